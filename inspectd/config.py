@@ -1,0 +1,408 @@
+"""The one declaration of every setting, and the reader that reports all problems of a file at once.
+
+Descriptions and defaults stand here only: `inspectd init` writes its commented example from them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from inspectd.errors import ConfigError
+
+_NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
+_SOCKET_PATH_LIMIT: Final = 100  # bytes; the kernel's sun_path takes 107
+
+Name = Annotated[str, Meta(pattern=_NAME_PATTERN)]
+Pixels = Annotated[int, Meta(ge=1, le=100_000)]
+Rate = Annotated[float, Meta(gt=0, le=10_000)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every table of the file."""
+
+
+class Line(Settings, frozen=True, kw_only=True):
+    """The production line this daemon serves."""
+
+    plant: Annotated[Name, Meta(description="Plant name; part of every bus topic and metric.")] = "plant"
+    name: Annotated[Name, Meta(description="Line name; part of every bus topic and metric.")] = "line1"
+    deadline_ms: Annotated[
+        float,
+        Meta(ge=1, le=600_000, description="From capture to verdict; past it a part is undecidable."),
+    ] = 500.0
+    drain_seconds: Annotated[
+        float,
+        Meta(ge=0, le=60, description="How long a stop may wait for inspections that are under way."),
+    ] = 3.0
+    runtime_dir: Annotated[
+        str,
+        Meta(description="Where local sockets go. Empty: $RUNTIME_DIRECTORY, else one under the temp directory."),
+    ] = ""
+
+
+class Recipe(Settings, frozen=True, kw_only=True):
+    """How one product is judged."""
+
+    name: Annotated[Name, Meta(description="What cameras refer to.")]
+    bank: Annotated[str, Meta(min_length=1, description="Bank file, relative to this file.")]
+    threshold: Annotated[
+        float | None,
+        Meta(description="Scores above it fail. Left out: the threshold stored in the bank."),
+    ] = None
+
+
+class QualityGate(Settings, frozen=True, kw_only=True):
+    """When a frame is too bad to be judged; its part is then undecidable, with the reason."""
+
+    black_below: Annotated[
+        float,
+        Meta(ge=0, le=255, description="Mean grey level below which a frame is black; 0 turns it off."),
+    ] = 2.0
+    frozen_frames: Annotated[
+        int,
+        Meta(ge=0, le=1000, description="A frame equal to this many before it is frozen; 0 turns it off."),
+    ] = 3
+    partial_share: Annotated[
+        float,
+        Meta(ge=0, le=1, description="Share of rows at the bottom, all of one value, of a partial frame; 0: off."),
+    ] = 0.25
+    max_age_ms: Annotated[
+        float,
+        Meta(ge=0, description="A live stream's frame that arrives later than this is stale; 0 turns it off."),
+    ] = 1000.0
+
+
+class CameraBase(Settings, frozen=True, kw_only=True):
+    """What every kind of camera has."""
+
+    name: Annotated[Name, Meta(description="Camera name; part of every bus topic and metric.")]
+    recipe: Annotated[Name, Meta(description="The recipe its parts are judged by.")]
+    slots: Annotated[int, Meta(ge=2, le=1024, description="Frames its shared-memory ring holds.")] = 16
+    when_full: Annotated[
+        Literal["drop", "wait"],
+        Meta(description='No free slot: "drop" the new frame and count it, or "wait" for a slot (replay only).'),
+    ] = "drop"
+    stall_timeout_ms: Annotated[
+        float,
+        Meta(ge=200, description="A capture process that makes no progress for this long is replaced."),
+    ] = 5000.0
+    reconnect_min_ms: Annotated[float, Meta(ge=10, description="First wait before a camera is reopened.")] = 200.0
+    reconnect_max_ms: Annotated[float, Meta(ge=10, description="Longest wait before a camera is reopened.")] = (
+        10_000.0
+    )
+    quality: Annotated[QualityGate, Meta(description="When a frame is too bad to be judged.")] = QualityGate()
+
+
+class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag="opencv"):
+    """A device, stream or video file that OpenCV reads."""
+
+    source: Annotated[
+        int | str,
+        Meta(description="Device index, RTSP or HTTP URL, or a video file relative to this file."),
+    ]
+    width: Annotated[Pixels | None, Meta(description="Width to ask a device for, in pixels.")] = None
+    height: Annotated[Pixels | None, Meta(description="Height to ask a device for, in pixels.")] = None
+    fps: Annotated[
+        Rate | None,
+        Meta(description="Rate to ask a device for; for a file, the rate to replay at."),
+    ] = None
+    loop: Annotated[bool, Meta(description="Start a video file again at its end.")] = False
+    open_timeout_ms: Annotated[int, Meta(ge=100, description="How long opening a stream may take.")] = 4000
+
+
+class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag="images"):
+    """A folder of images replayed at a given rate; the name of a file's folder is its ground-truth label."""
+
+    folder: Annotated[str, Meta(min_length=1, description="Folder, relative to this file; read recursively.")]
+    fps: Annotated[Rate, Meta(description="Frames a second.")] = 5.0
+    loop: Annotated[bool, Meta(description="Start again at the end.")] = False
+    shuffle_seed: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="Replay in this seed's random order. Left out: in path order."),
+    ] = None
+
+
+Camera = OpenCvCamera | ImagesCamera
+
+
+class Batching(Settings, frozen=True, kw_only=True):
+    """How inspections are grouped for the scoring process."""
+
+    max_batch: Annotated[int, Meta(ge=1, le=256, description="Most inspections scored together.")] = 8
+    max_wait_ms: Annotated[
+        float,
+        Meta(ge=0, le=60_000, description="Longest an inspection waits for company; 0: none waits."),
+    ] = 0.0
+    max_queue: Annotated[
+        int,
+        Meta(ge=1, le=100_000, description="Inspections that may wait; one more is undecidable (overload)."),
+    ] = 64
+
+
+class Scoring(Settings, frozen=True, kw_only=True):
+    """The process that scores frames."""
+
+    device: Annotated[
+        str,
+        Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description='"auto", "cpu", "cuda" or "cuda:1".'),
+    ] = "auto"
+    threads: Annotated[int, Meta(ge=0, le=1024, description="CPU threads; 0: one per core.")] = 0
+    start_timeout_seconds: Annotated[
+        float, Meta(ge=1, le=3600, description="Longest start, from its launch to being warm.")
+    ] = 120.0
+    stall_timeout_ms: Annotated[
+        float,
+        Meta(ge=200, description="A scoring process that makes no progress for this long is replaced."),
+    ] = 4000.0
+
+
+class Publish(Settings, frozen=True, kw_only=True):
+    """The ZeroMQ bus. Local sockets `verdicts.sock` and `heatmaps.sock` are always there."""
+
+    verdicts_tcp: Annotated[
+        str | None,
+        Meta(description="host:port for verdicts over TCP; loopback only. Left out: no TCP."),
+    ] = None
+    heatmaps_tcp: Annotated[
+        str | None,
+        Meta(description="host:port for heatmaps over TCP; loopback only. Left out: no TCP."),
+    ] = None
+    heartbeat_ms: Annotated[float, Meta(ge=10, le=10_000, description="Time between heartbeats.")] = 200.0
+    queue_messages: Annotated[
+        int,
+        Meta(ge=1, le=1_000_000, description="Messages kept for a slow reader before it loses some."),
+    ] = 10_000
+    heatmap_queue_messages: Annotated[
+        int, Meta(ge=1, le=100_000, description="Heatmaps kept for a slow reader before it loses some.")
+    ] = 256
+
+
+class Metrics(Settings, frozen=True, kw_only=True):
+    """The Prometheus endpoint."""
+
+    host: Annotated[str, Meta(min_length=1, description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535, description="TCP port; 0: no endpoint.")] = 9464
+
+
+class Log(Settings, frozen=True, kw_only=True):
+    """The log on standard error: one line an event."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Least severity that is written.")
+    ] = "info"
+    format: Annotated[Literal["text", "json"], Meta(description="key=value text, or one JSON object a line.")] = (
+        "text"
+    )
+
+
+class Config(Settings, frozen=True, kw_only=True):
+    """A whole configuration file."""
+
+    line: Line = Line()
+    recipes: Annotated[tuple[Recipe, ...], Meta(min_length=1)]
+    cameras: Annotated[tuple[Camera, ...], Meta(min_length=1)]
+    batching: Batching = Batching()
+    scoring: Scoring = Scoring()
+    publish: Publish = Publish()
+    metrics: Metrics = Metrics()
+    log: Log = Log()
+
+    def recipe(self, name: str) -> Recipe:
+        """The recipe of that name; it exists in a loaded file."""
+        return next(recipe for recipe in self.recipes if recipe.name == name)
+
+    def camera(self, name: str) -> Camera:
+        """The camera of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for camera in self.cameras:
+            if camera.name == name:
+                return camera
+        raise KeyError(name)
+
+    @property
+    def runtime_path(self) -> Path:
+        """The directory of this line's local sockets."""
+        if self.line.runtime_dir:
+            return Path(self.line.runtime_dir)
+        if "RUNTIME_DIRECTORY" in os.environ:
+            return Path(os.environ["RUNTIME_DIRECTORY"])
+        return Path(tempfile.gettempdir()) / f"inspectd-{os.getuid()}" / self.line.name
+
+
+def load(path: Path) -> Config:
+    """Read a configuration file; relative paths in it become absolute, from the file's own folder.
+
+    Raises:
+        ConfigError: the file cannot be read, is no TOML, or has problems; all of them are listed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), [f"is not UTF-8 text: {error}"]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(str(path), [f"is not TOML: {error}"]) from error
+    problems = list(_problems(data, Config, ""))
+    problems += _cross_problems(data)
+    if problems:
+        raise ConfigError(str(path), problems)
+    return _absolute(msgspec.convert(data, Config), path.resolve().parent)
+
+
+def tcp_address(text: str) -> tuple[str, int]:
+    """Split `host:port` of a plain TCP socket, which must be on the loopback interface.
+
+    Raises:
+        ValueError: it is not of that form, or not loopback.
+    """
+    host, separator, port = text.rpartition(":")
+    if not separator or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise ValueError(f"got {text!r}, expected host:port such as 127.0.0.1:5571")
+    bare = host.strip("[]")
+    try:
+        loopback = bare == "localhost" or ipaddress.ip_address(bare).is_loopback
+    except ValueError as error:
+        raise ValueError(f"got {text!r}, expected an IP address before the port") from error
+    if not loopback:
+        raise ValueError(f"got {text!r}, but plain TCP is for this host only: expected 127.0.0.1 or [::1]")
+    return host, int(port)
+
+
+def _problems(value: Any, kind: Any, where: str) -> Iterator[str]:
+    """Every way in which `value` is not of type `kind`, each with its path."""
+    inner, metas = _unwrap(kind)
+    if get_origin(inner) is tuple and isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _problems(item, get_args(inner)[0], f"{where}[{index}]")
+        yield from _value_problem([], kind, where) if not value else ()
+    elif inner == Camera and isinstance(value, dict):
+        yield from _camera_problems(value, where)
+    elif isinstance(inner, type) and issubclass(inner, Settings) and isinstance(value, dict):
+        yield from _table_problems(value, inner, where)
+    else:
+        yield from _value_problem(value, Annotated[(inner, *metas)] if metas else inner, where)
+
+
+def _camera_problems(value: dict[str, Any], where: str) -> Iterator[str]:
+    kinds = {str(kind.__struct_config__.tag): kind for kind in get_args(Camera)}
+    kind = value.get("kind")
+    if not isinstance(kind, str) or kind not in kinds:
+        got = "is missing" if kind is None else f"got {kind!r}"
+        yield f"{where}.kind: {got}, expected one of {', '.join(sorted(kinds))}"
+        return
+    yield from _table_problems({k: v for k, v in value.items() if k != "kind"}, kinds[kind], where)
+
+
+def _table_problems(table: dict[str, Any], kind: type[Settings], where: str) -> Iterator[str]:
+    hints = get_type_hints(kind, include_extras=True)
+    prefix = f"{where}." if where else ""
+    for key in table:
+        if key not in kind.__struct_fields__:
+            yield f"{prefix}{key}: unknown key, expected one of {', '.join(kind.__struct_fields__)}"
+    for field in msgspec.structs.fields(kind):
+        if field.name in table:
+            yield from _problems(table[field.name], hints[field.name], prefix + field.name)
+        elif field.required:
+            yield f"{prefix}{field.name}: is missing, expected {_expected(hints[field.name])}"
+
+
+def _value_problem(value: Any, kind: Any, where: str) -> Iterator[str]:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        detail = str(error).split(" - at ")[0]
+        yield f"{where}: got {_short(value)}, {detail[:1].lower()}{detail[1:]}"
+
+
+def _unwrap(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    metas: tuple[Any, ...] = ()
+    while get_origin(kind) is Annotated:
+        metas = (*kind.__metadata__, *metas)
+        kind = kind.__origin__
+    return kind, metas
+
+
+def _expected(kind: Any) -> str:
+    _, metas = _unwrap(kind)
+    descriptions = [meta.description for meta in metas if meta.description]
+    if descriptions:
+        return descriptions[0][:1].lower() + descriptions[0][1:].rstrip(".")
+    return "at least one"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _cross_problems(data: dict[str, Any]) -> list[str]:
+    """Problems between settings. Works on raw data, so that they are found beside all others."""
+    problems = []
+    tables = {key: value if isinstance(value, list) else [] for key, value in data.items()}
+    for key in ("recipes", "cameras"):
+        seen: dict[object, int] = {}
+        for index, item in enumerate(tables.get(key, [])):
+            name = item.get("name") if isinstance(item, dict) else None
+            if isinstance(name, str) and name in seen:
+                problems.append(f"{key}[{index}].name: {name!r} is taken by {key}[{seen[name]}], names must differ")
+            seen.setdefault(name, index)
+    recipes = [item.get("name") for item in tables.get("recipes", []) if isinstance(item, dict)]
+    for index, item in enumerate(tables.get("cameras", [])):
+        recipe = item.get("recipe") if isinstance(item, dict) else None
+        if isinstance(recipe, str) and recipe not in recipes:
+            names = ", ".join(str(name) for name in recipes) or "none is declared"
+            problems.append(f"cameras[{index}].recipe: no recipe {recipe!r}, expected one of: {names}")
+    publish = data.get("publish")
+    if isinstance(publish, dict):
+        problems += _address_problems(publish)
+    line = data.get("line")
+    if isinstance(line, dict) and len(str(line.get("runtime_dir", "")).encode()) > _SOCKET_PATH_LIMIT - 16:
+        problems.append(f"line.runtime_dir: is too long for a socket's path, expected at most {_SOCKET_PATH_LIMIT - 16} bytes")
+    return problems
+
+
+def _address_problems(publish: dict[str, Any]) -> list[str]:
+    problems = []
+    seen: dict[tuple[str, int], str] = {}
+    for key in ("verdicts_tcp", "heatmaps_tcp"):
+        text = publish.get(key)
+        if not isinstance(text, str):
+            continue
+        try:
+            address = tcp_address(text)
+        except ValueError as error:
+            problems.append(f"publish.{key}: {error}")
+            continue
+        if address in seen:
+            problems.append(f"publish.{key}: {text} is also publish.{seen[address]}, expected a port of its own")
+        seen[address] = key
+    return problems
+
+
+def _absolute(config: Config, base: Path) -> Config:
+    """The same configuration with every relative path made absolute from `base`."""
+    recipes = tuple(msgspec.structs.replace(r, bank=str(base / r.bank)) for r in config.recipes)
+    cameras = tuple(_absolute_camera(camera, base) for camera in config.cameras)
+    return msgspec.structs.replace(config, recipes=recipes, cameras=cameras)
+
+
+def _absolute_camera(camera: Camera, base: Path) -> Camera:
+    if isinstance(camera, ImagesCamera):
+        return msgspec.structs.replace(camera, folder=str(base / camera.folder))
+    if isinstance(camera.source, str) and "://" not in camera.source:
+        return msgspec.structs.replace(camera, source=str(base / camera.source))
+    return camera

@@ -1,0 +1,134 @@
+"""A two-way channel between the main process and one child: whole records, in order, with descriptors.
+
+A channel is one end of a Unix SOCK_SEQPACKET pair. The kernel keeps message boundaries, reports the other
+end's death as end of file, and carries file descriptors; nothing has a name in a file system.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from inspectd.errors import InspectdError
+
+MAX_MESSAGE_BYTES: Final = 4 << 20
+_BUFFER_BYTES: Final = 4 << 20
+
+Received = TypeVar("Received")
+
+
+class ChannelClosedError(InspectdError):
+    """The other process is gone."""
+
+
+class ChannelFullError(InspectdError):
+    """The other process does not take its messages; the message was not sent."""
+
+
+class ChannelMessageError(InspectdError):
+    """The other process sent something that is no record of this channel."""
+
+
+class Channel(Generic[Received]):
+    """One end of a channel. Sends any record; receives the union of records it was made for."""
+
+    def __init__(self, end: socket.socket, receives: Any) -> None:
+        """Wrap one end.
+
+        Args:
+            end: a connected SOCK_SEQPACKET socket; owned by the channel from now on.
+            receives: the type, or union of tagged records, that the other end may send.
+        """
+        end.setblocking(False)
+        # A heatmap of a large input is bigger than the default buffer. The limit may be lower than asked.
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
+        self._socket = end
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder: msgspec.msgpack.Decoder[Received] = msgspec.msgpack.Decoder(receives)
+        self._buffer = bytearray(MAX_MESSAGE_BYTES)
+
+    @staticmethod
+    def pair() -> tuple[socket.socket, socket.socket]:
+        """Two connected ends, one for each process."""
+        return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def fileno(self) -> int:
+        """The descriptor to poll for messages."""
+        return self._socket.fileno()
+
+    def send(self, record: msgspec.Struct, fds: tuple[int, ...] = ()) -> None:
+        """Send one record, with descriptors beside it, without ever waiting.
+
+        Raises:
+            ChannelFullError: the other process has stopped reading.
+            ChannelClosedError: the other process is gone.
+        """
+        try:
+            message = self._encoder.encode(record)
+            if fds:
+                socket.send_fds(self._socket, [message], list(fds))
+            else:
+                self._socket.send(message)
+        except BlockingIOError as error:
+            raise ChannelFullError("the other process does not take its messages") from error
+        except (BrokenPipeError, ConnectionError) as error:
+            raise ChannelClosedError("the other process is gone") from error
+
+    def send_wait(self, record: msgspec.Struct, fds: tuple[int, ...] = ()) -> None:
+        """Send one record, waiting while the other end's buffer is full. For children.
+
+        Raises:
+            ChannelClosedError: the other process is gone.
+        """
+        while True:
+            try:
+                return self.send(record, fds)
+            except ChannelFullError:
+                select.select([], [self._socket], [])
+
+    def receive(self) -> tuple[Received, list[int]] | None:
+        """The next record and the descriptors that came with it, or None when there is none yet.
+
+        Raises:
+            ChannelClosedError: the other process is gone and everything it sent was read.
+            ChannelMessageError: the message is no record of this channel.
+        """
+        try:
+            size, ancillary, flags, _ = self._socket.recvmsg_into(
+                [self._buffer], socket.CMSG_SPACE(4 * 4), socket.MSG_CMSG_CLOEXEC
+            )
+        except BlockingIOError:
+            return None
+        except ConnectionError as error:
+            raise ChannelClosedError("the other process is gone") from error
+        fds = _descriptors(ancillary)
+        if size == 0:
+            raise ChannelClosedError("the other process closed its end")
+        try:
+            if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+                raise ChannelMessageError(f"a message of more than {MAX_MESSAGE_BYTES} bytes was cut")
+            return self._decoder.decode(memoryview(self._buffer)[:size]), fds
+        except (msgspec.DecodeError, ChannelMessageError) as error:
+            for fd in fds:
+                socket.close(fd)
+            raise ChannelMessageError(f"not a record of this channel: {error}") from error
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """Wait for a message or for the other end's death; True if there is one. For children."""
+        return bool(select.select([self._socket], [], [], timeout_seconds)[0])
+
+    def close(self) -> None:
+        """Close this end; the other one reads end of file."""
+        self._socket.close()
+
+
+def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    fds: list[int] = []
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            usable = len(data) - len(data) % 4
+            fds += [int.from_bytes(data[i : i + 4], "little") for i in range(0, usable, 4)]
+    return fds

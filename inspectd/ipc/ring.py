@@ -1,0 +1,188 @@
+"""A ring of frame slots in shared memory: one process writes frames, others read them in place.
+
+The memory is an anonymous, sealed memfd whose descriptor travels over the channel between the processes.
+Nothing has a name in a file system, so nothing can be left behind, and the seal keeps a broken writer from
+shrinking the memory under a reader (which would end the reader with SIGBUS).
+
+Layout: a 64-byte file header, a 64-byte header for every slot, then the slots, each page-aligned.
+A slot's state byte says who owns it: the writer (FREE) or the readers (HELD). The writer alone turns FREE
+into HELD, the holder alone turns HELD into FREE, so no lock is needed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.errors import InspectdError
+from inspectd.records import FrameRef
+
+_MAGIC: Final = b"inspring"
+_HEADER: Final = struct.Struct("<8sQQQ")  # magic, generation, slots, slot_bytes
+_HEADER_BYTES: Final = 64
+_SLOT_HEADER_BYTES: Final = 64
+_STAMP: Final = struct.Struct("<QQ")  # generation, seq of the frame in the slot
+_STAMP_OFFSET: Final = 8
+_FREE: Final = 0
+_HELD: Final = 1
+
+
+class RingError(InspectdError):
+    """A ring or a reference into it is not what it claims to be."""
+
+
+class FrameRing:
+    """Fixed slots of `slot_bytes` each, written by one process and read by others without a copy.
+
+    Use `FrameRing.create` in the writer and `FrameRing.attach` in a reader.
+    """
+
+    def __init__(self, fd: int, memory: mmap.mmap, generation: int, slots: int, slot_bytes: int) -> None:
+        """Wrap mapped memory; called by `create` and `attach`."""
+        self.fd = fd
+        self.generation = generation
+        self.slots = slots
+        self.slot_bytes = slot_bytes
+        self._memory = memory
+        self._stride = _page_aligned(slot_bytes)
+        self._data_offset = _data_offset(slots)
+        self._next = 0
+
+    @classmethod
+    def create(cls, generation: int, slots: int, slot_bytes: int) -> FrameRing:
+        """Make a new ring of `slots` free slots.
+
+        Raises:
+            RingError: `slots` or `slot_bytes` is not positive, or the memory cannot be had.
+        """
+        if slots < 1 or slot_bytes < 1:
+            raise RingError(f"a ring needs at least one slot of one byte, got {slots} of {slot_bytes}")
+        size = _data_offset(slots) + slots * _page_aligned(slot_bytes)
+        fd = os.memfd_create("inspectd-ring", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            # Reserve the pages now: a full machine answers here, not with SIGBUS in the middle of a frame.
+            os.posix_fallocate(fd, 0, size)
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+            memory = mmap.mmap(fd, size)
+        except OSError as error:
+            os.close(fd)
+            raise RingError(f"cannot make a ring of {slots} slots of {slot_bytes} bytes: {error}") from error
+        memory[: _HEADER.size] = _HEADER.pack(_MAGIC, generation, slots, slot_bytes)
+        return cls(fd, memory, generation, slots, slot_bytes)
+
+    @classmethod
+    def attach(cls, fd: int) -> FrameRing:
+        """Map a ring another process made; takes ownership of `fd`.
+
+        Raises:
+            RingError: `fd` is not a sealed ring, or its header does not match its size.
+        """
+        try:
+            if not fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK:
+                raise RingError("the ring's memory is not sealed against shrinking")
+            memory = mmap.mmap(fd, os.fstat(fd).st_size)
+        except OSError as error:
+            os.close(fd)
+            raise RingError(f"cannot map the ring: {error}") from error
+        except RingError:
+            os.close(fd)
+            raise
+        magic, generation, slots, slot_bytes = _HEADER.unpack_from(memory)
+        if magic != _MAGIC or len(memory) != _data_offset(slots) + slots * _page_aligned(slot_bytes):
+            memory.close()
+            os.close(fd)
+            raise RingError(f"not a frame ring: header {magic!r}, {slots} slots of {slot_bytes} bytes")
+        return cls(fd, memory, generation, slots, slot_bytes)
+
+    def acquire(self) -> int | None:
+        """The next free slot, or None while readers hold every one. For the writer."""
+        for step in range(self.slots):
+            slot = (self._next + step) % self.slots
+            if self._memory[self._state_offset(slot)] == _FREE:
+                self._next = (slot + 1) % self.slots
+                return slot
+        return None
+
+    def write(self, slot: int, seq: int, pixels: NDArray[np.uint8]) -> None:
+        """Copy a frame into an acquired slot and hand the slot to the readers.
+
+        Args:
+            slot: a slot that `acquire` returned.
+            seq: the frame's sequence number.
+            pixels: `(H, W, 3) uint8 BGR`.
+
+        Raises:
+            RingError: the frame is larger than a slot.
+        """
+        if pixels.nbytes > self.slot_bytes:
+            raise RingError(f"frame of {pixels.nbytes} bytes does not fit a slot of {self.slot_bytes}")
+        start = self._data_offset + slot * self._stride
+        target = np.frombuffer(self._memory, np.uint8, pixels.nbytes, start)
+        target.reshape(pixels.shape)[...] = pixels
+        _STAMP.pack_into(self._memory, self._state_offset(slot) + _STAMP_OFFSET, self.generation, seq)
+        self._memory[self._state_offset(slot)] = _HELD
+
+    def release(self, slot: int) -> None:
+        """Give a slot back to the writer. For its one holder."""
+        self._memory[self._state_offset(slot)] = _FREE
+
+    def holds(self, frame: FrameRef) -> bool:
+        """True while the slot that `frame` names still holds exactly that frame."""
+        if frame.generation != self.generation or not 0 <= frame.slot < self.slots:
+            return False
+        offset = self._state_offset(frame.slot)
+        stamp = _STAMP.unpack_from(self._memory, offset + _STAMP_OFFSET)
+        return self._memory[offset] == _HELD and stamp == (frame.generation, frame.seq)
+
+    def view(self, frame: FrameRef) -> NDArray[np.uint8]:
+        """The frame's pixels in place, `(H, W, C) uint8 BGR`; valid until the slot is released.
+
+        Raises:
+            RingError: the slot does not hold this frame, or the frame's size does not fit the slot.
+        """
+        if not self.holds(frame):
+            raise RingError(
+                f"slot {frame.slot} of {frame.camera} no longer holds frame {frame.seq} of generation "
+                f"{frame.generation}"
+            )
+        shape = (frame.height, frame.width, frame.channels)
+        size = frame.height * frame.width * frame.channels
+        if min(shape) < 1 or size > self.slot_bytes:
+            raise RingError(f"frame {frame.seq} of {frame.camera} claims {shape}, a slot is {self.slot_bytes} B")
+        start = self._data_offset + frame.slot * self._stride
+        return np.frombuffer(self._memory, np.uint8, size, start).reshape(shape)
+
+    @property
+    def held(self) -> int:
+        """How many slots the readers hold."""
+        return sum(self._memory[self._state_offset(slot)] == _HELD for slot in range(self.slots))
+
+    def data(self) -> NDArray[np.uint8]:
+        """All slots as one flat array, for a device that wants to page-lock them."""
+        return np.frombuffer(self._memory, np.uint8, self.slots * self._stride, self._data_offset)
+
+    def close(self) -> None:
+        """Give the memory back. Views still alive keep the mapping until they are gone."""
+        os.close(self.fd)
+        try:
+            self._memory.close()
+        except BufferError:
+            # A view is still in use; the mapping goes with the last of them.
+            return
+
+    def _state_offset(self, slot: int) -> int:
+        return _HEADER_BYTES + slot * _SLOT_HEADER_BYTES
+
+
+def _page_aligned(size: int) -> int:
+    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
+def _data_offset(slots: int) -> int:
+    return _page_aligned(_HEADER_BYTES + slots * _SLOT_HEADER_BYTES)
