@@ -23,7 +23,7 @@ from prometheus_client import (
 from inspectd import __version__
 from inspectd.errors import UnavailableError
 from inspectd.ipc.messages import BankInfo
-from inspectd.records import DropCause, Verdict
+from inspectd.records import DropCause, Evaluation, Reason, Verdict
 
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
@@ -31,22 +31,25 @@ if TYPE_CHECKING:
 _STAGE_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _SCORE_RATIO_BUCKETS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.5, 2.0, 5.0)
 _DEADLINE_SHARES: Final = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.25, 2.0)
+_DECIDED: Final = {Reason.WITHIN_THRESHOLD: Evaluation.PASS, Reason.ABOVE_THRESHOLD: Evaluation.FAIL}
 
 
 class Metrics:
     """The daemon's metrics; each method is one thing that happened."""
 
     def __init__(
-        self, registry: CollectorRegistry, line: str, cameras: Sequence[str], deadline_ms: float
+        self, line: str, cameras: Sequence[str], deadline_ms: float, registry: CollectorRegistry | None = None
     ) -> None:
-        """Declare every metric on `registry`, with series at zero for `line` and each of its `cameras`.
+        """Declare every metric, with series at zero for `line` and each of its `cameras`.
 
         Args:
-            registry: where they are collected; a fresh one in tests.
             line: the line's name, label of every series.
             cameras: the configured cameras' names.
             deadline_ms: latency buckets are set around it.
+            registry: where they are collected; a fresh one by default.
         """
+        registry = registry or CollectorRegistry()
+        self.registry = registry
         self._line = line
         buckets = [share * deadline_ms / 1000 for share in _DEADLINE_SHARES]
         by_line, by_camera = ["line"], ["line", "camera"]
@@ -148,6 +151,9 @@ class Metrics:
         for camera in cameras:
             for metric in (self._captured, self._latency, self._score_ratio, self._camera_up, self._ring_held):
                 metric.labels(self._line, camera)
+            for reason in Reason:
+                evaluation = _DECIDED.get(reason, Evaluation.UNDECIDABLE)
+                self._verdicts.labels(self._line, camera, evaluation, reason)
             for cause in DropCause:
                 self._drops.labels(self._line, camera, "capture", cause)
             self._restarts.labels(self._line, f"capture:{camera}")
@@ -203,12 +209,12 @@ class Metrics:
         """The scoring process became warm or went away."""
         self._scoring_up.labels(self._line).set(up)
 
-    def bank(self, bank: BankInfo, threshold: float) -> None:
+    def bank(self, bank: BankInfo) -> None:
         """A recipe's bank and threshold are in force."""
         labels = (self._line, bank.recipe, bank.bank_sha256, bank.detector, bank.backbone)
         self._bank.labels(*labels).set(1)
         self._bank_rows.labels(self._line, bank.recipe).set(bank.rows)
-        self._threshold.labels(self._line, bank.recipe).set(threshold)
+        self._threshold.labels(self._line, bank.recipe).set(bank.threshold)
 
     def levels(self, *, inspections_open: int, waiting: int, scoring: int) -> None:
         """How full the pipeline is now."""

@@ -151,6 +151,16 @@ class ScoreError(msgspec.Struct, frozen=True, array_like=True, tag="score_error"
     detail: str
 
 
+class Outcome(msgspec.Struct, frozen=True):
+    """What an inspection came to; publishing makes its verdict from it."""
+
+    evaluation: Evaluation
+    reason: Reason
+    decided_ns: int
+    threshold: float | None = None
+    score: Score | None = None
+
+
 class HeatmapRef(msgspec.Struct, frozen=True):
     """Says that a heatmap of this size was sent on the heatmap socket under the verdict's name."""
 

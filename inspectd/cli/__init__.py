@@ -1,0 +1,59 @@
+"""The `inspectd` command. Each command is a module; only the chosen one is imported."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from inspectd import __version__
+from inspectd.errors import ExitCode, InspectdError
+
+COMMANDS: Final = {
+    "init": "write a commented example configuration",
+    "check": "report every problem of a configuration file",
+    "run": "run the daemon for one line",
+    "bank": "build and look after banks",
+    "watch": "show a running line in the terminal",
+    "demo": "inspect real solar cells with two replayed cameras",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; errors a person can act on are printed, not raised."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    chosen = next((word for word in words if word in COMMANDS), None)
+    arguments = _parser(chosen).parse_args(words)
+    module = importlib.import_module(f"inspectd.cli.{arguments.command}")
+    try:
+        code: int = module.main(arguments)
+        sys.stdout.flush()
+    except InspectdError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has seen enough; nothing more can be written there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return code
+
+
+def _parser(chosen: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="inspectd",
+        description="Watches parts on a production line and says pass, fail or undecidable for each one.",
+        epilog="Exit codes: 0 fine; 1 failed; 2 bad input; 3 a port, directory or device is unavailable.",
+    )
+    parser.add_argument("--version", action="version", version=f"inspectd {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name == chosen:
+            importlib.import_module(f"inspectd.cli.{name}").add_arguments(command)
+    return parser

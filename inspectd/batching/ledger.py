@@ -1,0 +1,69 @@
+"""The ledger of open inspections and their deadlines. Pure: time is handed in.
+
+It is what makes "exactly one verdict" true: an inspection can be closed once, and whoever closes it publishes
+its verdict.
+"""
+
+from __future__ import annotations
+
+import heapq
+
+from inspectd.records import FrameRef, Inspection
+
+
+class Ledger:
+    """Open inspections, and the count of where every captured frame went."""
+
+    def __init__(self) -> None:
+        """Start empty; inspection ids count up from 1."""
+        self._open: dict[int, Inspection] = {}
+        self._deadlines: list[tuple[int, int]] = []
+        self._last_id = 0
+        self.captured = 0
+        self.closed = 0
+        self.drops = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Inspections that have no verdict yet."""
+        return len(self._open)
+
+    def open(self, frame: FrameRef, recipe: str, deadline_ns: int, now_ns: int) -> Inspection:
+        """Open the inspection of a captured frame; its verdict is owed at `deadline_ns`."""
+        self.captured += 1
+        self._last_id += 1
+        inspection = Inspection(self._last_id, frame, recipe, now_ns, deadline_ns)
+        self._open[inspection.inspection_id] = inspection
+        heapq.heappush(self._deadlines, (deadline_ns, inspection.inspection_id))
+        return inspection
+
+    def drop(self) -> None:
+        """Count a captured frame that was lost before an inspection could be opened."""
+        self.captured += 1
+        self.drops += 1
+
+    def close(self, inspection_id: int) -> Inspection | None:
+        """Close an inspection; None when it is closed already. The caller owes the verdict."""
+        inspection = self._open.pop(inspection_id, None)
+        if inspection is not None:
+            self.closed += 1
+        return inspection
+
+    def expired(self, now_ns: int) -> list[Inspection]:
+        """Inspections still open whose deadline is at or before `now_ns`; they stay open."""
+        due = []
+        while self._deadlines and self._deadlines[0][0] <= now_ns:
+            _, inspection_id = heapq.heappop(self._deadlines)
+            if inspection_id in self._open:
+                due.append(self._open[inspection_id])
+        return due
+
+    def all_open(self) -> list[Inspection]:
+        """Every inspection without a verdict, oldest first."""
+        return list(self._open.values())
+
+    def next_deadline_ns(self) -> int | None:
+        """The earliest deadline of an open inspection; None when none is open."""
+        while self._deadlines and self._deadlines[0][1] not in self._open:
+            heapq.heappop(self._deadlines)
+        return self._deadlines[0][0] if self._deadlines else None

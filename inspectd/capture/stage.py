@@ -1,0 +1,168 @@
+"""Stage 1, the main process's side: one capture process per camera, their rings, and whose slots are in use."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from inspectd.config import Camera
+from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError
+from inspectd.ipc.messages import (
+    CameraPhase,
+    CameraState,
+    FromCapture,
+    Heartbeat,
+    RingReady,
+    StartCapture,
+    Stop,
+)
+from inspectd.ipc.ring import FrameRing, RingError
+from inspectd.log import event
+from inspectd.records import Drop, DropCause, FrameRef
+
+_log: Final = logging.getLogger("inspectd.capture")
+
+
+class Receiver(Protocol):
+    """Who takes what the cameras deliver."""
+
+    def ring_attached(self, camera: str, ring: FrameRing) -> None:
+        """A camera's frames will lie in this ring from now on."""
+
+    def ring_detached(self, camera: str, generation: int) -> None:
+        """No frame lies in this ring any more."""
+
+    def frame(self, frame: FrameRef, now_ns: int) -> None:
+        """A camera delivered a frame; its slot is held until `CameraStage.release`."""
+
+    def drop(self, drop: Drop) -> None:
+        """A camera lost a frame."""
+
+    def camera_phase(self, camera: str, phase: CameraPhase, detail: str) -> None:
+        """A camera's phase changed."""
+
+
+class CameraStage:
+    """One camera: a job for the supervisor, and the rings its frames lie in.
+
+    Each launch of the capture process is a generation with a ring of its own. A dead process's ring lives on
+    until the last frame in it has its verdict: those frames were complete when they were announced.
+    """
+
+    module = "inspectd.capture.worker"
+    receives: Any = FromCapture
+    start_timeout_ns = 30_000_000_000
+    stuck: str | None = None
+
+    def __init__(self, camera: Camera, receiver: Receiver, clock: Callable[[], int]) -> None:
+        """Deliver what `camera` captures to `receiver`."""
+        self.name = f"capture:{camera.name}"
+        self.arguments: Sequence[str] = ("--camera", camera.name)
+        self.stall_timeout_ns = int(camera.stall_timeout_ms * 1e6)
+        self.camera = camera
+        self.phase = CameraPhase.OPENING
+        self.generation = 0
+        self._stopping = False
+        self._receiver = receiver
+        self._clock = clock
+        self._channel: Channel[Any] | None = None
+        self._rings: dict[int, FrameRing] = {}
+        self._in_use: dict[int, int] = {}
+
+    def started(self, channel: Channel[Any]) -> None:
+        """A capture process was launched: a new generation."""
+        self.generation += 1
+        self._channel = channel
+        channel.send(StartCapture(self.camera, self.generation))
+
+    def received(self, record: Any, fds: list[int], now_ns: int) -> None:
+        """Take one record of the capture process."""
+        if isinstance(record, FrameRef):
+            self._frame(record, now_ns)
+        elif isinstance(record, Drop):
+            self._receiver.drop(record)
+        elif isinstance(record, RingReady):
+            self._attach(fds)
+        elif isinstance(record, CameraState):
+            self._change_phase(record.phase, record.detail)
+        elif not isinstance(record, Heartbeat):
+            raise TypeError(f"no record of a capture process: {record!r}")
+
+    def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:  # noqa: ARG002
+        """The capture process is gone; frames it announced are still judged."""
+        self._channel = None
+        self._change_phase(CameraPhase.ENDED if self._stopping else CameraPhase.DOWN, cause)
+        for generation in list(self._rings):
+            self._retire_if_unused(generation)
+
+    def release(self, frame: FrameRef) -> None:
+        """A frame's slot is no longer needed."""
+        ring = self._rings[frame.generation]
+        ring.release(frame.slot)
+        self._in_use[frame.generation] -= 1
+        self._retire_if_unused(frame.generation)
+
+    def stop_capturing(self) -> None:
+        """Ask for no more frames; those under way still come."""
+        self._stopping = True
+        if self._channel is None:
+            return
+        try:
+            self._channel.send(Stop())
+        except (ChannelFullError, ChannelClosedError) as error:
+            event(_log, logging.WARNING, "capture_not_stopped", camera=self.camera.name, cause=str(error))
+
+    @property
+    def slots_in_use(self) -> int:
+        """Ring slots that hold frames without a verdict."""
+        return sum(self._in_use.values())
+
+    def rings(self) -> list[FrameRing]:
+        """Every ring that may still be read."""
+        return list(self._rings.values())
+
+    def close(self) -> None:
+        """Give all rings back."""
+        for ring in self._rings.values():
+            ring.close()
+        self._rings.clear()
+
+    def _frame(self, frame: FrameRef, now_ns: int) -> None:
+        ring = self._rings.get(frame.generation)
+        if frame.camera != self.camera.name or ring is None or not ring.holds(frame):
+            event(_log, logging.ERROR, "invalid_frame_reference", camera=self.camera.name, frame=frame)
+            cause = DropCause.INVALID_REFERENCE
+            self._receiver.drop(Drop(self.camera.name, frame.generation, frame.seq, "capture", cause))
+            return
+        # Capture cannot have taken a frame in the future; a deadline must not be stretched by a wrong stamp.
+        captured_ns = min(frame.captured_ns, self._clock())
+        self._in_use[frame.generation] += 1
+        self._receiver.frame(msgspec.structs.replace(frame, captured_ns=captured_ns), now_ns)
+
+    def _attach(self, fds: list[int]) -> None:
+        if len(fds) != 1:
+            raise RingError(f"{self.name}: a ring came with {len(fds)} descriptors, expected 1")
+        ring = FrameRing.attach(fds[0])
+        self._rings[ring.generation] = ring
+        self._in_use[ring.generation] = 0
+        self._receiver.ring_attached(self.camera.name, ring)
+        event(
+            _log, logging.INFO, "ring_attached", camera=self.camera.name, generation=ring.generation,
+            slots=ring.slots, slot_bytes=ring.slot_bytes,
+        )  # fmt: skip
+
+    def _retire_if_unused(self, generation: int) -> None:
+        """Give a ring back once its process is gone and the last of its frames is done."""
+        running = self._channel is not None and generation == self.generation
+        if not running and self._in_use[generation] == 0:
+            self._rings.pop(generation).close()
+            del self._in_use[generation]
+            self._receiver.ring_detached(self.camera.name, generation)
+
+    def _change_phase(self, phase: CameraPhase, detail: str) -> None:
+        if phase is not self.phase or detail:
+            self.phase = phase
+            self._receiver.camera_phase(self.camera.name, phase, detail)

@@ -1,0 +1,27 @@
+"""`inspectd run FILE`: the daemon."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from inspectd import config, log
+from inspectd.service import Service
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("file", type=Path, help="configuration file; `inspectd init` writes one")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: the file has problems.
+        UnavailableError: a port, the runtime directory or a process cannot be had.
+        InputError: a bank cannot be used.
+    """
+    settings = config.load(arguments.file)
+    log.setup(settings.log.level, settings.log.format)
+    return Service(settings).run()

@@ -1,0 +1,53 @@
+"""The directory of a line's local sockets, held by one daemon at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+
+from inspectd.errors import UnavailableError
+
+
+class RuntimeDir:
+    """Makes the directory, locks it against a second daemon, and takes it away again when it is empty.
+
+    The lock is on the directory itself: it needs no file, and the kernel drops it with the process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Nothing happens before the `with`."""
+        self._path = path
+        self._fd = -1
+
+    def __enter__(self) -> Path:
+        """Make and lock the directory.
+
+        Raises:
+            UnavailableError: it cannot be made, or another daemon holds it.
+        """
+        try:
+            self._path.mkdir(mode=0o750, parents=True, exist_ok=True)
+            self._fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise UnavailableError(
+                f"line.runtime_dir: cannot make {self._path}: {error.strerror}; choose a directory this user may write"
+            ) from error
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._fd)
+            raise UnavailableError(
+                f"line.runtime_dir: another inspectd uses {self._path}; stop it, or give this line its own directory"
+            ) from error
+        return self._path
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Unlock; remove the directory unless something else lies in it or the system owns it."""
+        with contextlib.suppress(OSError):  # not empty, or systemd's: whoever put the rest there takes care of it
+            self._path.rmdir()
+        os.close(self._fd)

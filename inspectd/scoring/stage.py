@@ -1,0 +1,110 @@
+"""Stage 3, the main process's side: the scoring process, what it has loaded, and what is sent to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from inspectd.config import Config
+from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError
+from inspectd.ipc.messages import (
+    AttachRing,
+    DetachRing,
+    FromScoring,
+    Heartbeat,
+    ScoringReady,
+    StartScoring,
+)
+from inspectd.ipc.ring import FrameRing
+from inspectd.records import Batch, Score, ScoreError
+
+
+class Receiver(Protocol):
+    """Who takes what the scoring process answers."""
+
+    def scoring_ready(self, ready: ScoringReady) -> None:
+        """Every bank is loaded and warm."""
+
+    def score(self, score: Score, now_ns: int) -> None:
+        """One inspection's score."""
+
+    def score_error(self, error: ScoreError, now_ns: int) -> None:
+        """One inspection cannot be scored."""
+
+    def scoring_lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:
+        """The process is gone; what was with it will not be answered."""
+
+    def rings(self) -> list[tuple[str, FrameRing]]:
+        """Every ring a batch may name, with its camera."""
+
+
+class ScoringStage:
+    """A job for the supervisor: keeps the scoring process supplied with rings and batches."""
+
+    name = "scoring"
+    module = "inspectd.scoring.worker"
+    arguments: Sequence[str] = ()
+    receives: Any = FromScoring
+    stuck: str | None = None
+
+    def __init__(self, config: Config, receiver: Receiver) -> None:
+        """Score with the recipes of `config`; answers go to `receiver`."""
+        self.start_timeout_ns = int(config.scoring.start_timeout_seconds * 1e9)
+        self.stall_timeout_ns = int(config.scoring.stall_timeout_ms * 1e6)
+        self.ready: ScoringReady | None = None
+        self._start = StartScoring(config.scoring, config.recipes, config.batching.max_batch)
+        self._receiver = receiver
+        self._channel: Channel[Any] | None = None
+
+    def started(self, channel: Channel[Any]) -> None:
+        """A scoring process was launched: tell it what to load and where frames lie."""
+        self._channel = channel
+        self.stuck = None
+        channel.send(self._start)
+        for camera, ring in self._receiver.rings():
+            self.attach(camera, ring)
+
+    def received(self, record: Any, fds: list[int], now_ns: int) -> None:  # noqa: ARG002 - scoring sends none
+        """Take one record of the scoring process."""
+        if isinstance(record, Score):
+            self._receiver.score(record, now_ns)
+        elif isinstance(record, ScoreError):
+            self._receiver.score_error(record, now_ns)
+        elif isinstance(record, ScoringReady):
+            self.ready = record
+            self._receiver.scoring_ready(record)
+        elif not isinstance(record, Heartbeat):
+            raise TypeError(f"no record of a scoring process: {record!r}")
+
+    def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:
+        """The scoring process is gone."""
+        self._channel = None
+        self.ready = None
+        self._receiver.scoring_lost(cause, exit_code, now_ns)
+
+    def send(self, batch: Batch) -> bool:
+        """Hand a batch over; False when the process does not take it."""
+        return self.ready is not None and self._post(batch)
+
+    def attach(self, camera: str, ring: FrameRing) -> None:
+        """Give the process a ring that batches will name."""
+        self._post(AttachRing(camera, ring.generation), (ring.fd,))
+
+    def detach(self, camera: str, generation: int) -> None:
+        """Take a ring back that no batch names any more."""
+        self._post(DetachRing(camera, generation))
+
+    def _post(self, record: msgspec.Struct, fds: tuple[int, ...] = ()) -> bool:
+        if self._channel is None:
+            return False
+        try:
+            self._channel.send(record, fds)
+        except ChannelFullError as error:
+            self.stuck = str(error)
+            return False
+        except ChannelClosedError:
+            # The supervisor reads the same from the channel next, and replaces the process.
+            return False
+        return True

@@ -1,0 +1,176 @@
+"""The scoring process: batches in, scores and heatmaps out. It knows no policy, no deadline and no bus.
+
+Run by hand it loads every bank of a configuration, warms up, and says what it loaded and how long it took:
+`python -m inspectd.scoring.worker --config FILE`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from inspectd import config, log
+from inspectd.bank.scorer import ImageScore, Scorer
+from inspectd.errors import ExitCode, InspectdError
+from inspectd.ipc import child
+from inspectd.ipc.channel import Channel
+from inspectd.ipc.messages import AttachRing, BankInfo, DetachRing, ScoringReady, StartScoring, ToScoring
+from inspectd.ipc.ring import FrameRing, RingError
+from inspectd.log import event
+from inspectd.records import Batch, Inspection, Reason, Score, ScoreError
+
+_log: Final = logging.getLogger("inspectd.scoring")
+
+
+class Worker:
+    """Scores batches whose frames lie in attached rings."""
+
+    def __init__(self, channel: Channel[Any], start: StartScoring) -> None:
+        """Serve `channel` with the banks of `start`."""
+        self._channel = channel
+        self._start = start
+        self._scorers: dict[str, Scorer] = {}
+        self._rings: dict[tuple[str, int], FrameRing] = {}
+
+    def live(self) -> ExitCode:
+        """Load, warm up, say so, and score until the main process closes the channel.
+
+        Raises:
+            BankError: a bank cannot be used.
+            ChannelClosedError: the main process is gone, or let this one go.
+        """
+        self._channel.send_wait(load(self._start, self._scorers))
+        heart = child.Heart(self._channel)
+        while True:
+            heart.beat()
+            if self._channel.wait(child.HEARTBEAT_SECONDS):
+                self._serve_waiting()
+
+    def _serve_waiting(self) -> None:
+        while (received := self._channel.receive()) is not None:
+            record, fds = received
+            if isinstance(record, Batch):
+                self._score(record)
+                return  # a heartbeat between batches says that the device still answers
+            if isinstance(record, AttachRing):
+                self._rings[record.camera, record.generation] = FrameRing.attach(fds[0])
+            elif isinstance(record, DetachRing):
+                self._rings.pop((record.camera, record.generation)).close()
+            else:
+                raise TypeError(f"no record for a scoring process: {record!r}")
+
+    def _score(self, batch: Batch) -> None:
+        """Answer each inspection of a batch once, with a score or with the reason why there is none."""
+        scored = [inspection for inspection in batch.inspections if self._holds(batch, inspection)]
+        if not scored:
+            return
+        scorer = self._scorers[batch.recipe]
+        images = scorer.score([self._ring(inspection).view(inspection.frame) for inspection in scored])
+        if len(images) != len(scored):
+            raise InspectdError(f"the scorer answered {len(images)} scores for {len(scored)} frames")
+        for inspection, image in zip(scored, images, strict=True):
+            if self._holds(batch, inspection):
+                self._channel.send_wait(_score_record(batch, inspection, image, scorer.info.sha256))
+
+    def _holds(self, batch: Batch, inspection: Inspection) -> bool:
+        """True if the inspection's frame is in its slot; else the inspection is answered here."""
+        try:
+            if self._ring(inspection).holds(inspection.frame):
+                return True
+            detail = f"slot {inspection.frame.slot} holds another frame"
+        except RingError as error:
+            detail = str(error)
+        event(_log, logging.ERROR, "frame_lost", camera=inspection.frame.camera, detail=detail)
+        error_record = ScoreError(batch.batch_id, inspection.inspection_id, Reason.FRAME_LOST, detail)
+        self._channel.send_wait(error_record)
+        return False
+
+    def _ring(self, inspection: Inspection) -> FrameRing:
+        frame = inspection.frame
+        ring = self._rings.get((frame.camera, frame.generation))
+        if ring is None:
+            raise RingError(f"no ring of {frame.camera}, generation {frame.generation}, is attached")
+        return ring
+
+
+def load(start: StartScoring, scorers: dict[str, Scorer]) -> ScoringReady:
+    """Load and warm up the bank of every recipe into `scorers`.
+
+    Raises:
+        BankError: a bank cannot be used; the message names its recipe.
+    """
+    began = time.perf_counter()
+    banks = []
+    device = "cpu"
+    for recipe in start.recipes:
+        scorer = Scorer.load(Path(recipe.bank), start.scoring.device, start.scoring.threads)
+        scorer.warm_up(start.max_batch)
+        scorers[recipe.name] = scorer
+        device = str(scorer.info.device)
+        info = scorer.info
+        threshold = info.threshold if recipe.threshold is None else recipe.threshold
+        banks.append(
+            BankInfo(
+                recipe.name, info.sha256, info.detector, info.backbone, info.rows, info.dims,
+                info.input_height, info.input_width, threshold,
+            )
+        )  # fmt: skip
+        event(_log, logging.INFO, "bank_loaded", recipe=recipe.name, bank=recipe.bank, rows=info.rows)
+    return ScoringReady(banks, device, time.perf_counter() - began)
+
+
+def _score_record(batch: Batch, inspection: Inspection, image: ImageScore, bank_sha256: str) -> Score:
+    height, width = image.heatmap.shape
+    return Score(
+        batch.batch_id,
+        inspection.inspection_id,
+        image.image_score,
+        image.heatmap.astype("<f2").tobytes(),
+        height,
+        width,
+        bank_sha256,
+        image.stage_ms,
+    )
+
+
+def _by_hand(path: Path) -> ExitCode:
+    settings = config.load(path)
+    start = StartScoring(settings.scoring, settings.recipes, settings.batching.max_batch)
+    ready = load(start, {})
+    for bank in ready.banks:
+        print(f"{bank.recipe}: {bank.detector}, {bank.backbone}, {bank.rows} x {bank.dims}, {bank.threshold:.4f}")  # noqa: T201
+    print(f"warm on {ready.device} after {ready.warmup_seconds:.1f} s")  # noqa: T201
+    return ExitCode.OK
+
+
+def main() -> ExitCode:
+    """Be the scoring process of a daemon (`--channel`) or check a configuration by hand (`--config`)."""
+    parser = argparse.ArgumentParser(prog="inspectd.scoring.worker", description="The scoring process.")
+    child.add_arguments(parser)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="by hand: load this file's banks and say so")
+    arguments = parser.parse_args()
+    log.setup(arguments.log_level, arguments.log_format)
+    if arguments.channel is None:
+        if arguments.config is None:
+            parser.error("one of --channel and --config is needed")
+        return _by_hand(arguments.config)
+    child.die_with_parent()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        # The main process decides when scoring ends: it closes the channel once the last inspection is answered.
+        signal.signal(signum, signal.SIG_IGN)
+    channel = child.open_channel(arguments.channel, ToScoring)
+    start = child.first_record(channel, StartScoring)
+    return child.serve(channel, lambda: Worker(channel, start).live())
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except InspectdError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(error.exit_code)

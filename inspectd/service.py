@@ -1,0 +1,286 @@
+"""The daemon, from its start to its end. Read this first.
+
+A frame's way to its verdict, all of it in this process's one thread:
+
+    CameraStage.received -> frame() -> BatchingStage.frame -> dispatch -> ScoringStage.send
+    ScoringStage.received -> score() -> BatchingStage.score -> judge -> PublishStage.verdict -> release()
+
+and, when something is late or lost on that way, `BatchingStage.expire`, `scoring_lost` or `shut_down`.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from inspectd import __version__
+from inspectd.batching.ledger import Ledger
+from inspectd.batching.policy import BatchPolicy
+from inspectd.batching.stage import BatchingStage
+from inspectd.capture.stage import CameraStage
+from inspectd.config import Config
+from inspectd.errors import ExitCode, InputError, InspectdError
+from inspectd.ipc.messages import CameraPhase, ScoringReady
+from inspectd.ipc.poller import Poller
+from inspectd.ipc.ring import FrameRing
+from inspectd.ipc.runtime_dir import RuntimeDir
+from inspectd.log import event
+from inspectd.metrics import Metrics, MetricsServer
+from inspectd.notify import Notifier, ProgressWatchdog
+from inspectd.publish.bus import Bus
+from inspectd.publish.stage import PublishStage
+from inspectd.publish.wire import Counts
+from inspectd.records import Batch, Drop, FrameRef, Inspection, Outcome, Quality, Score, ScoreError
+from inspectd.scoring.stage import ScoringStage
+from inspectd.supervisor import Supervisor
+
+_log: Final = logging.getLogger("inspectd.service")
+
+_MAX_BATCHES_OUT: Final = 2
+"""One being scored and one ready behind it; more would wait where a deadline cannot reach them."""
+
+_TICK_NS: Final = 50_000_000
+_EXIT_GRACE_SECONDS: Final = 0.5
+
+
+class Service:
+    """One line: its cameras, its scoring process, its bus. `run` is its life."""
+
+    def __init__(self, config: Config, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        """Prepare the line that `config` describes; nothing is opened before `run`."""
+        line = config.line
+        self._config = config
+        self._clock = clock
+        self._state = "starting"
+        self._stop_signals = 0
+        self._fatal: InspectdError | None = None
+        self._heartbeat_due_ns = 0
+        self._metrics = Metrics(line.name, [camera.name for camera in config.cameras], line.deadline_ms)
+        self._poller = Poller()
+        log_arguments = ["--log-level", config.log.level, "--log-format", config.log.format]
+        self._supervisor = Supervisor(self._poller, self, log_arguments, clock)
+        self._cameras = {camera.name: CameraStage(camera, self, clock) for camera in config.cameras}
+        self._scoring = ScoringStage(config, self)
+        self._banks: dict[str, str] = {}
+        self._batching = BatchingStage(
+            BatchPolicy(
+                config.batching.max_batch, int(config.batching.max_wait_ms * 1e6), config.batching.max_queue
+            ),
+            Ledger(),
+            deadline_ns=int(line.deadline_ms * 1e6),
+            recipes={camera.name: camera.recipe for camera in config.cameras},
+            max_batches_out=_MAX_BATCHES_OUT,
+            send=self._send_batch,
+            publish=self._publish_verdict,
+            release=lambda frame: self._cameras[frame.camera].release(frame),
+            observer=self._metrics,
+        )
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    def run(self) -> ExitCode:
+        """Start, serve until SIGTERM or SIGINT, drain; a second signal ends the drain at once.
+
+        Raises:
+            UnavailableError: a port, the runtime directory or a process cannot be had.
+            InspectdError: scoring says that what it was given to load cannot be used.
+        """
+        self._notifier = Notifier.from_environment()
+        self._watchdog = ProgressWatchdog(self._notifier.watchdog_interval_ns or int(1e18))
+        with RuntimeDir(self._config.runtime_path) as runtime_dir, ExitStack() as stack:
+            self._open(runtime_dir, stack)
+            self._serve()
+            self._drain()
+        return ExitCode.OK
+
+    def _open(self, runtime_dir: Path, stack: ExitStack) -> None:
+        """Bind the bus and the metrics endpoint and start scoring; `stack` undoes it in reverse order."""
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            stack.callback(signal.signal, signum, signal.signal(signum, self._on_signal))
+        line, metrics = self._config.line, self._config.metrics
+        self._bus = Bus(self._config.publish, runtime_dir, line.plant, line.name, self._metrics.published)
+        stack.callback(self._bus.close)
+        self._publishing = PublishStage(self._config, self._bus, self._metrics, epoch=time.time_ns() // 1_000_000)
+        if metrics.port:
+            server = MetricsServer(self._metrics.registry, metrics.host, metrics.port)
+            stack.callback(server.close)
+        for camera in self._cameras.values():
+            stack.callback(camera.close)
+        stack.callback(self._supervisor.kill_all, _EXIT_GRACE_SECONDS)
+        for socket in (self._bus.verdicts, self._bus.heatmaps):
+            self._poller.add(socket, self._bus.read_subscriptions)
+        self._supervisor.start(self._scoring, self._clock())
+        self._event("info", "started", detail=f"inspectd {__version__}")
+
+    def _serve(self) -> None:
+        """Turn the loop until a signal comes."""
+        while not self._stop_signals:
+            self._turn()
+            if self._fatal is not None:
+                raise self._fatal
+
+    def _drain(self) -> None:
+        """Capture no more, finish what is open within the budget, close the rest as undecidable."""
+        self._state = "draining"
+        self._notifier.stopping()
+        self._event("info", "draining", detail=f"{self._batching.ledger.in_flight} inspections open")
+        for camera in self._cameras.values():
+            self._supervisor.finish(camera.name)
+            camera.stop_capturing()
+        deadline_ns = self._clock() + int(self._config.line.drain_seconds * 1e9)
+        while self._stop_signals < 2 and self._clock() < deadline_ns and not self._is_drained():
+            self._turn()
+        self._batching.shut_down(self._clock())
+        self._state = "stopped"
+        self._event("info", "stopped", detail="")
+        self._heartbeat()
+
+    def _is_drained(self) -> bool:
+        capturing = any(self._supervisor.running(camera.name) for camera in self._cameras.values())
+        return not capturing and self._batching.ledger.in_flight == 0
+
+    def _turn(self) -> None:
+        """Wait for the next thing to do, then do everything that is due."""
+        now_ns = self._clock()
+        wake_ns = min(now_ns + _TICK_NS, self._heartbeat_due_ns, self._batching.wake_ns() or now_ns + _TICK_NS)
+        self._poller.wait(wake_ns - now_ns)
+        now_ns = self._clock()
+        self._batching.expire(now_ns)
+        self._batching.dispatch(now_ns, drain=self._state == "draining")
+        self._supervisor.tick(now_ns)
+        if now_ns >= self._heartbeat_due_ns:
+            self._heartbeat_due_ns = now_ns + int(self._config.publish.heartbeat_ms * 1e6)
+            self._heartbeat()
+            self._measure_levels()
+        if self._watchdog.due(now_ns, scoring_ready=self._scoring.ready is not None):
+            self._notifier.watchdog()
+
+    def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
+        self._stop_signals += 1
+        event(_log, logging.INFO, "signal", name=signal.Signals(signum).name, count=self._stop_signals)
+
+    # --- what cameras deliver (capture.stage.Receiver) ----------------------------------------------------
+
+    def frame(self, frame: FrameRef, now_ns: int) -> None:
+        """A camera delivered a frame."""
+        self._metrics.frame_captured(frame.camera, frame.captured_utc_ns)
+        self._metrics.stage("capture", (now_ns - frame.captured_ns) / 1e9)
+        if frame.quality is Quality.OK:
+            self._watchdog.frame_submitted(now_ns)
+        self._batching.frame(frame, now_ns)
+        self._batching.dispatch(now_ns)
+
+    def drop(self, drop: Drop) -> None:
+        """A camera lost a frame."""
+        self._metrics.frame_captured(drop.camera, None)
+        self._metrics.dropped(drop.camera, drop.stage, drop.cause)
+        self._batching.drop(drop)
+        self._publishing.drop(drop)
+
+    def camera_phase(self, camera: str, phase: CameraPhase, detail: str) -> None:
+        """A camera's phase changed."""
+        self._metrics.camera_up(camera, up=phase in {CameraPhase.UP, CameraPhase.ENDED})
+        severity = "warning" if phase is CameraPhase.DOWN and self._state == "running" else "info"
+        self._event(severity, f"camera_{phase}", camera=camera, detail=detail)
+
+    def ring_attached(self, camera: str, ring: FrameRing) -> None:
+        """A camera's frames lie in this ring from now on."""
+        self._scoring.attach(camera, ring)
+
+    def ring_detached(self, camera: str, generation: int) -> None:
+        """No frame lies in this ring any more."""
+        self._scoring.detach(camera, generation)
+
+    # --- what scoring answers (scoring.stage.Receiver) ----------------------------------------------------
+
+    def rings(self) -> list[tuple[str, FrameRing]]:
+        """Every ring a batch may name, with its camera."""
+        return [(name, ring) for name, camera in self._cameras.items() for ring in camera.rings()]
+
+    def scoring_ready(self, ready: ScoringReady) -> None:
+        """Every bank is loaded and warm: judge by them, and let the cameras begin if this is the start."""
+        banks = {bank.recipe: bank.bank_sha256 for bank in ready.banks}
+        if self._banks and banks != self._banks:
+            # Judging by another bank than the one the line was started with takes a person's restart.
+            self._event("alarm", "bank_changed", detail=f"started with {self._banks}, found {banks}")
+            return
+        self._banks = banks
+        self._batching.scoring_ready({bank.recipe: bank for bank in ready.banks})
+        for bank in ready.banks:
+            self._metrics.bank(bank)
+        self._metrics.scoring_up(up=True)
+        self._event("info", "scoring_ready", detail=f"{ready.device}, warm after {ready.warmup_seconds:.1f} s")
+        if self._state == "starting":
+            self._state = "running"
+            for camera in self._cameras.values():
+                self._supervisor.start(camera, self._clock())
+            self._notifier.ready()
+
+    def score(self, score: Score, now_ns: int) -> None:
+        """Scoring answered for one inspection."""
+        for stage, milliseconds in score.stage_ms.items():
+            self._metrics.stage(stage, milliseconds / 1000)
+        self._batching.score(score, now_ns)
+        self._batching.dispatch(now_ns)
+
+    def score_error(self, error: ScoreError, now_ns: int) -> None:
+        """Scoring cannot score one inspection."""
+        event(_log, logging.ERROR, "score_error", inspection=error.inspection_id, detail=error.detail)
+        self._batching.score_error(error, now_ns)
+
+    def scoring_lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:
+        """The scoring process is gone. Before the first start is over, bad input ends the daemon."""
+        self._batching.scoring_lost(now_ns)
+        self._metrics.scoring_up(up=False)
+        if self._state == "starting" and exit_code == ExitCode.BAD_INPUT:
+            self._fatal = InputError(cause)
+        self._event("alarm", "scoring_lost", detail=cause)
+
+    # --- what leaves --------------------------------------------------------------------------------------
+
+    def process_lost(self, name: str, cause: str) -> None:
+        """A child process was lost and will be replaced."""
+        self._metrics.restarted(name)
+        self._event("warning", "process_restarted", detail=f"{name}: {cause}")
+
+    def _send_batch(self, batch: Batch) -> bool:
+        now_ns = self._clock()
+        for inspection in batch.inspections:
+            self._metrics.stage("queue", (now_ns - inspection.opened_ns) / 1e9)
+        return self._scoring.send(batch)
+
+    def _publish_verdict(self, inspection: Inspection, outcome: Outcome) -> None:
+        self._publishing.verdict(inspection, outcome)
+        if outcome.score is not None:
+            self._watchdog.scored(outcome.decided_ns)
+
+    def _event(self, severity: str, name: str, *, camera: str | None = None, detail: str) -> None:
+        """Say something a person may want to know, on the bus and in the log."""
+        level = {"info": logging.INFO, "warning": logging.WARNING, "alarm": logging.ERROR}[severity]
+        event(_log, level, name, camera=camera, detail=detail or None)
+        self._publishing.event(severity, name, self._counts(), camera=camera, detail=detail)
+
+    def _heartbeat(self) -> None:
+        phases = {name: str(camera.phase) for name, camera in self._cameras.items()}
+        self._publishing.heartbeat(self._state, self._counts(), phases)
+
+    def _counts(self) -> Counts:
+        ledger = self._batching.ledger
+        return Counts(ledger.captured, ledger.closed, ledger.drops, ledger.in_flight)
+
+    def _measure_levels(self) -> None:
+        self._metrics.levels(
+            inspections_open=self._batching.ledger.in_flight,
+            waiting=self._batching.waiting,
+            scoring=self._batching.scoring,
+        )
+        for name, camera in self._cameras.items():
+            self._metrics.ring(name, held=camera.slots_in_use, slots=camera.camera.slots)
+        for socket, count in self._bus.subscriptions.items():
+            self._metrics.subscriptions(socket, count)

@@ -1,0 +1,257 @@
+"""Child processes: started, watched, replaced. What they are for is the stages' business."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from inspectd.errors import UnavailableError
+from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelMessageError
+from inspectd.ipc.messages import Failed
+from inspectd.ipc.poller import Poller
+from inspectd.log import event
+
+_log: Final = logging.getLogger("inspectd.supervisor")
+
+_FIRST_BACKOFF_NS: Final = 100_000_000
+_LONGEST_BACKOFF_NS: Final = 10_000_000_000
+_HEALTHY_AFTER_NS: Final = 30_000_000_000
+"""A child that ran this long starts again with the shortest back-off."""
+
+_AWAY_NS: Final = 1_000_000_000
+"""After this long without a tick the main process itself was stopped, and silence proves nothing."""
+
+_EXIT_SECONDS: Final = 0.05
+"""How long the main process waits for the exit code of a child whose channel closed."""
+
+_MESSAGES_PER_TURN: Final = 64
+"""Messages taken from one child before the others get their turn."""
+
+
+class Job(Protocol):
+    """What a stage tells the supervisor of its child, and hears of it."""
+
+    name: str
+    module: str
+    arguments: Sequence[str]
+    receives: Any
+    start_timeout_ns: int
+    stall_timeout_ns: int
+    stuck: str | None
+    """Why the child has to be replaced though it lives, if it has to; None after `started`."""
+
+    def started(self, channel: Channel[Any]) -> None:
+        """The child was launched; send it its first record."""
+
+    def received(self, record: Any, fds: list[int], now_ns: int) -> None:
+        """The child sent a record, with these descriptors beside it, which the job now owns."""
+
+    def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:
+        """The child is gone and everything it owed is lost; `exit_code` is None where it gave none."""
+
+
+class Observer(Protocol):
+    """Who hears that a child is replaced."""
+
+    def process_lost(self, name: str, cause: str) -> None:
+        """The child `name` was lost and will be replaced."""
+
+
+class Child:
+    """One child process and its channel."""
+
+    def __init__(self, job: Job, process: subprocess.Popen[bytes], channel: Channel[Any], now_ns: int) -> None:
+        """A process just launched."""
+        self.job = job
+        self.process = process
+        self.channel = channel
+        self.launched_ns = now_ns
+        self.progress_ns = now_ns
+        self.is_up = False
+        self.is_finishing = False
+        self.failure: Failed | None = None
+
+    def stalled_for_ns(self, now_ns: int) -> int | None:
+        """How long the child has made no progress, when that is too long; else None."""
+        limit_ns = self.job.stall_timeout_ns if self.is_up else self.job.start_timeout_ns
+        silent_ns = now_ns - self.progress_ns
+        return silent_ns if silent_ns > limit_ns else None
+
+
+class Supervisor:
+    """Keeps one process running for each job.
+
+    A child that ends unasked, or sends nothing for its time-out, is killed and replaced: at once the first time,
+    then with exponential back-off. Killed children are reaped without waiting for them.
+    """
+
+    def __init__(
+        self, poller: Poller, observer: Observer, log_arguments: Sequence[str], clock: Callable[[], int]
+    ) -> None:
+        """Watch channels with `poller`; give `log_arguments` to every child; `clock` is monotonic, in ns."""
+        self._poller = poller
+        self._observer = observer
+        self._clock = clock
+        self._last_tick_ns = clock()
+        self._log_arguments = log_arguments
+        self._children: dict[str, Child] = {}
+        self._ending: list[subprocess.Popen[bytes]] = []
+        self._restarts: dict[str, tuple[int, Job]] = {}
+        self._backoff_ns: dict[str, int] = {}
+
+    def start(self, job: Job, now_ns: int) -> None:
+        """Launch the job's process.
+
+        Raises:
+            UnavailableError: the machine cannot start a process.
+        """
+        ours, theirs = Channel.pair()
+        command = [sys.executable, "-m", job.module, "--channel", str(theirs.fileno()), *self._log_arguments]
+        try:
+            process = subprocess.Popen(
+                [*command, *job.arguments], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+            )
+        except OSError as error:
+            ours.close()
+            raise UnavailableError(f"cannot start {job.name}: {error.strerror}") from error
+        finally:
+            theirs.close()
+        child = Child(job, process, Channel(ours, job.receives), now_ns)
+        self._children[job.name] = child
+        self._poller.add(child.channel, lambda: self._read(child))
+        event(_log, logging.INFO, "process_started", process=job.name, pid=process.pid)
+        try:
+            job.started(child.channel)
+        except ChannelClosedError as error:
+            # It is dead already; reading its channel says so next.
+            event(_log, logging.WARNING, "process_died_at_once", process=job.name, cause=str(error))
+
+    def tick(self, now_ns: int) -> None:
+        """Replace children that stopped making progress, restart those whose back-off is over, reap the dead."""
+        if now_ns - self._last_tick_ns > _AWAY_NS:
+            for child in self._children.values():
+                child.progress_ns = now_ns
+        self._last_tick_ns = now_ns
+        for child in list(self._children.values()):
+            if child.job.stuck is not None:
+                self._lose(child, child.job.stuck, now_ns)
+            elif (silent_ns := child.stalled_for_ns(now_ns)) is not None:
+                self._lose(child, f"no progress for {silent_ns / 1e9:.1f} s", now_ns)
+        for name, (due_ns, job) in list(self._restarts.items()):
+            if now_ns >= due_ns:
+                del self._restarts[name]
+                self._restart(job, now_ns)
+        self._ending = [process for process in self._ending if process.poll() is None]
+
+    def finish(self, name: str) -> None:
+        """Expect a child to end by itself: what it still sends is taken, and it is not restarted."""
+        self._restarts.pop(name, None)
+        if name in self._children:
+            self._children[name].is_finishing = True
+
+    def stop(self, name: str) -> None:
+        """Let a child go at once: no restart, no loss. It ends by itself or is killed by `kill_all`."""
+        self._restarts.pop(name, None)
+        child = self._children.pop(name, None)
+        if child is not None:
+            self._poller.remove(child.channel)
+            child.channel.close()
+            self._ending.append(child.process)
+
+    def running(self, name: str) -> bool:
+        """True while the job's process runs and was not let go."""
+        return name in self._children
+
+    def kill_all(self, grace_seconds: float) -> None:
+        """Let every child go, wait `grace_seconds` in all, then kill and reap what is left."""
+        for name in [*self._children, *self._restarts]:
+            self.stop(name)
+        for process in self._ending:
+            try:
+                process.wait(grace_seconds)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                grace_seconds = 0
+        self._ending.clear()
+
+    def _restart(self, job: Job, now_ns: int) -> None:
+        try:
+            self.start(job, now_ns)
+        except UnavailableError as error:
+            event(_log, logging.ERROR, "process_not_started", process=job.name, cause=str(error))
+            self._restarts[job.name] = (now_ns + _LONGEST_BACKOFF_NS, job)
+
+    def _read(self, child: Child) -> None:
+        """Take what a child sent."""
+        for _ in range(_MESSAGES_PER_TURN):
+            now_ns = self._clock()
+            try:
+                received = child.channel.receive()
+            except ChannelClosedError:
+                self._lose(child, None, now_ns)
+                return
+            except ChannelMessageError as error:
+                self._lose(child, str(error), now_ns)
+                return
+            if received is None:
+                return
+            self._take(child, *received, now_ns)
+            if child.job.name not in self._children:
+                return
+
+    def _take(self, child: Child, record: Any, fds: list[int], now_ns: int) -> None:
+        child.progress_ns = now_ns
+        child.is_up = True
+        if isinstance(record, Failed):
+            child.failure = record
+        else:
+            child.job.received(record, fds, now_ns)
+
+    def _lose(self, child: Child, cause: str | None, now_ns: int) -> None:
+        """A child is gone or useless: end it, tell its job, restart it after its back-off.
+
+        Args:
+            child: the child.
+            cause: why it has to go; None when its channel closed and its exit says why.
+            now_ns: the time.
+        """
+        job = child.job
+        exit_code = self._exit_code(child) if cause is None else None
+        cause = cause or _exit_cause(child, exit_code)
+        self.stop(job.name)
+        child.process.kill()
+        if child.is_finishing:
+            event(_log, logging.INFO, "process_finished", process=job.name, cause=cause)
+            job.lost(cause, exit_code, now_ns)
+            return
+        healthy = now_ns - child.launched_ns > _HEALTHY_AFTER_NS
+        backoff_ns = _FIRST_BACKOFF_NS if healthy else self._backoff_ns.get(job.name, _FIRST_BACKOFF_NS)
+        self._backoff_ns[job.name] = min(2 * backoff_ns, _LONGEST_BACKOFF_NS)
+        self._restarts[job.name] = (now_ns + backoff_ns, job)
+        event(
+            _log, logging.WARNING, "process_lost", process=job.name, pid=child.process.pid, cause=cause,
+            restart_in_ms=backoff_ns / 1e6,
+        )  # fmt: skip
+        job.lost(cause, exit_code, now_ns)
+        self._observer.process_lost(job.name, cause)
+
+    @staticmethod
+    def _exit_code(child: Child) -> int | None:
+        try:
+            return child.process.wait(_EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            return None
+
+
+def _exit_cause(child: Child, exit_code: int | None) -> str:
+    """Why a child whose channel closed is gone."""
+    if child.failure is not None:
+        return child.failure.detail
+    if exit_code is None:
+        return "closed its channel"
+    return f"killed by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"exited with code {exit_code}"
