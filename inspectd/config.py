@@ -107,7 +107,7 @@ class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
 
     source: Annotated[
         int | str,
-        Meta(description="Device index, RTSP or HTTP URL, or a video file relative to this file."),
+        Meta(description="Device index, URL such as rtsp://user:password@camera/stream, or a video file."),
     ]
     width: Annotated[Pixels | None, Meta(description="Width to ask a device for, in pixels.")] = None
     height: Annotated[Pixels | None, Meta(description="Height to ask a device for, in pixels.")] = None
@@ -241,26 +241,77 @@ class Config(Settings, frozen=True, kw_only=True):
         return Path(tempfile.gettempdir()) / f"inspectd-{os.getuid()}" / self.line.name
 
 
+class Examined(msgspec.Struct, frozen=True):
+    """A file's problems, and those of its tables that are sound, each with its path."""
+
+    problems: list[str]
+    recipes: list[tuple[str, Recipe]]
+    cameras: list[tuple[str, Camera]]
+    publish: Publish | None
+    metrics: Metrics | None
+
+
 def load(path: Path) -> Config:
     """Read a configuration file; relative paths in it become absolute, from the file's own folder.
 
     Raises:
         ConfigError: the file cannot be read, is no TOML, or has problems; all of them are listed.
     """
+    data = _read(path)
+    problems = [*_problems(data, Config, ""), *_cross_problems(data)]
+    if problems:
+        raise ConfigError(str(path), problems)
+    settings = msgspec.convert(data, Config)
+    base = path.resolve().parent
+    return msgspec.structs.replace(
+        settings,
+        recipes=tuple(_absolute_recipe(recipe, base) for recipe in settings.recipes),
+        cameras=tuple(_absolute_camera(camera, base) for camera in settings.cameras),
+    )
+
+
+def examine(path: Path) -> Examined:
+    """Find every problem of a file, and what of it can be tried out nevertheless.
+
+    Raises:
+        ConfigError: the file cannot be read, or is no TOML.
+    """
+    data = _read(path)
+    base = path.resolve().parent
+    recipes = _sound_items(data, "recipes", Recipe)
+    cameras = _sound_items(data, "cameras", Camera)
+    return Examined(
+        [*_problems(data, Config, ""), *_cross_problems(data)],
+        [(where, _absolute_recipe(recipe, base)) for where, recipe in recipes],
+        [(where, _absolute_camera(camera, base)) for where, camera in cameras],
+        _sound(data.get("publish", {}), Publish),
+        _sound(data.get("metrics", {}), Metrics),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-        data = tomllib.loads(text)
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), [f"is not UTF-8 text: {error}"]) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(str(path), [f"is not TOML: {error}"]) from error
-    problems = list(_problems(data, Config, ""))
-    problems += _cross_problems(data)
-    if problems:
-        raise ConfigError(str(path), problems)
-    return _absolute(msgspec.convert(data, Config), path.resolve().parent)
+
+
+def _sound_items(data: dict[str, Any], key: str, kind: Any) -> list[tuple[str, Any]]:
+    items = data.get(key)
+    tried = [(f"{key}[{i}]", _sound(item, kind)) for i, item in enumerate(items if isinstance(items, list) else [])]
+    return [(where, item) for where, item in tried if item is not None]
+
+
+def _sound(value: Any, kind: Any) -> Any:
+    """`value` as `kind`, or None where it has problems; those are listed elsewhere."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return None
 
 
 def tcp_address(text: str) -> tuple[str, int]:
@@ -393,11 +444,8 @@ def _address_problems(publish: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _absolute(config: Config, base: Path) -> Config:
-    """The same configuration with every relative path made absolute from `base`."""
-    recipes = tuple(msgspec.structs.replace(r, bank=str(base / r.bank)) for r in config.recipes)
-    cameras = tuple(_absolute_camera(camera, base) for camera in config.cameras)
-    return msgspec.structs.replace(config, recipes=recipes, cameras=cameras)
+def _absolute_recipe(recipe: Recipe, base: Path) -> Recipe:
+    return msgspec.structs.replace(recipe, bank=str(base / recipe.bank))
 
 
 def _absolute_camera(camera: Camera, base: Path) -> Camera:

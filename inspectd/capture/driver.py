@@ -1,0 +1,69 @@
+"""What every kind of camera can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.errors import InspectdError, UnavailableError
+
+
+class CameraError(UnavailableError):
+    """The camera does not open, or gives no more frames; opening it again may help."""
+
+
+class UnreadableImageError(InspectdError):
+    """One replayed image cannot be decoded; the next read goes on with the one after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame as the camera gave it, with the time it was taken.
+
+    Attributes:
+        pixels: `(H, W, 3) uint8 BGR`.
+        captured_ns: CLOCK_MONOTONIC, right after the frame was obtained.
+        captured_utc_ns: the same moment, since the Unix epoch.
+        age_ms: how long a live stream held the frame back; 0 where nothing can.
+        label: ground truth of a replayed image, for evaluation only.
+        source: the replayed image's path inside its folder.
+    """
+
+    pixels: NDArray[np.uint8]
+    captured_ns: int
+    captured_utc_ns: int
+    age_ms: float = 0.0
+    label: str | None = None
+    source: str | None = None
+
+
+class CameraDriver(Protocol):
+    """One kind of camera: opened, read frame by frame, closed, and opened again after a fault."""
+
+    def open(self, beat: Callable[[], None]) -> None:
+        """Make the camera ready to read; calls `beat` now and then while that takes long.
+
+        Raises:
+            CameraError: it does not open; the message says what was tried and what to do.
+        """
+
+    def due_seconds(self) -> float:
+        """How long until `read` has something to give; 0 for a live camera, which blocks in `read`."""
+
+    def read(self) -> Frame | None:
+        """The next frame, or None when a file or folder has been replayed to its end.
+
+        Raises:
+            CameraError: there is no frame; close the camera and open it again.
+            UnreadableImageError: this one image is damaged; read on.
+        """
+
+    def slot_bytes(self, first: Frame) -> int:
+        """Bytes of the largest frame this camera will give, known once it gave its `first`."""
+
+    def close(self) -> None:
+        """Let go of the device; it may be opened again."""

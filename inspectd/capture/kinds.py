@@ -1,0 +1,21 @@
+"""The table of camera kinds: a new kind is its file, its settings in `config`, and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from inspectd import config
+from inspectd.capture.driver import CameraDriver
+from inspectd.capture.images import ImagesDriver
+from inspectd.capture.opencv import OpenCvDriver
+
+KINDS: Final[dict[type[config.CameraBase], Callable[[Any], CameraDriver]]] = {
+    config.ImagesCamera: ImagesDriver,
+    config.OpenCvCamera: OpenCvDriver,
+}
+
+
+def make_driver(settings: config.Camera) -> CameraDriver:
+    """The driver for a camera, not yet opened."""
+    return KINDS[type(settings)](settings)

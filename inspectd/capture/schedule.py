@@ -1,0 +1,38 @@
+"""When the frames of a replay are due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+_CATCH_UP_PERIODS: Final = 4
+
+
+class ReplaySchedule:
+    """Due times `1 / fps` apart that do not drift: each follows from the one before, not from "now".
+
+    A reader that is late catches up on at most four frames, as the buffers of a camera driver would allow.
+    When it is later than that, the schedule starts anew from that moment; frames are delayed, never skipped.
+    """
+
+    def __init__(self, fps: float, clock: Callable[[], float]) -> None:
+        """The first frame is due at once.
+
+        Args:
+            fps: frames a second.
+            clock: seconds, never running backwards.
+        """
+        self._period_seconds = 1.0 / fps
+        self._clock = clock
+        self._due = clock()
+
+    def due_seconds(self) -> float:
+        """How long until the next frame is due; 0 when it is."""
+        return max(0.0, self._due - self._clock())
+
+    def taken(self) -> None:
+        """The frame that was due has been read."""
+        now = self._clock()
+        self._due += self._period_seconds
+        if now - self._due > _CATCH_UP_PERIODS * self._period_seconds:
+            self._due = now

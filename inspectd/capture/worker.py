@@ -1,0 +1,227 @@
+"""The capture process: one camera's frames into its ring, and a record of each to the main process.
+
+One thread does everything, so that a driver that hangs stops the heartbeat too and the supervisor sees it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import sys
+from pathlib import Path
+from typing import Final
+
+from inspectd import config, log
+from inspectd.capture.backoff import Backoff
+from inspectd.capture.byhand import show
+from inspectd.capture.driver import CameraDriver, CameraError, Frame, UnreadableImageError
+from inspectd.capture.kinds import make_driver
+from inspectd.capture.quality import FrameGate
+from inspectd.errors import ExitCode, InspectdError
+from inspectd.ipc import child
+from inspectd.ipc.channel import Channel
+from inspectd.ipc.messages import CameraPhase, CameraState, RingReady, StartCapture, Stop, ToCapture
+from inspectd.ipc.ring import FrameRing
+from inspectd.records import Drop, DropCause, FrameRef
+
+STAGE: Final = "capture"
+_SLOT_POLL_SECONDS: Final = 0.002
+_TURN_SECONDS: Final = child.HEARTBEAT_SECONDS / 2
+
+logger = logging.getLogger("inspectd.capture")
+
+
+class FrameSizeError(InspectdError):
+    """The camera's frames no longer fit its ring; a new generation makes one that fits."""
+
+
+class CaptureWorker:
+    """The life of one camera, from opening it to the stop: see `run`."""
+
+    def __init__(
+        self,
+        start: StartCapture,
+        driver: CameraDriver,
+        channel: Channel[ToCapture],
+        stop: child.StopFlag,
+        rng: random.Random,
+    ) -> None:
+        """Capture from `driver` as `start` says; `rng` gives the jitter of reconnects."""
+        self._camera = start.camera
+        self._generation = start.generation
+        self._driver = driver
+        self._channel = channel
+        self._stop = stop
+        self._heart = child.Heart(channel)
+        self._gate = FrameGate(start.camera.quality)
+        self._backoff = Backoff(start.camera.reconnect_min_ms, start.camera.reconnect_max_ms, rng)
+        self._ring: FrameRing | None = None
+        self._shape: tuple[int, ...] = ()
+        self._seq = 0
+        self._state = CameraState(self._camera.name, CameraPhase.DOWN)
+
+    def run(self) -> ExitCode:
+        """Open, stream, and open again after a fault, until told to stop.
+
+        Raises:
+            ChannelClosedError: the main process is gone.
+            FrameSizeError: the camera changed its frame size.
+        """
+        self._say(CameraPhase.OPENING)
+        while not self._stop.is_set:
+            try:
+                self._stream()
+            except CameraError as error:
+                self._say(CameraPhase.DOWN, str(error))
+                self._pause(self._backoff.next_seconds())
+            finally:
+                self._driver.close()
+        return ExitCode.OK
+
+    def _stream(self) -> None:
+        self._driver.open(self._heart.beat)
+        while not self._stop.is_set:
+            if not self._ready():
+                continue
+            try:
+                frame = self._driver.read()
+            except UnreadableImageError as error:
+                self._say(self._state.phase, str(error))
+                continue
+            if frame is None:
+                return self._idle()
+            self._deliver(frame)
+        return None
+
+    def _ready(self) -> bool:
+        """Turn the loop once; True when a frame is due and, if the camera may wait, has a slot."""
+        due_seconds = self._driver.due_seconds()
+        self._turn(due_seconds)
+        if self._stop.is_set or due_seconds > _TURN_SECONDS:
+            return False
+        if self._camera.when_full == "wait" and self._ring is not None and self._ring.acquire() is None:
+            # Waiting before the frame is read keeps its time of capture true.
+            self._turn(_SLOT_POLL_SECONDS)
+            return False
+        return True
+
+    def _deliver(self, frame: Frame) -> None:
+        self._seq += 1
+        ring = self._ring or self._make_ring(frame)
+        if frame.pixels.nbytes > ring.slot_bytes or not self._fits_first(frame):
+            self._drop(DropCause.SIZE_CHANGED)
+            raise FrameSizeError(
+                f"frames of {self._camera.name} changed from {_size(self._shape)} to "
+                f"{_size(frame.pixels.shape)}; a new ring is needed"
+            )
+        if self._state.phase is not CameraPhase.UP:
+            self._backoff.reset()
+            self._say(CameraPhase.UP, _size(frame.pixels.shape))
+        quality = self._gate.judge(frame)
+        slot = ring.acquire()
+        if slot is None:
+            self._drop(DropCause.RING_FULL)
+        else:
+            ring.write(slot, self._seq, frame.pixels)
+            height, width, channels = frame.pixels.shape
+            self._channel.send_wait(
+                FrameRef(
+                    camera=self._camera.name,
+                    generation=self._generation,
+                    slot=slot,
+                    seq=self._seq,
+                    captured_ns=frame.captured_ns,
+                    captured_utc_ns=frame.captured_utc_ns,
+                    height=height,
+                    width=width,
+                    channels=channels,
+                    quality=quality,
+                    label=frame.label,
+                    source=frame.source,
+                )
+            )
+
+    def _fits_first(self, frame: Frame) -> bool:
+        return isinstance(self._camera, config.ImagesCamera) or frame.pixels.shape == self._shape
+
+    def _make_ring(self, first: Frame) -> FrameRing:
+        ring = FrameRing.create(self._generation, self._camera.slots, self._driver.slot_bytes(first))
+        ready = RingReady(self._camera.name, self._generation, ring.slots, ring.slot_bytes)
+        self._channel.send_wait(ready, (ring.fd,))
+        self._ring = ring
+        self._shape = first.pixels.shape
+        return ring
+
+    def _drop(self, cause: DropCause) -> None:
+        self._channel.send_wait(Drop(self._camera.name, self._generation, self._seq, STAGE, cause))
+
+    def _idle(self) -> None:
+        self._say(CameraPhase.ENDED)
+        while not self._stop.is_set:
+            self._turn(_TURN_SECONDS)
+
+    def _pause(self, seconds: float) -> None:
+        end = self._heart.now() + seconds
+        while not self._stop.is_set and (left := end - self._heart.now()) > 0:
+            self._turn(left)
+
+    def _turn(self, timeout_seconds: float) -> None:
+        """Show that the loop turns, and wait up to `timeout_seconds` for what the main process says."""
+        self._heart.beat()
+        while self._channel.wait(min(timeout_seconds, _TURN_SECONDS)):
+            received = self._channel.receive()
+            if received is not None and isinstance(received[0], Stop):
+                self._stop.is_set = True
+                return
+
+    def _say(self, phase: CameraPhase, detail: str = "") -> None:
+        state = CameraState(self._camera.name, phase, detail)
+        if state == self._state:
+            return
+        self._state = state
+        self._channel.send_wait(state)
+        level = logging.WARNING if phase is CameraPhase.DOWN else logging.INFO
+        log.event(logger, level, f"camera_{phase}", camera=self._camera.name, detail=detail or None)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}x{shape[0]}"
+
+
+def _serve(arguments: argparse.Namespace) -> ExitCode:
+    child.die_with_parent()
+    stop = child.StopFlag()
+    stop.install()
+    channel: Channel[ToCapture] = child.open_channel(arguments.channel, ToCapture)
+
+    def life() -> ExitCode:
+        start = child.first_record(channel, StartCapture)
+        worker = CaptureWorker(start, make_driver(start.camera), channel, stop, random.Random())  # noqa: S311
+        return worker.run()
+
+    return child.serve(channel, life)
+
+
+def main() -> int:
+    """Run by the main process with `--channel`, or by hand with `--config`."""
+    parser = argparse.ArgumentParser(prog="python -m inspectd.capture.worker", description=__doc__)
+    child.add_arguments(parser)
+    parser.add_argument("--camera", required=True, metavar="NAME", help="the camera to read")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="by hand: print what this camera gives")
+    parser.add_argument("--count", type=int, metavar="N", help="by hand: stop after N frames")
+    arguments = parser.parse_args()
+    log.setup(arguments.log_level, arguments.log_format)
+    try:
+        if arguments.channel is not None:
+            return _serve(arguments)
+        if arguments.config is None:
+            parser.error("one of --channel and --config is needed")
+        return show(arguments.config, arguments.camera, arguments.count)
+    except InspectdError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

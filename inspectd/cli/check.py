@@ -1,0 +1,125 @@
+"""`inspectd check FILE`: every problem of a configuration at once, and whether what it names is really there."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from inspectd import config
+from inspectd.errors import ConfigError, InspectdError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("file", type=Path, help="configuration file")
+    parser.add_argument(
+        "--settings-only",
+        action="store_true",
+        help="look at the file alone: load no bank, open no camera, try no port",
+    )
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Report all problems, and end with 0 or 2.
+
+    Raises:
+        ConfigError: there is a problem; all are listed.
+    """
+    found = config.examine(arguments.file)
+    problems = list(found.problems)
+    if not arguments.settings_only:
+        problems += _try_out(found)
+    if problems:
+        raise ConfigError(str(arguments.file), problems)
+    tried = "" if arguments.settings_only else "; banks load, cameras deliver, ports are free"
+    print(f"{arguments.file}: no problems, {len(found.cameras)} cameras, {len(found.recipes)} recipes{tried}")
+    return 0
+
+
+def _try_out(found: config.Examined) -> Iterator[str]:
+    """Problems that only show when banks, cameras and ports are touched."""
+    yield from _bank_problems(found.recipes)
+    yield from _camera_problems(found.cameras)
+    if found.metrics is not None and found.metrics.port:
+        yield from _port_problem("metrics.port", found.metrics.host, found.metrics.port)
+    if found.publish is not None:
+        for key in ("verdicts_tcp", "heatmaps_tcp"):
+            yield from _endpoint_problem(f"publish.{key}", getattr(found.publish, key))
+
+
+def _bank_problems(recipes: list[tuple[str, config.Recipe]]) -> Iterator[str]:
+    if not recipes:
+        return
+    from inspectd.bank.scorer import Scorer  # noqa: PLC0415 - seconds of imports, for this check only
+
+    for where, recipe in recipes:
+        try:
+            Scorer.load(Path(recipe.bank), "cpu")
+        except InspectdError as error:
+            yield f"{where}.bank: {error}"
+
+
+def _camera_problems(cameras: list[tuple[str, config.Camera]]) -> Iterator[str]:
+    """Read one frame from each camera, all at once; one whose driver hangs is named and left behind."""
+    from inspectd.capture.kinds import make_driver  # noqa: PLC0415 - loads the cameras' libraries
+
+    results: dict[str, str | None] = {}
+
+    def try_camera(where: str, camera: config.Camera) -> None:
+        driver = make_driver(camera)
+        try:
+            driver.open(_no_beat)
+            while driver.due_seconds() > 0:
+                threading.Event().wait(driver.due_seconds())
+            driver.read()
+            results[where] = None
+        except InspectdError as error:
+            results[where] = str(error)
+        finally:
+            driver.close()
+
+    threads = [(where, camera, _start(try_camera, where, camera)) for where, camera in cameras]
+    for where, camera, thread in threads:
+        thread.join(2 * camera.stall_timeout_ms / 1000)
+        problem = results.get(where, f"gave no frame within {2 * camera.stall_timeout_ms / 1000:g} s")
+        if problem is not None:
+            key = "folder" if isinstance(camera, config.ImagesCamera) else "source"
+            yield f"{where}.{key}: {problem}"
+
+
+def _start(target: Callable[[str, config.Camera], None], where: str, camera: config.Camera) -> threading.Thread:
+    thread = threading.Thread(target=target, args=(where, camera), daemon=True)
+    thread.start()
+    return thread
+
+
+def _no_beat() -> None:
+    """Nobody waits for a sign of life here."""
+
+
+def _endpoint_problem(where: str, endpoint: str | None) -> Iterator[str]:
+    if endpoint is None:
+        return
+    try:
+        host, port = config.tcp_address(endpoint)
+    except ValueError:
+        return  # reported with the settings
+    yield from _port_problem(where, host.strip("[]"), port)
+
+
+def _port_problem(where: str, host: str, port: int) -> Iterator[str]:
+    """Why this process cannot listen there, if it cannot."""
+    try:
+        socket.create_server((host, port), family=_family(host)).close()
+    except OSError as error:
+        yield (
+            f"{where}: cannot listen on {host}:{port}: {error.strerror or error}; "
+            "choose another port, or stop what uses it (this line's daemon, if it is running)"
+        )
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -1,0 +1,257 @@
+"""`inspectd demo`: from real images to a bank, a running line and its figures, in about a minute."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Final, Self
+
+import msgspec
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+
+from inspectd.cli import demo_result
+from inspectd.cli.demo_data import DemoData, lay_out, own_folder, solar_cells
+from inspectd.cli.demo_line import LINE, PLANT, Daemon, LineFile, LineRun, free_ports, runtime_dir
+from inspectd.cli.demo_result import Result
+from inspectd.cli.live_view import LineView, plain_line
+from inspectd.client import Message, Reader
+from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
+from inspectd.publish.wire import Counts, Event
+
+_FPS: Final = 7.5
+_PLAIN_SECONDS: Final = 5.0
+_INTERRUPTED: Final = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `inspectd demo`."""
+    parser.description = (
+        "Build a bank from real images, run a line of two cameras on it, and show what came out."
+    )
+    parser.add_argument(
+        "--seconds", type=float, metavar="N", help="replay in a loop for N seconds; default: once"
+    )
+    parser.add_argument(
+        "--fps",
+        type=float,
+        default=_FPS,
+        metavar="N",
+        help="frames a second and camera; default: %(default)s",
+    )
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="your own images: train/good to learn from, test/* to inspect",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo-run"), metavar="DIR", help="work folder; default: %(default)s"
+    )
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run the demo; 1 if a frame is unaccounted for.
+
+    Raises:
+        InputError: an option or a folder cannot be used.
+        InspectdError: the bank could not be built, or the daemon died.
+    """
+    _check(arguments)
+    data = own_folder(arguments.images) if arguments.images else solar_cells()
+    work: Path = arguments.out.resolve()
+    _claim(work)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    console = Console(highlight=False)
+    try:
+        lay_out(data, work / "images")
+        _build_bank(console, data, work)
+        line_file = LineFile(
+            path=work / "demo.toml",
+            bank="demo.bank",
+            images="images",
+            fps=arguments.fps,
+            loop=arguments.seconds is not None,
+            runtime_dir=runtime_dir(work),
+            ports=free_ports(),
+        )
+        result, counts = _run_line(console, data, line_file, arguments.seconds)
+        # What stays behind should run for as long as someone wants to look at it.
+        msgspec.structs.replace(line_file, loop=True).write()
+    except KeyboardInterrupt:
+        console.print("\ninterrupted; the line is stopped and nothing is left running")
+        return _INTERRUPTED
+    return _conclude(console, line_file, result, counts, arguments.json)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    for name in ("seconds", "fps"):
+        value = getattr(arguments, name)
+        if value is not None and not 0 < value <= 10_000:
+            raise InputError(f"--{name}: got {value}, expected more than 0 and at most 10000")
+    if arguments.json is not None and not arguments.json.resolve().parent.is_dir():
+        raise InputError(f"--json {arguments.json}: there is no folder {arguments.json.resolve().parent}")
+
+
+def _claim(work: Path) -> None:
+    """Make the work folder, or take over an earlier demo's; never anything else, because it is cleared."""
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        is_strange = any(work.iterdir()) and not (work / ".inspectd-demo").is_file()
+        if is_strange:
+            raise InputError(f"--out {work}: is not empty and not an earlier demo's; choose a new folder")
+        (work / ".inspectd-demo").touch()
+    except OSError as error:
+        raise UnavailableError(f"--out {work}: cannot be used as work folder: {error.strerror}") from error
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _build_bank(console: Console, data: DemoData, work: Path) -> None:
+    console.print(
+        f"[bold]1 Building the bank[/] from {len(data.train)} images of good parts ({escape(data.name)})"
+    )
+    command = [sys.executable, "-m", "inspectd", "bank", "build"]
+    command += ["--images", str(work / "images" / "train"), "--out", str(work / "demo.bank")]
+    done = subprocess.run(command, check=False)
+    if done.returncode != ExitCode.OK:
+        raise InspectdError(
+            f"the bank could not be built: exit code {done.returncode} of {' '.join(command)}"
+        )
+
+
+def _run_line(
+    console: Console, data: DemoData, line_file: LineFile, seconds: float | None
+) -> tuple[Result, Counts]:
+    """Run the daemon on the demo's images, to its end."""
+    line_file.write()
+    console.print(f"[bold]2 Starting the line[/]: inspectd run {escape(str(line_file.path))}")
+    total = len(data.replay) if seconds is None else None
+    with (
+        # The reader is there before the first frame, because a live bus repeats nothing.
+        Reader(line_file.endpoint("verdicts"), line_file.endpoint("heatmaps")) as reader,
+        Daemon(line_file.path, line_file.path.with_name("daemon.log")) as daemon,
+        Screen(console, LineView(reader.line(PLANT, LINE)), total) as screen,
+    ):
+        result = Result(reader.line(PLANT, LINE))
+
+        def on_message(message: Message) -> None:
+            result.add(message)
+            screen.add(message)
+
+        run = LineRun(daemon, reader, on_message, screen.draw)
+        run.start()
+        how_long = "once" if seconds is None else f"in a loop for {seconds:g} s"
+        screen.say(
+            f"[bold]3 Inspecting[/] {len(data.replay)} images with two cameras, "
+            f"{line_file.fps:g} a second each, {how_long}"
+        )
+        run.inspect(seconds)
+        stopped = run.stop()
+        screen.draw()
+        if total is not None and stopped.counts.captured != total:
+            screen.say(f"[yellow]{total - stopped.counts.captured} of the images could not be captured[/]")
+    return result, stopped.counts
+
+
+class Screen:
+    """Shows the line live in a terminal, and as a plain line now and then elsewhere."""
+
+    def __init__(self, console: Console, view: LineView, total: int | None) -> None:
+        self._console = console
+        self._view = view
+        self._total = total
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._said_at = time.monotonic()
+
+    def add(self, message: Message) -> None:
+        """Take in one message."""
+        self._view.add(message)
+        if self._live is None and isinstance(message, Event):
+            self.say(escape(plain_line(message) or ""))
+
+    def say(self, text: str) -> None:
+        """Print a line, in rich's markup, that stays."""
+        self._console.print(text)
+
+    def draw(self) -> None:
+        """Bring the screen up to date."""
+        if self._live is not None:
+            self._live.update(Group(self._view.render(), self._progress()), refresh=True)
+        elif time.monotonic() - self._said_at >= _PLAIN_SECONDS:
+            self._said_at = time.monotonic()
+            self.say(self._progress())
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def _progress(self) -> str:
+        cameras = self._view.cameras.values()
+        done = sum(camera.evaluations.total() for camera in cameras)
+        of = "" if self._total is None else f" of {self._total}"
+        return f"{done}{of} parts inspected"
+
+
+def _conclude(
+    console: Console, line_file: LineFile, result: Result, counts: Counts, json_path: Path | None
+) -> int:
+    summary = result.summary(counts)
+    console.print("[bold]4 Result[/]")
+    console.print(demo_result.table(summary, result))
+    if json_path is not None:
+        _write_json(json_path, summary)
+    sheet = line_file.path.with_name("contact-sheet.png")
+    demo_result.write_contact_sheet(result, line_file.path.parent / "images", sheet)
+    problems = result.unaccounted(counts)
+    if problems:
+        console.print("[bold red]Not every frame is accounted for:[/]")
+        for problem in problems:
+            console.print(f"  {problem}")
+        return ExitCode.FAILED
+    console.print("Every captured frame is accounted for.")
+    if result.undecidable:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in result.undecidable.most_common())
+        console.print(
+            f"[yellow]Undecidable: {reasons}.[/] If this machine was busy, try --fps {line_file.fps / 2:g}; "
+            f"what the line said is in {escape(str(line_file.path.with_name('daemon.log')))}"
+        )
+    _print_next(console, line_file, sheet)
+    return ExitCode.OK
+
+
+def _write_json(path: Path, summary: demo_result.Summary) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
+        partial.replace(path)
+    except OSError as error:
+        raise UnavailableError(f"--json {path}: cannot be written: {error.strerror}") from error
+
+
+def _print_next(console: Console, line_file: LineFile, sheet: Path) -> None:
+    ports = line_file.ports
+    console.print("\n[bold]Next[/]")
+    for what, how in (
+        ("look at the parts", str(sheet)),
+        ("run the line", f"inspectd run {line_file.path}"),
+        ("watch it", f"inspectd watch tcp://127.0.0.1:{ports['verdicts']}"),
+        ("its metrics", f"http://127.0.0.1:{ports['metrics']}/metrics"),
+        ("your own images", "inspectd demo --images DIR"),
+    ):
+        console.print(f"  {what:18}{escape(how)}", soft_wrap=True)

@@ -1,0 +1,294 @@
+"""The demo's daemon: its configuration, its process, and what its bus says until it has stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+
+from inspectd.cli.demo_data import CAMERAS
+from inspectd.client import Liveness, Message, Reader
+from inspectd.errors import ExitCode, InspectdError
+from inspectd.publish.wire import Event, Heartbeat
+
+PLANT: Final = "demo"
+LINE: Final = "line1"
+_START_SECONDS: Final = 180.0
+_STALL_SECONDS: Final = 30.0
+_STOP_SECONDS: Final = 15.0
+_SETTLE_SECONDS: Final = 0.5
+_POLL_SECONDS: Final = 0.1
+_LOG_TAIL_LINES: Final = 20
+_SOCKET_PATH_LIMIT: Final = 80
+_PORTS: Final = {"verdicts": 5571, "heatmaps": 5572, "metrics": 9464}
+
+
+class LineFile(msgspec.Struct, frozen=True):
+    """What `demo.toml` says, and where its sockets are."""
+
+    path: Path
+    bank: str
+    images: str
+    fps: float
+    loop: bool
+    runtime_dir: Path
+    ports: dict[str, int]
+
+    def write(self) -> None:
+        """Write the file."""
+        partial = self.path.with_name(f".{self.path.name}.partial")
+        partial.write_text(self._text(), encoding="utf-8")
+        partial.replace(self.path)
+
+    def endpoint(self, name: str) -> str:
+        """The local endpoint of `verdicts` or `heatmaps`."""
+        return f"ipc://{self.runtime_dir}/{name}.sock"
+
+    def _text(self) -> str:
+        cameras = "".join(self._camera(name, seed) for seed, name in enumerate(CAMERAS, start=1))
+        return f"""\
+# Written by `inspectd demo`. Run it again with: inspectd run {self.path}
+[line]
+plant = "{PLANT}"
+name = "{LINE}"
+deadline_ms = 1000.0
+runtime_dir = {_quoted(self.runtime_dir)}
+
+[[recipes]]
+name = "demo"
+bank = {_quoted(self.bank)}
+{cameras}
+[publish]
+verdicts_tcp = "127.0.0.1:{self.ports["verdicts"]}"
+heatmaps_tcp = "127.0.0.1:{self.ports["heatmaps"]}"
+
+[metrics]
+port = {self.ports["metrics"]}
+"""
+
+    def _camera(self, name: str, seed: int) -> str:
+        return f"""
+[[cameras]]
+name = "{name}"
+kind = "images"
+recipe = "demo"
+folder = {_quoted(f"{self.images}/{name}")}
+fps = {self.fps}
+loop = {json.dumps(self.loop)}
+shuffle_seed = {seed}
+when_full = "drop"
+"""
+
+
+class Daemon:
+    """`inspectd run` as a child process; leaving the `with` block never leaves it running."""
+
+    def __init__(self, config: Path, log: Path) -> None:
+        self.log = log
+        with log.open("wb") as output:
+            # A group of its own: Ctrl-C in the terminal is for the demo, which stops the daemon in order.
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "inspectd", "run", str(config)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll()
+
+    def terminate(self) -> None:
+        """Ask it to drain and stop."""
+        if self.exit_code is None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def log_tail(self) -> str:
+        """The last lines it wrote."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(lines[-_LOG_TAIL_LINES:])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class LineRun:
+    """Follows one run of the daemon from its first heartbeat to its last event.
+
+    Args:
+        daemon: the running daemon.
+        reader: connected to its verdicts and heatmaps.
+        on_message: hears every message.
+        on_turn: called about ten times a second, to draw.
+    """
+
+    def __init__(
+        self,
+        daemon: Daemon,
+        reader: Reader,
+        on_message: Callable[[Message], None],
+        on_turn: Callable[[], None],
+    ) -> None:
+        self._daemon = daemon
+        self._reader = reader
+        self._on_message = on_message
+        self._on_turn = on_turn
+        self._tracker = reader.line(PLANT, LINE)
+        self._heartbeat: Heartbeat | None = None
+        self._stopped: Event | None = None
+
+    def start(self) -> None:
+        """Return when the line runs: every bank is loaded and warm.
+
+        Raises:
+            InspectdError: the daemon died or takes too long.
+        """
+        self._until(
+            lambda: self._heartbeat is not None and self._heartbeat.state == "running",
+            _START_SECONDS,
+            "the line does not start",
+        )
+
+    def inspect(self, seconds: float | None) -> None:
+        """Return after `seconds`, or, without, when every camera's replay has ended in verdicts.
+
+        Raises:
+            InspectdError: the daemon died, or the line makes no progress.
+        """
+        began = time.monotonic()
+        progress, changed_at = (-1, -1), began
+        while True:
+            self._turn()
+            now = time.monotonic()
+            heartbeat = self._heartbeat
+            assert heartbeat is not None, "start() returns after a heartbeat"
+            if seconds is None and _is_through(heartbeat):
+                return
+            if seconds is not None and now - began >= seconds:
+                return
+            counts = heartbeat.counts
+            if (counts.captured, counts.verdicts) != progress:
+                progress, changed_at = (counts.captured, counts.verdicts), now
+            if now - changed_at > _STALL_SECONDS:
+                raise self._failure(f"the line made no progress for {_STALL_SECONDS:.0f} s")
+
+    def stop(self) -> Event:
+        """Stop the daemon and return its last event, which holds the final counts.
+
+        Raises:
+            InspectdError: it died, or did not stop in time and in order.
+        """
+        self._daemon.terminate()
+        deadline = time.monotonic() + _STOP_SECONDS
+        while self._daemon.exit_code is None and time.monotonic() < deadline:
+            self._read(_POLL_SECONDS)
+        while self._read(_SETTLE_SECONDS):
+            # What was still on its way, heatmaps among it.
+            continue
+        if self._daemon.exit_code != ExitCode.OK:
+            raise self._failure("the daemon did not stop in order")
+        if self._stopped is None:
+            raise self._failure("the daemon stopped without saying so on the bus")
+        return self._stopped
+
+    def _until(self, reached: Callable[[], bool], limit_seconds: float, complaint: str) -> None:
+        deadline = time.monotonic() + limit_seconds
+        while not reached():
+            if time.monotonic() > deadline:
+                raise self._failure(f"{complaint}: waited {limit_seconds:.0f} s")
+            self._turn()
+
+    def _turn(self) -> None:
+        """Take in what arrives until the next drawing is due."""
+        due = time.monotonic() + _POLL_SECONDS
+        while (remaining_seconds := due - time.monotonic()) > 0:
+            self._read(remaining_seconds)
+        if self._daemon.exit_code is not None:
+            raise self._failure("the daemon died")
+        if self._tracker.liveness is Liveness.STALE and self._tracker.silent_seconds > _STOP_SECONDS:
+            raise self._failure(f"no heartbeat for {_STOP_SECONDS:.0f} s")
+        self._on_turn()
+
+    def _read(self, timeout_seconds: float) -> bool:
+        message = self._reader.receive(timeout_seconds)
+        if message is None:
+            return False
+        match message:
+            case Heartbeat():
+                self._heartbeat = message
+            case Event(event="stopped"):
+                self._stopped = message
+        self._on_message(message)
+        return True
+
+    def _failure(self, complaint: str) -> InspectdError:
+        code = self._daemon.exit_code
+        state = "still running" if code is None else f"exit code {code}"
+        return InspectdError(
+            f"{complaint} ({state}); the end of {self._daemon.log}:\n{self._daemon.log_tail()}"
+        )
+
+
+def runtime_dir(work: Path) -> Path:
+    """A short directory for the sockets of the demo in `work`, its own for every user and every `work`."""
+    digest = hashlib.sha256(str(work.resolve()).encode()).hexdigest()[:8]
+    preferred = Path(tempfile.gettempdir()) / f"inspectd-{os.getuid()}" / f"demo-{digest}"
+    fits = len(str(preferred).encode()) <= _SOCKET_PATH_LIMIT
+    return preferred if fits else work.resolve() / "run"
+
+
+def free_ports() -> dict[str, int]:
+    """The usual ports, each replaced by a free one where it is taken."""
+    ports: dict[str, int] = {}
+    for name, usual in _PORTS.items():
+        ports[name] = usual if _is_free(usual) else _any_port()
+    return ports
+
+
+def _is_through(heartbeat: Heartbeat) -> bool:
+    return heartbeat.counts.in_flight == 0 and all(phase == "ended" for phase in heartbeat.cameras.values())
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _any_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _quoted(text: str | Path) -> str:
+    # A JSON string is a TOML basic string too.
+    return json.dumps(str(text), ensure_ascii=False)

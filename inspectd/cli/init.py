@@ -1,0 +1,108 @@
+"""`inspectd init DIR`: a configuration in which every setting stands with its default and its meaning."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final, get_origin, get_type_hints
+
+import msgspec
+
+from inspectd import config
+from inspectd.errors import InputError
+
+FILE_NAME: Final = "inspectd.toml"
+
+_HEAD: Final = """\
+# inspectd, one production line. Every setting stands here with its meaning; one that begins with "# " before its
+# name is left out and has the default shown. `inspectd check FILE` reports every problem of this file.
+"""
+_EXAMPLES: Final[dict[tuple[type, str], Any]] = {
+    (config.Recipe, "name"): "product-a",
+    (config.Recipe, "bank"): "banks/product-a.safetensors",
+    (config.OpenCvCamera, "name"): "top",
+    (config.OpenCvCamera, "recipe"): "product-a",
+    (config.OpenCvCamera, "source"): 0,
+    (config.ImagesCamera, "name"): "replay",
+    (config.ImagesCamera, "recipe"): "product-a",
+    (config.ImagesCamera, "folder"): "images/product-a",
+}
+_UNSET: Final = {"threshold": 40.0, "width": 1920, "height": 1200, "fps": 30.0, "shuffle_seed": 1,
+                 "verdicts_tcp": "127.0.0.1:5571", "heatmaps_tcp": "127.0.0.1:5572"}  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("dir", type=Path, help=f"folder to write {FILE_NAME} into; made if it is not there")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Write the example, never over a file that exists.
+
+    Raises:
+        InputError: the file exists, or cannot be written.
+    """
+    file = arguments.dir / FILE_NAME
+    try:
+        arguments.dir.mkdir(parents=True, exist_ok=True)
+        with file.open("x", encoding="utf-8") as target:
+            target.write(example())
+    except FileExistsError as error:
+        raise InputError(f"{error.filename}: exists, and is not overwritten; name another folder") from error
+    except OSError as error:
+        raise InputError(f"{file}: cannot be written: {error.strerror}") from error
+    print(f"wrote {file}\n\nNext:")
+    print(f"  inspectd bank build --images GOOD_IMAGES --out {arguments.dir}/banks/product-a.safetensors")
+    print(f"  edit {file}: name your cameras\n  inspectd check {file}\n  inspectd run {file}")
+    return 0
+
+
+def example() -> str:
+    """The commented example, from the settings' own declarations."""
+    parts = [_HEAD]
+    for field in msgspec.structs.fields(config.Config):
+        if field.name == "recipes":
+            parts.append(_table("[[recipes]]", config.Recipe))
+        elif field.name == "cameras":
+            parts += [_camera(config.OpenCvCamera, live=True), _camera(config.ImagesCamera, live=False)]
+        else:
+            parts.append(_table(f"[{field.name}]", type(field.default)))
+    return "\n".join(parts)
+
+
+def _camera(kind: type[config.CameraBase], *, live: bool) -> str:
+    """A camera's table; the second kind is commented out, so that the example is one working line."""
+    text = _table("[[cameras]]", kind).replace(
+        "[[cameras]]\n", f'[[cameras]]\nkind = "{kind.__struct_config__.tag}"\n', 1
+    )
+    return text if live else "".join(f"#{line}" if line.strip() else line for line in text.splitlines(keepends=True))
+
+
+def _table(header: str, kind: type[config.Settings]) -> str:
+    doc = (kind.__doc__ or "").splitlines()[0]
+    return "\n".join([f"# {doc}", header, *_settings(kind, ""), ""])
+
+
+def _settings(kind: type[config.Settings], prefix: str) -> Iterator[str]:
+    hints = get_type_hints(kind, include_extras=True)
+    required_first = sorted(msgspec.structs.fields(kind), key=lambda field: not field.required)
+    for field in required_first:
+        if isinstance(field.default, config.Settings):
+            yield from _settings(type(field.default), f"{prefix}{field.name}.")
+            continue
+        yield f"# {_description(hints[field.name])}"
+        value = _EXAMPLES.get((kind, field.name), field.default)
+        if value is None:
+            yield f"# {prefix}{field.name} = {json.dumps(_UNSET[field.name])}"
+        else:
+            yield f"{prefix}{field.name} = {json.dumps(value)}"
+
+
+def _description(hint: Any) -> str:
+    texts: list[str] = []
+    while get_origin(hint) is Annotated:
+        texts = [m.description for m in hint.__metadata__ if m.description] + texts
+        hint = hint.__origin__
+    return texts[-1]

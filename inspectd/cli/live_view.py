@@ -1,0 +1,175 @@
+"""The terminal view of a line that `watch` and `demo` share: what was heard, and how it is drawn."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from inspectd.client import LineTracker, Liveness, Message
+from inspectd.publish.wire import Event, Heartbeat
+from inspectd.records import Evaluation, Verdict
+
+RATE_WINDOW_SECONDS: Final = 5.0
+_EVENTS_SHOWN: Final = 5
+_BAR_CELLS: Final = 24
+_COLOURS: Final = {Evaluation.PASS: "green", Evaluation.FAIL: "red", Evaluation.UNDECIDABLE: "yellow"}
+_SEVERITY: Final = {"info": "dim", "warning": "yellow", "alarm": "bold red"}
+_PHASE: Final = {"up": "green", "ended": "dim", "opening": "yellow", "down": "bold red"}
+
+
+class CameraView:
+    """What was heard of one camera."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.evaluations: Counter[Evaluation] = Counter()
+        self.last: Verdict | None = None
+        self.phase = ""
+        self._clock = clock
+        self._arrivals: deque[float] = deque()
+
+    def add(self, verdict: Verdict) -> None:
+        """Count one verdict."""
+        self.evaluations[verdict.evaluation] += 1
+        self.last = verdict
+        self._arrivals.append(self._clock())
+
+    def rate(self) -> float:
+        """Verdicts a second over the last seconds."""
+        now = self._clock()
+        while self._arrivals and now - self._arrivals[0] > RATE_WINDOW_SECONDS:
+            self._arrivals.popleft()
+        return len(self._arrivals) / RATE_WINDOW_SECONDS
+
+
+class LineView:
+    """What was heard of one line, drawn as a panel or told in plain lines.
+
+    Args:
+        tracker: the reader's own account of the line, for liveness and missed verdicts.
+        clock: seconds on a clock that never goes back.
+    """
+
+    def __init__(self, tracker: LineTracker, clock: Callable[[], float] = time.monotonic) -> None:
+        self.cameras: dict[str, CameraView] = {}
+        self.events: deque[Event] = deque(maxlen=_EVENTS_SHOWN)
+        self.name = ""
+        self._tracker = tracker
+        self._clock = clock
+
+    def add(self, message: Message) -> None:
+        """Take in one message of this line."""
+        self.name = f"{message.plant}/{message.line}"
+        match message:
+            case Verdict():
+                self._camera(message.camera).add(message)
+            case Heartbeat():
+                for camera, phase in message.cameras.items():
+                    self._camera(camera).phase = phase
+            case Event():
+                self.events.append(message)
+
+    def render(self) -> RenderableType:
+        """The panel to show now."""
+        liveness = self._tracker.liveness
+        parts: list[RenderableType] = [self._headline(liveness), self._table()]
+        if self.events:
+            parts.append(Text("\n").join(event_text(event) for event in self.events))
+        border = {Liveness.ALIVE: "green", Liveness.STALE: "bold red"}.get(liveness, "yellow")
+        return Panel(Group(*parts), title=f"[bold]{self.name}", border_style=border)
+
+    def _camera(self, name: str) -> CameraView:
+        return self.cameras.setdefault(name, CameraView(self._clock))
+
+    def _headline(self, liveness: Liveness) -> Text:
+        tracker, heartbeat = self._tracker, self._tracker.heartbeat
+        text = Text()
+        if liveness is Liveness.STALE:
+            text.append(
+                f" STALE: no heartbeat for {tracker.silent_seconds:.1f} s. Treat every part as a reject. ",
+                "bold white on red",
+            )
+            text.append("\n")
+        else:
+            state = heartbeat.state if heartbeat and liveness is Liveness.ALIVE else str(liveness)
+            text.append(f"{state.upper()}  ", "bold green" if state == "running" else "bold yellow")
+        if heartbeat:
+            counts = heartbeat.counts
+            text.append(
+                f"captured {counts.captured} = verdicts {counts.verdicts} + drops {counts.drops} "
+                f"+ in flight {counts.in_flight}"
+            )
+        if tracker.missed:
+            text.append(f"   this reader missed {tracker.missed} verdicts", "bold red")
+        return text
+
+    def _table(self) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("camera")
+        table.add_column("state")
+        for heading in ("rate", "pass", "fail", "undecidable"):
+            table.add_column(heading, justify="right")
+        table.add_column("last score against threshold", no_wrap=True, min_width=_BAR_CELLS + 17)
+        table.add_column("latency", justify="right")
+        for name, camera in sorted(self.cameras.items()):
+            last = camera.last
+            table.add_row(
+                name,
+                Text(camera.phase, _PHASE.get(camera.phase, "")),
+                f"{camera.rate():.1f}/s",
+                *(_count(camera.evaluations[evaluation], _COLOURS[evaluation]) for evaluation in Evaluation),
+                score_bar(last) if last else "",
+                f"{last.latency_ms:.0f} ms" if last else "",
+            )
+        return table
+
+
+def score_bar(verdict: Verdict) -> Text:
+    """The score as a bar from 0 to twice the threshold, which is the mark in the middle."""
+    if verdict.score is None or not verdict.threshold:
+        return Text(f"undecidable: {verdict.reason}", _COLOURS[verdict.evaluation])
+    middle = _BAR_CELLS // 2
+    filled = min(_BAR_CELLS, max(0, round(middle * verdict.score / verdict.threshold)))
+    cells = "━" * filled + " " * (_BAR_CELLS - filled)
+    colour = _COLOURS[verdict.evaluation]
+    text = Text(cells[:middle], colour)
+    text.append("┃", "bold")
+    text.append(cells[middle:], colour)
+    text.append(f" {verdict.score:.3f} / {verdict.threshold:.3f}", colour)
+    return text
+
+
+def event_text(event: Event) -> Text:
+    """One event as one line."""
+    when = datetime.fromtimestamp(event.utc_ns / 1e9, UTC).astimezone()
+    where = f" {event.camera}" if event.camera else ""
+    detail = f": {event.detail}" if event.detail else ""
+    return Text(f"{when:%H:%M:%S} {event.event}{where}{detail}", _SEVERITY[event.severity])
+
+
+def plain_line(message: Message) -> str | None:
+    """One line of text about a verdict or an event; None for a message that needs none."""
+    match message:
+        case Verdict():
+            score = "-" if message.score is None else f"{message.score:.3f}"
+            threshold = "-" if message.threshold is None else f"{message.threshold:.3f}"
+            late = " late" if message.late else ""
+            return (
+                f"{message.camera} seq={message.seq} {message.evaluation} reason={message.reason} "
+                f"score={score} threshold={threshold} latency_ms={message.latency_ms:.1f}{late}"
+            )
+        case Event():
+            return f"{message.severity}: {event_text(message).plain}"
+        case _:
+            return None
+
+
+def _count(number: int, colour: str) -> Text:
+    return Text(str(number), colour if number else "dim")

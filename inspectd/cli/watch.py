@@ -1,0 +1,102 @@
+"""`inspectd watch`: a live terminal view of a running line; plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Final
+
+from rich.console import Console, Group
+from rich.live import Live
+
+from inspectd.cli.live_view import LineView, plain_line
+from inspectd.client import Liveness, Message, Reader
+from inspectd.errors import ExitCode
+
+_REFRESH_SECONDS: Final = 0.1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `inspectd watch`."""
+    parser.description = "Show what a line publishes, live. Ctrl-C ends it."
+    parser.add_argument(
+        "endpoint", help="where verdicts are published: ipc:///path/to/verdicts.sock or tcp://127.0.0.1:5571"
+    )
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Watch until Ctrl-C.
+
+    Raises:
+        InputError: the endpoint cannot be one.
+    """
+    console = Console()
+    with Reader(arguments.endpoint) as reader:
+        try:
+            if console.is_terminal:
+                _watch_live(reader, console, arguments.endpoint)
+            else:
+                _watch_plain(reader, arguments.endpoint)
+        except KeyboardInterrupt:
+            console.print("stopped watching")
+    return ExitCode.OK
+
+
+def _watch_live(reader: Reader, console: Console, endpoint: str) -> None:
+    views: dict[tuple[str, str], LineView] = {}
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            _take_in(reader, views)
+            waiting = f"Waiting for a publisher at {endpoint}. Ctrl-C ends."
+            live.update(
+                Group(*(view.render() for view in views.values())) if views else waiting, refresh=True
+            )
+
+
+def _take_in(reader: Reader, views: dict[tuple[str, str], LineView]) -> None:
+    """Everything that arrives until the next refresh is due."""
+    due = time.monotonic() + _REFRESH_SECONDS
+    while (remaining_seconds := due - time.monotonic()) > 0:
+        message = reader.receive(remaining_seconds)
+        if message is not None:
+            key = (message.plant, message.line)
+            if key not in views:
+                views[key] = LineView(reader.line(*key))
+            views[key].add(message)
+
+
+def _watch_plain(reader: Reader, endpoint: str) -> None:
+    _say(f"waiting for a publisher at {endpoint}")
+    liveness: dict[tuple[str, str], Liveness] = {}
+    missed: dict[tuple[str, str], int] = {}
+    while True:
+        message = reader.receive(_REFRESH_SECONDS)
+        if message is not None:
+            _say_message(message)
+        for key, tracker in reader.lines.items():
+            if tracker.liveness is not liveness.get(key, Liveness.WAITING):
+                liveness[key] = tracker.liveness
+                _say(f"line {'/'.join(key)} is {_EXPLAINED[tracker.liveness]}")
+            if tracker.missed > missed.get(key, 0):
+                _say(
+                    f"line {'/'.join(key)}: this reader missed {tracker.missed - missed.get(key, 0)} verdicts"
+                )
+                missed[key] = tracker.missed
+
+
+_EXPLAINED: Final = {
+    Liveness.WAITING: "not heard yet",
+    Liveness.ALIVE: "alive",
+    Liveness.STALE: "STALE: three heartbeats missed, treat every part as a reject",
+    Liveness.STOPPED: "stopped",
+}
+
+
+def _say_message(message: Message) -> None:
+    line = plain_line(message)
+    if line is not None:
+        _say(line)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,78 @@
+import pytest
+from support.pictures import write_images
+
+from inspectd.capture.driver import CameraError, UnreadableImageError
+from inspectd.capture.images import ImagesDriver
+from inspectd.config import ImagesCamera
+
+
+def opened(folder, **settings):
+    driver = ImagesDriver(ImagesCamera(name="c", recipe="r", folder=str(folder), fps=1000.0, **settings))
+    driver.open(lambda: None)
+    return driver
+
+
+def sources(driver, most=100):
+    found = []
+    while len(found) < most and (frame := driver.read()) is not None:
+        found.append(frame.source)
+    return found
+
+
+def test_order_is_by_path_and_other_files_are_left_alone(tmp_path):
+    write_images(tmp_path, ["b/2.png", "a/3.jpg", "b/1.PNG", "0.bmp"])
+    (tmp_path / "notes.txt").write_text("no picture")
+    assert sources(opened(tmp_path)) == ["0.bmp", "a/3.jpg", "b/1.PNG", "b/2.png"]
+
+
+def test_a_seed_gives_the_same_other_order_every_time(tmp_path):
+    names = [f"{i:02}.png" for i in range(20)]
+    write_images(tmp_path, names)
+    first = sources(opened(tmp_path, shuffle_seed=3))
+    assert first == sources(opened(tmp_path, shuffle_seed=3))
+    assert first != names
+    assert sorted(first) == names
+    assert first != sources(opened(tmp_path, shuffle_seed=4))
+
+
+def test_a_loop_goes_on_from_the_start(tmp_path):
+    write_images(tmp_path, ["a.png", "b.png"])
+    assert sources(opened(tmp_path, loop=True), most=5) == ["a.png", "b.png", "a.png", "b.png", "a.png"]
+
+
+def test_a_nested_folder_is_the_label(tmp_path):
+    write_images(tmp_path, ["test/scratch/a.png"])
+    assert opened(tmp_path).read().label == "test/scratch"
+
+
+def test_a_damaged_file_is_reported_once_however_often_the_loop_passes_it(tmp_path):
+    write_images(tmp_path, ["a.png"])
+    (tmp_path / "b.png").write_bytes(b"nothing")
+    driver = opened(tmp_path, loop=True)
+    assert driver.read().source == "a.png"
+    with pytest.raises(UnreadableImageError, match=r"b\.png"):
+        driver.read()
+    assert sources(driver, most=3) == ["a.png"] * 3
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_folder_of_damaged_files_is_a_fault_not_an_end(tmp_path, loop):
+    (tmp_path / "b.png").write_bytes(b"nothing")
+    driver = opened(tmp_path, loop=loop)
+    with pytest.raises(UnreadableImageError):
+        driver.read()
+    with pytest.raises(CameraError, match="none of its 1 images"):
+        driver.read()
+
+
+def test_an_empty_folder_says_what_it_looked_for(tmp_path):
+    with pytest.raises(CameraError, match=r"holds no image.*\.png"):
+        opened(tmp_path)
+
+
+def test_opening_beats_for_every_file(tmp_path):
+    write_images(tmp_path, ["a.png", "b.png", "c.png"])
+    beats = []
+    driver = ImagesDriver(ImagesCamera(name="c", recipe="r", folder=str(tmp_path)))
+    driver.open(lambda: beats.append(1))
+    assert len(beats) >= 3

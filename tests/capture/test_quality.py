@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.pictures import noise
+
+from inspectd.capture.driver import Frame
+from inspectd.capture.quality import FrameGate, is_partial, mean_grey
+from inspectd.config import QualityGate
+from inspectd.records import Quality
+
+
+def judge_all(pictures, gate=None, sources=None, age_ms=0.0):
+    gate = gate or FrameGate(QualityGate())
+    sources = sources or [None] * len(pictures)
+    return [
+        gate.judge(Frame(picture, 0, 0, age_ms, source=source))
+        for picture, source in zip(pictures, sources, strict=True)
+    ]
+
+
+def filled(value, height=48, width=64):
+    return np.full((height, width, 3), value, np.uint8)
+
+
+def torn(rows_kept, height=200, fill=(128, 128, 128)):
+    picture = noise(1, height, 100)
+    picture[rows_kept:] = fill
+    return picture
+
+
+@given(st.integers(0, 2**32), st.integers(1, 300), st.integers(1, 300))
+def test_pictures_with_noise_are_fine_whatever_their_size(seed, height, width):
+    pictures = [noise(seed + i, height, width) for i in range(5)]
+    if height * width >= 8:  # a smaller picture may repeat by chance
+        assert judge_all(pictures) == [Quality.OK] * 5
+
+
+def test_a_dark_frame_is_black_and_the_limit_is_the_settings():
+    assert judge_all([filled(1)]) == [Quality.BLACK]
+    assert judge_all([filled(1)], FrameGate(QualityGate(black_below=1.0))) == [Quality.OK]
+    assert judge_all([filled(0)], FrameGate(QualityGate(black_below=0))) == [Quality.OK]
+
+
+def test_grey_weighs_the_colours_as_bt601_does():
+    blue, green, red = np.zeros((3, 8, 8, 3), np.uint8)
+    blue[..., 0] = green[..., 1] = red[..., 2] = 100
+    assert [mean_grey(p) for p in (blue, green, red)] == pytest.approx([11.4, 58.7, 29.9])
+
+
+def test_a_frame_is_frozen_once_it_equals_the_three_before_it():
+    ok, frozen = Quality.OK, Quality.FROZEN
+    stuck = noise(1)
+    assert judge_all([noise(0), stuck, stuck, stuck, stuck, stuck, noise(2), noise(2)]) == [
+        ok, ok, ok, ok, frozen, frozen, ok, ok,
+    ]  # fmt: skip
+
+
+def test_frozen_can_be_turned_off():
+    assert judge_all([noise(1)] * 9, FrameGate(QualityGate(frozen_frames=0))) == [Quality.OK] * 9
+
+
+STILL = noise(5, 270, 480)
+
+
+@given(st.integers(0, 269 - 8), st.integers(0, 479))
+def test_one_changed_column_of_eight_pixels_is_no_frozen_frame(y, x):
+    first, second = STILL, STILL.copy()
+    second[y : y + 8, x] += 1
+    assert judge_all([first, second] * 3) == [Quality.OK] * 6
+
+
+def test_the_same_replayed_file_shown_again_is_not_frozen():
+    assert judge_all([noise(1)] * 8, sources=["only.png"] * 8) == [Quality.OK] * 8
+
+
+def test_different_files_of_one_content_are_a_recording_of_a_frozen_camera():
+    judged = judge_all([noise(1)] * 5, sources=[f"{i}.png" for i in range(5)])
+    assert judged == [Quality.OK] * 3 + [Quality.FROZEN] * 2
+
+
+@pytest.mark.parametrize("fill", [(128, 128, 128), (0, 135, 0), (0, 0, 0), (255, 255, 255)])
+def test_a_frame_whose_lower_part_never_came_is_partial(fill):
+    assert judge_all([torn(100, fill=fill)]) == [Quality.PARTIAL]
+    assert judge_all([torn(150, fill=fill)]) == [Quality.PARTIAL]
+    assert judge_all([torn(151, fill=fill)]) == [Quality.OK]
+
+
+def test_partial_can_be_turned_off():
+    assert judge_all([torn(10)], FrameGate(QualityGate(partial_share=0))) == [Quality.OK]
+
+
+def test_a_picture_of_one_colour_is_not_partial():
+    assert not is_partial(filled(90), 0.25)
+
+
+@given(st.integers(50, 199), st.integers(0, 99), st.integers(0, 2))
+def test_one_pixel_of_another_value_in_the_lower_part_shows_a_whole_frame(y, x, channel):
+    picture = torn(50)
+    picture[y, x, channel] += 1
+    assert not is_partial(picture, 0.75)
+
+
+def test_a_late_frame_of_a_live_stream_is_stale():
+    assert judge_all([noise(1)], age_ms=1_001.0) == [Quality.STALE]
+    assert judge_all([noise(1)], age_ms=999.0) == [Quality.OK]
+    assert judge_all([noise(1)], FrameGate(QualityGate(max_age_ms=0)), age_ms=1e9) == [Quality.OK]

@@ -1,0 +1,58 @@
+"""Fixtures every test may use: real images, a real bank, a real daemon."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.cells import cells, link
+from support.daemon import Daemon
+
+
+@pytest.fixture(scope="session")
+def good_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 good cells that are in no test bank."""
+    return link(cells(defective=False)[1:80:2], tmp_path_factory.mktemp("good") / "good")
+
+
+@pytest.fixture(scope="session")
+def mixed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 good and 20 defective cells, in a folder for each label."""
+    root = tmp_path_factory.mktemp("mixed")
+    link(cells(defective=False)[1:40:2], root / "good")
+    link(cells(defective=True)[:20], root / "defective")
+    return root
+
+
+@pytest.fixture(scope="session")
+def bank_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small bank of real cells, made by the real command."""
+    root = tmp_path_factory.mktemp("bank")
+    images = link(cells(defective=False)[0:60:2], root / "images")
+    bank = root / "cells.safetensors"
+    subprocess.run(
+        [sys.executable, "-m", "inspectd", "bank", "build", "--images", str(images), "--out", str(bank)],
+        check=True,
+        capture_output=True,
+    )
+    return bank
+
+
+@pytest.fixture
+def start_daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+    """Starts daemons, and ends them after the test."""
+    daemons: list[Daemon] = []
+
+    def start(settings: str, environment: dict[str, str] | None = None) -> Daemon:
+        folder = tmp_path / f"daemon{len(daemons)}"
+        folder.mkdir()
+        daemons.append(Daemon(folder, settings, environment))
+        return daemons[-1]
+
+    yield start
+    for daemon in daemons:
+        daemon.close()

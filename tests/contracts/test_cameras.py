@@ -1,0 +1,100 @@
+"""Every kind of camera keeps the same promises."""
+
+import time
+
+import numpy as np
+import pytest
+from support.mjpeg_camera import MjpegCamera
+from support.pictures import write_images, write_video
+from support.rtsp_camera import RtspCamera
+
+from inspectd.capture.driver import CameraError
+from inspectd.capture.kinds import KINDS, make_driver
+from inspectd.config import ImagesCamera, OpenCvCamera
+
+MISSING = {
+    "images": ImagesCamera(name="c", recipe="r", folder="/nowhere/at/all"),
+    "video": OpenCvCamera(name="c", recipe="r", source="/nowhere/v.avi"),
+    "rtsp": OpenCvCamera(name="c", recipe="r", source="rtsp://127.0.0.1:9/none", open_timeout_ms=100),
+    "mjpeg": OpenCvCamera(name="c", recipe="r", source="http://127.0.0.1:9/none", open_timeout_ms=100),
+    "device": OpenCvCamera(name="c", recipe="r", source=98),
+}
+
+
+@pytest.fixture(params=["images", "video", "rtsp", "mjpeg"])
+def settings(request, tmp_path):
+    if request.param == "images":
+        write_images(tmp_path, [f"{i}.png" for i in range(6)])
+        yield ImagesCamera(name="c", recipe="r", folder=str(tmp_path), fps=200)
+    elif request.param == "video":
+        write_video(tmp_path / "v.avi", frames=6)
+        yield OpenCvCamera(name="c", recipe="r", source=str(tmp_path / "v.avi"), fps=200)
+    else:
+        camera = RtspCamera() if request.param == "rtsp" else MjpegCamera()
+        camera.switch_on()
+        yield OpenCvCamera(name="c", recipe="r", source=camera.url)
+        camera.switch_off()
+
+
+@pytest.fixture
+def driver(settings):
+    driver = make_driver(settings)
+    yield driver
+    driver.close()
+
+
+def read(driver, count):
+    return [driver.read() for _ in range(count)]
+
+
+def test_every_kind_of_the_table_is_tried_here():
+    assert {type(settings) for settings in MISSING.values()} == set(KINDS)
+
+
+def test_frames_are_bgr_bytes_with_the_time_they_were_taken(driver):
+    before_ns, before_utc_ns = time.monotonic_ns(), time.time_ns()
+    driver.open(lambda: None)
+    frames = read(driver, 4)
+    times = [f.captured_ns for f in frames]
+    assert times == sorted(times)
+    assert before_ns < times[0] <= times[-1] < time.monotonic_ns()
+    assert all(before_utc_ns < f.captured_utc_ns <= time.time_ns() for f in frames)
+    for frame in frames:
+        assert frame.pixels.dtype == np.uint8
+        assert frame.pixels.ndim == 3
+        assert frame.pixels.shape[2] == 3
+        assert frame.age_ms >= 0
+        assert frame.pixels.nbytes <= driver.slot_bytes(frames[0])
+
+
+def test_a_frame_stays_what_it_was_while_later_ones_are_read(driver):
+    driver.open(lambda: None)
+    first = driver.read()
+    copy = first.pixels.copy()
+    read(driver, 3)
+    np.testing.assert_array_equal(first.pixels, copy)
+
+
+def test_it_opens_again_after_it_was_closed(driver):
+    driver.open(lambda: None)
+    read(driver, 2)
+    driver.close()
+    driver.open(lambda: None)
+    assert all(frame is not None for frame in read(driver, 2))
+
+
+def test_closing_twice_and_before_opening_does_no_harm(driver):
+    driver.close()
+    driver.open(lambda: None)
+    driver.close()
+    driver.close()
+
+
+@pytest.mark.parametrize("kind", MISSING)
+def test_one_that_is_not_there_says_so_and_can_be_tried_again(kind):
+    driver = make_driver(MISSING[kind])
+    for _ in range(2):
+        with pytest.raises(CameraError) as caught:
+            driver.open(lambda: None)
+        assert len(str(caught.value)) > 20
+    driver.close()

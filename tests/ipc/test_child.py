@@ -1,0 +1,104 @@
+import os
+
+import pytest
+
+from inspectd.errors import ExitCode, InputError, UnavailableError
+from inspectd.ipc import child
+from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelMessageError
+from inspectd.ipc.messages import Failed, Heartbeat, Stop
+
+
+@pytest.fixture
+def ends():
+    """The channel of the child, and that of the main process."""
+    mine, theirs = Channel.pair()
+    pair = Channel(mine, Stop | Heartbeat), Channel(theirs, Heartbeat | Failed)
+    yield pair
+    for end in pair:
+        end.close()
+
+
+def received(channel):
+    records = []
+    while channel.wait(0) and (message := channel.receive()):
+        records.append(message[0])
+    return records
+
+
+def test_a_heart_beats_at_most_every_tenth_of_a_second_and_counts_every_turn(ends):
+    time = [50.0]
+    heart = child.Heart(ends[0], lambda: time[0])
+    for _ in range(100):
+        heart.beat()
+        time[0] += 0.01
+    beats = received(ends[1])
+    assert 9 <= len(beats) <= 11
+    assert beats[0] == Heartbeat(1)
+    assert beats[-1].progress > 80
+
+
+def test_the_first_record_must_be_the_expected_one(ends):
+    ends[1].send(Stop())
+    assert child.first_record(ends[0], Stop) == Stop()
+    ends[1].send(Heartbeat(1))
+    with pytest.raises(ChannelMessageError, match="got Heartbeat as the first record, expected Stop"):
+        child.first_record(ends[0], Stop)
+    with pytest.raises(ChannelMessageError, match="got nothing"):
+        child.first_record(ends[0], Stop, timeout_seconds=0)
+
+
+def test_a_life_that_ends_well_says_nothing(ends):
+    assert child.serve(ends[0], lambda: ExitCode.OK) is ExitCode.OK
+    assert received(ends[1]) == []
+
+
+def test_a_known_error_is_sent_with_its_exit_code(ends):
+    def life():
+        raise UnavailableError("the port is taken")
+
+    assert child.serve(ends[0], life) is ExitCode.UNAVAILABLE
+    assert received(ends[1]) == [Failed("the port is taken", 3)]
+
+
+def test_a_bug_is_sent_and_raised_on(ends):
+    def life():
+        raise ZeroDivisionError("by zero")
+
+    with pytest.raises(ZeroDivisionError):
+        child.serve(ends[0], life)
+    assert received(ends[1]) == [Failed("ZeroDivisionError: by zero", 1)]
+
+
+def test_a_main_process_that_is_gone_is_a_quiet_end(ends):
+    def life():
+        raise ChannelClosedError("gone")
+
+    assert child.serve(ends[0], life) is ExitCode.OK
+
+
+def test_an_error_with_nobody_to_hear_it_still_has_its_exit_code(ends):
+    ends[1].close()
+
+    def life():
+        raise UnavailableError("x")
+
+    assert child.serve(ends[0], life) is ExitCode.UNAVAILABLE
+
+
+def test_a_descriptor_that_is_no_channel_is_refused():
+    read, write = os.pipe()
+    with pytest.raises(InputError, match=f"--channel {read}"):
+        child.open_channel(read, Stop)
+    os.close(read)
+    os.close(write)
+    with pytest.raises(InputError, match=r"--channel 999: Bad file descriptor"):
+        child.open_channel(999, Stop)
+
+
+def test_an_inherited_end_is_a_channel():
+    mine, theirs = Channel.pair()
+    main, opened = Channel(mine, Stop), child.open_channel(theirs.detach(), Stop)
+    main.send(Stop())
+    assert child.first_record(opened, Stop) == Stop()
+    main.close()
+    opened.close()

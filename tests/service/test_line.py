@@ -1,0 +1,140 @@
+"""A whole line: real images through the real daemon, read from its bus."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from support.daemon import camera_table, settings
+
+from inspectd.records import Evaluation
+
+CLOCK_TICKS = 100
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+
+
+def descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def test_every_image_of_two_cameras_gets_one_verdict(start_daemon, bank_file, mixed_folder, good_folder):
+    cameras = camera_table("left", mixed_folder, fps=10, loop=False) + camera_table(
+        "right", good_folder, fps=10, loop=False
+    )
+    daemon = start_daemon(settings(bank_file, cameras))
+    daemon.until(lambda: daemon.phases() == ["ended", "ended"], 60)
+    assert daemon.stop() == 0
+
+    verdicts = daemon.reader.verdicts
+    stopped = daemon.reader.event("stopped")
+    assert stopped is not None
+    assert stopped.counts.captured == 80
+    assert stopped.counts.in_flight == 0
+    assert stopped.counts.captured == stopped.counts.verdicts + stopped.counts.drops
+    assert [v.seq for v in verdicts] == list(range(1, 81))
+    assert len({(v.camera, v.frame_generation, v.frame_seq) for v in verdicts}) == 80
+    assert {v.epoch for v in verdicts} == {stopped.epoch}
+    assert not [v for v in verdicts if v.evaluation is Evaluation.UNDECIDABLE]
+
+    by_label: dict[str, list[float]] = {"good": [], "defective": []}
+    for verdict in verdicts:
+        if verdict.camera == "left":
+            by_label[verdict.label].append(verdict.score)
+        assert (verdict.evaluation is Evaluation.PASS) == (verdict.score <= verdict.threshold)
+    pairs = [good < bad for good in by_label["good"] for bad in by_label["defective"]]
+    assert sum(pairs) / len(pairs) > 0.9  # image AUROC of the published scores
+
+
+def test_the_main_process_has_loaded_no_torch_cv2_or_faiss(start_daemon, bank_file, good_folder):
+    daemon = start_daemon(settings(bank_file, camera_table("cam", good_folder))).ready()
+    daemon.until(lambda: len(daemon.reader.verdicts) > 5)
+    mapped = Path(f"/proc/{daemon.process.pid}/maps").read_text()
+    for library in ("libtorch", "cv2", "faiss", "openblas64_"):
+        if library != "openblas64_":  # numpy's own, for the ring's views
+            assert library not in mapped
+    worker = Path(f"/proc/{daemon.children()['scoring']}/maps").read_text()
+    assert "libtorch" in worker  # the test looks at the right place
+
+
+def test_the_counts_close_on_the_metrics_endpoint_while_frames_move(start_daemon, bank_file, good_folder):
+    daemon = start_daemon(settings(bank_file, camera_table("cam", good_folder), metrics_port=19464)).ready()
+    daemon.until(lambda: len(daemon.reader.verdicts) > 10)
+    with urllib.request.urlopen("http://127.0.0.1:19464/metrics") as answer:
+        text = answer.read().decode()
+    value = {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line[0] != "#"}
+
+    def total(prefix: str) -> float:
+        return sum(v for k, v in value.items() if k.startswith(prefix))
+
+    captured = total("inspectd_frames_captured_total")
+    closed = total("inspectd_verdicts_total") + total("inspectd_drops_total")
+    assert captured >= 10
+    assert 0 <= captured - closed <= 2  # what is in flight at ten frames a second
+    assert total("inspectd_scoring_up") == 1
+    assert total("inspectd_camera_up") == 1
+
+
+def test_a_line_with_a_full_queue_says_overload_and_still_closes_its_count(start_daemon, bank_file, mixed_folder):
+    camera = camera_table("cam", mixed_folder, fps=400, loop=True, slots=64)
+    text = settings(bank_file, camera, deadline_ms=300, extra="[batching]\nmax_queue = 2\nmax_batch = 1")
+    daemon = start_daemon(text).ready()
+    daemon.until(lambda: len(daemon.reader.verdicts) > 400)
+    assert daemon.stop() == 0
+    stopped = daemon.reader.event("stopped")
+    assert stopped.counts.captured == stopped.counts.verdicts + stopped.counts.drops
+    reasons = {v.reason for v in daemon.reader.verdicts if v.evaluation is Evaluation.UNDECIDABLE}
+    assert "overload" in reasons
+    late = [v for v in daemon.reader.verdicts if v.late and v.evaluation is Evaluation.PASS]
+    assert not late
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_under_load_is_quick_and_leaves_nothing(start_daemon, bank_file, mixed_folder, signum):
+    cameras = "".join(camera_table(f"cam{i}", mixed_folder, fps=30) for i in range(2))
+    daemon = start_daemon(settings(bank_file, cameras)).ready()
+    daemon.until(lambda: len(daemon.reader.verdicts) > 50)
+    children = daemon.children()
+    assert set(children) == {"cam0", "cam1", "scoring"}
+    began = time.monotonic()
+    assert daemon.stop(signum) == 0
+    assert time.monotonic() - began < 5
+    assert not [pid for pid in children.values() if Path(f"/proc/{pid}").exists()]
+    assert not daemon.runtime_dir.exists()  # nor a socket in it
+    assert not list(Path("/dev/shm").glob("*inspectd*"))
+    stopped = daemon.reader.event("stopped")
+    assert stopped.counts.captured == stopped.counts.verdicts + stopped.counts.drops
+    assert stopped.counts.in_flight == 0
+    assert daemon.reader.heartbeats[-1].state == "stopped"
+
+
+def test_a_second_signal_hurries_the_stop(start_daemon, bank_file, mixed_folder):
+    text = settings(bank_file, camera_table("cam", mixed_folder), deadline_ms=60_000)
+    daemon = start_daemon(text.replace("[[recipes]]", "drain_seconds = 50\n[[recipes]]", 1)).ready()
+    daemon.process.send_signal(0)
+    import os
+
+    os.kill(daemon.children()["scoring"], signal.SIGSTOP)  # so that there is something to wait for
+    verdicts = len(daemon.reader.verdicts)
+    daemon.until(lambda: daemon.reader.heartbeats[-1].counts.in_flight > 0 or len(daemon.reader.verdicts) > verdicts + 50)
+    daemon.process.send_signal(signal.SIGTERM)
+    daemon.until(lambda: daemon.reader.event("draining"))
+    began = time.monotonic()
+    assert daemon.stop(signal.SIGTERM) == 0
+    assert time.monotonic() - began < 3
+    assert daemon.reader.verdicts[-1].reason == "shutdown"
+
+
+def test_the_log_can_be_read_by_machines(start_daemon, bank_file, good_folder):
+    text = settings(bank_file, camera_table("cam", good_folder), extra='[log]\nformat = "json"')
+    daemon = start_daemon(text).ready()
+    assert daemon.stop() == 0
+    events = [json.loads(line) for line in daemon.log.read_text().splitlines()]
+    assert {"started", "scoring_ready", "camera_up", "draining", "stopped"} <= {e["event"] for e in events}

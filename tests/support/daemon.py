@@ -1,0 +1,164 @@
+"""The real daemon for tests: a configuration on disk, `inspectd run` as a process, a reader on its bus."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from inspectd.publish import wire
+from inspectd.records import Verdict
+
+
+class Reader:
+    """Collects everything a daemon publishes on its verdicts socket."""
+
+    def __init__(self, endpoint: str) -> None:
+        """Subscribe to all of `endpoint`; it need not exist yet."""
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.SUB)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.RECONNECT_IVL, 20)
+        self._socket.setsockopt(zmq.RCVHWM, 0)
+        self._socket.subscribe(b"")
+        self._socket.connect(endpoint)
+        self.verdicts: list[Verdict] = []
+        self.events: list[wire.Event] = []
+        self.heartbeats: list[wire.Heartbeat] = []
+
+    def read(self, timeout_ms: int = 100) -> None:
+        """Take what is there, waiting for the first message only."""
+        while self._socket.poll(timeout_ms):
+            header = wire.decode(self._socket.recv_multipart()[1])
+            for kind, kept in (
+                (Verdict, self.verdicts),
+                (wire.Event, self.events),
+                (wire.Heartbeat, self.heartbeats),
+            ):
+                if isinstance(header, kind):
+                    kept.append(header)  # type: ignore[arg-type]
+            timeout_ms = 0
+
+    def until(self, condition: Callable[[], Any], timeout_seconds: float = 30.0) -> None:
+        """Read until `condition` holds."""
+        deadline = time.monotonic() + timeout_seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"not within {timeout_seconds} s; last events {self.events[-5:]}"
+            self.read()
+
+    def event(self, name: str) -> wire.Event | None:
+        """The last event of that name."""
+        return next((event for event in reversed(self.events) if event.event == name), None)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._context.destroy(linger=0)
+
+
+class Daemon:
+    """A running `inspectd run`, its log and a reader that was there from its first message."""
+
+    def __init__(self, folder: Path, settings: str, environment: dict[str, str] | None = None) -> None:
+        """Write `settings` to a file in `folder` and start the daemon on it."""
+        self.folder = folder
+        self.runtime_dir = folder / "run"
+        self.file = folder / "line.toml"
+        self.log = folder / "log"
+        self.file.write_text(settings)
+        self.reader = Reader(f"ipc://{self.runtime_dir}/verdicts.sock")
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "inspectd", "run", str(self.file)],
+                stderr=log,
+                stdout=log,
+                env={**os.environ, "RUNTIME_DIRECTORY": str(self.runtime_dir), **(environment or {})},
+            )
+
+    def ready(self, timeout_seconds: float = 60.0) -> Daemon:
+        """Wait until scoring is warm and every camera is up."""
+        self.until(lambda: self.reader.event("scoring_ready"), timeout_seconds)
+        self.until(lambda: "up" in self.phases() and set(self.phases()) <= {"up", "ended"}, timeout_seconds)
+        return self
+
+    def until(self, condition: Callable[[], Any], timeout_seconds: float = 30.0) -> None:
+        """Read the bus until `condition` holds; a daemon that ended meanwhile fails the test with its log."""
+
+        def alive_and() -> Any:
+            assert self.process.poll() is None, f"the daemon ended: {self.log.read_text()[-3000:]}"
+            return condition()
+
+        self.reader.until(alive_and, timeout_seconds)
+
+    def phases(self) -> list[str]:
+        """Each camera's phase in the last heartbeat."""
+        return list(self.reader.heartbeats[-1].cameras.values()) if self.reader.heartbeats else []
+
+    def children(self) -> dict[str, int]:
+        """Process id of each child by its job: `scoring`, or the camera's name."""
+        found = {}
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                parent = int(status.read_text().rpartition(")")[2].split()[1])
+                words = (status.parent / "cmdline").read_bytes().decode().split("\0")
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # ended while we looked
+            if parent == self.process.pid and "-m" in words:
+                name = words[words.index("--camera") + 1] if "--camera" in words else "scoring"
+                found[name] = int(status.parent.name)
+        return found
+
+    def stop(self, signum: int = signal.SIGTERM, timeout_seconds: float = 20.0) -> int:
+        """Send a signal and wait for the end; the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signum)
+        deadline = time.monotonic() + timeout_seconds
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, "the daemon does not end"
+            self.reader.read(20)
+        self.reader.read(200)
+        return self.process.returncode
+
+    def close(self) -> None:
+        """End the daemon whatever it does, and the reader."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.reader.close()
+
+
+def camera_table(name: str, folder: Path, *, fps: float = 10, loop: bool = True, recipe: str = "cell", **more: Any) -> str:
+    """The TOML of a camera that replays a folder."""
+    lines = [
+        "[[cameras]]",
+        'kind = "images"',
+        f'name = "{name}"',
+        f'recipe = "{recipe}"',
+        f'folder = "{folder}"',
+        f"fps = {fps}",
+        f"loop = {str(loop).lower()}",
+    ]
+    return "\n".join([*lines, *(f"{key} = {value}" for key, value in more.items()), ""])
+
+
+def settings(bank: Path, cameras: str, *, deadline_ms: float = 10_000, metrics_port: int = 0, extra: str = "") -> str:
+    """A whole configuration around some cameras."""
+    return f"""
+[line]
+plant = "test"
+name = "line"
+deadline_ms = {deadline_ms}
+[[recipes]]
+name = "cell"
+bank = "{bank}"
+{cameras}
+[metrics]
+port = {metrics_port}
+{extra}
+"""
