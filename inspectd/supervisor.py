@@ -242,6 +242,8 @@ class Supervisor:
 
     @staticmethod
     def _exit_code(child: Child) -> int | None:
+        if child.failure is not None:
+            return child.failure.exit_code
         try:
             return child.process.wait(_EXIT_SECONDS)
         except subprocess.TimeoutExpired:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -81,6 +84,7 @@ def test_children_die_with_a_killed_daemon_and_the_next_start_takes_over(start_d
         assert time.monotonic() < deadline, "a child outlived the daemon"
         time.sleep(0.01)
     again = start_daemon(text, {"RUNTIME_DIRECTORY": str(daemon.runtime_dir)})
+    again.reader.close()
     again.reader = daemon.reader  # the reader stays; the daemon under it is another one
     epochs = {h.epoch for h in daemon.reader.heartbeats}
     again.until(lambda: any(v.epoch not in epochs for v in again.reader.verdicts))
@@ -112,9 +116,6 @@ def test_a_bank_changed_under_a_running_line_is_not_judged_by(start_daemon, bank
     bank.write_bytes(bank_file.read_bytes())
     daemon = start_daemon(settings(bank, camera_table("cam", good_folder))).ready()
     other = tmp_path / "other.safetensors"
-    import subprocess
-    import sys
-
     build = [sys.executable, "-m", "inspectd", "bank", "build", "--images", str(good_folder), "--out", str(other)]
     subprocess.run([*build, "--seed", "7"], check=True, capture_output=True)
     other.rename(bank)
@@ -137,8 +138,6 @@ def test_a_second_daemon_on_the_same_line_is_refused(start_daemon, bank_file, go
 
 
 def test_a_metrics_port_that_is_taken_is_said(start_daemon, bank_file, good_folder):
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         daemon = start_daemon(settings(bank_file, camera_table("cam", good_folder), metrics_port=port))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 import urllib.request
@@ -12,18 +13,6 @@ import pytest
 from support.daemon import camera_table, settings
 
 from inspectd.records import Evaluation
-
-CLOCK_TICKS = 100
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
-
-
-def descriptors(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
-
 
 def test_every_image_of_two_cameras_gets_one_verdict(start_daemon, bank_file, mixed_folder, good_folder):
     cameras = camera_table("left", mixed_folder, fps=10, loop=False) + camera_table(
@@ -57,9 +46,8 @@ def test_the_main_process_has_loaded_no_torch_cv2_or_faiss(start_daemon, bank_fi
     daemon = start_daemon(settings(bank_file, camera_table("cam", good_folder))).ready()
     daemon.until(lambda: len(daemon.reader.verdicts) > 5)
     mapped = Path(f"/proc/{daemon.process.pid}/maps").read_text()
-    for library in ("libtorch", "cv2", "faiss", "openblas64_"):
-        if library != "openblas64_":  # numpy's own, for the ring's views
-            assert library not in mapped
+    for library in ("libtorch", "cv2", "faiss"):
+        assert library not in mapped
     worker = Path(f"/proc/{daemon.children()['scoring']}/maps").read_text()
     assert "libtorch" in worker  # the test looks at the right place
 
@@ -118,9 +106,6 @@ def test_a_stop_under_load_is_quick_and_leaves_nothing(start_daemon, bank_file, 
 def test_a_second_signal_hurries_the_stop(start_daemon, bank_file, mixed_folder):
     text = settings(bank_file, camera_table("cam", mixed_folder), deadline_ms=60_000)
     daemon = start_daemon(text.replace("[[recipes]]", "drain_seconds = 50\n[[recipes]]", 1)).ready()
-    daemon.process.send_signal(0)
-    import os
-
     os.kill(daemon.children()["scoring"], signal.SIGSTOP)  # so that there is something to wait for
     verdicts = len(daemon.reader.verdicts)
     daemon.until(lambda: daemon.reader.heartbeats[-1].counts.in_flight > 0 or len(daemon.reader.verdicts) > verdicts + 50)

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inspectd.batching.judge import judge
+from inspectd.records import Evaluation, FrameRef, Inspection, Reason, Score
+
+INSPECTION = Inspection(1, FrameRef("cam", 1, 0, 1, 0, 0, 2, 2), "r", 0, 100)
+
+
+def outcome(value: float, *, threshold: float = 1.0, sha: str = "sha", now_ns: int = 50):
+    return judge(INSPECTION, Score(1, 1, value, b"", 0, 0, sha, {}), threshold, "sha", now_ns)
+
+
+def test_at_or_below_the_threshold_passes_and_above_it_fails():
+    assert outcome(1.0).evaluation is Evaluation.PASS
+    assert outcome(math.nextafter(1.0, 2)).evaluation is Evaluation.FAIL
+
+
+def test_a_good_score_after_the_deadline_never_passes():
+    assert outcome(0.0, now_ns=100).evaluation is Evaluation.PASS
+    late = outcome(0.0, now_ns=101)
+    assert (late.evaluation, late.reason) == (Evaluation.UNDECIDABLE, Reason.DEADLINE)
+
+
+def test_the_score_of_another_bank_never_passes():
+    assert outcome(0.0, sha="other").reason is Reason.SCORING_ERROR
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_no_number_is_undecidable(value):
+    assert outcome(value).reason is Reason.SCORING_ERROR
+    assert outcome(0.0, threshold=value).reason is Reason.SCORING_ERROR
+
+
+@given(value=st.floats(), threshold=st.floats(), now_ns=st.integers(0, 200))
+def test_whatever_the_numbers_a_pass_is_on_time_and_within(value, threshold, now_ns):
+    if outcome(value, threshold=threshold, now_ns=now_ns).evaluation is Evaluation.PASS:
+        assert -math.inf < value <= threshold < math.inf
+        assert now_ns <= INSPECTION.deadline_ns

@@ -1,0 +1,47 @@
+import numpy as np
+import torch
+from scipy import ndimage
+
+from inspectd.detectors.head import Head
+from inspectd.detectors.options import HeadOptions
+
+PLAIN = HeadOptions(standardise=False, smoothing=0.0, top=1)
+GENERATOR = torch.Generator().manual_seed(0)
+GOOD = torch.rand(50, 6, 8, generator=GENERATOR)
+
+
+def test_the_plain_score_is_the_largest_place() -> None:
+    scores, maps = Head.fit(PLAIN, GOOD)(GOOD)
+    assert torch.equal(maps, GOOD)
+    assert torch.equal(scores, GOOD.amax(dim=(1, 2)))
+
+
+def test_the_mean_of_the_top_places_and_of_all() -> None:
+    top, _ = Head.fit(HeadOptions(standardise=False, smoothing=0.0, top=4), GOOD)(GOOD)
+    np.testing.assert_allclose(top, np.sort(GOOD.flatten(1).numpy())[:, -4:].mean(axis=1), rtol=1e-5)
+    mean, _ = Head.fit(HeadOptions(standardise=False, smoothing=0.0, pool="mean"), GOOD)(GOOD)
+    np.testing.assert_allclose(mean, GOOD.mean(dim=(1, 2)), rtol=1e-5)
+
+
+def test_smoothing_is_a_gaussian_with_repeated_borders() -> None:
+    _, maps = Head.fit(HeadOptions(standardise=False, smoothing=1.0), GOOD)(GOOD)
+    expected = ndimage.gaussian_filter(GOOD.numpy(), sigma=(0, 1, 1), mode="nearest", truncate=3.0)
+    np.testing.assert_allclose(maps.numpy(), expected, rtol=1e-4)
+
+
+def test_a_place_that_varies_among_good_parts_is_no_defect() -> None:
+    good = torch.randn(400, 12, 12, generator=GENERATOR)
+    good[:, :, 9:] = good[:, :, 9:] * 10 + 30  # an edge
+    head = Head.fit(HeadOptions(smoothing=0.0, top=1), good)
+    part = torch.zeros(1, 12, 12)
+    part[:, :, 9:] = 30
+    part[0, 4, 4] = 8  # plain surface, eight deviations away; the edge scores 30 and is usual
+    _, maps = head(part)
+    assert maps[0].flatten().argmax() == 4 * 12 + 4
+
+
+def test_a_map_of_one_place_passes_through() -> None:
+    maps = torch.randn(20, 1, 1, generator=GENERATOR)
+    scores, heatmaps = Head.fit(HeadOptions(smoothing=2.0, top=5), maps)(maps)
+    assert heatmaps.shape == (20, 1, 1)
+    np.testing.assert_array_equal(scores.argsort(), maps.flatten().argsort())

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError, ChannelMessageError
+from inspectd.ipc.messages import FromScoring, Heartbeat, RingReady, Stop, ToCapture
+from inspectd.records import Score
+
+
+@pytest.fixture
+def ends():
+    first, second = Channel.pair()
+    main, child = Channel(first, FromScoring | RingReady), Channel(second, ToCapture)
+    yield main, child
+    main.close()
+    child.close()
+
+
+def test_records_arrive_whole_in_order_with_their_descriptors(ends):
+    main, child = ends
+    read, write = os.pipe()
+    child.send(Heartbeat(1))
+    child.send(RingReady("cam", 1, 4, 100), (read,))
+    assert main.receive() == (Heartbeat(1), [])
+    record, fds = main.receive()
+    assert record == RingReady("cam", 1, 4, 100)
+    os.write(write, b"x")
+    assert os.read(fds[0], 1) == b"x"
+    assert main.receive() is None
+    for fd in (read, write, *fds):
+        os.close(fd)
+
+
+def test_a_heatmap_of_a_large_input_fits(ends):
+    main, child = ends
+    score = Score(1, 1, 0.5, bytes(128 * 128 * 2), 128, 128, "sha", {})
+    child.send(score)
+    assert main.receive() == (score, [])
+
+
+def test_the_other_ends_death_is_seen_after_its_last_record(ends):
+    main, child = ends
+    child.send(Heartbeat(1))
+    child.close()
+    assert main.receive() == (Heartbeat(1), [])
+    with pytest.raises(ChannelClosedError):
+        main.receive()
+    with pytest.raises(ChannelClosedError):
+        main.send(Stop())
+
+
+def test_sending_never_waits_for_a_reader_that_stopped(ends):
+    main, child = ends
+    with pytest.raises(ChannelFullError):
+        for _ in range(1_000_000):
+            main.send(Stop())
+    assert child.receive() is not None  # what was sent is whole
+
+
+@pytest.mark.parametrize("message", [b"\xc1", b"\x93\x01\x02\x03", b"hello", bytes(5000)])
+def test_a_message_that_is_no_record_is_refused_and_its_descriptors_closed(message):
+    first, second = Channel.pair()
+    main = Channel(first, FromScoring)
+    read, write = os.pipe()
+    before = len(os.listdir("/proc/self/fd"))
+    socket.send_fds(second, [message], [read])
+    with pytest.raises(ChannelMessageError):
+        main.receive()
+    assert len(os.listdir("/proc/self/fd")) == before
+    main.close()
+    second.close()
+    os.close(read)
+    os.close(write)

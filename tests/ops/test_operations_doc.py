@@ -1,0 +1,56 @@
+"""docs/operations.md against the code it describes."""
+
+import re
+from pathlib import Path
+
+from inspectd.errors import ExitCode
+from inspectd.metrics import Metrics
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs/operations.md").read_text()
+STANDARD = ("process_", "python_")
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The rows of the table that begins with `heading`, without its head."""
+    lines = TEXT[TEXT.index(f"| {heading} |") :].splitlines()
+    table = lines[2 : lines.index("")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+
+def test_the_table_lists_every_metric_with_its_kind_and_labels() -> None:
+    registry = Metrics("line1", ["cam1"], 500).registry
+    declared = {}
+    for collector in registry._collector_to_names:
+        if not hasattr(collector, "_labelnames"):
+            continue
+        kind = collector._type
+        name = collector._name + ("_total" if kind == "counter" else "")
+        declared[name] = (kind, set(collector._labelnames) - {"line"})
+    listed = {
+        name.strip("`"): (kind, set(re.findall(r"`(\w+)`", labels)) - {"line"})
+        for name, kind, labels, _ in rows("Metric")
+    }
+    assert listed == declared
+
+
+def test_the_table_lists_every_exit_code() -> None:
+    assert [int(code) for code, *_ in rows("Exit code")] == [int(code) for code in ExitCode]
+
+
+def test_numbers_are_those_of_the_unit() -> None:
+    unit = (ROOT / "systemd/inspectd@.service").read_text()
+    said = {
+        "TimeoutStartSec": re.search(r"`TimeoutStartSec` \((\d+) s\)", TEXT),
+        "TimeoutStopSec": re.search(r"left after (\d+) s is killed", TEXT),
+        "WatchdogSec": re.search(r"`WatchdogSec` \((\d+) s\)", TEXT),
+        "RestartSec": re.search(r"starts it again after (\d+) s", TEXT),
+    }
+    for name, match in said.items():
+        assert match is not None, name
+        assert f"\n{name}={match[1]}\n" in unit
+
+
+def test_files_it_names_exist() -> None:
+    for path in re.findall(r"(?<![\w/])(?:systemd|config|docs)/[\w./@-]+", TEXT):
+        assert (ROOT / path).exists(), path

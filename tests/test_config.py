@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from inspectd import config
+from inspectd.cli.init import example
+from inspectd.errors import ConfigError
+
+MINIMAL = """
+[[recipes]]
+name = "a"
+bank = "banks/a.safetensors"
+[[cameras]]
+kind = "images"
+name = "cam"
+recipe = "a"
+folder = "pictures"
+"""
+
+
+def load(tmp_path: Path, text: str) -> config.Config:
+    file = tmp_path / "line.toml"
+    file.write_text(text)
+    return config.load(file)
+
+
+def problems(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        load(tmp_path, text)
+    assert raised.value.exit_code == 2
+    return raised.value.problems
+
+
+def test_paths_are_taken_from_the_files_own_folder(tmp_path):
+    settings = load(tmp_path, MINIMAL)
+    assert settings.recipe("a").bank == str(tmp_path / "banks/a.safetensors")
+    assert settings.cameras[0].folder == str(tmp_path / "pictures")
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [("0", 0), ('"rtsp://user:word@host/x"', "rtsp://user:word@host/x"), ('"film.mp4"', "{}/film.mp4")],
+)
+def test_a_camera_source_is_an_index_a_url_or_a_file(tmp_path, source, expected):
+    camera = f'kind = "opencv"\nname = "cam"\nrecipe = "a"\nsource = {source}\n'
+    settings = load(tmp_path, MINIMAL.split('kind = "images"')[0] + camera)
+    assert settings.cameras[0].source == (expected.format(tmp_path) if isinstance(expected, str) else expected)
+
+
+def test_all_problems_are_found_at_once_each_with_its_path(tmp_path):
+    text = MINIMAL.replace('folder = "pictures"', "folder = 3\nfsp = 5\nslots = 1") + (
+        '[[cameras]]\nkind = "opencv"\nname = "cam"\nrecipe = "b"\nsource = 0\n'
+        '[[cameras]]\nkind = "gige"\nname = "x"\nrecipe = "a"\n'
+        '[line]\ndeadline_ms = -1\nname = "a/b"\n[publish]\nverdicts_tcp = "0.0.0.0:1"\n[nonsense]\n'
+    )
+    found = problems(tmp_path, text)
+    paths = [problem.split(":")[0] for problem in found]
+    assert sorted(paths) == sorted([
+        "cameras[0].folder", "cameras[0].fsp", "cameras[0].slots", "cameras[1].name", "cameras[1].recipe",
+        "cameras[2].kind", "line.deadline_ms", "line.name", "publish.verdicts_tcp", "nonsense",
+    ])  # fmt: skip
+    assert "got -1, expected `float` >= 1.0" in found[paths.index("line.deadline_ms")]
+    assert "expected one of images, opencv" in found[paths.index("cameras[2].kind")]
+
+
+def test_what_is_missing_is_said_with_what_belongs_there(tmp_path):
+    assert problems(tmp_path, "") == [
+        "recipes: is missing, expected at least one",
+        "cameras: is missing, expected at least one",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [("127.0.0.1:5571", ("127.0.0.1", 5571)), ("[::1]:5571", ("[::1]", 5571)), ("localhost:1", ("localhost", 1))],
+)
+def test_loopback_addresses_are_taken(address, expected):
+    assert config.tcp_address(address) == expected
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:1", "10.0.0.1:5571", "*:5571", "127.0.0.1", "127.0.0.1:0", "a:b:70000"])
+def test_other_addresses_are_refused(address):
+    with pytest.raises(ValueError, match="expected"):
+        config.tcp_address(address)
+
+
+def test_two_sockets_on_one_port_are_a_problem(tmp_path):
+    text = MINIMAL + '[publish]\nverdicts_tcp = "127.0.0.1:5"\nheatmaps_tcp = "127.0.0.1:5"\n'
+    assert problems(tmp_path, text) == [
+        "publish.heatmaps_tcp: 127.0.0.1:5 is also publish.verdicts_tcp, expected a port of its own"
+    ]
+
+
+@pytest.mark.parametrize("text", ["[line", "a = ", "\x00"])
+def test_a_file_that_is_no_toml_is_one_problem(tmp_path, text):
+    assert "is not TOML" in problems(tmp_path, text)[0]
+
+
+def test_a_file_that_is_not_there_is_one_problem(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(tmp_path / "nowhere.toml")
+
+
+def test_the_example_is_sound_and_shows_every_default(tmp_path):
+    settings = load(tmp_path, example())
+    assert settings.line == config.Line()
+    assert settings.batching == config.Batching()
+    assert settings.cameras[0].quality == config.QualityGate()
+    commented = example().replace("\n#[[", "\n[[").replace("\n#", "\n")
+    assert "[[cameras]]" in commented
+
+
+def test_the_shipped_example_is_what_init_writes():
+    shipped = Path(__file__).parents[1] / "config" / "inspectd.toml"
+    assert shipped.read_text() == example(), "run: inspectd init config (after removing config/inspectd.toml)"
