@@ -19,7 +19,7 @@ from msgspec import Meta
 from inspectd.errors import ConfigError
 
 _NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
-_SOCKET_PATH_LIMIT: Final = 100  # bytes; the kernel's sun_path takes 107
+_RUNTIME_DIR_LIMIT: Final = 84  # bytes; the kernel takes 107 for a socket's whole path
 
 Name = Annotated[str, Meta(pattern=_NAME_PATTERN)]
 Pixels = Annotated[int, Meta(ge=1, le=100_000)]
@@ -45,7 +45,7 @@ class Line(Settings, frozen=True, kw_only=True):
     ] = 3.0
     runtime_dir: Annotated[
         str,
-        Meta(description="Where local sockets go. Empty: $RUNTIME_DIRECTORY, else one under the temp directory."),
+        Meta(description="Where local sockets go. Empty: $RUNTIME_DIRECTORY, else a temporary directory."),
     ] = ""
 
 
@@ -73,11 +73,17 @@ class QualityGate(Settings, frozen=True, kw_only=True):
     ] = 3
     partial_share: Annotated[
         float,
-        Meta(ge=0, le=1, description="Share of rows at the bottom, all of one value, of a partial frame; 0: off."),
+        Meta(
+            ge=0,
+            le=1,
+            description="Share of rows at the bottom, all of one value, of a partial frame; 0: off.",
+        ),
     ] = 0.25
     max_age_ms: Annotated[
         float,
-        Meta(ge=0, description="A live stream's frame that arrives later than this is stale; 0 turns it off."),
+        Meta(
+            ge=0, description="A live stream's frame that arrives later than this is stale; 0 turns it off."
+        ),
     ] = 1000.0
 
 
@@ -89,16 +95,20 @@ class CameraBase(Settings, frozen=True, kw_only=True):
     slots: Annotated[int, Meta(ge=2, le=1024, description="Frames its shared-memory ring holds.")] = 16
     when_full: Annotated[
         Literal["drop", "wait"],
-        Meta(description='No free slot: "drop" the new frame and count it, or "wait" for a slot (replay only).'),
+        Meta(
+            description='No free slot: "drop" the new frame and count it, or "wait" for a slot (replay only).'
+        ),
     ] = "drop"
     stall_timeout_ms: Annotated[
         float,
         Meta(ge=200, description="A capture process that makes no progress for this long is replaced."),
     ] = 5000.0
-    reconnect_min_ms: Annotated[float, Meta(ge=10, description="First wait before a camera is reopened.")] = 200.0
-    reconnect_max_ms: Annotated[float, Meta(ge=10, description="Longest wait before a camera is reopened.")] = (
-        10_000.0
+    reconnect_min_ms: Annotated[float, Meta(ge=10, description="First wait before a camera is reopened.")] = (
+        200.0
     )
+    reconnect_max_ms: Annotated[
+        float, Meta(ge=10, description="Longest wait before a camera is reopened.")
+    ] = 10_000.0
     quality: Annotated[QualityGate, Meta(description="When a frame is too bad to be judged.")] = QualityGate()
 
 
@@ -199,9 +209,9 @@ class Log(Settings, frozen=True, kw_only=True):
     level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="Least severity that is written.")
     ] = "info"
-    format: Annotated[Literal["text", "json"], Meta(description="key=value text, or one JSON object a line.")] = (
-        "text"
-    )
+    format: Annotated[
+        Literal["text", "json"], Meta(description="key=value text, or one JSON object a line.")
+    ] = "text"
 
 
 class Config(Settings, frozen=True, kw_only=True):
@@ -302,7 +312,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _sound_items(data: dict[str, Any], key: str, kind: Any) -> list[tuple[str, Any]]:
     items = data.get(key)
-    tried = [(f"{key}[{i}]", _sound(item, kind)) for i, item in enumerate(items if isinstance(items, list) else [])]
+    tried = [
+        (f"{key}[{i}]", _sound(item, kind)) for i, item in enumerate(items if isinstance(items, list) else [])
+    ]
     return [(where, item) for where, item in tried if item is not None]
 
 
@@ -389,7 +401,7 @@ def _unwrap(kind: Any) -> tuple[Any, tuple[Any, ...]]:
 
 def _expected(kind: Any) -> str:
     _, metas = _unwrap(kind)
-    descriptions = [meta.description for meta in metas if meta.description]
+    descriptions = [str(meta.description) for meta in metas if meta.description]
     if descriptions:
         return descriptions[0][:1].lower() + descriptions[0][1:].rstrip(".")
     return "at least one"
@@ -409,7 +421,9 @@ def _cross_problems(data: dict[str, Any]) -> list[str]:
         for index, item in enumerate(tables.get(key, [])):
             name = item.get("name") if isinstance(item, dict) else None
             if isinstance(name, str) and name in seen:
-                problems.append(f"{key}[{index}].name: {name!r} is taken by {key}[{seen[name]}], names must differ")
+                problems.append(
+                    f"{key}[{index}].name: {name!r} is taken by {key}[{seen[name]}], names must differ"
+                )
             seen.setdefault(name, index)
     recipes = [item.get("name") for item in tables.get("recipes", []) if isinstance(item, dict)]
     for index, item in enumerate(tables.get("cameras", [])):
@@ -421,8 +435,10 @@ def _cross_problems(data: dict[str, Any]) -> list[str]:
     if isinstance(publish, dict):
         problems += _address_problems(publish)
     line = data.get("line")
-    if isinstance(line, dict) and len(str(line.get("runtime_dir", "")).encode()) > _SOCKET_PATH_LIMIT - 16:
-        problems.append(f"line.runtime_dir: is too long for a socket's path, expected at most {_SOCKET_PATH_LIMIT - 16} bytes")
+    if isinstance(line, dict) and len(str(line.get("runtime_dir", "")).encode()) > _RUNTIME_DIR_LIMIT:
+        problems.append(
+            f"line.runtime_dir: is too long for a socket's path, expected at most {_RUNTIME_DIR_LIMIT} bytes"
+        )
     return problems
 
 
@@ -439,7 +455,9 @@ def _address_problems(publish: dict[str, Any]) -> list[str]:
             problems.append(f"publish.{key}: {error}")
             continue
         if address in seen:
-            problems.append(f"publish.{key}: {text} is also publish.{seen[address]}, expected a port of its own")
+            problems.append(
+                f"publish.{key}: {text} is also publish.{seen[address]}, expected a port of its own"
+            )
         seen[address] = key
     return problems
 

@@ -29,7 +29,25 @@ if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
 
 _STAGE_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-_SCORE_RATIO_BUCKETS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.5, 2.0, 5.0)
+_SCORE_RATIO_BUCKETS: Final = (
+    0.1,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.9,
+    0.95,
+    1.0,
+    1.05,
+    1.1,
+    1.2,
+    1.5,
+    2.0,
+    5.0,
+)
 _DEADLINE_SHARES: Final = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.25, 2.0)
 _DECIDED: Final = {Reason.WITHIN_THRESHOLD: Evaluation.PASS, Reason.ABOVE_THRESHOLD: Evaluation.FAIL}
 
@@ -57,10 +75,16 @@ class Metrics:
             "inspectd_frames_captured", "Frames a camera delivered.", by_camera, registry=registry
         )
         self._drops = Counter(
-            "inspectd_drops", "Frames lost before inspection.", [*by_camera, "stage", "cause"], registry=registry
+            "inspectd_drops",
+            "Frames lost before inspection.",
+            [*by_camera, "stage", "cause"],
+            registry=registry,
         )
         self._verdicts = Counter(
-            "inspectd_verdicts", "Verdicts published.", [*by_camera, "evaluation", "reason"], registry=registry
+            "inspectd_verdicts",
+            "Verdicts published.",
+            [*by_camera, "evaluation", "reason"],
+            registry=registry,
         )
         self._latency = Histogram(
             "inspectd_verdict_latency_seconds",
@@ -91,9 +115,14 @@ class Metrics:
             registry=registry,
         )
         self._late_scores = Counter(
-            "inspectd_late_scores", "Scores that came after their inspection was closed.", by_line, registry=registry
+            "inspectd_late_scores",
+            "Scores that came after their inspection was closed.",
+            by_line,
+            registry=registry,
         )
-        self._open = Gauge("inspectd_inspections_open", "Inspections without a verdict yet.", by_line, registry=registry)
+        self._open = Gauge(
+            "inspectd_inspections_open", "Inspections without a verdict yet.", by_line, registry=registry
+        )
         self._queue = Gauge(
             "inspectd_queue_depth", "Inspections in a queue.", ["line", "queue"], registry=registry
         )
@@ -102,7 +131,10 @@ class Metrics:
         )
         self._ring_slots = Gauge("inspectd_ring_slots", "Ring slots there are.", by_camera, registry=registry)
         self._camera_up = Gauge(
-            "inspectd_camera_up", "1 while the camera delivers or has ended its replay.", by_camera, registry=registry
+            "inspectd_camera_up",
+            "1 while the camera delivers or has ended its replay.",
+            by_camera,
+            registry=registry,
         )
         self._camera_last_frame = Gauge(
             "inspectd_camera_last_frame_timestamp_seconds",
@@ -114,7 +146,9 @@ class Metrics:
             "inspectd_scoring_up", "1 while the scoring process is warm.", by_line, registry=registry
         )
         self._last_verdict = Gauge(
-            "inspectd_last_verdict_timestamp_seconds", "When the last verdict was published, Unix time.", by_line,
+            "inspectd_last_verdict_timestamp_seconds",
+            "When the last verdict was published, Unix time.",
+            by_line,
             registry=registry,
         )
         self._restarts = Counter(
@@ -138,7 +172,9 @@ class Metrics:
             ["line", "recipe", "sha256", "detector", "backbone"],
             registry=registry,
         )
-        self._bank_rows = Gauge("inspectd_bank_rows", "Rows of a recipe's bank.", ["line", "recipe"], registry=registry)
+        self._bank_rows = Gauge(
+            "inspectd_bank_rows", "Rows of a recipe's bank.", ["line", "recipe"], registry=registry
+        )
         build = Gauge("inspectd_build_info", "Version of inspectd; always 1.", ["version"], registry=registry)
         build.labels(__version__).set(1)
         self._deadline.labels(line).set(deadline_ms / 1000)
@@ -149,7 +185,13 @@ class Metrics:
     def _start_at_zero(self, cameras: Sequence[str]) -> None:
         """Create the series alerts compare, so that their first increase is seen as one."""
         for camera in cameras:
-            for metric in (self._captured, self._latency, self._score_ratio, self._camera_up, self._ring_held):
+            for metric in (
+                self._captured,
+                self._latency,
+                self._score_ratio,
+                self._camera_up,
+                self._ring_held,
+            ):
                 metric.labels(self._line, camera)
             for reason in Reason:
                 evaluation = _DECIDED.get(reason, Evaluation.UNDECIDABLE)

@@ -106,7 +106,9 @@ class Service:
         line, metrics = self._config.line, self._config.metrics
         self._bus = Bus(self._config.publish, runtime_dir, line.plant, line.name, self._metrics.published)
         stack.callback(self._bus.close)
-        self._publishing = PublishStage(self._config, self._bus, self._metrics, epoch=time.time_ns() // 1_000_000)
+        self._publishing = PublishStage(
+            self._config, self._bus, self._metrics, epoch=time.time_ns() // 1_000_000
+        )
         if metrics.port:
             server = MetricsServer(self._metrics.registry, metrics.host, metrics.port)
             stack.callback(server.close)
@@ -148,7 +150,9 @@ class Service:
     def _turn(self) -> None:
         """Wait for the next thing to do, then do everything that is due."""
         now_ns = self._clock()
-        wake_ns = min(now_ns + _TICK_NS, self._heartbeat_due_ns, self._batching.wake_ns() or now_ns + _TICK_NS)
+        wake_ns = min(
+            now_ns + _TICK_NS, self._heartbeat_due_ns, self._batching.wake_ns() or now_ns + _TICK_NS
+        )
         self._poller.wait(wake_ns - now_ns)
         now_ns = self._clock()
         self._batching.expire(now_ns)
@@ -215,7 +219,9 @@ class Service:
         for bank in ready.banks:
             self._metrics.bank(bank)
         self._metrics.scoring_up(up=True)
-        self._event("info", "scoring_ready", detail=f"{ready.device}, warm after {ready.warmup_seconds:.1f} s")
+        self._event(
+            "info", "scoring_ready", detail=f"{ready.device}, warm after {ready.warmup_seconds:.1f} s"
+        )
         if self._state == "starting":
             self._state = "running"
             for camera in self._cameras.values():

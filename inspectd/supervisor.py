@@ -13,6 +13,7 @@ from inspectd.errors import UnavailableError
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelMessageError
 from inspectd.ipc.messages import Failed
 from inspectd.ipc.poller import Poller
+from inspectd.ipc.ring import RingError
 from inspectd.log import event
 
 _log: Final = logging.getLogger("inspectd.supervisor")
@@ -64,7 +65,9 @@ class Observer(Protocol):
 class Child:
     """One child process and its channel."""
 
-    def __init__(self, job: Job, process: subprocess.Popen[bytes], channel: Channel[Any], now_ns: int) -> None:
+    def __init__(
+        self, job: Job, process: subprocess.Popen[bytes], channel: Channel[Any], now_ns: int
+    ) -> None:
         """A process just launched."""
         self.job = job
         self.process = process
@@ -85,8 +88,8 @@ class Child:
 class Supervisor:
     """Keeps one process running for each job.
 
-    A child that ends unasked, or sends nothing for its time-out, is killed and replaced: at once the first time,
-    then with exponential back-off. Killed children are reaped without waiting for them.
+    A child that ends unasked, or sends nothing for its time-out, is killed and replaced: at once the first
+    time, then with exponential back-off. Killed children are reaped without waiting for them.
     """
 
     def __init__(
@@ -131,7 +134,7 @@ class Supervisor:
             event(_log, logging.WARNING, "process_died_at_once", process=job.name, cause=str(error))
 
     def tick(self, now_ns: int) -> None:
-        """Replace children that stopped making progress, restart those whose back-off is over, reap the dead."""
+        """Replace children without progress, restart those whose back-off is over, reap the dead."""
         if now_ns - self._last_tick_ns > _AWAY_NS:
             for child in self._children.values():
                 child.progress_ns = now_ns
@@ -210,7 +213,10 @@ class Supervisor:
         if isinstance(record, Failed):
             child.failure = record
         else:
-            child.job.received(record, fds, now_ns)
+            try:
+                child.job.received(record, fds, now_ns)
+            except RingError as error:
+                self._lose(child, str(error), now_ns)
 
     def _lose(self, child: Child, cause: str | None, now_ns: int) -> None:
         """A child is gone or useless: end it, tell its job, restart it after its back-off.
@@ -256,4 +262,6 @@ def _exit_cause(child: Child, exit_code: int | None) -> str:
         return child.failure.detail
     if exit_code is None:
         return "closed its channel"
-    return f"killed by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"exited with code {exit_code}"
+    return (
+        f"killed by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"exited with code {exit_code}"
+    )

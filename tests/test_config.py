@@ -45,8 +45,10 @@ def test_paths_are_taken_from_the_files_own_folder(tmp_path):
 )
 def test_a_camera_source_is_an_index_a_url_or_a_file(tmp_path, source, expected):
     camera = f'kind = "opencv"\nname = "cam"\nrecipe = "a"\nsource = {source}\n'
-    settings = load(tmp_path, MINIMAL.split('kind = "images"')[0] + camera)
-    assert settings.cameras[0].source == (expected.format(tmp_path) if isinstance(expected, str) else expected)
+    settings = load(tmp_path, MINIMAL.split('kind = "images"', maxsplit=1)[0] + camera)
+    assert settings.cameras[0].source == (
+        expected.format(tmp_path) if isinstance(expected, str) else expected
+    )
 
 
 def test_all_problems_are_found_at_once_each_with_its_path(tmp_path):
@@ -74,13 +76,19 @@ def test_what_is_missing_is_said_with_what_belongs_there(tmp_path):
 
 @pytest.mark.parametrize(
     ("address", "expected"),
-    [("127.0.0.1:5571", ("127.0.0.1", 5571)), ("[::1]:5571", ("[::1]", 5571)), ("localhost:1", ("localhost", 1))],
+    [
+        ("127.0.0.1:5571", ("127.0.0.1", 5571)),
+        ("[::1]:5571", ("[::1]", 5571)),
+        ("localhost:1", ("localhost", 1)),
+    ],
 )
 def test_loopback_addresses_are_taken(address, expected):
     assert config.tcp_address(address) == expected
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0:1", "10.0.0.1:5571", "*:5571", "127.0.0.1", "127.0.0.1:0", "a:b:70000"])
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0:1", "10.0.0.1:5571", "*:5571", "127.0.0.1", "127.0.0.1:0", "a:b:70000"]
+)
 def test_other_addresses_are_refused(address):
     with pytest.raises(ValueError, match="expected"):
         config.tcp_address(address)

@@ -19,7 +19,9 @@ def judge(inspection: Inspection, score: Score, threshold: float, bank_sha256: s
     """
     if now_ns > inspection.deadline_ns:
         return undecidable(Reason.DEADLINE, now_ns)
-    usable = math.isfinite(score.image_score) and math.isfinite(threshold) and score.bank_sha256 == bank_sha256
+    usable = (
+        math.isfinite(score.image_score) and math.isfinite(threshold) and score.bank_sha256 == bank_sha256
+    )
     if not usable:
         return undecidable(Reason.SCORING_ERROR, now_ns)
     if score.image_score <= threshold:

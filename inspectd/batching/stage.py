@@ -53,8 +53,8 @@ class BatchingStage:
             ledger: the open inspections.
             deadline_ns: from a frame's capture to its verdict.
             recipes: camera name to recipe name.
-            max_batches_out: batches that may be with scoring at once; more would only wait there, out of reach
-                of deadlines.
+            max_batches_out: batches that may be with scoring at once; more would only wait there, out of
+                reach of deadlines.
             send: hands a batch to scoring; False when scoring does not take it.
             publish: takes a closed inspection and its outcome.
             release: gives a frame's slot back to its camera.

@@ -1,4 +1,4 @@
-"""Stage 1, the main process's side: one capture process per camera, their rings, and whose slots are in use."""
+"""Stage 1, the main process's side: one capture process per camera, its rings, and their slots in use."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class CameraStage:
         self._clock = clock
         self._channel: Channel[Any] | None = None
         self._rings: dict[int, FrameRing] = {}
-        self._in_use: dict[int, int] = {}
+        self._in_use: dict[int, set[int]] = {}
 
     def started(self, channel: Channel[Any]) -> None:
         """A capture process was launched: a new generation."""
@@ -102,7 +102,7 @@ class CameraStage:
         """A frame's slot is no longer needed."""
         ring = self._rings[frame.generation]
         ring.release(frame.slot)
-        self._in_use[frame.generation] -= 1
+        self._in_use[frame.generation].remove(frame.slot)
         self._retire_if_unused(frame.generation)
 
     def stop_capturing(self) -> None:
@@ -118,7 +118,7 @@ class CameraStage:
     @property
     def slots_in_use(self) -> int:
         """Ring slots that hold frames without a verdict."""
-        return sum(self._in_use.values())
+        return sum(len(slots) for slots in self._in_use.values())
 
     def rings(self) -> list[FrameRing]:
         """Every ring that may still be read."""
@@ -132,22 +132,28 @@ class CameraStage:
 
     def _frame(self, frame: FrameRef, now_ns: int) -> None:
         ring = self._rings.get(frame.generation)
-        if frame.camera != self.camera.name or ring is None or not ring.holds(frame):
+        known = frame.camera == self.camera.name and ring is not None and ring.holds(frame)
+        if not known or frame.slot in self._in_use[frame.generation]:
             event(_log, logging.ERROR, "invalid_frame_reference", camera=self.camera.name, frame=frame)
             cause = DropCause.INVALID_REFERENCE
             self._receiver.drop(Drop(self.camera.name, frame.generation, frame.seq, "capture", cause))
             return
         # Capture cannot have taken a frame in the future; a deadline must not be stretched by a wrong stamp.
         captured_ns = min(frame.captured_ns, self._clock())
-        self._in_use[frame.generation] += 1
+        self._in_use[frame.generation].add(frame.slot)
         self._receiver.frame(msgspec.structs.replace(frame, captured_ns=captured_ns), now_ns)
 
     def _attach(self, fds: list[int]) -> None:
         if len(fds) != 1:
             raise RingError(f"{self.name}: a ring came with {len(fds)} descriptors, expected 1")
         ring = FrameRing.attach(fds[0])
+        if ring.generation != self.generation or ring.generation in self._rings:
+            ring.close()
+            raise RingError(
+                f"{self.name}: a ring of generation {ring.generation} came, expected {self.generation}"
+            )
         self._rings[ring.generation] = ring
-        self._in_use[ring.generation] = 0
+        self._in_use[ring.generation] = set()
         self._receiver.ring_attached(self.camera.name, ring)
         event(
             _log, logging.INFO, "ring_attached", camera=self.camera.name, generation=ring.generation,
@@ -157,7 +163,7 @@ class CameraStage:
     def _retire_if_unused(self, generation: int) -> None:
         """Give a ring back once its process is gone and the last of its frames is done."""
         running = self._channel is not None and generation == self.generation
-        if not running and self._in_use[generation] == 0:
+        if not running and not self._in_use[generation]:
             self._rings.pop(generation).close()
             del self._in_use[generation]
             self._receiver.ring_detached(self.camera.name, generation)

@@ -1,4 +1,4 @@
-"""`inspectd check FILE`: every problem of a configuration at once, and whether what it names is really there."""
+"""`inspectd check FILE`: every problem of a configuration at once, and whether what it names is there."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ def _camera_problems(cameras: list[tuple[str, config.Camera]]) -> Iterator[str]:
             yield f"{where}.{key}: {problem}"
 
 
-def _start(target: Callable[[str, config.Camera], None], where: str, camera: config.Camera) -> threading.Thread:
+def _start(
+    target: Callable[[str, config.Camera], None], where: str, camera: config.Camera
+) -> threading.Thread:
     thread = threading.Thread(target=target, args=(where, camera), daemon=True)
     thread.start()
     return thread

@@ -217,6 +217,7 @@ def _conclude(
     if json_path is not None:
         _write_json(json_path, summary)
     sheet = line_file.path.with_name("contact-sheet.png")
+    sheet.unlink(missing_ok=True)  # an earlier demo's
     demo_result.write_contact_sheet(result, line_file.path.parent / "images", sheet)
     problems = result.unaccounted(counts)
     if problems:
@@ -247,8 +248,9 @@ def _write_json(path: Path, summary: demo_result.Summary) -> None:
 def _print_next(console: Console, line_file: LineFile, sheet: Path) -> None:
     ports = line_file.ports
     console.print("\n[bold]Next[/]")
+    if sheet.is_file():
+        console.print(f"  {'look at the parts':18}{escape(str(sheet))}", soft_wrap=True)
     for what, how in (
-        ("look at the parts", str(sheet)),
         ("run the line", f"inspectd run {line_file.path}"),
         ("watch it", f"inspectd watch tcp://127.0.0.1:{ports['verdicts']}"),
         ("its metrics", f"http://127.0.0.1:{ports['metrics']}/metrics"),

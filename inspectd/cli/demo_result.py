@@ -20,6 +20,7 @@ from inspectd.publish.wire import Counts
 from inspectd.records import Evaluation, Reason, Verdict
 
 _SHEET_TILES: Final = 12
+_CLEAR_BELOW: Final = 0.7  # of the threshold; a heatmap of a good part stays clear
 _FRAMES: Final = {Evaluation.PASS: (80, 160, 60), Evaluation.FAIL: (60, 60, 210)}  # BGR
 
 
@@ -158,17 +159,24 @@ def write_contact_sheet(result: Result, images: Path, path: Path) -> None:
     size = min(_SHEET_TILES, len(ranked) // 2)
     if size == 0:
         return
+    scale = _scale(ranked[0])
     sections = [
-        ("Highest scores: least like the good parts", [_tile(v, result, images) for v in ranked[:size]]),
-        (
-            "Lowest scores: most like the good parts",
-            [_tile(v, result, images) for v in ranked[: -size - 1 : -1]],
-        ),
+        (title, [_tile(verdict, result, images, scale) for verdict in verdicts])
+        for title, verdicts in (
+            ("Highest scores: least like the good parts", ranked[:size]),
+            ("Lowest scores: most like the good parts", ranked[: -size - 1 : -1]),
+        )
     ]
     pictures.write_image(path, pictures.contact_sheet(sections))
 
 
-def _tile(verdict: Verdict, result: Result, images: Path) -> pictures.Tile:
+def _scale(highest: Verdict) -> tuple[float, float]:
+    """Clear up to somewhat below the threshold, full colour at the highest score of all."""
+    threshold = highest.threshold or 0.0
+    return _CLEAR_BELOW * threshold, max(highest.score or 0.0, threshold)
+
+
+def _tile(verdict: Verdict, result: Result, images: Path, scale: tuple[float, float]) -> pictures.Tile:
     source = verdict.source or ""
     path = images / verdict.camera / source
     image = read_image(path)
@@ -179,6 +187,6 @@ def _tile(verdict: Verdict, result: Result, images: Path) -> pictures.Tile:
         shape = (heatmap.header.height, heatmap.header.width)
         dtype = np.dtype(heatmap.header.dtype).newbyteorder("<")
         values = np.frombuffer(heatmap.values, dtype).reshape(shape)
-        image = pictures.overlay(image, values, heatmap.header.threshold)
+        image = pictures.overlay(image, values, scale)
     captions = (f"{verdict.evaluation} {verdict.score:.3f}, is {verdict.label}", Path(source).name)
     return pictures.Tile(image, captions, _FRAMES.get(verdict.evaluation, (120, 120, 120)))

@@ -16,8 +16,8 @@ from inspectd.errors import InputError
 FILE_NAME: Final = "inspectd.toml"
 
 _HEAD: Final = """\
-# inspectd, one production line. Every setting stands here with its meaning; one that begins with "# " before its
-# name is left out and has the default shown. `inspectd check FILE` reports every problem of this file.
+# inspectd, one production line. Every setting stands here with its meaning and its default; one that is
+# commented out is unset, with a value shown as an example. `inspectd check FILE` reports every problem.
 """
 _EXAMPLES: Final[dict[tuple[type, str], Any]] = {
     (config.Recipe, "name"): "product-a",
@@ -77,7 +77,11 @@ def _camera(kind: type[config.CameraBase], *, live: bool) -> str:
     text = _table("[[cameras]]", kind).replace(
         "[[cameras]]\n", f'[[cameras]]\nkind = "{kind.__struct_config__.tag}"\n', 1
     )
-    return text if live else "".join(f"#{line}" if line.strip() else line for line in text.splitlines(keepends=True))
+    return (
+        text
+        if live
+        else "".join(f"#{line}" if line.strip() else line for line in text.splitlines(keepends=True))
+    )
 
 
 def _table(header: str, kind: type[config.Settings]) -> str:

@@ -19,7 +19,7 @@ from inspectd.records import Evaluation, Verdict
 
 RATE_WINDOW_SECONDS: Final = 5.0
 _EVENTS_SHOWN: Final = 5
-_BAR_CELLS: Final = 24
+_BAR_CELLS: Final = 20
 _COLOURS: Final = {Evaluation.PASS: "green", Evaluation.FAIL: "red", Evaluation.UNDECIDABLE: "yellow"}
 _SEVERITY: Final = {"info": "dim", "warning": "yellow", "alarm": "bold red"}
 _PHASE: Final = {"up": "green", "ended": "dim", "opening": "yellow", "down": "bold red"}
@@ -111,13 +111,14 @@ class LineView:
         return text
 
     def _table(self) -> Table:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        table.add_column("camera")
-        table.add_column("state")
+        table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+        table.add_column("camera", no_wrap=True)
+        table.add_column("state", no_wrap=True)
         for heading in ("rate", "pass", "fail", "undecidable"):
-            table.add_column(heading, justify="right")
-        table.add_column("last score against threshold", no_wrap=True, min_width=_BAR_CELLS + 17)
-        table.add_column("latency", justify="right")
+            table.add_column(heading, justify="right", no_wrap=True)
+        # The one column that gives way in a narrow terminal; the numbers come first, so the bar is cut.
+        table.add_column(Text("last score / threshold", no_wrap=True, overflow="crop"))
+        table.add_column("latency", justify="right", no_wrap=True)
         for name, camera in sorted(self.cameras.items()):
             last = camera.last
             table.add_row(
@@ -139,10 +140,10 @@ def score_bar(verdict: Verdict) -> Text:
     filled = min(_BAR_CELLS, max(0, round(middle * verdict.score / verdict.threshold)))
     cells = "━" * filled + " " * (_BAR_CELLS - filled)
     colour = _COLOURS[verdict.evaluation]
-    text = Text(cells[:middle], colour)
+    text = Text(f"{verdict.score:7.3f} / {verdict.threshold:.3f} ", colour, no_wrap=True, overflow="crop")
+    text.append(cells[:middle], colour)
     text.append("┃", "bold")
     text.append(cells[middle:], colour)
-    text.append(f" {verdict.score:.3f} / {verdict.threshold:.3f}", colour)
     return text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 from pathlib import Path
 
 from inspectd import config, log
@@ -22,6 +23,8 @@ def main(arguments: argparse.Namespace) -> int:
         UnavailableError: a port, the runtime directory or a process cannot be had.
         InputError: a bank cannot be used.
     """
+    # A crash, and the SIGABRT of systemd's watchdog, leave every thread's stack in the log.
+    faulthandler.enable()
     settings = config.load(arguments.file)
     log.setup(settings.log.level, settings.log.format)
     return Service(settings).run()

@@ -42,7 +42,7 @@ class Channel(Generic[Received]):
             end: a connected SOCK_SEQPACKET socket; owned by the channel from now on.
             receives: the type, or union of tagged records, that the other end may send.
         """
-        end.setblocking(False)
+        end.settimeout(0)
         # A heatmap of a large input is bigger than the default buffer. The limit may be lower than asked.
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
         self._socket = end
@@ -107,14 +107,14 @@ class Channel(Generic[Received]):
         fds = _descriptors(ancillary)
         if size == 0:
             raise ChannelClosedError("the other process closed its end")
+        cut = flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)
         try:
-            if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-                raise ChannelMessageError(f"a message of more than {MAX_MESSAGE_BYTES} bytes was cut")
-            return self._decoder.decode(memoryview(self._buffer)[:size]), fds
-        except (msgspec.DecodeError, ChannelMessageError) as error:
+            return self._decoder.decode(memoryview(self._buffer)[: 0 if cut else size]), fds
+        except msgspec.DecodeError as error:
             for fd in fds:
                 socket.close(fd)
-            raise ChannelMessageError(f"not a record of this channel: {error}") from error
+            detail = f"longer than {MAX_MESSAGE_BYTES} bytes" if cut else str(error)
+            raise ChannelMessageError(f"not a record of this channel: {detail}") from error
 
     def wait(self, timeout_seconds: float) -> bool:
         """Wait for a message or for the other end's death; True if there is one. For children."""

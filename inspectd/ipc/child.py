@@ -35,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent ends in any way, `kill -9` included.
 
+    The kernel means the thread that started the process: the parent must start it from one that stays.
+
     Raises:
         InspectdError: the kernel refuses.
     """

@@ -36,7 +36,7 @@ class Poller:
         self._poller.unregister(key)
 
     def wait(self, timeout_ns: int) -> None:
-        """Wait until something can be read, or for `timeout_ns` rounded up to a millisecond; make the calls."""
+        """Wait for something to read, `timeout_ns` (rounded up to a millisecond) at most; make the calls."""
         for key, _ in self._poller.poll(max(0, -(-timeout_ns // 1_000_000))):
             # An earlier callback of this round may have removed this one.
             callback = self._callbacks.get(key)

@@ -84,15 +84,15 @@ class FrameRing:
             RingError: `fd` is not a sealed ring, or its header does not match its size.
         """
         try:
-            if not fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK:
-                raise RingError("the ring's memory is not sealed against shrinking")
+            sealed = fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK
             memory = mmap.mmap(fd, os.fstat(fd).st_size)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             os.close(fd)
             raise RingError(f"cannot map the ring: {error}") from error
-        except RingError:
+        if not sealed or len(memory) < _HEADER_BYTES:
+            memory.close()
             os.close(fd)
-            raise
+            raise RingError("the ring's memory is too small, or not sealed against shrinking")
         magic, generation, slots, slot_bytes = _HEADER.unpack_from(memory)
         if magic != _MAGIC or len(memory) != _data_offset(slots) + slots * _page_aligned(slot_bytes):
             memory.close()
@@ -154,7 +154,9 @@ class FrameRing:
         shape = (frame.height, frame.width, frame.channels)
         size = frame.height * frame.width * frame.channels
         if min(shape) < 1 or size > self.slot_bytes:
-            raise RingError(f"frame {frame.seq} of {frame.camera} claims {shape}, a slot is {self.slot_bytes} B")
+            raise RingError(
+                f"frame {frame.seq} of {frame.camera} claims {shape}, a slot is {self.slot_bytes} B"
+            )
         start = self._data_offset + frame.slot * self._stride
         return np.frombuffer(self._memory, np.uint8, size, start).reshape(shape)
 

@@ -33,14 +33,16 @@ class RuntimeDir:
             self._fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise UnavailableError(
-                f"line.runtime_dir: cannot make {self._path}: {error.strerror}; choose a directory this user may write"
+                f"line.runtime_dir: cannot make {self._path}: {error.strerror}; "
+                "choose a directory this user may write"
             ) from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(self._fd)
             raise UnavailableError(
-                f"line.runtime_dir: another inspectd uses {self._path}; stop it, or give this line its own directory"
+                f"line.runtime_dir: another inspectd uses {self._path}; "
+                "stop it, or give this line its own directory"
             ) from error
         return self._path
 
@@ -48,6 +50,8 @@ class RuntimeDir:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Unlock; remove the directory unless something else lies in it or the system owns it."""
-        with contextlib.suppress(OSError):  # not empty, or systemd's: whoever put the rest there takes care of it
+        with contextlib.suppress(
+            OSError
+        ):  # not empty, or systemd's: whoever put the rest there takes care of it
             self._path.rmdir()
         os.close(self._fd)

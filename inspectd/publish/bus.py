@@ -57,20 +57,24 @@ class Bus:
         socket.setsockopt(zmq.SNDHWM, queue_messages)
         socket.setsockopt(zmq.LINGER, _LINGER_MS)
         socket.setsockopt(zmq.MAXMSGSIZE, _MAX_INBOUND_BYTES)
-        socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # every reader's coming and going, so that they can be counted
+        socket.setsockopt(
+            zmq.XPUB_VERBOSER, 1
+        )  # every reader's coming and going, so that they can be counted
         for endpoint in [f"ipc://{path}", *([f"tcp://{tcp}"] if tcp else [])]:
             try:
                 socket.bind(endpoint)
             except zmq.ZMQError as error:
                 where = setting if endpoint.startswith("tcp") else "line.runtime_dir"
                 raise UnavailableError(
-                    f"{where}: cannot bind {endpoint}: {zmq.strerror(error.errno)}; "
+                    f"{where}: cannot bind {endpoint}: {error.strerror}; "
                     "choose another one or stop what uses it"
                 ) from error
         path.chmod(0o660)
         return socket
 
-    def send(self, camera: str, kind: wire.Kind, header: msgspec.Struct, payload: bytes | None = None) -> None:
+    def send(
+        self, camera: str, kind: wire.Kind, header: msgspec.Struct, payload: bytes | None = None
+    ) -> None:
         """Publish one message.
 
         Args:
@@ -89,7 +93,7 @@ class Bus:
     def read_subscriptions(self) -> None:
         """Take what readers sent. Subscriptions are counted; anything else is none of the bus and ignored."""
         for name, socket in (("verdicts", self.verdicts), ("heatmaps", self.heatmaps)):
-            while socket.get(zmq.EVENTS) & zmq.POLLIN:
+            while socket.poll(0):
                 message = socket.recv(flags=zmq.NOBLOCK)
                 if message[:1] in {b"\x00", b"\x01"}:
                     self.subscriptions[name] += 1 if message[0] else -1

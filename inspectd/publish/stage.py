@@ -60,7 +60,9 @@ class PublishStage:
         )
         self._bus.send("-", wire.Kind.HEARTBEAT, heartbeat)
 
-    def event(self, severity: str, name: str, counts: wire.Counts, *, camera: str | None, detail: str) -> None:
+    def event(
+        self, severity: str, name: str, counts: wire.Counts, *, camera: str | None, detail: str
+    ) -> None:
         """Publish something a person may want to know."""
         line = self._config.line
         event = wire.Event(

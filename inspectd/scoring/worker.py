@@ -143,7 +143,8 @@ def _by_hand(path: Path) -> ExitCode:
     start = StartScoring(settings.scoring, settings.recipes, settings.batching.max_batch)
     ready = load(start, {})
     for bank in ready.banks:
-        print(f"{bank.recipe}: {bank.detector}, {bank.backbone}, {bank.rows} x {bank.dims}, {bank.threshold:.4f}")  # noqa: T201
+        facts = f"{bank.detector}, {bank.backbone}, {bank.rows} x {bank.dims}, threshold {bank.threshold:.4f}"
+        print(f"{bank.recipe}: {facts}")  # noqa: T201
     print(f"warm on {ready.device} after {ready.warmup_seconds:.1f} s")  # noqa: T201
     return ExitCode.OK
 
@@ -152,7 +153,9 @@ def main() -> ExitCode:
     """Be the scoring process of a daemon (`--channel`) or check a configuration by hand (`--config`)."""
     parser = argparse.ArgumentParser(prog="inspectd.scoring.worker", description="The scoring process.")
     child.add_arguments(parser)
-    parser.add_argument("--config", type=Path, metavar="FILE", help="by hand: load this file's banks and say so")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="by hand: load this file's banks and say so"
+    )
     arguments = parser.parse_args()
     log.setup(arguments.log_level, arguments.log_format)
     if arguments.channel is None:
@@ -161,7 +164,7 @@ def main() -> ExitCode:
         return _by_hand(arguments.config)
     child.die_with_parent()
     for signum in (signal.SIGINT, signal.SIGTERM):
-        # The main process decides when scoring ends: it closes the channel once the last inspection is answered.
+        # The main process decides when scoring ends: it closes the channel after the last answer.
         signal.signal(signum, signal.SIG_IGN)
     channel = child.open_channel(arguments.channel, ToScoring)
     start = child.first_record(channel, StartScoring)

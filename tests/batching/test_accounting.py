@@ -173,7 +173,9 @@ class Line(RuleBasedStateMachine):
     @rule(data=st.data())
     def scoring_cannot(self, data):
         batch_id, inspection = self.owed.pop(data.draw(st.integers(0, len(self.owed) - 1)))
-        self.stage.score_error(ScoreError(batch_id, inspection.inspection_id, Reason.FRAME_LOST, ""), self.now_ns)
+        self.stage.score_error(
+            ScoreError(batch_id, inspection.inspection_id, Reason.FRAME_LOST, ""), self.now_ns
+        )
 
     @rule(batch_id=st.integers(0, 50), inspection_id=st.integers(0, 50))
     def an_answer_nobody_asked_for(self, batch_id, inspection_id):

@@ -1,4 +1,4 @@
-"""What a line does when its processes die or hang: undecidable, on time, replaced, and every frame accounted for."""
+"""What a line does when its processes die or hang: undecidable, on time, and every frame accounted for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from support.daemon import camera_table, settings
@@ -19,7 +20,9 @@ TOLERANCE_MS = 1000
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
-def test_scoring_lost_means_undecidable_on_time_and_scoring_back(start_daemon, bank_file, mixed_folder, signum):
+def test_scoring_lost_means_undecidable_on_time_and_scoring_back(
+    start_daemon, bank_file, mixed_folder, signum
+):
     text = settings(bank_file, camera_table("cam", mixed_folder, fps=10), deadline_ms=600)
     daemon = start_daemon(text + "\n[scoring]\nstall_timeout_ms = 3000\n").ready()
     daemon.until(lambda: len(daemon.reader.verdicts) > 20)
@@ -42,7 +45,9 @@ def test_scoring_lost_means_undecidable_on_time_and_scoring_back(start_daemon, b
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_capture_process_lost_costs_its_camera_only(start_daemon, bank_file, mixed_folder, good_folder, signum):
+def test_a_capture_process_lost_costs_its_camera_only(
+    start_daemon, bank_file, mixed_folder, good_folder, signum
+):
     cameras = camera_table("struck", mixed_folder, fps=8, stall_timeout_ms=1000) + camera_table(
         "other", good_folder, fps=8
     )
@@ -51,7 +56,9 @@ def test_a_capture_process_lost_costs_its_camera_only(start_daemon, bank_file, m
     old = daemon.children()["struck"]
     others = daemon.children()["other"], daemon.children()["scoring"]
     os.kill(old, signum)
-    daemon.until(lambda: any(v.camera == "struck" and v.frame_generation == 2 for v in daemon.reader.verdicts), 15)
+    daemon.until(
+        lambda: any(v.camera == "struck" and v.frame_generation == 2 for v in daemon.reader.verdicts), 15
+    )
     daemon.until(lambda: daemon.phases() == ["up", "up"])
     children = daemon.children()
     assert children["struck"] != old
@@ -73,14 +80,16 @@ def test_a_capture_process_lost_costs_its_camera_only(start_daemon, bank_file, m
     assert counts.captured == counts.verdicts + counts.drops
 
 
-def test_children_die_with_a_killed_daemon_and_the_next_start_takes_over(start_daemon, bank_file, good_folder):
+def test_children_die_with_a_killed_daemon_and_the_next_start_takes_over(
+    start_daemon, bank_file, good_folder
+):
     text = settings(bank_file, camera_table("cam", good_folder))
     daemon = start_daemon(text).ready()
     children = list(daemon.children().values())
     daemon.process.kill()
     daemon.process.wait()
     deadline = time.monotonic() + 5
-    while any(os.path.exists(f"/proc/{pid}") for pid in children):
+    while any(Path(f"/proc/{pid}").exists() for pid in children):
         assert time.monotonic() < deadline, "a child outlived the daemon"
         time.sleep(0.01)
     again = start_daemon(text, {"RUNTIME_DIRECTORY": str(daemon.runtime_dir)})
@@ -93,7 +102,9 @@ def test_children_die_with_a_killed_daemon_and_the_next_start_takes_over(start_d
     assert fresh[0].epoch > max(epochs)
 
 
-def test_a_camera_that_is_gone_is_visible_and_the_line_goes_on(start_daemon, bank_file, good_folder, tmp_path):
+def test_a_camera_that_is_gone_is_visible_and_the_line_goes_on(
+    start_daemon, bank_file, good_folder, tmp_path
+):
     cameras = camera_table("gone", tmp_path / "nowhere") + camera_table("there", good_folder)
     daemon = start_daemon(settings(bank_file, cameras))
     daemon.until(lambda: len(daemon.reader.verdicts) > 5, 60)
@@ -101,7 +112,9 @@ def test_a_camera_that_is_gone_is_visible_and_the_line_goes_on(start_daemon, ban
     assert "nowhere" in daemon.reader.event("camera_down").detail
 
 
-def test_a_damaged_bank_ends_the_start_with_bad_input_and_says_why(start_daemon, bank_file, good_folder, tmp_path):
+def test_a_damaged_bank_ends_the_start_with_bad_input_and_says_why(
+    start_daemon, bank_file, good_folder, tmp_path
+):
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(bank_file.read_bytes()[:-100])
     daemon = start_daemon(settings(damaged, camera_table("cam", good_folder)))
@@ -116,7 +129,17 @@ def test_a_bank_changed_under_a_running_line_is_not_judged_by(start_daemon, bank
     bank.write_bytes(bank_file.read_bytes())
     daemon = start_daemon(settings(bank, camera_table("cam", good_folder))).ready()
     other = tmp_path / "other.safetensors"
-    build = [sys.executable, "-m", "inspectd", "bank", "build", "--images", str(good_folder), "--out", str(other)]
+    build = [
+        sys.executable,
+        "-m",
+        "inspectd",
+        "bank",
+        "build",
+        "--images",
+        str(good_folder),
+        "--out",
+        str(other),
+    ]
     subprocess.run([*build, "--seed", "7"], check=True, capture_output=True)
     other.rename(bank)
     os.kill(daemon.children()["scoring"], signal.SIGKILL)

@@ -14,6 +14,7 @@ from support.daemon import camera_table, settings
 
 from inspectd.records import Evaluation
 
+
 def test_every_image_of_two_cameras_gets_one_verdict(start_daemon, bank_file, mixed_folder, good_folder):
     cameras = camera_table("left", mixed_folder, fps=10, loop=False) + camera_table(
         "right", good_folder, fps=10, loop=False
@@ -57,7 +58,9 @@ def test_the_counts_close_on_the_metrics_endpoint_while_frames_move(start_daemon
     daemon.until(lambda: len(daemon.reader.verdicts) > 10)
     with urllib.request.urlopen("http://127.0.0.1:19464/metrics") as answer:
         text = answer.read().decode()
-    value = {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line[0] != "#"}
+    value = {
+        line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line[0] != "#"
+    }
 
     def total(prefix: str) -> float:
         return sum(v for k, v in value.items() if k.startswith(prefix))
@@ -70,7 +73,9 @@ def test_the_counts_close_on_the_metrics_endpoint_while_frames_move(start_daemon
     assert total("inspectd_camera_up") == 1
 
 
-def test_a_line_with_a_full_queue_says_overload_and_still_closes_its_count(start_daemon, bank_file, mixed_folder):
+def test_a_line_with_a_full_queue_says_overload_and_still_closes_its_count(
+    start_daemon, bank_file, mixed_folder
+):
     camera = camera_table("cam", mixed_folder, fps=400, loop=True, slots=64)
     text = settings(bank_file, camera, deadline_ms=300, extra="[batching]\nmax_queue = 2\nmax_batch = 1")
     daemon = start_daemon(text).ready()
@@ -108,7 +113,11 @@ def test_a_second_signal_hurries_the_stop(start_daemon, bank_file, mixed_folder)
     daemon = start_daemon(text.replace("[[recipes]]", "drain_seconds = 50\n[[recipes]]", 1)).ready()
     os.kill(daemon.children()["scoring"], signal.SIGSTOP)  # so that there is something to wait for
     verdicts = len(daemon.reader.verdicts)
-    daemon.until(lambda: daemon.reader.heartbeats[-1].counts.in_flight > 0 or len(daemon.reader.verdicts) > verdicts + 50)
+    daemon.until(
+        lambda: (
+            daemon.reader.heartbeats[-1].counts.in_flight > 0 or len(daemon.reader.verdicts) > verdicts + 50
+        )
+    )
     daemon.process.send_signal(signal.SIGTERM)
     daemon.until(lambda: daemon.reader.event("draining"))
     began = time.monotonic()

@@ -14,7 +14,9 @@ def cells(*, defective: bool) -> list[Path]:
     data = Path(package.submodule_search_locations[0]) / "data"
     rows = [line.split() for line in (data / "labels.csv").read_text().splitlines()]
     wanted = 1.0 if defective else 0.0
-    return sorted(data / path for path, probability, kind in rows if kind == "mono" and float(probability) == wanted)
+    return sorted(
+        data / path for path, probability, kind in rows if kind == "mono" and float(probability) == wanted
+    )
 
 
 def link(images: list[Path], folder: Path) -> Path:

@@ -50,7 +50,9 @@ class Reader:
         """Read until `condition` holds."""
         deadline = time.monotonic() + timeout_seconds
         while not condition():
-            assert time.monotonic() < deadline, f"not within {timeout_seconds} s; last events {self.events[-5:]}"
+            assert time.monotonic() < deadline, (
+                f"not within {timeout_seconds} s; last events {self.events[-5:]}"
+            )
             self.read()
 
     def event(self, name: str) -> wire.Event | None:
@@ -133,7 +135,9 @@ class Daemon:
         self.reader.close()
 
 
-def camera_table(name: str, folder: Path, *, fps: float = 10, loop: bool = True, recipe: str = "cell", **more: Any) -> str:
+def camera_table(
+    name: str, folder: Path, *, fps: float = 10, loop: bool = True, recipe: str = "cell", **more: Any
+) -> str:
     """The TOML of a camera that replays a folder."""
     lines = [
         "[[cameras]]",
@@ -147,7 +151,9 @@ def camera_table(name: str, folder: Path, *, fps: float = 10, loop: bool = True,
     return "\n".join([*lines, *(f"{key} = {value}" for key, value in more.items()), ""])
 
 
-def settings(bank: Path, cameras: str, *, deadline_ms: float = 10_000, metrics_port: int = 0, extra: str = "") -> str:
+def settings(
+    bank: Path, cameras: str, *, deadline_ms: float = 10_000, metrics_port: int = 0, extra: str = ""
+) -> str:
     """A whole configuration around some cameras."""
     return f"""
 [line]

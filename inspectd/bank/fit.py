@@ -1,0 +1,118 @@
+"""Fits detectors to features, and finds by cross-fitting what unseen good images score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inspectd.bank.coreset import greedy_coreset
+from inspectd.detectors.base import Detector
+from inspectd.detectors.dfkde import DFKDE
+from inspectd.detectors.head import Head
+from inspectd.detectors.options import DFKDEOptions, HeadOptions, Options, PaDiMOptions, PatchCoreOptions
+from inspectd.detectors.padim import PaDiM
+from inspectd.detectors.patchcore import PatchCore
+
+FOLDS: Final = 5
+_SCORE_BATCH: Final = 8
+
+Step = Callable[[int, int], None]
+"""Told how much of a step is done, and how much there is."""
+
+
+@dataclass(frozen=True)
+class FitSpec:
+    """How to fit.
+
+    Attributes:
+        options: the detector's own settings; their type names the detector.
+        head: how maps become scores.
+        coreset: share of all patches PatchCore keeps (float), or how many (int).
+        seed: names every random choice.
+    """
+
+    options: Options
+    head: HeadOptions
+    coreset: float | int
+    seed: int
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """What good images score under detectors that have not seen them.
+
+    Attributes:
+        head: fitted on all of their maps.
+        scores: (N,) float64; each from a detector and a head fitted without that image's fold.
+    """
+
+    head: Head
+    scores: NDArray[np.float64]
+
+
+def fit_detector(features: torch.Tensor, spec: FitSpec, step: Step) -> Detector:
+    """Fit a detector to features (N, h, w, D) float32 of good images."""
+    match spec.options:
+        case PaDiMOptions():
+            return PaDiM.fit(features, spec.options, spec.seed)
+        case DFKDEOptions():
+            return DFKDE.fit(features, spec.options)
+        case PatchCoreOptions():
+            points = features.reshape(-1, features.shape[-1])
+            count = coreset_size(spec.coreset, len(points))
+            chosen = greedy_coreset(points, count, spec.seed, lambda done: step(done, count))
+            return PatchCore(points[chosen.to(points.device)], spec.options)
+    raise TypeError(f"no detector has options of type {type(spec.options).__name__}")
+
+
+def coreset_size(coreset: float, patches: int) -> int:
+    """How many of so many patches a share (float) or a count (int) keeps."""
+    wanted = coreset if isinstance(coreset, int) else round(coreset * patches)
+    return min(max(1, wanted), patches)
+
+
+def cross_fit(features: torch.Tensor, spec: FitSpec, step: Step) -> CrossFit:
+    """Score every image by a detector fitted on the other folds: no image is in the bank that scores it.
+
+    Args:
+        features: (N, h, w, D) float32 of good images.
+        spec: how to fit.
+        step: told of the folds that are done.
+    """
+    folds = _folds(len(features), spec.seed)
+    step(0, len(folds))
+    parts = []
+    for done, held_out in enumerate(folds, start=1):
+        others = torch.from_numpy(np.setdiff1d(np.arange(len(features)), held_out))
+        detector = fit_detector(features[others], spec, lambda _done, _total: None)
+        parts.append(torch.cat(list(_maps(detector, features, held_out))))
+        step(done, len(folds))
+    maps = parts[0].new_empty((len(features), *parts[0].shape[1:]))
+    for held_out, part in zip(folds, parts, strict=True):
+        maps[torch.from_numpy(held_out)] = part
+    return CrossFit(Head.fit(spec.head, maps), _scores(maps, folds, spec.head))
+
+
+def _folds(images: int, seed: int) -> list[NDArray[np.int64]]:
+    order = np.random.default_rng(seed).permutation(images)
+    return [np.sort(order[fold::FOLDS]) for fold in range(FOLDS)]
+
+
+def _maps(detector: Detector, features: torch.Tensor, rows: NDArray[np.int64]) -> Iterator[torch.Tensor]:
+    for start in range(0, len(rows), _SCORE_BATCH):
+        yield detector.maps(features[torch.from_numpy(rows[start : start + _SCORE_BATCH])])
+
+
+def _scores(maps: torch.Tensor, folds: list[NDArray[np.int64]], options: HeadOptions) -> NDArray[np.float64]:
+    """Image scores under heads that were fitted without the image's own fold."""
+    scores = np.empty(len(maps))
+    for held_out in folds:
+        seen = torch.ones(len(maps), dtype=torch.bool)
+        seen[torch.from_numpy(held_out)] = False
+        scores[held_out] = Head.fit(options, maps[seen])(maps[~seen])[0].double().cpu().numpy()
+    return scores

@@ -1,0 +1,47 @@
+"""What a bank file says of itself."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from inspectd.detectors.options import HeadOptions
+
+SCHEMA: Final = "inspectd-bank/1"
+GOOD_SCORES: Final = "good_scores"
+"""Name of the (N,) float64 scores of the bank's own images, each from a fit that left it out."""
+
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that must be known to score with a bank exactly as it was built."""
+
+    detector: str
+    options: dict[str, Any]
+    """The detector's own settings."""
+    head: HeadOptions
+    """How its maps become scores."""
+    backbone: str
+    weights: str
+    """`packaged`, `download`, or the weights file's name."""
+    weights_sha256: Digest
+    layers: Annotated[tuple[str, ...], Meta(min_length=1)]
+    input_height: Count
+    input_width: Count
+    images: Count
+    """Good images it was fitted on."""
+    patches: Count
+    """Patches those images gave."""
+    rows: Count
+    dims: Count
+    coreset_ratio: float | None
+    seed: int
+    threshold: float
+    """Scores above it are defects."""
+    threshold_basis: str
+    """How the threshold was found, for people."""
+    schema: str = SCHEMA

@@ -1,0 +1,162 @@
+"""Bank files: one safetensors file with a manifest, and a digest over both, so that no damage goes unseen.
+
+Nothing here needs torch: `inspectd check` verifies a bank in milliseconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from inspectd.bank.manifest import SCHEMA, Manifest
+from inspectd.errors import BankError, UnavailableError
+
+_KEY: Final = "inspectd"
+"""One metadata entry only: the order in which safetensors writes several differs from run to run."""
+
+Tensors = Mapping[str, NDArray[Any]]
+
+
+class _Label(msgspec.Struct, frozen=True):
+    manifest: msgspec.Raw
+    sha256: str
+
+
+@dataclass(frozen=True)
+class BankFile:
+    """A bank as it lies in its file, verified.
+
+    Attributes:
+        manifest: what the bank says of itself.
+        tensors: what its detector remembers, by name.
+        sha256: digest over manifest and tensors; names the bank wherever a verdict is published.
+    """
+
+    manifest: Manifest
+    tensors: dict[str, NDArray[Any]]
+    sha256: str
+
+
+def write_bank(path: Path, manifest: Manifest, tensors: Tensors) -> str:
+    """Write a bank; the file appears whole or not at all.
+
+    Returns:
+        The bank's sha256.
+
+    Raises:
+        UnavailableError: the file cannot be written.
+    """
+    text = msgspec.json.encode(manifest, order="deterministic")
+    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    label = _Label(msgspec.Raw(text), _digest(text, arrays))
+    data = safetensors.numpy.save(arrays, {_KEY: msgspec.json.encode(label).decode()})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, data)
+    except OSError as error:
+        raise UnavailableError(f"bank {path}: cannot be written: {error.strerror or error}") from error
+    return label.sha256
+
+
+def read_bank(path: Path) -> BankFile:
+    """Read a bank and verify it.
+
+    Raises:
+        BankError: it is missing, unreadable, cut short, altered, or of an unknown version.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BankError(f"bank {path}: cannot be read: {error.strerror}") from error
+    label = _label(path, data)
+    manifest = _manifest(path, label.manifest)
+    try:
+        tensors = safetensors.numpy.load(data)
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise BankError(f"bank {path}: is damaged: {error}; build it again or restore a copy") from error
+    sha256 = _digest(bytes(label.manifest), tensors)
+    if sha256 != label.sha256:
+        raise BankError(
+            f"bank {path}: its content was altered: sha256 is {sha256[:12]}..., the file says "
+            f"{label.sha256[:12]!r}...; build it again or restore a copy"
+        )
+    if not all(np.isfinite(array).all() for array in tensors.values()) or not math.isfinite(
+        manifest.threshold
+    ):
+        raise BankError(f"bank {path}: holds values that are not finite; build it again")
+    return BankFile(manifest, tensors, sha256)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Verify a bank file and return what it says of itself.
+
+    Raises:
+        BankError: as `read_bank`.
+    """
+    return read_bank(path).manifest
+
+
+def _label(path: Path, data: bytes) -> _Label:
+    """Our entry in a safetensors header, which is 8 bytes of length, JSON, then the data."""
+    length = int.from_bytes(data[:8], "little")
+    if not 2 <= length <= len(data) - 8:
+        raise BankError(f"bank {path}: is no bank file, or was cut short ({len(data)} bytes)")
+    try:
+        text = json.loads(data[8 : 8 + length]).get("__metadata__", {}).get(_KEY)
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise BankError(f"bank {path}: is no bank file, or was cut short ({error})") from error
+    if not isinstance(text, str):
+        raise BankError(f"bank {path}: has no inspectd manifest, expected a file made by `inspectd bank build`")
+    try:
+        return msgspec.json.decode(text, type=_Label)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise BankError(f"bank {path}: its manifest is damaged: {error}") from error
+
+
+def _manifest(path: Path, text: msgspec.Raw) -> Manifest:
+    try:
+        schema = msgspec.json.decode(text).get("schema")
+    except (msgspec.DecodeError, UnicodeError, AttributeError) as error:
+        raise BankError(f"bank {path}: its manifest is damaged: {error}") from error
+    if schema != SCHEMA:
+        raise BankError(f"bank {path}: has schema {schema!r}, this version reads {SCHEMA!r}; build it again")
+    try:
+        return msgspec.json.decode(text, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise BankError(f"bank {path}: its manifest is damaged: {error}") from error
+
+
+def _digest(manifest: bytes, tensors: Tensors) -> str:
+    sha = hashlib.sha256(manifest)
+    for name in sorted(tensors):
+        array = tensors[name]
+        sha.update(f"\0{name}:{array.dtype.str}:{array.shape}\0".encode(errors="surrogatepass"))
+        sha.update(np.ascontiguousarray(array).data)
+    return sha.hexdigest()
+
+
+def _replace(path: Path, data: bytes) -> None:
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,107 @@
+"""PaDiM (Defard et al., "PaDiM: a Patch Distribution Modeling Framework", ICPR 2020)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+import numpy as np
+import torch
+
+from inspectd.detectors.options import PaDiMOptions
+
+_POSITIONS_AT_ONCE: Final = 64
+
+
+class PaDiM:
+    """One Gaussian per patch position; a patch's score is its Mahalanobis distance.
+
+    A covariance S is kept as the lower triangle of W with W^T W = S^-1, so that the distance is
+    ||W (x - mean)|| and half the memory does.
+
+    Args:
+        reduction: (D, d) float32, maps the backbone's dimensions to those that are modelled.
+        means: (h, w, d) float32.
+        factors: (h * w, d (d + 1) / 2) float32, each W's lower triangle row by row.
+    """
+
+    kind: ClassVar[str] = "padim"
+
+    def __init__(self, reduction: torch.Tensor, means: torch.Tensor, factors: torch.Tensor) -> None:
+        self._reduction = reduction
+        self._means = means
+        self._factors = factors
+        dims = means.shape[2]
+        rows, columns = torch.tril_indices(dims, dims, device=factors.device)
+        self._whitening = factors.new_zeros((factors.shape[0], dims, dims))
+        self._whitening[:, rows, columns] = factors
+
+    @classmethod
+    def restore(cls, tensors: dict[str, torch.Tensor]) -> PaDiM:
+        """The detector whose `tensors()` these are."""
+        return cls(tensors["reduction"], tensors["means"], tensors["factors"])
+
+    @classmethod
+    def fit(cls, features: torch.Tensor, options: PaDiMOptions, seed: int) -> PaDiM:
+        """Fit the Gaussians (section 3.2, equation 1).
+
+        Args:
+            features: (N, h, w, D) float32 of good images.
+            options: how to fit.
+            seed: names the random reduction.
+        """
+        images, height, width, dims = features.shape
+        kept = min(options.dimensions, dims)
+        reduction = _reduction(dims, kept, options.reduction, seed).to(features.device)
+        samples = (features.reshape(-1, dims) @ reduction).reshape(images, height * width, kept)
+        means = samples.mean(dim=0)
+        lower = torch.tril_indices(kept, kept, device=features.device)
+        parts = [
+            _whitening(samples[:, block] - means[block], options.regularisation)[:, lower[0], lower[1]]
+            for block in _blocks(height * width)
+        ]
+        return cls(reduction, means.reshape(height, width, kept), torch.cat(parts))
+
+    @property
+    def rows(self) -> int:
+        """Patch positions, each with a Gaussian of its own."""
+        return self._factors.shape[0]
+
+    @property
+    def dims(self) -> int:
+        """Dimensions of a Gaussian."""
+        return self._means.shape[2]
+
+    def maps(self, features: torch.Tensor) -> torch.Tensor:
+        """See `Detector.maps`; section 3.3, equation 2."""
+        images, height, width, _ = features.shape
+        offsets = (features @ self._reduction - self._means).reshape(images, height * width, self.dims)
+        whitened = torch.bmm(self._whitening, offsets.permute(1, 2, 0))
+        return whitened.square().sum(dim=1).sqrt().T.reshape(images, height, width)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """See `Detector.tensors`."""
+        return {"reduction": self._reduction, "means": self._means, "factors": self._factors}
+
+
+def _reduction(dims: int, kept: int, kind: str, seed: int) -> torch.Tensor:
+    generator = np.random.default_rng(seed)
+    if kind == "selection":
+        matrix = np.eye(dims, dtype=np.float32)[:, np.sort(generator.permutation(dims)[:kept])]
+    else:
+        matrix = np.linalg.qr(generator.standard_normal((dims, kept)))[0].astype(np.float32)
+    return torch.from_numpy(np.ascontiguousarray(matrix))
+
+
+def _whitening(offsets: torch.Tensor, regularisation: float) -> torch.Tensor:
+    """W (P, d, d), lower triangular, of samples (N, P, d) around their means."""
+    by_position = offsets.permute(1, 2, 0).double()
+    covariance = by_position @ by_position.mT / max(1, offsets.shape[0] - 1)
+    identity = torch.eye(covariance.shape[1], dtype=covariance.dtype, device=covariance.device)
+    # S = L L^T, so W = L^-1 is lower triangular and W^T W = S^-1.
+    cholesky = torch.linalg.cholesky(covariance + regularisation * identity)
+    factor: torch.Tensor = torch.linalg.solve_triangular(cholesky, identity.expand_as(cholesky), upper=False)
+    return factor.float()
+
+
+def _blocks(positions: int) -> list[slice]:
+    return [slice(start, start + _POSITIONS_AT_ONCE) for start in range(0, positions, _POSITIONS_AT_ONCE)]

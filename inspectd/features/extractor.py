@@ -1,0 +1,38 @@
+"""Frames in, patch features out: what building, evaluating and the daemon share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inspectd.features.backbones import Backbone
+from inspectd.features.patches import patch_features
+from inspectd.features.preprocess import Preprocess
+
+
+class FeatureExtractor:
+    """A backbone with its preprocessing.
+
+    Args:
+        backbone: on `device`.
+        height: height of the network's input, in pixels.
+        width: width of the network's input, in pixels.
+        device: where the work is done.
+    """
+
+    def __init__(self, backbone: Backbone, height: int, width: int, device: torch.device) -> None:
+        self.backbone = backbone
+        self.device = device
+        self.preprocess = Preprocess(height, width, backbone.mean, backbone.std, device)
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Patch features (N, h, w, D) float32 of preprocessed images (N, 3, H, W) float32."""
+        return patch_features(self.backbone(images))
+
+    def __call__(self, frames: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+        """Patch features (N, h, w, D) float32 of frames, each (H, W, 3) uint8 BGR."""
+        with torch.inference_mode():
+            return self.features(self.preprocess(frames))

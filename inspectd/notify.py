@@ -1,0 +1,163 @@
+"""What systemd is told: that the service is ready, that it stops, and that parts get through it.
+
+The protocol is sd_notify(3): datagrams of `NAME=value` lines to the socket named by NOTIFY_SOCKET.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import MutableMapping
+from typing import Final
+
+from inspectd.errors import UnavailableError
+
+_log = logging.getLogger(__name__)
+
+_VARIABLES: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+_SEND_TIMEOUT_SECONDS: Final = 0.5  # a service manager that reads nothing must not stop the line
+
+
+class Notifier:
+    """The service manager's notification socket; without one, every method does nothing.
+
+    Attributes:
+        watchdog_interval_ns: how long systemd waits for `watchdog()` before it ends the service; None when
+            it does not watch this process.
+        failures: messages that could not be handed over.
+    """
+
+    def __init__(self, address: str | None, watchdog_interval_ns: int | None = None) -> None:
+        """Talk to `address`.
+
+        Args:
+            address: a path, an abstract name that begins with `@`, or None for nobody.
+            watchdog_interval_ns: the interval in which `watchdog()` is expected.
+
+        Raises:
+            UnavailableError: `address` is neither.
+        """
+        if address is not None and address[:1] not in ("/", "@"):
+            raise UnavailableError(
+                f"NOTIFY_SOCKET: got {address!r}, expected an absolute path or an abstract name "
+                "that begins with @; unset it when inspectd is not started by systemd"
+            )
+        self.watchdog_interval_ns = watchdog_interval_ns
+        self.failures = 0
+        self._serving = False
+        self._address = None if address is None else "\0" + address[1:] if address[0] == "@" else address
+
+    @classmethod
+    def from_environment(cls, environ: MutableMapping[str, str] = os.environ) -> Notifier:
+        """The socket and the watchdog interval that systemd put into the environment.
+
+        The variables are taken out, so that no child speaks in this process's name.
+
+        Raises:
+            UnavailableError: a variable holds something systemd would not write.
+        """
+        address, usec, pid = (environ.pop(name, "") for name in _VARIABLES)
+        return cls(address or None, _watchdog_interval_ns(usec, pid))
+
+    def ready(self) -> None:
+        """Parts can be judged: the start is over."""
+        self._serving = True
+        self._send("READY=1")
+
+    def stopping(self) -> None:
+        """The stop has begun."""
+        self._serving = False
+        self._send("STOPPING=1")
+
+    def status(self, text: str) -> None:
+        """One line for `systemctl status`."""
+        self._send("STATUS=" + " ".join(text.split()))
+
+    def watchdog(self) -> None:
+        """Parts get through; see `ProgressWatchdog` for when to say so.
+
+        Sent between `ready` and `stopping` only, and only to a systemd that watches: it arms its watchdog at
+        the first one it hears, and would end a start or a drain that takes longer.
+        """
+        if self._serving and self.watchdog_interval_ns is not None:
+            self._send("WATCHDOG=1")
+
+    def _send(self, message: str) -> None:
+        if self._address is None:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                sender.settimeout(_SEND_TIMEOUT_SECONDS)
+                sender.sendto(message.encode(), self._address)
+        except OSError as error:
+            # The line goes on without its service manager; systemd acts by itself when it hears nothing.
+            self.failures += 1
+            _log.warning("cannot notify systemd of %s: %s", message, error)
+
+
+class ProgressWatchdog:
+    """Decides when the service has earned its next WATCHDOG=1: only while parts get through it.
+
+    A timer thread would feed the watchdog of a service that has judged nothing for an hour. Here a feeding is
+    due a third of the interval after the last one, unless the pipeline is stuck: a frame has waited for half
+    the interval and nothing was scored since it came, or scoring has not been ready for half the interval. So
+    systemd acts at most one and a half intervals after the pipeline stopped. A line without parts is healthy.
+
+    Pure: times are handed in, in nanoseconds of one monotonic clock.
+    """
+
+    def __init__(self, interval_ns: int) -> None:
+        """Watch with systemd's interval, `Notifier.watchdog_interval_ns`."""
+        self._feed_every_ns = interval_ns // 3
+        self._patience_ns = interval_ns // 2
+        self._fed_ns: int | None = None
+        self._waiting_since_ns: int | None = None
+        self._unready_since_ns: int | None = None
+
+    def frame_submitted(self, now_ns: int) -> None:
+        """A good frame was taken in and needs a score."""
+        if self._waiting_since_ns is None:
+            self._waiting_since_ns = now_ns
+
+    def scored(self, now_ns: int) -> None:  # noqa: ARG002 - every event carries its time
+        """A verdict with a score was published."""
+        self._waiting_since_ns = None
+
+    def due(self, now_ns: int, scoring_ready: bool) -> bool:  # noqa: FBT001 - named at its one call
+        """Whether to send WATCHDOG=1 now; when it says so it takes it as sent.
+
+        Args:
+            now_ns: the time.
+            scoring_ready: whether the scoring process is warm.
+        """
+        self._note_readiness(now_ns, scoring_ready=scoring_ready)
+        if self._stuck(now_ns):
+            return False
+        if self._fed_ns is not None and now_ns - self._fed_ns < self._feed_every_ns:
+            return False
+        self._fed_ns = now_ns
+        return True
+
+    def _note_readiness(self, now_ns: int, *, scoring_ready: bool) -> None:
+        if not scoring_ready:
+            self._unready_since_ns = now_ns if self._unready_since_ns is None else self._unready_since_ns
+        elif self._unready_since_ns is not None:
+            # Frames that the last scoring process took with it will never be scored.
+            self._unready_since_ns = None
+            self._waiting_since_ns = None
+
+    def _stuck(self, now_ns: int) -> bool:
+        since = (self._waiting_since_ns, self._unready_since_ns)
+        return any(start is not None and now_ns - start > self._patience_ns for start in since)
+
+
+def _watchdog_interval_ns(usec: str, pid: str) -> int | None:
+    for name, text in (("WATCHDOG_USEC", usec), ("WATCHDOG_PID", pid)):
+        if text and not (text.isascii() and text.isdigit() and int(text) > 0):
+            raise UnavailableError(
+                f"{name}: got {text!r}, expected a whole number above 0, as systemd sets it"
+            )
+    if not usec or (pid and int(pid) != os.getpid()):
+        return None
+    return int(usec) * 1000
