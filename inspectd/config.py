@@ -55,7 +55,7 @@ class Recipe(Settings, frozen=True, kw_only=True):
     name: Annotated[Name, Meta(description="What cameras refer to.")]
     bank: Annotated[str, Meta(min_length=1, description="Bank file, relative to this file.")]
     threshold: Annotated[
-        float | None,
+        Annotated[float, Meta(gt=0, le=1e300)] | None,
         Meta(description="Scores above it fail. Left out: the threshold stored in the bank."),
     ] = None
 
@@ -101,13 +101,17 @@ class CameraBase(Settings, frozen=True, kw_only=True):
     ] = "drop"
     stall_timeout_ms: Annotated[
         float,
-        Meta(ge=200, description="A capture process that makes no progress for this long is replaced."),
+        Meta(
+            ge=200,
+            le=3_600_000,
+            description="A capture process that makes no progress for this long is replaced.",
+        ),
     ] = 5000.0
-    reconnect_min_ms: Annotated[float, Meta(ge=10, description="First wait before a camera is reopened.")] = (
-        200.0
-    )
+    reconnect_min_ms: Annotated[
+        float, Meta(ge=10, le=3_600_000, description="First wait before a camera is reopened.")
+    ] = 200.0
     reconnect_max_ms: Annotated[
-        float, Meta(ge=10, description="Longest wait before a camera is reopened.")
+        float, Meta(ge=10, le=3_600_000, description="Longest wait before a camera is reopened.")
     ] = 10_000.0
     quality: Annotated[QualityGate, Meta(description="When a frame is too bad to be judged.")] = QualityGate()
 
@@ -116,7 +120,7 @@ class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
     """A device, stream or video file that OpenCV reads."""
 
     source: Annotated[
-        int | str,
+        Annotated[int, Meta(ge=0, le=1000)] | str,
         Meta(description="Device index, URL such as rtsp://user:password@camera/stream, or a video file."),
     ]
     width: Annotated[Pixels | None, Meta(description="Width to ask a device for, in pixels.")] = None
@@ -171,7 +175,11 @@ class Scoring(Settings, frozen=True, kw_only=True):
     ] = 120.0
     stall_timeout_ms: Annotated[
         float,
-        Meta(ge=200, description="A scoring process that makes no progress for this long is replaced."),
+        Meta(
+            ge=200,
+            le=3_600_000,
+            description="A scoring process that makes no progress for this long is replaced.",
+        ),
     ] = 4000.0
 
 
@@ -226,10 +234,6 @@ class Config(Settings, frozen=True, kw_only=True):
     metrics: Metrics = Metrics()
     log: Log = Log()
 
-    def recipe(self, name: str) -> Recipe:
-        """The recipe of that name; it exists in a loaded file."""
-        return next(recipe for recipe in self.recipes if recipe.name == name)
-
     def camera(self, name: str) -> Camera:
         """The camera of that name.
 
@@ -257,6 +261,7 @@ class Examined(msgspec.Struct, frozen=True):
     problems: list[str]
     recipes: list[tuple[str, Recipe]]
     cameras: list[tuple[str, Camera]]
+    scoring: Scoring | None
     publish: Publish | None
     metrics: Metrics | None
 
@@ -294,6 +299,7 @@ def examine(path: Path) -> Examined:
         [*_problems(data, Config, ""), *_cross_problems(data)],
         [(where, _absolute_recipe(recipe, base)) for where, recipe in recipes],
         [(where, _absolute_camera(camera, base)) for where, camera in cameras],
+        _sound(data.get("scoring", {}), Scoring),
         _sound(data.get("publish", {}), Publish),
         _sound(data.get("metrics", {}), Metrics),
     )
@@ -333,7 +339,7 @@ def tcp_address(text: str) -> tuple[str, int]:
         ValueError: it is not of that form, or not loopback.
     """
     host, separator, port = text.rpartition(":")
-    if not separator or not port.isdigit() or not 0 < int(port) < 65_536:
+    if not separator or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65_536:
         raise ValueError(f"got {text!r}, expected host:port such as 127.0.0.1:5571")
     bare = host.strip("[]")
     try:
@@ -424,13 +430,19 @@ def _cross_problems(data: dict[str, Any]) -> list[str]:
                 problems.append(
                     f"{key}[{index}].name: {name!r} is taken by {key}[{seen[name]}], names must differ"
                 )
-            seen.setdefault(name, index)
+            elif isinstance(name, str):
+                seen[name] = index
     recipes = [item.get("name") for item in tables.get("recipes", []) if isinstance(item, dict)]
     for index, item in enumerate(tables.get("cameras", [])):
         recipe = item.get("recipe") if isinstance(item, dict) else None
         if isinstance(recipe, str) and recipe not in recipes:
             names = ", ".join(str(name) for name in recipes) or "none is declared"
             problems.append(f"cameras[{index}].recipe: no recipe {recipe!r}, expected one of: {names}")
+        if isinstance(item, dict) and item.get("when_full") == "wait" and _is_live(item):
+            problems.append(
+                f'cameras[{index}].when_full: got "wait", expected "drop" for a live source: '
+                "it would be judged by what it showed long ago"
+            )
     publish = data.get("publish")
     if isinstance(publish, dict):
         problems += _address_problems(publish)
@@ -440,6 +452,11 @@ def _cross_problems(data: dict[str, Any]) -> list[str]:
             f"line.runtime_dir: is too long for a socket's path, expected at most {_RUNTIME_DIR_LIMIT} bytes"
         )
     return problems
+
+
+def _is_live(camera: dict[str, Any]) -> bool:
+    source = camera.get("source")
+    return camera.get("kind") == "opencv" and (isinstance(source, int) or "://" in str(source))
 
 
 def _address_problems(publish: dict[str, Any]) -> list[str]:

@@ -16,7 +16,6 @@ from inspectd.errors import UnavailableError
 _log = logging.getLogger(__name__)
 
 _VARIABLES: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-_SEND_TIMEOUT_SECONDS: Final = 0.5  # a service manager that reads nothing must not stop the line
 
 
 class Notifier:
@@ -88,7 +87,7 @@ class Notifier:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-                sender.settimeout(_SEND_TIMEOUT_SECONDS)
+                sender.setblocking(False)  # a service manager that reads nothing must not stop the line
                 sender.sendto(message.encode(), self._address)
         except OSError as error:
             # The line goes on without its service manager; systemd acts by itself when it hears nothing.

@@ -25,7 +25,7 @@ from inspectd.batching.policy import BatchPolicy
 from inspectd.batching.stage import BatchingStage
 from inspectd.capture.stage import CameraStage
 from inspectd.config import Config
-from inspectd.errors import ExitCode, InputError, InspectdError
+from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.ipc.messages import CameraPhase, ScoringReady
 from inspectd.ipc.poller import Poller
 from inspectd.ipc.ring import FrameRing
@@ -36,7 +36,7 @@ from inspectd.notify import Notifier, ProgressWatchdog
 from inspectd.publish.bus import Bus
 from inspectd.publish.stage import PublishStage
 from inspectd.publish.wire import Counts
-from inspectd.records import Batch, Drop, FrameRef, Inspection, Outcome, Quality, Score, ScoreError
+from inspectd.records import Batch, Drop, FrameRef, Inspection, Outcome, Score, ScoreError
 from inspectd.scoring.stage import ScoringStage
 from inspectd.supervisor import Supervisor
 
@@ -47,6 +47,9 @@ _MAX_BATCHES_OUT: Final = 2
 
 _TICK_NS: Final = 50_000_000
 _EXIT_GRACE_SECONDS: Final = 0.5
+
+_FATAL: Final = {ExitCode.BAD_INPUT: InputError, ExitCode.UNAVAILABLE: UnavailableError}
+"""How scoring may end its first start so that trying again is no use: a wrong bank, a missing device."""
 
 
 class Service:
@@ -118,7 +121,9 @@ class Service:
         for socket in (self._bus.verdicts, self._bus.heatmaps):
             self._poller.add(socket, self._bus.read_subscriptions)
         self._supervisor.start(self._scoring, self._clock())
-        self._event("info", "started", detail=f"inspectd {__version__}")
+        self._event(
+            "info", "started", detail=f"inspectd {__version__}, verdicts at ipc://{runtime_dir}/verdicts.sock"
+        )
 
     def _serve(self) -> None:
         """Turn the loop until a signal comes."""
@@ -138,6 +143,7 @@ class Service:
         deadline_ns = self._clock() + int(self._config.line.drain_seconds * 1e9)
         while self._stop_signals < 2 and self._clock() < deadline_ns and not self._is_drained():
             self._turn()
+        self._poller.wait(0)  # frames that were announced while the budget ran out are counted too
         self._batching.shut_down(self._clock())
         self._state = "stopped"
         self._event("info", "stopped", detail="")
@@ -175,9 +181,9 @@ class Service:
         """A camera delivered a frame."""
         self._metrics.frame_captured(frame.camera, frame.captured_utc_ns)
         self._metrics.stage("capture", (now_ns - frame.captured_ns) / 1e9)
-        if frame.quality is Quality.OK:
+        inspection = self._batching.frame(frame, now_ns)
+        if self._batching.ledger.is_open(inspection.inspection_id):
             self._watchdog.frame_submitted(now_ns)
-        self._batching.frame(frame, now_ns)
         self._batching.dispatch(now_ns)
 
     def drop(self, drop: Drop) -> None:
@@ -227,9 +233,11 @@ class Service:
             for camera in self._cameras.values():
                 self._supervisor.start(camera, self._clock())
             self._notifier.ready()
+            self._notifier.status(f"{len(self._cameras)} cameras, {len(self._banks)} recipes, {ready.device}")
 
     def score(self, score: Score, now_ns: int) -> None:
         """Scoring answered for one inspection."""
+        self._watchdog.scored(now_ns)
         for stage, milliseconds in score.stage_ms.items():
             self._metrics.stage(stage, milliseconds / 1000)
         self._batching.score(score, now_ns)
@@ -237,15 +245,16 @@ class Service:
 
     def score_error(self, error: ScoreError, now_ns: int) -> None:
         """Scoring cannot score one inspection."""
+        self._watchdog.scored(now_ns)
         event(_log, logging.ERROR, "score_error", inspection=error.inspection_id, detail=error.detail)
         self._batching.score_error(error, now_ns)
 
     def scoring_lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:
-        """The scoring process is gone. Before the first start is over, bad input ends the daemon."""
+        """The scoring process is gone. Before it was ever ready, a cause that will not go away ends the daemon."""
         self._batching.scoring_lost(now_ns)
         self._metrics.scoring_up(up=False)
-        if self._state == "starting" and exit_code == ExitCode.BAD_INPUT:
-            self._fatal = InputError(cause)
+        if self._state == "starting" and exit_code in _FATAL:
+            self._fatal = _FATAL[ExitCode(exit_code)](cause)
         self._event("alarm", "scoring_lost", detail=cause)
 
     # --- what leaves --------------------------------------------------------------------------------------
@@ -263,8 +272,6 @@ class Service:
 
     def _publish_verdict(self, inspection: Inspection, outcome: Outcome) -> None:
         self._publishing.verdict(inspection, outcome)
-        if outcome.score is not None:
-            self._watchdog.scored(outcome.decided_ns)
 
     def _event(self, severity: str, name: str, *, camera: str | None = None, detail: str) -> None:
         """Say something a person may want to know, on the bus and in the log."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any, Final, Protocol
 
 from inspectd.errors import UnavailableError
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelMessageError
-from inspectd.ipc.messages import Failed
+from inspectd.ipc.messages import Failed, RingReady
 from inspectd.ipc.poller import Poller
 from inspectd.ipc.ring import RingError
 from inspectd.log import event
@@ -28,6 +29,8 @@ _AWAY_NS: Final = 1_000_000_000
 
 _EXIT_SECONDS: Final = 0.05
 """How long the main process waits for the exit code of a child whose channel closed."""
+
+_KILL_SECONDS: Final = 1.0
 
 _MESSAGES_PER_TURN: Final = 64
 """Messages taken from one child before the others get their turn."""
@@ -88,8 +91,8 @@ class Child:
 class Supervisor:
     """Keeps one process running for each job.
 
-    A child that ends unasked, or sends nothing for its time-out, is killed and replaced: at once the first
-    time, then with exponential back-off. Killed children are reaped without waiting for them.
+    A child that ends unasked, or sends nothing for its time-out, is killed and replaced after a back-off that
+    begins at 100 ms and doubles. Killed children are reaped without waiting for them.
     """
 
     def __init__(
@@ -112,7 +115,10 @@ class Supervisor:
         Raises:
             UnavailableError: the machine cannot start a process.
         """
-        ours, theirs = Channel.pair()
+        try:
+            ours, theirs = Channel.pair()
+        except OSError as error:
+            raise UnavailableError(f"cannot start {job.name}: {error.strerror}") from error
         command = [sys.executable, "-m", job.module, "--channel", str(theirs.fileno()), *self._log_arguments]
         try:
             process = subprocess.Popen(
@@ -170,16 +176,17 @@ class Supervisor:
         return name in self._children
 
     def kill_all(self, grace_seconds: float) -> None:
-        """Let every child go, wait `grace_seconds` in all, then kill and reap what is left."""
+        """Let every child go, wait `grace_seconds` in all, then kill what is left and reap it."""
         for name in [*self._children, *self._restarts]:
             self.stop(name)
+        end_ns = self._clock() + int(grace_seconds * 1e9)
         for process in self._ending:
-            try:
-                process.wait(grace_seconds)
-            except subprocess.TimeoutExpired:
+            if not _ended(process, (end_ns - self._clock()) / 1e9):
                 process.kill()
-                process.wait()
-                grace_seconds = 0
+        for process in self._ending:
+            if not _ended(process, _KILL_SECONDS):
+                # A driver holds it in the kernel; nothing can be done for it here, and the stop goes on.
+                event(_log, logging.ERROR, "process_not_reaped", pid=process.pid)
         self._ending.clear()
 
     def _restart(self, job: Job, now_ns: int) -> None:
@@ -210,7 +217,11 @@ class Supervisor:
     def _take(self, child: Child, record: Any, fds: list[int], now_ns: int) -> None:
         child.progress_ns = now_ns
         child.is_up = True
-        if isinstance(record, Failed):
+        if fds and not isinstance(record, RingReady):
+            for fd in fds:
+                os.close(fd)
+            self._lose(child, "sent descriptors nobody asked for", now_ns)
+        elif isinstance(record, Failed):
             child.failure = record
         else:
             try:
@@ -250,10 +261,16 @@ class Supervisor:
     def _exit_code(child: Child) -> int | None:
         if child.failure is not None:
             return child.failure.exit_code
-        try:
-            return child.process.wait(_EXIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            return None
+        return child.process.returncode if _ended(child.process, _EXIT_SECONDS) else None
+
+
+def _ended(process: subprocess.Popen[bytes], timeout_seconds: float) -> bool:
+    """Wait for a process for so long at most; True once it is reaped."""
+    try:
+        process.wait(max(0.0, timeout_seconds))
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _exit_cause(child: Child, exit_code: int | None) -> str:

@@ -35,7 +35,7 @@ def problems(tmp_path: Path, text: str) -> list[str]:
 
 def test_paths_are_taken_from_the_files_own_folder(tmp_path):
     settings = load(tmp_path, MINIMAL)
-    assert settings.recipe("a").bank == str(tmp_path / "banks/a.safetensors")
+    assert settings.recipes[0].bank == str(tmp_path / "banks/a.safetensors")
     assert settings.cameras[0].folder == str(tmp_path / "pictures")
 
 

@@ -14,7 +14,15 @@ from pathlib import Path
 
 import zmq
 
-CAMERA = '[[cameras]]\nkind = "images"\nname = "cam{n}"\nrecipe = "r"\nfolder = "{images}"\nfps = {fps}\nloop = true\n'
+CAMERA = """
+[[cameras]]
+kind = "images"
+name = "cam{n}"
+recipe = "r"
+folder = "{images}"
+fps = {fps}
+loop = true
+"""
 
 
 def settings(arguments: argparse.Namespace) -> str:
@@ -65,7 +73,7 @@ def main() -> None:
         file.write_text(settings(arguments))
         environment = {**os.environ, "RUNTIME_DIRECTORY": f"{folder}/run"}
         daemon = subprocess.Popen([sys.executable, "-m", "inspectd", "run", str(file)], env=environment)
-        reader = zmq.Context.instance().socket(zmq.SUB)
+        reader: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
         reader.subscribe(b"")
         reader.setsockopt(zmq.RCVTIMEO, 60_000)  # a daemon that does not start ends the measurement
         reader.connect(f"ipc://{folder}/run/verdicts.sock")

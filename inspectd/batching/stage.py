@@ -160,7 +160,7 @@ class BatchingStage:
             return Reason(inspection.frame.quality)
         if now_ns >= inspection.deadline_ns:
             return Reason.DEADLINE
-        if not self._judging:
+        if inspection.recipe not in self._judging:
             return Reason.SCORING_DOWN
         return None if self._policy.add(inspection) else Reason.OVERLOAD
 

@@ -26,7 +26,7 @@ class Frame:
 
     Attributes:
         pixels: `(H, W, 3) uint8 BGR`.
-        captured_ns: CLOCK_MONOTONIC, right after the frame was obtained.
+        captured_ns: CLOCK_MONOTONIC, right after the frame was obtained, less `age_ms`.
         captured_utc_ns: the same moment, since the Unix epoch.
         age_ms: how long a live stream held the frame back; 0 where nothing can.
         label: ground truth of a replayed image, for evaluation only.

@@ -81,6 +81,13 @@ class ImagesDriver:
         if not self._folder.is_dir():
             raise CameraError(f"{self._folder}: is no folder; create it, mount it, or correct `folder`")
         paths = sorted(path for path in self._folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        unnamed = [path for path in paths if not _is_utf8(path)]
+        if unnamed:
+            # OpenCV ends the process over such a name.
+            names = ", ".join(ascii(path.name) for path in unnamed[:3])
+            raise CameraError(
+                f"{self._folder}: {len(unnamed)} file names are not UTF-8 ({names}); rename them"
+            )
         if not paths:
             kinds = ", ".join(sorted(SUFFIXES))
             raise CameraError(f"{self._folder}: holds no image; expected files ending in {kinds}")
@@ -122,6 +129,14 @@ class ImagesDriver:
                 beat()
                 largest = max(largest, _frame_bytes(path))
         return largest
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _frame_bytes(path: Path) -> int:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
 
 import cv2
 import numpy as np
@@ -38,11 +37,13 @@ class OpenCvDriver:
         self._clock = clock
         self._capture: cv2.VideoCapture | None = None
         self._is_file = isinstance(settings.source, str) and "://" not in settings.source
-        self._is_dated = not self._is_file and urlsplit(str(settings.source)).scheme not in _UNDATED_SCHEMES
+        scheme = str(settings.source).partition("://")[0].lower()
+        self._is_dated = not self._is_file and scheme not in _UNDATED_SCHEMES
         self._name = masked(settings.source)
         self._stream_clock = StreamClock()
         self._schedule: ReplaySchedule | None = None
         self._frames_in_pass = 0
+        self._read_ns = 0
         self._last_timestamp_ms = 0.0
         self._warned = False
 
@@ -60,6 +61,7 @@ class OpenCvDriver:
         self._stream_clock = StreamClock()
         self._warned = False
         self._frames_in_pass = 0
+        self._read_ns = 0
         if self._is_file:
             fps = self._settings.fps or self._capture.get(cv2.CAP_PROP_FPS)
             self._schedule = ReplaySchedule(fps if 0 < fps < 10_000 else _FALLBACK_FPS, self._clock)
@@ -127,10 +129,12 @@ class OpenCvDriver:
                 capture.set(prop, value)
 
     def _grab(self) -> Frame | None:
-        """The next frame of the source, dated when it came in, before it is decoded to BGR."""
+        """The next frame of the source, dated when it came in less its age, before it is decoded to BGR."""
+        self._refuse_backlog()
         if self._capture is None or not self._capture.grab():
             return None
-        captured_ns, captured_utc_ns = time.monotonic_ns(), time.time_ns()
+        self._read_ns = captured_ns = time.monotonic_ns()
+        captured_utc_ns = time.time_ns()
         age_ms = 0.0
         if self._is_dated:
             timestamp_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
@@ -139,7 +143,17 @@ class OpenCvDriver:
         taken, pixels = self._capture.retrieve()
         if not taken:
             return None
-        return Frame(_as_bgr(pixels, self._name), captured_ns, captured_utc_ns, age_ms)
+        age_ns = int(age_ms * 1e6)
+        return Frame(_as_bgr(pixels, self._name), captured_ns - age_ns, captured_utc_ns - age_ns, age_ms)
+
+    def _refuse_backlog(self) -> None:
+        """A live source that was left unread has a backlog; where frames carry no time, nothing tells it apart."""
+        limit_ms = self._settings.quality.max_age_ms
+        away_ms = (time.monotonic_ns() - self._read_ns) / 1e6
+        if not self._is_file and self._read_ns and 0 < limit_ms < away_ms:
+            raise CameraError(
+                f"{self._name}: was not read for {away_ms:.0f} ms; connecting anew, past its backlog"
+            )
 
     def _watch_repeats(self, timestamp_ms: float) -> None:
         """Warn, once a connection, of two pictures for one moment.
@@ -166,8 +180,9 @@ def masked(source: int | str) -> str:
         return f"device {source}"
     if "://" not in source:
         return source
-    parts = urlsplit(source)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    scheme, _, rest = source.partition("://")
+    address, slash, path = rest.partition("/")
+    return f"{scheme}://{address.rpartition('@')[2]}{slash}{path}"
 
 
 def _as_bgr(pixels: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
@@ -175,4 +190,6 @@ def _as_bgr(pixels: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
         raise CameraError(f"{name}: gives {pixels.dtype} pixels, expected 8 bits a channel")
     if pixels.ndim == 2 or pixels.shape[2] == 1:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
+    if pixels.shape[2] != 3:
+        raise CameraError(f"{name}: gives {pixels.shape[2]} channels, expected 3 (BGR) or 1 (grey)")
     return np.asarray(pixels, np.uint8)

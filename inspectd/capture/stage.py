@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -83,7 +84,7 @@ class CameraStage:
         if isinstance(record, FrameRef):
             self._frame(record, now_ns)
         elif isinstance(record, Drop):
-            self._receiver.drop(record)
+            self._receiver.drop(msgspec.structs.replace(record, camera=self.camera.name))
         elif isinstance(record, RingReady):
             self._attach(fds)
         elif isinstance(record, CameraState):
@@ -145,6 +146,8 @@ class CameraStage:
 
     def _attach(self, fds: list[int]) -> None:
         if len(fds) != 1:
+            for fd in fds:
+                os.close(fd)
             raise RingError(f"{self.name}: a ring came with {len(fds)} descriptors, expected 1")
         ring = FrameRing.attach(fds[0])
         if ring.generation != self.generation or ring.generation in self._rings:

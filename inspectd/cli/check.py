@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from inspectd import config
-from inspectd.errors import ConfigError, InspectdError
+from inspectd.errors import ConfigError, InspectdError, UnavailableError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +41,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _try_out(found: config.Examined) -> Iterator[str]:
     """Problems that only show when banks, cameras and ports are touched."""
-    yield from _bank_problems(found.recipes)
+    yield from _bank_problems(found.recipes, (found.scoring or config.Scoring()).device)
     yield from _camera_problems(found.cameras)
     if found.metrics is not None and found.metrics.port:
         yield from _port_problem("metrics.port", found.metrics.host, found.metrics.port)
@@ -50,14 +50,17 @@ def _try_out(found: config.Examined) -> Iterator[str]:
             yield from _endpoint_problem(f"publish.{key}", getattr(found.publish, key))
 
 
-def _bank_problems(recipes: list[tuple[str, config.Recipe]]) -> Iterator[str]:
+def _bank_problems(recipes: list[tuple[str, config.Recipe]], device: str) -> Iterator[str]:
     if not recipes:
         return
     from inspectd.bank.scorer import Scorer  # noqa: PLC0415 - seconds of imports, for this check only
 
     for where, recipe in recipes:
         try:
-            Scorer.load(Path(recipe.bank), "cpu")
+            Scorer.load(Path(recipe.bank), device)
+        except UnavailableError as error:
+            yield f"scoring.device: {error}"
+            return
         except InspectdError as error:
             yield f"{where}.bank: {error}"
 

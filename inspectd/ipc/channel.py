@@ -6,6 +6,7 @@ end's death as end of file, and carries file descriptors; nothing has a name in 
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 from typing import Any, Final, Generic, TypeVar
@@ -65,9 +66,10 @@ class Channel(Generic[Received]):
         Raises:
             ChannelFullError: the other process has stopped reading.
             ChannelClosedError: the other process is gone.
+            ChannelMessageError: the record is larger than the kernel lets a message be.
         """
+        message = self._encoder.encode(record)
         try:
-            message = self._encoder.encode(record)
             if fds:
                 socket.send_fds(self._socket, [message], list(fds))
             else:
@@ -76,6 +78,12 @@ class Channel(Generic[Received]):
             raise ChannelFullError("the other process does not take its messages") from error
         except (BrokenPipeError, ConnectionError) as error:
             raise ChannelClosedError("the other process is gone") from error
+        except OSError as error:
+            if error.errno != errno.EMSGSIZE:
+                raise
+            raise ChannelMessageError(
+                f"a record of {len(message)} bytes does not fit the channel; raise the kernel's net.core.wmem_max"
+            ) from error
 
     def send_wait(self, record: msgspec.Struct, fds: tuple[int, ...] = ()) -> None:
         """Send one record, waiting while the other end's buffer is full. For children.

@@ -165,10 +165,6 @@ class FrameRing:
         """How many slots the readers hold."""
         return sum(self._memory[self._state_offset(slot)] == _HELD for slot in range(self.slots))
 
-    def data(self) -> NDArray[np.uint8]:
-        """All slots as one flat array, for a device that wants to page-lock them."""
-        return np.frombuffer(self._memory, np.uint8, self.slots * self._stride, self._data_offset)
-
     def close(self) -> None:
         """Give the memory back. Views still alive keep the mapping until they are gone."""
         os.close(self.fd)

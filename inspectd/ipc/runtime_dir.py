@@ -30,6 +30,7 @@ class RuntimeDir:
         """
         try:
             self._path.mkdir(mode=0o750, parents=True, exist_ok=True)
+            self._refuse_foreign()
             self._fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise UnavailableError(
@@ -45,6 +46,15 @@ class RuntimeDir:
                 "stop it, or give this line its own directory"
             ) from error
         return self._path
+
+    def _refuse_foreign(self) -> None:
+        """Sockets in a directory that another user made could be swapped for others that say `pass`."""
+        for folder in (self._path, self._path.parent):
+            owner = folder.stat().st_uid
+            if owner not in {0, os.getuid()}:
+                raise UnavailableError(
+                    f"line.runtime_dir: {folder} belongs to user {owner}; remove it, or choose another directory"
+                )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

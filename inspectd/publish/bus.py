@@ -14,6 +14,7 @@ from inspectd.errors import UnavailableError
 from inspectd.publish import wire
 
 _LINGER_MS: Final = 500
+_SUBSCRIPTIONS_PER_TURN: Final = 64  # a reader that subscribes without end must not hold up the line
 _MAX_INBOUND_BYTES: Final = 1024  # readers only ever send subscriptions
 
 
@@ -93,7 +94,9 @@ class Bus:
     def read_subscriptions(self) -> None:
         """Take what readers sent. Subscriptions are counted; anything else is none of the bus and ignored."""
         for name, socket in (("verdicts", self.verdicts), ("heatmaps", self.heatmaps)):
-            while socket.poll(0):
+            for _ in range(_SUBSCRIPTIONS_PER_TURN):
+                if not socket.poll(0):
+                    break
                 message = socket.recv(flags=zmq.NOBLOCK)
                 if message[:1] in {b"\x00", b"\x01"}:
                     self.subscriptions[name] += 1 if message[0] else -1

@@ -14,6 +14,9 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from inspectd import config, log
 from inspectd.bank.scorer import ImageScore, Scorer
 from inspectd.errors import ExitCode, InspectdError
@@ -66,29 +69,29 @@ class Worker:
 
     def _score(self, batch: Batch) -> None:
         """Answer each inspection of a batch once, with a score or with the reason why there is none."""
-        scored = [inspection for inspection in batch.inspections if self._holds(batch, inspection)]
-        if not scored:
+        seen = [(i, pixels) for i in batch.inspections if (pixels := self._view(batch, i)) is not None]
+        if not seen:
             return
         scorer = self._scorers[batch.recipe]
-        images = scorer.score([self._ring(inspection).view(inspection.frame) for inspection in scored])
-        if len(images) != len(scored):
-            raise InspectdError(f"the scorer answered {len(images)} scores for {len(scored)} frames")
-        for inspection, image in zip(scored, images, strict=True):
-            if self._holds(batch, inspection):
+        images = scorer.score([pixels for _, pixels in seen])
+        if len(images) != len(seen):
+            raise InspectdError(f"the scorer answered {len(images)} scores for {len(seen)} frames")
+        for (inspection, _), image in zip(seen, images, strict=True):
+            if self._view(batch, inspection) is not None:  # it still lies where it was scored
                 self._channel.send_wait(_score_record(batch, inspection, image, scorer.info.sha256))
 
-    def _holds(self, batch: Batch, inspection: Inspection) -> bool:
-        """True if the inspection's frame is in its slot; else the inspection is answered here."""
+    def _view(self, batch: Batch, inspection: Inspection) -> NDArray[np.uint8] | None:
+        """The frame's pixels in its ring; None if they are not there, which is then answered here."""
         try:
-            if self._ring(inspection).holds(inspection.frame):
-                return True
-            detail = f"slot {inspection.frame.slot} holds another frame"
+            pixels = self._ring(inspection).view(inspection.frame)
+            if pixels.shape[2] == 3:
+                return pixels
+            reason, detail = Reason.SCORING_ERROR, f"a frame of {pixels.shape[2]} channels, expected 3"
         except RingError as error:
-            detail = str(error)
-        event(_log, logging.ERROR, "frame_lost", camera=inspection.frame.camera, detail=detail)
-        error_record = ScoreError(batch.batch_id, inspection.inspection_id, Reason.FRAME_LOST, detail)
-        self._channel.send_wait(error_record)
-        return False
+            reason, detail = Reason.FRAME_LOST, str(error)
+        event(_log, logging.ERROR, reason, camera=inspection.frame.camera, detail=detail)
+        self._channel.send_wait(ScoreError(batch.batch_id, inspection.inspection_id, reason, detail))
+        return None
 
     def _ring(self, inspection: Inspection) -> FrameRing:
         frame = inspection.frame

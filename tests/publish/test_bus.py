@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+import zmq
+
+from inspectd.config import Publish
+from inspectd.errors import UnavailableError
+from inspectd.publish import wire
+from inspectd.publish.bus import Bus
+
+COUNTS = wire.Counts(1, 1, 0, 0)
+EVENT = wire.Event("p", "l", 1, 2, "info", "started", None, "", COUNTS)
+
+
+@pytest.fixture
+def bus(tmp_path):
+    kinds: list[str] = []
+    bus = Bus(Publish(queue_messages=10), tmp_path, "p", "l", kinds.append)
+    bus.kinds = kinds  # type: ignore[attr-defined]
+    yield bus
+    bus.close()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def reader():
+    """Makes sockets, and closes them after the test."""
+    context, sockets = zmq.Context(), []
+
+    def make(kind: int) -> zmq.Socket[bytes]:
+        sockets.append(context.socket(kind))
+        return sockets[-1]
+
+    yield make
+    context.destroy(linger=0)
+
+
+def subscribed(bus: Bus, socket: str = "verdicts") -> None:
+    deadline = time.monotonic() + 5
+    while bus.subscriptions[socket] == 0:
+        assert time.monotonic() < deadline
+        bus.read_subscriptions()
+
+
+def test_each_kind_goes_out_on_its_socket_under_its_topic(bus, reader, tmp_path):
+    verdicts, heatmaps = reader(zmq.SUB), reader(zmq.SUB)
+    for socket, name in ((verdicts, "verdicts"), (heatmaps, "heatmaps")):
+        socket.subscribe(b"i1/p/l/")
+        socket.connect(f"ipc://{tmp_path}/{name}.sock")
+        subscribed(bus, name)
+    bus.send("-", wire.Kind.EVENT, EVENT)
+    header = wire.HeatmapHeader(1, 1, "cam", 1, 2, "float16", 1.0)
+    bus.send("cam", wire.Kind.HEATMAP, header, b"\x00\x01\x02\x03")
+    topic, body = verdicts.recv_multipart()
+    assert topic == b"i1/p/l/-/ev/"
+    assert wire.decode(body) == EVENT
+    topic, body, payload = heatmaps.recv_multipart()
+    assert topic == b"i1/p/l/cam/h/"
+    assert wire.decode(body) == header
+    assert payload == b"\x00\x01\x02\x03"
+    assert bus.kinds == ["ev", "h"]
+
+
+def test_a_reader_that_does_not_read_loses_messages_and_never_holds_up_the_line(bus, reader, tmp_path):
+    slow = reader(zmq.SUB)
+    slow.setsockopt(zmq.RCVHWM, 1)
+    slow.subscribe(b"")
+    slow.connect(f"ipc://{tmp_path}/verdicts.sock")
+    subscribed(bus)
+    for _ in range(20_000):
+        bus.send("-", wire.Kind.EVENT, EVENT)  # raises zmq.Again if it would have to wait
+    assert slow.recv_multipart()[0] == b"i1/p/l/-/ev/"
+
+
+def test_a_reader_that_subscribes_without_end_gets_its_turn_and_no_more(bus, reader, tmp_path):
+    noisy = reader(zmq.XSUB)
+    noisy.connect(f"ipc://{tmp_path}/verdicts.sock")
+    for n in range(500):
+        noisy.send(b"\x01topic%d" % n)
+    subscribed(bus)
+    seen = bus.subscriptions["verdicts"]
+    assert seen <= 64
+    deadline = time.monotonic() + 5
+    while bus.subscriptions["verdicts"] < 500:
+        assert time.monotonic() < deadline
+        before = bus.subscriptions["verdicts"]
+        bus.read_subscriptions()
+        assert bus.subscriptions["verdicts"] - before <= 64
+
+
+@pytest.mark.parametrize("message", [b"", b"hello", b"\x02", bytes(900)])
+def test_what_is_no_subscription_is_ignored(bus, reader, tmp_path, message):
+    odd = reader(zmq.XSUB)
+    odd.connect(f"ipc://{tmp_path}/verdicts.sock")
+    odd.send(message)
+    odd.send(b"\x01real")
+    subscribed(bus)
+    bus.read_subscriptions()
+    assert bus.subscriptions["verdicts"] >= 1
+
+
+def test_a_port_that_is_taken_is_named_with_its_setting(tmp_path, reader):
+    taken = reader(zmq.PUB)
+    port = taken.bind_to_random_port("tcp://127.0.0.1")
+    with pytest.raises(UnavailableError, match="publish.verdicts_tcp: cannot bind"):
+        Bus(Publish(verdicts_tcp=f"127.0.0.1:{port}"), tmp_path, "p", "l", lambda _: None)

@@ -1,0 +1,37 @@
+"""A child process for tests of the supervisor; its last argument says how it behaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+
+from inspectd.ipc.channel import Channel
+from inspectd.ipc.messages import Failed, Heartbeat, ToCapture
+
+
+def main() -> int:
+    end = socket.socket(fileno=int(sys.argv[sys.argv.index("--channel") + 1]))
+    behaviour = sys.argv[-1]
+    if behaviour.startswith("exit:"):
+        return int(behaviour.partition(":")[2])
+    if behaviour == "nonsense":
+        end.send(b"nonsense")
+        time.sleep(60)
+    if behaviour == "ignore-signals":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    channel = Channel(end, ToCapture)
+    if behaviour == "fail":
+        channel.send(Failed("the bank is gone", 2))
+        return 2
+    channel.send(Heartbeat(os.getpid()), (0,) if behaviour == "descriptor" else ())
+    if behaviour == "ignore-signals":
+        time.sleep(60)  # not even the end of its channel
+    channel.wait(60)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""The supervisor with real child processes and a clock the test turns."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from inspectd.errors import ExitCode
+from inspectd.ipc.messages import FromScoring, Heartbeat, Stop
+from inspectd.ipc.poller import Poller
+from inspectd.supervisor import Supervisor
+
+MS = 1_000_000
+
+
+class Child:
+    """A job whose process is tests/support/child.py, told by its argument how to behave."""
+
+    name = "child"
+    module = "support.child"
+    receives = FromScoring
+    start_timeout_ns = 60_000 * MS
+    stall_timeout_ns = 1_000 * MS
+
+    def __init__(self, behaviour: str) -> None:
+        self.arguments = [behaviour]
+        self.stuck = None
+        self.launches = 0
+        self.records: list[object] = []
+        self.losses: list[tuple[str, int | None]] = []
+        self.channel = None
+
+    def started(self, channel):
+        self.launches += 1
+        self.channel = channel
+
+    def received(self, record, fds, now_ns):
+        self.records.append(record)
+
+    def lost(self, cause, exit_code, now_ns):
+        self.losses.append((cause, exit_code))
+
+
+class Harness:
+    """A supervisor, its poller and a clock that only moves when told to."""
+
+    def __init__(self, monkeypatch) -> None:
+        monkeypatch.setenv("PYTHONPATH", os.path.dirname(__file__))  # noqa: PTH120
+        self.now_ns = 1_000_000 * MS
+        self.replaced: list[tuple[str, str]] = []
+        self.poller = Poller()
+        self.supervisor = Supervisor(self.poller, self, [], lambda: self.now_ns)
+
+    def process_lost(self, name, cause):
+        self.replaced.append((name, cause))
+
+    def until(self, condition):
+        deadline = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < deadline
+            self.poller.wait(10 * MS)
+
+    def after(self, milliseconds):
+        """Let time pass in steps the supervisor takes for an ordinary loop."""
+        for _ in range(int(milliseconds // 100)):
+            self.now_ns += 100 * MS
+            self.supervisor.tick(self.now_ns)
+
+
+@pytest.fixture
+def harness(monkeypatch):
+    harness = Harness(monkeypatch)
+    yield harness
+    harness.supervisor.kill_all(0)
+
+
+def start(harness, behaviour):
+    job = Child(behaviour)
+    harness.supervisor.start(job, harness.now_ns)
+    return job
+
+
+def test_a_child_that_ends_is_replaced_after_a_back_off_that_doubles(harness):
+    job = start(harness, "exit:7")
+    waits = []
+    for launches in range(1, 5):
+        harness.until(lambda n=launches: len(job.losses) == n)
+        waited = 0
+        while job.launches == launches:
+            harness.after(100)
+            waited += 100
+        waits.append(waited)
+    assert waits == [100, 200, 400, 800]
+    assert job.losses[0] == ("exited with code 7", 7)
+    assert harness.replaced[0] == ("child", "exited with code 7")
+
+
+def test_what_a_child_says_of_its_end_is_the_cause(harness):
+    job = start(harness, "fail")
+    harness.until(lambda: job.losses)
+    assert job.losses == [("the bank is gone", int(ExitCode.BAD_INPUT))]
+
+
+def test_a_silent_child_is_killed_and_replaced(harness):
+    job = start(harness, "beat-once")
+    harness.until(lambda: job.records)
+    assert isinstance(job.records[0], Heartbeat)
+    harness.after(1_000)
+    assert not job.losses
+    harness.after(100)
+    assert "no progress for 1.1 s" in job.losses[0][0]
+
+
+def test_a_main_process_that_was_stopped_itself_takes_no_child_for_silent(harness):
+    job = start(harness, "beat-once")
+    harness.until(lambda: job.records)
+    harness.now_ns += 60_000 * MS
+    harness.supervisor.tick(harness.now_ns)
+    assert not job.losses
+
+
+def test_a_child_that_sends_nonsense_or_descriptors_is_replaced(harness):
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for behaviour, cause in (("nonsense", "not a record"), ("descriptor", "sent descriptors")):
+        job = start(harness, behaviour)
+        harness.until(lambda job=job: job.losses)
+        assert cause in job.losses[0][0]
+        harness.supervisor.stop("child")
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_a_job_that_says_it_is_stuck_is_replaced(harness):
+    job = start(harness, "beat-once")
+    harness.until(lambda: job.records)
+    job.stuck = "takes no messages"
+    harness.after(100)
+    assert job.losses == [("takes no messages", None)]
+
+
+def test_a_child_that_is_to_finish_is_not_replaced(harness):
+    job = start(harness, "until-told")
+    harness.until(lambda: job.records)
+    harness.supervisor.finish("child")
+    job.channel.send(Stop())
+    harness.until(lambda: job.losses)
+    harness.after(20_000)
+    assert job.launches == 1
+    assert not harness.replaced
+
+
+def test_a_restart_that_is_pending_is_called_off_by_finish(harness):
+    job = start(harness, "exit:0")
+    harness.until(lambda: job.losses)
+    harness.supervisor.finish("child")
+    harness.after(20_000)
+    assert job.launches == 1
+
+
+def test_kill_all_leaves_no_process_whatever_it_ignores(harness):
+    job = start(harness, "ignore-signals")
+    harness.until(lambda: job.records)
+    pid = job.records[0].progress
+    harness.supervisor.kill_all(0.1)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
