@@ -55,7 +55,7 @@ class Recipe(Settings, frozen=True, kw_only=True):
     name: Annotated[Name, Meta(description="What cameras refer to.")]
     bank: Annotated[str, Meta(min_length=1, description="Bank file, relative to this file.")]
     threshold: Annotated[
-        Annotated[float, Meta(gt=0, le=1e300)] | None,
+        Annotated[float, Meta(ge=-1e300, le=1e300)] | None,
         Meta(description="Scores above it fail. Left out: the threshold stored in the bank."),
     ] = None
 

@@ -220,7 +220,7 @@ class Metrics:
         self._verdicts.labels(self._line, verdict.camera, verdict.evaluation, verdict.reason).inc()
         self._latency.labels(self._line, verdict.camera).observe(verdict.latency_ms / 1000)
         self._last_verdict.labels(self._line).set(verdict.decided_utc_ns / 1e9)
-        if verdict.score is not None and verdict.threshold:
+        if verdict.score is not None and verdict.threshold is not None and verdict.threshold > 0:
             self._score_ratio.labels(self._line, verdict.camera).observe(verdict.score / verdict.threshold)
 
     def stage(self, stage: str, seconds: float) -> None:

@@ -95,7 +95,10 @@ class CameraStage:
     def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:  # noqa: ARG002
         """The capture process is gone; frames it announced are still judged."""
         self._channel = None
-        self._change_phase(CameraPhase.ENDED if self._stopping else CameraPhase.DOWN, cause)
+        if self._stopping:
+            self.phase = CameraPhase.ENDED
+        else:
+            self._change_phase(CameraPhase.DOWN, cause)
         for generation in list(self._rings):
             self._retire_if_unused(generation)
 

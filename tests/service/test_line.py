@@ -136,3 +136,13 @@ def test_the_log_can_be_read_by_machines(start_daemon, bank_file, good_folder):
     assert daemon.stop() == 0
     events = [json.loads(line) for line in daemon.log.read_text().splitlines()]
     assert {"started", "scoring_ready", "camera_up", "draining", "stopped"} <= {e["event"] for e in events}
+
+
+def test_a_stop_while_scoring_still_loads_is_a_clean_one(start_daemon, bank_file, good_folder):
+    daemon = start_daemon(settings(bank_file, camera_table("cam", good_folder)))
+    daemon.until(lambda: daemon.reader.heartbeats)
+    assert daemon.reader.heartbeats[-1].state == "starting"
+    assert daemon.stop() == 0
+    assert not daemon.reader.verdicts
+    assert daemon.reader.heartbeats[-1].state == "stopped"
+    assert not daemon.runtime_dir.exists()
