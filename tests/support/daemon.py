@@ -152,7 +152,7 @@ def camera_table(
 
 
 def settings(
-    bank: Path, cameras: str, *, deadline_ms: float = 10_000, metrics_port: int = 0, extra: str = ""
+    bank: Path, cameras: str, *, deadline_ms: float = 10_000, metrics_port: int = 0, recipe: str = "", extra: str = ""
 ) -> str:
     """A whole configuration around some cameras."""
     return f"""
@@ -163,6 +163,7 @@ deadline_ms = {deadline_ms}
 [[recipes]]
 name = "cell"
 bank = "{bank}"
+{recipe}
 {cameras}
 [metrics]
 port = {metrics_port}
