@@ -87,7 +87,7 @@ class Notifier:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-                sender.setblocking(False)  # a service manager that reads nothing must not stop the line
+                sender.settimeout(0)  # a service manager that reads nothing must not stop the line
                 sender.sendto(message.encode(), self._address)
         except OSError as error:
             # The line goes on without its service manager; systemd acts by itself when it hears nothing.

@@ -250,7 +250,7 @@ class Service:
         self._batching.score_error(error, now_ns)
 
     def scoring_lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:
-        """The scoring process is gone. Before it was ever ready, a cause that will not go away ends the daemon."""
+        """The scoring process is gone. If it never was ready, a cause that will stay ends the daemon."""
         self._batching.scoring_lost(now_ns)
         self._metrics.scoring_up(up=False)
         if self._state == "starting" and exit_code in _FATAL:

@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import msgspec
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from inspectd.bank.calibrate import conformal_threshold
+from inspectd.bank.collect import Collection, NamedFrame, collect, feature_dtype, memory_bytes
 from inspectd.bank.fit import CrossFit, FitSpec, cross_fit, fit_detector
 from inspectd.bank.images import read_image
-from inspectd.bank.manifest import GOOD_SCORES, Manifest
+from inspectd.bank.manifest import GOOD_SCORES, IMAGE_DIGESTS, Manifest
 from inspectd.bank.store import write_bank
-from inspectd.bank.threshold import conformal_threshold
 from inspectd.detectors.base import Detector
 from inspectd.detectors.options import HeadOptions, options_of
 from inspectd.errors import InputError
-from inspectd.features.backbones import DEFAULT_BACKBONE, load_backbone
+from inspectd.features.backbones import DEFAULT_BACKBONE, Backbone, load_backbone
 from inspectd.features.device import choose_device
 from inspectd.features.extractor import FeatureExtractor
+from inspectd.features.options import PatchOptions
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of the step, how much of it is done, and how much there is."""
 
 FEWEST_IMAGES: Final = 10
 FALSE_REJECT_RATE: Final = 0.01
-_BATCH: Final = 8
+_OUTLIER: Final = 6.0
+"""Robust standard deviations above the median score of the good images."""
 
 
 @dataclass(frozen=True)
@@ -37,127 +42,224 @@ class BuildSpec:
     """What to build.
 
     Attributes:
-        coreset: share of all patches to keep (0 < share <= 1), or how many of them (an int).
         options: the detector's own settings; what is left out has its default.
+        coreset: share of all patches to keep (float, up to 1), or how many of them (int).
+        memory_gb: what the whole build may take; the features of all images are held at once.
+        mask: an image whose pixels above 127 are judged, laid over the region that is looked at; None: all.
+        strict: refuse unreadable images instead of leaving them out.
     """
 
     detector: str = "patchcore"
     options: dict[str, Any] = field(default_factory=dict)
     head: HeadOptions = field(default_factory=HeadOptions)
+    patches: PatchOptions = field(default_factory=PatchOptions)
     backbone: str = DEFAULT_BACKBONE
     layers: tuple[str, ...] | None = None
     weights: str | None = None
     height: int = 256
     width: int = 256
-    coreset: float | int = 0.01
+    coreset: float | int = 0.04
     seed: int = 0
     device: str = "auto"
+    memory_gb: float = 3.0
+    mask: Path | None = None
+    strict: bool = False
+
+
+class BankSize(msgspec.Struct, frozen=True):
+    """How much a bank remembers."""
+
+    rows: int
+    dims: int
 
 
 class BuildReport(msgspec.Struct, frozen=True):
-    """What was built and how long each step took."""
+    """What was built, what was noticed, and how long each step took."""
 
     images: int
-    skipped: list[str]
     patches: int
-    rows: int
-    dims: int
+    bank: BankSize
     threshold: float
     extract_s: float
     coreset_s: float
-    threshold_s: float
+    fit_s: float
+    """Fitting everything, the cross-fit for the threshold included."""
     sha256: str
+    unreadable: list[str]
+    duplicates: list[str]
+    odd_sizes: list[str]
+    """Image sizes that fewer than one image in twenty has."""
+    unlike_the_rest: list[str]
+    """Images that score far above the others: look whether they show good parts."""
 
 
 def build_bank(paths: Sequence[Path], out: Path, spec: BuildSpec, progress: Progress) -> BuildReport:
-    """Fit a detector on images of good parts, find its threshold and write the bank file.
-
-    Args:
-        paths: image files of good parts.
-        out: the bank file to write.
-        spec: what to build.
-        progress: told of every step's progress.
+    """Fit a detector on image files of good parts, find its threshold and write the bank file.
 
     Raises:
         InputError: too few images can be read, or the specification cannot be met.
         UnavailableError: the device is not there, or the file cannot be written.
     """
-    fit = FitSpec(options_of(spec.detector, spec.options), spec.head, spec.coreset, spec.seed)
+    frames = ((str(path), read_image(path)) for path in paths)
+    return build_from_frames(frames, len(paths), out, spec, progress)
+
+
+def plan(spec: BuildSpec, images: int) -> str:
+    """What building with so many images will take, for people.
+
+    Raises:
+        InputError: it does not fit in the memory that is allowed.
+    """
+    height, width, dims = _extractor(spec)[1].shape()
+    dtype = feature_dtype(images, height * width, dims, _limit_bytes(spec))
+    needed = memory_bytes(images, height * width, dims, dtype) / 1e9
+    return (
+        f"{images} images, {height}x{width} patches of {dims} dimensions each: "
+        f"at most {needed:.1f} GB of memory of {spec.memory_gb:g} GB allowed"
+    )
+
+
+def patch_bytes(spec: BuildSpec) -> int:
+    """Bytes one patch takes in the bank."""
+    return 4 * _extractor(spec)[1].shape()[2]
+
+
+def _extractor(spec: BuildSpec) -> tuple[Backbone, FeatureExtractor]:
     device = choose_device(spec.device)
     backbone = load_backbone(spec.backbone, spec.layers, spec.weights, device)
-    extractor = FeatureExtractor(backbone, spec.height, spec.width, device)
+    return backbone, FeatureExtractor(backbone, spec.height, spec.width, device, spec.patches)
+
+
+def _limit_bytes(spec: BuildSpec) -> int:
+    return int(spec.memory_gb * 1e9)
+
+
+def build_from_frames(
+    frames: Iterable[NamedFrame], total: int, out: Path, spec: BuildSpec, progress: Progress
+) -> BuildReport:
+    """As `build_bank`, from any source of images.
+
+    Args:
+        frames: every image with its name.
+        total: the most images there can be.
+        out: the bank file to write.
+        spec: what to build.
+        progress: told of every step's progress.
+    """
+    options = options_of(spec.detector, spec.options)
+    backbone, extractor = _extractor(spec)
+    mask = None if spec.mask is None else _mask(spec.mask, spec, extractor)
+    fit = FitSpec(options, spec.head, spec.coreset, spec.seed, mask)
     start = time.perf_counter()
-    features, skipped = _extract(extractor, paths, progress)
+    names: list[str] = []
+    progress("features", 0, total)
+    images = collect(
+        extractor,
+        _noted(frames, names),
+        total,
+        _limit_bytes(spec),
+        lambda done: progress("features", done, total),
+    )
+    _enough(images, spec)
     extracted = time.perf_counter()
     with torch.inference_mode():
-        detector = fit_detector(features, fit, lambda done, total: progress("bank", done, total))
-        fitted = time.perf_counter()
-        held_out = cross_fit(features, fit, lambda done, total: progress("threshold", done, total))
+        fitted = fit_detector(images.features, fit, lambda done, count: progress("bank", done, count))
+        held_out = cross_fit(images.features, fit, lambda done, count: progress("threshold", done, count))
     finished = time.perf_counter()
-    threshold = conformal_threshold(held_out.scores, FALSE_REJECT_RATE)
-    manifest = Manifest(
+    manifest = _manifest(spec, backbone, images, fitted.detector, held_out)
+    sha256 = write_bank(out, manifest, _arrays(fitted.detector, held_out, images))
+    used = [name for name in names if name not in {*images.unreadable, *images.duplicates}]
+    return BuildReport(
+        images=manifest.images,
+        patches=manifest.patches,
+        bank=BankSize(manifest.rows, manifest.dims),
+        threshold=manifest.threshold,
+        extract_s=round(extracted - start, 3),
+        coreset_s=round(fitted.coreset_seconds, 3),
+        fit_s=round(finished - extracted, 3),
+        sha256=sha256,
+        unreadable=images.unreadable,
+        duplicates=images.duplicates,
+        odd_sizes=_odd_sizes(images),
+        unlike_the_rest=[used[row] for row in _outliers(held_out.scores)],
+    )
+
+
+def _mask(path: Path, spec: BuildSpec, extractor: FeatureExtractor) -> torch.Tensor:
+    """(h, w) bool on the extractor's device: the patches of which at least half is judged."""
+    if spec.detector == "dfkde":
+        raise InputError("--mask: dfkde judges images as a whole, expected patchcore or padim")
+    image = read_image(path)
+    if image is None:
+        raise InputError(f"--mask: {path} cannot be read as an image")
+    height, width, _ = extractor.shape()
+    share = cv2.resize(image.max(axis=2), (width, height), interpolation=cv2.INTER_AREA)
+    if not (share > 127).any():
+        raise InputError(f"--mask: {path} leaves no patch to judge, expected white where parts are judged")
+    return torch.from_numpy(share > 127).to(extractor.device)
+
+
+def _noted(frames: Iterable[NamedFrame], names: list[str]) -> Iterator[NamedFrame]:
+    for name, frame in frames:
+        names.append(name)
+        yield name, frame
+
+
+def _enough(images: Collection, spec: BuildSpec) -> None:
+    if spec.strict and images.unreadable:
+        raise InputError(f"{len(images.unreadable)} unreadable images: {', '.join(images.unreadable)}")
+    count = len(images.features)
+    if count < FEWEST_IMAGES:
+        left_out = f"{len(images.unreadable)} unreadable and {len(images.duplicates)} repeated ones left out"
+        raise InputError(
+            f"{count} images of good parts ({left_out}), "
+            f"expected at least {FEWEST_IMAGES}; 100 to 500 serve well"
+        )
+
+
+def _manifest(
+    spec: BuildSpec, backbone: Backbone, images: Collection, detector: Detector, held_out: CrossFit
+) -> Manifest:
+    return Manifest(
         detector=spec.detector,
-        options=msgspec.to_builtins(fit.options),
+        options=msgspec.to_builtins(options_of(spec.detector, spec.options)),
         head=spec.head,
+        patches_of=spec.patches,
         backbone=backbone.name,
         weights=backbone.weights,
         weights_sha256=backbone.weights_sha256,
         layers=backbone.layers,
         input_height=spec.height,
         input_width=spec.width,
-        images=features.shape[0],
-        patches=features.shape[0] * features.shape[1] * features.shape[2],
+        images=len(images.features),
+        patches=images.features[..., 0].numel(),
         rows=detector.rows,
         dims=detector.dims,
         coreset_ratio=spec.coreset if isinstance(spec.coreset, float) else None,
         seed=spec.seed,
-        threshold=threshold,
+        threshold=conformal_threshold(held_out.scores, FALSE_REJECT_RATE),
         threshold_basis=f"{FALSE_REJECT_RATE:.1%} of {len(held_out.scores)} cross-fitted good scores above",
     )
-    sha256 = write_bank(out, manifest, _arrays(detector, held_out))
-    return BuildReport(
-        images=manifest.images,
-        skipped=skipped,
-        patches=manifest.patches,
-        rows=manifest.rows,
-        dims=manifest.dims,
-        threshold=threshold,
-        extract_s=round(extracted - start, 3),
-        coreset_s=round(fitted - extracted, 3),
-        threshold_s=round(finished - fitted, 3),
-        sha256=sha256,
-    )
 
 
-def _arrays(detector: Detector, held_out: CrossFit) -> dict[str, NDArray[Any]]:
+def _arrays(detector: Detector, held_out: CrossFit, images: Collection) -> dict[str, NDArray[Any]]:
     """Everything the bank file holds, by name."""
     tensors = {f"detector.{name}": tensor for name, tensor in detector.tensors().items()}
     tensors |= {f"head.{name}": tensor for name, tensor in held_out.head.tensors().items()}
-    return {name: tensor.cpu().numpy() for name, tensor in tensors.items()} | {GOOD_SCORES: held_out.scores}
+    arrays: dict[str, NDArray[Any]] = {name: tensor.float().cpu().numpy() for name, tensor in tensors.items()}
+    return arrays | {GOOD_SCORES: held_out.scores, IMAGE_DIGESTS: images.digests}
 
 
-def _extract(
-    extractor: FeatureExtractor, paths: Sequence[Path], progress: Progress
-) -> tuple[torch.Tensor, list[str]]:
-    """Features (N, h, w, D) float32 of all readable images, and the paths of the others."""
-    parts: list[torch.Tensor] = []
-    skipped: list[str] = []
-    progress("features", 0, len(paths))
-    for start in range(0, len(paths), _BATCH):
-        chunk = paths[start : start + _BATCH]
-        frames = []
-        for path in chunk:
-            frame = read_image(path)
-            if frame is None:
-                skipped.append(str(path))
-            else:
-                frames.append(frame)
-        if frames:
-            parts.append(extractor(frames))
-        progress("features", start + len(chunk), len(paths))
-    readable = len(paths) - len(skipped)
-    if readable < FEWEST_IMAGES:
-        raise InputError(
-            f"{readable} readable images, expected at least {FEWEST_IMAGES}; 100 to 500 serve well"
-        )
-    return torch.cat(parts), skipped
+def _odd_sizes(images: Collection) -> list[str]:
+    total = sum(images.sizes.values())
+    odd = [(size, count) for size, count in sorted(images.sizes.items()) if count * 20 < total]
+    if sum(count for _, count in odd) * 2 > total:  # every size is odd: parts are cut out one by one
+        return []
+    return [f"{height}x{width} ({count})" for (height, width), count in odd]
+
+
+def _outliers(scores: NDArray[np.float64]) -> list[int]:
+    """Rows of scores far above the rest, by the median and its absolute deviation."""
+    median = np.median(scores)
+    deviation = 1.4826 * np.median(np.abs(scores - median)) or 1.0
+    return np.flatnonzero(scores > median + _OUTLIER * deviation).tolist()

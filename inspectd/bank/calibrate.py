@@ -38,6 +38,21 @@ class Interval(msgspec.Struct, frozen=True):
     high: float
 
 
+def conformal_threshold(good_scores: NDArray[np.float64], false_reject_rate: float) -> float:
+    """The score above which a new good image falls with at most the given probability.
+
+    The k-th smallest of n exchangeable scores, k = ceil((n + 1)(1 - rate)) (Vovk et al., split conformal
+    prediction); the largest where n is too small for the rate.
+
+    Args:
+        good_scores: (n,) scores of good images, none of which the bank has seen.
+        false_reject_rate: 0 to 1.
+    """
+    ordered = np.sort(good_scores)
+    rank = math.ceil((len(ordered) + 1) * (1.0 - false_reject_rate))
+    return float(ordered[min(rank, len(ordered)) - 1])
+
+
 def calibrate(good_scores: NDArray[np.float64], false_reject_rate: float) -> Calibration:
     """The lowest threshold for which good images alone show the asked false-reject rate.
 

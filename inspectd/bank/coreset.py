@@ -31,7 +31,7 @@ def greedy_coreset(
     against the new centres with one blocked matrix product. The choice is that of the plain loop.
 
     Args:
-        points: (N, D) float32 on any device.
+        points: (N, D) float32 or float16 on any device.
         count: how many to choose, 1 to N.
         seed: names the first point.
         progress: told of the centres chosen.
@@ -69,19 +69,19 @@ class _Bounds:
     def __init__(self, points: torch.Tensor, origin: torch.Tensor) -> None:
         self._points = points
         # Close to the origin ||x||^2 + ||c||^2 - 2 x.c loses little precision.
-        self._origin = origin.clone()
+        self._origin = origin.float()
         self._bounds = torch.full((points.shape[0],), torch.inf, device=points.device)
         self._budget = _CPU_BLOCK_BYTES if points.device.type == "cpu" else _CUDA_BLOCK_BYTES
 
     def add(self, centres: list[int]) -> None:
         """Bring all bounds up to date against new centres."""
         rows = torch.tensor(centres, device=self._points.device)
-        added = self._points[rows] - self._origin
+        added = self._points[rows].float() - self._origin
         norms = added.square().sum(dim=1)
         columns = added.T.contiguous()
         block = max(256, self._budget // (4 * len(centres)))
         for start in range(0, len(self._points), block):
-            part = self._points[start : start + block] - self._origin
+            part = self._points[start : start + block].float() - self._origin
             nearest = torch.addmm(norms, part, columns, alpha=-2.0).amin(dim=1)
             nearest += part.square().sum(dim=1)
             bounds = self._bounds[start : start + block]
@@ -99,7 +99,7 @@ class _Bounds:
                 rows = torch.nonzero(self._bounds == outside)[:1].flatten()
         else:
             rows = torch.arange(width, device=self._bounds.device)
-        values = self._points[rows] - self._origin
+        values = self._points[rows].float() - self._origin
         return rows.cpu().numpy(), values.cpu().numpy(), self._bounds[rows].cpu().numpy(), outside
 
 

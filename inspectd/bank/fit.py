@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +19,7 @@ from inspectd.detectors.options import DFKDEOptions, HeadOptions, Options, PaDiM
 from inspectd.detectors.padim import PaDiM
 from inspectd.detectors.patchcore import PatchCore
 
-FOLDS: Final = 5
+FOLDS: Final = 10
 _SCORE_BATCH: Final = 8
 
 Step = Callable[[int, int], None]
@@ -34,12 +35,22 @@ class FitSpec:
         head: how maps become scores.
         coreset: share of all patches PatchCore keeps (float), or how many (int).
         seed: names every random choice.
+        mask: (h, w) bool, the places that are judged; None: all.
     """
 
     options: Options
     head: HeadOptions
     coreset: float | int
     seed: int
+    mask: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A detector and the seconds its coreset took to choose, 0 where it has none."""
+
+    detector: Detector
+    coreset_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -55,19 +66,31 @@ class CrossFit:
     scores: NDArray[np.float64]
 
 
-def fit_detector(features: torch.Tensor, spec: FitSpec, step: Step) -> Detector:
+def fit_detector(features: torch.Tensor, spec: FitSpec, step: Step) -> Fitted:
     """Fit a detector to features (N, h, w, D) float32 of good images."""
     match spec.options:
         case PaDiMOptions():
-            return PaDiM.fit(features, spec.options, spec.seed)
+            return Fitted(PaDiM.fit(features, spec.options, spec.seed))
         case DFKDEOptions():
-            return DFKDE.fit(features, spec.options)
+            return Fitted(DFKDE.fit(features, spec.options))
         case PatchCoreOptions():
-            points = features.reshape(-1, features.shape[-1])
-            count = coreset_size(spec.coreset, len(points))
-            chosen = greedy_coreset(points, count, spec.seed, lambda done: step(done, count))
-            return PatchCore(points[chosen.to(points.device)], spec.options)
+            return _fit_patchcore(features, spec.options, spec, step)
     raise TypeError(f"no detector has options of type {type(spec.options).__name__}")
+
+
+def _fit_patchcore(features: torch.Tensor, options: PatchCoreOptions, spec: FitSpec, step: Step) -> Fitted:
+    points = (
+        features.reshape(-1, features.shape[-1])
+        if spec.mask is None
+        else features[:, spec.mask].flatten(0, 1)
+    )
+    count = coreset_size(spec.coreset, len(points))
+    start = time.perf_counter()
+    chosen = greedy_coreset(points, count, spec.seed, lambda done: step(done, count))
+    seconds = time.perf_counter() - start
+    places = PaDiM.fit(features, PaDiMOptions(), spec.seed) if options.position_weight else None
+    bank = points[chosen.to(points.device)].float()
+    return Fitted(PatchCore(bank, options, places=places), seconds)
 
 
 def coreset_size(coreset: float, patches: int) -> int:
@@ -89,13 +112,13 @@ def cross_fit(features: torch.Tensor, spec: FitSpec, step: Step) -> CrossFit:
     parts = []
     for done, held_out in enumerate(folds, start=1):
         others = torch.from_numpy(np.setdiff1d(np.arange(len(features)), held_out))
-        detector = fit_detector(features[others], spec, lambda _done, _total: None)
+        detector = fit_detector(features[others], spec, lambda _done, _total: None).detector
         parts.append(torch.cat(list(_maps(detector, features, held_out))))
         step(done, len(folds))
     maps = parts[0].new_empty((len(features), *parts[0].shape[1:]))
     for held_out, part in zip(folds, parts, strict=True):
         maps[torch.from_numpy(held_out)] = part
-    return CrossFit(Head.fit(spec.head, maps), _scores(maps, folds, spec.head))
+    return CrossFit(Head.fit(spec.head, maps, spec.mask), _scores(maps, folds, spec))
 
 
 def _folds(images: int, seed: int) -> list[NDArray[np.int64]]:
@@ -105,14 +128,19 @@ def _folds(images: int, seed: int) -> list[NDArray[np.int64]]:
 
 def _maps(detector: Detector, features: torch.Tensor, rows: NDArray[np.int64]) -> Iterator[torch.Tensor]:
     for start in range(0, len(rows), _SCORE_BATCH):
-        yield detector.maps(features[torch.from_numpy(rows[start : start + _SCORE_BATCH])])
+        yield detector.maps(features[torch.from_numpy(rows[start : start + _SCORE_BATCH])].float())
 
 
-def _scores(maps: torch.Tensor, folds: list[NDArray[np.int64]], options: HeadOptions) -> NDArray[np.float64]:
+def _scores(maps: torch.Tensor, folds: list[NDArray[np.int64]], spec: FitSpec) -> NDArray[np.float64]:
     """Image scores under heads that were fitted without the image's own fold."""
     scores = np.empty(len(maps))
     for held_out in folds:
         seen = torch.ones(len(maps), dtype=torch.bool)
         seen[torch.from_numpy(held_out)] = False
-        scores[held_out] = Head.fit(options, maps[seen])(maps[~seen])[0].double().cpu().numpy()
+        scores[held_out] = _image_scores(maps, seen, spec)
     return scores
+
+
+def _image_scores(maps: torch.Tensor, seen: torch.Tensor, spec: FitSpec) -> NDArray[np.float64]:
+    scores, _ = Head.fit(spec.head, maps[seen], spec.mask)(maps[~seen])
+    return np.asarray(scores.double().cpu().numpy())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -38,3 +39,26 @@ def read_image(path: Path) -> NDArray[np.uint8] | None:
     except (OSError, cv2.error):
         return None
     return image
+
+
+def video_frames(path: Path, count: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Up to `count` frames spread evenly over a video, each with a name.
+
+    Raises:
+        InputError: it cannot be opened, or says not how long it is.
+    """
+    video = cv2.VideoCapture(str(path))
+    try:
+        length = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
+        if length < 1:
+            raise InputError(f"video {path}: cannot be opened as a video file")
+        wanted = set(np.linspace(0, length - 1, min(count, length)).astype(int).tolist())
+        for index in range(length):
+            if not video.grab():
+                return
+            if index in wanted:
+                read, frame = video.retrieve()
+                if read:
+                    yield f"{path}#{index}", np.asarray(frame, dtype=np.uint8)
+    finally:
+        video.release()

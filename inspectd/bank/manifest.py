@@ -8,10 +8,13 @@ import msgspec
 from msgspec import Meta
 
 from inspectd.detectors.options import HeadOptions
+from inspectd.features.options import PatchOptions
 
 SCHEMA: Final = "inspectd-bank/1"
 GOOD_SCORES: Final = "good_scores"
 """Name of the (N,) float64 scores of the bank's own images, each from a fit that left it out."""
+IMAGE_DIGESTS: Final = "image_digests"
+"""Name of the (N, 32) uint8 sha256 of those images' pixels, in the same order."""
 
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Meta(ge=1)]
@@ -25,6 +28,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The detector's own settings."""
     head: HeadOptions
     """How its maps become scores."""
+    patches_of: PatchOptions
+    """How its features are made."""
     backbone: str
     weights: str
     """`packaged`, `download`, or the weights file's name."""

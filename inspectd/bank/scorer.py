@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inspectd.bank.manifest import Manifest
+from inspectd.bank.calibrate import p_value
+from inspectd.bank.manifest import GOOD_SCORES, Manifest
 from inspectd.bank.store import BankFile, read_bank
 from inspectd.detectors.base import Detector
 from inspectd.detectors.head import Head
@@ -23,6 +24,7 @@ from inspectd.features.device import choose_device
 from inspectd.features.extractor import FeatureExtractor
 
 _FLOAT16_MAX: Final = 65504.0
+_NO_NUMBER: Final = 1e9
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,17 @@ class ImageScore:
 class Scorer:
     """A bank, its backbone and its detector, ready on one device. `Scorer.load` makes one."""
 
-    def __init__(self, extractor: FeatureExtractor, detector: Detector, head: Head, info: BankInfo) -> None:
+    def __init__(
+        self,
+        extractor: FeatureExtractor,
+        detector: Detector,
+        head: Head,
+        good_scores: NDArray[np.float64],
+        info: BankInfo,
+    ) -> None:
         self.info = info
         self._head = head
+        self._good_scores = good_scores
         self._extractor = extractor
         self._detector = detector
 
@@ -83,7 +93,20 @@ class Scorer:
         bank = read_bank(path)
         extractor = _extractor(path, bank.manifest, target)
         detector, head = _detector(path, bank, target)
-        return cls(extractor, detector, head, _info(bank, target))
+        scorer = cls(extractor, detector, head, _good_scores(path, bank), _info(bank, target))
+        try:
+            scorer.warm_up(1)
+        except (RuntimeError, IndexError) as error:
+            if target.type == "cuda":  # may be the device's fault, not the bank's
+                raise
+            raise BankError(
+                f"bank {path}: its parts do not fit each other: {error}; build it again"
+            ) from error
+        return scorer
+
+    def p_value(self, image_score: float) -> float:
+        """How often a good part scores at least this high, by the good images the bank was built from."""
+        return p_value(image_score, self._good_scores)
 
     def warm_up(self, max_batch: int) -> None:
         """Score blank frames of the input's size, so that the first real ones are not slow."""
@@ -106,7 +129,9 @@ class Scorer:
             marks.append(self._mark())
             features = self._extractor.features(images)
             marks.append(self._mark())
-            image_scores, maps = self._head(self._detector.maps(features))
+            # A value that is no number would never be above a threshold, and so pass; make it fail.
+            maps = self._detector.maps(features).nan_to_num(nan=_NO_NUMBER, posinf=_NO_NUMBER)
+            image_scores, maps = self._head(maps)
             scores = image_scores.cpu().tolist()
             heatmaps = maps.clamp(-_FLOAT16_MAX, _FLOAT16_MAX).to(torch.float16).cpu().numpy()
             marks.append(self._mark())
@@ -135,7 +160,9 @@ def _extractor(path: Path, manifest: Manifest, device: torch.device) -> FeatureE
             f"bank {path}: was built with weights {manifest.weights_sha256[:12]}... of {manifest.backbone}, "
             f"here are {backbone.weights_sha256[:12]}...; use the same weights or build the bank again"
         )
-    return FeatureExtractor(backbone, manifest.input_height, manifest.input_width, device)
+    return FeatureExtractor(
+        backbone, manifest.input_height, manifest.input_width, device, manifest.patches_of
+    )
 
 
 def _weights_file(bank: Path, recorded: str) -> Path:
@@ -155,6 +182,13 @@ def _detector(path: Path, bank: BankFile, device: torch.device) -> tuple[Detecto
     if (detector.rows, detector.dims) != (bank.manifest.rows, bank.manifest.dims):
         raise BankError(f"bank {path}: manifest and tensors disagree on the bank's size; build it again")
     return detector, head
+
+
+def _good_scores(path: Path, bank: BankFile) -> NDArray[np.float64]:
+    scores = bank.tensors.get(GOOD_SCORES)
+    if scores is None or scores.shape != (bank.manifest.images,):
+        raise BankError(f"bank {path}: lacks the scores of its own images; build it again")
+    return scores
 
 
 def _below(part: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

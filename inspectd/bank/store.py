@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +19,9 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from inspectd.bank.files import write_bytes
 from inspectd.bank.manifest import SCHEMA, Manifest
-from inspectd.errors import BankError, UnavailableError
+from inspectd.errors import BankError
 
 _KEY: Final = "inspectd"
 """One metadata entry only: the order in which safetensors writes several differs from run to run."""
@@ -63,11 +62,7 @@ def write_bank(path: Path, manifest: Manifest, tensors: Tensors) -> str:
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     label = _Label(msgspec.Raw(text), _digest(text, arrays))
     data = safetensors.numpy.save(arrays, {_KEY: msgspec.json.encode(label).decode()})
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, data)
-    except OSError as error:
-        raise UnavailableError(f"bank {path}: cannot be written: {error.strerror or error}") from error
+    write_bytes(path, data)
     return label.sha256
 
 
@@ -119,7 +114,9 @@ def _label(path: Path, data: bytes) -> _Label:
     except (ValueError, AttributeError, RecursionError) as error:
         raise BankError(f"bank {path}: is no bank file, or was cut short ({error})") from error
     if not isinstance(text, str):
-        raise BankError(f"bank {path}: has no inspectd manifest, expected a file made by `inspectd bank build`")
+        raise BankError(
+            f"bank {path}: has no inspectd manifest, expected a file made by `inspectd bank build`"
+        )
     try:
         return msgspec.json.decode(text, type=_Label)
     except (msgspec.DecodeError, UnicodeError) as error:
@@ -146,17 +143,3 @@ def _digest(manifest: bytes, tensors: Tensors) -> str:
         sha.update(f"\0{name}:{array.dtype.str}:{array.shape}\0".encode(errors="surrogatepass"))
         sha.update(np.ascontiguousarray(array).data)
     return sha.hexdigest()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -147,7 +147,7 @@ class OpenCvDriver:
         return Frame(_as_bgr(pixels, self._name), captured_ns - age_ns, captured_utc_ns - age_ns, age_ms)
 
     def _refuse_backlog(self) -> None:
-        """A live source that was left unread has a backlog; where frames carry no time, nothing tells it apart."""
+        """A live source left unread has a backlog; where frames carry no time, nothing tells it apart."""
         limit_ms = self._settings.quality.max_age_ms
         away_ms = (time.monotonic_ns() - self._read_ns) / 1e6
         if not self._is_file and self._read_ns and 0 < limit_ms < away_ms:

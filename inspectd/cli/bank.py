@@ -1,127 +1,149 @@
-"""`inspectd bank`: build and look after banks."""
+"""`inspectd bank`: build, calibrate, evaluate, tune, compare and show banks."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 from pathlib import Path
+from typing import Final
 
-import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-from inspectd.bank.build import BuildReport, BuildSpec, build_bank
-from inspectd.bank.images import find_images
-from inspectd.errors import ExitCode, InputError
+DETECTORS: Final = ("patchcore", "padim", "dfkde")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the subcommands of `inspectd bank`."""
+    """Declare the subcommands of `inspectd bank`; each one's work is in the module `bank_<name>`."""
     commands = parser.add_subparsers(dest="bank_command", required=True, metavar="COMMAND")
-    build = commands.add_parser("build", help="make a bank from images of good parts")
-    build.add_argument(
-        "--images", type=Path, required=True, metavar="DIR", help="folder of images of good parts"
-    )
-    build.add_argument("--out", type=Path, required=True, metavar="FILE", help="bank file to write")
-    build.add_argument("--backbone", default=BuildSpec.backbone, help="default: %(default)s")
-    build.add_argument("--layers", help="comma-separated layer names; default: the backbone's usual ones")
-    build.add_argument("--weights", metavar="FILE", help="weights file; default: the backbone's own")
-    build.add_argument(
-        "--size", default="256", help="network input, pixels: 256 or HEIGHTxWIDTH; default: %(default)s"
-    )
-    build.add_argument(
-        "--coreset",
-        default="0.01",
-        help="share of patches kept (0.01, 1%%) or their number; default: %(default)s",
-    )
-    build.add_argument("--neighbours", "--neighbors", type=int, default=1, help="default: %(default)s")
-    build.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    build.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; default: %(default)s")
-    build.add_argument("--json", action="store_true", help="print the report as one JSON object")
-    build.set_defaults(run=_build)
+    _add_build(commands.add_parser("build", help="make a bank from images of good parts"))
+    _add_calibrate(commands.add_parser("calibrate", help="set the threshold for a false-reject rate"))
+    _add_evaluate(commands.add_parser("evaluate", help="judge a bank by labelled images"))
+    _add_tune(commands.add_parser("tune", help="try settings and recommend some"))
+    _add_compare(commands.add_parser("compare", help="judge two banks by the same images"))
+    _add_show(commands.add_parser("show", help="verify a bank file and say what is in it"))
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the chosen subcommand."""
-    return int(arguments.run(arguments))
+    module = importlib.import_module(f"inspectd.cli.bank_{arguments.bank_command}")
+    code: int = module.main(arguments)
+    return code
 
 
-def _build(arguments: argparse.Namespace) -> int:
-    height, width = parse_size(arguments.size)
-    spec = BuildSpec(
-        options={"neighbours": arguments.neighbours},
-        backbone=arguments.backbone,
-        layers=tuple(arguments.layers.split(",")) if arguments.layers else None,
-        weights=arguments.weights,
-        height=height,
-        width=width,
-        coreset=parse_coreset(arguments.coreset),
-        seed=arguments.seed,
-        device=arguments.device,
+def _add_build(build: argparse.ArgumentParser) -> None:
+    source = build.add_argument_group("where the images come from, one of")
+    source.add_argument("--images", type=Path, metavar="DIR", help="folder of images of good parts")
+    source.add_argument("--video", type=Path, metavar="FILE", help="video of good parts")
+    source.add_argument("--camera", metavar="NAME", help="camera of the file given with --config")
+    build.add_argument("--config", type=Path, metavar="FILE", help="configuration that names the camera")
+    build.add_argument(
+        "--count", type=int, default=200, help="frames from a video or camera; default: %(default)s"
     )
-    paths = find_images(arguments.images)
-    with _progress() as bars:
-        report = build_bank(paths, arguments.out, spec, Steps(bars))
-    if arguments.json:
-        print(msgspec.json.encode(report).decode())
-    else:
-        _print_report(arguments.out, report)
-    return ExitCode.OK
-
-
-class Steps:
-    """Shows each named step of a long piece of work as a bar."""
-
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
-        self._tasks: dict[str, TaskID] = {}
-
-    def __call__(self, step: str, done: int, total: int) -> None:
-        """Bring the step's bar to `done` of `total`."""
-        if step not in self._tasks:
-            self._tasks[step] = self._bars.add_task(step, total=total)
-        self._bars.update(self._tasks[step], completed=done, total=total)
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Height and width of `256` or `192x320`.
-
-    Raises:
-        InputError: it is neither.
-    """
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdigit() and 32 <= int(part) <= 4096 for part in parts):
-        raise InputError(f"--size: got {text!r}, expected 256 or HEIGHTxWIDTH, each 32 to 4096 pixels")
-    return int(parts[0]), int(parts[-1])
-
-
-def parse_coreset(text: str) -> float | int:
-    """A share (`0.01`, `1%`) as float or a number of patches (`3000`) as int.
-
-    Raises:
-        InputError: it is neither.
-    """
-    try:
-        value = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
-    except ValueError:
-        value = -1.0
-    if 0 < value < 1 or (value == 1 and text != "1"):
-        return value
-    if value >= 1 and value.is_integer() and not text.endswith("%"):
-        return int(value)
-    raise InputError(f"--coreset: got {text!r}, expected a share (0.01 or 1%) or a number of patches (3000)")
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True))
-
-
-def _print_report(out: Path, report: BuildReport) -> None:
-    print(f"{out}: {report.rows} x {report.dims} from {report.patches} patches of {report.images} images")
-    print(f"threshold {report.threshold:.4f}; sha256 {report.sha256[:12]}")
-    steps = (
-        f"features {report.extract_s:.1f}, bank {report.coreset_s:.1f}, threshold {report.threshold_s:.1f}"
+    build.add_argument("--out", type=Path, required=True, metavar="FILE", help="bank file to write")
+    build.add_argument("--detector", choices=DETECTORS, default="patchcore", help="default: %(default)s")
+    build.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the detector; repeatable",
     )
-    print(f"seconds: {steps}")
-    for path in report.skipped:
-        print(f"skipped, unreadable: {path}")
+    build.add_argument("--backbone", default="efficientnet_lite0", help="default: %(default)s")
+    build.add_argument("--layers", metavar="A,B", help="layer names; default: the backbone's usual ones")
+    build.add_argument("--weights", metavar="FILE", help="weights file; default: the backbone's own")
+    build.add_argument(
+        "--size", default="256", help="network input: 256 or HEIGHTxWIDTH; default: %(default)s"
+    )
+    build.add_argument(
+        "--grid", choices=("coarse", "fine"), default="coarse", help="patches of the coarsest or finest layer"
+    )
+    build.add_argument("--roi", metavar="X,Y,W,H", help="part of every image, as shares: 0.1,0.1,0.8,0.8")
+    build.add_argument("--mask", type=Path, metavar="FILE", help="image, white where parts are judged")
+    build.add_argument(
+        "--coreset",
+        default="0.04",
+        help="patches kept: a share (0.04, 4%%) or a number; default: %(default)s",
+    )
+    build.add_argument(
+        "--bank-mb", type=float, metavar="MB", help="instead of --coreset: size of the patches kept"
+    )
+    build.add_argument("--neighbours", "--neighbors", type=int, metavar="K", help="PatchCore's k; default: 1")
+    build.add_argument("--seed", type=int, default=0, help="names every random choice; default: %(default)s")
+    build.add_argument(
+        "--memory-gb", type=float, default=3.0, help="most memory to use; default: %(default)s"
+    )
+    build.add_argument(
+        "--strict", action="store_true", help="refuse unreadable images instead of skipping them"
+    )
+    _add_common(build)
+
+
+def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
+    calibrate.add_argument("bank", type=Path, metavar="BANK")
+    calibrate.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="good images; default: the bank's own, by their cross-fitted scores",
+    )
+    calibrate.add_argument(
+        "--false-reject-rate", type=float, required=True, metavar="RATE", help="such as 0.01"
+    )
+    calibrate.add_argument(
+        "--defects", type=Path, metavar="DIR", help="defective images: adds the escape rate"
+    )
+    calibrate.add_argument("--dry-run", action="store_true", help="leave the bank as it is")
+    _add_common(calibrate)
+
+
+def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
+    evaluate.add_argument("bank", type=Path, metavar="BANK")
+    _add_data(evaluate)
+    evaluate.add_argument("--report", type=Path, metavar="FILE", help="write a self-contained HTML page")
+    _add_common(evaluate)
+
+
+def _add_tune(tune: argparse.ArgumentParser) -> None:
+    _add_data(tune)
+    tune.add_argument(
+        "--images", type=Path, metavar="DIR", help="good images to fit on; default: DATA/train/good"
+    )
+    tune.add_argument("--sizes", default="192,256", help="network inputs; default: %(default)s")
+    tune.add_argument("--coresets", default="0.01,0.04,0.1", help="default: %(default)s")
+    tune.add_argument("--neighbours", "--neighbors", default="1", help="default: %(default)s")
+    tune.add_argument(
+        "--layers", metavar="A,B;A,B,C", help="choices of layers; default: the backbone's usual ones"
+    )
+    tune.add_argument("--backbone", default="efficientnet_lite0", help="default: %(default)s")
+    tune.add_argument("--weights", metavar="FILE", help="weights file; default: the backbone's own")
+    tune.add_argument("--limit-ms", type=float, help="slowest image to recommend")
+    tune.add_argument("--limit-mb", type=float, help="largest bank to recommend")
+    tune.add_argument(
+        "--plot", type=Path, metavar="FILE", help="write accuracy against latency and memory as SVG"
+    )
+    tune.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    _add_common(tune)
+
+
+def _add_compare(compare: argparse.ArgumentParser) -> None:
+    compare.add_argument("banks", type=Path, nargs=2, metavar="BANK")
+    _add_data(compare)
+    _add_common(compare)
+
+
+def _add_show(show: argparse.ArgumentParser) -> None:
+    show.add_argument("bank", type=Path, metavar="BANK")
+    show.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DATA",
+        help="MVTec-style folder, or CSV with path and label",
+    )
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; default: %(default)s")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")

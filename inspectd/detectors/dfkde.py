@@ -94,7 +94,7 @@ class DFKDE:
 
 def image_vectors(features: torch.Tensor) -> torch.Tensor:
     """One vector (N, D) per image of patch features (N, h, w, D): their mean."""
-    return features.mean(dim=(1, 2))
+    return torch.stack([image.float().mean(dim=(0, 1)) for image in features])
 
 
 def log_density(points: torch.Tensor, centres: torch.Tensor, bandwidth: torch.Tensor) -> torch.Tensor:

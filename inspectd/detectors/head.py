@@ -22,41 +22,57 @@ class Head:
         options: how to score.
         mean: (h, w) float32, what held-out good images score at each place.
         deviation: (h, w) float32, standard deviation of the same.
+        mask: (h, w) bool, the places that are judged; None: all.
     """
 
-    def __init__(self, options: HeadOptions, mean: torch.Tensor, deviation: torch.Tensor) -> None:
+    def __init__(
+        self,
+        options: HeadOptions,
+        mean: torch.Tensor,
+        deviation: torch.Tensor,
+        mask: torch.Tensor | None = None,
+    ) -> None:
         self.options = options
         self._mean = mean
         self._deviation = deviation
+        self._mask = None if mask is None else mask.bool()
+        places = mean.numel() if mask is None else int(mask.sum())
+        self._top = min(options.top, places)
         self._kernel = _gaussian(options.smoothing, mean.device)
 
     @classmethod
-    def fit(cls, options: HeadOptions, maps: torch.Tensor) -> Head:
+    def fit(cls, options: HeadOptions, maps: torch.Tensor, mask: torch.Tensor | None = None) -> Head:
         """Learn what good images score at each place.
 
         Args:
             options: how to score.
             maps: (N, h, w) float32 of good images that the detector has not seen.
+            mask: (h, w) bool, the places that are judged; None: all.
         """
         neighbourhood = _gaussian(1.0 if min(maps.shape[1:]) > 1 else 0.0, maps.device)
         mean = smooth(maps.mean(dim=0, keepdim=True), neighbourhood)[0]
         variance = smooth(maps.var(dim=0, keepdim=True), neighbourhood)[0]
-        return cls(options, mean, variance.sqrt().clamp_min(_SMALLEST_DEVIATION))
+        return cls(options, mean, variance.sqrt().clamp_min(_SMALLEST_DEVIATION), mask)
 
     def __call__(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Image scores (N,) and heatmaps (N, h, w), float32, of a detector's maps (N, h, w) float32."""
         if self.options.standardise:
             maps = (maps - self._mean) / self._deviation
+        if self._mask is not None:
+            maps = maps * self._mask
         if min(maps.shape[1:]) > 1:
             maps = smooth(maps, self._kernel)
-        flat = maps.flatten(1)
+        if self._mask is not None:
+            maps = maps * self._mask
+        flat = maps.flatten(1) if self._mask is None else maps[:, self._mask]
         if self.options.pool == "mean":
             return flat.mean(dim=1), maps
-        return flat.topk(min(self.options.top, flat.shape[1]), dim=1).values.mean(dim=1), maps
+        return flat.topk(self._top, dim=1).values.mean(dim=1), maps
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """What `Head` needs beside its options, by argument name."""
-        return {"mean": self._mean, "deviation": self._deviation}
+        mask = {} if self._mask is None else {"mask": self._mask.float()}
+        return {"mean": self._mean, "deviation": self._deviation} | mask
 
 
 def smooth(maps: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,12 @@ class PatchCoreOptions(Options, frozen=True, kw_only=True):
 
     neighbours: Annotated[int, Meta(ge=1, le=64)] = 1
     """A patch's score is the mean distance to this many nearest patches of the bank."""
+    local_scale: bool = True
+    """Divide a distance by how far the nearest entry is from its own neighbours in the bank, so that rare
+    but good looks, which lie scattered, count no more than common ones."""
+    position_weight: Annotated[float, Meta(ge=0, le=4)] = 0.5
+    """Multiply a patch's distance by this power of its Mahalanobis distance from what good parts look like
+    at the same place (PaDiM); 0: none."""
     reweight: bool = False
     """Scale an image's map by the paper's equation 7."""
 
@@ -30,6 +36,8 @@ class PaDiMOptions(Options, frozen=True, kw_only=True):
     """Feature dimensions kept, at most those the backbone gives."""
     reduction: Literal["selection", "projection"] = "selection"
     """Keep randomly chosen dimensions, or project onto random orthonormal directions."""
+    shrinkage: Annotated[float, Meta(ge=0, le=1)] = 0.05
+    """Share of the mean covariance of all places in each place's own, which few images estimate poorly."""
     regularisation: Annotated[float, Meta(gt=0, le=1000)] = 0.01
     """Added to every covariance's diagonal (section 3.2, epsilon)."""
 
@@ -48,7 +56,7 @@ class HeadOptions(Options, frozen=True, kw_only=True):
 
     standardise: bool = True
     """Express each place in standard deviations from what good images score there."""
-    smoothing: Annotated[float, Meta(ge=0, le=8)] = 1.0
+    smoothing: Annotated[float, Meta(ge=0, le=8)] = 0.7
     """Standard deviation, in patches, of the Gaussian the map is smoothed with; 0: none."""
     top: Annotated[int, Meta(ge=1, le=4096)] = 3
     """The image's score is the mean of this many largest places."""

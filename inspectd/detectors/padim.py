@@ -52,13 +52,15 @@ class PaDiM:
         images, height, width, dims = features.shape
         kept = min(options.dimensions, dims)
         reduction = _reduction(dims, kept, options.reduction, seed).to(features.device)
-        samples = (features.reshape(-1, dims) @ reduction).reshape(images, height * width, kept)
+        samples = _reduced(features.reshape(images, height * width, dims), reduction)
         means = samples.mean(dim=0)
         lower = torch.tril_indices(kept, kept, device=features.device)
-        parts = [
-            _whitening(samples[:, block] - means[block], options.regularisation)[:, lower[0], lower[1]]
-            for block in _blocks(height * width)
-        ]
+        pooled = _pooled(samples, means)
+        parts = []
+        for block in _blocks(height * width):
+            own = _covariance(samples[:, block] - means[block])
+            mixed = (1.0 - options.shrinkage) * own + options.shrinkage * pooled
+            parts.append(_whitening(mixed, options.regularisation)[:, lower[0], lower[1]])
         return cls(reduction, means.reshape(height, width, kept), torch.cat(parts))
 
     @property
@@ -92,10 +94,30 @@ def _reduction(dims: int, kept: int, kind: str, seed: int) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(matrix))
 
 
-def _whitening(offsets: torch.Tensor, regularisation: float) -> torch.Tensor:
-    """W (P, d, d), lower triangular, of samples (N, P, d) around their means."""
+def _reduced(features: torch.Tensor, reduction: torch.Tensor) -> torch.Tensor:
+    """(N, P, d) float32 of features (N, P, D) in any precision, image by image to save memory."""
+    reduced = torch.empty((*features.shape[:2], reduction.shape[1]), device=features.device)
+    for image, row in zip(features, reduced, strict=True):
+        torch.matmul(image.float(), reduction, out=row)
+    return reduced
+
+
+def _covariance(offsets: torch.Tensor) -> torch.Tensor:
+    """(P, d, d) float64 of samples (N, P, d) around their means."""
     by_position = offsets.permute(1, 2, 0).double()
-    covariance = by_position @ by_position.mT / max(1, offsets.shape[0] - 1)
+    return by_position @ by_position.mT / max(1, offsets.shape[0] - 1)
+
+
+def _pooled(samples: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
+    """(d, d) float64, the mean over all places of the covariance of samples (N, P, d)."""
+    total = torch.zeros(samples.shape[2], samples.shape[2], dtype=torch.float64, device=samples.device)
+    for block in _blocks(samples.shape[1]):
+        total += _covariance(samples[:, block] - means[block]).sum(dim=0)
+    return total / samples.shape[1]
+
+
+def _whitening(covariance: torch.Tensor, regularisation: float) -> torch.Tensor:
+    """W (P, d, d) float32, lower triangular, of covariances (P, d, d)."""
     identity = torch.eye(covariance.shape[1], dtype=covariance.dtype, device=covariance.device)
     # S = L L^T, so W = L^-1 is lower triangular and W^T W = S^-1.
     cholesky = torch.linalg.cholesky(covariance + regularisation * identity)

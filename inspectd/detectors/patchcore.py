@@ -7,31 +7,51 @@ from typing import ClassVar, Final
 import torch
 
 from inspectd.detectors.options import PatchCoreOptions
+from inspectd.detectors.padim import PaDiM
 from inspectd.search.exact import ExactSearch
 
 _REWEIGHT_NEIGHBOURS: Final = 9
+_SPACING_NEIGHBOURS: Final = 3
+_LEAST_SPACING: Final = 0.05
+"""Of the mean spacing."""
+_PLACES: Final = "places."
 
 
 class PatchCore:
     """A bank of patches of good parts; a patch's score is its distance to the nearest of them.
 
+    Two refinements beyond the paper, each an option: the distance is taken relative to the bank's own
+    spacing there, and multiplied by how unusual the patch is at its place.
+
     Args:
         bank: (M, D) float32 patch features of good parts (the coreset).
         options: how to score.
+        spacing: (M,) float32, each entry's mean distance to its nearest others; None: found here.
+        places: what good parts look like at each place; needed where `position_weight` is not 0.
     """
 
     kind: ClassVar[str] = "patchcore"
 
-    def __init__(self, bank: torch.Tensor, options: PatchCoreOptions) -> None:
+    def __init__(
+        self,
+        bank: torch.Tensor,
+        options: PatchCoreOptions,
+        spacing: torch.Tensor | None = None,
+        places: PaDiM | None = None,
+    ) -> None:
         self._bank = bank
         self._options = options
+        self._places = places
         self._neighbours = min(options.neighbours, bank.shape[0])
         self._search = ExactSearch(bank)
+        self._spacing = _spacing(bank, self._search) if spacing is None else spacing
 
     @classmethod
     def restore(cls, tensors: dict[str, torch.Tensor], options: PatchCoreOptions) -> PatchCore:
         """The detector whose `tensors()` these are."""
-        return cls(tensors["bank"], options)
+        of_places = {name.removeprefix(_PLACES): t for name, t in tensors.items() if name.startswith(_PLACES)}
+        places = PaDiM.restore(of_places) if options.position_weight else None
+        return cls(tensors["bank"], options, tensors["spacing"], places)
 
     @property
     def rows(self) -> int:
@@ -46,11 +66,15 @@ class PatchCore:
     def maps(self, features: torch.Tensor) -> torch.Tensor:
         """See `Detector.maps`; section 3.3, with its equation 7 where re-weighting is on."""
         images, height, width, dims = features.shape
-        patches = features.reshape(-1, dims)
-        distances, rows = self._search.search(patches, self._neighbours)
-        maps = distances.mean(dim=1).reshape(images, height, width)
+        distances, rows = self._search.search(features.reshape(-1, dims), self._neighbours)
+        scores = distances.mean(dim=1)
+        if self._options.local_scale:
+            scores = scores / self._spacing[rows[:, 0]]
+        maps = scores.reshape(images, height, width)
         if self._options.reweight:
             maps = maps * self._weights(features.flatten(1, 2), distances, rows).reshape(-1, 1, 1)
+        if self._places is not None and self._options.position_weight:
+            maps = maps * self._places.maps(features).pow(self._options.position_weight)
         return maps
 
     def _weights(self, features: torch.Tensor, distances: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -73,4 +97,17 @@ class PatchCore:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """See `Detector.tensors`."""
-        return {"bank": self._bank}
+        tensors = {"bank": self._bank, "spacing": self._spacing}
+        if self._places is not None:
+            tensors |= {_PLACES + name: tensor for name, tensor in self._places.tensors().items()}
+        return tensors
+
+
+def _spacing(bank: torch.Tensor, search: ExactSearch) -> torch.Tensor:
+    """(M,) each entry's mean distance to its nearest others, kept off zero where entries are equal."""
+    if bank.shape[0] == 1:
+        return torch.ones_like(bank[:, 0])
+    distances, _ = search.search(bank, min(1 + _SPACING_NEIGHBOURS, bank.shape[0]))
+    spacing = distances[:, 1:].mean(dim=1)
+    mean = float(spacing.mean())
+    return spacing.clamp_min(_LEAST_SPACING * mean) if mean > 0 else torch.ones_like(spacing)

@@ -87,7 +87,7 @@ def default_layers(name: str) -> tuple[str, ...]:
         InputError: there is no usual choice for this backbone.
     """
     if name == DEFAULT_BACKBONE:
-        return ("blocks.2", "blocks.4")
+        return ("blocks.1", "blocks.2", "blocks.4")
     if "resnet" in name or "resnext" in name:
         return ("layer2", "layer3")
     raise InputError(f"backbone {name!r} has no usual layers: name them, e.g. --layers LAYER1,LAYER2")

@@ -7,21 +7,35 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional
 
+from inspectd.features.options import PatchOptions
 
-def patch_features(maps: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Average every map over a 3x3 neighbourhood, bring all to the first one's grid and concatenate.
+
+def patch_features(maps: Sequence[torch.Tensor], options: PatchOptions) -> torch.Tensor:
+    """Average every map over a 3x3 neighbourhood, bring all to one grid, concatenate and compress.
 
     Args:
-        maps: one (N, C_l, h_l, w_l) float per layer; the first one's grid is the result's.
+        maps: one (N, C_l, h_l, w_l) float per layer.
+        options: which layer's grid to use, and how much to compress.
 
     Returns:
         (N, h, w, D) float, D the sum of all C_l; contiguous.
     """
-    grid = maps[0].shape[2:]
-    levels = []
-    for level in maps:
-        smoothed = functional.avg_pool2d(level, kernel_size=3, stride=1, padding=1, count_include_pad=False)
-        if smoothed.shape[2:] != grid:
-            smoothed = functional.interpolate(smoothed, grid, mode="bilinear", align_corners=False)
-        levels.append(smoothed)
-    return torch.cat([level.permute(0, 2, 3, 1) for level in levels], dim=3).contiguous()
+    sizes = [(level.shape[2], level.shape[3]) for level in maps]
+    grid = min(sizes) if options.grid == "coarse" else max(sizes)
+    levels = [_on_grid(_smoothed(level), grid) for level in maps]
+    features = torch.cat([level.permute(0, 2, 3, 1) for level in levels], dim=3)
+    if options.compression == 1.0:
+        return features.contiguous()
+    return (features.sign() * features.abs().pow(options.compression)).contiguous()
+
+
+def _smoothed(level: torch.Tensor) -> torch.Tensor:
+    return functional.avg_pool2d(level, kernel_size=3, stride=1, padding=1, count_include_pad=False)
+
+
+def _on_grid(level: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    if level.shape[2:] == grid:
+        return level
+    if level.shape[2] >= grid[0]:
+        return functional.adaptive_avg_pool2d(level, grid)
+    return functional.interpolate(level, grid, mode="bilinear", align_corners=False)

@@ -19,6 +19,7 @@ class Preprocess:
         mean: per RGB channel, of values scaled to 0..1.
         std: per RGB channel, of values scaled to 0..1.
         device: where the work is done.
+        region: left, top, width and height of what is looked at, as shares of the frame; None: all of it.
     """
 
     def __init__(
@@ -28,7 +29,10 @@ class Preprocess:
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
         device: torch.device,
+        *,
+        region: tuple[float, float, float, float] | None = None,
     ) -> None:
+        self._region = region
         self.height = height
         self.width = width
         self.device = device
@@ -53,6 +57,8 @@ class Preprocess:
 
     def _resized(self, frame: NDArray[np.uint8]) -> torch.Tensor:
         """(H, W, 3) uint8 -> (1, 3, height, width) holding whole values 0..255."""
+        if self._region is not None:
+            frame = _cropped(frame, self._region)
         # Ring slots are taken as they lie; torch takes neither read-only nor reversed arrays.
         if not frame.flags.writeable or min(frame.strides) < 0:
             frame = frame.copy()
@@ -65,3 +71,12 @@ class Preprocess:
         size = (self.height, self.width)
         resized = functional.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
         return resized.round_().clamp_(0, 255) if resized.is_floating_point() else resized
+
+
+def _cropped(frame: NDArray[np.uint8], region: tuple[float, float, float, float]) -> NDArray[np.uint8]:
+    """The region of a frame, at least one pixel of it, as a view."""
+    height, width = frame.shape[:2]
+    left, top = min(int(region[0] * width), width - 1), min(int(region[1] * height), height - 1)
+    right = max(left + 1, round((region[0] + region[2]) * width))
+    bottom = max(top + 1, round((region[1] + region[3]) * height))
+    return frame[top:bottom, left:right]

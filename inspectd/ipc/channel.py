@@ -82,7 +82,8 @@ class Channel(Generic[Received]):
             if error.errno != errno.EMSGSIZE:
                 raise
             raise ChannelMessageError(
-                f"a record of {len(message)} bytes does not fit the channel; raise the kernel's net.core.wmem_max"
+                f"a record of {len(message)} bytes does not fit the channel; "
+                "raise the kernel's net.core.wmem_max"
             ) from error
 
     def send_wait(self, record: msgspec.Struct, fds: tuple[int, ...] = ()) -> None:

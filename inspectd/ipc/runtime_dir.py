@@ -53,7 +53,8 @@ class RuntimeDir:
             owner = folder.stat().st_uid
             if owner not in {0, os.getuid()}:
                 raise UnavailableError(
-                    f"line.runtime_dir: {folder} belongs to user {owner}; remove it, or choose another directory"
+                    f"line.runtime_dir: {folder} belongs to user {owner}; "
+                    "remove it, or choose another directory"
                 )
 
     def __exit__(

@@ -25,7 +25,7 @@ def test_the_backlog_of_an_undated_stream_is_not_taken_for_now(camera):
     for _ in range(5):
         assert driver.read() is not None
     time.sleep(0.6)  # the camera goes on meanwhile, on its own clock
-    with pytest.raises(CameraError, match="was not read for .* ms; connecting anew"):
+    with pytest.raises(CameraError, match=r"was not read for .* ms; connecting anew"):
         driver.read()
     driver.open(lambda: None)
     assert driver.read() is not None

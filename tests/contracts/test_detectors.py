@@ -26,7 +26,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 
 def fit(kind: str, values: dict[str, Any], seed: int = 0, device: str = "cpu") -> Detector:
     spec = FitSpec(options_of(kind, values), HeadOptions(), coreset=0.2, seed=seed)
-    return fit_detector(GOOD.to(device), spec, lambda _done, _total: None)
+    return fit_detector(GOOD.to(device), spec, lambda _done, _total: None).detector
 
 
 def test_every_kind_is_tried_here() -> None:

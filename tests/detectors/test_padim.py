@@ -13,14 +13,17 @@ TEST = torch.randn(5, 3, 4, 12, generator=GENERATOR) @ MIX + 6
 
 @pytest.mark.parametrize("reduction", ["selection", "projection"])
 @pytest.mark.parametrize("dimensions", [7, 12, 100])
-def test_maps_agree_with_a_float64_reference(reduction: str, dimensions: int) -> None:
-    options = PaDiMOptions(dimensions=dimensions, reduction=reduction)
+@pytest.mark.parametrize("shrinkage", [0.0, 0.3])
+def test_maps_agree_with_a_float64_reference(reduction: str, dimensions: int, shrinkage: float) -> None:
+    options = PaDiMOptions(dimensions=dimensions, reduction=reduction, shrinkage=shrinkage)
     detector = PaDiM.fit(GOOD, options, seed=3)
     matrix = detector.tensors()["reduction"].double().numpy()
     good, test = GOOD.double().numpy() @ matrix, TEST.double().numpy() @ matrix
     expected = np.empty(test.shape[:3])
-    for i, j in np.ndindex(3, 4):
-        covariance = np.cov(good[:, i, j], rowvar=False) + 0.01 * np.eye(matrix.shape[1])
+    own = {(i, j): np.cov(good[:, i, j], rowvar=False) for i, j in np.ndindex(3, 4)}
+    pooled = np.mean(list(own.values()), axis=0)
+    for (i, j), place in own.items():
+        covariance = (1 - shrinkage) * place + shrinkage * pooled + 0.01 * np.eye(matrix.shape[1])
         offsets = test[:, i, j] - good[:, i, j].mean(axis=0)
         expected[:, i, j] = np.sqrt(np.einsum("nd,de,ne->n", offsets, np.linalg.inv(covariance), offsets))
     np.testing.assert_allclose(detector.maps(TEST).numpy(), expected, rtol=1e-3)

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 import torchvision
 
@@ -71,8 +72,6 @@ def test_a_backbone_without_usual_layers_asks_for_them(tmp_path: Path) -> None:
 
 
 def test_a_timm_model_is_found_by_its_name(tmp_path: Path) -> None:
-    import timm
-
     torch.save(timm.create_model("lcnet_035", pretrained=False).state_dict(), tmp_path / "lcnet.pth")
     backbone = load_backbone("lcnet_035", ("blocks.2",), str(tmp_path / "lcnet.pth"), CPU)
     with torch.inference_mode():

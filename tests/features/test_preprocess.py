@@ -43,7 +43,9 @@ def test_shrinking_averages_instead_of_skipping_pixels() -> None:
 
 
 def test_resizing_agrees_with_opencvs_within_a_few_levels() -> None:
-    smooth = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 256, (90, 90, 3), dtype=np.uint8), (0, 0), 6)
+    smooth = cv2.GaussianBlur(
+        np.random.default_rng(1).integers(0, 256, (90, 90, 3), dtype=np.uint8), (0, 0), 6
+    )
     images = Preprocess(45, 45, HALF, HALF, CPU)([smooth])
     ours = ((images[0].permute(1, 2, 0).flip(2) + 1) * 127.5).numpy()
     assert np.abs(ours - cv2.resize(smooth, (45, 45), interpolation=cv2.INTER_AREA).astype(float)).max() <= 3

@@ -101,7 +101,9 @@ def metrics_url(
     """The metrics of a line with two cameras whose parts pass, fail and, some of them, cannot be judged."""
     port = free_port()
     cameras = "".join(camera_table(name, mixed_folder, fps=5, shuffle_seed=1) for name in ("cam1", "cam2"))
-    text = settings(bank_file, cameras, metrics_port=port, recipe="threshold = 6.0")  # so that some parts fail
+    text = settings(
+        bank_file, cameras, metrics_port=port, recipe="threshold = 6.0"
+    )  # so that some parts fail
     daemon = Daemon(tmp_path_factory.mktemp("line"), text)
     try:
         daemon.ready()

@@ -104,5 +104,5 @@ def test_what_is_no_subscription_is_ignored(bus, reader, tmp_path, message):
 def test_a_port_that_is_taken_is_named_with_its_setting(tmp_path, reader):
     taken = reader(zmq.PUB)
     port = taken.bind_to_random_port("tcp://127.0.0.1")
-    with pytest.raises(UnavailableError, match="publish.verdicts_tcp: cannot bind"):
+    with pytest.raises(UnavailableError, match=r"publish\.verdicts_tcp: cannot bind"):
         Bus(Publish(verdicts_tcp=f"127.0.0.1:{port}"), tmp_path, "p", "l", lambda _: None)

@@ -10,7 +10,9 @@ from inspectd.search.exact import ExactSearch
 def test_it_finds_what_a_plain_search_finds(rows: int, queries: int, neighbours: int) -> None:
     rng = np.random.default_rng(rows)
     bank, points = rng.normal(3, 2, (rows, 24)), rng.normal(3, 2, (queries, 24))
-    distances, found = ExactSearch(torch.from_numpy(bank).float()).search(torch.from_numpy(points).float(), neighbours)
+    distances, found = ExactSearch(torch.from_numpy(bank).float()).search(
+        torch.from_numpy(points).float(), neighbours
+    )
     every = np.linalg.norm(points[:, None] - bank[None], axis=2)
     expected = np.sort(every, axis=1)[:, :neighbours]
     np.testing.assert_allclose(distances.numpy(), expected, rtol=1e-4)

@@ -152,7 +152,13 @@ def camera_table(
 
 
 def settings(
-    bank: Path, cameras: str, *, deadline_ms: float = 10_000, metrics_port: int = 0, recipe: str = "", extra: str = ""
+    bank: Path,
+    cameras: str,
+    *,
+    deadline_ms: float = 10_000,
+    metrics_port: int = 0,
+    recipe: str = "",
+    extra: str = "",
 ) -> str:
     """A whole configuration around some cameras."""
     return f"""

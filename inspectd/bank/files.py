@@ -1,0 +1,42 @@
+"""Writing files so that they appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from inspectd.errors import UnavailableError
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name beside its place, then rename it there.
+
+    Raises:
+        UnavailableError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UnavailableError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file as `write_bytes` does.
+
+    Raises:
+        UnavailableError: it cannot be written.
+    """
+    write_bytes(path, text.encode())

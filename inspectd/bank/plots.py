@@ -1,0 +1,144 @@
+"""Small charts as SVG text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_WIDTH: Final = 520
+_HEIGHT: Final = 380
+_LEFT: Final = 76
+_RIGHT: Final = 16
+_TOP: Final = 34
+_BOTTOM: Final = 46
+_BINS: Final = 40
+_GOOD: Final = "#2a7f9e"
+_DEFECTIVE: Final = "#d2553a"
+_INK: Final = "#1c2430"
+
+Floats = NDArray[np.floating]
+
+
+class _Frame:
+    """A plot area with axes; maps data to pixels."""
+
+    def __init__(self, title: str, x: tuple[float, float, str], y: tuple[float, float, str]) -> None:
+        self._x, self._y = x, y
+        view = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" xmlns="http://www.w3.org/2000/svg"'
+        font = f'font-family="system-ui, sans-serif" font-size="12" fill="{_INK}"'
+        heading = f'x="{_LEFT}" y="20" font-size="14" font-weight="600"'
+        self._parts = [f"<svg {view} {font}>", f"<text {heading}>{escape(title)}</text>"]
+        self._axes()
+
+    def line(self, x: Sequence[float], y: Sequence[float], colour: str, dash: str = "") -> None:
+        """A line through points."""
+        points = " ".join(f"{self._px(a):.1f},{self._py(b):.1f}" for a, b in zip(x, y, strict=True))
+        style = f'fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"'
+        self._parts.append(f'<polyline points="{points}" {style}/>')
+
+    def dot(self, x: float, y: float, colour: str, label: str = "", *, filled: bool = True) -> None:
+        """A point, with a label beside it that stays inside the frame."""
+        px, py = self._px(x), self._py(y)
+        style = f'fill="{colour if filled else "#fff"}" stroke="{colour}" stroke-width="2"'
+        self._parts.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="5" {style}/>')
+        anchor, offset = ("end", -9) if px > _WIDTH * 0.7 else ("start", 9)
+        place = f'x="{px + offset:.1f}" y="{py + 4:.1f}" text-anchor="{anchor}"'
+        self._parts.append(f"<text {place}>{escape(label)}</text>")
+
+    def bar(self, left: float, right: float, height: float, colour: str) -> None:
+        """An upright bar from zero."""
+        x, y = self._px(left), self._py(height)
+        size = f'width="{self._px(right) - x:.1f}" height="{self._py(0) - y:.1f}"'
+        self._parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" {size} fill="{colour}" fill-opacity="0.55"/>')
+
+    def legend(self, entries: Sequence[tuple[str, str]]) -> None:
+        """Names and their colours, in the upper right."""
+        x = _WIDTH - _RIGHT - 130
+        for row, (name, colour) in enumerate(entries):
+            y = _TOP + 12 + 17 * row
+            self._parts.append(f'<rect x="{x}" y="{y - 9}" width="11" height="11" fill="{colour}"/>')
+            self._parts.append(f'<text x="{x + 17}" y="{y + 1}">{escape(name)}</text>')
+
+    def svg(self) -> str:
+        """The whole picture."""
+        return "".join([*self._parts, "</svg>"])
+
+    def _px(self, value: float) -> float:
+        low, high, _ = self._x
+        return _LEFT + (value - low) / (high - low or 1.0) * (_WIDTH - _LEFT - _RIGHT)
+
+    def _py(self, value: float) -> float:
+        low, high, _ = self._y
+        return _HEIGHT - _BOTTOM - (value - low) / (high - low or 1.0) * (_HEIGHT - _TOP - _BOTTOM)
+
+    def _axes(self) -> None:
+        bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
+        for fraction in (0.0, 0.25, 0.5, 0.75, 1.0):
+            x = self._x[0] + fraction * (self._x[1] - self._x[0])
+            y = self._y[0] + fraction * (self._y[1] - self._y[0])
+            px, py = self._px(x), self._py(y)
+            self._parts.append(
+                f'<line x1="{_LEFT}" x2="{right}" y1="{py:.1f}" y2="{py:.1f}" stroke="#e3e7ec"/>'
+            )
+            self._parts.append(f'<text x="{_LEFT - 7}" y="{py + 4:.1f}" text-anchor="end">{y:.3g}</text>')
+            self._parts.append(f'<text x="{px:.1f}" y="{bottom + 17}" text-anchor="middle">{x:.3g}</text>')
+        middle = f'x="{(_LEFT + right) / 2}" y="{_HEIGHT - 8}" text-anchor="middle"'
+        self._parts.append(f"<text {middle}>{escape(self._x[2])}</text>")
+        upright = f'transform="translate(14 {(_TOP + bottom) / 2}) rotate(-90)" text-anchor="middle"'
+        self._parts.append(f"<text {upright}>{escape(self._y[2])}</text>")
+
+
+def roc_svg(false_positive: Floats, true_positive: Floats, at_threshold: tuple[float, float]) -> str:
+    """A ROC curve with the threshold's point, given as (false-reject rate, caught share)."""
+    frame = _Frame("ROC", (0.0, 1.0, "good parts rejected"), (0.0, 1.0, "defects caught"))
+    frame.line([0, 1], [0, 1], "#b9c1cc", "4 4")
+    frame.line(false_positive.tolist(), true_positive.tolist(), _GOOD)
+    frame.dot(*at_threshold, _DEFECTIVE, "threshold")
+    return frame.svg()
+
+
+def histogram_svg(good: Floats, defective: Floats, threshold: float) -> str:
+    """Score histograms of good and defective images, with the threshold."""
+    everything = np.concatenate([good, defective, [threshold]])
+    edges = np.linspace(float(everything.min()), float(everything.max()) or 1.0, _BINS + 1)
+    shares = [np.histogram(scores, edges)[0] / len(scores) for scores in (good, defective)]
+    frame = _Frame(
+        "Scores",
+        (float(edges[0]), float(edges[-1]), "image score"),
+        (0.0, float(np.max(shares)), "share of images"),
+    )
+    for heights, colour in zip(shares, (_GOOD, _DEFECTIVE), strict=True):
+        for left, right, height in zip(edges, edges[1:], heights, strict=False):
+            frame.bar(float(left), float(right), float(height), colour)
+    frame.line([threshold, threshold], [0.0, float(np.max(shares))], _INK, "5 4")
+    frame.legend([("good", _GOOD), ("defective", _DEFECTIVE), ("threshold", _INK)])
+    return frame.svg()
+
+
+def trade_off_svg(
+    points: Sequence[tuple[float, float, str]],
+    pareto: Sequence[bool],
+    recommended: int,
+    x_name: str,
+    y_name: str,
+) -> str:
+    """Accuracy (y) against cost (x), Pareto points filled, the recommended one named."""
+    x = [point[0] for point in points]
+    y = [point[1] for point in points]
+    margin = 0.05 * (max(y) - min(y) or 0.01)
+    frame = _Frame(
+        f"{y_name} against {x_name}", (0.0, max(x) * 1.05, x_name), (min(y) - margin, max(y) + margin, y_name)
+    )
+    for index, (px, py, label) in enumerate(points):
+        frame.dot(
+            px,
+            py,
+            _DEFECTIVE if index == recommended else _GOOD,
+            label if pareto[index] else "",
+            filled=pareto[index],
+        )
+    return frame.svg()

@@ -1,0 +1,58 @@
+"""`inspectd bank calibrate`: a threshold for a stated false-reject rate."""
+
+from __future__ import annotations
+
+import argparse
+
+import msgspec
+
+from inspectd.bank.images import find_images
+from inspectd.bank.recalibrate import Recalibration, recalibrate
+from inspectd.cli.bank_common import Steps
+from inspectd.cli.bank_evaluate import share
+from inspectd.errors import ExitCode
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Calibrate a bank; exit 1 where the images cannot show the rate asked for."""
+    good = find_images(arguments.images) if arguments.images is not None else None
+    defects = find_images(arguments.defects) if arguments.defects is not None else []
+    with Steps() as steps:
+        result = recalibrate(
+            arguments.bank,
+            good,
+            defects,
+            arguments.false_reject_rate,
+            device=arguments.device,
+            progress=steps,
+            write=not arguments.dry_run,
+        )
+    if arguments.json:
+        print(msgspec.json.encode(result).decode())
+    else:
+        _print_result(arguments, result)
+    return ExitCode.OK if result.calibration.achieved else ExitCode.FAILED
+
+
+def _print_result(arguments: argparse.Namespace, result: Recalibration) -> None:
+    found = result.calibration
+    own = f"{result.from_the_bank} of the bank's own, by cross-fitted scores"
+    print(f"good images        {found.images} ({own})")
+    if not found.achieved:
+        missing = found.images_needed - found.images
+        needed = f"at least {found.images_needed} good images, {missing} more"
+        best = f"{found.shown_rate:.4%} at 95 % confidence, with threshold {found.threshold:.4f}"
+        print(f"asked rate         {found.asked_rate:.4%} cannot be shown with so few images")
+        print(f"best shown         {best}")
+        print(f"needed             {needed}; the bank is unchanged")
+    else:
+        print(f"threshold          {found.threshold:.4f}")
+        print(f"shown rate         {found.shown_rate:.4%} at 95 % confidence, asked {found.asked_rate:.4%}")
+        print(f"least for the rate {found.images_needed} good images")
+        print(f"bank               {'written' if result.written else 'unchanged (--dry-run)'}")
+    if result.escapes is not None:
+        print(f"escapes            {share(result.escapes)}")
+    for path in result.skipped:
+        print(f"skipped, unreadable: {path}")
+    if result.written:
+        print(f"next: inspectd check FILE, then restart the line that uses {arguments.bank}")

@@ -1,0 +1,110 @@
+"""What the bank commands share: progress bars, and reading sizes, shares and settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from inspectd.errors import InputError
+
+
+class Steps:
+    """Shows each named step of a long piece of work as a bar; use it as a context manager."""
+
+    def __init__(self) -> None:
+        columns = (
+            TextColumn("{task.description:>10}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        self._bars = Progress(*columns, console=Console(stderr=True))
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        """Bring the step's bar to `done` of `total`."""
+        if step not in self._tasks:
+            self._tasks[step] = self._bars.add_task(step, total=total)
+        self._bars.update(self._tasks[step], completed=done, total=total)
+
+    def named(self, name: str) -> Callable[[str, int, int], None]:
+        """The same bars for a single step that goes by another name."""
+        return lambda _, done, total: self(name, done, total)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width of `256` or `192x320`.
+
+    Raises:
+        InputError: it is neither.
+    """
+    parts = text.strip().lower().split("x")
+    if len(parts) > 2 or not all(part.isdigit() and 32 <= int(part) <= 4096 for part in parts):
+        raise InputError(f"--size: got {text!r}, expected 256 or HEIGHTxWIDTH, each 32 to 4096 pixels")
+    return int(parts[0]), int(parts[-1])
+
+
+def parse_coreset(text: str) -> float | int:
+    """A share (`0.01`, `1%`) as float or a number of patches (`3000`) as int.
+
+    Raises:
+        InputError: it is neither.
+    """
+    text = text.strip()
+    try:
+        value = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
+    except ValueError:
+        value = -1.0
+    if 0 < value < 1 or (value == 1 and text != "1"):
+        return value
+    if value >= 1 and value.is_integer() and not text.endswith("%"):
+        return int(value)
+    raise InputError(f"--coreset: got {text!r}, expected a share (0.01 or 1%) or a number of patches (3000)")
+
+
+def parse_options(settings: list[str]) -> dict[str, Any]:
+    """Settings of a detector from `name=value` texts.
+
+    Raises:
+        InputError: one has no `=`.
+    """
+    options: dict[str, Any] = {}
+    for setting in settings:
+        name, separator, value = setting.partition("=")
+        if not separator:
+            raise InputError(f"--option: got {setting!r}, expected NAME=VALUE")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
+
+
+def parse_region(text: str | None) -> tuple[float, float, float, float] | None:
+    """Left, top, width and height as shares of the image, from `0.1,0.1,0.8,0.8`.
+
+    Raises:
+        InputError: it is not four shares, or reaches outside the image.
+    """
+    if text is None:
+        return None
+    try:
+        left, top, width, height = (float(part) for part in text.split(","))
+    except ValueError:
+        left, top, width, height = 0.0, 0.0, 0.0, 0.0
+    if min(left, top) < 0 or min(width, height) <= 0 or max(left + width, top + height) > 1 + 1e-9:
+        raise InputError(
+            f"--roi: got {text!r}, expected X,Y,WIDTH,HEIGHT as shares of the image: 0.1,0.1,0.8,0.8"
+        )
+    return left, top, width, height

@@ -1,0 +1,61 @@
+"""`inspectd bank evaluate`: judge a bank by labelled images."""
+
+from __future__ import annotations
+
+import argparse
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from inspectd.bank.calibrate import Interval
+from inspectd.bank.dataset import load_dataset
+from inspectd.bank.evaluate import Evaluation, evaluate
+from inspectd.bank.report import write_report
+from inspectd.cli.bank_common import Steps
+from inspectd.errors import ExitCode
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Evaluate a bank, print its figures and write the report."""
+    images = load_dataset(arguments.data)
+    with Steps() as steps:
+        judgement = evaluate(arguments.bank, images, arguments.device, steps)
+    if arguments.report is not None:
+        write_report(arguments.report, judgement, f"{arguments.bank.name} on {arguments.data.name}")
+    if arguments.json:
+        print(msgspec.json.encode(judgement.evaluation).decode())
+    else:
+        _print_evaluation(judgement.evaluation)
+        if arguments.report is not None:
+            print(f"report: {arguments.report}")
+        print(f"next: inspectd bank calibrate {arguments.bank} --false-reject-rate 0.01")
+    return ExitCode.OK
+
+
+def share(value: Interval) -> str:
+    """A share with its interval, for people."""
+    return f"{value.count} of {value.total} = {value.share:.1%} (95 %: {value.low:.1%} to {value.high:.1%})"
+
+
+def _print_evaluation(result: Evaluation) -> None:
+    print(f"image AUROC        {result.image_auroc:.4f}")
+    print(f"average precision  {result.average_precision:.4f}")
+    print(f"best F1            {result.f1_max:.4f}")
+    if result.pixel_auroc is not None and result.aupro is not None:
+        print(f"pixel AUROC        {result.pixel_auroc:.4f}")
+        print(f"AUPRO to 0.3       {result.aupro:.4f}")
+    print(f"at threshold       {result.threshold:.4f}")
+    print(f"  false rejects    {share(result.false_rejects)}")
+    print(f"  escapes          {share(result.escapes)}")
+    spent = ", ".join(f"{name} {value:.1f}" for name, value in result.latency_ms.items())
+    print(f"one image, ms      {spent} ({result.device})")
+    print(f"bank               {result.bank_mb:.1f} MB")
+    table = Table("label", "images", "judged fail", "95 % interval", "mean score")
+    for row in result.classes:
+        failed = row.failed
+        bounds = f"{failed.low:.1%} to {failed.high:.1%}"
+        table.add_row(row.label, str(row.images), f"{failed.share:.1%}", bounds, f"{row.mean_score:.3f}")
+    Console().print(table)
+    for path in result.skipped:
+        print(f"skipped, unreadable: {path}")

@@ -1,0 +1,85 @@
+"""`inspectd bank tune`: try settings of PatchCore and recommend some."""
+
+from __future__ import annotations
+
+import argparse
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from inspectd.bank.build import BuildSpec
+from inspectd.bank.dataset import load_dataset
+from inspectd.bank.files import write_text
+from inspectd.bank.images import find_images
+from inspectd.bank.plots import trade_off_svg
+from inspectd.bank.tune import Limits, Sweep, Tuning, tune
+from inspectd.cli.bank_common import Steps, parse_coreset, parse_size
+from inspectd.errors import ExitCode, InputError
+from inspectd.features.backbones import default_layers
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Sweep, show the table and the plot, recommend."""
+    images = load_dataset(arguments.data)
+    good = find_images(arguments.images or arguments.data / "train" / "good")
+    base = BuildSpec(
+        backbone=arguments.backbone, weights=arguments.weights, seed=arguments.seed, device=arguments.device
+    )
+    limits = Limits(arguments.limit_ms, arguments.limit_mb)
+    with Steps() as steps:
+        result = tune(good, images, base, _sweep(arguments), limits=limits, progress=steps)
+    if arguments.plot is not None:
+        write_text(arguments.plot, _plot(result))
+    if arguments.json:
+        print(msgspec.json.encode(result).decode())
+    else:
+        _print_result(result)
+    return ExitCode.OK
+
+
+def _sweep(arguments: argparse.Namespace) -> Sweep:
+    try:
+        neighbours = [int(text) for text in arguments.neighbours.split(",")]
+    except ValueError as error:
+        raise InputError(
+            f"--neighbours: got {arguments.neighbours!r}, expected numbers such as 1,3"
+        ) from error
+    return Sweep(
+        sizes=[parse_size(text) for text in arguments.sizes.split(",")],
+        coresets=[parse_coreset(text) for text in arguments.coresets.split(",")],
+        neighbours=neighbours,
+        layers=_layers(arguments),
+    )
+
+
+def _layers(arguments: argparse.Namespace) -> list[tuple[str, ...]]:
+    """The choices asked for, else the backbone's usual layers and those without the finest."""
+    if arguments.layers is not None:
+        return [tuple(choice.split(",")) for choice in arguments.layers.split(";")]
+    usual = default_layers(arguments.backbone)
+    return [usual, usual[1:]]
+
+
+def _plot(result: Tuning) -> str:
+    points = [(trial.latency_ms, trial.image_auroc, trial.name()) for trial in result.trials]
+    pareto = [trial.pareto for trial in result.trials]
+    return trade_off_svg(points, pareto, result.recommended, "one image, ms", "image AUROC")
+
+
+def _print_result(result: Tuning) -> None:
+    table = Table(
+        "", "size", "coreset", "k", "layers", "image AUROC", "pixel AUROC", "one image, ms", "bank, MB"
+    )
+    for index, trial in enumerate(result.trials):
+        mark = "recommended" if index == result.recommended else "Pareto" if trial.pareto else ""
+        pixel = "" if trial.pixel_auroc is None else f"{trial.pixel_auroc:.4f}"
+        cost = (f"{trial.latency_ms:.1f}", f"{trial.bank_mb:.1f}")
+        layers = ",".join(trial.layers)
+        figures = (f"{trial.image_auroc:.4f}", pixel, *cost)
+        table.add_row(mark, trial.size, f"{trial.coreset:g}", str(trial.neighbours), layers, *figures)
+    Console().print(table)
+    best = result.trials[result.recommended]
+    print(f"recommended: {result.reason}")
+    settings = f"--size {best.size} --coreset {best.coreset:g} --neighbors {best.neighbours}"
+    print(f"next: inspectd bank build --images DIR --out FILE {settings} --layers {','.join(best.layers)}")

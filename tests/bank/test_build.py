@@ -1,0 +1,151 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from inspectd.bank.build import BuildSpec, build_bank
+from inspectd.bank.images import find_images, read_image, video_frames
+from inspectd.bank.manifest import GOOD_SCORES, IMAGE_DIGESTS
+from inspectd.bank.scorer import Scorer
+from inspectd.bank.store import read_bank
+from inspectd.errors import InputError
+from inspectd.features.options import PatchOptions
+
+SMALL = BuildSpec(height=64, width=64, coreset=0.2)
+
+
+def quiet(_step: str, _done: int, _total: int) -> None:
+    """No progress is shown."""
+
+
+@pytest.fixture
+def images(good_folder: Path) -> list[Path]:
+    return find_images(good_folder)[:16]
+
+
+def test_the_same_seed_gives_the_same_bank_bit_for_bit(images: list[Path], tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        spec = BuildSpec(height=64, width=64, coreset=0.2, seed=seed)
+        build_bank(images, tmp_path / name, spec, quiet)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
+
+
+def test_the_report_and_the_manifest_say_the_same(images: list[Path], tmp_path: Path) -> None:
+    report = build_bank(images, tmp_path / "x.bank", SMALL, quiet)
+    bank = read_bank(tmp_path / "x.bank")
+    assert bank.sha256 == report.sha256
+    assert bank.manifest.images == report.images == 16
+    assert bank.manifest.patches == report.patches == 16 * 4 * 4
+    assert bank.manifest.rows == report.bank.rows == round(0.2 * 16 * 4 * 4)
+    assert bank.manifest.dims == report.bank.dims == 176
+    assert bank.tensors[GOOD_SCORES].shape == (16,)
+    assert bank.tensors[IMAGE_DIGESTS].shape == (16, 32)
+    # 16 images cannot show a rate of 1 %, so the largest of their scores is the threshold.
+    assert bank.manifest.threshold == bank.tensors[GOOD_SCORES].max()
+
+
+@pytest.mark.parametrize("detector", ["patchcore", "padim", "dfkde"])
+def test_every_detector_is_built_and_scores(detector: str, images: list[Path], tmp_path: Path) -> None:
+    spec = BuildSpec(detector=detector, height=64, width=64)
+    build_bank(images, tmp_path / "x.bank", spec, quiet)
+    scorer = Scorer.load(tmp_path / "x.bank", "cpu")
+    frame = read_image(images[0])
+    assert frame is not None
+    broken = frame.copy()
+    broken[60:160, 60:160] = 0
+    good, defective = scorer.score([frame, broken])
+    assert defective.image_score > good.image_score
+    assert scorer.info.detector == detector
+
+
+def test_unreadable_and_repeated_images_are_named_and_left_out(images: list[Path], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(images[0].read_bytes()[:500])
+    paths = [*images, broken, images[3]]
+    report = build_bank(paths, tmp_path / "x.bank", SMALL, quiet)
+    assert report.images == 16
+    assert report.unreadable == [str(broken)]
+    assert report.duplicates == [str(images[3])]
+    strict = BuildSpec(height=64, width=64, strict=True)
+    with pytest.raises(InputError, match=r"1 unreadable images: .*broken.png"):
+        build_bank(paths, tmp_path / "y.bank", strict, quiet)
+    assert not (tmp_path / "y.bank").exists()
+
+
+def test_odd_sizes_and_images_unlike_the_rest_are_named(good_folder: Path, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "noise.png"), noise)
+    paths = [*find_images(good_folder)[:30], tmp_path / "noise.png"]
+    report = build_bank(paths, tmp_path / "x.bank", SMALL, quiet)
+    assert report.odd_sizes == ["100x120 (1)"]
+    assert str(tmp_path / "noise.png") in report.unlike_the_rest
+
+
+def test_too_few_images_says_how_many(images: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"4 images of good parts .*expected at least 10"):
+        build_bank(images[:4], tmp_path / "x.bank", SMALL, quiet)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_does_not_fit_in_memory_is_refused_before_work(images: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"16 images of 16 patches .* 0\.5 GB are allowed: raise --memory-gb"
+    ):
+        build_bank(images, tmp_path / "x.bank", BuildSpec(height=64, width=64, memory_gb=0.5), quiet)
+
+
+def test_an_interrupted_build_leaves_the_old_bank(images: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "x.bank"
+    out.write_bytes(b"old")
+
+    def interrupt(step: str, _done: int, _total: int) -> None:
+        if step == "threshold":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_bank(images, out, SMALL, interrupt)
+    assert list(tmp_path.iterdir()) == [out]
+    assert out.read_bytes() == b"old"
+
+
+def test_only_the_region_and_the_mask_are_judged(images: list[Path], tmp_path: Path) -> None:
+    mask = np.zeros((100, 100), np.uint8)
+    mask[:, :50] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    patches = PatchOptions(region=(0.0, 0.0, 0.8, 1.0))
+    spec = BuildSpec(height=64, width=64, patches=patches, mask=tmp_path / "mask.png")
+    report = build_bank(images, tmp_path / "x.bank", spec, quiet)
+    scorer = Scorer.load(tmp_path / "x.bank", "cpu")
+    frame = read_image(images[0])
+    assert frame is not None
+    outside, masked, judged = frame.copy(), frame.copy(), frame.copy()
+    outside[:, 245:] = 0  # beyond the region
+    masked[100:200, 200:235] = 0  # in the region, under the mask's black half
+    judged[100:200, 20:90] = 0
+    good, *others = scorer.score([frame, outside, masked, judged])
+    assert others[0].image_score == pytest.approx(good.image_score, abs=1e-3)
+    # A patch sees a little beyond the mask's edge, as a network looks around every place.
+    assert others[1].image_score < others[2].image_score / 3
+    assert others[2].image_score > 2 * abs(good.image_score) + 3
+    assert (others[1].heatmap[:, 2:] == 0).all()
+    assert report.patches == 16 * 4 * 4
+
+
+def test_a_mask_that_leaves_nothing_is_refused(images: list[Path], tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "mask.png"), np.zeros((9, 9), np.uint8))
+    spec = BuildSpec(height=64, width=64, mask=tmp_path / "mask.png")
+    with pytest.raises(InputError, match="leaves no patch to judge"):
+        build_bank(images, tmp_path / "x.bank", spec, quiet)
+
+
+def test_frames_are_spread_over_a_video(tmp_path: Path) -> None:
+    video = cv2.VideoWriter(str(tmp_path / "v.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for level in range(0, 250, 10):
+        video.write(np.full((48, 64, 3), level, np.uint8))
+    video.release()
+    frames = list(video_frames(tmp_path / "v.avi", 5))
+    assert [round(float(frame.mean()), -1) for _, frame in frames] == [0, 60, 120, 180, 240]
+    with pytest.raises(InputError, match="cannot be opened as a video"):
+        list(video_frames(tmp_path / "none.avi", 5))
