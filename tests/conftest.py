@@ -12,6 +12,9 @@ import pytest
 from support.cells import cells, link
 from support.daemon import Daemon
 
+# As the command does for itself: busy-waiting threads make everything here many times slower.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
 
 @pytest.fixture(scope="session")
 def good_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
