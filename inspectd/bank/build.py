@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inspectd.bank.calibrate import conformal_threshold
 from inspectd.bank.collect import Collection, NamedFrame, collect, feature_dtype, memory_bytes
+from inspectd.bank.conformal import conformal_threshold
 from inspectd.bank.fit import CrossFit, FitSpec, cross_fit, fit_detector
 from inspectd.bank.images import read_image
 from inspectd.bank.manifest import GOOD_SCORES, IMAGE_DIGESTS, Manifest

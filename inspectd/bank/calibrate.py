@@ -38,21 +38,6 @@ class Interval(msgspec.Struct, frozen=True):
     high: float
 
 
-def conformal_threshold(good_scores: NDArray[np.float64], false_reject_rate: float) -> float:
-    """The score above which a new good image falls with at most the given probability.
-
-    The k-th smallest of n exchangeable scores, k = ceil((n + 1)(1 - rate)) (Vovk et al., split conformal
-    prediction); the largest where n is too small for the rate.
-
-    Args:
-        good_scores: (n,) scores of good images, none of which the bank has seen.
-        false_reject_rate: 0 to 1.
-    """
-    ordered = np.sort(good_scores)
-    rank = math.ceil((len(ordered) + 1) * (1.0 - false_reject_rate))
-    return float(ordered[min(rank, len(ordered)) - 1])
-
-
 def calibrate(good_scores: NDArray[np.float64], false_reject_rate: float) -> Calibration:
     """The lowest threshold for which good images alone show the asked false-reject rate.
 
@@ -94,11 +79,6 @@ def interval(count: int, total: int) -> Interval:
     low = float(stats.beta.ppf(tail, count, total - count + 1)) if count else 0.0
     high = float(stats.beta.ppf(1.0 - tail, count + 1, total - count)) if count < total else 1.0
     return Interval(count, total, count / total if total else math.nan, low, high)
-
-
-def p_value(score: float, good_scores: NDArray[np.float64]) -> float:
-    """How often a good part scores at least this high: (1 + scores at least as high) / (n + 1)."""
-    return float((1 + np.count_nonzero(good_scores >= score)) / (len(good_scores) + 1))
 
 
 def _most_above(images: int, rate: float) -> int:

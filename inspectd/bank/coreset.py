@@ -15,7 +15,7 @@ Progress = Callable[[int], None]
 Array = NDArray[Any]
 
 _FEWEST_CANDIDATES: Final = 256
-_MOST_CANDIDATES: Final = 8192
+_MOST_CANDIDATES: Final = 2048
 _CPU_BLOCK_BYTES: Final = 1 << 20
 _CUDA_BLOCK_BYTES: Final = 1 << 30
 
@@ -89,7 +89,7 @@ class _Bounds:
         self._bounds[rows] = -torch.inf  # never chosen twice
 
     def candidates(self, width: int) -> tuple[Array, Array, Array, float]:
-        """The `width` farthest points: their rows, values and bounds, and the largest bound outside."""
+        """The `width` farthest points: rows, mutual distances, bounds; and the largest bound outside."""
         width = min(width, len(self._bounds))
         outside = -np.inf
         if width < len(self._bounds):
@@ -100,20 +100,22 @@ class _Bounds:
         else:
             rows = torch.arange(width, device=self._bounds.device)
         values = self._points[rows].float() - self._origin
-        return rows.cpu().numpy(), values.cpu().numpy(), self._bounds[rows].cpu().numpy(), outside
+        norms = values.square().sum(dim=1)
+        # One product for all pairs: a small one for every choice costs more where cores are busy.
+        distances = torch.addmm(norms, values, values.T, alpha=-2.0).add_(norms[:, None])
+        return rows.cpu().numpy(), distances.cpu().numpy(), self._bounds[rows].cpu().numpy(), outside
 
 
-def _greedy_among(rows: Array, values: Array, bounds: Array, outside: float, most: int) -> list[int]:
+def _greedy_among(rows: Array, distances: Array, bounds: Array, outside: float, most: int) -> list[int]:
     """The plain loop among candidates, for as long as its choice is certain to be the farthest of all.
 
     Args:
         rows: (K,) int64, ascending.
-        values: (K, D) float32.
+        distances: (K, K) float32, squared, between all of them.
         bounds: (K,) float32, exact squared distances to the nearest centre.
         outside: the largest bound of any other point.
         most: how many may still be chosen.
     """
-    norms = np.einsum("ij,ij->i", values, values)
     bounds = bounds.copy()
     picked: list[int] = []
     while len(picked) < most:
@@ -121,10 +123,6 @@ def _greedy_among(rows: Array, values: Array, bounds: Array, outside: float, mos
         if picked and bounds[best] <= outside:
             break
         picked.append(int(rows[best]))
-        distances = values @ values[best]
-        distances *= -2.0
-        distances += norms
-        distances += norms[best]
-        np.minimum(bounds, distances, out=bounds)
+        np.minimum(bounds, distances[best], out=bounds)
         bounds[best] = -np.inf
     return picked

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inspectd.bank.calibrate import p_value
+from inspectd.bank.conformal import p_value
 from inspectd.bank.manifest import GOOD_SCORES, Manifest
 from inspectd.bank.store import BankFile, read_bank
 from inspectd.detectors.base import Detector

@@ -4,10 +4,8 @@ from scipy import stats
 
 from inspectd.bank.calibrate import (
     calibrate,
-    conformal_threshold,
     images_needed,
     interval,
-    p_value,
     shown_rate,
 )
 
@@ -55,25 +53,9 @@ def test_more_images_allow_scores_above_the_threshold() -> None:
     assert shown_rate(1000, above) <= 0.02 < shown_rate(1000, above + 1)
 
 
-def test_the_conformal_threshold_keeps_its_rate_on_average() -> None:
-    rng = np.random.default_rng(1)
-    rates = [stats.norm.sf(conformal_threshold(rng.normal(size=99), 0.05)) for _ in range(3000)]
-    assert np.mean(rates) == pytest.approx(0.05, abs=0.002)
-    assert conformal_threshold(np.arange(5.0), 0.001) == 4.0
-
-
 @pytest.mark.parametrize(("count", "total"), [(0, 300), (300, 300), (7, 50)])
 def test_intervals_agree_with_scipys(count: int, total: int) -> None:
     expected = stats.binomtest(count, total).proportion_ci(0.95)
     found = interval(count, total)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
     assert found.share == count / total
-
-
-def test_p_values_are_even_for_good_parts() -> None:
-    rng = np.random.default_rng(2)
-    good = rng.normal(size=500)
-    values = np.array([p_value(score, good) for score in rng.normal(size=4000)])
-    for share in (0.05, 0.2, 0.5):
-        assert np.mean(values <= share) == pytest.approx(share, abs=0.04)
-    assert p_value(100.0, good) == pytest.approx(1 / 501)
