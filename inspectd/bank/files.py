@@ -26,7 +26,7 @@ def write_bytes(path: Path, data: bytes) -> None:
                 os.fsync(file.fileno())
             temporary.chmod(0o644)
             temporary.replace(path)
-        except BaseException:
+        except BaseException:  # Ctrl-C in the middle of writing must leave nothing either
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
