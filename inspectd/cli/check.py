@@ -46,7 +46,7 @@ def _try_out(found: config.Examined) -> Iterator[str]:
     if found.metrics is not None and found.metrics.port:
         yield from _port_problem("metrics.port", found.metrics.host, found.metrics.port)
     if found.publish is not None:
-        for key in ("verdicts_tcp", "heatmaps_tcp"):
+        for key in ("verdicts_tcp", "heatmaps_tcp", "sync_tcp", "control_tcp"):
             yield from _endpoint_problem(f"publish.{key}", getattr(found.publish, key))
 
 

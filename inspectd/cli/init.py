@@ -30,7 +30,8 @@ _EXAMPLES: Final[dict[tuple[type, str], Any]] = {
     (config.ImagesCamera, "folder"): "images/product-a",
 }
 _UNSET: Final = {"threshold": 40.0, "width": 1920, "height": 1200, "fps": 30.0, "shuffle_seed": 1,
-                 "verdicts_tcp": "127.0.0.1:5571", "heatmaps_tcp": "127.0.0.1:5572"}  # fmt: skip
+                 "verdicts_tcp": "127.0.0.1:5571", "heatmaps_tcp": "127.0.0.1:5572",
+                 "sync_tcp": "127.0.0.1:5573", "control_tcp": "127.0.0.1:5574"}  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -16,15 +16,19 @@ from inspectd.publish import wire
 _LINGER_MS: Final = 500
 _SUBSCRIPTIONS_PER_TURN: Final = 64  # a reader that subscribes without end must not hold up the line
 _MAX_INBOUND_BYTES: Final = 1024  # readers only ever send subscriptions
+_REQUESTS_PER_TURN: Final = 64
+_MAX_REQUEST_BYTES: Final = 65_536
+_MAX_REQUEST_PARTS: Final = 4
+_REPLY_QUEUE_MESSAGES: Final = 4096  # per client; a client that does not read loses answers, not the line
 
 
 class Bus:
-    """Two XPUB sockets: `verdicts` (verdicts, heartbeats, events) and `heatmaps`."""
+    """XPUB `verdicts` (verdicts, heartbeats, events) and `heatmaps`; ROUTER `sync` and `control`."""
 
     def __init__(
         self, settings: Publish, runtime_dir: Path, plant: str, line: str, on_published: Callable[[str], None]
     ) -> None:
-        """Bind both sockets in `runtime_dir`, and over TCP where the settings say so.
+        """Bind all sockets in `runtime_dir`, and over TCP where the settings say so.
 
         Args:
             settings: endpoints and queue sizes.
@@ -39,33 +43,45 @@ class Bus:
         self._plant = plant
         self._line = line
         self._on_published = on_published
-        self._paths = [runtime_dir / "verdicts.sock", runtime_dir / "heatmaps.sock"]
+        self._paths: list[Path] = []
+        self._runtime_dir = runtime_dir
         self._context = zmq.Context()
         self.subscriptions = {"verdicts": 0, "heatmaps": 0}
         try:
-            self.verdicts = self._bind(
-                self._paths[0], settings.verdicts_tcp, "publish.verdicts_tcp", settings.queue_messages
+            self.verdicts = self._publisher("verdicts", settings.verdicts_tcp, settings.queue_messages)
+            self.heatmaps = self._publisher(
+                "heatmaps", settings.heatmaps_tcp, settings.heatmap_queue_messages
             )
-            self.heatmaps = self._bind(
-                self._paths[1], settings.heatmaps_tcp, "publish.heatmaps_tcp", settings.heatmap_queue_messages
-            )
+            self.sync = self._router("sync", settings.sync_tcp)
+            self.control = self._router("control", settings.control_tcp)
         except UnavailableError:
             self.close()
             raise
 
-    def _bind(self, path: Path, tcp: str | None, setting: str, queue_messages: int) -> zmq.Socket[bytes]:
+    def _publisher(self, name: str, tcp: str | None, queue_messages: int) -> zmq.Socket[bytes]:
         socket = self._context.socket(zmq.XPUB)
         socket.setsockopt(zmq.SNDHWM, queue_messages)
-        socket.setsockopt(zmq.LINGER, _LINGER_MS)
         socket.setsockopt(zmq.MAXMSGSIZE, _MAX_INBOUND_BYTES)
-        socket.setsockopt(
-            zmq.XPUB_VERBOSER, 1
-        )  # every reader's coming and going, so that they can be counted
+        # Every reader's coming and going, so that they can be counted.
+        socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+        return self._bind(socket, name, tcp)
+
+    def _router(self, name: str, tcp: str | None) -> zmq.Socket[bytes]:
+        socket = self._context.socket(zmq.ROUTER)
+        socket.setsockopt(zmq.SNDHWM, _REPLY_QUEUE_MESSAGES)
+        socket.setsockopt(zmq.MAXMSGSIZE, _MAX_REQUEST_BYTES)
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # an answer that cannot be queued is told, not lost
+        return self._bind(socket, name, tcp)
+
+    def _bind(self, socket: zmq.Socket[bytes], name: str, tcp: str | None) -> zmq.Socket[bytes]:
+        socket.setsockopt(zmq.LINGER, _LINGER_MS)
+        path = self._runtime_dir / f"{name}.sock"
+        self._paths.append(path)
         for endpoint in [f"ipc://{path}", *([f"tcp://{tcp}"] if tcp else [])]:
             try:
                 socket.bind(endpoint)
             except zmq.ZMQError as error:
-                where = setting if endpoint.startswith("tcp") else "line.runtime_dir"
+                where = f"publish.{name}_tcp" if endpoint.startswith("tcp") else "line.runtime_dir"
                 raise UnavailableError(
                     f"{where}: cannot bind {endpoint}: {error.strerror}; "
                     "choose another one or stop what uses it"
@@ -100,6 +116,24 @@ class Bus:
                 message = socket.recv(flags=zmq.NOBLOCK)
                 if message[:1] in {b"\x00", b"\x01"}:
                     self.subscriptions[name] += 1 if message[0] else -1
+
+    def requests(self, socket: zmq.Socket[bytes]) -> Iterator[tuple[bytes, list[bytes]]]:
+        """Take what clients of `sync` or `control` sent, so many a turn: who asked, and the parts of what."""
+        for _ in range(_REQUESTS_PER_TURN):
+            if not socket.poll(0):
+                return
+            client, *parts = socket.recv_multipart(flags=zmq.NOBLOCK)
+            yield client, parts[: _MAX_REQUEST_PARTS + 1]
+
+    def reply(self, socket: zmq.Socket[bytes], client: bytes, parts: list[bytes]) -> bool:
+        """Answer a client; False when it is gone, or has more answers waiting than it may have."""
+        try:
+            socket.send_multipart([client, *parts], flags=zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            if error.errno not in {zmq.EAGAIN, zmq.EHOSTUNREACH}:
+                raise
+            return False
+        return True
 
     def close(self) -> None:
         """Send what is queued, for half a second at most, and take the socket files away."""

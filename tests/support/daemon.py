@@ -80,7 +80,12 @@ class Daemon:
                 [sys.executable, "-m", "inspectd", "run", str(self.file)],
                 stderr=log,
                 stdout=log,
-                env={**os.environ, "RUNTIME_DIRECTORY": str(self.runtime_dir), **(environment or {})},
+                env={
+                    **os.environ,
+                    "RUNTIME_DIRECTORY": str(self.runtime_dir),
+                    "STATE_DIRECTORY": str(folder / "state"),
+                    **(environment or {}),
+                },
             )
 
     def ready(self, timeout_seconds: float = 60.0) -> Daemon:

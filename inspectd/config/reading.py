@@ -1,258 +1,28 @@
-"""The one declaration of every setting, and the reader that reports all problems of a file at once.
-
-Descriptions and defaults stand here only: `inspectd init` writes its commented example from them.
-"""
+"""Reads a configuration file and reports all its problems at once, each with its path."""
 
 from __future__ import annotations
 
 import ipaddress
-import os
-import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import Meta
 
+from inspectd.config.settings import (
+    Camera,
+    Config,
+    ImagesCamera,
+    Metrics,
+    Publish,
+    Recipe,
+    Scoring,
+    Settings,
+)
 from inspectd.errors import ConfigError
 
-_NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 _RUNTIME_DIR_LIMIT: Final = 84  # bytes; the kernel takes 107 for a socket's whole path
-
-Name = Annotated[str, Meta(pattern=_NAME_PATTERN)]
-Pixels = Annotated[int, Meta(ge=1, le=100_000)]
-Rate = Annotated[float, Meta(gt=0, le=10_000)]
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every table of the file."""
-
-
-class Line(Settings, frozen=True, kw_only=True):
-    """The production line this daemon serves."""
-
-    plant: Annotated[Name, Meta(description="Plant name; part of every bus topic and metric.")] = "plant"
-    name: Annotated[Name, Meta(description="Line name; part of every bus topic and metric.")] = "line1"
-    deadline_ms: Annotated[
-        float,
-        Meta(ge=1, le=600_000, description="From capture to verdict; past it a part is undecidable."),
-    ] = 500.0
-    drain_seconds: Annotated[
-        float,
-        Meta(ge=0, le=60, description="How long a stop may wait for inspections that are under way."),
-    ] = 3.0
-    runtime_dir: Annotated[
-        str,
-        Meta(description="Where local sockets go. Empty: $RUNTIME_DIRECTORY, else a temporary directory."),
-    ] = ""
-
-
-class Recipe(Settings, frozen=True, kw_only=True):
-    """How one product is judged."""
-
-    name: Annotated[Name, Meta(description="What cameras refer to.")]
-    bank: Annotated[str, Meta(min_length=1, description="Bank file, relative to this file.")]
-    threshold: Annotated[
-        Annotated[float, Meta(ge=-1e300, le=1e300)] | None,
-        Meta(description="Scores above it fail. Left out: the threshold stored in the bank."),
-    ] = None
-
-
-class QualityGate(Settings, frozen=True, kw_only=True):
-    """When a frame is too bad to be judged; its part is then undecidable, with the reason."""
-
-    black_below: Annotated[
-        float,
-        Meta(ge=0, le=255, description="Mean grey level below which a frame is black; 0 turns it off."),
-    ] = 2.0
-    frozen_frames: Annotated[
-        int,
-        Meta(ge=0, le=1000, description="A frame equal to this many before it is frozen; 0 turns it off."),
-    ] = 3
-    partial_share: Annotated[
-        float,
-        Meta(
-            ge=0,
-            le=1,
-            description="Share of rows at the bottom, all of one value, of a partial frame; 0: off.",
-        ),
-    ] = 0.25
-    max_age_ms: Annotated[
-        float,
-        Meta(
-            ge=0, description="A live stream's frame that arrives later than this is stale; 0 turns it off."
-        ),
-    ] = 1000.0
-
-
-class CameraBase(Settings, frozen=True, kw_only=True):
-    """What every kind of camera has."""
-
-    name: Annotated[Name, Meta(description="Camera name; part of every bus topic and metric.")]
-    recipe: Annotated[Name, Meta(description="The recipe its parts are judged by.")]
-    slots: Annotated[int, Meta(ge=2, le=1024, description="Frames its shared-memory ring holds.")] = 16
-    when_full: Annotated[
-        Literal["drop", "wait"],
-        Meta(
-            description='No free slot: "drop" the new frame and count it, or "wait" for a slot (replay only).'
-        ),
-    ] = "drop"
-    stall_timeout_ms: Annotated[
-        float,
-        Meta(
-            ge=200,
-            le=3_600_000,
-            description="A capture process that makes no progress for this long is replaced.",
-        ),
-    ] = 5000.0
-    reconnect_min_ms: Annotated[
-        float, Meta(ge=10, le=3_600_000, description="First wait before a camera is reopened.")
-    ] = 200.0
-    reconnect_max_ms: Annotated[
-        float, Meta(ge=10, le=3_600_000, description="Longest wait before a camera is reopened.")
-    ] = 10_000.0
-    quality: Annotated[QualityGate, Meta(description="When a frame is too bad to be judged.")] = QualityGate()
-
-
-class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag="opencv"):
-    """A device, stream or video file that OpenCV reads."""
-
-    source: Annotated[
-        Annotated[int, Meta(ge=0, le=1000)] | str,
-        Meta(description="Device index, URL such as rtsp://user:password@camera/stream, or a video file."),
-    ]
-    width: Annotated[Pixels | None, Meta(description="Width to ask a device for, in pixels.")] = None
-    height: Annotated[Pixels | None, Meta(description="Height to ask a device for, in pixels.")] = None
-    fps: Annotated[
-        Rate | None,
-        Meta(description="Rate to ask a device for; for a file, the rate to replay at."),
-    ] = None
-    loop: Annotated[bool, Meta(description="Start a video file again at its end.")] = False
-    open_timeout_ms: Annotated[int, Meta(ge=100, description="How long opening a stream may take.")] = 4000
-
-
-class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag="images"):
-    """A folder of images replayed at a given rate; the name of a file's folder is its ground-truth label."""
-
-    folder: Annotated[str, Meta(min_length=1, description="Folder, relative to this file; read recursively.")]
-    fps: Annotated[Rate, Meta(description="Frames a second.")] = 5.0
-    loop: Annotated[bool, Meta(description="Start again at the end.")] = False
-    shuffle_seed: Annotated[
-        Annotated[int, Meta(ge=0)] | None,
-        Meta(description="Replay in this seed's random order. Left out: in path order."),
-    ] = None
-
-
-Camera = OpenCvCamera | ImagesCamera
-
-
-class Batching(Settings, frozen=True, kw_only=True):
-    """How inspections are grouped for the scoring process."""
-
-    max_batch: Annotated[int, Meta(ge=1, le=256, description="Most inspections scored together.")] = 8
-    max_wait_ms: Annotated[
-        float,
-        Meta(ge=0, le=60_000, description="Longest an inspection waits for company; 0: none waits."),
-    ] = 0.0
-    max_queue: Annotated[
-        int,
-        Meta(ge=1, le=100_000, description="Inspections that may wait; one more is undecidable (overload)."),
-    ] = 64
-
-
-class Scoring(Settings, frozen=True, kw_only=True):
-    """The process that scores frames."""
-
-    device: Annotated[
-        str,
-        Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description='"auto", "cpu", "cuda" or "cuda:1".'),
-    ] = "auto"
-    threads: Annotated[int, Meta(ge=0, le=1024, description="CPU threads; 0: one per core.")] = 0
-    start_timeout_seconds: Annotated[
-        float, Meta(ge=1, le=3600, description="Longest start, from its launch to being warm.")
-    ] = 120.0
-    stall_timeout_ms: Annotated[
-        float,
-        Meta(
-            ge=200,
-            le=3_600_000,
-            description="A scoring process that makes no progress for this long is replaced.",
-        ),
-    ] = 4000.0
-
-
-class Publish(Settings, frozen=True, kw_only=True):
-    """The ZeroMQ bus. Local sockets `verdicts.sock` and `heatmaps.sock` are always there."""
-
-    verdicts_tcp: Annotated[
-        str | None,
-        Meta(description="host:port for verdicts over TCP; loopback only. Left out: no TCP."),
-    ] = None
-    heatmaps_tcp: Annotated[
-        str | None,
-        Meta(description="host:port for heatmaps over TCP; loopback only. Left out: no TCP."),
-    ] = None
-    heartbeat_ms: Annotated[float, Meta(ge=10, le=10_000, description="Time between heartbeats.")] = 200.0
-    queue_messages: Annotated[
-        int,
-        Meta(ge=1, le=1_000_000, description="Messages kept for a slow reader before it loses some."),
-    ] = 10_000
-    heatmap_queue_messages: Annotated[
-        int, Meta(ge=1, le=100_000, description="Heatmaps kept for a slow reader before it loses some.")
-    ] = 256
-
-
-class Metrics(Settings, frozen=True, kw_only=True):
-    """The Prometheus endpoint."""
-
-    host: Annotated[str, Meta(min_length=1, description="Address to listen on.")] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65_535, description="TCP port; 0: no endpoint.")] = 9464
-
-
-class Log(Settings, frozen=True, kw_only=True):
-    """The log on standard error: one line an event."""
-
-    level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="Least severity that is written.")
-    ] = "info"
-    format: Annotated[
-        Literal["text", "json"], Meta(description="key=value text, or one JSON object a line.")
-    ] = "text"
-
-
-class Config(Settings, frozen=True, kw_only=True):
-    """A whole configuration file."""
-
-    line: Line = Line()
-    recipes: Annotated[tuple[Recipe, ...], Meta(min_length=1)]
-    cameras: Annotated[tuple[Camera, ...], Meta(min_length=1)]
-    batching: Batching = Batching()
-    scoring: Scoring = Scoring()
-    publish: Publish = Publish()
-    metrics: Metrics = Metrics()
-    log: Log = Log()
-
-    def camera(self, name: str) -> Camera:
-        """The camera of that name.
-
-        Raises:
-            KeyError: there is none.
-        """
-        for camera in self.cameras:
-            if camera.name == name:
-                return camera
-        raise KeyError(name)
-
-    @property
-    def runtime_path(self) -> Path:
-        """The directory of this line's local sockets."""
-        if self.line.runtime_dir:
-            return Path(self.line.runtime_dir)
-        if "RUNTIME_DIRECTORY" in os.environ:
-            return Path(os.environ["RUNTIME_DIRECTORY"])
-        return Path(tempfile.gettempdir()) / f"inspectd-{os.getuid()}" / self.line.name
 
 
 class Examined(msgspec.Struct, frozen=True):
@@ -462,7 +232,7 @@ def _is_live(camera: dict[str, Any]) -> bool:
 def _address_problems(publish: dict[str, Any]) -> list[str]:
     problems = []
     seen: dict[tuple[str, int], str] = {}
-    for key in ("verdicts_tcp", "heatmaps_tcp"):
+    for key in ("verdicts_tcp", "heatmaps_tcp", "sync_tcp", "control_tcp"):
         text = publish.get(key)
         if not isinstance(text, str):
             continue
