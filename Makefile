@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: setup demo test test-gpu lint format clean
+.PHONY: setup demo test test-gpu faults lint format clean
 
 setup: $(INSTALLED)
 
@@ -23,6 +23,11 @@ test: $(INSTALLED)
 test-gpu: $(INSTALLED)
 	$(BIN)/pytest -m gpu $(ARGS)
 
+# Every fault with its full count takes about an hour and a half; ARGS='--only NAME --count N' runs less. Takes root.
+faults: $(INSTALLED)
+	tools/install_debian_packages.sh
+	PYTHONPATH=tests $(BIN)/python -m faults $(ARGS)
+
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -34,4 +39,4 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) demo-run *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo-run faults-run *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

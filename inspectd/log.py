@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from datetime import UTC, datetime
 from typing import Any, Literal
-
-import msgspec
 
 Format = Literal["text", "json"]
 
@@ -53,10 +52,10 @@ class _JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line, enc_hook=str).decode()
+        return json.dumps(line, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
 def _quoted(value: object) -> str:
     text = f"{value:.3f}" if isinstance(value, float) else str(value)
     plain = text and not any(c.isspace() or c in '"=' for c in text)
-    return text if plain else msgspec.json.encode(text).decode()
+    return text if plain else json.dumps(text, ensure_ascii=False)

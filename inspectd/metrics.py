@@ -6,9 +6,10 @@ never become labels.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+import ssl
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,17 +18,27 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
-    start_http_server,
+    make_wsgi_app,
 )
 
-from inspectd import __version__
+from inspectd import __version__, config
+from inspectd.endpoint import Endpoint, Users, tls_context
 from inspectd.errors import UnavailableError
 from inspectd.ipc.messages import BankInfo
-from inspectd.records import DropCause, Evaluation, Reason, Verdict
+from inspectd.publish.journal_file import Levels
+from inspectd.publish.replay import ErrorReason
+from inspectd.records import (
+    DropCause,
+    Evaluation,
+    EvidenceResult,
+    FrameRef,
+    PartVerdict,
+    Reason,
+    RefusalReason,
+    Verdict,
+)
 
-if TYPE_CHECKING:
-    from wsgiref.simple_server import WSGIServer
-
+_COMMIT_BUCKETS: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _STAGE_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _SCORE_RATIO_BUCKETS: Final = (
     0.1,
@@ -49,7 +60,18 @@ _SCORE_RATIO_BUCKETS: Final = (
     5.0,
 )
 _DEADLINE_SHARES: Final = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.25, 2.0)
+_ACCEPTED: Final = "accepted"
 _DECIDED: Final = {Reason.WITHIN_THRESHOLD: Evaluation.PASS, Reason.ABOVE_THRESHOLD: Evaluation.FAIL}
+
+
+AUTH_CAUSES: Final = {
+    "verdicts": ("unknown_key", "role", "no_list", "handshake"),
+    "heatmaps": ("unknown_key", "role", "no_list", "handshake"),
+    "sync": ("unknown_key", "role", "no_list", "handshake"),
+    "control": ("unknown_key", "role", "no_list", "handshake"),
+    "metrics": ("password",),
+}
+"""Causes of a refusal by socket (`publish.auth.Cause`)."""
 
 
 class Metrics:
@@ -85,6 +107,21 @@ class Metrics:
             "Verdicts published.",
             [*by_camera, "evaluation", "reason"],
             registry=registry,
+        )
+        self._triggers = Counter(
+            "inspectd_triggers",
+            "Messages on the control socket, by their answer.",
+            ["line", "answer"],
+            registry=registry,
+        )
+        self._parts = Counter(
+            "inspectd_parts",
+            "Verdicts of triggered parts published.",
+            ["line", "evaluation", "reason"],
+            registry=registry,
+        )
+        self._triggers_open = Gauge(
+            "inspectd_triggers_open", "Accepted triggers without a verdict yet.", by_line, registry=registry
         )
         self._latency = Histogram(
             "inspectd_verdict_latency_seconds",
@@ -160,6 +197,12 @@ class Metrics:
         self._subscribers = Gauge(
             "inspectd_bus_subscriptions", "Subscriptions readers hold.", ["line", "socket"], registry=registry
         )
+        self._foreign = Counter(
+            "inspectd_bus_malformed",
+            "Messages on a socket for subscriptions that were none.",
+            ["line", "socket"],
+            registry=registry,
+        )
         self._deadline = Gauge(
             "inspectd_deadline_seconds", "Configured capture-to-verdict deadline.", by_line, registry=registry
         )
@@ -175,12 +218,92 @@ class Metrics:
         self._bank_rows = Gauge(
             "inspectd_bank_rows", "Rows of a recipe's bank.", ["line", "recipe"], registry=registry
         )
+        self._auth_failures = Counter(
+            "inspectd_auth_failures",
+            "Clients refused: their key, role or password is not allowed, or the hand-shake failed.",
+            ["line", "socket", "cause"],
+            registry=registry,
+        )
+        self._insecure = Gauge(
+            "inspectd_insecure_endpoints",
+            "Plain TCP endpoints other hosts can reach (security.insecure).",
+            by_line,
+            registry=registry,
+        )
+        self._evidence = Counter(
+            "inspectd_evidence",
+            "Parts whose evidence was wanted, by what became of it.",
+            ["line", "result"],
+            registry=registry,
+        )
+        self._evidence_writable = Gauge(
+            "inspectd_evidence_writable", "1 while evidence can be kept.", by_line, registry=registry
+        )
+        self._evidence_bytes = Gauge(
+            "inspectd_evidence_bytes", "What evidence takes on the disk.", by_line, registry=registry
+        )
+        self._evidence_quota = Gauge(
+            "inspectd_evidence_quota_bytes", "Most that evidence may take.", by_line, registry=registry
+        )
         build = Gauge("inspectd_build_info", "Version of inspectd; always 1.", ["version"], registry=registry)
         build.labels(__version__).set(1)
         self._deadline.labels(line).set(deadline_ms / 1000)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
+        self._declare_journal(registry)
         self._start_at_zero(cameras)
+
+    def _declare_journal(self, registry: CollectorRegistry) -> None:
+        by_line = ["line"]
+        self._journal_up = Gauge(
+            "inspectd_journal_up", "1 while verdicts are recorded.", by_line, registry=registry
+        )
+        self._journal_commit = Histogram(
+            "inspectd_journal_commit_seconds",
+            "Time to record a group of verdicts.",
+            by_line,
+            buckets=_COMMIT_BUCKETS,
+            registry=registry,
+        )
+        self._journal_rows = Counter(
+            "inspectd_journal_verdicts", "Verdicts recorded before they were published.", by_line,
+            registry=registry,
+        )  # fmt: skip
+        self._journal_unrecorded = Counter(
+            "inspectd_journal_unrecorded", "Verdicts published before they were recorded.", by_line,
+            registry=registry,
+        )  # fmt: skip
+        self._journal_forgotten = Counter(
+            "inspectd_journal_forgotten", "Verdicts that will never be recorded.", by_line, registry=registry
+        )
+        self._journal_bytes = Gauge(
+            "inspectd_journal_bytes", "Size of the journal.", by_line, registry=registry
+        )
+        self._journal_free = Gauge(
+            "inspectd_journal_disk_free_bytes", "Free space on the journal's disk.", by_line,
+            registry=registry,
+        )  # fmt: skip
+        self._journal_oldest = Gauge(
+            "inspectd_journal_oldest_timestamp_seconds",
+            "When the oldest verdict that is kept was recorded, Unix time.",
+            by_line,
+            registry=registry,
+        )
+        self._journal_set_aside = Counter(
+            "inspectd_journal_set_aside", "Damaged journals that were set aside.", by_line, registry=registry
+        )
+        self._restarted_verdicts = Counter(
+            "inspectd_restarted_verdicts",
+            "Verdicts for what an earlier start left open.",
+            by_line,
+            registry=registry,
+        )
+        self._sync_requests = Counter(
+            "inspectd_sync_requests", "Requests at the sync socket.", ["line", "kind"], registry=registry
+        )
+        self._replayed = Counter(
+            "inspectd_replayed_verdicts", "Verdicts sent again.", by_line, registry=registry
+        )
 
     def _start_at_zero(self, cameras: Sequence[str]) -> None:
         """Create the series alerts compare, so that their first increase is seen as one."""
@@ -200,9 +323,29 @@ class Metrics:
                 self._drops.labels(self._line, camera, "capture", cause)
             self._restarts.labels(self._line, f"capture:{camera}")
         self._restarts.labels(self._line, "scoring")
-        for kind in ("v", "h", "hb", "ev"):
+        for answer in (_ACCEPTED, *RefusalReason):
+            self._triggers.labels(self._line, answer)
+        for kind in ("v", "p", "late", "h", "hb", "ev"):
             self._messages.labels(self._line, kind)
+        for result in EvidenceResult:
+            self._evidence.labels(self._line, result)
+        for socket, causes in AUTH_CAUSES.items():
+            for auth_cause in causes:
+                self._auth_failures.labels(self._line, socket, auth_cause)
         self._late_scores.labels(self._line)
+        for metric in (
+            self._journal_up,
+            self._journal_commit,
+            self._journal_rows,
+            self._journal_unrecorded,
+            self._journal_forgotten,
+            self._journal_set_aside,
+            self._restarted_verdicts,
+            self._replayed,
+        ):
+            metric.labels(self._line)
+        for kind in ("snapshot", "replay", *ErrorReason):
+            self._sync_requests.labels(self._line, kind)
         self._scoring_up.labels(self._line).set(0)
 
     def frame_captured(self, camera: str, captured_utc_ns: int | None) -> None:
@@ -214,6 +357,19 @@ class Metrics:
     def dropped(self, camera: str, stage: str, cause: DropCause) -> None:
         """A frame was lost before an inspection could be opened."""
         self._drops.labels(self._line, camera, stage, cause).inc()
+
+    def untriggered(self, frame: FrameRef) -> None:
+        """No trigger claimed a triggered camera's frame."""
+        self.dropped(frame.camera, "batching", DropCause.UNTRIGGERED)
+
+    def trigger(self, refusal: RefusalReason | None) -> None:
+        """A message on the control socket was answered: taken, or refused for this reason."""
+        self._triggers.labels(self._line, refusal or _ACCEPTED).inc()
+
+    def part(self, part: PartVerdict) -> None:
+        """A triggered part's verdict was published."""
+        self._parts.labels(self._line, part.evaluation, part.reason).inc()
+        self._last_verdict.labels(self._line).set(part.decided_utc_ns / 1e9)
 
     def verdict(self, verdict: Verdict) -> None:
         """A verdict was published."""
@@ -236,7 +392,7 @@ class Metrics:
         self._late_scores.labels(self._line).inc()
 
     def published(self, kind: str) -> None:
-        """A message of `kind` (`v`, `h`, `hb`, `ev`) was given to the bus."""
+        """A message of `kind` (`v`, `p`, `late`, `h`, `hb`, `ev`) was given to the bus."""
         self._messages.labels(self._line, kind).inc()
 
     def restarted(self, process: str) -> None:
@@ -258,8 +414,27 @@ class Metrics:
         self._bank_rows.labels(self._line, bank.recipe).set(bank.rows)
         self._threshold.labels(self._line, bank.recipe).set(bank.threshold)
 
-    def levels(self, *, inspections_open: int, waiting: int, scoring: int) -> None:
+    def auth_failed(self, socket: str, cause: str) -> None:
+        """A client of `socket` was refused."""
+        self._auth_failures.labels(self._line, socket, cause).inc()
+
+    def insecure(self, endpoints: int) -> None:
+        """So many plain TCP endpoints can be reached from other hosts."""
+        self._insecure.labels(self._line).set(endpoints)
+
+    def evidence(self, result: EvidenceResult) -> None:
+        """Evidence of a part was wanted, and this became of it."""
+        self._evidence.labels(self._line, result).inc()
+
+    def evidence_level(self, *, writable: bool, used_bytes: int, quota_bytes: int) -> None:
+        """How evidence stands."""
+        self._evidence_writable.labels(self._line).set(writable)
+        self._evidence_bytes.labels(self._line).set(used_bytes)
+        self._evidence_quota.labels(self._line).set(quota_bytes)
+
+    def levels(self, *, inspections_open: int, waiting: int, scoring: int, triggers_open: int = 0) -> None:
         """How full the pipeline is now."""
+        self._triggers_open.labels(self._line).set(triggers_open)
         self._open.labels(self._line).set(inspections_open)
         self._queue.labels(self._line, "batching").set(waiting)
         self._queue.labels(self._line, "scoring").set(scoring)
@@ -273,27 +448,90 @@ class Metrics:
         """How many subscriptions readers hold on a socket."""
         self._subscribers.labels(self._line, socket).set(count)
 
+    def foreign(self, socket: str, count: int) -> None:
+        """So many more messages came on a socket for subscriptions that were none."""
+        self._foreign.labels(self._line, socket).inc(count)
+
+    def journal_recording(self, *, recording: bool) -> None:
+        """Verdicts are recorded now, or are not."""
+        self._journal_up.labels(self._line).set(recording)
+
+    def journal_committed(self, rows: int, seconds: float) -> None:
+        """A group of verdicts was recorded."""
+        self._journal_rows.labels(self._line).inc(rows)
+        self._journal_commit.labels(self._line).observe(seconds)
+
+    def journal_unrecorded(self) -> None:
+        """A verdict was published before it was recorded."""
+        self._journal_unrecorded.labels(self._line).inc()
+
+    def journal_forgotten(self, rows: int) -> None:
+        """Verdicts waited too long for the disk; they will never be recorded."""
+        self._journal_forgotten.labels(self._line).inc(rows)
+
+    def journal_set_aside(self) -> None:
+        """A damaged journal was set aside."""
+        self._journal_set_aside.labels(self._line).inc()
+
+    def journal_levels(self, levels: Levels) -> None:
+        """How full the journal is now."""
+        self._journal_bytes.labels(self._line).set(levels.size_bytes)
+        self._journal_free.labels(self._line).set(levels.free_bytes)
+        if levels.oldest_utc_ns is not None:
+            self._journal_oldest.labels(self._line).set(levels.oldest_utc_ns / 1e9)
+
+    def restarted_verdicts(self, count: int) -> None:
+        """What an earlier start left open got its verdicts."""
+        self._restarted_verdicts.labels(self._line).inc(count)
+
+    def sync_request(self, kind: str) -> None:
+        """A request came to the sync socket: `snapshot`, `replay`, or why it was refused."""
+        self._sync_requests.labels(self._line, kind).inc()
+
+    def replayed(self, verdicts: int) -> None:
+        """Verdicts were sent again."""
+        self._replayed.labels(self._line).inc(verdicts)
+
+
+def metrics_access(settings: config.Metrics) -> tuple[ssl.SSLContext | None, Users | None]:
+    """What guards the endpoint: its certificate and its users, each where the settings name one.
+
+    Raises:
+        InputError: a certificate, key or users file cannot be used.
+    """
+    tls = None
+    if settings.tls_certificate and settings.tls_key:
+        tls = tls_context(Path(settings.tls_certificate), Path(settings.tls_key))
+    return tls, Users(Path(settings.users_file)) if settings.users_file else None
+
 
 class MetricsServer:
     """The HTTP endpoint Prometheus scrapes, in a thread of its own."""
 
-    def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
-        """Listen on `host:port`.
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        settings: config.Metrics,
+        on_refused: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Listen as `settings` say; `on_refused` hears of each wrong name or password.
 
         Raises:
+            InputError: a certificate, key or users file cannot be used.
             UnavailableError: the address is taken or is none of this host's.
         """
+        tls, users = metrics_access(settings)
+        address = (settings.host, settings.port)
         try:
-            served: tuple[WSGIServer, threading.Thread] = start_http_server(port, host, registry)
+            self._endpoint = Endpoint(
+                make_wsgi_app(registry), address, tls=tls, users=users, on_refused=on_refused
+            )
         except OSError as error:
             raise UnavailableError(
-                f"metrics.port: cannot listen on {host}:{port}: {error.strerror or error}; "
+                f"metrics.port: cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; "
                 "choose another port or stop what uses it"
             ) from error
-        self._server, self._thread = served
 
     def close(self) -> None:
         """Stop listening and wait for the thread."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._endpoint.close()

@@ -8,8 +8,10 @@ only added at the end.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 
 class Evaluation(StrEnum):
@@ -32,10 +34,14 @@ class Reason(StrEnum):
     FRAME_LOST = "frame_lost"
     OVERLOAD = "overload"
     SHUTDOWN = "shutdown"
+    RESTARTED = "restarted"
+    """The daemon ended without a word while the part was under way; the next start closes it."""
     BLACK = "black"
     FROZEN = "frozen"
     PARTIAL = "partial"
     STALE = "stale"
+    MISSED_TRIGGER = "missed_trigger"
+    """No frame came for the trigger: the one reason a verdict of this run can have without a frame."""
 
 
 class Quality(StrEnum):
@@ -55,6 +61,8 @@ class DropCause(StrEnum):
     SIZE_CHANGED = "size_changed"
     STOPPING = "stopping"
     INVALID_REFERENCE = "invalid_reference"
+    UNTRIGGERED = "untriggered"
+    """No trigger claimed the frame; the usual end of most frames of a camera that runs faster than parts."""
 
 
 class Trigger(msgspec.Struct, frozen=True, array_like=True):
@@ -63,6 +71,8 @@ class Trigger(msgspec.Struct, frozen=True, array_like=True):
     trigger_id: str
     part_id: str | None = None
     encoder_count: int | None = None
+    received_ns: int = 0
+    received_utc_ns: int = 0
 
 
 class FrameRef(msgspec.Struct, frozen=True, array_like=True, tag="frame"):
@@ -87,6 +97,8 @@ class FrameRef(msgspec.Struct, frozen=True, array_like=True, tag="frame"):
     """Ground truth of a replayed image, for evaluation only; no judgement reads it."""
     source: str | None = None
     """The replayed image's file, for evaluation only."""
+    sha256: str | None = None
+    """SHA-256 of the pixels, `height * width * channels` bytes, row by row, BGR."""
 
 
 class Drop(msgspec.Struct, frozen=True, array_like=True, tag="drop"):
@@ -107,6 +119,81 @@ class Inspection(msgspec.Struct, frozen=True, array_like=True):
     recipe: str
     opened_ns: int
     deadline_ns: int
+
+    @property
+    def camera(self) -> str:
+        """The camera that took the frame."""
+        return self.frame.camera
+
+    @property
+    def trigger(self) -> Trigger | None:
+        """The trigger the frame belongs to; None in free running."""
+        return self.frame.trigger
+
+    @property
+    def began_ns(self) -> int:
+        """Where the deadline counts from: the trigger's arrival, without one the frame's capture."""
+        return self.frame.trigger.received_ns if self.frame.trigger else self.frame.captured_ns
+
+
+class View(msgspec.Struct, frozen=True):
+    """One camera's look at a triggered part while its frame has not come; then it becomes an `Inspection`."""
+
+    inspection_id: int
+    camera: str
+    recipe: str
+    trigger: Trigger
+    deadline_ns: int
+    frame: None = None
+
+    @property
+    def began_ns(self) -> int:
+        """Where the deadline counts from: the trigger's arrival."""
+        return self.trigger.received_ns
+
+
+class TriggerRequest(
+    msgspec.Struct, frozen=True, tag_field="schema", tag="trigger/1", forbid_unknown_fields=True
+):
+    """The plant says that a part is in front of the cameras. `docs/triggers.md` describes every field."""
+
+    trigger_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    part_id: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    encoder_count: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+    recipe: Annotated[str, Meta(max_length=64)] | None = None
+    cameras: list[str] | dict[str, str] | None = None
+    """Names; or names with the recipe of each; or every triggered camera."""
+    deadline_ms: Annotated[float, Meta(ge=1, le=600_000)] | None = None
+
+
+class RefusalReason(StrEnum):
+    """Why a trigger was not taken. A closed set: it is a metric label."""
+
+    NOT_READY = "not_ready"
+    UNKNOWN_RECIPE = "unknown_recipe"
+    UNKNOWN_CAMERA = "unknown_camera"
+    DUPLICATE_ID = "duplicate_id"
+    OVERLOAD = "overload"
+    SHUTTING_DOWN = "shutting_down"
+    MALFORMED = "malformed"
+
+
+class Refusal(msgspec.Struct, frozen=True, tag_field="schema", tag="trigger_refusal/1"):
+    """The answer to a trigger that was not taken: nothing will be published for it."""
+
+    trigger_id: str | None
+    reason: RefusalReason
+    detail: str
+
+
+class Accepted(msgspec.Struct, frozen=True, tag_field="schema", tag="trigger_ack/1"):
+    """The answer to a trigger that was taken: exactly one part verdict will be published for it."""
+
+    trigger_id: str
+    epoch: int
+    received_utc_ns: int
+    deadline_ms: float
+    cameras: list[str]
 
 
 class ClosedBy(StrEnum):
@@ -161,6 +248,21 @@ class Outcome(msgspec.Struct, frozen=True):
     score: Score | None = None
 
 
+class EvidenceResult(StrEnum):
+    """What became of evidence that was wanted. A closed set: it is a metric label."""
+
+    SAVED = "saved"
+    RATE_LIMITED = "rate_limited"
+    BUSY = "busy"
+    """Too many frames wait to be copied or written."""
+    TIMEOUT = "timeout"
+    """The frame was not copied in time, and its slot went back to the camera."""
+    DOWN = "down"
+    """The evidence process was not there, or died with it."""
+    UNWRITABLE = "unwritable"
+    """The disk is full, read-only or failing."""
+
+
 class HeatmapRef(msgspec.Struct, frozen=True):
     """Says that a heatmap of this size was sent on the heatmap socket under the verdict's name."""
 
@@ -178,16 +280,16 @@ class Verdict(msgspec.Struct, frozen=True, tag_field="schema", tag="verdict/1"):
     epoch: int
     seq: int
     inspection_id: int
-    frame_generation: int
-    frame_seq: int
+    frame_generation: int | None
+    frame_seq: int | None
     evaluation: Evaluation
     reason: Reason
     score: float | None
     threshold: float | None
-    captured_utc_ns: int
+    captured_utc_ns: int | None
     decided_utc_ns: int
     latency_ms: float
-    """From the frame's capture to this verdict, on the monotonic clock."""
+    """From the frame's capture, or the trigger if there is one, to this verdict, on the monotonic clock."""
     deadline_ms: float
     late: bool
     recipe: str
@@ -201,3 +303,45 @@ class Verdict(msgspec.Struct, frozen=True, tag_field="schema", tag="verdict/1"):
     frame_sha256: str | None = None
     label: str | None = None
     source: str | None = None
+    deadline_margin_ms: float = 0.0
+    """Time that was left at the decision; negative when it was late."""
+    triggered_utc_ns: int | None = None
+    recipe_sha256: str | None = None
+    """SHA-256 of the recipe's settings and its bank's sha256; `docs/evidence.md` says of which bytes."""
+    software: str | None = None
+    """Version of inspectd that made the verdict."""
+    journaled: bool = True
+    """It was in the journal when it was sent; if not, a replay may lack it."""
+
+
+class ViewVerdict(msgspec.Struct, frozen=True):
+    """What one camera's view of a part came to; `seq` names its verdict."""
+
+    camera: str
+    seq: int
+    evaluation: Evaluation
+    reason: Reason
+
+
+class PartVerdict(msgspec.Struct, frozen=True, tag_field="schema", tag="part/1"):
+    """The judgement of a triggered part over all its views, as published: what a gate acts on."""
+
+    plant: str
+    line: str
+    epoch: int
+    seq: int
+    trigger_id: str
+    part_id: str | None
+    encoder_count: int | None
+    evaluation: Evaluation
+    reason: Reason
+    triggered_utc_ns: int
+    decided_utc_ns: int
+    latency_ms: float
+    """From the trigger's arrival to this verdict, on the monotonic clock."""
+    deadline_ms: float
+    deadline_margin_ms: float
+    late: bool
+    views: list[ViewVerdict]
+    journaled: bool = True
+    """It was in the journal when it was sent; if not, a replay may lack it."""

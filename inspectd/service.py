@@ -5,6 +5,11 @@ A frame's way to its verdict, all of it in this process's one thread:
     CameraStage.received -> frame() -> BatchingStage.frame -> dispatch -> ScoringStage.send
     ScoringStage.received -> score() -> BatchingStage.score -> judge -> PublishStage.verdict -> release()
 
+A trigger's way, for cameras that wait for one; its frames then go the way above:
+
+    ControlStage.read -> trigger() -> BatchingStage.trigger -> matcher <- BatchingStage.frame
+    PublishStage.verdict of its last view -> judge_part -> PublishStage.part
+
 and, when something is late or lost on that way, `BatchingStage.expire`, `scoring_lost` or `shut_down`.
 """
 
@@ -21,11 +26,14 @@ from typing import Final
 
 from inspectd import __version__
 from inspectd.batching.ledger import Ledger
+from inspectd.batching.parts import Part
 from inspectd.batching.policy import BatchPolicy
 from inspectd.batching.stage import BatchingStage
+from inspectd.batching.triggering import make_triggering
 from inspectd.capture.stage import CameraStage
-from inspectd.config import Config
+from inspectd.config import Config, exposed
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
+from inspectd.evidence.stage import EvidenceStage
 from inspectd.ipc.messages import CameraPhase, ScoringReady
 from inspectd.ipc.poller import Poller
 from inspectd.ipc.ring import FrameRing
@@ -34,9 +42,30 @@ from inspectd.log import event
 from inspectd.metrics import Metrics, MetricsServer
 from inspectd.notify import Notifier, ProgressWatchdog
 from inspectd.publish.bus import Bus
+from inspectd.publish.control import ControlStage
+from inspectd.publish.journal import Journal
+from inspectd.publish.refusals import Refusals
+from inspectd.publish.replay import Position, Snapshot
 from inspectd.publish.stage import PublishStage
+from inspectd.publish.sync import SyncStage
 from inspectd.publish.wire import Counts
-from inspectd.records import Batch, Drop, FrameRef, Inspection, Outcome, Score, ScoreError
+from inspectd.records import (
+    Accepted,
+    Batch,
+    Drop,
+    EvidenceResult,
+    FrameRef,
+    Inspection,
+    Outcome,
+    Refusal,
+    RefusalReason,
+    Score,
+    ScoreError,
+    Trigger,
+    TriggerRequest,
+    View,
+    ViewVerdict,
+)
 from inspectd.scoring.stage import ScoringStage
 from inspectd.supervisor import Supervisor
 
@@ -47,6 +76,7 @@ _MAX_BATCHES_OUT: Final = 2
 
 _TICK_NS: Final = 50_000_000
 _EXIT_GRACE_SECONDS: Final = 0.5
+_PUBLICATION_NS: Final = 12_000_000_000  # more than `journal.max_wait_ms` can be
 
 _FATAL: Final = {ExitCode.BAD_INPUT: InputError, ExitCode.UNAVAILABLE: UnavailableError}
 """How scoring may end its first start so that trying again is no use: a wrong bank, a missing device."""
@@ -64,6 +94,7 @@ class Service:
         self._stop_signals = 0
         self._fatal: InspectdError | None = None
         self._heartbeat_due_ns = 0
+        self._tick_due_ns = 0
         self._metrics = Metrics(line.name, [camera.name for camera in config.cameras], line.deadline_ms)
         self._poller = Poller()
         log_arguments = ["--log-level", config.log.level, "--log-format", config.log.format]
@@ -71,17 +102,27 @@ class Service:
         self._cameras = {camera.name: CameraStage(camera, self, clock) for camera in config.cameras}
         self._scoring = ScoringStage(config, self)
         self._banks: dict[str, str] = {}
+        self._restarted = 0
+        self._refusals = Refusals()
+        self._evidence = EvidenceStage(
+            config, self, release=lambda frame: self._cameras[frame.camera].release(frame)
+        )
+        self._evidence_problem: str | None = None
         self._batching = BatchingStage(
             BatchPolicy(
                 config.batching.max_batch, int(config.batching.max_wait_ms * 1e6), config.batching.max_queue
             ),
             Ledger(),
-            deadline_ns=int(line.deadline_ms * 1e6),
+            make_triggering(config),
+            deadlines_ns=config.deadlines_ns,
             recipes={camera.name: camera.recipe for camera in config.cameras},
             max_batches_out=_MAX_BATCHES_OUT,
+            opened=self._opened,
             send=self._send_batch,
             publish=self._publish_verdict,
-            release=lambda frame: self._cameras[frame.camera].release(frame),
+            publish_part=self._publish_part,
+            publish_late=self._publish_late,
+            release=self._evidence.holds.release,
             observer=self._metrics,
         )
 
@@ -107,23 +148,44 @@ class Service:
         for signum in (signal.SIGTERM, signal.SIGINT):
             stack.callback(signal.signal, signum, signal.signal(signum, self._on_signal))
         line, metrics = self._config.line, self._config.metrics
-        self._bus = Bus(self._config.publish, runtime_dir, line.plant, line.name, self._metrics.published)
+        keys_dir = self._config.security.keys_dir
+        self._bus = Bus(
+            self._config.publish, runtime_dir, line.plant, line.name, self._metrics.published,
+            keys_dir=Path(keys_dir) if keys_dir else None, on_refused=self._refused,
+        )  # fmt: skip
         stack.callback(self._bus.close)
-        self._publishing = PublishStage(
-            self._config, self._bus, self._metrics, epoch=time.time_ns() // 1_000_000
-        )
+        self._journal = Journal(
+            self._config.state_path, self._config.journal, observer=self._metrics,
+            say=lambda severity, name, detail: self._event(severity, name, detail=detail),
+            remind=self._remind, clock=self._clock,
+        )  # fmt: skip
+        stack.callback(self._journal.close)
+        self._publishing = PublishStage(self._config, self._bus, self._metrics, self._journal)
         if metrics.port:
-            server = MetricsServer(self._metrics.registry, metrics.host, metrics.port)
+            server = MetricsServer(
+                self._metrics.registry, metrics, lambda: self._metrics.auth_failed("metrics", "password")
+            )
             stack.callback(server.close)
         for camera in self._cameras.values():
             stack.callback(camera.close)
         stack.callback(self._supervisor.kill_all, _EXIT_GRACE_SECONDS)
         for socket in (self._bus.verdicts, self._bus.heatmaps):
             self._poller.add(socket, self._bus.read_subscriptions)
+        for socket, callback in self._bus.sources():
+            self._poller.add(socket, callback)
+        self._poller.add(self._bus.control, self._control().read)
+        sync = SyncStage(self._bus, self._journal, self._publishing.reached, self._snapshot, self._metrics)
+        self._poller.add(self._bus.sync, sync.read)
         self._supervisor.start(self._scoring, self._clock())
+        if self._config.evidence.enabled:
+            self._supervisor.start(self._evidence, self._clock())
+        self._journal.await_open()
+        self._poller.add(self._journal, self._journal.take_results)
+        self._close_restarted()
         self._event(
             "info", "started", detail=f"inspectd {__version__}, verdicts at ipc://{runtime_dir}/verdicts.sock"
         )
+        self._say_exposed()
 
     def _serve(self) -> None:
         """Turn the loop until a signal comes."""
@@ -145,25 +207,43 @@ class Service:
             self._turn()
         self._poller.wait(0)  # frames that were announced while the budget ran out are counted too
         self._batching.shut_down(self._clock())
+        self._await_publication()
         self._state = "stopped"
         self._event("info", "stopped", detail="")
         self._heartbeat()
 
+    def _await_publication(self) -> None:
+        """Let the last verdicts be recorded; the journal publishes them unrecorded if that takes too long."""
+        deadline_ns = self._clock() + _PUBLICATION_NS
+        while self._journal.waiting and self._clock() < deadline_ns:
+            self._poller.wait(1_000_000)
+            self._batching.shut_down(self._clock())  # what a camera announced meanwhile is closed too
+            self._journal.turn(self._clock())
+
     def _is_drained(self) -> bool:
         capturing = any(self._supervisor.running(camera.name) for camera in self._cameras.values())
-        return not capturing and self._batching.ledger.in_flight == 0
+        return not capturing and self._batching.idle
 
     def _turn(self) -> None:
         """Wait for the next thing to do, then do everything that is due."""
         now_ns = self._clock()
         wake_ns = min(
-            now_ns + _TICK_NS, self._heartbeat_due_ns, self._batching.wake_ns() or now_ns + _TICK_NS
-        )
+            self._tick_due_ns, self._heartbeat_due_ns, self._batching.wake_ns() or self._tick_due_ns,
+            self._journal.wake_ns() or self._tick_due_ns,
+        )  # fmt: skip
         self._poller.wait(wake_ns - now_ns)
         now_ns = self._clock()
         self._batching.expire(now_ns)
         self._batching.dispatch(now_ns, drain=self._state == "draining")
-        self._supervisor.tick(now_ns)
+        self._journal.turn(now_ns)
+        if self._journal.unfinished:  # it was opened late
+            self._close_restarted()
+        if now_ns >= self._tick_due_ns:
+            # Between frames, which come more often than these have anything to do.
+            self._tick_due_ns = now_ns + _TICK_NS
+            self._supervisor.tick(now_ns)
+            self._watch_access(now_ns)
+            self._evidence.tick(now_ns)
         if now_ns >= self._heartbeat_due_ns:
             self._heartbeat_due_ns = now_ns + int(self._config.publish.heartbeat_ms * 1e6)
             self._heartbeat()
@@ -181,9 +261,9 @@ class Service:
         """A camera delivered a frame."""
         self._metrics.frame_captured(frame.camera, frame.captured_utc_ns)
         self._metrics.stage("capture", (now_ns - frame.captured_ns) / 1e9)
-        inspection = self._batching.frame(frame, now_ns)
-        if self._batching.ledger.is_open(inspection.inspection_id):
-            self._watchdog.frame_submitted(now_ns)
+        self._batching.frame(frame, now_ns)
+        camera = self._cameras[frame.camera]
+        self._evidence.relieve(frame.camera, camera.camera.slots - camera.slots_in_use)
         self._batching.dispatch(now_ns)
 
     def drop(self, drop: Drop) -> None:
@@ -202,10 +282,38 @@ class Service:
     def ring_attached(self, camera: str, ring: FrameRing) -> None:
         """A camera's frames lie in this ring from now on."""
         self._scoring.attach(camera, ring)
+        self._evidence.attach(camera, ring)
 
     def ring_detached(self, camera: str, generation: int) -> None:
         """No frame lies in this ring any more."""
         self._scoring.detach(camera, generation)
+        self._evidence.detach(camera, generation)
+
+    # --- what the plant asks (publish.control) ------------------------------------------------------------
+
+    def trigger(self, request: TriggerRequest) -> Accepted | Refusal:
+        """A part is in front of the cameras: look at it, or say at once that the line cannot."""
+        if self._state in {"draining", "stopped"}:
+            return Refusal(request.trigger_id, RefusalReason.SHUTTING_DOWN, "the line stops")
+        delay_ms = self._poller.delay_ns() / 1e6
+        if delay_ms > self._config.triggers.max_delay_ms:
+            detail = f"was perhaps read {delay_ms:.0f} ms late, its frame cannot be told"
+            return Refusal(request.trigger_id, RefusalReason.NOT_READY, detail)
+        now_ns, utc_ns = self._clock(), time.time_ns()
+        trigger = Trigger(request.trigger_id, request.part_id, request.encoder_count, now_ns, utc_ns)
+        part = self._batching.trigger(request, trigger, self._is_up)
+        self._batching.dispatch(now_ns)
+        if isinstance(part, Refusal):
+            return part
+        deadline_ms = (part.deadline_ns - now_ns) / 1e6
+        cameras = [view.camera for view in part.views]
+        return Accepted(request.trigger_id, self._publishing.epoch, utc_ns, deadline_ms, cameras)
+
+    def _control(self) -> ControlStage:
+        return ControlStage(self._bus, self.trigger, self._journal.when_recorded, self._metrics)
+
+    def _is_up(self, camera: str) -> bool:
+        return self._cameras[camera].phase is CameraPhase.UP
 
     # --- what scoring answers (scoring.stage.Receiver) ----------------------------------------------------
 
@@ -222,6 +330,8 @@ class Service:
             return
         self._banks = banks
         self._batching.scoring_ready({bank.recipe: bank for bank in ready.banks})
+        self._evidence.judging(ready.banks)
+        self._publishing.judging(ready.banks)
         for bank in ready.banks:
             self._metrics.bank(bank)
         self._metrics.scoring_up(up=True)
@@ -268,10 +378,84 @@ class Service:
         now_ns = self._clock()
         for inspection in batch.inspections:
             self._metrics.stage("queue", (now_ns - inspection.opened_ns) / 1e9)
-        return self._scoring.send(batch)
+        sent = self._scoring.send(batch)
+        if sent:
+            self._watchdog.frame_submitted(now_ns)
+        return sent
 
-    def _publish_verdict(self, inspection: Inspection, outcome: Outcome) -> None:
-        self._publishing.verdict(inspection, outcome)
+    def _opened(self, begun: Inspection | Part) -> None:
+        if isinstance(begun, Part):
+            self._publishing.part_opened(begun.trigger, begun.deadline_ns, begun.views)
+        else:
+            self._publishing.opened(begun)
+
+    def _publish_verdict(self, inspection: Inspection | View, outcome: Outcome) -> int:
+        seq = self._publishing.verdict(inspection, outcome)
+        if inspection.frame is not None and self._publishing.newest is not None:
+            self._evidence.offer(inspection.frame, self._publishing.newest, outcome, self._clock())
+        return seq
+
+    def _publish_part(
+        self, trigger: Trigger, deadline_ns: int, outcome: Outcome, views: list[ViewVerdict]
+    ) -> None:
+        self._publishing.part(trigger, deadline_ns, outcome, views)
+
+    def _publish_late(self, inspection: Inspection, score: Score, threshold: float, now_ns: int) -> None:
+        self._publishing.late(inspection, score, threshold, now_ns)
+
+    def evidence_result(self, result: EvidenceResult) -> None:
+        """Evidence of a part was wanted, and this became of it."""
+        self._metrics.evidence(result)
+
+    def evidence_level(self, used_bytes: int, problem: str | None) -> None:
+        """How much evidence there is; when no more can be kept, a person has to know."""
+        quota_bytes = int(self._config.evidence.quota_mb * 1e6)
+        self._metrics.evidence_level(writable=problem is None, used_bytes=used_bytes, quota_bytes=quota_bytes)
+        if problem is not None and self._evidence_problem is None:
+            self._event("alarm", "evidence_stopped", detail=problem)
+        elif problem is None and self._evidence_problem is not None:
+            self._event("info", "evidence_resumed", detail="")
+        self._evidence_problem = problem
+
+    def _say_exposed(self) -> None:
+        """Plain TCP that leaves the host was asked for; say so at every start."""
+        endpoints = exposed(self._config)
+        self._metrics.insecure(len(endpoints))
+        if endpoints:
+            detail = f"plain TCP to other hosts, without keys: {', '.join(endpoints)}"
+            self._event("warning", "insecure", detail=detail)
+
+    def _refused(self, socket: str, cause: str) -> None:
+        """A client was refused at a TCP socket."""
+        self._metrics.auth_failed(socket, cause)
+        self._refusals.add(socket, cause)
+
+    def _watch_access(self, now_ns: int) -> None:
+        """Take up changed keys, and tell of clients that were refused."""
+        change = self._bus.maintain()
+        if change is not None and change.problem:
+            self._event("alarm", "keys_unusable", detail=f"nobody may connect over TCP: {change.problem}")
+        elif change is not None:
+            self._event("info", "keys_changed", detail=change.detail)
+        summary = self._refusals.summary(now_ns)
+        if summary is not None:
+            self._event("warning", "auth_failed", detail=summary)
+
+    def _close_restarted(self) -> None:
+        """Give a verdict to everything that an earlier start left open."""
+        closed = self._publishing.restarted()
+        self._restarted += closed
+        if closed:
+            self._metrics.restarted_verdicts(closed)
+            self._event("warning", "restarted", detail=f"{closed} verdicts were owed when the line ended")
+
+    def _remind(self, name: str, detail: str) -> None:
+        """An alarm still holds; readers that came meanwhile have not heard it. The log has it already."""
+        self._publishing.event("alarm", name, self._counts(), camera=None, detail=detail)
+
+    def _snapshot(self, request: str, oldest: Position | None) -> Snapshot:
+        phases = {name: str(camera.phase) for name, camera in self._cameras.items()}
+        return self._publishing.snapshot(request, oldest, self._state, self._counts(), phases)
 
     def _event(self, severity: str, name: str, *, camera: str | None = None, detail: str) -> None:
         """Say something a person may want to know, on the bus and in the log."""
@@ -285,15 +469,23 @@ class Service:
 
     def _counts(self) -> Counts:
         ledger = self._batching.ledger
-        return Counts(ledger.captured, ledger.closed, ledger.drops, ledger.in_flight)
+        parts = self._batching.triggering.parts
+        return Counts(
+            ledger.captured, ledger.closed, ledger.drops, ledger.in_flight,
+            ledger.missed, parts.accepted, parts.closed, parts.open,
+            self._restarted,
+        )  # fmt: skip
 
     def _measure_levels(self) -> None:
         self._metrics.levels(
             inspections_open=self._batching.ledger.in_flight,
             waiting=self._batching.waiting,
             scoring=self._batching.scoring,
+            triggers_open=self._batching.triggering.parts.open,
         )
         for name, camera in self._cameras.items():
             self._metrics.ring(name, held=camera.slots_in_use, slots=camera.camera.slots)
         for socket, count in self._bus.subscriptions.items():
             self._metrics.subscriptions(socket, count)
+            self._metrics.foreign(socket, self._bus.foreign[socket])
+            self._bus.foreign[socket] = 0

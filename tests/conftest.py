@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from support.daemon import Daemon
 
 # As the command does for itself: busy-waiting threads make everything here many times slower.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+# Banks are converted once for the machine, and tests leave nothing in a user's own cache.
+os.environ.setdefault("CACHE_DIRECTORY", str(Path(tempfile.gettempdir()) / f"inspectd-tests-{os.getuid()}"))
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Shells start background jobs so, and the commands tested here would be deaf to Ctrl-C as well.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,37 @@ def test_the_example_is_sound_and_shows_every_default(tmp_path):
 def test_the_shipped_example_is_what_init_writes():
     shipped = Path(__file__).parents[1] / "config" / "inspectd.toml"
     assert shipped.read_text() == example(), "run: inspectd init config (after removing config/inspectd.toml)"
+
+
+def test_keys_let_tcp_leave_the_host_and_so_does_insecure(tmp_path):
+    publish = '[publish]\nverdicts_tcp = "10.0.0.1:5"\ncontrol_tcp = "127.0.0.1:6"\n'
+    (problem,) = problems(tmp_path, MINIMAL + publish)
+    assert (
+        "plain TCP is for this host only: expected 127.0.0.1 or [::1], or keys (security.keys_dir)" in problem
+    )
+    file = tmp_path / "line.toml"
+    file.write_text(MINIMAL + publish + '[security]\nkeys_dir = "keys"\n')
+    settings = config.load(file)
+    assert settings.security.keys_dir == str(tmp_path / "keys")
+    assert config.exposed(settings) == []
+    file.write_text(MINIMAL + publish + "[security]\ninsecure = true\n")
+    assert config.exposed(config.load(file)) == ["publish.verdicts_tcp"]
+    assert problems(tmp_path, MINIMAL + '[security]\nkeys_dir = "keys"\ninsecure = true\n') == [
+        "security.insecure: got true beside security.keys_dir, expected one of them"
+    ]
+
+
+def test_a_certificate_needs_its_key(tmp_path):
+    assert problems(tmp_path, MINIMAL + '[metrics]\ntls_certificate = "cert.pem"\n') == [
+        "metrics: has one of tls_certificate and tls_key, expected both or none"
+    ]
+
+
+def test_a_recipes_hash_is_that_of_its_settings_as_canonical_json():
+    recipe = config.Recipe(name="cells", bank="/somewhere/cells.safetensors")
+    elsewhere = config.Recipe(name="cells", bank="cells.safetensors")
+    named = config.recipe_sha256(recipe, 2.5, "ab")
+    assert named == config.recipe_sha256(elsewhere, 2.5, "ab")
+    text = json.dumps(config.in_force(recipe, 2.5, "ab"), sort_keys=True, separators=(",", ":"))
+    assert named == hashlib.sha256(text.encode()).hexdigest()
+    assert len({named, config.recipe_sha256(recipe, 2.6, "ab"), config.recipe_sha256(recipe, 2.5, "ac")}) == 3

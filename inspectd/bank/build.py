@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -147,6 +147,8 @@ def build_from_frames(
         progress: told of every step's progress.
     """
     options = options_of(spec.detector, spec.options)
+    if spec.detector == "dfkde":  # it compares whole images itself
+        spec = replace(spec, head=replace(spec.head, alike=0))
     backbone, extractor = _extractor(spec)
     mask = None if spec.mask is None else _mask(spec.mask, spec, extractor)
     fit = FitSpec(options, spec.head, spec.coreset, spec.seed, mask)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from inspectd.bank.coreset import greedy_coreset
+from inspectd.detectors.alike import look
 from inspectd.detectors.base import Detector
 from inspectd.detectors.dfkde import DFKDE
 from inspectd.detectors.head import Head
@@ -118,7 +119,10 @@ def cross_fit(features: torch.Tensor, spec: FitSpec, step: Step) -> CrossFit:
     maps = parts[0].new_empty((len(features), *parts[0].shape[1:]))
     for held_out, part in zip(folds, parts, strict=True):
         maps[torch.from_numpy(held_out)] = part
-    return CrossFit(Head.fit(spec.head, maps, spec.mask), _scores(maps, folds, spec))
+    looks = torch.cat(
+        [look(features[start : start + _SCORE_BATCH]) for start in range(0, len(features), _SCORE_BATCH)]
+    )
+    return CrossFit(Head.fit(spec.head, maps, looks, spec.mask), _scores(maps, looks, folds, spec))
 
 
 def _folds(images: int, seed: int) -> list[NDArray[np.int64]]:
@@ -131,16 +135,14 @@ def _maps(detector: Detector, features: torch.Tensor, rows: NDArray[np.int64]) -
         yield detector.maps(features[torch.from_numpy(rows[start : start + _SCORE_BATCH])].float())
 
 
-def _scores(maps: torch.Tensor, folds: list[NDArray[np.int64]], spec: FitSpec) -> NDArray[np.float64]:
+def _scores(
+    maps: torch.Tensor, looks: torch.Tensor, folds: list[NDArray[np.int64]], spec: FitSpec
+) -> NDArray[np.float64]:
     """Image scores under heads that were fitted without the image's own fold."""
     scores = np.empty(len(maps))
     for held_out in folds:
-        seen = torch.ones(len(maps), dtype=torch.bool)
-        seen[torch.from_numpy(held_out)] = False
-        scores[held_out] = _image_scores(maps, seen, spec)
+        seen = torch.from_numpy(np.setdiff1d(np.arange(len(maps)), held_out))
+        head = Head.fit(spec.head, maps[seen], looks[seen], spec.mask)
+        rows = torch.from_numpy(held_out)
+        scores[held_out] = head(maps[rows], looks[rows])[0].double().cpu().numpy()
     return scores
-
-
-def _image_scores(maps: torch.Tensor, seen: torch.Tensor, spec: FitSpec) -> NDArray[np.float64]:
-    scores, _ = Head.fit(spec.head, maps[seen], spec.mask)(maps[~seen])
-    return np.asarray(scores.double().cpu().numpy())

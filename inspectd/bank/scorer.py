@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-import time
+import ctypes
+import importlib.util
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from inspectd.bank.conformal import p_value
-from inspectd.bank.manifest import GOOD_SCORES, Manifest
+from inspectd.bank.manifest import GOOD_SCORES
 from inspectd.bank.store import BankFile, read_bank
-from inspectd.detectors.base import Detector
-from inspectd.detectors.head import Head
-from inspectd.detectors.kinds import restore
-from inspectd.errors import BankError, InputError
-from inspectd.features.backbones import DOWNLOAD, PACKAGED, load_backbone
-from inspectd.features.device import choose_device
-from inspectd.features.extractor import FeatureExtractor
+from inspectd.bank.way import DEFAULT, Loaded, ScoringPath
+from inspectd.detectors.score import ImageScore, Scoring
+from inspectd.errors import BankError, UnavailableError
+from inspectd.log import event
 
-_FLOAT16_MAX: Final = 65504.0
-_NO_NUMBER: Final = 1e9
+_log: Final = logging.getLogger("inspectd.bank")
+
+__all__ = ["BankInfo", "ImageScore", "Scorer", "ScoringPath"]
 
 
 @dataclass(frozen=True)
 class BankInfo:
-    """What is worth telling of a loaded bank."""
+    """What is worth telling of a loaded bank.
+
+    Attributes:
+        backend: `torch`, `openvino` or `cuda`.
+        precision: of the backbone.
+        search: what finds neighbours, such as `exact-bfloat16`; empty where nothing is searched.
+        search_recall: share of neighbours that are the nearest or within 1 % of it; None: not measured.
+    """
 
     sha256: str
     detector: str
@@ -40,69 +46,38 @@ class BankInfo:
     input_width: int
     threshold: float
     device: str
-
-
-@dataclass(frozen=True)
-class ImageScore:
-    """The answer for one frame.
-
-    Attributes:
-        image_score: the larger, the less like a good part; finite.
-        heatmap: (h, w) float16, at the detector's resolution.
-        stage_ms: milliseconds each stage took for the whole call: preprocess, backbone, search.
-    """
-
-    image_score: float
-    heatmap: NDArray[np.float16]
-    stage_ms: dict[str, float]
+    backend: str
+    precision: str
+    search: str
+    search_recall: float | None
 
 
 class Scorer:
     """A bank, its backbone and its detector, ready on one device. `Scorer.load` makes one."""
 
-    def __init__(
-        self,
-        extractor: FeatureExtractor,
-        detector: Detector,
-        head: Head,
-        good_scores: NDArray[np.float64],
-        info: BankInfo,
-    ) -> None:
+    def __init__(self, pipeline: Scoring, good_scores: NDArray[np.float64], info: BankInfo) -> None:
         self.info = info
-        self._head = head
+        self.pipeline = pipeline
         self._good_scores = good_scores
-        self._extractor = extractor
-        self._detector = detector
 
     @classmethod
-    def load(cls, path: Path, device: str, threads: int = 0) -> Scorer:
+    def load(cls, path: Path, device: str, threads: int = 0, way: ScoringPath = DEFAULT) -> Scorer:
         """Read a bank and the backbone it was built with.
 
         Args:
             path: the bank file.
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
-            threads: CPU threads of this process; 0 leaves torch's choice, one per core.
+            threads: CPU threads of this process; 0: one per core.
+            way: how to compute.
 
         Raises:
             BankError: the bank or its weights cannot be used.
-            UnavailableError: the device is not there.
+            UnavailableError: the device or the backend is not there.
         """
-        if threads:
-            torch.set_num_threads(threads)
-        target = choose_device(device)
         bank = read_bank(path)
-        extractor = _extractor(path, bank.manifest, target)
-        detector, head = _detector(path, bank, target)
-        scorer = cls(extractor, detector, head, _good_scores(path, bank), _info(bank, target))
-        try:
-            scorer.warm_up(1)
-        except (RuntimeError, IndexError) as error:
-            if target.type == "cuda":  # may be the device's fault, not the bank's
-                raise
-            raise BankError(
-                f"bank {path}: its parts do not fit each other: {error}; build it again"
-            ) from error
-        return scorer
+        good_scores = _good_scores(path, bank)
+        loaded = _load(path, bank, device, threads, way)
+        return cls(loaded.pipeline, good_scores, _info(bank, loaded))
 
     def p_value(self, image_score: float) -> float:
         """How often a good part scores at least this high, by the good images the bank was built from."""
@@ -110,10 +85,7 @@ class Scorer:
 
     def warm_up(self, max_batch: int) -> None:
         """Score blank frames of the input's size, so that the first real ones are not slow."""
-        blank = np.zeros((self.info.input_height, self.info.input_width, 3), dtype=np.uint8)
-        for size in sorted({1, max_batch}):
-            for _ in range(3):
-                self.score([blank] * size)
+        self.pipeline.warm_up(max_batch)
 
     def score(self, frames: Sequence[NDArray[np.uint8]]) -> list[ImageScore]:
         """Score frames together.
@@ -121,67 +93,63 @@ class Scorer:
         Args:
             frames: each (H, W, 3) uint8 BGR; may be views into shared memory and differ in size.
         """
-        if not frames:
-            return []
-        with torch.inference_mode():
-            marks = [self._mark()]
-            images = self._extractor.preprocess(frames)
-            marks.append(self._mark())
-            features = self._extractor.features(images)
-            marks.append(self._mark())
-            # A value that is no number would never be above a threshold, and so pass; make it fail.
-            maps = self._detector.maps(features).nan_to_num(nan=_NO_NUMBER, posinf=_NO_NUMBER)
-            image_scores, maps = self._head(maps)
-            scores = image_scores.cpu().tolist()
-            heatmaps = maps.clamp(-_FLOAT16_MAX, _FLOAT16_MAX).to(torch.float16).cpu().numpy()
-            marks.append(self._mark())
-        names = ("preprocess", "backbone", "search")
-        stage_ms = {
-            name: (end - start) / 1e6 for name, start, end in zip(names, marks, marks[1:], strict=False)
-        }
-        return [ImageScore(score, heatmap, stage_ms) for score, heatmap in zip(scores, heatmaps, strict=True)]
-
-    def _mark(self) -> int:
-        if self._extractor.device.type == "cuda":
-            torch.cuda.synchronize(self._extractor.device)
-        return time.perf_counter_ns()
+        return self.pipeline.score(frames)
 
 
-def _extractor(path: Path, manifest: Manifest, device: torch.device) -> FeatureExtractor:
-    weights = manifest.weights
-    if weights not in (PACKAGED, DOWNLOAD):
-        weights = str(_weights_file(path, weights))
-    try:
-        backbone = load_backbone(manifest.backbone, manifest.layers, weights, device)
-    except InputError as error:
-        raise BankError(f"bank {path}: {error}") from error
-    if backbone.weights_sha256 != manifest.weights_sha256:
-        raise BankError(
-            f"bank {path}: was built with weights {manifest.weights_sha256[:12]}... of {manifest.backbone}, "
-            f"here are {backbone.weights_sha256[:12]}...; use the same weights or build the bank again"
+def _load(path: Path, bank: BankFile, device: str, threads: int, way: ScoringPath) -> Loaded:
+    on_cpu = device == "cpu" or (device == "auto" and not _has_cuda())
+    if way.backend == "openvino" and not on_cpu:
+        raise UnavailableError(
+            f"backend openvino computes on the CPU, device is {device!r}; use cpu or torch"
         )
-    return FeatureExtractor(
-        backbone, manifest.input_height, manifest.input_width, device, manifest.patches_of
-    )
+    if way.backend != "torch" and on_cpu and _has_openvino(way):
+        from inspectd.bank.fast import fast_pipeline  # noqa: PLC0415 - it needs OpenVINO
+
+        loaded = fast_pipeline(path, bank, threads, way)
+        if loaded is not None:
+            return loaded
+    return _by_torch(path, bank, device, threads, way)
 
 
-def _weights_file(bank: Path, recorded: str) -> Path:
-    """The weights file where it was at build time, else of the same name beside the bank."""
-    beside = bank.parent / Path(recorded).name
-    return beside if beside.is_file() or not Path(recorded).is_file() else Path(recorded)
+def _by_torch(path: Path, bank: BankFile, device: str, threads: int, way: ScoringPath) -> Loaded:
+    import torch  # noqa: PLC0415 - hundreds of megabytes, which the fast path does without
+
+    from inspectd.bank.reference import reference_pipeline  # noqa: PLC0415 - as above
+    from inspectd.features.device import choose_device  # noqa: PLC0415 - as above
+
+    if threads:
+        torch.set_num_threads(threads)
+    target = choose_device(device)
+    pipeline = reference_pipeline(path, bank, target)
+    if target.type == "cuda" and way.backend == "auto":
+        from inspectd.detectors.cuda import CudaPipeline  # noqa: PLC0415 - as above
+
+        try:
+            fast = CudaPipeline(pipeline)
+            fast.warm_up(1)
+        except RuntimeError as error:
+            event(_log, logging.WARNING, "cuda_graphs_unavailable", device=str(target), detail=str(error))
+            pipeline = reference_pipeline(path, bank, target)
+        else:
+            return Loaded(fast, str(target), "cuda", "float16", "exact-float16", None)
+    return Loaded(pipeline, str(target), "torch", "float32", "exact", 1.0)
 
 
-def _detector(path: Path, bank: BankFile, device: torch.device) -> tuple[Detector, Head]:
-    tensors = {name: torch.from_numpy(array).to(device) for name, array in bank.tensors.items()}
-    of = {part: _below(part, tensors) for part in ("detector", "head")}
+def _has_cuda() -> bool:
+    """Whether this machine has a CUDA device; asked without torch, which takes a second to load."""
     try:
-        detector = restore(bank.manifest.detector, of["detector"], bank.manifest.options)
-        head = Head(bank.manifest.head, **of["head"])
-    except (InputError, TypeError) as error:
-        raise BankError(f"bank {path}: {error}; build it again") from error
-    if (detector.rows, detector.dims) != (bank.manifest.rows, bank.manifest.dims):
-        raise BankError(f"bank {path}: manifest and tensors disagree on the bank's size; build it again")
-    return detector, head
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+
+
+def _has_openvino(way: ScoringPath) -> bool:
+    there = importlib.util.find_spec("openvino") is not None
+    if way.backend == "openvino" and not there:
+        raise UnavailableError("backend openvino: the package openvino is not installed; use auto or torch")
+    return there
 
 
 def _good_scores(path: Path, bank: BankFile) -> NDArray[np.float64]:
@@ -191,12 +159,7 @@ def _good_scores(path: Path, bank: BankFile) -> NDArray[np.float64]:
     return scores
 
 
-def _below(part: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    prefix = f"{part}."
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _info(bank: BankFile, device: torch.device) -> BankInfo:
+def _info(bank: BankFile, loaded: Loaded) -> BankInfo:
     manifest = bank.manifest
     return BankInfo(
         sha256=bank.sha256,
@@ -207,5 +170,9 @@ def _info(bank: BankFile, device: torch.device) -> BankInfo:
         input_height=manifest.input_height,
         input_width=manifest.input_width,
         threshold=manifest.threshold,
-        device=str(device),
+        device=loaded.device,
+        backend=loaded.backend,
+        precision=loaded.precision,
+        search=loaded.search,
+        search_recall=loaded.search_recall,
     )

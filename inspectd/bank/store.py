@@ -21,7 +21,10 @@ from numpy.typing import NDArray
 
 from inspectd.bank.files import write_bytes
 from inspectd.bank.manifest import SCHEMA, Manifest
+from inspectd.detectors.options import HeadOptions
 from inspectd.errors import BankError
+from inspectd.features.checks import OptionError, from_values
+from inspectd.features.options import PatchOptions
 
 _KEY: Final = "inspectd"
 """One metadata entry only: the order in which safetensors writes several differs from run to run."""
@@ -125,15 +128,20 @@ def _label(path: Path, data: bytes) -> _Label:
 
 def _manifest(path: Path, text: msgspec.Raw) -> Manifest:
     try:
-        schema = msgspec.json.decode(text).get("schema")
+        values = msgspec.json.decode(text)
+        schema = values.get("schema")
     except (msgspec.DecodeError, UnicodeError, AttributeError) as error:
         raise BankError(f"bank {path}: its manifest is damaged: {error}") from error
     if schema != SCHEMA:
         raise BankError(f"bank {path}: has schema {schema!r}, this version reads {SCHEMA!r}; build it again")
     try:
-        return msgspec.json.decode(text, type=Manifest)
-    except msgspec.DecodeError as error:
+        manifest = msgspec.json.decode(text, type=Manifest)
+        # msgspec leaves out what a dataclass does not know; a setting that is not obeyed must not go unseen.
+        from_values(HeadOptions, values["head"])
+        from_values(PatchOptions, {**values["patches_of"], "region": manifest.patches_of.region})
+    except (msgspec.DecodeError, OptionError) as error:
         raise BankError(f"bank {path}: its manifest is damaged: {error}") from error
+    return manifest
 
 
 def _digest(manifest: bytes, tensors: Tensors) -> str:

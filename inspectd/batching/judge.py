@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Final
 
 from inspectd.records import Evaluation, Inspection, Outcome, Reason, Score
+
+_WORST_FIRST: Final = (Evaluation.FAIL, Evaluation.UNDECIDABLE)
 
 
 def undecidable(reason: Reason, now_ns: int) -> Outcome:
@@ -27,3 +31,19 @@ def judge(inspection: Inspection, score: Score, threshold: float, bank_sha256: s
     if score.image_score <= threshold:
         return Outcome(Evaluation.PASS, Reason.WITHIN_THRESHOLD, now_ns, threshold, score)
     return Outcome(Evaluation.FAIL, Reason.ABOVE_THRESHOLD, now_ns, threshold, score)
+
+
+def judge_part(views: Sequence[Outcome], *, expected: int) -> Outcome:
+    """Judge a part by its views: a pass needs a pass of every one that is expected.
+
+    A view that fails makes the part fail, whatever the others could not see: it is known to be bad. The
+    reason is that of the first view that decides.
+    """
+    decided_ns = max(view.decided_ns for view in views)
+    for evaluation in _WORST_FIRST:
+        for view in views:
+            if view.evaluation is evaluation:
+                return Outcome(evaluation, view.reason, decided_ns)
+    if len(views) == expected and all(view.evaluation is Evaluation.PASS for view in views):
+        return Outcome(Evaluation.PASS, Reason.WITHIN_THRESHOLD, decided_ns)
+    return undecidable(Reason.MISSED_TRIGGER, decided_ns)

@@ -1,14 +1,16 @@
 """The ledger of open inspections and their deadlines. Pure: time is handed in.
 
 It is what makes "exactly one verdict" true: an inspection can be closed once, and whoever closes it publishes
-its verdict.
+its verdict. Of frames `captured = closed + drops + in_flight`, always.
 """
 
 from __future__ import annotations
 
 import heapq
 
-from inspectd.records import FrameRef, Inspection
+import msgspec
+
+from inspectd.records import FrameRef, Inspection, View
 
 
 class Ledger:
@@ -22,20 +24,45 @@ class Ledger:
         self.captured = 0
         self.closed = 0
         self.drops = 0
+        self.held = 0
+        """Frames that wait for their trigger, or for a word that it is none."""
+        self.missed = 0
+        """Verdicts of views for which no frame came; `closed` counts frames, and not these."""
 
     @property
     def in_flight(self) -> int:
-        """Inspections that have no verdict yet."""
-        return len(self._open)
+        """Captured frames that have no verdict yet and are not dropped."""
+        return len(self._open) + self.held
+
+    def new_id(self) -> int:
+        """The next inspection's id."""
+        self._last_id += 1
+        return self._last_id
 
     def open(self, frame: FrameRef, recipe: str, deadline_ns: int, now_ns: int) -> Inspection:
         """Open the inspection of a captured frame; its verdict is owed at `deadline_ns`."""
         self.captured += 1
-        self._last_id += 1
-        inspection = Inspection(self._last_id, frame, recipe, now_ns, deadline_ns)
-        self._open[inspection.inspection_id] = inspection
-        heapq.heappush(self._deadlines, (deadline_ns, inspection.inspection_id))
-        return inspection
+        return self._add(Inspection(self.new_id(), frame, recipe, now_ns, deadline_ns))
+
+    def hold(self) -> None:
+        """Count a captured frame that may be wanted by a trigger."""
+        self.captured += 1
+        self.held += 1
+
+    def open_view(self, view: View, held: FrameRef, now_ns: int) -> Inspection:
+        """A held frame is the one its view waited for: open the inspection under the view's id."""
+        self.held -= 1
+        frame = msgspec.structs.replace(held, trigger=view.trigger)
+        return self._add(Inspection(view.inspection_id, frame, view.recipe, now_ns, view.deadline_ns))
+
+    def drop_held(self) -> None:
+        """No trigger wants a held frame."""
+        self.held -= 1
+        self.drops += 1
+
+    def miss(self) -> None:
+        """A view is closed without a frame."""
+        self.missed += 1
 
     def drop(self) -> None:
         """Count a captured frame that was lost before an inspection could be opened."""
@@ -71,3 +98,8 @@ class Ledger:
         while self._deadlines and self._deadlines[0][1] not in self._open:
             heapq.heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None
+
+    def _add(self, inspection: Inspection) -> Inspection:
+        self._open[inspection.inspection_id] = inspection
+        heapq.heappush(self._deadlines, (inspection.deadline_ns, inspection.inspection_id))
+        return inspection

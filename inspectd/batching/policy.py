@@ -44,14 +44,21 @@ class BatchPolicy:
         self.waiting = 0
         return waiting
 
-    def next_batch(self, now_ns: int, *, drain: bool = False) -> Batch | None:
-        """The batch that is due at `now_ns`, or None; the recipe that waits longest goes first."""
+    def next_batch(self, now_ns: int, *, drain: bool = False, only_full: bool = False) -> Batch | None:
+        """The batch that is due at `now_ns`, or None; the recipe that waits longest goes first.
+
+        Args:
+            now_ns: the time.
+            drain: nothing waits for company any more.
+            only_full: give a full batch or none.
+        """
         due = [
             (oldest.opened_ns, recipe, closed_by)
             for recipe, queue in self._queues.items()
             if queue
             for oldest in (next(iter(queue.values())),)
             if (closed_by := self._due(len(queue), oldest.opened_ns, now_ns, drain=drain))
+            and (closed_by is ClosedBy.FULL or not only_full)
         ]
         if not due:
             return None

@@ -11,6 +11,7 @@ from typing import Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from inspectd import config
@@ -34,7 +35,8 @@ class ImagesDriver:
         self._readable_in_pass = 0
         self._reported: set[Path] = set()
         self._largest_bytes = 0
-        self._schedule = ReplaySchedule(settings.fps, clock)
+        self._decoded: dict[Path, NDArray[np.uint8] | None] = {}
+        self._schedule = ReplaySchedule(settings.fps, clock, settings.phase)
 
     def open(self, beat: Callable[[], None]) -> None:
         """List the folder's images and find the size of the largest; a replay that broke off goes on.
@@ -48,7 +50,9 @@ class ImagesDriver:
         if paths != self._paths:
             self._paths, self._position, self._readable_in_pass = paths, 0, 0
         self._largest_bytes = self._peek_largest(beat)
-        self._schedule = ReplaySchedule(self._settings.fps, self._clock)
+        if self._settings.preload:
+            self._preload(beat)
+        self._schedule = ReplaySchedule(self._settings.fps, self._clock, self._settings.phase)
 
     def due_seconds(self) -> float:
         """How long until the next image is due."""
@@ -105,20 +109,26 @@ class ImagesDriver:
         return True
 
     def _decode(self, path: Path) -> Frame:
-        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        # Before it is read: an image shows what was there then or later, however long reading takes.
         captured_ns, captured_utc_ns = time.monotonic_ns(), time.time_ns()
+        pixels = self._decoded[path] if path in self._decoded else _read(path)
         relative = path.relative_to(self._folder)
         if pixels is None:
             self._reported.add(path)
             raise UnreadableImageError(f"{relative}: is damaged or no image; it is left out of the replay")
         self._readable_in_pass += 1
         return Frame(
-            pixels=np.asarray(pixels, np.uint8),
+            pixels=pixels,
             captured_ns=captured_ns,
             captured_utc_ns=captured_utc_ns,
             label=relative.parent.as_posix() if relative.parent != Path() else None,
             source=relative.as_posix(),
         )
+
+    def _preload(self, beat: Callable[[], None]) -> None:
+        for path in self._paths:
+            beat()
+            self._decoded[path] = _read(path)
 
     def _peek_largest(self, beat: Callable[[], None]) -> int:
         largest = 0
@@ -129,6 +139,12 @@ class ImagesDriver:
                 beat()
                 largest = max(largest, _frame_bytes(path))
         return largest
+
+
+def _read(path: Path) -> NDArray[np.uint8] | None:
+    """The image as `(H, W, 3) uint8 BGR`; None where it cannot be read."""
+    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    return None if pixels is None else np.asarray(pixels, np.uint8)
 
 
 def _is_utf8(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -15,16 +16,19 @@ class ReplaySchedule:
     When it is later than that, the schedule starts anew from that moment; frames are delayed, never skipped.
     """
 
-    def __init__(self, fps: float, clock: Callable[[], float]) -> None:
-        """The first frame is due at once.
+    def __init__(self, fps: float, clock: Callable[[], float], phase: float | None = None) -> None:
+        """The first frame is due at once, or at its phase.
 
         Args:
             fps: frames a second.
-            clock: seconds, never running backwards.
+            clock: seconds, never running backwards; with a phase, one that all replays share.
+            phase: share of the period, 0 to 1, at which frames are due in the periods the clock counts from
+                its zero, so that replays of one rate keep their places among each other; None: any.
         """
         self._period_seconds = 1.0 / fps
         self._clock = clock
-        self._due = clock()
+        self._phase = phase
+        self._due = self._in_phase(clock())
 
     def due_seconds(self) -> float:
         """How long until the next frame is due; 0 when it is."""
@@ -35,4 +39,10 @@ class ReplaySchedule:
         now = self._clock()
         self._due += self._period_seconds
         if now - self._due > _CATCH_UP_PERIODS * self._period_seconds:
-            self._due = now
+            self._due = self._in_phase(now)
+
+    def _in_phase(self, now: float) -> float:
+        """The next time, `now` or later, at which a frame may be due."""
+        if self._phase is None:
+            return now
+        return (math.ceil(now / self._period_seconds - self._phase) + self._phase) * self._period_seconds

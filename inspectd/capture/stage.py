@@ -145,7 +145,8 @@ class CameraStage:
         # Capture cannot have taken a frame in the future; a deadline must not be stretched by a wrong stamp.
         captured_ns = min(frame.captured_ns, self._clock())
         self._in_use[frame.generation].add(frame.slot)
-        self._receiver.frame(msgspec.structs.replace(frame, captured_ns=captured_ns), now_ns)
+        # Nor does it know of triggers: which frame belongs to one is for the matcher to say.
+        self._receiver.frame(msgspec.structs.replace(frame, captured_ns=captured_ns, trigger=None), now_ns)
 
     def _attach(self, fds: list[int]) -> None:
         if len(fds) != 1:

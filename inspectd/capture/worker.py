@@ -6,11 +6,14 @@ One thread does everything, so that a driver that hangs stops the heartbeat too 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import logging
 import random
 import sys
 from pathlib import Path
 from typing import Final
+
+import numpy as np
 
 from inspectd import config, log
 from inspectd.capture.backoff import Backoff
@@ -139,8 +142,10 @@ class CaptureWorker:
                     quality=quality,
                     label=frame.label,
                     source=frame.source,
+                    sha256=hashlib.sha256(np.ascontiguousarray(frame.pixels).data).hexdigest(),
                 )
             )
+            self._heart.shown()
 
     def _fits_first(self, frame: Frame) -> bool:
         return isinstance(self._camera, config.ImagesCamera) or frame.pixels.shape == self._shape

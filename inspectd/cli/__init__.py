@@ -17,7 +17,11 @@ COMMANDS: Final = {
     "check": "report every problem of a configuration file",
     "run": "run the daemon for one line",
     "bank": "build and look after banks",
+    "keys": "make keys, and say who may connect to a line over TCP",
+    "explain": "score a part's evidence again and show why it was judged so",
     "watch": "show a running line in the terminal",
+    "bench": "measure how fast this machine scores, alone or as a whole line",
+    "replay": "print verdicts that a line has recorded",
     "demo": "inspect real solar cells with two replayed cameras",
 }
 

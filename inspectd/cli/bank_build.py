@@ -12,6 +12,7 @@ import msgspec
 from inspectd.bank.build import BuildReport, BuildSpec, build_from_frames, patch_bytes, plan
 from inspectd.bank.collect import NamedFrame
 from inspectd.bank.images import find_images, read_image, video_frames
+from inspectd.bank.scorer import Scorer
 from inspectd.cli.bank_common import Steps, parse_coreset, parse_options, parse_region, parse_size
 from inspectd.errors import ExitCode, InputError
 from inspectd.features.options import PatchOptions
@@ -25,6 +26,8 @@ def main(arguments: argparse.Namespace) -> int:
         print(plan(spec, total))
     with Steps() as steps:
         report = build_from_frames(frames, total, arguments.out, spec, steps)
+    # The first load converts the bank for this machine's CPU and remembers it: the daemon then starts faster.
+    Scorer.load(arguments.out, arguments.device)
     if arguments.json:
         print(msgspec.json.encode(report).decode())
     else:

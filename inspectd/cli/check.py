@@ -6,10 +6,13 @@ import argparse
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from inspectd import config
 from inspectd.errors import ConfigError, InspectdError, UnavailableError
+from inspectd.metrics import metrics_access
+from inspectd.publish.keys import read_allowed, read_server_pair
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,11 +46,27 @@ def _try_out(found: config.Examined) -> Iterator[str]:
     """Problems that only show when banks, cameras and ports are touched."""
     yield from _bank_problems(found.recipes, (found.scoring or config.Scoring()).device)
     yield from _camera_problems(found.cameras)
+    if found.security is not None and found.security.keys_dir is not None:
+        yield from _access_problem("security.keys_dir", partial(_try_keys, Path(found.security.keys_dir)))
     if found.metrics is not None and found.metrics.port:
+        yield from _access_problem("metrics", partial(metrics_access, found.metrics))
         yield from _port_problem("metrics.port", found.metrics.host, found.metrics.port)
     if found.publish is not None:
         for key in ("verdicts_tcp", "heatmaps_tcp", "sync_tcp", "control_tcp"):
             yield from _endpoint_problem(f"publish.{key}", getattr(found.publish, key))
+
+
+def _access_problem(where: str, read: Callable[[], object]) -> Iterator[str]:
+    """Why keys or passwords cannot be used, if so."""
+    try:
+        read()
+    except InspectdError as error:
+        yield f"{where}: {error}"
+
+
+def _try_keys(keys_dir: Path) -> None:
+    read_server_pair(keys_dir)
+    read_allowed(keys_dir)
 
 
 def _bank_problems(recipes: list[tuple[str, config.Recipe]], device: str) -> Iterator[str]:
@@ -109,7 +128,7 @@ def _endpoint_problem(where: str, endpoint: str | None) -> Iterator[str]:
     if endpoint is None:
         return
     try:
-        host, port = config.tcp_address(endpoint)
+        host, port = config.tcp_address(endpoint, anywhere=True)
     except ValueError:
         return  # reported with the settings
     yield from _port_problem(where, host.strip("[]"), port)

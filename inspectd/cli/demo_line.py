@@ -65,6 +65,7 @@ plant = "{PLANT}"
 name = "{LINE}"
 deadline_ms = 1000.0
 runtime_dir = {_quoted(self.runtime_dir)}
+state_dir = {_quoted(self.path.parent / "state")}
 
 [[recipes]]
 name = "demo"
@@ -106,6 +107,11 @@ class Daemon:
                 stderr=subprocess.STDOUT,
                 process_group=0,
             )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     @property
     def exit_code(self) -> int | None:

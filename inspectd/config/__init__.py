@@ -1,12 +1,15 @@
 """Every setting of a line, and the reader of its file."""
 
-from inspectd.config.reading import Examined, examine, load, tcp_address
+from inspectd.config.reading import Examined, examine, exposed, load, tcp_address
+from inspectd.config.recipes import in_force, recipe_sha256
 from inspectd.config.settings import (
     Batching,
     Camera,
     CameraBase,
     Config,
+    Evidence,
     ImagesCamera,
+    Journal,
     Line,
     Log,
     Metrics,
@@ -15,7 +18,9 @@ from inspectd.config.settings import (
     QualityGate,
     Recipe,
     Scoring,
+    Security,
     Settings,
+    Triggers,
 )
 
 __all__ = [
@@ -23,8 +28,10 @@ __all__ = [
     "Camera",
     "CameraBase",
     "Config",
+    "Evidence",
     "Examined",
     "ImagesCamera",
+    "Journal",
     "Line",
     "Log",
     "Metrics",
@@ -33,8 +40,13 @@ __all__ = [
     "QualityGate",
     "Recipe",
     "Scoring",
+    "Security",
     "Settings",
+    "Triggers",
     "examine",
+    "exposed",
+    "in_force",
     "load",
+    "recipe_sha256",
     "tcp_address",
 ]

@@ -6,7 +6,7 @@ import ipaddress
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -18,10 +18,15 @@ from inspectd.config.settings import (
     Publish,
     Recipe,
     Scoring,
+    Security,
     Settings,
 )
 from inspectd.errors import ConfigError
 
+_Table = TypeVar("_Table", bound=Settings)
+
+_TCP_KEYS: Final = ("verdicts_tcp", "heatmaps_tcp", "sync_tcp", "control_tcp")
+_METRICS_FILES: Final = ("tls_certificate", "tls_key", "users_file")
 _RUNTIME_DIR_LIMIT: Final = 84  # bytes; the kernel takes 107 for a socket's whole path
 
 
@@ -34,6 +39,7 @@ class Examined(msgspec.Struct, frozen=True):
     scoring: Scoring | None
     publish: Publish | None
     metrics: Metrics | None
+    security: Security | None
 
 
 def load(path: Path) -> Config:
@@ -50,6 +56,9 @@ def load(path: Path) -> Config:
     base = path.resolve().parent
     return msgspec.structs.replace(
         settings,
+        security=_absolute(settings.security, base, "keys_dir"),
+        evidence=_absolute(settings.evidence, base, "dir"),
+        metrics=_absolute(settings.metrics, base, *_METRICS_FILES),
         recipes=tuple(_absolute_recipe(recipe, base) for recipe in settings.recipes),
         cameras=tuple(_absolute_camera(camera, base) for camera in settings.cameras),
     )
@@ -65,13 +74,15 @@ def examine(path: Path) -> Examined:
     base = path.resolve().parent
     recipes = _sound_items(data, "recipes", Recipe)
     cameras = _sound_items(data, "cameras", Camera)
+    metrics, security = _sound(data.get("metrics", {}), Metrics), _sound(data.get("security", {}), Security)
     return Examined(
         [*_problems(data, Config, ""), *_cross_problems(data)],
         [(where, _absolute_recipe(recipe, base)) for where, recipe in recipes],
         [(where, _absolute_camera(camera, base)) for where, camera in cameras],
         _sound(data.get("scoring", {}), Scoring),
         _sound(data.get("publish", {}), Publish),
-        _sound(data.get("metrics", {}), Metrics),
+        metrics and _absolute(metrics, base, *_METRICS_FILES),
+        security and _absolute(security, base, "keys_dir"),
     )
 
 
@@ -102,8 +113,8 @@ def _sound(value: Any, kind: Any) -> Any:
         return None
 
 
-def tcp_address(text: str) -> tuple[str, int]:
-    """Split `host:port` of a plain TCP socket, which must be on the loopback interface.
+def tcp_address(text: str, *, anywhere: bool = False) -> tuple[str, int]:
+    """Split `host:port` of a TCP socket, which must be on the loopback interface unless `anywhere` is true.
 
     Raises:
         ValueError: it is not of that form, or not loopback.
@@ -111,14 +122,31 @@ def tcp_address(text: str) -> tuple[str, int]:
     host, separator, port = text.rpartition(":")
     if not separator or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65_536:
         raise ValueError(f"got {text!r}, expected host:port such as 127.0.0.1:5571")
-    bare = host.strip("[]")
     try:
-        loopback = bare == "localhost" or ipaddress.ip_address(bare).is_loopback
+        loopback = _is_loopback(host)
     except ValueError as error:
         raise ValueError(f"got {text!r}, expected an IP address before the port") from error
-    if not loopback:
-        raise ValueError(f"got {text!r}, but plain TCP is for this host only: expected 127.0.0.1 or [::1]")
+    if not loopback and not anywhere:
+        raise ValueError(
+            f"got {text!r}, but plain TCP is for this host only: expected 127.0.0.1 or [::1], "
+            "or keys (security.keys_dir)"
+        )
     return host, int(port)
+
+
+def exposed(settings: Config) -> list[str]:
+    """The settings that name plain TCP endpoints other hosts can reach; `security.insecure` allows them."""
+    if settings.security.keys_dir is not None:
+        return []
+    addresses = ((f"publish.{key}", getattr(settings.publish, key)) for key in _TCP_KEYS)
+    return [
+        where for where, text in addresses if text and not _is_loopback(tcp_address(text, anywhere=True)[0])
+    ]
+
+
+def _is_loopback(host: str) -> bool:
+    bare = host.strip("[]")
+    return bare == "localhost" or ipaddress.ip_address(bare).is_loopback
 
 
 def _problems(value: Any, kind: Any, where: str) -> Iterator[str]:
@@ -213,9 +241,17 @@ def _cross_problems(data: dict[str, Any]) -> list[str]:
                 f'cameras[{index}].when_full: got "wait", expected "drop" for a live source: '
                 "it would be judged by what it showed long ago"
             )
+    security = data.get("security")
+    with_keys = isinstance(security, dict) and "keys_dir" in security
+    insecure = isinstance(security, dict) and security.get("insecure") is True
+    if with_keys and insecure:
+        problems.append("security.insecure: got true beside security.keys_dir, expected one of them")
     publish = data.get("publish")
     if isinstance(publish, dict):
-        problems += _address_problems(publish)
+        problems += _address_problems(publish, anywhere=with_keys or insecure)
+    metrics = data.get("metrics")
+    if isinstance(metrics, dict) and ("tls_certificate" in metrics) != ("tls_key" in metrics):
+        problems.append("metrics: has one of tls_certificate and tls_key, expected both or none")
     line = data.get("line")
     if isinstance(line, dict) and len(str(line.get("runtime_dir", "")).encode()) > _RUNTIME_DIR_LIMIT:
         problems.append(
@@ -229,15 +265,15 @@ def _is_live(camera: dict[str, Any]) -> bool:
     return camera.get("kind") == "opencv" and (isinstance(source, int) or "://" in str(source))
 
 
-def _address_problems(publish: dict[str, Any]) -> list[str]:
+def _address_problems(publish: dict[str, Any], *, anywhere: bool) -> list[str]:
     problems = []
     seen: dict[tuple[str, int], str] = {}
-    for key in ("verdicts_tcp", "heatmaps_tcp", "sync_tcp", "control_tcp"):
+    for key in _TCP_KEYS:
         text = publish.get(key)
         if not isinstance(text, str):
             continue
         try:
-            address = tcp_address(text)
+            address = tcp_address(text, anywhere=anywhere)
         except ValueError as error:
             problems.append(f"publish.{key}: {error}")
             continue
@@ -247,6 +283,12 @@ def _address_problems(publish: dict[str, Any]) -> list[str]:
             )
         seen[address] = key
     return problems
+
+
+def _absolute(table: _Table, base: Path, *names: str) -> _Table:
+    """The table with those of its paths that are set made absolute."""
+    paths = {name: str(base / getattr(table, name)) for name in names if getattr(table, name)}
+    return msgspec.structs.replace(table, **paths)
 
 
 def _absolute_recipe(recipe: Recipe, base: Path) -> Recipe:

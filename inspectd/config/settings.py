@@ -56,6 +56,10 @@ class Recipe(Settings, frozen=True, kw_only=True):
         Annotated[float, Meta(ge=-1e300, le=1e300)] | None,
         Meta(description="Scores above it fail. Left out: the threshold stored in the bank."),
     ] = None
+    deadline_ms: Annotated[
+        Annotated[float, Meta(ge=1, le=600_000)] | None,
+        Meta(description="Deadline of its parts. Left out: the line's."),
+    ] = None
 
 
 class QualityGate(Settings, frozen=True, kw_only=True):
@@ -90,6 +94,14 @@ class CameraBase(Settings, frozen=True, kw_only=True):
 
     name: Annotated[Name, Meta(description="Camera name; part of every bus topic and metric.")]
     recipe: Annotated[Name, Meta(description="The recipe its parts are judged by.")]
+    mode: Annotated[
+        Literal["free", "triggered"],
+        Meta(description='"free": every frame is a part; "triggered": triggers say which frames are.'),
+    ] = "free"
+    latency_ms: Annotated[
+        float,
+        Meta(ge=0, le=10_000, description="Longest time from a frame's exposure to its time stamp."),
+    ] = 0.0
     slots: Annotated[int, Meta(ge=2, le=1024, description="Frames its shared-memory ring holds.")] = 16
     when_full: Annotated[
         Literal["drop", "wait"],
@@ -141,6 +153,13 @@ class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
         Annotated[int, Meta(ge=0)] | None,
         Meta(description="Replay in this seed's random order. Left out: in path order."),
     ] = None
+    preload: Annotated[
+        bool, Meta(description="Decode every image once, keep all in memory: replay costs no decoding.")
+    ] = False
+    phase: Annotated[
+        Annotated[float, Meta(ge=0, lt=1)] | None,
+        Meta(description="When in the host clock's periods frames come, as a share. Left out: as it starts."),
+    ] = None
 
 
 Camera = OpenCvCamera | ImagesCamera
@@ -160,6 +179,34 @@ class Batching(Settings, frozen=True, kw_only=True):
     ] = 64
 
 
+class Triggers(Settings, frozen=True, kw_only=True):
+    """Which frame of a triggered camera belongs to a trigger."""
+
+    match: Annotated[
+        Literal["first_after", "nearest"],
+        Meta(description='"first_after": the first frame exposed after the trigger; "nearest": in time.'),
+    ] = "first_after"
+    window_ms: Annotated[
+        float,
+        Meta(ge=1, le=60_000, description="A frame must be there this long after the trigger at the latest."),
+    ] = 100.0
+    before_ms: Annotated[
+        float,
+        Meta(ge=0, le=10_000, description='For "nearest": how long before the trigger a frame may be taken.'),
+    ] = 50.0
+    max_open: Annotated[
+        int, Meta(ge=1, le=10_000, description="Triggers that may be open; one more is refused (overload).")
+    ] = 64
+    max_delay_ms: Annotated[
+        float,
+        Meta(ge=1, le=60_000, description="A trigger that may have waited longer unread is refused."),
+    ] = 100.0
+    id_memory_seconds: Annotated[
+        float,
+        Meta(ge=0, le=86_400, description="A closed trigger's id is refused again for this long."),
+    ] = 10.0
+
+
 class Scoring(Settings, frozen=True, kw_only=True):
     """The process that scores frames."""
 
@@ -168,6 +215,18 @@ class Scoring(Settings, frozen=True, kw_only=True):
         Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description='"auto", "cpu", "cuda" or "cuda:1".'),
     ] = "auto"
     threads: Annotated[int, Meta(ge=0, le=1024, description="CPU threads; 0: one per core.")] = 0
+    backend: Annotated[
+        Literal["auto", "torch", "openvino"],
+        Meta(description='On a CPU "openvino" is fast and "torch" the reference; "auto": the faster.'),
+    ] = "auto"
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        Meta(description='Of the backbone on a CPU; "auto" is "float32". "bfloat16" shifts scores.'),
+    ] = "auto"
+    search: Annotated[
+        Literal["auto", "exact", "flat", "ivf", "hnsw"],
+        Meta(description='How neighbours are found on a CPU; "auto" measures which is fastest.'),
+    ] = "auto"
     start_timeout_seconds: Annotated[
         float, Meta(ge=1, le=3600, description="Longest start, from its launch to being warm.")
     ] = 120.0
@@ -186,19 +245,19 @@ class Publish(Settings, frozen=True, kw_only=True):
 
     verdicts_tcp: Annotated[
         str | None,
-        Meta(description="host:port for verdicts over TCP; loopback only. Left out: no TCP."),
+        Meta(description="host:port for verdicts over TCP; see [security]. Left out: no TCP."),
     ] = None
     heatmaps_tcp: Annotated[
         str | None,
-        Meta(description="host:port for heatmaps over TCP; loopback only. Left out: no TCP."),
+        Meta(description="host:port for heatmaps over TCP; see [security]. Left out: no TCP."),
     ] = None
     sync_tcp: Annotated[
         str | None,
-        Meta(description="host:port for snapshot and replay over TCP; loopback only. Left out: no TCP."),
+        Meta(description="host:port for snapshot and replay over TCP; see [security]. Left out: no TCP."),
     ] = None
     control_tcp: Annotated[
         str | None,
-        Meta(description="host:port for triggers over TCP; loopback only. Left out: no TCP."),
+        Meta(description="host:port for triggers over TCP; see [security]. Left out: no TCP."),
     ] = None
     heartbeat_ms: Annotated[float, Meta(ge=10, le=10_000, description="Time between heartbeats.")] = 200.0
     queue_messages: Annotated[
@@ -210,11 +269,72 @@ class Publish(Settings, frozen=True, kw_only=True):
     ] = 256
 
 
+class Journal(Settings, frozen=True, kw_only=True):
+    """The record of every verdict, from which readers get again what they missed."""
+
+    days: Annotated[
+        float, Meta(gt=0, le=36_500, description="Verdicts older than this many days are removed.")
+    ] = 30.0
+    max_mb: Annotated[
+        float,
+        Meta(ge=1, le=1_000_000, description="Above this many megabytes the oldest verdicts are removed."),
+    ] = 2000.0
+    max_wait_ms: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=10_000,
+            description="Longest a verdict waits to be recorded; then it is published as not recorded.",
+        ),
+    ] = 50.0
+
+
 class Metrics(Settings, frozen=True, kw_only=True):
     """The Prometheus endpoint."""
 
     host: Annotated[str, Meta(min_length=1, description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535, description="TCP port; 0: no endpoint.")] = 9464
+    tls_certificate: Annotated[
+        str | None, Meta(description="PEM file; the endpoint then speaks HTTPS only. Left out: plain HTTP.")
+    ] = None
+    tls_key: Annotated[str | None, Meta(description="PEM file with the certificate's private key.")] = None
+    users_file: Annotated[
+        str | None,
+        Meta(description="Who may read it: a file of `inspectd keys password`. Left out: everybody."),
+    ] = None
+
+
+class Security(Settings, frozen=True, kw_only=True):
+    """Who may connect to the bus over TCP."""
+
+    keys_dir: Annotated[
+        str | None,
+        Meta(description="Keys of this line: CURVE on every TCP socket. Left out: plain TCP, loopback only."),
+    ] = None
+    insecure: Annotated[
+        bool, Meta(description="Let plain TCP leave this host: anybody there can read, and trigger parts.")
+    ] = False
+
+
+class Evidence(Settings, frozen=True, kw_only=True):
+    """Pictures and verdicts kept for later: frame, heatmap and verdict of parts that did not pass."""
+
+    enabled: Annotated[bool, Meta(description="Keep evidence.")] = True
+    dir: Annotated[str, Meta(description="Where it goes. Empty: `evidence` in the state directory.")] = ""
+    fails: Annotated[bool, Meta(description="Keep parts that failed.")] = True
+    undecidables: Annotated[bool, Meta(description="Keep undecidable parts, where there is a frame.")] = True
+    pass_share: Annotated[
+        float, Meta(ge=0, le=1, description="Share of passed parts to keep, chosen by chance.")
+    ] = 0.01
+    quota_mb: Annotated[
+        float, Meta(ge=1, le=1e9, description="Most it may take, in megabytes of 1e6 bytes; the oldest goes.")
+    ] = 5000.0
+    min_free_mb: Annotated[
+        float, Meta(ge=0, le=1e9, description="Below this much free disk nothing is kept, with an alarm.")
+    ] = 500.0
+    max_per_second: Annotated[
+        float, Meta(gt=0, le=1000, description="Most parts kept a second; it bounds what evidence costs.")
+    ] = 1.0
 
 
 class Log(Settings, frozen=True, kw_only=True):
@@ -235,8 +355,12 @@ class Config(Settings, frozen=True, kw_only=True):
     recipes: Annotated[tuple[Recipe, ...], Meta(min_length=1)]
     cameras: Annotated[tuple[Camera, ...], Meta(min_length=1)]
     batching: Batching = Batching()
+    triggers: Triggers = Triggers()
     scoring: Scoring = Scoring()
     publish: Publish = Publish()
+    security: Security = Security()
+    journal: Journal = Journal()
+    evidence: Evidence = Evidence()
     metrics: Metrics = Metrics()
     log: Log = Log()
 
@@ -252,6 +376,11 @@ class Config(Settings, frozen=True, kw_only=True):
         raise KeyError(name)
 
     @property
+    def deadlines_ns(self) -> dict[str, int]:
+        """Recipe name to how long a part of it may take."""
+        return {r.name: int((r.deadline_ms or self.line.deadline_ms) * 1e6) for r in self.recipes}
+
+    @property
     def runtime_path(self) -> Path:
         """The directory of this line's local sockets."""
         if self.line.runtime_dir:
@@ -259,6 +388,11 @@ class Config(Settings, frozen=True, kw_only=True):
         if "RUNTIME_DIRECTORY" in os.environ:
             return Path(os.environ["RUNTIME_DIRECTORY"])
         return Path(tempfile.gettempdir()) / f"inspectd-{os.getuid()}" / self.line.name
+
+    @property
+    def evidence_path(self) -> Path:
+        """The directory of this line's evidence."""
+        return Path(self.evidence.dir) if self.evidence.dir else self.state_path / "evidence"
 
     @property
     def state_path(self) -> Path:

@@ -2,66 +2,76 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
-
-import msgspec
-from msgspec import Meta
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 from inspectd.errors import InputError
+from inspectd.features.checks import FLAG, Checked, OptionError, from_values, number, one_of, option, whole
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+@dataclass(frozen=True, kw_only=True)
+class Options(Checked):
     """Base of a detector's settings, which travel in the bank's manifest."""
 
 
-class PatchCoreOptions(Options, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class PatchCoreOptions(Options):
     """How PatchCore scores."""
 
-    neighbours: Annotated[int, Meta(ge=1, le=64)] = 1
+    neighbours: int = option(1, whole(1, 64))
     """A patch's score is the mean distance to this many nearest patches of the bank."""
-    local_scale: bool = True
+    local_scale: bool = option(default=True, check=FLAG)
     """Divide a distance by how far the nearest entry is from its own neighbours in the bank, so that rare
     but good looks, which lie scattered, count no more than common ones."""
-    position_weight: Annotated[float, Meta(ge=0, le=4)] = 0.5
+    position_weight: float = option(0.7, number(0, 4))
     """Multiply a patch's distance by this power of its Mahalanobis distance from what good parts look like
     at the same place (PaDiM); 0: none."""
-    reweight: bool = False
+    reweight: bool = option(default=False, check=FLAG)
     """Scale an image's map by the paper's equation 7."""
 
 
-class PaDiMOptions(Options, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class PaDiMOptions(Options):
     """How PaDiM models good parts."""
 
-    dimensions: Annotated[int, Meta(ge=1, le=550)] = 100
+    dimensions: int = option(100, whole(1, 550))
     """Feature dimensions kept, at most those the backbone gives."""
-    reduction: Literal["selection", "projection"] = "selection"
+    reduction: Literal["selection", "projection"] = option("selection", one_of("selection", "projection"))
     """Keep randomly chosen dimensions, or project onto random orthonormal directions."""
-    shrinkage: Annotated[float, Meta(ge=0, le=1)] = 0.05
+    shrinkage: float = option(0.05, number(0, 1))
     """Share of the mean covariance of all places in each place's own, which few images estimate poorly."""
-    regularisation: Annotated[float, Meta(gt=0, le=1000)] = 0.01
+    regularisation: float = option(0.01, number(0, 1000, above=True))
     """Added to every covariance's diagonal (section 3.2, epsilon)."""
 
 
-class DFKDEOptions(Options, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class DFKDEOptions(Options):
     """How the density is estimated."""
 
-    components: Annotated[int, Meta(ge=1, le=512)] = 16
+    components: int = option(16, whole(1, 512))
     """Principal components kept, at most one fewer than there are images."""
-    bandwidth: Literal["scott", "silverman", "cross-validation"] = "scott"
+    bandwidth: Literal["scott", "silverman", "cross-validation"] = option(
+        "scott", one_of("scott", "silverman", "cross-validation")
+    )
     """Rule for the kernel's width; cross-validation maximises the leave-one-out likelihood."""
 
 
-class HeadOptions(Options, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class HeadOptions(Options):
     """How a map becomes a score."""
 
-    standardise: bool = True
+    standardise: bool = option(default=True, check=FLAG)
     """Express each place in standard deviations from what good images score there."""
-    smoothing: Annotated[float, Meta(ge=0, le=8)] = 0.7
+    smoothing: float = option(0.7, number(0, 8))
     """Standard deviation, in patches, of the Gaussian the map is smoothed with; 0: none."""
-    top: Annotated[int, Meta(ge=1, le=4096)] = 3
+    top: int = option(3, whole(1, 4096))
     """The image's score is the mean of this many largest places."""
-    pool: Literal["max", "mean"] = "max"
+    pool: Literal["max", "mean"] = option("max", one_of("max", "mean"))
     """`max`: mean of the `top` largest places; `mean`: mean of all places."""
+    alike: int = option(3, whole(0, 64))
+    """How many good images that look most alike tell what the image would score if it were good; 0: none."""
+    alike_weight: float = option(0.5, number(0, 1))
+    """Share of that expectation that is taken off the score and the heatmap."""
 
 
 KINDS: Final[dict[str, type[Options]]] = {
@@ -80,6 +90,6 @@ def options_of(kind: str, values: dict[str, Any]) -> Options:
     if kind not in KINDS:
         raise InputError(f"unknown detector {kind!r}, expected one of: {', '.join(KINDS)}")
     try:
-        return msgspec.convert(values, KINDS[kind])
-    except msgspec.ValidationError as error:
+        return from_values(KINDS[kind], values)
+    except OptionError as error:
         raise InputError(f"options of detector {kind!r}: {error}") from error

@@ -32,8 +32,8 @@ class PaDiM:
         self._factors = factors
         dims = means.shape[2]
         rows, columns = torch.tril_indices(dims, dims, device=factors.device)
-        self._whitening = factors.new_zeros((factors.shape[0], dims, dims))
-        self._whitening[:, rows, columns] = factors
+        self.whitening = factors.new_zeros((factors.shape[0], dims, dims))
+        self.whitening[:, rows, columns] = factors
 
     @classmethod
     def restore(cls, tensors: dict[str, torch.Tensor]) -> PaDiM:
@@ -76,9 +76,13 @@ class PaDiM:
     def maps(self, features: torch.Tensor) -> torch.Tensor:
         """See `Detector.maps`; section 3.3, equation 2."""
         images, height, width, _ = features.shape
-        offsets = (features @ self._reduction - self._means).reshape(images, height * width, self.dims)
-        whitened = torch.bmm(self._whitening, offsets.permute(1, 2, 0))
+        offsets = self.offsets(features).flatten(1, 2)
+        whitened = torch.bmm(self.whitening, offsets.permute(1, 2, 0))
         return whitened.square().sum(dim=1).sqrt().T.reshape(images, height, width)
+
+    def offsets(self, features: torch.Tensor) -> torch.Tensor:
+        """How far features (N, h, w, D) lie from each place's mean: (N, h, w, d) float32."""
+        return features @ self._reduction - self._means
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """See `Detector.tensors`."""

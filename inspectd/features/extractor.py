@@ -29,6 +29,7 @@ class FeatureExtractor:
         self, backbone: Backbone, height: int, width: int, device: torch.device, options: PatchOptions
     ) -> None:
         self._options = options
+        self.region = options.region
         self.backbone = backbone
         self.device = device
         self.preprocess = Preprocess(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-import msgspec
-from msgspec import Meta
-
-Share = Annotated[float, Meta(ge=0, le=1)]
+from inspectd.features.checks import Checked, number, one_of, option, optional, share_box, whole
 
 
-class PatchOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+@dataclass(frozen=True, kw_only=True)
+class PatchOptions(Checked):
     """How a backbone's feature maps become patch features."""
 
-    grid: Literal["coarse", "fine"] = "coarse"
+    grid: Literal["coarse", "fine"] = option("coarse", one_of("coarse", "fine"))
     """One patch for each cell of the coarsest layer, or of the finest: slower, with a sharper heatmap."""
-    region: tuple[Share, Share, Share, Share] | None = None
+    region: tuple[float, float, float, float] | None = option(None, share_box)
     """The part of every image that is looked at: left, top, width and height as shares of the image."""
-    compression: Annotated[float, Meta(gt=0, le=1)] = 0.75
+    compression: float = option(0.75, number(0, 1, above=True))
     """Each value v becomes sign(v) |v|^compression, which tames the heavy tails of deep features; 1: none."""
+    dimensions: int | None = option(None, optional(whole(1, 65_536)))
+    """Average neighbouring channels down to this many dimensions, at most those the layers give; None: keep
+    them all."""

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from inspectd.features.crop import cropped
+
 
 class Preprocess:
     """Resizes (bilinear with antialiasing) and normalises uint8 BGR frames.
@@ -51,18 +53,24 @@ class Preprocess:
         Returns:
             (N, 3, height, width) float32 RGB, normalised, channels_last.
         """
-        batch = torch.cat([self._resized(frame) for frame in frames])
-        rgb = batch.flip(1).to(torch.float32, memory_format=torch.channels_last)
-        return rgb.mul_(self._scale).add_(self._shift)
+        return self.normalised(torch.cat([self.fitted(self.uploaded(frame)) for frame in frames]))
 
-    def _resized(self, frame: NDArray[np.uint8]) -> torch.Tensor:
-        """(H, W, 3) uint8 -> (1, 3, height, width) holding whole values 0..255."""
+    def normalised(self, batch: torch.Tensor) -> torch.Tensor:
+        """(N, 3, height, width) float32 RGB of (N, 3, height, width) BGR holding 0..255; channels_last."""
+        rgb = batch.flip(1).to(torch.float32, memory_format=torch.channels_last)
+        return rgb.mul(self._scale).add_(self._shift)
+
+    def uploaded(self, frame: NDArray[np.uint8]) -> torch.Tensor:
+        """What is looked at of a frame (H, W, 3), on the device as (1, 3, H', W') uint8."""
         if self._region is not None:
-            frame = _cropped(frame, self._region)
+            frame = cropped(frame, self._region)
         # Ring slots are taken as they lie; torch takes neither read-only nor reversed arrays.
         if not frame.flags.writeable or min(frame.strides) < 0:
             frame = frame.copy()
-        pixels = torch.as_tensor(frame).to(self.device, non_blocking=True).permute(2, 0, 1).unsqueeze(0)
+        return torch.as_tensor(frame).to(self.device, non_blocking=True).permute(2, 0, 1).unsqueeze(0)
+
+    def fitted(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(1, 3, H, W) uint8 -> (1, 3, height, width) holding whole values 0..255."""
         if pixels.shape[2:] == (self.height, self.width):
             return pixels
         # The CPU has a fast uint8 kernel, CUDA has none; rounding there keeps the two alike.
@@ -71,12 +79,3 @@ class Preprocess:
         size = (self.height, self.width)
         resized = functional.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
         return resized.round_().clamp_(0, 255) if resized.is_floating_point() else resized
-
-
-def _cropped(frame: NDArray[np.uint8], region: tuple[float, float, float, float]) -> NDArray[np.uint8]:
-    """The region of a frame, at least one pixel of it, as a view."""
-    height, width = frame.shape[:2]
-    left, top = min(int(region[0] * width), width - 1), min(int(region[1] * height), height - 1)
-    right = max(left + 1, round((region[0] + region[2]) * width))
-    bottom = max(top + 1, round((region[1] + region[3]) * height))
-    return frame[top:bottom, left:right]

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 
 from inspectd.errors import InputError
 
@@ -24,9 +22,9 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
         raise InputError(f"weights file {path}: not found, expected a .pth or .safetensors state dict")
     try:
         if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
+            return _safetensors(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError, SafetensorError) as error:
+    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
         raise InputError(f"weights file {path}: cannot be read as a state dict: {error}") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
@@ -34,6 +32,15 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
             f"weights file {path}: holds {type(state).__name__}, expected a state dict of tensors"
         )
     return dict(state)
+
+
+def _safetensors(path: Path) -> dict[str, torch.Tensor]:
+    import safetensors.torch  # noqa: PLC0415 - only such files need it; scoring runs where it is missing
+
+    try:
+        return dict(safetensors.torch.load_file(path))
+    except safetensors.SafetensorError as error:
+        raise ValueError(str(error)) from error
 
 
 def digest(state: Mapping[str, torch.Tensor]) -> str:

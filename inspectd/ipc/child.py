@@ -95,7 +95,7 @@ class StopFlag:
 
 
 class Heart:
-    """Tells the main process that this child's loop turns, at most every `HEARTBEAT_SECONDS`."""
+    """Tells the main process that this child's loop turns, when nothing told it for `HEARTBEAT_SECONDS`."""
 
     def __init__(self, channel: Channel[Any], clock: Callable[[], float] = time.monotonic) -> None:
         """Beat on `channel`; `clock` is in seconds and never runs backwards."""
@@ -107,6 +107,10 @@ class Heart:
     def now(self) -> float:
         """The time of the clock the heart beats by, in seconds."""
         return self._clock()
+
+    def shown(self) -> None:
+        """Something else was just sent: it says as much as a beat, and spares the main process a wake-up."""
+        self._due = self._clock() + HEARTBEAT_SECONDS
 
     def beat(self) -> None:
         """Count one turn of the loop, and send the count when it is time to.

@@ -165,6 +165,11 @@ class FrameRing:
         """How many slots the readers hold."""
         return sum(self._memory[self._state_offset(slot)] == _HELD for slot in range(self.slots))
 
+    def address(self) -> tuple[int, int]:
+        """Where the ring is mapped in this process, and its size in bytes."""
+        memory = np.frombuffer(self._memory, np.uint8)
+        return memory.ctypes.data, memory.nbytes
+
     def close(self) -> None:
         """Give the memory back. Views still alive keep the mapping until they are gone."""
         os.close(self.fd)

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import math
 import time
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
-from inspectd.config import Config
-from inspectd.publish import wire
+import msgspec
+
+from inspectd import __version__
+from inspectd.config import Config, recipe_sha256
+from inspectd.ipc.messages import BankInfo
+from inspectd.publish import unfinished, wire
 from inspectd.publish.bus import Bus
-from inspectd.records import Drop, HeatmapRef, Inspection, Outcome, Score, Verdict
+from inspectd.publish.journal import Entry, Journal, Numbered
+from inspectd.publish.replay import Position, Snapshot
+from inspectd.publish.unfinished import OpenPart, Unfinished
+from inspectd.records import (
+    Drop,
+    Evaluation,
+    HeatmapRef,
+    Inspection,
+    Outcome,
+    PartVerdict,
+    Score,
+    Trigger,
+    Verdict,
+    View,
+    ViewVerdict,
+)
+
+_LATE_MEMORY: Final = 1024  # verdicts without a score that a late one may still name
 
 
 class Observer(Protocol):
@@ -17,32 +40,179 @@ class Observer(Protocol):
     def verdict(self, verdict: Verdict) -> None:
         """A verdict was published."""
 
+    def part(self, part: PartVerdict) -> None:
+        """A part's verdict was published."""
+
 
 class PublishStage:
     """Turns closed inspections into verdicts. `(epoch, seq)` names each of them for ever."""
 
-    def __init__(self, config: Config, bus: Bus, observer: Observer, epoch: int) -> None:
-        """Publish on `bus` under `epoch`, a number no earlier start has used."""
-        self.epoch = epoch
+    def __init__(self, config: Config, bus: Bus, observer: Observer, journal: Journal) -> None:
+        """Publish on `bus` what `journal` has recorded, under its epoch."""
         self.last_seq = 0
+        """The last verdict that was published; those behind it are being recorded."""
+        self._numbered = 0
+        self._journal = journal
         self._config = config
         self._bus = bus
         self._observer = observer
         self._dropped = {camera.name: 0 for camera in config.cameras}
-        self._deadline_ms = config.line.deadline_ms
+        self._without_score: dict[int, int] = {}  # inspection id to seq
+        self._recipes = {recipe.name: recipe for recipe in config.recipes}
+        self._recipe_sha256: dict[str, str] = {}
+        self.newest: Verdict | None = None
+        """The last verdict that was made."""
+
+    def judging(self, banks: Sequence[BankInfo]) -> None:
+        """These banks and thresholds are in force from now on; verdicts name their recipes by hash."""
+        self._recipe_sha256 = {
+            bank.recipe: recipe_sha256(self._recipes[bank.recipe], bank.threshold, bank.bank_sha256)
+            for bank in banks
+        }
 
     def drop(self, drop: Drop) -> None:
         """Remember a lost frame for its camera's next verdict."""
         self._dropped[drop.camera] += 1
 
-    def verdict(self, inspection: Inspection, outcome: Outcome) -> None:
-        """Publish the one verdict of an inspection, and its heatmap beside it."""
-        self.last_seq += 1
-        verdict = self._verdict(inspection, outcome)
-        self._bus.send(verdict.camera, wire.Kind.VERDICT, verdict)
-        self._observer.verdict(verdict)
-        if outcome.score is not None and verdict.threshold is not None:
-            self._heatmap(verdict, outcome.score, verdict.threshold)
+    @property
+    def epoch(self) -> int:
+        """New at every start, and larger than any before it."""
+        return self._journal.epoch
+
+    def opened(self, inspection: Inspection | View) -> None:
+        """An inspection is under way: the next start closes it, should this one not come to it."""
+        record = (
+            Unfinished(view=inspection) if isinstance(inspection, View) else Unfinished(inspection=inspection)
+        )
+        self._journal.opened(unfinished.view_key(inspection.inspection_id), unfinished.encode(record))
+
+    def part_opened(self, trigger: Trigger, deadline_ns: int, views: Sequence[View]) -> None:
+        """A triggered part is under way, and so are its views."""
+        record = Unfinished(part=OpenPart(trigger, deadline_ns))
+        self._journal.opened(unfinished.part_key(trigger.trigger_id), unfinished.encode(record))
+        for view in views:
+            self.opened(view)
+
+    def verdict(self, inspection: Inspection | View, outcome: Outcome) -> int:
+        """Record the one verdict of an inspection, publish it and its heatmap; the verdict's `seq`."""
+        self._numbered += 1
+        verdict = self.newest = self._verdict(inspection, outcome)
+
+        def publish(recorded: Numbered, topic: bytes, header: bytes) -> None:
+            assert isinstance(recorded, Verdict)
+            self._publish(recorded.seq, wire.Kind.VERDICT, topic, header)
+            self._observer.verdict(recorded)
+            if outcome.score is not None and recorded.threshold is not None:
+                self._heatmap(recorded.seq, recorded.camera, outcome.score, recorded.threshold)
+
+        if outcome.score is None:
+            self._remember(inspection.inspection_id, verdict.seq)
+        self._record(verdict, verdict.camera, publish, closes=unfinished.view_key(inspection.inspection_id))
+        return verdict.seq
+
+    def restarted(self) -> int:
+        """Close what an earlier start left open, and say how many verdicts that made."""
+        left, self._journal.unfinished = self._journal.unfinished, []
+        outcome = Outcome(Evaluation.UNDECIDABLE, unfinished.REASON, 0)
+        views: dict[tuple[str, str], list[ViewVerdict]] = {}
+        for key, record in sorted(((k, unfinished.decode(r)) for k, r in left), key=_parts_last):
+            self._numbered += 1
+            begun = record.inspection or record.view
+            if begun is not None:
+                verdict = self._verdict(begun, outcome)
+                self._record_earlier(key, verdict, verdict.camera)
+                if begun.trigger is not None:
+                    view = ViewVerdict(verdict.camera, verdict.seq, verdict.evaluation, verdict.reason)
+                    views.setdefault((_start_of(key), begun.trigger.trigger_id), []).append(view)
+            elif record.part is not None:
+                trigger, deadline_ns = record.part.trigger, record.part.deadline_ns
+                seen = views.get((_start_of(key), trigger.trigger_id), [])
+                self._record_earlier(key, self._part(trigger, deadline_ns, outcome, seen), "-")
+        return len(left)
+
+    def _record_earlier(self, key: str, verdict: Numbered, camera: str) -> None:
+        def publish(recorded: Numbered, topic: bytes, header: bytes) -> None:
+            kind = wire.Kind.VERDICT if isinstance(recorded, Verdict) else wire.Kind.PART
+            self._publish(recorded.seq, kind, topic, header)
+
+        self._record(_late(verdict), camera, publish, closes_earlier=key)
+
+    def _publish(self, seq: int, kind: wire.Kind, topic: bytes, header: bytes) -> None:
+        self.last_seq = seq
+        self._bus.send_encoded(kind, topic, header)
+
+    def _record(
+        self,
+        verdict: Numbered,
+        camera: str,
+        publish: Callable[[Numbered, bytes, bytes], None],
+        *,
+        closes: str | None = None,
+        closes_earlier: str | None = None,
+    ) -> None:
+        kind = wire.Kind.VERDICT if isinstance(verdict, Verdict) else wire.Kind.PART
+        topic = wire.topic(verdict.plant, verdict.line, camera, kind)
+        self._journal.record(Entry(verdict, topic, wire.encode(verdict), publish, closes, closes_earlier))
+
+    def part(
+        self, trigger: Trigger, deadline_ns: int, outcome: Outcome, views: list[ViewVerdict]
+    ) -> PartVerdict:
+        """Record and publish the one verdict of a triggered part, after those of its views."""
+        self._numbered += 1
+        part = self._part(trigger, deadline_ns, outcome, views)
+
+        def publish(recorded: Numbered, topic: bytes, header: bytes) -> None:
+            assert isinstance(recorded, PartVerdict)
+            self._publish(recorded.seq, wire.Kind.PART, topic, header)
+            self._observer.part(recorded)
+
+        self._record(part, "-", publish, closes=unfinished.part_key(trigger.trigger_id))
+        return part
+
+    def _part(
+        self, trigger: Trigger, deadline_ns: int, outcome: Outcome, views: list[ViewVerdict]
+    ) -> PartVerdict:
+        return PartVerdict(
+            plant=self._config.line.plant,
+            line=self._config.line.name,
+            epoch=self.epoch,
+            seq=self._numbered,
+            trigger_id=trigger.trigger_id,
+            part_id=trigger.part_id,
+            encoder_count=trigger.encoder_count,
+            evaluation=outcome.evaluation,
+            reason=outcome.reason,
+            triggered_utc_ns=trigger.received_utc_ns,
+            decided_utc_ns=time.time_ns(),
+            latency_ms=_ms(outcome.decided_ns - trigger.received_ns),
+            deadline_ms=_ms(deadline_ns - trigger.received_ns),
+            deadline_margin_ms=_ms(deadline_ns - outcome.decided_ns),
+            late=outcome.decided_ns > deadline_ns,
+            views=views,
+        )
+
+    def late(self, inspection: Inspection, score: Score, threshold: float, now_ns: int) -> None:
+        """Tell of a score that came after its inspection was closed, and what it saw: information only."""
+        seq = self._without_score.pop(inspection.inspection_id, None)
+        if seq is None or not math.isfinite(score.image_score):
+            return
+        trigger = inspection.trigger
+        late = wire.Late(
+            plant=self._config.line.plant,
+            line=self._config.line.name,
+            camera=inspection.camera,
+            epoch=self.epoch,
+            seq=seq,
+            inspection_id=inspection.inspection_id,
+            score=score.image_score,
+            threshold=threshold,
+            bank_sha256=score.bank_sha256,
+            late_ms=_ms(now_ns - inspection.deadline_ns),
+            trigger_id=trigger.trigger_id if trigger else None,
+            part_id=trigger.part_id if trigger else None,
+        )
+        self._bus.send(late.camera, wire.Kind.LATE, late)
+        self._heatmap(seq, late.camera, score, threshold)
 
     def heartbeat(self, state: str, counts: wire.Counts, cameras: dict[str, str]) -> None:
         """Say that the line is alive and how far it got."""
@@ -57,8 +227,32 @@ class PublishStage:
             state=state,
             counts=counts,
             cameras=cameras,
+            journal=self._journal.state,
         )
         self._bus.send("-", wire.Kind.HEARTBEAT, heartbeat)
+
+    def reached(self) -> Position:
+        """The last verdict that was published."""
+        return Position(self.epoch, self.last_seq)
+
+    def snapshot(
+        self, request: str, oldest: Position | None, state: str, counts: wire.Counts, cameras: dict[str, str]
+    ) -> Snapshot:
+        """How far the line got, for a client that asks."""
+        line = self._config.line
+        return Snapshot(
+            request=request,
+            plant=line.plant,
+            line=line.name,
+            epoch=self.epoch,
+            last_seq=self.last_seq,
+            oldest=oldest,
+            state=state,
+            journal=self._journal.state,
+            interval_ms=self._config.publish.heartbeat_ms,
+            counts=counts,
+            cameras=cameras,
+        )
 
     def event(
         self, severity: str, name: str, counts: wire.Counts, *, camera: str | None, detail: str
@@ -78,26 +272,27 @@ class PublishStage:
         )
         self._bus.send(camera or "-", wire.Kind.EVENT, event)
 
-    def _verdict(self, inspection: Inspection, outcome: Outcome) -> Verdict:
-        frame, trigger, score = inspection.frame, inspection.frame.trigger, outcome.score
-        dropped, self._dropped[frame.camera] = self._dropped[frame.camera], 0
+    def _verdict(self, inspection: Inspection | View, outcome: Outcome) -> Verdict:
+        frame, trigger, score = inspection.frame, inspection.trigger, outcome.score
+        dropped = self._dropped.get(inspection.camera, 0)
+        self._dropped[inspection.camera] = 0
         return Verdict(
             plant=self._config.line.plant,
             line=self._config.line.name,
-            camera=frame.camera,
+            camera=inspection.camera,
             epoch=self.epoch,
-            seq=self.last_seq,
+            seq=self._numbered,
             inspection_id=inspection.inspection_id,
-            frame_generation=frame.generation,
-            frame_seq=frame.seq,
+            frame_generation=frame.generation if frame else None,
+            frame_seq=frame.seq if frame else None,
             evaluation=outcome.evaluation,
             reason=outcome.reason,
             score=score.image_score if score else None,
             threshold=outcome.threshold,
-            captured_utc_ns=frame.captured_utc_ns,
+            captured_utc_ns=frame.captured_utc_ns if frame else None,
             decided_utc_ns=time.time_ns(),
-            latency_ms=round((outcome.decided_ns - frame.captured_ns) / 1e6, 3),
-            deadline_ms=self._deadline_ms,
+            latency_ms=_ms(outcome.decided_ns - inspection.began_ns),
+            deadline_ms=_ms(inspection.deadline_ns - inspection.began_ns),
             late=outcome.decided_ns > inspection.deadline_ns,
             recipe=inspection.recipe,
             bank_sha256=score.bank_sha256 if score else None,
@@ -106,18 +301,54 @@ class PublishStage:
             trigger_id=trigger.trigger_id if trigger else None,
             part_id=trigger.part_id if trigger else None,
             encoder_count=trigger.encoder_count if trigger else None,
-            label=frame.label,
-            source=frame.source,
+            label=frame.label if frame else None,
+            source=frame.source if frame else None,
+            deadline_margin_ms=_ms(inspection.deadline_ns - outcome.decided_ns),
+            triggered_utc_ns=trigger.received_utc_ns if trigger else None,
+            frame_sha256=frame.sha256 if frame else None,
+            recipe_sha256=self._recipe_sha256.get(inspection.recipe),
+            software=__version__,
         )
 
-    def _heatmap(self, verdict: Verdict, score: Score, threshold: float) -> None:
+    def _remember(self, inspection_id: int, seq: int) -> None:
+        self._without_score[inspection_id] = seq
+        if len(self._without_score) > _LATE_MEMORY:
+            del self._without_score[next(iter(self._without_score))]
+
+    def _heatmap(self, seq: int, camera: str, score: Score, threshold: float) -> None:
         header = wire.HeatmapHeader(
-            epoch=verdict.epoch,
-            seq=verdict.seq,
-            camera=verdict.camera,
+            epoch=self.epoch,
+            seq=seq,
+            camera=camera,
             height=score.heatmap_height,
             width=score.heatmap_width,
             dtype="float16",
             threshold=threshold,
         )
-        self._bus.send(verdict.camera, wire.Kind.HEATMAP, header, score.heatmap)
+        self._bus.send(camera, wire.Kind.HEATMAP, header, score.heatmap)
+
+
+def _ms(duration_ns: int) -> float:
+    return round(duration_ns / 1e6, 3)
+
+
+def _parts_last(keyed: tuple[str, Unfinished]) -> tuple[bool, str]:
+    """A part's verdict names those of its views, so they come first."""
+    return keyed[1].part is not None, keyed[0]
+
+
+def _start_of(key: str) -> str:
+    """Which start a stored key is of."""
+    return key.partition(":")[0]
+
+
+def _late(verdict: Verdict | PartVerdict) -> Verdict | PartVerdict:
+    """Times of what began before this start, by the wall clock: the other one may have begun anew."""
+    began_utc_ns = verdict.triggered_utc_ns or getattr(verdict, "captured_utc_ns", None)
+    latency_ms = max(0.0, _ms(verdict.decided_utc_ns - (began_utc_ns or verdict.decided_utc_ns)))
+    return msgspec.structs.replace(
+        verdict,
+        latency_ms=latency_ms,
+        deadline_margin_ms=round(verdict.deadline_ms - latency_ms, 3),
+        late=True,
+    )

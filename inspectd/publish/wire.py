@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from inspectd.records import Verdict
+from inspectd.records import PartVerdict, Verdict
 
 TOPIC_VERSION: Final = "i1"
 
@@ -20,15 +20,27 @@ class Kind(StrEnum):
     HEATMAP = "h"
     HEARTBEAT = "hb"
     EVENT = "ev"
+    PART = "p"
+    LATE = "late"
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """Where every captured frame went: `captured = verdicts + drops + in_flight`, always."""
+    """Where every captured frame and every trigger went.
+
+    Always `captured = verdicts + drops + in_flight`, and `triggers = parts + triggers_open`.
+    """
 
     captured: int
     verdicts: int
     drops: int
     in_flight: int
+    missed: int = 0
+    """Verdicts of views for which no frame came; they are not among `verdicts`, which counts frames."""
+    triggers: int = 0
+    parts: int = 0
+    triggers_open: int = 0
+    restarted: int = 0
+    """Verdicts of what an earlier start left open; they belong to no frame and no trigger of this epoch."""
 
 
 class HeatmapHeader(msgspec.Struct, frozen=True, tag_field="schema", tag="heatmap/1"):
@@ -55,6 +67,7 @@ class Heartbeat(msgspec.Struct, frozen=True, tag_field="schema", tag="heartbeat/
     state: str
     counts: Counts
     cameras: dict[str, str]
+    journal: str = "recording"
 
 
 class Event(msgspec.Struct, frozen=True, tag_field="schema", tag="event/1"):
@@ -71,7 +84,24 @@ class Event(msgspec.Struct, frozen=True, tag_field="schema", tag="event/1"):
     counts: Counts
 
 
-Header = Verdict | HeatmapHeader | Heartbeat | Event
+class Late(msgspec.Struct, frozen=True, tag_field="schema", tag="late/1"):
+    """A score that came after its verdict was due: for information, it has no evaluation."""
+
+    plant: str
+    line: str
+    camera: str
+    epoch: int
+    seq: int
+    inspection_id: int
+    score: float
+    threshold: float
+    bank_sha256: str
+    late_ms: float
+    trigger_id: str | None = None
+    part_id: str | None = None
+
+
+Header = Verdict | PartVerdict | Late | HeatmapHeader | Heartbeat | Event
 
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(Header)
@@ -96,5 +126,8 @@ def decode(header: bytes) -> Header:
     Raises:
         ValueError: it is no JSON, of an unknown schema, or a field is missing or of another type.
     """
-    message: Header = _decoder.decode(header)
+    try:
+        message: Header = _decoder.decode(header)
+    except RecursionError as error:
+        raise ValueError("is nested too deeply") from error
     return message

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd import config, log
-from inspectd.bank.scorer import ImageScore, Scorer
+from inspectd.bank.scorer import ImageScore, Scorer, ScoringPath
 from inspectd.errors import ExitCode, InspectdError
 from inspectd.ipc import child
 from inspectd.ipc.channel import Channel
@@ -26,6 +26,7 @@ from inspectd.ipc.messages import AttachRing, BankInfo, DetachRing, ScoringReady
 from inspectd.ipc.ring import FrameRing, RingError
 from inspectd.log import event
 from inspectd.records import Batch, Inspection, Reason, Score, ScoreError
+from inspectd.scoring.pinned import PinnedRings
 
 _log: Final = logging.getLogger("inspectd.scoring")
 
@@ -39,6 +40,8 @@ class Worker:
         self._start = start
         self._scorers: dict[str, Scorer] = {}
         self._rings: dict[tuple[str, int], FrameRing] = {}
+        self._pinned = PinnedRings(wanted=False)
+        self._heart = child.Heart(channel)
 
     def live(self) -> ExitCode:
         """Load, warm up, say so, and score until the main process closes the channel.
@@ -47,10 +50,11 @@ class Worker:
             BankError: a bank cannot be used.
             ChannelClosedError: the main process is gone, or let this one go.
         """
-        self._channel.send_wait(load(self._start, self._scorers))
-        heart = child.Heart(self._channel)
+        ready = load(self._start, self._scorers)
+        self._pinned = PinnedRings(wanted=ready.device.startswith("cuda"))
+        self._channel.send_wait(ready)
         while True:
-            heart.beat()
+            self._heart.beat()
             if self._channel.wait(child.HEARTBEAT_SECONDS):
                 self._serve_waiting()
 
@@ -61,9 +65,13 @@ class Worker:
                 self._score(record)
                 return  # a heartbeat between batches says that the device still answers
             if isinstance(record, AttachRing):
-                self._rings[record.camera, record.generation] = FrameRing.attach(fds[0])
+                ring = FrameRing.attach(fds[0])
+                self._pinned.add(ring)
+                self._rings[record.camera, record.generation] = ring
             elif isinstance(record, DetachRing):
-                self._rings.pop((record.camera, record.generation)).close()
+                ring = self._rings.pop((record.camera, record.generation))
+                self._pinned.remove(ring)
+                ring.close()
             else:
                 raise TypeError(f"no record for a scoring process: {record!r}")
 
@@ -73,12 +81,19 @@ class Worker:
         if not seen:
             return
         scorer = self._scorers[batch.recipe]
+        # Some pipelines take frames one after another: each is answered as soon as it is scored.
+        groups = [[one] for one in seen] if scorer.info.backend == "openvino" else [seen]
+        for group in groups:
+            self._answer(batch, scorer, group)
+
+    def _answer(self, batch: Batch, scorer: Scorer, seen: list[tuple[Inspection, NDArray[np.uint8]]]) -> None:
         images = scorer.score([pixels for _, pixels in seen])
         if len(images) != len(seen):
             raise InspectdError(f"the scorer answered {len(images)} scores for {len(seen)} frames")
         for (inspection, _), image in zip(seen, images, strict=True):
             if self._view(batch, inspection) is not None:  # it still lies where it was scored
                 self._channel.send_wait(_score_record(batch, inspection, image, scorer.info.sha256))
+        self._heart.shown()
 
     def _view(self, batch: Batch, inspection: Inspection) -> NDArray[np.uint8] | None:
         """The frame's pixels in its ring; None if they are not there, which is then answered here."""
@@ -111,7 +126,7 @@ def load(start: StartScoring, scorers: dict[str, Scorer]) -> ScoringReady:
     banks = []
     device = "cpu"
     for recipe in start.recipes:
-        scorer = Scorer.load(Path(recipe.bank), start.scoring.device, start.scoring.threads)
+        scorer = Scorer.load(Path(recipe.bank), start.scoring.device, start.scoring.threads, _way(start))
         scorer.warm_up(start.max_batch)
         scorers[recipe.name] = scorer
         device = str(scorer.info.device)
@@ -123,8 +138,16 @@ def load(start: StartScoring, scorers: dict[str, Scorer]) -> ScoringReady:
                 info.input_height, info.input_width, threshold,
             )
         )  # fmt: skip
-        event(_log, logging.INFO, "bank_loaded", recipe=recipe.name, bank=recipe.bank, rows=info.rows)
+        event(
+            _log, logging.INFO, "bank_loaded", recipe=recipe.name, bank=recipe.bank, rows=info.rows,
+            device=info.device, backend=info.backend, precision=info.precision, search=info.search or None,
+        )  # fmt: skip
     return ScoringReady(banks, device, time.perf_counter() - began)
+
+
+def _way(start: StartScoring) -> ScoringPath:
+    scoring = start.scoring
+    return ScoringPath(scoring.backend, scoring.precision, scoring.search)
 
 
 def _score_record(batch: Batch, inspection: Inspection, image: ImageScore, bank_sha256: str) -> Score:

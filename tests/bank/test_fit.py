@@ -7,7 +7,7 @@ from inspectd.detectors.options import HeadOptions, PatchCoreOptions
 GENERATOR = torch.Generator().manual_seed(0)
 FEATURES = torch.randn(30, 4, 4, 6, generator=GENERATOR)
 PLAIN = PatchCoreOptions(local_scale=False, position_weight=0.0)
-HEAD = HeadOptions(standardise=False, smoothing=0.0, top=1)
+HEAD = HeadOptions(standardise=False, smoothing=0.0, top=1, alike=0)
 
 
 def test_no_image_is_in_the_bank_that_scores_it() -> None:

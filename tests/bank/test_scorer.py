@@ -40,7 +40,7 @@ def test_an_answer_for_each_frame(scorer: Scorer, frames: list[np.ndarray]) -> N
         assert result.heatmap.shape == (16, 16)
         assert np.isfinite(result.heatmap).all()
         assert np.isfinite(result.image_score)
-        assert set(result.stage_ms) == {"preprocess", "backbone", "search"}
+        assert set(result.stage_ms) == {"preprocess", "backbone", "search", "head"}
         assert min(result.stage_ms.values()) > 0
     assert scorer.score([]) == []
 

@@ -1,4 +1,4 @@
-"""Random schedules through ring, policy, ledger and judge: the count always closes."""
+"""Random schedules through ring, matcher, policy, ledger and judge: the counts always close."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from inspectd.batching.ledger import Ledger
+from inspectd.batching.matching import FirstAfter, Nearest
+from inspectd.batching.parts import Part, Parts
 from inspectd.batching.policy import BatchPolicy
 from inspectd.batching.stage import BatchingStage
+from inspectd.batching.triggering import Triggering
 from inspectd.ipc.messages import BankInfo
 from inspectd.ipc.ring import FrameRing
 from inspectd.records import (
@@ -22,14 +25,21 @@ from inspectd.records import (
     FrameRef,
     Quality,
     Reason,
+    Refusal,
+    RefusalReason,
     Score,
     ScoreError,
+    Trigger,
+    TriggerRequest,
 )
 
 DEADLINE_NS = 100
 THRESHOLD = 1.0
 PIXELS = np.zeros((2, 2, 3), np.uint8)
-CAMERAS = {"a": "one", "b": "two", "c": "one"}
+CAMERAS = {"a": "one", "b": "two", "c": "one", "top": "one", "side": "two"}
+TRIGGERED = ("top", "side")
+WINDOW_NS, BEFORE_NS, LATENCY_NS, ID_MEMORY_NS = 60, 20, 2, 150
+DEADLINES_NS = {"one": DEADLINE_NS, "two": DEADLINE_NS + 30}
 
 
 def bank(recipe: str) -> BankInfo:
@@ -45,8 +55,9 @@ class Line(RuleBasedStateMachine):
         max_wait_ns=st.sampled_from([0, 10, 1000]),
         max_queue=st.integers(1, 5),
         ready=st.booleans(),
+        nearest=st.booleans(),
     )
-    def start(self, slots, max_batch, max_wait_ns, max_queue, ready):
+    def start(self, *, slots, max_batch, max_wait_ns, max_queue, ready, nearest):
         self.now_ns = 1_000
         self.max_batch = max_batch
         self.rings = {name: FrameRing.create(1, slots, PIXELS.nbytes) for name in CAMERAS}
@@ -54,6 +65,14 @@ class Line(RuleBasedStateMachine):
         self.seq = dict.fromkeys(CAMERAS, 0)
         self.referenced: set[tuple[str, int]] = set()
         self.verdicts: dict[int, object] = {}
+        self.missed: set[int] = set()
+        self.begun: set[int] = set()
+        self.accepted: dict[tuple[str, int], list[int]] = {}  # trigger id and time to its views' ids
+        self.parts: dict[tuple[str, int], object] = {}
+        self.closed_ids: dict[str, int] = {}
+        self.up = True
+        self.used: set[tuple[str, int, int]] = set()
+        self.nearest = nearest
         self.late_scores = 0
         self.owed: list[tuple[int, object]] = []  # (batch id, inspection) that scoring has not answered
         self.scoring_takes = True
@@ -61,11 +80,25 @@ class Line(RuleBasedStateMachine):
         self.stage = BatchingStage(
             BatchPolicy(max_batch, max_wait_ns, max_queue),
             Ledger(),
-            deadline_ns=DEADLINE_NS,
+            Triggering(
+                {
+                    camera: Nearest(WINDOW_NS, BEFORE_NS, LATENCY_NS, max(1, slots // 2))
+                    if nearest
+                    else FirstAfter(WINDOW_NS, LATENCY_NS)
+                    for camera in TRIGGERED
+                },
+                Parts(max_open=3, id_memory_ns=ID_MEMORY_NS),
+                recipes=CAMERAS,
+                deadlines_ns=DEADLINES_NS,
+            ),
+            deadlines_ns=DEADLINES_NS,
             recipes=CAMERAS,
             max_batches_out=2,
+            opened=self.opened,
             send=self.send,
             publish=self.publish,
+            publish_part=self.publish_part,
+            publish_late=self.publish_late,
             release=self.release,
             observer=self,
         )
@@ -86,9 +119,27 @@ class Line(RuleBasedStateMachine):
             self.owed += [(batch.batch_id, i) for i in batch.inspections]
         return self.scoring_takes
 
+    def opened(self, begun):
+        if isinstance(begun, Part):
+            ids = {view.inspection_id for view in begun.views}
+            assert self.begun.isdisjoint(ids), "opened twice"
+            self.begun |= ids
+        else:
+            assert (begun.inspection_id in self.begun) == (begun.trigger is not None)
+        assert not self.verdicts.keys() & self.begun_by(begun), "opened after its end"
+
+    def begun_by(self, begun):
+        return {v.inspection_id for v in begun.views} if isinstance(begun, Part) else {begun.inspection_id}
+
     def publish(self, inspection, outcome):
+        assert inspection.trigger is None or inspection.inspection_id in self.begun
         assert inspection.inspection_id not in self.verdicts, "two verdicts"
         self.verdicts[inspection.inspection_id] = outcome
+        if inspection.frame is None:
+            assert outcome.reason is Reason.MISSED_TRIGGER
+            self.missed.add(inspection.inspection_id)
+        elif inspection.trigger is not None:
+            self.claim(inspection.frame, inspection.trigger)
         if outcome.evaluation is Evaluation.PASS:
             assert outcome.decided_ns <= inspection.deadline_ns
             assert outcome.score is not None
@@ -97,6 +148,37 @@ class Line(RuleBasedStateMachine):
             assert inspection.frame.quality is Quality.OK
             # A judged frame still lies in its slot: nobody can have overwritten what was scored.
             assert self.readers[inspection.frame.camera].holds(inspection.frame)
+        return len(self.verdicts) + len(self.parts)
+
+    def claim(self, frame, trigger):
+        name = (frame.camera, frame.generation, frame.seq)
+        assert name not in self.used, "one frame for two parts"
+        self.used.add(name)
+        exposed_ns = frame.captured_ns - LATENCY_NS
+        assert exposed_ns <= trigger.received_ns + WINDOW_NS
+        assert exposed_ns >= trigger.received_ns - (BEFORE_NS if self.nearest else -1)
+
+    def publish_part(self, trigger, deadline_ns, outcome, views):
+        name = (trigger.trigger_id, trigger.received_ns)
+        assert name not in self.parts, "two verdicts for one part"
+        ids = self.accepted.get(name, self.opening)  # a part may be closed while it is being opened
+        outcomes = [self.verdicts[i] for i in ids]
+        assert [v.evaluation for v in views] == [o.evaluation for o in outcomes]
+        passed = [o.evaluation is Evaluation.PASS for o in outcomes]
+        assert (outcome.evaluation is Evaluation.PASS) == all(passed)
+        if outcome.evaluation is Evaluation.PASS:
+            assert outcome.decided_ns <= deadline_ns
+        self.parts[name] = outcome
+        self.closed_ids[trigger.trigger_id] = self.now_ns
+
+    def publish_late(self, inspection, score, threshold, now_ns):
+        assert self.verdicts[inspection.inspection_id].evaluation is not Evaluation.PASS
+        assert now_ns > inspection.deadline_ns
+
+    def untriggered(self, frame):
+        assert frame.camera in TRIGGERED
+        assert (frame.camera, frame.generation, frame.seq) not in self.used
+        self.drops += 1
 
     def release(self, frame):
         self.referenced.remove((frame.camera, frame.slot))  # KeyError: released twice
@@ -116,6 +198,9 @@ class Line(RuleBasedStateMachine):
         age_ns=st.sampled_from([0, 0, 0, 50, 150]),
     )
     def capture(self, camera, quality, age_ns):
+        self.take(camera, quality, age_ns)
+
+    def take(self, camera, quality=Quality.OK, age_ns=0):
         self.captured += 1
         self.seq[camera] += 1
         slot = self.rings[camera].acquire()
@@ -130,6 +215,66 @@ class Line(RuleBasedStateMachine):
         frame = FrameRef(camera, 1, slot, self.seq[camera], captured_ns, 0, 2, 2, quality=quality)
         self.stage.frame(frame, self.now_ns)
 
+    @rule(
+        number=st.integers(0, 6),  # few, so that they come again like a counter that wraps
+        cameras=st.sampled_from([None, ["top"], ["side"], ["a"], {"top": "two"}, {"side": "none"}]),
+        deadline_ms=st.sampled_from([None, None, 10e-6, 200e-6]),
+    )
+    def trigger(self, number, cameras, deadline_ms):
+        self.send_trigger(number, cameras, deadline_ms)
+
+    @rule(
+        number=st.integers(0, 6),
+        before_ns=st.sampled_from([None, 3, 8]),
+        after_ns=st.sampled_from([None, 4, 30]),
+        seen_by=st.sets(st.sampled_from(TRIGGERED), min_size=1),
+        value=st.sampled_from([0.0, 0.0, 1.5, None]),
+    )
+    def a_part_goes_by(self, number, before_ns, after_ns, seen_by, value):
+        for at_ns in (before_ns, None, after_ns):
+            if at_ns is None:
+                self.send_trigger(number, None, None)
+                continue
+            self.now_ns += at_ns
+            for camera in sorted(seen_by):
+                self.take(camera)
+        self.turn(drain=False)
+        self.now_ns += 31
+        self.turn(drain=True)
+        for batch_id, inspection in [] if value is None else self.owed:
+            sha = f"sha-{inspection.recipe}"
+            self.stage.score(
+                Score(batch_id, inspection.inspection_id, value, b"", 0, 0, sha, {}), self.now_ns
+            )
+            self.owed = [owed for owed in self.owed if owed[1] is not inspection]
+        self.turn(drain=True)
+
+    def send_trigger(self, number, cameras, deadline_ms):
+        self.now_ns += 1
+        request = TriggerRequest(str(number), cameras=cameras, deadline_ms=deadline_ms)
+        trigger = Trigger(request.trigger_id, received_ns=self.now_ns)
+        wanted = list(TRIGGERED) if cameras is None else list(cameras)
+        last_id = self.stage.ledger._last_id
+        self.opening = [last_id + 1 + i for i in range(len(wanted))]
+        is_open = number in {int(i) for i, t in self.accepted if (i, t) not in self.parts}
+        answer = self.stage.trigger(request, trigger, lambda _: self.up)
+        if not isinstance(answer, Refusal):
+            assert self.up
+            assert not is_open
+            since_ns = self.now_ns - self.closed_ids.get(str(number), -ID_MEMORY_NS)
+            assert since_ns == 0 or since_ns >= ID_MEMORY_NS  # 0: it was closed at once just now
+            self.accepted[str(number), self.now_ns] = self.opening
+        elif answer.reason is RefusalReason.UNKNOWN_CAMERA:
+            assert cameras == ["a"]
+        elif answer.reason is RefusalReason.UNKNOWN_RECIPE:
+            assert cameras == {"side": "none"}
+        elif answer.reason is RefusalReason.DUPLICATE_ID:
+            assert is_open or self.now_ns - self.closed_ids[str(number)] < ID_MEMORY_NS
+
+    @rule(up=st.booleans())
+    def cameras_go_up_and_down(self, up):
+        self.up = up
+
     @rule(elapsed_ns=st.integers(1, 120))
     def time_passes(self, elapsed_ns):
         self.now_ns += elapsed_ns
@@ -138,6 +283,9 @@ class Line(RuleBasedStateMachine):
     def turn(self, drain):
         self.stage.expire(self.now_ns)
         self.stage.dispatch(self.now_ns, drain=drain)
+        # Whatever cameras and scoring do: nothing outlives its deadline.
+        for part in self.stage.triggering.parts._open.values():
+            assert part.deadline_ns > self.now_ns
 
     @rule(takes=st.sampled_from([True, True, True, False]))
     def scoring_takes_batches(self, takes):
@@ -188,7 +336,8 @@ class Line(RuleBasedStateMachine):
     @rule()
     def shut_down(self):
         self.stage.shut_down(self.now_ns)
-        assert self.stage.ledger.in_flight == 0
+        assert self.stage.idle
+        assert set(self.accepted) == set(self.parts)
 
     # what always holds
 
@@ -199,9 +348,14 @@ class Line(RuleBasedStateMachine):
         ledger = self.stage.ledger
         assert ledger.captured == self.captured
         assert ledger.drops == self.drops
-        assert ledger.closed == len(self.verdicts)
+        assert ledger.missed == len(self.missed)
+        assert ledger.closed + ledger.missed == len(self.verdicts)
         assert ledger.captured == ledger.closed + ledger.drops + ledger.in_flight
         assert {i.inspection_id for i in ledger.all_open()}.isdisjoint(self.verdicts)
+        parts = self.stage.triggering.parts
+        assert parts.accepted == len(self.accepted)
+        assert parts.closed == len(self.parts)
+        assert parts.accepted == parts.closed + parts.open
 
     @invariant()
     def slots_are_held_exactly_while_referenced(self):
@@ -212,7 +366,8 @@ class Line(RuleBasedStateMachine):
     def what_waits_or_is_scored_is_referenced(self):
         if hasattr(self, "stage"):
             assert len(self.referenced) >= self.stage.waiting
-            assert len(self.referenced) == self.stage.waiting + self.stage.scoring
+            held = self.stage.ledger.held
+            assert len(self.referenced) == held + self.stage.waiting + self.stage.scoring
 
 
 Line.TestCase.settings = settings(

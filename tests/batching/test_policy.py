@@ -34,6 +34,17 @@ def test_a_full_batch_leaves_at_once_and_the_rest_waits():
     assert late.closed_by is ClosedBy.DEADLINE
 
 
+def test_only_a_full_batch_goes_where_only_a_full_one_may():
+    policy = BatchPolicy(max_batch=2, max_wait_ns=0, max_queue=10)
+    policy.add(inspection(1))
+    assert policy.next_batch(5, only_full=True) is None
+    assert policy.next_batch(5, only_full=True, drain=True) is None
+    policy.add(inspection(2))
+    batch = policy.next_batch(5, only_full=True)
+    assert batch is not None
+    assert batch.closed_by is ClosedBy.FULL
+
+
 def test_a_drain_sends_what_waits():
     policy = BatchPolicy(max_batch=2, max_wait_ns=100, max_queue=10)
     policy.add(inspection(1))

@@ -76,3 +76,22 @@ def test_opening_beats_for_every_file(tmp_path):
     driver = ImagesDriver(ImagesCamera(name="c", recipe="r", folder=str(tmp_path)))
     driver.open(lambda: beats.append(1))
     assert len(beats) >= 3
+
+
+def test_preloaded_images_need_their_files_no_more(tmp_path):
+    pictures = write_images(tmp_path, ["a.png", "b.png"])
+    driver = opened(tmp_path, loop=True, preload=True)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    frames = [driver.read() for _ in range(4)]
+    assert [frame.source for frame in frames] == ["a.png", "b.png", "a.png", "b.png"]
+    assert all((frame.pixels == pictures[i % 2]).all() for i, frame in enumerate(frames))
+
+
+def test_a_damaged_file_is_reported_when_its_turn_comes_though_it_was_preloaded(tmp_path):
+    write_images(tmp_path, ["a.png"])
+    (tmp_path / "b.png").write_bytes(b"nothing")
+    driver = opened(tmp_path, preload=True)
+    assert driver.read().source == "a.png"
+    with pytest.raises(UnreadableImageError, match=r"b\.png"):
+        driver.read()

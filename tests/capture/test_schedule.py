@@ -50,3 +50,25 @@ def test_a_short_delay_is_caught_up():
         taken += 1
     assert taken == 3
     assert schedule.due_seconds() == pytest.approx(0.05)
+
+
+@given(st.floats(0.5, 200), st.floats(0, 0.999), st.floats(0, 1e6))
+def test_frames_with_a_phase_keep_their_place_in_the_clocks_periods(fps, phase, start):
+    clock = Clock()
+    clock.seconds = start
+    schedule = ReplaySchedule(fps, clock, phase)
+    for _ in range(3):
+        due = clock.seconds + schedule.due_seconds()
+        place = due * fps - phase
+        assert place == pytest.approx(round(place), abs=1e-4)
+        assert due <= clock.seconds + 1 / fps + 1e-6
+        clock.seconds = due
+        schedule.taken()
+
+
+def test_a_reader_that_is_very_late_comes_back_in_phase():
+    clock = Clock()
+    schedule = ReplaySchedule(10, clock, 0.5)
+    clock.seconds += 60.01
+    schedule.taken()
+    assert clock.seconds + schedule.due_seconds() == pytest.approx(160.05)

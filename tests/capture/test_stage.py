@@ -14,7 +14,7 @@ from inspectd.config import ImagesCamera
 from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import CameraPhase, CameraState, RingReady, StartCapture, ToCapture
 from inspectd.ipc.ring import FrameRing, RingError
-from inspectd.records import Drop, DropCause, FrameRef
+from inspectd.records import Drop, DropCause, FrameRef, Trigger
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)
 
@@ -96,6 +96,11 @@ def test_a_reference_to_what_is_not_there_is_a_counted_drop(stage, line, change)
     stage.received(captured(ring, 1, **change), [], 0)
     assert not line.frames
     assert [drop.cause for drop in line.drops] == [DropCause.INVALID_REFERENCE]
+
+
+def test_a_frame_cannot_bring_its_own_trigger(stage, line):
+    stage.received(captured(stage.launch(), 1, trigger=Trigger("forged")), [], 0)
+    assert line.frames[0].trigger is None
 
 
 def test_a_frame_announced_twice_is_judged_once(stage, line):

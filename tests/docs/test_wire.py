@@ -11,10 +11,22 @@ import msgspec
 import pytest
 
 from inspectd.publish import wire
-from inspectd.records import Evaluation, Reason, Verdict
+from inspectd.records import Evaluation, PartVerdict, Reason, Verdict, ViewVerdict
 
 PAGE = (Path(__file__).parents[2] / "docs" / "wire.md").read_text(encoding="utf-8")
-STRUCTS = {s.__name__: s for s in (Verdict, wire.Heartbeat, wire.Counts, wire.Event, wire.HeatmapHeader)}
+STRUCTS = {
+    s.__name__: s
+    for s in (
+        Verdict,
+        PartVerdict,
+        ViewVerdict,
+        wire.Late,
+        wire.Heartbeat,
+        wire.Counts,
+        wire.Event,
+        wire.HeatmapHeader,
+    )
+}
 JSON_NAMES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
@@ -26,6 +38,8 @@ def json_type(annotation: object) -> str:
         return f"{json_type(first)} or null"
     if origin is dict:
         return "object"
+    if origin is list:
+        return "array"
     if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
         return "object"
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
@@ -77,11 +91,14 @@ def documented_line(field: str) -> str:
 
 def test_examples_are_whole_messages_and_their_topics_are_right() -> None:
     examples = re.findall(r"```json\n(.+?)\n```\n\nIts topic is `(\S+?)`", PAGE, re.DOTALL)
-    assert len(examples) == 4
+    assert len(examples) == 6
     for text, topic in examples:
         header = wire.decode(text.encode())
         assert json.loads(wire.encode(header)) == json.loads(text)
-        kind = {"Verdict": "v", "Heartbeat": "hb", "Event": "ev", "HeatmapHeader": "h"}[type(header).__name__]
+        kind = {
+            "Verdict": "v", "PartVerdict": "p", "Late": "late",
+            "Heartbeat": "hb", "Event": "ev", "HeatmapHeader": "h",
+        }[type(header).__name__]  # fmt: skip
         camera = getattr(header, "camera", None) or "-"
         assert wire.topic("demo", "line1", camera, wire.Kind(kind)).decode() == topic
 
@@ -89,5 +106,5 @@ def test_examples_are_whole_messages_and_their_topics_are_right() -> None:
 def test_every_kind_and_schema_is_described() -> None:
     for kind in wire.Kind:
         assert f"| `{kind.value}` |" in PAGE
-    for struct in (Verdict, wire.Heartbeat, wire.Event, wire.HeatmapHeader):
+    for struct in (Verdict, PartVerdict, wire.Late, wire.Heartbeat, wire.Event, wire.HeatmapHeader):
         assert f"`{struct.__struct_config__.tag}`" in PAGE

@@ -25,6 +25,21 @@ def received(channel):
     return records
 
 
+def test_whatever_else_was_sent_counts_as_a_beat(ends):
+    time = [0.0]
+    heart = child.Heart(ends[0], lambda: time[0])
+    heart.beat()
+    for _ in range(30):
+        time[0] += 0.05
+        heart.shown()
+        heart.beat()
+    time[0] += 0.11
+    heart.beat()
+    assert ends[1].receive()[0].progress == 1
+    assert ends[1].receive()[0].progress == 32
+    assert ends[1].receive() is None
+
+
 def test_a_heart_beats_at_most_every_tenth_of_a_second_and_counts_every_turn(ends):
     time = [50.0]
     heart = child.Heart(ends[0], lambda: time[0])

@@ -31,7 +31,7 @@ UNITS = {"none", "percentunit", "s", "cps", "bytes"}
 class Prometheus:
     """A running Prometheus with the rules of this repository that scrapes one daemon every half second."""
 
-    def __init__(self, folder: Path, target: str) -> None:
+    def __init__(self, folder: Path, target: str, job_settings: dict[str, Any] | None = None) -> None:
         configuration = yaml.safe_load((ROOT / "config/prometheus/prometheus.yml").read_text())
         configuration["global"] = {"scrape_interval": "500ms", "evaluation_interval": "500ms"}
         groups = [
@@ -41,6 +41,7 @@ class Prometheus:
         configuration["rule_files"] = ["rules.yml"]
         (job,) = configuration["scrape_configs"]
         job["static_configs"] = [{"targets": [target]}]
+        job |= job_settings or {}
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
         self.address = f"127.0.0.1:{free_port()}"
         self.log = folder / "log"

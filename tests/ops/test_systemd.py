@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import zmq
 
+from inspectd.publish import keys
+from inspectd.publish.keys import Client, Role
 from tests.ops.machine import Machine
 from tests.support.cells import cells
 from tests.support.daemon import camera_table, settings
@@ -38,7 +41,14 @@ def port() -> int:
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory, bank_file: Path, port: int) -> Iterator[Machine]:
+def keyed_port() -> int:
+    return free_ports(1)[0]
+
+
+@pytest.fixture(scope="module")
+def machine(
+    tmp_path_factory: pytest.TempPathFactory, bank_file: Path, port: int, keyed_port: int
+) -> Iterator[Machine]:
     folder = tmp_path_factory.mktemp("machine")
     images = folder / "state/images"
     images.mkdir(parents=True)
@@ -56,6 +66,13 @@ def machine(tmp_path_factory: pytest.TempPathFactory, bank_file: Path, port: int
         extra=extra,
     )
     (folder / "settings/line1.toml").write_text(line)
+    keyed = settings(
+        state / "cells.safetensors",
+        camera_table("cam1", state / "images", fps=5),
+        extra=f'[publish]\nverdicts_tcp = "127.0.0.1:{keyed_port}"\n'
+        '[security]\nkeys_dir = "/etc/inspectd/keyed.keys"',
+    )
+    (folder / "settings/keyed.toml").write_text(keyed)
     (folder / "settings/wrong.toml").write_text("[line]\ndeadline_ms = -1\n")
     booted = Machine(folder, drop_in=f"WatchdogSec={WATCHDOG_SECONDS}\nRestartSec=2\n")
     yield booted
@@ -157,3 +174,31 @@ def test_the_sandbox_holds_and_lets_the_daemon_work(machine: Machine) -> None:
         "cannot make a device node",
         "cannot make a namespace",
     ]
+
+
+def test_the_lines_secret_key_comes_from_the_credential_store(
+    machine: Machine, keyed_port: int, tmp_path: Path
+) -> None:
+    """The store is root's alone; the keys directory that the service reads holds nothing secret."""
+    etc = machine.log.parent / "etc"
+    public, secret = keys.new_pair(tmp_path / "server")
+    client = keys.read_pair(keys.new_pair(tmp_path / "gate1")[1])
+    keys.write_allowed(etc / "inspectd/keyed.keys", [Client(client.public, "gate1", (Role.READ,))])
+    unit = "inspectd@keyed.service"
+    assert machine.run("systemctl", "start", unit).returncode != 0
+    assert "keyed.keys/server.key_secret: cannot be read: not found" in machine.log.read_text()
+
+    (etc / "credstore").mkdir(exist_ok=True)
+    shutil.copy(secret, etc / "credstore/inspectd-keyed.key_secret")
+    assert machine.run("systemctl", "start", unit).returncode == 0, machine.log.read_text()[-3000:]
+    context = zmq.Context()
+    try:
+        with context.socket(zmq.SUB) as socket:
+            socket.curve_serverkey = keys.read_public(public)
+            socket.curve_publickey, socket.curve_secretkey = client.public, client.secret
+            socket.subscribe(b"")
+            socket.connect(f"tcp://127.0.0.1:{keyed_port}")
+            assert socket.poll(10_000)
+    finally:
+        context.destroy(linger=0)
+    assert machine.run("systemctl", "stop", unit).returncode == 0

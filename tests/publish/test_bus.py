@@ -91,7 +91,7 @@ def test_a_reader_that_subscribes_without_end_gets_its_turn_and_no_more(bus, rea
 
 
 @pytest.mark.parametrize("message", [b"", b"hello", b"\x02", bytes(900)])
-def test_what_is_no_subscription_is_ignored(bus, reader, tmp_path, message):
+def test_what_is_no_subscription_is_counted_and_ignored(bus, reader, tmp_path, message):
     odd = reader(zmq.XSUB)
     odd.connect(f"ipc://{tmp_path}/verdicts.sock")
     odd.send(message)
@@ -99,6 +99,8 @@ def test_what_is_no_subscription_is_ignored(bus, reader, tmp_path, message):
     subscribed(bus)
     bus.read_subscriptions()
     assert bus.subscriptions["verdicts"] >= 1
+    unsubscribes = message.startswith(b"\x00")
+    assert bus.foreign == {"verdicts": 0 if unsubscribes else 1, "heatmaps": 0}
 
 
 def test_a_port_that_is_taken_is_named_with_its_setting(tmp_path, reader):

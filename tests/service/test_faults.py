@@ -115,7 +115,7 @@ def test_a_camera_that_is_gone_is_visible_and_the_line_goes_on(
     cameras = camera_table("gone", tmp_path / "nowhere") + camera_table("there", good_folder)
     daemon = start_daemon(settings(bank_file, cameras))
     daemon.until(lambda: len(daemon.reader.verdicts) > 5, 60)
-    assert daemon.phases() == ["down", "up"]
+    daemon.until(lambda: daemon.phases() == ["down", "up"])
     assert "nowhere" in daemon.reader.event("camera_down").detail
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import zmq
 
 from inspectd.publish import wire
-from inspectd.records import Verdict
+from inspectd.records import PartVerdict, Verdict
 
 
 class Reader:
@@ -30,6 +30,8 @@ class Reader:
         self._socket.subscribe(b"")
         self._socket.connect(endpoint)
         self.verdicts: list[Verdict] = []
+        self.parts: list[PartVerdict] = []
+        self.late: list[wire.Late] = []
         self.events: list[wire.Event] = []
         self.heartbeats: list[wire.Heartbeat] = []
 
@@ -39,6 +41,8 @@ class Reader:
             header = wire.decode(self._socket.recv_multipart()[1])
             for kind, kept in (
                 (Verdict, self.verdicts),
+                (PartVerdict, self.parts),
+                (wire.Late, self.late),
                 (wire.Event, self.events),
                 (wire.Heartbeat, self.heartbeats),
             ):
@@ -117,7 +121,8 @@ class Daemon:
             except (FileNotFoundError, ProcessLookupError):
                 continue  # ended while we looked
             if parent == self.process.pid and "-m" in words:
-                name = words[words.index("--camera") + 1] if "--camera" in words else "scoring"
+                job = words[words.index("-m") + 1].split(".")[1]  # inspectd.scoring.worker
+                name = words[words.index("--camera") + 1] if "--camera" in words else job
                 found[name] = int(status.parent.name)
         return found
 

@@ -1,0 +1,118 @@
+"""What loading a bank worked out and need not work out again: converted models, and the fastest search.
+
+Entries are named by everything they depend on, carry a digest, and appear whole or not at all. One that is
+damaged counts as missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import logging
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import safetensors.numpy
+
+import inspectd
+from inspectd.bank.files import write_bytes
+from inspectd.detectors.compiled import Exported
+from inspectd.errors import UnavailableError
+from inspectd.log import event
+from inspectd.processor import processor_name
+from inspectd.search.choose import SearchChoice
+
+_log: Final = logging.getLogger("inspectd.bank")
+_DIGEST_BYTES: Final = 32
+_PARTS: Final = ("extract.xml", "extract.bin", "judge.xml", "judge.bin")
+_MOST_ENTRIES: Final = 64
+
+
+class ModelCache:
+    """A directory of entries.
+
+    Args:
+        folder: where; None: $CACHE_DIRECTORY, else `inspectd` below $XDG_CACHE_HOME or ~/.cache.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or _default_folder()
+
+    def models(self, bank_sha256: str) -> Exported | None:
+        """The converted models of a bank; None: they must be converted."""
+        data = self._read(self._models_path(bank_sha256))
+        if data is None:
+            return None
+        parts = safetensors.numpy.load(data)
+        extract_xml, extract_bin, judge_xml, judge_bin = (parts[name].tobytes() for name in _PARTS)
+        return Exported((extract_xml, extract_bin), (judge_xml, judge_bin))
+
+    def keep_models(self, bank_sha256: str, models: Exported) -> None:
+        """Keep the converted models of a bank."""
+        parts = dict(zip(_PARTS, (*models.extract, *models.judge), strict=True))
+        arrays = {name: np.frombuffer(part, dtype=np.uint8) for name, part in parts.items()}
+        self._write(self._models_path(bank_sha256), safetensors.numpy.save(arrays))
+
+    def search(self, bank_sha256: str, threads: int) -> SearchChoice | None:
+        """The search this machine runs fastest for a bank; None: it must be measured."""
+        data = self._read(self._search_path(bank_sha256, threads))
+        return None if data is None else msgspec.json.decode(data, type=SearchChoice)
+
+    def keep_search(self, bank_sha256: str, threads: int, choice: SearchChoice) -> None:
+        """Keep which search this machine runs fastest for a bank."""
+        self._write(self._search_path(bank_sha256, threads), msgspec.json.encode(choice))
+
+    def _models_path(self, bank_sha256: str) -> Path:
+        return self.folder / f"{_named(bank_sha256, _version('torch'), _source_digest())}.models"
+
+    def _search_path(self, bank_sha256: str, threads: int) -> Path:
+        return self.folder / f"{_named(bank_sha256, processor_name(), str(threads), _source_digest())}.search"
+
+    def _read(self, path: Path) -> bytes | None:
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return None
+        digest, content = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
+        if hashlib.sha256(content).digest() != digest:
+            event(_log, logging.WARNING, "cache_entry_damaged", path=str(path))
+            return None
+        return content
+
+    def _write(self, path: Path, content: bytes) -> None:
+        try:
+            write_bytes(path, hashlib.sha256(content).digest() + content)
+            entries = sorted(self.folder.glob("*.*"), key=lambda entry: entry.stat().st_mtime_ns)
+            for entry in entries[:-_MOST_ENTRIES]:
+                entry.unlink(missing_ok=True)
+        except (UnavailableError, OSError) as error:
+            # Loading takes longer next time; nothing else is lost.
+            event(_log, logging.WARNING, "cache_not_writable", path=str(self.folder), detail=str(error))
+
+
+def _default_folder() -> Path:
+    if "CACHE_DIRECTORY" in os.environ:
+        return Path(os.environ["CACHE_DIRECTORY"].split(":")[0])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "inspectd"
+
+
+def _named(*facts: str) -> str:
+    text = "\0".join((inspectd.__version__, _version("openvino"), *facts))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _version(package: str) -> str:
+    return importlib.metadata.version(package) if importlib.util.find_spec(package) else "none"
+
+
+def _source_digest() -> str:
+    """Of the code that a converted model was made by: an entry must not outlive the numerics it holds."""
+    sha = hashlib.sha256()
+    for folder in ("features", "search", "detectors"):
+        for path in sorted((Path(inspectd.__file__).parent / folder).glob("*.py")):
+            sha.update(path.read_bytes())
+    return sha.hexdigest()

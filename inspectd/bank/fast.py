@@ -1,0 +1,133 @@
+"""A bank on the CPU's fast path: models from the cache or converted, its search remembered or measured."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.bank.cache import ModelCache
+from inspectd.bank.store import BankFile
+from inspectd.bank.way import Loaded, ScoringPath
+from inspectd.detectors.compiled import CompiledPipeline, Exported, Memory
+from inspectd.detectors.options import PatchCoreOptions, options_of
+from inspectd.errors import BankError, ExitCode
+from inspectd.log import event
+from inspectd.processor import Precision, cpu_threads
+from inspectd.search.candidates import Candidates
+from inspectd.search.choose import SearchChoice, kinds_to_try, make_search, measure
+
+_log: Final = logging.getLogger("inspectd.bank")
+_CONVERSION_SECONDS: Final = 300.0
+UNCONVERTIBLE: Final = 9
+"""How the conversion's process exits where OpenVINO lacks a rule."""
+
+
+def fast_pipeline(path: Path, bank: BankFile, threads: int, way: ScoringPath) -> Loaded | None:
+    """The bank's pipeline by OpenVINO; None where it cannot be converted and torch has to serve.
+
+    Raises:
+        BankError: the bank or its weights cannot be used.
+    """
+    cache = ModelCache()
+    models = cache.models(bank.sha256) or _converted(path, bank, cache)
+    if models is None:
+        if way.backend == "openvino":
+            raise BankError(f"bank {path}: OpenVINO cannot compute it; use backend auto or torch")
+        event(_log, logging.WARNING, "bank_not_convertible", bank=str(path), detail="torch scores it instead")
+        return None
+    memory, search, choice = _memory(bank), None, None
+    precision: Precision = "bfloat16" if way.precision == "bfloat16" else "float32"
+    if memory is not None:
+        search, choice = _search(bank, memory, models, _Means(cpu_threads(threads), way.search, cache))
+    region = bank.manifest.patches_of.region
+    pipeline = CompiledPipeline(models, memory, search, region=region, precision=precision, threads=threads)
+    pipeline.warm_up(1)
+    found_by, recall = ("", None) if choice is None else (choice.kind, choice.recall)
+    return Loaded(pipeline, "cpu", "openvino", precision, found_by, recall)
+
+
+def _converted(path: Path, bank: BankFile, cache: ModelCache) -> Exported | None:
+    if "torch" in sys.modules:
+        from inspectd.bank.convert import convert  # noqa: PLC0415 - it imports torch, which is here already
+
+        models = convert(path, bank)
+        if models is not None:
+            cache.keep_models(bank.sha256, models)
+        return models
+    # torch takes hundreds of megabytes that nothing gives back: let another process load it, once.
+    event(_log, logging.INFO, "bank_converting", bank=str(path))
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "inspectd.bank.convert", str(path), folder]
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_CONVERSION_SECONDS,
+            check=False,
+        )
+        if done.returncode == UNCONVERTIBLE:
+            return None
+        if done.returncode != ExitCode.OK:
+            said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+            raise BankError(
+                said[-1] if path.name in said[-1] else f"bank {path}: cannot be converted: {said[-1]}"
+            )
+        models = ModelCache(Path(folder)).models(bank.sha256)
+    if models is None:
+        raise BankError(f"bank {path}: was altered while it was loaded; try again")
+    cache.keep_models(bank.sha256, models)
+    return models
+
+
+def _memory(bank: BankFile) -> Memory | None:
+    options = options_of(bank.manifest.detector, bank.manifest.options)
+    if not isinstance(options, PatchCoreOptions):
+        return None
+    factors = bank.tensors.get("detector.places.factors") if options.position_weight else None
+    whitening = None if factors is None else _lower(factors, bank.tensors["detector.places.means"].shape[2])
+    return Memory(bank.tensors["detector.bank"], whitening)
+
+
+def _lower(factors: NDArray[Any], dims: int) -> NDArray[np.float32]:
+    """(P, d, d) lower triangular matrices of their entries (P, d (d + 1) / 2), row by row."""
+    matrices = np.zeros((len(factors), dims, dims), dtype=np.float32)
+    rows, columns = np.tril_indices(dims)
+    matrices[:, rows, columns] = factors
+    return matrices
+
+
+@dataclass(frozen=True)
+class _Means:
+    threads: int
+    search: str
+    cache: ModelCache
+
+
+def _search(
+    bank: BankFile, memory: Memory, models: Exported, means: _Means
+) -> tuple[Candidates, SearchChoice]:
+    options = options_of(bank.manifest.detector, bank.manifest.options)
+    assert isinstance(options, PatchCoreOptions)
+    queries, neighbours, threads = models.patches(), options.neighbours, means.threads
+    if means.search == "auto":
+        choice = means.cache.search(bank.sha256, threads)
+        if choice is None:
+            kinds = kinds_to_try(len(memory.bank))
+            search, choice = measure(kinds, memory.bank, queries, neighbours, threads)
+            means.cache.keep_search(bank.sha256, threads, choice)
+        else:
+            search = make_search(choice.kind, memory.bank, queries, neighbours, threads)
+    else:
+        search, choice = measure([means.search], memory.bank, queries, neighbours, threads, any_recall=True)
+    spent = {kind: round(spent_ms, 2) for kind, spent_ms in choice.search_ms.items()}
+    event(_log, logging.INFO, "search_chosen", kind=choice.kind, recall=choice.recall, search_ms=spent)
+    return search, choice

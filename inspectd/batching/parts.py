@@ -1,0 +1,78 @@
+"""The ledger of triggered parts: which are open, what their views came to, which ids were used. Pure."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from inspectd.records import Outcome, RefusalReason, Trigger, View, ViewVerdict
+
+_MAX_REMEMBERED: Final = 65_536
+
+
+class ClosedView(NamedTuple):
+    """One view's end."""
+
+    verdict: ViewVerdict
+    outcome: Outcome
+
+
+class Part(msgspec.Struct):
+    """A triggered part under way, from its trigger to its verdict."""
+
+    trigger: Trigger
+    deadline_ns: int
+    views: list[View]
+    """Its views; they are judged together when the last one is closed."""
+    closed: dict[int, ClosedView] = msgspec.field(default_factory=dict)
+    """By inspection id."""
+
+
+class Parts:
+    """Open parts; `accepted = closed + open`, always."""
+
+    def __init__(self, max_open: int, id_memory_ns: int) -> None:
+        """Hold at most `max_open` parts open, and refuse a closed one's trigger id for `id_memory_ns`."""
+        self._max_open = max_open
+        self._id_memory_ns = id_memory_ns
+        self._open: dict[str, Part] = {}
+        self._used: dict[str, int] = {}  # trigger id to when its part was closed, oldest first
+        self.accepted = 0
+        self.closed = 0
+
+    @property
+    def open(self) -> int:
+        """Parts that have no verdict yet."""
+        return len(self._open)
+
+    def refusal(self, trigger_id: str, now_ns: int) -> RefusalReason | None:
+        """Why no part of that trigger id can be opened; None when it can."""
+        self._forget(now_ns)
+        if trigger_id in self._open or trigger_id in self._used:
+            return RefusalReason.DUPLICATE_ID
+        full = len(self._open) >= self._max_open or len(self._used) + len(self._open) >= _MAX_REMEMBERED
+        return RefusalReason.OVERLOAD if full else None
+
+    def add(self, part: Part) -> None:
+        """Open a part that `refusal` does not refuse."""
+        self.accepted += 1
+        self._open[part.trigger.trigger_id] = part
+
+    def close_view(self, trigger_id: str, inspection_id: int, closed: ClosedView) -> Part | None:
+        """Note a view's end; the part, now closed, when it was the last one."""
+        part = self._open[trigger_id]
+        part.closed[inspection_id] = closed
+        if len(part.closed) < len(part.views):
+            return None
+        del self._open[trigger_id]
+        self._used[trigger_id] = max(view.outcome.decided_ns for view in part.closed.values())
+        self.closed += 1
+        return part
+
+    def _forget(self, now_ns: int) -> None:
+        while self._used:
+            oldest = next(iter(self._used))
+            if now_ns - self._used[oldest] < self._id_memory_ns:
+                return
+            del self._used[oldest]

@@ -1,0 +1,159 @@
+"""Triggers on their way to parts: whether one is taken, and which views it opens. Pure: time is handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+
+from inspectd.batching.matching import FirstAfter, Matcher, Nearest, Settled
+from inspectd.batching.parts import Part, Parts
+from inspectd.config import Camera, Config, Triggers
+from inspectd.records import FrameRef, Refusal, RefusalReason, Trigger, TriggerRequest, View
+
+
+def make_triggering(config: Config) -> Triggering:
+    """The triggered cameras of a line, as its configuration says."""
+    triggers = config.triggers
+    return Triggering(
+        {c.name: _make_matcher(triggers, c) for c in config.cameras if c.mode == "triggered"},
+        Parts(triggers.max_open, int(triggers.id_memory_seconds * 1e9)),
+        recipes={camera.name: camera.recipe for camera in config.cameras},
+        deadlines_ns=config.deadlines_ns,
+    )
+
+
+def _make_matcher(triggers: Triggers, camera: Camera) -> Matcher:
+    window_ns, latency_ns = int(triggers.window_ms * 1e6), int(camera.latency_ms * 1e6)
+    if triggers.match == "first_after":
+        return FirstAfter(window_ns, latency_ns)
+    # Half the ring: the other half is for frames that are being scored, and for the next ones.
+    return Nearest(window_ns, int(triggers.before_ms * 1e6), latency_ns, history=camera.slots // 2)
+
+
+class Triggering:
+    """The triggered cameras of a line: their matchers, and the parts that are open."""
+
+    def __init__(
+        self,
+        matchers: dict[str, Matcher],
+        parts: Parts,
+        *,
+        recipes: dict[str, str],
+        deadlines_ns: dict[str, int],
+    ) -> None:
+        """Serve the cameras that `matchers` names.
+
+        Args:
+            matchers: one for each triggered camera.
+            parts: the ledger of parts.
+            recipes: camera name to the recipe it is judged by where the trigger names none.
+            deadlines_ns: recipe name to its deadline, for every recipe of the line.
+        """
+        self.parts = parts
+        self._matchers = matchers
+        self._recipes = recipes
+        self._deadlines_ns = deadlines_ns
+
+    @property
+    def waiting(self) -> int:
+        """Views whose frame has not come."""
+        return sum(len(matcher.waiting) for matcher in self._matchers.values())
+
+    def serves(self, camera: str) -> bool:
+        """True when triggers say which frames of the camera are parts."""
+        return camera in self._matchers
+
+    def open(
+        self,
+        request: TriggerRequest,
+        trigger: Trigger,
+        *,
+        judged: Container[str],
+        is_up: Callable[[str], bool],
+        new_id: Callable[[], int],
+    ) -> Part | Refusal:
+        """Take a trigger and open its views, or say why not.
+
+        Args:
+            request: what the plant sent.
+            trigger: the same, dated.
+            judged: recipes whose bank is loaded and warm now.
+            is_up: whether a camera delivers frames now.
+            new_id: gives the next inspection id.
+        """
+        recipes = self._recipes_of(request)
+        refusal = self._refusal(recipes, judged, is_up) or self._admission(trigger)
+        if refusal is not None:
+            return Refusal(request.trigger_id, *refusal)
+        if request.deadline_ms is not None:
+            allowed_ns = int(request.deadline_ms * 1e6)
+        else:
+            allowed_ns = min(self._deadlines_ns[recipe] for recipe in recipes.values())
+        deadline_ns = trigger.received_ns + allowed_ns
+        views = [View(new_id(), camera, recipe, trigger, deadline_ns) for camera, recipe in recipes.items()]
+        part = Part(trigger, deadline_ns, views)
+        self.parts.add(part)
+        for view in views:
+            self._matchers[view.camera].expect(view)
+        return part
+
+    def frame(self, frame: FrameRef) -> None:
+        """A triggered camera delivered a frame."""
+        self._matchers[frame.camera].frame(frame)
+
+    def settle(self, now_ns: int) -> Settled:
+        """What became certain on any camera."""
+        settled = [matcher.settle(now_ns) for matcher in self._matchers.values()]
+        return Settled(
+            [pair for each in settled for pair in each.matched],
+            [view for each in settled for view in each.missed],
+            [frame for each in settled for frame in each.unclaimed],
+        )
+
+    def give_up(self) -> Settled:
+        """The line stops: every view that waits is missed, every frame that is held is unclaimed."""
+        given_up = [matcher.give_up() for matcher in self._matchers.values()]
+        return Settled(
+            [],
+            [view for each in given_up for view in each.missed],
+            [frame for each in given_up for frame in each.unclaimed],
+        )
+
+    def wake_ns(self) -> int | None:
+        """When something becomes certain by itself; None when never."""
+        times = [matcher.wake_ns() for matcher in self._matchers.values()]
+        return min([time_ns for time_ns in times if time_ns is not None], default=None)
+
+    def _recipes_of(self, request: TriggerRequest) -> dict[str, str]:
+        """Camera to recipe of each view; an unknown camera is kept, with an empty recipe."""
+        if isinstance(request.cameras, dict):
+            return request.cameras
+        cameras = request.cameras if request.cameras is not None else list(self._matchers)
+        given = request.recipe
+        return {c: self._recipes.get(c, "") if given is None else given for c in cameras}
+
+    def _refusal(
+        self, recipes: dict[str, str], judged: Container[str], is_up: Callable[[str], bool]
+    ) -> tuple[RefusalReason, str] | None:
+        if not recipes:
+            return RefusalReason.UNKNOWN_CAMERA, "the line has no triggered camera"
+        for camera in recipes:
+            if camera not in self._matchers:
+                names = ", ".join(self._matchers) or "none is configured"
+                detail = f"no triggered camera {camera!r}, expected one of: {names}"
+                return RefusalReason.UNKNOWN_CAMERA, detail
+        for recipe in recipes.values():
+            if recipe not in self._deadlines_ns:
+                detail = f"no recipe {recipe!r}, expected one of: {', '.join(self._deadlines_ns)}"
+                return RefusalReason.UNKNOWN_RECIPE, detail
+        for camera, recipe in recipes.items():
+            if not is_up(camera):
+                return RefusalReason.NOT_READY, f"camera {camera} delivers no frames"
+            if recipe not in judged:
+                return RefusalReason.NOT_READY, f"scoring is not ready for recipe {recipe}"
+        return None
+
+    def _admission(self, trigger: Trigger) -> tuple[RefusalReason, str] | None:
+        reason = self.parts.refusal(trigger.trigger_id, trigger.received_ns)
+        if reason is RefusalReason.DUPLICATE_ID:
+            return reason, f"trigger id {trigger.trigger_id!r} is open, or was closed a short while ago"
+        return (reason, f"{self.parts.open} triggers are open") if reason else None

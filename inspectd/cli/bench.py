@@ -1,0 +1,160 @@
+"""`inspectd bench`: how fast scoring is on this machine, and how much of that the whole daemon keeps.
+
+It runs where only torch, torchvision, numpy and OpenCV are installed; what is missing is named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Final
+
+from inspectd.errors import ExitCode, InputError
+
+DEFAULT_BATCHES: Final = "1,2,4,8,16,32"
+SCORING: Final = ("device", "threads", "backend", "precision", "search")
+"""Options that are settings of the scoring process too."""
+_MADE_UP_ONLY: Final = ("backbone", "layers", "weights", "grid", "size", "bank")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.description = (
+        "Measure scoring, stage by stage and by batch size, or with --service the whole daemon."
+    )
+    parser.add_argument(
+        "file", nargs="?", type=Path, metavar="BANK", help="bank file; left out: a synthetic bank"
+    )
+    made_up = parser.add_argument_group("a synthetic bank, which needs no file")
+    made_up.add_argument(
+        "--backbone", metavar="NAME", help="efficientnet_lite0 (default), resnet18, wide_resnet50_2, ..."
+    )
+    made_up.add_argument("--layers", metavar="A,B", help="its layers; left out: the usual ones")
+    made_up.add_argument(
+        "--weights", metavar="W", help="packaged, download, random or a file (default: what is there)"
+    )
+    made_up.add_argument(
+        "--grid", choices=["coarse", "fine"], help="patches of the coarsest layer (default) or the finest"
+    )
+    made_up.add_argument("--size", metavar="N|HxW", help="network input in pixels (default 256)")
+    made_up.add_argument("--bank", metavar="ROWS,DIMS", help="its size (default 3072,152)")
+    measured = parser.add_argument_group("what is measured")
+    measured.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    measured.add_argument(
+        "--threads", type=_count, default=0, metavar="N", help="CPU threads; 0: one per core"
+    )
+    measured.add_argument("--backend", choices=["auto", "torch", "openvino"], default="auto")
+    measured.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
+    measured.add_argument("--search", choices=["auto", "exact", "flat", "ivf", "hnsw"], default="auto")
+    measured.add_argument("--batches", metavar="N,N", help=f"batch sizes (default {DEFAULT_BATCHES})")
+    measured.add_argument(
+        "--seconds", type=_seconds, help="for each batch size (default 2), or each load (default 10)"
+    )
+    measured.add_argument("--images", type=Path, metavar="FOLDER", help="frames to score; left out: noise")
+    measured.add_argument("--frame", default="480x640", metavar="HxW", help="size of the noise frames")
+    service = parser.add_argument_group("the whole daemon")
+    service.add_argument(
+        "--service", action="store_true", help="run it with replaying cameras and read its bus"
+    )
+    service.add_argument("--cameras", type=_count, default=4, metavar="N")
+    service.add_argument("--max-batch", type=_count, default=8, metavar="N", help="its batching.max_batch")
+    offered = service.add_mutually_exclusive_group()
+    offered.add_argument("--rate", type=float, metavar="FPS", help="frames a second, of all cameras together")
+    offered.add_argument(
+        "--load", default="full,0.8,0.5", metavar="LIST",
+        help="shares of what scoring alone reaches; full: as many as are taken",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="figures as one JSON object")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Measure and print.
+
+    Raises:
+        InputError: an option, the bank or the images cannot be used.
+        UnavailableError: the device or a package is not there.
+    """
+    if arguments.service:
+        from inspectd.cli.bench_service import measure, text  # noqa: PLC0415 - what it needs may be missing
+    else:
+        from inspectd.cli.bench_scoring import measure, text  # noqa: PLC0415 - loads torch
+    result = measure(arguments)
+    print(json.dumps(result) if arguments.json else text(result))
+    return ExitCode.OK
+
+
+def numbers(option: str, text: str, separator: str = ",") -> list[int]:
+    """Whole numbers above zero.
+
+    Raises:
+        InputError: one is none.
+    """
+    parts = [part.strip() for part in text.split(separator)]
+    if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+        raise InputError(f"{option}: got {text!r}, expected whole numbers above 0 between {separator!r}")
+    return [int(part) for part in parts]
+
+
+def size(option: str, text: str) -> tuple[int, int]:
+    """Height and width of `256` or `192x320`.
+
+    Raises:
+        InputError: it is neither.
+    """
+    sides = numbers(option, text.lower(), "x")
+    if len(sides) > 2 or not all(16 <= side <= 16_384 for side in sides):
+        raise InputError(f"{option}: got {text!r}, expected 256 or HEIGHTxWIDTH, each 16 to 16384 pixels")
+    return sides[0], sides[-1]
+
+
+def made_up_values(arguments: argparse.Namespace) -> str:
+    """What to make up, as the JSON that `bench.made_up` reads.
+
+    Raises:
+        InputError: an option cannot be used.
+    """
+    height, width = size("--size", arguments.size or "256")
+    bank = numbers("--bank", arguments.bank or "3072,152")
+    if len(bank) != 2:
+        raise InputError(f"--bank: got {arguments.bank!r}, expected ROWS,DIMS, e.g. 3072,152")
+    values = {
+        "backbone": arguments.backbone,
+        "layers": arguments.layers.split(",") if arguments.layers else None,
+        "weights": arguments.weights,
+        "grid": arguments.grid or "coarse",
+        "height": height,
+        "width": width,
+        "rows": bank[0],
+        "dims": bank[1],
+    }
+    return json.dumps(values)
+
+
+def refuse_both_banks(arguments: argparse.Namespace) -> None:
+    """Refuse a bank file together with the options of a made-up one.
+
+    Raises:
+        InputError: both are given.
+    """
+    given = [f"--{name}" for name in _MADE_UP_ONLY if getattr(arguments, name) is not None]
+    if arguments.file is not None and given:
+        raise InputError(
+            f"{', '.join(given)}: for a synthetic bank, but {arguments.file} is given; leave one out"
+        )
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 3600:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected seconds above 0, at most 3600")
+    return value

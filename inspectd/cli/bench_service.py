@@ -1,0 +1,134 @@
+"""`inspectd bench --service`: the whole daemon under load, beside what scoring alone reaches."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from inspectd.bench.machine import FOR_SERVICE, missing
+from inspectd.bench.service_report import FULL, put_together
+from inspectd.bench.service_report import service_text as text
+from inspectd.cli.bench import SCORING, refuse_both_banks
+from inspectd.errors import InputError, InspectdError, UnavailableError
+
+__all__ = ["measure", "text"]
+
+_SECONDS: Final = 10.0
+_ALONE_SECONDS: Final = 4.0
+_NOISE_FRAMES: Final = 8
+_MOST_IMAGES: Final = 32
+_OVERLOAD: Final = 1.2
+"""A line is full when it is offered this much of what scoring alone reaches."""
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure scoring alone, then the daemon at each load, then scoring alone again; see `put_together`.
+
+    Raises:
+        InputError: an option, the bank or the images cannot be used.
+        UnavailableError: a package the daemon needs is not installed.
+        InspectdError: the daemon does not start, or dies.
+    """
+    absent = missing(FOR_SERVICE)
+    if absent:
+        raise UnavailableError(
+            f"--service runs the daemon, which needs the packages {', '.join(absent)}; they are not installed"
+        )
+    refuse_both_banks(arguments)
+    loads = _loads(arguments)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        work = Path(folder)
+        bank = arguments.file or _made_up_bank(arguments, work)
+        images = _images(arguments, work)
+        before = _alone(arguments, bank, images)
+        reached = float(before["images_per_second"][str(arguments.max_batch)])
+        runs = [_run(arguments, work, (bank, images), load, reached) for load in loads]
+        after = _alone(arguments, bank, images)
+    return put_together(runs, [before, after], arguments.cameras, arguments.max_batch)
+
+
+def _loads(arguments: argparse.Namespace) -> list[str]:
+    """The loads as they are named: shares of what scoring alone reaches, `full`, or a rate."""
+    if arguments.rate is not None:
+        if not 0 < arguments.rate <= 10_000:
+            raise InputError(
+                f"--rate: got {arguments.rate:g}, expected frames a second, above 0, at most 10000"
+            )
+        return [f"{arguments.rate:g}/s"]
+    loads = [part.strip() for part in arguments.load.split(",")]
+    for load in loads:
+        if load != FULL and not 0 < _share(load) <= 10:
+            raise InputError(f"--load: got {load!r}, expected shares above 0 such as 0.5, or {FULL}")
+    return loads
+
+
+def _share(load: str) -> float:
+    try:
+        return float(load)
+    except ValueError:
+        return -1.0
+
+
+def _made_up_bank(arguments: argparse.Namespace, work: Path) -> Path:
+    from inspectd.cli.bench_scoring import write_made_up  # noqa: PLC0415 - loads numpy
+
+    path = work / "bank.safetensors"
+    write_made_up(arguments, path)
+    return path
+
+
+def _images(arguments: argparse.Namespace, work: Path) -> Path:
+    """A folder of few images: some of those named, or noise."""
+    from PIL import Image  # noqa: PLC0415 - torchvision brings it; only this needs it
+
+    from inspectd.bank.images import find_images  # noqa: PLC0415
+    from inspectd.bench.subject import synthetic_frames  # noqa: PLC0415
+    from inspectd.cli.bench import size  # noqa: PLC0415
+
+    folder = work / "images"
+    folder.mkdir()
+    if arguments.images is not None:
+        for number, path in enumerate(find_images(arguments.images)[:_MOST_IMAGES]):
+            (folder / f"{number:03}{path.suffix}").symlink_to(path.resolve())
+    else:
+        height, width = size("--frame", arguments.frame)
+        for number, frame in enumerate(synthetic_frames(_NOISE_FRAMES, height, width, "cpu")):
+            Image.fromarray(frame).save(folder / f"{number:03}.bmp")
+    return folder
+
+
+def _alone(arguments: argparse.Namespace, bank: Path, images: Path) -> dict[str, Any]:
+    """Scoring alone on the same images, in a process of its own as in the daemon."""
+    batches = ",".join(str(size) for size in sorted({1, arguments.max_batch}))
+    command = [
+        sys.executable, "-m", "inspectd", "bench", str(bank), "--images", str(images), "--batches", batches,
+        *(word for name in SCORING for word in (f"--{name}", str(getattr(arguments, name)))),
+        "--seconds", str(min(_ALONE_SECONDS, arguments.seconds or _SECONDS)), "--json",
+    ]  # fmt: skip
+    print("scoring alone", file=sys.stderr, flush=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        problem = done.stderr.strip()[-2000:].removeprefix("error: ")
+        raise (InputError if done.returncode == InputError.exit_code else InspectdError)(problem)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def _run(
+    arguments: argparse.Namespace, work: Path, inputs: tuple[Path, Path], load: str, reached: float
+) -> dict[str, Any]:
+    """One load; `inputs` are the bank and the folder of images, `reached` is what scoring alone reaches."""
+    from inspectd.cli.bench_line import Line, run_load  # noqa: PLC0415 - reads the bus
+
+    line = Line(
+        work / f"load-{load.partition('/')[0]}", *inputs, arguments.cameras, arguments.max_batch,
+        {name: getattr(arguments, name) for name in SCORING},
+    )  # fmt: skip
+    rate = arguments.rate or reached * (_OVERLOAD if load == FULL else float(load))
+    print(f"load {load}: {rate:.1f} frames/s", file=sys.stderr, flush=True)
+    return {"load": load, **run_load(line, rate, arguments.seconds or _SECONDS)}

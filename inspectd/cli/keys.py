@@ -1,0 +1,125 @@
+"""`inspectd keys`: make key pairs, and say which of them may connect to a line over TCP."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import re
+import sys
+from pathlib import Path
+from typing import Final
+
+from inspectd import config, endpoint
+from inspectd.errors import InputError
+from inspectd.publish import keys
+from inspectd.publish.keys import Client, Role
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_WHERE: Final = "the line's configuration file, or its directory of keys"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the subcommands and their options."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    new = actions.add_parser("new", help="make a key pair: PATH.key to hand out, PATH.key_secret to keep")
+    new.add_argument(
+        "path", type=Path, metavar="PATH", help="e.g. KEYS_DIR/server for a line, gate1 for a reader"
+    )
+
+    allow = actions.add_parser("allow", help="let a public key connect, from the next second on")
+    allow.add_argument("where", type=Path, metavar="WHERE", help=_WHERE)
+    allow.add_argument("key", type=Path, metavar="KEY", help="public key file, NAME.key")
+    allow.add_argument(
+        "--role",
+        action="append",
+        choices=list(Role),
+        metavar="ROLE",
+        help="read (verdicts, heatmaps, replay; the default) or control (triggers); may be given twice",
+    )
+    allow.add_argument("--name", help="what to call it; the file's name by default")
+
+    revoke = actions.add_parser("revoke", help="let a key no longer connect, and end its connections")
+    revoke.add_argument("where", type=Path, metavar="WHERE", help=_WHERE)
+    revoke.add_argument("name", metavar="NAME", help="its name, as `inspectd keys list` shows it")
+
+    shown = actions.add_parser("list", help="show which keys may connect")
+    shown.add_argument("where", type=Path, metavar="WHERE", help=_WHERE)
+
+    password = actions.add_parser("password", help="let a user read the metrics; the password is asked for")
+    password.add_argument("file", type=Path, metavar="FILE", help="the file metrics.users_file names")
+    password.add_argument("user", metavar="USER")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run one action.
+
+    Raises:
+        InputError: a file cannot be read, or what was asked for makes no sense.
+        UnavailableError: a file cannot be written.
+    """
+    match arguments.action:
+        case "new":
+            _new(arguments.path)
+        case "allow":
+            _allow(_keys_dir(arguments.where), arguments.key, arguments.role or [Role.READ], arguments.name)
+        case "revoke":
+            _revoke(_keys_dir(arguments.where), arguments.name)
+        case "list":
+            _list(_keys_dir(arguments.where))
+        case "password":
+            _password(arguments.file, arguments.user)
+    return 0
+
+
+def _new(path: Path) -> None:
+    public, secret = keys.new_pair(path)
+    print(f"wrote {public} (to hand out) and {secret} (mode 600, keep it)")
+
+
+def _allow(keys_dir: Path, file: Path, roles: list[str], name: str | None) -> None:
+    client = Client(keys.read_public(file), name or file.stem, tuple(role for role in Role if role in roles))
+    if not _NAME.fullmatch(client.name):
+        raise InputError(f"--name: got {client.name!r}, expected letters, digits, '.', '_' and '-'")
+    others = [other for other in keys.read_allowed(keys_dir) if other.public != client.public]
+    if any(other.name == client.name for other in others):
+        raise InputError(f"{client.name!r} is another key's name here; revoke that one, or give a --name")
+    keys.write_allowed(keys_dir, [*others, client])
+    print(f"{client.name} may {' and '.join(client.roles)}")
+
+
+def _revoke(keys_dir: Path, name: str) -> None:
+    clients = keys.read_allowed(keys_dir)
+    kept = [client for client in clients if client.name != name]
+    if len(kept) == len(clients):
+        known = ", ".join(client.name for client in clients) or "none is allowed"
+        raise InputError(f"no key is called {name!r}, expected one of: {known}")
+    keys.write_allowed(keys_dir, kept)
+    print(f"{name} is revoked; a running line ends its connections within a second")
+
+
+def _list(keys_dir: Path) -> None:
+    clients = keys.read_allowed(keys_dir)
+    if not clients:
+        print(f"no key is allowed in {keys_dir}")
+    for client in clients:
+        print(f"{client.name:<24} {','.join(client.roles):<14} {client.public.decode()}")
+
+
+def _password(file: Path, user: str) -> None:
+    if not _NAME.fullmatch(user):
+        raise InputError(f"USER: got {user!r}, expected letters, digits, '.', '_' and '-'")
+    asked = getpass.getpass(f"password for {user}: ") if sys.stdin.isatty() else sys.stdin.readline()
+    if not asked.rstrip("\n"):
+        raise InputError("the password is empty")
+    endpoint.add_user(file, user, asked.rstrip("\n"))
+    print(f"{user} may read the metrics; it counts from the line's next start")
+
+
+def _keys_dir(where: Path) -> Path:
+    if where.is_dir():
+        return where
+    settings = config.load(where)
+    if settings.security.keys_dir is None:
+        raise InputError(f"{where}: names no security.keys_dir; set it, so that TCP is protected by keys")
+    return Path(settings.security.keys_dir)

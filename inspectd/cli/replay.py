@@ -1,0 +1,86 @@
+"""`inspectd replay ENDPOINT --from EPOCH:SEQ`: prints verdicts that a line has recorded."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from inspectd.client import ClientKeys, Position
+from inspectd.client.replaying import Replayed, replay
+from inspectd.errors import ExitCode, InputError
+from inspectd.publish.replay import Truncated
+from inspectd.records import PartVerdict, Verdict
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `inspectd replay`."""
+    parser.description = "Print verdicts that a line has recorded, oldest first."
+    parser.epilog = "Exit codes: 0 all of them; 1 some are no longer kept, or the line does not answer."
+    parser.add_argument(
+        "endpoint", help="the line's sync socket: ipc:///path/to/sync.sock or tcp://127.0.0.1:5573"
+    )
+    parser.add_argument(
+        "--from",
+        dest="first",
+        type=_position,
+        metavar="EPOCH:SEQ",
+        help="first verdict; the oldest if left out",
+    )
+    parser.add_argument(
+        "--to", dest="last", type=_position, metavar="EPOCH:SEQ", help="last verdict; the newest if left out"
+    )
+    parser.add_argument("--json", action="store_true", help="the headers as they were published, one a line")
+    parser.add_argument("--server-key", type=Path, metavar="FILE", help="the line's public key, for TCP")
+    parser.add_argument(
+        "--client-key", type=Path, metavar="FILE", help="this client's NAME.key_secret, for TCP"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=5.0,
+        metavar="SECONDS",
+        help="longest wait for an answer, 5 by default",
+    )
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Print what there is; 1 if something that was asked for is no longer kept.
+
+    Raises:
+        InputError: the endpoint or a key file cannot be used.
+        UnavailableError: the line does not answer.
+    """
+    keys = None
+    if bool(arguments.server_key) != bool(arguments.client_key):
+        raise InputError("expected both keys, --server-key and --client-key, or neither")
+    if arguments.server_key:
+        keys = ClientKeys(arguments.server_key, arguments.client_key)
+    code = ExitCode.OK
+    for item in replay(arguments.endpoint, arguments.first, arguments.last, keys, arguments.timeout):
+        if isinstance(item, Truncated):
+            print(f"truncated: what is kept begins at {item.oldest}", file=sys.stderr)
+            code = ExitCode.FAILED
+        else:
+            print(item.header.decode() if arguments.json else _line(item))
+    return code
+
+
+def _line(replayed: Replayed) -> str:
+    verdict = replayed.verdict
+    name = f"{verdict.epoch}:{verdict.seq}"
+    match verdict:
+        case Verdict():
+            score = "-" if verdict.score is None else f"{verdict.score:.3f}"
+            about = f"{verdict.camera} {verdict.evaluation} {verdict.reason} {score}"
+        case PartVerdict():
+            about = f"part {verdict.evaluation} {verdict.reason} -"
+    trigger = f" trigger={verdict.trigger_id} part={verdict.part_id}" if verdict.trigger_id else ""
+    return f"{name} {about}{trigger}"
+
+
+def _position(text: str) -> Position:
+    epoch, separator, seq = text.partition(":")
+    if not (separator and epoch.isascii() and epoch.isdigit() and seq.isascii() and seq.isdigit()):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected EPOCH:SEQ such as 1763924400000:17")
+    return Position(min(int(epoch), 2**53), min(int(seq), 2**53))

@@ -1,0 +1,86 @@
+"""Sends triggers, and says at once whether the line took them; `docs/triggers.md` describes them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+import zmq
+
+from inspectd.client.sockets import ClientKeys, connect, requester
+from inspectd.records import Accepted, Refusal, TriggerRequest
+
+Answer = Accepted | Refusal
+
+_encoder: Final = msgspec.json.Encoder()
+_decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(Answer)
+
+
+class TriggerSender:
+    """The plant's side of one line's `control` socket. Belongs to the thread that made it.
+
+    Args:
+        endpoint: such as `ipc:///run/inspectd/line1/control.sock` or `tcp://127.0.0.1:5574`.
+        keys: for TCP with keys; local sockets need none.
+        clock: seconds on a clock that never goes back.
+
+    Raises:
+        InputError: the endpoint cannot be one, or a key file cannot be used.
+    """
+
+    def __init__(
+        self, endpoint: str, keys: ClientKeys | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._socket = requester(self._context)
+        # A trigger is not kept for a line that is away: when that came back, the part would be gone.
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)
+        try:
+            connect(self._socket, endpoint, keys)
+        except BaseException:
+            self.close()
+            raise
+
+    def send(self, trigger: TriggerRequest, timeout_seconds: float) -> Answer | None:
+        """Send a trigger and wait for its answer; None when none came in time.
+
+        Without an answer the trigger may have been taken or not: the part is a reject unless its `part/1`
+        comes. Sending it again is safe, a second one of the same id is refused as `duplicate_id`.
+        """
+        deadline = self._clock() + timeout_seconds
+        if not self._socket.poll(self._left_ms(deadline), zmq.POLLOUT):
+            return None
+        self._socket.send(_encoder.encode(trigger), zmq.NOBLOCK)
+        while self._socket.poll(self._left_ms(deadline)):
+            answer = self._answer(self._socket.recv_multipart())
+            # An answer to an earlier trigger, that came after its time-out, is nobody's now.
+            if answer is not None and answer.trigger_id in {trigger.trigger_id, None}:
+                return answer
+        return None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._context.destroy(linger=0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _left_ms(self, deadline: float) -> int:
+        return max(0, round((deadline - self._clock()) * 1000))
+
+    @staticmethod
+    def _answer(parts: list[bytes]) -> Answer | None:
+        try:
+            answer: Answer = _decoder.decode(parts[-1])
+        except ValueError:
+            return None
+        return answer

@@ -1,0 +1,54 @@
+"""Where a reader was, on disk, so that it goes on from there after a restart."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from inspectd.errors import InputError, UnavailableError
+from inspectd.publish.replay import Position
+
+
+class Cursor(msgspec.Struct, frozen=True, tag_field="schema", tag="cursor/1"):
+    """The last verdict of a line that its reader was done with."""
+
+    plant: str
+    line: str
+    position: Position
+
+
+def read(file: Path) -> Cursor | None:
+    """The cursor in a file; None when there is no file.
+
+    Raises:
+        InputError: it cannot be read, or is no cursor. It is never guessed.
+    """
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Cursor)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{file}: is no cursor: {error}; remove it to begin with what is published from then on"
+        ) from error
+
+
+def write(file: Path, cursor: Cursor) -> None:
+    """Replace the cursor; after a crash or a power cut the file holds the old one or this one.
+
+    Raises:
+        UnavailableError: it cannot be written.
+    """
+    new = file.with_name(f"{file.name}.new")
+    try:
+        with new.open("wb") as target:
+            target.write(msgspec.json.encode(cursor))
+            target.flush()
+            os.fsync(target.fileno())
+        new.replace(file)
+    except OSError as error:
+        raise UnavailableError(f"{file}: the cursor cannot be written: {error.strerror}") from error

@@ -1,0 +1,109 @@
+"""The plain reader of everything that is published, live: for views and logs.
+
+    with Reader("ipc:///run/inspectd/line1/verdicts.sock") as reader:
+        while True:
+            message = reader.receive(timeout_seconds=0.2)
+
+What it does not receive it counts as missed; `VerdictReader` is the one that gets it again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+import zmq
+
+from inspectd.client.messages import Message, decode
+from inspectd.client.sockets import ClientKeys, connect, subscriber
+from inspectd.client.tracking import LineTracker
+from inspectd.errors import InputError
+from inspectd.publish.wire import Event, Heartbeat
+from inspectd.records import PartVerdict, Verdict
+
+
+class Reader:
+    """Reads typed messages of one or more lines. Belongs to the thread that made it.
+
+    Args:
+        endpoints: such as `ipc:///run/inspectd/line1/verdicts.sock` or `tcp://127.0.0.1:5571`. A line's
+            heatmaps have an endpoint of their own. A publisher that is not there yet is waited for.
+        topics: prefixes to subscribe to; all by default. A reader that takes only some of a line's
+            verdicts must not trust `LineTracker.missed`, because `seq` counts the whole line.
+        clock: seconds on a clock that never goes back.
+        queue_messages: messages kept per endpoint while this program is busy; more are lost, and counted
+            as missed.
+        keys: for TCP endpoints of a line that asks for keys.
+
+    Raises:
+        InputError: an endpoint cannot be one, or a key file cannot be used.
+    """
+
+    def __init__(
+        self,
+        *endpoints: str,
+        topics: Sequence[bytes] = (b"",),
+        clock: Callable[[], float] = time.monotonic,
+        queue_messages: int = 10_000,
+        keys: ClientKeys | None = None,
+    ) -> None:
+        self.lines: dict[tuple[str, str], LineTracker] = {}
+        """By plant and line."""
+        self.unreadable = 0
+        """Messages that are none of this format; `last_problem` says what was wrong with the last."""
+        self.last_problem = ""
+        self._clock = clock
+        self._context = zmq.Context()
+        self._socket = subscriber(self._context, queue_messages)
+        for topic in topics:
+            self._socket.setsockopt(zmq.SUBSCRIBE, topic)
+        try:
+            for endpoint in endpoints:
+                connect(self._socket, endpoint, keys)
+        except InputError:
+            self.close()
+            raise
+
+    def receive(self, timeout_seconds: float) -> Message | None:
+        """The next message, or None when none came in time; duplicates and foreign messages are skipped."""
+        deadline = self._clock() + timeout_seconds
+        while self._socket.poll(max(0, round((deadline - self._clock()) * 1000))):
+            message = self._read(self._socket.recv_multipart())
+            if message is not None:
+                return message
+        return None
+
+    def line(self, plant: str, line: str) -> LineTracker:
+        """What was heard of that line."""
+        return self.lines.setdefault((plant, line), LineTracker(self._clock))
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._context.destroy(linger=0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read(self, parts: list[bytes]) -> Message | None:
+        try:
+            message = decode(parts)
+        except ValueError as error:
+            self.unreadable += 1
+            self.last_problem = str(error)
+            return None
+        tracker = self.line(message.plant, message.line)
+        match message:
+            case Verdict() | PartVerdict() if not tracker.see_verdict(message):
+                return None
+            case Heartbeat():
+                tracker.see_heartbeat(message)
+            case Event():
+                tracker.see_event(message)
+        return message

@@ -1,0 +1,113 @@
+"""How a client connects: its keys, and the socket options that let it outlive a cut link."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import zmq
+import zmq.auth
+
+from inspectd.client.messages import MAX_MESSAGE_BYTES
+from inspectd.errors import InputError
+
+_EXPECTED: Final = "expected ipc:///path/to/verdicts.sock or tcp://127.0.0.1:5571"
+
+_PING_MS: Final = 1000
+_DEAD_AFTER_MS: Final = 3000
+_FORGOTTEN_AFTER_MS: Final = 10_000
+"""The daemon drops what it keeps for a client that has not been heard for so long."""
+
+
+class ClientKeys(msgspec.Struct, frozen=True):
+    """What a client needs to be let in over TCP; local sockets need none.
+
+    Attributes:
+        server_key: file of the daemon's public key, `server.key`.
+        client_key: file of the client's own pair, `NAME.key_secret`, readable by its owner alone.
+    """
+
+    server_key: Path
+    client_key: Path
+
+
+def subscriber(context: zmq.Context[Any], queue_messages: int) -> Any:
+    """A socket for what is published; nothing is subscribed to yet."""
+    socket = context.socket(zmq.SUB)
+    socket.setsockopt(zmq.RCVHWM, queue_messages)
+    return _lasting(socket)
+
+
+def requester(context: zmq.Context[Any]) -> Any:
+    """A socket for requests to `sync` or `control`."""
+    return _lasting(context.socket(zmq.DEALER))
+
+
+def connect(socket: Any, endpoint: str, keys: ClientKeys | None = None) -> None:
+    """Connect; a publisher that is not there yet is waited for, in the background.
+
+    Raises:
+        InputError: the endpoint cannot be one, or a key file cannot be used.
+    """
+    scheme, _, address = endpoint.partition("://")
+    if scheme not in {"ipc", "tcp"} or not address:
+        raise InputError(f"endpoint {endpoint!r}: {_EXPECTED}")
+    try:
+        # ZeroMQ would wait for ever at a path that can never be one; a socket still to come is fine.
+        if scheme == "ipc" and Path(address).exists() and not Path(address).is_socket():
+            raise InputError(f"endpoint {endpoint!r}: {address} is not a socket, {_EXPECTED}")
+        if scheme == "tcp" and keys is not None:
+            _use_keys(socket, keys)
+        socket.connect(endpoint)
+    except (zmq.ZMQError, OSError) as error:
+        raise InputError(f"endpoint {endpoint!r}: {error.strerror}, {_EXPECTED}") from error
+
+
+def sync_endpoint(verdicts: str, sync: str | None) -> str:
+    """Where replays are asked for: as given, or beside a local `verdicts.sock`.
+
+    Raises:
+        InputError: it is not given and cannot be told from the other.
+    """
+    if sync is not None:
+        return sync
+    if verdicts.startswith("ipc://") and verdicts.endswith("/verdicts.sock"):
+        return verdicts.removesuffix("verdicts.sock") + "sync.sock"
+    raise InputError(f"endpoint {verdicts!r}: the sync endpoint must be given beside it")
+
+
+def _lasting(socket: Any) -> Any:
+    """A link that is cut says nothing: pings notice it, and short time-outs find it again."""
+    for option, value in (
+        (zmq.LINGER, 0),
+        (zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES),
+        (zmq.HEARTBEAT_IVL, _PING_MS),
+        (zmq.HEARTBEAT_TIMEOUT, _DEAD_AFTER_MS),
+        (zmq.HEARTBEAT_TTL, _FORGOTTEN_AFTER_MS),
+        (zmq.HANDSHAKE_IVL, _DEAD_AFTER_MS),
+        (zmq.CONNECT_TIMEOUT, _DEAD_AFTER_MS),
+        (zmq.RECONNECT_IVL, 50),
+        (zmq.RECONNECT_IVL_MAX, 0),
+    ):
+        socket.setsockopt(option, value)
+    return socket
+
+
+def _use_keys(socket: Any, keys: ClientKeys) -> None:
+    server, _ = _certificate(keys.server_key)
+    public, secret = _certificate(keys.client_key)
+    if secret is None:
+        raise InputError(f"{keys.client_key}: holds no secret key, expected the file NAME.key_secret")
+    if keys.client_key.stat().st_mode & 0o077:
+        raise InputError(f"{keys.client_key}: others may read it, expected mode 0600; run chmod 600 on it")
+    socket.curve_serverkey = server
+    socket.curve_publickey = public
+    socket.curve_secretkey = secret
+
+
+def _certificate(file: Path) -> tuple[bytes, bytes | None]:
+    try:
+        return zmq.auth.load_certificate(file)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: cannot be used as a key file: {error}") from error

@@ -1,0 +1,25 @@
+"""What names a recipe for ever: its settings in force, and their hash."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from inspectd.config.settings import Recipe
+
+
+def in_force(recipe: Recipe, threshold: float, bank_sha256: str) -> dict[str, Any]:
+    """The recipe's settings with its bank's sha256 for the bank's path, and the threshold in force.
+
+    A path says nothing of what is in the file, and differs from host to host.
+    """
+    settings: dict[str, Any] = msgspec.to_builtins(recipe)
+    return {**settings, "bank": bank_sha256, "threshold": threshold}
+
+
+def recipe_sha256(recipe: Recipe, threshold: float, bank_sha256: str) -> str:
+    """SHA-256 of `in_force` as canonical JSON: UTF-8, keys in order, no spaces."""
+    text = msgspec.json.encode(in_force(recipe, threshold, bank_sha256), order="sorted")
+    return hashlib.sha256(text).hexdigest()

@@ -1,0 +1,39 @@
+"""The answer for one frame. No torch here: the fast path on a CPU does without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+NO_NUMBER: Final = 1e9
+"""Stands for a value that is no number, which would never be above a threshold, and so pass."""
+FLOAT16_MAX: Final = 65504.0
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """The answer for one frame.
+
+    Attributes:
+        image_score: the larger, the less like a good part; finite.
+        heatmap: (h, w) float16, at the detector's resolution.
+        stage_ms: milliseconds each stage took for the whole call: preprocess, backbone, search, head.
+    """
+
+    image_score: float
+    heatmap: NDArray[np.float16]
+    stage_ms: dict[str, float]
+
+
+class Scoring(Protocol):
+    """A pipeline, by torch or compiled."""
+
+    def warm_up(self, max_batch: int) -> None:
+        """Score blank frames, so that the first real ones are not slow."""
+
+    def score(self, frames: Sequence[NDArray[np.uint8]]) -> list[ImageScore]:
+        """Score frames, each (H, W, 3) uint8 BGR."""

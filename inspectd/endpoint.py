@@ -1,0 +1,223 @@
+"""An HTTP endpoint in a thread of its own, with TLS and basic authentication where they are asked for.
+
+Passwords are kept as scrypt hashes (RFC 7914) in a text file, one `user:n:r:p:salt:hash` a line.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import secrets
+import socket
+import ssl
+import tempfile
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING, Any, Final
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from inspectd.errors import InputError, UnavailableError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_SCRYPT: Final = (2**14, 8, 1)  # 16 MiB and some 50 ms a try; a right password is computed once
+_CLIENT_SECONDS: Final = 10.0
+_MAX_THREADS: Final = 16
+
+
+class Users:
+    """Names and password hashes of a file."""
+
+    def __init__(self, file: Path) -> None:
+        """Read `file`.
+
+        Raises:
+            InputError: it cannot be read, others may read it, or a line is none of its format.
+        """
+        self._hashes = _read(file)
+        self._known: dict[str, bytes] = {}
+        self._salt = secrets.token_bytes(16)
+        self._lock = threading.Lock()
+
+    def knows(self, user: str, password: str) -> bool:
+        """True if that is the user's password. A name nobody has takes as long as a wrong password."""
+        quick = hmac.digest(self._salt, password.encode(), "sha256")
+        if hmac.compare_digest(self._known.get(user, b""), quick):
+            return True
+        n, r, p, salt, expected = self._hashes.get(user, (*_SCRYPT, b"nobody", b""))
+        with self._lock:  # guesses come one at a time: they must not take every core
+            found = hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p)
+        if not hmac.compare_digest(found, expected):
+            return False
+        self._known[user] = quick
+        return True
+
+
+def add_user(file: Path, user: str, password: str) -> None:
+    """Give `user` a password, in place of an earlier one.
+
+    Raises:
+        InputError: the file is there and cannot be used.
+        UnavailableError: it cannot be written.
+    """
+    hashes = _read(file) if file.exists() else {}
+    salt = secrets.token_bytes(16)
+    n, r, p = _SCRYPT
+    hashes[user] = (n, r, p, salt, hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p))
+    lines = [
+        f"{name}:{n}:{r}:{p}:{salt.hex()}:{key.hex()}\n" for name, (n, r, p, salt, key) in hashes.items()
+    ]
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # mode 0600
+        with os.fdopen(descriptor, "w", encoding="ascii") as target:
+            target.writelines(lines)
+        Path(name).replace(file)
+    except OSError as error:
+        raise UnavailableError(f"{file}: cannot be written: {error.strerror}") from error
+
+
+def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """A server's TLS settings (1.2 and newer) with this certificate.
+
+    Raises:
+        InputError: a file cannot be read or is no PEM, or they do not belong together.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise InputError(
+            f"metrics.tls_certificate {certificate}, metrics.tls_key {key}: cannot be used: "
+            f"{error.strerror or error}; expected two PEM files that belong together"
+        ) from error
+    return context
+
+
+class Endpoint:
+    """Serves one WSGI application."""
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        address: tuple[str, int],
+        *,
+        tls: ssl.SSLContext | None = None,
+        users: Users | None = None,
+        on_refused: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Listen on `address`, host and port; `on_refused` hears of each wrong name or password.
+
+        Raises:
+            OSError: the address is taken or is none of this host's.
+        """
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        server = type("_Server", (_Server,), {"address_family": family, "tls": tls})
+        self._server: WSGIServer = server(address, _Handler)
+        self._server.set_app(app if users is None else _protected(app, users, on_refused))
+        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._server.server_port
+
+    def close(self) -> None:
+        """Stop listening and wait for the thread."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    block_on_close = False  # a client that does not read must not hold up the stop
+    tls: ssl.SSLContext | None = None
+
+    def __init__(self, *arguments: Any) -> None:
+        self._slots = threading.BoundedSemaphore(_MAX_THREADS)
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give the client a thread if there is one to give, else hang up."""
+        if self._slots.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._slots.release()
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Shake hands here, in the client's own thread: one that does not must not hold up the others."""
+        request.settimeout(_CLIENT_SECONDS)
+        if self.tls is None:
+            super().finish_request(request, client_address)
+            return
+        with self.tls.wrap_socket(request, server_side=True) as encrypted:
+            super().finish_request(encrypted, client_address)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that breaks off, or speaks no TLS, is its own trouble."""
+
+
+class _Handler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """Scrapes are no events."""
+
+
+def _protected(app: WSGIApplication, users: Users, on_refused: Callable[[], None]) -> WSGIApplication:
+    """`app`, for those alone whose name and password `users` knows (RFC 7617)."""
+
+    def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        given = _credentials(environ.get("HTTP_AUTHORIZATION", ""))
+        if given is not None and users.knows(*given):
+            return app(environ, start_response)
+        on_refused()
+        challenge = ("WWW-Authenticate", 'Basic realm="inspectd", charset="UTF-8"')
+        start_response("401 Unauthorized", [challenge, ("Content-Type", "text/plain")])
+        return [b"a name and a password are needed\n"]
+
+    return serve
+
+
+def _credentials(header: str) -> tuple[str, str] | None:
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        user, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return (user, password) if colon else None
+
+
+def _read(file: Path) -> dict[str, tuple[int, int, int, bytes, bytes]]:
+    try:
+        text = file.read_text(encoding="ascii")
+        mode = file.stat().st_mode & 0o777
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not ASCII text"
+        raise InputError(f"{file}: cannot be read: {reason}; `inspectd keys password` makes it") from error
+    if mode & 0o077:
+        raise InputError(f"{file}: has mode {mode:o}, expected 600; run `chmod 600 {file}`")
+    users = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            name, n, r, p, salt, key = line.split(":")
+            users[name] = int(n), int(r), int(p), bytes.fromhex(salt), bytes.fromhex(key)
+        except ValueError as error:
+            raise InputError(
+                f"{file}, line {number}: is none of this format; `inspectd keys password` writes it"
+            ) from error
+    return users

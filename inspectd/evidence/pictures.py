@@ -1,0 +1,99 @@
+"""Frames and heatmaps as PNG files, without loss of what matters, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.bank.pictures import overlay
+from inspectd.errors import InputError
+from inspectd.evidence.record import HeatmapPicture
+
+_FASTEST: Final = (cv2.IMWRITE_PNG_COMPRESSION, 1)
+_LEVELS: Final = 65_535
+_EDGE: Final = 480
+_GAP: Final = 10
+_LINE: Final = 22
+
+
+def encode_frame(pixels: NDArray[np.uint8]) -> bytes:
+    """A frame, `(H, W, 3) uint8 BGR`, as PNG; every pixel comes back."""
+    return _png(pixels)
+
+
+def encode_heatmap(scores: NDArray[np.float16]) -> tuple[bytes, HeatmapPicture]:
+    """A heatmap, `(h, w) float16`, as 16-bit grey PNG, and how its levels become scores again."""
+    values = scores.astype(np.float64)
+    minimum, maximum = float(values.min()), float(values.max())
+    step = (maximum - minimum) / _LEVELS
+    levels = np.round((values - minimum) / step) if step > 0 else np.zeros_like(values)
+    height, width = values.shape
+    return _png(levels.astype(np.uint16)), HeatmapPicture(height, width, minimum, step)
+
+
+def read_frame(file: Path) -> NDArray[np.uint8]:
+    """A frame's pixels, `(H, W, 3) uint8 BGR`.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return np.asarray(_read(file, cv2.IMREAD_COLOR), dtype=np.uint8)
+
+
+def read_heatmap(file: Path, picture: HeatmapPicture) -> NDArray[np.float32]:
+    """A heatmap's scores, `(h, w)`.
+
+    Raises:
+        InputError: it cannot be read, or has another size than `picture` says.
+    """
+    levels = _read(file, cv2.IMREAD_UNCHANGED)
+    if levels.shape != (picture.height, picture.width):
+        raise InputError(f"{file}: is {levels.shape}, expected {(picture.height, picture.width)}")
+    return (picture.minimum + levels.astype(np.float64) * picture.step).astype(np.float32)
+
+
+def _png(image: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
+    done, data = cv2.imencode(".png", image, _FASTEST)
+    assert done, "OpenCV cannot encode PNG"
+    return bytes(data)
+
+
+def _read(file: Path, flags: int) -> NDArray[np.generic]:
+    try:
+        data = np.fromfile(file, np.uint8)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
+    image = cv2.imdecode(data, flags) if data.size else None
+    if image is None:
+        raise InputError(f"{file}: is no image, or is damaged")
+    found: NDArray[np.generic] = image
+    return found
+
+
+def explanation(
+    pixels: NDArray[np.uint8],
+    heatmap: NDArray[np.floating],
+    scale: tuple[float, float],
+    lines: Sequence[str],
+) -> NDArray[np.uint8]:
+    """A frame beside itself under its heatmap, over lines of text: `(H, W, 3) uint8 BGR`.
+
+    Args:
+        pixels: the frame, `(H, W, 3) uint8 BGR`.
+        heatmap: `(h, w)` patch scores.
+        scale: up to the first score the frame stays clear, from the second on it has the full colour.
+        lines: what to write under them.
+    """
+    plain = cv2.resize(pixels, (_EDGE, _EDGE), interpolation=cv2.INTER_AREA)
+    gap = np.full((_EDGE, _GAP, 3), 255, np.uint8)
+    pictures = np.hstack([plain, gap, overlay(pixels, heatmap, scale, _EDGE)])
+    text = np.full((_LINE * len(lines) + _GAP, pictures.shape[1], 3), 255, np.uint8)
+    for number, line in enumerate(lines, 1):
+        place = (_GAP, _LINE * number)
+        cv2.putText(text, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (40, 40, 40), 1, cv2.LINE_AA)
+    return np.asarray(np.vstack([pictures, text]), dtype=np.uint8)

@@ -1,0 +1,196 @@
+"""Evidence, the main process's side: what is kept, and the frames its process may still read."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from inspectd.config import Config, Recipe, in_force
+from inspectd.evidence.holds import SlotHolds
+from inspectd.evidence.messages import (
+    Copied,
+    Done,
+    FromEvidence,
+    Level,
+    SaveEvidence,
+    StartEvidence,
+)
+from inspectd.evidence.policy import EvidencePolicy
+from inspectd.evidence.record import Facts
+from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError, ChannelMessageError
+from inspectd.ipc.messages import AttachRing, BankInfo, DetachRing, Heartbeat
+from inspectd.ipc.ring import FrameRing
+from inspectd.records import Evaluation, EvidenceResult, FrameRef, Outcome, Verdict
+
+_MAX_HELD: Final = 4
+_HOLD_NS: Final = 250_000_000
+"""Longest that evidence may keep a slot from its camera."""
+
+_KEPT_FREE: Final = 1
+"""With no more free slots than this a camera gets back what evidence holds."""
+
+_MAX_UNFINISHED: Final = 16
+
+
+class Receiver(Protocol):
+    """Who hears of evidence."""
+
+    def rings(self) -> list[tuple[str, FrameRing]]:
+        """Every ring a frame may lie in, with its camera."""
+
+    def evidence_result(self, result: EvidenceResult) -> None:
+        """Evidence of a part was wanted, and this became of it."""
+
+    def evidence_level(self, used_bytes: int, problem: str | None) -> None:
+        """How much there is, and why no more can be written, if so."""
+
+
+class EvidenceStage:
+    """A job for the supervisor: hands frames to the evidence process, and never waits for it.
+
+    A slot is held for it for 250 ms at most, for each camera at most a quarter of its slots, four in all, and
+    none while a camera has hardly any left; beyond that the evidence is skipped and counted.
+    """
+
+    name = "evidence"
+    module = "inspectd.evidence.worker"
+    arguments: Sequence[str] = ()
+    receives: Any = FromEvidence
+    start_timeout_ns = 30_000_000_000
+    stall_timeout_ns = 10_000_000_000
+    stuck: str | None = None
+
+    def __init__(
+        self,
+        config: Config,
+        receiver: Receiver,
+        release: Callable[[FrameRef], None],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """Keep evidence as `config` says; slots go back by `release`."""
+        self.holds = SlotHolds(release)
+        self._policy = EvidencePolicy(config.evidence, chance)
+        self._enabled = config.evidence.enabled
+        self._receiver = receiver
+        self._slots = {camera.name: camera.slots for camera in config.cameras}
+        self._recipes: dict[str, Recipe] = {recipe.name: recipe for recipe in config.recipes}
+        self._in_force: dict[str, dict[str, Any]] = {}
+        self._start = StartEvidence(
+            str(config.evidence_path),
+            int(config.evidence.quota_mb * 1e6),
+            int(config.evidence.min_free_mb * 1e6),
+        )
+        self._channel: Channel[Any] | None = None
+        self._last_id = 0
+        self._unfinished: dict[int, FrameRef] = {}
+
+    def judging(self, banks: Sequence[BankInfo]) -> None:
+        """These banks and thresholds are in force from now on."""
+        self._in_force = {
+            bank.recipe: in_force(self._recipes[bank.recipe], bank.threshold, bank.bank_sha256)
+            for bank in banks
+        }
+
+    def offer(self, frame: FrameRef, verdict: Verdict, outcome: Outcome, now_ns: int) -> None:
+        """Keep a part's evidence if it is wanted and costs nobody anything; its slot is not released yet."""
+        if not self._enabled or not self._policy.wants(verdict.evaluation):
+            return
+        refusal = self._refusal(frame, verdict.evaluation, now_ns)
+        if refusal is None:
+            refusal = self._send(frame, verdict, outcome)
+        if refusal is not None:
+            self._receiver.evidence_result(refusal)
+            return
+        self._unfinished[self._last_id] = frame
+        self.holds.hold(frame, now_ns)
+
+    def relieve(self, camera: str, free_slots: int) -> None:
+        """Give every held slot back to a camera that is about to run out of them: its frames come first."""
+        if free_slots <= _KEPT_FREE:
+            for frame in self.holds.frames_of(camera):
+                self.holds.end(frame)
+
+    def tick(self, now_ns: int) -> None:
+        """Give up on frames that were not copied in time."""
+        for frame in self.holds.older_than(_HOLD_NS, now_ns):
+            self.holds.end(frame)
+
+    def started(self, channel: Channel[Any]) -> None:
+        """An evidence process was launched: tell it where to write and where frames lie."""
+        self._channel = channel
+        self.stuck = None
+        channel.send(self._start)
+        for camera, ring in self._receiver.rings():
+            self.attach(camera, ring)
+
+    def received(self, record: Any, fds: list[int], now_ns: int) -> None:  # noqa: ARG002 - it sends none
+        """Take one record of the evidence process."""
+        if isinstance(record, Copied):
+            if (frame := self._unfinished.get(record.evidence_id)) is not None:
+                self.holds.end(frame)
+        elif isinstance(record, Done):
+            self._finish(record.evidence_id, record.result)
+        elif isinstance(record, Level):
+            self._receiver.evidence_level(record.used_bytes, record.problem)
+        elif not isinstance(record, Heartbeat):
+            raise TypeError(f"no record of an evidence process: {record!r}")
+
+    def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:  # noqa: ARG002
+        """The evidence process is gone, and what was with it."""
+        self._channel = None
+        for evidence_id in list(self._unfinished):
+            self._finish(evidence_id, EvidenceResult.DOWN)
+
+    def attach(self, camera: str, ring: FrameRing) -> None:
+        """Give the process a ring that frames will lie in."""
+        self._post(AttachRing(camera, ring.generation), (ring.fd,))
+
+    def detach(self, camera: str, generation: int) -> None:
+        """Take a ring back in which nothing lies any more."""
+        self._post(DetachRing(camera, generation))
+
+    def _refusal(self, frame: FrameRef, evaluation: Evaluation, now_ns: int) -> EvidenceResult | None:
+        """Why a frame cannot be kept, before anything is sent."""
+        if not self._policy.take(evaluation, now_ns):
+            return EvidenceResult.RATE_LIMITED
+        if self._channel is None:
+            return EvidenceResult.DOWN
+        share = max(1, self._slots[frame.camera] // 4)
+        full = self.holds.count >= _MAX_HELD or len(self.holds.frames_of(frame.camera)) >= share
+        return EvidenceResult.BUSY if full or len(self._unfinished) >= _MAX_UNFINISHED else None
+
+    def _send(self, frame: FrameRef, verdict: Verdict, outcome: Outcome) -> EvidenceResult | None:
+        score = outcome.score
+        self._last_id += 1
+        request = SaveEvidence(
+            self._last_id,
+            frame,
+            msgspec.json.encode(Facts(verdict, self._in_force.get(verdict.recipe, {}))),
+            score.heatmap if score else b"",
+            score.heatmap_height if score else 0,
+            score.heatmap_width if score else 0,
+        )
+        return None if self._post(request) else EvidenceResult.BUSY
+
+    def _finish(self, evidence_id: int, result: EvidenceResult) -> None:
+        frame = self._unfinished.pop(evidence_id, None)
+        if frame is not None:
+            self.holds.end(frame)
+            self._receiver.evidence_result(result)
+
+    def _post(self, record: msgspec.Struct, fds: tuple[int, ...] = ()) -> bool:
+        if self._channel is None:
+            return False
+        try:
+            self._channel.send(record, fds)
+        except ChannelFullError as error:
+            if not isinstance(record, SaveEvidence):
+                self.stuck = str(error)  # it would not know the rings any more
+            return False
+        except (ChannelClosedError, ChannelMessageError):
+            # The supervisor reads the first from the channel next; the second is a heatmap beyond any size.
+            return False
+        return True

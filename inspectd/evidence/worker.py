@@ -1,0 +1,132 @@
+"""The evidence process: copies frames out of the rings and writes them. It may be slow; nobody waits for it.
+
+Run by hand it says how much evidence there is and whether more can be written:
+`python -m inspectd.evidence.worker --config FILE`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from inspectd import config, log
+from inspectd.errors import ExitCode, InspectdError
+from inspectd.evidence.messages import Copied, Done, SaveEvidence, StartEvidence, ToEvidence
+from inspectd.evidence.store import EvidenceStore
+from inspectd.evidence.writer import Writer, reason
+from inspectd.ipc import child
+from inspectd.ipc.channel import Channel, ChannelClosedError
+from inspectd.ipc.messages import AttachRing, DetachRing
+from inspectd.ipc.ring import FrameRing, RingError
+from inspectd.records import EvidenceResult
+
+_BUSY_SECONDS: Final = 0.01
+_HUNG_SECONDS: Final = 1.0
+"""From then on the disk counts as hung, and the main process hears no heartbeat until it is back."""
+
+_NICE: Final = 10
+
+
+class Worker:
+    """Copies frames as soon as they are asked for; a thread of its own writes them."""
+
+    def __init__(self, channel: Channel[Any], start: StartEvidence) -> None:
+        """Serve `channel`, writing as `start` says."""
+        self._channel = channel
+        self._writer = Writer(EvidenceStore(Path(start.directory), start.quota_bytes, start.min_free_bytes))
+        self._heart = child.Heart(channel)
+        self._rings: dict[tuple[str, int], FrameRing] = {}
+
+    def live(self) -> ExitCode:
+        """Serve until the main process closes the channel; then write what is waiting, and end."""
+        try:
+            while True:
+                if self._writer.silent_seconds < _HUNG_SECONDS:
+                    self._heart.beat()
+                for answer in self._writer.answers():
+                    self._channel.send_wait(answer)
+                if self._channel.wait(_BUSY_SECONDS if self._writer.is_busy else child.HEARTBEAT_SECONDS):
+                    self._take()
+        except ChannelClosedError:
+            self._writer.finish()
+            return ExitCode.OK
+
+    def _take(self) -> None:
+        received = self._channel.receive()
+        if received is None:
+            return
+        record, fds = received
+        if isinstance(record, SaveEvidence):
+            refusal = self._copy(record)
+            answer = Copied(record.evidence_id) if refusal is None else Done(record.evidence_id, refusal)
+            self._channel.send_wait(answer)
+        elif isinstance(record, AttachRing):
+            self._rings[record.camera, record.generation] = FrameRing.attach(fds[0])
+        elif isinstance(record, DetachRing):
+            self._rings.pop((record.camera, record.generation)).close()
+        else:
+            raise TypeError(f"no record for an evidence process: {record!r}")
+
+    def _copy(self, request: SaveEvidence) -> EvidenceResult | None:
+        """Take the frame out of its slot and hand it to the writer; else why not."""
+        if self._writer.problem is not None:
+            return EvidenceResult.UNWRITABLE
+        if self._writer.is_full:
+            return EvidenceResult.BUSY
+        frame = request.frame
+        try:
+            ring = self._rings[frame.camera, frame.generation]
+            pixels = ring.view(frame).copy()
+        except (KeyError, RingError):
+            return EvidenceResult.TIMEOUT
+        if not ring.holds(frame):  # it was given up, and written over, while it was copied
+            return EvidenceResult.TIMEOUT
+        self._writer.write((request, pixels))
+        return None
+
+
+def _by_hand(path: Path) -> ExitCode:
+    settings = config.load(path)
+    quota_bytes, min_free_bytes = (
+        int(mb * 1e6) for mb in (settings.evidence.quota_mb, settings.evidence.min_free_mb)
+    )
+    store = EvidenceStore(settings.evidence_path, quota_bytes, min_free_bytes)
+    try:
+        store.probe()
+    except OSError as error:
+        raise InspectdError(f"{settings.evidence_path}: no evidence can be kept: {reason(error)}") from error
+    print(f"{settings.evidence_path}: {store.used_bytes / 1e6:.1f} MB of {quota_bytes / 1e6:g} MB")  # noqa: T201
+    return ExitCode.OK
+
+
+def main() -> ExitCode:
+    """Be the evidence process of a daemon (`--channel`) or look at the evidence by hand (`--config`)."""
+    parser = argparse.ArgumentParser(prog="inspectd.evidence.worker", description="The evidence process.")
+    child.add_arguments(parser)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="by hand: say how much evidence there is")
+    arguments = parser.parse_args()
+    log.setup(arguments.log_level, arguments.log_format)
+    if arguments.channel is None:
+        if arguments.config is None:
+            parser.error("one of --channel and --config is needed")
+        return _by_hand(arguments.config)
+    child.die_with_parent()
+    os.nice(_NICE)  # the verdicts' processes go first
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        # The main process decides when evidence ends: it closes the channel.
+        signal.signal(signum, signal.SIG_IGN)
+    channel = child.open_channel(arguments.channel, ToEvidence)
+    start = child.first_record(channel, StartEvidence)
+    return child.serve(channel, lambda: Worker(channel, start).live())
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except InspectdError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(error.exit_code)

@@ -1,0 +1,162 @@
+"""Who may connect over TCP: answers ZeroMQ's question (ZAP, RFC 27) for every CURVE handshake.
+
+The answer comes from the list of allowed keys, which is read again whenever its file changes. Without an
+answer nobody gets in: each socket enforces its domain, so that a handler that is gone refuses everybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import zmq
+from zmq.utils import z85
+
+from inspectd.errors import InputError
+from inspectd.publish.keys import ALLOWED, Client, KeyPair, Role, read_allowed, read_server_pair
+
+ROLES: Final = {
+    "verdicts": Role.READ,
+    "heatmaps": Role.READ,
+    "sync": Role.READ,
+    "control": Role.CONTROL,
+}
+"""Each socket's role. A socket's name is its ZAP domain."""
+
+_ENDPOINT: Final = "inproc://zeromq.zap.01"
+_VERSION: Final = b"1.0"
+_ANSWERS_PER_TURN: Final = 64
+
+
+class Cause(StrEnum):
+    """Why a client was refused. A closed set: it is a metric label."""
+
+    UNKNOWN_KEY = "unknown_key"
+    ROLE = "role"
+    """The key is known and has not the socket's role."""
+    NO_LIST = "no_list"
+    """The list of allowed keys cannot be used; the client is told to try again later."""
+    HANDSHAKE = "handshake"
+    """No CURVE hand-shake came about: a client without keys, with a wrong server key, or no client at all."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What reading the list again brought.
+
+    Attributes:
+        revoked: sockets that a key was admitted to which may no longer use them.
+        detail: what changed, in words.
+        problem: why the list cannot be used, so that nobody is allowed; None if it can.
+    """
+
+    revoked: frozenset[str]
+    detail: str
+    problem: str | None
+
+
+class Authenticator:
+    """The ZAP handler of one context, driven by the loop that polls `socket`."""
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        keys_dir: Path,
+        on_refused: Callable[[str, Cause], None],
+    ) -> None:
+        """Read the keys of `keys_dir` and answer from now on.
+
+        Args:
+            context: the context whose sockets ask.
+            keys_dir: the directory of the keys.
+            on_refused: hears the socket's name and the cause of every refusal.
+
+        Raises:
+            InputError: a key file is missing, wrong, or open to others.
+        """
+        self.pair: KeyPair = read_server_pair(keys_dir)
+        self._keys_dir = keys_dir
+        self._on_refused = on_refused
+        self._stamp = self._file_stamp()
+        self._clients = {client.public: client for client in read_allowed(keys_dir)}
+        self._usable = True
+        self._admitted: set[tuple[str, bytes]] = set()
+        self.socket = context.socket(zmq.REP)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.bind(_ENDPOINT)
+
+    def protect(self, socket: zmq.Socket[bytes], name: str) -> None:
+        """Let what `socket` binds from now on take clients with an allowed key only; earlier binds stay."""
+        socket.setsockopt(zmq.CURVE_SERVER, 1)
+        socket.setsockopt(zmq.CURVE_SECRETKEY, self.pair.secret)
+        socket.setsockopt(zmq.ZAP_DOMAIN, name.encode())
+        # Without this, libzmq lets every key in while no handler answers.
+        socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+
+    def answer(self) -> None:
+        """Answer the hand-shakes that wait, so many a turn."""
+        for _ in range(_ANSWERS_PER_TURN):
+            if not self.socket.poll(0):
+                return
+            request = self.socket.recv_multipart(flags=zmq.NOBLOCK)
+            request_id = request[1] if len(request) > 1 else b""
+            status = self._status(request)
+            self.socket.send_multipart([_VERSION, request_id, *status, b""], flags=zmq.NOBLOCK)
+
+    def reread(self) -> Change | None:
+        """Take up the list if its file changed; a list that cannot be used allows nobody."""
+        stamp = self._file_stamp()
+        if stamp == self._stamp:
+            return None
+        self._stamp = stamp
+        before, problem = self._clients, None
+        try:
+            self._clients = {client.public: client for client in read_allowed(self._keys_dir)}
+        except InputError as error:
+            self._clients, problem = {}, str(error)
+        self._usable = problem is None
+        gone = {(name, key) for name, key in self._admitted if not self._may(name, key)}
+        self._admitted -= gone
+        return Change(frozenset(name for name, _ in gone), _difference(before, self._clients), problem)
+
+    def _status(self, request: list[bytes]) -> tuple[bytes, bytes, bytes]:
+        """Status code, text and user id for a request of RFC 27.
+
+        A client of libzmq that was told 400 does not try again by itself; after 300 it does.
+        """
+        if len(request) != 7 or request[0] != _VERSION or request[5] != b"CURVE" or len(request[6]) != 32:
+            return self._refuse("unknown", Cause.HANDSHAKE)
+        name, key = request[2].decode(errors="replace"), z85.encode(request[6])
+        if name not in ROLES:
+            return self._refuse("unknown", Cause.HANDSHAKE)
+        if not self._usable:
+            return self._refuse(name, Cause.NO_LIST)
+        if not self._may(name, key):
+            return self._refuse(name, Cause.ROLE if key in self._clients else Cause.UNKNOWN_KEY)
+        self._admitted.add((name, key))
+        return b"200", b"OK", self._clients[key].name.encode()
+
+    def _refuse(self, name: str, cause: Cause) -> tuple[bytes, bytes, bytes]:
+        self._on_refused(name, cause)
+        return b"300" if cause is Cause.NO_LIST else b"400", cause.encode(), b""
+
+    def _may(self, socket: str, key: bytes) -> bool:
+        client = self._clients.get(key)
+        return client is not None and ROLES.get(socket) in client.roles
+
+    def _file_stamp(self) -> tuple[int, int, int, int, int] | None:
+        try:
+            found = (self._keys_dir / ALLOWED).stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_mode
+
+
+def _difference(before: dict[bytes, Client], after: dict[bytes, Client]) -> str:
+    revoked = sorted(client.name for key, client in before.items() if key not in after)
+    allowed = sorted(client.name for key, client in after.items() if key not in before)
+    changed = sorted(client.name for key, client in after.items() if before.get(key, client) != client)
+    named = (("allowed", allowed), ("revoked", revoked), ("changed", changed))
+    return "; ".join(f"{what} {', '.join(names)}" for what, names in named if names) or "nothing changed"

@@ -1,0 +1,93 @@
+"""The `control` socket: a trigger comes in, an acknowledgement or a refusal goes out at once.
+
+At once is: as soon as the journal has the trigger, some milliseconds later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Protocol
+
+import msgspec
+
+from inspectd.publish import wire
+from inspectd.publish.bus import Bus
+from inspectd.records import Accepted, Refusal, RefusalReason, TriggerRequest
+
+MAX_REQUEST_BYTES: Final = 4096
+_MAX_DETAIL_CHARACTERS: Final = 300
+
+_decoder: Final = msgspec.json.Decoder(TriggerRequest)
+
+
+class Observer(Protocol):
+    """What is reported for the metrics."""
+
+    def trigger(self, refusal: RefusalReason | None) -> None:
+        """A trigger was answered: taken, or refused for this reason."""
+
+
+class ControlStage:
+    """Answers every message on the socket, whatever it is, and keeps nothing of it."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        admit: Callable[[TriggerRequest], Accepted | Refusal],
+        when_recorded: Callable[[Callable[[], None]], None],
+        observer: Observer,
+    ) -> None:
+        """Answer triggers.
+
+        Args:
+            bus: whose `control` socket to serve.
+            admit: gives the answer to a well-formed trigger.
+            when_recorded: calls what it is given once all that was admitted so far would survive a crash; so
+                an acknowledged trigger gets its verdict, whatever happens.
+            observer: hears of each answer.
+        """
+        self._bus = bus
+        self._admit = admit
+        self._when_recorded = when_recorded
+        self._observer = observer
+
+    def read(self) -> None:
+        """Answer what has come."""
+        for client, parts in self._bus.requests(self._bus.control):
+            # A REQ socket puts an empty part before its message and wants it back; a DEALER need not.
+            envelope = parts[:1] if len(parts) > 1 and not parts[0] else []
+            answer = self._answer(parts[len(envelope) :])
+            if isinstance(answer, Refusal):
+                self._reply(client, envelope, answer)
+            else:
+                self._when_recorded(partial(self._reply, client, envelope, answer))
+
+    def _reply(self, client: bytes, envelope: list[bytes], answer: Accepted | Refusal) -> None:
+        self._observer.trigger(answer.reason if isinstance(answer, Refusal) else None)
+        self._bus.reply(self._bus.control, client, [*envelope, wire.encode(answer)])
+
+    def _answer(self, parts: list[bytes]) -> Accepted | Refusal:
+        try:
+            request = parse(parts)
+        except ValueError as error:
+            return Refusal(None, RefusalReason.MALFORMED, str(error)[:_MAX_DETAIL_CHARACTERS])
+        return self._admit(request)
+
+
+def parse(parts: list[bytes]) -> TriggerRequest:
+    """Read a trigger.
+
+    Raises:
+        ValueError: it is none; the message says what is wrong.
+    """
+    if len(parts) != 1:
+        raise ValueError(f"got {len(parts)} parts, expected one JSON object")
+    if len(parts[0]) > MAX_REQUEST_BYTES:
+        raise ValueError(f"got {len(parts[0])} bytes, expected at most {MAX_REQUEST_BYTES}")
+    request = _decoder.decode(parts[0])
+    if request.cameras is not None and not request.cameras:
+        raise ValueError("cameras is empty, expected names; leave it out for every triggered camera")
+    if isinstance(request.cameras, dict) and request.recipe is not None:
+        raise ValueError("recipe and a recipe for each camera were given, expected one of them")
+    return request

@@ -1,0 +1,467 @@
+"""The journal's file: SQLite in WAL mode, one connection, every row with a checksum. Knows no thread, no bus.
+
+One B-tree holds all verdicts in their order: a start of the daemon (an epoch) has an ordinal, and a row's id
+is `ordinal << 40 | seq`. The connection locks the file for itself, so there is no second writer, and no
+shared index whose loss could bring the process down.
+
+Whatever was acknowledged is checked against a mark beside the file, because SQLite takes a log that was cut
+for one that ended there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sqlite3
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from inspectd.config import Journal as JournalSettings
+from inspectd.publish.journal_mark import Mark
+from inspectd.publish.replay import Position
+
+NAME: Final = "journal.sqlite"
+
+_APPLICATION_ID: Final = 0x1D5B
+_VERSION: Final = 1
+_SEQ_BITS: Final = 40
+_CHECK_SECONDS: Final = 1.0  # for each of the two checks at the start; the rest is checked while it runs
+_TRIM_ROWS: Final = 200
+_SCRUB_ROWS: Final = 200
+_KEPT_ASIDE: Final = 3
+_CHECKPOINT_PAGES: Final = 256  # 1 MB: moving it into the file takes a few milliseconds
+
+_SCHEMA: Final = """
+    CREATE TABLE epoch (ordinal INTEGER PRIMARY KEY, epoch INTEGER NOT NULL UNIQUE);
+    CREATE TABLE verdict (
+        id INTEGER PRIMARY KEY, utc_ns INTEGER NOT NULL, topic BLOB NOT NULL, header BLOB NOT NULL,
+        checksum INTEGER NOT NULL
+    );
+    CREATE TABLE open (key TEXT PRIMARY KEY, record BLOB NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE trimmed (id INTEGER NOT NULL);
+    INSERT INTO trimmed VALUES (0);
+"""
+
+
+class CorruptError(Exception):
+    """The file is not what was written to it."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One published verdict: the very bytes of its message."""
+
+    seq: int
+    topic: bytes
+    header: bytes
+    closes: str | None = None
+    """Key of what was open until this verdict."""
+    closes_earlier: str | None = None
+    """Whole key of what an earlier start left open, and this verdict closes."""
+
+
+class Group(msgspec.Struct, frozen=True):
+    """What is committed together."""
+
+    rows: Sequence[Row] = ()
+    opened: Sequence[tuple[str, bytes]] = ()
+    """What is under way from now on: key and record."""
+    all_open: bool = False
+    """`opened` is all that is under way in this epoch; forget what was written of it before."""
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """What a start found."""
+
+    epoch: int
+    unfinished: list[tuple[str, bytes]]
+    """Keys and records that an earlier start left open."""
+
+
+class Levels(msgspec.Struct, frozen=True):
+    """How full the journal is."""
+
+    size_bytes: int
+    free_bytes: int
+    """Left on the disk."""
+    oldest_utc_ns: int | None
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A verdict read back."""
+
+    position: Position
+    topic: bytes
+    header: bytes
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """Verdicts read back, in order."""
+
+    verdicts: list[Stored]
+    truncated: bool
+    """Something before the first of them was there once, or may have been."""
+    oldest: Position | None
+    """The oldest verdict there is at or behind the place asked for; or the oldest of all."""
+
+
+class JournalFile:
+    """An open journal. Every method may raise `sqlite3.Error` or `OSError`, and `CorruptError` where said."""
+
+    def __init__(self, folder: Path, settings: JournalSettings) -> None:
+        """Nothing is opened before `open`."""
+        self.path = folder / NAME
+        self.mark = Mark(folder / "journal.mark")
+        self._settings = settings
+        self._connection: sqlite3.Connection | None = None
+        self._epochs: dict[int, int] = {}  # epoch to ordinal
+        self._ordinal = 0
+        self._scrubbed = 0
+        self._trimmed = 0
+        self._inode = 0
+
+    def open(self, epoch: int, *, is_first: bool, may_raise: bool) -> Opened:
+        """Open or make the file, check it, and enter an epoch.
+
+        Args:
+            epoch: the epoch to enter.
+            is_first: this daemon has not had the file before: it is checked, and what is unfinished is handed
+                over. Otherwise the file is opened again.
+            may_raise: nothing was published under `epoch` yet, so it may be raised above those in the file.
+
+        Raises:
+            CorruptError: the file is damaged, cut, or none of ours.
+            BlockingIOError: another daemon has it.
+        """
+        self.close()
+        self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if not self.path.exists():
+            mark = self.mark.read()
+            if is_first and mark is not None and mark.seq > 0:
+                raise CorruptError("the file is gone")
+            _create(self.path)
+        try:
+            self._connection = _connect(self.path)
+            if is_first:
+                self._check()
+                epoch = max(epoch, max(self._epochs, default=0) + 1) if may_raise else epoch
+            self._enter(epoch)
+            unfinished = self._unfinished() if is_first else []
+        except sqlite3.Error as error:
+            self.close()
+            if "locked" in str(error):
+                raise BlockingIOError(str(error)) from error
+            raise named(error) from error
+        except CorruptError:
+            self.close()
+            raise
+        return Opened(epoch, unfinished)
+
+    def commit(self, epoch: int, group: Group) -> None:
+        """Write a group, all of it or nothing; when this returns it is on the disk."""
+        utc_ns = time.time_ns()
+        rows = [self._values(epoch, row, utc_ns) for row in group.rows]
+        with _transaction(self._open_connection()) as connection:
+            if group.all_open:
+                prefix = f"{self._ordinal}:"
+                connection.execute("DELETE FROM open WHERE key >= ? AND key < ?", (prefix, prefix + "~"))
+            connection.executemany("INSERT OR REPLACE INTO verdict VALUES (?, ?, ?, ?, ?)", rows)
+            connection.executemany(
+                "INSERT OR REPLACE INTO open VALUES (?, ?, ?)",
+                [(self._key(key), record, zlib.crc32(record)) for key, record in group.opened],
+            )
+            closes = [(self._key(row.closes),) for row in group.rows if row.closes is not None]
+            closes += [(row.closes_earlier,) for row in group.rows if row.closes_earlier is not None]
+            connection.executemany("DELETE FROM open WHERE key = ?", closes)
+        if group.rows:
+            self.mark.write(Position(epoch, max(row.seq for row in group.rows)))
+
+    def read(self, first: Position | None, last: Position, limit: int) -> Reading:
+        """Verdicts from `first` (None: the oldest) to `last`, both included, so many at most.
+
+        Raises:
+            CorruptError: a row is not what was written.
+        """
+        begin = self._first_id(first) if first is not None else 0
+        end = self._last_id(last)
+        found = self._rows("WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?", (begin, end, limit))
+        oldest = self._rows("WHERE id >= ? ORDER BY id LIMIT 1", (begin,)) or self._rows(
+            "ORDER BY id LIMIT 1", ()
+        )
+        truncated = first is not None and (begin <= self._trimmed or first.epoch not in self._epochs)
+        return Reading(found, truncated, oldest[0].position if oldest else None)
+
+    def trim(self, now_utc_ns: int) -> bool:
+        """Remove a few of the oldest verdicts if they are too old or too many; True if more may be."""
+        connection = self._open_connection()
+        oldest = connection.execute("SELECT utc_ns FROM verdict ORDER BY id LIMIT 1").fetchone()
+        too_old = oldest is not None and oldest[0] < now_utc_ns - int(self._settings.days * 86_400e9)
+        if oldest is None or not (too_old or self._used_bytes() > self._settings.max_mb * 1e6):
+            return False
+        # The newest stays, because the next start looks for it.
+        (through,) = connection.execute(
+            "SELECT max(id) FROM (SELECT id FROM verdict WHERE id < (SELECT max(id) FROM verdict)"
+            " ORDER BY id LIMIT ?)",
+            (_TRIM_ROWS,),
+        ).fetchone()
+        if through is None:
+            return False
+        with _transaction(connection):
+            connection.execute("DELETE FROM verdict WHERE id <= ?", (through,))
+            connection.execute("UPDATE trimmed SET id = ?", (through,))
+        self._trimmed = through
+        return True
+
+    def scrub(self) -> None:
+        """Check a few rows more against their checksums, round and round.
+
+        Raises:
+            CorruptError: a row is not what was written, or the file was replaced.
+        """
+        if not self.path.exists() or self.path.stat().st_ino != self._inode:
+            raise CorruptError("the file was removed or replaced")
+        found = self._rows("WHERE id > ? ORDER BY id LIMIT ?", (self._scrubbed, _SCRUB_ROWS))
+        if found:
+            last = found[-1].position
+            self._scrubbed = self._epochs[last.epoch] << _SEQ_BITS | last.seq
+        else:
+            self._scrubbed = 0
+            # What is in memory says nothing about the disk: read it anew next time round.
+            self._open_connection().execute("PRAGMA shrink_memory")
+
+    def levels(self) -> Levels:
+        """How full the journal is."""
+        oldest = self._open_connection().execute("SELECT utc_ns FROM verdict ORDER BY id LIMIT 1").fetchone()
+        disk = os.statvfs(self.path.parent)
+        return Levels(self._used_bytes(), disk.f_bavail * disk.f_frsize, oldest[0] if oldest else None)
+
+    def set_aside(self) -> Path:
+        """Close the file and give it another name, for a person to look at; the oldest of those go."""
+        self.close()
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        aside = self.path.with_name(f"{NAME}.corrupt-{stamp}")
+        for suffix in ("-wal", "-shm", "-journal", ""):
+            part = Path(f"{self.path}{suffix}")
+            if part.exists():
+                part.rename(f"{aside}{suffix}")
+        self.mark.forget()
+        kept = sorted(self.path.parent.glob(f"{NAME}.corrupt-*Z"))
+        for old in kept[:-_KEPT_ASIDE]:
+            for suffix in ("-wal", "-shm", "-journal", ""):
+                Path(f"{old}{suffix}").unlink(missing_ok=True)
+        return aside
+
+    def close(self) -> None:
+        """Close the file, if it is open."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _open_connection(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise sqlite3.OperationalError("the journal is not open")
+        return self._connection
+
+    # --- opening ------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        """Check the file's structure, and its newest rows, as far as a start has time for it."""
+        connection = self._open_connection()
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if (application, version) != (_APPLICATION_ID, _VERSION):
+            raise CorruptError(f"is no journal: application {application:#x}, version {version}")
+        report = _within(connection, _CHECK_SECONDS, "PRAGMA quick_check(1)")
+        if report is not None and report != "ok":
+            raise CorruptError(report)
+        self._read_epochs()
+        self._check_rows()
+        newest = self._rows("ORDER BY id DESC LIMIT 1", ())
+        mark = self.mark.read()
+        if mark is not None and mark.seq > 0 and (not newest or newest[0].position < mark):
+            raise CorruptError(
+                f"ends at {newest[0].position if newest else 'nothing'}, but {mark} was written to it"
+            )
+
+    def _check_rows(self) -> None:
+        until = time.monotonic() + _CHECK_SECONDS
+        below = 1 << 62
+        while time.monotonic() < until:
+            found = self._rows("WHERE id < ? ORDER BY id DESC LIMIT 1000", (below,))
+            if not found:
+                return
+            last = found[-1].position
+            below = self._epochs[last.epoch] << _SEQ_BITS | last.seq
+
+    def _read_epochs(self) -> None:
+        rows = self._open_connection().execute("SELECT ordinal, epoch FROM epoch ORDER BY ordinal").fetchall()
+        epochs = [epoch for _, epoch in rows]
+        if not all(isinstance(epoch, int) for epoch in epochs) or any(
+            a >= b for a, b in itertools.pairwise(epochs)
+        ):
+            raise CorruptError("its epochs are out of order")
+        self._epochs = {epoch: ordinal for ordinal, epoch in rows}
+
+    def _enter(self, epoch: int) -> None:
+        connection = self._open_connection()
+        self._read_epochs()
+        if epoch not in self._epochs:
+            if epoch < max(self._epochs, default=0):
+                raise CorruptError(f"holds epochs after {epoch}, the one under way")
+            ordinal = max(self._epochs.values(), default=0) + 1
+            connection.execute("INSERT INTO epoch VALUES (?, ?)", (ordinal, epoch))
+            self._epochs[epoch] = ordinal
+        self._ordinal = self._epochs[epoch]
+        (self._trimmed,) = connection.execute("SELECT id FROM trimmed").fetchone()
+        self._inode = self.path.stat().st_ino
+
+    def _unfinished(self) -> list[tuple[str, bytes]]:
+        rows = self._open_connection().execute("SELECT key, record, checksum FROM open ORDER BY key")
+        found = []
+        for key, record, checksum in rows:
+            if not isinstance(record, bytes) or zlib.crc32(record) != checksum:
+                raise CorruptError(f"the record of {key!r} is not what was written")
+            found.append((key, record))
+        return found
+
+    # --- rows ---------------------------------------------------------------------------------------------
+
+    def _values(self, epoch: int, row: Row, utc_ns: int) -> tuple[int, int, bytes, bytes, int]:
+        checksum = _checksum(epoch, row.seq, row.topic, row.header)
+        return (self._ordinal << _SEQ_BITS | row.seq, utc_ns, row.topic, row.header, checksum)
+
+    def _rows(self, where: str, values: tuple[int, ...]) -> list[Stored]:
+        epochs = {ordinal: epoch for epoch, ordinal in self._epochs.items()}
+        try:
+            # The condition is one of this file's own, the values are bound.
+            query = f"SELECT id, topic, header, checksum FROM verdict {where}"  # noqa: S608
+            rows = self._open_connection().execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise named(error) from error
+        found = []
+        for row_id, topic, header, checksum in rows:
+            epoch, seq = epochs.get(row_id >> _SEQ_BITS, 0), row_id & ((1 << _SEQ_BITS) - 1)
+            if _checksum(epoch, seq, topic, header) != checksum:
+                raise CorruptError(f"verdict {epoch}:{seq} is not what was written")
+            found.append(Stored(Position(epoch, seq), topic, header))
+        return found
+
+    def _first_id(self, position: Position) -> int:
+        """Where reading begins: the position itself, or behind the last epoch before it."""
+        if position.epoch in self._epochs:
+            return self._epochs[position.epoch] << _SEQ_BITS | _capped(position.seq)
+        later = [ordinal for epoch, ordinal in self._epochs.items() if epoch > position.epoch]
+        return min(later) << _SEQ_BITS if later else 0
+
+    def _last_id(self, position: Position) -> int:
+        if position.epoch in self._epochs:
+            return self._epochs[position.epoch] << _SEQ_BITS | _capped(position.seq)
+        later = [ordinal for epoch, ordinal in self._epochs.items() if epoch > position.epoch]
+        return (min(later) << _SEQ_BITS) - 1 if later else 1 << 62
+
+    def _key(self, key: str) -> str:
+        return f"{self._ordinal}:{key}"
+
+    def _used_bytes(self) -> int:
+        connection = self._open_connection()
+        pages, free, size = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * size)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """All of it or nothing."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        yield connection
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise named(error) from error
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=0.2, isolation_level=None)
+    try:
+        for pragma in (
+            "locking_mode = EXCLUSIVE",
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
+            f"journal_size_limit = {4 * _CHECKPOINT_PAGES * 4096}",
+            "cell_size_check = ON",
+            "trusted_schema = OFF",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        with _transaction(connection):
+            pass  # takes the lock now, not with the first verdict
+    except (sqlite3.Error, CorruptError):
+        connection.close()
+        raise
+    return connection
+
+
+def _create(path: Path) -> None:
+    """Make a whole file or none: one that is there and empty was cut."""
+    new = path.with_name(f"{path.name}.new")
+    for part in (
+        new,
+        Path(f"{new}-journal"),
+        Path(f"{new}-wal"),
+        Path(f"{path}-wal"),
+        Path(f"{path}-journal"),
+    ):
+        part.unlink(missing_ok=True)
+    connection = sqlite3.connect(new, isolation_level=None)
+    try:
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
+        connection.executescript(_SCHEMA)
+    finally:
+        connection.close()
+    new.chmod(0o640)
+    new.rename(path)
+
+
+def _within(connection: sqlite3.Connection, seconds: float, query: str) -> str | None:
+    """The first answer of a query, or None if it takes longer than `seconds`."""
+    until = time.monotonic() + seconds
+    expired: Callable[[], int] = lambda: int(time.monotonic() > until)  # noqa: E731
+    connection.set_progress_handler(expired, 10_000)
+    try:
+        return str(connection.execute(query).fetchone()[0])
+    except sqlite3.OperationalError as error:
+        if "interrupted" in str(error):
+            return None
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+def named(error: Exception) -> Exception:
+    """`CorruptError` where SQLite says that the file is damaged, else the error itself."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    wrong = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    foreign = any(words in str(error) for words in ("no such table", "no such column", "Could not decode"))
+    return CorruptError(str(error)) if code in wrong or foreign else error
+
+
+def _checksum(epoch: int, seq: int, topic: bytes, header: bytes) -> int:
+    if not (isinstance(topic, bytes) and isinstance(header, bytes)):
+        raise CorruptError(f"verdict {epoch}:{seq} is not of the type that was written")
+    return zlib.crc32(header, zlib.crc32(topic, zlib.crc32(b"%d:%d:" % (epoch, seq))))
+
+
+def _capped(seq: int) -> int:
+    return min(seq, (1 << _SEQ_BITS) - 1)

@@ -1,0 +1,219 @@
+"""Key files and the list of allowed keys: plain text, read and written whole.
+
+A key pair is two files in ZeroMQ's certificate format: `NAME.key` may be handed out, `NAME.key_secret` (mode
+0600) may not. Keys are CurveZMQ's (Curve25519), 40 characters of Z85 (ZeroMQ RFC 32).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import zmq
+import zmq.auth
+from zmq.utils import z85
+
+from inspectd.errors import InputError, UnavailableError
+
+SERVER_SECRET: Final = "server.key_secret"  # noqa: S105 - a file's name
+ALLOWED: Final = "allowed_keys"
+_PUBLIC_SUFFIX: Final = ".key"
+_SECRET_SUFFIX: Final = ".key_secret"  # noqa: S105 - a file's name
+_Z85_CHARACTERS: Final = 40
+_HEAD: Final = (
+    "# Clients of this line: roles, public key, name. Written by `inspectd keys`; read while the line runs.\n"
+)
+
+
+class Role(StrEnum):
+    """What a key may do; each TCP socket belongs to one role."""
+
+    READ = "read"
+    """Verdicts, heatmaps, snapshot and replay."""
+    CONTROL = "control"
+    """Triggers."""
+
+
+class Client(msgspec.Struct, frozen=True):
+    """One line of the list of allowed keys."""
+
+    public: bytes
+    name: str
+    roles: tuple[Role, ...]
+
+
+class KeyPair(msgspec.Struct, frozen=True):
+    """A public and its secret key, 40 Z85 characters each."""
+
+    public: bytes
+    secret: bytes
+
+
+def new_pair(path: Path) -> tuple[Path, Path]:
+    """Make a key pair; `path` names it without a suffix.
+
+    Returns:
+        The public and the secret file.
+
+    Raises:
+        InputError: one of the files exists.
+        UnavailableError: they cannot be written.
+    """
+    public, secret = zmq.curve_keypair()
+    files = path.with_name(path.name + _PUBLIC_SUFFIX), path.with_name(path.name + _SECRET_SUFFIX)
+    for file in files:
+        if file.exists():
+            raise InputError(f"{file}: exists, and a key is never overwritten; choose another name")
+    head = "metadata\ncurve\n"
+    _write(
+        files[1], f'{head}    public-key = "{public.decode()}"\n    secret-key = "{secret.decode()}"\n', 0o600
+    )
+    _write(files[0], f'{head}    public-key = "{public.decode()}"\n', 0o644)
+    return files
+
+
+def read_public(file: Path) -> bytes:
+    """The public key of a key file.
+
+    Raises:
+        InputError: it cannot be read, or is no key file.
+    """
+    return _read(file)[0]
+
+
+def read_pair(file: Path, *, guarded: bool = False) -> KeyPair:
+    """A secret key file's pair.
+
+    Args:
+        file: the `.key_secret` file.
+        guarded: the directory is systemd's, which lets its service alone in: its access lists look like
+            group rights and are not looked at.
+
+    Raises:
+        InputError: it cannot be read, holds no secret key, or others than its owner may read it.
+    """
+    public, secret = _read(file)
+    if secret is None:
+        raise InputError(f"{file}: holds a public key only, expected the file ending in {_SECRET_SUFFIX}")
+    refuse_mode(file, 0o007 if guarded else 0o077, "600")
+    if zmq.curve_public(secret) != public:
+        raise InputError(f"{file}: its public and its secret key do not belong together; make a new pair")
+    return KeyPair(public, secret)
+
+
+def read_server_pair(keys_dir: Path) -> KeyPair:
+    """The line's own pair: from systemd's credentials where it is one of them, else from `keys_dir`.
+
+    Raises:
+        InputError: as `read_pair`.
+    """
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if credentials and (Path(credentials) / SERVER_SECRET).exists():
+        return read_pair(Path(credentials) / SERVER_SECRET, guarded=True)
+    return read_pair(keys_dir / SERVER_SECRET)
+
+
+def read_allowed(keys_dir: Path) -> list[Client]:
+    """Every allowed key; none where there is no list yet.
+
+    Raises:
+        InputError: the list cannot be read, somebody else may write it, or a line is none of its format.
+    """
+    file = keys_dir / ALLOWED
+    try:
+        text = file.read_text(encoding="ascii")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: is not ASCII text: {error}") from error
+    refuse_mode(file, 0o022, "644")
+    refuse_mode(keys_dir, 0o022, "755")  # who may write there can put another list in its place
+    lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1)]
+    return [_client(file, number, words) for number, words in lines if words and words[0] != "#"]
+
+
+def write_allowed(keys_dir: Path, clients: list[Client]) -> None:
+    """Replace the list; a running line takes it up within a second.
+
+    Raises:
+        UnavailableError: it cannot be written.
+    """
+    lines = [f"{','.join(client.roles)} {client.public.decode()} {client.name}\n" for client in clients]
+    _write(keys_dir / ALLOWED, _HEAD + "".join(lines), 0o644)
+
+
+def refuse_mode(file: Path, forbidden: int, expected: str) -> None:
+    """Refuse a file whose mode gives others what they must not have.
+
+    Raises:
+        InputError: it does, or it cannot be looked at.
+    """
+    try:
+        mode = file.stat().st_mode & 0o777
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
+    if mode & forbidden:
+        raise InputError(f"{file}: has mode {mode:o}, expected {expected}; run `chmod {expected} {file}`")
+
+
+def _read(file: Path) -> tuple[bytes, bytes | None]:
+    try:
+        public, secret = zmq.auth.load_certificate(file)
+    except OSError as error:
+        reason = error.strerror or "not found"
+        raise InputError(f"{file}: cannot be read: {reason}; `inspectd keys new` makes keys") from error
+    except ValueError as error:
+        raise InputError(f"{file}: holds no key; `inspectd keys new` makes keys") from error
+    if not _is_key(public) or (secret is not None and not _is_key(secret)):
+        raise InputError(f"{file}: holds something that is no key, expected {_Z85_CHARACTERS} Z85 characters")
+    return public, secret
+
+
+def _client(file: Path, number: int, words: list[str]) -> Client:
+    where = f"{file}, line {number}"
+    if len(words) != 3:
+        raise InputError(f"{where}: got {len(words)} words, expected roles, key and name")
+    roles, key, name = words
+    if not set(roles.split(",")) <= set(Role):
+        raise InputError(
+            f"{where}: got roles {roles!r}, expected some of {', '.join(Role)}, joined by commas"
+        )
+    if not _is_key(key.encode()):
+        raise InputError(f"{where}: got key {key!r}, expected {_Z85_CHARACTERS} Z85 characters")
+    return Client(key.encode(), name, tuple(Role(role) for role in roles.split(",")))
+
+
+def _is_key(text: bytes) -> bool:
+    if len(text) != _Z85_CHARACTERS:
+        return False
+    try:
+        return z85.encode(z85.decode(text)) == text
+    except (KeyError, ValueError, struct.error):
+        return False
+
+
+def _write(file: Path, text: str, mode: int) -> None:
+    """Write under a temporary name, which `mkstemp` makes readable for its owner alone, then rename."""
+    try:
+        file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "w", encoding="ascii") as target:
+                target.write(text)
+                target.flush()
+                os.fsync(target.fileno())
+            temporary.chmod(mode)
+            temporary.replace(file)
+        except BaseException:  # Ctrl-C in the middle of writing must leave nothing either
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UnavailableError(f"{file}: cannot be written: {error.strerror or error}") from error

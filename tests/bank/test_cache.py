@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+
+from inspectd.bank.cache import ModelCache
+from inspectd.detectors.compiled import Exported
+from inspectd.search.choose import SearchChoice
+
+MODELS = Exported((b"<xml/>", b"\x00\x01"), (b"<net/>", b""))
+CHOICE = SearchChoice("exact-float32", {"exact-float32": 1.5}, 1.0)
+
+
+def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
+    cache = ModelCache(tmp_path / "cache")
+    assert cache.models("a" * 64) is None
+    cache.keep_models("a" * 64, MODELS)
+    cache.keep_search("a" * 64, 2, CHOICE)
+    again = ModelCache(tmp_path / "cache")
+    assert again.models("a" * 64) == MODELS
+    assert again.search("a" * 64, 2) == CHOICE
+
+
+def test_another_bank_or_number_of_threads_is_another_entry(tmp_path: Path) -> None:
+    cache = ModelCache(tmp_path)
+    cache.keep_models("a" * 64, MODELS)
+    cache.keep_search("a" * 64, 2, CHOICE)
+    assert cache.models("b" * 64) is None
+    assert cache.search("b" * 64, 2) is None
+    assert cache.search("a" * 64, 1) is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
+def test_a_damaged_entry_counts_as_missing(tmp_path: Path, damage: str) -> None:
+    cache = ModelCache(tmp_path)
+    cache.keep_models("a" * 64, MODELS)
+    (path,) = tmp_path.iterdir()
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes({"cut": data[:50], "flip": data, "empty": b""}[damage])
+    assert cache.models("a" * 64) is None
+    cache.keep_models("a" * 64, MODELS)
+    assert cache.models("a" * 64) == MODELS
+
+
+def test_old_entries_make_room(tmp_path: Path) -> None:
+    cache = ModelCache(tmp_path)
+    for number in range(70):
+        cache.keep_search(f"{number:064x}", 1, CHOICE)
+    assert len(list(tmp_path.iterdir())) == 64
+    assert cache.search(f"{69:064x}", 1) == CHOICE
+
+
+def test_a_folder_that_cannot_be_written_costs_only_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    cache = ModelCache(tmp_path / "file" / "cache")
+    cache.keep_models("a" * 64, MODELS)
+    assert cache.models("a" * 64) is None
+    assert "cache_not_writable" in caplog.text

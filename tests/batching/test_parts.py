@@ -1,0 +1,164 @@
+"""Parts: what is refused, when an id may be used again, and when a part has all its views."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inspectd.batching.judge import judge_part
+from inspectd.batching.matching import FirstAfter
+from inspectd.batching.parts import ClosedView, Part, Parts
+from inspectd.batching.triggering import Triggering
+from inspectd.records import (
+    Evaluation,
+    Outcome,
+    Reason,
+    Refusal,
+    RefusalReason,
+    Trigger,
+    TriggerRequest,
+    View,
+    ViewVerdict,
+)
+
+PASS = Outcome(Evaluation.PASS, Reason.WITHIN_THRESHOLD, 1)
+FAIL = Outcome(Evaluation.FAIL, Reason.ABOVE_THRESHOLD, 2)
+MISSED = Outcome(Evaluation.UNDECIDABLE, Reason.MISSED_TRIGGER, 3)
+DARK = Outcome(Evaluation.UNDECIDABLE, Reason.BLACK, 4)
+
+
+@pytest.mark.parametrize(
+    ("views", "evaluation", "reason"),
+    [
+        ([PASS], "pass", "within_threshold"),
+        ([PASS, PASS], "pass", "within_threshold"),
+        ([PASS, FAIL], "fail", "above_threshold"),
+        ([FAIL, MISSED], "fail", "above_threshold"),
+        ([PASS, MISSED], "undecidable", "missed_trigger"),
+        ([PASS, DARK, MISSED], "undecidable", "black"),
+    ],
+)
+def test_a_part_is_as_good_as_its_worst_view(views, evaluation, reason):
+    judged = judge_part(views, expected=len(views))
+    assert (judged.evaluation, judged.reason) == (evaluation, reason)
+    assert judged.decided_ns == max(view.decided_ns for view in views)
+
+
+@given(st.lists(st.sampled_from([PASS, FAIL, MISSED, DARK]), min_size=1, max_size=5), st.integers(1, 6))
+def test_only_all_views_passing_is_a_pass(views, expected):
+    passed = judge_part(views, expected=expected).evaluation is Evaluation.PASS
+    assert passed == (views == [PASS] * expected)
+
+
+def opened(parts, name, now_ns, views=1):
+    trigger = Trigger(name, received_ns=now_ns)
+    part = Part(trigger, now_ns + 100, [View(i, f"c{i}", "r", trigger, now_ns + 100) for i in range(views)])
+    parts.add(part)
+    return part
+
+
+def close(parts, name, view_id, now_ns):
+    outcome = Outcome(Evaluation.PASS, Reason.WITHIN_THRESHOLD, now_ns)
+    verdict = ViewVerdict(f"c{view_id}", view_id + 1, outcome.evaluation, outcome.reason)
+    return parts.close_view(name, view_id, ClosedView(verdict, outcome))
+
+
+def test_an_id_is_free_again_once_its_part_is_closed_and_out_of_memory():
+    parts = Parts(max_open=8, id_memory_ns=1000)
+    opened(parts, "7", 0)
+    assert parts.refusal("7", 5000) is RefusalReason.DUPLICATE_ID  # open, however long
+    close(parts, "7", 0, 6000)
+    assert parts.refusal("7", 6999) is RefusalReason.DUPLICATE_ID
+    assert parts.refusal("7", 7000) is None
+
+
+def test_a_counter_that_wraps_is_never_refused_when_its_ids_are_out_of_memory():
+    parts = Parts(max_open=8, id_memory_ns=1000)
+    for now_ns in range(0, 600_000, 100):
+        name = str(now_ns // 100 % 16)  # a counter of 4 bits
+        assert parts.refusal(name, now_ns) is None
+        opened(parts, name, now_ns)
+        close(parts, name, 0, now_ns + 50)
+    assert parts.accepted == parts.closed == 6000
+
+
+def test_so_many_may_be_open_and_no_more():
+    parts = Parts(max_open=2, id_memory_ns=0)
+    opened(parts, "1", 0)
+    opened(parts, "2", 0)
+    assert parts.refusal("3", 0) is RefusalReason.OVERLOAD
+    close(parts, "1", 0, 10)
+    assert parts.refusal("3", 10) is None
+
+
+def test_a_part_is_closed_by_its_last_view_whichever_that_is():
+    parts = Parts(max_open=2, id_memory_ns=0)
+    opened(parts, "1", 0, views=3)
+    assert close(parts, "1", 2, 5) is None
+    assert close(parts, "1", 0, 6) is None
+    assert (parts.open, parts.closed) == (1, 0)
+    assert len(close(parts, "1", 1, 7).closed) == 3
+    assert (parts.open, parts.closed) == (0, 1)
+
+
+def triggering():
+    return Triggering(
+        {"top": FirstAfter(100, 0), "side": FirstAfter(100, 0)},
+        Parts(max_open=4, id_memory_ns=1000),
+        recipes={"top": "a-top", "side": "a-side", "free": "b"},
+        deadlines_ns={"a-top": 300_000_000, "a-side": 200_000_000, "b": 500_000_000},
+    )
+
+
+def ask(request, *, judged=("a-top", "a-side", "b"), up=("top", "side", "free")):
+    trigger = Trigger(request.trigger_id, received_ns=1000)
+    ids = itertools.count(1).__next__
+    return triggering().open(request, trigger, judged=judged, is_up=lambda c: c in up, new_id=ids)
+
+
+@pytest.mark.parametrize(
+    ("request_", "views", "deadline_ms"),
+    [
+        (TriggerRequest("1"), {"top": "a-top", "side": "a-side"}, 200),  # the shorter one is the part's
+        (TriggerRequest("1", recipe="b"), {"top": "b", "side": "b"}, 500),
+        (TriggerRequest("1", cameras=["top"]), {"top": "a-top"}, 300),
+        (TriggerRequest("1", cameras=["top", "top"]), {"top": "a-top"}, 300),
+        (TriggerRequest("1", cameras={"side": "b"}), {"side": "b"}, 500),
+        (TriggerRequest("1", deadline_ms=50), {"top": "a-top", "side": "a-side"}, 50),
+    ],
+)
+def test_a_trigger_opens_a_view_for_each_camera(request_, views, deadline_ms):
+    part = ask(request_)
+    assert {view.camera: view.recipe for view in part.views} == views
+    assert part.deadline_ns == 1000 + deadline_ms * 1_000_000
+    assert {view.deadline_ns for view in part.views} == {part.deadline_ns}
+
+
+@pytest.mark.parametrize(
+    ("request_", "line", "reason"),
+    [
+        (TriggerRequest("1", cameras=["free"]), {}, "unknown_camera"),
+        (TriggerRequest("1", cameras={"nowhere": "b"}), {}, "unknown_camera"),
+        (TriggerRequest("1", recipe="c"), {}, "unknown_recipe"),
+        (TriggerRequest("1", recipe=""), {}, "unknown_recipe"),
+        (TriggerRequest("1", cameras={"top": "c"}), {}, "unknown_recipe"),
+        (TriggerRequest("1"), {"up": ("top",)}, "not_ready"),
+        (TriggerRequest("1"), {"judged": ("a-top",)}, "not_ready"),
+    ],
+)
+def test_a_trigger_that_cannot_be_served_is_refused(request_, line, reason):
+    answer = ask(request_, **line)
+    assert isinstance(answer, Refusal)
+    assert (answer.trigger_id, answer.reason) == ("1", reason)
+    assert answer.detail
+
+
+def test_a_line_without_triggered_cameras_takes_no_trigger():
+    free = Triggering({}, Parts(4, 0), recipes={"free": "b"}, deadlines_ns={"b": 1})
+    answer = free.open(
+        TriggerRequest("1"), Trigger("1"), judged=("b",), is_up=lambda _: True, new_id=lambda: 1
+    )
+    assert answer.reason is RefusalReason.UNKNOWN_CAMERA

@@ -1,0 +1,87 @@
+"""`inspectd explain` on evidence made from a score, and on what is none. The daemon's own: tests/evidence."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from inspectd.bank.images import find_images, read_image
+from inspectd.bank.scorer import Scorer
+from inspectd.evidence.pictures import encode_frame, encode_heatmap, read_frame
+from inspectd.evidence.record import EvidenceRecord
+from tests.evidence.test_store import verdict
+
+
+def explain(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "inspectd", "explain", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def evidence(tmp_path: Path, bank_file: Path, good_folder: Path) -> Path:
+    """A part that passed, as the evidence process keeps it."""
+    pixels = read_image(find_images(good_folder)[0])
+    assert pixels is not None
+    scorer = Scorer.load(bank_file, "cpu", 1)
+    (score,) = scorer.score([pixels])
+    judged = msgspec.structs.replace(
+        verdict(1),
+        score=score.image_score,
+        threshold=scorer.info.threshold,
+        bank_sha256=scorer.info.sha256,
+        frame_sha256=hashlib.sha256(pixels.data).hexdigest(),
+        software="0.0.9",
+    )
+    data, picture = encode_heatmap(score.heatmap)
+    folder = tmp_path / "evidence"
+    folder.mkdir()
+    (folder / "frame.png").write_bytes(encode_frame(pixels))
+    (folder / "heatmap.png").write_bytes(data)
+    record = EvidenceRecord(judged, {}, *pixels.shape[:2], picture)
+    (folder / "evidence.json").write_bytes(msgspec.json.encode(record))
+    return folder
+
+
+def test_the_same_score_comes_out_and_what_differs_is_shown(evidence, bank_file, tmp_path):
+    done = explain(evidence / "evidence.json", "--bank", bank_file, "--out", tmp_path / "picture.png")
+    assert done.returncode == 0, done.stderr
+    assert "the same score" in done.stdout
+    (software,) = [line for line in done.stdout.splitlines() if "software" in line]
+    assert "0.0.9" in software
+    assert "differs" in software
+    assert read_frame(tmp_path / "picture.png").shape[1] == 970
+    changed = evidence / "evidence.json"
+    record = msgspec.json.decode(changed.read_bytes(), type=EvidenceRecord)
+    other = msgspec.structs.replace(
+        record.verdict, score=record.verdict.score + 0.01 * record.verdict.threshold
+    )
+    changed.write_bytes(msgspec.json.encode(msgspec.structs.replace(record, verdict=other)))
+    done = explain(evidence, "--bank", bank_file)
+    assert done.returncode == 1
+    assert "another score" in done.stdout
+    assert explain(evidence, "--bank", bank_file, "--tolerance", "0.02").returncode == 0
+    unscored = msgspec.structs.replace(record.verdict, score=None, threshold=None, bank_sha256=None)
+    changed.write_bytes(msgspec.json.encode(msgspec.structs.replace(record, verdict=unscored)))
+    done = explain(evidence, "--bank", bank_file)
+    assert done.returncode == 0
+    assert "had no score" in done.stdout
+
+
+def test_what_is_no_evidence_is_said_so(evidence, bank_file, tmp_path):
+    def refused(*words: object) -> str:
+        done = explain(*words, "--bank", bank_file)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    assert "evidence.json: cannot be read: No such file" in refused(tmp_path / "nowhere")
+    (evidence / "frame.png").write_bytes(b"cut short")
+    assert "frame.png: is no image, or is damaged" in refused(evidence)
+    (evidence / "evidence.json").write_text('{"schema": "evidence/1"}')
+    assert "evidence.json: is no evidence of this version" in refused(evidence)
+    assert explain(evidence).returncode == 2  # neither a bank nor a line to find it

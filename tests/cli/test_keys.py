@@ -1,0 +1,161 @@
+"""`inspectd keys` as a person runs it, and a real line that obeys it."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import zmq
+
+from inspectd.endpoint import Users
+from inspectd.publish import keys
+from tests.support.daemon import camera_table, settings
+
+
+def inspectd(*words: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "inspectd", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, input=stdin, check=False)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def keys_dir(tmp_path: Path) -> Path:
+    assert inspectd("keys", "new", tmp_path / "keys" / "server").returncode == 0
+    return tmp_path / "keys"
+
+
+def test_from_a_new_key_to_its_revocation(tmp_path, keys_dir):
+    assert inspectd("keys", "list", keys_dir).stdout == f"no key is allowed in {keys_dir}\n"
+    made = inspectd("keys", "new", tmp_path / "gate1")
+    assert (
+        made.stdout
+        == f"wrote {tmp_path}/gate1.key (to hand out) and {tmp_path}/gate1.key_secret (mode 600, keep it)\n"
+    )
+    assert inspectd("keys", "allow", keys_dir, tmp_path / "gate1.key").stdout == "gate1 may read\n"
+    both = inspectd("keys", "allow", keys_dir, tmp_path / "gate1.key", "--role", "control", "--role", "read")
+    assert both.stdout == "gate1 may read and control\n"
+    public = keys.read_public(tmp_path / "gate1.key").decode()
+    assert inspectd("keys", "list", keys_dir).stdout.split() == ["gate1", "read,control", public]
+    assert inspectd("keys", "revoke", keys_dir, "gate1").returncode == 0
+    assert keys.read_allowed(keys_dir) == []
+
+
+def test_a_secret_that_others_may_read_is_refused_with_what_to_do(
+    tmp_path, keys_dir, start_daemon, bank_file, good_folder
+):
+    (keys_dir / "server.key_secret").chmod(0o644)
+    text = settings(bank_file, camera_table("cam", good_folder), extra=f'[security]\nkeys_dir = "{keys_dir}"')
+    daemon = start_daemon(text)
+    assert daemon.process.wait(20) == 2
+    log = daemon.log.read_text()
+    assert f"has mode 644, expected 600; run `chmod 600 {keys_dir}/server.key_secret`" in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["revoke", "KEYS", "nobody"], "no key is called 'nobody', expected one of: none is allowed"),
+        (
+            ["allow", "KEYS", "nowhere.key"],
+            "nowhere.key: cannot be read: not found; `inspectd keys new` makes keys",
+        ),
+        (["allow", "KEYS", "KEYS/server.key", "--name", "a b"], "--name: got 'a b', expected letters"),
+        (["new", "KEYS/server"], "exists, and a key is never overwritten"),
+        (["list", "KEYS/server.key"], "is not TOML"),
+    ],
+)
+def test_mistakes_are_told_in_words(keys_dir, words, said):
+    done = inspectd("keys", *[word.replace("KEYS", str(keys_dir)) for word in words])
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_two_keys_cannot_have_one_name(tmp_path, keys_dir):
+    for folder in ("a", "b"):
+        inspectd("keys", "new", tmp_path / folder / "gate")
+    assert inspectd("keys", "allow", keys_dir, tmp_path / "a" / "gate.key").returncode == 0
+    second = inspectd("keys", "allow", keys_dir, tmp_path / "b" / "gate.key")
+    assert second.returncode == 2
+    assert "'gate' is another key's name here" in second.stderr
+
+
+def test_a_password_is_kept_as_a_hash(tmp_path):
+    file = tmp_path / "metrics.users"
+    assert inspectd("keys", "password", file, "prometheus", stdin="secret\n").returncode == 0
+    assert inspectd("keys", "password", file, "grafana", stdin="other\n").returncode == 0
+    assert "secret" not in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+    users = Users(file)
+    assert users.knows("prometheus", "secret")
+    assert users.knows("prometheus", "secret")  # and again, from memory
+    assert not users.knows("prometheus", "other")
+    assert not users.knows("nobody", "secret")
+    assert inspectd("keys", "password", file, "x", stdin="\n").returncode == 2
+
+
+def test_a_running_line_obeys_a_revocation_within_seconds(
+    tmp_path, keys_dir, start_daemon, bank_file, good_folder
+):
+    port = free_port()
+    for name in ("gate1", "gate2"):
+        inspectd("keys", "new", tmp_path / name)
+        inspectd("keys", "allow", keys_dir, tmp_path / f"{name}.key")
+    text = settings(
+        bank_file,
+        camera_table("cam", good_folder),
+        extra=f'[publish]\nverdicts_tcp = "0.0.0.0:{port}"\n[security]\nkeys_dir = "{keys_dir}"',
+    )
+    daemon = start_daemon(text).ready()  # its own reader is local and needs no key
+    context = zmq.Context()
+    clients = []
+    try:
+        for name in ("gate1", "gate2"):
+            client = context.socket(zmq.SUB)
+            clients.append(client)
+            pair = keys.read_pair(tmp_path / f"{name}.key_secret")
+            client.curve_serverkey = keys.read_public(keys_dir / "server.key")
+            client.curve_publickey, client.curve_secretkey = pair.public, pair.secret
+            client.subscribe(b"")
+            client.connect(f"tcp://127.0.0.1:{port}")
+            assert client.poll(10_000)
+        began = time.monotonic()
+        assert inspectd("keys", "revoke", daemon.file, "gate1").returncode == 0
+        daemon.until(lambda: daemon.reader.event("keys_changed"), 5)
+        assert daemon.reader.event("keys_changed").detail == "revoked gate1"
+        daemon.until(lambda: daemon.reader.event("auth_failed"), 5)
+        assert "verdicts: 1 by unknown_key" in daemon.reader.event("auth_failed").detail
+        assert time.monotonic() - began < 5
+        for client in clients:
+            while client.poll(0):
+                client.recv_multipart()
+        assert clients[1].poll(5000)  # the other is back
+        seen = len(daemon.reader.verdicts)
+        daemon.until(lambda: len(daemon.reader.verdicts) > seen + 10)
+        assert not clients[0].poll(0)
+    finally:
+        context.destroy(linger=0)
+    assert daemon.stop() == 0
+
+
+def test_plain_tcp_that_leaves_the_host_is_said_at_every_start(start_daemon, bank_file, good_folder):
+    publish = f'[publish]\nverdicts_tcp = "0.0.0.0:{free_port()}"\n'
+    text = settings(bank_file, camera_table("cam", good_folder), extra=publish)
+    refused = start_daemon(text)
+    assert refused.process.wait(20) == 2
+    assert "plain TCP is for this host only" in refused.log.read_text()
+    daemon = start_daemon(f"{text}[security]\ninsecure = true\n").ready()
+    warning = daemon.reader.event("insecure")
+    assert warning.severity == "warning"
+    assert warning.detail == "plain TCP to other hosts, without keys: publish.verdicts_tcp"
+    assert daemon.stop() == 0
+    assert "warning inspectd.service insecure" in daemon.log.read_text()

@@ -1,0 +1,230 @@
+"""The real daemon keeps evidence, and loses no verdict to it whatever happens to it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from inspectd.evidence.pictures import read_frame
+from inspectd.evidence.record import EvidenceRecord, read_record
+from inspectd.records import Evaluation
+from tests.support.daemon import Daemon, camera_table, settings
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a small disk of one's own takes root to mount")
+
+
+def line(bank: Path, folder: Path, evidence: str, **more) -> str:
+    cameras = camera_table("cam", folder, fps=10, shuffle_seed=1)
+    return settings(bank, cameras, recipe="threshold = 6.0", extra=f"[evidence]\n{evidence}", **more)
+
+
+def pieces(root: Path) -> list[Path]:
+    return sorted(path for path in root.glob("*/*/*/*") if not path.name.endswith(".partial"))
+
+
+def is_sound(daemon: Daemon) -> None:
+    """Stops a daemon and checks that each frame has one verdict, numbered without a gap."""
+    assert daemon.stop() == 0
+    counts = daemon.reader.event("stopped").counts
+    assert counts.captured == counts.verdicts + counts.drops
+    assert counts.drops == 0
+    assert [v.seq for v in daemon.reader.verdicts] == list(range(1, counts.verdicts + 1))
+    assert "Traceback" not in daemon.log.read_text()
+
+
+def metric(port: int, name: str) -> float:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return next(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+
+@pytest.fixture(scope="module")
+def small_disk(tmp_path_factory) -> Iterator[Path]:
+    """A file system of 4 MB."""
+    place = tmp_path_factory.mktemp("disk")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)], check=True)
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_what_did_not_pass_is_kept_with_all_that_explains_it(start_daemon, bank_file, mixed_folder):
+    daemon = start_daemon(line(bank_file, mixed_folder, "pass_share = 0.3\nmax_per_second = 50")).ready()
+    root = daemon.folder / "state" / "evidence"
+    seen = daemon.reader.verdicts
+    daemon.until(lambda: sum(v.evaluation is Evaluation.FAIL for v in seen) > 5 and len(seen) > 40)
+    is_sound(daemon)
+
+    records = {place: read_record(place) for place in pieces(root)}
+    verdicts = {v.seq: v for v in seen}
+    kept = [record.verdict for record in records.values()]
+    assert kept == [verdicts[v.seq] for v in kept]  # in order of time, as they were published
+    fails = {v.seq for v in seen if v.evaluation is Evaluation.FAIL}
+    assert len(fails - {v.seq for v in kept}) <= 1  # the last may have come with the stop
+    passes = sum(v.evaluation is Evaluation.PASS for v in kept)
+    assert 0 < passes < sum(v.evaluation is Evaluation.PASS for v in seen)
+    for place, record in records.items():
+        pixels = read_frame(place / "frame.png")
+        assert hashlib.sha256(pixels.tobytes()).hexdigest() == record.verdict.frame_sha256
+        assert sorted(path.name for path in place.iterdir()) == ["evidence.json", "frame.png", "heatmap.png"]
+        assert record.recipe["threshold"] == 6.0
+        assert record.recipe["bank"] == record.verdict.bank_sha256
+    assert {v.software for v in seen} == {kept[0].software}
+    assert len({v.recipe_sha256 for v in seen}) == 1
+    assert len({v.frame_sha256 for v in seen}) > 20
+
+
+def test_explain_finds_the_bank_and_the_same_score(start_daemon, bank_file, mixed_folder, tmp_path):
+    daemon = start_daemon(line(bank_file, mixed_folder, "max_per_second = 50")).ready()
+    root = daemon.folder / "state" / "evidence"
+    daemon.until(lambda: len(pieces(root)) > 2)
+    is_sound(daemon)
+    place = pieces(root)[0]
+
+    def explain(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "inspectd", "explain", str(place), *options]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    done = explain("--config", str(daemon.file))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the same score" in done.stdout
+    assert "differs" not in done.stdout
+    assert read_frame(place / "explained.png").shape[1] > 900
+
+    other = tmp_path / "other.safetensors"
+    folder = mixed_folder / "good"
+    build = [sys.executable, "-m", "inspectd", "bank", "build", "--images", str(folder), "--out", str(other)]
+    subprocess.run(build, check=True, capture_output=True)
+    done = explain("--bank", str(other), "--out", str(tmp_path / "other.png"))
+    assert done.returncode == 1
+    assert "another score" in done.stdout
+    assert "differs" in done.stdout
+
+    changed = daemon.file.read_text().replace(str(bank_file), str(other))
+    daemon.file.write_text(changed)
+    done = explain("--config", str(daemon.file))
+    assert done.returncode == 2
+    assert "has the bank of this verdict" in done.stderr
+
+    pixels = (place / "frame.png").read_bytes()
+    (place / "frame.png").write_bytes((pieces(root)[1] / "frame.png").read_bytes())
+    done = explain("--bank", str(bank_file))
+    assert done.returncode == 2
+    assert "is not the frame that was judged" in done.stderr
+    (place / "frame.png").write_bytes(pixels)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_lost_evidence_process_costs_evidence_only(start_daemon, bank_file, mixed_folder, signum):
+    daemon = start_daemon(
+        line(bank_file, mixed_folder, "pass_share = 1.0\nmax_per_second = 50", deadline_ms=3000)
+    ).ready()
+    root = daemon.folder / "state" / "evidence"
+    daemon.until(lambda: len(pieces(root)) > 3)
+    old = daemon.children()["evidence"]
+    os.kill(old, signum)
+    stopped_at = len(daemon.reader.verdicts)
+    daemon.until(lambda: "evidence" in (daemon.reader.event("process_restarted") or NO_EVENT).detail, 30)
+    daemon.until(lambda: daemon.children().get("evidence", old) != old)
+    kept = len(pieces(root))
+    daemon.until(lambda: len(pieces(root)) > kept + 3 and len(daemon.reader.verdicts) > stopped_at + 20)
+    is_sound(daemon)
+    meanwhile = daemon.reader.verdicts[stopped_at:]
+    assert {v.evaluation for v in meanwhile} == {Evaluation.PASS, Evaluation.FAIL}
+    assert not list(root.glob("*/*/*/*.partial"))
+
+
+class _NoEvent:
+    detail = ""
+
+
+NO_EVENT = _NoEvent()
+
+
+@needs_root
+def test_a_full_disk_is_an_alarm_and_the_line_goes_on(start_daemon, bank_file, mixed_folder, small_disk):
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    daemon = start_daemon(
+        line(
+            bank_file,
+            mixed_folder,
+            f'dir = "{small_disk}/evidence"\npass_share = 1.0\nmax_per_second = 50\nmin_free_mb = 1',
+            metrics_port=port,
+        )
+    ).ready()
+    daemon.until(lambda: len(pieces(small_disk / "evidence")) > 2)
+    began = time.monotonic()
+    daemon.until(lambda: daemon.reader.event("evidence_stopped"), 30)
+    assert "MB are free" in daemon.reader.event("evidence_stopped").detail
+    assert metric(port, "inspectd_evidence_writable") == 0
+    seen = len(daemon.reader.verdicts)
+    daemon.until(lambda: len(daemon.reader.verdicts) > seen + 10)
+
+    hog = next(iter(pieces(small_disk / "evidence")))
+    for place in pieces(small_disk / "evidence")[:5]:
+        for file in place.iterdir():
+            file.unlink()
+    assert hog.is_dir()
+    daemon.until(lambda: daemon.reader.event("evidence_resumed"), 10)
+    assert time.monotonic() - began < 60
+
+    (small_disk / "hog").write_bytes(b"")
+    began = time.monotonic()
+    seen = len([e for e in daemon.reader.events if e.event == "evidence_stopped"])
+    with (small_disk / "hog").open("wb") as hog_file:
+        hog_file.write(bytes(_free(small_disk)))
+    daemon.until(lambda: len([e for e in daemon.reader.events if e.event == "evidence_stopped"]) > seen, 10)
+    assert time.monotonic() - began < 10
+    is_sound(daemon)
+
+
+def _free(place: Path) -> int:
+    state = os.statvfs(place)
+    return state.f_bavail * state.f_frsize
+
+
+@needs_root
+def test_a_read_only_disk_is_an_alarm_within_ten_seconds(start_daemon, bank_file, mixed_folder, tmp_path):
+    place = tmp_path / "disk"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=50m", "tmpfs", str(place)], check=True)
+    try:
+        daemon = start_daemon(
+            line(bank_file, mixed_folder, f'dir = "{place}/evidence"\nmin_free_mb = 1')
+        ).ready()
+        subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+        began = time.monotonic()
+        daemon.until(lambda: daemon.reader.event("evidence_stopped"), 10)
+        assert time.monotonic() - began < 10
+        assert "Read-only file system" in daemon.reader.event("evidence_stopped").detail
+        subprocess.run(["mount", "-o", "remount,rw", str(place)], check=True)
+        daemon.until(lambda: daemon.reader.event("evidence_resumed"), 10)
+        is_sound(daemon)
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_the_quota_of_a_running_line_holds(start_daemon, bank_file, mixed_folder):
+    daemon = start_daemon(
+        line(bank_file, mixed_folder, "quota_mb = 2\npass_share = 1.0\nmax_per_second = 50")
+    ).ready()
+    root = daemon.folder / "state" / "evidence"
+    daemon.until(lambda: len(pieces(root)) > 3)
+    first = pieces(root)[0]
+    daemon.until(lambda: not first.exists(), 60)
+    size = sum(path.stat().st_blocks * 512 for path in root.glob("*/*/*/*/*"))
+    assert size <= 2_500_000  # one piece is written before the oldest goes
+    is_sound(daemon)
+    records: list[EvidenceRecord] = [read_record(place) for place in pieces(root)]
+    seqs = [record.verdict.seq for record in records]
+    assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))  # the newest, without a hole

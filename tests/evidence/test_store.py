@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from inspectd.evidence.store import EvidenceStore, NoSpaceError
+from inspectd.records import Evaluation, Reason, Verdict
+
+DAY_NS = 86_400 * 1_000_000_000
+START_NS = 1_763_924_431_250_000_000
+
+
+def verdict(seq: int, utc_ns: int = START_NS) -> Verdict:
+    return Verdict(
+        plant="p", line="l", camera="cam", epoch=7, seq=seq, inspection_id=seq, frame_generation=1,
+        frame_seq=seq, evaluation=Evaluation.FAIL, reason=Reason.ABOVE_THRESHOLD, score=2.0, threshold=1.0,
+        captured_utc_ns=utc_ns, decided_utc_ns=utc_ns, latency_ms=1.0, deadline_ms=500.0, late=False,
+        recipe="r", bank_sha256="00", dropped_before=0,
+    )  # fmt: skip
+
+
+def pieces(root) -> list[str]:
+    return sorted(str(place.relative_to(root)) for place in root.glob("*/*/*/*"))
+
+
+def test_a_piece_lies_whole_under_its_date(tmp_path):
+    store = EvidenceStore(tmp_path / "evidence", 10**9, 0)
+    store.probe()
+    store.save(verdict(1), {"frame.png": b"frame", "evidence.json": b"{}"})
+    (place,) = pieces(tmp_path / "evidence")
+    assert place == "2025/11/23/190031.250_cam_7-1_fail"
+    assert (tmp_path / "evidence" / place / "frame.png").read_bytes() == b"frame"
+    assert sorted(path.name for path in (tmp_path / "evidence").iterdir()) == ["2025"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_quota_holds_and_the_oldest_goes_first(tmp_path, seed):
+    rng = random.Random(seed)
+    store = EvidenceStore(tmp_path, 500_000, 0)
+    store.probe()
+    for n in range(60):
+        store.save(
+            verdict(n, START_NS + n * DAY_NS // 3), {"frame.png": rng.randbytes(rng.randrange(1, 60_000))}
+        )
+        on_disk = sum(path.stat().st_blocks * 512 for path in tmp_path.glob("*/*/*/**/*") if path.is_file())
+        assert on_disk <= store.used_bytes <= 500_000
+    seqs = [int(place.split("-")[-1].removesuffix("_fail")) for place in pieces(tmp_path)]
+    assert seqs == list(range(60 - len(seqs), 60))
+    assert 5 < len(seqs) < 40
+    days = {place.rpartition("/")[0] for place in pieces(tmp_path)}
+    assert {str(day.relative_to(tmp_path)) for day in tmp_path.glob("*/*/*")} == days  # no empty day is left
+
+
+def test_a_new_process_goes_on_where_the_last_one_was_killed(tmp_path):
+    first = EvidenceStore(tmp_path, 10**9, 0)
+    first.probe()
+    for n in range(5):
+        first.save(verdict(n), {"frame.png": bytes(10_000)})
+    torn = next(tmp_path.glob("*/*/*")) / "190031.999_cam_7-9_fail.partial"
+    torn.mkdir()
+    (torn / "frame.png").write_bytes(bytes(5000))
+    second = EvidenceStore(tmp_path, 10**9, 0)
+    second.probe()
+    assert second.used_bytes == first.used_bytes
+    assert not torn.exists()
+    smaller = EvidenceStore(tmp_path, first.used_bytes, 0)
+    smaller.probe()
+    smaller.save(verdict(6), {"frame.png": bytes(10_000)})
+    assert [place.split("-")[-1] for place in pieces(tmp_path)] == [f"{n}_fail" for n in (1, 2, 3, 4, 6)]
+
+
+def test_a_piece_that_a_person_took_away_is_passed_over(tmp_path):
+    store = EvidenceStore(tmp_path, 60_000, 0)
+    store.probe()
+    store.save(verdict(1), {"frame.png": bytes(30_000)})
+    for path in next(tmp_path.glob("*/*/*/*")).iterdir():
+        path.unlink()
+    next(tmp_path.glob("*/*/*/*")).rmdir()
+    for n in (2, 3, 4):
+        store.save(verdict(n), {"frame.png": bytes(30_000)})
+    assert len(pieces(tmp_path)) == 1
+
+
+def test_what_must_stay_free_for_others_stays_free(tmp_path):
+    store = EvidenceStore(tmp_path / "evidence", 10**9, 10**18)
+    with pytest.raises(NoSpaceError, match=r"MB are free, evidence\.min_free_mb is"):
+        store.probe()
+    with pytest.raises(NoSpaceError):
+        store.save(verdict(1), {"frame.png": b""})
+    assert pieces(tmp_path / "evidence") == []
+
+
+def test_names_in_order_are_times_in_order(tmp_path):
+    store = EvidenceStore(tmp_path, 10**9, 0)
+    store.probe()
+    rng = random.Random(1)
+    times = sorted(START_NS + rng.randrange(400 * DAY_NS) for _ in range(50))
+    for n, utc_ns in enumerate(times):
+        store.save(verdict(n, utc_ns), {"frame.png": b""})
+    seqs = [int(place.split("-")[-1].removesuffix("_fail")) for place in pieces(tmp_path)]
+    assert all(a < b for a, b in itertools.pairwise(seqs))

@@ -1,0 +1,146 @@
+"""The plant's side: puts parts before the cameras, triggers them, and runs the gate; a thread each."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from faults.audit import Opening, Part
+from faults.parts import PartSource
+from faults.triggers import TriggerPort
+
+TOOLS: Final = Path(__file__).parents[2] / "tools"
+_TURN_SECONDS: Final = 0.005
+_LAST_ANSWER_SECONDS: Final = 0.3
+
+
+def load_tool(name: str) -> ModuleType:
+    """A program of `tools/`, as a module."""
+    spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class Belt:
+    """Shows a part, triggers it, and shows the next one a pitch later, until it is stopped.
+
+    A part stays before the cameras for longer than its deadline: whatever frame a pass in time comes from
+    shows that part. What was done is in `parts`, by trigger id.
+
+    Args:
+        views: the file that each camera looks at.
+        source: where parts come from.
+        port: where triggers go.
+        gate: which has to know of every part.
+        pitch_seconds: from one part to the next.
+        name: begins every trigger id.
+    """
+
+    def __init__(
+        self,
+        views: Mapping[str, Path],
+        source: PartSource,
+        port: TriggerPort,
+        gate: Any,
+        *,
+        pitch_seconds: float,
+        name: str,
+    ) -> None:
+        self.parts: dict[str, Part] = {}
+        self._views = views
+        self._source = source
+        self._port = port
+        self._gate = gate
+        self._pitch_seconds = pitch_seconds
+        self._name = name
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="belt", daemon=True)
+        self._show()  # a camera needs something to open
+
+    def start(self) -> None:
+        """Move."""
+        self._thread.start()
+
+    @property
+    def is_moving(self) -> bool:
+        """Parts are being triggered."""
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Stand still: no part is triggered any more."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with self._port:
+            due = time.monotonic()
+            while not self._stop.is_set():
+                due = max(due + self._pitch_seconds, time.monotonic())
+                self._trigger(self._show())
+                while time.monotonic() < due and not self._stop.is_set():
+                    self._take_answers(_TURN_SECONDS)
+            self._take_answers(_LAST_ANSWER_SECONDS)
+
+    def _show(self) -> Part:
+        pictures = {camera: self._source.next() for camera in self._views}
+        for camera, file in self._views.items():
+            pictures[camera].show(file)
+        good = all(picture.good for picture in pictures.values())
+        hashes = {camera: picture.sha256 for camera, picture in pictures.items()}
+        return Part(f"{self._name}-{len(self.parts) + 1}", good, hashes, time.monotonic_ns())
+
+    def _trigger(self, part: Part) -> None:
+        self.parts[part.trigger_id] = part
+        self._gate.part(part.trigger_id)
+        part.triggered_ns = time.monotonic_ns()
+        part.sent = self._port.send(part.trigger_id)
+
+    def _take_answers(self, seconds: float) -> None:
+        for trigger_id, answer in self._port.answers(seconds):
+            part = self.parts.get(trigger_id)
+            if part is not None and part.answer is None:
+                part.answer = answer
+                part.answered_ns = time.monotonic_ns()
+
+
+class GateKeeper:
+    """A gate with a reader of its own: everything between the bus and a gate that opens or does not.
+
+    Args:
+        gate: the rule.
+        open_reader: makes the `GateReader`, in the keeper's thread.
+    """
+
+    def __init__(self, gate: Any, open_reader: Any) -> None:
+        self.openings: list[Opening] = []
+        self._gate = gate
+        self._open_reader = open_reader
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="gate", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Leave the gate closed."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with self._open_reader() as reader:
+            while not self._stop.is_set():
+                verdict = reader.part_verdict(_TURN_SECONDS)
+                if verdict is not None:
+                    self._gate.verdict(verdict)
+                for done in self._gate.decide(line_is_alive=reader.is_alive):
+                    self.openings.append(
+                        Opening(done.trigger_id, done.opened, int(done.at * 1e9), done.because)
+                    )

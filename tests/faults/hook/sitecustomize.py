@@ -1,0 +1,40 @@
+"""Put before a daemon's module path, it makes faults inside that cannot be made from outside.
+
+The daemon's authenticator stops when a file appears: with `deaf` in it the handler is asked and never
+answers; with `gone` it is no longer there.
+"""
+
+import os
+import select
+import sys
+import time
+
+if "FAKETIME_TIMESTAMP_FILE" in os.environ:
+    # libfaketime 0.9.10 makes clock_nanosleep(2) fail for absolute times, which CPython's sleep uses.
+    time.sleep = lambda seconds: select.select([], [], [], seconds)
+
+if "run" in sys.orig_argv and "INSPECTD_FAULT_AUTH" in os.environ:
+    from inspectd.publish import auth
+
+    _answer, _reread = auth.Authenticator.answer, auth.Authenticator.reread
+    _bound = {"is": True}
+
+    def _fault():
+        try:
+            with open(os.environ["INSPECTD_FAULT_AUTH"]) as file:
+                return file.read()
+        except FileNotFoundError:
+            return ""
+
+    def answer(self):
+        if not _fault():
+            _answer(self)
+
+    def reread(self):
+        wanted = _fault() != "gone"
+        if _bound["is"] != wanted:
+            (self.socket.bind if wanted else self.socket.unbind)(auth._ENDPOINT)
+            _bound["is"] = wanted
+        return _reread(self)
+
+    auth.Authenticator.answer, auth.Authenticator.reread = answer, reread

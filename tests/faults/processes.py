@@ -1,0 +1,44 @@
+"""What the kernel says of a process: its children, its memory, its descriptors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_GONE = (FileNotFoundError, ProcessLookupError)
+
+
+def children(pid: int) -> dict[str, int]:
+    """Process id of each child of a daemon by its job: `scoring`, `evidence`, or the camera's name."""
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+            words = (stat.parent / "cmdline").read_bytes().decode().split("\0")
+        except _GONE:
+            continue
+        if int(parent) == pid and state != "Z" and "-m" in words:
+            module = words[words.index("-m") + 1]
+            name = words[words.index("--camera") + 1] if "--camera" in words else module.split(".")[1]
+            found[name] = int(stat.parent.name)
+    return found
+
+
+def rss_bytes(pid: int) -> int:
+    """Resident memory."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def open_files(pid: int) -> int:
+    """Open descriptors."""
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def is_running(pid: int) -> bool:
+    """True while the process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except _GONE:
+        return False

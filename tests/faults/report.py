@@ -1,0 +1,56 @@
+"""Makes `docs/faults.md` from the results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from faults.fault import Fault
+
+_HEAD: Final = """\
+# Faults
+
+What the line does when things break, tried out on the real daemon. `make faults` injects each fault so many
+times at random moments and checks the outcome from outside: it shows parts whose truth it knows to two
+triggered cameras, triggers each, listens to the bus, and runs the reject gate of `tools/gate_simulator.py`. A
+**wrong pass** is a part whose gate opened without a valid, on-time pass that rests on a frame of that very
+part from each camera, by its SHA-256. `make test` runs a short form; this runs one fault alone:
+
+    make faults ARGS='--only daemon-killed --count 20'
+
+This page is written by `make faults`. A fault that was not run with its full count says so.
+
+| Fault | Injected | Held | What must hold |
+|---|---|---|---|
+"""
+
+
+def page(faults: Sequence[Fault], results: Iterable[dict[str, Any]]) -> str:
+    """The whole page."""
+    found = {result["name"]: result for result in results}
+    rows = [_row(fault, found.get(fault.name)) for fault in faults]
+    details = [_details(found[fault.name]) for fault in faults if fault.name in found]
+    return _HEAD + "\n".join(rows) + "\n\n" + "\n".join(details)
+
+
+def _row(fault: Fault, result: dict[str, Any] | None) -> str:
+    if result is None:
+        return f"| {fault.name}: {fault.what} | not run | | {fault.must_hold} |"
+    injected = f"{result['injected']:,}"
+    if result["injected"] < fault.full:
+        injected += f" of {fault.full:,}"
+    held = "yes" if result["held"] else "**no**"
+    return f"| {fault.name}: {fault.what} | {injected} | {held} | {fault.must_hold} |"
+
+
+def _details(result: dict[str, Any]) -> str:
+    lines = [f"## {result['name']}", ""]
+    lines += [f"- {what}: {figure}" for what, figure in result["figures"].items()]
+    lines += [f"- **Did not hold**: {violation}" for violation in map(_short, result["violations"])]
+    when = f"{result['utc'][:16].replace('T', ' ')} UTC, {result['seconds']:,.0f} s, seed {result['seed']}"
+    return "\n".join([*lines, f"- {when}, inspectd {result['version']}", f"- {result['machine']}", ""])
+
+
+def _short(violation: str) -> str:
+    first = violation.splitlines()[0]
+    return first if len(first) <= 200 else first[:200] + "..."

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from inspectd.errors import InputError
+from inspectd.publish import keys
+from inspectd.publish.keys import Client, Role
+
+
+def mode(path):
+    return path.stat().st_mode & 0o777
+
+
+def test_a_pair_is_two_files_and_the_secret_is_its_owners_alone(tmp_path):
+    public, secret = keys.new_pair(tmp_path / "new" / "gate1")
+    assert (public.name, secret.name) == ("gate1.key", "gate1.key_secret")
+    assert mode(secret) == 0o600
+    found = keys.read_pair(secret)
+    assert found.public == keys.read_public(public) == keys.read_public(secret)
+    assert found.secret.decode() not in public.read_text()
+    assert sorted(path.name for path in public.parent.iterdir()) == ["gate1.key", "gate1.key_secret"]
+
+
+@pytest.mark.parametrize("suffix", [".key", ".key_secret"])
+def test_a_key_is_never_overwritten(tmp_path, suffix):
+    (tmp_path / f"gate1{suffix}").write_text("mine")
+    with pytest.raises(InputError, match="never overwritten"):
+        keys.new_pair(tmp_path / "gate1")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("bits", [0o640, 0o604, 0o644, 0o660, 0o620])
+def test_a_secret_that_others_may_touch_is_refused(tmp_path, bits):
+    _, secret = keys.new_pair(tmp_path / "gate1")
+    secret.chmod(bits)
+    with pytest.raises(InputError, match=f"has mode {bits:o}, expected 600; run `chmod 600 {secret}`"):
+        keys.read_pair(secret)
+
+
+def test_what_is_no_key_file_is_said_so(tmp_path):
+    public, secret = keys.new_pair(tmp_path / "gate1")
+    with pytest.raises(InputError, match="holds a public key only"):
+        keys.read_pair(public)
+    with pytest.raises(InputError, match="cannot be read: not found"):
+        keys.read_public(tmp_path / "nowhere.key")
+    bad = tmp_path / "bad.key"
+    bad.write_bytes(os.urandom(200).replace(b"public-key", b""))
+    with pytest.raises(InputError, match="holds no key"):
+        keys.read_public(bad)
+    bad.write_text('public-key = "abc"')
+    with pytest.raises(InputError, match="no key, expected 40"):
+        keys.read_public(bad)
+    other, _ = keys.new_pair(tmp_path / "other")
+    secret.write_text(
+        secret.read_text().replace(keys.read_public(public).decode(), keys.read_public(other).decode())
+    )
+    with pytest.raises(InputError, match="do not belong together"):
+        keys.read_pair(secret)
+
+
+def test_the_servers_pair_comes_from_systemds_credentials_first(tmp_path, monkeypatch):
+    keys.new_pair(tmp_path / "keys" / "server")
+    _, credential = keys.new_pair(tmp_path / "credentials" / "server")
+    credential.chmod(0o440)  # systemd grants its user access by a list that shows so
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credential.parent))
+    assert keys.read_server_pair(tmp_path / "keys").public == keys.read_public(credential)
+    credential.unlink()
+    assert keys.read_server_pair(tmp_path / "keys").public != b""
+
+
+def test_the_list_survives_writing_and_reading(tmp_path):
+    clients = [
+        Client(keys.read_public(keys.new_pair(tmp_path / f"c{n}")[0]), f"c{n}", roles)
+        for n, roles in enumerate([(Role.READ,), (Role.CONTROL,), (Role.READ, Role.CONTROL)])
+    ]
+    assert keys.read_allowed(tmp_path) == []
+    keys.write_allowed(tmp_path, clients)
+    assert keys.read_allowed(tmp_path) == clients
+    (tmp_path / keys.ALLOWED).chmod(0o664)
+    with pytest.raises(InputError, match="has mode 664, expected 644"):
+        keys.read_allowed(tmp_path)
+    (tmp_path / keys.ALLOWED).chmod(0o644)
+    tmp_path.chmod(0o775)
+    with pytest.raises(InputError, match="has mode 775, expected 755"):
+        keys.read_allowed(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("read", "got 1 words, expected roles, key and name"),
+        (f"write {'0' * 40} name", "got roles 'write', expected some of read, control"),
+        ("read abc name", "got key 'abc', expected 40 Z85 characters"),
+        (f"read {'~' * 40} name", "expected 40 Z85 characters"),
+        (f"read {'#' * 40} name", "expected 40 Z85 characters"),
+        ("read \xfc name", "is not ASCII text"),
+    ],
+)
+def test_a_line_that_is_wrong_is_named(tmp_path, line, problem):
+    (tmp_path / keys.ALLOWED).write_text(f"# fine\n\n{line}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"allowed_keys") as error:
+        keys.read_allowed(tmp_path)
+    assert problem in str(error.value)

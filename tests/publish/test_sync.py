@@ -1,0 +1,279 @@
+"""The sync socket on real sockets and a real journal: snapshots, replays, and nonsense by the thousand."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+from hypothesis import given
+from hypothesis import strategies as st
+from support.journal_line import Line
+from support.messages import COUNTS
+
+from inspectd.config import Publish
+from inspectd.publish import replay, wire
+from inspectd.publish.bus import Bus
+from inspectd.publish.replay import (
+    End,
+    Error,
+    Position,
+    ReplayRequest,
+    Snapshot,
+    SnapshotRequest,
+    Truncated,
+    Verdicts,
+)
+from inspectd.publish.sync import SyncStage
+
+
+class Served(Line):
+    """A line with its sync socket."""
+
+    def __init__(self, folder: Path, sockets: Path, **settings: float) -> None:
+        super().__init__(folder, **settings)
+        self.kinds: list[str] = []
+        self.sent_again = 0
+        self.bus = Bus(Publish(), sockets, "p", "l", lambda _: None)
+        self.sync = SyncStage(self.bus, self.journal, self.reached, self.snapshot, self)
+
+    def reached(self) -> Position:
+        return Position(self.journal.epoch, len(self.published))
+
+    def snapshot(self, request: str, oldest: Position | None) -> Snapshot:
+        return Snapshot(
+            request, "p", "l", self.journal.epoch, len(self.published), oldest, "running",
+            self.journal.state, 200.0, COUNTS, {"cam": "up"},
+        )  # fmt: skip
+
+    def sync_request(self, kind: str) -> None:
+        self.kinds.append(kind)
+
+    def replayed(self, verdicts: int) -> None:
+        self.sent_again += verdicts
+
+    def publish(self, count: int) -> None:
+        for _ in range(count):
+            self.verdict()
+        self.until(lambda: len(self.published) == self.seq)
+
+    def serve(self, client: zmq.Socket[bytes], seconds: float = 5.0) -> list[bytes]:
+        """Turn the loop until the client has an answer."""
+        got: list[list[bytes]] = []
+
+        def turn() -> bool:
+            self.sync.read()
+            if client.poll(0):
+                got.append(client.recv_multipart())
+            return bool(got)
+
+        self.until(turn, seconds)
+        return got[0]
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[Served]:
+    sockets = tmp_path / "s"
+    sockets.mkdir()
+    made = Served(tmp_path / "state", sockets, max_wait_ms=5000)
+    yield made
+    made.bus.close()
+    made.journal.close()
+
+
+@pytest.fixture
+def client(line: Served, tmp_path: Path) -> Iterator[Callable[..., zmq.Socket[bytes]]]:
+    context, sockets = zmq.Context(), []
+
+    def make(kind: int = zmq.DEALER) -> zmq.Socket[bytes]:
+        sockets.append(context.socket(kind))
+        sockets[-1].rcvhwm = 20
+        sockets[-1].connect(f"ipc://{tmp_path}/s/sync.sock")
+        return sockets[-1]
+
+    yield make
+    context.destroy(linger=0)
+
+
+def ask(line: Served, client: zmq.Socket[bytes], **request: Any) -> tuple[list[Any], list[bytes]]:
+    """A replay's answers, and the headers that came with them."""
+    client.send(replay.encode(ReplayRequest("r", **request)))
+    answers: list[Any] = []
+    headers: list[bytes] = []
+    while not answers or not isinstance(answers[-1], End | Error):
+        first, *rest = line.serve(client)
+        answers.append(replay.decode_answer(first))
+        if isinstance(answers[-1], Verdicts):
+            assert len(rest) == 2 * answers[-1].count <= 200
+            assert set(rest[::2]) == {b"i1/demo/line1/camera1/v/"}
+            headers += rest[1::2]
+    return answers, headers
+
+
+def test_a_replay_is_the_published_bytes_in_chunks(line, client) -> None:
+    line.publish(350)
+    epoch = line.journal.epoch
+    answers, headers = ask(line, client(), first=Position(epoch, 11), last=Position(epoch, 340))
+    assert headers == [header for _, header in line.published[10:340]]
+    assert [type(answer) for answer in answers] == [Verdicts] * 4 + [End]
+    assert answers[-1] == End("r", Position(epoch, 340), True, 4)
+    assert line.sent_again == 330
+
+
+def test_the_limit_ends_an_answer_and_the_next_request_goes_on(line, client) -> None:
+    line.publish(30)
+    epoch, dealer = line.journal.epoch, client()
+    answers, headers = ask(line, dealer, limit=20)
+    assert answers[-1] == End("r", Position(epoch, 20), False, 1)
+    more, rest = ask(line, dealer, first=Position(epoch, 21), limit=20)
+    assert more[-1] == End("r", Position(epoch, 30), True, 1)
+    assert headers + rest == [header for _, header in line.published]
+
+
+def test_nothing_is_replayed_before_it_is_published(line, client) -> None:
+    line.publish(5)
+    epoch = line.journal.epoch
+    answers, headers = ask(line, client(), first=Position(epoch, 1), last=Position(epoch, 999))
+    assert len(headers) == 5
+    assert answers[-1] == End("r", Position(epoch, 5), True, 1)
+
+
+def test_what_is_not_known_any_more_is_told_before_what_there_is(line, client) -> None:
+    line.publish(3)
+    epoch = line.journal.epoch
+    for first in (Position(7, 1), Position(epoch + 99, 5)):  # an epoch long gone; one that never was
+        answers, headers = ask(line, client(), first=first)
+        assert answers[0] == Truncated("r", Position(epoch, 1))
+        if first.epoch < epoch:
+            assert len(headers) == 3
+
+
+def test_a_snapshot_says_how_far_the_line_is_and_from_where_it_can_be_replayed(line, client) -> None:
+    dealer = client()
+    dealer.send(replay.encode(SnapshotRequest("s")))
+    assert replay.decode_answer(line.serve(dealer)[0]).oldest is None
+    line.publish(4)
+    dealer.send(replay.encode(SnapshotRequest("s")))
+    snapshot = replay.decode_answer(line.serve(dealer)[0])
+    assert snapshot == line.snapshot("s", Position(line.journal.epoch, 1))
+
+
+def test_a_req_socket_is_answered_in_its_own_way(line, client) -> None:
+    line.publish(1)
+    req = client(zmq.REQ)
+    req.send(replay.encode(SnapshotRequest("s")))
+    assert isinstance(replay.decode_answer(line.serve(req)[0]), Snapshot)
+
+
+def test_more_requests_than_may_wait_are_refused_at_once(line, client) -> None:
+    line.publish(200)
+    dealer = client()
+    for n in range(40):
+        dealer.send(replay.encode(ReplayRequest(str(n), limit=1000)))
+    ends: dict[str, str] = {}
+    while len(ends) < 40:
+        answer = replay.decode_answer(line.serve(dealer)[0])
+        if isinstance(answer, End | Error):
+            ends[answer.request] = answer.reason if isinstance(answer, Error) else "end"
+    assert set(ends.values()) == {"end", "busy"}
+    assert len(line.sync._waiting) == 0
+
+
+def test_a_client_that_does_not_read_costs_the_line_nothing(line, client) -> None:
+    line.publish(1000)
+    lazy, eager = client(), client()
+    before = resident_bytes()
+    for n in range(3000):
+        lazy.send(replay.encode(ReplayRequest(str(n), limit=1000)), flags=zmq.NOBLOCK)
+        line.sync.read()
+        line.journal.take_results()
+        time.sleep(0.0005)
+    _, headers = ask(line, eager, limit=1000)
+    assert len(headers) == 1000
+    line.publish(10)
+    assert line.sent_again > 3000, "the lazy client was served until it had enough waiting"
+    assert resident_bytes() - before < 50e6
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+MALFORMED = [
+    b"", b"{}", b"null", b"[]", b"\xff\xfe", b'{"schema":"replay_request/1"}',
+    b'{"schema":"replay_request/2"}',
+    b'{"schema":"replay_request/1","request":7}', b'{"schema":"replay_request/1","request":"r","limit":0}',
+    b'{"schema":"replay_request/1","request":"r","limit":1e9}', b"[" * 4000, b'{"schema":' * 400,
+    b'{"schema":"replay_request/1","request":"r","from":{"epoch":-1,"seq":0}}',
+    b'{"schema":"replay_request/1","request":"r","from":{"epoch":1e99,"seq":0}}',
+    b'{"schema":"replay_request/1","request":"r","x":' + b"[" * 3000,
+    b'{"schema":"replay_request/1","request":"' + b"r" * 65 + b'"}', b"x" * 5000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("message", MALFORMED, ids=range(len(MALFORMED)))
+def test_a_malformed_request_is_answered_and_counted(line, client, message: bytes) -> None:
+    dealer = client()
+    dealer.send(message)
+    answer = replay.decode_answer(line.serve(dealer)[0])
+    assert isinstance(answer, Error)
+    assert answer.reason == "malformed"
+    assert line.kinds == ["malformed"]
+
+
+def test_nonsense_by_the_thousand_stops_nothing(line, client) -> None:
+    rng, dealer = random.Random(1), client()
+    good = replay.encode(ReplayRequest("r", Position(5, 5), Position(9, 9)))
+    for n in range(3000):
+        damaged = bytearray(good)
+        for _ in range(rng.randrange(1, 6)):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        parts = [bytes(damaged), os.urandom(rng.randrange(50))][: 1 + n % 2] * (1 + n % 5)
+        dealer.send_multipart(parts)
+        if n % 50 == 0:
+            line.sync.read()
+            line.journal.take_results()
+            while dealer.poll(0):
+                replay.decode_answer(dealer.recv_multipart()[0])
+    line.publish(2)
+    fresh = client()
+    deadline = time.monotonic() + 10
+    headers: list[bytes] = []
+    while len(headers) != 2:
+        assert time.monotonic() < deadline
+        _, headers = ask(line, fresh)
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_make_the_decoders_raise_anything_else(data: bytes) -> None:
+    for decode in (lambda d: replay.decode_request([d]), replay.decode_answer, wire.decode):
+        try:
+            decode(data)
+        except ValueError:
+            continue
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["schema", "request", "from", "to", "limit", "epoch", "seq"]),
+                inner,
+                max_size=5,
+            )
+        ),
+    )
+)
+def test_no_json_makes_the_decoder_raise_anything_else(value: Any) -> None:
+    try:
+        replay.decode_request([json.dumps(value).encode()])
+    except ValueError:
+        return

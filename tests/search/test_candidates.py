@@ -1,0 +1,70 @@
+"""What every search on the fast path promises."""
+
+import numpy as np
+import pytest
+
+from inspectd.processor import has_bfloat16
+from inspectd.search.choose import kinds_to_try, make_search, measure, perturbed, recall_of
+
+GENERATOR = np.random.default_rng(0)
+BANK = GENERATOR.standard_normal((1500, 24)).astype(np.float32) + 5
+QUERIES = perturbed(BANK, 100)
+EXACT = ["exact", "exact-float32", "flat", *(["exact-bfloat16"] if has_bfloat16() else [])]
+
+
+def nearest(count: int) -> np.ndarray:
+    distances = np.linalg.norm(QUERIES[:, None] - BANK[None], axis=2)
+    return distances.argsort(axis=1)[:, :count]
+
+
+@pytest.mark.parametrize("kind", EXACT)
+@pytest.mark.parametrize("neighbours", [1, 3])
+def test_exact_kinds_propose_every_nearest_row(kind: str, neighbours: int) -> None:
+    search = make_search(kind, BANK, len(QUERIES), neighbours, threads=1)
+    found = search.find(QUERIES)
+    assert found.dtype == np.int32
+    assert found.shape == (100, neighbours + 3)
+    kept = [set(rows) >= set(best) for rows, best in zip(found, nearest(neighbours), strict=True)]
+    assert np.mean(kept) >= 0.99
+    assert not search.approximate
+
+
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+def test_approximate_kinds_find_most(kind: str) -> None:
+    search = make_search(kind, BANK, len(QUERIES), 1, threads=1)
+    assert search.approximate
+    assert recall_of(search.find(QUERIES)[:, 0], QUERIES, BANK) > 0.8
+
+
+@pytest.mark.parametrize("kind", [*EXACT, "ivf", "hnsw"])
+@pytest.mark.parametrize("rows", [1, 2, 5, 600])
+def test_small_banks_are_searched_whole(kind: str, rows: int) -> None:
+    search = make_search(kind, BANK[:rows], len(QUERIES), 2, threads=1)
+    found = search.find(QUERIES)
+    assert found.shape == (100, min(5, rows))
+    assert found.min() >= 0
+    assert found.max() < rows
+
+
+def test_recall_counts_what_is_missed() -> None:
+    best = nearest(1)[:, 0].astype(np.int32)
+    assert recall_of(best, QUERIES, BANK) == 1.0
+    wrong = best.copy()
+    wrong[:10] = (np.linalg.norm(QUERIES[:10, None] - BANK[None], axis=2)).argmax(axis=1)
+    assert recall_of(wrong, QUERIES, BANK) == pytest.approx(0.9)
+
+
+def test_the_fastest_that_finds_enough_is_taken() -> None:
+    search, choice = measure(kinds_to_try(len(BANK)), BANK, len(QUERIES), 1, threads=1)
+    assert search.kind == choice.kind
+    assert set(choice.search_ms) >= {"exact-float32", choice.kind}
+    assert choice.recall >= 0.999
+
+
+def test_a_kind_that_misses_too_much_is_not_taken_unless_asked_for() -> None:
+    bank = np.random.default_rng(1).standard_normal((4000, 64)).astype(np.float32)
+    _, refused = measure(["ivf"], bank, 64, 1, threads=1)
+    assert refused.kind == "exact-float32"
+    _, asked = measure(["ivf"], bank, 64, 1, threads=1, any_recall=True)
+    assert asked.kind == "ivf"
+    assert asked.recall < 0.999

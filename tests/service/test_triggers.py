@@ -1,0 +1,288 @@
+"""Triggered cameras through the real daemon: every trigger has one answer, every accepted one one verdict."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import socket
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from support.daemon import Daemon, camera_table, settings
+from support.triggers import Plant
+
+from inspectd.client import VerdictReader
+from inspectd.records import Accepted, Evaluation, Reason, Refusal, RefusalReason, TriggerRequest
+
+GRACE_MS = 100
+"""A verdict is out at most so long after its deadline, whatever cameras and scoring do."""
+
+
+@pytest.fixture
+def plant() -> Iterator[Callable[[Daemon], Plant]]:
+    plants: list[Plant] = []
+
+    def connect(daemon: Daemon) -> Plant:
+        plants.append(Plant(daemon))
+        return plants[-1]
+
+    yield connect
+    for each in plants:
+        each.close()
+
+
+def triggered(name, folder, **more):
+    return camera_table(name, folder, **{"fps": 25, "mode": '"triggered"', "slots": 32} | more)
+
+
+def line(bank_file, cameras, *, deadline_ms=3000, window_ms=500, extra="", **more):
+    text = f"[triggers]\nwindow_ms = {window_ms}\nmax_delay_ms = 2000\n{extra}"
+    return settings(bank_file, cameras, deadline_ms=deadline_ms, extra=text, **more)
+
+
+def check_the_count(daemon):
+    """The epoch's numbers have no gap, and every frame and trigger is accounted for."""
+    reader = daemon.reader
+    counts = reader.event("stopped").counts
+    assert counts.captured == counts.verdicts + counts.drops
+    assert counts.triggers == counts.parts == len(reader.parts)
+    assert counts.verdicts + counts.missed == len(reader.verdicts)
+    assert counts.in_flight == counts.triggers_open == 0
+    numbers = [v.seq for v in [*reader.verdicts, *reader.parts]]
+    assert sorted(numbers) == list(range(1, len(numbers) + 1))
+
+
+def test_two_views_make_one_part(start_daemon, plant, bank_file, good_folder, mixed_folder):
+    cameras = triggered("top", good_folder) + triggered("side", mixed_folder)
+    daemon = start_daemon(line(bank_file, cameras, recipe="threshold = 6.0")).ready()  # so that some fail
+    line_plant = plant(daemon)
+    for number in range(20):
+        answer = line_plant.trigger(number, encoder_count=number * 100)
+        assert isinstance(answer, Accepted)
+        assert answer.cameras == ["top", "side"]
+        assert answer.deadline_ms == 3000
+        part, views = line_plant.part(number), line_plant.views(number)
+        assert [(v.camera, v.seq) for v in views] == sorted(
+            [(v.camera, v.seq) for v in part.views], key=lambda view: view[1]
+        )
+        assert {v.camera for v in views} == {"top", "side"}
+        assert part.seq == max(v.seq for v in views) + 1
+        assert (part.part_id, part.encoder_count) == (f"part-{number}", number * 100)
+        evaluations = {v.evaluation for v in views}
+        assert part.evaluation == next(e for e in ("fail", "undecidable", "pass") if e in evaluations)
+        for view in views:
+            assert view.captured_utc_ns > view.triggered_utc_ns
+            assert view.deadline_margin_ms == pytest.approx(view.deadline_ms - view.latency_ms, abs=0.01)
+    assert {p.evaluation for p in daemon.reader.parts} == {Evaluation.PASS, Evaluation.FAIL}
+    assert daemon.stop() == 0
+    check_the_count(daemon)
+    used = [(v.camera, v.frame_generation, v.frame_seq) for v in daemon.reader.verdicts]
+    assert len(set(used)) == len(used)
+
+
+def test_every_refusal_has_its_reason(start_daemon, plant, bank_file, good_folder):
+    cameras = triggered("top", good_folder) + camera_table("free", good_folder, fps=2)
+    extra = 'max_open = 2\nid_memory_seconds = 0.5\nmatch = "nearest"'
+    daemon = start_daemon(line(bank_file, cameras, window_ms=300, extra=extra))
+    daemon.until(lambda: daemon.reader.heartbeats)
+    line_plant = plant(daemon)
+
+    def refused(trigger_id, **more):
+        answer = line_plant.trigger(trigger_id, **more)
+        assert isinstance(answer, Refusal), answer
+        assert answer.trigger_id == trigger_id
+        return answer.reason
+
+    assert refused("early") == RefusalReason.NOT_READY
+    daemon.ready()
+    assert refused("a", recipe="nonsense") == RefusalReason.UNKNOWN_RECIPE
+    assert refused("a", recipe="") == RefusalReason.UNKNOWN_RECIPE
+    assert refused("a", cameras=["nowhere"]) == RefusalReason.UNKNOWN_CAMERA
+    assert refused("a", cameras=["free"]) == RefusalReason.UNKNOWN_CAMERA
+    os.kill(daemon.children()["top"], signal.SIGSTOP)  # nothing is matched, so that triggers stay open
+    assert isinstance(line_plant.trigger("a"), Accepted)
+    assert refused("a") == RefusalReason.DUPLICATE_ID
+    assert isinstance(line_plant.trigger("b"), Accepted)
+    assert refused("c") == RefusalReason.OVERLOAD
+    assert line_plant.part("b").reason == Reason.MISSED_TRIGGER
+    assert refused("b") == RefusalReason.DUPLICATE_ID
+    time.sleep(0.6)  # the memory of ids is real time here
+    assert isinstance(line_plant.trigger("b"), Accepted)  # the counter has wrapped
+    os.kill(daemon.children()["top"], signal.SIGCONT)
+    assert daemon.stop() == 0
+    check_the_count(daemon)
+
+
+@pytest.mark.parametrize("match", ["first_after", "nearest"])
+def test_triggers_faster_than_the_camera_are_missed_not_shared(
+    start_daemon, plant, bank_file, good_folder, match
+):
+    cameras = triggered("top", good_folder, fps=5)
+    text = line(bank_file, cameras, window_ms=250, extra=f'match = "{match}"\nmax_open = 500')
+    daemon = start_daemon(text).ready()
+    line_plant = plant(daemon)
+    for number in range(60):
+        line_plant.trigger(number)
+        daemon.reader.read(30)
+    daemon.until(lambda: len(daemon.reader.parts) == len(line_plant.accepted()))
+    assert daemon.stop() == 0
+    check_the_count(daemon)
+    reasons = {part.reason for part in daemon.reader.parts}
+    assert Reason.MISSED_TRIGGER in reasons
+    assert reasons & {Reason.WITHIN_THRESHOLD, Reason.ABOVE_THRESHOLD}
+    used = [v.frame_seq for v in daemon.reader.verdicts if v.frame_seq is not None]
+    assert len(set(used)) == len(used)
+
+
+@pytest.mark.parametrize("struck", ["scoring", "top"])
+@pytest.mark.parametrize("signum", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_lost_process_never_makes_a_trigger_wait(
+    *, start_daemon, plant, bank_file, good_folder, struck, signum
+):
+    cameras = triggered("top", good_folder, stall_timeout_ms=1500)
+    text = line(bank_file, cameras, deadline_ms=600) + "[scoring]\nstall_timeout_ms = 3000\n"
+    daemon = start_daemon(text).ready()
+    line_plant = plant(daemon)
+    numbers = itertools.count()
+    assert line_plant.trigger(next(numbers)) is not None
+    old = daemon.children()[struck]
+    os.kill(old, signum)
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        line_plant.trigger(next(numbers))
+        daemon.reader.read(50)
+    daemon.until(lambda: daemon.children().get(struck, old) != old, 20)
+
+    def passes_again():
+        number = next(numbers)
+        answer = line_plant.trigger(number)
+        return isinstance(answer, Accepted) and line_plant.part(number).evaluation is Evaluation.PASS
+
+    daemon.until(passes_again, 30)
+    assert daemon.stop() == 0
+    check_the_count(daemon)
+    assert None not in line_plant.answers.values()
+    assert {p.trigger_id for p in daemon.reader.parts} == set(line_plant.accepted())
+    assert max(-p.deadline_margin_ms for p in daemon.reader.parts) < GRACE_MS
+    undecidable = {p.reason for p in daemon.reader.parts if p.evaluation is Evaluation.UNDECIDABLE}
+    refusals = {a.reason for a in line_plant.answers.values() if isinstance(a, Refusal)}
+    assert undecidable or refusals
+    assert refusals <= {RefusalReason.NOT_READY, RefusalReason.OVERLOAD}
+
+
+def test_a_late_score_is_told_and_passes_nothing(start_daemon, plant, bank_file, good_folder):
+    daemon = start_daemon(line(bank_file, triggered("top", good_folder), deadline_ms=400)).ready()
+    line_plant = plant(daemon)
+    scoring = daemon.children()["scoring"]
+    os.kill(scoring, signal.SIGSTOP)
+    assert isinstance(line_plant.trigger("slow"), Accepted)
+    part = line_plant.part("slow")
+    os.kill(scoring, signal.SIGCONT)
+    daemon.until(lambda: daemon.reader.late)
+    late, (view,) = daemon.reader.late[0], line_plant.views("slow")
+    assert (part.evaluation, part.reason) == (Evaluation.UNDECIDABLE, Reason.DEADLINE)
+    assert -GRACE_MS < part.deadline_margin_ms <= 0
+    assert (late.epoch, late.seq, late.trigger_id) == (view.epoch, view.seq, "slow")
+    assert late.late_ms > 0
+    assert late.score <= late.threshold  # it would have been a pass
+    assert daemon.stop() == 0
+    assert [p.trigger_id for p in daemon.reader.parts] == ["slow"]
+    check_the_count(daemon)
+
+
+def test_a_recipe_and_a_trigger_have_deadlines_of_their_own(start_daemon, plant, bank_file, good_folder):
+    text = line(bank_file, triggered("top", good_folder), recipe="deadline_ms = 2000")
+    daemon = start_daemon(text).ready()
+    line_plant = plant(daemon)
+    assert line_plant.trigger("recipe").deadline_ms == 2000
+    assert line_plant.trigger("own", deadline_ms=1500).deadline_ms == 1500
+    assert line_plant.part("recipe").deadline_ms == 2000
+    assert line_plant.part("own").deadline_ms == 1500
+    assert daemon.stop() == 0
+
+
+def test_a_stop_closes_what_was_triggered(start_daemon, plant, bank_file, good_folder):
+    daemon = start_daemon(line(bank_file, triggered("top", good_folder), window_ms=3000)).ready()
+    line_plant = plant(daemon)
+    os.kill(daemon.children()["top"], signal.SIGSTOP)
+    assert isinstance(line_plant.trigger("open"), Accepted)
+    daemon.process.send_signal(signal.SIGTERM)
+    daemon.until(lambda: daemon.reader.event("draining"))
+    answer = line_plant.trigger("afterwards")
+    assert isinstance(answer, Refusal)
+    assert answer.reason == RefusalReason.SHUTTING_DOWN
+    assert daemon.stop() == 0
+    assert [(p.trigger_id, p.reason) for p in daemon.reader.parts] == [("open", Reason.MISSED_TRIGGER)]
+    check_the_count(daemon)
+
+
+def test_a_trigger_that_was_read_late_is_refused(start_daemon, plant, bank_file, good_folder):
+    text = line(bank_file, triggered("top", good_folder)).replace("max_delay_ms = 2000", "max_delay_ms = 500")
+    daemon = start_daemon(text).ready()
+    line_plant = plant(daemon)
+    os.kill(daemon.process.pid, signal.SIGSTOP)
+    assert line_plant.sender.send(TriggerRequest("old"), timeout_seconds=1.0) is None
+    os.kill(daemon.process.pid, signal.SIGCONT)
+    answer = line_plant.trigger("old")  # the answer to the first one comes first
+    assert isinstance(answer, Refusal)
+    assert answer.reason == RefusalReason.NOT_READY
+    assert "late" in answer.detail
+    assert daemon.stop() == 0
+    assert len(daemon.reader.parts) <= 1  # of the second one, which came in time
+
+
+def test_a_killed_daemon_owes_its_triggers_a_verdict_and_gives_it_at_the_next_start(
+    start_daemon, plant, bank_file, good_folder
+):
+    text = line(bank_file, triggered("top", good_folder), deadline_ms=30_000, window_ms=20_000)
+    first = start_daemon(text).ready()
+    line_plant = plant(first)
+    os.kill(first.children()["top"], signal.SIGSTOP)
+    assert isinstance(line_plant.trigger("owed"), Accepted)
+    first.process.kill()
+    first.process.wait()
+    second = start_daemon(text, {"STATE_DIRECTORY": str(first.folder / "state")})
+    with VerdictReader(f"ipc://{second.runtime_dir}/verdicts.sock", start="oldest") as reader:
+        view, part = reader.receive(30), reader.receive(5)
+    assert (view.trigger_id, view.reason, view.frame_seq) == ("owed", "restarted", None)
+    assert (part.trigger_id, part.part_id) == ("owed", "part-owed")
+    assert (part.evaluation, part.reason, part.late) == (Evaluation.UNDECIDABLE, "restarted", True)
+    assert [v.seq for v in part.views] == [view.seq]
+    assert part.epoch > line_plant.answers["owed"].epoch
+    second.ready()
+    assert isinstance(plant(second).trigger("owed"), Accepted)  # ids are remembered within an epoch
+    assert second.stop() == 0
+
+
+def test_the_metrics_account_for_every_trigger(start_daemon, plant, bank_file, good_folder):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    daemon = start_daemon(line(bank_file, triggered("top", good_folder), metrics_port=port)).ready()
+    line_plant = plant(daemon)
+    for number in range(5):
+        line_plant.trigger(number)
+        line_plant.part(number)
+    line_plant.trigger(4)
+    line_plant.trigger("x", cameras=["nowhere"])
+    line_plant.sender.send(TriggerRequest(""), timeout_seconds=5)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        samples = [s for m in text_string_to_metric_families(answer.read().decode()) for s in m.samples]
+
+    def total(name, **labels):
+        found = [s.value for s in samples if s.name == name and labels.items() <= s.labels.items()]
+        assert found, name
+        return sum(found)
+
+    assert total("inspectd_triggers_total", answer="accepted") == 5
+    assert total("inspectd_triggers_total", answer="duplicate_id") == 1
+    assert total("inspectd_triggers_total", answer="unknown_camera") == 1
+    assert total("inspectd_triggers_total", answer="malformed") == 1
+    assert total("inspectd_parts_total") == 5
+    assert total("inspectd_triggers_open") == 0
+    assert total("inspectd_drops_total", cause="untriggered", stage="batching") > 0
+    assert daemon.stop() == 0
+    check_the_count(daemon)

@@ -1,0 +1,121 @@
+"""The metrics endpoint over real sockets: TLS, passwords, clients that misbehave."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import ssl
+import subprocess
+import threading
+import urllib.error
+import urllib.request
+
+import pytest
+
+from inspectd.endpoint import Endpoint, Users, add_user, tls_context
+from inspectd.errors import InputError
+
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"inspectd_up 1\n"]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return folder / "cert.pem", folder / "key.pem"
+
+
+def get(url: str, user: str | None = None, context: ssl.SSLContext | None = None) -> tuple[int, bytes]:
+    request = urllib.request.Request(url)
+    if user is not None:
+        request.add_header("Authorization", f"Basic {base64.b64encode(user.encode()).decode()}")
+    try:
+        with urllib.request.urlopen(request, timeout=10, context=context) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def test_tls_and_a_password_are_both_needed(tmp_path, certificate):
+    add_user(tmp_path / "users", "prometheus", "pass:word")
+    refused = []
+    users = Users(tmp_path / "users")
+    endpoint = Endpoint(
+        app,
+        ("127.0.0.1", 0),
+        tls=tls_context(*certificate),
+        users=users,
+        on_refused=lambda: refused.append(1),
+    )
+    try:
+        url = f"https://127.0.0.1:{endpoint.port}/metrics"
+        trusting = ssl.create_default_context(cafile=str(certificate[0]))
+        assert get(url, "prometheus:pass:word", trusting) == (200, b"inspectd_up 1\n")
+        for wrong in (None, "prometheus:wrong", "nobody:pass:word", "prometheus", ":", "\xff:\xff"):
+            status, body = get(url, wrong, trusting)
+            assert status == 401
+            assert b"inspectd" not in body
+        assert len(refused) == 6
+        with pytest.raises((urllib.error.URLError, ConnectionError)):
+            get(f"http://127.0.0.1:{endpoint.port}/metrics", "prometheus:pass:word")
+        with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+            get(url, "prometheus:pass:word", ssl.create_default_context())
+    finally:
+        endpoint.close()
+
+
+def test_clients_that_say_nothing_hold_up_nobody(certificate):
+    endpoint = Endpoint(app, ("127.0.0.1", 0), tls=tls_context(*certificate))
+    silent = []
+    try:
+        silent += [socket.create_connection(("127.0.0.1", endpoint.port)) for _ in range(8)]
+        trusting = ssl.create_default_context(cafile=str(certificate[0]))
+        assert get(f"https://127.0.0.1:{endpoint.port}/", None, trusting)[0] == 200
+        # More than there are threads: some are hung up on, none makes another one.
+        silent += [socket.create_connection(("127.0.0.1", endpoint.port)) for _ in range(40)]
+        assert threading.active_count() < 40
+    finally:
+        for connection in silent:
+            connection.close()
+        endpoint.close()
+
+
+@pytest.mark.parametrize("header", ["Basic", "Basic !!!", "Bearer abc", "Basic " + "A" * 5000, "basic Og=="])
+def test_a_header_that_is_none_is_refused(tmp_path, header):
+    add_user(tmp_path / "users", "prometheus", "secret")
+    endpoint = Endpoint(app, ("127.0.0.1", 0), users=Users(tmp_path / "users"))
+    try:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{endpoint.port}/", headers={"Authorization": header}
+        )
+        with pytest.raises(urllib.error.HTTPError, match="401") as error:
+            urllib.request.urlopen(request, timeout=10)
+        error.value.close()
+    finally:
+        endpoint.close()
+
+
+def test_files_that_cannot_be_used_are_named(tmp_path, certificate):
+    with pytest.raises(InputError, match=r"users: cannot be read: No such file.*`inspectd keys password`"):
+        Users(tmp_path / "users")
+    add_user(tmp_path / "users", "prometheus", "secret")
+    (tmp_path / "users").chmod(0o644)
+    with pytest.raises(InputError, match="has mode 644, expected 600"):
+        Users(tmp_path / "users")
+    (tmp_path / "users").chmod(0o600)
+    (tmp_path / "users").write_text("prometheus:secret\n")
+    with pytest.raises(InputError, match="users, line 1: is none of this format"):
+        Users(tmp_path / "users")
+    with pytest.raises(InputError, match=r"metrics\.tls_certificate .* cannot be used"):
+        tls_context(certificate[1], certificate[0])
+    with pytest.raises(InputError, match=r"cannot be used: No such file"):
+        tls_context(tmp_path / "none", certificate[1])

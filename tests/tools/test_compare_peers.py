@@ -1,0 +1,71 @@
+"""Ours and a peer's scoring in turn: a stand-in peer with known figures, our real benchmark."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.pictures import write_images
+
+TOOL = Path(__file__).parents[2] / "tools" / "compare_peers.py"
+OURS = [
+    "--backbone",
+    "resnet18",
+    "--layers",
+    "layer2,layer3",
+    "--size",
+    "64",
+    "--dims",
+    "32",
+    "--seconds",
+    "0.2",
+]
+PEER = "import json; print('hello'); print(json.dumps({'peer': 'slow', 'rows': {rows}, 'torch_ms': 1e6}))"
+
+
+@pytest.fixture
+def data(tmp_path):
+    write_images(tmp_path / "test" / "good", ["1.png", "2.png"])
+    return tmp_path
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, TOOL, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_each_size_of_bank_has_its_times_and_ratios(data):
+    peer = f'{sys.executable} -c "{PEER}"'
+    done = run(data, "--peer", peer, "--rows", "64,128", "--runs", "2", "--json", *OURS)
+    assert done.returncode == 0, done.stderr
+    banks = json.loads(done.stdout)["banks"]
+    assert [bank["rows"] for bank in banks] == [64, 128]
+    for bank in banks:
+        ours, slow = bank["ours_ms"], bank["peers"]["slow torch_ms"]
+        assert slow["ms"] == {"median": 1e6, "least": 1e6, "most": 1e6}
+        assert slow["ratio"]["least"] == pytest.approx(1e6 / ours["most"], rel=1e-3)
+        assert slow["ratio"]["most"] == pytest.approx(1e6 / ours["least"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("peer", "said"),
+    [
+        ("import sys; sys.exit('no such model')", "no such model"),
+        ("print('not JSON')", "expected 0 and a JSON object"),
+        ("print('{\"auroc\": 1}')", "no key ending in _ms"),
+    ],
+)
+def test_a_peer_that_gives_no_times_is_named(data, peer, said):
+    script = data / "peer.py"
+    script.write_text(peer)
+    done = run(data, "--peer", f"{sys.executable} {script}", "--rows", "64", *OURS)
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
+def test_a_folder_without_test_images_is_named(tmp_path):
+    done = run(tmp_path, "--peer", "true")
+    assert done.returncode == 2
+    assert "expected a folder with train/good" in done.stderr

@@ -1,0 +1,101 @@
+"""The gate opens for a matching, on-time pass of a line that is alive, and for nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import msgspec
+import pytest
+from faults.belt import TOOLS, load_tool
+
+from inspectd.records import Evaluation, PartVerdict, Reason
+
+PASS = PartVerdict(
+    "demo", "line1", 5, 1, "a", None, None, Evaluation.PASS, Reason.WITHIN_THRESHOLD, 0, 0, 30.0, 300.0,
+    270.0, False, [],
+)  # fmt: skip
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def gate(clock):
+    gate = load_tool("gate_simulator").Gate(0.5, clock)
+    gate.part("a")
+    return gate
+
+
+def at_the_gate(gate, clock, *, alive: bool = True):
+    clock.now = 100.5
+    (decision,) = gate.decide(line_is_alive=alive)
+    assert decision.trigger_id == "a"
+    assert gate.decide(line_is_alive=alive) == []
+    return decision
+
+
+def test_opens_for_a_pass_in_time(gate, clock):
+    assert gate.decide(line_is_alive=True) == []
+    gate.verdict(PASS)
+    decision = at_the_gate(gate, clock)
+    assert decision.opened
+    assert decision.at == 100.5
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"evaluation": Evaluation.FAIL},
+        {"evaluation": Evaluation.UNDECIDABLE},
+        {"late": True},
+        {"trigger_id": "b"},
+    ],
+)
+def test_stays_closed_for_anything_else(gate, clock, changed):
+    gate.verdict(msgspec.structs.replace(PASS, **changed))
+    assert not at_the_gate(gate, clock).opened
+
+
+def test_stays_closed_without_a_verdict(gate, clock):
+    assert at_the_gate(gate, clock).because == "no verdict in time"
+
+
+def test_stays_closed_while_the_line_is_silent(gate, clock):
+    gate.verdict(PASS)
+    assert not at_the_gate(gate, clock, alive=False).opened
+
+
+def test_stays_closed_for_a_pass_that_comes_with_the_part_or_later(gate, clock):
+    clock.now = 100.5
+    gate.verdict(PASS)
+    assert not at_the_gate(gate, clock).opened
+
+
+def test_the_first_verdict_counts(gate, clock):
+    gate.verdict(msgspec.structs.replace(PASS, evaluation=Evaluation.FAIL))
+    gate.verdict(PASS)
+    assert not at_the_gate(gate, clock).opened
+
+
+def test_as_a_program_it_rejects_every_part_of_a_line_that_is_not_there(tmp_path):
+    endpoints = [f"ipc://{tmp_path}/{name}.sock" for name in ("verdicts", "control")]
+    options = ["--parts", "2", "--pitch-ms", "100", "--travel-ms", "150"]
+    done = subprocess.run(
+        [sys.executable, TOOLS / "gate_simulator.py", *endpoints, *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.count("no answer") == 2
+    assert done.stdout.count("REJECT no verdict in time") == 2

@@ -1,0 +1,73 @@
+"""Appends every verdict of a line to a CSV file, each once, over restarts of the line and of itself.
+
+Usage: csv_verdicts.py VERDICTS_ENDPOINT FILE.csv [--sync ENDPOINT]
+
+Each row is on the disk before the cursor beside the file (`FILE.csv.cursor`) moves behind it. A crash between
+the two would write that row again, so at the start rows behind the cursor are cut off. What is lost becomes a
+row of its own.
+"""
+
+import argparse
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+from inspectd.client import Lost, VerdictReader
+from inspectd.records import PartVerdict, Verdict
+
+HEADINGS = ["epoch", "seq", "camera", "part_id", "trigger_id", "evaluation", "reason", "score", "late"]
+
+
+def row(item: "Verdict | PartVerdict | Lost") -> list[object]:
+    if isinstance(item, Lost):
+        return [item.before.epoch, item.before.seq - 1, "", "", "", "lost", item.reason, item.count, ""]
+    camera, score = (item.camera, item.score) if isinstance(item, Verdict) else ("", None)
+    name = [item.epoch, item.seq, camera, item.part_id, item.trigger_id]
+    return [*name, item.evaluation, item.reason, score, item.late]
+
+
+def cut_uncommitted(file: Path, cursor: Path) -> None:
+    """Take away rows that were written and not committed: they come again."""
+    position = json.loads(cursor.read_text())["position"] if cursor.exists() else {"epoch": 0, "seq": 0}
+    done = position["epoch"], position["seq"]
+    kept = 0
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines):
+            fields = line.decode().split(",")
+            if not line.endswith(b"\n") or (number > 0 and (int(fields[0]), int(fields[1])) > done):
+                break
+            kept += len(line)
+    os.truncate(file, kept)
+
+
+def encoded(fields: list[object]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(fields)
+    return text.getvalue().encode()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("verdicts", help="ipc:///run/inspectd/line1/verdicts.sock or tcp://127.0.0.1:5571")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--sync", help="the sync endpoint, for TCP")
+    arguments = parser.parse_args()
+    cursor = arguments.file.with_name(f"{arguments.file.name}.cursor")
+    if arguments.file.exists():
+        cut_uncommitted(arguments.file, cursor)
+    with (
+        arguments.file.open("ab", buffering=0) as target,
+        VerdictReader(arguments.verdicts, arguments.sync, cursor=cursor, start="oldest") as reader,
+    ):
+        if target.tell() == 0:
+            target.write(encoded(list(HEADINGS)))
+        for item in reader:
+            target.write(encoded(row(item)))
+            os.fsync(target.fileno())
+            reader.commit()
+
+
+if __name__ == "__main__":
+    main()

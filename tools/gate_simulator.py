@@ -1,0 +1,114 @@
+"""A reject gate that rejects every part unless a pass for it came in time: the reader's side of the promise.
+
+Usage: gate_simulator.py VERDICTS CONTROL [--travel-ms N] [--pitch-ms N] [--parts N]
+
+Parts pass a photo eye, which triggers the inspection, and reach the gate `--travel-ms` later. The gate opens
+for a part if by then a `pass` with its trigger id was heard and the line was heard to be alive; there is no
+other way for it to open. `Gate` is that rule and nothing else, to copy into a PLC.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from inspectd.client import Liveness, VerdictReader
+from inspectd.client.control import TriggerSender
+from inspectd.records import Accepted, Evaluation, PartVerdict, TriggerRequest
+
+_TURN_SECONDS: Final = 0.005
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the gate did with one part."""
+
+    trigger_id: str
+    opened: bool
+    at: float
+    """Seconds, on the gate's clock."""
+    because: str
+
+
+class Gate:
+    """Parts on their way from the photo eye to the gate, and which of them may pass.
+
+    Args:
+        travel_seconds: from the photo eye to the gate.
+        clock: seconds on a clock that never goes back.
+    """
+
+    def __init__(self, travel_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._travel_seconds = travel_seconds
+        self._clock = clock
+        self._arrives_at: dict[str, float] = {}
+        self._heard: dict[str, PartVerdict] = {}
+
+    def part(self, trigger_id: str) -> None:
+        """A part passes the photo eye now."""
+        self._arrives_at[trigger_id] = self._clock() + self._travel_seconds
+
+    def verdict(self, verdict: PartVerdict) -> None:
+        """Note a verdict for a part that is on its way; the first one counts, any other part's is ignored."""
+        if self._clock() < self._arrives_at.get(verdict.trigger_id, 0.0):
+            self._heard.setdefault(verdict.trigger_id, verdict)
+
+    def decide(self, *, line_is_alive: bool) -> list[Decision]:
+        """Open or stay closed for every part that is at the gate now."""
+        now = self._clock()
+        here = [trigger_id for trigger_id, arrives_at in self._arrives_at.items() if arrives_at <= now]
+        return [self._decide(trigger_id, now, line_is_alive=line_is_alive) for trigger_id in here]
+
+    def _decide(self, trigger_id: str, now: float, *, line_is_alive: bool) -> Decision:
+        del self._arrives_at[trigger_id]
+        verdict = self._heard.pop(trigger_id, None)
+        if verdict is None:
+            because = "no verdict in time"
+        elif not line_is_alive:
+            because = "the line is silent"
+        elif verdict.late or verdict.evaluation is not Evaluation.PASS:
+            because = f"{verdict.evaluation}, {verdict.reason}"
+        else:
+            return Decision(trigger_id, opened=True, at=now, because="pass")
+        return Decision(trigger_id, opened=False, at=now, because=because)
+
+
+def main() -> None:
+    """Let parts pass the photo eye at a steady pitch, and say what the gate does with each."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("endpoint", help="such as ipc:///run/inspectd/line1/verdicts.sock")
+    parser.add_argument("control", help="such as ipc:///run/inspectd/line1/control.sock")
+    parser.add_argument("--travel-ms", type=float, default=600.0, help="from photo eye to gate")
+    parser.add_argument("--pitch-ms", type=float, default=500.0, help="from part to part")
+    parser.add_argument("--parts", type=int, default=20)
+    arguments = parser.parse_args()
+    gate = Gate(arguments.travel_ms / 1000)
+    with VerdictReader(arguments.endpoint) as reader, TriggerSender(arguments.control) as sender:
+        for number in range(1, arguments.parts + 1):
+            trigger_id = f"{time.time_ns() // 1_000_000}-{number}"
+            gate.part(trigger_id)
+            answer = sender.send(TriggerRequest(trigger_id), timeout_seconds=0.1)
+            if not isinstance(answer, Accepted):
+                print(trigger_id, "not taken:", answer.detail if answer else "no answer", flush=True)
+            watch(gate, reader, arguments.pitch_ms / 1000)
+        watch(gate, reader, arguments.travel_ms / 1000)
+
+
+def watch(gate: Gate, reader: VerdictReader, seconds: float) -> None:
+    """Read verdicts and work the gate for so long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        item = reader.receive(_TURN_SECONDS)
+        if isinstance(item, PartVerdict):
+            gate.verdict(item)
+        for decision in gate.decide(line_is_alive=reader.liveness is Liveness.ALIVE):
+            print(decision.trigger_id, "OPEN" if decision.opened else "REJECT", decision.because, flush=True)
+
+
+if __name__ == "__main__":
+    main()

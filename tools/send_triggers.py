@@ -1,0 +1,52 @@
+"""Sends triggers to a line, as a photo eye would, and prints each answer.
+
+Usage: send_triggers.py CONTROL_ENDPOINT [--count N] [--period-ms N] [--recipe NAME] [--deadline-ms N]
+
+Ids count up and wrap at 65,536, like a PLC's 16-bit counter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from inspectd.client.control import TriggerSender
+from inspectd.records import Accepted, TriggerRequest
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("endpoint", metavar="CONTROL_ENDPOINT", help="ipc://.../control.sock or tcp://...")
+    parser.add_argument("--count", type=int, default=10, metavar="N", help="triggers to send (10)")
+    parser.add_argument("--period-ms", type=float, default=500.0, metavar="N", help="between them (500)")
+    parser.add_argument("--first-id", type=int, default=1, metavar="N", help="the first trigger id (1)")
+    parser.add_argument("--recipe", metavar="NAME", help="judge by this recipe")
+    parser.add_argument("--deadline-ms", type=float, metavar="N", help="from trigger to verdict")
+    arguments = parser.parse_args()
+    refused = 0
+    with TriggerSender(arguments.endpoint) as sender:
+        due = time.monotonic()
+        for number in range(arguments.first_id, arguments.first_id + arguments.count):
+            time.sleep(max(0.0, due - time.monotonic()))
+            due += arguments.period_ms / 1000
+            request = TriggerRequest(
+                str(number % 65_536),
+                part_id=f"part-{number}",
+                recipe=arguments.recipe,
+                deadline_ms=arguments.deadline_ms,
+            )
+            answer = sender.send(request, timeout_seconds=1.0)
+            refused += not isinstance(answer, Accepted)
+            print(f"{request.trigger_id}: {_said(answer)}", flush=True)
+    return 1 if refused else 0
+
+
+def _said(answer: object) -> str:
+    if isinstance(answer, Accepted):
+        return f"accepted, {', '.join(answer.cameras)}, verdict within {answer.deadline_ms:g} ms"
+    return "no answer" if answer is None else f"refused, {answer.reason}: {answer.detail}"  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
