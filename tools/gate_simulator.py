@@ -1,10 +1,14 @@
 """A reject gate that rejects every part unless a pass for it came in time: the reader's side of the promise.
 
-Usage: gate_simulator.py VERDICTS CONTROL [--travel-ms N] [--pitch-ms N] [--parts N]
+Usage: gate_simulator.py VERDICTS CONTROL [--travel-ms N] [--answer-ms N] [--pitch-ms N] [--parts N]
 
 Parts pass a photo eye, which triggers the inspection, and reach the gate `--travel-ms` later. The gate opens
-for a part if by then a `pass` with its trigger id was heard and the line was heard to be alive; there is no
-other way for it to open. `Gate` is that rule and nothing else, to copy into a PLC.
+for a part if its trigger was accepted within `--answer-ms`, by its time at the gate a `pass` with its trigger
+id was heard, and the line is alive; there is no other way for it to open. `Gate` is that rule and nothing else,
+to copy into a PLC.
+
+Why the answer has to be quick: the line dates a trigger by its arrival. One that was long on its way is given a
+frame of the part that came after.
 """
 
 from __future__ import annotations
@@ -38,18 +42,30 @@ class Gate:
 
     Args:
         travel_seconds: from the photo eye to the gate.
+        answer_seconds: longest time from a trigger to its acknowledgement; with the line's `window_ms` it must
+            be shorter than a part stays before the camera.
         clock: seconds on a clock that never goes back.
     """
 
-    def __init__(self, travel_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, travel_seconds: float, answer_seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._travel_seconds = travel_seconds
+        self._answer_seconds = answer_seconds
         self._clock = clock
         self._arrives_at: dict[str, float] = {}
+        self._accepted: set[str] = set()
         self._heard: dict[str, PartVerdict] = {}
 
     def part(self, trigger_id: str) -> None:
-        """A part passes the photo eye now."""
+        """A part passes the photo eye now; its trigger is sent right after."""
         self._arrives_at[trigger_id] = self._clock() + self._travel_seconds
+
+    def accepted(self, trigger_id: str) -> None:
+        """The acknowledgement of a trigger came now."""
+        seen_at = self._arrives_at.get(trigger_id, 0.0) - self._travel_seconds
+        if self._clock() <= seen_at + self._answer_seconds:
+            self._accepted.add(trigger_id)
 
     def verdict(self, verdict: PartVerdict) -> None:
         """Note a verdict for a part that is on its way; the first one counts, any other part's is ignored."""
@@ -65,7 +81,11 @@ class Gate:
     def _decide(self, trigger_id: str, now: float, *, line_is_alive: bool) -> Decision:
         del self._arrives_at[trigger_id]
         verdict = self._heard.pop(trigger_id, None)
-        if verdict is None:
+        is_accepted = trigger_id in self._accepted
+        self._accepted.discard(trigger_id)
+        if not is_accepted:
+            because = "not accepted in time"
+        elif verdict is None:
             because = "no verdict in time"
         elif not line_is_alive:
             because = "the line is silent"
@@ -84,16 +104,19 @@ def main() -> None:
     parser.add_argument("endpoint", help="such as ipc:///run/inspectd/line1/verdicts.sock")
     parser.add_argument("control", help="such as ipc:///run/inspectd/line1/control.sock")
     parser.add_argument("--travel-ms", type=float, default=600.0, help="from photo eye to gate")
+    parser.add_argument("--answer-ms", type=float, default=100.0, help="from trigger to acknowledgement")
     parser.add_argument("--pitch-ms", type=float, default=500.0, help="from part to part")
     parser.add_argument("--parts", type=int, default=20)
     arguments = parser.parse_args()
-    gate = Gate(arguments.travel_ms / 1000)
+    gate = Gate(arguments.travel_ms / 1000, arguments.answer_ms / 1000)
     with VerdictReader(arguments.endpoint) as reader, TriggerSender(arguments.control) as sender:
         for number in range(1, arguments.parts + 1):
             trigger_id = f"{time.time_ns() // 1_000_000}-{number}"
             gate.part(trigger_id)
-            answer = sender.send(TriggerRequest(trigger_id), timeout_seconds=0.1)
-            if not isinstance(answer, Accepted):
+            answer = sender.send(TriggerRequest(trigger_id), timeout_seconds=arguments.answer_ms / 1000)
+            if isinstance(answer, Accepted):
+                gate.accepted(trigger_id)
+            else:
                 print(trigger_id, "not taken:", answer.detail if answer else "no answer", flush=True)
             watch(gate, reader, arguments.pitch_ms / 1000)
         watch(gate, reader, arguments.travel_ms / 1000)

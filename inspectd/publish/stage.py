@@ -112,10 +112,10 @@ class PublishStage:
 
     def restarted(self) -> int:
         """Close what an earlier start left open, and say how many verdicts that made."""
-        left, self._journal.unfinished = self._journal.unfinished, []
+        left, self._journal.unfinished = unfinished.readable(self._journal.unfinished), []
         outcome = Outcome(Evaluation.UNDECIDABLE, unfinished.REASON, 0)
         views: dict[tuple[str, str], list[ViewVerdict]] = {}
-        for key, record in sorted(((k, unfinished.decode(r)) for k, r in left), key=_parts_last):
+        for key, record in sorted(left, key=_parts_last):
             self._numbered += 1
             begun = record.inspection or record.view
             if begun is not None:

@@ -1,12 +1,16 @@
-"""What was under way when a daemon ended without a word; the next start closes it. Pure."""
+"""What was under way when a daemon ended without a word; the next start closes it."""
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 import msgspec
 
+from inspectd.log import event
 from inspectd.records import Inspection, Reason, Trigger, View
+
+_log: Final = logging.getLogger("inspectd.publish")
 
 REASON: Final = Reason.RESTARTED
 
@@ -35,13 +39,15 @@ def encode(unfinished: Unfinished) -> bytes:
     return _encoder.encode(unfinished)
 
 
-def decode(record: bytes) -> Unfinished:
-    """Read it back.
-
-    Raises:
-        ValueError: it is none, or of a version this one cannot read.
-    """
-    return _decoder.decode(record)
+def readable(records: list[tuple[str, bytes]]) -> list[tuple[str, Unfinished]]:
+    """Keys and what stands there; what another version wrote and this one cannot read is left, and logged."""
+    found = []
+    for key, record in records:
+        try:
+            found.append((key, _decoder.decode(record)))
+        except ValueError as error:
+            event(_log, logging.ERROR, "unfinished_unreadable", key=key, detail=str(error))
+    return found
 
 
 def view_key(inspection_id: int) -> str:

@@ -111,7 +111,10 @@ def _why_wrong(
     if part is None:
         return "there was no such part"
     if not part.good:
-        return "the part is bad"
+        waited_ms = (part.answered_ns - part.triggered_ns) / 1e6
+        return (
+            f"the part is bad; its trigger was answered after {waited_ms:.0f} ms, its verdicts are {verdicts}"
+        )
     if not verdicts:
         return "no verdict of it was ever published"
     problems = [
@@ -148,6 +151,12 @@ def _why_invalid(part: Part, header: Header, views: Mapping[Name, Header], truth
         if view["frame_sha256"] != part.sha256[camera]:
             return f"its view by {camera} was not made from a frame of that part"
     return None
+
+
+def wrong_frames(heard: Iterable[Heard]) -> list[str]:
+    """Passes of a free-running camera for pictures of bad parts, which `parts.write_pictures` names so."""
+    sources = [v.header.get("source") for v in heard if v.header["evaluation"] == "pass"]
+    return [f"{source} passed" for source in sources if source is not None and source.startswith("bad-")]
 
 
 def unanswered(evidence: Evidence, up: Iterable[tuple[int, int]]) -> list[str]:

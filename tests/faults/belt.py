@@ -15,6 +15,8 @@ from faults.audit import Opening, Part
 from faults.parts import PartSource
 from faults.triggers import TriggerPort
 
+from inspectd.records import PartVerdict
+
 TOOLS: Final = Path(__file__).parents[2] / "tools"
 _TURN_SECONDS: Final = 0.005
 _LAST_ANSWER_SECONDS: Final = 0.3
@@ -29,6 +31,34 @@ def load_tool(name: str) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+class SharedGate:
+    """A gate that the belt's and the keeper's threads use at once."""
+
+    def __init__(self, gate: Any) -> None:
+        self._gate = gate
+        self._lock = threading.Lock()
+
+    def part(self, trigger_id: str) -> None:
+        """See the gate."""
+        with self._lock:
+            self._gate.part(trigger_id)
+
+    def accepted(self, trigger_id: str) -> None:
+        """See the gate."""
+        with self._lock:
+            self._gate.accepted(trigger_id)
+
+    def verdict(self, verdict: PartVerdict) -> None:
+        """See the gate."""
+        with self._lock:
+            self._gate.verdict(verdict)
+
+    def decide(self, *, line_is_alive: bool) -> list[Any]:
+        """See the gate."""
+        with self._lock:
+            return list(self._gate.decide(line_is_alive=line_is_alive))
 
 
 class Belt:
@@ -83,10 +113,10 @@ class Belt:
 
     def _run(self) -> None:
         with self._port:
-            due = time.monotonic()
             while not self._stop.is_set():
-                due = max(due + self._pitch_seconds, time.monotonic())
                 self._trigger(self._show())
+                # From here: on a busy machine showing a part may take longer than it is to stay.
+                due = time.monotonic() + self._pitch_seconds
                 while time.monotonic() < due and not self._stop.is_set():
                     self._take_answers(_TURN_SECONDS)
             self._take_answers(_LAST_ANSWER_SECONDS)
@@ -111,6 +141,8 @@ class Belt:
             if part is not None and part.answer is None:
                 part.answer = answer
                 part.answered_ns = time.monotonic_ns()
+                if part.accepted:
+                    self._gate.accepted(trigger_id)
 
 
 class GateKeeper:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import threading
 import time
@@ -95,13 +94,3 @@ def wait_for(condition: Any, timeout_seconds: float, what: str) -> Any:
             raise TimeoutError(f"{what}: not within {timeout_seconds:g} s")
         time.sleep(0.01)
     return answer
-
-
-@contextlib.contextmanager
-def listening(endpoint: str) -> Any:
-    """A listener that is closed at the end."""
-    listener = Listener(endpoint)
-    try:
-        yield listener
-    finally:
-        listener.close()

@@ -61,6 +61,16 @@ class PartSource:
         return Picture(good, _numbered(pixels, self._number))
 
 
+def write_pictures(folder: Path, count: int) -> Path:
+    """Fill a new folder with pictures for a free-running camera; a bad part's name begins with `bad-`."""
+    folder.mkdir(parents=True)
+    source = PartSource(1)
+    for number in range(count):
+        picture = source.next()
+        picture.show(folder / f"{'good' if picture.good else 'bad'}-{number:02}.png")
+    return folder
+
+
 def _good_cells() -> list[NDArray[np.uint8]]:
     images = [cv2.imread(str(path)) for path in cells(defective=False)[: 2 * _GOOD_CELLS : 2]]
     return [np.asarray(cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)) for image in images]

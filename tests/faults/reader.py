@@ -6,6 +6,7 @@ Run as a program it writes down what it is given: `python -m faults.reader ENDPO
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -95,9 +96,9 @@ def read_record(file: Path) -> Record:
     return record
 
 
-def read_on(reader: VerdictReader, write: Callable[[str], None]) -> None:
+def read_on(reader: VerdictReader, write: Callable[[str], None], commit_every: int) -> None:
     """Take verdicts for ever."""
-    while True:
+    for number in itertools.count(1):
         item = reader.receive(timeout_seconds=1.0)
         if isinstance(item, Lost):
             write(f"lost {item}")
@@ -106,8 +107,9 @@ def read_on(reader: VerdictReader, write: Callable[[str], None]) -> None:
         else:
             write(f"silence {reader.liveness}")
             continue
-        reader.commit()
-        write("committed")
+        if number % commit_every == 0:
+            reader.commit()
+            write("committed")
 
 
 def main() -> None:
@@ -119,6 +121,7 @@ def main() -> None:
     parser.add_argument("--sync")
     parser.add_argument("--server-key", type=Path)
     parser.add_argument("--client-key", type=Path)
+    parser.add_argument("--commit-every", type=int, default=1, help="verdicts; a commit waits for the disk")
     arguments = parser.parse_args()
     keys = None
     if arguments.client_key:
@@ -127,7 +130,11 @@ def main() -> None:
     with VerdictReader(
         arguments.endpoint, sync=arguments.sync, cursor=arguments.cursor, start="oldest", keys=keys
     ) as reader:
-        read_on(reader, lambda line: os.write(out, f"{line}\n".encode()) and None)
+
+        def write(line: str) -> None:
+            os.write(out, f"{line}\n".encode())
+
+        read_on(reader, write, arguments.commit_every)
 
 
 if __name__ == "__main__":

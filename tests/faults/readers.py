@@ -16,7 +16,7 @@ from faults import audit, line, netns, processes
 from faults.fault import Context, Outcome, percentiles
 from faults.kill_daemon import check_record
 from faults.listener import wait_for
-from faults.parts import PartSource
+from faults.parts import write_pictures
 from faults.reader import Record, read_record
 from faults.rig import Rig
 
@@ -26,6 +26,9 @@ _MEMORY_BYTES: Final = 24 * 1024 * 1024
 
 _GROWTH_ALLOWED: Final = 0.10
 _CATCH_UP_SECONDS: Final = 30.0
+_RARELY: Final = ("--commit-every", "100")
+"""A reader whose latency is measured waits for no disk."""
+
 _TAIL_BYTES: Final = 4096
 _FREE_PICTURES: Final = 40
 _FREE_FPS: Final = 60
@@ -87,10 +90,7 @@ class ReaderProgram:
 @contextlib.contextmanager
 def busy_rig(context: Context, extra: str = "") -> Iterator[Rig]:
     """A rig with one more camera that runs free, so that there is much to read."""
-    pictures, source = context.folder / "free", PartSource(1)
-    pictures.mkdir(parents=True)
-    for number in range(_FREE_PICTURES):
-        source.next().show(pictures / f"{number:02}.png")
+    pictures = write_pictures(context.folder / "free", _FREE_PICTURES)
     free = line.camera("free", pictures, fps=_FREE_FPS)
     seed = context.random.randrange(10**6)
     with Rig(context.folder, context.bank, seed, more_cameras=free, extra=extra) as rig:
@@ -106,7 +106,7 @@ def run_stopped(context: Context) -> Outcome:
     with (
         busy_rig(context) as rig,
         ReaderProgram(context.folder / "struck", rig.line.endpoint("verdicts")) as struck,
-        ReaderProgram(context.folder / "steady", rig.line.endpoint("verdicts")) as steady,
+        ReaderProgram(context.folder / "steady", rig.line.endpoint("verdicts"), *_RARELY) as steady,
     ):
         wait_for(lambda: min(struck.last(), steady.last()) > (0, 0), 20, "the readers hear nothing")
         time.sleep(1)
@@ -160,7 +160,7 @@ def run_cut(context: Context) -> Outcome:
         remote = (context.folder / "struck", link.endpoint("verdicts"), *arguments)
         with (
             busy_rig(context, extra) as rig,
-            ReaderProgram(context.folder / "steady", rig.line.endpoint("verdicts")) as steady,
+            ReaderProgram(context.folder / "steady", rig.line.endpoint("verdicts"), *_RARELY) as steady,
             ReaderProgram(*remote, wrapper=link.wrapper) as struck,
         ):
             wait_for(lambda: struck.last() > (0, 0), 20, "the remote reader hears nothing")

@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 from faults import journal, line
 from faults.audit import Evidence, Opening, Truth
-from faults.belt import Belt, GateKeeper, load_tool
+from faults.belt import Belt, GateKeeper, SharedGate, load_tool
 from faults.fault import Outcome
 from faults.parts import Bank, PartSource
 from faults.reader import GateReader
@@ -76,7 +76,7 @@ class Rig:
             extra=_SCORING + extra,
         )
         self.line = line.Line(folder, text, environment)
-        gate = gate or load_tool("gate_simulator").Gate(TRAVEL_SECONDS)
+        gate = SharedGate(gate or load_tool("gate_simulator").Gate(TRAVEL_SECONDS, ANSWER_SECONDS))
         port = TriggerPort(self.line.endpoint("control"))
         self.belt = Belt(views, PartSource(seed), port, gate, pitch_seconds=PITCH_SECONDS, name=f"p{seed}")
         self.keeper = GateKeeper(

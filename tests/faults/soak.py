@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Final
 
 from faults import line, processes
 from faults.audit import idle
 from faults.fault import Context, Outcome
 from faults.kill_daemon import check_record
-from faults.parts import PartSource
+from faults.parts import write_pictures
 from faults.rig import Rig
 from scipy.stats import theilslopes
 
@@ -31,7 +30,7 @@ def run(context: Context) -> Outcome:
     fps = _capacity(context) / 2
     memory: dict[str, list[tuple[float, int]]] = {}
     files: dict[str, list[int]] = {}
-    pictures = _pictures(context, "soak")
+    pictures = write_pictures(context.folder / "soak-pictures", _PICTURES)
     rig = Rig(
         context.folder / "soak",
         context.bank,
@@ -91,17 +90,10 @@ def _sample(
         files.setdefault(name, []).append(processes.open_files(process))
 
 
-def _pictures(context: Context, name: str) -> Path:
-    folder, source = context.folder / f"{name}-pictures", PartSource(1)
-    folder.mkdir(parents=True)
-    for number in range(_PICTURES):
-        source.next().show(folder / f"{number:02}.png")
-    return folder
-
-
 def _capacity(context: Context) -> float:
     """Frames a second that the line judges when it is given far too many."""
-    free = line.camera("free", _pictures(context, "trial"), fps=_TRIAL_FPS)
+    pictures = write_pictures(context.folder / "trial-pictures", _PICTURES)
+    free = line.camera("free", pictures, fps=_TRIAL_FPS)
     with Rig(context.folder / "trial", context.bank, 0, more_cameras=free) as rig:
         time.sleep(2)
         since = len(rig.line.listener.numbered)

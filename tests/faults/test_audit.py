@@ -84,6 +84,13 @@ def test_a_bad_part_that_passes_is_found_whatever_was_said():
     assert "the part is bad" in problem
 
 
+def test_a_bad_picture_of_a_free_camera_that_passes_is_found():
+    free = {"trigger_id": None, "camera": "free"}
+    right = [view(**free, source="good-01.png"), view(**free, source="bad-02.png", evaluation="fail")]
+    assert audit.wrong_frames([*right, part_verdict()]) == []
+    assert audit.wrong_frames([view(**free, source="bad-02.png")]) == ["bad-02.png passed"]
+
+
 def test_a_part_that_nobody_triggered_is_found():
     found = evidence()
     found.openings.append(Opening("ghost", True, 1450 * MS))

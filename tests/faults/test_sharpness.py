@@ -26,6 +26,9 @@ class BrokenGate:
     def part(self, trigger_id):
         self.waiting.append(trigger_id)
 
+    def accepted(self, trigger_id):
+        pass
+
     def verdict(self, verdict):
         pass
 

@@ -45,7 +45,8 @@ def names(items: list[Any]) -> list[tuple[int, int]]:
 
 
 def test_a_reader_that_comes_late_gets_every_verdict_from_the_first(start_daemon, bank_file, good_folder):
-    daemon = start_daemon(settings(bank_file, camera_table("cam", good_folder))).ready()
+    patient = "[journal]\nmax_wait_ms = 5000\n"  # a busy machine is no failing disk
+    daemon = start_daemon(settings(bank_file, camera_table("cam", good_folder), extra=patient)).ready()
     daemon.until(lambda: len(daemon.reader.verdicts) > 30)
     got: list[Any] = []
     with VerdictReader(endpoint(daemon), start="oldest") as reader:
@@ -124,6 +125,7 @@ def test_a_reader_that_stops_and_comes_back_goes_on_where_it_was(
     start_daemon, bank_file, good_folder, tmp_path: Path
 ):
     daemon = start_daemon(settings(bank_file, camera_table("cam", good_folder, fps=20))).ready()
+    daemon.until(lambda: daemon.reader.verdicts)
     cursor = tmp_path / "cursor"
     got: list[Any] = []
     for _ in range(4):

@@ -58,6 +58,7 @@ class Line:
     """A loop around a journal, and what it published."""
 
     def __init__(self, folder: Path, **settings: float) -> None:
+        settings.setdefault("max_wait_ms", 5000)  # a busy machine is no failing disk
         self.told = Told()
         self.published: list[tuple[Any, bytes]] = []
         self.seq = 0

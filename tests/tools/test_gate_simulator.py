@@ -31,8 +31,9 @@ def clock() -> Clock:
 
 @pytest.fixture
 def gate(clock):
-    gate = load_tool("gate_simulator").Gate(0.5, clock)
+    gate = load_tool("gate_simulator").Gate(0.5, 0.1, clock)
     gate.part("a")
+    gate.accepted("a")
     return gate
 
 
@@ -81,6 +82,19 @@ def test_stays_closed_for_a_pass_that_comes_with_the_part_or_later(gate, clock):
     assert not at_the_gate(gate, clock).opened
 
 
+@pytest.mark.parametrize(("answered_at", "opened"), [(100.1, True), (100.11, False), (None, False)])
+def test_opens_only_if_the_trigger_was_accepted_in_time(clock, answered_at, opened):
+    gate = load_tool("gate_simulator").Gate(0.5, 0.1, clock)
+    gate.part("a")
+    if answered_at is not None:
+        clock.now = answered_at
+        gate.accepted("a")
+    gate.verdict(PASS)
+    decision = at_the_gate(gate, clock)
+    assert decision.opened == opened
+    assert decision.because == ("pass" if opened else "not accepted in time")
+
+
 def test_the_first_verdict_counts(gate, clock):
     gate.verdict(msgspec.structs.replace(PASS, evaluation=Evaluation.FAIL))
     gate.verdict(PASS)
@@ -98,4 +112,4 @@ def test_as_a_program_it_rejects_every_part_of_a_line_that_is_not_there(tmp_path
         check=True,
     )
     assert done.stdout.count("no answer") == 2
-    assert done.stdout.count("REJECT no verdict in time") == 2
+    assert done.stdout.count("REJECT not accepted in time") == 2
