@@ -4,11 +4,11 @@ Usage: gate_simulator.py VERDICTS CONTROL [--travel-ms N] [--answer-ms N] [--pit
 
 Parts pass a photo eye, which triggers the inspection, and reach the gate `--travel-ms` later. The gate opens
 for a part if its trigger was accepted within `--answer-ms`, by its time at the gate a `pass` with its trigger
-id was heard, and the line is alive; there is no other way for it to open. `Gate` is that rule and nothing else,
-to copy into a PLC.
+id was heard, and the line is alive; there is no other way for it to open. `Gate` is that rule and nothing
+else, to copy into a PLC.
 
-Why the answer has to be quick: the line dates a trigger by its arrival. One that was long on its way is given a
-frame of the part that came after.
+Why the answer has to be quick: the line dates a trigger by its arrival. One that was long on its way is given
+a frame of the part that came after.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Gate:
 
     Args:
         travel_seconds: from the photo eye to the gate.
-        answer_seconds: longest time from a trigger to its acknowledgement; with the line's `window_ms` it must
-            be shorter than a part stays before the camera.
+        answer_seconds: longest time from a trigger to its acknowledgement; together with the line's
+            `window_ms` it must be shorter than a part stays before the camera.
         clock: seconds on a clock that never goes back.
     """
 

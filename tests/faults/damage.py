@@ -86,9 +86,9 @@ def _check(
     """Read everything: it is true, or a loss was said or an alarm raised since `began_ns`."""
     wrong, missing, is_lost = compare(_replayed(line), truth)
     outcome.demand(f"{place}: {problem}" for problem in wrong)
+    if missing and not is_lost:
+        outcome.demand(_silence(line, began_ns, f"{place}: {len(missing)} verdicts are gone"))
     alarm = line.listener.alarm(began_ns, "journal")
-    if missing and alarm is None and not is_lost:
-        outcome.violations.append(f"{place}: {len(missing)} verdicts are gone and nothing says so")
     if alarm is not None:
         return "alarm"
     return "said to be lost" if is_lost else "nothing lost"
@@ -110,6 +110,15 @@ def damage(state_dir: Path, chance: random.Random) -> str:
         flipped.seek(at)
         flipped.write(bytes([byte ^ 1 << chance.randrange(8)]))
     return f"{file.name} flipped at {at} of {size}"
+
+
+def _silence(line: Line, began_ns: int, what: str) -> list[str]:
+    """Wait for an alarm as long as one may take; what is silently wrong if none comes."""
+    try:
+        wait_for(lambda: line.listener.alarm(began_ns, "journal"), ALARM_SECONDS, what)
+    except TimeoutError as error:
+        return [f"no alarm, though {error}"]
+    return []
 
 
 def compare(

@@ -47,8 +47,9 @@ def _details(result: dict[str, Any]) -> str:
     lines = [f"## {result['name']}", ""]
     lines += [f"- {what}: {figure}" for what, figure in result["figures"].items()]
     lines += [f"- **Did not hold**: {violation}" for violation in map(_short, result["violations"])]
+    load = f", load average {result['load']}" if "load" in result else ""
     when = f"{result['utc'][:16].replace('T', ' ')} UTC, {result['seconds']:,.0f} s, seed {result['seed']}"
-    return "\n".join([*lines, f"- {when}, inspectd {result['version']}", f"- {result['machine']}", ""])
+    return "\n".join([*lines, f"- {when}, inspectd {result['version']}", f"- {result['machine']}{load}", ""])
 
 
 def _short(violation: str) -> str:

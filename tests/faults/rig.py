@@ -25,6 +25,9 @@ PITCH_SECONDS: Final = 0.35
 TRAVEL_SECONDS: Final = 0.45
 """From photo eye to gate; a verdict on its deadline is just in time."""
 
+ANSWER_SECONDS: Final = 0.15
+"""From trigger to acknowledgement; with the window of 120 ms it is shorter than the pitch."""
+
 _FRAMES_PER_SECOND: Final = 30
 _CAMERAS: Final = ("top", "side")
 _TRIGGERED: Final = 'mode = "triggered"\n[cameras.quality]\nfrozen_frames = 0\n'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import random
 import tempfile
@@ -52,6 +53,7 @@ def result(fault: Fault, count: int, seed: int, outcome: Outcome, seconds: float
         "utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "version": __version__,
         "machine": machine(),
+        "load": round(os.getloadavg()[1], 1),
     }
 
 
