@@ -189,10 +189,22 @@ def lateness_ns(evidence: Evidence) -> list[int]:
     """How long after its part's deadline each `undecidable` arrived; negative when before."""
     return [
         heard.at_ns - evidence.parts[heard.header["trigger_id"]].triggered_ns - evidence.truth.deadline_ns
+        for heard in _undecidable(evidence)
+    ]
+
+
+def undecidable(evidence: Evidence) -> list[Header]:
+    """Undecidable verdicts of parts, but for those that a dead daemon owed and the next one gave."""
+    return [heard.header for heard in _undecidable(evidence)]
+
+
+def _undecidable(evidence: Evidence) -> list[Heard]:
+    return [
+        heard
         for heard in evidence.heard
         if is_part(heard.header)
         and heard.header["evaluation"] == "undecidable"
-        and heard.header["reason"] != "restarted"  # of parts that a dead daemon owed; the next one says so
+        and heard.header["reason"] != "restarted"
         and heard.header["trigger_id"] in evidence.parts
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ class Outcome:
     injected: int = 0
     violations: list[str] = field(default_factory=list)
     figures: dict[str, str] = field(default_factory=dict)
+    totals: Counter[str] = field(default_factory=Counter)
+    """What figures are added up from, where a fault takes several lines."""
 
     def demand(self, problems: Iterable[str]) -> int:
         """Add violations; their number."""

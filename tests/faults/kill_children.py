@@ -58,6 +58,8 @@ def _strike(context: Context, names: tuple[str, ...]) -> Outcome:
     late = audit.lateness_ns(evidence)
     outcome.demand(audit.too_late(late))
     outcome.figures["undecidable after the deadline"] = percentiles([ns / 1e6 for ns in late], "ms")
+    decided = [-header["deadline_margin_ms"] for header in audit.undecidable(evidence)]
+    outcome.figures["of it until decided, as the daemon says"] = percentiles(decided, "ms")
     for signum, seconds in back.items():
         outcome.figures[f"back after {signum.name}"] = percentiles(seconds, "s", 2)
     return outcome

@@ -59,14 +59,23 @@ def check_record(outcome: Outcome, evidence: audit.Evidence, lost: list[str]) ->
     outcome.demand(audit.out_of_order(evidence.delivered))
     outcome.demand(audit.conflicting(evidence.heard, evidence.committed))
     outcome.demand(audit.owed(evidence))
-    opened = sum(opening.opened for opening in evidence.openings)
-    taken = [part for part in evidence.parts.values() if part.accepted]
-    refused = sum(part.answer is not None and not part.accepted for part in evidence.parts.values())
+    parts = evidence.parts.values()
+    total = outcome.totals
+    total["triggered"] += len(parts)
+    total["accepted"] += sum(part.accepted for part in parts)
+    total["refused"] += sum(part.answer is not None and not part.accepted for part in parts)
+    total["opened"] += sum(opening.opened for opening in evidence.openings)
+    total["wrong"] += wrong
+    total["committed"] += len(evidence.committed)
+    total["lost"] += gone
+    total["twice"] += again
     outcome.figures["parts"] = (
-        f"{len(evidence.parts)} triggered, {len(taken)} accepted, {refused} refused; "
-        f"{opened} passed the gate, {wrong} wrongly"
+        f"{total['triggered']:,} triggered, {total['accepted']:,} accepted, {total['refused']:,} refused; "
+        f"{total['opened']:,} passed the gate, {total['wrong']} wrongly"
     )
-    outcome.figures["verdicts"] = f"{len(evidence.committed)} committed, {gone} lost, {again} given twice"
+    outcome.figures["verdicts"] = (
+        f"{total['committed']:,} committed, {total['lost']} lost, {total['twice']} given twice"
+    )
 
 
 def said_to_be_journaled(evidence: audit.Evidence) -> list[audit.Name]:

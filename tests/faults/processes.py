@@ -17,8 +17,10 @@ def children(pid: int) -> dict[str, int]:
         except _GONE:
             continue
         if int(parent) == pid and state != "Z" and "-m" in words:
-            module = words[words.index("-m") + 1]
-            name = words[words.index("--camera") + 1] if "--camera" in words else module.split(".")[1]
+            _, _, job = words[words.index("-m") + 1].partition(".")
+            if not job:
+                continue  # it was forked from the daemon and has not become what it will be
+            name = words[words.index("--camera") + 1] if "--camera" in words else job.partition(".")[0]
             found[name] = int(stat.parent.name)
     return found
 

@@ -100,7 +100,8 @@ def _check(outcome: Outcome, rig: Rig) -> None:
     outcome.demand(audit.too_late(late))
     outcome.demand(audit.idle(evidence, least_opened=1))
     without = sum(1 for v in evidence.heard if not v.header["journaled"])
-    outcome.figures["verdicts that said they were not in the journal"] = str(without)
+    outcome.totals["without"] += without
+    outcome.figures["verdicts that said they were not in the journal"] = f"{outcome.totals['without']:,}"
 
 
 def _alarm(rig: Rig, since_ns: int) -> float:
