@@ -3,12 +3,14 @@
     with VerdictReader("ipc:///run/inspectd/line1/verdicts.sock", cursor=Path("gate.cursor")) as reader:
         while True:
             item = reader.receive(timeout_seconds=0.2)
-            if isinstance(item, Verdict):
-                gate.release(item.part_id, passed=item.evaluation is Evaluation.PASS)
+            if isinstance(item, PartVerdict):  # of a triggered line
+                gate.verdict(item)  # the `Gate` of `tools/gate_simulator.py`
+            if item is not None:
                 reader.commit()
 
-A part without a matching `pass` in time is rejected, by whoever holds the gate: these readers say what they
-heard, what is lost and whether the line is still alive, and never guess a verdict. pyzmq and msgspec are all
+A part without a matching `pass` in time is rejected, by whoever holds the gate: one whose `trigger_id`, `epoch`
+and `triggered_utc_ns` are those of its trigger's acknowledgement. Readers give old verdicts again, and a trigger
+id alone may be that of an earlier part (`docs/triggers.md`, section 1). These readers say what they heard, what is lost and whether the line is still alive, and never guess a verdict. pyzmq and msgspec are all
 they need.
 """
 

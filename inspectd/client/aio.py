@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -64,7 +65,9 @@ class AsyncVerdictReader:
         while (item := self._session.next()) is None:
             request = self._session.outgoing()
             if request is not None:
-                await self._sync.send(request)
+                # A queue full of requests nobody took holds nothing up: it is asked again later.
+                with contextlib.suppress(zmq.Again):
+                    await self._sync.send(request, flags=zmq.NOBLOCK)
             now = time.monotonic()
             if now >= deadline:
                 return None

@@ -48,13 +48,17 @@ class TriggerSender:
     def send(self, trigger: TriggerRequest, timeout_seconds: float) -> Answer | None:
         """Send a trigger and wait for its answer; None when none came in time.
 
-        Without an answer the trigger may have been taken or not: the part is a reject unless its `part/1`
-        comes. Sending it again is safe, a second one of the same id is refused as `duplicate_id`.
+        A part may pass only by the `part/1` whose `trigger_id`, `epoch` and `triggered_utc_ns` equal the
+        answer's `trigger_id`, `epoch` and `received_utc_ns`: an id comes again, and old verdicts are replayed.
+        Without an answer the trigger may have been taken or not, and the part is a reject.
         """
         deadline = self._clock() + timeout_seconds
         if not self._socket.poll(self._left_ms(deadline), zmq.POLLOUT):
             return None
-        self._socket.send(_encoder.encode(trigger), zmq.NOBLOCK)
+        try:
+            self._socket.send(_encoder.encode(trigger), zmq.NOBLOCK)
+        except zmq.Again:  # the connection went away in between
+            return None
         while self._socket.poll(self._left_ms(deadline)):
             answer = self._answer(self._socket.recv_multipart())
             # An answer to an earlier trigger, that came after its time-out, is nobody's now.

@@ -100,6 +100,8 @@ class EvidenceStore:
         self._pieces.popleft()
         self.used_bytes -= size
         for parent in itertools.islice(place.parents, 3):
+            if not parent.is_dir():
+                continue
             if any(parent.iterdir()):
                 return
             parent.rmdir()
@@ -110,7 +112,7 @@ class EvidenceStore:
         for place in self._root.glob("[0-9]*/[0-9]*/[0-9]*/*"):
             if place.name.endswith(_PARTIAL):
                 shutil.rmtree(place, ignore_errors=True)
-            else:
+            elif place.is_dir():  # a file is nobody's evidence and stays
                 found.append((place, _disk_bytes(place)))
         self._pieces = deque(sorted(found))
         self.used_bytes = sum(size for _, size in found)

@@ -85,7 +85,10 @@ def parse(parts: list[bytes]) -> TriggerRequest:
         raise ValueError(f"got {len(parts)} parts, expected one JSON object")
     if len(parts[0]) > MAX_REQUEST_BYTES:
         raise ValueError(f"got {len(parts[0])} bytes, expected at most {MAX_REQUEST_BYTES}")
-    request = _decoder.decode(parts[0])
+    try:
+        request = _decoder.decode(parts[0])
+    except RecursionError as error:
+        raise ValueError("is nested too deeply") from error
     if request.cameras is not None and not request.cameras:
         raise ValueError("cameras is empty, expected names; leave it out for every triggered camera")
     if isinstance(request.cameras, dict) and request.recipe is not None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import shutil
 
 import pytest
 
@@ -101,3 +102,18 @@ def test_names_in_order_are_times_in_order(tmp_path):
         store.save(verdict(n, utc_ns), {"frame.png": b""})
     seqs = [int(place.split("-")[-1].removesuffix("_fail")) for place in pieces(tmp_path)]
     assert all(a < b for a, b in itertools.pairwise(seqs))
+
+
+def test_what_a_person_took_away_or_left_in_the_tree_stops_nothing(tmp_path):
+    store = EvidenceStore(tmp_path, 60_000, 0)
+    store.probe()
+    store.save(verdict(1), {"frame.png": bytes(30_000)})
+    shutil.rmtree(tmp_path / "2025")
+    store.save(
+        verdict(2, START_NS + DAY_NS), {"frame.png": bytes(50_000)}
+    )  # over the quota by the one that is gone
+    assert len(pieces(tmp_path)) == 1
+    (tmp_path / "2025" / "11" / "24" / "notes.txt").write_text("mine")
+    again = EvidenceStore(tmp_path, 60_000, 0)
+    again.probe()
+    assert again.used_bytes == store.used_bytes

@@ -49,6 +49,7 @@ def test_a_trigger_is_read(parts, expected):
         ([b"[]"], "object"),
         ([b"[" * 4000], "object"),
         ([b"\xff"], "malformed"),
+        ([b'{"schema":' + b"[" * 1200], "nested too deeply"),
         ([b'{"trigger_id":"\xff"}'], "utf-8"),
         ([b'{"trigger_id":"\\ud800\\ud800"}'], "surrogate"),
         ([b"{}"], "trigger_id"),
