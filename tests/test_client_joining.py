@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.messages import EPOCH, verdict
 
 from inspectd.client.joining import Joiner, LossReason, Lost
-from inspectd.publish.replay import End, Position, Truncated, Verdicts
+from inspectd.publish.replay import End, Error, ErrorReason, Position, Truncated, Verdicts
 from inspectd.records import Verdict
 
 
@@ -200,6 +200,23 @@ def test_nobody_answers_and_what_is_missing_is_given_up_and_named() -> None:
         Lost(Position(EPOCH, 1), Position(EPOCH, 5), 3, LossReason.UNANSWERED),
         named(Position(EPOCH, 5)),
     ]
+
+
+def test_a_line_that_cannot_read_its_journal_now_is_asked_again_and_nothing_is_lost() -> None:
+    clock = Clock()
+    joiner = Joiner(Position(EPOCH, 1), clock=clock)
+    joiner.live(named(Position(EPOCH, 3)))
+    for _ in range(5):
+        request = joiner.request()
+        assert request is not None
+        joiner.answer(Error(request.request, ErrorReason.BUSY, "the journal cannot be read now"))
+        assert joiner.request() is None, "not at once"
+        clock.seconds += 1.01
+    request = joiner.request()
+    assert request is not None
+    joiner.answer(Verdicts(request.request, 1), [named(Position(EPOCH, 2))])
+    joiner.answer(End(request.request, Position(EPOCH, 3), True, 1))
+    assert list(joiner.ready) == [named(Position(EPOCH, 2)), named(Position(EPOCH, 3))]
 
 
 def test_a_reader_that_was_stopped_itself_does_not_give_up_at_once() -> None:

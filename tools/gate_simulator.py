@@ -3,9 +3,12 @@
 Usage: gate_simulator.py VERDICTS CONTROL [--travel-ms N] [--answer-ms N] [--pitch-ms N] [--parts N]
 
 Parts pass a photo eye, which triggers the inspection, and reach the gate `--travel-ms` later. The gate opens
-for a part if its trigger was accepted within `--answer-ms`, by its time at the gate a `pass` with its trigger
-id was heard, and the line is alive; there is no other way for it to open. `Gate` is that rule and nothing
-else, to copy into a PLC.
+for a part if its trigger was accepted within `--answer-ms`, by its time at the gate the `pass` for that very
+acknowledgement was heard, and the line is alive; there is no other way for it to open. `Gate` is that rule
+and nothing else, to copy into a PLC.
+
+A trigger id alone names no part: a counter wraps or starts again, and a reader that was away is given old
+verdicts. The id with the acknowledgement's `epoch` and `received_utc_ns` does; the verdict repeats them.
 
 Why the answer has to be quick: the line dates a trigger by its arrival. One that was long on its way is given
 a frame of the part that came after.
@@ -24,6 +27,10 @@ from inspectd.client.control import TriggerSender
 from inspectd.records import Accepted, Evaluation, PartVerdict, TriggerRequest
 
 _TURN_SECONDS: Final = 0.005
+_HEARD_AT_MOST: Final = 1000
+
+Key = tuple[str, int, int]
+"""Trigger id, epoch, and the trigger's arrival in nanoseconds since the Unix epoch: one part, for ever."""
 
 
 @dataclass(frozen=True)
@@ -54,23 +61,30 @@ class Gate:
         self._answer_seconds = answer_seconds
         self._clock = clock
         self._arrives_at: dict[str, float] = {}
-        self._accepted: set[str] = set()
-        self._heard: dict[str, PartVerdict] = {}
+        self._accepted: dict[str, Key] = {}
+        self._heard: dict[Key, PartVerdict] = {}
 
     def part(self, trigger_id: str) -> None:
         """A part passes the photo eye now; its trigger is sent right after."""
         self._arrives_at[trigger_id] = self._clock() + self._travel_seconds
+        self._accepted.pop(trigger_id, None)
 
-    def accepted(self, trigger_id: str) -> None:
+    def accepted(self, answer: Accepted) -> None:
         """The acknowledgement of a trigger came now."""
-        seen_at = self._arrives_at.get(trigger_id, 0.0) - self._travel_seconds
+        seen_at = self._arrives_at.get(answer.trigger_id, 0.0) - self._travel_seconds
         if self._clock() <= seen_at + self._answer_seconds:
-            self._accepted.add(trigger_id)
+            self._accepted[answer.trigger_id] = (answer.trigger_id, answer.epoch, answer.received_utc_ns)
 
     def verdict(self, verdict: PartVerdict) -> None:
-        """Note a verdict for a part that is on its way; the first one counts, any other part's is ignored."""
-        if self._clock() < self._arrives_at.get(verdict.trigger_id, 0.0):
-            self._heard.setdefault(verdict.trigger_id, verdict)
+        """Note a verdict that may be for a part on its way; it may come before the acknowledgement.
+
+        Of two for the same key the first one counts.
+        """
+        if self._clock() >= self._arrives_at.get(verdict.trigger_id, 0.0):
+            return
+        self._heard.setdefault((verdict.trigger_id, verdict.epoch, verdict.triggered_utc_ns), verdict)
+        if len(self._heard) > _HEARD_AT_MOST:
+            del self._heard[next(iter(self._heard))]
 
     def decide(self, *, line_is_alive: bool) -> list[Decision]:
         """Open or stay closed for every part that is at the gate now."""
@@ -80,10 +94,9 @@ class Gate:
 
     def _decide(self, trigger_id: str, now: float, *, line_is_alive: bool) -> Decision:
         del self._arrives_at[trigger_id]
-        verdict = self._heard.pop(trigger_id, None)
-        is_accepted = trigger_id in self._accepted
-        self._accepted.discard(trigger_id)
-        if not is_accepted:
+        key = self._accepted.pop(trigger_id, None)
+        verdict = self._heard.pop(key, None) if key else None
+        if key is None:
             because = "not accepted in time"
         elif verdict is None:
             because = "no verdict in time"
@@ -115,7 +128,7 @@ def main() -> None:
             gate.part(trigger_id)
             answer = sender.send(TriggerRequest(trigger_id), timeout_seconds=arguments.answer_ms / 1000)
             if isinstance(answer, Accepted):
-                gate.accepted(trigger_id)
+                gate.accepted(answer)
             else:
                 print(trigger_id, "not taken:", answer.detail if answer else "no answer", flush=True)
             watch(gate, reader, arguments.pitch_ms / 1000)

@@ -8,10 +8,12 @@
             if item is not None:
                 reader.commit()
 
-A part without a matching `pass` in time is rejected, by whoever holds the gate: one whose `trigger_id`, `epoch`
-and `triggered_utc_ns` are those of its trigger's acknowledgement. Readers give old verdicts again, and a trigger
-id alone may be that of an earlier part (`docs/triggers.md`, section 1). These readers say what they heard, what is lost and whether the line is still alive, and never guess a verdict. pyzmq and msgspec are all
-they need.
+A part without a matching `pass` in time is rejected, by whoever holds the gate: one whose `trigger_id`,
+`epoch` and `triggered_utc_ns` are those of its trigger's acknowledgement. Old verdicts are given again, and a
+trigger id alone may be that of an earlier part (`docs/triggers.md`, section 1).
+
+These readers say what they heard, what is lost and whether the line is still alive, and never guess a
+verdict. pyzmq and msgspec are all they need.
 """
 
 from inspectd.client.aio import AsyncVerdictReader

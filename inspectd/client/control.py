@@ -49,7 +49,7 @@ class TriggerSender:
         """Send a trigger and wait for its answer; None when none came in time.
 
         A part may pass only by the `part/1` whose `trigger_id`, `epoch` and `triggered_utc_ns` equal the
-        answer's `trigger_id`, `epoch` and `received_utc_ns`: an id comes again, and old verdicts are replayed.
+        answer's `trigger_id`, `epoch` and `received_utc_ns`: ids come again, and old verdicts are replayed.
         Without an answer the trigger may have been taken or not, and the part is a reject.
         """
         deadline = self._clock() + timeout_seconds

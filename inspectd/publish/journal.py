@@ -187,9 +187,12 @@ class Journal:
         self._hand_over()
 
     def read(
-        self, first: Position | None, last: Position, limit: int, done: Callable[[Reading], None]
+        self, first: Position | None, last: Position, limit: int, done: Callable[[Reading | None], None]
     ) -> None:
-        """Read verdicts back, from `first` (None: the oldest) to `last`; `done` is called in a later turn."""
+        """Read verdicts back, from `first` (None: the oldest) to `last`.
+
+        `done` is called in a later turn; with None when the journal cannot be read now.
+        """
         job = ReadJob(first, last, limit, lambda reading: done(self._with_unrecorded(reading, job)))
         self._writer.read(job)
 
@@ -383,8 +386,8 @@ class Journal:
         if not self._late:
             self._late = True
             self._stop_waiting()
-        self._retry_ns = max(self._retry_ns, self._clock() + _RETRY_NS)
-        if self.failure is None:
+        if self.failure is None:  # later ones do not put off the next try: readers may ask without end
+            self._retry_ns = max(self._retry_ns, self._clock() + _RETRY_NS)
             self._observer.journal_recording(recording=False)
             self._say("alarm", "journal_failed", f"{detail}; verdicts are published without being recorded")
         self.failure = detail
@@ -417,20 +420,21 @@ class Journal:
             else:
                 self._tell_again(name, detail)
 
-    def _with_unrecorded(self, reading: Reading | None, job: ReadJob) -> Reading:
-        """What is on the disk, and what waits in memory to be written there."""
+    def _with_unrecorded(self, reading: Reading | None, job: ReadJob) -> Reading | None:
+        """What is on the disk, and what waits in memory to be written there; None if that may not be all."""
         found = {stored.position: stored for stored in reading.verdicts} if reading is not None else {}
         for row in self._unrecorded:
             position = Position(self.epoch, row.seq)
             if (job.first is None or position >= job.first) and position <= job.last:
                 found[position] = Stored(position, row.topic, row.header)
         verdicts = [found[position] for position in sorted(found)][: job.limit]
-        oldest = reading.oldest if reading is not None else None
-        return Reading(
-            verdicts,
-            reading is not None and reading.truncated,
-            oldest or (verdicts[0].position if verdicts else None),
-        )
+        oldest = verdicts[0].position if verdicts else None
+        if reading is not None:
+            return Reading(verdicts, reading.truncated, reading.oldest or oldest)
+        if job.first is None or not job.first.epoch == job.last.epoch == self.epoch:
+            return None
+        is_all = len(verdicts) >= min(job.limit, job.last.seq - job.first.seq + 1)
+        return Reading(verdicts, truncated=False, oldest=oldest) if is_all else None
 
 
 def _row(entry: Entry, seq: int, header: bytes) -> Row:

@@ -198,25 +198,26 @@ class JournalFile:
         return Reading(found, truncated, oldest[0].position if oldest else None)
 
     def trim(self, now_utc_ns: int) -> bool:
-        """Remove a few of the oldest verdicts if they are too old or too many; True if more may be."""
+        """Remove a few of the oldest verdicts if they are too old or too many; True if more may be.
+
+        Raises:
+            CorruptError: the time of one is not what was written.
+        """
         connection = self._open_connection()
-        oldest = connection.execute("SELECT utc_ns FROM verdict ORDER BY id LIMIT 1").fetchone()
-        too_old = oldest is not None and oldest[0] < now_utc_ns - int(self._settings.days * 86_400e9)
-        if oldest is None or not (too_old or self._used_bytes() > self._settings.max_mb * 1e6):
+        query = "SELECT id, utc_ns FROM verdict ORDER BY id LIMIT ?"
+        oldest = connection.execute(query, (_TRIM_ROWS + 1,)).fetchall()
+        going = oldest[:-1]  # The newest stays, because the next start looks for it.
+        if self._used_bytes() <= self._settings.max_mb * 1e6:
+            until_ns = now_utc_ns - int(self._settings.days * 86_400e9)
+            going = list(itertools.takewhile(lambda row: _integer(row[1], "a time") < until_ns, going))
+        if not going:
             return False
-        # The newest stays, because the next start looks for it.
-        (through,) = connection.execute(
-            "SELECT max(id) FROM (SELECT id FROM verdict WHERE id < (SELECT max(id) FROM verdict)"
-            " ORDER BY id LIMIT ?)",
-            (_TRIM_ROWS,),
-        ).fetchone()
-        if through is None:
-            return False
+        through = going[-1][0]
         with _transaction(connection):
             connection.execute("DELETE FROM verdict WHERE id <= ?", (through,))
             connection.execute("UPDATE trimmed SET id = ?", (through,))
         self._trimmed = through
-        return True
+        return len(going) == _TRIM_ROWS
 
     def scrub(self) -> None:
         """Check a few rows more against their checksums, round and round.
@@ -236,10 +237,15 @@ class JournalFile:
             self._open_connection().execute("PRAGMA shrink_memory")
 
     def levels(self) -> Levels:
-        """How full the journal is."""
+        """How full the journal is.
+
+        Raises:
+            CorruptError: the time of the oldest verdict is not what was written.
+        """
         oldest = self._open_connection().execute("SELECT utc_ns FROM verdict ORDER BY id LIMIT 1").fetchone()
         disk = os.statvfs(self.path.parent)
-        return Levels(self._used_bytes(), disk.f_bavail * disk.f_frsize, oldest[0] if oldest else None)
+        oldest_utc_ns = _integer(oldest[0], "a time") if oldest else None
+        return Levels(self._used_bytes(), disk.f_bavail * disk.f_frsize, oldest_utc_ns)
 
     def set_aside(self) -> Path:
         """Close the file and give it another name, for a person to look at; the oldest of those go."""
@@ -318,14 +324,16 @@ class JournalFile:
             connection.execute("INSERT INTO epoch VALUES (?, ?)", (ordinal, epoch))
             self._epochs[epoch] = ordinal
         self._ordinal = self._epochs[epoch]
-        (self._trimmed,) = connection.execute("SELECT id FROM trimmed").fetchone()
+        trimmed = connection.execute("SELECT id FROM trimmed").fetchone()
+        self._trimmed = _integer(trimmed[0] if trimmed else None, "how far it was trimmed")
         self._inode = self.path.stat().st_ino
 
     def _unfinished(self) -> list[tuple[str, bytes]]:
         rows = self._open_connection().execute("SELECT key, record, checksum FROM open ORDER BY key")
         found = []
         for key, record, checksum in rows:
-            if not isinstance(record, bytes) or zlib.crc32(record) != checksum:
+            # The checksum is of the record alone.
+            if not isinstance(key, str) or not isinstance(record, bytes) or zlib.crc32(record) != checksum:
                 raise CorruptError(f"the record of {key!r} is not what was written")
             found.append((key, record))
         return found
@@ -461,6 +469,13 @@ def _checksum(epoch: int, seq: int, topic: bytes, header: bytes) -> int:
     if not (isinstance(topic, bytes) and isinstance(header, bytes)):
         raise CorruptError(f"verdict {epoch}:{seq} is not of the type that was written")
     return zlib.crc32(header, zlib.crc32(topic, zlib.crc32(b"%d:%d:" % (epoch, seq))))
+
+
+def _integer(value: object, what: str) -> int:
+    """What the checksums do not cover is at least of its type."""
+    if not isinstance(value, int):
+        raise CorruptError(f"{what} is {value!r}, which is not what was written")
+    return value
 
 
 def _capped(seq: int) -> int:

@@ -99,7 +99,7 @@ class ErrorReason(StrEnum):
 
     MALFORMED = "malformed"
     BUSY = "busy"
-    """Too many requests are waiting already; ask again later."""
+    """Too many requests are waiting already, or the journal cannot be read now; ask again later."""
 
 
 class Error(msgspec.Struct, frozen=True, tag_field="schema", tag="error/1"):

@@ -125,11 +125,15 @@ class SyncStage:
         limit = min(job.left, _VERDICTS_PER_CHUNK) or 1
         self._journal.read(job.first, job.last, limit, lambda reading: self._chunk(job, reading))
 
-    def _chunk(self, job: _Job, reading: Reading) -> None:
+    def _chunk(self, job: _Job, reading: Reading | None) -> None:
         """A chunk was read: send it; if there is more of the request, it waits at the end of the queue."""
         self._is_reading = False
         if job.left == 0:
-            self._send(job, replay.encode(self._snapshot(job.request, reading.oldest)))
+            oldest = reading.oldest if reading is not None else None
+            self._send(job, replay.encode(self._snapshot(job.request, oldest)))
+        elif reading is None:  # an end would say that there is nothing, for good
+            detail = "the journal cannot be read now"
+            self._refuse(job.client, job.envelope, job.request, ErrorReason.BUSY, detail)
         elif self._send_chunk(job, reading) and job.left > 0:
             self._waiting.append(job)
         self._next()

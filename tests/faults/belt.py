@@ -11,11 +11,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+import msgspec
 from faults.audit import Opening, Part
 from faults.parts import PartSource
 from faults.triggers import TriggerPort
 
-from inspectd.records import PartVerdict
+from inspectd.records import Accepted, PartVerdict
 
 TOOLS: Final = Path(__file__).parents[2] / "tools"
 _TURN_SECONDS: Final = 0.005
@@ -45,10 +46,10 @@ class SharedGate:
         with self._lock:
             self._gate.part(trigger_id)
 
-    def accepted(self, trigger_id: str) -> None:
+    def accepted(self, answer: Accepted) -> None:
         """See the gate."""
         with self._lock:
-            self._gate.accepted(trigger_id)
+            self._gate.accepted(answer)
 
     def verdict(self, verdict: PartVerdict) -> None:
         """See the gate."""
@@ -142,7 +143,7 @@ class Belt:
                 part.answer = answer
                 part.answered_ns = time.monotonic_ns()
                 if part.accepted:
-                    self._gate.accepted(trigger_id)
+                    self._gate.accepted(msgspec.convert(answer, Accepted))
 
 
 class GateKeeper:

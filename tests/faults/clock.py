@@ -13,7 +13,7 @@ from faults.kill_daemon import check_record
 from faults.rig import HOOK, Rig
 
 _HOUR_SECONDS: Final = 3600
-_BETWEEN_SECONDS: Final = 3.0
+_BETWEEN_SECONDS: Final = 2.4
 _LIBRARY: Final = "faketime/libfaketimeMT.so.1"
 
 

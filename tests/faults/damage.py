@@ -20,7 +20,7 @@ from faults.state import ALARM_SECONDS
 
 from inspectd.client import Lost, VerdictReader
 
-_RECORD_SECONDS: Final = 4.0
+_RECORD_SECONDS: Final = 3.0
 _BUS_SECONDS: Final = 15.0
 _REPLAY_SECONDS: Final = 15.0
 _FEWEST: Final = 20

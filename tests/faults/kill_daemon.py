@@ -37,7 +37,7 @@ def run(context: Context) -> Outcome:
             outcome.injected += 1
             context.advance()
         ready.append(rig.line.wait_ready())
-        time.sleep(2)
+        time.sleep(1)
         evidence = rig.settle(outcome)
     check_record(outcome, evidence, rig.lost)
     outcome.demand(audit.unanswered(evidence, up))

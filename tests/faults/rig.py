@@ -105,7 +105,7 @@ class Rig:
     def settle(self, outcome: Outcome) -> Evidence:
         """Stop the belt, let the last part pass the gate, end the daemon, and gather all there is."""
         self.belt.stop()
-        time.sleep(TRAVEL_SECONDS + 0.5)
+        time.sleep(TRAVEL_SECONDS + 0.2)
         if self.line.ended() is None:
             code = self.line.stop()
             outcome.require(code == 0, f"the daemon ended with code {code} when it was told to stop")

@@ -19,7 +19,7 @@ from faults.rig import Rig
 
 ALARM_SECONDS: Final = 10.0
 _SIZE_MIB: Final = 16
-_FAULT_SECONDS: Final = 3.0
+_FAULT_SECONDS: Final = 2.0
 _RECOVERY_SECONDS: Final = 15.0
 
 

@@ -123,6 +123,8 @@ def _let_them_try(
             client.read()
         time.sleep(0.02)
     where = _STATES[state]
+    for client in clients.values():
+        client.tap.stop()
     for (who, name), client in clients.items():
         client.close()
         most = max(client.tap.to_client, default=0)

@@ -40,7 +40,7 @@ FAULTS: Final = (
         "a capture process is killed or stopped at random moments",
         "no wrong pass; every trigger answered; undecidable at most 100 ms after the deadline",
         full=200,
-        short=4,
+        short=2,
         run=kill_children.run_capture,
     ),
     Fault(
@@ -99,7 +99,7 @@ FAULTS: Final = (
         "malformed messages to every socket: random, truncated, oversized, of wrong types, raw TCP",
         "no crash, no growth, counted; no wrong pass; every trigger answered",
         full=1_000_000,
-        short=20_000,
+        short=10_000,
         run=garbage.run,
     ),
     Fault(

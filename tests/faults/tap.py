@@ -25,9 +25,13 @@ class Tap:
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
+    def stop(self) -> None:
+        """Begin to cut every connection."""
+        self._stop.set()
+
     def close(self) -> None:
         """Cut every connection."""
-        self._stop.set()
+        self.stop()
         for thread in self._threads:
             thread.join()
         self._listener.close()

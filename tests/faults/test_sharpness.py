@@ -26,7 +26,7 @@ class BrokenGate:
     def part(self, trigger_id):
         self.waiting.append(trigger_id)
 
-    def accepted(self, trigger_id):
+    def accepted(self, answer):
         pass
 
     def verdict(self, verdict):

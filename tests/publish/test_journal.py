@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,22 @@ def test_a_damaged_journal_is_set_aside_said_and_said_again_and_the_line_goes_on
     again.until(lambda: again.published)
     assert again.published[0][0].journaled
     assert list(file.parent.glob("journal.sqlite.corrupt-*Z"))
+
+
+@pytest.mark.parametrize("damage", ["UPDATE trimmed SET id = ''", "UPDATE verdict SET utc_ns = 'then'"])
+def test_damage_that_no_checksum_covers_does_not_end_the_recording(start, tmp_path, damage: str) -> None:
+    line = start()
+    line.verdict()
+    line.verdict()
+    line.until(lambda: len(line.published) == 2)
+    line.journal.close()
+    with closing(sqlite3.connect(tmp_path / "state" / "journal.sqlite", isolation_level=None)) as connection:
+        connection.execute(damage)
+    again = start()
+    again.until(lambda: again.told.set_aside == 1)
+    again.verdict()
+    again.until(lambda: again.published)
+    assert again.published[0][0].journaled
 
 
 def test_a_journal_removed_under_a_running_line_is_noticed_and_begun_anew(start, tmp_path) -> None:

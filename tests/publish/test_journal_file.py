@@ -6,7 +6,7 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -107,6 +107,16 @@ def test_old_verdicts_go_a_few_at_a_time_and_their_absence_is_told(tmp_path: Pat
     assert not file.read(Position(EPOCH, 500), Position(EPOCH, 500), 10).truncated
     file.close()
     opened(tmp_path, EPOCH + 1).close()
+
+
+def test_what_is_not_old_stays_where_a_few_before_it_are_old(tmp_path: Path) -> None:
+    file = opened(tmp_path, days=7)
+    file.commit(EPOCH, Group([row(n) for n in range(1, 201)]))
+    day_ns = 86_400 * 10**9
+    file._open_connection().execute("UPDATE verdict SET utc_ns = (id & 0xffff) * ?", (day_ns // 20,))
+    assert not file.trim(10 * day_ns), "no more are old, so the rows can be checked"
+    assert seqs(file) == list(range(60, 201))
+    file.close()
 
 
 def test_a_journal_that_grows_too_large_loses_its_oldest_and_its_file_stays_bounded(tmp_path: Path) -> None:
@@ -283,6 +293,34 @@ def test_damage_while_it_runs_is_found_by_the_scrub(journal: JournalFile, tmp_pa
 
     with pytest.raises((CorruptError, sqlite3.DatabaseError)):
         twice_round()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE open SET key = CAST(key AS BLOB) WHERE key LIKE '%i2'",
+        "UPDATE open SET record = CAST(record AS TEXT)",
+        "UPDATE trimmed SET id = ''",
+        "DELETE FROM trimmed",
+    ],
+)
+def test_a_value_of_another_type_is_damage_at_the_start(tmp_path: Path, damage: str) -> None:
+    file = opened(tmp_path)
+    file.commit(EPOCH, Group([row(1)], [("i1", b"one"), ("i2", b"two")]))
+    file._open_connection().execute(damage)
+    file.close()
+    with pytest.raises(CorruptError, match="not what was written"):
+        opened(tmp_path, EPOCH + 1)
+
+
+@pytest.mark.parametrize("work", [lambda file: file.trim(time.time_ns()), JournalFile.levels])
+def test_a_time_of_another_type_is_damage(
+    journal: JournalFile, work: Callable[[JournalFile], object]
+) -> None:
+    journal.commit(EPOCH, Group([row(1), row(2)]))
+    journal._open_connection().execute("UPDATE verdict SET utc_ns = 'then'")
+    with pytest.raises(CorruptError, match="'then', which is not what was written"):
+        work(journal)
 
 
 def test_a_file_that_was_taken_away_while_it_runs_is_noticed(journal: JournalFile, tmp_path: Path) -> None:

@@ -154,6 +154,38 @@ def test_what_is_not_known_any_more_is_told_before_what_there_is(line, client) -
             assert len(headers) == 3
 
 
+def test_while_the_journal_cannot_be_read_nothing_is_said_to_be_missing(line, client, tmp_path) -> None:
+    line.publish(3)
+    epoch, dealer, file = line.journal.epoch, client(), tmp_path / "state" / "journal.sqlite"
+    file.rename(tmp_path / "elsewhere")
+    line.until(lambda: line.told.set_aside)
+    (tmp_path / "elsewhere").rename(file)
+    for log in file.parent.glob("*.corrupt-*-wal"):
+        log.rename(f"{file}-wal")
+    answers, _ = ask(line, dealer, first=Position(epoch, 1))
+    assert answers == [Error("r", replay.ErrorReason.BUSY, "the journal cannot be read now")]
+    line.publish(1)
+    answers, headers = ask(line, dealer, first=Position(epoch, 4))
+    assert headers == [line.published[3][1]], "it waits in memory, if not on the disk"
+    line.until(lambda: line.journal.failure is None)
+    answers, headers = ask(line, dealer, first=Position(epoch, 1))
+    assert headers == [header for _, header in line.published]
+    assert answers[-1] == End("r", Position(epoch, 4), True, 1)
+
+
+def test_a_reader_that_asks_without_end_does_not_keep_a_failed_journal_closed(line, client, tmp_path) -> None:
+    line.publish(1)
+    (tmp_path / "state" / "journal.sqlite").rename(tmp_path / "elsewhere")
+    line.until(lambda: line.told.set_aside)
+    dealer = client()
+    ask(line, dealer)
+    assert line.journal.failure is not None
+    deadline = time.monotonic() + 5
+    while line.journal.failure is not None:
+        assert time.monotonic() < deadline
+        ask(line, dealer)
+
+
 def test_a_snapshot_says_how_far_the_line_is_and_from_where_it_can_be_replayed(line, client) -> None:
     dealer = client()
     dealer.send(replay.encode(SnapshotRequest("s")))

@@ -72,6 +72,7 @@ def test_two_views_make_one_part(start_daemon, plant, bank_file, good_folder, mi
         assert {v.camera for v in views} == {"top", "side"}
         assert part.seq == max(v.seq for v in views) + 1
         assert (part.part_id, part.encoder_count) == (f"part-{number}", number * 100)
+        assert (part.epoch, part.triggered_utc_ns) == (answer.epoch, answer.received_utc_ns)
         evaluations = {v.evaluation for v in views}
         assert part.evaluation == next(e for e in ("fail", "undecidable", "pass") if e in evaluations)
         for view in views:

@@ -87,7 +87,7 @@ class Line:
             time.sleep(0.001)
 
     def read(self) -> list[bytes]:
-        got: list[Reading] = []
+        got: list[Reading | None] = []
         self.journal.read(None, Position(self.journal.epoch, self.seq), 100_000, got.append)
         self.until(lambda: got)
-        return [stored.header for stored in got[0].verdicts]
+        return [stored.header for stored in got[0].verdicts] if got[0] is not None else []

@@ -9,12 +9,13 @@ import msgspec
 import pytest
 from faults.belt import TOOLS, load_tool
 
-from inspectd.records import Evaluation, PartVerdict, Reason
+from inspectd.records import Accepted, Evaluation, PartVerdict, Reason
 
 PASS = PartVerdict(
-    "demo", "line1", 5, 1, "a", None, None, Evaluation.PASS, Reason.WITHIN_THRESHOLD, 0, 0, 30.0, 300.0,
+    "demo", "line1", 5, 1, "a", None, None, Evaluation.PASS, Reason.WITHIN_THRESHOLD, 2000, 0, 30.0, 300.0,
     270.0, False, [],
 )  # fmt: skip
+ANSWER = Accepted("a", PASS.epoch, PASS.triggered_utc_ns, 300.0, ["top"])
 
 
 class Clock:
@@ -33,7 +34,7 @@ def clock() -> Clock:
 def gate(clock):
     gate = load_tool("gate_simulator").Gate(0.5, 0.1, clock)
     gate.part("a")
-    gate.accepted("a")
+    gate.accepted(ANSWER)
     return gate
 
 
@@ -60,6 +61,8 @@ def test_opens_for_a_pass_in_time(gate, clock):
         {"evaluation": Evaluation.UNDECIDABLE},
         {"late": True},
         {"trigger_id": "b"},
+        {"epoch": PASS.epoch - 1},
+        {"triggered_utc_ns": PASS.triggered_utc_ns - 1},
     ],
 )
 def test_stays_closed_for_anything_else(gate, clock, changed):
@@ -88,7 +91,7 @@ def test_opens_only_if_the_trigger_was_accepted_in_time(clock, answered_at, open
     gate.part("a")
     if answered_at is not None:
         clock.now = answered_at
-        gate.accepted("a")
+        gate.accepted(ANSWER)
     gate.verdict(PASS)
     decision = at_the_gate(gate, clock)
     assert decision.opened == opened
@@ -99,6 +102,52 @@ def test_the_first_verdict_counts(gate, clock):
     gate.verdict(msgspec.structs.replace(PASS, evaluation=Evaluation.FAIL))
     gate.verdict(PASS)
     assert not at_the_gate(gate, clock).opened
+
+
+@pytest.mark.parametrize("heard_first", [True, False])
+@pytest.mark.parametrize("old", [{"epoch": 4}, {"triggered_utc_ns": 1000}])
+@pytest.mark.parametrize("new", [Evaluation.FAIL, None])
+def test_the_replayed_pass_of_an_earlier_part_of_the_same_id_opens_nothing(clock, heard_first, old, new):
+    gate = load_tool("gate_simulator").Gate(0.5, 0.1, clock)
+    gate.part("a")
+    if not heard_first:
+        gate.accepted(ANSWER)
+    gate.verdict(msgspec.structs.replace(PASS, **old))
+    if heard_first:
+        gate.accepted(ANSWER)
+    if new is not None:
+        gate.verdict(msgspec.structs.replace(PASS, evaluation=new))
+    decision = at_the_gate(gate, clock)
+    assert not decision.opened
+    assert decision.because == ("no verdict in time" if new is None else "fail, within_threshold")
+
+
+def test_the_replayed_fail_of_an_earlier_part_of_the_same_id_closes_nothing(gate, clock):
+    gate.verdict(msgspec.structs.replace(PASS, evaluation=Evaluation.FAIL, triggered_utc_ns=1000))
+    gate.verdict(PASS)
+    assert at_the_gate(gate, clock).opened
+
+
+def test_a_verdict_may_come_before_its_acknowledgement(clock):
+    gate = load_tool("gate_simulator").Gate(0.5, 0.1, clock)
+    gate.part("a")
+    gate.verdict(PASS)
+    gate.accepted(ANSWER)
+    assert at_the_gate(gate, clock).opened
+
+
+def test_the_acknowledgement_of_an_earlier_part_of_the_same_id_is_forgotten(gate, clock):
+    gate.verdict(PASS)
+    gate.part("a")
+    assert at_the_gate(gate, clock).because == "not accepted in time"
+
+
+def test_an_endless_replay_takes_no_endless_memory(gate, clock):
+    for at in range(5000):
+        gate.verdict(msgspec.structs.replace(PASS, triggered_utc_ns=10_000 + at))
+    assert len(gate._heard) <= 1000
+    gate.verdict(PASS)
+    assert at_the_gate(gate, clock).opened
 
 
 def test_as_a_program_it_rejects_every_part_of_a_line_that_is_not_there(tmp_path):
