@@ -12,7 +12,16 @@ from inspectd.client.sockets import ClientKeys, connect, requester
 from inspectd.errors import InputError, UnavailableError
 from inspectd.publish import replay as sync
 from inspectd.publish import wire
-from inspectd.publish.replay import MAX_LIMIT, End, Error, Position, ReplayRequest, Truncated, Verdicts
+from inspectd.publish.replay import (
+    MAX_LIMIT,
+    End,
+    Error,
+    ErrorReason,
+    Position,
+    ReplayRequest,
+    Truncated,
+    Verdicts,
+)
 from inspectd.records import PartVerdict, Verdict
 
 
@@ -76,6 +85,8 @@ def _receive(
         found = [_replayed(header) for header in parts[2::2]] if isinstance(answer, Verdicts) else []
     except ValueError as error:
         raise UnavailableError(f"{endpoint}: answered with something else: {error}") from error
+    if isinstance(answer, Error) and answer.reason is ErrorReason.BUSY:
+        raise UnavailableError(f"{endpoint}: {answer.detail}; try again")
     if isinstance(answer, Error):
         raise InputError(f"{endpoint}: refused: {answer.reason}: {answer.detail}")
     return answer, found
