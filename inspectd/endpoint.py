@@ -9,11 +9,9 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
 import secrets
 import socket
 import ssl
-import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,7 +19,8 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from inspectd.errors import InputError, UnavailableError
+from inspectd.errors import InputError
+from inspectd.files import write_text
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -73,14 +72,7 @@ def add_user(file: Path, user: str, password: str) -> None:
     lines = [
         f"{name}:{n}:{r}:{p}:{salt.hex()}:{key.hex()}\n" for name, (n, r, p, salt, key) in hashes.items()
     ]
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # mode 0600
-        with os.fdopen(descriptor, "w", encoding="ascii") as target:
-            target.writelines(lines)
-        Path(name).replace(file)
-    except OSError as error:
-        raise UnavailableError(f"{file}: cannot be written: {error.strerror}") from error
+    write_text(file, "".join(lines), 0o600)
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 import threading
@@ -283,7 +284,7 @@ def test_a_snapshot_is_an_answer_a_reader_passes_over(line: Line) -> None:
 
 
 BLOCKER = """
-import sys
+import json, sys
 class Blocker:
     def find_spec(self, name, path=None, target=None):
         top = name.partition(".")[0]
@@ -293,8 +294,8 @@ ALLOWED = {"inspectd", "zmq", "msgspec"}
 sys.meta_path.insert(0, Blocker())
 import inspectd.client, inspectd.client.replaying
 loaded = {name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names)
-print(sorted(name for name in sys.modules if name.startswith("inspectd.")))
-print(sorted(name for name in loaded if not name.startswith(("_", "cython"))))
+print(json.dumps([name for name in sys.modules if name.startswith("inspectd.")]))
+print(json.dumps([name for name in loaded if not name.startswith(("_", "cython"))]))
 """
 
 
@@ -304,5 +305,5 @@ def test_the_client_needs_pyzmq_and_msgspec_and_nothing_else() -> None:
     ended = subprocess.run([sys.executable, "-S", "-c", program], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     ours, others = ended.stdout.splitlines()
-    assert not {"inspectd.config", "inspectd.ipc", "inspectd.metrics"} & set(eval(ours))
-    assert set(eval(others)) <= {"inspectd", "zmq", "msgspec"}
+    assert not {"inspectd.config", "inspectd.ipc", "inspectd.metrics"} & set(json.loads(ours))
+    assert set(json.loads(others)) <= {"inspectd", "zmq", "msgspec"}

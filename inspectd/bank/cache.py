@@ -19,9 +19,9 @@ import numpy as np
 import safetensors.numpy
 
 import inspectd
-from inspectd.bank.files import write_bytes
 from inspectd.detectors.compiled import Exported
 from inspectd.errors import UnavailableError
+from inspectd.files import write_bytes
 from inspectd.log import event
 from inspectd.processor import processor_name
 from inspectd.search.choose import SearchChoice

@@ -15,9 +15,9 @@ from sklearn import metrics
 
 from inspectd.bank.calibrate import Interval
 from inspectd.bank.evaluate import Evaluation, Judged, Judgement
-from inspectd.bank.files import write_text
 from inspectd.bank.images import read_image
 from inspectd.bank.plots import histogram_svg, roc_svg
+from inspectd.files import write_text
 
 _GALLERY: Final = 12
 _THUMBNAIL: Final = 220

@@ -19,12 +19,12 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from inspectd.bank.files import write_bytes
 from inspectd.bank.manifest import SCHEMA, Manifest
 from inspectd.detectors.options import HeadOptions
 from inspectd.errors import BankError
 from inspectd.features.checks import OptionError, from_values
 from inspectd.features.options import PatchOptions
+from inspectd.files import write_bytes
 
 _KEY: Final = "inspectd"
 """One metadata entry only: the order in which safetensors writes several differs from run to run."""

@@ -10,13 +10,13 @@ from rich.table import Table
 
 from inspectd.bank.build import BuildSpec
 from inspectd.bank.dataset import load_dataset
-from inspectd.bank.files import write_text
 from inspectd.bank.images import find_images
 from inspectd.bank.plots import trade_off_svg
 from inspectd.bank.tune import Limits, Sweep, Tuning, tune
 from inspectd.cli.bank_common import Steps, parse_coreset, parse_size
 from inspectd.errors import ExitCode, InputError
 from inspectd.features.backbones import default_layers
+from inspectd.files import write_text
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ import msgspec
 import zmq
 
 from inspectd.client.sockets import ClientKeys, connect, requester
+from inspectd.errors import InputError
 from inspectd.records import Accepted, Refusal, TriggerRequest
 
 Answer = Accepted | Refusal
@@ -41,7 +42,7 @@ class TriggerSender:
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
         try:
             connect(self._socket, endpoint, keys)
-        except BaseException:
+        except InputError:
             self.close()
             raise
 

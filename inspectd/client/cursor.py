@@ -43,6 +43,7 @@ def write(file: Path, cursor: Cursor) -> None:
     Raises:
         UnavailableError: it cannot be written.
     """
+    # Always the same name: a reader that is killed often leaves one file behind, not many.
     new = file.with_name(f"{file.name}.new")
     try:
         with new.open("wb") as target:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
+from pickle import UnpicklingError  # what `torch.load` raises; nothing is unpickled here
 
 import torch
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import struct
-import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -18,7 +17,8 @@ import zmq
 import zmq.auth
 from zmq.utils import z85
 
-from inspectd.errors import InputError, UnavailableError
+from inspectd.errors import InputError
+from inspectd.files import write_text
 
 SERVER_SECRET: Final = "server.key_secret"  # noqa: S105 - a file's name
 ALLOWED: Final = "allowed_keys"
@@ -70,10 +70,10 @@ def new_pair(path: Path) -> tuple[Path, Path]:
         if file.exists():
             raise InputError(f"{file}: exists, and a key is never overwritten; choose another name")
     head = "metadata\ncurve\n"
-    _write(
+    write_text(
         files[1], f'{head}    public-key = "{public.decode()}"\n    secret-key = "{secret.decode()}"\n', 0o600
     )
-    _write(files[0], f'{head}    public-key = "{public.decode()}"\n', 0o644)
+    write_text(files[0], f'{head}    public-key = "{public.decode()}"\n', 0o644)
     return files
 
 
@@ -146,7 +146,7 @@ def write_allowed(keys_dir: Path, clients: list[Client]) -> None:
         UnavailableError: it cannot be written.
     """
     lines = [f"{','.join(client.roles)} {client.public.decode()} {client.name}\n" for client in clients]
-    _write(keys_dir / ALLOWED, _HEAD + "".join(lines), 0o644)
+    write_text(keys_dir / ALLOWED, _HEAD + "".join(lines), 0o644)
 
 
 def refuse_mode(file: Path, forbidden: int, expected: str) -> None:
@@ -197,23 +197,3 @@ def _is_key(text: bytes) -> bool:
         return z85.encode(z85.decode(text)) == text
     except (KeyError, ValueError, struct.error):
         return False
-
-
-def _write(file: Path, text: str, mode: int) -> None:
-    """Write under a temporary name, which `mkstemp` makes readable for its owner alone, then rename."""
-    try:
-        file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-        temporary = Path(name)
-        try:
-            with os.fdopen(descriptor, "w", encoding="ascii") as target:
-                target.write(text)
-                target.flush()
-                os.fsync(target.fileno())
-            temporary.chmod(mode)
-            temporary.replace(file)
-        except BaseException:  # Ctrl-C in the middle of writing must leave nothing either
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UnavailableError(f"{file}: cannot be written: {error.strerror or error}") from error

@@ -20,8 +20,7 @@ from inspectd.evidence.pictures import read_frame
 from inspectd.evidence.record import EvidenceRecord, read_record
 from inspectd.records import Evaluation
 from tests.support.daemon import Daemon, camera_table, settings
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a small disk of one's own takes root to mount")
+from tests.support.disks import needs_root
 
 
 def line(bank: Path, folder: Path, evidence: str, **more) -> str:

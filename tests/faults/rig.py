@@ -93,6 +93,7 @@ class Rig:
             self.line.wait_ready()
             self.belt.start()
         except BaseException:
+            # `__exit__` is not called then, and no daemon may outlive the suite, after Ctrl-C either.
             self._close()
             raise
         return self

@@ -9,14 +9,19 @@ from pathlib import Path
 from inspectd.errors import UnavailableError
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write a file under a temporary name beside its place, then rename it there.
+
+    Args:
+        path: its place; folders on the way are made.
+        data: all of it.
+        mode: who may read it; until it is whole only its owner may.
 
     Raises:
         UnavailableError: it cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         temporary = Path(name)
         try:
@@ -24,7 +29,7 @@ def write_bytes(path: Path, data: bytes) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.chmod(0o644)
+            temporary.chmod(mode)
             temporary.replace(path)
         except BaseException:  # Ctrl-C in the middle of writing must leave nothing either
             temporary.unlink(missing_ok=True)
@@ -33,10 +38,10 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise UnavailableError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, mode: int = 0o644) -> None:
     """Write a UTF-8 text file as `write_bytes` does.
 
     Raises:
         UnavailableError: it cannot be written.
     """
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(), mode)
