@@ -11,6 +11,9 @@ A trigger's way, for cameras that wait for one; its frames then go the way above
     PublishStage.verdict of its last view -> judge_part -> PublishStage.part
 
 and, when something is late or lost on that way, `BatchingStage.expire`, `scoring_lost` or `shut_down`.
+
+What the plant connects to, and what it is told beside verdicts, is in `plant_side`; `watching` tells what is
+wrong with access, evidence and child processes.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from inspectd.batching.policy import BatchPolicy
 from inspectd.batching.stage import BatchingStage
 from inspectd.batching.triggering import make_triggering
 from inspectd.capture.stage import CameraStage
-from inspectd.config import Config, exposed
+from inspectd.config import Config
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.evidence.stage import EvidenceStage
 from inspectd.ipc.messages import CameraPhase, ScoringReady
@@ -39,21 +42,13 @@ from inspectd.ipc.poller import Poller
 from inspectd.ipc.ring import FrameRing
 from inspectd.ipc.runtime_dir import RuntimeDir
 from inspectd.log import event
-from inspectd.metrics import Metrics, MetricsServer
+from inspectd.metrics import Metrics
 from inspectd.notify import Notifier, ProgressWatchdog
-from inspectd.publish.bus import Bus
-from inspectd.publish.control import ControlStage
-from inspectd.publish.journal import Journal
-from inspectd.publish.refusals import Refusals
-from inspectd.publish.replay import Position, Snapshot
-from inspectd.publish.stage import PublishStage
-from inspectd.publish.sync import SyncStage
-from inspectd.publish.wire import Counts
+from inspectd.plant_side import PlantSide
 from inspectd.records import (
     Accepted,
     Batch,
     Drop,
-    EvidenceResult,
     FrameRef,
     Inspection,
     Outcome,
@@ -68,6 +63,7 @@ from inspectd.records import (
 )
 from inspectd.scoring.stage import ScoringStage
 from inspectd.supervisor import Supervisor
+from inspectd.watching import EvidenceWatch, ProcessWatch
 
 _log: Final = logging.getLogger("inspectd.service")
 
@@ -93,21 +89,21 @@ class Service:
         self._state = "starting"
         self._stop_signals = 0
         self._fatal: InspectdError | None = None
-        self._heartbeat_due_ns = 0
         self._tick_due_ns = 0
         self._metrics = Metrics(line.name, [camera.name for camera in config.cameras], line.deadline_ms)
         self._poller = Poller()
         log_arguments = ["--log-level", config.log.level, "--log-format", config.log.format]
-        self._supervisor = Supervisor(self._poller, self, log_arguments, clock)
+        self._supervisor = Supervisor(
+            self._poller, ProcessWatch(self._metrics, self._event), log_arguments, clock
+        )
         self._cameras = {camera.name: CameraStage(camera, self, clock) for camera in config.cameras}
         self._scoring = ScoringStage(config, self)
         self._banks: dict[str, str] = {}
-        self._restarted = 0
-        self._refusals = Refusals()
         self._evidence = EvidenceStage(
-            config, self, release=lambda frame: self._cameras[frame.camera].release(frame)
+            config,
+            EvidenceWatch(config.evidence.quota_mb, self._metrics, self._event, self.rings),
+            release=lambda frame: self._cameras[frame.camera].release(frame),
         )
-        self._evidence_problem: str | None = None
         self._batching = BatchingStage(
             BatchPolicy(
                 config.batching.max_batch, int(config.batching.max_wait_ms * 1e6), config.batching.max_queue
@@ -147,45 +143,23 @@ class Service:
         """Bind the bus and the metrics endpoint and start scoring; `stack` undoes it in reverse order."""
         for signum in (signal.SIGTERM, signal.SIGINT):
             stack.callback(signal.signal, signum, signal.signal(signum, self._on_signal))
-        line, metrics = self._config.line, self._config.metrics
-        keys_dir = self._config.security.keys_dir
-        self._bus = Bus(
-            self._config.publish, runtime_dir, line.plant, line.name, self._metrics.published,
-            keys_dir=Path(keys_dir) if keys_dir else None, on_refused=self._refused,
+        self._plant = PlantSide(
+            self._config, self._metrics, self._batching, self._cameras,
+            state=lambda: self._state, clock=self._clock, runtime_dir=runtime_dir, stack=stack,
         )  # fmt: skip
-        stack.callback(self._bus.close)
-        self._journal = Journal(
-            self._config.state_path, self._config.journal, observer=self._metrics,
-            say=lambda severity, name, detail: self._event(severity, name, detail=detail),
-            remind=self._remind, clock=self._clock,
-        )  # fmt: skip
-        stack.callback(self._journal.close)
-        self._publishing = PublishStage(self._config, self._bus, self._metrics, self._journal)
-        if metrics.port:
-            server = MetricsServer(
-                self._metrics.registry, metrics, lambda: self._metrics.auth_failed("metrics", "password")
-            )
-            stack.callback(server.close)
+        self._journal, self._publishing = self._plant.journal, self._plant.publishing
         for camera in self._cameras.values():
             stack.callback(camera.close)
         stack.callback(self._supervisor.kill_all, _EXIT_GRACE_SECONDS)
-        for socket in (self._bus.verdicts, self._bus.heatmaps):
-            self._poller.add(socket, self._bus.read_subscriptions)
-        for socket, callback in self._bus.sources():
-            self._poller.add(socket, callback)
-        self._poller.add(self._bus.control, self._control().read)
-        sync = SyncStage(self._bus, self._journal, self._publishing.reached, self._snapshot, self._metrics)
-        self._poller.add(self._bus.sync, sync.read)
+        self._plant.listen(self._poller, self.trigger)
         self._supervisor.start(self._scoring, self._clock())
         if self._config.evidence.enabled:
             self._supervisor.start(self._evidence, self._clock())
-        self._journal.await_open()
-        self._poller.add(self._journal, self._journal.take_results)
-        self._close_restarted()
+        self._plant.await_journal(self._poller)
         self._event(
             "info", "started", detail=f"inspectd {__version__}, verdicts at ipc://{runtime_dir}/verdicts.sock"
         )
-        self._say_exposed()
+        self._plant.access.say_exposed()
 
     def _serve(self) -> None:
         """Turn the loop until a signal comes."""
@@ -210,7 +184,7 @@ class Service:
         self._await_publication()
         self._state = "stopped"
         self._event("info", "stopped", detail="")
-        self._heartbeat()
+        self._plant.heartbeat()
 
     def _await_publication(self) -> None:
         """Let the last verdicts be recorded; the journal publishes them unrecorded if that takes too long."""
@@ -227,27 +201,19 @@ class Service:
     def _turn(self) -> None:
         """Wait for the next thing to do, then do everything that is due."""
         now_ns = self._clock()
-        wake_ns = min(
-            self._tick_due_ns, self._heartbeat_due_ns, self._batching.wake_ns() or self._tick_due_ns,
-            self._journal.wake_ns() or self._tick_due_ns,
-        )  # fmt: skip
+        wake_ns = min(self._tick_due_ns, self._batching.wake_ns() or self._tick_due_ns, self._plant.wake_ns())
         self._poller.wait(wake_ns - now_ns)
         now_ns = self._clock()
         self._batching.expire(now_ns)
         self._batching.dispatch(now_ns, drain=self._state == "draining")
-        self._journal.turn(now_ns)
-        if self._journal.unfinished:  # it was opened late
-            self._close_restarted()
+        self._plant.turn(now_ns)
         if now_ns >= self._tick_due_ns:
             # Between frames, which come more often than these have anything to do.
             self._tick_due_ns = now_ns + _TICK_NS
             self._supervisor.tick(now_ns)
-            self._watch_access(now_ns)
+            self._plant.access.watch(self._plant.bus, now_ns)
             self._evidence.tick(now_ns)
-        if now_ns >= self._heartbeat_due_ns:
-            self._heartbeat_due_ns = now_ns + int(self._config.publish.heartbeat_ms * 1e6)
-            self._heartbeat()
-            self._measure_levels()
+        self._plant.beat(now_ns)
         if self._watchdog.due(now_ns, scoring_ready=self._scoring.ready is not None):
             self._notifier.watchdog()
 
@@ -309,9 +275,6 @@ class Service:
         cameras = [view.camera for view in part.views]
         return Accepted(request.trigger_id, self._publishing.epoch, utc_ns, deadline_ms, cameras)
 
-    def _control(self) -> ControlStage:
-        return ControlStage(self._bus, self.trigger, self._journal.when_recorded, self._metrics)
-
     def _is_up(self, camera: str) -> bool:
         return self._cameras[camera].phase is CameraPhase.UP
 
@@ -369,11 +332,6 @@ class Service:
 
     # --- what leaves --------------------------------------------------------------------------------------
 
-    def process_lost(self, name: str, cause: str) -> None:
-        """A child process was lost and will be replaced."""
-        self._metrics.restarted(name)
-        self._event("warning", "process_restarted", detail=f"{name}: {cause}")
-
     def _send_batch(self, batch: Batch) -> bool:
         now_ns = self._clock()
         for inspection in batch.inspections:
@@ -403,89 +361,5 @@ class Service:
     def _publish_late(self, inspection: Inspection, score: Score, threshold: float, now_ns: int) -> None:
         self._publishing.late(inspection, score, threshold, now_ns)
 
-    def evidence_result(self, result: EvidenceResult) -> None:
-        """Evidence of a part was wanted, and this became of it."""
-        self._metrics.evidence(result)
-
-    def evidence_level(self, used_bytes: int, problem: str | None) -> None:
-        """How much evidence there is; when no more can be kept, a person has to know."""
-        quota_bytes = int(self._config.evidence.quota_mb * 1e6)
-        self._metrics.evidence_level(writable=problem is None, used_bytes=used_bytes, quota_bytes=quota_bytes)
-        if problem is not None and self._evidence_problem is None:
-            self._event("alarm", "evidence_stopped", detail=problem)
-        elif problem is None and self._evidence_problem is not None:
-            self._event("info", "evidence_resumed", detail="")
-        self._evidence_problem = problem
-
-    def _say_exposed(self) -> None:
-        """Plain TCP that leaves the host was asked for; say so at every start."""
-        endpoints = exposed(self._config)
-        self._metrics.insecure(len(endpoints))
-        if endpoints:
-            detail = f"plain TCP to other hosts, without keys: {', '.join(endpoints)}"
-            self._event("warning", "insecure", detail=detail)
-
-    def _refused(self, socket: str, cause: str) -> None:
-        """A client was refused at a TCP socket."""
-        self._metrics.auth_failed(socket, cause)
-        self._refusals.add(socket, cause)
-
-    def _watch_access(self, now_ns: int) -> None:
-        """Take up changed keys, and tell of clients that were refused."""
-        change = self._bus.maintain()
-        if change is not None and change.problem:
-            self._event("alarm", "keys_unusable", detail=f"nobody may connect over TCP: {change.problem}")
-        elif change is not None:
-            self._event("info", "keys_changed", detail=change.detail)
-        summary = self._refusals.summary(now_ns)
-        if summary is not None:
-            self._event("warning", "auth_failed", detail=summary)
-
-    def _close_restarted(self) -> None:
-        """Give a verdict to everything that an earlier start left open."""
-        closed = self._publishing.restarted()
-        self._restarted += closed
-        if closed:
-            self._metrics.restarted_verdicts(closed)
-            self._event("warning", "restarted", detail=f"{closed} verdicts were owed when the line ended")
-
-    def _remind(self, name: str, detail: str) -> None:
-        """An alarm still holds; readers that came meanwhile have not heard it. The log has it already."""
-        self._publishing.event("alarm", name, self._counts(), camera=None, detail=detail)
-
-    def _snapshot(self, request: str, oldest: Position | None) -> Snapshot:
-        phases = {name: str(camera.phase) for name, camera in self._cameras.items()}
-        return self._publishing.snapshot(request, oldest, self._state, self._counts(), phases)
-
     def _event(self, severity: str, name: str, *, camera: str | None = None, detail: str) -> None:
-        """Say something a person may want to know, on the bus and in the log."""
-        level = {"info": logging.INFO, "warning": logging.WARNING, "alarm": logging.ERROR}[severity]
-        event(_log, level, name, camera=camera, detail=detail or None)
-        self._publishing.event(severity, name, self._counts(), camera=camera, detail=detail)
-
-    def _heartbeat(self) -> None:
-        phases = {name: str(camera.phase) for name, camera in self._cameras.items()}
-        self._publishing.heartbeat(self._state, self._counts(), phases)
-
-    def _counts(self) -> Counts:
-        ledger = self._batching.ledger
-        parts = self._batching.triggering.parts
-        return Counts(
-            ledger.captured, ledger.closed, ledger.drops, ledger.in_flight,
-            ledger.missed, parts.accepted, parts.closed, parts.open,
-            self._restarted,
-        )  # fmt: skip
-
-    def _measure_levels(self) -> None:
-        self._metrics.levels(
-            inspections_open=self._batching.ledger.in_flight,
-            waiting=self._batching.waiting,
-            scoring=self._batching.scoring,
-            triggers_open=self._batching.triggering.parts.open,
-        )
-        for name, camera in self._cameras.items():
-            self._metrics.ring(name, held=camera.slots_in_use, slots=camera.camera.slots)
-        for socket, count in self._bus.subscriptions.items():
-            self._metrics.subscriptions(socket, count)
-            self._metrics.foreign(socket, self._bus.foreign[socket])
-            self._bus.foreign[socket] = 0
+        self._plant.event(severity, name, camera=camera, detail=detail)

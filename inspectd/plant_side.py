@@ -1,0 +1,181 @@
+"""The line's side towards the plant: bus, journal, metrics endpoint, and what is said there beside verdicts.
+
+Verdicts themselves go through `PlantSide.publishing`, as `inspectd.service` shows.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from inspectd.batching.stage import BatchingStage
+from inspectd.capture.stage import CameraStage
+from inspectd.config import Config
+from inspectd.ipc.poller import Poller
+from inspectd.log import event
+from inspectd.metrics import Metrics, MetricsServer
+from inspectd.publish.bus import Bus
+from inspectd.publish.control import ControlStage
+from inspectd.publish.journal import Journal
+from inspectd.publish.replay import Position, Snapshot
+from inspectd.publish.stage import PublishStage
+from inspectd.publish.sync import SyncStage
+from inspectd.publish.wire import Counts
+from inspectd.records import Accepted, Refusal, TriggerRequest
+from inspectd.watching import AccessWatch
+
+_log: Final = logging.getLogger("inspectd.service")
+"""Every event is the service's in the log, whichever file says it."""
+
+_LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "alarm": logging.ERROR}
+
+
+class PlantSide:
+    """Opens what the plant connects to, and tells it how the line is."""
+
+    def __init__(
+        self,
+        config: Config,
+        metrics: Metrics,
+        batching: BatchingStage,
+        cameras: Mapping[str, CameraStage],
+        *,
+        state: Callable[[], str],
+        clock: Callable[[], int],
+        runtime_dir: Path,
+        stack: ExitStack,
+    ) -> None:
+        """Bind the bus and the metrics endpoint and begin to open the journal.
+
+        Args:
+            config: the line's.
+            metrics: counts everything, and is what the endpoint serves.
+            batching: where counts and levels are read.
+            cameras: by name; their phases and rings are told.
+            state: where the line is in its life, as heartbeats say it.
+            clock: monotonic, in nanoseconds.
+            runtime_dir: an existing directory for the local sockets.
+            stack: undoes all of it in reverse order.
+
+        Raises:
+            InputError: a key, certificate or users file cannot be used.
+            UnavailableError: an endpoint cannot be bound.
+        """
+        line, keys_dir = config.line, config.security.keys_dir
+        self._metrics = metrics
+        self._batching = batching
+        self._cameras = cameras
+        self._state = state
+        self._restarted = 0
+        self._interval_ns = int(config.publish.heartbeat_ms * 1e6)
+        self._heartbeat_due_ns = 0
+        self.access = AccessWatch(config, metrics, self.event)
+        self.bus = Bus(
+            config.publish, runtime_dir, line.plant, line.name, metrics.published,
+            keys_dir=Path(keys_dir) if keys_dir else None, on_refused=self.access.refused,
+        )  # fmt: skip
+        stack.callback(self.bus.close)
+        self.journal = Journal(
+            config.state_path, config.journal, observer=metrics,
+            say=lambda severity, name, detail: self.event(severity, name, detail=detail),
+            remind=self._remind, clock=clock,
+        )  # fmt: skip
+        stack.callback(self.journal.close)
+        self.publishing = PublishStage(config, self.bus, metrics, self.journal)
+        if config.metrics.port:
+            server = MetricsServer(
+                metrics.registry, config.metrics, lambda: metrics.auth_failed("metrics", "password")
+            )
+            stack.callback(server.close)
+
+    def listen(self, poller: Poller, admit: Callable[[TriggerRequest], Accepted | Refusal]) -> None:
+        """Have `poller` read what the plant sends; `admit` gives the answer to a trigger."""
+        for socket in (self.bus.verdicts, self.bus.heatmaps):
+            poller.add(socket, self.bus.read_subscriptions)
+        for socket, callback in self.bus.sources():
+            poller.add(socket, callback)
+        control = ControlStage(self.bus, admit, self.journal.when_recorded, self._metrics)
+        poller.add(self.bus.control, control.read)
+        sync = SyncStage(self.bus, self.journal, self.publishing.reached, self._snapshot, self._metrics)
+        poller.add(self.bus.sync, sync.read)
+
+    def await_journal(self, poller: Poller) -> None:
+        """Wait for the journal, for a few seconds at most, and give what an earlier start owed its verdicts.
+
+        Raises:
+            UnavailableError: another daemon uses it.
+        """
+        self.journal.await_open()
+        poller.add(self.journal, self.journal.take_results)
+        self._close_restarted()
+
+    def turn(self, now_ns: int) -> None:
+        """Record and publish what is due."""
+        self.journal.turn(now_ns)
+        if self.journal.unfinished:  # it was opened late
+            self._close_restarted()
+
+    def beat(self, now_ns: int) -> None:
+        """Send a heartbeat and measure the levels, if it is time to."""
+        if now_ns >= self._heartbeat_due_ns:
+            self._heartbeat_due_ns = now_ns + self._interval_ns
+            self.heartbeat()
+            self._measure_levels()
+
+    def wake_ns(self) -> int:
+        """When `turn` or `beat` has something to do."""
+        return min(self._heartbeat_due_ns, self.journal.wake_ns() or self._heartbeat_due_ns)
+
+    def event(self, severity: str, name: str, *, camera: str | None = None, detail: str) -> None:
+        """Say something a person may want to know, on the bus and in the log."""
+        event(_log, _LEVELS[severity], name, camera=camera, detail=detail or None)
+        self.publishing.event(severity, name, self._counts(), camera=camera, detail=detail)
+
+    def heartbeat(self) -> None:
+        """Say that the line is alive, where it is in its life, and how far it got."""
+        self.publishing.heartbeat(self._state(), self._counts(), self._phases())
+
+    def _measure_levels(self) -> None:
+        """Show in the metrics how full everything is."""
+        self._metrics.levels(
+            inspections_open=self._batching.ledger.in_flight,
+            waiting=self._batching.waiting,
+            scoring=self._batching.scoring,
+            triggers_open=self._batching.triggering.parts.open,
+        )
+        for name, camera in self._cameras.items():
+            self._metrics.ring(name, held=camera.slots_in_use, slots=camera.camera.slots)
+        for socket, count in self.bus.subscriptions.items():
+            self._metrics.subscriptions(socket, count)
+            self._metrics.foreign(socket, self.bus.foreign[socket])
+            self.bus.foreign[socket] = 0
+
+    def _close_restarted(self) -> None:
+        """Give a verdict to everything that an earlier start left open."""
+        closed = self.publishing.restarted()
+        self._restarted += closed
+        if closed:
+            self._metrics.restarted_verdicts(closed)
+            self.event("warning", "restarted", detail=f"{closed} verdicts were owed when the line ended")
+
+    def _remind(self, name: str, detail: str) -> None:
+        """An alarm still holds; readers that came meanwhile have not heard it. The log has it already."""
+        self.publishing.event("alarm", name, self._counts(), camera=None, detail=detail)
+
+    def _snapshot(self, request: str, oldest: Position | None) -> Snapshot:
+        return self.publishing.snapshot(request, oldest, self._state(), self._counts(), self._phases())
+
+    def _phases(self) -> dict[str, str]:
+        return {name: str(camera.phase) for name, camera in self._cameras.items()}
+
+    def _counts(self) -> Counts:
+        ledger = self._batching.ledger
+        parts = self._batching.triggering.parts
+        return Counts(
+            ledger.captured, ledger.closed, ledger.drops, ledger.in_flight,
+            ledger.missed, parts.accepted, parts.closed, parts.open,
+            self._restarted,
+        )  # fmt: skip
