@@ -25,7 +25,7 @@ from inspectd import __version__, config
 from inspectd.endpoint import Endpoint, Users, tls_context
 from inspectd.errors import UnavailableError
 from inspectd.ipc.messages import BankInfo
-from inspectd.publish.journal_file import Levels
+from inspectd.publish.journal_rows import Levels
 from inspectd.publish.replay import ErrorReason
 from inspectd.records import (
     DropCause,

@@ -3,6 +3,7 @@
 A verdict is published when the group it is in is on the disk. One group is under way at a time; what is
 decided meanwhile is the next one. A disk that takes too long or fails does not hold up the line: verdicts are
 then published marked as not recorded, are kept in memory, and are written as soon as the disk takes them.
+All of that is in `journal_groups`; here are the thread's answers, the alarms, and reading back.
 """
 
 from __future__ import annotations
@@ -11,17 +12,16 @@ import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
-import msgspec
-
 from inspectd.config import Journal as JournalSettings
 from inspectd.errors import UnavailableError
-from inspectd.publish import wire
-from inspectd.publish.journal_file import Group, Levels, Opened, Reading, Row, Stored
+from inspectd.publish import journal_groups
+from inspectd.publish.journal_groups import Entry, Groups
 from inspectd.publish.journal_mark import Mark
+from inspectd.publish.journal_rows import Levels, Opened, Reading, Stored
 from inspectd.publish.journal_writer import (
     Committed,
     Failed,
@@ -33,56 +33,25 @@ from inspectd.publish.journal_writer import (
     Writer,
 )
 from inspectd.publish.replay import Position
-from inspectd.records import PartVerdict, Verdict
 
 _OPEN_SECONDS: Final = 4.0
 """How long a start waits for the file; then the line begins without it."""
 _CLOSE_SECONDS: Final = 2.0
-_RETRY_NS: Final = 1_000_000_000
-_SILENT_NS: Final = 2_000_000_000
-"""A disk that is silent for this long has failed."""
-_OPENED_WAIT_NS: Final = 10_000_000
-"""So long the record of an opened inspection may wait for a verdict to be written with it."""
-_MAX_UNRECORDED: Final = 10_000
-_ROWS_PER_GROUP: Final = 500
 _REMIND_NS: Final = 5_000_000_000
 _REMIND_FOR_NS: Final = 30_000_000_000
 
-Numbered = Verdict | PartVerdict
 
-
-class Observer(Protocol):
+class Observer(journal_groups.Observer, Protocol):
     """What the journal reports for the metrics."""
 
     def journal_recording(self, *, recording: bool) -> None:
         """It records now, or does not."""
-
-    def journal_committed(self, rows: int, seconds: float) -> None:
-        """A group of so many verdicts is on the disk."""
-
-    def journal_unrecorded(self) -> None:
-        """A verdict was published that was not recorded."""
-
-    def journal_forgotten(self, rows: int) -> None:
-        """So many verdicts can no longer be recorded."""
 
     def journal_set_aside(self) -> None:
         """A damaged file was set aside."""
 
     def journal_levels(self, levels: Levels) -> None:
         """How full it is."""
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """A verdict on its way to the disk and then to the bus."""
-
-    verdict: Numbered
-    topic: bytes
-    header: bytes
-    publish: Callable[[Numbered, bytes, bytes], None]
-    """Takes the verdict, the topic and the header that were recorded."""
-    closes: str | None = None
-    closes_earlier: str | None = None
 
 
 class Journal:
@@ -118,29 +87,14 @@ class Journal:
         self._tell = say
         self._tell_again = remind
         self._clock = clock
-        self._max_wait_ns = int(settings.max_wait_ms * 1e6)
         self._results: deque[Result] = deque()
         self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._is_settled = False  # the first open succeeded or failed, the epoch is certain
-        self._is_usable = True
-        self._waiting: list[Entry] = []
-        self._under_way: list[Entry] | None = None
-        self._under_way_since_ns = 0
-        self._late = False
-        """Verdicts are published at once and go to the unrecorded ones, until those are all written."""
-        self._unrecorded: deque[Row] = deque()
-        self._writing_rows = 0
-        self._open: dict[str, bytes] = {}
-        self._new_open: dict[str, bytes] = {}
-        self._new_open_since_ns = 0
-        self._rewrite_open = False
-        self._recorded: list[Callable[[], None]] = []
-        self._recorded_next: list[Callable[[], None]] = []
-        self._retry_ns = 0
         self._reminders: dict[str, tuple[str, int]] = {}
         self._remind_ns = 0
         self._unsaid: list[tuple[str, str, str]] = []
         self._writer = Writer(folder, settings, self.epoch, self._answered)
+        max_wait_ns = int(settings.max_wait_ms * 1e6)
+        self._groups = Groups(self._writer.commit, max_wait_ns, observer, clock)
 
     # --- what the line does -------------------------------------------------------------------------------
 
@@ -151,11 +105,11 @@ class Journal:
             UnavailableError: another daemon uses it.
         """
         deadline = time.monotonic() + _OPEN_SECONDS
-        while not self._is_settled and time.monotonic() < deadline:
+        while not self._groups.is_settled and time.monotonic() < deadline:
             self.take_results()
             time.sleep(0.002)
-        if not self._is_settled:
-            self._is_settled = True
+        if not self._groups.is_settled:
+            self._groups.is_settled = True
             self._fail("the disk does not answer")
         for severity, name, detail in self._unsaid:
             self._say(severity, name, detail)
@@ -163,28 +117,15 @@ class Journal:
 
     def record(self, entry: Entry) -> None:
         """Record a verdict, then publish it; or publish it marked, where it cannot be recorded in time."""
-        if entry.closes is not None:
-            self._open.pop(entry.closes, None)
-            self._new_open.pop(entry.closes, None)
-        if self._late:
-            self._publish_unrecorded([entry])
-        else:
-            self._waiting.append(entry)
-            self._hand_over()
+        self._groups.record(entry)
 
     def opened(self, key: str, record: bytes) -> None:
         """Remember what is under way, so that the next start closes it if this one cannot."""
-        if not self._new_open:
-            self._new_open_since_ns = self._clock()
-        self._open[key] = self._new_open[key] = record
+        self._groups.opened(key, record)
 
     def when_recorded(self, then: Callable[[], None]) -> None:
         """Call `then` once everything handed in so far is on the disk, or will not be in time."""
-        if self._late:
-            then()
-            return
-        self._recorded_next.append(then)
-        self._hand_over()
+        self._groups.when_recorded(then)
 
     def read(
         self, first: Position | None, last: Position, limit: int, done: Callable[[Reading | None], None]
@@ -204,28 +145,17 @@ class Journal:
     @property
     def waiting(self) -> int:
         """Verdicts that are decided and not yet published."""
-        under_way = len(self._under_way) if self._under_way is not None and not self._late else 0
-        return len(self._waiting) + under_way
+        return self._groups.waiting
 
     def turn(self, now_ns: int) -> None:
         """Do what is due: hand over a group, stop waiting for one, try a failed disk again, remind."""
-        if self._under_way is not None:
-            silent_ns = now_ns - self._under_way_since_ns
-            if silent_ns > self._max_wait_ns and not self._late:
-                self._stop_waiting()
-            if silent_ns > _SILENT_NS:
-                self._fail("the disk does not answer")
-        elif self._late and now_ns >= self._retry_ns:
-            self._hand_over_unrecorded()
-        elif self._new_open and now_ns - self._new_open_since_ns >= _OPENED_WAIT_NS:
-            self._hand_over()
+        if not self._groups.turn(now_ns):
+            self._fail("the disk does not answer")
         self._remind(now_ns)
 
     def wake_ns(self) -> int | None:
         """When `turn` has something to do; None when never."""
-        if self._under_way is not None:
-            return None if self._late else self._under_way_since_ns + self._max_wait_ns
-        return self._new_open_since_ns + _OPENED_WAIT_NS if self._new_open and not self._late else None
+        return self._groups.wake_ns()
 
     def fileno(self) -> int:
         """Readable when there are results to take."""
@@ -242,74 +172,13 @@ class Journal:
     def close(self) -> None:
         """Write what waits, as far as the disk takes it in a few seconds, and close the file."""
         deadline = time.monotonic() + _CLOSE_SECONDS
-        while (
-            self._under_way is not None or self.waiting or self._unrecorded
-        ) and time.monotonic() < deadline:
+        while not self._groups.is_idle and time.monotonic() < deadline:
             self.take_results()
             self.turn(self._clock())
             time.sleep(0.001)
         if self._event_fd >= 0 and self._writer.close(max(0.1, deadline - time.monotonic())):
             os.close(self._event_fd)
             self._event_fd = -1
-
-    # --- groups -------------------------------------------------------------------------------------------
-
-    def _hand_over(self) -> None:
-        """Give everything that waits to the thread, if it is free."""
-        if self._under_way is not None or self._late or not self._is_settled:
-            return
-        entries, self._waiting = self._waiting, []
-        self._recorded, self._recorded_next = self._recorded_next, []
-        rows = [_row(entry, entry.verdict.seq, entry.header) for entry in entries]
-        self._commit(entries, rows)
-
-    def _hand_over_unrecorded(self) -> None:
-        if not self._is_usable:
-            return
-        rows = [self._unrecorded[n] for n in range(min(_ROWS_PER_GROUP, len(self._unrecorded)))]
-        self._writing_rows = len(rows)
-        self._rewrite_open = True
-        self._commit([], rows)
-
-    def _commit(self, entries: list[Entry], rows: Sequence[Row]) -> None:
-        opened = self._open if self._rewrite_open else self._new_open
-        group = Group(rows, list(opened.items()), self._rewrite_open)
-        self._new_open, self._rewrite_open = {}, False
-        self._under_way = entries
-        self._under_way_since_ns = self._clock()
-        self._writer.commit(group)
-
-    def _stop_waiting(self) -> None:
-        """The disk takes too long: publish what waits for it, marked."""
-        self._late = True
-        self._rewrite_open = True
-        entries = [*(self._under_way or []), *self._waiting]
-        self._waiting = []
-        self._writing_rows = 0
-        self._publish_unrecorded(entries)
-        self._call_recorded()
-
-    def _publish_unrecorded(self, entries: list[Entry]) -> None:
-        for entry in entries:
-            verdict = msgspec.structs.replace(entry.verdict, journaled=False)
-            header = wire.encode(verdict)
-            self._unrecorded.append(_row(entry, verdict.seq, header))
-            self._observer.journal_unrecorded()
-            entry.publish(verdict, entry.topic, header)
-        excess = len(self._unrecorded) - _MAX_UNRECORDED
-        if excess > 0:
-            for _ in range(excess):
-                self._unrecorded.popleft()
-            self._writing_rows = max(0, self._writing_rows - excess)
-            self._observer.journal_forgotten(excess)
-
-    def _call_recorded(self) -> None:
-        calls = [*self._recorded, *self._recorded_next] if self._late else self._recorded
-        if self._late:
-            self._recorded_next = []
-        self._recorded = []
-        for then in calls:
-            then()
 
     # --- results ------------------------------------------------------------------------------------------
 
@@ -321,19 +190,20 @@ class Journal:
     def _take(self, result: Result) -> None:
         match result:
             case Committed():
-                self._committed(result)
+                if self._groups.committed(result.seconds):
+                    self._recover()
             case Failed():
-                self._is_settled = True
+                self._groups.is_settled = True
                 self._fail(result.detail)
                 if result.of_group:
-                    self._group_lost()
+                    self._groups.lost(has_failed=bool(self.failure))
             case SetAside():
                 self._observer.journal_set_aside()
                 self._say("alarm", "journal_set_aside", result.detail)
                 self._reminders["journal_set_aside"] = (result.detail, self._clock() + _REMIND_FOR_NS)
-                self._rewrite_open = True
+                self._groups.rewrite_open()
                 if result.of_group:
-                    self._group_lost()
+                    self._groups.lost(has_failed=bool(self.failure))
             case Opened():
                 self._opened(result)
             case InUse():
@@ -347,53 +217,26 @@ class Journal:
                 self._observer.journal_levels(result)
 
     def _opened(self, opened: Opened) -> None:
-        if self._is_settled and opened.epoch != self.epoch:
-            self._is_usable = False  # it knows later epochs than the one under way: not before the next start
+        if self._groups.is_settled and opened.epoch != self.epoch:
+            self._groups.is_usable = (
+                False  # it knows later epochs than the one under way: not before the next start
+            )
             self._fail(f"it holds epoch {opened.epoch - 1}, which is after the one under way")
             return
-        self._is_settled = True
+        self._groups.is_settled = True
         self.epoch = opened.epoch
         self.unfinished = opened.unfinished
         self._observer.journal_recording(recording=self.failure is None)
 
-    def _committed(self, committed: Committed) -> None:
-        entries, self._under_way = self._under_way or [], None
-        if not self._late:
-            self._observer.journal_committed(len(entries), committed.seconds)
-            for entry in entries:
-                entry.publish(entry.verdict, entry.topic, entry.header)
-            self._call_recorded()
-            if self._waiting or self._recorded_next:
-                self._hand_over()
-            return
-        for _ in range(self._writing_rows):
-            self._unrecorded.popleft()
-        self._writing_rows = 0
-        if self._unrecorded:
-            self._hand_over_unrecorded()
-        else:
-            self._recover()
-
-    def _group_lost(self) -> None:
-        """The group under way is not on the disk: publish it, marked, and write it later."""
-        if not self._late:
-            self._stop_waiting()
-        self._under_way = None
-        self._writing_rows = 0
-        self._retry_ns = self._clock() + (_RETRY_NS if self.failure else 0)
-
     def _fail(self, detail: str) -> None:
-        if not self._late:
-            self._late = True
-            self._stop_waiting()
+        self._groups.stop_waiting()
         if self.failure is None:  # later ones do not put off the next try: readers may ask without end
-            self._retry_ns = max(self._retry_ns, self._clock() + _RETRY_NS)
+            self._groups.put_off()
             self._observer.journal_recording(recording=False)
             self._say("alarm", "journal_failed", f"{detail}; verdicts are published without being recorded")
         self.failure = detail
 
     def _recover(self) -> None:
-        self._late = False
         if self.failure is not None:
             self.failure = None
             self._observer.journal_recording(recording=True)
@@ -402,7 +245,7 @@ class Journal:
     # --- alarms and reading -------------------------------------------------------------------------------
 
     def _say(self, severity: str, name: str, detail: str) -> None:
-        if not self._is_settled:
+        if not self._groups.is_settled:
             self._unsaid.append((severity, name, detail))
             return
         self._remind_ns = self._clock() + _REMIND_NS
@@ -423,7 +266,7 @@ class Journal:
     def _with_unrecorded(self, reading: Reading | None, job: ReadJob) -> Reading | None:
         """What is on the disk, and what waits in memory to be written there; None if that may not be all."""
         found = {stored.position: stored for stored in reading.verdicts} if reading is not None else {}
-        for row in self._unrecorded:
+        for row in self._groups.unrecorded:
             position = Position(self.epoch, row.seq)
             if (job.first is None or position >= job.first) and position <= job.last:
                 found[position] = Stored(position, row.topic, row.header)
@@ -435,7 +278,3 @@ class Journal:
             return None
         is_all = len(verdicts) >= min(job.limit, job.last.seq - job.first.seq + 1)
         return Reading(verdicts, truncated=False, oldest=oldest) if is_all else None
-
-
-def _row(entry: Entry, seq: int, header: bytes) -> Row:
-    return Row(seq, entry.topic, header, entry.closes, entry.closes_earlier)

@@ -15,100 +15,32 @@ import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from inspectd.config import Journal as JournalSettings
 from inspectd.publish.journal_mark import Mark
+from inspectd.publish.journal_rows import Group, Levels, Opened, Reading, Row, Stored
+from inspectd.publish.journal_sqlite import (
+    CorruptError,
+    check_structure,
+    checksum_of,
+    connect,
+    create,
+    forget_oldest,
+    integer,
+    named,
+    set_aside,
+    transaction,
+)
 from inspectd.publish.replay import Position
 
 NAME: Final = "journal.sqlite"
 
-_APPLICATION_ID: Final = 0x1D5B
-_VERSION: Final = 1
 _SEQ_BITS: Final = 40
 _CHECK_SECONDS: Final = 1.0  # for each of the two checks at the start; the rest is checked while it runs
 _TRIM_ROWS: Final = 200
 _SCRUB_ROWS: Final = 200
-_KEPT_ASIDE: Final = 3
-_CHECKPOINT_PAGES: Final = 256  # 1 MB: moving it into the file takes a few milliseconds
-
-_SCHEMA: Final = """
-    CREATE TABLE epoch (ordinal INTEGER PRIMARY KEY, epoch INTEGER NOT NULL UNIQUE);
-    CREATE TABLE verdict (
-        id INTEGER PRIMARY KEY, utc_ns INTEGER NOT NULL, topic BLOB NOT NULL, header BLOB NOT NULL,
-        checksum INTEGER NOT NULL
-    );
-    CREATE TABLE open (key TEXT PRIMARY KEY, record BLOB NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;
-    CREATE TABLE trimmed (id INTEGER NOT NULL);
-    INSERT INTO trimmed VALUES (0);
-"""
-
-
-class CorruptError(Exception):
-    """The file is not what was written to it."""
-
-
-class Row(msgspec.Struct, frozen=True):
-    """One published verdict: the very bytes of its message."""
-
-    seq: int
-    topic: bytes
-    header: bytes
-    closes: str | None = None
-    """Key of what was open until this verdict."""
-    closes_earlier: str | None = None
-    """Whole key of what an earlier start left open, and this verdict closes."""
-
-
-class Group(msgspec.Struct, frozen=True):
-    """What is committed together."""
-
-    rows: Sequence[Row] = ()
-    opened: Sequence[tuple[str, bytes]] = ()
-    """What is under way from now on: key and record."""
-    all_open: bool = False
-    """`opened` is all that is under way in this epoch; forget what was written of it before."""
-
-
-class Opened(msgspec.Struct, frozen=True):
-    """What a start found."""
-
-    epoch: int
-    unfinished: list[tuple[str, bytes]]
-    """Keys and records that an earlier start left open."""
-
-
-class Levels(msgspec.Struct, frozen=True):
-    """How full the journal is."""
-
-    size_bytes: int
-    free_bytes: int
-    """Left on the disk."""
-    oldest_utc_ns: int | None
-
-
-class Stored(msgspec.Struct, frozen=True):
-    """A verdict read back."""
-
-    position: Position
-    topic: bytes
-    header: bytes
-
-
-class Reading(msgspec.Struct, frozen=True):
-    """Verdicts read back, in order."""
-
-    verdicts: list[Stored]
-    truncated: bool
-    """Something before the first of them was there once, or may have been."""
-    oldest: Position | None
-    """The oldest verdict there is at or behind the place asked for; or the oldest of all."""
 
 
 class JournalFile:
@@ -145,9 +77,9 @@ class JournalFile:
             mark = self.mark.read()
             if is_first and mark is not None and mark.seq > 0:
                 raise CorruptError("the file is gone")
-            _create(self.path)
+            create(self.path)
         try:
-            self._connection = _connect(self.path)
+            self._connection = connect(self.path)
             if is_first:
                 self._check()
                 epoch = max(epoch, max(self._epochs, default=0) + 1) if may_raise else epoch
@@ -167,7 +99,7 @@ class JournalFile:
         """Write a group, all of it or nothing; when this returns it is on the disk."""
         utc_ns = time.time_ns()
         rows = [self._values(epoch, row, utc_ns) for row in group.rows]
-        with _transaction(self._open_connection()) as connection:
+        with transaction(self._open_connection()) as connection:
             if group.all_open:
                 prefix = f"{self._ordinal}:"
                 connection.execute("DELETE FROM open WHERE key >= ? AND key < ?", (prefix, prefix + "~"))
@@ -209,11 +141,11 @@ class JournalFile:
         going = oldest[:-1]  # The newest stays, because the next start looks for it.
         if self._used_bytes() <= self._settings.max_mb * 1e6:
             until_ns = now_utc_ns - int(self._settings.days * 86_400e9)
-            going = list(itertools.takewhile(lambda row: _integer(row[1], "a time") < until_ns, going))
+            going = list(itertools.takewhile(lambda row: integer(row[1], "a time") < until_ns, going))
         if not going:
             return False
         through = going[-1][0]
-        with _transaction(connection):
+        with transaction(connection):
             connection.execute("DELETE FROM verdict WHERE id <= ?", (through,))
             connection.execute("UPDATE trimmed SET id = ?", (through,))
         self._trimmed = through
@@ -244,23 +176,15 @@ class JournalFile:
         """
         oldest = self._open_connection().execute("SELECT utc_ns FROM verdict ORDER BY id LIMIT 1").fetchone()
         disk = os.statvfs(self.path.parent)
-        oldest_utc_ns = _integer(oldest[0], "a time") if oldest else None
+        oldest_utc_ns = integer(oldest[0], "a time") if oldest else None
         return Levels(self._used_bytes(), disk.f_bavail * disk.f_frsize, oldest_utc_ns)
 
     def set_aside(self) -> Path:
         """Close the file and give it another name, for a person to look at; the oldest of those go."""
         self.close()
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        aside = self.path.with_name(f"{NAME}.corrupt-{stamp}")
-        for suffix in ("-wal", "-shm", "-journal", ""):
-            part = Path(f"{self.path}{suffix}")
-            if part.exists():
-                part.rename(f"{aside}{suffix}")
+        aside = set_aside(self.path)
         self.mark.forget()
-        kept = sorted(self.path.parent.glob(f"{NAME}.corrupt-*Z"))
-        for old in kept[:-_KEPT_ASIDE]:
-            for suffix in ("-wal", "-shm", "-journal", ""):
-                Path(f"{old}{suffix}").unlink(missing_ok=True)
+        forget_oldest(self.path)
         return aside
 
     def close(self) -> None:
@@ -278,14 +202,7 @@ class JournalFile:
 
     def _check(self) -> None:
         """Check the file's structure, and its newest rows, as far as a start has time for it."""
-        connection = self._open_connection()
-        application = connection.execute("PRAGMA application_id").fetchone()[0]
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if (application, version) != (_APPLICATION_ID, _VERSION):
-            raise CorruptError(f"is no journal: application {application:#x}, version {version}")
-        report = _within(connection, _CHECK_SECONDS, "PRAGMA quick_check(1)")
-        if report is not None and report != "ok":
-            raise CorruptError(report)
+        check_structure(self._open_connection(), _CHECK_SECONDS)
         self._read_epochs()
         self._check_rows()
         newest = self._rows("ORDER BY id DESC LIMIT 1", ())
@@ -325,7 +242,7 @@ class JournalFile:
             self._epochs[epoch] = ordinal
         self._ordinal = self._epochs[epoch]
         trimmed = connection.execute("SELECT id FROM trimmed").fetchone()
-        self._trimmed = _integer(trimmed[0] if trimmed else None, "how far it was trimmed")
+        self._trimmed = integer(trimmed[0] if trimmed else None, "how far it was trimmed")
         self._inode = self.path.stat().st_ino
 
     def _unfinished(self) -> list[tuple[str, bytes]]:
@@ -341,7 +258,7 @@ class JournalFile:
     # --- rows ---------------------------------------------------------------------------------------------
 
     def _values(self, epoch: int, row: Row, utc_ns: int) -> tuple[int, int, bytes, bytes, int]:
-        checksum = _checksum(epoch, row.seq, row.topic, row.header)
+        checksum = checksum_of(epoch, row.seq, row.topic, row.header)
         return (self._ordinal << _SEQ_BITS | row.seq, utc_ns, row.topic, row.header, checksum)
 
     def _rows(self, where: str, values: tuple[int, ...]) -> list[Stored]:
@@ -355,7 +272,7 @@ class JournalFile:
         found = []
         for row_id, topic, header, checksum in rows:
             epoch, seq = epochs.get(row_id >> _SEQ_BITS, 0), row_id & ((1 << _SEQ_BITS) - 1)
-            if _checksum(epoch, seq, topic, header) != checksum:
+            if checksum_of(epoch, seq, topic, header) != checksum:
                 raise CorruptError(f"verdict {epoch}:{seq} is not what was written")
             found.append(Stored(Position(epoch, seq), topic, header))
         return found
@@ -383,99 +300,6 @@ class JournalFile:
             for name in ("page_count", "freelist_count", "page_size")
         )
         return int((pages - free) * size)
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """All of it or nothing."""
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        yield connection
-        connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        raise named(error) from error
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=0.2, isolation_level=None)
-    try:
-        for pragma in (
-            "locking_mode = EXCLUSIVE",
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
-            f"journal_size_limit = {4 * _CHECKPOINT_PAGES * 4096}",
-            "cell_size_check = ON",
-            "trusted_schema = OFF",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-        with _transaction(connection):
-            pass  # takes the lock now, not with the first verdict
-    except (sqlite3.Error, CorruptError):
-        connection.close()
-        raise
-    return connection
-
-
-def _create(path: Path) -> None:
-    """Make a whole file or none: one that is there and empty was cut."""
-    new = path.with_name(f"{path.name}.new")
-    for part in (
-        new,
-        Path(f"{new}-journal"),
-        Path(f"{new}-wal"),
-        Path(f"{path}-wal"),
-        Path(f"{path}-journal"),
-    ):
-        part.unlink(missing_ok=True)
-    connection = sqlite3.connect(new, isolation_level=None)
-    try:
-        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {_VERSION}")
-        connection.executescript(_SCHEMA)
-    finally:
-        connection.close()
-    new.chmod(0o640)
-    new.rename(path)
-
-
-def _within(connection: sqlite3.Connection, seconds: float, query: str) -> str | None:
-    """The first answer of a query, or None if it takes longer than `seconds`."""
-    until = time.monotonic() + seconds
-    expired: Callable[[], int] = lambda: int(time.monotonic() > until)  # noqa: E731
-    connection.set_progress_handler(expired, 10_000)
-    try:
-        return str(connection.execute(query).fetchone()[0])
-    except sqlite3.OperationalError as error:
-        if "interrupted" in str(error):
-            return None
-        raise
-    finally:
-        connection.set_progress_handler(None, 0)
-
-
-def named(error: Exception) -> Exception:
-    """`CorruptError` where SQLite says that the file is damaged, else the error itself."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    wrong = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-    foreign = any(words in str(error) for words in ("no such table", "no such column", "Could not decode"))
-    return CorruptError(str(error)) if code in wrong or foreign else error
-
-
-def _checksum(epoch: int, seq: int, topic: bytes, header: bytes) -> int:
-    if not (isinstance(topic, bytes) and isinstance(header, bytes)):
-        raise CorruptError(f"verdict {epoch}:{seq} is not of the type that was written")
-    return zlib.crc32(header, zlib.crc32(topic, zlib.crc32(b"%d:%d:" % (epoch, seq))))
-
-
-def _integer(value: object, what: str) -> int:
-    """What the checksums do not cover is at least of its type."""
-    if not isinstance(value, int):
-        raise CorruptError(f"{what} is {value!r}, which is not what was written")
-    return value
 
 
 def _capped(seq: int) -> int:

@@ -17,7 +17,9 @@ from typing import Final
 import msgspec
 
 from inspectd.config import Journal as JournalSettings
-from inspectd.publish.journal_file import CorruptError, Group, JournalFile, Levels, Opened, Reading, named
+from inspectd.publish.journal_file import JournalFile
+from inspectd.publish.journal_rows import Group, Levels, Opened, Reading
+from inspectd.publish.journal_sqlite import CorruptError, named
 from inspectd.publish.replay import Position
 
 _UPKEEP_SECONDS: Final = 0.4

@@ -14,7 +14,8 @@ from inspectd.config import Config, recipe_sha256
 from inspectd.ipc.messages import BankInfo
 from inspectd.publish import unfinished, wire
 from inspectd.publish.bus import Bus
-from inspectd.publish.journal import Entry, Journal, Numbered
+from inspectd.publish.journal import Journal
+from inspectd.publish.journal_groups import Entry, Numbered
 from inspectd.publish.replay import Position, Snapshot
 from inspectd.publish.unfinished import OpenPart, Unfinished
 from inspectd.records import (

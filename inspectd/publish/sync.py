@@ -15,7 +15,7 @@ import msgspec
 from inspectd.publish import replay
 from inspectd.publish.bus import Bus
 from inspectd.publish.journal import Journal
-from inspectd.publish.journal_file import Reading
+from inspectd.publish.journal_rows import Reading
 from inspectd.publish.replay import (
     End,
     Error,

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from inspectd.config import Journal as Settings
-from inspectd.publish.journal_file import NAME, CorruptError, Group, JournalFile, Row
+from inspectd.publish.journal_file import NAME, JournalFile
+from inspectd.publish.journal_rows import Group, Row
+from inspectd.publish.journal_sqlite import CorruptError
 from inspectd.publish.replay import Position
 
 EPOCH = 1_763_924_400_000

@@ -11,8 +11,9 @@ from support.messages import verdict
 
 from inspectd.config import Journal as Settings
 from inspectd.publish import wire
-from inspectd.publish.journal import Entry, Journal
-from inspectd.publish.journal_file import Levels, Reading
+from inspectd.publish.journal import Journal
+from inspectd.publish.journal_groups import Entry
+from inspectd.publish.journal_rows import Levels, Reading
 from inspectd.publish.replay import Position
 
 
