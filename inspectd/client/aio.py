@@ -7,24 +7,17 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Literal, Self
 
 import zmq
 import zmq.asyncio
 
 from inspectd.client.joining import Item
-from inspectd.client.session import Session
-from inspectd.client.sockets import ClientKeys, sync_endpoint
-from inspectd.client.tracking import Liveness
-from inspectd.client.verdicts import open_sockets
-from inspectd.errors import InputError
-from inspectd.publish.replay import Position
-from inspectd.publish.wire import Heartbeat
-
-_MESSAGES_PER_TURN: Final = 256
+from inspectd.client.reading import MESSAGES_PER_TURN, Reader
+from inspectd.client.sockets import ClientKeys
 
 
-class AsyncVerdictReader:
+class AsyncVerdictReader(Reader):
     """Reads the verdicts of one line inside an event loop; make it and use it in one loop.
 
     Arguments, promises and errors are those of `VerdictReader`. `commit` writes and flushes a small file, so
@@ -41,14 +34,15 @@ class AsyncVerdictReader:
         keys: ClientKeys | None = None,
         patience_seconds: float = 10.0,
     ) -> None:
-        sync = sync_endpoint(verdicts, sync)
-        self._session = Session(cursor, start=start, patience_seconds=patience_seconds)
-        self._context = zmq.asyncio.Context()
-        try:
-            self._live, self._sync = open_sockets(self._context, verdicts, sync, keys)
-        except InputError:
-            self.close()
-            raise
+        super().__init__(
+            zmq.asyncio.Context,
+            verdicts,
+            sync,
+            cursor=cursor,
+            start=start,
+            keys=keys,
+            patience_seconds=patience_seconds,
+        )
         self._poller = zmq.asyncio.Poller()
         self._poller.register(self._live, zmq.POLLIN)
         self._poller.register(self._sync, zmq.POLLIN)
@@ -74,33 +68,6 @@ class AsyncVerdictReader:
             await self._take_in(min(deadline, self._session.wake_at or deadline) - now)
         return item
 
-    def commit(self) -> None:
-        """Remember that the caller is done with everything it received.
-
-        Raises:
-            UnavailableError: the cursor file cannot be written.
-        """
-        self._session.commit()
-
-    @property
-    def liveness(self) -> Liveness:
-        """What may be assumed of the line, from what was taken in by the last `receive`."""
-        return self._session.liveness
-
-    @property
-    def heartbeat(self) -> Heartbeat | None:
-        """The last heartbeat heard."""
-        return self._session.heartbeat
-
-    @property
-    def position(self) -> Position | None:
-        """Everything up to it was received; None before the line was heard."""
-        return self._session.position
-
-    def close(self) -> None:
-        """Stop listening; what was not committed is read again by the next reader."""
-        self._context.destroy(linger=0)
-
     async def __aiter__(self) -> AsyncIterator[Item]:
         """Every verdict and loss from now on, without end."""
         while True:
@@ -119,7 +86,7 @@ class AsyncVerdictReader:
     async def _take_in(self, timeout_seconds: float) -> None:
         ready = dict(await self._poller.poll(max(0, round(timeout_seconds * 1000))))
         for socket, take in ((self._sync, self._session.answered), (self._live, self._session.published)):
-            for _ in range(_MESSAGES_PER_TURN if socket in ready else 0):
+            for _ in range(MESSAGES_PER_TURN if socket in ready else 0):
                 if not await socket.poll(0):
                     break
                 take(await socket.recv_multipart())

@@ -6,23 +6,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Literal, Self
 
 import zmq
 
 from inspectd.client.joining import Item
-from inspectd.client.session import Session
-from inspectd.client.sockets import ClientKeys, connect, requester, subscriber, sync_endpoint
-from inspectd.client.tracking import Liveness
-from inspectd.errors import InputError
-from inspectd.publish.replay import Position
-from inspectd.publish.wire import Heartbeat
-
-_QUEUE_MESSAGES: Final = 10_000
-_MESSAGES_PER_TURN: Final = 256
+from inspectd.client.reading import MESSAGES_PER_TURN, Reader
+from inspectd.client.sockets import ClientKeys
 
 
-class VerdictReader:
+class VerdictReader(Reader):
     """Reads the verdicts of one line. Belongs to the thread that made it.
 
     `receive` gives every verdict once and in order: what it does not hear live it asks for, and what cannot
@@ -54,14 +47,15 @@ class VerdictReader:
         keys: ClientKeys | None = None,
         patience_seconds: float = 10.0,
     ) -> None:
-        sync = sync_endpoint(verdicts, sync)
-        self._session = Session(cursor, start=start, patience_seconds=patience_seconds)
-        self._context = zmq.Context()
-        try:
-            self._live, self._sync = open_sockets(self._context, verdicts, sync, keys)
-        except InputError:
-            self.close()
-            raise
+        super().__init__(
+            zmq.Context,
+            verdicts,
+            sync,
+            cursor=cursor,
+            start=start,
+            keys=keys,
+            patience_seconds=patience_seconds,
+        )
         self._poller = zmq.Poller()
         self._poller.register(self._live, zmq.POLLIN)
         self._poller.register(self._sync, zmq.POLLIN)
@@ -84,33 +78,6 @@ class VerdictReader:
             self._take_in(min(deadline, wake_at or deadline) - now)
         return item
 
-    def commit(self) -> None:
-        """Remember that the caller is done with everything it received.
-
-        Raises:
-            UnavailableError: the cursor file cannot be written.
-        """
-        self._session.commit()
-
-    @property
-    def liveness(self) -> Liveness:
-        """What may be assumed of the line, from what was taken in by the last `receive`."""
-        return self._session.liveness
-
-    @property
-    def heartbeat(self) -> Heartbeat | None:
-        """The last heartbeat heard."""
-        return self._session.heartbeat
-
-    @property
-    def position(self) -> Position | None:
-        """Everything up to it was received; None before the line was heard."""
-        return self._session.position
-
-    def close(self) -> None:
-        """Stop listening; what was not committed is read again by the next reader."""
-        self._context.destroy(linger=0)
-
     def __iter__(self) -> Iterator[Item]:
         """Every verdict and loss from now on, without end."""
         while True:
@@ -130,7 +97,7 @@ class VerdictReader:
         if not self._poller.poll(max(0, round(timeout_seconds * 1000))):
             return
         for socket, take in ((self._sync, self._session.answered), (self._live, self._session.published)):
-            for _ in range(_MESSAGES_PER_TURN):
+            for _ in range(MESSAGES_PER_TURN):
                 try:
                     take(socket.recv_multipart(flags=zmq.NOBLOCK))
                 except zmq.Again:
@@ -143,19 +110,3 @@ class VerdictReader:
                 self._sync.send(request, flags=zmq.NOBLOCK)
             except zmq.Again:
                 return  # its queue is full of requests nobody took: it is asked again later
-
-
-def open_sockets(
-    context: zmq.Context[Any], verdicts: str, sync: str, keys: ClientKeys | None
-) -> tuple[Any, Any]:
-    """The two sockets of a verdict reader, connected.
-
-    Raises:
-        InputError: an endpoint or a key file cannot be used.
-    """
-    live, requests = subscriber(context, _QUEUE_MESSAGES), requester(context)
-    live.setsockopt(zmq.SUBSCRIBE, b"i1/")
-    requests.setsockopt(zmq.SNDHWM, 8)
-    connect(live, verdicts, keys)
-    connect(requests, sync, keys)
-    return live, requests
