@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -114,13 +113,8 @@ def main() -> ExitCode:
         if arguments.config is None:
             parser.error("one of --channel and --config is needed")
         return _by_hand(arguments.config)
-    child.die_with_parent()
     os.nice(_NICE)  # the verdicts' processes go first
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        # The main process decides when evidence ends: it closes the channel.
-        signal.signal(signum, signal.SIG_IGN)
-    channel = child.open_channel(arguments.channel, ToEvidence)
-    start = child.first_record(channel, StartEvidence)
+    channel, start = child.take_up(arguments.channel, ToEvidence, StartEvidence)
     return child.serve(channel, lambda: Worker(channel, start).live())
 
 

@@ -78,6 +78,29 @@ def first_record(channel: Channel[Any], kind: type[Record], timeout_seconds: flo
     return received[0]
 
 
+def take_up(fd: int, receives: Any, first: type[Record]) -> tuple[Channel[Any], Record]:
+    """Become a child that ends when its channel closes, for no signal: its channel, and what it began with.
+
+    The main process decides when such a child ends: it closes the channel after the last answer.
+
+    Args:
+        fd: descriptor of the channel that was inherited.
+        receives: the union of records to receive.
+        first: the record the channel begins with.
+
+    Raises:
+        InspectdError: the kernel does not tie this process to its parent.
+        InputError: `fd` is no such descriptor.
+        ChannelClosedError: the main process is gone.
+        ChannelMessageError: it sent another record, or none in time.
+    """
+    die_with_parent()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_IGN)
+    channel = open_channel(fd, receives)
+    return channel, first_record(channel, first)
+
+
 class StopFlag:
     """Set by SIGTERM, so that a loop can end at its own pace; SIGINT is left to the main process."""
 

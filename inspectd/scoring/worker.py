@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 import sys
 import time
 from pathlib import Path
@@ -188,12 +187,7 @@ def main() -> ExitCode:
         if arguments.config is None:
             parser.error("one of --channel and --config is needed")
         return _by_hand(arguments.config)
-    child.die_with_parent()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        # The main process decides when scoring ends: it closes the channel after the last answer.
-        signal.signal(signum, signal.SIG_IGN)
-    channel = child.open_channel(arguments.channel, ToScoring)
-    start = child.first_record(channel, StartScoring)
+    channel, start = child.take_up(arguments.channel, ToScoring, StartScoring)
     return child.serve(channel, lambda: Worker(channel, start).live())
 
 
