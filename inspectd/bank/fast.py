@@ -22,7 +22,7 @@ from inspectd.errors import BankError, ExitCode
 from inspectd.log import event
 from inspectd.processor import Precision, cpu_threads
 from inspectd.search.candidates import Candidates
-from inspectd.search.choose import SearchChoice, kinds_to_try, make_search, measure
+from inspectd.search.choose import SearchChoice, is_installed, kinds_to_try, make_search, measure
 
 _log: Final = logging.getLogger("inspectd.bank")
 _CONVERSION_SECONDS: Final = 300.0
@@ -120,7 +120,7 @@ def _search(
     queries, neighbours, threads = models.patches(), options.neighbours, means.threads
     if means.search == "auto":
         choice = means.cache.search(bank.sha256, threads)
-        if choice is None:
+        if choice is None or not is_installed(choice.kind):  # faiss may be gone since it was chosen
             kinds = kinds_to_try(len(memory.bank))
             search, choice = measure(kinds, memory.bank, queries, neighbours, threads)
             means.cache.keep_search(bank.sha256, threads, choice)

@@ -13,6 +13,7 @@ from inspectd.bank.scorer import Scorer, ScoringPath
 from inspectd.bank.store import read_bank, write_bank
 from inspectd.detectors.compiled import CompiledPipeline
 from inspectd.errors import UnavailableError
+from inspectd.search.choose import SearchChoice
 
 SCORE = """
 import sys, numpy as np
@@ -88,3 +89,14 @@ def test_a_choice_is_remembered(bank_file: Path, monkeypatch: pytest.MonkeyPatch
     choice = ModelCache(tmp_path).search(scorer.info.sha256, 1)
     assert choice is not None
     assert choice.kind == scorer.info.search
+
+
+def test_a_search_whose_package_is_gone_is_chosen_anew(
+    bank_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
+    sha256 = read_bank(bank_file).sha256
+    ModelCache(tmp_path).keep_search(sha256, 1, SearchChoice("ivf", {"ivf": 1.0}, 1.0))
+    assert Scorer.load(bank_file, "cpu", threads=1).info.search == "ivf"
+    monkeypatch.setitem(sys.modules, "faiss", None)  # as if it were not installed
+    assert Scorer.load(bank_file, "cpu", threads=1).info.search.startswith("exact")

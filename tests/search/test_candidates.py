@@ -1,5 +1,7 @@
 """What every search on the fast path promises."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,21 @@ def test_the_fastest_that_finds_enough_is_taken() -> None:
     assert search.kind == choice.kind
     assert set(choice.search_ms) >= {"exact-float32", choice.kind}
     assert choice.recall >= 0.999
+
+
+def test_large_banks_try_inverted_lists_where_faiss_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "ivf" not in kinds_to_try(3_000)
+    assert "ivf" in kinds_to_try(30_000)
+    monkeypatch.setitem(sys.modules, "faiss", None)  # as if it were not installed
+    assert "ivf" not in kinds_to_try(30_000)
+
+
+def test_inverted_lists_find_what_a_large_bank_holds() -> None:
+    rng = np.random.default_rng(2)
+    parts = rng.standard_normal((200, 31)) * 4  # an odd number of dimensions
+    bank = (parts[rng.integers(200, size=9000)] + rng.standard_normal((9000, 31))).astype(np.float32)
+    _, choice = measure(["ivf"], bank, 200, 1, threads=2, any_recall=True)
+    assert choice.recall > 0.99
 
 
 def test_a_kind_that_misses_too_much_is_not_taken_unless_asked_for() -> None:
