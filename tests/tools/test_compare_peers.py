@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from support.pictures import write_images
 
+from inspectd.bank.store import read_manifest
+
 TOOL = Path(__file__).parents[2] / "tools" / "compare_peers.py"
 OURS = [
     "--backbone",
@@ -47,6 +49,15 @@ def test_each_size_of_bank_has_its_times_and_ratios(data):
         assert slow["ms"] == {"median": 1e6, "least": 1e6, "most": 1e6}
         assert slow["ratio"]["least"] == pytest.approx(1e6 / ours["most"], rel=1e-3)
         assert slow["ratio"]["most"] == pytest.approx(1e6 / ours["least"], rel=1e-3)
+
+
+def test_a_bank_file_is_measured_as_it_is(data, bank_file):
+    peer = f'{sys.executable} -c "{PEER}"'
+    done = run(data, "--peer", peer, "--bank", bank_file, "--runs", "1", "--seconds", "0.2")
+    assert done.returncode == 0, done.stderr
+    manifest = read_manifest(bank_file)
+    assert f"bank {manifest.rows} rows: ours" in done.stdout
+    assert "(exact-" in done.stdout
 
 
 @pytest.mark.parametrize(
