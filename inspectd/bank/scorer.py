@@ -72,6 +72,7 @@ class Scorer:
 
         Raises:
             BankError: the bank or its weights cannot be used.
+            InputError: the device has no such search.
             UnavailableError: the device or the backend is not there.
         """
         bank = read_bank(path)
@@ -97,7 +98,7 @@ class Scorer:
 
 
 def _load(path: Path, bank: BankFile, device: str, threads: int, way: ScoringPath) -> Loaded:
-    on_cpu = device == "cpu" or (device == "auto" and not _has_cuda())
+    on_cpu = not computes_on_cuda(device)
     if way.backend == "openvino" and not on_cpu:
         raise UnavailableError(
             f"backend openvino computes on the CPU, device is {device!r}; use cpu or torch"
@@ -120,19 +121,33 @@ def _by_torch(path: Path, bank: BankFile, device: str, threads: int, way: Scorin
     if threads:
         torch.set_num_threads(threads)
     target = choose_device(device)
-    pipeline = reference_pipeline(path, bank, target)
-    if target.type == "cuda" and way.backend == "auto":
-        from inspectd.detectors.cuda import CudaPipeline  # noqa: PLC0415 - as above
+    if target.type == "cuda":
+        from inspectd.search.half import refuse_on_cuda  # noqa: PLC0415 - as above
 
-        try:
-            fast = CudaPipeline(pipeline)
-            fast.warm_up(1)
-        except RuntimeError as error:
-            event(_log, logging.WARNING, "cuda_graphs_unavailable", device=str(target), detail=str(error))
-            pipeline = reference_pipeline(path, bank, target)
-        else:
-            return Loaded(fast, str(target), "cuda", "float16", "exact-float16", None)
+        refuse_on_cuda(way.search, way.backend)
+    try:
+        pipeline = reference_pipeline(path, bank, target)
+        if target.type == "cuda" and way.backend == "auto":
+            from inspectd.detectors.cuda import CudaPipeline  # noqa: PLC0415 - as above
+
+            try:
+                fast = CudaPipeline(pipeline, search=way.search)
+                fast.warm_up(1)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                event(_log, logging.WARNING, "cuda_graphs_unavailable", device=str(target), detail=str(error))
+                pipeline = reference_pipeline(path, bank, target)
+            else:
+                return Loaded(fast, str(target), "cuda", "float16", fast.steps.search, None)
+    except torch.OutOfMemoryError as error:
+        raise BankError(f"bank {path}: the memory of {target} does not hold it: {error}") from error
     return Loaded(pipeline, str(target), "torch", "float32", "exact", 1.0)
+
+
+def computes_on_cuda(device: str) -> bool:
+    """Whether a bank for that device (`auto`, `cpu`, `cuda`, `cuda:N`) goes to a CUDA device."""
+    return device != "cpu" and (device != "auto" or _has_cuda())
 
 
 def _has_cuda() -> bool:

@@ -16,7 +16,8 @@ class ScoringPath:
         backend: `torch`, the reference; `openvino`, the fast one on a CPU; `auto`: the fastest there is,
             on CUDA half precision and recorded graphs.
         precision: of the backbone on a CPU; `auto` is float32, the precision thresholds are found with.
-        search: `auto`, `exact`, `flat`, `ivf` or `hnsw`: how the fast path finds neighbours.
+        search: `auto`, `exact`, `flat`, `ivf` or `hnsw`: how the fast paths find neighbours; the last two
+            on a CPU only.
     """
 
     backend: Literal["auto", "torch", "openvino"] = "auto"

@@ -225,8 +225,16 @@ class Scoring(Settings, frozen=True, kw_only=True):
     ] = "auto"
     search: Annotated[
         Literal["auto", "exact", "flat", "ivf", "hnsw"],
-        Meta(description='How neighbours are found on a CPU; "auto" measures which is fastest.'),
+        Meta(description='How neighbours are found; "auto": the fastest. "ivf" and "hnsw": on a CPU only.'),
     ] = "auto"
+    device_memory_mb: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1e9,
+            description="Most memory of a CUDA device it may take, in MB of 1e6 bytes; 0: what is free.",
+        ),
+    ] = 0.0
     start_timeout_seconds: Annotated[
         float, Meta(ge=1, le=3600, description="Longest start, from its launch to being warm.")
     ] = 120.0

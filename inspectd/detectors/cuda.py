@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,23 +12,28 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inspectd.detectors.patchcore import PatchCore
-from inspectd.detectors.pipeline import Pipeline, judged
+from inspectd.detectors.halved import HalvedPipeline
+from inspectd.detectors.in_turn import scored_in_turn
+from inspectd.detectors.pipeline import Pipeline
 from inspectd.detectors.score import ImageScore
 from inspectd.log import event
-from inspectd.search.half import HalfSearch
 
 _log: Final = logging.getLogger("inspectd.scoring")
 
 
 @dataclass(frozen=True)
 class _Recorded:
-    """A CUDA graph with the tensors it reads and writes."""
+    """A CUDA graph with the tensors it reads and writes.
+
+    Attributes:
+        frames: (N, 3, H, W) uint8 BGR.
+        outputs: scores (N,) float32 and heatmaps (N, h', w') float16; where the search cannot be part of a
+            graph, the features (N, h, w, D) float32 alone.
+    """
 
     graph: Any
-    frames: torch.Tensor  # (N, 3, H, W) uint8 BGR
-    scores: torch.Tensor  # (N,) float32
-    heatmaps: torch.Tensor  # (N, h, w) float16
+    frames: torch.Tensor
+    outputs: tuple[torch.Tensor, ...]
 
 
 class CudaPipeline:
@@ -40,24 +45,25 @@ class CudaPipeline:
     Args:
         pipeline: the reference, on the device; its backbone and search are changed in place.
         max_batch: most frames in a graph.
+        search: `auto`, `exact` or `flat`; see `HalfSearch`.
+
+    Raises:
+        InputError: there is no such search on the device.
     """
 
-    def __init__(self, pipeline: Pipeline, max_batch: int = 32) -> None:
-        self._pipeline = pipeline
-        self._device = pipeline.extractor.device
-        self._most = max_batch
+    def __init__(self, pipeline: Pipeline, max_batch: int = 32, search: str = "auto") -> None:
+        self.steps = HalvedPipeline(pipeline, search)
+        self.most = max_batch
+        self._device = self.steps.device
         self._upload = _stream(self._device)
         self._recorded: dict[int, _Recorded] = {}
-        pipeline.extractor.backbone.network.half()
-        if isinstance(pipeline.detector, PatchCore):
-            pipeline.detector.search_with(HalfSearch(pipeline.detector.bank))
 
     def warm_up(self, max_batch: int) -> None:
         """Record the graphs of every batch size up to `max_batch`."""
-        preprocess = self._pipeline.extractor.preprocess
+        preprocess = self.steps.preprocess
         blank = np.zeros((preprocess.height, preprocess.width, 3), dtype=np.uint8)
         size = 1
-        while size < min(max_batch, self._most):
+        while size < min(max_batch, self.most):
             self.score([blank] * size)
             size *= 2
         self.score([blank] * max_batch)
@@ -71,47 +77,63 @@ class CudaPipeline:
         Raises:
             RuntimeError: the device failed, or its memory does not hold a single frame.
         """
-        answers: list[ImageScore] = []
-        position = 0
-        while position < len(frames):
-            part = frames[position : position + self._most]
-            try:
-                answers += self._scored(part)
-            except torch.OutOfMemoryError:
-                if self._most == 1:
-                    raise
-                self._smaller(len(part))
-                continue
-            position += len(part)
-        return answers
+        return scored_in_turn(self, frames, torch.OutOfMemoryError)
 
-    def _smaller(self, tried: int) -> None:
-        self._most = max(1, min(self._most, tried) // 2)
+    def shrink(self, tried: int) -> None:
+        """See `in_turn.Launches.shrink`."""
+        self.most = max(1, min(self.most, tried) // 2)
         self._recorded.clear()
+        # What was uploaded for the batch that did not fit is read no more once the device is done.
+        torch.cuda.synchronize(self._device)
         torch.cuda.empty_cache()
-        event(_log, logging.ERROR, "device_out_of_memory", device=str(self._device), max_batch=self._most)
+        event(_log, logging.ERROR, "device_out_of_memory", device=str(self._device), max_batch=self.most)
 
-    def _scored(self, frames: Sequence[NDArray[np.uint8]]) -> list[ImageScore]:
+    def launch(self, frames: Sequence[NDArray[np.uint8]]) -> Callable[[], list[ImageScore]]:
+        """Start a batch of at most `most` frames without waiting for the device.
+
+        The frames must stay as they are until the answers were collected.
+        """
         start = time.perf_counter_ns()
         with torch.inference_mode(), torch.cuda.device(self._device):
             recorded = self._graph(1 << (len(frames) - 1).bit_length())
-            compute = torch.cuda.current_stream()
-            for position, frame in enumerate(frames):
-                # The next frame's upload runs while this one is resized.
-                with torch.cuda.stream(self._upload):
-                    pixels = self._pipeline.extractor.preprocess.uploaded(frame)
-                compute.wait_stream(self._upload)
-                pixels.record_stream(compute)
-                recorded.frames[position].copy_(self._pipeline.extractor.preprocess.fitted(pixels)[0])
+            self._fill(recorded.frames, frames)
             sent = time.perf_counter_ns()
             recorded.graph.replay()
-            packed = torch.cat([recorded.scores[:, None], recorded.heatmaps.float().flatten(1)], dim=1)
-            answers = packed[: len(frames)].cpu().numpy()
-        shape = recorded.heatmaps.shape[1:]
-        stage_ms = {"preprocess": (sent - start) / 1e6, "device": (time.perf_counter_ns() - sent) / 1e6}
-        return [
-            ImageScore(float(row[0]), row[1:].reshape(shape).astype(np.float16), stage_ms) for row in answers
-        ]
+            steps, outputs = self.steps, recorded.outputs
+            scores, heatmaps = outputs if steps.recordable else steps.answers(*outputs)
+            # Packed on the device, so that one copy brings all back, into page-locked memory: it does not
+            # wait for the device, and the next replay, which overwrites the graph's tensors, waits for it.
+            packed = torch.cat([scores[:, None], heatmaps.float().flatten(1)], dim=1)[: len(frames)]
+            answers = torch.empty(packed.shape, dtype=packed.dtype, pin_memory=True)
+            answers.copy_(packed, non_blocking=True)
+            done = _event()
+            done.record()
+        shape = heatmaps.shape[1:]
+
+        def collect() -> list[ImageScore]:
+            done.synchronize()
+            device_ms = (time.perf_counter_ns() - sent) / 1e6
+            stage_ms = {"preprocess": (sent - start) / 1e6, "device": device_ms}
+            return [
+                ImageScore(float(row[0]), row[1:].reshape(shape).astype(np.float16), stage_ms)
+                for row in answers.numpy()
+            ]
+
+        return collect
+
+    def _fill(self, target: torch.Tensor, frames: Sequence[NDArray[np.uint8]]) -> None:
+        """Bring frames to the device and into a graph's input, in stream order behind its last replay.
+
+        Every frame's upload has device memory of its own, so it waits neither for a resize nor for a replay:
+        while a batch is computed the next one is uploaded.
+        """
+        compute = torch.cuda.current_stream()
+        for position, frame in enumerate(frames):
+            with torch.cuda.stream(self._upload):
+                pixels = self.steps.preprocess.uploaded(frame)
+            compute.wait_stream(self._upload)
+            pixels.record_stream(compute)
+            target[position].copy_(self.steps.preprocess.fitted(pixels)[0])
 
     def _graph(self, size: int) -> _Recorded:
         if size not in self._recorded:
@@ -119,26 +141,25 @@ class CudaPipeline:
         return self._recorded[size]
 
     def _record(self, size: int) -> _Recorded:
-        preprocess = self._pipeline.extractor.preprocess
+        preprocess = self.steps.preprocess
         shape = (size, 3, preprocess.height, preprocess.width)
         frames = torch.zeros(shape, dtype=torch.uint8, device=self._device)
         side = _stream(self._device)
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(3):  # libraries choose their kernels and take their workspaces before recording
-                self._computed(frames)
+                self.steps.answers(self.steps.features(frames))
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            scores, heatmaps = self._computed(frames)
-        return _Recorded(graph, frames, scores, heatmaps)
-
-    def _computed(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        extractor = self._pipeline.extractor
-        images = extractor.preprocess.normalised(frames).half()
-        features = extractor.features(images).float()
-        return judged(self._pipeline.head, self._pipeline.detector.maps(features), features)
+            features = self.steps.features(frames)
+            outputs = self.steps.answers(features) if self.steps.recordable else (features,)
+        return _Recorded(graph, frames, outputs)
 
 
 def _stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+def _event() -> torch.cuda.Event:
+    return torch.cuda.Event()  # type: ignore[no-untyped-call]

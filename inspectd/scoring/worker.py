@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd import config, log
-from inspectd.bank.scorer import ImageScore, Scorer, ScoringPath
+from inspectd.bank.residency import admit, hold_to, resident
+from inspectd.bank.scorer import ImageScore, Scorer, ScoringPath, computes_on_cuda
+from inspectd.bank.store import read_bank
 from inspectd.errors import ExitCode, InspectdError
 from inspectd.ipc import child
 from inspectd.ipc.channel import Channel
@@ -119,9 +121,11 @@ def load(start: StartScoring, scorers: dict[str, Scorer]) -> ScoringReady:
     """Load and warm up the bank of every recipe into `scorers`.
 
     Raises:
-        BankError: a bank cannot be used; the message names its recipe.
+        BankError: a bank cannot be used, or the device does not hold all of them; the message names one.
     """
     began = time.perf_counter()
+    if computes_on_cuda(start.scoring.device):
+        _admit(start)
     banks = []
     device = "cpu"
     for recipe in start.recipes:
@@ -142,6 +146,12 @@ def load(start: StartScoring, scorers: dict[str, Scorer]) -> ScoringReady:
             device=info.device, backend=info.backend, precision=info.precision, search=info.search or None,
         )  # fmt: skip
     return ScoringReady(banks, device, time.perf_counter() - began)
+
+
+def _admit(start: StartScoring) -> None:
+    """Refuse banks that the device does not hold together, before the first of them goes there."""
+    residents = [resident(recipe.name, recipe.bank, read_bank(Path(recipe.bank))) for recipe in start.recipes]
+    admit(residents, *hold_to(start.scoring.device, start.scoring.device_memory_mb))
 
 
 def _way(start: StartScoring) -> ScoringPath:

@@ -1,47 +1,136 @@
-"""Search on a CUDA device: products in half precision, the winners measured again in float32."""
+"""Search on a CUDA device: candidates found in half precision, measured again in float32."""
 
 from __future__ import annotations
 
-from typing import Final
+import importlib.util
+import logging
+import sys
+from typing import ClassVar, Final, Protocol
 
 import torch
 
+from inspectd.errors import InputError
+from inspectd.log import event
+from inspectd.search.refusal import Refusal
+
+_log: Final = logging.getLogger("inspectd.search")
 _BLOCK_BYTES: Final = 256 << 20
 """Of distances at a time: large enough to fill a card, small beside its memory."""
 _SPARE: Final = 3
+_RADIUS: Final = 8.0
+_FARTHEST: Final = 200.0
+"""Half precision ends at 65504: distances must stay below it, whatever the features' scale."""
+
+
+class Proposals(Protocol):
+    """Proposes rows of a bank in half precision, for the caller to measure again."""
+
+    kind: str
+    """What it is called in settings, logs and figures."""
+    recordable: bool
+    """Whether it can be part of a CUDA graph: every step of a fixed shape, and none waits for the device."""
+    most_neighbours: int
+    """Nearest rows it can be asked for."""
+
+    def propose(self, queries: torch.Tensor, neighbours: int, candidates: int) -> torch.Tensor:
+        """Propose rows.
+
+        Args:
+            queries: (Q, D) float16, moved and scaled as the bank was.
+            neighbours: how many nearest rows must be among them.
+            candidates: how many rows to propose for each query, at most the bank's.
+
+        Returns:
+            (Q, candidates) int64, every one a row of the bank, also for a query that holds no numbers.
+        """
+
+
+class ProductProposals:
+    """By matrix products and a selection over them, block by block.
+
+    Args:
+        rows: (M, D) float16, on the device that searches.
+        norms: (M,) float32, their squared lengths.
+    """
+
+    kind: ClassVar[str] = "exact-float16"
+    recordable: ClassVar[bool] = True
+    most_neighbours: ClassVar[int] = sys.maxsize
+
+    def __init__(self, rows: torch.Tensor, norms: torch.Tensor) -> None:
+        self._columns = rows.T
+        self._norms = norms.half()
+        self._block = max(64, _BLOCK_BYTES // (2 * max(1, rows.shape[0])))
+
+    def propose(self, queries: torch.Tensor, neighbours: int, candidates: int) -> torch.Tensor:  # noqa: ARG002
+        """See `Proposals.propose`."""
+        found = []
+        for block in queries.split(self._block):  # type: ignore[no-untyped-call]
+            distances = torch.addmm(self._norms, block, self._columns, alpha=-2.0)
+            found.append(distances.topk(candidates, dim=1, largest=False)[1])
+        return torch.cat(found)
+
+
+def refuse_on_cuda(search: str, backend: str) -> None:
+    """Refuse a search that the way of computing on CUDA does not have.
+
+    Raises:
+        InputError: it has not.
+    """
+    if search in ("ivf", "hnsw"):
+        raise InputError(
+            f"search {search!r} computes on a CPU only; on CUDA use auto, exact or flat, which miss nothing"
+        )
+    if search == "flat" and backend == "torch":
+        raise InputError(
+            "search 'flat' with backend torch: the reference has its own exact search; use exact"
+        )
 
 
 class HalfSearch:
-    """As `ExactSearch`, with the bank in half precision around its mean and its norms kept ready.
-
-    Every step has a fixed shape and none waits for the device, so that it can be part of a CUDA graph.
+    """As `ExactSearch`, with a second bank in half precision around its mean and its norms kept ready.
 
     Args:
         bank: (M, D) float32; the search happens on its device.
+        kind: `auto` or `exact`: fused products where they run, else matrix products; `exact-fused` or
+            `exact-float16`: that one; `flat`: faiss.
+
+    Raises:
+        InputError: the kind is not one of these, or what it needs is not there.
     """
 
-    def __init__(self, bank: torch.Tensor) -> None:
+    def __init__(self, bank: torch.Tensor, kind: str = "auto") -> None:
         self._bank = bank
         self._mean = bank.mean(dim=0)
         centred = bank - self._mean
-        # Half precision ends at 65504: distances must stay below it, whatever the features' scale.
-        self._scale = 8.0 / centred.norm(dim=1).max().clamp_min(1e-6)
+        self._scale = _RADIUS / centred.norm(dim=1).max().clamp_min(1e-6)
         scaled = centred * self._scale
-        self._columns = scaled.half().T.contiguous()
-        self._norms = scaled.square().sum(dim=1).half()
-        self._block = max(64, _BLOCK_BYTES // (2 * max(1, bank.shape[0])))
+        rows, norms = scaled.half().contiguous(), scaled.square().sum(dim=1)
+        self._proposals = _proposals(kind, rows, norms)
+
+    @property
+    def kind(self) -> str:
+        """What finds the nearest row, as settings, logs and figures call it."""
+        return self._proposals[0].kind
+
+    @property
+    def recordable(self) -> bool:
+        """Whether it can be part of a CUDA graph."""
+        return all(proposals.recordable for proposals in self._proposals)
 
     def search(self, queries: torch.Tensor, neighbours: int) -> tuple[torch.Tensor, torch.Tensor]:
         """See `NearestNeighbours.search`."""
-        found = []
-        for block in queries.split(self._block):  # type: ignore[no-untyped-call]
-            scaled = ((block.float() - self._mean) * self._scale).clamp(-200.0, 200.0).half()
-            partial = torch.addmm(self._norms, scaled, self._columns, alpha=-2.0)
-            count = min(neighbours + _SPARE, self._bank.shape[0])
-            found.append(
-                self._measured(block.float(), partial.topk(count, dim=1, largest=False)[1], neighbours)
-            )
-        return torch.cat([distances for distances, _ in found]), torch.cat([rows for _, rows in found])
+        exact = queries.float()
+        scaled = ((exact - self._mean) * self._scale).clamp(-_FARTHEST, _FARTHEST).half()
+        count = min(neighbours + _SPARE, self._bank.shape[0])
+        chosen = next(one for one in self._proposals if neighbours <= one.most_neighbours)
+        candidates = chosen.propose(scaled, neighbours, count)
+        block = max(64, _BLOCK_BYTES // (4 * count * self._bank.shape[1]))
+        measured = [
+            self._measured(some, rows, neighbours)
+            for some, rows in zip(exact.split(block), candidates.split(block), strict=True)  # type: ignore[no-untyped-call]
+        ]
+        return torch.cat([distances for distances, _ in measured]), torch.cat([rows for _, rows in measured])
 
     def _measured(
         self, queries: torch.Tensor, candidates: torch.Tensor, neighbours: int
@@ -49,3 +138,37 @@ class HalfSearch:
         offsets = queries[:, None, :] - self._bank[candidates]
         squared, order = offsets.square().sum(dim=2).topk(neighbours, dim=1, largest=False)
         return squared.sqrt(), candidates.gather(1, order)
+
+
+def _proposals(kind: str, rows: torch.Tensor, norms: torch.Tensor) -> list[Proposals]:
+    """What proposes, first choice first; the last takes any number of neighbours."""
+    refuse_on_cuda(kind, "auto")
+    if kind == "flat":
+        from inspectd.search.faiss_gpu import FlatProposals  # noqa: PLC0415 - large, for this kind only
+
+        return [FlatProposals(rows)]
+    products = ProductProposals(rows, norms)
+    if kind == products.kind:
+        return [products]
+    if kind not in ("auto", "exact", "exact-fused"):
+        raise InputError(
+            f"search {kind!r}: unknown on CUDA; expected auto, exact, exact-fused, exact-float16 or flat"
+        )
+    fused = _fused(rows, norms)
+    if not isinstance(fused, Refusal):
+        return [fused, products]
+    if kind == "exact-fused":
+        raise InputError(f"search {kind!r} cannot run on {rows.device}: {fused.reason}: {fused.detail}")
+    level = logging.WARNING if fused.unexpected else logging.INFO
+    event(_log, level, "fused_search_unavailable", reason=fused.reason, detail=fused.detail)
+    return [products]
+
+
+def _fused(rows: torch.Tensor, norms: torch.Tensor) -> Proposals | Refusal:
+    if rows.device.type != "cuda":
+        return Refusal("not_on_cuda", f"device {rows.device}")
+    if importlib.util.find_spec("triton") is None:
+        return Refusal("no_triton", "the package triton is not installed")
+    from inspectd.search.fused import fused_proposals  # noqa: PLC0415 - it needs Triton
+
+    return fused_proposals(rows, norms)

@@ -1,0 +1,109 @@
+"""What banks take of a CUDA device's memory, and whether those of all recipes fit together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from inspectd.bank.store import BankFile
+from inspectd.errors import BankError
+from inspectd.log import event
+
+_log: Final = logging.getLogger("inspectd.bank")
+_MEMORY: Final = "detector.bank"
+_WITH_PLACES: Final = ("detector.", "detector.places.")
+_MB: Final = 1e6
+_ROW_FILL: Final = 128
+_DIM_FILL: Final = 32
+"""Rows and dimensions of the half precision bank are filled up to these for the fused search."""
+
+
+@dataclass(frozen=True)
+class Resident:
+    """A recipe's bank and the device memory it takes.
+
+    Attributes:
+        device_bytes: for as long as it is loaded, beside its backbone and what scoring works in.
+        loading_bytes: more of it, while it is loaded.
+    """
+
+    recipe: str
+    bank: str
+    device_bytes: int
+    loading_bytes: int
+
+
+def resident(recipe: str, path: str, bank: BankFile) -> Resident:
+    """What a bank file takes on the device.
+
+    That is every tensor in float32. Of a PatchCore's rows there are two copies in half precision as well, the
+    second one filled up, and before them a transposed one in float32 for the exact search. Of the Gaussians
+    of places there is the whole matrix beside its lower triangle.
+    """
+    stays = sum(4 * tensor.size for tensor in bank.tensors.values())
+    passes = 0
+    if _MEMORY in bank.tensors:
+        rows, dims = bank.tensors[_MEMORY].shape
+        filled = (rows + -rows % _ROW_FILL) * (dims + -dims % _DIM_FILL)
+        stays += 2 * (rows * dims + filled) + rows * (4 + 2)
+        passes = rows * dims * 4 + rows * 4
+    for part in _WITH_PLACES:
+        if f"{part}factors" in bank.tensors:
+            places, dims = len(bank.tensors[f"{part}factors"]), bank.tensors[f"{part}means"].shape[2]
+            stays += places * dims * dims * 4
+    return Resident(recipe, path, int(stays), int(passes))
+
+
+def admit(banks: Sequence[Resident], budget_bytes: int, basis: str) -> None:
+    """Let banks onto the device together, or none of them.
+
+    Args:
+        banks: of all recipes, in the order they are loaded.
+        budget_bytes: what they may take.
+        basis: where the budget comes from, for people.
+
+    Raises:
+        BankError: they do not fit; it names the first that does not.
+    """
+    total = 0
+    for one in banks:
+        total += one.device_bytes
+        event(
+            _log, logging.INFO, "bank_on_device", recipe=one.recipe, bank=one.bank,
+            device_bytes=one.device_bytes, total_bytes=total, budget_bytes=budget_bytes,
+        )  # fmt: skip
+        needed = total + one.loading_bytes
+        if needed > budget_bytes:
+            every = sum(bank.device_bytes for bank in banks)
+            raise BankError(
+                f"recipe {one.recipe}: bank {one.bank} takes {one.device_bytes / _MB:.1f} MB of the device, "
+                f"loading it beside those before it {needed / _MB:.1f} MB, all recipes' banks "
+                f"{every / _MB:.1f} MB; expected at most {budget_bytes / _MB:.1f} MB ({basis})"
+            )
+
+
+def hold_to(device: str, megabytes: float) -> tuple[int, str]:
+    """The device's budget in bytes, and where it comes from; torch takes no more than that from then on.
+
+    Args:
+        device: `auto`, `cuda` or `cuda:N`.
+        megabytes: of 1e6 bytes; 0: what is free now.
+
+    Raises:
+        UnavailableError: the device is not there.
+    """
+    import torch  # noqa: PLC0415 - hundreds of megabytes, and there already where it computes on CUDA
+
+    from inspectd.features.device import choose_device  # noqa: PLC0415 - loads torch
+
+    target = choose_device(device)
+    free, there = torch.cuda.mem_get_info(target)
+    if not megabytes:
+        return free, f"free on {target}"
+    asked = int(megabytes * _MB)
+    torch.cuda.set_per_process_memory_fraction(min(1.0, asked / there), target)
+    if asked > free:
+        return free, f"free on {target}, less than scoring.device_memory_mb = {megabytes:g}"
+    return asked, f"scoring.device_memory_mb = {megabytes:g}"
