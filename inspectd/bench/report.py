@@ -8,7 +8,9 @@ from typing import Any
 
 def scoring_text(result: Mapping[str, Any]) -> str:
     """What `inspectd bench` measured, from its JSON values."""
-    return "\n".join([*_heading(result), "", *_stage_table(result), *_memory(result), *_missing(result)])
+    return "\n".join(
+        [*_heading(result), "", *_stage_table(result), *_inside(result), *_memory(result), *_missing(result)]
+    )
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -59,6 +61,18 @@ def _stage_table(result: Mapping[str, Any]) -> list[str]:
 
 def _share(result: Mapping[str, Any], batch: str) -> list[str]:
     return [f"{result['arithmetic']['share'][batch]:.1%}"] if "arithmetic" in result else []
+
+
+def _inside(result: Mapping[str, Any]) -> Iterator[str]:
+    """What CUDA events say of the smallest batch; nothing of other devices."""
+    if "search_ms" not in result:
+        return
+    batch = next(iter(result["latency_ms_by_batch"]))
+    yield ""
+    yield f"on the device, a batch of {batch}, one step after the other:"
+    yield "  " + ", ".join(f"{stage} {spent:.3f} ms" for stage, spent in result["stages_ms"].items())
+    for kind, spent in result["search_ms"].items():
+        yield f"  search {kind}: " + (spent if isinstance(spent, str) else f"{spent:.3f} ms")
 
 
 def _memory(result: Mapping[str, Any]) -> Iterator[str]:

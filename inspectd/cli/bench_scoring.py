@@ -42,6 +42,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
         flop = flop_of_image(subject.reference(), frames[0])
         figures["arithmetic"] = arithmetic(flop, figures["images_per_second"], subject.device)
+        from inspectd.bench.device import inside  # noqa: PLC0415 - as above
+
+        figures |= inside(subject.pipeline, [frames[i % len(frames)] for i in range(batches[0])])
     return {
         "kind": "scoring",
         "machine": machine.facts(subject.device, arguments.threads),

@@ -56,6 +56,10 @@ class HalvedPipeline:
             return None
         return self._detector.bank, self._detector.neighbours
 
+    def fitted(self, frames: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+        """Frames, each (H, W, 3) uint8 BGR, resized on the device: (N, 3, height, width) uint8 BGR."""
+        return self._resized([self.preprocess.uploaded(frame) for frame in frames])
+
     def features(self, frames: torch.Tensor) -> torch.Tensor:
         """Patch features (N, h, w, D) float32 of resized frames (N, 3, H, W) uint8 BGR."""
         images = self.preprocess.normalised(frames).half()
@@ -78,7 +82,7 @@ class HalvedPipeline:
             mark()
             pixels = [self.preprocess.uploaded(frame) for frame in frames]
             mark()
-            fitted = torch.cat([self.preprocess.fitted(one) for one in pixels]).to(torch.uint8)
+            fitted = self._resized(pixels)
             mark()
             features = self.features(fitted)
             mark()
@@ -89,3 +93,6 @@ class HalvedPipeline:
             answers = scores.cpu().numpy(), heatmaps.cpu().numpy()
             mark()
         return answers
+
+    def _resized(self, pixels: Sequence[torch.Tensor]) -> torch.Tensor:
+        return torch.cat([self.preprocess.fitted(one) for one in pixels]).to(torch.uint8)

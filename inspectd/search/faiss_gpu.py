@@ -38,8 +38,8 @@ class FlatProposals:
             _, found = self._faiss.knn_gpu(
                 self._resources, queries.contiguous(), self._rows, candidates, device=self._rows.device.index
             )
-        # Where it finds nothing, as for a query that holds no numbers, it says -1, which is no row.
-        rows: torch.Tensor = found.clamp_(0, self._rows.shape[0] - 1)
+        # Where it finds nothing it says -1, which is no row.
+        rows: torch.Tensor = found.clamp_(min=0)
         return rows
 
 
@@ -55,7 +55,7 @@ def _with_gpu(device: torch.device) -> Any:
             "faiss-gpu, or use exact"
         )
     count = faiss.get_num_gpus()
-    if (device.index or 0) >= count:
+    if device.type != "cuda" or (device.index or 0) >= count:
         raise InputError(f"search 'flat' on {device}: faiss sees {count} CUDA devices; use exact")
     import faiss.contrib.torch_utils  # noqa: PLC0415 - it teaches faiss torch's tensors and streams
 

@@ -45,7 +45,7 @@ def nearest_rows(  # type: ignore[no-untyped-def]  # noqa: ANN201, PLR0917 - Tri
     float32 from float16 products, the `taken` smallest of a tile compared with the worst of the `kept`.
 
     Args:
-        queries: (count, dims) float16.
+        queries: (count, dims) float16, finite.
         rows: (tiles * rows_tile, dims) float16.
         norms: (tiles * rows_tile,) float32, infinite where there is no row.
         kept_values: (count, shares, kept) float32, written; infinite where nothing was kept.
@@ -81,7 +81,6 @@ def nearest_rows(  # type: ignore[no-untyped-def]  # noqa: ANN201, PLR0917 - Tri
             value = tl.min(distances, axis=1)
             column = tl.argmin(distances, axis=1)
             worst = tl.max(best, axis=1)
-            # A comparison with what is no number is false: such a query keeps nothing.
             replaced = (slots[None, :] == tl.argmax(best, axis=1)[:, None]) & (value < worst)[:, None]
             best = tl.where(replaced, value[:, None], best)
             found = tl.where(replaced, (tile * rows_tile + column).to(tl.int32)[:, None], found)

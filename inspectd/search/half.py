@@ -36,12 +36,12 @@ class Proposals(Protocol):
         """Propose rows.
 
         Args:
-            queries: (Q, D) float16, moved and scaled as the bank was.
+            queries: (Q, D) float16, finite, moved and scaled as the bank was.
             neighbours: how many nearest rows must be among them.
             candidates: how many rows to propose for each query, at most the bank's.
 
         Returns:
-            (Q, candidates) int64, every one a row of the bank, also for a query that holds no numbers.
+            (Q, candidates) int64, rows of the bank.
         """
 
 
@@ -121,7 +121,9 @@ class HalfSearch:
     def search(self, queries: torch.Tensor, neighbours: int) -> tuple[torch.Tensor, torch.Tensor]:
         """See `NearestNeighbours.search`."""
         exact = queries.float()
-        scaled = ((exact - self._mean) * self._scale).clamp(-_FARTHEST, _FARTHEST).half()
+        scaled = ((exact - self._mean) * self._scale).clamp(-_FARTHEST, _FARTHEST)
+        # What is no number has no nearest row; any will do, as the distance measured to it is no number.
+        scaled = scaled.nan_to_num(nan=0.0).half()
         count = min(neighbours + _SPARE, self._bank.shape[0])
         chosen = next(one for one in self._proposals if neighbours <= one.most_neighbours)
         candidates = chosen.propose(scaled, neighbours, count)

@@ -1,0 +1,97 @@
+"""The fused kernel: arithmetic by Triton's interpreter, compilation for cards, and what a card answers."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from inspectd.errors import InputError
+from inspectd.search.exact import ExactSearch
+from inspectd.search.fused import FusedProposals, compiled_for, fused_proposals
+from inspectd.search.half import HalfSearch
+
+
+@pytest.fixture(scope="module")
+def interpreted():
+    # The interpreter is chosen when Triton is imported, for the whole process.
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("fused_on_cpu.py"))],
+        env={**os.environ, "TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_nearest_are_among_the_candidates(interpreted):
+    for case in interpreted[:-1]:
+        assert case["shape"] == case["wanted"]
+        assert case["kept"] == 1.0
+        assert case["doubles"] == 0
+
+
+def test_every_candidate_is_a_row_of_the_bank(interpreted):
+    assert [case["outside"] for case in interpreted[:-1]] == [0] * (len(interpreted) - 1)
+
+
+def test_a_query_that_is_no_number_stays_none(interpreted):
+    assert interpreted[-1]["no_number"]
+
+
+def test_a_trial_finds_out_whether_the_answers_are_right(interpreted):
+    for case in interpreted[:-1]:
+        rows_differ = case["wanted"][1] > 1
+        assert case["misses"] == 0
+        assert (case["misses_of_another_bank"] > 0) == rows_differ
+
+
+def test_the_winners_are_those_of_matrix_products(interpreted):
+    assert interpreted[-1]["equal"] == 1.0
+    assert interpreted[-1]["apart"] == 0.0
+
+
+@pytest.mark.parametrize(("capability", "instruction"), [(80, "mma.sync"), (90, "wgmma.mma_async")])
+def test_it_compiles_for_tensor_cores_within_a_multiprocessor_s_memory(capability, instruction):
+    compiled = compiled_for(capability, dims=160, taken=1, kept=4)
+    assert instruction in compiled.asm["ptx"]
+    assert compiled.metadata.shared <= 99 << 10  # of the smallest card that is supported
+
+
+def test_off_a_card_products_serve_and_the_log_says_why(caplog):
+    bank = torch.randn(20, 8)
+    with caplog.at_level(logging.INFO):
+        assert HalfSearch(bank).kind == "exact-float16"
+    (record,) = caplog.records
+    assert record.getMessage() == "fused_search_unavailable"
+    assert record.fields == {"reason": "not_on_cuda", "detail": "device cpu"}
+    with pytest.raises(InputError, match="'exact-fused' cannot run on cpu: not_on_cuda"):
+        HalfSearch(bank, "exact-fused")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("neighbours", [1, 4, 9])
+@pytest.mark.parametrize(("rows", "queries"), [(3, 5), (500, 1), (20_000, 3000)])
+def test_on_a_card_it_finds_what_the_exact_search_finds(rows, queries, neighbours):
+    generator = torch.Generator().manual_seed(0)
+    bank = torch.randn(rows, 152, generator=generator).cuda() + 3
+    points = torch.randn(queries, 152, generator=generator).cuda() + 3
+    search = HalfSearch(bank, "exact-fused")
+    neighbours = min(neighbours, rows)
+    distances, found = search.search(points, neighbours)
+    expected, best = ExactSearch(bank).search(points, neighbours)
+    assert (found == best).float().mean() > 0.99
+    torch.testing.assert_close(distances, expected, rtol=0.01, atol=0.01)
+
+
+@pytest.mark.gpu
+def test_on_a_card_it_is_chosen_after_a_trial():
+    rows = torch.randn(1000, 40, device="cuda").half()
+    assert isinstance(fused_proposals(rows, rows.float().square().sum(dim=1)), FusedProposals)
+    assert HalfSearch(rows.float()).kind == "exact-fused"
