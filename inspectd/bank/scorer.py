@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ from inspectd.bank.conformal import p_value
 from inspectd.bank.manifest import GOOD_SCORES
 from inspectd.bank.store import BankFile, read_bank
 from inspectd.bank.way import DEFAULT, Loaded, ScoringPath
-from inspectd.detectors.score import ImageScore, Scoring
+from inspectd.detectors.score import ImageScore, Overlapping, Scoring
 from inspectd.errors import BankError, UnavailableError
 from inspectd.log import event
 
@@ -95,6 +96,21 @@ class Scorer:
             frames: each (H, W, 3) uint8 BGR; may be views into shared memory and differ in size.
         """
         return self.pipeline.score(frames)
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether `begin` returns while the device computes."""
+        return isinstance(self.pipeline, Overlapping)
+
+    def begin(self, frames: Sequence[NDArray[np.uint8]]) -> Callable[[], list[ImageScore]]:
+        """Start scoring frames; what is returned waits, and gives the answers.
+
+        Args:
+            frames: as `score` takes them; they must stay as they are until the answers were taken.
+        """
+        if isinstance(self.pipeline, Overlapping):
+            return self.pipeline.begin(frames)
+        return partial(self.score, frames)
 
 
 def _load(path: Path, bank: BankFile, device: str, threads: int, way: ScoringPath) -> Loaded:

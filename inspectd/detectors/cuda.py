@@ -79,6 +79,16 @@ class CudaPipeline:
         """
         return scored_in_turn(self, frames, torch.OutOfMemoryError)
 
+    def begin(self, frames: Sequence[NDArray[np.uint8]]) -> Callable[[], list[ImageScore]]:
+        """See `Overlapping.begin`; frames that take more than one graph are scored before it returns."""
+        if 0 < len(frames) <= self.most:
+            try:
+                return self.launch(frames)
+            except torch.OutOfMemoryError:
+                torch.cuda.synchronize(self._device)  # a batch under way beside it gives its memory back
+        answers = self.score(frames)
+        return lambda: answers
+
     def shrink(self, tried: int) -> None:
         """See `in_turn.Launches.shrink`."""
         self.most = max(1, min(self.most, tried) // 2)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,3 +37,14 @@ class Scoring(Protocol):
 
     def score(self, frames: Sequence[NDArray[np.uint8]]) -> list[ImageScore]:
         """Score frames, each (H, W, 3) uint8 BGR."""
+
+
+@runtime_checkable
+class Overlapping(Protocol):
+    """A pipeline whose device computes while the host goes on."""
+
+    def begin(self, frames: Sequence[NDArray[np.uint8]]) -> Callable[[], list[ImageScore]]:
+        """Start scoring frames, each (H, W, 3) uint8 BGR; what is returned waits, and gives the answers.
+
+        The frames must stay as they are until then.
+        """

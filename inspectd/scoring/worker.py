@@ -10,6 +10,9 @@ import argparse
 import logging
 import sys
 import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +35,23 @@ from inspectd.scoring.pinned import PinnedRings
 _log: Final = logging.getLogger("inspectd.scoring")
 
 
+_AT_ONCE: Final = 2
+"""Batches on a device that overlaps: the frames of one are uploaded while the other is computed."""
+
+Seen = list[tuple[Inspection, NDArray[np.uint8]]]
+"""Inspections with their frames' pixels, (H, W, 3) uint8 BGR, in their rings."""
+
+
+@dataclass(frozen=True)
+class _UnderWay:
+    """A batch the device computes; `collect` waits for it."""
+
+    batch: Batch
+    sha256: str
+    seen: Seen
+    collect: Callable[[], list[ImageScore]]
+
+
 class Worker:
     """Scores batches whose frames lie in attached rings."""
 
@@ -41,6 +61,7 @@ class Worker:
         self._start = start
         self._scorers: dict[str, Scorer] = {}
         self._rings: dict[tuple[str, int], FrameRing] = {}
+        self._under_way: deque[_UnderWay] = deque()
         self._pinned = PinnedRings(wanted=False)
         self._heart = child.Heart(channel)
 
@@ -55,9 +76,17 @@ class Worker:
         self._pinned = PinnedRings(wanted=ready.device.startswith("cuda"))
         self._channel.send_wait(ready)
         while True:
-            self._heart.beat()
-            if self._channel.wait(child.HEARTBEAT_SECONDS):
-                self._serve_waiting()
+            self.turn()
+
+    def turn(self) -> None:
+        """Take what the main process sent, a batch at most, and answer a batch that has to be answered."""
+        self._heart.beat()
+        waiting = self._channel.wait(0.0 if self._under_way else child.HEARTBEAT_SECONDS)
+        if waiting:
+            self._serve_waiting()
+        # What waits may be a batch, whose frames can be uploaded while the one before is computed.
+        if self._under_way and (not waiting or len(self._under_way) >= _AT_ONCE):
+            self._answer_oldest()
 
     def _serve_waiting(self) -> None:
         while (received := self._channel.receive()) is not None:
@@ -70,6 +99,8 @@ class Worker:
                 self._pinned.add(ring)
                 self._rings[record.camera, record.generation] = ring
             elif isinstance(record, DetachRing):
+                while self._under_way:  # the device may still read from it
+                    self._answer_oldest()
                 ring = self._rings.pop((record.camera, record.generation))
                 self._pinned.remove(ring)
                 ring.close()
@@ -85,15 +116,20 @@ class Worker:
         # Some pipelines take frames one after another: each is answered as soon as it is scored.
         groups = [[one] for one in seen] if scorer.info.backend == "openvino" else [seen]
         for group in groups:
-            self._answer(batch, scorer, group)
+            collect = scorer.begin([pixels for _, pixels in group])
+            self._under_way.append(_UnderWay(batch, scorer.info.sha256, group, collect))
+            if not scorer.overlaps:
+                self._answer_oldest()
 
-    def _answer(self, batch: Batch, scorer: Scorer, seen: list[tuple[Inspection, NDArray[np.uint8]]]) -> None:
-        images = scorer.score([pixels for _, pixels in seen])
-        if len(images) != len(seen):
-            raise InspectdError(f"the scorer answered {len(images)} scores for {len(seen)} frames")
-        for (inspection, _), image in zip(seen, images, strict=True):
-            if self._view(batch, inspection) is not None:  # it still lies where it was scored
-                self._channel.send_wait(_score_record(batch, inspection, image, scorer.info.sha256))
+    def _answer_oldest(self) -> None:
+        """Wait for the batch that has been under way longest, and answer its inspections."""
+        done = self._under_way.popleft()
+        images = done.collect()
+        if len(images) != len(done.seen):
+            raise InspectdError(f"the scorer answered {len(images)} scores for {len(done.seen)} frames")
+        for (inspection, _), image in zip(done.seen, images, strict=True):
+            if self._view(done.batch, inspection) is not None:  # it still lies where it was scored
+                self._channel.send_wait(_score_record(done.batch, inspection, image, done.sha256))
         self._heart.shown()
 
     def _view(self, batch: Batch, inspection: Inspection) -> NDArray[np.uint8] | None:

@@ -25,6 +25,43 @@ def test_it_scores_as_the_reference() -> None:
         np.testing.assert_allclose(got.heatmap, want.heatmap, rtol=0.2, atol=0.5)
 
 
+@pytest.mark.parametrize("search", ["exact", "flat"])
+def test_every_search_scores_as_the_reference(search: str) -> None:
+    expected = synthetic_pipeline(SPEC, "cpu").score(frames(3))
+    pipeline = CudaPipeline(synthetic_pipeline(SPEC, "cuda"), 4, search)
+    assert pipeline.steps.recordable == (search != "flat")
+    for want, got in zip(expected, pipeline.score(frames(3)), strict=True):
+        assert got.image_score == pytest.approx(want.image_score, rel=0.03)
+
+
+def test_a_graph_gives_what_its_steps_give_one_by_one() -> None:
+    pipeline = CudaPipeline(synthetic_pipeline(SPEC, "cuda"), 4)
+    scores, heatmaps = pipeline.steps.step_by_step(frames(4), lambda: None)
+    answers = pipeline.score(frames(4))
+    np.testing.assert_allclose([one.image_score for one in answers], scores, rtol=1e-3)
+    np.testing.assert_allclose([one.heatmap for one in answers], heatmaps, rtol=0.01, atol=0.01)
+
+
+def test_frames_are_uploaded_while_the_device_computes() -> None:
+    pipeline = CudaPipeline(synthetic_pipeline(SPEC, "cuda"), 4)
+    locked = [torch.from_numpy(frame).pin_memory().numpy() for frame in frames(4)]
+    for _ in range(3):  # afterwards all memory it takes is there
+        expected = pipeline.begin(locked)()
+    torch.cuda._sleep(2_000_000_000)  # about a second, as if a batch were under way
+    collect = pipeline.begin(locked)
+    pipeline._upload.synchronize()
+    assert not torch.cuda.current_stream().query()
+    for want, got in zip(expected, collect(), strict=True):
+        assert got.image_score == want.image_score
+
+
+def test_batches_under_way_together_keep_their_answers_apart() -> None:
+    pipeline = CudaPipeline(synthetic_pipeline(SPEC, "cuda"), 4)
+    expected = [pipeline.score([frame])[0].image_score for frame in frames(6)]
+    collects = [pipeline.begin([frame]) for frame in frames(6)]
+    assert [collect()[0].image_score for collect in collects] == expected
+
+
 def test_a_frame_scores_alike_in_every_batch_size() -> None:
     pipeline = CudaPipeline(synthetic_pipeline(SPEC, "cuda"), 8)
     together = pipeline.score(frames(20))

@@ -1,0 +1,150 @@
+"""The scoring process's loop on a real channel and ring, with a pipeline that notes what it is asked for."""
+
+import numpy as np
+import pytest
+
+from inspectd.bank.scorer import BankInfo, Scorer
+from inspectd.config import Recipe, Scoring
+from inspectd.detectors.score import ImageScore
+from inspectd.ipc.channel import Channel
+from inspectd.ipc.messages import AttachRing, DetachRing, FromScoring, StartScoring, ToScoring
+from inspectd.ipc.ring import FrameRing
+from inspectd.records import Batch, ClosedBy, FrameRef, Inspection, Reason, Score, ScoreError
+from inspectd.scoring.worker import Worker
+
+INFO = BankInfo("sha", "dfkde", "none", 1, 1, 4, 4, 1.0, "cuda:0", "cuda", "float16", "", None)
+
+
+class InOrder:
+    """Scores a frame by its first value, at once."""
+
+    def __init__(self):
+        self.happened = []
+
+    def warm_up(self, max_batch):
+        pass
+
+    def score(self, frames):
+        values = [int(frame[0, 0, 0]) for frame in frames]
+        self.happened.append(("score", values))
+        return [ImageScore(float(value), np.zeros((1, 1), np.float16), {}) for value in values]
+
+
+class Ahead(InOrder):
+    """As a device that computes while the host goes on."""
+
+    def begin(self, frames):
+        self.happened.append(("begin", [int(frame[0, 0, 0]) for frame in frames]))
+        return lambda: self.score(frames)
+
+
+class Line:
+    """The main process's end, and a worker that was told everything but batches."""
+
+    def __init__(self, pipeline):
+        first, second = Channel.pair()
+        self.main = Channel(first, FromScoring)
+        start = StartScoring(Scoring(), (Recipe(name="r", bank="r.bank"),), 8)
+        self._end = Channel(second, ToScoring)
+        self.worker = Worker(self._end, start)
+        self.worker._scorers["r"] = Scorer(pipeline, np.zeros(1), INFO)
+        self.ring = FrameRing.create(1, 8, 4 * 4 * 3)
+        self.main.send(AttachRing("cam", 1), (self.ring.fd,))
+
+    def send(self, batch_id, values):
+        inspections = []
+        for value in values:
+            slot = self.ring.acquire()
+            self.ring.write(slot, value, np.full((4, 4, 3), value, np.uint8))
+            frame = FrameRef("cam", 1, slot, value, 0, 0, 4, 4)
+            inspections.append(Inspection(value, frame, "r", 0, 0))
+        self.main.send(Batch(batch_id, "r", inspections, 0, ClosedBy.FULL))
+        return inspections
+
+    def answers(self):
+        found = []
+        while (received := self.main.receive()) is not None:
+            if isinstance(received[0], Score | ScoreError):
+                found.append(received[0])
+        return found
+
+    def close(self):
+        self.main.close()
+        self._end.close()
+        self.ring.close()
+
+
+@pytest.fixture
+def line(request):
+    made = Line(request.param())
+    yield made
+    made.close()
+
+
+def pipeline(line):
+    return line.worker._scorers["r"].pipeline
+
+
+@pytest.mark.parametrize("line", [Ahead], indirect=True)
+def test_a_batch_that_waits_begins_before_the_one_before_it_is_answered(line):
+    line.send(1, [10, 11])
+    line.send(2, [20])
+    line.worker.turn()
+    assert line.answers() == []
+    line.worker.turn()
+    assert pipeline(line).happened == [("begin", [10, 11]), ("begin", [20]), ("score", [10, 11])]
+    assert [(one.batch_id, one.image_score) for one in line.answers()] == [(1, 10.0), (1, 11.0)]
+    line.worker.turn()
+    assert [(one.batch_id, one.image_score) for one in line.answers()] == [(2, 20.0)]
+
+
+@pytest.mark.parametrize("line", [Ahead], indirect=True)
+def test_no_more_than_two_are_under_way(line):
+    for number in range(4):
+        line.send(number, [number])
+    for _ in range(6):
+        line.worker.turn()
+    begun = [name == "begin" for name, _ in pipeline(line).happened]
+    under_way = np.cumsum([1 if one else -1 for one in begun])
+    assert under_way.max() == 2
+    assert under_way[-1] == 0
+    assert [one.batch_id for one in line.answers()] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("line", [Ahead], indirect=True)
+def test_a_lone_batch_is_answered_without_waiting_for_another(line):
+    line.send(1, [10])
+    line.worker.turn()
+    line.worker.turn()
+    assert [one.image_score for one in line.answers()] == [10.0]
+
+
+@pytest.mark.parametrize("line", [Ahead], indirect=True)
+def test_a_frame_that_was_overwritten_meanwhile_has_no_score(line):
+    (inspection,) = line.send(1, [10])
+    line.worker.turn()
+    line.ring.release(inspection.frame.slot)
+    line.worker.turn()
+    (answer,) = line.answers()
+    assert isinstance(answer, ScoreError)
+    assert answer.reason == Reason.FRAME_LOST
+
+
+@pytest.mark.parametrize("line", [Ahead], indirect=True)
+def test_a_ring_goes_only_when_no_batch_reads_from_it(line):
+    line.send(1, [10])
+    line.worker.turn()
+    line.main.send(DetachRing("cam", 1))
+    line.worker.turn()
+    assert [one.image_score for one in line.answers()] == [10.0]
+    assert line.worker._rings == {}
+
+
+@pytest.mark.parametrize("line", [InOrder], indirect=True)
+def test_a_pipeline_that_does_not_overlap_answers_at_once(line):
+    line.send(1, [10])
+    line.send(2, [20])
+    line.worker.turn()
+    assert [one.batch_id for one in line.answers()] == [1]
+    line.worker.turn()
+    assert [one.batch_id for one in line.answers()] == [2]
