@@ -39,8 +39,9 @@ def resident(recipe: str, path: str, bank: BankFile) -> Resident:
     """What a bank file takes on the device.
 
     That is every tensor in float32. Of a PatchCore's rows there are two copies in half precision as well, the
-    second one filled up, and before them a transposed one in float32 for the exact search. Of the Gaussians
-    of places there is the whole matrix beside its lower triangle.
+    second one filled up, and before them the float32 copies of the exact search: three while it is made, of
+    which two come on top of what stays. Of the Gaussians of places there is the whole matrix beside its
+    lower triangle.
     """
     stays = sum(4 * tensor.size for tensor in bank.tensors.values())
     passes = 0
@@ -48,7 +49,7 @@ def resident(recipe: str, path: str, bank: BankFile) -> Resident:
         rows, dims = bank.tensors[_MEMORY].shape
         filled = (rows + -rows % _ROW_FILL) * (dims + -dims % _DIM_FILL)
         stays += 2 * (rows * dims + filled) + rows * (4 + 2)
-        passes = rows * dims * 4 + rows * 4
+        passes = 2 * rows * dims * 4 + rows * 4
     for part in _WITH_PLACES:
         if f"{part}factors" in bank.tensors:
             places, dims = len(bank.tensors[f"{part}factors"]), bank.tensors[f"{part}means"].shape[2]

@@ -36,7 +36,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     frames, source = _frames(arguments, max(_FEWEST_FRAMES, *batches), subject.device)
     height, width, _ = frames[0].shape
     timings = [_timed(subject, frames, batch, arguments.seconds or _SECONDS) for batch in batches]
-    figures = summary(timings)
+    figures = summary(timings) | machine.memory(subject.device)  # before what else is measured takes more
     if subject.device != "cpu" and subject.reference is not None:
         from inspectd.bench.arithmetic import arithmetic, flop_of_image  # noqa: PLC0415 - for CUDA alone
 
@@ -51,7 +51,6 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "subject": subject.facts,
         "frames": {"count": len(frames), "height": height, "width": width, "source": source},
         **figures,
-        **machine.memory(subject.device),
         "missing": machine.missing(),
     }
 

@@ -69,4 +69,5 @@ def _resources() -> Any:
 
     resources = faiss.StandardGpuResources()
     resources.setTempMemory(_SCRATCH_BYTES)
+    resources.setPinnedMemory(0)  # of the host: 256 MB by default, and nothing is copied to it
     return resources

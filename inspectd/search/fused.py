@@ -28,6 +28,7 @@ _WAVES: Final = 2
 _OLDEST: Final = (8, 0)
 _HOST_PROCESSORS: Final = 4
 _SAMPLE: Final = 64
+_TRIED_ROWS: Final = 8192
 _TOLERANCE: Final = 0.01
 """Of squared distances, where a bank's radius is 8: sums in another order differ by less."""
 
@@ -157,9 +158,14 @@ def fused_proposals(rows: torch.Tensor, norms: torch.Tensor) -> FusedProposals |
 def misses(made: FusedProposals, rows: torch.Tensor, norms: torch.Tensor) -> int:
     """For how many of some rows of the bank it proposes first what is not the nearest."""
     queries = rows[:_SAMPLE]
-    found = made.propose(queries, 1, min(4, len(rows)))[:, :1]
-    distances = norms - 2.0 * (queries.float() @ rows.float().T)
-    excess = distances.gather(1, found)[:, 0] - distances.min(dim=1).values
+    found = made.propose(queries, 1, min(4, len(rows)))[:, 0]
+    exact = queries.float()
+    nearest = torch.full_like(norms[:_SAMPLE], torch.inf)
+    for start in range(0, len(rows), _TRIED_ROWS):
+        block = slice(start, start + _TRIED_ROWS)
+        distances = norms[block] - 2.0 * (exact @ rows[block].float().T)
+        nearest = torch.minimum(nearest, distances.min(dim=1).values)
+    excess = norms[found] - 2.0 * (exact * rows[found].float()).sum(dim=1) - nearest
     return int((excess > _TOLERANCE).sum())
 
 

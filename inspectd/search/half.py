@@ -102,10 +102,12 @@ class HalfSearch:
     def __init__(self, bank: torch.Tensor, kind: str = "auto") -> None:
         self._bank = bank
         self._mean = bank.mean(dim=0)
-        centred = bank - self._mean
-        self._scale = _RADIUS / centred.norm(dim=1).max().clamp_min(1e-6)
-        scaled = centred * self._scale
-        rows, norms = scaled.half().contiguous(), scaled.square().sum(dim=1)
+        # Few copies at a time: this is when a bank takes most of a device.
+        scaled = bank - self._mean
+        self._scale = _RADIUS / scaled.norm(dim=1).max().clamp_min(1e-6)
+        norms = scaled.mul_(self._scale).norm(dim=1).square_()
+        rows = scaled.half()
+        del scaled
         self._proposals = _proposals(kind, rows, norms)
 
     @property
