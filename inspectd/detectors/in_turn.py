@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
-Frame = TypeVar("Frame")
-Answer = TypeVar("Answer")
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.detectors.score import ImageScore
 
 _UNDER_WAY: Final = 2
 """While one is computed the next one's frames are uploaded; a third would only hold more memory."""
 
 
-class Launches(Protocol[Frame, Answer]):
+class Launches(Protocol):
     """A device that takes batches."""
 
     most: int
     """Frames in a batch at most."""
 
-    def launch(self, frames: Sequence[Frame]) -> Callable[[], Sequence[Answer]]:
+    def launch(self, frames: Sequence[NDArray[np.uint8]]) -> Callable[[], Sequence[ImageScore]]:
         """Start a batch without waiting for it; what is returned waits for it and gives its answers."""
 
     def shrink(self, tried: int) -> None:
@@ -27,20 +29,20 @@ class Launches(Protocol[Frame, Answer]):
 
 
 def scored_in_turn(
-    device: Launches[Frame, Answer], frames: Sequence[Frame], exhausted: type[Exception]
-) -> list[Answer]:
+    device: Launches, frames: Sequence[NDArray[np.uint8]], exhausted: type[Exception]
+) -> list[ImageScore]:
     """An answer for each frame, in order; a batch is launched before the one before it is waited for.
 
     Args:
         device: what computes.
-        frames: any number of them.
+        frames: any number of them, each (H, W, 3) uint8 BGR.
         exhausted: what `launch` raises where the device's memory does not hold a batch.
 
     Raises:
         Exception: `exhausted`, where the memory does not hold a single frame.
     """
-    answers: list[Answer] = []
-    under_way: deque[Callable[[], Sequence[Answer]]] = deque()
+    answers: list[ImageScore] = []
+    under_way: deque[Callable[[], Sequence[ImageScore]]] = deque()
     position = 0
     while position < len(frames):
         if len(under_way) == _UNDER_WAY:

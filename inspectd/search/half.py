@@ -25,11 +25,11 @@ _FARTHEST: Final = 200.0
 class Proposals(Protocol):
     """Proposes rows of a bank in half precision, for the caller to measure again."""
 
-    kind: str
+    kind: ClassVar[str]
     """What it is called in settings, logs and figures."""
-    recordable: bool
+    recordable: ClassVar[bool]
     """Whether it can be part of a CUDA graph: every step of a fixed shape, and none waits for the device."""
-    most_neighbours: int
+    most_neighbours: ClassVar[int]
     """Nearest rows it can be asked for."""
 
     def propose(self, queries: torch.Tensor, neighbours: int, candidates: int) -> torch.Tensor:
