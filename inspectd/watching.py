@@ -45,10 +45,8 @@ class AccessWatch:
     def watch(self, bus: Bus, now_ns: int) -> None:
         """Take up changed keys, and tell of clients that were refused."""
         change = bus.maintain()
-        if change is not None and change.problem:
-            self._say("alarm", "keys_unusable", detail=f"nobody may connect over TCP: {change.problem}")
-        elif change is not None:
-            self._say("info", "keys_changed", detail=change.detail)
+        if change is not None:
+            self._say(change.severity, change.event, detail=change.detail)
         summary = self._refusals.summary(now_ns)
         if summary is not None:
             self._say("warning", "auth_failed", detail=summary)

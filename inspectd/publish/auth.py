@@ -1,11 +1,12 @@
 """Who may connect over TCP: answers ZeroMQ's question (ZAP, RFC 27) for every CURVE handshake.
 
-The answer comes from the list of allowed keys, which is read again whenever its file changes. Without an
-answer nobody gets in: each socket enforces its domain, so that a handler that is gone refuses everybody.
+The answer comes from the list of allowed keys, which a thread reads again whenever its file changes. Without
+an answer nobody gets in: each socket enforces its domain, so that a handler that is gone refuses everybody.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -15,8 +16,8 @@ import msgspec
 import zmq
 from zmq.utils import z85
 
-from inspectd.errors import InputError
-from inspectd.publish.keys import ALLOWED, Client, KeyPair, Role, read_allowed, read_server_pair
+from inspectd.publish.key_watch import STUCK_SECONDS, KeyWatch, Reading
+from inspectd.publish.keys import Client, KeyPair, Role, read_server_pair
 
 ROLES: Final = {
     "verdicts": Role.READ,
@@ -44,17 +45,19 @@ class Cause(StrEnum):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What reading the list again brought.
+    """What watching the list brought, as the event that says so.
 
     Attributes:
+        severity: `info` or `alarm`.
+        event: `keys_changed`; `keys_unusable`, so that nobody is allowed; `keys_unread`.
+        detail: what changed or what is wrong, in words.
         revoked: sockets that a key was admitted to which may no longer use them.
-        detail: what changed, in words.
-        problem: why the list cannot be used, so that nobody is allowed; None if it can.
     """
 
-    revoked: frozenset[str]
+    severity: str
+    event: str
     detail: str
-    problem: str | None
+    revoked: frozenset[str] = frozenset()
 
 
 class Authenticator:
@@ -65,6 +68,7 @@ class Authenticator:
         context: zmq.Context[zmq.Socket[bytes]],
         keys_dir: Path,
         on_refused: Callable[[str, Cause], None],
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Read the keys of `keys_dir` and answer from now on.
 
@@ -72,6 +76,7 @@ class Authenticator:
             context: the context whose sockets ask.
             keys_dir: the directory of the keys.
             on_refused: hears the socket's name and the cause of every refusal.
+            clock: nanoseconds, of any beginning.
 
         Raises:
             InputError: a key file is missing, wrong, or open to others.
@@ -79,9 +84,10 @@ class Authenticator:
         self.pair: KeyPair = read_server_pair(keys_dir)
         self._keys_dir = keys_dir
         self._on_refused = on_refused
-        self._stamp = self._file_stamp()
-        self._clients = {client.public: client for client in read_allowed(keys_dir)}
+        self._watch = KeyWatch(keys_dir, clock)
+        self._clients = self._watch.clients
         self._usable = True
+        self._is_stuck = False
         self._admitted: set[tuple[str, bytes]] = set()
         self.socket = context.socket(zmq.REP)
         self.socket.setsockopt(zmq.LINGER, 0)
@@ -106,20 +112,36 @@ class Authenticator:
             self.socket.send_multipart([_VERSION, request_id, *status, b""], flags=zmq.NOBLOCK)
 
     def reread(self) -> Change | None:
-        """Take up the list if its file changed; a list that cannot be used allows nobody."""
-        stamp = self._file_stamp()
-        if stamp == self._stamp:
-            return None
-        self._stamp = stamp
-        before, problem = self._clients, None
-        try:
-            self._clients = {client.public: client for client in read_allowed(self._keys_dir)}
-        except InputError as error:
-            self._clients, problem = {}, str(error)
-        self._usable = problem is None
+        """Take up the list if it changed; one that cannot be used allows nobody.
+
+        A list that cannot be read to its end, as on a mount that hangs, changes nothing: that would cut off
+        every client of a line that works. It is told, since no key can be revoked meanwhile.
+        """
+        was_stuck, self._is_stuck = self._is_stuck, self._watch.is_stuck
+        reading = self._watch.take()
+        if reading is not None:
+            return self._take_up(reading)
+        if self._is_stuck and not was_stuck:
+            detail = f"{self._keys_dir}: not read within {STUCK_SECONDS} s; the keys allowed before still are"
+            return Change("alarm", "keys_unread", detail)
+        if was_stuck and not self._is_stuck:
+            return Change("info", "keys_changed", "the list can be read again; nothing changed")
+        return None
+
+    def close(self) -> None:
+        """Watch the list no more; the socket goes with its context."""
+        self._watch.close()
+
+    def _take_up(self, reading: Reading) -> Change:
+        before, self._clients = self._clients, reading.clients
+        self._usable = reading.problem is None
         gone = {(name, key) for name, key in self._admitted if not self._may(name, key)}
         self._admitted -= gone
-        return Change(frozenset(name for name, _ in gone), _difference(before, self._clients), problem)
+        revoked = frozenset(name for name, _ in gone)
+        if reading.problem is not None:
+            detail = f"nobody may connect over TCP: {reading.problem}"
+            return Change("alarm", "keys_unusable", detail, revoked)
+        return Change("info", "keys_changed", _difference(before, self._clients), revoked)
 
     def _status(self, request: list[bytes]) -> tuple[bytes, bytes, bytes]:
         """Status code, text and user id for a request of RFC 27.
@@ -145,13 +167,6 @@ class Authenticator:
     def _may(self, socket: str, key: bytes) -> bool:
         client = self._clients.get(key)
         return client is not None and ROLES.get(socket) in client.roles
-
-    def _file_stamp(self) -> tuple[int, int, int, int, int] | None:
-        try:
-            found = (self._keys_dir / ALLOWED).stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_mode
 
 
 def _difference(before: dict[bytes, Client], after: dict[bytes, Client]) -> str:

@@ -168,7 +168,10 @@ class Bus:
         return self._tcp.sources()
 
     def maintain(self) -> Change | None:
-        """Take up a changed list of allowed keys, and end the connections of keys that were revoked."""
+        """Take up a changed list of allowed keys, and end the connections of keys that were revoked.
+
+        Never waits for the disk that the list lies on.
+        """
         self._tcp.bind_again()
         change = self._auth.reread() if self._auth is not None else None
         if change is not None and change.revoked:
@@ -178,6 +181,8 @@ class Bus:
     def close(self) -> None:
         """Send what is queued, for half a second at most, and take the socket files away."""
         self._tcp.close()
+        if self._auth is not None:
+            self._auth.close()
         self._context.destroy(linger=_LINGER_MS)
         for path in self._paths:
             path.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket as sockets
 import time
 from collections import Counter
@@ -13,7 +14,7 @@ import zmq
 from inspectd.config import Publish
 from inspectd.errors import InputError
 from inspectd.publish import keys, wire
-from inspectd.publish.auth import Cause
+from inspectd.publish.auth import Authenticator, Cause
 from inspectd.publish.bus import Bus
 from inspectd.publish.keys import Client, KeyPair, Role
 
@@ -256,14 +257,70 @@ def test_a_list_that_cannot_be_used_allows_nobody_until_it_can(line):
     text = file.read_text()
     file.write_text(text + "what is this\n")
     line.turn_until(lambda: line.changes)
-    assert "line 4" in line.changes[0].problem
+    assert line.changes[0].event == "keys_unusable"
+    assert "line 4" in line.changes[0].detail
     line.turn_until(lambda: line.refused["verdicts", Cause.NO_LIST])
     received(reader)
     line.turn_for(0.3)
     assert received(reader) == 0
     file.write_text(text)
     line.turn_until(lambda: reader.poll(0))
-    assert line.changes[-1].problem is None
+    assert line.changes[-1].event == "keys_changed"
+
+
+def hang(keys_dir: Path) -> None:
+    """Let the next reading of the list hang as a mount does: a pipe that nobody writes to is in its place."""
+    pipe = keys_dir / "pipe"
+    os.mkfifo(pipe, 0o644)
+    pipe.rename(keys_dir / keys.ALLOWED)
+
+
+def let_go(keys_dir: Path, clients: list[Client]) -> None:
+    """Let the reading that hangs go on: it finds a list of `clients`, and so does every later one."""
+    pipe = (keys_dir / keys.ALLOWED).rename(keys_dir / "pipe")
+    keys.write_allowed(keys_dir, clients)
+    pipe.write_text((keys_dir / keys.ALLOWED).read_text())
+
+
+@pytest.mark.timeout(60)
+def test_a_list_on_a_disk_that_hangs_holds_nothing_up_and_stays_in_force(line):
+    reader = line.client("verdicts", zmq.SUB, line.reader)
+    line.turn_until(lambda: reader.poll(0))
+    hang(line.keys_dir)
+    line.turn_for(0.5)
+    received(reader)
+    late = line.client("verdicts", zmq.SUB, line.reader)
+    line.turn_until(lambda: reader.poll(0) and late.poll(0))
+    assert (line.changes, line.refused) == ([], {})
+    let_go(line.keys_dir, line.clients[1:])
+    line.turn_until(lambda: line.changes and line.refused["verdicts", Cause.UNKNOWN_KEY])
+    assert line.changes[0].detail == "revoked reader"
+    assert line.changes[0].revoked == {"verdicts"}
+
+
+@pytest.mark.timeout(60)
+def test_a_disk_that_hangs_is_told_once_and_so_is_its_return(tmp_path):
+    pair(tmp_path / "keys", "server")
+    keys.write_allowed(tmp_path / "keys", [])
+    now_s = 0
+    with zmq.Context() as context:
+        auth = Authenticator(context, tmp_path / "keys", lambda *_: None, lambda: int(now_s * 1e9))
+        assert auth.reread() is None
+        hang(tmp_path / "keys")
+        while (told := auth.reread()) is None:
+            time.sleep(0.02)
+            now_s += 1
+        assert (told.severity, told.event) == ("alarm", "keys_unread")
+        assert "not read within 5 s" in told.detail
+        assert now_s > 5
+        now_s += 1000
+        assert auth.reread() is None
+        let_go(tmp_path / "keys", [])
+        while (told := auth.reread()) is None:
+            time.sleep(0.02)
+        assert (told.severity, told.event) == ("info", "keys_changed")
+        auth.close()
+        auth.socket.close()
 
 
 def test_bytes_that_are_no_handshake_are_counted_and_change_nothing(line):

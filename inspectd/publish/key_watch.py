@@ -1,0 +1,96 @@
+"""Watches the list of allowed keys in a thread of its own: the list may lie on a mount that hangs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from inspectd.errors import InputError
+from inspectd.publish.keys import ALLOWED, Client, read_allowed
+
+STUCK_SECONDS: Final = 5
+_LOOK_SECONDS: Final = 0.1
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What a changed list says.
+
+    Attributes:
+        clients: every allowed client, by its public key.
+        problem: why the list cannot be used, so that there is none; None if it can.
+    """
+
+    clients: dict[bytes, Client]
+    problem: str | None
+
+
+class KeyWatch:
+    """Reads the list again whenever its file changes; the loop takes what it found and never waits."""
+
+    def __init__(self, keys_dir: Path, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        """Read the list, which the caller waits for, and watch it from then on.
+
+        Args:
+            keys_dir: the directory of the list.
+            clock: nanoseconds, of any beginning.
+
+        Raises:
+            InputError: the list cannot be used.
+        """
+        self._keys_dir = keys_dir
+        self._clock = clock
+        self._stamp = self._file_stamp()
+        self.clients = self._read()
+        """As they were at the start."""
+        self._found: deque[Reading] = deque()
+        self._looking_since_ns: int | None = None
+        self._stop = threading.Event()
+        threading.Thread(target=self._run, name="keys", daemon=True).start()
+
+    @property
+    def is_stuck(self) -> bool:
+        """The disk has not answered for `STUCK_SECONDS`."""
+        since_ns = self._looking_since_ns
+        return since_ns is not None and self._clock() - since_ns > STUCK_SECONDS * 1e9
+
+    def take(self) -> Reading | None:
+        """The next list that was found changed, if any."""
+        return self._found.popleft() if self._found else None
+
+    def close(self) -> None:
+        """Look no more. Does not wait: a look may hang for as long as the mount does."""
+        self._stop.set()
+
+    # --- in the thread ------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stop.wait(_LOOK_SECONDS):
+            self._looking_since_ns = self._clock()
+            self._look()
+            self._looking_since_ns = None  # after what was found is there: who sees the one sees the other
+
+    def _look(self) -> None:
+        stamp = self._file_stamp()
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._found.append(Reading(self._read(), None))
+        except InputError as error:
+            self._found.append(Reading({}, str(error)))
+
+    def _read(self) -> dict[bytes, Client]:
+        return {client.public: client for client in read_allowed(self._keys_dir)}
+
+    def _file_stamp(self) -> tuple[int, int, int, int, int] | None:
+        try:
+            found = (self._keys_dir / ALLOWED).stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_mode
