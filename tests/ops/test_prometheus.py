@@ -18,6 +18,7 @@ import yaml
 
 from tests.support.daemon import Daemon, camera_table, settings
 from tests.support.tools import run, tool
+from tests.support.triggers import Plant
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "config/grafana/dashboards/line.json").read_text())
@@ -99,15 +100,24 @@ def free_port() -> int:
 def metrics_url(
     tmp_path_factory: pytest.TempPathFactory, bank_file: Path, mixed_folder: Path
 ) -> Iterator[str]:
-    """The metrics of a line with two cameras whose parts pass, fail and, some of them, cannot be judged."""
+    """The metrics of a line whose parts pass, fail and, some of them, cannot be judged; one was triggered."""
     port = free_port()
     cameras = "".join(camera_table(name, mixed_folder, fps=5, shuffle_seed=1) for name in ("cam1", "cam2"))
+    cameras += camera_table("eye", mixed_folder, fps=5, mode='"triggered"')
     text = settings(
-        bank_file, cameras, metrics_port=port, recipe="threshold = 6.0"
-    )  # so that some parts fail
+        bank_file,
+        cameras,
+        metrics_port=port,
+        recipe="threshold = 6.0",  # so that some parts fail
+        extra="[triggers]\nwindow_ms = 2000\nmax_delay_ms = 2000\n",
+    )
     daemon = Daemon(tmp_path_factory.mktemp("line"), text)
     try:
         daemon.ready()
+        plant = Plant(daemon)
+        plant.trigger("t1")
+        plant.part("t1")
+        plant.close()
         yield f"127.0.0.1:{port}"
     finally:
         daemon.close()
@@ -119,6 +129,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, metrics_url: str) -> It
     try:
         server.until('increase(inspectd_verdicts_total{evaluation="fail"}[5s]) > 0')
         server.until('increase(inspectd_verdicts_total{evaluation="pass"}[5s]) > 0')
+        server.until("inspectd_evidence_bytes")
         yield server
     finally:
         server.close()
