@@ -23,7 +23,8 @@ _HANDSHAKE_BYTES: Final = 400
 """Greeting, WELCOME and ERROR of CURVE (RFC 26), which come before any message: 64 + 170 + 10 and framing."""
 
 _STATES: Final = {"": "", "deaf": ", the authenticator stopped", "gone": ", the authenticator gone"}
-_TAKEN_UP_SECONDS: Final = 1.5
+_TAKEN_UP_SECONDS: Final = 10.0
+_ON_ITS_WAY_SECONDS: Final = 0.5
 _REQUESTS: Final = {
     "verdicts": None,
     "heatmaps": None,
@@ -85,18 +86,16 @@ def run(context: Context) -> Outcome:
         "a key of another server": (Path(f"{unknown}.key"), Path(f"{known}.key_secret")),
     }
     with Rig(context.folder, context.bank, 1, extra=extra, environment=environment) as rig:
-        _watch_revocation(outcome, ports, strangers["a revoked key"], server)
+        _watch_revocation(outcome, rig, ports, strangers["a revoked key"], server)
         friend = Client("verdicts", ports["verdicts"], allowed)
         wait_for(lambda: friend.read() or friend.messages, 10, "an allowed key hears nothing")
         for _ in range(context.count):
             for state in _STATES:
-                fault.write_text(state)
-                time.sleep(_TAKEN_UP_SECONDS)
+                _put_in_force(fault, state)
                 # While nobody can answer for them, those who are allowed are strangers too.
                 trying = strangers | {"an allowed key": allowed} if state else strangers
                 _let_them_try(outcome, ports, trying, state)
-            fault.write_text("")
-            time.sleep(_TAKEN_UP_SECONDS)
+            _put_in_force(fault, "")
             again = Client("verdicts", ports["verdicts"], allowed)
             wait_for(lambda c=again: c.read() or c.messages, 10, "an allowed key is not let in again")
             again.close()
@@ -106,6 +105,17 @@ def run(context: Context) -> Outcome:
         outcome.require(max(friend.tap.to_client) > _HANDSHAKE_BYTES, "the tap does not count")
         outcome.require(rig.line.ended() is None, "the daemon ended")
     return outcome
+
+
+def _put_in_force(fault: Path, state: str) -> None:
+    """Bring the authenticator into a state; the hook says when it is in it."""
+    fault.write_text(state)
+    seen = fault.with_name(f"{fault.name}.seen")
+    wait_for(
+        lambda: (seen.read_text() if seen.exists() else "") == state,
+        _TAKEN_UP_SECONDS,
+        f"the authenticator is not {state or 'back'}",
+    )
 
 
 def _let_them_try(
@@ -136,13 +146,19 @@ def _let_them_try(
 
 
 def _watch_revocation(
-    outcome: Outcome, ports: dict[str, int], keys: tuple[Path, Path] | None, server: Path
+    outcome: Outcome, rig: Rig, ports: dict[str, int], keys: tuple[Path, Path] | None, server: Path
 ) -> None:
     """A key that is revoked while its client listens: the client is cut off."""
     client = Client("verdicts", ports["verdicts"], keys)
     wait_for(lambda: client.read() or client.messages, 10, "a key that is still allowed hears nothing")
+    since_ns = time.monotonic_ns()
     _keys("revoke", str(server), "revoked")
-    time.sleep(2)
+    wait_for(
+        lambda: any(e.header["event"] == "keys_changed" for e in rig.line.listener.events_since(since_ns)),
+        _TAKEN_UP_SECONDS,
+        "the revocation is not taken up",
+    )
+    time.sleep(_ON_ITS_WAY_SECONDS)
     client.read()
     before = client.messages
     time.sleep(1)

@@ -1,7 +1,7 @@
 """Put before a daemon's module path, it makes faults inside that cannot be made from outside.
 
 The daemon's authenticator stops when a file appears: with `deaf` in it the handler is asked and never
-answers; with `gone` it is no longer there.
+answers; with `gone` it is no longer there. What is in force stands in a second file, `.seen` behind its name.
 """
 
 import os
@@ -18,6 +18,7 @@ if "run" in sys.orig_argv and "INSPECTD_FAULT_AUTH" in os.environ:
 
     _answer, _reread = auth.Authenticator.answer, auth.Authenticator.reread
     _bound = {"is": True}
+    _seen = {"is": ""}
 
     def _fault():
         try:
@@ -31,10 +32,15 @@ if "run" in sys.orig_argv and "INSPECTD_FAULT_AUTH" in os.environ:
             _answer(self)
 
     def reread(self):
-        wanted = _fault() != "gone"
+        fault = _fault()
+        wanted = fault != "gone"
         if _bound["is"] != wanted:
             (self.socket.bind if wanted else self.socket.unbind)(auth._ENDPOINT)
             _bound["is"] = wanted
+        if _seen["is"] != fault:
+            with open(os.environ["INSPECTD_FAULT_AUTH"] + ".seen", "w") as file:
+                file.write(fault)
+            _seen["is"] = fault
         return _reread(self)
 
     auth.Authenticator.answer, auth.Authenticator.reread = answer, reread
