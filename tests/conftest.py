@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from support.cells import cells, link
 from support.daemon import Daemon
@@ -18,6 +19,13 @@ from support.daemon import Daemon
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 # Banks are converted once for the machine, and tests leave nothing in a user's own cache.
 os.environ.setdefault("CACHE_DIRECTORY", str(Path(tempfile.gettempdir()) / f"inspectd-tests-{os.getuid()}"))
+
+# These two look at the wall clock: a busy machine, or the first text drawn in a fresh checkout, which reads
+# all of Unicode, would fail a test that found nothing.
+hypothesis.settings.register_profile(
+    "no-clock", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("no-clock")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Shells start background jobs so, and the commands tested here would be deaf to Ctrl-C as well.
