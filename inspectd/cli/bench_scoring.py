@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -32,8 +33,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         UnavailableError: the device, or a package the bank needs, is not there.
     """
     batches = sorted(set(numbers("--batches", arguments.batches or DEFAULT_BATCHES)))
+    make_frames, source = _frames(arguments, max(_FEWEST_FRAMES, *batches))  # first: a bank may take a minute
     subject = _load(arguments)
-    frames, source = _frames(arguments, max(_FEWEST_FRAMES, *batches), subject.device)
+    frames = make_frames(subject.device)
     height, width, _ = frames[0].shape
     timings = [_timed(subject, frames, batch, arguments.seconds or _SECONDS) for batch in batches]
     figures = summary(timings) | machine.memory(subject.device)  # before what else is measured takes more
@@ -89,12 +91,13 @@ def _load(arguments: argparse.Namespace) -> Subject:
     return replace(subject, facts={**subject.facts, "bank": "synthetic"})
 
 
-def _frames(arguments: argparse.Namespace, count: int, device: str) -> tuple[list[Frame], str]:
-    """`count` frames at most, and where they come from, for people."""
+def _frames(arguments: argparse.Namespace, count: int) -> tuple[Callable[[str], list[Frame]], str]:
+    """What makes `count` frames at most for a device, and where they come from, for people."""
     if arguments.images is not None:
-        return frames_of(arguments.images, count), str(arguments.images)
+        frames = frames_of(arguments.images, count)
+        return lambda _device: frames, str(arguments.images)
     height, width = size("--frame", arguments.frame)
-    return synthetic_frames(count, height, width, device), "noise"
+    return lambda device: synthetic_frames(count, height, width, device), "noise"
 
 
 def _timed(subject: Subject, frames: list[Frame], batch: int, seconds: float) -> BatchTiming:
