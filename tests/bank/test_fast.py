@@ -84,7 +84,12 @@ def test_openvino_does_not_compute_on_cuda(bank_file: Path) -> None:
 
 
 def test_a_choice_is_remembered(bank_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    sha256 = Scorer.load(bank_file, "cpu", way=ScoringPath("openvino")).info.sha256
+    models = ModelCache().models(sha256)
+    assert models is not None
+    ModelCache(tmp_path).keep_models(sha256, models)  # converting again would only take time
     monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
+    assert ModelCache(tmp_path).search(sha256, 1) is None
     scorer = Scorer.load(bank_file, "cpu", threads=1)
     choice = ModelCache(tmp_path).search(scorer.info.sha256, 1)
     assert choice is not None

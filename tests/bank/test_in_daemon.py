@@ -6,21 +6,17 @@ from pathlib import Path
 import pytest
 from support.daemon import Daemon, camera_table
 
-from inspectd.bank.build import BuildSpec, build_bank
 from inspectd.bank.dataset import load_dataset
 from inspectd.bank.evaluate import evaluate
-from inspectd.bank.images import find_images
 from inspectd.detectors.options import KINDS
 
 
 def test_the_daemon_and_evaluate_give_the_same_scores(
-    start_daemon: Callable[[str], Daemon], good_folder: Path, mixed_folder: Path, tmp_path: Path
+    start_daemon: Callable[[str], Daemon], mixed_folder: Path, detector_banks: dict[str, Path]
 ) -> None:
     settings = '[line]\nplant = "test"\nname = "line"\ndeadline_ms = 10000\n\n[metrics]\nport = 0\n\n'
-    for kind in KINDS:
-        spec = BuildSpec(detector=kind, height=96, width=96, device="cpu")
-        build_bank(find_images(good_folder)[:20], tmp_path / f"{kind}.bank", spec, lambda *_: None)
-        settings += f'[[recipes]]\nname = "{kind}"\nbank = "{tmp_path / kind}.bank"\n\n'
+    for kind, bank in detector_banks.items():
+        settings += f'[[recipes]]\nname = "{kind}"\nbank = "{bank}"\n\n'
     for kind in KINDS:
         settings += camera_table(kind, mixed_folder, fps=20, loop=False, recipe=kind) + "\n"
     daemon = start_daemon(settings)
@@ -28,8 +24,6 @@ def test_the_daemon_and_evaluate_give_the_same_scores(
     assert daemon.stop() == 0
     for kind in KINDS:
         published = {v.source: v.score for v in daemon.reader.verdicts if v.camera == kind}
-        judged = evaluate(
-            tmp_path / f"{kind}.bank", load_dataset(mixed_folder), "cpu", lambda *_: None
-        ).judged
+        judged = evaluate(detector_banks[kind], load_dataset(mixed_folder), "cpu", lambda *_: None).judged
         expected = {str(item.image.path.relative_to(mixed_folder)): item.score for item in judged}
         assert published == pytest.approx(expected, rel=1e-3, abs=1e-3)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.daemon import camera_table, settings
 
+from inspectd.bank.store import read_bank, write_bank
 from inspectd.records import Evaluation
 
 # Beyond its deadline a verdict may be late by a turn of the loop on a busy machine, never by a time-out.
@@ -136,18 +136,8 @@ def test_a_bank_changed_under_a_running_line_is_not_judged_by(start_daemon, bank
     bank.write_bytes(bank_file.read_bytes())
     daemon = start_daemon(settings(bank, camera_table("cam", good_folder))).ready()
     other = tmp_path / "other.safetensors"
-    build = [
-        sys.executable,
-        "-m",
-        "inspectd",
-        "bank",
-        "build",
-        "--images",
-        str(good_folder),
-        "--out",
-        str(other),
-    ]
-    subprocess.run([*build, "--seed", "7"], check=True, capture_output=True)
+    file = read_bank(bank_file)
+    write_bank(other, msgspec.structs.replace(file.manifest, seed=7), file.tensors)
     other.rename(bank)
     os.kill(daemon.children()["scoring"], signal.SIGKILL)
     daemon.until(lambda: daemon.reader.event("bank_changed"), 30)
