@@ -17,6 +17,7 @@ from support.daemon import Daemon
 
 # As the command does for itself: busy-waiting threads make everything here many times slower.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Banks are converted once for the machine, and tests leave nothing in a user's own cache.
 os.environ.setdefault("CACHE_DIRECTORY", str(Path(tempfile.gettempdir()) / f"inspectd-tests-{os.getuid()}"))
 

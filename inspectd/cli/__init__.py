@@ -31,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Torch's threads busy-wait for each other (libgomp, about 1 ms). Where capture needs the same cores,
     # that makes scoring many times slower: 1800 ms an image instead of 17 ms, measured on two busy cores.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # numpy's (OpenBLAS) do so without end: on two busy cores a bank's search took minutes to choose.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if word in COMMANDS), None)
     arguments = _parser(chosen).parse_args(words)
