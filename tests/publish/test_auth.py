@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket as sockets
 import time
@@ -167,7 +168,7 @@ def test_who_has_no_allowed_key_gets_nothing(line, name):
             requests.extend(line.bus.requests(socket))
         if kind == zmq.DEALER:
             for client in clients:
-                if client.poll(0, zmq.POLLOUT):
+                with contextlib.suppress(zmq.Again):  # it has no connection, or has just lost it
                     client.send(b"request", zmq.NOBLOCK)
         expected = {Cause.UNKNOWN_KEY: 1, Cause.ROLE: 1, Cause.HANDSHAKE: 5}
         return all(line.refused[name, cause] >= count for cause, count in expected.items())
