@@ -12,12 +12,12 @@ from inspectd.search.candidates import Wanted
 
 _LISTS_PER_ROOT: Final = 0.75
 """Inverted lists for each square root of the rows."""
-_PROBED_SHARE: Final = 1 / 4
+_PROBED_SHARE: Final = 1 / 5
 """Of the lists."""
 _DIMS_PER_CODE: Final = 2
 """Dimensions that four bits stand for."""
-_REFINED: Final = 12
-"""Rows measured again in float32 for each that is proposed; four are, so 48."""
+_REFINED: Final = 8
+"""Rows measured again in float32 for each that is proposed; four are, so 32."""
 _TRAINING_POINTS: Final = 64
 """For each centroid; more find no better centroids and take seconds at every load."""
 _LEAST_ROWS: Final = 256
