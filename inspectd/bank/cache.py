@@ -70,7 +70,9 @@ class ModelCache:
         return self.folder / f"{_named(bank_sha256, _version('torch'), _source_digest())}.models"
 
     def _search_path(self, bank_sha256: str, threads: int) -> Path:
-        return self.folder / f"{_named(bank_sha256, processor_name(), str(threads), _source_digest())}.search"
+        faiss = str(importlib.util.find_spec("faiss") is not None)
+        facts = (bank_sha256, processor_name(), str(threads), faiss, _source_digest())
+        return self.folder / f"{_named(*facts)}.search"
 
     def _read(self, path: Path) -> bytes | None:
         try:

@@ -118,16 +118,19 @@ def _search(
     options = options_of(bank.manifest.detector, bank.manifest.options)
     assert isinstance(options, PatchCoreOptions)
     queries, neighbours, threads = models.patches(), options.neighbours, means.threads
+    spacing = bank.tensors["detector.spacing"] if options.local_scale else None
     if means.search == "auto":
         choice = means.cache.search(bank.sha256, threads)
         if choice is None or not is_installed(choice.kind):  # faiss may be gone since it was chosen
             kinds = kinds_to_try(len(memory.bank))
-            search, choice = measure(kinds, memory.bank, queries, neighbours, threads)
+            search, choice = measure(kinds, memory.bank, queries, neighbours, threads, spacing=spacing)
             means.cache.keep_search(bank.sha256, threads, choice)
         else:
             search = make_search(choice.kind, memory.bank, queries, neighbours, threads)
     else:
-        search, choice = measure([means.search], memory.bank, queries, neighbours, threads, any_recall=True)
+        search, choice = measure(
+            [means.search], memory.bank, queries, neighbours, threads, spacing=spacing, any_recall=True
+        )
     spent = {kind: round(spent_ms, 2) for kind, spent_ms in choice.search_ms.items()}
     event(_log, logging.INFO, "search_chosen", kind=choice.kind, recall=choice.recall, search_ms=spent)
     return search, choice

@@ -40,6 +40,7 @@ def fast(
         kinds = kinds_to_try(detector.rows) if search == "auto" else [search]
         proposing, choice = measure(
             kinds, memory.bank, exported.patches(), detector.neighbours, cpu_threads(threads),
+            spacing=detector.spacing.numpy() if detector.options.local_scale else None,
             any_recall=search != "auto",
         )  # fmt: skip
     region = pipeline.extractor.region

@@ -45,7 +45,7 @@ class PatchCore:
         self.places = places
         self.neighbours = min(options.neighbours, bank.shape[0])
         self._search: NearestNeighbours = ExactSearch(bank)
-        self._spacing = _spacing(bank, self._search) if spacing is None else spacing
+        self.spacing = _spacing(bank, self._search) if spacing is None else spacing
 
     @classmethod
     def restore(cls, tensors: dict[str, torch.Tensor], options: PatchCoreOptions) -> PatchCore:
@@ -94,7 +94,7 @@ class PatchCore:
         images, height, width, _ = features.shape
         scores = distances.mean(dim=1)
         if self.options.local_scale:
-            scores = scores / self._spacing[rows[:, 0]]
+            scores = scores / self.spacing[rows[:, 0]]
         maps = scores.reshape(images, height, width)
         if self.options.reweight:
             maps = maps * self._weights(features.flatten(1, 2), distances, rows).reshape(-1, 1, 1)
@@ -122,7 +122,7 @@ class PatchCore:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """See `Detector.tensors`."""
-        tensors = {"bank": self.bank, "spacing": self._spacing}
+        tensors = {"bank": self.bank, "spacing": self.spacing}
         if self.places is not None:
             tensors |= {_PLACES + name: tensor for name, tensor in self.places.tensors().items()}
         return tensors

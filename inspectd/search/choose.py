@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from inspectd.processor import cpu_threads, has_bfloat16
 from inspectd.search.candidates import Candidates, wanted
 from inspectd.search.compiled import CompiledSearch
-from inspectd.search.faiss_search import FaissSearch
+from inspectd.search.faiss_search import FaissSearch, has_faiss
 
 Kind = Literal["auto", "exact", "flat", "ivf", "hnsw"]
 
@@ -23,9 +22,14 @@ MOST_ROWS_EXACT: Final = 8_000
 LEAST_RECALL: Final = 0.999
 """Share of neighbours that must be the nearest, or within 1 % of its distance, for auto to take a kind."""
 _ROUNDS: Final = 5
-_RECALL_IMAGES: Final = 4
-"""Images' worth of points that recall is measured on; fewer show no 99.9 %."""
+_RECALL_POINTS: Final = 4096
+"""What recall is measured on, to whole images; fewer show no 99.9 %."""
 _NEARBY: Final = 32
+_NEAR: Final = (0.6, 0.9)
+_FAR: Final = (2.0, 5.0)
+"""How far a good part's patches, and a defect's, lie off the bank, in differences of near rows."""
+_AT_ONCE: Final = 4_000_000
+"""Distances held at a time."""
 _CLEARLY: Final = 0.9
 """A kind named later must take less than this share of the time: measurements are noisy."""
 
@@ -75,6 +79,7 @@ def measure(
     neighbours: int,
     threads: int,
     *,
+    spacing: NDArray[np.float32] | None = None,
     any_recall: bool = False,
 ) -> tuple[Candidates, SearchChoice]:
     """The fastest of some kinds that finds what there is to find, on `perturbed` rows of the bank itself.
@@ -85,15 +90,21 @@ def measure(
         queries: patches of an image.
         neighbours: nearest rows wanted for each.
         threads: CPU threads; 0: one per core.
+        spacing: (M,) float32, what distances to each row are divided by; None: nothing.
         any_recall: take the fastest however much it misses.
     """
-    images = np.split(perturbed(bank, queries * _RECALL_IMAGES), _RECALL_IMAGES)
+    images = max(1, round(_RECALL_POINTS / queries))
+    near = [Trial.of(points, bank) for points in np.split(perturbed(bank, queries * images), images)]
+    far = Trial.of(perturbed(bank, queries, _FAR), bank)
     searches = [make_search(kind, bank, queries, neighbours, threads) for kind in kinds]
     recalls = [
-        float(np.mean([recall_of(search.find(points)[:, 0], points, bank) for points in images]))
+        min(
+            float(np.mean([trial.recall(search.find(trial.points)[:, 0], bank, spacing) for trial in near])),
+            far.share_not_lower(search.find(far.points)[:, 0], bank, spacing),
+        )
         for search in searches
     ]
-    times = _milliseconds(searches, images[0])
+    times = _milliseconds(searches, near[0].points)
     chosen: int | None = None
     for position, recall in enumerate(recalls):
         better = chosen is None or times[position] < _CLEARLY * times[chosen]
@@ -114,41 +125,96 @@ def kinds_to_try(rows: int) -> list[str]:
 
 def is_installed(kind: str) -> bool:
     """Whether what a kind computes with is there."""
-    return kind.startswith("exact") or importlib.util.find_spec("faiss") is not None
+    return kind.startswith("exact") or has_faiss()
 
 
-def perturbed(bank: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+def perturbed(
+    bank: NDArray[np.float32], count: int, shares: tuple[float, float] = _NEAR
+) -> NDArray[np.float32]:
     """(count, D) float32 points that stand for a new image's patches.
 
     Each lies off one of the M rows by most of the difference of two rows near it, as a good part differs from
     what is remembered of good parts. What inverted lists miss of such points is what they miss of real
     patches, or a little more; of points halfway between any two rows they miss many times that.
+
+    Args:
+        bank: (M, D) float32.
+        count: points.
+        shares: least and most of the difference.
     """
     generator = np.random.default_rng(0)
     own = generator.integers(len(bank), size=count)
-    norms, reach = np.square(bank).sum(axis=1), min(_NEARBY, len(bank))
+    reach = min(_NEARBY, len(bank))
     pairs = np.empty((count, 2), dtype=np.int64)
-    for block in np.array_split(np.arange(count), max(1, count // 256)):
-        distances = norms - 2.0 * (bank[own[block]] @ bank.T)
+    for block, distances in _distances(bank[own], bank):
         near = np.argpartition(distances, reach - 1, axis=1)[:, :reach]
-        chosen = generator.integers(reach, size=(len(block), 2))
+        chosen = generator.integers(reach, size=(len(near), 2))
         pairs[block] = np.take_along_axis(near, chosen, axis=1)
-    share = generator.uniform(0.6, 0.9, (count, 1)).astype(np.float32)
+    share = generator.uniform(*shares, (count, 1)).astype(np.float32)
     return np.ascontiguousarray(bank[own] + share * (bank[pairs[:, 0]] - bank[pairs[:, 1]]))
 
 
-def recall_of(rows: NDArray[np.int32], points: NDArray[np.float32], bank: NDArray[np.float32]) -> float:
-    """Share of rows (Q,) found for points (Q, D) that are the nearest or within 1 % of its distance."""
-    norms = np.square(bank).sum(axis=1)
-    nearest = np.concatenate(
-        [
-            (norms - 2.0 * (block @ bank.T)).argmin(axis=1)
-            for block in np.array_split(points, max(1, len(points) // 256))
-        ]
-    )
-    found = np.linalg.norm(points - bank[rows], axis=1)
-    best = np.linalg.norm(points - bank[nearest], axis=1)
-    return float(((rows == nearest) | (found <= 1.01 * best + 1e-6)).mean())
+@dataclass(frozen=True)
+class Trial:
+    """Points and what is nearest to them, to hold a search against.
+
+    Attributes:
+        points: (Q, D) float32.
+        nearest: (Q,) int64, the row of the bank that is nearest to each.
+    """
+
+    points: NDArray[np.float32]
+    nearest: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, points: NDArray[np.float32], bank: NDArray[np.float32]) -> Trial:
+        """Search a bank (M, D) for points (Q, D), one by one."""
+        return cls(points, np.concatenate([d.argmin(axis=1) for _, d in _distances(points, bank)]))
+
+    def recall(
+        self, rows: NDArray[Any], bank: NDArray[np.float32], spacing: NDArray[np.float32] | None = None
+    ) -> float:
+        """Share of rows (Q,) found that are the nearest, or within 1 % of its distance and score no lower."""
+        found, best = self._found(rows, bank), self._found(self.nearest, bank)
+        close = found <= 1.01 * best + 1e-6
+        return float((close & self._not_lower(rows, found, best, spacing)).mean())
+
+    def share_not_lower(
+        self, rows: NDArray[Any], bank: NDArray[np.float32], spacing: NDArray[np.float32] | None = None
+    ) -> float:
+        """Share of rows (Q,) found by which a point scores no lower than by the nearest, or by less than 1 %.
+
+        A row that is farther makes a point odder, but where distances are divided by the bank's own spacing
+        it may make it less odd, and a defect could pass for it.
+        """
+        found, best = self._found(rows, bank), self._found(self.nearest, bank)
+        return float(self._not_lower(rows, found, best, spacing).mean())
+
+    def _found(self, rows: NDArray[Any], bank: NDArray[np.float32]) -> NDArray[np.float32]:
+        distances: NDArray[np.float32] = np.linalg.norm(self.points - bank[rows], axis=1)
+        return distances
+
+    def _not_lower(
+        self,
+        rows: NDArray[Any],
+        found: NDArray[np.float32],
+        best: NDArray[np.float32],
+        spacing: NDArray[np.float32] | None,
+    ) -> NDArray[np.bool_]:
+        if spacing is None:
+            return np.asarray(found >= 0.99 * best - 1e-6)
+        same = rows == self.nearest
+        return np.asarray(same | (found / spacing[rows] >= 0.99 * best / spacing[self.nearest]))
+
+
+def _distances(
+    points: NDArray[np.float32], bank: NDArray[np.float32]
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Blocks of points, and their squared distances to every row less the points' own squared lengths."""
+    norms, rows = np.square(bank).sum(axis=1), max(1, _AT_ONCE // len(bank))
+    for start in range(0, len(points), rows):
+        block = slice(start, start + rows)
+        yield block, norms - 2.0 * (points[block] @ bank.T)
 
 
 def _milliseconds(searches: Sequence[Candidates], points: NDArray[np.float32]) -> list[float]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import logging
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.errors import InputError
+from inspectd.log import event
 from inspectd.search.candidates import Wanted
 
+_log: Final = logging.getLogger("inspectd.search")
 _LISTS_PER_ROOT: Final = 0.75
 """Inverted lists for each square root of the rows."""
 _PROBED_SHARE: Final = 1 / 5
@@ -17,11 +22,11 @@ _PROBED_SHARE: Final = 1 / 5
 _DIMS_PER_CODE: Final = 2
 """Dimensions that four bits stand for."""
 _REFINED: Final = 8
-"""Rows measured again in float32 for each that is proposed; four are, so 32."""
+"""Rows measured again in float32 for each that is proposed; where one neighbour is wanted four are, so 32."""
 _TRAINING_POINTS: Final = 64
 """For each centroid; more find no better centroids and take seconds at every load."""
-_LEAST_ROWS: Final = 256
-"""A smaller bank has too few rows to learn codes from and is searched whole."""
+_SCANNED_FOR_ONE: Final = 4
+"""Rows in the scanned lists for each that is measured again; a bank with fewer is searched whole."""
 _LINKS: Final = 32
 _BEAM: Final = 96
 
@@ -43,17 +48,31 @@ class FaissSearch:
         self.kind = kind
         self.approximate = kind != "flat"
         self._candidates = wanted.candidates
-        self._index = _index(kind, np.ascontiguousarray(bank), threads)
+        self._index = _index(kind, np.ascontiguousarray(bank), wanted.candidates, threads)
 
     def find(self, queries: NDArray[np.float32]) -> NDArray[np.int32]:
         """See `Candidates.find`."""
         rows = self._index.search(queries, self._candidates)[1]
-        # An index that finds fewer rows than asked for fills up with -1; the first, its best, stands in.
-        filled: NDArray[np.int32] = np.where(rows < 0, np.maximum(rows[:, :1], 0), rows).astype(np.int32)
+        # An index that finds fewer rows than asked for fills up with -1; the farthest it found stands in.
+        last = np.maximum((rows >= 0).sum(axis=1, keepdims=True) - 1, 0)
+        farthest = np.maximum(np.take_along_axis(rows, last, axis=1), 0)
+        filled: NDArray[np.int32] = np.where(rows < 0, farthest, rows).astype(np.int32)
         return filled
 
 
-def _index(kind: str, bank: NDArray[np.float32], threads: int) -> Any:
+def has_faiss() -> bool:
+    """Whether faiss is installed and can be loaded; where it is there and cannot, that is logged."""
+    if importlib.util.find_spec("faiss") is None:
+        return False
+    try:
+        importlib.import_module("faiss")
+    except ImportError as error:
+        event(_log, logging.WARNING, "faiss_unusable", detail=str(error))
+        return False
+    return True
+
+
+def _index(kind: str, bank: NDArray[np.float32], candidates: int, threads: int) -> Any:
     try:
         import faiss  # noqa: PLC0415 - large, and missing on some machines
     except ImportError as error:
@@ -62,7 +81,8 @@ def _index(kind: str, bank: NDArray[np.float32], threads: int) -> Any:
         ) from error
     faiss.omp_set_num_threads(threads)
     rows, dims = bank.shape
-    if kind == "flat" or (kind == "ivf" and rows < _LEAST_ROWS):
+    scanned_enough = rows * _PROBED_SHARE >= _SCANNED_FOR_ONE * _REFINED * candidates
+    if kind == "flat" or (kind == "ivf" and not scanned_enough):
         index: Any = faiss.IndexFlatL2(dims)
     elif kind == "ivf":
         return _inverted_lists(faiss, bank, threads)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from inspectd.processor import has_bfloat16
-from inspectd.search.choose import kinds_to_try, make_search, measure, perturbed, recall_of
+from inspectd.search.choose import Trial, kinds_to_try, make_search, measure, perturbed
 
 GENERATOR = np.random.default_rng(0)
 BANK = GENERATOR.standard_normal((1500, 24)).astype(np.float32) + 5
 QUERIES = perturbed(BANK, 100)
+TRIAL = Trial.of(QUERIES, BANK)
 EXACT = ["exact", "exact-float32", "flat", *(["exact-bfloat16"] if has_bfloat16() else [])]
 
 
@@ -35,7 +36,7 @@ def test_exact_kinds_propose_every_nearest_row(kind: str, neighbours: int) -> No
 def test_approximate_kinds_find_most(kind: str) -> None:
     search = make_search(kind, BANK, len(QUERIES), 1, threads=1)
     assert search.approximate
-    assert recall_of(search.find(QUERIES)[:, 0], QUERIES, BANK) > 0.8
+    assert TRIAL.recall(search.find(QUERIES)[:, 0], BANK) > 0.8
 
 
 @pytest.mark.parametrize("kind", [*EXACT, "ivf", "hnsw"])
@@ -50,10 +51,30 @@ def test_small_banks_are_searched_whole(kind: str, rows: int) -> None:
 
 def test_recall_counts_what_is_missed() -> None:
     best = nearest(1)[:, 0].astype(np.int32)
-    assert recall_of(best, QUERIES, BANK) == 1.0
+    assert TRIAL.recall(best, BANK) == 1.0
     wrong = best.copy()
     wrong[:10] = (np.linalg.norm(QUERIES[:10, None] - BANK[None], axis=2)).argmax(axis=1)
-    assert recall_of(wrong, QUERIES, BANK) == pytest.approx(0.9)
+    assert TRIAL.recall(wrong, BANK) == pytest.approx(0.9)
+    assert TRIAL.share_not_lower(wrong, BANK) == 1.0  # farther is odder
+
+
+def test_recall_counts_a_row_by_which_a_point_scores_lower() -> None:
+    bank = np.array([[0.0], [2.001]], dtype=np.float32)
+    trial = Trial.of(np.array([[1.0]], dtype=np.float32), bank)
+    missed = np.array([1])
+    assert trial.recall(missed, bank) == 1.0  # within 1 % in distance
+    sparse_there = np.array([1.0, 3.0], dtype=np.float32)
+    assert trial.recall(missed, bank, sparse_there) == 0.0
+    assert trial.share_not_lower(missed, bank, sparse_there) == 0.0
+    assert trial.share_not_lower(missed, bank, sparse_there[::-1].copy()) == 1.0
+
+
+@pytest.mark.parametrize("neighbours", [1, 40])
+def test_what_an_index_did_not_find_is_filled_with_the_farthest_it_found(neighbours: int) -> None:
+    search = make_search("ivf", BANK, len(QUERIES), neighbours, threads=1)
+    found = search.find(QUERIES)
+    distances = np.linalg.norm(QUERIES[:, None] - BANK[found], axis=2)
+    assert (np.diff(distances, axis=1) >= -1e-4).all()
 
 
 def test_the_fastest_that_finds_enough_is_taken() -> None:
