@@ -22,7 +22,14 @@ from inspectd.errors import BankError, ExitCode
 from inspectd.log import event
 from inspectd.processor import Precision, cpu_threads
 from inspectd.search.candidates import Candidates
-from inspectd.search.choose import SearchChoice, is_installed, kinds_to_try, make_search, measure
+from inspectd.search.choose import (
+    LEAST_RECALL,
+    SearchChoice,
+    is_installed,
+    kinds_to_try,
+    make_search,
+    measure,
+)
 
 _log: Final = logging.getLogger("inspectd.bank")
 _CONVERSION_SECONDS: Final = 300.0
@@ -132,5 +139,7 @@ def _search(
             [means.search], memory.bank, queries, neighbours, threads, spacing=spacing, any_recall=True
         )
     spent = {kind: round(spent_ms, 2) for kind, spent_ms in choice.search_ms.items()}
-    event(_log, logging.INFO, "search_chosen", kind=choice.kind, recall=choice.recall, search_ms=spent)
+    # One that was asked for by name is used however much it misses; whoever reads the log should see it.
+    level = logging.INFO if choice.recall >= LEAST_RECALL else logging.WARNING
+    event(_log, level, "search_chosen", kind=choice.kind, recall=choice.recall, search_ms=spent)
     return search, choice
