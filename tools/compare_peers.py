@@ -8,7 +8,8 @@ each of its keys that ends in `_ms` is the time of one image in milliseconds. `{
 in it stand for the folder, the side of the input in pixels and the rows of the bank.
 
 Ours is the median of single images, host frame in, score and heatmap out, with resizing and normalising. It
-scores with made-up banks of those rows, or with the banks that --bank names. Inverted lists find real parts
+scores as PatchCore was published with made-up banks of those rows, or with the banks that --bank names, built
+with `--option local_scale=false --option position_weight=0` for the same. Inverted lists find real parts
 in a real bank faster than noise in a made-up one.
 """
 
@@ -53,7 +54,7 @@ def banks(arguments: argparse.Namespace) -> list[list[str]]:
         return [[str(path)] for path in arguments.bank]
     made_up = [
         "--backbone", arguments.backbone, "--layers", arguments.layers, "--grid", arguments.grid,
-        "--size", str(arguments.size),
+        "--size", str(arguments.size), "--recipe", "published",
     ]  # fmt: skip
     return [[*made_up, "--bank", f"{rows},{arguments.dims}"] for rows in arguments.rows.split(",")]
 

