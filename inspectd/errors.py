@@ -14,7 +14,8 @@ class ExitCode(IntEnum):
     BAD_INPUT = 2
     """A file, an option or a bank is wrong; the message says which and what was expected."""
     UNAVAILABLE = 3
-    """Something outside is in the way: a port is taken, a directory cannot be written, a device is gone."""
+    """Something outside is in the way: a port is taken, a directory cannot be written, a device is gone or
+    full."""
 
 
 class InspectdError(Exception):

@@ -75,7 +75,8 @@ _EXIT_GRACE_SECONDS: Final = 0.5
 _PUBLICATION_NS: Final = 12_000_000_000  # more than `journal.max_wait_ms` can be
 
 _FATAL: Final = {ExitCode.BAD_INPUT: InputError, ExitCode.UNAVAILABLE: UnavailableError}
-"""How scoring may end its first start so that trying again is no use: a wrong bank, a missing device."""
+"""How scoring may end its first start so that the daemon ends with it: a wrong bank, for good; a device that
+is missing or full, which systemd tries again."""
 
 
 class Service:

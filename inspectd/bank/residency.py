@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from inspectd.bank.store import BankFile
-from inspectd.errors import BankError
+from inspectd.errors import BankError, InspectdError, UnavailableError
 from inspectd.log import event
 
 _log: Final = logging.getLogger("inspectd.bank")
@@ -57,36 +57,76 @@ def resident(recipe: str, path: str, bank: BankFile) -> Resident:
     return Resident(recipe, path, int(stays), int(passes))
 
 
-def admit(banks: Sequence[Resident], budget_bytes: int, basis: str) -> None:
+@dataclass(frozen=True)
+class Budget:
+    """What banks may take of a device.
+
+    Attributes:
+        most_bytes: at any time: what the settings say, or what the card has.
+        free_bytes: of it now, which may be another amount in a minute.
+        basis: where `most_bytes` comes from, for people.
+        device: for people.
+    """
+
+    most_bytes: int
+    free_bytes: int
+    basis: str
+    device: str
+
+
+def budget(device: str, free_bytes: int, there_bytes: int, megabytes: float) -> Budget:
+    """The budget of a device.
+
+    Args:
+        device: its name.
+        free_bytes: of it now.
+        there_bytes: of it altogether.
+        megabytes: of 1e6 bytes, what the settings allow; 0: all of it.
+    """
+    asked = int(megabytes * _MB)
+    if 0 < asked < there_bytes:
+        return Budget(asked, min(free_bytes, asked), f"scoring.device_memory_mb = {megabytes:g}", device)
+    return Budget(there_bytes, free_bytes, f"all of {device}", device)
+
+
+def admit(banks: Sequence[Resident], allowed: Budget) -> None:
     """Let banks onto the device together, or none of them.
 
     Args:
         banks: of all recipes, in the order they are loaded.
-        budget_bytes: what they may take.
-        basis: where the budget comes from, for people.
+        allowed: what they may take.
 
     Raises:
-        BankError: they do not fit; it names the first that does not.
+        BankError: they never fit; it names the first that does not.
+        UnavailableError: they do not fit beside what else is on the device now.
     """
+    needed = []
     total = 0
     for one in banks:
         total += one.device_bytes
+        needed.append(total + one.loading_bytes)
         event(
             _log, logging.INFO, "bank_on_device", recipe=one.recipe, bank=one.bank,
-            device_bytes=one.device_bytes, total_bytes=total, budget_bytes=budget_bytes,
+            device_bytes=one.device_bytes, total_bytes=total,
+            budget_bytes=min(allowed.most_bytes, allowed.free_bytes),
         )  # fmt: skip
-        needed = total + one.loading_bytes
-        if needed > budget_bytes:
-            every = sum(bank.device_bytes for bank in banks)
-            raise BankError(
-                f"recipe {one.recipe}: bank {one.bank} takes {one.device_bytes / _MB:.1f} MB of the device, "
-                f"loading it beside those before it {needed / _MB:.1f} MB, all recipes' banks "
-                f"{every / _MB:.1f} MB; expected at most {budget_bytes / _MB:.1f} MB ({basis})"
-            )
+
+    def refuse_beyond(limit_bytes: int, basis: str, kind: type[InspectdError]) -> None:
+        for one, peak in zip(banks, needed, strict=True):
+            if peak > limit_bytes:
+                raise kind(
+                    f"recipe {one.recipe}: bank {one.bank} takes {one.device_bytes / _MB:.1f} MB of the "
+                    f"device, loading it beside those before it {peak / _MB:.1f} MB, all recipes' banks "
+                    f"{total / _MB:.1f} MB; expected at most {limit_bytes / _MB:.1f} MB ({basis})"
+                )
+
+    # First what no waiting changes: it ends the daemon for good, the other is tried again.
+    refuse_beyond(allowed.most_bytes, allowed.basis, BankError)
+    refuse_beyond(allowed.free_bytes, f"free on {allowed.device} now", UnavailableError)
 
 
-def hold_to(device: str, megabytes: float) -> tuple[int, str]:
-    """The device's budget in bytes, and where it comes from; torch takes no more than that from then on.
+def hold_to(device: str, megabytes: float) -> Budget:
+    """The device's budget; torch takes no more than that from then on.
 
     Args:
         device: `auto`, `cuda` or `cuda:N`.
@@ -101,10 +141,6 @@ def hold_to(device: str, megabytes: float) -> tuple[int, str]:
 
     target = choose_device(device)
     free, there = torch.cuda.mem_get_info(target)
-    if not megabytes:
-        return free, f"free on {target}"
-    asked = int(megabytes * _MB)
-    torch.cuda.set_per_process_memory_fraction(min(1.0, asked / there), target)
-    if asked > free:
-        return free, f"free on {target}, less than scoring.device_memory_mb = {megabytes:g}"
-    return asked, f"scoring.device_memory_mb = {megabytes:g}"
+    if megabytes:
+        torch.cuda.set_per_process_memory_fraction(min(1.0, megabytes * _MB / there), target)
+    return budget(str(target), free, there, megabytes)

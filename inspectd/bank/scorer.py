@@ -74,7 +74,7 @@ class Scorer:
         Raises:
             BankError: the bank or its weights cannot be used.
             InputError: the device has no such search.
-            UnavailableError: the device or the backend is not there.
+            UnavailableError: the device or the backend is not there, or the device's memory is taken.
         """
         bank = read_bank(path)
         good_scores = _good_scores(path, bank)
@@ -157,7 +157,10 @@ def _by_torch(path: Path, bank: BankFile, device: str, threads: int, way: Scorin
             else:
                 return Loaded(fast, str(target), "cuda", "float16", fast.steps.search, None)
     except torch.OutOfMemoryError as error:
-        raise BankError(f"bank {path}: the memory of {target} does not hold it: {error}") from error
+        # Whatever else is on the device may be gone in a minute; what never fits was refused before.
+        raise UnavailableError(
+            f"bank {path}: the memory of {target} does not hold it now: {error}"
+        ) from error
     return Loaded(pipeline, str(target), "torch", "float32", "exact", 1.0)
 
 

@@ -70,6 +70,7 @@ class Worker:
 
         Raises:
             BankError: a bank cannot be used.
+            UnavailableError: the device is not there, or has not the memory now.
             ChannelClosedError: the main process is gone, or let this one go.
         """
         ready = load(self._start, self._scorers)
@@ -157,7 +158,8 @@ def load(start: StartScoring, scorers: dict[str, Scorer]) -> ScoringReady:
     """Load and warm up the bank of every recipe into `scorers`.
 
     Raises:
-        BankError: a bank cannot be used, or the device does not hold all of them; the message names one.
+        BankError: a bank cannot be used, or the device never holds all of them; the message names one.
+        UnavailableError: the device is not there, or does not hold all of them now.
     """
     began = time.perf_counter()
     if computes_on_cuda(start.scoring.device):
@@ -187,7 +189,7 @@ def load(start: StartScoring, scorers: dict[str, Scorer]) -> ScoringReady:
 def _admit(start: StartScoring) -> None:
     """Refuse banks that the device does not hold together, before the first of them goes there."""
     residents = [resident(recipe.name, recipe.bank, read_bank(Path(recipe.bank))) for recipe in start.recipes]
-    admit(residents, *hold_to(start.scoring.device, start.scoring.device_memory_mb))
+    admit(residents, hold_to(start.scoring.device, start.scoring.device_memory_mb))
 
 
 def _way(start: StartScoring) -> ScoringPath:
