@@ -68,13 +68,19 @@ def searches_ms(
         queries = steps.features(steps.fitted(frames)).flatten(0, 2)
         for kind in kinds:
             try:
-                search = HalfSearch(bank, kind)
+                found[kind] = _search_ms(bank, kind, queries, neighbours, timer)
             except InputError as error:
                 found[kind] = str(error)
-                continue
-            (spent,) = _median(_marked(search, queries, neighbours), timer)
-            found[kind] = round(spent, 4)
+            except torch.OutOfMemoryError as error:
+                found[kind] = "out of memory: " + str(error).partition("\n")[0]
     return found
+
+
+def _search_ms(bank: torch.Tensor, kind: str, queries: torch.Tensor, neighbours: int, timer: Timer) -> float:
+    """Milliseconds of one kind; its copies of the bank are gone before those of the next are made."""
+    search = HalfSearch(bank, kind, neighbours)
+    (spent,) = _median(_marked(search, queries, neighbours), timer)
+    return round(spent, 4)
 
 
 def by_events(work: Callable[[Callable[[], None]], object]) -> list[float]:

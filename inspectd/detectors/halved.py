@@ -35,7 +35,7 @@ class HalvedPipeline:
         self._head = pipeline.head
         self._search: HalfSearch | None = None
         if isinstance(pipeline.detector, PatchCore):
-            self._search = HalfSearch(pipeline.detector.bank, search)
+            self._search = HalfSearch(pipeline.detector.bank, search, pipeline.detector.neighbours)
             pipeline.detector.search_with(self._search)
         pipeline.extractor.backbone.network.half()
 

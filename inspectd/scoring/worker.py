@@ -119,7 +119,7 @@ class Worker:
         for group in groups:
             collect = scorer.begin([pixels for _, pixels in group])
             self._under_way.append(_UnderWay(batch, scorer.info.sha256, group, collect))
-            if not scorer.overlaps:
+            while self._under_way and not scorer.overlaps:  # another recipe's batch may be before it
                 self._answer_oldest()
 
     def _answer_oldest(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import torch
 import triton
@@ -16,7 +16,11 @@ import triton.language as tl
 from torch.nn import functional
 from triton.runtime.errors import TritonError
 
+from inspectd.search.candidates import wanted
 from inspectd.search.refusal import Refusal
+
+if TYPE_CHECKING:
+    from inspectd.search.half import Proposals
 
 _QUERIES: Final = 128
 _ROWS: Final = 128
@@ -29,6 +33,8 @@ _OLDEST: Final = (8, 0)
 _HOST_PROCESSORS: Final = 4
 _SAMPLE: Final = 64
 _TRIED_ROWS: Final = 8192
+_ASIDE: Final = 0.05
+"""How far a query of the trial lies from a row of the bank, as a share of the way to another row."""
 _TOLERANCE: Final = 0.01
 """Of squared distances, where a bank's radius is 8: sums in another order differ by less."""
 
@@ -135,12 +141,16 @@ class FusedProposals:
         return rows.flatten(1).gather(1, nearest).long()
 
 
-def fused_proposals(rows: torch.Tensor, norms: torch.Tensor) -> FusedProposals | Refusal:
+def fused_proposals(rows: torch.Tensor, norms: torch.Tensor, neighbours: int) -> FusedProposals | Refusal:
     """The kernel with a bank it was tried on, or why it is not used.
 
     Args:
         rows: (M, D) float16 on a CUDA device.
         norms: (M,) float32, their squared lengths.
+        neighbours: nearest rows it will be asked for.
+
+    Raises:
+        torch.OutOfMemoryError: the device has not the memory to try it.
     """
     capability = torch.cuda.get_device_capability(rows.device)
     if capability < _OLDEST:
@@ -148,25 +158,51 @@ def fused_proposals(rows: torch.Tensor, norms: torch.Tensor) -> FusedProposals |
     if "CC" not in os.environ and shutil.which("gcc") is None and shutil.which("clang") is None:
         return Refusal("no_c_compiler", "Triton compiles what starts a kernel; install gcc or clang")
     made = FusedProposals(rows, norms)
+    # Each number of neighbours is a kernel of its own; for more than these it is not asked.
+    return refusal(made, rows, norms, min(neighbours, made.most_neighbours)) or made
+
+
+def refusal(made: Proposals, rows: torch.Tensor, norms: torch.Tensor, neighbours: int) -> Refusal | None:
+    """Why a trial of proposals on their own bank says that they must not be used; None: they may.
+
+    Args:
+        made: what proposes rows of the bank.
+        rows: (M, D) float16.
+        norms: (M,) float32, their squared lengths.
+        neighbours: nearest rows to ask for.
+
+    Raises:
+        torch.OutOfMemoryError: the device has not the memory to try it.
+    """
     try:
-        wrong = misses(made, rows, norms)
+        wrong = misses(made, rows, norms, neighbours)
+    except torch.OutOfMemoryError:
+        raise  # says nothing of the kernel: a full device is for whoever loads the bank to tell
     except (TritonError, RuntimeError, OSError, subprocess.SubprocessError) as error:
         return Refusal("not_compiled", f"{type(error).__name__}: {error}", unexpected=True)
-    return Refusal("wrong_rows", f"{wrong} of a sample's nearest rows", unexpected=True) if wrong else made
+    return Refusal("wrong_rows", f"{wrong} of a sample's nearest rows", unexpected=True) if wrong else None
 
 
-def misses(made: FusedProposals, rows: torch.Tensor, norms: torch.Tensor) -> int:
-    """For how many of some rows of the bank it proposes first what is not the nearest."""
-    queries = rows[:_SAMPLE]
-    found = made.propose(queries, 1, min(4, len(rows)))[:, 0]
+def misses(made: Proposals, rows: torch.Tensor, norms: torch.Tensor, neighbours: int) -> int:
+    """For how many of a sample of queries the nearest `neighbours` rows are not among what it proposes.
+
+    The queries lie near rows from the whole bank, so that every share and tile of it is tried, and not on
+    them, so that no distance is zero by chance.
+    """
+    most = wanted(neighbours, len(rows))
+    spread = torch.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows)), device=rows.device).long()
+    queries = torch.lerp(rows[spread].float(), rows[spread.flip(0)].float(), _ASIDE).half()
+    found = made.propose(queries, most.neighbours, most.candidates)
     exact = queries.float()
-    nearest = torch.full_like(norms[:_SAMPLE], torch.inf)
+    nearest = torch.full((len(queries), most.neighbours), torch.inf, device=rows.device)
     for start in range(0, len(rows), _TRIED_ROWS):
         block = slice(start, start + _TRIED_ROWS)
         distances = norms[block] - 2.0 * (exact @ rows[block].float().T)
-        nearest = torch.minimum(nearest, distances.min(dim=1).values)
-    excess = norms[found] - 2.0 * (exact * rows[found].float()).sum(dim=1) - nearest
-    return int((excess > _TOLERANCE).sum())
+        nearest = torch.cat([nearest, distances], dim=1).topk(most.neighbours, dim=1, largest=False)[0]
+    measured = norms[found] - 2.0 * (exact[:, None, :] * rows[found].float()).sum(dim=2)
+    best = measured.topk(most.neighbours, dim=1, largest=False)[0]
+    # Nearer than the nearest is wrong, too: the same row was proposed twice.
+    return int(((best - nearest).abs() > _TOLERANCE).any(dim=1).sum())
 
 
 def _processors(device: torch.device) -> int:

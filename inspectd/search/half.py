@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import sys
+from collections.abc import Callable
 from typing import ClassVar, Final, Protocol
 
 import torch
@@ -94,12 +95,14 @@ class HalfSearch:
         bank: (M, D) float32; the search happens on its device.
         kind: `auto` or `exact`: fused products where they run, else matrix products; `exact-fused` or
             `exact-float16`: that one; `flat`: faiss.
+        neighbours: how many will be searched for most of the time; any number can be.
 
     Raises:
         InputError: the kind is not one of these, or what it needs is not there.
+        torch.OutOfMemoryError: the device does not hold it.
     """
 
-    def __init__(self, bank: torch.Tensor, kind: str = "auto") -> None:
+    def __init__(self, bank: torch.Tensor, kind: str = "auto", neighbours: int = 1) -> None:
         self._bank = bank
         self._mean = bank.mean(dim=0)
         # Few copies at a time: this is when a bank takes most of a device.
@@ -108,7 +111,7 @@ class HalfSearch:
         norms = scaled.mul_(self._scale).norm(dim=1).square_()
         rows = scaled.half()
         del scaled
-        self._proposals = _proposals(kind, rows, norms)
+        self._proposals = _proposals(kind, rows, norms, neighbours)
 
     @property
     def kind(self) -> str:
@@ -144,7 +147,7 @@ class HalfSearch:
         return squared.sqrt(), candidates.gather(1, order)
 
 
-def _proposals(kind: str, rows: torch.Tensor, norms: torch.Tensor) -> list[Proposals]:
+def _proposals(kind: str, rows: torch.Tensor, norms: torch.Tensor, neighbours: int) -> list[Proposals]:
     """What proposes, first choice first; the last takes any number of neighbours."""
     refuse_on_cuda(kind, "auto")
     if kind == "flat":
@@ -158,7 +161,7 @@ def _proposals(kind: str, rows: torch.Tensor, norms: torch.Tensor) -> list[Propo
         raise InputError(
             f"search {kind!r}: unknown on CUDA; expected auto, exact, exact-fused, exact-float16 or flat"
         )
-    fused = _fused(rows, norms)
+    fused = _fused(rows, norms, neighbours)
     if not isinstance(fused, Refusal):
         return [fused, products]
     if kind == "exact-fused":
@@ -168,11 +171,19 @@ def _proposals(kind: str, rows: torch.Tensor, norms: torch.Tensor) -> list[Propo
     return [products]
 
 
-def _fused(rows: torch.Tensor, norms: torch.Tensor) -> Proposals | Refusal:
+def _fused(rows: torch.Tensor, norms: torch.Tensor, neighbours: int) -> Proposals | Refusal:
     if rows.device.type != "cuda":
         return Refusal("not_on_cuda", f"device {rows.device}")
+    make = fused_maker()
+    return make if isinstance(make, Refusal) else make(rows, norms, neighbours)
+
+
+def fused_maker() -> Callable[[torch.Tensor, torch.Tensor, int], Proposals | Refusal] | Refusal:
+    """`fused.fused_proposals`, or why Triton, which it needs, cannot be had."""
     if importlib.util.find_spec("triton") is None:
         return Refusal("no_triton", "the package triton is not installed")
-    from inspectd.search.fused import fused_proposals  # noqa: PLC0415 - it needs Triton
-
-    return fused_proposals(rows, norms)
+    try:
+        from inspectd.search.fused import fused_proposals  # noqa: PLC0415 - it needs Triton
+    except ImportError as error:
+        return Refusal("no_triton", f"triton cannot be imported: {error}", unexpected=True)
+    return fused_proposals

@@ -48,6 +48,21 @@ def test_a_search_that_cannot_be_had_says_why(steps):
     assert "CUDA devices" in found["flat"]
 
 
+def test_a_search_the_device_has_no_memory_for_leaves_the_others_their_figures(steps):
+    calls = itertools.count()
+
+    def full_at_first(work):
+        if next(calls) == 0:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0 has less")
+        return growing(work)
+
+    found = searches_ms(steps, FRAMES, full_at_first, ["exact-float16", "auto"])
+    assert found == {
+        "exact-float16": "out of memory: CUDA out of memory. Tried to allocate 2 GiB.",
+        "auto": 1.0,
+    }
+
+
 def test_a_pipeline_off_the_device_has_no_inside():
     assert inside(synthetic_pipeline(SPEC, "cpu"), FRAMES) == {}
 

@@ -51,14 +51,14 @@ class Line:
         self.ring = FrameRing.create(1, 8, 4 * 4 * 3)
         self.main.send(AttachRing("cam", 1), (self.ring.fd,))
 
-    def send(self, batch_id, values):
+    def send(self, batch_id, values, recipe="r"):
         inspections = []
         for value in values:
             slot = self.ring.acquire()
             self.ring.write(slot, value, np.full((4, 4, 3), value, np.uint8))
             frame = FrameRef("cam", 1, slot, value, 0, 0, 4, 4)
-            inspections.append(Inspection(value, frame, "r", 0, 0))
-        self.main.send(Batch(batch_id, "r", inspections, 0, ClosedBy.FULL))
+            inspections.append(Inspection(value, frame, recipe, 0, 0))
+        self.main.send(Batch(batch_id, recipe, inspections, 0, ClosedBy.FULL))
         return inspections
 
     def answers(self):
@@ -148,3 +148,14 @@ def test_a_pipeline_that_does_not_overlap_answers_at_once(line):
     assert [one.batch_id for one in line.answers()] == [1]
     line.worker.turn()
     assert [one.batch_id for one in line.answers()] == [2]
+
+
+@pytest.mark.parametrize("line", [Ahead], indirect=True)
+def test_a_recipe_that_does_not_overlap_leaves_nothing_under_way(line):
+    line.worker._scorers["other"] = Scorer(InOrder(), np.zeros(1), INFO)
+    line.send(1, [10])
+    line.worker.turn()
+    line.send(2, [20], "other")
+    line.send(3, [30], "other")
+    line.worker.turn()
+    assert [one.batch_id for one in line.answers()] == [1, 2]

@@ -27,11 +27,12 @@ for rows, dims, queries, neighbours in CASES:
         {
             "shape": list(proposed.shape),
             "wanted": [queries, candidates],
+            "rows": rows,
             "kept": sum(kept) / len(kept),
             "doubles": sum(len(set(got.tolist())) < candidates for got in proposed),
             "outside": int(((proposed < 0) | (proposed >= rows)).sum()),
-            "misses": misses(made, bank, norms),
-            "misses_of_another_bank": misses(made, bank.flip(0), norms.flip(0)),
+            "misses": misses(made, bank, norms, neighbours),
+            "misses_of_another_bank": misses(made, bank.flip(0), norms.flip(0), neighbours),
         }
     )
 
