@@ -230,6 +230,12 @@ class Metrics:
             by_line,
             registry=registry,
         )
+        self._keys_unread = Gauge(
+            "inspectd_keys_unread",
+            "1 while the disk of the list of allowed keys does not answer.",
+            by_line,
+            registry=registry,
+        )
         self._evidence = Counter(
             "inspectd_evidence",
             "Parts whose evidence was wanted, by what became of it.",
@@ -347,6 +353,7 @@ class Metrics:
         for kind in ("snapshot", "replay", *ErrorReason):
             self._sync_requests.labels(self._line, kind)
         self._scoring_up.labels(self._line).set(0)
+        self._keys_unread.labels(self._line).set(0)
 
     def frame_captured(self, camera: str, captured_utc_ns: int | None) -> None:
         """A camera delivered a frame; `captured_utc_ns` is None for one that was dropped at once."""
@@ -421,6 +428,10 @@ class Metrics:
     def insecure(self, endpoints: int) -> None:
         """So many plain TCP endpoints can be reached from other hosts."""
         self._insecure.labels(self._line).set(endpoints)
+
+    def keys_unread(self, *, unread: bool) -> None:
+        """The list of allowed keys can be looked at now, or its disk does not answer."""
+        self._keys_unread.labels(self._line).set(unread)
 
     def evidence(self, result: EvidenceResult) -> None:
         """Evidence of a part was wanted, and this became of it."""

@@ -76,6 +76,7 @@ class PlantSide:
         self.bus = Bus(
             config.publish, runtime_dir, line.plant, line.name, metrics.published,
             keys_dir=Path(keys_dir) if keys_dir else None, on_refused=self.access.refused,
+            clock=clock,
         )  # fmt: skip
         stack.callback(self.bus.close)
         self.journal = Journal(

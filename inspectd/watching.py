@@ -47,6 +47,7 @@ class AccessWatch:
         change = bus.maintain()
         if change is not None:
             self._say(change.severity, change.event, detail=change.detail)
+        self._metrics.keys_unread(unread=bus.keys_unread)
         summary = self._refusals.summary(now_ns)
         if summary is not None:
             self._say("warning", "auth_failed", detail=summary)

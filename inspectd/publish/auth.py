@@ -30,6 +30,7 @@ ROLES: Final = {
 _ENDPOINT: Final = "inproc://zeromq.zap.01"
 _VERSION: Final = b"1.0"
 _ANSWERS_PER_TURN: Final = 64
+_UNREAD_AGAIN_NS: Final = 60_000_000_000
 
 
 class Cause(StrEnum):
@@ -87,7 +88,8 @@ class Authenticator:
         self._watch = KeyWatch(keys_dir, clock)
         self._clients = self._watch.clients
         self._usable = True
-        self._is_stuck = False
+        self._clock = clock
+        self._unread_told_ns: int | None = None
         self._admitted: set[tuple[str, bytes]] = set()
         self.socket = context.socket(zmq.REP)
         self.socket.setsockopt(zmq.LINGER, 0)
@@ -115,22 +117,37 @@ class Authenticator:
         """Take up the list if it changed; one that cannot be used allows nobody.
 
         A list that cannot be read to its end, as on a mount that hangs, changes nothing: that would cut off
-        every client of a line that works. It is told, since no key can be revoked meanwhile.
+        every client of a line that works. It is told, again and again, since no key can be revoked meanwhile.
         """
-        was_stuck, self._is_stuck = self._is_stuck, self._watch.is_stuck
         reading = self._watch.take()
         if reading is not None:
+            if not self.is_unread:
+                self._unread_told_ns = None  # what was read says so itself
             return self._take_up(reading)
-        if self._is_stuck and not was_stuck:
-            detail = f"{self._keys_dir}: not read within {STUCK_SECONDS} s; the keys allowed before still are"
-            return Change("alarm", "keys_unread", detail)
-        if was_stuck and not self._is_stuck:
+        if self.is_unread:
+            return self._unread()
+        if self._unread_told_ns is not None:
+            self._unread_told_ns = None
             return Change("info", "keys_changed", "the list can be read again; nothing changed")
         return None
+
+    @property
+    def is_unread(self) -> bool:
+        """The disk of the list does not answer, so the keys allowed before still are."""
+        return self._watch.is_stuck
 
     def close(self) -> None:
         """Watch the list no more; the socket goes with its context."""
         self._watch.close()
+
+    def _unread(self) -> Change | None:
+        """The alarm, when it begins and every `_UNREAD_AGAIN_NS` while it holds."""
+        now_ns = self._clock()
+        if self._unread_told_ns is not None and now_ns - self._unread_told_ns < _UNREAD_AGAIN_NS:
+            return None
+        self._unread_told_ns = now_ns
+        detail = f"{self._keys_dir}: not read within {STUCK_SECONDS} s; the keys allowed before still are"
+        return Change("alarm", "keys_unread", detail)
 
     def _take_up(self, reading: Reading) -> Change:
         before, self._clients = self._clients, reading.clients

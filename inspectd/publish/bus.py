@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -38,6 +39,7 @@ class Bus:
         *,
         keys_dir: Path | None = None,
         on_refused: Callable[[str, Cause], None] = lambda _name, _cause: None,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Bind all sockets in `runtime_dir`, and over TCP where the settings say so.
 
@@ -49,6 +51,7 @@ class Bus:
             on_published: hears the kind of each message that was sent.
             keys_dir: keys of the TCP endpoints; None: plain TCP.
             on_refused: hears the socket and the cause of each client that was refused.
+            clock: nanoseconds, of any beginning.
 
         Raises:
             InputError: a key file is missing, wrong, or open to others.
@@ -67,7 +70,7 @@ class Bus:
         self._tcp = TcpEndpoints(None, on_refused)
         try:
             if keys_dir is not None:
-                self._auth = Authenticator(self._context, keys_dir, on_refused)
+                self._auth = Authenticator(self._context, keys_dir, on_refused, clock)
                 self._tcp = TcpEndpoints(self._auth, on_refused)
             self.verdicts = self._publisher("verdicts", settings.verdicts_tcp, settings.queue_messages)
             self.heatmaps = self._publisher(
@@ -177,6 +180,11 @@ class Bus:
         if change is not None and change.revoked:
             self._tcp.cut(change.revoked)
         return change
+
+    @property
+    def keys_unread(self) -> bool:
+        """The disk of the list of allowed keys does not answer; no key can be revoked meanwhile."""
+        return self._auth is not None and self._auth.is_unread
 
     def close(self) -> None:
         """Send what is queued, for half a second at most, and take the socket files away."""

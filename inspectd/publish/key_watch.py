@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -14,12 +15,14 @@ import msgspec
 from inspectd.errors import InputError
 from inspectd.publish.keys import ALLOWED, Client, read_allowed
 
+_log: Final = logging.getLogger("inspectd.publish")
+
 STUCK_SECONDS: Final = 5
 _LOOK_SECONDS: Final = 0.1
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What a changed list says.
+    """What the list says.
 
     Attributes:
         clients: every allowed client, by its public key.
@@ -31,7 +34,10 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 class KeyWatch:
-    """Reads the list again whenever its file changes; the loop takes what it found and never waits."""
+    """Reads the list again whenever its file changes, and until it can be used when it cannot.
+
+    The loop takes what it found and never waits.
+    """
 
     def __init__(self, keys_dir: Path, clock: Callable[[], int] = time.monotonic_ns) -> None:
         """Read the list, which the caller waits for, and watch it from then on.
@@ -48,6 +54,7 @@ class KeyWatch:
         self._stamp = self._file_stamp()
         self.clients = self._read()
         """As they were at the start."""
+        self._known = Reading(self.clients, None)
         self._found: deque[Reading] = deque()
         self._looking_since_ns: int | None = None
         self._stop = threading.Event()
@@ -60,7 +67,7 @@ class KeyWatch:
         return since_ns is not None and self._clock() - since_ns > STUCK_SECONDS * 1e9
 
     def take(self) -> Reading | None:
-        """The next list that was found changed, if any."""
+        """The next reading that differs from the one before it, if any."""
         return self._found.popleft() if self._found else None
 
     def close(self) -> None:
@@ -71,19 +78,32 @@ class KeyWatch:
 
     def _run(self) -> None:
         while not self._stop.wait(_LOOK_SECONDS):
-            self._looking_since_ns = self._clock()
-            self._look()
+            reading = self._look()
+            if reading is not None and reading != self._known:
+                self._known = reading
+                self._found.append(reading)
             self._looking_since_ns = None  # after what was found is there: who sees the one sees the other
 
-    def _look(self) -> None:
-        stamp = self._file_stamp()
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
+    def _look(self) -> Reading | None:
+        """What the list says; None if its file is as it was. It never raises, which would end the thread."""
         try:
-            self._found.append(Reading(self._read(), None))
+            self._looking_since_ns = self._clock()
+            stamp = self._file_stamp()
+            # What kept the list from being read may be mended without a change of its file.
+            if stamp == self._stamp and self._known.problem is None:
+                return None
+            self._stamp = stamp
+            return Reading(self._read(), None)
         except InputError as error:
-            self._found.append(Reading({}, str(error)))
+            return Reading({}, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is named, logged and safe: see below
+            # A thread that ended would leave revoked keys in force and tell nobody. So nobody is allowed, the
+            # event `keys_unusable` names the error, and the next look tries again.
+            what = f"{self._keys_dir / ALLOWED}: cannot be watched: {type(error).__name__}: {error}"
+            reading = Reading({}, what)
+            if reading != self._known:  # once, not at every look
+                _log.exception("keys_watch_failed")
+            return reading
 
     def _read(self) -> dict[bytes, Client]:
         return {client.public: client for client in read_allowed(self._keys_dir)}

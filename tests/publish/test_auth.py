@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket as sockets
+import threading
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import zmq
+from zmq.utils import z85
 
 from inspectd.config import Publish
 from inspectd.errors import InputError
@@ -18,6 +19,7 @@ from inspectd.publish import keys, wire
 from inspectd.publish.auth import Authenticator, Cause
 from inspectd.publish.bus import Bus
 from inspectd.publish.keys import Client, KeyPair, Role
+from tests.support.key_list import hang, let_go
 
 COUNTS = wire.Counts(1, 1, 0, 0)
 EVENT = wire.Event("p", "l", 1, 2, "info", "started", None, "", COUNTS)
@@ -269,20 +271,6 @@ def test_a_list_that_cannot_be_used_allows_nobody_until_it_can(line):
     assert line.changes[-1].event == "keys_changed"
 
 
-def hang(keys_dir: Path) -> None:
-    """Let the next reading of the list hang as a mount does: a pipe that nobody writes to is in its place."""
-    pipe = keys_dir / "pipe"
-    os.mkfifo(pipe, 0o644)
-    pipe.rename(keys_dir / keys.ALLOWED)
-
-
-def let_go(keys_dir: Path, clients: list[Client]) -> None:
-    """Let the reading that hangs go on: it finds a list of `clients`, and so does every later one."""
-    pipe = (keys_dir / keys.ALLOWED).rename(keys_dir / "pipe")
-    keys.write_allowed(keys_dir, clients)
-    pipe.write_text((keys_dir / keys.ALLOWED).read_text())
-
-
 @pytest.mark.timeout(60)
 def test_a_list_on_a_disk_that_hangs_holds_nothing_up_and_stays_in_force(line):
     reader = line.client("verdicts", zmq.SUB, line.reader)
@@ -299,29 +287,144 @@ def test_a_list_on_a_disk_that_hangs_holds_nothing_up_and_stays_in_force(line):
     assert line.changes[0].revoked == {"verdicts"}
 
 
+class Handler:
+    """An authenticator of a list that allows `client` to read, with a clock that a test moves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.keys_dir = folder / "keys"
+        pair(self.keys_dir, "server")
+        self.client = Client(pair(folder, "client").public, "client", (Role.READ,))
+        keys.write_allowed(self.keys_dir, [self.client])
+        self.now_s = 0.0
+        self.thread_fails = False
+        self.asked = 0
+        self.context = zmq.Context()
+        self.auth = Authenticator(self.context, self.keys_dir, lambda *_: None, self.clock)
+
+    def clock(self) -> int:
+        if threading.current_thread() is not threading.main_thread():
+            self.asked += 1
+            if self.thread_fails:
+                raise ArithmeticError("no time")
+        return int(self.now_s * 1e9)
+
+    def told(self, seconds_a_turn: float = 0.0):
+        """The next change."""
+        end = time.monotonic() + 10
+        while (change := self.auth.reread()) is None:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+            self.now_s += seconds_a_turn
+        return change
+
+    def until(self, condition) -> None:
+        end = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
+    def looks(self, count: int) -> None:
+        """Wait until the thread has looked so many times again."""
+        for _ in range(count):
+            asked = self.asked
+            self.until(lambda asked=asked: self.asked > asked)
+
+    def status(self) -> bytes:
+        """What a client that knocks is answered."""
+        asker = self.context.socket(zmq.REQ)
+        asker.connect("inproc://zeromq.zap.01")
+        key = z85.decode(self.client.public)
+        asker.send_multipart([b"1.0", b"1", b"verdicts", b"127.0.0.1", b"", b"CURVE", key])
+        assert self.auth.socket.poll(5000)
+        self.auth.answer()
+        status = asker.recv_multipart()[2]
+        asker.close(linger=0)
+        return status
+
+    def close(self) -> None:
+        self.auth.close()
+        self.context.destroy(linger=0)
+
+
+@pytest.fixture
+def handler(tmp_path):
+    handler = Handler(tmp_path)
+    yield handler
+    handler.close()
+
+
 @pytest.mark.timeout(60)
-def test_a_disk_that_hangs_is_told_once_and_so_is_its_return(tmp_path):
-    pair(tmp_path / "keys", "server")
-    keys.write_allowed(tmp_path / "keys", [])
-    now_s = 0
-    with zmq.Context() as context:
-        auth = Authenticator(context, tmp_path / "keys", lambda *_: None, lambda: int(now_s * 1e9))
-        assert auth.reread() is None
-        hang(tmp_path / "keys")
-        while (told := auth.reread()) is None:
-            time.sleep(0.02)
-            now_s += 1
-        assert (told.severity, told.event) == ("alarm", "keys_unread")
-        assert "not read within 5 s" in told.detail
-        assert now_s > 5
-        now_s += 1000
-        assert auth.reread() is None
-        let_go(tmp_path / "keys", [])
-        while (told := auth.reread()) is None:
-            time.sleep(0.02)
-        assert (told.severity, told.event) == ("info", "keys_changed")
-        auth.close()
-        auth.socket.close()
+def test_a_disk_that_hangs_is_told_every_minute_and_so_is_its_return(handler):
+    assert handler.auth.reread() is None
+    assert not handler.auth.is_unread
+    hang(handler.keys_dir)
+    told = handler.told(seconds_a_turn=1)
+    assert (told.severity, told.event) == ("alarm", "keys_unread")
+    assert "not read within 5 s" in told.detail
+    assert handler.now_s > 5
+    assert handler.auth.is_unread
+    for _ in range(2):
+        handler.now_s += 59
+        assert handler.auth.reread() is None
+        handler.now_s += 1
+        assert handler.auth.reread() == told
+    let_go(handler.keys_dir, [handler.client])
+    told = handler.told()
+    assert (told.severity, told.event) == ("info", "keys_changed")
+    assert not handler.auth.is_unread
+
+
+@pytest.mark.timeout(60)
+def test_a_disk_that_hangs_is_told_although_a_list_was_read_just_before(handler):
+    keys.write_allowed(handler.keys_dir, [])
+    handler.until(lambda: handler.auth._watch._found)
+    hang(handler.keys_dir)
+    while not handler.auth.is_unread:
+        time.sleep(0.02)
+        handler.now_s += 1
+    assert handler.told().detail == "revoked client"
+    assert handler.told().event == "keys_unread"
+    let_go(handler.keys_dir, [handler.client])
+    assert handler.told().detail == "allowed client"
+    assert handler.auth.reread() is None
+
+
+@pytest.mark.timeout(60)
+def test_a_cause_beside_the_file_is_told_once_and_its_mending_noticed(handler):
+    handler.keys_dir.chmod(0o777)
+    keys.write_allowed(handler.keys_dir, [handler.client])
+    told = handler.told()
+    assert (told.event, handler.status()) == ("keys_unusable", b"300")
+    assert "has mode 777" in told.detail
+    handler.looks(3)
+    assert handler.auth.reread() is None
+    handler.keys_dir.chmod(0o755)
+    assert handler.told().detail == "allowed client"
+    assert handler.status() == b"200"
+
+
+@pytest.mark.timeout(60)
+def test_an_error_nobody_thought_of_allows_nobody_until_it_is_gone(handler, caplog):
+    assert handler.status() == b"200"
+    handler.thread_fails = True
+    told = handler.told()
+    assert (told.severity, told.event, told.revoked) == ("alarm", "keys_unusable", {"verdicts"})
+    assert "cannot be watched: ArithmeticError: no time" in told.detail
+    assert handler.status() == b"300"
+    handler.looks(3)
+    assert handler.auth.reread() is None
+    (record,) = caplog.records
+    assert (record.getMessage(), record.exc_info[0]) == ("keys_watch_failed", ArithmeticError)
+    handler.thread_fails = False
+    assert handler.told().detail == "allowed client"
+    assert handler.status() == b"200"
+
+
+@pytest.mark.timeout(60)
+def test_a_list_that_is_written_again_as_it_was_changes_nothing(handler):
+    keys.write_allowed(handler.keys_dir, [handler.client])
+    handler.looks(3)
+    assert handler.auth.reread() is None
 
 
 def test_bytes_that_are_no_handshake_are_counted_and_change_nothing(line):

@@ -1,0 +1,49 @@
+"""What a person hears of access, from the real bus to the metrics."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from inspectd.config import Config, ImagesCamera, Publish, Recipe
+from inspectd.metrics import Metrics
+from inspectd.publish import keys
+from inspectd.publish.bus import Bus
+from inspectd.watching import AccessWatch
+from tests.support.key_list import hang, let_go
+
+
+@pytest.mark.timeout(60)
+def test_keys_that_cannot_be_read_are_an_alarm_and_a_metric_while_it_lasts(tmp_path: Path) -> None:
+    keys_dir = tmp_path / "keys"
+    keys.new_pair(keys_dir / "server")
+    keys.write_allowed(keys_dir, [])
+    now_s = 0
+    said: list[tuple[str, str]] = []
+    metrics = Metrics("line1", [], 500)
+    settings = Config(
+        recipes=(Recipe(name="r", bank="b"),), cameras=(ImagesCamera(name="cam", recipe="r", folder="x"),)
+    )
+    watch = AccessWatch(settings, metrics, lambda severity, name, *, detail: said.append((severity, name)))
+    bus = Bus(
+        Publish(), tmp_path, "p", "line1", lambda _: None, keys_dir=keys_dir, clock=lambda: int(now_s * 1e9)
+    )
+
+    def unread() -> float | None:
+        return metrics.registry.get_sample_value("inspectd_keys_unread", {"line": "line1"})
+
+    assert unread() == 0
+    hang(keys_dir)
+    while not said:
+        time.sleep(0.02)
+        now_s += 1
+        watch.watch(bus, now_s)
+    assert (said, unread()) == ([("alarm", "keys_unread")], 1)
+    let_go(keys_dir, [])
+    while len(said) == 1:
+        time.sleep(0.02)
+        watch.watch(bus, now_s)
+    assert (said[1:], unread()) == ([("info", "keys_changed")], 0)
+    bus.close()
