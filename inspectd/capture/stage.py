@@ -153,7 +153,7 @@ class CameraStage:
             for fd in fds:
                 os.close(fd)
             raise RingError(f"{self.name}: a ring came with {len(fds)} descriptors, expected 1")
-        ring = FrameRing.attach(fds[0])
+        ring = FrameRing.attach(fds[0], for_frames=False)
         if ring.generation != self.generation or ring.generation in self._rings:
             ring.close()
             raise RingError(

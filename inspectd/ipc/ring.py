@@ -29,6 +29,7 @@ _HEADER_BYTES: Final = 64
 _SLOT_HEADER_BYTES: Final = 64
 _STAMP: Final = struct.Struct("<QQ")  # generation, seq of the frame in the slot
 _STAMP_OFFSET: Final = 8
+_MAPPED_WHOLE: Final = mmap.MAP_SHARED | mmap.MAP_POPULATE
 _FREE: Final = 0
 _HELD: Final = 1
 
@@ -69,7 +70,7 @@ class FrameRing:
             # Reserve the pages now: a full machine answers here, not with SIGBUS in the middle of a frame.
             os.posix_fallocate(fd, 0, size)
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-            memory = mmap.mmap(fd, size)
+            memory = mmap.mmap(fd, size, flags=_MAPPED_WHOLE)
         except OSError as error:
             os.close(fd)
             raise RingError(f"cannot make a ring of {slots} slots of {slot_bytes} bytes: {error}") from error
@@ -77,15 +78,21 @@ class FrameRing:
         return cls(fd, memory, generation, slots, slot_bytes)
 
     @classmethod
-    def attach(cls, fd: int) -> FrameRing:
+    def attach(cls, fd: int, *, for_frames: bool = True) -> FrameRing:
         """Map a ring another process made; takes ownership of `fd`.
+
+        Args:
+            fd: descriptor of the ring's memory.
+            for_frames: the slots will be read, not the headers alone: their pages are mapped now, and not one
+                by one as frames happen to lie in them, which would look like memory that grows for hours.
 
         Raises:
             RingError: `fd` is not a sealed ring, or its header does not match its size.
         """
         try:
             sealed = fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK
-            memory = mmap.mmap(fd, os.fstat(fd).st_size)
+            flags = _MAPPED_WHOLE if for_frames else mmap.MAP_SHARED
+            memory = mmap.mmap(fd, os.fstat(fd).st_size, flags=flags)
         except (OSError, ValueError) as error:
             os.close(fd)
             raise RingError(f"cannot map the ring: {error}") from error

@@ -121,3 +121,19 @@ def test_a_held_slot_is_never_handed_out(slots, moves):
             assert ring.held == len(held)
     finally:
         ring.close()
+
+
+@pytest.mark.parametrize(("for_frames", "least", "most"), [(True, 1.0, 1.0), (False, 0.0, 0.2)])
+def test_who_reads_frames_has_every_slot_in_its_memory_from_the_start(for_frames, least, most):
+    writer = FrameRing.create(1, 16, 1 << 20)
+    reader = FrameRing.attach(os.dup(writer.fd), for_frames=for_frames)
+    address, size = reader.address()
+    assert least <= resident_bytes(address) / size <= most
+    writer.close()
+    reader.close()
+
+
+def resident_bytes(address: int) -> int:
+    """How much of the mapping that begins at an address is in this process's memory."""
+    _, _, after = Path("/proc/self/smaps").read_text().partition(f"{address:x}-")
+    return int(after.partition("Rss:")[2].split()[0]) * 1024
