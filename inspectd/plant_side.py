@@ -17,6 +17,7 @@ from inspectd.config import Config
 from inspectd.ipc.poller import Poller
 from inspectd.log import event
 from inspectd.metrics import Metrics, MetricsServer
+from inspectd.publish.announcing import Announcer
 from inspectd.publish.bus import Bus
 from inspectd.publish.control import ControlStage
 from inspectd.publish.journal import Journal
@@ -86,6 +87,7 @@ class PlantSide:
         )  # fmt: skip
         stack.callback(self.journal.close)
         self.publishing = PublishStage(config, self.bus, metrics, self.journal)
+        self._announcer = Announcer(config, self.bus, self.journal, self.publishing.reached)
         if config.metrics.port:
             server = MetricsServer(
                 metrics.registry, config.metrics, lambda: metrics.auth_failed("metrics", "password")
@@ -133,11 +135,11 @@ class PlantSide:
     def event(self, severity: str, name: str, *, camera: str | None = None, detail: str) -> None:
         """Say something a person may want to know, on the bus and in the log."""
         event(_log, _LEVELS[severity], name, camera=camera, detail=detail or None)
-        self.publishing.event(severity, name, self._counts(), camera=camera, detail=detail)
+        self._announcer.event(severity, name, self._counts(), camera=camera, detail=detail)
 
     def heartbeat(self) -> None:
         """Say that the line is alive, where it is in its life, and how far it got."""
-        self.publishing.heartbeat(self._state(), self._counts(), self._phases())
+        self._announcer.heartbeat(self._state(), self._counts(), self._phases())
 
     def _measure_levels(self) -> None:
         """Show in the metrics how full everything is."""
@@ -164,10 +166,10 @@ class PlantSide:
 
     def _remind(self, name: str, detail: str) -> None:
         """An alarm still holds; readers that came meanwhile have not heard it. The log has it already."""
-        self.publishing.event("alarm", name, self._counts(), camera=None, detail=detail)
+        self._announcer.event("alarm", name, self._counts(), camera=None, detail=detail)
 
     def _snapshot(self, request: str, oldest: Position | None) -> Snapshot:
-        return self.publishing.snapshot(request, oldest, self._state(), self._counts(), self._phases())
+        return self._announcer.snapshot(request, oldest, self._state(), self._counts(), self._phases())
 
     def _phases(self) -> dict[str, str]:
         return {name: str(camera.phase) for name, camera in self._cameras.items()}

@@ -1,4 +1,4 @@
-"""Stage 4: numbers verdicts without a gap and puts them, their heatmaps, heartbeats and events on the bus."""
+"""Stage 4: numbers verdicts without a gap and puts them and their heatmaps on the bus."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from inspectd.publish import unfinished, wire
 from inspectd.publish.bus import Bus
 from inspectd.publish.journal import Journal
 from inspectd.publish.journal_groups import Entry, Numbered
-from inspectd.publish.replay import Position, Snapshot
+from inspectd.publish.replay import Position
 from inspectd.publish.unfinished import OpenPart, Unfinished
 from inspectd.records import (
     Drop,
@@ -215,63 +215,9 @@ class PublishStage:
         self._bus.send(late.camera, wire.Kind.LATE, late)
         self._heatmap(seq, late.camera, score, threshold)
 
-    def heartbeat(self, state: str, counts: wire.Counts, cameras: dict[str, str]) -> None:
-        """Say that the line is alive and how far it got."""
-        line = self._config.line
-        heartbeat = wire.Heartbeat(
-            plant=line.plant,
-            line=line.name,
-            epoch=self.epoch,
-            last_seq=self.last_seq,
-            utc_ns=time.time_ns(),
-            interval_ms=self._config.publish.heartbeat_ms,
-            state=state,
-            counts=counts,
-            cameras=cameras,
-            journal=self._journal.state,
-        )
-        self._bus.send("-", wire.Kind.HEARTBEAT, heartbeat)
-
     def reached(self) -> Position:
         """The last verdict that was published."""
         return Position(self.epoch, self.last_seq)
-
-    def snapshot(
-        self, request: str, oldest: Position | None, state: str, counts: wire.Counts, cameras: dict[str, str]
-    ) -> Snapshot:
-        """How far the line got, for a client that asks."""
-        line = self._config.line
-        return Snapshot(
-            request=request,
-            plant=line.plant,
-            line=line.name,
-            epoch=self.epoch,
-            last_seq=self.last_seq,
-            oldest=oldest,
-            state=state,
-            journal=self._journal.state,
-            interval_ms=self._config.publish.heartbeat_ms,
-            counts=counts,
-            cameras=cameras,
-        )
-
-    def event(
-        self, severity: str, name: str, counts: wire.Counts, *, camera: str | None, detail: str
-    ) -> None:
-        """Publish something a person may want to know."""
-        line = self._config.line
-        event = wire.Event(
-            plant=line.plant,
-            line=line.name,
-            epoch=self.epoch,
-            utc_ns=time.time_ns(),
-            severity=severity,
-            event=name,
-            camera=camera,
-            detail=detail,
-            counts=counts,
-        )
-        self._bus.send(camera or "-", wire.Kind.EVENT, event)
 
     def _verdict(self, inspection: Inspection | View, outcome: Outcome) -> Verdict:
         frame, trigger, score = inspection.frame, inspection.trigger, outcome.score
