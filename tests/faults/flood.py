@@ -63,21 +63,32 @@ class Sender:
     """Sends to one socket of the bus, and reads whatever is answered."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, name: str) -> None:
-        kind = zmq.XSUB if name in {"verdicts", "heatmaps"} else zmq.DEALER
-        self.is_asked = kind == zmq.DEALER
-        self._socket = context.socket(kind)
-        for option, value in ((zmq.LINGER, 1000), (zmq.SNDTIMEO, 10_000)):
-            self._socket.setsockopt(option, value)
-        self._socket.connect(endpoint)
+        self._context = context
+        self._endpoint = endpoint
+        self._kind = zmq.XSUB if name in {"verdicts", "heatmaps"} else zmq.DEALER
+        self.is_asked = self._kind == zmq.DEALER
+        self._socket = self._connected()
 
     def send(self, parts: list[bytes]) -> None:
         """Send one message."""
         self._socket.send_multipart(parts)
 
+    def send_apart(self, parts: list[bytes]) -> None:
+        """Send one message over a connection of its own: if that is closed, nothing else is lost with it."""
+        with self._connected() as socket:
+            socket.send_multipart(parts)
+
     def take_answers(self) -> None:
         """Read what has come, so that the daemon never waits for room."""
         while self._socket.poll(0):
             self._socket.recv_multipart()
+
+    def _connected(self) -> zmq.Socket[bytes]:
+        socket = self._context.socket(self._kind)
+        for option, value in ((zmq.LINGER, 1000), (zmq.SNDTIMEO, 10_000)):
+            socket.setsockopt(option, value)
+        socket.connect(self._endpoint)
+        return socket
 
 
 def main() -> None:
@@ -105,9 +116,11 @@ def _send_one(chance: random.Random, sender: Sender, ports: list[int]) -> bool:
     if chance.random() < _RAW_SHARE:
         send_raw(chance, chance.choice(ports))
         return False
-    is_oversized = chance.random() < _OVERSIZED_SHARE
-    sender.send((oversized if is_oversized else malformed)(chance))
-    return not is_oversized
+    if chance.random() < _OVERSIZED_SHARE:
+        sender.send_apart(oversized(chance))
+        return False
+    sender.send(malformed(chance))
+    return True
 
 
 if __name__ == "__main__":
