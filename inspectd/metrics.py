@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -37,6 +37,8 @@ from inspectd.records import (
     RefusalReason,
     Verdict,
 )
+
+Series = TypeVar("Series", bound=Counter | Gauge | Histogram)
 
 _COMMIT_BUCKETS: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _STAGE_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -91,6 +93,7 @@ class Metrics:
         registry = registry or CollectorRegistry()
         self.registry = registry
         self._line = line
+        self._series: dict[tuple[Counter | Gauge | Histogram | str, ...], Counter | Gauge | Histogram] = {}
         buckets = [share * deadline_ms / 1000 for share in _DEADLINE_SHARES]
         by_line, by_camera = ["line"], ["line", "camera"]
         self._captured = Counter(
@@ -321,24 +324,24 @@ class Metrics:
                 self._camera_up,
                 self._ring_held,
             ):
-                metric.labels(self._line, camera)
+                self._of(metric, camera)
             for reason in Reason:
                 evaluation = _DECIDED.get(reason, Evaluation.UNDECIDABLE)
-                self._verdicts.labels(self._line, camera, evaluation, reason)
+                self._of(self._verdicts, camera, evaluation, reason)
             for cause in DropCause:
-                self._drops.labels(self._line, camera, "capture", cause)
-            self._restarts.labels(self._line, f"capture:{camera}")
-        self._restarts.labels(self._line, "scoring")
+                self._of(self._drops, camera, "capture", cause)
+            self._of(self._restarts, f"capture:{camera}")
+        self._of(self._restarts, "scoring")
         for answer in (_ACCEPTED, *RefusalReason):
-            self._triggers.labels(self._line, answer)
+            self._of(self._triggers, answer)
         for kind in ("v", "p", "late", "h", "hb", "ev"):
-            self._messages.labels(self._line, kind)
+            self._of(self._messages, kind)
         for result in EvidenceResult:
-            self._evidence.labels(self._line, result)
+            self._of(self._evidence, result)
         for socket, causes in AUTH_CAUSES.items():
             for auth_cause in causes:
-                self._auth_failures.labels(self._line, socket, auth_cause)
-        self._late_scores.labels(self._line)
+                self._of(self._auth_failures, socket, auth_cause)
+        self._of(self._late_scores)
         for metric in (
             self._journal_up,
             self._journal_commit,
@@ -349,21 +352,28 @@ class Metrics:
             self._restarted_verdicts,
             self._replayed,
         ):
-            metric.labels(self._line)
+            self._of(metric)
         for kind in ("snapshot", "replay", *ErrorReason):
-            self._sync_requests.labels(self._line, kind)
-        self._scoring_up.labels(self._line).set(0)
-        self._keys_unread.labels(self._line).set(0)
+            self._of(self._sync_requests, kind)
+        self._of(self._scoring_up).set(0)
+        self._of(self._keys_unread).set(0)
+
+    def _of(self, metric: Series, *labels: str) -> Series:
+        """This line's series of a metric; asked for several times a part, so it is looked up once."""
+        series = self._series.get((metric, *labels))
+        if series is None:
+            series = self._series[metric, *labels] = metric.labels(self._line, *labels)
+        return series  # type: ignore[return-value]  # the one that was made of `metric`
 
     def frame_captured(self, camera: str, captured_utc_ns: int | None) -> None:
         """A camera delivered a frame; `captured_utc_ns` is None for one that was dropped at once."""
-        self._captured.labels(self._line, camera).inc()
+        self._of(self._captured, camera).inc()
         if captured_utc_ns is not None:
-            self._camera_last_frame.labels(self._line, camera).set(captured_utc_ns / 1e9)
+            self._of(self._camera_last_frame, camera).set(captured_utc_ns / 1e9)
 
     def dropped(self, camera: str, stage: str, cause: DropCause) -> None:
         """A frame was lost before an inspection could be opened."""
-        self._drops.labels(self._line, camera, stage, cause).inc()
+        self._of(self._drops, camera, stage, cause).inc()
 
     def untriggered(self, frame: FrameRef) -> None:
         """No trigger claimed a triggered camera's frame."""
@@ -371,137 +381,136 @@ class Metrics:
 
     def trigger(self, refusal: RefusalReason | None) -> None:
         """A message on the control socket was answered: taken, or refused for this reason."""
-        self._triggers.labels(self._line, refusal or _ACCEPTED).inc()
+        self._of(self._triggers, refusal or _ACCEPTED).inc()
 
     def part(self, part: PartVerdict) -> None:
         """A triggered part's verdict was published."""
-        self._parts.labels(self._line, part.evaluation, part.reason).inc()
-        self._last_verdict.labels(self._line).set(part.decided_utc_ns / 1e9)
+        self._of(self._parts, part.evaluation, part.reason).inc()
+        self._of(self._last_verdict).set(part.decided_utc_ns / 1e9)
 
     def verdict(self, verdict: Verdict) -> None:
         """A verdict was published."""
-        self._verdicts.labels(self._line, verdict.camera, verdict.evaluation, verdict.reason).inc()
-        self._latency.labels(self._line, verdict.camera).observe(verdict.latency_ms / 1000)
-        self._last_verdict.labels(self._line).set(verdict.decided_utc_ns / 1e9)
+        self._of(self._verdicts, verdict.camera, verdict.evaluation, verdict.reason).inc()
+        self._of(self._latency, verdict.camera).observe(verdict.latency_ms / 1000)
+        self._of(self._last_verdict).set(verdict.decided_utc_ns / 1e9)
         if verdict.score is not None and verdict.threshold is not None and verdict.threshold > 0:
-            self._score_ratio.labels(self._line, verdict.camera).observe(verdict.score / verdict.threshold)
+            self._of(self._score_ratio, verdict.camera).observe(verdict.score / verdict.threshold)
 
     def stage(self, stage: str, seconds: float) -> None:
         """A stage took `seconds`."""
-        self._stage.labels(self._line, stage).observe(seconds)
+        self._of(self._stage, stage).observe(seconds)
 
     def batch(self, size: int) -> None:
         """A batch of `size` inspections went to scoring."""
-        self._batch_size.labels(self._line).observe(size)
+        self._of(self._batch_size).observe(size)
 
     def late_score(self) -> None:
         """A score came after its inspection was closed; it changes nothing."""
-        self._late_scores.labels(self._line).inc()
+        self._of(self._late_scores).inc()
 
     def published(self, kind: str) -> None:
         """A message of `kind` (`v`, `p`, `late`, `h`, `hb`, `ev`) was given to the bus."""
-        self._messages.labels(self._line, kind).inc()
+        self._of(self._messages, kind).inc()
 
     def restarted(self, process: str) -> None:
         """A child process is replaced."""
-        self._restarts.labels(self._line, process).inc()
+        self._of(self._restarts, process).inc()
 
     def camera_up(self, camera: str, *, up: bool) -> None:
         """A camera came up or went down."""
-        self._camera_up.labels(self._line, camera).set(up)
+        self._of(self._camera_up, camera).set(up)
 
     def scoring_up(self, *, up: bool) -> None:
         """The scoring process became warm or went away."""
-        self._scoring_up.labels(self._line).set(up)
+        self._of(self._scoring_up).set(up)
 
     def bank(self, bank: BankInfo) -> None:
         """A recipe's bank and threshold are in force."""
-        labels = (self._line, bank.recipe, bank.bank_sha256, bank.detector, bank.backbone)
-        self._bank.labels(*labels).set(1)
-        self._bank_rows.labels(self._line, bank.recipe).set(bank.rows)
-        self._threshold.labels(self._line, bank.recipe).set(bank.threshold)
+        self._of(self._bank, bank.recipe, bank.bank_sha256, bank.detector, bank.backbone).set(1)
+        self._of(self._bank_rows, bank.recipe).set(bank.rows)
+        self._of(self._threshold, bank.recipe).set(bank.threshold)
 
     def auth_failed(self, socket: str, cause: str) -> None:
         """A client of `socket` was refused."""
-        self._auth_failures.labels(self._line, socket, cause).inc()
+        self._of(self._auth_failures, socket, cause).inc()
 
     def insecure(self, endpoints: int) -> None:
         """So many plain TCP endpoints can be reached from other hosts."""
-        self._insecure.labels(self._line).set(endpoints)
+        self._of(self._insecure).set(endpoints)
 
     def keys_unread(self, *, unread: bool) -> None:
         """The list of allowed keys can be looked at now, or its disk does not answer."""
-        self._keys_unread.labels(self._line).set(unread)
+        self._of(self._keys_unread).set(unread)
 
     def evidence(self, result: EvidenceResult) -> None:
         """Evidence of a part was wanted, and this became of it."""
-        self._evidence.labels(self._line, result).inc()
+        self._of(self._evidence, result).inc()
 
     def evidence_level(self, *, writable: bool, used_bytes: int, quota_bytes: int) -> None:
         """How evidence stands."""
-        self._evidence_writable.labels(self._line).set(writable)
-        self._evidence_bytes.labels(self._line).set(used_bytes)
-        self._evidence_quota.labels(self._line).set(quota_bytes)
+        self._of(self._evidence_writable).set(writable)
+        self._of(self._evidence_bytes).set(used_bytes)
+        self._of(self._evidence_quota).set(quota_bytes)
 
     def levels(self, *, inspections_open: int, waiting: int, scoring: int, triggers_open: int = 0) -> None:
         """How full the pipeline is now."""
-        self._triggers_open.labels(self._line).set(triggers_open)
-        self._open.labels(self._line).set(inspections_open)
-        self._queue.labels(self._line, "batching").set(waiting)
-        self._queue.labels(self._line, "scoring").set(scoring)
+        self._of(self._triggers_open).set(triggers_open)
+        self._of(self._open).set(inspections_open)
+        self._of(self._queue, "batching").set(waiting)
+        self._of(self._queue, "scoring").set(scoring)
 
     def ring(self, camera: str, *, held: int, slots: int) -> None:
         """How full a camera's ring is now."""
-        self._ring_held.labels(self._line, camera).set(held)
-        self._ring_slots.labels(self._line, camera).set(slots)
+        self._of(self._ring_held, camera).set(held)
+        self._of(self._ring_slots, camera).set(slots)
 
     def subscriptions(self, socket: str, count: int) -> None:
         """How many subscriptions readers hold on a socket."""
-        self._subscribers.labels(self._line, socket).set(count)
+        self._of(self._subscribers, socket).set(count)
 
     def foreign(self, socket: str, count: int) -> None:
         """So many more messages came on a socket for subscriptions that were none."""
-        self._foreign.labels(self._line, socket).inc(count)
+        self._of(self._foreign, socket).inc(count)
 
     def journal_recording(self, *, recording: bool) -> None:
         """Verdicts are recorded now, or are not."""
-        self._journal_up.labels(self._line).set(recording)
+        self._of(self._journal_up).set(recording)
 
     def journal_committed(self, rows: int, seconds: float) -> None:
         """A group of verdicts was recorded."""
-        self._journal_rows.labels(self._line).inc(rows)
-        self._journal_commit.labels(self._line).observe(seconds)
+        self._of(self._journal_rows).inc(rows)
+        self._of(self._journal_commit).observe(seconds)
 
     def journal_unrecorded(self) -> None:
         """A verdict was published before it was recorded."""
-        self._journal_unrecorded.labels(self._line).inc()
+        self._of(self._journal_unrecorded).inc()
 
     def journal_forgotten(self, rows: int) -> None:
         """Verdicts waited too long for the disk; they will never be recorded."""
-        self._journal_forgotten.labels(self._line).inc(rows)
+        self._of(self._journal_forgotten).inc(rows)
 
     def journal_set_aside(self) -> None:
         """A damaged journal was set aside."""
-        self._journal_set_aside.labels(self._line).inc()
+        self._of(self._journal_set_aside).inc()
 
     def journal_levels(self, levels: Levels) -> None:
         """How full the journal is now."""
-        self._journal_bytes.labels(self._line).set(levels.size_bytes)
-        self._journal_free.labels(self._line).set(levels.free_bytes)
+        self._of(self._journal_bytes).set(levels.size_bytes)
+        self._of(self._journal_free).set(levels.free_bytes)
         if levels.oldest_utc_ns is not None:
-            self._journal_oldest.labels(self._line).set(levels.oldest_utc_ns / 1e9)
+            self._of(self._journal_oldest).set(levels.oldest_utc_ns / 1e9)
 
     def restarted_verdicts(self, count: int) -> None:
         """What an earlier start left open got its verdicts."""
-        self._restarted_verdicts.labels(self._line).inc(count)
+        self._of(self._restarted_verdicts).inc(count)
 
     def sync_request(self, kind: str) -> None:
         """A request came to the sync socket: `snapshot`, `replay`, or why it was refused."""
-        self._sync_requests.labels(self._line, kind).inc()
+        self._of(self._sync_requests, kind).inc()
 
     def replayed(self, verdicts: int) -> None:
         """Verdicts were sent again."""
-        self._replayed.labels(self._line).inc(verdicts)
+        self._of(self._replayed).inc(verdicts)
 
 
 def metrics_access(settings: config.Metrics) -> tuple[ssl.SSLContext | None, Users | None]:

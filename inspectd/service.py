@@ -214,9 +214,9 @@ class Service:
             self._supervisor.tick(now_ns)
             self._plant.access.watch(self._plant.bus, now_ns)
             self._evidence.tick(now_ns)
+            if self._watchdog.due(now_ns, scoring_ready=self._scoring.ready is not None):
+                self._notifier.watchdog()
         self._plant.beat(now_ns)
-        if self._watchdog.due(now_ns, scoring_ready=self._scoring.ready is not None):
-            self._notifier.watchdog()
 
     def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
         self._stop_signals += 1

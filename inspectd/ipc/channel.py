@@ -17,6 +17,7 @@ from inspectd.errors import InspectdError
 
 MAX_MESSAGE_BYTES: Final = 4 << 20
 _BUFFER_BYTES: Final = 4 << 20
+_CUT: Final = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 
 Received = TypeVar("Received")
 
@@ -116,7 +117,7 @@ class Channel(Generic[Received]):
         fds = _descriptors(ancillary)
         if size == 0:
             raise ChannelClosedError("the other process closed its end")
-        cut = flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)
+        cut = flags & _CUT
         try:
             return self._decoder.decode(memoryview(self._buffer)[: 0 if cut else size]), fds
         except msgspec.DecodeError as error:

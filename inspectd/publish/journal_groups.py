@@ -18,8 +18,9 @@ from inspectd.records import PartVerdict, Verdict
 _RETRY_NS: Final = 1_000_000_000
 _SILENT_NS: Final = 2_000_000_000
 """A disk that is silent for this long has failed."""
-_OPENED_WAIT_NS: Final = 10_000_000
-"""So long the record of an opened inspection may wait for a verdict to be written with it."""
+_OPENED_WAIT_NS: Final = 25_000_000
+"""So long the record of an opened inspection may wait for a verdict to be written with it: for its own, most
+often, and the disk is asked once for each part and not twice."""
 _MAX_UNRECORDED: Final = 10_000
 _ROWS_PER_GROUP: Final = 500
 
