@@ -133,7 +133,7 @@ def _search(
             search, choice = measure(kinds, memory.bank, queries, neighbours, threads, spacing=spacing)
             means.cache.keep_search(bank.sha256, threads, choice)
         else:
-            search = make_search(choice.kind, memory.bank, queries, neighbours, threads)
+            search = make_search(choice.kind, memory.bank, queries, neighbours, threads, spacing=spacing)
     else:
         search, choice = measure(
             [means.search], memory.bank, queries, neighbours, threads, spacing=spacing, any_recall=True

@@ -14,6 +14,7 @@ from inspectd.processor import cpu_threads, has_bfloat16
 from inspectd.search.candidates import Candidates, wanted
 from inspectd.search.compiled import CompiledSearch
 from inspectd.search.faiss_search import FaissSearch, has_faiss
+from inspectd.search.far_again import FarAgain
 
 Kind = Literal["auto", "exact", "flat", "ivf", "hnsw"]
 
@@ -26,7 +27,7 @@ _RECALL_POINTS: Final = 4096
 """What recall is measured on, to whole images; fewer show no 99.9 %."""
 _NEARBY: Final = 32
 _NEAR: Final = (0.6, 0.9)
-_FAR: Final = (2.0, 5.0)
+_FAR: Final = (0.9, 5.0)
 """How far a good part's patches, and a defect's, lie off the bank, in differences of near rows."""
 _AT_ONCE: Final = 4_000_000
 """Distances held at a time."""
@@ -50,7 +51,13 @@ class SearchChoice:
 
 
 def make_search(
-    kind: str, bank: NDArray[np.float32], queries: int, neighbours: int, threads: int
+    kind: str,
+    bank: NDArray[np.float32],
+    queries: int,
+    neighbours: int,
+    threads: int,
+    *,
+    spacing: NDArray[np.float32] | None = None,
 ) -> Candidates:
     """A search of a kind that is not `auto`.
 
@@ -61,6 +68,7 @@ def make_search(
         queries: patches of an image.
         neighbours: nearest rows wanted for each.
         threads: CPU threads; 0: one per core.
+        spacing: (M,) float32, what distances to each row are divided by; None: nothing.
 
     Raises:
         InputError: the kind needs a package that is not installed.
@@ -69,7 +77,10 @@ def make_search(
     if kind in ("exact", "exact-bfloat16", "exact-float32"):
         fast = has_bfloat16() if kind == "exact" else kind == "exact-bfloat16"
         return CompiledSearch(bank, queries, count, "bfloat16" if fast else "float32", use)
-    return FaissSearch(kind, bank, count, use)
+    search = FaissSearch(kind, bank, count, use)
+    if spacing is None or not search.approximate:
+        return search
+    return FarAgain(search, bank, spacing, count, use)
 
 
 def measure(
@@ -94,13 +105,15 @@ def measure(
         any_recall: take the fastest however much it misses.
     """
     images = max(1, round(_RECALL_POINTS / queries))
-    near = [Trial.of(points, bank) for points in np.split(perturbed(bank, queries * images), images)]
-    far = Trial.of(perturbed(bank, queries, _FAR), bank)
-    searches = [make_search(kind, bank, queries, neighbours, threads) for kind in kinds]
+    near, far = (
+        [Trial.of(points, bank) for points in np.split(perturbed(bank, queries * images, shares), images)]
+        for shares in (_NEAR, _FAR)
+    )
+    searches = [make_search(kind, bank, queries, neighbours, threads, spacing=spacing) for kind in kinds]
     recalls = [
         min(
-            float(np.mean([trial.recall(search.find(trial.points)[:, 0], bank, spacing) for trial in near])),
-            far.share_not_lower(search.find(far.points)[:, 0], bank, spacing),
+            float(np.mean([t.recall(search.find(t.points)[:, 0], bank, spacing) for t in near])),
+            float(np.mean([t.share_not_lower(search.find(t.points)[:, 0], bank, spacing) for t in far])),
         )
         for search in searches
     ]

@@ -99,6 +99,19 @@ def test_inverted_lists_find_what_a_large_bank_holds() -> None:
     assert choice.recall > 0.99
 
 
+def test_a_point_far_from_what_was_proposed_is_searched_for_in_the_whole_bank() -> None:
+    spacing = GENERATOR.uniform(0.2, 4.0, len(BANK)).astype(np.float32)
+    queries = perturbed(BANK, 300, (0.9, 5.0))
+    trial = Trial.of(queries, BANK)
+    plain = make_search("ivf", BANK, len(queries), 1, threads=1).find(queries)[:, 0]
+    again = make_search("ivf", BANK, len(queries), 1, threads=1, spacing=spacing).find(queries)[:, 0]
+    far = np.linalg.norm(queries - BANK[plain], axis=1) > 2 * spacing[plain]
+    assert far.sum() > 64  # more than are searched for at once
+    assert (again[far] == trial.nearest[far]).all()
+    assert (plain[far] != trial.nearest[far]).any()
+    assert (again[~far] == plain[~far]).all()
+
+
 def test_a_kind_that_misses_too_much_is_not_taken_unless_asked_for() -> None:
     bank = np.random.default_rng(1).standard_normal((4000, 64)).astype(np.float32)
     _, refused = measure(["ivf"], bank, 64, 1, threads=1)

@@ -1,0 +1,59 @@
+"""An approximate search that is exact where missing a row could make a patch look less odd."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.search.candidates import Candidates, Wanted
+from inspectd.search.compiled import CompiledSearch
+
+_REACH: Final = 2.0
+"""Patches farther than so many spacings of the row proposed are searched again; few of a good part are."""
+_AT_ONCE: Final = 64
+
+
+class FarAgain:
+    """Searches again, in the whole bank, for patches that lie far from what was proposed.
+
+    Where a patch's distance is divided by its nearest row's spacing (`local_scale`), the row that was missed
+    may lie in a denser part of the bank than the one found, and the patch then scores too low. Near the bank
+    rows are alike; far from it, where a defect's patches are, they are not.
+
+    Args:
+        proposing: proposes rows, of which the first is nearest.
+        bank: (M, D) float32.
+        spacing: (M,) float32, what a distance to each row is divided by.
+        wanted: as for `proposing`.
+        threads: CPU threads.
+    """
+
+    def __init__(
+        self,
+        proposing: Candidates,
+        bank: NDArray[np.float32],
+        spacing: NDArray[np.float32],
+        wanted: Wanted,
+        threads: int,
+    ) -> None:
+        self.kind = proposing.kind
+        self.approximate = proposing.approximate
+        self._proposing = proposing
+        self._bank = bank
+        self._reach2 = np.square(_REACH * spacing)
+        self._exact = CompiledSearch(bank, _AT_ONCE, wanted, "float32", threads)
+        self._queries = np.zeros((_AT_ONCE, bank.shape[1]), dtype=np.float32)
+
+    def find(self, queries: NDArray[np.float32]) -> NDArray[np.int32]:
+        """See `Candidates.find`."""
+        rows = self._proposing.find(queries)
+        nearest = rows[:, 0]
+        off = queries - self._bank[nearest]
+        far = np.flatnonzero(np.einsum("qd,qd->q", off, off) > self._reach2[nearest])
+        for start in range(0, len(far), _AT_ONCE):
+            chosen = far[start : start + _AT_ONCE]
+            self._queries[: len(chosen)] = queries[chosen]
+            rows[chosen] = self._exact.find(self._queries)[: len(chosen)]
+        return rows
