@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from inspectd import config
-from inspectd.errors import ConfigError, InspectdError, UnavailableError
+from inspectd.errors import BankError, ConfigError, InspectdError, UnavailableError
+from inspectd.ipc.messages import StartScoring
 from inspectd.metrics import metrics_access
 from inspectd.publish.keys import read_allowed, read_server_pair
 
@@ -44,7 +45,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _try_out(found: config.Examined) -> Iterator[str]:
     """Problems that only show when banks, cameras and ports are touched."""
-    yield from _bank_problems(found.recipes, (found.scoring or config.Scoring()).device)
+    yield from _scoring_problems(found.recipes, found.scoring or config.Scoring())
     yield from _camera_problems(found.cameras)
     if found.security is not None and found.security.keys_dir is not None:
         yield from _access_problem("security.keys_dir", partial(_try_keys, Path(found.security.keys_dir)))
@@ -69,19 +70,30 @@ def _try_keys(keys_dir: Path) -> None:
     read_allowed(keys_dir)
 
 
-def _bank_problems(recipes: list[tuple[str, config.Recipe]], device: str) -> Iterator[str]:
+def _scoring_problems(recipes: list[tuple[str, config.Recipe]], scoring: config.Scoring) -> Iterator[str]:
+    """Load each bank as the scoring process will, then see whether the device holds all of them."""
     if not recipes:
         return
-    from inspectd.bank.scorer import Scorer  # noqa: PLC0415 - seconds of imports, for this check only
+    from inspectd.scoring.worker import admit_banks, load  # noqa: PLC0415 - seconds of imports, for this only
 
+    sound = []
     for where, recipe in recipes:
         try:
-            Scorer.load(Path(recipe.bank), device)
+            load(StartScoring(scoring, (recipe,), 1), {})
         except UnavailableError as error:
             yield f"scoring.device: {error}"
             return
-        except InspectdError as error:
+        except BankError as error:
             yield f"{where}.bank: {error}"
+        except InspectdError as error:
+            yield f"scoring: {error}"
+            return
+        else:
+            sound.append(recipe)
+    try:
+        admit_banks(StartScoring(scoring, tuple(sound), 1))
+    except InspectdError as error:
+        yield f"scoring.device_memory_mb: {error}"
 
 
 def _camera_problems(cameras: list[tuple[str, config.Camera]]) -> Iterator[str]:

@@ -162,8 +162,7 @@ def load(start: StartScoring, scorers: dict[str, Scorer]) -> ScoringReady:
         UnavailableError: the device is not there, or does not hold all of them now.
     """
     began = time.perf_counter()
-    if computes_on_cuda(start.scoring.device):
-        _admit(start)
+    admit_banks(start)
     banks = []
     device = "cpu"
     for recipe in start.recipes:
@@ -186,8 +185,15 @@ def load(start: StartScoring, scorers: dict[str, Scorer]) -> ScoringReady:
     return ScoringReady(banks, device, time.perf_counter() - began)
 
 
-def _admit(start: StartScoring) -> None:
-    """Refuse banks that the device does not hold together, before the first of them goes there."""
+def admit_banks(start: StartScoring) -> None:
+    """Refuse banks that a CUDA device does not hold together, before the first of them goes there.
+
+    Raises:
+        BankError: a bank cannot be read, or the device never holds all of them; the message names one.
+        UnavailableError: the device is not there, or does not hold all of them now.
+    """
+    if not computes_on_cuda(start.scoring.device):
+        return
     residents = [resident(recipe.name, recipe.bank, read_bank(Path(recipe.bank))) for recipe in start.recipes]
     admit(residents, hold_to(start.scoring.device, start.scoring.device_memory_mb))
 

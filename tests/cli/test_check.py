@@ -62,6 +62,31 @@ def test_eight_different_faults_are_eight_lines(tmp_path, bank_file, good_folder
     ])  # fmt: skip
 
 
+@pytest.fixture
+def no_faiss(tmp_path, monkeypatch):
+    """As if faiss were installed and could not be loaded."""
+    (tmp_path / "faiss.py").write_text("raise ImportError('no such symbol')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+@pytest.mark.usefixtures("no_faiss")
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ('search = "hnsw"', "scoring: search 'hnsw' needs the package faiss"),
+        ('device = "cuda:99"', "scoring.device: "),
+    ],
+)
+def test_settings_that_scoring_cannot_work_with_are_found(
+    tmp_path, bank_file, good_folder, setting, complaint
+):
+    file = tmp_path / "line.toml"
+    file.write_text(settings(bank_file, camera_table("cam", good_folder), extra=f"[scoring]\n{setting}\n"))
+    done = inspectd("check", file)
+    assert done.returncode == 2
+    assert f"1 problem\n  {complaint}" in done.stderr
+
+
 def test_every_file_in_config_is_sound():
     files = list((Path(__file__).parents[2] / "config").glob("*.toml"))
     assert files
