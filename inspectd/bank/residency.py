@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -144,3 +145,10 @@ def hold_to(device: str, megabytes: float) -> Budget:
     if megabytes:
         torch.cuda.set_per_process_memory_fraction(min(1.0, megabytes * _MB / there), target)
     return budget(str(target), free, there, megabytes)
+
+
+def release_memory() -> None:
+    """Give a CUDA device back what banks that are gone have left in torch's hands."""
+    torch = sys.modules.get("torch")  # nothing was loaded by it if it is not there
+    if torch is not None:
+        torch.cuda.empty_cache()

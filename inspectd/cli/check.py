@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from inspectd import config
-from inspectd.errors import BankError, ConfigError, InspectdError, UnavailableError
+from inspectd.errors import BankError, ConfigError, InspectdError
 from inspectd.ipc.messages import StartScoring
 from inspectd.metrics import metrics_access
 from inspectd.publish.keys import read_allowed, read_server_pair
@@ -71,29 +71,30 @@ def _try_keys(keys_dir: Path) -> None:
 
 
 def _scoring_problems(recipes: list[tuple[str, config.Recipe]], scoring: config.Scoring) -> Iterator[str]:
-    """Load each bank as the scoring process will, then see whether the device holds all of them."""
+    """Read every bank, see whether the device holds all of them, and load each as the daemon would."""
     if not recipes:
         return
-    from inspectd.scoring.worker import admit_banks, load  # noqa: PLC0415 - seconds of imports, for this only
+    from inspectd.bank.residency import release_memory  # noqa: PLC0415 - seconds of imports, for this check only
+    from inspectd.bank.store import read_bank  # noqa: PLC0415 - as above
+    from inspectd.scoring.worker import admit_banks, load  # noqa: PLC0415 - as above
 
     sound = []
     for where, recipe in recipes:
         try:
-            load(StartScoring(scoring, (recipe,), 1), {})
-        except UnavailableError as error:
-            yield f"scoring.device: {error}"
-            return
+            read_bank(Path(recipe.bank))
+            sound.append((where, recipe))
         except BankError as error:
             yield f"{where}.bank: {error}"
-        except InspectdError as error:
-            yield f"scoring: {error}"
-            return
-        else:
-            sound.append(recipe)
     try:
-        admit_banks(StartScoring(scoring, tuple(sound), 1))
+        admit_banks(StartScoring(scoring, tuple(recipe for _, recipe in sound), 1))
+        for where, recipe in sound:
+            try:
+                load(StartScoring(scoring, (recipe,), 1), {})
+            except BankError as error:
+                yield f"{where}.bank: {error}"
+            release_memory()
     except InspectdError as error:
-        yield f"scoring.device_memory_mb: {error}"
+        yield f"scoring: {error}"
 
 
 def _camera_problems(cameras: list[tuple[str, config.Camera]]) -> Iterator[str]:

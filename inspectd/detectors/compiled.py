@@ -82,7 +82,11 @@ class CompiledPipeline:
         extract = compiled(read_model(exported.extract), precision, threads)
         _, self.height, self.width, _ = extract.input(0).shape
         self._extract = extract.create_infer_request()
-        self._judge = compiled(read_model(exported.judge), "float32", threads).create_infer_request()
+        judge = read_model(exported.judge)
+        if search is not None:
+            patches, _ = judge.input(2).shape
+            judge.reshape({2: [patches, search.proposed]})
+        self._judge = compiled(judge, "float32", threads).create_infer_request()
         self._places: Any = None
         if memory is not None:
             self._judge.set_input_tensor(1, _shared(memory.bank))

@@ -60,11 +60,11 @@ class _JudgePatchCore(nn.Module):
         self, features: torch.Tensor, bank: torch.Tensor, candidates: torch.Tensor, *places: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
         _, height, width, dims = features.shape
-        count = candidates.shape[1]
-        entries = torch.index_select(bank, 0, candidates.reshape(-1)).reshape(-1, count, dims)
+        # As many candidates as the search turns out to propose.
+        entries = torch.index_select(bank, 0, candidates.reshape(-1)).reshape(height * width, -1, dims)
         offsets = features.reshape(-1, 1, dims) - entries
         squared = offsets.square().sum(dim=2)
-        nearest, order = squared.topk(min(self._detector.neighbours, count), dim=1, largest=False)
+        nearest, order = squared.topk(self._detector.neighbours, dim=1, largest=False)
         rows = torch.gather(candidates.long(), 1, order)
         odd_places = places[0].reshape(1, height, width) if places else None
         maps = self._detector.scored(features, nearest.sqrt(), rows, odd_places)

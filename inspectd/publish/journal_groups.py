@@ -20,7 +20,7 @@ _SILENT_NS: Final = 2_000_000_000
 """A disk that is silent for this long has failed."""
 _OPENED_WAIT_NS: Final = 25_000_000
 """So long the record of an opened inspection may wait for a verdict to be written with it: for its own, most
-often, and the disk is asked once for each part and not twice."""
+often, and the disk is asked once for each part and not twice. A kill in that time leaves no trace of it."""
 _MAX_UNRECORDED: Final = 10_000
 _ROWS_PER_GROUP: Final = 500
 

@@ -20,7 +20,7 @@ class Wanted:
 
 
 def wanted(neighbours: int, rows: int) -> Wanted:
-    """A few more candidates than neighbours, as far as the bank has them."""
+    """A few more candidates than neighbours if there are for kinds that order near rows at random."""
     return Wanted(min(neighbours, rows), min(neighbours + _SPARE, rows))
 
 
@@ -31,6 +31,8 @@ class Candidates(Protocol):
     """What it is called in settings and logs."""
     approximate: bool
     """Whether it may miss the nearest row by design."""
+    proposed: int
+    """Rows proposed for each query."""
 
     def find(self, queries: NDArray[np.float32]) -> NDArray[np.int32]:
         """Propose rows.
@@ -39,5 +41,5 @@ class Candidates(Protocol):
             queries: (Q, D) float32, an image's patches.
 
         Returns:
-            (Q, candidates) int32, best first.
+            (Q, proposed) int32, best first.
         """

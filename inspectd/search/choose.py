@@ -42,7 +42,9 @@ class SearchChoice:
     Attributes:
         kind: such as `exact-bfloat16` or `ivf`.
         search_ms: for one image, by kind measured; empty where nothing was measured.
-        recall: share of neighbours that are the nearest row or within 1 % of its distance.
+        recall: the smaller of two shares: of points as near as a good part's, how many find the nearest row
+            (or one within 1 % of its distance) and score no lower; of points farther off, how many score no
+            lower.
     """
 
     kind: str
@@ -57,7 +59,7 @@ def make_search(
     neighbours: int,
     threads: int,
     *,
-    spacing: NDArray[np.float32] | None = None,
+    spacing: NDArray[np.float32] | None,
 ) -> Candidates:
     """A search of a kind that is not `auto`.
 
@@ -125,7 +127,7 @@ def measure(
             chosen = position
     measured = {search.kind: spent for search, spent in zip(searches, times, strict=True)}
     if chosen is None:
-        search = make_search("exact-float32", bank, queries, neighbours, threads)
+        search = make_search("exact-float32", bank, queries, neighbours, threads, spacing=spacing)
         return search, SearchChoice(search.kind, measured, 1.0)
     return searches[chosen], SearchChoice(searches[chosen].kind, measured, recalls[chosen])
 

@@ -37,6 +37,7 @@ class CompiledSearch:
         self, bank: NDArray[np.float32], queries: int, wanted: Wanted, precision: Precision, threads: int
     ) -> None:
         self.kind = f"exact-{precision}"
+        self.proposed = wanted.candidates
         self._request = compiled(_graph(bank, queries, wanted), precision, threads).create_infer_request()
 
     def find(self, queries: NDArray[np.float32]) -> NDArray[np.int32]:

@@ -22,7 +22,7 @@ _PROBED_SHARE: Final = 1 / 5
 _DIMS_PER_CODE: Final = 2
 """Dimensions that four bits stand for."""
 _REFINED: Final = 8
-"""Rows measured again in float32 for each that is proposed; where one neighbour is wanted four are, so 32."""
+"""Rows measured again in float32 for each candidate: 32 where one neighbour is wanted."""
 _TRAINING_POINTS: Final = 64
 """For each centroid; more find no better centroids and take seconds at every load."""
 _SCANNED_FOR_ONE: Final = 4
@@ -37,7 +37,7 @@ class FaissSearch:
     Args:
         kind: `flat`, `ivf` or `hnsw`.
         bank: (M, D) float32.
-        wanted: how many candidates to propose.
+        wanted: how many nearest rows to propose.
         threads: CPU threads.
 
     Raises:
@@ -47,12 +47,12 @@ class FaissSearch:
     def __init__(self, kind: str, bank: NDArray[np.float32], wanted: Wanted, threads: int) -> None:
         self.kind = kind
         self.approximate = kind != "flat"
-        self._candidates = wanted.candidates
-        self._index = _index(kind, np.ascontiguousarray(bank), wanted.candidates, threads)
+        self.proposed = wanted.neighbours  # faiss orders what it returns by distances in float32
+        self._index = _index(kind, np.ascontiguousarray(bank), wanted, threads)
 
     def find(self, queries: NDArray[np.float32]) -> NDArray[np.int32]:
         """See `Candidates.find`."""
-        rows = self._index.search(queries, self._candidates)[1]
+        rows = self._index.search(queries, self.proposed)[1]
         # An index that finds fewer rows than asked for fills up with -1; the farthest it found stands in.
         last = np.maximum((rows >= 0).sum(axis=1, keepdims=True) - 1, 0)
         farthest = np.maximum(np.take_along_axis(rows, last, axis=1), 0)
@@ -72,7 +72,7 @@ def has_faiss() -> bool:
     return True
 
 
-def _index(kind: str, bank: NDArray[np.float32], candidates: int, threads: int) -> Any:
+def _index(kind: str, bank: NDArray[np.float32], wanted: Wanted, threads: int) -> Any:
     try:
         import faiss  # noqa: PLC0415 - large, and missing on some machines
     except ImportError as error:
@@ -81,11 +81,12 @@ def _index(kind: str, bank: NDArray[np.float32], candidates: int, threads: int) 
         ) from error
     faiss.omp_set_num_threads(threads)
     rows, dims = bank.shape
-    scanned_enough = rows * _PROBED_SHARE >= _SCANNED_FOR_ONE * _REFINED * candidates
+    refined = _REFINED * wanted.candidates
+    scanned_enough = rows * _PROBED_SHARE >= _SCANNED_FOR_ONE * refined
     if kind == "flat" or (kind == "ivf" and not scanned_enough):
         index: Any = faiss.IndexFlatL2(dims)
     elif kind == "ivf":
-        return _inverted_lists(faiss, bank, threads)
+        return _inverted_lists(faiss, bank, refined / wanted.neighbours, threads)
     else:
         index = faiss.IndexHNSWFlat(dims, _LINKS)
         index.hnsw.efConstruction = _BEAM
@@ -94,8 +95,8 @@ def _index(kind: str, bank: NDArray[np.float32], candidates: int, threads: int) 
     return index
 
 
-def _inverted_lists(faiss: Any, bank: NDArray[np.float32], threads: int) -> Any:
-    """Lists of rows in 4-bit codes, scanned in registers, the best measured again in float32.
+def _inverted_lists(faiss: Any, bank: NDArray[np.float32], refined: float, threads: int) -> Any:
+    """Lists of rows in 4-bit codes, scanned in registers, the best `refined` a neighbour measured again.
 
     Jegou et al., "Product quantization for nearest neighbor search", PAMI 2011; Andre et al., "Cache locality
     is not enough", VLDB 2015.
@@ -112,7 +113,7 @@ def _inverted_lists(faiss: Any, bank: NDArray[np.float32], threads: int) -> Any:
         training.max_points_per_centroid = _TRAINING_POINTS
     coarse.nprobe = max(1, round(lists * _PROBED_SHARE))
     index = faiss.IndexRefineFlat(coarse)
-    index.k_factor = _REFINED
+    index.k_factor = refined
     faiss.omp_set_num_threads(1)  # the many small trainings would wait for each other's threads
     index.train(bank)
     index.add(bank)

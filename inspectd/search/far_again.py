@@ -1,4 +1,4 @@
-"""An approximate search that is exact where missing a row could make a patch look less odd."""
+"""An approximate search that is exact for patches far from the bank, where a missed row costs most."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from inspectd.search.candidates import Candidates, Wanted
 from inspectd.search.compiled import CompiledSearch
 
 _REACH: Final = 2.0
-"""Patches farther than so many spacings of the row proposed are searched again; few of a good part are."""
+"""Patches farther than so many spacings are searched for again; few of a good part are."""
 _AT_ONCE: Final = 64
 
 
@@ -20,7 +20,9 @@ class FarAgain:
 
     Where a patch's distance is divided by its nearest row's spacing (`local_scale`), the row that was missed
     may lie in a denser part of the bank than the one found, and the patch then scores too low. Near the bank
-    rows are alike; far from it, where a defect's patches are, they are not.
+    rows are alike; far from it, where a defect's patches are, they are not. Far is more than two spacings of
+    the row found, or of a middling row where that is less: a row that stands alone does not widen its own
+    reach. For nearer patches the recall that was measured is all there is.
 
     Args:
         proposing: proposes rows, of which the first is nearest.
@@ -40,9 +42,11 @@ class FarAgain:
     ) -> None:
         self.kind = proposing.kind
         self.approximate = proposing.approximate
+        self.proposed = proposing.proposed
         self._proposing = proposing
         self._bank = bank
-        self._reach2 = np.square(_REACH * spacing)
+        self._reach2 = np.square(_REACH * np.minimum(spacing, np.median(spacing)))
+        # In bfloat16 the first of its candidates is not the nearest.
         self._exact = CompiledSearch(bank, _AT_ONCE, wanted, "float32", threads)
         self._queries = np.zeros((_AT_ONCE, bank.shape[1]), dtype=np.float32)
 
@@ -55,5 +59,5 @@ class FarAgain:
         for start in range(0, len(far), _AT_ONCE):
             chosen = far[start : start + _AT_ONCE]
             self._queries[: len(chosen)] = queries[chosen]
-            rows[chosen] = self._exact.find(self._queries)[: len(chosen)]
+            rows[chosen] = self._exact.find(self._queries)[: len(chosen), : self.proposed]
         return rows

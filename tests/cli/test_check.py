@@ -73,8 +73,8 @@ def no_faiss(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("setting", "complaint"),
     [
-        ('search = "hnsw"', "scoring: search 'hnsw' needs the package faiss"),
-        ('device = "cuda:99"', "scoring.device: "),
+        ('device = "cpu"\nsearch = "hnsw"', "scoring: search 'hnsw' needs the package faiss"),
+        ('device = "cuda:99"', "scoring: "),
     ],
 )
 def test_settings_that_scoring_cannot_work_with_are_found(

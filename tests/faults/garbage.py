@@ -21,6 +21,7 @@ from faults.rig import Rig
 SOCKETS: Final = ("verdicts", "heatmaps", "sync", "control")
 _GROWTH_BYTES: Final = 8 * 1024 * 1024
 _MORE_FILES: Final = 4
+_REQUESTS: Final = r"inspectd_(sync_requests|triggers)_total\{.*malformed"
 
 
 def run(context: Context) -> Outcome:
@@ -80,11 +81,11 @@ def _flood(
 
 
 def _counted(port: int) -> int:
-    """What the daemon's metrics say of messages it could not take."""
+    """What the daemon's metrics say of requests, to `sync` and `control`, that it could not take."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     samples = re.findall(r"^(inspectd_\w+_total\{.*\}) (\S+)$", text, re.MULTILINE)
-    return int(sum(float(value) for name, value in samples if "malformed" in name))
+    return int(sum(float(value) for name, value in samples if re.match(_REQUESTS, name)))
 
 
 def free_ports(count: int) -> list[int]:

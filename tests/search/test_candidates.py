@@ -23,10 +23,11 @@ def nearest(count: int) -> np.ndarray:
 @pytest.mark.parametrize("kind", EXACT)
 @pytest.mark.parametrize("neighbours", [1, 3])
 def test_exact_kinds_propose_every_nearest_row(kind: str, neighbours: int) -> None:
-    search = make_search(kind, BANK, len(QUERIES), neighbours, threads=1)
+    search = make_search(kind, BANK, len(QUERIES), neighbours, threads=1, spacing=None)
     found = search.find(QUERIES)
     assert found.dtype == np.int32
-    assert found.shape == (100, neighbours + 3)
+    assert found.shape == (100, search.proposed)
+    assert neighbours <= search.proposed <= neighbours + 3
     kept = [set(rows) >= set(best) for rows, best in zip(found, nearest(neighbours), strict=True)]
     assert np.mean(kept) >= 0.99
     assert not search.approximate
@@ -34,7 +35,7 @@ def test_exact_kinds_propose_every_nearest_row(kind: str, neighbours: int) -> No
 
 @pytest.mark.parametrize("kind", ["ivf", "hnsw"])
 def test_approximate_kinds_find_most(kind: str) -> None:
-    search = make_search(kind, BANK, len(QUERIES), 1, threads=1)
+    search = make_search(kind, BANK, len(QUERIES), 1, threads=1, spacing=None)
     assert search.approximate
     assert TRIAL.recall(search.find(QUERIES)[:, 0], BANK) > 0.8
 
@@ -42,9 +43,10 @@ def test_approximate_kinds_find_most(kind: str) -> None:
 @pytest.mark.parametrize("kind", [*EXACT, "ivf", "hnsw"])
 @pytest.mark.parametrize("rows", [1, 2, 5, 600])
 def test_small_banks_are_searched_whole(kind: str, rows: int) -> None:
-    search = make_search(kind, BANK[:rows], len(QUERIES), 2, threads=1)
+    search = make_search(kind, BANK[:rows], len(QUERIES), 2, threads=1, spacing=None)
     found = search.find(QUERIES)
-    assert found.shape == (100, min(5, rows))
+    assert found.shape == (100, search.proposed)
+    assert min(2, rows) <= search.proposed <= rows
     assert found.min() >= 0
     assert found.max() < rows
 
@@ -71,7 +73,7 @@ def test_recall_counts_a_row_by_which_a_point_scores_lower() -> None:
 
 @pytest.mark.parametrize("neighbours", [1, 40])
 def test_what_an_index_did_not_find_is_filled_with_the_farthest_it_found(neighbours: int) -> None:
-    search = make_search("ivf", BANK, len(QUERIES), neighbours, threads=1)
+    search = make_search("ivf", BANK, len(QUERIES), neighbours, threads=1, spacing=None)
     found = search.find(QUERIES)
     distances = np.linalg.norm(QUERIES[:, None] - BANK[found], axis=2)
     assert (np.diff(distances, axis=1) >= -1e-4).all()
@@ -103,13 +105,15 @@ def test_a_point_far_from_what_was_proposed_is_searched_for_in_the_whole_bank() 
     spacing = GENERATOR.uniform(0.2, 4.0, len(BANK)).astype(np.float32)
     queries = perturbed(BANK, 300, (0.9, 5.0))
     trial = Trial.of(queries, BANK)
-    plain = make_search("ivf", BANK, len(queries), 1, threads=1).find(queries)[:, 0]
+    plain = make_search("ivf", BANK, len(queries), 1, threads=1, spacing=None).find(queries)[:, 0]
     again = make_search("ivf", BANK, len(queries), 1, threads=1, spacing=spacing).find(queries)[:, 0]
-    far = np.linalg.norm(queries - BANK[plain], axis=1) > 2 * spacing[plain]
+    reach = 2 * np.minimum(spacing[plain], np.median(spacing))  # a row that stands alone does not widen it
+    far = np.linalg.norm(queries - BANK[plain], axis=1) > reach
     assert far.sum() > 64  # more than are searched for at once
     assert (again[far] == trial.nearest[far]).all()
     assert (plain[far] != trial.nearest[far]).any()
     assert (again[~far] == plain[~far]).all()
+    assert trial.share_not_lower(again, BANK, spacing) > trial.share_not_lower(plain, BANK, spacing)
 
 
 def test_a_kind_that_misses_too_much_is_not_taken_unless_asked_for() -> None:
