@@ -18,6 +18,8 @@ _RAW_SHARE: Final = 0.02
 _OVERSIZED_SHARE: Final = 0.0005
 """Each costs a connection, so there are fewer of them."""
 
+_LAST_ANSWERS_MS: Final = 500
+
 _GREETING: Final = b"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x00NULL" + bytes(48)
 """The first bytes of ZMTP 3.0 (ZeroMQ RFC 23)."""
 
@@ -78,9 +80,9 @@ class Sender:
         with self._connected() as socket:
             socket.send_multipart(parts)
 
-    def take_answers(self) -> None:
-        """Read what has come, so that the daemon never waits for room."""
-        while self._socket.poll(0):
+    def take_answers(self, wait_ms: int = 0) -> None:
+        """Read what has come, so that the daemon never waits for room, until nothing comes for `wait_ms`."""
+        while self._socket.poll(wait_ms):
             self._socket.recv_multipart()
 
     def _connected(self) -> zmq.Socket[bytes]:
@@ -108,6 +110,10 @@ def main() -> None:
             for other in senders:
                 other.take_answers()
             print(burst, countable if sender.is_asked else 0, flush=True)
+        for sender in senders:
+            if sender.is_asked:
+                # A connection closed with answers unread is reset, and loses what is under way to the daemon.
+                sender.take_answers(_LAST_ANSWERS_MS)
         context.destroy(linger=1000)
 
 
