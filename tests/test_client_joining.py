@@ -156,6 +156,7 @@ def check(out: list[Any], line: Line, began: Position | None) -> None:
     for item in out:
         if isinstance(item, Lost):
             assert reached <= item.after < item.before or not got or item.after.seq == 0
+            assert item.count is None or item.count > 0, "a loss of nothing"
             spans.append((item.after, item.before))
             reached = Position(item.before.epoch, item.before.seq - 1)
         else:
@@ -187,6 +188,17 @@ def test_a_held_verdict_is_given_though_the_journal_lacks_it() -> None:
     joiner.answer(Verdicts(request.request, 2), [named(Position(EPOCH, 2)), named(Position(EPOCH, 4))])
     joiner.answer(End(request.request, Position(EPOCH, 5), True, 1))
     assert [item.seq for item in joiner.ready] == [2, 3, 4, 5]
+
+
+def test_a_line_that_ended_before_its_first_verdict_has_lost_none() -> None:
+    joiner = Joiner(Position(EPOCH, 1), clock=Clock())
+    joiner.heartbeat(EPOCH + 7, 0)
+    joiner.live(named(Position(EPOCH + 14, 1)))
+    request = joiner.request()
+    assert request is not None
+    joiner.answer(Verdicts(request.request, 1), [named(Position(EPOCH + 14, 1))])
+    joiner.answer(End(request.request, Position(EPOCH + 14, 1), True, 1))
+    assert list(joiner.ready) == [named(Position(EPOCH + 14, 1))]
 
 
 def test_nobody_answers_and_what_is_missing_is_given_up_and_named() -> None:

@@ -246,7 +246,8 @@ class Joiner:
             tail = Position(epoch, self._heard[epoch])
             if self.position < tail and epoch < here.epoch:
                 self._begin(epoch)
-                self._lose(_behind(tail), reason)
+                if tail != self.position:  # a line that ended before its first verdict has lost none
+                    self._lose(_behind(tail), reason)
                 self.position = tail
         if here.seq > 1:
             self._begin(here.epoch)
