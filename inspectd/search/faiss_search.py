@@ -17,7 +17,7 @@ from inspectd.search.candidates import Wanted
 _log: Final = logging.getLogger("inspectd.search")
 _LISTS_PER_ROOT: Final = 0.75
 """Inverted lists for each square root of the rows."""
-_PROBED_SHARE: Final = 1 / 5
+_PROBED_SHARE: Final = 1 / 4
 """Of the lists."""
 _DIMS_PER_CODE: Final = 2
 """Dimensions that four bits stand for."""
