@@ -20,7 +20,7 @@ class Wanted:
 
 
 def wanted(neighbours: int, rows: int) -> Wanted:
-    """A few more candidates than neighbours if there are for kinds that order near rows at random."""
+    """A few spare candidates, as far as the bank has them, for kinds that order near rows at random."""
     return Wanted(min(neighbours, rows), min(neighbours + _SPARE, rows))
 
 
