@@ -87,6 +87,7 @@ class FrameRef(msgspec.Struct, frozen=True, array_like=True, tag="frame"):
     seq: int
     """Counts up by one for every frame the camera delivered in this generation, from 1."""
     captured_ns: int
+    """The earliest moment it can have reached the camera's driver, CLOCK_MONOTONIC."""
     captured_utc_ns: int
     height: int
     width: int
@@ -99,6 +100,8 @@ class FrameRef(msgspec.Struct, frozen=True, array_like=True, tag="frame"):
     """The replayed image's file, for evaluation only."""
     sha256: str | None = None
     """SHA-256 of the pixels, `height * width * channels` bytes, row by row, BGR."""
+    doubt_ns: int = 0
+    """How much later than `captured_ns` it may have been; 0 where the source dates its frames."""
 
 
 class Drop(msgspec.Struct, frozen=True, array_like=True, tag="drop"):

@@ -26,11 +26,13 @@ class Frame:
 
     Attributes:
         pixels: `(H, W, 3) uint8 BGR`.
-        captured_ns: CLOCK_MONOTONIC, right after the frame was obtained, less `age_ms`.
+        captured_ns: the earliest moment it can have reached the driver, CLOCK_MONOTONIC: when it was obtained, less
+            `age_ms`.
         captured_utc_ns: the same moment, since the Unix epoch.
         age_ms: how long a live stream held the frame back; 0 where nothing can.
         label: ground truth of a replayed image, for evaluation only.
         source: the replayed image's path inside its folder.
+        doubt_ns: how much later than `captured_ns` it may have been; 0 where the source dates its frames.
     """
 
     pixels: NDArray[np.uint8]
@@ -39,6 +41,7 @@ class Frame:
     age_ms: float = 0.0
     label: str | None = None
     source: str | None = None
+    doubt_ns: int = 0
 
 
 class CameraDriver(Protocol):

@@ -143,6 +143,7 @@ class CaptureWorker:
                     label=frame.label,
                     source=frame.source,
                     sha256=hashlib.sha256(np.ascontiguousarray(frame.pixels).data).hexdigest(),
+                    doubt_ns=frame.doubt_ns,
                 )
             )
             self._heart.shown()
