@@ -61,6 +61,8 @@ class DropCause(StrEnum):
     SIZE_CHANGED = "size_changed"
     STOPPING = "stopping"
     INVALID_REFERENCE = "invalid_reference"
+    BACKLOG = "backlog"
+    """It waited in front of the reader until it was too old to be of use."""
     UNTRIGGERED = "untriggered"
     """No trigger claimed the frame; the usual end of most frames of a camera that runs faster than parts."""
 

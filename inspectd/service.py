@@ -246,6 +246,10 @@ class Service:
         severity = "warning" if phase is CameraPhase.DOWN and self._state == "running" else "info"
         self._event(severity, f"camera_{phase}", camera=camera, detail=detail)
 
+    def camera_notice(self, camera: str, event: str, detail: str) -> None:
+        """A camera goes on, and has something to say."""
+        self._event("warning", event, camera=camera, detail=detail)
+
     def ring_attached(self, camera: str, ring: FrameRing) -> None:
         """A camera's frames lie in this ring from now on."""
         self._scoring.attach(camera, ring)

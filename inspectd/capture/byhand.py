@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import time
 from pathlib import Path
@@ -56,8 +57,15 @@ def _print_frames(driver: CameraDriver, gate: FrameGate, count: int | None) -> N
 def _described(frame: Frame, number: int, began: float, gate: FrameGate) -> str:
     height, width, _ = frame.pixels.shape
     rate = (number - 1) / max(time.monotonic() - began, 1e-9)
-    words = [f"frame {number}", f"{width}x{height}", f"{rate:.1f}/s", f"quality={gate.judge(frame)}"]
+    words = [
+        f"frame {number}",
+        f"{width}x{height}",
+        f"{rate:.1f}/s",
+        f"quality={gate.judge(frame, hashlib.sha256(frame.pixels.tobytes()).digest())}",
+    ]
     words += [f"age={frame.age_ms:.0f}ms"] if frame.age_ms else []
+    words += [f"doubt={frame.doubt_ns / 1e6:.0f}ms"] if frame.doubt_ns else []
+    words += [f"passed_over={frame.passed_over}"] if frame.passed_over else []
     words += [f"label={frame.label}"] if frame.label else []
     words += [frame.source] if frame.source else []
     return "  ".join(words)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.errors import InspectdError, UnavailableError
+from inspectd.records import Quality
 
 
 class CameraError(UnavailableError):
@@ -26,13 +28,17 @@ class Frame:
 
     Attributes:
         pixels: `(H, W, 3) uint8 BGR`.
-        captured_ns: the earliest moment it can have reached the driver, CLOCK_MONOTONIC: when it was obtained, less
-            `age_ms`.
+        captured_ns: the earliest moment it can have reached the driver, CLOCK_MONOTONIC: when it was
+            obtained, less `age_ms`.
         captured_utc_ns: the same moment, since the Unix epoch.
         age_ms: how long a live stream held the frame back; 0 where nothing can.
         label: ground truth of a replayed image, for evaluation only.
-        source: the replayed image's path inside its folder.
+        source: the replayed image's path inside its folder, or the recording's frame.
         doubt_ns: how much later than `captured_ns` it may have been; 0 where the source dates its frames.
+        may_repeat: True where an encoder may give exactly the same picture of a still scene again.
+        flaw: what the driver itself knows to be wrong with it: not received whole, or of an unknown time.
+        remark: what the driver noticed about the source since the frame before, for a person.
+        passed_over: frames between the one before and this one that waited too long to be decoded.
     """
 
     pixels: NDArray[np.uint8]
@@ -42,6 +48,10 @@ class Frame:
     label: str | None = None
     source: str | None = None
     doubt_ns: int = 0
+    may_repeat: bool = False
+    flaw: Quality = Quality.OK
+    passed_over: int = 0
+    remark: str = ""
 
 
 class CameraDriver(Protocol):
@@ -70,3 +80,17 @@ class CameraDriver(Protocol):
 
     def close(self) -> None:
         """Let go of the device; it may be opened again."""
+
+
+def shown_source(source: int | str) -> str:
+    """The source as it may be shown in a log: of a URL the scheme, host and port only."""
+    if isinstance(source, int):
+        return f"device {source}"
+    if "://" not in source:
+        return source
+    parts = urlsplit(source)
+    try:
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        port = ""
+    return f"{parts.scheme}://{parts.hostname or '...'}{port}"

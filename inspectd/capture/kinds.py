@@ -6,13 +6,21 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from inspectd import config
+from inspectd.capture.device import DeviceDriver
 from inspectd.capture.driver import CameraDriver
 from inspectd.capture.images import ImagesDriver
-from inspectd.capture.opencv import OpenCvDriver
+from inspectd.capture.stream import FileDriver, StreamDriver
+
+
+def _opencv_driver(settings: config.OpenCvCamera) -> CameraDriver:
+    if settings.origin == "device":
+        return DeviceDriver(settings)
+    return StreamDriver(settings) if settings.origin == "stream" else FileDriver(settings)
+
 
 KINDS: Final[dict[type[config.CameraBase], Callable[[Any], CameraDriver]]] = {
     config.ImagesCamera: ImagesDriver,
-    config.OpenCvCamera: OpenCvDriver,
+    config.OpenCvCamera: _opencv_driver,
 }
 
 

@@ -1,13 +1,15 @@
 """Frames that must not be judged: black, frozen, partial or stale ones.
 
-A subsample of about 128 whole rows is looked at, which keeps the cost of a full-HD frame well under a
-millisecond. Whole rows of a sensor never repeat byte for byte, so noise alone rules a false "frozen" out, and
-anything in the picture that changes over `height / 128` rows or more is seen. A video encoder may smooth the
-noise of a still scene away and repeat a picture exactly; such a stream needs a larger `frozen_frames`, or 0.
+A subsample of about 128 whole rows is looked at for black, which keeps the cost of a full-HD frame well under
+a millisecond. A frame is frozen when its bytes are those of a frame shortly before it: the noise of a sensor
+never repeats, so such a picture is an old one, whether a camera stands still or a driver hands out its
+buffers again and again. A video encoder may smooth the noise of a still scene away and repeat a picture
+exactly; there one repeat proves nothing.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Final
 
 import numpy as np
@@ -18,26 +20,35 @@ from inspectd.config import QualityGate
 from inspectd.records import Quality
 
 _SAMPLED_ROWS: Final = 128
+_REMEMBERED_FRAMES: Final = 64
+"""More than drivers have buffers."""
+_REPEATS_OF_AN_ENCODER: Final = 3
 _BGR_TO_GREY: Final = np.array([0.114, 0.587, 0.299])  # ITU-R BT.601
 
 
 class FrameGate:
-    """Judges the frames of one camera in the order they came; remembers only what "frozen" needs."""
+    """Judges the frames of one camera in the order they came; remembers the digests of the last of them."""
 
     def __init__(self, settings: QualityGate) -> None:
         """Judge by `settings`; a limit of 0 turns its judgement off."""
         self._settings = settings
-        self._previous: NDArray[np.uint8] | None = None
-        self._previous_source: str | None = None
+        self._seen: OrderedDict[bytes, str | None] = OrderedDict()
         self._repeats = 0
 
-    def judge(self, frame: Frame) -> Quality:
-        """The first thing that is wrong with `frame`, of stale, black, frozen and partial, or OK."""
+    def judge(self, frame: Frame, digest: bytes) -> Quality:
+        """The first thing that is wrong with `frame`, of stale, partial, black and frozen, or OK.
+
+        Args:
+            frame: in the order the camera gave them.
+            digest: SHA-256 of its pixels.
+        """
         limits = self._settings
-        sample = frame.pixels[:: max(1, frame.pixels.shape[0] // _SAMPLED_ROWS)]
-        frozen = self._is_frozen(sample, frame.source)
+        frozen = self._is_frozen(frame, digest)
         if 0 < limits.max_age_ms < frame.age_ms:
             return Quality.STALE
+        if frame.flaw is not Quality.OK:
+            return frame.flaw
+        sample = frame.pixels[:: max(1, frame.pixels.shape[0] // _SAMPLED_ROWS)]
         if limits.black_below > 0 and mean_grey(sample) < limits.black_below:
             return Quality.BLACK
         if frozen:
@@ -46,19 +57,23 @@ class FrameGate:
             return Quality.PARTIAL
         return Quality.OK
 
-    def _is_frozen(self, sample: NDArray[np.uint8], source: str | None) -> bool:
-        """True when this sample equals those of the `frozen_frames` frames before it.
+    def _is_frozen(self, frame: Frame, digest: bytes) -> bool:
+        """True for a repeat of one of the frames before, or for the last of several in turn.
 
         The same replayed file shown again is no sign of a frozen camera and is not counted.
         """
-        if self._settings.frozen_frames == 0:
-            return False
-        if source is None or source != self._previous_source:
-            same = self._previous is not None and np.array_equal(sample, self._previous)
-            self._repeats = self._repeats + 1 if same else 0
-            self._previous = sample.copy()
-            self._previous_source = source
-        return self._repeats >= self._settings.frozen_frames
+        limit = self._settings.frozen_frames
+        if limit is None:
+            limit = 1 if frame.source is None and not frame.may_repeat else _REPEATS_OF_AN_ENCODER
+        if digest in self._seen and (frame.source is None or self._seen[digest] != frame.source):
+            self._repeats += 1
+        elif digest not in self._seen:
+            self._repeats = 0
+        self._seen[digest] = frame.source
+        self._seen.move_to_end(digest)
+        if len(self._seen) > _REMEMBERED_FRAMES:
+            self._seen.popitem(last=False)
+        return 0 < limit <= self._repeats
 
 
 def mean_grey(pixels: NDArray[np.uint8]) -> float:

@@ -12,6 +12,7 @@ import msgspec
 from inspectd.config import Camera
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError
 from inspectd.ipc.messages import (
+    CameraNotice,
     CameraPhase,
     CameraState,
     FromCapture,
@@ -44,6 +45,9 @@ class Receiver(Protocol):
 
     def camera_phase(self, camera: str, phase: CameraPhase, detail: str) -> None:
         """A camera's phase changed."""
+
+    def camera_notice(self, camera: str, event: str, detail: str) -> None:
+        """A camera goes on, and has something to say."""
 
 
 class CameraStage:
@@ -89,6 +93,8 @@ class CameraStage:
             self._attach(fds)
         elif isinstance(record, CameraState):
             self._change_phase(record.phase, record.detail)
+        elif isinstance(record, CameraNotice):
+            self._receiver.camera_notice(self.camera.name, record.event, record.detail)
         elif not isinstance(record, Heartbeat):
             raise TypeError(f"no record of a capture process: {record!r}")
 

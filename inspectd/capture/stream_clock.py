@@ -1,17 +1,20 @@
-"""How old a live stream's frame is when it arrives, from the stream's own timestamps."""
+"""How old a live stream's frame is when it arrives, by the stream's own timestamps. Pure."""
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
-
-from inspectd.capture.driver import CameraError
 
 _CREEP: Final = 1e-3
 """How fast the baseline rises, in ms a ms: more than any two quartz clocks drift apart (0.1 ms a second),
 so that months of drift never make frames look stale, and little enough to see a stall for what it is."""
 
+_JITTER_MS: Final = 15.0
+"""A timestamp this far ahead of all before it may be a quicker delivery; further ahead it is odd."""
 
-_RESTART_MS: Final = 1000.0
+_WITNESSES: Final = 3
+_REMEMBERED: Final = 32
+"""Odd timestamps that agree, among so many frames, are the stream's new time. One in fifty never is."""
 
 
 class StreamClock:
@@ -20,39 +23,73 @@ class StreamClock:
     `arrival - timestamp` of a stream is an unknown constant plus the delay of each frame. Its minimum is the
     baseline of an undelayed frame; what lies above it is delay. The baseline is a leaky minimum: it creeps up
     by 1 ms a second, so that it follows two clocks that drift apart.
+
+    No single timestamp can move it: one that lies ahead of the baseline is believed once others agree with
+    it. A timestamp that runs back cannot be delay, so the baseline is then taken anew.
+
+    Nothing is known before the stream is `settled`: until a frame was waited for, all of them may have been
+    waiting.
     """
 
     def __init__(self) -> None:
-        """Nothing is known until the first frame."""
+        """Nothing is known until a frame was waited for."""
+        self.settled = False
+        self._remark = ""
         self._baseline_ms: float | None = None
         self._last_arrival_ms = 0.0
-        self._last_timestamp_ms = 0.0
-        self._age_ms = 0.0
+        self._last_timestamp_ms: float | None = None
+        self._ahead: deque[tuple[int, float]] = deque(maxlen=_WITNESSES)
+        self._frames = 0
 
-    def age_ms(self, arrival_ms: float, timestamp_ms: float) -> float:
-        """How much later than an undelayed frame this one arrived; 0 while that cannot be known.
-
-        A timestamp of 0 is none, and one equal to the last says nothing new: such a frame is taken to be as
-        old as the one before. (FFmpeg hands out a frame without a timestamp in the middle of a backlog.)
+    def age_ms(self, arrival_ms: float, timestamp_ms: float | None, *, waited: bool) -> float | None:
+        """How much later than an undelayed frame this one arrived; None where that cannot be known.
 
         Args:
             arrival_ms: monotonic time of arrival.
-            timestamp_ms: the frame's own time, on the stream's clock.
-
-        Raises:
-            CameraError: the stream's clock went back by over a second, so its ages are not known any more.
+            timestamp_ms: the frame's own time, on the stream's clock; None when it has none.
+            waited: True when the reader had read all there was before it, and waited for this frame.
         """
-        if timestamp_ms <= 0 or timestamp_ms == self._last_timestamp_ms:
-            return self._age_ms
-        if timestamp_ms < self._last_timestamp_ms - _RESTART_MS:
-            back_ms = self._last_timestamp_ms - timestamp_ms
-            raise CameraError(f"the stream's own clock went back by {back_ms:.0f} ms; connecting anew")
+        self._frames += 1
+        if timestamp_ms is None or timestamp_ms == self._last_timestamp_ms:
+            return None  # of two pictures for one moment, one is not what it says
         offset_ms = arrival_ms - timestamp_ms
         if self._baseline_ms is None:
-            self._baseline_ms = offset_ms
-        crept_ms = self._baseline_ms + _CREEP * (arrival_ms - self._last_arrival_ms)
-        self._baseline_ms = min(crept_ms, offset_ms)
+            self._restart(offset_ms)
+        else:
+            self._baseline_ms += _CREEP * (arrival_ms - self._last_arrival_ms)
+            self._last_arrival_ms = arrival_ms
+            if offset_ms < self._baseline_ms - _JITTER_MS and not self._is_witnessed(offset_ms):
+                return None
+            back_ms = (self._last_timestamp_ms or timestamp_ms) - timestamp_ms
+            if back_ms > 0 and offset_ms > self._baseline_ms + _JITTER_MS:
+                self._remark = f"the stream's own clock went back by {back_ms:.0f} ms; taken anew"
+                self.settled = False
+                self._restart(offset_ms)
         self._last_arrival_ms = arrival_ms
         self._last_timestamp_ms = timestamp_ms
-        self._age_ms = offset_ms - self._baseline_ms
-        return self._age_ms
+        self._baseline_ms = min(self._baseline_ms or offset_ms, offset_ms)
+        self.settled = self.settled or waited
+        return offset_ms - self._baseline_ms if self.settled else None
+
+    def take_remark(self) -> str:
+        """What was odd about the stream's own clock since the last call; empty when nothing was."""
+        remark, self._remark = self._remark, ""
+        return remark
+
+    def _restart(self, offset_ms: float) -> None:
+        self._baseline_ms = offset_ms
+        self._ahead.clear()
+
+    def _is_witnessed(self, offset_ms: float) -> bool:
+        """True when enough frames lately lay as far ahead; the baseline then goes where this one is."""
+        ahead_ms = (self._baseline_ms or 0.0) - offset_ms
+        self._ahead.append((self._frames, offset_ms))
+        recent = [offset for frame, offset in self._ahead if self._frames - frame < _REMEMBERED]
+        if len(recent) < _WITNESSES or max(recent) - min(recent) > _JITTER_MS:
+            if self.settled:
+                self._remark = f"a timestamp lies {ahead_ms:.0f} ms ahead of those before it; not believed"
+            return False
+        if self.settled:
+            self._remark = f"the stream's own clock jumped ahead by {ahead_ms:.0f} ms; taken anew"
+        self._restart(offset_ms)
+        return True

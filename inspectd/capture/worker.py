@@ -10,6 +10,7 @@ import hashlib
 import logging
 import random
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
@@ -24,12 +25,22 @@ from inspectd.capture.quality import FrameGate
 from inspectd.errors import ExitCode, InspectdError
 from inspectd.ipc import child
 from inspectd.ipc.channel import Channel
-from inspectd.ipc.messages import CameraPhase, CameraState, RingReady, StartCapture, Stop, ToCapture
+from inspectd.ipc.messages import (
+    CameraNotice,
+    CameraPhase,
+    CameraState,
+    RingReady,
+    StartCapture,
+    Stop,
+    ToCapture,
+)
 from inspectd.ipc.ring import FrameRing
 from inspectd.records import Drop, DropCause, FrameRef
 
 STAGE: Final = "capture"
 _SLOT_POLL_SECONDS: Final = 0.002
+_LATE_MS: Final = 100.0
+_NOTICE_EVERY_NS: Final = 10_000_000_000
 _TURN_SECONDS: Final = child.HEARTBEAT_SECONDS / 2
 
 logger = logging.getLogger("inspectd.capture")
@@ -63,6 +74,7 @@ class CaptureWorker:
         self._shape: tuple[int, ...] = ()
         self._seq = 0
         self._state = CameraState(self._camera.name, CameraPhase.DOWN)
+        self._quiet_until_ns: dict[str, int] = {}
 
     def run(self) -> ExitCode:
         """Open, stream, and open again after a fault, until told to stop.
@@ -110,7 +122,11 @@ class CaptureWorker:
         return True
 
     def _deliver(self, frame: Frame) -> None:
+        for _ in range(frame.passed_over):
+            self._seq += 1
+            self._drop(DropCause.BACKLOG)
         self._seq += 1
+        self._notice(frame)
         ring = self._ring or self._make_ring(frame)
         if frame.pixels.nbytes > ring.slot_bytes or not self._fits_first(frame):
             self._drop(DropCause.SIZE_CHANGED)
@@ -121,7 +137,8 @@ class CaptureWorker:
         if self._state.phase is not CameraPhase.UP:
             self._backoff.reset()
             self._say(CameraPhase.UP, _size(frame.pixels.shape))
-        quality = self._gate.judge(frame)
+        digest = hashlib.sha256(np.ascontiguousarray(frame.pixels).data)
+        quality = self._gate.judge(frame, digest.digest())
         slot = ring.acquire()
         if slot is None:
             self._drop(DropCause.RING_FULL)
@@ -142,11 +159,29 @@ class CaptureWorker:
                     quality=quality,
                     label=frame.label,
                     source=frame.source,
-                    sha256=hashlib.sha256(np.ascontiguousarray(frame.pixels).data).hexdigest(),
+                    sha256=digest.hexdigest(),
                     doubt_ns=frame.doubt_ns,
                 )
             )
             self._heart.shown()
+
+    def _notice(self, frame: Frame) -> None:
+        """Say what a person should hear of a frame's time, each at most once in a while."""
+        late_ms = (time.monotonic_ns() - frame.captured_ns) / 1e6 if frame.doubt_ns else 0.0
+        if self._state.phase is CameraPhase.UP and (frame.passed_over or late_ms > _LATE_MS):
+            self._say_now_and_then(
+                "camera_read_late",
+                f"frames waited up to {late_ms:.0f} ms for their reader, {frame.passed_over} were passed "
+                "over; is this machine overloaded?",
+            )
+        if frame.remark:
+            self._say_now_and_then("camera_clock", frame.remark)
+
+    def _say_now_and_then(self, name: str, detail: str) -> None:
+        now_ns = time.monotonic_ns()
+        if now_ns >= self._quiet_until_ns.get(name, 0):
+            self._quiet_until_ns[name] = now_ns + _NOTICE_EVERY_NS
+            self._channel.send_wait(CameraNotice(self._camera.name, name, detail))
 
     def _fits_first(self, frame: Frame) -> bool:
         return isinstance(self._camera, config.ImagesCamera) or frame.pixels.shape == self._shape

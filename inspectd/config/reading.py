@@ -27,6 +27,8 @@ _Table = TypeVar("_Table", bound=Settings)
 
 _TCP_KEYS: Final = ("verdicts_tcp", "heatmaps_tcp", "sync_tcp", "control_tcp")
 _METRICS_FILES: Final = ("tls_certificate", "tls_key", "users_file")
+_WHOLE_SCHEMES: Final = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "tcp")
+"""Transports over which nothing is lost unseen; RTSP is asked to send over TCP."""
 _RUNTIME_DIR_LIMIT: Final = 84  # bytes; the kernel takes 107 for a socket's whole path
 
 
@@ -241,6 +243,11 @@ def _cross_problems(data: dict[str, Any]) -> list[str]:
                 f'cameras[{index}].when_full: got "wait", expected "drop" for a live source: '
                 "it would be judged by what it showed long ago"
             )
+        if isinstance(item, dict) and (scheme := _lossy_scheme(item.get("source"))):
+            problems.append(
+                f"cameras[{index}].source: got {scheme}://, expected one of {', '.join(_WHOLE_SCHEMES)}: "
+                "what is lost on the way must be seen, or a picture is completed with another part's"
+            )
     security = data.get("security")
     with_keys = isinstance(security, dict) and "keys_dir" in security
     insecure = isinstance(security, dict) and security.get("insecure") is True
@@ -258,6 +265,14 @@ def _cross_problems(data: dict[str, Any]) -> list[str]:
             f"line.runtime_dir: is too long for a socket's path, expected at most {_RUNTIME_DIR_LIMIT} bytes"
         )
     return problems
+
+
+def _lossy_scheme(source: object) -> str | None:
+    """The scheme of a source that may lose packets on its way, or that is not known; None for all others."""
+    if not isinstance(source, str) or "://" not in source:
+        return None
+    scheme = source.partition("://")[0].lower()
+    return None if scheme in _WHOLE_SCHEMES else scheme
 
 
 def _is_live(camera: dict[str, Any]) -> bool:

@@ -70,9 +70,12 @@ class QualityGate(Settings, frozen=True, kw_only=True):
         Meta(ge=0, le=255, description="Mean grey level below which a frame is black; 0 turns it off."),
     ] = 2.0
     frozen_frames: Annotated[
-        int,
-        Meta(ge=0, le=1000, description="A frame equal to this many before it is frozen; 0 turns it off."),
-    ] = 3
+        Annotated[int, Meta(ge=0, le=1000)] | None,
+        Meta(
+            description="So many repeats in turn of any of the last 64 frames are frozen; 0: off. Left out: "
+            "1, and 3 for video whose encoder may repeat a still scene exactly."
+        ),
+    ] = None
     partial_share: Annotated[
         float,
         Meta(
@@ -84,7 +87,8 @@ class QualityGate(Settings, frozen=True, kw_only=True):
     max_age_ms: Annotated[
         float,
         Meta(
-            ge=0, description="A live stream's frame that arrives later than this is stale; 0 turns it off."
+            ge=0,
+            description="A live stream's frame that may be older than this on arrival is stale; 0: off.",
         ),
     ] = 1000.0
 
@@ -141,6 +145,13 @@ class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
     ] = None
     loop: Annotated[bool, Meta(description="Start a video file again at its end.")] = False
     open_timeout_ms: Annotated[int, Meta(ge=100, description="How long opening a stream may take.")] = 4000
+
+    @property
+    def origin(self) -> Literal["device", "stream", "file"]:
+        """What `source` names; devices and streams are live."""
+        if isinstance(self.source, int) or Path(self.source).is_char_device():
+            return "device"
+        return "stream" if "://" in self.source else "file"
 
 
 class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag="images"):

@@ -52,6 +52,14 @@ class CameraState(msgspec.Struct, frozen=True, array_like=True, tag="camera_stat
     detail: str = ""
 
 
+class CameraNotice(msgspec.Struct, frozen=True, array_like=True, tag="camera_notice"):
+    """Capture to main: something about the camera that a person should hear of; it goes on delivering."""
+
+    camera: str
+    event: str
+    detail: str
+
+
 class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat"):
     """Child to main: my loop turned. `progress` counts the turns."""
 
@@ -110,6 +118,6 @@ class DetachRing(msgspec.Struct, frozen=True, array_like=True, tag="detach_ring"
 
 
 ToCapture = StartCapture | Stop
-FromCapture = RingReady | FrameRef | Drop | CameraState | Heartbeat | Failed
+FromCapture = RingReady | FrameRef | Drop | CameraState | CameraNotice | Heartbeat | Failed
 ToScoring = StartScoring | AttachRing | DetachRing | Batch
 FromScoring = ScoringReady | Score | ScoreError | Heartbeat | Failed

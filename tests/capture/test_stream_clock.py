@@ -2,18 +2,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspectd.capture.driver import CameraError
 from inspectd.capture.stream_clock import StreamClock
 
 PERIOD_MS = 40.0
 
 
-def play(clock, delays_ms):
-    """Ages of frames taken every 40 ms that arrive with these delays, in order, never overtaking."""
+def play(clock, delays_ms, ahead_ms=None, waited=True):
+    """Ages of frames taken every 40 ms that arrive with these delays, in order, never overtaking.
+
+    `ahead_ms` says by frame number, from 0, how far its timestamp lies ahead of the truth.
+    """
     ages, arrival = [], 0.0
-    for number, delay in enumerate(delays_ms, 1):
+    for number, delay in enumerate(delays_ms):
         arrival = max(arrival, 5_000 + number * PERIOD_MS + delay)
-        ages.append(clock.age_ms(arrival, number * PERIOD_MS))
+        timestamp = 1_000 + number * PERIOD_MS + (ahead_ms or {}).get(number, 0.0)
+        ages.append(clock.age_ms(arrival, timestamp, waited=waited))
     return ages
 
 
@@ -21,11 +24,11 @@ def play(clock, delays_ms):
 def test_an_age_is_never_negative_nor_above_the_true_delay(delays):
     ages = play(StreamClock(), [0.0, *delays])
     arrival = 0.0
-    for number, (delay, age) in enumerate(zip([0.0, *delays], ages, strict=True), 1):
+    for number, (delay, age) in enumerate(zip([0.0, *delays], ages, strict=True)):
         arrival = max(arrival, number * PERIOD_MS + delay)
         true_delay = arrival - number * PERIOD_MS
         assert -1e-6 <= age <= true_delay + 1e-6
-        assert age >= true_delay - 1e-3 * arrival - 1e-6
+        assert age >= true_delay - 1e-3 * (arrival + PERIOD_MS) - 1e-6
 
 
 def test_the_backlog_after_a_stall_is_old_and_what_follows_is_not():
@@ -43,31 +46,72 @@ def test_a_stream_that_stays_behind_stays_old():
 
 
 @pytest.mark.parametrize("drift", [-1e-4, 1e-4])
-def test_clocks_that_drift_apart_for_a_month_make_no_frame_old(drift):
+def test_clocks_that_drift_apart_for_a_day_make_no_frame_old(drift):
     clock = StreamClock()
-    worst, month_ms = 0.0, 30 * 24 * 3600 * 1000.0
-    for step in range(50_000):
-        timestamp = 1 + step * month_ms / 50_000
-        worst = max(worst, clock.age_ms(timestamp * (1 + drift), timestamp))
+    worst = 0.0
+    for second in range(1, 86_400):
+        timestamp = second * 1000.0
+        worst = max(worst, clock.age_ms(timestamp * (1 + drift), timestamp, waited=True))
     assert worst < 1
 
 
-def test_a_stream_without_timestamps_has_no_age():
+def test_nothing_is_known_until_a_frame_was_waited_for():
     clock = StreamClock()
-    assert {clock.age_ms(1_000.0 * i, 0.0) for i in range(100)} == {0.0}
+    assert set(play(clock, [50.0] * 20, waited=False)) == {None}
+    assert clock.age_ms(10_000, 5_950, waited=True) is not None
 
 
-@pytest.mark.parametrize("timestamp", [0, 40])
-def test_a_missing_or_repeated_timestamp_is_as_old_as_the_one_before(timestamp):
+def test_what_a_connection_begins_with_does_not_become_the_measure():
+    """A burst of 2 s that had piled up, then frames as they come."""
     clock = StreamClock()
-    clock.age_ms(101, 1)
-    assert clock.age_ms(2_140, 40) == pytest.approx(2_000, abs=3)
-    assert clock.age_ms(2_141, timestamp) == pytest.approx(2_000, abs=3)
-    assert clock.age_ms(2_142, 80) == pytest.approx(1_962, abs=3)
+    for number in range(50):
+        assert clock.age_ms(10_000 + number, 1_000 + number * PERIOD_MS, waited=False) is None
+    ages = [
+        clock.age_ms(10_050 + number * PERIOD_MS, 3_000 + number * PERIOD_MS, waited=True)
+        for number in range(20)
+    ]
+    late = clock.age_ms(10_050 + 21 * PERIOD_MS + 700, 3_000 + 21 * PERIOD_MS, waited=True)
+    assert ages[-1] == pytest.approx(0, abs=1)
+    assert late == pytest.approx(700, abs=20)
 
 
-def test_a_stream_whose_clock_goes_back_has_to_be_opened_anew():
+def test_a_frame_without_a_time_or_with_that_of_another_has_no_age():
     clock = StreamClock()
-    play(clock, [0.0] * 100)
-    with pytest.raises(CameraError, match="went back by 3960 ms"):
-        clock.age_ms(20_000, 40)
+    play(clock, [10.0] * 10)
+    assert clock.age_ms(5_410, None, waited=True) is None
+    assert clock.age_ms(5_410, 1_000 + 9 * PERIOD_MS, waited=True) is None
+    assert clock.age_ms(5_410, 1_000 + 10 * PERIOD_MS, waited=True) == pytest.approx(0, abs=1)
+
+
+@pytest.mark.parametrize("ahead_ms", [30.0, 950.0, 36_000_000.0, 40 * 24 * 3_600_000.0])
+def test_one_odd_timestamp_has_no_lasting_effect_and_is_said(ahead_ms):
+    clock = StreamClock()
+    ages = play(clock, [10.0] * 200, {100: ahead_ms})
+    assert ages[100] is None
+    assert max(ages[:100] + ages[101:]) < 1
+    assert "not believed" in clock.take_remark()
+    assert clock.take_remark() == ""
+
+
+@given(st.floats(20, 1e9), st.integers(0, 49))
+def test_one_odd_timestamp_in_fifty_does_no_harm_for_ever(ahead_ms, phase):
+    odd = dict.fromkeys(range(50 + phase, 1000, 50), ahead_ms)
+    ages = play(StreamClock(), [10.0] * 1000, odd)
+    assert {number for number, age in enumerate(ages) if age is None} == set(odd)
+    assert max(age for age in ages if age is not None) < 2
+
+
+@pytest.mark.parametrize("back_ms", [60.0, 900.0, 86_400_000.0])
+def test_a_clock_that_goes_back_is_taken_anew_at_once(back_ms):
+    clock = StreamClock()
+    ages = play(clock, [10.0] * 100, dict.fromkeys(range(50, 100), -back_ms))
+    assert max(ages) < 1
+    assert f"went back by {back_ms - PERIOD_MS:.0f} ms" in clock.take_remark()
+
+
+def test_a_clock_that_jumps_ahead_is_believed_once_others_agree():
+    clock = StreamClock()
+    ages = play(clock, [10.0] * 100, dict.fromkeys(range(50, 100), 5000.0))
+    assert ages[50:52] == [None, None]
+    assert max(ages[52:]) < 1
+    assert "jumped ahead by 5000 ms" in clock.take_remark()

@@ -8,6 +8,7 @@ import numpy as np
 
 from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import (
+    CameraNotice,
     CameraPhase,
     CameraState,
     FromCapture,
@@ -91,6 +92,9 @@ class CaptureChild:
 
     def states(self, after=0) -> list[CameraState]:
         return [record for record in self.records[after:] if isinstance(record, CameraState)]
+
+    def notices(self) -> list[CameraNotice]:
+        return [record for record in self.records if isinstance(record, CameraNotice)]
 
     def stop(self) -> int:
         self.channel.send(Stop())

@@ -1,0 +1,278 @@
+"""A stream over HTTP, read so that it is known when each of its bytes came in.
+
+Motion JPEG over HTTP carries no time. What can be known is when bytes arrive, and only by looking: a reader
+that was held up finds the pictures of the whole time in the buffers of both machines, and they come at once,
+one after the other, like new ones. So the socket is looked at in slices, and the last moment of silence
+before a byte is the earliest that the byte can have been sent: the line between the two machines was empty
+then.
+"""
+
+from __future__ import annotations
+
+import select
+import ssl
+import time
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from typing import Any, Final
+
+import httpcore
+import httpx
+
+from inspectd.capture.driver import CameraError
+
+_SLICE_SECONDS: Final = 0.002
+_LONGEST_SILENCE_NS: Final = 8_000_000
+_SHORTEST_SILENCE_NS: Final = 2_000_000
+_SILENT_SHARE: Final = 0.25
+"""Of the time between two pictures: silence this long shows that the sender has nothing left to send. It must
+be longer than a round trip, after which a sender that was made to wait goes on."""
+_REMEMBERED_CHUNKS: Final = 4096
+_NETWORK_ERRORS: Final = (
+    httpx.HTTPError,
+    httpcore.NetworkError,
+    httpcore.TimeoutException,
+    httpcore.ProtocolError,
+)
+
+
+class ArrivalLog:
+    """When the bytes of a stream came in, by their offset. Pure: time is handed in.
+
+    The connection is silent when nothing has come for `silence_ns`. Bytes that come after a silence came
+    after its last moment; bytes that come without one before them may have waited, here or at the sender,
+    since the last.
+    """
+
+    def __init__(self, began_ns: int) -> None:
+        """Nothing can have come before the connection began."""
+        self.silence_ns = _LONGEST_SILENCE_NS
+        self._silent_since_ns = began_ns
+        self._last_silence_ns = began_ns
+        self._offset = 0
+        self._offsets: deque[int] = deque(maxlen=_REMEMBERED_CHUNKS)
+        self._spans: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED_CHUNKS)
+
+    def nothing_until(self, time_ns: int) -> None:
+        """Looked, and there was nothing to read up to this moment."""
+        if time_ns - self._silent_since_ns >= self.silence_ns:
+            self._last_silence_ns = time_ns
+
+    def something_at(self, now_ns: int) -> None:
+        """Looked, and there is something to read: it came between the last silence and now."""
+        if self._offsets and self._offsets[-1] == self._offset:
+            # What was read before held no byte of the body yet.
+            self._spans[-1] = (self._spans[-1][0], now_ns)
+        else:
+            self._offsets.append(self._offset)
+            self._spans.append((self._last_silence_ns, now_ns))
+
+    def received(self, size: int, now_ns: int) -> None:
+        """What was there was read: `size` bytes of the stream."""
+        self._offset += size
+        self._silent_since_ns = now_ns
+
+    def span_ns(self, offset: int) -> tuple[int, int]:
+        """Between which moments the byte at `offset` arrived."""
+        index = bisect_right(self._offsets, offset) - 1
+        if index < 0:  # longer ago than is remembered: no later than the oldest span
+            return 0, self._spans[0][1] if self._spans else 0
+        return self._spans[index]
+
+    def pictures_every(self, interval_ns: int) -> None:
+        """How often a picture comes: how long a silence between two can be."""
+        share_ns = int(_SILENT_SHARE * interval_ns)
+        self.silence_ns = min(_LONGEST_SILENCE_NS, max(_SHORTEST_SILENCE_NS, share_ns))
+
+
+class _WatchedConnection(httpcore.NetworkStream):
+    """A connection that looks before it reads, and tells the log what it saw."""
+
+    def __init__(self, inner: httpcore.NetworkStream, seen: ArrivalLog, clock: Callable[[], int]) -> None:
+        self._inner = inner
+        self._seen = seen
+        self._clock = clock
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """What has come, within `timeout` seconds.
+
+        Raises:
+            httpcore.ReadTimeout: nothing came.
+        """
+        socket = self._inner.get_extra_info("socket")
+        poller = select.poll()
+        poller.register(socket, select.POLLIN)
+        give_up_ns = self._clock() + int((timeout or 1e9) * 1e9)
+        slice_ns = int(_SLICE_SECONDS * 1e9)
+        while not (isinstance(socket, ssl.SSLSocket) and socket.pending()):
+            looked_ns = self._clock()
+            if poller.poll(_SLICE_SECONDS * 1000):
+                break
+            # Nothing came up to the end of the slice, however much later this process could go on.
+            self._seen.nothing_until(looked_ns + slice_ns)
+            if self._clock() > give_up_ns:
+                raise httpcore.ReadTimeout("no data")
+        self._seen.something_at(self._clock())
+        return self._inner.read(max_bytes, timeout)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send."""
+        self._inner.write(buffer, timeout)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        """Go on encrypted."""
+        inner = self._inner.start_tls(ssl_context, server_hostname, timeout)
+        return _WatchedConnection(inner, self._seen, self._clock)
+
+    def get_extra_info(self, info: str) -> Any:
+        """What httpcore asks of a connection."""
+        return self._inner.get_extra_info(info)
+
+
+class _WatchedNetwork(httpcore.SyncBackend):
+    def __init__(self, seen: ArrivalLog, clock: Callable[[], int]) -> None:
+        self._seen = seen
+        self._clock = clock
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Connect, and watch what comes."""
+        inner = super().connect_tcp(host, port, timeout, local_address, socket_options)
+        return _WatchedConnection(inner, self._seen, self._clock)
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._response.iter_stream()
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class _WatchedTransport(httpx.BaseTransport):
+    """httpx's way to the network, over connections that are watched."""
+
+    def __init__(self, seen: ArrivalLog, clock: Callable[[], int]) -> None:
+        self._pool = httpcore.ConnectionPool(network_backend=_WatchedNetwork(seen, clock))
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """One request."""
+        url = httpcore.URL(
+            scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port,
+            target=request.url.raw_path,
+        )  # fmt: skip
+        response = self._pool.handle_request(
+            httpcore.Request(
+                request.method, url, headers=request.headers.raw, extensions=dict(request.extensions)
+            )
+        )
+        return httpx.Response(response.status, headers=response.headers, stream=_Body(response))
+
+    def close(self) -> None:
+        """End all connections."""
+        self._pool.close()
+
+
+class HttpStream:
+    """The body of a response that does not end: a file to read from, and when its bytes came."""
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        *,
+        open_seconds: float,
+        read_seconds: float,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """Ask for `url`, which may hold a user and a password (basic or digest).
+
+        Args:
+            url: of the stream.
+            name: how it may be shown.
+            open_seconds: how long connecting may take.
+            read_seconds: how long nothing may come.
+            clock: CLOCK_MONOTONIC.
+
+        Raises:
+            CameraError: it does not answer, or not with a stream.
+        """
+        self.arrivals = ArrivalLog(clock())
+        self._name = name
+        self._clock = clock
+        self._rest = b""
+        with ExitStack() as stack:
+            timeout = httpx.Timeout(read_seconds, connect=open_seconds)
+            address = httpx.URL(url)
+            login = (address.username, address.password) if address.username else None
+            client = stack.enter_context(
+                httpx.Client(
+                    transport=_WatchedTransport(self.arrivals, clock),
+                    timeout=timeout,
+                    follow_redirects=True,
+                    headers={"accept-encoding": "identity"},
+                )
+            )
+            try:
+                response = self._ask(client, address.copy_with(username=None, password=None), login, stack)
+            except _NETWORK_ERRORS as error:
+                raise CameraError(
+                    f"{name}: does not open ({_why(error)}); is it there and reachable?"
+                ) from error
+            self.content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            # The stream's first byte is the first of the body: what came before were headers.
+            self._chunks = response.iter_raw()
+            self._opened = stack.pop_all()
+
+    def _ask(
+        self, client: httpx.Client, url: httpx.URL, login: tuple[str, str] | None, stack: ExitStack
+    ) -> httpx.Response:
+        response = stack.enter_context(client.stream("GET", url, auth=login))
+        challenge = response.headers.get("www-authenticate", "").lower()
+        if response.status_code == httpx.codes.UNAUTHORIZED and login and challenge.startswith("digest"):
+            response = stack.enter_context(client.stream("GET", url, auth=httpx.DigestAuth(*login)))
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            raise CameraError(f"{self._name}: refuses the user name or password (HTTP 401); correct `source`")
+        if not response.is_success:
+            raise CameraError(f"{self._name}: answers HTTP {response.status_code}, expected a stream")
+        return response
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes, as soon as there are any; none at the end.
+
+        Raises:
+            CameraError: nothing came in time, or the connection broke.
+        """
+        if not self._rest:
+            try:
+                self._rest = next(self._chunks, b"")
+            except _NETWORK_ERRORS as error:
+                raise CameraError(f"{self._name}: gives no frame ({_why(error)})") from error
+            self.arrivals.received(len(self._rest), self._clock())
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
+
+    def close(self) -> None:
+        """End the connection."""
+        self._opened.close()
+
+
+def _why(error: Exception) -> str:
+    return type(error).__name__ if not str(error) else str(error).lower()

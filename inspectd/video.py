@@ -1,0 +1,185 @@
+"""Encoded video decoded picture by picture, each with the word whether it was received whole.
+
+A decoder hands out a picture it had to complete as readily as a whole one: the rows that did not come are
+those of the picture before, and so another part's. What tells of it differs from codec to codec, so
+everything that does is asked here, and whoever reads video, for a bank or for a verdict, reads it through
+this module.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import av
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from inspectd.errors import InspectdError
+
+_LOSS_LOGGERS: Final = frozenset({"rtsp", "rtp", "sdp", "mpegts"})
+"""Demuxers that say a lost packet in a warning and nowhere else ("RTP: missed 3 packets")."""
+
+
+Packet = Any  # generic in its stubs, and no class to subscript at run time
+
+
+class VideoError(InspectdError):
+    """What was to be read is no video."""
+
+
+class Picture(NamedTuple):
+    """One decoded picture.
+
+    Attributes:
+        pixels: `(H, W, 3) uint8 BGR`.
+        seconds: its time on the stream's own clock; None where it carries none.
+        whole: False when part of it, or of a picture it was predicted from, did not come or is damaged.
+        is_intra: True when it was coded apart from all other pictures.
+        position: offset of its first byte in the stream; None where that is not known.
+    """
+
+    pixels: NDArray[np.uint8]
+    seconds: float | None
+    whole: bool
+    is_intra: bool
+    position: int | None
+
+
+class PictureDecoder:
+    """Decodes the packets of one video stream.
+
+    Motion JPEG is decoded apart from all other pictures, and one that is cut does not decode. In every other
+    codec a picture is predicted from those before it: from the first sign of damage (a packet or picture that
+    is called corrupt, an error of the decoder, packets that a demuxer missed) until the next key frame
+    without one, no picture is whole. Nor is any before the first key frame.
+    """
+
+    def __init__(self, stream: av.VideoStream) -> None:
+        """Decode `stream`, in this thread, so that what the decoder complains of is heard here."""
+        stream.thread_type = "NONE"
+        stream.codec_context.thread_count = 1
+        self._is_jpeg = stream.codec_context.name == "mjpeg"
+        self._time_base: Fraction = stream.time_base or Fraction(1, 1000)
+        self._sound_from: int | None = None
+        self._is_sound = False
+        self._shape: tuple[int, ...] | None = None
+        # Kept for the life of the process: a change of the level is one for all streams.
+        av.logging.set_level(av.logging.WARNING)
+        av.logging.set_skip_repeated(False)
+        logging.getLogger("libav").setLevel(logging.CRITICAL + 1)  # what it says is acted on, not repeated
+
+    def packets(self, container: Any, stream: av.VideoStream) -> Iterator[tuple[Packet, bool]]:
+        """Each packet of the stream, and whether the demuxer lost something on the way to it.
+
+        Raises:
+            av.error.FFmpegError: the source ends in an error, or does not answer in time.
+        """
+        demuxed = container.demux(stream)
+        while True:
+            with av.logging.Capture() as said:
+                packet = next(demuxed, None)
+            if packet is None:
+                return
+            yield packet, packet.is_corrupt or any(name in _LOSS_LOGGERS for _, name, _ in said)
+
+    def decode(self, packet: Packet, *, damaged: bool) -> Iterator[Picture]:
+        """The pictures that are complete with this packet; `damaged` as `packets` said."""
+        if self._is_jpeg and packet.size:
+            yield from self._decode_jpeg(packet, damaged=damaged)
+            return
+        if damaged:
+            self._lose()
+        elif packet.is_keyframe and self._sound_from is None:
+            self._sound_from = packet.pts
+        with av.logging.Capture() as said:
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                frames = []
+                self._lose()
+        if any(level <= av.logging.ERROR for level, _, _ in said):
+            self._lose()
+        for frame in frames:
+            yield Picture(
+                pixels=np.asarray(frame.to_ndarray(format="bgr24"), np.uint8),
+                seconds=None
+                if frame.pts is None
+                else float(frame.pts * (frame.time_base or self._time_base)),
+                whole=self._is_whole(frame),
+                is_intra=False,
+                position=None,
+            )
+
+    def _decode_jpeg(self, packet: Packet, *, damaged: bool) -> Iterator[Picture]:
+        pixels = decode_jpeg(bytes(packet))
+        if pixels is not None:
+            self._shape = pixels.shape
+        elif self._shape is None:
+            return
+        yield Picture(
+            pixels=np.zeros(self._shape, np.uint8) if pixels is None else pixels,
+            seconds=None if packet.pts is None else float(packet.pts * self._time_base),
+            whole=pixels is not None and not damaged,
+            is_intra=True,
+            position=packet.pos,
+        )
+
+    def _lose(self) -> None:
+        self._sound_from, self._is_sound = None, False
+
+    def _is_whole(self, frame: av.VideoFrame) -> bool:
+        if frame.is_corrupt or frame.pts is None:
+            self._lose()
+        elif frame.key_frame and self._sound_from is not None and frame.pts >= self._sound_from:
+            self._is_sound = True
+        return self._is_sound
+
+
+def open_video(path: Path) -> tuple[Any, Iterator[Picture]]:
+    """A video file, to be closed, and its pictures in order.
+
+    A file that was cut ends with its last packet.
+
+    Raises:
+        VideoError: it is no video.
+    """
+    try:
+        container = av.open(str(path))
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise VideoError(f"{path}: does not open as a video ({ffmpeg_says(error)})") from error
+    if not container.streams.video:
+        container.close()
+        raise VideoError(f"{path}: holds no video")
+    return container, _pictures_of(container)
+
+
+def _pictures_of(container: Any) -> Iterator[Picture]:
+    stream = container.streams.video[0]
+    decoder = PictureDecoder(stream)
+    try:
+        for packet, damaged in decoder.packets(container, stream):
+            yield from decoder.decode(packet, damaged=damaged)
+    except av.error.FFmpegError:
+        return
+
+
+def ffmpeg_says(error: Exception) -> str:
+    """What went wrong, without the address it went wrong at, which may hold a password."""
+    return str(getattr(error, "strerror", None) or type(error).__name__).lower()
+
+
+def decode_jpeg(encoded: bytes) -> NDArray[np.uint8] | None:
+    """A JPEG as `(H, W, 3) uint8 BGR`; None where it is damaged or was cut.
+
+    Decoders complete what is missing and say so in a warning at best; here every warning of libjpeg is a
+    refusal.
+    """
+    try:
+        return np.asarray(simplejpeg.decode_jpeg(encoded, colorspace="BGR", strict=True), np.uint8)
+    except ValueError:
+        return None

@@ -1,0 +1,71 @@
+"""When the bytes of a stream came in: bounds that hold however its reader is held up."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inspectd.capture.http_stream import ArrivalLog
+
+MS = 1_000_000
+SLICE = 2 * MS
+
+
+def read_with_pauses(sent, pauses):
+    """Read pictures sent at `sent` (ns, size 1 each) as the connection does, held up as `pauses` say.
+
+    `pauses` is how long the process stands still after each look. The line is instant, and the sender waits
+    while the reader's buffer of 3 pictures is full, as TCP lets it; what waited comes `ROUND_TRIP` later.
+    """
+    now, log, pending, spans = 0, ArrivalLog(0), list(sent), []
+    log.pictures_every(20 * MS)
+    held = iter(pauses)
+    buffered, freed = [], 0  # what the reader's machine holds; when it last had room again
+    while pending or buffered:
+        while pending and len(buffered) < 3:
+            at = max(pending[0], freed)
+            if at > now:
+                break
+            buffered.append(pending.pop(0))
+        if buffered:
+            log.something_at(now)
+            was_full = len(buffered) == 3
+            spans.append((buffered.pop(0), log.span_ns(len(spans))))
+            if was_full:
+                freed = now + MS  # the sender hears of the room a round trip later
+            log.received(1, now)
+        else:
+            came = [max(at, freed) for at in pending[:1] if max(at, freed) < now + SLICE]
+            if came:
+                now = came[0]
+                continue
+            log.nothing_until(now + SLICE)
+            now += SLICE
+        now += next(held, 0)
+    return spans
+
+
+@given(
+    st.lists(st.integers(10, 60), min_size=1, max_size=60),
+    st.lists(st.integers(0, 300), max_size=80),
+)
+def test_a_picture_was_sent_within_its_span_whatever_holds_the_reader_up(intervals, pauses):
+    sent, at = [], 5
+    for interval in intervals:
+        at += interval
+        sent.append(at * MS)
+    for true_ns, (earliest_ns, latest_ns) in read_with_pauses(sent, [pause * MS for pause in pauses]):
+        assert earliest_ns <= true_ns <= latest_ns
+
+
+def test_a_reader_that_is_not_held_up_knows_the_time_to_two_slices():
+    sent = [(5 + 20 * number) * MS for number in range(1, 50)]
+    for _, (earliest_ns, latest_ns) in read_with_pauses(sent, [])[2:]:
+        assert latest_ns - earliest_ns <= 2 * SLICE
+
+
+def test_what_was_forgotten_has_no_beginning():
+    log = ArrivalLog(0)
+    for at in range(10_000):
+        log.something_at(at)
+        log.received(1, at)
+    assert log.span_ns(5)[0] == 0
+    assert log.span_ns(9_999) == (0, 9_999)

@@ -1,0 +1,161 @@
+"""Live streams over HTTP: frames that carry no time, held-up readers, cut pictures, logins."""
+
+import os
+import random
+import signal
+import threading
+import time
+from statistics import median
+
+import numpy as np
+import pytest
+from support.capture_child import CaptureChild
+from support.mjpeg_camera import MjpegCamera, stamp_of, stamped
+
+from inspectd.capture.driver import CameraError
+from inspectd.capture.kinds import make_driver
+from inspectd.config import OpenCvCamera, QualityGate
+from inspectd.records import DropCause, Quality
+
+DAY_MS = 86_400_000
+CAMERA_NS = 100e6  # what this camera takes to encode and send a picture on a busy machine, at most
+
+
+def settings(camera, **more):
+    return OpenCvCamera(name="cam", recipe="r", source=camera.url, slots=64, **more)
+
+
+def read(camera, count, **more):
+    driver = make_driver(settings(camera, **more))
+    driver.open(lambda: None)
+    try:
+        return [driver.read() for _ in range(count)]
+    finally:
+        driver.close()
+
+
+def true_ns(pixels):
+    """When a stamped picture was made, within a millisecond."""
+    days = time.monotonic_ns() // 1_000_000 // DAY_MS
+    return int((days * DAY_MS + stamp_of(pixels)) * 1e6)
+
+
+@pytest.mark.parametrize("says_length", [True, False])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_frame_is_dated_by_when_it_came(says_length, chunked):
+    with MjpegCamera(stamped, period_seconds=0.04, says_length=says_length, chunked=chunked) as camera:
+        doubts_ns = []
+        for frame in read(camera, 12)[2:]:
+            made_ns = true_ns(frame.pixels)
+            assert frame.captured_ns - CAMERA_NS < made_ns < frame.captured_ns + frame.doubt_ns + 1e6
+            assert frame.flaw is Quality.OK
+            doubts_ns.append(frame.doubt_ns)
+    assert median(doubts_ns) < 30e6
+
+
+@pytest.mark.parametrize("running_share", [0.05, 0.3])
+def test_a_reader_that_is_held_up_never_takes_an_old_frame_for_a_new_one(running_share):
+    rng = random.Random(1)
+    with MjpegCamera(stamped, period_seconds=1 / 50) as camera, CaptureChild(settings(camera)) as child:
+        child.until(lambda: len(child.frames()) >= 10)
+        ended = threading.Event()
+
+        def hold_up():
+            while not ended.is_set():
+                os.kill(child.process.pid, signal.SIGSTOP)
+                time.sleep(rng.uniform(0.0, 0.2))
+                os.kill(child.process.pid, signal.SIGCONT)
+                time.sleep(rng.uniform(0.0, 0.2) * running_share)
+
+        thread = threading.Thread(target=hold_up)
+        thread.start()
+        end = time.monotonic() + 6
+        while time.monotonic() < end:
+            child.take(0.05)
+        ended.set()
+        thread.join()
+        # Not held up any more, it soon knows the time again.
+        mark = len(child.frames())
+        child.until(lambda: any(f.doubt_ns < 50e6 and f.quality is Quality.OK for f in child.frames()[mark:]))
+        frames = child.frames()
+        for frame in frames:
+            made_ns = true_ns(child.pixels[frame.seq])
+            assert frame.captured_ns - CAMERA_NS < made_ns, "dated later than it was taken"
+            assert made_ns < frame.captured_ns + frame.doubt_ns + 2e6
+
+
+def test_a_backlog_is_passed_over_and_counted_and_said():
+    camera = MjpegCamera(stamped, period_seconds=0.02)
+    with camera, CaptureChild(settings(camera, quality=QualityGate(max_age_ms=300))) as child:
+        child.until(lambda: len(child.frames()) >= 20)
+        os.kill(child.process.pid, signal.SIGSTOP)
+        time.sleep(1.5)
+        os.kill(child.process.pid, signal.SIGCONT)
+        mark = len(child.frames())
+        child.until(lambda: len(child.frames()) >= mark + 60)
+        assert child.frames()[-1].quality is Quality.OK
+        backlog = [drop for drop in child.drops() if drop.cause is DropCause.BACKLOG]
+        assert len(backlog) > 30
+        assert [notice.event for notice in child.notices()] == ["camera_read_late"]
+        seqs = sorted([frame.seq for frame in child.frames()] + [drop.seq for drop in child.drops()])
+        assert seqs == list(range(1, len(seqs) + 1))
+
+
+def cut(share, end=b"", fill=None):
+    def spoil(seed, jpeg):
+        kept = int(len(jpeg) * share)
+        if seed % 3:
+            return jpeg
+        rest = b"" if fill is None else bytes([fill]) * (len(jpeg) - kept - len(end))
+        return jpeg[:kept] + rest + end
+
+    return spoil
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.68, 0.95])
+@pytest.mark.parametrize(("end", "fill"), [(b"", None), (b"\xff\xd9", None), (b"\xff\xd9", 0)])
+def test_a_picture_that_was_cut_is_partial_and_the_others_are_whole(share, end, fill):
+    with MjpegCamera(stamped, cut(share, end, fill), period_seconds=0.01) as camera:
+        flaws = [frame.flaw for frame in read(camera, 9)]
+    assert flaws.count(Quality.PARTIAL) == 3
+    assert flaws.count(Quality.OK) == 6
+
+
+def test_rows_that_went_missing_in_the_middle_make_a_picture_partial():
+    def spoil(seed, jpeg):
+        return jpeg if seed % 2 else jpeg[: len(jpeg) // 3] + jpeg[len(jpeg) // 2 :]
+
+    with MjpegCamera(stamped, spoil, period_seconds=0.01) as camera:
+        flaws = [frame.flaw for frame in read(camera, 8)]
+    assert flaws.count(Quality.PARTIAL) == 4
+
+
+def test_buffers_that_come_round_again_are_frozen_from_the_first_repeat():
+    pictures = [np.random.default_rng(seed).integers(0, 255, (48, 64, 3), np.uint8) for seed in range(4)]
+    camera = MjpegCamera(lambda seed: pictures[seed % 4], period_seconds=0.02)
+    with camera, CaptureChild(settings(camera)) as child:
+        child.until(lambda: len(child.frames()) >= 12)
+        qualities = [frame.quality for frame in child.frames()]
+    assert qualities[:4] == [Quality.OK] * 4
+    assert set(qualities[4:]) == {Quality.FROZEN}
+
+
+@pytest.mark.parametrize("digest", [False, True])
+def test_a_camera_with_a_login_lets_the_line_in(digest):
+    with MjpegCamera(login=("user", "pass/word"), digest=digest) as camera:
+        camera.url = camera.url.replace("/word", "%2Fword")
+        assert len(read(camera, 2)) == 2
+
+
+def test_a_wrong_login_says_so_and_does_not_show_it():
+    with MjpegCamera(login=("user", "right")) as camera:
+        camera.url = camera.url.replace("right", "wrong")
+        with pytest.raises(CameraError, match="refuses the user name or password") as caught:
+            read(camera, 1)
+    assert "wrong" not in str(caught.value)
+
+
+def test_a_playlist_is_refused_since_its_pictures_are_old():
+    camera = MjpegCamera(content_type="application/vnd.apple.mpegurl")
+    with camera, pytest.raises(CameraError, match="is a playlist"):
+        read(camera, 1)

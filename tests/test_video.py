@@ -1,0 +1,72 @@
+"""A picture that was not received whole is never called whole."""
+
+import random
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from support.pictures import write_video
+
+from inspectd.video import open_video
+
+PACKET = 188  # bytes of an MPEG transport stream's packet
+FRAMES = 100
+
+
+def picture(number):
+    """Blocks that change every five frames; so a row of another picture is seen."""
+    blocks = np.random.default_rng(number // 5).integers(0, 255, (15, 20, 3), np.uint8)
+    return np.kron(blocks, np.ones((16, 16, 1), np.uint8))
+
+
+def write_stream(path, codec, container):
+    with av.open(str(path), "w", format=container) as output:
+        stream = output.add_stream(
+            codec, rate=25, options={"tune": "zerolatency"} if codec == "libx264" else {}
+        )
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        stream.gop_size, stream.bit_rate = 12, 2_000_000
+        for number in range(FRAMES):
+            frame = av.VideoFrame.from_ndarray(picture(number), format="bgr24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+
+
+def decoded(path):
+    container, pictures = open_video(path)
+    try:
+        return list(pictures)
+    finally:
+        container.close()
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+def test_every_picture_of_a_sound_stream_is_whole(tmp_path, codec):
+    write_stream(tmp_path / "v.ts", codec, "mpegts")
+    assert [picture.whole for picture in decoded(tmp_path / "v.ts")] == [True] * FRAMES
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_pictures_that_lost_packets_spoilt_are_not_whole_until_the_next_key_frame(tmp_path, seed):
+    write_stream(tmp_path / "v.ts", "mpeg4", "mpegts")
+    data, rng = (tmp_path / "v.ts").read_bytes(), random.Random(seed)
+    packets = [data[i : i + PACKET] for i in range(0, len(data), PACKET)]
+    lossy = b"".join(packet for i, packet in enumerate(packets) if i < 40 or rng.random() > 0.01)
+    (tmp_path / "lossy.ts").write_bytes(lossy)
+    sound = {round(p.seconds * 25): p.pixels for p in decoded(tmp_path / "v.ts")}
+    for shown in decoded(tmp_path / "lossy.ts"):
+        differs = np.abs(shown.pixels.astype(int) - sound[round(shown.seconds * 25)]).max() > 3
+        assert not (differs and shown.whole)
+
+
+def test_a_cut_recording_ends_with_its_last_whole_picture(tmp_path):
+    write_video(tmp_path / "v.avi", frames=20, height=240, width=320)
+    whole = decoded(tmp_path / "v.avi")
+    data = (tmp_path / "v.avi").read_bytes()
+    (tmp_path / "cut.avi").write_bytes(data[: int(len(data) * 0.66)])
+    shown = [picture for picture in decoded(tmp_path / "cut.avi") if picture.whole]
+    assert 10 <= len(shown) < 20
+    for before, after in zip(whole, shown, strict=False):
+        np.testing.assert_array_equal(before.pixels, after.pixels)
