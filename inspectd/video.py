@@ -63,7 +63,7 @@ class PictureDecoder:
         """Decode `stream`, in this thread, so that what the decoder complains of is heard here."""
         stream.thread_type = "NONE"
         stream.codec_context.thread_count = 1
-        self._is_jpeg = stream.codec_context.name == "mjpeg"
+        self.is_jpeg = stream.codec_context.name == "mjpeg"
         self._time_base: Fraction = stream.time_base or Fraction(1, 1000)
         self._sound_from: int | None = None
         self._is_sound = False
@@ -89,7 +89,7 @@ class PictureDecoder:
 
     def decode(self, packet: Packet, *, damaged: bool) -> Iterator[Picture]:
         """The pictures that are complete with this packet; `damaged` as `packets` said."""
-        if self._is_jpeg and packet.size:
+        if self.is_jpeg and packet.size:
             yield from self._decode_jpeg(packet, damaged=damaged)
             return
         if damaged:

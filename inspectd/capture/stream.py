@@ -190,6 +190,8 @@ class StreamDriver:
             may_pass_over = time.monotonic_ns() < give_one_ns
             if not self._frames:
                 self._receive(may_pass_over=may_pass_over)
+                if not self._frames and not may_pass_over and self._decoder and self._decoder.is_jpeg:
+                    raise CameraError(f"{self._name}: gives no picture that can be decoded")
                 continue
             frame = self._frames.popleft()
             self._has_begun = self._has_begun or frame.flaw is Quality.OK
@@ -267,6 +269,8 @@ class StreamDriver:
             age_ms = self._clock.age_ms(read_ns / 1e6, timestamp_ms, waited=waited)
             frame = _frame(picture, (read_ns, read_ns), age_ms=age_ms)
             self._frames.append(replace(frame, remark=self._clock.take_remark()))
+        if not self._frames and self._decoder.is_jpeg:
+            self._passed_over += 1
 
     def _warn_of_repeats(self, timestamp_ms: float | None) -> None:
         """Warn, once a connection, of two pictures for one moment; neither is judged.

@@ -34,6 +34,11 @@ def read(camera, count, **more):
         driver.close()
 
 
+def read_to_the_end(driver):
+    while driver.read():
+        pass
+
+
 def true_ns(pixels):
     """When a stamped picture was made, within a millisecond."""
     days = time.monotonic_ns() // 1_000_000 // DAY_MS
@@ -159,3 +164,21 @@ def test_a_playlist_is_refused_since_its_pictures_are_old():
     camera = MjpegCamera(content_type="application/vnd.apple.mpegurl")
     with camera, pytest.raises(CameraError, match="is a playlist"):
         read(camera, 1)
+
+
+def test_a_camera_whose_pictures_are_all_cut_is_down():
+    camera = MjpegCamera(stamped, lambda _, jpeg: jpeg[:500], period_seconds=0.01)
+    with camera, pytest.raises(CameraError, match="gives no picture that can be decoded"):
+        read(camera, 1)
+
+
+def test_a_camera_that_goes_away_is_down_and_says_so():
+    camera = MjpegCamera(stamped, period_seconds=0.01)
+    camera.switch_on()
+    driver = make_driver(settings(camera, stall_timeout_ms=1000))
+    driver.open(lambda: None)
+    assert driver.read() is not None
+    camera.switch_off()
+    with pytest.raises(CameraError, match=r"^http://127\.0\.0\.1:\d+: "):
+        read_to_the_end(driver)
+    driver.close()
