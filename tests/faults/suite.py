@@ -13,10 +13,13 @@ from faults import (
     netns,
     readers,
     soak,
+    starve,
     state,
     strangers,
 )
 from faults.fault import Fault
+
+PARTS_HOLD: Final = "no wrong pass; every trigger answered; a heartbeat each second; bounded memory"
 
 FAULTS: Final = (
     Fault(
@@ -118,6 +121,22 @@ FAULTS: Final = (
         short=2,
         run=clock.run,
         needs=clock.missing,
+    ),
+    Fault(
+        "reader-starved",
+        "the processes that read a live camera, triggered and free, get 5, 20 or 50 % of a processor",
+        PARTS_HOLD,
+        full=2000,
+        short=30,
+        run=starve.run_starved,
+    ),
+    Fault(
+        "reader-stalled",
+        "the processes that read a live camera, triggered and free, are stopped for 50 ms to 5 s",
+        PARTS_HOLD,
+        full=2000,
+        short=30,
+        run=starve.run_stalled,
     ),
     Fault(
         "soak",
