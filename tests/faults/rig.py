@@ -70,6 +70,7 @@ class Rig:
         good_share: of the parts.
         limit: parts after which the belt stops.
         log: descriptor of where the daemon's log goes; None: a file.
+        wrapper: words before the daemon's command.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Rig:
         good_share: float = 0.75,
         limit: int | None = None,
         log: int | None = None,
+        wrapper: tuple[str, ...] = (),
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.truth = Truth(bank.sha256, int(pace.deadline_ms * 1e6))
@@ -102,7 +104,7 @@ class Rig:
             metrics_port=metrics_port,
             extra=f"{_SCORING}[triggers]\nwindow_ms = {pace.window_ms}\n{extra}",
         )
-        self.line = line.Line(folder, text, environment, log=log)
+        self.line = line.Line(folder, text, environment, wrapper, log=log)
         rule = gate or load_tool("gate_simulator").Gate(pace.travel_seconds, pace.answer_seconds)
         gate = SharedGate(rule)
         port = TriggerPort(self.line.endpoint("control"))
@@ -135,8 +137,7 @@ class Rig:
         self.belt.stop()
         time.sleep(self.pace.travel_seconds + 0.2)
         if self.line.ended() is None:
-            code = self.line.stop()
-            outcome.require(code == 0, f"the daemon ended with code {code} when it was told to stop")
+            self._stop(outcome)
         else:
             outcome.violations.append(f"the daemon ended by itself, with code {self.line.ended()}")
         return self.evidence()
@@ -152,6 +153,15 @@ class Rig:
             journal.committed(self.line.state_dir) if with_journal else {},
             self.delivered[:],
         )
+
+    def _stop(self, outcome: Outcome) -> None:
+        try:
+            code = self.line.stop()
+        except TimeoutError as error:
+            outcome.violations.append(f"told to stop, {error}")
+            self.line.kill()
+        else:
+            outcome.require(code == 0, f"the daemon ended with code {code} when it was told to stop")
 
     def _close(self) -> None:
         self.keeper.stop()

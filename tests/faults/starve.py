@@ -27,7 +27,7 @@ _SHARES: Final = (0.05, 0.2, 0.5)
 _SPELL_SECONDS: Final = (4.0, 12.0)
 _SLICE_SECONDS: Final = (0.002, 0.008)
 _STOPPED_SECONDS: Final = (0.05, 5.0)
-_BETWEEN_SECONDS: Final = (0.2, 1.5)
+_BETWEEN_SECONDS: Final = (0.1, 0.8)
 _TELL: Final = f"latency_ms = {LATENCY_MS}\n"
 _READERS: Final = ("top", "free")
 
