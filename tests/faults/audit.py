@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ LATE_ALLOWED_NS: Final = 100_000_000
 """How long after its deadline an undecidable verdict may arrive."""
 
 DOUBT_ALLOWED_NS: Final = 100_000_000
-"""How much later than its stamp a picture may have been exposed: a stamp is the earliest it can have been."""
+"""How much later than its stamp a free camera's picture may have been exposed: `max_age_ms` of the line."""
 
 Name = tuple[int, int]
 """`(epoch, seq)`: a verdict's name for ever."""
@@ -28,7 +29,7 @@ class Part:
 
     trigger_id: str
     good: bool
-    sha256: Mapping[str, Set[str]]
+    sha256: Mapping[str, AbstractSet[str]]
     """Of the pictures that each camera took of it."""
     shown_ns: int
     triggered_ns: int = 0

@@ -6,14 +6,15 @@ import importlib.util
 import sys
 import threading
 import time
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Protocol
 
 import msgspec
 from faults.audit import Opening, Part
-from faults.parts import Picture, PartSource
+from faults.parts import PartSource, Picture
 from faults.triggers import TriggerPort
 
 from inspectd.records import Accepted, PartVerdict
@@ -37,7 +38,7 @@ def load_tool(name: str) -> ModuleType:
 class View(Protocol):
     """Where a camera looks."""
 
-    def show(self, picture: Picture) -> Set[str]:
+    def show(self, picture: Picture) -> AbstractSet[str]:
         """Put a part there; SHA-256 of every picture that the camera takes of it."""
 
 
@@ -47,7 +48,7 @@ class FileView:
     def __init__(self, file: Path) -> None:
         self._file = file
 
-    def show(self, picture: Picture) -> Set[str]:
+    def show(self, picture: Picture) -> AbstractSet[str]:
         """Write it."""
         picture.write(self._file)
         return {picture.sha256}

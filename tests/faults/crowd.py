@@ -1,14 +1,15 @@
 """A program that strains the sockets of the bus beneath ZeroMQ's client side, which would hold it back.
 
-`python -m faults.crowd WHAT SEED MAIN_PID AMOUNT SECONDS`, with the targets, `NAME ADDRESS` a line, on standard
-input; an address is a socket's path or a port of the loopback interface. Prints what came of it as JSON.
+`python -m faults.crowd WHAT SEED MAIN_PID AMOUNT SECONDS`, with the targets, `NAME ADDRESS` a line, on
+standard input; an address is a socket's path or a port of the loopback interface. Prints what came of it as
+JSON.
 
 - `idle`: hold so many connections for so many seconds, opening again what is closed.
 - `endless`: send so many bytes, as messages of very many parts that hardly end.
 - `subscribe`: make so many subscriptions, no two alike.
 
-What is sent is spread over so many seconds. It ends early when the main process has grown past reason, so that a
-daemon without bounds does not take the machine with it.
+What is sent is spread over so many seconds. It ends early when the main process has grown past reason, so
+that a daemon without bounds does not take the machine with it.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ class Crowd:
             time.sleep(_LOOK_SECONDS)
 
     def endless(self) -> None:
-        """One message after the other, of large parts and of empty ones; each ends with its share of bytes."""
+        """One message after the other, of large parts and of empty ones; each ends after its bytes."""
         share = self._amount // len(self._targets)
         items = [(target, is_empty) for target in self._targets for is_empty in (False, True)]
         self._random.shuffle(items)

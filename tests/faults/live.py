@@ -7,7 +7,8 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Set
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Self
 
@@ -17,7 +18,7 @@ from faults.parts import Picture
 
 FPS: Final = 40
 PROMPT_SECONDS: Final = 0.02
-"""A frame that could only leave so long after it was due is not sent: a camera keeps what it says of itself."""
+"""A frame that could only leave so long after it was due is not sent: a camera keeps its word."""
 
 _QUALITY: Final = 95
 _NOISE: Final = 2
@@ -73,7 +74,7 @@ class LiveCamera:
             thread.join()
         self._server.server_close()
 
-    def show(self, picture: Picture) -> Set[str]:
+    def show(self, picture: Picture) -> AbstractSet[str]:
         """Put a part in front of it; the SHA-256 of each picture taken of it, which grows meanwhile."""
         taken: set[str] = set()
         self._scene = (picture, taken)

@@ -29,6 +29,9 @@ _SLICE_SECONDS: Final = (0.002, 0.008)
 _STOPPED_SECONDS: Final = (0.05, 5.0)
 _BETWEEN_SECONDS: Final = (0.1, 0.8)
 _TELL: Final = f"latency_ms = {LATENCY_MS}\n"
+_YOUNG: Final = "[cameras.quality]\nmax_age_ms = 100\n"
+"""A part stays for little longer: running free, a frame has to say which one it shows."""
+
 _READERS: Final = ("top", "free")
 
 
@@ -130,7 +133,7 @@ def _seen(context: Context) -> Iterator[tuple[LiveCamera, Rig]]:
             context.folder,
             context.bank,
             seed,
-            more_cameras=line.live_camera("free", camera.url, more=_TELL),
+            more_cameras=line.live_camera("free", camera.url, more=_TELL + _YOUNG),
             pace=BRISK,
             live={"top": (camera, _TELL)},
             good_share=0.5,

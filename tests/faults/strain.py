@@ -1,4 +1,4 @@
-"""What is connected to the line takes more than its share: connections, messages, subscriptions, a log unread."""
+"""What is connected to the line asks too much: connections, messages, subscriptions, a log unread."""
 
 from __future__ import annotations
 
@@ -159,7 +159,8 @@ def _crowd(
     with rig, Trial(context, outcome, rig, main_mib=MAIN_MIB) as trial:
         targets = {name: [str(rig.line.runtime_dir / f"{name}.sock"), str(ports[name])] for name in names}
         seconds = max(1.0, (context.count - 2 * UNDISTURBED_PARTS) * BRISK.pitch_seconds - _LAST_SECONDS)
-        with _program(what, seed, rig.line.pid, amount, seconds, targets) as program:
+        words = [what, *map(str, (seed, rig.line.pid, amount, seconds))]
+        with _program(words, targets) as program:
             trial.finish()
             told = program.communicate()[0]
     outcome.figures[f"the crowd ({amount:,})"] = ", ".join(
@@ -169,10 +170,7 @@ def _crowd(
 
 
 @contextlib.contextmanager
-def _program(
-    what: str, seed: int, pid: int, amount: int, seconds: float, targets: dict[str, list[str]]
-) -> Iterator[subprocess.Popen[str]]:
-    words = [what, *map(str, (seed, pid, amount, seconds))]
+def _program(words: list[str], targets: dict[str, list[str]]) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         [sys.executable, "-m", "faults.crowd", *words],
         stdin=subprocess.PIPE,
