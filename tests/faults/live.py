@@ -24,6 +24,7 @@ _QUALITY: Final = 95
 _NOISE: Final = 2
 _NOISES: Final = 61
 _LAST_BUFFERS: Final = 4
+_END_MARK: Final = b"\xff\xd9"
 
 Way = Callable[[bytes], bytes]
 """What becomes of each JPEG between the sensor and the network."""
@@ -125,7 +126,10 @@ def decoded(jpeg: bytes) -> np.ndarray:
 
 
 class Cutting:
-    """Cuts pictures at 10 to 95 % of their bytes; half of them go on with the bytes of the one before."""
+    """Cuts pictures at 10 to 95 % of their bytes, and completes what is left as a camera or a network may.
+
+    It ends there, or with the mark of an end, or with zeros and that mark, or runs on into the picture before.
+    """
 
     def __init__(self, chance: random.Random, share: float) -> None:
         self.cut = 0
@@ -141,7 +145,8 @@ class Cutting:
         self.cut += 1
         # More of them early, where a defect is lost with the rest.
         at = int(len(jpeg) * (0.1 + 0.85 * self._random.random() ** 2))
-        return jpeg[:at] + (before[at:] if self._random.random() < 0.5 else b"")
+        zeros = bytes(len(jpeg) - at - len(_END_MARK))
+        return jpeg[:at] + self._random.choice((b"", _END_MARK, zeros + _END_MARK, before))
 
 
 class Repeating:
