@@ -128,7 +128,7 @@ def decoded(jpeg: bytes) -> np.ndarray:
 class Cutting:
     """Cuts pictures at 10 to 95 % of their bytes, and completes what is left as a camera or a network may.
 
-    It ends there, or with the mark of an end, or with zeros and that mark, or runs on into the picture before.
+    It ends there, or with the mark of an end, or with zeros and that mark, or it runs into the one before.
     """
 
     def __init__(self, chance: random.Random, share: float) -> None:

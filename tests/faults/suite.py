@@ -150,7 +150,7 @@ FAULTS: Final = (
     ),
     Fault(
         "frames-cut",
-        "every other picture is cut at 10 to 95 % of its bytes, completed or run into the one before; files too",
+        "every other picture, live or a file, is cut at 10 to 95 % of its bytes, completed, or run into the next",
         PARTS_HOLD,
         full=2000,
         short=30,
