@@ -10,11 +10,12 @@ from typing import Final
 import cv2
 from faults import line
 from faults.fault import Context, Outcome
-from faults.live import Cutting, LiveCamera, Repeating, Way
+from faults.live import Cutting, LiveCamera, MjpegCamera, Repeating
 from faults.parts import PartSource
 from faults.rig import BRISK, Pace, Rig
 from faults.starve import LATENCY_MS, MAIN_MIB
 from faults.trial import Trial
+from faults.ts_camera import TsCamera
 
 from inspectd.config import OpenCvCamera
 from inspectd.errors import ExitCode
@@ -24,6 +25,10 @@ _UNTOLD_PARTS: Final = 20
 _CUT_SHARE: Final = 0.5
 _FILES: Final = 40
 _FILES_FPS: Final = 10
+_LOSS: Final = 0.02
+_STREAM_MS: Final = 70
+"""A picture of a transport stream is complete when the next one begins."""
+
 _REPEATED_SECONDS: Final = (0.1, 1.5)
 _FRESH_SECONDS: Final = (0.1, 0.8)
 
@@ -52,7 +57,8 @@ def run_cut(context: Context) -> Outcome:
             trial.wait(1.0)
 
     folder = line.camera("files", files, fps=_FILES_FPS)
-    outcome = _watch(context, cutting, disturb, more_cameras=folder)
+    camera = MjpegCamera(context.random.randrange(10**6), way=cutting)
+    outcome = _watch(context, camera, disturb, more_cameras=folder)
     outcome.figures["pictures cut"] = f"{cutting.cut:,} of the live camera's, {_FILES // 2} of {_FILES} files"
     return outcome
 
@@ -68,25 +74,51 @@ def run_repeated(context: Context) -> Outcome:
             repeating.end()
             trial.wait(context.random.uniform(*_FRESH_SECONDS))
 
-    outcome = _watch(context, repeating, disturb)
+    outcome = _watch(context, MjpegCamera(context.random.randrange(10**6), way=repeating), disturb)
     outcome.figures["pictures repeated"] = f"{repeating.repeated:,}"
     return outcome
 
 
+def run_lost(context: Context) -> Outcome:
+    """Packets of a video stream are lost; decoders fill the holes with what was there before."""
+    camera = TsCamera(context.random.randrange(10**6))
+
+    def disturb(trial: Trial) -> None:
+        camera.loss = _LOSS
+        while trial.lasts:
+            trial.wait(1.0)
+
+    outcome = _watch(context, camera, disturb, later_ms=_STREAM_MS)
+    outcome.figures["packets lost"] = f"{camera.lost:,} of {camera.sent:,}"
+    return outcome
+
+
 def _watch(
-    context: Context, way: Way, disturb: Callable[[Trial], None], *, more_cameras: str = ""
+    context: Context,
+    camera: LiveCamera,
+    disturb: Callable[[Trial], None],
+    *,
+    more_cameras: str = "",
+    later_ms: int = 0,
 ) -> Outcome:
-    """A live camera whose pictures go that way, on a line that is disturbed until its last part."""
+    """A line that sees its parts by a live camera, and is disturbed until its last part.
+
+    Args:
+        context: of the fault.
+        camera: not yet entered.
+        disturb: returns when no part is left.
+        more_cameras: further camera tables.
+        later_ms: how much later than a motion JPEG camera's its pictures may come.
+    """
     outcome = Outcome()
-    seed = context.random.randrange(10**6)
-    with LiveCamera(seed, way=way) as camera:
+    with camera:
         rig = Rig(
             context.folder / "line",
             context.bank,
-            seed,
+            context.random.randrange(10**6),
             more_cameras=more_cameras,
-            pace=BRISK,
-            live={"top": (camera, _told(0))},
+            pace=_pace(later_ms),
+            live={"top": (camera, f"latency_ms = {LATENCY_MS + later_ms}\n")},
             good_share=0.5,
             limit=context.count,
         )
@@ -99,7 +131,7 @@ def _watch(
 def _judge(context: Context, outcome: Outcome, latency_ms: int, parts: int) -> None:
     """Parts by a camera of that latency, on a line that knows it."""
     seed = context.random.randrange(10**6)
-    with LiveCamera(seed, latency_seconds=latency_ms / 1000) as camera:
+    with MjpegCamera(seed, latency_seconds=latency_ms / 1000) as camera:
         rig = Rig(
             context.folder / f"told-{latency_ms}",
             context.bank,
@@ -118,7 +150,7 @@ def _start_untold(context: Context, outcome: Outcome, latency_ms: int) -> None:
     seed = context.random.randrange(10**6)
     judged = Outcome()
     refused = False
-    with LiveCamera(seed, latency_seconds=latency_ms / 1000) as camera:
+    with MjpegCamera(seed, latency_seconds=latency_ms / 1000) as camera:
         rig = Rig(
             context.folder / f"untold-{latency_ms}",
             context.bank,

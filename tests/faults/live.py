@@ -31,49 +31,35 @@ Way = Callable[[bytes], bytes]
 
 
 class LiveCamera:
-    """Takes pictures at a rate of its own and sends them to whoever is connected, `latency_seconds` later.
+    """Takes pictures at a rate of its own and sends them, `latency_seconds` after their exposure.
 
     Every picture has noise of its own, as a sensor's has, so that its SHA-256 tells when it was taken.
 
     Args:
         seed: of the noise.
         latency_seconds: from exposure to the first byte on the network.
-        way: what happens to a picture on its way; it may see, change and repeat them.
     """
 
-    def __init__(self, seed: int, *, latency_seconds: float = 0.0, way: Way = lambda jpeg: jpeg) -> None:
+    url: str
+
+    def __init__(self, seed: int, latency_seconds: float = 0.0) -> None:
         self.exposed_ns: dict[str, int] = {}
         """When each picture was taken (monotonic), by the SHA-256 of what a decoder makes of it."""
         self.latency_seconds = latency_seconds
-        self._way = way
-        values = np.random.default_rng(seed)
         shape = (_NOISES, 128 * 128 * 3)
-        self._noises = values.integers(-_NOISE, _NOISE + 1, shape, np.int8)
+        self._noises = np.random.default_rng(seed).integers(-_NOISE, _NOISE + 1, shape, np.int8)
         self._random = random.Random(seed)
         self._scene: tuple[Picture, set[str]] | None = None
         self._off = threading.Event()
-        self._clients: list[_Client] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.daemon_threads = True
-        self._server.camera = self  # type: ignore[attr-defined]
-        self.url = f"http://127.0.0.1:{self._server.server_port}/video.mjpg"
-        serve = {"poll_interval": 0.05}
-        self._threads = [
-            threading.Thread(target=self._server.serve_forever, kwargs=serve, name="camera", daemon=True),
-            threading.Thread(target=self._expose, name="sensor", daemon=True),
-        ]
+        self._sensor = threading.Thread(target=self._expose, name="sensor", daemon=True)
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        self._sensor.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._off.set()
-        self._server.shutdown()
-        for thread in self._threads:
-            thread.join()
-        self._server.server_close()
+        self._sensor.join()
 
     def show(self, picture: Picture) -> AbstractSet[str]:
         """Put a part in front of it; the SHA-256 of each picture taken of it, which grows meanwhile."""
@@ -93,14 +79,48 @@ class LiveCamera:
         # One of few noises, read from any place on: cheap, and no two alike.
         noise = np.roll(self._random.choice(self._noises), self._random.randrange(128 * 128 * 3))
         seen = np.clip(picture.pixels + noise.reshape(picture.pixels.shape), 0, 255).astype(np.uint8)
-        jpeg = cv2.imencode(".jpg", seen, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
-        sha256 = hashlib.sha256(decoded(jpeg).tobytes()).hexdigest()
+        encoded, pixels = self._encode(seen, at_ns)
+        sha256 = hashlib.sha256(pixels.tobytes()).hexdigest()
         self.exposed_ns[sha256] = at_ns
         taken.add(sha256)
-        sent = self._way(jpeg)
-        due = at_ns / 1e9 + self.latency_seconds
-        for client in self._clients[:]:
-            client.give(due, sent)
+        self._send(at_ns / 1e9 + self.latency_seconds, encoded)
+
+    def _encode(self, seen: np.ndarray, at_ns: int) -> tuple[bytes, np.ndarray]:
+        """What goes on the network, and the pixels that a decoder makes of it."""
+        raise NotImplementedError
+
+    def _send(self, due: float, encoded: bytes) -> None:
+        """Let it leave when it is due (monotonic, seconds)."""
+        raise NotImplementedError
+
+
+class MjpegCamera(LiveCamera):
+    """Motion JPEG over HTTP, to whoever is connected.
+
+    Args:
+        way: what happens to a picture on its way; it may see, change and repeat them.
+    """
+
+    def __init__(self, seed: int, latency_seconds: float = 0.0, way: Way = lambda jpeg: jpeg) -> None:
+        super().__init__(seed, latency_seconds)
+        self._way = way
+        self._clients: list[_Client] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server.daemon_threads = True
+        self._server.camera = self  # type: ignore[attr-defined]
+        self.url = f"http://127.0.0.1:{self._server.server_port}/video.mjpg"
+        serve = {"poll_interval": 0.05}
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs=serve, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return super().__enter__()
+
+    def __exit__(self, *of: object) -> None:
+        super().__exit__(*of)
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
 
     def serve(self, write: Callable[[bytes], Any]) -> None:
         """Send pictures until the client hangs up or the camera is switched off."""
@@ -116,6 +136,15 @@ class LiveCamera:
             pass  # the reader hung up, as it may
         finally:
             self._clients.remove(client)
+
+    def _encode(self, seen: np.ndarray, at_ns: int) -> tuple[bytes, np.ndarray]:
+        jpeg = cv2.imencode(".jpg", seen, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
+        return jpeg, decoded(jpeg)
+
+    def _send(self, due: float, encoded: bytes) -> None:
+        sent = self._way(encoded)
+        for client in self._clients[:]:
+            client.give(due, sent)
 
 
 def decoded(jpeg: bytes) -> np.ndarray:

@@ -15,7 +15,7 @@ from typing import Final, Self
 from faults import audit, line, processes
 from faults.audit import Evidence
 from faults.fault import Context, Outcome
-from faults.live import LiveCamera
+from faults.live import LiveCamera, MjpegCamera
 from faults.rig import BRISK, Rig
 from faults.trial import Trial, answers, shares
 
@@ -128,7 +128,7 @@ def run_stalled(context: Context) -> Outcome:
 def _seen(context: Context) -> Iterator[tuple[LiveCamera, Rig]]:
     """A line that sees its parts by one live camera twice: triggered, and running free."""
     seed = context.random.randrange(10**6)
-    with LiveCamera(seed) as camera:
+    with MjpegCamera(seed) as camera:
         rig = Rig(
             context.folder,
             context.bank,

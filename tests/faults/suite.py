@@ -150,11 +150,19 @@ FAULTS: Final = (
     ),
     Fault(
         "frames-cut",
-        "every other picture, live or a file, is cut at 10 to 95 % of its bytes, completed, or run into the next",
+        "every other picture is cut at 10 to 95 % of its bytes, some completed or run into the one before",
         PARTS_HOLD,
         full=2000,
         short=30,
         run=frames.run_cut,
+    ),
+    Fault(
+        "packets-lost",
+        "one packet in 50 of an H.264 stream over UDP is lost",
+        PARTS_HOLD,
+        full=2000,
+        short=30,
+        run=frames.run_lost,
     ),
     Fault(
         "buffers-repeated",

@@ -10,7 +10,7 @@ import urllib.request
 import cv2
 import numpy as np
 import pytest
-from faults.live import Cutting, LiveCamera, Repeating, decoded
+from faults.live import Cutting, MjpegCamera, Repeating, decoded
 from faults.parts import PartSource
 
 
@@ -29,7 +29,7 @@ def sha256(jpeg):
 @pytest.mark.parametrize("latency_seconds", [0.0, 0.2])
 def test_each_picture_is_of_what_was_in_front_of_the_camera_so_long_before(latency_seconds):
     source = PartSource(1)
-    with LiveCamera(1, latency_seconds=latency_seconds) as camera:
+    with MjpegCamera(1, latency_seconds=latency_seconds) as camera:
         first = camera.show(source.next())
         with urllib.request.urlopen(camera.url, timeout=5) as answer:
             assert sha256(received(answer)) in first
