@@ -40,7 +40,6 @@ _EMPTY_SHARE: Final = 0.2
 """Of the bytes; each empty part takes two."""
 
 _CHUNK_BYTES: Final = 260_000
-_ITEM_SECONDS: Final = 10.0
 _BACK_OFF_SECONDS: Final = 0.01
 
 _GREETING: Final = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
@@ -144,22 +143,22 @@ class Crowd:
         items = [(target, is_empty) for target in self._targets for is_empty in (False, True)]
         self._random.shuffle(items)
         for number, (target, is_empty) in enumerate(items):
-            self._wait_until(number / len(items))
+            until = self._begin(number, len(items))
             size = 0 if is_empty else _PART_BYTES[target[0]]
             part = struct.pack(">BQ", 3, size) + bytes(size) if size else b"\x01\x00"
             chunk = part * (_CHUNK_BYTES // len(part))
             left = int(share * (_EMPTY_SHARE if is_empty else 1 - _EMPTY_SHARE))
-            self._send(target, [chunk] * (1 + left // len(chunk)), last=b"\x00\x00")
+            self._send(target, [chunk] * (1 + left // len(chunk)), until, last=b"\x00\x00")
 
     def subscribe(self) -> None:
         """Subscriptions in bursts, each burst by a reader of its own that stays."""
         bursts = max(1, self._amount // _BURST_SUBSCRIPTIONS)
         with contextlib.ExitStack() as stay:
             for number in range(bursts):
-                self._wait_until(number / bursts)
+                until = self._begin(number, bursts)
                 name, address = self._targets[number % len(self._targets)]
                 frames = [self._subscription() for _ in range(self._amount // bursts)]
-                self._send((name, address), frames, stay=stay)
+                self._send((name, address), frames, until, stay=stay)
 
     def _subscription(self) -> bytes:
         topic = b"\x01" + self._random.randbytes(self._random.randint(4, _TOPIC_BYTES))
@@ -169,14 +168,14 @@ class Crowd:
         self,
         target: Target,
         pieces: list[bytes],
+        until: float,
         *,
         last: bytes = b"",
         stay: contextlib.ExitStack | None = None,
     ) -> None:
         """Send the pieces one after the other; where the daemon hangs up, connect again and go on."""
         waiting: Iterator[bytes] = iter([*pieces, last])
-        end = time.monotonic() + _ITEM_SECONDS
-        while time.monotonic() < end and self._is_bearable:
+        while time.monotonic() < until and self._is_bearable:
             try:
                 connection = greeted(target)
             except OSError:
@@ -192,7 +191,7 @@ class Crowd:
                         self.told["bytes"] += len(piece)
                         self.told["pieces"] += 1
                         if self.told["pieces"] % 100 == 0 and (
-                            time.monotonic() > end or not self._is_bearable
+                            time.monotonic() > until or not self._is_bearable
                         ):
                             break
                     else:
@@ -201,8 +200,11 @@ class Crowd:
                     self.told["cut off"] += 1
                     time.sleep(_BACK_OFF_SECONDS)
 
-    def _wait_until(self, share: float) -> None:
-        time.sleep(max(0.0, self._began + share * self._seconds - time.monotonic()))
+    def _begin(self, number: int, count: int) -> float:
+        """Wait for the turn of one of so many; when that turn is over."""
+        turn = self._seconds / count
+        time.sleep(max(0.0, self._began + number * turn - time.monotonic()))
+        return self._began + (number + 1) * turn
 
     @property
     def _is_bearable(self) -> bool:

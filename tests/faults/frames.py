@@ -40,8 +40,7 @@ def run_latency(context: Context) -> Outcome:
     for number, latency_ms in enumerate(latencies):
         parts = context.count // len(latencies) + (number < context.count % len(latencies))
         _judge(context, outcome, latency_ms, parts)
-        if latency_ms:
-            _start_untold(context, outcome, latency_ms)
+        _start_untold(context, outcome, latency_ms)
     outcome.figures["latencies told"] = ", ".join(f"{latency_ms} ms" for latency_ms in latencies)
     return outcome
 

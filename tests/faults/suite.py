@@ -153,7 +153,7 @@ FAULTS: Final = (
         "every other picture is cut at 10 to 95 % of its bytes, some completed or run into the one before",
         PARTS_HOLD,
         full=2000,
-        short=30,
+        short=22,
         run=frames.run_cut,
     ),
     Fault(
@@ -169,7 +169,7 @@ FAULTS: Final = (
         "a camera's last four buffers come round and round, or its picture freezes",
         PARTS_HOLD,
         full=2000,
-        short=30,
+        short=22,
         run=frames.run_repeated,
     ),
     Fault(
@@ -177,7 +177,7 @@ FAULTS: Final = (
         "5,000 idle connections to the sockets, local ones and TCP ones with keys",
         PARTS_HOLD,
         full=2000,
-        short=30,
+        short=26,
         run=strain.run_connections,
     ),
     Fault(
@@ -193,7 +193,7 @@ FAULTS: Final = (
         "100,000 different subscriptions of up to 1,000 bytes",
         PARTS_HOLD,
         full=2000,
-        short=30,
+        short=26,
         run=strain.run_subscriptions,
     ),
     Fault(
@@ -201,7 +201,7 @@ FAULTS: Final = (
         "the log is not read for 20 s at a time, while a camera comes and goes",
         f"{PARTS_HOLD}; told to stop, the daemon ends",
         full=2000,
-        short=30,
+        short=24,
         run=strain.run_log_blocked,
     ),
     Fault(
