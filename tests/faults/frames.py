@@ -14,7 +14,7 @@ from faults.live import Cutting, LiveCamera, MjpegCamera, Repeating
 from faults.parts import PartSource
 from faults.rig import BRISK, Pace, Rig
 from faults.starve import LATENCY_MS, MAIN_MIB
-from faults.trial import Trial
+from faults.trial import Trial, show_pictures
 from faults.ts_camera import TsCamera
 
 from inspectd.config import OpenCvCamera
@@ -26,7 +26,7 @@ _CUT_SHARE: Final = 0.5
 _FILES: Final = 40
 _FILES_FPS: Final = 10
 _LOSS: Final = 0.02
-_STREAM_MS: Final = 70
+_STREAM_MS: Final = 60
 """A picture of a transport stream is complete when the next one begins."""
 
 _REPEATED_SECONDS: Final = (0.1, 1.5)
@@ -123,7 +123,7 @@ def _watch(
         )
         with rig, Trial(context, outcome, rig, main_mib=MAIN_MIB) as trial:
             disturb(trial)
-            trial.finish()
+            show_pictures(outcome, trial.finish(), camera.exposed_ns)
     return outcome
 
 
@@ -141,7 +141,7 @@ def _judge(context: Context, outcome: Outcome, latency_ms: int, parts: int) -> N
             limit=parts,
         )
         with rig, Trial(context, outcome, rig, main_mib=MAIN_MIB) as trial:
-            trial.finish()
+            show_pictures(outcome, trial.finish(), camera.exposed_ns)
 
 
 def _start_untold(context: Context, outcome: Outcome, latency_ms: int) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from faults.parts import Picture
 
 FPS: Final = 40
-PROMPT_SECONDS: Final = 0.02
+PROMPT_SECONDS: Final = 0.015
 """A frame that could only leave so long after it was due is not sent: a camera keeps its word."""
 
 _QUALITY: Final = 95

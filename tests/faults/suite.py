@@ -158,7 +158,7 @@ FAULTS: Final = (
     ),
     Fault(
         "packets-lost",
-        "one packet in 50 of an H.264 stream over UDP is lost",
+        "one packet in 50 of an H.264 stream is lost on the way to the relay that sends it on",
         PARTS_HOLD,
         full=2000,
         short=30,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from typing import Final, Self
 
 from faults import audit, processes
@@ -146,6 +147,29 @@ def _answer(part: audit.Part, verdict: audit.Header | None) -> str:
     if verdict["evaluation"] == "undecidable":
         return f"undecidable: {verdict['reason']}"
     return str(verdict["evaluation"])
+
+
+def show_pictures(outcome: Outcome, evidence: Evidence, exposed_ns: Mapping[str, int]) -> None:
+    """Say what the pictures were of on which a live camera's parts passed.
+
+    Args:
+        outcome: where it is said.
+        evidence: of a run.
+        exposed_ns: when the camera took each picture, by SHA-256.
+    """
+    for heard in evidence.heard:
+        header = heard.header
+        part = evidence.parts.get(header["trigger_id"])
+        if audit.is_part(header) or part is None or header["evaluation"] != "pass":
+            continue
+        sha256 = header["frame_sha256"]
+        own, known = sha256 in part.sha256[header["camera"]], sha256 in exposed_ns
+        of = "of the part" if own else "of another part" if known else "that the camera never took"
+        outcome.totals[f"picture {of}"] += 1
+    total = {
+        key.removeprefix("picture "): n for key, n in outcome.totals.items() if key.startswith("picture ")
+    }
+    outcome.figures["passed on a picture"] = shares(Counter(total))
 
 
 def shares(answered: Counter[str]) -> str:

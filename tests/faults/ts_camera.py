@@ -1,12 +1,13 @@
-"""A live camera that sends H.264 in a transport stream over UDP, and a network that loses some of it."""
+"""A live camera that sends H.264 in a transport stream, on a way of which a part loses packets."""
 
 from __future__ import annotations
 
 import random
 import socket
+import threading
 import time
 from fractions import Fraction
-from typing import Final
+from typing import Final, Self
 
 import av
 import numpy as np
@@ -14,14 +15,18 @@ from faults.live import FPS, LiveCamera
 from faults.parts import SIDE
 
 _TICKS_A_SECOND: Final = 90_000
-_DATAGRAM_BYTES: Final = 1316
+_PACKET_BYTES: Final = 7 * 188
+"""As in a datagram: seven of a transport stream's."""
+
+_LOOK_SECONDS: Final = 0.1
+_SEND_SECONDS: Final = 1.0
 _PICTURES_A_GROUP: Final = 8
 _ENCODER: Final = {"tune": "zerolatency", "preset": "ultrafast", "crf": "16"}
 _MUXER: Final = {"flush_packets": "1", "pat_period": "0.2"}
 
 
 class TsCamera(LiveCamera):
-    """Sends to one UDP port of the loopback interface, whoever listens there.
+    """Sends over TCP, as a relay does behind a network that loses packets.
 
     Args:
         seed: of the noise and of what is lost.
@@ -30,12 +35,14 @@ class TsCamera(LiveCamera):
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
         self.loss = 0.0
-        """Share of the datagrams that are lost."""
+        """Share of the packets that are lost."""
         self.lost = self.sent = 0
         self._chance = random.Random(seed)
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._to = ("127.0.0.1", _free_udp_port())
-        self.url = f"udp://{self._to[0]}:{self._to[1]}"
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server.settimeout(_LOOK_SECONDS)
+        self._clients: list[socket.socket] = []
+        self.url = f"tcp://127.0.0.1:{self._server.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._accept, name="camera", daemon=True)
         self._began_ns = time.monotonic_ns()
         self._stream = _Written()
         self._muxer = av.open(self._stream, "w", format="mpegts", options=_MUXER)
@@ -48,10 +55,16 @@ class TsCamera(LiveCamera):
         self._decoder = av.CodecContext.create("h264", "r")
         self._decoder.thread_count = 1
 
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return super().__enter__()
+
     def __exit__(self, *of: object) -> None:
         super().__exit__(*of)
+        self._thread.join()
         self._muxer.close()
-        self._socket.close()
+        for connection in [self._server, *self._clients]:
+            connection.close()
 
     def _encode(self, seen: np.ndarray, at_ns: int) -> tuple[bytes, np.ndarray]:
         frame = av.VideoFrame.from_ndarray(seen, format="bgr24")
@@ -63,12 +76,25 @@ class TsCamera(LiveCamera):
         return self._stream.take(), whole.to_ndarray(format="bgr24")
 
     def _send(self, due: float, encoded: bytes) -> None:
-        for begin in range(0, len(encoded), _DATAGRAM_BYTES):
-            self.sent += 1
-            if self._chance.random() < self.loss:
-                self.lost += 1
-            else:
-                self._socket.sendto(encoded[begin : begin + _DATAGRAM_BYTES], self._to)
+        packets = [encoded[begin : begin + _PACKET_BYTES] for begin in range(0, len(encoded), _PACKET_BYTES)]
+        kept = [packet for packet in packets if self._chance.random() >= self.loss]
+        self.sent += len(packets)
+        self.lost += len(packets) - len(kept)
+        for client in self._clients[:]:
+            try:
+                client.sendall(b"".join(kept))
+            except OSError:  # it hung up, as it may, or does not read
+                self._clients.remove(client)
+                client.close()
+
+    def _accept(self) -> None:
+        while not self._off.is_set():
+            try:
+                client = self._server.accept()[0]
+            except TimeoutError:
+                continue
+            client.settimeout(_SEND_SECONDS)
+            self._clients.append(client)
 
 
 class _Written:
@@ -87,10 +113,3 @@ class _Written:
         taken = b"".join(self._pieces)
         self._pieces.clear()
         return taken
-
-
-def _free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
