@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Self
 
 from faults import audit, processes
@@ -15,6 +16,9 @@ from faults.kill_daemon import check_record
 from faults.rig import Rig
 
 GAP_SECONDS: Final = 1.0
+OTHERS_MIB: Final = 640
+"""What a process beside the main one may take: one that clients reach has 512 MiB for what they send."""
+
 UNDISTURBED_PARTS: Final = 6
 """The first ones, so that some pass and some fail in the shortest run."""
 
@@ -37,16 +41,19 @@ class Trial:
         self._rig = rig
         self._main_mib = main_mib
         self._counted = 0
-        self._memory = Peak(rig.line.pid)
+        self._memory = Peak(lambda: [rig.line.pid])
+        self._others = Peak(lambda: processes.offspring(rig.line.pid))
         self._began_ns = time.monotonic_ns()
 
     def __enter__(self) -> Self:
         self._memory.start()
+        self._others.start()
         self.wait(UNDISTURBED_PARTS * self._rig.pace.pitch_seconds)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._memory.stop()
+        self._others.stop()
 
     @property
     def lasts(self) -> bool:
@@ -68,6 +75,7 @@ class Trial:
         until_ns = time.monotonic_ns()
         silent = audit.silent(self._rig.line.listener.heartbeats_ns[:], (self._began_ns, until_ns))
         self._memory.stop()
+        self._others.stop()
         evidence = self._rig.settle(self._outcome)
         outcome, total = self._outcome, self._outcome.totals
         check_record(outcome, evidence, self._rig.lost)
@@ -78,10 +86,14 @@ class Trial:
         outcome.require(
             self._memory.mib < self._main_mib, f"the main process took {self._memory.mib:.0f} MiB"
         )
+        outcome.require(
+            self._others.mib < OTHERS_MIB, f"a process beside the main one took {self._others.mib:.0f} MiB"
+        )
         opened = {opening.trigger_id for opening in evidence.openings if opening.opened}
         total["bad passed"] += sum(not evidence.parts[name].good for name in opened)
         total["silent ms"] = max(total["silent ms"], round(silent * 1000))
         total["MiB"] = max(total["MiB"], round(self._memory.mib))
+        total["others MiB"] = max(total["others MiB"], round(self._others.mib))
         for answer in answers(evidence).values():
             total[f"answer {answer}"] += 1
         self._show(evidence)
@@ -98,6 +110,7 @@ class Trial:
         figures["undecidable after the deadline"] = percentiles(late, "ms")
         figures["longest time without a heartbeat"] = f"{total['silent ms']} ms"
         figures["most memory of the main process"] = f"{total['MiB']} MiB, bound {self._main_mib:.0f} MiB"
+        figures["of any other"] = f"{total['others MiB']} MiB, bound {OTHERS_MIB} MiB"
 
     def _count(self) -> None:
         for _ in range(len(self._rig.belt.parts) - self._counted):
@@ -107,11 +120,15 @@ class Trial:
 
 
 class Peak:
-    """The most memory that a process was seen to have."""
+    """The most memory that any one of some processes was seen to have.
 
-    def __init__(self, pid: int) -> None:
+    Args:
+        pids: which ones, now; those that are gone by then are passed over.
+    """
+
+    def __init__(self, pids: Callable[[], Iterable[int]]) -> None:
         self.mib = 0.0
-        self._pid = pid
+        self._pids = pids
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="memory", daemon=True)
 
@@ -125,8 +142,10 @@ class Peak:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._stop.wait(_TURN_SECONDS) and processes.is_running(self._pid):
-            self.mib = max(self.mib, processes.rss_bytes(self._pid) / 2**20)
+        while not self._stop.wait(_TURN_SECONDS):
+            for pid in filter(processes.is_running, self._pids()):
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    self.mib = max(self.mib, processes.rss_bytes(pid) / 2**20)
 
 
 def answers(evidence: Evidence) -> dict[str, str]:
