@@ -23,7 +23,7 @@ test: $(INSTALLED)
 test-gpu: $(INSTALLED)
 	$(BIN)/pytest -m gpu $(ARGS)
 
-# Every fault with its full count takes about an hour and a half; ARGS='--only NAME --count N' runs less. Takes root.
+# Every fault with its full count takes about two hours; ARGS='--only NAME --count N' runs less. Takes root.
 faults: $(INSTALLED)
 	tools/install_debian_packages.sh
 	PYTHONPATH=tests $(BIN)/python -m faults $(ARGS)

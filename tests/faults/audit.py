@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,6 +13,9 @@ from faults.listener import Heard
 
 LATE_ALLOWED_NS: Final = 100_000_000
 """How long after its deadline an undecidable verdict may arrive."""
+
+DOUBT_ALLOWED_NS: Final = 100_000_000
+"""How much later than its stamp a free camera's picture may have been exposed: `max_age_ms` of the line."""
 
 Name = tuple[int, int]
 """`(epoch, seq)`: a verdict's name for ever."""
@@ -25,8 +29,8 @@ class Part:
 
     trigger_id: str
     good: bool
-    sha256: Mapping[str, str]
-    """Of the picture that each camera saw."""
+    sha256: Mapping[str, AbstractSet[str]]
+    """Of the pictures that each camera took of it."""
     shown_ns: int
     triggered_ns: int = 0
     sent: bool = False
@@ -148,15 +152,71 @@ def _why_invalid(part: Part, header: Header, views: Mapping[Name, Header], truth
             return f"its view by {camera} is {view['evaluation']} for {view['trigger_id']}"
         if view["bank_sha256"] != truth.bank_sha256:
             return f"another bank judged it: {view['bank_sha256']}"
-        if view["frame_sha256"] != part.sha256[camera]:
+        if view["frame_sha256"] not in part.sha256[camera]:
             return f"its view by {camera} was not made from a frame of that part"
     return None
+
+
+def misjudged(evidence: Evidence) -> list[str]:
+    """Good parts that failed: the bank tells all good from all bad ones, so that was another picture."""
+    return [
+        f"{heard.header['trigger_id']} is good and failed"
+        for heard in evidence.heard
+        if is_part(heard.header)
+        and heard.header["evaluation"] == "fail"
+        and (part := evidence.parts.get(heard.header["trigger_id"])) is not None
+        and part.good
+    ]
 
 
 def wrong_frames(heard: Iterable[Heard]) -> list[str]:
     """Passes of a free-running camera for pictures of bad parts, which `parts.write_pictures` names so."""
     sources = [v.header.get("source") for v in heard if v.header["evaluation"] == "pass"]
     return [f"{source} passed" for source in sources if source is not None and source.startswith("bad-")]
+
+
+def misdated(
+    evidence: Evidence, camera: str, exposed_ns: Mapping[str, int], latency_ns: int, offset_ns: int
+) -> list[str]:
+    """Judgements by a free-running camera whose time of capture is not that of the picture judged.
+
+    A picture that the camera is not known to have taken is looked for in its judgement: a pass when only bad
+    parts were in front of it, or a fail when only good ones were, belongs to another time.
+
+    Args:
+        evidence: of the run.
+        camera: its name.
+        exposed_ns: when it took each picture (monotonic), by SHA-256.
+        latency_ns: the longest from an exposure to its stamp that the line was told.
+        offset_ns: from the monotonic clock to UTC.
+    """
+    shown = sorted((part.shown_ns, part.good) for part in evidence.parts.values())
+    problems = []
+    for heard in evidence.heard:
+        header = heard.header
+        if header.get("camera") != camera or header["evaluation"] == "undecidable":
+            continue
+        stamp_ns = header["captured_utc_ns"] - offset_ns
+        at_ns = exposed_ns.get(header["frame_sha256"])
+        earliest, latest = stamp_ns - latency_ns, stamp_ns + DOUBT_ALLOWED_NS
+        if at_ns is not None and not earliest <= at_ns <= latest:
+            problems.append(
+                f"seq {header['seq']}: {header['evaluation']} for a picture exposed "
+                f"{(stamp_ns - at_ns) / 1e6:.0f} ms before its stamp"
+            )
+        elif at_ns is None and _in_front(shown, earliest, latest) == {header["evaluation"] != "pass"}:
+            problems.append(f"seq {header['seq']}: {header['evaluation']}, but no such part was there then")
+    return problems
+
+
+def _in_front(shown: Sequence[tuple[int, bool]], earliest_ns: int, latest_ns: int) -> set[bool]:
+    """Whether good parts, bad ones or both were in front of the camera within a span."""
+    ends = [at for at, _ in shown[1:]] + [latest_ns + 1]
+    return {
+        good
+        for (start, good), end in zip(shown, ends, strict=True)
+        if start <= latest_ns and end > earliest_ns
+    }
 
 
 def unanswered(evidence: Evidence, up: Iterable[tuple[int, int]]) -> list[str]:
@@ -216,6 +276,13 @@ def too_late(lateness: Iterable[int], allowed_ns: int = LATE_ALLOWED_NS) -> list
         for late in lateness
         if late > allowed_ns
     ]
+
+
+def silent(arrived_ns: Iterable[int], span: tuple[int, int]) -> float:
+    """The longest time without a heartbeat within a span, both ends of it included, in seconds."""
+    start, end = span
+    within = [at for at in arrived_ns if start <= at <= end]
+    return max(after - before for before, after in itertools.pairwise([start, *within, end])) / 1e9
 
 
 def out_of_order(names: Sequence[Name]) -> list[str]:

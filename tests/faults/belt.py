@@ -7,13 +7,14 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 from faults.audit import Opening, Part
-from faults.parts import PartSource
+from faults.parts import PartSource, Picture
 from faults.triggers import TriggerPort
 
 from inspectd.records import Accepted, PartVerdict
@@ -32,6 +33,25 @@ def load_tool(name: str) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+class View(Protocol):
+    """Where a camera looks."""
+
+    def show(self, picture: Picture) -> AbstractSet[str]:
+        """Put a part there; SHA-256 of every picture that the camera takes of it."""
+
+
+class FileView:
+    """The file that a camera of kind `images` reads again and again."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def show(self, picture: Picture) -> AbstractSet[str]:
+        """Write it."""
+        picture.write(self._file)
+        return {picture.sha256}
 
 
 class SharedGate:
@@ -65,27 +85,28 @@ class SharedGate:
 class Belt:
     """Shows a part, triggers it, and shows the next one a pitch later, until it is stopped.
 
-    A part stays before the cameras for longer than its deadline: whatever frame a pass in time comes from
-    shows that part. What was done is in `parts`, by trigger id.
+    What was done is in `parts`, by trigger id.
 
     Args:
-        views: the file that each camera looks at.
+        views: where each camera looks.
         source: where parts come from.
         port: where triggers go.
         gate: which has to know of every part.
         pitch_seconds: from one part to the next.
         name: begins every trigger id.
+        limit: it stops by itself after so many parts; None: it does not.
     """
 
     def __init__(
         self,
-        views: Mapping[str, Path],
+        views: Mapping[str, View],
         source: PartSource,
         port: TriggerPort,
         gate: Any,
         *,
         pitch_seconds: float,
         name: str,
+        limit: int | None = None,
     ) -> None:
         self.parts: dict[str, Part] = {}
         self._views = views
@@ -94,6 +115,7 @@ class Belt:
         self._gate = gate
         self._pitch_seconds = pitch_seconds
         self._name = name
+        self._limit = limit
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="belt", daemon=True)
         self._show()  # a camera needs something to open
@@ -114,7 +136,7 @@ class Belt:
 
     def _run(self) -> None:
         with self._port:
-            while not self._stop.is_set():
+            while not self._stop.is_set() and len(self.parts) != self._limit:
                 self._trigger(self._show())
                 # From here: on a busy machine showing a part may take longer than it is to stay.
                 due = time.monotonic() + self._pitch_seconds
@@ -124,10 +146,8 @@ class Belt:
 
     def _show(self) -> Part:
         pictures = {camera: self._source.next() for camera in self._views}
-        for camera, file in self._views.items():
-            pictures[camera].show(file)
+        hashes = {camera: view.show(pictures[camera]) for camera, view in self._views.items()}
         good = all(picture.good for picture in pictures.values())
-        hashes = {camera: picture.sha256 for camera, picture in pictures.items()}
         return Part(f"{self._name}-{len(self.parts) + 1}", good, hashes, time.monotonic_ns())
 
     def _trigger(self, part: Part) -> None:

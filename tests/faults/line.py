@@ -17,6 +17,7 @@ from faults.parts import Bank
 
 VIEW: Final = "view.png"
 READY_SECONDS: Final = 60.0
+_END_SECONDS: Final = 20.0
 
 
 class Line:
@@ -27,6 +28,7 @@ class Line:
         settings: the configuration's text.
         environment: variables of the daemon's, over those of this process.
         wrapper: words before the command, such as `ip netns exec NAME`.
+        log: descriptor of where its log goes; None: the file `log`.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Line:
         settings: str,
         environment: Mapping[str, str] | None = None,
         wrapper: tuple[str, ...] = (),
+        log: int | None = None,
     ) -> None:
         self.folder = folder
         self.runtime_dir = folder / "run"
@@ -52,6 +55,7 @@ class Line:
             **(environment or {}),
         }
         self._wrapper = wrapper
+        self._log_to = log
         self._process: subprocess.Popen[bytes] | None = None
         self.listener = Listener(self.endpoint("verdicts"))
 
@@ -71,7 +75,7 @@ class Line:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._wrapper, sys.executable, "-m", "inspectd", "run", str(self.file)],
-                stderr=log,
+                stderr=log if self._log_to is None else self._log_to,
                 stdout=log,
                 env=self.environment,
             )
@@ -115,7 +119,10 @@ class Line:
         assert self._process is not None
         offspring = processes.children(self.pid).values()
         self._process.send_signal(signum)
-        code = self._process.wait(20)
+        try:
+            code = self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"the daemon did not end within {_END_SECONDS:g} s") from None
         wait_for(lambda: not any(map(processes.is_running, offspring)), 10, "a child outlived the daemon")
         return code
 
@@ -143,6 +150,18 @@ threshold = {bank.threshold}
 [metrics]
 port = {metrics_port}
 {extra}
+"""
+
+
+def live_camera(name: str, url: str, *, more: str = "") -> str:
+    """The table of a camera that is read over the network."""
+    return f"""
+[[cameras]]
+kind = "opencv"
+name = "{name}"
+recipe = "part"
+source = "{url}"
+{more}
 """
 
 

@@ -34,6 +34,8 @@ class Listener:
         """Verdicts of frames and of parts, which share one numbering."""
         self.events: list[Heard] = []
         self.last_heartbeat: Heard | None = None
+        self.heartbeats_ns: list[int] = []
+        """When each heartbeat arrived."""
         self._endpoint = endpoint
         self._stop = threading.Event()
         self._connected = threading.Event()
@@ -80,6 +82,7 @@ class Listener:
                 self.events.append(heard)
             case "heartbeat":
                 self.last_heartbeat = heard
+                self.heartbeats_ns.append(heard.at_ns)
 
 
 def wait_for(condition: Any, timeout_seconds: float, what: str) -> Any:

@@ -35,7 +35,7 @@ class Picture:
         """SHA-256 of the pixels, row by row."""
         return hashlib.sha256(self.pixels.tobytes()).hexdigest()
 
-    def show(self, file: Path) -> None:
+    def write(self, file: Path) -> None:
         """Put the picture at `file` in one step, without loss."""
         new = file.with_name(f".{file.name}.new")
         encoded = cv2.imencode(".png", self.pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
@@ -44,17 +44,18 @@ class Picture:
 
 
 class PartSource:
-    """Makes parts in a random order that a seed names."""
+    """Makes parts in a random order that a seed names; so large a share of them is good."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, good_share: float = 0.75) -> None:
         self._random = random.Random(seed)
+        self._good_share = good_share
         self._cells = _good_cells()
         self._number = 0
 
     def next(self, *, good: bool | None = None) -> Picture:
-        """Another part; good three times in four unless told. No two have equal pixels."""
+        """Another part; good or bad by chance unless told. No two have equal pixels."""
         self._number += 1
-        good = self._random.random() < 0.75 if good is None else good
+        good = self._random.random() < self._good_share if good is None else good
         pixels = self._random.choice(self._cells).copy()
         if not good:
             pixels = _spoiled(pixels, self._random.randrange(2**32))
@@ -67,7 +68,7 @@ def write_pictures(folder: Path, count: int) -> Path:
     source = PartSource(1)
     for number in range(count):
         picture = source.next()
-        picture.show(folder / f"{'good' if picture.good else 'bad'}-{number:02}.png")
+        picture.write(folder / f"{'good' if picture.good else 'bad'}-{number:02}.png")
     return folder
 
 

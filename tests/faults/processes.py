@@ -25,6 +25,14 @@ def children(pid: int) -> dict[str, int]:
     return found
 
 
+def offspring(pid: int) -> list[int]:
+    """Process ids of all children of a process, as its main thread started them."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except _GONE:
+        return []
+
+
 def rss_bytes(pid: int) -> int:
     """Resident memory."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

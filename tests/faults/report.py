@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from faults.fault import Fault
+
+_FOUND_OUTSIDE: Final = Path(__file__).with_name("found_outside.md")
+"""Written by hand: this suite cannot find out what was tried before it could."""
 
 _HEAD: Final = """\
 # Faults
@@ -14,7 +18,9 @@ What the line does when things break, tried out on the real daemon. `make faults
 times at random moments and checks the outcome from outside: it shows parts whose truth it knows to two
 triggered cameras, triggers each, listens to the bus, and runs the reject gate of `tools/gate_simulator.py`. A
 **wrong pass** is a part whose gate opened without a valid, on-time pass that rests on a frame of that very
-part from each camera, by its SHA-256. `make test` runs a short form; this runs one fault alone:
+part from each camera, by its SHA-256. A **live camera** sends motion JPEG over HTTP, and its picture at each
+moment is the part then in front of it. Where a fault lasts, what is counted is the parts that pass under it.
+`make test` runs a short form; this runs one fault alone:
 
     make faults ARGS='--only daemon-killed --count 20'
 
@@ -30,7 +36,7 @@ def page(faults: Sequence[Fault], results: Iterable[dict[str, Any]]) -> str:
     found = {result["name"]: result for result in results}
     rows = [_row(fault, found.get(fault.name)) for fault in faults]
     details = [_details(found[fault.name]) for fault in faults if fault.name in found]
-    return _HEAD + "\n".join(rows) + "\n\n" + "\n".join(details)
+    return "\n".join([_HEAD + "\n".join(rows), "", *details, _FOUND_OUTSIDE.read_text()])
 
 
 def _row(fault: Fault, result: dict[str, Any] | None) -> str:

@@ -7,16 +7,21 @@ from typing import Final
 from faults import (
     clock,
     damage,
+    frames,
     garbage,
     kill_children,
     kill_daemon,
     netns,
     readers,
     soak,
+    starve,
     state,
+    strain,
     strangers,
 )
 from faults.fault import Fault
+
+PARTS_HOLD: Final = "no wrong pass; every trigger answered; a heartbeat each second; bounded memory"
 
 FAULTS: Final = (
     Fault(
@@ -118,6 +123,86 @@ FAULTS: Final = (
         short=2,
         run=clock.run,
         needs=clock.missing,
+    ),
+    Fault(
+        "reader-starved",
+        "the processes that read a live camera, triggered and free, get 5, 20 or 50 % of a processor",
+        PARTS_HOLD,
+        full=2000,
+        short=30,
+        run=starve.run_starved,
+    ),
+    Fault(
+        "reader-stalled",
+        "the processes that read a live camera, triggered and free, are stopped for 50 ms to 5 s",
+        PARTS_HOLD,
+        full=2000,
+        short=30,
+        run=starve.run_stalled,
+    ),
+    Fault(
+        "latency",
+        "a live camera has a latency of 0 to 300 ms, told to the line or not",
+        f"not told, the line refuses to start; else {PARTS_HOLD}",
+        full=2000,
+        short=20,
+        run=frames.run_latency,
+    ),
+    Fault(
+        "frames-cut",
+        "every other picture is cut at 10 to 95 % of its bytes, some completed or run into the one before",
+        PARTS_HOLD,
+        full=2000,
+        short=22,
+        run=frames.run_cut,
+    ),
+    Fault(
+        "packets-lost",
+        "one packet in 50 of an H.264 stream is lost on the way to the relay that sends it on",
+        PARTS_HOLD,
+        full=2000,
+        short=30,
+        run=frames.run_lost,
+    ),
+    Fault(
+        "buffers-repeated",
+        "a camera's last four buffers come round and round, or its picture freezes",
+        PARTS_HOLD,
+        full=2000,
+        short=22,
+        run=frames.run_repeated,
+    ),
+    Fault(
+        "connections-idle",
+        "5,000 idle connections to the sockets, local ones and TCP ones with keys",
+        PARTS_HOLD,
+        full=2000,
+        short=26,
+        run=strain.run_connections,
+    ),
+    Fault(
+        "messages-endless",
+        "messages of millions of parts, or that hardly end, to each socket: 2 GB in all",
+        PARTS_HOLD,
+        full=2000,
+        short=30,
+        run=strain.run_endless,
+    ),
+    Fault(
+        "subscriptions",
+        "100,000 different subscriptions of up to 1,000 bytes",
+        PARTS_HOLD,
+        full=2000,
+        short=26,
+        run=strain.run_subscriptions,
+    ),
+    Fault(
+        "log-blocked",
+        "the log is not read for 20 s at a time, while a camera comes and goes",
+        f"{PARTS_HOLD}; told to stop, the daemon ends",
+        full=2000,
+        short=24,
+        run=strain.run_log_blocked,
     ),
     Fault(
         "soak",

@@ -43,7 +43,7 @@ def part_verdict(at_ms: int = 1100, seq: int = 3, **changed) -> Heard:
 
 
 def evidence(*heard: Heard, opened: bool = True, good: bool = True) -> Evidence:
-    part = Part("a", good, {"top": "top-picture", "side": "side-picture"}, 990 * MS, 1000 * MS, True)
+    part = Part("a", good, {"top": {"top-picture"}, "side": {"side-picture"}}, 990 * MS, 1000 * MS, True)
     part.answer = {"schema": "trigger_ack/1"}
     said = list(heard) or [view("top", 1), view("side", 2), part_verdict()]
     return Evidence(Truth("bank", 300 * MS), {"a": part}, [Opening("a", opened, 1450 * MS)], said)
@@ -130,6 +130,30 @@ def test_lateness_counts_from_the_suites_own_trigger():
     assert (
         audit.too_late(audit.lateness_ns(evidence(part_verdict(at_ms=1400, evaluation="undecidable")))) == []
     )
+
+
+def test_a_good_part_that_failed_was_judged_by_another_picture():
+    assert audit.misjudged(evidence()) == []
+    assert audit.misjudged(evidence(part_verdict(evaluation="fail"))) == ["a is good and failed"]
+    assert audit.misjudged(evidence(part_verdict(evaluation="fail"), good=False)) == []
+
+
+def test_a_judgement_by_a_picture_of_another_time_is_found():
+    def problems(**changed):
+        judged = view(camera="free", trigger_id=None, captured_utc_ns=1050 * MS, **changed)
+        return audit.misdated(evidence(judged), "free", {"known": 1030 * MS, "old": 1010 * MS}, 30 * MS, 0)
+
+    assert problems(frame_sha256="known") == []
+    assert "40 ms before its stamp" in problems(frame_sha256="old")[0]
+    assert problems(frame_sha256="old", evaluation="undecidable") == []
+    assert problems(frame_sha256="none") == []
+    assert "no such part" in problems(frame_sha256="none", evaluation="fail")[0]
+
+
+def test_the_longest_silence_counts_from_the_beginning_and_to_the_end():
+    assert audit.silent([1000 * MS, 1200 * MS, 1300 * MS], (900 * MS, 1400 * MS)) == 0.2
+    assert audit.silent([], (900 * MS, 1400 * MS)) == 0.5
+    assert audit.silent([1000 * MS], (900 * MS, 1400 * MS)) == 0.4
 
 
 def test_order_across_epochs():
