@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from inspectd.config import Config, exposed
+from inspectd.config import Config, exposed, plain_tcp
 from inspectd.ipc.ring import FrameRing
 from inspectd.metrics import Metrics
 from inspectd.publish.bus import Bus
@@ -26,16 +26,24 @@ class AccessWatch:
     def __init__(self, config: Config, metrics: Metrics, say: Say) -> None:
         """Count in `metrics` and tell through `say`."""
         self._endpoints: Final = exposed(config)
+        self._plain: Final = plain_tcp(config.publish, config.security)
         self._metrics = metrics
         self._say = say
         self._refusals = Refusals()
 
     def say_exposed(self) -> None:
-        """Plain TCP that leaves the host was asked for; say so at every start."""
+        """Plain TCP that leaves the host, or takes triggers, was asked for; say so at every start."""
         self._metrics.insecure(len(self._endpoints))
         if self._endpoints:
             detail = f"plain TCP to other hosts, without keys: {', '.join(self._endpoints)}"
             self._say("warning", "insecure", detail=detail)
+        control = self._plain.get("publish.control_tcp")
+        if control is not None:
+            detail = (
+                f"publish.control_tcp {control} has no keys: while the line is away, any user of this host "
+                "can take its ports, accept triggers and send a pass; gates need the local sockets, or keys"
+            )
+            self._say("warning", "unauthenticated", detail=detail)
 
     def refused(self, socket: str, cause: str) -> None:
         """A client was refused at a TCP socket."""

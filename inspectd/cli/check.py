@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -33,6 +34,8 @@ def main(arguments: argparse.Namespace) -> int:
         ConfigError: there is a problem; all are listed.
     """
     found = config.examine(arguments.file)
+    for warning in _warnings(found):
+        print(f"warning: {warning}", file=sys.stderr)
     problems = list(found.problems)
     if not arguments.settings_only:
         problems += _try_out(found)
@@ -41,6 +44,19 @@ def main(arguments: argparse.Namespace) -> int:
     tried = "" if arguments.settings_only else "; banks load, cameras deliver, ports are free"
     print(f"{arguments.file}: no problems, {len(found.cameras)} cameras, {len(found.recipes)} recipes{tried}")
     return 0
+
+
+def _warnings(found: config.Examined) -> Iterator[str]:
+    """What is allowed, and a person should know before relying on it."""
+    if found.publish is None or found.security is None:
+        return
+    for where, address in config.plain_tcp(found.publish, found.security).items():
+        does = "trigger parts" if where == "publish.control_tcp" else "read there"
+        yield (
+            f"{where}: {address} is plain TCP and authenticates nobody: every user of this host can {does}, "
+            "and whoever takes the port while the line is away can answer as the line; a gate needs the "
+            "local sockets, or keys (docs/security.md)"
+        )
 
 
 def _try_out(found: config.Examined) -> Iterator[str]:

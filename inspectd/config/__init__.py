@@ -1,6 +1,6 @@
 """Every setting of a line, and the reader of its file."""
 
-from inspectd.config.reading import Examined, examine, exposed, load, tcp_address
+from inspectd.config.reading import Examined, examine, exposed, load, plain_tcp, tcp_address
 from inspectd.config.recipes import in_force, recipe_sha256
 from inspectd.config.settings import (
     Batching,
@@ -47,6 +47,7 @@ __all__ = [
     "exposed",
     "in_force",
     "load",
+    "plain_tcp",
     "recipe_sha256",
     "tcp_address",
 ]

@@ -134,13 +134,20 @@ def tcp_address(text: str, *, anywhere: bool = False) -> tuple[str, int]:
     return host, int(port)
 
 
+def plain_tcp(publish: Publish, security: Security) -> dict[str, str]:
+    """Each setting of a TCP endpoint without keys, with its address. Nobody is authenticated there."""
+    if security.keys_dir is not None:
+        return {}
+    addresses = {f"publish.{key}": getattr(publish, key) for key in _TCP_KEYS}
+    return {where: text for where, text in addresses.items() if text}
+
+
 def exposed(settings: Config) -> list[str]:
     """The settings that name plain TCP endpoints other hosts can reach; `security.insecure` allows them."""
-    if settings.security.keys_dir is not None:
-        return []
-    addresses = ((f"publish.{key}", getattr(settings.publish, key)) for key in _TCP_KEYS)
     return [
-        where for where, text in addresses if text and not _is_loopback(tcp_address(text, anywhere=True)[0])
+        where
+        for where, text in plain_tcp(settings.publish, settings.security).items()
+        if not _is_loopback(tcp_address(text, anywhere=True)[0])
     ]
 
 
