@@ -29,6 +29,7 @@ from typing import Final
 from inspectd.client import Liveness, VerdictReader
 from inspectd.client.control import TriggerSender
 from inspectd.records import Accepted, Evaluation, PartVerdict, TriggerRequest
+from inspectd.text import printable
 
 _TURN_SECONDS: Final = 0.005
 _HEARD_AT_MOST: Final = 1000
@@ -159,7 +160,9 @@ def main() -> None:
             if isinstance(answer, Accepted):
                 gate.accepted(answer)
             else:
-                print(trigger_id, "not taken:", answer.detail if answer else "no answer", flush=True)
+                print(
+                    trigger_id, "not taken:", printable(answer.detail) if answer else "no answer", flush=True
+                )
             watch(gate, reader, arguments.pitch_ms / 1000)
         watch(gate, reader, arguments.travel_ms / 1000)
 

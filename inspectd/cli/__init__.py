@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from inspectd import __version__
+from inspectd.cli.output import plain_output
 from inspectd.errors import ExitCode, InspectdError
+from inspectd.text import printable_lines
 
 COMMANDS: Final = {
     "init": "write a commented example configuration",
@@ -38,10 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser(chosen).parse_args(words)
     module = importlib.import_module(f"inspectd.cli.{arguments.command}")
     try:
-        code: int = module.main(arguments)
-        sys.stdout.flush()
+        with plain_output():
+            code: int = module.main(arguments)
+            sys.stdout.flush()
     except InspectdError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable_lines(str(error))}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output (`| head`) has seen enough; nothing more can be written there.

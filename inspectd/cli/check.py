@@ -15,6 +15,7 @@ from inspectd.errors import BankError, ConfigError, InspectdError
 from inspectd.ipc.messages import StartScoring
 from inspectd.metrics import metrics_access
 from inspectd.publish.keys import read_allowed, read_server_pair
+from inspectd.text import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +36,7 @@ def main(arguments: argparse.Namespace) -> int:
     """
     found = config.examine(arguments.file)
     for warning in _warnings(found):
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {printable(warning)}", file=sys.stderr)
     problems = list(found.problems)
     if not arguments.settings_only:
         problems += _try_out(found)
