@@ -22,6 +22,7 @@ from inspectd.config.settings import (
     Settings,
     Triggers,
 )
+from inspectd.config.sources import is_device, is_live, masked
 
 __all__ = [
     "Batching",
@@ -46,7 +47,10 @@ __all__ = [
     "examine",
     "exposed",
     "in_force",
+    "is_device",
+    "is_live",
     "load",
+    "masked",
     "plain_tcp",
     "recipe_sha256",
     "tcp_address",

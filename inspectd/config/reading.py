@@ -21,6 +21,7 @@ from inspectd.config.settings import (
     Security,
     Settings,
 )
+from inspectd.config.sources import is_live, masked
 from inspectd.errors import ConfigError
 
 _Table = TypeVar("_Table", bound=Settings)
@@ -88,7 +89,7 @@ def examine(path: Path) -> Examined:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors begin with a BOM
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
@@ -121,11 +122,11 @@ def tcp_address(text: str, *, anywhere: bool = False) -> tuple[str, int]:
     """
     host, separator, port = text.rpartition(":")
     if not separator or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65_536:
-        raise ValueError(f"got {text!r}, expected host:port such as 127.0.0.1:5571")
+        raise ValueError(f"got {_short(text)}, expected host:port such as 127.0.0.1:5571")
     try:
         loopback = _is_loopback(host)
     except ValueError as error:
-        raise ValueError(f"got {text!r}, expected an IP address before the port") from error
+        raise ValueError(f"got {_short(text)}, expected an IP address before the port") from error
     if not loopback and not anywhere:
         raise ValueError(
             f"got {text!r}, but plain TCP is for this host only: expected 127.0.0.1 or [::1], "
@@ -175,7 +176,7 @@ def _camera_problems(value: dict[str, Any], where: str) -> Iterator[str]:
     kinds = {str(kind.__struct_config__.tag): kind for kind in get_args(Camera)}
     kind = value.get("kind")
     if not isinstance(kind, str) or kind not in kinds:
-        got = "is missing" if kind is None else f"got {kind!r}"
+        got = "is missing" if kind is None else f"got {_short(kind)}"
         yield f"{where}.kind: {got}, expected one of {', '.join(sorted(kinds))}"
         return
     yield from _table_problems({k: v for k, v in value.items() if k != "kind"}, kinds[kind], where)
@@ -219,7 +220,12 @@ def _expected(kind: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    """A value as it may be shown: it may hold a camera's password, and a table or an array anything."""
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        return f"an array of {len(value)}"
+    text = repr(masked(value) if isinstance(value, str) else value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -233,7 +239,7 @@ def _cross_problems(data: dict[str, Any]) -> list[str]:
             name = item.get("name") if isinstance(item, dict) else None
             if isinstance(name, str) and name in seen:
                 problems.append(
-                    f"{key}[{index}].name: {name!r} is taken by {key}[{seen[name]}], names must differ"
+                    f"{key}[{index}].name: {_short(name)} is taken by {key}[{seen[name]}], names must differ"
                 )
             elif isinstance(name, str):
                 seen[name] = index
@@ -241,8 +247,8 @@ def _cross_problems(data: dict[str, Any]) -> list[str]:
     for index, item in enumerate(tables.get("cameras", [])):
         recipe = item.get("recipe") if isinstance(item, dict) else None
         if isinstance(recipe, str) and recipe not in recipes:
-            names = ", ".join(str(name) for name in recipes) or "none is declared"
-            problems.append(f"cameras[{index}].recipe: no recipe {recipe!r}, expected one of: {names}")
+            names = ", ".join(masked(str(name)) for name in recipes) or "none is declared"
+            problems.append(f"cameras[{index}].recipe: no recipe {_short(recipe)}, expected one of: {names}")
         if isinstance(item, dict) and item.get("when_full") == "wait" and _is_live(item):
             problems.append(
                 f'cameras[{index}].when_full: got "wait", expected "drop" for a live source: '
@@ -269,7 +275,7 @@ def _cross_problems(data: dict[str, Any]) -> list[str]:
 
 def _is_live(camera: dict[str, Any]) -> bool:
     source = camera.get("source")
-    return camera.get("kind") == "opencv" and (isinstance(source, int) or "://" in str(source))
+    return camera.get("kind") == "opencv" and isinstance(source, int | str) and is_live(source)
 
 
 def _address_problems(publish: dict[str, Any], *, anywhere: bool) -> list[str]:

@@ -131,7 +131,7 @@ class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
 
     source: Annotated[
         Annotated[int, Meta(ge=0, le=1000)] | str,
-        Meta(description="Device index, URL such as rtsp://user:password@camera/stream, or a video file."),
+        Meta(description="Device (index, or a /dev/v4l/by-id/... path), rtsp:// or http:// URL, or a video."),
     ]
     width: Annotated[Pixels | None, Meta(description="Width to ask a device for, in pixels.")] = None
     height: Annotated[Pixels | None, Meta(description="Height to ask a device for, in pixels.")] = None
