@@ -73,13 +73,14 @@ class EvidenceWatch:
         self._metrics = metrics
         self._say = say
         self._problem: str | None = None
+        self._stuck: str | None = None
 
     def evidence_result(self, result: EvidenceResult) -> None:
         """Evidence of a part was wanted, and this became of it."""
         self._metrics.evidence(result)
 
-    def evidence_level(self, used_bytes: int, problem: str | None) -> None:
-        """How much evidence there is; when no more can be kept, a person has to know."""
+    def evidence_level(self, used_bytes: int, problem: str | None, stuck: str | None) -> None:
+        """How much evidence there is; when no more can be kept, or old not removed, a person has to know."""
         self._metrics.evidence_level(
             writable=problem is None, used_bytes=used_bytes, quota_bytes=self._quota_bytes
         )
@@ -88,6 +89,9 @@ class EvidenceWatch:
         elif problem is None and self._problem is not None:
             self._say("info", "evidence_resumed", detail="")
         self._problem = problem
+        if stuck is not None and self._stuck is None:
+            self._say("alarm", "evidence_stuck", detail=stuck)
+        self._stuck = stuck
 
 
 class ProcessWatch:

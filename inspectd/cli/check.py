@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from inspectd import config
-from inspectd.errors import BankError, ConfigError, InspectdError
+from inspectd.errors import BankError, ConfigError, InspectdError, UnavailableError
 from inspectd.ipc.messages import StartScoring
 from inspectd.metrics import metrics_access
 from inspectd.publish.keys import read_allowed, read_server_pair
@@ -62,6 +62,9 @@ def _warnings(found: config.Examined) -> Iterator[str]:
 
 def _try_out(found: config.Examined) -> Iterator[str]:
     """Problems that only show when banks, cameras and ports are touched."""
+    if found.line is not None:
+        for where in ("runtime_path", "state_path"):
+            yield from _unavailable(partial(getattr, found.line, where))
     yield from _scoring_problems(found.recipes, found.scoring or config.Scoring())
     yield from _camera_problems(found.cameras)
     if found.security is not None and found.security.keys_dir is not None:
@@ -72,6 +75,14 @@ def _try_out(found: config.Examined) -> Iterator[str]:
     if found.publish is not None:
         for key in ("verdicts_tcp", "heatmaps_tcp", "sync_tcp", "control_tcp"):
             yield from _endpoint_problem(f"publish.{key}", getattr(found.publish, key))
+
+
+def _unavailable(find: Callable[[], object]) -> Iterator[str]:
+    """Why a directory that is left to the system cannot be had, if so; the reason names the setting."""
+    try:
+        find()
+    except UnavailableError as error:
+        yield str(error)
 
 
 def _access_problem(where: str, read: Callable[[], object]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from inspectd.config.settings import (
     Camera,
     Config,
     ImagesCamera,
+    Line,
     Metrics,
     Publish,
     Recipe,
@@ -27,6 +29,7 @@ from inspectd.errors import ConfigError
 _Table = TypeVar("_Table", bound=Settings)
 
 _TCP_KEYS: Final = ("verdicts_tcp", "heatmaps_tcp", "sync_tcp", "control_tcp")
+_LINE_DIRS: Final = ("runtime_dir", "state_dir")
 _METRICS_FILES: Final = ("tls_certificate", "tls_key", "users_file")
 _RUNTIME_DIR_LIMIT: Final = 84  # bytes; the kernel takes 107 for a socket's whole path
 
@@ -41,6 +44,7 @@ class Examined(msgspec.Struct, frozen=True):
     publish: Publish | None
     metrics: Metrics | None
     security: Security | None
+    line: Line | None
 
 
 def load(path: Path) -> Config:
@@ -50,13 +54,14 @@ def load(path: Path) -> Config:
         ConfigError: the file cannot be read, is no TOML, or has problems; all of them are listed.
     """
     data = _read(path)
-    problems = [*_problems(data, Config, ""), *_cross_problems(data)]
+    base = path.resolve().parent
+    problems = [*_problems(data, Config, ""), *_cross_problems(data, base)]
     if problems:
         raise ConfigError(str(path), problems)
     settings = msgspec.convert(data, Config)
-    base = path.resolve().parent
     return msgspec.structs.replace(
         settings,
+        line=_absolute(settings.line, base, *_LINE_DIRS),
         security=_absolute(settings.security, base, "keys_dir"),
         evidence=_absolute(settings.evidence, base, "dir"),
         metrics=_absolute(settings.metrics, base, *_METRICS_FILES),
@@ -76,14 +81,16 @@ def examine(path: Path) -> Examined:
     recipes = _sound_items(data, "recipes", Recipe)
     cameras = _sound_items(data, "cameras", Camera)
     metrics, security = _sound(data.get("metrics", {}), Metrics), _sound(data.get("security", {}), Security)
+    line = _sound(data.get("line", {}), Line)
     return Examined(
-        [*_problems(data, Config, ""), *_cross_problems(data)],
+        [*_problems(data, Config, ""), *_cross_problems(data, base)],
         [(where, _absolute_recipe(recipe, base)) for where, recipe in recipes],
         [(where, _absolute_camera(camera, base)) for where, camera in cameras],
         _sound(data.get("scoring", {}), Scoring),
         _sound(data.get("publish", {}), Publish),
         metrics and _absolute(metrics, base, *_METRICS_FILES),
         security and _absolute(security, base, "keys_dir"),
+        line and _absolute(line, base, *_LINE_DIRS),
     )
 
 
@@ -229,7 +236,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _cross_problems(data: dict[str, Any]) -> list[str]:
+def _cross_problems(data: dict[str, Any], base: Path) -> list[str]:
     """Problems between settings. Works on raw data, so that they are found beside all others."""
     problems = []
     tables = {key: value if isinstance(value, list) else [] for key, value in data.items()}
@@ -266,9 +273,11 @@ def _cross_problems(data: dict[str, Any]) -> list[str]:
     if isinstance(metrics, dict) and ("tls_certificate" in metrics) != ("tls_key" in metrics):
         problems.append("metrics: has one of tls_certificate and tls_key, expected both or none")
     line = data.get("line")
-    if isinstance(line, dict) and len(str(line.get("runtime_dir", "")).encode()) > _RUNTIME_DIR_LIMIT:
+    runtime_dir = line.get("runtime_dir") if isinstance(line, dict) else None
+    if runtime_dir and len(os.fsencode(base / str(runtime_dir))) > _RUNTIME_DIR_LIMIT:
         problems.append(
-            f"line.runtime_dir: is too long for a socket's path, expected at most {_RUNTIME_DIR_LIMIT} bytes"
+            f"line.runtime_dir: {base / str(runtime_dir)} is too long for a socket's path, "
+            f"expected at most {_RUNTIME_DIR_LIMIT} bytes"
         )
     return problems
 

@@ -6,7 +6,6 @@ A key pair is two files in ZeroMQ's certificate format: `NAME.key` may be handed
 
 from __future__ import annotations
 
-import os
 import struct
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +16,7 @@ import zmq
 import zmq.auth
 from zmq.utils import z85
 
+from inspectd.config.places import systemd_directory
 from inspectd.errors import InputError
 from inspectd.files import write_text
 
@@ -112,9 +112,9 @@ def read_server_pair(keys_dir: Path) -> KeyPair:
     Raises:
         InputError: as `read_pair`.
     """
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    if credentials and (Path(credentials) / SERVER_SECRET).exists():
-        return read_pair(Path(credentials) / SERVER_SECRET, guarded=True)
+    credentials = systemd_directory("CREDENTIALS_DIRECTORY")
+    if credentials is not None and (credentials / SERVER_SECRET).exists():
+        return read_pair(credentials / SERVER_SECRET, guarded=True)
     return read_pair(keys_dir / SERVER_SECRET)
 
 
