@@ -68,7 +68,9 @@ def _try_out(found: config.Examined) -> Iterator[str]:
     yield from _scoring_problems(found.recipes, found.scoring or config.Scoring())
     yield from _camera_problems(found.cameras)
     if found.security is not None and found.security.keys_dir is not None:
-        yield from _access_problem("security.keys_dir", partial(_try_keys, Path(found.security.keys_dir)))
+        keys_dir = Path(found.security.keys_dir)
+        yield from _access_problem("security.keys_dir", partial(read_server_pair, keys_dir))
+        yield from _access_problem("security.keys_dir", partial(read_allowed, keys_dir))
     if found.metrics is not None and found.metrics.port:
         yield from _access_problem("metrics", partial(metrics_access, found.metrics))
         yield from _port_problem("metrics.port", found.metrics.host, found.metrics.port)
@@ -91,11 +93,6 @@ def _access_problem(where: str, read: Callable[[], object]) -> Iterator[str]:
         read()
     except InspectdError as error:
         yield f"{where}: {error}"
-
-
-def _try_keys(keys_dir: Path) -> None:
-    read_server_pair(keys_dir)
-    read_allowed(keys_dir)
 
 
 def _scoring_problems(recipes: list[tuple[str, config.Recipe]], scoring: config.Scoring) -> Iterator[str]:
