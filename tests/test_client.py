@@ -261,3 +261,16 @@ def test_a_pass_that_its_views_do_not_bear_out_is_none(tmp_path, views):
     assert message.evaluation is Evaluation.FAIL
     assert reader.unreadable == 1
     assert "not with views that all pass" in reader.last_problem
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_ipv4_and_ipv6_are_reached(host):
+    with zmq.Context() as context, context.socket(zmq.XPUB) as socket:
+        socket.linger = 0
+        socket.ipv6 = True
+        port = socket.bind_to_random_port(f"tcp://{host}")
+        with Reader(f"tcp://{host}:{port}") as reader:
+            assert socket.poll(5000)
+            socket.recv()
+            socket.send_multipart([b"i1/demo/line1/-/ev/", wire.encode(event("started"))])
+            assert reader.receive(5) == event("started")
