@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspectd import log
 from inspectd.text import json_line, printable, printable_lines
 
 _ANY = st.text(st.characters(exclude_categories=()))
@@ -55,3 +57,20 @@ def test_json_is_one_printable_line_that_reads_back(value):
 
 def test_a_file_name_that_is_not_utf8_is_told_in_json_by_its_escape():
     assert json.loads(json_line({"unreadable": ["caf\udce9.png"]})) == {"unreadable": ["caf\\udce9.png"]}
+
+
+@pytest.mark.parametrize("shape", ["text", "json"])
+def test_a_line_of_the_log_is_one_line_that_a_terminal_does_not_obey(capsys, shape):
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    try:
+        log.setup("info", shape)
+        log.event(logging.getLogger("x"), logging.INFO, "e", a="\x1b[2J", b="\u202eb c\n", c="caf\udce9.png")
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.isprintable()
+    assert line.count("\\u001b[2J") == 1
+    if shape == "json":
+        assert json.loads(line)["a"] == "\x1b[2J"

@@ -22,7 +22,7 @@ from inspectd.ipc.channel import Channel, ChannelClosedError
 from inspectd.ipc.messages import AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing, RingError
 from inspectd.records import EvidenceResult
-from inspectd.text import printable
+from inspectd.text import printable, printable_lines
 
 _BUSY_SECONDS: Final = 0.01
 _HUNG_SECONDS: Final = 1.0
@@ -125,5 +125,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except InspectdError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {printable_lines(str(error))}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)

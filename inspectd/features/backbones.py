@@ -196,7 +196,7 @@ def _downloaded_file(name: str, url: str) -> Path:
 
 
 def _refuse_damaged(name: str, file: Path) -> None:
-    """Refuse a file that is not the one its name promises; torch looks at that after a download, and no more."""
+    """Refuse a file that is not what its name promises; torch looks at that after a download, and no more."""
     promised = re.search(r"-([0-9a-f]{8,})\.", file.name)
     try:
         with file.open("rb") as data:
