@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.daemon import camera_table, settings
 
 from inspectd import config
 from inspectd.bank.cache import ModelCache
@@ -66,13 +67,21 @@ def test_without_a_home_the_setting_is_named(bare, tmp_path):
     assert Line(name="l").state_path == tmp_path / ".local/state/inspectd/plant/l"
 
 
+@pytest.mark.parametrize("home", ["/nonexistent", "{}/missing"])
+def test_a_home_that_is_not_there_is_none(bare, tmp_path, home):
+    bare.setenv("HOME", home.format(tmp_path))
+    with pytest.raises(UnavailableError, match="no home"):
+        _ = Line().state_path
+    assert ModelCache().folder is None
+
+
 def test_directories_of_the_file_are_taken_from_its_own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir("/")
     file = tmp_path / "line.toml"
     file.write_text(LINE + '[line]\nstate_dir = "state"\nruntime_dir = "run"\n')
-    settings = config.load(file)
-    assert (settings.state_path, settings.runtime_path) == (tmp_path / "state", tmp_path / "run")
-    assert settings.evidence_path == tmp_path / "state" / "evidence"
+    loaded = config.load(file)
+    assert (loaded.state_path, loaded.runtime_path) == (tmp_path / "state", tmp_path / "run")
+    assert loaded.evidence_path == tmp_path / "state" / "evidence"
 
 
 def test_the_settings_may_begin_with_a_byte_order_mark(tmp_path):
@@ -81,19 +90,36 @@ def test_the_settings_may_begin_with_a_byte_order_mark(tmp_path):
     assert config.load(file).recipes[0].name == "a"
 
 
-@pytest.mark.parametrize("command", ["run", "check"])
-def test_a_user_without_a_home_gets_one_line_and_no_traceback(tmp_path, command):
-    file = tmp_path / "line.toml"
-    file.write_text(LINE)
+def by_an_unknown_user(*words: object) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user whom the system does not know, with next to no environment."""
     unknown = ["unshare", "--user", "--map-user=12345", "--map-group=12345", "env", "-i"]
     environment = [f"{name}={os.environ[name]}" for name in ("PATH", "PYTHONPATH") if name in os.environ]
-    done = subprocess.run(
-        [*unknown, *environment, sys.executable, "-m", "inspectd", command, file],
+    return subprocess.run(
+        [*unknown, *environment, sys.executable, "-m", "inspectd", *map(str, words)],
         capture_output=True,
         text=True,
         check=False,
         cwd=Path(__file__).parents[1],
     )
+
+
+def test_without_a_home_banks_load_and_only_the_cache_is_missed(tmp_path, bank_file, good_folder):
+    file = tmp_path / "line.toml"
+    cameras = camera_table("cam", good_folder)
+    file.write_text(
+        settings(bank_file, cameras, extra="[scoring]\nthreads = 1\n").replace(
+            "[line]", f'[line]\nstate_dir = "{tmp_path}/state"'
+        )
+    )
+    done = by_an_unknown_user("check", file)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_a_user_without_a_home_gets_one_line_and_no_traceback(tmp_path, command):
+    file = tmp_path / "line.toml"
+    file.write_text(LINE)
+    done = by_an_unknown_user(command, file)
     assert done.returncode in {2, 3}, done.stderr
     assert "Traceback" not in done.stderr
     assert "line.state_dir: is empty" in done.stderr

@@ -11,6 +11,7 @@ from typing import Final
 
 from inspectd import __version__
 from inspectd.cli.output import plain_output
+from inspectd.config.places import name_some_home
 from inspectd.errors import ExitCode, InspectdError
 from inspectd.text import printable_lines
 
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     # numpy's (OpenBLAS) do so without end: on two busy cores a bank's search took minutes to choose.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    name_some_home()
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if word in COMMANDS), None)
     arguments = _parser(chosen).parse_args(words)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from inspectd.errors import UnavailableError
 from inspectd.files import temporary_root
+
+_NO_HOME: Final = "/nonexistent"  # as Debian names the home of users who have none
 
 
 def systemd_directory(variable: str) -> Path | None:
@@ -23,10 +26,22 @@ def user_directory(variable: str, below_home: str) -> Path | None:
     given = os.environ.get(variable)
     if given:
         return Path(given)
+    home = _home()
+    return None if home is None else home / below_home
+
+
+def name_some_home() -> None:
+    """Give libraries that cannot be imported without a home directory the name of one that is not there."""
+    if _home() is None:
+        os.environ["HOME"] = _NO_HOME
+
+
+def _home() -> Path | None:
     try:
-        return Path.home() / below_home
+        home = Path.home()
     except RuntimeError:
         return None
+    return home if home.is_dir() else None
 
 
 def default_state_dir(plant: str, line: str) -> Path:
