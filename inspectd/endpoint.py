@@ -69,7 +69,7 @@ def add_user(file: Path, user: str, password: str) -> None:
     salt = secrets.token_bytes(16)
     n, r, p = _SCRYPT
     hashes[user] = (n, r, p, salt, hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p))
-    lines = [
+    lines = _comments(file) + [
         f"{name}:{n}:{r}:{p}:{salt.hex()}:{key.hex()}\n" for name, (n, r, p, salt, key) in hashes.items()
     ]
     write_text(file, "".join(lines), 0o600)
@@ -194,17 +194,25 @@ def _credentials(header: str) -> tuple[str, str] | None:
     return (user, password) if colon else None
 
 
+def _comments(file: Path) -> list[str]:
+    """Lines a person wrote into the file; they are kept, above the users."""
+    text = file.read_text(encoding="utf-8-sig") if file.exists() else ""
+    return [f"{line}\n" for line in text.splitlines() if line.lstrip().startswith("#")]
+
+
 def _read(file: Path) -> dict[str, tuple[int, int, int, bytes, bytes]]:
     try:
-        text = file.read_text(encoding="ascii")
+        text = file.read_text(encoding="utf-8-sig")
         mode = file.stat().st_mode & 0o777
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not ASCII text"
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
         raise InputError(f"{file}: cannot be read: {reason}; `inspectd keys password` makes it") from error
     if mode & 0o077:
         raise InputError(f"{file}: has mode {mode:o}, expected 600; run `chmod 600 {file}`")
     users = {}
     for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
         try:
             name, n, r, p, salt, key = line.split(":")
             users[name] = int(n), int(r), int(p), bytes.fromhex(salt), bytes.fromhex(key)

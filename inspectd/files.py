@@ -38,6 +38,33 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
         raise UnavailableError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
+def temporary_root() -> Path:
+    """The system's directory for temporary files.
+
+    Raises:
+        UnavailableError: there is none that can be written.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise UnavailableError(
+            "no temporary directory can be written; set $TMPDIR to one that can"
+        ) from error
+
+
+def temporary_folder(prefix: str = "inspectd-") -> tempfile.TemporaryDirectory[str]:
+    """A new temporary folder, as a context manager that takes it away again.
+
+    Raises:
+        UnavailableError: there is no place for one.
+    """
+    root = temporary_root()
+    try:
+        return tempfile.TemporaryDirectory(prefix=prefix, dir=root)
+    except OSError as error:
+        raise UnavailableError(f"{root}: no temporary folder can be made: {error.strerror}") from error
+
+
 def write_text(path: Path, text: str, mode: int = 0o644) -> None:
     """Write a UTF-8 text file as `write_bytes` does.
 

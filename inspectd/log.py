@@ -8,6 +8,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from inspectd.text import printable, printable_lines
+
 Format = Literal["text", "json"]
 
 
@@ -38,7 +40,9 @@ class _TextFormatter(logging.Formatter):
         text = (
             f"{_timestamp(record)} {record.levelname.lower():7} {record.name} {record.getMessage()}{fields}"
         )
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        return (
+            f"{text}\n{printable_lines(self.formatException(record.exc_info))}" if record.exc_info else text
+        )
 
 
 class _JsonFormatter(logging.Formatter):
@@ -52,10 +56,10 @@ class _JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, separators=(",", ":"), default=str)
+        return printable(json.dumps(line, ensure_ascii=False, separators=(",", ":"), default=str))
 
 
 def _quoted(value: object) -> str:
     text = f"{value:.3f}" if isinstance(value, float) else str(value)
     plain = text and not any(c.isspace() or c in '"=' for c in text)
-    return text if plain else json.dumps(text, ensure_ascii=False)
+    return printable(text if plain else json.dumps(text, ensure_ascii=False))

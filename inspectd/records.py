@@ -350,3 +350,14 @@ class PartVerdict(msgspec.Struct, frozen=True, tag_field="schema", tag="part/1")
     views: list[ViewVerdict]
     journaled: bool = True
     """It was in the journal when it was sent; if not, a replay may lack it."""
+
+    def __post_init__(self) -> None:
+        """Make and read no `pass` that its own views do not bear out.
+
+        Raises:
+            ValueError: it is one.
+        """
+        if self.evaluation is not Evaluation.PASS:
+            return
+        if not self.views or any(view.evaluation is not Evaluation.PASS for view in self.views):
+            raise ValueError("part/1 with the evaluation pass, but not with views that all pass")

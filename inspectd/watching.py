@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from inspectd.config import Config, exposed
+from inspectd.config import Config, exposed, plain_tcp
 from inspectd.ipc.ring import FrameRing
 from inspectd.metrics import Metrics
 from inspectd.publish.bus import Bus
@@ -26,16 +26,24 @@ class AccessWatch:
     def __init__(self, config: Config, metrics: Metrics, say: Say) -> None:
         """Count in `metrics` and tell through `say`."""
         self._endpoints: Final = exposed(config)
+        self._plain: Final = plain_tcp(config.publish, config.security)
         self._metrics = metrics
         self._say = say
         self._refusals = Refusals()
 
     def say_exposed(self) -> None:
-        """Plain TCP that leaves the host was asked for; say so at every start."""
+        """Plain TCP that leaves the host, or takes triggers, was asked for; say so at every start."""
         self._metrics.insecure(len(self._endpoints))
         if self._endpoints:
             detail = f"plain TCP to other hosts, without keys: {', '.join(self._endpoints)}"
             self._say("warning", "insecure", detail=detail)
+        control = self._plain.get("publish.control_tcp")
+        if control is not None:
+            detail = (
+                f"publish.control_tcp {control} has no keys: while the line is away, any user of this host "
+                "can take its ports, accept triggers and send a pass; gates need the local sockets, or keys"
+            )
+            self._say("warning", "unauthenticated", detail=detail)
 
     def refused(self, socket: str, cause: str) -> None:
         """A client was refused at a TCP socket."""
@@ -65,13 +73,14 @@ class EvidenceWatch:
         self._metrics = metrics
         self._say = say
         self._problem: str | None = None
+        self._stuck: str | None = None
 
     def evidence_result(self, result: EvidenceResult) -> None:
         """Evidence of a part was wanted, and this became of it."""
         self._metrics.evidence(result)
 
-    def evidence_level(self, used_bytes: int, problem: str | None) -> None:
-        """How much evidence there is; when no more can be kept, a person has to know."""
+    def evidence_level(self, used_bytes: int, problem: str | None, stuck: str | None) -> None:
+        """How much evidence there is; when no more can be kept, or old not removed, a person has to know."""
         self._metrics.evidence_level(
             writable=problem is None, used_bytes=used_bytes, quota_bytes=self._quota_bytes
         )
@@ -80,6 +89,9 @@ class EvidenceWatch:
         elif problem is None and self._problem is not None:
             self._say("info", "evidence_resumed", detail="")
         self._problem = problem
+        if stuck is not None and self._stuck is None:
+            self._say("alarm", "evidence_stuck", detail=stuck)
+        self._stuck = stuck
 
 
 class ProcessWatch:

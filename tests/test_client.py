@@ -1,5 +1,6 @@
 """The reader on real sockets with real encoded records, and its account of a line on a clock of ours."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from support.messages import EPOCH, event, heartbeat, verdict
 from inspectd.client import Heatmap, LineTracker, Liveness, Reader
 from inspectd.errors import InputError
 from inspectd.publish import wire
+from inspectd.records import Evaluation
 
 
 class Clock:
@@ -233,3 +235,42 @@ def test_every_published_verdict_is_received_or_missed(steps: list[tuple[bool, i
     assert tracker.received == delivered
     assert tracker.received + tracker.missed == seq
     assert tracker.duplicates == 0
+
+
+@pytest.mark.parametrize("views", [[], [("pass", "within_threshold"), ("undecidable", "missed_trigger")]])
+def test_a_pass_that_its_views_do_not_bear_out_is_none(tmp_path, views):
+    forged = {
+        "schema": "part/1", "plant": "demo", "line": "line1", "epoch": EPOCH, "seq": 1, "trigger_id": "a",
+        "part_id": None, "encoder_count": None, "evaluation": "pass", "reason": "within_threshold",
+        "triggered_utc_ns": 1, "decided_utc_ns": 2, "latency_ms": 1.0, "deadline_ms": 2.0,
+        "deadline_margin_ms": 1.0, "late": False, "journaled": True,
+        "views": [
+            {"camera": "c", "seq": 1, "evaluation": evaluation, "reason": reason}
+            for evaluation, reason in views
+        ],
+    }  # fmt: skip
+    endpoint = f"ipc://{tmp_path}/v.sock"
+    with zmq.Context() as context, context.socket(zmq.XPUB) as socket, Reader(endpoint) as reader:
+        socket.linger = 0
+        socket.bind(endpoint)
+        assert socket.poll(5000)
+        socket.recv()
+        for part in (forged, {**forged, "seq": 2, "evaluation": "fail", "reason": "above_threshold"}):
+            socket.send_multipart([b"i1/demo/line1/-/p/", json.dumps(part).encode()])
+        message = reader.receive(5)
+    assert message.evaluation is Evaluation.FAIL
+    assert reader.unreadable == 1
+    assert "not with views that all pass" in reader.last_problem
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_ipv4_and_ipv6_are_reached(host):
+    with zmq.Context() as context, context.socket(zmq.XPUB) as socket:
+        socket.linger = 0
+        socket.ipv6 = True
+        port = socket.bind_to_random_port(f"tcp://{host}")
+        with Reader(f"tcp://{host}:{port}") as reader:
+            assert socket.poll(5000)
+            socket.recv()
+            socket.send_multipart([b"i1/demo/line1/-/ev/", wire.encode(event("started"))])
+            assert reader.receive(5) == event("started")

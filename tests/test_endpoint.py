@@ -119,3 +119,14 @@ def test_files_that_cannot_be_used_are_named(tmp_path, certificate):
         tls_context(certificate[1], certificate[0])
     with pytest.raises(InputError, match=r"cannot be used: No such file"):
         tls_context(tmp_path / "none", certificate[1])
+
+
+def test_the_users_file_may_have_comments_and_a_byte_order_mark(tmp_path):
+    file = tmp_path / "users"
+    add_user(file, "a", "one")
+    file.write_bytes(b"\xef\xbb\xbf" + "# Pr\xfcfstand\n\n".encode() + file.read_bytes())
+    add_user(file, "b", "two")
+    users = Users(file)
+    assert users.knows("a", "one")
+    assert users.knows("b", "two")
+    assert file.read_text().startswith("# Pr\xfcfstand\n")

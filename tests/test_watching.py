@@ -7,12 +7,49 @@ from pathlib import Path
 
 import pytest
 
-from inspectd.config import Config, ImagesCamera, Publish, Recipe
+from inspectd.config import Config, ImagesCamera, Publish, Recipe, Security
 from inspectd.metrics import Metrics
 from inspectd.publish import keys
 from inspectd.publish.bus import Bus
-from inspectd.watching import AccessWatch
+from inspectd.watching import AccessWatch, EvidenceWatch
 from tests.support.key_list import hang, let_go
+
+
+@pytest.mark.parametrize(
+    ("publish", "security", "said"),
+    [
+        (Publish(control_tcp="127.0.0.1:5574"), Security(), ["unauthenticated"]),
+        (Publish(control_tcp="10.0.0.1:5574"), Security(insecure=True), ["insecure", "unauthenticated"]),
+        (Publish(verdicts_tcp="127.0.0.1:5571"), Security(), []),
+        (Publish(control_tcp="127.0.0.1:5574"), Security(keys_dir="keys"), []),
+    ],
+)
+def test_triggers_over_plain_tcp_are_said_at_every_start(publish, security, said) -> None:
+    heard: list[tuple[str, str]] = []
+    settings = Config(
+        recipes=(Recipe(name="r", bank="b"),),
+        cameras=(ImagesCamera(name="cam", recipe="r", folder="x"),),
+        publish=publish,
+        security=security,
+    )
+    watch = AccessWatch(
+        settings, Metrics("line1", [], 500), lambda severity, name, *, detail: heard.append((severity, name))
+    )
+    watch.say_exposed()
+    assert heard == [("warning", name) for name in said]
+
+
+def test_evidence_that_cannot_be_removed_is_an_alarm_once_while_it_lasts() -> None:
+    heard: list[tuple[str, str, str]] = []
+    watch = EvidenceWatch(
+        1.0,
+        Metrics("line1", [], 500),
+        lambda severity, name, *, detail: heard.append((severity, name, detail)),
+        list,
+    )
+    for stuck in (None, "a: no", "a: no, and 1 more", None, "b: no"):
+        watch.evidence_level(1, None, stuck)
+    assert heard == [("alarm", "evidence_stuck", "a: no"), ("alarm", "evidence_stuck", "b: no")]
 
 
 @pytest.mark.timeout(60)

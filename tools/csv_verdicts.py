@@ -1,10 +1,11 @@
-"""Appends every verdict of a line to a CSV file, each once, over restarts of the line and of itself.
+r"""Appends every verdict of a line to a CSV file, each once, over restarts of the line and of itself.
 
 Usage: csv_verdicts.py VERDICTS_ENDPOINT FILE.csv [--sync ENDPOINT]
 
 Each row is on the disk before the cursor beside the file (`FILE.csv.cursor`) moves behind it. A crash between
 the two would write that row again, so at the start rows behind the cursor are cut off. What is lost becomes a
-row of its own.
+row of its own. Ids are written on one line, as `\u000a` for a line break, and with a `'` before one that a
+spreadsheet would take for a formula.
 """
 
 import argparse
@@ -12,10 +13,12 @@ import csv
 import io
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from inspectd.client import Lost, VerdictReader
 from inspectd.records import PartVerdict, Verdict
+from inspectd.text import printable
 
 HEADINGS = ["epoch", "seq", "camera", "part_id", "trigger_id", "evaluation", "reason", "score", "late"]
 
@@ -24,21 +27,46 @@ def row(item: "Verdict | PartVerdict | Lost") -> list[object]:
     if isinstance(item, Lost):
         return [item.before.epoch, item.before.seq - 1, "", "", "", "lost", item.reason, item.count, ""]
     camera, score = (item.camera, item.score) if isinstance(item, Verdict) else ("", None)
-    name = [item.epoch, item.seq, camera, item.part_id, item.trigger_id]
+    name = [item.epoch, item.seq, cell(camera), cell(item.part_id), cell(item.trigger_id)]
     return [*name, item.evaluation, item.reason, score, item.late]
+
+
+def cell(text: str | None) -> str:
+    """The plant's text on one line, and never a formula: a spreadsheet runs what begins with one of these."""
+    shown = printable(text or "")
+    return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown
 
 
 def cut_uncommitted(file: Path, cursor: Path) -> None:
     """Take away rows that were written and not committed: they come again."""
     position = json.loads(cursor.read_text())["position"] if cursor.exists() else {"epoch": 0, "seq": 0}
     done = position["epoch"], position["seq"]
-    kept = 0
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines):
-            fields = line.decode().split(",")
-            if not line.endswith(b"\n") or (number > 0 and (int(fields[0]), int(fields[1])) > done):
-                break
-            kept += len(line)
+    kept = read = 0
+    is_whole = False
+
+    def lines() -> Iterator[str]:
+        nonlocal read, is_whole
+        for line in source:
+            read += len(line)
+            is_whole = line.endswith(b"\n")
+            yield line.decode(errors="replace").replace("\r", " ")
+
+    with file.open("rb") as source:
+        rows = csv.reader(lines(), strict=True)  # strict: a row that breaks off within quotes is an error
+        while True:
+            try:
+                fields = next(rows, None)
+                if fields is None or not is_whole:
+                    break
+                if kept and (int(fields[0]), int(fields[1])) > done:  # the first row are the headings
+                    break
+            except (csv.Error, ValueError, IndexError) as error:
+                if not source.read(1):
+                    break  # the last row, which was never finished
+                raise SystemExit(
+                    f"{file}: a row before byte {read} is none of this tool's: {error}"
+                ) from None
+            kept = read
     os.truncate(file, kept)
 
 

@@ -1,11 +1,15 @@
 """A reject gate that rejects every part unless a pass for it came in time: the reader's side of the promise.
 
-Usage: gate_simulator.py VERDICTS CONTROL [--travel-ms N] [--answer-ms N] [--pitch-ms N] [--parts N]
+Usage: gate_simulator.py VERDICTS CONTROL [--travel-ms N] [--tolerance-ms N] [--answer-ms N] [--pitch-ms N]
+                         [--parts N]
 
 Parts pass a photo eye, which triggers the inspection, and reach the gate `--travel-ms` later. The gate opens
 for a part if its trigger was accepted within `--answer-ms`, by its time at the gate the `pass` for that very
-acknowledgement was heard, and the line is alive; there is no other way for it to open. `Gate` is that rule
-and nothing else, to copy into a PLC.
+acknowledgement was heard, the line is alive, and it is no more than `--tolerance-ms` after that time; there
+is no other way for it to open. `Gate` is that rule and nothing else, to copy into a PLC.
+
+The last condition is the deadline's other side: a program that was held up (a full pipe, a busy host) would
+else open for parts that are long gone, while others stand before the gate.
 
 A trigger id alone names no part: a counter wraps or starts again, and a reader that was away is given old
 verdicts. The id with the acknowledgement's `epoch` and `received_utc_ns` does; the verdict repeats them.
@@ -18,13 +22,14 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from inspectd.client import Liveness, VerdictReader
 from inspectd.client.control import TriggerSender
 from inspectd.records import Accepted, Evaluation, PartVerdict, TriggerRequest
+from inspectd.text import printable
 
 _TURN_SECONDS: Final = 0.005
 _HEARD_AT_MOST: Final = 1000
@@ -52,14 +57,22 @@ class Gate:
         answer_seconds: longest time from a trigger to its acknowledgement; together with the line's
             `window_ms` it must be shorter than a part stays before the camera.
         clock: seconds on a clock that never goes back.
+        tolerance_seconds: longest time after a part's arrival at the gate in which the gate may still open
+            for it; it must be shorter than the time to the next part.
     """
 
     def __init__(
-        self, travel_seconds: float, answer_seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        travel_seconds: float,
+        answer_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        tolerance_seconds: float = 0.1,
     ) -> None:
         self._travel_seconds = travel_seconds
         self._answer_seconds = answer_seconds
         self._clock = clock
+        self._tolerance_seconds = tolerance_seconds
         self._arrives_at: dict[str, float] = {}
         self._accepted: dict[str, Key] = {}
         self._heard: dict[Key, PartVerdict] = {}
@@ -86,17 +99,27 @@ class Gate:
         if len(self._heard) > _HEARD_AT_MOST:
             del self._heard[next(iter(self._heard))]
 
-    def decide(self, *, line_is_alive: bool) -> list[Decision]:
-        """Open or stay closed for every part that is at the gate now."""
-        now = self._clock()
-        here = [trigger_id for trigger_id, arrives_at in self._arrives_at.items() if arrives_at <= now]
-        return [self._decide(trigger_id, now, line_is_alive=line_is_alive) for trigger_id in here]
+    def decide(self, *, line_is_alive: bool) -> Iterator[Decision]:
+        """Open or stay closed for every part that is at the gate now.
 
-    def _decide(self, trigger_id: str, now: float, *, line_is_alive: bool) -> Decision:
-        del self._arrives_at[trigger_id]
+        Yields:
+            One decision after the other, each made when the caller has acted on the one before: what holds
+            up the caller makes the next ones too late.
+        """
+        now = self._clock()
+        here = [(trigger_id, at) for trigger_id, at in self._arrives_at.items() if at <= now]
+        for trigger_id, arrives_at in here:
+            if self._arrives_at.get(trigger_id) == arrives_at:  # else it is a new part of the same id by now
+                yield self._decide(trigger_id, line_is_alive=line_is_alive)
+
+    def _decide(self, trigger_id: str, *, line_is_alive: bool) -> Decision:
+        now = self._clock()
+        is_late = now - self._arrives_at.pop(trigger_id) > self._tolerance_seconds
         key = self._accepted.pop(trigger_id, None)
         verdict = self._heard.pop(key, None) if key else None
-        if key is None:
+        if is_late:
+            because = "too late to act"
+        elif key is None:
             because = "not accepted in time"
         elif verdict is None:
             because = "no verdict in time"
@@ -117,11 +140,18 @@ def main() -> None:
     parser.add_argument("endpoint", help="such as ipc:///run/inspectd/line1/verdicts.sock")
     parser.add_argument("control", help="such as ipc:///run/inspectd/line1/control.sock")
     parser.add_argument("--travel-ms", type=float, default=600.0, help="from photo eye to gate")
+    parser.add_argument(
+        "--tolerance-ms", type=float, default=100.0, help="how long after its arrival the gate may still open"
+    )
     parser.add_argument("--answer-ms", type=float, default=100.0, help="from trigger to acknowledgement")
     parser.add_argument("--pitch-ms", type=float, default=500.0, help="from part to part")
     parser.add_argument("--parts", type=int, default=20)
     arguments = parser.parse_args()
-    gate = Gate(arguments.travel_ms / 1000, arguments.answer_ms / 1000)
+    gate = Gate(
+        arguments.travel_ms / 1000,
+        arguments.answer_ms / 1000,
+        tolerance_seconds=arguments.tolerance_ms / 1000,
+    )
     with VerdictReader(arguments.endpoint) as reader, TriggerSender(arguments.control) as sender:
         for number in range(1, arguments.parts + 1):
             trigger_id = f"{time.time_ns() // 1_000_000}-{number}"
@@ -130,7 +160,9 @@ def main() -> None:
             if isinstance(answer, Accepted):
                 gate.accepted(answer)
             else:
-                print(trigger_id, "not taken:", answer.detail if answer else "no answer", flush=True)
+                print(
+                    trigger_id, "not taken:", printable(answer.detail) if answer else "no answer", flush=True
+                )
             watch(gate, reader, arguments.pitch_ms / 1000)
         watch(gate, reader, arguments.travel_ms / 1000)
 

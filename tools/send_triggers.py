@@ -13,6 +13,7 @@ import time
 
 from inspectd.client.control import TriggerSender
 from inspectd.records import Accepted, TriggerRequest
+from inspectd.text import printable
 
 
 def main() -> int:
@@ -44,8 +45,10 @@ def main() -> int:
 
 def _said(answer: object) -> str:
     if isinstance(answer, Accepted):
-        return f"accepted, {', '.join(answer.cameras)}, verdict within {answer.deadline_ms:g} ms"
-    return "no answer" if answer is None else f"refused, {answer.reason}: {answer.detail}"  # type: ignore[attr-defined]
+        return printable(f"accepted, {', '.join(answer.cameras)}, verdict within {answer.deadline_ms:g} ms")
+    if answer is None:
+        return "no answer"
+    return printable(f"refused, {answer.reason}: {answer.detail}")  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import logging
-import os
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +18,7 @@ import numpy as np
 import safetensors.numpy
 
 import inspectd
+from inspectd.config.places import systemd_directory, user_directory
 from inspectd.detectors.compiled import Exported
 from inspectd.errors import UnavailableError
 from inspectd.files import write_bytes
@@ -36,11 +36,14 @@ class ModelCache:
     """A directory of entries.
 
     Args:
-        folder: where; None: $CACHE_DIRECTORY, else `inspectd` below $XDG_CACHE_HOME or ~/.cache.
+        folder: where; None: $CACHE_DIRECTORY, else `inspectd` below $XDG_CACHE_HOME or ~/.cache. Without
+            such a place nothing is kept, and everything is worked out at each start.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or _default_folder()
+        if self.folder is None:
+            event(_log, logging.WARNING, "no_cache", advice="set $CACHE_DIRECTORY or $HOME: starts are slow")
 
     def models(self, bank_sha256: str) -> Exported | None:
         """The converted models of a bank; None: they must be converted."""
@@ -66,15 +69,20 @@ class ModelCache:
         """Keep which search this machine runs fastest for a bank."""
         self._write(self._search_path(bank_sha256, threads), msgspec.json.encode(choice))
 
-    def _models_path(self, bank_sha256: str) -> Path:
-        return self.folder / f"{_named(bank_sha256, _version('torch'), _source_digest())}.models"
+    def _models_path(self, bank_sha256: str) -> Path | None:
+        return self._path(f"{_named(bank_sha256, _version('torch'), _source_digest())}.models")
 
-    def _search_path(self, bank_sha256: str, threads: int) -> Path:
+    def _search_path(self, bank_sha256: str, threads: int) -> Path | None:
         faiss = str(importlib.util.find_spec("faiss") is not None)
         facts = (bank_sha256, processor_name(), str(threads), faiss, _source_digest())
-        return self.folder / f"{_named(*facts)}.search"
+        return self._path(f"{_named(*facts)}.search")
 
-    def _read(self, path: Path) -> bytes | None:
+    def _path(self, name: str) -> Path | None:
+        return None if self.folder is None else self.folder / name
+
+    def _read(self, path: Path | None) -> bytes | None:
+        if path is None:
+            return None
         try:
             data = path.read_bytes()
         except OSError:
@@ -85,21 +93,41 @@ class ModelCache:
             return None
         return content
 
-    def _write(self, path: Path, content: bytes) -> None:
+    def _write(self, path: Path | None, content: bytes) -> None:
+        if path is None:
+            return
         try:
             write_bytes(path, hashlib.sha256(content).digest() + content)
-            entries = sorted(self.folder.glob("*.*"), key=lambda entry: entry.stat().st_mtime_ns)
-            for entry in entries[:-_MOST_ENTRIES]:
-                entry.unlink(missing_ok=True)
-        except (UnavailableError, OSError) as error:
+        except UnavailableError as error:
             # Loading takes longer next time; nothing else is lost.
-            event(_log, logging.WARNING, "cache_not_writable", path=str(self.folder), detail=str(error))
+            event(_log, logging.WARNING, "cache_not_writable", path=str(path), detail=str(error))
+        self._forget_oldest(path.parent)
+
+    @staticmethod
+    def _forget_oldest(folder: Path) -> None:
+        """Keep the newest entries; one that cannot be removed is passed over and named."""
+        ages = {entry: age for entry in folder.glob("*.*") if (age := _age(entry)) is not None}
+        for entry in sorted(ages, key=lambda entry: ages[entry])[:-_MOST_ENTRIES]:
+            try:
+                entry.unlink(missing_ok=True)
+            except OSError as error:
+                event(_log, logging.WARNING, "cache_entry_stuck", path=str(entry), detail=error.strerror)
 
 
-def _default_folder() -> Path:
-    if "CACHE_DIRECTORY" in os.environ:
-        return Path(os.environ["CACHE_DIRECTORY"].split(":")[0])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "inspectd"
+def _age(entry: Path) -> int | None:
+    """When it was written, in nanoseconds; None if it is gone or cannot be looked at."""
+    try:
+        return entry.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _default_folder() -> Path | None:
+    given = systemd_directory("CACHE_DIRECTORY")
+    if given is not None:
+        return given
+    root = user_directory("XDG_CACHE_HOME", ".cache")
+    return None if root is None else root / "inspectd"
 
 
 def _named(*facts: str) -> str:

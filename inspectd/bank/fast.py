@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +18,7 @@ from inspectd.bank.way import Loaded, ScoringPath
 from inspectd.detectors.compiled import CompiledPipeline, Exported, Memory
 from inspectd.detectors.options import PatchCoreOptions, options_of
 from inspectd.errors import BankError, ExitCode
+from inspectd.files import temporary_folder
 from inspectd.log import event
 from inspectd.processor import Precision, cpu_threads
 from inspectd.search.candidates import Candidates
@@ -71,7 +71,7 @@ def _converted(path: Path, bank: BankFile, cache: ModelCache) -> Exported | None
         return models
     # torch takes hundreds of megabytes that nothing gives back: let another process load it, once.
     event(_log, logging.INFO, "bank_converting", bank=str(path))
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         command = [sys.executable, "-m", "inspectd.bank.convert", str(path), folder]
         done = subprocess.run(
             command,

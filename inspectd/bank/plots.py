@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
-from html import escape
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from inspectd.text import printable
 
 _WIDTH: Final = 520
 _HEIGHT: Final = 380
@@ -21,6 +23,11 @@ _DEFECTIVE: Final = "#d2553a"
 _INK: Final = "#1c2430"
 
 Floats = NDArray[np.floating]
+
+
+def escape(text: str) -> str:
+    """A stranger's text in a page or picture: printable, and no markup."""
+    return html.escape(printable(text))
 
 
 class _Frame:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from html import escape
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +15,7 @@ from sklearn import metrics
 from inspectd.bank.calibrate import Interval
 from inspectd.bank.evaluate import Evaluation, Judged, Judgement
 from inspectd.bank.images import read_image
-from inspectd.bank.plots import histogram_svg, roc_svg
+from inspectd.bank.plots import escape, histogram_svg, roc_svg
 from inspectd.files import write_text
 
 _GALLERY: Final = 12

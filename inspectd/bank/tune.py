@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from inspectd.bank.build import BuildSpec, build_bank
 from inspectd.bank.dataset import LabelledImage
 from inspectd.bank.evaluate import Evaluation, evaluate
 from inspectd.errors import InputError
+from inspectd.files import temporary_folder
 
 Progress = Callable[[str, int, int], None]
 
@@ -93,7 +93,7 @@ def tune(
     """
     trials: list[Trial] = []
     progress("settings", 0, len(sweep))
-    with tempfile.TemporaryDirectory(prefix="inspectd-tune-") as folder:
+    with temporary_folder("inspectd-tune-") as folder:
         for spec, trial in _combinations(base, sweep):
             bank = Path(folder) / "trial.bank"
             build_bank(good, bank, spec, lambda *_: None)

@@ -12,6 +12,7 @@ from inspectd.capture.driver import CameraDriver, Frame, UnreadableImageError
 from inspectd.capture.kinds import make_driver
 from inspectd.capture.quality import FrameGate
 from inspectd.errors import ExitCode, InputError
+from inspectd.text import printable
 
 
 def show(path: Path, name: str, count: int | None) -> ExitCode:
@@ -72,5 +73,5 @@ def _described(frame: Frame, number: int, began: float, gate: FrameGate) -> str:
 
 
 def _line(text: str) -> None:
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(printable(text) + "\n")
     sys.stdout.flush()

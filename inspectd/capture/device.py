@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd import config
-from inspectd.capture.driver import CameraError, Frame, shown_source
+from inspectd.capture.driver import CameraError, Frame
 
 _BELIEVABLE_AGE_MS: Final = 60_000.0
 
@@ -22,7 +22,7 @@ class DeviceDriver:
     def __init__(self, settings: config.OpenCvCamera) -> None:
         """Read `settings.source`, an index or a path such as /dev/v4l/by-id/..."""
         self._settings = settings
-        self._name = shown_source(settings.source)
+        self._name = config.masked(settings.source)
         self._capture: cv2.VideoCapture | None = None
 
     def open(self, beat: Callable[[], None]) -> None:

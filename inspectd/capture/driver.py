@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,17 +79,3 @@ class CameraDriver(Protocol):
 
     def close(self) -> None:
         """Let go of the device; it may be opened again."""
-
-
-def shown_source(source: int | str) -> str:
-    """The source as it may be shown in a log: of a URL the scheme, host and port only."""
-    if isinstance(source, int):
-        return f"device {source}"
-    if "://" not in source:
-        return source
-    parts = urlsplit(source)
-    try:
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        port = ""
-    return f"{parts.scheme}://{parts.hostname or '...'}{port}"

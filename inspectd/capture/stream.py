@@ -15,7 +15,7 @@ from typing import Any, Final
 import av
 
 from inspectd import config, log
-from inspectd.capture.driver import CameraError, Frame, shown_source
+from inspectd.capture.driver import CameraError, Frame
 from inspectd.capture.http_stream import HttpStream
 from inspectd.capture.running_watch import RunningWatch
 from inspectd.capture.schedule import ReplaySchedule
@@ -135,7 +135,7 @@ class StreamDriver:
         """Read `settings.source`."""
         self._settings = settings
         self._url = str(settings.source)
-        self._name = shown_source(settings.source)
+        self._name = config.masked(settings.source)
         self._watch: RunningWatch | None = None
         self._http: HttpStream | None = None
         self._container: Any = None

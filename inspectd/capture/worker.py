@@ -36,6 +36,7 @@ from inspectd.ipc.messages import (
 )
 from inspectd.ipc.ring import FrameRing
 from inspectd.records import Drop, DropCause, FrameRef
+from inspectd.text import printable_lines
 
 STAGE: Final = "capture"
 _SLOT_POLL_SECONDS: Final = 0.002
@@ -260,7 +261,7 @@ def main() -> int:
             parser.error("one of --channel and --config is needed")
         return show(arguments.config, arguments.camera, arguments.count)
     except InspectdError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{printable_lines(str(error))}\n")
         return error.exit_code
 
 

@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from inspectd import __version__
+from inspectd.cli.output import plain_output
+from inspectd.config.places import name_some_home
 from inspectd.errors import ExitCode, InspectdError
+from inspectd.text import printable_lines
 
 COMMANDS: Final = {
     "init": "write a commented example configuration",
@@ -33,15 +36,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     # numpy's (OpenBLAS) do so without end: on two busy cores a bank's search took minutes to choose.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    name_some_home()
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if word in COMMANDS), None)
     arguments = _parser(chosen).parse_args(words)
     module = importlib.import_module(f"inspectd.cli.{arguments.command}")
     try:
-        code: int = module.main(arguments)
-        sys.stdout.flush()
+        with plain_output():
+            code: int = module.main(arguments)
+            sys.stdout.flush()
     except InspectdError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable_lines(str(error))}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output (`| head`) has seen enough; nothing more can be written there.

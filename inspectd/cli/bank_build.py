@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
-
 from inspectd.bank.build import BuildReport, BuildSpec, build_from_frames, patch_bytes, plan
 from inspectd.bank.collect import NamedFrame
 from inspectd.bank.images import find_images, read_image, video_frames
@@ -16,6 +14,7 @@ from inspectd.bank.scorer import Scorer
 from inspectd.cli.bank_common import Steps, parse_coreset, parse_options, parse_region, parse_size
 from inspectd.errors import ExitCode, InputError
 from inspectd.features.options import PatchOptions
+from inspectd.text import json_line
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -29,7 +28,7 @@ def main(arguments: argparse.Namespace) -> int:
     # The first load converts the bank for this machine's CPU and remembers it: the daemon then starts faster.
     Scorer.load(arguments.out, arguments.device)
     if arguments.json:
-        print(msgspec.json.encode(report).decode())
+        print(json_line(report))
     else:
         _print_report(arguments.out, report)
     return ExitCode.OK

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-import msgspec
-
 from inspectd.bank.images import find_images
 from inspectd.bank.recalibrate import Recalibration, recalibrate
 from inspectd.cli.bank_common import Steps
 from inspectd.cli.bank_evaluate import share
 from inspectd.errors import ExitCode
+from inspectd.text import json_line
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -28,7 +27,7 @@ def main(arguments: argparse.Namespace) -> int:
             write=not arguments.dry_run,
         )
     if arguments.json:
-        print(msgspec.json.encode(result).decode())
+        print(json_line(result))
     else:
         _print_result(arguments, result)
     return ExitCode.OK if result.calibration.achieved else ExitCode.FAILED

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-import msgspec
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from inspectd.bank.dataset import load_dataset
 from inspectd.bank.evaluate import Evaluation, evaluate
+from inspectd.cli import output
 from inspectd.cli.bank_common import Steps
+from inspectd.cli.output import cell
 from inspectd.errors import ExitCode
+from inspectd.text import json_line
 
 _FIGURES = (
     "image_auroc",
@@ -34,14 +35,14 @@ def main(arguments: argparse.Namespace) -> int:
         ]
     figures = [result.evaluation for result in results]
     if arguments.json:
-        print(msgspec.json.encode(dict(zip(map(str, arguments.banks), figures, strict=True))).decode())
+        print(json_line(dict(zip(map(str, arguments.banks), figures, strict=True))))
         return ExitCode.OK
-    table = Table("", *map(str, arguments.banks))
+    table = Table("", *(Column(cell(str(bank))) for bank in arguments.banks))
     for name in _FIGURES:
         table.add_row(name, *(_shown(getattr(figure, name)) for figure in figures))
     table.add_row("latency_ms p50", *(f"{figure.latency_ms['p50']:.2f}" for figure in figures))
     table.add_row("detector", *(_described(figure) for figure in figures))
-    Console().print(table)
+    output.console().print(table)
     return ExitCode.OK
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from inspectd.bank.calibrate import Interval
 from inspectd.bank.dataset import load_dataset
 from inspectd.bank.evaluate import Evaluation, evaluate
 from inspectd.bank.report import write_report
+from inspectd.cli import output
 from inspectd.cli.bank_common import Steps
+from inspectd.cli.output import cell
 from inspectd.errors import ExitCode
+from inspectd.text import json_line
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -24,7 +25,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.report is not None:
         write_report(arguments.report, judgement, f"{arguments.bank.name} on {arguments.data.name}")
     if arguments.json:
-        print(msgspec.json.encode(judgement.evaluation).decode())
+        print(json_line(judgement.evaluation))
     else:
         _print_evaluation(judgement.evaluation)
         if arguments.report is not None:
@@ -55,7 +56,9 @@ def _print_evaluation(result: Evaluation) -> None:
     for row in result.classes:
         failed = row.failed
         bounds = f"{failed.low:.1%} to {failed.high:.1%}"
-        table.add_row(row.label, str(row.images), f"{failed.share:.1%}", bounds, f"{row.mean_score:.3f}")
-    Console().print(table)
+        table.add_row(
+            cell(row.label), str(row.images), f"{failed.share:.1%}", bounds, f"{row.mean_score:.3f}"
+        )
+    output.console().print(table)
     for path in result.skipped:
         print(f"skipped, unreadable: {path}")

@@ -8,6 +8,7 @@ import msgspec
 
 from inspectd.bank.store import read_bank
 from inspectd.errors import ExitCode
+from inspectd.text import json_line
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -21,7 +22,7 @@ def main(arguments: argparse.Namespace) -> int:
         "bank_mb": round(sum(array.nbytes for array in bank.tensors.values()) / 1e6, 3),
     }
     if arguments.json:
-        print(msgspec.json.encode(facts).decode())
+        print(json_line(facts))
         return ExitCode.OK
     print(f"{arguments.bank}: intact")
     for name, value in facts.items():

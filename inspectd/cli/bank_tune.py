@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from inspectd.bank.build import BuildSpec
@@ -13,10 +11,12 @@ from inspectd.bank.dataset import load_dataset
 from inspectd.bank.images import find_images
 from inspectd.bank.plots import trade_off_svg
 from inspectd.bank.tune import Limits, Sweep, Tuning, tune
+from inspectd.cli import output
 from inspectd.cli.bank_common import Steps, parse_coreset, parse_size
 from inspectd.errors import ExitCode, InputError
 from inspectd.features.backbones import default_layers
 from inspectd.files import write_text
+from inspectd.text import json_line
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -32,7 +32,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.plot is not None:
         write_text(arguments.plot, _plot(result))
     if arguments.json:
-        print(msgspec.json.encode(result).decode())
+        print(json_line(result))
     else:
         _print_result(result)
     return ExitCode.OK
@@ -78,7 +78,7 @@ def _print_result(result: Tuning) -> None:
         layers = ",".join(trial.layers)
         figures = (f"{trial.image_auroc:.4f}", pixel, *cost)
         table.add_row(mark, trial.size, f"{trial.coreset:g}", str(trial.neighbours), layers, *figures)
-    Console().print(table)
+    output.console().print(table)
     best = result.trials[result.recommended]
     print(f"recommended: {result.reason}")
     settings = f"--size {best.size} --coreset {best.coreset:g} --neighbors {best.neighbours}"

@@ -6,7 +6,6 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from inspectd.bench.subject import Subject, Way, frames_of, of_bank, synthetic_f
 from inspectd.bench.timing import BatchTiming, Frame, summary, time_batches
 from inspectd.cli.bench import DEFAULT_BATCHES, made_up_values, numbers, refuse_both_banks, size
 from inspectd.errors import InputError, InspectdError, UnavailableError
+from inspectd.files import temporary_folder
 
 __all__ = ["measure", "text"]
 
@@ -84,7 +84,7 @@ def _load(arguments: argparse.Namespace) -> Subject:
         from inspectd.bench.made_up import made_up, specified  # noqa: PLC0415 - loads torch
 
         return made_up(specified(json.loads(made_up_values(arguments))), way)
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+    with temporary_folder("bench-") as folder:
         path = Path(folder) / "bank.safetensors"
         write_made_up(arguments, path)
         subject = of_bank(path, way)

@@ -6,7 +6,6 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from inspectd.bench.service_report import FULL, put_together
 from inspectd.bench.service_report import service_text as text
 from inspectd.cli.bench import SCORING, refuse_both_banks
 from inspectd.errors import InputError, InspectdError, UnavailableError
+from inspectd.files import temporary_folder
 
 __all__ = ["measure", "text"]
 
@@ -41,7 +41,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         )
     refuse_both_banks(arguments)
     loads = _loads(arguments)
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+    with temporary_folder("bench-") as folder:
         work = Path(folder)
         bank = arguments.file or _made_up_bank(arguments, work)
         images = _images(arguments, work)

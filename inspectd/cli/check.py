@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 from inspectd import config
-from inspectd.errors import BankError, ConfigError, InspectdError
+from inspectd.errors import BankError, ConfigError, InspectdError, UnavailableError
 from inspectd.ipc.messages import StartScoring
 from inspectd.metrics import metrics_access
 from inspectd.publish.keys import read_allowed, read_server_pair
+from inspectd.text import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +35,8 @@ def main(arguments: argparse.Namespace) -> int:
         ConfigError: there is a problem; all are listed.
     """
     found = config.examine(arguments.file)
+    for warning in _warnings(found):
+        print(f"warning: {printable(warning)}", file=sys.stderr)
     problems = list(found.problems)
     if not arguments.settings_only:
         problems += _try_out(found)
@@ -43,12 +47,30 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _warnings(found: config.Examined) -> Iterator[str]:
+    """What is allowed, and a person should know before relying on it."""
+    if found.publish is None or found.security is None:
+        return
+    for where, address in config.plain_tcp(found.publish, found.security).items():
+        does = "trigger parts" if where == "publish.control_tcp" else "read there"
+        yield (
+            f"{where}: {address} is plain TCP and authenticates nobody: every user of this host can {does}, "
+            "and whoever takes the port while the line is away can answer as the line; a gate needs the "
+            "local sockets, or keys (docs/security.md)"
+        )
+
+
 def _try_out(found: config.Examined) -> Iterator[str]:
     """Problems that only show when banks, cameras and ports are touched."""
+    if found.line is not None:
+        for where in ("runtime_path", "state_path"):
+            yield from _unavailable(partial(getattr, found.line, where))
     yield from _scoring_problems(found.recipes, found.scoring or config.Scoring())
     yield from _camera_problems(found.cameras)
     if found.security is not None and found.security.keys_dir is not None:
-        yield from _access_problem("security.keys_dir", partial(_try_keys, Path(found.security.keys_dir)))
+        keys_dir = Path(found.security.keys_dir)
+        yield from _access_problem("security.keys_dir", partial(read_server_pair, keys_dir))
+        yield from _access_problem("security.keys_dir", partial(read_allowed, keys_dir))
     if found.metrics is not None and found.metrics.port:
         yield from _access_problem("metrics", partial(metrics_access, found.metrics))
         yield from _port_problem("metrics.port", found.metrics.host, found.metrics.port)
@@ -57,17 +79,20 @@ def _try_out(found: config.Examined) -> Iterator[str]:
             yield from _endpoint_problem(f"publish.{key}", getattr(found.publish, key))
 
 
+def _unavailable(find: Callable[[], object]) -> Iterator[str]:
+    """Why a directory that is left to the system cannot be had, if so; the reason names the setting."""
+    try:
+        find()
+    except UnavailableError as error:
+        yield str(error)
+
+
 def _access_problem(where: str, read: Callable[[], object]) -> Iterator[str]:
     """Why keys or passwords cannot be used, if so."""
     try:
         read()
     except InspectdError as error:
         yield f"{where}: {error}"
-
-
-def _try_keys(keys_dir: Path) -> None:
-    read_server_pair(keys_dir)
-    read_allowed(keys_dir)
 
 
 def _scoring_problems(recipes: list[tuple[str, config.Recipe]], scoring: config.Scoring) -> Iterator[str]:

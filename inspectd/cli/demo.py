@@ -16,7 +16,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 
-from inspectd.cli import demo_result
+from inspectd.cli import demo_result, output
 from inspectd.cli.demo_data import DemoData, lay_out, own_folder, solar_cells
 from inspectd.cli.demo_line import LINE, PLANT, Daemon, LineFile, LineRun, free_ports, runtime_dir
 from inspectd.cli.demo_result import Result
@@ -70,7 +70,7 @@ def main(arguments: argparse.Namespace) -> int:
     _claim(work)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    console = Console(highlight=False)
+    console = output.console(highlight=False)
     try:
         lay_out(data, work / "images")
         _build_bank(console, data, work)

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ import msgspec
 from inspectd.cli.demo_data import CAMERAS
 from inspectd.client import Liveness, Message, Reader
 from inspectd.errors import ExitCode, InspectdError
+from inspectd.files import temporary_root
 from inspectd.publish.wire import Event, Heartbeat
 
 PLANT: Final = "demo"
@@ -262,7 +262,7 @@ class LineRun:
 def runtime_dir(work: Path) -> Path:
     """A short directory for the sockets of the demo in `work`, its own for every user and every `work`."""
     digest = hashlib.sha256(str(work.resolve()).encode()).hexdigest()[:8]
-    preferred = Path(tempfile.gettempdir()) / f"inspectd-{os.getuid()}" / f"demo-{digest}"
+    preferred = temporary_root() / f"inspectd-{os.getuid()}" / f"demo-{digest}"
     fits = len(str(preferred).encode()) <= _SOCKET_PATH_LIMIT
     return preferred if fits else work.resolve() / "run"
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from inspectd import __version__, config
 from inspectd.bank.pictures import write_image
 from inspectd.bank.store import read_bank
+from inspectd.cli import output
+from inspectd.cli.output import cell
 from inspectd.errors import BankError, ExitCode, InputError
 from inspectd.evidence.pictures import explanation, read_frame, read_heatmap
 from inspectd.evidence.record import FACTS, FRAME, HEATMAP, EvidenceRecord, read_record
@@ -147,10 +148,12 @@ def _show(record: EvidenceRecord, folder: Path, now: ImageScore, bank_sha256: st
         ("bank", verdict.bank_sha256, bank_sha256),
         ("software", verdict.software, __version__),
     ):
-        mark = "" if before in {None, after} else "  [bold]differs[/bold]"
-        table.add_row(what, (before or "none")[:16], after[:16] + mark)
-    console = Console()
-    console.print(f"{verdict.plant}/{verdict.line}/{verdict.camera}, verdict {verdict.epoch}:{verdict.seq}")
+        now_is = cell(after[:16])
+        now_is.append("" if before in {None, after} else "  differs", "bold")
+        table.add_row(what, cell((before or "none")[:16]), now_is)
+    console = output.console()
+    name = f"{verdict.plant}/{verdict.line}/{verdict.camera}"
+    console.print(cell(f"{name}, verdict {verdict.epoch}:{verdict.seq}"))
     console.print(table)
 
 

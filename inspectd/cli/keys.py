@@ -13,6 +13,7 @@ from inspectd import config, endpoint
 from inspectd.errors import InputError
 from inspectd.publish import keys
 from inspectd.publish.keys import Client, Role
+from inspectd.text import printable
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _WHERE: Final = "the line's configuration file, or its directory of keys"
@@ -81,7 +82,7 @@ def _allow(keys_dir: Path, file: Path, roles: list[str], name: str | None) -> No
     client = Client(keys.read_public(file), name or file.stem, tuple(role for role in Role if role in roles))
     if not _NAME.fullmatch(client.name):
         raise InputError(f"--name: got {client.name!r}, expected letters, digits, '.', '_' and '-'")
-    others = [other for other in keys.read_allowed(keys_dir) if other.public != client.public]
+    others = [other for other in _allowed(keys_dir) if other.public != client.public]
     if any(other.name == client.name for other in others):
         raise InputError(f"{client.name!r} is another key's name here; revoke that one, or give a --name")
     keys.write_allowed(keys_dir, [*others, client])
@@ -89,7 +90,7 @@ def _allow(keys_dir: Path, file: Path, roles: list[str], name: str | None) -> No
 
 
 def _revoke(keys_dir: Path, name: str) -> None:
-    clients = keys.read_allowed(keys_dir)
+    clients = _allowed(keys_dir)
     kept = [client for client in clients if client.name != name]
     if len(kept) == len(clients):
         known = ", ".join(client.name for client in clients) or "none is allowed"
@@ -99,11 +100,19 @@ def _revoke(keys_dir: Path, name: str) -> None:
 
 
 def _list(keys_dir: Path) -> None:
-    clients = keys.read_allowed(keys_dir)
+    clients = _allowed(keys_dir)
     if not clients:
         print(f"no key is allowed in {keys_dir}")
     for client in clients:
         print(f"{client.name:<24} {','.join(client.roles):<14} {client.public.decode()}")
+
+
+def _allowed(keys_dir: Path) -> list[Client]:
+    """The keys that may connect; lines of the list that are wrong are named."""
+    found = keys.read_list(keys_dir)
+    for problem in found.problems:
+        print(f"warning: {printable(problem)}; its key is not allowed", file=sys.stderr)
+    return list(found.clients)
 
 
 def _password(file: Path, user: str) -> None:

@@ -13,9 +13,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from inspectd.cli.output import cell
 from inspectd.client import LineTracker, Liveness, Message
 from inspectd.publish.wire import Event, Heartbeat
 from inspectd.records import Evaluation, Verdict
+from inspectd.text import printable
 
 RATE_WINDOW_SECONDS: Final = 5.0
 _EVENTS_SHOWN: Final = 5
@@ -83,7 +85,7 @@ class LineView:
         if self.events:
             parts.append(Text("\n").join(event_text(event) for event in self.events))
         border = {Liveness.ALIVE: "green", Liveness.STALE: "bold red"}.get(liveness, "yellow")
-        return Panel(Group(*parts), title=f"[bold]{self.name}", border_style=border)
+        return Panel(Group(*parts), title=cell(self.name, "bold"), border_style=border)
 
     def _camera(self, name: str) -> CameraView:
         return self.cameras.setdefault(name, CameraView(self._clock))
@@ -99,7 +101,9 @@ class LineView:
             text.append("\n")
         else:
             state = heartbeat.state if heartbeat and liveness is Liveness.ALIVE else str(liveness)
-            text.append(f"{state.upper()}  ", "bold green" if state == "running" else "bold yellow")
+            text.append(
+                printable(f"{state.upper()}  "), "bold green" if state == "running" else "bold yellow"
+            )
         if heartbeat:
             counts = heartbeat.counts
             text.append(
@@ -122,8 +126,8 @@ class LineView:
         for name, camera in sorted(self.cameras.items()):
             last = camera.last
             table.add_row(
-                name,
-                Text(camera.phase, _PHASE.get(camera.phase, "")),
+                cell(name),
+                cell(camera.phase, _PHASE.get(camera.phase, "")),
                 f"{camera.rate():.1f}/s",
                 *(_count(camera.evaluations[evaluation], _COLOURS[evaluation]) for evaluation in Evaluation),
                 score_bar(last) if last else "",
@@ -152,7 +156,7 @@ def event_text(event: Event) -> Text:
     when = datetime.fromtimestamp(event.utc_ns / 1e9, UTC).astimezone()
     where = f" {event.camera}" if event.camera else ""
     detail = f": {event.detail}" if event.detail else ""
-    return Text(f"{when:%H:%M:%S} {event.event}{where}{detail}", _SEVERITY[event.severity])
+    return cell(f"{when:%H:%M:%S} {event.event}{where}{detail}", _SEVERITY[event.severity])
 
 
 def plain_line(message: Message) -> str | None:
@@ -162,7 +166,7 @@ def plain_line(message: Message) -> str | None:
             score = "-" if message.score is None else f"{message.score:.3f}"
             threshold = "-" if message.threshold is None else f"{message.threshold:.3f}"
             late = " late" if message.late else ""
-            return (
+            return printable(
                 f"{message.camera} seq={message.seq} {message.evaluation} reason={message.reason} "
                 f"score={score} threshold={threshold} latency_ms={message.latency_ms:.1f}{late}"
             )

@@ -6,11 +6,14 @@ import argparse
 import sys
 from pathlib import Path
 
+import msgspec
+
 from inspectd.client import ClientKeys, Position
 from inspectd.client.replaying import Replayed, replay
 from inspectd.errors import ExitCode, InputError
 from inspectd.publish.replay import Truncated
 from inspectd.records import PartVerdict, Verdict
+from inspectd.text import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +65,7 @@ def main(arguments: argparse.Namespace) -> int:
             print(f"truncated: what is kept begins at {item.oldest}", file=sys.stderr)
             code = ExitCode.FAILED
         else:
-            print(item.header.decode() if arguments.json else _line(item))
+            print(msgspec.json.format(item.header, indent=-1).decode() if arguments.json else _line(item))
     return code
 
 
@@ -76,7 +79,7 @@ def _line(replayed: Replayed) -> str:
         case PartVerdict():
             about = f"part {verdict.evaluation} {verdict.reason} -"
     trigger = f" trigger={verdict.trigger_id} part={verdict.part_id}" if verdict.trigger_id else ""
-    return f"{name} {about}{trigger}"
+    return printable(f"{name} {about}{trigger}")
 
 
 def _position(text: str) -> Position:

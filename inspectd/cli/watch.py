@@ -9,9 +9,11 @@ from typing import Final
 from rich.console import Console, Group
 from rich.live import Live
 
+from inspectd.cli import output
 from inspectd.cli.live_view import LineView, plain_line
 from inspectd.client import Liveness, Message, Reader
 from inspectd.errors import ExitCode
+from inspectd.text import printable
 
 _REFRESH_SECONDS: Final = 0.1
 
@@ -30,7 +32,7 @@ def main(arguments: argparse.Namespace) -> int:
     Raises:
         InputError: the endpoint cannot be one.
     """
-    console = Console()
+    console = output.console()
     with Reader(arguments.endpoint) as reader:
         try:
             if console.is_terminal:
@@ -99,4 +101,4 @@ def _say_message(message: Message) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    print(printable(line), flush=True)

@@ -80,6 +80,10 @@ def sync_endpoint(verdicts: str, sync: str | None) -> str:
 def _lasting(socket: Any) -> Any:
     """A link that is cut says nothing: pings notice it, and short time-outs find it again."""
     for option, value in (
+        (
+            zmq.IPV6,
+            1,
+        ),  # IPv4 goes on as before; without it an IPv6 address is never reached, and nothing says so
         (zmq.LINGER, 0),
         (zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES),
         (zmq.HEARTBEAT_IVL, _PING_MS),

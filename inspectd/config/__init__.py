@@ -1,6 +1,6 @@
 """Every setting of a line, and the reader of its file."""
 
-from inspectd.config.reading import Examined, examine, exposed, load, tcp_address
+from inspectd.config.reading import Examined, examine, exposed, load, plain_tcp, tcp_address
 from inspectd.config.recipes import in_force, recipe_sha256
 from inspectd.config.settings import (
     Batching,
@@ -22,6 +22,7 @@ from inspectd.config.settings import (
     Settings,
     Triggers,
 )
+from inspectd.config.sources import is_device, is_live, masked
 
 __all__ = [
     "Batching",
@@ -46,7 +47,11 @@ __all__ = [
     "examine",
     "exposed",
     "in_force",
+    "is_device",
+    "is_live",
     "load",
+    "masked",
+    "plain_tcp",
     "recipe_sha256",
     "tcp_address",
 ]

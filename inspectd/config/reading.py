@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from inspectd.config.settings import (
     Camera,
     Config,
     ImagesCamera,
+    Line,
     Metrics,
     Publish,
     Recipe,
@@ -21,11 +23,13 @@ from inspectd.config.settings import (
     Security,
     Settings,
 )
+from inspectd.config.sources import is_live, masked
 from inspectd.errors import ConfigError
 
 _Table = TypeVar("_Table", bound=Settings)
 
 _TCP_KEYS: Final = ("verdicts_tcp", "heatmaps_tcp", "sync_tcp", "control_tcp")
+_LINE_DIRS: Final = ("runtime_dir", "state_dir")
 _METRICS_FILES: Final = ("tls_certificate", "tls_key", "users_file")
 _WHOLE_SCHEMES: Final = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "tcp")
 """Transports over which nothing is lost unseen; RTSP is asked to send over TCP."""
@@ -42,6 +46,7 @@ class Examined(msgspec.Struct, frozen=True):
     publish: Publish | None
     metrics: Metrics | None
     security: Security | None
+    line: Line | None
 
 
 def load(path: Path) -> Config:
@@ -51,13 +56,14 @@ def load(path: Path) -> Config:
         ConfigError: the file cannot be read, is no TOML, or has problems; all of them are listed.
     """
     data = _read(path)
-    problems = [*_problems(data, Config, ""), *_cross_problems(data)]
+    base = path.resolve().parent
+    problems = [*_problems(data, Config, ""), *_cross_problems(data, base)]
     if problems:
         raise ConfigError(str(path), problems)
     settings = msgspec.convert(data, Config)
-    base = path.resolve().parent
     return msgspec.structs.replace(
         settings,
+        line=_absolute(settings.line, base, *_LINE_DIRS),
         security=_absolute(settings.security, base, "keys_dir"),
         evidence=_absolute(settings.evidence, base, "dir"),
         metrics=_absolute(settings.metrics, base, *_METRICS_FILES),
@@ -77,20 +83,22 @@ def examine(path: Path) -> Examined:
     recipes = _sound_items(data, "recipes", Recipe)
     cameras = _sound_items(data, "cameras", Camera)
     metrics, security = _sound(data.get("metrics", {}), Metrics), _sound(data.get("security", {}), Security)
+    line = _sound(data.get("line", {}), Line)
     return Examined(
-        [*_problems(data, Config, ""), *_cross_problems(data)],
+        [*_problems(data, Config, ""), *_cross_problems(data, base)],
         [(where, _absolute_recipe(recipe, base)) for where, recipe in recipes],
         [(where, _absolute_camera(camera, base)) for where, camera in cameras],
         _sound(data.get("scoring", {}), Scoring),
         _sound(data.get("publish", {}), Publish),
         metrics and _absolute(metrics, base, *_METRICS_FILES),
         security and _absolute(security, base, "keys_dir"),
+        line and _absolute(line, base, *_LINE_DIRS),
     )
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors begin with a BOM
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
@@ -123,11 +131,11 @@ def tcp_address(text: str, *, anywhere: bool = False) -> tuple[str, int]:
     """
     host, separator, port = text.rpartition(":")
     if not separator or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65_536:
-        raise ValueError(f"got {text!r}, expected host:port such as 127.0.0.1:5571")
+        raise ValueError(f"got {_short(text)}, expected host:port such as 127.0.0.1:5571")
     try:
         loopback = _is_loopback(host)
     except ValueError as error:
-        raise ValueError(f"got {text!r}, expected an IP address before the port") from error
+        raise ValueError(f"got {_short(text)}, expected an IP address before the port") from error
     if not loopback and not anywhere:
         raise ValueError(
             f"got {text!r}, but plain TCP is for this host only: expected 127.0.0.1 or [::1], "
@@ -136,13 +144,20 @@ def tcp_address(text: str, *, anywhere: bool = False) -> tuple[str, int]:
     return host, int(port)
 
 
+def plain_tcp(publish: Publish, security: Security) -> dict[str, str]:
+    """Each setting of a TCP endpoint without keys, with its address. Nobody is authenticated there."""
+    if security.keys_dir is not None:
+        return {}
+    addresses = {f"publish.{key}": getattr(publish, key) for key in _TCP_KEYS}
+    return {where: text for where, text in addresses.items() if text}
+
+
 def exposed(settings: Config) -> list[str]:
     """The settings that name plain TCP endpoints other hosts can reach; `security.insecure` allows them."""
-    if settings.security.keys_dir is not None:
-        return []
-    addresses = ((f"publish.{key}", getattr(settings.publish, key)) for key in _TCP_KEYS)
     return [
-        where for where, text in addresses if text and not _is_loopback(tcp_address(text, anywhere=True)[0])
+        where
+        for where, text in plain_tcp(settings.publish, settings.security).items()
+        if not _is_loopback(tcp_address(text, anywhere=True)[0])
     ]
 
 
@@ -170,7 +185,7 @@ def _camera_problems(value: dict[str, Any], where: str) -> Iterator[str]:
     kinds = {str(kind.__struct_config__.tag): kind for kind in get_args(Camera)}
     kind = value.get("kind")
     if not isinstance(kind, str) or kind not in kinds:
-        got = "is missing" if kind is None else f"got {kind!r}"
+        got = "is missing" if kind is None else f"got {_short(kind)}"
         yield f"{where}.kind: {got}, expected one of {', '.join(sorted(kinds))}"
         return
     yield from _table_problems({k: v for k, v in value.items() if k != "kind"}, kinds[kind], where)
@@ -214,11 +229,16 @@ def _expected(kind: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    """A value as it may be shown: it may hold a camera's password, and a table or an array anything."""
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        return f"an array of {len(value)}"
+    text = repr(masked(value) if isinstance(value, str) else value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _cross_problems(data: dict[str, Any]) -> list[str]:
+def _cross_problems(data: dict[str, Any], base: Path) -> list[str]:
     """Problems between settings. Works on raw data, so that they are found beside all others."""
     problems = []
     tables = {key: value if isinstance(value, list) else [] for key, value in data.items()}
@@ -228,7 +248,7 @@ def _cross_problems(data: dict[str, Any]) -> list[str]:
             name = item.get("name") if isinstance(item, dict) else None
             if isinstance(name, str) and name in seen:
                 problems.append(
-                    f"{key}[{index}].name: {name!r} is taken by {key}[{seen[name]}], names must differ"
+                    f"{key}[{index}].name: {_short(name)} is taken by {key}[{seen[name]}], names must differ"
                 )
             elif isinstance(name, str):
                 seen[name] = index
@@ -236,8 +256,8 @@ def _cross_problems(data: dict[str, Any]) -> list[str]:
     for index, item in enumerate(tables.get("cameras", [])):
         recipe = item.get("recipe") if isinstance(item, dict) else None
         if isinstance(recipe, str) and recipe not in recipes:
-            names = ", ".join(str(name) for name in recipes) or "none is declared"
-            problems.append(f"cameras[{index}].recipe: no recipe {recipe!r}, expected one of: {names}")
+            names = ", ".join(masked(str(name)) for name in recipes) or "none is declared"
+            problems.append(f"cameras[{index}].recipe: no recipe {_short(recipe)}, expected one of: {names}")
         if isinstance(item, dict) and item.get("when_full") == "wait" and _is_live(item):
             problems.append(
                 f'cameras[{index}].when_full: got "wait", expected "drop" for a live source: '
@@ -260,9 +280,11 @@ def _cross_problems(data: dict[str, Any]) -> list[str]:
     if isinstance(metrics, dict) and ("tls_certificate" in metrics) != ("tls_key" in metrics):
         problems.append("metrics: has one of tls_certificate and tls_key, expected both or none")
     line = data.get("line")
-    if isinstance(line, dict) and len(str(line.get("runtime_dir", "")).encode()) > _RUNTIME_DIR_LIMIT:
+    runtime_dir = line.get("runtime_dir") if isinstance(line, dict) else None
+    if runtime_dir and len(os.fsencode(base / str(runtime_dir))) > _RUNTIME_DIR_LIMIT:
         problems.append(
-            f"line.runtime_dir: is too long for a socket's path, expected at most {_RUNTIME_DIR_LIMIT} bytes"
+            f"line.runtime_dir: {base / str(runtime_dir)} is too long for a socket's path, "
+            f"expected at most {_RUNTIME_DIR_LIMIT} bytes"
         )
     return problems
 
@@ -277,7 +299,7 @@ def _lossy_scheme(source: object) -> str | None:
 
 def _is_live(camera: dict[str, Any]) -> bool:
     source = camera.get("source")
-    return camera.get("kind") == "opencv" and (isinstance(source, int) or "://" in str(source))
+    return camera.get("kind") == "opencv" and isinstance(source, int | str) and is_live(source)
 
 
 def _address_problems(publish: dict[str, Any], *, anywhere: bool) -> list[str]:

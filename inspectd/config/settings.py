@@ -5,13 +5,14 @@ Descriptions and defaults stand here only: `inspectd init` writes its commented 
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
+
+from inspectd.config.places import default_runtime_dir, default_state_dir
+from inspectd.config.sources import is_device
 
 _NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 
@@ -45,6 +46,24 @@ class Line(Settings, frozen=True, kw_only=True):
         str,
         Meta(description="What outlives a restart. Empty: $STATE_DIRECTORY, else below ~/.local/state."),
     ] = ""
+
+    @property
+    def runtime_path(self) -> Path:
+        """The directory of the local sockets.
+
+        Raises:
+            UnavailableError: it is left to the system, which has none.
+        """
+        return Path(self.runtime_dir) if self.runtime_dir else default_runtime_dir(self.name)
+
+    @property
+    def state_path(self) -> Path:
+        """The directory of what outlives a restart: journal, evidence.
+
+        Raises:
+            UnavailableError: it is left to the system, which has none.
+        """
+        return Path(self.state_dir) if self.state_dir else default_state_dir(self.plant, self.name)
 
 
 class Recipe(Settings, frozen=True, kw_only=True):
@@ -135,7 +154,7 @@ class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
 
     source: Annotated[
         Annotated[int, Meta(ge=0, le=1000)] | str,
-        Meta(description="Device index, URL such as rtsp://user:password@camera/stream, or a video file."),
+        Meta(description="Device (index, or a /dev/v4l/by-id/... path), rtsp:// or http:// URL, or a video."),
     ]
     width: Annotated[Pixels | None, Meta(description="Width to ask a device for, in pixels.")] = None
     height: Annotated[Pixels | None, Meta(description="Height to ask a device for, in pixels.")] = None
@@ -149,9 +168,9 @@ class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
     @property
     def origin(self) -> Literal["device", "stream", "file"]:
         """What `source` names; devices and streams are live."""
-        if isinstance(self.source, int) or Path(self.source).is_char_device():
+        if is_device(self.source):
             return "device"
-        return "stream" if "://" in self.source else "file"
+        return "stream" if "://" in str(self.source) else "file"
 
 
 class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag="images"):
@@ -402,11 +421,7 @@ class Config(Settings, frozen=True, kw_only=True):
     @property
     def runtime_path(self) -> Path:
         """The directory of this line's local sockets."""
-        if self.line.runtime_dir:
-            return Path(self.line.runtime_dir)
-        if "RUNTIME_DIRECTORY" in os.environ:
-            return Path(os.environ["RUNTIME_DIRECTORY"])
-        return Path(tempfile.gettempdir()) / f"inspectd-{os.getuid()}" / self.line.name
+        return self.line.runtime_path
 
     @property
     def evidence_path(self) -> Path:
@@ -416,9 +431,4 @@ class Config(Settings, frozen=True, kw_only=True):
     @property
     def state_path(self) -> Path:
         """The directory of what this line keeps: journal, evidence, keys."""
-        if self.line.state_dir:
-            return Path(self.line.state_dir)
-        if "STATE_DIRECTORY" in os.environ:
-            return Path(os.environ["STATE_DIRECTORY"])
-        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        return Path(home) / "inspectd" / self.line.plant / self.line.name
+        return self.line.state_path

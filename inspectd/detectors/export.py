@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from inspectd.detectors.patchcore import PatchCore
 from inspectd.detectors.pipeline import Pipeline, judged
 from inspectd.errors import InspectdError
 from inspectd.features.extractor import FeatureExtractor
+from inspectd.files import temporary_folder
 from inspectd.search.candidates import wanted
 
 
@@ -124,7 +124,7 @@ def _converted(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Represent
         except RuntimeError as error:
             raise UnconvertibleError(f"OpenVINO cannot convert this pipeline: {error}") from error
     model.reshape({position: list(tensor.shape) for position, tensor in enumerate(inputs)})
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         xml = Path(folder) / "model.xml"
         openvino.save_model(model, xml, compress_to_fp16=False)
         return xml.read_bytes(), xml.with_suffix(".bin").read_bytes()

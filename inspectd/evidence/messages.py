@@ -48,6 +48,8 @@ class Level(msgspec.Struct, frozen=True, array_like=True, tag="level"):
     used_bytes: int
     problem: str | None
     """Why nothing can be written; None when it can."""
+    stuck: str | None = None
+    """What the quota passed over, for it cannot be removed or listed; None if nothing."""
 
 
 ToEvidence = StartEvidence | AttachRing | DetachRing | SaveEvidence

@@ -44,8 +44,8 @@ class Receiver(Protocol):
     def evidence_result(self, result: EvidenceResult) -> None:
         """Evidence of a part was wanted, and this became of it."""
 
-    def evidence_level(self, used_bytes: int, problem: str | None) -> None:
-        """How much there is, and why no more can be written, if so."""
+    def evidence_level(self, used_bytes: int, problem: str | None, stuck: str | None) -> None:
+        """How much there is; why no more can be written and what cannot be removed, if so."""
 
 
 class EvidenceStage:
@@ -134,7 +134,7 @@ class EvidenceStage:
         elif isinstance(record, Done):
             self._finish(record.evidence_id, record.result)
         elif isinstance(record, Level):
-            self._receiver.evidence_level(record.used_bytes, record.problem)
+            self._receiver.evidence_level(record.used_bytes, record.problem, record.stuck)
         elif not isinstance(record, Heartbeat):
             raise TypeError(f"no record of an evidence process: {record!r}")
 

@@ -5,20 +5,28 @@
 
 from __future__ import annotations
 
-import contextlib
+import fcntl
 import itertools
+import logging
 import os
 import shutil
+import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from inspectd.log import event
 from inspectd.records import Verdict
+
+_log: Final = logging.getLogger("inspectd.evidence")
 
 _PROBE: Final = ".probe"
 _PARTIAL: Final = ".partial"
+_FOLDERS_ABOVE: Final = 3  # year, month, day
+_RECOUNT_SECONDS: Final = 3600.0
+"""So often what could not be removed or listed is looked at again."""
 
 
 class NoSpaceError(OSError):
@@ -26,35 +34,79 @@ class NoSpaceError(OSError):
 
 
 class EvidenceStore:
-    """Writes pieces of evidence as a whole or not at all, and takes the oldest away beyond the quota."""
+    """Writes pieces of evidence as a whole or not at all, and takes the oldest away beyond the quota.
 
-    def __init__(self, root: Path, quota_bytes: int, min_free_bytes: int) -> None:
-        """Nothing is touched before `open`.
+    What cannot be taken away, or not even listed, is passed over: it stays counted and holds up nothing.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        quota_bytes: int,
+        min_free_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Nothing is touched before `claim` or `probe`.
 
         Args:
             root: the tree's directory.
             quota_bytes: most that the tree may take on the disk.
             min_free_bytes: how much must stay free there for others.
+            clock: seconds on a clock that never goes back.
         """
         self._root = root
         self._quota_bytes = quota_bytes
         self._min_free_bytes = min_free_bytes
+        self._clock = clock
         self._pieces: deque[tuple[Path, int]] = deque()
+        self._stuck: dict[Path, tuple[int, str]] = {}
+        """What was passed over, with the bytes it is counted with and why."""
+        self._lock_fd: int | None = None
         self._is_open = False
+        self._recount_at = 0.0
         self.used_bytes = 0
+
+    @property
+    def stuck(self) -> str | None:
+        """What was passed over, in words; None if nothing."""
+        if not self._stuck:
+            return None
+        place, (_, why) = next(iter(self._stuck.items()))
+        more = f", and {len(self._stuck) - 1} more" if len(self._stuck) > 1 else ""
+        return f"{place}: {why}{more}; passed over, and counted with {self._stuck_bytes / 1e6:.1f} MB"
+
+    def claim(self) -> None:
+        """Have the tree for this process alone: of two that trim one tree, each would count it by itself.
+
+        Raises:
+            OSError: another process has it, or the directory cannot be made.
+        """
+        if self._lock_fd is not None:
+            return
+        self._root.mkdir(mode=0o750, parents=True, exist_ok=True)
+        fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(fd)
+            why = "another inspectd keeps its evidence here; give each line an evidence.dir of its own"
+            raise BlockingIOError(error.errno, why, str(self._root)) from error
+        except OSError as error:  # a file system without locks, on which evidence can be kept all the same
+            event(_log, logging.WARNING, "evidence_unlocked", path=str(self._root), detail=error.strerror)
+        self._lock_fd = fd
 
     def probe(self) -> None:
         """Find what is there, the first time; and make sure that more can be written.
 
         Raises:
-            NoSpaceError: too little would stay free.
+            NoSpaceError: too little would stay free, or what cannot be removed fills the quota.
             OSError: the directory cannot be made, listed or written.
         """
         self._root.mkdir(mode=0o750, parents=True, exist_ok=True)
-        if not self._is_open:
+        if not self._is_open or (self._stuck and self._clock() >= self._recount_at):
             self._find()
             self._is_open = True
-        self._check_free()
+        self._check_room()
         probe = self._root / _PROBE
         probe.write_bytes(bytes(4096))
         probe.unlink()
@@ -63,10 +115,10 @@ class EvidenceStore:
         """Write one piece, then take the oldest away while there is more than the quota.
 
         Raises:
-            NoSpaceError: too little would stay free.
+            NoSpaceError: too little would stay free, or what cannot be removed fills the quota.
             OSError: it cannot be written.
         """
-        self._check_free()
+        self._check_room()
         place = self._root / _place(verdict)
         partial = place.with_name(place.name + _PARTIAL)
         try:
@@ -81,10 +133,16 @@ class EvidenceStore:
         self._pieces.append((place, size))
         self.used_bytes += size
         while self.used_bytes > self._quota_bytes and self._pieces:
-            self._remove_oldest()
+            self._remove(*self._pieces.popleft())
         return place
 
-    def _check_free(self) -> None:
+    @property
+    def _stuck_bytes(self) -> int:
+        return sum(size for size, _ in self._stuck.values())
+
+    def _check_room(self) -> None:
+        if self._stuck_bytes >= self._quota_bytes:
+            raise NoSpaceError(0, f"evidence.quota_mb is filled by what cannot be removed: {self.stuck}")
         state = os.statvfs(self._root)
         free_bytes = state.f_bavail * state.f_frsize
         if free_bytes < self._min_free_bytes:
@@ -93,29 +151,66 @@ class EvidenceStore:
                 f"{free_bytes / 1e6:.0f} MB are free, evidence.min_free_mb is {self._min_free_bytes / 1e6:g}",
             )
 
-    def _remove_oldest(self) -> None:
-        place, size = self._pieces[0]
-        with contextlib.suppress(FileNotFoundError):  # a person took it away
-            shutil.rmtree(place)
-        self._pieces.popleft()
+    def _remove(self, place: Path, size: int) -> None:
+        try:
+            # A person may have taken it away, and left a link to where it is now: that is not ours.
+            if not place.is_symlink() and place.exists():
+                shutil.rmtree(place)
+        except OSError as error:
+            self._stuck[place] = size, f"cannot be removed: {reason(error)}"
+            return
         self.used_bytes -= size
-        for parent in itertools.islice(place.parents, 3):
-            if not parent.is_dir():
+        for parent in itertools.islice(place.parents, _FOLDERS_ABOVE):
+            try:
+                parent.rmdir()
+            except FileNotFoundError:
                 continue
-            if any(parent.iterdir()):
+            except OSError:  # it is not empty, or an empty folder stays behind, which takes no room
                 return
-            parent.rmdir()
 
     def _find(self) -> None:
         """Take stock; what an interrupted write left is removed."""
-        found = []
-        for place in self._root.glob("[0-9]*/[0-9]*/[0-9]*/*"):
+        self._pieces.clear()
+        self._stuck.clear()
+        self.used_bytes = 0
+        folders = [self._root]
+        for _ in range(_FOLDERS_ABOVE):
+            folders = [inner for folder in folders for inner in self._folders(folder) if inner.name.isdigit()]
+        for place in sorted(inner for folder in folders for inner in self._folders(folder)):
             if place.name.endswith(_PARTIAL):
                 shutil.rmtree(place, ignore_errors=True)
-            elif place.is_dir():  # a file is nobody's evidence and stays
-                found.append((place, _disk_bytes(place)))
-        self._pieces = deque(sorted(found))
-        self.used_bytes = sum(size for _, size in found)
+            self._count(place)
+        self._recount_at = self._clock() + _RECOUNT_SECONDS
+
+    def _folders(self, parent: Path) -> list[Path]:
+        """The folders in `parent`; a file or a link is nobody's evidence and stays."""
+        try:
+            with os.scandir(parent) as entries:
+                return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            if parent == self._root:
+                raise
+            self._stuck[parent] = 0, f"cannot be listed: {reason(error)}"
+            return []
+
+    def _count(self, place: Path) -> None:
+        try:
+            size = _disk_bytes(place)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._stuck[place] = 0, f"cannot be listed: {reason(error)}"
+            return
+        self._pieces.append((place, size))
+        self.used_bytes += size
+
+
+def reason(error: OSError) -> str:
+    """An operating system's error in words, with the file it is about."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
 
 
 def _place(verdict: Verdict) -> str:

@@ -15,13 +15,14 @@ from typing import Any, Final
 from inspectd import config, log
 from inspectd.errors import ExitCode, InspectdError
 from inspectd.evidence.messages import Copied, Done, SaveEvidence, StartEvidence, ToEvidence
-from inspectd.evidence.store import EvidenceStore
-from inspectd.evidence.writer import Writer, reason
+from inspectd.evidence.store import EvidenceStore, reason
+from inspectd.evidence.writer import Writer
 from inspectd.ipc import child
 from inspectd.ipc.channel import Channel, ChannelClosedError
 from inspectd.ipc.messages import AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing, RingError
 from inspectd.records import EvidenceResult
+from inspectd.text import printable, printable_lines
 
 _BUSY_SECONDS: Final = 0.01
 _HUNG_SECONDS: Final = 1.0
@@ -99,6 +100,8 @@ def _by_hand(path: Path) -> ExitCode:
     except OSError as error:
         raise InspectdError(f"{settings.evidence_path}: no evidence can be kept: {reason(error)}") from error
     print(f"{settings.evidence_path}: {store.used_bytes / 1e6:.1f} MB of {quota_bytes / 1e6:g} MB")  # noqa: T201
+    if store.stuck is not None:
+        print(f"stuck: {printable(store.stuck)}")  # noqa: T201
     return ExitCode.OK
 
 
@@ -122,5 +125,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except InspectdError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {printable_lines(str(error))}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from inspectd.evidence.messages import Done, Level, SaveEvidence
 from inspectd.evidence.pictures import encode_frame, encode_heatmap
 from inspectd.evidence.record import FACTS, FRAME, HEATMAP, EvidenceRecord, Facts
-from inspectd.evidence.store import EvidenceStore
+from inspectd.evidence.store import EvidenceStore, reason
 from inspectd.log import event
 from inspectd.records import EvidenceResult
 
@@ -108,6 +108,7 @@ class Writer:
 
     def _measure(self) -> None:
         try:
+            self._store.claim()
             self._store.probe()
         except OSError as error:
             self._say(reason(error))
@@ -123,10 +124,4 @@ class Writer:
             )
             event(_log, level, name, detail=problem)
         self.problem = problem
-        self._answers.put(Level(self._store.used_bytes, problem))
-
-
-def reason(error: OSError) -> str:
-    """An operating system's error in words, with the file it is about."""
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}"
+        self._answers.put(Level(self._store.used_bytes, problem, self._store.stuck))

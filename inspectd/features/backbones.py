@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
-from pathlib import Path
+from http.client import HTTPException
+from pathlib import Path, PurePosixPath
+from pickle import UnpicklingError  # what torch raises; nothing is unpickled here
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import torch
 import torchvision
@@ -165,13 +170,44 @@ def _packaged_state(name: str, network: nn.Module) -> dict[str, torch.Tensor]:
 def _downloaded_state(name: str) -> dict[str, torch.Tensor]:
     if name not in torchvision.models.list_models(module=torchvision.models):
         raise InputError(f"backbone {name!r}: no download is known for it, give a file with --weights")
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    file = _downloaded_file(name, weights.url)
+    if file.exists():
+        _refuse_damaged(name, file)
+        return load_weights(file)
     try:
-        weights = torchvision.models.get_model_weights(name).DEFAULT
         return dict(weights.get_state_dict(progress=False, check_hash=True))
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, HTTPException, EOFError, UnpicklingError) as error:
         raise InputError(
-            f"backbone {name!r}: its weights cannot be downloaded ({error}); give a file with --weights"
+            f"backbone {name!r}: its weights cannot be downloaded to {file} ({error}); "
+            "give a file with --weights"
         ) from error
+
+
+def _downloaded_file(name: str, url: str) -> Path:
+    """Where torch keeps what it downloads from `url`."""
+    folder = Path(torch.hub.get_dir())
+    if folder.parts[0] == "~":  # torch would make a folder of that name
+        raise InputError(
+            f"backbone {name!r}: there is no place for its weights; set $TORCH_HOME or $HOME, or give a file "
+            "with --weights"
+        )
+    return folder / "checkpoints" / PurePosixPath(urlsplit(url).path).name
+
+
+def _refuse_damaged(name: str, file: Path) -> None:
+    """Refuse a file that is not what its name promises; torch looks at that after a download, and no more."""
+    promised = re.search(r"-([0-9a-f]{8,})\.", file.name)
+    try:
+        with file.open("rb") as data:
+            found = hashlib.file_digest(data, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"backbone {name!r}: {file}: cannot be read: {error.strerror}") from error
+    if promised is not None and not found.startswith(promised[1]):
+        raise InputError(
+            f"backbone {name!r}: {file}: is damaged: its sha256 begins {found[: len(promised[1])]}, expected "
+            f"{promised[1]}; remove it, and it is downloaded again"
+        )
 
 
 def _load_state(name: str, network: nn.Module, state: dict[str, torch.Tensor], source: str) -> None:

@@ -31,6 +31,7 @@ _ENDPOINT: Final = "inproc://zeromq.zap.01"
 _VERSION: Final = b"1.0"
 _ANSWERS_PER_TURN: Final = 64
 _UNREAD_AGAIN_NS: Final = 60_000_000_000
+_LINES_NAMED: Final = 3
 
 
 class Cause(StrEnum):
@@ -50,7 +51,8 @@ class Change(msgspec.Struct, frozen=True):
 
     Attributes:
         severity: `info` or `alarm`.
-        event: `keys_changed`; `keys_unusable`, so that nobody is allowed; `keys_unread`.
+        event: `keys_changed`; `keys_line_unusable`, so that its key is not allowed; `keys_unusable`, so that
+            nobody is; `keys_unread`.
         detail: what changed or what is wrong, in words.
         revoked: sockets that a key was admitted to which may no longer use them.
     """
@@ -158,7 +160,12 @@ class Authenticator:
         if reading.problem is not None:
             detail = f"nobody may connect over TCP: {reading.problem}"
             return Change("alarm", "keys_unusable", detail, revoked)
-        return Change("info", "keys_changed", _difference(before, self._clients), revoked)
+        difference = _difference(before, self._clients)
+        if reading.bad_lines:
+            more = len(reading.bad_lines) - _LINES_NAMED
+            named = [*reading.bad_lines[:_LINES_NAMED], *([f"and {more} lines more"] if more > 0 else [])]
+            return Change("alarm", "keys_line_unusable", "; ".join([*named, difference]), revoked)
+        return Change("info", "keys_changed", difference, revoked)
 
     def _status(self, request: list[bytes]) -> tuple[bytes, bytes, bytes]:
         """Status code, text and user id for a request of RFC 27.

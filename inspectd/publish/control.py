@@ -14,6 +14,7 @@ import msgspec
 from inspectd.publish import wire
 from inspectd.publish.bus import Bus
 from inspectd.records import Accepted, Refusal, RefusalReason, TriggerRequest
+from inspectd.text import printable
 
 MAX_REQUEST_BYTES: Final = 4096
 _MAX_DETAIL_CHARACTERS: Final = 300
@@ -89,6 +90,10 @@ def parse(parts: list[bytes]) -> TriggerRequest:
         request = _decoder.decode(parts[0])
     except RecursionError as error:
         raise ValueError("is nested too deeply") from error
+    for name in ("trigger_id", "part_id"):
+        text = getattr(request, name)
+        if text is not None and not text.isprintable():
+            raise ValueError(f"{name}: got '{printable(text)}', expected printable characters alone")
     if request.cameras is not None and not request.cameras:
         raise ValueError("cameras is empty, expected names; leave it out for every triggered camera")
     if isinstance(request.cameras, dict) and request.recipe is not None:

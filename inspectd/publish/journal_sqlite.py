@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 import zlib
@@ -10,6 +11,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+
+from inspectd.log import event
+
+_log: Final = logging.getLogger("inspectd.publish")
 
 _APPLICATION_ID: Final = 0x1D5B
 _VERSION: Final = 1
@@ -123,11 +128,16 @@ def set_aside(path: Path) -> Path:
 
 
 def forget_oldest(path: Path) -> None:
-    """Delete all but the newest few of the files that were set aside from `path`."""
+    """Delete all but the newest few of the files that were set aside from `path`.
+
+    One that cannot be deleted is passed over and named: the new journal must not wait for it.
+    """
     kept = sorted(path.parent.glob(f"{path.name}.corrupt-*Z"))
-    for old in kept[:-_KEPT_ASIDE]:
-        for suffix in _SUFFIXES:
-            Path(f"{old}{suffix}").unlink(missing_ok=True)
+    for part in (Path(f"{old}{suffix}") for old in kept[:-_KEPT_ASIDE] for suffix in _SUFFIXES):
+        try:
+            part.unlink(missing_ok=True)
+        except OSError as error:
+            event(_log, logging.WARNING, "journal_remnant_stuck", path=str(part), detail=error.strerror)
 
 
 def named(error: Exception) -> Exception:

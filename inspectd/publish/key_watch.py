@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from inspectd.errors import InputError
-from inspectd.publish.keys import ALLOWED, Client, read_allowed
+from inspectd.publish.keys import ALLOWED, Client, read_list
 
 _log: Final = logging.getLogger("inspectd.publish")
 
@@ -27,10 +27,12 @@ class Reading(msgspec.Struct, frozen=True):
     Attributes:
         clients: every allowed client, by its public key.
         problem: why the list cannot be used, so that there is none; None if it can.
+        bad_lines: what is wrong with single lines, whose keys are not allowed.
     """
 
     clients: dict[bytes, Client]
     problem: str | None
+    bad_lines: tuple[str, ...] = ()
 
 
 class KeyWatch:
@@ -52,10 +54,10 @@ class KeyWatch:
         self._keys_dir = keys_dir
         self._clock = clock
         self._stamp = self._file_stamp()
-        self.clients = self._read()
+        self._known = self._read()
+        self.clients = self._known.clients
         """As they were at the start."""
-        self._known = Reading(self.clients, None)
-        self._found: deque[Reading] = deque()
+        self._found: deque[Reading] = deque([self._known] if self._known.bad_lines else [])
         self._looking_since_ns: int | None = None
         self._stop = threading.Event()
         threading.Thread(target=self._run, name="keys", daemon=True).start()
@@ -93,7 +95,7 @@ class KeyWatch:
             if stamp == self._stamp and self._known.problem is None:
                 return None
             self._stamp = stamp
-            return Reading(self._read(), None)
+            return self._read()
         except InputError as error:
             return Reading({}, str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is named, logged and safe: see below
@@ -105,8 +107,9 @@ class KeyWatch:
                 _log.exception("keys_watch_failed")
             return reading
 
-    def _read(self) -> dict[bytes, Client]:
-        return {client.public: client for client in read_allowed(self._keys_dir)}
+    def _read(self) -> Reading:
+        found = read_list(self._keys_dir)
+        return Reading({client.public: client for client in found.clients}, None, found.problems)
 
     def _file_stamp(self) -> tuple[int, int, int, int, int] | None:
         try:

@@ -6,7 +6,8 @@ A key pair is two files in ZeroMQ's certificate format: `NAME.key` may be handed
 
 from __future__ import annotations
 
-import os
+import codecs
+import contextlib
 import struct
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +18,7 @@ import zmq
 import zmq.auth
 from zmq.utils import z85
 
+from inspectd.config.places import systemd_directory
 from inspectd.errors import InputError
 from inspectd.files import write_text
 
@@ -26,7 +28,7 @@ _PUBLIC_SUFFIX: Final = ".key"
 _SECRET_SUFFIX: Final = ".key_secret"  # noqa: S105 - a file's name
 _Z85_CHARACTERS: Final = 40
 _HEAD: Final = (
-    "# Clients of this line: roles, public key, name. Written by `inspectd keys`; read while the line runs.\n"
+    "# Clients of this line: roles, public key, name. Written by `inspectd keys`; read while the line runs."
 )
 
 
@@ -45,6 +47,18 @@ class Client(msgspec.Struct, frozen=True):
     public: bytes
     name: str
     roles: tuple[Role, ...]
+
+
+class AllowedKeys(msgspec.Struct, frozen=True):
+    """What the list of allowed keys says.
+
+    Attributes:
+        clients: from its lines that are right.
+        problems: what is wrong with each of the others; the key of such a line is not allowed.
+    """
+
+    clients: tuple[Client, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 class KeyPair(msgspec.Struct, frozen=True):
@@ -112,41 +126,69 @@ def read_server_pair(keys_dir: Path) -> KeyPair:
     Raises:
         InputError: as `read_pair`.
     """
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    if credentials and (Path(credentials) / SERVER_SECRET).exists():
-        return read_pair(Path(credentials) / SERVER_SECRET, guarded=True)
+    credentials = systemd_directory("CREDENTIALS_DIRECTORY")
+    if credentials is not None and (credentials / SERVER_SECRET).exists():
+        return read_pair(credentials / SERVER_SECRET, guarded=True)
     return read_pair(keys_dir / SERVER_SECRET)
 
 
-def read_allowed(keys_dir: Path) -> list[Client]:
-    """Every allowed key; none where there is no list yet.
+def read_list(keys_dir: Path) -> AllowedKeys:
+    """The list of allowed keys, UTF-8 with or without a byte order mark; empty where there is none yet.
+
+    A line whose first character is `#` is a comment. One that is wrong costs its own key and no other.
 
     Raises:
-        InputError: the list cannot be read, somebody else may write it, or a line is none of its format.
+        InputError: the list cannot be read, or somebody else may write it.
     """
     file = keys_dir / ALLOWED
-    try:
-        text = file.read_text(encoding="ascii")
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file}: is not ASCII text: {error}") from error
+    lines = _lines(file)
+    if lines is None:
+        return AllowedKeys()
     refuse_mode(file, 0o022, "644")
     refuse_mode(keys_dir, 0o022, "755")  # who may write there can put another list in its place
-    lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1)]
-    return [_client(file, number, words) for number, words in lines if words and words[0] != "#"]
+    clients, problems = [], []
+    for number, line in enumerate(lines, 1):
+        try:
+            client = _client(f"{file}, line {number}", line)
+        except InputError as error:
+            problems.append(str(error))
+        else:
+            clients += [] if client is None else [client]
+    return AllowedKeys(tuple(clients), tuple(problems))
+
+
+def read_allowed(keys_dir: Path) -> list[Client]:
+    """Every allowed key, of a list that is right to its last line.
+
+    Raises:
+        InputError: as `read_list`, or a line is wrong.
+    """
+    found = read_list(keys_dir)
+    if found.problems:
+        raise InputError("; ".join(found.problems))
+    return list(found.clients)
 
 
 def write_allowed(keys_dir: Path, clients: list[Client]) -> None:
-    """Replace the list; a running line takes it up within a second.
+    """Allow these clients and no others; other lines stay. A running line takes it up within a second.
 
     Raises:
+        InputError: the list that is there cannot be read.
         UnavailableError: it cannot be written.
     """
-    lines = [f"{','.join(client.roles)} {client.public.decode()} {client.name}\n" for client in clients]
-    write_text(keys_dir / ALLOWED, _HEAD + "".join(lines), 0o644)
+    file = keys_dir / ALLOWED
+    left, kept = list(clients), []
+    for line in _lines(file) or [_HEAD.encode()]:
+        client = None
+        with contextlib.suppress(
+            InputError
+        ):  # a line that is wrong allows nothing, and is a person's to mend
+            client = _client(str(file), line)
+        if client is None or client in left:
+            kept.append(line.decode(errors="backslashreplace").strip())
+            left = [other for other in left if other != client]
+    kept += [f"{','.join(client.roles)} {client.public.decode()} {client.name}" for client in left]
+    write_text(file, "".join(f"{line}\n" for line in kept), 0o644)
 
 
 def refuse_mode(file: Path, forbidden: int, expected: str) -> None:
@@ -176,8 +218,34 @@ def _read(file: Path) -> tuple[bytes, bytes | None]:
     return public, secret
 
 
-def _client(file: Path, number: int, words: list[str]) -> Client:
-    where = f"{file}, line {number}"
+def _lines(file: Path) -> list[bytes] | None:
+    """The list's lines as they are; None where there is none.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return file.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
+
+
+def _client(where: str, line: bytes) -> Client | None:
+    """What a line allows; None for a comment or an empty one. No key is shown: it may be a secret one.
+
+    Raises:
+        InputError: it is none of the list's format.
+    """
+    if line.strip()[:1] in {b"", b"#"}:
+        return None
+    try:
+        words = line.decode().split()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: is not UTF-8 text") from error
+    if len(words) > 3 and words[3].startswith("#"):
+        del words[3:]
     if len(words) != 3:
         raise InputError(f"{where}: got {len(words)} words, expected roles, key and name")
     roles, key, name = words
@@ -186,7 +254,9 @@ def _client(file: Path, number: int, words: list[str]) -> Client:
             f"{where}: got roles {roles!r}, expected some of {', '.join(Role)}, joined by commas"
         )
     if not _is_key(key.encode()):
-        raise InputError(f"{where}: got key {key!r}, expected {_Z85_CHARACTERS} Z85 characters")
+        raise InputError(
+            f"{where}: got a key of {len(key)} characters, expected {_Z85_CHARACTERS} Z85 characters"
+        )
     return Client(key.encode(), name, tuple(Role(role) for role in roles.split(",")))
 
 

@@ -31,6 +31,7 @@ from inspectd.ipc.ring import FrameRing, RingError
 from inspectd.log import event
 from inspectd.records import Batch, Inspection, Reason, Score, ScoreError
 from inspectd.scoring.pinned import PinnedRings
+from inspectd.text import printable_lines
 
 _log: Final = logging.getLogger("inspectd.scoring")
 
@@ -249,5 +250,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except InspectdError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {printable_lines(str(error))}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,28 @@ def test_a_folder_that_cannot_be_written_costs_only_time(
     cache.keep_models("a" * 64, MODELS)
     assert cache.models("a" * 64) is None
     assert "cache_not_writable" in caplog.text
+
+
+def test_without_any_place_for_it_nothing_is_kept_and_nothing_fails(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for variable in ("CACHE_DIRECTORY", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 987_654)  # a user that the system does not know
+    cache = ModelCache()
+    cache.keep_search("a" * 64, 2, CHOICE)
+    assert cache.search("a" * 64, 2) is None
+    assert "no_cache" in caplog.text
+
+
+def test_an_old_entry_that_cannot_be_removed_holds_up_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = tmp_path / "held.search"
+    held.mkdir()  # no file
+    os.utime(held, (1, 1))  # and the oldest
+    cache = ModelCache(tmp_path)
+    for number in range(70):
+        cache.keep_search(f"{number:064x}", 1, CHOICE)
+    assert len(list(tmp_path.iterdir())) == 65
+    assert "cache_entry_stuck" in caplog.text

@@ -1,7 +1,7 @@
 import pytest
 from support.pictures import write_video
 
-from inspectd.capture.driver import CameraError, shown_source
+from inspectd.capture.driver import CameraError
 from inspectd.capture.kinds import make_driver
 from inspectd.config import OpenCvCamera
 
@@ -10,19 +10,6 @@ def opened(source, **settings):
     driver = make_driver(OpenCvCamera(name="c", recipe="r", source=source, **settings))
     driver.open(lambda: None)
     return driver
-
-
-@pytest.mark.parametrize(
-    ("source", "shown"),
-    [
-        (0, "device 0"),
-        ("/data/v.avi", "/data/v.avi"),
-        ("rtsp://cam/stream", "rtsp://cam"),
-        ("rtsp://user:se@cret@cam:554/stream?password=1", "rtsp://cam:554"),
-    ],
-)
-def test_a_password_is_never_shown(source, shown):
-    assert shown_source(source) == shown
 
 
 def test_a_password_is_not_in_the_error_of_a_camera_that_does_not_open():

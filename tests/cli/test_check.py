@@ -118,6 +118,21 @@ def test_bad_input_is_never_a_traceback(words):
     assert done.stderr.strip()
 
 
+def test_plain_tcp_is_warned_of_and_keys_are_not(tmp_path):
+    file = tmp_path / "line.toml"
+    text = settings(
+        tmp_path / "b", camera_table("cam", tmp_path), extra='[publish]\ncontrol_tcp = "[::1]:5574"\n'
+    )
+    file.write_text(text)
+    done = inspectd("check", "--settings-only", file)
+    assert done.returncode == 0
+    assert done.stderr.startswith(
+        "warning: publish.control_tcp: [::1]:5574 is plain TCP and authenticates nobody"
+    )
+    file.write_text(f'{text}[security]\nkeys_dir = "keys"\n')
+    assert not inspectd("check", "--settings-only", file).stderr
+
+
 def test_init_writes_a_file_once(tmp_path):
     assert inspectd("init", tmp_path / "new").returncode == 0
     written = (tmp_path / "new" / "inspectd.toml").read_text()

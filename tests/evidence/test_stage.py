@@ -58,7 +58,7 @@ class Line(RuleBasedStateMachine):
     def evidence_result(self, result):
         self.results[result] += 1
 
-    def evidence_level(self, used_bytes, problem):
+    def evidence_level(self, used_bytes, problem, stuck):
         self.levels.append((used_bytes, problem))
 
     def give_back(self, frame):

@@ -5,6 +5,7 @@ import random
 import shutil
 
 import pytest
+from support.ordinary import run_without_rights
 
 from inspectd.evidence.store import EvidenceStore, NoSpaceError
 from inspectd.records import Evaluation, Reason, Verdict
@@ -117,3 +118,73 @@ def test_what_a_person_took_away_or_left_in_the_tree_stops_nothing(tmp_path):
     again = EvidenceStore(tmp_path, 60_000, 0)
     again.probe()
     assert again.used_bytes == store.used_bytes
+
+
+_STUCK = """
+import os, pathlib, sys
+from inspectd.evidence.store import EvidenceStore, NoSpaceError
+from tests.evidence.test_store import verdict
+root = pathlib.Path(sys.argv[1])
+now = 0.0
+store = EvidenceStore(root, 200_000, 0, clock=lambda: now)
+store.probe()
+first = store.save(verdict(0), {"frame.png": bytes(30_000)})
+os.chmod(first, 0o500)
+for n in range(1, 20):
+    place = store.save(verdict(n), {"frame.png": bytes(30_000)})
+    store.probe()
+    assert place.is_dir() and store.used_bytes <= 200_000, n
+assert str(first) in store.stuck and "cannot be removed" in store.stuck, store.stuck
+kept = sorted(int(place.name.split("-")[1].split("_")[0]) for place in root.glob("*/*/*/*"))
+assert kept == [0, 16, 17, 18, 19], kept
+os.chmod(first, 0)  # it may not even be listed
+again = EvidenceStore(root, 200_000, 0)
+again.probe()
+assert str(first) in again.stuck and "cannot be listed" in again.stuck, again.stuck
+again.save(verdict(30), {"frame.png": bytes(30_000)})
+os.chmod(first, 0o700)  # a person mends it
+now += 3600
+store.probe()
+assert store.stuck is None
+for n in (40, 41, 42):
+    store.save(verdict(n), {"frame.png": bytes(30_000)})
+assert not first.exists() and store.stuck is None
+alone = EvidenceStore(root, 50_000, 0)
+alone.probe()
+for place in root.glob("*/*/*/*"):
+    os.chmod(place, 0o500)
+alone.save(verdict(50), {"frame.png": bytes(30_000)})
+try:
+    alone.probe()
+except NoSpaceError as error:
+    assert "evidence.quota_mb is filled by what cannot be removed" in str(error), error
+else:
+    raise AssertionError
+"""
+
+
+def test_a_piece_that_cannot_be_removed_or_listed_holds_up_nothing(tmp_path):
+    run_without_rights(_STUCK, tmp_path)
+
+
+def test_a_link_that_a_person_left_in_a_pieces_place_stays(tmp_path):
+    store = EvidenceStore(tmp_path / "evidence", 60_000, 0)
+    store.probe()
+    place = store.save(verdict(1), {"frame.png": bytes(30_000)})
+    place.rename(tmp_path / "archive")
+    place.symlink_to(tmp_path / "archive")
+    for n in (2, 3, 4):
+        store.save(verdict(n), {"frame.png": bytes(30_000)})
+    assert store.stuck is None
+    assert (place / "frame.png").exists()
+    again = EvidenceStore(tmp_path / "evidence", 60_000, 0)
+    again.probe()
+    assert again.used_bytes == store.used_bytes
+
+
+def test_a_tree_belongs_to_one_process(tmp_path):
+    first, second = (EvidenceStore(tmp_path, 10**9, 0) for _ in range(2))
+    first.claim()
+    first.claim()
+    with pytest.raises(BlockingIOError, match="another inspectd keeps its evidence here"):
+        second.claim()

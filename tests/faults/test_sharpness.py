@@ -88,7 +88,8 @@ def test_a_replay_that_tells_another_story_is_found():
     said = {"schema": "part/1", "epoch": 5, "seq": 3, "trigger_id": "a", "plant": "p", "line": "l"}
     said |= {"part_id": None, "encoder_count": None, "evaluation": "fail", "reason": "above_threshold"}
     said |= {"triggered_utc_ns": 1, "decided_utc_ns": 2, "latency_ms": 3.0, "deadline_ms": 4.0}
-    said |= {"deadline_margin_ms": 1.0, "late": False, "views": []}
+    views = [{"camera": "c", "seq": 2, "evaluation": "pass", "reason": "within_threshold"}]
+    said |= {"deadline_margin_ms": 1.0, "late": False, "views": views}
     item = msgspec.convert(said, PartVerdict)
     assert damage.compare([item], {(5, 3): said}) == ([], [], False)
     changed = msgspec.structs.replace(item, evaluation=Evaluation.PASS)

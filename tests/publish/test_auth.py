@@ -15,6 +15,7 @@ from zmq.utils import z85
 
 from inspectd.config import Publish
 from inspectd.errors import InputError
+from inspectd.files import write_text
 from inspectd.publish import keys, wire
 from inspectd.publish.auth import Authenticator, Cause
 from inspectd.publish.bus import Bus
@@ -257,16 +258,15 @@ def test_a_list_that_cannot_be_used_allows_nobody_until_it_can(line):
     reader = line.client("verdicts", zmq.SUB, line.reader)
     line.turn_until(lambda: reader.poll(0))
     file = line.keys_dir / keys.ALLOWED
-    text = file.read_text()
-    file.write_text(text + "what is this\n")
+    file.chmod(0o666)
     line.turn_until(lambda: line.changes)
     assert line.changes[0].event == "keys_unusable"
-    assert "line 4" in line.changes[0].detail
+    assert "has mode 666" in line.changes[0].detail
     line.turn_until(lambda: line.refused["verdicts", Cause.NO_LIST])
     received(reader)
     line.turn_for(0.3)
     assert received(reader) == 0
-    file.write_text(text)
+    file.chmod(0o644)
     line.turn_until(lambda: reader.poll(0))
     assert line.changes[-1].event == "keys_changed"
 
@@ -418,6 +418,25 @@ def test_an_error_nobody_thought_of_allows_nobody_until_it_is_gone(handler, capl
     handler.thread_fails = False
     assert handler.told().detail == "allowed client"
     assert handler.status() == b"200"
+
+
+@pytest.mark.timeout(60)
+def test_a_line_that_is_wrong_is_an_alarm_and_costs_no_other_key(handler):
+    file = handler.keys_dir / keys.ALLOWED
+    right = file.read_text()
+    write_text(file, f"{right}reed {'0' * 40} gate2\n")
+    told = handler.told()
+    assert (told.severity, told.event, told.revoked) == ("alarm", "keys_line_unusable", frozenset())
+    assert f"{file}, line 3: got roles 'reed'" in told.detail
+    assert handler.status() == b"200"
+    with zmq.Context() as context:
+        again = Authenticator(context, handler.keys_dir, lambda *_: None)
+        assert again.reread().event == "keys_line_unusable"  # at the next start too
+        again.close()
+        again.socket.close()
+    write_text(file, f"#{right.splitlines()[1]}\n")
+    assert handler.told().detail == "revoked client"
+    assert handler.status() == b"400"
 
 
 @pytest.mark.timeout(60)

@@ -14,7 +14,7 @@ import pytest
 from inspectd.config import Journal as Settings
 from inspectd.publish.journal_file import NAME, JournalFile
 from inspectd.publish.journal_rows import Group, Row
-from inspectd.publish.journal_sqlite import CorruptError
+from inspectd.publish.journal_sqlite import CorruptError, forget_oldest
 from inspectd.publish.replay import Position
 
 EPOCH = 1_763_924_400_000
@@ -255,6 +255,18 @@ def test_a_foreign_database_is_no_journal(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(CorruptError, match="is no journal"):
         opened(tmp_path)
+
+
+def test_a_remnant_that_cannot_be_deleted_holds_up_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(5):
+        (tmp_path / f"{NAME}.corrupt-{number}Z").write_bytes(b"")
+    (tmp_path / f"{NAME}.corrupt-0Z").unlink()
+    (tmp_path / f"{NAME}.corrupt-0Z").mkdir()  # no file
+    forget_oldest(tmp_path / NAME)
+    assert sorted(path.name[-2] for path in tmp_path.glob(f"{NAME}.corrupt-*Z")) == ["0", "2", "3", "4"]
+    assert "journal_remnant_stuck" in caplog.text
 
 
 def test_a_damaged_file_is_set_aside_and_a_new_one_begun_under_a_later_epoch(tmp_path: Path) -> None:

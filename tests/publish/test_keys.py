@@ -8,6 +8,8 @@ from inspectd.errors import InputError
 from inspectd.publish import keys
 from inspectd.publish.keys import Client, Role
 
+GOOD, OTHER = "0" * 40, "1" * 40
+
 
 def mode(path):
     return path.stat().st_mode & 0o777
@@ -92,14 +94,44 @@ def test_the_list_survives_writing_and_reading(tmp_path):
     [
         ("read", "got 1 words, expected roles, key and name"),
         (f"write {'0' * 40} name", "got roles 'write', expected some of read, control"),
-        ("read abc name", "got key 'abc', expected 40 Z85 characters"),
+        ("read abc name", "got a key of 3 characters, expected 40 Z85 characters"),
         (f"read {'~' * 40} name", "expected 40 Z85 characters"),
         (f"read {'#' * 40} name", "expected 40 Z85 characters"),
-        ("read \xfc name", "is not ASCII text"),
+        ("read \xfc name", "is not UTF-8 text"),
     ],
 )
-def test_a_line_that_is_wrong_is_named(tmp_path, line, problem):
-    (tmp_path / keys.ALLOWED).write_text(f"# fine\n\n{line}\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"allowed_keys") as error:
+def test_a_line_that_is_wrong_is_named_and_costs_its_own_key_alone(tmp_path, line, problem):
+    (tmp_path / keys.ALLOWED).write_text(
+        f"# fine\n\n{line}\nread {GOOD} gate1\n", encoding="latin-1" if "\xfc" in line else "utf-8"
+    )
+    found = keys.read_list(tmp_path)
+    assert [client.name for client in found.clients] == ["gate1"]
+    (said,) = found.problems
+    assert said.startswith(f"{tmp_path / keys.ALLOWED}, line 3: ")
+    assert problem in said
+    with pytest.raises(InputError, match=r"allowed_keys, line 3"):
         keys.read_allowed(tmp_path)
-    assert problem in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"read {GOOD} gate1\n",
+        f"#read {OTHER} gate2\nread {GOOD} gate1\n",
+        f"#Halle 3: Pr\xfcfstand\r\nread {GOOD} gate1\r\n",
+        f"\ufeff# by Notepad\nread {GOOD} gate1\n",
+        f"read {GOOD} gate1  # until June\n",
+        f"  # indented\n\n\tread {GOOD} gate1",
+    ],
+)
+def test_the_list_may_be_written_by_hand(tmp_path, text):
+    file = tmp_path / keys.ALLOWED
+    file.write_bytes(text.encode())
+    assert keys.read_allowed(tmp_path) == [Client(GOOD.encode(), "gate1", (Role.READ,))]
+    more = Client(OTHER.encode(), "gate2", (Role.CONTROL,))
+    keys.write_allowed(tmp_path, [*keys.read_allowed(tmp_path), more])
+    assert [client.name for client in keys.read_allowed(tmp_path)] == ["gate1", "gate2"]
+    comments = [line.strip() for line in text.removeprefix("\ufeff").splitlines() if "#" in line]
+    assert [line for line in file.read_text().splitlines() if "#" in line] == comments
+    keys.write_allowed(tmp_path, [more])
+    assert keys.read_allowed(tmp_path) == [more]

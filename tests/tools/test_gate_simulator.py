@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from faults.belt import TOOLS, load_tool
 
-from inspectd.records import Accepted, Evaluation, PartVerdict, Reason
+from inspectd.records import Accepted, Evaluation, PartVerdict, Reason, ViewVerdict
 
 PASS = PartVerdict(
     "demo", "line1", 5, 1, "a", None, None, Evaluation.PASS, Reason.WITHIN_THRESHOLD, 2000, 0, 30.0, 300.0,
-    270.0, False, [],
+    270.0, False, [ViewVerdict("top", 0, Evaluation.PASS, Reason.WITHIN_THRESHOLD)],
 )  # fmt: skip
 ANSWER = Accepted("a", PASS.epoch, PASS.triggered_utc_ns, 300.0, ["top"])
 
@@ -38,16 +38,16 @@ def gate(clock):
     return gate
 
 
-def at_the_gate(gate, clock, *, alive: bool = True):
-    clock.now = 100.5
+def at_the_gate(gate, clock, *, alive: bool = True, at: float = 100.5):
+    clock.now = at
     (decision,) = gate.decide(line_is_alive=alive)
     assert decision.trigger_id == "a"
-    assert gate.decide(line_is_alive=alive) == []
+    assert list(gate.decide(line_is_alive=alive)) == []
     return decision
 
 
 def test_opens_for_a_pass_in_time(gate, clock):
-    assert gate.decide(line_is_alive=True) == []
+    assert list(gate.decide(line_is_alive=True)) == []
     gate.verdict(PASS)
     decision = at_the_gate(gate, clock)
     assert decision.opened
@@ -68,6 +68,30 @@ def test_opens_for_a_pass_in_time(gate, clock):
 def test_stays_closed_for_anything_else(gate, clock, changed):
     gate.verdict(msgspec.structs.replace(PASS, **changed))
     assert not at_the_gate(gate, clock).opened
+
+
+@pytest.mark.parametrize(("at", "opened"), [(100.55, True), (100.75, False), (103.5, False)])
+def test_stays_closed_for_a_part_that_is_long_gone(clock, at, opened):
+    gate = load_tool("gate_simulator").Gate(0.5, 0.1, clock, tolerance_seconds=0.2)
+    gate.part("a")
+    gate.accepted(ANSWER)
+    gate.verdict(PASS)
+    decision = at_the_gate(gate, clock, at=at)
+    assert (decision.opened, decision.because) == ((True, "pass") if opened else (False, "too late to act"))
+
+
+def test_what_holds_up_the_gate_at_one_part_makes_the_next_too_late(gate, clock):
+    clock.now = 100.05
+    gate.part("b")
+    gate.accepted(msgspec.structs.replace(ANSWER, trigger_id="b"))
+    gate.verdict(PASS)
+    gate.verdict(msgspec.structs.replace(PASS, trigger_id="b", seq=2))
+    clock.now = 100.56
+    opened = []
+    for decision in gate.decide(line_is_alive=True):
+        opened.append((decision.trigger_id, decision.opened))
+        clock.now += 3  # acting on it took so long
+    assert opened == [("a", True), ("b", False)]
 
 
 def test_stays_closed_without_a_verdict(gate, clock):

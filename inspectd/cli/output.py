@@ -1,0 +1,64 @@
+"""What commands print with: nothing that a stranger named reaches the terminal raw."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from collections.abc import Iterator
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from inspectd.text import printable, printable_lines
+
+
+class PlainOutput(io.TextIOBase):
+    """Standard output for whatever is printed: line breaks pass, every other control character is escaped."""
+
+    def __init__(self, terminal: TextIO) -> None:
+        """Write to `terminal`."""
+        self.terminal = terminal
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The terminal's."""
+        return self.terminal.encoding
+
+    def write(self, text: str) -> int:
+        """Write `text`, made printable; the number of characters taken."""
+        self.terminal.write(printable_lines(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Write out what is buffered."""
+        self.terminal.flush()
+
+    def isatty(self) -> bool:
+        """True if a person reads it."""
+        return self.terminal.isatty()
+
+    def fileno(self) -> int:
+        """The terminal's descriptor."""
+        return self.terminal.fileno()
+
+
+@contextlib.contextmanager
+def plain_output() -> Iterator[None]:
+    """Let everything that is printed meanwhile be printable, in whatever encoding the terminal has."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    with contextlib.redirect_stdout(PlainOutput(sys.stdout)):
+        yield
+
+
+def console(*, highlight: bool = True) -> Console:
+    """For tables, colours and live views, whose own control sequences must pass: put text in by `cell`."""
+    file = sys.stdout.terminal if isinstance(sys.stdout, PlainOutput) else sys.stdout
+    return Console(file=file, highlight=highlight)
+
+
+def cell(text: str, style: str = "") -> Text:
+    """Text for a `console`: printable, and no markup."""
+    return Text(printable(text), style)

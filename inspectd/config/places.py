@@ -1,0 +1,79 @@
+"""Directories that the settings leave to the system: systemd's, the user's own, and temporary ones."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from inspectd.errors import UnavailableError
+from inspectd.files import temporary_root
+
+_NO_HOME: Final = "/nonexistent"  # as Debian names the home of users who have none
+
+
+def systemd_directory(variable: str) -> Path | None:
+    """What systemd names in `variable`, such as `STATE_DIRECTORY`: of a list joined by colons the first."""
+    first = os.environ.get(variable, "").partition(":")[0]
+    return Path(first) if first else None
+
+
+def user_directory(variable: str, below_home: str) -> Path | None:
+    """What `variable` names, else a folder below the user's home directory.
+
+    None for a user who has none: no $HOME and no entry among the system's users, as in many a container.
+    """
+    given = os.environ.get(variable)
+    if given:
+        return Path(given)
+    home = _home()
+    return None if home is None else home / below_home
+
+
+def name_some_home() -> None:
+    """Give libraries that cannot be imported without a home directory the name of one that is not there."""
+    if _home() is None:
+        os.environ["HOME"] = _NO_HOME
+
+
+def _home() -> Path | None:
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    return home if home.is_dir() else None
+
+
+def default_state_dir(plant: str, line: str) -> Path:
+    """Where a line keeps its state if `line.state_dir` is empty.
+
+    Raises:
+        UnavailableError: nothing says where.
+    """
+    given = systemd_directory("STATE_DIRECTORY")
+    if given is not None:
+        return given
+    root = user_directory("XDG_STATE_HOME", ".local/state")
+    if root is None:
+        raise UnavailableError(
+            f"line.state_dir: is empty, $STATE_DIRECTORY is not set, and user {os.getuid()} has no home "
+            "directory ($HOME); set one of them"
+        )
+    return root / "inspectd" / plant / line
+
+
+def default_runtime_dir(line: str) -> Path:
+    """Where a line's local sockets go if `line.runtime_dir` is empty.
+
+    Raises:
+        UnavailableError: nothing says where.
+    """
+    given = systemd_directory("RUNTIME_DIRECTORY")
+    if given is not None:
+        return given
+    try:
+        return temporary_root() / f"inspectd-{os.getuid()}" / line
+    except UnavailableError as error:
+        raise UnavailableError(
+            f"line.runtime_dir: is empty, $RUNTIME_DIRECTORY is not set, and {error}"
+        ) from error

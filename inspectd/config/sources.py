@@ -1,0 +1,52 @@
+"""A camera's `source`, told from its text alone: what it may be shown as, and whether it is live."""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+from typing import Final
+
+_HIDDEN: Final = "***"
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
+_LIKE_A_URL: Final = re.compile(r"[@?]|:/")
+_DEVICE_FOLDERS: Final = ("/dev/v4l/", "/dev/video")
+
+
+def masked(source: int | str) -> str:
+    """The source as it may be shown to anybody: of a URL the scheme, host and port, and nothing else.
+
+    Cameras take passwords before the host, in the query and in the path, and no grammar tells which. Where
+    the host itself cannot be told for certain (an `@` after the first `/`, as in a password with a `/`), it
+    is hidden too; and so is a path that looks like a URL that was mistyped.
+    """
+    if isinstance(source, int):
+        return f"device {source}"
+    scheme, separator, rest = source.partition("://")
+    if not separator:
+        return _HIDDEN if _LIKE_A_URL.search(source) else source
+    authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
+    address = authority.rpartition("@")[2]
+    is_certain = "@" not in rest[len(authority) :] and _ADDRESS.fullmatch(address)
+    return f"{scheme}://{address if is_certain else _HIDDEN}" if _SCHEME.fullmatch(scheme) else _HIDDEN
+
+
+def is_device(source: int | str) -> bool:
+    """True for a camera of this host: an index, or a path of a character device such as /dev/v4l/by-id/...
+
+    A path below the folders of video devices is one too while nothing is there: the camera is unplugged.
+    """
+    if isinstance(source, int):
+        return True
+    if not source.startswith("/"):
+        return False
+    try:
+        return stat.S_ISCHR(Path(source).stat().st_mode)
+    except (OSError, ValueError):  # not there, not to be looked at, or no path at all
+        return source.startswith(_DEVICE_FOLDERS)
+
+
+def is_live(source: int | str) -> bool:
+    """True where frames come whether anybody reads them or not: a device or a stream, and not a file."""
+    return is_device(source) or "://" in str(source)

@@ -1,0 +1,46 @@
+"""Text of strangers (ids, file names, messages of others), made fit to be shown.
+
+An id with a line break forges a line of a log or a table, an escape sequence rewrites a terminal, a direction
+mark turns words around, and half a surrogate pair (a file name that is not UTF-8) cannot be encoded at all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+def printable(text: str) -> str:
+    r"""`text` on one line, with every character that is not printable as its JSON escape, such as `\u001b`.
+
+    Printable is what Unicode prints: letters, marks, numbers, punctuation, symbols and the space. Within a
+    JSON string the escape stands for the same character, so a line of JSON may be passed through.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """`printable`, but the line breaks stay: for text that this program has laid out in lines."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def json_line(value: Any) -> str:
+    """A record, or what msgspec can make JSON of, as one line of printable JSON.
+
+    A lone surrogate, which JSON cannot hold, is written out as the text of its escape.
+    """
+    return printable(msgspec.json.encode(_encodable(msgspec.to_builtins(value))).decode())
+
+
+def _escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(inner) for key, inner in value.items()}
+    return [_encodable(inner) for inner in value] if isinstance(value, list | tuple) else value
