@@ -12,7 +12,7 @@ from inspectd.bank.calibrate import Interval
 from inspectd.bank.dataset import load_dataset
 from inspectd.bank.evaluate import Evaluation, evaluate
 from inspectd.bank.report import write_report
-from inspectd.cli.bank_common import Steps
+from inspectd.cli.bank_common import Steps, print_names, say_own_images
 from inspectd.errors import ExitCode
 
 
@@ -23,6 +23,7 @@ def main(arguments: argparse.Namespace) -> int:
         judgement = evaluate(arguments.bank, images, arguments.device, steps)
     if arguments.report is not None:
         write_report(arguments.report, judgement, f"{arguments.bank.name} on {arguments.data.name}")
+    say_own_images(judgement.evaluation.from_the_bank, judgement.evaluation.images)
     if arguments.json:
         print(msgspec.json.encode(judgement.evaluation).decode())
     else:
@@ -57,5 +58,6 @@ def _print_evaluation(result: Evaluation) -> None:
         bounds = f"{failed.low:.1%} to {failed.high:.1%}"
         table.add_row(row.label, str(row.images), f"{failed.share:.1%}", bounds, f"{row.mean_score:.3f}")
     Console().print(table)
+    print_names("images the bank was built from", result.from_the_bank or ())
     for path in result.skipped:
         print(f"skipped, unreadable: {path}")

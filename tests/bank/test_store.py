@@ -55,6 +55,13 @@ def test_a_bank_comes_back_as_it_was(bank: Path) -> None:
     }
 
 
+def test_a_bank_from_before_outliers_were_recorded_is_read(tmp_path: Path) -> None:
+    later = ("unlike_the_rest", "outliers_count", "threshold_with_outliers")
+    values = {name: value for name, value in msgspec.to_builtins(MANIFEST).items() if name not in later}
+    write_bank(tmp_path / "old.bank", values, TENSORS)  # type: ignore[arg-type]
+    assert read_manifest(tmp_path / "old.bank") == MANIFEST
+
+
 def test_the_same_bank_is_the_same_file_bit_for_bit(bank: Path, tmp_path: Path) -> None:
     sha256 = write_bank(tmp_path / "again.bank", MANIFEST, dict(reversed(TENSORS.items())))
     assert (tmp_path / "again.bank").read_bytes() == bank.read_bytes()
