@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 import numpy as np
@@ -26,6 +28,9 @@ from inspectd.features.checks import OptionError, from_values
 from inspectd.features.options import PatchOptions
 from inspectd.files import write_bytes
 
+_METADATA: Final = "__metadata__"
+_LONGEST_HEADER: Final = 100_000_000
+"""Bytes; safetensors' own limit."""
 _KEY: Final = "inspectd"
 """One metadata entry only: the order in which safetensors writes several differs from run to run."""
 
@@ -73,16 +78,19 @@ def read_bank(path: Path) -> BankFile:
     """Read a bank and verify it.
 
     Raises:
-        BankError: it is missing, unreadable, cut short, altered, or of an unknown version.
+        BankError: it is missing, no file, too large, unreadable, cut short, altered, or of another version.
     """
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BankError(f"bank {path}: cannot be read: {error.strerror}") from error
-    label = _label(path, data)
-    manifest = _manifest(path, label.manifest)
-    try:
+        with _open(path) as file:
+            label = _label(path, _header(path, file))
+            manifest = _manifest(path, label.manifest)
+            file.seek(0)
+            data = file.read()
         tensors = safetensors.numpy.load(data)
+    except OSError as error:
+        raise BankError(f"bank {path}: cannot be read: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise BankError(f"bank {path}: does not fit in this machine's free memory") from error
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise BankError(f"bank {path}: is damaged: {error}; build it again or restore a copy") from error
     sha256 = _digest(bytes(label.manifest), tensors)
@@ -107,15 +115,53 @@ def read_manifest(path: Path) -> Manifest:
     return read_bank(path).manifest
 
 
-def _label(path: Path, data: bytes) -> _Label:
-    """Our entry in a safetensors header, which is 8 bytes of length, JSON, then the data."""
-    length = int.from_bytes(data[:8], "little")
-    if not 2 <= length <= len(data) - 8:
-        raise BankError(f"bank {path}: is no bank file, or was cut short ({len(data)} bytes)")
+def _open(path: Path) -> BinaryIO:
+    """The file, once it is known to be one: a pipe would never end, and a device may act on being opened.
+
+    Raises:
+        BankError: it is something else.
+        OSError: it cannot be opened.
+    """
+    if stat.S_ISREG(path.stat().st_mode):
+        # Whatever was put there since does not block either.
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file
+        file.close()
+    raise BankError(f"bank {path}: is no regular file, expected one made by `inspectd bank build`")
+
+
+def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
+    """The safetensors header: 8 bytes of length, then JSON, which says how much data follows.
+
+    Nothing else is read before it is known that the file is as long as its header says, and no longer than
+    this machine's memory: a sparse file is larger than any disk.
+    """
+    size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
+    if not 2 <= length <= min(size - 8, _LONGEST_HEADER):
+        raise BankError(f"bank {path}: is no bank file, or was cut short ({size} bytes)")
     try:
-        text = json.loads(data[8 : 8 + length]).get("__metadata__", {}).get(_KEY)
-    except (ValueError, AttributeError, RecursionError) as error:
+        header: dict[str, Any] = json.loads(file.read(length))
+        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != _METADATA]
+        expected = 8 + length + max(ends, default=0)
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
         raise BankError(f"bank {path}: is no bank file, or was cut short ({error})") from error
+    if size != expected:
+        raise BankError(f"bank {path}: is no bank file, or was cut short ({size} bytes, expected {expected})")
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if size > memory:
+        raise BankError(
+            f"bank {path}: takes {size / 1e9:.1f} GB, this machine has {memory / 1e9:.1f} GB of memory; "
+            "build it with a smaller --coreset"
+        )
+    return header
+
+
+def _label(path: Path, header: dict[str, Any]) -> _Label:
+    """Our entry in a safetensors header."""
+    metadata = header.get(_METADATA)
+    text = metadata.get(_KEY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
         raise BankError(
             f"bank {path}: has no inspectd manifest, expected a file made by `inspectd bank build`"

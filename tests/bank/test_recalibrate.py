@@ -1,4 +1,5 @@
 import shutil
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -69,9 +70,9 @@ def test_an_image_unlike_the_rest_is_set_aside_and_named(
     assert image is not None
     image[100:200, 100:200] = 0
     cv2.imwrite(str(crack), image)
-    asked = {"device": "cpu", "progress": quiet}
-    clean = recalibrate(bank, good, [], 0.1, write=False, **asked)
-    spoilt = recalibrate(bank, [*good, crack], [], 0.1, write=False, **asked)
+    asked = partial(recalibrate, device="cpu", progress=quiet)
+    clean = asked(bank, good, [], 0.1, write=False)
+    spoilt = asked(bank, [*good, crack], [], 0.1, write=False)
     # Enough images for the rate: the odd one changes a rank, not more.
     assert clean.calibration.achieved
     assert spoilt.unlike_the_rest == [*clean.unlike_the_rest, str(crack)]
@@ -80,7 +81,7 @@ def test_an_image_unlike_the_rest_is_set_aside_and_named(
     assert spoilt.threshold_with_outliers > spoilt.calibration.threshold
     assert spoilt.shown_rate_with_outliers is not None
     assert spoilt.shown_rate_with_outliers > spoilt.calibration.shown_rate
-    vouched = recalibrate(bank, [*good, crack], [], 0.1, write=True, keep_outliers=True, **asked)
+    vouched = asked(bank, [*good, crack], [], 0.1, write=True, keep_outliers=True)
     assert vouched.calibration.threshold == spoilt.threshold_with_outliers
     assert read_bank(bank).manifest.outliers_count
 
