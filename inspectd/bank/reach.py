@@ -25,7 +25,8 @@ class Reach:
         images: good images.
         above: those that score above the threshold.
         median: of their scores.
-        highest: of their scores, without those of images unlike the rest that nobody vouched for.
+        left_out: images unlike the rest that nobody vouched for.
+        highest: of the scores of all others.
         times: how many times as far above the median as `highest` the threshold lies; infinite where all
             scores are equal and it lies above them.
     """
@@ -34,6 +35,7 @@ class Reach:
     images: int
     above: int
     median: float
+    left_out: int
     highest: float
     times: float
 
@@ -44,9 +46,10 @@ class Reach:
 
     def __str__(self) -> str:
         """For people."""
+        left_out = f", {self.left_out} unlike the rest left out" if self.left_out else ""
         return (
             f"threshold {self.threshold:.6g}: {self.above} of the bank's {self.images} good images score "
-            f"above it; their median is {self.median:.4g}, their highest {self.highest:.4g}"
+            f"above it; their median is {self.median:.4g}, their highest {self.highest:.4g}{left_out}"
         )
 
     def refusal(self) -> str:
@@ -79,6 +82,7 @@ def reach_of(bank: BankFile, threshold: float | None = None) -> Reach | None:
         images=len(scores),
         above=int((scores > threshold).sum()),
         median=median,
+        left_out=len(scores) - len(usual),
         highest=highest,
         times=distance / spread if spread > 0 else beyond,
     )

@@ -22,6 +22,7 @@ def test_the_distance_is_in_units_of_the_banks_own_good_scores(bank: BankFile) -
     assert near is not None
     assert far is not None
     assert (near.images, near.above, near.highest, near.too_far) == (42, 1, 4.0, False)
+    assert str(near).endswith("their median is 2.05, their highest 4, 1 unlike the rest left out")
     assert near.times == pytest.approx((6 - 2.05) / (4 - 2.05))
     assert far.too_far
     for sign in (1, -1):
