@@ -49,6 +49,10 @@ class BankError(InputError):
     """A bank file is missing, damaged, of an unknown version, or made for other weights."""
 
 
+class ThresholdError(BankError):
+    """A threshold lies so far from the scores of a bank's good images that nobody can mean it."""
+
+
 class UnavailableError(InspectdError):
     """A resource of the machine (port, directory, device, child process) cannot be had."""
 

@@ -158,4 +158,6 @@ def test_a_recipes_hash_is_that_of_its_settings_as_canonical_json():
     assert named == config.recipe_sha256(elsewhere, 2.5, "ab")
     text = json.dumps(config.in_force(recipe, 2.5, "ab"), sort_keys=True, separators=(",", ":"))
     assert named == hashlib.sha256(text.encode()).hexdigest()
+    looked_at = config.Recipe(name="cells", bank="x", accept_threshold=True)
+    assert named == config.recipe_sha256(looked_at, 2.5, "ab")
     assert len({named, config.recipe_sha256(recipe, 2.6, "ab"), config.recipe_sha256(recipe, 2.5, "ac")}) == 3

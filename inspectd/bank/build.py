@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from inspectd.bank.collect import Collection, NamedFrame, collect, feature_dtype, memory_bytes
-from inspectd.bank.conformal import conformal_threshold
+from inspectd.bank.conformal import conformal_threshold, unlike_the_rest
 from inspectd.bank.fit import CrossFit, FitSpec, cross_fit, fit_detector
 from inspectd.bank.images import read_image
-from inspectd.bank.manifest import GOOD_SCORES, IMAGE_DIGESTS, Manifest
+from inspectd.bank.manifest import GOOD_SCORES, IMAGE_DIGESTS, Manifest, OddImage
 from inspectd.bank.store import write_bank
 from inspectd.detectors.base import Detector
 from inspectd.detectors.options import HeadOptions, options_of
@@ -33,8 +33,6 @@ Progress = Callable[[str, int, int], None]
 
 FEWEST_IMAGES: Final = 10
 FALSE_REJECT_RATE: Final = 0.01
-_OUTLIER: Final = 6.0
-"""Robust standard deviations above the median score of the good images."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,7 @@ class BuildSpec:
         memory_gb: what the whole build may take; the features of all images are held at once.
         mask: an image whose pixels above 127 are judged, laid over the region that is looked at; None: all.
         strict: refuse unreadable images instead of leaving them out.
+        keep_outliers: images unlike the rest are good, and count in finding the threshold.
     """
 
     detector: str = "patchcore"
@@ -64,6 +63,7 @@ class BuildSpec:
     memory_gb: float = 3.0
     mask: Path | None = None
     strict: bool = False
+    keep_outliers: bool = False
 
 
 class BankSize(msgspec.Struct, frozen=True):
@@ -91,6 +91,10 @@ class BuildReport(msgspec.Struct, frozen=True):
     """Image sizes that fewer than one image in twenty has."""
     unlike_the_rest: list[str]
     """Images that score far above the others: look whether they show good parts."""
+    outliers_count: bool
+    """Whether these took part in finding the threshold."""
+    threshold_with_outliers: float | None
+    """What the threshold would be with them; None: there are none, or they count."""
 
 
 def build_bank(paths: Sequence[Path], out: Path, spec: BuildSpec, progress: Progress) -> BuildReport:
@@ -168,9 +172,13 @@ def build_from_frames(
         fitted = fit_detector(images.features, fit, lambda done, count: progress("bank", done, count))
         held_out = cross_fit(images.features, fit, lambda done, count: progress("threshold", done, count))
     finished = time.perf_counter()
-    manifest = _manifest(spec, backbone, images, fitted.detector, held_out)
-    sha256 = write_bank(out, manifest, _arrays(fitted.detector, held_out, images))
     used = [name for name in names if name not in {*images.unreadable, *images.duplicates}]
+    found = _find_threshold(held_out.scores, keep_outliers=spec.keep_outliers)
+    manifest = msgspec.structs.replace(
+        _manifest(spec, backbone, images, fitted.detector, found),
+        unlike_the_rest=_odd_images(used, images.digests, held_out.scores, found.odd),
+    )
+    sha256 = write_bank(out, manifest, _arrays(fitted.detector, held_out, images))
     return BuildReport(
         images=manifest.images,
         patches=manifest.patches,
@@ -183,7 +191,9 @@ def build_from_frames(
         unreadable=images.unreadable,
         duplicates=images.duplicates,
         odd_sizes=_odd_sizes(images),
-        unlike_the_rest=[used[row] for row in _outliers(held_out.scores)],
+        unlike_the_rest=[used[row] for row in found.odd],
+        outliers_count=manifest.outliers_count,
+        threshold_with_outliers=manifest.threshold_with_outliers,
     )
 
 
@@ -219,8 +229,39 @@ def _enough(images: Collection, spec: BuildSpec) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Found:
+    """A threshold, how it came about, and the rows of images that are unlike the rest."""
+
+    threshold: float
+    basis: str
+    odd: list[int]
+    with_outliers: float | None
+
+
+def _find_threshold(scores: NDArray[np.float64], *, keep_outliers: bool) -> _Found:
+    odd = unlike_the_rest(scores)
+    aside = 0 if keep_outliers else int(odd.sum())
+    counted = scores[~odd] if aside else scores
+    basis = f"{FALSE_REJECT_RATE:.1%} of {len(counted)} cross-fitted good scores above"
+    return _Found(
+        conformal_threshold(counted, FALSE_REJECT_RATE),
+        f"{basis}, {aside} unlike the rest set aside" if aside else basis,
+        np.flatnonzero(odd).tolist(),
+        conformal_threshold(scores, FALSE_REJECT_RATE) if aside else None,
+    )
+
+
+def _odd_images(
+    names: list[str], digests: NDArray[np.uint8], scores: NDArray[np.float64], odd: list[int]
+) -> tuple[OddImage, ...]:
+    """What the manifest says of them; without folders, which would make the same build another file."""
+    readable = {row: Path(names[row]).name.encode(errors="backslashreplace").decode() for row in odd}
+    return tuple(OddImage(readable[row], digests[row].tobytes().hex(), float(scores[row])) for row in odd)
+
+
 def _manifest(
-    spec: BuildSpec, backbone: Backbone, images: Collection, detector: Detector, held_out: CrossFit
+    spec: BuildSpec, backbone: Backbone, images: Collection, detector: Detector, found: _Found
 ) -> Manifest:
     return Manifest(
         detector=spec.detector,
@@ -239,8 +280,10 @@ def _manifest(
         dims=detector.dims,
         coreset_ratio=spec.coreset if isinstance(spec.coreset, float) else None,
         seed=spec.seed,
-        threshold=conformal_threshold(held_out.scores, FALSE_REJECT_RATE),
-        threshold_basis=f"{FALSE_REJECT_RATE:.1%} of {len(held_out.scores)} cross-fitted good scores above",
+        threshold=found.threshold,
+        threshold_basis=found.basis,
+        outliers_count=spec.keep_outliers and bool(found.odd),
+        threshold_with_outliers=found.with_outliers,
     )
 
 
@@ -258,10 +301,3 @@ def _odd_sizes(images: Collection) -> list[str]:
     if sum(count for _, count in odd) * 2 > total:  # every size is odd: parts are cut out one by one
         return []
     return [f"{height}x{width} ({count})" for (height, width), count in odd]
-
-
-def _outliers(scores: NDArray[np.float64]) -> list[int]:
-    """Rows of scores far above the rest, by the median and its absolute deviation."""
-    median = np.median(scores)
-    deviation = 1.4826 * np.median(np.abs(scores - median)) or 1.0
-    return np.flatnonzero(scores > median + _OUTLIER * deviation).tolist()

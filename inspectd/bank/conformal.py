@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from inspectd.detectors.options import ODD_DEVIATIONS, ROBUST
+
 
 def conformal_threshold(good_scores: NDArray[np.float64], false_reject_rate: float) -> float:
     """The score above which a new good image falls with at most the given probability.
@@ -21,6 +23,17 @@ def conformal_threshold(good_scores: NDArray[np.float64], false_reject_rate: flo
     ordered = np.sort(good_scores)
     rank = math.ceil((len(ordered) + 1) * (1.0 - false_reject_rate))
     return float(ordered[min(rank, len(ordered)) - 1])
+
+
+def unlike_the_rest(good_scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of (n,) scores of images that are called good lie far above the others; always fewer than half.
+
+    By the median and the absolute deviation from it, which no few scores can move: such an image may show a
+    defect, and a threshold taken from it would let that defect pass.
+    """
+    median = float(np.median(good_scores))
+    deviation = ROBUST * float(np.median(np.abs(good_scores - median)))
+    return np.asarray(good_scores > median + ODD_DEVIATIONS * deviation)
 
 
 def p_value(score: float, good_scores: NDArray[np.float64]) -> float:

@@ -16,7 +16,9 @@ from inspectd.bank.calibrate import Interval, interval
 from inspectd.bank.dataset import LabelledImage
 from inspectd.bank.images import read_image
 from inspectd.bank.metrics import image_metrics, pixel_metrics
+from inspectd.bank.own_images import OwnImages
 from inspectd.bank.scorer import Scorer
+from inspectd.bank.store import read_bank
 from inspectd.errors import InputError
 
 Progress = Callable[[str, int, int], None]
@@ -53,6 +55,9 @@ class Evaluation(msgspec.Struct, frozen=True):
     """Scoring one image alone: p50 and p99, and each stage's median."""
     bank_mb: float
     images: int
+    from_the_bank: list[str] | None
+    """Images the bank was built from: they count with the scores they had while they were left out, and in no
+    figure of pixels. None where the bank does not tell its images."""
     skipped: list[str]
     detector: str
     backbone: str
@@ -65,12 +70,15 @@ class Judged:
     """One image with what the bank says of it.
 
     Attributes:
+        score: what the bank says; of an image it was built from, what it said while that was left out.
         heatmap: (h, w) float16, at the detector's resolution.
+        from_the_bank: whether the bank was built from it. Its heatmap then shows what the bank remembers.
     """
 
     image: LabelledImage
     score: float
     heatmap: NDArray[np.float16]
+    from_the_bank: bool
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,7 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
         BankError: the bank cannot be used.
         InputError: too few images can be read.
     """
+    own_images = OwnImages.of(read_bank(bank))
     scorer = Scorer.load(bank, device)
     scorer.warm_up(1)
     judged: list[Judged] = []
@@ -99,11 +108,16 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
             skipped.append(str(image.path))
         else:
             (result,) = scorer.score([frame])
-            judged.append(Judged(image, result.image_score, result.heatmap))
+            own = own_images.score(frame)
+            score = result.image_score if own is None else own
+            judged.append(Judged(image, score, result.heatmap, own is not None))
             for stage, spent_ms in result.stage_ms.items():
                 stages[stage].append(spent_ms)
         progress("images", done, len(images))
-    return Judgement(_evaluation(scorer, judged, skipped, stages, bank), judged)
+    evaluation = _evaluation(scorer, judged, skipped, stages, bank)
+    if not own_images.recorded:
+        evaluation = msgspec.structs.replace(evaluation, from_the_bank=None)
+    return Judgement(evaluation, judged)
 
 
 def _evaluation(
@@ -136,6 +150,7 @@ def _evaluation(
         latency_ms=_latency(stages),
         bank_mb=round(bank.stat().st_size / 1e6, 3),
         images=len(judged),
+        from_the_bank=[str(item.image.path) for item in judged if item.from_the_bank],
         skipped=skipped,
         detector=scorer.info.detector,
         backbone=scorer.info.backbone,
@@ -169,10 +184,10 @@ def _latency(stages: dict[str, list[float]]) -> dict[str, float]:
 
 
 def _pixels(judged: list[Judged]) -> tuple[float | None, float | None]:
-    """Pixel AUROC and AUPRO over the images with masks and the good ones, at 256 rows or the masks' own."""
+    """Pixel AUROC and AUPRO over the new images with masks and the new good ones, at 256 rows."""
     heatmaps, masks = [], []
     for item in judged:
-        mask = _mask(item.image)
+        mask = None if item.from_the_bank else _mask(item.image)
         if mask is not None:
             height, width = mask.shape
             heatmaps.append(

@@ -20,6 +20,17 @@ Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Meta(ge=1)]
 
 
+class OddImage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An image of the bank that scores far above its others."""
+
+    name: str
+    """Its file's name, or its number in a video or of a camera."""
+    sha256: Digest
+    """Of its pixels."""
+    score: float
+    """What it scored while it was left out."""
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that must be known to score with a bank exactly as it was built."""
 
@@ -49,4 +60,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Scores above it are defects."""
     threshold_basis: str
     """How the threshold was found, for people."""
+    unlike_the_rest: tuple[OddImage, ...] = ()
+    """Images that score far above the others; none in banks from before they were recorded."""
+    outliers_count: bool = False
+    """Whether such images took part in finding the threshold, because somebody vouched for them."""
+    threshold_with_outliers: float | None = None
+    """What the threshold would be with them; None: there are none, or they count."""
     schema: str = SCHEMA

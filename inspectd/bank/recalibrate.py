@@ -10,10 +10,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.bank.calibrate import Calibration, Interval, calibrate, interval
-from inspectd.bank.collect import pixel_digest
+from inspectd.bank.calibrate import Calibration, Interval, calibrate, interval, shown_rate
+from inspectd.bank.conformal import unlike_the_rest
 from inspectd.bank.images import read_image
 from inspectd.bank.manifest import GOOD_SCORES, IMAGE_DIGESTS
+from inspectd.bank.own_images import OwnImages
 from inspectd.bank.scorer import Scorer
 from inspectd.bank.store import BankFile, read_bank, write_bank
 from inspectd.errors import InputError
@@ -27,16 +28,29 @@ class Recalibration(msgspec.Struct, frozen=True):
     calibration: Calibration
     from_the_bank: int
     """Scores that are the bank's own cross-fitted ones, of images it was built from."""
+    unlike_the_rest: list[str]
+    """Good images that score far above the others: look whether they are good."""
+    outliers_count: bool
+    """Whether these took part, because somebody vouched for them."""
+    threshold_with_outliers: float | None
+    """What the threshold would be with them; None: there are none, or they count."""
+    shown_rate_with_outliers: float | None
+    """What is shown of this threshold if they are good parts after all; None as above."""
     skipped: list[str]
     escapes: Interval | None
     """Defective images at or below the threshold."""
+    defects_from_the_bank: list[str]
+    """Defective images the bank was built from as good ones, judged by the scores they had when left out."""
+    own_images_recorded: bool
+    """Whether the bank tells its images; where not, some of the others may be among them."""
     written: bool
 
 
 @dataclass(frozen=True)
 class _Scores:
     values: NDArray[np.float64]
-    from_the_bank: int
+    names: list[str]
+    from_the_bank: list[str]
     skipped: list[str]
 
 
@@ -49,11 +63,13 @@ def recalibrate(
     device: str,
     progress: Progress,
     write: bool,
+    keep_outliers: bool = False,
 ) -> Recalibration:
     """Find the threshold for a false-reject rate from good images that the bank has not seen.
 
     An image the bank was built from never gets its score from that bank, which knows it: the score it
-    had when it was left out stands for it.
+    had when it was left out stands for it. Images unlike the rest are set aside: one defect among the good
+    images would set a threshold that lets such defects pass.
 
     Args:
         path: the bank file.
@@ -63,6 +79,7 @@ def recalibrate(
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         progress: told how many images are done.
         write: store the threshold, if the images show the rate.
+        keep_outliers: images unlike the rest are good, and count.
 
     Raises:
         BankError: the bank cannot be used.
@@ -74,45 +91,71 @@ def recalibrate(
         )
     bank = read_bank(path)
     scorer = Scorer.load(path, device) if good is not None or defects else None
-    known = _known(bank)
-    scores = _Scores(np.array(list(known.values())), len(known), [])
+    own_images = OwnImages.of(bank)
+    scores = _of_the_bank(bank)
     if good is not None and scorer is not None:
-        scores = _score(scorer, good, known, "good", progress)
+        scores = _score(scorer, good, own_images, "good", progress)
     if not len(scores.values):
         raise InputError("no good image can be read, expected some; hundreds show a useful rate")
-    result = calibrate(scores.values, false_reject_rate)
-    escapes = None
+    odd = unlike_the_rest(scores.values)
+    aside = 0 if keep_outliers else int(odd.sum())
+    result = calibrate(scores.values[~odd] if aside else scores.values, false_reject_rate)
+    with_outliers = calibrate(scores.values, false_reject_rate) if aside else None
+    escapes, found = None, _Scores(np.empty(0), [], [], [])
     if defects and scorer is not None:
-        found = _score(scorer, defects, {}, "defective", progress)
+        found = _score(scorer, defects, own_images, "defective", progress)
         escapes = interval(int((found.values <= result.threshold).sum()), len(found.values))
     written = write and result.achieved
     if written:
         basis = f"rate {result.shown_rate:.3%} shown at 95 % by {result.images} good images"
-        manifest = msgspec.structs.replace(bank.manifest, threshold=result.threshold, threshold_basis=basis)
+        manifest = msgspec.structs.replace(
+            bank.manifest,
+            threshold=result.threshold,
+            threshold_basis=f"{basis}, {aside} unlike the rest set aside" if aside else basis,
+            outliers_count=keep_outliers and bool(odd.any()),
+            threshold_with_outliers=with_outliers.threshold if with_outliers else None,
+        )
         write_bank(path, manifest, bank.tensors)
-    return Recalibration(result, scores.from_the_bank, scores.skipped, escapes, written)
+    above = int((scores.values > result.threshold).sum())
+    return Recalibration(
+        calibration=result,
+        from_the_bank=len(scores.from_the_bank),
+        unlike_the_rest=[scores.names[row] for row in np.flatnonzero(odd)],
+        outliers_count=keep_outliers and bool(odd.any()),
+        threshold_with_outliers=with_outliers.threshold if with_outliers else None,
+        shown_rate_with_outliers=shown_rate(len(scores.values), above) if aside else None,
+        skipped=scores.skipped + found.skipped,
+        escapes=escapes,
+        defects_from_the_bank=found.from_the_bank,
+        own_images_recorded=own_images.recorded,
+        written=written,
+    )
 
 
-def _known(bank: BankFile) -> dict[bytes, float]:
-    """The cross-fitted score of each image the bank was built from, by the digest of its pixels."""
-    digests, scores = bank.tensors.get(IMAGE_DIGESTS), bank.tensors.get(GOOD_SCORES)
-    if digests is None or scores is None:
-        return {}
-    return {digest.tobytes(): float(score) for digest, score in zip(digests, scores, strict=True)}
+def _of_the_bank(bank: BankFile) -> _Scores:
+    """The cross-fitted scores of the bank's own images, whose names are known where they are odd."""
+    scores, digests = bank.tensors.get(GOOD_SCORES), bank.tensors.get(IMAGE_DIGESTS)
+    if scores is None:
+        return _Scores(np.empty(0), [], [], [])
+    named = {image.sha256: image.name for image in bank.manifest.unlike_the_rest}
+    keys = [f"image {row}" if digests is None else digests[row].tobytes().hex() for row in range(len(scores))]
+    names = [named.get(key, key) for key in keys]
+    return _Scores(scores, names, names, [])
 
 
 def _score(
-    scorer: Scorer, paths: Sequence[Path], known: dict[bytes, float], step: str, progress: Progress
+    scorer: Scorer, paths: Sequence[Path], own_images: OwnImages, step: str, progress: Progress
 ) -> _Scores:
-    values, own, skipped = [], 0, []
+    values, names, own, skipped = [], [], [], []
     for done, path in enumerate(paths, start=1):
         frame = read_image(path)
         if frame is None:
             skipped.append(str(path))
-        elif (score := known.get(pixel_digest(frame).tobytes())) is not None:
-            values.append(score)
-            own += 1
         else:
-            values.append(scorer.score([frame])[0].image_score)
+            score = own_images.score(frame)
+            if score is not None:
+                own.append(str(path))
+            values.append(scorer.score([frame])[0].image_score if score is None else score)
+            names.append(str(path))
         progress(step, done, len(paths))
-    return _Scores(np.array(values, dtype=np.float64), own, skipped)
+    return _Scores(np.array(values, dtype=np.float64), names, own, skipped)

@@ -60,6 +60,13 @@ def _page(judgement: Judgement, title: str) -> Iterator[str]:
     yield f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
     yield f"<p class='note'>{escape(result.detector)} on {escape(result.backbone)}, {result.images} images, "
     yield f"bank sha256 {result.bank_sha256[:16]}, {escape(result.device)}</p>"
+    if result.from_the_bank:
+        yield f"<p class='note'>{len(result.from_the_bank)} of {result.images} images are those the bank was "
+        yield "built from. They count with the scores they had while they were left out of it, and in no "
+        yield "figure of pixels; their heatmaps show what the bank remembers of them.</p>"
+    elif result.from_the_bank is None:
+        yield "<p class='note'>This bank does not tell the images it was built from: whether any of these is "
+        yield "among them is not known.</p>"
     yield from _facts(result)
     yield from _plots(judgement)
     yield from _classes(result)
@@ -128,7 +135,8 @@ def _galleries(judgement: Judgement) -> Iterator[str]:
         for item in items[:_GALLERY]:
             yield f"<figure><img alt='' src='data:image/jpeg;base64,{_thumbnail(item, threshold)}'>"
             yield f"<figcaption>{escape(item.image.label)} &middot; {item.score:.3f}<br>"
-            yield f"{escape(item.image.path.name)}</figcaption></figure>"
+            known = ", of the bank's own" if item.from_the_bank else ""
+            yield f"{escape(item.image.path.name)}{known}</figcaption></figure>"
         yield "</div>"
 
 

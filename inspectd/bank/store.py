@@ -13,7 +13,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 import numpy as np
@@ -28,6 +28,9 @@ from inspectd.features.checks import OptionError, from_values
 from inspectd.features.options import PatchOptions
 from inspectd.files import write_bytes
 
+_METADATA: Final = "__metadata__"
+_LONGEST_HEADER: Final = 100_000_000
+"""Bytes; safetensors' own limit."""
 _KEY: Final = "inspectd"
 """One metadata entry only: the order in which safetensors writes several differs from run to run."""
 
@@ -79,13 +82,19 @@ def read_bank(path: Path) -> BankFile:
     """Read a bank and verify it.
 
     Raises:
-        BankError: it is missing, unreadable, cut short, altered, or of an unknown version.
+        BankError: it is missing, no file, too large, unreadable, cut short, altered, or of another version.
     """
-    data = _content(path)
-    label = _label(path, data)
-    manifest = _manifest(path, label.manifest)
     try:
+        with _open(path) as file:
+            label = _label(path, _header(path, file))
+            manifest = _manifest(path, label.manifest)
+            file.seek(0)
+            data = file.read()
         tensors = safetensors.numpy.load(data)
+    except OSError as error:
+        raise BankError(f"bank {path}: cannot be read: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise BankError(f"bank {path}: does not fit in this machine's free memory") from error
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise BankError(f"bank {path}: is damaged: {error}; build it again or restore a copy") from error
     sha256 = _digest(bytes(label.manifest), tensors)
@@ -110,48 +119,53 @@ def read_manifest(path: Path) -> Manifest:
     return read_bank(path).manifest
 
 
-def _content(path: Path) -> bytes:
-    """All of a file, once its kind and size are those of a bank: neither a pipe nor a huge file is read."""
+def _open(path: Path) -> BinaryIO:
+    """The file, once it is known to be one: a pipe would never end, and a device may act on being opened.
+
+    Raises:
+        BankError: it is something else.
+        OSError: it cannot be opened.
+    """
+    if stat.S_ISREG(path.stat().st_mode):
+        # Whatever was put there since does not block either.
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file
+        file.close()
+    raise BankError(f"bank {path}: is no regular file, expected one made by `inspectd bank build`")
+
+
+def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
+    """The safetensors header: 8 bytes of length, then JSON, which says how much data follows.
+
+    Nothing else is read before it is known that the file is as long as its header says, and no longer than
+    this machine's memory: a sparse file is larger than any disk.
+    """
+    size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
+    if not 2 <= length <= min(size - 8, _LONGEST_HEADER):
+        raise BankError(f"bank {path}: is no bank file, or was cut short ({size} bytes)")
     try:
-        # A pipe nobody writes to would be waited for.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            state = os.fstat(file.fileno())
-            if not stat.S_ISREG(state.st_mode):
-                raise BankError(f"bank {path}: is no file, expected one made by `inspectd bank build`")
-            length = int.from_bytes(file.read(8), "little")
-            expected = _expected_bytes(file.read(length)) if length <= _MOST_HEADER_BYTES else None
-            if expected is not None and 8 + length + expected != state.st_size:
-                raise BankError(
-                    f"bank {path}: is damaged: it has {state.st_size} bytes, its header says "
-                    f"{8 + length + expected}; build it again or restore a copy"
-                )
-            file.seek(0)
-            return file.read(state.st_size if expected is not None else _REFUSED_BYTES)
-    except OSError as error:
-        raise BankError(f"bank {path}: cannot be read: {error.strerror}") from error
-    except MemoryError as error:
-        raise BankError(f"bank {path}: its {state.st_size / 1e9:.1f} GB do not fit the memory") from error
-
-
-def _expected_bytes(header: bytes) -> int | None:
-    """How many bytes of data follow a safetensors header; None if it is none, which `_label` tells."""
-    try:
-        entries = json.loads(header)
-        ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
-        return max((int(end) for end in ends), default=0)
-    except (ValueError, AttributeError, KeyError, IndexError, TypeError, RecursionError):
-        return None
-
-
-def _label(path: Path, data: bytes) -> _Label:
-    """Our entry in a safetensors header, which is 8 bytes of length, JSON, then the data."""
-    length = int.from_bytes(data[:8], "little")
-    if not 2 <= length <= len(data) - 8:
-        raise BankError(f"bank {path}: is no bank file, or was cut short ({len(data)} bytes)")
-    try:
-        text = json.loads(data[8 : 8 + length]).get("__metadata__", {}).get(_KEY)
-    except (ValueError, AttributeError, RecursionError) as error:
+        header: dict[str, Any] = json.loads(file.read(length))
+        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != _METADATA]
+        expected = 8 + length + max(ends, default=0)
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
         raise BankError(f"bank {path}: is no bank file, or was cut short ({error})") from error
+    if size != expected:
+        raise BankError(f"bank {path}: is no bank file, or was cut short ({size} bytes, expected {expected})")
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if size > memory:
+        raise BankError(
+            f"bank {path}: takes {size / 1e9:.1f} GB, this machine has {memory / 1e9:.1f} GB of memory; "
+            "build it with a smaller --coreset"
+        )
+    return header
+
+
+def _label(path: Path, header: dict[str, Any]) -> _Label:
+    """Our entry in a safetensors header."""
+    metadata = header.get(_METADATA)
+    text = metadata.get(_KEY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
         raise BankError(
             f"bank {path}: has no inspectd manifest, expected a file made by `inspectd bank build`"

@@ -67,6 +67,8 @@ class Tuning(msgspec.Struct, frozen=True):
     trials: list[Trial]
     recommended: int
     reason: str
+    from_the_bank: list[str] = []
+    """Labelled images that the banks were built from; see `Evaluation`."""
 
 
 def tune(
@@ -92,14 +94,17 @@ def tune(
         InputError: a combination cannot be built, or none is within the limits.
     """
     trials: list[Trial] = []
+    own: set[str] = set()
     progress("settings", 0, len(sweep))
     with temporary_folder("inspectd-tune-") as folder:
         for spec, trial in _combinations(base, sweep):
             bank = Path(folder) / "trial.bank"
             build_bank(good, bank, spec, lambda *_: None)
-            trials.append(trial(evaluate(bank, images, spec.device, lambda *_: None).evaluation))
+            result = evaluate(bank, images, spec.device, lambda *_: None).evaluation
+            own |= set(result.from_the_bank or ())
+            trials.append(trial(result))
             progress("settings", len(trials), len(sweep))
-    return choose(trials, limits)
+    return msgspec.structs.replace(choose(trials, limits), from_the_bank=sorted(own))
 
 
 def choose(trials: Sequence[Trial], limits: Limits) -> Tuning:

@@ -73,6 +73,7 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--strict", action="store_true", help="refuse unreadable images instead of skipping them"
     )
+    _add_keep_outliers(build)
     _add_common(build)
 
 
@@ -90,6 +91,7 @@ def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
     calibrate.add_argument(
         "--defects", type=Path, metavar="DIR", help="defective images: adds the escape rate"
     )
+    _add_keep_outliers(calibrate)
     calibrate.add_argument("--dry-run", action="store_true", help="leave the bank as it is")
     _add_common(calibrate)
 
@@ -132,6 +134,14 @@ def _add_compare(compare: argparse.ArgumentParser) -> None:
 def _add_show(show: argparse.ArgumentParser) -> None:
     show.add_argument("bank", type=Path, metavar="BANK")
     show.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_keep_outliers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--keep-outliers",
+        action="store_true",
+        help="images unlike the rest are good, and count in finding the threshold; default: set aside, named",
+    )
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:

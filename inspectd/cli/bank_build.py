@@ -11,7 +11,14 @@ from inspectd.bank.build import BuildReport, BuildSpec, build_from_frames, patch
 from inspectd.bank.collect import NamedFrame
 from inspectd.bank.images import find_images, read_image, video_frames
 from inspectd.bank.scorer import Scorer
-from inspectd.cli.bank_common import Steps, parse_coreset, parse_options, parse_region, parse_size
+from inspectd.cli.bank_common import (
+    Steps,
+    parse_coreset,
+    parse_options,
+    parse_region,
+    parse_size,
+    print_names,
+)
 from inspectd.errors import ExitCode, InputError
 from inspectd.features.options import PatchOptions
 from inspectd.text import json_line
@@ -54,6 +61,7 @@ def _spec(arguments: argparse.Namespace) -> BuildSpec:
         memory_gb=arguments.memory_gb,
         strict=arguments.strict,
         mask=arguments.mask,
+        keep_outliers=arguments.keep_outliers,
     )
     if arguments.bank_mb is None:
         return spec
@@ -86,18 +94,18 @@ def _print_report(out: Path, report: BuildReport) -> None:
     print(f"threshold {report.threshold:.4f}, sha256 {report.sha256[:12]}")
     steps = f"features {report.extract_s:.1f}, coreset {report.coreset_s:.1f}, whole fit {report.fit_s:.1f}"
     print(f"seconds: {steps}")
-    _print_names("unreadable, left out", report.unreadable)
-    _print_names("same pixels as another, left out", report.duplicates)
-    _print_names("sizes few images have", report.odd_sizes)
-    _print_names("unlike the rest, look whether they are good", report.unlike_the_rest)
+    print_names("unreadable, left out", report.unreadable)
+    print_names("same pixels as another, left out", report.duplicates)
+    print_names("sizes few images have", report.odd_sizes)
+    if report.unlike_the_rest:
+        print_names(_unlike_the_rest(report), report.unlike_the_rest)
     print(f"next: inspectd bank evaluate {out} --data DATA --report report.html")
 
 
-def _print_names(what: str, names: list[str], most: int = 20) -> None:
-    if not names:
-        return
-    print(f"{what} ({len(names)}):")
-    for name in names[:most]:
-        print(f"  {name}")
-    if len(names) > most:
-        print(f"  and {len(names) - most} more (--json lists all)")
+def _unlike_the_rest(report: BuildReport) -> str:
+    if report.outliers_count:
+        return "unlike the rest, and the threshold rests on them too (--keep-outliers)"
+    return (
+        f"unlike the rest, set aside: with them the threshold would be {report.threshold_with_outliers:.4f}; "
+        "look at them: take defects out and build again, or vouch for good ones with --keep-outliers"
+    )

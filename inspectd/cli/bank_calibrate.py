@@ -6,7 +6,7 @@ import argparse
 
 from inspectd.bank.images import find_images
 from inspectd.bank.recalibrate import Recalibration, recalibrate
-from inspectd.cli.bank_common import Steps
+from inspectd.cli.bank_common import Steps, print_names
 from inspectd.cli.bank_evaluate import share
 from inspectd.errors import ExitCode
 from inspectd.text import json_line
@@ -25,6 +25,7 @@ def main(arguments: argparse.Namespace) -> int:
             device=arguments.device,
             progress=steps,
             write=not arguments.dry_run,
+            keep_outliers=arguments.keep_outliers,
         )
     if arguments.json:
         print(json_line(result))
@@ -35,7 +36,9 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _print_result(arguments: argparse.Namespace, result: Recalibration) -> None:
     found = result.calibration
-    own = f"{result.from_the_bank} of the bank's own, by cross-fitted scores"
+    own = "whether any is the bank's own is not known: it does not tell its images"
+    if result.own_images_recorded:
+        own = f"{result.from_the_bank} of the bank's own, by cross-fitted scores"
     print(f"good images        {found.images} ({own})")
     if not found.achieved:
         missing = found.images_needed - found.images
@@ -51,7 +54,25 @@ def _print_result(arguments: argparse.Namespace, result: Recalibration) -> None:
         print(f"bank               {'written' if result.written else 'unchanged (--dry-run)'}")
     if result.escapes is not None:
         print(f"escapes            {share(result.escapes)}")
+    if result.unlike_the_rest:
+        print_names(_unlike_the_rest(result), result.unlike_the_rest)
+    print_names(
+        "the bank was built from these defective images as good ones, and they are judged by the scores they "
+        "had while they were left out: take them out and build again",
+        result.defects_from_the_bank,
+    )
     for path in result.skipped:
         print(f"skipped, unreadable: {path}")
     if result.written:
         print(f"next: inspectd check FILE, then restart the line that uses {arguments.bank}")
+
+
+def _unlike_the_rest(result: Recalibration) -> str:
+    if result.outliers_count:
+        return "good images unlike the rest, and the threshold rests on them too (--keep-outliers)"
+    return (
+        "good images unlike the rest, set aside: "
+        f"with them the threshold would be {result.threshold_with_outliers:.4f}; "
+        f"if they are good after all, the rate shown is {result.shown_rate_with_outliers:.4%}. "
+        "Take defects out, or vouch for good ones with --keep-outliers"
+    )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from inspectd.errors import InputError
+from inspectd.text import printable
 
 
 class Steps:
@@ -41,6 +43,36 @@ class Steps:
     def named(self, name: str) -> Callable[[str, int, int], None]:
         """The same bars for a single step that goes by another name."""
         return lambda _, done, total: self(name, done, total)
+
+
+def print_names(what: str, names: Sequence[str], most: int = 20) -> None:
+    """How many there are and which, the first of them; nothing where there are none."""
+    if not names:
+        return
+    print(f"{what} ({len(names)}):")
+    for name in names[:most]:
+        print(f"  {printable(name)}")
+    if len(names) > most:
+        print(f"  and {len(names) - most} more (--json lists all)")
+
+
+def say_own_images(own: Sequence[str] | None, total: int) -> None:
+    """Which of so many labelled images the bank was built from, None: not known; on standard error.
+
+    Figures without this would be taken for what the bank does with new parts.
+    """
+    if own is None:
+        print(
+            f"the bank does not tell the images it was built from: whether any of these {total} is among "
+            "them is not known; a bank that is built again tells",
+            file=sys.stderr,
+        )
+    elif own:
+        print(
+            f"{len(own)} of {total} images are those the bank was built from: they count with the scores "
+            "they had while they were left out of it, and in no figure of pixels",
+            file=sys.stderr,
+        )
 
 
 def parse_size(text: str) -> tuple[int, int]:

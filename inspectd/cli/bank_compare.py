@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from rich.table import Column, Table
 
 from inspectd.bank.dataset import load_dataset
 from inspectd.bank.evaluate import Evaluation, evaluate
 from inspectd.cli import output
-from inspectd.cli.bank_common import Steps
+from inspectd.cli.bank_common import Steps, print_names, say_own_images
 from inspectd.cli.output import cell
 from inspectd.errors import ExitCode
 from inspectd.text import json_line
@@ -34,6 +35,10 @@ def main(arguments: argparse.Namespace) -> int:
             evaluate(bank, images, arguments.device, steps.named(bank.name)) for bank in arguments.banks
         ]
     figures = [result.evaluation for result in results]
+    for bank, figure in zip(arguments.banks, figures, strict=True):
+        if figure.from_the_bank != []:
+            print(f"{bank}:", file=sys.stderr)
+            say_own_images(figure.from_the_bank, figure.images)
     if arguments.json:
         print(json_line(dict(zip(map(str, arguments.banks), figures, strict=True))))
         return ExitCode.OK
@@ -41,13 +46,20 @@ def main(arguments: argparse.Namespace) -> int:
     for name in _FIGURES:
         table.add_row(name, *(_shown(getattr(figure, name)) for figure in figures))
     table.add_row("latency_ms p50", *(f"{figure.latency_ms['p50']:.2f}" for figure in figures))
+    table.add_row("the bank's own images", *(_own(figure) for figure in figures))
     table.add_row("detector", *(_described(figure) for figure in figures))
     output.console().print(table)
+    for bank, figure in zip(arguments.banks, figures, strict=True):
+        print_names(f"images {bank} was built from", figure.from_the_bank or ())
     return ExitCode.OK
 
 
 def _shown(value: float | None) -> str:
     return "no masks" if value is None else f"{value:.4f}"
+
+
+def _own(figure: Evaluation) -> str:
+    return "not known" if figure.from_the_bank is None else f"{len(figure.from_the_bank)} of {figure.images}"
 
 
 def _described(figure: Evaluation) -> str:

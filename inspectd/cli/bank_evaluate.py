@@ -11,7 +11,7 @@ from inspectd.bank.dataset import load_dataset
 from inspectd.bank.evaluate import Evaluation, evaluate
 from inspectd.bank.report import write_report
 from inspectd.cli import output
-from inspectd.cli.bank_common import Steps
+from inspectd.cli.bank_common import Steps, print_names, say_own_images
 from inspectd.cli.output import cell
 from inspectd.errors import ExitCode
 from inspectd.text import json_line
@@ -24,6 +24,7 @@ def main(arguments: argparse.Namespace) -> int:
         judgement = evaluate(arguments.bank, images, arguments.device, steps)
     if arguments.report is not None:
         write_report(arguments.report, judgement, f"{arguments.bank.name} on {arguments.data.name}")
+    say_own_images(judgement.evaluation.from_the_bank, judgement.evaluation.images)
     if arguments.json:
         print(json_line(judgement.evaluation))
     else:
@@ -60,5 +61,6 @@ def _print_evaluation(result: Evaluation) -> None:
             cell(row.label), str(row.images), f"{failed.share:.1%}", bounds, f"{row.mean_score:.3f}"
         )
     output.console().print(table)
+    print_names("images the bank was built from", result.from_the_bank or ())
     for path in result.skipped:
         print(f"skipped, unreadable: {path}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 
 import msgspec
 
+from inspectd.bank.reach import reach_of
 from inspectd.bank.store import read_bank
 from inspectd.errors import ExitCode
 from inspectd.text import json_line
@@ -14,22 +16,29 @@ from inspectd.text import json_line
 def main(arguments: argparse.Namespace) -> int:
     """Print a bank's manifest and what it holds."""
     bank = read_bank(arguments.bank)
+    reach = reach_of(bank)
     facts = msgspec.to_builtins(bank.manifest) | {
         "sha256": bank.sha256,
         "tensors": {
             name: f"{array.dtype} {list(array.shape)}" for name, array in sorted(bank.tensors.items())
         },
+        "good_scores": None if reach is None else asdict(reach),
         "bank_mb": round(sum(array.nbytes for array in bank.tensors.values()) / 1e6, 3),
     }
     if arguments.json:
         print(json_line(facts))
         return ExitCode.OK
     print(f"{arguments.bank}: intact")
+    print(f"  {reach or 'how far its threshold lies from its good scores is not known: it holds none'}")
+    if reach is not None and reach.too_far:
+        print(f"  that is {reach.times:.3g} times as far above the median as the highest: lines refuse it")
     for name, value in facts.items():
         if isinstance(value, dict):
             print(f"  {name}")
             for inner, what in value.items():
                 print(f"    {inner:<28} {what}")
+        elif name == "unlike_the_rest":
+            print(f"  {name:<30} {', '.join(image['name'] for image in value) or None}")
         else:
             print(f"  {name:<30} {', '.join(value) if isinstance(value, list | tuple) else value}")
     return ExitCode.OK

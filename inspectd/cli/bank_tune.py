@@ -12,7 +12,7 @@ from inspectd.bank.images import find_images
 from inspectd.bank.plots import trade_off_svg
 from inspectd.bank.tune import Limits, Sweep, Tuning, tune
 from inspectd.cli import output
-from inspectd.cli.bank_common import Steps, parse_coreset, parse_size
+from inspectd.cli.bank_common import Steps, parse_coreset, parse_size, print_names, say_own_images
 from inspectd.errors import ExitCode, InputError
 from inspectd.features.backbones import default_layers
 from inspectd.files import write_text
@@ -31,6 +31,7 @@ def main(arguments: argparse.Namespace) -> int:
         result = tune(good, images, base, _sweep(arguments), limits=limits, progress=steps)
     if arguments.plot is not None:
         write_text(arguments.plot, _plot(result))
+    say_own_images(result.from_the_bank, len(images))
     if arguments.json:
         print(json_line(result))
     else:
@@ -79,6 +80,7 @@ def _print_result(result: Tuning) -> None:
         figures = (f"{trial.image_auroc:.4f}", pixel, *cost)
         table.add_row(mark, trial.size, f"{trial.coreset:g}", str(trial.neighbours), layers, *figures)
     output.console().print(table)
+    print_names("images the banks were built from", result.from_the_bank)
     best = result.trials[result.recommended]
     print(f"recommended: {result.reason}")
     settings = f"--size {best.size} --coreset {best.coreset:g} --neighbors {best.neighbours}"

@@ -60,6 +60,7 @@ state_dir = {json.dumps(str(self.folder / "state"))}
 name = "bench"
 bank = {json.dumps(str(self.bank.resolve()))}
 threshold = {_THRESHOLD}
+accept_threshold = true
 {cameras}
 [batching]
 max_batch = {self.max_batch}

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from inspectd import config
-from inspectd.errors import BankError, ConfigError, InspectdError, UnavailableError
+from inspectd.errors import BankError, ConfigError, InspectdError, ThresholdError, UnavailableError
 from inspectd.ipc.messages import StartScoring
 from inspectd.metrics import metrics_access
 from inspectd.publish.keys import read_allowed, read_server_pair
@@ -100,14 +100,15 @@ def _scoring_problems(recipes: list[tuple[str, config.Recipe]], scoring: config.
     if not recipes:
         return
     from inspectd.bank.residency import release_memory  # noqa: PLC0415 - seconds of imports, for this check only
-    from inspectd.bank.store import read_bank  # noqa: PLC0415 - as above
-    from inspectd.scoring.worker import admit_banks, load  # noqa: PLC0415 - as above
+    from inspectd.scoring.worker import admit_banks, admit_threshold, load  # noqa: PLC0415 - as above
 
     sound = []
     for where, recipe in recipes:
         try:
-            read_bank(Path(recipe.bank))
+            print(f"{where}, {recipe.name}: {admit_threshold(recipe)}")
             sound.append((where, recipe))
+        except ThresholdError as error:
+            yield f"{where}.{'bank' if recipe.threshold is None else 'threshold'}: {error}"
         except BankError as error:
             yield f"{where}.bank: {error}"
     try:

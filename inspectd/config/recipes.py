@@ -13,9 +13,11 @@ from inspectd.config.settings import Recipe
 def in_force(recipe: Recipe, threshold: float, bank_sha256: str) -> dict[str, Any]:
     """The recipe's settings with its bank's sha256 for the bank's path, and the threshold in force.
 
-    A path says nothing of what is in the file, and differs from host to host.
+    A path says nothing of what is in the file, and differs from host to host. Whether the threshold was
+    looked at says nothing of how parts are judged.
     """
     settings: dict[str, Any] = msgspec.to_builtins(recipe)
+    del settings["accept_threshold"]
     return {**settings, "bank": bank_sha256, "threshold": threshold}
 
 

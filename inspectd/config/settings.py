@@ -73,8 +73,15 @@ class Recipe(Settings, frozen=True, kw_only=True):
     bank: Annotated[str, Meta(min_length=1, description="Bank file, relative to this file.")]
     threshold: Annotated[
         Annotated[float, Meta(ge=-1e300, le=1e300)] | None,
-        Meta(description="Scores above it fail. Left out: the threshold stored in the bank."),
+        Meta(
+            description="Scores above it fail. Left out, as is usual: the bank's own. Every bank has its own "
+            "scale; see `inspectd bank show`."
+        ),
     ] = None
+    accept_threshold: Annotated[
+        bool,
+        Meta(description="Take a threshold however far above the scores of the bank's good images it lies."),
+    ] = False
     deadline_ms: Annotated[
         Annotated[float, Meta(ge=1, le=600_000)] | None,
         Meta(description="Deadline of its parts. Left out: the line's."),

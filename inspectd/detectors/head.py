@@ -9,10 +9,16 @@ import torch
 from torch.nn import functional
 
 from inspectd.detectors.alike import Alike
-from inspectd.detectors.options import HeadOptions
+from inspectd.detectors.options import ODD_DEVIATIONS, ROBUST, HeadOptions
 from inspectd.errors import InputError
 
+_LEAST_DEVIATION: Final = 0.25
+"""Of the mean over all places, whose median is 0 where most of a picture was blanked. The quietest places of
+the development sets have 0.7 of it."""
+_VARIANT: Final = 20
+"""One image in so many."""
 _SMALLEST_DEVIATION: Final = 1e-6
+"""Where no place varies at all."""
 
 
 class Head:
@@ -64,6 +70,11 @@ class Head:
     ) -> Head:
         """Learn what good images score at each place, and what those that look alike do.
 
+        No image moves any of it far, however odd it is: a value that few images have counts as at most
+        `ODD_DEVIATIONS` from the median of all (Huber, "Robust Statistics", 1981, section 1.7). A place that
+        hardly varies has a share of the usual deviation, so that a speck there is not a million deviations
+        away.
+
         Args:
             options: how to score.
             maps: (N, h, w) float32 of good images that the detector has not seen.
@@ -71,14 +82,16 @@ class Head:
             mask: (h, w) bool, the places that are judged; None: all.
         """
         neighbourhood = _gaussian(1.0 if min(maps.shape[1:]) > 1 else 0.0, maps.device)
-        mean = smooth(maps.mean(dim=0, keepdim=True), neighbourhood)[0]
-        variance = smooth(maps.var(dim=0, keepdim=True), neighbourhood)[0]
-        deviation = variance.sqrt().clamp_min(_SMALLEST_DEVIATION)
+        usual = _pulled_in(maps, _floored(_robust_deviation(maps), mask))
+        mean = smooth(usual.mean(dim=0, keepdim=True), neighbourhood)[0]
+        variance = smooth(usual.var(dim=0, keepdim=True), neighbourhood)[0]
+        deviation = _floored(variance.sqrt(), mask)
         alone = cls(replace(options, alike=0), mean, deviation, mask=mask)
         if not options.alike:
             return alone
         scores, _ = alone(maps, looks)
-        return cls(options, mean, deviation, mask=mask, looks=looks, look_scores=scores)
+        look_scores = _pulled_in(scores, _robust_deviation(scores))
+        return cls(options, mean, deviation, mask=mask, looks=looks, look_scores=look_scores)
 
     def __call__(self, maps: torch.Tensor, looks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Image scores (N,) and heatmaps (N, h, w), float32.
@@ -107,6 +120,30 @@ class Head:
         mask = {} if self._mask is None else {"mask": self._mask.float()}
         alike = {} if self._alike is None else {"looks": self._alike.looks, "look_scores": self._alike.scores}
         return {"mean": self._mean, "deviation": self._deviation} | mask | alike
+
+
+def _robust_deviation(values: torch.Tensor) -> torch.Tensor:
+    """Standard deviation of (N, ...) values along the first axis, by their median absolute deviation."""
+    return ROBUST * (values - values.median(dim=0).values).abs().median(dim=0).values
+
+
+def _pulled_in(values: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:
+    """Values (N, ...), those far from the median of the first axis brought to the limit.
+
+    What more than one image in twenty has is a variant of the part, and lies within the limit.
+    """
+    median = values.median(dim=0).values
+    reach = ODD_DEVIATIONS * deviation
+    few = min(len(values), 1 + max(1, len(values) // _VARIANT))
+    lowest = torch.minimum(values.topk(few, dim=0, largest=False).values[-1], median - reach)
+    highest = torch.maximum(values.topk(few, dim=0).values[-1], median + reach)
+    return torch.minimum(torch.maximum(values, lowest), highest)
+
+
+def _floored(deviation: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """Deviations (h, w) by place, each at least a share of what is usual among the places that are judged."""
+    judged = deviation if mask is None else deviation[mask]
+    return deviation.clamp_min(max(_LEAST_DEVIATION * float(judged.mean()), _SMALLEST_DEVIATION))
 
 
 def smooth(maps: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,11 @@ from typing import Any, Final, Literal
 from inspectd.errors import InputError
 from inspectd.features.checks import FLAG, Checked, OptionError, from_values, number, one_of, option, whole
 
+ODD_DEVIATIONS: Final = 6.0
+"""Robust standard deviations from the median of the good images beyond which a value is unlike the rest."""
+ROBUST: Final = 1.4826
+"""Median absolute deviations in a standard deviation of the normal distribution."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Checked):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
 import time
 from collections import deque
@@ -20,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd import config, log
+from inspectd.bank.reach import Reach, reach_of
 from inspectd.bank.residency import admit, hold_to, resident
 from inspectd.bank.scorer import ImageScore, Scorer, ScoringPath, computes_on_cuda
 from inspectd.bank.store import read_bank
-from inspectd.errors import ExitCode, InspectdError
+from inspectd.errors import BankError, ExitCode, InspectdError, ThresholdError
 from inspectd.ipc import child
 from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import AttachRing, BankInfo, DetachRing, ScoringReady, StartScoring, ToScoring
@@ -159,10 +161,11 @@ def load(start: StartScoring, scorers: dict[str, Scorer]) -> ScoringReady:
     """Load and warm up the bank of every recipe into `scorers`.
 
     Raises:
-        BankError: a bank cannot be used, or the device never holds all of them; the message names one.
+        BankError: a bank or a threshold cannot be used, or the device never holds all banks; it names one.
         UnavailableError: the device is not there, or does not hold all of them now.
     """
     began = time.perf_counter()
+    reaches = {recipe.name: admit_threshold(recipe) for recipe in start.recipes}
     admit_banks(start)
     banks = []
     device = "cpu"
@@ -183,7 +186,34 @@ def load(start: StartScoring, scorers: dict[str, Scorer]) -> ScoringReady:
             _log, logging.INFO, "bank_loaded", recipe=recipe.name, bank=recipe.bank, rows=info.rows,
             device=info.device, backend=info.backend, precision=info.precision, search=info.search or None,
         )  # fmt: skip
+        reach = reaches[recipe.name]
+        event(
+            _log, logging.WARNING if reach.too_far else logging.INFO, "threshold_in_force",
+            recipe=recipe.name, threshold=threshold, good_images=reach.images, good_above=reach.above,
+            good_median=reach.median, good_highest=reach.highest,
+            times_as_far=reach.times if math.isfinite(reach.times) else None,
+            accepted=recipe.accept_threshold,
+        )  # fmt: skip
     return ScoringReady(banks, device, time.perf_counter() - began)
+
+
+def admit_threshold(recipe: config.Recipe) -> Reach:
+    """How far a recipe's threshold lies from its bank's good scores; refused where nobody can mean it.
+
+    Raises:
+        ThresholdError: it is too far, and the recipe does not accept it.
+        BankError: the bank cannot be used.
+    """
+    reach = reach_of(read_bank(Path(recipe.bank)), recipe.threshold)
+    if reach is None:
+        raise BankError(
+            f"bank {recipe.bank}: lacks the scores of its own images, so how far its threshold lies from "
+            "them is not known; build it again"
+        )
+    if reach.too_far and not recipe.accept_threshold:
+        whose = f"bank {recipe.bank}: " if recipe.threshold is None else ""
+        raise ThresholdError(f"recipe {recipe.name}: {whose}{reach.refusal()}")
+    return reach
 
 
 def admit_banks(start: StartScoring) -> None:

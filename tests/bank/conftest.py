@@ -13,9 +13,9 @@ from inspectd.detectors.options import KINDS
 
 @pytest.fixture(scope="session")
 def detector_banks(good_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A small bank of each kind of detector, of the first 20 good cells."""
+    """A small bank of each kind of detector, of 20 good cells, none of which is in `mixed_folder`."""
     root = tmp_path_factory.mktemp("detectors")
-    images = find_images(good_folder)[:20]
+    images = find_images(good_folder)[20:]
     for kind in KINDS:
         spec = BuildSpec(detector=kind, height=96, width=96, device="cpu")
         build_bank(images, root / f"{kind}.bank", spec, lambda *_: None)

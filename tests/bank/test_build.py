@@ -1,8 +1,11 @@
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from inspectd.bank.build import BuildSpec, build_bank
 from inspectd.bank.images import find_images, read_image, video_frames
@@ -81,6 +84,91 @@ def test_odd_sizes_and_images_unlike_the_rest_are_named(good_folder: Path, tmp_p
     report = build_bank(paths, tmp_path / "x.bank", SMALL, quiet)
     assert report.odd_sizes == ["100x120 (1)"]
     assert str(tmp_path / "noise.png") in report.unlike_the_rest
+
+
+def plate(seed: int) -> NDArray[np.uint8]:
+    """A brushed plate on a blanked background, (128, 128, 3)."""
+    rng = np.random.default_rng(seed)
+    grain = cv2.GaussianBlur(rng.normal(0, 22, (128, 128)).astype(np.float32), (0, 0), sigmaX=5, sigmaY=0.7)
+    image = np.zeros((128, 128), np.float32)
+    image[20:108, 20:108] = (150 + grain + rng.normal(0, 4))[20:108, 20:108]
+    return np.repeat(np.clip(image, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def cracked(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.line(image.copy(), (50, 70), (80, 60), (235, 235, 235), 3), dtype=np.uint8)
+
+
+def specked(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """With a speck where all other images are black."""
+    return np.asarray(cv2.circle(image.copy(), (8, 8), 2, (255, 255, 255), -1), dtype=np.uint8)
+
+
+PLATES = BuildSpec(height=128, width=128, coreset=0.1, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def plates(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Path]]:
+    """60 plates, the 18th of them spoilt."""
+
+    def write(spoil: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> list[Path]:
+        folder = tmp_path_factory.mktemp("plates")
+        for number in range(60):
+            image = plate(number)
+            cv2.imwrite(str(folder / f"{number:02d}.png"), spoil(image) if number == 17 else image)
+        return find_images(folder)
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def clean_threshold(plates: Callable[..., list[Path]], tmp_path_factory: pytest.TempPathFactory) -> float:
+    images = plates(lambda image: image)
+    report = build_bank(images, tmp_path_factory.mktemp("clean") / "x.bank", PLATES, quiet)
+    assert (report.unlike_the_rest, report.threshold_with_outliers) == ([], None)
+    return report.threshold
+
+
+@pytest.mark.parametrize("spoil", [cracked, specked])
+def test_one_image_does_not_set_the_threshold_nor_hide_what_it_shows(
+    spoil: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    plates: Callable[..., list[Path]],
+    clean_threshold: float,
+    tmp_path: Path,
+) -> None:
+    images = plates(spoil)
+    report = build_bank(images, tmp_path / "x.bank", PLATES, quiet)
+    assert report.unlike_the_rest == [str(images[17])]
+    assert report.threshold == pytest.approx(clean_threshold, rel=0.1)
+    assert report.threshold_with_outliers is not None
+    assert report.threshold_with_outliers > 10 * report.threshold
+
+    bank = read_bank(tmp_path / "x.bank")
+    (odd,) = bank.manifest.unlike_the_rest
+    assert odd.name == "17.png"
+    assert odd.score == bank.tensors[GOOD_SCORES][17] == report.threshold_with_outliers
+    assert odd.sha256 == bank.tensors[IMAGE_DIGESTS][17].tobytes().hex()
+    assert "59 cross-fitted good scores above, 1 unlike the rest set aside" in bank.manifest.threshold_basis
+
+    # The bank remembers the defect, but at its place it is not blind to others.
+    scorer = Scorer.load(tmp_path / "x.bank", "cpu")
+    blots = [
+        cv2.circle(plate(seed), place, 6, (20, 20, 20), -1)
+        for seed, place in ((100, (65, 65)), (101, (10, 10)))
+    ]
+    assert min(result.image_score for result in scorer.score(blots)) > 2 * report.threshold
+
+
+def test_outliers_count_where_somebody_vouches_for_them(
+    plates: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    spec = replace(PLATES, keep_outliers=True)
+    report = build_bank(plates(specked)[10:30], tmp_path / "x.bank", spec, quiet)
+    manifest = read_bank(tmp_path / "x.bank").manifest
+    assert report.outliers_count
+    assert manifest.outliers_count
+    assert report.threshold_with_outliers is None
+    assert report.threshold == manifest.unlike_the_rest[0].score
 
 
 def test_too_few_images_says_how_many(images: list[Path], tmp_path: Path) -> None:

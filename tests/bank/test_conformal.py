@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from inspectd.bank.conformal import conformal_threshold, p_value
+from inspectd.bank.conformal import conformal_threshold, p_value, unlike_the_rest
 
 
 def test_the_conformal_threshold_keeps_its_rate_on_average() -> None:
@@ -19,3 +19,12 @@ def test_p_values_are_even_for_good_parts() -> None:
     for share in (0.05, 0.2, 0.5):
         assert np.mean(values <= share) == pytest.approx(share, abs=0.04)
     assert p_value(100.0, good) == pytest.approx(1 / 501)
+
+
+def test_images_unlike_the_rest_are_found_and_do_not_hide_each_other() -> None:
+    rng = np.random.default_rng(3)
+    scores = rng.normal(size=60)
+    assert not unlike_the_rest(scores).any()
+    scores[[7, 8, 9]] = 50.0, 1e6, 1e300
+    assert np.flatnonzero(unlike_the_rest(scores)).tolist() == [7, 8, 9]
+    assert not unlike_the_rest(np.ones(12)).any()

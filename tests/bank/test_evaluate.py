@@ -5,12 +5,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.cells import cells
 
 from inspectd.bank.dataset import LabelledImage, load_dataset
 from inspectd.bank.evaluate import Judgement, evaluate
 from inspectd.bank.images import read_image
+from inspectd.bank.manifest import GOOD_SCORES, IMAGE_DIGESTS
 from inspectd.bank.report import write_report
 from inspectd.bank.scorer import Scorer
+from inspectd.bank.store import read_bank, write_bank
 from inspectd.errors import InputError
 
 
@@ -51,6 +54,34 @@ def test_the_scores_are_the_daemons(judgement: Judgement, bank_file: Path) -> No
     results = scorer.score([frame for frame in frames if frame is not None])
     for item, result in zip(judgement.judged, results, strict=False):
         assert result.image_score == pytest.approx(item.score, rel=1e-3, abs=1e-3)
+
+
+def test_the_banks_own_images_count_with_the_scores_they_had_when_left_out(
+    bank_file: Path, mixed_folder: Path, tmp_path: Path
+) -> None:
+    own = [LabelledImage(path, "good") for path in cells(defective=False)[0:20:2]]
+    mislabelled = LabelledImage(cells(defective=False)[20], "dent")
+    images = [*load_dataset(mixed_folder)[:25], *own, mislabelled]
+    judgement = evaluate(bank_file, images, "cpu", quiet)
+    assert judgement.evaluation.from_the_bank == [str(image.path) for image in (*own, mislabelled)]
+    assert [item.score for item in judgement.judged[25:]] == read_bank(bank_file).tensors[GOOD_SCORES][
+        :11
+    ].tolist()
+    assert not any(item.from_the_bank for item in judgement.judged[:25])
+    write_report(tmp_path / "r.html", judgement, "own")
+    assert "11 of 36 images are those the bank was" in (tmp_path / "r.html").read_text()
+
+
+def test_a_bank_that_does_not_tell_its_images_is_said_to(
+    bank_file: Path, mixed_folder: Path, tmp_path: Path
+) -> None:
+    bank = read_bank(bank_file)
+    del bank.tensors[IMAGE_DIGESTS]
+    write_bank(tmp_path / "old.bank", bank.manifest, bank.tensors)
+    judgement = evaluate(tmp_path / "old.bank", load_dataset(mixed_folder)[15:25], "cpu", quiet)
+    assert judgement.evaluation.from_the_bank is None
+    write_report(tmp_path / "r.html", judgement, "old")
+    assert "does not tell the images it was built from" in (tmp_path / "r.html").read_text()
 
 
 class Tags(HTMLParser):

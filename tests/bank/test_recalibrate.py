@@ -1,11 +1,13 @@
 import shutil
+from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from support.cells import cells
 
-from inspectd.bank.images import find_images
+from inspectd.bank.images import find_images, read_image
 from inspectd.bank.manifest import GOOD_SCORES
 from inspectd.bank.recalibrate import recalibrate
 from inspectd.bank.scorer import Scorer
@@ -58,6 +60,39 @@ def test_a_rate_that_cannot_be_shown_leaves_the_bank(bank: Path, good_folder: Pa
     assert not result.written
     assert result.calibration.images_needed == 2995
     assert bank.read_bytes() == before
+
+
+def test_an_image_unlike_the_rest_is_set_aside_and_named(
+    bank: Path, good_folder: Path, tmp_path: Path
+) -> None:
+    good, crack = find_images(good_folder), tmp_path / "crack.png"
+    image = read_image(good[0])
+    assert image is not None
+    image[100:200, 100:200] = 0
+    cv2.imwrite(str(crack), image)
+    asked = partial(recalibrate, device="cpu", progress=quiet)
+    clean = asked(bank, good, [], 0.1, write=False)
+    spoilt = asked(bank, [*good, crack], [], 0.1, write=False)
+    # Enough images for the rate: the odd one changes a rank, not more.
+    assert clean.calibration.achieved
+    assert spoilt.unlike_the_rest == [*clean.unlike_the_rest, str(crack)]
+    assert spoilt.calibration == clean.calibration
+    assert spoilt.threshold_with_outliers is not None
+    assert spoilt.threshold_with_outliers > spoilt.calibration.threshold
+    assert spoilt.shown_rate_with_outliers is not None
+    assert spoilt.shown_rate_with_outliers > spoilt.calibration.shown_rate
+    vouched = asked(bank, [*good, crack], [], 0.1, write=True, keep_outliers=True)
+    assert vouched.calibration.threshold == spoilt.threshold_with_outliers
+    assert read_bank(bank).manifest.outliers_count
+
+
+def test_defects_the_bank_was_built_from_are_named(bank: Path, mixed_folder: Path) -> None:
+    own = cells(defective=False)[0]
+    defects = [*find_images(mixed_folder / "defective")[:3], own]
+    result = recalibrate(bank, None, defects, 0.5, device="cpu", progress=quiet, write=False)
+    assert result.defects_from_the_bank == [str(own)]
+    assert result.escapes is not None
+    assert result.escapes.total == 4
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0, -1.0])

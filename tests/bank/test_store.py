@@ -56,6 +56,13 @@ def test_a_bank_comes_back_as_it_was(bank: Path) -> None:
     }
 
 
+def test_a_bank_from_before_outliers_were_recorded_is_read(tmp_path: Path) -> None:
+    later = ("unlike_the_rest", "outliers_count", "threshold_with_outliers")
+    values = {name: value for name, value in msgspec.to_builtins(MANIFEST).items() if name not in later}
+    write_bank(tmp_path / "old.bank", values, TENSORS)  # type: ignore[arg-type]
+    assert read_manifest(tmp_path / "old.bank") == MANIFEST
+
+
 def test_the_same_bank_is_the_same_file_bit_for_bit(bank: Path, tmp_path: Path) -> None:
     sha256 = write_bank(tmp_path / "again.bank", MANIFEST, dict(reversed(TENSORS.items())))
     assert (tmp_path / "again.bank").read_bytes() == bank.read_bytes()
@@ -88,6 +95,49 @@ def test_any_other_file_says_so(tmp_path: Path) -> None:
         read_bank(path)
     safetensors.numpy.save_file({"a": np.zeros(3)}, path)
     with pytest.raises(BankError, match="no inspectd manifest"):
+        read_bank(path)
+
+
+def sparse(header: dict[str, object], size: int, path: Path) -> None:
+    text = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(size)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "link to a pipe"])
+def test_what_is_no_file_is_refused_at_once(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.bank"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        os.mkfifo(tmp_path / "pipe")
+        path.symlink_to("pipe")
+    with pytest.raises(BankError, match="is no regular file"):
+        read_bank(path)
+
+
+def test_huge_files_are_refused_before_they_are_read(bank: Path, tmp_path: Path) -> None:
+    path, terabyte = tmp_path / "huge.bank", 10**12
+    with path.open("wb") as file:
+        file.truncate(terabyte)
+    with pytest.raises(BankError, match="is no bank file"):
+        read_bank(path)
+    path.write_bytes((10**11).to_bytes(8, "little"))
+    with path.open("r+b") as file:
+        file.truncate(terabyte)
+    with pytest.raises(BankError, match="is no bank file"):
+        read_bank(path)
+    sparse({}, terabyte, path)
+    with pytest.raises(BankError, match=r"cut short \(1000000000000 bytes, expected 10"):
+        read_bank(path)
+    data = bank.read_bytes()  # a sound header that promises a terabyte, and keeps the promise
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    header["more"] = {"dtype": "U8", "shape": [terabyte], "data_offsets": [0, terabyte]}
+    sparse(header, 8 + len(json.dumps(header)) + terabyte, path)
+    with pytest.raises(BankError, match=r"takes 1000\.0 GB, this machine has"):
         read_bank(path)
 
 

@@ -47,5 +47,9 @@ def test_a_small_sweep_for_real(good_folder: Path, mixed_folder: Path) -> None:
     )
     assert done == [0, 1, 2]
     assert [t.coreset for t in tuning.trials] == [0.1, 50]
+    # Labelled images 20 to 24 are good ones, and the banks were built from them.
+    assert [Path(path).name for path in tuning.from_the_bank] == [
+        path.name for path in find_images(mixed_folder / "good")[:5]
+    ]
     points = [(t.latency_ms, t.image_auroc, t.name()) for t in tuning.trials]
     assert trade_off_svg(points, [True, False], 0, "ms", "AUROC").count("<circle") == 2

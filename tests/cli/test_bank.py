@@ -1,11 +1,14 @@
 """The bank commands, as a user gives them."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from inspectd import cli
@@ -62,6 +65,37 @@ def test_build_show_evaluate_compare(
     assert compare[str(bank)]["image_auroc"] == figures["image_auroc"]
     assert set(compare) == {str(bank), str(bank_file)}
     assert "false_reject_rate" in inspectd("compare", bank, bank_file, "--data", mixed_folder).stdout
+
+
+def test_an_image_unlike_the_rest_and_the_banks_own_images_are_said(
+    inspectd: Callable[..., Done], good_folder: Path, mixed_folder: Path, tmp_path: Path
+) -> None:
+    good, bank = tmp_path / "good", tmp_path / "x.bank"
+    good.mkdir()
+    for path in sorted(good_folder.iterdir())[:20]:
+        shutil.copy(path, good)
+    odd = cv2.imread(str(path))
+    assert odd is not None
+    odd[50:250, 50:250] = np.random.default_rng(0).integers(0, 256, (200, 200, 3))
+    cv2.imwrite(str(good / "odd.png"), odd)
+    build = inspectd("build", "--images", good, "--out", bank, "--size", 64)
+    assert build.returncode == 0, build.stderr
+    assert "unlike the rest, set aside: with them the threshold would be" in build.stdout
+    assert f"  {good}/odd.png\n" in build.stdout
+    show = inspectd("show", bank).stdout
+    assert re.search(r"threshold [\d.]+: \d of the bank's 21 good images score above it", show)
+    assert re.search(r"unlike_the_rest +.*odd\.png", show)
+    calibrate = inspectd("calibrate", bank, "--false-reject-rate", 0.5, "--defects", good, "--dry-run")
+    assert "good images unlike the rest, set aside: with them the threshold would be" in calibrate.stdout
+    assert "the bank was built from these defective images as good ones" in calibrate.stdout
+
+    said = "20 of 40 images are those the bank was built from"  # the good ones of the mixed folder
+    evaluate = inspectd("evaluate", bank, "--data", mixed_folder)
+    assert said in evaluate.stderr
+    assert "images the bank was built from (20):" in evaluate.stdout
+    compare = inspectd("compare", bank, bank, "--data", mixed_folder)
+    assert said in compare.stderr
+    assert "20 of 40" in compare.stdout
 
 
 def test_calibrate_says_what_cannot_be_shown(

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.daemon import camera_table, settings
+
+from inspectd.bank.reach import reach_of
+from inspectd.bank.store import read_bank, write_bank
 
 
 def inspectd(*words: object) -> subprocess.CompletedProcess[str]:
@@ -60,6 +65,43 @@ def test_eight_different_faults_are_eight_lines(tmp_path, bank_file, good_folder
         "cameras[1].name", "cameras[2].folder", "metrics.port", "recipes[1].bank", "recipes[2].bank",
         "batching.max_batch", "batching.max_wiat_ms", "log.level",
     ])  # fmt: skip
+
+
+def far_bank(bank_file: Path, path: Path, **changes: object) -> Path:
+    bank = read_bank(bank_file)
+    write_bank(path, msgspec.structs.replace(bank.manifest, **changes), bank.tensors)
+    return path
+
+
+def test_a_threshold_nobody_can_mean_is_refused_unless_it_is_accepted(tmp_path, bank_file, good_folder):
+    file, camera = tmp_path / "line.toml", camera_table("cam", good_folder)
+    file.write_text(settings(bank_file, camera, recipe="threshold = 1000.0"))
+    done = inspectd("check", file)
+    assert done.returncode == 2
+    assert (
+        "1 problem\n  recipes[0].threshold: recipe cell: threshold 1000: 0 of the bank's 30 good"
+        in done.stderr
+    )
+    assert "accept_threshold = true" in done.stderr
+    file.write_text(settings(bank_file, camera, recipe="threshold = 1000.0\naccept_threshold = true"))
+    done = inspectd("check", file)
+    assert done.returncode == 0, done.stderr
+    assert "recipes[0], cell: threshold 1000: 0 of the bank's 30 good images score above it" in done.stdout
+    own = far_bank(bank_file, tmp_path / "far.bank", threshold=1e308)
+    file.write_text(settings(own, camera))
+    done = inspectd("check", file)
+    assert done.returncode == 2
+    assert "1 problem\n  recipes[0].bank: recipe cell: bank " in done.stderr
+
+
+def test_a_pipe_as_bank_does_not_hang_the_check(tmp_path, good_folder):
+    os.mkfifo(tmp_path / "pipe")
+    file = tmp_path / "line.toml"
+    file.write_text(settings(tmp_path / "pipe", camera_table("cam", good_folder)))
+    done = inspectd("check", file)
+    assert done.returncode == 2
+    assert "recipes[0].bank: bank " in done.stderr
+    assert "is no regular file" in done.stderr
 
 
 @pytest.fixture
@@ -140,3 +182,13 @@ def test_init_writes_a_file_once(tmp_path):
     assert again.returncode == 2
     assert "exists, and is not overwritten" in again.stderr
     assert (tmp_path / "new" / "inspectd.toml").read_text() == written
+
+
+def test_inits_example_of_a_threshold_is_no_trap(tmp_path, bank_file, good_folder):
+    """Taken as it stands, it is within the scale that banks have."""
+    assert inspectd("init", tmp_path / "new").returncode == 0
+    lines = (tmp_path / "new" / "inspectd.toml").read_text().splitlines()
+    (shown,) = (line for line in lines if line.startswith("# threshold = "))
+    reach = reach_of(read_bank(bank_file), float(shown.rpartition(" ")[2]))
+    assert reach is not None
+    assert reach.times < 2

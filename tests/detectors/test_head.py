@@ -60,3 +60,31 @@ def test_a_rough_variant_is_not_worse_for_being_rough() -> None:
     scores, maps = head(torch.tensor([1.0, 4.0])[:, None, None].expand(2, 6, 8), looks[[0, 40]])
     assert abs(scores[0] - scores[1]) < 0.1  # 1 is usual for a smooth part, 4 for a rough one
     assert torch.equal(maps.amax(dim=(1, 2)), scores)
+
+
+def spoilt(maps: torch.Tensor, value: float) -> torch.Tensor:
+    maps = maps.clone()
+    maps[17, 2:4, 3:5] = value
+    return maps
+
+
+def test_one_image_moves_nothing_far_however_odd_it_is() -> None:
+    clean = Head.fit(HeadOptions(), GOOD, LOOKS).tensors()
+    odd, odder = (Head.fit(HeadOptions(), spoilt(GOOD, value), LOOKS).tensors() for value in (1e3, 1e6))
+    for name, tensor in clean.items():
+        np.testing.assert_allclose(odd[name], odder[name], rtol=1e-4)  # there is a limit, and it is reached
+        assert (odd[name] - tensor).abs().max() < 6, name
+    assert (odd["deviation"] / clean["deviation"]).max() < 1.5
+
+
+def test_a_place_where_nothing_varies_has_a_share_of_the_usual_deviation() -> None:
+    good = GOOD.clone()
+    good[:, :, :5] = 0.0  # more than half of the places were blanked
+    for maps in (good, spoilt(good, 1e3)):
+        deviation = Head.fit(HeadOptions(), maps, LOOKS).tensors()["deviation"]
+        assert deviation.min() > 0.05 * deviation.max()
+    masked = torch.zeros(6, 8, dtype=torch.bool)
+    masked[:, :2] = True
+    still = torch.zeros(50, 6, 8)
+    head = Head.fit(HeadOptions(), still, LOOKS, masked)  # nothing varies at all: finite all the same
+    assert all(torch.isfinite(tensor).all() for tensor in head(still, LOOKS))

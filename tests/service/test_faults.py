@@ -131,6 +131,22 @@ def test_a_damaged_bank_ends_the_start_with_bad_input_and_says_why(
     assert "Traceback" not in log
 
 
+def test_a_threshold_nobody_can_mean_ends_the_start_with_bad_input_and_says_why(
+    start_daemon, bank_file, good_folder
+):
+    cameras = camera_table("cam", good_folder)
+    daemon = start_daemon(settings(bank_file, cameras, recipe="threshold = 1000.0"))
+    assert daemon.process.wait(30) == 2
+    log = daemon.log.read_text()
+    assert "recipe cell: threshold 1000: 0 of the bank's 30 good images score above it" in log
+    assert "Traceback" not in log
+    accepted = start_daemon(
+        settings(bank_file, cameras, recipe="threshold = 1000.0\naccept_threshold = true")
+    )
+    accepted.ready()
+    assert "threshold_in_force recipe=cell threshold=1000.000 good_images=30" in accepted.log.read_text()
+
+
 def test_a_bank_changed_under_a_running_line_is_not_judged_by(start_daemon, bank_file, good_folder, tmp_path):
     bank = tmp_path / "bank.safetensors"
     bank.write_bytes(bank_file.read_bytes())

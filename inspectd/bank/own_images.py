@@ -1,0 +1,38 @@
+"""The images a bank was built from, recognised by their pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.bank.collect import pixel_digest
+from inspectd.bank.manifest import GOOD_SCORES, IMAGE_DIGESTS
+from inspectd.bank.store import BankFile
+
+
+class OwnImages:
+    """A bank knows the images it was built from, and what it says of them says nothing of new ones.
+
+    Where one is met again, its cross-fitted score stands for it: what it scored while it was left out.
+
+    Args:
+        scores: those scores by the sha256 of the images' pixels; None: the bank does not tell its images.
+    """
+
+    def __init__(self, scores: Mapping[bytes, float] | None) -> None:
+        self.recorded = scores is not None
+        self._scores = scores or {}
+
+    @classmethod
+    def of(cls, bank: BankFile) -> OwnImages:
+        """Those of a bank."""
+        digests, scores = bank.tensors.get(IMAGE_DIGESTS), bank.tensors.get(GOOD_SCORES)
+        if digests is None or scores is None or len(digests) != len(scores):
+            return cls(None)
+        return cls({digest.tobytes(): float(own) for digest, own in zip(digests, scores, strict=True)})
+
+    def score(self, frame: NDArray[np.uint8]) -> float | None:
+        """The cross-fitted score of an image (H, W, 3) uint8 BGR; None where it is not one of them."""
+        return self._scores.get(pixel_digest(frame).tobytes()) if self._scores else None
