@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +28,6 @@ from inspectd.files import write_bytes
 
 _KEY: Final = "inspectd"
 """One metadata entry only: the order in which safetensors writes several differs from run to run."""
-
-_MOST_HEADER_BYTES: Final = 100_000_000  # as safetensors has it
-_REFUSED_BYTES: Final = 1_000_000
-"""Of a file that is no bank so much is read, to say why."""
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -81,7 +75,10 @@ def read_bank(path: Path) -> BankFile:
     Raises:
         BankError: it is missing, unreadable, cut short, altered, or of an unknown version.
     """
-    data = _content(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BankError(f"bank {path}: cannot be read: {error.strerror}") from error
     label = _label(path, data)
     manifest = _manifest(path, label.manifest)
     try:
@@ -108,39 +105,6 @@ def read_manifest(path: Path) -> Manifest:
         BankError: as `read_bank`.
     """
     return read_bank(path).manifest
-
-
-def _content(path: Path) -> bytes:
-    """All of a file, once its kind and size are those of a bank: neither a pipe nor a huge file is read."""
-    try:
-        # A pipe nobody writes to would be waited for.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            state = os.fstat(file.fileno())
-            if not stat.S_ISREG(state.st_mode):
-                raise BankError(f"bank {path}: is no file, expected one made by `inspectd bank build`")
-            length = int.from_bytes(file.read(8), "little")
-            expected = _expected_bytes(file.read(length)) if length <= _MOST_HEADER_BYTES else None
-            if expected is not None and 8 + length + expected != state.st_size:
-                raise BankError(
-                    f"bank {path}: is damaged: it has {state.st_size} bytes, its header says "
-                    f"{8 + length + expected}; build it again or restore a copy"
-                )
-            file.seek(0)
-            return file.read(state.st_size if expected is not None else _REFUSED_BYTES)
-    except OSError as error:
-        raise BankError(f"bank {path}: cannot be read: {error.strerror}") from error
-    except MemoryError as error:
-        raise BankError(f"bank {path}: its {state.st_size / 1e9:.1f} GB do not fit the memory") from error
-
-
-def _expected_bytes(header: bytes) -> int | None:
-    """How many bytes of data follow a safetensors header; None if it is none, which `_label` tells."""
-    try:
-        entries = json.loads(header)
-        ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
-        return max((int(end) for end in ends), default=0)
-    except (ValueError, AttributeError, KeyError, IndexError, TypeError, RecursionError):
-        return None
 
 
 def _label(path: Path, data: bytes) -> _Label:

@@ -1,5 +1,4 @@
 import json
-import os
 import random
 from pathlib import Path
 
@@ -154,23 +153,3 @@ def _mutated(data: bytearray, rng: random.Random) -> bytes:
         case "remove":
             del data[start : start + length]
     return bytes(data)
-
-
-def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(BankError, match="is no file"):
-        read_bank(tmp_path / "fifo")
-    with pytest.raises(BankError, match="cannot be read: Is a directory"):
-        read_bank(tmp_path)
-
-
-@pytest.mark.parametrize("head", [b"", b"\x02\0\0\0\0\0\0\0{}", None])
-def test_a_file_of_another_size_than_its_header_says_is_not_read(
-    tmp_path: Path, bank: Path, head: bytes | None
-) -> None:
-    huge = tmp_path / "huge"
-    with huge.open("wb") as file:
-        file.write(bank.read_bytes() if head is None else head)
-        file.truncate(200 * 10**9)  # takes no room
-    with pytest.raises(BankError, match=r"is damaged: it has 200000000000 bytes|is no bank file"):
-        read_bank(huge)
