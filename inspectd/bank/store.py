@@ -34,10 +34,6 @@ _LONGEST_HEADER: Final = 100_000_000
 _KEY: Final = "inspectd"
 """One metadata entry only: the order in which safetensors writes several differs from run to run."""
 
-_MOST_HEADER_BYTES: Final = 100_000_000  # as safetensors has it
-_REFUSED_BYTES: Final = 1_000_000
-"""Of a file that is no bank so much is read, to say why."""
-
 Tensors = Mapping[str, NDArray[Any]]
 
 
