@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from inspectd.bank.calibrate import Interval, interval
 from inspectd.bank.dataset import LabelledImage
-from inspectd.bank.images import read_image
+from inspectd.bank.images import named_image
 from inspectd.bank.metrics import image_metrics, pixel_metrics
 from inspectd.bank.scorer import Scorer
 from inspectd.errors import InputError
+from inspectd.pictures.depth import PictureError
+from inspectd.pictures.folder import defective_pixels
 
 Progress = Callable[[str, int, int], None]
 
@@ -53,7 +55,8 @@ class Evaluation(msgspec.Struct, frozen=True):
     """Scoring one image alone: p50 and p99, and each stage's median."""
     bank_mb: float
     images: int
-    skipped: list[str]
+    skipped: dict[str, str]
+    """Images that cannot be used, each with the reason."""
     detector: str
     backbone: str
     bank_sha256: str
@@ -91,12 +94,12 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
     scorer = Scorer.load(bank, device)
     scorer.warm_up(1)
     judged: list[Judged] = []
-    skipped: list[str] = []
+    skipped: dict[str, str] = {}
     stages: dict[str, list[float]] = defaultdict(list)
     for done, image in enumerate(images, start=1):
-        frame = read_image(image.path)
-        if frame is None:
-            skipped.append(str(image.path))
+        name, frame = named_image(image.path, scorer.info.bit_depth)
+        if isinstance(frame, str):
+            skipped[name] = frame
         else:
             (result,) = scorer.score([frame])
             judged.append(Judged(image, result.image_score, result.heatmap))
@@ -107,7 +110,7 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
 
 
 def _evaluation(
-    scorer: Scorer, judged: list[Judged], skipped: list[str], stages: dict[str, list[float]], bank: Path
+    scorer: Scorer, judged: list[Judged], skipped: dict[str, str], stages: dict[str, list[float]], bank: Path
 ) -> Evaluation:
     truth = np.array([item.image.defective for item in judged], dtype=bool)
     scores = np.array([item.score for item in judged])
@@ -188,8 +191,11 @@ def _pixels(judged: list[Judged]) -> tuple[float | None, float | None]:
 def _mask(image: LabelledImage, side: int = 256) -> NDArray[np.bool_] | None:
     if not image.defective:
         return np.zeros((side, side), dtype=bool)
-    mask = read_image(image.mask) if image.mask else None
-    if mask is None:
+    if image.mask is None:
         return None
-    resized = cv2.resize(mask.max(axis=2), (side, side), interpolation=cv2.INTER_NEAREST)
+    try:
+        mask = defective_pixels(image.mask)
+    except PictureError as error:
+        raise InputError(f"mask {image.mask}: {error}") from error
+    resized = cv2.resize(mask.astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST)
     return np.asarray(resized > 0)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from inspectd.bank.calibrate import Calibration, Interval, calibrate, interval
 from inspectd.bank.collect import pixel_digest
-from inspectd.bank.images import read_image
+from inspectd.bank.images import named_image
 from inspectd.bank.manifest import GOOD_SCORES, IMAGE_DIGESTS
 from inspectd.bank.scorer import Scorer
 from inspectd.bank.store import BankFile, read_bank, write_bank
@@ -27,7 +27,8 @@ class Recalibration(msgspec.Struct, frozen=True):
     calibration: Calibration
     from_the_bank: int
     """Scores that are the bank's own cross-fitted ones, of images it was built from."""
-    skipped: list[str]
+    skipped: dict[str, str]
+    """Images that cannot be used, each with the reason."""
     escapes: Interval | None
     """Defective images at or below the threshold."""
     written: bool
@@ -37,7 +38,7 @@ class Recalibration(msgspec.Struct, frozen=True):
 class _Scores:
     values: NDArray[np.float64]
     from_the_bank: int
-    skipped: list[str]
+    skipped: dict[str, str]
 
 
 def recalibrate(
@@ -75,7 +76,7 @@ def recalibrate(
     bank = read_bank(path)
     scorer = Scorer.load(path, device) if good is not None or defects else None
     known = _known(bank)
-    scores = _Scores(np.array(list(known.values())), len(known), [])
+    scores = _Scores(np.array(list(known.values())), len(known), {})
     if good is not None and scorer is not None:
         scores = _score(scorer, good, known, "good", progress)
     if not len(scores.values):
@@ -104,11 +105,13 @@ def _known(bank: BankFile) -> dict[bytes, float]:
 def _score(
     scorer: Scorer, paths: Sequence[Path], known: dict[bytes, float], step: str, progress: Progress
 ) -> _Scores:
-    values, own, skipped = [], 0, []
+    values: list[float] = []
+    skipped: dict[str, str] = {}
+    own = 0
     for done, path in enumerate(paths, start=1):
-        frame = read_image(path)
-        if frame is None:
-            skipped.append(str(path))
+        name, frame = named_image(path, scorer.info.bit_depth)
+        if isinstance(frame, str):
+            skipped[name] = frame
         elif (score := known.get(pixel_digest(frame).tobytes())) is not None:
             values.append(score)
             own += 1

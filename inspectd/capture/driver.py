@@ -33,6 +33,7 @@ class Frame:
         label: ground truth of a replayed image, for evaluation only.
         source: the replayed image's path inside its folder.
         doubt_ns: how much later than `captured_ns` it may have been; 0 where the source dates its frames.
+        bit_depth: bits a channel that the sensor delivered; `pixels` hold the upper 8 of them.
     """
 
     pixels: NDArray[np.uint8]
@@ -42,6 +43,7 @@ class Frame:
     label: str | None = None
     source: str | None = None
     doubt_ns: int = 0
+    bit_depth: int = 8
 
 
 class CameraDriver(Protocol):

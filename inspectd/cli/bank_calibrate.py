@@ -6,31 +6,35 @@ import argparse
 
 import msgspec
 
-from inspectd.bank.images import find_images
 from inspectd.bank.recalibrate import Recalibration, recalibrate
 from inspectd.cli.bank_common import Steps
 from inspectd.cli.bank_evaluate import share
 from inspectd.errors import ExitCode
+from inspectd.pictures.folder import described, list_pictures
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Calibrate a bank; exit 1 where the images cannot show the rate asked for."""
-    good = find_images(arguments.images) if arguments.images is not None else None
-    defects = find_images(arguments.defects) if arguments.defects is not None else []
+    given = {"images": arguments.images, "defects": arguments.defects}
+    folders = {name: list_pictures(folder) for name, folder in given.items() if folder is not None}
     with Steps() as steps:
         result = recalibrate(
             arguments.bank,
-            good,
-            defects,
+            folders["images"].pictures if "images" in folders else None,
+            folders["defects"].pictures if "defects" in folders else [],
             arguments.false_reject_rate,
             device=arguments.device,
             progress=steps,
             write=not arguments.dry_run,
         )
     if arguments.json:
-        print(msgspec.json.encode(result).decode())
+        left_out = {name: dict(listing.left_out) for name, listing in folders.items()}
+        print(msgspec.json.encode({**msgspec.to_builtins(result), "left_out": left_out}).decode())
     else:
         _print_result(arguments, result)
+        for name, listing in folders.items():
+            if listing.left_out:
+                print(f"left out of --{name}: {described(listing.left_out)}")
     return ExitCode.OK if result.calibration.achieved else ExitCode.FAILED
 
 
@@ -52,7 +56,7 @@ def _print_result(arguments: argparse.Namespace, result: Recalibration) -> None:
         print(f"bank               {'written' if result.written else 'unchanged (--dry-run)'}")
     if result.escapes is not None:
         print(f"escapes            {share(result.escapes)}")
-    for path in result.skipped:
-        print(f"skipped, unreadable: {path}")
+    for path, why in result.skipped.items():
+        print(f"skipped: {path}: {why}")
     if result.written:
         print(f"next: inspectd check FILE, then restart the line that uses {arguments.bank}")

@@ -8,9 +8,10 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from inspectd.bank.dataset import load_dataset
+from inspectd.bank.dataset import read_dataset
 from inspectd.bank.evaluate import Evaluation, evaluate
 from inspectd.cli.bank_common import Steps
+from inspectd.cli.bank_evaluate import facts
 from inspectd.errors import ExitCode
 
 _FIGURES = (
@@ -27,14 +28,15 @@ _FIGURES = (
 
 def main(arguments: argparse.Namespace) -> int:
     """Evaluate both banks and print them side by side."""
-    images = load_dataset(arguments.data)
+    data = read_dataset(arguments.data)
     with Steps() as steps:
         results = [
-            evaluate(bank, images, arguments.device, steps.named(bank.name)) for bank in arguments.banks
+            evaluate(bank, data.images, arguments.device, steps.named(bank.name)) for bank in arguments.banks
         ]
     figures = [result.evaluation for result in results]
     if arguments.json:
-        print(msgspec.json.encode(dict(zip(map(str, arguments.banks), figures, strict=True))).decode())
+        told = [{**msgspec.to_builtins(figure), **facts(data)} for figure in figures]
+        print(msgspec.json.encode(dict(zip(map(str, arguments.banks), told, strict=True))).decode())
         return ExitCode.OK
     table = Table("", *map(str, arguments.banks))
     for name in _FIGURES:
@@ -42,6 +44,8 @@ def main(arguments: argparse.Namespace) -> int:
     table.add_row("latency_ms p50", *(f"{figure.latency_ms['p50']:.2f}" for figure in figures))
     table.add_row("detector", *(_described(figure) for figure in figures))
     Console().print(table)
+    for note in data.notes:
+        print(note)
     return ExitCode.OK
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from inspectd.bank.calibrate import Interval
-from inspectd.bank.dataset import load_dataset
+from inspectd.bank.dataset import DataSet, read_dataset
 from inspectd.bank.evaluate import Evaluation, evaluate
 from inspectd.bank.report import write_report
 from inspectd.cli.bank_common import Steps
@@ -18,19 +19,26 @@ from inspectd.errors import ExitCode
 
 def main(arguments: argparse.Namespace) -> int:
     """Evaluate a bank, print its figures and write the report."""
-    images = load_dataset(arguments.data)
+    data = read_dataset(arguments.data)
     with Steps() as steps:
-        judgement = evaluate(arguments.bank, images, arguments.device, steps)
+        judgement = evaluate(arguments.bank, data.images, arguments.device, steps)
     if arguments.report is not None:
         write_report(arguments.report, judgement, f"{arguments.bank.name} on {arguments.data.name}")
     if arguments.json:
-        print(msgspec.json.encode(judgement.evaluation).decode())
+        print(msgspec.json.encode({**msgspec.to_builtins(judgement.evaluation), **facts(data)}).decode())
     else:
         _print_evaluation(judgement.evaluation)
+        for note in data.notes:
+            print(note)
         if arguments.report is not None:
             print(f"report: {arguments.report}")
         print(f"next: inspectd bank calibrate {arguments.bank} --false-reject-rate 0.01")
     return ExitCode.OK
+
+
+def facts(data: DataSet) -> dict[str, Any]:
+    """What a data set's folder holds beside its images, as `--json` tells it."""
+    return {"left_out": dict(data.left_out), "stray_masks": [str(path) for path in data.stray_masks]}
 
 
 def share(value: Interval) -> str:
@@ -57,5 +65,5 @@ def _print_evaluation(result: Evaluation) -> None:
         bounds = f"{failed.low:.1%} to {failed.high:.1%}"
         table.add_row(row.label, str(row.images), f"{failed.share:.1%}", bounds, f"{row.mean_score:.3f}")
     Console().print(table)
-    for path in result.skipped:
-        print(f"skipped, unreadable: {path}")
+    for path, why in result.skipped.items():
+        print(f"skipped: {path}: {why}")

@@ -66,7 +66,8 @@ def test_unreadable_and_repeated_images_are_named_and_left_out(images: list[Path
     paths = [*images, broken, images[3]]
     report = build_bank(paths, tmp_path / "x.bank", SMALL, quiet)
     assert report.images == 16
-    assert report.unreadable == [str(broken)]
+    assert list(report.unreadable) == [str(broken)]
+    assert "was not received whole" in report.unreadable[str(broken)]
     assert report.duplicates == [str(images[3])]
     strict = BuildSpec(height=64, width=64, strict=True)
     with pytest.raises(InputError, match=r"1 unreadable images: .*broken.png"):
