@@ -144,6 +144,7 @@ class CaptureWorker:
                     source=frame.source,
                     sha256=hashlib.sha256(np.ascontiguousarray(frame.pixels).data).hexdigest(),
                     doubt_ns=frame.doubt_ns,
+                    bit_depth=frame.bit_depth,
                 )
             )
             self._heart.shown()
