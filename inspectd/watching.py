@@ -125,14 +125,14 @@ class FormatWatch:
         bank = self._banks.get(inspection.recipe)
         if outcome.reason is not Reason.FORMAT or inspection.frame is None or bank is None:
             return
-        detail = _unlike(inspection.frame, bank)
+        detail = unlike(inspection.frame, bank)
         said, at_ns = self._said.get(inspection.camera, ("", 0))
         if detail != said and (not said or outcome.decided_ns - at_ns >= _FORMAT_QUIET_NS):
             self._said[inspection.camera] = detail, outcome.decided_ns
             self._say("alarm", "format_changed", camera=inspection.camera, detail=detail)
 
 
-def _unlike(frame: FrameRef, bank: BankInfo) -> str:
+def unlike(frame: FrameRef, bank: BankInfo) -> str:
     """How a frame differs from the bank's images, in words."""
     if frame.bit_depth != bank.bit_depth:
         had = f"{bank.bit_depth} bits a channel"

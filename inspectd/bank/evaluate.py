@@ -55,6 +55,8 @@ class Evaluation(msgspec.Struct, frozen=True):
     """Scoring one image alone: p50 and p99, and each stage's median."""
     bank_mb: float
     images: int
+    other_sizes: int
+    """Of them, those of sizes the bank was not built from: the daemon judges them with `any_size` only."""
     skipped: dict[str, str]
     """Images that cannot be used, each with the reason."""
     detector: str
@@ -69,11 +71,13 @@ class Judged:
 
     Attributes:
         heatmap: (h, w) float16, at the detector's resolution.
+        size: height and width of the image.
     """
 
     image: LabelledImage
     score: float
     heatmap: NDArray[np.float16]
+    size: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,8 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
             skipped[name] = frame
         else:
             (result,) = scorer.score([frame])
-            judged.append(Judged(image, result.image_score, result.heatmap))
+            size = (frame.shape[0], frame.shape[1])
+            judged.append(Judged(image, result.image_score, result.heatmap, size))
             for stage, spent_ms in result.stage_ms.items():
                 stages[stage].append(spent_ms)
         progress("images", done, len(images))
@@ -139,6 +144,9 @@ def _evaluation(
         latency_ms=_latency(stages),
         bank_mb=round(bank.stat().st_size / 1e6, 3),
         images=len(judged),
+        other_sizes=sum(
+            item.size not in scorer.info.image_sizes for item in judged if scorer.info.image_sizes
+        ),
         skipped=skipped,
         detector=scorer.info.detector,
         backbone=scorer.info.backbone,

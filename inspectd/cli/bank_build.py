@@ -40,8 +40,9 @@ class _Source:
 
 def main(arguments: argparse.Namespace) -> int:
     """Build a bank and say what came of it."""
+    spec = _spec(arguments)
     source = _source(arguments)
-    spec = replace(_spec(arguments), bit_depth=source.bit_depth)
+    spec = replace(spec, bit_depth=source.bit_depth)
     if not arguments.json:
         print(plan(spec, source.total))
     with Steps() as steps:

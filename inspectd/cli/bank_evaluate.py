@@ -65,5 +65,10 @@ def _print_evaluation(result: Evaluation) -> None:
         bounds = f"{failed.low:.1%} to {failed.high:.1%}"
         table.add_row(row.label, str(row.images), f"{failed.share:.1%}", bounds, f"{row.mean_score:.3f}")
     Console().print(table)
+    if result.other_sizes:
+        print(
+            f"{result.other_sizes} images have a size the bank was not built from; the daemon judges such "
+            "frames only with any_size = true"
+        )
     for path, why in result.skipped.items():
         print(f"skipped: {path}: {why}")

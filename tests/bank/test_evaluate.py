@@ -41,6 +41,7 @@ def test_the_figures_follow_from_the_scores(judgement: Judgement) -> None:
     assert result.image_auroc > 0.8
     assert result.pixel_auroc is not None
     assert [Path(name).name for name in result.skipped] == ["broken.png"]
+    assert result.other_sizes == 0
     assert [(row.label, row.images) for row in result.classes] == [("defective", 20), ("good", 20)]
     assert 0 < result.latency_ms["p50"] <= result.latency_ms["p99"]
 
@@ -51,6 +52,16 @@ def test_the_scores_are_the_daemons(judgement: Judgement, bank_file: Path) -> No
     results = scorer.score([frame for frame in frames if frame is not None])
     for item, result in zip(judgement.judged, results, strict=False):
         assert result.image_score == pytest.approx(item.score, rel=1e-3, abs=1e-3)
+
+
+def test_images_of_sizes_the_daemon_would_not_judge_are_counted(
+    bank_file: Path, mixed_folder: Path, tmp_path: Path
+) -> None:
+    images = [*load_dataset(mixed_folder)[:1], *load_dataset(mixed_folder)[-1:]]
+    for name in ("good", "dent"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((64, 64, 3), 90, np.uint8))
+        images.append(LabelledImage(tmp_path / f"{name}.png", name))
+    assert evaluate(bank_file, images, "cpu", quiet).evaluation.other_sizes == 2
 
 
 class Tags(HTMLParser):
