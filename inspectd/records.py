@@ -40,6 +40,8 @@ class Reason(StrEnum):
     FROZEN = "frozen"
     PARTIAL = "partial"
     STALE = "stale"
+    FORMAT = "format"
+    """The frame has another size or bit depth than the images the bank was built from."""
     MISSED_TRIGGER = "missed_trigger"
     """No frame came for the trigger: the one reason a verdict of this run can have without a frame."""
 
@@ -104,6 +106,8 @@ class FrameRef(msgspec.Struct, frozen=True, array_like=True, tag="frame"):
     """SHA-256 of the pixels, `height * width * channels` bytes, row by row, BGR."""
     doubt_ns: int = 0
     """How much later than `captured_ns` it may have been; 0 where the source dates its frames."""
+    bit_depth: int = 8
+    """Bits a channel that the sensor delivered; the pixels hold the upper 8 of them."""
 
 
 class Drop(msgspec.Struct, frozen=True, array_like=True, tag="drop"):

@@ -63,7 +63,7 @@ from inspectd.records import (
 )
 from inspectd.scoring.stage import ScoringStage
 from inspectd.supervisor import Supervisor
-from inspectd.watching import EvidenceWatch, ProcessWatch
+from inspectd.watching import EvidenceWatch, FormatWatch, ProcessWatch
 
 _log: Final = logging.getLogger("inspectd.service")
 
@@ -100,6 +100,7 @@ class Service:
         self._cameras = {camera.name: CameraStage(camera, self, clock) for camera in config.cameras}
         self._scoring = ScoringStage(config, self)
         self._banks: dict[str, str] = {}
+        self._formats = FormatWatch(self._event)
         self._evidence = EvidenceStage(
             config,
             EvidenceWatch(config.evidence.quota_mb, self._metrics, self._event, self.rings),
@@ -300,6 +301,7 @@ class Service:
         self._batching.scoring_ready({bank.recipe: bank for bank in ready.banks})
         self._evidence.judging(ready.banks)
         self._publishing.judging(ready.banks)
+        self._formats.judging(ready.banks)
         for bank in ready.banks:
             self._metrics.bank(bank)
         self._metrics.scoring_up(up=True)
@@ -354,6 +356,7 @@ class Service:
 
     def _publish_verdict(self, inspection: Inspection | View, outcome: Outcome) -> int:
         seq = self._publishing.verdict(inspection, outcome)
+        self._formats.verdict(inspection, outcome)
         if inspection.frame is not None and self._publishing.newest is not None:
             self._evidence.offer(inspection.frame, self._publishing.newest, outcome, self._clock())
         return seq

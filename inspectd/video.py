@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -20,6 +21,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from inspectd.errors import InspectdError
+from inspectd.pictures.reading import MAX_PIXELS
 
 _LOSS_LOGGERS: Final = frozenset({"rtsp", "rtp", "sdp", "mpegts"})
 """Demuxers that say a lost packet in a warning and nowhere else ("RTP: missed 3 packets")."""
@@ -158,14 +160,31 @@ def open_video(path: Path) -> tuple[Any, Iterator[Picture]]:
     return container, _pictures_of(container)
 
 
+def count_pictures(path: Path) -> tuple[int, int]:
+    """How many pictures a video's header names, 0 where it does not, and how many there are.
+
+    Raises:
+        VideoError: it is no video.
+    """
+    container, _ = open_video(path)
+    with closing(container):
+        stream = container.streams.video[0]
+        return stream.frames, sum(1 for packet in _to_the_end(container.demux(stream)) if packet.size)
+
+
+def _to_the_end(packets: Iterator[Any]) -> Iterator[Any]:
+    """All packets of a file; one that was cut ends with its last whole one."""
+    try:
+        yield from packets
+    except av.error.FFmpegError:
+        return
+
+
 def _pictures_of(container: Any) -> Iterator[Picture]:
     stream = container.streams.video[0]
     decoder = PictureDecoder(stream)
-    try:
-        for packet, damaged in decoder.packets(container, stream):
-            yield from decoder.decode(packet, damaged=damaged)
-    except av.error.FFmpegError:
-        return
+    for packet, damaged in _to_the_end(decoder.packets(container, stream)):
+        yield from decoder.decode(packet, damaged=damaged)
 
 
 def ffmpeg_says(error: Exception) -> str:
@@ -180,6 +199,9 @@ def decode_jpeg(encoded: bytes) -> NDArray[np.uint8] | None:
     refusal.
     """
     try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(encoded, strict=True)
+        if height * width > MAX_PIXELS:
+            return None
         return np.asarray(simplejpeg.decode_jpeg(encoded, colorspace="BGR", strict=True), np.uint8)
     except ValueError:
         return None

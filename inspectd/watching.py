@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from inspectd.config import Config, exposed, plain_tcp
+from inspectd.ipc.messages import BankInfo
 from inspectd.ipc.ring import FrameRing
 from inspectd.metrics import Metrics
 from inspectd.publish.bus import Bus
 from inspectd.publish.refusals import Refusals
-from inspectd.records import EvidenceResult
+from inspectd.records import EvidenceResult, FrameRef, Inspection, Outcome, Reason, View
+
+_FORMAT_QUIET_NS: Final = 60_000_000_000
+_FEW_SIZES: Final = 5
 
 
 class Say(Protocol):
     """Tells the plant something a person may want to know."""
 
-    def __call__(self, severity: str, name: str, *, detail: str) -> None:
+    def __call__(self, severity: str, name: str, *, camera: str | None = None, detail: str) -> None:
         """Publish and log the event `name`; `severity` is `info`, `warning` or `alarm`."""
 
 
@@ -106,3 +110,50 @@ class ProcessWatch:
         """A child process was lost and will be replaced."""
         self._metrics.restarted(name)
         self._say("warning", "process_restarted", detail=f"{name}: {cause}")
+
+
+class FormatWatch:
+    """Tells of cameras whose frames are unlike the images of their recipe's bank, in size or bit depth."""
+
+    def __init__(self, say: Say) -> None:
+        """Tell through `say`."""
+        self._say = say
+        self._banks: dict[str, BankInfo] = {}
+        self._said: dict[str, tuple[str, int]] = {}
+
+    def judging(self, banks: Sequence[BankInfo]) -> None:
+        """These banks are judged by now; one that records no sizes cannot tell a wrong frame."""
+        self._banks = {bank.recipe: bank for bank in banks}
+        for bank in banks:
+            if not bank.image_sizes and not bank.any_size:
+                detail = (
+                    f"the bank of recipe {bank.recipe} does not record the size of its images, frames of "
+                    "any size are judged; build it again, or say any_size = true"
+                )
+                self._say("warning", "bank_without_sizes", detail=detail)
+
+    def verdict(self, inspection: Inspection | View, outcome: Outcome) -> None:
+        """A verdict was published; the first frame of a wrong format is told of, later ones now and then."""
+        bank = self._banks.get(inspection.recipe)
+        if outcome.reason is not Reason.FORMAT or inspection.frame is None or bank is None:
+            return
+        detail = unlike(inspection.frame, bank)
+        said, at_ns = self._said.get(inspection.camera, ("", 0))
+        if detail != said and (not said or outcome.decided_ns - at_ns >= _FORMAT_QUIET_NS):
+            self._said[inspection.camera] = detail, outcome.decided_ns
+            self._say("alarm", "format_changed", camera=inspection.camera, detail=detail)
+
+
+def unlike(frame: FrameRef, bank: BankInfo) -> str:
+    """How a frame differs from the bank's images, in words."""
+    if frame.bit_depth != bank.bit_depth:
+        had = f"{bank.bit_depth} bits a channel"
+        return (
+            f"frames come from {frame.bit_depth} bits a channel, the images of recipe {bank.recipe} had {had}"
+        )
+    sizes = [f"{width}x{height}" for height, width in bank.image_sizes[:_FEW_SIZES]]
+    more = (
+        f" and {len(bank.image_sizes) - _FEW_SIZES} more sizes" if len(bank.image_sizes) > _FEW_SIZES else ""
+    )
+    had = ", ".join(sizes) + more
+    return f"frames are {frame.width}x{frame.height}, the images of recipe {bank.recipe} were {had}"

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from inspectd.config import Config, ImagesCamera, Publish, Recipe, Security
+from inspectd.ipc.messages import BankInfo
 from inspectd.metrics import Metrics
 from inspectd.publish import keys
 from inspectd.publish.bus import Bus
-from inspectd.watching import AccessWatch, EvidenceWatch
+from inspectd.records import Evaluation, FrameRef, Inspection, Outcome, Reason
+from inspectd.watching import AccessWatch, EvidenceWatch, FormatWatch
 from tests.support.key_list import hang, let_go
 
 
@@ -84,3 +87,42 @@ def test_keys_that_cannot_be_read_are_an_alarm_and_a_metric_while_it_lasts(tmp_p
         watch.watch(bus, now_s)
     assert (said[1:], unread()) == ([("info", "keys_changed")], 0)
     bus.close()
+
+
+def test_a_camera_of_another_format_is_told_of_once_and_again_when_it_changes() -> None:
+    said: list[tuple[str, str, str | None, str]] = []
+
+    def say(severity: str, name: str, *, camera: str | None = None, detail: str) -> None:
+        said.append((severity, name, camera, detail))
+
+    watch = FormatWatch(say)
+    watch.judging([BankInfo("r", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0, image_sizes=((300, 400),))])
+
+    def verdict(height: int, bit_depth: int = 8, *, at_s: int = 0, reason: Reason = Reason.FORMAT) -> None:
+        frame = FrameRef("cam", 1, 0, 1, 0, 0, height, 200, bit_depth=bit_depth)
+        watch.verdict(
+            Inspection(1, frame, "r", 0, 100), Outcome(Evaluation.UNDECIDABLE, reason, int(at_s * 1e9))
+        )
+
+    verdict(150, reason=Reason.BLACK)
+    assert not said
+    for at_s in range(1, 600):
+        verdict(150, at_s=at_s)
+    text = "frames are 200x150, the images of recipe r were 400x300"
+    assert said == [("alarm", "format_changed", "cam", text)]
+    verdict(150, 12, at_s=601)
+    assert said[1][3] == "frames come from 12 bits a channel, the images of recipe r had 8 bits a channel"
+    for height in range(1000):  # each frame has a size of its own
+        verdict(height, at_s=602)
+    assert len(said) == 2
+
+
+def test_a_bank_that_records_no_sizes_is_told_of() -> None:
+    said: list[str] = []
+    watch = FormatWatch(
+        lambda severity, name, *, camera=None, detail: said.append(f"{severity} {name} {detail}")
+    )
+    bank = BankInfo("old", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0)
+    watch.judging([bank, msgspec.structs.replace(bank, recipe="meant so", any_size=True)])
+    assert len(said) == 1
+    assert said[0].startswith("warning bank_without_sizes the bank of recipe old does not record the size")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from inspectd.bank.collect import Collection, NamedFrame, collect, feature_dtype, memory_bytes
 from inspectd.bank.conformal import conformal_threshold, unlike_the_rest
 from inspectd.bank.fit import CrossFit, FitSpec, cross_fit, fit_detector
-from inspectd.bank.images import read_image
+from inspectd.bank.images import named_image, read_image
 from inspectd.bank.manifest import GOOD_SCORES, IMAGE_DIGESTS, Manifest, OddImage
 from inspectd.bank.store import write_bank
 from inspectd.detectors.base import Detector
@@ -46,6 +46,7 @@ class BuildSpec:
         mask: an image whose pixels above 127 are judged, laid over the region that is looked at; None: all.
         strict: refuse unreadable images instead of leaving them out.
         keep_outliers: images unlike the rest are good, and count in finding the threshold.
+        bit_depth: bits a channel of the images; above 8 they lie in words of 16.
     """
 
     detector: str = "patchcore"
@@ -64,6 +65,7 @@ class BuildSpec:
     mask: Path | None = None
     strict: bool = False
     keep_outliers: bool = False
+    bit_depth: int = 8
 
 
 class BankSize(msgspec.Struct, frozen=True):
@@ -85,7 +87,8 @@ class BuildReport(msgspec.Struct, frozen=True):
     fit_s: float
     """Fitting everything, the cross-fit for the threshold included."""
     sha256: str
-    unreadable: list[str]
+    unreadable: dict[str, str]
+    """Images that cannot be used, each with the reason."""
     duplicates: list[str]
     odd_sizes: list[str]
     """Image sizes that fewer than one image in twenty has."""
@@ -95,6 +98,8 @@ class BuildReport(msgspec.Struct, frozen=True):
     """Whether these took part in finding the threshold."""
     threshold_with_outliers: float | None
     """What the threshold would be with them; None: there are none, or they count."""
+    left_out: dict[str, int] = {}
+    """Why other files of the folder were passed over, and how many."""
 
 
 def build_bank(paths: Sequence[Path], out: Path, spec: BuildSpec, progress: Progress) -> BuildReport:
@@ -104,7 +109,7 @@ def build_bank(paths: Sequence[Path], out: Path, spec: BuildSpec, progress: Prog
         InputError: too few images can be read, or the specification cannot be met.
         UnavailableError: the device is not there, or the file cannot be written.
     """
-    frames = ((str(path), read_image(path)) for path in paths)
+    frames = (named_image(path, spec.bit_depth) for path in paths)
     return build_from_frames(frames, len(paths), out, spec, progress)
 
 
@@ -219,12 +224,14 @@ def _noted(frames: Iterable[NamedFrame], names: list[str]) -> Iterator[NamedFram
 
 def _enough(images: Collection, spec: BuildSpec) -> None:
     if spec.strict and images.unreadable:
-        raise InputError(f"{len(images.unreadable)} unreadable images: {', '.join(images.unreadable)}")
+        named = "; ".join(f"{name}: {why}" for name, why in images.unreadable.items())
+        raise InputError(f"{len(images.unreadable)} unreadable images: {named}")
     count = len(images.features)
     if count < FEWEST_IMAGES:
         left_out = f"{len(images.unreadable)} unreadable and {len(images.duplicates)} repeated ones left out"
+        first = "".join(f"; {name}: {why}" for name, why in list(images.unreadable.items())[:1])
         raise InputError(
-            f"{count} images of good parts ({left_out}), "
+            f"{count} images of good parts ({left_out}{first}), "
             f"expected at least {FEWEST_IMAGES}; 100 to 500 serve well"
         )
 
@@ -275,6 +282,8 @@ def _manifest(
         input_height=spec.height,
         input_width=spec.width,
         images=len(images.features),
+        image_sizes=tuple(sorted(images.sizes)),
+        bit_depth=spec.bit_depth,
         patches=images.features[..., 0].numel(),
         rows=detector.rows,
         dims=detector.dims,

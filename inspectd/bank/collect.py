@@ -19,8 +19,8 @@ _BATCH: Final = 8
 _RUNTIME_BYTES: Final = 700_000_000
 """What the process needs beside the features: libraries, network, blocks of distances."""
 
-NamedFrame = tuple[str, NDArray[np.uint8] | None]
-"""An image's name and its pixels (H, W, 3) uint8 BGR; None where it cannot be read."""
+NamedFrame = tuple[str, NDArray[np.uint8] | str]
+"""An image's name and its pixels (H, W, 3) uint8 BGR, or why it cannot be used."""
 
 
 @dataclass
@@ -30,14 +30,14 @@ class Collection:
     Attributes:
         features: (N, h, w, D) float32, or float16 where float32 would not fit in memory.
         digests: (N, 32) uint8, sha256 of each image's pixels.
-        unreadable: names of images that could not be read.
+        unreadable: names of images that cannot be used, each with the reason.
         duplicates: names of images with the same pixels as an earlier one; they are left out.
         sizes: how many images have each (height, width).
     """
 
     features: torch.Tensor
     digests: NDArray[np.uint8]
-    unreadable: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
     duplicates: list[str] = field(default_factory=list)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
 
@@ -75,13 +75,15 @@ def collect(
     done = 0
     seen: set[bytes] = set()
     for batch in _batches(frames):
-        fresh = [frame for name, frame in batch if frame is not None and _is_new(name, frame, seen, kept)]
+        kept.unreadable |= {name: frame for name, frame in batch if isinstance(frame, str)}
+        fresh = [
+            frame for name, frame in batch if not isinstance(frame, str) and _is_new(name, frame, seen, kept)
+        ]
         if fresh:
             end = done + len(fresh)
             kept.features[done:end] = extractor(fresh).to(dtype)
             kept.digests[done:end] = [pixel_digest(frame) for frame in fresh]
             done = end
-        kept.unreadable += [name for name, frame in batch if frame is None]
         step(done + len(kept.unreadable) + len(kept.duplicates))
     kept.features, kept.digests = kept.features[:done], kept.digests[:done]
     return kept

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from inspectd.bank.images import SUFFIXES, find_images
 from inspectd.errors import InputError
+from inspectd.pictures.folder import GROUND_TRUTH, list_masks, list_pictures, mask_stems
 
 GOOD: Final = "good"
+_Key = tuple[str, str]
+"""A picture's folder, below the data set's, and its stem; both in lower case."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,8 @@ class LabelledImage:
     Attributes:
         path: the image file.
         label: `good`, or the name of the defect's class.
-        mask: an image whose pixels above 0 are defective, where there is one.
+        mask: an image that shows which pixels are defective (`defective_pixels`), or a folder of such, where
+            there is one.
     """
 
     path: Path
@@ -33,61 +37,135 @@ class LabelledImage:
         return self.label != GOOD
 
 
+@dataclass(frozen=True)
+class DataSet:
+    """Labelled images, and what lies beside them.
+
+    Attributes:
+        images: all of them, in path order or in that of the CSV.
+        left_out: why other files are passed over, in words, and how many.
+        stray_masks: masks that belong to no image.
+    """
+
+    images: list[LabelledImage]
+    left_out: Counter[str] = field(default_factory=Counter)
+    stray_masks: list[Path] = field(default_factory=list)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know of it before believing a figure, each in words."""
+        notes = [f"left out: {count} {reason}" for reason, count in sorted(self.left_out.items())]
+        defective = [image for image in self.images if image.defective]
+        masked = sum(image.mask is not None for image in defective)
+        if (masked or self.stray_masks) and (masked < len(defective) or self.stray_masks):
+            stray = f", {len(self.stray_masks)} mask files belong to no image" if self.stray_masks else ""
+            notes.append(f"masks for {masked} of {len(defective)} defective images{stray}")
+        return notes
+
+
 def load_dataset(source: Path) -> list[LabelledImage]:
-    """All labelled images of a data set.
+    """All labelled images of a data set; as `read_dataset`, where nobody asks what was left out."""
+    return read_dataset(source).images
+
+
+def read_dataset(source: Path) -> DataSet:
+    """A data set's labelled images with their masks.
 
     Args:
         source: a folder with `test/<label>/` and, optionally, `ground_truth/<label>/<name>_mask.png` as
-            MVTec AD has; a folder of `<label>/` folders; or a CSV file with the columns `path` and `label`
-            and optionally `mask`, its paths relative to the file. The label of good parts is `good`.
+            MVTec AD has, or `ground_truth/<label>/<name>/*.png` as MVTec LOCO has; a folder of `<label>/`
+            folders, masks beside the images or in `ground_truth`; or a CSV file with the columns `path` and
+            `label` and optionally `mask`, its paths relative to the file. The label of good parts is `good`.
 
     Raises:
-        InputError: it is none of these, or lacks good or defective images.
+        InputError: it is none of these, lacks good or defective images, or has labels that differ from `good`
+            by case or blanks only.
     """
-    images = _from_csv(source) if source.is_file() else _from_folder(source)
+    found = _from_csv(source) if source.is_file() else _from_folder(source)
+    near = sorted({i.label for i in found.images if i.label != GOOD and i.label.strip().lower() == GOOD})
+    if near:
+        names = ", ".join(repr(label) for label in near)
+        raise InputError(f"data set {source}: has the label {names}; the label of good parts is {GOOD!r}")
     for wanted in (False, True):
-        if not any(image.defective is wanted for image in images):
+        if not any(image.defective is wanted for image in found.images):
             kind = "defective" if wanted else "good"
             raise InputError(
                 f"data set {source}: has no {kind} images, expected some; good ones are labelled {GOOD!r}"
             )
-    return images
+    return found
 
 
-def _from_folder(root: Path) -> list[LabelledImage]:
+def _from_folder(root: Path) -> DataSet:
     tests = root / "test" if (root / "test").is_dir() else root
-    paths = [path for path in find_images(tests) if path.parent != tests and not path.stem.endswith("_mask")]
-    return [LabelledImage(path, _label(path, tests), _mask(path, root, tests)) for path in paths]
+    found = list_pictures(tests)
+    labelled = [path for path in found.pictures if path.parent != tests]
+    if len(labelled) < len(found.pictures):
+        found.left_out["images outside the labels' folders"] += len(found.pictures) - len(labelled)
+    images = [LabelledImage(path, path.relative_to(tests).parts[0]) for path in labelled]
+    places = [(path, path.relative_to(tests)) for path in found.masks]
+    if tests != root:
+        truth = _ground_truth(root)
+        places += [(path, path.relative_to(truth)) for path in list_masks(truth)] if truth else []
+    images, stray = _with_masks(images, tests, places)
+    return DataSet(images, found.left_out, stray)
 
 
-def _label(path: Path, tests: Path) -> str:
-    return path.relative_to(tests).parts[0]
+def _ground_truth(root: Path) -> Path | None:
+    folders = sorted(path for path in root.iterdir() if path.name.lower() == GROUND_TRUTH and path.is_dir())
+    return folders[0] if folders else None
 
 
-def _mask(path: Path, root: Path, tests: Path) -> Path | None:
-    folder = root / "ground_truth" / path.relative_to(tests).parent
-    candidates = (
-        folder / f"{path.stem}{ending}{suffix}" for ending in ("_mask", "") for suffix in sorted(SUFFIXES)
-    )
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+def _with_masks(
+    images: list[LabelledImage], tests: Path, masks: list[tuple[Path, Path]]
+) -> tuple[list[LabelledImage], list[Path]]:
+    """The images with their masks, and the masks that belong to none; each mask comes with its place."""
+    rows: dict[_Key, list[int]] = defaultdict(list)
+    for row, image in enumerate(images):
+        place = image.path.relative_to(tests)
+        rows[place.parent.as_posix().lower(), place.stem.lower()].append(row)
+    taken: dict[int, Path] = {}
+    stray = []
+    for path, place in masks:
+        inner = place.relative_to(place.parts[0]) if place.parts[0].lower() == GROUND_TRUTH else place
+        key, mask = _owner(path, inner, rows)
+        mine = [row for row in rows.get(key, []) if taken.get(row, mask) == mask] if key else []
+        taken |= dict.fromkeys(mine, mask)
+        if not mine:
+            stray.append(path)
+    return [replace(image, mask=taken.get(row)) for row, image in enumerate(images)], stray
 
 
-def _from_csv(source: Path) -> list[LabelledImage]:
+def _owner(path: Path, place: Path, rows: dict[_Key, list[int]]) -> tuple[_Key | None, Path]:
+    """Whose mask it is, and what stands for it: itself, or the folder of all masks of its image."""
+    parent = place.parent.as_posix().lower()
+    for stem in mask_stems(place.stem):
+        if (parent, stem) in rows:
+            return (parent, stem), path
+    folder = (place.parent.parent.as_posix().lower(), place.parent.name.lower())
+    return (folder, path.parent) if folder in rows else (None, path)
+
+
+def _from_csv(source: Path) -> DataSet:
     try:
-        with source.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        with source.open(
+            newline="", encoding="utf-8-sig"
+        ) as file:  # spreadsheets put a byte order mark there
+            reader = csv.DictReader(file)
+            rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"data set {source}: cannot be read as CSV: {error}") from error
-    images = []
-    for line, row in enumerate(rows, start=2):
-        if not row.get("path") or not row.get("label"):
-            raise InputError(
-                f"data set {source}, line {line}: expected the columns path and label, got {dict(row)}"
-            )
-        path = source.parent / row["path"]
-        if not path.is_file():
-            raise InputError(f"data set {source}, line {line}: image {path} not found")
-        images.append(
-            LabelledImage(path, row["label"], source.parent / row["mask"] if row.get("mask") else None)
-        )
-    return images
+    header = list(reader.fieldnames or [])
+    if len(header) == 1 and ";" in header[0]:
+        raise InputError(f"data set {source}: its columns are separated by ';', expected ','")
+    return DataSet([_row(source, line, row) for line, row in enumerate(rows, start=2)])
+
+
+def _row(source: Path, line: int, row: dict[str, str]) -> LabelledImage:
+    where = f"data set {source}, line {line}"
+    if not row.get("path") or not row.get("label"):
+        raise InputError(f"{where}: expected the columns path and label, got {dict(row)}")
+    path, mask = source.parent / row["path"], source.parent / row["mask"] if row.get("mask") else None
+    for what, file in (("image", path), ("mask", mask)):
+        if file is not None and not file.is_file():
+            raise InputError(f"{where}: {what} {file} not found")
+    return LabelledImage(path, row["label"], mask)

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from inspectd.bank.calibrate import Interval, interval
 from inspectd.bank.dataset import LabelledImage
-from inspectd.bank.images import read_image
+from inspectd.bank.images import named_image
 from inspectd.bank.metrics import image_metrics, pixel_metrics
 from inspectd.bank.own_images import OwnImages
 from inspectd.bank.scorer import Scorer
 from inspectd.bank.store import read_bank
 from inspectd.errors import InputError
+from inspectd.pictures.depth import PictureError
+from inspectd.pictures.folder import defective_pixels
 
 Progress = Callable[[str, int, int], None]
 
@@ -58,7 +60,10 @@ class Evaluation(msgspec.Struct, frozen=True):
     from_the_bank: list[str] | None
     """Images the bank was built from: they count with the scores they had while they were left out, and in no
     figure of pixels. None where the bank does not tell its images."""
-    skipped: list[str]
+    other_sizes: int
+    """Of them, those of sizes the bank was not built from: the daemon judges them with `any_size` only."""
+    skipped: dict[str, str]
+    """Images that cannot be used, each with the reason."""
     detector: str
     backbone: str
     bank_sha256: str
@@ -73,12 +78,14 @@ class Judged:
         score: what the bank says; of an image it was built from, what it said while that was left out.
         heatmap: (h, w) float16, at the detector's resolution.
         from_the_bank: whether the bank was built from it. Its heatmap then shows what the bank remembers.
+        size: height and width of the image.
     """
 
     image: LabelledImage
     score: float
     heatmap: NDArray[np.float16]
     from_the_bank: bool
+    size: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -100,17 +107,18 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
     scorer = Scorer.load(bank, device)
     scorer.warm_up(1)
     judged: list[Judged] = []
-    skipped: list[str] = []
+    skipped: dict[str, str] = {}
     stages: dict[str, list[float]] = defaultdict(list)
     for done, image in enumerate(images, start=1):
-        frame = read_image(image.path)
-        if frame is None:
-            skipped.append(str(image.path))
+        name, frame = named_image(image.path, scorer.info.bit_depth)
+        if isinstance(frame, str):
+            skipped[name] = frame
         else:
             (result,) = scorer.score([frame])
             own = own_images.score(frame)
             score = result.image_score if own is None else own
-            judged.append(Judged(image, score, result.heatmap, own is not None))
+            size = (frame.shape[0], frame.shape[1])
+            judged.append(Judged(image, score, result.heatmap, own is not None, size))
             for stage, spent_ms in result.stage_ms.items():
                 stages[stage].append(spent_ms)
         progress("images", done, len(images))
@@ -121,7 +129,7 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
 
 
 def _evaluation(
-    scorer: Scorer, judged: list[Judged], skipped: list[str], stages: dict[str, list[float]], bank: Path
+    scorer: Scorer, judged: list[Judged], skipped: dict[str, str], stages: dict[str, list[float]], bank: Path
 ) -> Evaluation:
     truth = np.array([item.image.defective for item in judged], dtype=bool)
     scores = np.array([item.score for item in judged])
@@ -151,6 +159,9 @@ def _evaluation(
         bank_mb=round(bank.stat().st_size / 1e6, 3),
         images=len(judged),
         from_the_bank=[str(item.image.path) for item in judged if item.from_the_bank],
+        other_sizes=sum(
+            item.size not in scorer.info.image_sizes for item in judged if scorer.info.image_sizes
+        ),
         skipped=skipped,
         detector=scorer.info.detector,
         backbone=scorer.info.backbone,
@@ -203,8 +214,11 @@ def _pixels(judged: list[Judged]) -> tuple[float | None, float | None]:
 def _mask(image: LabelledImage, side: int = 256) -> NDArray[np.bool_] | None:
     if not image.defective:
         return np.zeros((side, side), dtype=bool)
-    mask = read_image(image.mask) if image.mask else None
-    if mask is None:
+    if image.mask is None:
         return None
-    resized = cv2.resize(mask.max(axis=2), (side, side), interpolation=cv2.INTER_NEAREST)
+    try:
+        mask = defective_pixels(image.mask)
+    except PictureError as error:
+        raise InputError(f"mask {image.mask}: {error}") from error
+    resized = cv2.resize(mask.astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST)
     return np.asarray(resized > 0)

@@ -1,64 +1,71 @@
-"""Image files: finding and reading them."""
+"""Image files and videos as the bank's commands read them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.errors import InputError
-
-SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+from inspectd.pictures.depth import EIGHT_BITS, PictureError
+from inspectd.pictures.folder import list_pictures
+from inspectd.pictures.reading import read_picture
+from inspectd.video import VideoError, count_pictures, open_video
 
 
 def find_images(folder: Path) -> list[Path]:
-    """All image files below a folder, in path order.
+    """All pictures of parts below a folder, in path order; `list_pictures` says what else lies there.
 
     Raises:
         InputError: there is no such folder, or it has no images.
     """
-    if not folder.is_dir():
-        raise InputError(f"folder {folder}: not found, expected a folder of images")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not found:
-        raise InputError(
-            f"folder {folder}: has no images, expected files ending in {', '.join(sorted(SUFFIXES))}"
-        )
-    return found
+    return list_pictures(folder).pictures
 
 
-def read_image(path: Path) -> NDArray[np.uint8] | None:
-    """The image as (H, W, 3) uint8 BGR, or None where it cannot be read."""
+def read_image(path: Path, bit_depth: int = EIGHT_BITS) -> NDArray[np.uint8] | None:
+    """The image as (H, W, 3) uint8 BGR, or None where it cannot be read; `read_picture` says why."""
     try:
-        data = np.fromfile(path, dtype=np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except (OSError, cv2.error):
+        return read_picture(path, bit_depth)
+    except PictureError:
         return None
-    return image
 
 
-def video_frames(path: Path, count: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Up to `count` frames spread evenly over a video, each with a name.
+def named_image(path: Path, bit_depth: int) -> tuple[str, NDArray[np.uint8] | str]:
+    """An image's name and its pixels, (H, W, 3) uint8 BGR, or why it cannot be used."""
+    try:
+        return str(path), read_picture(path, bit_depth)
+    except PictureError as error:
+        return str(path), str(error)
+
+
+def video_frames(path: Path, count: int) -> Iterator[tuple[str, NDArray[np.uint8] | str]]:
+    """Up to `count` frames spread evenly over a video, each with a name; and why any is left out.
+
+    A frame that was not received whole is left out, and the next whole one stands for it. Where the header names
+    more frames than there are, the file was cut: that is told under the file's own name.
 
     Raises:
-        InputError: it cannot be opened, or says not how long it is.
+        InputError: it cannot be opened, or holds no frame.
     """
-    video = cv2.VideoCapture(str(path))
     try:
-        length = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
+        stated, length = count_pictures(path)
+        container, pictures = open_video(path)
+    except VideoError as error:
+        raise InputError(f"video {error}") from error
+    with closing(container):
         if length < 1:
-            raise InputError(f"video {path}: cannot be opened as a video file")
+            raise InputError(f"video {path}: holds no frame")
+        if length < stated:
+            yield str(path), f"ends after {length} of the {stated} frames that its header names"
         wanted = set(np.linspace(0, length - 1, min(count, length)).astype(int).tolist())
-        for index in range(length):
-            if not video.grab():
-                return
-            if index in wanted:
-                read, frame = video.retrieve()
-                if read:
-                    yield f"{path}#{index}", np.asarray(frame, dtype=np.uint8)
-    finally:
-        video.release()
+        owed = 0
+        for index, picture in enumerate(pictures):
+            owed += index in wanted
+            if owed and picture.whole:
+                yield f"{path}#{index}", picture.pixels
+                owed -= 1
+            elif index in wanted:
+                yield f"{path}#{index}", "was not received whole"

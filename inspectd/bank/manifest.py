@@ -50,6 +50,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     input_width: Count
     images: Count
     """Good images it was fitted on."""
+    image_sizes: tuple[tuple[Count, Count], ...] = ()
+    """Every (height, width) those images have, in order; empty: not recorded, by an earlier version."""
+    bit_depth: Annotated[int, Meta(ge=8, le=16)] = 8
+    """Bits a channel of those images; of more than 8 the upper 8 were used (`pictures.depth`)."""
     patches: Count
     """Patches those images gave."""
     rows: Count

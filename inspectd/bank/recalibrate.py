@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from inspectd.bank.calibrate import Calibration, Interval, calibrate, interval, shown_rate
 from inspectd.bank.conformal import unlike_the_rest
-from inspectd.bank.images import read_image
+from inspectd.bank.images import named_image
 from inspectd.bank.manifest import GOOD_SCORES, IMAGE_DIGESTS
 from inspectd.bank.own_images import OwnImages
 from inspectd.bank.scorer import Scorer
@@ -36,7 +36,8 @@ class Recalibration(msgspec.Struct, frozen=True):
     """What the threshold would be with them; None: there are none, or they count."""
     shown_rate_with_outliers: float | None
     """What is shown of this threshold if they are good parts after all; None as above."""
-    skipped: list[str]
+    skipped: dict[str, str]
+    """Images that cannot be used, each with the reason."""
     escapes: Interval | None
     """Defective images at or below the threshold."""
     defects_from_the_bank: list[str]
@@ -51,7 +52,7 @@ class _Scores:
     values: NDArray[np.float64]
     names: list[str]
     from_the_bank: list[str]
-    skipped: list[str]
+    skipped: dict[str, str]
 
 
 def recalibrate(
@@ -101,7 +102,7 @@ def recalibrate(
     aside = 0 if keep_outliers else int(odd.sum())
     result = calibrate(scores.values[~odd] if aside else scores.values, false_reject_rate)
     with_outliers = calibrate(scores.values, false_reject_rate) if aside else None
-    escapes, found = None, _Scores(np.empty(0), [], [], [])
+    escapes, found = None, _Scores(np.empty(0), [], [], {})
     if defects and scorer is not None:
         found = _score(scorer, defects, own_images, "defective", progress)
         escapes = interval(int((found.values <= result.threshold).sum()), len(found.values))
@@ -124,7 +125,7 @@ def recalibrate(
         outliers_count=keep_outliers and bool(odd.any()),
         threshold_with_outliers=with_outliers.threshold if with_outliers else None,
         shown_rate_with_outliers=shown_rate(len(scores.values), above) if aside else None,
-        skipped=scores.skipped + found.skipped,
+        skipped=scores.skipped | found.skipped,
         escapes=escapes,
         defects_from_the_bank=found.from_the_bank,
         own_images_recorded=own_images.recorded,
@@ -136,21 +137,24 @@ def _of_the_bank(bank: BankFile) -> _Scores:
     """The cross-fitted scores of the bank's own images, whose names are known where they are odd."""
     scores, digests = bank.tensors.get(GOOD_SCORES), bank.tensors.get(IMAGE_DIGESTS)
     if scores is None:
-        return _Scores(np.empty(0), [], [], [])
+        return _Scores(np.empty(0), [], [], {})
     named = {image.sha256: image.name for image in bank.manifest.unlike_the_rest}
     keys = [f"image {row}" if digests is None else digests[row].tobytes().hex() for row in range(len(scores))]
     names = [named.get(key, key) for key in keys]
-    return _Scores(scores, names, names, [])
+    return _Scores(scores, names, names, {})
 
 
 def _score(
     scorer: Scorer, paths: Sequence[Path], own_images: OwnImages, step: str, progress: Progress
 ) -> _Scores:
-    values, names, own, skipped = [], [], [], []
+    values: list[float] = []
+    names: list[str] = []
+    own: list[str] = []
+    skipped: dict[str, str] = {}
     for done, path in enumerate(paths, start=1):
-        frame = read_image(path)
-        if frame is None:
-            skipped.append(str(path))
+        name, frame = named_image(path, scorer.info.bit_depth)
+        if isinstance(frame, str):
+            skipped[name] = frame
         else:
             score = own_images.score(frame)
             if score is not None:

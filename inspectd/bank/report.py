@@ -72,7 +72,8 @@ def _page(judgement: Judgement, title: str) -> Iterator[str]:
     yield from _classes(result)
     yield from _galleries(judgement)
     if result.skipped:
-        yield f"<h2>Unreadable images</h2><p>{'<br>'.join(escape(path) for path in result.skipped)}</p>"
+        skipped = "<br>".join(escape(f"{name}: {why}") for name, why in result.skipped.items())
+        yield f"<h2>Unusable images</h2><p>{skipped}</p>"
     yield "</body></html>\n"
 
 

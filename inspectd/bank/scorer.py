@@ -36,6 +36,8 @@ class BankInfo:
         precision: of the backbone.
         search: what finds neighbours, such as `exact-bfloat16`; empty where nothing is searched.
         search_recall: share of neighbours that are the nearest or within 1 % of it; None: not measured.
+        image_sizes: every (height, width) of the images it was built from; empty: not recorded.
+        bit_depth: bits a channel of those images.
     """
 
     sha256: str
@@ -51,6 +53,8 @@ class BankInfo:
     precision: str
     search: str
     search_recall: float | None
+    image_sizes: tuple[tuple[int, int], ...] = ()
+    bit_depth: int = 8
 
 
 class Scorer:
@@ -209,4 +213,6 @@ def _info(bank: BankFile, loaded: Loaded) -> BankInfo:
         precision=loaded.precision,
         search=loaded.search,
         search_recall=loaded.search_recall,
+        image_sizes=manifest.image_sizes,
+        bit_depth=manifest.bit_depth,
     )

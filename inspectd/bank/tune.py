@@ -169,6 +169,7 @@ def _combinations(base: BuildSpec, sweep: Sweep) -> Iterator[tuple[BuildSpec, Ca
             coreset=coreset,
             seed=base.seed,
             device=base.device,
+            bit_depth=base.bit_depth,
         )
         yield spec, _trial_of(spec, neighbours, layers)
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from inspectd.records import Evaluation, Inspection, Outcome, Reason, Score
+from inspectd.ipc.messages import BankInfo
+from inspectd.records import Evaluation, FrameRef, Inspection, Outcome, Reason, Score
 
 _WORST_FIRST: Final = (Evaluation.FAIL, Evaluation.UNDECIDABLE)
 
@@ -31,6 +32,16 @@ def judge(inspection: Inspection, score: Score, threshold: float, bank_sha256: s
     if score.image_score <= threshold:
         return Outcome(Evaluation.PASS, Reason.WITHIN_THRESHOLD, now_ns, threshold, score)
     return Outcome(Evaluation.FAIL, Reason.ABOVE_THRESHOLD, now_ns, threshold, score)
+
+
+def is_like_the_banks(frame: FrameRef, bank: BankInfo) -> bool:
+    """Whether a frame has a size and the bit depth of the images the bank was built from.
+
+    Scoring stretches every frame to the network's input: of a smaller or cropped one defects may be gone, and
+    a score would still come.
+    """
+    known = not bank.image_sizes or (frame.height, frame.width) in bank.image_sizes
+    return (known or bank.any_size) and frame.bit_depth == bank.bit_depth
 
 
 def judge_part(views: Sequence[Outcome], *, expected: int) -> Outcome:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from inspectd.batching.judge import judge, judge_part, undecidable
+from inspectd.batching.judge import is_like_the_banks, judge, judge_part, undecidable
 from inspectd.batching.ledger import Ledger
 from inspectd.batching.matching import Settled
 from inspectd.batching.parts import ClosedView, Part
@@ -248,8 +248,11 @@ class BatchingStage:
             return Reason(inspection.frame.quality)
         if now_ns >= inspection.deadline_ns:
             return Reason.DEADLINE
-        if inspection.recipe not in self._judging:
+        bank = self._judging.get(inspection.recipe)
+        if bank is None:
             return Reason.SCORING_DOWN
+        if not is_like_the_banks(inspection.frame, bank):
+            return Reason.FORMAT
         return None if self._policy.add(inspection) else Reason.OVERLOAD
 
     def _answered(self, batch_id: int, inspection_id: int) -> Inspection | None:

@@ -123,9 +123,12 @@ def frames_of(folder: Path, most: int) -> list[Frame]:
 
     Raises:
         InputError: there is no such folder, or no image in it can be read.
+        UnavailableError: a package that reads images is not there.
     """
-    from inspectd.bank.images import find_images, read_image  # noqa: PLC0415 - loads OpenCV
-
+    try:
+        from inspectd.bank.images import find_images, read_image  # noqa: PLC0415 - needs what may be missing
+    except ModuleNotFoundError as error:
+        raise UnavailableError(f"--images: needs the package {error.name}; it is not installed") from error
     read = (read_image(path) for path in find_images(folder)[:most])
     frames = [frame for frame in read if frame is not None]
     if not frames:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from inspectd import config
 from inspectd.capture.driver import CameraDriver, Frame, UnreadableImageError
 from inspectd.capture.kinds import make_driver
-from inspectd.capture.quality import FrameGate
+from inspectd.capture.quality import FrameGate, frame_digest
 from inspectd.errors import ExitCode, InputError
 from inspectd.text import printable
 
@@ -62,7 +61,7 @@ def _described(frame: Frame, number: int, began: float, gate: FrameGate) -> str:
         f"frame {number}",
         f"{width}x{height}",
         f"{rate:.1f}/s",
-        f"quality={gate.judge(frame, hashlib.sha256(frame.pixels.tobytes()).digest())}",
+        f"quality={gate.judge(frame, frame_digest(frame.pixels).digest())}",
     ]
     words += [f"age={frame.age_ms:.0f}ms"] if frame.age_ms else []
     words += [f"doubt={frame.doubt_ns / 1e6:.0f}ms"] if frame.doubt_ns else []

@@ -38,6 +38,7 @@ class Frame:
         flaw: what the driver itself knows to be wrong with it: not received whole, or of an unknown time.
         remark: what the driver noticed about the source since the frame before, for a person.
         passed_over: frames between the one before and this one that waited too long to be decoded.
+        bit_depth: bits a channel that the sensor delivered; `pixels` hold the upper 8 of them.
     """
 
     pixels: NDArray[np.uint8]
@@ -51,6 +52,7 @@ class Frame:
     flaw: Quality = Quality.OK
     passed_over: int = 0
     remark: str = ""
+    bit_depth: int = 8
 
 
 class CameraDriver(Protocol):

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from inspectd import config
+from inspectd import config, log
 from inspectd.capture.driver import CameraError, Frame, UnreadableImageError
 from inspectd.capture.schedule import ReplaySchedule
+from inspectd.errors import InputError
+from inspectd.pictures.depth import PictureError
+from inspectd.pictures.folder import described, list_pictures
+from inspectd.pictures.reading import claimed_pixels, read_picture
 
-SUFFIXES: Final = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-_CHANNELS: Final = 3
+_log: Final = logging.getLogger("inspectd.capture")
 
 
 class ImagesDriver:
@@ -35,23 +36,24 @@ class ImagesDriver:
         self._readable_in_pass = 0
         self._reported: set[Path] = set()
         self._largest_bytes = 0
-        self._decoded: dict[Path, NDArray[np.uint8] | None] = {}
+        self._decoded: dict[Path, NDArray[np.uint8] | PictureError] = {}
+        self._left_out = ""
         self._schedule = ReplaySchedule(settings.fps, clock, settings.phase)
 
     def open(self, beat: Callable[[], None]) -> None:
         """List the folder's images and find the size of the largest; a replay that broke off goes on.
 
         Raises:
-            CameraError: the folder is missing or holds no image.
+            CameraError: the folder is missing, holds no image, or has names that are not UTF-8.
         """
-        paths = self._list()
+        paths = self._list(beat)
         if self._settings.shuffle_seed is not None:
             random.Random(self._settings.shuffle_seed).shuffle(paths)  # noqa: S311 - an order, not a secret
         if paths != self._paths:
             self._paths, self._position, self._readable_in_pass = paths, 0, 0
-        self._largest_bytes = self._peek_largest(beat)
         if self._settings.preload:
             self._preload(beat)
+        self._largest_bytes = self._find_largest(beat)
         self._schedule = ReplaySchedule(self._settings.fps, self._clock, self._settings.phase)
 
     def due_seconds(self) -> float:
@@ -81,21 +83,18 @@ class ImagesDriver:
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _list(self) -> list[Path]:
+    def _list(self, beat: Callable[[], None]) -> list[Path]:
         if not self._folder.is_dir():
             raise CameraError(f"{self._folder}: is no folder; create it, mount it, or correct `folder`")
-        paths = sorted(path for path in self._folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-        unnamed = [path for path in paths if not _is_utf8(path)]
-        if unnamed:
-            # OpenCV ends the process over such a name.
-            names = ", ".join(ascii(path.name) for path in unnamed[:3])
-            raise CameraError(
-                f"{self._folder}: {len(unnamed)} file names are not UTF-8 ({names}); rename them"
-            )
-        if not paths:
-            kinds = ", ".join(sorted(SUFFIXES))
-            raise CameraError(f"{self._folder}: holds no image; expected files ending in {kinds}")
-        return paths
+        try:
+            found = list_pictures(self._folder, beat)
+        except InputError as error:
+            raise CameraError(str(error)) from error
+        left_out = described(found.left_out)
+        if left_out not in {"", self._left_out}:
+            log.event(_log, logging.INFO, "images_left_out", folder=str(self._folder), left_out=left_out)
+        self._left_out = left_out
+        return found.pictures
 
     def _rewind(self) -> bool:
         if self._readable_in_pass == 0:
@@ -111,11 +110,11 @@ class ImagesDriver:
     def _decode(self, path: Path) -> Frame:
         # Before it is read: an image shows what was there then or later, however long reading takes.
         captured_ns, captured_utc_ns = time.monotonic_ns(), time.time_ns()
-        pixels = self._decoded[path] if path in self._decoded else _read(path)
+        pixels = self._decoded[path] if path in self._decoded else self._read(path)
         relative = path.relative_to(self._folder)
-        if pixels is None:
+        if isinstance(pixels, PictureError):
             self._reported.add(path)
-            raise UnreadableImageError(f"{relative}: is damaged or no image; it is left out of the replay")
+            raise UnreadableImageError(f"{relative}: {pixels}; it is left out of the replay") from pixels
         self._readable_in_pass += 1
         return Frame(
             pixels=pixels,
@@ -123,43 +122,29 @@ class ImagesDriver:
             captured_utc_ns=captured_utc_ns,
             label=relative.parent.as_posix() if relative.parent != Path() else None,
             source=relative.as_posix(),
+            bit_depth=self._settings.bit_depth,
         )
+
+    def _read(self, path: Path) -> NDArray[np.uint8] | PictureError:
+        try:
+            return read_picture(path, self._settings.bit_depth)
+        except PictureError as error:
+            return error
 
     def _preload(self, beat: Callable[[], None]) -> None:
         for path in self._paths:
             beat()
-            self._decoded[path] = _read(path)
+            self._decoded[path] = self._read(path)
 
-    def _peek_largest(self, beat: Callable[[], None]) -> int:
-        largest = 0
-        with warnings.catch_warnings():
-            # Pillow warns of very large images; only their header is read here.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            for path in self._paths:
-                beat()
-                largest = max(largest, _frame_bytes(path))
-        return largest
-
-
-def _read(path: Path) -> NDArray[np.uint8] | None:
-    """The image as `(H, W, 3) uint8 BGR`; None where it cannot be read."""
-    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    return None if pixels is None else np.asarray(pixels, np.uint8)
-
-
-def _is_utf8(path: Path) -> bool:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _frame_bytes(path: Path) -> int:
-    """Bytes of the decoded image, from its header alone; 0 when it has none that can be read."""
-    try:
-        with Image.open(path) as image:
-            return image.width * image.height * _CHANNELS
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        # `read` decodes and reports it; Pillow raises SyntaxError for broken headers.
+    def _find_largest(self, beat: Callable[[], None]) -> int:
+        """Bytes of the largest image that can be read: a header alone makes no ring of gigabytes."""
+        claims = []
+        for path in self._paths:
+            beat()
+            claims.append((claimed_pixels(path), path))
+        for _, path in sorted(claims, reverse=True):
+            beat()
+            pixels = self._decoded[path] if path in self._decoded else self._read(path)
+            if not isinstance(pixels, PictureError):
+                return pixels.nbytes
         return 0

@@ -9,6 +9,7 @@ exactly; there one repeat proves nothing.
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from typing import Final
 
@@ -74,6 +75,11 @@ class FrameGate:
         if len(self._seen) > _REMEMBERED_FRAMES:
             self._seen.popitem(last=False)
         return 0 < limit <= self._repeats
+
+
+def frame_digest(pixels: NDArray[np.uint8]) -> hashlib._Hash:
+    """SHA-256 of `(H, W, 3) uint8 BGR` pixels, row by row, as `FrameRef.sha256` has it."""
+    return hashlib.sha256(np.ascontiguousarray(pixels).data)
 
 
 def mean_grey(pixels: NDArray[np.uint8]) -> float:

@@ -6,7 +6,6 @@ One thread does everything, so that a driver that hangs stops the heartbeat too 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import logging
 import random
 import sys
@@ -14,14 +13,12 @@ import time
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from inspectd import config, log
 from inspectd.capture.backoff import Backoff
 from inspectd.capture.byhand import show
 from inspectd.capture.driver import CameraDriver, CameraError, Frame, UnreadableImageError
 from inspectd.capture.kinds import make_driver
-from inspectd.capture.quality import FrameGate
+from inspectd.capture.quality import FrameGate, frame_digest
 from inspectd.errors import ExitCode, InspectdError
 from inspectd.ipc import child
 from inspectd.ipc.channel import Channel
@@ -138,7 +135,7 @@ class CaptureWorker:
         if self._state.phase is not CameraPhase.UP:
             self._backoff.reset()
             self._say(CameraPhase.UP, _size(frame.pixels.shape))
-        digest = hashlib.sha256(np.ascontiguousarray(frame.pixels).data)
+        digest = frame_digest(frame.pixels)
         quality = self._gate.judge(frame, digest.digest())
         slot = ring.acquire()
         if slot is None:
@@ -162,6 +159,7 @@ class CaptureWorker:
                     source=frame.source,
                     sha256=digest.hexdigest(),
                     doubt_ns=frame.doubt_ns,
+                    bit_depth=frame.bit_depth,
                 )
             )
             self._heart.shown()

@@ -56,6 +56,7 @@ def _add_build(build: argparse.ArgumentParser) -> None:
         "--grid", choices=("coarse", "fine"), default="coarse", help="patches of the coarsest or finest layer"
     )
     build.add_argument("--roi", metavar="X,Y,W,H", help="part of every image, as shares: 0.1,0.1,0.8,0.8")
+    _add_bit_depth(build)
     build.add_argument("--mask", type=Path, metavar="FILE", help="image, white where parts are judged")
     build.add_argument(
         "--coreset",
@@ -108,6 +109,7 @@ def _add_tune(tune: argparse.ArgumentParser) -> None:
     tune.add_argument(
         "--images", type=Path, metavar="DIR", help="good images to fit on; default: DATA/train/good"
     )
+    _add_bit_depth(tune)
     tune.add_argument("--sizes", default="192,256", help="network inputs; default: %(default)s")
     tune.add_argument("--coresets", default="0.01,0.04,0.1", help="default: %(default)s")
     tune.add_argument("--neighbours", "--neighbors", default="1", help="default: %(default)s")
@@ -151,6 +153,17 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="DATA",
         help="MVTec-style folder, or CSV with path and label",
+    )
+
+
+def _add_bit_depth(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--bit-depth",
+        type=int,
+        choices=range(8, 17),
+        default=8,
+        metavar="BITS",
+        help="bits a channel of the images, 8 to 16; above 8 they lie in 16; default: %(default)s",
     )
 
 

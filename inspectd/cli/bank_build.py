@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import msgspec
 
 from inspectd.bank.build import BuildReport, BuildSpec, build_from_frames, patch_bytes, plan
 from inspectd.bank.collect import NamedFrame
-from inspectd.bank.images import find_images, read_image, video_frames
+from inspectd.bank.images import named_image, video_frames
 from inspectd.bank.scorer import Scorer
 from inspectd.cli.bank_common import (
     Steps,
@@ -21,17 +24,38 @@ from inspectd.cli.bank_common import (
 )
 from inspectd.errors import ExitCode, InputError
 from inspectd.features.options import PatchOptions
+from inspectd.pictures.depth import EIGHT_BITS
+from inspectd.pictures.folder import described, list_pictures
 from inspectd.text import json_line
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where the images come from.
+
+    Attributes:
+        frames: each with its name.
+        total: the most there can be.
+        bit_depth: bits a channel of all of them.
+        left_out: why other files of a folder are passed over, and how many.
+    """
+
+    frames: Iterable[NamedFrame]
+    total: int
+    bit_depth: int = EIGHT_BITS
+    left_out: Counter[str] = field(default_factory=Counter)
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Build a bank and say what came of it."""
     spec = _spec(arguments)
-    frames, total = _frames(arguments)
+    source = _source(arguments)
+    spec = replace(spec, bit_depth=source.bit_depth)
     if not arguments.json:
-        print(plan(spec, total))
+        print(plan(spec, source.total))
     with Steps() as steps:
-        report = build_from_frames(frames, total, arguments.out, spec, steps)
+        report = build_from_frames(source.frames, source.total, arguments.out, spec, steps)
+    report = msgspec.structs.replace(report, left_out=dict(source.left_out))
     # The first load converts the bank for this machine's CPU and remembers it: the daemon then starts faster.
     Scorer.load(arguments.out, arguments.device)
     if arguments.json:
@@ -71,21 +95,34 @@ def _spec(arguments: argparse.Namespace) -> BuildSpec:
     return replace(spec, coreset=rows)
 
 
-def _frames(arguments: argparse.Namespace) -> tuple[Iterable[NamedFrame], int]:
-    """Images from the one source that was given, and the most there can be."""
+def _source(arguments: argparse.Namespace) -> _Source:
+    """The one source that was given.
+
+    Raises:
+        InputError: none or several were given, or it cannot be used.
+    """
     given = [name for name in ("images", "video", "camera") if getattr(arguments, name) is not None]
     if len(given) != 1:
         raise InputError(f"expected one of --images, --video and --camera, got {', '.join(given) or 'none'}")
+    depth = arguments.bit_depth
     if arguments.images is not None:
-        paths = find_images(arguments.images)
-        return ((str(path), read_image(path)) for path in paths), len(paths)
+        found = list_pictures(arguments.images)
+        images = (named_image(path, depth) for path in found.pictures)
+        return _Source(images, len(found.pictures), depth, found.left_out)
+    if depth != EIGHT_BITS:
+        raise InputError(
+            f"--bit-depth: got {depth} beside --{given[0]}, expected it beside --images only: a camera's is "
+            "in its settings, a video has 8"
+        )
     if arguments.count < 1:
         raise InputError(f"--count: got {arguments.count}, expected at least 1")
     if arguments.video is not None:
-        return video_frames(arguments.video, arguments.count), arguments.count
-    from inspectd.cli.bank_camera import camera_frames  # noqa: PLC0415 - brings the capture stage with it
+        return _Source(video_frames(arguments.video, arguments.count), arguments.count)
+    from inspectd.cli import bank_camera  # noqa: PLC0415 - brings the capture stage with it
 
-    return camera_frames(arguments.config, arguments.camera, arguments.count), arguments.count
+    camera = bank_camera.find_camera(arguments.config, arguments.camera)
+    frames = bank_camera.camera_frames(camera, arguments.count)
+    return _Source(frames, arguments.count, getattr(camera, "bit_depth", EIGHT_BITS))
 
 
 def _print_report(out: Path, report: BuildReport) -> None:
@@ -94,7 +131,9 @@ def _print_report(out: Path, report: BuildReport) -> None:
     print(f"threshold {report.threshold:.4f}, sha256 {report.sha256[:12]}")
     steps = f"features {report.extract_s:.1f}, coreset {report.coreset_s:.1f}, whole fit {report.fit_s:.1f}"
     print(f"seconds: {steps}")
-    print_names("unreadable, left out", report.unreadable)
+    if report.left_out:
+        print(f"other files, left out: {described(Counter(report.left_out))}")
+    print_names("unusable, left out", [f"{name}: {why}" for name, why in report.unreadable.items()])
     print_names("same pixels as another, left out", report.duplicates)
     print_names("sizes few images have", report.odd_sizes)
     if report.unlike_the_rest:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import argparse
 
-from inspectd.bank.images import find_images
+import msgspec
+
 from inspectd.bank.recalibrate import Recalibration, recalibrate
 from inspectd.cli.bank_common import Steps, print_names
 from inspectd.cli.bank_evaluate import share
 from inspectd.errors import ExitCode
+from inspectd.pictures.folder import described, list_pictures
 from inspectd.text import json_line
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Calibrate a bank; exit 1 where the images cannot show the rate asked for."""
-    good = find_images(arguments.images) if arguments.images is not None else None
-    defects = find_images(arguments.defects) if arguments.defects is not None else []
+    given = {"images": arguments.images, "defects": arguments.defects}
+    folders = {name: list_pictures(folder) for name, folder in given.items() if folder is not None}
     with Steps() as steps:
         result = recalibrate(
             arguments.bank,
-            good,
-            defects,
+            folders["images"].pictures if "images" in folders else None,
+            folders["defects"].pictures if "defects" in folders else [],
             arguments.false_reject_rate,
             device=arguments.device,
             progress=steps,
@@ -28,9 +30,13 @@ def main(arguments: argparse.Namespace) -> int:
             keep_outliers=arguments.keep_outliers,
         )
     if arguments.json:
-        print(json_line(result))
+        left_out = {name: dict(listing.left_out) for name, listing in folders.items()}
+        print(json_line({**msgspec.to_builtins(result), "left_out": left_out}))
     else:
         _print_result(arguments, result)
+        for name, listing in folders.items():
+            if listing.left_out:
+                print(f"left out of --{name}: {described(listing.left_out)}")
     return ExitCode.OK if result.calibration.achieved else ExitCode.FAILED
 
 
@@ -61,8 +67,8 @@ def _print_result(arguments: argparse.Namespace, result: Recalibration) -> None:
         "had while they were left out: take them out and build again",
         result.defects_from_the_bank,
     )
-    for path in result.skipped:
-        print(f"skipped, unreadable: {path}")
+    for path, why in result.skipped.items():
+        print(f"skipped: {path}: {why}")
     if result.written:
         print(f"next: inspectd check FILE, then restart the line that uses {arguments.bank}")
 

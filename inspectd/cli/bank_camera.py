@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from inspectd import config
 from inspectd.bank.collect import NamedFrame
-from inspectd.capture.driver import UnreadableImageError
+from inspectd.capture.backoff import Backoff
+from inspectd.capture.driver import CameraError, Frame, UnreadableImageError
 from inspectd.capture.kinds import make_driver
+from inspectd.capture.quality import FrameGate, frame_digest
 from inspectd.errors import InputError
+from inspectd.records import Quality
+
+_MOST_FAILURES: Final = 5
+"""Connections in a row that give no frame; a camera that is away for longer is worth a person's look."""
+_MOST_BAD_PER_GOOD: Final = 10
+_BAD_AT_THE_START: Final = 100
 
 
-def camera_frames(file: Path | None, name: str, count: int) -> Iterator[NamedFrame]:
-    """Up to `count` frames of a camera, as its settings say.
+def find_camera(file: Path | None, name: str) -> config.Camera:
+    """A camera of a configuration file.
 
     Raises:
         InputError: no configuration was given, or it has no such camera.
         ConfigError: the configuration has problems.
-        CameraError: the camera does not open, or gives no more frames.
     """
     if file is None:
         raise InputError(
@@ -27,27 +36,69 @@ def camera_frames(file: Path | None, name: str, count: int) -> Iterator[NamedFra
         )
     settings = config.load(file)
     try:
-        camera = settings.camera(name)
+        return settings.camera(name)
     except KeyError as error:
         names = ", ".join(known.name for known in settings.cameras)
         raise InputError(f"--camera: {file} has no camera {name!r}, expected one of: {names}") from error
-    return _frames(camera, count)
 
 
-def _frames(camera: config.Camera, count: int) -> Iterator[NamedFrame]:
+def camera_frames(camera: config.Camera, count: int) -> Iterator[NamedFrame]:
+    """Up to `count` frames of a camera that the daemon would judge, and why each other one is left out.
+
+    A camera whose connection breaks, or that was not read for too long while features were made, is opened
+    again. It ends early where a replay ends, or where hardly any frame can be judged.
+
+    Raises:
+        CameraError: the camera does not open, or gives no more frames.
+    """
+    gate = FrameGate(camera.quality)
+    good = bad = 0
+    for number, frame in enumerate(_frames(camera), start=1):
+        name = f"{camera.name}#{number}"
+        if isinstance(frame, UnreadableImageError):
+            yield name, str(frame)
+        elif (quality := gate.judge(frame, frame_digest(frame.pixels).digest())) is not Quality.OK:
+            yield name, f"the daemon would not judge it: {quality}"
+        else:
+            # The driver may fill the same memory again before this frame's batch is full.
+            yield name, frame.pixels.copy()
+            good += 1
+        bad = number - good
+        if good == count or bad > _BAD_AT_THE_START + _MOST_BAD_PER_GOOD * good:
+            return
+
+
+def _frames(camera: config.Camera) -> Iterator[Frame | UnreadableImageError]:
+    """What a camera gives until a replay ends; opened again after a fault, as the daemon does."""
+    backoff = Backoff(camera.reconnect_min_ms, camera.reconnect_max_ms, random.Random())  # noqa: S311 - a wait
     driver = make_driver(camera)
-    driver.open(lambda: None)
+    failures = 0
     try:
-        for number in range(1, count + 1):
-            time.sleep(driver.due_seconds())
+        driver.open(_no_beat)
+        while True:
             try:
+                if failures:
+                    driver.open(_no_beat)
+                time.sleep(driver.due_seconds())
                 frame = driver.read()
             except UnreadableImageError as error:
-                yield str(error), None
+                yield error
+                continue
+            except CameraError:
+                failures += 1
+                if failures > _MOST_FAILURES:
+                    raise
+                driver.close()
+                time.sleep(backoff.next_seconds())
                 continue
             if frame is None:
                 return
-            # The driver may fill the same memory again before this frame's batch is full.
-            yield f"{camera.name}#{number}", frame.pixels.copy()
+            failures = 0
+            backoff.reset()
+            yield frame
     finally:
         driver.close()
+
+
+def _no_beat() -> None:
+    """Nobody waits for a sign of life here."""

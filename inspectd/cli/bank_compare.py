@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
+import msgspec
 from rich.table import Column, Table
 
-from inspectd.bank.dataset import load_dataset
+from inspectd.bank.dataset import read_dataset
 from inspectd.bank.evaluate import Evaluation, evaluate
 from inspectd.cli import output
 from inspectd.cli.bank_common import Steps, print_names, say_own_images
+from inspectd.cli.bank_evaluate import facts
 from inspectd.cli.output import cell
 from inspectd.errors import ExitCode
 from inspectd.text import json_line
@@ -29,10 +31,10 @@ _FIGURES = (
 
 def main(arguments: argparse.Namespace) -> int:
     """Evaluate both banks and print them side by side."""
-    images = load_dataset(arguments.data)
+    data = read_dataset(arguments.data)
     with Steps() as steps:
         results = [
-            evaluate(bank, images, arguments.device, steps.named(bank.name)) for bank in arguments.banks
+            evaluate(bank, data.images, arguments.device, steps.named(bank.name)) for bank in arguments.banks
         ]
     figures = [result.evaluation for result in results]
     for bank, figure in zip(arguments.banks, figures, strict=True):
@@ -40,7 +42,8 @@ def main(arguments: argparse.Namespace) -> int:
             print(f"{bank}:", file=sys.stderr)
             say_own_images(figure.from_the_bank, figure.images)
     if arguments.json:
-        print(json_line(dict(zip(map(str, arguments.banks), figures, strict=True))))
+        told = [{**msgspec.to_builtins(figure), **facts(data)} for figure in figures]
+        print(json_line(dict(zip(map(str, arguments.banks), told, strict=True))))
         return ExitCode.OK
     table = Table("", *(Column(cell(str(bank))) for bank in arguments.banks))
     for name in _FIGURES:
@@ -51,6 +54,8 @@ def main(arguments: argparse.Namespace) -> int:
     output.console().print(table)
     for bank, figure in zip(arguments.banks, figures, strict=True):
         print_names(f"images {bank} was built from", figure.from_the_bank or ())
+    for note in data.notes:
+        print(note)
     return ExitCode.OK
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
+import msgspec
 from rich.table import Table
 
 from inspectd.bank.calibrate import Interval
-from inspectd.bank.dataset import load_dataset
+from inspectd.bank.dataset import DataSet, read_dataset
 from inspectd.bank.evaluate import Evaluation, evaluate
 from inspectd.bank.report import write_report
 from inspectd.cli import output
@@ -19,20 +21,27 @@ from inspectd.text import json_line
 
 def main(arguments: argparse.Namespace) -> int:
     """Evaluate a bank, print its figures and write the report."""
-    images = load_dataset(arguments.data)
+    data = read_dataset(arguments.data)
     with Steps() as steps:
-        judgement = evaluate(arguments.bank, images, arguments.device, steps)
+        judgement = evaluate(arguments.bank, data.images, arguments.device, steps)
     if arguments.report is not None:
         write_report(arguments.report, judgement, f"{arguments.bank.name} on {arguments.data.name}")
     say_own_images(judgement.evaluation.from_the_bank, judgement.evaluation.images)
     if arguments.json:
-        print(json_line(judgement.evaluation))
+        print(json_line({**msgspec.to_builtins(judgement.evaluation), **facts(data)}))
     else:
         _print_evaluation(judgement.evaluation)
+        for note in data.notes:
+            print(note)
         if arguments.report is not None:
             print(f"report: {arguments.report}")
         print(f"next: inspectd bank calibrate {arguments.bank} --false-reject-rate 0.01")
     return ExitCode.OK
+
+
+def facts(data: DataSet) -> dict[str, Any]:
+    """What a data set's folder holds beside its images, as `--json` tells it."""
+    return {"left_out": dict(data.left_out), "stray_masks": [str(path) for path in data.stray_masks]}
 
 
 def share(value: Interval) -> str:
@@ -62,5 +71,10 @@ def _print_evaluation(result: Evaluation) -> None:
         )
     output.console().print(table)
     print_names("images the bank was built from", result.from_the_bank or ())
-    for path in result.skipped:
-        print(f"skipped, unreadable: {path}")
+    if result.other_sizes:
+        print(
+            f"{result.other_sizes} images have a size the bank was not built from; the daemon judges such "
+            "frames only with any_size = true"
+        )
+    for path, why in result.skipped.items():
+        print(f"skipped: {path}: {why}")

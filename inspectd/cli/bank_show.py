@@ -40,5 +40,12 @@ def main(arguments: argparse.Namespace) -> int:
         elif name == "unlike_the_rest":
             print(f"  {name:<30} {', '.join(image['name'] for image in value) or None}")
         else:
-            print(f"  {name:<30} {', '.join(value) if isinstance(value, list | tuple) else value}")
+            print(
+                f"  {name:<30} {', '.join(map(_shown, value)) if isinstance(value, list | tuple) else value}"
+            )
     return ExitCode.OK
+
+
+def _shown(value: object) -> str:
+    """One entry of a list; a size as HEIGHTxWIDTH, as `--size` takes it."""
+    return "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

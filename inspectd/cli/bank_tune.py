@@ -4,38 +4,48 @@ from __future__ import annotations
 
 import argparse
 
+import msgspec
 from rich.table import Table
 
 from inspectd.bank.build import BuildSpec
-from inspectd.bank.dataset import load_dataset
-from inspectd.bank.images import find_images
+from inspectd.bank.dataset import read_dataset
 from inspectd.bank.plots import trade_off_svg
 from inspectd.bank.tune import Limits, Sweep, Tuning, tune
 from inspectd.cli import output
 from inspectd.cli.bank_common import Steps, parse_coreset, parse_size, print_names, say_own_images
+from inspectd.cli.bank_evaluate import facts
 from inspectd.errors import ExitCode, InputError
 from inspectd.features.backbones import default_layers
 from inspectd.files import write_text
+from inspectd.pictures.folder import described, list_pictures
 from inspectd.text import json_line
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Sweep, show the table and the plot, recommend."""
-    images = load_dataset(arguments.data)
-    good = find_images(arguments.images or arguments.data / "train" / "good")
+    data = read_dataset(arguments.data)
+    good = list_pictures(arguments.images or arguments.data / "train" / "good")
     base = BuildSpec(
-        backbone=arguments.backbone, weights=arguments.weights, seed=arguments.seed, device=arguments.device
+        backbone=arguments.backbone,
+        weights=arguments.weights,
+        seed=arguments.seed,
+        device=arguments.device,
+        bit_depth=arguments.bit_depth,
     )
     limits = Limits(arguments.limit_ms, arguments.limit_mb)
     with Steps() as steps:
-        result = tune(good, images, base, _sweep(arguments), limits=limits, progress=steps)
+        result = tune(good.pictures, data.images, base, _sweep(arguments), limits=limits, progress=steps)
     if arguments.plot is not None:
         write_text(arguments.plot, _plot(result))
-    say_own_images(result.from_the_bank, len(images))
+    say_own_images(result.from_the_bank, len(data.images))
     if arguments.json:
-        print(json_line(result))
+        print(json_line({**msgspec.to_builtins(result), **facts(data)}))
     else:
         _print_result(result)
+        for note in data.notes:
+            print(note)
+        if good.left_out:
+            print(f"left out of the good images: {described(good.left_out)}")
     return ExitCode.OK
 
 

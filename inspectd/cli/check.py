@@ -9,13 +9,20 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inspectd import config
+from inspectd.batching.judge import is_like_the_banks
 from inspectd.errors import BankError, ConfigError, InspectdError, ThresholdError, UnavailableError
-from inspectd.ipc.messages import StartScoring
+from inspectd.ipc.messages import BankInfo, StartScoring
 from inspectd.metrics import metrics_access
 from inspectd.publish.keys import read_allowed, read_server_pair
+from inspectd.records import FrameRef
 from inspectd.text import printable
+from inspectd.watching import unlike
+
+if TYPE_CHECKING:
+    from inspectd.capture.driver import Frame
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,8 +72,9 @@ def _try_out(found: config.Examined) -> Iterator[str]:
     if found.line is not None:
         for where in ("runtime_path", "state_path"):
             yield from _unavailable(partial(getattr, found.line, where))
-    yield from _scoring_problems(found.recipes, found.scoring or config.Scoring())
-    yield from _camera_problems(found.cameras)
+    banks: dict[str, BankInfo] = {}
+    yield from _scoring_problems(found.recipes, found.scoring or config.Scoring(), banks)
+    yield from _camera_problems(found.cameras, banks)
     if found.security is not None and found.security.keys_dir is not None:
         keys_dir = Path(found.security.keys_dir)
         yield from _access_problem("security.keys_dir", partial(read_server_pair, keys_dir))
@@ -95,8 +103,13 @@ def _access_problem(where: str, read: Callable[[], object]) -> Iterator[str]:
         yield f"{where}: {error}"
 
 
-def _scoring_problems(recipes: list[tuple[str, config.Recipe]], scoring: config.Scoring) -> Iterator[str]:
-    """Read every bank, see whether the device holds all of them, and load each as the daemon would."""
+def _scoring_problems(
+    recipes: list[tuple[str, config.Recipe]], scoring: config.Scoring, banks: dict[str, BankInfo]
+) -> Iterator[str]:
+    """Read every bank, see whether the device holds all of them, and load each as the daemon would.
+
+    Those that load are put into `banks`, by recipe.
+    """
     if not recipes:
         return
     from inspectd.bank.residency import release_memory  # noqa: PLC0415 - seconds of imports, for this check only
@@ -115,7 +128,8 @@ def _scoring_problems(recipes: list[tuple[str, config.Recipe]], scoring: config.
         admit_banks(StartScoring(scoring, tuple(recipe for _, recipe in sound), 1))
         for where, recipe in sound:
             try:
-                load(StartScoring(scoring, (recipe,), 1), {})
+                ready = load(StartScoring(scoring, (recipe,), 1), {})
+                banks |= {bank.recipe: bank for bank in ready.banks}
             except BankError as error:
                 yield f"{where}.bank: {error}"
             release_memory()
@@ -123,8 +137,11 @@ def _scoring_problems(recipes: list[tuple[str, config.Recipe]], scoring: config.
         yield f"scoring: {error}"
 
 
-def _camera_problems(cameras: list[tuple[str, config.Camera]]) -> Iterator[str]:
-    """Read one frame from each camera, all at once; one whose driver hangs is named and left behind."""
+def _camera_problems(cameras: list[tuple[str, config.Camera]], banks: dict[str, BankInfo]) -> Iterator[str]:
+    """Read one frame from each camera, all at once; one whose driver hangs is named and left behind.
+
+    A frame that the daemon would call undecidable for its size or depth is a problem too.
+    """
     from inspectd.capture.kinds import make_driver  # noqa: PLC0415 - loads the cameras' libraries
 
     results: dict[str, str | None] = {}
@@ -135,8 +152,8 @@ def _camera_problems(cameras: list[tuple[str, config.Camera]]) -> Iterator[str]:
             driver.open(_no_beat)
             while driver.due_seconds() > 0:
                 threading.Event().wait(driver.due_seconds())
-            driver.read()
-            results[where] = None
+            frame, bank = driver.read(), banks.get(camera.recipe)
+            results[where] = None if frame is None or bank is None else _format_problem(camera, frame, bank)
         except InspectdError as error:
             results[where] = str(error)
         finally:
@@ -149,6 +166,13 @@ def _camera_problems(cameras: list[tuple[str, config.Camera]]) -> Iterator[str]:
         if problem is not None:
             key = "folder" if isinstance(camera, config.ImagesCamera) else "source"
             yield f"{where}.{key}: {problem}"
+
+
+def _format_problem(camera: config.Camera, frame: Frame, bank: BankInfo) -> str | None:
+    """Why the daemon would not judge such frames, if so."""
+    height, width, _ = frame.pixels.shape
+    seen = FrameRef(camera.name, 1, 0, 1, 0, 0, height, width, bit_depth=frame.bit_depth)
+    return None if is_like_the_banks(seen, bank) else f"{unlike(seen, bank)}; none would be judged"
 
 
 def _start(

@@ -16,6 +16,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 
+from inspectd.bank.store import read_manifest
 from inspectd.cli import demo_result, output
 from inspectd.cli.demo_data import DemoData, lay_out, own_folder, solar_cells
 from inspectd.cli.demo_line import LINE, PLANT, Daemon, LineFile, LineRun, free_ports, runtime_dir
@@ -82,6 +83,8 @@ def main(arguments: argparse.Namespace) -> int:
             loop=arguments.seconds is not None,
             runtime_dir=runtime_dir(work),
             ports=free_ports(),
+            # Of images that were cut out one by one each has a size of its own.
+            any_size=len(read_manifest(work / "demo.bank").image_sizes) > 1,
         )
         result, counts = _run_line(console, data, line_file, arguments.seconds)
         # What stays behind should run for as long as someone wants to look at it.

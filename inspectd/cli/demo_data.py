@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
-from inspectd.bank.images import SUFFIXES
 from inspectd.errors import InputError, UnavailableError
+from inspectd.pictures.folder import NoPicturesError, list_pictures
 
 GOOD: Final = "good"
 DEFECTIVE: Final = "defective"
@@ -102,4 +102,8 @@ def lay_out(data: DemoData, folder: Path) -> None:
 
 
 def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
+    """The pictures of parts that lie in a folder itself; none where it has none."""
+    try:
+        return [path for path in list_pictures(folder).pictures if path.parent == folder]
+    except NoPicturesError:
+        return []

@@ -45,6 +45,7 @@ class LineFile(msgspec.Struct, frozen=True):
     loop: bool
     runtime_dir: Path
     ports: dict[str, int]
+    any_size: bool = False
 
     def write(self) -> None:
         """Write the file."""
@@ -58,6 +59,7 @@ class LineFile(msgspec.Struct, frozen=True):
 
     def _text(self) -> str:
         cameras = "".join(self._camera(name, seed) for seed, name in enumerate(CAMERAS, start=1))
+        sizes = "\nany_size = true" if self.any_size else ""
         return f"""\
 # Written by `inspectd demo`. Run it again with: inspectd run {self.path}
 [line]
@@ -69,7 +71,7 @@ state_dir = {_quoted(self.path.parent / "state")}
 
 [[recipes]]
 name = "demo"
-bank = {_quoted(self.bank)}
+bank = {_quoted(self.bank)}{sizes}
 {cameras}
 [publish]
 verdicts_tcp = "127.0.0.1:{self.ports["verdicts"]}"

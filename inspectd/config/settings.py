@@ -86,6 +86,10 @@ class Recipe(Settings, frozen=True, kw_only=True):
         Annotated[float, Meta(ge=1, le=600_000)] | None,
         Meta(description="Deadline of its parts. Left out: the line's."),
     ] = None
+    any_size: Annotated[
+        bool,
+        Meta(description="Judge frames of sizes the bank was not built from; else they are undecidable."),
+    ] = False
 
 
 class QualityGate(Settings, frozen=True, kw_only=True):
@@ -197,6 +201,14 @@ class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
         Annotated[float, Meta(ge=0, lt=1)] | None,
         Meta(description="When in the host clock's periods frames come, as a share. Left out: as it starts."),
     ] = None
+    bit_depth: Annotated[
+        int,
+        Meta(
+            ge=8,
+            le=16,
+            description="Bits a channel of the images; above 8 they lie in 16, as the bank's did.",
+        ),
+    ] = 8
 
 
 Camera = OpenCvCamera | ImagesCamera

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from inspectd.bank.pictures import overlay
 from inspectd.errors import InputError
 from inspectd.evidence.record import HeatmapPicture
+from inspectd.pictures.depth import PictureError
+from inspectd.pictures.reading import decode_levels, read_bytes, read_picture
 
 _FASTEST: Final = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 _LEVELS: Final = 65_535
@@ -42,7 +44,10 @@ def read_frame(file: Path) -> NDArray[np.uint8]:
     Raises:
         InputError: it cannot be read.
     """
-    return np.asarray(_read(file, cv2.IMREAD_COLOR), dtype=np.uint8)
+    try:
+        return read_picture(file)
+    except PictureError as error:
+        raise InputError(f"{file}: {error}") from error
 
 
 def read_heatmap(file: Path, picture: HeatmapPicture) -> NDArray[np.float32]:
@@ -51,7 +56,10 @@ def read_heatmap(file: Path, picture: HeatmapPicture) -> NDArray[np.float32]:
     Raises:
         InputError: it cannot be read, or has another size than `picture` says.
     """
-    levels = _read(file, cv2.IMREAD_UNCHANGED)
+    try:
+        levels = decode_levels(read_bytes(file))
+    except PictureError as error:
+        raise InputError(f"{file}: {error}") from error
     if levels.shape != (picture.height, picture.width):
         raise InputError(f"{file}: is {levels.shape}, expected {(picture.height, picture.width)}")
     return (picture.minimum + levels.astype(np.float64) * picture.step).astype(np.float32)
@@ -61,18 +69,6 @@ def _png(image: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
     done, data = cv2.imencode(".png", image, _FASTEST)
     assert done, "OpenCV cannot encode PNG"
     return bytes(data)
-
-
-def _read(file: Path, flags: int) -> NDArray[np.generic]:
-    try:
-        data = np.fromfile(file, np.uint8)
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
-    image = cv2.imdecode(data, flags) if data.size else None
-    if image is None:
-        raise InputError(f"{file}: is no image, or is damaged")
-    found: NDArray[np.generic] = image
-    return found
 
 
 def explanation(

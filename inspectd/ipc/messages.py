@@ -93,6 +93,12 @@ class BankInfo(msgspec.Struct, frozen=True, array_like=True):
     input_height: int
     input_width: int
     threshold: float
+    image_sizes: tuple[tuple[int, int], ...] = ()
+    """Every (height, width) of the images the bank was built from; empty: not recorded."""
+    bit_depth: int = 8
+    """Bits a channel of those images."""
+    any_size: bool = False
+    """The recipe has frames of other sizes judged as well."""
 
 
 class ScoringReady(msgspec.Struct, frozen=True, array_like=True, tag="scoring_ready"):

@@ -179,7 +179,8 @@ def load(start: StartScoring, scorers: dict[str, Scorer]) -> ScoringReady:
         banks.append(
             BankInfo(
                 recipe.name, info.sha256, info.detector, info.backbone, info.rows, info.dims,
-                info.input_height, info.input_width, threshold,
+                info.input_height, info.input_width, threshold, info.image_sizes, info.bit_depth,
+                recipe.any_size,
             )
         )  # fmt: skip
         event(

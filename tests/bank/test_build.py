@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.pictures import noise, write_video
 
 from inspectd.bank.build import BuildSpec, build_bank
+from inspectd.bank.collect import pixel_digest
 from inspectd.bank.images import find_images, read_image, video_frames
 from inspectd.bank.manifest import GOOD_SCORES, IMAGE_DIGESTS
 from inspectd.bank.scorer import Scorer
@@ -69,7 +71,8 @@ def test_unreadable_and_repeated_images_are_named_and_left_out(images: list[Path
     paths = [*images, broken, images[3]]
     report = build_bank(paths, tmp_path / "x.bank", SMALL, quiet)
     assert report.images == 16
-    assert report.unreadable == [str(broken)]
+    assert list(report.unreadable) == [str(broken)]
+    assert "was not received whole" in report.unreadable[str(broken)]
     assert report.duplicates == [str(images[3])]
     strict = BuildSpec(height=64, width=64, strict=True)
     with pytest.raises(InputError, match=r"1 unreadable images: .*broken.png"):
@@ -237,3 +240,47 @@ def test_frames_are_spread_over_a_video(tmp_path: Path) -> None:
     assert [round(float(frame.mean()), -1) for _, frame in frames] == [0, 60, 120, 180, 240]
     with pytest.raises(InputError, match="cannot be opened as a video"):
         list(video_frames(tmp_path / "none.avi", 5))
+
+
+def readable(frames: list[tuple[str, NDArray[np.uint8] | str]]) -> list[int]:
+    return sorted(int(name.rpartition("#")[2]) for name, frame in frames if not isinstance(frame, str))
+
+
+def test_a_video_that_was_cut_says_so_and_its_last_frame_is_not_learned(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.avi", 50)
+    whole = (tmp_path / "v.avi").read_bytes()
+    (tmp_path / "cut.avi").write_bytes(whole[: len(whole) // 2])
+    frames = list(video_frames(tmp_path / "cut.avi", 12))
+    assert len(readable(frames)) == 12
+    assert max(readable(frames)) < 24
+    assert "ends after 24 of the 50 frames that its header names" in [
+        frame for _, frame in frames if isinstance(frame, str)
+    ]
+    frames = list(video_frames(tmp_path / "cut.avi", 200))
+    assert readable(frames) == list(range(23))
+
+
+def test_a_video_without_a_header_is_counted(tmp_path: Path) -> None:
+    raw = b"".join(cv2.imencode(".jpg", noise(seed))[1].tobytes() for seed in range(30))
+    (tmp_path / "raw.mjpg").write_bytes(raw)
+    assert readable(list(video_frames(tmp_path / "raw.mjpg", 200))) == list(range(29))
+    spread = readable(list(video_frames(tmp_path / "raw.mjpg", 10)))
+    assert len(spread) == 10
+    assert spread[0] == 0
+    assert spread[-1] >= 25
+
+
+def test_images_of_twelve_bits_make_a_bank_that_says_so(images: list[Path], tmp_path: Path) -> None:
+    paths = [tmp_path / f"{path.stem}.png" for path in images]
+    for path, source in zip(paths, images, strict=True):
+        cv2.imwrite(str(path), cv2.imread(str(source)).astype(np.uint16) * 16)
+    with pytest.raises(
+        InputError, match=r"0 images of good parts \(16 unreadable.*16 bits a channel.*12 to 16"
+    ):
+        build_bank(paths, tmp_path / "x.bank", SMALL, quiet)
+    build_bank(paths, tmp_path / "x.bank", replace(SMALL, bit_depth=12), quiet)
+    bank = read_bank(tmp_path / "x.bank")
+    assert bank.manifest.bit_depth == 12
+    assert bank.manifest.image_sizes == ((300, 300),)
+    plain = [pixel_digest(frame) for path in images if (frame := read_image(path)) is not None]
+    np.testing.assert_array_equal(bank.tensors[IMAGE_DIGESTS], plain)

@@ -43,7 +43,8 @@ def test_the_figures_follow_from_the_scores(judgement: Judgement) -> None:
     assert result.escape_rate == sum(t and not a for a, t in zip(above, truth, strict=True)) / 20
     assert result.image_auroc > 0.8
     assert result.pixel_auroc is not None
-    assert result.skipped[0].endswith("broken.png")
+    assert [Path(name).name for name in result.skipped] == ["broken.png"]
+    assert result.other_sizes == 0
     assert [(row.label, row.images) for row in result.classes] == [("defective", 20), ("good", 20)]
     assert 0 < result.latency_ms["p50"] <= result.latency_ms["p99"]
 
@@ -82,6 +83,16 @@ def test_a_bank_that_does_not_tell_its_images_is_said_to(
     assert judgement.evaluation.from_the_bank is None
     write_report(tmp_path / "r.html", judgement, "old")
     assert "does not tell the images it was built from" in (tmp_path / "r.html").read_text()
+
+
+def test_images_of_sizes_the_daemon_would_not_judge_are_counted(
+    bank_file: Path, mixed_folder: Path, tmp_path: Path
+) -> None:
+    images = [*load_dataset(mixed_folder)[:1], *load_dataset(mixed_folder)[-1:]]
+    for name in ("good", "dent"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((64, 64, 3), 90, np.uint8))
+        images.append(LabelledImage(tmp_path / f"{name}.png", name))
+    assert evaluate(bank_file, images, "cpu", quiet).evaluation.other_sizes == 2
 
 
 class Tags(HTMLParser):

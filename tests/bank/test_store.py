@@ -204,3 +204,11 @@ def _mutated(data: bytearray, rng: random.Random) -> bytes:
         case "remove":
             del data[start : start + length]
     return bytes(data)
+
+
+def test_a_bank_of_an_earlier_version_is_read_and_says_no_sizes(tmp_path: Path) -> None:
+    now = msgspec.to_builtins(MANIFEST)
+    del now["image_sizes"], now["bit_depth"]
+    write_bank(tmp_path / "old.bank", now, TENSORS)  # type: ignore[arg-type]
+    manifest = read_manifest(tmp_path / "old.bank")
+    assert (manifest.image_sizes, manifest.bit_depth) == ((), 8)

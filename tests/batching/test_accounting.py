@@ -43,7 +43,9 @@ DEADLINES_NS = {"one": DEADLINE_NS, "two": DEADLINE_NS + 30}
 
 
 def bank(recipe: str) -> BankInfo:
-    return BankInfo(recipe, f"sha-{recipe}", "patchcore", "net", 1, 1, 2, 2, THRESHOLD)
+    return BankInfo(
+        recipe, f"sha-{recipe}", "patchcore", "net", 1, 1, 2, 2, THRESHOLD, image_sizes=((2, 2),), bit_depth=8
+    )
 
 
 class Line(RuleBasedStateMachine):
@@ -146,6 +148,7 @@ class Line(RuleBasedStateMachine):
             assert outcome.score.inspection_id == inspection.inspection_id
             assert outcome.score.image_score <= THRESHOLD
             assert inspection.frame.quality is Quality.OK
+            assert inspection.frame.bit_depth == 8
             # A judged frame still lies in its slot: nobody can have overwritten what was scored.
             assert self.readers[inspection.frame.camera].holds(inspection.frame)
         return len(self.verdicts) + len(self.parts)
@@ -196,11 +199,12 @@ class Line(RuleBasedStateMachine):
         camera=st.sampled_from(sorted(CAMERAS)),
         quality=st.sampled_from([Quality.OK] * 8 + [Quality.BLACK, Quality.STALE]),
         age_ns=st.sampled_from([0, 0, 0, 50, 150]),
+        bit_depth=st.sampled_from([8] * 8 + [12]),
     )
-    def capture(self, camera, quality, age_ns):
-        self.take(camera, quality, age_ns)
+    def capture(self, camera, quality, age_ns, bit_depth):
+        self.take(camera, quality, age_ns, bit_depth)
 
-    def take(self, camera, quality=Quality.OK, age_ns=0):
+    def take(self, camera, quality=Quality.OK, age_ns=0, bit_depth=8):
         self.captured += 1
         self.seq[camera] += 1
         slot = self.rings[camera].acquire()
@@ -212,7 +216,9 @@ class Line(RuleBasedStateMachine):
         self.referenced.add((camera, slot))
         self.rings[camera].write(slot, self.seq[camera], PIXELS)
         captured_ns = self.now_ns - age_ns
-        frame = FrameRef(camera, 1, slot, self.seq[camera], captured_ns, 0, 2, 2, quality=quality)
+        frame = FrameRef(
+            camera, 1, slot, self.seq[camera], captured_ns, 0, 2, 2, quality=quality, bit_depth=bit_depth
+        )
         self.stage.frame(frame, self.now_ns)
 
     @rule(

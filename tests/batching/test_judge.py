@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspectd.batching.judge import judge
+from inspectd.batching.judge import is_like_the_banks, judge
+from inspectd.ipc.messages import BankInfo
 from inspectd.records import Evaluation, FrameRef, Inspection, Reason, Score
 
 INSPECTION = Inspection(1, FrameRef("cam", 1, 0, 1, 0, 0, 2, 2), "r", 0, 100)
@@ -42,3 +43,26 @@ def test_whatever_the_numbers_a_pass_is_on_time_and_within(value, threshold, now
     if outcome(value, threshold=threshold, now_ns=now_ns).evaluation is Evaluation.PASS:
         assert -math.inf < value <= threshold < math.inf
         assert now_ns <= INSPECTION.deadline_ns
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "bit_depth", "settings", "expected"),
+    [
+        (300, 400, 8, {}, True),
+        (400, 300, 8, {}, False),  # turned
+        (150, 200, 8, {}, False),
+        (150, 200, 8, {"any_size": True}, True),
+        (150, 200, 8, {"image_sizes": ((300, 400), (150, 200))}, True),
+        (150, 200, 8, {"image_sizes": ()}, True),  # a bank of an earlier version does not say
+        (300, 400, 12, {}, False),
+        (300, 400, 12, {"any_size": True}, False),
+        (300, 400, 8, {"bit_depth": 12}, False),
+        (300, 400, 12, {"bit_depth": 12}, True),
+    ],
+)
+def test_a_frame_is_judged_in_the_format_of_the_banks_images(height, width, bit_depth, settings, expected):
+    frame = FrameRef("cam", 1, 0, 1, 0, 0, height, width, bit_depth=bit_depth)
+    bank = BankInfo(
+        "r", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0, **{"image_sizes": ((300, 400),)} | settings
+    )
+    assert is_like_the_banks(frame, bank) is expected

@@ -1,5 +1,7 @@
+import os
+
 import pytest
-from support.pictures import write_images
+from support.pictures import png_of_size, write_images
 
 from inspectd.capture.driver import CameraError, UnreadableImageError
 from inspectd.capture.images import ImagesDriver
@@ -95,3 +97,24 @@ def test_a_damaged_file_is_reported_when_its_turn_comes_though_it_was_preloaded(
     assert driver.read().source == "a.png"
     with pytest.raises(UnreadableImageError, match=r"b\.png"):
         driver.read()
+
+
+def test_an_absurd_header_makes_no_ring_and_is_said_once(tmp_path):
+    pictures = write_images(tmp_path, ["a.png", "b.png"], sizes=[(48, 64), (96, 128)])
+    (tmp_path / "c.png").write_bytes(png_of_size(13_000, 13_000))
+    (tmp_path / "d.png").write_bytes(png_of_size(60_000, 60_000))
+    driver = opened(tmp_path, loop=True)
+    first = driver.read()
+    assert driver.slot_bytes(first) == pictures[1].nbytes
+    assert driver.read().source == "b.png"
+    for name in ("c", "d"):
+        with pytest.raises(UnreadableImageError, match=rf"{name}\.png"):
+            driver.read()
+    assert sources(driver, most=4) == ["a.png", "b.png"] * 2
+
+
+def test_names_that_are_not_utf8_are_refused(tmp_path):
+    write_images(tmp_path, ["a.png"])
+    (tmp_path / os.fsdecode(b"\xff.png")).write_bytes((tmp_path / "a.png").read_bytes())
+    with pytest.raises(CameraError, match=r"1 file names are not UTF-8 .*udcff\.png.*rename"):
+        opened(tmp_path)

@@ -1,6 +1,7 @@
 """`inspectd bench` as it is run: on a bare machine, on a bank file, on the whole daemon."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -138,3 +139,11 @@ def test_numbers_and_sizes():
     assert size("--size", "192X320") == (192, 320)
     with pytest.raises(InputError, match="expected 256 or HEIGHTxWIDTH"):
         size("--size", "1x2x3")
+
+
+def test_images_need_what_reads_them(tmp_path, monkeypatch):
+    (tmp_path / "simplejpeg.py").write_text("raise ModuleNotFoundError('gone', name='simplejpeg')\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    done = bench("--images", tmp_path, *SMALL)
+    assert done.returncode == 3
+    assert "error: --images: needs the package simplejpeg; it is not installed" in done.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from support.daemon import camera_table, settings
+from support.pictures import write_images
 
 from inspectd.bank.reach import reach_of
 from inspectd.bank.store import read_bank, write_bank
@@ -127,6 +128,18 @@ def test_settings_that_scoring_cannot_work_with_are_found(
     done = inspectd("check", file)
     assert done.returncode == 2
     assert f"1 problem\n  {complaint}" in done.stderr
+
+
+def test_a_camera_of_another_size_than_the_banks_images_is_found(tmp_path, bank_file):
+    write_images(tmp_path / "small", ["1.png"])
+    file = tmp_path / "line.toml"
+    file.write_text(settings(bank_file, camera_table("cam", tmp_path / "small")))
+    done = inspectd("check", file)
+    assert done.returncode == 2
+    problem = (
+        "cameras[0].folder: frames are 64x48, the images of recipe cell were 300x300; none would be judged"
+    )
+    assert problem in done.stderr
 
 
 def test_every_file_in_config_is_sound():

@@ -195,6 +195,9 @@ def test_the_written_configuration_is_valid_whatever_the_folder_is_called(tmp_pa
     loaded = config.load(file.path)
     assert loaded.recipes[0].bank == str(folder / "demo.bank")
     assert loaded.runtime_path == file.runtime_dir
+    assert not loaded.recipes[0].any_size
+    msgspec.structs.replace(file, any_size=True).write()
+    assert config.load(file.path).recipes[0].any_size
     assert file.endpoint("verdicts") == f"ipc://{loaded.runtime_path}/verdicts.sock"
 
 

@@ -81,7 +81,7 @@ def test_what_is_no_evidence_is_said_so(evidence, bank_file, tmp_path):
 
     assert "evidence.json: cannot be read: No such file" in refused(tmp_path / "nowhere")
     (evidence / "frame.png").write_bytes(b"cut short")
-    assert "frame.png: is no image, or is damaged" in refused(evidence)
+    assert "frame.png: is no picture in a format that is read" in refused(evidence)
     (evidence / "evidence.json").write_text('{"schema": "evidence/1"}')
     assert "evidence.json: is no evidence of this version" in refused(evidence)
     assert explain(evidence).returncode == 2  # neither a bank nor a line to find it

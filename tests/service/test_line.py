@@ -10,6 +10,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import cv2
 import pytest
 from support.daemon import camera_table, settings
 
@@ -42,6 +43,38 @@ def test_every_image_of_two_cameras_gets_one_verdict(start_daemon, bank_file, mi
         assert (verdict.evaluation is Evaluation.PASS) == (verdict.score <= verdict.threshold)
     pairs = [good < bad for good in by_label["good"] for bad in by_label["defective"]]
     assert sum(pairs) / len(pairs) > 0.9  # image AUROC of the published scores
+
+
+def test_a_frame_of_another_size_or_depth_is_undecidable_unless_sizes_do_not_matter(
+    start_daemon, bank_file, good_folder, tmp_path
+):
+    cell = cv2.imread(str(min(good_folder.iterdir())))
+    half = cv2.resize(cell, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    for name, picture in {"1.png": cell, "2.png": half, "3.png": cell[:, :200]}.items():
+        (tmp_path / "sizes").mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / "sizes" / name), picture)
+    (tmp_path / "deep").mkdir()
+    cv2.imwrite(str(tmp_path / "deep" / "1.png"), cell.astype("u2") * 16)
+    any_size = f"""[[recipes]]\nname = "any"\nbank = "{bank_file}"\nany_size = true\n"""
+    cameras = "".join(
+        (
+            camera_table("strict", tmp_path / "sizes", loop=False),
+            camera_table("lax", tmp_path / "sizes", loop=False, recipe="any"),
+            camera_table("deep", tmp_path / "deep", loop=False, recipe="any", bit_depth=12),
+        )
+    )
+    daemon = start_daemon(settings(bank_file, cameras, recipe=any_size))
+    daemon.until(lambda: daemon.phases() == ["ended"] * 3, 60)
+    assert daemon.stop() == 0
+    found = {(v.camera, v.source): (v.evaluation, v.reason) for v in daemon.reader.verdicts}
+    assert {name for name, (_, reason) in found.items() if reason == "format"} == {
+        ("strict", "2.png"), ("strict", "3.png"), ("deep", "1.png"),
+    }  # fmt: skip
+    assert all((evaluation == "undecidable") == (reason == "format") for evaluation, reason in found.values())
+    told = {e.camera: e.detail for e in daemon.reader.events if e.event == "format_changed"}
+    assert told.keys() == {"strict", "deep"}
+    assert told["strict"] == "frames are 150x150, the images of recipe cell were 300x300"
+    assert sum(e.event == "format_changed" for e in daemon.reader.events) == 2
 
 
 def test_the_main_process_has_loaded_no_torch_cv2_or_faiss(start_daemon, bank_file, good_folder):

@@ -1,5 +1,8 @@
 """Pictures with the noise of a sensor, as files for replay cameras."""
 
+import struct
+import zlib
+
 import cv2
 import numpy as np
 
@@ -28,3 +31,14 @@ def write_video(path, frames: int, height: int = 48, width: int = 64, fps: float
     for seed in range(frames):
         writer.write(noise(seed, height, width))
     writer.release()
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """A PNG file whose header claims that size, and that holds hardly any of it."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = chunk(b"IDAT", zlib.compress(bytes(100)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + data + chunk(b"IEND", b"")

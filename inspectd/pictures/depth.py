@@ -1,0 +1,51 @@
+"""More than 8 bits a channel become 8 by one rule, for picture files and devices alike."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.errors import InputError
+
+EIGHT_BITS: Final = 8
+MOST_BITS: Final = 16
+
+
+class PictureError(InputError):
+    """A picture cannot be used; the message says why and leaves it to the caller to name the picture."""
+
+
+def to_eight_bits(pixels: NDArray[Any], bit_depth: int) -> NDArray[np.uint8]:
+    """Drop the `bit_depth - 8` lowest bits: the sensor's whole range stays the picture's.
+
+    How many bits of a 16-bit word a sensor uses stands nowhere in the pixels: a dark picture of 12 bits
+    looks like one of 10. So it has to be told, and a picture that contradicts it is refused.
+
+    Args:
+        pixels: of any shape; uint8 where `bit_depth` is 8, else uint16 with the value in the lowest bits.
+        bit_depth: bits a channel that the sensor delivers, 8 to 16.
+
+    Raises:
+        PictureError: the pixels are of another type, or have values that need more bits.
+    """
+    if pixels.dtype == np.uint8 and bit_depth == EIGHT_BITS:
+        return np.asarray(pixels, np.uint8)
+    if pixels.dtype == np.uint8:
+        raise PictureError(f"has 8 bits a channel, expected {bit_depth} in 16 (bit_depth = {bit_depth})")
+    if pixels.dtype != np.uint16:
+        raise PictureError(f"holds {pixels.dtype} values, expected whole numbers of 8 or 16 bits a channel")
+    largest = int(pixels.max(initial=0))
+    if bit_depth == EIGHT_BITS:
+        fewest = max(EIGHT_BITS + 1, largest.bit_length())
+        raise PictureError(
+            f"has 16 bits a channel (largest value {largest}): say how many of them its camera uses, "
+            f"{fewest} to {MOST_BITS} (bit_depth of the camera, --bit-depth of bank build)"
+        )
+    if largest >> bit_depth:
+        raise PictureError(
+            f"holds the value {largest}, which is more than {bit_depth} bits (bit_depth = {bit_depth}); "
+            f"where the camera fills the upper bits of a word, bit_depth is {MOST_BITS}"
+        )
+    return (pixels >> (bit_depth - EIGHT_BITS)).astype(np.uint8)

@@ -1,0 +1,256 @@
+"""What a folder of pictures means: which files are parts, which are masks of them, and which are neither.
+
+Build, calibrate, evaluate, tune and the images camera all ask here, so that one folder is the same parts to
+each of them. What is left out is counted with its reason: a person who looks into the folder counts too.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.errors import InputError
+from inspectd.pictures.depth import PictureError
+from inspectd.pictures.reading import decode_levels, read_bytes
+
+SUFFIXES: Final = frozenset(
+    {
+        ".bmp", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff",
+        ".webp",
+    }
+)  # fmt: skip
+LOSSY: Final = frozenset({".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".webp"})
+GROUND_TRUTH: Final = "ground_truth"
+_SYSTEM: Final = frozenset(
+    {
+        "#recycle", "#snapshot", "$recycle.bin", "@eadir", "@recycle", "@recently-snapshot", "__macosx",
+        "lost+found", "recycler", "system volume information",
+    }
+)  # fmt: skip
+"""Folders of file servers and desktops: what was deleted, thumbnails, copies of other days. In lower case."""
+_MASK_ENDINGS: Final = ("_mask", "_gt")
+_MASK_BEGINNING: Final = "mask_"
+_LOSSY_SLACK: Final = 24
+_LOSSY_SHARE: Final = 0.98
+"""JPEG greys a mask's edges: this share of its pixels lies within that many levels of black and white."""
+
+
+class NoPicturesError(InputError):
+    """There is no such folder, or it holds no picture."""
+
+
+@dataclass
+class Listing:
+    """What lies below a folder.
+
+    Attributes:
+        folder: the folder.
+        pictures: files that show parts, in path order; each lies below `folder` by its own or a link's name.
+        masks: files that show where other pictures are defective, in path order.
+        left_out: why other files and folders are passed over, in words, and how many.
+    """
+
+    folder: Path
+    pictures: list[Path] = field(default_factory=list)
+    masks: list[Path] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def list_pictures(folder: Path, beat: Callable[[], None] = lambda: None) -> Listing:
+    """All picture files below a folder.
+
+    Hidden files and what file servers keep for themselves are left out; folders that are links are followed,
+    each once. A mask is what lies below a folder `ground_truth`, what is named for another picture of its
+    folder (`7_mask.png`, `7_gt.png` or `mask_7.png` beside `7.png`), and what shares its name but for the
+    suffix, or is named so for no picture at all, and holds two values only (`7.png` beside `7.jpg`).
+
+    Args:
+        folder: where to look.
+        beat: called now and then, as a large folder takes long.
+
+    Raises:
+        NoPicturesError: there is no such folder, or it holds no picture.
+        InputError: it cannot be read, or has names that are not UTF-8.
+    """
+    if not folder.is_dir():
+        raise NoPicturesError(f"folder {folder}: not found, expected a folder of images")
+    found = Listing(folder)
+    files = sorted(_files(found, beat))
+    _refuse_nameless(folder, files)
+    for path in files:
+        if GROUND_TRUTH in {part.lower() for part in path.relative_to(folder).parts[:-1]}:
+            found.masks.append(path)
+        else:
+            found.pictures.append(path)
+    beside = set(_masks_beside(found.pictures, beat))
+    found.pictures = [path for path in found.pictures if path not in beside]
+    found.masks = sorted([*found.masks, *beside])
+    if found.masks:
+        found.left_out["masks, not parts"] += len(found.masks)
+    if not found.pictures:
+        kinds = ", ".join(sorted(SUFFIXES))
+        raise NoPicturesError(
+            f"folder {folder}: holds no image; expected files ending in {kinds}{_but(found)}"
+        )
+    return found
+
+
+def list_masks(folder: Path) -> list[Path]:
+    """All picture files below a folder that holds masks and nothing else, in path order."""
+    return sorted(_files(Listing(folder), lambda: None))
+
+
+def mask_stems(stem: str) -> Iterator[str]:
+    """The stems, in lower case, of the picture that a file may be the mask of; its own is the last."""
+    lower = stem.lower()
+    for ending in _MASK_ENDINGS:
+        if lower.endswith(ending):
+            yield lower.removesuffix(ending)
+    if lower.startswith(_MASK_BEGINNING):
+        yield lower.removeprefix(_MASK_BEGINNING)
+    yield lower
+
+
+def defective_pixels(path: Path) -> NDArray[np.bool_]:
+    """Which pixels a mask calls defective, (H, W); of a folder of masks, any of them.
+
+    Those above 0; in a format with losses those above 127, as its greys are no wish of whoever drew it.
+
+    Raises:
+        PictureError: one cannot be read, or the masks of a folder differ in size.
+    """
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    found: NDArray[np.bool_] | None = None
+    for file in files:
+        if file.suffix.lower() not in SUFFIXES:
+            continue
+        levels = _grey(decode_levels(read_bytes(file)))
+        above = levels > (127 if file.suffix.lower() in LOSSY else 0)
+        if found is not None and found.shape != above.shape:
+            raise PictureError(f"{file.name} is {above.shape}, other masks beside it are {found.shape}")
+        found = above if found is None else found | above
+    if found is None:
+        raise PictureError("holds no mask")
+    return found
+
+
+def is_two_valued(path: Path) -> bool:
+    """Whether a file holds two grey levels and nothing else, as masks do and pictures of parts do not."""
+    try:
+        levels = _grey(decode_levels(read_bytes(path)))
+    except PictureError:
+        return False  # whoever reads it says so
+    if path.suffix.lower() not in LOSSY:
+        return bool(((levels == levels.min()) | (levels == levels.max())).all())
+    outer = (levels <= _LOSSY_SLACK) | (levels >= 255 - _LOSSY_SLACK)
+    return bool(outer.mean() >= _LOSSY_SHARE)
+
+
+def _grey(levels: NDArray[Any]) -> NDArray[Any]:
+    """The largest of a pixel's colours, (H, W); what is transparent is no colour."""
+    return levels if levels.ndim == 2 else np.asarray(levels[..., :3].max(axis=2))
+
+
+def _files(found: Listing, beat: Callable[[], None]) -> Iterator[Path]:
+    """Every regular file with a picture's suffix; real folders first, so that a link never stands for one."""
+    seen: set[tuple[int, int]] = set()
+    folders, links = [found.folder], list[Path]()
+    while folders or links:
+        folder = folders.pop() if folders else links.pop(0)
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in seen:
+            found.left_out["folders that were read already, by another name"] += 1
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        try:
+            paths = sorted(folder.iterdir())
+        except OSError as error:
+            if folder == found.folder:
+                raise InputError(f"folder {folder}: cannot be read: {error.strerror}") from error
+            found.left_out[f"folders that cannot be read ({folder.name})"] += 1
+            continue
+        for path in paths:
+            beat()
+            kind = _kind(path)
+            reason = _reason(path.name, kind)
+            if reason is not None:
+                found.left_out[reason] += 1
+            elif kind is not None and stat.S_ISDIR(kind):
+                (links if path.is_symlink() else folders).append(path)
+            else:
+                yield path
+
+
+def _kind(path: Path) -> int | None:
+    """What a name leads to; None where it leads nowhere."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return None
+
+
+def _reason(name: str, kind: int | None) -> str | None:
+    """Why a name is passed over; None where it is a folder or may be a picture."""
+    is_folder = kind is not None and stat.S_ISDIR(kind)
+    if is_folder and (name.startswith(".") or name.lower() in _SYSTEM):
+        return f"hidden and system folders ({_shown(name)})"
+    if name.startswith("."):
+        return "hidden files"
+    if is_folder:
+        return None
+    suffix = Path(name).suffix.lower()
+    if suffix not in SUFFIXES:
+        return f"files ending in {_shown(suffix)}" if suffix else "files without a suffix"
+    if kind is None:
+        return "links that lead nowhere"
+    return None if stat.S_ISREG(kind) else "pipes, sockets and devices"
+
+
+def _masks_beside(pictures: list[Path], beat: Callable[[], None]) -> Iterator[Path]:
+    """Those of the files that are masks of others in the same folder."""
+    stems: Counter[tuple[Path, str]] = Counter((path.parent, path.stem.lower()) for path in pictures)
+    for path in pictures:
+        *named_for, own = mask_stems(path.stem)
+        if any((path.parent, stem) in stems for stem in named_for):
+            yield path
+        elif named_for or stems[path.parent, own] > 1:
+            beat()
+            if is_two_valued(path):
+                yield path
+
+
+def _refuse_nameless(folder: Path, files: list[Path]) -> None:
+    """Names go into verdicts, reports and JSON, all of which are UTF-8."""
+    nameless = [path for path in files if not _is_utf8(path)]
+    if nameless:
+        names = ", ".join(_shown(path.relative_to(folder).as_posix()) for path in nameless[:3])
+        raise InputError(f"folder {folder}: {len(nameless)} file names are not UTF-8 ({names}); rename them")
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(name: str) -> str:
+    return name.encode(errors="backslashreplace").decode()
+
+
+def _but(found: Listing) -> str:
+    """What there is instead, for people."""
+    return f"; left out: {described(found.left_out)}" if found.left_out else ""
+
+
+def described(left_out: Counter[str]) -> str:
+    """What was left out, in one line for people."""
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))

@@ -1,0 +1,230 @@
+"""Reads picture files: the same bytes are the same picture, or the same refusal, wherever they are read.
+
+OpenCV makes the pixels. What it takes on trust is asked before: Pillow reads the header, so that a size
+nobody can mean allocates nothing, and each format's own sign of its end tells whether all of the file has
+come. A decoder that has to complete a picture would show a part that nobody looked at.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image, TiffImagePlugin
+
+from inspectd.pictures.depth import EIGHT_BITS, PictureError, to_eight_bits
+
+MAX_PIXELS: Final = 178_956_970
+"""Pillow's own bound against made-up headers; the largest area sensors have 151 million pixels."""
+
+_MAX_FILE_BYTES: Final = 8 * MAX_PIXELS
+_FORMATS: Final = ("BMP", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+_MAGIC: Final = (
+    b"BM", b"\xff\xd8", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"\x89PNG", b"P1", b"P2", b"P3", b"P4", b"P5",
+    b"P6", b"II*\0", b"MM\0*", b"RIFF",
+)  # fmt: skip
+_FOREIGN: Final = "is no picture in a format that is read (JPEG, PNG, TIFF, WebP, BMP, PNM, JPEG 2000)"
+_CUT: Final = "was not received whole"
+_PNG_HEAD: Final = 8
+_CHUNK_FRAME: Final = 12
+_SUBFILE_TYPE: Final = 254  # a TIFF tag
+_REDUCED_PAGE: Final = 1
+_FLOATING_POINT: Final = 3
+_WIDE: Final = {"F": "floating-point", "I": "32-bit"}
+"""Pillow's names of values that are no picture's levels."""
+
+
+def read_picture(path: Path, bit_depth: int = EIGHT_BITS) -> NDArray[np.uint8]:
+    """The picture in a file, turned as its orientation tag says.
+
+    Args:
+        path: a regular file, or a link to one.
+        bit_depth: bits a channel its camera delivers; above 8 they lie in words of 16 (`to_eight_bits`).
+
+    Returns:
+        (H, W, 3) uint8 BGR.
+
+    Raises:
+        PictureError: it cannot be read, did not come whole, is damaged, or is of another kind.
+    """
+    return decode_picture(read_bytes(path), bit_depth)
+
+
+def decode_picture(data: NDArray[np.uint8], bit_depth: int = EIGHT_BITS) -> NDArray[np.uint8]:
+    """As `read_picture`, of a file's bytes, (N,) uint8."""
+    _refuse_cut(data, _header(io.BytesIO(data.data))[0])
+    return to_eight_bits(_decoded(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH), bit_depth)
+
+
+def decode_levels(data: NDArray[np.uint8]) -> NDArray[Any]:
+    """The values in a file's bytes just as they were written, of any depth and number of channels.
+
+    Raises:
+        PictureError: as `read_picture`.
+    """
+    _refuse_cut(data, _header(io.BytesIO(data.data))[0])
+    return _decoded(data, cv2.IMREAD_UNCHANGED)
+
+
+def claimed_pixels(path: Path) -> int:
+    """How many pixels a file's header claims; 0 where nothing of it can be read."""
+    try:
+        with _regular(path) as file:
+            _, width, height = _header(file)
+    except PictureError:
+        return 0  # whoever reads the picture says why
+    return width * height
+
+
+def read_bytes(path: Path) -> NDArray[np.uint8]:
+    """A regular file's bytes, (N,) uint8; a pipe or a device under its name is not waited for.
+
+    Raises:
+        PictureError: it cannot be read, or is empty or larger than any picture.
+    """
+    with _regular(path) as file:
+        data = np.fromfile(file, np.uint8)
+    if not data.size:
+        raise PictureError("is empty")
+    return data
+
+
+@contextmanager
+def _regular(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise PictureError("is no regular file")
+            if status.st_size > _MAX_FILE_BYTES:
+                raise PictureError(f"has {status.st_size} bytes, expected at most {_MAX_FILE_BYTES}")
+            yield file
+    except OSError as error:
+        raise PictureError(f"cannot be read: {error.strerror or error}") from error
+
+
+def _header(file: BinaryIO) -> tuple[str, int, int]:
+    """Pillow's name of the format, width and height, all of it from the header."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of sizes that are refused here, and of tags that are not read
+        try:
+            with Image.open(file, formats=_FORMATS) as image:
+                pages = _pages(image)
+                kind, width, height = str(image.format), image.width, image.height
+        except Image.DecompressionBombError as error:
+            raise _too_large() from error
+        except Exception as error:  # Pillow raises whatever the bytes provoke; all of it is one refusal
+            raise PictureError(_unidentified(file)) from error
+    if width * height > MAX_PIXELS:
+        raise _too_large()
+    if pages > 1:
+        raise PictureError(f"holds {pages} pages, expected one: save each as a file of its own")
+    return kind, width, height
+
+
+def _too_large() -> PictureError:
+    return PictureError(f"has a header that claims more than {MAX_PIXELS} pixels, the most that is read")
+
+
+def _pages(image: Image.Image) -> int:
+    """Pictures of full size in the file; which of several shows the part, nothing says."""
+    if image.format not in {"PNG", "TIFF", "WEBP"}:
+        return 1
+    pages = int(getattr(image, "n_frames", 1))
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or pages == 1:
+        return pages
+    full = 0
+    for page in range(pages):
+        image.seek(page)
+        full += not int(image.tag_v2.get(_SUBFILE_TYPE, 0)) & _REDUCED_PAGE
+    image.seek(0)
+    return max(full, 1)
+
+
+def _unidentified(file: BinaryIO) -> str:
+    file.seek(0)
+    if not file.read(len(max(_MAGIC, key=len))).startswith(_MAGIC):
+        return _FOREIGN
+    return _of_wide_values("floating-point") if _is_float(file) else f"{_CUT}, or is damaged"
+
+
+def _of_wide_values(what: str) -> str:
+    return f"holds {what} values, expected whole numbers of 8 or 16 bits a channel"
+
+
+def _is_float(file: BinaryIO) -> bool:
+    """Whether it is a TIFF of floating-point values, of kinds that Pillow does not open."""
+    try:
+        file.seek(0)
+        tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
+        file.seek(tags.next)
+        tags.load(file)
+        return _FLOATING_POINT in tuple(tags.get(TiffImagePlugin.SAMPLEFORMAT, ()))
+    except Exception:  # noqa: BLE001 - no TIFF, or damaged: it is refused for that
+        return False
+
+
+def _refuse_cut(data: NDArray[np.uint8], kind: str) -> None:
+    """Refuse a file whose end has not come, by what its format says of its end."""
+    if kind in {"JPEG", "MPO"}:
+        _refuse_cut_jpeg(data)
+    elif kind == "PNG" and not _png_ends(data):
+        raise PictureError(f"{_CUT}: its end chunk is missing")
+    elif kind in {"TIFF", "JPEG2000"}:
+        _refuse_undecodable(data)
+
+
+def _refuse_cut_jpeg(data: NDArray[np.uint8]) -> None:
+    """OpenCV takes a JPEG for whole that ends in an end marker, however much is missing before it."""
+    try:
+        # The smallest scale decodes every coefficient, and spends nothing on pixels.
+        simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1, min_factor=1, strict=True)
+    except ValueError as error:
+        what = _CUT if "premature" in str(error).lower() else "is damaged"
+        raise PictureError(f"{what}: {error}") from error
+
+
+def _png_ends(data: NDArray[np.uint8]) -> bool:
+    at = _PNG_HEAD
+    while at + _CHUNK_FRAME <= data.size:
+        length = int.from_bytes(data[at : at + 4].tobytes(), "big")
+        name = data[at + 4 : at + 8].tobytes()
+        at += _CHUNK_FRAME + length
+        if name == b"IEND":
+            return at <= data.size
+    return False
+
+
+def _refuse_undecodable(data: NDArray[np.uint8]) -> None:
+    """OpenCV takes what these decoders made of damaged data for the picture; Pillow does not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(io.BytesIO(data.data), formats=_FORMATS) as image:
+                wide = _WIDE.get(image.mode)
+                if image.format != "TIFF" or image.info.get("compression", "raw") != "raw":
+                    image.load()
+        except Exception as error:  # as in `_header`
+            raise PictureError(f"{_CUT}, or is damaged: {error}") from error
+    if wide is not None:
+        raise PictureError(_of_wide_values(wide))
+
+
+def _decoded(data: NDArray[np.uint8], flags: int) -> NDArray[Any]:
+    try:
+        pixels = cv2.imdecode(data, flags)
+    except cv2.error as error:
+        raise PictureError(f"cannot be decoded: {error.err or error}") from error
+    if pixels is None:
+        raise PictureError(f"{_CUT}, or is damaged")
+    return np.asarray(pixels)
