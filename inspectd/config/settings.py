@@ -99,8 +99,12 @@ class CameraBase(Settings, frozen=True, kw_only=True):
         Meta(description='"free": every frame is a part; "triggered": triggers say which frames are.'),
     ] = "free"
     latency_ms: Annotated[
+        Annotated[float, Meta(ge=0, le=10_000)] | None,
+        Meta(description="Longest time from light to time stamp; a live triggered camera has no default."),
+    ] = None
+    latency_min_ms: Annotated[
         float,
-        Meta(ge=0, le=10_000, description="Longest time from a frame's exposure to its time stamp."),
+        Meta(ge=0, le=10_000, description="Shortest time from light to time stamp; 0 is always true."),
     ] = 0.0
     slots: Annotated[int, Meta(ge=2, le=1024, description="Frames its shared-memory ring holds.")] = 16
     when_full: Annotated[
@@ -125,6 +129,16 @@ class CameraBase(Settings, frozen=True, kw_only=True):
     ] = 10_000.0
     quality: Annotated[QualityGate, Meta(description="When a frame is too bad to be judged.")] = QualityGate()
 
+    @property
+    def is_live(self) -> bool:
+        """Whether it sees what is there now, some time before the stamp; a replay has no such time."""
+        return True
+
+    @property
+    def latency_span_ns(self) -> tuple[int, int]:
+        """Shortest and longest time from a frame's exposure to its time stamp."""
+        return int(self.latency_min_ms * 1e6), int((self.latency_ms or 0.0) * 1e6)
+
 
 class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag="opencv"):
     """A device, stream or video file that OpenCV reads."""
@@ -141,6 +155,11 @@ class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
     ] = None
     loop: Annotated[bool, Meta(description="Start a video file again at its end.")] = False
     open_timeout_ms: Annotated[int, Meta(ge=100, description="How long opening a stream may take.")] = 4000
+
+    @property
+    def is_live(self) -> bool:
+        """True of devices and streams, false of video files."""
+        return isinstance(self.source, int) or "://" in self.source
 
 
 class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag="images"):
@@ -160,6 +179,11 @@ class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
         Annotated[float, Meta(ge=0, lt=1)] | None,
         Meta(description="When in the host clock's periods frames come, as a share. Left out: as it starts."),
     ] = None
+
+    @property
+    def is_live(self) -> bool:
+        """Never: its images are as old as their files."""
+        return False
 
 
 Camera = OpenCvCamera | ImagesCamera
@@ -199,7 +223,7 @@ class Triggers(Settings, frozen=True, kw_only=True):
     ] = 64
     max_delay_ms: Annotated[
         float,
-        Meta(ge=1, le=60_000, description="A trigger that may have waited longer unread is refused."),
+        Meta(ge=25, le=60_000, description="A trigger that may have waited longer unread is refused."),
     ] = 100.0
     id_memory_seconds: Annotated[
         float,
