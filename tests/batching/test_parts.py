@@ -106,7 +106,7 @@ def test_a_part_is_closed_by_its_last_view_whichever_that_is():
 
 def triggering():
     return Triggering(
-        {"top": FirstAfter(100, 0), "side": FirstAfter(100, 0)},
+        {"top": FirstAfter(100, (0, 0)), "side": FirstAfter(100, (0, 0))},
         Parts(max_open=4, id_memory_ns=1000),
         recipes={"top": "a-top", "side": "a-side", "free": "b"},
         deadlines_ns={"a-top": 300_000_000, "a-side": 200_000_000, "b": 500_000_000},
