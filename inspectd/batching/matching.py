@@ -3,8 +3,8 @@
 Neither a frame's exposure nor a trigger's coming is a moment, both are spans. A frame was exposed between its
 stamp less the camera's longest latency and its stamp, with the stamp's doubt, less the shortest. A trigger
 came between the time up to which all is known to have been read and the time when it was read. A trigger is
-given a frame only where that is right for every moment of these spans. In doubt nobody gets it, and the trigger
-goes without: no picture of another part is ever judged for it.
+given a frame only where that is right for every moment of these spans. In doubt nobody gets it, and the
+trigger goes without: no picture of another part is ever judged for it.
 
 The main process may read a frame before a trigger that came earlier. So a frame waits until every trigger is
 known that can have come within its span (`known_ns`). A trigger that was refused still says that a part is
