@@ -63,7 +63,7 @@ from inspectd.records import (
 )
 from inspectd.scoring.stage import ScoringStage
 from inspectd.supervisor import Supervisor
-from inspectd.watching import EvidenceWatch, ProcessWatch
+from inspectd.watching import EvidenceWatch, LoopWatch, ProcessWatch
 
 _log: Final = logging.getLogger("inspectd.service")
 
@@ -97,6 +97,7 @@ class Service:
         self._supervisor = Supervisor(
             self._poller, ProcessWatch(self._metrics, self._event), log_arguments, clock
         )
+        self._loop_watch = LoopWatch(self._metrics, self._event)
         self._cameras = {camera.name: CameraStage(camera, self, clock) for camera in config.cameras}
         self._scoring = ScoringStage(config, self)
         self._banks: dict[str, str] = {}
@@ -211,6 +212,9 @@ class Service:
         if now_ns >= self._tick_due_ns:
             # Between frames, which come more often than these have anything to do.
             self._tick_due_ns = now_ns + _TICK_NS
+            gap_ns = self._poller.take_longest_gap_ns()
+            if self._state != "starting":
+                self._loop_watch.watch(gap_ns, now_ns)
             self._supervisor.tick(now_ns)
             self._plant.access.watch(self._plant.bus, now_ns)
             self._evidence.tick(now_ns)

@@ -1,4 +1,4 @@
-"""What is watched beside the frames' way, so that a person hears of it: access, evidence, child processes."""
+"""What is watched beside the frames' way, so that a person hears of it: access, evidence, processes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from inspectd.metrics import Metrics
 from inspectd.publish.bus import Bus
 from inspectd.publish.refusals import Refusals
 from inspectd.records import EvidenceResult
+
+_STOOD_STILL_NS: Final = 100_000_000
+_STOOD_STILL_SAY_NS: Final = 10_000_000_000
 
 
 class Say(Protocol):
@@ -80,6 +83,31 @@ class EvidenceWatch:
         elif problem is None and self._problem is not None:
             self._say("info", "evidence_resumed", detail="")
         self._problem = problem
+
+
+class LoopWatch:
+    """Tells when the main process itself stood still: nothing was read, judged or watched meanwhile."""
+
+    def __init__(self, metrics: Metrics, say: Say) -> None:
+        """Count in `metrics` and tell through `say`."""
+        self._metrics = metrics
+        self._say = say
+        self._times = 0
+        self._longest_ns = 0
+        self._said_ns = -_STOOD_STILL_SAY_NS
+
+    def watch(self, gap_ns: int, now_ns: int) -> None:
+        """The longest time nobody looked at anything, since this was last called, was `gap_ns`."""
+        if gap_ns > _STOOD_STILL_NS:
+            self._metrics.stood_still()
+            self._times += 1
+            self._longest_ns = max(self._longest_ns, gap_ns)
+        if self._times and now_ns - self._said_ns >= _STOOD_STILL_SAY_NS:
+            detail = f"{self._times} times for more than {_STOOD_STILL_NS / 1e6:.0f} ms"
+            self._say(
+                "warning", "stood_still", detail=f"{detail}, {self._longest_ns / 1e6:.0f} ms at the longest"
+            )
+            self._times, self._longest_ns, self._said_ns = 0, 0, now_ns
 
 
 class ProcessWatch:

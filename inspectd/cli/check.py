@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -33,6 +34,8 @@ def main(arguments: argparse.Namespace) -> int:
         ConfigError: there is a problem; all are listed.
     """
     found = config.examine(arguments.file)
+    for warning in _timing_warnings(found):
+        print(f"warning: {warning}", file=sys.stderr)
     problems = list(found.problems)
     if not arguments.settings_only:
         problems += _try_out(found)
@@ -41,6 +44,29 @@ def main(arguments: argparse.Namespace) -> int:
     tried = "" if arguments.settings_only else "; banks load, cameras deliver, ports are free"
     print(f"{arguments.file}: no problems, {len(found.cameras)} cameras, {len(found.recipes)} recipes{tried}")
     return 0
+
+
+def _timing_warnings(found: config.Examined) -> Iterator[str]:
+    """Latencies and windows that are allowed, and with which triggers get wrong frames, or none."""
+    for where, camera in found.cameras:
+        if camera.mode != "triggered":
+            continue
+        latency_ms = camera.latency_ms or 0.0
+        if camera.is_live and camera.latency_ms == 0:
+            yield (
+                f"{where}.latency_ms: is 0, which is true of no real camera: a frame that shows the part before "
+                f"is taken for one exposed after the trigger; `inspectd camera latency {camera.name} --config "
+                "FILE` measures it"
+            )
+        if found.triggers is None or found.triggers.match != "first_after" or camera.interval_ms is None:
+            continue
+        needed_ms = latency_ms + camera.interval_ms
+        if found.triggers.window_ms < needed_ms:
+            yield (
+                f"triggers.window_ms: is {found.triggers.window_ms:g}, and the first frame of {camera.name} "
+                f"that is certainly the trigger's may come {needed_ms:.0f} ms after it (latency_ms and the time "
+                "between two frames): parts will be missed"
+            )
 
 
 def _try_out(found: config.Examined) -> Iterator[str]:

@@ -38,6 +38,7 @@ class Examined(msgspec.Struct, frozen=True):
     problems: list[str]
     recipes: list[tuple[str, Recipe]]
     cameras: list[tuple[str, Camera]]
+    triggers: Triggers | None
     scoring: Scoring | None
     publish: Publish | None
     metrics: Metrics | None
@@ -86,6 +87,7 @@ def examine(path: Path) -> Examined:
         [*_problems(data, Config, ""), *_cross_problems(data), *_timing_problems(data)],
         [(where, _absolute_recipe(recipe, base)) for where, recipe in recipes],
         [(where, _absolute_camera(camera, base)) for where, camera in cameras],
+        _sound(data.get("triggers", {}), Triggers),
         _sound(data.get("scoring", {}), Scoring),
         _sound(data.get("publish", {}), Publish),
         metrics and _absolute(metrics, base, *_METRICS_FILES),

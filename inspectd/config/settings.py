@@ -135,6 +135,11 @@ class CameraBase(Settings, frozen=True, kw_only=True):
         return True
 
     @property
+    def interval_ms(self) -> float | None:
+        """Time between two frames, as far as the settings say it."""
+        return None
+
+    @property
     def latency_span_ns(self) -> tuple[int, int]:
         """Shortest and longest time from a frame's exposure to its time stamp."""
         return int(self.latency_min_ms * 1e6), int((self.latency_ms or 0.0) * 1e6)
@@ -155,6 +160,11 @@ class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
     ] = None
     loop: Annotated[bool, Meta(description="Start a video file again at its end.")] = False
     open_timeout_ms: Annotated[int, Meta(ge=100, description="How long opening a stream may take.")] = 4000
+
+    @property
+    def interval_ms(self) -> float | None:
+        """Time between two frames, as far as the settings say it."""
+        return 1000 / self.fps if self.fps is not None else None
 
     @property
     def is_live(self) -> bool:
@@ -179,6 +189,11 @@ class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
         Annotated[float, Meta(ge=0, lt=1)] | None,
         Meta(description="When in the host clock's periods frames come, as a share. Left out: as it starts."),
     ] = None
+
+    @property
+    def interval_ms(self) -> float | None:
+        """Time between two frames."""
+        return 1000 / self.fps
 
     @property
     def is_live(self) -> bool:
