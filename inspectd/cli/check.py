@@ -54,9 +54,9 @@ def _timing_warnings(found: config.Examined) -> Iterator[str]:
         latency_ms = camera.latency_ms or 0.0
         if camera.is_live and camera.latency_ms == 0:
             yield (
-                f"{where}.latency_ms: is 0, which is true of no real camera: a frame that shows the part before "
-                f"is taken for one exposed after the trigger; `inspectd camera latency {camera.name} --config "
-                "FILE` measures it"
+                f"{where}.latency_ms: is 0, which is true of no real camera: a picture of the part before is "
+                f"taken for one exposed after the trigger; `inspectd camera latency {camera.name} "
+                "--config FILE` measures it"
             )
         if found.triggers is None or found.triggers.match != "first_after" or camera.interval_ms is None:
             continue
@@ -64,8 +64,8 @@ def _timing_warnings(found: config.Examined) -> Iterator[str]:
         if found.triggers.window_ms < needed_ms:
             yield (
                 f"triggers.window_ms: is {found.triggers.window_ms:g}, and the first frame of {camera.name} "
-                f"that is certainly the trigger's may come {needed_ms:.0f} ms after it (latency_ms and the time "
-                "between two frames): parts will be missed"
+                f"that is certainly the trigger's may come {needed_ms:.0f} ms after it (latency_ms and the "
+                "time between two frames): parts will be missed"
             )
 
 
