@@ -239,6 +239,12 @@ class Metrics:
             by_line,
             registry=registry,
         )
+        self._stood_still = Counter(
+            "inspectd_stood_still",
+            "Times the main process looked at nothing for longer than 100 ms.",
+            by_line,
+            registry=registry,
+        )
         self._evidence = Counter(
             "inspectd_evidence",
             "Parts whose evidence was wanted, by what became of it.",
@@ -357,6 +363,7 @@ class Metrics:
             self._of(self._sync_requests, kind)
         self._of(self._scoring_up).set(0)
         self._of(self._keys_unread).set(0)
+        self._of(self._stood_still)
 
     def _of(self, metric: Series, *labels: str) -> Series:
         """This line's series of a metric; asked for several times a part, so it is looked up once."""
@@ -441,6 +448,10 @@ class Metrics:
     def keys_unread(self, *, unread: bool) -> None:
         """The list of allowed keys can be looked at now, or its disk does not answer."""
         self._of(self._keys_unread).set(unread)
+
+    def stood_still(self) -> None:
+        """The main process looked at nothing for too long."""
+        self._of(self._stood_still).inc()
 
     def evidence(self, result: EvidenceResult) -> None:
         """Evidence of a part was wanted, and this became of it."""

@@ -76,7 +76,15 @@ class Trigger(msgspec.Struct, frozen=True, array_like=True):
     part_id: str | None = None
     encoder_count: int | None = None
     received_ns: int = 0
+    """When the main process read it, CLOCK_MONOTONIC: the latest it can have come."""
     received_utc_ns: int = 0
+    doubt_ns: int = 0
+    """How much earlier than `received_ns` it may have come."""
+
+    @property
+    def came_ns(self) -> int:
+        """The earliest it can have come, CLOCK_MONOTONIC."""
+        return self.received_ns - self.doubt_ns
 
 
 class FrameRef(msgspec.Struct, frozen=True, array_like=True, tag="frame"):

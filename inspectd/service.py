@@ -63,7 +63,7 @@ from inspectd.records import (
 )
 from inspectd.scoring.stage import ScoringStage
 from inspectd.supervisor import Supervisor
-from inspectd.watching import EvidenceWatch, FormatWatch, ProcessWatch
+from inspectd.watching import EvidenceWatch, FormatWatch, LoopWatch, ProcessWatch
 
 _log: Final = logging.getLogger("inspectd.service")
 
@@ -97,6 +97,7 @@ class Service:
         self._supervisor = Supervisor(
             self._poller, ProcessWatch(self._metrics, self._event), log_arguments, clock
         )
+        self._loop_watch = LoopWatch(self._metrics, self._event)
         self._cameras = {camera.name: CameraStage(camera, self, clock) for camera in config.cameras}
         self._scoring = ScoringStage(config, self)
         self._banks: dict[str, str] = {}
@@ -206,12 +207,15 @@ class Service:
         wake_ns = min(self._tick_due_ns, self._batching.wake_ns() or self._tick_due_ns, self._plant.wake_ns())
         self._poller.wait(wake_ns - now_ns)
         now_ns = self._clock()
-        self._batching.expire(now_ns)
+        self._batching.expire(now_ns, self._poller.known_ns(self._plant.bus.control))
         self._batching.dispatch(now_ns, drain=self._state == "draining")
         self._plant.turn(now_ns)
         if now_ns >= self._tick_due_ns:
             # Between frames, which come more often than these have anything to do.
             self._tick_due_ns = now_ns + _TICK_NS
+            gap_ns = self._poller.take_longest_gap_ns()
+            if self._state != "starting":
+                self._loop_watch.watch(gap_ns, now_ns)
             self._supervisor.tick(now_ns)
             self._plant.access.watch(self._plant.bus, now_ns)
             self._evidence.tick(now_ns)
@@ -265,21 +269,30 @@ class Service:
 
     def trigger(self, request: TriggerRequest) -> Accepted | Refusal:
         """A part is in front of the cameras: look at it, or say at once that the line cannot."""
-        if self._state in {"draining", "stopped"}:
-            return Refusal(request.trigger_id, RefusalReason.SHUTTING_DOWN, "the line stops")
-        delay_ms = self._poller.delay_ns() / 1e6
-        if delay_ms > self._config.triggers.max_delay_ms:
-            detail = f"was perhaps read {delay_ms:.0f} ms late, its frame cannot be told"
-            return Refusal(request.trigger_id, RefusalReason.NOT_READY, detail)
         now_ns, utc_ns = self._clock(), time.time_ns()
-        trigger = Trigger(request.trigger_id, request.part_id, request.encoder_count, now_ns, utc_ns)
+        delay_ns = max(0, now_ns - self._poller.known_ns(self._plant.bus.control))
+        trigger = Trigger(
+            request.trigger_id, request.part_id, request.encoder_count, now_ns, utc_ns, doubt_ns=delay_ns
+        )
+        refusal = self._refusal(delay_ns / 1e6)
+        if refusal is not None:
+            self._batching.pass_by(request, trigger)
+            return Refusal(request.trigger_id, *refusal)
         part = self._batching.trigger(request, trigger, self._is_up)
-        self._batching.dispatch(now_ns)
         if isinstance(part, Refusal):
             return part
         deadline_ms = (part.deadline_ns - now_ns) / 1e6
         cameras = [view.camera for view in part.views]
         return Accepted(request.trigger_id, self._publishing.epoch, utc_ns, deadline_ms, cameras)
+
+    def _refusal(self, delay_ms: float) -> tuple[RefusalReason, str] | None:
+        """Why the line takes no trigger now, whatever it says, if so."""
+        if self._state in {"draining", "stopped"}:
+            return RefusalReason.SHUTTING_DOWN, "the line stops"
+        if delay_ms > self._config.triggers.max_delay_ms:
+            detail = f"was perhaps read {delay_ms:.0f} ms late, its frame cannot be told"
+            return RefusalReason.NOT_READY, detail
+        return None
 
     def _is_up(self, camera: str) -> bool:
         return self._cameras[camera].phase is CameraPhase.UP

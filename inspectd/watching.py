@@ -1,4 +1,4 @@
-"""What is watched beside the frames' way, so that a person hears of it: access, evidence, child processes."""
+"""What is watched beside the frames' way, so that a person hears of it: access, evidence, processes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from inspectd.records import EvidenceResult, FrameRef, Inspection, Outcome, Reas
 
 _FORMAT_QUIET_NS: Final = 60_000_000_000
 _FEW_SIZES: Final = 5
+
+_STOOD_STILL_NS: Final = 100_000_000
+_STOOD_STILL_SAY_NS: Final = 10_000_000_000
 
 
 class Say(Protocol):
@@ -96,6 +99,31 @@ class EvidenceWatch:
         if stuck is not None and self._stuck is None:
             self._say("alarm", "evidence_stuck", detail=stuck)
         self._stuck = stuck
+
+
+class LoopWatch:
+    """Tells when the main process itself stood still: nothing was read, judged or watched meanwhile."""
+
+    def __init__(self, metrics: Metrics, say: Say) -> None:
+        """Count in `metrics` and tell through `say`."""
+        self._metrics = metrics
+        self._say = say
+        self._times = 0
+        self._longest_ns = 0
+        self._said_ns = -_STOOD_STILL_SAY_NS
+
+    def watch(self, gap_ns: int, now_ns: int) -> None:
+        """The longest time nobody looked at anything, since this was last called, was `gap_ns`."""
+        if gap_ns > _STOOD_STILL_NS:
+            self._metrics.stood_still()
+            self._times += 1
+            self._longest_ns = max(self._longest_ns, gap_ns)
+        if self._times and now_ns - self._said_ns >= _STOOD_STILL_SAY_NS:
+            detail = f"{self._times} times for more than {_STOOD_STILL_NS / 1e6:.0f} ms"
+            self._say(
+                "warning", "stood_still", detail=f"{detail}, {self._longest_ns / 1e6:.0f} ms at the longest"
+            )
+            self._times, self._longest_ns, self._said_ns = 0, 0, now_ns
 
 
 class ProcessWatch:

@@ -69,6 +69,67 @@ def test_all_problems_are_found_at_once_each_with_its_path(tmp_path):
     assert "expected one of images, opencv" in found[paths.index("cameras[2].kind")]
 
 
+LIVE = MINIMAL.replace('kind = "images"', 'kind = "opencv"').replace('folder = "pictures"', "source = 0")
+
+
+@pytest.mark.parametrize(
+    ("camera", "is_asked"),
+    [
+        (LIVE + 'mode = "triggered"', True),
+        (LIVE.replace("source = 0", 'source = "http://host/video"') + 'mode = "triggered"', True),
+        (LIVE + 'mode = "triggered"\nlatency_ms = 0', False),  # it was written
+        (LIVE + 'mode = "free"', False),
+        (
+            LIVE.replace("source = 0", 'source = "film.mp4"') + 'mode = "triggered"',
+            False,
+        ),  # is read as it is played
+        (MINIMAL + 'mode = "triggered"', False),
+    ],
+)
+def test_the_latency_of_a_live_triggered_camera_has_no_default(tmp_path, camera, is_asked):
+    if not is_asked:
+        assert load(tmp_path, camera).cameras[0].latency_span_ns == (0, 0)
+        return
+    (problem,) = problems(tmp_path, camera)
+    assert problem.startswith("cameras[0].latency_ms: is missing, expected the longest time from light to")
+    assert "`inspectd camera latency cam --config FILE` measures it" in problem
+    assert config.load(tmp_path / "line.toml", unmeasured=True).cameras[0].latency_ms is None
+
+
+def test_a_missing_latency_is_found_beside_the_tables_other_faults(tmp_path):
+    found = problems(tmp_path, LIVE + 'mode = "triggered"\nslots = 1\nlatency_min_ms = "x"\nfsp = 3')
+    assert sorted(problem.split(":")[0] for problem in found) == [
+        "cameras[0].fsp", "cameras[0].latency_min_ms", "cameras[0].latency_ms", "cameras[0].slots",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("told", ["latency_min_ms = 3", "latency_ms = 2\nlatency_min_ms = 3"])
+def test_the_shortest_latency_is_not_above_the_longest(tmp_path, told):
+    (problem,) = problems(tmp_path, MINIMAL + told)
+    assert problem.startswith("cameras[0].latency_min_ms: got 3, expected ")
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "more", "misses"),
+    [
+        (99, "", False),
+        (100, "", True),
+        (149, '[triggers]\nmatch = "nearest"', False),
+        (150, '[triggers]\nmatch = "nearest"', True),
+        (80, "[line]\ndeadline_ms = 70", True),
+        (80, "[line]\ndeadline_ms = 70\n[triggers]\nwindow_ms = 300", True),
+    ],
+)
+def test_a_latency_with_which_every_part_is_missed_is_refused(tmp_path, latency_ms, more, misses):
+    text = f'{LIVE}mode = "triggered"\nlatency_ms = {latency_ms}\n{more}'
+    if not misses:
+        assert load(tmp_path, text).cameras[0].latency_ms == latency_ms
+        return
+    (problem,) = problems(tmp_path, text)
+    assert problem.startswith(f"cameras[0].latency_ms: got {latency_ms}, and ")
+    assert "every part is missed" in problem
+
+
 def test_what_is_missing_is_said_with_what_belongs_there(tmp_path):
     assert problems(tmp_path, "") == [
         "recipes: is missing, expected at least one",

@@ -14,7 +14,7 @@ from inspectd.metrics import Metrics
 from inspectd.publish import keys
 from inspectd.publish.bus import Bus
 from inspectd.records import Evaluation, FrameRef, Inspection, Outcome, Reason
-from inspectd.watching import AccessWatch, EvidenceWatch, FormatWatch
+from inspectd.watching import AccessWatch, EvidenceWatch, FormatWatch, LoopWatch
 from tests.support.key_list import hang, let_go
 
 
@@ -126,3 +126,16 @@ def test_a_bank_that_records_no_sizes_is_told_of() -> None:
     watch.judging([bank, msgspec.structs.replace(bank, recipe="meant so", any_size=True)])
     assert len(said) == 1
     assert said[0].startswith("warning bank_without_sizes the bank of recipe old does not record the size")
+
+
+def test_a_main_process_that_stood_still_is_counted_each_time_and_said_now_and_then() -> None:
+    said: list[str] = []
+    metrics = Metrics("line1", [], 500)
+    watch = LoopWatch(metrics, lambda severity, name, *, detail: said.append(f"{severity} {name}: {detail}"))
+    for at_ms, gap_ms in ((0, 90), (50, 101), (100, 700), (200, 20), (10_000, 300), (10_050, 1), (30_000, 1)):
+        watch.watch(int(gap_ms * 1e6), int(at_ms * 1e6))
+    assert said == [
+        "warning stood_still: 1 times for more than 100 ms, 101 ms at the longest",
+        "warning stood_still: 2 times for more than 100 ms, 700 ms at the longest",
+    ]
+    assert metrics.registry.get_sample_value("inspectd_stood_still_total", {"line": "line1"}) == 3

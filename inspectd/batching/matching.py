@@ -1,16 +1,21 @@
 """Which frame belongs to which trigger. Pure: time is handed in.
 
-A frame's exposure is reckoned at `captured_ns - latency_ns`, the earliest it can have been. Frames of a
-camera come in the order of their exposure, and a trigger is dated by its arrival, so when a frame comes every
-trigger before its exposure is known. Both rules give a frame to one trigger at most; in doubt a trigger goes
-without.
+Neither a frame's exposure nor a trigger's coming is a moment, both are spans. A frame was exposed between its
+stamp less the camera's longest latency and its stamp, with the stamp's doubt, less the shortest. A trigger
+came between the time up to which all is known to have been read and the time when it was read. A trigger is
+given a frame only where that is right for every moment of these spans. In doubt nobody gets it, and the
+trigger goes without: no picture of another part is ever judged for it.
+
+The main process may read a frame before a trigger that came earlier. So a frame waits until every trigger is
+known that can have come within its span (`known_ns`). A trigger that was refused still says that a part is
+there (`pass_by`). Frames of a camera come in the order of their exposure, triggers in the order they came.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from inspectd.records import FrameRef, View
+from inspectd.records import FrameRef, Trigger, View
 
 
 class Settled(NamedTuple):
@@ -19,6 +24,19 @@ class Settled(NamedTuple):
     matched: list[tuple[View, FrameRef]]
     missed: list[View]
     unclaimed: list[FrameRef]
+
+
+class Exposure(NamedTuple):
+    """When a frame can have been exposed, by the monotonic clock."""
+
+    first_ns: int
+    last_ns: int
+
+    @staticmethod
+    def of(frame: FrameRef, latency_ns: tuple[int, int]) -> Exposure:
+        """The span of a frame whose camera takes `latency_ns`, shortest and longest, from light to stamp."""
+        shortest_ns, longest_ns = latency_ns
+        return Exposure(frame.captured_ns - longest_ns, frame.captured_ns + frame.doubt_ns - shortest_ns)
 
 
 class Matcher(Protocol):
@@ -30,17 +48,46 @@ class Matcher(Protocol):
     def expect(self, view: View) -> None:
         """A trigger came: one of the frames before or after it is wanted."""
 
+    def pass_by(self, trigger: Trigger) -> None:
+        """A trigger was refused: its part is there all the same, and the frames that show it are nobody's."""
+
     def frame(self, frame: FrameRef) -> None:
         """A frame came."""
 
-    def settle(self, now_ns: int) -> Settled:
-        """Say what is certain at `now_ns`; call it after every frame and at `wake_ns`."""
+    def settle(self, now_ns: int, known_ns: int) -> Settled:
+        """Say what is certain at `now_ns`; call it after every frame and at `wake_ns`.
+
+        Args:
+            now_ns: the time.
+            known_ns: every trigger that came until then has been handed over; not above `now_ns`.
+        """
 
     def give_up(self) -> Settled:
         """Let go of every view and every frame: nothing more will come."""
 
     def wake_ns(self) -> int | None:
         """When something becomes certain by itself; None when never."""
+
+
+class _Triggers(list[Trigger]):
+    """The triggers of one camera in the order they came, those that were refused among them."""
+
+    def __init__(self) -> None:
+        """None came yet."""
+        super().__init__()
+        self._refused_in_turn = 0
+
+    def taken(self, trigger: Trigger) -> None:
+        """One came and was taken."""
+        self._refused_in_turn = 0
+        self.append(trigger)
+
+    def refused(self, trigger: Trigger) -> None:
+        """One came and was refused; of many in turn the first and the last say when no frame is a view's."""
+        if self and self._refused_in_turn > 1:
+            self.pop()
+        self._refused_in_turn += 1
+        self.append(trigger)
 
 
 class FirstAfter:
@@ -50,88 +97,105 @@ class FirstAfter:
     one lost frame would shift every later part by one.
     """
 
-    def __init__(self, window_ns: int, latency_ns: int) -> None:
-        """Wait for a frame until `window_ns` after the trigger, or the view's deadline if that is sooner."""
+    def __init__(self, window_ns: int, latency_ns: tuple[int, int]) -> None:
+        """Wait for a frame until `window_ns` after the trigger, or the view's deadline if that is sooner.
+
+        Args:
+            window_ns: the frame must have arrived by then.
+            latency_ns: shortest and longest time from an exposure to its stamp.
+        """
         self.waiting: list[View] = []
         self._window_ns = window_ns
         self._latency_ns = latency_ns
         self._frames: list[FrameRef] = []
-        self._closed_ns = -1  # arrival of the newest trigger that waits no more
+        self._triggers = _Triggers()  # from the oldest that waits on
+        self._lag_ns = 0
 
     def expect(self, view: View) -> None:
         """A trigger came."""
         self.waiting.append(view)
+        self._triggers.taken(view.trigger)
+
+    def pass_by(self, trigger: Trigger) -> None:
+        """A trigger was refused."""
+        self._triggers.refused(trigger)
 
     def frame(self, frame: FrameRef) -> None:
         """A frame came."""
         self._frames.append(frame)
 
-    def settle(self, now_ns: int) -> Settled:
+    def settle(self, now_ns: int, known_ns: int) -> Settled:
         """Give each frame to its trigger; what no trigger wants now, none will want."""
         settled = Settled([], [], [])
-        self._miss(settled, [view for view in self.waiting if self._end_ns(view) <= now_ns])
-        frames, self._frames = self._frames, []
-        for frame in frames:
-            view = self._owner(frame.captured_ns - self._latency_ns)
+        self._lag_ns = now_ns - known_ns
+        self._miss(settled, [view for view in self.waiting if _end_ns(view, self._window_ns) <= now_ns])
+        while self._frames and Exposure.of(self._frames[0], self._latency_ns).last_ns <= known_ns:
+            frame = self._frames.pop(0)
+            view = self._owner(Exposure.of(frame, self._latency_ns))
             if view is None:
                 settled.unclaimed.append(frame)
                 continue
             settled.matched.append((view, frame))
-            self._leave(view)
-            self._miss(settled, [older for older in self.waiting if older.began_ns <= view.began_ns])
+            # Nor can a later frame be theirs.
+            self._miss(settled, self.waiting[: self.waiting.index(view)])
+            self.waiting.remove(view)
+        self._forget()
         return settled
 
     def give_up(self) -> Settled:
         """Miss every view."""
-        settled = Settled([], [], self._frames)
-        self._frames = []
-        self._miss(settled, list(self.waiting))
+        settled = Settled([], self.waiting, self._frames)
+        self.waiting, self._frames = [], []
+        self._triggers.clear()
         return settled
 
     def wake_ns(self) -> int | None:
-        """The end of the first window."""
-        return min(map(self._end_ns, self.waiting), default=None)
+        """The end of the first window, or when every trigger within the first frame's span is known."""
+        known = [Exposure.of(frame, self._latency_ns).last_ns + self._lag_ns for frame in self._frames[:1]]
+        return min([*(_end_ns(view, self._window_ns) for view in self.waiting), *known], default=None)
 
-    def _owner(self, exposed_ns: int) -> View | None:
-        before = [view for view in self.waiting if self._closed_ns < view.began_ns < exposed_ns]
-        return before[-1] if before else None
+    def _owner(self, exposed: Exposure) -> View | None:
+        newest = next((t for t in reversed(self._triggers) if t.came_ns <= exposed.last_ns), None)
+        if newest is None or newest.received_ns >= exposed.first_ns:
+            return None
+        return next((view for view in self.waiting if view.trigger is newest), None)
 
     def _miss(self, settled: Settled, views: list[View]) -> None:
         for view in views:
             settled.missed.append(view)
-            self._leave(view)
+            self.waiting.remove(view)
 
-    def _leave(self, view: View) -> None:
-        self.waiting.remove(view)
-        self._closed_ns = max(self._closed_ns, view.began_ns)
+    def _forget(self) -> None:
+        if not self.waiting:
+            self._triggers.clear()
+        while self._triggers and self._triggers[0] is not self.waiting[0].trigger:
+            del self._triggers[0]
 
-    def _end_ns(self, view: View) -> int:
-        return min(view.began_ns + self._window_ns, view.deadline_ns)
 
-
-class _Exposure:
+class _Place:
     """A frame's place in time; it stays when the frame is claimed, so that nobody takes the next one."""
 
-    def __init__(self, at_ns: int, frame: FrameRef) -> None:
-        self.at_ns = at_ns
+    def __init__(self, exposed: Exposure, frame: FrameRef) -> None:
+        self.exposed = exposed
         self.frame: FrameRef | None = frame
 
 
 class Nearest:
-    """The frame nearest in time, where the trigger is also the nearest to the frame.
+    """The frame nearest in time, where the trigger is also the nearest to the frame, of all there were.
 
     A pair is certain when no nearer frame can come (one after the trigger is there, or the window is over)
-    and no nearer trigger can (as much time has passed since the exposure as lies between the two). A trigger
-    whose nearest frame belongs to another one is missed: the second nearest shows another part.
+    and no nearer trigger can (all are known that came until as much time had passed since the exposure as
+    lies between the two). A trigger whose nearest frame belongs to another one, or may, is missed: the second
+    nearest shows another part.
     """
 
-    def __init__(self, window_ns: int, before_ns: int, latency_ns: int, history: int) -> None:
+    def __init__(self, window_ns: int, before_ns: int, latency_ns: tuple[int, int], history: int) -> None:
         """Take frames from `before_ns` before to `window_ns` after the trigger.
 
         Args:
             window_ns: the frame must have arrived by then.
             before_ns: how long before the trigger the exposure may be.
-            latency_ns: longest time from an exposure to its stamp.
+            latency_ns: shortest and longest time from an exposure to its stamp.
             history: unclaimed frames held at most; the oldest leaves for the next.
         """
         self.waiting: list[View] = []
@@ -139,85 +203,122 @@ class Nearest:
         self._before_ns = before_ns
         self._latency_ns = latency_ns
         self._history = history
-        self._exposures: list[_Exposure] = []
-        self._newest_ns = -1
+        self._places: list[_Place] = []
+        self._triggers = _Triggers()
         self._wake_ns: int | None = None
 
     def expect(self, view: View) -> None:
         """A trigger came."""
         self.waiting.append(view)
+        self._triggers.taken(view.trigger)
+
+    def pass_by(self, trigger: Trigger) -> None:
+        """A trigger was refused."""
+        self._triggers.refused(trigger)
 
     def frame(self, frame: FrameRef) -> None:
         """A frame came."""
-        exposure = _Exposure(frame.captured_ns - self._latency_ns, frame)
-        self._newest_ns = max(self._newest_ns, exposure.at_ns)
-        self._exposures.append(exposure)
+        self._places.append(_Place(Exposure.of(frame, self._latency_ns), frame))
 
-    def settle(self, now_ns: int) -> Settled:
+    def settle(self, now_ns: int, known_ns: int) -> Settled:
         """Decide every view that can be decided, then let go of frames that no trigger can want any more."""
         settled = Settled([], [], [])
-        while any(self._decide(view, now_ns, settled) for view in list(self.waiting)):
-            pass  # begin again: a view that leaves may free another one's frame
-        self._forget(now_ns, settled)
-        times = [time_ns for view in self.waiting for time_ns in self._times(view) if time_ns > now_ns]
-        self._wake_ns = min(times, default=None)
+        for view in list(self.waiting):
+            self._decide(view, now_ns, known_ns, settled)
+        self._forget(known_ns, settled)
+        times = [time_ns for view in self.waiting for time_ns in self._times(view, now_ns - known_ns)]
+        self._wake_ns = min((time_ns for time_ns in times if time_ns > now_ns), default=None)
         return settled
 
     def give_up(self) -> Settled:
         """Miss every view and let go of every frame."""
-        held = [exposure.frame for exposure in self._exposures if exposure.frame is not None]
+        held = [place.frame for place in self._places if place.frame is not None]
         settled = Settled([], self.waiting, held)
-        self.waiting, self._exposures, self._wake_ns = [], [], None
+        self.waiting, self._places, self._wake_ns = [], [], None
+        self._triggers.clear()
         return settled
 
     def wake_ns(self) -> int | None:
         """The next end of a window, or the time from which a frame is uncontested."""
         return self._wake_ns
 
-    def _decide(self, view: View, now_ns: int, settled: Settled) -> bool:
-        """Decide one view; False when it has to wait."""
-        over = self._end_ns(view) <= now_ns
-        nearest = self._nearest(view)
-        if nearest is None or not (over or self._newest_ns >= view.began_ns):
-            return over and self._miss(view, settled)
-        if nearest.frame is None or view.deadline_ns <= now_ns:
-            return self._miss(view, settled)
-        owner = min(self.waiting, key=lambda other: abs(other.began_ns - nearest.at_ns))
-        if owner is not view or now_ns < self._uncontested_ns(view, nearest):
-            return False
-        settled.matched.append((view, nearest.frame))
-        nearest.frame = None
+    def _decide(self, view: View, now_ns: int, known_ns: int, settled: Settled) -> None:
+        """Decide one view, or let it wait."""
+        over = _end_ns(view, self._window_ns) <= now_ns
+        place = self._own(view)
+        if view.deadline_ns <= now_ns or (over and place is None):
+            self._leave(view, settled.missed)
+        elif place is not None and (over or self._newest_ns() >= view.began_ns):
+            if place.frame is None:
+                self._leave(view, settled.missed)
+            elif known_ns >= _uncontested_ns(view, place):
+                settled.matched.append((view, place.frame))
+                place.frame = None
+                self.waiting.remove(view)
+
+    def _leave(self, view: View, missed: list[View]) -> None:
+        missed.append(view)
         self.waiting.remove(view)
-        return True
 
-    def _miss(self, view: View, settled: Settled) -> bool:
-        settled.missed.append(view)
-        self.waiting.remove(view)
-        return True
+    def _newest_ns(self) -> int:
+        return self._places[-1].exposed.first_ns if self._places else -1
 
-    def _nearest(self, view: View) -> _Exposure | None:
-        first_ns, last_ns = view.began_ns - self._before_ns, view.began_ns + self._window_ns
-        wanted = [exposure for exposure in self._exposures if first_ns <= exposure.at_ns <= last_ns]
-        return min(wanted, key=lambda exposure: abs(exposure.at_ns - view.began_ns), default=None)
+    def _own(self, view: View) -> _Place | None:
+        """The frame that is this trigger's wherever both lie in their spans, by what came so far."""
+        trigger = view.trigger
+        last_ns = view.began_ns + self._window_ns
+        wanted = [
+            place
+            for place in self._places
+            if place.exposed.last_ns >= trigger.came_ns - self._before_ns
+            and place.exposed.first_ns <= last_ns
+        ]
+        for index, place in enumerate(wanted):
+            if (
+                trigger.received_ns - self._before_ns <= place.exposed.first_ns
+                and place.exposed.last_ns <= last_ns
+                # A sum of two times is above twice a third where the earlier one is nearer to that.
+                and all(
+                    other.exposed.last_ns + place.exposed.last_ns < 2 * trigger.came_ns
+                    for other in wanted[:index]
+                )
+                and all(
+                    other.exposed.first_ns + place.exposed.first_ns > 2 * trigger.received_ns
+                    for other in wanted[index + 1 :]
+                )
+                and self._is_nearest(trigger, place.exposed)
+            ):
+                return place
+        return None
 
-    def _forget(self, now_ns: int, settled: Settled) -> None:
-        oldest_ns = min([now_ns, *(view.began_ns for view in self.waiting)]) - self._before_ns
-        old = [exposure for exposure in self._exposures if exposure.at_ns < oldest_ns]
-        self._exposures = [exposure for exposure in self._exposures if exposure.at_ns >= oldest_ns]
-        held = [exposure for exposure in self._exposures if exposure.frame is not None]
-        for exposure in [*old, *held[: max(0, len(held) - self._history)]]:
-            if exposure.frame is not None:
-                settled.unclaimed.append(exposure.frame)
-                exposure.frame = None
+    def _is_nearest(self, trigger: Trigger, exposed: Exposure) -> bool:
+        at = next(index for index, other in enumerate(self._triggers) if other is trigger)
+        return all(
+            other.received_ns + trigger.received_ns < 2 * exposed.first_ns for other in self._triggers[:at]
+        ) and all(other.came_ns + trigger.came_ns > 2 * exposed.last_ns for other in self._triggers[at + 1 :])
 
-    def _times(self, view: View) -> list[int]:
-        nearest = self._nearest(view)
-        uncontested = [] if nearest is None else [self._uncontested_ns(view, nearest)]
-        return [self._end_ns(view), view.deadline_ns, *uncontested]
+    def _forget(self, known_ns: int, settled: Settled) -> None:
+        oldest_ns = min([known_ns, *(view.trigger.came_ns for view in self.waiting)]) - self._before_ns
+        old = [place for place in self._places if place.exposed.last_ns < oldest_ns]
+        self._places = [place for place in self._places if place.exposed.last_ns >= oldest_ns]
+        held = [place for place in self._places if place.frame is not None]
+        for place in [*old, *held[: max(0, len(held) - self._history)]]:
+            if place.frame is not None:
+                settled.unclaimed.append(place.frame)
+                place.frame = None
+        # One from further back than this is further from any frame than a trigger that may still want it.
+        self._triggers[:] = [t for t in self._triggers if t.received_ns >= oldest_ns - self._before_ns]
 
-    def _uncontested_ns(self, view: View, exposure: _Exposure) -> int:
-        """From when on no trigger that is nearer to the exposure than this one can come."""
-        return max(view.began_ns, 2 * exposure.at_ns - view.began_ns)
+    def _times(self, view: View, lag_ns: int) -> list[int]:
+        place = self._own(view)
+        uncontested = [] if place is None else [_uncontested_ns(view, place) + lag_ns]
+        return [_end_ns(view, self._window_ns), view.deadline_ns, *uncontested]
 
-    def _end_ns(self, view: View) -> int:
-        return min(view.began_ns + self._window_ns, view.deadline_ns)
+
+def _uncontested_ns(view: View, place: _Place) -> int:
+    """No trigger that comes after this can be nearer to the exposure than the view's own."""
+    return 2 * place.exposed.last_ns - view.trigger.came_ns
+
+
+def _end_ns(view: View, window_ns: int) -> int:
+    return min(view.began_ns + window_ns, view.deadline_ns)

@@ -138,15 +138,17 @@ class BatchingStage:
         )
         if isinstance(opened, Part):
             self._opened(opened)
-        self._settle(trigger.received_ns)
         return opened
 
+    def pass_by(self, request: TriggerRequest, trigger: Trigger) -> None:
+        """A trigger was refused by somebody else: no older one gets a frame of its part."""
+        self.triggering.pass_by(request, trigger)
+
     def frame(self, frame: FrameRef, now_ns: int) -> None:
-        """A camera delivered a frame: a part of its own, or perhaps the one a trigger waits for."""
+        """A camera delivered a frame: a part of its own, or perhaps one a trigger waits for; see `expire`."""
         if self.triggering.serves(frame.camera):
             self.ledger.hold()
             self.triggering.frame(frame)
-            self._settle(now_ns)
             return
         recipe = self._recipes[frame.camera]
         deadline_ns = frame.captured_ns + self._deadlines_ns[recipe]
@@ -199,9 +201,14 @@ class BatchingStage:
             self._abandon(batch.values(), Reason.SCORING_LOST, now_ns)
         self._abandon(self._policy.discard_all(), Reason.SCORING_LOST, now_ns)
 
-    def expire(self, now_ns: int) -> None:
-        """Close every inspection whose deadline has come, whatever scoring and cameras do."""
-        self._settle(now_ns)
+    def expire(self, now_ns: int, known_ns: int) -> None:
+        """Give frames to triggers, and close what has come to its deadline, whatever scoring and cameras do.
+
+        Args:
+            now_ns: the time.
+            known_ns: every trigger that came until then was handed to `trigger` or `pass_by`.
+        """
+        self._apply(self.triggering.settle(now_ns, known_ns), now_ns)
         for inspection in self.ledger.expired(now_ns):
             self._give_up(inspection, Reason.DEADLINE, now_ns)
 
@@ -218,11 +225,8 @@ class BatchingStage:
         times = [deadline_ns, batch_ns, self.triggering.wake_ns()]
         return min([time_ns for time_ns in times if time_ns is not None], default=None)
 
-    def _settle(self, now_ns: int) -> None:
-        """Act on what became certain of triggers and frames."""
-        self._apply(self.triggering.settle(now_ns), now_ns)
-
     def _apply(self, settled: Settled, now_ns: int) -> None:
+        """Act on what became certain of triggers and frames."""
         for view, frame in settled.matched:
             self._submit(self.ledger.open_view(view, frame, now_ns), now_ns)
         for view in settled.missed:

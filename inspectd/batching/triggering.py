@@ -22,7 +22,7 @@ def make_triggering(config: Config) -> Triggering:
 
 
 def _make_matcher(triggers: Triggers, camera: Camera) -> Matcher:
-    window_ns, latency_ns = int(triggers.window_ms * 1e6), int(camera.latency_ms * 1e6)
+    window_ns, latency_ns = int(triggers.window_ms * 1e6), camera.latency_span_ns
     if triggers.match == "first_after":
         return FirstAfter(window_ns, latency_ns)
     # Half the ring: the other half is for frames that are being scored, and for the next ones.
@@ -83,6 +83,7 @@ class Triggering:
         recipes = self._recipes_of(request)
         refusal = self._refusal(recipes, judged, is_up) or self._admission(trigger)
         if refusal is not None:
+            self.pass_by(request, trigger)
             return Refusal(request.trigger_id, *refusal)
         if request.deadline_ms is not None:
             allowed_ns = int(request.deadline_ms * 1e6)
@@ -96,13 +97,20 @@ class Triggering:
             self._matchers[view.camera].expect(view)
         return part
 
+    def pass_by(self, request: TriggerRequest, trigger: Trigger) -> None:
+        """A trigger was refused: a part is there all the same, unless the sender says the same one again."""
+        reason = self.parts.refusal(trigger.trigger_id, trigger.received_ns)
+        for camera in self._recipes_of(request) if reason is not RefusalReason.DUPLICATE_ID else ():
+            if camera in self._matchers:
+                self._matchers[camera].pass_by(trigger)
+
     def frame(self, frame: FrameRef) -> None:
         """A triggered camera delivered a frame."""
         self._matchers[frame.camera].frame(frame)
 
-    def settle(self, now_ns: int) -> Settled:
-        """What became certain on any camera."""
-        settled = [matcher.settle(now_ns) for matcher in self._matchers.values()]
+    def settle(self, now_ns: int, known_ns: int) -> Settled:
+        """What became certain on any camera; every trigger is known that came until `known_ns`."""
+        settled = [matcher.settle(now_ns, known_ns) for matcher in self._matchers.values()]
         return Settled(
             [pair for each in settled for pair in each.matched],
             [view for each in settled for view in each.missed],

@@ -149,10 +149,13 @@ class CameraStage:
             self._receiver.drop(Drop(self.camera.name, frame.generation, frame.seq, "capture", cause))
             return
         # Capture cannot have taken a frame in the future; a deadline must not be stretched by a wrong stamp.
-        captured_ns = min(frame.captured_ns, self._clock())
+        clock_ns = self._clock()
+        captured_ns = min(frame.captured_ns, clock_ns)
+        doubt_ns = max(0, min(frame.doubt_ns, clock_ns - captured_ns))
         self._in_use[frame.generation].add(frame.slot)
         # Nor does it know of triggers: which frame belongs to one is for the matcher to say.
-        self._receiver.frame(msgspec.structs.replace(frame, captured_ns=captured_ns, trigger=None), now_ns)
+        dated = msgspec.structs.replace(frame, captured_ns=captured_ns, doubt_ns=doubt_ns, trigger=None)
+        self._receiver.frame(dated, now_ns)
 
     def _attach(self, fds: list[int]) -> None:
         if len(fds) != 1:

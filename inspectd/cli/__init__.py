@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "init": "write a commented example configuration",
     "check": "report every problem of a configuration file",
     "run": "run the daemon for one line",
+    "camera": "measure how long a camera takes from light to time stamp",
     "bank": "build and look after banks",
     "keys": "make keys, and say who may connect to a line over TCP",
     "explain": "score a part's evidence again and show why it was judged so",

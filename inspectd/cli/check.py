@@ -42,7 +42,7 @@ def main(arguments: argparse.Namespace) -> int:
         ConfigError: there is a problem; all are listed.
     """
     found = config.examine(arguments.file)
-    for warning in _warnings(found):
+    for warning in (*_warnings(found), *_timing_warnings(found)):
         print(f"warning: {printable(warning)}", file=sys.stderr)
     problems = list(found.problems)
     if not arguments.settings_only:
@@ -65,6 +65,29 @@ def _warnings(found: config.Examined) -> Iterator[str]:
             "and whoever takes the port while the line is away can answer as the line; a gate needs the "
             "local sockets, or keys (docs/security.md)"
         )
+
+
+def _timing_warnings(found: config.Examined) -> Iterator[str]:
+    """Latencies and windows that are allowed, and with which triggers get wrong frames, or none."""
+    for where, camera in found.cameras:
+        if camera.mode != "triggered":
+            continue
+        latency_ms = camera.latency_ms or 0.0
+        if camera.is_live and camera.latency_ms == 0:
+            yield (
+                f"{where}.latency_ms: is 0, which is true of no real camera: a picture of the part before is "
+                f"taken for one exposed after the trigger; `inspectd camera latency {camera.name} "
+                "--config FILE` measures it"
+            )
+        if found.triggers is None or found.triggers.match != "first_after" or camera.interval_ms is None:
+            continue
+        needed_ms = latency_ms + camera.interval_ms
+        if found.triggers.window_ms < needed_ms:
+            yield (
+                f"triggers.window_ms: is {found.triggers.window_ms:g}, and the first frame of {camera.name} "
+                f"that is certainly the trigger's may come {needed_ms:.0f} ms after it (latency_ms and the "
+                "time between two frames): parts will be missed"
+            )
 
 
 def _try_out(found: config.Examined) -> Iterator[str]:

@@ -22,8 +22,9 @@ from inspectd.config.settings import (
     Scoring,
     Security,
     Settings,
+    Triggers,
 )
-from inspectd.config.sources import is_live, masked
+from inspectd.config.sources import masked
 from inspectd.errors import ConfigError
 
 _Table = TypeVar("_Table", bound=Settings)
@@ -42,6 +43,7 @@ class Examined(msgspec.Struct, frozen=True):
     problems: list[str]
     recipes: list[tuple[str, Recipe]]
     cameras: list[tuple[str, Camera]]
+    triggers: Triggers | None
     scoring: Scoring | None
     publish: Publish | None
     metrics: Metrics | None
@@ -49,8 +51,12 @@ class Examined(msgspec.Struct, frozen=True):
     line: Line | None
 
 
-def load(path: Path) -> Config:
+def load(path: Path, *, unmeasured: bool = False) -> Config:
     """Read a configuration file; relative paths in it become absolute, from the file's own folder.
+
+    Args:
+        path: the file.
+        unmeasured: take cameras whose latency is missing or cannot be: to be measured, not to be run.
 
     Raises:
         ConfigError: the file cannot be read, is no TOML, or has problems; all of them are listed.
@@ -58,6 +64,7 @@ def load(path: Path) -> Config:
     data = _read(path)
     base = path.resolve().parent
     problems = [*_problems(data, Config, ""), *_cross_problems(data, base)]
+    problems += [] if unmeasured else _timing_problems(data)
     if problems:
         raise ConfigError(str(path), problems)
     settings = msgspec.convert(data, Config)
@@ -85,9 +92,10 @@ def examine(path: Path) -> Examined:
     metrics, security = _sound(data.get("metrics", {}), Metrics), _sound(data.get("security", {}), Security)
     line = _sound(data.get("line", {}), Line)
     return Examined(
-        [*_problems(data, Config, ""), *_cross_problems(data, base)],
+        [*_problems(data, Config, ""), *_cross_problems(data, base), *_timing_problems(data)],
         [(where, _absolute_recipe(recipe, base)) for where, recipe in recipes],
         [(where, _absolute_camera(camera, base)) for where, camera in cameras],
+        _sound(data.get("triggers", {}), Triggers),
         _sound(data.get("scoring", {}), Scoring),
         _sound(data.get("publish", {}), Publish),
         metrics and _absolute(metrics, base, *_METRICS_FILES),
@@ -258,7 +266,8 @@ def _cross_problems(data: dict[str, Any], base: Path) -> list[str]:
         if isinstance(recipe, str) and recipe not in recipes:
             names = ", ".join(masked(str(name)) for name in recipes) or "none is declared"
             problems.append(f"cameras[{index}].recipe: no recipe {_short(recipe)}, expected one of: {names}")
-        if isinstance(item, dict) and item.get("when_full") == "wait" and _is_live(item):
+        camera = _as_far_as_sound(item)
+        if camera is not None and camera.when_full == "wait" and camera.is_live:
             problems.append(
                 f'cameras[{index}].when_full: got "wait", expected "drop" for a live source: '
                 "it would be judged by what it showed long ago"
@@ -297,9 +306,70 @@ def _lossy_scheme(source: object) -> str | None:
     return None if scheme in _WHOLE_SCHEMES else scheme
 
 
-def _is_live(camera: dict[str, Any]) -> bool:
-    source = camera.get("source")
-    return camera.get("kind") == "opencv" and isinstance(source, int | str) and is_live(source)
+def _as_far_as_sound(item: Any) -> Camera | None:
+    """A camera's table without its faulty keys, so that what hangs together is judged beside every fault."""
+    kinds = {str(kind.__struct_config__.tag): kind for kind in get_args(Camera)}
+    kind = kinds.get(str(item.get("kind"))) if isinstance(item, dict) else None
+    if kind is None:
+        return None
+    hints = get_type_hints(kind, include_extras=True)
+    sound = {k: v for k, v in item.items() if k in hints and not [*_problems(v, hints[k], "")]}
+    camera: Camera | None = _sound(
+        {"name": "unnamed", "recipe": "unknown", **sound, "kind": item["kind"]}, Camera
+    )
+    return camera
+
+
+def _timing_problems(data: dict[str, Any]) -> Iterator[str]:
+    """Cameras whose latency is not told, or is such that no frame can ever be a trigger's."""
+    triggers, line = _sound(data.get("triggers", {}), Triggers), _sound(data.get("line", {}), Line)
+    tables = data.get("cameras")
+    for index, item in enumerate(tables if isinstance(tables, list) else []):
+        camera, where = _as_far_as_sound(item), f"cameras[{index}]"
+        if camera is None:
+            continue
+        yield from _latency_problems(camera, item, where)
+        if camera.mode == "triggered" and triggers is not None and line is not None:
+            yield from _reach_problem(camera, triggers, _deadline_ms(camera.recipe, data, line), where)
+
+
+def _latency_problems(camera: Camera, item: dict[str, Any], where: str) -> Iterator[str]:
+    if camera.mode == "triggered" and camera.is_live and "latency_ms" not in item:
+        yield (
+            f"{where}.latency_ms: is missing, expected the longest time from light to time stamp of this "
+            "live camera, without which a trigger is given a picture of the part before; "
+            f"`inspectd camera latency {camera.name} --config FILE` measures it"
+        )
+    shortest_ns, longest_ns = camera.latency_span_ns
+    if shortest_ns > longest_ns:
+        longest = (
+            f"at most latency_ms, {camera.latency_ms:g}"
+            if camera.latency_ms is not None
+            else "latency_ms too"
+        )
+        yield f"{where}.latency_min_ms: got {camera.latency_min_ms:g}, expected {longest}"
+
+
+def _deadline_ms(recipe: str, data: dict[str, Any], line: Line) -> float:
+    """The deadline of a camera's parts, as far as it is sound."""
+    tables = data.get("recipes")
+    found = [_sound(table, Recipe) for table in (tables if isinstance(tables, list) else [])]
+    return next((r.deadline_ms for r in found if r and r.name == recipe and r.deadline_ms), line.deadline_ms)
+
+
+def _reach_problem(camera: Camera, triggers: Triggers, deadline_ms: float, where: str) -> Iterator[str]:
+    """Why no frame of a triggered camera can be a trigger's, however the parts come."""
+    latency_ms = camera.latency_ms or 0.0
+    ends = {"triggers.window_ms": triggers.window_ms, "the deadline": deadline_ms}
+    name, end_ms = min(ends.items(), key=lambda end: end[1])
+    before_ms = triggers.before_ms if triggers.match == "nearest" else 0.0
+    if latency_ms >= end_ms + before_ms:
+        beside = f" and triggers.before_ms, {before_ms:g}," if before_ms else ""
+        yield (
+            f"{where}.latency_ms: got {latency_ms:g}, and {name} is {end_ms:g}: a frame that is certainly "
+            f"the trigger's always comes too late, and every part is missed; expected {name}{beside} above "
+            "latency_ms by the time between two frames and more"
+        )
 
 
 def _address_problems(publish: dict[str, Any], *, anywhere: bool) -> list[str]:

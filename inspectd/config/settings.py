@@ -133,8 +133,12 @@ class CameraBase(Settings, frozen=True, kw_only=True):
         Meta(description='"free": every frame is a part; "triggered": triggers say which frames are.'),
     ] = "free"
     latency_ms: Annotated[
+        Annotated[float, Meta(ge=0, le=10_000)] | None,
+        Meta(description="Longest time from light to time stamp; a live triggered camera has no default."),
+    ] = None
+    latency_min_ms: Annotated[
         float,
-        Meta(ge=0, le=10_000, description="Longest time from a frame's exposure to its time stamp."),
+        Meta(ge=0, le=10_000, description="Shortest time from light to time stamp; 0 is always true."),
     ] = 0.0
     slots: Annotated[int, Meta(ge=2, le=1024, description="Frames its shared-memory ring holds.")] = 16
     when_full: Annotated[
@@ -159,6 +163,21 @@ class CameraBase(Settings, frozen=True, kw_only=True):
     ] = 10_000.0
     quality: Annotated[QualityGate, Meta(description="When a frame is too bad to be judged.")] = QualityGate()
 
+    @property
+    def is_live(self) -> bool:
+        """Whether it sees what is there now, some time before the stamp; a replay has no such time."""
+        return True
+
+    @property
+    def interval_ms(self) -> float | None:
+        """Time between two frames, as far as the settings say it."""
+        return None
+
+    @property
+    def latency_span_ns(self) -> tuple[int, int]:
+        """Shortest and longest time from a frame's exposure to its time stamp."""
+        return int(self.latency_min_ms * 1e6), int((self.latency_ms or 0.0) * 1e6)
+
 
 class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag="opencv"):
     """A device, stream or video file that OpenCV reads."""
@@ -182,6 +201,16 @@ class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
         if is_device(self.source):
             return "device"
         return "stream" if "://" in str(self.source) else "file"
+
+    @property
+    def interval_ms(self) -> float | None:
+        """Time between two frames, as far as the settings say it."""
+        return 1000 / self.fps if self.fps is not None else None
+
+    @property
+    def is_live(self) -> bool:
+        """True of devices and streams, false of video files."""
+        return self.origin != "file"
 
 
 class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag="images"):
@@ -209,6 +238,16 @@ class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
             description="Bits a channel of the images; above 8 they lie in 16, as the bank's did.",
         ),
     ] = 8
+
+    @property
+    def interval_ms(self) -> float | None:
+        """Time between two frames."""
+        return 1000 / self.fps
+
+    @property
+    def is_live(self) -> bool:
+        """Never: its images are as old as their files."""
+        return False
 
 
 Camera = OpenCvCamera | ImagesCamera
@@ -248,7 +287,7 @@ class Triggers(Settings, frozen=True, kw_only=True):
     ] = 64
     max_delay_ms: Annotated[
         float,
-        Meta(ge=1, le=60_000, description="A trigger that may have waited longer unread is refused."),
+        Meta(ge=25, le=60_000, description="A trigger that may have waited longer unread is refused."),
     ] = 100.0
     id_memory_seconds: Annotated[
         float,

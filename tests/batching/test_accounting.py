@@ -84,9 +84,9 @@ class Line(RuleBasedStateMachine):
             Ledger(),
             Triggering(
                 {
-                    camera: Nearest(WINDOW_NS, BEFORE_NS, LATENCY_NS, max(1, slots // 2))
+                    camera: Nearest(WINDOW_NS, BEFORE_NS, (0, LATENCY_NS), max(1, slots // 2))
                     if nearest
-                    else FirstAfter(WINDOW_NS, LATENCY_NS)
+                    else FirstAfter(WINDOW_NS, (0, LATENCY_NS))
                     for camera in TRIGGERED
                 },
                 Parts(max_open=3, id_memory_ns=ID_MEMORY_NS),
@@ -200,11 +200,12 @@ class Line(RuleBasedStateMachine):
         quality=st.sampled_from([Quality.OK] * 8 + [Quality.BLACK, Quality.STALE]),
         age_ns=st.sampled_from([0, 0, 0, 50, 150]),
         bit_depth=st.sampled_from([8] * 8 + [12]),
+        doubt_ns=st.sampled_from([0, 0, 3, 30]),
     )
-    def capture(self, camera, quality, age_ns, bit_depth):
-        self.take(camera, quality, age_ns, bit_depth)
+    def capture(self, camera, quality, age_ns, bit_depth, doubt_ns):
+        self.take(camera, quality, age_ns, bit_depth, doubt_ns)
 
-    def take(self, camera, quality=Quality.OK, age_ns=0, bit_depth=8):
+    def take(self, camera, quality=Quality.OK, age_ns=0, bit_depth=8, doubt_ns=0):
         self.captured += 1
         self.seq[camera] += 1
         slot = self.rings[camera].acquire()
@@ -217,7 +218,17 @@ class Line(RuleBasedStateMachine):
         self.rings[camera].write(slot, self.seq[camera], PIXELS)
         captured_ns = self.now_ns - age_ns
         frame = FrameRef(
-            camera, 1, slot, self.seq[camera], captured_ns, 0, 2, 2, quality=quality, bit_depth=bit_depth
+            camera,
+            1,
+            slot,
+            self.seq[camera],
+            captured_ns,
+            0,
+            2,
+            2,
+            quality=quality,
+            bit_depth=bit_depth,
+            doubt_ns=doubt_ns,
         )
         self.stage.frame(frame, self.now_ns)
 
@@ -285,9 +296,9 @@ class Line(RuleBasedStateMachine):
     def time_passes(self, elapsed_ns):
         self.now_ns += elapsed_ns
 
-    @rule(drain=st.booleans())
-    def turn(self, drain):
-        self.stage.expire(self.now_ns)
+    @rule(drain=st.booleans(), lag_ns=st.sampled_from([0, 0, 3, 40]))
+    def turn(self, drain, lag_ns=0):
+        self.stage.expire(self.now_ns, self.now_ns - lag_ns)
         self.stage.dispatch(self.now_ns, drain=drain)
         # Whatever cameras and scoring do: nothing outlives its deadline.
         for part in self.stage.triggering.parts._open.values():

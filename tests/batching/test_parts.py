@@ -14,6 +14,7 @@ from inspectd.batching.parts import ClosedView, Part, Parts
 from inspectd.batching.triggering import Triggering
 from inspectd.records import (
     Evaluation,
+    FrameRef,
     Outcome,
     Reason,
     Refusal,
@@ -106,7 +107,7 @@ def test_a_part_is_closed_by_its_last_view_whichever_that_is():
 
 def triggering():
     return Triggering(
-        {"top": FirstAfter(100, 0), "side": FirstAfter(100, 0)},
+        {"top": FirstAfter(100, (0, 0)), "side": FirstAfter(100, (0, 0))},
         Parts(max_open=4, id_memory_ns=1000),
         recipes={"top": "a-top", "side": "a-side", "free": "b"},
         deadlines_ns={"a-top": 300_000_000, "a-side": 200_000_000, "b": 500_000_000},
@@ -154,6 +155,31 @@ def test_a_trigger_that_cannot_be_served_is_refused(request_, line, reason):
     assert isinstance(answer, Refusal)
     assert (answer.trigger_id, answer.reason) == ("1", reason)
     assert answer.detail
+
+
+@pytest.mark.parametrize(
+    ("second", "up", "gets_it"),
+    [
+        (TriggerRequest("2", cameras=["top"]), ("side",), False),  # refused: not ready, and a part is there
+        (TriggerRequest("2", cameras={"top": "c"}), ("top",), False),
+        (TriggerRequest("2", cameras=["top", "nowhere"]), ("top",), False),
+        (TriggerRequest("2", cameras=["side"]), (), True),  # the camera does not look at it
+        (TriggerRequest("1", cameras=["top"]), ("top",), True),  # the first one, sent again
+        (TriggerRequest("1", cameras=["top"]), (), True),
+    ],
+)
+def test_no_older_trigger_gets_a_frame_of_a_part_whose_trigger_was_refused(second, up, gets_it):
+    line = triggering()
+    ids = itertools.count(1).__next__
+    known = {"a-top", "a-side", "b"}
+    line.open(
+        TriggerRequest("1", cameras=["top"]), Trigger("1", received_ns=1000), judged=known,
+        is_up=lambda _: True, new_id=ids,
+    )  # fmt: skip
+    again = Trigger(second.trigger_id, received_ns=1020)
+    assert isinstance(line.open(second, again, judged=known, is_up=lambda c: c in up, new_id=ids), Refusal)
+    line.frame(FrameRef("top", 1, 0, 1, 1040, 0, 2, 2))
+    assert len(line.settle(1050, 1050).matched) == gets_it
 
 
 def test_a_line_without_triggered_cameras_takes_no_trigger():

@@ -103,6 +103,14 @@ def test_a_frame_cannot_bring_its_own_trigger(stage, line):
     assert line.frames[0].trigger is None
 
 
+@pytest.mark.parametrize("doubt_ns", [10**12, -5])
+def test_a_frame_cannot_have_come_after_it_was_announced(stage, line, doubt_ns):
+    stage.received(captured(stage.launch(), 1, doubt_ns=doubt_ns), [], 0)
+    frame = line.frames[0]
+    assert frame.doubt_ns >= 0
+    assert frame.captured_ns + frame.doubt_ns <= time.monotonic_ns()
+
+
 def test_a_frame_announced_twice_is_judged_once(stage, line):
     frame = captured(stage.launch(), 1)
     stage.received(frame, [], 0)

@@ -205,3 +205,50 @@ def test_inits_example_of_a_threshold_is_no_trap(tmp_path, bank_file, good_folde
     reach = reach_of(read_bank(bank_file), float(shown.rpartition(" ")[2]))
     assert reach is not None
     assert reach.times < 2
+
+
+LIVE = """
+[[recipes]]
+name = "r"
+bank = "b"
+[[cameras]]
+kind = "opencv"
+name = "cam"
+recipe = "r"
+source = 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("camera", "more", "warned"),
+    [
+        (
+            "mode = 'triggered'\nlatency_ms = 0",
+            "",
+            "cameras[0].latency_ms: is 0, which is true of no real camera",
+        ),
+        (
+            "mode = 'triggered'\nlatency_ms = 80\nfps = 20",
+            "",
+            "triggers.window_ms: is 100, and the first frame of cam",
+        ),
+        ("mode = 'triggered'\nlatency_ms = 80\nfps = 20", "[triggers]\nwindow_ms = 130", None),
+        ("mode = 'free'", "", None),
+    ],
+)
+def test_latencies_with_which_parts_go_wrong_are_warned_of(tmp_path, camera, more, warned):
+    file = tmp_path / "line.toml"
+    file.write_text(f"{LIVE}{camera}\n{more}\n")
+    done = inspectd("check", "--settings-only", file)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(f"warning: {warned}") if warned else not done.stderr
+
+
+def test_a_live_triggered_camera_without_its_latency_is_refused_everywhere(tmp_path):
+    file = tmp_path / "line.toml"
+    file.write_text(f"{LIVE}mode = 'triggered'\n")
+    for words in (("check", "--settings-only", file), ("run", file)):
+        done = inspectd(*words)
+        assert done.returncode == 2
+        assert "cameras[0].latency_ms: is missing, expected the longest time from light" in done.stderr
+        assert "`inspectd camera latency cam --config FILE` measures it" in done.stderr

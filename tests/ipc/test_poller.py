@@ -1,39 +1,139 @@
-"""The poller knows how long nobody looked at its sources."""
+"""The poller knows up to when everything was read that came to a source."""
 
 from __future__ import annotations
 
 import os
 
+import pytest
+import zmq
+
 from inspectd.ipc.poller import Poller
 
 
 class Pipe:
-    """Something that can be read."""
+    """Something that can be read, a byte at a time."""
 
     def __init__(self):
         self.reading, self.writing = os.pipe()
-        os.write(self.writing, b"x")
 
     def fileno(self):
         return self.reading
+
+    def send(self, count=1):
+        os.write(self.writing, b"x" * count)
+
+    def take(self):
+        os.read(self.reading, 1)
 
     def close(self):
         os.close(self.reading)
         os.close(self.writing)
 
 
-def test_a_busy_loop_and_a_process_that_stood_still_delay_what_is_read():
-    now_ns = [0]
-    poller, pipe, delays = Poller(lambda: now_ns[0]), Pipe(), []
-    poller.add(pipe, lambda: delays.append(poller.delay_ns()))
-    poller.wait(0)
-    now_ns[0] += 7_000_000  # busy
-    poller.wait(0)
-    now_ns[0] += 300_000_000  # stopped
-    poller.wait(0)
-    now_ns[0] += 40_000_000  # what came meanwhile may be handed on a while later
-    poller.wait(0)
-    now_ns[0] += 60_000_000
-    poller.wait(0)
+@pytest.fixture
+def pipe():
+    pipe = Pipe()
+    yield pipe
     pipe.close()
-    assert [round(delay_ns / 1e6) for delay_ns in delays] == [0, 7, 300, 340, 60]
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self):
+        self.now_ns = 1_000_000_000
+
+    def __call__(self):
+        return self.now_ns
+
+    def passes(self, milliseconds):
+        self.now_ns += int(milliseconds * 1e6)
+
+
+def delays_ms(poller, pipe, clock):
+    """How long ago, at most, what the callback reads may have come; in milliseconds, by call."""
+    delays = []
+
+    def read():
+        pipe.take()
+        delays.append((clock() - poller.known_ns(pipe)) / 1e6)
+
+    poller.add(pipe, read)
+    return delays
+
+
+def test_what_is_read_came_after_the_source_was_last_seen_empty(pipe):
+    clock = Clock()
+    poller = Poller(clock)
+    delays = delays_ms(poller, pipe, clock)
+    poller.wait(0)  # empty
+    for busy_ms in (7, 19):
+        clock.passes(busy_ms)
+        pipe.send()
+        poller.wait(0)
+        poller.wait(0)
+    assert delays == [7, 19]
+
+
+def test_a_backlog_that_takes_many_turns_is_counted_in_full(pipe):
+    clock = Clock()
+    poller = Poller(clock)
+    delays = delays_ms(poller, pipe, clock)
+    poller.wait(0)
+    pipe.send(50)
+    for _ in range(50):
+        clock.passes(10)  # each turn takes so long and reads one message
+        poller.wait(0)
+    assert delays == [10 * n for n in range(1, 51)]
+    clock.passes(10)
+    poller.wait(0)
+    assert clock() == poller.known_ns(pipe)
+
+
+def test_after_a_standstill_messages_may_be_on_their_way_for_a_while(pipe):
+    clock = Clock()
+    poller = Poller(clock)
+    delays = delays_ms(poller, pipe, clock)
+    poller.wait(0)
+    clock.passes(300)
+    poller.wait(0)  # nothing there yet: the thread that hands it on stood still as well
+    clock.passes(15)
+    pipe.send()
+    poller.wait(0)
+    clock.passes(34)
+    pipe.send()
+    poller.wait(0)
+    clock.passes(40)
+    poller.wait(0)
+    clock.passes(15)
+    pipe.send()
+    poller.wait(0)
+    assert delays == [315, 349, 55]  # the last: since the look before the one that took 40
+    assert poller.take_longest_gap_ns() == 300_000_000
+    assert poller.take_longest_gap_ns() == 0
+
+
+def test_a_long_wait_goes_on_looking_and_is_no_standstill(pipe):
+    poller = Poller()
+    poller.add(pipe, pipe.take)
+    poller.wait(0)
+    poller.take_longest_gap_ns()
+    poller.wait(120_000_000)
+    assert poller.take_longest_gap_ns() < 100_000_000
+
+
+def test_each_source_has_a_time_of_its_own(pipe):
+    clock = Clock()
+    poller = Poller(clock)
+    delays_ms(poller, pipe, clock)
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
+        socket.bind("tcp://127.0.0.1:*")
+        poller.add(socket, lambda: None)
+        assert poller.known_ns(socket) == 0  # it was not looked at yet
+        clock.passes(1)
+        pipe.send(3)
+        for _ in range(2):
+            poller.wait(0)
+            clock.passes(1)
+        assert (clock() - poller.known_ns(socket)) / 1e6 == 1
+        assert poller.known_ns(pipe) == 0

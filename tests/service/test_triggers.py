@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 
 import pytest
+import zmq
 from prometheus_client.parser import text_string_to_metric_families
 from support.daemon import Daemon, camera_table, settings
 from support.triggers import Plant
@@ -232,8 +234,39 @@ def test_a_trigger_that_was_read_late_is_refused(start_daemon, plant, bank_file,
     assert isinstance(answer, Refusal)
     assert answer.reason == RefusalReason.NOT_READY
     assert "late" in answer.detail
+    daemon.until(lambda: daemon.reader.event("stood_still"))
     assert daemon.stop() == 0
     assert len(daemon.reader.parts) <= 1  # of the second one, which came in time
+
+
+def test_a_trigger_that_waited_in_a_long_backlog_is_dated_or_refused(
+    start_daemon, plant, bank_file, good_folder
+):
+    """More messages than are read in a turn, before the trigger: it came when they did, and that is known."""
+    text = line(bank_file, triggered("top", good_folder)).replace("max_delay_ms = 2000", "max_delay_ms = 60")
+    daemon = start_daemon(text).ready()
+    line_plant, said = plant(daemon), 0
+    with zmq.Context() as context:
+        flood = context.socket(zmq.DEALER)
+        flood.connect(f"ipc://{daemon.runtime_dir}/control.sock")
+        for number in range(4):
+            for _ in range(3000):
+                flood.send(b'{"trigger_id":"x","cameras":["nowhere"]}')
+            sent_ns = time.time_ns()
+            flood.send(f'{{"trigger_id":"{number}"}}'.encode())
+            while True:
+                answer = json.loads(flood.recv())
+                if answer["trigger_id"] == str(number):
+                    break
+            dated_ms = (answer["received_utc_ns"] - sent_ns) / 1e6 if "received_utc_ns" in answer else None
+            assert dated_ms is None or dated_ms <= 60 + 5  # the clock of this process is read before it sends
+            assert dated_ms is not None or answer["reason"] == RefusalReason.NOT_READY
+            said += dated_ms is None
+        assert said, "no backlog was long enough to mean anything"
+        context.destroy(linger=0)
+    numbers = itertools.count()
+    daemon.until(lambda: isinstance(line_plant.trigger(f"after {next(numbers)}"), Accepted))
+    assert daemon.stop() == 0
 
 
 def test_a_killed_daemon_owes_its_triggers_a_verdict_and_gives_it_at_the_next_start(

@@ -1,0 +1,341 @@
+"""`inspectd camera latency NAME`: a camera's time from light to time stamp, measured with a light it sees."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from inspectd import config
+from inspectd.capture.latency import (
+    LEAST_FLASHES,
+    BrightnessReader,
+    Flash,
+    LatencyEstimate,
+    estimate_latency,
+)
+from inspectd.cli.bank_common import Steps
+from inspectd.errors import ExitCode, InputError, UnavailableError
+from inspectd.ipc.poller import Poller
+from inspectd.ipc.runtime_dir import RuntimeDir
+from inspectd.publish import wire
+from inspectd.publish.bus import Bus
+from inspectd.publish.control import parse
+from inspectd.records import Refusal, RefusalReason
+
+_COMMAND_SECONDS: Final = 5.0
+_TRIGGER_SECONDS: Final = 60.0
+_FIRST_FRAMES: Final = 10
+_SETTLE_SECONDS: Final = 1.0
+"""A stream begins with what was queued; what it gives after that is as old as it will be."""
+
+_UNKNOWN: Final = {
+    "terminal": "The display's own delay (some 10 to 100 ms) counts as the camera's. That is safe for "
+    "latency_ms, and not for latency_min_ms, which is therefore 0.",
+    "command": "A light that comes later than its command has ended makes both times longer. That is safe "
+    "for latency_ms; for latency_min_ms take a light that does not, or 0.",
+    "triggers": "Times count from the trigger's arrival here, as the line counts them: its way from the "
+    "photo eye is in them. A network that is slower now than later makes latency_ms too small.",
+}
+
+
+class Switch(Protocol):
+    """Puts the light on or out."""
+
+    def __call__(self, *, on: bool) -> Flash:
+        """Do so, and say when."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `inspectd camera latency`."""
+    commands = parser.add_subparsers(dest="camera_command", required=True, metavar="COMMAND")
+    latency = commands.add_parser(
+        "latency",
+        help="measure the time from light to time stamp, for latency_ms and latency_min_ms",
+        description="Measures the time from light to time stamp, for latency_ms and latency_min_ms. Stop the "
+        "line first; point the camera at the light; let the light fill much of the picture.",
+    )
+    latency.add_argument("name", metavar="NAME", help="a camera of the configuration")
+    latency.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration")
+    latency.add_argument(
+        "--flash",
+        choices=("terminal", "command", "triggers"),
+        required=True,
+        help="the light: this terminal's screen, two commands, or what the plant's triggers fire",
+    )
+    latency.add_argument(
+        "--on", metavar="COMMAND", help="with `command`: puts the light on; no shell runs it"
+    )
+    latency.add_argument("--off", metavar="COMMAND", help="with `command`: puts it out")
+    latency.add_argument(
+        "--flashes",
+        type=int,
+        default=40,
+        metavar="N",
+        help="changes of the light, or triggers; default: %(default)s",
+    )
+    latency.add_argument(
+        "--hold-ms",
+        type=float,
+        default=800.0,
+        metavar="MS",
+        help="shortest time between two changes, longer than the latency; default: %(default)s",
+    )
+    latency.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Measure, and say what to write.
+
+    Raises:
+        InputError: an option, the configuration or the camera cannot be used.
+        UnavailableError: the line runs, or the camera gives no frames.
+        LatencyError: the frames do not tell when the light changed.
+    """
+    settings, camera = _settings(arguments)
+    with ExitStack() as stack:
+        runtime_dir = stack.enter_context(_stopped_line(settings, needed=arguments.flash == "triggers"))
+        reader = stack.enter_context(BrightnessReader(camera))
+        reader.await_frames(_FIRST_FRAMES)
+        time.sleep(_SETTLE_SECONDS)
+        if arguments.flash == "triggers":
+            flashes = _triggers(settings, runtime_dir, arguments, reader)
+        elif arguments.flash == "terminal":
+            flashes = _switched(stack.enter_context(_Screen(arguments.flashes)), arguments, reader)
+        else:
+            with Steps() as steps:
+                flashes = _switched(_Commands(arguments, steps), arguments, reader)
+        glances = reader.glances()
+    estimate = estimate_latency(flashes, glances, is_pulse=arguments.flash == "triggers")
+    if arguments.flash == "terminal":
+        estimate = msgspec.structs.replace(estimate, latency_min_ms=0.0)
+    _print(estimate, arguments)
+    return ExitCode.OK
+
+
+def _settings(arguments: argparse.Namespace) -> tuple[config.Config, config.Camera]:
+    settings = config.load(arguments.config, unmeasured=True)
+    try:
+        camera = settings.camera(arguments.name)
+    except KeyError as error:
+        names = ", ".join(known.name for known in settings.cameras)
+        raise InputError(
+            f"{arguments.config}: has no camera {arguments.name!r}, expected one of: {names}"
+        ) from error
+    if not camera.is_live:
+        raise InputError(
+            f"{camera.name}: is replayed from files, its latency is 0 and there is nothing to measure"
+        )
+    if (arguments.flash == "command") != (arguments.on is not None and arguments.off is not None):
+        raise InputError(
+            "--flash command: expected --on COMMAND and --off COMMAND beside it, and nowhere else"
+        )
+    if arguments.flashes < LEAST_FLASHES:
+        raise InputError(f"--flashes: got {arguments.flashes}, expected at least {LEAST_FLASHES}")
+    if not 50 <= arguments.hold_ms <= 60_000:
+        raise InputError(f"--hold-ms: got {arguments.hold_ms:g}, expected 50 to 60000")
+    if arguments.flash == "terminal" and not sys.stderr.isatty():
+        raise InputError(
+            "--flash terminal: standard error is no terminal; run it in one that the camera sees"
+        )
+    return settings, camera
+
+
+def _stopped_line(settings: config.Config, *, needed: bool) -> AbstractContextManager[Path]:
+    """The line's runtime directory, held so that the line cannot run meanwhile.
+
+    Raises:
+        UnavailableError: the line runs.
+    """
+    if not needed and not settings.runtime_path.exists():
+        return nullcontext(settings.runtime_path)
+    return _StoppedLine(settings.runtime_path)
+
+
+class _StoppedLine(RuntimeDir):
+    """The runtime directory of a line that has to be stopped."""
+
+    def __enter__(self) -> Path:
+        try:
+            return super().__enter__()
+        except UnavailableError as error:
+            raise UnavailableError(
+                f"{error} (a line that runs holds its cameras: stop it while a latency is measured)"
+            ) from error
+
+
+def _switched(switch: Switch, arguments: argparse.Namespace, reader: BrightnessReader) -> list[Flash]:
+    """Put the light on and out in turn, at random times, so that frames are met at every moment of theirs."""
+    chance = random.Random()  # noqa: S311 - when a light is switched is no secret
+    switch(on=False)
+    time.sleep(2 * arguments.hold_ms / 1000)
+    flashes = []
+    for number in range(arguments.flashes):
+        flashes.append(switch(on=number % 2 == 0))
+        time.sleep(arguments.hold_ms / 1000 * chance.uniform(1, 1.5))
+        reader.glances()  # raises where the camera has gone
+    return flashes
+
+
+class _Screen:
+    """The terminal's whole screen, black and white."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._number = 0
+
+    def __enter__(self) -> Switch:
+        sys.stderr.write("\x1b[?1049h\x1b[?25l")
+        return self._switch
+
+    def __exit__(self, *_: object) -> None:
+        sys.stderr.write("\x1b[0m\x1b[?25h\x1b[?1049l")
+        sys.stderr.flush()
+
+    def _switch(self, *, on: bool) -> Flash:
+        colours = "\x1b[30;48;2;255;255;255m" if on else "\x1b[37;48;2;0;0;0m"
+        before_ns = time.monotonic_ns()
+        sys.stderr.write(
+            f"{colours}\x1b[2J\x1b[Hpoint the camera at this screen: {self._number} of {self._count}"
+        )
+        sys.stderr.flush()
+        self._number += 1
+        return Flash(before_ns, time.monotonic_ns(), on)
+
+
+class _Commands:
+    """Two commands of the user's, such as gpioset for an LED; run without a shell."""
+
+    def __init__(self, arguments: argparse.Namespace, steps: Steps) -> None:
+        self._commands = {True: _words("--on", arguments.on), False: _words("--off", arguments.off)}
+        self._steps = steps
+        self._number = -1  # the first one puts the light out
+        self._count = arguments.flashes
+
+    def __call__(self, *, on: bool) -> Flash:
+        name, words = "--on" if on else "--off", self._commands[on]
+        before_ns = time.monotonic_ns()
+        try:
+            done = subprocess.run(
+                words, stdin=subprocess.DEVNULL, capture_output=True, timeout=_COMMAND_SECONDS, check=False
+            )
+        except OSError as error:
+            raise InputError(f"{name}: {words[0]} cannot be run: {error.strerror}") from error
+        except subprocess.TimeoutExpired as error:
+            raise InputError(
+                f"{name}: {words[0]} did not end within {_COMMAND_SECONDS:g} s; it has to switch and end "
+                "(gpioset: --daemonize)"
+            ) from error
+        after_ns = time.monotonic_ns()
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip()[-300:] or "it said nothing"
+            raise InputError(f"{name}: {words[0]} ended with {done.returncode}: {said!r}")
+        self._number += 1
+        self._steps("flashes", self._number, self._count)
+        return Flash(before_ns, after_ns, on)
+
+
+def _words(name: str, text: str) -> list[str]:
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise InputError(f"{name}: got {text!r}: {error}") from error
+    if not words:
+        raise InputError(f"{name}: is empty, expected a command")
+    return words
+
+
+def _triggers(
+    settings: config.Config, runtime_dir: Path, arguments: argparse.Namespace, reader: BrightnessReader
+) -> list[Flash]:
+    """Take the plant's triggers in the line's place; every part is refused, and so is a reject."""
+    keys_dir, line = settings.security.keys_dir, settings.line
+    bus = Bus(
+        settings.publish, runtime_dir, line.plant, line.name, lambda _kind: None,
+        keys_dir=Path(keys_dir) if keys_dir else None,
+    )  # fmt: skip
+    flashes: list[Flash] = []
+    poller = Poller()
+
+    def read() -> None:
+        for flash in _read_triggers(bus, poller):
+            flashes.append(flash)
+            steps("triggers", len(flashes), arguments.flashes)
+
+    try:
+        poller.add(bus.control, read)
+        for socket, callback in bus.sources():
+            poller.add(socket, callback)
+        with Steps() as steps:
+            steps("triggers", 0, arguments.flashes)
+            last_ns = time.monotonic_ns()
+            while len(flashes) < arguments.flashes:
+                bus.maintain()
+                poller.wait(100_000_000)
+                reader.glances()  # raises where the camera has gone
+                last_ns = flashes[-1].after_ns if flashes else last_ns
+                if time.monotonic_ns() - last_ns > _TRIGGER_SECONDS * 1e9:
+                    raise UnavailableError(
+                        f"{len(flashes)} triggers came, and for {_TRIGGER_SECONDS:g} s no more, at "
+                        f"ipc://{runtime_dir}/control.sock"
+                        + (
+                            f" and tcp://{settings.publish.control_tcp}"
+                            if settings.publish.control_tcp
+                            else ""
+                        )
+                        + "; does the plant send them?"
+                    )
+        time.sleep(arguments.hold_ms / 1000)
+    finally:
+        bus.close()
+    return flashes
+
+
+def _read_triggers(bus: Bus, poller: Poller) -> Iterator[Flash]:
+    known_ns = poller.known_ns(bus.control)
+    for client, parts in bus.requests(bus.control):
+        now_ns = time.monotonic_ns()
+        envelope = parts[:1] if len(parts) > 1 and not parts[0] else []
+        try:
+            request = parse(parts[len(envelope) :])
+        except ValueError as error:
+            answer = Refusal(None, RefusalReason.MALFORMED, str(error)[:300])
+        else:
+            detail = "a camera's latency is being measured, the line is stopped"
+            answer = Refusal(request.trigger_id, RefusalReason.NOT_READY, detail)
+            if known_ns:  # else it may have waited here since before anybody looked
+                yield Flash(known_ns, now_ns, on=True)
+        bus.reply(bus.control, client, [*envelope, wire.encode(answer)])
+
+
+def _print(estimate: LatencyEstimate, arguments: argparse.Namespace) -> None:
+    unknown = _UNKNOWN[arguments.flash]
+    if arguments.json:
+        print(json.dumps({"camera": arguments.name, **msgspec.to_builtins(estimate), "unknown": unknown}))
+        return
+    e = estimate
+    print(
+        f"{arguments.name}: followed {e.seen} of {e.flashes} changes of light, by {e.contrast:g} grey levels"
+    )
+    print(f"  longest   {e.longest_ms:7.1f} ms from light to time stamp, at most")
+    print(f"  shortest  {e.shortest_ms:7.1f} ms, at least")
+    print(f"Write below {arguments.name} in {arguments.config}:")
+    print(f"  latency_ms = {e.latency_ms:g}\n  latency_min_ms = {e.latency_min_ms:g}")
+    print(
+        f"Both have a margin of {e.margin_ms:g} ms, a quarter of the {e.spread_ms:g} ms between the "
+        f"flashes, for what {e.seen} of them did not show. A frame comes every {e.frame_interval_ms:g} ms, "
+        "and when in between the light changed nobody sees: the longest may be so much too long. The light "
+        f"took up to {e.switching_ms:g} ms to switch, and time stamps are in doubt by up to {e.doubt_ms:g} "
+        "ms; both are in the figures."
+    )
+    print(f"{unknown}\nMeasure again after a change of the camera, its rate, its exposure or its network.")
