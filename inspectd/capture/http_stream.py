@@ -61,7 +61,7 @@ class ArrivalLog:
             self._last_silence_ns = time_ns
 
     def something_at(self, now_ns: int) -> None:
-        """Looked, and there is something to read: it came between the last silence and now."""
+        """Something was there and has been read: it came between the last silence and now."""
         if self._offsets and self._offsets[-1] == self._offset:
             # What was read before held no byte of the body yet.
             self._spans[-1] = (self._spans[-1][0], now_ns)
@@ -70,7 +70,7 @@ class ArrivalLog:
             self._spans.append((self._last_silence_ns, now_ns))
 
     def received(self, size: int, now_ns: int) -> None:
-        """What was there was read: `size` bytes of the stream."""
+        """Of what was read, `size` bytes were the stream's."""
         self._offset += size
         self._silent_since_ns = now_ns
 
@@ -114,8 +114,9 @@ class _WatchedConnection(httpcore.NetworkStream):
             self._seen.nothing_until(looked_ns + slice_ns)
             if self._clock() > give_up_ns:
                 raise httpcore.ReadTimeout("no data")
-        self._seen.something_at(self._clock())
-        return self._inner.read(max_bytes, timeout)
+        data = self._inner.read(max_bytes, timeout)
+        self._seen.something_at(self._clock())  # after it: more may have come since it was looked for
+        return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send."""
