@@ -225,7 +225,7 @@ def main() -> int:
             parser.error("one of --channel and --config is needed")
         return show(arguments.config, arguments.camera, arguments.count)
     except InspectdError as error:
-        sys.stderr.write(f"{error}\n")
+        log.last_words(str(error))
         return error.exit_code
 
 

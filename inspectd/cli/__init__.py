@@ -11,6 +11,7 @@ from typing import Final
 
 from inspectd import __version__
 from inspectd.errors import ExitCode, InspectdError
+from inspectd.log import last_words
 
 COMMANDS: Final = {
     "init": "write a commented example configuration",
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = module.main(arguments)
         sys.stdout.flush()
     except InspectdError as error:
-        print(f"error: {error}", file=sys.stderr)
+        last_words(f"error: {error}")
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output (`| head`) has seen enough; nothing more can be written there.

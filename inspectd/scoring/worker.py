@@ -249,5 +249,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except InspectdError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        log.last_words(f"error: {error}")
         sys.exit(error.exit_code)
