@@ -41,7 +41,7 @@ def lines_dropped() -> int:
 
 
 def last_words(text: str) -> None:
-    """Print a line on standard error before the process ends; where a log is set up, without waiting for it."""
+    """Print a line on standard error before the process ends; where a log is set up, through that."""
     handlers = _queued_handlers()
     for handler in handlers:
         handler.put(f"{text}\n".encode(errors="backslashreplace"))

@@ -12,7 +12,7 @@ class AgeClock:
     """The wall clock, save where it leaps: then the time the journal itself has seen, for a day."""
 
     def __init__(self, tolerance_ns: int) -> None:
-        """A leap ahead by no more than `tolerance_ns`, such as a weekend without power, is believed at once."""
+        """A leap ahead by `tolerance_ns` at most, such as a weekend without power, is believed at once."""
         self.ahead_ns = 0
         """How far the wall clock is ahead of what is believed; 0 while it is believed."""
         self._tolerance_ns = tolerance_ns
