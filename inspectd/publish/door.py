@@ -41,6 +41,9 @@ MAX_MEMORY_BYTES: Final = 512 << 20
 
 _RECORDS_PER_TURN: Final = 256
 _TURN_NS: Final = 50_000_000
+_LET_IN_NS: Final = 200_000_000
+"""Readers that waited for the door are let in before the first message goes out, so that they get it."""
+
 _AGAIN_NS: Final = 1_000_000
 _MAX_UNSENT: Final = 128  # replays, of which the line has a bounded number under way, come on top
 _UNREAD_NS: Final = 2_000_000_000
@@ -81,14 +84,17 @@ class Door:
                 self._poller.add(self._sockets.socket(name), partial(self._sockets.read_subscriptions, name))
         for source, callback in self._sockets.sources():
             self._poller.add(source, callback)
-        self._poller.add(channel, self._take)
         self._ask()
+        self._begins_ns: int | None = time.monotonic_ns() + _LET_IN_NS
 
     def live(self) -> ExitCode:
         """Serve until the main process closes the channel; all it sent before that goes out."""
         try:
             while True:
                 self._poller.wait(_AGAIN_NS if self._held or self._unsent else _TURN_NS)
+                if self._begins_ns is not None and time.monotonic_ns() >= self._begins_ns:
+                    self._begins_ns = None
+                    self._poller.add(self._channel, self._take)
                 self._send_again()
                 self._say_held()
                 if time.monotonic_ns() >= self._due_ns:
