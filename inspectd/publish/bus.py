@@ -20,7 +20,6 @@ from inspectd.config import Publish
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError, ChannelMessageError
 from inspectd.ipc.messages import Heartbeat
 from inspectd.publish import wire
-from inspectd.publish.auth import Change
 from inspectd.publish.door_messages import (
     Delivered,
     DoorLevels,
@@ -70,7 +69,7 @@ class DoorStage:
     module = "inspectd.publish.door"
     receives: Any = FromDoor
     start_timeout_ns = 30_000_000_000
-    stall_timeout_ns = 2_000_000_000
+    stall_timeout_ns = 3_000_000_000
     stuck: str | None = None
 
     def __init__(self, side: str, start: StartDoor, listeners: Listeners, receiver: DoorReceiver) -> None:
@@ -263,6 +262,3 @@ class Bus:
     def close(self) -> None:
         """Take the sockets away; the doors' processes are the supervisor's to end."""
         self._listeners.close()
-
-
-__all__ = ["Asker", "Bus", "Change", "DoorReceiver", "DoorStage"]

@@ -20,7 +20,7 @@ from typing import Any, Final
 from inspectd import log
 from inspectd.errors import ExitCode, InspectdError
 from inspectd.ipc import child
-from inspectd.ipc.channel import Channel, ChannelFullError, ChannelMessageError
+from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError, ChannelMessageError
 from inspectd.ipc.messages import Heartbeat
 from inspectd.ipc.poller import Poller
 from inspectd.publish.auth import Cause, Change
@@ -178,6 +178,8 @@ class Door:
             self._channel.send(record)
         except ChannelFullError:
             return False
+        except ChannelClosedError:
+            return True  # nobody is there for it; what was sent before is still to be read, and then the end
         return True
 
     def _tell(self) -> None:
