@@ -155,8 +155,6 @@ class Door:
             self._is_asked = False
             for name in self._asking:
                 self._poller.remove(self._sockets.socket(name))
-        for name in self._asking:
-            self._sockets.put_off(name)
 
     def _request(self, name: str) -> None:
         for incoming in self._sockets.requests(name):

@@ -7,7 +7,7 @@ reader that asks for everything nor one that asks without end holds up a verdict
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
@@ -49,7 +49,7 @@ class Observer(Protocol):
         """So many verdicts were sent again."""
 
 
-class _Job(msgspec.Struct):
+class _Job(msgspec.Struct, eq=False):
     client: Asker
     request: str
     first: Position | None
@@ -100,6 +100,7 @@ class SyncStage:
         self._under_way: dict[int, _Job] = {}
         """What clients have not taken yet, by ticket; the longest first."""
         self._tickets = 0
+        self._turns: dict[Asker, int] = {}
 
     def take(self, client: Asker, request: Request) -> None:
         """Take what a client sent."""
@@ -139,7 +140,8 @@ class SyncStage:
             return
         jobs = self._jobs
         waiting = sum(job.client == client for job in jobs)
-        if waiting >= _MAX_WAITING_OF_CLIENT or (len(jobs) >= _MAX_WAITING and not self._make_room()):
+        is_full = len(jobs) >= _MAX_WAITING
+        if waiting >= _MAX_WAITING_OF_CLIENT or (is_full and not self._make_room(waiting)):
             detail = f"{waiting} requests of this client and {len(jobs)} of all wait"
             self._refuse(client, envelope, request.request, ErrorReason.BUSY, detail)
             return
@@ -153,11 +155,21 @@ class SyncStage:
         self._waiting.append(job)
         self._next()
 
-    def _make_room(self) -> bool:
-        """Give up the answer that its client has left unread for longest, if that is long."""
+    def _make_room(self, waiting: int) -> bool:
+        """Give up an answer for a client that has `waiting` requests already; False if there is none to give up.
+
+        That is one its client has left unread for long; or the newest request of a client that has two more.
+        """
         for ticket, job in self._under_way.items():
             if self._clock() - job.sent_ns > _UNREAD_NS:
                 del self._under_way[ticket]
+                return True
+        held = Counter(job.client for job in self._jobs)
+        for job in reversed(self._waiting):
+            if held[job.client] > waiting + 1:
+                self._waiting.remove(job)
+                detail = "made room for a client with fewer requests"
+                self._refuse(job.client, job.envelope, job.request, ErrorReason.BUSY, detail)
                 return True
         return False
 
@@ -169,10 +181,15 @@ class SyncStage:
         self._bus.reply("sync", client, [*envelope, replay.encode(error)])
 
     def _next(self) -> None:
-        """Read the next chunk for whoever has waited longest."""
+        """Read the next chunk for whoever was served longest ago."""
         if self._reading is not None or not self._waiting:
             return
-        job = self._reading = self._waiting.popleft()
+        # Each client has its turn, however many requests it has.
+        job = self._reading = min(self._waiting, key=lambda job: self._turns.get(job.client, 0))
+        self._waiting.remove(job)
+        clients = {other.client for other in self._jobs}
+        self._turns = {client: turn for client, turn in self._turns.items() if client in clients}
+        self._turns[job.client] = max(self._turns.values(), default=0) + 1
         limit = min(job.left, _VERDICTS_PER_CHUNK) or 1
         self._journal.read(job.first, job.last, limit, lambda reading: self._chunk(job, reading))
 
