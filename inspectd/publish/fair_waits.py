@@ -1,8 +1,8 @@
 """How long a client's message may have waited in a socket's queue behind those of others. Pure.
 
-libzmq takes clients' messages in turn, one of each that has any. So a message that is next of its client is
-read at the latest when every other client had its turn, and one that follows another of its client waited from
-when that one came at the earliest.
+libzmq takes clients' messages in turn, one of each that has any. So a message that is next of its client
+is read at the latest when every other client had its turn, and one that follows another of its client waited
+from when that one came at the earliest.
 """
 
 from __future__ import annotations

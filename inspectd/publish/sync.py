@@ -156,7 +156,7 @@ class SyncStage:
         self._next()
 
     def _make_room(self, waiting: int) -> bool:
-        """Give up an answer for a client that has `waiting` requests already; False if there is none to give up.
+        """Give up an answer for a client that has `waiting` requests already; False if there is none.
 
         That is one its client has left unread for long; or the newest request of a client that has two more.
         """

@@ -8,7 +8,7 @@ _GONE = (FileNotFoundError, ProcessLookupError)
 
 
 def children(pid: int) -> dict[str, int]:
-    """Process id of each child of a daemon by its job: `scoring`, `evidence`, `door:local`, or the camera's name."""
+    """Process id of each child of a daemon by its job: `scoring`, `door:local`, or the camera's name."""
     found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
