@@ -1,4 +1,4 @@
-"""How long a message may have waited: at most one turn of all clients, if its own sender does not pile them up."""
+"""How long a message may have waited: one turn of all clients, if its own sender does not pile them up."""
 
 from __future__ import annotations
 
