@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import secrets
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -26,8 +28,14 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _SCRYPT: Final = (2**14, 8, 1)  # 16 MiB and some 50 ms a try; a right password is computed once
-_CLIENT_SECONDS: Final = 10.0
-_MAX_THREADS: Final = 16
+_REQUEST_SECONDS: Final = 5.0
+"""For all of a request, hand-shake and answer included, however many bytes it comes in."""
+
+_MAX_UNHEARD: Final = 32
+"""Clients that have not sent their request yet; the one that has waited longest makes room for a newcomer."""
+
+_MAX_CLIENTS: Final = 64
+_MAX_HEAD_BYTES: Final = 16_384
 
 
 class Users:
@@ -128,42 +136,119 @@ class Endpoint:
         self._thread.join()
 
 
+class _Visit:
+    """One client's connection, from when it was accepted."""
+
+    def __init__(self, request: socket.socket) -> None:
+        self.began = time.monotonic()
+        self.is_heard = False
+        # Of its own: TLS takes the other one over.
+        self._connection = request.dup()
+
+    def hang_up(self) -> None:
+        """End the connection; its thread sees that at its next read or write."""
+        self.is_heard = True  # nobody else has to wait for it
+        with contextlib.suppress(OSError):  # it ended by itself
+            self._connection.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """The connection has ended."""
+        self._connection.close()
+
+
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     block_on_close = False  # a client that does not read must not hold up the stop
     tls: ssl.SSLContext | None = None
 
     def __init__(self, *arguments: Any) -> None:
-        self._slots = threading.BoundedSemaphore(_MAX_THREADS)
+        self._visits: dict[Any, _Visit] = {}
+        self._here = threading.local()
         super().__init__(*arguments)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Give the client a thread if there is one to give, else hang up."""
-        if self._slots.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
+        """Give the client a thread; hang up on whoever has kept one for longest without a request."""
+        visits = list(self._visits.values())
+        if len(visits) >= _MAX_CLIENTS:
             self.shutdown_request(request)
+            return
+        unheard = [visit for visit in visits if not visit.is_heard]
+        if len(unheard) >= _MAX_UNHEARD:
+            unheard[0].hang_up()
+        self._visits[request] = _Visit(request)
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread could be started
+            self._visits.pop(request).close()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        self._here.visit = self._visits[request]
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._slots.release()
+            self._visits.pop(request).close()
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Shake hands here, in the client's own thread: one that does not must not hold up the others."""
-        request.settimeout(_CLIENT_SECONDS)
+        request.settimeout(_REQUEST_SECONDS)
         if self.tls is None:
             super().finish_request(request, client_address)
             return
         with self.tls.wrap_socket(request, server_side=True) as encrypted:
             super().finish_request(encrypted, client_address)
 
+    def heard(self) -> None:
+        """To a client's thread: its request has come whole."""
+        self._here.visit.is_heard = True
+
+    def service_actions(self) -> None:
+        """A few times a second: end what takes too long in all, at whatever pace its bytes come."""
+        now = time.monotonic()
+        for visit in list(self._visits.values()):
+            if now - visit.began > _REQUEST_SECONDS:
+                visit.hang_up()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that breaks off, or speaks no TLS, is its own trouble."""
 
 
+class _Head:
+    """A request as far as it is read: the lines up to its body, and no more of them than a scrape has."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._left_bytes = _MAX_HEAD_BYTES
+
+    def readline(self, limit: int) -> bytes:
+        line: bytes = self._file.readline(min(limit, self._left_bytes))
+        self._left_bytes -= len(line)
+        return line
+
+    @property
+    def is_too_long(self) -> bool:
+        return self._left_bytes <= 0
+
+    def close(self) -> None:
+        self._file.close()
+
+
 class _Handler(WSGIRequestHandler):
+    def setup(self) -> None:
+        super().setup()
+        self._head = _Head(self.rfile)
+        self.rfile = self._head  # type: ignore[assignment]  # all of it that is used
+
+    def parse_request(self) -> bool:
+        """Read the headers; from then on the client is owed its answer."""
+        if not super().parse_request():
+            return False
+        if self._head.is_too_long:
+            self.send_error(431)
+            return False
+        self.server.heard()  # type: ignore[attr-defined]  # a _Server
+        return True
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Scrapes are no events."""
 

@@ -1,25 +1,160 @@
-"""The log: one line an event on standard error, for people (`key=value`) or for machines (JSON)."""
+"""The log: one line an event on standard error, for people (`key=value`) or for machines (JSON).
+
+Whoever logs never waits for whoever reads: lines go through a bounded queue to a thread that writes them.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
+import select
 import sys
+import threading
+import time
+from collections import deque
 from datetime import UTC, datetime
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Final, Literal
 
 from inspectd.text import printable, printable_lines
 
 Format = Literal["text", "json"]
 
+_MAX_QUEUED_BYTES: Final = 1 << 20
+_FLUSH_SECONDS: Final = 0.5
+
+_log: Final = logging.getLogger("inspectd.log")
+
 
 def setup(level: str, format: Format) -> None:  # noqa: A002 - the setting's name
     """Send every event of at least `level` (`debug` to `error`) to standard error in `format`."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = QueuedHandler(2)
     handler.setFormatter(_JsonFormatter() if format == "json" else _TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    sys.excepthook = _log_uncaught
+
+
+def lines_dropped() -> int:
+    """How many lines this process could not log so far: whoever reads its standard error did not."""
+    return sum(handler.dropped for handler in _queued_handlers())
+
+
+def last_words(text: str) -> None:
+    """Print a line on standard error before the process ends; where a log is set up, through that."""
+    handlers = _queued_handlers()
+    for handler in handlers:
+        handler.put(f"{text}\n".encode(errors="backslashreplace"))
+        handler.flush()
+    if not handlers:
+        print(text, file=sys.stderr)  # noqa: T201
+
+
+class QueuedHandler(logging.Handler):
+    """Writes to a descriptor in a thread of its own; lines that find the queue full are dropped and counted.
+
+    At the end of the process what is queued is written, for half a second at most.
+    """
+
+    def __init__(self, fd: int) -> None:
+        """Start the thread; `fd` stays the caller's, and may be a pipe that nobody reads."""
+        super().__init__()
+        self.dropped = 0
+        """Lines that were not written, in all."""
+        self._fd = fd
+        self._lines: deque[bytes] = deque()
+        self._queued_bytes = 0
+        self._unsaid = 0
+        self._is_writing = False
+        # Its lock can be taken again by the thread that has it: a signal's handler logs too.
+        self._changed = threading.Condition()
+        threading.Thread(target=self._run, name="log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue one record; never waits for the descriptor."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - as every handler of the standard library: it says so, and goes on
+            self.handleError(record)
+            return
+        self.put(f"{line}\n".encode(errors="backslashreplace"))
+
+    def put(self, line: bytes) -> None:
+        """Queue a whole line, or count it as dropped."""
+        with self._changed:
+            if self._queued_bytes + len(line) > _MAX_QUEUED_BYTES:
+                self._drop()
+                return
+            self._say_dropped()
+            self._append(line)
+
+    def flush(self) -> None:
+        """Wait until everything is written, for half a second at most."""
+        end = time.monotonic() + _FLUSH_SECONDS
+        with self._changed:
+            while (self._lines or self._is_writing) and (left := end - time.monotonic()) > 0:
+                self._changed.wait(left)
+
+    def _append(self, line: bytes) -> None:
+        self._lines.append(line)
+        self._queued_bytes += len(line)
+        self._changed.notify_all()
+
+    def _drop(self) -> None:
+        self.dropped += 1
+        self._unsaid += 1
+
+    def _say_dropped(self) -> None:
+        """Where lines are missing, a line says how many."""
+        if self._unsaid:
+            fields = {"count": self._unsaid}
+            self._unsaid = 0
+            record = _log.makeRecord(
+                _log.name, logging.WARNING, "", 0, "lines_dropped", (), None, extra={"fields": fields}
+            )
+            self._append(f"{self.format(record)}\n".encode(errors="backslashreplace"))
+
+    # --- in the thread ------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not self._lines:
+                    self._say_dropped()
+                while not self._lines:
+                    self._changed.wait()
+                line = self._lines.popleft()
+                self._queued_bytes -= len(line)
+                self._is_writing = True
+            is_written = self._write(line)
+            with self._changed:
+                self._is_writing = False
+                if not is_written:
+                    self._drop()
+                self._changed.notify_all()
+
+    def _write(self, line: bytes) -> bool:
+        """Write a line, for as long as it takes; False when there is nobody to read it, ever."""
+        while line:
+            try:
+                line = line[os.write(self._fd, line) :]
+            except BlockingIOError:  # somebody who shares the pipe made it so
+                select.select([], [self._fd], [])
+            except OSError:
+                time.sleep(_FLUSH_SECONDS)  # the reader is gone, or the disk is full: not a busy loop
+                return False
+        return True
+
+
+def _queued_handlers() -> list[QueuedHandler]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, QueuedHandler)]
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """The end of a process that nobody expected: its traceback must not wait for a reader either."""
+    _log.critical("uncaught", exc_info=(kind, error, traceback))
 
 
 def event(logger: logging.Logger, level: int, name: str, /, **fields: Any) -> None:

@@ -75,6 +75,14 @@ AUTH_CAUSES: Final = {
 }
 """Causes of a refusal by socket (`publish.auth.Cause`)."""
 
+CUT_CAUSES: Final = {
+    "verdicts": ("subscriptions",),
+    "heatmaps": ("subscriptions",),
+    "sync": ("parts",),
+    "control": ("parts",),
+}
+"""Why a client may be cut off, by socket (`publish.sockets.CutCause`)."""
+
 
 class Metrics:
     """The daemon's metrics; each method is one thing that happened."""
@@ -266,6 +274,7 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         self._declare_journal(registry)
+        self._make_doors(registry)
         self._start_at_zero(cameras)
 
     def _declare_journal(self, registry: CollectorRegistry) -> None:
@@ -304,6 +313,12 @@ class Metrics:
             by_line,
             registry=registry,
         )
+        self._journal_ahead = Gauge(
+            "inspectd_journal_clock_ahead_seconds",
+            "How far the wall clock leapt ahead of the verdicts, for a day; else 0.",
+            by_line,
+            registry=registry,
+        )
         self._journal_set_aside = Counter(
             "inspectd_journal_set_aside", "Damaged journals that were set aside.", by_line, registry=registry
         )
@@ -319,6 +334,41 @@ class Metrics:
         self._replayed = Counter(
             "inspectd_replayed_verdicts", "Verdicts sent again.", by_line, registry=registry
         )
+
+    def _make_doors(self, registry: CollectorRegistry) -> None:
+        """What is counted of clients' connections, and of the log."""
+        by_line = ["line"]
+        by_socket = ["line", "door", "socket"]
+        self._connections = Gauge(
+            "inspectd_bus_connections",
+            "Connections of clients, those without a finished hand-shake included.",
+            by_socket,
+            registry=registry,
+        )
+        self._shut = Gauge(
+            "inspectd_bus_shut", "1 while a socket takes no more connections.", by_socket, registry=registry
+        )
+        self._cut_off = Counter(
+            "inspectd_bus_cut_off",
+            "Connections ended for what the client sent.",
+            ["line", "socket", "cause"],
+            registry=registry,
+        )
+        self._door_lost = Counter(
+            "inspectd_bus_lost", "Messages that a door did not take.", ["line", "door"], registry=registry
+        )
+        self._log_dropped = Counter(
+            "inspectd_log_lines_dropped",
+            "Log lines of the main process that whoever reads its standard error did not take.",
+            by_line,
+            registry=registry,
+        )
+        self._of(self._log_dropped)
+        for door in ("local", "tcp"):
+            self._of(self._door_lost, door)
+        for socket, causes in CUT_CAUSES.items():
+            for cause in causes:
+                self._of(self._cut_off, socket, cause)
 
     def _start_at_zero(self, cameras: Sequence[str]) -> None:
         """Create the series alerts compare, so that their first increase is seen as one."""
@@ -337,7 +387,8 @@ class Metrics:
             for cause in DropCause:
                 self._of(self._drops, camera, "capture", cause)
             self._of(self._restarts, f"capture:{camera}")
-        self._of(self._restarts, "scoring")
+        for process in ("scoring", "door:local", "door:tcp"):
+            self._of(self._restarts, process)
         for answer in (_ACCEPTED, *RefusalReason):
             self._of(self._triggers, answer)
         for kind in ("v", "p", "late", "h", "hb", "ev"):
@@ -437,9 +488,9 @@ class Metrics:
         self._of(self._bank_rows, bank.recipe).set(bank.rows)
         self._of(self._threshold, bank.recipe).set(bank.threshold)
 
-    def auth_failed(self, socket: str, cause: str) -> None:
-        """A client of `socket` was refused."""
-        self._of(self._auth_failures, socket, cause).inc()
+    def auth_failed(self, socket: str, cause: str, count: int = 1) -> None:
+        """So many more clients of `socket` were refused."""
+        self._of(self._auth_failures, socket, cause).inc(count)
 
     def insecure(self, endpoints: int) -> None:
         """So many plain TCP endpoints can be reached from other hosts."""
@@ -483,6 +534,23 @@ class Metrics:
         """So many more messages came on a socket for subscriptions that were none."""
         self._of(self._foreign, socket).inc(count)
 
+    def connections(self, door: str, socket: str, count: int, *, is_shut: bool) -> None:
+        """How many clients a door has at a socket, and whether it takes more."""
+        self._of(self._connections, door, socket).set(count)
+        self._of(self._shut, door, socket).set(is_shut)
+
+    def cut_off(self, socket: str, cause: str, count: int) -> None:
+        """So many more connections were ended for what the client sent."""
+        self._of(self._cut_off, socket, cause).inc(count)
+
+    def door_lost_messages(self, door: str, count: int) -> None:
+        """So many more messages were not taken by a door."""
+        self._of(self._door_lost, door).inc(count)
+
+    def log_lines_dropped(self, count: int) -> None:
+        """So many more lines could not be logged."""
+        self._of(self._log_dropped).inc(count)
+
     def journal_recording(self, *, recording: bool) -> None:
         """Verdicts are recorded now, or are not."""
         self._of(self._journal_up).set(recording)
@@ -508,6 +576,7 @@ class Metrics:
         """How full the journal is now."""
         self._of(self._journal_bytes).set(levels.size_bytes)
         self._of(self._journal_free).set(levels.free_bytes)
+        self._of(self._journal_ahead).set(levels.clock_ahead_ns / 1e9)
         if levels.oldest_utc_ns is not None:
             self._of(self._journal_oldest).set(levels.oldest_utc_ns / 1e9)
 

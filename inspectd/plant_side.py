@@ -15,18 +15,19 @@ from inspectd.batching.stage import BatchingStage
 from inspectd.capture.stage import CameraStage
 from inspectd.config import Config
 from inspectd.ipc.poller import Poller
-from inspectd.log import event
+from inspectd.log import event, lines_dropped
 from inspectd.metrics import Metrics, MetricsServer
 from inspectd.publish.announcing import Announcer
-from inspectd.publish.bus import Bus
+from inspectd.publish.bus import Asker, Bus
 from inspectd.publish.control import ControlStage
+from inspectd.publish.door_messages import Delivered, DoorLevels, Request
 from inspectd.publish.journal import Journal
 from inspectd.publish.replay import Position, Snapshot
 from inspectd.publish.stage import PublishStage
 from inspectd.publish.sync import SyncStage
 from inspectd.publish.wire import Counts
 from inspectd.records import Accepted, Refusal, TriggerRequest
-from inspectd.watching import AccessWatch
+from inspectd.watching import AccessWatch, DoorWatch
 
 _log: Final = logging.getLogger("inspectd.service")
 """Every event is the service's in the log, whichever file says it."""
@@ -45,11 +46,12 @@ class PlantSide:
         cameras: Mapping[str, CameraStage],
         *,
         state: Callable[[], str],
+        admit: Callable[[TriggerRequest, int], Accepted | Refusal],
         clock: Callable[[], int],
         runtime_dir: Path,
         stack: ExitStack,
     ) -> None:
-        """Bind the bus and the metrics endpoint and begin to open the journal.
+        """Bind the bus and the metrics endpoint and begin to open the journal. Start `bus.doors` then.
 
         Args:
             config: the line's.
@@ -57,6 +59,7 @@ class PlantSide:
             batching: where counts and levels are read.
             cameras: by name; their phases and rings are told.
             state: where the line is in its life, as heartbeats say it.
+            admit: gives the answer to a trigger and to how long ago, at most, it came, in ns.
             clock: monotonic, in nanoseconds.
             runtime_dir: an existing directory for the local sockets.
             stack: undoes all of it in reverse order.
@@ -73,11 +76,12 @@ class PlantSide:
         self._restarted = 0
         self._interval_ns = int(config.publish.heartbeat_ms * 1e6)
         self._heartbeat_due_ns = 0
+        self._log_dropped = 0
         self.access = AccessWatch(config, metrics, self.event)
+        self._doors = DoorWatch(metrics, self.event)
         self.bus = Bus(
             config.publish, runtime_dir, line.plant, line.name, metrics.published,
-            keys_dir=Path(keys_dir) if keys_dir else None, on_refused=self.access.refused,
-            clock=clock,
+            receiver=self, keys_dir=Path(keys_dir) if keys_dir else None,
         )  # fmt: skip
         stack.callback(self.bus.close)
         self.journal = Journal(
@@ -88,22 +92,42 @@ class PlantSide:
         stack.callback(self.journal.close)
         self.publishing = PublishStage(config, self.bus, metrics, self.journal)
         self._announcer = Announcer(config, self.bus, self.journal, self.publishing.reached)
+        self._control = ControlStage(self.bus, admit, self.journal.when_recorded, metrics)
+        self._sync = SyncStage(
+            self.bus, self.journal, self.publishing.reached, self._snapshot, metrics, clock=clock
+        )
         if config.metrics.port:
             server = MetricsServer(
                 metrics.registry, config.metrics, lambda: metrics.auth_failed("metrics", "password")
             )
             stack.callback(server.close)
 
-    def listen(self, poller: Poller, admit: Callable[[TriggerRequest], Accepted | Refusal]) -> None:
-        """Have `poller` read what the plant sends; `admit` gives the answer to a trigger."""
-        for socket in (self.bus.verdicts, self.bus.heatmaps):
-            poller.add(socket, self.bus.read_subscriptions)
-        for socket, callback in self.bus.sources():
-            poller.add(socket, callback)
-        control = ControlStage(self.bus, admit, self.journal.when_recorded, self._metrics)
-        poller.add(self.bus.control, control.read)
-        sync = SyncStage(self.bus, self.journal, self.publishing.reached, self._snapshot, self._metrics)
-        poller.add(self.bus.sync, sync.read)
+    # --- what doors say (publish.bus.DoorReceiver) ---------------------------------------------------------
+
+    def request(self, door: str, request: Request, now_ns: int) -> None:
+        """A client sent something."""
+        asker = Asker(door, request.client)
+        if request.socket == "control":
+            self._control.take(asker, request, now_ns)
+        else:
+            self._sync.take(asker, request)
+
+    def delivered(self, door: str, delivered: Delivered) -> None:  # noqa: ARG002 - tickets are one series
+        """A replay's message was taken, or will not be."""
+        self._sync.delivered(delivered)
+
+    def door_levels(self, door: str, before: DoorLevels | None, levels: DoorLevels) -> None:
+        """How a door stands."""
+        self._doors.levels(door, before, levels)
+        if door == "tcp":
+            self.access.levels(levels)
+
+    def door_lost(self, door: str) -> None:
+        """A door is gone with its clients."""
+        self._doors.lost(door)
+        self._sync.door_lost(door)
+
+    # --- the line's ----------------------------------------------------------------------------------------
 
     def await_journal(self, poller: Poller) -> None:
         """Wait for the journal, for a few seconds at most, and give what an earlier start owed its verdicts.
@@ -117,6 +141,7 @@ class PlantSide:
 
     def turn(self, now_ns: int) -> None:
         """Record and publish what is due."""
+        self.bus.flush()
         self.journal.turn(now_ns)
         if self.journal.unfinished:  # it was opened late
             self._close_restarted()
@@ -128,9 +153,15 @@ class PlantSide:
             self.heartbeat()
             self._measure_levels()
 
-    def wake_ns(self) -> int:
+    def wake_ns(self, now_ns: int) -> int:
         """When `turn` or `beat` has something to do."""
-        return min(self._heartbeat_due_ns, self.journal.wake_ns() or self._heartbeat_due_ns)
+        due_ns = self._heartbeat_due_ns
+        return min(due_ns, self.journal.wake_ns() or due_ns, self.bus.wake_ns(now_ns) or due_ns)
+
+    def watch(self, now_ns: int) -> None:
+        """Tell of what was seen at the doors."""
+        self.access.watch(now_ns)
+        self._doors.watch(now_ns)
 
     def event(self, severity: str, name: str, *, camera: str | None = None, detail: str) -> None:
         """Say something a person may want to know, on the bus and in the log."""
@@ -151,10 +182,14 @@ class PlantSide:
         )
         for name, camera in self._cameras.items():
             self._metrics.ring(name, held=camera.slots_in_use, slots=camera.camera.slots)
-        for socket, count in self.bus.subscriptions.items():
+        for socket, count in self.bus.subscriptions().items():
             self._metrics.subscriptions(socket, count)
-            self._metrics.foreign(socket, self.bus.foreign[socket])
-            self.bus.foreign[socket] = 0
+        for side, door in self.bus.doors.items():
+            self._metrics.door_lost_messages(side, door.lost_messages)
+            door.lost_messages = 0
+        dropped = lines_dropped()
+        self._metrics.log_lines_dropped(dropped - self._log_dropped)
+        self._log_dropped = dropped
 
     def _close_restarted(self) -> None:
         """Give a verdict to everything that an earlier start left open."""

@@ -7,7 +7,7 @@ A frame's way to its verdict, all of it in this process's one thread:
 
 A trigger's way, for cameras that wait for one; its frames then go the way above:
 
-    ControlStage.read -> trigger() -> BatchingStage.trigger -> matcher <- BatchingStage.frame
+    Door -> ControlStage.take -> trigger() -> BatchingStage.trigger -> matcher <- BatchingStage.frame
     PublishStage.verdict of its last view -> judge_part -> PublishStage.part
 
 and, when something is late or lost on that way, `BatchingStage.expire`, `scoring_lost` or `shut_down`.
@@ -71,7 +71,7 @@ _MAX_BATCHES_OUT: Final = 2
 """One being scored and one ready behind it; more would wait where a deadline cannot reach them."""
 
 _TICK_NS: Final = 50_000_000
-_EXIT_GRACE_SECONDS: Final = 0.5
+_EXIT_GRACE_SECONDS: Final = 1.0
 _PUBLICATION_NS: Final = 12_000_000_000  # more than `journal.max_wait_ms` can be
 
 _FATAL: Final = {ExitCode.BAD_INPUT: InputError, ExitCode.UNAVAILABLE: UnavailableError}
@@ -148,13 +148,15 @@ class Service:
             stack.callback(signal.signal, signum, signal.signal(signum, self._on_signal))
         self._plant = PlantSide(
             self._config, self._metrics, self._batching, self._cameras,
-            state=lambda: self._state, clock=self._clock, runtime_dir=runtime_dir, stack=stack,
+            state=lambda: self._state, admit=self.trigger, clock=self._clock, runtime_dir=runtime_dir,
+            stack=stack,
         )  # fmt: skip
         self._journal, self._publishing = self._plant.journal, self._plant.publishing
         for camera in self._cameras.values():
             stack.callback(camera.close)
         stack.callback(self._supervisor.kill_all, _EXIT_GRACE_SECONDS)
-        self._plant.listen(self._poller, self.trigger)
+        for door in self._plant.bus.doors.values():
+            self._supervisor.start(door, self._clock())
         self._supervisor.start(self._scoring, self._clock())
         if self._config.evidence.enabled:
             self._supervisor.start(self._evidence, self._clock())
@@ -188,6 +190,7 @@ class Service:
         self._state = "stopped"
         self._event("info", "stopped", detail="")
         self._plant.heartbeat()
+        self._plant.bus.finish(_EXIT_GRACE_SECONDS)
 
     def _await_publication(self) -> None:
         """Let the last verdicts be recorded; the journal publishes them unrecorded if that takes too long."""
@@ -204,10 +207,15 @@ class Service:
     def _turn(self) -> None:
         """Wait for the next thing to do, then do everything that is due."""
         now_ns = self._clock()
-        wake_ns = min(self._tick_due_ns, self._batching.wake_ns() or self._tick_due_ns, self._plant.wake_ns())
+        wake_ns = min(
+            self._tick_due_ns, self._batching.wake_ns() or self._tick_due_ns, self._plant.wake_ns(now_ns)
+        )
         self._poller.wait(wake_ns - now_ns)
         now_ns = self._clock()
-        self._batching.expire(now_ns, self._poller.known_ns(self._plant.bus.control))
+        bus = self._plant.bus
+        self._batching.expire(now_ns, bus.known_ns(now_ns))
+        if bus.known_ns(now_ns) < self._batching.triggering.needs_known_ns() <= now_ns:
+            bus.look()
         self._batching.dispatch(now_ns, drain=self._state == "draining")
         self._plant.turn(now_ns)
         if now_ns >= self._tick_due_ns:
@@ -217,7 +225,7 @@ class Service:
             if self._state != "starting":
                 self._loop_watch.watch(gap_ns, now_ns)
             self._supervisor.tick(now_ns)
-            self._plant.access.watch(self._plant.bus, now_ns)
+            self._plant.watch(now_ns)
             self._evidence.tick(now_ns)
             if self._watchdog.due(now_ns, scoring_ready=self._scoring.ready is not None):
                 self._notifier.watchdog()
@@ -267,10 +275,14 @@ class Service:
 
     # --- what the plant asks (publish.control) ------------------------------------------------------------
 
-    def trigger(self, request: TriggerRequest) -> Accepted | Refusal:
-        """A part is in front of the cameras: look at it, or say at once that the line cannot."""
+    def trigger(self, request: TriggerRequest, delay_ns: int) -> Accepted | Refusal:
+        """A part is in front of the cameras: look at it, or say at once that the line cannot.
+
+        Args:
+            request: what a client sent.
+            delay_ns: how long ago, at most, it came.
+        """
         now_ns, utc_ns = self._clock(), time.time_ns()
-        delay_ns = max(0, now_ns - self._poller.known_ns(self._plant.bus.control))
         trigger = Trigger(
             request.trigger_id, request.part_id, request.encoder_count, now_ns, utc_ns, doubt_ns=delay_ns
         )

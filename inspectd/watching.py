@@ -9,7 +9,7 @@ from inspectd.config import Config, exposed, plain_tcp
 from inspectd.ipc.messages import BankInfo
 from inspectd.ipc.ring import FrameRing
 from inspectd.metrics import Metrics
-from inspectd.publish.bus import Bus
+from inspectd.publish.door_messages import DoorLevels
 from inspectd.publish.refusals import Refusals
 from inspectd.records import EvidenceResult, FrameRef, Inspection, Outcome, Reason, View
 
@@ -18,6 +18,9 @@ _FEW_SIZES: Final = 5
 
 _STOOD_STILL_NS: Final = 100_000_000
 _STOOD_STILL_SAY_NS: Final = 10_000_000_000
+
+_SETTLED_NS: Final = 10_000_000_000
+"""A door that opens and shuts again within this time is told of once."""
 
 
 class Say(Protocol):
@@ -52,20 +55,70 @@ class AccessWatch:
             )
             self._say("warning", "unauthenticated", detail=detail)
 
-    def refused(self, socket: str, cause: str) -> None:
-        """A client was refused at a TCP socket."""
-        self._metrics.auth_failed(socket, cause)
-        self._refusals.add(socket, cause)
-
-    def watch(self, bus: Bus, now_ns: int) -> None:
-        """Take up changed keys, and tell of clients that were refused."""
-        change = bus.maintain()
+    def levels(self, levels: DoorLevels) -> None:
+        """What the door for TCP says of keys and of clients it refused."""
+        for socket, cause, count in levels.refused:
+            self._metrics.auth_failed(socket, cause, count)
+            self._refusals.add(socket, cause, count)
+        change = levels.change
         if change is not None:
             self._say(change.severity, change.event, detail=change.detail)
-        self._metrics.keys_unread(unread=bus.keys_unread)
+        self._metrics.keys_unread(unread=levels.keys_unread)
+
+    def watch(self, now_ns: int) -> None:
+        """Tell of clients that were refused."""
         summary = self._refusals.summary(now_ns)
         if summary is not None:
             self._say("warning", "auth_failed", detail=summary)
+
+
+class DoorWatch:
+    """Tells of a door that takes no more clients, and of clients that were cut off."""
+
+    def __init__(self, metrics: Metrics, say: Say) -> None:
+        """Count in `metrics` and tell through `say`."""
+        self._metrics = metrics
+        self._say = say
+        self._shut: dict[tuple[str, str], bool] = {}
+        """Sockets an alarm was told of, and whether they still take nobody."""
+        self._open_ns: dict[tuple[str, str], int] = {}
+        self._cut_off = Refusals()
+
+    def levels(self, door: str, before: DoorLevels | None, levels: DoorLevels) -> None:
+        """A door says how it stands."""
+        for socket, count in levels.connections.items():
+            is_shut = socket in levels.shut
+            self._metrics.connections(door, socket, count, is_shut=is_shut)
+            if is_shut and (door, socket) not in self._shut:
+                detail = f"{door} {socket}: {count} connections; no more are taken until some have gone"
+                self._say("alarm", "door_shut", detail=detail)
+            if is_shut or (door, socket) in self._shut:
+                self._shut[door, socket] = is_shut
+                self._open_ns.pop((door, socket), None)
+        seen = {(socket, cause): count for socket, cause, count in before.cut_off} if before else {}
+        for socket, cause, count in levels.cut_off:
+            more = count - seen.get((socket, cause), 0)
+            self._metrics.cut_off(socket, cause, more)
+            self._cut_off.add(socket, cause, more)
+        for socket, count in levels.foreign.items():
+            self._metrics.foreign(socket, count - (before.foreign[socket] if before else 0))
+
+    def lost(self, door: str) -> None:
+        """A door is gone; the next one begins with nobody."""
+        for at, socket in list(self._shut):
+            if at == door:
+                self._shut[at, socket] = False
+                self._metrics.connections(door, socket, 0, is_shut=False)
+
+    def watch(self, now_ns: int) -> None:
+        """Tell of clients that were cut off, and of doors that have been open again for a while."""
+        summary = self._cut_off.summary(now_ns)
+        if summary is not None:
+            self._say("warning", "clients_cut_off", detail=summary)
+        for (door, socket), is_shut in list(self._shut.items()):
+            if not is_shut and now_ns - self._open_ns.setdefault((door, socket), now_ns) > _SETTLED_NS:
+                del self._shut[door, socket], self._open_ns[door, socket]
+                self._say("info", "door_open", detail=f"{door} {socket}: clients are taken again")
 
 
 class EvidenceWatch:

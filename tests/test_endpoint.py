@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import socket
 import ssl
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -130,3 +132,51 @@ def test_the_users_file_may_have_comments_and_a_byte_order_mark(tmp_path):
     assert users.knows("a", "one")
     assert users.knows("b", "two")
     assert file.read_text().startswith("# Pr\xfcfstand\n")
+
+
+def test_slow_clients_do_not_lock_others_out():
+    """Fifty clients that send a byte now and then, and come again when they are cut off."""
+    endpoint = Endpoint(app, ("127.0.0.1", 0))
+    slow: list[socket.socket] = []
+    try:
+        for n in range(50):
+            slow.append(socket.create_connection(("127.0.0.1", endpoint.port)))
+            slow[-1].sendall(b"GET / HTTP/1.1\r\nX: ")
+            if n % 10 == 9:
+                assert get(f"http://127.0.0.1:{endpoint.port}/metrics")[0] == 200
+    finally:
+        for client in slow:
+            client.close()
+        endpoint.close()
+
+
+def test_a_request_has_a_time_of_its_own_however_many_bytes_it_comes_in(monkeypatch):
+    monkeypatch.setattr("inspectd.endpoint._REQUEST_SECONDS", 0.6)
+    endpoint = Endpoint(app, ("127.0.0.1", 0))
+    try:
+        with socket.create_connection(("127.0.0.1", endpoint.port)) as client:
+            client.settimeout(0.2)
+            began = time.monotonic()
+            client.sendall(b"GET / HTTP/1.1\r\nX: ")
+            with contextlib.suppress(OSError):
+                while time.monotonic() - began < 5:
+                    client.sendall(b"x")
+                    with contextlib.suppress(TimeoutError):
+                        assert client.recv(1) == b""
+                        break
+            assert time.monotonic() - began < 2.5
+    finally:
+        endpoint.close()
+
+
+def test_a_request_longer_than_any_scrape_is_refused_unread():
+    endpoint = Endpoint(app, ("127.0.0.1", 0))
+    try:
+        with socket.create_connection(("127.0.0.1", endpoint.port)) as client:
+            client.settimeout(5)
+            client.sendall(
+                b"GET / HTTP/1.0\r\n" + b"X: 1234567890\r\n" * 99 + b"Y: " + b"x" * 16_000 + b"\r\n\r\n"
+            )
+            assert b" 431 " in client.recv(100)
+    finally:
+        endpoint.close()

@@ -65,6 +65,9 @@ class Matcher(Protocol):
     def give_up(self) -> Settled:
         """Let go of every view and every frame: nothing more will come."""
 
+    def needs_known_ns(self) -> int:
+        """Up to when all triggers have to be known for more to become certain; -1: for no time."""
+
     def wake_ns(self) -> int | None:
         """When something becomes certain by itself; None when never."""
 
@@ -148,6 +151,10 @@ class FirstAfter:
         self.waiting, self._frames = [], []
         self._triggers.clear()
         return settled
+
+    def needs_known_ns(self) -> int:
+        """The end of the first frame's span."""
+        return Exposure.of(self._frames[0], self._latency_ns).last_ns if self._frames else -1
 
     def wake_ns(self) -> int | None:
         """The end of the first window, or when every trigger within the first frame's span is known."""
@@ -237,6 +244,12 @@ class Nearest:
         self.waiting, self._places, self._wake_ns = [], [], None
         self._triggers.clear()
         return settled
+
+    def needs_known_ns(self) -> int:
+        """The end of the newest frame's span, or the first time from which a frame is uncontested."""
+        own = [(view, self._own(view)) for view in self.waiting]
+        times = [_uncontested_ns(view, place) for view, place in own if place is not None]
+        return min(times, default=self._places[-1].exposed.last_ns if self._places else -1)
 
     def wake_ns(self) -> int | None:
         """The next end of a window, or the time from which a frame is uncontested."""

@@ -126,6 +126,10 @@ class Triggering:
             [frame for each in given_up for frame in each.unclaimed],
         )
 
+    def needs_known_ns(self) -> int:
+        """Up to when all triggers have to be known for more to become certain."""
+        return max((matcher.needs_known_ns() for matcher in self._matchers.values()), default=-1)
+
     def wake_ns(self) -> int | None:
         """When something becomes certain by itself; None when never."""
         times = [matcher.wake_ns() for matcher in self._matchers.values()]

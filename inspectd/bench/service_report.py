@@ -8,7 +8,7 @@ from typing import Any, Final
 from inspectd.bench.report import table
 
 FULL: Final = "full"
-_JOBS: Final = ("main", "scoring", "capture", "evidence")
+_JOBS: Final = ("main", "scoring", "capture", "publish", "evidence")
 
 Values = Mapping[str, Any]
 

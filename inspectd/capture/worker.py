@@ -259,7 +259,7 @@ def main() -> int:
             parser.error("one of --channel and --config is needed")
         return show(arguments.config, arguments.camera, arguments.count)
     except InspectdError as error:
-        sys.stderr.write(f"{printable_lines(str(error))}\n")
+        log.last_words(printable_lines(str(error)))
         return error.exit_code
 
 

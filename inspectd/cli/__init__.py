@@ -13,6 +13,7 @@ from inspectd import __version__
 from inspectd.cli.output import plain_output
 from inspectd.config.places import name_some_home
 from inspectd.errors import ExitCode, InspectdError
+from inspectd.log import last_words
 from inspectd.text import printable_lines
 
 COMMANDS: Final = {
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             code: int = module.main(arguments)
             sys.stdout.flush()
     except InspectdError as error:
-        print(f"error: {printable_lines(str(error))}", file=sys.stderr)
+        last_words(f"error: {printable_lines(str(error))}")
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output (`| head`) has seen enough; nothing more can be written there.

@@ -29,8 +29,9 @@ from inspectd.errors import ExitCode, InputError, UnavailableError
 from inspectd.ipc.poller import Poller
 from inspectd.ipc.runtime_dir import RuntimeDir
 from inspectd.publish import wire
-from inspectd.publish.bus import Bus
 from inspectd.publish.control import parse
+from inspectd.publish.listeners import Listeners
+from inspectd.publish.sockets import Sockets
 from inspectd.records import Refusal, RefusalReason
 
 _COMMAND_SECONDS: Final = 5.0
@@ -260,27 +261,32 @@ def _triggers(
 ) -> list[Flash]:
     """Take the plant's triggers in the line's place; every part is refused, and so is a reject."""
     keys_dir, line = settings.security.keys_dir, settings.line
-    bus = Bus(
-        settings.publish, runtime_dir, line.plant, line.name, lambda _kind: None,
+    listeners = Listeners(settings.publish, runtime_dir)
+    sockets = Sockets(
+        settings.publish,
+        wire.prefix(line.plant, line.name),
+        listeners.local,
+        listeners.tcp,
         keys_dir=Path(keys_dir) if keys_dir else None,
-    )  # fmt: skip
+        on_refused=lambda _name, _cause: None,
+    )
     flashes: list[Flash] = []
     poller = Poller()
 
     def read() -> None:
-        for flash in _read_triggers(bus, poller):
+        for flash in _read_triggers(sockets, poller):
             flashes.append(flash)
             steps("triggers", len(flashes), arguments.flashes)
 
     try:
-        poller.add(bus.control, read)
-        for socket, callback in bus.sources():
+        poller.add(sockets.control, read)
+        for socket, callback in sockets.sources():
             poller.add(socket, callback)
         with Steps() as steps:
             steps("triggers", 0, arguments.flashes)
             last_ns = time.monotonic_ns()
             while len(flashes) < arguments.flashes:
-                bus.maintain()
+                sockets.maintain()
                 poller.wait(100_000_000)
                 reader.glances()  # raises where the camera has gone
                 last_ns = flashes[-1].after_ns if flashes else last_ns
@@ -297,14 +303,15 @@ def _triggers(
                     )
         time.sleep(arguments.hold_ms / 1000)
     finally:
-        bus.close()
+        sockets.close()
+        listeners.close()
     return flashes
 
 
-def _read_triggers(bus: Bus, poller: Poller) -> Iterator[Flash]:
-    known_ns = poller.known_ns(bus.control)
-    for client, parts in bus.requests(bus.control):
-        now_ns = time.monotonic_ns()
+def _read_triggers(sockets: Sockets, poller: Poller) -> Iterator[Flash]:
+    known_ns = poller.known_ns(sockets.control)
+    for incoming in sockets.requests("control"):
+        now_ns, parts = time.monotonic_ns(), incoming.parts
         envelope = parts[:1] if len(parts) > 1 and not parts[0] else []
         try:
             request = parse(parts[len(envelope) :])
@@ -315,7 +322,7 @@ def _read_triggers(bus: Bus, poller: Poller) -> Iterator[Flash]:
             answer = Refusal(request.trigger_id, RefusalReason.NOT_READY, detail)
             if known_ns:  # else it may have waited here since before anybody looked
                 yield Flash(known_ns, now_ns, on=True)
-        bus.reply(bus.control, client, [*envelope, wire.encode(answer)])
+        sockets.reply("control", incoming.client, [*envelope, wire.encode(answer)])
 
 
 def _print(estimate: LatencyEstimate, arguments: argparse.Namespace) -> None:

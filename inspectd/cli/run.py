@@ -7,6 +7,7 @@ import faulthandler
 from pathlib import Path
 
 from inspectd import config, log
+from inspectd.limits import raise_descriptor_limit
 from inspectd.service import Service
 
 
@@ -27,4 +28,5 @@ def main(arguments: argparse.Namespace) -> int:
     faulthandler.enable()
     settings = config.load(arguments.file)
     log.setup(settings.log.level, settings.log.format)
+    raise_descriptor_limit()  # the doors' clients take them
     return Service(settings).run()

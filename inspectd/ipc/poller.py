@@ -77,6 +77,10 @@ class Poller:
         """
         return min([self._empty_ns[_key(source)], *(began_ns for began_ns, _ in self._gaps)])
 
+    def stood_still_since_ns(self) -> int | None:
+        """Since when messages may be on their way still, where nobody looked for a while just now."""
+        return self._gaps[0][0] if self._gaps else None
+
     def take_longest_gap_ns(self) -> int:
         """The longest time nobody looked at any source since this was last asked."""
         longest_ns, self._longest_gap_ns = self._longest_gap_ns, 0

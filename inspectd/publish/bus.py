@@ -1,33 +1,189 @@
-"""The ZeroMQ sockets of the bus. Sending never waits: a slow reader loses messages, never the line."""
+"""The bus as the line sees it: what it publishes, what clients ask, what they are answered.
+
+No client reaches this process. Its doors (`publish.door`) are processes of their own, one for local clients
+and, where there is TCP, one for that; a channel goes to each. Publishing never waits: what a door does not
+take is queued up to a bound in bytes, and lost beyond it, as a slow reader loses messages.
+"""
 
 from __future__ import annotations
 
+import select
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 import msgspec
-import zmq
 
 from inspectd.config import Publish
-from inspectd.errors import InputError, UnavailableError
+from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError, ChannelMessageError
+from inspectd.ipc.messages import Heartbeat
 from inspectd.publish import wire
-from inspectd.publish.auth import Authenticator, Cause, Change
-from inspectd.publish.tcp import TcpEndpoints
+from inspectd.publish.door_messages import (
+    Delivered,
+    DoorLevels,
+    FromDoor,
+    Known,
+    Listen,
+    Look,
+    Publication,
+    Reply,
+    Request,
+    StartDoor,
+)
+from inspectd.publish.keys import read_allowed, read_server_pair
+from inspectd.publish.listeners import Listeners
 
-_LINGER_MS: Final = 500
-_SUBSCRIPTIONS_PER_TURN: Final = 64  # a reader that subscribes without end must not hold up the line
-_MAX_INBOUND_BYTES: Final = 1024  # readers only ever send subscriptions
-_REQUESTS_PER_TURN: Final = 64
-_MAX_REQUEST_BYTES: Final = 65_536
-_MAX_REQUEST_PARTS: Final = 4
-_REPLY_QUEUE_MESSAGES: Final = 4096  # per client; a client that does not read loses answers, not the line
-_REPLAY_QUEUE_MESSAGES: Final = 64  # per client; each may hold a hundred verdicts, some 100 kB
+MAX_QUEUED_BYTES: Final = 8 << 20
+"""Kept in this process for each door, beside what the kernel keeps."""
+
+_MAX_HEATMAPS_QUEUED_BYTES: Final = 1 << 20
+_FLUSH_AGAIN_NS: Final = 1_000_000
+
+
+class Asker(msgspec.Struct, frozen=True):
+    """A client that asked something, for its answer: the door it came to, and its name there."""
+
+    door: str
+    client: bytes
+
+
+class DoorReceiver(Protocol):
+    """Who takes what a door says."""
+
+    def request(self, door: str, request: Request, now_ns: int) -> None:
+        """A client sent something."""
+
+    def delivered(self, door: str, delivered: Delivered) -> None:
+        """An answer with a ticket went out, or never will."""
+
+    def door_levels(self, door: str, before: DoorLevels | None, levels: DoorLevels) -> None:
+        """How a door stands, and how it did before, where it said."""
+
+    def door_lost(self, door: str) -> None:
+        """A door is gone, and so are all its clients."""
+
+
+class DoorStage:
+    """A job for the supervisor: one door, and what waits for it."""
+
+    module = "inspectd.publish.door"
+    receives: Any = FromDoor
+    start_timeout_ns = 30_000_000_000
+    stall_timeout_ns = 3_000_000_000
+    stuck: str | None = None
+
+    def __init__(self, side: str, start: StartDoor, listeners: Listeners, receiver: DoorReceiver) -> None:
+        """Serve the listeners of `side`, `local` or `tcp`."""
+        self.name = f"door:{side}"
+        self.arguments: Sequence[str] = ("--side", side)
+        self.levels: DoorLevels | None = None
+        self.lost_messages = 0
+        """Messages that the door did not take, in all."""
+        self._side = side
+        self._start = start
+        self._listeners = listeners.local if side == "local" else listeners.tcp
+        self._receiver = receiver
+        self._channel: Channel[Any] | None = None
+        self._queue: deque[tuple[Publication | Reply, int]] = deque()
+        self._queued_bytes = 0
+        self._serves_control = "control" in self._listeners
+        self._known_ns = 0
+        self._is_looking = False
+
+    def started(self, channel: Channel[Any]) -> None:
+        """A door was launched."""
+        channel.send(self._start)
+        fds = tuple(listener.fileno() for listener in self._listeners.values())
+        channel.send(Listen(list(self._listeners)), fds)
+        self._channel = channel
+
+    def received(self, record: Any, fds: list[int], now_ns: int) -> None:  # noqa: ARG002 - a door sends none
+        """Take one record of the door."""
+        if isinstance(record, Request):
+            self._receiver.request(self._side, record, now_ns)
+        elif isinstance(record, Delivered):
+            self._receiver.delivered(self._side, record)
+        elif isinstance(record, Known):
+            self._known_ns = record.until_ns
+            self._is_looking = False
+        elif isinstance(record, DoorLevels):
+            before, self.levels = self.levels, record
+            self._receiver.door_levels(self._side, before, record)
+        elif not isinstance(record, Heartbeat):
+            raise TypeError(f"no record of a door: {record!r}")
+
+    def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:  # noqa: ARG002
+        """The door is gone; its clients will find the next one, and fetch what they missed."""
+        self._channel = None
+        self._is_looking = False
+        self.levels = None
+        self._queue.clear()
+        self._queued_bytes = 0
+        self._receiver.door_lost(self._side)
+
+    def send(self, record: Publication | Reply) -> bool:
+        """Send or queue a message, without ever waiting; False if it is lost."""
+        if self._channel is None:
+            return False
+        size = sum(map(len, record.parts)) + 256
+        is_heatmap = record.socket == "heatmaps"
+        bound = _MAX_HEATMAPS_QUEUED_BYTES if is_heatmap else MAX_QUEUED_BYTES
+        if self._queued_bytes + size > bound + (size if not self._queue else 0):
+            self.lost_messages += 1
+            return False
+        self._queue.append((record, size))
+        self._queued_bytes += size
+        self.flush()
+        return True
+
+    def known_ns(self, now_ns: int) -> int:
+        """Up to when every trigger that came to this door was handed over by it.
+
+        Triggers that are lost with a door were never answered, so their senders know.
+        """
+        return self._known_ns if self._serves_control and self._channel is not None else now_ns
+
+    def look(self) -> None:
+        """Have the door say anew what `known_ns` gives."""
+        if self._serves_control and self._channel is not None and not self._is_looking:
+            try:
+                self._channel.send(Look())
+            except (ChannelFullError, ChannelClosedError):
+                return  # it is asked again at the next turn, or its loss is said
+            self._is_looking = True
+
+    def flush(self) -> None:
+        """Send what waits, as far as the door takes it."""
+        while self._queue and self._channel is not None:
+            record, size = self._queue[0]
+            try:
+                self._channel.send(record)
+            except ChannelFullError:
+                return
+            except ChannelMessageError:  # larger than this machine's kernel lets a message be
+                self.lost_messages += 1
+            except ChannelClosedError:  # reading the channel says so next
+                self._channel = None
+                return
+            self._queue.popleft()
+            self._queued_bytes -= size
+
+    @property
+    def has_unsent(self) -> bool:
+        """Something waits for the door."""
+        return bool(self._queue) and self._channel is not None
+
+    def wait_until_taken(self, until_s: float) -> None:
+        """At the end of the line: have the door take what waits, until this time of the monotonic clock."""
+        while self.has_unsent and self._channel is not None and time.monotonic() < until_s:
+            select.select([], [self._channel], [], 0.05)
+            self.flush()
 
 
 class Bus:
-    """XPUB `verdicts` (verdicts, heartbeats, events) and `heatmaps`; ROUTER `sync` and `control`."""
+    """What the line says goes to every door; what clients ask comes from any."""
 
     def __init__(
         self,
@@ -37,11 +193,10 @@ class Bus:
         line: str,
         on_published: Callable[[str], None],
         *,
+        receiver: DoorReceiver,
         keys_dir: Path | None = None,
-        on_refused: Callable[[str, Cause], None] = lambda _name, _cause: None,
-        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """Bind all sockets in `runtime_dir`, and over TCP where the settings say so.
+        """Listen in `runtime_dir`, and over TCP where the settings say so; `doors` are to be started.
 
         Args:
             settings: endpoints and queue sizes.
@@ -49,9 +204,8 @@ class Bus:
             plant: first name in every topic.
             line: second name in every topic.
             on_published: hears the kind of each message that was sent.
+            receiver: takes what doors say.
             keys_dir: keys of the TCP endpoints; None: plain TCP.
-            on_refused: hears the socket and the cause of each client that was refused.
-            clock: nanoseconds, of any beginning.
 
         Raises:
             InputError: a key file is missing, wrong, or open to others.
@@ -60,58 +214,17 @@ class Bus:
         self._plant = plant
         self._line = line
         self._on_published = on_published
-        self._paths: list[Path] = []
-        self._runtime_dir = runtime_dir
-        self._context = zmq.Context()
-        self.subscriptions = {"verdicts": 0, "heatmaps": 0}
-        self.foreign = {"verdicts": 0, "heatmaps": 0}
-        """What came on a socket that takes subscriptions and was none."""
-        self._auth: Authenticator | None = None
-        self._tcp = TcpEndpoints(None, on_refused)
-        try:
-            if keys_dir is not None:
-                self._auth = Authenticator(self._context, keys_dir, on_refused, clock)
-                self._tcp = TcpEndpoints(self._auth, on_refused)
-            self.verdicts = self._publisher("verdicts", settings.verdicts_tcp, settings.queue_messages)
-            self.heatmaps = self._publisher(
-                "heatmaps", settings.heatmaps_tcp, settings.heatmap_queue_messages
-            )
-            self.sync = self._router("sync", settings.sync_tcp, _REPLAY_QUEUE_MESSAGES)
-            self.control = self._router("control", settings.control_tcp, _REPLY_QUEUE_MESSAGES)
-        except (InputError, UnavailableError):
-            self.close()
-            raise
-
-    def _publisher(self, name: str, tcp: str | None, queue_messages: int) -> zmq.Socket[bytes]:
-        socket = self._context.socket(zmq.XPUB)
-        socket.setsockopt(zmq.SNDHWM, queue_messages)
-        socket.setsockopt(zmq.MAXMSGSIZE, _MAX_INBOUND_BYTES)
-        # Every reader's coming and going, so that they can be counted.
-        socket.setsockopt(zmq.XPUB_VERBOSER, 1)
-        return self._bind(socket, name, tcp)
-
-    def _router(self, name: str, tcp: str | None, queue_messages: int) -> zmq.Socket[bytes]:
-        socket = self._context.socket(zmq.ROUTER)
-        socket.setsockopt(zmq.SNDHWM, queue_messages)
-        socket.setsockopt(zmq.MAXMSGSIZE, _MAX_REQUEST_BYTES)
-        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # an answer that cannot be queued is told, not lost
-        return self._bind(socket, name, tcp)
-
-    def _bind(self, socket: zmq.Socket[bytes], name: str, tcp: str | None) -> zmq.Socket[bytes]:
-        socket.setsockopt(zmq.LINGER, _LINGER_MS)
-        path = self._runtime_dir / f"{name}.sock"
-        self._paths.append(path)
-        try:
-            socket.bind(f"ipc://{path}")
-        except zmq.ZMQError as error:
-            raise UnavailableError(
-                f"line.runtime_dir: cannot bind ipc://{path}: {error.strerror}; "
-                "choose another one or stop what uses it"
-            ) from error
-        path.chmod(0o660)
-        if tcp:
-            self._tcp.bind(socket, name, tcp)
-        return socket
+        if keys_dir is not None:  # a door would only say so when it is too late
+            read_server_pair(keys_dir)
+            read_allowed(keys_dir)
+        self._listeners = Listeners(settings, runtime_dir)
+        prefix = wire.prefix(plant, line)
+        keys = str(keys_dir) if keys_dir is not None else None
+        sides = {"local": None, "tcp": keys} if self._listeners.tcp else {"local": None}
+        self.doors = {
+            side: DoorStage(side, StartDoor(settings, prefix, keys), self._listeners, receiver)
+            for side, keys in sides.items()
+        }
 
     def send(
         self, camera: str, kind: wire.Kind, header: msgspec.Struct, payload: bytes | None = None
@@ -127,70 +240,59 @@ class Bus:
         parts = [wire.topic(self._plant, self._line, camera, kind), wire.encode(header)]
         if payload is not None:
             parts.append(payload)
-        socket = self.heatmaps if kind is wire.Kind.HEATMAP else self.verdicts
-        socket.send_multipart(parts, flags=zmq.NOBLOCK)
-        self._on_published(kind)
+        self._publish("heatmaps" if kind is wire.Kind.HEATMAP else "verdicts", kind, parts)
 
     def send_encoded(self, kind: wire.Kind, topic: bytes, header: bytes) -> None:
         """Publish a verdict whose bytes are made already."""
-        self.verdicts.send_multipart([topic, header], flags=zmq.NOBLOCK)
+        self._publish("verdicts", kind, [topic, header])
+
+    def _publish(self, socket: str, kind: wire.Kind, parts: list[bytes]) -> None:
+        publication = Publication(socket, parts)
+        for door in self.doors.values():
+            # A heatmap is large: it goes where somebody is there for it.
+            if socket != "heatmaps" or (door.levels is not None and door.levels.subscriptions["heatmaps"]):
+                door.send(publication)
         self._on_published(kind)
 
-    def read_subscriptions(self) -> None:
-        """Take what readers sent. Subscriptions are counted; anything else is counted as foreign."""
-        for name, socket in (("verdicts", self.verdicts), ("heatmaps", self.heatmaps)):
-            for _ in range(_SUBSCRIPTIONS_PER_TURN):
-                if not socket.poll(0):
-                    break
-                message = socket.recv(flags=zmq.NOBLOCK)
-                if message[:1] in {b"\x00", b"\x01"}:
-                    self.subscriptions[name] += 1 if message[0] else -1
-                else:
-                    self.foreign[name] += 1
+    def reply(self, socket: str, asker: Asker, parts: list[bytes], ticket: int | None = None) -> bool:
+        """Answer a client of `sync` or `control`; False if its door cannot be had.
 
-    def requests(self, socket: zmq.Socket[bytes]) -> Iterator[tuple[bytes, list[bytes]]]:
-        """Take what clients of `sync` or `control` sent, so many a turn: who asked, and the parts of what."""
-        for _ in range(_REQUESTS_PER_TURN):
-            if not socket.poll(0):
-                return
-            client, *parts = socket.recv_multipart(flags=zmq.NOBLOCK)
-            yield client, parts[: _MAX_REQUEST_PARTS + 1]
-
-    def reply(self, socket: zmq.Socket[bytes], client: bytes, parts: list[bytes]) -> bool:
-        """Answer a client; False when it is gone, or has more answers waiting than it may have."""
-        try:
-            socket.send_multipart([client, *parts], flags=zmq.NOBLOCK)
-        except zmq.ZMQError as error:
-            if error.errno not in {zmq.EAGAIN, zmq.EHOSTUNREACH}:
-                raise
-            return False
-        return True
-
-    def sources(self) -> list[tuple[zmq.Socket[bytes], Callable[[], None]]]:
-        """What the loop polls beside the four sockets, and what it calls when there is something to read."""
-        return self._tcp.sources()
-
-    def maintain(self) -> Change | None:
-        """Take up a changed list of allowed keys, and end the connections of keys that were revoked.
-
-        Never waits for the disk that the list lies on.
+        With a ticket, the door says later what became of the answer.
         """
-        self._tcp.bind_again()
-        change = self._auth.reread() if self._auth is not None else None
-        if change is not None and change.revoked:
-            self._tcp.cut(change.revoked)
-        return change
+        return self.doors[asker.door].send(Reply(socket, asker.client, parts, ticket))
 
-    @property
-    def keys_unread(self) -> bool:
-        """The disk of the list of allowed keys does not answer; no key can be revoked meanwhile."""
-        return self._auth is not None and self._auth.is_unread
+    def known_ns(self, now_ns: int) -> int:
+        """Up to when every trigger that came was handed over, by the monotonic clock."""
+        return min(door.known_ns(now_ns) for door in self.doors.values())
+
+    def look(self) -> None:
+        """Have the doors say anew what `known_ns` gives."""
+        for door in self.doors.values():
+            door.look()
+
+    def flush(self) -> None:
+        """Send what waits for a door."""
+        for door in self.doors.values():
+            door.flush()
+
+    def wake_ns(self, now_ns: int) -> int | None:
+        """When `flush` has something to do; None when never."""
+        return now_ns + _FLUSH_AGAIN_NS if any(door.has_unsent for door in self.doors.values()) else None
+
+    def subscriptions(self) -> Counter[str]:
+        """How many subscriptions readers hold, by socket."""
+        held: Counter[str] = Counter(verdicts=0, heatmaps=0)
+        for door in self.doors.values():
+            if door.levels is not None:
+                held.update(door.levels.subscriptions)
+        return held
+
+    def finish(self, seconds: float) -> None:
+        """At the end of the line: have the doors take the last messages, in so many seconds at most."""
+        until = time.monotonic() + seconds
+        for door in self.doors.values():
+            door.wait_until_taken(until)
 
     def close(self) -> None:
-        """Send what is queued, for half a second at most, and take the socket files away."""
-        self._tcp.close()
-        if self._auth is not None:
-            self._auth.close()
-        self._context.destroy(linger=_LINGER_MS)
-        for path in self._paths:
-            path.unlink(missing_ok=True)
+        """Take the sockets away; the doors' processes are the supervisor's to end."""
+        self._listeners.close()

@@ -12,7 +12,8 @@ from typing import Final, Protocol
 import msgspec
 
 from inspectd.publish import wire
-from inspectd.publish.bus import Bus
+from inspectd.publish.bus import Asker, Bus
+from inspectd.publish.door_messages import Request
 from inspectd.records import Accepted, Refusal, RefusalReason, TriggerRequest
 from inspectd.text import printable
 
@@ -35,15 +36,15 @@ class ControlStage:
     def __init__(
         self,
         bus: Bus,
-        admit: Callable[[TriggerRequest], Accepted | Refusal],
+        admit: Callable[[TriggerRequest, int], Accepted | Refusal],
         when_recorded: Callable[[Callable[[], None]], None],
         observer: Observer,
     ) -> None:
         """Answer triggers.
 
         Args:
-            bus: whose `control` socket to serve.
-            admit: gives the answer to a well-formed trigger.
+            bus: whose `control` sockets to serve.
+            admit: gives the answer to a well-formed trigger and to how long ago, at most, it came, in ns.
             when_recorded: calls what it is given once all that was admitted so far would survive a crash; so
                 an acknowledged trigger gets its verdict, whatever happens.
             observer: hears of each answer.
@@ -53,27 +54,27 @@ class ControlStage:
         self._when_recorded = when_recorded
         self._observer = observer
 
-    def read(self) -> None:
-        """Answer what has come."""
-        for client, parts in self._bus.requests(self._bus.control):
-            # A REQ socket puts an empty part before its message and wants it back; a DEALER need not.
-            envelope = parts[:1] if len(parts) > 1 and not parts[0] else []
-            answer = self._answer(parts[len(envelope) :])
-            if isinstance(answer, Refusal):
-                self._reply(client, envelope, answer)
-            else:
-                self._when_recorded(partial(self._reply, client, envelope, answer))
+    def take(self, client: Asker, request: Request, now_ns: int) -> None:
+        """Answer what a client sent."""
+        parts = request.parts
+        # A REQ socket puts an empty part before its message and wants it back; a DEALER need not.
+        envelope = parts[:1] if len(parts) > 1 and not parts[0] else []
+        answer = self._answer(parts[len(envelope) :], now_ns - request.read_ns + request.waited_ns)
+        if isinstance(answer, Refusal):
+            self._reply(client, envelope, answer)
+        else:
+            self._when_recorded(partial(self._reply, client, envelope, answer))
 
-    def _reply(self, client: bytes, envelope: list[bytes], answer: Accepted | Refusal) -> None:
+    def _reply(self, client: Asker, envelope: list[bytes], answer: Accepted | Refusal) -> None:
         self._observer.trigger(answer.reason if isinstance(answer, Refusal) else None)
-        self._bus.reply(self._bus.control, client, [*envelope, wire.encode(answer)])
+        self._bus.reply("control", client, [*envelope, wire.encode(answer)])
 
-    def _answer(self, parts: list[bytes]) -> Accepted | Refusal:
+    def _answer(self, parts: list[bytes], delay_ns: int) -> Accepted | Refusal:
         try:
             request = parse(parts)
         except ValueError as error:
             return Refusal(None, RefusalReason.MALFORMED, str(error)[:_MAX_DETAIL_CHARACTERS])
-        return self._admit(request)
+        return self._admit(request, delay_ns)
 
 
 def parse(parts: list[bytes]) -> TriggerRequest:

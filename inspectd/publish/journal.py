@@ -91,6 +91,7 @@ class Journal:
         self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._reminders: dict[str, tuple[str, int]] = {}
         self._remind_ns = 0
+        self._is_clock_ahead = False
         self._unsaid: list[tuple[str, str, str]] = []
         self._writer = Writer(folder, settings, self.epoch, self._answered)
         max_wait_ns = int(settings.max_wait_ms * 1e6)
@@ -215,6 +216,7 @@ class Journal:
                 result.job.done(result.reading)
             case Levels():
                 self._observer.journal_levels(result)
+                self._watch_clock(result.clock_ahead_ns)
 
     def _opened(self, opened: Opened) -> None:
         if self._groups.is_settled and opened.epoch != self.epoch:
@@ -241,6 +243,17 @@ class Journal:
             self.failure = None
             self._observer.journal_recording(recording=True)
             self._say("info", "journal_recovered", "verdicts are recorded again")
+
+    def _watch_clock(self, ahead_ns: int) -> None:
+        """Say so when the wall clock leapt: whoever keeps it has a day before verdicts go by it."""
+        if ahead_ns and not self._is_clock_ahead:
+            detail = (
+                f"the clock leapt {ahead_ns / 86_400e9:.1f} days ahead of the verdicts; "
+                "none is removed for its age in the next 24 hours"
+            )
+            self._say("alarm", "journal_clock", detail)
+            self._reminders["journal_clock"] = (detail, self._clock() + _REMIND_FOR_NS)
+        self._is_clock_ahead = bool(ahead_ns)
 
     # --- alarms and reading -------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from inspectd.config import Journal as JournalSettings
+from inspectd.publish.journal_clock import AgeClock
 from inspectd.publish.journal_mark import Mark
 from inspectd.publish.journal_rows import Group, Levels, Opened, Reading, Row, Stored
 from inspectd.publish.journal_sqlite import (
@@ -41,6 +42,7 @@ _SEQ_BITS: Final = 40
 _CHECK_SECONDS: Final = 1.0  # for each of the two checks at the start; the rest is checked while it runs
 _TRIM_ROWS: Final = 200
 _SCRUB_ROWS: Final = 200
+_LEAP_SHARE: Final = 0.25  # of `journal.days`: a clock that leaps further ahead is not believed at once
 
 
 class JournalFile:
@@ -51,6 +53,7 @@ class JournalFile:
         self.path = folder / NAME
         self.mark = Mark(folder / "journal.mark")
         self._settings = settings
+        self._clock = AgeClock(int(settings.days * 86_400e9 * _LEAP_SHARE))
         self._connection: sqlite3.Connection | None = None
         self._epochs: dict[int, int] = {}  # epoch to ordinal
         self._ordinal = 0
@@ -98,6 +101,7 @@ class JournalFile:
     def commit(self, epoch: int, group: Group) -> None:
         """Write a group, all of it or nothing; when this returns it is on the disk."""
         utc_ns = time.time_ns()
+        self._clock.begin(utc_ns, time.monotonic_ns())
         rows = [self._values(epoch, row, utc_ns) for row in group.rows]
         with transaction(self._open_connection()) as connection:
             if group.all_open:
@@ -132,6 +136,8 @@ class JournalFile:
     def trim(self, now_utc_ns: int) -> bool:
         """Remove a few of the oldest verdicts if they are too old or too many; True if more may be.
 
+        A clock that leapt ahead makes nothing old for a day (`journal_clock`); `levels` tells of it.
+
         Raises:
             CorruptError: the time of one is not what was written.
         """
@@ -140,7 +146,9 @@ class JournalFile:
         oldest = connection.execute(query, (_TRIM_ROWS + 1,)).fetchall()
         going = oldest[:-1]  # The newest stays, because the next start looks for it.
         if self._used_bytes() <= self._settings.max_mb * 1e6:
-            until_ns = now_utc_ns - int(self._settings.days * 86_400e9)
+            until_ns = self._clock.now_ns(now_utc_ns, time.monotonic_ns()) - int(
+                self._settings.days * 86_400e9
+            )
             going = list(itertools.takewhile(lambda row: integer(row[1], "a time") < until_ns, going))
         if not going:
             return False
@@ -177,7 +185,8 @@ class JournalFile:
         oldest = self._open_connection().execute("SELECT utc_ns FROM verdict ORDER BY id LIMIT 1").fetchone()
         disk = os.statvfs(self.path.parent)
         oldest_utc_ns = integer(oldest[0], "a time") if oldest else None
-        return Levels(self._used_bytes(), disk.f_bavail * disk.f_frsize, oldest_utc_ns)
+        free_bytes = disk.f_bavail * disk.f_frsize
+        return Levels(self._used_bytes(), free_bytes, oldest_utc_ns, self._clock.ahead_ns)
 
     def set_aside(self) -> Path:
         """Close the file and give it another name, for a person to look at; the oldest of those go."""
@@ -244,6 +253,9 @@ class JournalFile:
         trimmed = connection.execute("SELECT id FROM trimmed").fetchone()
         self._trimmed = integer(trimmed[0] if trimmed else None, "how far it was trimmed")
         self._inode = self.path.stat().st_ino
+        newest = connection.execute("SELECT utc_ns FROM verdict ORDER BY id DESC LIMIT 1").fetchone()
+        if newest:
+            self._clock.begin(integer(newest[0], "a time"), time.monotonic_ns())
 
     def _unfinished(self) -> list[tuple[str, bytes]]:
         rows = self._open_connection().execute("SELECT key, record, checksum FROM open ORDER BY key")

@@ -46,6 +46,8 @@ class Levels(msgspec.Struct, frozen=True):
     free_bytes: int
     """Left on the disk."""
     oldest_utc_ns: int | None
+    clock_ahead_ns: int = 0
+    """So far did the wall clock leap ahead of the verdicts; nothing grows old by it for a day."""
 
 
 class Stored(msgspec.Struct, frozen=True):

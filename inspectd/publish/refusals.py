@@ -16,9 +16,10 @@ class Refusals:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._due_ns = 0
 
-    def add(self, socket: str, cause: str) -> None:
-        """A client of `socket` was refused."""
-        self._counts[socket, cause] += 1
+    def add(self, socket: str, cause: str, count: int = 1) -> None:
+        """So many more clients of `socket` were refused."""
+        if count:
+            self._counts[socket, cause] += count
 
     def summary(self, now_ns: int) -> str | None:
         """What to tell now, in words; None when there is nothing, or it is too early."""

@@ -6,16 +6,18 @@ reader that asks for everything nor one that asks without end holds up a verdict
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 import msgspec
 
 from inspectd.publish import replay
-from inspectd.publish.bus import Bus
+from inspectd.publish.bus import Asker, Bus
+from inspectd.publish.door_messages import Delivered, Request
 from inspectd.publish.journal import Journal
-from inspectd.publish.journal_rows import Reading
+from inspectd.publish.journal_rows import Reading, Stored
 from inspectd.publish.replay import (
     End,
     Error,
@@ -30,6 +32,10 @@ from inspectd.publish.replay import (
 _VERDICTS_PER_CHUNK: Final = 100
 _MAX_WAITING: Final = 64
 _MAX_WAITING_OF_CLIENT: Final = 4
+_MAX_MESSAGE_BYTES: Final = 131_072  # well below what a kernel's default lets a channel carry at once
+_UNREAD_NS: Final = 100_000_000
+"""A client that leaves an answer for so long makes room for one that asks, where there is none left."""
+
 _MAX_DETAIL_CHARACTERS: Final = 300
 
 
@@ -43,18 +49,25 @@ class Observer(Protocol):
         """So many verdicts were sent again."""
 
 
-class _Job(msgspec.Struct):
-    client: bytes
+class _Job(msgspec.Struct, eq=False):
+    client: Asker
     request: str
     first: Position | None
     last: Position
     left: int
     envelope: list[bytes]
     messages: int = 0
+    unsaid: list[list[bytes]] = []
+    """What is to be sent of what was read, after what is under way."""
+    sent_ns: int = 0
 
 
 class SyncStage:
-    """Answers every message on the socket, whatever it is."""
+    """Answers every message on the socket, whatever it is.
+
+    Of each request one message is under way to its client at a time: the next is read and sent when that one
+    was taken. So what readers leave unread is bounded by the number of requests that may wait.
+    """
 
     def __init__(
         self,
@@ -63,40 +76,73 @@ class SyncStage:
         last: Callable[[], Position],
         snapshot: Callable[[str, Position | None], Snapshot],
         observer: Observer,
+        *,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Answer from `journal`.
 
         Args:
-            bus: whose `sync` socket it is.
+            bus: whose `sync` sockets they are.
             journal: where verdicts are read back.
             last: the last published verdict's name.
             snapshot: makes a snapshot of a request id and the oldest position.
             observer: hears of requests.
+            clock: monotonic, in nanoseconds.
         """
         self._bus = bus
         self._journal = journal
         self._last = last
         self._snapshot = snapshot
         self._observer = observer
+        self._clock = clock
         self._waiting: deque[_Job] = deque()
-        self._is_reading = False
+        self._reading: _Job | None = None
+        self._under_way: dict[int, _Job] = {}
+        """What clients have not taken yet, by ticket; the longest first."""
+        self._tickets = 0
+        self._turns: dict[Asker, int] = {}
 
-    def read(self) -> None:
-        """Take what has come."""
-        for client, parts in self._bus.requests(self._bus.sync):
-            # A REQ socket puts an empty part before its message and wants it back; a DEALER need not.
-            envelope = parts[:1] if len(parts) > 1 and not parts[0] else []
-            self._take(client, envelope, parts[len(envelope) :])
+    def take(self, client: Asker, request: Request) -> None:
+        """Take what a client sent."""
+        parts = request.parts
+        # A REQ socket puts an empty part before its message and wants it back; a DEALER need not.
+        envelope = parts[:1] if len(parts) > 1 and not parts[0] else []
+        self._take(client, envelope, parts[len(envelope) :])
 
-    def _take(self, client: bytes, envelope: list[bytes], parts: list[bytes]) -> None:
+    def delivered(self, delivered: Delivered) -> None:
+        """A client has taken what was under way to it, or will not."""
+        job = self._under_way.pop(delivered.ticket, None)
+        if job is None or not delivered.is_sent:
+            return
+        if job.unsaid:
+            self._send(job)
+        elif job.left > 0:
+            self._waiting.append(job)
+        self._next()
+
+    def door_lost(self, door: str) -> None:
+        """A door is gone with all its clients; those that come back ask again."""
+        self._waiting = deque(job for job in self._waiting if job.client.door != door)
+        self._under_way = {t: job for t, job in self._under_way.items() if job.client.door != door}
+        if self._reading is not None and self._reading.client.door == door:
+            self._reading.left = -1
+
+    @property
+    def _jobs(self) -> list[_Job]:
+        reading = [self._reading] if self._reading is not None else []
+        return [*self._waiting, *reading, *self._under_way.values()]
+
+    def _take(self, client: Asker, envelope: list[bytes], parts: list[bytes]) -> None:
         try:
             request = replay.decode_request(parts)
         except ValueError as error:
             self._refuse(client, envelope, None, ErrorReason.MALFORMED, str(error))
             return
-        waiting = sum(job.client == client for job in self._waiting)
-        if waiting >= _MAX_WAITING_OF_CLIENT or len(self._waiting) >= _MAX_WAITING:
-            detail = f"{waiting} requests of this client and {len(self._waiting)} of all wait"
+        jobs = self._jobs
+        waiting = sum(job.client == client for job in jobs)
+        is_full = len(jobs) >= _MAX_WAITING
+        if waiting >= _MAX_WAITING_OF_CLIENT or (is_full and not self._make_room(waiting)):
+            detail = f"{waiting} requests of this client and {len(jobs)} of all wait"
             self._refuse(client, envelope, request.request, ErrorReason.BUSY, detail)
             return
         if isinstance(request, ReplayRequest):
@@ -109,57 +155,98 @@ class SyncStage:
         self._waiting.append(job)
         self._next()
 
+    def _make_room(self, waiting: int) -> bool:
+        """Give up an answer for a client that has `waiting` requests already; False if there is none.
+
+        That is one its client has left unread for long; or the newest request of a client that has two more.
+        """
+        for ticket, job in self._under_way.items():
+            if self._clock() - job.sent_ns > _UNREAD_NS:
+                del self._under_way[ticket]
+                return True
+        held = Counter(job.client for job in self._jobs)
+        for job in reversed(self._waiting):
+            if held[job.client] > waiting + 1:
+                self._waiting.remove(job)
+                detail = "made room for a client with fewer requests"
+                self._refuse(job.client, job.envelope, job.request, ErrorReason.BUSY, detail)
+                return True
+        return False
+
     def _refuse(
-        self, client: bytes, envelope: list[bytes], request: str | None, reason: ErrorReason, detail: str
+        self, client: Asker, envelope: list[bytes], request: str | None, reason: ErrorReason, detail: str
     ) -> None:
         self._observer.sync_request(reason)
         error = Error(request, reason, detail[:_MAX_DETAIL_CHARACTERS])
-        self._bus.reply(self._bus.sync, client, [*envelope, replay.encode(error)])
+        self._bus.reply("sync", client, [*envelope, replay.encode(error)])
 
     def _next(self) -> None:
-        """Read the next chunk for whoever has waited longest."""
-        if self._is_reading or not self._waiting:
+        """Read the next chunk for whoever was served longest ago."""
+        if self._reading is not None or not self._waiting:
             return
-        self._is_reading = True
-        job = self._waiting.popleft()
+        # Each client has its turn, however many requests it has.
+        job = self._reading = min(self._waiting, key=lambda job: self._turns.get(job.client, 0))
+        self._waiting.remove(job)
+        clients = {other.client for other in self._jobs}
+        self._turns = {client: turn for client, turn in self._turns.items() if client in clients}
+        self._turns[job.client] = max(self._turns.values(), default=0) + 1
         limit = min(job.left, _VERDICTS_PER_CHUNK) or 1
         self._journal.read(job.first, job.last, limit, lambda reading: self._chunk(job, reading))
 
     def _chunk(self, job: _Job, reading: Reading | None) -> None:
         """A chunk was read: send it; if there is more of the request, it waits at the end of the queue."""
-        self._is_reading = False
+        self._reading = None
         if job.left == 0:
             oldest = reading.oldest if reading is not None else None
-            self._send(job, replay.encode(self._snapshot(job.request, oldest)))
+            job.unsaid = [[replay.encode(self._snapshot(job.request, oldest))]]
+        elif reading is not None and job.left > 0:
+            self._prepare(job, reading)
         elif reading is None:  # an end would say that there is nothing, for good
             detail = "the journal cannot be read now"
             self._refuse(job.client, job.envelope, job.request, ErrorReason.BUSY, detail)
-        elif self._send_chunk(job, reading) and job.left > 0:
-            self._waiting.append(job)
+        if job.unsaid:
+            self._send(job)
         self._next()
 
-    def _send_chunk(self, job: _Job, reading: Reading) -> bool:
-        """Send what was read; False when the client is gone."""
+    def _prepare(self, job: _Job, reading: Reading) -> None:
+        """Make messages of what was read."""
+        messages: list[list[bytes]] = []
         if reading.truncated and job.messages == 0:
             oldest = reading.oldest or Position(job.last.epoch, job.last.seq + 1)
-            if not self._send(job, replay.encode(Truncated(job.request, oldest))):
-                return False
+            messages.append([replay.encode(Truncated(job.request, oldest))])
         found = reading.verdicts
+        for some in _in_messages(found):
+            parts = [part for stored in some for part in (stored.topic, stored.header)]
+            messages.append([replay.encode(Verdicts(job.request, len(some))), *parts])
         if found:
-            parts = [part for stored in found for part in (stored.topic, stored.header)]
-            if not self._send(job, replay.encode(Verdicts(job.request, len(found))), *parts):
-                return False
             self._observer.replayed(len(found))
             through = found[-1].position
             job.first = Position(through.epoch, through.seq + 1)
         is_all = len(found) < min(job.left, _VERDICTS_PER_CHUNK)
         job.left -= len(found)
+        job.messages += len(messages)
         if is_all or job.left == 0:
             job.left = 0
             end = End(job.request, job.last if is_all else found[-1].position, is_all, job.messages)
-            return self._send(job, replay.encode(end))
-        return True
+            messages.append([replay.encode(end)])
+        job.unsaid = messages
 
-    def _send(self, job: _Job, *parts: bytes) -> bool:
-        job.messages += 1
-        return self._bus.reply(self._bus.sync, job.client, [*job.envelope, *parts])
+    def _send(self, job: _Job) -> None:
+        self._tickets += 1
+        job.sent_ns = self._clock()
+        if self._bus.reply("sync", job.client, [*job.envelope, *job.unsaid.pop(0)], self._tickets):
+            self._under_way[self._tickets] = job
+
+
+def _in_messages(found: list[Stored]) -> Iterator[list[Stored]]:
+    """Verdicts as they go into messages, each of which a channel can carry."""
+    some: list[Stored] = []
+    size = 0
+    for stored in found:
+        size += len(stored.topic) + len(stored.header)
+        if some and size > _MAX_MESSAGE_BYTES:
+            yield some
+            some, size = [], len(stored.topic) + len(stored.header)
+        some.append(stored)
+    if some:
+        yield some

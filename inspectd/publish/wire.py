@@ -107,6 +107,11 @@ _encoder: Final = msgspec.json.Encoder()
 _decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(Header)
 
 
+def prefix(plant: str, line: str) -> bytes:
+    """What every topic of a line begins with."""
+    return f"{TOPIC_VERSION}/{plant}/{line}/".encode()
+
+
 def topic(plant: str, line: str, camera: str, kind: Kind) -> bytes:
     """The first part of a message; the closing slash keeps `cam1` from matching `cam10`.
 

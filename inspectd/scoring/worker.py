@@ -281,5 +281,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except InspectdError as error:
-        print(f"error: {printable_lines(str(error))}", file=sys.stderr)  # noqa: T201
+        log.last_words(f"error: {printable_lines(str(error))}")
         sys.exit(error.exit_code)

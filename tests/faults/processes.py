@@ -8,7 +8,7 @@ _GONE = (FileNotFoundError, ProcessLookupError)
 
 
 def children(pid: int) -> dict[str, int]:
-    """Process id of each child of a daemon by its job: `scoring`, `evidence`, or the camera's name."""
+    """Process id of each child of a daemon by its job: `scoring`, `door:local`, or the camera's name."""
     found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -21,6 +21,7 @@ def children(pid: int) -> dict[str, int]:
             if not job:
                 continue  # it was forked from the daemon and has not become what it will be
             name = words[words.index("--camera") + 1] if "--camera" in words else job.partition(".")[0]
+            name = f"door:{words[words.index('--side') + 1]}" if "--side" in words else name
             found[name] = int(stat.parent.name)
     return found
 

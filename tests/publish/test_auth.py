@@ -18,9 +18,9 @@ from inspectd.errors import InputError
 from inspectd.files import write_text
 from inspectd.publish import keys, wire
 from inspectd.publish.auth import Authenticator, Cause
-from inspectd.publish.bus import Bus
 from inspectd.publish.keys import Client, KeyPair, Role
 from tests.support.key_list import hang, let_go
+from tests.support.served import ServedSockets
 
 COUNTS = wire.Counts(1, 1, 0, 0)
 EVENT = wire.Event("p", "l", 1, 2, "info", "started", None, "", COUNTS)
@@ -57,15 +57,7 @@ class Line:
         settings = Publish(**{f"{name}_tcp": f"127.0.0.1:{port}" for name, port in self.ports.items()})
         self.runtime_dir = folder / "run"
         self.runtime_dir.mkdir()
-        self.bus = Bus(
-            settings,
-            self.runtime_dir,
-            "p",
-            "l",
-            lambda _: None,
-            keys_dir=self.keys_dir,
-            on_refused=self.refuse,
-        )
+        self.bus = ServedSockets(self.runtime_dir, settings, keys_dir=self.keys_dir, on_refused=self.refuse)
         self.poller = zmq.Poller()
         self.callbacks = dict(self.bus.sources())
         for source in self.callbacks:
@@ -85,7 +77,7 @@ class Line:
         change = self.bus.maintain()
         if change is not None:
             self.changes.append(change)
-        self.bus.read_subscriptions()
+        self.bus.read_subscriptions("verdicts")
         self.bus.send("-", wire.Kind.EVENT, EVENT)
 
     def client(
@@ -167,7 +159,7 @@ def test_who_has_no_allowed_key_gets_nothing(line, name):
 
     def turn() -> bool:
         line.bus.send("cam", wire.Kind.HEATMAP, heatmap, b"\0\0")
-        for socket in (line.bus.sync, line.bus.control):
+        for socket in ("sync", "control"):
             requests.extend(line.bus.requests(socket))
         if kind == zmq.DEALER:
             for client in clients:
@@ -193,9 +185,9 @@ def test_each_role_reaches_its_sockets(line):
 
     def both() -> bool:
         for name in asking:
-            for client, parts in line.bus.requests(getattr(line.bus, name)):
-                got[name] = parts
-                assert line.bus.reply(getattr(line.bus, name), client, [b"answer"])
+            for incoming in line.bus.requests(name):
+                got[name] = incoming.parts
+                assert line.bus.reply(name, incoming.client, [b"answer"]) == "sent"
         return len(got) == 2
 
     line.turn_until(both)
@@ -483,5 +475,5 @@ def test_without_a_server_key_there_is_no_bus(tmp_path):
     with pytest.raises(
         InputError, match=r"server\.key_secret: cannot be read: not found; `inspectd keys new`"
     ):
-        Bus(Publish(), tmp_path, "p", "l", lambda _: None, keys_dir=tmp_path / "none")
+        ServedSockets(tmp_path, keys_dir=tmp_path / "none")
     assert list(tmp_path.iterdir()) == []

@@ -9,11 +9,10 @@ import zmq
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inspectd.config import Publish
 from inspectd.publish import wire
-from inspectd.publish.bus import Bus
 from inspectd.publish.control import MAX_REQUEST_BYTES, ControlStage, parse
 from inspectd.records import Accepted, Refusal, RefusalReason, TriggerRequest
+from tests.support.served import Doorway, ServedSockets
 
 GOOD = {"schema": "trigger/1", "trigger_id": "17"}
 
@@ -127,15 +126,21 @@ class Recorder:
 
 @pytest.fixture
 def control(tmp_path):
-    bus = Bus(Publish(), tmp_path, "plant", "line", lambda _: None)
+    bus = ServedSockets(tmp_path)
+    doorway = Doorway(bus)
     recorder = Recorder()
 
-    def admit(request):
+    def admit(request, delay_ns):
         if request.trigger_id == "full":
             return Refusal("full", RefusalReason.OVERLOAD, "")
         return Accepted(request.trigger_id, 1, 2, 3.0, ["top"])
 
-    stage = ControlStage(bus, admit, recorder.when_recorded, recorder)
+    stage = ControlStage(doorway, admit, recorder.when_recorded, recorder)
+
+    def read():
+        for asker, request in doorway.requests("control"):
+            stage.take(asker, request, 0)
+
     context = zmq.Context()
     sockets = []
 
@@ -146,7 +151,7 @@ def control(tmp_path):
         socket.connect(f"ipc://{tmp_path}/control.sock")
         return socket
 
-    yield bus, stage, recorder, client
+    yield bus, read, recorder, client
     for socket in sockets:
         socket.close()
     context.destroy(linger=0)
@@ -155,11 +160,11 @@ def control(tmp_path):
 
 @pytest.mark.parametrize("kind", [zmq.DEALER, zmq.REQ])
 def test_answers_go_to_both_kinds_of_client(control, kind):
-    bus, stage, recorder, client = control
+    bus, read, recorder, client = control
     socket = client(kind)
     socket.send(b'{"trigger_id":"full"}')
     assert bus.control.poll(5000)
-    stage.read()
+    read()
     assert socket.poll(5000)
     assert json.loads(socket.recv()) == {
         "schema": "trigger_refusal/1", "trigger_id": "full", "reason": "overload", "detail": ""
@@ -168,11 +173,11 @@ def test_answers_go_to_both_kinds_of_client(control, kind):
 
 
 def test_an_acknowledgement_waits_until_the_trigger_would_survive_a_crash(control):
-    bus, stage, recorder, client = control
+    bus, read, recorder, client = control
     socket = client(zmq.DEALER)
     socket.send(body())
     assert bus.control.poll(5000)
-    stage.read()
+    read()
     assert recorder.answers == []
     assert not socket.poll(100)
     recorder.unrecorded.pop()()
@@ -182,14 +187,14 @@ def test_an_acknowledgement_waits_until_the_trigger_would_survive_a_crash(contro
 
 
 def test_every_message_is_answered_once_and_counted(control):
-    bus, stage, recorder, client = control
+    bus, read, recorder, client = control
     socket = client(zmq.DEALER)
     messages = [[b""], [b"x" * 60_000], [b"a", b"b", b"c", b"d", b"e", b"f"], [b"", b"", b""], [b"null"]]
     for number in range(1000):
         socket.send_multipart(messages[number % len(messages)])
     while len(recorder.answers) < 1000:
         assert bus.control.poll(5000)
-        stage.read()
+        read()
     assert set(recorder.answers) == {RefusalReason.MALFORMED}
     for _ in range(1000):
         assert socket.poll(5000)
@@ -197,11 +202,11 @@ def test_every_message_is_answered_once_and_counted(control):
 
 
 def test_a_client_that_is_gone_is_not_waited_for(control):
-    bus, stage, recorder, client = control
+    bus, read, recorder, client = control
     socket = client(zmq.DEALER)
     socket.send(body())
     assert bus.control.poll(5000)
-    stage.read()
+    read()
     socket.close()
     recorder.unrecorded.pop()()
     assert recorder.answers == [None]

@@ -99,9 +99,10 @@ def test_old_verdicts_go_a_few_at_a_time_and_their_absence_is_told(tmp_path: Pat
     file.commit(EPOCH, Group([row(n) for n in range(1, 501)]))
     now_ns = time.time_ns()
     assert not file.trim(now_ns)
-    assert file.trim(now_ns + 2 * 86_400 * 10**9)
+    file._open_connection().execute("UPDATE verdict SET utc_ns = utc_ns - ?", (2 * 86_400 * 10**9,))
+    assert file.trim(now_ns)
     assert seqs(file)[0] == 201
-    while file.trim(now_ns + 2 * 86_400 * 10**9):
+    while file.trim(now_ns):
         pass
     assert seqs(file) == [500], "the newest stays: the next start measures itself by it"
     reading = file.read(Position(EPOCH, 100), Position(EPOCH, 500), 10)
@@ -109,6 +110,23 @@ def test_old_verdicts_go_a_few_at_a_time_and_their_absence_is_told(tmp_path: Pat
     assert not file.read(Position(EPOCH, 500), Position(EPOCH, 500), 10).truncated
     file.close()
     opened(tmp_path, EPOCH + 1).close()
+
+
+def test_a_clock_that_leaps_ahead_removes_nothing_and_is_told(tmp_path: Path) -> None:
+    file = opened(tmp_path, days=30)
+    file.commit(EPOCH, Group([row(n) for n in range(1, 501)]))
+    leapt_ns = time.time_ns() + 40 * 86_400 * 10**9
+    assert not file.trim(leapt_ns)
+    assert len(seqs(file)) == 500
+    assert file.levels().clock_ahead_ns > 39 * 86_400 * 10**9
+    file.close()
+    again = JournalFile(tmp_path, Settings(days=30))  # started while the clock is wrong
+    again.open(EPOCH + 1, is_first=True, may_raise=True)
+    assert not again.trim(leapt_ns)
+    assert again.levels().clock_ahead_ns > 39 * 86_400 * 10**9
+    assert not again.trim(time.time_ns())
+    assert again.levels().clock_ahead_ns == 0
+    again.close()
 
 
 def test_what_is_not_old_stays_where_a_few_before_it_are_old(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_a_stop_under_load_is_quick_and_leaves_nothing(start_daemon, bank_file, 
     daemon = start_daemon(settings(bank_file, cameras)).ready()
     daemon.until(lambda: len(daemon.reader.verdicts) > 50)
     children = daemon.children()
-    assert set(children) == {"cam0", "cam1", "scoring", "evidence"}
+    assert set(children) == {"cam0", "cam1", "scoring", "evidence", "door:local"}
     began = time.monotonic()
     assert daemon.stop(signum) == 0
     assert time.monotonic() - began < 5

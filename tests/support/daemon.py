@@ -71,8 +71,15 @@ class Reader:
 class Daemon:
     """A running `inspectd run`, its log and a reader that was there from its first message."""
 
-    def __init__(self, folder: Path, settings: str, environment: dict[str, str] | None = None) -> None:
-        """Write `settings` to a file in `folder` and start the daemon on it."""
+    def __init__(
+        self,
+        folder: Path,
+        settings: str,
+        environment: dict[str, str] | None = None,
+        *,
+        stderr: int | None = None,
+    ) -> None:
+        """Write `settings` to a file in `folder` and start the daemon on it; its log goes to a file there."""
         self.folder = folder
         self.runtime_dir = folder / "run"
         self.file = folder / "line.toml"
@@ -82,7 +89,7 @@ class Daemon:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "inspectd", "run", str(self.file)],
-                stderr=log,
+                stderr=log if stderr is None else stderr,
                 stdout=log,
                 env={
                     **os.environ,
@@ -112,7 +119,7 @@ class Daemon:
         return list(self.reader.heartbeats[-1].cameras.values()) if self.reader.heartbeats else []
 
     def children(self) -> dict[str, int]:
-        """Process id of each child by its job: `scoring`, or the camera's name."""
+        """Process id of each child by its job: `scoring`, `door:local`, or the camera's name."""
         found = {}
         for status in Path("/proc").glob("[0-9]*/stat"):
             try:
@@ -123,6 +130,7 @@ class Daemon:
             if parent == self.process.pid and "-m" in words:
                 job = words[words.index("-m") + 1].split(".")[1]  # inspectd.scoring.worker
                 name = words[words.index("--camera") + 1] if "--camera" in words else job
+                name = f"door:{words[words.index('--side') + 1]}" if "--side" in words else name
                 found[name] = int(status.parent.name)
         return found
 

@@ -1,0 +1,45 @@
+"""How long a client's message may have waited in a socket's queue behind those of others. Pure.
+
+libzmq takes clients' messages in turn, one of each that has any. So a message that is next of its client
+is read at the latest when every other client had its turn, and one that follows another of its client waited
+from when that one came at the earliest.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import Final
+
+_MAX_KNOWN: Final = 4096  # more than there can be clients
+
+
+class FairWaits:
+    """Those of one socket."""
+
+    def __init__(self, now_ns: int) -> None:
+        """Nothing has come yet."""
+        self._empty_ns = now_ns
+        self._reads = 0
+        self._times: deque[int] = deque(maxlen=_MAX_KNOWN)
+        self._last: OrderedDict[bytes, tuple[int, int]] = (
+            OrderedDict()
+        )  # which read, when it came at the earliest
+
+    def nothing_there(self, now_ns: int) -> None:
+        """The queue is empty: what is read from now on came later."""
+        self._empty_ns = now_ns
+        self._times.clear()
+        self._last.clear()
+
+    def taken(self, client: bytes, now_ns: int, clients: int) -> int:
+        """A message of `client` was read, one of so many; how long ago it came, at most, in ns."""
+        a_round_ago = self._times[-clients] if 0 < clients <= len(self._times) else self._empty_ns
+        read, earliest_ns = self._last.pop(client, (0, a_round_ago))
+        if self._reads - read > clients:  # its turn came meanwhile, and there was nothing of it
+            earliest_ns = a_round_ago
+        self._reads += 1
+        self._times.append(now_ns)
+        self._last[client] = self._reads, earliest_ns
+        if len(self._last) > _MAX_KNOWN:
+            self._last.popitem(last=False)
+        return now_ns - earliest_ns

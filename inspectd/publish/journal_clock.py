@@ -1,0 +1,40 @@
+"""By what time verdicts grow old: a wall clock that leaps ahead must not empty the journal. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_HELD_NS: Final = 86_400_000_000_000
+"""How long a leap is not believed: a person hears of it, and has a day to put the clock right."""
+
+
+class AgeClock:
+    """The wall clock, save where it leaps: then the time the journal itself has seen, for a day."""
+
+    def __init__(self, tolerance_ns: int) -> None:
+        """A leap ahead by `tolerance_ns` at most, such as a weekend without power, is believed at once."""
+        self.ahead_ns = 0
+        """How far the wall clock is ahead of what is believed; 0 while it is believed."""
+        self._tolerance_ns = tolerance_ns
+        self._seen: tuple[int, int] | None = None  # wall clock, monotonic clock
+        self._leapt_ns: int | None = None
+
+    def begin(self, utc_ns: int, monotonic_ns: int) -> None:
+        """The journal's newest verdict is of this time; the first time that is told counts."""
+        if self._seen is None:
+            self._seen = utc_ns, monotonic_ns
+
+    def now_ns(self, utc_ns: int, monotonic_ns: int) -> int:
+        """The time to measure ages by, in ns since 1970-01-01 UTC, where the clocks show these times."""
+        self.begin(utc_ns, monotonic_ns)
+        assert self._seen is not None
+        believed_ns = self._seen[0] + monotonic_ns - self._seen[1]
+        self.ahead_ns = utc_ns - believed_ns
+        if self.ahead_ns > self._tolerance_ns:
+            if self._leapt_ns is None:
+                self._leapt_ns = monotonic_ns
+            if monotonic_ns - self._leapt_ns < _HELD_NS:
+                return believed_ns
+        self.ahead_ns, self._leapt_ns = 0, None
+        self._seen = utc_ns, monotonic_ns
+        return utc_ns

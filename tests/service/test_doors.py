@@ -1,0 +1,143 @@
+"""The real daemon and clients that mean no good: they cost readers at most, and never verdicts."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import socket
+import struct
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import Daemon, Reader, camera_table, settings
+
+NULL_GREETING = b"\xff" + b"\0" * 8 + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + b"\0" + b"\0" * 31
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def shake_hands(path: Path, kind: bytes) -> socket.socket:
+    """A client of ZMTP 3.0 over a raw socket, which may then send whatever it likes."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(10)
+    connection.connect(str(path))
+    connection.sendall(NULL_GREETING)
+    got = b""
+    while len(got) < 64:
+        got += connection.recv(64 - len(got))
+    ready = b"\x05READY" + b"\x0bSocket-Type" + struct.pack(">I", len(kind)) + kind
+    ready += b"\x08Identity" + struct.pack(">I", 0)
+    connection.sendall(bytes([4, len(ready)]) + ready)
+    connection.recv(connection.recv(2)[1])
+    return connection
+
+
+def resident_mib(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@pytest.mark.parametrize("part_bytes", [65_000, 100])
+def test_a_message_without_end_costs_a_door_at_most_and_no_verdict(
+    start_daemon, bank_file, good_folder, part_bytes
+):
+    """libzmq keeps every part until the last; it ends the connection, or the door with it."""
+    port = free_port()
+    tcp = f'[publish]\nverdicts_tcp = "127.0.0.1:{port}"\n'
+    daemon = start_daemon(settings(bank_file, camera_table("cam", good_folder, fps=20), extra=tcp)).ready()
+    elsewhere = Reader(f"tcp://127.0.0.1:{port}")
+    try:
+        elsewhere.until(lambda: len(elsewhere.verdicts) > 5)
+        before_mib = resident_mib(daemon.process.pid)
+        part = b"\x03" + struct.pack(">Q", part_bytes) + b"x" * part_bytes
+        parts = part * (65_000 // part_bytes)
+        most_mib, sent = 0.0, 0
+        flood = shake_hands(daemon.runtime_dir / "control.sock", b"DEALER")
+        with flood, contextlib.suppress(OSError):  # the door has ended
+            while sent < 4e9:
+                for _ in range(50):
+                    flood.sendall(parts)
+                    sent += len(parts)
+                most_mib = max(most_mib, resident_mib(daemon.process.pid))
+                elsewhere.read(0)
+        assert 5e7 < sent < 1e9
+        count = len(daemon.reader.verdicts)
+        daemon.until(lambda: len(daemon.reader.verdicts) > count + 50)
+        elsewhere.read()
+        assert most_mib < before_mib + 20
+        seqs = [verdict.seq for verdict in elsewhere.verdicts]
+        assert seqs == list(range(seqs[0], seqs[0] + len(seqs))), "who came by the other door missed nothing"
+        assert not any(verdict.evaluation == "undecidable" for verdict in elsewhere.verdicts)
+        beats = [beat.utc_ns for beat in elsewhere.heartbeats]
+        assert max(b - a for a, b in itertools.pairwise(beats)) < 1e9
+    finally:
+        elsewhere.close()
+    assert daemon.stop() == 0
+
+
+def test_connections_without_end_do_not_disturb_who_is_there(start_daemon, bank_file, good_folder):
+    daemon = start_daemon(settings(bank_file, camera_table("cam", good_folder, fps=20))).ready()
+    children = daemon.children()
+    idle: list[socket.socket] = []
+    for n in range(1500):
+        idle.append(socket.socket(socket.AF_UNIX))
+        idle[-1].settimeout(0.01)
+        with contextlib.suppress(OSError):  # shut
+            idle[-1].connect(str(daemon.runtime_dir / "verdicts.sock"))
+        if n % 100 == 0:
+            daemon.reader.read(1)
+    daemon.until(lambda: daemon.reader.event("door_shut"))
+    assert "local verdicts" in daemon.reader.event("door_shut").detail
+    late = Reader(f"ipc://{daemon.runtime_dir}/verdicts.sock")
+    late.until(lambda: late.verdicts, 10)  # once those without a hand-shake are gone
+    late.close()
+    for connection in idle:
+        connection.close()
+    seqs = [verdict.seq for verdict in daemon.reader.verdicts]
+    assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+    assert daemon.children() == children
+    assert daemon.stop() == 0
+
+
+def test_a_door_that_hangs_is_replaced_and_the_line_goes_on(start_daemon, bank_file, good_folder):
+    daemon = start_daemon(settings(bank_file, camera_table("cam", good_folder, fps=20))).ready()
+    door = daemon.children()["door:local"]
+    os.kill(door, signal.SIGSTOP)
+    daemon.until(lambda: daemon.children().get("door:local", door) != door)
+    count = len(daemon.reader.verdicts)
+    daemon.until(lambda: len(daemon.reader.verdicts) > count + 10)
+    assert daemon.stop() == 0
+    last = daemon.reader.heartbeats[-1]
+    assert last.state == "stopped"
+    assert last.counts.captured == last.counts.verdicts + last.counts.drops
+
+
+def test_a_log_that_nobody_reads_holds_up_neither_the_line_nor_its_end(bank_file, good_folder, tmp_path):
+    read_end, write_end = os.pipe()
+    text = settings(bank_file, camera_table("cam", good_folder, fps=20))
+    daemon = Daemon(tmp_path, text, stderr=write_end)
+    try:
+        daemon.ready()
+        os.set_blocking(write_end, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(write_end, b"x" * 4096)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(write_end, b"x")
+        os.set_blocking(write_end, True)
+        old = daemon.children()["cam"]
+        os.kill(old, signal.SIGKILL)
+        daemon.until(lambda: daemon.children().get("cam", old) != old)
+        count = len(daemon.reader.verdicts)
+        daemon.until(lambda: len(daemon.reader.verdicts) > count + 20)
+        assert daemon.stop() == 0
+    finally:
+        daemon.close()
+        os.close(read_end)
+        os.close(write_end)

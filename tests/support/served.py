@@ -1,0 +1,94 @@
+"""The sockets of a line in the test's own process: what a door serves, without the door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from inspectd.config import Publish
+from inspectd.publish import wire
+from inspectd.publish.auth import Cause
+from inspectd.publish.bus import Asker
+from inspectd.publish.door_messages import Delivered, Request
+from inspectd.publish.listeners import Listeners
+from inspectd.publish.sockets import Delivery, Sockets
+
+
+class ServedSockets(Sockets):
+    """Local and TCP sockets of plant `p`, line `l`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Publish | None = None,
+        *,
+        keys_dir: Path | None = None,
+        on_refused: Callable[[str, Cause], None] = lambda _name, _cause: None,
+        **more: Any,
+    ) -> None:
+        self.listeners = Listeners(settings or Publish(), folder)
+        try:
+            super().__init__(
+                settings or Publish(),
+                b"i1/p/l/",
+                self.listeners.local,
+                self.listeners.tcp,
+                keys_dir=keys_dir,
+                on_refused=on_refused,
+                **more,
+            )
+        except BaseException:
+            self.listeners.close()
+            raise
+
+    def send(
+        self, camera: str, kind: wire.Kind, header: msgspec.Struct, payload: bytes | None = None
+    ) -> None:
+        """Publish a message as the line does."""
+        parts = [wire.topic("p", "l", camera, kind), wire.encode(header)]
+        name = "heatmaps" if kind is wire.Kind.HEATMAP else "verdicts"
+        self.publish(name, [*parts, *([payload] if payload is not None else [])])
+
+    def turn(self) -> None:
+        """Read what the monitors say, and what a loop looks after."""
+        for connections in self.connections.values():
+            connections.read()
+        self.maintain()
+
+    def close(self) -> None:
+        super().close()
+        self.listeners.close()
+
+
+class Doorway:
+    """Stands for the line's bus where one stage is tested: carries what `ServedSockets` take and answer."""
+
+    def __init__(self, sockets: ServedSockets) -> None:
+        self.sockets = sockets
+        self.delivered: Callable[[Delivered], None] = lambda _delivered: None
+        self._unsent: list[tuple[str, Asker, list[bytes], int | None]] = []
+        self._answers: list[Delivered] = []
+
+    def requests(self, name: str) -> Iterator[tuple[Asker, Request]]:
+        """What has come, after what became of answers; those that found no room are tried again."""
+        unsent, self._unsent = self._unsent, []
+        for name_, asker, parts, ticket in unsent:
+            self.reply(name_, asker, parts, ticket)
+        answers, self._answers = self._answers, []
+        for answer in answers:
+            self.delivered(answer)
+        for incoming in self.sockets.requests(name):
+            yield Asker("local", incoming.client), Request(name, incoming.client, incoming.parts, 0, 0)
+
+    def reply(self, socket: str, asker: Asker, parts: list[bytes], ticket: int | None = None) -> bool:
+        """As `Bus.reply`."""
+        delivery = self.sockets.reply(socket, asker.client, parts)
+        if delivery is Delivery.FULL:
+            if ticket is not None or len(self._unsent) < 128:
+                self._unsent.append((socket, asker, parts, ticket))
+        elif ticket is not None:
+            self._answers.append(Delivered(ticket, delivery is Delivery.SENT))
+        return True

@@ -1,0 +1,98 @@
+"""The log when whoever reads it does not: nobody waits for that, and what is missing is said."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from inspectd.log import QueuedHandler
+
+
+class Reader:
+    """A pipe with a handler at its one end."""
+
+    def __init__(self) -> None:
+        self.read_end, self.write_end = os.pipe()
+        self.handler = QueuedHandler(self.write_end)
+        self.handler.setFormatter(logging.Formatter("%(message)s"))
+
+    def log(self, text: str) -> None:
+        self.handler.handle(logging.LogRecord("test", logging.INFO, "", 0, text, (), None))
+
+    def read_until(self, text: bytes) -> bytes:
+        found = b""
+        while text not in found:
+            found += os.read(self.read_end, 1 << 16)
+        return found
+
+
+@pytest.fixture
+def reader() -> Iterator[Reader]:
+    made = Reader()
+    yield made
+    os.close(made.read_end)
+
+
+def test_lines_arrive_in_order(reader):
+    for n in range(1000):
+        reader.log(f"line {n}")
+    assert reader.read_until(b"line 999\n").splitlines() == [b"line %d" % n for n in range(1000)]
+    assert reader.handler.dropped == 0
+
+
+def test_a_reader_that_does_not_read_holds_nobody_up_and_is_told_what_it_missed(reader):
+    began = time.monotonic()
+    for n in range(3000):
+        reader.log(f"{n} {'x' * 1000}")
+    reader.handler.flush()  # gives up after half a second
+    assert time.monotonic() - began < 3
+    dropped = reader.handler.dropped
+    assert 1500 < dropped < 3000
+    found = b""
+    while found.count(b"x\n") < 3000 - dropped or not found.endswith(b"lines_dropped\n"):
+        found += reader.read_until(b"\n")
+    assert found.count(b"x\n") == 3000 - dropped
+    reader.log("after")
+    assert reader.read_until(b"after\n") == b"after\n"
+
+
+def test_a_reader_that_is_gone_costs_lines_and_nothing_else():
+    gone = Reader()
+    os.close(gone.read_end)
+    gone.log("nobody reads this")
+    end = time.monotonic() + 5
+    while gone.handler.dropped == 0:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    os.close(gone.write_end)
+
+
+def test_a_process_ends_though_nobody_reads_its_traceback():
+    code = (
+        "import os; from inspectd import log; log.setup('info', 'text')\n"
+        "os.set_blocking(2, False)\n"
+        "try:\n    while True: os.write(2, b'x' * 4096)\n"
+        "except BlockingIOError: os.set_blocking(2, True)\n"
+        "log.last_words('error: one')\n"
+        "raise ValueError('two')\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    try:
+        assert process.wait(15) == 1
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_an_unexpected_end_leaves_its_traceback_in_the_log():
+    code = "from inspectd import log; log.setup('info', 'json')\nraise ValueError('surprise')\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert '"event":"uncaught"' in done.stderr
+    assert "ValueError: surprise" in done.stderr
