@@ -207,15 +207,18 @@ class Service:
     def _turn(self) -> None:
         """Wait for the next thing to do, then do everything that is due."""
         now_ns = self._clock()
+        times = [self._batching.wake_ns(), self._ask_for_triggers(now_ns)]
         wake_ns = min(
-            self._tick_due_ns, self._batching.wake_ns() or self._tick_due_ns, self._plant.wake_ns(now_ns)
+            [
+                self._tick_due_ns,
+                self._plant.wake_ns(now_ns),
+                *(time_ns for time_ns in times if time_ns is not None),
+            ]
         )
         self._poller.wait(wake_ns - now_ns)
         now_ns = self._clock()
-        bus = self._plant.bus
-        self._batching.expire(now_ns, bus.known_ns(now_ns))
-        if bus.known_ns(now_ns) < self._batching.triggering.needs_known_ns() <= now_ns:
-            bus.look()
+        self._batching.expire(now_ns, self._plant.bus.known_ns(now_ns))
+        self._ask_for_triggers(now_ns)
         self._batching.dispatch(now_ns, drain=self._state == "draining")
         self._plant.turn(now_ns)
         if now_ns >= self._tick_due_ns:
@@ -230,6 +233,15 @@ class Service:
             if self._watchdog.due(now_ns, scoring_ready=self._scoring.ready is not None):
                 self._notifier.watchdog()
         self._plant.beat(now_ns)
+
+    def _ask_for_triggers(self, now_ns: int) -> int | None:
+        """Where a frame waits to be sure of every trigger before it, ask the doors; when to, if not yet."""
+        bus = self._plant.bus
+        needed_ns = self._batching.triggering.needs_known_ns(bus.known_ns(now_ns))
+        if needed_ns is None or needed_ns > now_ns:
+            return needed_ns
+        bus.look()
+        return None
 
     def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
         self._stop_signals += 1

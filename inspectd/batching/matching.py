@@ -65,8 +65,8 @@ class Matcher(Protocol):
     def give_up(self) -> Settled:
         """Let go of every view and every frame: nothing more will come."""
 
-    def needs_known_ns(self) -> int:
-        """Up to when all triggers have to be known for more to become certain; -1: for no time."""
+    def needs_known_ns(self, known_ns: int) -> int | None:
+        """Up to when, after `known_ns`, all triggers have to be known for more to become certain."""
 
     def wake_ns(self) -> int | None:
         """When something becomes certain by itself; None when never."""
@@ -152,9 +152,10 @@ class FirstAfter:
         self._triggers.clear()
         return settled
 
-    def needs_known_ns(self) -> int:
+    def needs_known_ns(self, known_ns: int) -> int | None:
         """The end of the first frame's span."""
-        return Exposure.of(self._frames[0], self._latency_ns).last_ns if self._frames else -1
+        ends = [Exposure.of(frame, self._latency_ns).last_ns for frame in self._frames[:1]]
+        return next((end_ns for end_ns in ends if end_ns > known_ns), None)
 
     def wake_ns(self) -> int | None:
         """The end of the first window, or when every trigger within the first frame's span is known."""
@@ -245,11 +246,12 @@ class Nearest:
         self._triggers.clear()
         return settled
 
-    def needs_known_ns(self) -> int:
-        """The end of the newest frame's span, or the first time from which a frame is uncontested."""
+    def needs_known_ns(self, known_ns: int) -> int | None:
+        """The end of the newest frame's span, or a time from which a frame is uncontested."""
         own = [(view, self._own(view)) for view in self.waiting]
         times = [_uncontested_ns(view, place) for view, place in own if place is not None]
-        return min(times, default=self._places[-1].exposed.last_ns if self._places else -1)
+        times += [place.exposed.last_ns for place in self._places[-1:]]
+        return min((time_ns for time_ns in times if time_ns > known_ns), default=None)
 
     def wake_ns(self) -> int | None:
         """The next end of a window, or the time from which a frame is uncontested."""

@@ -126,9 +126,10 @@ class Triggering:
             [frame for each in given_up for frame in each.unclaimed],
         )
 
-    def needs_known_ns(self) -> int:
-        """Up to when all triggers have to be known for more to become certain."""
-        return max((matcher.needs_known_ns() for matcher in self._matchers.values()), default=-1)
+    def needs_known_ns(self, known_ns: int) -> int | None:
+        """Up to when, after `known_ns`, all triggers have to be known for more to become certain."""
+        times = [matcher.needs_known_ns(known_ns) for matcher in self._matchers.values()]
+        return min([time_ns for time_ns in times if time_ns is not None], default=None)
 
     def wake_ns(self) -> int | None:
         """When something becomes certain by itself; None when never."""

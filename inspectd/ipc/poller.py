@@ -12,6 +12,7 @@ import zmq
 _LOOK_MS: Final = 5
 """However long there is nothing to do: so often every source is looked at."""
 
+_SILENCE_NS: Final = 5_000_000
 _STILL_NS: Final = 20_000_000
 _DELIVERY_NS: Final = 50_000_000
 """Where nobody looked for longer than the first, the whole process may have stood still; what came meanwhile
@@ -35,6 +36,7 @@ class Poller:
         self._clock = clock
         self._looked_ns = clock()
         self._empty_ns: dict[int | zmq.Socket[bytes], int] = {}
+        self._read_ns: dict[int | zmq.Socket[bytes], int] = {}
         self._gaps: deque[tuple[int, int]] = deque()  # when nobody looked: from, to
         self._longest_gap_ns = 0
 
@@ -49,6 +51,7 @@ class Poller:
         """Forget `source`; call it before the source is closed."""
         key = _key(source)
         del self._callbacks[key], self._empty_ns[key]
+        self._read_ns.pop(key, None)
         self._poller.unregister(key)
 
     def wait(self, timeout_ns: int) -> None:
@@ -72,14 +75,11 @@ class Poller:
     def known_ns(self, source: HasFileno | zmq.Socket[bytes]) -> int:
         """What came to `source` until then was read by its callback; to the callback: or is read now.
 
-        It is the last time when the source was seen empty, so a backlog that takes many turns is counted in
-        full; or the beginning of a standstill after which messages may still be on their way to the source.
+        It is the last time when the source was seen empty, and had been silent for 5 ms, so a backlog that
+        takes many turns is counted in full; or the beginning of a standstill after which messages may still
+        be on their way to the source.
         """
         return min([self._empty_ns[_key(source)], *(began_ns for began_ns, _ in self._gaps)])
-
-    def stood_still_since_ns(self) -> int | None:
-        """Since when messages may be on their way still, where nobody looked for a while just now."""
-        return self._gaps[0][0] if self._gaps else None
 
     def take_longest_gap_ns(self) -> int:
         """The longest time nobody looked at any source since this was last asked."""
@@ -97,8 +97,13 @@ class Poller:
         while self._gaps and self._gaps[0][1] < now_ns - _DELIVERY_NS:
             self._gaps.popleft()
         self._looked_ns = now_ns
+        for key, _ in readable:
+            self._read_ns[key] = now_ns
         for key in self._empty_ns.keys() - {key for key, _ in readable}:
-            self._empty_ns[key] = began_ns
+            # Right after something was read it may be empty for a moment only, with more on its way through
+            # ZeroMQ's own thread.
+            if began_ns - self._read_ns.get(key, 0) >= _SILENCE_NS:
+                self._empty_ns[key] = began_ns
         return readable
 
 

@@ -167,11 +167,10 @@ class Door:
                 self._poller.remove(self._sockets.socket(name))
 
     def _request(self, name: str) -> None:
-        for incoming in self._sockets.requests(name):
+        known_ns = self._poller.known_ns(self._sockets.socket(name))
+        for incoming in self._sockets.requests(name, known_ns):
             now_ns = time.monotonic_ns()
-            still_ns = now_ns - (self._poller.stood_still_since_ns() or now_ns)
-            waited_ns = max(incoming.waited_ns, still_ns)
-            self._held.append(Request(name, incoming.client, incoming.parts, now_ns, waited_ns))
+            self._held.append(Request(name, incoming.client, incoming.parts, now_ns, incoming.waited_ns))
         self._say_held()
 
     def _say_held(self) -> None:

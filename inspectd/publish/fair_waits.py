@@ -25,14 +25,19 @@ class FairWaits:
             OrderedDict()
         )  # which read, when it came at the earliest
 
-    def nothing_there(self, now_ns: int) -> None:
-        """The queue is empty: what is read from now on came later."""
-        self._empty_ns = now_ns
-        self._times.clear()
-        self._last.clear()
+    def taken(self, client: bytes, now_ns: int, clients: int, known_ns: int) -> int:
+        """A message was read; how long ago it came, at most, in ns.
 
-    def taken(self, client: bytes, now_ns: int, clients: int) -> int:
-        """A message of `client` was read, one of so many; how long ago it came, at most, in ns."""
+        Args:
+            client: who sent it.
+            now_ns: the time.
+            clients: how many there are.
+            known_ns: the queue was empty then, and everything that came before had been read.
+        """
+        if known_ns > self._empty_ns:
+            self._empty_ns = known_ns
+            self._times.clear()
+            self._last.clear()
         a_round_ago = self._times[-clients] if 0 < clients <= len(self._times) else self._empty_ns
         read, earliest_ns = self._last.pop(client, (0, a_round_ago))
         if self._reads - read > clients:  # its turn came meanwhile, and there was nothing of it

@@ -265,8 +265,12 @@ class Sockets:
             hang_up(fd)
         self.cut_off[name, cause] += 1
 
-    def requests(self, name: str) -> Iterator[Incoming]:
+    def requests(self, name: str, known_ns: int = 0) -> Iterator[Incoming]:
         """Take what clients of `sync` or `control` sent, so much a turn.
+
+        Args:
+            name: of the socket.
+            known_ns: all that came until then was taken before.
 
         A message is read part by part: one of a million parts takes many turns, and of its parts only the
         first are kept. Whoever sends such a thing is cut off.
@@ -281,7 +285,6 @@ class Sockets:
             try:
                 part = socket.recv(flags=zmq.NOBLOCK, copy=not as_frame)
             except zmq.Again:
-                waits.nothing_there(self._clock())
                 return
             if as_frame:
                 assert isinstance(part, zmq.Frame)
@@ -296,7 +299,7 @@ class Sockets:
                 message = self._messages[name] = _Message([])
                 taken += 1
                 yield Incoming(
-                    client, parts, waits.taken(client, self._clock(), self.connections[name].count)
+                    client, parts, waits.taken(client, self._clock(), self.connections[name].count, known_ns)
                 )
 
     def reply(self, name: str, client: bytes, parts: list[bytes]) -> Delivery:

@@ -71,6 +71,9 @@ def test_what_is_read_came_after_the_source_was_last_seen_empty(pipe):
         clock.passes(busy_ms)
         pipe.send()
         poller.wait(0)
+        clock.passes(2)
+        poller.wait(0)  # empty, but perhaps for a moment only
+        clock.passes(3)
         poller.wait(0)
     assert delays == [7, 19]
 
