@@ -35,8 +35,9 @@ class Reader:
         self.events: list[wire.Event] = []
         self.heartbeats: list[wire.Heartbeat] = []
 
-    def read(self, timeout_ms: int = 100) -> None:
-        """Take what is there, waiting for the first message only."""
+    def read(self, timeout_ms: int = 100) -> bool:
+        """Take what is there, waiting for the first message only; False when none came."""
+        came = False
         while self._socket.poll(timeout_ms):
             header = wire.decode(self._socket.recv_multipart()[1])
             for kind, kept in (
@@ -48,7 +49,8 @@ class Reader:
             ):
                 if isinstance(header, kind):
                     kept.append(header)  # type: ignore[arg-type]
-            timeout_ms = 0
+            timeout_ms, came = 0, True
+        return came
 
     def until(self, condition: Callable[[], Any], timeout_seconds: float = 30.0) -> None:
         """Read until `condition` holds."""
@@ -142,7 +144,8 @@ class Daemon:
         while self.process.poll() is None:
             assert time.monotonic() < deadline, "the daemon does not end"
             self.reader.read(20)
-        self.reader.read(200)
+        while self.reader.read(200):
+            pass  # the last messages may come one by one
         return self.process.returncode
 
     def close(self) -> None:
