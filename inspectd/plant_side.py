@@ -47,6 +47,7 @@ class PlantSide:
         *,
         state: Callable[[], str],
         admit: Callable[[TriggerRequest, int], Accepted | Refusal],
+        pass_by: Callable[[int, int | None], None],
         clock: Callable[[], int],
         runtime_dir: Path,
         stack: ExitStack,
@@ -59,7 +60,9 @@ class PlantSide:
             batching: where counts and levels are read.
             cameras: by name; their phases and rings are told.
             state: where the line is in its life, as heartbeats say it.
-            admit: gives the answer to a trigger and to how long ago, at most, it came, in ns.
+            admit: gives the answer to a trigger and to when it came at the earliest, in ns.
+            pass_by: hears from when, and until when if that is not now, triggers may have come that nobody
+                can read.
             clock: monotonic, in nanoseconds.
             runtime_dir: an existing directory for the local sockets.
             stack: undoes all of it in reverse order.
@@ -69,6 +72,7 @@ class PlantSide:
             UnavailableError: an endpoint cannot be bound.
         """
         line, keys_dir = config.line, config.security.keys_dir
+        self._pass_by = pass_by
         self._metrics = metrics
         self._batching = batching
         self._cameras = cameras
@@ -92,7 +96,9 @@ class PlantSide:
         stack.callback(self.journal.close)
         self.publishing = PublishStage(config, self.bus, metrics, self.journal)
         self._announcer = Announcer(config, self.bus, self.journal, self.publishing.reached)
-        self._control = ControlStage(self.bus, admit, self.journal.when_recorded, metrics)
+        self._control = ControlStage(
+            self.bus, admit, lambda came_ns: pass_by(came_ns, None), self.journal.when_recorded, metrics
+        )
         self._sync = SyncStage(
             self.bus, self.journal, self.publishing.reached, self._snapshot, metrics, clock=clock
         )
@@ -104,11 +110,11 @@ class PlantSide:
 
     # --- what doors say (publish.bus.DoorReceiver) ---------------------------------------------------------
 
-    def request(self, door: str, request: Request, now_ns: int) -> None:
+    def request(self, door: str, request: Request, now_ns: int) -> None:  # noqa: ARG002
         """A client sent something."""
         asker = Asker(door, request.client)
         if request.socket == "control":
-            self._control.take(asker, request, now_ns)
+            self._control.take(asker, request)
         else:
             self._sync.take(asker, request)
 
@@ -126,6 +132,10 @@ class PlantSide:
         """A door is gone with its clients."""
         self._doors.lost(door)
         self._sync.door_lost(door)
+
+    def triggers_lost(self, from_ns: int, until_ns: int) -> None:
+        """Triggers that were sent meanwhile are lost with a door."""
+        self._pass_by(from_ns, until_ns)
 
     # --- the line's ----------------------------------------------------------------------------------------
 

@@ -148,8 +148,8 @@ class Service:
             stack.callback(signal.signal, signum, signal.signal(signum, self._on_signal))
         self._plant = PlantSide(
             self._config, self._metrics, self._batching, self._cameras,
-            state=lambda: self._state, admit=self.trigger, clock=self._clock, runtime_dir=runtime_dir,
-            stack=stack,
+            state=lambda: self._state, admit=self.trigger, pass_by=self.pass_by, clock=self._clock,
+            runtime_dir=runtime_dir, stack=stack,
         )  # fmt: skip
         self._journal, self._publishing = self._plant.journal, self._plant.publishing
         for camera in self._cameras.values():
@@ -287,14 +287,15 @@ class Service:
 
     # --- what the plant asks (publish.control) ------------------------------------------------------------
 
-    def trigger(self, request: TriggerRequest, delay_ns: int) -> Accepted | Refusal:
+    def trigger(self, request: TriggerRequest, came_ns: int) -> Accepted | Refusal:
         """A part is in front of the cameras: look at it, or say at once that the line cannot.
 
         Args:
             request: what a client sent.
-            delay_ns: how long ago, at most, it came.
+            came_ns: when it came at the earliest.
         """
         now_ns, utc_ns = self._clock(), time.time_ns()
+        delay_ns = max(0, now_ns - came_ns)
         trigger = Trigger(
             request.trigger_id, request.part_id, request.encoder_count, now_ns, utc_ns, doubt_ns=delay_ns
         )
@@ -308,6 +309,12 @@ class Service:
         deadline_ms = (part.deadline_ns - now_ns) / 1e6
         cameras = [view.camera for view in part.views]
         return Accepted(request.trigger_id, self._publishing.epoch, utc_ns, deadline_ms, cameras)
+
+    def pass_by(self, from_ns: int, until_ns: int | None = None) -> None:
+        """A trigger may have come then that nobody can read: no frame of that time is another one's."""
+        until_ns = self._clock() if until_ns is None else until_ns
+        doubt_ns = max(0, until_ns - from_ns)
+        self._batching.triggering.pass_by_all(Trigger("", received_ns=until_ns, doubt_ns=doubt_ns))
 
     def _refusal(self, delay_ms: float) -> tuple[RefusalReason, str] | None:
         """Why the line takes no trigger now, whatever it says, if so."""

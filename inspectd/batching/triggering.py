@@ -104,6 +104,11 @@ class Triggering:
             if camera in self._matchers:
                 self._matchers[camera].pass_by(trigger)
 
+    def pass_by_all(self, trigger: Trigger) -> None:
+        """Something came, or was lost, that may have been a trigger for any camera: its frame is nobody's."""
+        for matcher in self._matchers.values():
+            matcher.pass_by(trigger)
+
     def frame(self, frame: FrameRef) -> None:
         """A triggered camera delivered a frame."""
         self._matchers[frame.camera].frame(frame)

@@ -10,13 +10,15 @@ then.
 from __future__ import annotations
 
 import select
+import socket
 import ssl
+import sys
 import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httpcore
 import httpx
@@ -29,6 +31,10 @@ _SHORTEST_SILENCE_NS: Final = 2_000_000
 _SILENT_SHARE: Final = 0.25
 """Of the time between two pictures: silence this long shows that the sender has nothing left to send. It must
 be longer than a round trip, after which a sender that was made to wait goes on."""
+_HELD_UP: Final = 1.5
+"""Times the time between two pictures: a silence longer than this shows that the network held them up."""
+_TCP_INFO_BYTES: Final = 104
+_TCP_INFO_RTT: Final = 68  # offset of `tcpi_rtt`, uint32, in microseconds
 _REMEMBERED_CHUNKS: Final = 4096
 _NETWORK_ERRORS: Final = (
     httpx.HTTPError,
@@ -38,52 +44,68 @@ _NETWORK_ERRORS: Final = (
 )
 
 
+class ArrivalSpan(NamedTuple):
+    """When a byte of a stream came in, and at which offset the last silence before it lay."""
+
+    earliest_ns: int
+    latest_ns: int
+    silent_at: int
+
+
 class ArrivalLog:
     """When the bytes of a stream came in, by their offset. Pure: time is handed in.
 
     The connection is silent when nothing has come for `silence_ns`. Bytes that come after a silence came
     after its last moment; bytes that come without one before them may have waited, here or at the sender,
-    since the last.
+    since the last. A silence that is longer than any between two pictures shows nothing: a lost packet or a
+    link that was down held back what was sent.
     """
 
     def __init__(self, began_ns: int) -> None:
         """Nothing can have come before the connection began."""
         self.silence_ns = _LONGEST_SILENCE_NS
+        self.round_trip_ns = 0
+        self._longest_ns = 0
         self._silent_since_ns = began_ns
+        self._silent_until_ns = began_ns
+        self._silent_at = 0
         self._last_silence_ns = began_ns
         self._offset = 0
         self._offsets: deque[int] = deque(maxlen=_REMEMBERED_CHUNKS)
-        self._spans: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED_CHUNKS)
+        self._spans: deque[ArrivalSpan] = deque(maxlen=_REMEMBERED_CHUNKS)
 
     def nothing_until(self, time_ns: int) -> None:
         """Looked, and there was nothing to read up to this moment."""
-        if time_ns - self._silent_since_ns >= self.silence_ns:
-            self._last_silence_ns = time_ns
+        self._silent_until_ns = time_ns
 
     def something_at(self, now_ns: int) -> None:
         """Something was there and has been read: it came between the last silence and now."""
+        silent_ns = self._silent_until_ns - self._silent_since_ns
+        if max(self.silence_ns, 2 * self.round_trip_ns) <= silent_ns <= self._longest_ns:
+            self._last_silence_ns, self._silent_at = self._silent_until_ns, self._offset
         if self._offsets and self._offsets[-1] == self._offset:
             # What was read before held no byte of the body yet.
-            self._spans[-1] = (self._spans[-1][0], now_ns)
+            self._spans[-1] = self._spans[-1]._replace(latest_ns=now_ns)
         else:
             self._offsets.append(self._offset)
-            self._spans.append((self._last_silence_ns, now_ns))
+            self._spans.append(ArrivalSpan(self._last_silence_ns, now_ns, self._silent_at))
 
     def received(self, size: int, now_ns: int) -> None:
         """Of what was read, `size` bytes were the stream's."""
         self._offset += size
-        self._silent_since_ns = now_ns
+        self._silent_since_ns = self._silent_until_ns = now_ns
 
-    def span_ns(self, offset: int) -> tuple[int, int]:
+    def span(self, offset: int) -> ArrivalSpan:
         """Between which moments the byte at `offset` arrived."""
         index = bisect_right(self._offsets, offset) - 1
         if index < 0:  # longer ago than is remembered: no later than the oldest span
-            return 0, self._spans[0][1] if self._spans else 0
+            return ArrivalSpan(0, self._spans[0].latest_ns if self._spans else 0, 0)
         return self._spans[index]
 
     def pictures_every(self, interval_ns: int) -> None:
         """How often a picture comes: how long a silence between two can be."""
         share_ns = int(_SILENT_SHARE * interval_ns)
+        self._longest_ns = int(_HELD_UP * interval_ns)
         self.silence_ns = min(_LONGEST_SILENCE_NS, max(_SHORTEST_SILENCE_NS, share_ns))
 
 
@@ -101,12 +123,12 @@ class _WatchedConnection(httpcore.NetworkStream):
         Raises:
             httpcore.ReadTimeout: nothing came.
         """
-        socket = self._inner.get_extra_info("socket")
+        connection = self._inner.get_extra_info("socket")
         poller = select.poll()
-        poller.register(socket, select.POLLIN)
+        poller.register(connection, select.POLLIN)
         give_up_ns = self._clock() + int((timeout or 1e9) * 1e9)
         slice_ns = int(_SLICE_SECONDS * 1e9)
-        while not (isinstance(socket, ssl.SSLSocket) and socket.pending()):
+        while not (isinstance(connection, ssl.SSLSocket) and connection.pending()):
             looked_ns = self._clock()
             if poller.poll(_SLICE_SECONDS * 1000):
                 break
@@ -114,6 +136,7 @@ class _WatchedConnection(httpcore.NetworkStream):
             self._seen.nothing_until(looked_ns + slice_ns)
             if self._clock() > give_up_ns:
                 raise httpcore.ReadTimeout("no data")
+        self._seen.round_trip_ns = _round_trip_ns(connection)
         data = self._inner.read(max_bytes, timeout)
         self._seen.something_at(self._clock())  # after it: more may have come since it was looked for
         return data
@@ -136,6 +159,12 @@ class _WatchedConnection(httpcore.NetworkStream):
     def get_extra_info(self, info: str) -> Any:
         """What httpcore asks of a connection."""
         return self._inner.get_extra_info(info)
+
+
+def _round_trip_ns(connection: socket.socket) -> int:
+    """What the kernel measured of the connection's round trip."""
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    return int.from_bytes(info[_TCP_INFO_RTT : _TCP_INFO_RTT + 4], sys.byteorder) * 1000
 
 
 class _WatchedNetwork(httpcore.SyncBackend):
@@ -221,7 +250,12 @@ class HttpStream:
         self._rest = b""
         with ExitStack() as stack:
             timeout = httpx.Timeout(read_seconds, connect=open_seconds)
-            address = httpx.URL(url)
+            try:
+                address = httpx.URL(url)
+            except httpx.InvalidURL:
+                raise CameraError(
+                    f"{name}: is no URL; a password with / ? # or @ in it has to be percent-encoded"
+                ) from None  # its text shows the URL
             login = (address.username, address.password) if address.username else None
             client = stack.enter_context(
                 httpx.Client(

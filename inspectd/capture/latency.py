@@ -242,8 +242,8 @@ def _bound(
         return None
     if not is_pulse and any(shares[i] < _RESPONDS_ABOVE for i in within if i > changed):
         return None
-    last = glances[unchanged]
-    return glances[changed].captured_ns - flash.before_ns, last.captured_ns + last.doubt_ns - flash.after_ns
+    first, last = glances[changed], glances[unchanged]
+    return first.captured_ns + first.doubt_ns - flash.before_ns, last.captured_ns - flash.after_ns
 
 
 class BrightnessReader:

@@ -21,7 +21,12 @@ class RunningWatch:
     """
 
     def __init__(self) -> None:
-        """Watch until `close`."""
+        """Watch until `close`.
+
+        Raises:
+            OSError: the kernel does not say what is asked of it.
+        """
+        _busy_or_kept_waiting_ns()
         self._ended = threading.Event()
         self._last_tick_ns = time.monotonic_ns()
         self._last_pause_ns = self._last_tick_ns
@@ -34,11 +39,7 @@ class RunningWatch:
         self._mark = (time.monotonic_ns(), _busy_or_kept_waiting_ns())
 
     def waited_ns(self) -> int:
-        """How much of the time since `begin` this thread slept of its own accord; 0 if it cannot be told.
-
-        Raises:
-            OSError: the kernel does not say.
-        """
+        """How much of the time since `begin` this thread slept of its own accord; 0 if it cannot be told."""
         now_ns = time.monotonic_ns()
         began_ns, busy_ns = self._mark
         if now_ns - self._last_tick_ns > _PAUSE_NS or self._last_pause_ns >= began_ns:

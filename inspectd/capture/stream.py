@@ -38,6 +38,7 @@ _JPEG_FORMATS: Final = {
     "image/jpeg": "mjpeg",
     "video/x-motion-jpeg": "mjpeg",
 }
+_NO_TIMESTAMPS: Final = 0x0080  # AVFMT_NOTIMESTAMPS
 _UNDATED_FORMATS: Final = frozenset({"mpjpeg", "mjpeg", "jpeg_pipe", "image2pipe"})
 
 logger = logging.getLogger("inspectd.capture")
@@ -149,6 +150,7 @@ class StreamDriver:
         self._has_warned = False
         self._last_timestamp_ms: float | None = None
         self._arrivals_ns: deque[int] = deque(maxlen=16)
+        self._previous_end = self._previous_earliest_ns = 0
 
     def open(self, beat: Callable[[], None]) -> None:
         """Connect.
@@ -158,10 +160,17 @@ class StreamDriver:
         """
         beat()
         self.close()
-        self._watch = RunningWatch()
+        try:
+            self._watch = RunningWatch()
+        except OSError as error:
+            raise CameraError(
+                f"{self._name}: this kernel does not say how long a process waited for a processor "
+                f"({error}), so a stream's frames cannot be dated"
+            ) from error
         self._clock = StreamClock()
         self._has_begun = self._has_warned = False
         self._arrivals_ns.clear()
+        self._previous_end = self._previous_earliest_ns = 0
         try:
             self._container = self._connected()
             video = self._container.streams.video
@@ -171,7 +180,14 @@ class StreamDriver:
             ) from error
         if not video:
             raise CameraError(f"{self._name}: carries no video")
-        self._is_dated = self._http is None or self._container.format.name not in _UNDATED_FORMATS
+        kind = self._container.format
+        is_jpeg = kind.name in _UNDATED_FORMATS
+        self._is_dated = not is_jpeg and not kind.flags & _NO_TIMESTAMPS
+        if not self._is_dated and (self._http is None or not is_jpeg):
+            raise CameraError(
+                f"{self._name}: its format ({kind.name}) does not say when a picture was taken, so no part "
+                "can be judged by it; expected RTSP, MPEG-TS, or Motion JPEG over HTTP"
+            )
         self._decoder = PictureDecoder(video[0])
         self._packets = self._decoder.packets(self._container, video[0])
 
@@ -255,7 +271,7 @@ class StreamDriver:
             raise CameraError(f"{self._name}: has ended; is it switched on and connected?")
         packet, damaged = taken
         read_ns, waited = time.monotonic_ns(), self._watch.waited_ns() >= _WAITED_NS
-        span_ns = self._span_ns(packet.pos, read_ns)
+        span_ns = self._span_ns(packet.pos, packet.size, read_ns)
         limit_ns = int(self._settings.quality.max_age_ms * 1e6)
         if may_pass_over and 0 < limit_ns < read_ns - span_ns[0]:
             self._passed_over += 1
@@ -284,17 +300,22 @@ class StreamDriver:
             log.event(logger, logging.WARNING, "repeated_timestamp", source=self._name, advice=advice)
         self._last_timestamp_ms = timestamp_ms
 
-    def _span_ns(self, position: int | None, read_ns: int) -> tuple[int, int]:
+    def _span_ns(self, position: int | None, size: int, read_ns: int) -> tuple[int, int]:
         """Between which moments an undated packet began to arrive; for a dated one, now."""
         if self._is_dated or self._http is None:
             return read_ns, read_ns
         if position is None or position < 0:
             return 0, read_ns
-        span_ns = self._http.arrivals.span_ns(position)
-        self._arrivals_ns.append(span_ns[1])
+        span = self._http.arrivals.span(position)
+        earliest_ns = span.earliest_ns
+        if span.silent_at < self._previous_end:
+            # That silence was within the picture before: something held it up, and this one may have waited.
+            earliest_ns = min(earliest_ns, self._previous_earliest_ns)
+        self._previous_end, self._previous_earliest_ns = position + size, earliest_ns
+        self._arrivals_ns.append(span.latest_ns)
         if len(self._arrivals_ns) > 2:
             self._http.arrivals.pictures_every(int(median(b - a for a, b in pairwise(self._arrivals_ns))))
-        return span_ns
+        return earliest_ns, span.latest_ns
 
 
 def _frame(picture: Picture, span_ns: tuple[int, int], *, age_ms: float | None) -> Frame:

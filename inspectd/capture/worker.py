@@ -32,7 +32,7 @@ from inspectd.ipc.messages import (
     ToCapture,
 )
 from inspectd.ipc.ring import FrameRing
-from inspectd.records import Drop, DropCause, FrameRef
+from inspectd.records import Drop, DropCause, FrameRef, Quality
 from inspectd.text import printable_lines
 
 STAGE: Final = "capture"
@@ -166,7 +166,8 @@ class CaptureWorker:
 
     def _notice(self, frame: Frame) -> None:
         """Say what a person should hear of a frame's time, each at most once in a while."""
-        late_ms = (time.monotonic_ns() - frame.captured_ns) / 1e6 if frame.doubt_ns else 0.0
+        is_late = frame.doubt_ns > 0 and frame.flaw is not Quality.STALE
+        late_ms = (time.monotonic_ns() - frame.captured_ns) / 1e6 if is_late else 0.0
         if self._state.phase is CameraPhase.UP and (frame.passed_over or late_ms > _LATE_MS):
             self._say_now_and_then(
                 "camera_read_late",

@@ -180,7 +180,7 @@ class CameraBase(Settings, frozen=True, kw_only=True):
 
 
 class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag="opencv"):
-    """A device, stream or video file that OpenCV reads."""
+    """A device, a live stream or a video file."""
 
     source: Annotated[
         Annotated[int, Meta(ge=0, le=1000)] | str,

@@ -162,7 +162,8 @@ def serve(channel: Channel[Any], life: Callable[[], ExitCode]) -> ExitCode:
         _say_failed(channel, str(error), error.exit_code)
         return error.exit_code
     except Exception as error:
-        _say_failed(channel, f"{type(error).__name__}: {error}", ExitCode.FAILED)
+        # Its text may hold anything, such as a URL with its password; the log has it.
+        _say_failed(channel, f"{type(error).__name__}, see the log", ExitCode.FAILED)
         raise
 
 

@@ -51,7 +51,6 @@ class Poller:
         """Forget `source`; call it before the source is closed."""
         key = _key(source)
         del self._callbacks[key], self._empty_ns[key]
-        self._read_ns.pop(key, None)
         self._poller.unregister(key)
 
     def wait(self, timeout_ns: int) -> None:

@@ -64,6 +64,9 @@ class DoorReceiver(Protocol):
     def door_lost(self, door: str) -> None:
         """A door is gone, and so are all its clients."""
 
+    def triggers_lost(self, from_ns: int, until_ns: int) -> None:
+        """Triggers that were sent meanwhile are lost with a door; nobody knows of which parts."""
+
 
 class DoorStage:
     """A job for the supervisor: one door, and what waits for it."""
@@ -90,11 +93,11 @@ class DoorStage:
         self._queued_bytes = 0
         self._serves_control = "control" in self._listeners
         self._known_ns = 0
-        self._is_looking = False
+        self._is_looking = self._is_anew = False
 
     def started(self, channel: Channel[Any]) -> None:
         """A door was launched."""
-        channel.send(self._start)
+        channel.send(msgspec.structs.replace(self._start, since_ns=self._known_ns))
         fds = tuple(listener.fileno() for listener in self._listeners.values())
         channel.send(Listen(list(self._listeners)), fds)
         self._channel = channel
@@ -106,8 +109,13 @@ class DoorStage:
         elif isinstance(record, Delivered):
             self._receiver.delivered(self._side, record)
         elif isinstance(record, Known):
-            self._known_ns = record.until_ns
             self._is_looking = False
+            if record.until_ns > self._known_ns:
+                if self._is_anew:
+                    # What was sent to the door before, and to none, nobody will ever know.
+                    self._is_anew = False
+                    self._receiver.triggers_lost(self._known_ns, record.until_ns)
+                self._known_ns = record.until_ns
         elif isinstance(record, DoorLevels):
             before, self.levels = self.levels, record
             self._receiver.door_levels(self._side, before, record)
@@ -118,6 +126,7 @@ class DoorStage:
         """The door is gone; its clients will find the next one, and fetch what they missed."""
         self._channel = None
         self._is_looking = False
+        self._is_anew = self._known_ns > 0
         self.levels = None
         self._queue.clear()
         self._queued_bytes = 0
@@ -139,11 +148,8 @@ class DoorStage:
         return True
 
     def known_ns(self, now_ns: int) -> int:
-        """Up to when every trigger that came to this door was handed over by it.
-
-        Triggers that are lost with a door were never answered, so their senders know.
-        """
-        return self._known_ns if self._serves_control and self._channel is not None else now_ns
+        """Up to when every trigger that came to this door was handed over; nothing new while it is away."""
+        return self._known_ns if self._serves_control else now_ns
 
     def look(self) -> None:
         """Have the door say anew what `known_ns` gives."""

@@ -37,6 +37,7 @@ class ControlStage:
         self,
         bus: Bus,
         admit: Callable[[TriggerRequest, int], Accepted | Refusal],
+        pass_by: Callable[[int], None],
         when_recorded: Callable[[Callable[[], None]], None],
         observer: Observer,
     ) -> None:
@@ -44,22 +45,24 @@ class ControlStage:
 
         Args:
             bus: whose `control` sockets to serve.
-            admit: gives the answer to a well-formed trigger and to how long ago, at most, it came, in ns.
+            admit: gives the answer to a well-formed trigger and to when it came at the earliest, in ns.
+            pass_by: hears when something else came at the earliest: it may have been a part's trigger.
             when_recorded: calls what it is given once all that was admitted so far would survive a crash; so
                 an acknowledged trigger gets its verdict, whatever happens.
             observer: hears of each answer.
         """
         self._bus = bus
         self._admit = admit
+        self._pass_by = pass_by
         self._when_recorded = when_recorded
         self._observer = observer
 
-    def take(self, client: Asker, request: Request, now_ns: int) -> None:
+    def take(self, client: Asker, request: Request) -> None:
         """Answer what a client sent."""
         parts = request.parts
         # A REQ socket puts an empty part before its message and wants it back; a DEALER need not.
         envelope = parts[:1] if len(parts) > 1 and not parts[0] else []
-        answer = self._answer(parts[len(envelope) :], now_ns - request.read_ns + request.waited_ns)
+        answer = self._answer(parts[len(envelope) :], request.came_ns)
         if isinstance(answer, Refusal):
             self._reply(client, envelope, answer)
         else:
@@ -69,12 +72,13 @@ class ControlStage:
         self._observer.trigger(answer.reason if isinstance(answer, Refusal) else None)
         self._bus.reply("control", client, [*envelope, wire.encode(answer)])
 
-    def _answer(self, parts: list[bytes], delay_ns: int) -> Accepted | Refusal:
+    def _answer(self, parts: list[bytes], came_ns: int) -> Accepted | Refusal:
         try:
             request = parse(parts)
         except ValueError as error:
+            self._pass_by(came_ns)
             return Refusal(None, RefusalReason.MALFORMED, str(error)[:_MAX_DETAIL_CHARACTERS])
-        return self._admit(request, delay_ns)
+        return self._admit(request, came_ns)
 
 
 def parse(parts: list[bytes]) -> TriggerRequest:

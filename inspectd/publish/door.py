@@ -48,6 +48,8 @@ _LET_IN_NS: Final = 200_000_000
 """Readers that waited for the door are let in before the first message goes out, so that they get it."""
 
 _AGAIN_NS: Final = 1_000_000
+_RECONNECT_NS: Final = 2_000_000_000
+"""Clients of the door before have come back by then, with what they kept meanwhile."""
 _LOOK_EVERY_NS: Final = 2_000_000
 _MAX_UNSENT: Final = 128  # replays, of which the line has a bounded number under way, come on top
 _UNREAD_NS: Final = 2_000_000_000
@@ -85,6 +87,8 @@ class Door:
         self._is_asked = False
         self._is_to_look = False
         self._look_ns = 0
+        self._since_ns = start.since_ns
+        self._settled_ns = time.monotonic_ns() + _RECONNECT_NS
         for name in ("verdicts", "heatmaps"):
             if name in listeners:
                 self._poller.add(self._sockets.socket(name), partial(self._sockets.read_subscriptions, name))
@@ -169,8 +173,8 @@ class Door:
     def _request(self, name: str) -> None:
         known_ns = self._poller.known_ns(self._sockets.socket(name))
         for incoming in self._sockets.requests(name, known_ns):
-            now_ns = time.monotonic_ns()
-            self._held.append(Request(name, incoming.client, incoming.parts, now_ns, incoming.waited_ns))
+            came_ns = min(incoming.came_ns, self._late_since_ns())
+            self._held.append(Request(name, incoming.client, incoming.parts, came_ns))
         self._say_held()
 
     def _say_held(self) -> None:
@@ -187,7 +191,13 @@ class Door:
         if self._is_to_look and self._is_asked and now_ns >= self._look_ns:
             self._look_ns = now_ns + _LOOK_EVERY_NS
             control = self._sockets.socket("control")
-            self._is_to_look = not self._say(Known(self._poller.known_ns(control)))
+            known_ns = min(self._poller.known_ns(control), self._late_since_ns())
+            self._is_to_look = not self._say(Known(known_ns))
+
+    def _late_since_ns(self) -> int:
+        """Since when what comes now may have been on its way: clients keep it until a door is there."""
+        now_ns = time.monotonic_ns()
+        return self._since_ns if self._since_ns and now_ns < self._settled_ns else now_ns
 
     def _say(self, record: Request | Delivered | Known | DoorLevels | Heartbeat) -> bool:
         try:

@@ -17,6 +17,8 @@ class StartDoor(msgspec.Struct, frozen=True, array_like=True, tag="start_door"):
     """Of every topic of the line."""
     keys_dir: str | None
     """Where the keys are that clients need; None: they need none."""
+    since_ns: int = 0
+    """Since when clients may have sent what comes to a door that takes another one's place."""
 
 
 class Listen(msgspec.Struct, frozen=True, array_like=True, tag="listen"):
@@ -58,15 +60,13 @@ class Request(msgspec.Struct, frozen=True, array_like=True, tag="request"):
         socket: `sync` or `control`.
         client: who sent it, as the door knows it.
         parts: the first of its parts.
-        read_ns: when the door read it, by the monotonic clock of the host.
-        waited_ns: how long before that it may have come, at most.
+        came_ns: when it came at the earliest, by the monotonic clock of the host.
     """
 
     socket: str
     client: bytes
     parts: list[bytes]
-    read_ns: int
-    waited_ns: int
+    came_ns: int
 
 
 class Delivered(msgspec.Struct, frozen=True, array_like=True, tag="delivered"):

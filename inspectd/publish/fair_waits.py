@@ -26,7 +26,7 @@ class FairWaits:
         )  # which read, when it came at the earliest
 
     def taken(self, client: bytes, now_ns: int, clients: int, known_ns: int) -> int:
-        """A message was read; how long ago it came, at most, in ns.
+        """A message was read; when it came at the earliest, in ns.
 
         Args:
             client: who sent it.
@@ -38,6 +38,8 @@ class FairWaits:
             self._empty_ns = known_ns
             self._times.clear()
             self._last.clear()
+        # What one that has gone had sent is still read in its turn.
+        clients = max(clients, len(self._last) + (client not in self._last))
         a_round_ago = self._times[-clients] if 0 < clients <= len(self._times) else self._empty_ns
         read, earliest_ns = self._last.pop(client, (0, a_round_ago))
         if self._reads - read > clients:  # its turn came meanwhile, and there was nothing of it
@@ -47,4 +49,4 @@ class FairWaits:
         self._last[client] = self._reads, earliest_ns
         if len(self._last) > _MAX_KNOWN:
             self._last.popitem(last=False)
-        return now_ns - earliest_ns
+        return earliest_ns

@@ -80,12 +80,12 @@ class Incoming(msgspec.Struct, frozen=True):
     Attributes:
         client: who sent it, for the answer.
         parts: the first of its parts, one more than a request may have at most.
-        waited_ns: how long it may have waited behind others in its socket's queue.
+        came_ns: when it came at the earliest, by the monotonic clock.
     """
 
     client: bytes
     parts: list[bytes]
-    waited_ns: int
+    came_ns: int
 
 
 class _Bound(msgspec.Struct):

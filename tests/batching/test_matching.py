@@ -334,3 +334,15 @@ def test_parts_as_far_apart_as_the_latencys_spread_demands_are_never_missed(firs
     window_ns = LONGEST_NS * 2 + DOUBT_NS + interval_ns + looks_ns
     matched = play(Plant(triggers, frames, [5]), FirstAfter(window_ns, (SHORTEST_NS, LONGEST_NS)))
     assert list(matched) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("make", [first_after, nearest])
+def test_while_triggers_may_have_been_lost_no_frame_is_an_older_triggers(make):
+    """One part's frame was lost; the trigger of the next part was lost with its door, and its frame comes."""
+    matcher = make()
+    matcher.expect(view(1, 1000))
+    matcher.pass_by(Trigger("", received_ns=1080, doubt_ns=70))
+    matcher.frame(frame(1, 1050))
+    settled = matcher.settle(1090, 1090)
+    assert not settled.matched
+    assert not matcher.settle(2000, 2000).matched

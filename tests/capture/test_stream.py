@@ -3,14 +3,17 @@
 import os
 import random
 import signal
+import socket
 import threading
 import time
 from statistics import median
 
+import cv2
 import numpy as np
 import pytest
 from support.capture_child import CaptureChild
 from support.mjpeg_camera import MjpegCamera, stamp_of, stamped
+from support.relay import Relay
 
 from inspectd.capture.driver import CameraError
 from inspectd.capture.kinds import make_driver
@@ -104,6 +107,52 @@ def test_a_backlog_is_passed_over_and_counted_and_said():
         assert [notice.event for notice in child.notices()] == ["camera_read_late"]
         seqs = sorted([frame.seq for frame in child.frames()] + [drop.seq for drop in child.drops()])
         assert seqs == list(range(1, len(seqs) + 1))
+
+
+def test_pictures_that_the_network_held_back_are_not_taken_for_new():
+    with MjpegCamera(stamped, period_seconds=1 / 25) as camera, Relay(camera.port) as relay:
+        driver = make_driver(OpenCvCamera(name="cam", recipe="r", source=f"http://127.0.0.1:{relay.port}/"))
+        driver.open(lambda: None)
+        frames = []
+        for _ in range(6):
+            until = time.monotonic() + 0.4
+            while time.monotonic() < until:
+                frames.append(driver.read())
+            relay.held.set()
+            threading.Timer(0.3, relay.held.clear).start()
+        until = time.monotonic() + 1.0
+        while time.monotonic() < until:
+            frames.append(driver.read())
+        driver.close()
+    for frame in frames:
+        assert frame.captured_ns - CAMERA_NS < true_ns(frame.pixels), "dated later than it was taken"
+    assert min(frame.doubt_ns for frame in frames[-10:]) < 50e6, "it knows the time again afterwards"
+
+
+def test_a_url_that_is_none_shows_nothing_of_its_password():
+    driver = make_driver(OpenCvCamera(name="cam", recipe="r", source="http://admin:S3cr/et@127.0.0.1/"))
+    with pytest.raises(CameraError, match="percent-encoded") as caught:
+        driver.open(lambda: None)
+    assert "S3cr" not in f"{caught.value}{caught.value.__context__ and ''}"
+    driver.close()
+
+
+def test_a_stream_that_says_nothing_of_time_is_refused():
+    jpegs = b"".join(cv2.imencode(".jpg", stamped(seed))[1].tobytes() for seed in range(20))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            with listener.accept()[0] as client:
+                client.sendall(jpegs)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        source = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        driver = make_driver(OpenCvCamera(name="cam", recipe="r", source=source))
+        with pytest.raises(CameraError, match="does not say when a picture was taken"):
+            driver.open(lambda: None)
+        driver.close()
+        thread.join()
 
 
 def cut(share, end=b"", fill=None):

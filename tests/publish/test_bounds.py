@@ -109,7 +109,7 @@ def test_a_trigger_behind_a_backlog_says_how_long_it_may_have_waited(served, cli
     while not taken or taken[-1].parts != [b"honest"]:
         assert time.monotonic() < end
         taken += served.requests("control")
-    assert taken[-1].waited_ns > 0.25e9
+    assert time.monotonic_ns() - taken[-1].came_ns > 0.25e9
 
 
 def test_a_reader_that_subscribes_without_end_is_cut_off(served, client):

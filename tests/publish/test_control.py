@@ -116,6 +116,10 @@ class Recorder:
     def __init__(self):
         self.answers = []
         self.unrecorded = []
+        self.passed_by = []
+
+    def pass_by(self, came_ns):
+        self.passed_by.append(came_ns)
 
     def trigger(self, refusal):
         self.answers.append(refusal)
@@ -130,16 +134,16 @@ def control(tmp_path):
     doorway = Doorway(bus)
     recorder = Recorder()
 
-    def admit(request, delay_ns):
+    def admit(request, came_ns):
         if request.trigger_id == "full":
             return Refusal("full", RefusalReason.OVERLOAD, "")
         return Accepted(request.trigger_id, 1, 2, 3.0, ["top"])
 
-    stage = ControlStage(doorway, admit, recorder.when_recorded, recorder)
+    stage = ControlStage(doorway, admit, recorder.pass_by, recorder.when_recorded, recorder)
 
     def read():
         for asker, request in doorway.requests("control"):
-            stage.take(asker, request, 0)
+            stage.take(asker, request)
 
     context = zmq.Context()
     sockets = []
@@ -156,6 +160,15 @@ def control(tmp_path):
         socket.close()
     context.destroy(linger=0)
     bus.close()
+
+
+def test_what_cannot_be_read_may_have_been_a_parts_trigger(control):
+    bus, read, recorder, client = control
+    client(zmq.DEALER).send(b'{"trigger_id":"P-1\\r"}')
+    assert bus.control.poll(5000)
+    read()
+    assert recorder.answers == [RefusalReason.MALFORMED]
+    assert len(recorder.passed_by) == 1
 
 
 @pytest.mark.parametrize("kind", [zmq.DEALER, zmq.REQ])

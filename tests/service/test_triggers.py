@@ -321,3 +321,35 @@ def test_the_metrics_account_for_every_trigger(start_daemon, plant, bank_file, g
     assert total("inspectd_drops_total", cause="untriggered", stage="batching") > 0
     assert daemon.stop() == 0
     check_the_count(daemon)
+
+
+def test_a_trigger_sent_while_no_door_is_there_is_not_taken_for_a_new_one(
+    start_daemon, plant, bank_file, good_folder
+):
+    """A client that keeps what it sends until it is connected: its part is gone when the trigger comes."""
+    text = line(bank_file, triggered("top", good_folder)).replace("max_delay_ms = 2000", "max_delay_ms = 60")
+    daemon = start_daemon(text).ready()
+    line_plant = plant(daemon)
+    assert isinstance(line_plant.trigger("before"), Accepted)
+    with zmq.Context() as context:
+        client = context.socket(zmq.DEALER)
+        client.setsockopt(zmq.LINGER, 0)
+        client.connect(f"ipc://{daemon.runtime_dir}/control.sock")
+        client.send(b'{"trigger_id":"here","cameras":["nowhere"]}')
+        assert client.poll(5000)
+        client.recv()
+        door = daemon.children()["door:local"]
+        lost = client.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        os.kill(door, signal.SIGKILL)
+        assert lost.poll(5000)
+        client.disable_monitor()
+        lost.close()
+        client.send(b'{"trigger_id":"kept"}')
+        assert client.poll(20_000)
+        answer = json.loads(client.recv())
+        assert (answer["trigger_id"], answer["reason"]) == ("kept", RefusalReason.NOT_READY)
+        client.close()
+    numbers = itertools.count()
+    daemon.until(lambda: isinstance(line_plant.trigger(f"after {next(numbers)}"), Accepted))
+    daemon.until(lambda: any(v.reason == "within_threshold" for v in daemon.reader.verdicts[-3:]))
+    assert daemon.stop() == 0

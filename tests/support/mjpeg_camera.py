@@ -93,6 +93,7 @@ class MjpegCamera:
         self._server.off = threading.Event()
         self._server.camera = self
         user = f"{login[0]}:{login[1]}@" if login else ""
+        self.port = self._server.server_port
         self.url = f"http://{user}127.0.0.1:{self._server.server_port}/video.mjpg"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
 

@@ -81,7 +81,7 @@ class Doorway:
         for answer in answers:
             self.delivered(answer)
         for incoming in self.sockets.requests(name):
-            yield Asker("local", incoming.client), Request(name, incoming.client, incoming.parts, 0, 0)
+            yield Asker("local", incoming.client), Request(name, incoming.client, incoming.parts, 0)
 
     def reply(self, socket: str, asker: Asker, parts: list[bytes], ticket: int | None = None) -> bool:
         """As `Bus.reply`."""

@@ -1,0 +1,46 @@
+"""A hop between camera and line that can hold back what passes, as a network does that loses packets."""
+
+import contextlib
+import socket
+import threading
+
+
+class Relay:
+    """Passes bytes on to `port` of this host; while `held` is set, it keeps them, in order."""
+
+    def __init__(self, port: int):
+        self.held = threading.Event()
+        self._to = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._ended = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._ended.set()
+        self._listener.close()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._to))
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
+
+    def _pass(self, source, sink):
+        kept = bytearray()
+        source.settimeout(0.005)
+        with contextlib.suppress(OSError), source, sink:
+            while not self._ended.is_set():
+                with contextlib.suppress(TimeoutError):
+                    data = source.recv(65_536)
+                    if not data:
+                        return
+                    kept += data
+                if kept and not self.held.is_set():
+                    sink.sendall(kept)
+                    kept.clear()
