@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from inspectd.errors import UnavailableError
+
+_NO_HOME: Final = "/nonexistent"  # as Debian names the home of users who have none
 
 
 def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
@@ -72,3 +75,18 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
         UnavailableError: it cannot be written.
     """
     write_bytes(path, text.encode(), mode)
+
+
+def name_some_home() -> None:
+    """Give libraries that cannot be imported without a home directory the name of one that is not there."""
+    if home_folder() is None:
+        os.environ["HOME"] = _NO_HOME
+
+
+def home_folder() -> Path | None:
+    """The user's home directory; None where there is none."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    return home if home.is_dir() else None

@@ -71,7 +71,7 @@ _MAX_BATCHES_OUT: Final = 2
 """One being scored and one ready behind it; more would wait where a deadline cannot reach them."""
 
 _TICK_NS: Final = 50_000_000
-_EXIT_GRACE_SECONDS: Final = 1.0
+_EXIT_GRACE_SECONDS: Final = 1.5  # for doors to hand out the last messages, on a busy machine too
 _PUBLICATION_NS: Final = 12_000_000_000  # more than `journal.max_wait_ms` can be
 
 _FATAL: Final = {ExitCode.BAD_INPUT: InputError, ExitCode.UNAVAILABLE: UnavailableError}

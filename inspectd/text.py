@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 
 def printable(text: str) -> str:
     r"""`text` on one line, with every character that is not printable as its JSON escape, such as `\u001b`.
@@ -30,6 +28,8 @@ def json_line(value: Any) -> str:
 
     A lone surrogate, which JSON cannot hold, is written out as the text of its escape.
     """
+    import msgspec  # noqa: PLC0415 - everything prints through this module, also where msgspec is not installed
+
     return printable(msgspec.json.encode(_encodable(msgspec.to_builtins(value))).decode())
 
 

@@ -60,16 +60,18 @@ def test_a_file_name_that_is_not_utf8_is_told_in_json_by_its_escape():
 
 
 @pytest.mark.parametrize("shape", ["text", "json"])
-def test_a_line_of_the_log_is_one_line_that_a_terminal_does_not_obey(capsys, shape):
+def test_a_line_of_the_log_is_one_line_that_a_terminal_does_not_obey(capfd, shape):
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     try:
         log.setup("info", shape)
         log.event(logging.getLogger("x"), logging.INFO, "e", a="\x1b[2J", b="\u202eb c\n", c="caf\udce9.png")
+        for handler in root.handlers:
+            handler.flush()
     finally:
         root.handlers[:] = before
         root.setLevel(level)
-    (line,) = capsys.readouterr().err.splitlines()
+    (line,) = capfd.readouterr().err.splitlines()
     assert line.isprintable()
     assert line.count("\\u001b[2J") == 1
     if shape == "json":

@@ -11,8 +11,8 @@ from typing import Final
 
 from inspectd import __version__
 from inspectd.cli.output import plain_output
-from inspectd.config.places import name_some_home
 from inspectd.errors import ExitCode, InspectdError
+from inspectd.files import name_some_home
 from inspectd.log import last_words
 from inspectd.text import printable_lines
 

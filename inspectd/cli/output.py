@@ -6,12 +6,13 @@ import contextlib
 import io
 import sys
 from collections.abc import Iterator
-from typing import TextIO
-
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING, TextIO
 
 from inspectd.text import printable, printable_lines
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 
 class PlainOutput(io.TextIOBase):
@@ -55,10 +56,14 @@ def plain_output() -> Iterator[None]:
 
 def console(*, highlight: bool = True) -> Console:
     """For tables, colours and live views, whose own control sequences must pass: put text in by `cell`."""
+    from rich.console import Console  # noqa: PLC0415 - `bench` runs without it
+
     file = sys.stdout.terminal if isinstance(sys.stdout, PlainOutput) else sys.stdout
     return Console(file=file, highlight=highlight)
 
 
 def cell(text: str, style: str = "") -> Text:
     """Text for a `console`: printable, and no markup."""
+    from rich.text import Text  # noqa: PLC0415 - see `console`
+
     return Text(printable(text), style)

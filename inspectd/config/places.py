@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
 
 from inspectd.errors import UnavailableError
-from inspectd.files import temporary_root
-
-_NO_HOME: Final = "/nonexistent"  # as Debian names the home of users who have none
+from inspectd.files import home_folder, temporary_root
 
 
 def systemd_directory(variable: str) -> Path | None:
@@ -26,22 +23,8 @@ def user_directory(variable: str, below_home: str) -> Path | None:
     given = os.environ.get(variable)
     if given:
         return Path(given)
-    home = _home()
+    home = home_folder()
     return None if home is None else home / below_home
-
-
-def name_some_home() -> None:
-    """Give libraries that cannot be imported without a home directory the name of one that is not there."""
-    if _home() is None:
-        os.environ["HOME"] = _NO_HOME
-
-
-def _home() -> Path | None:
-    try:
-        home = Path.home()
-    except RuntimeError:
-        return None
-    return home if home.is_dir() else None
 
 
 def default_state_dir(plant: str, line: str) -> Path:

@@ -66,10 +66,12 @@ class Channel(Generic[Received]):
 
         Raises:
             ChannelFullError: the other process has stopped reading.
-            ChannelClosedError: the other process is gone.
+            ChannelClosedError: the other process is gone, or this end was closed.
             ChannelMessageError: the record is larger than the kernel lets a message be.
         """
         message = self._encoder.encode(record)
+        if self._socket.fileno() < 0:
+            raise ChannelClosedError("this end was closed")
         try:
             if fds:
                 socket.send_fds(self._socket, [message], list(fds))

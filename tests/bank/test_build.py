@@ -263,7 +263,9 @@ def test_a_video_that_was_cut_says_so_and_its_last_frame_is_not_learned(tmp_path
 def test_a_video_without_a_header_is_counted(tmp_path: Path) -> None:
     raw = b"".join(cv2.imencode(".jpg", noise(seed))[1].tobytes() for seed in range(30))
     (tmp_path / "raw.mjpg").write_bytes(raw)
-    assert readable(list(video_frames(tmp_path / "raw.mjpg", 200))) == list(range(29))
+    assert readable(list(video_frames(tmp_path / "raw.mjpg", 200))) == list(range(30))
+    (tmp_path / "cut.mjpg").write_bytes(raw[:-100])
+    assert readable(list(video_frames(tmp_path / "cut.mjpg", 200))) == list(range(29))
     spread = readable(list(video_frames(tmp_path / "raw.mjpg", 10)))
     assert len(spread) == 10
     assert spread[0] == 0

@@ -161,7 +161,9 @@ class Rig:
             outcome.violations.append(f"told to stop, {error}")
             self.line.kill()
         else:
-            outcome.require(code == 0, f"the daemon ended with code {code} when it was told to stop")
+            tail = self.line.log.read_text(errors="replace")[-600:] if code else ""
+            said = f"the daemon ended with code {code} when it was told to stop; its log ends with: {tail}"
+            outcome.require(code == 0, said)
 
     def _close(self) -> None:
         self.keeper.stop()

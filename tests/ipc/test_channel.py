@@ -79,3 +79,12 @@ def test_a_message_that_is_no_record_is_refused_and_its_descriptors_closed(messa
     second.close()
     os.close(read)
     os.close(write)
+
+
+def test_an_end_that_was_closed_says_so():
+    here, there = Channel.pair()
+    channel = Channel(here, Stop)
+    channel.close()
+    with pytest.raises(ChannelClosedError):
+        channel.send(Stop())
+    there.close()
