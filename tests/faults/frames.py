@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import cv2
 from faults import line
@@ -16,6 +17,7 @@ from faults.rig import BRISK, Pace, Rig
 from faults.starve import LATENCY_MS, MAIN_MIB
 from faults.trial import Trial, show_pictures
 from faults.ts_camera import TsCamera
+from support.relay import Relay
 
 from inspectd.config import OpenCvCamera
 from inspectd.errors import ExitCode
@@ -26,9 +28,7 @@ _CUT_SHARE: Final = 0.5
 _FILES: Final = 40
 _FILES_FPS: Final = 10
 _LOSS: Final = 0.02
-_STREAM_MS: Final = 60
-"""A picture of a transport stream is complete when the next one begins."""
-
+_HELD_SECONDS: Final = (0.02, 3.0)
 _REPEATED_SECONDS: Final = (0.1, 1.5)
 _FRESH_SECONDS: Final = (0.1, 0.8)
 
@@ -87,8 +87,29 @@ def run_lost(context: Context) -> Outcome:
         while trial.lasts:
             trial.wait(1.0)
 
-    outcome = _watch(context, camera, disturb, later_ms=_STREAM_MS)
+    outcome = _watch(context, camera, disturb, later_ms=camera.LATER_MS)
     outcome.figures["packets lost"] = f"{camera.lost:,} of {camera.sent:,}"
+    return outcome
+
+
+def run_held(context: Context) -> Outcome:
+    """The network holds back what the camera sends, as it does for a lost packet or a link that is down."""
+    camera = MjpegCamera(context.random.randrange(10**6))
+    shortest, longest = _HELD_SECONDS
+    held: list[float] = []
+    with Relay(urlsplit(camera.url).port or 0) as relay:
+        camera.url = f"http://127.0.0.1:{relay.port}/video.mjpg"
+
+        def disturb(trial: Trial) -> None:
+            while trial.lasts:
+                held.append(shortest * (longest / shortest) ** context.random.random())
+                relay.held.set()
+                trial.wait(held[-1])
+                relay.held.clear()
+                trial.wait(context.random.uniform(*_FRESH_SECONDS))
+
+        outcome = _watch(context, camera, disturb)
+    outcome.figures["held back"] = f"{len(held):,} times, {sum(held):.0f} s in all"
     return outcome
 
 

@@ -40,6 +40,9 @@ class LiveCamera:
         latency_seconds: from exposure to the first byte on the network.
     """
 
+    LATER_MS = 0
+    """How much later than a motion JPEG camera's its pictures may come."""
+
     url: str
 
     def __init__(self, seed: int, latency_seconds: float = 0.0) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final, Self
 
 from faults import audit, line, processes
@@ -18,6 +19,7 @@ from faults.fault import Context, Outcome
 from faults.live import LiveCamera, MjpegCamera
 from faults.rig import BRISK, Rig
 from faults.trial import Trial, answers, shares, show_pictures
+from faults.ts_camera import TsCamera
 
 LATENCY_MS: Final = 40
 """Of a camera on this host that sends at once, however busy the host is."""
@@ -28,7 +30,6 @@ _SPELL_SECONDS: Final = (4.0, 12.0)
 _SLICE_SECONDS: Final = (0.002, 0.008)
 _STOPPED_SECONDS: Final = (0.05, 5.0)
 _BETWEEN_SECONDS: Final = (0.1, 0.8)
-_TELL: Final = f"latency_ms = {LATENCY_MS}\n"
 _YOUNG: Final = "[cameras.quality]\nmax_age_ms = 100\n"
 """A part stays for little longer: running free, a frame has to say which one it shows."""
 
@@ -77,12 +78,12 @@ def stopped(rig: Rig) -> Iterator[None]:
             _signal(pid, signal.SIGCONT)
 
 
-def run_starved(context: Context) -> Outcome:
+def run_starved(context: Context, make: type[MjpegCamera | TsCamera] = MjpegCamera) -> Outcome:
     """One share of the processor after the other, for some seconds each."""
     outcome = Outcome()
     spells: list[tuple[int, float]] = [(0, 1.0)]
     with (
-        _seen(context) as (camera, rig),
+        _seen(context, make) as (camera, rig),
         Trial(context, outcome, rig, main_mib=MAIN_MIB) as trial,
         Throttle(rig, context.random) as throttle,
     ):
@@ -106,11 +107,11 @@ def run_starved(context: Context) -> Outcome:
     return outcome
 
 
-def run_stalled(context: Context) -> Outcome:
+def run_stalled(context: Context, make: type[MjpegCamera | TsCamera] = MjpegCamera) -> Outcome:
     """Stop the readers for 50 ms to 5 s at random moments."""
     outcome = Outcome()
     spells: list[float] = []
-    with _seen(context) as (camera, rig), Trial(context, outcome, rig, main_mib=MAIN_MIB) as trial:
+    with _seen(context, make) as (camera, rig), Trial(context, outcome, rig, main_mib=MAIN_MIB) as trial:
         shortest, longest = _STOPPED_SECONDS
         while trial.lasts:
             # As many between 50 and 500 ms as above.
@@ -125,17 +126,21 @@ def run_stalled(context: Context) -> Outcome:
 
 
 @contextlib.contextmanager
-def _seen(context: Context) -> Iterator[tuple[LiveCamera, Rig]]:
+def _seen(context: Context, make: type[MjpegCamera | TsCamera]) -> Iterator[tuple[LiveCamera, Rig]]:
     """A line that sees its parts by one live camera twice: triggered, and running free."""
     seed = context.random.randrange(10**6)
-    with MjpegCamera(seed) as camera:
+    later_ms = make.LATER_MS
+    tell = f"latency_ms = {LATENCY_MS + later_ms}\n"
+    with make(seed) as camera:
         rig = Rig(
             context.folder,
             context.bank,
             seed,
-            more_cameras=line.live_camera("free", camera.url, more=_TELL + _YOUNG),
-            pace=BRISK,
-            live={"top": (camera, _TELL)},
+            more_cameras=line.live_camera("free", camera.url, more=tell + _YOUNG),
+            pace=replace(
+                BRISK, window_ms=BRISK.window_ms + later_ms, deadline_ms=BRISK.deadline_ms + later_ms
+            ),
+            live={"top": (camera, tell)},
             good_share=0.5,
             limit=context.count,
         )
@@ -148,7 +153,8 @@ def _check_free(outcome: Outcome, evidence: Evidence, camera: LiveCamera) -> Non
     show_pictures(outcome, evidence, camera.exposed_ns)
     offset_ns = time.time_ns() - time.monotonic_ns()
     exposed_ns = camera.exposed_ns
-    problems = audit.misdated(evidence, "free", exposed_ns, LATENCY_MS * 1_000_000, offset_ns)
+    latency_ns = (LATENCY_MS + camera.LATER_MS) * 1_000_000
+    problems = audit.misdated(evidence, "free", exposed_ns, latency_ns, offset_ns)
     outcome.demand(problems)
     said = Counter(v.header["evaluation"] for v in evidence.heard if v.header.get("camera") == "free")
     outcome.figures["free running"] = f"{shares(said)}; {len(problems):,} of another time than they say"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from faults import (
@@ -20,6 +21,7 @@ from faults import (
     strangers,
 )
 from faults.fault import Fault
+from faults.ts_camera import TsCamera
 
 PARTS_HOLD: Final = "no wrong pass; every trigger answered; a heartbeat each second; bounded memory"
 
@@ -139,6 +141,30 @@ FAULTS: Final = (
         full=2000,
         short=30,
         run=starve.run_stalled,
+    ),
+    Fault(
+        "stream-starved",
+        "the same with a camera whose H.264 stream says its time",
+        PARTS_HOLD,
+        full=2000,
+        short=30,
+        run=partial(starve.run_starved, make=TsCamera),
+    ),
+    Fault(
+        "stream-stalled",
+        "readers of such a stream are stopped for 50 ms to 5 s",
+        PARTS_HOLD,
+        full=2000,
+        short=30,
+        run=partial(starve.run_stalled, make=TsCamera),
+    ),
+    Fault(
+        "link-held",
+        "the network holds back what a live camera sends for 20 ms to 3 s, and then gives all of it at once",
+        PARTS_HOLD,
+        full=2000,
+        short=30,
+        run=frames.run_held,
     ),
     Fault(
         "latency",

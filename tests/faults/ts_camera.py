@@ -32,6 +32,8 @@ class TsCamera(LiveCamera):
         seed: of the noise and of what is lost.
     """
 
+    LATER_MS = 60  # a picture of a transport stream is complete when the next one begins
+
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
         self.loss = 0.0
