@@ -35,6 +35,8 @@ _HELD_UP: Final = 1.5
 """Times the time between two pictures: a silence longer than this shows that the network held them up."""
 _TCP_INFO_BYTES: Final = 104
 _TCP_INFO_RTT: Final = 68  # offset of `tcpi_rtt`, uint32, in microseconds
+_LONGEST_PICTURE_BYTES: Final = 256 << 20
+"""What a demuxer may gather for one picture; no JPEG of a camera is as large."""
 _REMEMBERED_CHUNKS: Final = 4096
 _NETWORK_ERRORS: Final = (
     httpx.HTTPError,
@@ -248,6 +250,7 @@ class HttpStream:
         self._name = name
         self._clock = clock
         self._rest = b""
+        self._unparsed = 0
         with ExitStack() as stack:
             timeout = httpx.Timeout(read_seconds, connect=open_seconds)
             try:
@@ -302,7 +305,16 @@ class HttpStream:
                 raise CameraError(f"{self._name}: gives no frame ({_why(error)})") from error
             self.arrivals.received(len(self._rest), self._clock())
         data, self._rest = self._rest[:size], self._rest[size:]
+        self._unparsed += len(data)
+        if self._unparsed > _LONGEST_PICTURE_BYTES:
+            raise CameraError(
+                f"{self._name}: sent {self._unparsed >> 20} MiB without a picture's end; is it a camera?"
+            )
         return data
+
+    def picture_ended(self) -> None:
+        """What was read so far became a picture."""
+        self._unparsed = 0
 
     def close(self) -> None:
         """End the connection."""

@@ -270,6 +270,8 @@ class StreamDriver:
         if taken is None:
             raise CameraError(f"{self._name}: has ended; is it switched on and connected?")
         packet, damaged = taken
+        if self._http is not None:
+            self._http.picture_ended()
         read_ns, waited = time.monotonic_ns(), self._watch.waited_ns() >= _WAITED_NS
         span_ns = self._span_ns(packet.pos, packet.size, read_ns)
         limit_ns = int(self._settings.quality.max_age_ms * 1e6)

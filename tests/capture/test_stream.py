@@ -221,6 +221,14 @@ def test_a_camera_whose_pictures_are_all_cut_is_down():
         read(camera, 1)
 
 
+def test_a_picture_without_end_ends_the_connection(monkeypatch):
+    monkeypatch.setattr("inspectd.capture.http_stream._LONGEST_PICTURE_BYTES", 300_000)
+    camera = MjpegCamera(stamped, lambda _, jpeg: jpeg[:-2] * 100, period_seconds=0.01, says_length=False)
+    camera.content_type = "multipart/x-mixed-replace; boundary=another"
+    with camera, pytest.raises(CameraError, match="without a picture's end"):
+        read(camera, 3)
+
+
 def test_a_camera_that_goes_away_is_down_and_says_so():
     camera = MjpegCamera(stamped, period_seconds=0.01)
     camera.switch_on()
