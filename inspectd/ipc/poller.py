@@ -1,4 +1,4 @@
-"""Waits on sockets and channels at once and calls whoever is responsible. One thread, the main process's."""
+"""Waits on sockets and channels at once and calls whoever is responsible. One thread, its process's main one."""
 
 from __future__ import annotations
 
