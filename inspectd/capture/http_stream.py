@@ -9,6 +9,7 @@ then.
 
 from __future__ import annotations
 
+import re
 import select
 import socket
 import ssl
@@ -37,6 +38,8 @@ _TCP_INFO_BYTES: Final = 104
 _TCP_INFO_RTT: Final = 68  # offset of `tcpi_rtt`, uint32, in microseconds
 _LONGEST_PICTURE_BYTES: Final = 256 << 20
 """What a demuxer may gather for one picture; no JPEG of a camera is as large."""
+_PREAMBLE_BYTES: Final = 4096
+_PART_HEAD: Final = re.compile(rb"--[^\n]*\n(?:[^\r\n][^\n]*\n)+\r?\n")
 _REMEMBERED_CHUNKS: Final = 4096
 _NETWORK_ERRORS: Final = (
     httpx.HTTPError,
@@ -251,6 +254,7 @@ class HttpStream:
         self._clock = clock
         self._rest = b""
         self._unparsed = 0
+        self._is_at_start = True
         with ExitStack() as stack:
             timeout = httpx.Timeout(read_seconds, connect=open_seconds)
             try:
@@ -275,6 +279,7 @@ class HttpStream:
                     f"{name}: does not open ({_why(error)}); is it there and reachable?"
                 ) from error
             self.content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            self._is_multipart = self.content_type.startswith("multipart/")
             # The stream's first byte is the first of the body: what came before were headers.
             self._chunks = response.iter_raw()
             self._opened = stack.pop_all()
@@ -299,17 +304,27 @@ class HttpStream:
             CameraError: nothing came in time, or the connection broke.
         """
         if not self._rest:
-            try:
-                self._rest = next(self._chunks, b"")
-            except _NETWORK_ERRORS as error:
-                raise CameraError(f"{self._name}: gives no frame ({_why(error)})") from error
-            self.arrivals.received(len(self._rest), self._clock())
+            self._rest = self._next()
+            while self._is_at_start and self._rest and len(self._rest) < _PREAMBLE_BYTES:
+                # A demuxer looks at the first part's head and goes back, within what one read gave it.
+                if not self._is_multipart or _PART_HEAD.search(self._rest):
+                    break
+                self._rest += self._next()
+            self._is_at_start = False
         data, self._rest = self._rest[:size], self._rest[size:]
         self._unparsed += len(data)
         if self._unparsed > _LONGEST_PICTURE_BYTES:
             raise CameraError(
                 f"{self._name}: sent {self._unparsed >> 20} MiB without a picture's end; is it a camera?"
             )
+        return data
+
+    def _next(self) -> bytes:
+        try:
+            data = next(self._chunks, b"")
+        except _NETWORK_ERRORS as error:
+            raise CameraError(f"{self._name}: gives no frame ({_why(error)})") from error
+        self.arrivals.received(len(data), self._clock())
         return data
 
     def picture_ended(self) -> None:

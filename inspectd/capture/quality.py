@@ -66,10 +66,8 @@ class FrameGate:
         limit = self._settings.frozen_frames
         if limit is None:
             limit = 1 if frame.source is None and not frame.may_repeat else _REPEATS_OF_AN_ENCODER
-        if digest in self._seen and (frame.source is None or self._seen[digest] != frame.source):
-            self._repeats += 1
-        elif digest not in self._seen:
-            self._repeats = 0
+        is_repeat = digest in self._seen and (frame.source is None or self._seen[digest] != frame.source)
+        self._repeats = self._repeats + 1 if is_repeat else 0
         self._seen[digest] = frame.source
         self._seen.move_to_end(digest)
         if len(self._seen) > _REMEMBERED_FRAMES:

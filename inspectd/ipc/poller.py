@@ -1,4 +1,4 @@
-"""Waits on sockets and channels at once and calls whoever is responsible. One thread, its process's main one."""
+"""Waits on sockets and channels at once and calls whoever is responsible. One thread of its process."""
 
 from __future__ import annotations
 

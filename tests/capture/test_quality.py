@@ -95,6 +95,11 @@ def test_the_same_replayed_file_shown_again_is_not_frozen():
     assert judge_all([noise(1)] * 8, sources=["only.png"] * 8) == [Quality.OK] * 8
 
 
+def test_a_replay_with_equal_files_is_not_frozen_after_some_rounds():
+    pictures, names = [noise(1), noise(2), noise(1), noise(3)], ["a.png", "b.png", "c.png", "d.png"]
+    assert judge_all(pictures * 9, sources=names * 9) == [Quality.OK] * 36
+
+
 def test_different_files_of_one_content_are_a_recording_of_a_frozen_camera():
     judged = judge_all([noise(1)] * 5, sources=[f"{i}.png" for i in range(5)])
     assert judged == [Quality.OK] * 3 + [Quality.FROZEN] * 2

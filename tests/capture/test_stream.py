@@ -1,5 +1,6 @@
 """Live streams over HTTP: frames that carry no time, held-up readers, cut pictures, logins."""
 
+import contextlib
 import os
 import random
 import signal
@@ -239,3 +240,34 @@ def test_a_camera_that_goes_away_is_down_and_says_so():
     with pytest.raises(CameraError, match=r"^http://127\.0\.0\.1:\d+: "):
         read_to_the_end(driver)
     driver.close()
+
+
+@pytest.mark.parametrize("first", [b"", b"\r\n"])
+def test_a_first_boundary_may_come_in_pieces_and_after_an_empty_line(first):
+    jpeg = cv2.imencode(".jpg", stamped(1))[1].tobytes()
+    part = b"--f\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg) + jpeg + b"\r\n"
+    head = b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=f\r\n\r\n"
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            with listener.accept()[0] as client, contextlib.suppress(OSError):
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for piece in (head, first, b"--", b"f\r", b"\nContent-Type: image/jpeg\r\nContent-Length:"):
+                    client.sendall(piece)
+                    ended.wait(0.02)
+                client.sendall(part[part.index(b"Length:") + 7 :])
+                while not ended.wait(0.02):
+                    client.sendall(part)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        source = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        driver = make_driver(OpenCvCamera(name="cam", recipe="r", source=source))
+        try:
+            driver.open(lambda: None)
+            assert [driver.read().flaw for _ in range(3)] == [Quality.OK] * 3
+        finally:
+            driver.close()
+            ended.set()
+            thread.join()
