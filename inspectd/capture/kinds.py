@@ -6,15 +6,18 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from inspectd import config
-from inspectd.capture.device import DeviceDriver
 from inspectd.capture.driver import CameraDriver
 from inspectd.capture.images import ImagesDriver
-from inspectd.capture.stream import FileDriver, StreamDriver
 
 
 def _opencv_driver(settings: config.OpenCvCamera) -> CameraDriver:
+    """Each process loads the libraries of its own camera alone: FFmpeg and HTTP take tens of megabytes."""
     if settings.origin == "device":
+        from inspectd.capture.device import DeviceDriver  # noqa: PLC0415
+
         return DeviceDriver(settings)
+    from inspectd.capture.stream import FileDriver, StreamDriver  # noqa: PLC0415
+
     return StreamDriver(settings) if settings.origin == "stream" else FileDriver(settings)
 
 
