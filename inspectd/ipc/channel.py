@@ -114,6 +114,10 @@ class Channel(Generic[Received]):
             )
         except BlockingIOError:
             return None
+        except ConnectionResetError:
+            # The other end was closed before it read all of ours. The kernel says so once, ahead of what it
+            # sent before.
+            return self.receive()
         except ConnectionError as error:
             raise ChannelClosedError("the other process is gone") from error
         fds = _descriptors(ancillary)

@@ -88,3 +88,16 @@ def test_an_end_that_was_closed_says_so():
     with pytest.raises(ChannelClosedError):
         channel.send(Stop())
     there.close()
+
+
+def test_what_was_sent_before_an_end_was_closed_is_read_though_it_left_ours_unread():
+    here, there = Channel.pair()
+    sender, receiver = Channel(here, Heartbeat), Channel(there, Heartbeat)
+    receiver.send(Heartbeat(0))
+    sender.send(Heartbeat(1))
+    sender.send(Heartbeat(2))
+    sender.close()
+    assert [receiver.receive(), receiver.receive()] == [(Heartbeat(1), []), (Heartbeat(2), [])]
+    with pytest.raises(ChannelClosedError):
+        receiver.receive()
+    receiver.close()

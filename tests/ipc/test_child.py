@@ -81,7 +81,7 @@ def test_a_bug_is_sent_and_raised_on(ends):
 
     with pytest.raises(ZeroDivisionError):
         child.serve(ends[0], life)
-    assert received(ends[1]) == [Failed("ZeroDivisionError: by zero", 1)]
+    assert received(ends[1]) == [Failed("ZeroDivisionError, see the log", 1)]
 
 
 def test_a_main_process_that_is_gone_is_a_quiet_end(ends):
