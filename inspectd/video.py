@@ -82,12 +82,16 @@ class PictureDecoder:
             av.error.FFmpegError: the source ends in an error, or does not answer in time.
         """
         demuxed = container.demux(stream)
+        was_damaged = False
         while True:
             with av.logging.Capture() as said:
                 packet = next(demuxed, None)
             if packet is None:
                 return
-            yield packet, packet.is_corrupt or any(name in _LOSS_LOGGERS for _, name, _ in said)
+            damaged = packet.is_corrupt or any(name in _LOSS_LOGGERS for _, name, _ in said)
+            # FFmpeg's parsers may flag the packet before the one that lost something.
+            yield packet, damaged or was_damaged
+            was_damaged = damaged
 
     def decode(self, packet: Packet, *, damaged: bool) -> Iterator[Picture]:
         """The pictures that are complete with this packet; `damaged` as `packets` said."""

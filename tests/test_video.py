@@ -70,3 +70,19 @@ def test_a_cut_recording_ends_with_its_last_whole_picture(tmp_path):
     assert 10 <= len(shown) < 20
     for before, after in zip(whole, shown, strict=False):
         np.testing.assert_array_equal(before.pixels, after.pixels)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_no_picture_that_lost_packets_spoilt_is_called_whole(tmp_path, codec):
+    """Its time may be wrong by a picture, so it has to equal any of those that were sent."""
+    write_stream(tmp_path / "v.ts", codec, "mpegts")
+    data = (tmp_path / "v.ts").read_bytes()
+    packets = [data[i : i + PACKET] for i in range(0, len(data), PACKET)]
+    sent = np.stack([picture.pixels for picture in decoded(tmp_path / "v.ts")]).astype(np.int16)[:, ::4, ::4]
+    for seed in range(4):
+        rng = random.Random(seed)
+        lossy = b"".join(packet for i, packet in enumerate(packets) if i < 40 or rng.random() > 0.005)
+        (tmp_path / "lossy.ts").write_bytes(lossy)
+        for shown in decoded(tmp_path / "lossy.ts"):
+            apart = np.abs(sent - shown.pixels[::4, ::4].astype(np.int16)).max(axis=(1, 2, 3)).min()
+            assert not (shown.whole and apart > 3)

@@ -30,6 +30,8 @@ _SHORTEST_TIMEOUT_SECONDS: Final = 0.1
 _FALLBACK_FPS: Final = 25.0
 _PASSING_OVER_NS: Final = 200_000_000
 """How long one `read` passes over frames; then it gives one, however bad, so that the loop goes on."""
+_BEGINNING_NS: Final = 1_500_000_000
+"""The same at the beginning of a connection, until the stream's clock is settled."""
 _WAITED_NS: Final = 4_000_000
 _UNKNOWN_AGE_NS: Final = 10_000_000_000
 _PLAYLISTS: Final = frozenset({"application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl"})
@@ -51,6 +53,7 @@ class FileDriver:
         """Read `settings.source` on a schedule by `clock` (seconds)."""
         self._settings = settings
         self._path = Path(str(settings.source))
+        self._name = config.masked(settings.source)
         self._clock = clock
         self._container: Any = None
         self._pictures: Iterator[Picture] = iter(())
@@ -65,7 +68,7 @@ class FileDriver:
         """
         beat()
         if not self._path.is_file():
-            raise CameraError(f"{self._path}: is no file; correct `source`, or mount the share it lies on")
+            raise CameraError(f"{self._name}: is no file; correct `source`, or mount the share it lies on")
         self._rewind()
         rate = self._container.streams.video[0].average_rate
         fps = self._settings.fps or (float(rate) if rate else 0.0)
@@ -91,7 +94,7 @@ class FileDriver:
             self._rewind()
             picture = None if empty else next(self._pictures, None)
         if picture is None:
-            raise CameraError(f"{self._path}: holds no frame that can be read")
+            raise CameraError(f"{self._name}: holds no frame that can be read")
         self._frames_in_pass += 1
         if self._schedule:
             self._schedule.taken()
@@ -201,7 +204,9 @@ class StreamDriver:
         Raises:
             CameraError: the stream gives no more frames.
         """
-        give_one_ns = time.monotonic_ns() + _PASSING_OVER_NS
+        stall_ns = int(self._settings.stall_timeout_ms * 1e6)
+        passing_ns = _PASSING_OVER_NS if self._has_begun else min(_BEGINNING_NS, stall_ns // 3)
+        give_one_ns = time.monotonic_ns() + passing_ns
         while True:
             may_pass_over = time.monotonic_ns() < give_one_ns
             if not self._frames:

@@ -12,6 +12,9 @@ so that months of drift never make frames look stale, and little enough to see a
 _JITTER_MS: Final = 15.0
 """A timestamp this far ahead of all before it may be a quicker delivery; further ahead it is odd."""
 
+_QUICKER_MS: Final = 3.0
+"""A delivery this much quicker than all before it shows that those before had waited."""
+
 _WITNESSES: Final = 3
 _REMEMBERED: Final = 32
 """Odd timestamps that agree, among so many frames, are the stream's new time. One in fifty never is."""
@@ -28,11 +31,15 @@ class StreamClock:
     it. A timestamp that runs back cannot be delay, so the baseline is then taken anew.
 
     Nothing is known before the stream is `settled`: until a frame was waited for, all of them may have been
-    waiting.
+    waiting here; and as long as frames come quicker and quicker, those before waited somewhere else.
     """
 
-    def __init__(self) -> None:
-        """Nothing is known until a frame was waited for."""
+    def __init__(self, settle_ms: float = 1000.0) -> None:
+        """Nothing is known until the quickest delivery has stood for `settle_ms`."""
+        self._settle_ms = settle_ms
+        self._stands_since_ms: float | None = None
+        self._stands_at_ms = 0.0
+        self._has_waited = False
         self.settled = False
         self._remark = ""
         self._baseline_ms: float | None = None
@@ -67,9 +74,15 @@ class StreamClock:
                 self._restart(offset_ms)
         self._last_arrival_ms = arrival_ms
         self._last_timestamp_ms = timestamp_ms
+        self._settle(arrival_ms, offset_ms, waited=waited)
         self._baseline_ms = min(self._baseline_ms or offset_ms, offset_ms)
-        self.settled = self.settled or waited
         return offset_ms - self._baseline_ms if self.settled else None
+
+    def _settle(self, arrival_ms: float, offset_ms: float, *, waited: bool) -> None:
+        self._has_waited = self._has_waited or waited
+        if self._stands_since_ms is None or offset_ms < self._stands_at_ms - _QUICKER_MS:
+            self._stands_since_ms, self._stands_at_ms = arrival_ms, offset_ms
+        self.settled = self._has_waited and arrival_ms - self._stands_since_ms >= self._settle_ms
 
     def take_remark(self) -> str:
         """What was odd about the stream's own clock since the last call; empty when nothing was."""
@@ -78,6 +91,8 @@ class StreamClock:
 
     def _restart(self, offset_ms: float) -> None:
         self._baseline_ms = offset_ms
+        self._stands_since_ms = None
+        self._has_waited = False
         self._ahead.clear()
 
     def _is_witnessed(self, offset_ms: float) -> bool:

@@ -37,11 +37,12 @@ class TriggerSender:
     ) -> None:
         self._clock = clock
         self._context: zmq.Context[Any] = zmq.Context()
+        self._endpoint = endpoint
+        self._keys = keys
+        self._is_owed = False
         self._socket = requester(self._context)
-        # A trigger is not kept for a line that is away: when that came back, the part would be gone.
-        self._socket.setsockopt(zmq.IMMEDIATE, 1)
         try:
-            connect(self._socket, endpoint, keys)
+            self._connect()
         except InputError:
             self.close()
             raise
@@ -54,18 +55,31 @@ class TriggerSender:
         Without an answer the trigger may have been taken or not, and the part is a reject.
         """
         deadline = self._clock() + timeout_seconds
+        if self._is_owed:
+            # The answer to a trigger that timed out may come yet, and ids come again: it finds nobody.
+            self._socket.close(linger=0)
+            self._socket = requester(self._context)
+            self._connect()
+            self._is_owed = False
         if not self._socket.poll(self._left_ms(deadline), zmq.POLLOUT):
             return None
         try:
             self._socket.send(_encoder.encode(trigger), zmq.NOBLOCK)
         except zmq.Again:  # the connection went away in between
             return None
+        self._is_owed = True
         while self._socket.poll(self._left_ms(deadline)):
             answer = self._answer(self._socket.recv_multipart())
             # An answer to an earlier trigger, that came after its time-out, is nobody's now.
             if answer is not None and answer.trigger_id in {trigger.trigger_id, None}:
+                self._is_owed = False
                 return answer
         return None
+
+    def _connect(self) -> None:
+        # A trigger is not kept for a line that is away: when that came back, the part would be gone.
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)
+        connect(self._socket, self._endpoint, self._keys)
 
     def close(self) -> None:
         """Close the connection."""

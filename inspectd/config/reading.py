@@ -204,7 +204,7 @@ def _table_problems(table: dict[str, Any], kind: type[Settings], where: str) -> 
     prefix = f"{where}." if where else ""
     for key in table:
         if key not in kind.__struct_fields__:
-            yield f"{prefix}{key}: unknown key, expected one of {', '.join(kind.__struct_fields__)}"
+            yield f"{prefix}{masked(key)}: unknown key, expected one of {', '.join(kind.__struct_fields__)}"
     for field in msgspec.structs.fields(kind):
         if field.name in table:
             yield from _problems(table[field.name], hints[field.name], prefix + field.name)
@@ -217,6 +217,8 @@ def _value_problem(value: Any, kind: Any, where: str) -> Iterator[str]:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         detail = str(error).split(" - at ")[0]
+        if isinstance(value, str):  # msgspec repeats it
+            detail = detail.replace(repr(value), _short(value)).replace(value, masked(value))
         yield f"{where}: got {_short(value)}, {detail[:1].lower()}{detail[1:]}"
 
 

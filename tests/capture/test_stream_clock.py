@@ -22,7 +22,7 @@ def play(clock, delays_ms, ahead_ms=None, waited=True):
 
 @given(st.lists(st.floats(0, 2_000), min_size=1, max_size=300))
 def test_an_age_is_never_negative_nor_above_the_true_delay(delays):
-    ages = play(StreamClock(), [0.0, *delays])
+    ages = play(StreamClock(settle_ms=0), [0.0, *delays])
     arrival = 0.0
     for number, (delay, age) in enumerate(zip([0.0, *delays], ages, strict=True)):
         arrival = max(arrival, number * PERIOD_MS + delay)
@@ -33,7 +33,7 @@ def test_an_age_is_never_negative_nor_above_the_true_delay(delays):
 
 def test_the_backlog_after_a_stall_is_old_and_what_follows_is_not():
     stall = [3_000 - i * PERIOD_MS for i in range(75)]
-    ages = play(StreamClock(), [*[10.0] * 50, *stall, *[10.0] * 50])
+    ages = play(StreamClock(settle_ms=0), [*[10.0] * 50, *stall, *[10.0] * 50])
     assert max(ages[:50]) < 1
     assert ages[50] == pytest.approx(2_990, abs=20)
     assert sorted(ages[50:125], reverse=True) == ages[50:125]
@@ -41,13 +41,13 @@ def test_the_backlog_after_a_stall_is_old_and_what_follows_is_not():
 
 
 def test_a_stream_that_stays_behind_stays_old():
-    ages = play(StreamClock(), [*[10.0] * 50, *[3_000.0] * 500])
+    ages = play(StreamClock(settle_ms=0), [*[10.0] * 50, *[3_000.0] * 500])
     assert min(ages[50:]) > 2_900
 
 
 @pytest.mark.parametrize("drift", [-1e-4, 1e-4])
 def test_clocks_that_drift_apart_for_a_day_make_no_frame_old(drift):
-    clock = StreamClock()
+    clock = StreamClock(settle_ms=0)
     worst = 0.0
     for second in range(1, 86_400):
         timestamp = second * 1000.0
@@ -56,14 +56,14 @@ def test_clocks_that_drift_apart_for_a_day_make_no_frame_old(drift):
 
 
 def test_nothing_is_known_until_a_frame_was_waited_for():
-    clock = StreamClock()
+    clock = StreamClock(settle_ms=0)
     assert set(play(clock, [50.0] * 20, waited=False)) == {None}
     assert clock.age_ms(10_000, 5_950, waited=True) is not None
 
 
 def test_what_a_connection_begins_with_does_not_become_the_measure():
     """A burst of 2 s that had piled up, then frames as they come."""
-    clock = StreamClock()
+    clock = StreamClock(settle_ms=0)
     for number in range(50):
         assert clock.age_ms(10_000 + number, 1_000 + number * PERIOD_MS, waited=False) is None
     ages = [
@@ -76,7 +76,7 @@ def test_what_a_connection_begins_with_does_not_become_the_measure():
 
 
 def test_a_frame_without_a_time_or_with_that_of_another_has_no_age():
-    clock = StreamClock()
+    clock = StreamClock(settle_ms=0)
     play(clock, [10.0] * 10)
     assert clock.age_ms(5_410, None, waited=True) is None
     assert clock.age_ms(5_410, 1_000 + 9 * PERIOD_MS, waited=True) is None
@@ -85,7 +85,7 @@ def test_a_frame_without_a_time_or_with_that_of_another_has_no_age():
 
 @pytest.mark.parametrize("ahead_ms", [30.0, 950.0, 36_000_000.0, 40 * 24 * 3_600_000.0])
 def test_one_odd_timestamp_has_no_lasting_effect_and_is_said(ahead_ms):
-    clock = StreamClock()
+    clock = StreamClock(settle_ms=0)
     ages = play(clock, [10.0] * 200, {100: ahead_ms})
     assert ages[100] is None
     assert max(ages[:100] + ages[101:]) < 1
@@ -96,22 +96,40 @@ def test_one_odd_timestamp_has_no_lasting_effect_and_is_said(ahead_ms):
 @given(st.floats(20, 1e9), st.integers(0, 49))
 def test_one_odd_timestamp_in_fifty_does_no_harm_for_ever(ahead_ms, phase):
     odd = dict.fromkeys(range(50 + phase, 1000, 50), ahead_ms)
-    ages = play(StreamClock(), [10.0] * 1000, odd)
+    ages = play(StreamClock(settle_ms=0), [10.0] * 1000, odd)
     assert {number for number, age in enumerate(ages) if age is None} == set(odd)
     assert max(age for age in ages if age is not None) < 2
 
 
 @pytest.mark.parametrize("back_ms", [60.0, 900.0, 86_400_000.0])
 def test_a_clock_that_goes_back_is_taken_anew_at_once(back_ms):
-    clock = StreamClock()
+    clock = StreamClock(settle_ms=0)
     ages = play(clock, [10.0] * 100, dict.fromkeys(range(50, 100), -back_ms))
     assert max(ages) < 1
     assert f"went back by {back_ms - PERIOD_MS:.0f} ms" in clock.take_remark()
 
 
 def test_a_clock_that_jumps_ahead_is_believed_once_others_agree():
-    clock = StreamClock()
+    clock = StreamClock(settle_ms=0)
     ages = play(clock, [10.0] * 100, dict.fromkeys(range(50, 100), 5000.0))
     assert ages[50:52] == [None, None]
     assert max(ages[52:]) < 1
     assert "jumped ahead by 5000 ms" in clock.take_remark()
+
+
+@pytest.mark.parametrize("rate", [1.05, 1.15, 1.5])
+def test_a_backlog_that_drains_slowly_from_the_start_is_not_new(rate):
+    """The link was down for a second, and then runs a little above the stream's own rate."""
+    clock, arrival = StreamClock(), 5_000.0
+    for number in range(3_000):
+        taken = 4_000.0 + number * PERIOD_MS
+        arrival = max(arrival + PERIOD_MS / rate, taken)
+        age = clock.age_ms(arrival, taken, waited=True)
+        assert age is None or age >= arrival - taken - 2 * 3.0 - 1e-3 * number * PERIOD_MS
+    assert age == pytest.approx(0, abs=1)
+
+
+def test_a_stream_that_is_not_held_up_settles_within_a_second():
+    ages = play(StreamClock(), [10.0] * 40)
+    assert ages[24] is None
+    assert ages[25] == pytest.approx(0, abs=1)
