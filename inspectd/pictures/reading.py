@@ -170,7 +170,7 @@ def _is_float(file: BinaryIO) -> bool:
         file.seek(tags.next)
         tags.load(file)
         return _FLOATING_POINT in tuple(tags.get(TiffImagePlugin.SAMPLEFORMAT, ()))
-    except Exception:  # noqa: BLE001 - no TIFF, or damaged: it is refused for that
+    except Exception:  # noqa: BLE001 - whatever Pillow raises of it: it is refused all the same, as damaged
         return False
 
 

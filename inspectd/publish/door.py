@@ -263,9 +263,8 @@ def main() -> ExitCode:
         parser.error("--channel is needed: a door is started by inspectd")
     log.setup(arguments.log_level, arguments.log_format)
     resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
-    resource.setrlimit(
-        resource.RLIMIT_CORE, (0, 0)
-    )  # it would hold the line's secret key, and half a gigabyte
+    # A core dump would hold the line's secret key, and half a gigabyte.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     channel, start = child.take_up(arguments.channel, ToDoor, StartDoor)
     return child.serve(channel, lambda: Door(channel, start, _listeners(channel)).live())
 

@@ -162,7 +162,7 @@ class Sockets:
             self.control = self._router("control", _REPLY_QUEUE_MESSAGES)
             for name in NAMES:
                 self._open(name, bound, local.get(name), tcp.get(name))
-        except BaseException:
+        except BaseException:  # a context with open sockets would hold up the end of the process
             self.close()
             raise
 
