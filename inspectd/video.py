@@ -58,13 +58,15 @@ class PictureDecoder:
     Motion JPEG is decoded apart from all other pictures, and one that is cut does not decode. In every other
     codec a picture is predicted from those before it: from the first sign of damage (a packet or picture that
     is called corrupt, an error of the decoder, packets that a demuxer missed) until the next key frame
-    without one, no picture is whole. Nor is any before the first key frame.
+    without one, no picture is whole. Nor is any before the first key frame. A key frame is decoded whole only
+    by a decoder that saw no damage: FFmpeg's keep coefficients of a block they could not finish, and slices of
+    a picture they could not complete, and these show in pictures of later groups.
     """
 
     def __init__(self, stream: av.VideoStream) -> None:
         """Decode `stream`, in this thread, so that what the decoder complains of is heard here."""
-        stream.thread_type = "NONE"
-        stream.codec_context.thread_count = 1
+        self._parameters = stream.codec_context
+        self._decoder = self._new_decoder()
         self.is_jpeg = stream.codec_context.name == "mjpeg"
         self._time_base: Fraction = stream.time_base or Fraction(1, 1000)
         self._sound_from: int | None = None
@@ -101,10 +103,10 @@ class PictureDecoder:
         if damaged:
             self._lose()
         elif packet.is_keyframe and self._sound_from is None:
-            self._sound_from = packet.pts
+            self._decoder, self._sound_from = self._new_decoder(), packet.pts
         with av.logging.Capture() as said:
             try:
-                frames = packet.decode()
+                frames = self._decoder.decode(packet)
             except av.error.FFmpegError:
                 frames = []
                 self._lose()
@@ -113,9 +115,7 @@ class PictureDecoder:
         for frame in frames:
             yield Picture(
                 pixels=np.asarray(frame.to_ndarray(format="bgr24"), np.uint8),
-                seconds=None
-                if frame.pts is None
-                else float(frame.pts * (frame.time_base or self._time_base)),
+                seconds=None if frame.pts is None else float(frame.pts * self._time_base),
                 whole=self._is_whole(frame),
                 is_intra=False,
                 position=None,
@@ -134,6 +134,13 @@ class PictureDecoder:
             is_intra=True,
             position=packet.pos,
         )
+
+    def _new_decoder(self) -> Any:
+        decoder = av.CodecContext.create(self._parameters.codec, "r")
+        if self._parameters.extradata:
+            decoder.extradata = self._parameters.extradata
+        decoder.thread_type, decoder.thread_count = "NONE", 1
+        return decoder
 
     def _lose(self) -> None:
         self._sound_from, self._is_sound = None, False
