@@ -76,10 +76,10 @@ AUTH_CAUSES: Final = {
 """Causes of a refusal by socket (`publish.auth.Cause`)."""
 
 CUT_CAUSES: Final = {
-    "verdicts": ("subscriptions",),
-    "heatmaps": ("subscriptions",),
-    "sync": ("parts",),
-    "control": ("parts",),
+    "verdicts": ("subscriptions", "half_sent"),
+    "heatmaps": ("subscriptions", "half_sent"),
+    "sync": ("parts", "half_sent"),
+    "control": ("parts", "half_sent"),
 }
 """Why a client may be cut off, by socket (`publish.sockets.CutCause`)."""
 

@@ -58,9 +58,9 @@ class PictureDecoder:
     Motion JPEG is decoded apart from all other pictures, and one that is cut does not decode. In every other
     codec a picture is predicted from those before it: from the first sign of damage (a packet or picture that
     is called corrupt, an error of the decoder, packets that a demuxer missed) until the next key frame
-    without one, no picture is whole. Nor is any before the first key frame. A key frame is decoded whole only
-    by a decoder that saw no damage: FFmpeg's keep coefficients of a block they could not finish, and slices of
-    a picture they could not complete, and these show in pictures of later groups.
+    without one, no picture is whole. Nor is any before the first key frame. And that key frame goes to a new
+    decoder: FFmpeg's keep coefficients of a block they could not finish, and slices of a picture they could
+    not complete, and show them in pictures of later groups.
     """
 
     def __init__(self, stream: av.VideoStream) -> None:

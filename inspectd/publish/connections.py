@@ -13,6 +13,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final
 
@@ -74,6 +75,11 @@ class Connections:
     def count(self) -> int:
         """How many there are, those that have not shaken hands included."""
         return len(self._fds)
+
+    @property
+    def descriptors(self) -> AbstractSet[int]:
+        """Theirs."""
+        return self._fds
 
     def guard(self, listener: socket.socket) -> None:
         """Shut this listener when there are too many."""

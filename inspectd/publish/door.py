@@ -36,11 +36,9 @@ from inspectd.publish.door_messages import (
     StartDoor,
     ToDoor,
 )
+from inspectd.publish.half_sent import MAX_MEMORY_BYTES
 from inspectd.publish.sockets import Delivery, Sockets
 from inspectd.text import printable_lines
-
-MAX_MEMORY_BYTES: Final = 512 << 20
-"""The kernel gives a door no more: it ends instead, and is replaced."""
 
 _RECORDS_PER_TURN: Final = 256
 _TURN_NS: Final = 50_000_000

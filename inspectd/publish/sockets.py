@@ -4,8 +4,8 @@ A socket's options count for the binds that follow. So one socket can serve loca
 through the bind made before `Authenticator.protect`, and TCP readers with keys, through the one after it.
 
 What clients send is bounded in each piece, in their number and in a turn's work. What libzmq keeps before it
-hands anything over, such as a message whose last part never comes, it does not bound: that is why these
-sockets live in a process of their own with a bound on its memory (`publish.door`).
+hands anything over, such as a message whose last part never comes, it does not bound: `publish.half_sent`
+finds whose it is, and the sockets live in a process of their own with a bound on its memory (`publish.door`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from inspectd.config import Publish
 from inspectd.publish.auth import Authenticator, Cause, Change
 from inspectd.publish.connections import HANDSHAKE_MS, Connections, open_listener
 from inspectd.publish.fair_waits import FairWaits
+from inspectd.publish.half_sent import HalfSent
 from inspectd.publish.listeners import NAMES, hang_up
 
 MAX_CONNECTIONS: Final = 512
@@ -63,6 +64,8 @@ class CutCause(StrEnum):
     """It sent a message of more parts than any request has."""
     SUBSCRIPTIONS = "subscriptions"
     """It subscribed to more than a reader does, or to topics that this line does not have."""
+    HALF_SENT = "half_sent"
+    """It began a message, and sent more and more of it."""
 
 
 class Delivery(StrEnum):
@@ -99,6 +102,7 @@ class _Message(msgspec.Struct):
 
     kept: list[bytes]
     wasted: int = 0
+    fd: int | None = None
 
 
 class Sockets:
@@ -115,6 +119,7 @@ class Sockets:
         on_refused: Callable[[str, Cause], None] = lambda _name, _cause: None,
         clock: Callable[[], int] = time.monotonic_ns,
         max_connections: int = MAX_CONNECTIONS,
+        half_sent: HalfSent | None = None,
     ) -> None:
         """Serve all that comes through these listeners.
 
@@ -127,6 +132,7 @@ class Sockets:
             on_refused: hears the socket and the cause of each client that was refused.
             clock: monotonic, in nanoseconds.
             max_connections: at each socket; fewer where the process may not have so many descriptors.
+            half_sent: finds clients whose message does not end, by the memory of this process if not given.
 
         Raises:
             InputError: a key file is missing, wrong, or open to others.
@@ -146,6 +152,7 @@ class Sockets:
         self._waits: dict[str, FairWaits] = {}
         self._tcp: dict[str, _Bound] = {}
         self.connections: dict[str, Connections] = {}
+        self._half_sent = half_sent or HalfSent()
         self._auth: Authenticator | None = None
         try:
             if keys_dir is not None:
@@ -197,8 +204,7 @@ class Sockets:
         socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
         connections = Connections(socket, name, bound, partial(self._failed, name), self._clock)
         self.connections[name] = connections
-        if name in _READERS:
-            connections.when_ended(partial(self._forget, name))
+        connections.when_ended(partial(self._forget, name))
         if local is not None:
             _bind(socket, local)
             connections.guard(local)
@@ -234,6 +240,7 @@ class Sockets:
             self.subscriptions[name] += 1 if is_new else -1
             fd = _descriptor(frame)
             if fd is not None:
+                self._half_sent.came_whole(fd)
                 self._held[name][fd] += 1 if is_new else -1
             if is_new:
                 self._admit(name, fd, frame, message[1:])
@@ -258,7 +265,9 @@ class Sockets:
                 self._cut_off(name, fd, CutCause.SUBSCRIPTIONS)
 
     def _forget(self, name: str, fd: int) -> None:
-        del self._held[name][fd], self._strays[name][fd]
+        self._half_sent.ended(fd)
+        if name in _READERS:
+            del self._held[name][fd], self._strays[name][fd]
 
     def _cut_off(self, name: str, fd: int | None, cause: CutCause) -> None:
         if fd is not None:
@@ -281,20 +290,22 @@ class Sockets:
             if taken == _REQUESTS_PER_TURN:
                 return
             # A frame tells the connection it came by, and takes several times as long to read.
-            as_frame = message.wasted == _MAX_WASTED_PARTS
+            as_frame = len(message.kept) == 1 or message.wasted == _MAX_WASTED_PARTS
             try:
                 part = socket.recv(flags=zmq.NOBLOCK, copy=not as_frame)
             except zmq.Again:
                 return
-            if as_frame:
-                assert isinstance(part, zmq.Frame)
-                self._cut_off(name, _descriptor(part), CutCause.PARTS)
+            if isinstance(part, zmq.Frame):
+                message.fd, part = _descriptor(part), part.bytes
+            if message.wasted == _MAX_WASTED_PARTS:
+                self._cut_off(name, message.fd, CutCause.PARTS)
             if len(message.kept) < _MAX_REQUEST_PARTS + 2:  # the client's name, and one part too many
-                assert isinstance(part, bytes)
                 message.kept.append(part)
             else:
                 message.wasted += 1
             if not socket.getsockopt(zmq.RCVMORE):
+                if message.fd is not None:
+                    self._half_sent.came_whole(message.fd)
                 client, *parts = message.kept
                 message = self._messages[name] = _Message([])
                 taken += 1
@@ -322,6 +333,9 @@ class Sockets:
 
         Never waits for the disk that the list lies on.
         """
+        names = {fd: name for name, connections in self.connections.items() for fd in connections.descriptors}
+        for fd in self._half_sent.find(names):
+            self._cut_off(names[fd], fd, CutCause.HALF_SENT)
         for connections in self.connections.values():
             connections.keep()
         change = self._auth.reread() if self._auth is not None else None

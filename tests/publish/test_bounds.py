@@ -14,6 +14,7 @@ from support.messages import COUNTS
 
 from inspectd.config import Publish
 from inspectd.publish import wire
+from inspectd.publish.half_sent import HalfSent
 from inspectd.publish.sockets import CutCause
 from tests.support.served import ServedSockets
 
@@ -95,6 +96,53 @@ def test_a_message_of_very_many_parts_is_read_a_few_at_a_time_and_its_sender_cut
     assert served.cut_off == {("control", CutCause.PARTS): 1}
     assert all(len(incoming.parts) <= 5 for incoming in taken)
     assert taken[-1].parts == [b"honest"]
+
+
+def test_whose_message_does_not_end_is_cut_off_before_it_takes_the_memory(tmp_path, client):
+    grown = [0]
+    served = ServedSockets(tmp_path, memory_bytes=lambda: grown[0])
+    try:
+        honest = client(zmq.DEALER, "control")
+        honest.send(b"honest")
+        while not list(served.requests("control")):
+            turn(served)
+        with kernel.socket(kernel.AF_UNIX) as noisy:
+            noisy.connect(str(tmp_path / "control.sock"))
+            noisy.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32))
+            noisy.sendall(b"\x04\x29\x05READY\x0bSocket-Type\0\0\0\x06DEALER\x08Identity\0\0\0\0")
+            parts, sent = b"\x01\x00" * 50_000, 0  # empty ones, with more to come
+
+            def cut_off() -> int:
+                nonlocal sent
+                with contextlib.suppress(BlockingIOError):
+                    sent += noisy.send(parts[sent % 2 :], kernel.MSG_DONTWAIT)
+                return served.cut_off["control", CutCause.HALF_SENT]
+
+            for _ in range(20):
+                assert not cut_off()
+                turn(served)
+            grown[0] = 40 << 20
+            with contextlib.suppress(BrokenPipeError):
+                turn_until(served, cut_off)
+        assert served.cut_off == {("control", CutCause.HALF_SENT): 1}
+        honest.send(b"honest")
+        assert honest.poll(0) == 0
+        taken = []
+        turn_until(served, lambda: taken.extend(served.requests("control")) or taken)
+    finally:
+        served.close()
+
+
+def test_where_nobody_stands_out_those_who_say_nothing_whole_make_room():
+    memory, waiting = [0], {3: 0, 4: 200, 5: 0}
+    watch = HalfSent(lambda: memory[0], waiting.__getitem__)
+    memory[0] = 100 << 20
+    assert watch.find(waiting) == []
+    watch.came_whole(4)
+    memory[0] = 400 << 20
+    assert watch.find(waiting) == [3, 5]
+    memory[0] = 0
+    assert watch.find(waiting) == []
 
 
 def test_a_trigger_behind_a_backlog_says_how_long_it_may_have_waited(served, client):

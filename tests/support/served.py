@@ -13,6 +13,7 @@ from inspectd.publish import wire
 from inspectd.publish.auth import Cause
 from inspectd.publish.bus import Asker
 from inspectd.publish.door_messages import Delivered, Request
+from inspectd.publish.half_sent import HalfSent
 from inspectd.publish.listeners import Listeners
 from inspectd.publish.sockets import Delivery, Sockets
 
@@ -27,6 +28,7 @@ class ServedSockets(Sockets):
         *,
         keys_dir: Path | None = None,
         on_refused: Callable[[str, Cause], None] = lambda _name, _cause: None,
+        memory_bytes: Callable[[], int] = lambda: 0,  # this process is the clients' too
         **more: Any,
     ) -> None:
         self.listeners = Listeners(settings or Publish(), folder)
@@ -38,6 +40,7 @@ class ServedSockets(Sockets):
                 self.listeners.tcp,
                 keys_dir=keys_dir,
                 on_refused=on_refused,
+                half_sent=HalfSent(memory_bytes),
                 **more,
             )
         except BaseException:

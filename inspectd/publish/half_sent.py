@@ -1,0 +1,88 @@
+"""Finds clients whose message begins and does not end, before it has taken the memory of their door.
+
+libzmq keeps the parts of a message until the last one is there, however many they are, and tells nobody. So
+when the process has grown, whoever has much waiting in the kernel while nothing whole comes of it is ended;
+and where that finds nobody and memory runs out, everybody of whom nothing whole came meanwhile. Honest
+clients connect again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import termios
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+MAX_MEMORY_BYTES: Final = 512 << 20
+"""The kernel gives a door no more: it ends instead, and is replaced."""
+
+_GROWN_BYTES: Final = 32 << 20
+"""Half a million empty parts. A message takes as long to be thrown away as it is long."""
+
+_RUNS_OUT_BYTES: Final = MAX_MEMORY_BYTES * 3 // 4
+_MUCH_BYTES: Final = 16_384
+"""Of an honest client, which sends requests of a few hundred bytes, so much never waits."""
+
+
+class HalfSent:
+    """Those among the clients of one process."""
+
+    def __init__(
+        self,
+        memory_bytes: Callable[[], int] | None = None,
+        waiting_bytes: Callable[[int], int] | None = None,
+    ) -> None:
+        """The process is at rest.
+
+        Args:
+            memory_bytes: what the process takes; by default what of it is resident.
+            waiting_bytes: what came by a descriptor and the kernel still holds; 0 if it is closed.
+        """
+        self._memory_bytes = memory_bytes or _resident_bytes
+        self._waiting_bytes = waiting_bytes or _waiting_bytes
+        self._rest_bytes = self._memory_bytes()
+        self._most: dict[int, int] = {}
+        self._whole: set[int] = set()
+
+    def came_whole(self, fd: int) -> None:
+        """A whole message came by this descriptor."""
+        self._most.pop(fd, None)
+        self._whole.add(fd)
+
+    def ended(self, fd: int) -> None:
+        """The descriptor is another connection's now, or nobody's."""
+        self._most.pop(fd, None)
+        self._whole.discard(fd)
+
+    def find(self, fds: Iterable[int]) -> list[int]:
+        """Connections to be ended now; call it some ten times a second.
+
+        Args:
+            fds: descriptors of all there are.
+        """
+        connected = list(fds)
+        for fd in connected:
+            self._most[fd] = max(self._most.get(fd, 0), self._waiting_bytes(fd))
+        memory_bytes = self._memory_bytes()
+        if memory_bytes < self._rest_bytes + _GROWN_BYTES:
+            self._whole.clear()
+            return []
+        found = [fd for fd in connected if self._most[fd] >= _MUCH_BYTES]
+        if not found and memory_bytes > _RUNS_OUT_BYTES:
+            found = [fd for fd in connected if fd not in self._whole]
+        return found
+
+
+def _resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _waiting_bytes(fd: int) -> int:
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))[0])
+    except OSError:  # closed since
+        return 0
