@@ -4,7 +4,9 @@
 standard input; an address is a socket's path or a port of the loopback interface. Prints what came of it as
 JSON.
 
-- `idle`: hold so many connections for so many seconds, opening again what is closed.
+- `idle`: hold so many connections for so many seconds, opening again what is closed; local ones and TCP
+  ones, which ask for a key.
+- `idle-without-keys`: the same, where they do not.
 - `endless`: send so many bytes, as messages of very many parts that hardly end.
 - `subscribe`: make so many subscriptions, no two alike.
 
@@ -24,6 +26,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 from faults import processes
@@ -112,7 +115,7 @@ class Crowd:
         self._seconds = seconds
         self._began = time.monotonic()
 
-    def idle(self) -> None:
+    def idle(self, *, with_keys: bool) -> None:
         """Every other connection shakes hands where no key is asked for; the others send nothing at all."""
         held: dict[int, socket.socket] = {}
         poll = select.poll()
@@ -120,7 +123,8 @@ class Crowd:
             for _ in range(min(_OPENED_A_LOOK, self._amount - len(held))):
                 try:
                     target = self._targets[self.told["opened"] % len(self._targets)]
-                    greets = self.told["opened"] // len(self._targets) % 2 and not target[1].isdecimal()
+                    asks_for_key = with_keys and target[1].isdecimal()
+                    greets = self.told["opened"] // len(self._targets) % 2 and not asks_for_key
                     connection = greeted(target) if greets else connected(target[1])
                 except OSError:
                     self.told["refused"] += 1
@@ -233,7 +237,8 @@ def main() -> None:
     targets: list[Target] = [(name, address) for name, address in map(str.split, sys.stdin)]
     crowd = Crowd(targets, int(seed), int(main_pid), int(amount), float(seconds))
     acts: dict[str, Callable[[], None]] = {
-        "idle": crowd.idle,
+        "idle": partial(crowd.idle, with_keys=True),
+        "idle-without-keys": partial(crowd.idle, with_keys=False),
         "endless": crowd.endless,
         "subscribe": crowd.subscribe,
     }

@@ -43,20 +43,30 @@ _PIPE_BYTES: Final = 4096
 
 
 def run_connections(context: Context) -> Outcome:
-    """5,000 idle connections, to local sockets and to TCP ones that ask for a key."""
+    """5,000 idle connections, to local sockets and to TCP ones, one half of the parts with keys."""
     server, _ = make_keys(context.folder)
-    return _crowd(context, "idle", _CONNECTIONS, f'[security]\nkeys_dir = "{server}"\n')
+    outcome = Outcome()
+    with_keys = context.count // 2
+    _crowd(
+        context, outcome, "idle", _CONNECTIONS, parts=with_keys, extra=f'[security]\nkeys_dir = "{server}"\n'
+    )
+    _crowd(context, outcome, "idle-without-keys", _CONNECTIONS, parts=context.count - with_keys)
+    return outcome
 
 
 def run_endless(context: Context) -> Outcome:
     """Messages of millions of parts to each socket, and such as hardly end: 2 GB in all."""
-    return _crowd(context, "endless", round(_ENDLESS_BYTES * _share(context)))
+    outcome = Outcome()
+    _crowd(context, outcome, "endless", round(_ENDLESS_BYTES * _share(context)), parts=context.count)
+    return outcome
 
 
 def run_subscriptions(context: Context) -> Outcome:
     """100,000 different subscriptions of up to 1,000 bytes."""
+    outcome = Outcome()
     amount = round(_SUBSCRIPTIONS * _share(context))
-    return _crowd(context, "subscribe", amount, names=("verdicts", "heatmaps"))
+    _crowd(context, outcome, "subscribe", amount, parts=context.count, names=("verdicts", "heatmaps"))
+    return outcome
 
 
 def run_log_blocked(context: Context) -> Outcome:
@@ -139,33 +149,38 @@ class LogPipe:
 
 
 def _crowd(
-    context: Context, what: str, amount: int, extra: str = "", names: tuple[str, ...] = SOCKETS
-) -> Outcome:
-    """A program of its own strains these sockets, local and TCP, while the line judges parts."""
-    outcome = Outcome()
+    context: Context,
+    outcome: Outcome,
+    what: str,
+    amount: int,
+    *,
+    parts: int,
+    extra: str = "",
+    names: tuple[str, ...] = SOCKETS,
+) -> None:
+    """A program of its own strains these sockets, local and TCP, while a line judges so many parts."""
     seed = context.random.randrange(10**6)
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     publish = "[publish]\n" + "".join(f'{name}_tcp = "127.0.0.1:{port}"\n' for name, port in ports.items())
     rig = Rig(
-        context.folder / "line",
+        context.folder / f"line{seed}",
         context.bank,
         seed,
         extra=extra + publish,
         pace=BRISK,
-        limit=context.count,
+        limit=parts,
         wrapper=_USUAL_FILES,
     )
     with rig, Trial(context, outcome, rig, main_mib=MAIN_MIB) as trial:
         targets = {name: [str(rig.line.runtime_dir / f"{name}.sock"), str(ports[name])] for name in names}
-        seconds = max(1.0, (context.count - UNDISTURBED_PARTS) * BRISK.pitch_seconds - _LAST_SECONDS)
+        seconds = max(1.0, (parts - UNDISTURBED_PARTS) * BRISK.pitch_seconds - _LAST_SECONDS)
         words = [what, *map(str, (seed, rig.line.pid, amount, seconds))]
         with _program(words, targets) as program:
             trial.finish()
             told = program.communicate()[0]
-    outcome.figures[f"the crowd ({amount:,})"] = ", ".join(
+    outcome.figures[f"the crowd ({what}, {amount:,})"] = ", ".join(
         f"{name} {count:,}" for name, count in json.loads(told).items()
     )
-    return outcome
 
 
 @contextlib.contextmanager

@@ -200,7 +200,7 @@ FAULTS: Final = (
     ),
     Fault(
         "connections-idle",
-        "5,000 idle connections to the sockets, local ones and TCP ones with keys",
+        "5,000 idle connections to the sockets, local ones and TCP ones, with keys and without",
         PARTS_HOLD,
         full=2000,
         short=26,
