@@ -2,9 +2,9 @@
 
 Motion JPEG over HTTP carries no time. What can be known is when bytes arrive, and only by looking: a reader
 that was held up finds the pictures of the whole time in the buffers of both machines, and they come at once,
-one after the other, like new ones. So the socket is looked at in slices, and the last moment of silence
-before a byte is the earliest that the byte can have been sent: the line between the two machines was empty
-then.
+one after the other, like new ones. And a network that holds something back gives all of it at once. So the
+socket is looked at in slices, and the beginning of the last silence before a byte is the earliest that the
+byte can have been sent: had it been on its way then, it would have come with what came before.
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ _SHORTEST_SILENCE_NS: Final = 2_000_000
 _SILENT_SHARE: Final = 0.25
 """Of the time between two pictures: silence this long shows that the sender has nothing left to send. It must
 be longer than a round trip, after which a sender that was made to wait goes on."""
-_HELD_UP: Final = 1.5
-"""Times the time between two pictures: a silence longer than this shows that the network held them up."""
 _TCP_INFO_BYTES: Final = 104
 _TCP_INFO_RTT: Final = 68  # offset of `tcpi_rtt`, uint32, in microseconds
 _LONGEST_PICTURE_BYTES: Final = 256 << 20
@@ -50,31 +48,28 @@ _NETWORK_ERRORS: Final = (
 
 
 class ArrivalSpan(NamedTuple):
-    """When a byte of a stream came in, and at which offset the last silence before it lay."""
+    """Between which moments a byte of a stream was sent."""
 
     earliest_ns: int
     latest_ns: int
-    silent_at: int
 
 
 class ArrivalLog:
     """When the bytes of a stream came in, by their offset. Pure: time is handed in.
 
-    The connection is silent when nothing has come for `silence_ns`. Bytes that come after a silence came
-    after its last moment; bytes that come without one before them may have waited, here or at the sender,
-    since the last. A silence that is longer than any between two pictures shows nothing: a lost packet or a
-    link that was down held back what was sent.
+    The connection is silent when nothing has come for `silence_ns`. Bytes that come after a silence were sent
+    after its beginning, however long the network held them back meanwhile (a lost packet, a link that was
+    down, a radio that sleeps); bytes that come without one before them may have waited, here or at the
+    sender, since the last.
     """
 
     def __init__(self, began_ns: int) -> None:
         """Nothing can have come before the connection began."""
         self.silence_ns = _LONGEST_SILENCE_NS
         self.round_trip_ns = 0
-        self._longest_ns = 0
         self._silent_since_ns = began_ns
         self._silent_until_ns = began_ns
-        self._silent_at = 0
-        self._last_silence_ns = began_ns
+        self._earliest_ns = began_ns
         self._offset = 0
         self._offsets: deque[int] = deque(maxlen=_REMEMBERED_CHUNKS)
         self._spans: deque[ArrivalSpan] = deque(maxlen=_REMEMBERED_CHUNKS)
@@ -84,16 +79,15 @@ class ArrivalLog:
         self._silent_until_ns = time_ns
 
     def something_at(self, now_ns: int) -> None:
-        """Something was there and has been read: it came between the last silence and now."""
-        silent_ns = self._silent_until_ns - self._silent_since_ns
-        if max(self.silence_ns, 2 * self.round_trip_ns) <= silent_ns <= self._longest_ns:
-            self._last_silence_ns, self._silent_at = self._silent_until_ns, self._offset
+        """Something was there and has been read: it was sent between the last silence's beginning and now."""
+        if self._silent_until_ns - self._silent_since_ns >= max(self.silence_ns, 2 * self.round_trip_ns):
+            self._earliest_ns = self._silent_since_ns
         if self._offsets and self._offsets[-1] == self._offset:
             # What was read before held no byte of the body yet.
             self._spans[-1] = self._spans[-1]._replace(latest_ns=now_ns)
         else:
             self._offsets.append(self._offset)
-            self._spans.append(ArrivalSpan(self._last_silence_ns, now_ns, self._silent_at))
+            self._spans.append(ArrivalSpan(self._earliest_ns, now_ns))
 
     def received(self, size: int, now_ns: int) -> None:
         """Of what was read, `size` bytes were the stream's."""
@@ -101,16 +95,15 @@ class ArrivalLog:
         self._silent_since_ns = self._silent_until_ns = now_ns
 
     def span(self, offset: int) -> ArrivalSpan:
-        """Between which moments the byte at `offset` arrived."""
+        """Between which moments the byte at `offset` was sent."""
         index = bisect_right(self._offsets, offset) - 1
         if index < 0:  # longer ago than is remembered: no later than the oldest span
-            return ArrivalSpan(0, self._spans[0].latest_ns if self._spans else 0, 0)
+            return ArrivalSpan(0, self._spans[0].latest_ns if self._spans else 0)
         return self._spans[index]
 
     def pictures_every(self, interval_ns: int) -> None:
-        """How often a picture comes: how long a silence between two can be."""
+        """How often a picture comes: how long there is silence between two."""
         share_ns = int(_SILENT_SHARE * interval_ns)
-        self._longest_ns = int(_HELD_UP * interval_ns)
         self.silence_ns = min(_LONGEST_SILENCE_NS, max(_SHORTEST_SILENCE_NS, share_ns))
 
 

@@ -153,7 +153,6 @@ class StreamDriver:
         self._has_warned = False
         self._last_timestamp_ms: float | None = None
         self._arrivals_ns: deque[int] = deque(maxlen=16)
-        self._previous_end = self._previous_earliest_ns = 0
 
     def open(self, beat: Callable[[], None]) -> None:
         """Connect.
@@ -173,7 +172,6 @@ class StreamDriver:
         self._clock = StreamClock()
         self._has_begun = self._has_warned = False
         self._arrivals_ns.clear()
-        self._previous_end = self._previous_earliest_ns = 0
         try:
             self._container = self._connected()
             video = self._container.streams.video
@@ -278,7 +276,7 @@ class StreamDriver:
         if self._http is not None:
             self._http.picture_ended()
         read_ns, waited = time.monotonic_ns(), self._watch.waited_ns() >= _WAITED_NS
-        span_ns = self._span_ns(packet.pos, packet.size, read_ns)
+        span_ns = self._span_ns(packet.pos, read_ns)
         limit_ns = int(self._settings.quality.max_age_ms * 1e6)
         if may_pass_over and 0 < limit_ns < read_ns - span_ns[0]:
             self._passed_over += 1
@@ -307,22 +305,17 @@ class StreamDriver:
             log.event(logger, logging.WARNING, "repeated_timestamp", source=self._name, advice=advice)
         self._last_timestamp_ms = timestamp_ms
 
-    def _span_ns(self, position: int | None, size: int, read_ns: int) -> tuple[int, int]:
-        """Between which moments an undated packet began to arrive; for a dated one, now."""
+    def _span_ns(self, position: int | None, read_ns: int) -> tuple[int, int]:
+        """Between which moments an undated packet began to be sent; for a dated one, now."""
         if self._is_dated or self._http is None:
             return read_ns, read_ns
         if position is None or position < 0:
             return 0, read_ns
-        span = self._http.arrivals.span(position)
-        earliest_ns = span.earliest_ns
-        if span.silent_at < self._previous_end:
-            # That silence was within the picture before: something held it up, and this one may have waited.
-            earliest_ns = min(earliest_ns, self._previous_earliest_ns)
-        self._previous_end, self._previous_earliest_ns = position + size, earliest_ns
-        self._arrivals_ns.append(span.latest_ns)
+        earliest_ns, latest_ns = self._http.arrivals.span(position)
+        self._arrivals_ns.append(latest_ns)
         if len(self._arrivals_ns) > 2:
             self._http.arrivals.pictures_every(int(median(b - a for a, b in pairwise(self._arrivals_ns))))
-        return earliest_ns, span.latest_ns
+        return earliest_ns, latest_ns
 
 
 def _frame(picture: Picture, span_ns: tuple[int, int], *, age_ms: float | None) -> Frame:

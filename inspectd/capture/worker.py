@@ -73,6 +73,7 @@ class CaptureWorker:
         self._seq = 0
         self._state = CameraState(self._camera.name, CameraPhase.DOWN)
         self._quiet_until_ns: dict[str, int] = {}
+        self._last_captured_ns = 0
 
     def run(self) -> ExitCode:
         """Open, stream, and open again after a fault, until told to stop.
@@ -166,7 +167,10 @@ class CaptureWorker:
 
     def _notice(self, frame: Frame) -> None:
         """Say what a person should hear of a frame's time, each at most once in a while."""
-        is_late = frame.doubt_ns > 0 and frame.flaw is not Quality.STALE
+        # Where a source is dated by when there was silence, the time between two frames is always in doubt.
+        usual_ns = 2 * max(0, frame.captured_ns - self._last_captured_ns)
+        self._last_captured_ns = frame.captured_ns
+        is_late = frame.doubt_ns > usual_ns and frame.flaw is not Quality.STALE
         late_ms = (time.monotonic_ns() - frame.captured_ns) / 1e6 if is_late else 0.0
         if self._state.phase is CameraPhase.UP and (frame.passed_over or late_ms > _LATE_MS):
             self._say_now_and_then(

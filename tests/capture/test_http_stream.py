@@ -28,7 +28,7 @@ def read_with_pauses(sent, pauses):
         if buffered:
             log.something_at(now)
             was_full = len(buffered) == 3
-            spans.append((buffered.pop(0), log.span(len(spans))[:2]))
+            spans.append((buffered.pop(0), log.span(len(spans))))
             if was_full:
                 freed = now + MS  # the sender hears of the room a round trip later
             log.received(1, now)
@@ -56,31 +56,35 @@ def test_a_picture_was_sent_within_its_span_whatever_holds_the_reader_up(interva
         assert earliest_ns <= true_ns <= latest_ns
 
 
-def test_a_reader_that_is_not_held_up_knows_the_time_to_two_slices():
+def test_a_reader_that_is_not_held_up_knows_the_time_to_that_between_two_pictures():
     sent = [(5 + 20 * number) * MS for number in range(1, 50)]
     for _, (earliest_ns, latest_ns) in read_with_pauses(sent, [])[2:]:
-        assert latest_ns - earliest_ns <= 2 * SLICE
+        assert latest_ns - earliest_ns <= 20 * MS + SLICE
 
 
-def test_what_the_network_held_back_is_not_new():
-    """Pictures every 50 ms; the link is down from 1,000 to 1,600 ms, and then they come at once."""
-    log, sent_ms, sent = ArrivalLog(0), 50, []
-    log.pictures_every(50 * MS)
-    for now_ms in range(0, 2_000, 2):
+@given(
+    st.integers(5, 120),
+    st.lists(st.tuples(st.integers(1, 400), st.integers(0, 300)), max_size=20),
+)
+def test_what_the_network_held_back_is_not_new(interval_ms, holds):
+    """The link lets nothing through for some ms at a time, and then all at once: `(open, held)`."""
+    log, sent_ms, sent = ArrivalLog(0), interval_ms, []
+    log.pictures_every(interval_ms * MS)
+    is_held = [held for span in [*holds, (10 * interval_ms, 0)] for held in [0] * span[0] + [1] * span[1]]
+    for now_ms, held in enumerate(is_held):
         came = []
-        while sent_ms <= now_ms and not 1_000 <= now_ms < 1_600:
+        while sent_ms <= now_ms and not held:
             came.append(sent_ms)
-            sent_ms += 50
+            sent_ms += interval_ms
         for at_ms in came:
             log.something_at(now_ms * MS)
             sent.append((at_ms * MS, log.span(len(sent))))
             log.received(1, now_ms * MS)
         if not came:
-            log.nothing_until((now_ms + 2) * MS)
+            log.nothing_until((now_ms + 1) * MS)
     for true_ns, span in sent:
-        assert span.earliest_ns <= true_ns + 2 * MS
-        assert true_ns <= span.latest_ns
-    assert sent[-1][1].latest_ns - sent[-1][1].earliest_ns <= 2 * SLICE, "it knows the time again afterwards"
+        assert span.earliest_ns <= true_ns <= span.latest_ns
+    assert sent[-1][1].latest_ns - sent[-1][1].earliest_ns <= interval_ms * MS, "it knows the time again"
 
 
 def test_a_silence_within_a_round_trip_shows_nothing():
@@ -95,7 +99,7 @@ def test_a_silence_within_a_round_trip_shows_nothing():
     log.received(1, 113 * MS)
     log.nothing_until(135 * MS)
     log.something_at(136 * MS)
-    assert log.span(2).earliest_ns == 135 * MS
+    assert log.span(2).earliest_ns == 113 * MS
 
 
 def test_what_was_forgotten_has_no_beginning():
@@ -104,4 +108,4 @@ def test_what_was_forgotten_has_no_beginning():
         log.something_at(at)
         log.received(1, at)
     assert log.span(5).earliest_ns == 0
-    assert log.span(9_999)[:2] == (0, 9_999)
+    assert log.span(9_999) == (0, 9_999)

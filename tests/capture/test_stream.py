@@ -59,7 +59,7 @@ def test_a_frame_is_dated_by_when_it_came(says_length, chunked):
             assert frame.captured_ns - CAMERA_NS < made_ns < frame.captured_ns + frame.doubt_ns + 1e6
             assert frame.flaw is Quality.OK
             doubts_ns.append(frame.doubt_ns)
-    assert median(doubts_ns) < 30e6
+    assert median(doubts_ns) < 60e6
 
 
 @pytest.mark.parametrize("running_share", [0.05, 0.3])
@@ -127,7 +127,7 @@ def test_pictures_that_the_network_held_back_are_not_taken_for_new():
         driver.close()
     for frame in frames:
         assert frame.captured_ns - CAMERA_NS < true_ns(frame.pixels), "dated later than it was taken"
-    assert min(frame.doubt_ns for frame in frames[-10:]) < 50e6, "it knows the time again afterwards"
+    assert min(frame.doubt_ns for frame in frames[-10:]) < 70e6, "it knows the time again afterwards"
 
 
 def test_a_url_that_is_none_shows_nothing_of_its_password():

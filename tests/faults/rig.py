@@ -50,7 +50,7 @@ class Pace:
 
 
 STEADY: Final = Pace(pitch_seconds=0.35, window_ms=120, answer_seconds=0.15)
-BRISK: Final = Pace(pitch_seconds=0.15, window_ms=90, answer_seconds=0.055)
+BRISK: Final = Pace(pitch_seconds=0.175, window_ms=115, answer_seconds=0.055)
 
 
 class Rig:
