@@ -98,9 +98,8 @@ class Triggering:
         return part
 
     def pass_by(self, request: TriggerRequest, trigger: Trigger) -> None:
-        """A trigger was refused: a part is there all the same, unless the sender says the same one again."""
-        reason = self.parts.refusal(trigger.trigger_id, trigger.received_ns)
-        for camera in self._recipes_of(request) if reason is not RefusalReason.DUPLICATE_ID else ():
+        """A trigger was refused: a part may be there all the same, with an id that was used before too."""
+        for camera in self._recipes_of(request):
             if camera in self._matchers:
                 self._matchers[camera].pass_by(trigger)
 
