@@ -21,6 +21,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from inspectd.errors import InspectdError
+from inspectd.pictures.jpeg_scans import holds_all_scans
 from inspectd.pictures.reading import MAX_PIXELS
 
 _LOSS_LOGGERS: Final = frozenset({"rtsp", "rtp", "sdp", "mpegts"})
@@ -213,6 +214,7 @@ def decode_jpeg(encoded: bytes) -> NDArray[np.uint8] | None:
         height, width, _, _ = simplejpeg.decode_jpeg_header(encoded, strict=True)
         if height * width > MAX_PIXELS:
             return None
-        return np.asarray(simplejpeg.decode_jpeg(encoded, colorspace="BGR", strict=True), np.uint8)
+        pixels = np.asarray(simplejpeg.decode_jpeg(encoded, colorspace="BGR", strict=True), np.uint8)
     except ValueError:
         return None
+    return pixels if holds_all_scans(encoded) else None

@@ -11,6 +11,7 @@ import io
 import os
 import stat
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 from inspectd.pictures.depth import EIGHT_BITS, PictureError, to_eight_bits
+from inspectd.pictures.jpeg_scans import holds_all_scans
 
 MAX_PIXELS: Final = 178_956_970
 """Pillow's own bound against made-up headers; the largest area sensors have 151 million pixels."""
@@ -40,6 +42,7 @@ _CHUNK_FRAME: Final = 12
 _SUBFILE_TYPE: Final = 254  # a TIFF tag
 _REDUCED_PAGE: Final = 1
 _FLOATING_POINT: Final = 3
+_DEFLATED: Final = frozenset({8, 32_946})  # values of a TIFF's compression
 _WIDE: Final = {"F": "floating-point", "I": "32-bit"}
 """Pillow's names of values that are no picture's levels."""
 
@@ -192,6 +195,8 @@ def _refuse_cut_jpeg(data: NDArray[np.uint8]) -> None:
     except ValueError as error:
         what = _CUT if "premature" in str(error).lower() else "is damaged"
         raise PictureError(f"{what}: {error}") from error
+    if not holds_all_scans(data.tobytes()):
+        raise PictureError(f"{_CUT}: it ends before its last scan")
 
 
 def _png_ends(data: NDArray[np.uint8]) -> bool:
@@ -214,10 +219,25 @@ def _refuse_undecodable(data: NDArray[np.uint8]) -> None:
                 wide = _WIDE.get(image.mode)
                 if image.format != "TIFF" or image.info.get("compression", "raw") != "raw":
                     image.load()
+                if isinstance(image, TiffImagePlugin.TiffImageFile):
+                    _check_sums(data, image.tag_v2)
         except Exception as error:  # as in `_header`
             raise PictureError(f"{_CUT}, or is damaged: {error}") from error
     if wide is not None:
         raise PictureError(_of_wide_values(wide))
+
+
+def _check_sums(data: NDArray[np.uint8], tags: Any) -> None:
+    """Of deflated strips or tiles; decoders stop at the last pixel, before the sum.
+
+    Raises:
+        zlib.error: one is wrong.
+    """
+    if tags.get(TiffImagePlugin.COMPRESSION) in _DEFLATED:
+        offsets = tags.get(TiffImagePlugin.STRIPOFFSETS) or tags.get(TiffImagePlugin.TILEOFFSETS)
+        sizes = tags.get(TiffImagePlugin.STRIPBYTECOUNTS) or tags.get(TiffImagePlugin.TILEBYTECOUNTS)
+        for offset, size in zip(offsets, sizes, strict=True):
+            zlib.decompress(data[offset : offset + size].data)
 
 
 def _decoded(data: NDArray[np.uint8], flags: int) -> NDArray[Any]:

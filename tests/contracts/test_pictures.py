@@ -48,7 +48,20 @@ def zeros_within(data):
     return cut(data, 0.5) + bytes(len(data) // 4) + data[len(data) // 2 + len(data) // 4 :]
 
 
+def zeros_at_its_end(deflated):
+    """The last strip's check sum is no more; tags lie behind or before it."""
+    with Image.open(io.BytesIO(deflated)) as image:
+        end = image.tag_v2[273][-1] + image.tag_v2[279][-1]
+    return deflated[: end - 4] + bytes(4) + deflated[end:]
+
+
+def without_last_scans(data, number):
+    scans = [found.start() for found in re.finditer(rb"\xff\xda", data)]
+    return data[: data.rindex(b"\xff\xc4", 0, scans[-number])] + b"\xff\xd9"
+
+
 PROGRESSIVE = saved("JPEG", progressive=True)
+DEFLATED = saved("TIFF", compression="tiff_adobe_deflate")
 JPEG, PNG, LZW = saved("JPEG"), saved("PNG"), saved("TIFF", compression="tiff_lzw")
 WHOLE = {
     "plain.jpg": (JPEG, BGR.shape),
@@ -66,6 +79,7 @@ WHOLE = {
     "jpeg-named.png": (JPEG, BGR.shape),
     "plain.tif": (saved("TIFF"), BGR.shape),
     "lzw.tif": (LZW, BGR.shape),
+    "deflated.tif": (DEFLATED, BGR.shape),
     "bilevel.tif": (saved("TIFF", RGB.convert("1"), compression="group4"), BGR.shape),
     "plain.bmp": (saved("BMP"), BGR.shape),
     "plain.webp": (saved("WEBP"), BGR.shape),
@@ -78,6 +92,8 @@ REFUSED = {
     "cut.jpg": (cut(JPEG, 0.85), NOT_WHOLE),
     "cut-progressive.jpg": (cut(PROGRESSIVE, 0.12), NOT_WHOLE),
     "cut-and-ended.jpg": (cut(JPEG, 0.6) + b"\xff\xd9", NOT_WHOLE),
+    "last-scan-missing.jpg": (without_last_scans(PROGRESSIVE, 1), NOT_WHOLE),
+    "scans-missing.jpg": (without_last_scans(PROGRESSIVE, 6), NOT_WHOLE),
     "no-end.jpg": (JPEG[:-1], NOT_WHOLE),
     "zero-tail.jpg": (zero_tailed(JPEG), NOT_WHOLE),
     "zeros-within.jpg": (zeros_within(JPEG), f"{NOT_WHOLE}|is damaged"),
@@ -87,6 +103,8 @@ REFUSED = {
     "zeros-within.png": (zeros_within(PNG), NOT_WHOLE),
     "cut.tif": (cut(saved("TIFF"), 0.6), NOT_WHOLE),
     "cut-lzw.tif": (LZW[:-1], NOT_WHOLE),
+    "zeros-at-its-end-deflated.tif": (zeros_at_its_end(DEFLATED), NOT_WHOLE),
+    "zeros-within-deflated.tif": (zeros_within(DEFLATED), NOT_WHOLE),
     "zeros-within-lzw.tif": (zeros_within(LZW), NOT_WHOLE),
     "cut.webp": (saved("WEBP")[:-2], NOT_WHOLE),
     "cut.bmp": (saved("BMP")[:-1], NOT_WHOLE),
