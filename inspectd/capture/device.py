@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import cv2
@@ -12,24 +13,35 @@ from numpy.typing import NDArray
 
 from inspectd import config
 from inspectd.capture.driver import CameraError, Frame
+from inspectd.records import Quality
+from inspectd.video import decode_jpeg
 
 _BELIEVABLE_AGE_MS: Final = 60_000.0
+_JPEG_FORMATS: Final = frozenset({b"MJPG", b"JPEG"})
+_SYSTEM: Final = Path("/sys")
 
 
 class DeviceDriver:
-    """Reads a device, whose driver stamps each frame with the kernel's clock when it was taken."""
+    """Reads a device, whose driver stamps each frame with the kernel's clock when it was taken.
+
+    A JPEG is taken from the device as it is, for OpenCV completes one that was cut. Of other formats OpenCV
+    does not say how much of a frame came: the rest is that of a frame before, and it is for the kernel's
+    driver to keep such a frame back.
+    """
 
     def __init__(self, settings: config.OpenCvCamera) -> None:
         """Read `settings.source`, an index or a path such as /dev/v4l/by-id/..."""
         self._settings = settings
         self._name = config.masked(settings.source)
         self._capture: cv2.VideoCapture | None = None
+        self._is_jpeg = False
+        self._shape: tuple[int, ...] | None = None
 
     def open(self, beat: Callable[[], None]) -> None:
         """Open the device.
 
         Raises:
-            CameraError: it does not open.
+            CameraError: it does not open, or its driver gives frames that did not come whole.
         """
         beat()
         self.close()
@@ -37,7 +49,9 @@ class DeviceDriver:
         if not capture.isOpened():
             capture.release()
             raise CameraError(f"{self._name}: does not open; is it there, and not in use?")
+        wished = self._settings.fourcc.encode() if self._settings.fourcc is not None else None
         wishes = (
+            (cv2.CAP_PROP_FOURCC, int.from_bytes(wished, "little") if wished is not None else None),
             (cv2.CAP_PROP_FRAME_WIDTH, self._settings.width),
             (cv2.CAP_PROP_FRAME_HEIGHT, self._settings.height),
             (cv2.CAP_PROP_FPS, self._settings.fps),
@@ -45,6 +59,14 @@ class DeviceDriver:
         for prop, value in wishes:
             if value is not None:
                 capture.set(prop, value)
+        fourcc = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=True)
+        self._is_jpeg = fourcc in _JPEG_FORMATS
+        refusal = _refusal(fourcc, wished, self._settings.source) if not self._is_jpeg else None
+        if refusal is not None:
+            capture.release()
+            raise CameraError(f"{self._name}: {refusal}")
+        if self._is_jpeg:
+            capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
         self._capture = capture
 
     def due_seconds(self) -> float:
@@ -70,7 +92,18 @@ class DeviceDriver:
         if not taken:
             raise CameraError(f"{self._name}: gave a frame that cannot be decoded")
         age_ns = int(age_ms * 1e6)
-        return Frame(_as_bgr(pixels, self._name), now_ns - age_ns, utc_ns - age_ns, age_ms)
+        whole = decode_jpeg(pixels.tobytes()) if self._is_jpeg else _as_bgr(pixels, self._name)
+        if whole is not None:
+            self._shape = whole.shape
+        elif self._shape is None:
+            raise CameraError(f"{self._name}: gives no picture that can be decoded")
+        return Frame(
+            np.zeros(self._shape, np.uint8) if whole is None else whole,
+            now_ns - age_ns,
+            utc_ns - age_ns,
+            age_ms,
+            flaw=Quality.PARTIAL if whole is None else Quality.OK,
+        )
 
     def slot_bytes(self, first: Frame) -> int:
         """Bytes of its frames, which are all of one size."""
@@ -81,6 +114,38 @@ class DeviceDriver:
         if self._capture is not None:
             self._capture.release()
             self._capture = None
+
+
+def _refusal(fourcc: bytes, wished: bytes | None, source: int | str) -> str | None:
+    """Why a device is not read in this format, which is no JPEG, if so."""
+    if wished not in {None, fourcc}:
+        given = fourcc.decode(errors="replace")
+        return f'gives frames as "{given}", expected "{wished.decode()}"; leave out `fourcc`, or name another'
+    if gives_incomplete_frames(source):
+        return (
+            "its driver gives frames that did not come whole, filled up from those before; set `fourcc` to "
+            '"MJPG", or have the driver drop them where it can ("options uvcvideo nodrop=0" in '
+            "/etc/modprobe.d/uvcvideo.conf)"
+        )
+    return None
+
+
+def gives_incomplete_frames(source: int | str, system: Path = _SYSTEM) -> bool:
+    """True where the kernel's driver is known to hand on frames of which a part did not come.
+
+    That of USB cameras does unless its parameter `nodrop` is 0. Kernels that have no such parameter any more
+    always do.
+
+    Args:
+        source: a device's number, or the path of its file.
+        system: where sysfs is.
+    """
+    name = f"video{source}" if isinstance(source, int) else Path(source).resolve().name
+    driver = system / "class" / "video4linux" / name / "device" / "driver"
+    nodrop = system / "module" / "uvcvideo" / "parameters" / "nodrop"
+    if driver.resolve().name != "uvcvideo":
+        return False
+    return not nodrop.is_file() or nodrop.read_text().strip() not in {"0", "N"}
 
 
 def _as_bgr(pixels: NDArray[np.generic], name: str) -> NDArray[np.uint8]:

@@ -192,6 +192,10 @@ class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
         Rate | None,
         Meta(description="Rate to ask a device for; for a file, the rate to replay at."),
     ] = None
+    fourcc: Annotated[
+        Annotated[str, Meta(pattern="^[A-Za-z0-9 ]{4}$")] | None,
+        Meta(description='Pixel format to ask a device for, e.g. "MJPG".'),
+    ] = None
     loop: Annotated[bool, Meta(description="Start a video file again at its end.")] = False
     open_timeout_ms: Annotated[int, Meta(ge=100, description="How long opening a stream may take.")] = 4000
 
