@@ -26,6 +26,7 @@ from inspectd.capture.latency import (
 )
 from inspectd.cli.bank_common import Steps
 from inspectd.errors import ExitCode, InputError, UnavailableError
+from inspectd.ipc.io_thread import IoThreads
 from inspectd.ipc.poller import Poller
 from inspectd.ipc.runtime_dir import RuntimeDir
 from inspectd.publish import wire
@@ -271,7 +272,8 @@ def _triggers(
         on_refused=lambda _name, _cause: None,
     )
     flashes: list[Flash] = []
-    poller = Poller()
+    io_threads = IoThreads()
+    poller = Poller(is_handed_on=io_threads.are_asleep)
 
     def read() -> None:
         for flash in _read_triggers(sockets, poller):
@@ -303,6 +305,7 @@ def _triggers(
                     )
         time.sleep(arguments.hold_ms / 1000)
     finally:
+        io_threads.close()
         sockets.close()
         listeners.close()
     return flashes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -11,12 +10,6 @@ import zmq
 
 _LOOK_MS: Final = 5
 """However long there is nothing to do: so often every source is looked at."""
-
-_SILENCE_NS: Final = 5_000_000
-_STILL_NS: Final = 20_000_000
-_DELIVERY_NS: Final = 50_000_000
-"""Where nobody looked for longer than the first, the whole process may have stood still; what came meanwhile
-is handed on by ZeroMQ's own thread within the second."""
 
 
 class HasFileno(Protocol):
@@ -29,15 +22,23 @@ class HasFileno(Protocol):
 class Poller:
     """A table of readable things and what to call when they are, which knows how much of it was read."""
 
-    def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
-        """Wait on nothing yet."""
+    def __init__(
+        self,
+        clock: Callable[[], int] = time.monotonic_ns,
+        is_handed_on: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Wait on nothing yet.
+
+        Args:
+            clock: monotonic, in nanoseconds.
+            is_handed_on: True when nothing that came is on its way to a source, within this process.
+        """
         self._poller = zmq.Poller()
         self._callbacks: dict[int | zmq.Socket[bytes], Callable[[], None]] = {}
         self._clock = clock
         self._looked_ns = clock()
         self._empty_ns: dict[int | zmq.Socket[bytes], int] = {}
-        self._read_ns: dict[int | zmq.Socket[bytes], int] = {}
-        self._gaps: deque[tuple[int, int]] = deque()  # when nobody looked: from, to
+        self._is_handed_on = is_handed_on
         self._longest_gap_ns = 0
 
     def add(self, source: HasFileno | zmq.Socket[bytes], callback: Callable[[], None]) -> None:
@@ -74,11 +75,10 @@ class Poller:
     def known_ns(self, source: HasFileno | zmq.Socket[bytes]) -> int:
         """What came to `source` until then was read by its callback; to the callback: or is read now.
 
-        It is the last time when the source was seen empty, and had been silent for 5 ms, so a backlog that
-        takes many turns is counted in full; or the beginning of a standstill after which messages may still
-        be on their way to the source.
+        It is the last time when the source was seen empty with nothing on its way to it, so a backlog that
+        takes many turns is counted in full, and so is what came while this process stood still.
         """
-        return min([self._empty_ns[_key(source)], *(began_ns for began_ns, _ in self._gaps)])
+        return self._empty_ns[_key(source)]
 
     def take_longest_gap_ns(self) -> int:
         """The longest time nobody looked at any source since this was last asked."""
@@ -87,21 +87,13 @@ class Poller:
 
     def _look(self, timeout_ms: int) -> list[tuple[int | zmq.Socket[bytes], int]]:
         began_ns = self._clock()
+        is_handed_on = self._is_handed_on()
         readable = self._poller.poll(timeout_ms)
         now_ns = self._clock()
-        gap_ns = now_ns - self._looked_ns
-        self._longest_gap_ns = max(self._longest_gap_ns, gap_ns)
-        if gap_ns > _STILL_NS:
-            self._gaps.append((self._looked_ns, now_ns))
-        while self._gaps and self._gaps[0][1] < now_ns - _DELIVERY_NS:
-            self._gaps.popleft()
+        self._longest_gap_ns = max(self._longest_gap_ns, now_ns - self._looked_ns)
         self._looked_ns = now_ns
-        for key, _ in readable:
-            self._read_ns[key] = now_ns
-        for key in self._empty_ns.keys() - {key for key, _ in readable}:
-            # Right after something was read it may be empty for a moment only, with more on its way through
-            # ZeroMQ's own thread.
-            if began_ns - self._read_ns.get(key, 0) >= _SILENCE_NS:
+        if is_handed_on:
+            for key in self._empty_ns.keys() - {key for key, _ in readable}:
                 self._empty_ns[key] = began_ns
         return readable
 

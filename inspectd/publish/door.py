@@ -21,6 +21,7 @@ from inspectd import log
 from inspectd.errors import ExitCode, InspectdError
 from inspectd.ipc import child
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError, ChannelMessageError
+from inspectd.ipc.io_thread import IoThreads
 from inspectd.ipc.messages import Heartbeat
 from inspectd.ipc.poller import Poller
 from inspectd.publish.auth import Cause, Change
@@ -65,7 +66,6 @@ class Door:
         """
         self._channel = channel
         self._refused: Counter[tuple[str, str]] = Counter()
-        self._poller = Poller()
         is_local = all(listener.family == socket.AF_UNIX for listener in listeners.values())
         self._sockets = Sockets(
             start.settings,
@@ -75,6 +75,8 @@ class Door:
             keys_dir=Path(start.keys_dir) if start.keys_dir is not None else None,
             on_refused=self._refuse,
         )
+        self._io_threads = IoThreads()
+        self._poller = Poller(is_handed_on=self._io_threads.are_asleep)
         self._held: deque[Request | Delivered] = deque()
         self._unsent: deque[tuple[int, Reply]] = deque()
         self._changes: deque[Change] = deque()
@@ -112,6 +114,7 @@ class Door:
                     self._tell()
         finally:
             self._sockets.close()
+            self._io_threads.close()
 
     # --- from the main process ----------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from inspectd.config import Publish
 from inspectd.publish import wire
 from inspectd.publish.half_sent import HalfSent
 from inspectd.publish.sockets import CutCause
+from tests.support.raw_client import shake_hands
 from tests.support.served import ServedSockets
 
 EVENT = wire.Event("p", "l", 1, 2, "info", "started", None, "", COUNTS)
@@ -106,10 +107,7 @@ def test_whose_message_does_not_end_is_cut_off_before_it_takes_the_memory(tmp_pa
         honest.send(b"honest")
         while not list(served.requests("control")):
             turn(served)
-        with kernel.socket(kernel.AF_UNIX) as noisy:
-            noisy.connect(str(tmp_path / "control.sock"))
-            noisy.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32))
-            noisy.sendall(b"\x04\x29\x05READY\x0bSocket-Type\0\0\0\x06DEALER\x08Identity\0\0\0\0")
+        with shake_hands(tmp_path / "control.sock", b"DEALER") as noisy:
             parts, sent = b"\x01\x00" * 50_000, 0  # empty ones, with more to come
 
             def cut_off() -> int:
