@@ -43,6 +43,9 @@ class LiveCamera:
     LATER_MS = 0
     """How much later than a motion JPEG camera's its pictures may come."""
 
+    SETTLE_SECONDS = 0.0
+    """For so long after it is connected nobody can know how old its pictures are."""
+
     url: str
 
     def __init__(self, seed: int, latency_seconds: float = 0.0) -> None:

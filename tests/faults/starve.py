@@ -19,7 +19,6 @@ from faults.fault import Context, Outcome
 from faults.live import LiveCamera, MjpegCamera
 from faults.rig import BRISK, Rig
 from faults.trial import Trial, answers, shares, show_pictures
-from faults.ts_camera import TsCamera
 
 LATENCY_MS: Final = 40
 """Of a camera on this host that sends at once, however busy the host is."""
@@ -33,7 +32,11 @@ _BETWEEN_SECONDS: Final = (0.1, 0.8)
 _YOUNG: Final = "[cameras.quality]\nmax_age_ms = 100\n"
 """A part stays for little longer: running free, a frame has to say which one it shows."""
 
-_READERS: Final = ("top", "free")
+_GOOD_SHARE: Final = 0.5
+_READERS: Final = frozenset({"top", "side", "free"})
+
+Make = type[LiveCamera] | None
+"""A live camera, seen twice: triggered, and running free. None: two triggered ones that read files."""
 
 
 class Throttle:
@@ -78,7 +81,7 @@ def stopped(rig: Rig) -> Iterator[None]:
             _signal(pid, signal.SIGCONT)
 
 
-def run_starved(context: Context, make: type[MjpegCamera | TsCamera] = MjpegCamera) -> Outcome:
+def run_starved(context: Context, make: Make = MjpegCamera) -> Outcome:
     """One share of the processor after the other, for some seconds each."""
     outcome = Outcome()
     spells: list[tuple[int, float]] = [(0, 1.0)]
@@ -87,6 +90,7 @@ def run_starved(context: Context, make: type[MjpegCamera | TsCamera] = MjpegCame
         Trial(context, outcome, rig, main_mib=MAIN_MIB) as trial,
         Throttle(rig, context.random) as throttle,
     ):
+        trial.wait(camera.SETTLE_SECONDS if camera is not None else 0.0)
         chosen = _SHARES[0]
         while trial.lasts:
             throttle.share = chosen
@@ -103,15 +107,17 @@ def run_starved(context: Context, make: type[MjpegCamera | TsCamera] = MjpegCame
         )
         if said:
             outcome.figures[f"with {share:.0%} of a processor"] = shares(said)
-    _check_free(outcome, evidence, camera)
+    if camera is not None:
+        _check_free(outcome, evidence, camera)
     return outcome
 
 
-def run_stalled(context: Context, make: type[MjpegCamera | TsCamera] = MjpegCamera) -> Outcome:
+def run_stalled(context: Context, make: Make = MjpegCamera) -> Outcome:
     """Stop the readers for 50 ms to 5 s at random moments."""
     outcome = Outcome()
     spells: list[float] = []
     with _seen(context, make) as (camera, rig), Trial(context, outcome, rig, main_mib=MAIN_MIB) as trial:
+        trial.wait(camera.SETTLE_SECONDS if camera is not None else 0.0)
         shortest, longest = _STOPPED_SECONDS
         while trial.lasts:
             # As many between 50 and 500 ms as above.
@@ -121,14 +127,21 @@ def run_stalled(context: Context, make: type[MjpegCamera | TsCamera] = MjpegCame
             trial.wait(context.random.uniform(*_BETWEEN_SECONDS))
         evidence = trial.finish()
     outcome.figures["stopped"] = f"{len(spells)} times, {sum(spells):.0f} s in all"
-    _check_free(outcome, evidence, camera)
+    if camera is not None:
+        _check_free(outcome, evidence, camera)
     return outcome
 
 
 @contextlib.contextmanager
-def _seen(context: Context, make: type[MjpegCamera | TsCamera]) -> Iterator[tuple[LiveCamera, Rig]]:
-    """A line that sees its parts by one live camera twice: triggered, and running free."""
+def _seen(context: Context, make: Make) -> Iterator[tuple[LiveCamera | None, Rig]]:
+    """A line that sees its parts by such cameras."""
     seed = context.random.randrange(10**6)
+    if make is None:
+        with Rig(
+            context.folder, context.bank, seed, pace=BRISK, good_share=_GOOD_SHARE, limit=context.count
+        ) as rig:
+            yield None, rig
+        return
     later_ms = make.LATER_MS
     tell = f"latency_ms = {LATENCY_MS + later_ms}\n"
     with make(seed) as camera:
@@ -141,7 +154,7 @@ def _seen(context: Context, make: type[MjpegCamera | TsCamera]) -> Iterator[tupl
                 BRISK, window_ms=BRISK.window_ms + later_ms, deadline_ms=BRISK.deadline_ms + later_ms
             ),
             live={"top": (camera, tell)},
-            good_share=0.5,
+            good_share=_GOOD_SHARE,
             limit=context.count,
         )
         with rig:

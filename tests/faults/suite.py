@@ -21,7 +21,7 @@ from faults import (
     strangers,
 )
 from faults.fault import Fault
-from faults.ts_camera import TsCamera
+from faults.rtsp_camera import RtspLiveCamera, lacks_rtsp
 
 PARTS_HOLD: Final = "no wrong pass; every trigger answered; a heartbeat each second; bounded memory"
 
@@ -143,20 +143,38 @@ FAULTS: Final = (
         run=starve.run_stalled,
     ),
     Fault(
-        "stream-starved",
-        "the same with a camera whose H.264 stream says its time",
+        "rtsp-starved",
+        "the same with a camera that is watched over RTSP",
         PARTS_HOLD,
         full=2000,
-        short=30,
-        run=partial(starve.run_starved, make=TsCamera),
+        short=40,
+        run=partial(starve.run_starved, make=RtspLiveCamera),
+        needs=lacks_rtsp,
     ),
     Fault(
-        "stream-stalled",
-        "readers of such a stream are stopped for 50 ms to 5 s",
+        "rtsp-stalled",
+        "readers of such a camera are stopped for 50 ms to 5 s",
+        PARTS_HOLD,
+        full=2000,
+        short=40,
+        run=partial(starve.run_stalled, make=RtspLiveCamera),
+        needs=lacks_rtsp,
+    ),
+    Fault(
+        "files-starved",
+        "the processes that read parts from files get 5, 20 or 50 % of a processor",
         PARTS_HOLD,
         full=2000,
         short=30,
-        run=partial(starve.run_stalled, make=TsCamera),
+        run=partial(starve.run_starved, make=None),
+    ),
+    Fault(
+        "files-stalled",
+        "the processes that read parts from files are stopped for 50 ms to 5 s",
+        PARTS_HOLD,
+        full=2000,
+        short=30,
+        run=partial(starve.run_stalled, make=None),
     ),
     Fault(
         "link-held",
