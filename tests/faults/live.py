@@ -23,6 +23,7 @@ PROMPT_SECONDS: Final = 0.015
 _QUALITY: Final = 95
 _NOISE: Final = 2
 _NOISES: Final = 61
+_SHIFT: Final = 97
 _LAST_BUFFERS: Final = 4
 _END_MARK: Final = b"\xff\xd9"
 
@@ -54,7 +55,6 @@ class LiveCamera:
         self.latency_seconds = latency_seconds
         shape = (_NOISES, 128 * 128 * 3)
         self._noises = np.random.default_rng(seed).integers(-_NOISE, _NOISE + 1, shape, np.int8)
-        self._random = random.Random(seed)
         self._scene: tuple[Picture, set[str]] | None = None
         self._off = threading.Event()
         self._sensor = threading.Thread(target=self._expose, name="sensor", daemon=True)
@@ -82,8 +82,9 @@ class LiveCamera:
 
     def _expose_one(self, picture: Picture, taken: set[str]) -> None:
         at_ns = time.monotonic_ns()
-        # One of few noises, read from any place on: cheap, and no two alike.
-        noise = np.roll(self._random.choice(self._noises), self._random.randrange(128 * 128 * 3))
+        # One of few noises, read from another place each time: cheap, and no two alike.
+        turn, which = divmod(len(self.exposed_ns), _NOISES)
+        noise = np.roll(self._noises[which], turn * _SHIFT)
         seen = np.clip(picture.pixels + noise.reshape(picture.pixels.shape), 0, 255).astype(np.uint8)
         encoded, pixels = self._encode(seen, at_ns)
         sha256 = hashlib.sha256(pixels.tobytes()).hexdigest()
