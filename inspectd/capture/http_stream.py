@@ -3,8 +3,8 @@
 Motion JPEG over HTTP carries no time. What can be known is when bytes arrive, and only by looking: a reader
 that was held up finds the pictures of the whole time in the buffers of both machines, and they come at once,
 one after the other, like new ones. And a network that holds something back gives all of it at once. So the
-socket is looked at in slices, and the beginning of the last silence before a byte is the earliest that the
-byte can have been sent: had it been on its way then, it would have come with what came before.
+socket is looked at in slices, and the beginning of the last silence between two pictures is the earliest that
+the second can have been sent: had it been on its way then, it would have come with the first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 import select
 import socket
 import ssl
-import sys
+import struct
 import time
 from bisect import bisect_right
 from collections import deque
@@ -30,10 +30,12 @@ _SLICE_SECONDS: Final = 0.002
 _LONGEST_SILENCE_NS: Final = 8_000_000
 _SHORTEST_SILENCE_NS: Final = 2_000_000
 _SILENT_SHARE: Final = 0.25
-"""Of the time between two pictures: silence this long shows that the sender has nothing left to send. It must
-be longer than a round trip, after which a sender that was made to wait goes on."""
-_TCP_INFO_BYTES: Final = 104
-_TCP_INFO_RTT: Final = 68  # offset of `tcpi_rtt`, uint32, in microseconds
+"""Of the time between two pictures: silence this long shows that the sender has nothing left to send."""
+_OF_A_PAUSE: Final = 2
+"""A sender that waits for the network pauses within pictures too; a silence is longer than such a pause, and
+than a round trip, by so much."""
+_PAUSES: Final = 8  # pictures whose longest pause is remembered
+_TCP_INFO: Final = struct.Struct("=68xI")  # tcpi_rtt, in microseconds
 _LONGEST_PICTURE_BYTES: Final = 256 << 20
 """What a demuxer may gather for one picture; no JPEG of a camera is as large."""
 _PREAMBLE_BYTES: Final = 4096
@@ -48,19 +50,27 @@ _NETWORK_ERRORS: Final = (
 
 
 class ArrivalSpan(NamedTuple):
-    """Between which moments a byte of a stream was sent."""
+    """Between which moments a picture began to be sent."""
 
     earliest_ns: int
     latest_ns: int
 
 
+class _Silence(NamedTuple):
+    """A time in which nothing came, and the offset at which it lies."""
+
+    offset: int
+    since_ns: int
+    lasted_ns: int
+
+
 class ArrivalLog:
     """When the bytes of a stream came in, by their offset. Pure: time is handed in.
 
-    The connection is silent when nothing has come for `silence_ns`. Bytes that come after a silence were sent
-    after its beginning, however long the network held them back meanwhile (a lost packet, a link that was
-    down, a radio that sleeps); bytes that come without one before them may have waited, here or at the
-    sender, since the last.
+    A picture that comes after a silence was sent after the silence began, however long the network held it
+    back meanwhile (a lost packet, a link that was down, a radio that sleeps). One that comes without a
+    silence before it may have waited, here or at the sender, since the last. A silence within a picture shows
+    that the sender waits for the network, and how long: none as short shows anything between two pictures.
     """
 
     def __init__(self, began_ns: int) -> None:
@@ -72,34 +82,55 @@ class ArrivalLog:
         self._earliest_ns = began_ns
         self._offset = 0
         self._offsets: deque[int] = deque(maxlen=_REMEMBERED_CHUNKS)
-        self._spans: deque[ArrivalSpan] = deque(maxlen=_REMEMBERED_CHUNKS)
+        self._read_ns: deque[int] = deque(maxlen=_REMEMBERED_CHUNKS)
+        self._silences: deque[_Silence] = deque(maxlen=_REMEMBERED_CHUNKS)
+        self._pauses_ns: deque[int] = deque(maxlen=_PAUSES)
+        self._end = 0
 
     def nothing_until(self, time_ns: int) -> None:
         """Looked, and there was nothing to read up to this moment."""
         self._silent_until_ns = time_ns
 
     def something_at(self, now_ns: int) -> None:
-        """Something was there and has been read: it was sent between the last silence's beginning and now."""
-        if self._silent_until_ns - self._silent_since_ns >= max(self.silence_ns, 2 * self.round_trip_ns):
-            self._earliest_ns = self._silent_since_ns
+        """Something was there and has been read."""
+        if self._silent_until_ns > self._silent_since_ns:
+            lasted_ns = self._silent_until_ns - self._silent_since_ns
+            self._silences.append(_Silence(self._offset, self._silent_since_ns, lasted_ns))
         if self._offsets and self._offsets[-1] == self._offset:
             # What was read before held no byte of the body yet.
-            self._spans[-1] = self._spans[-1]._replace(latest_ns=now_ns)
+            self._read_ns[-1] = now_ns
         else:
             self._offsets.append(self._offset)
-            self._spans.append(ArrivalSpan(self._earliest_ns, now_ns))
+            self._read_ns.append(now_ns)
 
     def received(self, size: int, now_ns: int) -> None:
         """Of what was read, `size` bytes were the stream's."""
         self._offset += size
         self._silent_since_ns = self._silent_until_ns = now_ns
 
-    def span(self, offset: int) -> ArrivalSpan:
-        """Between which moments the byte at `offset` was sent."""
-        index = bisect_right(self._offsets, offset) - 1
-        if index < 0:  # longer ago than is remembered: no later than the oldest span
-            return ArrivalSpan(0, self._spans[0].latest_ns if self._spans else 0)
-        return self._spans[index]
+    def picture(self, begin: int, size: int) -> ArrivalSpan:
+        """When the picture at these bytes was sent; ask for each, in their order, once it has come."""
+        end = begin + size
+        pause_ns = 0
+        before: list[_Silence] = []
+        while self._silences and self._silences[0].offset < end:
+            found = self._silences.popleft()
+            if found.offset > begin:
+                pause_ns = max(pause_ns, found.lasted_ns)
+            elif found.offset >= self._end:
+                before.append(found)
+            else:  # it lay within the one before, and came to light since
+                self._pauses_ns.append(found.lasted_ns)
+        least_ns = max(self.silence_ns, _OF_A_PAUSE * max(self.round_trip_ns, *self._pauses_ns, 0))
+        for silence in before:
+            if silence.lasted_ns >= least_ns:
+                self._earliest_ns = silence.since_ns
+        self._pauses_ns.append(pause_ns)
+        self._end = end
+        index = bisect_right(self._offsets, begin) - 1
+        if index < 0:  # longer ago than is remembered
+            return ArrivalSpan(0, self._read_ns[0] if self._read_ns else 0)
+        return ArrivalSpan(self._earliest_ns, self._read_ns[index])
 
     def pictures_every(self, interval_ns: int) -> None:
         """How often a picture comes: how long there is silence between two."""
@@ -160,9 +191,9 @@ class _WatchedConnection(httpcore.NetworkStream):
 
 
 def _round_trip_ns(connection: socket.socket) -> int:
-    """What the kernel measured of the connection's round trip."""
-    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-    return int.from_bytes(info[_TCP_INFO_RTT : _TCP_INFO_RTT + 4], sys.byteorder) * 1000
+    """What the kernel measured of the connection's round trip, when it was made."""
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+    return int(_TCP_INFO.unpack(info)[0]) * 1000
 
 
 class _WatchedNetwork(httpcore.SyncBackend):

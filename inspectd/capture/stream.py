@@ -276,7 +276,7 @@ class StreamDriver:
         if self._http is not None:
             self._http.picture_ended()
         read_ns, waited = time.monotonic_ns(), self._watch.waited_ns() >= _WAITED_NS
-        span_ns = self._span_ns(packet.pos, read_ns)
+        span_ns = self._span_ns(packet.pos, packet.size, read_ns)
         limit_ns = int(self._settings.quality.max_age_ms * 1e6)
         if may_pass_over and 0 < limit_ns < read_ns - span_ns[0]:
             self._passed_over += 1
@@ -305,13 +305,13 @@ class StreamDriver:
             log.event(logger, logging.WARNING, "repeated_timestamp", source=self._name, advice=advice)
         self._last_timestamp_ms = timestamp_ms
 
-    def _span_ns(self, position: int | None, read_ns: int) -> tuple[int, int]:
+    def _span_ns(self, position: int | None, size: int, read_ns: int) -> tuple[int, int]:
         """Between which moments an undated packet began to be sent; for a dated one, now."""
         if self._is_dated or self._http is None:
             return read_ns, read_ns
         if position is None or position < 0:
             return 0, read_ns
-        earliest_ns, latest_ns = self._http.arrivals.span(position)
+        earliest_ns, latest_ns = self._http.arrivals.picture(position, size)
         self._arrivals_ns.append(latest_ns)
         if len(self._arrivals_ns) > 2:
             self._http.arrivals.pictures_every(int(median(b - a for a, b in pairwise(self._arrivals_ns))))

@@ -28,10 +28,11 @@ def read_with_pauses(sent, pauses):
         if buffered:
             log.something_at(now)
             was_full = len(buffered) == 3
-            spans.append((buffered.pop(0), log.span(len(spans))))
+            at_ns, number = buffered.pop(0), len(spans)
             if was_full:
                 freed = now + MS  # the sender hears of the room a round trip later
             log.received(1, now)
+            spans.append((at_ns, log.picture(number, 1)))
         else:
             came = [max(at, freed) for at in pending[:1] if max(at, freed) < now + SLICE]
             if came:
@@ -78,8 +79,8 @@ def test_what_the_network_held_back_is_not_new(interval_ms, holds):
             sent_ms += interval_ms
         for at_ms in came:
             log.something_at(now_ms * MS)
-            sent.append((at_ms * MS, log.span(len(sent))))
             log.received(1, now_ms * MS)
+            sent.append((at_ms * MS, log.picture(len(sent), 1)))
         if not came:
             log.nothing_until((now_ms + 1) * MS)
     for true_ns, span in sent:
@@ -91,15 +92,46 @@ def test_a_silence_within_a_round_trip_shows_nothing():
     log = ArrivalLog(0)
     log.pictures_every(20 * MS)
     log.round_trip_ns = 10 * MS
-    log.something_at(100 * MS)
-    log.received(1, 100 * MS)
-    log.nothing_until(112 * MS)
-    log.something_at(113 * MS)
-    assert log.span(1).earliest_ns == 0
-    log.received(1, 113 * MS)
-    log.nothing_until(135 * MS)
-    log.something_at(136 * MS)
-    assert log.span(2).earliest_ns == 113 * MS
+    for number, (silent_ms, read_ms) in enumerate([(99, 100), (112, 113), (135, 136)]):
+        log.nothing_until(silent_ms * MS)
+        log.something_at(read_ms * MS)
+        log.received(1, read_ms * MS)
+        earliest_ns = log.picture(number, 1).earliest_ns
+        assert earliest_ns == [0, 0, 113 * MS][number]
+
+
+@given(
+    st.integers(20, 100),
+    st.integers(2, 30),
+    st.floats(0.3, 0.95),
+    st.integers(0, 3000),
+    st.integers(5, 40),
+)
+def test_a_sender_that_waits_for_the_network_makes_no_old_picture_new(
+    interval_ms, packets, load, outage_ms, seed
+):
+    """Nothing comes for a while, and then a packet at a time, until what was kept has gone."""
+    log, rate_ms = ArrivalLog(0), load * interval_ms / packets
+    log.pictures_every(interval_ms * MS)
+    begins_ms = 400 + seed
+    free_ms, offset, looked_ms, done_ms = 0.0, 0, 0.0, 0.0
+    for number in range(40):
+        sent_ms = (number + 1) * interval_ms
+        for _ in range(packets):
+            free_ms = max(free_ms, sent_ms)
+            if begins_ms <= free_ms < begins_ms + outage_ms:
+                free_ms = begins_ms + outage_ms
+            free_ms += rate_ms
+            while looked_ms + 2 <= free_ms:
+                looked_ms += 2
+                log.nothing_until(int(looked_ms * MS))
+            looked_ms = free_ms
+            log.something_at(int(free_ms * MS))
+            log.received(1, int(free_ms * MS))
+            offset += 1
+            done_ms = free_ms
+        span = log.picture(offset - packets, packets)
+        assert span.earliest_ns <= sent_ms * MS + 2 * rate_ms * MS, (number, done_ms)
 
 
 def test_what_was_forgotten_has_no_beginning():
@@ -107,5 +139,5 @@ def test_what_was_forgotten_has_no_beginning():
     for at in range(10_000):
         log.something_at(at)
         log.received(1, at)
-    assert log.span(5).earliest_ns == 0
-    assert log.span(9_999) == (0, 9_999)
+    assert log.picture(5, 1) == (0, 10_000 - 4096)
+    assert log.picture(9_999, 1) == (0, 9_999)
