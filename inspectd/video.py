@@ -9,6 +9,7 @@ this module.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from fractions import Fraction
@@ -27,6 +28,14 @@ from inspectd.pictures.reading import MAX_PIXELS
 _LOSS_LOGGERS: Final = frozenset({"rtsp", "rtp", "sdp", "mpegts"})
 """Demuxers that say a lost packet in a warning and nowhere else ("RTP: missed 3 packets")."""
 
+_LENGTH_PREFIXED: Final = b"\x01"  # how the parameters of H.264 and H.265 in MP4 begin
+_PARAMETER_SETS: Final = {
+    "h264": re.compile(rb"\0\0\x01[\x07\x27\x47\x67]"),
+    "hevc": re.compile(rb"\0\0\x01[\x42\x43]"),
+    "mpeg2video": re.compile(rb"\0\0\x01\xb3"),
+    "mpeg4": re.compile(rb"\0\0\x01[\x20-\x2f]"),
+}
+"""Start codes of sequence parameter sets, sequence headers and video object layers."""
 
 Packet = Any  # generic in its stubs, and no class to subscript at run time
 
@@ -59,15 +68,22 @@ class PictureDecoder:
     Motion JPEG is decoded apart from all other pictures, and one that is cut does not decode. In every other
     codec a picture is predicted from those before it: from the first sign of damage (a packet or picture that
     is called corrupt, an error of the decoder, packets that a demuxer missed) until the next key frame
-    without one, no picture is whole. Nor is any before the first key frame. And that key frame goes to a new
-    decoder: FFmpeg's keep coefficients of a block they could not finish, and slices of a picture they could
-    not complete, and show them in pictures of later groups.
+    without one, no picture is whole. Nor is any before the first key frame.
+
+    After damage that key frame goes to a new decoder: FFmpeg's keep coefficients of a block they could not
+    finish, and slices of a picture they could not complete, and show them in pictures of later groups. Where
+    parameter sets come within the stream, it has to carry its own, for a change of them may have been lost.
     """
 
     def __init__(self, stream: av.VideoStream) -> None:
         """Decode `stream`, in this thread, so that what the decoder complains of is heard here."""
-        self._parameters = stream.codec_context
-        self._decoder = self._new_decoder()
+        stream.thread_type = "NONE"
+        stream.codec_context.thread_count = 1
+        self._parameters = self._decoder = stream.codec_context
+        self._sets = _parameter_sets(self._parameters)
+        self._carries_sets = False
+        self._is_tainted = False
+        self._is_new = False
         self.is_jpeg = stream.codec_context.name == "mjpeg"
         self._time_base: Fraction = stream.time_base or Fraction(1, 1000)
         self._sound_from: int | None = None
@@ -101,18 +117,21 @@ class PictureDecoder:
         if self.is_jpeg and packet.size:
             yield from self._decode_jpeg(packet, damaged=damaged)
             return
+        has_sets = self._sets is not None and self._sets.search(bytes(packet)) is not None
+        self._carries_sets = self._carries_sets or has_sets
         if damaged:
+            self._is_tainted = True
             self._lose()
-        elif packet.is_keyframe and self._sound_from is None:
-            self._decoder, self._sound_from = self._new_decoder(), packet.pts
+        elif packet.is_keyframe:
+            self._begin_group(packet, has_sets=has_sets)
         with av.logging.Capture() as said:
             try:
                 frames = self._decoder.decode(packet)
             except av.error.FFmpegError:
                 frames = []
-                self._lose()
+                self._fail()
         if any(level <= av.logging.ERROR for level, _, _ in said):
-            self._lose()
+            self._fail()
         for frame in frames:
             yield Picture(
                 pixels=np.asarray(frame.to_ndarray(format="bgr24"), np.uint8),
@@ -136,12 +155,19 @@ class PictureDecoder:
             position=packet.pos,
         )
 
-    def _new_decoder(self) -> Any:
-        decoder = av.CodecContext.create(self._parameters.codec, "r")
-        if self._parameters.extradata:
-            decoder.extradata = self._parameters.extradata
-        decoder.thread_type, decoder.thread_count = "NONE", 1
-        return decoder
+    def _begin_group(self, packet: Packet, *, has_sets: bool) -> None:
+        """A key frame came undamaged."""
+        self._is_new = False
+        if self._sound_from is None and (has_sets or not self._carries_sets):
+            if self._is_tainted:
+                self._decoder = _new_decoder(self._parameters)
+                self._is_tainted, self._is_new = False, True
+            self._sound_from = packet.pts
+
+    def _fail(self) -> None:
+        """The decoder called an error. A new one has not seen what its first group may be predicted from."""
+        self._is_tainted = self._is_tainted or not self._is_new
+        self._lose()
 
     def _lose(self) -> None:
         self._sound_from, self._is_sound = None, False
@@ -152,6 +178,23 @@ class PictureDecoder:
         elif frame.key_frame and self._sound_from is not None and frame.pts >= self._sound_from:
             self._is_sound = True
         return self._is_sound
+
+
+def _parameter_sets(parameters: Any) -> re.Pattern[bytes] | None:
+    """What a stream's parameter sets begin with; None where they come apart from it, or not at all."""
+    if (parameters.extradata or b"")[:1] == _LENGTH_PREFIXED:
+        return None
+    return _PARAMETER_SETS.get(parameters.name)
+
+
+def _new_decoder(parameters: Any) -> Any:
+    decoder = av.CodecContext.create(parameters.codec, "r")
+    for name in ("extradata", "width", "height", "pix_fmt", "codec_tag", "bits_per_coded_sample"):
+        value = getattr(parameters, name)
+        if value:
+            setattr(decoder, name, value)
+    decoder.thread_type, decoder.thread_count = "NONE", 1
+    return decoder
 
 
 def open_video(path: Path) -> tuple[Any, Iterator[Picture]]:

@@ -1,6 +1,7 @@
 """A picture that was not received whole is never called whole."""
 
 import random
+import re
 from fractions import Fraction
 
 import av
@@ -46,6 +47,70 @@ def decoded(path):
 def test_every_picture_of_a_sound_stream_is_whole(tmp_path, codec):
     write_stream(tmp_path / "v.ts", codec, "mpegts")
     assert [picture.whole for picture in decoded(tmp_path / "v.ts")] == [True] * FRAMES
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixels"), [("ffvhuff", "yuv420p"), ("rawvideo", "yuv420p"), ("wmv2", "yuv420p")]
+)
+def test_a_recording_is_read_whose_size_only_the_container_knows(tmp_path, codec, pixels):
+    with av.open(str(tmp_path / "v.avi"), "w") as output:
+        stream = output.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, pixels
+        for number in range(10):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture(number), format="bgr24")))
+        output.mux(stream.encode(None))
+    assert [shown.whole for shown in decoded(tmp_path / "v.avi")] == [True] * 10
+
+
+def test_after_a_loss_an_open_group_of_pictures_is_whole_again(tmp_path):
+    options = "open-gop=1:keyint=12:min-keyint=12:scenecut=0:bframes=2:threads=1"
+    with av.open(str(tmp_path / "v.ts"), "w", format="mpegts") as output:
+        stream = output.add_stream("libx264", rate=25, options={"x264-params": options})
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for number in range(FRAMES):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture(number), format="bgr24")))
+        output.mux(stream.encode(None))
+    data = (tmp_path / "v.ts").read_bytes()
+    middle = len(data) // 3 // PACKET * PACKET
+    (tmp_path / "lossy.ts").write_bytes(data[:middle] + data[middle + PACKET :])
+    sent = {shown.pixels.tobytes() for shown in decoded(tmp_path / "v.ts")}
+    shown = decoded(tmp_path / "lossy.ts")
+    assert all(each.pixels.tobytes() in sent for each in shown if each.whole)
+    assert not all(each.whole for each in shown)
+    assert all(each.whole for each in shown[-20:])
+
+
+def test_where_parameter_sets_came_once_nothing_is_whole_after_a_loss(tmp_path):
+    """They may have changed with what was lost; a new decoder would go by those of the beginning."""
+    pieces = []
+    for part, quality in enumerate(("20", "34")):
+        encoder = av.CodecContext.create("libx264", "w")
+        encoder.width, encoder.height, encoder.pix_fmt = 320, 240, "yuv420p"
+        encoder.time_base, encoder.gop_size, encoder.max_b_frames = Fraction(1, 25), 10, 0
+        encoder.options = {"tune": "zerolatency", "qp": quality, "x264-params": "threads=1"}
+        for number in range(40):
+            frame = av.VideoFrame.from_ndarray(picture(40 * part + number), format="bgr24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            for packet in encoder.encode(frame):
+                units = re.split(rb"\x00?\x00\x00\x01", bytes(packet))[1:]
+                kept = [unit for unit in units if number == 0 or unit[0] & 0x1F not in {7, 8}]
+                pieces.append(b"".join(b"\0\0\0\1" + unit for unit in kept))
+    with av.open(str(tmp_path / "v.ts"), "w", format="mpegts") as output:
+        stream = output.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for number, piece in enumerate(pieces):
+            packet = av.Packet(piece)
+            packet.pts = packet.dts = number
+            packet.time_base, packet.stream = Fraction(1, 25), stream
+            output.mux(packet)
+    data = (tmp_path / "v.ts").read_bytes()
+    sent = {shown.pixels.tobytes() for shown in decoded(tmp_path / "v.ts")}
+    for sixteenth in range(9, 15):
+        late = len(data) * sixteenth // 16 // PACKET * PACKET
+        (tmp_path / "lossy.ts").write_bytes(data[:late] + data[late + PACKET :])
+        shown = decoded(tmp_path / "lossy.ts")
+        assert sum(each.whole for each in shown) > 30
+        assert all(each.pixels.tobytes() in sent for each in shown if each.whole)
 
 
 @pytest.mark.parametrize("seed", range(8))
