@@ -22,7 +22,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from inspectd.errors import InspectdError
-from inspectd.pictures.jpeg_scans import holds_all_scans
+from inspectd.pictures.jpeg_scans import why_not_whole
 from inspectd.pictures.reading import MAX_PIXELS
 
 _LOSS_LOGGERS: Final = frozenset({"rtsp", "rtp", "sdp", "mpegts"})
@@ -260,4 +260,4 @@ def decode_jpeg(encoded: bytes) -> NDArray[np.uint8] | None:
         pixels = np.asarray(simplejpeg.decode_jpeg(encoded, colorspace="BGR", strict=True), np.uint8)
     except ValueError:
         return None
-    return pixels if holds_all_scans(encoded) else None
+    return pixels if why_not_whole(encoded) is None else None

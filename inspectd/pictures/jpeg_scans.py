@@ -1,8 +1,8 @@
-"""Whether a JPEG holds every scan of its picture. Pure.
+"""Whether a JPEG that decodes is certain to hold all of its picture. Pure.
 
 A progressive JPEG sends the picture in scans, each of which makes it sharper (ITU-T T.81, annex G). One that
 was cut between two of them and closed with an end marker decodes without a complaint, and is blurred: a fine
-defect is gone.
+defect is gone. Of an arithmetic-coded one (annex D) no decoder tells: what is missing reads as zeros.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ _START_OF_SCAN: Final = 0xDA
 _END: Final = 0xD9
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 _PROGRESSIVE: Final = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_ARITHMETIC: Final = frozenset({0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 _FRAMES: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
-_MARKER: Final = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
+_MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _COEFFICIENTS: Final = 64
+_CUT: Final = "it ends before its last scan"
 
 
-def holds_all_scans(jpeg: bytes) -> bool:
-    """False when a component of the picture, or a coefficient down to its last bit, is in no scan.
+def why_not_whole(jpeg: bytes) -> str | None:
+    """Why it is not certain to be whole, if so: a scan is missing, or its coding does not tell.
 
     Args:
         jpeg: what a decoder takes for a JPEG; of anything else nothing is said.
@@ -30,7 +32,7 @@ def holds_all_scans(jpeg: bytes) -> bool:
     at = 2
     while at + 4 <= len(jpeg):
         if jpeg[at] != 0xFF:
-            return False
+            return _CUT
         kind = jpeg[at + 1]
         if kind == 0xFF:  # fill bytes
             at += 1
@@ -43,6 +45,8 @@ def holds_all_scans(jpeg: bytes) -> bool:
         length = int.from_bytes(jpeg[at + 2 : at + 4], "big")
         segment = jpeg[at + 4 : at + 2 + length]
         at += 2 + length
+        if kind in _ARITHMETIC:
+            return "it is arithmetic-coded, of which nothing tells"
         if kind in _FRAMES:
             is_progressive = kind in _PROGRESSIVE
             coefficients = range(_COEFFICIENTS if is_progressive else 1)
@@ -50,10 +54,10 @@ def holds_all_scans(jpeg: bytes) -> bool:
         elif kind == _START_OF_SCAN:
             missing -= _sent(segment, is_progressive=is_progressive)
             if not missing:
-                return True
+                return None
             found = _MARKER.search(jpeg, at)
             at = found.end() - 2 if found else len(jpeg)
-    return not missing
+    return _CUT if missing else None
 
 
 def _sent(scan: bytes, *, is_progressive: bool) -> set[tuple[int, int]]:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 from inspectd.pictures.depth import EIGHT_BITS, PictureError, to_eight_bits
-from inspectd.pictures.jpeg_scans import holds_all_scans
+from inspectd.pictures.jpeg_scans import why_not_whole
 
 MAX_PIXELS: Final = 178_956_970
 """Pillow's own bound against made-up headers; the largest area sensors have 151 million pixels."""
@@ -43,6 +43,8 @@ _SUBFILE_TYPE: Final = 254  # a TIFF tag
 _REDUCED_PAGE: Final = 1
 _FLOATING_POINT: Final = 3
 _DEFLATED: Final = frozenset({8, 32_946})  # values of a TIFF's compression
+_INFLATED_BYTES: Final = 1 << 20  # at a time
+_TILE_BYTES: Final = 1 << 20  # what a tile or strip may hold beside the picture's pixels
 _WIDE: Final = {"F": "floating-point", "I": "32-bit"}
 """Pillow's names of values that are no picture's levels."""
 
@@ -195,8 +197,9 @@ def _refuse_cut_jpeg(data: NDArray[np.uint8]) -> None:
     except ValueError as error:
         what = _CUT if "premature" in str(error).lower() else "is damaged"
         raise PictureError(f"{what}: {error}") from error
-    if not holds_all_scans(data.tobytes()):
-        raise PictureError(f"{_CUT}: it ends before its last scan")
+    why = why_not_whole(data.tobytes())
+    if why is not None:
+        raise PictureError(f"{_CUT}: {why}")
 
 
 def _png_ends(data: NDArray[np.uint8]) -> bool:
@@ -220,24 +223,35 @@ def _refuse_undecodable(data: NDArray[np.uint8]) -> None:
                 if image.format != "TIFF" or image.info.get("compression", "raw") != "raw":
                     image.load()
                 if isinstance(image, TiffImagePlugin.TiffImageFile):
-                    _check_sums(data, image.tag_v2)
+                    _check_sums(data, image)
         except Exception as error:  # as in `_header`
             raise PictureError(f"{_CUT}, or is damaged: {error}") from error
     if wide is not None:
         raise PictureError(_of_wide_values(wide))
 
 
-def _check_sums(data: NDArray[np.uint8], tags: Any) -> None:
+def _check_sums(data: NDArray[np.uint8], image: TiffImagePlugin.TiffImageFile) -> None:
     """Of deflated strips or tiles; decoders stop at the last pixel, before the sum.
 
     Raises:
         zlib.error: one is wrong.
+        ValueError: one holds more than the picture has.
     """
-    if tags.get(TiffImagePlugin.COMPRESSION) in _DEFLATED:
-        offsets = tags.get(TiffImagePlugin.STRIPOFFSETS) or tags.get(TiffImagePlugin.TILEOFFSETS)
-        sizes = tags.get(TiffImagePlugin.STRIPBYTECOUNTS) or tags.get(TiffImagePlugin.TILEBYTECOUNTS)
-        for offset, size in zip(offsets, sizes, strict=True):
-            zlib.decompress(data[offset : offset + size].data)
+    tags: Any = image.tag_v2
+    if tags.get(TiffImagePlugin.COMPRESSION) not in _DEFLATED:
+        return
+    offsets = tags.get(TiffImagePlugin.STRIPOFFSETS) or tags.get(TiffImagePlugin.TILEOFFSETS)
+    sizes = tags.get(TiffImagePlugin.STRIPBYTECOUNTS) or tags.get(TiffImagePlugin.TILEBYTECOUNTS)
+    left = _TILE_BYTES * len(offsets) + 2 * len(image.getbands()) * image.width * image.height
+    for offset, size in zip(offsets, sizes, strict=True):
+        inflating = zlib.decompressobj()
+        piece = data[offset : offset + size].tobytes()
+        while not inflating.eof:
+            given = len(inflating.decompress(piece, _INFLATED_BYTES))
+            piece = inflating.unconsumed_tail
+            left -= given
+            if left < 0 or not (given or piece or inflating.eof):
+                raise ValueError("a strip holds more, or less, than its rows")
 
 
 def _decoded(data: NDArray[np.uint8], flags: int) -> NDArray[Any]:

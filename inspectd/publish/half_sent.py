@@ -2,8 +2,8 @@
 
 libzmq keeps the parts of a message until the last one is there, however many they are, and tells nobody. So
 when the process has grown, whoever has much waiting in the kernel while nothing whole comes of it is ended;
-and where that finds nobody and memory runs out, everybody of whom nothing whole came meanwhile. Honest
-clients connect again.
+and where that finds nobody and memory runs out, everybody of whom nothing whole came meanwhile, and then
+everybody. Honest clients connect again.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import fcntl
 import os
 import struct
 import termios
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,9 @@ _GROWN_BYTES: Final = 32 << 20
 """Half a million empty parts. A message takes as long to be thrown away as it is long."""
 
 _RUNS_OUT_BYTES: Final = MAX_MEMORY_BYTES * 3 // 4
+_SPARED_NS: Final = 1_000_000_000
+"""Memory is given back after everybody was ended, not at once."""
+
 _MUCH_BYTES: Final = 16_384
 """Of an honest client, which sends requests of a few hundred bytes, so much never waits."""
 
@@ -34,18 +38,22 @@ class HalfSent:
         self,
         memory_bytes: Callable[[], int] | None = None,
         waiting_bytes: Callable[[int], int] | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """The process is at rest.
 
         Args:
             memory_bytes: what the process takes; by default what of it is resident.
             waiting_bytes: what came by a descriptor and the kernel still holds; 0 if it is closed.
+            clock: monotonic, in nanoseconds.
         """
         self._memory_bytes = memory_bytes or _resident_bytes
         self._waiting_bytes = waiting_bytes or _waiting_bytes
         self._rest_bytes = self._memory_bytes()
         self._most: dict[int, int] = {}
         self._whole: set[int] = set()
+        self._clock = clock
+        self._spared_until_ns = 0
 
     def came_whole(self, fd: int) -> None:
         """A whole message came by this descriptor."""
@@ -71,8 +79,12 @@ class HalfSent:
             self._whole.clear()
             return []
         found = [fd for fd in connected if self._most[fd] >= _MUCH_BYTES]
-        if not found and memory_bytes > _RUNS_OUT_BYTES:
+        if not found and memory_bytes > _RUNS_OUT_BYTES and self._clock() >= self._spared_until_ns:
             found = [fd for fd in connected if fd not in self._whole]
+            if not found:
+                found = connected
+                self._whole.clear()
+                self._spared_until_ns = self._clock() + _SPARED_NS
         return found
 
 

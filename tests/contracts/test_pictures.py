@@ -2,6 +2,8 @@
 
 import io
 import re
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -55,6 +57,18 @@ def zeros_at_its_end(deflated):
     return deflated[: end - 4] + bytes(4) + deflated[end:]
 
 
+def deflating_on():
+    """A strip of 2 x 2 pixels that inflates to 64 MiB."""
+    file = io.BytesIO()
+    strip = zlib.compress(bytes(64 << 20))
+    tags = [(256, 2), (257, 2), (258, 8), (259, 8), (262, 1), (273, 8), (277, 1), (278, 2), (279, len(strip))]
+    file.write(b"II*\0" + (8 + len(strip)).to_bytes(4, "little") + strip)
+    file.write(len(tags).to_bytes(2, "little"))
+    for tag, value in tags:
+        file.write(struct.pack("<HHII", tag, 4, 1, value))
+    return file.getvalue() + bytes(4)
+
+
 def without_last_scans(data, number):
     scans = [found.start() for found in re.finditer(rb"\xff\xda", data)]
     return data[: data.rindex(b"\xff\xc4", 0, scans[-number])] + b"\xff\xd9"
@@ -103,6 +117,8 @@ REFUSED = {
     "zeros-within.png": (zeros_within(PNG), NOT_WHOLE),
     "cut.tif": (cut(saved("TIFF"), 0.6), NOT_WHOLE),
     "cut-lzw.tif": (LZW[:-1], NOT_WHOLE),
+    "arithmetic.jpg": (JPEG.replace(b"\xff\xc0", b"\xff\xc9", 1), "whole|damaged"),
+    "endless-deflated.tif": (deflating_on(), NOT_WHOLE),
     "zeros-at-its-end-deflated.tif": (zeros_at_its_end(DEFLATED), NOT_WHOLE),
     "zeros-within-deflated.tif": (zeros_within(DEFLATED), NOT_WHOLE),
     "zeros-within-lzw.tif": (zeros_within(LZW), NOT_WHOLE),

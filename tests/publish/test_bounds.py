@@ -132,13 +132,19 @@ def test_whose_message_does_not_end_is_cut_off_before_it_takes_the_memory(tmp_pa
 
 
 def test_where_nobody_stands_out_those_who_say_nothing_whole_make_room():
-    memory, waiting = [0], {3: 0, 4: 200, 5: 0}
-    watch = HalfSent(lambda: memory[0], waiting.__getitem__)
+    memory, waiting, now_ns = [0], {3: 0, 4: 200, 5: 0, 6: 0}, [10**9]
+    watch = HalfSent(lambda: memory[0], waiting.__getitem__, lambda: now_ns[0])
     memory[0] = 100 << 20
     assert watch.find(waiting) == []
     watch.came_whole(4)
     memory[0] = 400 << 20
-    assert watch.find(waiting) == [3, 5]
+    assert watch.find([3, 4, 5]) == [3, 5]
+    # Who is left sent something whole, and fills the memory all the same.
+    assert watch.find([4]) == [4]
+    watch.ended(4)
+    assert watch.find([6]) == []
+    now_ns[0] += 10**9
+    assert watch.find([6]) == [6]
     memory[0] = 0
     assert watch.find(waiting) == []
 
@@ -189,6 +195,7 @@ def test_a_topic_longer_than_any_is_cut_off(served, client, topic):
 
 def test_topics_of_other_lines_are_counted_and_many_of_them_cut_off(served, client):
     noisy = client(zmq.XSUB, "verdicts")
+    turn_until(served, lambda: served.connections["verdicts"].count)
     for n in range(10):
         noisy.send(b"\x01i1/p/another/%d" % n)
     turn_until(served, lambda: served.foreign["verdicts"] == 10)
