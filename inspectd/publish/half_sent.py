@@ -23,8 +23,8 @@ MAX_MEMORY_BYTES: Final = 512 << 20
 _GROWN_BYTES: Final = 32 << 20
 """Half a million empty parts. A message takes as long to be thrown away as it is long."""
 
-_RUNS_OUT_BYTES: Final = MAX_MEMORY_BYTES * 3 // 4
-_SPARED_NS: Final = 1_000_000_000
+_RUNS_OUT_BYTES: Final = MAX_MEMORY_BYTES // 2
+_SPARED_NS: Final = 200_000_000
 """Memory is given back after everybody was ended, not at once."""
 
 _MUCH_BYTES: Final = 16_384

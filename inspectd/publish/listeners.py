@@ -21,6 +21,7 @@ NAMES: Final = ("verdicts", "heatmaps", "sync", "control")
 """The bus's sockets. There is one of each at every door."""
 
 _BACKLOG: Final = 100
+_DRAINED_BYTES: Final = 1 << 20  # at a time
 
 
 class Listeners:
@@ -112,3 +113,6 @@ def hang_up(fd: int) -> None:
         return
     with contextlib.suppress(OSError), socket.socket(fileno=copy) as connection:  # it ended, or is no socket
         connection.shutdown(socket.SHUT_RDWR)
+        # What the kernel still holds of it is not to be read by whoever uses it: it may be a lot.
+        while connection.recv(_DRAINED_BYTES, socket.MSG_DONTWAIT):
+            pass
