@@ -165,7 +165,7 @@ class PictureDecoder:
             self._sound_from = packet.pts
 
     def _fail(self) -> None:
-        """The decoder called an error. A new one has not seen what its first group may be predicted from."""
+        """The decoder called an error or a picture corrupt; a new one lacks what its first group rests on."""
         self._is_tainted = self._is_tainted or not self._is_new
         self._lose()
 
@@ -174,7 +174,7 @@ class PictureDecoder:
 
     def _is_whole(self, frame: av.VideoFrame) -> bool:
         if frame.is_corrupt or frame.pts is None:
-            self._lose()
+            self._fail()
         elif frame.key_frame and self._sound_from is not None and frame.pts >= self._sound_from:
             self._is_sound = True
         return self._is_sound
