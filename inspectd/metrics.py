@@ -24,19 +24,10 @@ from prometheus_client import (
 from inspectd import __version__, config
 from inspectd.endpoint import Endpoint, Users, tls_context
 from inspectd.errors import UnavailableError
-from inspectd.ipc.messages import BankInfo
-from inspectd.publish.journal_rows import Levels
-from inspectd.publish.replay import ErrorReason
-from inspectd.records import (
-    DropCause,
-    Evaluation,
-    EvidenceResult,
-    FrameRef,
-    PartVerdict,
-    Reason,
-    RefusalReason,
-    Verdict,
-)
+from inspectd.publish.journal.records import Levels
+from inspectd.records import BankInfo, DropCause, EvidenceResult, FrameRef
+from inspectd.wire import Evaluation, PartVerdict, Reason, RefusalReason, Verdict
+from inspectd.wire.sync import ErrorReason
 
 Series = TypeVar("Series", bound=Counter | Gauge | Histogram)
 
@@ -73,7 +64,7 @@ AUTH_CAUSES: Final = {
     "control": ("unknown_key", "role", "no_list", "handshake"),
     "metrics": ("password",),
 }
-"""Causes of a refusal by socket (`publish.auth.Cause`)."""
+"""Causes of a refusal by socket (`publish.access.auth.Cause`)."""
 
 CUT_CAUSES: Final = {
     "verdicts": ("subscriptions", "half_sent"),
@@ -81,7 +72,7 @@ CUT_CAUSES: Final = {
     "sync": ("parts", "half_sent"),
     "control": ("parts", "half_sent"),
 }
-"""Why a client may be cut off, by socket (`publish.sockets.CutCause`)."""
+"""Why a client may be cut off, by socket (`publish.door.sockets.CutCause`)."""
 
 
 class Metrics:

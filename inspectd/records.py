@@ -8,42 +8,10 @@ only added at the end.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
-
-class Evaluation(StrEnum):
-    """The judgement of a part (OPC 40001-101 ResultEvaluation: OK, NotOK, NotDecidable)."""
-
-    PASS = "pass"  # noqa: S105 - the judgement, not a password
-    FAIL = "fail"
-    UNDECIDABLE = "undecidable"
-
-
-class Reason(StrEnum):
-    """Why a verdict is what it is. A closed set: it is a metric label."""
-
-    WITHIN_THRESHOLD = "within_threshold"
-    ABOVE_THRESHOLD = "above_threshold"
-    DEADLINE = "deadline"
-    SCORING_DOWN = "scoring_down"
-    SCORING_LOST = "scoring_lost"
-    SCORING_ERROR = "scoring_error"
-    FRAME_LOST = "frame_lost"
-    OVERLOAD = "overload"
-    SHUTDOWN = "shutdown"
-    RESTARTED = "restarted"
-    """The daemon ended without a word while the part was under way; the next start closes it."""
-    BLACK = "black"
-    FROZEN = "frozen"
-    PARTIAL = "partial"
-    STALE = "stale"
-    FORMAT = "format"
-    """The frame has another size or bit depth than the images the bank was built from."""
-    MISSED_TRIGGER = "missed_trigger"
-    """No frame came for the trigger: the one reason a verdict of this run can have without a frame."""
+from inspectd.wire import Evaluation, Reason
 
 
 class Quality(StrEnum):
@@ -169,50 +137,6 @@ class View(msgspec.Struct, frozen=True):
         return self.trigger.received_ns
 
 
-class TriggerRequest(
-    msgspec.Struct, frozen=True, tag_field="schema", tag="trigger/1", forbid_unknown_fields=True
-):
-    """The plant says that a part is in front of the cameras. `docs/triggers.md` describes every field."""
-
-    trigger_id: Annotated[str, Meta(min_length=1, max_length=64)]
-    part_id: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
-    encoder_count: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
-    recipe: Annotated[str, Meta(max_length=64)] | None = None
-    cameras: list[str] | dict[str, str] | None = None
-    """Names; or names with the recipe of each; or every triggered camera."""
-    deadline_ms: Annotated[float, Meta(ge=1, le=600_000)] | None = None
-
-
-class RefusalReason(StrEnum):
-    """Why a trigger was not taken. A closed set: it is a metric label."""
-
-    NOT_READY = "not_ready"
-    UNKNOWN_RECIPE = "unknown_recipe"
-    UNKNOWN_CAMERA = "unknown_camera"
-    DUPLICATE_ID = "duplicate_id"
-    OVERLOAD = "overload"
-    SHUTTING_DOWN = "shutting_down"
-    MALFORMED = "malformed"
-
-
-class Refusal(msgspec.Struct, frozen=True, tag_field="schema", tag="trigger_refusal/1"):
-    """The answer to a trigger that was not taken: nothing will be published for it."""
-
-    trigger_id: str | None
-    reason: RefusalReason
-    detail: str
-
-
-class Accepted(msgspec.Struct, frozen=True, tag_field="schema", tag="trigger_ack/1"):
-    """The answer to a trigger that was taken: exactly one part verdict will be published for it."""
-
-    trigger_id: str
-    epoch: int
-    received_utc_ns: int
-    deadline_ms: float
-    cameras: list[str]
-
-
 class ClosedBy(StrEnum):
     """What made a batch leave."""
 
@@ -280,96 +204,47 @@ class EvidenceResult(StrEnum):
     """The disk is full, read-only or failing."""
 
 
-class HeatmapRef(msgspec.Struct, frozen=True):
-    """Says that a heatmap of this size was sent on the heatmap socket under the verdict's name."""
+class CameraPhase(StrEnum):
+    """Where a camera stands."""
 
-    height: int
-    width: int
-    dtype: str = "float16"
+    OPENING = "opening"
+    UP = "up"
+    DOWN = "down"
+    ENDED = "ended"
+    """A file or folder was replayed once and is through; there is nothing to reconnect to."""
 
 
-class Verdict(msgspec.Struct, frozen=True, tag_field="schema", tag="verdict/1"):
-    """The judgement of one part, as published. `docs/wire.md` describes every field for readers."""
+class CameraState(msgspec.Struct, frozen=True, array_like=True, tag="camera_state"):
+    """Capture to main: the camera's phase changed."""
 
-    plant: str
-    line: str
     camera: str
-    epoch: int
-    seq: int
-    inspection_id: int
-    frame_generation: int | None
-    frame_seq: int | None
-    evaluation: Evaluation
-    reason: Reason
-    score: float | None
-    threshold: float | None
-    captured_utc_ns: int | None
-    decided_utc_ns: int
-    latency_ms: float
-    """From the frame's capture, or the trigger if there is one, to this verdict, on the monotonic clock."""
-    deadline_ms: float
-    late: bool
+    phase: CameraPhase
+    detail: str = ""
+
+
+class CameraNotice(msgspec.Struct, frozen=True, array_like=True, tag="camera_notice"):
+    """Capture to main: something about the camera that a person should hear of; it goes on delivering."""
+
+    camera: str
+    event: str
+    detail: str
+
+
+class BankInfo(msgspec.Struct, frozen=True, array_like=True):
+    """What scoring loaded for one recipe."""
+
     recipe: str
-    bank_sha256: str | None
-    dropped_before: int
-    """Frames of this camera that were lost since its last verdict."""
-    heatmap: HeatmapRef | None = None
-    trigger_id: str | None = None
-    part_id: str | None = None
-    encoder_count: int | None = None
-    frame_sha256: str | None = None
-    label: str | None = None
-    source: str | None = None
-    deadline_margin_ms: float = 0.0
-    """Time that was left at the decision; negative when it was late."""
-    triggered_utc_ns: int | None = None
-    recipe_sha256: str | None = None
-    """SHA-256 of the recipe's settings and its bank's sha256; `docs/evidence.md` says of which bytes."""
-    software: str | None = None
-    """Version of inspectd that made the verdict."""
-    journaled: bool = True
-    """It was in the journal when it was sent; if not, a replay may lack it."""
-
-
-class ViewVerdict(msgspec.Struct, frozen=True):
-    """What one camera's view of a part came to; `seq` names its verdict."""
-
-    camera: str
-    seq: int
-    evaluation: Evaluation
-    reason: Reason
-
-
-class PartVerdict(msgspec.Struct, frozen=True, tag_field="schema", tag="part/1"):
-    """The judgement of a triggered part over all its views, as published: what a gate acts on."""
-
-    plant: str
-    line: str
-    epoch: int
-    seq: int
-    trigger_id: str
-    part_id: str | None
-    encoder_count: int | None
-    evaluation: Evaluation
-    reason: Reason
-    triggered_utc_ns: int
-    decided_utc_ns: int
-    latency_ms: float
-    """From the trigger's arrival to this verdict, on the monotonic clock."""
-    deadline_ms: float
-    deadline_margin_ms: float
-    late: bool
-    views: list[ViewVerdict]
-    journaled: bool = True
-    """It was in the journal when it was sent; if not, a replay may lack it."""
-
-    def __post_init__(self) -> None:
-        """Make and read no `pass` that its own views do not bear out.
-
-        Raises:
-            ValueError: it is one.
-        """
-        if self.evaluation is not Evaluation.PASS:
-            return
-        if not self.views or any(view.evaluation is not Evaluation.PASS for view in self.views):
-            raise ValueError("part/1 with the evaluation pass, but not with views that all pass")
+    bank_sha256: str
+    detector: str
+    backbone: str
+    rows: int
+    dims: int
+    input_height: int
+    input_width: int
+    threshold: float
+    image_sizes: tuple[tuple[int, int], ...] = ()
+    """Every (height, width) of the images the bank was built from; empty: not recorded."""
+    bit_depth: int = 8
+    """Bits a channel of those images."""
+    any_size: bool = False
+    """The recipe has frames of other sizes judged as well."""

@@ -12,7 +12,7 @@ A trigger's way, for cameras that wait for one; its frames then go the way above
 
 and, when something is late or lost on that way, `BatchingStage.expire`, `scoring_lost` or `shut_down`.
 
-What the plant connects to, and what it is told beside verdicts, is in `plant_side`; `watching` tells what is
+What the plant connects to, and what it is told beside verdicts, is in `plant_link`; `alarms` tells what is
 wrong with access, evidence and child processes.
 """
 
@@ -28,6 +28,7 @@ from types import FrameType
 from typing import Final
 
 from inspectd import __version__
+from inspectd.alarms import EvidenceWatch, FormatWatch, LoopWatch, ProcessWatch
 from inspectd.batching.ledger import Ledger
 from inspectd.batching.parts import Part
 from inspectd.batching.policy import BatchPolicy
@@ -37,33 +38,29 @@ from inspectd.capture.stage import CameraStage
 from inspectd.config import Config
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.evidence.stage import EvidenceStage
-from inspectd.ipc.messages import CameraPhase, ScoringReady
 from inspectd.ipc.poller import Poller
 from inspectd.ipc.ring import FrameRing
 from inspectd.ipc.runtime_dir import RuntimeDir
 from inspectd.log import event
 from inspectd.metrics import Metrics
 from inspectd.notify import Notifier, ProgressWatchdog
-from inspectd.plant_side import PlantSide
+from inspectd.plant_link import PlantLink
 from inspectd.records import (
-    Accepted,
     Batch,
+    CameraPhase,
     Drop,
     FrameRef,
     Inspection,
     Outcome,
-    Refusal,
-    RefusalReason,
     Score,
     ScoreError,
     Trigger,
-    TriggerRequest,
     View,
-    ViewVerdict,
 )
+from inspectd.scoring.messages import ScoringReady
 from inspectd.scoring.stage import ScoringStage
 from inspectd.supervisor import Supervisor
-from inspectd.watching import EvidenceWatch, FormatWatch, LoopWatch, ProcessWatch
+from inspectd.wire import Accepted, Refusal, RefusalReason, TriggerRequest, ViewVerdict
 
 _log: Final = logging.getLogger("inspectd.service")
 
@@ -146,7 +143,7 @@ class Service:
         """Bind the bus and the metrics endpoint and start scoring; `stack` undoes it in reverse order."""
         for signum in (signal.SIGTERM, signal.SIGINT):
             stack.callback(signal.signal, signum, signal.signal(signum, self._on_signal))
-        self._plant = PlantSide(
+        self._plant = PlantLink(
             self._config, self._metrics, self._batching, self._cameras,
             state=lambda: self._state, admit=self.trigger, pass_by=self.pass_by, clock=self._clock,
             runtime_dir=runtime_dir, stack=stack,

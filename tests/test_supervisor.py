@@ -8,9 +8,11 @@ import time
 
 import pytest
 
+from inspectd.capture.messages import Stop
 from inspectd.errors import ExitCode
-from inspectd.ipc.messages import FromScoring, Heartbeat, Stop
+from inspectd.ipc.messages import Heartbeat
 from inspectd.ipc.poller import Poller
+from inspectd.scoring.messages import FromScoring
 from inspectd.supervisor import Supervisor
 
 MS = 1_000_000

@@ -21,12 +21,12 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from inspectd.backends.openvino.pipeline import CompiledPipeline
+from inspectd.backends.scorer import Scorer, ScoringPath
 from inspectd.bank.images import find_images, read_image
-from inspectd.bank.scorer import Scorer, ScoringPath
-from inspectd.detectors.compiled import CompiledPipeline
-from inspectd.detectors.patchcore import PatchCore
-from inspectd.detectors.pipeline import Pipeline
-from inspectd.search.exact import ExactSearch
+from inspectd.model.patchcore import PatchCore
+from inspectd.model.pipeline import Pipeline
+from inspectd.model.search import ExactSearch
 
 MOST_AUROC = 0.001
 LEAST_SHARE = 0.999

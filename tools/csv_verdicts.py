@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inspectd.client import Lost, VerdictReader
-from inspectd.records import PartVerdict, Verdict
 from inspectd.text import printable
+from inspectd.wire import PartVerdict, Verdict
 
 HEADINGS = ["epoch", "seq", "camera", "part_id", "trigger_id", "evaluation", "reason", "score", "late"]
 

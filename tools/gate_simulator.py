@@ -28,8 +28,8 @@ from typing import Final
 
 from inspectd.client import Liveness, VerdictReader
 from inspectd.client.control import TriggerSender
-from inspectd.records import Accepted, Evaluation, PartVerdict, TriggerRequest
 from inspectd.text import printable
+from inspectd.wire import Accepted, Evaluation, PartVerdict, TriggerRequest
 
 _TURN_SECONDS: Final = 0.005
 _HEARD_AT_MOST: Final = 1000

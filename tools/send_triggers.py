@@ -12,8 +12,8 @@ import sys
 import time
 
 from inspectd.client.control import TriggerSender
-from inspectd.records import Accepted, TriggerRequest
 from inspectd.text import printable
+from inspectd.wire import Accepted, TriggerRequest
 
 
 def main() -> int:

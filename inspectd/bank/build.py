@@ -15,18 +15,15 @@ import torch
 from numpy.typing import NDArray
 
 from inspectd.bank.collect import Collection, NamedFrame, collect, feature_dtype, memory_bytes
-from inspectd.bank.conformal import conformal_threshold, unlike_the_rest
+from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, Manifest, OddImage, write_bank
 from inspectd.bank.fit import CrossFit, FitSpec, cross_fit, fit_detector
 from inspectd.bank.images import named_image, read_image
-from inspectd.bank.manifest import GOOD_SCORES, IMAGE_DIGESTS, Manifest, OddImage
-from inspectd.bank.store import write_bank
-from inspectd.detectors.base import Detector
-from inspectd.detectors.options import HeadOptions, options_of
+from inspectd.bank.threshold import conformal_threshold, unlike_the_rest
 from inspectd.errors import InputError
-from inspectd.features.backbones import DEFAULT_BACKBONE, Backbone, load_backbone
-from inspectd.features.device import choose_device
-from inspectd.features.extractor import FeatureExtractor
-from inspectd.features.options import PatchOptions
+from inspectd.model.backbones import DEFAULT_BACKBONE, Backbone, load_backbone
+from inspectd.model.detectors import Detector
+from inspectd.model.features import FeatureExtractor
+from inspectd.model.options import HeadOptions, PatchOptions, options_of
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of the step, how much of it is done, and how much there is."""
@@ -41,6 +38,7 @@ class BuildSpec:
 
     Attributes:
         options: the detector's own settings; what is left out has its default.
+        device: what computes, `cpu` or `cuda:N`.
         coreset: share of all patches to keep (float, up to 1), or how many of them (int).
         memory_gb: what the whole build may take; the features of all images are held at once.
         mask: an image whose pixels above 127 are judged, laid over the region that is looked at; None: all.
@@ -60,7 +58,7 @@ class BuildSpec:
     width: int = 256
     coreset: float | int = 0.04
     seed: int = 0
-    device: str = "auto"
+    device: str = "cpu"
     memory_gb: float = 3.0
     mask: Path | None = None
     strict: bool = False
@@ -134,7 +132,7 @@ def patch_bytes(spec: BuildSpec) -> int:
 
 
 def _extractor(spec: BuildSpec) -> tuple[Backbone, FeatureExtractor]:
-    device = choose_device(spec.device)
+    device = torch.device(spec.device)
     backbone = load_backbone(spec.backbone, spec.layers, spec.weights, device)
     return backbone, FeatureExtractor(backbone, spec.height, spec.width, device, spec.patches)
 

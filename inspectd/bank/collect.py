@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from inspectd.errors import InputError
-from inspectd.features.extractor import FeatureExtractor
+from inspectd.model.features import FeatureExtractor
 
 _BATCH: Final = 8
 _RUNTIME_BYTES: Final = 700_000_000

@@ -12,13 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from inspectd.bank.coreset import greedy_coreset
-from inspectd.detectors.alike import look
-from inspectd.detectors.base import Detector
-from inspectd.detectors.dfkde import DFKDE
-from inspectd.detectors.head import Head
-from inspectd.detectors.options import DFKDEOptions, HeadOptions, Options, PaDiMOptions, PatchCoreOptions
-from inspectd.detectors.padim import PaDiM
-from inspectd.detectors.patchcore import PatchCore
+from inspectd.model.detectors import Detector
+from inspectd.model.dfkde import DFKDE
+from inspectd.model.head import Head, look
+from inspectd.model.options import DFKDEOptions, HeadOptions, Options, PaDiMOptions, PatchCoreOptions
+from inspectd.model.padim import PaDiM
+from inspectd.model.patchcore import PatchCore
 
 FOLDS: Final = 10
 _SCORE_BATCH: Final = 8

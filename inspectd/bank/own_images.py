@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.bank.collect import pixel_digest
-from inspectd.bank.manifest import GOOD_SCORES, IMAGE_DIGESTS
-from inspectd.bank.store import BankFile
+from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, BankFile
 
 
 class OwnImages:

@@ -8,9 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.bank.conformal import unlike_the_rest
-from inspectd.bank.manifest import GOOD_SCORES
-from inspectd.bank.store import BankFile
+from inspectd.bank.file import GOOD_SCORES, BankFile
+from inspectd.bank.threshold import unlike_the_rest
 
 FURTHEST: Final = 10.0
 """Times as far above the median of the good scores as the highest of them. The strongest defect of the

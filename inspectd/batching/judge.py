@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from inspectd.ipc.messages import BankInfo
-from inspectd.records import Evaluation, FrameRef, Inspection, Outcome, Reason, Score
+from inspectd.records import BankInfo, FrameRef, Inspection, Outcome, Score
+from inspectd.wire import Evaluation, Reason
 
 _WORST_FIRST: Final = (Evaluation.FAIL, Evaluation.UNDECIDABLE)
 

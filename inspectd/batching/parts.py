@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from inspectd.records import Outcome, RefusalReason, Trigger, View, ViewVerdict
+from inspectd.records import Outcome, Trigger, View
+from inspectd.wire import RefusalReason, ViewVerdict
 
 _MAX_REMEMBERED: Final = 65_536
 

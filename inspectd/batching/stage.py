@@ -18,23 +18,20 @@ from inspectd.batching.matching import Settled
 from inspectd.batching.parts import ClosedView, Part
 from inspectd.batching.policy import BatchPolicy
 from inspectd.batching.triggering import Triggering
-from inspectd.ipc.messages import BankInfo
 from inspectd.records import (
+    BankInfo,
     Batch,
     Drop,
     FrameRef,
     Inspection,
     Outcome,
     Quality,
-    Reason,
-    Refusal,
     Score,
     ScoreError,
     Trigger,
-    TriggerRequest,
     View,
-    ViewVerdict,
 )
+from inspectd.wire import Reason, Refusal, TriggerRequest, ViewVerdict
 
 
 class Observer(Protocol):

@@ -7,7 +7,8 @@ from collections.abc import Callable, Container
 from inspectd.batching.matching import FirstAfter, Matcher, Nearest, Settled
 from inspectd.batching.parts import Part, Parts
 from inspectd.config import Camera, Config, Triggers
-from inspectd.records import FrameRef, Refusal, RefusalReason, Trigger, TriggerRequest, View
+from inspectd.records import FrameRef, Trigger, View
+from inspectd.wire import Refusal, RefusalReason, TriggerRequest
 
 
 def make_triggering(config: Config) -> Triggering:

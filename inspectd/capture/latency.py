@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from inspectd import config
 from inspectd.capture.driver import CameraDriver, CameraError, Frame, UnreadableImageError
-from inspectd.capture.kinds import make_driver
+from inspectd.capture.registry import make_driver
 from inspectd.errors import ExitCode, InspectdError
 
 _CELLS: Final = (32, 24)

@@ -9,21 +9,13 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from inspectd.capture.messages import FromCapture, StartCapture, Stop
 from inspectd.config import Camera
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError
-from inspectd.ipc.messages import (
-    CameraNotice,
-    CameraPhase,
-    CameraState,
-    FromCapture,
-    Heartbeat,
-    RingReady,
-    StartCapture,
-    Stop,
-)
+from inspectd.ipc.messages import Heartbeat, RingReady
 from inspectd.ipc.ring import FrameRing, RingError
 from inspectd.log import event
-from inspectd.records import Drop, DropCause, FrameRef
+from inspectd.records import CameraNotice, CameraPhase, CameraState, Drop, DropCause, FrameRef
 
 _log: Final = logging.getLogger("inspectd.capture")
 

@@ -15,24 +15,17 @@ from typing import Final
 
 from inspectd import config, log
 from inspectd.capture.backoff import Backoff
-from inspectd.capture.byhand import show
 from inspectd.capture.driver import CameraDriver, CameraError, Frame, UnreadableImageError
-from inspectd.capture.kinds import make_driver
+from inspectd.capture.inspect_camera import show
+from inspectd.capture.messages import StartCapture, Stop, ToCapture
 from inspectd.capture.quality import FrameGate, frame_digest
+from inspectd.capture.registry import make_driver
 from inspectd.errors import ExitCode, InspectdError
 from inspectd.ipc import child
 from inspectd.ipc.channel import Channel
-from inspectd.ipc.messages import (
-    CameraNotice,
-    CameraPhase,
-    CameraState,
-    RingReady,
-    StartCapture,
-    Stop,
-    ToCapture,
-)
+from inspectd.ipc.messages import RingReady
 from inspectd.ipc.ring import FrameRing
-from inspectd.records import Drop, DropCause, FrameRef, Quality
+from inspectd.records import CameraNotice, CameraPhase, CameraState, Drop, DropCause, FrameRef, Quality
 from inspectd.text import printable_lines
 
 STAGE: Final = "capture"

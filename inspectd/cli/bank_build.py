@@ -10,10 +10,11 @@ from pathlib import Path
 
 import msgspec
 
+from inspectd.backends.cuda.device import choose_device
+from inspectd.backends.scorer import Scorer
 from inspectd.bank.build import BuildReport, BuildSpec, build_from_frames, patch_bytes, plan
 from inspectd.bank.collect import NamedFrame
 from inspectd.bank.images import named_image, video_frames
-from inspectd.bank.scorer import Scorer
 from inspectd.cli.bank_common import (
     Steps,
     parse_coreset,
@@ -23,7 +24,7 @@ from inspectd.cli.bank_common import (
     print_names,
 )
 from inspectd.errors import ExitCode, InputError
-from inspectd.features.options import PatchOptions
+from inspectd.model.options import PatchOptions
 from inspectd.pictures.depth import EIGHT_BITS
 from inspectd.pictures.folder import described, list_pictures
 from inspectd.text import json_line
@@ -81,7 +82,7 @@ def _spec(arguments: argparse.Namespace) -> BuildSpec:
         width=width,
         coreset=parse_coreset(arguments.coreset),
         seed=arguments.seed,
-        device=arguments.device,
+        device=str(choose_device(arguments.device)),
         memory_gb=arguments.memory_gb,
         strict=arguments.strict,
         mask=arguments.mask,

@@ -6,10 +6,10 @@ import argparse
 
 import msgspec
 
-from inspectd.bank.recalibrate import Recalibration, recalibrate
 from inspectd.cli.bank_common import Steps, print_names
 from inspectd.cli.bank_evaluate import share
 from inspectd.errors import ExitCode
+from inspectd.evaluation.recalibrate import Recalibration, recalibrate
 from inspectd.pictures.folder import described, list_pictures
 from inspectd.text import json_line
 

@@ -12,8 +12,8 @@ from inspectd import config
 from inspectd.bank.collect import NamedFrame
 from inspectd.capture.backoff import Backoff
 from inspectd.capture.driver import CameraError, Frame, UnreadableImageError
-from inspectd.capture.kinds import make_driver
 from inspectd.capture.quality import FrameGate, frame_digest
+from inspectd.capture.registry import make_driver
 from inspectd.errors import InputError
 from inspectd.records import Quality
 

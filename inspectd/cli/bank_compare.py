@@ -8,13 +8,13 @@ import sys
 import msgspec
 from rich.table import Column, Table
 
-from inspectd.bank.dataset import read_dataset
-from inspectd.bank.evaluate import Evaluation, evaluate
 from inspectd.cli import output
 from inspectd.cli.bank_common import Steps, print_names, say_own_images
 from inspectd.cli.bank_evaluate import facts
 from inspectd.cli.output import cell
 from inspectd.errors import ExitCode
+from inspectd.evaluation.dataset import read_dataset
+from inspectd.evaluation.evaluate import Evaluation, evaluate
 from inspectd.text import json_line
 
 _FIGURES = (

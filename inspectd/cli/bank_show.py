@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 import msgspec
 
+from inspectd.bank.file import read_bank
 from inspectd.bank.reach import reach_of
-from inspectd.bank.store import read_bank
 from inspectd.errors import ExitCode
 from inspectd.text import json_line
 

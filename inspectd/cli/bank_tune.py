@@ -7,16 +7,17 @@ import argparse
 import msgspec
 from rich.table import Table
 
+from inspectd.backends.cuda.device import choose_device
 from inspectd.bank.build import BuildSpec
-from inspectd.bank.dataset import read_dataset
-from inspectd.bank.plots import trade_off_svg
-from inspectd.bank.tune import Limits, Sweep, Tuning, tune
 from inspectd.cli import output
 from inspectd.cli.bank_common import Steps, parse_coreset, parse_size, print_names, say_own_images
 from inspectd.cli.bank_evaluate import facts
 from inspectd.errors import ExitCode, InputError
-from inspectd.features.backbones import default_layers
+from inspectd.evaluation.dataset import read_dataset
+from inspectd.evaluation.plots import trade_off_svg
+from inspectd.evaluation.tune import Limits, Sweep, Tuning, tune
 from inspectd.files import write_text
+from inspectd.model.backbones import default_layers
 from inspectd.pictures.folder import described, list_pictures
 from inspectd.text import json_line
 
@@ -29,7 +30,7 @@ def main(arguments: argparse.Namespace) -> int:
         backbone=arguments.backbone,
         weights=arguments.weights,
         seed=arguments.seed,
-        device=arguments.device,
+        device=str(choose_device(arguments.device)),
         bit_depth=arguments.bit_depth,
     )
     limits = Limits(arguments.limit_ms, arguments.limit_mb)

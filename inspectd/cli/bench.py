@@ -8,14 +8,9 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Final
 
-from inspectd.errors import ExitCode, InputError
-
-DEFAULT_BATCHES: Final = "1,2,4,8,16,32"
-SCORING: Final = ("device", "threads", "backend", "precision", "search")
-"""Options that are settings of the scoring process too."""
-_MADE_UP_ONLY: Final = ("backbone", "layers", "weights", "grid", "size", "bank", "recipe")
+from inspectd.cli.bench_options import DEFAULT_BATCHES
+from inspectd.errors import ExitCode
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,67 +82,6 @@ def main(arguments: argparse.Namespace) -> int:
     result = measure(arguments)
     print(json.dumps(result) if arguments.json else text(result))
     return ExitCode.OK
-
-
-def numbers(option: str, text: str, separator: str = ",") -> list[int]:
-    """Whole numbers above zero.
-
-    Raises:
-        InputError: one is none.
-    """
-    parts = [part.strip() for part in text.split(separator)]
-    if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
-        raise InputError(f"{option}: got {text!r}, expected whole numbers above 0 between {separator!r}")
-    return [int(part) for part in parts]
-
-
-def size(option: str, text: str) -> tuple[int, int]:
-    """Height and width of `256` or `192x320`.
-
-    Raises:
-        InputError: it is neither.
-    """
-    sides = numbers(option, text.lower(), "x")
-    if len(sides) > 2 or not all(16 <= side <= 16_384 for side in sides):
-        raise InputError(f"{option}: got {text!r}, expected 256 or HEIGHTxWIDTH, each 16 to 16384 pixels")
-    return sides[0], sides[-1]
-
-
-def made_up_values(arguments: argparse.Namespace) -> str:
-    """What to make up, as the JSON that `bench.made_up` reads.
-
-    Raises:
-        InputError: an option cannot be used.
-    """
-    height, width = size("--size", arguments.size or "256")
-    bank = numbers("--bank", arguments.bank or "3072,152")
-    if len(bank) != 2:
-        raise InputError(f"--bank: got {arguments.bank!r}, expected ROWS,DIMS, e.g. 3072,152")
-    values = {
-        "backbone": arguments.backbone,
-        "layers": arguments.layers.split(",") if arguments.layers else None,
-        "weights": arguments.weights,
-        "grid": arguments.grid or "coarse",
-        "height": height,
-        "width": width,
-        "rows": bank[0],
-        "dims": bank[1],
-        "recipe": arguments.recipe or "default",
-    }
-    return json.dumps(values)
-
-
-def refuse_both_banks(arguments: argparse.Namespace) -> None:
-    """Refuse a bank file together with the options of a made-up one.
-
-    Raises:
-        InputError: both are given.
-    """
-    given = [f"--{name}" for name in _MADE_UP_ONLY if getattr(arguments, name) is not None]
-    if arguments.file is not None and given:
-        raise InputError(
-            f"{', '.join(given)}: for a synthetic bank, but {arguments.file} is given; leave one out"
-        )
 
 
 def _count(text: str) -> int:

@@ -15,8 +15,7 @@ from inspectd.bench.timing import Latency
 from inspectd.cli.demo_line import Daemon, free_ports
 from inspectd.client import Message, Reader
 from inspectd.errors import InspectdError
-from inspectd.publish.wire import Counts, Heartbeat
-from inspectd.records import Evaluation, Verdict
+from inspectd.wire import Counts, Evaluation, Heartbeat, Verdict
 
 _START_SECONDS: Final = 180.0
 _SETTLE_SECONDS: Final = 2.0

@@ -15,7 +15,7 @@ from inspectd.bench import machine
 from inspectd.bench.report import scoring_text as text
 from inspectd.bench.subject import Subject, Way, frames_of, of_bank, synthetic_frames
 from inspectd.bench.timing import BatchTiming, Frame, summary, time_batches
-from inspectd.cli.bench import DEFAULT_BATCHES, made_up_values, numbers, refuse_both_banks, size
+from inspectd.cli.bench_options import DEFAULT_BATCHES, made_up_values, numbers, refuse_both_banks, size
 from inspectd.errors import InputError, InspectdError, UnavailableError
 from inspectd.files import temporary_folder
 
@@ -40,11 +40,11 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     timings = [_timed(subject, frames, batch, arguments.seconds or _SECONDS) for batch in batches]
     figures = summary(timings) | machine.memory(subject.device)  # before what else is measured takes more
     if subject.device != "cpu" and subject.reference is not None:
-        from inspectd.bench.arithmetic import arithmetic, flop_of_image  # noqa: PLC0415 - for CUDA alone
+        from inspectd.backends.cuda.arithmetic import arithmetic, flop_of_image  # noqa: PLC0415 - for CUDA alone
 
         flop = flop_of_image(subject.reference(), frames[0])
         figures["arithmetic"] = arithmetic(flop, figures["images_per_second"], subject.device)
-        from inspectd.bench.device import inside  # noqa: PLC0415 - as above
+        from inspectd.backends.cuda.stages import inside  # noqa: PLC0415 - as above
 
         figures |= inside(subject.pipeline, [frames[i % len(frames)] for i in range(batches[0])])
     return {

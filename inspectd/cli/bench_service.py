@@ -12,7 +12,7 @@ from typing import Any, Final
 from inspectd.bench.machine import FOR_SERVICE, missing
 from inspectd.bench.service_report import FULL, put_together
 from inspectd.bench.service_report import service_text as text
-from inspectd.cli.bench import SCORING, refuse_both_banks
+from inspectd.cli.bench_options import SCORING, refuse_both_banks
 from inspectd.errors import InputError, InspectdError, UnavailableError
 from inspectd.files import temporary_folder
 
@@ -88,7 +88,7 @@ def _images(arguments: argparse.Namespace, work: Path) -> Path:
 
     from inspectd.bank.images import find_images  # noqa: PLC0415
     from inspectd.bench.subject import synthetic_frames  # noqa: PLC0415
-    from inspectd.cli.bench import size  # noqa: PLC0415
+    from inspectd.cli.bench_options import size  # noqa: PLC0415
 
     folder = work / "images"
     folder.mkdir()

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from inspectd import config
+from inspectd import config, wire
 from inspectd.capture.latency import (
     LEAST_FLASHES,
     BrightnessReader,
@@ -29,11 +29,10 @@ from inspectd.errors import ExitCode, InputError, UnavailableError
 from inspectd.ipc.io_thread import IoThreads
 from inspectd.ipc.poller import Poller
 from inspectd.ipc.runtime_dir import RuntimeDir
-from inspectd.publish import wire
 from inspectd.publish.control import parse
-from inspectd.publish.listeners import Listeners
-from inspectd.publish.sockets import Sockets
-from inspectd.records import Refusal, RefusalReason
+from inspectd.publish.door.listeners import Listeners
+from inspectd.publish.door.sockets import Sockets
+from inspectd.wire import Refusal, RefusalReason
 
 _COMMAND_SECONDS: Final = 5.0
 _TRIGGER_SECONDS: Final = 60.0

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inspectd import config
+from inspectd.alarms import unlike
 from inspectd.batching.judge import is_like_the_banks
 from inspectd.errors import BankError, ConfigError, InspectdError, ThresholdError, UnavailableError
-from inspectd.ipc.messages import BankInfo, StartScoring
 from inspectd.metrics import metrics_access
-from inspectd.publish.keys import read_allowed, read_server_pair
-from inspectd.records import FrameRef
+from inspectd.publish.access.keys import read_allowed, read_server_pair
+from inspectd.records import BankInfo, FrameRef
+from inspectd.scoring.messages import StartScoring
 from inspectd.text import printable
-from inspectd.watching import unlike
 
 if TYPE_CHECKING:
     from inspectd.capture.driver import Frame
@@ -135,7 +135,7 @@ def _scoring_problems(
     """
     if not recipes:
         return
-    from inspectd.bank.residency import release_memory  # noqa: PLC0415 - seconds of imports, for this check only
+    from inspectd.backends.cuda.memory import release_memory  # noqa: PLC0415 - seconds of imports, for this check only
     from inspectd.scoring.worker import admit_banks, admit_threshold, load  # noqa: PLC0415 - as above
 
     sound = []
@@ -165,7 +165,7 @@ def _camera_problems(cameras: list[tuple[str, config.Camera]], banks: dict[str, 
 
     A frame that the daemon would call undecidable for its size or depth is a problem too.
     """
-    from inspectd.capture.kinds import make_driver  # noqa: PLC0415 - loads the cameras' libraries
+    from inspectd.capture.registry import make_driver  # noqa: PLC0415 - loads the cameras' libraries
 
     results: dict[str, str | None] = {}
 

@@ -16,7 +16,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 
-from inspectd.bank.store import read_manifest
+from inspectd.bank.file import read_manifest
 from inspectd.cli import demo_result, output
 from inspectd.cli.demo_data import DemoData, lay_out, own_folder, solar_cells
 from inspectd.cli.demo_line import LINE, PLANT, Daemon, LineFile, LineRun, free_ports, runtime_dir
@@ -24,7 +24,7 @@ from inspectd.cli.demo_result import Result
 from inspectd.cli.live_view import LineView, plain_line
 from inspectd.client import Message, Reader
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
-from inspectd.publish.wire import Counts, Event
+from inspectd.wire import Counts, Event
 
 _FPS: Final = 7.5
 _PLAIN_SECONDS: Final = 5.0

@@ -21,7 +21,7 @@ from inspectd.cli.demo_data import CAMERAS
 from inspectd.client import Liveness, Message, Reader
 from inspectd.errors import ExitCode, InspectdError
 from inspectd.files import temporary_root
-from inspectd.publish.wire import Event, Heartbeat
+from inspectd.wire import Event, Heartbeat
 
 PLANT: Final = "demo"
 LINE: Final = "line1"

@@ -11,13 +11,12 @@ import numpy as np
 from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
-from inspectd.bank import pictures
 from inspectd.bank.images import read_image
 from inspectd.cli.demo_data import GOOD
 from inspectd.client import Heatmap, LineTracker, Message
 from inspectd.errors import InputError
-from inspectd.publish.wire import Counts
-from inspectd.records import Evaluation, Reason, Verdict
+from inspectd.pictures import drawing
+from inspectd.wire import Counts, Evaluation, Reason, Verdict
 
 _SHEET_TILES: Final = 12
 _CLEAR_BELOW: Final = 0.7  # of the threshold; a heatmap of a good part stays clear
@@ -167,7 +166,7 @@ def write_contact_sheet(result: Result, images: Path, path: Path) -> None:
             ("Lowest scores: most like the good parts", ranked[: -size - 1 : -1]),
         )
     ]
-    pictures.write_image(path, pictures.contact_sheet(sections))
+    drawing.write_image(path, drawing.contact_sheet(sections))
 
 
 def _scale(highest: Verdict) -> tuple[float, float]:
@@ -176,7 +175,7 @@ def _scale(highest: Verdict) -> tuple[float, float]:
     return _CLEAR_BELOW * threshold, max(highest.score or 0.0, threshold)
 
 
-def _tile(verdict: Verdict, result: Result, images: Path, scale: tuple[float, float]) -> pictures.Tile:
+def _tile(verdict: Verdict, result: Result, images: Path, scale: tuple[float, float]) -> drawing.Tile:
     source = verdict.source or ""
     path = images / verdict.camera / source
     image = read_image(path)
@@ -187,6 +186,6 @@ def _tile(verdict: Verdict, result: Result, images: Path, scale: tuple[float, fl
         shape = (heatmap.header.height, heatmap.header.width)
         dtype = np.dtype(heatmap.header.dtype).newbyteorder("<")
         values = np.frombuffer(heatmap.values, dtype).reshape(shape)
-        image = pictures.overlay(image, values, scale)
+        image = drawing.overlay(image, values, scale)
     captions = (f"{verdict.evaluation} {verdict.score:.3f}, is {verdict.label}", Path(source).name)
-    return pictures.Tile(image, captions, _FRAMES.get(verdict.evaluation, (120, 120, 120)))
+    return drawing.Tile(image, captions, _FRAMES.get(verdict.evaluation, (120, 120, 120)))

@@ -11,19 +11,19 @@ import numpy as np
 from rich.table import Table
 
 from inspectd import __version__, config
-from inspectd.bank.pictures import write_image
-from inspectd.bank.store import read_bank
+from inspectd.bank.file import read_bank
 from inspectd.cli import output
 from inspectd.cli.output import cell
 from inspectd.errors import BankError, ExitCode, InputError
 from inspectd.evidence.pictures import explanation, read_frame, read_heatmap
 from inspectd.evidence.record import FACTS, FRAME, HEATMAP, EvidenceRecord, read_record
-from inspectd.records import Verdict
+from inspectd.pictures.drawing import write_image
+from inspectd.wire import Verdict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from inspectd.detectors.score import ImageScore
+    from inspectd.model.score import ImageScore
 
 TOLERANCE: Final = 0.001
 """Largest difference of two scores, as a share of the first, that counts as the same: batches and threads
@@ -64,7 +64,7 @@ def main(arguments: argparse.Namespace) -> int:
     pixels = read_frame(folder / FRAME)
     _refuse_altered(folder / FRAME, pixels, verdict)
     bank = arguments.bank or _find_bank(arguments.config, verdict)
-    from inspectd.bank.scorer import Scorer  # noqa: PLC0415 - seconds of imports, after everything cheap
+    from inspectd.backends.scorer import Scorer  # noqa: PLC0415 - seconds of imports, after everything cheap
 
     scorer = Scorer.load(bank, arguments.device)
     (now,) = scorer.score([pixels])

@@ -11,8 +11,8 @@ from typing import Final
 
 from inspectd import config, endpoint
 from inspectd.errors import InputError
-from inspectd.publish import keys
-from inspectd.publish.keys import Client, Role
+from inspectd.publish.access import keys
+from inspectd.publish.access.keys import Client, Role
 from inspectd.text import printable
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")

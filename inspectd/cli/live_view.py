@@ -15,9 +15,8 @@ from rich.text import Text
 
 from inspectd.cli.output import cell
 from inspectd.client import LineTracker, Liveness, Message
-from inspectd.publish.wire import Event, Heartbeat
-from inspectd.records import Evaluation, Verdict
 from inspectd.text import printable
+from inspectd.wire import Evaluation, Event, Heartbeat, Verdict
 
 RATE_WINDOW_SECONDS: Final = 5.0
 _EVENTS_SHOWN: Final = 5

@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 
 from inspectd.client import ClientKeys, Position
-from inspectd.client.replaying import Replayed, replay
+from inspectd.client.replay import Replayed, replay
 from inspectd.errors import ExitCode, InputError
-from inspectd.publish.replay import Truncated
-from inspectd.records import PartVerdict, Verdict
 from inspectd.text import printable
+from inspectd.wire import PartVerdict, Verdict
+from inspectd.wire.sync import Truncated
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,13 +18,13 @@ verdict. pyzmq and msgspec are all they need.
 
 from inspectd.client.aio import AsyncVerdictReader
 from inspectd.client.cursor import Cursor
-from inspectd.client.joining import Item, LossReason, Lost
+from inspectd.client.decode import MAX_MESSAGE_BYTES, Heatmap, Message
+from inspectd.client.joiner import Item, LossReason, Lost
 from inspectd.client.live import Reader
-from inspectd.client.messages import MAX_MESSAGE_BYTES, Heatmap, Message
 from inspectd.client.sockets import ClientKeys
-from inspectd.client.tracking import MISSED_HEARTBEATS, LineTracker, Liveness
+from inspectd.client.tracker import MISSED_HEARTBEATS, LineTracker, Liveness
 from inspectd.client.verdicts import VerdictReader
-from inspectd.publish.replay import Position
+from inspectd.wire.sync import Position
 
 __all__ = [
     "MAX_MESSAGE_BYTES",

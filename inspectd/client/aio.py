@@ -12,8 +12,8 @@ from typing import Literal, Self
 import zmq
 import zmq.asyncio
 
-from inspectd.client.joining import Item
-from inspectd.client.reading import MESSAGES_PER_TURN, Reader
+from inspectd.client.base import MESSAGES_PER_TURN, Reader
+from inspectd.client.joiner import Item
 from inspectd.client.sockets import ClientKeys
 
 

@@ -12,7 +12,7 @@ import zmq
 
 from inspectd.client.sockets import ClientKeys, connect, requester
 from inspectd.errors import InputError
-from inspectd.records import Accepted, Refusal, TriggerRequest
+from inspectd.wire import Accepted, Refusal, TriggerRequest
 
 Answer = Accepted | Refusal
 

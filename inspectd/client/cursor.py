@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from inspectd.errors import InputError, UnavailableError
-from inspectd.publish.replay import Position
+from inspectd.wire.sync import Position
 
 
 class Cursor(msgspec.Struct, frozen=True, tag_field="schema", tag="cursor/1"):

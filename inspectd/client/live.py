@@ -16,12 +16,11 @@ from typing import Self
 
 import zmq
 
-from inspectd.client.messages import Message, decode
+from inspectd.client.decode import Message, decode
 from inspectd.client.sockets import ClientKeys, connect, subscriber
-from inspectd.client.tracking import LineTracker
+from inspectd.client.tracker import LineTracker
 from inspectd.errors import InputError
-from inspectd.publish.wire import Event, Heartbeat
-from inspectd.records import PartVerdict, Verdict
+from inspectd.wire import Event, Heartbeat, PartVerdict, Verdict
 
 
 class Reader:

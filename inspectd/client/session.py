@@ -7,15 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
 
+from inspectd import wire
 from inspectd.client import cursor as cursors
-from inspectd.client.joining import Item, Joiner, Lost, Numbered
-from inspectd.client.messages import decode
-from inspectd.client.tracking import LineTracker, Liveness
+from inspectd.client.decode import decode
+from inspectd.client.joiner import Item, Joiner, Lost, Numbered
+from inspectd.client.tracker import LineTracker, Liveness
 from inspectd.errors import InputError
-from inspectd.publish import replay, wire
-from inspectd.publish.replay import Position
-from inspectd.publish.wire import Event, Heartbeat
-from inspectd.records import PartVerdict, Verdict
+from inspectd.wire import Event, Heartbeat, PartVerdict, Verdict, sync
+from inspectd.wire.sync import Position
 
 _MAX_READY: Final = 1000
 
@@ -95,7 +94,7 @@ class Session:
     def answered(self, parts: list[bytes]) -> None:
         """A message arrived on the sync socket."""
         try:
-            answer = replay.decode_answer(parts[0])
+            answer = sync.decode_answer(parts[0])
             verdicts = [self._numbered(header) for header in parts[2::2]]
         except ValueError:
             self.unreadable += 1
@@ -105,7 +104,7 @@ class Session:
     def outgoing(self) -> bytes | None:
         """A request to send now, if there is one."""
         request = self._joiner.request()
-        return replay.encode(request) if request is not None else None
+        return wire.encode(request) if request is not None else None
 
     def next(self) -> Item | None:
         """The next verdict or loss; None until more arrives."""

@@ -9,7 +9,7 @@ import msgspec
 import zmq
 import zmq.auth
 
-from inspectd.client.messages import MAX_MESSAGE_BYTES
+from inspectd.client.decode import MAX_MESSAGE_BYTES
 from inspectd.errors import InputError
 
 _EXPECTED: Final = "expected ipc:///path/to/verdicts.sock or tcp://127.0.0.1:5571"

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.bank.pictures import overlay
 from inspectd.errors import InputError
 from inspectd.evidence.record import HeatmapPicture
 from inspectd.pictures.depth import PictureError
+from inspectd.pictures.drawing import overlay
 from inspectd.pictures.reading import decode_levels, read_bytes, read_picture
 
 _FASTEST: Final = (cv2.IMWRITE_PNG_COMPRESSION, 1)

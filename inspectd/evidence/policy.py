@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from inspectd.config import Evidence
-from inspectd.records import Evaluation
+from inspectd.wire import Evaluation
 
 _BURST_SECONDS: Final = 5.0
 """A quiet line may keep so many seconds' worth at once."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from inspectd.errors import InputError
-from inspectd.records import Verdict
+from inspectd.wire import Verdict
 
 FACTS: Final = "evidence.json"
 FRAME: Final = "frame.png"

@@ -9,7 +9,6 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from inspectd.config import Config, Recipe, in_force
-from inspectd.evidence.holds import SlotHolds
 from inspectd.evidence.messages import (
     Copied,
     Done,
@@ -20,10 +19,12 @@ from inspectd.evidence.messages import (
 )
 from inspectd.evidence.policy import EvidencePolicy
 from inspectd.evidence.record import Facts
+from inspectd.evidence.slot_holds import SlotHolds
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError, ChannelMessageError
-from inspectd.ipc.messages import AttachRing, BankInfo, DetachRing, Heartbeat
+from inspectd.ipc.messages import AttachRing, DetachRing, Heartbeat
 from inspectd.ipc.ring import FrameRing
-from inspectd.records import Evaluation, EvidenceResult, FrameRef, Outcome, Verdict
+from inspectd.records import BankInfo, EvidenceResult, FrameRef, Outcome
+from inspectd.wire import Evaluation, Verdict
 
 _MAX_HELD: Final = 4
 _HOLD_NS: Final = 250_000_000

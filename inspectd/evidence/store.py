@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from inspectd.log import event
-from inspectd.records import Verdict
+from inspectd.wire import Verdict
 
 _log: Final = logging.getLogger("inspectd.evidence")
 

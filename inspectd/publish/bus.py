@@ -16,11 +16,13 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from inspectd import wire
 from inspectd.config import Publish
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError, ChannelMessageError
 from inspectd.ipc.messages import Heartbeat
-from inspectd.publish import wire
-from inspectd.publish.door_messages import (
+from inspectd.publish.access.keys import read_allowed, read_server_pair
+from inspectd.publish.door.listeners import Listeners
+from inspectd.publish.door.messages import (
     Delivered,
     DoorLevels,
     FromDoor,
@@ -32,8 +34,6 @@ from inspectd.publish.door_messages import (
     Request,
     StartDoor,
 )
-from inspectd.publish.keys import read_allowed, read_server_pair
-from inspectd.publish.listeners import Listeners
 
 MAX_QUEUED_BYTES: Final = 8 << 20
 """Kept in this process for each door, beside what the kernel keeps."""
@@ -71,7 +71,7 @@ class DoorReceiver(Protocol):
 class DoorStage:
     """A job for the supervisor: one door, and what waits for it."""
 
-    module = "inspectd.publish.door"
+    module = "inspectd.publish.door.worker"
     receives: Any = FromDoor
     start_timeout_ns = 30_000_000_000
     stall_timeout_ns = 3_000_000_000

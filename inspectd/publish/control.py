@@ -11,11 +11,11 @@ from typing import Final, Protocol
 
 import msgspec
 
-from inspectd.publish import wire
+from inspectd import wire
 from inspectd.publish.bus import Asker, Bus
-from inspectd.publish.door_messages import Request
-from inspectd.records import Accepted, Refusal, RefusalReason, TriggerRequest
+from inspectd.publish.door.messages import Request
 from inspectd.text import printable
+from inspectd.wire import Accepted, Refusal, RefusalReason, TriggerRequest
 
 MAX_REQUEST_BYTES: Final = 4096
 _MAX_DETAIL_CHARACTERS: Final = 300

@@ -9,28 +9,16 @@ from typing import Final, Protocol
 
 import msgspec
 
-from inspectd import __version__
+from inspectd import __version__, wire
 from inspectd.config import Config, recipe_sha256
-from inspectd.ipc.messages import BankInfo
-from inspectd.publish import unfinished, wire
 from inspectd.publish.bus import Bus
-from inspectd.publish.journal import Journal
-from inspectd.publish.journal_groups import Entry, Numbered
-from inspectd.publish.replay import Position
-from inspectd.publish.unfinished import OpenPart, Unfinished
-from inspectd.records import (
-    Drop,
-    Evaluation,
-    HeatmapRef,
-    Inspection,
-    Outcome,
-    PartVerdict,
-    Score,
-    Trigger,
-    Verdict,
-    View,
-    ViewVerdict,
-)
+from inspectd.publish.journal import open_records
+from inspectd.publish.journal.journal import Journal
+from inspectd.publish.journal.open_records import OpenPart, Unfinished
+from inspectd.publish.journal.pending import Entry, Numbered
+from inspectd.records import BankInfo, Drop, Inspection, Outcome, Score, Trigger, View
+from inspectd.wire import Evaluation, HeatmapRef, PartVerdict, Verdict, ViewVerdict
+from inspectd.wire.sync import Position
 
 _LATE_MEMORY: Final = 1024  # verdicts without a score that a late one may still name
 
@@ -85,12 +73,12 @@ class PublishStage:
         record = (
             Unfinished(view=inspection) if isinstance(inspection, View) else Unfinished(inspection=inspection)
         )
-        self._journal.opened(unfinished.view_key(inspection.inspection_id), unfinished.encode(record))
+        self._journal.opened(open_records.view_key(inspection.inspection_id), open_records.encode(record))
 
     def part_opened(self, trigger: Trigger, deadline_ns: int, views: Sequence[View]) -> None:
         """A triggered part is under way, and so are its views."""
         record = Unfinished(part=OpenPart(trigger, deadline_ns))
-        self._journal.opened(unfinished.part_key(trigger.trigger_id), unfinished.encode(record))
+        self._journal.opened(open_records.part_key(trigger.trigger_id), open_records.encode(record))
         for view in views:
             self.opened(view)
 
@@ -108,13 +96,13 @@ class PublishStage:
 
         if outcome.score is None:
             self._remember(inspection.inspection_id, verdict.seq)
-        self._record(verdict, verdict.camera, publish, closes=unfinished.view_key(inspection.inspection_id))
+        self._record(verdict, verdict.camera, publish, closes=open_records.view_key(inspection.inspection_id))
         return verdict.seq
 
     def restarted(self) -> int:
         """Close what an earlier start left open, and say how many verdicts that made."""
-        left, self._journal.unfinished = unfinished.readable(self._journal.unfinished), []
-        outcome = Outcome(Evaluation.UNDECIDABLE, unfinished.REASON, 0)
+        left, self._journal.unfinished = open_records.readable(self._journal.unfinished), []
+        outcome = Outcome(Evaluation.UNDECIDABLE, open_records.REASON, 0)
         views: dict[tuple[str, str], list[ViewVerdict]] = {}
         for key, record in sorted(left, key=_parts_last):
             self._numbered += 1
@@ -167,7 +155,7 @@ class PublishStage:
             self._publish(recorded.seq, wire.Kind.PART, topic, header)
             self._observer.part(recorded)
 
-        self._record(part, "-", publish, closes=unfinished.part_key(trigger.trigger_id))
+        self._record(part, "-", publish, closes=open_records.part_key(trigger.trigger_id))
         return part
 
     def _part(

@@ -13,21 +13,13 @@ from typing import Final, Protocol
 
 import msgspec
 
-from inspectd.publish import replay
+from inspectd import wire
 from inspectd.publish.bus import Asker, Bus
-from inspectd.publish.door_messages import Delivered, Request
-from inspectd.publish.journal import Journal
-from inspectd.publish.journal_rows import Reading, Stored
-from inspectd.publish.replay import (
-    End,
-    Error,
-    ErrorReason,
-    Position,
-    ReplayRequest,
-    Snapshot,
-    Truncated,
-    Verdicts,
-)
+from inspectd.publish.door.messages import Delivered, Request
+from inspectd.publish.journal.journal import Journal
+from inspectd.publish.journal.records import Reading, Stored
+from inspectd.wire import sync
+from inspectd.wire.sync import End, Error, ErrorReason, Position, ReplayRequest, Snapshot, Truncated, Verdicts
 
 _VERDICTS_PER_CHUNK: Final = 100
 _MAX_WAITING: Final = 64
@@ -134,7 +126,7 @@ class SyncStage:
 
     def _take(self, client: Asker, envelope: list[bytes], parts: list[bytes]) -> None:
         try:
-            request = replay.decode_request(parts)
+            request = sync.decode_request(parts)
         except ValueError as error:
             self._refuse(client, envelope, None, ErrorReason.MALFORMED, str(error))
             return
@@ -178,7 +170,7 @@ class SyncStage:
     ) -> None:
         self._observer.sync_request(reason)
         error = Error(request, reason, detail[:_MAX_DETAIL_CHARACTERS])
-        self._bus.reply("sync", client, [*envelope, replay.encode(error)])
+        self._bus.reply("sync", client, [*envelope, wire.encode(error)])
 
     def _next(self) -> None:
         """Read the next chunk for whoever was served longest ago."""
@@ -198,7 +190,7 @@ class SyncStage:
         self._reading = None
         if job.left == 0:
             oldest = reading.oldest if reading is not None else None
-            job.unsaid = [[replay.encode(self._snapshot(job.request, oldest))]]
+            job.unsaid = [[wire.encode(self._snapshot(job.request, oldest))]]
         elif reading is not None and job.left > 0:
             self._prepare(job, reading)
         elif reading is None:  # an end would say that there is nothing, for good
@@ -213,11 +205,11 @@ class SyncStage:
         messages: list[list[bytes]] = []
         if reading.truncated and job.messages == 0:
             oldest = reading.oldest or Position(job.last.epoch, job.last.seq + 1)
-            messages.append([replay.encode(Truncated(job.request, oldest))])
+            messages.append([wire.encode(Truncated(job.request, oldest))])
         found = reading.verdicts
         for some in _in_messages(found):
             parts = [part for stored in some for part in (stored.topic, stored.header)]
-            messages.append([replay.encode(Verdicts(job.request, len(some))), *parts])
+            messages.append([wire.encode(Verdicts(job.request, len(some))), *parts])
         if found:
             self._observer.replayed(len(found))
             through = found[-1].position
@@ -228,7 +220,7 @@ class SyncStage:
         if is_all or job.left == 0:
             job.left = 0
             end = End(job.request, job.last if is_all else found[-1].position, is_all, job.messages)
-            messages.append([replay.encode(end)])
+            messages.append([wire.encode(end)])
         job.unsaid = messages
 
     def _send(self, job: _Job) -> None:

@@ -9,16 +9,10 @@ import msgspec
 
 from inspectd.config import Config
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError
-from inspectd.ipc.messages import (
-    AttachRing,
-    DetachRing,
-    FromScoring,
-    Heartbeat,
-    ScoringReady,
-    StartScoring,
-)
+from inspectd.ipc.messages import AttachRing, DetachRing, Heartbeat
 from inspectd.ipc.ring import FrameRing
 from inspectd.records import Batch, Score, ScoreError
+from inspectd.scoring.messages import FromScoring, ScoringReady, StartScoring
 
 
 class Receiver(Protocol):

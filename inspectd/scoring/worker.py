@@ -21,19 +21,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd import config, log
+from inspectd.backends.cuda.memory import admit, hold_to, resident
+from inspectd.backends.cuda.pinned import PinnedRings
+from inspectd.backends.scorer import ImageScore, Scorer, ScoringPath, computes_on_cuda
+from inspectd.bank.file import read_bank
 from inspectd.bank.reach import Reach, reach_of
-from inspectd.bank.residency import admit, hold_to, resident
-from inspectd.bank.scorer import ImageScore, Scorer, ScoringPath, computes_on_cuda
-from inspectd.bank.store import read_bank
 from inspectd.errors import BankError, ExitCode, InspectdError, ThresholdError
 from inspectd.ipc import child
 from inspectd.ipc.channel import Channel
-from inspectd.ipc.messages import AttachRing, BankInfo, DetachRing, ScoringReady, StartScoring, ToScoring
+from inspectd.ipc.messages import AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing, RingError
 from inspectd.log import event
-from inspectd.records import Batch, Inspection, Reason, Score, ScoreError
-from inspectd.scoring.pinned import PinnedRings
+from inspectd.records import BankInfo, Batch, Inspection, Score, ScoreError
+from inspectd.scoring.messages import ScoringReady, StartScoring, ToScoring
 from inspectd.text import printable_lines
+from inspectd.wire import Reason
 
 _log: Final = logging.getLogger("inspectd.scoring")
 

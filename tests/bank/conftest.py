@@ -8,7 +8,7 @@ import pytest
 
 from inspectd.bank.build import BuildSpec, build_bank
 from inspectd.bank.images import find_images
-from inspectd.detectors.options import KINDS
+from inspectd.model.options import KINDS
 
 
 @pytest.fixture(scope="session")

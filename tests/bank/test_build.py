@@ -8,14 +8,13 @@ import pytest
 from numpy.typing import NDArray
 from support.pictures import noise, write_video
 
+from inspectd.backends.scorer import Scorer
 from inspectd.bank.build import BuildSpec, build_bank
 from inspectd.bank.collect import pixel_digest
+from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, read_bank
 from inspectd.bank.images import find_images, read_image, video_frames
-from inspectd.bank.manifest import GOOD_SCORES, IMAGE_DIGESTS
-from inspectd.bank.scorer import Scorer
-from inspectd.bank.store import read_bank
 from inspectd.errors import InputError
-from inspectd.features.options import PatchOptions
+from inspectd.model.options import PatchOptions
 
 SMALL = BuildSpec(height=64, width=64, coreset=0.2)
 

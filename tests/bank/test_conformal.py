@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from inspectd.bank.conformal import conformal_threshold, p_value, unlike_the_rest
+from inspectd.bank.threshold import conformal_threshold, p_value, unlike_the_rest
 
 
 def test_the_conformal_threshold_keeps_its_rate_on_average() -> None:

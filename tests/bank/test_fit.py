@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from inspectd.bank.fit import FOLDS, FitSpec, coreset_size, cross_fit, fit_detector
-from inspectd.detectors.options import HeadOptions, PatchCoreOptions
+from inspectd.model.options import HeadOptions, PatchCoreOptions
 
 GENERATOR = torch.Generator().manual_seed(0)
 FEATURES = torch.randn(30, 4, 4, 6, generator=GENERATOR)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from support.daemon import Daemon, camera_table
 
-from inspectd.bank.dataset import load_dataset
-from inspectd.bank.evaluate import evaluate
-from inspectd.detectors.options import KINDS
+from inspectd.evaluation.dataset import load_dataset
+from inspectd.evaluation.evaluate import evaluate
+from inspectd.model.options import KINDS
 
 
 def test_the_daemon_and_evaluate_give_the_same_scores(

@@ -4,9 +4,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from inspectd.bank.manifest import GOOD_SCORES
+from inspectd.bank.file import GOOD_SCORES, BankFile, read_bank
 from inspectd.bank.reach import FURTHEST, reach_of
-from inspectd.bank.store import BankFile, read_bank
 
 
 @pytest.fixture

@@ -16,22 +16,9 @@ from inspectd.batching.parts import Part, Parts
 from inspectd.batching.policy import BatchPolicy
 from inspectd.batching.stage import BatchingStage
 from inspectd.batching.triggering import Triggering
-from inspectd.ipc.messages import BankInfo
 from inspectd.ipc.ring import FrameRing
-from inspectd.records import (
-    Drop,
-    DropCause,
-    Evaluation,
-    FrameRef,
-    Quality,
-    Reason,
-    Refusal,
-    RefusalReason,
-    Score,
-    ScoreError,
-    Trigger,
-    TriggerRequest,
-)
+from inspectd.records import BankInfo, Drop, DropCause, FrameRef, Quality, Score, ScoreError, Trigger
+from inspectd.wire import Evaluation, Reason, Refusal, RefusalReason, TriggerRequest
 
 DEADLINE_NS = 100
 THRESHOLD = 1.0

@@ -12,8 +12,7 @@ from inspectd.batching.parts import Parts
 from inspectd.batching.policy import BatchPolicy
 from inspectd.batching.stage import BatchingStage
 from inspectd.batching.triggering import Triggering
-from inspectd.ipc.messages import BankInfo
-from inspectd.records import FrameRef, Score
+from inspectd.records import BankInfo, FrameRef, Score
 
 MAX_BATCH = 8
 CALL_NS, FRAME_NS = 700, 300

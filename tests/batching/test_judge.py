@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspectd.batching.judge import is_like_the_banks, judge
-from inspectd.ipc.messages import BankInfo
-from inspectd.records import Evaluation, FrameRef, Inspection, Reason, Score
+from inspectd.records import BankInfo, FrameRef, Inspection, Score
+from inspectd.wire import Evaluation, Reason
 
 INSPECTION = Inspection(1, FrameRef("cam", 1, 0, 1, 0, 0, 2, 2), "r", 0, 100)
 

@@ -12,18 +12,8 @@ from inspectd.batching.judge import judge_part
 from inspectd.batching.matching import FirstAfter
 from inspectd.batching.parts import ClosedView, Part, Parts
 from inspectd.batching.triggering import Triggering
-from inspectd.records import (
-    Evaluation,
-    FrameRef,
-    Outcome,
-    Reason,
-    Refusal,
-    RefusalReason,
-    Trigger,
-    TriggerRequest,
-    View,
-    ViewVerdict,
-)
+from inspectd.records import FrameRef, Outcome, Trigger, View
+from inspectd.wire import Evaluation, Reason, Refusal, RefusalReason, TriggerRequest, ViewVerdict
 
 PASS = Outcome(Evaluation.PASS, Reason.WITHIN_THRESHOLD, 1)
 FAIL = Outcome(Evaluation.FAIL, Reason.ABOVE_THRESHOLD, 2)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from inspectd.bank.store import read_bank
+from inspectd.bank.file import read_bank
 from inspectd.bench.made_up import specified, write
 
 SMALL = {

@@ -4,10 +4,9 @@ import pytest
 from support.capture_child import CaptureChild
 from support.rtsp_camera import RtspCamera
 
-from inspectd.capture.kinds import make_driver
+from inspectd.capture.registry import make_driver
 from inspectd.config import OpenCvCamera
-from inspectd.ipc.messages import CameraPhase
-from inspectd.records import Quality
+from inspectd.records import CameraPhase, Quality
 
 
 @pytest.fixture

@@ -9,12 +9,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from inspectd.capture.messages import StartCapture, ToCapture
 from inspectd.capture.stage import CameraStage
 from inspectd.config import ImagesCamera
 from inspectd.ipc.channel import Channel
-from inspectd.ipc.messages import CameraPhase, CameraState, RingReady, StartCapture, ToCapture
+from inspectd.ipc.messages import RingReady
 from inspectd.ipc.ring import FrameRing, RingError
-from inspectd.records import Drop, DropCause, FrameRef, Trigger
+from inspectd.records import CameraPhase, CameraState, Drop, DropCause, FrameRef, Trigger
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)
 

@@ -17,7 +17,7 @@ from support.mjpeg_camera import MjpegCamera, stamp_of, stamped
 from support.relay import Relay
 
 from inspectd.capture.driver import CameraError
-from inspectd.capture.kinds import make_driver
+from inspectd.capture.registry import make_driver
 from inspectd.config import OpenCvCamera, QualityGate
 from inspectd.records import DropCause, Quality
 

@@ -11,10 +11,11 @@ import pytest
 from support.capture_child import CaptureChild
 from support.pictures import write_images, write_video
 
+from inspectd.capture.messages import FromCapture, StartCapture
 from inspectd.config import ImagesCamera, OpenCvCamera
 from inspectd.ipc.channel import Channel
-from inspectd.ipc.messages import CameraPhase, Failed, FromCapture, Heartbeat, RingReady, StartCapture
-from inspectd.records import DropCause, FrameRef, Quality
+from inspectd.ipc.messages import Failed, Heartbeat, RingReady
+from inspectd.records import CameraPhase, DropCause, FrameRef, Quality
 
 
 def images(folder, **settings):

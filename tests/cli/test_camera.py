@@ -18,7 +18,7 @@ from support.lit_camera import LitCamera
 
 from inspectd.client.control import TriggerSender
 from inspectd.ipc.runtime_dir import RuntimeDir
-from inspectd.records import Refusal, TriggerRequest
+from inspectd.wire import Refusal, TriggerRequest
 
 LATENCY_MS, PERIOD_MS = 80, 20
 TOLERANCE_MS = 60

@@ -11,8 +11,8 @@ import pytest
 from support.daemon import camera_table, settings
 from support.pictures import write_images
 
+from inspectd.bank.file import read_bank, write_bank
 from inspectd.bank.reach import reach_of
-from inspectd.bank.store import read_bank, write_bank
 
 
 def inspectd(*words: object) -> subprocess.CompletedProcess[str]:

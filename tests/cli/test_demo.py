@@ -17,8 +17,7 @@ from inspectd.cli.demo_line import Daemon, LineFile, LineRun, free_ports, runtim
 from inspectd.cli.demo_result import Result, Summary, write_contact_sheet
 from inspectd.client import Heatmap, LineTracker, Reader
 from inspectd.errors import InputError, InspectdError
-from inspectd.publish.wire import Counts, HeatmapHeader
-from inspectd.records import Evaluation, Reason, Verdict
+from inspectd.wire import Counts, Evaluation, HeatmapHeader, Reason, Verdict
 
 DEMO = [sys.executable, "-m", "inspectd", "demo"]
 

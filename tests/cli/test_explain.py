@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from inspectd.backends.scorer import Scorer
 from inspectd.bank.images import find_images, read_image
-from inspectd.bank.scorer import Scorer
 from inspectd.evidence.pictures import encode_frame, encode_heatmap, read_frame
 from inspectd.evidence.record import EvidenceRecord
 from tests.evidence.test_store import verdict

@@ -12,7 +12,7 @@ import pytest
 import zmq
 
 from inspectd.endpoint import Users
-from inspectd.publish import keys
+from inspectd.publish.access import keys
 from tests.support.daemon import camera_table, settings
 
 

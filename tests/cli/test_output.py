@@ -12,7 +12,7 @@ from support.messages import COUNTS
 
 from inspectd.cli.live_view import event_text, plain_line
 from inspectd.cli.output import PlainOutput
-from inspectd.publish.wire import Event
+from inspectd.wire import Event
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from support.daemon import camera_table, settings
 
-from inspectd.publish import wire
+from inspectd import wire
 
 
 def replay(*arguments: object) -> subprocess.CompletedProcess[str]:

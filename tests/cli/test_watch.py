@@ -12,10 +12,10 @@ import pytest
 import zmq
 from rich.console import Console
 
+from inspectd import wire
 from inspectd.cli.live_view import LineView, score_bar
 from inspectd.client import LineTracker
-from inspectd.publish import wire
-from inspectd.records import Evaluation, Reason, Verdict
+from inspectd.wire import Evaluation, Reason, Verdict
 
 COUNTS = wire.Counts(captured=9, verdicts=7, drops=1, in_flight=1)
 WATCH = [sys.executable, "-m", "inspectd", "watch"]

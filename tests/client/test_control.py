@@ -14,7 +14,7 @@ import zmq
 
 from inspectd.client.control import TriggerSender
 from inspectd.errors import InputError
-from inspectd.records import Accepted, Refusal, RefusalReason, TriggerRequest
+from inspectd.wire import Accepted, Refusal, RefusalReason, TriggerRequest
 
 TOOL = Path(__file__).parents[2] / "tools" / "send_triggers.py"
 

@@ -6,7 +6,7 @@ import threading
 import zmq
 
 from inspectd.client.control import TriggerSender
-from inspectd.records import TriggerRequest
+from inspectd.wire import TriggerRequest
 
 
 def test_the_answer_to_a_trigger_that_timed_out_is_not_the_next_ones(tmp_path):

@@ -9,7 +9,7 @@ from support.pictures import write_images, write_video
 from support.rtsp_camera import RtspCamera
 
 from inspectd.capture.driver import CameraError
-from inspectd.capture.kinds import KINDS, make_driver
+from inspectd.capture.registry import KINDS, make_driver
 from inspectd.config import ImagesCamera, OpenCvCamera
 
 MISSING = {

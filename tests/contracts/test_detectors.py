@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from inspectd.bank.fit import FitSpec, fit_detector
-from inspectd.detectors.base import Detector
-from inspectd.detectors.kinds import restore
-from inspectd.detectors.options import KINDS, HeadOptions, options_of
 from inspectd.errors import InputError
+from inspectd.model.detectors import Detector, restore
+from inspectd.model.options import KINDS, HeadOptions, options_of
 
 GENERATOR = torch.Generator().manual_seed(0)
 GOOD = torch.randn(24, 6, 5, 20, generator=GENERATOR)

@@ -6,18 +6,18 @@ import typing
 import msgspec
 import pytest
 
-from inspectd.publish import replay
+from inspectd.wire import sync
 from tests.docs.test_wire import PAGE, documented, json_type
 
 STRUCTS = {
     s.__name__: s
     for s in (
-        replay.ReplayRequest,
-        replay.Verdicts,
-        replay.Truncated,
-        replay.End,
-        replay.Snapshot,
-        replay.Error,
+        sync.ReplayRequest,
+        sync.Verdicts,
+        sync.Truncated,
+        sync.End,
+        sync.Snapshot,
+        sync.Error,
     )
 }
 
@@ -47,11 +47,11 @@ def test_the_example_exchange_is_made_of_real_messages() -> None:
     received = [
         line for line in re.findall(r"^< (\{.+\})$", exchange, re.MULTILINE) if "verdict/1" not in line
     ]
-    assert [type(replay.decode_request([line.encode()])) for line in sent] == [replay.ReplayRequest]
-    answers = [replay.decode_answer(line.encode()) for line in received]
-    assert [type(answer) for answer in answers] == [replay.Verdicts, replay.End]
+    assert [type(sync.decode_request([line.encode()])) for line in sent] == [sync.ReplayRequest]
+    answers = [sync.decode_answer(line.encode()) for line in received]
+    assert [type(answer) for answer in answers] == [sync.Verdicts, sync.End]
 
 
 def test_limits_are_those_of_the_code() -> None:
-    assert f"at most {replay.MAX_REQUEST_BYTES:,} bytes" in PAGE
-    assert f"1 to {replay.MAX_LIMIT:,}, {replay.DEFAULT_LIMIT} by default" in PAGE
+    assert f"at most {sync.MAX_REQUEST_BYTES:,} bytes" in PAGE
+    assert f"1 to {sync.MAX_LIMIT:,}, {sync.DEFAULT_LIMIT} by default" in PAGE

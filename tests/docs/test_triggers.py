@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from inspectd.publish.control import MAX_REQUEST_BYTES, parse
-from inspectd.records import Accepted, Reason, Refusal, RefusalReason, TriggerRequest
+from inspectd.wire import Accepted, Reason, Refusal, RefusalReason, TriggerRequest
 
 PAGE = (Path(__file__).parents[2] / "docs" / "triggers.md").read_text(encoding="utf-8")
 

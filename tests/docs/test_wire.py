@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from inspectd.publish import wire
-from inspectd.records import Evaluation, PartVerdict, Reason, Verdict, ViewVerdict
+from inspectd import wire
+from inspectd.wire import Evaluation, PartVerdict, Reason, Verdict, ViewVerdict
 
 PAGE = (Path(__file__).parents[2] / "docs" / "wire.md").read_text(encoding="utf-8")
 STRUCTS = {

@@ -18,7 +18,7 @@ import pytest
 
 from inspectd.evidence.pictures import read_frame
 from inspectd.evidence.record import EvidenceRecord, read_record
-from inspectd.records import Evaluation
+from inspectd.wire import Evaluation
 from tests.support.daemon import Daemon, camera_table, settings
 from tests.support.disks import needs_root
 

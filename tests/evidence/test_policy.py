@@ -6,7 +6,7 @@ import pytest
 
 from inspectd.config import Evidence
 from inspectd.evidence.policy import EvidencePolicy
-from inspectd.records import Evaluation
+from inspectd.wire import Evaluation
 
 SECOND_NS = 1_000_000_000
 

@@ -15,7 +15,8 @@ from inspectd.config import Config, Evidence, ImagesCamera, Recipe
 from inspectd.evidence.messages import Copied, Done, Level, SaveEvidence, StartEvidence, ToEvidence
 from inspectd.evidence.stage import EvidenceStage
 from inspectd.ipc.channel import Channel
-from inspectd.records import Evaluation, EvidenceResult, FrameRef, Outcome, Reason
+from inspectd.records import EvidenceResult, FrameRef, Outcome
+from inspectd.wire import Evaluation, Reason
 from tests.evidence.test_store import verdict
 
 SLOTS = 8

@@ -8,7 +8,7 @@ import pytest
 from support.ordinary import run_without_rights
 
 from inspectd.evidence.store import EvidenceStore, NoSpaceError
-from inspectd.records import Evaluation, Reason, Verdict
+from inspectd.wire import Evaluation, Reason, Verdict
 
 DAY_NS = 86_400 * 1_000_000_000
 START_NS = 1_763_924_431_250_000_000

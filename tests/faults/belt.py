@@ -17,7 +17,7 @@ from faults.audit import Opening, Part
 from faults.parts import PartSource, Picture
 from faults.triggers import TriggerPort
 
-from inspectd.records import Accepted, PartVerdict
+from inspectd.wire import Accepted, PartVerdict
 
 TOOLS: Final = Path(__file__).parents[2] / "tools"
 _TURN_SECONDS: Final = 0.005

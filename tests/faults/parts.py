@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from support.cells import cells
 
-from inspectd.bank.store import read_bank
+from inspectd.bank.file import read_bank
 
 SIDE: Final = 128
 _NUMBER_BITS: Final = 32
@@ -122,7 +122,7 @@ def build_bank(folder: Path) -> Bank:
 
 
 def _threshold(file: Path) -> float:
-    from inspectd.bank.scorer import Scorer  # noqa: PLC0415 - torch; only who builds a bank waits for it
+    from inspectd.backends.scorer import Scorer  # noqa: PLC0415 - torch; only who builds a bank waits for it
 
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     scorer = Scorer.load(file, "cpu")

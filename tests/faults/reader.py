@@ -17,7 +17,7 @@ from typing import Self
 from faults.audit import Name
 
 from inspectd.client import ClientKeys, Liveness, Lost, VerdictReader
-from inspectd.records import PartVerdict
+from inspectd.wire import PartVerdict
 
 
 class GateReader:

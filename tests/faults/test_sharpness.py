@@ -14,7 +14,7 @@ from faults.rig import Rig
 from faults.suite import FAULTS
 
 from inspectd.client import LossReason, Lost, Position
-from inspectd.records import Evaluation, PartVerdict
+from inspectd.wire import Evaluation, PartVerdict
 
 
 @dataclass

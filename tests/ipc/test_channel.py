@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from inspectd.capture.messages import Stop, ToCapture
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError, ChannelMessageError
-from inspectd.ipc.messages import FromScoring, Heartbeat, RingReady, Stop, ToCapture
+from inspectd.ipc.messages import Heartbeat, RingReady
 from inspectd.records import Score
+from inspectd.scoring.messages import FromScoring
 
 
 @pytest.fixture

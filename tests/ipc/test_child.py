@@ -2,10 +2,11 @@ import os
 
 import pytest
 
+from inspectd.capture.messages import Stop
 from inspectd.errors import ExitCode, InputError, UnavailableError
 from inspectd.ipc import child
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelMessageError
-from inspectd.ipc.messages import Failed, Heartbeat, Stop
+from inspectd.ipc.messages import Failed, Heartbeat
 
 
 @pytest.fixture

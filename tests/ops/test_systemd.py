@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import zmq
 
-from inspectd.publish import keys
-from inspectd.publish.keys import Client, Role
+from inspectd.publish.access import keys
+from inspectd.publish.access.keys import Client, Role
 from tests.ops.machine import Machine
 from tests.support.cells import cells
 from tests.support.daemon import camera_table, settings

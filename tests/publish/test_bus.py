@@ -5,9 +5,9 @@ import time
 import pytest
 import zmq
 
+from inspectd import wire
 from inspectd.config import Publish
 from inspectd.errors import UnavailableError
-from inspectd.publish import wire
 from tests.support.served import ServedSockets
 
 COUNTS = wire.Counts(1, 1, 0, 0)

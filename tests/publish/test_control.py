@@ -9,9 +9,9 @@ import zmq
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inspectd.publish import wire
+from inspectd import wire
 from inspectd.publish.control import MAX_REQUEST_BYTES, ControlStage, parse
-from inspectd.records import Accepted, Refusal, RefusalReason, TriggerRequest
+from inspectd.wire import Accepted, Refusal, RefusalReason, TriggerRequest
 from tests.support.served import Doorway, ServedSockets
 
 GOOD = {"schema": "trigger/1", "trigger_id": "17"}

@@ -1,4 +1,4 @@
-from inspectd.publish.refusals import Refusals
+from inspectd.alarms import Refusals
 
 SECOND_NS = 1_000_000_000
 

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from support.journal_line import Line
 from support.messages import COUNTS
 
-from inspectd.publish import replay, wire
-from inspectd.publish.replay import (
+from inspectd import wire
+from inspectd.publish.sync import SyncStage
+from inspectd.wire import sync
+from inspectd.wire.sync import (
     End,
     Error,
     Position,
@@ -28,7 +30,6 @@ from inspectd.publish.replay import (
     Truncated,
     Verdicts,
 )
-from inspectd.publish.sync import SyncStage
 from tests.support.served import Doorway, ServedSockets
 
 
@@ -108,12 +109,12 @@ def client(line: Served, tmp_path: Path) -> Iterator[Callable[..., zmq.Socket[by
 
 def ask(line: Served, client: zmq.Socket[bytes], **request: Any) -> tuple[list[Any], list[bytes]]:
     """A replay's answers, and the headers that came with them."""
-    client.send(replay.encode(ReplayRequest("r", **request)))
+    client.send(wire.encode(ReplayRequest("r", **request)))
     answers: list[Any] = []
     headers: list[bytes] = []
     while not answers or not isinstance(answers[-1], End | Error):
         first, *rest = line.serve(client)
-        answers.append(replay.decode_answer(first))
+        answers.append(sync.decode_answer(first))
         if isinstance(answers[-1], Verdicts):
             assert len(rest) == 2 * answers[-1].count <= 200
             assert set(rest[::2]) == {b"i1/demo/line1/camera1/v/"}
@@ -168,7 +169,7 @@ def test_while_the_journal_cannot_be_read_nothing_is_said_to_be_missing(line, cl
     for log in file.parent.glob("*.corrupt-*-wal"):
         log.rename(f"{file}-wal")
     answers, _ = ask(line, dealer, first=Position(epoch, 1))
-    assert answers == [Error("r", replay.ErrorReason.BUSY, "the journal cannot be read now")]
+    assert answers == [Error("r", sync.ErrorReason.BUSY, "the journal cannot be read now")]
     line.publish(1)
     answers, headers = ask(line, dealer, first=Position(epoch, 4))
     assert headers == [line.published[3][1]], "it waits in memory, if not on the disk"
@@ -193,29 +194,29 @@ def test_a_reader_that_asks_without_end_does_not_keep_a_failed_journal_closed(li
 
 def test_a_snapshot_says_how_far_the_line_is_and_from_where_it_can_be_replayed(line, client) -> None:
     dealer = client()
-    dealer.send(replay.encode(SnapshotRequest("s")))
-    assert replay.decode_answer(line.serve(dealer)[0]).oldest is None
+    dealer.send(wire.encode(SnapshotRequest("s")))
+    assert sync.decode_answer(line.serve(dealer)[0]).oldest is None
     line.publish(4)
-    dealer.send(replay.encode(SnapshotRequest("s")))
-    snapshot = replay.decode_answer(line.serve(dealer)[0])
+    dealer.send(wire.encode(SnapshotRequest("s")))
+    snapshot = sync.decode_answer(line.serve(dealer)[0])
     assert snapshot == line.snapshot("s", Position(line.journal.epoch, 1))
 
 
 def test_a_req_socket_is_answered_in_its_own_way(line, client) -> None:
     line.publish(1)
     req = client(zmq.REQ)
-    req.send(replay.encode(SnapshotRequest("s")))
-    assert isinstance(replay.decode_answer(line.serve(req)[0]), Snapshot)
+    req.send(wire.encode(SnapshotRequest("s")))
+    assert isinstance(sync.decode_answer(line.serve(req)[0]), Snapshot)
 
 
 def test_more_requests_than_may_wait_are_refused_at_once(line, client) -> None:
     line.publish(200)
     dealer = client()
     for n in range(40):
-        dealer.send(replay.encode(ReplayRequest(str(n), limit=1000)))
+        dealer.send(wire.encode(ReplayRequest(str(n), limit=1000)))
     ends: dict[str, str] = {}
     while len(ends) < 40:
-        answer = replay.decode_answer(line.serve(dealer)[0])
+        answer = sync.decode_answer(line.serve(dealer)[0])
         if isinstance(answer, End | Error):
             ends[answer.request] = answer.reason if isinstance(answer, Error) else "end"
     assert set(ends.values()) == {"end", "busy"}
@@ -227,7 +228,7 @@ def test_a_client_that_does_not_read_costs_the_line_nothing(line, client) -> Non
     lazy, eager = client(), client()
     before = resident_bytes()
     for n in range(3000):
-        lazy.send(replay.encode(ReplayRequest(str(n), limit=1000)), flags=zmq.NOBLOCK)
+        lazy.send(wire.encode(ReplayRequest(str(n), limit=1000)), flags=zmq.NOBLOCK)
         line.read()
         line.journal.take_results()
         time.sleep(0.0005)
@@ -245,9 +246,9 @@ def test_many_clients_that_do_not_read_leave_an_honest_one_its_replay(line, clie
     for dealer in lazy:
         dealer.rcvhwm = 1
         for n in range(4):
-            dealer.send(replay.encode(ReplayRequest(str(n), limit=1000)), flags=zmq.NOBLOCK)
+            dealer.send(wire.encode(ReplayRequest(str(n), limit=1000)), flags=zmq.NOBLOCK)
     line.until(lambda: line.read() or len(line.sync._jobs) == 64)
-    answers, headers = [Error("r", replay.ErrorReason.BUSY, "")], []
+    answers, headers = [Error("r", sync.ErrorReason.BUSY, "")], []
     honest, deadline = client(), time.monotonic() + 10
     while isinstance(answers[-1], Error):
         assert time.monotonic() < deadline
@@ -276,7 +277,7 @@ MALFORMED = [
 def test_a_malformed_request_is_answered_and_counted(line, client, message: bytes) -> None:
     dealer = client()
     dealer.send(message)
-    answer = replay.decode_answer(line.serve(dealer)[0])
+    answer = sync.decode_answer(line.serve(dealer)[0])
     assert isinstance(answer, Error)
     assert answer.reason == "malformed"
     assert line.kinds == ["malformed"]
@@ -284,7 +285,7 @@ def test_a_malformed_request_is_answered_and_counted(line, client, message: byte
 
 def test_nonsense_by_the_thousand_stops_nothing(line, client) -> None:
     rng, dealer = random.Random(1), client()
-    good = replay.encode(ReplayRequest("r", Position(5, 5), Position(9, 9)))
+    good = wire.encode(ReplayRequest("r", Position(5, 5), Position(9, 9)))
     for n in range(3000):
         damaged = bytearray(good)
         for _ in range(rng.randrange(1, 6)):
@@ -295,7 +296,7 @@ def test_nonsense_by_the_thousand_stops_nothing(line, client) -> None:
             line.read()
             line.journal.take_results()
             while dealer.poll(0):
-                replay.decode_answer(dealer.recv_multipart()[0])
+                sync.decode_answer(dealer.recv_multipart()[0])
     line.publish(2)
     fresh = client()
     deadline = time.monotonic() + 10
@@ -307,7 +308,7 @@ def test_nonsense_by_the_thousand_stops_nothing(line, client) -> None:
 
 @given(st.binary(max_size=300))
 def test_no_bytes_make_the_decoders_raise_anything_else(data: bytes) -> None:
-    for decode in (lambda d: replay.decode_request([d]), replay.decode_answer, wire.decode):
+    for decode in (lambda d: sync.decode_request([d]), sync.decode_answer, wire.decode):
         try:
             decode(data)
         except ValueError:
@@ -329,6 +330,6 @@ def test_no_bytes_make_the_decoders_raise_anything_else(data: bytes) -> None:
 )
 def test_no_json_makes_the_decoder_raise_anything_else(value: Any) -> None:
     try:
-        replay.decode_request([json.dumps(value).encode()])
+        sync.decode_request([json.dumps(value).encode()])
     except ValueError:
         return

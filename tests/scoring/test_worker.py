@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 
-from inspectd.bank.scorer import BankInfo, Scorer
+from inspectd.backends.scorer import BankInfo, Scorer
 from inspectd.config import Recipe, Scoring
-from inspectd.detectors.score import ImageScore
 from inspectd.ipc.channel import Channel
-from inspectd.ipc.messages import AttachRing, DetachRing, FromScoring, StartScoring, ToScoring
+from inspectd.ipc.messages import AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing
-from inspectd.records import Batch, ClosedBy, FrameRef, Inspection, Reason, Score, ScoreError
+from inspectd.model.score import ImageScore
+from inspectd.records import Batch, ClosedBy, FrameRef, Inspection, Score, ScoreError
+from inspectd.scoring.messages import FromScoring, StartScoring, ToScoring
 from inspectd.scoring.worker import Worker
+from inspectd.wire import Reason
 
 INFO = BankInfo("sha", "dfkde", "none", 1, 1, 4, 4, 1.0, "cuda:0", "cuda", "float16", "", None)
 

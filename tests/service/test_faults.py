@@ -12,8 +12,8 @@ import msgspec
 import pytest
 from support.daemon import camera_table, settings
 
-from inspectd.bank.store import read_bank, write_bank
-from inspectd.records import Evaluation
+from inspectd.bank.file import read_bank, write_bank
+from inspectd.wire import Evaluation
 
 # Beyond its deadline a verdict may be late by a turn of the loop on a busy machine, never by a time-out.
 TOLERANCE_MS = 1000

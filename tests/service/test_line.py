@@ -14,7 +14,7 @@ import cv2
 import pytest
 from support.daemon import camera_table, settings
 
-from inspectd.records import Evaluation
+from inspectd.wire import Evaluation
 
 
 def test_every_image_of_two_cameras_gets_one_verdict(start_daemon, bank_file, mixed_folder, good_folder):

@@ -12,7 +12,7 @@ import pytest
 from support.daemon import Daemon, camera_table, settings
 
 from inspectd.client import Lost, Position, VerdictReader
-from inspectd.records import Verdict
+from inspectd.wire import Verdict
 
 
 def endpoint(daemon: Daemon) -> str:

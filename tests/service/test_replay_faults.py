@@ -13,7 +13,7 @@ from support.daemon import camera_table, settings
 from support.disks import fill, needs_root, remount, tmpfs
 
 from inspectd.client import Lost, Position, VerdictReader
-from inspectd.records import Verdict
+from inspectd.wire import Verdict
 
 
 def text(bank_file: Path, folder: Path, *, fps: float = 20) -> str:

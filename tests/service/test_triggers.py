@@ -18,7 +18,7 @@ from support.daemon import Daemon, camera_table, settings
 from support.triggers import Plant
 
 from inspectd.client import VerdictReader
-from inspectd.records import Accepted, Evaluation, Reason, Refusal, RefusalReason, TriggerRequest
+from inspectd.wire import Accepted, Evaluation, Reason, Refusal, RefusalReason, TriggerRequest
 
 GRACE_MS = 100
 """A verdict is out at most so long after its deadline, whatever cameras and scoring do."""

@@ -6,19 +6,11 @@ import time
 
 import numpy as np
 
+from inspectd.capture.messages import FromCapture, StartCapture, Stop
 from inspectd.ipc.channel import Channel
-from inspectd.ipc.messages import (
-    CameraNotice,
-    CameraPhase,
-    CameraState,
-    FromCapture,
-    Heartbeat,
-    RingReady,
-    StartCapture,
-    Stop,
-)
+from inspectd.ipc.messages import Heartbeat, RingReady
 from inspectd.ipc.ring import FrameRing
-from inspectd.records import Drop, FrameRef
+from inspectd.records import CameraNotice, CameraPhase, CameraState, Drop, FrameRef
 
 
 class CaptureChild:

@@ -8,8 +8,9 @@ import socket
 import sys
 import time
 
+from inspectd.capture.messages import ToCapture
 from inspectd.ipc.channel import Channel
-from inspectd.ipc.messages import Failed, Heartbeat, ToCapture
+from inspectd.ipc.messages import Failed, Heartbeat
 
 
 def main() -> int:

@@ -13,8 +13,8 @@ from typing import Any
 
 import zmq
 
-from inspectd.publish import wire
-from inspectd.records import PartVerdict, Verdict
+from inspectd import wire
+from inspectd.wire import PartVerdict, Verdict
 
 
 class Reader:

@@ -9,12 +9,12 @@ from typing import Any
 
 from support.messages import verdict
 
+from inspectd import wire
 from inspectd.config import Journal as Settings
-from inspectd.publish import wire
-from inspectd.publish.journal import Journal
-from inspectd.publish.journal_groups import Entry
-from inspectd.publish.journal_rows import Levels, Reading
-from inspectd.publish.replay import Position
+from inspectd.publish.journal.journal import Journal
+from inspectd.publish.journal.pending import Entry
+from inspectd.publish.journal.records import Levels, Reading
+from inspectd.wire.sync import Position
 
 
 class Told:

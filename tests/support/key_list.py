@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from inspectd.publish import keys
-from inspectd.publish.keys import Client
+from inspectd.publish.access import keys
+from inspectd.publish.access.keys import Client
 
 
 def hang(keys_dir: Path) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from inspectd.publish import wire
-from inspectd.records import Evaluation, Reason, Verdict
+from inspectd import wire
+from inspectd.wire import Evaluation, Reason, Verdict
 
 EPOCH = 1_763_924_400_000
 COUNTS = wire.Counts(captured=0, verdicts=0, drops=0, in_flight=0)

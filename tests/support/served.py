@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 
+from inspectd import wire
 from inspectd.config import Publish
-from inspectd.publish import wire
-from inspectd.publish.auth import Cause
+from inspectd.publish.access.auth import Cause
 from inspectd.publish.bus import Asker
-from inspectd.publish.door_messages import Delivered, Request
-from inspectd.publish.half_sent import HalfSent
-from inspectd.publish.listeners import Listeners
-from inspectd.publish.sockets import Delivery, Sockets
+from inspectd.publish.door.half_sent import HalfSent
+from inspectd.publish.door.listeners import Listeners
+from inspectd.publish.door.messages import Delivered, Request
+from inspectd.publish.door.sockets import Delivery, Sockets
 
 
 class ServedSockets(Sockets):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from support.daemon import Daemon
 
 from inspectd.client.control import Answer, TriggerSender
-from inspectd.records import Accepted, PartVerdict, TriggerRequest, Verdict
+from inspectd.wire import Accepted, PartVerdict, TriggerRequest, Verdict
 
 
 class Plant:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.pictures import write_images
 
-from inspectd.bank.store import read_manifest
+from inspectd.bank.file import read_manifest
 
 TOOL = Path(__file__).parents[2] / "tools" / "compare_peers.py"
 OURS = [

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from faults.belt import TOOLS, load_tool
 
-from inspectd.records import Accepted, Evaluation, PartVerdict, Reason, ViewVerdict
+from inspectd.wire import Accepted, Evaluation, PartVerdict, Reason, ViewVerdict
 
 PASS = PartVerdict(
     "demo", "line1", 5, 1, "a", None, None, Evaluation.PASS, Reason.WITHIN_THRESHOLD, 2000, 0, 30.0, 300.0,

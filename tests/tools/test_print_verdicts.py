@@ -7,8 +7,8 @@ from pathlib import Path
 
 import zmq
 
-from inspectd.publish import wire
-from inspectd.records import Evaluation, Reason, Verdict
+from inspectd import wire
+from inspectd.wire import Evaluation, Reason, Verdict
 
 TOOL = Path(__file__).parents[2] / "tools" / "print_verdicts.py"
 

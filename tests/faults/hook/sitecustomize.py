@@ -13,8 +13,8 @@ if "FAKETIME_TIMESTAMP_FILE" in os.environ:
     # libfaketime 0.9.10 makes clock_nanosleep(2) fail for absolute times, which CPython's sleep uses.
     time.sleep = lambda seconds: select.select([], [], [], seconds)
 
-if {"inspectd.publish.door", "tcp"} <= set(sys.orig_argv) and "INSPECTD_FAULT_AUTH" in os.environ:
-    from inspectd.publish import auth
+if {"inspectd.publish.door.worker", "tcp"} <= set(sys.orig_argv) and "INSPECTD_FAULT_AUTH" in os.environ:
+    from inspectd.publish.access import auth
 
     _answer, _reread = auth.Authenticator.answer, auth.Authenticator.reread
     _bound = {"is": True}

@@ -1,0 +1,73 @@
+"""Brute-force search by faiss on a CUDA device, on torch's tensors and torch's stream."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, ClassVar, Final
+
+import torch
+
+from inspectd.errors import InputError
+
+_SCRATCH_BYTES: Final = 256 << 20
+"""faiss keeps this much of the device for itself; left to itself it takes 1.5 GB of a large card."""
+
+
+class FlatProposals:
+    """Proposes a few rows for each query; see `backends.cuda.search.Proposals`.
+
+    Args:
+        rows: (M, D) float16 on a CUDA device.
+
+    Raises:
+        InputError: faiss, or the part of it that computes on this device, is not there.
+    """
+
+    kind: ClassVar[str] = "flat"
+    recordable: ClassVar[bool] = False  # it takes scratch memory and sets streams while it searches
+    most_neighbours: ClassVar[int] = 1024
+
+    def __init__(self, rows: torch.Tensor) -> None:
+        self._faiss = _with_gpu(rows.device)
+        self._rows = rows
+        self._resources = _resources()
+
+    def propose(self, queries: torch.Tensor, neighbours: int, candidates: int) -> torch.Tensor:  # noqa: ARG002
+        """See `backends.cuda.search.Proposals.propose`."""
+        with torch.cuda.device(self._rows.device):
+            _, found = self._faiss.knn_gpu(
+                self._resources, queries.contiguous(), self._rows, candidates, device=self._rows.device.index
+            )
+        # Where it finds nothing it says -1, which is no row.
+        rows: torch.Tensor = found.clamp_(min=0)
+        return rows
+
+
+def _with_gpu(device: torch.device) -> Any:
+    """The package faiss, taking torch's tensors, once it is known to compute on `device`."""
+    try:
+        import faiss  # noqa: PLC0415 - large, and missing on some machines
+    except ImportError as error:
+        raise InputError(f"search 'flat' needs the package faiss, which cannot be loaded: {error}") from error
+    if not hasattr(faiss, "StandardGpuResources"):
+        raise InputError(
+            f"search 'flat' on {device}: the package faiss that is installed has no GPU part; install "
+            "faiss-gpu, or use exact"
+        )
+    count = faiss.get_num_gpus()
+    if device.type != "cuda" or (device.index or 0) >= count:
+        raise InputError(f"search 'flat' on {device}: faiss sees {count} CUDA devices; use exact")
+    import faiss.contrib.torch_utils  # noqa: PLC0415 - it teaches faiss torch's tensors and streams
+
+    return faiss
+
+
+@cache
+def _resources() -> Any:
+    """Scratch memory and libraries of faiss, shared by all banks: searches come one after another."""
+    import faiss  # noqa: PLC0415 - as above
+
+    resources = faiss.StandardGpuResources()
+    resources.setTempMemory(_SCRATCH_BYTES)
+    resources.setPinnedMemory(0)  # of the host: 256 MB by default, and nothing is copied to it
+    return resources

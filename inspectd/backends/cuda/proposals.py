@@ -1,0 +1,74 @@
+"""Proposals: rows of a bank found in half precision, or why a kind of search cannot propose them here."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import ClassVar, Final, Protocol
+
+import torch
+
+BLOCK_BYTES: Final = 256 << 20
+"""Of distances at a time: large enough to fill a card, small beside its memory."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One reason, by name for machines and in words for people.
+
+    Attributes:
+        unexpected: the machine has what it takes, and still it did not work.
+    """
+
+    reason: str
+    detail: str
+    unexpected: bool = False
+
+
+class Proposals(Protocol):
+    """Proposes rows of a bank in half precision, for the caller to measure again."""
+
+    kind: ClassVar[str]
+    """What it is called in settings, logs and figures."""
+    recordable: ClassVar[bool]
+    """Whether it can be part of a CUDA graph: every step of a fixed shape, and none waits for the device."""
+    most_neighbours: ClassVar[int]
+    """Nearest rows it can be asked for."""
+
+    def propose(self, queries: torch.Tensor, neighbours: int, candidates: int) -> torch.Tensor:
+        """Propose rows.
+
+        Args:
+            queries: (Q, D) float16, finite, moved and scaled as the bank was.
+            neighbours: how many nearest rows must be among them.
+            candidates: how many rows to propose for each query, at most the bank's.
+
+        Returns:
+            (Q, candidates) int64, rows of the bank.
+        """
+
+
+class ProductProposals:
+    """By matrix products and a selection over them, block by block.
+
+    Args:
+        rows: (M, D) float16, on the device that searches.
+        norms: (M,) float32, their squared lengths.
+    """
+
+    kind: ClassVar[str] = "exact-float16"
+    recordable: ClassVar[bool] = True
+    most_neighbours: ClassVar[int] = sys.maxsize
+
+    def __init__(self, rows: torch.Tensor, norms: torch.Tensor) -> None:
+        self._columns = rows.T
+        self._norms = norms.half()
+        self._block = max(64, BLOCK_BYTES // (2 * max(1, rows.shape[0])))
+
+    def propose(self, queries: torch.Tensor, neighbours: int, candidates: int) -> torch.Tensor:  # noqa: ARG002
+        """See `Proposals.propose`."""
+        found = []
+        for block in queries.split(self._block):  # type: ignore[no-untyped-call]
+            distances = torch.addmm(self._norms, block, self._columns, alpha=-2.0)
+            found.append(distances.topk(candidates, dim=1, largest=False)[1])
+        return torch.cat(found)

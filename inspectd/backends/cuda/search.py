@@ -1,0 +1,137 @@
+"""Search on a CUDA device: candidates found in half precision, measured again in float32."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import torch
+
+from inspectd.backends.cuda.proposals import BLOCK_BYTES, ProductProposals, Proposals, Refusal
+from inspectd.backends.shortlist import shortlist
+from inspectd.errors import InputError
+from inspectd.log import event
+
+_log: Final = logging.getLogger("inspectd.search")
+_RADIUS: Final = 8.0
+_FARTHEST: Final = 200.0
+"""Half precision ends at 65504: distances must stay below it, whatever the features' scale."""
+
+
+def refuse_on_cuda(search: str, backend: str) -> None:
+    """Refuse a search that the way of computing on CUDA does not have.
+
+    Raises:
+        InputError: it has not.
+    """
+    if search in ("ivf", "hnsw"):
+        raise InputError(
+            f"search {search!r} computes on a CPU only; on CUDA use auto, exact or flat, which miss nothing"
+        )
+    if search == "flat" and backend == "torch":
+        raise InputError(
+            "search 'flat' with backend torch: the reference has its own exact search; use exact"
+        )
+
+
+class HalfSearch:
+    """As `ExactSearch`, with a second bank in half precision around its mean and its norms kept ready.
+
+    Args:
+        bank: (M, D) float32; the search happens on its device.
+        kind: `auto` or `exact`: fused products where they run, else matrix products; `exact-fused` or
+            `exact-float16`: that one; `flat`: faiss.
+        neighbours: how many will be searched for most of the time; any number can be.
+
+    Raises:
+        InputError: the kind is not one of these, or what it needs is not there.
+        torch.OutOfMemoryError: the device does not hold it.
+    """
+
+    def __init__(self, bank: torch.Tensor, kind: str = "auto", neighbours: int = 1) -> None:
+        self._bank = bank
+        self._mean = bank.mean(dim=0)
+        # Few copies at a time: this is when a bank takes most of a device.
+        scaled = bank - self._mean
+        self._scale = _RADIUS / scaled.norm(dim=1).max().clamp_min(1e-6)
+        norms = scaled.mul_(self._scale).norm(dim=1).square_()
+        rows = scaled.half()
+        del scaled
+        self._proposals = _proposals(kind, rows, norms, neighbours)
+
+    @property
+    def kind(self) -> str:
+        """What finds the nearest row, as settings, logs and figures call it."""
+        return self._proposals[0].kind
+
+    @property
+    def recordable(self) -> bool:
+        """Whether it can be part of a CUDA graph."""
+        return all(proposals.recordable for proposals in self._proposals)
+
+    def search(self, queries: torch.Tensor, neighbours: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `NearestNeighbours.search`."""
+        exact = queries.float()
+        scaled = ((exact - self._mean) * self._scale).clamp(-_FARTHEST, _FARTHEST)
+        # What is no number has no nearest row; any will do, as the distance measured to it is no number.
+        scaled = scaled.nan_to_num(nan=0.0).half()
+        count = shortlist(neighbours, self._bank.shape[0]).k_candidates
+        chosen = next(one for one in self._proposals if neighbours <= one.most_neighbours)
+        candidates = chosen.propose(scaled, neighbours, count)
+        block = max(64, BLOCK_BYTES // (4 * count * self._bank.shape[1]))
+        measured = [
+            self._measured(some, rows, neighbours)
+            for some, rows in zip(exact.split(block), candidates.split(block), strict=True)  # type: ignore[no-untyped-call]
+        ]
+        return torch.cat([distances for distances, _ in measured]), torch.cat([rows for _, rows in measured])
+
+    def _measured(
+        self, queries: torch.Tensor, candidates: torch.Tensor, neighbours: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        offsets = queries[:, None, :] - self._bank[candidates]
+        squared, order = offsets.square().sum(dim=2).topk(neighbours, dim=1, largest=False)
+        return squared.sqrt(), candidates.gather(1, order)
+
+
+def _proposals(kind: str, rows: torch.Tensor, norms: torch.Tensor, neighbours: int) -> list[Proposals]:
+    """What proposes, first choice first; the last takes any number of neighbours."""
+    refuse_on_cuda(kind, "auto")
+    if kind == "flat":
+        from inspectd.backends.cuda.faiss_index import FlatProposals  # noqa: PLC0415 - large, for this kind only
+
+        return [FlatProposals(rows)]
+    products = ProductProposals(rows, norms)
+    if kind == products.kind:
+        return [products]
+    if kind not in ("auto", "exact", "exact-fused"):
+        raise InputError(
+            f"search {kind!r}: unknown on CUDA; expected auto, exact, exact-fused, exact-float16 or flat"
+        )
+    fused = _fused(rows, norms, neighbours)
+    if not isinstance(fused, Refusal):
+        return [fused, products]
+    if kind == "exact-fused":
+        raise InputError(f"search {kind!r} cannot run on {rows.device}: {fused.reason}: {fused.detail}")
+    level = logging.WARNING if fused.unexpected else logging.INFO
+    event(_log, level, "fused_search_unavailable", reason=fused.reason, detail=fused.detail)
+    return [products]
+
+
+def _fused(rows: torch.Tensor, norms: torch.Tensor, neighbours: int) -> Proposals | Refusal:
+    if rows.device.type != "cuda":
+        return Refusal("not_on_cuda", f"device {rows.device}")
+    make = fused_maker()
+    return make if isinstance(make, Refusal) else make(rows, norms, neighbours)
+
+
+def fused_maker() -> Callable[[torch.Tensor, torch.Tensor, int], Proposals | Refusal] | Refusal:
+    """`fused.fused_proposals`, or why Triton, which it needs, cannot be had."""
+    if importlib.util.find_spec("triton") is None:
+        return Refusal("no_triton", "the package triton is not installed")
+    try:
+        from inspectd.backends.cuda.triton_kernel import fused_proposals  # noqa: PLC0415 - it needs Triton
+    except ImportError as error:
+        return Refusal("no_triton", f"triton cannot be imported: {error}", unexpected=True)
+    return fused_proposals

@@ -1,0 +1,142 @@
+"""From the torch pipeline to models that OpenVINO runs: the same numerics, written down once, in torch."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from inspectd.backends.openvino.pipeline import Exported, Representation
+from inspectd.backends.shortlist import shortlist
+from inspectd.errors import InspectdError
+from inspectd.files import temporary_folder
+from inspectd.model.detectors import Detector
+from inspectd.model.features import FeatureExtractor
+from inspectd.model.head import Head
+from inspectd.model.patchcore import PatchCore
+from inspectd.model.pipeline import Pipeline, judged
+
+
+class UnconvertibleError(InspectdError):
+    """OpenVINO has no rule for something in a pipeline."""
+
+
+class _Extract(nn.Module):
+    def __init__(self, extractor: FeatureExtractor, detector: Detector) -> None:
+        super().__init__()
+        self.network = extractor.backbone.network
+        self._extractor = extractor
+        self._places = detector.places if isinstance(detector, PatchCore) else None
+
+    def forward(self, frames: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        images = self._extractor.preprocess.normalised(frames.permute(0, 3, 1, 2))
+        features = self._extractor.features(images)
+        if self._places is None:
+            return (features,)
+        return features, self._places.offsets(features).flatten(0, 2)
+
+
+class _Judge(nn.Module):
+    def __init__(self, detector: Detector, head: Head) -> None:
+        super().__init__()
+        self._detector = detector
+        self._head = head
+
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return _finished(self._head, self._detector.maps(features), features)
+
+
+class _JudgePatchCore(nn.Module):
+    def __init__(self, detector: PatchCore, head: Head) -> None:
+        super().__init__()
+        self._detector = detector
+        self._head = head
+
+    def forward(
+        self, features: torch.Tensor, bank: torch.Tensor, candidates: torch.Tensor, *places: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        _, height, width, dims = features.shape
+        # As many candidates as the search turns out to propose.
+        entries = torch.index_select(bank, 0, candidates.reshape(-1)).reshape(height * width, -1, dims)
+        offsets = features.reshape(-1, 1, dims) - entries
+        squared = offsets.square().sum(dim=2)
+        nearest, order = squared.topk(self._detector.neighbours, dim=1, largest=False)
+        rows = torch.gather(candidates.long(), 1, order)
+        odd_places = places[0].reshape(1, height, width) if places else None
+        maps = self._detector.scored(features, nearest.sqrt(), rows, odd_places)
+        return *_finished(self._head, maps, features), rows.int()
+
+
+def _finished(head: Head, maps: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    scores, heatmaps = judged(head, maps, features)
+    return scores, heatmaps.float()
+
+
+def export(pipeline: Pipeline) -> Exported:
+    """Convert a pipeline that is on the CPU.
+
+    Raises:
+        UnconvertibleError: OpenVINO has no rule for something in it, or its weights are no numbers.
+    """
+    # OpenVINO's activations swallow what is no number, and such an image could pass; torch passes it on.
+    if not all(
+        torch.isfinite(value).all() for value in pipeline.extractor.backbone.network.state_dict().values()
+    ):
+        raise UnconvertibleError("the backbone's weights hold values that are no numbers")
+    preprocess = pipeline.extractor.preprocess
+    frames = torch.zeros((1, preprocess.height, preprocess.width, 3), dtype=torch.uint8)
+    detector = pipeline.detector
+    with torch.no_grad():
+        extract = _Extract(pipeline.extractor, detector).eval()
+        features = extract(frames)[0]
+        inputs: tuple[torch.Tensor, ...] = (features,)
+        judge: nn.Module = _Judge(detector, pipeline.head)
+        if isinstance(detector, PatchCore):
+            judge = _JudgePatchCore(detector, pipeline.head)
+            patches = features.shape[1] * features.shape[2]
+            candidates = shortlist(detector.neighbours, detector.rows).k_candidates
+            rows = torch.arange(patches * candidates, dtype=torch.int32) % detector.rows
+            places = () if detector.places is None else (torch.ones(patches),)
+            inputs = (features, detector.bank, rows.reshape(patches, candidates), *places)
+        return Exported(_converted(extract, (frames,)), _converted(judge.eval(), inputs))
+
+
+def _converted(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Representation:
+    import openvino  # noqa: PLC0415 - scoring runs where it is not installed
+
+    with warnings.catch_warnings():
+        # Tracing warns of every shape that becomes a constant, which is meant here.
+        warnings.simplefilter("ignore")
+        try:
+            model: Any = openvino.convert_model(module, example_input=inputs, extension=[_nan_to_num()])
+        except RuntimeError as error:
+            raise UnconvertibleError(f"OpenVINO cannot convert this pipeline: {error}") from error
+    model.reshape({position: list(tensor.shape) for position, tensor in enumerate(inputs)})
+    with temporary_folder() as folder:
+        xml = Path(folder) / "model.xml"
+        openvino.save_model(model, xml, compress_to_fp16=False)
+        return xml.read_bytes(), xml.with_suffix(".bin").read_bytes()
+
+
+def _nan_to_num() -> Any:
+    """What OpenVINO's converter lacks; without it a value that is no number could pass."""
+    from openvino import opset13 as op  # noqa: PLC0415 - as above
+    from openvino.frontend.pytorch import ConversionExtension  # noqa: PLC0415 - as above
+
+    largest = torch.finfo(torch.float32).max
+
+    def convert(node: Any) -> Any:
+        values = node.get_input(0)
+        given = [node.get_values_from_const_input(position) for position in (1, 2, 3)]
+        nan, high, low = (
+            default if value is None else value
+            for value, default in zip(given, (0.0, largest, -largest), strict=True)
+        )
+        bounded = op.minimum(op.maximum(values, np.float32(low)), np.float32(high))
+        return op.select(op.is_nan(values), np.float32(nan), bounded).outputs()
+
+    return ConversionExtension("aten::nan_to_num", convert)

@@ -1,0 +1,181 @@
+"""The fast path on a CPU: the pipeline as OpenVINO models and a search, without torch in the process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.backends.openvino.candidates import CandidateIndex
+from inspectd.backends.openvino.runtime import Precision, compiled, core
+from inspectd.model.resize import Region, resized
+from inspectd.model.score import FLOAT16_MAX, NO_NUMBER, ImageScore
+
+_STAGES: Final = ("preprocess", "backbone", "search", "head")
+
+Representation = tuple[bytes, bytes]
+"""An OpenVINO model: its XML and its weights."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A pipeline as models for one image; `backends.openvino.export` makes them.
+
+    Attributes:
+        extract: (1, H, W, 3) uint8 BGR -> features (1, h, w, D) float32 and, for PatchCore with places,
+            offsets (h * w, d) float32 from each place's mean.
+        judge: features, for PatchCore also its bank (M, D), candidate rows (h * w, c) int32 and distances
+            of places (h * w,) -> image score (1,), heatmap (1, h, w), for PatchCore nearest rows (h * w, k).
+    """
+
+    extract: Representation
+    judge: Representation
+
+    def patches(self) -> int:
+        """Patches of an image."""
+        _, height, width, _ = read_model(self.extract).output(0).shape
+        return int(height * width)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a PatchCore bank holds that is not in its models.
+
+    Attributes:
+        bank: (M, D) float32.
+        whitening: (h * w, d, d) float32, lower triangular, of the places; None: it has none.
+    """
+
+    bank: NDArray[np.float32]
+    whitening: NDArray[np.float32] | None
+
+
+class CompiledPipeline:
+    """Scores frames one after another; the same numbers as `Pipeline` up to rounding.
+
+    Args:
+        exported: the models.
+        memory: of a PatchCore; None: the models hold everything.
+        search: proposes rows of the memory's bank.
+        region: what is looked at of every frame.
+        precision: of the backbone.
+        threads: CPU threads; 0: one per core.
+    """
+
+    def __init__(
+        self,
+        exported: Exported,
+        memory: Memory | None,
+        search: CandidateIndex | None,
+        *,
+        region: Region | None,
+        precision: Precision,
+        threads: int,
+    ) -> None:
+        self._region = region
+        self._search = search
+        extract = compiled(read_model(exported.extract), precision, threads)
+        _, self.height, self.width, _ = extract.input(0).shape
+        self._extract = extract.create_infer_request()
+        judge = read_model(exported.judge)
+        if search is not None:
+            patches, _ = judge.input(2).shape
+            judge.reshape({2: [patches, search.proposed]})
+        self._judge = compiled(judge, "float32", threads).create_infer_request()
+        self._places: Any = None
+        if memory is not None:
+            self._judge.set_input_tensor(1, _shared(memory.bank))
+            if memory.whitening is not None:
+                self._places = compiled(_places(memory.whitening), "bfloat16", threads).create_infer_request()
+                self._places.set_input_tensor(self._extract.get_output_tensor(1))
+                self._judge.set_input_tensor(3, self._places.get_output_tensor(0))
+        self._judge.set_input_tensor(0, self._extract.get_output_tensor(0))
+        self._bank = memory  # the tensors above share its memory
+
+    def warm_up(self, max_batch: int) -> None:  # noqa: ARG002 - frames are scored one by one
+        """Score blank frames of the input's size, so that the first real ones are not slow."""
+        blank = np.zeros((self.height, self.width, 3), dtype=np.uint8)
+        for _ in range(3):
+            self.score([blank])
+
+    def score(self, frames: Sequence[NDArray[np.uint8]]) -> list[ImageScore]:
+        """Score frames.
+
+        Args:
+            frames: each (H, W, 3) uint8 BGR; may be views into shared memory and differ in size.
+        """
+        answers, spent = [], np.zeros(len(_STAGES))
+        for frame in frames:
+            score, heatmap, marks = self._score(frame)
+            answers.append((score, heatmap))
+            spent += np.diff(marks)
+        stage_ms = {name: float(value) / 1e6 for name, value in zip(_STAGES, spent, strict=True)}
+        return [ImageScore(score, heatmap, stage_ms) for score, heatmap in answers]
+
+    def nearest(self, frame: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Features (h * w, D) of a frame and the nearest rows (h * w, k) found for them; PatchCore only."""
+        self._score(frame)
+        features = self._extract.get_output_tensor(0).data
+        return features.reshape(-1, features.shape[-1]).copy(), self._judge.get_output_tensor(2).data.copy()
+
+    def _score(self, frame: NDArray[np.uint8]) -> tuple[float, NDArray[np.float16], list[int]]:
+        marks = [time.perf_counter_ns()]
+        pixels = resized(frame, self.height, self.width, self._region)
+        marks.append(time.perf_counter_ns())
+        self._extract.infer([pixels[None]], share_inputs=True)
+        features = self._extract.get_output_tensor(0).data
+        marks.append(time.perf_counter_ns())
+        if self._search is not None:
+            rows = self._search.search(features.reshape(-1, features.shape[-1]))
+            self._judge.set_input_tensor(2, _shared(rows))
+        marks.append(time.perf_counter_ns())
+        if self._places is not None:
+            self._places.infer()
+        self._judge.infer()
+        score, heatmap = self._answer(features)
+        marks.append(time.perf_counter_ns())
+        return score, heatmap, marks
+
+    def _answer(self, features: NDArray[np.float32]) -> tuple[float, NDArray[np.float16]]:
+        score = float(self._judge.get_output_tensor(0).data[0])
+        heatmap = self._judge.get_output_tensor(1).data[0]
+        flat = features.reshape(-1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            norm = np.dot(flat, flat)
+        # Vectorised minima and sorts may lose a value that is no number; such an image must not pass.
+        if not np.isfinite(score) or not np.isfinite(norm) or not np.isfinite(heatmap).all():
+            return NO_NUMBER, np.full(heatmap.shape, FLOAT16_MAX, dtype=np.float16)
+        return score, heatmap.astype(np.float16)
+
+
+def read_model(model: Representation) -> Any:
+    """An `openvino.Model` from its XML and its weights."""
+    import openvino  # noqa: PLC0415 - scoring runs where it is not installed
+
+    xml, weights = model
+    return core().read_model(xml, openvino.Tensor(np.frombuffer(weights, dtype=np.uint8).copy()))
+
+
+def _shared(array: NDArray[Any]) -> Any:
+    import openvino  # noqa: PLC0415 - as above
+
+    return openvino.Tensor(array, shared_memory=True)
+
+
+def _places(whitening: NDArray[np.float32]) -> Any:
+    """Offsets (P, d) -> Mahalanobis distances (P,): the norm of W x, as in `PaDiM.maps`."""
+    import openvino  # noqa: PLC0415 - as above
+    from openvino import opset13 as op  # noqa: PLC0415 - as above
+
+    places, dims, _ = whitening.shape
+    offsets = op.parameter([places, dims], np.float32, name="offsets")
+    rows = op.reshape(offsets, op.constant(np.array([places, 1, dims], dtype=np.int64)), special_zero=False)
+    # Rows times a transposed matrix: products in bfloat16 for which OpenVINO has a kernel.
+    matrices = op.constant(np.ascontiguousarray(whitening.transpose(0, 2, 1)))
+    whitened = op.matmul(rows, matrices, transpose_a=False, transpose_b=False)
+    squared = op.reduce_sum(op.multiply(whitened, whitened), op.constant(np.array([1, 2])), keep_dims=False)
+    return openvino.Model([op.sqrt(squared)], [offsets], "places")

@@ -1,0 +1,79 @@
+"""A bank as the torch pipeline: the reference on any device, and what the fast path on a CPU is made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from inspectd.bank.file import BankFile, Manifest
+from inspectd.errors import BankError, InputError
+from inspectd.model.backbones import DOWNLOAD, PACKAGED, RANDOM, load_backbone
+from inspectd.model.detectors import Detector, restore
+from inspectd.model.features import FeatureExtractor
+from inspectd.model.head import Head
+from inspectd.model.pipeline import Pipeline
+
+
+def reference_pipeline(path: Path, bank: BankFile, device: torch.device) -> Pipeline:
+    """Load the backbone a bank was built with and restore its detector.
+
+    Args:
+        path: the bank file; weights may lie beside it.
+        bank: what is in it.
+        device: where to compute.
+
+    Raises:
+        BankError: the bank or its weights cannot be used.
+    """
+    extractor = _extractor(path, bank.manifest, device)
+    pipeline = Pipeline(extractor, *_detector(path, bank, device))
+    try:
+        pipeline.warm_up(1)
+    except (RuntimeError, IndexError) as error:
+        if device.type == "cuda":  # may be the device's fault, not the bank's
+            raise
+        raise BankError(f"bank {path}: its parts do not fit each other: {error}; build it again") from error
+    return pipeline
+
+
+def _extractor(path: Path, manifest: Manifest, device: torch.device) -> FeatureExtractor:
+    weights = manifest.weights
+    if weights not in (PACKAGED, DOWNLOAD, RANDOM):
+        weights = str(_weights_file(path, weights))
+    try:
+        backbone = load_backbone(manifest.backbone, manifest.layers, weights, device)
+    except InputError as error:
+        raise BankError(f"bank {path}: {error}") from error
+    if backbone.weights_sha256 != manifest.weights_sha256:
+        raise BankError(
+            f"bank {path}: was built with weights {manifest.weights_sha256[:12]}... of {manifest.backbone}, "
+            f"here are {backbone.weights_sha256[:12]}...; use the same weights or build the bank again"
+        )
+    return FeatureExtractor(
+        backbone, manifest.input_height, manifest.input_width, device, manifest.patches_of
+    )
+
+
+def _weights_file(bank: Path, recorded: str) -> Path:
+    """The weights file where it was at build time, else of the same name beside the bank."""
+    beside = bank.parent / Path(recorded).name
+    return beside if beside.is_file() or not Path(recorded).is_file() else Path(recorded)
+
+
+def _detector(path: Path, bank: BankFile, device: torch.device) -> tuple[Detector, Head]:
+    tensors = {name: torch.from_numpy(array).to(device) for name, array in bank.tensors.items()}
+    of = {part: _below(part, tensors) for part in ("detector", "head")}
+    try:
+        detector = restore(bank.manifest.detector, of["detector"], bank.manifest.options)
+        head = Head(bank.manifest.head, **of["head"])
+    except (InputError, TypeError) as error:
+        raise BankError(f"bank {path}: {error}; build it again") from error
+    if (detector.rows, detector.dims) != (bank.manifest.rows, bank.manifest.dims):
+        raise BankError(f"bank {path}: manifest and tensors disagree on the bank's size; build it again")
+    return detector, head
+
+
+def _below(part: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    prefix = f"{part}."
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

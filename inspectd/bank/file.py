@@ -1,0 +1,261 @@
+"""Bank files: one safetensors file with a manifest, and a digest over both, so that no damage goes unseen.
+
+Nothing here needs torch: `inspectd check` verifies a bank in milliseconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Final
+
+import msgspec
+import numpy as np
+import safetensors
+import safetensors.numpy
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from inspectd.errors import BankError
+from inspectd.files import write_bytes
+from inspectd.model.checks import OptionError, from_values
+from inspectd.model.options import HeadOptions, PatchOptions
+
+SCHEMA: Final = "inspectd-bank/1"
+GOOD_SCORES: Final = "good_scores"
+"""Name of the (N,) float64 scores of the bank's own images, each from a fit that left it out."""
+IMAGE_DIGESTS: Final = "image_digests"
+"""Name of the (N, 32) uint8 sha256 of those images' pixels, in the same order."""
+
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class OddImage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An image of the bank that scores far above its others."""
+
+    name: str
+    """Its file's name, or its number in a video or of a camera."""
+    sha256: Digest
+    """Of its pixels."""
+    score: float
+    """What it scored while it was left out."""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that must be known to score with a bank exactly as it was built."""
+
+    detector: str
+    options: dict[str, Any]
+    """The detector's own settings."""
+    head: HeadOptions
+    """How its maps become scores."""
+    patches_of: PatchOptions
+    """How its features are made."""
+    backbone: str
+    weights: str
+    """`packaged`, `download`, or the weights file's name."""
+    weights_sha256: Digest
+    layers: Annotated[tuple[str, ...], Meta(min_length=1)]
+    input_height: Count
+    input_width: Count
+    images: Count
+    """Good images it was fitted on."""
+    image_sizes: tuple[tuple[Count, Count], ...] = ()
+    """Every (height, width) those images have, in order; empty: not recorded, by an earlier version."""
+    bit_depth: Annotated[int, Meta(ge=8, le=16)] = 8
+    """Bits a channel of those images; of more than 8 the upper 8 were used (`pictures.depth`)."""
+    patches: Count
+    """Patches those images gave."""
+    rows: Count
+    dims: Count
+    coreset_ratio: float | None
+    seed: int
+    threshold: float
+    """Scores above it are defects."""
+    threshold_basis: str
+    """How the threshold was found, for people."""
+    unlike_the_rest: tuple[OddImage, ...] = ()
+    """Images that score far above the others; none in banks from before they were recorded."""
+    outliers_count: bool = False
+    """Whether such images took part in finding the threshold, because somebody vouched for them."""
+    threshold_with_outliers: float | None = None
+    """What the threshold would be with them; None: there are none, or they count."""
+    schema: str = SCHEMA
+
+
+_METADATA: Final = "__metadata__"
+_LONGEST_HEADER: Final = 100_000_000
+"""Bytes; safetensors' own limit."""
+_KEY: Final = "inspectd"
+"""One metadata entry only: the order in which safetensors writes several differs from run to run."""
+
+Tensors = Mapping[str, NDArray[Any]]
+
+
+class _Label(msgspec.Struct, frozen=True):
+    manifest: msgspec.Raw
+    sha256: str
+
+
+@dataclass(frozen=True)
+class BankFile:
+    """A bank as it lies in its file, verified.
+
+    Attributes:
+        manifest: what the bank says of itself.
+        tensors: what its detector remembers, by name.
+        sha256: digest over manifest and tensors; names the bank wherever a verdict is published.
+    """
+
+    manifest: Manifest
+    tensors: dict[str, NDArray[Any]]
+    sha256: str
+
+
+def write_bank(path: Path, manifest: Manifest, tensors: Tensors) -> str:
+    """Write a bank; the file appears whole or not at all.
+
+    Returns:
+        The bank's sha256.
+
+    Raises:
+        UnavailableError: the file cannot be written.
+    """
+    text = msgspec.json.encode(manifest, order="deterministic")
+    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    label = _Label(msgspec.Raw(text), _digest(text, arrays))
+    data = safetensors.numpy.save(arrays, {_KEY: msgspec.json.encode(label).decode()})
+    write_bytes(path, data)
+    return label.sha256
+
+
+def read_bank(path: Path) -> BankFile:
+    """Read a bank and verify it.
+
+    Raises:
+        BankError: it is missing, no file, too large, unreadable, cut short, altered, or of another version.
+    """
+    try:
+        with _open(path) as file:
+            label = _label(path, _header(path, file))
+            manifest = _manifest(path, label.manifest)
+            file.seek(0)
+            data = file.read()
+        tensors = safetensors.numpy.load(data)
+    except OSError as error:
+        raise BankError(f"bank {path}: cannot be read: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise BankError(f"bank {path}: does not fit in this machine's free memory") from error
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise BankError(f"bank {path}: is damaged: {error}; build it again or restore a copy") from error
+    sha256 = _digest(bytes(label.manifest), tensors)
+    if sha256 != label.sha256:
+        raise BankError(
+            f"bank {path}: its content was altered: sha256 is {sha256[:12]}..., the file says "
+            f"{label.sha256[:12]!r}...; build it again or restore a copy"
+        )
+    if not all(np.isfinite(array).all() for array in tensors.values()) or not math.isfinite(
+        manifest.threshold
+    ):
+        raise BankError(f"bank {path}: holds values that are not finite; build it again")
+    return BankFile(manifest, tensors, sha256)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Verify a bank file and return what it says of itself.
+
+    Raises:
+        BankError: as `read_bank`.
+    """
+    return read_bank(path).manifest
+
+
+def _open(path: Path) -> BinaryIO:
+    """The file, once it is known to be one: a pipe would never end, and a device may act on being opened.
+
+    Raises:
+        BankError: it is something else.
+        OSError: it cannot be opened.
+    """
+    if stat.S_ISREG(path.stat().st_mode):
+        # Whatever was put there since does not block either.
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file
+        file.close()
+    raise BankError(f"bank {path}: is no regular file, expected one made by `inspectd bank build`")
+
+
+def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
+    """The safetensors header: 8 bytes of length, then JSON, which says how much data follows.
+
+    Nothing else is read before it is known that the file is as long as its header says, and no longer than
+    this machine's memory: a sparse file is larger than any disk.
+    """
+    size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
+    if not 2 <= length <= min(size - 8, _LONGEST_HEADER):
+        raise BankError(f"bank {path}: is no bank file, or was cut short ({size} bytes)")
+    try:
+        header: dict[str, Any] = json.loads(file.read(length))
+        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != _METADATA]
+        expected = 8 + length + max(ends, default=0)
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+        raise BankError(f"bank {path}: is no bank file, or was cut short ({error})") from error
+    if size != expected:
+        raise BankError(f"bank {path}: is no bank file, or was cut short ({size} bytes, expected {expected})")
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if size > memory:
+        raise BankError(
+            f"bank {path}: takes {size / 1e9:.1f} GB, this machine has {memory / 1e9:.1f} GB of memory; "
+            "build it with a smaller --coreset"
+        )
+    return header
+
+
+def _label(path: Path, header: dict[str, Any]) -> _Label:
+    """Our entry in a safetensors header."""
+    metadata = header.get(_METADATA)
+    text = metadata.get(_KEY) if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
+        raise BankError(
+            f"bank {path}: has no inspectd manifest, expected a file made by `inspectd bank build`"
+        )
+    try:
+        return msgspec.json.decode(text, type=_Label)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise BankError(f"bank {path}: its manifest is damaged: {error}") from error
+
+
+def _manifest(path: Path, text: msgspec.Raw) -> Manifest:
+    try:
+        values = msgspec.json.decode(text)
+        schema = values.get("schema")
+    except (msgspec.DecodeError, UnicodeError, AttributeError) as error:
+        raise BankError(f"bank {path}: its manifest is damaged: {error}") from error
+    if schema != SCHEMA:
+        raise BankError(f"bank {path}: has schema {schema!r}, this version reads {SCHEMA!r}; build it again")
+    try:
+        manifest = msgspec.json.decode(text, type=Manifest)
+        # msgspec leaves out what a dataclass does not know; a setting that is not obeyed must not go unseen.
+        from_values(HeadOptions, values["head"])
+        from_values(PatchOptions, {**values["patches_of"], "region": manifest.patches_of.region})
+    except (msgspec.DecodeError, OptionError) as error:
+        raise BankError(f"bank {path}: its manifest is damaged: {error}") from error
+    return manifest
+
+
+def _digest(manifest: bytes, tensors: Tensors) -> str:
+    sha = hashlib.sha256(manifest)
+    for name in sorted(tensors):
+        array = tensors[name]
+        sha.update(f"\0{name}:{array.dtype.str}:{array.shape}\0".encode(errors="surrogatepass"))
+        sha.update(np.ascontiguousarray(array).data)
+    return sha.hexdigest()

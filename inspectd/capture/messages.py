@@ -1,0 +1,28 @@
+"""What the main process and a capture process say to each other.
+
+A child gets its settings as the first record on its channel, not from the file: a file that was edited
+meanwhile cannot make a restarted child differ from the rest, and a camera's password is not in `ps`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from inspectd.config import Camera
+from inspectd.ipc.messages import Failed, Heartbeat, RingReady
+from inspectd.records import CameraNotice, CameraState, Drop, FrameRef
+
+
+class StartCapture(msgspec.Struct, frozen=True, array_like=True, tag="start_capture"):
+    """Main to capture, first: what to capture, and under which generation number."""
+
+    camera: Camera
+    generation: int
+
+
+class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop"):
+    """Main to capture: read no more frames, send what you have, exit 0."""
+
+
+ToCapture = StartCapture | Stop
+FromCapture = RingReady | FrameRef | Drop | CameraState | CameraNotice | Heartbeat | Failed

@@ -1,0 +1,98 @@
+"""Asks a line for what it has recorded, and for nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import zmq
+
+from inspectd import wire
+from inspectd.client.joiner import Numbered
+from inspectd.client.sockets import ClientKeys, connect, requester
+from inspectd.errors import InputError, UnavailableError
+from inspectd.wire import PartVerdict, Verdict, sync
+from inspectd.wire.sync import (
+    MAX_LIMIT,
+    End,
+    Error,
+    ErrorReason,
+    Position,
+    ReplayRequest,
+    Truncated,
+    Verdicts,
+)
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """A verdict, and the header it was published with."""
+
+    verdict: Numbered
+    header: bytes
+
+
+def replay(
+    endpoint: str,
+    first: Position | None = None,
+    last: Position | None = None,
+    keys: ClientKeys | None = None,
+    timeout_seconds: float = 5.0,
+) -> Iterator[Replayed | Truncated]:
+    """Every verdict from `first` (None: the oldest) to `last` (None: the newest), both included, in order.
+
+    Args:
+        endpoint: the line's sync socket.
+        first: where to begin.
+        last: where to end.
+        keys: for a TCP endpoint of a line that asks for keys.
+        timeout_seconds: longest wait for an answer.
+
+    Yields:
+        Verdicts; and a `Truncated` before the first where something that was asked for is no longer kept.
+
+    Raises:
+        InputError: the endpoint or a key file cannot be used.
+        UnavailableError: the line does not answer, or not in this format.
+    """
+    with zmq.Context() as context, requester(context) as socket:
+        connect(socket, endpoint, keys)
+        chunk, complete = 0, False
+        while not complete:
+            chunk += 1
+            socket.send(wire.encode(ReplayRequest(str(chunk), first, last, MAX_LIMIT)))
+            while True:
+                answer, found = _receive(socket, endpoint, timeout_seconds)
+                yield from found
+                if isinstance(answer, Truncated):
+                    yield answer
+                elif isinstance(answer, End):
+                    first = Position(answer.through.epoch, answer.through.seq + 1)
+                    complete = answer.complete
+                    break
+
+
+def _receive(
+    socket: zmq.Socket[bytes], endpoint: str, timeout_seconds: float
+) -> tuple[sync.Answer, list[Replayed]]:
+    if not socket.poll(round(timeout_seconds * 1000)):
+        raise UnavailableError(
+            f"{endpoint}: no answer within {timeout_seconds:g} s; does the line run, is this its sync socket?"
+        )
+    parts = socket.recv_multipart()
+    try:
+        answer = sync.decode_answer(parts[0])
+        found = [_replayed(header) for header in parts[2::2]] if isinstance(answer, Verdicts) else []
+    except ValueError as error:
+        raise UnavailableError(f"{endpoint}: answered with something else: {error}") from error
+    if isinstance(answer, Error) and answer.reason is ErrorReason.BUSY:
+        raise UnavailableError(f"{endpoint}: {answer.detail}; try again")
+    if isinstance(answer, Error):
+        raise InputError(f"{endpoint}: refused: {answer.reason}: {answer.detail}")
+    return answer, found
+
+
+def _replayed(header: bytes) -> Replayed:
+    verdict = wire.decode(header)
+    if not isinstance(verdict, Verdict | PartVerdict):
+        raise ValueError(f"{type(verdict).__name__} among verdicts")  # noqa: TRY004 - what was sent is wrong
+    return Replayed(verdict, header)

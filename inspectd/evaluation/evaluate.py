@@ -1,0 +1,224 @@
+"""Judges a bank by labelled images."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.backends.scorer import Scorer
+from inspectd.bank.file import read_bank
+from inspectd.bank.images import named_image
+from inspectd.bank.own_images import OwnImages
+from inspectd.bank.threshold import Interval, interval
+from inspectd.errors import InputError
+from inspectd.evaluation.dataset import LabelledImage
+from inspectd.evaluation.metrics import image_metrics, pixel_metrics
+from inspectd.pictures.depth import PictureError
+from inspectd.pictures.folder import defective_pixels
+
+Progress = Callable[[str, int, int], None]
+
+
+class ClassResult(msgspec.Struct, frozen=True):
+    """What the threshold did to the images of one label."""
+
+    label: str
+    images: int
+    failed: Interval
+    """Share of them judged fail."""
+    mean_score: float
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """How a bank judges a data set."""
+
+    image_auroc: float
+    average_precision: float
+    f1_max: float
+    pixel_auroc: float | None
+    """None where there are no masks."""
+    aupro: float | None
+    threshold: float
+    false_reject_rate: float
+    """Share of good images above the threshold."""
+    escape_rate: float
+    """Share of defective images at or below it."""
+    false_rejects: Interval
+    escapes: Interval
+    classes: list[ClassResult]
+    latency_ms: dict[str, float]
+    """Scoring one image alone: p50 and p99, and each stage's median."""
+    bank_mb: float
+    images: int
+    from_the_bank: list[str] | None
+    """Images the bank was built from: they count with the scores they had while they were left out, and in no
+    figure of pixels. None where the bank does not tell its images."""
+    other_sizes: int
+    """Of them, those of sizes the bank was not built from: the daemon judges them with `any_size` only."""
+    skipped: dict[str, str]
+    """Images that cannot be used, each with the reason."""
+    detector: str
+    backbone: str
+    bank_sha256: str
+    device: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One image with what the bank says of it.
+
+    Attributes:
+        score: what the bank says; of an image it was built from, what it said while that was left out.
+        heatmap: (h, w) float16, at the detector's resolution.
+        from_the_bank: whether the bank was built from it. Its heatmap then shows what the bank remembers.
+        size: height and width of the image.
+    """
+
+    image: LabelledImage
+    score: float
+    heatmap: NDArray[np.float16]
+    from_the_bank: bool
+    size: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """An evaluation with the images behind it."""
+
+    evaluation: Evaluation
+    judged: list[Judged]
+
+
+def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress: Progress) -> Judgement:
+    """Score every image alone, as the daemon does, and compare with the truth.
+
+    Raises:
+        BankError: the bank cannot be used.
+        InputError: too few images can be read.
+    """
+    own_images = OwnImages.of(read_bank(bank))
+    scorer = Scorer.load(bank, device)
+    scorer.warm_up(1)
+    judged: list[Judged] = []
+    skipped: dict[str, str] = {}
+    stages: dict[str, list[float]] = defaultdict(list)
+    for done, image in enumerate(images, start=1):
+        name, frame = named_image(image.path, scorer.info.bit_depth)
+        if isinstance(frame, str):
+            skipped[name] = frame
+        else:
+            (result,) = scorer.score([frame])
+            own = own_images.score(frame)
+            score = result.image_score if own is None else own
+            size = (frame.shape[0], frame.shape[1])
+            judged.append(Judged(image, score, result.heatmap, own is not None, size))
+            for stage, spent_ms in result.stage_ms.items():
+                stages[stage].append(spent_ms)
+        progress("images", done, len(images))
+    evaluation = _evaluation(scorer, judged, skipped, stages, bank)
+    if not own_images.recorded:
+        evaluation = msgspec.structs.replace(evaluation, from_the_bank=None)
+    return Judgement(evaluation, judged)
+
+
+def _evaluation(
+    scorer: Scorer, judged: list[Judged], skipped: dict[str, str], stages: dict[str, list[float]], bank: Path
+) -> Evaluation:
+    truth = np.array([item.image.defective for item in judged], dtype=bool)
+    scores = np.array([item.score for item in judged])
+    if truth.all() or not truth.any():
+        raise InputError(
+            f"{len(judged)} images can be read, {len(skipped)} not: expected good and defective ones"
+        )
+    threshold = scorer.info.threshold
+    failed = scores > threshold
+    image = image_metrics(truth, scores)
+    pixel_auroc, aupro = _pixels(judged)
+    false_rejects = interval(int(failed[~truth].sum()), int((~truth).sum()))
+    escapes = interval(int((~failed[truth]).sum()), int(truth.sum()))
+    return Evaluation(
+        image_auroc=image.image_auroc,
+        average_precision=image.average_precision,
+        f1_max=image.f1_max,
+        pixel_auroc=pixel_auroc,
+        aupro=aupro,
+        threshold=threshold,
+        false_reject_rate=false_rejects.share,
+        escape_rate=escapes.share,
+        false_rejects=false_rejects,
+        escapes=escapes,
+        classes=_classes(judged, threshold),
+        latency_ms=_latency(stages),
+        bank_mb=round(bank.stat().st_size / 1e6, 3),
+        images=len(judged),
+        from_the_bank=[str(item.image.path) for item in judged if item.from_the_bank],
+        other_sizes=sum(
+            item.size not in scorer.info.image_sizes for item in judged if scorer.info.image_sizes
+        ),
+        skipped=skipped,
+        detector=scorer.info.detector,
+        backbone=scorer.info.backbone,
+        bank_sha256=scorer.info.sha256,
+        device=scorer.info.device,
+    )
+
+
+def _classes(judged: list[Judged], threshold: float) -> list[ClassResult]:
+    by_label: dict[str, list[float]] = defaultdict(list)
+    for item in judged:
+        by_label[item.image.label].append(item.score)
+    return [
+        ClassResult(
+            label,
+            len(scores),
+            interval(sum(s > threshold for s in scores), len(scores)),
+            float(np.mean(scores)),
+        )
+        for label, scores in sorted(by_label.items())
+    ]
+
+
+def _latency(stages: dict[str, list[float]]) -> dict[str, float]:
+    total = np.sum(list(stages.values()), axis=0)
+    medians = {stage: round(float(np.median(spent)), 3) for stage, spent in stages.items()}
+    return {
+        "p50": round(float(np.quantile(total, 0.5)), 3),
+        "p99": round(float(np.quantile(total, 0.99)), 3),
+    } | medians
+
+
+def _pixels(judged: list[Judged]) -> tuple[float | None, float | None]:
+    """Pixel AUROC and AUPRO over the new images with masks and the new good ones, at 256 rows."""
+    heatmaps, masks = [], []
+    for item in judged:
+        mask = None if item.from_the_bank else _mask(item.image)
+        if mask is not None:
+            height, width = mask.shape
+            heatmaps.append(
+                cv2.resize(item.heatmap.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+            )
+            masks.append(mask)
+    if not any(mask.any() for mask in masks):
+        return None, None
+    result = pixel_metrics(heatmaps, masks)
+    return result.pixel_auroc, result.aupro
+
+
+def _mask(image: LabelledImage, side: int = 256) -> NDArray[np.bool_] | None:
+    if not image.defective:
+        return np.zeros((side, side), dtype=bool)
+    if image.mask is None:
+        return None
+    try:
+        mask = defective_pixels(image.mask)
+    except PictureError as error:
+        raise InputError(f"mask {image.mask}: {error}") from error
+    resized = cv2.resize(mask.astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(resized > 0)

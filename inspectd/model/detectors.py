@@ -1,0 +1,60 @@
+"""The detectors there are. A new one is a file beside this, its options, and an entry here."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol
+
+import torch
+
+from inspectd.errors import InputError
+from inspectd.model.dfkde import DFKDE
+from inspectd.model.options import DFKDEOptions, PaDiMOptions, PatchCoreOptions, options_of
+from inspectd.model.padim import PaDiM
+from inspectd.model.patchcore import PatchCore
+
+
+class Detector(Protocol):
+    """A fitted detector on one device."""
+
+    kind: ClassVar[str]
+
+    @property
+    def rows(self) -> int:
+        """How many entries its memory has."""
+
+    @property
+    def dims(self) -> int:
+        """How many dimensions an entry of its memory has."""
+
+    def maps(self, features: torch.Tensor) -> torch.Tensor:
+        """How unlike good parts every place of every image is; the larger, the less like them.
+
+        Args:
+            features: (N, h, w, D) float32 patch features on the detector's device.
+
+        Returns:
+            (N, h', w') float32, h' and w' at the detector's resolution.
+        """
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Everything it remembers, by name; with its options enough to restore it."""
+
+
+def restore(kind: str, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> Detector:
+    """A fitted detector from what its `tensors()` gave and its settings.
+
+    Raises:
+        InputError: unknown detector, settings that do not fit it, or tensors it does not know.
+    """
+    options = options_of(kind, values)
+    try:
+        match options:
+            case PatchCoreOptions():
+                return PatchCore.restore(tensors, options)
+            case PaDiMOptions():
+                return PaDiM.restore(tensors)
+            case DFKDEOptions():
+                return DFKDE.restore(tensors)
+    except (KeyError, IndexError, RuntimeError) as error:
+        raise InputError(f"detector {kind!r}: its tensors do not fit: {error!r}") from error
+    raise InputError(f"detector {kind!r} cannot be restored")

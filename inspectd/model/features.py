@@ -1,0 +1,167 @@
+"""Frames in, patch features out: what building, evaluating and the daemon share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from inspectd.model.backbones import Backbone
+from inspectd.model.options import PatchOptions
+from inspectd.model.resize import cropped
+
+
+class Preprocess:
+    """Resizes (bilinear with antialiasing) and normalises uint8 BGR frames.
+
+    Args:
+        height: height of the network's input, in pixels.
+        width: width of the network's input, in pixels.
+        mean: per RGB channel, of values scaled to 0..1.
+        std: per RGB channel, of values scaled to 0..1.
+        device: where the work is done.
+        region: left, top, width and height of what is looked at, as shares of the frame; None: all of it.
+    """
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        mean: tuple[float, float, float],
+        std: tuple[float, float, float],
+        device: torch.device,
+        *,
+        region: tuple[float, float, float, float] | None = None,
+    ) -> None:
+        self._region = region
+        self.height = height
+        self.width = width
+        self.device = device
+        # uint8 -> (x / 255 - mean) / std as one multiply and one add, channels in RGB order.
+        std_tensor = torch.tensor(std, dtype=torch.float32, device=device).view(1, 3, 1, 1)
+        mean_tensor = torch.tensor(mean, dtype=torch.float32, device=device).view(1, 3, 1, 1)
+        self._scale = 1.0 / (255.0 * std_tensor)
+        self._shift = -mean_tensor / std_tensor
+
+    def __call__(self, frames: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+        """Bring frames, which may differ in size, to one batch.
+
+        Args:
+            frames: each (H, W, 3) uint8 BGR; views into shared memory are read in place.
+
+        Returns:
+            (N, 3, height, width) float32 RGB, normalised, channels_last.
+        """
+        return self.normalised(torch.cat([self.fitted(self.uploaded(frame)) for frame in frames]))
+
+    def normalised(self, batch: torch.Tensor) -> torch.Tensor:
+        """(N, 3, height, width) float32 RGB of (N, 3, height, width) BGR holding 0..255; channels_last."""
+        rgb = batch.flip(1).to(torch.float32, memory_format=torch.channels_last)
+        return rgb.mul(self._scale).add_(self._shift)
+
+    def uploaded(self, frame: NDArray[np.uint8]) -> torch.Tensor:
+        """What is looked at of a frame (H, W, 3), on the device as (1, 3, H', W') uint8."""
+        if self._region is not None:
+            frame = cropped(frame, self._region)
+        # Ring slots are taken as they lie; torch takes neither read-only nor reversed arrays.
+        if not frame.flags.writeable or min(frame.strides) < 0:
+            frame = frame.copy()
+        return torch.as_tensor(frame).to(self.device, non_blocking=True).permute(2, 0, 1).unsqueeze(0)
+
+    def fitted(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(1, 3, H, W) uint8 -> (1, 3, height, width) holding whole values 0..255."""
+        if pixels.shape[2:] == (self.height, self.width):
+            return pixels
+        # The CPU has a fast uint8 kernel, CUDA has none; rounding there keeps the two alike.
+        if self.device.type != "cpu":
+            pixels = pixels.to(torch.float32)
+        size = (self.height, self.width)
+        resized = functional.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
+        return resized.round_().clamp_(0, 255) if resized.is_floating_point() else resized
+
+
+def patch_features(maps: Sequence[torch.Tensor], options: PatchOptions) -> torch.Tensor:
+    """Average every map over a 3x3 neighbourhood, bring all to one grid, concatenate and compress.
+
+    Args:
+        maps: one (N, C_l, h_l, w_l) float per layer.
+        options: which layer's grid to use, and how much to compress.
+
+    Returns:
+        (N, h, w, D) float, D the sum of all C_l or what the options ask for; contiguous.
+    """
+    sizes = [(level.shape[2], level.shape[3]) for level in maps]
+    grid = min(sizes) if options.grid == "coarse" else max(sizes)
+    levels = [_on_grid(_smoothed(level), grid) for level in maps]
+    features = torch.cat([level.permute(0, 2, 3, 1) for level in levels], dim=3)
+    if options.dimensions is not None and options.dimensions < features.shape[3]:
+        features = _averaged(features, options.dimensions)
+    if options.compression == 1.0:
+        return features.contiguous()
+    return (features.sign() * _power(features.abs(), options.compression)).contiguous()
+
+
+def _power(values: torch.Tensor, exponent: float) -> torch.Tensor:
+    if exponent == 0.75:  # the default; two roots take a fraction of a power's time
+        root = values.sqrt()
+        return root * root.sqrt()
+    return values.pow(exponent)
+
+
+def _averaged(features: torch.Tensor, dimensions: int) -> torch.Tensor:
+    """(N, h, w, dimensions), each the mean of neighbouring dimensions of (N, h, w, D)."""
+    pooled = functional.adaptive_avg_pool1d(features.flatten(1, 2), dimensions)
+    return pooled.reshape(*features.shape[:3], dimensions)
+
+
+def _smoothed(level: torch.Tensor) -> torch.Tensor:
+    return functional.avg_pool2d(level, kernel_size=3, stride=1, padding=1, count_include_pad=False)
+
+
+def _on_grid(level: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    if level.shape[2:] == grid:
+        return level
+    if level.shape[2] >= grid[0]:
+        return functional.adaptive_avg_pool2d(level, grid)
+    return functional.interpolate(level, grid, mode="bilinear", align_corners=False)
+
+
+class FeatureExtractor:
+    """A backbone with its preprocessing.
+
+    Args:
+        backbone: on `device`.
+        height: height of the network's input, in pixels.
+        width: width of the network's input, in pixels.
+        device: where the work is done.
+        options: how feature maps become patch features.
+    """
+
+    def __init__(
+        self, backbone: Backbone, height: int, width: int, device: torch.device, options: PatchOptions
+    ) -> None:
+        self._options = options
+        self.region = options.region
+        self.backbone = backbone
+        self.device = device
+        self.preprocess = Preprocess(
+            height, width, backbone.mean, backbone.std, device, region=options.region
+        )
+
+    def shape(self) -> tuple[int, int, int]:
+        """Rows, columns and dimensions of an image's patch features."""
+        blank = np.zeros((self.preprocess.height, self.preprocess.width, 3), dtype=np.uint8)
+        _, height, width, dims = self([blank]).shape
+        return height, width, dims
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Patch features (N, h, w, D) float32 of preprocessed images (N, 3, H, W) float32."""
+        return patch_features(self.backbone(images), self._options)
+
+    def __call__(self, frames: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+        """Patch features (N, h, w, D) float32 of frames, each (H, W, 3) uint8 BGR."""
+        with torch.inference_mode():
+            return self.features(self.preprocess(frames))

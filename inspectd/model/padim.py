@@ -1,0 +1,133 @@
+"""PaDiM (Defard et al., "PaDiM: a Patch Distribution Modeling Framework", ICPR 2020)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+import numpy as np
+import torch
+
+from inspectd.model.options import PaDiMOptions
+
+_POSITIONS_AT_ONCE: Final = 64
+
+
+class PaDiM:
+    """One Gaussian per patch position; a patch's score is its Mahalanobis distance.
+
+    A covariance S is kept as the lower triangle of W with W^T W = S^-1, so that the distance is
+    ||W (x - mean)|| and half the memory does.
+
+    Args:
+        reduction: (D, d) float32, maps the backbone's dimensions to those that are modelled.
+        means: (h, w, d) float32.
+        factors: (h * w, d (d + 1) / 2) float32, each W's lower triangle row by row.
+    """
+
+    kind: ClassVar[str] = "padim"
+
+    def __init__(self, reduction: torch.Tensor, means: torch.Tensor, factors: torch.Tensor) -> None:
+        self._reduction = reduction
+        self._means = means
+        self._factors = factors
+        dims = means.shape[2]
+        rows, columns = torch.tril_indices(dims, dims, device=factors.device)
+        self.whitening = factors.new_zeros((factors.shape[0], dims, dims))
+        self.whitening[:, rows, columns] = factors
+
+    @classmethod
+    def restore(cls, tensors: dict[str, torch.Tensor]) -> PaDiM:
+        """The detector whose `tensors()` these are."""
+        return cls(tensors["reduction"], tensors["means"], tensors["factors"])
+
+    @classmethod
+    def fit(cls, features: torch.Tensor, options: PaDiMOptions, seed: int) -> PaDiM:
+        """Fit the Gaussians (section 3.2, equation 1).
+
+        Args:
+            features: (N, h, w, D) float32 of good images.
+            options: how to fit.
+            seed: names the random reduction.
+        """
+        images, height, width, dims = features.shape
+        kept = min(options.dimensions, dims)
+        reduction = _reduction(dims, kept, options.reduction, seed).to(features.device)
+        samples = _reduced(features.reshape(images, height * width, dims), reduction)
+        means = samples.mean(dim=0)
+        lower = torch.tril_indices(kept, kept, device=features.device)
+        pooled = _pooled(samples, means)
+        parts = []
+        for block in _blocks(height * width):
+            own = _covariance(samples[:, block] - means[block])
+            mixed = (1.0 - options.shrinkage) * own + options.shrinkage * pooled
+            parts.append(_whitening(mixed, options.regularisation)[:, lower[0], lower[1]])
+        return cls(reduction, means.reshape(height, width, kept), torch.cat(parts))
+
+    @property
+    def rows(self) -> int:
+        """Patch positions, each with a Gaussian of its own."""
+        return self._factors.shape[0]
+
+    @property
+    def dims(self) -> int:
+        """Dimensions of a Gaussian."""
+        return self._means.shape[2]
+
+    def maps(self, features: torch.Tensor) -> torch.Tensor:
+        """See `Detector.maps`; section 3.3, equation 2."""
+        images, height, width, _ = features.shape
+        offsets = self.offsets(features).flatten(1, 2)
+        whitened = torch.bmm(self.whitening, offsets.permute(1, 2, 0))
+        return whitened.square().sum(dim=1).sqrt().T.reshape(images, height, width)
+
+    def offsets(self, features: torch.Tensor) -> torch.Tensor:
+        """How far features (N, h, w, D) lie from each place's mean: (N, h, w, d) float32."""
+        return features @ self._reduction - self._means
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """See `Detector.tensors`."""
+        return {"reduction": self._reduction, "means": self._means, "factors": self._factors}
+
+
+def _reduction(dims: int, kept: int, kind: str, seed: int) -> torch.Tensor:
+    generator = np.random.default_rng(seed)
+    if kind == "selection":
+        matrix = np.eye(dims, dtype=np.float32)[:, np.sort(generator.permutation(dims)[:kept])]
+    else:
+        matrix = np.linalg.qr(generator.standard_normal((dims, kept)))[0].astype(np.float32)
+    return torch.from_numpy(np.ascontiguousarray(matrix))
+
+
+def _reduced(features: torch.Tensor, reduction: torch.Tensor) -> torch.Tensor:
+    """(N, P, d) float32 of features (N, P, D) in any precision, image by image to save memory."""
+    reduced = torch.empty((*features.shape[:2], reduction.shape[1]), device=features.device)
+    for image, row in zip(features, reduced, strict=True):
+        torch.matmul(image.float(), reduction, out=row)
+    return reduced
+
+
+def _covariance(offsets: torch.Tensor) -> torch.Tensor:
+    """(P, d, d) float64 of samples (N, P, d) around their means."""
+    by_position = offsets.permute(1, 2, 0).double()
+    return by_position @ by_position.mT / max(1, offsets.shape[0] - 1)
+
+
+def _pooled(samples: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
+    """(d, d) float64, the mean over all places of the covariance of samples (N, P, d)."""
+    total = torch.zeros(samples.shape[2], samples.shape[2], dtype=torch.float64, device=samples.device)
+    for block in _blocks(samples.shape[1]):
+        total += _covariance(samples[:, block] - means[block]).sum(dim=0)
+    return total / samples.shape[1]
+
+
+def _whitening(covariance: torch.Tensor, regularisation: float) -> torch.Tensor:
+    """W (P, d, d) float32, lower triangular, of covariances (P, d, d)."""
+    identity = torch.eye(covariance.shape[1], dtype=covariance.dtype, device=covariance.device)
+    # S = L L^T, so W = L^-1 is lower triangular and W^T W = S^-1.
+    cholesky = torch.linalg.cholesky(covariance + regularisation * identity)
+    factor: torch.Tensor = torch.linalg.solve_triangular(cholesky, identity.expand_as(cholesky), upper=False)
+    return factor.float()
+
+
+def _blocks(positions: int) -> list[slice]:
+    return [slice(start, start + _POSITIONS_AT_ONCE) for start in range(0, positions, _POSITIONS_AT_ONCE)]

@@ -1,0 +1,137 @@
+"""PatchCore (Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+import torch
+
+from inspectd.model.options import PatchCoreOptions
+from inspectd.model.padim import PaDiM
+from inspectd.model.search import ExactSearch, NearestNeighbours
+
+_REWEIGHT_NEIGHBOURS: Final = 9
+_SPACING_NEIGHBOURS: Final = 3
+_LEAST_SPACING: Final = 0.05
+"""Of the mean spacing."""
+_PLACES: Final = "places."
+
+
+class PatchCore:
+    """A bank of patches of good parts; a patch's score is its distance to the nearest of them.
+
+    Two refinements beyond the paper, each an option: the distance is taken relative to the bank's own
+    spacing there, and multiplied by how unusual the patch is at its place.
+
+    Args:
+        bank: (M, D) float32 patch features of good parts (the coreset).
+        options: how to score.
+        spacing: (M,) float32, each entry's mean distance to its nearest others; None: found here.
+        places: what good parts look like at each place; needed where `position_weight` is not 0.
+    """
+
+    kind: ClassVar[str] = "patchcore"
+
+    def __init__(
+        self,
+        bank: torch.Tensor,
+        options: PatchCoreOptions,
+        spacing: torch.Tensor | None = None,
+        places: PaDiM | None = None,
+    ) -> None:
+        self.bank = bank
+        self.options = options
+        self.places = places
+        self.neighbours = min(options.neighbours, bank.shape[0])
+        self._search: NearestNeighbours = ExactSearch(bank)
+        self.spacing = _spacing(bank, self._search) if spacing is None else spacing
+
+    @classmethod
+    def restore(cls, tensors: dict[str, torch.Tensor], options: PatchCoreOptions) -> PatchCore:
+        """The detector whose `tensors()` these are."""
+        of_places = {name.removeprefix(_PLACES): t for name, t in tensors.items() if name.startswith(_PLACES)}
+        places = PaDiM.restore(of_places) if options.position_weight else None
+        return cls(tensors["bank"], options, tensors["spacing"], places)
+
+    def search_with(self, search: NearestNeighbours) -> None:
+        """Use another search of the same bank."""
+        self._search = search
+
+    @property
+    def rows(self) -> int:
+        """Patches in the bank."""
+        return self.bank.shape[0]
+
+    @property
+    def dims(self) -> int:
+        """Dimensions of a patch's features."""
+        return self.bank.shape[1]
+
+    def maps(self, features: torch.Tensor) -> torch.Tensor:
+        """See `Detector.maps`; section 3.3, with its equation 7 where re-weighting is on."""
+        distances, rows = self._search.search(features.flatten(0, 2), self.neighbours)
+        odd_places = None
+        if self.places is not None and self.options.position_weight:
+            odd_places = self.places.maps(features)
+        return self.scored(features, distances, rows, odd_places)
+
+    def scored(
+        self,
+        features: torch.Tensor,
+        distances: torch.Tensor,
+        rows: torch.Tensor,
+        odd_places: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """The maps (N, h, w) once the nearest entries are known.
+
+        Args:
+            features: (N, h, w, D) float32.
+            distances: (N * h * w, k) float32, to the nearest entries.
+            rows: (N * h * w, k) int64, those entries.
+            odd_places: (N, h, w) float32, what `places` says of the features; None: nothing.
+        """
+        images, height, width, _ = features.shape
+        scores = distances.mean(dim=1)
+        if self.options.local_scale:
+            scores = scores / self.spacing[rows[:, 0]]
+        maps = scores.reshape(images, height, width)
+        if self.options.reweight:
+            maps = maps * self._weights(features.flatten(1, 2), distances, rows).reshape(-1, 1, 1)
+        if odd_places is not None:
+            maps = maps * odd_places.pow(self.options.position_weight)
+        return maps
+
+    def _weights(self, features: torch.Tensor, distances: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Equation 7's factor (N,): small where the farthest patch's nearest entry lies among others.
+
+        Args:
+            features: (N, P, D) float32.
+            distances: (N * P, k) float32, to the nearest entries.
+            rows: (N * P, k) int64, those entries.
+        """
+        images, patches, _ = features.shape
+        farthest = distances[:, 0].reshape(images, patches).argmax(dim=1)
+        image = torch.arange(images, device=features.device)
+        nearest = rows[:, 0].reshape(images, patches)[image, farthest]
+        _, around = self._search.search(self.bank[nearest], min(_REWEIGHT_NEIGHBOURS, self.rows))
+        patch = features[image, farthest]
+        spread = (self.bank[around] - patch[:, None, :]).square().sum(dim=2).sqrt()
+        own = distances[:, 0].reshape(images, patches)[image, farthest]
+        return 1.0 - torch.exp(own - torch.logsumexp(spread, dim=1)).clamp(max=1.0)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """See `Detector.tensors`."""
+        tensors = {"bank": self.bank, "spacing": self.spacing}
+        if self.places is not None:
+            tensors |= {_PLACES + name: tensor for name, tensor in self.places.tensors().items()}
+        return tensors
+
+
+def _spacing(bank: torch.Tensor, search: NearestNeighbours) -> torch.Tensor:
+    """(M,) each entry's mean distance to its nearest others, kept off zero where entries are equal."""
+    if bank.shape[0] == 1:
+        return torch.ones_like(bank[:, 0])
+    distances, _ = search.search(bank, min(1 + _SPACING_NEIGHBOURS, bank.shape[0]))
+    spacing = distances[:, 1:].mean(dim=1)
+    mean = float(spacing.mean())
+    return spacing.clamp_min(_LEAST_SPACING * mean) if mean > 0 else torch.ones_like(spacing)

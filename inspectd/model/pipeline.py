@@ -1,0 +1,86 @@
+"""Frames in, scores and heatmaps out: backbone, detector and head in a row, with the time each stage takes.
+
+This is the reference that every faster path is held against. It knows no bank file, and needs torch,
+torchvision and numpy only, so that it can be measured on any machine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inspectd.model.detectors import Detector
+from inspectd.model.features import FeatureExtractor
+from inspectd.model.head import Head, look
+from inspectd.model.score import FLOAT16_MAX, NO_NUMBER, ImageScore
+
+_STAGES: Final = ("preprocess", "backbone", "search", "head")
+
+
+class Pipeline:
+    """An extractor, a detector and a head on one device.
+
+    Args:
+        extractor: makes patch features of frames.
+        detector: maps patch features to how unlike good parts they are.
+        head: makes an image's score and heatmap of a map.
+    """
+
+    def __init__(self, extractor: FeatureExtractor, detector: Detector, head: Head) -> None:
+        self.extractor = extractor
+        self.detector = detector
+        self.head = head
+
+    def warm_up(self, max_batch: int) -> None:
+        """Score blank frames of the input's size, so that the first real ones are not slow."""
+        preprocess = self.extractor.preprocess
+        blank = np.zeros((preprocess.height, preprocess.width, 3), dtype=np.uint8)
+        for size in sorted({1, max_batch}):
+            for _ in range(3):
+                self.score([blank] * size)
+
+    def score(self, frames: Sequence[NDArray[np.uint8]]) -> list[ImageScore]:
+        """Score frames together.
+
+        Args:
+            frames: each (H, W, 3) uint8 BGR; may be views into shared memory and differ in size.
+        """
+        if not frames:
+            return []
+        with torch.inference_mode():
+            marks = [self._mark()]
+            images = self.extractor.preprocess(frames)
+            marks.append(self._mark())
+            features = self.extractor.features(images)
+            marks.append(self._mark())
+            maps = self.detector.maps(features)
+            marks.append(self._mark())
+            scores, heatmaps = judged(self.head, maps, features)
+            answers = zip(scores.cpu().tolist(), heatmaps.cpu().numpy(), strict=True)
+            marks.append(self._mark())
+        pairs = zip(_STAGES, marks, marks[1:], strict=False)
+        stage_ms = {name: (end - start) / 1e6 for name, start, end in pairs}
+        return [ImageScore(score, heatmap, stage_ms) for score, heatmap in answers]
+
+    def _mark(self) -> int:
+        if self.extractor.device.type == "cuda":
+            torch.accelerator.synchronize(self.extractor.device)
+        return time.perf_counter_ns()
+
+
+def judged(head: Head, maps: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Image scores (N,) float32, finite, and heatmaps (N, h, w) float16.
+
+    Args:
+        head: what makes them.
+        maps: (N, h, w) float32, the detector's.
+        features: (N, h, w, D) float32 that the maps were made of.
+    """
+    # A value that is no number would never be above a threshold, and so pass; make it fail.
+    scores, heatmaps = head(maps.nan_to_num(nan=NO_NUMBER, posinf=NO_NUMBER), look(features))
+    return scores, heatmaps.clamp(-FLOAT16_MAX, FLOAT16_MAX).to(torch.float16)

@@ -1,0 +1,41 @@
+"""The one resize once more, without torch: Pillow's, whose rounding torch's follows."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Region = tuple[float, float, float, float]
+"""Left, top, width and height as shares of the frame."""
+
+
+def cropped(frame: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
+    """The region of a frame (H, W, 3), at least one pixel of it, as a view."""
+    height, width = frame.shape[:2]
+    left, top = min(int(region[0] * width), width - 1), min(int(region[1] * height), height - 1)
+    right = max(left + 1, round((region[0] + region[2]) * width))
+    bottom = max(top + 1, round((region[1] + region[3]) * height))
+    return frame[top:bottom, left:right]
+
+
+def resized(frame: NDArray[np.uint8], height: int, width: int, region: Region | None) -> NDArray[np.uint8]:
+    """What the network sees of a frame: bilinear with antialiasing, as `Preprocess` does it.
+
+    Args:
+        frame: (H, W, 3) uint8 BGR; may be a view into shared memory.
+        height: of the network's input, in pixels.
+        width: of the network's input, in pixels.
+        region: left, top, width and height of what is looked at, as shares of the frame; None: all of it.
+
+    Returns:
+        (height, width, 3) uint8 BGR, contiguous.
+    """
+    if region is not None:
+        frame = cropped(frame, region)
+    if frame.shape[:2] == (height, width):
+        return np.ascontiguousarray(frame)
+    image = Image.fromarray(np.ascontiguousarray(frame))
+    # Along rows first, as torch does: Pillow chooses an order by size, and each order rounds differently.
+    narrowed = image.resize((width, image.height), Image.Resampling.BILINEAR)
+    return np.asarray(narrowed.resize((width, height), Image.Resampling.BILINEAR))

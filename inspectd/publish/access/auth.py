@@ -1,0 +1,201 @@
+"""Who may connect over TCP: answers ZeroMQ's question (ZAP, RFC 27) for every CURVE handshake.
+
+The answer comes from the list of allowed keys, which a thread reads again whenever its file changes. Without
+an answer nobody gets in: each socket enforces its domain, so that a handler that is gone refuses everybody.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import zmq
+from zmq.utils import z85
+
+from inspectd.publish.access.key_watch import STUCK_SECONDS, KeyWatch, Reading
+from inspectd.publish.access.keys import Client, KeyPair, Role, read_server_pair
+
+ROLES: Final = {
+    "verdicts": Role.READ,
+    "heatmaps": Role.READ,
+    "sync": Role.READ,
+    "control": Role.CONTROL,
+}
+"""Each socket's role. A socket's name is its ZAP domain."""
+
+_ENDPOINT: Final = "inproc://zeromq.zap.01"
+_VERSION: Final = b"1.0"
+_ANSWERS_PER_TURN: Final = 64
+_UNREAD_AGAIN_NS: Final = 60_000_000_000
+_LINES_NAMED: Final = 3
+
+
+class Cause(StrEnum):
+    """Why a client was refused. A closed set: it is a metric label."""
+
+    UNKNOWN_KEY = "unknown_key"
+    ROLE = "role"
+    """The key is known and has not the socket's role."""
+    NO_LIST = "no_list"
+    """The list of allowed keys cannot be used; the client is told to try again later."""
+    HANDSHAKE = "handshake"
+    """No CURVE hand-shake came about: a client without keys, with a wrong server key, or no client at all."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What watching the list brought, as the event that says so.
+
+    Attributes:
+        severity: `info` or `alarm`.
+        event: `keys_changed`; `keys_line_unusable`, so that its key is not allowed; `keys_unusable`, so that
+            nobody is; `keys_unread`.
+        detail: what changed or what is wrong, in words.
+        revoked: sockets that a key was admitted to which may no longer use them.
+    """
+
+    severity: str
+    event: str
+    detail: str
+    revoked: frozenset[str] = frozenset()
+
+
+class Authenticator:
+    """The ZAP handler of one context, driven by the loop that polls `socket`."""
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        keys_dir: Path,
+        on_refused: Callable[[str, Cause], None],
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """Read the keys of `keys_dir` and answer from now on.
+
+        Args:
+            context: the context whose sockets ask.
+            keys_dir: the directory of the keys.
+            on_refused: hears the socket's name and the cause of every refusal.
+            clock: nanoseconds, of any beginning.
+
+        Raises:
+            InputError: a key file is missing, wrong, or open to others.
+        """
+        self.pair: KeyPair = read_server_pair(keys_dir)
+        self._keys_dir = keys_dir
+        self._on_refused = on_refused
+        self._watch = KeyWatch(keys_dir, clock)
+        self._clients = self._watch.clients
+        self._usable = True
+        self._clock = clock
+        self._unread_told_ns: int | None = None
+        self._admitted: set[tuple[str, bytes]] = set()
+        self.socket = context.socket(zmq.REP)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.bind(_ENDPOINT)
+
+    def protect(self, socket: zmq.Socket[bytes], name: str) -> None:
+        """Let what `socket` binds from now on take clients with an allowed key only; earlier binds stay."""
+        socket.setsockopt(zmq.CURVE_SERVER, 1)
+        socket.setsockopt(zmq.CURVE_SECRETKEY, self.pair.secret)
+        socket.setsockopt(zmq.ZAP_DOMAIN, name.encode())
+        # Without this, libzmq lets every key in while no handler answers.
+        socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+
+    def answer(self) -> None:
+        """Answer the hand-shakes that wait, so many a turn."""
+        for _ in range(_ANSWERS_PER_TURN):
+            if not self.socket.poll(0):
+                return
+            request = self.socket.recv_multipart(flags=zmq.NOBLOCK)
+            request_id = request[1] if len(request) > 1 else b""
+            status = self._status(request)
+            self.socket.send_multipart([_VERSION, request_id, *status, b""], flags=zmq.NOBLOCK)
+
+    def reread(self) -> Change | None:
+        """Take up the list if it changed; one that cannot be used allows nobody.
+
+        A list that cannot be read to its end, as on a mount that hangs, changes nothing: that would cut off
+        every client of a line that works. It is told, again and again, since no key can be revoked meanwhile.
+        """
+        reading = self._watch.take()
+        if reading is not None:
+            if not self.is_unread:
+                self._unread_told_ns = None  # what was read says so itself
+            return self._take_up(reading)
+        if self.is_unread:
+            return self._unread()
+        if self._unread_told_ns is not None:
+            self._unread_told_ns = None
+            return Change("info", "keys_changed", "the list can be read again; nothing changed")
+        return None
+
+    @property
+    def is_unread(self) -> bool:
+        """The disk of the list does not answer, so the keys allowed before still are."""
+        return self._watch.is_stuck
+
+    def close(self) -> None:
+        """Watch the list no more; the socket goes with its context."""
+        self._watch.close()
+
+    def _unread(self) -> Change | None:
+        """The alarm, when it begins and every `_UNREAD_AGAIN_NS` while it holds."""
+        now_ns = self._clock()
+        if self._unread_told_ns is not None and now_ns - self._unread_told_ns < _UNREAD_AGAIN_NS:
+            return None
+        self._unread_told_ns = now_ns
+        detail = f"{self._keys_dir}: not read within {STUCK_SECONDS} s; the keys allowed before still are"
+        return Change("alarm", "keys_unread", detail)
+
+    def _take_up(self, reading: Reading) -> Change:
+        before, self._clients = self._clients, reading.clients
+        self._usable = reading.problem is None
+        gone = {(name, key) for name, key in self._admitted if not self._may(name, key)}
+        self._admitted -= gone
+        revoked = frozenset(name for name, _ in gone)
+        if reading.problem is not None:
+            detail = f"nobody may connect over TCP: {reading.problem}"
+            return Change("alarm", "keys_unusable", detail, revoked)
+        difference = _difference(before, self._clients)
+        if reading.bad_lines:
+            more = len(reading.bad_lines) - _LINES_NAMED
+            named = [*reading.bad_lines[:_LINES_NAMED], *([f"and {more} lines more"] if more > 0 else [])]
+            return Change("alarm", "keys_line_unusable", "; ".join([*named, difference]), revoked)
+        return Change("info", "keys_changed", difference, revoked)
+
+    def _status(self, request: list[bytes]) -> tuple[bytes, bytes, bytes]:
+        """Status code, text and user id for a request of RFC 27.
+
+        A client of libzmq that was told 400 does not try again by itself; after 300 it does.
+        """
+        if len(request) != 7 or request[0] != _VERSION or request[5] != b"CURVE" or len(request[6]) != 32:
+            return self._refuse("unknown", Cause.HANDSHAKE)
+        name, key = request[2].decode(errors="replace"), z85.encode(request[6])
+        if name not in ROLES:
+            return self._refuse("unknown", Cause.HANDSHAKE)
+        if not self._usable:
+            return self._refuse(name, Cause.NO_LIST)
+        if not self._may(name, key):
+            return self._refuse(name, Cause.ROLE if key in self._clients else Cause.UNKNOWN_KEY)
+        self._admitted.add((name, key))
+        return b"200", b"OK", self._clients[key].name.encode()
+
+    def _refuse(self, name: str, cause: Cause) -> tuple[bytes, bytes, bytes]:
+        self._on_refused(name, cause)
+        return b"300" if cause is Cause.NO_LIST else b"400", cause.encode(), b""
+
+    def _may(self, socket: str, key: bytes) -> bool:
+        client = self._clients.get(key)
+        return client is not None and ROLES.get(socket) in client.roles
+
+
+def _difference(before: dict[bytes, Client], after: dict[bytes, Client]) -> str:
+    revoked = sorted(client.name for key, client in before.items() if key not in after)
+    allowed = sorted(client.name for key, client in after.items() if key not in before)
+    changed = sorted(client.name for key, client in after.items() if before.get(key, client) != client)
+    named = (("allowed", allowed), ("revoked", revoked), ("changed", changed))
+    return "; ".join(f"{what} {', '.join(names)}" for what, names in named if names) or "nothing changed"

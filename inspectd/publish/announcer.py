@@ -1,0 +1,78 @@
+"""What is said of the line as a whole: heartbeats and events on the bus, snapshots to clients that ask."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from inspectd import wire
+from inspectd.config import Config
+from inspectd.publish.bus import Bus
+from inspectd.publish.journal.journal import Journal
+from inspectd.wire.sync import Position, Snapshot
+
+
+class Announcer:
+    """Says how the line is and how far it got."""
+
+    def __init__(self, config: Config, bus: Bus, journal: Journal, reached: Callable[[], Position]) -> None:
+        """Speak on `bus`; `reached` gives the last verdict that was published."""
+        self._line = config.line
+        self._heartbeat_ms = config.publish.heartbeat_ms
+        self._bus = bus
+        self._journal = journal
+        self._reached = reached
+
+    def heartbeat(self, state: str, counts: wire.Counts, cameras: dict[str, str]) -> None:
+        """Say that the line is alive and how far it got."""
+        line = self._line
+        heartbeat = wire.Heartbeat(
+            plant=line.plant,
+            line=line.name,
+            epoch=self._journal.epoch,
+            last_seq=self._reached().seq,
+            utc_ns=time.time_ns(),
+            interval_ms=self._heartbeat_ms,
+            state=state,
+            counts=counts,
+            cameras=cameras,
+            journal=self._journal.state,
+        )
+        self._bus.send("-", wire.Kind.HEARTBEAT, heartbeat)
+
+    def snapshot(
+        self, request: str, oldest: Position | None, state: str, counts: wire.Counts, cameras: dict[str, str]
+    ) -> Snapshot:
+        """How far the line got, for a client that asks."""
+        line = self._line
+        return Snapshot(
+            request=request,
+            plant=line.plant,
+            line=line.name,
+            epoch=self._journal.epoch,
+            last_seq=self._reached().seq,
+            oldest=oldest,
+            state=state,
+            journal=self._journal.state,
+            interval_ms=self._heartbeat_ms,
+            counts=counts,
+            cameras=cameras,
+        )
+
+    def event(
+        self, severity: str, name: str, counts: wire.Counts, *, camera: str | None, detail: str
+    ) -> None:
+        """Publish something a person may want to know."""
+        line = self._line
+        event = wire.Event(
+            plant=line.plant,
+            line=line.name,
+            epoch=self._journal.epoch,
+            utc_ns=time.time_ns(),
+            severity=severity,
+            event=name,
+            camera=camera,
+            detail=detail,
+            counts=counts,
+        )
+        self._bus.send(camera or "-", wire.Kind.EVENT, event)

@@ -1,0 +1,104 @@
+"""The records between the main process and a door."""
+
+from __future__ import annotations
+
+import msgspec
+
+from inspectd.config import Publish
+from inspectd.ipc.messages import Failed, Heartbeat
+from inspectd.publish.access.auth import Change
+
+
+class StartDoor(msgspec.Struct, frozen=True, array_like=True, tag="start_door"):
+    """Main to door, first: what to serve."""
+
+    settings: Publish
+    prefix: bytes
+    """Of every topic of the line."""
+    keys_dir: str | None
+    """Where the keys are that clients need; None: they need none."""
+    since_ns: int = 0
+    """Since when clients may have sent what comes to a door that takes another one's place."""
+
+
+class Listen(msgspec.Struct, frozen=True, array_like=True, tag="listen"):
+    """Main to door, second, with the listeners' descriptors beside it: the sockets' names, in their order."""
+
+    names: list[str]
+
+
+class Publication(msgspec.Struct, frozen=True, array_like=True, tag="publication"):
+    """Main to door: send this to every reader of the socket that wants it."""
+
+    socket: str
+    parts: list[bytes]
+
+
+class Reply(msgspec.Struct, frozen=True, array_like=True, tag="reply"):
+    """Main to door: answer a client. With a ticket, the door says what became of it, in a `Delivered`."""
+
+    socket: str
+    client: bytes
+    parts: list[bytes]
+    ticket: int | None = None
+
+
+class Look(msgspec.Struct, frozen=True, array_like=True, tag="look"):
+    """Main to door: say, soon, up to when all that clients sent to `control` has been handed over."""
+
+
+class Known(msgspec.Struct, frozen=True, array_like=True, tag="known"):
+    """Door to main: what came to `control` until then was handed over before this, by the monotonic clock."""
+
+    until_ns: int
+
+
+class Request(msgspec.Struct, frozen=True, array_like=True, tag="request"):
+    """Door to main: what a client sent.
+
+    Attributes:
+        socket: `sync` or `control`.
+        client: who sent it, as the door knows it.
+        parts: the first of its parts.
+        came_ns: when it came at the earliest, by the monotonic clock of the host.
+    """
+
+    socket: str
+    client: bytes
+    parts: list[bytes]
+    came_ns: int
+
+
+class Delivered(msgspec.Struct, frozen=True, array_like=True, tag="delivered"):
+    """Door to main: an answer with a ticket went out, or never will: its client is gone or does not read."""
+
+    ticket: int
+    is_sent: bool
+
+
+class DoorLevels(msgspec.Struct, frozen=True, array_like=True, tag="door_levels"):
+    """Door to main: how it stands, by socket.
+
+    Attributes:
+        connections: open now.
+        shut: sockets that take no more.
+        subscriptions: held now.
+        foreign: messages that were no subscription to this line's topics, since the door began.
+        cut_off: socket, cause and number of connections ended for what they sent, since the door began.
+        refused: socket, cause and number of clients refused since the last of these records.
+        change: what watching the list of allowed keys brought.
+        keys_unread: the disk of that list does not answer.
+    """
+
+    connections: dict[str, int]
+    shut: list[str]
+    subscriptions: dict[str, int]
+    foreign: dict[str, int]
+    cut_off: list[tuple[str, str, int]]
+    refused: list[tuple[str, str, int]]
+    change: Change | None
+    keys_unread: bool
+
+
+ToDoor = StartDoor | Listen | Publication | Reply | Look
+FromDoor = Request | Delivered | Known | DoorLevels | Heartbeat | Failed

@@ -1,0 +1,393 @@
+"""The ZeroMQ sockets of one door. Sending never waits: a slow reader loses messages, never the line.
+
+A socket's options count for the binds that follow. So one socket can serve local readers without keys,
+through the bind made before `Authenticator.protect`, and TCP readers with keys, through the one after it.
+
+What clients send is bounded in each piece, in their number and in a turn's work. What libzmq keeps before it
+hands anything over, such as a message whose last part never comes, it does not bound: `half_sent`
+finds whose it is, and the sockets live in a process of their own with a bound on its memory (`publish.door`).
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket as kernel
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import zmq
+
+from inspectd.config import Publish
+from inspectd.publish.access.auth import Authenticator, Cause, Change
+from inspectd.publish.door.connections import HANDSHAKE_MS, Connections, open_listener
+from inspectd.publish.door.fair_waits import FairWaits
+from inspectd.publish.door.half_sent import HalfSent
+from inspectd.publish.door.listeners import NAMES, hang_up
+
+MAX_CONNECTIONS: Final = 512
+"""At each of a door's sockets; a plant has a few dozen readers."""
+
+_LINGER_MS: Final = 500
+_DESCRIPTORS_KEPT: Final = 64  # for everything that is no connection
+_READERS: Final = frozenset({"verdicts", "heatmaps"})
+
+_SUBSCRIPTIONS_PER_TURN: Final = 64  # a reader that subscribes without end must not hold up the others
+_MAX_INBOUND_BYTES: Final = 512  # a subscription, or a step of the hand-shake
+_MAX_TOPIC_BYTES: Final = 200
+_MAX_SUBSCRIPTIONS: Final = 4096
+_MAX_SUBSCRIPTIONS_OF_CLIENT: Final = 256
+_MAX_FOREIGN_OF_CLIENT: Final = 16
+_INBOUND_QUEUE_MESSAGES: Final = 16
+"""libzmq takes a client's subscriptions for as long as there are any in its queue, whoever else waits."""
+
+_REQUESTS_PER_TURN: Final = 64
+_PARTS_PER_TURN: Final = 2000
+_MAX_REQUEST_BYTES: Final = 65_536
+_MAX_REQUEST_PARTS: Final = 4
+_MAX_WASTED_PARTS: Final = 100
+_REQUEST_QUEUE_MESSAGES: Final = 16
+_REPLY_QUEUE_MESSAGES: Final = 256  # per client; a client that does not read loses answers, not the line
+_REPLAY_QUEUE_MESSAGES: Final = 2  # per client; each may hold a hundred verdicts, some 130 kB
+
+
+class CutCause(StrEnum):
+    """Why a client's connection was ended. A closed set: it is a metric label."""
+
+    PARTS = "parts"
+    """It sent a message of more parts than any request has."""
+    SUBSCRIPTIONS = "subscriptions"
+    """It subscribed to more than a reader does, or to topics that this line does not have."""
+    HALF_SENT = "half_sent"
+    """It began a message, and sent more and more of it."""
+
+
+class Delivery(StrEnum):
+    """What became of an answer."""
+
+    SENT = "sent"
+    FULL = "full"
+    """The client has as many answers waiting as it may have."""
+    GONE = "gone"
+
+
+class Incoming(msgspec.Struct, frozen=True):
+    """A message of a client of `sync` or `control`.
+
+    Attributes:
+        client: who sent it, for the answer.
+        parts: the first of its parts, one more than a request may have at most.
+        came_ns: when it came at the earliest, by the monotonic clock.
+    """
+
+    client: bytes
+    parts: list[bytes]
+    came_ns: int
+
+
+class _Bound(msgspec.Struct):
+    socket: zmq.Socket[bytes]
+    listener: kernel.socket
+    endpoint: str
+
+
+class _Message(msgspec.Struct):
+    """A message that is being read, part by part."""
+
+    kept: list[bytes]
+    wasted: int = 0
+    fd: int | None = None
+
+
+class Sockets:
+    """XPUB `verdicts` (verdicts, heartbeats, events) and `heatmaps`; ROUTER `sync` and `control`."""
+
+    def __init__(
+        self,
+        settings: Publish,
+        prefix: bytes,
+        local: Mapping[str, kernel.socket],
+        tcp: Mapping[str, kernel.socket],
+        *,
+        keys_dir: Path | None = None,
+        on_refused: Callable[[str, Cause], None] = lambda _name, _cause: None,
+        clock: Callable[[], int] = time.monotonic_ns,
+        max_connections: int = MAX_CONNECTIONS,
+        half_sent: HalfSent | None = None,
+    ) -> None:
+        """Serve all that comes through these listeners.
+
+        Args:
+            settings: queue sizes.
+            prefix: of every topic of this line.
+            local: listeners of local sockets by name, and `tcp` those of TCP; they stay the caller's.
+            tcp: see `local`.
+            keys_dir: keys of the TCP endpoints; None: plain TCP.
+            on_refused: hears the socket and the cause of each client that was refused.
+            clock: monotonic, in nanoseconds.
+            max_connections: at each socket; fewer where the process may not have so many descriptors.
+            half_sent: finds clients whose message does not end, by the memory of this process if not given.
+
+        Raises:
+            InputError: a key file is missing, wrong, or open to others.
+        """
+        self._prefix = prefix
+        self._on_refused = on_refused
+        self._clock = clock
+        self._context = zmq.Context()
+        self.subscriptions = dict.fromkeys(_READERS, 0)
+        self.foreign = dict.fromkeys(_READERS, 0)
+        """What came on a socket that takes subscriptions, and was none or of another line's topics."""
+        self.cut_off: Counter[tuple[str, CutCause]] = Counter()
+        """Connections that were ended for what they sent."""
+        self._held: dict[str, Counter[int]] = {name: Counter() for name in _READERS}
+        self._strays: dict[str, Counter[int]] = {name: Counter() for name in _READERS}
+        self._messages: dict[str, _Message] = {}
+        self._waits: dict[str, FairWaits] = {}
+        self._tcp: dict[str, _Bound] = {}
+        self.connections: dict[str, Connections] = {}
+        self._half_sent = half_sent or HalfSent()
+        self._auth: Authenticator | None = None
+        try:
+            if keys_dir is not None:
+                self._auth = Authenticator(self._context, keys_dir, on_refused, clock)
+            bound = min(
+                max_connections,
+                max(
+                    8, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _DESCRIPTORS_KEPT) // (2 * len(NAMES))
+                ),
+            )
+            self.verdicts = self._publisher(settings.queue_messages)
+            self.heatmaps = self._publisher(settings.heatmap_queue_messages)
+            self.sync = self._router("sync", _REPLAY_QUEUE_MESSAGES)
+            self.control = self._router("control", _REPLY_QUEUE_MESSAGES)
+            for name in NAMES:
+                self._open(name, bound, local.get(name), tcp.get(name))
+        except BaseException:  # a context with open sockets would hold up the end of the process
+            self.close()
+            raise
+
+    def _publisher(self, queue_messages: int) -> zmq.Socket[bytes]:
+        socket = self._context.socket(zmq.XPUB)
+        socket.setsockopt(zmq.SNDHWM, queue_messages)
+        socket.setsockopt(zmq.MAXMSGSIZE, _MAX_INBOUND_BYTES)
+        socket.setsockopt(zmq.RCVHWM, _INBOUND_QUEUE_MESSAGES)
+        # Every reader's coming and going, so that they can be counted. XPUB_MANUAL would not help to bound
+        # them: libzmq keeps a subscription in its own trie before it asks.
+        socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+        return socket
+
+    def _router(self, name: str, queue_messages: int) -> zmq.Socket[bytes]:
+        socket = self._context.socket(zmq.ROUTER)
+        socket.setsockopt(zmq.SNDHWM, queue_messages)
+        socket.setsockopt(zmq.MAXMSGSIZE, _MAX_REQUEST_BYTES)
+        socket.setsockopt(zmq.RCVHWM, _REQUEST_QUEUE_MESSAGES)
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # an answer that cannot be queued is told, not lost
+        self._messages[name] = _Message([])
+        self._waits[name] = FairWaits(self._clock())
+        return socket
+
+    def socket(self, name: str) -> zmq.Socket[bytes]:
+        """The socket of that name."""
+        found: zmq.Socket[bytes] = getattr(self, name)
+        return found
+
+    def _open(self, name: str, bound: int, local: kernel.socket | None, tcp: kernel.socket | None) -> None:
+        socket = self.socket(name)
+        socket.setsockopt(zmq.LINGER, _LINGER_MS)
+        socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+        connections = Connections(socket, name, bound, partial(self._failed, name), self._clock)
+        self.connections[name] = connections
+        connections.when_ended(partial(self._forget, name))
+        if local is not None:
+            _bind(socket, local)
+            connections.guard(local)
+        if tcp is not None:
+            if self._auth is not None:
+                self._auth.protect(socket, name)
+            self._tcp[name] = _Bound(socket, tcp, _bind(socket, tcp))
+            connections.guard(tcp)
+
+    def _failed(self, name: str) -> None:
+        """A hand-shake failed; where there are keys, that is a client that was refused."""
+        if self._auth is not None:
+            self._on_refused(name, Cause.HANDSHAKE)
+
+    def publish(self, name: str, parts: list[bytes]) -> None:
+        """Send a message to every reader that wants it."""
+        self.socket(name).send_multipart(parts, flags=zmq.NOBLOCK)
+
+    def read_subscriptions(self, name: str) -> None:
+        """Take what readers sent, so much a turn. Whoever sends what no reader sends is cut off."""
+        socket = self.socket(name)
+        for _ in range(_SUBSCRIPTIONS_PER_TURN):
+            try:
+                frame = socket.recv(flags=zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            message = frame.bytes
+            if message[:1] not in {b"\x00", b"\x01"}:
+                self.foreign[name] += 1
+                self._stray(name, frame)
+                continue
+            is_new = message[0] == 1
+            self.subscriptions[name] += 1 if is_new else -1
+            fd = _descriptor(frame)
+            if fd is not None:
+                self._half_sent.came_whole(fd)
+                self._held[name][fd] += 1 if is_new else -1
+            if is_new:
+                self._admit(name, fd, frame, message[1:])
+
+    def _admit(self, name: str, fd: int | None, frame: zmq.Frame, topic: bytes) -> None:
+        """Cut off a reader with too many subscriptions; count a topic that no message of this line has."""
+        held = self._held[name][fd] if fd is not None else 0
+        if len(topic) > _MAX_TOPIC_BYTES or held > _MAX_SUBSCRIPTIONS_OF_CLIENT:
+            self._cut_off(name, _descriptor(frame), CutCause.SUBSCRIPTIONS)
+        elif self.subscriptions[name] > _MAX_SUBSCRIPTIONS:  # whoever has most of them makes room
+            greediest = self._held[name].most_common(1)
+            self._cut_off(name, greediest[0][0] if greediest else None, CutCause.SUBSCRIPTIONS)
+        elif not (topic.startswith(self._prefix) or self._prefix.startswith(topic)):
+            self.foreign[name] += 1
+            self._stray(name, frame)
+
+    def _stray(self, name: str, frame: zmq.Frame) -> None:
+        fd = _descriptor(frame)
+        if fd is not None:
+            self._strays[name][fd] += 1
+            if self._strays[name][fd] > _MAX_FOREIGN_OF_CLIENT:
+                self._cut_off(name, fd, CutCause.SUBSCRIPTIONS)
+
+    def _forget(self, name: str, fd: int) -> None:
+        self._half_sent.ended(fd)
+        if name in _READERS:
+            del self._held[name][fd], self._strays[name][fd]
+
+    def _cut_off(self, name: str, fd: int | None, cause: CutCause) -> None:
+        if fd is not None:
+            hang_up(fd)
+        self.cut_off[name, cause] += 1
+
+    def requests(self, name: str, known_ns: int = 0) -> Iterator[Incoming]:
+        """Take what clients of `sync` or `control` sent, so much a turn.
+
+        Args:
+            name: of the socket.
+            known_ns: all that came until then was taken before.
+
+        A message is read part by part: one of a million parts takes many turns, and of its parts only the
+        first are kept. Whoever sends such a thing is cut off.
+        """
+        socket, message, waits = self.socket(name), self._messages[name], self._waits[name]
+        taken = 0
+        for _ in range(_PARTS_PER_TURN):
+            if taken == _REQUESTS_PER_TURN:
+                return
+            # A frame tells the connection it came by, and takes several times as long to read.
+            as_frame = len(message.kept) == 1 or message.wasted == _MAX_WASTED_PARTS
+            try:
+                part = socket.recv(flags=zmq.NOBLOCK, copy=not as_frame)
+            except zmq.Again:
+                return
+            if isinstance(part, zmq.Frame):
+                message.fd, part = _descriptor(part), part.bytes
+            if message.wasted == _MAX_WASTED_PARTS:
+                self._cut_off(name, message.fd, CutCause.PARTS)
+            if len(message.kept) < _MAX_REQUEST_PARTS + 2:  # the client's name, and one part too many
+                message.kept.append(part)
+            else:
+                message.wasted += 1
+            if not socket.getsockopt(zmq.RCVMORE):
+                if message.fd is not None:
+                    self._half_sent.came_whole(message.fd)
+                client, *parts = message.kept
+                message = self._messages[name] = _Message([])
+                taken += 1
+                yield Incoming(
+                    client, parts, waits.taken(client, self._clock(), self.connections[name].count, known_ns)
+                )
+
+    def reply(self, name: str, client: bytes, parts: list[bytes]) -> Delivery:
+        """Answer a client of `sync` or `control`."""
+        try:
+            self.socket(name).send_multipart([client, *parts], flags=zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            if error.errno not in {zmq.EAGAIN, zmq.EHOSTUNREACH}:
+                raise
+            return Delivery.FULL if error.errno == zmq.EAGAIN else Delivery.GONE
+        return Delivery.SENT
+
+    def sources(self) -> list[tuple[zmq.Socket[bytes], Callable[[], None]]]:
+        """What the loop polls beside the four sockets, and what it calls when there is something to read."""
+        found = [(connections.monitor, connections.read) for connections in self.connections.values()]
+        return [*found, *([(self._auth.socket, self._auth.answer)] if self._auth is not None else [])]
+
+    def maintain(self) -> Change | None:
+        """Take up a changed list of allowed keys, end the connections of keys that were revoked, open doors.
+
+        Never waits for the disk that the list lies on.
+        """
+        names = {fd: name for name, connections in self.connections.items() for fd in connections.descriptors}
+        for fd in self._half_sent.find(names):
+            self._cut_off(names[fd], fd, CutCause.HALF_SENT)
+        for connections in self.connections.values():
+            connections.keep()
+        change = self._auth.reread() if self._auth is not None else None
+        if change is not None and change.revoked:
+            self._cut(change.revoked)
+        return change
+
+    @property
+    def keys_unread(self) -> bool:
+        """The disk of the list of allowed keys does not answer; no key can be revoked meanwhile."""
+        return self._auth is not None and self._auth.is_unread
+
+    def close(self) -> None:
+        """Send what is queued, for half a second at most."""
+        if self._auth is not None:
+            self._auth.close()
+        for name, connections in self.connections.items():
+            self.socket(name).disable_monitor()
+            connections.monitor.close(0)
+        self._context.destroy(linger=_LINGER_MS)
+
+    def _cut(self, names: Iterable[str]) -> None:
+        """End every TCP connection of these sockets; who still has an allowed key connects again.
+
+        libzmq ends all that came through an endpoint when that is unbound.
+        """
+        for name in names:
+            bound = self._tcp[name]
+            linger = bound.socket.getsockopt(zmq.LINGER)
+            bound.socket.setsockopt(zmq.LINGER, 0)  # what is queued for a revoked key is not sent either
+            bound.socket.unbind(bound.endpoint)
+            bound.socket.setsockopt(zmq.LINGER, linger)
+            self.connections[name].forget()
+            bound.endpoint = _bind(bound.socket, bound.listener)
+
+
+def _bind(socket: zmq.Socket[bytes], listener: kernel.socket) -> str:
+    """Have `socket` accept from a copy of `listener`, which libzmq then owns; the endpoint's name."""
+    open_listener(listener)
+    name = listener.getsockname()
+    endpoint = f"ipc://{name}" if listener.family == kernel.AF_UNIX else f"tcp://127.0.0.1:{name[1]}"
+    socket.setsockopt(zmq.USE_FD, os.dup(listener.fileno()))
+    socket.bind(endpoint)
+    socket.setsockopt(zmq.USE_FD, -1)
+    last = socket.getsockopt(zmq.LAST_ENDPOINT)
+    assert isinstance(last, bytes)
+    return last.rstrip(b"\0").decode()
+
+
+def _descriptor(frame: zmq.Frame) -> int | None:
+    """The connection a message came by; None for what libzmq says itself when a reader is gone."""
+    try:
+        return int(frame.get(zmq.SRCFD))
+    except zmq.ZMQError:
+        return None

@@ -1,0 +1,361 @@
+"""The journal's file: SQLite in WAL mode, one connection, every row with a checksum. Knows no thread, no bus.
+
+One B-tree holds all verdicts in their order: a start of the daemon (an epoch) has an ordinal, and a row's id
+is `ordinal << 40 | seq`. The connection locks the file for itself, so there is no second writer, and no
+shared index whose loss could bring the process down.
+
+Whatever was acknowledged is checked against a mark beside the file, because SQLite takes a log that was cut
+for one that ended there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import sqlite3
+import time
+import zlib
+from pathlib import Path
+from typing import Final
+
+from inspectd.config import Journal as JournalSettings
+from inspectd.publish.journal.age_clock import AgeClock
+from inspectd.publish.journal.records import Group, Levels, Opened, Reading, Row, Stored
+from inspectd.publish.journal.sqlite import (
+    CorruptError,
+    check_structure,
+    checksum_of,
+    connect,
+    create,
+    forget_oldest,
+    integer,
+    named,
+    set_aside,
+    transaction,
+)
+from inspectd.wire.sync import Position
+
+
+class Mark:
+    """Sixty-odd bytes, rewritten in place after every commit, which costs microseconds.
+
+    It is written after the journal and not flushed: it never is ahead of it, and a process that is killed
+    leaves both. A damaged mark says nothing and is passed over.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is opened before it is written."""
+        self._path = path
+        self._fd = -1
+
+    def read(self) -> Position | None:
+        """The position, or None where there is none that can be read."""
+        try:
+            text, _, checksum = self._path.read_bytes()[:80].strip().rpartition(b" ")
+            epoch, _, seq = text.partition(b":")
+            return Position(int(epoch), int(seq)) if int(checksum) == zlib.crc32(text) else None
+        except (OSError, ValueError):
+            return None
+
+    def write(self, position: Position) -> None:
+        """Remember a position. A mark that cannot be written is an older one: it says less, nothing wrong."""
+        text = str(position).encode()
+        with contextlib.suppress(OSError):
+            if self._fd < 0:
+                self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            os.pwrite(self._fd, (text + b" %d" % zlib.crc32(text)).ljust(64) + b"\n", 0)
+
+    def forget(self) -> None:
+        """The journal it spoke of is set aside; the epoch stays, so that the next one is larger."""
+        position = self.read()
+        if position is not None:
+            self.write(Position(position.epoch, 0))
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+
+NAME: Final = "journal.sqlite"
+
+_SEQ_BITS: Final = 40
+_CHECK_SECONDS: Final = 1.0  # for each of the two checks at the start; the rest is checked while it runs
+_TRIM_ROWS: Final = 200
+_SCRUB_ROWS: Final = 200
+_LEAP_SHARE: Final = 0.25  # of `journal.days`: a clock that leaps further ahead is not believed at once
+
+
+class JournalFile:
+    """An open journal. Every method may raise `sqlite3.Error` or `OSError`, and `CorruptError` where said."""
+
+    def __init__(self, folder: Path, settings: JournalSettings) -> None:
+        """Nothing is opened before `open`."""
+        self.path = folder / NAME
+        self.mark = Mark(folder / "journal.mark")
+        self._settings = settings
+        self._clock = AgeClock(int(settings.days * 86_400e9 * _LEAP_SHARE))
+        self._connection: sqlite3.Connection | None = None
+        self._epochs: dict[int, int] = {}  # epoch to ordinal
+        self._ordinal = 0
+        self._scrubbed = 0
+        self._trimmed = 0
+        self._inode = 0
+
+    def open(self, epoch: int, *, is_first: bool, may_raise: bool) -> Opened:
+        """Open or make the file, check it, and enter an epoch.
+
+        Args:
+            epoch: the epoch to enter.
+            is_first: this daemon has not had the file before: it is checked, and what is unfinished is handed
+                over. Otherwise the file is opened again.
+            may_raise: nothing was published under `epoch` yet, so it may be raised above those in the file.
+
+        Raises:
+            CorruptError: the file is damaged, cut, or none of ours.
+            BlockingIOError: another daemon has it.
+        """
+        self.close()
+        self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if not self.path.exists():
+            mark = self.mark.read()
+            if is_first and mark is not None and mark.seq > 0:
+                raise CorruptError("the file is gone")
+            create(self.path)
+        try:
+            self._connection = connect(self.path)
+            if is_first:
+                self._check()
+                epoch = max(epoch, max(self._epochs, default=0) + 1) if may_raise else epoch
+            self._enter(epoch)
+            unfinished = self._unfinished() if is_first else []
+        except sqlite3.Error as error:
+            self.close()
+            if "locked" in str(error):
+                raise BlockingIOError(str(error)) from error
+            raise named(error) from error
+        except CorruptError:
+            self.close()
+            raise
+        return Opened(epoch, unfinished)
+
+    def commit(self, epoch: int, group: Group) -> None:
+        """Write a group, all of it or nothing; when this returns it is on the disk."""
+        utc_ns = time.time_ns()
+        self._clock.begin(utc_ns, time.monotonic_ns())
+        rows = [self._values(epoch, row, utc_ns) for row in group.rows]
+        with transaction(self._open_connection()) as connection:
+            if group.all_open:
+                prefix = f"{self._ordinal}:"
+                connection.execute("DELETE FROM open WHERE key >= ? AND key < ?", (prefix, prefix + "~"))
+            connection.executemany("INSERT OR REPLACE INTO verdict VALUES (?, ?, ?, ?, ?)", rows)
+            connection.executemany(
+                "INSERT OR REPLACE INTO open VALUES (?, ?, ?)",
+                [(self._key(key), record, zlib.crc32(record)) for key, record in group.opened],
+            )
+            closes = [(self._key(row.closes),) for row in group.rows if row.closes is not None]
+            closes += [(row.closes_earlier,) for row in group.rows if row.closes_earlier is not None]
+            connection.executemany("DELETE FROM open WHERE key = ?", closes)
+        if group.rows:
+            self.mark.write(Position(epoch, max(row.seq for row in group.rows)))
+
+    def read(self, first: Position | None, last: Position, limit: int) -> Reading:
+        """Verdicts from `first` (None: the oldest) to `last`, both included, so many at most.
+
+        Raises:
+            CorruptError: a row is not what was written.
+        """
+        begin = self._first_id(first) if first is not None else 0
+        end = self._last_id(last)
+        found = self._rows("WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?", (begin, end, limit))
+        oldest = self._rows("WHERE id >= ? ORDER BY id LIMIT 1", (begin,)) or self._rows(
+            "ORDER BY id LIMIT 1", ()
+        )
+        truncated = first is not None and (begin <= self._trimmed or first.epoch not in self._epochs)
+        return Reading(found, truncated, oldest[0].position if oldest else None)
+
+    def trim(self, now_utc_ns: int) -> bool:
+        """Remove a few of the oldest verdicts if they are too old or too many; True if more may be.
+
+        A clock that leapt ahead makes nothing old for a day (`journal_clock`); `levels` tells of it.
+
+        Raises:
+            CorruptError: the time of one is not what was written.
+        """
+        connection = self._open_connection()
+        query = "SELECT id, utc_ns FROM verdict ORDER BY id LIMIT ?"
+        oldest = connection.execute(query, (_TRIM_ROWS + 1,)).fetchall()
+        going = oldest[:-1]  # The newest stays, because the next start looks for it.
+        if self._used_bytes() <= self._settings.max_mb * 1e6:
+            until_ns = self._clock.now_ns(now_utc_ns, time.monotonic_ns()) - int(
+                self._settings.days * 86_400e9
+            )
+            going = list(itertools.takewhile(lambda row: integer(row[1], "a time") < until_ns, going))
+        if not going:
+            return False
+        through = going[-1][0]
+        with transaction(connection):
+            connection.execute("DELETE FROM verdict WHERE id <= ?", (through,))
+            connection.execute("UPDATE trimmed SET id = ?", (through,))
+        self._trimmed = through
+        return len(going) == _TRIM_ROWS
+
+    def scrub(self) -> None:
+        """Check a few rows more against their checksums, round and round.
+
+        Raises:
+            CorruptError: a row is not what was written, or the file was replaced.
+        """
+        if not self.path.exists() or self.path.stat().st_ino != self._inode:
+            raise CorruptError("the file was removed or replaced")
+        found = self._rows("WHERE id > ? ORDER BY id LIMIT ?", (self._scrubbed, _SCRUB_ROWS))
+        if found:
+            last = found[-1].position
+            self._scrubbed = self._epochs[last.epoch] << _SEQ_BITS | last.seq
+        else:
+            self._scrubbed = 0
+            # What is in memory says nothing about the disk: read it anew next time round.
+            self._open_connection().execute("PRAGMA shrink_memory")
+
+    def levels(self) -> Levels:
+        """How full the journal is.
+
+        Raises:
+            CorruptError: the time of the oldest verdict is not what was written.
+        """
+        oldest = self._open_connection().execute("SELECT utc_ns FROM verdict ORDER BY id LIMIT 1").fetchone()
+        disk = os.statvfs(self.path.parent)
+        oldest_utc_ns = integer(oldest[0], "a time") if oldest else None
+        free_bytes = disk.f_bavail * disk.f_frsize
+        return Levels(self._used_bytes(), free_bytes, oldest_utc_ns, self._clock.ahead_ns)
+
+    def set_aside(self) -> Path:
+        """Close the file and give it another name, for a person to look at; the oldest of those go."""
+        self.close()
+        aside = set_aside(self.path)
+        self.mark.forget()
+        forget_oldest(self.path)
+        return aside
+
+    def close(self) -> None:
+        """Close the file, if it is open."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _open_connection(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise sqlite3.OperationalError("the journal is not open")
+        return self._connection
+
+    # --- opening ------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        """Check the file's structure, and its newest rows, as far as a start has time for it."""
+        check_structure(self._open_connection(), _CHECK_SECONDS)
+        self._read_epochs()
+        self._check_rows()
+        newest = self._rows("ORDER BY id DESC LIMIT 1", ())
+        mark = self.mark.read()
+        if mark is not None and mark.seq > 0 and (not newest or newest[0].position < mark):
+            raise CorruptError(
+                f"ends at {newest[0].position if newest else 'nothing'}, but {mark} was written to it"
+            )
+
+    def _check_rows(self) -> None:
+        until = time.monotonic() + _CHECK_SECONDS
+        below = 1 << 62
+        while time.monotonic() < until:
+            found = self._rows("WHERE id < ? ORDER BY id DESC LIMIT 1000", (below,))
+            if not found:
+                return
+            last = found[-1].position
+            below = self._epochs[last.epoch] << _SEQ_BITS | last.seq
+
+    def _read_epochs(self) -> None:
+        rows = self._open_connection().execute("SELECT ordinal, epoch FROM epoch ORDER BY ordinal").fetchall()
+        epochs = [epoch for _, epoch in rows]
+        if not all(isinstance(epoch, int) for epoch in epochs) or any(
+            a >= b for a, b in itertools.pairwise(epochs)
+        ):
+            raise CorruptError("its epochs are out of order")
+        self._epochs = {epoch: ordinal for ordinal, epoch in rows}
+
+    def _enter(self, epoch: int) -> None:
+        connection = self._open_connection()
+        self._read_epochs()
+        if epoch not in self._epochs:
+            if epoch < max(self._epochs, default=0):
+                raise CorruptError(f"holds epochs after {epoch}, the one under way")
+            ordinal = max(self._epochs.values(), default=0) + 1
+            connection.execute("INSERT INTO epoch VALUES (?, ?)", (ordinal, epoch))
+            self._epochs[epoch] = ordinal
+        self._ordinal = self._epochs[epoch]
+        trimmed = connection.execute("SELECT id FROM trimmed").fetchone()
+        self._trimmed = integer(trimmed[0] if trimmed else None, "how far it was trimmed")
+        self._inode = self.path.stat().st_ino
+        newest = connection.execute("SELECT utc_ns FROM verdict ORDER BY id DESC LIMIT 1").fetchone()
+        if newest:
+            self._clock.begin(integer(newest[0], "a time"), time.monotonic_ns())
+
+    def _unfinished(self) -> list[tuple[str, bytes]]:
+        rows = self._open_connection().execute("SELECT key, record, checksum FROM open ORDER BY key")
+        found = []
+        for key, record, checksum in rows:
+            # The checksum is of the record alone.
+            if not isinstance(key, str) or not isinstance(record, bytes) or zlib.crc32(record) != checksum:
+                raise CorruptError(f"the record of {key!r} is not what was written")
+            found.append((key, record))
+        return found
+
+    # --- rows ---------------------------------------------------------------------------------------------
+
+    def _values(self, epoch: int, row: Row, utc_ns: int) -> tuple[int, int, bytes, bytes, int]:
+        checksum = checksum_of(epoch, row.seq, row.topic, row.header)
+        return (self._ordinal << _SEQ_BITS | row.seq, utc_ns, row.topic, row.header, checksum)
+
+    def _rows(self, where: str, values: tuple[int, ...]) -> list[Stored]:
+        epochs = {ordinal: epoch for epoch, ordinal in self._epochs.items()}
+        try:
+            # The condition is one of this file's own, the values are bound.
+            query = f"SELECT id, topic, header, checksum FROM verdict {where}"  # noqa: S608
+            rows = self._open_connection().execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise named(error) from error
+        found = []
+        for row_id, topic, header, checksum in rows:
+            epoch, seq = epochs.get(row_id >> _SEQ_BITS, 0), row_id & ((1 << _SEQ_BITS) - 1)
+            if checksum_of(epoch, seq, topic, header) != checksum:
+                raise CorruptError(f"verdict {epoch}:{seq} is not what was written")
+            found.append(Stored(Position(epoch, seq), topic, header))
+        return found
+
+    def _first_id(self, position: Position) -> int:
+        """Where reading begins: the position itself, or behind the last epoch before it."""
+        if position.epoch in self._epochs:
+            return self._epochs[position.epoch] << _SEQ_BITS | _capped(position.seq)
+        later = [ordinal for epoch, ordinal in self._epochs.items() if epoch > position.epoch]
+        return min(later) << _SEQ_BITS if later else 0
+
+    def _last_id(self, position: Position) -> int:
+        if position.epoch in self._epochs:
+            return self._epochs[position.epoch] << _SEQ_BITS | _capped(position.seq)
+        later = [ordinal for epoch, ordinal in self._epochs.items() if epoch > position.epoch]
+        return (min(later) << _SEQ_BITS) - 1 if later else 1 << 62
+
+    def _key(self, key: str) -> str:
+        return f"{self._ordinal}:{key}"
+
+    def _used_bytes(self) -> int:
+        connection = self._open_connection()
+        pages, free, size = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * size)
+
+
+def _capped(seq: int) -> int:
+    return min(seq, (1 << _SEQ_BITS) - 1)

@@ -1,0 +1,293 @@
+"""The journal as the line sees it: hands groups to its thread, publishes what is recorded, and never waits.
+
+A verdict is published when the group it is in is on the disk. One group is under way at a time; what is
+decided meanwhile is the next one. A disk that takes too long or fails does not hold up the line: verdicts are
+then published marked as not recorded, are kept in memory, and are written as soon as the disk takes them.
+All of that is in `pending`; here are the thread's answers, the alarms, and reading back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+from inspectd.config import Journal as JournalSettings
+from inspectd.errors import UnavailableError
+from inspectd.publish.journal import pending
+from inspectd.publish.journal.file import Mark
+from inspectd.publish.journal.pending import Entry, Groups
+from inspectd.publish.journal.records import Levels, Opened, Reading, Stored
+from inspectd.publish.journal.thread import (
+    Committed,
+    Failed,
+    InUse,
+    ReadDone,
+    ReadJob,
+    Result,
+    SetAside,
+    Writer,
+)
+from inspectd.wire.sync import Position
+
+_OPEN_SECONDS: Final = 4.0
+"""How long a start waits for the file; then the line begins without it."""
+_CLOSE_SECONDS: Final = 2.0
+_REMIND_NS: Final = 5_000_000_000
+_REMIND_FOR_NS: Final = 30_000_000_000
+
+
+class Observer(pending.Observer, Protocol):
+    """What the journal reports for the metrics."""
+
+    def journal_recording(self, *, recording: bool) -> None:
+        """It records now, or does not."""
+
+    def journal_set_aside(self) -> None:
+        """A damaged file was set aside."""
+
+    def journal_levels(self, levels: Levels) -> None:
+        """How full it is."""
+
+
+class Journal:
+    """One line's journal. All of it but the thread it starts runs in the line's one thread."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: JournalSettings,
+        *,
+        observer: Observer,
+        say: Callable[[str, str, str], None],
+        remind: Callable[[str, str], None],
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """Begin to open the journal in `folder`; `await_open` says how it went.
+
+        Args:
+            folder: the line's state directory; made if it is not there.
+            settings: retention, and how long a verdict may wait.
+            observer: hears of what is recorded and what is not.
+            say: takes an event's severity, name and detail.
+            remind: takes the name and detail of an alarm that still holds, for readers that came meanwhile.
+            clock: monotonic, in nanoseconds.
+        """
+        mark = Mark(folder / "journal.mark").read()
+        self.epoch = max(time.time_ns() // 1_000_000, mark.epoch + 1 if mark else 0)
+        self.failure: str | None = None
+        """Why nothing is recorded; None while it is."""
+        self.unfinished: list[tuple[str, bytes]] = []
+        """What an earlier start left open: keys and records. Whoever closes them takes them from here."""
+        self._observer = observer
+        self._tell = say
+        self._tell_again = remind
+        self._clock = clock
+        self._results: deque[Result] = deque()
+        self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._reminders: dict[str, tuple[str, int]] = {}
+        self._remind_ns = 0
+        self._is_clock_ahead = False
+        self._unsaid: list[tuple[str, str, str]] = []
+        self._writer = Writer(folder, settings, self.epoch, self._answered)
+        max_wait_ns = int(settings.max_wait_ms * 1e6)
+        self._groups = Groups(self._writer.commit, max_wait_ns, observer, clock)
+
+    # --- what the line does -------------------------------------------------------------------------------
+
+    def await_open(self) -> None:
+        """Wait until the journal is open or has failed, for a few seconds at most.
+
+        Raises:
+            UnavailableError: another daemon uses it.
+        """
+        deadline = time.monotonic() + _OPEN_SECONDS
+        while not self._groups.is_settled and time.monotonic() < deadline:
+            self.take_results()
+            time.sleep(0.002)
+        if not self._groups.is_settled:
+            self._groups.is_settled = True
+            self._fail("the disk does not answer")
+        for severity, name, detail in self._unsaid:
+            self._say(severity, name, detail)
+        self._unsaid = []
+
+    def record(self, entry: Entry) -> None:
+        """Record a verdict, then publish it; or publish it marked, where it cannot be recorded in time."""
+        self._groups.record(entry)
+
+    def opened(self, key: str, record: bytes) -> None:
+        """Remember what is under way, so that the next start closes it if this one cannot."""
+        self._groups.opened(key, record)
+
+    def when_recorded(self, then: Callable[[], None]) -> None:
+        """Call `then` once everything handed in so far is on the disk, or will not be in time."""
+        self._groups.when_recorded(then)
+
+    def read(
+        self, first: Position | None, last: Position, limit: int, done: Callable[[Reading | None], None]
+    ) -> None:
+        """Read verdicts back, from `first` (None: the oldest) to `last`.
+
+        `done` is called in a later turn; with None when the journal cannot be read now.
+        """
+        job = ReadJob(first, last, limit, lambda reading: done(self._with_unrecorded(reading, job)))
+        self._writer.read(job)
+
+    @property
+    def state(self) -> str:
+        """As heartbeats say it: `recording` or `failed`."""
+        return "recording" if self.failure is None else "failed"
+
+    @property
+    def waiting(self) -> int:
+        """Verdicts that are decided and not yet published."""
+        return self._groups.waiting
+
+    def turn(self, now_ns: int) -> None:
+        """Do what is due: hand over a group, stop waiting for one, try a failed disk again, remind."""
+        if not self._groups.turn(now_ns):
+            self._fail("the disk does not answer")
+        self._remind(now_ns)
+
+    def wake_ns(self) -> int | None:
+        """When `turn` has something to do; None when never."""
+        return self._groups.wake_ns()
+
+    def fileno(self) -> int:
+        """Readable when there are results to take."""
+        return self._event_fd
+
+    def take_results(self) -> None:
+        """Act on what the thread answered."""
+        with contextlib.suppress(BlockingIOError):
+            if self._event_fd >= 0:
+                os.eventfd_read(self._event_fd)
+        while self._results:
+            self._take(self._results.popleft())
+
+    def close(self) -> None:
+        """Write what waits, as far as the disk takes it in a few seconds, and close the file."""
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        while not self._groups.is_idle and time.monotonic() < deadline:
+            self.take_results()
+            self.turn(self._clock())
+            time.sleep(0.001)
+        if self._event_fd >= 0 and self._writer.close(max(0.1, deadline - time.monotonic())):
+            os.close(self._event_fd)
+            self._event_fd = -1
+
+    # --- results ------------------------------------------------------------------------------------------
+
+    def _answered(self, result: Result) -> None:
+        """Take a result from the thread to the loop."""
+        self._results.append(result)
+        os.eventfd_write(self._event_fd, 1)
+
+    def _take(self, result: Result) -> None:
+        match result:
+            case Committed():
+                if self._groups.committed(result.seconds):
+                    self._recover()
+            case Failed():
+                self._groups.is_settled = True
+                self._fail(result.detail)
+                if result.of_group:
+                    self._groups.lost(has_failed=bool(self.failure))
+            case SetAside():
+                self._observer.journal_set_aside()
+                self._say("alarm", "journal_set_aside", result.detail)
+                self._reminders["journal_set_aside"] = (result.detail, self._clock() + _REMIND_FOR_NS)
+                self._groups.rewrite_open()
+                if result.of_group:
+                    self._groups.lost(has_failed=bool(self.failure))
+            case Opened():
+                self._opened(result)
+            case InUse():
+                raise UnavailableError(
+                    f"line.state_dir: the journal is used by another inspectd ({result.detail}); "
+                    "stop it, or give this line its own directory"
+                )
+            case ReadDone():
+                result.job.done(result.reading)
+            case Levels():
+                self._observer.journal_levels(result)
+                self._watch_clock(result.clock_ahead_ns)
+
+    def _opened(self, opened: Opened) -> None:
+        if self._groups.is_settled and opened.epoch != self.epoch:
+            self._groups.is_usable = (
+                False  # it knows later epochs than the one under way: not before the next start
+            )
+            self._fail(f"it holds epoch {opened.epoch - 1}, which is after the one under way")
+            return
+        self._groups.is_settled = True
+        self.epoch = opened.epoch
+        self.unfinished = opened.unfinished
+        self._observer.journal_recording(recording=self.failure is None)
+
+    def _fail(self, detail: str) -> None:
+        self._groups.stop_waiting()
+        if self.failure is None:  # later ones do not put off the next try: readers may ask without end
+            self._groups.put_off()
+            self._observer.journal_recording(recording=False)
+            self._say("alarm", "journal_failed", f"{detail}; verdicts are published without being recorded")
+        self.failure = detail
+
+    def _recover(self) -> None:
+        if self.failure is not None:
+            self.failure = None
+            self._observer.journal_recording(recording=True)
+            self._say("info", "journal_recovered", "verdicts are recorded again")
+
+    def _watch_clock(self, ahead_ns: int) -> None:
+        """Say so when the wall clock leapt: whoever keeps it has a day before verdicts go by it."""
+        if ahead_ns and not self._is_clock_ahead:
+            detail = (
+                f"the clock leapt {ahead_ns / 86_400e9:.1f} days ahead of the verdicts; "
+                "none is removed for its age in the next 24 hours"
+            )
+            self._say("alarm", "journal_clock", detail)
+            self._reminders["journal_clock"] = (detail, self._clock() + _REMIND_FOR_NS)
+        self._is_clock_ahead = bool(ahead_ns)
+
+    # --- alarms and reading -------------------------------------------------------------------------------
+
+    def _say(self, severity: str, name: str, detail: str) -> None:
+        if not self._groups.is_settled:
+            self._unsaid.append((severity, name, detail))
+            return
+        self._remind_ns = self._clock() + _REMIND_NS
+        self._tell(severity, name, detail)
+
+    def _remind(self, now_ns: int) -> None:
+        if now_ns < self._remind_ns or not (self.failure or self._reminders):
+            return
+        self._remind_ns = now_ns + _REMIND_NS
+        if self.failure:
+            self._tell_again("journal_failed", self.failure)
+        for name, (detail, until_ns) in list(self._reminders.items()):
+            if now_ns > until_ns:
+                del self._reminders[name]
+            else:
+                self._tell_again(name, detail)
+
+    def _with_unrecorded(self, reading: Reading | None, job: ReadJob) -> Reading | None:
+        """What is on the disk, and what waits in memory to be written there; None if that may not be all."""
+        found = {stored.position: stored for stored in reading.verdicts} if reading is not None else {}
+        for row in self._groups.unrecorded:
+            position = Position(self.epoch, row.seq)
+            if (job.first is None or position >= job.first) and position <= job.last:
+                found[position] = Stored(position, row.topic, row.header)
+        verdicts = [found[position] for position in sorted(found)][: job.limit]
+        oldest = verdicts[0].position if verdicts else None
+        if reading is not None:
+            return Reading(verdicts, reading.truncated, reading.oldest or oldest)
+        if job.first is None or not job.first.epoch == job.last.epoch == self.epoch:
+            return None
+        is_all = len(verdicts) >= min(job.limit, job.last.seq - job.first.seq + 1)
+        return Reading(verdicts, truncated=False, oldest=oldest) if is_all else None

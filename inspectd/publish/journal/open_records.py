@@ -1,0 +1,61 @@
+"""What was under way when a daemon ended without a word; the next start closes it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import msgspec
+
+from inspectd.log import event
+from inspectd.records import Inspection, Trigger, View
+from inspectd.wire import Reason
+
+_log: Final = logging.getLogger("inspectd.publish")
+
+REASON: Final = Reason.RESTARTED
+
+
+class OpenPart(msgspec.Struct, frozen=True, array_like=True):
+    """A triggered part under way."""
+
+    trigger: Trigger
+    deadline_ns: int
+
+
+class Unfinished(msgspec.Struct, frozen=True):
+    """One of an inspection, a view that waits for its frame, or a triggered part."""
+
+    inspection: Inspection | None = None
+    view: View | None = None
+    part: OpenPart | None = None
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(Unfinished)
+
+
+def encode(unfinished: Unfinished) -> bytes:
+    """What the journal keeps of it."""
+    return _encoder.encode(unfinished)
+
+
+def readable(records: list[tuple[str, bytes]]) -> list[tuple[str, Unfinished]]:
+    """Keys and what stands there; what another version wrote and this one cannot read is left, and logged."""
+    found = []
+    for key, record in records:
+        try:
+            found.append((key, _decoder.decode(record)))
+        except ValueError as error:
+            event(_log, logging.ERROR, "unfinished_unreadable", key=key, detail=str(error))
+    return found
+
+
+def view_key(inspection_id: int) -> str:
+    """The key of an inspection, or of the view it will be."""
+    return f"i{inspection_id}"
+
+
+def part_key(trigger_id: str) -> str:
+    """The key of a triggered part; behind those of its views in the order of keys."""
+    return f"t{trigger_id}"

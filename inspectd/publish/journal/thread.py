@@ -1,0 +1,206 @@
+"""The journal's thread: the only one that touches its file. Groups first, then readers' wishes, then upkeep.
+
+It never touches the bus and knows no verdict: it takes groups of rows and answers how it went.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from inspectd.config import Journal as JournalSettings
+from inspectd.publish.journal.file import JournalFile
+from inspectd.publish.journal.records import Group, Levels, Opened, Reading
+from inspectd.publish.journal.sqlite import CorruptError, named
+from inspectd.wire.sync import Position
+
+_UPKEEP_SECONDS: Final = 0.4
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """A group is on the disk."""
+
+    seconds: float
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """The journal cannot be written, read or opened."""
+
+    detail: str
+    of_group: bool
+    """It was a group that failed: it is not on the disk."""
+
+
+class InUse(msgspec.Struct, frozen=True):
+    """Another daemon has the file."""
+
+    detail: str
+
+
+class SetAside(msgspec.Struct, frozen=True):
+    """The file was damaged and has another name now; a new one is in its place, or will be."""
+
+    detail: str
+    of_group: bool
+    """It was found when a group was written: it is not on the disk."""
+
+
+class ReadJob(msgspec.Struct, frozen=True):
+    """Verdicts to read back, and who wants them."""
+
+    first: Position | None
+    last: Position
+    limit: int
+    done: Callable[[Reading | None], None]
+    """Called in the loop's thread; None when the journal cannot be read."""
+
+
+class ReadDone(msgspec.Struct, frozen=True):
+    """What was read for a job; None when the journal cannot be read."""
+
+    job: ReadJob
+    reading: Reading | None
+
+
+Result = Opened | Committed | Failed | InUse | SetAside | ReadDone | Levels
+
+
+class Writer:
+    """Runs the file in a thread of its own. One group is under way at a time, and any number of reads."""
+
+    def __init__(
+        self, folder: Path, settings: JournalSettings, epoch: int, answer: Callable[[Result], None]
+    ) -> None:
+        """Start the thread; it begins with opening the file.
+
+        Args:
+            folder: where the file is or will be.
+            settings: retention.
+            epoch: the epoch to enter, raised where the file knows a later one.
+            answer: takes results; called in this thread.
+        """
+        self._file = JournalFile(folder, settings)
+        self._answer = answer
+        self._epoch = epoch
+        self._group: Group | None = None
+        self._reads: deque[ReadJob] = deque()
+        self._wake = threading.Condition()
+        self._stop = False
+        self._is_open = False
+        self._was_open = False
+        self._was_answered = False
+        self._upkeep_at = 0.0
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    def commit(self, group: Group) -> None:
+        """Write this group; its result says how it went. None may be under way."""
+        with self._wake:
+            self._group = group
+            self._wake.notify()
+
+    def read(self, job: ReadJob) -> None:
+        """Read verdicts back when no group waits."""
+        with self._wake:
+            self._reads.append(job)
+            self._wake.notify()
+
+    def close(self, timeout_seconds: float) -> bool:
+        """Finish the group under way and close the file; False if the disk does not let it."""
+        with self._wake:
+            self._stop = True
+            self._wake.notify()
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
+
+    # --- in the thread ------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        self._guarded(self._open)
+        while True:
+            with self._wake:
+                if self._group is None and not self._reads and not self._stop:
+                    self._wake.wait(_UPKEEP_SECONDS)
+                group, self._group = self._group, None
+                job = self._reads.popleft() if group is None and self._reads else None
+                if group is None and self._stop:
+                    break
+            if group is not None:
+                self._guarded(partial(self._commit, group), of_group=True)
+            elif job is not None:
+                self._read(job)
+            if time.monotonic() >= self._upkeep_at:
+                self._guarded(self._keep_up)
+        self._file.close()
+        self._file.mark.close()
+
+    def _guarded(self, work: Callable[[], None], *, of_group: bool = False) -> None:
+        """Do some work; whatever the disk does becomes a result."""
+        try:
+            work()
+        except BlockingIOError as error:
+            if self._was_answered:
+                self._fail(str(error), of_group=of_group)
+            else:
+                self._answer(InUse(str(error)))
+        except (CorruptError, sqlite3.Error, OSError) as error:
+            damaged = isinstance(named(error), CorruptError)
+            (self._set_aside if damaged else self._fail)(str(error), of_group=of_group)
+
+    def _open(self) -> None:
+        opened = self._file.open(self._epoch, is_first=not self._was_open, may_raise=not self._was_answered)
+        self._is_open = True
+        if not self._was_open:
+            self._was_open = self._was_answered = True
+            self._epoch = opened.epoch
+            self._answer(opened)
+
+    def _commit(self, group: Group) -> None:
+        if not self._is_open:
+            self._open()
+        began = time.perf_counter()
+        self._file.commit(self._epoch, group)
+        self._answer(Committed(time.perf_counter() - began))
+
+    def _read(self, job: ReadJob) -> None:
+        reading: Reading | None = None
+
+        def read() -> None:
+            nonlocal reading
+            reading = self._file.read(job.first, job.last, job.limit)
+
+        self._guarded(read)
+        self._answer(ReadDone(job, reading))
+
+    def _set_aside(self, detail: str, *, of_group: bool) -> None:
+        """Give the damaged file another name. The next group, or for a start the open, makes a new one."""
+        self._is_open = False
+        try:
+            aside = self._file.set_aside()
+        except OSError as error:
+            self._fail(f"{detail}; cannot be set aside: {error}", of_group=of_group)
+            return
+        self._answer(SetAside(f"{detail}; set aside as {aside.name}", of_group))
+        if not self._was_open:
+            self._guarded(self._open)
+
+    def _fail(self, detail: str, *, of_group: bool) -> None:
+        self._is_open = False
+        self._was_answered = True  # the line goes on under the epoch it has
+        self._answer(Failed(detail, of_group))
+
+    def _keep_up(self) -> None:
+        self._upkeep_at = time.monotonic() + _UPKEEP_SECONDS
+        if not self._is_open:
+            return
+        if not self._file.trim(time.time_ns()):
+            self._file.scrub()
+        self._answer(self._file.levels())

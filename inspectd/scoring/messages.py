@@ -1,0 +1,29 @@
+"""What the main process and a scoring process say to each other."""
+
+from __future__ import annotations
+
+import msgspec
+
+from inspectd.config import Recipe, Scoring
+from inspectd.ipc.messages import AttachRing, DetachRing, Failed, Heartbeat
+from inspectd.records import BankInfo, Batch, Score, ScoreError
+
+
+class StartScoring(msgspec.Struct, frozen=True, array_like=True, tag="start_scoring"):
+    """Main to scoring, first: what to load."""
+
+    scoring: Scoring
+    recipes: tuple[Recipe, ...]
+    max_batch: int
+
+
+class ScoringReady(msgspec.Struct, frozen=True, array_like=True, tag="scoring_ready"):
+    """Scoring to main: every bank is loaded and warm."""
+
+    banks: list[BankInfo]
+    device: str
+    warmup_seconds: float
+
+
+ToScoring = StartScoring | AttachRing | DetachRing | Batch
+FromScoring = ScoringReady | Score | ScoreError | Heartbeat | Failed

@@ -1,0 +1,43 @@
+"""What crosses the bus: topics and every struct, with no need of the rest of the package."""
+
+from inspectd.wire.bus import (
+    TOPIC_VERSION,
+    Counts,
+    Event,
+    Header,
+    Heartbeat,
+    HeatmapHeader,
+    Kind,
+    Late,
+    decode,
+    encode,
+    prefix,
+    topic,
+)
+from inspectd.wire.triggers import Accepted, Refusal, RefusalReason, TriggerRequest
+from inspectd.wire.verdicts import Evaluation, HeatmapRef, PartVerdict, Reason, Verdict, ViewVerdict
+
+__all__ = [
+    "TOPIC_VERSION",
+    "Accepted",
+    "Counts",
+    "Evaluation",
+    "Event",
+    "Header",
+    "Heartbeat",
+    "HeatmapHeader",
+    "HeatmapRef",
+    "Kind",
+    "Late",
+    "PartVerdict",
+    "Reason",
+    "Refusal",
+    "RefusalReason",
+    "TriggerRequest",
+    "Verdict",
+    "ViewVerdict",
+    "decode",
+    "encode",
+    "prefix",
+    "topic",
+]

@@ -1,0 +1,138 @@
+"""The bus format: topics, headers, payloads. Pure; `docs/wire.md` is its description for readers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from inspectd.wire.verdicts import PartVerdict, Verdict
+
+TOPIC_VERSION: Final = "i1"
+
+
+class Kind(StrEnum):
+    """The last part of a topic."""
+
+    VERDICT = "v"
+    HEATMAP = "h"
+    HEARTBEAT = "hb"
+    EVENT = "ev"
+    PART = "p"
+    LATE = "late"
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """Where every captured frame and every trigger went.
+
+    Always `captured = verdicts + drops + in_flight`, and `triggers = parts + triggers_open`.
+    """
+
+    captured: int
+    verdicts: int
+    drops: int
+    in_flight: int
+    missed: int = 0
+    """Verdicts of views for which no frame came; they are not among `verdicts`, which counts frames."""
+    triggers: int = 0
+    parts: int = 0
+    triggers_open: int = 0
+    restarted: int = 0
+    """Verdicts of what an earlier start left open; they belong to no frame and no trigger of this epoch."""
+
+
+class HeatmapHeader(msgspec.Struct, frozen=True, tag_field="schema", tag="heatmap/1"):
+    """Header of a heatmap; the payload is `(height, width)` values of `dtype`, little endian, row by row."""
+
+    epoch: int
+    seq: int
+    camera: str
+    height: int
+    width: int
+    dtype: str
+    threshold: float
+
+
+class Heartbeat(msgspec.Struct, frozen=True, tag_field="schema", tag="heartbeat/1"):
+    """Says that the line is alive and how far it got."""
+
+    plant: str
+    line: str
+    epoch: int
+    last_seq: int
+    utc_ns: int
+    interval_ms: float
+    state: str
+    counts: Counts
+    cameras: dict[str, str]
+    journal: str = "recording"
+
+
+class Event(msgspec.Struct, frozen=True, tag_field="schema", tag="event/1"):
+    """Something a person may want to know: a camera went down, a process was replaced, the line stops."""
+
+    plant: str
+    line: str
+    epoch: int
+    utc_ns: int
+    severity: Annotated[str, Meta(pattern="^(info|warning|alarm)$")]
+    event: str
+    camera: str | None
+    detail: str
+    counts: Counts
+
+
+class Late(msgspec.Struct, frozen=True, tag_field="schema", tag="late/1"):
+    """A score that came after its verdict was due: for information, it has no evaluation."""
+
+    plant: str
+    line: str
+    camera: str
+    epoch: int
+    seq: int
+    inspection_id: int
+    score: float
+    threshold: float
+    bank_sha256: str
+    late_ms: float
+    trigger_id: str | None = None
+    part_id: str | None = None
+
+
+Header = Verdict | PartVerdict | Late | HeatmapHeader | Heartbeat | Event
+
+_encoder: Final = msgspec.json.Encoder()
+_decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(Header)
+
+
+def prefix(plant: str, line: str) -> bytes:
+    """What every topic of a line begins with."""
+    return f"{TOPIC_VERSION}/{plant}/{line}/".encode()
+
+
+def topic(plant: str, line: str, camera: str, kind: Kind) -> bytes:
+    """The first part of a message; the closing slash keeps `cam1` from matching `cam10`.
+
+    A heartbeat or an event of the whole line has `-` for its camera.
+    """
+    return f"{TOPIC_VERSION}/{plant}/{line}/{camera}/{kind}/".encode()
+
+
+def encode(header: msgspec.Struct) -> bytes:
+    """A header as JSON, with its `schema` beside its fields."""
+    return _encoder.encode(header)
+
+
+def decode(header: bytes) -> Header:
+    """Read a header; fields this version does not know are passed over.
+
+    Raises:
+        ValueError: it is no JSON, of an unknown schema, or a field is missing or of another type.
+    """
+    try:
+        message: Header = _decoder.decode(header)
+    except RecursionError as error:
+        raise ValueError("is nested too deeply") from error
+    return message

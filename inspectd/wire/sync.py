@@ -1,0 +1,147 @@
+"""The `sync` socket's requests and answers. Pure; `docs/wire.md` is their description for readers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from inspectd.wire.bus import Counts
+
+MAX_REQUEST_BYTES: Final = 4096
+MAX_LIMIT: Final = 1000
+"""Verdicts that one request may ask for; for more there is the next request."""
+DEFAULT_LIMIT: Final = 500
+
+MAX_NUMBER: Final = 2**53
+"""Larger epochs and numbers are refused: nothing of this line has such a name."""
+
+_RequestId = Annotated[str, Meta(max_length=64)]
+
+
+class Position(msgspec.Struct, frozen=True, order=True):
+    """A verdict's name, and a place in the order of all verdicts of a line."""
+
+    epoch: Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
+    seq: Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
+
+    def __str__(self) -> str:
+        return f"{self.epoch}:{self.seq}"
+
+
+class SnapshotRequest(msgspec.Struct, frozen=True, tag_field="schema", tag="snapshot_request/1"):
+    """Asks how far the line got and from where it can be replayed."""
+
+    request: _RequestId
+
+
+class ReplayRequest(
+    msgspec.Struct,
+    frozen=True,
+    tag_field="schema",
+    tag="replay_request/1",
+    rename={"first": "from", "last": "to"},
+):
+    """Asks for the verdicts from one position to another, both included."""
+
+    request: _RequestId
+    first: Position | None = None
+    """Left out: the oldest there is."""
+    last: Position | None = None
+    """Left out: the last one published when the request arrives."""
+    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
+
+
+class Snapshot(msgspec.Struct, frozen=True, tag_field="schema", tag="snapshot/1"):
+    """How far the line got, and from where it can be replayed."""
+
+    request: str
+    plant: str
+    line: str
+    epoch: int
+    last_seq: int
+    oldest: Position | None
+    state: str
+    journal: str
+    interval_ms: float
+    counts: Counts
+    cameras: dict[str, str]
+
+
+class Verdicts(msgspec.Struct, frozen=True, tag_field="schema", tag="verdicts/1"):
+    """So many verdicts follow, each as its topic and its header, the very bytes that were published."""
+
+    request: str
+    count: int
+
+
+class Truncated(msgspec.Struct, frozen=True, tag_field="schema", tag="truncated/1"):
+    """What was asked for is not all there any more: it goes on at `oldest`, with no loss that is known of."""
+
+    request: str
+    oldest: Position
+
+
+class End(msgspec.Struct, frozen=True, tag_field="schema", tag="end/1"):
+    """Everything there is up to `through` was sent; when not `complete`, ask on from behind it."""
+
+    request: str
+    through: Position
+    complete: bool
+    messages: int
+    """How many messages of this answer came before this one; if fewer arrived, ask again."""
+
+
+class ErrorReason(StrEnum):
+    """Why a request has no other answer. A closed set: it is a metric label."""
+
+    MALFORMED = "malformed"
+    BUSY = "busy"
+    """Too many requests are waiting already, or the journal cannot be read now; ask again later."""
+
+
+class Error(msgspec.Struct, frozen=True, tag_field="schema", tag="error/1"):
+    """The request was not understood or not taken."""
+
+    request: str | None
+    reason: ErrorReason
+    detail: str
+
+
+Request = SnapshotRequest | ReplayRequest
+Answer = Snapshot | Verdicts | Truncated | End | Error
+
+_requests: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(Request)
+_answers: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(Answer)
+
+
+def decode_request(parts: list[bytes]) -> Request:
+    """Read what a client sent.
+
+    Raises:
+        ValueError: it is none of the requests, or too large.
+    """
+    if len(parts) != 1:
+        raise ValueError(f"got {len(parts)} parts, expected one")
+    if len(parts[0]) > MAX_REQUEST_BYTES:
+        raise ValueError(f"got {len(parts[0])} bytes, expected at most {MAX_REQUEST_BYTES}")
+    try:
+        request: Request = _requests.decode(parts[0])
+    except RecursionError as error:
+        raise ValueError("is nested too deeply") from error
+    return request
+
+
+def decode_answer(envelope: bytes) -> Answer:
+    """Read the first part of an answer; fields this version does not know are passed over.
+
+    Raises:
+        ValueError: it is none of the answers.
+    """
+    try:
+        answer: Answer = _answers.decode(envelope)
+    except RecursionError as error:
+        raise ValueError("is nested too deeply") from error
+    return answer

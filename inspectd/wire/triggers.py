@@ -1,0 +1,53 @@
+"""What the plant asks of the line, and what it answers. `docs/triggers.md` describes every field."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+
+class TriggerRequest(
+    msgspec.Struct, frozen=True, tag_field="schema", tag="trigger/1", forbid_unknown_fields=True
+):
+    """The plant says that a part is in front of the cameras. `docs/triggers.md` describes every field."""
+
+    trigger_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    part_id: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    encoder_count: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+    recipe: Annotated[str, Meta(max_length=64)] | None = None
+    cameras: list[str] | dict[str, str] | None = None
+    """Names; or names with the recipe of each; or every triggered camera."""
+    deadline_ms: Annotated[float, Meta(ge=1, le=600_000)] | None = None
+
+
+class RefusalReason(StrEnum):
+    """Why a trigger was not taken. A closed set: it is a metric label."""
+
+    NOT_READY = "not_ready"
+    UNKNOWN_RECIPE = "unknown_recipe"
+    UNKNOWN_CAMERA = "unknown_camera"
+    DUPLICATE_ID = "duplicate_id"
+    OVERLOAD = "overload"
+    SHUTTING_DOWN = "shutting_down"
+    MALFORMED = "malformed"
+
+
+class Refusal(msgspec.Struct, frozen=True, tag_field="schema", tag="trigger_refusal/1"):
+    """The answer to a trigger that was not taken: nothing will be published for it."""
+
+    trigger_id: str | None
+    reason: RefusalReason
+    detail: str
+
+
+class Accepted(msgspec.Struct, frozen=True, tag_field="schema", tag="trigger_ack/1"):
+    """The answer to a trigger that was taken: exactly one part verdict will be published for it."""
+
+    trigger_id: str
+    epoch: int
+    received_utc_ns: int
+    deadline_ms: float
+    cameras: list[str]

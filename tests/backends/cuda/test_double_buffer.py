@@ -1,0 +1,78 @@
+"""Two batches under way, and batches that shrink, on a device that only counts."""
+
+import pytest
+
+from inspectd.backends.cuda.pipeline import scored_in_turn
+
+
+class ShortError(Exception):
+    """The device's memory is full."""
+
+
+class Device:
+    """Doubles numbers; holds `memory` of them at a time, and says what happened in which order."""
+
+    def __init__(self, most, memory):
+        self.most = most
+        self.memory = memory
+        self.held = 0
+        self.happened = []
+
+    def launch(self, frames):
+        if self.held + len(frames) > self.memory:
+            self.happened.append(("full", len(frames)))
+            raise ShortError
+        self.held += len(frames)
+        self.happened.append(("launch", list(frames)))
+
+        def collect():
+            self.held -= len(frames)
+            self.happened.append(("collect", list(frames)))
+            return [2 * frame for frame in frames]
+
+        return collect
+
+    def shrink(self, tried):
+        self.happened.append(("shrink", tried))
+        self.most = tried // 2
+
+
+def test_a_batch_is_launched_before_the_one_before_it_is_waited_for():
+    device = Device(most=2, memory=100)
+    assert scored_in_turn(device, range(6), ShortError) == [0, 2, 4, 6, 8, 10]
+    assert device.happened == [
+        ("launch", [0, 1]),
+        ("launch", [2, 3]),
+        ("collect", [0, 1]),
+        ("launch", [4, 5]),
+        ("collect", [2, 3]),
+        ("collect", [4, 5]),
+    ]
+
+
+@pytest.mark.parametrize("most", [1, 3, 8, 50])
+@pytest.mark.parametrize("memory", [1, 2, 7, 100])
+@pytest.mark.parametrize("frames", [0, 1, 5, 40])
+def test_every_frame_is_answered_once_in_order_however_little_memory_there_is(most, memory, frames):
+    device = Device(most, memory)
+    assert scored_in_turn(device, range(frames), ShortError) == [2 * frame for frame in range(frames)]
+    assert device.held == 0
+
+
+def test_a_batch_beside_another_is_tried_alone_before_batches_shrink():
+    device = Device(most=4, memory=6)
+    assert len(scored_in_turn(device, range(8), ShortError)) == 8
+    assert device.happened == [
+        ("launch", [0, 1, 2, 3]),
+        ("full", 4),
+        ("collect", [0, 1, 2, 3]),
+        ("launch", [4, 5, 6, 7]),
+        ("collect", [4, 5, 6, 7]),
+    ]
+
+
+def test_a_device_that_holds_not_even_one_frame_is_an_error():
+    device = Device(most=4, memory=0)
+    with pytest.raises(ShortError):
+        scored_in_turn(device, range(4), ShortError)
+    assert [name for name, _ in device.happened] == ["full", "shrink", "full", "shrink", "full"]

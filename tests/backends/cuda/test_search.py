@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+import torch
+
+from inspectd.backends.cuda.search import HalfSearch
+from inspectd.model.search import ExactSearch
+
+GENERATOR = torch.Generator().manual_seed(0)
+BANK = torch.randn(2000, 40, generator=GENERATOR)
+QUERIES = torch.randn(300, 40, generator=GENERATOR)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+@pytest.mark.parametrize("neighbours", [1, 3])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_it_finds_what_the_exact_search_finds(scale: float, neighbours: int, device: str) -> None:
+    bank, queries = (BANK * scale + 3).to(device), (QUERIES * scale + 3).to(device)
+    distances, rows = HalfSearch(bank).search(queries, neighbours)
+    expected, best = ExactSearch(bank).search(queries, neighbours)
+    assert (rows == best).float().mean() > 0.99
+    np.testing.assert_allclose(distances.cpu().numpy(), expected.cpu().numpy(), rtol=0.01)
+
+
+def test_far_points_stay_far() -> None:
+    distances, _ = HalfSearch(BANK).search(QUERIES + 1000, 1)
+    assert torch.isfinite(distances).all()
+    assert distances.min() > 1000
+
+
+def test_a_bank_of_one_row_is_searched() -> None:
+    distances, rows = HalfSearch(BANK[:1]).search(QUERIES, 1)
+    np.testing.assert_allclose(distances[:, 0].numpy(), (QUERIES - BANK[0]).norm(dim=1).numpy(), rtol=1e-3)
+    assert rows.max() == 0

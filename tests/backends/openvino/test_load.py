@@ -1,0 +1,107 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from inspectd.backends.openvino.cache import ModelCache
+from inspectd.backends.openvino.choose import SearchChoice
+from inspectd.backends.openvino.pipeline import CompiledPipeline
+from inspectd.backends.scorer import Scorer, ScoringPath
+from inspectd.bank.file import read_bank, write_bank
+from inspectd.bank.images import find_images, read_image
+from inspectd.errors import UnavailableError
+
+SCORE = """
+import sys, numpy as np
+from pathlib import Path
+from inspectd.backends.scorer import Scorer
+scorer = Scorer.load(Path(sys.argv[1]), "cpu")
+(answer,) = scorer.score([np.full((300, 300, 3), 90, np.uint8)])
+loaded = {"torch", "torchvision", "timm", "cv2", "sklearn"} & set(sys.modules)
+peak_mb = max(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024
+assert not loaded, loaded
+assert peak_mb < 500, peak_mb
+print(answer.image_score)
+"""
+
+
+def score_in_a_process_of_its_own(bank: Path, cache: Path) -> str:
+    environment = os.environ | {"CACHE_DIRECTORY": str(cache)}
+    command = [sys.executable, "-c", SCORE, str(bank)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_scoring_process_loads_no_torch_whether_converted_or_not(bank_file: Path, tmp_path: Path) -> None:
+    first = score_in_a_process_of_its_own(bank_file, tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert score_in_a_process_of_its_own(bank_file, tmp_path / "cache") == first
+    (models,) = (tmp_path / "cache").glob("*.models")
+    models.write_bytes(models.read_bytes()[:-1])
+    assert score_in_a_process_of_its_own(bank_file, tmp_path / "cache") == first
+
+
+def test_what_is_wrong_with_a_bank_is_told_from_the_other_process(bank_file: Path, tmp_path: Path) -> None:
+    bank = read_bank(bank_file)
+    other = tmp_path / "other.bank"
+    write_bank(other, msgspec.structs.replace(bank.manifest, weights_sha256="1" * 64), bank.tensors)
+    command = [sys.executable, "-c", SCORE, str(other)]
+    environment = os.environ | {"CACHE_DIRECTORY": str(tmp_path / "cache")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode != 0
+    said = done.stderr.strip().splitlines()[-1]
+    assert f"BankError: bank {other}: was built with weights 111111111111..." in said
+
+
+def test_the_backend_can_be_chosen(bank_file: Path, mixed_folder: Path) -> None:
+    frames = [frame for path in find_images(mixed_folder)[:8] if (frame := read_image(path)) is not None]
+    fast = Scorer.load(bank_file, "cpu", way=ScoringPath("openvino"))
+    reference = Scorer.load(bank_file, "cpu", way=ScoringPath("torch"))
+    assert isinstance(fast.pipeline, CompiledPipeline)
+    assert (fast.info.backend, reference.info.backend) == ("openvino", "torch")
+    assert fast.info.search.startswith("exact")
+    got = [answer.image_score for answer in fast.score(frames)]
+    want = [answer.image_score for answer in reference.score(frames)]
+    np.testing.assert_allclose(got, want, rtol=0.01, atol=0.05)
+
+
+@pytest.mark.parametrize("search", ["flat", "ivf", "hnsw"])
+def test_the_search_can_be_chosen_and_states_its_recall(bank_file: Path, search: str) -> None:
+    scorer = Scorer.load(bank_file, "cpu", way=ScoringPath(search=search))  # type: ignore[arg-type]
+    assert scorer.info.search == search
+    assert scorer.info.search_recall is not None
+    assert 0.5 < scorer.info.search_recall <= 1.0
+
+
+def test_openvino_does_not_compute_on_cuda(bank_file: Path) -> None:
+    with pytest.raises(UnavailableError, match="backend openvino computes on the CPU, device is 'cuda'"):
+        Scorer.load(bank_file, "cuda", way=ScoringPath("openvino"))
+
+
+def test_a_choice_is_remembered(bank_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    sha256 = Scorer.load(bank_file, "cpu", way=ScoringPath("openvino")).info.sha256
+    models = ModelCache().models(sha256)
+    assert models is not None
+    ModelCache(tmp_path).keep_models(sha256, models)  # converting again would only take time
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
+    assert ModelCache(tmp_path).search(sha256, 1) is None
+    scorer = Scorer.load(bank_file, "cpu", threads=1)
+    choice = ModelCache(tmp_path).search(scorer.info.sha256, 1)
+    assert choice is not None
+    assert choice.kind == scorer.info.search
+
+
+def test_a_search_whose_package_is_gone_is_chosen_anew(
+    bank_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
+    sha256 = read_bank(bank_file).sha256
+    ModelCache(tmp_path).keep_search(sha256, 1, SearchChoice("ivf", {"ivf": 1.0}, 1.0))
+    assert Scorer.load(bank_file, "cpu", threads=1).info.search == "ivf"
+    monkeypatch.setitem(sys.modules, "faiss", None)  # as if it were not installed
+    assert Scorer.load(bank_file, "cpu", threads=1).info.search.startswith("exact")

@@ -1,0 +1,111 @@
+"""The fast path against the reference, detector by detector."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from support.cells import cells
+
+from inspectd.backends.openvino.choose import make_search
+from inspectd.backends.openvino.export import UnconvertibleError, export
+from inspectd.backends.openvino.pipeline import CompiledPipeline, Memory
+from inspectd.bank.fit import FitSpec, cross_fit, fit_detector
+from inspectd.bank.images import read_image
+from inspectd.model.backbones import load_backbone
+from inspectd.model.features import FeatureExtractor
+from inspectd.model.options import HeadOptions, PatchOptions, options_of
+from inspectd.model.patchcore import PatchCore
+from inspectd.model.pipeline import Pipeline
+from inspectd.model.score import NO_NUMBER
+
+CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("patchcore", {}, {}),
+    ("patchcore", {"neighbours": 3, "position_weight": 0.0, "local_scale": False}, {"alike": 0}),
+    ("patchcore", {"position_weight": 0.0}, {"pool": "mean"}),
+    ("padim", {"dimensions": 20}, {"smoothing": 0.0}),
+    ("dfkde", {"components": 4}, {}),
+]
+CPU = torch.device("cpu")
+
+
+def compiled(pipeline: Pipeline) -> CompiledPipeline:
+    exported, detector, memory, search = export(pipeline), pipeline.detector, None, None
+    if isinstance(detector, PatchCore):
+        whitening = None if detector.places is None else detector.places.whitening.numpy()
+        memory = Memory(detector.bank.numpy(), whitening)
+        search = make_search(
+            "exact", memory.bank, exported.patches(), detector.neighbours, threads=1, spacing=None
+        )
+    region = pipeline.extractor.region
+    return CompiledPipeline(exported, memory, search, region=region, precision="float32", threads=1)
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[np.ndarray]:
+    found = [read_image(path) for path in cells(defective=False)[:14]]
+    return [frame for frame in found if frame is not None]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{len(case[1])}")
+def both(request: pytest.FixtureRequest, frames: list[np.ndarray]) -> tuple[Pipeline, CompiledPipeline]:
+    kind, values, head = request.param
+    backbone = load_backbone("efficientnet_lite0", ("blocks.2", "blocks.4"), None, CPU)
+    extractor = FeatureExtractor(backbone, 96, 80, CPU, PatchOptions(region=(0.0, 0.1, 1.0, 0.8)))
+    features = torch.cat([extractor([frame]) for frame in frames])
+    mask = torch.ones(features.shape[1:3], dtype=torch.bool)
+    mask[0] = False
+    spec = FitSpec(options_of(kind, values), HeadOptions(**head), 0.3, 0, mask if kind != "dfkde" else None)
+    with torch.inference_mode():
+        detector = fit_detector(features, spec, lambda *_: None).detector
+        head_fitted = cross_fit(features, spec, lambda *_: None).head
+    reference = Pipeline(extractor, detector, head_fitted)
+    return reference, compiled(reference)
+
+
+def test_scores_and_heatmaps_are_the_reference_s(
+    both: tuple[Pipeline, CompiledPipeline], frames: list[np.ndarray]
+) -> None:
+    reference, fast = both
+    broken = frames[0].copy()
+    broken[100:140, 100:200] = 255
+    tried = [*frames[:6], broken, np.zeros((40, 60, 3), np.uint8)]
+    expected, answers = reference.score(tried), fast.score(tried)
+    for want, got in zip(expected, answers, strict=True):
+        assert got.image_score == pytest.approx(want.image_score, rel=0.01, abs=0.05)
+        assert got.heatmap.shape == want.heatmap.shape
+        assert got.heatmap.dtype == np.float16
+        np.testing.assert_allclose(got.heatmap, want.heatmap, rtol=0.05, atol=0.2)
+        assert set(got.stage_ms) == set(want.stage_ms)
+
+
+def test_an_empty_batch_has_no_answers(both: tuple[Pipeline, CompiledPipeline]) -> None:
+    assert both[1].score([]) == []
+
+
+def test_an_overflow_never_passes(both: tuple[Pipeline, CompiledPipeline], frames: list[np.ndarray]) -> None:
+    reference, _ = both
+    *_, weight = (p for p in reference.extractor.backbone.network.parameters() if p.dim() == 4)
+    kept = weight.clone()
+    try:
+        weight.mul_(1e38)
+        (answer,) = compiled(reference).score(frames[:1])
+    finally:
+        weight.copy_(kept)
+    assert answer.image_score == NO_NUMBER
+    assert np.isfinite(answer.heatmap).all()
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_no_numbers_are_left_to_the_reference(
+    both: tuple[Pipeline, CompiledPipeline], value: float
+) -> None:
+    reference, _ = both
+    weight = next(reference.extractor.backbone.network.parameters())
+    kept = weight.clone()
+    try:
+        weight[0] = value
+        with pytest.raises(UnconvertibleError, match="no numbers"):
+            compiled(reference)
+    finally:
+        weight.copy_(kept)

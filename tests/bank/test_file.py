@@ -1,0 +1,212 @@
+import json
+import os
+import random
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from inspectd.bank.file import Manifest, read_bank, read_manifest, write_bank
+from inspectd.errors import BankError, UnavailableError
+from inspectd.model.options import HeadOptions, PatchOptions
+
+MANIFEST = Manifest(
+    detector="patchcore",
+    options={"neighbours": 1},
+    head=HeadOptions(),
+    patches_of=PatchOptions(),
+    backbone="efficientnet_lite0",
+    weights="packaged",
+    weights_sha256="0" * 64,
+    layers=("blocks.2", "blocks.4"),
+    input_height=256,
+    input_width=256,
+    images=12,
+    patches=48,
+    rows=6,
+    dims=5,
+    coreset_ratio=0.125,
+    seed=0,
+    threshold=4.5,
+    threshold_basis="test",
+)
+TENSORS = {
+    "detector.bank": np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32),
+    "head.mean": np.zeros((2, 2), np.float32),
+    "head.deviation": np.ones((2, 2), np.float32),
+}
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Path:
+    path = tmp_path / "test.bank"
+    write_bank(path, MANIFEST, TENSORS)
+    return path
+
+
+def test_a_bank_comes_back_as_it_was(bank: Path) -> None:
+    file = read_bank(bank)
+    assert file.manifest == MANIFEST == read_manifest(bank)
+    assert {name: array.tolist() for name, array in file.tensors.items()} == {
+        name: array.tolist() for name, array in TENSORS.items()
+    }
+
+
+def test_a_bank_from_before_outliers_were_recorded_is_read(tmp_path: Path) -> None:
+    later = ("unlike_the_rest", "outliers_count", "threshold_with_outliers")
+    values = {name: value for name, value in msgspec.to_builtins(MANIFEST).items() if name not in later}
+    write_bank(tmp_path / "old.bank", values, TENSORS)  # type: ignore[arg-type]
+    assert read_manifest(tmp_path / "old.bank") == MANIFEST
+
+
+def test_the_same_bank_is_the_same_file_bit_for_bit(bank: Path, tmp_path: Path) -> None:
+    sha256 = write_bank(tmp_path / "again.bank", MANIFEST, dict(reversed(TENSORS.items())))
+    assert (tmp_path / "again.bank").read_bytes() == bank.read_bytes()
+    assert sha256 == read_bank(bank).sha256
+    other = write_bank(tmp_path / "other.bank", msgspec.structs.replace(MANIFEST, threshold=4.6), TENSORS)
+    assert other != sha256
+
+
+def test_writing_replaces_the_file_and_leaves_nothing_beside_it(bank: Path) -> None:
+    write_bank(bank, msgspec.structs.replace(MANIFEST, seed=1), TENSORS)
+    assert read_manifest(bank).seed == 1
+    assert list(bank.parent.iterdir()) == [bank]
+
+
+def test_a_place_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UnavailableError, match="cannot be written"):
+        write_bank(tmp_path / "file" / "x.bank", MANIFEST, TENSORS)
+
+
+def test_a_missing_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(BankError, match="No such file"):
+        read_bank(tmp_path / "none.bank")
+
+
+def test_any_other_file_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(1000))
+    with pytest.raises(BankError, match="is no bank file"):
+        read_bank(path)
+    safetensors.numpy.save_file({"a": np.zeros(3)}, path)
+    with pytest.raises(BankError, match="no inspectd manifest"):
+        read_bank(path)
+
+
+def sparse(header: dict[str, object], size: int, path: Path) -> None:
+    text = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(size)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "link to a pipe"])
+def test_what_is_no_file_is_refused_at_once(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.bank"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        os.mkfifo(tmp_path / "pipe")
+        path.symlink_to("pipe")
+    with pytest.raises(BankError, match="is no regular file"):
+        read_bank(path)
+
+
+def test_huge_files_are_refused_before_they_are_read(bank: Path, tmp_path: Path) -> None:
+    path, terabyte = tmp_path / "huge.bank", 10**12
+    with path.open("wb") as file:
+        file.truncate(terabyte)
+    with pytest.raises(BankError, match="is no bank file"):
+        read_bank(path)
+    path.write_bytes((10**11).to_bytes(8, "little"))
+    with path.open("r+b") as file:
+        file.truncate(terabyte)
+    with pytest.raises(BankError, match="is no bank file"):
+        read_bank(path)
+    sparse({}, terabyte, path)
+    with pytest.raises(BankError, match=r"cut short \(1000000000000 bytes, expected 10"):
+        read_bank(path)
+    data = bank.read_bytes()  # a sound header that promises a terabyte, and keeps the promise
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    header["more"] = {"dtype": "U8", "shape": [terabyte], "data_offsets": [0, terabyte]}
+    sparse(header, 8 + len(json.dumps(header)) + terabyte, path)
+    with pytest.raises(BankError, match=r"takes 1000\.0 GB, this machine has"):
+        read_bank(path)
+
+
+def test_another_version_says_which(tmp_path: Path) -> None:
+    write_bank(tmp_path / "new.bank", msgspec.structs.replace(MANIFEST, schema="inspectd-bank/9"), TENSORS)
+    with pytest.raises(BankError, match="'inspectd-bank/9', this version reads 'inspectd-bank/"):
+        read_bank(tmp_path / "new.bank")
+
+
+def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    write_bank(tmp_path / "nan.bank", MANIFEST, TENSORS | {"head.mean": np.full((2, 2), np.nan, np.float32)})
+    with pytest.raises(BankError, match="not finite"):
+        read_bank(tmp_path / "nan.bank")
+
+
+@pytest.mark.parametrize("field", ["threshold", "seed", "rows", "backbone"])
+def test_a_manifest_that_was_edited_is_refused(bank: Path, field: str) -> None:
+    data = bank.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    label = json.loads(header["__metadata__"]["inspectd"])
+    value = label["manifest"][field]
+    label["manifest"][field] = "other" if isinstance(value, str) else value + 1
+    header["__metadata__"]["inspectd"] = json.dumps(label)
+    text = json.dumps(header).encode()
+    bank.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+    with pytest.raises(BankError, match="was altered"):
+        read_bank(bank)
+
+
+def test_a_thousand_mutations_are_refused_or_harmless(bank: Path) -> None:
+    """Cuts, bit flips, overwritten, swapped and repeated pieces: none crashes, none loads anything else."""
+    original, whole = bank.read_bytes(), read_bank(bank)
+    rng = random.Random(0)
+    harmless = 0
+    for _ in range(1000):
+        bank.write_bytes(_mutated(bytearray(original), rng))
+        try:
+            file = read_bank(bank)
+        except BankError:
+            continue
+        harmless += 1
+        assert file.manifest == whole.manifest
+        assert all(np.array_equal(file.tensors[name], array) for name, array in whole.tensors.items())
+    assert harmless < 100
+
+
+def _mutated(data: bytearray, rng: random.Random) -> bytes:
+    # Half of the changes hit the header, which is small beside the data of a real bank.
+    size = rng.choice([len(data), 8 + int.from_bytes(data[:8], "little")])
+    start, other, length = rng.randrange(size), rng.randrange(size), rng.randrange(1, 40)
+    match rng.choice(["cut", "flip", "overwrite", "swap", "repeat", "remove"]):
+        case "cut":
+            del data[start:]
+        case "flip":
+            data[start] ^= 1 << rng.randrange(8)
+        case "overwrite":
+            data[start : start + length] = rng.randbytes(length)
+        case "swap":
+            first, second = data[start : start + length], data[other : other + length]
+            data[start : start + length], data[other : other + length] = second, first
+        case "repeat":
+            data[start:start] = data[other : other + length]
+        case "remove":
+            del data[start : start + length]
+    return bytes(data)
+
+
+def test_a_bank_of_an_earlier_version_is_read_and_says_no_sizes(tmp_path: Path) -> None:
+    now = msgspec.to_builtins(MANIFEST)
+    del now["image_sizes"], now["bit_depth"]
+    write_bank(tmp_path / "old.bank", now, TENSORS)  # type: ignore[arg-type]
+    manifest = read_manifest(tmp_path / "old.bank")
+    assert (manifest.image_sizes, manifest.bit_depth) == ((), 8)

@@ -1,0 +1,309 @@
+"""The verdict readers on real sockets: cursor, restart, losses, asyncio, and what importing them pulls in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+from support.messages import COUNTS, EPOCH, heartbeat, verdict
+
+from inspectd import wire
+from inspectd.client import AsyncVerdictReader, Liveness, Lost, Position, VerdictReader
+from inspectd.errors import InputError
+from inspectd.wire import Verdict, sync
+from inspectd.wire.sync import End, ReplayRequest, Snapshot, Truncated, Verdicts
+
+
+class Line:
+    """A line in a thread: publishes what it is told, and replays what it has published and not forgotten."""
+
+    def __init__(self, folder: Path) -> None:
+        self.endpoint = f"ipc://{folder}/verdicts.sock"
+        self._folder = folder
+        self.kept: list[Verdict] = []
+        self.epoch, self.seq = EPOCH, 0
+        self.answers = True
+        self.requests: list[ReplayRequest] = []
+        self._commands: list[Callable[[], None]] = []
+        self._stop = threading.Event()
+        self._ready = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        assert self._ready.wait(5)
+
+    def publish(self, count: int = 1, *, live: bool = True, record: bool = True) -> None:
+        with self._lock:
+            for _ in range(count):
+                self.seq += 1
+                made = verdict(self.seq, self.epoch)
+                if record:
+                    self.kept.append(made)
+                if live:
+                    self._commands.append(lambda made=made: self._send(made, wire.Kind.VERDICT))
+
+    def restart(self) -> None:
+        with self._lock:
+            self.epoch, self.seq = self.epoch + 1, 0
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with zmq.Context() as context, context.socket(zmq.XPUB) as live, context.socket(zmq.ROUTER) as sync:
+            self._live, self._sync = live, sync
+            for socket, name in ((live, "verdicts"), (sync, "sync")):
+                socket.linger = 0
+                socket.bind(f"ipc://{self._folder}/{name}.sock")
+            self._ready.set()
+            beat_at = 0.0
+            while not self._stop.is_set():
+                with self._lock:
+                    commands, self._commands = self._commands, []
+                    now = time.monotonic()
+                    for command in commands:
+                        command()
+                    if now >= beat_at:
+                        beat_at = now + 0.05
+                        self._send(heartbeat(self.seq, self.epoch, 50.0), wire.Kind.HEARTBEAT)
+                    while sync.poll(0):
+                        client, request = sync.recv_multipart()
+                        self._answer(client, sync.decode_request([request]))
+                sync.poll(2)
+
+    def _send(self, header: Any, kind: wire.Kind) -> None:
+        self._live.send_multipart([wire.topic("demo", "line1", "camera1", kind), wire.encode(header)])
+
+    def _answer(self, client: bytes, request: Any) -> None:
+        self.requests.append(request)
+        if not self.answers:
+            return
+        last = Position(self.epoch, self.seq)
+        found = [v for v in self.kept if request.first is None or Position(v.epoch, v.seq) >= request.first]
+        found = [v for v in found if Position(v.epoch, v.seq) <= last]
+        chunk = found[:3]  # small, so that a reader has to ask on
+        oldest = self.kept[0] if self.kept else None
+        sent = 1
+        if oldest and request.first and request.first < Position(oldest.epoch, oldest.seq):
+            truncated = Truncated(request.request, Position(oldest.epoch, oldest.seq))
+            self._sync.send_multipart([client, wire.encode(truncated)])
+            sent = 2
+        parts = [p for v in chunk for p in (b"i1/demo/line1/camera1/v/", wire.encode(v))]
+        envelope = wire.encode(Verdicts(request.request, len(chunk)))
+        self._sync.send_multipart([client, envelope, *parts])
+        complete = len(found) <= 3
+        through = last if complete else Position(chunk[-1].epoch, chunk[-1].seq)
+        self._sync.send_multipart([client, wire.encode(End(request.request, through, complete, sent))])
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[Line]:
+    made = Line(tmp_path)
+    yield made
+    made.close()
+
+
+def take(reader: VerdictReader, count: int, seconds: float = 10.0) -> list[Any]:
+    items: list[Any] = []
+    until = time.monotonic() + seconds
+    while len(items) < count:
+        assert time.monotonic() < until, (items, reader.position)
+        item = reader.receive(0.05)
+        if item is not None:
+            items.append(item)
+    assert reader.receive(0.05) is None, "more than was published"
+    return items
+
+
+def names(items: list[Any]) -> list[tuple[int, int]]:
+    return [(v.epoch - EPOCH, v.seq) for v in items]
+
+
+def test_a_reader_without_a_past_begins_with_what_comes(line: Line) -> None:
+    line.publish(5, live=False)
+    with VerdictReader(line.endpoint) as reader:
+        assert reader.liveness is Liveness.WAITING
+        while reader.position is None:
+            assert reader.receive(0.05) is None
+        assert reader.liveness is Liveness.ALIVE
+        line.publish(3)
+        assert names(take(reader, 3)) == [(0, 6), (0, 7), (0, 8)]
+        assert reader.heartbeat is not None
+    assert line.requests == []
+
+
+def test_or_with_the_oldest_there_is_if_it_asks_for_it(line: Line) -> None:
+    line.publish(10)
+    with VerdictReader(line.endpoint, start="oldest") as reader:
+        assert names(take(reader, 10)) == [(0, n) for n in range(1, 11)]
+
+
+def test_what_is_missed_in_the_middle_and_at_the_end_comes_in_its_place(line: Line) -> None:
+    with VerdictReader(line.endpoint) as reader:
+        while reader.position is None:
+            reader.receive(0.05)
+        line.publish(2)
+        line.publish(5, live=False)
+        line.publish(1)
+        line.publish(4, live=False)
+        assert names(take(reader, 12)) == [(0, n) for n in range(1, 13)]
+
+
+def test_the_cursor_file_lets_the_next_reader_go_on_over_restarts_of_both(line: Line, tmp_path: Path) -> None:
+    cursor = tmp_path / "cursor"
+    with VerdictReader(line.endpoint, cursor=cursor, start="oldest") as reader:
+        line.publish(4)
+        take(reader, 4)
+        reader.commit()
+        line.publish(2)
+        take(reader, 2)  # received, not committed: comes again
+    line.publish(3, live=False)
+    line.restart()
+    line.publish(2, live=False)
+    with VerdictReader(line.endpoint, cursor=cursor) as reader:
+        assert names(take(reader, 7)) == [(0, 5), (0, 6), (0, 7), (0, 8), (0, 9), (1, 1), (1, 2)]
+        reader.commit()
+        assert reader.position == Position(EPOCH + 1, 2)
+    assert sorted(p.name for p in tmp_path.iterdir() if "cursor" in p.name) == ["cursor"]
+
+
+def test_what_is_no_longer_kept_is_named(line: Line, tmp_path: Path) -> None:
+    cursor = tmp_path / "cursor"
+    with VerdictReader(line.endpoint, cursor=cursor, start="oldest") as reader:
+        line.publish(3)
+        take(reader, 3)
+        reader.commit()
+    line.publish(7, live=False)
+    line.kept = line.kept[6:]
+    with VerdictReader(line.endpoint, cursor=cursor) as reader:
+        lost, *rest = take(reader, 5)
+    assert (lost.after, lost.before, lost.count) == (Position(EPOCH, 3), Position(EPOCH, 7), 3)
+    assert names(rest) == [(0, n) for n in range(7, 11)]
+
+
+def test_what_was_never_recorded_is_named_and_a_commit_holds_behind_it(line: Line, tmp_path: Path) -> None:
+    cursor = tmp_path / "cursor"
+    with VerdictReader(line.endpoint, cursor=cursor, start="oldest") as reader:
+        line.publish(1)
+        line.publish(2, live=False, record=False)
+        line.publish(1)
+        first, lost, last = take(reader, 3)
+        assert names([first, last]) == [(0, 1), (0, 4)]
+        assert isinstance(lost, Lost)
+        assert (lost.count, lost.reason) == (2, "missing")
+        reader.commit()
+    with VerdictReader(line.endpoint, cursor=cursor) as reader:
+        line.publish(1)
+        assert names(take(reader, 1)) == [(0, 5)]
+
+
+def test_a_line_that_does_not_answer_is_given_up_in_the_end(line: Line) -> None:
+    line.answers = False
+    with VerdictReader(line.endpoint, patience_seconds=0.5) as reader:
+        while reader.position is None:
+            reader.receive(0.05)
+        line.publish(2, live=False)
+        line.publish(1)
+        lost, last = take(reader, 2)
+        assert (lost.count, lost.reason) == (2, "unanswered")
+        assert names([last]) == [(0, 3)]
+
+
+def test_silence_is_stale(line: Line) -> None:
+    with VerdictReader(line.endpoint) as reader:
+        while reader.position is None:
+            reader.receive(0.05)
+        line.close()
+        until = time.monotonic() + 5
+        while reader.liveness is not Liveness.STALE:
+            assert time.monotonic() < until
+            reader.receive(0.05)
+
+
+def test_asyncio_reader_does_the_same(line: Line, tmp_path: Path) -> None:
+    async def read() -> list[Any]:
+        got: list[Any] = []
+        async with AsyncVerdictReader(line.endpoint, cursor=tmp_path / "cursor", start="oldest") as reader:
+            line.publish(3)
+            line.publish(4, live=False)
+            line.publish(2)
+            async for item in reader:
+                got.append(item)
+                if len(got) == 9:
+                    break
+            assert await reader.receive(0.05) is None
+            assert reader.liveness is Liveness.ALIVE
+            assert reader.heartbeat is not None
+            reader.commit()
+        async with AsyncVerdictReader(line.endpoint, cursor=tmp_path / "cursor") as reader:
+            line.publish(1)
+            item = await reader.receive(5)
+            assert reader.position == Position(EPOCH, 10)
+            return [*got, item]
+
+    assert names(asyncio.run(read())) == [(0, n) for n in range(1, 11)]
+
+
+def test_a_damaged_cursor_is_refused_and_never_guessed(line: Line, tmp_path: Path) -> None:
+    cursor = tmp_path / "cursor"
+    for content in (b"", b"{}", b'{"schema":"cursor/1","plant":"p"}', b"\xff"):
+        cursor.write_bytes(content)
+        with pytest.raises(InputError, match="is no cursor"):
+            VerdictReader(line.endpoint, cursor=cursor)
+
+
+def test_a_cursor_of_another_line_is_refused(line: Line, tmp_path: Path) -> None:
+    cursor = tmp_path / "cursor"
+    cursor.write_text('{"schema":"cursor/1","plant":"demo","line":"line2","position":{"epoch":1,"seq":1}}')
+    with (
+        VerdictReader(line.endpoint, cursor=cursor) as reader,
+        pytest.raises(InputError, match="expected demo/line2"),
+    ):
+        reader.receive(5)
+
+
+@pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:5571", "ipc:///tmp/else.sock"])
+def test_where_replays_are_asked_for_must_be_known(endpoint: str) -> None:
+    with pytest.raises(InputError, match="the sync endpoint must be given"):
+        VerdictReader(endpoint)
+
+
+def test_a_snapshot_is_an_answer_a_reader_passes_over(line: Line) -> None:
+    snapshot = Snapshot("1", "demo", "line1", EPOCH, 0, None, "running", "recording", 200.0, COUNTS, {})
+    assert sync.decode_answer(wire.encode(snapshot)) == snapshot
+
+
+BLOCKER = """
+import json, sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top not in ALLOWED and top not in sys.stdlib_module_names:
+            raise ImportError(f"blocked: {name}")
+ALLOWED = {"inspectd", "zmq", "msgspec"}
+sys.meta_path.insert(0, Blocker())
+import inspectd.client, inspectd.client.replay
+loaded = {name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names)
+print(json.dumps([name for name in sys.modules if name.startswith("inspectd.")]))
+print(json.dumps([name for name in loaded if not name.startswith(("_", "cython"))]))
+"""
+
+
+def test_the_client_needs_pyzmq_and_msgspec_and_nothing_else() -> None:
+    paths = [str(Path(__file__).parents[2]), *sys.path]
+    program = f"import sys; sys.path[:] = {paths!r}\n{BLOCKER}"
+    ended = subprocess.run([sys.executable, "-S", "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    ours, others = ended.stdout.splitlines()
+    assert not {"inspectd.config", "inspectd.ipc", "inspectd.metrics"} & set(json.loads(ours))
+    assert set(json.loads(others)) <= {"inspectd", "zmq", "msgspec"}

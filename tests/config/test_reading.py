@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from inspectd import config
+from inspectd.cli.init import example
+from inspectd.errors import ConfigError
+
+MINIMAL = """
+[[recipes]]
+name = "a"
+bank = "banks/a.safetensors"
+[[cameras]]
+kind = "images"
+name = "cam"
+recipe = "a"
+folder = "pictures"
+"""
+
+
+def load(tmp_path: Path, text: str) -> config.Config:
+    file = tmp_path / "line.toml"
+    file.write_text(text)
+    return config.load(file)
+
+
+def problems(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        load(tmp_path, text)
+    assert raised.value.exit_code == 2
+    return raised.value.problems
+
+
+def test_paths_are_taken_from_the_files_own_folder(tmp_path):
+    settings = load(tmp_path, MINIMAL)
+    assert settings.recipes[0].bank == str(tmp_path / "banks/a.safetensors")
+    assert settings.cameras[0].folder == str(tmp_path / "pictures")
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [("0", 0), ('"rtsp://user:word@host/x"', "rtsp://user:word@host/x"), ('"film.mp4"', "{}/film.mp4")],
+)
+def test_a_camera_source_is_an_index_a_url_or_a_file(tmp_path, source, expected):
+    camera = f'kind = "opencv"\nname = "cam"\nrecipe = "a"\nsource = {source}\n'
+    settings = load(tmp_path, MINIMAL.split('kind = "images"', maxsplit=1)[0] + camera)
+    assert settings.cameras[0].source == (
+        expected.format(tmp_path) if isinstance(expected, str) else expected
+    )
+
+
+def test_all_problems_are_found_at_once_each_with_its_path(tmp_path):
+    text = MINIMAL.replace('folder = "pictures"', "folder = 3\nfsp = 5\nslots = 1") + (
+        '[[cameras]]\nkind = "opencv"\nname = "cam"\nrecipe = "b"\nsource = 0\n'
+        '[[cameras]]\nkind = "gige"\nname = "x"\nrecipe = "a"\n'
+        '[line]\ndeadline_ms = -1\nname = "a/b"\n[publish]\nverdicts_tcp = "0.0.0.0:1"\n[nonsense]\n'
+    )
+    found = problems(tmp_path, text)
+    paths = [problem.split(":")[0] for problem in found]
+    assert sorted(paths) == sorted([
+        "cameras[0].folder", "cameras[0].fsp", "cameras[0].slots", "cameras[1].name", "cameras[1].recipe",
+        "cameras[2].kind", "line.deadline_ms", "line.name", "publish.verdicts_tcp", "nonsense",
+    ])  # fmt: skip
+    assert "got -1, expected `float` >= 1.0" in found[paths.index("line.deadline_ms")]
+    assert "expected one of images, opencv" in found[paths.index("cameras[2].kind")]
+
+
+LIVE = MINIMAL.replace('kind = "images"', 'kind = "opencv"').replace('folder = "pictures"', "source = 0")
+
+
+@pytest.mark.parametrize(
+    ("camera", "is_asked"),
+    [
+        (LIVE + 'mode = "triggered"', True),
+        (LIVE.replace("source = 0", 'source = "http://host/video"') + 'mode = "triggered"', True),
+        (LIVE + 'mode = "triggered"\nlatency_ms = 0', False),  # it was written
+        (LIVE + 'mode = "free"', False),
+        (
+            LIVE.replace("source = 0", 'source = "film.mp4"') + 'mode = "triggered"',
+            False,
+        ),  # is read as it is played
+        (MINIMAL + 'mode = "triggered"', False),
+    ],
+)
+def test_the_latency_of_a_live_triggered_camera_has_no_default(tmp_path, camera, is_asked):
+    if not is_asked:
+        assert load(tmp_path, camera).cameras[0].latency_span_ns == (0, 0)
+        return
+    (problem,) = problems(tmp_path, camera)
+    assert problem.startswith("cameras[0].latency_ms: is missing, expected the longest time from light to")
+    assert "`inspectd camera latency cam --config FILE` measures it" in problem
+    assert config.load(tmp_path / "line.toml", unmeasured=True).cameras[0].latency_ms is None
+
+
+def test_a_missing_latency_is_found_beside_the_tables_other_faults(tmp_path):
+    found = problems(tmp_path, LIVE + 'mode = "triggered"\nslots = 1\nlatency_min_ms = "x"\nfsp = 3')
+    assert sorted(problem.split(":")[0] for problem in found) == [
+        "cameras[0].fsp", "cameras[0].latency_min_ms", "cameras[0].latency_ms", "cameras[0].slots",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("told", ["latency_min_ms = 3", "latency_ms = 2\nlatency_min_ms = 3"])
+def test_the_shortest_latency_is_not_above_the_longest(tmp_path, told):
+    (problem,) = problems(tmp_path, MINIMAL + told)
+    assert problem.startswith("cameras[0].latency_min_ms: got 3, expected ")
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "more", "misses"),
+    [
+        (99, "", False),
+        (100, "", True),
+        (149, '[triggers]\nmatch = "nearest"', False),
+        (150, '[triggers]\nmatch = "nearest"', True),
+        (80, "[line]\ndeadline_ms = 70", True),
+        (80, "[line]\ndeadline_ms = 70\n[triggers]\nwindow_ms = 300", True),
+    ],
+)
+def test_a_latency_with_which_every_part_is_missed_is_refused(tmp_path, latency_ms, more, misses):
+    text = f'{LIVE}mode = "triggered"\nlatency_ms = {latency_ms}\n{more}'
+    if not misses:
+        assert load(tmp_path, text).cameras[0].latency_ms == latency_ms
+        return
+    (problem,) = problems(tmp_path, text)
+    assert problem.startswith(f"cameras[0].latency_ms: got {latency_ms}, and ")
+    assert "every part is missed" in problem
+
+
+def test_what_is_missing_is_said_with_what_belongs_there(tmp_path):
+    assert problems(tmp_path, "") == [
+        "recipes: is missing, expected at least one",
+        "cameras: is missing, expected at least one",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("127.0.0.1:5571", ("127.0.0.1", 5571)),
+        ("[::1]:5571", ("[::1]", 5571)),
+        ("localhost:1", ("localhost", 1)),
+    ],
+)
+def test_loopback_addresses_are_taken(address, expected):
+    assert config.tcp_address(address) == expected
+
+
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0:1", "10.0.0.1:5571", "*:5571", "127.0.0.1", "127.0.0.1:0", "a:b:70000"]
+)
+def test_other_addresses_are_refused(address):
+    with pytest.raises(ValueError, match="expected"):
+        config.tcp_address(address)
+
+
+def test_two_sockets_on_one_port_are_a_problem(tmp_path):
+    text = MINIMAL + '[publish]\nverdicts_tcp = "127.0.0.1:5"\nheatmaps_tcp = "127.0.0.1:5"\n'
+    assert problems(tmp_path, text) == [
+        "publish.heatmaps_tcp: 127.0.0.1:5 is also publish.verdicts_tcp, expected a port of its own"
+    ]
+
+
+@pytest.mark.parametrize("text", ["[line", "a = ", "\x00"])
+def test_a_file_that_is_no_toml_is_one_problem(tmp_path, text):
+    assert "is not TOML" in problems(tmp_path, text)[0]
+
+
+def test_a_file_that_is_not_there_is_one_problem(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(tmp_path / "nowhere.toml")
+
+
+def test_the_example_is_sound_and_shows_every_default(tmp_path):
+    settings = load(tmp_path, example())
+    assert settings.line == config.Line()
+    assert settings.batching == config.Batching()
+    assert settings.cameras[0].quality == config.QualityGate()
+    commented = example().replace("\n#[[", "\n[[").replace("\n#", "\n")
+    assert "[[cameras]]" in commented
+
+
+def test_the_shipped_example_is_what_init_writes():
+    shipped = Path(__file__).parents[2] / "config" / "inspectd.toml"
+    assert shipped.read_text() == example(), "run: inspectd init config (after removing config/inspectd.toml)"
+
+
+def test_keys_let_tcp_leave_the_host_and_so_does_insecure(tmp_path):
+    publish = '[publish]\nverdicts_tcp = "10.0.0.1:5"\ncontrol_tcp = "127.0.0.1:6"\n'
+    (problem,) = problems(tmp_path, MINIMAL + publish)
+    assert (
+        "plain TCP is for this host only: expected 127.0.0.1 or [::1], or keys (security.keys_dir)" in problem
+    )
+    file = tmp_path / "line.toml"
+    file.write_text(MINIMAL + publish + '[security]\nkeys_dir = "keys"\n')
+    settings = config.load(file)
+    assert settings.security.keys_dir == str(tmp_path / "keys")
+    assert config.exposed(settings) == []
+    file.write_text(MINIMAL + publish + "[security]\ninsecure = true\n")
+    assert config.exposed(config.load(file)) == ["publish.verdicts_tcp"]
+    assert problems(tmp_path, MINIMAL + '[security]\nkeys_dir = "keys"\ninsecure = true\n') == [
+        "security.insecure: got true beside security.keys_dir, expected one of them"
+    ]
+
+
+def test_a_certificate_needs_its_key(tmp_path):
+    assert problems(tmp_path, MINIMAL + '[metrics]\ntls_certificate = "cert.pem"\n') == [
+        "metrics: has one of tls_certificate and tls_key, expected both or none"
+    ]
+
+
+def test_a_recipes_hash_is_that_of_its_settings_as_canonical_json():
+    recipe = config.Recipe(name="cells", bank="/somewhere/cells.safetensors")
+    elsewhere = config.Recipe(name="cells", bank="cells.safetensors")
+    named = config.recipe_sha256(recipe, 2.5, "ab")
+    assert named == config.recipe_sha256(elsewhere, 2.5, "ab")
+    text = json.dumps(config.in_force(recipe, 2.5, "ab"), sort_keys=True, separators=(",", ":"))
+    assert named == hashlib.sha256(text.encode()).hexdigest()
+    looked_at = config.Recipe(name="cells", bank="x", accept_threshold=True)
+    assert named == config.recipe_sha256(looked_at, 2.5, "ab")
+    assert len({named, config.recipe_sha256(recipe, 2.6, "ab"), config.recipe_sha256(recipe, 2.5, "ac")}) == 3

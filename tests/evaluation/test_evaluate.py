@@ -1,0 +1,131 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from support.cells import cells
+
+from inspectd.backends.scorer import Scorer
+from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, read_bank, write_bank
+from inspectd.bank.images import read_image
+from inspectd.errors import InputError
+from inspectd.evaluation.dataset import LabelledImage, load_dataset
+from inspectd.evaluation.evaluate import Judgement, evaluate
+from inspectd.evaluation.report import write_report
+
+
+def quiet(_step: str, _done: int, _total: int) -> None:
+    """No progress is shown."""
+
+
+@pytest.fixture(scope="module")
+def judgement(bank_file: Path, mixed_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Judgement:
+    """The mixed cells, one of them with a mask, and one file that is no image."""
+    folder = tmp_path_factory.mktemp("data")
+    mask = np.zeros((300, 300), np.uint8)
+    mask[100:200, 100:200] = 255
+    cv2.imwrite(str(folder / "mask.png"), mask)
+    (folder / "broken.png").write_bytes(b"nothing")
+    images = load_dataset(mixed_folder)
+    images[0] = LabelledImage(images[0].path, images[0].label, folder / "mask.png")
+    return evaluate(bank_file, [*images, LabelledImage(folder / "broken.png", "good")], "cpu", quiet)
+
+
+def test_the_figures_follow_from_the_scores(judgement: Judgement) -> None:
+    result = judgement.evaluation
+    above = [item.score > result.threshold for item in judgement.judged]
+    truth = [item.image.defective for item in judgement.judged]
+    assert result.images == 40
+    assert result.false_reject_rate == sum(a and not t for a, t in zip(above, truth, strict=True)) / 20
+    assert result.escape_rate == sum(t and not a for a, t in zip(above, truth, strict=True)) / 20
+    assert result.image_auroc > 0.8
+    assert result.pixel_auroc is not None
+    assert [Path(name).name for name in result.skipped] == ["broken.png"]
+    assert result.other_sizes == 0
+    assert [(row.label, row.images) for row in result.classes] == [("defective", 20), ("good", 20)]
+    assert 0 < result.latency_ms["p50"] <= result.latency_ms["p99"]
+
+
+def test_the_scores_are_the_daemons(judgement: Judgement, bank_file: Path) -> None:
+    scorer = Scorer.load(bank_file, "cpu")
+    frames = [read_image(item.image.path) for item in judgement.judged[:6]]
+    results = scorer.score([frame for frame in frames if frame is not None])
+    for item, result in zip(judgement.judged, results, strict=False):
+        assert result.image_score == pytest.approx(item.score, rel=1e-3, abs=1e-3)
+
+
+def test_the_banks_own_images_count_with_the_scores_they_had_when_left_out(
+    bank_file: Path, mixed_folder: Path, tmp_path: Path
+) -> None:
+    own = [LabelledImage(path, "good") for path in cells(defective=False)[0:20:2]]
+    mislabelled = LabelledImage(cells(defective=False)[20], "dent")
+    images = [*load_dataset(mixed_folder)[:25], *own, mislabelled]
+    judgement = evaluate(bank_file, images, "cpu", quiet)
+    assert judgement.evaluation.from_the_bank == [str(image.path) for image in (*own, mislabelled)]
+    assert [item.score for item in judgement.judged[25:]] == read_bank(bank_file).tensors[GOOD_SCORES][
+        :11
+    ].tolist()
+    assert not any(item.from_the_bank for item in judgement.judged[:25])
+    write_report(tmp_path / "r.html", judgement, "own")
+    assert "11 of 36 images are those the bank was" in (tmp_path / "r.html").read_text()
+
+
+def test_a_bank_that_does_not_tell_its_images_is_said_to(
+    bank_file: Path, mixed_folder: Path, tmp_path: Path
+) -> None:
+    bank = read_bank(bank_file)
+    del bank.tensors[IMAGE_DIGESTS]
+    write_bank(tmp_path / "old.bank", bank.manifest, bank.tensors)
+    judgement = evaluate(tmp_path / "old.bank", load_dataset(mixed_folder)[15:25], "cpu", quiet)
+    assert judgement.evaluation.from_the_bank is None
+    write_report(tmp_path / "r.html", judgement, "old")
+    assert "does not tell the images it was built from" in (tmp_path / "r.html").read_text()
+
+
+def test_images_of_sizes_the_daemon_would_not_judge_are_counted(
+    bank_file: Path, mixed_folder: Path, tmp_path: Path
+) -> None:
+    images = [*load_dataset(mixed_folder)[:1], *load_dataset(mixed_folder)[-1:]]
+    for name in ("good", "dent"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((64, 64, 3), 90, np.uint8))
+        images.append(LabelledImage(tmp_path / f"{name}.png", name))
+    assert evaluate(bank_file, images, "cpu", quiet).evaluation.other_sizes == 2
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.images = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "img":
+            self.images += 1
+            assert str(dict(attrs)["src"]).startswith("data:image/jpeg;base64,")
+        elif tag not in {"meta", "br"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_report_is_one_whole_page(judgement: Judgement, tmp_path: Path) -> None:
+    write_report(tmp_path / "r.html", judgement, "cells <&> tiles")
+    text = (tmp_path / "r.html").read_text()
+    tags = Tags()
+    tags.feed(text)
+    assert tags.open == []
+    assert tags.images > 0
+    assert "cells &lt;&amp;&gt; tiles" in text
+    assert f"{judgement.evaluation.image_auroc:.4f}" in text
+    assert not re.search(r"(src|href)=.https?:", text)
+
+
+def test_a_data_set_that_cannot_be_read_says_so(bank_file: Path, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"nothing")
+    images = [LabelledImage(tmp_path / "a.png", "good"), LabelledImage(tmp_path / "b.png", "dent")]
+    with pytest.raises(InputError, match="0 images can be read, 2 not"):
+        evaluate(bank_file, images, "cpu", quiet)

@@ -1,0 +1,100 @@
+import shutil
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from support.cells import cells
+
+from inspectd.backends.scorer import Scorer
+from inspectd.bank.file import GOOD_SCORES, read_bank
+from inspectd.bank.images import find_images, read_image
+from inspectd.errors import InputError
+from inspectd.evaluation.recalibrate import recalibrate
+
+
+def quiet(_step: str, _done: int, _total: int) -> None:
+    """No progress is shown."""
+
+
+@pytest.fixture
+def bank(bank_file: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(bank_file, tmp_path / "x.bank"))
+
+
+def test_the_threshold_is_written_and_used(bank: Path, good_folder: Path, mixed_folder: Path) -> None:
+    before = read_bank(bank)
+    defects = find_images(mixed_folder / "defective")
+    result = recalibrate(
+        bank, find_images(good_folder), defects, 0.2, device="cpu", progress=quiet, write=True
+    )
+    after = read_bank(bank)
+    assert result.written
+    assert result.calibration.images == 40
+    assert result.from_the_bank == 0
+    assert after.manifest.threshold == result.calibration.threshold != before.manifest.threshold
+    assert after.sha256 != before.sha256
+    assert "shown at 95 % by 40 good images" in after.manifest.threshold_basis
+    assert Scorer.load(bank, "cpu").info.threshold == after.manifest.threshold
+    assert result.escapes is not None
+    assert result.escapes.total == 20
+
+
+def test_images_of_the_bank_are_never_scored_by_it(bank: Path) -> None:
+    """They count with the scores they had when they were left out."""
+    own = cells(defective=False)[0:60:2]
+    result = recalibrate(bank, own, [], 0.5, device="cpu", progress=quiet, write=False)
+    assert result.from_the_bank == 30
+    scores = np.sort(read_bank(bank).tensors[GOOD_SCORES])
+    assert result.calibration.threshold in scores
+    alone = recalibrate(bank, None, [], 0.5, device="cpu", progress=quiet, write=False)
+    assert alone.calibration == result.calibration
+
+
+def test_a_rate_that_cannot_be_shown_leaves_the_bank(bank: Path, good_folder: Path) -> None:
+    before = bank.read_bytes()
+    images = find_images(good_folder)
+    result = recalibrate(bank, images, [], 0.001, device="cpu", progress=quiet, write=True)
+    assert not result.written
+    assert result.calibration.images_needed == 2995
+    assert bank.read_bytes() == before
+
+
+def test_an_image_unlike_the_rest_is_set_aside_and_named(
+    bank: Path, good_folder: Path, tmp_path: Path
+) -> None:
+    good, crack = find_images(good_folder), tmp_path / "crack.png"
+    image = read_image(good[0])
+    assert image is not None
+    image[100:200, 100:200] = 0
+    cv2.imwrite(str(crack), image)
+    asked = partial(recalibrate, device="cpu", progress=quiet)
+    clean = asked(bank, good, [], 0.1, write=False)
+    spoilt = asked(bank, [*good, crack], [], 0.1, write=False)
+    # Enough images for the rate: the odd one changes a rank, not more.
+    assert clean.calibration.achieved
+    assert spoilt.unlike_the_rest == [*clean.unlike_the_rest, str(crack)]
+    assert spoilt.calibration == clean.calibration
+    assert spoilt.threshold_with_outliers is not None
+    assert spoilt.threshold_with_outliers > spoilt.calibration.threshold
+    assert spoilt.shown_rate_with_outliers is not None
+    assert spoilt.shown_rate_with_outliers > spoilt.calibration.shown_rate
+    vouched = asked(bank, [*good, crack], [], 0.1, write=True, keep_outliers=True)
+    assert vouched.calibration.threshold == spoilt.threshold_with_outliers
+    assert read_bank(bank).manifest.outliers_count
+
+
+def test_defects_the_bank_was_built_from_are_named(bank: Path, mixed_folder: Path) -> None:
+    own = cells(defective=False)[0]
+    defects = [*find_images(mixed_folder / "defective")[:3], own]
+    result = recalibrate(bank, None, defects, 0.5, device="cpu", progress=quiet, write=False)
+    assert result.defects_from_the_bank == [str(own)]
+    assert result.escapes is not None
+    assert result.escapes.total == 4
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, -1.0])
+def test_a_rate_that_is_none_is_refused(bank: Path, rate: float) -> None:
+    with pytest.raises(InputError, match="expected a share between 0 and 1"):
+        recalibrate(bank, None, [], rate, device="cpu", progress=quiet, write=True)

@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+import torch
+from support.cells import cells
+
+from inspectd.bank.images import read_image
+from inspectd.model.features import Preprocess
+from inspectd.model.resize import resized
+
+
+@pytest.mark.parametrize("size", [(300, 300), (287, 120), (120, 287), (700, 900), (256, 256)])
+@pytest.mark.parametrize("region", [None, (0.1, 0.2, 0.5, 0.6)])
+def test_it_sees_what_the_reference_sees(
+    size: tuple[int, int], region: tuple[float, float, float, float] | None
+) -> None:
+    cell = read_image(cells(defective=False)[0])
+    assert cell is not None
+    frame = resized(cell, *size, None)
+    reference = Preprocess(256, 256, (0.0,) * 3, (1 / 255,) * 3, torch.device("cpu"), region=region)
+    expected = reference([frame])[0].permute(1, 2, 0).flip(2).numpy()
+    # Both round to whole grey levels, in sums of a different order.
+    difference = np.abs(resized(frame, 256, 256, region).astype(np.float32) - expected)
+    assert difference.max() < 1.01
+    assert difference.mean() < 0.01
+
+
+def test_it_takes_frames_as_they_lie_in_a_ring() -> None:
+    frame = np.arange(40 * 30 * 3, dtype=np.uint8).reshape(40, 30, 3)
+    view = np.zeros((40, 60, 3), np.uint8)[:, ::2]
+    view[:] = frame
+    view.flags.writeable = False
+    np.testing.assert_array_equal(resized(view, 32, 32, None), resized(frame, 32, 32, None))
+    assert resized(view, 40, 30, None).flags.c_contiguous

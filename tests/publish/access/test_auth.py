@@ -1,0 +1,480 @@
+"""Keys on the real sockets: who gets in, who gets nothing, and what a revocation does to who is in."""
+
+from __future__ import annotations
+
+import contextlib
+import socket as sockets
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import zmq
+from zmq.utils import z85
+
+from inspectd import wire
+from inspectd.config import Publish
+from inspectd.errors import InputError
+from inspectd.files import write_text
+from inspectd.publish.access import keys
+from inspectd.publish.access.auth import Authenticator, Cause
+from inspectd.publish.access.keys import Client, KeyPair, Role
+from tests.support.key_list import hang, let_go
+from tests.support.served import ServedSockets
+
+COUNTS = wire.Counts(1, 1, 0, 0)
+EVENT = wire.Event("p", "l", 1, 2, "info", "started", None, "", COUNTS)
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [sockets.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def pair(folder: Path, name: str) -> KeyPair:
+    return keys.read_pair(keys.new_pair(folder / name)[1])
+
+
+class Line:
+    """A bus with keys on TCP, turned by hand, and clients of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.keys_dir = folder / "keys"
+        self.server = pair(self.keys_dir, "server")
+        self.reader, self.controller, self.stranger = (
+            pair(folder, name) for name in ("reader", "controller", "stranger")
+        )
+        self.clients = [
+            Client(self.reader.public, "reader", (Role.READ,)),
+            Client(self.controller.public, "controller", (Role.CONTROL,)),
+        ]
+        keys.write_allowed(self.keys_dir, self.clients)
+        self.refused: Counter[tuple[str, Cause]] = Counter()
+        self.ports = dict(zip(("verdicts", "heatmaps", "sync", "control"), free_ports(4), strict=True))
+        settings = Publish(**{f"{name}_tcp": f"127.0.0.1:{port}" for name, port in self.ports.items()})
+        self.runtime_dir = folder / "run"
+        self.runtime_dir.mkdir()
+        self.bus = ServedSockets(self.runtime_dir, settings, keys_dir=self.keys_dir, on_refused=self.refuse)
+        self.poller = zmq.Poller()
+        self.callbacks = dict(self.bus.sources())
+        for source in self.callbacks:
+            self.poller.register(source, zmq.POLLIN)
+        self.changes: list[object] = []
+        self.context = zmq.Context()
+        self.sockets: list[zmq.Socket[bytes]] = []
+
+    def refuse(self, name: str, cause: Cause) -> None:
+        self.refused[name, cause] += 1
+
+    def turn(self, *, answering: bool = True) -> None:
+        """What the service does between two events; publishes one event a turn."""
+        if answering:
+            for source, _ in self.poller.poll(2):
+                self.callbacks[source]()
+        change = self.bus.maintain()
+        if change is not None:
+            self.changes.append(change)
+        self.bus.read_subscriptions("verdicts")
+        self.bus.send("-", wire.Kind.EVENT, EVENT)
+
+    def client(
+        self, name: str, kind: int, key: KeyPair | None, server: bytes | None = None
+    ) -> zmq.Socket[bytes]:
+        socket = self.socket(kind)
+        socket.setsockopt(zmq.RECONNECT_IVL, 20)
+        if key is not None:
+            socket.setsockopt(zmq.CURVE_SERVERKEY, server or self.server.public)
+            socket.setsockopt(zmq.CURVE_PUBLICKEY, key.public)
+            socket.setsockopt(zmq.CURVE_SECRETKEY, key.secret)
+        socket.connect(f"tcp://127.0.0.1:{self.ports[name]}")
+        return socket
+
+    def local(self) -> zmq.Socket[bytes]:
+        """A reader on this host, without a key."""
+        socket = self.socket(zmq.SUB)
+        socket.connect(f"ipc://{self.runtime_dir}/verdicts.sock")
+        return socket
+
+    def socket(self, kind: int) -> zmq.Socket[bytes]:
+        self.sockets.append(self.context.socket(kind))
+        if kind == zmq.SUB:
+            self.sockets[-1].subscribe(b"")
+        return self.sockets[-1]
+
+    def turn_until(self, condition, seconds: float = 10) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, (self.refused, self.changes)
+            self.turn()
+
+    def turn_for(self, seconds: float, *, answering: bool = True) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.turn(answering=answering)
+
+    def close(self) -> None:
+        self.context.destroy(linger=0)
+        self.bus.close()
+
+
+def received(socket: zmq.Socket[bytes]) -> int:
+    """How many messages wait on a client's socket; takes them."""
+    count = 0
+    while socket.poll(0):
+        socket.recv_multipart()
+        count += 1
+    return count
+
+
+@pytest.fixture
+def line(tmp_path):
+    line = Line(tmp_path)
+    yield line
+    line.close()
+    assert not list(line.runtime_dir.iterdir())
+
+
+def test_an_allowed_key_reads_and_local_readers_need_none(line):
+    remote = line.client("verdicts", zmq.SUB, line.reader)
+    local = line.local()
+    line.turn_until(lambda: remote.poll(0) and local.poll(0))
+    assert line.refused == {}
+
+
+@pytest.mark.parametrize("name", ["verdicts", "heatmaps", "sync", "control"])
+def test_who_has_no_allowed_key_gets_nothing(line, name):
+    kind = zmq.SUB if name in {"verdicts", "heatmaps"} else zmq.DEALER
+    wrong_role = line.controller if name != "control" else line.reader
+    clients = [
+        line.client(name, kind, None),
+        line.client(name, kind, line.stranger),
+        line.client(name, kind, wrong_role),
+        line.client(name, kind, line.reader, server=line.stranger.public),
+    ]
+    heatmap = wire.HeatmapHeader(1, 1, "cam", 1, 1, "float16", 1.0)
+    requests = []
+
+    def turn() -> bool:
+        line.bus.send("cam", wire.Kind.HEATMAP, heatmap, b"\0\0")
+        for socket in ("sync", "control"):
+            requests.extend(line.bus.requests(socket))
+        if kind == zmq.DEALER:
+            for client in clients:
+                with contextlib.suppress(zmq.Again):  # it has no connection, or has just lost it
+                    client.send(b"request", zmq.NOBLOCK)
+        expected = {Cause.UNKNOWN_KEY: 1, Cause.ROLE: 1, Cause.HANDSHAKE: 5}
+        return all(line.refused[name, cause] >= count for cause, count in expected.items())
+
+    line.turn_until(turn)
+    assert [received(client) for client in clients] == [0, 0, 0, 0]
+    assert requests == []
+    assert line.bus.subscriptions == {"verdicts": 0, "heatmaps": 0}
+
+
+def test_each_role_reaches_its_sockets(line):
+    asking = {
+        "sync": line.client("sync", zmq.DEALER, line.reader),
+        "control": line.client("control", zmq.DEALER, line.controller),
+    }
+    for client in asking.values():
+        client.send(b"request")
+    got = {}
+
+    def both() -> bool:
+        for name in asking:
+            for incoming in line.bus.requests(name):
+                got[name] = incoming.parts
+                assert line.bus.reply(name, incoming.client, [b"answer"]) == "sent"
+        return len(got) == 2
+
+    line.turn_until(both)
+    for client in asking.values():
+        assert client.poll(2000)
+        assert client.recv() == b"answer"
+
+
+def test_without_an_authenticator_nobody_new_gets_in(line):
+    """The hand-shake is enforced: it fails closed when no handler answers."""
+    line.bus._auth.socket.close()
+    clients = [line.client("verdicts", zmq.SUB, key) for key in (line.stranger, line.reader, None)]
+    line.turn_for(1.5, answering=False)
+    assert [received(client) for client in clients] == [0, 0, 0]
+    assert line.bus.subscriptions["verdicts"] == 0
+
+
+def test_a_revoked_key_gets_nothing_from_then_on_and_others_come_back(line):
+    other = pair(line.keys_dir.parent, "other")
+    line.clients.append(Client(other.public, "other", (Role.READ,)))
+    keys.write_allowed(line.keys_dir, line.clients)
+    line.turn_until(lambda: line.changes)
+    revoked, kept = (line.client("verdicts", zmq.SUB, key) for key in (line.reader, other))
+    local = line.local()
+    line.turn_until(lambda: revoked.poll(0) and kept.poll(0) and local.poll(0))
+
+    keys.write_allowed(line.keys_dir, line.clients[1:])
+    line.turn_until(lambda: len(line.changes) == 2)
+    assert line.changes[1].detail == "revoked reader"
+    assert line.changes[1].revoked == {"verdicts"}
+    line.turn_until(lambda: line.refused["verdicts", Cause.UNKNOWN_KEY])
+    received(revoked), received(kept), received(local)
+    line.turn_until(lambda: kept.poll(0))
+    line.turn_for(0.5)
+    assert received(kept) > 10
+    assert received(local) > 10
+    assert received(revoked) == 0
+
+
+def test_a_reader_that_was_not_served_gets_nothing_of_its_queue_after_its_revocation(line):
+    slow = line.client("verdicts", zmq.SUB, line.reader)
+    line.turn_until(lambda: slow.poll(0))
+    keys.write_allowed(line.keys_dir, line.clients[1:])
+    line.turn_until(lambda: line.refused["verdicts", Cause.UNKNOWN_KEY])
+    received(slow)
+    line.turn_for(0.5)
+    assert received(slow) == 0
+
+
+def test_a_key_that_nobody_uses_is_revoked_without_disturbing_others(line):
+    reader = line.client("verdicts", zmq.SUB, line.reader)
+    line.turn_until(lambda: reader.poll(0))
+    keys.write_allowed(line.keys_dir, line.clients[:1])
+    line.turn_until(lambda: line.changes)
+    assert line.changes[0].revoked == frozenset()
+    assert line.changes[0].detail == "revoked controller"
+
+
+def test_a_list_that_cannot_be_used_allows_nobody_until_it_can(line):
+    reader = line.client("verdicts", zmq.SUB, line.reader)
+    line.turn_until(lambda: reader.poll(0))
+    file = line.keys_dir / keys.ALLOWED
+    file.chmod(0o666)
+    line.turn_until(lambda: line.changes)
+    assert line.changes[0].event == "keys_unusable"
+    assert "has mode 666" in line.changes[0].detail
+    line.turn_until(lambda: line.refused["verdicts", Cause.NO_LIST])
+    received(reader)
+    line.turn_for(0.3)
+    assert received(reader) == 0
+    file.chmod(0o644)
+    line.turn_until(lambda: reader.poll(0))
+    assert line.changes[-1].event == "keys_changed"
+
+
+@pytest.mark.timeout(60)
+def test_a_list_on_a_disk_that_hangs_holds_nothing_up_and_stays_in_force(line):
+    reader = line.client("verdicts", zmq.SUB, line.reader)
+    line.turn_until(lambda: reader.poll(0))
+    hang(line.keys_dir)
+    line.turn_for(0.5)
+    received(reader)
+    late = line.client("verdicts", zmq.SUB, line.reader)
+    line.turn_until(lambda: reader.poll(0) and late.poll(0))
+    assert (line.changes, line.refused) == ([], {})
+    let_go(line.keys_dir, line.clients[1:])
+    line.turn_until(lambda: line.changes and line.refused["verdicts", Cause.UNKNOWN_KEY])
+    assert line.changes[0].detail == "revoked reader"
+    assert line.changes[0].revoked == {"verdicts"}
+
+
+class Handler:
+    """An authenticator of a list that allows `client` to read, with a clock that a test moves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.keys_dir = folder / "keys"
+        pair(self.keys_dir, "server")
+        self.client = Client(pair(folder, "client").public, "client", (Role.READ,))
+        keys.write_allowed(self.keys_dir, [self.client])
+        self.now_s = 0.0
+        self.thread_fails = False
+        self.asked = 0
+        self.context = zmq.Context()
+        self.auth = Authenticator(self.context, self.keys_dir, lambda *_: None, self.clock)
+
+    def clock(self) -> int:
+        if threading.current_thread() is not threading.main_thread():
+            self.asked += 1
+            if self.thread_fails:
+                raise ArithmeticError("no time")
+        return int(self.now_s * 1e9)
+
+    def told(self, seconds_a_turn: float = 0.0):
+        """The next change."""
+        end = time.monotonic() + 10
+        while (change := self.auth.reread()) is None:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+            self.now_s += seconds_a_turn
+        return change
+
+    def until(self, condition) -> None:
+        end = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
+    def looks(self, count: int) -> None:
+        """Wait until the thread has looked so many times again."""
+        for _ in range(count):
+            asked = self.asked
+            self.until(lambda asked=asked: self.asked > asked)
+
+    def status(self) -> bytes:
+        """What a client that knocks is answered."""
+        asker = self.context.socket(zmq.REQ)
+        asker.connect("inproc://zeromq.zap.01")
+        key = z85.decode(self.client.public)
+        asker.send_multipart([b"1.0", b"1", b"verdicts", b"127.0.0.1", b"", b"CURVE", key])
+        assert self.auth.socket.poll(5000)
+        self.auth.answer()
+        status = asker.recv_multipart()[2]
+        asker.close(linger=0)
+        return status
+
+    def close(self) -> None:
+        self.auth.close()
+        self.context.destroy(linger=0)
+
+
+@pytest.fixture
+def handler(tmp_path):
+    handler = Handler(tmp_path)
+    yield handler
+    handler.close()
+
+
+@pytest.mark.timeout(60)
+def test_a_disk_that_hangs_is_told_every_minute_and_so_is_its_return(handler):
+    assert handler.auth.reread() is None
+    assert not handler.auth.is_unread
+    hang(handler.keys_dir)
+    told = handler.told(seconds_a_turn=1)
+    assert (told.severity, told.event) == ("alarm", "keys_unread")
+    assert "not read within 5 s" in told.detail
+    assert handler.now_s > 5
+    assert handler.auth.is_unread
+    for _ in range(2):
+        handler.now_s += 59
+        assert handler.auth.reread() is None
+        handler.now_s += 1
+        assert handler.auth.reread() == told
+    let_go(handler.keys_dir, [handler.client])
+    told = handler.told()
+    assert (told.severity, told.event) == ("info", "keys_changed")
+    assert not handler.auth.is_unread
+
+
+@pytest.mark.timeout(60)
+def test_a_disk_that_hangs_is_told_although_a_list_was_read_just_before(handler):
+    keys.write_allowed(handler.keys_dir, [])
+    handler.until(lambda: handler.auth._watch._found)
+    hang(handler.keys_dir)
+    while not handler.auth.is_unread:
+        time.sleep(0.02)
+        handler.now_s += 1
+    assert handler.told().detail == "revoked client"
+    assert handler.told().event == "keys_unread"
+    let_go(handler.keys_dir, [handler.client])
+    assert handler.told().detail == "allowed client"
+    assert handler.auth.reread() is None
+
+
+@pytest.mark.timeout(60)
+def test_a_cause_beside_the_file_is_told_once_and_its_mending_noticed(handler):
+    handler.keys_dir.chmod(0o777)
+    keys.write_allowed(handler.keys_dir, [handler.client])
+    told = handler.told()
+    assert (told.event, handler.status()) == ("keys_unusable", b"300")
+    assert "has mode 777" in told.detail
+    handler.looks(3)
+    assert handler.auth.reread() is None
+    handler.keys_dir.chmod(0o755)
+    assert handler.told().detail == "allowed client"
+    assert handler.status() == b"200"
+
+
+@pytest.mark.timeout(60)
+def test_an_error_nobody_thought_of_allows_nobody_until_it_is_gone(handler, caplog):
+    assert handler.status() == b"200"
+    handler.thread_fails = True
+    told = handler.told()
+    assert (told.severity, told.event, told.revoked) == ("alarm", "keys_unusable", {"verdicts"})
+    assert "cannot be watched: ArithmeticError: no time" in told.detail
+    assert handler.status() == b"300"
+    handler.looks(3)
+    assert handler.auth.reread() is None
+    (record,) = caplog.records
+    assert (record.getMessage(), record.exc_info[0]) == ("keys_watch_failed", ArithmeticError)
+    handler.thread_fails = False
+    assert handler.told().detail == "allowed client"
+    assert handler.status() == b"200"
+
+
+@pytest.mark.timeout(60)
+def test_a_line_that_is_wrong_is_an_alarm_and_costs_no_other_key(handler):
+    file = handler.keys_dir / keys.ALLOWED
+    right = file.read_text()
+    write_text(file, f"{right}reed {'0' * 40} gate2\n")
+    told = handler.told()
+    assert (told.severity, told.event, told.revoked) == ("alarm", "keys_line_unusable", frozenset())
+    assert f"{file}, line 3: got roles 'reed'" in told.detail
+    assert handler.status() == b"200"
+    with zmq.Context() as context:
+        again = Authenticator(context, handler.keys_dir, lambda *_: None)
+        assert again.reread().event == "keys_line_unusable"  # at the next start too
+        again.close()
+        again.socket.close()
+    write_text(file, f"#{right.splitlines()[1]}\n")
+    assert handler.told().detail == "revoked client"
+    assert handler.status() == b"400"
+
+
+@pytest.mark.timeout(60)
+def test_a_list_that_is_written_again_as_it_was_changes_nothing(handler):
+    keys.write_allowed(handler.keys_dir, [handler.client])
+    handler.looks(3)
+    assert handler.auth.reread() is None
+
+
+def test_bytes_that_are_no_handshake_are_counted_and_change_nothing(line):
+    reader = line.client("verdicts", zmq.SUB, line.reader)
+    noise = [b"GET / HTTP/1.1\r\n\r\n", b"\xff" + bytes(8) + b"\x7f\x03\x00CURVE" + bytes(48), bytes(100)]
+    for data in noise * 20:
+        with sockets.create_connection(("127.0.0.1", line.ports["verdicts"])) as connection:
+            connection.sendall(data)
+        line.turn()
+    line.turn_until(lambda: line.refused["verdicts", Cause.HANDSHAKE] >= 20)
+    line.turn_until(lambda: reader.poll(0))
+
+
+@pytest.mark.parametrize(
+    "request_parts",
+    [
+        [],
+        [b""],
+        [b"1.0", b"id"],
+        [b"1.0", b"id", b"verdicts", b"127.0.0.1", b"", b"CURVE", b"short"],
+        [b"1.0", b"id", b"verdicts", b"127.0.0.1", b"", b"NULL"],
+        [b"2.0", b"id", b"verdicts", b"127.0.0.1", b"", b"CURVE", bytes(32)],
+        [b"1.0", b"id", b"\xff\xfe", b"127.0.0.1", b"", b"CURVE", bytes(32)],
+        [b"x"] * 50,
+    ],
+)
+def test_a_malformed_question_is_answered_with_a_refusal(line, request_parts):
+    asker = line.bus._context.socket(zmq.REQ)
+    line.sockets.append(asker)
+    asker.connect("inproc://zeromq.zap.01")
+    asker.send_multipart(request_parts or [b""])
+    line.turn_until(lambda: asker.poll(0))
+    assert asker.recv_multipart()[2] == b"400"
+
+
+def test_without_a_server_key_there_is_no_bus(tmp_path):
+    with pytest.raises(
+        InputError, match=r"server\.key_secret: cannot be read: not found; `inspectd keys new`"
+    ):
+        ServedSockets(tmp_path, keys_dir=tmp_path / "none")
+    assert list(tmp_path.iterdir()) == []

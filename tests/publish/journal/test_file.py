@@ -1,0 +1,363 @@
+"""The journal's file: what it keeps, what it notices, and that it never takes damage for truth."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from inspectd.config import Journal as Settings
+from inspectd.publish.journal.file import NAME, JournalFile
+from inspectd.publish.journal.records import Group, Row
+from inspectd.publish.journal.sqlite import CorruptError, forget_oldest
+from inspectd.wire.sync import Position
+
+EPOCH = 1_763_924_400_000
+
+
+def row(seq: int, size: int = 300, closes: str | None = None, closes_earlier: str | None = None) -> Row:
+    return Row(seq, b"i1/p/l/cam/v/", b'{"seq":%d,"fill":"%s"}' % (seq, b"x" * size), closes, closes_earlier)
+
+
+def opened(folder: Path, epoch: int = EPOCH, **settings: float) -> JournalFile:
+    file = JournalFile(folder, Settings(**settings))
+    file.open(epoch, is_first=True, may_raise=True)
+    return file
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[JournalFile]:
+    file = opened(tmp_path)
+    yield file
+    file.close()
+    file.mark.close()
+
+
+def seqs(file: JournalFile, first: Position | None = None, last: Position | None = None, limit: int = 10_000):
+    return [s.position.seq for s in file.read(first, last or Position(2**52, 0), limit).verdicts]
+
+
+def test_what_is_read_back_is_what_was_written_in_order(journal: JournalFile) -> None:
+    rows = [row(n) for n in range(1, 251)]
+    journal.commit(EPOCH, Group(rows[:100]))
+    journal.commit(EPOCH, Group(rows[100:]))
+    stored = journal.read(None, Position(EPOCH, 250), 1000).verdicts
+    assert [(s.topic, s.header) for s in stored] == [(r.topic, r.header) for r in rows]
+    assert seqs(journal, Position(EPOCH, 17), Position(EPOCH, 19)) == [17, 18, 19]
+    assert seqs(journal, Position(EPOCH, 17), limit=5) == [17, 18, 19, 20, 21]
+
+
+def test_an_epoch_is_larger_than_any_before_even_if_the_clock_went_back(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    first.commit(EPOCH, Group([row(1)]))
+    first.close()
+    second = JournalFile(tmp_path, Settings())
+    assert second.open(EPOCH - 10_000, is_first=True, may_raise=True).epoch == EPOCH + 1
+    second.commit(EPOCH + 1, Group([row(1)]))
+    everything = second.read(None, Position(EPOCH + 1, 1), 10).verdicts
+    assert [s.position for s in everything] == [Position(EPOCH, 1), Position(EPOCH + 1, 1)]
+    second.close()
+
+
+def test_what_a_process_left_open_is_handed_to_the_next_start_until_it_is_closed(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    first.commit(EPOCH, Group([], [("i1", b"one"), ("i2", b"two"), ("i3", b"three")]))
+    first.commit(EPOCH, Group([row(1, closes="i2")]))
+    first.close()
+    second = JournalFile(tmp_path, Settings())
+    left = second.open(EPOCH + 5, is_first=True, may_raise=True).unfinished
+    assert [record for _, record in left] == [b"one", b"three"]
+    second.commit(EPOCH + 5, Group([row(1, closes_earlier=left[0][0])]))
+    second.commit(EPOCH + 5, Group([row(2, closes="i1")]))  # its own i1, and not the earlier start's
+    second.close()
+    third = JournalFile(tmp_path, Settings())
+    assert [r for _, r in third.open(EPOCH + 9, is_first=True, may_raise=True).unfinished] == [b"three"]
+    third.close()
+
+
+def test_writing_all_that_is_open_forgets_what_was_open_in_this_epoch_alone(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    first.commit(EPOCH, Group([], [("i1", b"earlier")]))
+    first.close()
+    second = opened(tmp_path, EPOCH + 1)
+    second.commit(EPOCH + 1, Group([], [("i1", b"gone"), ("i2", b"stays")]))
+    second.commit(EPOCH + 1, Group([], [("i2", b"stays")], all_open=True))
+    second.close()
+    third = JournalFile(tmp_path, Settings())
+    left = third.open(EPOCH + 2, is_first=True, may_raise=True).unfinished
+    assert [record for _, record in left] == [b"earlier", b"stays"]
+    third.close()
+
+
+def test_old_verdicts_go_a_few_at_a_time_and_their_absence_is_told(tmp_path: Path) -> None:
+    file = opened(tmp_path, days=1)
+    file.commit(EPOCH, Group([row(n) for n in range(1, 501)]))
+    now_ns = time.time_ns()
+    assert not file.trim(now_ns)
+    file._open_connection().execute("UPDATE verdict SET utc_ns = utc_ns - ?", (2 * 86_400 * 10**9,))
+    assert file.trim(now_ns)
+    assert seqs(file)[0] == 201
+    while file.trim(now_ns):
+        pass
+    assert seqs(file) == [500], "the newest stays: the next start measures itself by it"
+    reading = file.read(Position(EPOCH, 100), Position(EPOCH, 500), 10)
+    assert (reading.truncated, reading.oldest) == (True, Position(EPOCH, 500))
+    assert not file.read(Position(EPOCH, 500), Position(EPOCH, 500), 10).truncated
+    file.close()
+    opened(tmp_path, EPOCH + 1).close()
+
+
+def test_a_clock_that_leaps_ahead_removes_nothing_and_is_told(tmp_path: Path) -> None:
+    file = opened(tmp_path, days=30)
+    file.commit(EPOCH, Group([row(n) for n in range(1, 501)]))
+    leapt_ns = time.time_ns() + 40 * 86_400 * 10**9
+    assert not file.trim(leapt_ns)
+    assert len(seqs(file)) == 500
+    assert file.levels().clock_ahead_ns > 39 * 86_400 * 10**9
+    file.close()
+    again = JournalFile(tmp_path, Settings(days=30))  # started while the clock is wrong
+    again.open(EPOCH + 1, is_first=True, may_raise=True)
+    assert not again.trim(leapt_ns)
+    assert again.levels().clock_ahead_ns > 39 * 86_400 * 10**9
+    assert not again.trim(time.time_ns())
+    assert again.levels().clock_ahead_ns == 0
+    again.close()
+
+
+def test_what_is_not_old_stays_where_a_few_before_it_are_old(tmp_path: Path) -> None:
+    file = opened(tmp_path, days=7)
+    file.commit(EPOCH, Group([row(n) for n in range(1, 201)]))
+    day_ns = 86_400 * 10**9
+    file._open_connection().execute("UPDATE verdict SET utc_ns = (id & 0xffff) * ?", (day_ns // 20,))
+    assert not file.trim(10 * day_ns), "no more are old, so the rows can be checked"
+    assert seqs(file) == list(range(60, 201))
+    file.close()
+
+
+def test_a_journal_that_grows_too_large_loses_its_oldest_and_its_file_stays_bounded(tmp_path: Path) -> None:
+    file = opened(tmp_path, max_mb=1)
+    for n in range(40):
+        file.commit(EPOCH, Group([row(n * 100 + i + 1, size=1000) for i in range(100)]))
+        while file.trim(time.time_ns()):
+            pass
+    assert seqs(file)[-1] == 4000
+    assert seqs(file)[0] > 2500
+    assert file.levels().size_bytes < 1.3e6
+    file.close()
+    assert (tmp_path / NAME).stat().st_size < 2e6
+
+
+def test_a_second_daemon_cannot_have_it(journal: JournalFile, tmp_path: Path) -> None:
+    pid = os.fork()  # locks are a process's: the second daemon is another one
+    if pid == 0:
+        try:
+            JournalFile(tmp_path, Settings()).open(EPOCH, is_first=True, may_raise=True)
+        except BlockingIOError:
+            os._exit(17)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 17
+
+
+def test_an_epoch_the_file_knows_later_ones_of_is_refused(tmp_path: Path) -> None:
+    opened(tmp_path).close()
+    with pytest.raises(CorruptError, match="holds epochs after"):
+        JournalFile(tmp_path, Settings()).open(EPOCH - 1, is_first=True, may_raise=False)
+
+
+# --- damage -------------------------------------------------------------------------------------------------
+
+
+def written(folder: Path, rows: int = 400) -> bytes:
+    """A closed journal, as a stopped daemon leaves it."""
+    file = opened(folder)
+    for begin in range(1, rows + 1, 20):
+        file.commit(EPOCH, Group([row(n) for n in range(begin, begin + 20)]))
+    file.close()
+    file.mark.close()
+    return (folder / NAME).read_bytes()
+
+
+def outcome(folder: Path, rows: int = 400) -> str:
+    """`noticed`, or `intact`: every verdict is there to the byte. Anything else is a failed test."""
+    file = JournalFile(folder, Settings())
+    try:
+        file.open(EPOCH + 1, is_first=True, may_raise=True)
+        stored = file.read(None, Position(EPOCH, rows), 10_000).verdicts
+    except (CorruptError, sqlite3.DatabaseError):
+        return "noticed"
+    finally:
+        file.close()
+        file.mark.close()
+    assert [(s.position.seq, s.header) for s in stored] == [(n, row(n).header) for n in range(1, rows + 1)]
+    return "intact"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_flipped_bit_anywhere_is_noticed_or_harmless(tmp_path: Path, seed: int) -> None:
+    whole = written(tmp_path)
+    rng, outcomes = random.Random(seed), []
+    for _ in range(25):
+        place = rng.randrange(len(whole) * 8)
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        (tmp_path / NAME).write_bytes(damaged)
+        for log in (f"{NAME}-wal", f"{NAME}-shm"):
+            (tmp_path / log).unlink(missing_ok=True)
+        outcomes.append(outcome(tmp_path))
+    assert outcomes.count("noticed") > 10, "most of the file is verdicts"
+
+
+def test_a_file_that_was_cut_is_noticed_wherever(tmp_path: Path) -> None:
+    whole = written(tmp_path)
+    rng = random.Random(0)
+    for size in [0, 1, 100, 4096, *(rng.randrange(len(whole)) for _ in range(20))]:
+        (tmp_path / NAME).write_bytes(whole[:size])
+        for log in (f"{NAME}-wal", f"{NAME}-shm"):
+            (tmp_path / log).unlink(missing_ok=True)
+        assert outcome(tmp_path) == "noticed", size
+
+
+def killed(folder: Path) -> None:
+    """A journal as a killed daemon leaves it: most of it in the log beside the file."""
+    pid = os.fork()
+    if pid == 0:
+        file = opened(folder)
+        for begin in range(1, 81, 4):
+            file.commit(EPOCH, Group([row(n) for n in range(begin, begin + 4)]))
+        os.kill(os.getpid(), 9)
+    os.waitpid(pid, 0)
+    assert (folder / f"{NAME}-wal").stat().st_size > 10_000
+
+
+def test_a_kill_loses_nothing_that_was_committed(tmp_path: Path) -> None:
+    killed(tmp_path)
+    assert outcome(tmp_path, 80) == "intact"
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "gone"])
+def test_a_damaged_log_is_noticed_by_the_mark(tmp_path: Path, damage: str) -> None:
+    """SQLite takes a log that ends too early for one that ends there."""
+    killed(tmp_path)
+    log = tmp_path / f"{NAME}-wal"
+    content = bytearray(log.read_bytes())
+    if damage == "cut":
+        log.write_bytes(content[: len(content) // 2])
+    elif damage == "flipped":
+        content[len(content) // 2] ^= 4
+        log.write_bytes(content)
+    else:
+        log.unlink()
+    assert outcome(tmp_path, 80) == "noticed"
+
+
+def test_a_journal_that_is_gone_is_noticed_by_the_mark(tmp_path: Path) -> None:
+    written(tmp_path)
+    (tmp_path / NAME).unlink()
+    assert outcome(tmp_path) == "noticed"
+
+
+def test_a_damaged_mark_hides_nothing_and_stops_nothing(tmp_path: Path) -> None:
+    written(tmp_path)
+    (tmp_path / "journal.mark").write_bytes(b"\xff" * 65)
+    assert outcome(tmp_path) == "intact"
+
+
+def test_a_foreign_database_is_no_journal(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / NAME) as connection:
+        connection.execute("CREATE TABLE verdict (id INTEGER)")
+    connection.close()
+    with pytest.raises(CorruptError, match="is no journal"):
+        opened(tmp_path)
+
+
+def test_a_remnant_that_cannot_be_deleted_holds_up_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(5):
+        (tmp_path / f"{NAME}.corrupt-{number}Z").write_bytes(b"")
+    (tmp_path / f"{NAME}.corrupt-0Z").unlink()
+    (tmp_path / f"{NAME}.corrupt-0Z").mkdir()  # no file
+    forget_oldest(tmp_path / NAME)
+    assert sorted(path.name[-2] for path in tmp_path.glob(f"{NAME}.corrupt-*Z")) == ["0", "2", "3", "4"]
+    assert "journal_remnant_stuck" in caplog.text
+
+
+def test_a_damaged_file_is_set_aside_and_a_new_one_begun_under_a_later_epoch(tmp_path: Path) -> None:
+    whole = written(tmp_path)
+    file = JournalFile(tmp_path, Settings())
+    for _ in range(5):
+        (tmp_path / NAME).write_bytes(whole[:5000])
+        with pytest.raises(CorruptError):
+            file.open(EPOCH + 1, is_first=True, may_raise=True)
+        aside = file.set_aside()
+        assert aside.read_bytes() == whole[:5000]
+    assert len(list(tmp_path.glob(f"{NAME}.corrupt-*Z"))) == 3, "only the newest few are kept"
+    assert file.open(EPOCH + 1, is_first=True, may_raise=True).unfinished == []
+    assert seqs(file) == []
+    assert file.mark.read().epoch >= EPOCH
+    file.close()
+    file.mark.close()
+
+
+def test_damage_while_it_runs_is_found_by_the_scrub(journal: JournalFile, tmp_path: Path) -> None:
+    for begin in range(1, 2001, 50):
+        journal.commit(EPOCH, Group([row(n, 900) for n in range(begin, begin + 50)]))
+    journal._open_connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for _ in range(12):
+        journal.scrub()  # all is well, twice round
+    # Another process damages it: in this one, closing a second descriptor would drop SQLite's lock.
+    pid = os.fork()
+    if pid == 0:
+        with (tmp_path / NAME).open("r+b") as target:
+            target.seek(1_000_000)
+            target.write(b"?" * 4000)
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+    def twice_round() -> None:
+        for _ in range(24):
+            journal.scrub()
+
+    with pytest.raises((CorruptError, sqlite3.DatabaseError)):
+        twice_round()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE open SET key = CAST(key AS BLOB) WHERE key LIKE '%i2'",
+        "UPDATE open SET record = CAST(record AS TEXT)",
+        "UPDATE trimmed SET id = ''",
+        "DELETE FROM trimmed",
+    ],
+)
+def test_a_value_of_another_type_is_damage_at_the_start(tmp_path: Path, damage: str) -> None:
+    file = opened(tmp_path)
+    file.commit(EPOCH, Group([row(1)], [("i1", b"one"), ("i2", b"two")]))
+    file._open_connection().execute(damage)
+    file.close()
+    with pytest.raises(CorruptError, match="not what was written"):
+        opened(tmp_path, EPOCH + 1)
+
+
+@pytest.mark.parametrize("work", [lambda file: file.trim(time.time_ns()), JournalFile.levels])
+def test_a_time_of_another_type_is_damage(
+    journal: JournalFile, work: Callable[[JournalFile], object]
+) -> None:
+    journal.commit(EPOCH, Group([row(1), row(2)]))
+    journal._open_connection().execute("UPDATE verdict SET utc_ns = 'then'")
+    with pytest.raises(CorruptError, match="'then', which is not what was written"):
+        work(journal)
+
+
+def test_a_file_that_was_taken_away_while_it_runs_is_noticed(journal: JournalFile, tmp_path: Path) -> None:
+    journal.commit(EPOCH, Group([row(1)]))
+    journal.scrub()
+    (tmp_path / NAME).rename(tmp_path / "elsewhere")
+    with pytest.raises(CorruptError, match="removed or replaced"):
+        journal.scrub()

@@ -1,0 +1,220 @@
+"""The journal as the line sees it, on real disks: recorded before published, and never waiting for long."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from support.disks import disk, fill, frozen, needs_root, remount, tmpfs
+from support.journal_line import Line
+
+from inspectd.errors import UnavailableError
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Line]]:
+    lines: list[Line] = []
+
+    def make(folder: Path | None = None, **settings: float) -> Line:
+        lines.append(Line(folder or tmp_path / "state", **settings))
+        return lines[-1]
+
+    yield make
+    for line in lines:
+        line.journal.close()
+
+
+def test_nothing_is_published_before_it_is_recorded_and_all_of_it_in_order(start) -> None:
+    line = start(max_wait_ms=5000)
+    for _ in range(50):
+        line.verdict()
+    assert not line.published
+    line.until(lambda: len(line.published) == 50)
+    assert [made.seq for made, _ in line.published] == list(range(1, 51))
+    assert all(made.journaled for made, _ in line.published)
+    assert line.told.committed == 50
+    assert line.read() == [header for _, header in line.published]
+
+
+def test_what_is_promised_is_on_the_disk_first(start) -> None:
+    line = start(max_wait_ms=5000)
+    line.journal.opened("t1", b"part")
+    order: list[str] = []
+    line.journal.when_recorded(lambda: order.append("acknowledged"))
+    assert not order
+    line.until(lambda: order)
+    line.journal.close()
+    again = start()
+    assert [record for _, record in again.journal.unfinished] == [b"part"]
+
+
+def test_an_epoch_is_new_and_larger_at_every_start(start) -> None:
+    epochs = []
+    for _ in range(3):
+        line = start()
+        line.verdict()
+        line.until(lambda line=line: line.published)
+        epochs.append(line.journal.epoch)
+        line.journal.close()
+    assert epochs == sorted(set(epochs))
+
+
+def test_two_lines_cannot_share_a_state_directory(start, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from inspectd.publish.journal.file import *;"
+        "f = JournalFile(Path(sys.argv[1]), JournalSettings()); f.open(1, is_first=True, may_raise=True);"
+        "print('open', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path / "state"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"open\n"
+        with pytest.raises(UnavailableError, match=r"line\.state_dir: the journal is used by another"):
+            Line(tmp_path / "state")
+        assert other.stdin is not None
+        other.stdin.close()
+
+
+def test_a_damaged_journal_is_set_aside_said_and_said_again_and_the_line_goes_on(start, tmp_path) -> None:
+    line = start()
+    line.verdict()
+    line.until(lambda: line.published)
+    line.journal.close()
+    file = tmp_path / "state" / "journal.sqlite"
+    file.write_bytes(b"nonsense" * 1000)
+    again = start()
+    assert again.told.names() == ["journal_set_aside"]
+    assert again.told.set_aside == 1
+    assert again.journal.failure is None
+    assert again.journal.epoch > line.journal.epoch
+    again.verdict()
+    again.until(lambda: again.published)
+    assert again.published[0][0].journaled
+    assert list(file.parent.glob("journal.sqlite.corrupt-*Z"))
+
+
+@pytest.mark.parametrize("damage", ["UPDATE trimmed SET id = ''", "UPDATE verdict SET utc_ns = 'then'"])
+def test_damage_that_no_checksum_covers_does_not_end_the_recording(start, tmp_path, damage: str) -> None:
+    line = start()
+    line.verdict()
+    line.verdict()
+    line.until(lambda: len(line.published) == 2)
+    line.journal.close()
+    with closing(sqlite3.connect(tmp_path / "state" / "journal.sqlite", isolation_level=None)) as connection:
+        connection.execute(damage)
+    again = start()
+    again.until(lambda: again.told.set_aside == 1)
+    again.verdict()
+    again.until(lambda: again.published)
+    assert again.published[0][0].journaled
+
+
+def test_a_journal_removed_under_a_running_line_is_noticed_and_begun_anew(start, tmp_path) -> None:
+    line = start()
+    line.verdict()
+    line.until(lambda: line.published)
+    (tmp_path / "state" / "journal.sqlite").unlink()
+    line.until(lambda: line.told.set_aside)
+    line.verdict()
+    line.verdict()
+    line.until(lambda: len(line.published) == 3 and line.journal.waiting == 0)
+    line.until(lambda: line.read()[-1:] == [line.published[-1][1]])
+    assert [made.seq for made, _ in line.published] == [1, 2, 3]
+
+
+@needs_root
+def test_a_full_disk_does_not_stop_the_line_and_nothing_is_forgotten(start, tmp_path) -> None:
+    with tmpfs(tmp_path / "small", "2m") as folder:
+        line = start(folder)
+        line.verdict()
+        line.until(lambda: line.published)
+        ballast = fill(folder)
+        while not line.journal.failure:
+            line.verdict()
+            line.until(lambda: len(line.published) == line.seq)
+        for _ in range(300):
+            line.verdict()
+        assert len(line.published) == line.seq, "a disk that has failed is not waited for"
+        assert not line.published[-1][0].journaled
+        assert [(s, n) for s, n, _ in line.told.events] == [("alarm", "journal_failed")]
+        assert line.read() == [header for _, header in line.published]
+        ballast.unlink()
+        line.until(lambda: line.journal.failure is None)
+        assert line.told.names() == ["journal_failed", "journal_recovered"]
+        line.verdict()
+        line.until(lambda: len(line.published) == line.seq)
+        assert line.published[-1][0].journaled
+        assert line.read() == [header for _, header in line.published], "replayed to the byte"
+        assert [made.seq for made, _ in line.published] == list(range(1, line.seq + 1))
+        line.journal.close()
+
+
+@needs_root
+@pytest.mark.parametrize("when", ["start", "later"])
+def test_a_read_only_disk_is_an_alarm_and_recording_begins_when_it_is_writable(
+    start, tmp_path, when: str
+) -> None:
+    with tmpfs(tmp_path / "ro", "4m") as folder:
+        if when == "start":
+            remount(folder, writable=False)
+        line = start(folder)
+        for _ in range(3):
+            line.verdict()
+        line.until(lambda: len(line.published) == 3)
+        if when == "later":
+            line.journal.close()
+            remount(folder, writable=False)
+            line = start(folder)
+            line.verdict()
+        assert line.told.names() == ["journal_failed"]
+        assert line.told.recording[-1] is False
+        assert not line.published[-1][0].journaled
+        remount(folder, writable=True)
+        line.until(lambda: line.journal.failure is None)
+        assert line.told.names() == ["journal_failed", "journal_recovered"]
+        assert line.read()[-line.seq :] == [header for _, header in line.published]
+        line.journal.close()
+
+
+@needs_root
+def test_a_disk_that_hangs_holds_up_a_verdict_for_its_wait_and_no_longer(start, tmp_path) -> None:
+    with disk(tmp_path / "slow") as folder:
+        line = start(folder, max_wait_ms=40)
+        line.verdict()
+        line.until(lambda: line.published)
+        with frozen(folder):
+            began = time.monotonic()
+            line.verdict()
+            line.until(lambda: len(line.published) == 2)
+            assert 0.03 < time.monotonic() - began < 0.5
+            assert not line.published[1][0].journaled
+            line.until(lambda: line.told.names() == ["journal_failed"])
+            for _ in range(10):
+                line.verdict()
+            assert len(line.published) == 12
+        line.until(lambda: line.journal.failure is None)
+        assert line.read() == [header for _, header in line.published]
+        line.journal.close()
+
+
+@needs_root
+def test_what_waits_for_a_failed_disk_is_bounded(start, tmp_path) -> None:
+    with tmpfs(tmp_path / "ro", "64m") as folder:
+        remount(folder, writable=False)
+        line = start(folder)
+        for _ in range(12_000):
+            line.verdict()
+        assert line.told.forgotten == 2000
+        remount(folder, writable=True)
+        line.until(lambda: line.journal.failure is None, 30)
+        headers = line.read()
+        assert headers == [header for _, header in line.published[2000:]]
+        line.journal.close()
