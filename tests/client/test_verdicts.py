@@ -20,7 +20,7 @@ from inspectd import wire
 from inspectd.client import AsyncVerdictReader, Liveness, Lost, Position, VerdictReader
 from inspectd.errors import InputError
 from inspectd.wire import Verdict, sync
-from inspectd.wire.sync import End, ReplayRequest, Snapshot, Truncated, Verdicts
+from inspectd.wire.sync import End, ReplayRequest, Snapshot, Truncated, Verdicts, decode_request
 
 
 class Line:
@@ -78,7 +78,7 @@ class Line:
                         self._send(heartbeat(self.seq, self.epoch, 50.0), wire.Kind.HEARTBEAT)
                     while sync.poll(0):
                         client, request = sync.recv_multipart()
-                        self._answer(client, sync.decode_request([request]))
+                        self._answer(client, decode_request([request]))
                 sync.poll(2)
 
     def _send(self, header: Any, kind: wire.Kind) -> None:

@@ -213,7 +213,7 @@ def test_everyday_topics_are_no_strays(served, client, topic):
 
 
 def test_whoever_has_most_subscriptions_makes_room_for_others(served, client, monkeypatch):
-    monkeypatch.setattr("inspectd.publish.sockets._MAX_SUBSCRIPTIONS", 300)
+    monkeypatch.setattr("inspectd.publish.door.sockets._MAX_SUBSCRIPTIONS", 300)
     honest = client(zmq.SUB, "verdicts")
     turn_until(served, lambda: hears(served, honest))
     greedy = [client(zmq.XSUB, "verdicts") for _ in range(2)]
