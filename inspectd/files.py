@@ -12,20 +12,26 @@ from inspectd.errors import UnavailableError
 _NO_HOME: Final = "/nonexistent"  # as Debian names the home of users who have none
 
 
-def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
+def write_bytes(path: Path, data: bytes, mode: int = 0o644, *, has_one_writer: bool = False) -> None:
     """Write a file under a temporary name beside its place, then rename it there.
 
     Args:
         path: its place; folders on the way are made.
         data: all of it.
         mode: who may read it; until it is whole only its owner may.
+        has_one_writer: nobody else writes this file. Its temporary name is then always the same, so that a
+            program that is killed often leaves one such file, not many.
 
     Raises:
         UnavailableError: it cannot be written.
     """
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        if has_one_writer:
+            name = f"{path}.new"
+            descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        else:
+            descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         temporary = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file:

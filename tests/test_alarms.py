@@ -15,7 +15,7 @@ from inspectd.publish.access import keys
 from inspectd.publish.door.messages import DoorLevels
 from inspectd.publish.door.sockets import CutCause
 from inspectd.records import BankInfo, FrameRef, Inspection, Outcome
-from inspectd.wire import Evaluation, Reason
+from inspectd.wire import Evaluation, Reason, key_files
 from tests.support.key_list import hang, let_go
 from tests.support.served import ServedSockets
 
@@ -87,7 +87,7 @@ def test_evidence_that_cannot_be_removed_is_an_alarm_once_while_it_lasts() -> No
 @pytest.mark.timeout(60)
 def test_keys_that_cannot_be_read_are_an_alarm_and_a_metric_while_it_lasts(tmp_path: Path) -> None:
     keys_dir = tmp_path / "keys"
-    keys.new_pair(keys_dir / "server")
+    key_files.new_pair(keys_dir / "server")
     keys.write_allowed(keys_dir, [])
     now_s = 0
     heard = Heard()

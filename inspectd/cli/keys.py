@@ -1,4 +1,4 @@
-"""`inspectd keys`: make key pairs, and say which of them may connect to a line over TCP."""
+"""`inspectd keys`: makes key pairs, and keeps the list of those that may connect to a line over TCP."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from inspectd.errors import InputError
 from inspectd.publish.access import keys
 from inspectd.publish.access.keys import Client, Role
 from inspectd.text import printable
+from inspectd.wire import key_files
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _WHERE: Final = "the line's configuration file, or its directory of keys"
@@ -74,12 +75,14 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _new(path: Path) -> None:
-    public, secret = keys.new_pair(path)
+    public, secret = key_files.new_pair(path)
     print(f"wrote {public} (to hand out) and {secret} (mode 600, keep it)")
 
 
 def _allow(keys_dir: Path, file: Path, roles: list[str], name: str | None) -> None:
-    client = Client(keys.read_public(file), name or file.stem, tuple(role for role in Role if role in roles))
+    client = Client(
+        key_files.read_public(file), name or file.stem, tuple(role for role in Role if role in roles)
+    )
     if not _NAME.fullmatch(client.name):
         raise InputError(f"--name: got {client.name!r}, expected letters, digits, '.', '_' and '-'")
     others = [other for other in _allowed(keys_dir) if other.public != client.public]

@@ -1,13 +1,13 @@
-"""Where a reader was, on disk, so that it goes on from there after a restart."""
+"""How far a reader got, on disk, so that it goes on from there after a restart."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
-from inspectd.errors import InputError, UnavailableError
+from inspectd import files
+from inspectd.errors import InputError
 from inspectd.wire.sync import Position
 
 
@@ -23,7 +23,7 @@ def read(file: Path) -> Cursor | None:
     """The cursor in a file; None when there is no file.
 
     Raises:
-        InputError: it cannot be read, or is no cursor. It is never guessed.
+        InputError: it cannot be read, or is not a cursor file. It is never guessed.
     """
     try:
         return msgspec.json.decode(file.read_bytes(), type=Cursor)
@@ -43,13 +43,4 @@ def write(file: Path, cursor: Cursor) -> None:
     Raises:
         UnavailableError: it cannot be written.
     """
-    # Always the same name: a reader that is killed often leaves one file behind, not many.
-    new = file.with_name(f"{file.name}.new")
-    try:
-        with new.open("wb") as target:
-            target.write(msgspec.json.encode(cursor))
-            target.flush()
-            os.fsync(target.fileno())
-        new.replace(file)
-    except OSError as error:
-        raise UnavailableError(f"{file}: the cursor cannot be written: {error.strerror}") from error
+    files.write_bytes(file, msgspec.json.encode(cursor), has_one_writer=True)

@@ -1,4 +1,4 @@
-"""How a client connects: its keys, and the socket options that let it outlive a cut link."""
+"""A client's sockets: its keys, and the options that let a connection outlive a cut link."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any, Final
 
 import msgspec
 import zmq
-import zmq.auth
 
 from inspectd.client.decode import MAX_MESSAGE_BYTES
 from inspectd.errors import InputError
+from inspectd.wire.key_files import read_pair, read_public
 
 _EXPECTED: Final = "expected ipc:///path/to/verdicts.sock or tcp://127.0.0.1:5571"
 
 _PING_MS: Final = 1000
 _DEAD_AFTER_MS: Final = 3000
 _FORGOTTEN_AFTER_MS: Final = 10_000
-"""The daemon drops what it keeps for a client that has not been heard for so long."""
+"""The daemon drops what it keeps for a client that was silent for so long."""
 
 
 class ClientKeys(msgspec.Struct, frozen=True):
@@ -78,12 +78,9 @@ def sync_endpoint(verdicts: str, sync: str | None) -> str:
 
 
 def _lasting(socket: Any) -> Any:
-    """A link that is cut says nothing: pings notice it, and short time-outs find it again."""
+    """A cut link gives no sign: pings notice it, and short time-outs find it again."""
     for option, value in (
-        (
-            zmq.IPV6,
-            1,
-        ),  # IPv4 goes on as before; without it an IPv6 address is never reached, and nothing says so
+        (zmq.IPV6, 1),  # for IPv4 too; without it an IPv6 address is silently never reached
         (zmq.LINGER, 0),
         (zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES),
         (zmq.HEARTBEAT_IVL, _PING_MS),
@@ -99,19 +96,6 @@ def _lasting(socket: Any) -> Any:
 
 
 def _use_keys(socket: Any, keys: ClientKeys) -> None:
-    server, _ = _certificate(keys.server_key)
-    public, secret = _certificate(keys.client_key)
-    if secret is None:
-        raise InputError(f"{keys.client_key}: holds no secret key, expected the file NAME.key_secret")
-    if keys.client_key.stat().st_mode & 0o077:
-        raise InputError(f"{keys.client_key}: others may read it, expected mode 0600; run chmod 600 on it")
-    socket.curve_serverkey = server
-    socket.curve_publickey = public
-    socket.curve_secretkey = secret
-
-
-def _certificate(file: Path) -> tuple[bytes, bytes | None]:
-    try:
-        return zmq.auth.load_certificate(file)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be used as a key file: {error}") from error
+    pair = read_pair(keys.client_key)
+    socket.curve_serverkey = read_public(keys.server_key)
+    socket.curve_publickey, socket.curve_secretkey = pair.public, pair.secret

@@ -13,6 +13,7 @@ import zmq
 
 from inspectd.endpoint import Users
 from inspectd.publish.access import keys
+from inspectd.wire import key_files
 from tests.support.daemon import camera_table, settings
 
 
@@ -42,7 +43,7 @@ def test_from_a_new_key_to_its_revocation(tmp_path, keys_dir):
     assert inspectd("keys", "allow", keys_dir, tmp_path / "gate1.key").stdout == "gate1 may read\n"
     both = inspectd("keys", "allow", keys_dir, tmp_path / "gate1.key", "--role", "control", "--role", "read")
     assert both.stdout == "gate1 may read and control\n"
-    public = keys.read_public(tmp_path / "gate1.key").decode()
+    public = key_files.read_public(tmp_path / "gate1.key").decode()
     assert inspectd("keys", "list", keys_dir).stdout.split() == ["gate1", "read,control", public]
     assert inspectd("keys", "revoke", keys_dir, "gate1").returncode == 0
     assert keys.read_allowed(keys_dir) == []
@@ -122,8 +123,8 @@ def test_a_running_line_obeys_a_revocation_within_seconds(
         for name in ("gate1", "gate2"):
             client = context.socket(zmq.SUB)
             clients.append(client)
-            pair = keys.read_pair(tmp_path / f"{name}.key_secret")
-            client.curve_serverkey = keys.read_public(keys_dir / "server.key")
+            pair = key_files.read_pair(tmp_path / f"{name}.key_secret")
+            client.curve_serverkey = key_files.read_public(keys_dir / "server.key")
             client.curve_publickey, client.curve_secretkey = pair.public, pair.secret
             client.subscribe(b"")
             client.connect(f"tcp://127.0.0.1:{port}")

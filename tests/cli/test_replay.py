@@ -49,7 +49,7 @@ def test_bad_input_is_said_without_a_traceback(tmp_path: Path):
         (
             ["tcp://127.0.0.1:1", "--server-key", tmp_path / "no.key", "--client-key", tmp_path / "no.key"],
             2,
-            "cannot be used as a key file",
+            "`inspectd keys new` makes keys",
         ),
     ):
         ended = replay(*arguments)

@@ -15,6 +15,7 @@ import zmq
 
 from inspectd.publish.access import keys
 from inspectd.publish.access.keys import Client, Role
+from inspectd.wire import key_files
 from tests.ops.machine import Machine
 from tests.support.cells import cells
 from tests.support.daemon import camera_table, settings
@@ -181,8 +182,8 @@ def test_the_lines_secret_key_comes_from_the_credential_store(
 ) -> None:
     """The store is root's alone; the keys directory that the service reads holds nothing secret."""
     etc = machine.log.parent / "etc"
-    public, secret = keys.new_pair(tmp_path / "server")
-    client = keys.read_pair(keys.new_pair(tmp_path / "gate1")[1])
+    public, secret = key_files.new_pair(tmp_path / "server")
+    client = key_files.read_pair(key_files.new_pair(tmp_path / "gate1")[1])
     keys.write_allowed(etc / "inspectd/keyed.keys", [Client(client.public, "gate1", (Role.READ,))])
     unit = "inspectd@keyed.service"
     assert machine.run("systemctl", "start", unit).returncode != 0
@@ -194,7 +195,7 @@ def test_the_lines_secret_key_comes_from_the_credential_store(
     context = zmq.Context()
     try:
         with context.socket(zmq.SUB) as socket:
-            socket.curve_serverkey = keys.read_public(public)
+            socket.curve_serverkey = key_files.read_public(public)
             socket.curve_publickey, socket.curve_secretkey = client.public, client.secret
             socket.subscribe(b"")
             socket.connect(f"tcp://127.0.0.1:{keyed_port}")

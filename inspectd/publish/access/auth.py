@@ -17,7 +17,8 @@ import zmq
 from zmq.utils import z85
 
 from inspectd.publish.access.key_watch import STUCK_SECONDS, KeyWatch, Reading
-from inspectd.publish.access.keys import Client, KeyPair, Role, read_server_pair
+from inspectd.publish.access.keys import Client, Role, read_server_pair
+from inspectd.wire.key_files import KeyPair
 
 ROLES: Final = {
     "verdicts": Role.READ,

@@ -1,32 +1,22 @@
-"""Key files and the list of allowed keys: plain text, read and written whole.
-
-A key pair is two files in ZeroMQ's certificate format: `NAME.key` may be handed out, `NAME.key_secret` (mode
-0600) may not. Keys are CurveZMQ's (Curve25519), 40 characters of Z85 (ZeroMQ RFC 32).
-"""
+"""The line's own key pair and the list of allowed keys: plain text, read and written whole."""
 
 from __future__ import annotations
 
 import codecs
 import contextlib
-import struct
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 import msgspec
-import zmq
-import zmq.auth
-from zmq.utils import z85
 
 from inspectd.config.places import systemd_directory
 from inspectd.errors import InputError
 from inspectd.files import write_text
+from inspectd.wire.key_files import Z85_CHARACTERS, KeyPair, is_key, read_pair, refuse_mode
 
 SERVER_SECRET: Final = "server.key_secret"  # noqa: S105 - a file's name
 ALLOWED: Final = "allowed_keys"
-_PUBLIC_SUFFIX: Final = ".key"
-_SECRET_SUFFIX: Final = ".key_secret"  # noqa: S105 - a file's name
-_Z85_CHARACTERS: Final = 40
 _HEAD: Final = (
     "# Clients of this line: roles, public key, name. Written by `inspectd keys`; read while the line runs."
 )
@@ -59,65 +49,6 @@ class AllowedKeys(msgspec.Struct, frozen=True):
 
     clients: tuple[Client, ...] = ()
     problems: tuple[str, ...] = ()
-
-
-class KeyPair(msgspec.Struct, frozen=True):
-    """A public and its secret key, 40 Z85 characters each."""
-
-    public: bytes
-    secret: bytes
-
-
-def new_pair(path: Path) -> tuple[Path, Path]:
-    """Make a key pair; `path` names it without a suffix.
-
-    Returns:
-        The public and the secret file.
-
-    Raises:
-        InputError: one of the files exists.
-        UnavailableError: they cannot be written.
-    """
-    public, secret = zmq.curve_keypair()
-    files = path.with_name(path.name + _PUBLIC_SUFFIX), path.with_name(path.name + _SECRET_SUFFIX)
-    for file in files:
-        if file.exists():
-            raise InputError(f"{file}: exists, and a key is never overwritten; choose another name")
-    head = "metadata\ncurve\n"
-    write_text(
-        files[1], f'{head}    public-key = "{public.decode()}"\n    secret-key = "{secret.decode()}"\n', 0o600
-    )
-    write_text(files[0], f'{head}    public-key = "{public.decode()}"\n', 0o644)
-    return files
-
-
-def read_public(file: Path) -> bytes:
-    """The public key of a key file.
-
-    Raises:
-        InputError: it cannot be read, or is no key file.
-    """
-    return _read(file)[0]
-
-
-def read_pair(file: Path, *, guarded: bool = False) -> KeyPair:
-    """A secret key file's pair.
-
-    Args:
-        file: the `.key_secret` file.
-        guarded: the directory is systemd's, which lets its service alone in: its access lists look like
-            group rights and are not looked at.
-
-    Raises:
-        InputError: it cannot be read, holds no secret key, or others than its owner may read it.
-    """
-    public, secret = _read(file)
-    if secret is None:
-        raise InputError(f"{file}: holds a public key only, expected the file ending in {_SECRET_SUFFIX}")
-    refuse_mode(file, 0o007 if guarded else 0o077, "600")
-    if zmq.curve_public(secret) != public:
-        raise InputError(f"{file}: its public and its secret key do not belong together; make a new pair")
-    return KeyPair(public, secret)
 
 
 def read_server_pair(keys_dir: Path) -> KeyPair:
@@ -191,33 +122,6 @@ def write_allowed(keys_dir: Path, clients: list[Client]) -> None:
     write_text(file, "".join(f"{line}\n" for line in kept), 0o644)
 
 
-def refuse_mode(file: Path, forbidden: int, expected: str) -> None:
-    """Refuse a file whose mode gives others what they must not have.
-
-    Raises:
-        InputError: it does, or it cannot be looked at.
-    """
-    try:
-        mode = file.stat().st_mode & 0o777
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
-    if mode & forbidden:
-        raise InputError(f"{file}: has mode {mode:o}, expected {expected}; run `chmod {expected} {file}`")
-
-
-def _read(file: Path) -> tuple[bytes, bytes | None]:
-    try:
-        public, secret = zmq.auth.load_certificate(file)
-    except OSError as error:
-        reason = error.strerror or "not found"
-        raise InputError(f"{file}: cannot be read: {reason}; `inspectd keys new` makes keys") from error
-    except ValueError as error:
-        raise InputError(f"{file}: holds no key; `inspectd keys new` makes keys") from error
-    if not _is_key(public) or (secret is not None and not _is_key(secret)):
-        raise InputError(f"{file}: holds something that is no key, expected {_Z85_CHARACTERS} Z85 characters")
-    return public, secret
-
-
 def _lines(file: Path) -> list[bytes] | None:
     """The list's lines as they are; None where there is none.
 
@@ -253,17 +157,8 @@ def _client(where: str, line: bytes) -> Client | None:
         raise InputError(
             f"{where}: got roles {roles!r}, expected some of {', '.join(Role)}, joined by commas"
         )
-    if not _is_key(key.encode()):
+    if not is_key(key.encode()):
         raise InputError(
-            f"{where}: got a key of {len(key)} characters, expected {_Z85_CHARACTERS} Z85 characters"
+            f"{where}: got a key of {len(key)} characters, expected {Z85_CHARACTERS} Z85 characters"
         )
     return Client(key.encode(), name, tuple(Role(role) for role in roles.split(",")))
-
-
-def _is_key(text: bytes) -> bool:
-    if len(text) != _Z85_CHARACTERS:
-        return False
-    try:
-        return z85.encode(z85.decode(text)) == text
-    except (KeyError, ValueError, struct.error):
-        return False

@@ -19,7 +19,9 @@ from inspectd.errors import InputError
 from inspectd.files import write_text
 from inspectd.publish.access import keys
 from inspectd.publish.access.auth import Authenticator, Cause
-from inspectd.publish.access.keys import Client, KeyPair, Role
+from inspectd.publish.access.keys import Client, Role
+from inspectd.wire import key_files
+from inspectd.wire.key_files import KeyPair
 from tests.support.key_list import hang, let_go
 from tests.support.served import ServedSockets
 
@@ -36,7 +38,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def pair(folder: Path, name: str) -> KeyPair:
-    return keys.read_pair(keys.new_pair(folder / name)[1])
+    return key_files.read_pair(key_files.new_pair(folder / name)[1])
 
 
 class Line:

@@ -11,7 +11,7 @@ import zmq
 from inspectd.client import ClientKeys, Lost, VerdictReader
 from inspectd.publish.access import keys
 from inspectd.publish.access.keys import Client, Role
-from inspectd.wire import Verdict
+from inspectd.wire import Verdict, key_files
 from tests.support.daemon import camera_table, settings
 
 REVOCATIONS = 5
@@ -28,8 +28,8 @@ def ports() -> list[int]:
 
 def subscribe(context: zmq.Context, folder: Path, name: str, port: int) -> zmq.Socket[bytes]:
     client = context.socket(zmq.SUB)
-    pair = keys.read_pair(folder / f"{name}.key_secret")
-    client.curve_serverkey = keys.read_public(folder / "keys" / "server.key")
+    pair = key_files.read_pair(folder / f"{name}.key_secret")
+    client.curve_serverkey = key_files.read_public(folder / "keys" / "server.key")
     client.curve_publickey, client.curve_secretkey = pair.public, pair.secret
     client.subscribe(b"")
     client.connect(f"tcp://127.0.0.1:{port}")
@@ -39,10 +39,10 @@ def subscribe(context: zmq.Context, folder: Path, name: str, port: int) -> zmq.S
 def test_a_reader_gets_each_verdict_once_while_other_keys_are_revoked(
     start_daemon, bank_file, good_folder, tmp_path, ports
 ):
-    keys.new_pair(tmp_path / "keys" / "server")
+    key_files.new_pair(tmp_path / "keys" / "server")
     others = [f"other{n}" for n in range(REVOCATIONS)]
     clients = [
-        Client(keys.read_public(keys.new_pair(tmp_path / name)[0]), name, (Role.READ,))
+        Client(key_files.read_public(key_files.new_pair(tmp_path / name)[0]), name, (Role.READ,))
         for name in ("gate", *others)
     ]
     keys.write_allowed(tmp_path / "keys", clients)

@@ -7,6 +7,7 @@ import pytest
 from inspectd.errors import InputError
 from inspectd.publish.access import keys
 from inspectd.publish.access.keys import Client, Role
+from inspectd.wire import key_files
 
 GOOD, OTHER = "0" * 40, "1" * 40
 
@@ -16,11 +17,11 @@ def mode(path):
 
 
 def test_a_pair_is_two_files_and_the_secret_is_its_owners_alone(tmp_path):
-    public, secret = keys.new_pair(tmp_path / "new" / "gate1")
+    public, secret = key_files.new_pair(tmp_path / "new" / "gate1")
     assert (public.name, secret.name) == ("gate1.key", "gate1.key_secret")
     assert mode(secret) == 0o600
-    found = keys.read_pair(secret)
-    assert found.public == keys.read_public(public) == keys.read_public(secret)
+    found = key_files.read_pair(secret)
+    assert found.public == key_files.read_public(public) == key_files.read_public(secret)
     assert found.secret.decode() not in public.read_text()
     assert sorted(path.name for path in public.parent.iterdir()) == ["gate1.key", "gate1.key_secret"]
 
@@ -29,52 +30,54 @@ def test_a_pair_is_two_files_and_the_secret_is_its_owners_alone(tmp_path):
 def test_a_key_is_never_overwritten(tmp_path, suffix):
     (tmp_path / f"gate1{suffix}").write_text("mine")
     with pytest.raises(InputError, match="never overwritten"):
-        keys.new_pair(tmp_path / "gate1")
+        key_files.new_pair(tmp_path / "gate1")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
 
 @pytest.mark.parametrize("bits", [0o640, 0o604, 0o644, 0o660, 0o620])
 def test_a_secret_that_others_may_touch_is_refused(tmp_path, bits):
-    _, secret = keys.new_pair(tmp_path / "gate1")
+    _, secret = key_files.new_pair(tmp_path / "gate1")
     secret.chmod(bits)
     with pytest.raises(InputError, match=f"has mode {bits:o}, expected 600; run `chmod 600 {secret}`"):
-        keys.read_pair(secret)
+        key_files.read_pair(secret)
 
 
 def test_what_is_no_key_file_is_said_so(tmp_path):
-    public, secret = keys.new_pair(tmp_path / "gate1")
+    public, secret = key_files.new_pair(tmp_path / "gate1")
     with pytest.raises(InputError, match="holds a public key only"):
-        keys.read_pair(public)
+        key_files.read_pair(public)
     with pytest.raises(InputError, match="cannot be read: not found"):
-        keys.read_public(tmp_path / "nowhere.key")
+        key_files.read_public(tmp_path / "nowhere.key")
     bad = tmp_path / "bad.key"
     bad.write_bytes(os.urandom(200).replace(b"public-key", b""))
     with pytest.raises(InputError, match="holds no key"):
-        keys.read_public(bad)
+        key_files.read_public(bad)
     bad.write_text('public-key = "abc"')
     with pytest.raises(InputError, match="no key, expected 40"):
-        keys.read_public(bad)
-    other, _ = keys.new_pair(tmp_path / "other")
+        key_files.read_public(bad)
+    other, _ = key_files.new_pair(tmp_path / "other")
     secret.write_text(
-        secret.read_text().replace(keys.read_public(public).decode(), keys.read_public(other).decode())
+        secret.read_text().replace(
+            key_files.read_public(public).decode(), key_files.read_public(other).decode()
+        )
     )
     with pytest.raises(InputError, match="do not belong together"):
-        keys.read_pair(secret)
+        key_files.read_pair(secret)
 
 
 def test_the_servers_pair_comes_from_systemds_credentials_first(tmp_path, monkeypatch):
-    keys.new_pair(tmp_path / "keys" / "server")
-    _, credential = keys.new_pair(tmp_path / "credentials" / "server")
+    key_files.new_pair(tmp_path / "keys" / "server")
+    _, credential = key_files.new_pair(tmp_path / "credentials" / "server")
     credential.chmod(0o440)  # systemd grants its user access by a list that shows so
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credential.parent))
-    assert keys.read_server_pair(tmp_path / "keys").public == keys.read_public(credential)
+    assert keys.read_server_pair(tmp_path / "keys").public == key_files.read_public(credential)
     credential.unlink()
     assert keys.read_server_pair(tmp_path / "keys").public != b""
 
 
 def test_the_list_survives_writing_and_reading(tmp_path):
     clients = [
-        Client(keys.read_public(keys.new_pair(tmp_path / f"c{n}")[0]), f"c{n}", roles)
+        Client(key_files.read_public(key_files.new_pair(tmp_path / f"c{n}")[0]), f"c{n}", roles)
         for n, roles in enumerate([(Role.READ,), (Role.CONTROL,), (Role.READ, Role.CONTROL)])
     ]
     assert keys.read_allowed(tmp_path) == []
