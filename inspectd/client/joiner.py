@@ -1,8 +1,9 @@
-"""Joins what is heard live with what is replayed: each verdict once, in order, losses named. Pure.
+"""Joins live verdicts with replayed ones: each verdict once, in order, losses named. Pure.
 
-The joiner holds one position: everything up to it was put out. A live verdict right behind it goes straight
-out. Anything further ahead is held, and a replay is asked for from behind the position on; so start-up, gaps,
-losses at the tail, restarts of the daemon and of the reader are all the same case.
+The joiner holds one position: everything up to it was put out. A live verdict right after it goes straight
+out. Anything later is held, and a replay is requested that begins right after the position; so start-up,
+gaps, losses at the tail, restarts of the daemon and of the reader are all the same case. Until that replay is
+complete the joiner is *behind*: the line has published more than was put out.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class LossReason(StrEnum):
     TRUNCATED = "truncated"
     """The line does not keep them any longer, or its journal was replaced."""
     MISSING = "missing"
-    """The line published them and could not record them, and this reader did not hear them."""
+    """The line published them and could not record them, and this reader did not receive them."""
     UNANSWERED = "unanswered"
     """The line did not answer in time when it was asked for them."""
 
@@ -40,7 +41,7 @@ class Lost(msgspec.Struct, frozen=True):
 
     Attributes:
         after: the last verdict before the loss.
-        before: the first position behind the loss.
+        before: the first position after the loss.
         count: how many verdicts were lost; None where it cannot be known.
         reason: why.
     """
@@ -84,8 +85,8 @@ class Joiner:
         self._max_held = max_held
         self._clock = clock
         self._held: dict[Position, Numbered] = {}
-        self._heard: dict[int, int] = {}
-        """How far the line was heard to have come in this epoch and those behind it: epoch to seq."""
+        self._published: dict[int, int] = {}
+        """The last `seq` the line is known to have published, by epoch, for this epoch and later ones."""
         self._behind = False
         self._asked = ""
         self._requests = 0
@@ -96,12 +97,12 @@ class Joiner:
         self._progress_at = 0.0
 
     def live(self, verdict: Numbered) -> None:
-        """A verdict was heard live."""
+        """Take in a verdict that was received live."""
         here = Position(verdict.epoch, verdict.seq)
         if self.position is None and not self._from_oldest:
             self.position = Position(here.epoch, here.seq - 1)
         if not self._behind and self._is_next(here):
-            self._heard[here.epoch] = here.seq
+            self._published[here.epoch] = here.seq
             self._put_out(verdict, here)
         elif self._is_news(here):
             if len(self._held) < self._max_held and not self._is_foreign(here):
@@ -109,7 +110,7 @@ class Joiner:
             self._fall_behind(here)
 
     def heartbeat(self, epoch: int, last_seq: int) -> None:
-        """The line was heard to have published up to here."""
+        """Take in how far the line has published."""
         here = Position(epoch, last_seq)
         if self.position is None and not self._from_oldest:
             self.position = here
@@ -133,7 +134,7 @@ class Joiner:
         self._asked_from = self.position
         self._asked = str(self._requests)
         self._ask_at = now + RETRY_SECONDS
-        return ReplayRequest(self._asked, _behind(self.position) if self.position else None)
+        return ReplayRequest(self._asked, _next_after(self.position) if self.position else None)
 
     @property
     def wake_at(self) -> float | None:
@@ -141,7 +142,7 @@ class Joiner:
         return self._ask_at if self._behind else None
 
     def answer(self, answer: Answer, verdicts: Sequence[Numbered] = ()) -> None:
-        """The line answered; `verdicts` are those that came with the answer."""
+        """Take in an answer of the line, and the verdicts that came with it."""
         if answer.request != self._asked or not self._behind:
             return  # the answer to an earlier request, which was asked again
         if isinstance(answer, End) and answer.messages != self._answers:
@@ -172,12 +173,12 @@ class Joiner:
             return
         if oldest <= self.position:  # the line lost all it knew and began anew, before where we are
             self._lose(oldest, LossReason.TRUNCATED)
-            self._heard.clear()
+            self._published.clear()
             self._held.clear()
             self._move_to(Position(oldest.epoch, oldest.seq - 1))
             return
         for here in [*sorted(here for here in self._held if here < oldest), oldest]:
-            if here != _behind(self.position):
+            if here != _next_after(self.position):
                 self._lose(here, LossReason.TRUNCATED)
                 self._move_to(Position(here.epoch, here.seq - 1))
             if here != oldest:
@@ -185,9 +186,9 @@ class Joiner:
 
     def _ended(self, end: End) -> None:
         through = end.through
-        if through > self._start(_behind(through)):
-            self._release_held(_behind(through))
-            self._pass_to(_behind(through), LossReason.MISSING)
+        if through > self._start(_next_after(through)):
+            self._release_held(_next_after(through))
+            self._pass_to(_next_after(through), LossReason.MISSING)
             self._move_to(through)
         self._asked = ""
         if end.complete:
@@ -197,16 +198,16 @@ class Joiner:
         self._ask_at = self._clock() + (RETRY_SECONDS if stuck else 0.0)
 
     def _start(self, here: Position) -> Position:
-        """The position; without one, right before `here` or what was heard before it."""
+        """The position; without one, right before `here` or the first verdict held."""
         if self.position is None:
             first = min([here, *self._held])
             self.position = Position(first.epoch, first.seq - 1)
         return self.position
 
     def _give_up(self) -> None:
-        """Nobody answers: go on with what was heard live, and say what is missing."""
+        """Nobody answers: go on with what was received live, and name what is missing."""
         self._asked = ""
-        goal = min(self._held) if self._held else _behind(self._reached) if self._reached else None
+        goal = min(self._held) if self._held else _next_after(self._reached) if self._reached else None
         if goal is not None and self.position is not None and goal > self.position:
             self._lose(goal, LossReason.UNANSWERED)
         if goal is not None:
@@ -215,7 +216,7 @@ class Joiner:
         self._release_next()
 
     def _release_next(self) -> None:
-        """Put out what is held right behind the position; fall behind again if something is missing."""
+        """Put out what is held right after the position; be behind again if something is missing."""
         for here in sorted(self._held):
             if self._is_next(here):
                 self._put_out(self._held.pop(here), here)
@@ -227,7 +228,7 @@ class Joiner:
             self._fall_behind(self._reached)
 
     def _release_held(self, before: Position) -> None:
-        """Put out what was heard live and lies before a replayed one: the journal did not have it."""
+        """Put out live verdicts that come before a replayed one: the journal did not have them."""
         for here in sorted(here for here in self._held if here < before):
             verdict = self._held.pop(here)
             if self.position is None or here > self.position:
@@ -242,12 +243,12 @@ class Joiner:
             if here.seq > self.position.seq + 1:
                 self._lose(here, reason)
             return
-        for epoch in sorted(self._heard):
-            tail = Position(epoch, self._heard[epoch])
+        for epoch in sorted(self._published):
+            tail = Position(epoch, self._published[epoch])
             if self.position < tail and epoch < here.epoch:
                 self._begin(epoch)
                 if tail != self.position:  # a line that ended before its first verdict has lost none
-                    self._lose(_behind(tail), reason)
+                    self._lose(_next_after(tail), reason)
                 self.position = tail
         if here.seq > 1:
             self._begin(here.epoch)
@@ -271,36 +272,36 @@ class Joiner:
 
     def _move_to(self, here: Position) -> None:
         self.position = here
-        for epoch in [epoch for epoch in self._heard if epoch < here.epoch]:
-            del self._heard[epoch]
+        for epoch in [epoch for epoch in self._published if epoch < here.epoch]:
+            del self._published[epoch]
         self._unanswered = 0
         self._progress_at = self._clock()
 
-    # --- what is heard ------------------------------------------------------------------------------------
+    # --- what arrives ------------------------------------------------------------------------------------
 
     @property
     def _reached(self) -> Position | None:
-        """The last place the line was heard to have reached."""
-        return max((Position(*item) for item in self._heard.items()), default=None)
+        """The last position the line is known to have published."""
+        return max((Position(*item) for item in self._published.items()), default=None)
 
     def _is_next(self, here: Position) -> bool:
-        return self.position is not None and here == _behind(self.position)
+        return self.position is not None and here == _next_after(self.position)
 
     def _is_news(self, here: Position) -> bool:
         return self.position is None or here > self.position or self._is_foreign(here)
 
     def _is_foreign(self, here: Position) -> bool:
-        """An epoch before ours: an old message on another way, or a line that lost all it knew."""
+        """An epoch before ours: an old message by another route, or a line that lost all its records."""
         return self.position is not None and here.epoch < self.position.epoch
 
     def _fall_behind(self, here: Position) -> None:
         if not self._is_foreign(here):
-            self._heard[here.epoch] = max(here.seq, self._heard.get(here.epoch, 0))
+            self._published[here.epoch] = max(here.seq, self._published.get(here.epoch, 0))
         if not self._behind:
             self._behind = True
             self._progress_at = self._clock()
             self._ask_at = 0.0
 
 
-def _behind(position: Position) -> Position:
+def _next_after(position: Position) -> Position:
     return Position(position.epoch, position.seq + 1)

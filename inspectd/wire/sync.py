@@ -85,7 +85,7 @@ class Truncated(msgspec.Struct, frozen=True, tag_field="schema", tag="truncated/
 
 
 class End(msgspec.Struct, frozen=True, tag_field="schema", tag="end/1"):
-    """Everything there is up to `through` was sent; when not `complete`, ask on from behind it."""
+    """Everything there is up to `through` was sent; when not `complete`, ask again from the one after it."""
 
     request: str
     through: Position
