@@ -2,8 +2,8 @@ r"""Appends every verdict of a line to a CSV file, each once, over restarts of t
 
 Usage: csv_verdicts.py VERDICTS_ENDPOINT FILE.csv [--sync ENDPOINT]
 
-Each row is on the disk before the cursor beside the file (`FILE.csv.cursor`) moves behind it. A crash between
-the two would write that row again, so at the start rows behind the cursor are cut off. What is lost becomes a
+Each row is on the disk before the cursor beside the file (`FILE.csv.cursor`) moves past it. A crash between
+the two would write that row again, so at the start rows after the cursor are cut off. What is lost becomes a
 row of its own. Ids are written on one line, as `\u000a` for a line break, and with a `'` before one that a
 spreadsheet would take for a formula.
 """
@@ -16,9 +16,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from inspectd.client import Lost, VerdictReader
+from inspectd.client import Lost, PartVerdict, Verdict, VerdictReader
 from inspectd.text import printable
-from inspectd.wire import PartVerdict, Verdict
 
 HEADINGS = ["epoch", "seq", "camera", "part_id", "trigger_id", "evaluation", "reason", "score", "late"]
 

@@ -26,10 +26,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from inspectd.client import Liveness, VerdictReader
-from inspectd.client.control import TriggerSender
+from inspectd.client import (
+    Accepted,
+    Evaluation,
+    Liveness,
+    PartVerdict,
+    TriggerRequest,
+    TriggerSender,
+    VerdictReader,
+)
 from inspectd.text import printable
-from inspectd.wire import Accepted, Evaluation, PartVerdict, TriggerRequest
 
 _TURN_SECONDS: Final = 0.005
 _HEARD_AT_MOST: Final = 1000

@@ -11,9 +11,8 @@ import argparse
 import sys
 import time
 
-from inspectd.client.control import TriggerSender
+from inspectd.client import Accepted, TriggerAnswer, TriggerRequest, TriggerSender
 from inspectd.text import printable
-from inspectd.wire import Accepted, TriggerRequest
 
 
 def main() -> int:
@@ -43,12 +42,12 @@ def main() -> int:
     return 1 if refused else 0
 
 
-def _said(answer: object) -> str:
+def _said(answer: TriggerAnswer | None) -> str:
     if isinstance(answer, Accepted):
         return printable(f"accepted, {', '.join(answer.cameras)}, verdict within {answer.deadline_ms:g} ms")
     if answer is None:
         return "no answer"
-    return printable(f"refused, {answer.reason}: {answer.detail}")  # type: ignore[attr-defined]
+    return printable(f"refused, {answer.reason}: {answer.detail}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from inspectd.bench.processes import MAIN, Usage, shares, usage_by_job
 from inspectd.bench.scrape import means_ms, stage_totals
 from inspectd.bench.timing import Latency
 from inspectd.cli.demo_line import Daemon, free_ports
-from inspectd.client import Message, Reader
+from inspectd.client import LiveReader, Message
 from inspectd.errors import InspectdError
 from inspectd.wire import Counts, Evaluation, Heartbeat, Verdict
 
@@ -98,7 +98,7 @@ def run_load(line: Line, rate: float, seconds: float) -> dict[str, Any]:
     began = time.monotonic()
     with (
         Daemon(file, line.folder / "log") as daemon,
-        Reader(f"ipc://{line.folder}/run/verdicts.sock") as reader,
+        LiveReader(f"ipc://{line.folder}/run/verdicts.sock") as reader,
     ):
         listener = _Listener(daemon, reader, port)
         listener.until_first_verdict()
@@ -111,7 +111,7 @@ def run_load(line: Line, rate: float, seconds: float) -> dict[str, Any]:
 class _Listener:
     """Reads a daemon's bus."""
 
-    def __init__(self, daemon: Daemon, reader: Reader, metrics_port: int) -> None:
+    def __init__(self, daemon: Daemon, reader: LiveReader, metrics_port: int) -> None:
         self._daemon = daemon
         self._metrics_port = metrics_port
         self._reader = reader

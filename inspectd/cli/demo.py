@@ -22,7 +22,7 @@ from inspectd.cli.demo_data import DemoData, lay_out, own_folder, solar_cells
 from inspectd.cli.demo_line import LINE, PLANT, Daemon, LineFile, LineRun, free_ports, runtime_dir
 from inspectd.cli.demo_result import Result
 from inspectd.cli.live_view import LineView, plain_line
-from inspectd.client import Message, Reader
+from inspectd.client import LiveReader, Message
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.wire import Counts, Event
 
@@ -142,7 +142,7 @@ def _run_line(
     total = len(data.replay) if seconds is None else None
     with (
         # The reader is there before the first frame, because a live bus repeats nothing.
-        Reader(line_file.endpoint("verdicts"), line_file.endpoint("heatmaps")) as reader,
+        LiveReader(line_file.endpoint("verdicts"), line_file.endpoint("heatmaps")) as reader,
         Daemon(line_file.path, line_file.path.with_name("daemon.log")) as daemon,
         Screen(console, LineView(reader.line(PLANT, LINE)), total) as screen,
     ):

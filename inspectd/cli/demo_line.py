@@ -18,7 +18,7 @@ from typing import Final, Self
 import msgspec
 
 from inspectd.cli.demo_data import CAMERAS
-from inspectd.client import Liveness, Message, Reader
+from inspectd.client import Liveness, LiveReader, Message
 from inspectd.errors import ExitCode, InspectdError
 from inspectd.files import temporary_root
 from inspectd.wire import Event, Heartbeat
@@ -157,7 +157,7 @@ class LineRun:
     def __init__(
         self,
         daemon: Daemon,
-        reader: Reader,
+        reader: LiveReader,
         on_message: Callable[[Message], None],
         on_turn: Callable[[], None],
     ) -> None:

@@ -1,4 +1,4 @@
-"""The terminal view of a line that `watch` and `demo` share: what was heard, and how it is drawn."""
+"""The terminal view of a line that `watch` and `demo` share: what was received, and how it is drawn."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from inspectd.cli.output import cell
-from inspectd.client import LineTracker, Liveness, Message
+from inspectd.client import Evaluation, Event, Heartbeat, LineTracker, Liveness, Message, Verdict
 from inspectd.text import printable
-from inspectd.wire import Evaluation, Event, Heartbeat, Verdict
 
 RATE_WINDOW_SECONDS: Final = 5.0
 _EVENTS_SHOWN: Final = 5
@@ -27,7 +26,7 @@ _PHASE: Final = {"up": "green", "ended": "dim", "opening": "yellow", "down": "bo
 
 
 class CameraView:
-    """What was heard of one camera."""
+    """What was received of one camera."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.evaluations: Counter[Evaluation] = Counter()
@@ -51,7 +50,7 @@ class CameraView:
 
 
 class LineView:
-    """What was heard of one line, drawn as a panel or told in plain lines.
+    """What was received of one line, drawn as a panel or printed as plain lines.
 
     Args:
         tracker: the reader's own account of the line, for liveness and missed verdicts.

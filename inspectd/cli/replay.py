@@ -8,12 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from inspectd.client import ClientKeys, Position
-from inspectd.client.replay import Replayed, replay
+from inspectd.client import ClientKeys, PartVerdict, Position, Replayed, Truncated, Verdict, replay
 from inspectd.errors import ExitCode, InputError
 from inspectd.text import printable
-from inspectd.wire import PartVerdict, Verdict
-from inspectd.wire.sync import Truncated
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ from rich.live import Live
 
 from inspectd.cli import output
 from inspectd.cli.live_view import LineView, plain_line
-from inspectd.client import Liveness, Message, Reader
+from inspectd.client import Liveness, LiveReader, Message
 from inspectd.errors import ExitCode
 from inspectd.text import printable
 
@@ -33,7 +33,7 @@ def main(arguments: argparse.Namespace) -> int:
         InputError: the endpoint cannot be one.
     """
     console = output.console()
-    with Reader(arguments.endpoint) as reader:
+    with LiveReader(arguments.endpoint) as reader:
         try:
             if console.is_terminal:
                 _watch_live(reader, console, arguments.endpoint)
@@ -44,7 +44,7 @@ def main(arguments: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
-def _watch_live(reader: Reader, console: Console, endpoint: str) -> None:
+def _watch_live(reader: LiveReader, console: Console, endpoint: str) -> None:
     views: dict[tuple[str, str], LineView] = {}
     with Live(console=console, auto_refresh=False) as live:
         while True:
@@ -55,7 +55,7 @@ def _watch_live(reader: Reader, console: Console, endpoint: str) -> None:
             )
 
 
-def _take_in(reader: Reader, views: dict[tuple[str, str], LineView]) -> None:
+def _take_in(reader: LiveReader, views: dict[tuple[str, str], LineView]) -> None:
     """Everything that arrives until the next refresh is due."""
     due = time.monotonic() + _REFRESH_SECONDS
     while (remaining_seconds := due - time.monotonic()) > 0:
@@ -67,7 +67,7 @@ def _take_in(reader: Reader, views: dict[tuple[str, str], LineView]) -> None:
             views[key].add(message)
 
 
-def _watch_plain(reader: Reader, endpoint: str) -> None:
+def _watch_plain(reader: LiveReader, endpoint: str) -> None:
     _say(f"waiting for a publisher at {endpoint}")
     liveness: dict[tuple[str, str], Liveness] = {}
     missed: dict[tuple[str, str], int] = {}

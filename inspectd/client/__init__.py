@@ -1,4 +1,4 @@
-"""What an integrator imports to read a line's verdicts; `docs/wire.md` is the contract it implements.
+"""What a program of the plant imports; `docs/wire.md`, section 11, describes it.
 
     with VerdictReader("ipc:///run/inspectd/line1/verdicts.sock", cursor=Path("gate.cursor")) as reader:
         while True:
@@ -12,34 +12,77 @@ A part without a matching `pass` in time is rejected, by whoever holds the gate:
 `epoch` and `triggered_utc_ns` are those of its trigger's acknowledgement. Old verdicts are given again, and a
 trigger id alone may be that of an earlier part (`docs/triggers.md`, section 1).
 
-These readers say what they heard, what is lost and whether the line is still alive, and never guess a
+These readers give what they received, what is lost and whether the line is still alive, and never guess a
 verdict. pyzmq and msgspec are all they need.
 """
 
-from inspectd.client.aio import AsyncVerdictReader
+from inspectd.client.aio import AsyncTriggerSender, AsyncVerdictReader
+from inspectd.client.control import TriggerAnswer, TriggerSender
 from inspectd.client.cursor import Cursor
 from inspectd.client.decode import MAX_MESSAGE_BYTES, Heatmap, Message
 from inspectd.client.joiner import Item, LossReason, Lost
-from inspectd.client.live import Reader
+from inspectd.client.live import LiveReader
+from inspectd.client.recorded import Replayed, replay
 from inspectd.client.sockets import ClientKeys
 from inspectd.client.tracker import MISSED_HEARTBEATS, LineTracker, Liveness
 from inspectd.client.verdicts import VerdictReader
-from inspectd.wire.sync import Position
+from inspectd.errors import InputError, UnavailableError
+from inspectd.wire import (
+    Accepted,
+    Counts,
+    Evaluation,
+    Event,
+    Heartbeat,
+    HeatmapHeader,
+    HeatmapRef,
+    Late,
+    PartVerdict,
+    Reason,
+    Refusal,
+    RefusalReason,
+    TriggerRequest,
+    Verdict,
+    ViewVerdict,
+)
+from inspectd.wire.sync import Position, Truncated
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
     "MISSED_HEARTBEATS",
+    "Accepted",
+    "AsyncTriggerSender",
     "AsyncVerdictReader",
     "ClientKeys",
+    "Counts",
     "Cursor",
+    "Evaluation",
+    "Event",
+    "Heartbeat",
     "Heatmap",
+    "HeatmapHeader",
+    "HeatmapRef",
+    "InputError",
     "Item",
+    "Late",
     "LineTracker",
+    "LiveReader",
     "Liveness",
     "LossReason",
     "Lost",
     "Message",
+    "PartVerdict",
     "Position",
-    "Reader",
+    "Reason",
+    "Refusal",
+    "RefusalReason",
+    "Replayed",
+    "TriggerAnswer",
+    "TriggerRequest",
+    "TriggerSender",
+    "Truncated",
+    "UnavailableError",
+    "Verdict",
     "VerdictReader",
+    "ViewVerdict",
+    "replay",
 ]

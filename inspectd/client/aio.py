@@ -1,51 +1,32 @@
-"""The reader of verdicts for asyncio programs; the same promises as `VerdictReader`."""
+"""`VerdictReader` and `TriggerSender` for asyncio programs, with the same promises."""
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
-import zmq
 import zmq.asyncio
 
-from inspectd.client.base import MESSAGES_PER_TURN, Reader
+from inspectd.client.base import BaseVerdictReader
+from inspectd.client.control import BaseTriggerSender, PollFor, TriggerAnswer
 from inspectd.client.joiner import Item
-from inspectd.client.sockets import ClientKeys
+from inspectd.client.session import Wait
+from inspectd.wire import TriggerRequest
 
 
-class AsyncVerdictReader(Reader):
-    """Reads the verdicts of one line inside an event loop; make it and use it in one loop.
+class AsyncVerdictReader(BaseVerdictReader):
+    """Reads the verdicts of one line inside an event loop; one task at a time may wait for it.
+
+        async with AsyncVerdictReader("ipc:///run/inspectd/line1/verdicts.sock") as reader:
+            async for item in reader:  # Verdict, PartVerdict or Lost
+                await forward(item)
 
     Arguments, promises and errors are those of `VerdictReader`. `commit` writes and flushes a small file, so
     it holds up the loop for as long as the disk takes.
     """
 
-    def __init__(
-        self,
-        verdicts: str,
-        sync: str | None = None,
-        *,
-        cursor: Path | None = None,
-        start: Literal["now", "oldest"] = "now",
-        keys: ClientKeys | None = None,
-        patience_seconds: float = 10.0,
-    ) -> None:
-        super().__init__(
-            zmq.asyncio.Context,
-            verdicts,
-            sync,
-            cursor=cursor,
-            start=start,
-            keys=keys,
-            patience_seconds=patience_seconds,
-        )
-        self._poller = zmq.asyncio.Poller()
-        self._poller.register(self._live, zmq.POLLIN)
-        self._poller.register(self._sync, zmq.POLLIN)
+    _make_poller = zmq.asyncio.Poller
 
     async def receive(self, timeout_seconds: float) -> Item | None:
         """The next verdict, or what was lost in its place; None when nothing came in time.
@@ -53,20 +34,13 @@ class AsyncVerdictReader(Reader):
         Raises:
             InputError: the endpoint publishes another line than the cursor file is of, or several.
         """
-        deadline = time.monotonic() + timeout_seconds
-        if not self._session.is_full:
-            await self._take_in(0)
-        while (item := self._session.next()) is None:
-            request = self._session.outgoing()
-            if request is not None:
-                # A queue full of requests nobody took holds nothing up: it is asked again later.
-                with contextlib.suppress(zmq.Again):
-                    await self._sync.send(request, flags=zmq.NOBLOCK)
-            now = time.monotonic()
-            if now >= deadline:
-                return None
-            await self._take_in(min(deadline, self._session.wake_at or deadline) - now)
-        return item
+        for step in self._session.steps(timeout_seconds):
+            if not isinstance(step, Wait):
+                return step
+            self._ask(step.request)
+            if await self._poller.poll(step.milliseconds):
+                self._take_in()
+        return None
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         """Every verdict and loss from now on, without end."""
@@ -83,10 +57,43 @@ class AsyncVerdictReader(Reader):
     ) -> None:
         self.close()
 
-    async def _take_in(self, timeout_seconds: float) -> None:
-        ready = dict(await self._poller.poll(max(0, round(timeout_seconds * 1000))))
-        for socket, take in ((self._sync, self._session.answered), (self._live, self._session.published)):
-            for _ in range(MESSAGES_PER_TURN if socket in ready else 0):
-                if not await socket.poll(0):
-                    break
-                take(await socket.recv_multipart())
+
+class AsyncTriggerSender(BaseTriggerSender):
+    """Sends triggers to one line inside an event loop, one at a time.
+
+        async with AsyncTriggerSender("ipc:///run/inspectd/line1/control.sock") as sender:
+            answer = await sender.send(TriggerRequest("4711"), timeout_seconds=0.1)
+
+    Arguments and errors are those of `TriggerSender`.
+    """
+
+    _is_sending = False
+
+    async def send(self, trigger: TriggerRequest, timeout_seconds: float) -> TriggerAnswer | None:
+        """Send a trigger and wait for its answer, as `TriggerSender.send` does.
+
+        Raises:
+            RuntimeError: another task's trigger still waits for its answer. A trigger that waited for its
+                turn would be dated too late; give each task a sender of its own.
+        """
+        if self._is_sending:
+            raise RuntimeError("this sender waits for the answer to another trigger; use one for each task")
+        self._is_sending = True
+        try:
+            for step in self._steps(trigger, timeout_seconds):
+                if not isinstance(step, PollFor):
+                    return step
+                poller = zmq.asyncio.Poller()
+                poller.register(self._socket, step.events)
+                await poller.poll(step.milliseconds)
+        finally:
+            self._is_sending = False
+        return None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,10 +1,9 @@
-"""What the readers of verdicts share: their sockets, and everything that does not wait."""
+"""What `VerdictReader` and `AsyncVerdictReader` share: their sockets, and everything that does not wait."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import zmq
 
@@ -15,37 +14,40 @@ from inspectd.errors import InputError
 from inspectd.wire import Heartbeat
 from inspectd.wire.sync import Position
 
-MESSAGES_PER_TURN: Final = 256
+_MESSAGES_PER_TURN: Final = 256
 _QUEUE_MESSAGES: Final = 10_000
 
 
-class Reader:
-    """The base of `VerdictReader` and `AsyncVerdictReader`, which add the waiting."""
+class BaseVerdictReader:
+    """A verdict reader without the waiting; `VerdictReader` describes arguments and errors."""
+
+    _make_poller: ClassVar[type[Any]] = zmq.Poller
 
     def __init__(
         self,
-        make_context: Callable[[], zmq.Context[Any]],
         verdicts: str,
-        sync: str | None,
+        sync: str | None = None,
         *,
-        cursor: Path | None,
-        start: Literal["now", "oldest"],
-        keys: ClientKeys | None,
-        patience_seconds: float,
+        cursor: Path | None = None,
+        start: Literal["now", "oldest"] = "now",
+        keys: ClientKeys | None = None,
+        patience_seconds: float = 10.0,
     ) -> None:
-        """Connect, with sockets of the context that `make_context` gives; the rest as for `VerdictReader`.
-
-        Raises:
-            InputError: an endpoint, the cursor file or a key file cannot be used.
-        """
         sync = sync_endpoint(verdicts, sync)
         self._session = Session(cursor, start=start, patience_seconds=patience_seconds)
-        self._context = make_context()
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._live, self._sync = subscriber(self._context, _QUEUE_MESSAGES), requester(self._context)
+        self._live.setsockopt(zmq.SUBSCRIBE, b"i1/")
+        self._sync.setsockopt(zmq.SNDHWM, 8)
         try:
-            self._live, self._sync = _open_sockets(self._context, verdicts, sync, keys)
+            connect(self._live, verdicts, keys)
+            connect(self._sync, sync, keys)
         except InputError:
             self.close()
             raise
+        self._poller = self._make_poller()
+        for socket in (self._live, self._sync):
+            self._poller.register(socket, zmq.POLLIN)
 
     def commit(self) -> None:
         """Remember that the caller is done with everything it received.
@@ -57,35 +59,40 @@ class Reader:
 
     @property
     def liveness(self) -> Liveness:
-        """What may be assumed of the line, from what was taken in by the last `receive`."""
+        """What may be assumed of the line, from what the last `receive` took in."""
         return self._session.liveness
 
     @property
     def heartbeat(self) -> Heartbeat | None:
-        """The last heartbeat heard."""
+        """The last heartbeat received."""
         return self._session.heartbeat
 
     @property
     def position(self) -> Position | None:
-        """Everything up to it was received; None before the line was heard."""
+        """Everything up to it was received; None before the line's first message."""
         return self._session.position
 
+    @property
+    def unreadable(self) -> int:
+        """Messages that are not in this format; each was skipped."""
+        return self._session.unreadable
+
     def close(self) -> None:
-        """Stop listening; what was not committed is read again by the next reader."""
+        """Disconnect; what was not committed is read again by the next reader."""
         self._context.destroy(linger=0)
 
+    def _ask(self, request: bytes | None) -> None:
+        if request is not None:
+            try:
+                self._sync.send(request, flags=zmq.NOBLOCK)
+            except zmq.Again:
+                return  # its queue is full of requests nobody took: it is asked again later
 
-def _open_sockets(
-    context: zmq.Context[Any], verdicts: str, sync: str, keys: ClientKeys | None
-) -> tuple[Any, Any]:
-    """The two sockets of a verdict reader, connected.
-
-    Raises:
-        InputError: an endpoint or a key file cannot be used.
-    """
-    live, requests = subscriber(context, _QUEUE_MESSAGES), requester(context)
-    live.setsockopt(zmq.SUBSCRIBE, b"i1/")
-    requests.setsockopt(zmq.SNDHWM, 8)
-    connect(live, verdicts, keys)
-    connect(requests, sync, keys)
-    return live, requests
+    def _take_in(self) -> None:
+        for socket, take in ((self._sync, self._session.answered), (self._live, self._session.published)):
+            for _ in range(_MESSAGES_PER_TURN):
+                try:
+                    parts = socket.recv_multipart(flags=zmq.NOBLOCK)
+                except zmq.Again:
+                    break
+                take(parts)

@@ -1,11 +1,4 @@
-"""The plain reader of everything that is published, live: for views and logs.
-
-    with Reader("ipc:///run/inspectd/line1/verdicts.sock") as reader:
-        while True:
-            message = reader.receive(timeout_seconds=0.2)
-
-What it does not receive it counts as missed; `VerdictReader` is the one that gets it again.
-"""
+"""The plain reader of everything that is published, live: for views and logs."""
 
 from __future__ import annotations
 
@@ -23,8 +16,14 @@ from inspectd.errors import InputError
 from inspectd.wire import Event, Heartbeat, PartVerdict, Verdict
 
 
-class Reader:
-    """Reads typed messages of one or more lines. Belongs to the thread that made it.
+class LiveReader:
+    """Reads every message of one or more lines as it is published. Belongs to the thread that made it.
+
+        with LiveReader("ipc:///run/inspectd/line1/verdicts.sock") as reader:
+            while True:
+                message = reader.receive(timeout_seconds=0.2)  # a `Message`, or None
+
+    What it does not receive it counts as missed; `VerdictReader` is the one that gets it again.
 
     Args:
         endpoints: such as `ipc:///run/inspectd/line1/verdicts.sock` or `tcp://127.0.0.1:5571`. A line's
@@ -34,7 +33,7 @@ class Reader:
         clock: seconds on a clock that never goes back.
         queue_messages: messages kept per endpoint while this program is busy; more are lost, and counted
             as missed.
-        keys: for TCP endpoints of a line that asks for keys.
+        keys: for TCP endpoints of a line that requires keys.
 
     Raises:
         InputError: an endpoint cannot be one, or a key file cannot be used.
@@ -51,7 +50,7 @@ class Reader:
         self.lines: dict[tuple[str, str], LineTracker] = {}
         """By plant and line."""
         self.unreadable = 0
-        """Messages that are none of this format; `last_problem` says what was wrong with the last."""
+        """Messages that are not in this format; `last_problem` is what was wrong with the last."""
         self.last_problem = ""
         self._clock = clock
         self._context = zmq.Context()
@@ -75,11 +74,11 @@ class Reader:
         return None
 
     def line(self, plant: str, line: str) -> LineTracker:
-        """What was heard of that line."""
+        """What was received of that line."""
         return self.lines.setdefault((plant, line), LineTracker(self._clock))
 
     def close(self) -> None:
-        """Stop listening."""
+        """Disconnect."""
         self._context.destroy(linger=0)
 
     def __enter__(self) -> Self:

@@ -1,11 +1,22 @@
-"""What the verdict readers share: everything but the waiting. Feeds on messages, holds no socket."""
+"""One reader's knowledge of one line, fed with messages. Holds no socket and waits for nothing.
+
+`Session.steps` says what a reader does next. A reader does it, blocking or in an event loop:
+
+    for step in session.steps(timeout_seconds):
+        if not isinstance(step, Wait):
+            return step
+        ...  # send step.request, wait until step.seconds passed or a message came, take it in
+    return None
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Literal
+
+import msgspec
 
 from inspectd import wire
 from inspectd.client import cursor as cursors
@@ -17,10 +28,23 @@ from inspectd.wire import Event, Heartbeat, PartVerdict, Verdict, sync
 from inspectd.wire.sync import Position
 
 _MAX_READY: Final = 1000
+"""With so many items ready no more is read: the socket's own queue is the place for it."""
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Send `request` on the sync socket, if there is one; then wait for messages, at most so long."""
+
+    request: bytes | None = None
+    seconds: float = 0.0
+
+    @property
+    def milliseconds(self) -> int:
+        """The longest wait."""
+        return max(0, round(self.seconds * 1000))
 
 
 class Session:
-    """One reader's knowledge of one line, and what it still has to say to its caller."""
+    """One reader's knowledge of one line, and the items its caller has not taken yet."""
 
     def __init__(
         self,
@@ -38,6 +62,7 @@ class Session:
         self._file = cursor
         stored = cursors.read(cursor) if cursor is not None else None
         self._line = (stored.plant, stored.line) if stored else None
+        self._clock = clock
         self._tracker = LineTracker(clock)
         self._joiner = Joiner(
             stored.position if stored else None, start=start, patience_seconds=patience_seconds, clock=clock
@@ -45,8 +70,8 @@ class Session:
         self.position = stored.position if stored else None
         """Everything up to it was given to the caller."""
         self.committed = self.position
-        self.events: list[Event] = []
         self.unreadable = 0
+        """Messages that are not in this format; each was skipped."""
 
     @property
     def liveness(self) -> Liveness:
@@ -55,21 +80,28 @@ class Session:
 
     @property
     def heartbeat(self) -> Heartbeat | None:
-        """The last heartbeat heard."""
+        """The last heartbeat received."""
         return self._tracker.heartbeat
 
-    @property
-    def wake_at(self) -> float | None:
-        """When `outgoing` has something to do by itself, in seconds on the clock; None when never."""
-        return self._joiner.wake_at
-
-    @property
-    def is_full(self) -> bool:
-        """True while the caller has so much to take that no more need be read."""
-        return len(self._joiner.ready) > _MAX_READY
+    def steps(self, timeout_seconds: float) -> Iterator[Wait | Item]:
+        """What to do for one item: any number of waits, then the item, or nothing when time is up."""
+        deadline = self._clock() + timeout_seconds
+        if len(self._joiner.ready) <= _MAX_READY:
+            yield Wait()
+        while not self._joiner.ready:
+            request = self._joiner.request()
+            now = self._clock()
+            until = min(deadline, self._joiner.wake_at or deadline)
+            yield Wait(wire.encode(request) if request else None, until - now)
+            if now >= deadline:
+                break
+        if self._joiner.ready:
+            item = self._joiner.ready.popleft()
+            self.position = position_of(item)
+            yield item
 
     def published(self, parts: list[bytes]) -> None:
-        """A message arrived on the verdicts socket.
+        """Take in a message of the verdicts socket.
 
         Raises:
             InputError: it is of another line than this reader's.
@@ -92,7 +124,7 @@ class Session:
             self.position = self._joiner.position
 
     def answered(self, parts: list[bytes]) -> None:
-        """A message arrived on the sync socket."""
+        """Take in a message of the sync socket."""
         try:
             answer = sync.decode_answer(parts[0])
             verdicts = [self._numbered(header) for header in parts[2::2]]
@@ -100,19 +132,6 @@ class Session:
             self.unreadable += 1
             return
         self._joiner.answer(answer, verdicts)
-
-    def outgoing(self) -> bytes | None:
-        """A request to send now, if there is one."""
-        request = self._joiner.request()
-        return wire.encode(request) if request is not None else None
-
-    def next(self) -> Item | None:
-        """The next verdict or loss; None until more arrives."""
-        if not self._joiner.ready:
-            return None
-        item = self._joiner.ready.popleft()
-        self.position = position_of(item)
-        return item
 
     def commit(self) -> None:
         """Remember on disk that the caller is done with everything it was given.

@@ -1,4 +1,4 @@
-"""What one reader has heard of one line. Pure: time is handed in."""
+"""What one reader has received of one line. Pure: time is handed in."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class Liveness(StrEnum):
     """What a reader may assume of a line. Only `alive` may let a part through."""
 
     WAITING = "waiting"
-    """Nothing was heard yet."""
+    """No heartbeat came yet."""
     ALIVE = "alive"
     STALE = "stale"
-    """Heartbeats stopped without a word."""
+    """Heartbeats stopped, and the daemon had not announced it."""
     STOPPED = "stopped"
-    """The daemon said that it stops."""
+    """The daemon announced its end."""
 
 
 class LineTracker:
-    """What one reader has heard of one line: its numbering, its gaps, its heartbeats.
+    """What one reader has received of one line: its numbering, its gaps, its heartbeats.
 
     Args:
         clock: seconds on a clock that never goes back.
@@ -38,7 +38,7 @@ class LineTracker:
         self.received = 0
         """Verdicts received, without duplicates."""
         self.missed = 0
-        """Verdicts that were published while this reader listened and never arrived."""
+        """Verdicts that were published while this reader was connected and never arrived."""
         self.duplicates = 0
         self.heartbeat: Heartbeat | None = None
         self._heartbeat_at = 0.0

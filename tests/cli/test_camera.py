@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from support.lit_camera import LitCamera
 
-from inspectd.client.control import TriggerSender
+from inspectd.client import TriggerSender
 from inspectd.ipc.runtime_dir import RuntimeDir
 from inspectd.wire import Refusal, TriggerRequest
 

@@ -15,7 +15,7 @@ from inspectd import config
 from inspectd.cli.demo_data import CAMERAS, DemoData, Part, lay_out, own_folder, solar_cells
 from inspectd.cli.demo_line import Daemon, LineFile, LineRun, free_ports, runtime_dir
 from inspectd.cli.demo_result import Result, Summary, write_contact_sheet
-from inspectd.client import Heatmap, LineTracker, Reader
+from inspectd.client import Heatmap, LineTracker, LiveReader
 from inspectd.errors import InputError, InspectdError
 from inspectd.wire import Counts, Evaluation, HeatmapHeader, Reason, Verdict
 
@@ -174,7 +174,7 @@ def test_each_camera_gets_every_other_image_of_each_label(tmp_path: Path) -> Non
 
 def test_a_daemon_that_dies_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
     with (
-        Reader(f"ipc://{tmp_path}/v.sock") as reader,
+        LiveReader(f"ipc://{tmp_path}/v.sock") as reader,
         Daemon(tmp_path / "missing.toml", tmp_path / "daemon.log") as daemon,
     ):
         run = LineRun(daemon, reader, lambda _: None, lambda: None)

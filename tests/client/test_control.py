@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from inspectd.client.control import TriggerSender
+from inspectd.client import TriggerSender
 from inspectd.errors import InputError
 from inspectd.wire import Accepted, Refusal, RefusalReason, TriggerRequest
 

@@ -5,7 +5,7 @@ import threading
 
 import zmq
 
-from inspectd.client.control import TriggerSender
+from inspectd.client import TriggerSender
 from inspectd.wire import TriggerRequest
 
 

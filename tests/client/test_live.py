@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.messages import EPOCH, event, heartbeat, verdict
 
 from inspectd import wire
-from inspectd.client import Heatmap, LineTracker, Liveness, Reader
+from inspectd.client import Heatmap, LineTracker, Liveness, LiveReader
 from inspectd.errors import InputError
 from inspectd.wire import Evaluation
 
@@ -56,13 +56,13 @@ def publisher(endpoint: str) -> Iterator[Publisher]:
 
 
 @pytest.fixture
-def reader(endpoint: str, publisher: Publisher) -> Iterator[Reader]:
-    with Reader(endpoint) as made:
+def reader(endpoint: str, publisher: Publisher) -> Iterator[LiveReader]:
+    with LiveReader(endpoint) as made:
         publisher.await_subscription()
         yield made
 
 
-def test_reads_every_kind_typed(publisher: Publisher, reader: Reader) -> None:
+def test_reads_every_kind_typed(publisher: Publisher, reader: LiveReader) -> None:
     heatmap = wire.HeatmapHeader(EPOCH, 1, "camera1", 2, 3, "float16", 2.5)
     sent = [heartbeat(0), verdict(1), event("started")]
     for message, kind in zip(sent, (wire.Kind.HEARTBEAT, wire.Kind.VERDICT, wire.Kind.EVENT), strict=True):
@@ -72,12 +72,12 @@ def test_reads_every_kind_typed(publisher: Publisher, reader: Reader) -> None:
     assert reader.receive(5) == Heatmap("demo", "line1", heatmap, b"0123456789ab")
 
 
-def test_silence_ends_in_none(reader: Reader) -> None:
+def test_silence_ends_in_none(reader: LiveReader) -> None:
     assert reader.receive(0.01) is None
 
 
 def test_waits_for_a_publisher_that_comes_later(endpoint: str) -> None:
-    with Reader(endpoint) as reader:
+    with LiveReader(endpoint) as reader:
         assert reader.receive(0.01) is None
         publisher = Publisher(endpoint)
         publisher.await_subscription()
@@ -87,7 +87,7 @@ def test_waits_for_a_publisher_that_comes_later(endpoint: str) -> None:
 
 
 def test_gaps_and_duplicates_are_counted_and_duplicates_not_returned(
-    publisher: Publisher, reader: Reader
+    publisher: Publisher, reader: LiveReader
 ) -> None:
     for seq in (1, 2, 2, 5, 1):
         publisher.send(verdict(seq), wire.Kind.VERDICT)
@@ -97,7 +97,7 @@ def test_gaps_and_duplicates_are_counted_and_duplicates_not_returned(
     assert (tracker.received, tracker.missed, tracker.duplicates) == (3, 2, 2)
 
 
-def test_lines_are_numbered_apart(publisher: Publisher, reader: Reader) -> None:
+def test_lines_are_numbered_apart(publisher: Publisher, reader: LiveReader) -> None:
     publisher.send(verdict(1), wire.Kind.VERDICT)
     publisher.send(verdict(7, line="line2"), wire.Kind.VERDICT)
     publisher.send(verdict(2), wire.Kind.VERDICT)
@@ -125,7 +125,7 @@ def test_lines_are_numbered_apart(publisher: Publisher, reader: Reader) -> None:
     ],
 )
 def test_a_foreign_message_is_counted_and_passed_over(
-    publisher: Publisher, reader: Reader, parts: list[bytes]
+    publisher: Publisher, reader: LiveReader, parts: list[bytes]
 ) -> None:
     publisher.socket.send_multipart(parts)
     publisher.send(verdict(1), wire.Kind.VERDICT)
@@ -134,7 +134,7 @@ def test_a_foreign_message_is_counted_and_passed_over(
     assert reader.last_problem
 
 
-def test_fields_a_later_version_adds_are_ignored(publisher: Publisher, reader: Reader) -> None:
+def test_fields_a_later_version_adds_are_ignored(publisher: Publisher, reader: LiveReader) -> None:
     header = wire.encode(verdict(1)).replace(b"{", b'{"colour":"blue",', 1)
     publisher.socket.send_multipart([b"i1/demo/line1/camera1/v/", header])
     assert reader.receive(5) == verdict(1)
@@ -146,18 +146,18 @@ def test_fields_a_later_version_adds_are_ignored(publisher: Publisher, reader: R
 )
 def test_a_wrong_endpoint_is_refused_with_an_example(endpoint: str) -> None:
     with pytest.raises(InputError, match=r"expected ipc:///path/to/verdicts.sock or tcp://127.0.0.1:5571"):
-        Reader(endpoint)
+        LiveReader(endpoint)
 
 
 def test_a_path_that_is_no_socket_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch()
     with pytest.raises(InputError, match="is not a socket"):
-        Reader(f"ipc://{path}")
+        LiveReader(f"ipc://{path}")
 
 
 def test_a_topic_filter_is_passed_on(endpoint: str, publisher: Publisher) -> None:
-    with Reader(endpoint, topics=[b"i1/demo/line1/-/"]) as reader:
+    with LiveReader(endpoint, topics=[b"i1/demo/line1/-/"]) as reader:
         publisher.await_subscription()
         publisher.send(verdict(1), wire.Kind.VERDICT)
         publisher.send(event("started"), wire.Kind.EVENT)
@@ -250,7 +250,7 @@ def test_a_pass_that_its_views_do_not_bear_out_is_none(tmp_path, views):
         ],
     }  # fmt: skip
     endpoint = f"ipc://{tmp_path}/v.sock"
-    with zmq.Context() as context, context.socket(zmq.XPUB) as socket, Reader(endpoint) as reader:
+    with zmq.Context() as context, context.socket(zmq.XPUB) as socket, LiveReader(endpoint) as reader:
         socket.linger = 0
         socket.bind(endpoint)
         assert socket.poll(5000)
@@ -269,7 +269,7 @@ def test_ipv4_and_ipv6_are_reached(host):
         socket.linger = 0
         socket.ipv6 = True
         port = socket.bind_to_random_port(f"tcp://{host}")
-        with Reader(f"tcp://{host}:{port}") as reader:
+        with LiveReader(f"tcp://{host}:{port}") as reader:
             assert socket.poll(5000)
             socket.recv()
             socket.send_multipart([b"i1/demo/line1/-/ev/", wire.encode(event("started"))])

@@ -191,7 +191,7 @@ def test_what_is_no_longer_kept_is_named(line: Line, tmp_path: Path) -> None:
     assert names(rest) == [(0, n) for n in range(7, 11)]
 
 
-def test_what_was_never_recorded_is_named_and_a_commit_holds_behind_it(line: Line, tmp_path: Path) -> None:
+def test_what_was_never_recorded_is_named_and_a_commit_holds_after_it(line: Line, tmp_path: Path) -> None:
     cursor = tmp_path / "cursor"
     with VerdictReader(line.endpoint, cursor=cursor, start="oldest") as reader:
         line.publish(1)
@@ -292,7 +292,7 @@ class Blocker:
             raise ImportError(f"blocked: {name}")
 ALLOWED = {"inspectd", "zmq", "msgspec"}
 sys.meta_path.insert(0, Blocker())
-import inspectd.client, inspectd.client.replay
+import inspectd.client
 loaded = {name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names)
 print(json.dumps([name for name in sys.modules if name.startswith("inspectd.")]))
 print(json.dumps([name for name in loaded if not name.startswith(("_", "cython"))]))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from support.daemon import Daemon
 
-from inspectd.client.control import Answer, TriggerSender
-from inspectd.wire import Accepted, PartVerdict, TriggerRequest, Verdict
+from inspectd.client import Accepted, PartVerdict, TriggerAnswer, TriggerRequest, TriggerSender, Verdict
 
 
 class Plant:
@@ -15,9 +14,9 @@ class Plant:
         """Connect to the daemon's control socket."""
         self.daemon = daemon
         self.sender = TriggerSender(f"ipc://{daemon.runtime_dir}/control.sock")
-        self.answers: dict[str, Answer | None] = {}
+        self.answers: dict[str, TriggerAnswer | None] = {}
 
-    def trigger(self, trigger_id: object, **more: object) -> Answer | None:
+    def trigger(self, trigger_id: object, **more: object) -> TriggerAnswer | None:
         """Send one trigger and wait for its answer, while the bus is read."""
         request = TriggerRequest(str(trigger_id), part_id=f"part-{trigger_id}", **more)  # type: ignore[arg-type]
         answer = self.sender.send(request, timeout_seconds=5)

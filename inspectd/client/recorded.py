@@ -1,4 +1,4 @@
-"""Asks a line for what it has recorded, and for nothing else."""
+"""Reads what a line has recorded, and nothing live."""
 
 from __future__ import annotations
 
@@ -40,11 +40,14 @@ def replay(
 ) -> Iterator[Replayed | Truncated]:
     """Every verdict from `first` (None: the oldest) to `last` (None: the newest), both included, in order.
 
+        for item in replay("ipc:///run/inspectd/line1/sync.sock", Position(1763924400000, 1)):
+            print(item)
+
     Args:
         endpoint: the line's sync socket.
         first: where to begin.
         last: where to end.
-        keys: for a TCP endpoint of a line that asks for keys.
+        keys: for a TCP endpoint of a line that requires keys.
         timeout_seconds: longest wait for an answer.
 
     Yields:
