@@ -1,7 +1,8 @@
-"""The sender of triggers: an answer, or none in time, and never one that belongs to another trigger."""
+"""Both senders of triggers: an answer, or none in time, and never one that belongs to another trigger."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from inspectd.client import TriggerSender
+from inspectd.client import AsyncTriggerSender, TriggerSender
 from inspectd.errors import InputError
 from inspectd.wire import Accepted, Refusal, RefusalReason, TriggerRequest
 
@@ -65,9 +66,32 @@ def start_line(tmp_path):
         each.join()
 
 
-def test_an_answer_comes_back_as_what_it_is(start_line):
+class Awaited:
+    """An `AsyncTriggerSender` for tests that do not wait themselves."""
+
+    def __init__(self, endpoint):
+        self.runner = asyncio.Runner()
+        self.sender = AsyncTriggerSender(endpoint)
+
+    def send(self, trigger, timeout_seconds):
+        return self.runner.run(self.sender.send(trigger, timeout_seconds))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sender.close()
+        self.runner.close()
+
+
+@pytest.fixture(params=[TriggerSender, Awaited])
+def make_sender(request):
+    return request.param
+
+
+def test_an_answer_comes_back_as_what_it_is(start_line, make_sender):
     line = start_line(lambda name: [ack(name) if name == "1" else refusal(name)])
-    with TriggerSender(line.endpoint) as sender:
+    with make_sender(line.endpoint) as sender:
         answer = sender.send(TriggerRequest("1", part_id="P", cameras={"top": "r"}), 5)
         assert answer == Accepted("1", 1, 2, 500.0, ["top"])
         assert sender.send(TriggerRequest("2"), 5) == Refusal("2", RefusalReason.OVERLOAD, "d")
@@ -75,27 +99,63 @@ def test_an_answer_comes_back_as_what_it_is(start_line):
     assert line.requests[0]["cameras"] == {"top": "r"}
 
 
-def test_answers_to_other_triggers_and_rubbish_are_passed_over(start_line):
+def test_answers_to_other_triggers_and_rubbish_are_passed_over(start_line, make_sender):
     line = start_line(lambda name: [ack("before"), b"rubbish", ack(name)])
-    with TriggerSender(line.endpoint) as sender:
+    with make_sender(line.endpoint) as sender:
         assert sender.send(TriggerRequest("now"), 5).trigger_id == "now"
 
 
-def test_no_answer_in_time_is_none(start_line):
+def test_no_answer_in_time_is_none(start_line, make_sender):
     line = start_line(lambda _: [])
-    with TriggerSender(line.endpoint) as sender:
+    with make_sender(line.endpoint) as sender:
         assert sender.send(TriggerRequest("1"), 0.2) is None
     assert len(line.requests) == 1
 
 
-def test_a_trigger_is_not_kept_for_a_line_that_is_away(start_line, tmp_path):
-    with TriggerSender(f"ipc://{tmp_path}/control.sock") as sender:
+def test_a_trigger_is_not_kept_for_a_line_that_is_away(start_line, tmp_path, make_sender):
+    with make_sender(f"ipc://{tmp_path}/control.sock") as sender:
         began = time.monotonic()
         assert sender.send(TriggerRequest("gone"), 0.2) is None
         assert time.monotonic() - began < 2
         line = start_line(lambda name: [ack(name)])
         assert sender.send(TriggerRequest("here"), 5).trigger_id == "here"
     assert [request["trigger_id"] for request in line.requests] == ["here"]
+
+
+def test_the_answer_to_a_trigger_that_timed_out_is_not_the_next_ones(start_line, make_sender):
+    late = threading.Event()
+    line = start_line(lambda name: [ack(name)] if late.wait(5) else [])
+    with make_sender(line.endpoint) as sender:
+        assert sender.send(TriggerRequest("1"), 0.2) is None
+        line.answers = lambda name: [refusal(name)]
+        late.set()
+        assert sender.send(TriggerRequest("1"), 5) == Refusal("1", RefusalReason.OVERLOAD, "d")
+
+
+def test_an_awaited_answer_holds_up_no_other_task_and_no_second_trigger_waits_its_turn(start_line):
+    line = start_line(lambda _: [])
+
+    async def main():
+        ticks = 0
+        async with AsyncTriggerSender(line.endpoint) as sender:
+            first = asyncio.create_task(sender.send(TriggerRequest("1"), 0.5))
+            while not first.done():
+                await asyncio.sleep(0.01)
+                ticks += 1
+                if ticks == 5:
+                    with pytest.raises(RuntimeError, match="one for each task"):
+                        await sender.send(TriggerRequest("2"), 0.5)
+            assert await first is None
+            assert ticks > 10
+            cancelled = asyncio.create_task(sender.send(TriggerRequest("3"), 10))
+            await asyncio.sleep(0.1)
+            cancelled.cancel()
+            await asyncio.wait([cancelled])
+            line.answers = lambda name: [ack(name)]
+            return await sender.send(TriggerRequest("4"), 5)
+
+    assert asyncio.run(main()).trigger_id == "4"
+    assert [request["trigger_id"] for request in line.requests] == ["1", "3", "4"]
 
 
 def test_an_endpoint_that_is_none_is_said_so():

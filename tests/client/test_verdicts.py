@@ -170,6 +170,7 @@ def test_the_cursor_file_lets_the_next_reader_go_on_over_restarts_of_both(line: 
     line.publish(3, live=False)
     line.restart()
     line.publish(2, live=False)
+    (tmp_path / "cursor.new").write_bytes(b"torn")  # of a reader that was killed while it committed
     with VerdictReader(line.endpoint, cursor=cursor) as reader:
         assert names(take(reader, 7)) == [(0, 5), (0, 6), (0, 7), (0, 8), (0, 9), (1, 1), (1, 2)]
         reader.commit()
