@@ -10,7 +10,7 @@ import pytest
 
 from inspectd.capture.messages import Stop
 from inspectd.errors import ExitCode
-from inspectd.ipc.messages import Heartbeat
+from inspectd.ipc.messages import Alive
 from inspectd.ipc.poller import Poller
 from inspectd.scoring.messages import FromScoring
 from inspectd.supervisor import Supervisor
@@ -109,7 +109,7 @@ def test_what_a_child_says_of_its_end_is_the_cause(harness):
 def test_a_silent_child_is_killed_and_replaced(harness):
     job = start(harness, "beat-once")
     harness.until(lambda: job.records)
-    assert isinstance(job.records[0], Heartbeat)
+    assert isinstance(job.records[0], Alive)
     harness.after(1_000)
     assert not job.losses
     harness.after(100)

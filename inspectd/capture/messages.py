@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from inspectd.config import Camera
-from inspectd.ipc.messages import Failed, Heartbeat, RingReady
+from inspectd.ipc.messages import Alive, Failed, RingReady
 from inspectd.records import CameraNotice, CameraState, Drop, FrameRef
 
 
@@ -25,4 +25,4 @@ class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop"):
 
 
 ToCapture = StartCapture | Stop
-FromCapture = RingReady | FrameRef | Drop | CameraState | CameraNotice | Heartbeat | Failed
+FromCapture = RingReady | FrameRef | Drop | CameraState | CameraNotice | Alive | Failed

@@ -12,7 +12,7 @@ import msgspec
 from inspectd.capture.messages import FromCapture, StartCapture, Stop
 from inspectd.config import Camera
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError
-from inspectd.ipc.messages import Heartbeat, RingReady
+from inspectd.ipc.messages import Alive, RingReady
 from inspectd.ipc.ring import FrameRing, RingError
 from inspectd.log import event
 from inspectd.records import CameraNotice, CameraPhase, CameraState, Drop, DropCause, FrameRef
@@ -87,7 +87,7 @@ class CameraStage:
             self._change_phase(record.phase, record.detail)
         elif isinstance(record, CameraNotice):
             self._receiver.camera_notice(self.camera.name, record.event, record.detail)
-        elif not isinstance(record, Heartbeat):
+        elif not isinstance(record, Alive):
             raise TypeError(f"no record of a capture process: {record!r}")
 
     def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:  # noqa: ARG002

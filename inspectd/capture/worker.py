@@ -26,7 +26,6 @@ from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import RingReady
 from inspectd.ipc.ring import FrameRing
 from inspectd.records import CameraNotice, CameraPhase, CameraState, Drop, DropCause, FrameRef, Quality
-from inspectd.text import printable_lines
 
 STAGE: Final = "capture"
 _SLOT_POLL_SECONDS: Final = 0.002
@@ -227,38 +226,24 @@ def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}x{shape[0]}"
 
 
-def _serve(arguments: argparse.Namespace) -> ExitCode:
-    child.die_with_parent()
+def _live(channel: Channel[ToCapture], start: StartCapture) -> ExitCode:
     stop = child.StopFlag()
     stop.install()
-    channel: Channel[ToCapture] = child.open_channel(arguments.channel, ToCapture)
-
-    def life() -> ExitCode:
-        start = child.first_record(channel, StartCapture)
-        worker = CaptureWorker(start, make_driver(start.camera), channel, stop, random.Random())  # noqa: S311
-        return worker.run()
-
-    return child.serve(channel, life)
+    rng = random.Random()  # noqa: S311 - jitter is no secret
+    return CaptureWorker(start, make_driver(start.camera), channel, stop, rng).run()
 
 
-def main() -> int:
+def _by_hand(arguments: argparse.Namespace) -> ExitCode:
+    return show(arguments.config, arguments.camera, arguments.count)
+
+
+def main() -> ExitCode:
     """Run by the main process with `--channel`, or by hand with `--config`."""
-    parser = argparse.ArgumentParser(prog="python -m inspectd.capture.worker", description=__doc__)
-    child.add_arguments(parser)
+    parser = child.argument_parser("python -m inspectd.capture.worker", __doc__)
     parser.add_argument("--camera", required=True, metavar="NAME", help="the camera to read")
     parser.add_argument("--config", type=Path, metavar="FILE", help="by hand: print what this camera gives")
     parser.add_argument("--count", type=int, metavar="N", help="by hand: stop after N frames")
-    arguments = parser.parse_args()
-    log.setup(arguments.log_level, arguments.log_format)
-    try:
-        if arguments.channel is not None:
-            return _serve(arguments)
-        if arguments.config is None:
-            parser.error("one of --channel and --config is needed")
-        return show(arguments.config, arguments.camera, arguments.count)
-    except InspectdError as error:
-        log.last_words(printable_lines(str(error)))
-        return error.exit_code
+    return child.run(parser, ToCapture, StartCapture, _live, _by_hand)
 
 
 if __name__ == "__main__":

@@ -151,8 +151,7 @@ def _scoring_problems(
         admit_banks(StartScoring(scoring, tuple(recipe for _, recipe in sound), 1))
         for where, recipe in sound:
             try:
-                ready = load(StartScoring(scoring, (recipe,), 1), {})
-                banks |= {bank.recipe: bank for bank in ready.banks}
+                banks |= {bank.recipe: bank for bank in load(StartScoring(scoring, (recipe,), 1))[0].banks}
             except BankError as error:
                 yield f"{where}.bank: {error}"
             release_memory()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from inspectd.ipc.messages import AttachRing, DetachRing, Failed, Heartbeat
+from inspectd.ipc.messages import Alive, AttachRing, DetachRing, Failed
 from inspectd.records import EvidenceResult, FrameRef
 
 
@@ -53,4 +53,4 @@ class Level(msgspec.Struct, frozen=True, array_like=True, tag="level"):
 
 
 ToEvidence = StartEvidence | AttachRing | DetachRing | SaveEvidence
-FromEvidence = Copied | Done | Level | Heartbeat | Failed
+FromEvidence = Copied | Done | Level | Alive | Failed

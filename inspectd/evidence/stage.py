@@ -21,7 +21,7 @@ from inspectd.evidence.policy import EvidencePolicy
 from inspectd.evidence.record import Facts
 from inspectd.evidence.slot_holds import SlotHolds
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError, ChannelMessageError
-from inspectd.ipc.messages import AttachRing, DetachRing, Heartbeat
+from inspectd.ipc.messages import Alive, AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing
 from inspectd.records import BankInfo, EvidenceResult, FrameRef, Outcome
 from inspectd.wire import Evaluation, Verdict
@@ -136,7 +136,7 @@ class EvidenceStage:
             self._finish(record.evidence_id, record.result)
         elif isinstance(record, Level):
             self._receiver.evidence_level(record.used_bytes, record.problem, record.stuck)
-        elif not isinstance(record, Heartbeat):
+        elif not isinstance(record, Alive):
             raise TypeError(f"no record of an evidence process: {record!r}")
 
     def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:  # noqa: ARG002

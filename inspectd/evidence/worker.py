@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from inspectd import config, log
+from inspectd import config
 from inspectd.errors import ExitCode, InspectdError
 from inspectd.evidence.messages import Copied, Done, SaveEvidence, StartEvidence, ToEvidence
 from inspectd.evidence.store import EvidenceStore, reason
@@ -22,7 +22,7 @@ from inspectd.ipc.channel import Channel, ChannelClosedError
 from inspectd.ipc.messages import AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing, RingError
 from inspectd.records import EvidenceResult
-from inspectd.text import printable, printable_lines
+from inspectd.text import printable
 
 _BUSY_SECONDS: Final = 0.01
 _HUNG_SECONDS: Final = 1.0
@@ -89,8 +89,8 @@ class Worker:
         return None
 
 
-def _by_hand(path: Path) -> ExitCode:
-    settings = config.load(path)
+def _by_hand(arguments: argparse.Namespace) -> ExitCode:
+    settings = config.load(arguments.config)
     quota_bytes, min_free_bytes = (
         int(mb * 1e6) for mb in (settings.evidence.quota_mb, settings.evidence.min_free_mb)
     )
@@ -105,25 +105,17 @@ def _by_hand(path: Path) -> ExitCode:
     return ExitCode.OK
 
 
+def _live(channel: Channel[Any], start: StartEvidence) -> ExitCode:
+    os.nice(_NICE)  # the verdicts' processes go first
+    return Worker(channel, start).live()
+
+
 def main() -> ExitCode:
     """Be the evidence process of a daemon (`--channel`) or look at the evidence by hand (`--config`)."""
-    parser = argparse.ArgumentParser(prog="inspectd.evidence.worker", description="The evidence process.")
-    child.add_arguments(parser)
+    parser = child.argument_parser("inspectd.evidence.worker", "The evidence process.")
     parser.add_argument("--config", type=Path, metavar="FILE", help="by hand: say how much evidence there is")
-    arguments = parser.parse_args()
-    log.setup(arguments.log_level, arguments.log_format)
-    if arguments.channel is None:
-        if arguments.config is None:
-            parser.error("one of --channel and --config is needed")
-        return _by_hand(arguments.config)
-    os.nice(_NICE)  # the verdicts' processes go first
-    channel, start = child.take_up(arguments.channel, ToEvidence, StartEvidence)
-    return child.serve(channel, lambda: Worker(channel, start).live())
+    return child.run(parser, ToEvidence, StartEvidence, _live, _by_hand)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InspectdError as error:
-        log.last_words(f"error: {printable_lines(str(error))}")
-        sys.exit(error.exit_code)
+    sys.exit(main())

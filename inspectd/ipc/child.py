@@ -1,4 +1,4 @@
-"""What every child process does alike: die with the main process, take its channel, say why it ends."""
+"""The frame of every child process: its command line, its channel, its sign of life, and why it ends."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final, TypeVar
 
+from inspectd import log
 from inspectd.errors import ExitCode, InputError, InspectdError
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelMessageError
-from inspectd.ipc.messages import Failed, Heartbeat
+from inspectd.ipc.messages import Alive, Failed
+from inspectd.text import printable_lines
 
 HEARTBEAT_SECONDS: Final = 0.1
 """Half of the 200 ms a child has to show that its loop turns."""
@@ -25,11 +27,54 @@ Record = TypeVar("Record")
 Received = TypeVar("Received")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options the main process gives each of its children."""
+def argument_parser(module: str, description: str | None) -> argparse.ArgumentParser:
+    """A parser with the options that the main process gives each of its children; the child adds its own."""
+    parser = argparse.ArgumentParser(prog=module, description=description)
     parser.add_argument("--channel", type=int, metavar="FD", help="descriptor of the main process's channel")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     parser.add_argument("--log-format", default="text", choices=["text", "json"])
+    return parser
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    receives: Any,
+    first: type[Record],
+    live: Callable[[Channel[Any], Record], ExitCode],
+    by_hand: Callable[[argparse.Namespace], ExitCode] | None = None,
+) -> ExitCode:
+    """Be a child process from its command line to its exit code.
+
+    Neither SIGINT, which a terminal sends to the whole process group, nor SIGTERM ends a child: the main
+    process closes the channel after the last answer. An error that is raised by `live` is sent to the main
+    process, one before or by hand is printed.
+
+    Args:
+        parser: of `argument_parser`.
+        receives: the union of records the main process may send.
+        first: the record its channel begins with.
+        live: the child's life, given its channel and first record.
+        by_hand: what a person gets who runs the module with `--config FILE`; None: it cannot be run so.
+    """
+    arguments = parser.parse_args()
+    if arguments.channel is None and (by_hand is None or arguments.config is None):
+        parser.error(
+            "--channel is needed: inspectd starts this process"
+            if by_hand is None
+            else "one of --channel and --config is needed"
+        )
+    log.setup(arguments.log_level, arguments.log_format)
+    try:
+        if by_hand is not None and arguments.channel is None:
+            return by_hand(arguments)
+        die_with_parent()
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, signal.SIG_IGN)
+        channel = open_channel(arguments.channel, receives)
+    except InspectdError as error:
+        log.last_words(f"error: {printable_lines(str(error))}")
+        return error.exit_code
+    return serve(channel, lambda: live(channel, first_record(channel, first)))
 
 
 def die_with_parent() -> None:
@@ -64,7 +109,7 @@ def open_channel(fd: int, receives: Any) -> Channel[Any]:
 
 
 def first_record(channel: Channel[Any], kind: type[Record], timeout_seconds: float = 30.0) -> Record:
-    """Wait for the record every channel begins with.
+    """Wait for the record a channel begins with.
 
     Raises:
         ChannelClosedError: the main process is gone.
@@ -78,47 +123,23 @@ def first_record(channel: Channel[Any], kind: type[Record], timeout_seconds: flo
     return received[0]
 
 
-def take_up(fd: int, receives: Any, first: type[Record]) -> tuple[Channel[Any], Record]:
-    """Become a child that ends when its channel closes, for no signal: its channel, and what it began with.
-
-    The main process decides when such a child ends: it closes the channel after the last answer.
-
-    Args:
-        fd: descriptor of the channel that was inherited.
-        receives: the union of records to receive.
-        first: the record the channel begins with.
-
-    Raises:
-        InspectdError: the kernel does not tie this process to its parent.
-        InputError: `fd` is no such descriptor.
-        ChannelClosedError: the main process is gone.
-        ChannelMessageError: it sent another record, or none in time.
-    """
-    die_with_parent()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, signal.SIG_IGN)
-    channel = open_channel(fd, receives)
-    return channel, first_record(channel, first)
-
-
 class StopFlag:
-    """Set by SIGTERM, so that a loop can end at its own pace; SIGINT is left to the main process."""
+    """Set by SIGTERM, so that a loop can end at its own pace."""
 
     def __init__(self) -> None:
-        """Not set yet; `install` ties it to the signals."""
+        """Not set yet; `install` ties it to the signal."""
         self.is_set = False
 
     def install(self) -> None:
-        """Handle SIGTERM and ignore SIGINT, which a terminal sends to the whole process group."""
+        """Handle SIGTERM."""
         signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def _on_signal(self, _signum: int, _frame: FrameType | None) -> None:
         self.is_set = True
 
 
 class Heart:
-    """Tells the main process that this child's loop turns, when nothing told it for `HEARTBEAT_SECONDS`."""
+    """Sends `Alive` when nothing else was sent for `HEARTBEAT_SECONDS`."""
 
     def __init__(self, channel: Channel[Any], clock: Callable[[], float] = time.monotonic) -> None:
         """Beat on `channel`; `clock` is in seconds and never runs backwards."""
@@ -132,7 +153,7 @@ class Heart:
         return self._clock()
 
     def shown(self) -> None:
-        """Something else was just sent: it says as much as a beat, and spares the main process a wake-up."""
+        """Something else was just sent: it counts as a beat, and spares the main process a wake-up."""
         self._due = self._clock() + HEARTBEAT_SECONDS
 
     def beat(self) -> None:
@@ -145,29 +166,29 @@ class Heart:
         now = self._clock()
         if now >= self._due:
             self._due = now + HEARTBEAT_SECONDS
-            self._channel.send_wait(Heartbeat(self._turns))
+            self._channel.send_wait(Alive(self._turns))
 
 
 def serve(channel: Channel[Any], life: Callable[[], ExitCode]) -> ExitCode:
-    """Live `life` and return its exit code; how it ends is said on the channel.
+    """Call `life` and return its exit code. An error is sent as `Failed`.
 
-    A main process that is gone is a quiet end. Any other error is sent as `Failed`; one that is not ours is
-    raised on, so that its traceback reaches the log.
+    A main process that is gone is a quiet end. An error that is not an `InspectdError` is raised again, so
+    that its traceback reaches the log.
     """
     try:
         return life()
     except ChannelClosedError:
         return ExitCode.OK
     except InspectdError as error:
-        _say_failed(channel, str(error), error.exit_code)
+        _send_failed(channel, str(error), error.exit_code)
         return error.exit_code
     except Exception as error:
         # Its text may hold anything, such as a URL with its password; the log has it.
-        _say_failed(channel, f"{type(error).__name__}, see the log", ExitCode.FAILED)
+        _send_failed(channel, f"{type(error).__name__}, see the log", ExitCode.FAILED)
         raise
 
 
-def _say_failed(channel: Channel[Any], detail: str, code: ExitCode) -> None:
+def _send_failed(channel: Channel[Any], detail: str, code: ExitCode) -> None:
     try:
         channel.send_wait(Failed(detail, int(code)))
     except ChannelClosedError:

@@ -18,14 +18,14 @@ class RingReady(msgspec.Struct, frozen=True, array_like=True, tag="ring_ready"):
     slot_bytes: int
 
 
-class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat"):
-    """Child to main: my loop turned. `progress` counts the turns."""
+class Alive(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat"):
+    """Child to main: its loop turns. `progress` counts the turns."""
 
     progress: int
 
 
 class Failed(msgspec.Struct, frozen=True, array_like=True, tag="failed"):
-    """Child to main, last: why I am about to exit."""
+    """Child to main, last: why it exits."""
 
     detail: str
     exit_code: int

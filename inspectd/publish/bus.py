@@ -19,7 +19,7 @@ import msgspec
 from inspectd import wire
 from inspectd.config import Publish
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError, ChannelMessageError
-from inspectd.ipc.messages import Heartbeat
+from inspectd.ipc.messages import Alive
 from inspectd.publish.access.keys import read_allowed, read_server_pair
 from inspectd.publish.door.listeners import Listeners
 from inspectd.publish.door.messages import (
@@ -119,7 +119,7 @@ class DoorStage:
         elif isinstance(record, DoorLevels):
             before, self.levels = self.levels, record
             self._receiver.door_levels(self._side, before, record)
-        elif not isinstance(record, Heartbeat):
+        elif not isinstance(record, Alive):
             raise TypeError(f"no record of a door: {record!r}")
 
     def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:  # noqa: ARG002

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from inspectd.config import Recipe, Scoring
-from inspectd.ipc.messages import AttachRing, DetachRing, Failed, Heartbeat
+from inspectd.ipc.messages import Alive, AttachRing, DetachRing, Failed
 from inspectd.records import BankInfo, Batch, Score, ScoreError
 
 
@@ -26,4 +26,4 @@ class ScoringReady(msgspec.Struct, frozen=True, array_like=True, tag="scoring_re
 
 
 ToScoring = StartScoring | AttachRing | DetachRing | Batch
-FromScoring = ScoringReady | Score | ScoreError | Heartbeat | Failed
+FromScoring = ScoringReady | Score | ScoreError | Alive | Failed

@@ -9,7 +9,7 @@ import msgspec
 
 from inspectd.config import Config
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError
-from inspectd.ipc.messages import AttachRing, DetachRing, Heartbeat
+from inspectd.ipc.messages import Alive, AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing
 from inspectd.records import Batch, Score, ScoreError
 from inspectd.scoring.messages import FromScoring, ScoringReady, StartScoring
@@ -69,7 +69,7 @@ class ScoringStage:
         elif isinstance(record, ScoringReady):
             self.ready = record
             self._receiver.scoring_ready(record)
-        elif not isinstance(record, Heartbeat):
+        elif not isinstance(record, Alive):
             raise TypeError(f"no record of a scoring process: {record!r}")
 
     def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd import config, log
+from inspectd import config
 from inspectd.backends.cuda.memory import admit, hold_to, resident
 from inspectd.backends.cuda.pinned import PinnedRings
 from inspectd.backends.scorer import ImageScore, Scorer, ScoringPath, computes_on_cuda
@@ -34,7 +34,6 @@ from inspectd.ipc.ring import FrameRing, RingError
 from inspectd.log import event
 from inspectd.records import BankInfo, Batch, Inspection, Score, ScoreError
 from inspectd.scoring.messages import ScoringReady, StartScoring, ToScoring
-from inspectd.text import printable_lines
 from inspectd.wire import Reason
 
 _log: Final = logging.getLogger("inspectd.scoring")
@@ -78,7 +77,7 @@ class Worker:
             UnavailableError: the device is not there, or has not the memory now.
             ChannelClosedError: the main process is gone, or let this one go.
         """
-        ready = load(self._start, self._scorers)
+        ready, self._scorers = load(self._start)
         self._pinned = PinnedRings(wanted=ready.device.startswith("cuda"))
         self._channel.send_wait(ready)
         while True:
@@ -159,8 +158,8 @@ class Worker:
         return ring
 
 
-def load(start: StartScoring, scorers: dict[str, Scorer]) -> ScoringReady:
-    """Load and warm up the bank of every recipe into `scorers`.
+def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
+    """Load and warm up the bank of every recipe; the scorers by recipe.
 
     Raises:
         BankError: a bank or a threshold cannot be used, or the device never holds all banks; it names one.
@@ -170,6 +169,7 @@ def load(start: StartScoring, scorers: dict[str, Scorer]) -> ScoringReady:
     reaches = {recipe.name: admit_threshold(recipe) for recipe in start.recipes}
     admit_banks(start)
     banks = []
+    scorers: dict[str, Scorer] = {}
     device = "cpu"
     for recipe in start.recipes:
         scorer = Scorer.load(Path(recipe.bank), start.scoring.device, start.scoring.threads, _way(start))
@@ -197,7 +197,7 @@ def load(start: StartScoring, scorers: dict[str, Scorer]) -> ScoringReady:
             times_as_far=reach.times if math.isfinite(reach.times) else None,
             accepted=recipe.accept_threshold,
         )  # fmt: skip
-    return ScoringReady(banks, device, time.perf_counter() - began)
+    return ScoringReady(banks, device, time.perf_counter() - began), scorers
 
 
 def admit_threshold(recipe: config.Recipe) -> Reach:
@@ -251,10 +251,13 @@ def _score_record(batch: Batch, inspection: Inspection, image: ImageScore, bank_
     )
 
 
-def _by_hand(path: Path) -> ExitCode:
-    settings = config.load(path)
-    start = StartScoring(settings.scoring, settings.recipes, settings.batching.max_batch)
-    ready = load(start, {})
+def _live(channel: Channel[Any], start: StartScoring) -> ExitCode:
+    return Worker(channel, start).live()
+
+
+def _by_hand(arguments: argparse.Namespace) -> ExitCode:
+    settings = config.load(arguments.config)
+    ready, _ = load(StartScoring(settings.scoring, settings.recipes, settings.batching.max_batch))
     for bank in ready.banks:
         facts = f"{bank.detector}, {bank.backbone}, {bank.rows} x {bank.dims}, threshold {bank.threshold:.4f}"
         print(f"{bank.recipe}: {facts}")  # noqa: T201
@@ -264,24 +267,14 @@ def _by_hand(path: Path) -> ExitCode:
 
 def main() -> ExitCode:
     """Be the scoring process of a daemon (`--channel`) or check a configuration by hand (`--config`)."""
-    parser = argparse.ArgumentParser(prog="inspectd.scoring.worker", description="The scoring process.")
-    child.add_arguments(parser)
+    parser = child.argument_parser("inspectd.scoring.worker", "The scoring process.")
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="by hand: load this file's banks and say so"
     )
-    arguments = parser.parse_args()
-    log.setup(arguments.log_level, arguments.log_format)
-    if arguments.channel is None:
-        if arguments.config is None:
-            parser.error("one of --channel and --config is needed")
-        return _by_hand(arguments.config)
-    channel, start = child.take_up(arguments.channel, ToScoring, StartScoring)
-    return child.serve(channel, lambda: Worker(channel, start).live())
+    return child.run(
+        parser, ToScoring, StartScoring, lambda channel, start: Worker(channel, start).live(), _by_hand
+    )
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InspectdError as error:
-        log.last_words(f"error: {printable_lines(str(error))}")
-        sys.exit(error.exit_code)
+    sys.exit(main())

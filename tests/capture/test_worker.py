@@ -14,7 +14,7 @@ from support.pictures import write_images, write_video
 from inspectd.capture.messages import FromCapture, StartCapture
 from inspectd.config import ImagesCamera, OpenCvCamera
 from inspectd.ipc.channel import Channel
-from inspectd.ipc.messages import Failed, Heartbeat, RingReady
+from inspectd.ipc.messages import Alive, Failed, RingReady
 from inspectd.records import CameraPhase, DropCause, FrameRef, Quality
 
 
@@ -198,7 +198,7 @@ def test_it_dies_with_its_parent_even_while_the_channel_is_open(tmp_path):
     channel = Channel(mine, FromCapture)
     channel.send(StartCapture(images(tmp_path), 1))
     received = None
-    while received is None or not isinstance(received[0], Heartbeat):
+    while received is None or not isinstance(received[0], Alive):
         assert channel.wait(10)
         received = channel.receive()
     child = os.pidfd_open(pid)

@@ -8,7 +8,7 @@ import pytest
 
 from inspectd.capture.messages import Stop, ToCapture
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError, ChannelMessageError
-from inspectd.ipc.messages import Heartbeat, RingReady
+from inspectd.ipc.messages import Alive, RingReady
 from inspectd.records import Score
 from inspectd.scoring.messages import FromScoring
 
@@ -25,9 +25,9 @@ def ends():
 def test_records_arrive_whole_in_order_with_their_descriptors(ends):
     main, child = ends
     read, write = os.pipe()
-    child.send(Heartbeat(1))
+    child.send(Alive(1))
     child.send(RingReady("cam", 1, 4, 100), (read,))
-    assert main.receive() == (Heartbeat(1), [])
+    assert main.receive() == (Alive(1), [])
     record, fds = main.receive()
     assert record == RingReady("cam", 1, 4, 100)
     os.write(write, b"x")
@@ -46,9 +46,9 @@ def test_a_heatmap_of_a_large_input_fits(ends):
 
 def test_the_other_ends_death_is_seen_after_its_last_record(ends):
     main, child = ends
-    child.send(Heartbeat(1))
+    child.send(Alive(1))
     child.close()
-    assert main.receive() == (Heartbeat(1), [])
+    assert main.receive() == (Alive(1), [])
     with pytest.raises(ChannelClosedError):
         main.receive()
     with pytest.raises(ChannelClosedError):
@@ -94,12 +94,12 @@ def test_an_end_that_was_closed_says_so():
 
 def test_what_was_sent_before_an_end_was_closed_is_read_though_it_left_ours_unread():
     here, there = Channel.pair()
-    sender, receiver = Channel(here, Heartbeat), Channel(there, Heartbeat)
-    receiver.send(Heartbeat(0))
-    sender.send(Heartbeat(1))
-    sender.send(Heartbeat(2))
+    sender, receiver = Channel(here, Alive), Channel(there, Alive)
+    receiver.send(Alive(0))
+    sender.send(Alive(1))
+    sender.send(Alive(2))
     sender.close()
-    assert [receiver.receive(), receiver.receive()] == [(Heartbeat(1), []), (Heartbeat(2), [])]
+    assert [receiver.receive(), receiver.receive()] == [(Alive(1), []), (Alive(2), [])]
     with pytest.raises(ChannelClosedError):
         receiver.receive()
     receiver.close()

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -6,14 +8,14 @@ from inspectd.capture.messages import Stop
 from inspectd.errors import ExitCode, InputError, UnavailableError
 from inspectd.ipc import child
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelMessageError
-from inspectd.ipc.messages import Failed, Heartbeat
+from inspectd.ipc.messages import Alive, Failed
 
 
 @pytest.fixture
 def ends():
     """The channel of the child, and that of the main process."""
     mine, theirs = Channel.pair()
-    pair = Channel(mine, Stop | Heartbeat), Channel(theirs, Heartbeat | Failed)
+    pair = Channel(mine, Stop | Alive), Channel(theirs, Alive | Failed)
     yield pair
     for end in pair:
         end.close()
@@ -49,15 +51,15 @@ def test_a_heart_beats_at_most_every_tenth_of_a_second_and_counts_every_turn(end
         time[0] += 0.01
     beats = received(ends[1])
     assert 9 <= len(beats) <= 11
-    assert beats[0] == Heartbeat(1)
+    assert beats[0] == Alive(1)
     assert beats[-1].progress > 80
 
 
 def test_the_first_record_must_be_the_expected_one(ends):
     ends[1].send(Stop())
     assert child.first_record(ends[0], Stop) == Stop()
-    ends[1].send(Heartbeat(1))
-    with pytest.raises(ChannelMessageError, match="got Heartbeat as the first record, expected Stop"):
+    ends[1].send(Alive(1))
+    with pytest.raises(ChannelMessageError, match="got Alive as the first record, expected Stop"):
         child.first_record(ends[0], Stop)
     with pytest.raises(ChannelMessageError, match="got nothing"):
         child.first_record(ends[0], Stop, timeout_seconds=0)
@@ -109,6 +111,31 @@ def test_a_descriptor_that_is_no_channel_is_refused():
     os.close(write)
     with pytest.raises(InputError, match=r"--channel 999: Bad file descriptor"):
         child.open_channel(999, Stop)
+
+
+def run(*arguments, pass_fds=()):
+    command = [sys.executable, "-m", "inspectd.evidence.worker", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, pass_fds=pass_fds)
+
+
+def test_an_error_before_the_channel_is_there_is_printed(tmp_path):
+    assert "one of --channel and --config is needed" in run().stderr
+    by_hand = run("--config", str(tmp_path / "none.toml"))
+    assert (by_hand.returncode, by_hand.stderr.count("\n")) == (2, 2)
+    assert by_hand.stderr.startswith("error: ")
+    no_channel = run("--channel", "999")
+    assert no_channel.returncode == 2
+    assert no_channel.stderr.startswith("error: --channel 999: Bad file descriptor")
+
+
+def test_a_wrong_first_record_is_an_error_that_is_sent():
+    mine, theirs = Channel.pair()
+    main = Channel(mine, Alive | Failed)
+    main.send(Stop())
+    assert run("--channel", str(theirs.fileno()), pass_fds=[theirs.fileno()]).returncode == 1
+    theirs.close()
+    assert isinstance(main.receive()[0], Failed)
+    main.close()
 
 
 def test_an_inherited_end_is_a_channel():

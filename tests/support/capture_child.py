@@ -8,7 +8,7 @@ import numpy as np
 
 from inspectd.capture.messages import FromCapture, StartCapture, Stop
 from inspectd.ipc.channel import Channel
-from inspectd.ipc.messages import Heartbeat, RingReady
+from inspectd.ipc.messages import Alive, RingReady
 from inspectd.ipc.ring import FrameRing
 from inspectd.records import CameraNotice, CameraPhase, CameraState, Drop, FrameRef
 
@@ -49,7 +49,7 @@ class CaptureChild:
         if received is None:
             return False
         record, fds = received
-        if isinstance(record, Heartbeat):
+        if isinstance(record, Alive):
             self.beats.append(time.monotonic())
             return True
         self.records.append(record)

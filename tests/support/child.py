@@ -10,7 +10,7 @@ import time
 
 from inspectd.capture.messages import ToCapture
 from inspectd.ipc.channel import Channel
-from inspectd.ipc.messages import Failed, Heartbeat
+from inspectd.ipc.messages import Alive, Failed
 
 
 def main() -> int:
@@ -27,7 +27,7 @@ def main() -> int:
     if behaviour == "fail":
         channel.send(Failed("the bank is gone", 2))
         return 2
-    channel.send(Heartbeat(os.getpid()), (0,) if behaviour == "descriptor" else ())
+    channel.send(Alive(os.getpid()), (0,) if behaviour == "descriptor" else ())
     if behaviour == "ignore-signals":
         time.sleep(60)  # not even the end of its channel
     channel.wait(60)

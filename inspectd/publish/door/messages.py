@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from inspectd.config import Publish
-from inspectd.ipc.messages import Failed, Heartbeat
+from inspectd.ipc.messages import Alive, Failed
 from inspectd.publish.access.auth import Change
 
 
@@ -101,4 +101,4 @@ class DoorLevels(msgspec.Struct, frozen=True, array_like=True, tag="door_levels"
 
 
 ToDoor = StartDoor | Listen | Publication | Reply | Look
-FromDoor = Request | Delivered | Known | DoorLevels | Heartbeat | Failed
+FromDoor = Request | Delivered | Known | DoorLevels | Alive | Failed

@@ -7,7 +7,6 @@ other door, read meanwhile. It has no say: what clients send goes to the main pr
 
 from __future__ import annotations
 
-import argparse
 import resource
 import socket
 import sys
@@ -17,12 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from inspectd import log
-from inspectd.errors import ExitCode, InspectdError
+from inspectd.errors import ExitCode
 from inspectd.ipc import child
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError, ChannelMessageError
 from inspectd.ipc.io_thread import IoThreads
-from inspectd.ipc.messages import Heartbeat
+from inspectd.ipc.messages import Alive
 from inspectd.ipc.poller import Poller
 from inspectd.publish.access.auth import Cause, Change
 from inspectd.publish.door.half_sent import MAX_MEMORY_BYTES
@@ -39,7 +37,6 @@ from inspectd.publish.door.messages import (
     ToDoor,
 )
 from inspectd.publish.door.sockets import Delivery, Sockets
-from inspectd.text import printable_lines
 
 _RECORDS_PER_TURN: Final = 256
 _TURN_NS: Final = 50_000_000
@@ -200,7 +197,7 @@ class Door:
         now_ns = time.monotonic_ns()
         return self._since_ns if self._since_ns and now_ns < self._settled_ns else now_ns
 
-    def _say(self, record: Request | Delivered | Known | DoorLevels | Heartbeat) -> bool:
+    def _say(self, record: Request | Delivered | Known | DoorLevels | Alive) -> bool:
         try:
             self._channel.send(record)
         except ChannelFullError:
@@ -233,7 +230,7 @@ class Door:
                 if levels.change is not None:
                     self._changes.popleft()
         else:
-            self._say(Heartbeat(self._turns))
+            self._say(Alive(self._turns))
 
     def _refuse(self, name: str, cause: Cause) -> None:
         self._refused[name, str(cause)] += 1
@@ -254,25 +251,19 @@ def _listeners(channel: Channel[Any]) -> dict[str, socket.socket]:
     return {name: socket.socket(fileno=fd) for name, fd in zip(listen.names, fds, strict=True)}
 
 
-def main() -> ExitCode:
-    """Be a door of a daemon."""
-    parser = argparse.ArgumentParser(prog="inspectd.publish.door.worker", description="A door of the daemon.")
-    child.add_arguments(parser)
-    parser.add_argument("--side", required=True, choices=["local", "tcp"], help="for `ps`: whom it serves")
-    arguments = parser.parse_args()
-    if arguments.channel is None:
-        parser.error("--channel is needed: a door is started by inspectd")
-    log.setup(arguments.log_level, arguments.log_format)
+def _live(channel: Channel[Any], start: StartDoor) -> ExitCode:
     resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
     # A core dump would hold the line's secret key, and half a gigabyte.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    channel, start = child.take_up(arguments.channel, ToDoor, StartDoor)
-    return child.serve(channel, lambda: Door(channel, start, _listeners(channel)).live())
+    return Door(channel, start, _listeners(channel)).live()
+
+
+def main() -> ExitCode:
+    """Be a door of a daemon."""
+    parser = child.argument_parser("inspectd.publish.door.worker", "A door of the daemon.")
+    parser.add_argument("--side", required=True, choices=["local", "tcp"], help="for `ps`: whom it serves")
+    return child.run(parser, ToDoor, StartDoor, _live)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InspectdError as error:
-        log.last_words(f"error: {printable_lines(str(error))}")
-        sys.exit(error.exit_code)
+    sys.exit(main())
