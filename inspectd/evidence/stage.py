@@ -9,20 +9,13 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from inspectd.config import Config, Recipe, in_force
-from inspectd.evidence.messages import (
-    Copied,
-    Done,
-    FromEvidence,
-    Level,
-    SaveEvidence,
-    StartEvidence,
-)
+from inspectd.evidence.messages import Copied, Done, FromEvidence, Level, SaveEvidence, StartEvidence
 from inspectd.evidence.policy import EvidencePolicy
 from inspectd.evidence.record import Facts
 from inspectd.evidence.slot_holds import SlotHolds
-from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError, ChannelMessageError
-from inspectd.ipc.messages import Alive, AttachRing, DetachRing
+from inspectd.ipc.messages import Alive
 from inspectd.ipc.ring import FrameRing
+from inspectd.ipc.ring_client import RingClient
 from inspectd.records import BankInfo, EvidenceResult, FrameRef, Outcome
 from inspectd.wire import Evaluation, Verdict
 
@@ -49,7 +42,7 @@ class Receiver(Protocol):
         """How much there is; why no more can be written and what cannot be removed, if so."""
 
 
-class EvidenceStage:
+class EvidenceStage(RingClient):
     """A job for the supervisor: hands frames to the evidence process, and never waits for it.
 
     A slot is held for it for 250 ms at most, for each camera at most a quarter of its slots, four in all, and
@@ -62,7 +55,6 @@ class EvidenceStage:
     receives: Any = FromEvidence
     start_timeout_ns = 30_000_000_000
     stall_timeout_ns = 10_000_000_000
-    stuck: str | None = None
 
     def __init__(
         self,
@@ -72,19 +64,16 @@ class EvidenceStage:
         chance: Callable[[], float] = random.random,
     ) -> None:
         """Keep evidence as `config` says; slots go back by `release`."""
+        settings = config.evidence
+        limits = int(settings.quota_mb * 1e6), int(settings.min_free_mb * 1e6)
+        super().__init__(StartEvidence(str(config.evidence_path), *limits), receiver.rings)
         self.holds = SlotHolds(release)
-        self._policy = EvidencePolicy(config.evidence, chance)
-        self._enabled = config.evidence.enabled
+        self._policy = EvidencePolicy(settings, chance)
+        self._enabled = settings.enabled
         self._receiver = receiver
         self._slots = {camera.name: camera.slots for camera in config.cameras}
         self._recipes: dict[str, Recipe] = {recipe.name: recipe for recipe in config.recipes}
         self._in_force: dict[str, dict[str, Any]] = {}
-        self._start = StartEvidence(
-            str(config.evidence_path),
-            int(config.evidence.quota_mb * 1e6),
-            int(config.evidence.min_free_mb * 1e6),
-        )
-        self._channel: Channel[Any] | None = None
         self._last_id = 0
         self._unfinished: dict[int, FrameRef] = {}
 
@@ -119,14 +108,6 @@ class EvidenceStage:
         for frame in self.holds.older_than(_HOLD_NS, now_ns):
             self.holds.end(frame)
 
-    def started(self, channel: Channel[Any]) -> None:
-        """An evidence process was launched: tell it where to write and where frames lie."""
-        self._channel = channel
-        self.stuck = None
-        channel.send(self._start)
-        for camera, ring in self._receiver.rings():
-            self.attach(camera, ring)
-
     def received(self, record: Any, fds: list[int], now_ns: int) -> None:  # noqa: ARG002 - it sends none
         """Take one record of the evidence process."""
         if isinstance(record, Copied):
@@ -139,19 +120,11 @@ class EvidenceStage:
         elif not isinstance(record, Alive):
             raise TypeError(f"no record of an evidence process: {record!r}")
 
-    def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:  # noqa: ARG002
+    def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:
         """The evidence process is gone, and what was with it."""
-        self._channel = None
+        super().lost(cause, exit_code, now_ns)
         for evidence_id in list(self._unfinished):
             self._finish(evidence_id, EvidenceResult.DOWN)
-
-    def attach(self, camera: str, ring: FrameRing) -> None:
-        """Give the process a ring that frames will lie in."""
-        self._post(AttachRing(camera, ring.generation), (ring.fd,))
-
-    def detach(self, camera: str, generation: int) -> None:
-        """Take a ring back in which nothing lies any more."""
-        self._post(DetachRing(camera, generation))
 
     def _refusal(self, frame: FrameRef, evaluation: Evaluation, now_ns: int) -> EvidenceResult | None:
         """Why a frame cannot be kept, before anything is sent."""
@@ -174,24 +147,10 @@ class EvidenceStage:
             score.heatmap_height if score else 0,
             score.heatmap_width if score else 0,
         )
-        return None if self._post(request) else EvidenceResult.BUSY
+        return None if self._post(request, may_be_skipped=True) else EvidenceResult.BUSY
 
     def _finish(self, evidence_id: int, result: EvidenceResult) -> None:
         frame = self._unfinished.pop(evidence_id, None)
         if frame is not None:
             self.holds.end(frame)
             self._receiver.evidence_result(result)
-
-    def _post(self, record: msgspec.Struct, fds: tuple[int, ...] = ()) -> bool:
-        if self._channel is None:
-            return False
-        try:
-            self._channel.send(record, fds)
-        except ChannelFullError as error:
-            if not isinstance(record, SaveEvidence):
-                self.stuck = str(error)  # it would not know the rings any more
-            return False
-        except (ChannelClosedError, ChannelMessageError):
-            # The supervisor reads the first from the channel next; the second is a heatmap beyond any size.
-            return False
-        return True

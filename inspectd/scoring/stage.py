@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import msgspec
-
 from inspectd.config import Config
-from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError
-from inspectd.ipc.messages import Alive, AttachRing, DetachRing
+from inspectd.ipc.messages import Alive
 from inspectd.ipc.ring import FrameRing
+from inspectd.ipc.ring_client import RingClient
 from inspectd.records import Batch, Score, ScoreError
 from inspectd.scoring.messages import FromScoring, ScoringReady, StartScoring
 
@@ -34,31 +32,22 @@ class Receiver(Protocol):
         """Every ring a batch may name, with its camera."""
 
 
-class ScoringStage:
+class ScoringStage(RingClient):
     """A job for the supervisor: keeps the scoring process supplied with rings and batches."""
 
     name = "scoring"
     module = "inspectd.scoring.worker"
     arguments: Sequence[str] = ()
     receives: Any = FromScoring
-    stuck: str | None = None
 
     def __init__(self, config: Config, receiver: Receiver) -> None:
         """Score with the recipes of `config`; answers go to `receiver`."""
+        start = StartScoring(config.scoring, config.recipes, config.batching.max_batch)
+        super().__init__(start, receiver.rings)
         self.start_timeout_ns = int(config.scoring.start_timeout_seconds * 1e9)
         self.stall_timeout_ns = int(config.scoring.stall_timeout_ms * 1e6)
         self.ready: ScoringReady | None = None
-        self._start = StartScoring(config.scoring, config.recipes, config.batching.max_batch)
         self._receiver = receiver
-        self._channel: Channel[Any] | None = None
-
-    def started(self, channel: Channel[Any]) -> None:
-        """A scoring process was launched: tell it what to load and where frames lie."""
-        self._channel = channel
-        self.stuck = None
-        channel.send(self._start)
-        for camera, ring in self._receiver.rings():
-            self.attach(camera, ring)
 
     def received(self, record: Any, fds: list[int], now_ns: int) -> None:  # noqa: ARG002 - scoring sends none
         """Take one record of the scoring process."""
@@ -74,31 +63,10 @@ class ScoringStage:
 
     def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:
         """The scoring process is gone."""
-        self._channel = None
+        super().lost(cause, exit_code, now_ns)
         self.ready = None
         self._receiver.scoring_lost(cause, exit_code, now_ns)
 
     def send(self, batch: Batch) -> bool:
         """Hand a batch over; False when the process does not take it."""
         return self.ready is not None and self._post(batch)
-
-    def attach(self, camera: str, ring: FrameRing) -> None:
-        """Give the process a ring that batches will name."""
-        self._post(AttachRing(camera, ring.generation), (ring.fd,))
-
-    def detach(self, camera: str, generation: int) -> None:
-        """Take a ring back that no batch names any more."""
-        self._post(DetachRing(camera, generation))
-
-    def _post(self, record: msgspec.Struct, fds: tuple[int, ...] = ()) -> bool:
-        if self._channel is None:
-            return False
-        try:
-            self._channel.send(record, fds)
-        except ChannelFullError as error:
-            self.stuck = str(error)
-            return False
-        except ChannelClosedError:
-            # The supervisor reads the same from the channel next, and replaces the process.
-            return False
-        return True
