@@ -7,9 +7,11 @@ never become labels.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -30,49 +32,167 @@ from inspectd.wire import Evaluation, PartVerdict, Reason, RefusalReason, Verdic
 from inspectd.wire.sync import ErrorReason
 
 Series = TypeVar("Series", bound=Counter | Gauge | Histogram)
+Labels = tuple[str, ...]
 
-_COMMIT_BUCKETS: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-_STAGE_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-_SCORE_RATIO_BUCKETS: Final = (
-    0.1,
-    0.2,
-    0.3,
-    0.4,
-    0.5,
-    0.6,
-    0.7,
-    0.8,
-    0.9,
-    0.95,
-    1.0,
-    1.05,
-    1.1,
-    1.2,
-    1.5,
-    2.0,
-    5.0,
-)
-_DEADLINE_SHARES: Final = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.25, 2.0)
-_ACCEPTED: Final = "accepted"
-_DECIDED: Final = {Reason.WITHIN_THRESHOLD: Evaluation.PASS, Reason.ABOVE_THRESHOLD: Evaluation.FAIL}
-
+CUT_CAUSES: Final = {
+    **dict.fromkeys(("verdicts", "heatmaps"), ("subscriptions", "half_sent")),
+    **dict.fromkeys(("sync", "control"), ("parts", "half_sent")),
+}
+"""Why a client may be cut off, by socket (`publish.door.sockets.CutCause`)."""
 
 AUTH_CAUSES: Final = {
-    "verdicts": ("unknown_key", "role", "no_list", "handshake"),
-    "heatmaps": ("unknown_key", "role", "no_list", "handshake"),
-    "sync": ("unknown_key", "role", "no_list", "handshake"),
-    "control": ("unknown_key", "role", "no_list", "handshake"),
+    **dict.fromkeys(CUT_CAUSES, ("unknown_key", "role", "no_list", "handshake")),
     "metrics": ("password",),
 }
 """Causes of a refusal by socket (`publish.access.auth.Cause`)."""
 
-CUT_CAUSES: Final = {
-    "verdicts": ("subscriptions", "half_sent"),
-    "heatmaps": ("subscriptions", "half_sent"),
-    "sync": ("parts", "half_sent"),
-    "control": ("parts", "half_sent"),
-}
-"""Why a client may be cut off, by socket (`publish.door.sockets.CutCause`)."""
+_ACCEPTED: Final = "accepted"
+_DECIDED: Final = {Reason.WITHIN_THRESHOLD: Evaluation.PASS, Reason.ABOVE_THRESHOLD: Evaluation.FAIL}
+
+
+@dataclass(frozen=True, eq=False)
+class _Metric(Generic[Series]):
+    """A row of the table of metrics.
+
+    Attributes:
+        kind: makes it.
+        name: without the prefix `inspectd_`.
+        about: its help text.
+        labels: those after `line`, which every one has.
+        zeros: label values of the series that are there from the start, so that an alert sees their first
+            increase as one; `{camera}` stands for each camera.
+    """
+
+    kind: Callable[..., Series]
+    name: str
+    about: str
+    labels: Labels
+    zeros: Sequence[Labels]
+
+
+_TABLE: Final[list[_Metric[Any]]] = []
+
+
+def _declare(
+    kind: Callable[..., Series], name: str, about: str, labels: str = "", zeros: Sequence[Labels] = ()
+) -> _Metric[Series]:
+    metric = _Metric(kind, name, about, tuple(labels.split()), zeros)
+    _TABLE.append(metric)
+    return metric
+
+
+def _each(*values: str) -> list[Labels]:
+    return [(value,) for value in values]
+
+
+def _pairs(causes: Mapping[str, tuple[str, ...]]) -> list[Labels]:
+    return [(socket, cause) for socket in causes for cause in causes[socket]]
+
+
+_LINE: Final[list[Labels]] = [()]
+_CAMERAS: Final = _each("{camera}")
+_BY_CAUSE: Final[list[Labels]] = [("{camera}", "capture", cause) for cause in DropCause]
+_BY_REASON: Final[list[Labels]] = [
+    ("{camera}", _DECIDED.get(reason, Evaluation.UNDECIDABLE), reason) for reason in Reason
+]
+_PROCESSES: Final = _each("capture:{camera}", "scoring", "door:local", "door:tcp")
+_KINDS: Final = _each("v", "p", "late", "h", "hb", "ev")
+_SYNC: Final = _each("snapshot", "replay", *ErrorReason)
+
+_DEADLINE_SHARES: Final = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.25, 2.0)
+_STAGES: Final = partial(
+    Histogram, buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+)
+_RATIOS: Final = partial(
+    Histogram, buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.5, 2.0, 5.0)
+)
+_SIZES: Final = partial(Histogram, buckets=(1, 2, 4, 8, 16, 32, 64, 128))
+_COMMITS: Final = partial(
+    Histogram, buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+)
+
+# fmt: off
+_CAPTURED = _declare(Counter, "frames_captured", "Frames a camera delivered.", "camera", _CAMERAS)
+_DROPS = _declare(Counter, "drops", "Frames lost before inspection.", "camera stage cause", _BY_CAUSE)
+_VERDICTS = _declare(Counter, "verdicts", "Verdicts published.", "camera evaluation reason", _BY_REASON)
+_TRIGGERS = _declare(Counter, "triggers",
+    "Messages on the control socket, by their answer.", "answer", _each(_ACCEPTED, *RefusalReason))
+_PARTS = _declare(Counter, "parts", "Verdicts of triggered parts published.", "evaluation reason")
+_TRIGGERS_OPEN = _declare(Gauge, "triggers_open", "Accepted triggers without a verdict yet.")
+_LATENCY = _declare(Histogram, "verdict_latency_seconds",
+    "From a frame's capture to its verdict.", "camera", _CAMERAS)
+_STAGE = _declare(_STAGES, "stage_seconds", "Time an inspection spends in a stage.", "stage")
+_SCORE_RATIO = _declare(_RATIOS, "score_ratio",
+    "Image score divided by its threshold; above 1 the part fails.", "camera", _CAMERAS)
+_BATCH_SIZE = _declare(_SIZES, "batch_size", "Inspections scored together.")
+_LATE_SCORES = _declare(Counter, "late_scores",
+    "Scores that came after their inspection was closed.", "", _LINE)
+_OPEN = _declare(Gauge, "inspections_open", "Inspections without a verdict yet.")
+_QUEUE = _declare(Gauge, "queue_depth", "Inspections in a queue.", "queue")
+_RING_HELD = _declare(Gauge, "ring_slots_held", "Ring slots in use.", "camera", _CAMERAS)
+_RING_SLOTS = _declare(Gauge, "ring_slots", "Ring slots there are.", "camera")
+_CAMERA_UP = _declare(Gauge, "camera_up",
+    "1 while the camera delivers or has ended its replay.", "camera", _CAMERAS)
+_CAMERA_LAST_FRAME = _declare(Gauge, "camera_last_frame_timestamp_seconds",
+    "When the camera's last frame was captured, Unix time.", "camera")
+_SCORING_UP = _declare(Gauge, "scoring_up", "1 while the scoring process is warm.", "", _LINE)
+_LAST_VERDICT = _declare(Gauge, "last_verdict_timestamp_seconds",
+    "When the last verdict was published, Unix time.")
+_RESTARTS = _declare(Counter, "process_restarts", "Child processes replaced.", "process", _PROCESSES)
+_MESSAGES = _declare(Counter, "bus_messages", "Messages given to the bus.", "kind", _KINDS)
+_SUBSCRIBERS = _declare(Gauge, "bus_subscriptions", "Subscriptions readers hold.", "socket")
+_FOREIGN = _declare(Counter, "bus_malformed",
+    "Messages on a socket for subscriptions that were none.", "socket")
+_DEADLINE = _declare(Gauge, "deadline_seconds", "Configured capture-to-verdict deadline.", "", _LINE)
+_THRESHOLD = _declare(Gauge, "threshold", "Threshold in force for a recipe.", "recipe")
+_BANK = _declare(Gauge, "bank_info",
+    "The bank in force for a recipe; always 1.", "recipe sha256 detector backbone")
+_BANK_ROWS = _declare(Gauge, "bank_rows", "Rows of a recipe's bank.", "recipe")
+_AUTH_FAILURES = _declare(Counter, "auth_failures",
+    "Clients refused: their key, role or password is not allowed, or the hand-shake failed.",
+    "socket cause", _pairs(AUTH_CAUSES))
+_INSECURE = _declare(Gauge, "insecure_endpoints",
+    "Plain TCP endpoints other hosts can reach (security.insecure).")
+_KEYS_UNREAD = _declare(Gauge, "keys_unread",
+    "1 while the disk of the list of allowed keys does not answer.", "", _LINE)
+_STOOD_STILL = _declare(Counter, "stood_still",
+    "Times the main process looked at nothing for longer than 100 ms.", "", _LINE)
+_EVIDENCE = _declare(Counter, "evidence",
+    "Parts whose evidence was wanted, by what became of it.", "result", _each(*EvidenceResult))
+_EVIDENCE_WRITABLE = _declare(Gauge, "evidence_writable", "1 while evidence can be kept.")
+_EVIDENCE_BYTES = _declare(Gauge, "evidence_bytes", "What evidence takes on the disk.")
+_EVIDENCE_QUOTA = _declare(Gauge, "evidence_quota_bytes", "Most that evidence may take.")
+_JOURNAL_UP = _declare(Gauge, "journal_up", "1 while verdicts are recorded.", "", _LINE)
+_JOURNAL_COMMIT = _declare(_COMMITS, "journal_commit_seconds",
+    "Time to record a group of verdicts.", "", _LINE)
+_JOURNAL_ROWS = _declare(Counter, "journal_verdicts",
+    "Verdicts recorded before they were published.", "", _LINE)
+_JOURNAL_UNRECORDED = _declare(Counter, "journal_unrecorded",
+    "Verdicts published before they were recorded.", "", _LINE)
+_JOURNAL_FORGOTTEN = _declare(Counter, "journal_forgotten",
+    "Verdicts that will never be recorded.", "", _LINE)
+_JOURNAL_BYTES = _declare(Gauge, "journal_bytes", "Size of the journal.")
+_JOURNAL_FREE = _declare(Gauge, "journal_disk_free_bytes", "Free space on the journal's disk.")
+_JOURNAL_OLDEST = _declare(Gauge, "journal_oldest_timestamp_seconds",
+    "When the oldest verdict that is kept was recorded, Unix time.")
+_JOURNAL_AHEAD = _declare(Gauge, "journal_clock_ahead_seconds",
+    "How far the wall clock leapt ahead of the verdicts, for a day; else 0.")
+_JOURNAL_SET_ASIDE = _declare(Counter, "journal_set_aside",
+    "Damaged journals that were set aside.", "", _LINE)
+_RESTARTED_VERDICTS = _declare(Counter, "restarted_verdicts",
+    "Verdicts for what an earlier start left open.", "", _LINE)
+_SYNC_REQUESTS = _declare(Counter, "sync_requests", "Requests at the sync socket.", "kind", _SYNC)
+_REPLAYED = _declare(Counter, "replayed_verdicts", "Verdicts sent again.", "", _LINE)
+_CONNECTIONS = _declare(Gauge, "bus_connections",
+    "Connections of clients, those without a finished hand-shake included.", "door socket")
+_SHUT = _declare(Gauge, "bus_shut", "1 while a socket takes no more connections.", "door socket")
+_CUT_OFF = _declare(Counter, "bus_cut_off",
+    "Connections ended for what the client sent.", "socket cause", _pairs(CUT_CAUSES))
+_DOOR_LOST = _declare(Counter, "bus_lost",
+    "Messages that a door did not take.", "door", _each("local", "tcp"))
+_LOG_DROPPED = _declare(Counter, "log_lines_dropped",
+    "Log lines of the main process that whoever reads its standard error did not take.", "", _LINE)
+# fmt: on
 
 
 class Metrics:
@@ -89,340 +209,43 @@ class Metrics:
             deadline_ms: latency buckets are set around it.
             registry: where they are collected; a fresh one by default.
         """
-        registry = registry or CollectorRegistry()
-        self.registry = registry
+        self.registry = registry or CollectorRegistry()
         self._line = line
-        self._series: dict[tuple[Counter | Gauge | Histogram | str, ...], Counter | Gauge | Histogram] = {}
-        buckets = [share * deadline_ms / 1000 for share in _DEADLINE_SHARES]
-        by_line, by_camera = ["line"], ["line", "camera"]
-        self._captured = Counter(
-            "inspectd_frames_captured", "Frames a camera delivered.", by_camera, registry=registry
-        )
-        self._drops = Counter(
-            "inspectd_drops",
-            "Frames lost before inspection.",
-            [*by_camera, "stage", "cause"],
-            registry=registry,
-        )
-        self._verdicts = Counter(
-            "inspectd_verdicts",
-            "Verdicts published.",
-            [*by_camera, "evaluation", "reason"],
-            registry=registry,
-        )
-        self._triggers = Counter(
-            "inspectd_triggers",
-            "Messages on the control socket, by their answer.",
-            ["line", "answer"],
-            registry=registry,
-        )
-        self._parts = Counter(
-            "inspectd_parts",
-            "Verdicts of triggered parts published.",
-            ["line", "evaluation", "reason"],
-            registry=registry,
-        )
-        self._triggers_open = Gauge(
-            "inspectd_triggers_open", "Accepted triggers without a verdict yet.", by_line, registry=registry
-        )
-        self._latency = Histogram(
-            "inspectd_verdict_latency_seconds",
-            "From a frame's capture to its verdict.",
-            by_camera,
-            buckets=buckets,
-            registry=registry,
-        )
-        self._stage = Histogram(
-            "inspectd_stage_seconds",
-            "Time an inspection spends in a stage.",
-            ["line", "stage"],
-            buckets=_STAGE_BUCKETS,
-            registry=registry,
-        )
-        self._score_ratio = Histogram(
-            "inspectd_score_ratio",
-            "Image score divided by its threshold; above 1 the part fails.",
-            by_camera,
-            buckets=_SCORE_RATIO_BUCKETS,
-            registry=registry,
-        )
-        self._batch_size = Histogram(
-            "inspectd_batch_size",
-            "Inspections scored together.",
-            by_line,
-            buckets=(1, 2, 4, 8, 16, 32, 64, 128),
-            registry=registry,
-        )
-        self._late_scores = Counter(
-            "inspectd_late_scores",
-            "Scores that came after their inspection was closed.",
-            by_line,
-            registry=registry,
-        )
-        self._open = Gauge(
-            "inspectd_inspections_open", "Inspections without a verdict yet.", by_line, registry=registry
-        )
-        self._queue = Gauge(
-            "inspectd_queue_depth", "Inspections in a queue.", ["line", "queue"], registry=registry
-        )
-        self._ring_held = Gauge(
-            "inspectd_ring_slots_held", "Ring slots in use.", by_camera, registry=registry
-        )
-        self._ring_slots = Gauge("inspectd_ring_slots", "Ring slots there are.", by_camera, registry=registry)
-        self._camera_up = Gauge(
-            "inspectd_camera_up",
-            "1 while the camera delivers or has ended its replay.",
-            by_camera,
-            registry=registry,
-        )
-        self._camera_last_frame = Gauge(
-            "inspectd_camera_last_frame_timestamp_seconds",
-            "When the camera's last frame was captured, Unix time.",
-            by_camera,
-            registry=registry,
-        )
-        self._scoring_up = Gauge(
-            "inspectd_scoring_up", "1 while the scoring process is warm.", by_line, registry=registry
-        )
-        self._last_verdict = Gauge(
-            "inspectd_last_verdict_timestamp_seconds",
-            "When the last verdict was published, Unix time.",
-            by_line,
-            registry=registry,
-        )
-        self._restarts = Counter(
-            "inspectd_process_restarts", "Child processes replaced.", ["line", "process"], registry=registry
-        )
-        self._messages = Counter(
-            "inspectd_bus_messages", "Messages given to the bus.", ["line", "kind"], registry=registry
-        )
-        self._subscribers = Gauge(
-            "inspectd_bus_subscriptions", "Subscriptions readers hold.", ["line", "socket"], registry=registry
-        )
-        self._foreign = Counter(
-            "inspectd_bus_malformed",
-            "Messages on a socket for subscriptions that were none.",
-            ["line", "socket"],
-            registry=registry,
-        )
-        self._deadline = Gauge(
-            "inspectd_deadline_seconds", "Configured capture-to-verdict deadline.", by_line, registry=registry
-        )
-        self._threshold = Gauge(
-            "inspectd_threshold", "Threshold in force for a recipe.", ["line", "recipe"], registry=registry
-        )
-        self._bank = Gauge(
-            "inspectd_bank_info",
-            "The bank in force for a recipe; always 1.",
-            ["line", "recipe", "sha256", "detector", "backbone"],
-            registry=registry,
-        )
-        self._bank_rows = Gauge(
-            "inspectd_bank_rows", "Rows of a recipe's bank.", ["line", "recipe"], registry=registry
-        )
-        self._auth_failures = Counter(
-            "inspectd_auth_failures",
-            "Clients refused: their key, role or password is not allowed, or the hand-shake failed.",
-            ["line", "socket", "cause"],
-            registry=registry,
-        )
-        self._insecure = Gauge(
-            "inspectd_insecure_endpoints",
-            "Plain TCP endpoints other hosts can reach (security.insecure).",
-            by_line,
-            registry=registry,
-        )
-        self._keys_unread = Gauge(
-            "inspectd_keys_unread",
-            "1 while the disk of the list of allowed keys does not answer.",
-            by_line,
-            registry=registry,
-        )
-        self._stood_still = Counter(
-            "inspectd_stood_still",
-            "Times the main process looked at nothing for longer than 100 ms.",
-            by_line,
-            registry=registry,
-        )
-        self._evidence = Counter(
-            "inspectd_evidence",
-            "Parts whose evidence was wanted, by what became of it.",
-            ["line", "result"],
-            registry=registry,
-        )
-        self._evidence_writable = Gauge(
-            "inspectd_evidence_writable", "1 while evidence can be kept.", by_line, registry=registry
-        )
-        self._evidence_bytes = Gauge(
-            "inspectd_evidence_bytes", "What evidence takes on the disk.", by_line, registry=registry
-        )
-        self._evidence_quota = Gauge(
-            "inspectd_evidence_quota_bytes", "Most that evidence may take.", by_line, registry=registry
-        )
-        build = Gauge("inspectd_build_info", "Version of inspectd; always 1.", ["version"], registry=registry)
-        build.labels(__version__).set(1)
-        self._deadline.labels(line).set(deadline_ms / 1000)
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        self._declare_journal(registry)
-        self._make_doors(registry)
-        self._start_at_zero(cameras)
+        self._collectors = {metric: self._collector(metric, deadline_ms) for metric in _TABLE}
+        self._series: dict[tuple[_Metric[Any] | str, ...], Any] = {}
+        for metric in _TABLE:
+            for labels in metric.zeros:
+                for camera in cameras if "{camera}" in "".join(labels) else ("",):
+                    self._of(metric, *(label.format(camera=camera) for label in labels))
+        self._of(_DEADLINE).set(deadline_ms / 1000)
+        version = "Version of inspectd; always 1."
+        Gauge("inspectd_build_info", version, ["version"], registry=self.registry).labels(__version__).set(1)
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
 
-    def _declare_journal(self, registry: CollectorRegistry) -> None:
-        by_line = ["line"]
-        self._journal_up = Gauge(
-            "inspectd_journal_up", "1 while verdicts are recorded.", by_line, registry=registry
-        )
-        self._journal_commit = Histogram(
-            "inspectd_journal_commit_seconds",
-            "Time to record a group of verdicts.",
-            by_line,
-            buckets=_COMMIT_BUCKETS,
-            registry=registry,
-        )
-        self._journal_rows = Counter(
-            "inspectd_journal_verdicts", "Verdicts recorded before they were published.", by_line,
-            registry=registry,
-        )  # fmt: skip
-        self._journal_unrecorded = Counter(
-            "inspectd_journal_unrecorded", "Verdicts published before they were recorded.", by_line,
-            registry=registry,
-        )  # fmt: skip
-        self._journal_forgotten = Counter(
-            "inspectd_journal_forgotten", "Verdicts that will never be recorded.", by_line, registry=registry
-        )
-        self._journal_bytes = Gauge(
-            "inspectd_journal_bytes", "Size of the journal.", by_line, registry=registry
-        )
-        self._journal_free = Gauge(
-            "inspectd_journal_disk_free_bytes", "Free space on the journal's disk.", by_line,
-            registry=registry,
-        )  # fmt: skip
-        self._journal_oldest = Gauge(
-            "inspectd_journal_oldest_timestamp_seconds",
-            "When the oldest verdict that is kept was recorded, Unix time.",
-            by_line,
-            registry=registry,
-        )
-        self._journal_ahead = Gauge(
-            "inspectd_journal_clock_ahead_seconds",
-            "How far the wall clock leapt ahead of the verdicts, for a day; else 0.",
-            by_line,
-            registry=registry,
-        )
-        self._journal_set_aside = Counter(
-            "inspectd_journal_set_aside", "Damaged journals that were set aside.", by_line, registry=registry
-        )
-        self._restarted_verdicts = Counter(
-            "inspectd_restarted_verdicts",
-            "Verdicts for what an earlier start left open.",
-            by_line,
-            registry=registry,
-        )
-        self._sync_requests = Counter(
-            "inspectd_sync_requests", "Requests at the sync socket.", ["line", "kind"], registry=registry
-        )
-        self._replayed = Counter(
-            "inspectd_replayed_verdicts", "Verdicts sent again.", by_line, registry=registry
-        )
+    def _collector(self, metric: _Metric[Any], deadline_ms: float) -> Any:
+        kind = metric.kind
+        if metric is _LATENCY:
+            kind = partial(Histogram, buckets=[share * deadline_ms / 1000 for share in _DEADLINE_SHARES])
+        labels = ("line", *metric.labels)
+        return kind(f"inspectd_{metric.name}", metric.about, labels, registry=self.registry)
 
-    def _make_doors(self, registry: CollectorRegistry) -> None:
-        """What is counted of clients' connections, and of the log."""
-        by_line = ["line"]
-        by_socket = ["line", "door", "socket"]
-        self._connections = Gauge(
-            "inspectd_bus_connections",
-            "Connections of clients, those without a finished hand-shake included.",
-            by_socket,
-            registry=registry,
-        )
-        self._shut = Gauge(
-            "inspectd_bus_shut", "1 while a socket takes no more connections.", by_socket, registry=registry
-        )
-        self._cut_off = Counter(
-            "inspectd_bus_cut_off",
-            "Connections ended for what the client sent.",
-            ["line", "socket", "cause"],
-            registry=registry,
-        )
-        self._door_lost = Counter(
-            "inspectd_bus_lost", "Messages that a door did not take.", ["line", "door"], registry=registry
-        )
-        self._log_dropped = Counter(
-            "inspectd_log_lines_dropped",
-            "Log lines of the main process that whoever reads its standard error did not take.",
-            by_line,
-            registry=registry,
-        )
-        self._of(self._log_dropped)
-        for door in ("local", "tcp"):
-            self._of(self._door_lost, door)
-        for socket, causes in CUT_CAUSES.items():
-            for cause in causes:
-                self._of(self._cut_off, socket, cause)
-
-    def _start_at_zero(self, cameras: Sequence[str]) -> None:
-        """Create the series alerts compare, so that their first increase is seen as one."""
-        for camera in cameras:
-            for metric in (
-                self._captured,
-                self._latency,
-                self._score_ratio,
-                self._camera_up,
-                self._ring_held,
-            ):
-                self._of(metric, camera)
-            for reason in Reason:
-                evaluation = _DECIDED.get(reason, Evaluation.UNDECIDABLE)
-                self._of(self._verdicts, camera, evaluation, reason)
-            for cause in DropCause:
-                self._of(self._drops, camera, "capture", cause)
-            self._of(self._restarts, f"capture:{camera}")
-        for process in ("scoring", "door:local", "door:tcp"):
-            self._of(self._restarts, process)
-        for answer in (_ACCEPTED, *RefusalReason):
-            self._of(self._triggers, answer)
-        for kind in ("v", "p", "late", "h", "hb", "ev"):
-            self._of(self._messages, kind)
-        for result in EvidenceResult:
-            self._of(self._evidence, result)
-        for socket, causes in AUTH_CAUSES.items():
-            for auth_cause in causes:
-                self._of(self._auth_failures, socket, auth_cause)
-        self._of(self._late_scores)
-        for metric in (
-            self._journal_up,
-            self._journal_commit,
-            self._journal_rows,
-            self._journal_unrecorded,
-            self._journal_forgotten,
-            self._journal_set_aside,
-            self._restarted_verdicts,
-            self._replayed,
-        ):
-            self._of(metric)
-        for kind in ("snapshot", "replay", *ErrorReason):
-            self._of(self._sync_requests, kind)
-        self._of(self._scoring_up).set(0)
-        self._of(self._keys_unread).set(0)
-        self._of(self._stood_still)
-
-    def _of(self, metric: Series, *labels: str) -> Series:
+    def _of(self, metric: _Metric[Series], *labels: str) -> Series:
         """This line's series of a metric; asked for several times a part, so it is looked up once."""
-        series = self._series.get((metric, *labels))
+        series: Series | None = self._series.get((metric, *labels))
         if series is None:
-            series = self._series[metric, *labels] = metric.labels(self._line, *labels)
-        return series  # type: ignore[return-value]  # the one that was made of `metric`
+            series = self._series[metric, *labels] = self._collectors[metric].labels(self._line, *labels)
+        return series
 
     def frame_captured(self, camera: str, captured_utc_ns: int | None) -> None:
         """A camera delivered a frame; `captured_utc_ns` is None for one that was dropped at once."""
-        self._of(self._captured, camera).inc()
+        self._of(_CAPTURED, camera).inc()
         if captured_utc_ns is not None:
-            self._of(self._camera_last_frame, camera).set(captured_utc_ns / 1e9)
+            self._of(_CAMERA_LAST_FRAME, camera).set(captured_utc_ns / 1e9)
 
     def dropped(self, camera: str, stage: str, cause: DropCause) -> None:
         """A frame was lost before an inspection could be opened."""
-        self._of(self._drops, camera, stage, cause).inc()
+        self._of(_DROPS, camera, stage, cause).inc()
 
     def untriggered(self, frame: FrameRef) -> None:
         """No trigger claimed a triggered camera's frame."""
@@ -430,158 +253,158 @@ class Metrics:
 
     def trigger(self, refusal: RefusalReason | None) -> None:
         """A message on the control socket was answered: taken, or refused for this reason."""
-        self._of(self._triggers, refusal or _ACCEPTED).inc()
+        self._of(_TRIGGERS, refusal or _ACCEPTED).inc()
 
     def part(self, part: PartVerdict) -> None:
         """A triggered part's verdict was published."""
-        self._of(self._parts, part.evaluation, part.reason).inc()
-        self._of(self._last_verdict).set(part.decided_utc_ns / 1e9)
+        self._of(_PARTS, part.evaluation, part.reason).inc()
+        self._of(_LAST_VERDICT).set(part.decided_utc_ns / 1e9)
 
     def verdict(self, verdict: Verdict) -> None:
         """A verdict was published."""
-        self._of(self._verdicts, verdict.camera, verdict.evaluation, verdict.reason).inc()
-        self._of(self._latency, verdict.camera).observe(verdict.latency_ms / 1000)
-        self._of(self._last_verdict).set(verdict.decided_utc_ns / 1e9)
+        self._of(_VERDICTS, verdict.camera, verdict.evaluation, verdict.reason).inc()
+        self._of(_LATENCY, verdict.camera).observe(verdict.latency_ms / 1000)
+        self._of(_LAST_VERDICT).set(verdict.decided_utc_ns / 1e9)
         if verdict.score is not None and verdict.threshold is not None and verdict.threshold > 0:
-            self._of(self._score_ratio, verdict.camera).observe(verdict.score / verdict.threshold)
+            self._of(_SCORE_RATIO, verdict.camera).observe(verdict.score / verdict.threshold)
 
     def stage(self, stage: str, seconds: float) -> None:
         """A stage took `seconds`."""
-        self._of(self._stage, stage).observe(seconds)
+        self._of(_STAGE, stage).observe(seconds)
 
     def batch(self, size: int) -> None:
         """A batch of `size` inspections went to scoring."""
-        self._of(self._batch_size).observe(size)
+        self._of(_BATCH_SIZE).observe(size)
 
     def late_score(self) -> None:
         """A score came after its inspection was closed; it changes nothing."""
-        self._of(self._late_scores).inc()
+        self._of(_LATE_SCORES).inc()
 
     def published(self, kind: str) -> None:
         """A message of `kind` (`v`, `p`, `late`, `h`, `hb`, `ev`) was given to the bus."""
-        self._of(self._messages, kind).inc()
+        self._of(_MESSAGES, kind).inc()
 
     def restarted(self, process: str) -> None:
         """A child process is replaced."""
-        self._of(self._restarts, process).inc()
+        self._of(_RESTARTS, process).inc()
 
     def camera_up(self, camera: str, *, up: bool) -> None:
         """A camera came up or went down."""
-        self._of(self._camera_up, camera).set(up)
+        self._of(_CAMERA_UP, camera).set(up)
 
     def scoring_up(self, *, up: bool) -> None:
         """The scoring process became warm or went away."""
-        self._of(self._scoring_up).set(up)
+        self._of(_SCORING_UP).set(up)
 
     def bank(self, bank: BankInfo) -> None:
         """A recipe's bank and threshold are in force."""
-        self._of(self._bank, bank.recipe, bank.bank_sha256, bank.detector, bank.backbone).set(1)
-        self._of(self._bank_rows, bank.recipe).set(bank.rows)
-        self._of(self._threshold, bank.recipe).set(bank.threshold)
+        self._of(_BANK, bank.recipe, bank.bank_sha256, bank.detector, bank.backbone).set(1)
+        self._of(_BANK_ROWS, bank.recipe).set(bank.rows)
+        self._of(_THRESHOLD, bank.recipe).set(bank.threshold)
 
     def auth_failed(self, socket: str, cause: str, count: int = 1) -> None:
         """So many more clients of `socket` were refused."""
-        self._of(self._auth_failures, socket, cause).inc(count)
+        self._of(_AUTH_FAILURES, socket, cause).inc(count)
 
     def insecure(self, endpoints: int) -> None:
         """So many plain TCP endpoints can be reached from other hosts."""
-        self._of(self._insecure).set(endpoints)
+        self._of(_INSECURE).set(endpoints)
 
     def keys_unread(self, *, unread: bool) -> None:
         """The list of allowed keys can be looked at now, or its disk does not answer."""
-        self._of(self._keys_unread).set(unread)
+        self._of(_KEYS_UNREAD).set(unread)
 
     def stood_still(self) -> None:
         """The main process looked at nothing for too long."""
-        self._of(self._stood_still).inc()
+        self._of(_STOOD_STILL).inc()
 
     def evidence(self, result: EvidenceResult) -> None:
         """Evidence of a part was wanted, and this became of it."""
-        self._of(self._evidence, result).inc()
+        self._of(_EVIDENCE, result).inc()
 
     def evidence_level(self, *, writable: bool, used_bytes: int, quota_bytes: int) -> None:
         """How evidence stands."""
-        self._of(self._evidence_writable).set(writable)
-        self._of(self._evidence_bytes).set(used_bytes)
-        self._of(self._evidence_quota).set(quota_bytes)
+        self._of(_EVIDENCE_WRITABLE).set(writable)
+        self._of(_EVIDENCE_BYTES).set(used_bytes)
+        self._of(_EVIDENCE_QUOTA).set(quota_bytes)
 
     def levels(self, *, inspections_open: int, waiting: int, scoring: int, triggers_open: int = 0) -> None:
         """How full the pipeline is now."""
-        self._of(self._triggers_open).set(triggers_open)
-        self._of(self._open).set(inspections_open)
-        self._of(self._queue, "batching").set(waiting)
-        self._of(self._queue, "scoring").set(scoring)
+        self._of(_TRIGGERS_OPEN).set(triggers_open)
+        self._of(_OPEN).set(inspections_open)
+        self._of(_QUEUE, "batching").set(waiting)
+        self._of(_QUEUE, "scoring").set(scoring)
 
     def ring(self, camera: str, *, held: int, slots: int) -> None:
         """How full a camera's ring is now."""
-        self._of(self._ring_held, camera).set(held)
-        self._of(self._ring_slots, camera).set(slots)
+        self._of(_RING_HELD, camera).set(held)
+        self._of(_RING_SLOTS, camera).set(slots)
 
     def subscriptions(self, socket: str, count: int) -> None:
         """How many subscriptions readers hold on a socket."""
-        self._of(self._subscribers, socket).set(count)
+        self._of(_SUBSCRIBERS, socket).set(count)
 
     def foreign(self, socket: str, count: int) -> None:
         """So many more messages came on a socket for subscriptions that were none."""
-        self._of(self._foreign, socket).inc(count)
+        self._of(_FOREIGN, socket).inc(count)
 
     def connections(self, door: str, socket: str, count: int, *, is_shut: bool) -> None:
         """How many clients a door has at a socket, and whether it takes more."""
-        self._of(self._connections, door, socket).set(count)
-        self._of(self._shut, door, socket).set(is_shut)
+        self._of(_CONNECTIONS, door, socket).set(count)
+        self._of(_SHUT, door, socket).set(is_shut)
 
     def cut_off(self, socket: str, cause: str, count: int) -> None:
         """So many more connections were ended for what the client sent."""
-        self._of(self._cut_off, socket, cause).inc(count)
+        self._of(_CUT_OFF, socket, cause).inc(count)
 
     def door_lost_messages(self, door: str, count: int) -> None:
         """So many more messages were not taken by a door."""
-        self._of(self._door_lost, door).inc(count)
+        self._of(_DOOR_LOST, door).inc(count)
 
     def log_lines_dropped(self, count: int) -> None:
         """So many more lines could not be logged."""
-        self._of(self._log_dropped).inc(count)
+        self._of(_LOG_DROPPED).inc(count)
 
     def journal_recording(self, *, recording: bool) -> None:
         """Verdicts are recorded now, or are not."""
-        self._of(self._journal_up).set(recording)
+        self._of(_JOURNAL_UP).set(recording)
 
     def journal_committed(self, rows: int, seconds: float) -> None:
         """A group of verdicts was recorded."""
-        self._of(self._journal_rows).inc(rows)
-        self._of(self._journal_commit).observe(seconds)
+        self._of(_JOURNAL_ROWS).inc(rows)
+        self._of(_JOURNAL_COMMIT).observe(seconds)
 
     def journal_unrecorded(self) -> None:
         """A verdict was published before it was recorded."""
-        self._of(self._journal_unrecorded).inc()
+        self._of(_JOURNAL_UNRECORDED).inc()
 
     def journal_forgotten(self, rows: int) -> None:
         """Verdicts waited too long for the disk; they will never be recorded."""
-        self._of(self._journal_forgotten).inc(rows)
+        self._of(_JOURNAL_FORGOTTEN).inc(rows)
 
     def journal_set_aside(self) -> None:
         """A damaged journal was set aside."""
-        self._of(self._journal_set_aside).inc()
+        self._of(_JOURNAL_SET_ASIDE).inc()
 
     def journal_levels(self, levels: Levels) -> None:
         """How full the journal is now."""
-        self._of(self._journal_bytes).set(levels.size_bytes)
-        self._of(self._journal_free).set(levels.free_bytes)
-        self._of(self._journal_ahead).set(levels.clock_ahead_ns / 1e9)
+        self._of(_JOURNAL_BYTES).set(levels.size_bytes)
+        self._of(_JOURNAL_FREE).set(levels.free_bytes)
+        self._of(_JOURNAL_AHEAD).set(levels.clock_ahead_ns / 1e9)
         if levels.oldest_utc_ns is not None:
-            self._of(self._journal_oldest).set(levels.oldest_utc_ns / 1e9)
+            self._of(_JOURNAL_OLDEST).set(levels.oldest_utc_ns / 1e9)
 
     def restarted_verdicts(self, count: int) -> None:
         """What an earlier start left open got its verdicts."""
-        self._of(self._restarted_verdicts).inc(count)
+        self._of(_RESTARTED_VERDICTS).inc(count)
 
     def sync_request(self, kind: str) -> None:
         """A request came to the sync socket: `snapshot`, `replay`, or why it was refused."""
-        self._of(self._sync_requests, kind).inc()
+        self._of(_SYNC_REQUESTS, kind).inc()
 
     def replayed(self, verdicts: int) -> None:
         """Verdicts were sent again."""
-        self._of(self._replayed).inc(verdicts)
+        self._of(_REPLAYED).inc(verdicts)
 
 
 def metrics_access(settings: config.Metrics) -> tuple[ssl.SSLContext | None, Users | None]:

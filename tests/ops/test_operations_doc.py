@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+from prometheus_client import generate_latest
+
+from inspectd import __version__
 from inspectd.errors import ExitCode
 from inspectd.metrics import Metrics
 
@@ -32,6 +35,13 @@ def test_the_table_lists_every_metric_with_its_kind_and_labels() -> None:
         for name, kind, labels, _ in rows("Metric")
     }
     assert listed == declared
+
+
+def test_names_help_and_series_at_the_start_stay_as_dashboards_and_alerts_know_them() -> None:
+    text = generate_latest(Metrics("line1", ["cam1", "cam2"], 400).registry).decode()
+    own = sorted(line for line in text.splitlines() if "inspectd_" in line and "_created" not in line)
+    known = Path(__file__).with_name("metrics_at_start.txt").read_text()
+    assert own == known.replace("VERSION", __version__).splitlines()
 
 
 def test_the_table_lists_every_exit_code() -> None:
