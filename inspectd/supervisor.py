@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from inspectd.errors import UnavailableError
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelMessageError
-from inspectd.ipc.messages import Failed, RingReady
+from inspectd.ipc.messages import Failed
 from inspectd.ipc.poller import Poller
 from inspectd.ipc.ring import RingError
 from inspectd.log import event
@@ -217,11 +216,7 @@ class Supervisor:
     def _take(self, child: Child, record: Any, fds: list[int], now_ns: int) -> None:
         child.progress_ns = now_ns
         child.is_up = True
-        if fds and not isinstance(record, RingReady):
-            for fd in fds:
-                os.close(fd)
-            self._lose(child, "sent descriptors nobody asked for", now_ns)
-        elif isinstance(record, Failed):
+        if isinstance(record, Failed):
             child.failure = record
         else:
             try:

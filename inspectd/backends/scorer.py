@@ -105,6 +105,11 @@ class Scorer:
         """Whether `begin` returns while the device computes."""
         return isinstance(self.pipeline, Overlapping)
 
+    @property
+    def is_one_by_one(self) -> bool:
+        """Whether frames are computed one after another, so that scoring them together gains nothing."""
+        return getattr(self.pipeline, "is_one_by_one", False)
+
     def begin(self, frames: Sequence[NDArray[np.uint8]]) -> Callable[[], list[ImageScore]]:
         """Start scoring frames; what is returned waits, and gives the answers.
 

@@ -10,7 +10,7 @@ from inspectd import config
 from inspectd.capture.driver import CameraDriver, Frame, UnreadableImageError
 from inspectd.capture.quality import FrameGate, frame_digest
 from inspectd.capture.registry import make_driver
-from inspectd.errors import ExitCode, InputError
+from inspectd.errors import ExitCode
 from inspectd.text import printable
 
 
@@ -21,12 +21,7 @@ def show(path: Path, name: str, count: int | None) -> ExitCode:
         InputError: the file has problems, or no such camera.
         CameraError: the camera does not open, or stops giving frames.
     """
-    settings = config.load(path)
-    try:
-        camera = settings.camera(name)
-    except KeyError as error:
-        names = ", ".join(camera.name for camera in settings.cameras)
-        raise InputError(f"--camera {name}: is not in {path}, expected one of: {names}") from error
+    _, camera = config.load_camera(path, name)
     driver = make_driver(camera)
     try:
         _print_frames(driver, FrameGate(camera.quality), count)

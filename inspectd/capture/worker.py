@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from inspectd import config, log
+from inspectd import log
 from inspectd.capture.backoff import Backoff
 from inspectd.capture.driver import CameraDriver, CameraError, Frame, UnreadableImageError
 from inspectd.capture.inspect_camera import show
@@ -180,7 +180,7 @@ class CaptureWorker:
             self._channel.send_wait(CameraNotice(self._camera.name, name, detail))
 
     def _fits_first(self, frame: Frame) -> bool:
-        return isinstance(self._camera, config.ImagesCamera) or frame.pixels.shape == self._shape
+        return self._camera.may_vary_in_size or frame.pixels.shape == self._shape
 
     def _make_ring(self, first: Frame) -> FrameRing:
         ring = FrameRing.create(self._generation, self._camera.slots, self._driver.slot_bytes(first))

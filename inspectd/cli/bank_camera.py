@@ -34,12 +34,7 @@ def find_camera(file: Path | None, name: str) -> config.Camera:
         raise InputError(
             "--camera: expected --config FILE beside it, the configuration that names the camera"
         )
-    settings = config.load(file)
-    try:
-        return settings.camera(name)
-    except KeyError as error:
-        names = ", ".join(known.name for known in settings.cameras)
-        raise InputError(f"--camera: {file} has no camera {name!r}, expected one of: {names}") from error
+    return config.load_camera(file, name)[1]
 
 
 def camera_frames(camera: config.Camera, count: int) -> Iterator[NamedFrame]:

@@ -125,14 +125,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _settings(arguments: argparse.Namespace) -> tuple[config.Config, config.Camera]:
-    settings = config.load(arguments.config, unmeasured=True)
-    try:
-        camera = settings.camera(arguments.name)
-    except KeyError as error:
-        names = ", ".join(known.name for known in settings.cameras)
-        raise InputError(
-            f"{arguments.config}: has no camera {arguments.name!r}, expected one of: {names}"
-        ) from error
+    settings, camera = config.load_camera(arguments.config, arguments.name, unmeasured=True)
     if not camera.is_live:
         raise InputError(
             f"{camera.name}: is replayed from files, its latency is 0 and there is nothing to measure"

@@ -186,8 +186,7 @@ def _camera_problems(cameras: list[tuple[str, config.Camera]], banks: dict[str, 
         thread.join(2 * camera.stall_timeout_ms / 1000)
         problem = results.get(where, f"gave no frame within {2 * camera.stall_timeout_ms / 1000:g} s")
         if problem is not None:
-            key = "folder" if isinstance(camera, config.ImagesCamera) else "source"
-            yield f"{where}.{key}: {problem}"
+            yield f"{where}.{camera.source_key}: {problem}"
 
 
 def _format_problem(camera: config.Camera, frame: Frame, bank: BankInfo) -> str | None:

@@ -1,6 +1,7 @@
 """Every setting of a line, and the reader of its file."""
 
-from inspectd.config.reading import Examined, examine, exposed, load, plain_tcp, tcp_address
+from inspectd.config.consistency import exposed, plain_tcp, tcp_address
+from inspectd.config.reading import Examined, examine, load, load_camera
 from inspectd.config.recipes import in_force, recipe_sha256
 from inspectd.config.settings import (
     Batching,
@@ -22,7 +23,7 @@ from inspectd.config.settings import (
     Settings,
     Triggers,
 )
-from inspectd.config.sources import is_device, is_live, masked
+from inspectd.config.sources import is_device, masked
 
 __all__ = [
     "Batching",
@@ -48,8 +49,8 @@ __all__ = [
     "exposed",
     "in_force",
     "is_device",
-    "is_live",
     "load",
+    "load_camera",
     "masked",
     "plain_tcp",
     "recipe_sha256",

@@ -6,7 +6,7 @@ Descriptions and defaults stand here only: `inspectd init` writes its commented 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -124,8 +124,12 @@ class QualityGate(Settings, frozen=True, kw_only=True):
 
 
 class CameraBase(Settings, frozen=True, kw_only=True):
-    """What every kind of camera has."""
+    """What every kind of camera has. What a kind does not say otherwise is the stricter."""
 
+    source_key: ClassVar[str]
+    """The setting that says where its pictures come from."""
+    may_vary_in_size: ClassVar[bool] = False
+    """Whether its frames may differ in size."""
     name: Annotated[Name, Meta(description="Camera name; part of every bus topic and metric.")]
     recipe: Annotated[Name, Meta(description="The recipe its parts are judged by.")]
     mode: Annotated[
@@ -182,6 +186,7 @@ class CameraBase(Settings, frozen=True, kw_only=True):
 class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag="opencv"):
     """A device, a live stream or a video file."""
 
+    source_key = "source"
     source: Annotated[
         Annotated[int, Meta(ge=0, le=1000)] | str,
         Meta(description="Device (index, or a /dev/v4l/by-id/... path), rtsp:// or http:// URL, or a video."),
@@ -220,6 +225,8 @@ class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
 class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag="images"):
     """A folder of images replayed at a given rate; the name of a file's folder is its ground-truth label."""
 
+    source_key = "folder"
+    may_vary_in_size = True
     folder: Annotated[str, Meta(min_length=1, description="Folder, relative to this file; read recursively.")]
     fps: Annotated[Rate, Meta(description="Frames a second.")] = 5.0
     loop: Annotated[bool, Meta(description="Start again at the end.")] = False
@@ -463,17 +470,6 @@ class Config(Settings, frozen=True, kw_only=True):
     evidence: Evidence = Evidence()
     metrics: Metrics = Metrics()
     log: Log = Log()
-
-    def camera(self, name: str) -> Camera:
-        """The camera of that name.
-
-        Raises:
-            KeyError: there is none.
-        """
-        for camera in self.cameras:
-            if camera.name == name:
-                return camera
-        raise KeyError(name)
 
     @property
     def deadlines_ns(self) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""A camera's `source`, told from its text alone: what it may be shown as, and whether it is live."""
+"""A camera's `source`, judged by its text alone: what it may be shown as, and whether it is a device."""
 
 from __future__ import annotations
 
@@ -45,8 +45,3 @@ def is_device(source: int | str) -> bool:
         return stat.S_ISCHR(Path(source).stat().st_mode)
     except (OSError, ValueError):  # not there, not to be looked at, or no path at all
         return source.startswith(_DEVICE_FOLDERS)
-
-
-def is_live(source: int | str) -> bool:
-    """True where frames come whether anybody reads them or not: a device or a stream, and not a file."""
-    return is_device(source) or "://" in str(source)

@@ -7,6 +7,7 @@ end's death as end of file, and carries file descriptors; nothing has a name in 
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
 from typing import Any, Final, Generic, TypeVar
@@ -14,6 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from inspectd.errors import InspectdError
+from inspectd.ipc.messages import CarriesDescriptors
 
 MAX_MESSAGE_BYTES: Final = 4 << 20
 _BUFFER_BYTES: Final = 4 << 20
@@ -31,7 +33,7 @@ class ChannelFullError(InspectdError):
 
 
 class ChannelMessageError(InspectdError):
-    """The other process sent something that is no record of this channel."""
+    """The other process sent something that is not a record of this channel."""
 
 
 class Channel(Generic[Received]):
@@ -106,7 +108,8 @@ class Channel(Generic[Received]):
 
         Raises:
             ChannelClosedError: the other process is gone and everything it sent was read.
-            ChannelMessageError: the message is no record of this channel.
+            ChannelMessageError: the message is not a record of this channel, or has descriptors beside it
+                that such a record does not carry.
         """
         try:
             size, ancillary, flags, _ = self._socket.recvmsg_into(
@@ -115,8 +118,8 @@ class Channel(Generic[Received]):
         except BlockingIOError:
             return None
         except ConnectionResetError:
-            # The other end was closed before it read all of ours. The kernel says so once, ahead of what it
-            # sent before.
+            # The other end was closed before it read all of ours. The kernel reports that once, ahead of what
+            # it sent before.
             return self.receive()
         except ConnectionError as error:
             raise ChannelClosedError("the other process is gone") from error
@@ -125,12 +128,15 @@ class Channel(Generic[Received]):
             raise ChannelClosedError("the other process closed its end")
         cut = flags & _CUT
         try:
-            return self._decoder.decode(memoryview(self._buffer)[: 0 if cut else size]), fds
+            record = self._decoder.decode(memoryview(self._buffer)[: 0 if cut else size])
         except msgspec.DecodeError as error:
-            for fd in fds:
-                socket.close(fd)
+            _close(fds)
             detail = f"longer than {MAX_MESSAGE_BYTES} bytes" if cut else str(error)
             raise ChannelMessageError(f"not a record of this channel: {detail}") from error
+        if fds and not isinstance(record, CarriesDescriptors):
+            _close(fds)
+            raise ChannelMessageError("sent descriptors nobody asked for")
+        return record, fds
 
     def wait(self, timeout_seconds: float) -> bool:
         """Wait for a message or for the other end's death; True if there is one. For children."""
@@ -139,6 +145,11 @@ class Channel(Generic[Received]):
     def close(self) -> None:
         """Close this end; the other one reads end of file."""
         self._socket.close()
+
+
+def _close(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:

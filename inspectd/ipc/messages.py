@@ -1,15 +1,15 @@
-"""The records that steer child processes, and the unions each channel carries.
-
-A child gets its settings as the first record on its channel, not from the file: a file that was edited
-meanwhile cannot make a restarted child differ from the rest, and a camera's password is not in `ps`.
-"""
+"""The records that more than one child process sends or receives."""
 
 from __future__ import annotations
 
 import msgspec
 
 
-class RingReady(msgspec.Struct, frozen=True, array_like=True, tag="ring_ready"):
+class CarriesDescriptors(msgspec.Struct, frozen=True, array_like=True):
+    """Base of the records that travel with descriptors. A channel refuses those beside any other record."""
+
+
+class RingReady(CarriesDescriptors, frozen=True, array_like=True, tag="ring_ready"):
     """Capture to main, before its first frame, with the ring's descriptor beside it."""
 
     camera: str
@@ -31,15 +31,15 @@ class Failed(msgspec.Struct, frozen=True, array_like=True, tag="failed"):
     exit_code: int
 
 
-class AttachRing(msgspec.Struct, frozen=True, array_like=True, tag="attach_ring"):
-    """Main to scoring, with the ring's descriptor beside it: batches may name this ring from now on."""
+class AttachRing(CarriesDescriptors, frozen=True, array_like=True, tag="attach_ring"):
+    """Main to a child, with the ring's descriptor beside it: frames may lie in this ring from now on."""
 
     camera: str
     generation: int
 
 
 class DetachRing(msgspec.Struct, frozen=True, array_like=True, tag="detach_ring"):
-    """Main to scoring: no batch will name this ring again."""
+    """Main to a child: no frame lies in this ring any more."""
 
     camera: str
     generation: int

@@ -118,8 +118,8 @@ class Worker:
         if not seen:
             return
         scorer = self._scorers[batch.recipe]
-        # Some pipelines take frames one after another: each is answered as soon as it is scored.
-        groups = [[one] for one in seen] if scorer.info.backend == "openvino" else [seen]
+        # Where frames are computed one after another, each is answered as soon as it is scored.
+        groups = [[one] for one in seen] if scorer.is_one_by_one else [seen]
         for group in groups:
             collect = scorer.begin([pixels for _, pixels in group])
             self._under_way.append(_UnderWay(batch, scorer.info.sha256, group, collect))

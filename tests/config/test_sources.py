@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspectd import config
-from inspectd.config import is_device, is_live, masked
+from inspectd.config import OpenCvCamera, is_device, masked
 from inspectd.errors import ConfigError
 
 SECRET = "S3cretPw"
@@ -80,7 +80,8 @@ def test_no_problem_of_a_file_shows_a_password(tmp_path, text):
     ],
 )
 def test_a_device_is_known_by_its_index_or_its_path(source, device, live):
-    assert (is_device(source), is_live(source)) == (device, live)
+    camera = OpenCvCamera(name="c", recipe="r", source=source)
+    assert (is_device(source), camera.is_live) == (device, live)
 
 
 def test_a_link_to_a_device_is_a_device(tmp_path):

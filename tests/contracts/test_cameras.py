@@ -10,7 +10,7 @@ from support.rtsp_camera import RtspCamera
 
 from inspectd.capture.driver import CameraError
 from inspectd.capture.registry import KINDS, make_driver
-from inspectd.config import ImagesCamera, OpenCvCamera
+from inspectd.config import CameraBase, ImagesCamera, OpenCvCamera
 
 MISSING = {
     "images": ImagesCamera(name="c", recipe="r", folder="/nowhere/at/all"),
@@ -49,6 +49,17 @@ def read(driver, count):
 
 def test_every_kind_of_the_table_is_tried_here():
     assert {type(settings) for settings in MISSING.values()} == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_names_the_setting_its_pictures_come_from(kind):
+    assert kind.source_key in kind.__struct_fields__
+
+
+def test_a_kind_that_says_nothing_is_live_and_of_one_size():
+    camera = CameraBase(name="c", recipe="r")
+    assert camera.is_live
+    assert not camera.may_vary_in_size
 
 
 def test_frames_are_bgr_bytes_with_the_time_they_were_taken(driver):

@@ -37,6 +37,16 @@ def test_records_arrive_whole_in_order_with_their_descriptors(ends):
         os.close(fd)
 
 
+def test_descriptors_beside_a_record_that_carries_none_are_closed_and_refused(ends):
+    main, child = ends
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for sender, receiver, record in ((child, main, Alive(1)), (main, child, Stop())):
+        sender.send(record, (0,))
+        with pytest.raises(ChannelMessageError, match="sent descriptors nobody asked for"):
+            receiver.receive()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_a_heatmap_of_a_large_input_fits(ends):
     main, child = ends
     score = Score(1, 1, 0.5, bytes(128 * 128 * 2), 128, 128, "sha", {})

@@ -40,6 +40,12 @@ class Ahead(InOrder):
         return lambda: self.score(frames)
 
 
+class OneByOne(InOrder):
+    """As a device that computes frames one after another."""
+
+    is_one_by_one = True
+
+
 class Line:
     """The main process's end, and a worker that was told everything but batches."""
 
@@ -81,6 +87,14 @@ def line(request):
     made = Line(request.param())
     yield made
     made.close()
+
+
+@pytest.mark.parametrize("line", [OneByOne, InOrder], indirect=True)
+def test_frames_are_scored_alone_where_the_pipeline_gains_nothing_by_a_batch(line):
+    line.send(1, [10, 20])
+    line.worker.turn()
+    alone = isinstance(pipeline(line), OneByOne)
+    assert pipeline(line).happened == ([("score", [10]), ("score", [20])] if alone else [("score", [10, 20])])
 
 
 def pipeline(line):

@@ -66,6 +66,8 @@ class CompiledPipeline:
         threads: CPU threads; 0: one per core.
     """
 
+    is_one_by_one: Final = True
+
     def __init__(
         self,
         exported: Exported,

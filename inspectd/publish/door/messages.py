@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from inspectd.config import Publish
-from inspectd.ipc.messages import Alive, Failed
+from inspectd.ipc.messages import Alive, CarriesDescriptors, Failed
 from inspectd.publish.access.auth import Change
 
 
@@ -21,7 +21,7 @@ class StartDoor(msgspec.Struct, frozen=True, array_like=True, tag="start_door"):
     """Since when clients may have sent what comes to a door that takes another one's place."""
 
 
-class Listen(msgspec.Struct, frozen=True, array_like=True, tag="listen"):
+class Listen(CarriesDescriptors, frozen=True, array_like=True, tag="listen"):
     """Main to door, second, with the listeners' descriptors beside it: the sockets' names, in their order."""
 
     names: list[str]

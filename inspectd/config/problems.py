@@ -1,0 +1,107 @@
+"""Every way in which tables are not what they should be, each with its path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from inspectd.config.settings import Camera, Settings
+from inspectd.config.sources import masked
+
+_CAMERA_KINDS: Final = {str(kind.__struct_config__.tag): kind for kind in get_args(Camera)}
+_UNNAMED: Final = {"name": "unnamed", "recipe": "unknown"}
+
+
+def problems(value: Any, kind: Any, where: str) -> Iterator[str]:
+    """Every way in which `value` is not of type `kind`, each with its path."""
+    inner, metas = _unwrap(kind)
+    if get_origin(inner) is tuple and isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from problems(item, get_args(inner)[0], f"{where}[{index}]")
+        yield from _value_problem([], kind, where) if not value else ()
+    elif inner == Camera and isinstance(value, dict):
+        yield from _camera_problems(value, where)
+    elif isinstance(inner, type) and issubclass(inner, Settings) and isinstance(value, dict):
+        yield from _table_problems(value, inner, where)
+    else:
+        yield from _value_problem(value, Annotated[(inner, *metas)] if metas else inner, where)
+
+
+def _camera_problems(value: dict[str, Any], where: str) -> Iterator[str]:
+    kind = value.get("kind")
+    if not isinstance(kind, str) or kind not in _CAMERA_KINDS:
+        got = "is missing" if kind is None else f"got {short(kind)}"
+        yield f"{where}.kind: {got}, expected one of {', '.join(sorted(_CAMERA_KINDS))}"
+        return
+    yield from _table_problems({k: v for k, v in value.items() if k != "kind"}, _CAMERA_KINDS[kind], where)
+
+
+def _table_problems(table: dict[str, Any], kind: type[Settings], where: str) -> Iterator[str]:
+    hints = get_type_hints(kind, include_extras=True)
+    prefix = f"{where}." if where else ""
+    for key in table:
+        if key not in kind.__struct_fields__:
+            yield f"{prefix}{masked(key)}: unknown key, expected one of {', '.join(kind.__struct_fields__)}"
+    for field in msgspec.structs.fields(kind):
+        if field.name in table:
+            yield from problems(table[field.name], hints[field.name], prefix + field.name)
+        elif field.required:
+            yield f"{prefix}{field.name}: is missing, expected {_expected(hints[field.name])}"
+
+
+def _value_problem(value: Any, kind: Any, where: str) -> Iterator[str]:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        detail = str(error).split(" - at ")[0]
+        if isinstance(value, str):  # msgspec repeats it
+            detail = detail.replace(repr(value), short(value)).replace(value, masked(value))
+        yield f"{where}: got {short(value)}, {detail[:1].lower()}{detail[1:]}"
+
+
+def _unwrap(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    metas: tuple[Any, ...] = ()
+    while get_origin(kind) is Annotated:
+        metas = (*kind.__metadata__, *metas)
+        kind = kind.__origin__
+    return kind, metas
+
+
+def _expected(kind: Any) -> str:
+    _, metas = _unwrap(kind)
+    descriptions = [str(meta.description) for meta in metas if meta.description]
+    if descriptions:
+        return descriptions[0][:1].lower() + descriptions[0][1:].rstrip(".")
+    return "at least one"
+
+
+def short(value: Any) -> str:
+    """A value as it may be shown: it may hold a camera's password, and a table or an array anything."""
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        return f"an array of {len(value)}"
+    text = repr(masked(value) if isinstance(value, str) else value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def sound(value: Any, kind: Any) -> Any:
+    """`value` as `kind`, or None where it has problems."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return None
+
+
+def as_far_as_sound(item: Any) -> Camera | None:
+    """A camera's table without its faulty keys, so that what hangs together is judged beside every fault."""
+    kind = _CAMERA_KINDS.get(str(item.get("kind"))) if isinstance(item, dict) else None
+    if kind is None:
+        return None
+    hints = get_type_hints(kind, include_extras=True)
+    known = {k: v for k, v in item.items() if k in kind.__struct_fields__}
+    faultless = {k: v for k, v in known.items() if not [*problems(v, hints[k], "")]}
+    camera: Camera | None = sound({**_UNNAMED, **faultless, "kind": item["kind"]}, Camera)
+    return camera
