@@ -69,10 +69,6 @@ class Ledger:
         self.captured += 1
         self.drops += 1
 
-    def is_open(self, inspection_id: int) -> bool:
-        """True while the inspection has no verdict."""
-        return inspection_id in self._open
-
     def close(self, inspection_id: int) -> Inspection | None:
         """Close an inspection; None when it is closed already. The caller owes the verdict."""
         inspection = self._open.pop(inspection_id, None)

@@ -54,11 +54,6 @@ class Triggering:
         self._recipes = recipes
         self._deadlines_ns = deadlines_ns
 
-    @property
-    def waiting(self) -> int:
-        """Views whose frame has not come."""
-        return sum(len(matcher.waiting) for matcher in self._matchers.values())
-
     def serves(self, camera: str) -> bool:
         """True when triggers say which frames of the camera are parts."""
         return camera in self._matchers

@@ -24,6 +24,7 @@ from inspectd.cli.demo_result import Result
 from inspectd.cli.live_view import LineView, plain_line
 from inspectd.client import LiveReader, Message
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
+from inspectd.files import write_bytes
 from inspectd.wire import Counts, Event
 
 _FPS: Final = 7.5
@@ -218,7 +219,7 @@ def _conclude(
     console.print("[bold]4 Result[/]")
     console.print(demo_result.table(summary, result))
     if json_path is not None:
-        _write_json(json_path, summary)
+        write_bytes(json_path, msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
     sheet = line_file.path.with_name("contact-sheet.png")
     sheet.unlink(missing_ok=True)  # an earlier demo's
     demo_result.write_contact_sheet(result, line_file.path.parent / "images", sheet)
@@ -237,15 +238,6 @@ def _conclude(
         )
     _print_next(console, line_file, sheet)
     return ExitCode.OK
-
-
-def _write_json(path: Path, summary: demo_result.Summary) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
-        partial.replace(path)
-    except OSError as error:
-        raise UnavailableError(f"--json {path}: cannot be written: {error.strerror}") from error
 
 
 def _print_next(console: Console, line_file: LineFile, sheet: Path) -> None:

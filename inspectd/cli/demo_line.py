@@ -20,7 +20,7 @@ import msgspec
 from inspectd.cli.demo_data import CAMERAS
 from inspectd.client import Liveness, LiveReader, Message
 from inspectd.errors import ExitCode, InspectdError
-from inspectd.files import temporary_root
+from inspectd.files import temporary_root, write_text
 from inspectd.wire import Event, Heartbeat
 
 PLANT: Final = "demo"
@@ -49,9 +49,7 @@ class LineFile(msgspec.Struct, frozen=True):
 
     def write(self) -> None:
         """Write the file."""
-        partial = self.path.with_name(f".{self.path.name}.partial")
-        partial.write_text(self._text(), encoding="utf-8")
-        partial.replace(self.path)
+        write_text(self.path, self._text())
 
     def endpoint(self, name: str) -> str:
         """The local endpoint of `verdicts` or `heatmaps`."""

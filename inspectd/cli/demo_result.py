@@ -12,6 +12,7 @@ from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
 from inspectd.bank.images import read_image
+from inspectd.bench.timing import Latency
 from inspectd.cli.demo_data import GOOD
 from inspectd.client import Heatmap, LineTracker, Message
 from inspectd.errors import InputError
@@ -21,13 +22,6 @@ from inspectd.wire import Counts, Evaluation, Reason, Verdict
 _SHEET_TILES: Final = 12
 _CLEAR_BELOW: Final = 0.7  # of the threshold; a heatmap of a good part stays clear
 _FRAMES: Final = {Evaluation.PASS: (80, 160, 60), Evaluation.FAIL: (60, 60, 210)}  # BGR
-
-
-class Latency(msgspec.Struct, frozen=True):
-    """Capture to verdict, in milliseconds."""
-
-    p50: float
-    p99: float
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -40,6 +34,7 @@ class Summary(msgspec.Struct, frozen=True):
     image_auroc: float | None
     """None unless both good and defective parts were scored."""
     latency_ms: Latency | None
+    """From capture to verdict."""
 
 
 class Result:
@@ -76,8 +71,8 @@ class Result:
         auroc = float(roc_auc_score(self._defective, self._scores)) if both else None
         latency = None
         if self._latencies_ms:
-            p50, p99 = np.percentile(self._latencies_ms, [50, 99])
-            latency = Latency(round(float(p50), 2), round(float(p99), 2))
+            exact = Latency.of(self._latencies_ms)
+            latency = Latency(round(exact.p50, 2), round(exact.p99, 2))
         return Summary(
             counts.captured, counts.verdicts, counts.drops, self.undecidable.total(), auroc, latency
         )
