@@ -73,12 +73,14 @@ class PublishStage:
         record = (
             Unfinished(view=inspection) if isinstance(inspection, View) else Unfinished(inspection=inspection)
         )
-        self._journal.opened(open_records.view_key(inspection.inspection_id), open_records.encode(record))
+        self._journal.remember_open(
+            open_records.view_key(inspection.inspection_id), open_records.encode(record)
+        )
 
     def part_opened(self, trigger: Trigger, deadline_ns: int, views: Sequence[View]) -> None:
         """A triggered part is under way, and so are its views."""
         record = Unfinished(part=OpenPart(trigger, deadline_ns))
-        self._journal.opened(open_records.part_key(trigger.trigger_id), open_records.encode(record))
+        self._journal.remember_open(open_records.part_key(trigger.trigger_id), open_records.encode(record))
         for view in views:
             self.opened(view)
 

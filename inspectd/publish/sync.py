@@ -17,7 +17,7 @@ from inspectd import wire
 from inspectd.publish.bus import Asker, Bus
 from inspectd.publish.door.messages import Delivered, Request
 from inspectd.publish.journal.journal import Journal
-from inspectd.publish.journal.records import Reading, Stored
+from inspectd.publish.journal.records import ReplayChunk, Stored
 from inspectd.wire import sync
 from inspectd.wire.sync import End, Error, ErrorReason, Position, ReplayRequest, Snapshot, Truncated, Verdicts
 
@@ -31,7 +31,7 @@ _UNREAD_NS: Final = 100_000_000
 _MAX_DETAIL_CHARACTERS: Final = 300
 
 
-class Observer(Protocol):
+class SyncMetrics(Protocol):
     """What is reported for the metrics."""
 
     def sync_request(self, kind: str) -> None:
@@ -67,7 +67,7 @@ class SyncStage:
         journal: Journal,
         last: Callable[[], Position],
         snapshot: Callable[[str, Position | None], Snapshot],
-        observer: Observer,
+        observer: SyncMetrics,
         *,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -183,30 +183,30 @@ class SyncStage:
         self._turns = {client: turn for client, turn in self._turns.items() if client in clients}
         self._turns[job.client] = max(self._turns.values(), default=0) + 1
         limit = min(job.left, _VERDICTS_PER_CHUNK) or 1
-        self._journal.read(job.first, job.last, limit, lambda reading: self._chunk(job, reading))
+        self._journal.read(job.first, job.last, limit, lambda chunk: self._read(job, chunk))
 
-    def _chunk(self, job: _Job, reading: Reading | None) -> None:
+    def _read(self, job: _Job, chunk: ReplayChunk | None) -> None:
         """A chunk was read: send it; if there is more of the request, it waits at the end of the queue."""
         self._reading = None
         if job.left == 0:
-            oldest = reading.oldest if reading is not None else None
+            oldest = chunk.oldest if chunk is not None else None
             job.unsaid = [[wire.encode(self._snapshot(job.request, oldest))]]
-        elif reading is not None and job.left > 0:
-            self._prepare(job, reading)
-        elif reading is None:  # an end would say that there is nothing, for good
+        elif chunk is not None and job.left > 0:
+            self._prepare(job, chunk)
+        elif chunk is None:  # an end would say that there is nothing, for good
             detail = "the journal cannot be read now"
             self._refuse(job.client, job.envelope, job.request, ErrorReason.BUSY, detail)
         if job.unsaid:
             self._send(job)
         self._next()
 
-    def _prepare(self, job: _Job, reading: Reading) -> None:
+    def _prepare(self, job: _Job, chunk: ReplayChunk) -> None:
         """Make messages of what was read."""
         messages: list[list[bytes]] = []
-        if reading.truncated and job.messages == 0:
-            oldest = reading.oldest or Position(job.last.epoch, job.last.seq + 1)
+        if chunk.truncated and job.messages == 0:
+            oldest = chunk.oldest or Position(job.last.epoch, job.last.seq + 1)
             messages.append([wire.encode(Truncated(job.request, oldest))])
-        found = reading.verdicts
+        found = chunk.verdicts
         for some in _in_messages(found):
             parts = [part for stored in some for part in (stored.topic, stored.header)]
             messages.append([wire.encode(Verdicts(job.request, len(some))), *parts])

@@ -13,7 +13,7 @@ from inspectd import wire
 from inspectd.config import Journal as Settings
 from inspectd.publish.journal.journal import Journal
 from inspectd.publish.journal.pending import Entry
-from inspectd.publish.journal.records import Levels, Reading
+from inspectd.publish.journal.records import Levels, ReplayChunk
 from inspectd.wire.sync import Position
 
 
@@ -88,7 +88,7 @@ class Line:
             time.sleep(0.001)
 
     def read(self) -> list[bytes]:
-        got: list[Reading | None] = []
+        got: list[ReplayChunk | None] = []
         self.journal.read(None, Position(self.journal.epoch, self.seq), 100_000, got.append)
         self.until(lambda: got)
         return [stored.header for stored in got[0].verdicts] if got[0] is not None else []

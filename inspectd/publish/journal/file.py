@@ -21,7 +21,7 @@ from typing import Final
 
 from inspectd.config import Journal as JournalSettings
 from inspectd.publish.journal.age_clock import AgeClock
-from inspectd.publish.journal.records import Group, Levels, Opened, Reading, Row, Stored
+from inspectd.publish.journal.records import Group, Levels, Opened, ReplayChunk, Row, Stored
 from inspectd.publish.journal.sqlite import (
     CorruptError,
     check_structure,
@@ -161,7 +161,7 @@ class JournalFile:
         if group.rows:
             self.mark.write(Position(epoch, max(row.seq for row in group.rows)))
 
-    def read(self, first: Position | None, last: Position, limit: int) -> Reading:
+    def read(self, first: Position | None, last: Position, limit: int) -> ReplayChunk:
         """Verdicts from `first` (None: the oldest) to `last`, both included, so many at most.
 
         Raises:
@@ -174,7 +174,7 @@ class JournalFile:
             "ORDER BY id LIMIT 1", ()
         )
         truncated = first is not None and (begin <= self._trimmed or first.epoch not in self._epochs)
-        return Reading(found, truncated, oldest[0].position if oldest else None)
+        return ReplayChunk(found, truncated, oldest[0].position if oldest else None)
 
     def trim(self, now_utc_ns: int) -> bool:
         """Remove a few of the oldest verdicts if they are too old or too many; True if more may be.

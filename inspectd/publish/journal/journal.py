@@ -1,9 +1,10 @@
 """The journal as the line sees it: hands groups to its thread, publishes what is recorded, and never waits.
 
-A verdict is published when the group it is in is on the disk. One group is under way at a time; what is
+A verdict is published when the group it is in is on the disk. The thread has one group at a time; what is
 decided meanwhile is the next one. A disk that takes too long or fails does not hold up the line: verdicts are
 then published marked as not recorded, are kept in memory, and are written as soon as the disk takes them.
-All of that is in `pending`; here are the thread's answers, the alarms, and reading back.
+The states are in `state`, what waits in each of them in `pending`; here are the thread's answers, the alarms,
+and reading back. DESIGN.md has the whole of it on one page.
 """
 
 from __future__ import annotations
@@ -14,44 +15,33 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from inspectd.config import Journal as JournalSettings
 from inspectd.errors import UnavailableError
-from inspectd.publish.journal import pending
 from inspectd.publish.journal.file import Mark
-from inspectd.publish.journal.pending import Entry, Groups
-from inspectd.publish.journal.records import Levels, Opened, Reading, Stored
+from inspectd.publish.journal.pending import Entry, JournalMetrics, Pending
+from inspectd.publish.journal.records import Group, Levels, Opened, ReplayChunk, Stored
+from inspectd.publish.journal.state import JournalEvent, JournalState
 from inspectd.publish.journal.thread import (
     Committed,
-    Failed,
+    DiskFailed,
     InUse,
+    JournalThread,
     ReadDone,
     ReadJob,
     Result,
     SetAside,
-    Writer,
+    epoch_passed,
 )
 from inspectd.wire.sync import Position
 
 _OPEN_SECONDS: Final = 4.0
 """How long a start waits for the file; then the line begins without it."""
 _CLOSE_SECONDS: Final = 2.0
+_SILENT: Final = "the disk does not answer"
 _REMIND_NS: Final = 5_000_000_000
 _REMIND_FOR_NS: Final = 30_000_000_000
-
-
-class Observer(pending.Observer, Protocol):
-    """What the journal reports for the metrics."""
-
-    def journal_recording(self, *, recording: bool) -> None:
-        """It records now, or does not."""
-
-    def journal_set_aside(self) -> None:
-        """A damaged file was set aside."""
-
-    def journal_levels(self, levels: Levels) -> None:
-        """How full it is."""
 
 
 class Journal:
@@ -62,7 +52,7 @@ class Journal:
         folder: Path,
         settings: JournalSettings,
         *,
-        observer: Observer,
+        observer: JournalMetrics,
         say: Callable[[str, str, str], None],
         remind: Callable[[str, str], None],
         clock: Callable[[], int] = time.monotonic_ns,
@@ -72,7 +62,7 @@ class Journal:
         Args:
             folder: the line's state directory; made if it is not there.
             settings: retention, and how long a verdict may wait.
-            observer: hears of what is recorded and what is not.
+            observer: takes what is recorded and what is not.
             say: takes an event's severity, name and detail.
             remind: takes the name and detail of an alarm that still holds, for readers that came meanwhile.
             clock: monotonic, in nanoseconds.
@@ -93,9 +83,9 @@ class Journal:
         self._remind_ns = 0
         self._is_clock_ahead = False
         self._unsaid: list[tuple[str, str, str]] = []
-        self._writer = Writer(folder, settings, self.epoch, self._answered)
+        self._thread = JournalThread(folder, settings, self.epoch, self._answered)
         max_wait_ns = int(settings.max_wait_ms * 1e6)
-        self._groups = Groups(self._writer.commit, max_wait_ns, observer, clock)
+        self._pending = Pending(self._commit, max_wait_ns, observer, clock)
 
     # --- what the line does -------------------------------------------------------------------------------
 
@@ -106,37 +96,40 @@ class Journal:
             UnavailableError: another daemon uses it.
         """
         deadline = time.monotonic() + _OPEN_SECONDS
-        while not self._groups.is_settled and time.monotonic() < deadline:
+        while self._is_opening and time.monotonic() < deadline:
             self.take_results()
             time.sleep(0.002)
-        if not self._groups.is_settled:
-            self._groups.is_settled = True
-            self._fail("the disk does not answer")
+        if self._is_opening:
+            self._on(JournalEvent.SILENT, _SILENT)
         for severity, name, detail in self._unsaid:
             self._say(severity, name, detail)
         self._unsaid = []
 
     def record(self, entry: Entry) -> None:
         """Record a verdict, then publish it; or publish it marked, where it cannot be recorded in time."""
-        self._groups.record(entry)
+        self._pending.record(entry)
 
-    def opened(self, key: str, record: bytes) -> None:
-        """Remember what is under way, so that the next start closes it if this one cannot."""
-        self._groups.opened(key, record)
+    def remember_open(self, key: str, record: bytes) -> None:
+        """Remember what is open, so that the next start closes it if this one cannot."""
+        self._pending.remember_open(key, record)
 
     def when_recorded(self, then: Callable[[], None]) -> None:
         """Call `then` once everything handed in so far is on the disk, or will not be in time."""
-        self._groups.when_recorded(then)
+        self._pending.when_recorded(then)
 
     def read(
-        self, first: Position | None, last: Position, limit: int, done: Callable[[Reading | None], None]
+        self, first: Position | None, last: Position, limit: int, done: Callable[[ReplayChunk | None], None]
     ) -> None:
         """Read verdicts back, from `first` (None: the oldest) to `last`.
 
         `done` is called in a later turn; with None when the journal cannot be read now.
         """
-        job = ReadJob(first, last, limit, lambda reading: done(self._with_unrecorded(reading, job)))
-        self._writer.read(job)
+        job = ReadJob(first, last, limit, lambda chunk: done(self._with_unrecorded(chunk, job)))
+        self._thread.read(job)
+
+    @property
+    def _is_opening(self) -> bool:
+        return self._pending.state is JournalState.OPENING
 
     @property
     def state(self) -> str:
@@ -145,18 +138,19 @@ class Journal:
 
     @property
     def waiting(self) -> int:
-        """Verdicts that are decided and not yet published."""
-        return self._groups.waiting
+        """Number of verdicts that are decided and not yet published."""
+        return self._pending.waiting
 
     def turn(self, now_ns: int) -> None:
         """Do what is due: hand over a group, stop waiting for one, try a failed disk again, remind."""
-        if not self._groups.turn(now_ns):
-            self._fail("the disk does not answer")
+        event = self._pending.turn(now_ns)
+        if event is not None:
+            self._on(event, _SILENT)
         self._remind(now_ns)
 
     def wake_ns(self) -> int | None:
         """When `turn` has something to do; None when never."""
-        return self._groups.wake_ns()
+        return self._pending.wake_ns()
 
     def fileno(self) -> int:
         """Readable when there are results to take."""
@@ -173,11 +167,11 @@ class Journal:
     def close(self) -> None:
         """Write what waits, as far as the disk takes it in a few seconds, and close the file."""
         deadline = time.monotonic() + _CLOSE_SECONDS
-        while not self._groups.is_idle and time.monotonic() < deadline:
+        while not self._pending.is_idle and time.monotonic() < deadline:
             self.take_results()
             self.turn(self._clock())
             time.sleep(0.001)
-        if self._event_fd >= 0 and self._writer.close(max(0.1, deadline - time.monotonic())):
+        if self._event_fd >= 0 and self._thread.close(max(0.1, deadline - time.monotonic())):
             os.close(self._event_fd)
             self._event_fd = -1
 
@@ -191,55 +185,54 @@ class Journal:
     def _take(self, result: Result) -> None:
         match result:
             case Committed():
-                if self._groups.committed(result.seconds):
-                    self._recover()
-            case Failed():
-                self._groups.is_settled = True
-                self._fail(result.detail)
-                if result.of_group:
-                    self._groups.lost(has_failed=bool(self.failure))
+                self._pending.committed(result.seconds)
+                self._announce()
+            case DiskFailed():
+                event = JournalEvent.GROUP_FAILED if result.of_group else JournalEvent.DISK_FAILED
+                self._on(event, result.detail)
             case SetAside():
                 self._observer.journal_set_aside()
                 self._say("alarm", "journal_set_aside", result.detail)
                 self._reminders["journal_set_aside"] = (result.detail, self._clock() + _REMIND_FOR_NS)
-                self._groups.rewrite_open()
-                if result.of_group:
-                    self._groups.lost(has_failed=bool(self.failure))
+                self._on(JournalEvent.GROUP_SET_ASIDE if result.of_group else JournalEvent.SET_ASIDE)
             case Opened():
-                self._opened(result)
+                self._file_opened(result)
             case InUse():
                 raise UnavailableError(
                     f"line.state_dir: the journal is used by another inspectd ({result.detail}); "
                     "stop it, or give this line its own directory"
                 )
             case ReadDone():
-                result.job.done(result.reading)
+                result.job.done(result.chunk)
             case Levels():
                 self._observer.journal_levels(result)
                 self._watch_clock(result.clock_ahead_ns)
 
-    def _opened(self, opened: Opened) -> None:
-        if self._groups.is_settled and opened.epoch != self.epoch:
-            self._groups.is_usable = (
-                False  # it knows later epochs than the one under way: not before the next start
-            )
-            self._fail(f"it holds epoch {opened.epoch - 1}, which is after the one under way")
+    def _file_opened(self, opened: Opened) -> None:
+        if not self._is_opening and opened.epoch != self.epoch:
+            self._on(JournalEvent.EPOCH_PASSED, epoch_passed(opened.epoch))
             return
-        self._groups.is_settled = True
+        self._on(JournalEvent.OPENED)
         self.epoch = opened.epoch
         self.unfinished = opened.unfinished
         self._observer.journal_recording(recording=self.failure is None)
 
-    def _fail(self, detail: str) -> None:
-        self._groups.stop_waiting()
-        if self.failure is None:  # later ones do not put off the next try: readers may ask without end
-            self._groups.put_off()
-            self._observer.journal_recording(recording=False)
-            self._say("alarm", "journal_failed", f"{detail}; verdicts are published without being recorded")
-        self.failure = detail
+    def _commit(self, group: Group) -> None:
+        self._thread.commit(self.epoch, group)
 
-    def _recover(self) -> None:
-        if self.failure is not None:
+    def _on(self, event: JournalEvent, detail: str = "") -> None:
+        self._pending.on(event)
+        self._announce(detail)
+
+    def _announce(self, detail: str = "") -> None:
+        """Raise the alarm when recording has failed, and say so when it is back."""
+        if self._pending.state.has_failed:
+            if self.failure is None:
+                self._observer.journal_recording(recording=False)
+                consequence = "verdicts are published without being recorded"
+                self._say("alarm", "journal_failed", f"{detail}; {consequence}")
+            self.failure = detail or self.failure
+        elif self.failure is not None:
             self.failure = None
             self._observer.journal_recording(recording=True)
             self._say("info", "journal_recovered", "verdicts are recorded again")
@@ -258,7 +251,7 @@ class Journal:
     # --- alarms and reading -------------------------------------------------------------------------------
 
     def _say(self, severity: str, name: str, detail: str) -> None:
-        if not self._groups.is_settled:
+        if self._is_opening:  # the line cannot send events yet
             self._unsaid.append((severity, name, detail))
             return
         self._remind_ns = self._clock() + _REMIND_NS
@@ -276,18 +269,18 @@ class Journal:
             else:
                 self._tell_again(name, detail)
 
-    def _with_unrecorded(self, reading: Reading | None, job: ReadJob) -> Reading | None:
+    def _with_unrecorded(self, chunk: ReplayChunk | None, job: ReadJob) -> ReplayChunk | None:
         """What is on the disk, and what waits in memory to be written there; None if that may not be all."""
-        found = {stored.position: stored for stored in reading.verdicts} if reading is not None else {}
-        for row in self._groups.unrecorded:
+        found = {stored.position: stored for stored in chunk.verdicts} if chunk is not None else {}
+        for row in self._pending.unrecorded:
             position = Position(self.epoch, row.seq)
             if (job.first is None or position >= job.first) and position <= job.last:
                 found[position] = Stored(position, row.topic, row.header)
         verdicts = [found[position] for position in sorted(found)][: job.limit]
         oldest = verdicts[0].position if verdicts else None
-        if reading is not None:
-            return Reading(verdicts, reading.truncated, reading.oldest or oldest)
+        if chunk is not None:
+            return ReplayChunk(verdicts, chunk.truncated, chunk.oldest or oldest)
         if job.first is None or not job.first.epoch == job.last.epoch == self.epoch:
             return None
         is_all = len(verdicts) >= min(job.limit, job.last.seq - job.first.seq + 1)
-        return Reading(verdicts, truncated=False, oldest=oldest) if is_all else None
+        return ReplayChunk(verdicts, truncated=False, oldest=oldest) if is_all else None

@@ -6,29 +6,33 @@ Knows no thread and no alarm: it hands groups over by the function it is given, 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import msgspec
 
 from inspectd import wire
-from inspectd.publish.journal.records import Group, Row
+from inspectd.publish.journal.records import Group, Levels, Row
+from inspectd.publish.journal.state import FILE_IS_NEW, GROUP_LOST, JournalEvent, JournalState, state_after
 from inspectd.wire import PartVerdict, Verdict
 
 _RETRY_NS: Final = 1_000_000_000
 _SILENT_NS: Final = 2_000_000_000
 """A disk that is silent for this long has failed."""
-_OPENED_WAIT_NS: Final = 25_000_000
-"""So long the record of an opened inspection may wait for a verdict to be written with it: for its own, most
-often, and the disk is asked once for each part and not twice. A kill in that time leaves no trace of it."""
+_OPEN_WAIT_NS: Final = 25_000_000
+"""So long the record of what is open may wait for a verdict to be written with it: for its own, most often,
+and the disk is asked once for each part and not twice. A kill in that time leaves no trace of it."""
 _MAX_UNRECORDED: Final = 10_000
 _ROWS_PER_GROUP: Final = 500
 
 Numbered = Verdict | PartVerdict
 
 
-class Observer(Protocol):
-    """What is reported of groups for the metrics."""
+class JournalMetrics(Protocol):
+    """Takes what the journal reports for the metrics."""
+
+    def journal_recording(self, *, recording: bool) -> None:
+        """It records now, or does not."""
 
     def journal_committed(self, rows: int, seconds: float) -> None:
         """A group of so many verdicts is on the disk."""
@@ -38,6 +42,12 @@ class Observer(Protocol):
 
     def journal_forgotten(self, rows: int) -> None:
         """So many verdicts can no longer be recorded."""
+
+    def journal_set_aside(self) -> None:
+        """A damaged file was set aside."""
+
+    def journal_levels(self, levels: Levels) -> None:
+        """Its size, its age, and the disk's free space."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -52,42 +62,83 @@ class Entry(msgspec.Struct, frozen=True):
     closes_earlier: str | None = None
 
 
-class Groups:
-    """Verdicts between the line's decision and the bus. One group is under way at a time."""
+class _HandedOver(msgspec.Struct):
+    """The group that the thread has."""
+
+    since_ns: int
+    entries: list[Entry]
+    """To be published when it is on the disk."""
+    then: list[Callable[[], None]]
+    """To be called when it is on the disk."""
+    unrecorded_rows: int
+    """The oldest of `unrecorded`, which it writes."""
+
+
+class _OpenTable:
+    """Records of what is open, and which of them the file does not have yet."""
+
+    def __init__(self) -> None:
+        self._all: dict[str, bytes] = {}
+        self._new: dict[str, bytes] = {}
+        self._new_since_ns = 0
+        self._is_to_rewrite = False
+
+    def add(self, key: str, record: bytes, now_ns: int) -> None:
+        if not self._new:
+            self._new_since_ns = now_ns
+        self._all[key] = self._new[key] = record
+
+    def remove(self, key: str) -> None:
+        self._all.pop(key, None)
+        self._new.pop(key, None)
+
+    def rewrite(self) -> None:
+        """Have the next group write all of it, in place of what the file has."""
+        self._is_to_rewrite = True
+
+    def due_ns(self) -> int | None:
+        """When it is to be written without a verdict; None when there is nothing new."""
+        return self._new_since_ns + _OPEN_WAIT_NS if self._new else None
+
+    def group(self, rows: list[Row]) -> Group:
+        """A group of these rows and of what the file does not have yet."""
+        group = Group(
+            rows, list((self._all if self._is_to_rewrite else self._new).items()), self._is_to_rewrite
+        )
+        self._new, self._is_to_rewrite = {}, False
+        return group
+
+
+class Pending:
+    """Verdicts between the line's decision and the bus. The thread has one group at a time."""
 
     def __init__(
-        self, commit: Callable[[Group], None], max_wait_ns: int, observer: Observer, clock: Callable[[], int]
+        self,
+        commit: Callable[[Group], None],
+        max_wait_ns: int,
+        observer: JournalMetrics,
+        clock: Callable[[], int],
     ) -> None:
-        """Nothing waits yet, and nothing is handed over before `is_settled`.
+        """Nothing waits yet.
 
         Args:
-            commit: has a group written; `committed` or `lost` is called when it is known how that went.
+            commit: has a group written; `committed`, or an event of `GROUP_LOST`, says how that went.
             max_wait_ns: how long a verdict may wait for the disk.
-            observer: hears of what is recorded and what is not.
+            observer: takes what is recorded and what is not.
             clock: monotonic, in nanoseconds.
         """
-        self.is_settled = False
-        """The first open succeeded or failed: the epoch is certain, and groups may be handed over."""
-        self.is_usable = True
-        """False: the disk is not tried again before the next start."""
+        self.state = JournalState.OPENING
+        """Changed by `on` alone."""
         self.unrecorded: deque[Row] = deque()
-        """What was published without being recorded, and is still to be written."""
-        self._commit_group = commit
+        """Verdicts that were published without being recorded, and are still to be written."""
+        self._commit = commit
         self._max_wait_ns = max_wait_ns
         self._observer = observer
         self._clock = clock
         self._waiting: list[Entry] = []
-        self._under_way: list[Entry] | None = None
-        self._under_way_since_ns = 0
-        self._late = False
-        """Verdicts are published at once and go to the unrecorded ones, until those are all written."""
-        self._writing_rows = 0
-        self._open: dict[str, bytes] = {}
-        self._new_open: dict[str, bytes] = {}
-        self._new_open_since_ns = 0
-        self._rewrite_open = False
-        self._recorded: list[Callable[[], None]] = []
-        self._recorded_next: list[Callable[[], None]] = []
+        self._then: list[Callable[[], None]] = []
+        self._open = _OpenTable()
+        self._handed_over: _HandedOver | None = None
         self._retry_ns = 0
 
     # --- what the line does -------------------------------------------------------------------------------
@@ -95,141 +146,132 @@ class Groups:
     def record(self, entry: Entry) -> None:
         """Record a verdict, then publish it; or publish it marked, where it cannot be recorded in time."""
         if entry.closes is not None:
-            self._open.pop(entry.closes, None)
-            self._new_open.pop(entry.closes, None)
-        if self._late:
+            self._open.remove(entry.closes)
+        if self.state.is_late:
             self._publish_unrecorded([entry])
         else:
             self._waiting.append(entry)
             self._hand_over()
 
-    def opened(self, key: str, record: bytes) -> None:
-        """Remember what is under way, so that the next start closes it if this one cannot."""
-        if not self._new_open:
-            self._new_open_since_ns = self._clock()
-        self._open[key] = self._new_open[key] = record
+    def remember_open(self, key: str, record: bytes) -> None:
+        """Remember what is open, so that the next start closes it if this one cannot."""
+        self._open.add(key, record, self._clock())
 
     def when_recorded(self, then: Callable[[], None]) -> None:
         """Call `then` once everything handed in so far is on the disk, or will not be in time."""
-        if self._late:
+        if self.state.is_late:
             then()
             return
-        self._recorded_next.append(then)
+        self._then.append(then)
         self._hand_over()
 
     @property
     def waiting(self) -> int:
-        """Verdicts that are decided and not yet published."""
-        under_way = len(self._under_way) if self._under_way is not None and not self._late else 0
-        return len(self._waiting) + under_way
+        """Number of verdicts that are decided and not yet published."""
+        return len(self._waiting) + (len(self._handed_over.entries) if self._handed_over is not None else 0)
 
     @property
     def is_idle(self) -> bool:
         """True when nothing waits for the disk."""
-        return self._under_way is None and not self._waiting and not self.unrecorded
+        return self._handed_over is None and not self._waiting and not self.unrecorded
 
-    def turn(self, now_ns: int) -> bool:
-        """Do what is due: hand over a group, stop waiting for one, try a failed disk again.
-
-        Returns:
-            False when the disk has been silent for so long that it has failed.
-        """
-        if self._under_way is not None:
-            silent_ns = now_ns - self._under_way_since_ns
-            if silent_ns > self._max_wait_ns:
-                self.stop_waiting()
-            return silent_ns <= _SILENT_NS
-        if self._late and now_ns >= self._retry_ns:
-            self._hand_over_unrecorded()
-        elif self._new_open and now_ns - self._new_open_since_ns >= _OPENED_WAIT_NS:
+    def turn(self, now_ns: int) -> JournalEvent | None:
+        """Hand over what is due. Returns what the time alone brought about, for `on`."""
+        if self._handed_over is not None:
+            silent_ns = now_ns - self._handed_over.since_ns
+            if silent_ns > _SILENT_NS:
+                return JournalEvent.SILENT
+            is_overdue = silent_ns > self._max_wait_ns and not self.state.is_late
+            return JournalEvent.OVERDUE if is_overdue else None
+        open_due_ns = self._open.due_ns()
+        if self.state.is_late:
+            if now_ns >= self._retry_ns:
+                self._hand_over_unrecorded()
+        elif open_due_ns is not None and now_ns >= open_due_ns:
             self._hand_over()
-        return True
+        return None
 
     def wake_ns(self) -> int | None:
         """When `turn` has something to do; None when never."""
-        if self._under_way is not None:
-            return None if self._late else self._under_way_since_ns + self._max_wait_ns
-        return self._new_open_since_ns + _OPENED_WAIT_NS if self._new_open and not self._late else None
+        if self.state.is_late:
+            return None
+        if self._handed_over is not None:
+            return self._handed_over.since_ns + self._max_wait_ns
+        return self._open.due_ns()
 
     # --- how it went --------------------------------------------------------------------------------------
 
-    def committed(self, seconds: float) -> bool:
-        """The group under way is on the disk; True when with it the disk has taken all it owed."""
-        entries, self._under_way = self._under_way or [], None
-        if not self._late:
-            self._observer.journal_committed(len(entries), seconds)
-            for entry in entries:
-                entry.publish(entry.verdict, entry.topic, entry.header)
-            self._call_recorded()
-            if self._waiting or self._recorded_next:
-                self._hand_over()
-            return False
-        for _ in range(self._writing_rows):
-            self.unrecorded.popleft()
-        self._writing_rows = 0
-        if self.unrecorded:
-            self._hand_over_unrecorded()
-            return False
-        self._late = False
-        return True
+    def on(self, event: JournalEvent) -> None:
+        """Go to the state that follows. Where that is a late one, publish what waits, marked.
 
-    def lost(self, *, has_failed: bool) -> None:
-        """The group under way is not on the disk: publish it, marked, and write it later.
-
-        Args:
-            has_failed: the disk takes nothing now; else the group is written again at once.
+        Raises:
+            RuntimeError: the event cannot occur in this state.
         """
-        self.stop_waiting()
-        self._under_way = None
-        self._writing_rows = 0
-        self._retry_ns = self._clock() + (_RETRY_NS if has_failed else 0)
+        before, self.state = self.state, state_after(self.state, event)
+        if event in FILE_IS_NEW:
+            self._open.rewrite()
+        if self.state.is_late and not before.is_late:
+            self._stop_waiting()
+        if event in GROUP_LOST:
+            self._handed_over = None
+            self._retry_ns = self._clock() + (_RETRY_NS if self.state.has_failed else 0)
+        elif self.state.has_failed and not before.has_failed:
+            # Later failures do not put off the next try: readers may ask without end.
+            self._retry_ns = self._clock() + _RETRY_NS
 
-    def put_off(self) -> None:
-        """Try the disk again in a while only."""
-        self._retry_ns = max(self._retry_ns, self._clock() + _RETRY_NS)
-
-    def rewrite_open(self) -> None:
-        """The file is a new one: write everything that is under way with the next group."""
-        self._rewrite_open = True
-
-    def stop_waiting(self) -> None:
-        """The disk takes too long: publish what waits for it, marked, and from now on what is decided."""
-        if self._late:
+    def committed(self, seconds: float) -> None:
+        """The group is on the disk, after so many seconds: publish what is in it, and hand over the next."""
+        handed_over, self._handed_over = self._handed_over, None
+        assert handed_over is not None
+        if self.state.is_late:
+            for _ in range(handed_over.unrecorded_rows):
+                self.unrecorded.popleft()
+            self.on(JournalEvent.COMMITTED if self.unrecorded else JournalEvent.CAUGHT_UP)
+            if self.unrecorded:
+                self._hand_over_unrecorded()
             return
-        self._late = True
-        self._rewrite_open = True
-        entries = [*(self._under_way or []), *self._waiting]
-        self._waiting = []
-        self._writing_rows = 0
+        self.on(JournalEvent.COMMITTED)
+        self._observer.journal_committed(len(handed_over.entries), seconds)
+        for entry in handed_over.entries:
+            entry.publish(entry.verdict, entry.topic, entry.header)
+        for then in handed_over.then:
+            then()
+        if self._waiting or self._then:
+            self._hand_over()
+
+    def _stop_waiting(self) -> None:
+        """Publish what waits for the disk, marked."""
+        entries, self._waiting = self._waiting, []
+        calls, self._then = self._then, []
+        if self._handed_over is not None:
+            entries, self._handed_over.entries = [*self._handed_over.entries, *entries], []
+            calls, self._handed_over.then = [*self._handed_over.then, *calls], []
+        self._open.rewrite()
         self._publish_unrecorded(entries)
-        self._call_recorded()
+        for then in calls:
+            then()
 
     # --- groups -------------------------------------------------------------------------------------------
 
     def _hand_over(self) -> None:
         """Give everything that waits to the thread, if it is free."""
-        if self._under_way is not None or self._late or not self.is_settled:
+        if self._handed_over is not None or self.state is not JournalState.RECORDING:
             return
         entries, self._waiting = self._waiting, []
-        self._recorded, self._recorded_next = self._recorded_next, []
-        rows = [_row(entry, entry.verdict.seq, entry.header) for entry in entries]
-        self._commit(entries, rows)
+        then, self._then = self._then, []
+        group = self._open.group([_row(entry, entry.verdict.seq, entry.header) for entry in entries])
+        self._handed_over = _HandedOver(self._clock(), entries, then, 0)
+        self._commit(group)
 
     def _hand_over_unrecorded(self) -> None:
-        if not self.is_usable:
+        """Give the oldest of what was published before it was recorded to the thread, which is free."""
+        if self.state is JournalState.UNUSABLE:
             return
         rows = [self.unrecorded[n] for n in range(min(_ROWS_PER_GROUP, len(self.unrecorded)))]
-        self._writing_rows = len(rows)
-        self._rewrite_open = True
-        self._commit([], rows)
-
-    def _commit(self, entries: list[Entry], rows: Sequence[Row]) -> None:
-        opened = self._open if self._rewrite_open else self._new_open
-        group = Group(rows, list(opened.items()), self._rewrite_open)
-        self._new_open, self._rewrite_open = {}, False
-        self._under_way = entries
-        self._under_way_since_ns = self._clock()
-        self._commit_group(group)
+        self._open.rewrite()
+        group = self._open.group(rows)
+        self._handed_over = _HandedOver(self._clock(), [], [], len(rows))
+        self._commit(group)
 
     def _publish_unrecorded(self, entries: list[Entry]) -> None:
         for entry in entries:
@@ -242,16 +284,9 @@ class Groups:
         if excess > 0:
             for _ in range(excess):
                 self.unrecorded.popleft()
-            self._writing_rows = max(0, self._writing_rows - excess)
+            if self._handed_over is not None:
+                self._handed_over.unrecorded_rows = max(0, self._handed_over.unrecorded_rows - excess)
             self._observer.journal_forgotten(excess)
-
-    def _call_recorded(self) -> None:
-        calls = [*self._recorded, *self._recorded_next] if self._late else self._recorded
-        if self._late:
-            self._recorded_next = []
-        self._recorded = []
-        for then in calls:
-            then()
 
 
 def _row(entry: Entry, seq: int, header: bytes) -> Row:

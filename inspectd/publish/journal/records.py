@@ -58,7 +58,7 @@ class Stored(msgspec.Struct, frozen=True):
     header: bytes
 
 
-class Reading(msgspec.Struct, frozen=True):
+class ReplayChunk(msgspec.Struct, frozen=True):
     """Verdicts read back, in order."""
 
     verdicts: list[Stored]

@@ -1,4 +1,4 @@
-"""The journal's thread: the only one that touches its file. Groups first, then readers' wishes, then upkeep.
+"""The journal's thread: the only one that touches its file. Groups come first, then reads, then upkeep.
 
 It never touches the bus and knows no verdict: it takes groups of rows and answers how it went.
 """
@@ -18,7 +18,7 @@ import msgspec
 
 from inspectd.config import Journal as JournalSettings
 from inspectd.publish.journal.file import JournalFile
-from inspectd.publish.journal.records import Group, Levels, Opened, Reading
+from inspectd.publish.journal.records import Group, Levels, Opened, ReplayChunk
 from inspectd.publish.journal.sqlite import CorruptError, named
 from inspectd.wire.sync import Position
 
@@ -31,12 +31,12 @@ class Committed(msgspec.Struct, frozen=True):
     seconds: float
 
 
-class Failed(msgspec.Struct, frozen=True):
+class DiskFailed(msgspec.Struct, frozen=True):
     """The journal cannot be written, read or opened."""
 
     detail: str
     of_group: bool
-    """It was a group that failed: it is not on the disk."""
+    """It was the group that failed: it is not on the disk."""
 
 
 class InUse(msgspec.Struct, frozen=True):
@@ -50,31 +50,37 @@ class SetAside(msgspec.Struct, frozen=True):
 
     detail: str
     of_group: bool
-    """It was found when a group was written: it is not on the disk."""
+    """It was found when the group was written: that is not on the disk."""
 
 
 class ReadJob(msgspec.Struct, frozen=True):
-    """Verdicts to read back, and who wants them."""
+    """Verdicts to read back, and who takes them."""
 
     first: Position | None
     last: Position
     limit: int
-    done: Callable[[Reading | None], None]
+    done: Callable[[ReplayChunk | None], None]
     """Called in the loop's thread; None when the journal cannot be read."""
 
 
 class ReadDone(msgspec.Struct, frozen=True):
-    """What was read for a job; None when the journal cannot be read."""
+    """A job is done."""
 
     job: ReadJob
-    reading: Reading | None
+    chunk: ReplayChunk | None
+    """None when the journal cannot be read."""
 
 
-Result = Opened | Committed | Failed | InUse | SetAside | ReadDone | Levels
+def epoch_passed(entered: int) -> str:
+    """In words: the file was opened under a later epoch than the line's, as it holds the one before that."""
+    return f"it holds epoch {entered - 1}, which is after the one under way"
 
 
-class Writer:
-    """Runs the file in a thread of its own. One group is under way at a time, and any number of reads."""
+Result = Opened | Committed | DiskFailed | InUse | SetAside | ReadDone | Levels
+
+
+class JournalThread:
+    """Runs the file in a thread of its own. It has one group at a time, and any number of reads."""
 
     def __init__(
         self, folder: Path, settings: JournalSettings, epoch: int, answer: Callable[[Result], None]
@@ -84,13 +90,13 @@ class Writer:
         Args:
             folder: where the file is or will be.
             settings: retention.
-            epoch: the epoch to enter, raised where the file knows a later one.
+            epoch: the epoch to enter, raised where the file holds a later one.
             answer: takes results; called in this thread.
         """
         self._file = JournalFile(folder, settings)
         self._answer = answer
         self._epoch = epoch
-        self._group: Group | None = None
+        self._group: tuple[int, Group] | None = None
         self._reads: deque[ReadJob] = deque()
         self._wake = threading.Condition()
         self._stop = False
@@ -101,10 +107,10 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    def commit(self, group: Group) -> None:
-        """Write this group; its result says how it went. None may be under way."""
+    def commit(self, epoch: int, group: Group) -> None:
+        """Write this group of verdicts of `epoch`; its result says how it went. There may be no other."""
         with self._wake:
-            self._group = group
+            self._group = epoch, group
             self._wake.notify()
 
     def read(self, job: ReadJob) -> None:
@@ -114,7 +120,7 @@ class Writer:
             self._wake.notify()
 
     def close(self, timeout_seconds: float) -> bool:
-        """Finish the group under way and close the file; False if the disk does not let it."""
+        """Write the group there is and close the file; False if the disk does not let it."""
         with self._wake:
             self._stop = True
             self._wake.notify()
@@ -134,7 +140,7 @@ class Writer:
                 if group is None and self._stop:
                     break
             if group is not None:
-                self._guarded(partial(self._commit, group), of_group=True)
+                self._guarded(partial(self._commit, *group), of_group=True)
             elif job is not None:
                 self._read(job)
             if time.monotonic() >= self._upkeep_at:
@@ -163,22 +169,25 @@ class Writer:
             self._epoch = opened.epoch
             self._answer(opened)
 
-    def _commit(self, group: Group) -> None:
+    def _commit(self, epoch: int, group: Group) -> None:
+        if epoch != self._epoch:  # the line went on under its own before the file was open
+            self._answer(DiskFailed(epoch_passed(self._epoch), of_group=True))
+            return
         if not self._is_open:
             self._open()
         began = time.perf_counter()
-        self._file.commit(self._epoch, group)
+        self._file.commit(epoch, group)
         self._answer(Committed(time.perf_counter() - began))
 
     def _read(self, job: ReadJob) -> None:
-        reading: Reading | None = None
+        chunk: ReplayChunk | None = None
 
         def read() -> None:
-            nonlocal reading
-            reading = self._file.read(job.first, job.last, job.limit)
+            nonlocal chunk
+            chunk = self._file.read(job.first, job.last, job.limit)
 
         self._guarded(read)
-        self._answer(ReadDone(job, reading))
+        self._answer(ReadDone(job, chunk))
 
     def _set_aside(self, detail: str, *, of_group: bool) -> None:
         """Give the damaged file another name. The next group, or for a start the open, makes a new one."""
@@ -195,7 +204,7 @@ class Writer:
     def _fail(self, detail: str, *, of_group: bool) -> None:
         self._is_open = False
         self._was_answered = True  # the line goes on under the epoch it has
-        self._answer(Failed(detail, of_group))
+        self._answer(DiskFailed(detail, of_group))
 
     def _keep_up(self) -> None:
         self._upkeep_at = time.monotonic() + _UPKEEP_SECONDS

@@ -14,7 +14,10 @@ import pytest
 from support.disks import disk, fill, frozen, needs_root, remount, tmpfs
 from support.journal_line import Line
 
+from inspectd.config import Journal as JournalSettings
 from inspectd.errors import UnavailableError
+from inspectd.publish.journal.file import JournalFile
+from inspectd.wire.sync import Position
 
 
 @pytest.fixture
@@ -44,7 +47,7 @@ def test_nothing_is_published_before_it_is_recorded_and_all_of_it_in_order(start
 
 def test_what_is_promised_is_on_the_disk_first(start) -> None:
     line = start(max_wait_ms=5000)
-    line.journal.opened("t1", b"part")
+    line.journal.remember_open("t1", b"part")
     order: list[str] = []
     line.journal.when_recorded(lambda: order.append("acknowledged"))
     assert not order
@@ -203,6 +206,32 @@ def test_a_disk_that_hangs_holds_up_a_verdict_for_its_wait_and_no_longer(start, 
         line.until(lambda: line.journal.failure is None)
         assert line.read() == [header for _, header in line.published]
         line.journal.close()
+
+
+@needs_root
+def test_a_file_of_later_epochs_that_opens_too_late_takes_nothing_of_this_one(
+    start, tmp_path, monkeypatch
+) -> None:
+    with disk(tmp_path / "slow") as folder:
+        later = JournalFile(folder, JournalSettings())
+        later.open(2**45, is_first=True, may_raise=True)
+        later.close()
+        monkeypatch.setattr("inspectd.publish.journal.journal._OPEN_SECONDS", 0.1)
+        with frozen(folder):
+            line = start(folder)
+            line.verdict()
+            retry = time.monotonic() + 1.1
+            line.until(lambda: time.monotonic() > retry)  # the thread has the verdict before the file is open
+        line.until(
+            lambda: line.journal.failure == f"it holds epoch {2**45}, which is after the one under way"
+        )
+        line.verdict()
+        assert [made.journaled for made, _ in line.published] == [False, False]
+        assert line.told.names() == ["journal_failed"]
+        line.journal.close()
+        later.open(2**45 + 9, is_first=True, may_raise=True)
+        assert later.read(None, Position(2**46, 0), 10).verdicts == []
+        later.close()
 
 
 @needs_root
