@@ -1,4 +1,4 @@
-"""What is watched beside the frames' way, so that a person hears of it: access, evidence, processes."""
+"""Turns what the line's parts report into metrics and events: access, doors, evidence, processes, formats."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from inspectd.config import Config, exposed, plain_tcp
 from inspectd.ipc.ring import FrameRing
 from inspectd.metrics import Metrics
 from inspectd.publish.door.messages import DoorLevels
-from inspectd.records import BankInfo, EvidenceResult, FrameRef, Inspection, Outcome, View
+from inspectd.records import BankInfo, EvidenceResult, FrameRef, Inspection, Outcome, PendingView
 from inspectd.wire import Reason
 
 _PAUSE_NS: Final = 10_000_000_000
 
 
 class Refusals:
-    """Collects refusals and sums them up, at most once in ten seconds."""
+    """Counts refused clients and sums them up, at most once in ten seconds."""
 
     def __init__(self) -> None:
         """None yet."""
@@ -25,12 +25,12 @@ class Refusals:
         self._due_ns = 0
 
     def add(self, socket: str, cause: str, count: int = 1) -> None:
-        """So many more clients of `socket` were refused."""
+        """Count `count` more refused clients of `socket`."""
         if count:
             self._counts[socket, cause] += count
 
     def summary(self, now_ns: int) -> str | None:
-        """What to tell now, in words; None when there is nothing, or it is too early."""
+        """Return and forget the counts, in words; None when there are none, or it is too early."""
         if not self._counts or now_ns < self._due_ns:
             return None
         self._due_ns = now_ns + _PAUSE_NS
@@ -42,81 +42,81 @@ _FORMAT_QUIET_NS: Final = 60_000_000_000
 _FEW_SIZES: Final = 5
 
 _STOOD_STILL_NS: Final = 100_000_000
-_STOOD_STILL_SAY_NS: Final = 10_000_000_000
+_STOOD_STILL_QUIET_NS: Final = 10_000_000_000
 
 _SETTLED_NS: Final = 10_000_000_000
-"""A door that opens and shuts again within this time is told of once."""
+"""A door that opens and shuts again within this time is one event."""
 
 
-class Say(Protocol):
-    """Tells the plant something a person may want to know."""
+class EmitEvent(Protocol):
+    """Gives the plant an event, something a person may want to know."""
 
     def __call__(self, severity: str, name: str, *, camera: str | None = None, detail: str) -> None:
         """Publish and log the event `name`; `severity` is `info`, `warning` or `alarm`."""
 
 
 class AccessWatch:
-    """Tells of plain TCP, of changed keys and of refused clients."""
+    """Counts and warns of plain TCP, changed keys and refused clients."""
 
-    def __init__(self, config: Config, metrics: Metrics, say: Say) -> None:
-        """Count in `metrics` and tell through `say`."""
+    def __init__(self, config: Config, metrics: Metrics, emit: EmitEvent) -> None:
+        """Count in `metrics`; events go to `emit`."""
         self._endpoints: Final = exposed(config)
         self._plain: Final = plain_tcp(config.publish, config.security)
         self._metrics = metrics
-        self._say = say
+        self._emit = emit
         self._refusals = Refusals()
 
-    def say_exposed(self) -> None:
-        """Plain TCP that leaves the host, or takes triggers, was asked for; say so at every start."""
+    def warn_exposed(self) -> None:
+        """Warn of plain TCP that leaves the host or takes triggers; call it at every start."""
         self._metrics.insecure(len(self._endpoints))
         if self._endpoints:
             detail = f"plain TCP to other hosts, without keys: {', '.join(self._endpoints)}"
-            self._say("warning", "insecure", detail=detail)
+            self._emit("warning", "insecure", detail=detail)
         control = self._plain.get("publish.control_tcp")
         if control is not None:
             detail = (
                 f"publish.control_tcp {control} has no keys: while the line is away, any user of this host "
                 "can take its ports, accept triggers and send a pass; gates need the local sockets, or keys"
             )
-            self._say("warning", "unauthenticated", detail=detail)
+            self._emit("warning", "unauthenticated", detail=detail)
 
-    def levels(self, levels: DoorLevels) -> None:
-        """What the door for TCP says of keys and of clients it refused."""
+    def on_levels(self, levels: DoorLevels) -> None:
+        """Count what the door for TCP reports of keys and refused clients."""
         for socket, cause, count in levels.refused:
             self._metrics.auth_failed(socket, cause, count)
             self._refusals.add(socket, cause, count)
         change = levels.change
         if change is not None:
-            self._say(change.severity, change.event, detail=change.detail)
+            self._emit(change.severity, change.event, detail=change.detail)
         self._metrics.keys_unread(unread=levels.keys_unread)
 
     def watch(self, now_ns: int) -> None:
-        """Tell of clients that were refused."""
+        """Warn of refused clients, now and then."""
         summary = self._refusals.summary(now_ns)
         if summary is not None:
-            self._say("warning", "auth_failed", detail=summary)
+            self._emit("warning", "auth_failed", detail=summary)
 
 
 class DoorWatch:
-    """Tells of a door that takes no more clients, and of clients that were cut off."""
+    """Counts connections of every door; warns when a socket is full and when clients are cut off."""
 
-    def __init__(self, metrics: Metrics, say: Say) -> None:
-        """Count in `metrics` and tell through `say`."""
+    def __init__(self, metrics: Metrics, emit: EmitEvent) -> None:
+        """Count in `metrics`; events go to `emit`."""
         self._metrics = metrics
-        self._say = say
+        self._emit = emit
         self._shut: dict[tuple[str, str], bool] = {}
-        """Sockets an alarm was told of, and whether they still take nobody."""
+        """By socket with an alarm: whether it still takes nobody."""
         self._open_ns: dict[tuple[str, str], int] = {}
         self._cut_off = Refusals()
 
-    def levels(self, door: str, before: DoorLevels | None, levels: DoorLevels) -> None:
-        """A door says how it stands."""
+    def on_levels(self, door: str, before: DoorLevels | None, levels: DoorLevels) -> None:
+        """Count what a door reports, beyond what it reported `before`."""
         for socket, count in levels.connections.items():
             is_shut = socket in levels.shut
             self._metrics.connections(door, socket, count, is_shut=is_shut)
             if is_shut and (door, socket) not in self._shut:
                 detail = f"{door} {socket}: {count} connections; no more are taken until some have gone"
-                self._say("alarm", "door_shut", detail=detail)
+                self._emit("alarm", "door_shut", detail=detail)
             if is_shut or (door, socket) in self._shut:
                 self._shut[door, socket] = is_shut
                 self._open_ns.pop((door, socket), None)
@@ -128,107 +128,111 @@ class DoorWatch:
         for socket, count in levels.foreign.items():
             self._metrics.foreign(socket, count - (before.foreign[socket] if before else 0))
 
-    def lost(self, door: str) -> None:
-        """A door is gone; the next one begins with nobody."""
+    def on_lost(self, door: str) -> None:
+        """Count no connections at a door that is gone; the next one begins with nobody."""
         for at, socket in list(self._shut):
             if at == door:
                 self._shut[at, socket] = False
                 self._metrics.connections(door, socket, 0, is_shut=False)
 
     def watch(self, now_ns: int) -> None:
-        """Tell of clients that were cut off, and of doors that have been open again for a while."""
+        """Warn of clients that were cut off; report sockets that have been open again for a while."""
         summary = self._cut_off.summary(now_ns)
         if summary is not None:
-            self._say("warning", "clients_cut_off", detail=summary)
+            self._emit("warning", "clients_cut_off", detail=summary)
         for (door, socket), is_shut in list(self._shut.items()):
             if not is_shut and now_ns - self._open_ns.setdefault((door, socket), now_ns) > _SETTLED_NS:
                 del self._shut[door, socket], self._open_ns[door, socket]
-                self._say("info", "door_open", detail=f"{door} {socket}: clients are taken again")
+                self._emit("info", "door_open", detail=f"{door} {socket}: clients are taken again")
 
 
 class EvidenceWatch:
-    """Hears what becomes of evidence (evidence.stage.Receiver), and tells when no more of it can be kept."""
+    """Counts what becomes of evidence (evidence.stage.EvidenceEvents); alarms when no more can be kept."""
 
     def __init__(
-        self, quota_mb: float, metrics: Metrics, say: Say, rings: Callable[[], list[tuple[str, FrameRing]]]
+        self,
+        quota_mb: float,
+        metrics: Metrics,
+        emit: EmitEvent,
+        rings: Callable[[], list[tuple[str, FrameRing]]],
     ) -> None:
-        """Count in `metrics` and tell through `say`; `rings` gives those a frame may lie in."""
+        """Count in `metrics`; events go to `emit`; `rings` gives those a frame may lie in."""
         self.rings = rings
         self._quota_bytes = int(quota_mb * 1e6)
         self._metrics = metrics
-        self._say = say
+        self._emit = emit
         self._problem: str | None = None
         self._stuck: str | None = None
 
-    def evidence_result(self, result: EvidenceResult) -> None:
-        """Evidence of a part was wanted, and this became of it."""
+    def on_evidence_result(self, result: EvidenceResult) -> None:
+        """Count what became of wanted evidence."""
         self._metrics.evidence(result)
 
-    def evidence_level(self, used_bytes: int, problem: str | None, stuck: str | None) -> None:
-        """How much evidence there is; when no more can be kept, or old not removed, a person has to know."""
+    def on_evidence_level(self, used_bytes: int, problem: str | None, stuck: str | None) -> None:
+        """Alarm once when evidence cannot be kept (`problem`) or old evidence not removed (`stuck`)."""
         self._metrics.evidence_level(
             writable=problem is None, used_bytes=used_bytes, quota_bytes=self._quota_bytes
         )
         if problem is not None and self._problem is None:
-            self._say("alarm", "evidence_stopped", detail=problem)
+            self._emit("alarm", "evidence_stopped", detail=problem)
         elif problem is None and self._problem is not None:
-            self._say("info", "evidence_resumed", detail="")
+            self._emit("info", "evidence_resumed", detail="")
         self._problem = problem
         if stuck is not None and self._stuck is None:
-            self._say("alarm", "evidence_stuck", detail=stuck)
+            self._emit("alarm", "evidence_stuck", detail=stuck)
         self._stuck = stuck
 
 
 class LoopWatch:
-    """Tells when the main process itself stood still: nothing was read, judged or watched meanwhile."""
+    """Warns when the main process itself stood still: nothing was read, judged or watched meanwhile."""
 
-    def __init__(self, metrics: Metrics, say: Say) -> None:
-        """Count in `metrics` and tell through `say`."""
+    def __init__(self, metrics: Metrics, emit: EmitEvent) -> None:
+        """Count in `metrics`; events go to `emit`."""
         self._metrics = metrics
-        self._say = say
+        self._emit = emit
         self._times = 0
         self._longest_ns = 0
-        self._said_ns = -_STOOD_STILL_SAY_NS
+        self._warned_ns = -_STOOD_STILL_QUIET_NS
 
     def watch(self, gap_ns: int, now_ns: int) -> None:
-        """The longest time nobody looked at anything, since this was last called, was `gap_ns`."""
+        """Count a gap that is too long; `gap_ns` is the longest time without a look since the last call."""
         if gap_ns > _STOOD_STILL_NS:
             self._metrics.stood_still()
             self._times += 1
             self._longest_ns = max(self._longest_ns, gap_ns)
-        if self._times and now_ns - self._said_ns >= _STOOD_STILL_SAY_NS:
+        if self._times and now_ns - self._warned_ns >= _STOOD_STILL_QUIET_NS:
             detail = f"{self._times} times for more than {_STOOD_STILL_NS / 1e6:.0f} ms"
-            self._say(
+            self._emit(
                 "warning", "stood_still", detail=f"{detail}, {self._longest_ns / 1e6:.0f} ms at the longest"
             )
-            self._times, self._longest_ns, self._said_ns = 0, 0, now_ns
+            self._times, self._longest_ns, self._warned_ns = 0, 0, now_ns
 
 
 class ProcessWatch:
-    """Hears which child processes are replaced (supervisor.Observer), and tells of it."""
+    """Counts and warns of child processes that are replaced (supervisor.ProcessEvents)."""
 
-    def __init__(self, metrics: Metrics, say: Say) -> None:
-        """Count in `metrics` and tell through `say`."""
+    def __init__(self, metrics: Metrics, emit: EmitEvent) -> None:
+        """Count in `metrics`; events go to `emit`."""
         self._metrics = metrics
-        self._say = say
+        self._emit = emit
 
-    def process_lost(self, name: str, cause: str) -> None:
-        """A child process was lost and will be replaced."""
+    def on_process_lost(self, name: str, cause: str) -> None:
+        """Count and warn of a child that was lost and will be replaced."""
         self._metrics.restarted(name)
-        self._say("warning", "process_restarted", detail=f"{name}: {cause}")
+        self._emit("warning", "process_restarted", detail=f"{name}: {cause}")
 
 
 class FormatWatch:
-    """Tells of cameras whose frames are unlike the images of their recipe's bank, in size or bit depth."""
+    """Alarms when a camera's frames differ from its bank's images in size or bit depth."""
 
-    def __init__(self, say: Say) -> None:
-        """Tell through `say`."""
-        self._say = say
+    def __init__(self, emit: EmitEvent) -> None:
+        """Events go to `emit`."""
+        self._emit = emit
         self._banks: dict[str, BankInfo] = {}
-        self._said: dict[str, tuple[str, int]] = {}
+        self._reported: dict[str, tuple[str, int]] = {}
 
-    def judging(self, banks: Sequence[BankInfo]) -> None:
-        """These banks are judged by now; one that records no sizes cannot tell a wrong frame."""
+    def use_banks(self, banks: Sequence[BankInfo]) -> None:
+        """Compare with these banks from now on; warn of those that record no sizes."""
         self._banks = {bank.recipe: bank for bank in banks}
         for bank in banks:
             if not bank.image_sizes and not bank.any_size:
@@ -236,22 +240,22 @@ class FormatWatch:
                     f"the bank of recipe {bank.recipe} does not record the size of its images, frames of "
                     "any size are judged; build it again, or say any_size = true"
                 )
-                self._say("warning", "bank_without_sizes", detail=detail)
+                self._emit("warning", "bank_without_sizes", detail=detail)
 
-    def verdict(self, inspection: Inspection | View, outcome: Outcome) -> None:
-        """A verdict was published; the first frame of a wrong format is told of, later ones now and then."""
+    def on_verdict(self, inspection: Inspection | PendingView, outcome: Outcome) -> None:
+        """Alarm at the first frame of a wrong format, and now and then when the format changes again."""
         bank = self._banks.get(inspection.recipe)
         if outcome.reason is not Reason.FORMAT or inspection.frame is None or bank is None:
             return
         detail = unlike(inspection.frame, bank)
-        said, at_ns = self._said.get(inspection.camera, ("", 0))
-        if detail != said and (not said or outcome.decided_ns - at_ns >= _FORMAT_QUIET_NS):
-            self._said[inspection.camera] = detail, outcome.decided_ns
-            self._say("alarm", "format_changed", camera=inspection.camera, detail=detail)
+        reported, at_ns = self._reported.get(inspection.camera, ("", 0))
+        if detail != reported and (not reported or outcome.decided_ns - at_ns >= _FORMAT_QUIET_NS):
+            self._reported[inspection.camera] = detail, outcome.decided_ns
+            self._emit("alarm", "format_changed", camera=inspection.camera, detail=detail)
 
 
 def unlike(frame: FrameRef, bank: BankInfo) -> str:
-    """How a frame differs from the bank's images, in words."""
+    """Describe how a frame differs from the bank's images."""
     if frame.bit_depth != bank.bit_depth:
         had = f"{bank.bit_depth} bits a channel"
         return (

@@ -96,6 +96,13 @@ class Drop(msgspec.Struct, frozen=True, array_like=True, tag="drop"):
     cause: DropCause
 
 
+class JudgedBy(msgspec.Struct, frozen=True, array_like=True):
+    """The bank and the threshold that were in force when an inspection was opened."""
+
+    bank_sha256: str
+    threshold: float
+
+
 class Inspection(msgspec.Struct, frozen=True, array_like=True):
     """One part under way, from its frame to its verdict."""
 
@@ -104,6 +111,8 @@ class Inspection(msgspec.Struct, frozen=True, array_like=True):
     recipe: str
     opened_ns: int
     deadline_ns: int
+    judged_by: JudgedBy | None = None
+    """None where none was in force; then no score can come."""
 
     @property
     def camera(self) -> str:
@@ -121,7 +130,7 @@ class Inspection(msgspec.Struct, frozen=True, array_like=True):
         return self.frame.trigger.received_ns if self.frame.trigger else self.frame.captured_ns
 
 
-class View(msgspec.Struct, frozen=True):
+class PendingView(msgspec.Struct, frozen=True):
     """One camera's look at a triggered part while its frame has not come; then it becomes an `Inspection`."""
 
     inspection_id: int

@@ -2,18 +2,22 @@
 
 A frame's way to its verdict, all of it in this process's one thread:
 
-    CameraStage.received -> frame() -> BatchingStage.frame -> dispatch -> ScoringStage.send
-    ScoringStage.received -> score() -> BatchingStage.score -> judge -> PublishStage.verdict -> release()
+    CameraStage.received -> on_frame -> BatchingStage.take_frame -> send_batch -> ScoringStage.send
+    ScoringStage.received -> on_score -> BatchingStage.take_score -> judge
+        -> publish_verdict -> PublishStage.record_verdict, and release
 
 A trigger's way, for cameras that wait for one; its frames then go the way above:
 
-    Door -> ControlStage.take -> trigger() -> BatchingStage.trigger -> matcher <- BatchingStage.frame
-    PublishStage.verdict of its last view -> judge_part -> PublishStage.part
+    Door -> ControlStage.take -> on_trigger -> BatchingStage.open_part -> matcher <- BatchingStage.take_frame
+    publish_verdict of its last view -> judge_part -> publish_part -> PublishStage.record_part
 
-and, when something is late or lost on that way, `BatchingStage.expire`, `scoring_lost` or `shut_down`.
+and, when something is late or lost on that way, `BatchingStage.turn`, `lose_scoring` or `shut_down`.
 
-What the plant connects to, and what it is told beside verdicts, is in `plant_link`; `alarms` tells what is
+What the plant connects to, and what goes there beside verdicts, is in `plant_link`; `alarms` warns of what is
 wrong with access, evidence and child processes.
+
+What acts by itself has a `turn`, and a `wake_ns` that gives when to call it next. There None means "never".
+The loop waits for the earliest of these times, or for a message.
 """
 
 from __future__ import annotations
@@ -21,19 +25,15 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from inspectd import __version__
 from inspectd.alarms import EvidenceWatch, FormatWatch, LoopWatch, ProcessWatch
-from inspectd.batching.ledger import Ledger
 from inspectd.batching.parts import Part
-from inspectd.batching.policy import BatchPolicy
-from inspectd.batching.stage import BatchingStage
-from inspectd.batching.triggering import make_triggering
+from inspectd.batching.stage import make_batching
 from inspectd.capture.stage import CameraStage
 from inspectd.config import Config
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
@@ -52,20 +52,17 @@ from inspectd.records import (
     FrameRef,
     Inspection,
     Outcome,
+    PendingView,
     Score,
     ScoreError,
     Trigger,
-    View,
 )
 from inspectd.scoring.messages import ScoringReady
 from inspectd.scoring.stage import ScoringStage
 from inspectd.supervisor import Supervisor
-from inspectd.wire import Accepted, Refusal, RefusalReason, TriggerRequest, ViewVerdict
+from inspectd.wire import Accepted, Refusal, RefusalReason, TriggerRequest, Verdict, ViewVerdict
 
 _log: Final = logging.getLogger("inspectd.service")
-
-_MAX_BATCHES_OUT: Final = 2
-"""One being scored and one ready behind it; more would wait where a deadline cannot reach them."""
 
 _TICK_NS: Final = 50_000_000
 _EXIT_GRACE_SECONDS: Final = 1.5  # for doors to hand out the last messages, on a busy machine too
@@ -76,105 +73,103 @@ _FATAL: Final = {ExitCode.BAD_INPUT: InputError, ExitCode.UNAVAILABLE: Unavailab
 is missing or full, which systemd tries again."""
 
 
-class Service:
-    """One line: its cameras, its scoring process, its bus. `run` is its life."""
+@contextmanager
+def open_service(config: Config, clock: Callable[[], int] = time.monotonic_ns) -> Iterator[Service]:
+    """Lock the line's runtime directory and open everything it needs; undo that in reverse order.
 
-    def __init__(self, config: Config, clock: Callable[[], int] = time.monotonic_ns) -> None:
-        """Prepare the line that `config` describes; nothing is opened before `run`."""
-        line = config.line
+    Raises:
+        InputError: a key, certificate or users file cannot be used.
+        UnavailableError: a port or the runtime directory cannot be had.
+    """
+    notifier = Notifier.from_environment()
+    with RuntimeDir(config.runtime_path) as runtime_dir, ExitStack() as stack:
+        yield Service(config, notifier, runtime_dir, stack, clock)
+
+
+class Service:
+    """One line: its cameras, its scoring process, its bus. `run` is its life.
+
+    What its parts have to report comes back to it: it is what they are handed as `events`, `outlet` and
+    `line`. They make use of it only once the loop turns.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        notifier: Notifier,
+        runtime_dir: Path,
+        stack: ExitStack,
+        clock: Callable[[], int],
+    ) -> None:
+        """Make every part and open what the plant connects to; `stack` undoes that, and what `run` starts."""
+        self.state = "starting"
         self._config = config
+        self._notifier = notifier
         self._clock = clock
-        self._state = "starting"
         self._stop_signals = 0
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            stack.callback(signal.signal, signum, signal.signal(signum, self._on_signal))
         self._fatal: InspectdError | None = None
         self._tick_due_ns = 0
-        self._metrics = Metrics(line.name, [camera.name for camera in config.cameras], line.deadline_ms)
+        self._bank_sha256s: dict[str, str] = {}
+        self._watchdog = ProgressWatchdog(notifier.watchdog_interval_ns or int(1e18))
         self._poller = Poller()
-        log_arguments = ["--log-level", config.log.level, "--log-format", config.log.format]
-        self._supervisor = Supervisor(
-            self._poller, ProcessWatch(self._metrics, self._event), log_arguments, clock
-        )
-        self._loop_watch = LoopWatch(self._metrics, self._event)
         self._cameras = {camera.name: CameraStage(camera, self, clock) for camera in config.cameras}
+        self._metrics = Metrics(config.line.name, list(self._cameras), config.line.deadline_ms)
         self._scoring = ScoringStage(config, self)
-        self._banks: dict[str, str] = {}
-        self._formats = FormatWatch(self._event)
+        self._batching = make_batching(config, self)
+        plant = self._plant = PlantLink(
+            config, self._metrics, self, self._batching, self._cameras,
+            clock=clock, runtime_dir=runtime_dir, stack=stack,
+        )  # fmt: skip
+        self._bus, self._journal, self._publishing = plant.bus, plant.journal, plant.publishing
+        self._loop_watch = LoopWatch(self._metrics, plant.emit)
+        self._formats = FormatWatch(plant.emit)
         self._evidence = EvidenceStage(
             config,
-            EvidenceWatch(config.evidence.quota_mb, self._metrics, self._event, self.rings),
+            EvidenceWatch(config.evidence.quota_mb, self._metrics, plant.emit, self.rings),
             release=lambda frame: self._cameras[frame.camera].release(frame),
         )
-        self._batching = BatchingStage(
-            BatchPolicy(
-                config.batching.max_batch, int(config.batching.max_wait_ms * 1e6), config.batching.max_queue
-            ),
-            Ledger(),
-            make_triggering(config),
-            deadlines_ns=config.deadlines_ns,
-            recipes={camera.name: camera.recipe for camera in config.cameras},
-            max_batches_out=_MAX_BATCHES_OUT,
-            opened=self._opened,
-            send=self._send_batch,
-            publish=self._publish_verdict,
-            publish_part=self._publish_part,
-            publish_late=self._publish_late,
-            release=self._evidence.holds.release,
-            observer=self._metrics,
+        for camera in self._cameras.values():
+            stack.callback(camera.close)
+        log_arguments = ["--log-level", config.log.level, "--log-format", config.log.format]
+        self._supervisor = Supervisor(
+            self._poller, ProcessWatch(self._metrics, plant.emit), log_arguments, clock
         )
+        stack.callback(self._supervisor.kill_all, _EXIT_GRACE_SECONDS)
 
     # --- life ---------------------------------------------------------------------------------------------
 
-    def run(self) -> ExitCode:
+    def run(self) -> None:
         """Start, serve until SIGTERM or SIGINT, drain; a second signal ends the drain at once.
 
         Raises:
-            UnavailableError: a port, the runtime directory or a process cannot be had.
+            UnavailableError: a process cannot be had, or another daemon uses the journal.
             InspectdError: scoring says that what it was given to load cannot be used.
         """
-        self._notifier = Notifier.from_environment()
-        self._watchdog = ProgressWatchdog(self._notifier.watchdog_interval_ns or int(1e18))
-        with RuntimeDir(self._config.runtime_path) as runtime_dir, ExitStack() as stack:
-            self._open(runtime_dir, stack)
-            self._serve()
-            self._drain()
-        return ExitCode.OK
-
-    def _open(self, runtime_dir: Path, stack: ExitStack) -> None:
-        """Bind the bus and the metrics endpoint and start scoring; `stack` undoes it in reverse order."""
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            stack.callback(signal.signal, signum, signal.signal(signum, self._on_signal))
-        self._plant = PlantLink(
-            self._config, self._metrics, self._batching, self._cameras,
-            state=lambda: self._state, admit=self.trigger, pass_by=self.pass_by, clock=self._clock,
-            runtime_dir=runtime_dir, stack=stack,
-        )  # fmt: skip
-        self._journal, self._publishing = self._plant.journal, self._plant.publishing
-        for camera in self._cameras.values():
-            stack.callback(camera.close)
-        stack.callback(self._supervisor.kill_all, _EXIT_GRACE_SECONDS)
-        for door in self._plant.bus.doors.values():
-            self._supervisor.start(door, self._clock())
-        self._supervisor.start(self._scoring, self._clock())
-        if self._config.evidence.enabled:
-            self._supervisor.start(self._evidence, self._clock())
-        self._plant.await_journal(self._poller)
-        self._event(
-            "info", "started", detail=f"inspectd {__version__}, verdicts at ipc://{runtime_dir}/verdicts.sock"
-        )
-        self._plant.access.say_exposed()
-
-    def _serve(self) -> None:
-        """Turn the loop until a signal comes."""
+        self._start()
         while not self._stop_signals:
             self._turn()
             if self._fatal is not None:
                 raise self._fatal
+        self._drain()
+
+    def _start(self) -> None:
+        """Start doors, scoring and evidence; the cameras follow once scoring is warm."""
+        now_ns = self._clock()
+        for door in self._bus.doors.values():
+            self._supervisor.start(door, now_ns)
+        self._supervisor.start(self._scoring, now_ns)
+        if self._config.evidence.enabled:
+            self._supervisor.start(self._evidence, now_ns)
+        self._plant.await_journal(self._poller)
+        self._plant.announce_start()
 
     def _drain(self) -> None:
         """Capture no more, finish what is open within the budget, close the rest as undecidable."""
-        self._state = "draining"
+        self.state = "draining"
         self._notifier.stopping()
-        self._event("info", "draining", detail=f"{self._batching.ledger.in_flight} inspections open")
+        self._plant.emit("info", "draining", detail=f"{self._batching.counts().in_flight} inspections open")
         for camera in self._cameras.values():
             self._supervisor.finish(camera.name)
             camera.stop_capturing()
@@ -184,10 +179,10 @@ class Service:
         self._poller.wait(0)  # frames that were announced while the budget ran out are counted too
         self._batching.shut_down(self._clock())
         self._await_publication()
-        self._state = "stopped"
-        self._event("info", "stopped", detail="")
+        self.state = "stopped"
+        self._plant.emit("info", "stopped", detail="")
         self._plant.heartbeat()
-        self._plant.bus.finish(_EXIT_GRACE_SECONDS)
+        self._bus.finish(_EXIT_GRACE_SECONDS)
 
     def _await_publication(self) -> None:
         """Let the last verdicts be recorded; the journal publishes them unrecorded if that takes too long."""
@@ -204,93 +199,81 @@ class Service:
     def _turn(self) -> None:
         """Wait for the next thing to do, then do everything that is due."""
         now_ns = self._clock()
-        times = [self._batching.wake_ns(), self._ask_for_triggers(now_ns)]
-        wake_ns = min(
-            [
-                self._tick_due_ns,
-                self._plant.wake_ns(now_ns),
-                *(time_ns for time_ns in times if time_ns is not None),
-            ]
-        )
-        self._poller.wait(wake_ns - now_ns)
+        asking_ns = self._ask_for_triggers(now_ns)
+        times = (self._tick_due_ns, self._batching.wake_ns(), asking_ns, self._plant.wake_ns(now_ns))
+        self._poller.wait(min(time_ns for time_ns in times if time_ns is not None) - now_ns)
         now_ns = self._clock()
-        self._batching.expire(now_ns, self._plant.bus.known_ns(now_ns))
+        self._batching.turn(now_ns, self._bus.known_ns(now_ns), drain=self.state == "draining")
         self._ask_for_triggers(now_ns)
-        self._batching.dispatch(now_ns, drain=self._state == "draining")
         self._plant.turn(now_ns)
         if now_ns >= self._tick_due_ns:
-            # Between frames, which come more often than these have anything to do.
+            # Between frames, which come more often than this has anything to do.
             self._tick_due_ns = now_ns + _TICK_NS
-            gap_ns = self._poller.take_longest_gap_ns()
-            if self._state != "starting":
-                self._loop_watch.watch(gap_ns, now_ns)
-            self._supervisor.tick(now_ns)
-            self._plant.watch(now_ns)
-            self._evidence.tick(now_ns)
-            if self._watchdog.due(now_ns, scoring_ready=self._scoring.ready is not None):
-                self._notifier.watchdog()
+            self._tick(now_ns)
         self._plant.beat(now_ns)
+
+    def _tick(self, now_ns: int) -> None:
+        gap_ns = self._poller.take_longest_gap_ns()
+        if self.state != "starting":
+            self._loop_watch.watch(gap_ns, now_ns)
+        self._supervisor.tick(now_ns)
+        self._plant.watch(now_ns)
+        self._evidence.tick(now_ns)
+        if self._watchdog.due(now_ns, scoring_ready=self._scoring.ready is not None):
+            self._notifier.watchdog()
 
     def _ask_for_triggers(self, now_ns: int) -> int | None:
         """Where a frame waits to be sure of every trigger before it, ask the doors; when to, if not yet."""
-        bus = self._plant.bus
-        needed_ns = self._batching.triggering.needs_known_ns(bus.known_ns(now_ns))
+        needed_ns = self._batching.needs_known_ns(self._bus.known_ns(now_ns))
         if needed_ns is None or needed_ns > now_ns:
             return needed_ns
-        bus.look()
+        self._bus.look()
         return None
 
     def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
         self._stop_signals += 1
         event(_log, logging.INFO, "signal", name=signal.Signals(signum).name, count=self._stop_signals)
 
-    # --- what cameras deliver (capture.stage.Receiver) ----------------------------------------------------
+    # --- what cameras deliver (capture.stage.CameraEvents) ------------------------------------------------
 
-    def frame(self, frame: FrameRef, now_ns: int) -> None:
-        """A camera delivered a frame."""
+    def on_frame(self, frame: FrameRef, now_ns: int) -> None:
+        """Open an inspection, or have the frame wait for its trigger."""
         self._metrics.frame_captured(frame.camera, frame.captured_utc_ns)
         self._metrics.stage("capture", (now_ns - frame.captured_ns) / 1e9)
-        self._batching.frame(frame, now_ns)
-        camera = self._cameras[frame.camera]
-        self._evidence.relieve(frame.camera, camera.camera.slots - camera.slots_in_use)
-        self._batching.dispatch(now_ns)
+        self._batching.take_frame(frame, now_ns)
+        self._evidence.relieve(frame.camera, self._cameras[frame.camera].free_slots)
 
-    def drop(self, drop: Drop) -> None:
-        """A camera lost a frame."""
+    def on_drop(self, drop: Drop) -> None:
+        """Count a lost frame, and have its camera's next verdict name it."""
         self._metrics.frame_captured(drop.camera, None)
         self._metrics.dropped(drop.camera, drop.stage, drop.cause)
-        self._batching.drop(drop)
-        self._publishing.drop(drop)
+        self._batching.count_drop()
+        self._publishing.count_drop(drop.camera)
 
-    def camera_phase(self, camera: str, phase: CameraPhase, detail: str) -> None:
-        """A camera's phase changed."""
+    def on_camera_phase(self, camera: str, phase: CameraPhase, detail: str) -> None:
+        """Publish a camera's new phase."""
         self._metrics.camera_up(camera, up=phase in {CameraPhase.UP, CameraPhase.ENDED})
-        severity = "warning" if phase is CameraPhase.DOWN and self._state == "running" else "info"
-        self._event(severity, f"camera_{phase}", camera=camera, detail=detail)
+        severity = "warning" if phase is CameraPhase.DOWN and self.state == "running" else "info"
+        self._plant.emit(severity, f"camera_{phase}", camera=camera, detail=detail)
 
-    def camera_notice(self, camera: str, event: str, detail: str) -> None:
-        """A camera goes on, and has something to say."""
-        self._event("warning", event, camera=camera, detail=detail)
+    def on_camera_notice(self, camera: str, event: str, detail: str) -> None:
+        """Publish what a camera reports of itself."""
+        self._plant.emit("warning", event, camera=camera, detail=detail)
 
-    def ring_attached(self, camera: str, ring: FrameRing) -> None:
-        """A camera's frames lie in this ring from now on."""
+    def on_ring_attached(self, camera: str, ring: FrameRing) -> None:
+        """Give a new ring to those who read frames."""
         self._scoring.attach(camera, ring)
         self._evidence.attach(camera, ring)
 
-    def ring_detached(self, camera: str, generation: int) -> None:
-        """No frame lies in this ring any more."""
+    def on_ring_detached(self, camera: str, generation: int) -> None:
+        """Take a ring back in which no frame lies any more."""
         self._scoring.detach(camera, generation)
         self._evidence.detach(camera, generation)
 
-    # --- what the plant asks (publish.control) ------------------------------------------------------------
+    # --- what the plant asks (plant_link.Line) ------------------------------------------------------------
 
-    def trigger(self, request: TriggerRequest, came_ns: int) -> Accepted | Refusal:
-        """A part is in front of the cameras: look at it, or say at once that the line cannot.
-
-        Args:
-            request: what a client sent.
-            came_ns: when it came at the earliest.
-        """
+    def on_trigger(self, request: TriggerRequest, came_ns: int) -> Accepted | Refusal:
+        """Open the part that is in front of the cameras, or refuse it; `came_ns` is the earliest it came."""
         now_ns, utc_ns = self._clock(), time.time_ns()
         delay_ns = max(0, now_ns - came_ns)
         trigger = Trigger(
@@ -300,7 +283,7 @@ class Service:
         if refusal is not None:
             self._batching.pass_by(request, trigger)
             return Refusal(request.trigger_id, *refusal)
-        part = self._batching.trigger(request, trigger, self._is_up)
+        part = self._batching.open_part(request, trigger, lambda camera: self._cameras[camera].is_up)
         if isinstance(part, Refusal):
             return part
         deadline_ms = (part.deadline_ns - now_ns) / 1e6
@@ -308,107 +291,111 @@ class Service:
         return Accepted(request.trigger_id, self._publishing.epoch, utc_ns, deadline_ms, cameras)
 
     def pass_by(self, from_ns: int, until_ns: int | None = None) -> None:
-        """A trigger may have come then that nobody can read: no frame of that time is another one's."""
+        """Give no frame from then until `until_ns`, or now, to an older trigger: one may have been lost."""
         until_ns = self._clock() if until_ns is None else until_ns
         doubt_ns = max(0, until_ns - from_ns)
-        self._batching.triggering.pass_by_all(Trigger("", received_ns=until_ns, doubt_ns=doubt_ns))
+        self._batching.pass_by_all(Trigger("", received_ns=until_ns, doubt_ns=doubt_ns))
 
     def _refusal(self, delay_ms: float) -> tuple[RefusalReason, str] | None:
-        """Why the line takes no trigger now, whatever it says, if so."""
-        if self._state in {"draining", "stopped"}:
+        """Why the line takes no trigger now, whatever is in it, if so."""
+        if self.state in {"draining", "stopped"}:
             return RefusalReason.SHUTTING_DOWN, "the line stops"
         if delay_ms > self._config.triggers.max_delay_ms:
             detail = f"was perhaps read {delay_ms:.0f} ms late, its frame cannot be told"
             return RefusalReason.NOT_READY, detail
         return None
 
-    def _is_up(self, camera: str) -> bool:
-        return self._cameras[camera].phase is CameraPhase.UP
-
-    # --- what scoring answers (scoring.stage.Receiver) ----------------------------------------------------
+    # --- what scoring answers (scoring.stage.ScoringEvents) -----------------------------------------------
 
     def rings(self) -> list[tuple[str, FrameRing]]:
         """Every ring a batch may name, with its camera."""
         return [(name, ring) for name, camera in self._cameras.items() for ring in camera.rings()]
 
-    def scoring_ready(self, ready: ScoringReady) -> None:
-        """Every bank is loaded and warm: judge by them, and let the cameras begin if this is the start."""
-        banks = {bank.recipe: bank.bank_sha256 for bank in ready.banks}
-        if self._banks and banks != self._banks:
+    def on_scoring_ready(self, ready: ScoringReady) -> None:
+        """Judge by the banks that are warm now, and let the cameras begin if this is the start."""
+        found = {bank.recipe: bank.bank_sha256 for bank in ready.banks}
+        if self._bank_sha256s and found != self._bank_sha256s:
             # Judging by another bank than the one the line was started with takes a person's restart.
-            self._event("alarm", "bank_changed", detail=f"started with {self._banks}, found {banks}")
+            detail = f"started with {self._bank_sha256s}, found {found}"
+            self._plant.emit("alarm", "bank_changed", detail=detail)
             return
-        self._banks = banks
-        self._batching.scoring_ready({bank.recipe: bank for bank in ready.banks})
-        self._evidence.judging(ready.banks)
-        self._publishing.judging(ready.banks)
-        self._formats.judging(ready.banks)
+        self._bank_sha256s = found
+        for part in (self._batching, self._evidence, self._publishing, self._formats):
+            part.use_banks(ready.banks)
         for bank in ready.banks:
             self._metrics.bank(bank)
         self._metrics.scoring_up(up=True)
-        self._event(
-            "info", "scoring_ready", detail=f"{ready.device}, warm after {ready.warmup_seconds:.1f} s"
-        )
-        if self._state == "starting":
-            self._state = "running"
+        detail = f"{ready.device}, warm after {ready.warmup_seconds:.1f} s"
+        self._plant.emit("info", "scoring_ready", detail=detail)
+        if self.state == "starting":
+            self.state = "running"
             for camera in self._cameras.values():
                 self._supervisor.start(camera, self._clock())
             self._notifier.ready()
-            self._notifier.status(f"{len(self._cameras)} cameras, {len(self._banks)} recipes, {ready.device}")
+            self._notifier.status(f"{len(self._cameras)} cameras, {len(found)} recipes, {ready.device}")
 
-    def score(self, score: Score, now_ns: int) -> None:
-        """Scoring answered for one inspection."""
+    def on_score(self, score: Score, now_ns: int) -> None:
+        """Judge an inspection."""
         self._watchdog.scored(now_ns)
         for stage, milliseconds in score.stage_ms.items():
             self._metrics.stage(stage, milliseconds / 1000)
-        self._batching.score(score, now_ns)
-        self._batching.dispatch(now_ns)
+        self._batching.take_score(score, now_ns)
 
-    def score_error(self, error: ScoreError, now_ns: int) -> None:
-        """Scoring cannot score one inspection."""
+    def on_score_error(self, error: ScoreError, now_ns: int) -> None:
+        """Close an inspection that cannot be scored."""
         self._watchdog.scored(now_ns)
         event(_log, logging.ERROR, "score_error", inspection=error.inspection_id, detail=error.detail)
-        self._batching.score_error(error, now_ns)
+        self._batching.take_score_error(error, now_ns)
 
-    def scoring_lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:
-        """The scoring process is gone. If it never was ready, a cause that will stay ends the daemon."""
-        self._batching.scoring_lost(now_ns)
+    def on_scoring_lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:
+        """Close what scoring owed. If it never was ready, a cause that will stay ends the daemon."""
+        self._batching.lose_scoring(now_ns)
         self._metrics.scoring_up(up=False)
-        if self._state == "starting" and exit_code in _FATAL:
+        if self.state == "starting" and exit_code in _FATAL:
             self._fatal = _FATAL[ExitCode(exit_code)](cause)
-        self._event("alarm", "scoring_lost", detail=cause)
+        self._plant.emit("alarm", "scoring_lost", detail=cause)
 
-    # --- what leaves --------------------------------------------------------------------------------------
+    # --- what leaves (batching.stage.BatchingOutlet) ------------------------------------------------------
 
-    def _send_batch(self, batch: Batch) -> bool:
+    def record_open(self, begun: Inspection | Part) -> None:
+        """Record what is under way, so that the next start closes it should this one not do it."""
+        if isinstance(begun, Part):
+            self._publishing.record_open_part(begun.trigger, begun.deadline_ns, begun.views)
+        else:
+            self._publishing.record_open(begun)
+
+    def send_batch(self, batch: Batch) -> bool:
+        """Send a batch to scoring, which the watchdog then expects scores of."""
         now_ns = self._clock()
         for inspection in batch.inspections:
             self._metrics.stage("queue", (now_ns - inspection.opened_ns) / 1e9)
         sent = self._scoring.send(batch)
         if sent:
             self._watchdog.frame_submitted(now_ns)
+            self._metrics.batch(len(batch.inspections))
         return sent
 
-    def _opened(self, begun: Inspection | Part) -> None:
-        if isinstance(begun, Part):
-            self._publishing.part_opened(begun.trigger, begun.deadline_ns, begun.views)
-        else:
-            self._publishing.opened(begun)
+    def publish_verdict(self, inspection: Inspection | PendingView, outcome: Outcome) -> Verdict:
+        """Publish an inspection's verdict, watch its format and offer its evidence."""
+        verdict = self._publishing.record_verdict(inspection, outcome)
+        self._formats.on_verdict(inspection, outcome)
+        if inspection.frame is not None:
+            self._evidence.offer(inspection.frame, verdict, outcome, self._clock())
+        return verdict
 
-    def _publish_verdict(self, inspection: Inspection | View, outcome: Outcome) -> int:
-        seq = self._publishing.verdict(inspection, outcome)
-        self._formats.verdict(inspection, outcome)
-        if inspection.frame is not None and self._publishing.newest is not None:
-            self._evidence.offer(inspection.frame, self._publishing.newest, outcome, self._clock())
-        return seq
+    def publish_part(self, part: Part, outcome: Outcome, views: list[ViewVerdict]) -> None:
+        """Publish a part's verdict."""
+        self._publishing.record_part(part.trigger, part.deadline_ns, outcome, views)
 
-    def _publish_part(
-        self, trigger: Trigger, deadline_ns: int, outcome: Outcome, views: list[ViewVerdict]
-    ) -> None:
-        self._publishing.part(trigger, deadline_ns, outcome, views)
+    def publish_late(self, inspection: Inspection, score: Score, now_ns: int) -> None:
+        """Count and publish a late score."""
+        self._metrics.late_score()
+        self._publishing.publish_late(inspection, score, now_ns)
 
-    def _publish_late(self, inspection: Inspection, score: Score, threshold: float, now_ns: int) -> None:
-        self._publishing.late(inspection, score, threshold, now_ns)
+    def drop_unclaimed(self, frame: FrameRef) -> None:
+        """Count a frame that no trigger claims."""
+        self._metrics.untriggered(frame)
 
-    def _event(self, severity: str, name: str, *, camera: str | None = None, detail: str) -> None:
-        self._plant.event(severity, name, camera=camera, detail=detail)
+    def release(self, frame: FrameRef) -> None:
+        """Give a frame's slot back, once evidence has it no longer."""
+        self._evidence.holds.release(frame)

@@ -36,7 +36,7 @@ _MESSAGES_PER_TURN: Final = 64
 
 
 class Job(Protocol):
-    """What a stage tells the supervisor of its child, and hears of it."""
+    """What a stage gives the supervisor to run, and what becomes of it."""
 
     name: str
     module: str
@@ -57,10 +57,10 @@ class Job(Protocol):
         """The child is gone and everything it owed is lost; `exit_code` is None where it gave none."""
 
 
-class Observer(Protocol):
-    """Who hears that a child is replaced."""
+class ProcessEvents(Protocol):
+    """What becomes of child processes."""
 
-    def process_lost(self, name: str, cause: str) -> None:
+    def on_process_lost(self, name: str, cause: str) -> None:
         """The child `name` was lost and will be replaced."""
 
 
@@ -95,11 +95,11 @@ class Supervisor:
     """
 
     def __init__(
-        self, poller: Poller, observer: Observer, log_arguments: Sequence[str], clock: Callable[[], int]
+        self, poller: Poller, events: ProcessEvents, log_arguments: Sequence[str], clock: Callable[[], int]
     ) -> None:
         """Watch channels with `poller`; give `log_arguments` to every child; `clock` is monotonic, in ns."""
         self._poller = poller
-        self._observer = observer
+        self._events = events
         self._clock = clock
         self._last_tick_ns = clock()
         self._log_arguments = log_arguments
@@ -225,7 +225,7 @@ class Supervisor:
                 self._lose(child, str(error), now_ns)
 
     def _lose(self, child: Child, cause: str | None, now_ns: int) -> None:
-        """A child is gone or useless: end it, tell its job, restart it after its back-off.
+        """End a child that is gone or useless, pass that to its job, restart it after its back-off.
 
         Args:
             child: the child.
@@ -250,7 +250,7 @@ class Supervisor:
             restart_in_ms=backoff_ns / 1e6,
         )  # fmt: skip
         job.lost(cause, exit_code, now_ns)
-        self._observer.process_lost(job.name, cause)
+        self._events.on_process_lost(job.name, cause)
 
     @staticmethod
     def _exit_code(child: Child) -> int | None:

@@ -67,7 +67,7 @@ def test_triggers_over_plain_tcp_are_said_at_every_start(publish, security, said
     watch = AccessWatch(
         settings, Metrics("line1", [], 500), lambda severity, name, *, detail: heard.append((severity, name))
     )
-    watch.say_exposed()
+    watch.warn_exposed()
     assert heard == [("warning", name) for name in said]
 
 
@@ -80,7 +80,7 @@ def test_evidence_that_cannot_be_removed_is_an_alarm_once_while_it_lasts() -> No
         list,
     )
     for stuck in (None, "a: no", "a: no, and 1 more", None, "b: no"):
-        watch.evidence_level(1, None, stuck)
+        watch.on_evidence_level(1, None, stuck)
     assert heard == [("alarm", "evidence_stuck", "a: no"), ("alarm", "evidence_stuck", "b: no")]
 
 
@@ -95,7 +95,7 @@ def test_keys_that_cannot_be_read_are_an_alarm_and_a_metric_while_it_lasts(tmp_p
     sockets = ServedSockets(tmp_path, keys_dir=keys_dir, clock=lambda: int(now_s * 1e9))
 
     def turn() -> None:
-        watch.levels(levels(change=sockets.maintain(), keys_unread=sockets.keys_unread))
+        watch.on_levels(levels(change=sockets.maintain(), keys_unread=sockets.keys_unread))
 
     assert heard.value("inspectd_keys_unread") == 0
     hang(keys_dir)
@@ -119,11 +119,11 @@ def test_a_camera_of_another_format_is_told_of_once_and_again_when_it_changes() 
         said.append((severity, name, camera, detail))
 
     watch = FormatWatch(say)
-    watch.judging([BankInfo("r", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0, image_sizes=((300, 400),))])
+    watch.use_banks([BankInfo("r", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0, image_sizes=((300, 400),))])
 
     def verdict(height: int, bit_depth: int = 8, *, at_s: int = 0, reason: Reason = Reason.FORMAT) -> None:
         frame = FrameRef("cam", 1, 0, 1, 0, 0, height, 200, bit_depth=bit_depth)
-        watch.verdict(
+        watch.on_verdict(
             Inspection(1, frame, "r", 0, 100), Outcome(Evaluation.UNDECIDABLE, reason, int(at_s * 1e9))
         )
 
@@ -146,7 +146,7 @@ def test_a_bank_that_records_no_sizes_is_told_of() -> None:
         lambda severity, name, *, camera=None, detail: said.append(f"{severity} {name} {detail}")
     )
     bank = BankInfo("old", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0)
-    watch.judging([bank, msgspec.structs.replace(bank, recipe="meant so", any_size=True)])
+    watch.use_banks([bank, msgspec.structs.replace(bank, recipe="meant so", any_size=True)])
     assert len(said) == 1
     assert said[0].startswith("warning bank_without_sizes the bank of recipe old does not record the size")
 
@@ -167,7 +167,7 @@ def test_a_main_process_that_stood_still_is_counted_each_time_and_said_now_and_t
 def test_clients_that_were_refused_are_counted_and_told_together() -> None:
     heard = Heard()
     watch = AccessWatch(SETTINGS, heard.metrics, heard.say)
-    watch.levels(levels(refused=[("sync", "handshake", 1000)]))
+    watch.on_levels(levels(refused=[("sync", "handshake", 1000)]))
     watch.watch(0)
     assert heard.value("inspectd_auth_failures_total", socket="sync", cause="handshake") == 1000
     assert heard.said == [("warning", "auth_failed")]
@@ -181,7 +181,7 @@ def test_a_door_that_shuts_is_told_once_however_often_it_opens_meanwhile() -> No
     for now_s in range(0, 60, 2):
         for shut in (["verdicts"], []):
             now = levels(connections={"verdicts": 512}, shut=shut)
-            watch.levels("local", before, now)
+            watch.on_levels("local", before, now)
             before = now
             watch.watch(now_s * second)
     assert heard.said == [("alarm", "door_shut")]
@@ -194,9 +194,9 @@ def test_a_door_that_shuts_is_told_once_however_often_it_opens_meanwhile() -> No
 def test_a_door_that_is_lost_while_shut_is_open_again() -> None:
     heard = Heard()
     watch = DoorWatch(heard.metrics, heard.say)
-    watch.levels("tcp", None, levels(shut=["verdicts"]))
+    watch.on_levels("tcp", None, levels(shut=["verdicts"]))
     assert heard.value("inspectd_bus_shut", door="tcp", socket="verdicts") == 1
-    watch.lost("tcp")
+    watch.on_lost("tcp")
     assert heard.value("inspectd_bus_shut", door="tcp", socket="verdicts") == 0
 
 
@@ -204,9 +204,9 @@ def test_clients_cut_off_are_counted_though_a_door_begins_anew() -> None:
     heard = Heard()
     watch = DoorWatch(heard.metrics, heard.say)
     three, five = (levels(cut_off=[("verdicts", "subscriptions", n)]) for n in (3, 5))
-    watch.levels("local", None, three)
-    watch.levels("local", three, five)
-    watch.levels("local", None, three)  # another process
+    watch.on_levels("local", None, three)
+    watch.on_levels("local", three, five)
+    watch.on_levels("local", None, three)  # another process
     watch.watch(0)
     assert heard.value("inspectd_bus_cut_off_total", socket="verdicts", cause="subscriptions") == 8
     assert heard.said == [("warning", "clients_cut_off")]

@@ -56,7 +56,7 @@ class Harness:
         self.poller = Poller()
         self.supervisor = Supervisor(self.poller, self, [], lambda: self.now_ns)
 
-    def process_lost(self, name, cause):
+    def on_process_lost(self, name, cause):
         self.replaced.append((name, cause))
 
     def until(self, condition):

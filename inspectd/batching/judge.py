@@ -17,17 +17,19 @@ def undecidable(reason: Reason, now_ns: int) -> Outcome:
     return Outcome(Evaluation.UNDECIDABLE, reason, now_ns)
 
 
-def judge(inspection: Inspection, score: Score, threshold: float, bank_sha256: str, now_ns: int) -> Outcome:
-    """Judge a part by its score: a pass needs a finite score, of the right bank, at or below, and on time.
+def judge(inspection: Inspection, score: Score, now_ns: int) -> Outcome:
+    """Judge a part by its score and by the bank and threshold it was opened under.
 
-    Every comparison is written so that a NaN on either side cannot pass.
+    A pass needs a finite score, of that bank, at or below its threshold, and on time. Every comparison is
+    written so that a NaN on either side cannot pass.
     """
     if now_ns > inspection.deadline_ns:
         return undecidable(Reason.DEADLINE, now_ns)
-    usable = (
-        math.isfinite(score.image_score) and math.isfinite(threshold) and score.bank_sha256 == bank_sha256
-    )
-    if not usable:
+    judged_by = inspection.judged_by
+    if judged_by is None or judged_by.bank_sha256 != score.bank_sha256:
+        return undecidable(Reason.SCORING_ERROR, now_ns)
+    threshold = judged_by.threshold
+    if not math.isfinite(score.image_score) or not math.isfinite(threshold):
         return undecidable(Reason.SCORING_ERROR, now_ns)
     if score.image_score <= threshold:
         return Outcome(Evaluation.PASS, Reason.WITHIN_THRESHOLD, now_ns, threshold, score)

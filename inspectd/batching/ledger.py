@@ -10,7 +10,7 @@ import heapq
 
 import msgspec
 
-from inspectd.records import FrameRef, Inspection, View
+from inspectd.records import FrameRef, Inspection, JudgedBy, PendingView
 
 
 class Ledger:
@@ -25,7 +25,7 @@ class Ledger:
         self.closed = 0
         self.drops = 0
         self.held = 0
-        """Frames that wait for their trigger, or for a word that it is none."""
+        """Frames that wait until it is certain whose they are."""
         self.missed = 0
         """Verdicts of views for which no frame came; `closed` counts frames, and not these."""
 
@@ -39,29 +39,35 @@ class Ledger:
         self._last_id += 1
         return self._last_id
 
-    def open(self, frame: FrameRef, recipe: str, deadline_ns: int, now_ns: int) -> Inspection:
+    def open(
+        self, frame: FrameRef, recipe: str, deadline_ns: int, judged_by: JudgedBy | None, now_ns: int
+    ) -> Inspection:
         """Open the inspection of a captured frame; its verdict is owed at `deadline_ns`."""
         self.captured += 1
-        return self._add(Inspection(self.new_id(), frame, recipe, now_ns, deadline_ns))
+        return self._add(Inspection(self.new_id(), frame, recipe, now_ns, deadline_ns, judged_by))
 
     def hold(self) -> None:
         """Count a captured frame that may be wanted by a trigger."""
         self.captured += 1
         self.held += 1
 
-    def open_view(self, view: View, held: FrameRef, now_ns: int) -> Inspection:
-        """A held frame is the one its view waited for: open the inspection under the view's id."""
+    def open_view(
+        self, view: PendingView, held: FrameRef, judged_by: JudgedBy | None, now_ns: int
+    ) -> Inspection:
+        """Open the inspection of a held frame under the id of the view that waited for it."""
         self.held -= 1
         frame = msgspec.structs.replace(held, trigger=view.trigger)
-        return self._add(Inspection(view.inspection_id, frame, view.recipe, now_ns, view.deadline_ns))
+        return self._add(
+            Inspection(view.inspection_id, frame, view.recipe, now_ns, view.deadline_ns, judged_by)
+        )
 
     def drop_held(self) -> None:
-        """No trigger wants a held frame."""
+        """Count a held frame that no trigger claims as a drop."""
         self.held -= 1
         self.drops += 1
 
     def miss(self) -> None:
-        """A view is closed without a frame."""
+        """Count a view that is closed without a frame."""
         self.missed += 1
 
     def drop(self) -> None:

@@ -1,10 +1,21 @@
 """Which frame belongs to which trigger. Pure: time is handed in.
 
-Neither a frame's exposure nor a trigger's coming is a moment, both are spans. A frame was exposed between its
-stamp less the camera's longest latency and its stamp, with the stamp's doubt, less the shortest. A trigger
-came between the time up to which all is known to have been read and the time when it was read. A trigger is
-given a frame only where that is right for every moment of these spans. In doubt nobody gets it, and the
-trigger goes without: no picture of another part is ever judged for it.
+Neither a frame's exposure nor a trigger's coming is a moment, both are spans. With `first_after`:
+
+    time -->
+    trigger 1   [=====]                        from came_ns to received_ns
+    frame A              [======]              from first_ns to last_ns, wholly after 1: it is trigger 1's
+    trigger 2                       [=====]
+    frame B                            [======]  may be from before or after 2 came: it is nobody's
+                                              ^ B is decided once known_ns is here, at its last_ns
+
+- A trigger came between `came_ns`, up to which everything is known to have been read, and `received_ns`, when
+  it was read.
+- A frame was exposed between its stamp less the camera's longest latency, and its stamp with its doubt less
+  the shortest latency (`Exposure`).
+
+A trigger is given a frame only where that is right for every moment of these spans. In doubt nobody gets it,
+and the trigger goes without: no picture of another part is ever judged for it.
 
 The main process may read a frame before a trigger that came earlier. So a frame waits until every trigger is
 known that can have come within its span (`known_ns`). A trigger that was refused still says that a part is
@@ -15,14 +26,14 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from inspectd.records import FrameRef, Trigger, View
+from inspectd.records import FrameRef, PendingView, Trigger
 
 
 class Settled(NamedTuple):
     """What became certain: each view and each frame handed to a matcher comes out once."""
 
-    matched: list[tuple[View, FrameRef]]
-    missed: list[View]
+    matched: list[tuple[PendingView, FrameRef]]
+    missed: list[PendingView]
     unclaimed: list[FrameRef]
 
 
@@ -42,20 +53,20 @@ class Exposure(NamedTuple):
 class Matcher(Protocol):
     """Pairs one camera's views, opened by triggers, with its frames."""
 
-    waiting: list[View]
+    waiting: list[PendingView]
     """Views that have no frame yet, oldest first."""
 
-    def expect(self, view: View) -> None:
-        """A trigger came: one of the frames before or after it is wanted."""
+    def expect(self, view: PendingView) -> None:
+        """Add a view, opened by a trigger newer than those before it; it waits for its frame."""
 
     def pass_by(self, trigger: Trigger) -> None:
-        """A trigger was refused: its part is there all the same, and the frames that show it are nobody's."""
+        """Add a refused trigger: its part is there all the same, and the frames that show it are nobody's."""
 
-    def frame(self, frame: FrameRef) -> None:
-        """A frame came."""
+    def add_frame(self, frame: FrameRef) -> None:
+        """Add a frame, newer than those before it."""
 
     def settle(self, now_ns: int, known_ns: int) -> Settled:
-        """Say what is certain at `now_ns`; call it after every frame and at `wake_ns`.
+        """Return what is certain at `now_ns`; call it after every frame and at `wake_ns`.
 
         Args:
             now_ns: the time.
@@ -69,7 +80,7 @@ class Matcher(Protocol):
         """Up to when, after `known_ns`, all triggers have to be known for more to become certain."""
 
     def wake_ns(self) -> int | None:
-        """When something becomes certain by itself; None when never."""
+        """When something becomes certain by itself."""
 
 
 class _Triggers(list[Trigger]):
@@ -80,13 +91,13 @@ class _Triggers(list[Trigger]):
         super().__init__()
         self._refused_in_turn = 0
 
-    def taken(self, trigger: Trigger) -> None:
-        """One came and was taken."""
+    def add_taken(self, trigger: Trigger) -> None:
+        """Add one that was taken."""
         self._refused_in_turn = 0
         self.append(trigger)
 
-    def refused(self, trigger: Trigger) -> None:
-        """One came and was refused; of many in turn the first and the last say when no frame is a view's."""
+    def add_refused(self, trigger: Trigger) -> None:
+        """Add one that was refused; of many in turn only the first and the last matter, and are kept."""
         if self and self._refused_in_turn > 1:
             self.pop()
         self._refused_in_turn += 1
@@ -107,24 +118,24 @@ class FirstAfter:
             window_ns: the frame must have arrived by then.
             latency_ns: shortest and longest time from an exposure to its stamp.
         """
-        self.waiting: list[View] = []
+        self.waiting: list[PendingView] = []
         self._window_ns = window_ns
         self._latency_ns = latency_ns
         self._frames: list[FrameRef] = []
         self._triggers = _Triggers()  # from the oldest that waits on
         self._lag_ns = 0
 
-    def expect(self, view: View) -> None:
-        """A trigger came."""
+    def expect(self, view: PendingView) -> None:
+        """Add a view that waits."""
         self.waiting.append(view)
-        self._triggers.taken(view.trigger)
+        self._triggers.add_taken(view.trigger)
 
     def pass_by(self, trigger: Trigger) -> None:
-        """A trigger was refused."""
-        self._triggers.refused(trigger)
+        """Add a refused trigger."""
+        self._triggers.add_refused(trigger)
 
-    def frame(self, frame: FrameRef) -> None:
-        """A frame came."""
+    def add_frame(self, frame: FrameRef) -> None:
+        """Add a frame, newer than those before it."""
         self._frames.append(frame)
 
     def settle(self, now_ns: int, known_ns: int) -> Settled:
@@ -162,13 +173,13 @@ class FirstAfter:
         known = [Exposure.of(frame, self._latency_ns).last_ns + self._lag_ns for frame in self._frames[:1]]
         return min([*(_end_ns(view, self._window_ns) for view in self.waiting), *known], default=None)
 
-    def _owner(self, exposed: Exposure) -> View | None:
+    def _owner(self, exposed: Exposure) -> PendingView | None:
         newest = next((t for t in reversed(self._triggers) if t.came_ns <= exposed.last_ns), None)
         if newest is None or newest.received_ns >= exposed.first_ns:
             return None
         return next((view for view in self.waiting if view.trigger is newest), None)
 
-    def _miss(self, settled: Settled, views: list[View]) -> None:
+    def _miss(self, settled: Settled, views: list[PendingView]) -> None:
         for view in views:
             settled.missed.append(view)
             self.waiting.remove(view)
@@ -206,7 +217,7 @@ class Nearest:
             latency_ns: shortest and longest time from an exposure to its stamp.
             history: unclaimed frames held at most; the oldest leaves for the next.
         """
-        self.waiting: list[View] = []
+        self.waiting: list[PendingView] = []
         self._window_ns = window_ns
         self._before_ns = before_ns
         self._latency_ns = latency_ns
@@ -215,17 +226,17 @@ class Nearest:
         self._triggers = _Triggers()
         self._wake_ns: int | None = None
 
-    def expect(self, view: View) -> None:
-        """A trigger came."""
+    def expect(self, view: PendingView) -> None:
+        """Add a view that waits."""
         self.waiting.append(view)
-        self._triggers.taken(view.trigger)
+        self._triggers.add_taken(view.trigger)
 
     def pass_by(self, trigger: Trigger) -> None:
-        """A trigger was refused."""
-        self._triggers.refused(trigger)
+        """Add a refused trigger."""
+        self._triggers.add_refused(trigger)
 
-    def frame(self, frame: FrameRef) -> None:
-        """A frame came."""
+    def add_frame(self, frame: FrameRef) -> None:
+        """Add a frame, newer than those before it."""
         self._places.append(_Place(Exposure.of(frame, self._latency_ns), frame))
 
     def settle(self, now_ns: int, known_ns: int) -> Settled:
@@ -257,7 +268,7 @@ class Nearest:
         """The next end of a window, or the time from which a frame is uncontested."""
         return self._wake_ns
 
-    def _decide(self, view: View, now_ns: int, known_ns: int, settled: Settled) -> None:
+    def _decide(self, view: PendingView, now_ns: int, known_ns: int, settled: Settled) -> None:
         """Decide one view, or let it wait."""
         over = _end_ns(view, self._window_ns) <= now_ns
         place = self._own(view)
@@ -271,14 +282,14 @@ class Nearest:
                 place.frame = None
                 self.waiting.remove(view)
 
-    def _leave(self, view: View, missed: list[View]) -> None:
+    def _leave(self, view: PendingView, missed: list[PendingView]) -> None:
         missed.append(view)
         self.waiting.remove(view)
 
     def _newest_ns(self) -> int:
         return self._places[-1].exposed.first_ns if self._places else -1
 
-    def _own(self, view: View) -> _Place | None:
+    def _own(self, view: PendingView) -> _Place | None:
         """The frame that is this trigger's wherever both lie in their spans, by what came so far."""
         trigger = view.trigger
         last_ns = view.began_ns + self._window_ns
@@ -324,16 +335,16 @@ class Nearest:
         # One from further back than this is further from any frame than a trigger that may still want it.
         self._triggers[:] = [t for t in self._triggers if t.received_ns >= oldest_ns - self._before_ns]
 
-    def _times(self, view: View, lag_ns: int) -> list[int]:
+    def _times(self, view: PendingView, lag_ns: int) -> list[int]:
         place = self._own(view)
         uncontested = [] if place is None else [_uncontested_ns(view, place) + lag_ns]
         return [_end_ns(view, self._window_ns), view.deadline_ns, *uncontested]
 
 
-def _uncontested_ns(view: View, place: _Place) -> int:
+def _uncontested_ns(view: PendingView, place: _Place) -> int:
     """No trigger that comes after this can be nearer to the exposure than the view's own."""
     return 2 * place.exposed.last_ns - view.trigger.came_ns
 
 
-def _end_ns(view: View, window_ns: int) -> int:
+def _end_ns(view: PendingView, window_ns: int) -> int:
     return min(view.began_ns + window_ns, view.deadline_ns)

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from inspectd.records import Outcome, Trigger, View
+from inspectd.records import Outcome, PendingView, Trigger
 from inspectd.wire import RefusalReason, ViewVerdict
 
 _MAX_REMEMBERED: Final = 65_536
@@ -24,7 +24,7 @@ class Part(msgspec.Struct):
 
     trigger: Trigger
     deadline_ns: int
-    views: list[View]
+    views: list[PendingView]
     """Its views; they are judged together when the last one is closed."""
     closed: dict[int, ClosedView] = msgspec.field(default_factory=dict)
     """By inspection id."""
@@ -61,7 +61,7 @@ class Parts:
         self._open[part.trigger.trigger_id] = part
 
     def close_view(self, trigger_id: str, inspection_id: int, closed: ClosedView) -> Part | None:
-        """Note a view's end; the part, now closed, when it was the last one."""
+        """Record a view's end. Returns the part, now closed, if it was the last one."""
         part = self._open[trigger_id]
         part.closed[inspection_id] = closed
         if len(part.closed) < len(part.views):

@@ -3,48 +3,79 @@
 A free-running camera's frame is a part. A triggered camera's frame goes to the matcher, and becomes a view of
 a part when it is matched with what a trigger opened.
 
-The stage does no input or output: what it decides leaves through the functions it is given, and time is
-handed in. So tests drive it through any order of events without a process or a sleep.
+The stage does no input or output: what it decides leaves through its `BatchingOutlet`, and time is handed in.
+So tests drive it through any order of events without a process or a sleep.
+
+Whatever can make a batch due, or room for one, ends with `_dispatch`: a frame, an answer of scoring, a turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol
 
 from inspectd.batching.judge import is_like_the_banks, judge, judge_part, undecidable
 from inspectd.batching.ledger import Ledger
 from inspectd.batching.matching import Settled
 from inspectd.batching.parts import ClosedView, Part
 from inspectd.batching.policy import BatchPolicy
-from inspectd.batching.triggering import Triggering
+from inspectd.batching.triggering import Triggering, make_triggering
+from inspectd.config import Config
 from inspectd.records import (
     BankInfo,
     Batch,
-    Drop,
     FrameRef,
     Inspection,
+    JudgedBy,
     Outcome,
+    PendingView,
     Quality,
     Score,
     ScoreError,
     Trigger,
-    View,
 )
-from inspectd.wire import Reason, Refusal, TriggerRequest, ViewVerdict
+from inspectd.wire import Counts, Reason, Refusal, TriggerRequest, Verdict, ViewVerdict
+
+_MAX_BATCHES_OUT: Final = 2
+"""One being scored and the next one ready; more would wait where a deadline cannot reach them."""
 
 
-class Observer(Protocol):
-    """What the stage reports for the metrics."""
+class BatchingOutlet(Protocol):
+    """Where everything goes that the stage decides."""
 
-    def untriggered(self, frame: FrameRef) -> None:
-        """No trigger claimed the frame."""
+    def record_open(self, begun: Inspection | Part) -> None:
+        """Called for a triggered part before anything can become of it, and for an inspection that queues."""
 
-    def late_score(self) -> None:
-        """A score came after its inspection was closed."""
+    def send_batch(self, batch: Batch) -> bool:
+        """Hand a batch to scoring; False when scoring does not take it."""
 
-    def batch(self, size: int) -> None:
-        """A batch left."""
+    def publish_verdict(self, inspection: Inspection | PendingView, outcome: Outcome) -> Verdict:
+        """Publish an inspection's one verdict; return it, numbered."""
+
+    def publish_part(self, part: Part, outcome: Outcome, views: list[ViewVerdict]) -> None:
+        """Publish a part's one verdict, after those of all its views."""
+
+    def publish_late(self, inspection: Inspection, score: Score, now_ns: int) -> None:
+        """Count a score that came after its inspection's deadline, and publish it for information."""
+
+    def drop_unclaimed(self, frame: FrameRef) -> None:
+        """Count a frame that no trigger claims; `release` follows."""
+
+    def release(self, frame: FrameRef) -> None:
+        """Give a frame's slot back to its camera."""
+
+
+def make_batching(config: Config, outlet: BatchingOutlet) -> BatchingStage:
+    """The stage of a line as its configuration describes it."""
+    settings = config.batching
+    return BatchingStage(
+        BatchPolicy(settings.max_batch, int(settings.max_wait_ms * 1e6), settings.max_queue),
+        make_triggering(config),
+        outlet,
+        deadlines_ns=config.deadlines_ns,
+        recipes={camera.name: camera.recipe for camera in config.cameras},
+        max_batches_out=_MAX_BATCHES_OUT,
+    )
 
 
 class BatchingStage:
@@ -58,54 +89,49 @@ class BatchingStage:
     def __init__(
         self,
         policy: BatchPolicy,
-        ledger: Ledger,
         triggering: Triggering,
+        outlet: BatchingOutlet,
         *,
         deadlines_ns: dict[str, int],
         recipes: dict[str, str],
         max_batches_out: int,
-        opened: Callable[[Inspection | Part], None],
-        send: Callable[[Batch], bool],
-        publish: Callable[[Inspection | View, Outcome], int],
-        publish_part: Callable[[Trigger, int, Outcome, list[ViewVerdict]], object],
-        publish_late: Callable[[Inspection, Score, float, int], None],
-        release: Callable[[FrameRef], None],
-        observer: Observer,
     ) -> None:
-        """Wire the stage.
+        """Start with nothing open.
 
         Args:
             policy: when batches leave.
-            ledger: the open inspections.
             triggering: the triggered cameras.
+            outlet: takes what is decided.
             deadlines_ns: recipe name to the time from a frame's capture to its verdict.
             recipes: camera name to recipe name.
             max_batches_out: batches that may be with scoring at once; more would only wait there, out of
                 reach of deadlines.
-            opened: hears of each triggered part, before anything can become of it, and of each inspection
-                that waits for its score.
-            send: hands a batch to scoring; False when scoring does not take it.
-            publish: takes a closed inspection and its outcome, and gives its verdict's `seq`.
-            publish_part: takes a closed part's trigger, deadline, outcome and views.
-            publish_late: takes an inspection, a score that came too late for it, its threshold, and the time.
-            release: gives a frame's slot back to its camera.
-            observer: hears of batches and late scores.
         """
-        self.ledger = ledger
-        self._policy = policy
+        self.ledger = Ledger()
         self.triggering = triggering
+        self._policy = policy
+        self._outlet = outlet
         self._deadlines_ns = deadlines_ns
         self._recipes = recipes
         self._max_batches_out = max_batches_out
-        self._opened = opened
-        self._send = send
-        self._publish = publish
-        self._publish_part = publish_part
-        self._publish_late = publish_late
-        self._release = release
-        self._observer = observer
         self._out: dict[int, dict[int, Inspection]] = {}
-        self._judging: dict[str, BankInfo] = {}
+        self._banks: dict[str, BankInfo] = {}
+
+    # --- what there is ------------------------------------------------------------------------------------
+
+    def counts(self) -> Counts:
+        """Where every captured frame and every trigger of this start went."""
+        ledger, parts = self.ledger, self.triggering.parts
+        return Counts(
+            captured=ledger.captured,
+            verdicts=ledger.closed,
+            drops=ledger.drops,
+            in_flight=ledger.in_flight,
+            missed=ledger.missed,
+            triggers=parts.accepted,
+            parts=parts.closed,
+            triggers_open=parts.open,
+        )
 
     @property
     def waiting(self) -> int:
@@ -117,97 +143,93 @@ class BatchingStage:
         """Inspections that are with the scoring process."""
         return sum(len(batch) for batch in self._out.values())
 
-    def scoring_ready(self, banks: dict[str, BankInfo]) -> None:
-        """Scoring is warm: judge each recipe by its bank and its threshold in force from now on."""
-        self._judging = banks
-
     @property
     def idle(self) -> bool:
         """True when no frame and no trigger is owed a verdict."""
         return self.ledger.in_flight == 0 and self.triggering.parts.open == 0
 
-    def trigger(
+    # --- what comes ---------------------------------------------------------------------------------------
+
+    def use_banks(self, banks: Sequence[BankInfo]) -> None:
+        """Open inspections under these banks from now on; those open already keep theirs."""
+        self._banks = {bank.recipe: bank for bank in banks}
+
+    def open_part(
         self, request: TriggerRequest, trigger: Trigger, is_up: Callable[[str], bool]
     ) -> Part | Refusal:
-        """The plant says that a part is there: open its views, or say why not."""
-        opened = self.triggering.open(
-            request, trigger, judged=self._judging, is_up=is_up, new_id=self.ledger.new_id
+        """Open the part of a trigger and its views, or refuse it; `is_up`: whether a camera delivers now."""
+        opened = self.triggering.open_part(
+            request, trigger, judged=self._banks, is_up=is_up, new_id=self.ledger.new_id
         )
         if isinstance(opened, Part):
-            self._opened(opened)
+            self._outlet.record_open(opened)
         return opened
 
     def pass_by(self, request: TriggerRequest, trigger: Trigger) -> None:
-        """A trigger was refused by somebody else: no older one gets a frame of its part."""
+        """Keep frames of the part of a trigger that somebody else refused from older triggers."""
         self.triggering.pass_by(request, trigger)
 
-    def frame(self, frame: FrameRef, now_ns: int) -> None:
-        """A camera delivered a frame: a part of its own, or perhaps one a trigger waits for; see `expire`."""
+    def pass_by_all(self, trigger: Trigger) -> None:
+        """Do the same on every camera, for what may have been a trigger for any of them."""
+        self.triggering.pass_by_all(trigger)
+
+    def take_frame(self, frame: FrameRef, now_ns: int) -> None:
+        """Open a free-running camera's frame as a part of its own; hold a triggered one's until `turn`."""
         if self.triggering.serves(frame.camera):
             self.ledger.hold()
-            self.triggering.frame(frame)
-            return
-        recipe = self._recipes[frame.camera]
-        deadline_ns = frame.captured_ns + self._deadlines_ns[recipe]
-        self._submit(self.ledger.open(frame, recipe, deadline_ns, now_ns), now_ns)
+            self.triggering.hold_frame(frame)
+        else:
+            recipe = self._recipes[frame.camera]
+            deadline_ns = frame.captured_ns + self._deadlines_ns[recipe]
+            judged_by = self._judged_by(recipe)
+            self._submit(self.ledger.open(frame, recipe, deadline_ns, judged_by, now_ns), now_ns)
+        self._dispatch(now_ns)
 
-    def drop(self, _: Drop) -> None:
-        """A camera lost a frame."""
+    def count_drop(self) -> None:
+        """Count a frame that its camera lost."""
         self.ledger.drop()
 
-    def dispatch(self, now_ns: int, *, drain: bool = False) -> None:
-        """Send every batch that is due, as far as scoring may take it.
-
-        Behind a batch under way only a full one is sent. A smaller one would gain nothing by going now, and
-        whoever comes until its turn would miss it and wait for one more batch.
-        """
-        while len(self._out) < self._max_batches_out:
-            batch = self._policy.next_batch(now_ns, drain=drain, only_full=bool(self._out))
-            if batch is None:
-                return
-            if not self._send(batch):
-                self._abandon(batch.inspections, Reason.SCORING_DOWN, now_ns)
-                continue
-            self._out[batch.batch_id] = {i.inspection_id: i for i in batch.inspections}
-            self._observer.batch(len(batch.inspections))
-
-    def score(self, score: Score, now_ns: int) -> None:
-        """Scoring answered for one inspection."""
+    def take_score(self, score: Score, now_ns: int) -> None:
+        """Judge an inspection by its score. An answer that is not owed changes nothing."""
         inspection = self._answered(score.batch_id, score.inspection_id)
-        if inspection is None:
-            return
-        bank = self._judging[inspection.recipe]
-        self._close(inspection, judge(inspection, score, bank.threshold, bank.bank_sha256, now_ns))
-        if now_ns > inspection.deadline_ns:
-            self._observer.late_score()
-            self._publish_late(inspection, score, bank.threshold, now_ns)
-        self._release(inspection.frame)
+        if inspection is not None:
+            self._close(inspection, judge(inspection, score, now_ns))
+            if now_ns > inspection.deadline_ns:
+                self._outlet.publish_late(inspection, score, now_ns)
+            self._outlet.release(inspection.frame)
+        self._dispatch(now_ns)
 
-    def score_error(self, error: ScoreError, now_ns: int) -> None:
-        """Scoring says that it cannot score one inspection."""
+    def take_score_error(self, error: ScoreError, now_ns: int) -> None:
+        """Close an inspection that cannot be scored. An answer that is not owed changes nothing."""
         inspection = self._answered(error.batch_id, error.inspection_id)
         if inspection is not None:
             self._close(inspection, undecidable(error.reason, now_ns))
-            self._release(inspection.frame)
+            self._outlet.release(inspection.frame)
+        self._dispatch(now_ns)
 
-    def scoring_lost(self, now_ns: int) -> None:
-        """The scoring process is gone, and with it every answer that was owed."""
-        self._judging = {}
+    def lose_scoring(self, now_ns: int) -> None:
+        """Close everything that is with scoring or waits for it, and what comes until `use_banks`.
+
+        So nothing waits through a restart of scoring for the bank of the next process.
+        """
+        self._banks = {}
         out, self._out = self._out, {}
         for batch in out.values():
             self._abandon(batch.values(), Reason.SCORING_LOST, now_ns)
         self._abandon(self._policy.discard_all(), Reason.SCORING_LOST, now_ns)
 
-    def expire(self, now_ns: int, known_ns: int) -> None:
-        """Give frames to triggers, and close what has come to its deadline, whatever scoring and cameras do.
+    def turn(self, now_ns: int, known_ns: int, *, drain: bool = False) -> None:
+        """Give frames to triggers, close what has come to its deadline, send what is due.
 
         Args:
             now_ns: the time.
-            known_ns: every trigger that came until then was handed to `trigger` or `pass_by`.
+            known_ns: every trigger that came until then was handed to `open_part` or `pass_by`.
+            drain: no batch waits for more inspections.
         """
         self._apply(self.triggering.settle(now_ns, known_ns), now_ns)
         for inspection in self.ledger.expired(now_ns):
             self._give_up(inspection, Reason.DEADLINE, now_ns)
+        self._dispatch(now_ns, drain=drain)
 
     def shut_down(self, now_ns: int) -> None:
         """Close whatever is still open: the line stops."""
@@ -215,41 +237,66 @@ class BatchingStage:
         for inspection in self.ledger.all_open():
             self._give_up(inspection, Reason.SHUTDOWN, now_ns)
 
+    def needs_known_ns(self, known_ns: int) -> int | None:
+        """Up to when, after `known_ns`, all triggers have to be known for more to become certain."""
+        return self.triggering.needs_known_ns(known_ns)
+
     def wake_ns(self) -> int | None:
-        """When the stage next has something to do by itself; None when never."""
-        deadline_ns = self.ledger.next_deadline_ns()
+        """When `turn` has something to do."""
         batch_ns = None if self._out else self._policy.wake_ns()
-        times = [deadline_ns, batch_ns, self.triggering.wake_ns()]
+        times = [self.ledger.next_deadline_ns(), batch_ns, self.triggering.wake_ns()]
         return min([time_ns for time_ns in times if time_ns is not None], default=None)
+
+    # --- what leaves --------------------------------------------------------------------------------------
+
+    def _dispatch(self, now_ns: int, *, drain: bool = False) -> None:
+        """Send every batch that is due, as far as scoring may take it.
+
+        After a batch under way only a full one is sent. A smaller one would gain nothing by going now, and
+        whoever comes until its turn would miss it and wait for one more batch.
+        """
+        while len(self._out) < self._max_batches_out:
+            batch = self._policy.next_batch(now_ns, drain=drain, only_full=bool(self._out))
+            if batch is None:
+                return
+            if self._outlet.send_batch(batch):
+                self._out[batch.batch_id] = {i.inspection_id: i for i in batch.inspections}
+            else:
+                self._abandon(batch.inspections, Reason.SCORING_DOWN, now_ns)
 
     def _apply(self, settled: Settled, now_ns: int) -> None:
         """Act on what became certain of triggers and frames."""
         for view, frame in settled.matched:
-            self._submit(self.ledger.open_view(view, frame, now_ns), now_ns)
+            judged_by = self._judged_by(view.recipe)
+            self._submit(self.ledger.open_view(view, frame, judged_by, now_ns), now_ns)
         for view in settled.missed:
             self.ledger.miss()
             self._publish_view(view, undecidable(Reason.MISSED_TRIGGER, now_ns))
         for frame in settled.unclaimed:
             self.ledger.drop_held()
-            self._observer.untriggered(frame)
-            self._release(frame)
+            self._outlet.drop_unclaimed(frame)
+            self._outlet.release(frame)
+
+    def _judged_by(self, recipe: str) -> JudgedBy | None:
+        bank = self._banks.get(recipe)
+        return JudgedBy(bank.bank_sha256, bank.threshold) if bank is not None else None
 
     def _submit(self, inspection: Inspection, now_ns: int) -> None:
         """Queue an inspection for scoring, or close it at once where no score can come."""
-        reason = self._refusal(inspection, now_ns)
+        reason = self._enqueue(inspection, now_ns)
         if reason is not None:
             self._close(inspection, undecidable(reason, now_ns))
-            self._release(inspection.frame)
+            self._outlet.release(inspection.frame)
         else:
-            self._opened(inspection)
+            self._outlet.record_open(inspection)
 
-    def _refusal(self, inspection: Inspection, now_ns: int) -> Reason | None:
-        """Why an inspection cannot be scored; None when it was queued."""
+    def _enqueue(self, inspection: Inspection, now_ns: int) -> Reason | None:
+        """Queue an inspection; return the reason if it cannot be scored."""
         if inspection.frame.quality is not Quality.OK:
             return Reason(inspection.frame.quality)
         if now_ns >= inspection.deadline_ns:
             return Reason.DEADLINE
-        bank = self._judging.get(inspection.recipe)
+        bank = self._banks.get(inspection.recipe)
         if bank is None:
             return Reason.SCORING_DOWN
         if not is_like_the_banks(inspection.frame, bank):
@@ -268,31 +315,29 @@ class BatchingStage:
         """Close an inspection without its score; its slot is free only if scoring does not have it."""
         self._close(inspection, undecidable(reason, now_ns))
         if self._policy.discard(inspection):
-            self._release(inspection.frame)
+            self._outlet.release(inspection.frame)
 
     def _abandon(self, inspections: Iterable[Inspection], reason: Reason, now_ns: int) -> None:
         for inspection in inspections:
             self._close(inspection, undecidable(reason, now_ns))
-            self._release(inspection.frame)
+            self._outlet.release(inspection.frame)
 
-    def _close(self, inspection: Inspection, outcome: Outcome) -> bool:
-        """Publish an inspection's verdict; False when it has one already."""
-        if self.ledger.close(inspection.inspection_id) is None:
-            return False
-        self._publish_view(inspection, outcome)
-        return True
+    def _close(self, inspection: Inspection, outcome: Outcome) -> None:
+        """Publish an inspection's verdict, unless it has one already."""
+        if self.ledger.close(inspection.inspection_id) is not None:
+            self._publish_view(inspection, outcome)
 
-    def _publish_view(self, inspection: Inspection | View, outcome: Outcome) -> None:
-        """Publish a verdict, and its part's verdict behind it when it was the last one owed to it."""
-        seq = self._publish(inspection, outcome)
+    def _publish_view(self, inspection: Inspection | PendingView, outcome: Outcome) -> None:
+        """Publish a verdict, and its part's verdict after it when it was the last one owed to it."""
+        verdict = self._outlet.publish_verdict(inspection, outcome)
         if inspection.trigger is None:
             return
-        verdict = ViewVerdict(inspection.camera, seq, outcome.evaluation, outcome.reason)
-        closed = ClosedView(verdict, outcome)
+        view = ViewVerdict(inspection.camera, verdict.seq, outcome.evaluation, outcome.reason)
+        closed = ClosedView(view, outcome)
         part = self.triggering.parts.close_view(
             inspection.trigger.trigger_id, inspection.inspection_id, closed
         )
         if part is not None:
             views = [part.closed[view.inspection_id] for view in part.views]
-            outcome = judge_part([view.outcome for view in views], expected=len(part.views))
-            self._publish_part(part.trigger, part.deadline_ns, outcome, [view.verdict for view in views])
+            judged = judge_part([view.outcome for view in views], expected=len(part.views))
+            self._outlet.publish_part(part, judged, [view.verdict for view in views])

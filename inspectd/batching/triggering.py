@@ -7,12 +7,12 @@ from collections.abc import Callable, Container
 from inspectd.batching.matching import FirstAfter, Matcher, Nearest, Settled
 from inspectd.batching.parts import Part, Parts
 from inspectd.config import Camera, Config, Triggers
-from inspectd.records import FrameRef, Trigger, View
+from inspectd.records import FrameRef, PendingView, Trigger
 from inspectd.wire import Refusal, RefusalReason, TriggerRequest
 
 
 def make_triggering(config: Config) -> Triggering:
-    """The triggered cameras of a line, as its configuration says."""
+    """The triggered cameras of a line as its configuration describes them."""
     triggers = config.triggers
     return Triggering(
         {c.name: _make_matcher(triggers, c) for c in config.cameras if c.mode == "triggered"},
@@ -58,7 +58,7 @@ class Triggering:
         """True when triggers say which frames of the camera are parts."""
         return camera in self._matchers
 
-    def open(
+    def open_part(
         self,
         request: TriggerRequest,
         trigger: Trigger,
@@ -67,7 +67,7 @@ class Triggering:
         is_up: Callable[[str], bool],
         new_id: Callable[[], int],
     ) -> Part | Refusal:
-        """Take a trigger and open its views, or say why not.
+        """Open a trigger's part and its views, or refuse it.
 
         Args:
             request: what the plant sent.
@@ -86,7 +86,9 @@ class Triggering:
         else:
             allowed_ns = min(self._deadlines_ns[recipe] for recipe in recipes.values())
         deadline_ns = trigger.received_ns + allowed_ns
-        views = [View(new_id(), camera, recipe, trigger, deadline_ns) for camera, recipe in recipes.items()]
+        views = [
+            PendingView(new_id(), camera, recipe, trigger, deadline_ns) for camera, recipe in recipes.items()
+        ]
         part = Part(trigger, deadline_ns, views)
         self.parts.add(part)
         for view in views:
@@ -94,22 +96,22 @@ class Triggering:
         return part
 
     def pass_by(self, request: TriggerRequest, trigger: Trigger) -> None:
-        """A trigger was refused: a part may be there all the same, with an id that was used before too."""
+        """Keep frames of a refused trigger's part from older triggers: the part may be there all the same."""
         for camera in self._recipes_of(request):
             if camera in self._matchers:
                 self._matchers[camera].pass_by(trigger)
 
     def pass_by_all(self, trigger: Trigger) -> None:
-        """Something came, or was lost, that may have been a trigger for any camera: its frame is nobody's."""
+        """Do the same on every camera, for what may have been a trigger for any of them."""
         for matcher in self._matchers.values():
             matcher.pass_by(trigger)
 
-    def frame(self, frame: FrameRef) -> None:
-        """A triggered camera delivered a frame."""
-        self._matchers[frame.camera].frame(frame)
+    def hold_frame(self, frame: FrameRef) -> None:
+        """Hand a frame to its camera's matcher; `settle` gives it back, with its view or without."""
+        self._matchers[frame.camera].add_frame(frame)
 
     def settle(self, now_ns: int, known_ns: int) -> Settled:
-        """What became certain on any camera; every trigger is known that came until `known_ns`."""
+        """Return what is certain on any camera, given every trigger that came until `known_ns`."""
         settled = [matcher.settle(now_ns, known_ns) for matcher in self._matchers.values()]
         return Settled(
             [pair for each in settled for pair in each.matched],
@@ -118,7 +120,7 @@ class Triggering:
         )
 
     def give_up(self) -> Settled:
-        """The line stops: every view that waits is missed, every frame that is held is unclaimed."""
+        """Return every view that waits as missed and every frame that is held as unclaimed."""
         given_up = [matcher.give_up() for matcher in self._matchers.values()]
         return Settled(
             [],
@@ -132,7 +134,7 @@ class Triggering:
         return min([time_ns for time_ns in times if time_ns is not None], default=None)
 
     def wake_ns(self) -> int | None:
-        """When something becomes certain by itself; None when never."""
+        """When something becomes certain by itself."""
         times = [matcher.wake_ns() for matcher in self._matchers.values()]
         return min([time_ns for time_ns in times if time_ns is not None], default=None)
 

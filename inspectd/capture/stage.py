@@ -20,26 +20,26 @@ from inspectd.records import CameraNotice, CameraPhase, CameraState, Drop, DropC
 _log: Final = logging.getLogger("inspectd.capture")
 
 
-class Receiver(Protocol):
-    """Who takes what the cameras deliver."""
+class CameraEvents(Protocol):
+    """What the cameras deliver."""
 
-    def ring_attached(self, camera: str, ring: FrameRing) -> None:
-        """A camera's frames will lie in this ring from now on."""
+    def on_ring_attached(self, camera: str, ring: FrameRing) -> None:
+        """The camera's frames will lie in this ring from now on."""
 
-    def ring_detached(self, camera: str, generation: int) -> None:
+    def on_ring_detached(self, camera: str, generation: int) -> None:
         """No frame lies in this ring any more."""
 
-    def frame(self, frame: FrameRef, now_ns: int) -> None:
-        """A camera delivered a frame; its slot is held until `CameraStage.release`."""
+    def on_frame(self, frame: FrameRef, now_ns: int) -> None:
+        """A frame came; its slot is held until `CameraStage.release`."""
 
-    def drop(self, drop: Drop) -> None:
-        """A camera lost a frame."""
+    def on_drop(self, drop: Drop) -> None:
+        """The camera lost a frame."""
 
-    def camera_phase(self, camera: str, phase: CameraPhase, detail: str) -> None:
-        """A camera's phase changed."""
+    def on_camera_phase(self, camera: str, phase: CameraPhase, detail: str) -> None:
+        """The camera's phase changed."""
 
-    def camera_notice(self, camera: str, event: str, detail: str) -> None:
-        """A camera goes on, and has something to say."""
+    def on_camera_notice(self, camera: str, event: str, detail: str) -> None:
+        """Something a person should know of the camera, which goes on delivering."""
 
 
 class CameraStage:
@@ -54,8 +54,8 @@ class CameraStage:
     start_timeout_ns = 30_000_000_000
     stuck: str | None = None
 
-    def __init__(self, camera: Camera, receiver: Receiver, clock: Callable[[], int]) -> None:
-        """Deliver what `camera` captures to `receiver`."""
+    def __init__(self, camera: Camera, events: CameraEvents, clock: Callable[[], int]) -> None:
+        """Deliver what `camera` captures to `events`."""
         self.name = f"capture:{camera.name}"
         self.arguments: Sequence[str] = ("--camera", camera.name)
         self.stall_timeout_ns = int(camera.stall_timeout_ms * 1e6)
@@ -63,7 +63,7 @@ class CameraStage:
         self.phase = CameraPhase.OPENING
         self.generation = 0
         self._stopping = False
-        self._receiver = receiver
+        self._events = events
         self._clock = clock
         self._channel: Channel[Any] | None = None
         self._rings: dict[int, FrameRing] = {}
@@ -80,13 +80,13 @@ class CameraStage:
         if isinstance(record, FrameRef):
             self._frame(record, now_ns)
         elif isinstance(record, Drop):
-            self._receiver.drop(msgspec.structs.replace(record, camera=self.camera.name))
+            self._events.on_drop(msgspec.structs.replace(record, camera=self.camera.name))
         elif isinstance(record, RingReady):
             self._attach(fds)
         elif isinstance(record, CameraState):
             self._change_phase(record.phase, record.detail)
         elif isinstance(record, CameraNotice):
-            self._receiver.camera_notice(self.camera.name, record.event, record.detail)
+            self._events.on_camera_notice(self.camera.name, record.event, record.detail)
         elif not isinstance(record, Alive):
             raise TypeError(f"no record of a capture process: {record!r}")
 
@@ -118,9 +118,24 @@ class CameraStage:
             event(_log, logging.WARNING, "capture_not_stopped", camera=self.camera.name, cause=str(error))
 
     @property
+    def is_up(self) -> bool:
+        """True while the camera delivers frames."""
+        return self.phase is CameraPhase.UP
+
+    @property
+    def slots(self) -> int:
+        """Slots of one ring."""
+        return self.camera.slots
+
+    @property
     def slots_in_use(self) -> int:
-        """Ring slots that hold frames without a verdict."""
+        """Ring slots that hold frames without a verdict, of all generations."""
         return sum(len(slots) for slots in self._in_use.values())
+
+    @property
+    def free_slots(self) -> int:
+        """Slots left for frames; below 0 while frames of an earlier ring still wait for their verdicts."""
+        return self.slots - self.slots_in_use
 
     def rings(self) -> list[FrameRing]:
         """Every ring that may still be read."""
@@ -138,7 +153,7 @@ class CameraStage:
         if not known or frame.slot in self._in_use[frame.generation]:
             event(_log, logging.ERROR, "invalid_frame_reference", camera=self.camera.name, frame=frame)
             cause = DropCause.INVALID_REFERENCE
-            self._receiver.drop(Drop(self.camera.name, frame.generation, frame.seq, "capture", cause))
+            self._events.on_drop(Drop(self.camera.name, frame.generation, frame.seq, "capture", cause))
             return
         # Capture cannot have taken a frame in the future; a deadline must not be stretched by a wrong stamp.
         clock_ns = self._clock()
@@ -147,7 +162,7 @@ class CameraStage:
         self._in_use[frame.generation].add(frame.slot)
         # Nor does it know of triggers: which frame belongs to one is for the matcher to say.
         dated = msgspec.structs.replace(frame, captured_ns=captured_ns, doubt_ns=doubt_ns, trigger=None)
-        self._receiver.frame(dated, now_ns)
+        self._events.on_frame(dated, now_ns)
 
     def _attach(self, fds: list[int]) -> None:
         if len(fds) != 1:
@@ -162,7 +177,7 @@ class CameraStage:
             )
         self._rings[ring.generation] = ring
         self._in_use[ring.generation] = set()
-        self._receiver.ring_attached(self.camera.name, ring)
+        self._events.on_ring_attached(self.camera.name, ring)
         event(
             _log, logging.INFO, "ring_attached", camera=self.camera.name, generation=ring.generation,
             slots=ring.slots, slot_bytes=ring.slot_bytes,
@@ -174,9 +189,9 @@ class CameraStage:
         if not running and not self._in_use[generation]:
             self._rings.pop(generation).close()
             del self._in_use[generation]
-            self._receiver.ring_detached(self.camera.name, generation)
+            self._events.on_ring_detached(self.camera.name, generation)
 
     def _change_phase(self, phase: CameraPhase, detail: str) -> None:
         if phase is not self.phase or detail:
             self.phase = phase
-            self._receiver.camera_phase(self.camera.name, phase, detail)
+            self._events.on_camera_phase(self.camera.name, phase, detail)

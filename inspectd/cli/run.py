@@ -7,8 +7,9 @@ import faulthandler
 from pathlib import Path
 
 from inspectd import config, log
+from inspectd.errors import ExitCode
 from inspectd.limits import raise_descriptor_limit
-from inspectd.service import Service
+from inspectd.service import open_service
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,4 +30,6 @@ def main(arguments: argparse.Namespace) -> int:
     settings = config.load(arguments.file)
     log.setup(settings.log.level, settings.log.format)
     raise_descriptor_limit()  # the doors' clients take them
-    return Service(settings).run()
+    with open_service(settings) as service:
+        service.run()
+    return ExitCode.OK

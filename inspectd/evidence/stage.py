@@ -29,16 +29,16 @@ _KEPT_FREE: Final = 1
 _MAX_UNFINISHED: Final = 16
 
 
-class Receiver(Protocol):
-    """Who hears of evidence."""
+class EvidenceEvents(Protocol):
+    """What becomes of evidence."""
 
     def rings(self) -> list[tuple[str, FrameRing]]:
         """Every ring a frame may lie in, with its camera."""
 
-    def evidence_result(self, result: EvidenceResult) -> None:
+    def on_evidence_result(self, result: EvidenceResult) -> None:
         """Evidence of a part was wanted, and this became of it."""
 
-    def evidence_level(self, used_bytes: int, problem: str | None, stuck: str | None) -> None:
+    def on_evidence_level(self, used_bytes: int, problem: str | None, stuck: str | None) -> None:
         """How much there is; why no more can be written and what cannot be removed, if so."""
 
 
@@ -59,26 +59,26 @@ class EvidenceStage(RingClient):
     def __init__(
         self,
         config: Config,
-        receiver: Receiver,
+        events: EvidenceEvents,
         release: Callable[[FrameRef], None],
         chance: Callable[[], float] = random.random,
     ) -> None:
         """Keep evidence as `config` says; slots go back by `release`."""
         settings = config.evidence
         limits = int(settings.quota_mb * 1e6), int(settings.min_free_mb * 1e6)
-        super().__init__(StartEvidence(str(config.evidence_path), *limits), receiver.rings)
+        super().__init__(StartEvidence(str(config.evidence_path), *limits), events.rings)
         self.holds = SlotHolds(release)
         self._policy = EvidencePolicy(settings, chance)
         self._enabled = settings.enabled
-        self._receiver = receiver
+        self._events = events
         self._slots = {camera.name: camera.slots for camera in config.cameras}
         self._recipes: dict[str, Recipe] = {recipe.name: recipe for recipe in config.recipes}
         self._in_force: dict[str, dict[str, Any]] = {}
         self._last_id = 0
         self._unfinished: dict[int, FrameRef] = {}
 
-    def judging(self, banks: Sequence[BankInfo]) -> None:
-        """These banks and thresholds are in force from now on."""
+    def use_banks(self, banks: Sequence[BankInfo]) -> None:
+        """Record these banks and thresholds with what is kept from now on."""
         self._in_force = {
             bank.recipe: in_force(self._recipes[bank.recipe], bank.threshold, bank.bank_sha256)
             for bank in banks
@@ -92,7 +92,7 @@ class EvidenceStage(RingClient):
         if refusal is None:
             refusal = self._send(frame, verdict, outcome)
         if refusal is not None:
-            self._receiver.evidence_result(refusal)
+            self._events.on_evidence_result(refusal)
             return
         self._unfinished[self._last_id] = frame
         self.holds.hold(frame, now_ns)
@@ -116,7 +116,7 @@ class EvidenceStage(RingClient):
         elif isinstance(record, Done):
             self._finish(record.evidence_id, record.result)
         elif isinstance(record, Level):
-            self._receiver.evidence_level(record.used_bytes, record.problem, record.stuck)
+            self._events.on_evidence_level(record.used_bytes, record.problem, record.stuck)
         elif not isinstance(record, Alive):
             raise TypeError(f"no record of an evidence process: {record!r}")
 
@@ -153,4 +153,4 @@ class EvidenceStage(RingClient):
         frame = self._unfinished.pop(evidence_id, None)
         if frame is not None:
             self.holds.end(frame)
-            self._receiver.evidence_result(result)
+            self._events.on_evidence_result(result)

@@ -1,4 +1,4 @@
-"""What is said of the line as a whole: heartbeats and events on the bus, snapshots to clients that ask."""
+"""Messages about the line as a whole: heartbeats and events on the bus, snapshots to clients that ask."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from inspectd.wire.sync import Position, Snapshot
 
 
 class Announcer:
-    """Says how the line is and how far it got."""
+    """Publishes heartbeats and events, and makes snapshots."""
 
     def __init__(self, config: Config, bus: Bus, journal: Journal, reached: Callable[[], Position]) -> None:
-        """Speak on `bus`; `reached` gives the last verdict that was published."""
+        """Publish on `bus`; `reached` gives the last verdict that was published."""
         self._line = config.line
         self._heartbeat_ms = config.publish.heartbeat_ms
         self._bus = bus
         self._journal = journal
         self._reached = reached
 
-    def heartbeat(self, state: str, counts: wire.Counts, cameras: dict[str, str]) -> None:
-        """Say that the line is alive and how far it got."""
+    def publish_heartbeat(self, state: str, counts: wire.Counts, cameras: dict[str, str]) -> None:
+        """Publish that the line is alive, where it is in its life, and how far it got."""
         line = self._line
         heartbeat = wire.Heartbeat(
             plant=line.plant,
@@ -40,10 +40,10 @@ class Announcer:
         )
         self._bus.send("-", wire.Kind.HEARTBEAT, heartbeat)
 
-    def snapshot(
+    def make_snapshot(
         self, request: str, oldest: Position | None, state: str, counts: wire.Counts, cameras: dict[str, str]
     ) -> Snapshot:
-        """How far the line got, for a client that asks."""
+        """Return how far the line got, for a client that asks."""
         line = self._line
         return Snapshot(
             request=request,
@@ -59,7 +59,7 @@ class Announcer:
             cameras=cameras,
         )
 
-    def event(
+    def publish_event(
         self, severity: str, name: str, counts: wire.Counts, *, camera: str | None, detail: str
     ) -> None:
         """Publish something a person may want to know."""

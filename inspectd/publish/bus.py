@@ -49,22 +49,22 @@ class Asker(msgspec.Struct, frozen=True):
     client: bytes
 
 
-class DoorReceiver(Protocol):
-    """Who takes what a door says."""
+class DoorEvents(Protocol):
+    """What the doors report."""
 
-    def request(self, door: str, request: Request, now_ns: int) -> None:
+    def on_request(self, door: str, request: Request, now_ns: int) -> None:
         """A client sent something."""
 
-    def delivered(self, door: str, delivered: Delivered) -> None:
+    def on_delivered(self, door: str, delivered: Delivered) -> None:
         """An answer with a ticket went out, or never will."""
 
-    def door_levels(self, door: str, before: DoorLevels | None, levels: DoorLevels) -> None:
+    def on_door_levels(self, door: str, before: DoorLevels | None, levels: DoorLevels) -> None:
         """How a door stands, and how it did before, where it said."""
 
-    def door_lost(self, door: str) -> None:
+    def on_door_lost(self, door: str) -> None:
         """A door is gone, and so are all its clients."""
 
-    def triggers_lost(self, from_ns: int, until_ns: int) -> None:
+    def on_triggers_lost(self, from_ns: int, until_ns: int) -> None:
         """Triggers that were sent meanwhile are lost with a door; nobody knows of which parts."""
 
 
@@ -77,7 +77,7 @@ class DoorStage:
     stall_timeout_ns = 3_000_000_000
     stuck: str | None = None
 
-    def __init__(self, side: str, start: StartDoor, listeners: Listeners, receiver: DoorReceiver) -> None:
+    def __init__(self, side: str, start: StartDoor, listeners: Listeners, events: DoorEvents) -> None:
         """Serve the listeners of `side`, `local` or `tcp`."""
         self.name = f"door:{side}"
         self.arguments: Sequence[str] = ("--side", side)
@@ -87,7 +87,7 @@ class DoorStage:
         self._side = side
         self._start = start
         self._listeners = listeners.local if side == "local" else listeners.tcp
-        self._receiver = receiver
+        self._events = events
         self._channel: Channel[Any] | None = None
         self._queue: deque[tuple[Publication | Reply, int]] = deque()
         self._queued_bytes = 0
@@ -105,20 +105,20 @@ class DoorStage:
     def received(self, record: Any, fds: list[int], now_ns: int) -> None:  # noqa: ARG002 - a door sends none
         """Take one record of the door."""
         if isinstance(record, Request):
-            self._receiver.request(self._side, record, now_ns)
+            self._events.on_request(self._side, record, now_ns)
         elif isinstance(record, Delivered):
-            self._receiver.delivered(self._side, record)
+            self._events.on_delivered(self._side, record)
         elif isinstance(record, Known):
             self._is_looking = False
             if record.until_ns > self._known_ns:
                 if self._is_anew:
                     # What was sent to the door before, and to none, nobody will ever know.
                     self._is_anew = False
-                    self._receiver.triggers_lost(self._known_ns, record.until_ns)
+                    self._events.on_triggers_lost(self._known_ns, record.until_ns)
                 self._known_ns = record.until_ns
         elif isinstance(record, DoorLevels):
             before, self.levels = self.levels, record
-            self._receiver.door_levels(self._side, before, record)
+            self._events.on_door_levels(self._side, before, record)
         elif not isinstance(record, Alive):
             raise TypeError(f"no record of a door: {record!r}")
 
@@ -130,7 +130,7 @@ class DoorStage:
         self.levels = None
         self._queue.clear()
         self._queued_bytes = 0
-        self._receiver.door_lost(self._side)
+        self._events.on_door_lost(self._side)
 
     def send(self, record: Publication | Reply) -> bool:
         """Send or queue a message, without ever waiting; False if it is lost."""
@@ -199,7 +199,7 @@ class Bus:
         line: str,
         on_published: Callable[[str], None],
         *,
-        receiver: DoorReceiver,
+        events: DoorEvents,
         keys_dir: Path | None = None,
     ) -> None:
         """Listen in `runtime_dir`, and over TCP where the settings say so; `doors` are to be started.
@@ -210,7 +210,7 @@ class Bus:
             plant: first name in every topic.
             line: second name in every topic.
             on_published: hears the kind of each message that was sent.
-            receiver: takes what doors say.
+            events: takes what doors report.
             keys_dir: keys of the TCP endpoints; None: plain TCP.
 
         Raises:
@@ -228,7 +228,7 @@ class Bus:
         keys = str(keys_dir) if keys_dir is not None else None
         sides = {"local": None, "tcp": keys} if self._listeners.tcp else {"local": None}
         self.doors = {
-            side: DoorStage(side, StartDoor(settings, prefix, keys), self._listeners, receiver)
+            side: DoorStage(side, StartDoor(settings, prefix, keys), self._listeners, events)
             for side, keys in sides.items()
         }
 

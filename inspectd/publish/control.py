@@ -23,8 +23,18 @@ _MAX_DETAIL_CHARACTERS: Final = 300
 _decoder: Final = msgspec.json.Decoder(TriggerRequest)
 
 
-class Observer(Protocol):
-    """What is reported for the metrics."""
+class TriggerEvents(Protocol):
+    """What clients send to the line."""
+
+    def on_trigger(self, request: TriggerRequest, came_ns: int) -> Accepted | Refusal:
+        """Answer a well-formed trigger that came at `came_ns` at the earliest."""
+
+    def pass_by(self, from_ns: int, until_ns: int | None = None) -> None:
+        """Triggers that nobody can read may have come between then and `until_ns`; None: and now."""
+
+
+class ControlMetrics(Protocol):
+    """What is counted."""
 
     def trigger(self, refusal: RefusalReason | None) -> None:
         """A trigger was answered: taken, or refused for this reason."""
@@ -36,26 +46,23 @@ class ControlStage:
     def __init__(
         self,
         bus: Bus,
-        admit: Callable[[TriggerRequest, int], Accepted | Refusal],
-        pass_by: Callable[[int], None],
+        events: TriggerEvents,
         when_recorded: Callable[[Callable[[], None]], None],
-        observer: Observer,
+        metrics: ControlMetrics,
     ) -> None:
         """Answer triggers.
 
         Args:
             bus: whose `control` sockets to serve.
-            admit: gives the answer to a well-formed trigger and to when it came at the earliest, in ns.
-            pass_by: hears when something else came at the earliest: it may have been a part's trigger.
+            events: answers triggers; what cannot be read is passed by, as it may have been a part's trigger.
             when_recorded: calls what it is given once all that was admitted so far would survive a crash; so
                 an acknowledged trigger gets its verdict, whatever happens.
-            observer: hears of each answer.
+            metrics: counts each answer.
         """
         self._bus = bus
-        self._admit = admit
-        self._pass_by = pass_by
+        self._events = events
         self._when_recorded = when_recorded
-        self._observer = observer
+        self._metrics = metrics
 
     def take(self, client: Asker, request: Request) -> None:
         """Answer what a client sent."""
@@ -69,16 +76,16 @@ class ControlStage:
             self._when_recorded(partial(self._reply, client, envelope, answer))
 
     def _reply(self, client: Asker, envelope: list[bytes], answer: Accepted | Refusal) -> None:
-        self._observer.trigger(answer.reason if isinstance(answer, Refusal) else None)
+        self._metrics.trigger(answer.reason if isinstance(answer, Refusal) else None)
         self._bus.reply("control", client, [*envelope, wire.encode(answer)])
 
     def _answer(self, parts: list[bytes], came_ns: int) -> Accepted | Refusal:
         try:
             request = parse(parts)
         except ValueError as error:
-            self._pass_by(came_ns)
+            self._events.pass_by(came_ns)
             return Refusal(None, RefusalReason.MALFORMED, str(error)[:_MAX_DETAIL_CHARACTERS])
-        return self._admit(request, came_ns)
+        return self._events.on_trigger(request, came_ns)
 
 
 def parse(parts: list[bytes]) -> TriggerRequest:

@@ -16,15 +16,15 @@ from inspectd.publish.journal import open_records
 from inspectd.publish.journal.journal import Journal
 from inspectd.publish.journal.open_records import OpenPart, Unfinished
 from inspectd.publish.journal.pending import Entry, Numbered
-from inspectd.records import BankInfo, Drop, Inspection, Outcome, Score, Trigger, View
+from inspectd.records import BankInfo, Inspection, Outcome, PendingView, Score, Trigger
 from inspectd.wire import Evaluation, HeatmapRef, PartVerdict, Verdict, ViewVerdict
 from inspectd.wire.sync import Position
 
 _LATE_MEMORY: Final = 1024  # verdicts without a score that a late one may still name
 
 
-class Observer(Protocol):
-    """What the stage reports for the metrics."""
+class PublishMetrics(Protocol):
+    """What the stage counts."""
 
     def verdict(self, verdict: Verdict) -> None:
         """A verdict was published."""
@@ -36,81 +36,78 @@ class Observer(Protocol):
 class PublishStage:
     """Turns closed inspections into verdicts. `(epoch, seq)` names each of them for ever."""
 
-    def __init__(self, config: Config, bus: Bus, observer: Observer, journal: Journal) -> None:
+    def __init__(self, config: Config, bus: Bus, metrics: PublishMetrics, journal: Journal) -> None:
         """Publish on `bus` what `journal` has recorded, under its epoch."""
         self.last_seq = 0
-        """The last verdict that was published; those behind it are being recorded."""
+        """The last verdict that was published; those after it are being recorded."""
         self._numbered = 0
         self._journal = journal
         self._config = config
         self._bus = bus
-        self._observer = observer
+        self._metrics = metrics
         self._dropped = {camera.name: 0 for camera in config.cameras}
         self._without_score: dict[int, int] = {}  # inspection id to seq
         self._recipes = {recipe.name: recipe for recipe in config.recipes}
         self._recipe_sha256: dict[str, str] = {}
-        self.newest: Verdict | None = None
-        """The last verdict that was made."""
 
-    def judging(self, banks: Sequence[BankInfo]) -> None:
-        """These banks and thresholds are in force from now on; verdicts name their recipes by hash."""
+    def use_banks(self, banks: Sequence[BankInfo]) -> None:
+        """Name recipes in verdicts by the hash they have with these banks and thresholds, from now on."""
         self._recipe_sha256 = {
             bank.recipe: recipe_sha256(self._recipes[bank.recipe], bank.threshold, bank.bank_sha256)
             for bank in banks
         }
 
-    def drop(self, drop: Drop) -> None:
-        """Remember a lost frame for its camera's next verdict."""
-        self._dropped[drop.camera] += 1
+    def count_drop(self, camera: str) -> None:
+        """Count a lost frame for its camera's next verdict."""
+        self._dropped[camera] += 1
 
     @property
     def epoch(self) -> int:
         """New at every start, and larger than any before it."""
         return self._journal.epoch
 
-    def opened(self, inspection: Inspection | View) -> None:
-        """An inspection is under way: the next start closes it, should this one not come to it."""
-        record = (
-            Unfinished(view=inspection) if isinstance(inspection, View) else Unfinished(inspection=inspection)
-        )
+    def record_open(self, inspection: Inspection | PendingView) -> None:
+        """Record that an inspection is under way: the next start closes it, should this one not do it."""
+        if isinstance(inspection, PendingView):
+            record = Unfinished(view=inspection)
+        else:
+            record = Unfinished(inspection=inspection)
         self._journal.remember_open(
             open_records.view_key(inspection.inspection_id), open_records.encode(record)
         )
 
-    def part_opened(self, trigger: Trigger, deadline_ns: int, views: Sequence[View]) -> None:
-        """A triggered part is under way, and so are its views."""
+    def record_open_part(self, trigger: Trigger, deadline_ns: int, views: Sequence[PendingView]) -> None:
+        """Record that a triggered part is under way, and its views."""
         record = Unfinished(part=OpenPart(trigger, deadline_ns))
         self._journal.remember_open(open_records.part_key(trigger.trigger_id), open_records.encode(record))
         for view in views:
-            self.opened(view)
+            self.record_open(view)
 
-    def verdict(self, inspection: Inspection | View, outcome: Outcome) -> int:
-        """Record the one verdict of an inspection, publish it and its heatmap; the verdict's `seq`."""
-        self._numbered += 1
-        verdict = self.newest = self._verdict(inspection, outcome)
+    def record_verdict(self, inspection: Inspection | PendingView, outcome: Outcome) -> Verdict:
+        """Number and record the one verdict of an inspection; once recorded it and its heatmap go out."""
+        verdict = self._make_verdict(inspection, outcome)
 
         def publish(recorded: Numbered, topic: bytes, header: bytes) -> None:
             assert isinstance(recorded, Verdict)
             self._publish(recorded.seq, wire.Kind.VERDICT, topic, header)
-            self._observer.verdict(recorded)
+            self._metrics.verdict(recorded)
             if outcome.score is not None and recorded.threshold is not None:
                 self._heatmap(recorded.seq, recorded.camera, outcome.score, recorded.threshold)
 
         if outcome.score is None:
             self._remember(inspection.inspection_id, verdict.seq)
         self._record(verdict, verdict.camera, publish, closes=open_records.view_key(inspection.inspection_id))
-        return verdict.seq
+        return verdict
 
-    def restarted(self) -> int:
-        """Close what an earlier start left open, and say how many verdicts that made."""
+    def close_restarted(self) -> int:
+        """Close what an earlier start left open. Returns how many verdicts that made."""
         left, self._journal.unfinished = open_records.readable(self._journal.unfinished), []
         outcome = Outcome(Evaluation.UNDECIDABLE, open_records.REASON, 0)
         views: dict[tuple[str, str], list[ViewVerdict]] = {}
         for key, record in sorted(left, key=_parts_last):
-            self._numbered += 1
             begun = record.inspection or record.view
             if begun is not None:
-                verdict = self._verdict(begun, outcome)
+                verdict = self._make_verdict(begun, outcome)
                 self._record_earlier(key, verdict, verdict.camera)
                 if begun.trigger is not None:
                     view = ViewVerdict(verdict.camera, verdict.seq, verdict.evaluation, verdict.reason)
@@ -118,7 +115,7 @@ class PublishStage:
             elif record.part is not None:
                 trigger, deadline_ns = record.part.trigger, record.part.deadline_ns
                 seen = views.get((_start_of(key), trigger.trigger_id), [])
-                self._record_earlier(key, self._part(trigger, deadline_ns, outcome, seen), "-")
+                self._record_earlier(key, self._make_part(trigger, deadline_ns, outcome, seen), "-")
         return len(left)
 
     def _record_earlier(self, key: str, verdict: Numbered, camera: str) -> None:
@@ -145,29 +142,28 @@ class PublishStage:
         topic = wire.topic(verdict.plant, verdict.line, camera, kind)
         self._journal.record(Entry(verdict, topic, wire.encode(verdict), publish, closes, closes_earlier))
 
-    def part(
+    def record_part(
         self, trigger: Trigger, deadline_ns: int, outcome: Outcome, views: list[ViewVerdict]
     ) -> PartVerdict:
-        """Record and publish the one verdict of a triggered part, after those of its views."""
-        self._numbered += 1
-        part = self._part(trigger, deadline_ns, outcome, views)
+        """Number and record a part's one verdict, after those of its views; once recorded it goes out."""
+        part = self._make_part(trigger, deadline_ns, outcome, views)
 
         def publish(recorded: Numbered, topic: bytes, header: bytes) -> None:
             assert isinstance(recorded, PartVerdict)
             self._publish(recorded.seq, wire.Kind.PART, topic, header)
-            self._observer.part(recorded)
+            self._metrics.part(recorded)
 
         self._record(part, "-", publish, closes=open_records.part_key(trigger.trigger_id))
         return part
 
-    def _part(
+    def _make_part(
         self, trigger: Trigger, deadline_ns: int, outcome: Outcome, views: list[ViewVerdict]
     ) -> PartVerdict:
         return PartVerdict(
             plant=self._config.line.plant,
             line=self._config.line.name,
             epoch=self.epoch,
-            seq=self._numbered,
+            seq=self._next_seq(),
             trigger_id=trigger.trigger_id,
             part_id=trigger.part_id,
             encoder_count=trigger.encoder_count,
@@ -182,10 +178,11 @@ class PublishStage:
             views=views,
         )
 
-    def late(self, inspection: Inspection, score: Score, threshold: float, now_ns: int) -> None:
-        """Tell of a score that came after its inspection was closed, and what it saw: information only."""
+    def publish_late(self, inspection: Inspection, score: Score, now_ns: int) -> None:
+        """Publish a score that came after its inspection was closed, and its heatmap: information only."""
         seq = self._without_score.pop(inspection.inspection_id, None)
-        if seq is None or not math.isfinite(score.image_score):
+        judged_by = inspection.judged_by
+        if seq is None or judged_by is None or not math.isfinite(score.image_score):
             return
         trigger = inspection.trigger
         late = wire.Late(
@@ -196,20 +193,24 @@ class PublishStage:
             seq=seq,
             inspection_id=inspection.inspection_id,
             score=score.image_score,
-            threshold=threshold,
+            threshold=judged_by.threshold,
             bank_sha256=score.bank_sha256,
             late_ms=_ms(now_ns - inspection.deadline_ns),
             trigger_id=trigger.trigger_id if trigger else None,
             part_id=trigger.part_id if trigger else None,
         )
         self._bus.send(late.camera, wire.Kind.LATE, late)
-        self._heatmap(seq, late.camera, score, threshold)
+        self._heatmap(seq, late.camera, score, judged_by.threshold)
 
     def reached(self) -> Position:
         """The last verdict that was published."""
         return Position(self.epoch, self.last_seq)
 
-    def _verdict(self, inspection: Inspection | View, outcome: Outcome) -> Verdict:
+    def _next_seq(self) -> int:
+        self._numbered += 1
+        return self._numbered
+
+    def _make_verdict(self, inspection: Inspection | PendingView, outcome: Outcome) -> Verdict:
         frame, trigger, score = inspection.frame, inspection.trigger, outcome.score
         dropped = self._dropped.get(inspection.camera, 0)
         self._dropped[inspection.camera] = 0
@@ -218,7 +219,7 @@ class PublishStage:
             line=self._config.line.name,
             camera=inspection.camera,
             epoch=self.epoch,
-            seq=self._numbered,
+            seq=self._next_seq(),
             inspection_id=inspection.inspection_id,
             frame_generation=frame.generation if frame else None,
             frame_seq=frame.seq if frame else None,

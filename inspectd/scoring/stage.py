@@ -13,19 +13,19 @@ from inspectd.records import Batch, Score, ScoreError
 from inspectd.scoring.messages import FromScoring, ScoringReady, StartScoring
 
 
-class Receiver(Protocol):
-    """Who takes what the scoring process answers."""
+class ScoringEvents(Protocol):
+    """What the scoring process answers."""
 
-    def scoring_ready(self, ready: ScoringReady) -> None:
+    def on_scoring_ready(self, ready: ScoringReady) -> None:
         """Every bank is loaded and warm."""
 
-    def score(self, score: Score, now_ns: int) -> None:
+    def on_score(self, score: Score, now_ns: int) -> None:
         """One inspection's score."""
 
-    def score_error(self, error: ScoreError, now_ns: int) -> None:
+    def on_score_error(self, error: ScoreError, now_ns: int) -> None:
         """One inspection cannot be scored."""
 
-    def scoring_lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:
+    def on_scoring_lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:
         """The process is gone; what was with it will not be answered."""
 
     def rings(self) -> list[tuple[str, FrameRing]]:
@@ -40,24 +40,24 @@ class ScoringStage(RingClient):
     arguments: Sequence[str] = ()
     receives: Any = FromScoring
 
-    def __init__(self, config: Config, receiver: Receiver) -> None:
-        """Score with the recipes of `config`; answers go to `receiver`."""
+    def __init__(self, config: Config, events: ScoringEvents) -> None:
+        """Score with the recipes of `config`; answers go to `events`."""
         start = StartScoring(config.scoring, config.recipes, config.batching.max_batch)
-        super().__init__(start, receiver.rings)
+        super().__init__(start, events.rings)
         self.start_timeout_ns = int(config.scoring.start_timeout_seconds * 1e9)
         self.stall_timeout_ns = int(config.scoring.stall_timeout_ms * 1e6)
         self.ready: ScoringReady | None = None
-        self._receiver = receiver
+        self._events = events
 
     def received(self, record: Any, fds: list[int], now_ns: int) -> None:  # noqa: ARG002 - scoring sends none
         """Take one record of the scoring process."""
         if isinstance(record, Score):
-            self._receiver.score(record, now_ns)
+            self._events.on_score(record, now_ns)
         elif isinstance(record, ScoreError):
-            self._receiver.score_error(record, now_ns)
+            self._events.on_score_error(record, now_ns)
         elif isinstance(record, ScoringReady):
             self.ready = record
-            self._receiver.scoring_ready(record)
+            self._events.on_scoring_ready(record)
         elif not isinstance(record, Alive):
             raise TypeError(f"no record of a scoring process: {record!r}")
 
@@ -65,7 +65,7 @@ class ScoringStage(RingClient):
         """The scoring process is gone."""
         super().lost(cause, exit_code, now_ns)
         self.ready = None
-        self._receiver.scoring_lost(cause, exit_code, now_ns)
+        self._events.on_scoring_lost(cause, exit_code, now_ns)
 
     def send(self, batch: Batch) -> bool:
         """Hand a batch over; False when the process does not take it."""

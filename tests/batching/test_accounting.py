@@ -10,15 +10,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from inspectd.batching.ledger import Ledger
 from inspectd.batching.matching import FirstAfter, Nearest
 from inspectd.batching.parts import Part, Parts
 from inspectd.batching.policy import BatchPolicy
 from inspectd.batching.stage import BatchingStage
 from inspectd.batching.triggering import Triggering
 from inspectd.ipc.ring import FrameRing
-from inspectd.records import BankInfo, Drop, DropCause, FrameRef, Quality, Score, ScoreError, Trigger
+from inspectd.records import BankInfo, FrameRef, Quality, Score, ScoreError, Trigger
 from inspectd.wire import Evaluation, Reason, Refusal, RefusalReason, TriggerRequest
+from tests.support.messages import verdict
 
 DEADLINE_NS = 100
 THRESHOLD = 1.0
@@ -29,9 +29,9 @@ WINDOW_NS, BEFORE_NS, LATENCY_NS, ID_MEMORY_NS = 60, 20, 2, 150
 DEADLINES_NS = {"one": DEADLINE_NS, "two": DEADLINE_NS + 30}
 
 
-def bank(recipe: str) -> BankInfo:
+def bank(recipe: str, threshold: float) -> BankInfo:
     return BankInfo(
-        recipe, f"sha-{recipe}", "patchcore", "net", 1, 1, 2, 2, THRESHOLD, image_sizes=((2, 2),), bit_depth=8
+        recipe, f"sha-{recipe}", "patchcore", "net", 1, 1, 2, 2, threshold, image_sizes=((2, 2),), bit_depth=8
     )
 
 
@@ -62,13 +62,13 @@ class Line(RuleBasedStateMachine):
         self.up = True
         self.used: set[tuple[str, int, int]] = set()
         self.nearest = nearest
-        self.late_scores = 0
+        self.threshold = THRESHOLD
+        self.thresholds: dict[int, float] = {}  # by inspection id: the one in force when it was queued
         self.owed: list[tuple[int, object]] = []  # (batch id, inspection) that scoring has not answered
         self.scoring_takes = True
         self.captured = self.drops = 0
         self.stage = BatchingStage(
             BatchPolicy(max_batch, max_wait_ns, max_queue),
-            Ledger(),
             Triggering(
                 {
                     camera: Nearest(WINDOW_NS, BEFORE_NS, (0, LATENCY_NS), max(1, slots // 2))
@@ -80,16 +80,10 @@ class Line(RuleBasedStateMachine):
                 recipes=CAMERAS,
                 deadlines_ns=DEADLINES_NS,
             ),
+            self,
             deadlines_ns=DEADLINES_NS,
             recipes=CAMERAS,
             max_batches_out=2,
-            opened=self.opened,
-            send=self.send,
-            publish=self.publish,
-            publish_part=self.publish_part,
-            publish_late=self.publish_late,
-            release=self.release,
-            observer=self,
         )
         if ready:
             self.scoring_comes()
@@ -98,9 +92,9 @@ class Line(RuleBasedStateMachine):
         for ring in [*getattr(self, "rings", {}).values(), *getattr(self, "readers", {}).values()]:
             ring.close()
 
-    # what the stage calls
+    # what the stage calls (batching.stage.BatchingOutlet)
 
-    def send(self, batch):
+    def send_batch(self, batch):
         assert len({i.recipe for i in batch.inspections}) == 1
         assert {i.recipe for i in batch.inspections} == {batch.recipe}
         assert 1 <= len(batch.inspections) <= self.max_batch
@@ -108,19 +102,20 @@ class Line(RuleBasedStateMachine):
             self.owed += [(batch.batch_id, i) for i in batch.inspections]
         return self.scoring_takes
 
-    def opened(self, begun):
+    def record_open(self, begun):
         if isinstance(begun, Part):
             ids = {view.inspection_id for view in begun.views}
             assert self.begun.isdisjoint(ids), "opened twice"
             self.begun |= ids
         else:
             assert (begun.inspection_id in self.begun) == (begun.trigger is not None)
+            self.thresholds[begun.inspection_id] = self.threshold
         assert not self.verdicts.keys() & self.begun_by(begun), "opened after its end"
 
     def begun_by(self, begun):
         return {v.inspection_id for v in begun.views} if isinstance(begun, Part) else {begun.inspection_id}
 
-    def publish(self, inspection, outcome):
+    def publish_verdict(self, inspection, outcome):
         assert inspection.trigger is None or inspection.inspection_id in self.begun
         assert inspection.inspection_id not in self.verdicts, "two verdicts"
         self.verdicts[inspection.inspection_id] = outcome
@@ -129,16 +124,19 @@ class Line(RuleBasedStateMachine):
             self.missed.add(inspection.inspection_id)
         elif inspection.trigger is not None:
             self.claim(inspection.frame, inspection.trigger)
+        if outcome.score is not None:
+            # Judged by what was in force when it was queued, whatever came into force since.
+            assert outcome.threshold == self.thresholds[inspection.inspection_id]
         if outcome.evaluation is Evaluation.PASS:
             assert outcome.decided_ns <= inspection.deadline_ns
             assert outcome.score is not None
             assert outcome.score.inspection_id == inspection.inspection_id
-            assert outcome.score.image_score <= THRESHOLD
+            assert outcome.score.image_score <= outcome.threshold
             assert inspection.frame.quality is Quality.OK
             assert inspection.frame.bit_depth == 8
             # A judged frame still lies in its slot: nobody can have overwritten what was scored.
             assert self.readers[inspection.frame.camera].holds(inspection.frame)
-        return len(self.verdicts) + len(self.parts)
+        return verdict(len(self.verdicts) + len(self.parts))
 
     def claim(self, frame, trigger):
         name = (frame.camera, frame.generation, frame.seq)
@@ -148,7 +146,8 @@ class Line(RuleBasedStateMachine):
         assert exposed_ns <= trigger.received_ns + WINDOW_NS
         assert exposed_ns >= trigger.received_ns - (BEFORE_NS if self.nearest else -1)
 
-    def publish_part(self, trigger, deadline_ns, outcome, views):
+    def publish_part(self, part, outcome, views):
+        trigger = part.trigger
         name = (trigger.trigger_id, trigger.received_ns)
         assert name not in self.parts, "two verdicts for one part"
         ids = self.accepted.get(name, self.opening)  # a part may be closed while it is being opened
@@ -157,15 +156,15 @@ class Line(RuleBasedStateMachine):
         passed = [o.evaluation is Evaluation.PASS for o in outcomes]
         assert (outcome.evaluation is Evaluation.PASS) == all(passed)
         if outcome.evaluation is Evaluation.PASS:
-            assert outcome.decided_ns <= deadline_ns
+            assert outcome.decided_ns <= part.deadline_ns
         self.parts[name] = outcome
         self.closed_ids[trigger.trigger_id] = self.now_ns
 
-    def publish_late(self, inspection, score, threshold, now_ns):
+    def publish_late(self, inspection, score, now_ns):
         assert self.verdicts[inspection.inspection_id].evaluation is not Evaluation.PASS
         assert now_ns > inspection.deadline_ns
 
-    def untriggered(self, frame):
+    def drop_unclaimed(self, frame):
         assert frame.camera in TRIGGERED
         assert (frame.camera, frame.generation, frame.seq) not in self.used
         self.drops += 1
@@ -173,12 +172,6 @@ class Line(RuleBasedStateMachine):
     def release(self, frame):
         self.referenced.remove((frame.camera, frame.slot))  # KeyError: released twice
         self.readers[frame.camera].release(frame.slot)
-
-    def late_score(self):
-        self.late_scores += 1
-
-    def batch(self, size):
-        assert size > 0
 
     # the schedule
 
@@ -198,7 +191,7 @@ class Line(RuleBasedStateMachine):
         slot = self.rings[camera].acquire()
         if slot is None:
             self.drops += 1
-            self.stage.drop(Drop(camera, 1, self.seq[camera], "capture", DropCause.RING_FULL))
+            self.stage.count_drop()
             return
         assert (camera, slot) not in self.referenced, "a slot was reused while referenced"
         self.referenced.add((camera, slot))
@@ -217,7 +210,7 @@ class Line(RuleBasedStateMachine):
             bit_depth=bit_depth,
             doubt_ns=doubt_ns,
         )
-        self.stage.frame(frame, self.now_ns)
+        self.stage.take_frame(frame, self.now_ns)
 
     @rule(
         number=st.integers(0, 6),  # few, so that they come again like a counter that wraps
@@ -247,7 +240,7 @@ class Line(RuleBasedStateMachine):
         self.turn(drain=True)
         for batch_id, inspection in [] if value is None else self.owed:
             sha = f"sha-{inspection.recipe}"
-            self.stage.score(
+            self.stage.take_score(
                 Score(batch_id, inspection.inspection_id, value, b"", 0, 0, sha, {}), self.now_ns
             )
             self.owed = [owed for owed in self.owed if owed[1] is not inspection]
@@ -261,7 +254,7 @@ class Line(RuleBasedStateMachine):
         last_id = self.stage.ledger._last_id
         self.opening = [last_id + 1 + i for i in range(len(wanted))]
         is_open = number in {int(i) for i, t in self.accepted if (i, t) not in self.parts}
-        answer = self.stage.trigger(request, trigger, lambda _: self.up)
+        answer = self.stage.open_part(request, trigger, lambda _: self.up)
         if not isinstance(answer, Refusal):
             assert self.up
             assert not is_open
@@ -285,8 +278,7 @@ class Line(RuleBasedStateMachine):
 
     @rule(drain=st.booleans(), lag_ns=st.sampled_from([0, 0, 3, 40]))
     def turn(self, drain, lag_ns=0):
-        self.stage.expire(self.now_ns, self.now_ns - lag_ns)
-        self.stage.dispatch(self.now_ns, drain=drain)
+        self.stage.turn(self.now_ns, self.now_ns - lag_ns, drain=drain)
         # Whatever cameras and scoring do: nothing outlives its deadline.
         for part in self.stage.triggering.parts._open.values():
             assert part.deadline_ns > self.now_ns
@@ -295,15 +287,16 @@ class Line(RuleBasedStateMachine):
     def scoring_takes_batches(self, takes):
         self.scoring_takes = takes
 
-    @rule()
-    def scoring_comes(self):
-        self.stage.scoring_ready({recipe: bank(recipe) for recipe in set(CAMERAS.values())})
+    @rule(threshold=st.sampled_from([THRESHOLD, THRESHOLD, 2 * THRESHOLD]))
+    def scoring_comes(self, threshold=THRESHOLD):
+        self.threshold = threshold
+        self.stage.use_banks([bank(recipe, threshold) for recipe in set(CAMERAS.values())])
 
     @precondition(lambda self: self.stage.scoring > 1)
     @rule()
     def scoring_goes(self):
         self.owed.clear()
-        self.stage.scoring_lost(self.now_ns)
+        self.stage.lose_scoring(self.now_ns)
 
     @precondition(lambda self: self.owed)
     @rule(
@@ -317,7 +310,7 @@ class Line(RuleBasedStateMachine):
         sha = "sha-other" if wrong_bank else f"sha-{inspection.recipe}"
         score = Score(batch_id, inspection.inspection_id, value, b"", 0, 0, sha, {})
         for _ in range(1 + again):
-            self.stage.score(score, self.now_ns)
+            self.stage.take_score(score, self.now_ns)
         if wrong_bank or not math.isfinite(value):
             assert self.verdicts[inspection.inspection_id].evaluation is Evaluation.UNDECIDABLE
 
@@ -325,7 +318,7 @@ class Line(RuleBasedStateMachine):
     @rule(data=st.data())
     def scoring_cannot(self, data):
         batch_id, inspection = self.owed.pop(data.draw(st.integers(0, len(self.owed) - 1)))
-        self.stage.score_error(
+        self.stage.take_score_error(
             ScoreError(batch_id, inspection.inspection_id, Reason.FRAME_LOST, ""), self.now_ns
         )
 
@@ -333,7 +326,7 @@ class Line(RuleBasedStateMachine):
     def an_answer_nobody_asked_for(self, batch_id, inspection_id):
         if (batch_id, inspection_id) not in [(b, i.inspection_id) for b, i in self.owed]:
             verdicts = dict(self.verdicts)
-            self.stage.score(Score(batch_id, inspection_id, 0.0, b"", 0, 0, "sha-one", {}), self.now_ns)
+            self.stage.take_score(Score(batch_id, inspection_id, 0.0, b"", 0, 0, "sha-one", {}), self.now_ns)
             assert self.verdicts == verdicts
 
     @precondition(lambda self: self.stage.ledger.in_flight > 3)
@@ -360,6 +353,10 @@ class Line(RuleBasedStateMachine):
         assert parts.accepted == len(self.accepted)
         assert parts.closed == len(self.parts)
         assert parts.accepted == parts.closed + parts.open
+        counts = self.stage.counts()
+        assert counts.captured == counts.verdicts + counts.drops + counts.in_flight
+        assert counts.triggers == counts.parts + counts.triggers_open
+        assert counts.missed == len(self.missed)
 
     @invariant()
     def slots_are_held_exactly_while_referenced(self):

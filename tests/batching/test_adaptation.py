@@ -7,12 +7,12 @@ from itertools import count
 
 import pytest
 
-from inspectd.batching.ledger import Ledger
 from inspectd.batching.parts import Parts
 from inspectd.batching.policy import BatchPolicy
 from inspectd.batching.stage import BatchingStage
 from inspectd.batching.triggering import Triggering
 from inspectd.records import BankInfo, FrameRef, Score
+from tests.support.messages import verdict
 
 MAX_BATCH = 8
 CALL_NS, FRAME_NS = 700, 300
@@ -37,28 +37,26 @@ class Line:
         self.latency_ns: list[int] = []
         deadlines_ns, recipes = {"r": 10**12}, {"cam": "r"}
         self.stage = BatchingStage(
-            BatchPolicy(MAX_BATCH, 0, 10_000), Ledger(),
+            BatchPolicy(MAX_BATCH, 0, 10_000),
             Triggering({}, Parts(max_open=1, id_memory_ns=0), recipes=recipes, deadlines_ns=deadlines_ns),
-            deadlines_ns=deadlines_ns, recipes=recipes, max_batches_out=2,
-            opened=lambda begun: None, send=self.send, publish=self.publish,
-            publish_part=self.unused, publish_late=self.unused, release=lambda frame: None, observer=self,
+            self, deadlines_ns=deadlines_ns, recipes=recipes, max_batches_out=2,
         )  # fmt: skip
-        self.stage.scoring_ready({"r": BankInfo("r", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0)})
+        self.stage.use_banks([BankInfo("r", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0)])
 
     def run(self) -> Line:
         heapq.heapify(self.events)
         while self.events:
             self.now_ns, number, batch = heapq.heappop(self.events)
             if batch is None:
-                self.stage.frame(FrameRef("cam", 1, 0, number, self.now_ns, 0, 2, 2), self.now_ns)
+                self.stage.take_frame(FrameRef("cam", 1, 0, number, self.now_ns, 0, 2, 2), self.now_ns)
             else:
                 for inspection in batch.inspections:
                     score = Score(batch.batch_id, inspection.inspection_id, 0.0, b"", 0, 0, "sha", {})
-                    self.stage.score(score, self.now_ns)
-            self.stage.dispatch(self.now_ns)
+                    self.stage.take_score(score, self.now_ns)
+            self.stage.turn(self.now_ns, self.now_ns)
         return self
 
-    def send(self, batch) -> bool:
+    def send_batch(self, batch) -> bool:
         began_ns = max(self.now_ns, self.free_ns)
         self.free_ns = began_ns + CALL_NS + FRAME_NS * len(batch.inspections)
         heapq.heappush(self.events, (self.free_ns, next(self.numbers), batch))
@@ -67,14 +65,13 @@ class Line:
             self.left_ns[inspection.inspection_id] = self.now_ns - inspection.opened_ns
         return True
 
-    def publish(self, inspection, outcome) -> int:
+    def publish_verdict(self, inspection, outcome):
         self.latency_ns.append(outcome.decided_ns - inspection.frame.captured_ns)
-        return len(self.latency_ns)
+        return verdict(len(self.latency_ns))
 
-    def unused(self, *_):
-        raise AssertionError("there is no trigger here, and nothing is late")
+    def record_open(self, begun): ...
 
-    def batch(self, size): ...
+    def release(self, frame): ...
 
 
 @pytest.mark.parametrize("load", [0.05, 0.2, 0.35])

@@ -2,19 +2,21 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from inspectd.batching.judge import is_like_the_banks, judge
-from inspectd.records import BankInfo, FrameRef, Inspection, Score
+from inspectd.records import BankInfo, FrameRef, Inspection, JudgedBy, Score
 from inspectd.wire import Evaluation, Reason
 
 INSPECTION = Inspection(1, FrameRef("cam", 1, 0, 1, 0, 0, 2, 2), "r", 0, 100)
 
 
 def outcome(value: float, *, threshold: float = 1.0, sha: str = "sha", now_ns: int = 50):
-    return judge(INSPECTION, Score(1, 1, value, b"", 0, 0, sha, {}), threshold, "sha", now_ns)
+    inspection = msgspec.structs.replace(INSPECTION, judged_by=JudgedBy("sha", threshold))
+    return judge(inspection, Score(1, 1, value, b"", 0, 0, sha, {}), now_ns)
 
 
 def test_at_or_below_the_threshold_passes_and_above_it_fails():

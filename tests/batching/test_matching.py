@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspectd.batching.matching import FirstAfter, Nearest
-from inspectd.records import FrameRef, Trigger, View
+from inspectd.records import FrameRef, PendingView, Trigger
 
 WINDOW_NS, BEFORE_NS, LATENCY_NS = 100, 40, 5
 
 
 def view(number, at_ns, deadline_ns=10_000):
-    return View(number, "cam", "r", Trigger(str(number), received_ns=at_ns), at_ns + deadline_ns)
+    return PendingView(number, "cam", "r", Trigger(str(number), received_ns=at_ns), at_ns + deadline_ns)
 
 
 def frame(seq, captured_ns, doubt_ns=0):
@@ -47,7 +47,7 @@ def run(matcher, events, end_ns=100_000):
         if kind == "t":
             matcher.expect(view(next(numbers["t"]), at_ns))
         else:
-            matcher.frame(frame(next(numbers["f"]), at_ns))
+            matcher.add_frame(frame(next(numbers["f"]), at_ns))
         settle(now_ns)
     wake_until(end_ns)
     settle(end_ns)
@@ -99,7 +99,7 @@ def test_a_view_that_ended_takes_its_turn_with_it():
     matcher.expect(view(1, 1000))
     matcher.expect(view(2, 1010, deadline_ns=20))
     assert [v.inspection_id for v in matcher.settle(1030, 1030).missed] == [2]
-    matcher.frame(frame(1, 1040))  # shows the second part: not for the first
+    matcher.add_frame(frame(1, 1040))  # shows the second part: not for the first
     settled = matcher.settle(1040, 1040)
     assert settled.matched == []
     assert len(settled.unclaimed) == 1
@@ -132,7 +132,7 @@ def test_a_trigger_whose_nearest_frame_was_taken_is_missed():
 def test_history_is_bounded_and_what_leaves_it_is_not_replaced_by_another_frame():
     matcher = nearest(history=2)
     for seq in (1, 2, 3):
-        matcher.frame(frame(seq, 1000 + seq))
+        matcher.add_frame(frame(seq, 1000 + seq))
     settled = matcher.settle(1003, 1003)
     assert [f.seq for f in settled.unclaimed] == [1]
     matcher.expect(view(1, 1004))
@@ -142,7 +142,7 @@ def test_history_is_bounded_and_what_leaves_it_is_not_replaced_by_another_frame(
 
 def test_given_up_is_everything_once():
     for matcher in (first_after(), nearest()):
-        matcher.frame(frame(1, 1000))
+        matcher.add_frame(frame(1, 1000))
         matcher.expect(view(1, 1002))
         settled = matcher.give_up()
         assert ([v.inspection_id for v in settled.missed], len(settled.unclaimed)) == ([1], 1)
@@ -173,7 +173,7 @@ def test_every_trigger_and_every_frame_has_exactly_one_end(plant, make):
 
 
 @given(plants)
-def test_first_after_takes_no_frame_from_before_the_trigger_or_behind_the_next(plant):
+def test_first_after_takes_no_frame_from_before_the_trigger_or_after_the_next(plant):
     triggers, stamps = sorted(plant[0]), sorted(at for at, _ in plant[1])
     matched, missed, _ = run(first_after(), events_of(*plant))
     for number, (seq, now_ns) in matched.items():
@@ -204,7 +204,7 @@ def test_a_frame_is_given_only_where_all_of_its_span_is_one_triggers(first_ns, l
     matcher.expect(view(1, 1000))
     # The next one was read at 1045 and may have come since 1040; it was refused, and its part is there.
     matcher.pass_by(Trigger("2", received_ns=1045, doubt_ns=5))
-    matcher.frame(frame(1, first_ns + 25, doubt_ns=last_ns - first_ns - 20))
+    matcher.add_frame(frame(1, first_ns + 25, doubt_ns=last_ns - first_ns - 20))
     settled = matcher.settle(1050, known_ns)
     ends = {"matched": [f for _, f in settled.matched], "unclaimed": settled.unclaimed, "held": []}
     assert [name for name, frames in ends.items() if frames] == ([] if end == "held" else [end])
@@ -213,12 +213,12 @@ def test_a_frame_is_given_only_where_all_of_its_span_is_one_triggers(first_ns, l
         assert len(matcher.settle(1051, last_ns).matched) == 1
 
 
-def test_a_trigger_that_was_read_behind_the_frame_it_owns_gets_it_instead_of_an_older_one():
+def test_a_trigger_that_was_read_after_the_frame_it_owns_gets_it_instead_of_an_older_one():
     matcher = first_after()
     matcher.expect(view(1, 1000))
-    matcher.frame(frame(1, 1066))  # exposed at 1061, and read at once; the trigger of 1060 was not
+    matcher.add_frame(frame(1, 1066))  # exposed at 1061, and read at once; the trigger of 1060 was not
     assert matcher.settle(1066, 1055) == ([], [], [])
-    matcher.expect(View(2, "cam", "r", Trigger("2", received_ns=1068, doubt_ns=10), 9000))
+    matcher.expect(PendingView(2, "cam", "r", Trigger("2", received_ns=1068, doubt_ns=10), 9000))
     settled = matcher.settle(1069, 1069)
     assert ([f.seq for f in settled.unclaimed], settled.matched) == ([1], [])
 
@@ -226,7 +226,7 @@ def test_a_trigger_that_was_read_behind_the_frame_it_owns_gets_it_instead_of_an_
 def test_a_nearer_trigger_that_came_and_was_not_read_keeps_a_frame_from_an_older_one():
     matcher = nearest()
     matcher.expect(view(1, 1000))
-    matcher.frame(frame(1, 1035))  # exposed at 1030: a trigger before 1060 would be nearer
+    matcher.add_frame(frame(1, 1035))  # exposed at 1030: a trigger before 1060 would be nearer
     assert matcher.settle(1062, 1059) == ([], [], [])
     assert matcher.wake_ns() == 1063
     assert len(matcher.settle(1063, 1060).matched) == 1
@@ -240,7 +240,7 @@ def test_refused_triggers_without_end_take_no_room_and_change_nothing():
         matcher.expect(view(2, 1070))
         assert len(matcher._triggers) == 4
         for seq, captured_ns in enumerate((1007, 1026, 1050, 1077), start=1):
-            matcher.frame(frame(seq, captured_ns))
+            matcher.add_frame(frame(seq, captured_ns))
         settled = [matcher.settle(now_ns, now_ns) for now_ns in (1080, 1100, 1170)]
         matched = [(v.inspection_id, f.seq) for each in settled for v, f in each.matched]
         assert matched == [(1, 1), (2, 4)]
@@ -284,13 +284,13 @@ def play(plant, matcher, end_ns=3000):
         looked_ns = now_ns + next(pauses) // 2
         now_ns = looked_ns + next(pauses) // 2 + 1
         while arrivals and arrivals[0][0] <= now_ns:
-            matcher.frame(arrivals.pop(0)[1])
+            matcher.add_frame(arrivals.pop(0)[1])
         while triggers and triggers[0][1][0] <= looked_ns:
             number, (_, is_taken) = triggers.pop(0)
             read_ns = looked_ns + 1
             trigger = Trigger(str(number), received_ns=read_ns, doubt_ns=read_ns - known_ns)
             if is_taken:
-                matcher.expect(View(number, "cam", "r", trigger, read_ns + 400))
+                matcher.expect(PendingView(number, "cam", "r", trigger, read_ns + 400))
             else:
                 matcher.pass_by(trigger)
         known_ns = looked_ns
@@ -342,7 +342,7 @@ def test_while_triggers_may_have_been_lost_no_frame_is_an_older_triggers(make):
     matcher = make()
     matcher.expect(view(1, 1000))
     matcher.pass_by(Trigger("", received_ns=1080, doubt_ns=70))
-    matcher.frame(frame(1, 1050))
+    matcher.add_frame(frame(1, 1050))
     settled = matcher.settle(1090, 1090)
     assert not settled.matched
     assert not matcher.settle(2000, 2000).matched

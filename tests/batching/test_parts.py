@@ -12,7 +12,7 @@ from inspectd.batching.judge import judge_part
 from inspectd.batching.matching import FirstAfter
 from inspectd.batching.parts import ClosedView, Part, Parts
 from inspectd.batching.triggering import Triggering
-from inspectd.records import FrameRef, Outcome, Trigger, View
+from inspectd.records import FrameRef, Outcome, PendingView, Trigger
 from inspectd.wire import Evaluation, Reason, Refusal, RefusalReason, TriggerRequest, ViewVerdict
 
 PASS = Outcome(Evaluation.PASS, Reason.WITHIN_THRESHOLD, 1)
@@ -46,7 +46,9 @@ def test_only_all_views_passing_is_a_pass(views, expected):
 
 def opened(parts, name, now_ns, views=1):
     trigger = Trigger(name, received_ns=now_ns)
-    part = Part(trigger, now_ns + 100, [View(i, f"c{i}", "r", trigger, now_ns + 100) for i in range(views)])
+    part = Part(
+        trigger, now_ns + 100, [PendingView(i, f"c{i}", "r", trigger, now_ns + 100) for i in range(views)]
+    )
     parts.add(part)
     return part
 
@@ -107,7 +109,7 @@ def triggering():
 def ask(request, *, judged=("a-top", "a-side", "b"), up=("top", "side", "free")):
     trigger = Trigger(request.trigger_id, received_ns=1000)
     ids = itertools.count(1).__next__
-    return triggering().open(request, trigger, judged=judged, is_up=lambda c: c in up, new_id=ids)
+    return triggering().open_part(request, trigger, judged=judged, is_up=lambda c: c in up, new_id=ids)
 
 
 @pytest.mark.parametrize(
@@ -162,19 +164,21 @@ def test_no_older_trigger_gets_a_frame_of_a_part_whose_trigger_was_refused(secon
     line = triggering()
     ids = itertools.count(1).__next__
     known = {"a-top", "a-side", "b"}
-    line.open(
+    line.open_part(
         TriggerRequest("1", cameras=["top"]), Trigger("1", received_ns=1000), judged=known,
         is_up=lambda _: True, new_id=ids,
     )  # fmt: skip
     again = Trigger(second.trigger_id, received_ns=1020)
-    assert isinstance(line.open(second, again, judged=known, is_up=lambda c: c in up, new_id=ids), Refusal)
-    line.frame(FrameRef("top", 1, 0, 1, 1040, 0, 2, 2))
+    assert isinstance(
+        line.open_part(second, again, judged=known, is_up=lambda c: c in up, new_id=ids), Refusal
+    )
+    line.hold_frame(FrameRef("top", 1, 0, 1, 1040, 0, 2, 2))
     assert len(line.settle(1050, 1050).matched) == gets_it
 
 
 def test_a_line_without_triggered_cameras_takes_no_trigger():
     free = Triggering({}, Parts(4, 0), recipes={"free": "b"}, deadlines_ns={"b": 1})
-    answer = free.open(
+    answer = free.open_part(
         TriggerRequest("1"), Trigger("1"), judged=("b",), is_up=lambda _: True, new_id=lambda: 1
     )
     assert answer.reason is RefusalReason.UNKNOWN_CAMERA

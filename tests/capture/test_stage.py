@@ -29,19 +29,19 @@ class Line:
         self.phases: list[CameraPhase] = []
         self.detached: list[int] = []
 
-    def ring_attached(self, camera, ring):
+    def on_ring_attached(self, camera, ring):
         pass
 
-    def ring_detached(self, camera, generation):
+    def on_ring_detached(self, camera, generation):
         self.detached.append(generation)
 
-    def frame(self, frame, now_ns):
+    def on_frame(self, frame, now_ns):
         self.frames.append(frame)
 
-    def drop(self, drop):
+    def on_drop(self, drop):
         self.drops.append(drop)
 
-    def camera_phase(self, camera, phase, detail):
+    def on_camera_phase(self, camera, phase, detail):
         self.phases.append(phase)
 
 
@@ -86,7 +86,7 @@ def test_a_frame_holds_its_slot_until_it_is_released(stage, line):
     frame = captured(ring, 1)
     stage.received(frame, [], 0)
     assert line.frames == [frame]
-    assert (stage.slots_in_use, ring.held) == (1, 1)
+    assert (stage.slots_in_use, stage.free_slots, ring.held) == (1, stage.slots - 1, 1)
     stage.release(frame)
     assert (stage.slots_in_use, ring.held) == (0, 0)
 

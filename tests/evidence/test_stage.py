@@ -56,10 +56,10 @@ class Line(RuleBasedStateMachine):
     def rings(self):
         return []
 
-    def evidence_result(self, result):
+    def on_evidence_result(self, result):
         self.results[result] += 1
 
-    def evidence_level(self, used_bytes, problem, stuck):
+    def on_evidence_level(self, used_bytes, problem, stuck):
         self.levels.append((used_bytes, problem))
 
     def give_back(self, frame):

@@ -118,8 +118,13 @@ class Recorder:
         self.unrecorded = []
         self.passed_by = []
 
-    def pass_by(self, came_ns):
-        self.passed_by.append(came_ns)
+    def on_trigger(self, request, came_ns):
+        if request.trigger_id == "full":
+            return Refusal("full", RefusalReason.OVERLOAD, "")
+        return Accepted(request.trigger_id, 1, 2, 3.0, ["top"])
+
+    def pass_by(self, from_ns):
+        self.passed_by.append(from_ns)
 
     def trigger(self, refusal):
         self.answers.append(refusal)
@@ -134,12 +139,7 @@ def control(tmp_path):
     doorway = Doorway(bus)
     recorder = Recorder()
 
-    def admit(request, came_ns):
-        if request.trigger_id == "full":
-            return Refusal("full", RefusalReason.OVERLOAD, "")
-        return Accepted(request.trigger_id, 1, 2, 3.0, ["top"])
-
-    stage = ControlStage(doorway, admit, recorder.pass_by, recorder.when_recorded, recorder)
+    stage = ControlStage(doorway, recorder, recorder.when_recorded, recorder)
 
     def read():
         for asker, request in doorway.requests("control"):

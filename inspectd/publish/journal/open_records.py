@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from inspectd.log import event
-from inspectd.records import Inspection, Trigger, View
+from inspectd.records import Inspection, PendingView, Trigger
 from inspectd.wire import Reason
 
 _log: Final = logging.getLogger("inspectd.publish")
@@ -27,7 +27,7 @@ class Unfinished(msgspec.Struct, frozen=True):
     """One of an inspection, a view that waits for its frame, or a triggered part."""
 
     inspection: Inspection | None = None
-    view: View | None = None
+    view: PendingView | None = None
     part: OpenPart | None = None
 
 

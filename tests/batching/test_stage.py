@@ -1,0 +1,125 @@
+"""The stage's rules that a random schedule would seldom meet one by one."""
+
+from __future__ import annotations
+
+import pytest
+
+from inspectd.batching.parts import Parts
+from inspectd.batching.policy import BatchPolicy
+from inspectd.batching.stage import BatchingStage
+from inspectd.batching.triggering import Triggering
+from inspectd.records import BankInfo, FrameRef, Score, ScoreError
+from inspectd.wire import Evaluation, Reason
+from tests.support.messages import verdict
+
+
+class Line:
+    """One free-running camera; keeps what leaves."""
+
+    def __init__(self, *, batches_out: int = 2) -> None:
+        self.sent = []
+        self.outcomes = {}
+        self.late = []
+        self.released = []
+        recipes, deadlines_ns = {"cam": "r"}, {"r": 100}
+        self.stage = BatchingStage(
+            BatchPolicy(1, 0, 10),
+            Triggering({}, Parts(1, 0), recipes=recipes, deadlines_ns=deadlines_ns),
+            self,
+            recipes=recipes,
+            deadlines_ns=deadlines_ns,
+            max_batches_out=batches_out,
+        )
+
+    def use(self, sha: str, threshold: float) -> None:
+        self.stage.use_banks([BankInfo("r", sha, "patchcore", "net", 1, 1, 2, 2, threshold)])
+
+    def frame(self, seq: int, now_ns: int = 0) -> None:
+        self.stage.take_frame(FrameRef("cam", 1, seq, seq, now_ns, 0, 2, 2), now_ns)
+
+    def score(self, seq: int, value: float, sha: str, now_ns: int = 1) -> None:
+        self.stage.take_score(Score(seq, seq, value, b"", 0, 0, sha, {}), now_ns)
+
+    # batching.stage.BatchingOutlet
+
+    def record_open(self, begun): ...
+
+    def send_batch(self, batch):
+        self.sent += [inspection.frame.seq for inspection in batch.inspections]
+        return True
+
+    def publish_verdict(self, inspection, outcome):
+        self.outcomes[inspection.frame.seq] = outcome
+        return verdict(len(self.outcomes))
+
+    def publish_late(self, inspection, score, now_ns):
+        self.late.append(inspection.judged_by.threshold)
+
+    def release(self, frame):
+        self.released.append(frame.seq)
+
+
+@pytest.mark.parametrize(("value", "evaluation"), [(1.0, Evaluation.PASS), (1.5, Evaluation.FAIL)])
+def test_a_score_is_judged_by_the_threshold_its_inspection_was_opened_under(value, evaluation):
+    line = Line()
+    line.use("sha", 1.0)
+    line.frame(1)
+    line.use("sha", 2.0)
+    line.score(1, value, "sha")
+    assert (line.outcomes[1].evaluation, line.outcomes[1].threshold) == (evaluation, 1.0)
+    line.frame(2)
+    line.score(2, value, "sha")
+    assert (line.outcomes[2].evaluation, line.outcomes[2].threshold) == (Evaluation.PASS, 2.0)
+
+
+@pytest.mark.parametrize("sha", ["old", "new"])
+def test_what_was_queued_under_one_bank_passes_by_no_other(sha):
+    line = Line(batches_out=1)
+    line.use("old", 1.0)
+    line.frame(1)
+    line.frame(2)
+    assert line.sent == [1]
+    line.use("new", 9.0)
+    line.score(1, 0.5, "old")
+    assert line.sent == [1, 2]
+    line.score(2, 0.5, sha)
+    assert line.outcomes[1].evaluation is Evaluation.PASS
+    expected = Reason.WITHIN_THRESHOLD if sha == "old" else Reason.SCORING_ERROR
+    assert line.outcomes[2].reason is expected
+
+
+def test_nothing_waits_through_a_restart_of_scoring_for_another_bank():
+    line = Line(batches_out=1)
+    line.use("old", 1.0)
+    line.frame(1)
+    line.frame(2)
+    line.stage.lose_scoring(1)
+    line.frame(3)
+    line.use("new", 9.0)
+    line.stage.turn(2, 2)
+    assert line.sent == [1]
+    assert {seq: outcome.reason for seq, outcome in line.outcomes.items()} == {
+        1: Reason.SCORING_LOST, 2: Reason.SCORING_LOST, 3: Reason.SCORING_DOWN,
+    }  # fmt: skip
+
+
+def test_a_late_score_is_published_with_the_threshold_of_its_inspection():
+    line = Line()
+    line.use("sha", 1.0)
+    line.frame(1)
+    line.stage.turn(100, 100)
+    line.use("sha", 2.0)
+    line.score(1, 0.5, "sha", now_ns=101)
+    assert (line.outcomes[1].reason, line.late, line.released) == (Reason.DEADLINE, [1.0], [1])
+
+
+def test_whatever_makes_room_for_a_batch_sends_the_next_one_at_once():
+    line = Line(batches_out=1)
+    line.use("sha", 1.0)
+    for seq in (1, 2, 3):
+        line.frame(seq)
+    assert line.sent == [1]
+    line.score(1, 0.5, "sha")
+    assert line.sent == [1, 2]
+    line.stage.take_score_error(ScoreError(2, 2, Reason.FRAME_LOST, ""), 2)
+    assert line.sent == [1, 2, 3]
