@@ -1,4 +1,4 @@
-"""`inspectd init DIR`: a configuration in which every setting stands with its default and its meaning."""
+"""`inspectd init DIR`: a configuration file that lists every setting with its meaning and default."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from inspectd.errors import InputError
 FILE_NAME: Final = "inspectd.toml"
 
 _HEAD: Final = """\
-# inspectd, one production line. Every setting stands here with its meaning and its default; one that is
-# commented out is unset, with a value shown as an example. `inspectd check FILE` reports every problem.
+# inspectd, one production line. Every setting is listed with its meaning and default; one that is commented
+# out is unset, and its value is an example. `inspectd check FILE` reports every problem.
 """
 _EXAMPLES: Final[dict[tuple[type, str], Any]] = {
     (config.Recipe, "name"): "product-a",
@@ -40,11 +40,11 @@ _UNSET: Final = {"threshold": 5.0, "frozen_frames": 1, "deadline_ms": 300.0, "la
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("dir", type=Path, help=f"folder to write {FILE_NAME} into; made if it is not there")
+    parser.add_argument("dir", type=Path, help=f"folder to write {FILE_NAME} into; made if it does not exist")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Write the example, never over a file that exists.
+    """Write the example; an existing file is not overwritten.
 
     Raises:
         InputError: the file exists, or cannot be written.
@@ -55,7 +55,7 @@ def main(arguments: argparse.Namespace) -> int:
         with file.open("x", encoding="utf-8") as target:
             target.write(example())
     except FileExistsError as error:
-        raise InputError(f"{error.filename}: exists, and is not overwritten; name another folder") from error
+        raise InputError(f"{error.filename}: already exists, not overwritten; name another folder") from error
     except OSError as error:
         raise InputError(f"{file}: cannot be written: {error.strerror}") from error
     print(f"wrote {file}\n\nNext:")

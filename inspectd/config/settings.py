@@ -32,19 +32,27 @@ class Line(Settings, frozen=True, kw_only=True):
     name: Annotated[Name, Meta(description="Line name; part of every bus topic and metric.")] = "line1"
     deadline_ms: Annotated[
         float,
-        Meta(ge=1, le=600_000, description="From capture to verdict; past it a part is undecidable."),
+        Meta(
+            ge=1,
+            le=600_000,
+            description="Time from capture or trigger to verdict; later parts are undecidable.",
+        ),
     ] = 500.0
     drain_seconds: Annotated[
         float,
-        Meta(ge=0, le=60, description="How long a stop may wait for inspections that are under way."),
+        Meta(ge=0, le=60, description="On a stop, wait up to this long for open inspections to finish."),
     ] = 3.0
     runtime_dir: Annotated[
         str,
-        Meta(description="Where local sockets go. Empty: $RUNTIME_DIRECTORY, else a temporary directory."),
+        Meta(
+            description="Directory for local sockets. Empty: $RUNTIME_DIRECTORY, else a temporary directory."
+        ),
     ] = ""
     state_dir: Annotated[
         str,
-        Meta(description="What outlives a restart. Empty: $STATE_DIRECTORY, else below ~/.local/state."),
+        Meta(
+            description="Directory for persistent state. Empty: $STATE_DIRECTORY, else under ~/.local/state."
+        ),
     ] = ""
 
     @property
@@ -52,39 +60,41 @@ class Line(Settings, frozen=True, kw_only=True):
         """The directory of the local sockets.
 
         Raises:
-            UnavailableError: it is left to the system, which has none.
+            UnavailableError: `runtime_dir` is empty and the system provides no directory.
         """
         return Path(self.runtime_dir) if self.runtime_dir else default_runtime_dir(self.name)
 
     @property
     def state_path(self) -> Path:
-        """The directory of what outlives a restart: journal, evidence.
+        """The directory of persistent state: journal, evidence.
 
         Raises:
-            UnavailableError: it is left to the system, which has none.
+            UnavailableError: `state_dir` is empty and the system provides no directory.
         """
         return Path(self.state_dir) if self.state_dir else default_state_dir(self.plant, self.name)
 
 
 class Recipe(Settings, frozen=True, kw_only=True):
-    """How one product is judged."""
+    """Judgement of one product."""
 
-    name: Annotated[Name, Meta(description="What cameras refer to.")]
+    name: Annotated[Name, Meta(description="Name that cameras refer to.")]
     bank: Annotated[str, Meta(min_length=1, description="Bank file, relative to this file.")]
     threshold: Annotated[
         Annotated[float, Meta(ge=-1e300, le=1e300)] | None,
         Meta(
-            description="Scores above it fail. Left out, as is usual: the bank's own. Every bank has its own "
+            description="Scores above this fail. Unset, as is usual: the bank's own. Every bank has its own "
             "scale; see `inspectd bank show`."
         ),
     ] = None
     accept_threshold: Annotated[
         bool,
-        Meta(description="Take a threshold however far above the scores of the bank's good images it lies."),
+        Meta(
+            description="Accept the threshold even if it is far above the scores of the bank's good images."
+        ),
     ] = False
     deadline_ms: Annotated[
         Annotated[float, Meta(ge=1, le=600_000)] | None,
-        Meta(description="Deadline of its parts. Left out: the line's."),
+        Meta(description="Deadline for its parts. Unset: the line's deadline."),
     ] = None
     any_size: Annotated[
         bool,
@@ -93,17 +103,16 @@ class Recipe(Settings, frozen=True, kw_only=True):
 
 
 class QualityGate(Settings, frozen=True, kw_only=True):
-    """When a frame is too bad to be judged; its part is then undecidable, with the reason."""
+    """Limits beyond which a frame is too bad to judge; its part is then undecidable, with the reason."""
 
     black_below: Annotated[
-        float,
-        Meta(ge=0, le=255, description="Mean grey level below which a frame is black; 0 turns it off."),
+        float, Meta(ge=0, le=255, description="A frame with a mean grey level below this is black; 0: off.")
     ] = 2.0
     frozen_frames: Annotated[
         Annotated[int, Meta(ge=0, le=1000)] | None,
         Meta(
-            description="So many repeats in turn of any of the last 64 frames are frozen; 0: off. Left out: "
-            "1, and 3 for video whose encoder may repeat a still scene exactly."
+            description="This many repeats in a row of any of the last 64 frames mean frozen; 0: off. Unset: "
+            "1, or 3 for video, whose encoder may repeat a still scene exactly."
         ),
     ] = None
     partial_share: Annotated[
@@ -111,15 +120,11 @@ class QualityGate(Settings, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=1,
-            description="Share of rows at the bottom, all of one value, of a partial frame; 0: off.",
+            description="A frame with this share of rows, at the bottom, in one colour is partial; 0: off.",
         ),
     ] = 0.25
     max_age_ms: Annotated[
-        float,
-        Meta(
-            ge=0,
-            description="A live stream's frame that may be older than this on arrival is stale; 0: off.",
-        ),
+        float, Meta(ge=0, description="A live frame that may be older than this on arrival is stale; 0: off.")
     ] = 1000.0
 
 
@@ -131,50 +136,50 @@ class CameraBase(Settings, frozen=True, kw_only=True):
     may_vary_in_size: ClassVar[bool] = False
     """Whether its frames may differ in size."""
     name: Annotated[Name, Meta(description="Camera name; part of every bus topic and metric.")]
-    recipe: Annotated[Name, Meta(description="The recipe its parts are judged by.")]
+    recipe: Annotated[Name, Meta(description="Recipe that its parts are judged by.")]
     mode: Annotated[
         Literal["free", "triggered"],
-        Meta(description='"free": every frame is a part; "triggered": triggers say which frames are.'),
+        Meta(description='"free": every frame is a part; "triggered": triggers select the frames.'),
     ] = "free"
     latency_ms: Annotated[
         Annotated[float, Meta(ge=0, le=10_000)] | None,
-        Meta(description="Longest time from light to time stamp; a live triggered camera has no default."),
+        Meta(description="Longest time from exposure to time stamp; a live triggered camera needs it."),
     ] = None
     latency_min_ms: Annotated[
         float,
-        Meta(ge=0, le=10_000, description="Shortest time from light to time stamp; 0 is always true."),
+        Meta(ge=0, le=10_000, description="Shortest time from exposure to time stamp; 0 is always safe."),
     ] = 0.0
-    slots: Annotated[int, Meta(ge=2, le=1024, description="Frames its shared-memory ring holds.")] = 16
+    slots: Annotated[int, Meta(ge=2, le=1024, description="Frame slots in its shared-memory ring.")] = 16
     when_full: Annotated[
         Literal["drop", "wait"],
-        Meta(
-            description='No free slot: "drop" the new frame and count it, or "wait" for a slot (replay only).'
-        ),
+        Meta(description='No free slot: "drop" and count the new frame, or "wait" for a slot (replay only).'),
     ] = "drop"
     stall_timeout_ms: Annotated[
         float,
         Meta(
             ge=200,
             le=3_600_000,
-            description="A capture process that makes no progress for this long is replaced.",
+            description="Replace a capture process that makes no progress for this long.",
         ),
     ] = 5000.0
     reconnect_min_ms: Annotated[
-        float, Meta(ge=10, le=3_600_000, description="First wait before a camera is reopened.")
+        float, Meta(ge=10, le=3_600_000, description="First wait before reopening a camera.")
     ] = 200.0
     reconnect_max_ms: Annotated[
-        float, Meta(ge=10, le=3_600_000, description="Longest wait before a camera is reopened.")
+        float, Meta(ge=10, le=3_600_000, description="Longest wait before reopening a camera.")
     ] = 10_000.0
-    quality: Annotated[QualityGate, Meta(description="When a frame is too bad to be judged.")] = QualityGate()
+    quality: Annotated[QualityGate, Meta(description="Limits beyond which a frame is too bad to judge.")] = (
+        QualityGate()
+    )
 
     @property
     def is_live(self) -> bool:
-        """Whether it sees what is there now, some time before the stamp; a replay has no such time."""
+        """True of a camera that sees the present; a replay has no time from exposure to time stamp."""
         return True
 
     @property
     def interval_ms(self) -> float | None:
-        """Time between two frames, as far as the settings say it."""
+        """Time between two frames; None if the settings do not give it."""
         return None
 
     @property
@@ -189,20 +194,21 @@ class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
     source_key = "source"
     source: Annotated[
         Annotated[int, Meta(ge=0, le=1000)] | str,
-        Meta(description="Device (index, or a /dev/v4l/by-id/... path), rtsp:// or http:// URL, or a video."),
+        Meta(description="Device (index or /dev/v4l/by-id/... path), rtsp:// or http:// URL, or video file."),
     ]
-    width: Annotated[Pixels | None, Meta(description="Width to ask a device for, in pixels.")] = None
-    height: Annotated[Pixels | None, Meta(description="Height to ask a device for, in pixels.")] = None
+    width: Annotated[Pixels | None, Meta(description="Width to request from a device, in pixels.")] = None
+    height: Annotated[Pixels | None, Meta(description="Height to request from a device, in pixels.")] = None
     fps: Annotated[
-        Rate | None,
-        Meta(description="Rate to ask a device for; for a file, the rate to replay at."),
+        Rate | None, Meta(description="Frames per second to request from a device, or to replay a file at.")
     ] = None
     fourcc: Annotated[
         Annotated[str, Meta(pattern="^[A-Za-z0-9 ]{4}$")] | None,
-        Meta(description='Pixel format to ask a device for, e.g. "MJPG".'),
+        Meta(description='Pixel format to request from a device, e.g. "MJPG".'),
     ] = None
-    loop: Annotated[bool, Meta(description="Start a video file again at its end.")] = False
-    open_timeout_ms: Annotated[int, Meta(ge=100, description="How long opening a stream may take.")] = 4000
+    loop: Annotated[bool, Meta(description="Restart a video file at its end.")] = False
+    open_timeout_ms: Annotated[int, Meta(ge=100, description="Give up opening a stream after this long.")] = (
+        4000
+    )
 
     @property
     def origin(self) -> Literal["device", "stream", "file"]:
@@ -213,7 +219,7 @@ class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
 
     @property
     def interval_ms(self) -> float | None:
-        """Time between two frames, as far as the settings say it."""
+        """Time between two frames; None if the settings do not give it."""
         return 1000 / self.fps if self.fps is not None else None
 
     @property
@@ -232,21 +238,25 @@ class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
     loop: Annotated[bool, Meta(description="Start again at the end.")] = False
     shuffle_seed: Annotated[
         Annotated[int, Meta(ge=0)] | None,
-        Meta(description="Replay in this seed's random order. Left out: in path order."),
+        Meta(description="Seed of a random replay order. Unset: in path order."),
     ] = None
     preload: Annotated[
-        bool, Meta(description="Decode every image once, keep all in memory: replay costs no decoding.")
+        bool,
+        Meta(description="Decode every image once and keep all in memory, so that replay costs no decoding."),
     ] = False
     phase: Annotated[
         Annotated[float, Meta(ge=0, lt=1)] | None,
-        Meta(description="When in the host clock's periods frames come, as a share. Left out: as it starts."),
+        Meta(
+            description="Where frames fall in the frame period, counted on the host clock, as a share of it. "
+            "Unset: as the replay starts."
+        ),
     ] = None
     bit_depth: Annotated[
         int,
         Meta(
             ge=8,
             le=16,
-            description="Bits a channel of the images; above 8 they lie in 16, as the bank's did.",
+            description="Bits per channel of the images, as of the bank's; above 8 in 16-bit files.",
         ),
     ] = 8
 
@@ -257,7 +267,7 @@ class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
 
     @property
     def is_live(self) -> bool:
-        """Never: its images are as old as their files."""
+        """False: its images are as old as their files."""
         return False
 
 
@@ -265,44 +275,58 @@ Camera = OpenCvCamera | ImagesCamera
 
 
 class Batching(Settings, frozen=True, kw_only=True):
-    """How inspections are grouped for the scoring process."""
+    """Grouping of inspections for the scoring process."""
 
-    max_batch: Annotated[int, Meta(ge=1, le=256, description="Most inspections scored together.")] = 8
+    max_batch: Annotated[int, Meta(ge=1, le=256, description="Most inspections in one batch.")] = 8
     max_wait_ms: Annotated[
         float,
-        Meta(ge=0, le=60_000, description="Longest an inspection waits for company; 0: none waits."),
+        Meta(
+            ge=0,
+            le=60_000,
+            description="Wait up to this long for more inspections before sending a batch; 0 sends at once.",
+        ),
     ] = 0.0
     max_queue: Annotated[
         int,
-        Meta(ge=1, le=100_000, description="Inspections that may wait; one more is undecidable (overload)."),
+        Meta(ge=1, le=100_000, description="Queue limit; further inspections become undecidable (overload)."),
     ] = 64
 
 
 class Triggers(Settings, frozen=True, kw_only=True):
-    """Which frame of a triggered camera belongs to a trigger."""
+    """Matching of triggers and the frames of triggered cameras."""
 
     match: Annotated[
         Literal["first_after", "nearest"],
-        Meta(description='"first_after": the first frame exposed after the trigger; "nearest": in time.'),
+        Meta(description='"first_after": first frame exposed after the trigger; "nearest": nearest in time.'),
     ] = "first_after"
     window_ms: Annotated[
-        float,
-        Meta(ge=1, le=60_000, description="A frame must be there this long after the trigger at the latest."),
+        float, Meta(ge=1, le=60_000, description="A frame must arrive within this time after its trigger.")
     ] = 100.0
     before_ms: Annotated[
         float,
-        Meta(ge=0, le=10_000, description='For "nearest": how long before the trigger a frame may be taken.'),
+        Meta(
+            ge=0,
+            le=10_000,
+            description='With "nearest": accept a frame exposed up to this long before the trigger.',
+        ),
     ] = 50.0
     max_open: Annotated[
-        int, Meta(ge=1, le=10_000, description="Triggers that may be open; one more is refused (overload).")
+        int,
+        Meta(ge=1, le=10_000, description="Limit on open triggers; further triggers are refused (overload)."),
     ] = 64
     max_delay_ms: Annotated[
         float,
-        Meta(ge=25, le=60_000, description="A trigger that may have waited longer unread is refused."),
+        Meta(
+            ge=25, le=60_000, description="Refuse a trigger that may have waited longer than this to be read."
+        ),
     ] = 100.0
     id_memory_seconds: Annotated[
         float,
-        Meta(ge=0, le=86_400, description="A closed trigger's id is refused again for this long."),
+        Meta(
+            ge=0,
+            le=86_400,
+            description="Refuse the same trigger id for this long after its trigger was closed.",
+        ),
     ] = 10.0
 
 
@@ -311,87 +335,87 @@ class Scoring(Settings, frozen=True, kw_only=True):
 
     device: Annotated[
         str,
-        Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description='"auto", "cpu", "cuda" or "cuda:1".'),
+        Meta(
+            pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+            description='Device to score on: "auto", "cpu", "cuda" or "cuda:1".',
+        ),
     ] = "auto"
     threads: Annotated[int, Meta(ge=0, le=1024, description="CPU threads; 0: one per core.")] = 0
     backend: Annotated[
         Literal["auto", "torch", "openvino"],
-        Meta(description='On a CPU "openvino" is fast and "torch" the reference; "auto": the faster.'),
+        Meta(
+            description='On a CPU, "openvino" is fast and "torch" the reference; "auto" takes the faster one.'
+        ),
     ] = "auto"
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
-        Meta(description='Of the backbone on a CPU; "auto" is "float32". "bfloat16" shifts scores.'),
+        Meta(description='Of the backbone on a CPU; "auto" is "float32". "bfloat16" shifts the scores.'),
     ] = "auto"
     search: Annotated[
         Literal["auto", "exact", "flat", "ivf", "hnsw"],
-        Meta(description='How neighbours are found; "auto": the fastest. "ivf" and "hnsw": on a CPU only.'),
+        Meta(description='Neighbour search; "auto" takes the fastest. "ivf" and "hnsw" work on a CPU only.'),
     ] = "auto"
     device_memory_mb: Annotated[
-        float,
-        Meta(
-            ge=0,
-            le=1e9,
-            description="Most memory of a CUDA device it may take, in MB of 1e6 bytes; 0: what is free.",
-        ),
+        float, Meta(ge=0, le=1e9, description="CUDA memory limit, in MB of 1e6 bytes; 0: all that is free.")
     ] = 0.0
     start_timeout_seconds: Annotated[
-        float, Meta(ge=1, le=3600, description="Longest start, from its launch to being warm.")
+        float,
+        Meta(
+            ge=1,
+            le=3600,
+            description="Replace a scoring process that is not warm this long after its launch.",
+        ),
     ] = 120.0
     stall_timeout_ms: Annotated[
         float,
         Meta(
             ge=200,
             le=3_600_000,
-            description="A scoring process that makes no progress for this long is replaced.",
+            description="Replace a scoring process that makes no progress for this long.",
         ),
     ] = 4000.0
 
 
 class Publish(Settings, frozen=True, kw_only=True):
-    """The ZeroMQ bus. Local sockets are always there: verdicts, heatmaps, sync and control (.sock)."""
+    """The ZeroMQ bus. Local sockets are always open: verdicts, heatmaps, sync and control (.sock)."""
 
     verdicts_tcp: Annotated[
-        str | None,
-        Meta(description="host:port for verdicts over TCP; see [security]. Left out: no TCP."),
+        str | None, Meta(description="host:port for verdicts over TCP; see [security]. Unset: no TCP.")
     ] = None
     heatmaps_tcp: Annotated[
-        str | None,
-        Meta(description="host:port for heatmaps over TCP; see [security]. Left out: no TCP."),
+        str | None, Meta(description="host:port for heatmaps over TCP; see [security]. Unset: no TCP.")
     ] = None
     sync_tcp: Annotated[
         str | None,
-        Meta(description="host:port for snapshot and replay over TCP; see [security]. Left out: no TCP."),
+        Meta(description="host:port for snapshot and replay over TCP; see [security]. Unset: no TCP."),
     ] = None
     control_tcp: Annotated[
-        str | None,
-        Meta(description="host:port for triggers over TCP; see [security]. Left out: no TCP."),
+        str | None, Meta(description="host:port for triggers over TCP; see [security]. Unset: no TCP.")
     ] = None
     heartbeat_ms: Annotated[float, Meta(ge=10, le=10_000, description="Time between heartbeats.")] = 200.0
     queue_messages: Annotated[
-        int,
-        Meta(ge=1, le=1_000_000, description="Messages kept for a slow reader before it loses some."),
+        int, Meta(ge=1, le=1_000_000, description="Messages queued for a slow reader before it loses some.")
     ] = 10_000
     heatmap_queue_messages: Annotated[
-        int, Meta(ge=1, le=100_000, description="Heatmaps kept for a slow reader before it loses some.")
+        int, Meta(ge=1, le=100_000, description="Heatmaps queued for a slow reader before it loses some.")
     ] = 256
 
 
 class Journal(Settings, frozen=True, kw_only=True):
-    """The record of every verdict, from which readers get again what they missed."""
+    """The record of every verdict, from which readers fetch what they missed."""
 
     days: Annotated[
-        float, Meta(gt=0, le=36_500, description="Verdicts older than this many days are removed.")
+        float, Meta(gt=0, le=36_500, description="Remove verdicts older than this many days.")
     ] = 30.0
     max_mb: Annotated[
-        float,
-        Meta(ge=1, le=1_000_000, description="Above this many megabytes the oldest verdicts are removed."),
+        float, Meta(ge=1, le=1_000_000, description="Remove the oldest verdicts above this many megabytes.")
     ] = 2000.0
     max_wait_ms: Annotated[
         float,
         Meta(
             ge=1,
             le=10_000,
-            description="Longest a verdict waits to be recorded; then it is published as not recorded.",
+            description="Wait up to this long for a verdict to be recorded; then publish it as not recorded.",
         ),
     ] = 50.0
 
@@ -402,56 +426,68 @@ class Metrics(Settings, frozen=True, kw_only=True):
     host: Annotated[str, Meta(min_length=1, description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535, description="TCP port; 0: no endpoint.")] = 9464
     tls_certificate: Annotated[
-        str | None, Meta(description="PEM file; the endpoint then speaks HTTPS only. Left out: plain HTTP.")
+        str | None, Meta(description="PEM file with the certificate, for HTTPS only. Unset: plain HTTP.")
     ] = None
     tls_key: Annotated[str | None, Meta(description="PEM file with the certificate's private key.")] = None
     users_file: Annotated[
         str | None,
-        Meta(description="Who may read it: a file of `inspectd keys password`. Left out: everybody."),
+        Meta(description="Users who may read it, a file of `inspectd keys password`. Unset: everybody."),
     ] = None
 
 
 class Security(Settings, frozen=True, kw_only=True):
-    """Who may connect to the bus over TCP."""
+    """Access to the bus over TCP."""
 
     keys_dir: Annotated[
         str | None,
-        Meta(description="Keys of this line: CURVE on every TCP socket. Left out: plain TCP, loopback only."),
+        Meta(
+            description="Directory of keys, for CURVE on every TCP socket. Unset: plain TCP, loopback only."
+        ),
     ] = None
     insecure: Annotated[
-        bool, Meta(description="Let plain TCP leave this host: anybody there can read, and trigger parts.")
+        bool, Meta(description="Plain TCP to other hosts: anybody there can read verdicts and trigger parts.")
     ] = False
 
 
 class Evidence(Settings, frozen=True, kw_only=True):
-    """Pictures and verdicts kept for later: frame, heatmap and verdict of parts that did not pass."""
+    """Frame, heatmap and verdict, kept of parts that did not pass and of a sample of those that did."""
 
     enabled: Annotated[bool, Meta(description="Keep evidence.")] = True
-    dir: Annotated[str, Meta(description="Where it goes. Empty: `evidence` in the state directory.")] = ""
+    dir: Annotated[
+        str, Meta(description="Directory for evidence. Empty: `evidence` in the state directory.")
+    ] = ""
     fails: Annotated[bool, Meta(description="Keep parts that failed.")] = True
-    undecidables: Annotated[bool, Meta(description="Keep undecidable parts, where there is a frame.")] = True
+    undecidables: Annotated[bool, Meta(description="Keep undecidable parts that have a frame.")] = True
     pass_share: Annotated[
-        float, Meta(ge=0, le=1, description="Share of passed parts to keep, chosen by chance.")
+        float, Meta(ge=0, le=1, description="Share of passed parts to keep, chosen at random.")
     ] = 0.01
     quota_mb: Annotated[
-        float, Meta(ge=1, le=1e9, description="Most it may take, in megabytes of 1e6 bytes; the oldest goes.")
+        float,
+        Meta(
+            ge=1,
+            le=1e9,
+            description="Disk space limit, in megabytes of 1e6 bytes; the oldest is removed first.",
+        ),
     ] = 5000.0
     min_free_mb: Annotated[
-        float, Meta(ge=0, le=1e9, description="Below this much free disk nothing is kept, with an alarm.")
+        float,
+        Meta(
+            ge=0, le=1e9, description="Stop keeping evidence and raise an alarm when less than this is free."
+        ),
     ] = 500.0
     max_per_second: Annotated[
-        float, Meta(gt=0, le=1000, description="Most parts kept a second; it bounds what evidence costs.")
+        float, Meta(gt=0, le=1000, description="Most parts kept per second; limits what evidence costs.")
     ] = 1.0
 
 
 class Log(Settings, frozen=True, kw_only=True):
-    """The log on standard error: one line an event."""
+    """The log on standard error: one line per event."""
 
     level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="Least severity that is written.")
+        Literal["debug", "info", "warning", "error"], Meta(description="Lowest severity to write.")
     ] = "info"
     format: Annotated[
-        Literal["text", "json"], Meta(description="key=value text, or one JSON object a line.")
+        Literal["text", "json"], Meta(description="key=value text, or one JSON object per line.")
     ] = "text"
 
 
@@ -473,7 +509,7 @@ class Config(Settings, frozen=True, kw_only=True):
 
     @property
     def deadlines_ns(self) -> dict[str, int]:
-        """Recipe name to how long a part of it may take."""
+        """Deadline of each recipe's parts, by recipe name."""
         return {r.name: int((r.deadline_ms or self.line.deadline_ms) * 1e6) for r in self.recipes}
 
     @property
@@ -488,5 +524,5 @@ class Config(Settings, frozen=True, kw_only=True):
 
     @property
     def state_path(self) -> Path:
-        """The directory of what this line keeps: journal, evidence, keys."""
+        """The directory of this line's persistent state: journal, evidence."""
         return self.line.state_path

@@ -193,7 +193,7 @@ def test_init_writes_a_file_once(tmp_path):
     written = (tmp_path / "new" / "inspectd.toml").read_text()
     again = inspectd("init", tmp_path / "new")
     assert again.returncode == 2
-    assert "exists, and is not overwritten" in again.stderr
+    assert "already exists, not overwritten" in again.stderr
     assert (tmp_path / "new" / "inspectd.toml").read_text() == written
 
 
