@@ -75,7 +75,7 @@ class AccessWatch:
         control = self._plain.get("publish.control_tcp")
         if control is not None:
             detail = (
-                f"publish.control_tcp {control} has no keys: while the line is away, any user of this host "
+                f"publish.control_tcp {control} has no keys: while the line is down, any user of this host "
                 "can take its ports, accept triggers and send a pass; gates need the local sockets, or keys"
             )
             self._emit("warning", "unauthenticated", detail=detail)
@@ -237,8 +237,8 @@ class FormatWatch:
         for bank in banks:
             if not bank.image_sizes and not bank.any_size:
                 detail = (
-                    f"the bank of recipe {bank.recipe} does not record the size of its images, frames of "
-                    "any size are judged; build it again, or say any_size = true"
+                    f"the bank of recipe {bank.recipe} does not record the size of its images: frames of "
+                    "any size are judged; build it again, or set any_size = true"
                 )
                 self._emit("warning", "bank_without_sizes", detail=detail)
 
@@ -257,10 +257,8 @@ class FormatWatch:
 def unlike(frame: FrameRef, bank: BankInfo) -> str:
     """Describe how a frame differs from the bank's images."""
     if frame.bit_depth != bank.bit_depth:
-        had = f"{bank.bit_depth} bits a channel"
-        return (
-            f"frames come from {frame.bit_depth} bits a channel, the images of recipe {bank.recipe} had {had}"
-        )
+        had = f"{bank.bit_depth} bits per channel"
+        return f"frames have {frame.bit_depth} bits per channel, the images of recipe {bank.recipe} had {had}"
     sizes = [f"{width}x{height}" for height, width in bank.image_sizes[:_FEW_SIZES]]
     more = (
         f" and {len(bank.image_sizes) - _FEW_SIZES} more sizes" if len(bank.image_sizes) > _FEW_SIZES else ""

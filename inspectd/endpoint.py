@@ -95,7 +95,7 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise InputError(
             f"metrics.tls_certificate {certificate}, metrics.tls_key {key}: cannot be used: "
-            f"{error.strerror or error}; expected two PEM files that belong together"
+            f"{error.strerror or error}; expected two PEM files that match"
         ) from error
     return context
 
@@ -303,6 +303,6 @@ def _read(file: Path) -> dict[str, tuple[int, int, int, bytes, bytes]]:
             users[name] = int(n), int(r), int(p), bytes.fromhex(salt), bytes.fromhex(key)
         except ValueError as error:
             raise InputError(
-                f"{file}, line {number}: is none of this format; `inspectd keys password` writes it"
+                f"{file}, line {number}: is not in the format that `inspectd keys password` writes"
             ) from error
     return users

@@ -301,7 +301,7 @@ class Service:
         if self.state in {"draining", "stopped"}:
             return RefusalReason.SHUTTING_DOWN, "the line stops"
         if delay_ms > self._config.triggers.max_delay_ms:
-            detail = f"was perhaps read {delay_ms:.0f} ms late, its frame cannot be told"
+            detail = f"may have been read {delay_ms:.0f} ms late, its frame is not certain"
             return RefusalReason.NOT_READY, detail
         return None
 

@@ -208,7 +208,7 @@ def open_video(path: Path) -> tuple[Any, Iterator[Picture]]:
     try:
         container = av.open(str(path))
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise VideoError(f"{path}: does not open as a video ({ffmpeg_says(error)})") from error
+        raise VideoError(f"{path}: cannot be opened as a video ({ffmpeg_says(error)})") from error
     if not container.streams.video:
         container.close()
         raise VideoError(f"{path}: holds no video")

@@ -134,7 +134,7 @@ def test_a_camera_of_another_format_is_told_of_once_and_again_when_it_changes() 
     text = "frames are 200x150, the images of recipe r were 400x300"
     assert said == [("alarm", "format_changed", "cam", text)]
     verdict(150, 12, at_s=601)
-    assert said[1][3] == "frames come from 12 bits a channel, the images of recipe r had 8 bits a channel"
+    assert said[1][3] == "frames have 12 bits per channel, the images of recipe r had 8 bits per channel"
     for height in range(1000):  # each frame has a size of its own
         verdict(height, at_s=602)
     assert len(said) == 2

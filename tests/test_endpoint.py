@@ -116,7 +116,7 @@ def test_files_that_cannot_be_used_are_named(tmp_path, certificate):
         Users(tmp_path / "users")
     (tmp_path / "users").chmod(0o600)
     (tmp_path / "users").write_text("prometheus:secret\n")
-    with pytest.raises(InputError, match="users, line 1: is none of this format"):
+    with pytest.raises(InputError, match="users, line 1: is not in the format"):
         Users(tmp_path / "users")
     with pytest.raises(InputError, match=r"metrics\.tls_certificate .* cannot be used"):
         tls_context(certificate[1], certificate[0])

@@ -33,7 +33,7 @@ def reference_pipeline(path: Path, bank: BankFile, device: torch.device) -> Pipe
     except (RuntimeError, IndexError) as error:
         if device.type == "cuda":  # may be the device's fault, not the bank's
             raise
-        raise BankError(f"bank {path}: its parts do not fit each other: {error}; build it again") from error
+        raise BankError(f"bank {path}: its parts do not match: {error}; build it again") from error
     return pipeline
 
 

@@ -124,9 +124,7 @@ class Scorer:
 def _load(path: Path, bank: BankFile, device: str, threads: int, way: ScoringPath) -> Loaded:
     on_cpu = not computes_on_cuda(device)
     if way.backend == "openvino" and not on_cpu:
-        raise UnavailableError(
-            f"backend openvino computes on the CPU, device is {device!r}; use cpu or torch"
-        )
+        raise UnavailableError(f"backend openvino runs on the CPU, got device {device!r}; use cpu or torch")
     if way.backend != "torch" and on_cpu and _has_openvino(way):
         from inspectd.backends.openvino.load import fast_pipeline  # noqa: PLC0415 - it needs OpenVINO
 
@@ -166,9 +164,7 @@ def _by_torch(path: Path, bank: BankFile, device: str, threads: int, way: Scorin
                 return Loaded(fast, str(target), "cuda", "float16", fast.steps.search, None)
     except torch.OutOfMemoryError as error:
         # Whatever else is on the device may be gone in a minute; what never fits was refused before.
-        raise UnavailableError(
-            f"bank {path}: the memory of {target} does not hold it now: {error}"
-        ) from error
+        raise UnavailableError(f"bank {path}: does not fit in the memory of {target} now: {error}") from error
     return Loaded(pipeline, str(target), "torch", "float32", "exact", 1.0)
 
 
@@ -197,7 +193,7 @@ def _has_openvino(way: ScoringPath) -> bool:
 def _good_scores(path: Path, bank: BankFile) -> NDArray[np.float64]:
     scores = bank.tensors.get(GOOD_SCORES)
     if scores is None or scores.shape != (bank.manifest.images,):
-        raise BankError(f"bank {path}: lacks the scores of its own images; build it again")
+        raise BankError(f"bank {path}: does not hold the scores of its own images; build it again")
     return scores
 
 

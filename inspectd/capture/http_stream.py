@@ -285,7 +285,7 @@ class HttpStream:
                 address = httpx.URL(url)
             except httpx.InvalidURL:
                 raise CameraError(
-                    f"{name}: is no URL; a password with / ? # or @ in it has to be percent-encoded"
+                    f"{name}: is not a URL; a password with / ? # or @ in it has to be percent-encoded"
                 ) from None  # its text shows the URL
             login = (address.username, address.password) if address.username else None
             client = stack.enter_context(
@@ -300,7 +300,7 @@ class HttpStream:
                 response = self._ask(client, address.copy_with(username=None, password=None), login, stack)
             except _NETWORK_ERRORS as error:
                 raise CameraError(
-                    f"{name}: does not open ({_why(error)}); is it there and reachable?"
+                    f"{name}: cannot be opened ({_why(error)}); is it there and reachable?"
                 ) from error
             self.content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
             self._is_multipart = self.content_type.startswith("multipart/")
@@ -339,7 +339,7 @@ class HttpStream:
         self._unparsed += len(data)
         if self._unparsed > _LONGEST_PICTURE_BYTES:
             raise CameraError(
-                f"{self._name}: sent {self._unparsed >> 20} MiB without a picture's end; is it a camera?"
+                f"{self._name}: sent {self._unparsed >> 20} MiB without the end of a picture; is it a camera?"
             )
         return data
 
@@ -347,7 +347,7 @@ class HttpStream:
         try:
             data = next(self._chunks, b"")
         except _NETWORK_ERRORS as error:
-            raise CameraError(f"{self._name}: gives no frame ({_why(error)})") from error
+            raise CameraError(f"{self._name}: delivers no frame ({_why(error)})") from error
         self.arrivals.received(len(data), self._clock())
         return data
 

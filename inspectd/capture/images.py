@@ -85,7 +85,7 @@ class ImagesDriver:
 
     def _list(self, beat: Callable[[], None]) -> list[Path]:
         if not self._folder.is_dir():
-            raise CameraError(f"{self._folder}: is no folder; create it, mount it, or correct `folder`")
+            raise CameraError(f"{self._folder}: is not a folder; create it, mount it, or correct `folder`")
         try:
             found = list_pictures(self._folder, beat)
         except InputError as error:

@@ -189,7 +189,7 @@ def _pulse_levels(
         if (within := [i for i, g in enumerate(glances) if flash.before_ns <= g.captured_ns < end_ns])
     ]
     if not brightest:
-        raise LatencyError("no frame came behind a trigger; is the camera running?")
+        raise LatencyError("no frame came after a trigger; is the camera running?")
     return np.median(cells, axis=0), np.median(brightest, axis=0)
 
 

@@ -68,7 +68,7 @@ class FileDriver:
         """
         beat()
         if not self._path.is_file():
-            raise CameraError(f"{self._name}: is no file; correct `source`, or mount the share it lies on")
+            raise CameraError(f"{self._name}: is not a file; correct `source`, or mount the share it lies on")
         self._rewind()
         rate = self._container.streams.video[0].average_rate
         fps = self._settings.fps or (float(rate) if rate else 0.0)
@@ -166,7 +166,7 @@ class StreamDriver:
             self._watch = RunningWatch()
         except OSError as error:
             raise CameraError(
-                f"{self._name}: this kernel does not say how long a process waited for a processor "
+                f"{self._name}: this kernel does not report how long a process waited for a processor "
                 f"({error}), so a stream's frames cannot be dated"
             ) from error
         self._clock = StreamClock()
@@ -177,7 +177,7 @@ class StreamDriver:
             video = self._container.streams.video
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise CameraError(
-                f"{self._name}: does not open ({ffmpeg_says(error)}); is it there, reachable, and not in use?"
+                f"{self._name}: cannot be opened ({ffmpeg_says(error)}); is it there and reachable?"
             ) from error
         if not video:
             raise CameraError(f"{self._name}: carries no video")
@@ -186,8 +186,8 @@ class StreamDriver:
         self._is_dated = not is_jpeg and not kind.flags & _NO_TIMESTAMPS
         if not self._is_dated and (self._http is None or not is_jpeg):
             raise CameraError(
-                f"{self._name}: its format ({kind.name}) does not say when a picture was taken, so no part "
-                "can be judged by it; expected RTSP, MPEG-TS, or Motion JPEG over HTTP"
+                f"{self._name}: its format ({kind.name}) does not date its pictures, so no part can be "
+                "judged from them; expected RTSP, MPEG-TS, or Motion JPEG over HTTP"
             )
         self._decoder = PictureDecoder(video[0])
         self._packets = self._decoder.packets(self._container, video[0])
@@ -210,7 +210,7 @@ class StreamDriver:
             if not self._frames:
                 self._receive(may_pass_over=may_pass_over)
                 if not self._frames and not may_pass_over and self._decoder and self._decoder.is_jpeg:
-                    raise CameraError(f"{self._name}: gives no picture that can be decoded")
+                    raise CameraError(f"{self._name}: delivers no picture that can be decoded")
                 continue
             frame = self._frames.popleft()
             self._has_begun = self._has_begun or frame.flaw is Quality.OK
@@ -268,7 +268,7 @@ class StreamDriver:
             taken = next(self._packets, None)
         except (av.error.FFmpegError, OSError) as error:
             raise CameraError(
-                f"{self._name}: gives no frame ({ffmpeg_says(error)}); is it switched on?"
+                f"{self._name}: delivers no frame ({ffmpeg_says(error)}); is it switched on?"
             ) from error
         if taken is None:
             raise CameraError(f"{self._name}: has ended; is it switched on and connected?")

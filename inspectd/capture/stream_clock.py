@@ -69,7 +69,7 @@ class StreamClock:
                 return None
             back_ms = (self._last_timestamp_ms or timestamp_ms) - timestamp_ms
             if back_ms > 0 and offset_ms > self._baseline_ms + _JITTER_MS:
-                self._remark = f"the stream's own clock went back by {back_ms:.0f} ms; taken anew"
+                self._remark = f"the stream's own clock went back by {back_ms:.0f} ms; synchronised again"
                 self.settled = False
                 self._restart(offset_ms)
         self._last_arrival_ms = arrival_ms
@@ -102,9 +102,9 @@ class StreamClock:
         recent = [offset for frame, offset in self._ahead if self._frames - frame < _REMEMBERED]
         if len(recent) < _WITNESSES or max(recent) - min(recent) > _JITTER_MS:
             if self.settled:
-                self._remark = f"a timestamp lies {ahead_ms:.0f} ms ahead of those before it; not believed"
+                self._remark = f"a timestamp lies {ahead_ms:.0f} ms ahead of those before it; ignored"
             return False
         if self.settled:
-            self._remark = f"the stream's own clock jumped ahead by {ahead_ms:.0f} ms; taken anew"
+            self._remark = f"the stream's own clock jumped ahead by {ahead_ms:.0f} ms; synchronised again"
         self._restart(offset_ms)
         return True

@@ -167,8 +167,8 @@ class CaptureWorker:
         if self._state.phase is CameraPhase.UP and (frame.passed_over or late_ms > _LATE_MS):
             self._say_now_and_then(
                 "camera_read_late",
-                f"frames waited up to {late_ms:.0f} ms for their reader, {frame.passed_over} were passed "
-                "over; is this machine overloaded?",
+                f"frames waited up to {late_ms:.0f} ms for their reader, {frame.passed_over} were "
+                "skipped; is this machine overloaded?",
             )
         if frame.remark:
             self._say_now_and_then("camera_clock", frame.remark)
@@ -241,7 +241,9 @@ def main() -> ExitCode:
     """Run by the main process with `--channel`, or by hand with `--config`."""
     parser = child.argument_parser("python -m inspectd.capture.worker", __doc__)
     parser.add_argument("--camera", required=True, metavar="NAME", help="the camera to read")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="by hand: print what this camera gives")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="by hand: print what this camera delivers"
+    )
     parser.add_argument("--count", type=int, metavar="N", help="by hand: stop after N frames")
     return child.run(parser, ToCapture, StartCapture, _live, _by_hand)
 

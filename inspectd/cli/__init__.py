@@ -20,9 +20,9 @@ COMMANDS: Final = {
     "init": "write a commented example configuration",
     "check": "report every problem of a configuration file",
     "run": "run the daemon for one line",
-    "camera": "measure how long a camera takes from light to time stamp",
-    "bank": "build and look after banks",
-    "keys": "make keys, and say who may connect to a line over TCP",
+    "camera": "measure a camera's latency from light to time stamp",
+    "bank": "build, measure and tune banks",
+    "keys": "make keys and manage who may connect to a line over TCP",
     "explain": "score a part's evidence again and show why it was judged so",
     "watch": "show a running line in the terminal",
     "bench": "measure how fast this machine scores, alone or as a whole line",
@@ -92,8 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser(chosen: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="inspectd",
-        description="Watches parts on a production line and says pass, fail or undecidable for each one.",
-        epilog="Exit codes: 0 fine; 1 failed; 2 bad input; 3 a port, directory or device is unavailable.",
+        description="Inspects parts on a production line and judges each one pass, fail or undecidable.",
+        epilog="Exit codes: 0 done; 1 failed; 2 bad input; 3 a port, directory or device is unavailable.",
     )
     parser.add_argument("--version", action="version", version=f"inspectd {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -15,10 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="bank_command", required=True, metavar="COMMAND")
     _add_build(commands.add_parser("build", help="make a bank from images of good parts"))
     _add_calibrate(commands.add_parser("calibrate", help="set the threshold for a false-reject rate"))
-    _add_evaluate(commands.add_parser("evaluate", help="judge a bank by labelled images"))
-    _add_tune(commands.add_parser("tune", help="try settings and recommend some"))
-    _add_compare(commands.add_parser("compare", help="judge two banks by the same images"))
-    _add_show(commands.add_parser("show", help="verify a bank file and say what is in it"))
+    _add_evaluate(commands.add_parser("evaluate", help="measure a bank on labelled images"))
+    _add_tune(commands.add_parser("tune", help="compare settings and recommend one"))
+    _add_compare(commands.add_parser("compare", help="compare two banks on the same images"))
+    _add_show(commands.add_parser("show", help="verify a bank file and show its contents"))
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -67,7 +67,9 @@ def _add_build(build: argparse.ArgumentParser) -> None:
         "--bank-mb", type=float, metavar="MB", help="instead of --coreset: size of the patches kept"
     )
     build.add_argument("--neighbours", "--neighbors", type=int, metavar="K", help="PatchCore's k; default: 1")
-    build.add_argument("--seed", type=int, default=0, help="names every random choice; default: %(default)s")
+    build.add_argument(
+        "--seed", type=int, default=0, help="seed of every random choice; default: %(default)s"
+    )
     build.add_argument(
         "--memory-gb", type=float, default=3.0, help="most memory to use; default: %(default)s"
     )
@@ -142,7 +144,7 @@ def _add_keep_outliers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-outliers",
         action="store_true",
-        help="images unlike the rest are good, and count in finding the threshold; default: set aside, named",
+        help="count images unlike the rest as good in the threshold; default: set aside, named",
     )
 
 
@@ -163,7 +165,7 @@ def _add_bit_depth(parser: argparse.ArgumentParser) -> None:
         choices=range(8, 17),
         default=8,
         metavar="BITS",
-        help="bits a channel of the images, 8 to 16; above 8 they lie in 16; default: %(default)s",
+        help="bits per channel of the images, 8 to 16; above 8 in 16-bit files; default: %(default)s",
     )
 
 

@@ -92,7 +92,9 @@ def _spec(arguments: argparse.Namespace) -> BuildSpec:
         return spec
     rows = int(arguments.bank_mb * 1e6 / patch_bytes(spec))
     if rows < 1:
-        raise InputError(f"--bank-mb: {arguments.bank_mb} MB hold no patch of {patch_bytes(spec)} bytes")
+        raise InputError(
+            f"--bank-mb: {arguments.bank_mb} MB cannot hold a patch of {patch_bytes(spec)} bytes"
+        )
     return replace(spec, coreset=rows)
 
 
@@ -112,7 +114,7 @@ def _source(arguments: argparse.Namespace) -> _Source:
         return _Source(images, len(found.pictures), depth, found.left_out)
     if depth != EIGHT_BITS:
         raise InputError(
-            f"--bit-depth: got {depth} beside --{given[0]}, expected it beside --images only: a camera's is "
+            f"--bit-depth: got {depth} with --{given[0]}, expected it with --images only: a camera's is "
             "in its settings, a video has 8"
         )
     if arguments.count < 1:
@@ -136,7 +138,7 @@ def _print_report(out: Path, report: BuildReport) -> None:
         print(f"other files, left out: {described(Counter(report.left_out))}")
     print_names("unusable, left out", [f"{name}: {why}" for name, why in report.unreadable.items()])
     print_names("same pixels as another, left out", report.duplicates)
-    print_names("sizes few images have", report.odd_sizes)
+    print_names("rare sizes", report.odd_sizes)
     if report.unlike_the_rest:
         print_names(_unlike_the_rest(report), report.unlike_the_rest)
     print(f"next: inspectd bank evaluate {out} --data DATA --report report.html")
@@ -144,8 +146,8 @@ def _print_report(out: Path, report: BuildReport) -> None:
 
 def _unlike_the_rest(report: BuildReport) -> str:
     if report.outliers_count:
-        return "unlike the rest, and the threshold rests on them too (--keep-outliers)"
+        return "unlike the rest, counted in the threshold (--keep-outliers)"
     return (
         f"unlike the rest, set aside: with them the threshold would be {report.threshold_with_outliers:.4f}; "
-        "look at them: take defects out and build again, or vouch for good ones with --keep-outliers"
+        "look at them: remove defects and build again, or vouch for good ones with --keep-outliers"
     )

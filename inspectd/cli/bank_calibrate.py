@@ -42,7 +42,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _print_result(arguments: argparse.Namespace, result: Recalibration) -> None:
     found = result.calibration
-    own = "whether any is the bank's own is not known: it does not tell its images"
+    own = "the bank does not record its own images, so any of these may be among them"
     if result.own_images_recorded:
         own = f"{result.from_the_bank} of the bank's own, by cross-fitted scores"
     print(f"good images        {found.images} ({own})")
@@ -75,10 +75,10 @@ def _print_result(arguments: argparse.Namespace, result: Recalibration) -> None:
 
 def _unlike_the_rest(result: Recalibration) -> str:
     if result.outliers_count:
-        return "good images unlike the rest, and the threshold rests on them too (--keep-outliers)"
+        return "good images unlike the rest, counted in the threshold (--keep-outliers)"
     return (
         "good images unlike the rest, set aside: "
         f"with them the threshold would be {result.threshold_with_outliers:.4f}; "
         f"if they are good after all, the rate shown is {result.shown_rate_with_outliers:.4%}. "
-        "Take defects out, or vouch for good ones with --keep-outliers"
+        "Remove defects, or vouch for good ones with --keep-outliers"
     )

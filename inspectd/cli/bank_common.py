@@ -63,14 +63,14 @@ def say_own_images(own: Sequence[str] | None, total: int) -> None:
     """
     if own is None:
         print(
-            f"the bank does not tell the images it was built from: whether any of these {total} is among "
-            "them is not known; a bank that is built again tells",
+            f"the bank does not record the images it was built from, so any of these {total} may be among "
+            "them; build it again to know",
             file=sys.stderr,
         )
     elif own:
         print(
             f"{len(own)} of {total} images are those the bank was built from: they count with the scores "
-            "they had while they were left out of it, and in no figure of pixels",
+            "they had while they were left out of it, and not in pixel figures",
             file=sys.stderr,
         )
 

@@ -29,9 +29,11 @@ def main(arguments: argparse.Namespace) -> int:
         print(json_line(facts))
         return ExitCode.OK
     print(f"{arguments.bank}: intact")
-    print(f"  {reach or 'how far its threshold lies from its good scores is not known: it holds none'}")
+    print(f"  {reach or 'its threshold cannot be compared with its good scores: it holds none'}")
     if reach is not None and reach.too_far:
-        print(f"  that is {reach.times:.3g} times as far above the median as the highest: lines refuse it")
+        print(
+            f"  that is {reach.times:.3g} times as far above the median as the highest score: lines refuse it"
+        )
     for name, value in facts.items():
         if isinstance(value, dict):
             print(f"  {name}")

@@ -19,13 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Measure scoring, stage by stage and by batch size, or with --service the whole daemon."
     )
     parser.add_argument(
-        "file", nargs="?", type=Path, metavar="BANK", help="bank file; left out: a synthetic bank"
+        "file", nargs="?", type=Path, metavar="BANK", help="bank file; default: a synthetic bank"
     )
     made_up = parser.add_argument_group("a synthetic bank, which needs no file")
     made_up.add_argument(
         "--backbone", metavar="NAME", help="efficientnet_lite0 (default), resnet18, wide_resnet50_2, ..."
     )
-    made_up.add_argument("--layers", metavar="A,B", help="its layers; left out: the usual ones")
+    made_up.add_argument("--layers", metavar="A,B", help="its layers; default: the usual ones")
     made_up.add_argument(
         "--weights", metavar="W", help="packaged, download, random or a file (default: what is there)"
     )
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     measured.add_argument(
         "--seconds", type=_seconds, help="for each batch size (default 2), or each load (default 10)"
     )
-    measured.add_argument("--images", type=Path, metavar="FOLDER", help="frames to score; left out: noise")
+    measured.add_argument("--images", type=Path, metavar="FOLDER", help="frames to score; default: noise")
     measured.add_argument("--frame", default="480x640", metavar="HxW", help="size of the noise frames")
     service = parser.add_argument_group("the whole daemon")
     service.add_argument(
@@ -60,10 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     service.add_argument("--cameras", type=_count, default=4, metavar="N")
     service.add_argument("--max-batch", type=_count, default=8, metavar="N", help="its batching.max_batch")
     offered = service.add_mutually_exclusive_group()
-    offered.add_argument("--rate", type=float, metavar="FPS", help="frames a second, of all cameras together")
+    offered.add_argument(
+        "--rate", type=float, metavar="FPS", help="frames per second, of all cameras together"
+    )
     offered.add_argument(
         "--load", default="full,0.8,0.5", metavar="LIST",
-        help="shares of what scoring alone reaches; full: as many as are taken",
+        help="shares of the rate of scoring alone; full: as many frames as it takes",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="figures as one JSON object")
 

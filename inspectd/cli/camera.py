@@ -43,10 +43,10 @@ _SETTLE_SECONDS: Final = 1.0
 _UNKNOWN: Final = {
     "terminal": "The display's own delay (some 10 to 100 ms) counts as the camera's. That is safe for "
     "latency_ms, and not for latency_min_ms, which is therefore 0.",
-    "command": "A light that comes later than its command has ended makes both times longer. That is safe "
-    "for latency_ms; for latency_min_ms take a light that does not, or 0.",
-    "triggers": "Times count from the trigger's arrival here, as the line counts them: its way from the "
-    "photo eye is in them. A network that is slower now than later makes latency_ms too small.",
+    "command": "A light that comes on only after its command has ended makes both times longer. That is safe "
+    "for latency_ms; for latency_min_ms use a faster light, or 0.",
+    "triggers": "Times count from the trigger's arrival here, as on the line, so its delay from the photo "
+    "eye is included. A network that is slower now than later makes latency_ms too small.",
 }
 
 
@@ -131,16 +131,14 @@ def _settings(arguments: argparse.Namespace) -> tuple[config.Config, config.Came
             f"{camera.name}: is replayed from files, its latency is 0 and there is nothing to measure"
         )
     if (arguments.flash == "command") != (arguments.on is not None and arguments.off is not None):
-        raise InputError(
-            "--flash command: expected --on COMMAND and --off COMMAND beside it, and nowhere else"
-        )
+        raise InputError("--flash command: expected --on COMMAND and --off COMMAND with it, and only with it")
     if arguments.flashes < LEAST_FLASHES:
         raise InputError(f"--flashes: got {arguments.flashes}, expected at least {LEAST_FLASHES}")
     if not 50 <= arguments.hold_ms <= 60_000:
         raise InputError(f"--hold-ms: got {arguments.hold_ms:g}, expected 50 to 60000")
     if arguments.flash == "terminal" and not sys.stderr.isatty():
         raise InputError(
-            "--flash terminal: standard error is no terminal; run it in one that the camera sees"
+            "--flash terminal: standard error is not a terminal; run it in one that the camera sees"
         )
     return settings, camera
 
@@ -163,9 +161,7 @@ class _StoppedLine(RuntimeDir):
         try:
             return super().__enter__()
         except UnavailableError as error:
-            raise UnavailableError(
-                f"{error} (a line that runs holds its cameras: stop it while a latency is measured)"
-            ) from error
+            raise UnavailableError(f"{error} (a running line holds its cameras: stop it first)") from error
 
 
 def _switched(switch: Switch, arguments: argparse.Namespace, reader: BrightnessReader) -> list[Flash]:
@@ -232,7 +228,7 @@ class _Commands:
             ) from error
         after_ns = time.monotonic_ns()
         if done.returncode:
-            said = done.stderr.decode(errors="replace").strip()[-300:] or "it said nothing"
+            said = done.stderr.decode(errors="replace").strip()[-300:] or "no output"
             raise InputError(f"{name}: {words[0]} ended with {done.returncode}: {said!r}")
         self._number += 1
         self._steps("flashes", self._number, self._count)
@@ -331,13 +327,13 @@ def _print(estimate: LatencyEstimate, arguments: argparse.Namespace) -> None:
     )
     print(f"  longest   {e.longest_ms:7.1f} ms from light to time stamp, at most")
     print(f"  shortest  {e.shortest_ms:7.1f} ms, at least")
-    print(f"Write below {arguments.name} in {arguments.config}:")
+    print(f"Set for camera {arguments.name} in {arguments.config}:")
     print(f"  latency_ms = {e.latency_ms:g}\n  latency_min_ms = {e.latency_min_ms:g}")
     print(
-        f"Both have a margin of {e.margin_ms:g} ms, a quarter of the {e.spread_ms:g} ms between the "
-        f"flashes, for what {e.seen} of them did not show. A frame comes every {e.frame_interval_ms:g} ms, "
-        "and when in between the light changed nobody sees: the longest may be so much too long. The light "
+        f"Both include a margin of {e.margin_ms:g} ms, a quarter of the {e.spread_ms:g} ms by which the "
+        f"{e.seen} flashes differ. A frame comes every {e.frame_interval_ms:g} ms and the light may have "
+        "changed at any moment in between, so the longest time may be too long by that much. The light "
         f"took up to {e.switching_ms:g} ms to switch, and time stamps are in doubt by up to {e.doubt_ms:g} "
-        "ms; both are in the figures."
+        "ms; both are included."
     )
     print(f"{unknown}\nMeasure again after a change of the camera, its rate, its exposure or its network.")

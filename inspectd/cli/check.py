@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--settings-only",
         action="store_true",
-        help="look at the file alone: load no bank, open no camera, try no port",
+        help="check the file alone: load no bank, open no camera, try no port",
     )
 
 
@@ -62,7 +62,7 @@ def _warnings(found: config.Examined) -> Iterator[str]:
         does = "trigger parts" if where == "publish.control_tcp" else "read there"
         yield (
             f"{where}: {address} is plain TCP and authenticates nobody: every user of this host can {does}, "
-            "and whoever takes the port while the line is away can answer as the line; a gate needs the "
+            "and whoever takes the port while the line is down can answer as the line; a gate needs the "
             "local sockets, or keys (docs/security.md)"
         )
 
@@ -75,8 +75,8 @@ def _timing_warnings(found: config.Examined) -> Iterator[str]:
         latency_ms = camera.latency_ms or 0.0
         if camera.is_live and camera.latency_ms == 0:
             yield (
-                f"{where}.latency_ms: is 0, which is true of no real camera: a picture of the part before is "
-                f"taken for one exposed after the trigger; `inspectd camera latency {camera.name} "
+                f"{where}.latency_ms: is 0, but every real camera has a latency: a picture of the previous "
+                f"part is taken for one exposed after the trigger; `inspectd camera latency {camera.name} "
                 "--config FILE` measures it"
             )
         if found.triggers is None or found.triggers.match != "first_after" or camera.interval_ms is None:
@@ -84,9 +84,9 @@ def _timing_warnings(found: config.Examined) -> Iterator[str]:
         needed_ms = latency_ms + camera.interval_ms
         if found.triggers.window_ms < needed_ms:
             yield (
-                f"triggers.window_ms: is {found.triggers.window_ms:g}, and the first frame of {camera.name} "
-                f"that is certainly the trigger's may come {needed_ms:.0f} ms after it (latency_ms and the "
-                "time between two frames): parts will be missed"
+                f"triggers.window_ms: is {found.triggers.window_ms:g}, but the first frame of {camera.name} "
+                f"that certainly belongs to the trigger may come {needed_ms:.0f} ms after it (latency_ms "
+                "plus the time between two frames): parts will be missed"
             )
 
 
@@ -184,7 +184,7 @@ def _camera_problems(cameras: list[tuple[str, config.Camera]], banks: dict[str, 
     threads = [(where, camera, _start(try_camera, where, camera)) for where, camera in cameras]
     for where, camera, thread in threads:
         thread.join(2 * camera.stall_timeout_ms / 1000)
-        problem = results.get(where, f"gave no frame within {2 * camera.stall_timeout_ms / 1000:g} s")
+        problem = results.get(where, f"delivered no frame within {2 * camera.stall_timeout_ms / 1000:g} s")
         if problem is not None:
             yield f"{where}.{camera.source_key}: {problem}"
 

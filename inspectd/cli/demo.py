@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=_FPS,
         metavar="N",
-        help="frames a second and camera; default: %(default)s",
+        help="frames per second and camera; default: %(default)s",
     )
     parser.add_argument(
         "--images",
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="your own images: train/good to learn from, test/* to inspect",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     parser.add_argument(
         "--out", type=Path, default=Path("demo-run"), metavar="DIR", help="work folder; default: %(default)s"
     )
@@ -102,7 +102,7 @@ def _check(arguments: argparse.Namespace) -> None:
         if value is not None and not 0 < value <= 10_000:
             raise InputError(f"--{name}: got {value}, expected more than 0 and at most 10000")
     if arguments.json is not None and not arguments.json.resolve().parent.is_dir():
-        raise InputError(f"--json {arguments.json}: there is no folder {arguments.json.resolve().parent}")
+        raise InputError(f"--json {arguments.json}: folder {arguments.json.resolve().parent} does not exist")
 
 
 def _claim(work: Path) -> None:
@@ -111,7 +111,7 @@ def _claim(work: Path) -> None:
         work.mkdir(parents=True, exist_ok=True)
         is_strange = any(work.iterdir()) and not (work / ".inspectd-demo").is_file()
         if is_strange:
-            raise InputError(f"--out {work}: is not empty and not an earlier demo's; choose a new folder")
+            raise InputError(f"--out {work}: is not empty and not from an earlier demo; choose a new folder")
         (work / ".inspectd-demo").touch()
     except OSError as error:
         raise UnavailableError(f"--out {work}: cannot be used as work folder: {error.strerror}") from error
@@ -234,7 +234,7 @@ def _conclude(
         reasons = ", ".join(f"{reason} {count}" for reason, count in result.undecidable.most_common())
         console.print(
             f"[yellow]Undecidable: {reasons}.[/] If this machine was busy, try --fps {line_file.fps / 2:g}; "
-            f"what the line said is in {escape(str(line_file.path.with_name('daemon.log')))}"
+            f"the line's log is {escape(str(line_file.path.with_name('daemon.log')))}"
         )
     _print_next(console, line_file, sheet)
     return ExitCode.OK

@@ -66,7 +66,7 @@ def own_folder(folder: Path) -> DemoData:
         InputError: the folder is not laid out so, or a part of it holds no image.
     """
     if not folder.is_dir():
-        raise InputError(f"--images {folder}: is no folder; expected one with train/good and test/* in it")
+        raise InputError(f"--images {folder}: is not a folder; expected one with train/good and test/* in it")
     train = _images(folder / "train" / GOOD)
     labels = sorted(path for path in (folder / "test").glob("*") if path.is_dir())
     replay = [Part(path, label.name) for label in labels for path in _images(label)]

@@ -218,7 +218,7 @@ class LineRun:
         if self._daemon.exit_code != ExitCode.OK:
             raise self._failure("the daemon did not stop in order")
         if self._stopped is None:
-            raise self._failure("the daemon stopped without saying so on the bus")
+            raise self._failure("the daemon stopped without announcing it on the bus")
         return self._stopped
 
     def _until(self, reached: Callable[[], bool], limit_seconds: float, complaint: str) -> None:

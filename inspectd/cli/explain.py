@@ -82,7 +82,7 @@ def main(arguments: argparse.Namespace) -> int:
         print("the verdict had no score to compare with")
         return ExitCode.OK
     within = f"difference at most {arguments.tolerance:g} of it"
-    print(f"the same score ({within})" if same else f"another score (expected: {within})")
+    print(f"the same score ({within})" if same else f"a different score (expected: {within})")
     return ExitCode.OK if same else ExitCode.FAILED
 
 

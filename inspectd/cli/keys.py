@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "path", type=Path, metavar="PATH", help="e.g. KEYS_DIR/server for a line, gate1 for a reader"
     )
 
-    allow = actions.add_parser("allow", help="let a public key connect, from the next second on")
+    allow = actions.add_parser("allow", help="allow a public key to connect, effective within a second")
     allow.add_argument("where", type=Path, metavar="WHERE", help=_WHERE)
     allow.add_argument("key", type=Path, metavar="KEY", help="public key file, NAME.key")
     allow.add_argument(
@@ -39,17 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ROLE",
         help="read (verdicts, heatmaps, replay; the default) or control (triggers); may be given twice",
     )
-    allow.add_argument("--name", help="what to call it; the file's name by default")
+    allow.add_argument("--name", help="its name; default: the file's name")
 
-    revoke = actions.add_parser("revoke", help="let a key no longer connect, and end its connections")
+    revoke = actions.add_parser("revoke", help="revoke a key and end its connections")
     revoke.add_argument("where", type=Path, metavar="WHERE", help=_WHERE)
     revoke.add_argument("name", metavar="NAME", help="its name, as `inspectd keys list` shows it")
 
     shown = actions.add_parser("list", help="show which keys may connect")
     shown.add_argument("where", type=Path, metavar="WHERE", help=_WHERE)
 
-    password = actions.add_parser("password", help="let a user read the metrics; the password is asked for")
-    password.add_argument("file", type=Path, metavar="FILE", help="the file metrics.users_file names")
+    password = actions.add_parser("password", help="allow a user to read the metrics; asks for the password")
+    password.add_argument("file", type=Path, metavar="FILE", help="the file that metrics.users_file names")
     password.add_argument("user", metavar="USER")
 
 
@@ -125,7 +125,7 @@ def _password(file: Path, user: str) -> None:
     if not asked.rstrip("\n"):
         raise InputError("the password is empty")
     endpoint.add_user(file, user, asked.rstrip("\n"))
-    print(f"{user} may read the metrics; it counts from the line's next start")
+    print(f"{user} may read the metrics; effective from the line's next start")
 
 
 def _keys_dir(where: Path) -> Path:
@@ -133,5 +133,5 @@ def _keys_dir(where: Path) -> Path:
         return where
     settings = config.load(where)
     if settings.security.keys_dir is None:
-        raise InputError(f"{where}: names no security.keys_dir; set it, so that TCP is protected by keys")
+        raise InputError(f"{where}: security.keys_dir is not set; set it to protect TCP with keys")
     return Path(settings.security.keys_dir)

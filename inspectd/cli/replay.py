@@ -16,7 +16,7 @@ from inspectd.text import printable
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `inspectd replay`."""
     parser.description = "Print verdicts that a line has recorded, oldest first."
-    parser.epilog = "Exit codes: 0 all of them; 1 some are no longer kept, or the line does not answer."
+    parser.epilog = "Exit codes: 0 all were printed; 1 some are no longer kept, or the line does not answer."
     parser.add_argument(
         "endpoint", help="the line's sync socket: ipc:///path/to/sync.sock or tcp://127.0.0.1:5573"
     )
@@ -25,12 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="first",
         type=_position,
         metavar="EPOCH:SEQ",
-        help="first verdict; the oldest if left out",
+        help="first verdict; default: the oldest",
     )
     parser.add_argument(
-        "--to", dest="last", type=_position, metavar="EPOCH:SEQ", help="last verdict; the newest if left out"
+        "--to", dest="last", type=_position, metavar="EPOCH:SEQ", help="last verdict; default: the newest"
     )
-    parser.add_argument("--json", action="store_true", help="the headers as they were published, one a line")
+    parser.add_argument(
+        "--json", action="store_true", help="the headers as they were published, one per line"
+    )
     parser.add_argument("--server-key", type=Path, metavar="FILE", help="the line's public key, for TCP")
     parser.add_argument(
         "--client-key", type=Path, metavar="FILE", help="this client's NAME.key_secret, for TCP"
@@ -40,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=5.0,
         metavar="SECONDS",
-        help="longest wait for an answer, 5 by default",
+        help="longest wait for an answer; default: 5",
     )
 
 

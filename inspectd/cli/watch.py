@@ -87,7 +87,7 @@ def _watch_plain(reader: LiveReader, endpoint: str) -> None:
 
 
 _EXPLAINED: Final = {
-    Liveness.WAITING: "not heard yet",
+    Liveness.WAITING: "not connected yet",
     Liveness.ALIVE: "alive",
     Liveness.STALE: "STALE: three heartbeats missed, treat every part as a reject",
     Liveness.STOPPED: "stopped",

@@ -33,7 +33,7 @@ def read(file: Path) -> Cursor | None:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{file}: is no cursor: {error}; remove it to begin with what is published from then on"
+            f"{file}: is not a cursor file: {error}; remove it to begin with what is published from then on"
         ) from error
 
 

@@ -79,7 +79,7 @@ def _receive(
 ) -> tuple[sync.Answer, list[Replayed]]:
     if not socket.poll(round(timeout_seconds * 1000)):
         raise UnavailableError(
-            f"{endpoint}: no answer within {timeout_seconds:g} s; does the line run, is this its sync socket?"
+            f"{endpoint}: no answer within {timeout_seconds:g} s; is this the sync socket of a running line?"
         )
     parts = socket.recv_multipart()
     try:

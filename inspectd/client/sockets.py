@@ -74,7 +74,7 @@ def sync_endpoint(verdicts: str, sync: str | None) -> str:
         return sync
     if verdicts.startswith("ipc://") and verdicts.endswith("/verdicts.sock"):
         return verdicts.removesuffix("verdicts.sock") + "sync.sock"
-    raise InputError(f"endpoint {verdicts!r}: the sync endpoint must be given beside it")
+    raise InputError(f"endpoint {verdicts!r}: the sync endpoint must be given with it")
 
 
 def _lasting(socket: Any) -> Any:

@@ -65,8 +65,8 @@ def _page(judgement: Judgement, title: str) -> Iterator[str]:
         yield "built from. They count with the scores they had while they were left out of it, and in no "
         yield "figure of pixels; their heatmaps show what the bank remembers of them.</p>"
     elif result.from_the_bank is None:
-        yield "<p class='note'>This bank does not tell the images it was built from: whether any of these is "
-        yield "among them is not known.</p>"
+        yield "<p class='note'>This bank does not record the images it was built from, so any of these "
+        yield "may be among them.</p>"
     yield from _facts(result)
     yield from _plots(judgement)
     yield from _classes(result)

@@ -54,4 +54,4 @@ def read_record(directory: Path) -> EvidenceRecord:
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise InputError(f"{file}: is no evidence of this version: {error}") from error
+        raise InputError(f"{file}: is not evidence of this version: {error}") from error

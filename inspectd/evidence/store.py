@@ -73,7 +73,7 @@ class EvidenceStore:
             return None
         place, (_, why) = next(iter(self._stuck.items()))
         more = f", and {len(self._stuck) - 1} more" if len(self._stuck) > 1 else ""
-        return f"{place}: {why}{more}; passed over, and counted with {self._stuck_bytes / 1e6:.1f} MB"
+        return f"{place}: {why}{more}; skipped, but its {self._stuck_bytes / 1e6:.1f} MB still count"
 
     def claim(self) -> None:
         """Have the tree for this process alone: of two that trim one tree, each would count it by itself.

@@ -69,7 +69,7 @@ class Worker:
         elif isinstance(record, DetachRing):
             self._rings.pop((record.camera, record.generation)).close()
         else:
-            raise TypeError(f"no record for an evidence process: {record!r}")
+            raise TypeError(f"not a record for an evidence process: {record!r}")
 
     def _copy(self, request: SaveEvidence) -> EvidenceResult | None:
         """Take the frame out of its slot and hand it to the writer; else why not."""

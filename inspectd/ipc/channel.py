@@ -80,7 +80,7 @@ class Channel(Generic[Received]):
             else:
                 self._socket.send(message)
         except BlockingIOError as error:
-            raise ChannelFullError("the other process does not take its messages") from error
+            raise ChannelFullError("the other process does not read its messages") from error
         except (BrokenPipeError, ConnectionError) as error:
             raise ChannelClosedError("the other process is gone") from error
         except OSError as error:

@@ -38,7 +38,9 @@ class IoThreads:
                     self._stats.append(os.open(task / "stat", os.O_RDONLY | os.O_CLOEXEC))
             time.sleep(0.0 if self._stats else 0.001)
         if not self._stats:
-            raise InspectdError(f"no thread named {_NAME} is in this process; does ZeroMQ name its own so?")
+            raise InspectdError(
+                f"no thread named {_NAME} is in this process; is that still the name of ZeroMQ's own?"
+            )
 
     def are_asleep(self) -> bool:
         """None of them has anything to do."""

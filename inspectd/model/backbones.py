@@ -257,8 +257,8 @@ def _downloaded_file(name: str, url: str) -> Path:
     folder = Path(torch.hub.get_dir())
     if folder.parts[0] == "~":  # torch would make a folder of that name
         raise InputError(
-            f"backbone {name!r}: there is no place for its weights; set $TORCH_HOME or $HOME, or give a file "
-            "with --weights"
+            f"backbone {name!r}: there is nowhere to keep its weights; set $TORCH_HOME or $HOME, or give a "
+            "file with --weights"
         )
     return folder / "checkpoints" / PurePosixPath(urlsplit(url).path).name
 

@@ -33,19 +33,19 @@ def to_eight_bits(pixels: NDArray[Any], bit_depth: int) -> NDArray[np.uint8]:
     if pixels.dtype == np.uint8 and bit_depth == EIGHT_BITS:
         return np.asarray(pixels, np.uint8)
     if pixels.dtype == np.uint8:
-        raise PictureError(f"has 8 bits a channel, expected {bit_depth} in 16 (bit_depth = {bit_depth})")
+        raise PictureError(f"has 8 bits per channel, expected a 16-bit file (bit_depth = {bit_depth})")
     if pixels.dtype != np.uint16:
-        raise PictureError(f"holds {pixels.dtype} values, expected whole numbers of 8 or 16 bits a channel")
+        raise PictureError(f"holds {pixels.dtype} values, expected whole numbers of 8 or 16 bits per channel")
     largest = int(pixels.max(initial=0))
     if bit_depth == EIGHT_BITS:
         fewest = max(EIGHT_BITS + 1, largest.bit_length())
         raise PictureError(
-            f"has 16 bits a channel (largest value {largest}): say how many of them its camera uses, "
+            f"has 16 bits per channel (largest value {largest}): set how many of them its camera uses, "
             f"{fewest} to {MOST_BITS} (bit_depth of the camera, --bit-depth of bank build)"
         )
     if largest >> bit_depth:
         raise PictureError(
             f"holds the value {largest}, which is more than {bit_depth} bits (bit_depth = {bit_depth}); "
-            f"where the camera fills the upper bits of a word, bit_depth is {MOST_BITS}"
+            f"if the camera fills the upper bits of a word, set bit_depth = {MOST_BITS}"
         )
     return (pixels >> (bit_depth - EIGHT_BITS)).astype(np.uint8)

@@ -166,7 +166,7 @@ def _files(found: Listing, beat: Callable[[], None]) -> Iterator[Path]:
         folder = folders.pop() if folders else links.pop(0)
         status = folder.stat()
         if (status.st_dev, status.st_ino) in seen:
-            found.left_out["folders that were read already, by another name"] += 1
+            found.left_out["folders already read under another name"] += 1
             continue
         seen.add((status.st_dev, status.st_ino))
         try:
@@ -209,7 +209,7 @@ def _reason(name: str, kind: int | None) -> str | None:
     if suffix not in SUFFIXES:
         return f"files ending in {_shown(suffix)}" if suffix else "files without a suffix"
     if kind is None:
-        return "links that lead nowhere"
+        return "broken links"
     return None if stat.S_ISREG(kind) else "pipes, sockets and devices"
 
 

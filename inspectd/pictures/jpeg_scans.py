@@ -46,7 +46,7 @@ def why_not_whole(jpeg: bytes) -> str | None:
         segment = jpeg[at + 4 : at + 2 + length]
         at += 2 + length
         if kind in _ARITHMETIC:
-            return "it is arithmetic-coded, of which nothing tells"
+            return "it is arithmetic-coded, which cannot be checked"
         if kind in _FRAMES:
             is_progressive = kind in _PROGRESSIVE
             coefficients = range(_COEFFICIENTS if is_progressive else 1)

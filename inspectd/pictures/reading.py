@@ -35,7 +35,7 @@ _MAGIC: Final = (
     b"BM", b"\xff\xd8", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"\x89PNG", b"P1", b"P2", b"P3", b"P4", b"P5",
     b"P6", b"II*\0", b"MM\0*", b"RIFF",
 )  # fmt: skip
-_FOREIGN: Final = "is no picture in a format that is read (JPEG, PNG, TIFF, WebP, BMP, PNM, JPEG 2000)"
+_FOREIGN: Final = "is not a picture in a supported format (JPEG, PNG, TIFF, WebP, BMP, PNM, JPEG 2000)"
 _CUT: Final = "was not received whole"
 _PNG_HEAD: Final = 8
 _CHUNK_FRAME: Final = 12
@@ -110,7 +110,7 @@ def _regular(path: Path) -> Iterator[BinaryIO]:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise PictureError("is no regular file")
+                raise PictureError("is not a regular file")
             if status.st_size > _MAX_FILE_BYTES:
                 raise PictureError(f"has {status.st_size} bytes, expected at most {_MAX_FILE_BYTES}")
             yield file
@@ -138,7 +138,7 @@ def _header(file: BinaryIO) -> tuple[str, int, int]:
 
 
 def _too_large() -> PictureError:
-    return PictureError(f"has a header that claims more than {MAX_PIXELS} pixels, the most that is read")
+    return PictureError(f"has a header that claims more than {MAX_PIXELS} pixels, the maximum")
 
 
 def _pages(image: Image.Image) -> int:
@@ -164,7 +164,7 @@ def _unidentified(file: BinaryIO) -> str:
 
 
 def _of_wide_values(what: str) -> str:
-    return f"holds {what} values, expected whole numbers of 8 or 16 bits a channel"
+    return f"holds {what} values, expected whole numbers of 8 or 16 bits per channel"
 
 
 def _is_float(file: BinaryIO) -> bool:

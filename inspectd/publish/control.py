@@ -105,7 +105,7 @@ def parse(parts: list[bytes]) -> TriggerRequest:
     for name in ("trigger_id", "part_id"):
         text = getattr(request, name)
         if text is not None and not text.isprintable():
-            raise ValueError(f"{name}: got '{printable(text)}', expected printable characters alone")
+            raise ValueError(f"{name}: got '{printable(text)}', expected printable characters only")
     if request.cameras is not None and not request.cameras:
         raise ValueError("cameras is empty, expected names; leave it out for every triggered camera")
     if isinstance(request.cameras, dict) and request.recipe is not None:

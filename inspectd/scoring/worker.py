@@ -110,7 +110,7 @@ class Worker:
                 self._pinned.remove(ring)
                 ring.close()
             else:
-                raise TypeError(f"no record for a scoring process: {record!r}")
+                raise TypeError(f"not a record for a scoring process: {record!r}")
 
     def _score(self, batch: Batch) -> None:
         """Answer each inspection of a batch once, with a score or with the reason why there is none."""
@@ -210,8 +210,8 @@ def admit_threshold(recipe: config.Recipe) -> Reach:
     reach = reach_of(read_bank(Path(recipe.bank)), recipe.threshold)
     if reach is None:
         raise BankError(
-            f"bank {recipe.bank}: lacks the scores of its own images, so how far its threshold lies from "
-            "them is not known; build it again"
+            f"bank {recipe.bank}: does not hold the scores of its own images, so its threshold cannot be "
+            "checked against them; build it again"
         )
     if reach.too_far and not recipe.accept_threshold:
         whose = f"bank {recipe.bank}: " if recipe.threshold is None else ""
@@ -269,7 +269,7 @@ def main() -> ExitCode:
     """Be the scoring process of a daemon (`--channel`) or check a configuration by hand (`--config`)."""
     parser = child.argument_parser("inspectd.scoring.worker", "The scoring process.")
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="by hand: load this file's banks and say so"
+        "--config", type=Path, metavar="FILE", help="by hand: load this file's banks and report"
     )
     return child.run(
         parser, ToScoring, StartScoring, lambda channel, start: Worker(channel, start).live(), _by_hand

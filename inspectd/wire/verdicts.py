@@ -131,4 +131,4 @@ class PartVerdict(msgspec.Struct, frozen=True, tag_field="schema", tag="part/1")
         if self.evaluation is not Evaluation.PASS:
             return
         if not self.views or any(view.evaluation is not Evaluation.PASS for view in self.views):
-            raise ValueError("part/1 with the evaluation pass, but not with views that all pass")
+            raise ValueError("part/1 with the evaluation pass, but its views do not all pass")

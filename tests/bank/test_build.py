@@ -237,7 +237,7 @@ def test_frames_are_spread_over_a_video(tmp_path: Path) -> None:
     video.release()
     frames = list(video_frames(tmp_path / "v.avi", 5))
     assert [round(float(frame.mean()), -1) for _, frame in frames] == [0, 60, 120, 180, 240]
-    with pytest.raises(InputError, match="does not open as a video"):
+    with pytest.raises(InputError, match="cannot be opened as a video"):
         list(video_frames(tmp_path / "none.avi", 5))
 
 
@@ -276,7 +276,7 @@ def test_images_of_twelve_bits_make_a_bank_that_says_so(images: list[Path], tmp_
     for path, source in zip(paths, images, strict=True):
         cv2.imwrite(str(path), cv2.imread(str(source)).astype(np.uint16) * 16)
     with pytest.raises(
-        InputError, match=r"0 images of good parts \(16 unreadable.*16 bits a channel.*12 to 16"
+        InputError, match=r"0 images of good parts \(16 unreadable.*16 bits per channel.*12 to 16"
     ):
         build_bank(paths, tmp_path / "x.bank", SMALL, quiet)
     build_bank(paths, tmp_path / "x.bank", replace(SMALL, bit_depth=12), quiet)

@@ -89,7 +89,7 @@ def test_a_missing_file_says_so(tmp_path: Path) -> None:
 def test_any_other_file_says_so(tmp_path: Path) -> None:
     path = tmp_path / "image.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(1000))
-    with pytest.raises(BankError, match="is no bank file"):
+    with pytest.raises(BankError, match="is not a bank file"):
         read_bank(path)
     safetensors.numpy.save_file({"a": np.zeros(3)}, path)
     with pytest.raises(BankError, match="no inspectd manifest"):
@@ -113,7 +113,7 @@ def test_what_is_no_file_is_refused_at_once(kind: str, tmp_path: Path) -> None:
     else:
         os.mkfifo(tmp_path / "pipe")
         path.symlink_to("pipe")
-    with pytest.raises(BankError, match="is no regular file"):
+    with pytest.raises(BankError, match="is not a regular file"):
         read_bank(path)
 
 
@@ -121,12 +121,12 @@ def test_huge_files_are_refused_before_they_are_read(bank: Path, tmp_path: Path)
     path, terabyte = tmp_path / "huge.bank", 10**12
     with path.open("wb") as file:
         file.truncate(terabyte)
-    with pytest.raises(BankError, match="is no bank file"):
+    with pytest.raises(BankError, match="is not a bank file"):
         read_bank(path)
     path.write_bytes((10**11).to_bytes(8, "little"))
     with path.open("r+b") as file:
         file.truncate(terabyte)
-    with pytest.raises(BankError, match="is no bank file"):
+    with pytest.raises(BankError, match="is not a bank file"):
         read_bank(path)
     sparse({}, terabyte, path)
     with pytest.raises(BankError, match=r"cut short \(1000000000000 bytes, expected 10"):

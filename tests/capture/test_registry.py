@@ -22,7 +22,7 @@ def test_a_password_is_not_in_the_error_of_a_camera_that_does_not_open():
 def test_a_file_that_is_no_video_does_not_open(tmp_path):
     path = tmp_path / "v.avi"
     path.write_text("no video")
-    with pytest.raises(CameraError, match=r"v\.avi: does not open"):
+    with pytest.raises(CameraError, match=r"v\.avi: cannot be opened"):
         opened(str(path))
 
 

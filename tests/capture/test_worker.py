@@ -246,7 +246,7 @@ def test_by_hand_the_count_ends_it(config_file):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--camera", "away"], 3, "away.avi: is no file"),
+        (["--camera", "away"], 3, "away.avi: is not a file"),
         (["--camera", "nobody"], 2, "expected one of: cam, away"),
         (["--camera", "cam", "--channel", "0"], 2, "--channel 0"),
     ],

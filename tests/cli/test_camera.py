@@ -162,7 +162,7 @@ def test_what_is_wrong_is_said_with_its_exit_code(configured, lamp, tmp_path):
                 1,
                 "the picture is dark",
             ),
-            (configured, away, lamp.options, 3, "does not open"),
+            (configured, away, lamp.options, 3, "cannot be opened"),
             (
                 configured,
                 dark.url,
@@ -178,7 +178,7 @@ def test_what_is_wrong_is_said_with_its_exit_code(configured, lamp, tmp_path):
                 "ended with 1",
             ),
             (configured, dark.url, ["--flash", "command"], 2, "expected --on COMMAND and --off COMMAND"),
-            (configured, dark.url, ["--flash", "terminal"], 2, "is no terminal"),
+            (configured, dark.url, ["--flash", "terminal"], 2, "is not a terminal"),
             (
                 configured,
                 dark.url,
@@ -195,6 +195,6 @@ def test_what_is_wrong_is_said_with_its_exit_code(configured, lamp, tmp_path):
         done = measured(configured(away), *lamp.options)
     assert done.returncode == 3
     assert "another inspectd uses" in done.stderr
-    assert "stop it while a latency is measured" in done.stderr
+    assert "a running line holds its cameras: stop it first" in done.stderr
     done = measured(configured("pictures", "images", "folder"), *lamp.options)
     assert (done.returncode, "is replayed from files" in done.stderr) == (2, True)

@@ -102,7 +102,7 @@ def test_a_pipe_as_bank_does_not_hang_the_check(tmp_path, good_folder):
     done = inspectd("check", file)
     assert done.returncode == 2
     assert "recipes[0].bank: bank " in done.stderr
-    assert "is no regular file" in done.stderr
+    assert "is not a regular file" in done.stderr
 
 
 @pytest.fixture
@@ -225,12 +225,12 @@ source = 0
         (
             "mode = 'triggered'\nlatency_ms = 0",
             "",
-            "cameras[0].latency_ms: is 0, which is true of no real camera",
+            "cameras[0].latency_ms: is 0, but every real camera has a latency",
         ),
         (
             "mode = 'triggered'\nlatency_ms = 80\nfps = 20",
             "",
-            "triggers.window_ms: is 100, and the first frame of cam",
+            "triggers.window_ms: is 100, but the first frame of cam",
         ),
         ("mode = 'triggered'\nlatency_ms = 80\nfps = 20", "[triggers]\nwindow_ms = 130", None),
         ("mode = 'free'", "", None),
@@ -250,5 +250,5 @@ def test_a_live_triggered_camera_without_its_latency_is_refused_everywhere(tmp_p
     for words in (("check", "--settings-only", file), ("run", file)):
         done = inspectd(*words)
         assert done.returncode == 2
-        assert "cameras[0].latency_ms: is missing, expected the longest time from light" in done.stderr
+        assert "cameras[0].latency_ms: is missing, expected the longest time from exposure" in done.stderr
         assert "`inspectd camera latency cam --config FILE` measures it" in done.stderr

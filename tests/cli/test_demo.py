@@ -97,8 +97,8 @@ def running_with(path: Path) -> list[str]:
     [
         (["--fps", "0"], "--fps: got 0.0, expected more than 0"),
         (["--seconds", "-1"], "--seconds: got -1.0"),
-        (["--images", "/nonexistent"], "--images /nonexistent: is no folder"),
-        (["--json", "/nonexistent/x.json"], "there is no folder /nonexistent"),
+        (["--images", "/nonexistent"], "--images /nonexistent: is not a folder"),
+        (["--json", "/nonexistent/x.json"], "folder /nonexistent does not exist"),
         (["--out", "/proc/demo"], "cannot be used as work folder"),
     ],
 )
@@ -119,7 +119,7 @@ def test_a_folder_that_is_no_demos_is_not_touched(own_images: Path, tmp_path: Pa
     command = [*DEMO, "--images", own_images, "--out", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
-    assert "is not empty and not an earlier demo's" in done.stderr
+    assert "is not empty and not from an earlier demo" in done.stderr
     assert mine.read_bytes() == b"dear to me"
 
 

@@ -63,7 +63,7 @@ def test_the_same_score_comes_out_and_what_differs_is_shown(evidence, bank_file,
     changed.write_bytes(msgspec.json.encode(msgspec.structs.replace(record, verdict=other)))
     done = explain(evidence, "--bank", bank_file)
     assert done.returncode == 1
-    assert "another score" in done.stdout
+    assert "a different score" in done.stdout
     assert explain(evidence, "--bank", bank_file, "--tolerance", "0.02").returncode == 0
     unscored = msgspec.structs.replace(record.verdict, score=None, threshold=None, bank_sha256=None)
     changed.write_bytes(msgspec.json.encode(msgspec.structs.replace(record, verdict=unscored)))
@@ -81,7 +81,7 @@ def test_what_is_no_evidence_is_said_so(evidence, bank_file, tmp_path):
 
     assert "evidence.json: cannot be read: No such file" in refused(tmp_path / "nowhere")
     (evidence / "frame.png").write_bytes(b"cut short")
-    assert "frame.png: is no picture in a format that is read" in refused(evidence)
+    assert "frame.png: is not a picture in a supported format" in refused(evidence)
     (evidence / "evidence.json").write_text('{"schema": "evidence/1"}')
-    assert "evidence.json: is no evidence of this version" in refused(evidence)
+    assert "evidence.json: is not evidence of this version" in refused(evidence)
     assert explain(evidence).returncode == 2  # neither a bank nor a line to find it

@@ -259,7 +259,7 @@ def test_a_damaged_cursor_is_refused_and_never_guessed(line: Line, tmp_path: Pat
     cursor = tmp_path / "cursor"
     for content in (b"", b"{}", b'{"schema":"cursor/1","plant":"p"}', b"\xff"):
         cursor.write_bytes(content)
-        with pytest.raises(InputError, match="is no cursor"):
+        with pytest.raises(InputError, match="is not a cursor file"):
             VerdictReader(line.endpoint, cursor=cursor)
 
 

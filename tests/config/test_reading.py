@@ -91,7 +91,7 @@ def test_the_latency_of_a_live_triggered_camera_has_no_default(tmp_path, camera,
         assert load(tmp_path, camera).cameras[0].latency_span_ns == (0, 0)
         return
     (problem,) = problems(tmp_path, camera)
-    assert problem.startswith("cameras[0].latency_ms: is missing, expected the longest time from light to")
+    assert problem.startswith("cameras[0].latency_ms: is missing, expected the longest time from exposure")
     assert "`inspectd camera latency cam --config FILE` measures it" in problem
     assert config.load(tmp_path / "line.toml", unmeasured=True).cameras[0].latency_ms is None
 
@@ -126,7 +126,7 @@ def test_a_latency_with_which_every_part_is_missed_is_refused(tmp_path, latency_
         assert load(tmp_path, text).cameras[0].latency_ms == latency_ms
         return
     (problem,) = problems(tmp_path, text)
-    assert problem.startswith(f"cameras[0].latency_ms: got {latency_ms}, and ")
+    assert problem.startswith(f"cameras[0].latency_ms: got {latency_ms}, but ")
     assert "every part is missed" in problem
 
 
@@ -202,7 +202,7 @@ def test_keys_let_tcp_leave_the_host_and_so_does_insecure(tmp_path):
     file.write_text(MINIMAL + publish + "[security]\ninsecure = true\n")
     assert config.exposed(config.load(file)) == ["publish.verdicts_tcp"]
     assert problems(tmp_path, MINIMAL + '[security]\nkeys_dir = "keys"\ninsecure = true\n') == [
-        "security.insecure: got true beside security.keys_dir, expected one of them"
+        "security.insecure: got true together with security.keys_dir, expected only one"
     ]
 
 

@@ -132,9 +132,9 @@ REFUSED = {
     "float.tif": (encoded(".tif", BGR[:, :, 0].astype(np.float32)), "floating-point"),
     "float-bgr.tif": (encoded(".tif", BGR.astype(np.float32)), "floating-point"),
     "wide.tif": (encoded(".tif", BGR[:, :, 0].astype(np.int32)), "32-bit values"),
-    "twelve-bits.png": (encoded(".png", TWELVE_BITS), r"16 bits a channel.*12 to 16"),
-    "twelve-bits.tif": (encoded(".tif", TWELVE_BITS), r"16 bits a channel.*12 to 16"),
-    "page.jpg": (b"<html>403</html>", "no picture in a format"),
+    "twelve-bits.png": (encoded(".png", TWELVE_BITS), r"16 bits per channel.*12 to 16"),
+    "twelve-bits.tif": (encoded(".tif", TWELVE_BITS), r"16 bits per channel.*12 to 16"),
+    "page.jpg": (b"<html>403</html>", "not a picture in a supported format"),
     "empty.jpg": (b"", "is empty"),
 }
 
@@ -187,4 +187,4 @@ def test_more_than_eight_bits_are_scaled_by_what_was_said_of_them(tmp_path, suff
         assert "more than 10 bits" in see(path, 10)
     path.write_bytes(encoded(suffix, BGR[:, :, 0]))
     for see in (seen_by_the_bank, seen_by_the_camera):
-        assert "has 8 bits a channel, expected 12" in see(path, 12)
+        assert "has 8 bits per channel, expected a 16-bit file" in see(path, 12)

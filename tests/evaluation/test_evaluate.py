@@ -81,7 +81,7 @@ def test_a_bank_that_does_not_tell_its_images_is_said_to(
     judgement = evaluate(tmp_path / "old.bank", load_dataset(mixed_folder)[15:25], "cpu", quiet)
     assert judgement.evaluation.from_the_bank is None
     write_report(tmp_path / "r.html", judgement, "old")
-    assert "does not tell the images it was built from" in (tmp_path / "r.html").read_text()
+    assert "does not record the images it was built from" in (tmp_path / "r.html").read_text()
 
 
 def test_images_of_sizes_the_daemon_would_not_judge_are_counted(

@@ -107,7 +107,7 @@ def test_explain_finds_the_bank_and_the_same_score(start_daemon, bank_file, mixe
     subprocess.run(build, check=True, capture_output=True)
     done = explain("--bank", str(other), "--out", str(tmp_path / "other.png"))
     assert done.returncode == 1
-    assert "another score" in done.stdout
+    assert "a different score" in done.stdout
     assert "differs" in done.stdout
 
     changed = daemon.file.read_text().replace(str(bank_file), str(other))

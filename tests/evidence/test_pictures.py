@@ -34,6 +34,6 @@ def test_what_is_no_image_is_said_so(tmp_path, content):
     if content is not None:
         (tmp_path / "frame.png").write_bytes(content)
     with pytest.raises(
-        InputError, match=r"frame\.png: (is empty|is no picture|cannot be read: No such file)"
+        InputError, match=r"frame\.png: (is empty|is not a picture|cannot be read: No such file)"
     ):
         pictures.read_frame(tmp_path / "frame.png")

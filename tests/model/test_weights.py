@@ -56,5 +56,5 @@ def test_without_a_place_for_downloads_none_is_made_up(monkeypatch: pytest.Monke
     for variable in ("TORCH_HOME", "XDG_CACHE_HOME", "HOME"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr("os.getuid", lambda: 987_654)  # a user that the system does not know
-    with pytest.raises(InputError, match=r"no place for its weights; set \$TORCH_HOME"):
+    with pytest.raises(InputError, match=r"nowhere to keep its weights; set \$TORCH_HOME"):
         load_backbone("resnet18", None, None, torch.device("cpu"))

@@ -83,7 +83,7 @@ def test_links_to_folders_are_followed_once_each(tmp_path):
     (tmp_path / "good" / "nowhere.png").symlink_to(tmp_path / "gone.png")
     assert names(tmp_path / "good") == ["0.png", "again/2.png", "mon/1.png"]
     left_out = list_pictures(tmp_path / "good").left_out
-    assert left_out == {"folders that were read already, by another name": 2, "links that lead nowhere": 1}
+    assert left_out == {"folders already read under another name": 2, "broken links": 1}
 
 
 @pytest.mark.timeout(20)

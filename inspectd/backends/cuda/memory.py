@@ -117,7 +117,7 @@ def admit(banks: Sequence[Resident], allowed: Budget) -> None:
             if peak > limit_bytes:
                 raise kind(
                     f"recipe {one.recipe}: bank {one.bank} takes {one.device_bytes / _MB:.1f} MB of the "
-                    f"device, loading it beside those before it {peak / _MB:.1f} MB, all recipes' banks "
+                    f"device, loading it after those before it {peak / _MB:.1f} MB, all recipes' banks "
                     f"{total / _MB:.1f} MB; expected at most {limit_bytes / _MB:.1f} MB ({basis})"
                 )
 

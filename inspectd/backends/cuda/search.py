@@ -28,7 +28,7 @@ def refuse_on_cuda(search: str, backend: str) -> None:
     """
     if search in ("ivf", "hnsw"):
         raise InputError(
-            f"search {search!r} computes on a CPU only; on CUDA use auto, exact or flat, which miss nothing"
+            f"search {search!r} runs on a CPU only; on CUDA use auto, exact or flat, which are exact"
         )
     if search == "flat" and backend == "torch":
         raise InputError(

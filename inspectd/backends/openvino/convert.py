@@ -55,7 +55,7 @@ def converted(path: Path, bank: BankFile, cache: ModelCache) -> Exported | None:
             )
         models = ModelCache(Path(folder)).models(bank.sha256)
     if models is None:
-        raise BankError(f"bank {path}: was altered while it was loaded; try again")
+        raise BankError(f"bank {path}: changed while it was being loaded; try again")
     cache.keep_models(bank.sha256, models)
     return models
 

@@ -86,7 +86,7 @@ def export(pipeline: Pipeline) -> Exported:
     if not all(
         torch.isfinite(value).all() for value in pipeline.extractor.backbone.network.state_dict().values()
     ):
-        raise UnconvertibleError("the backbone's weights hold values that are no numbers")
+        raise UnconvertibleError("the backbone's weights hold values that are not finite")
     preprocess = pipeline.extractor.preprocess
     frames = torch.zeros((1, preprocess.height, preprocess.width, 3), dtype=torch.uint8)
     detector = pipeline.detector

@@ -136,7 +136,7 @@ class Authenticator:
 
     @property
     def is_unread(self) -> bool:
-        """The disk of the list does not answer, so the keys allowed before still are."""
+        """The disk of the list does not answer, so the keys allowed before stay allowed."""
         return self._watch.is_stuck
 
     def close(self) -> None:
@@ -149,7 +149,7 @@ class Authenticator:
         if self._unread_told_ns is not None and now_ns - self._unread_told_ns < _UNREAD_AGAIN_NS:
             return None
         self._unread_told_ns = now_ns
-        detail = f"{self._keys_dir}: not read within {STUCK_SECONDS} s; the keys allowed before still are"
+        detail = f"{self._keys_dir}: not read within {STUCK_SECONDS} s; the keys allowed before stay allowed"
         return Change("alarm", "keys_unread", detail)
 
     def _take_up(self, reading: Reading) -> Change:
@@ -164,7 +164,7 @@ class Authenticator:
         difference = _difference(before, self._clients)
         if reading.bad_lines:
             more = len(reading.bad_lines) - _LINES_NAMED
-            named = [*reading.bad_lines[:_LINES_NAMED], *([f"and {more} lines more"] if more > 0 else [])]
+            named = [*reading.bad_lines[:_LINES_NAMED], *([f"and {more} more lines"] if more > 0 else [])]
             return Change("alarm", "keys_line_unusable", "; ".join([*named, difference]), revoked)
         return Change("info", "keys_changed", difference, revoked)
 

@@ -129,7 +129,7 @@ class Door:
             elif isinstance(record, Look):
                 self._is_to_look = True
             else:
-                raise TypeError(f"no record for a door: {record!r}")
+                raise TypeError(f"not a record for a door: {record!r}")
 
     def _answer(self, reply: Reply) -> bool:
         """Send an answer; False where it has to be tried again."""

@@ -288,7 +288,7 @@ class JournalFile:
         self._read_epochs()
         if epoch not in self._epochs:
             if epoch < max(self._epochs, default=0):
-                raise CorruptError(f"holds epochs after {epoch}, the one under way")
+                raise CorruptError(f"holds epochs after {epoch}, the current one")
             ordinal = max(self._epochs.values(), default=0) + 1
             connection.execute("INSERT INTO epoch VALUES (?, ?)", (ordinal, epoch))
             self._epochs[epoch] = ordinal

@@ -110,7 +110,7 @@ def check_structure(connection: sqlite3.Connection, seconds: float) -> None:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if (application, version) != (_APPLICATION_ID, _VERSION):
-        raise CorruptError(f"is no journal: application {application:#x}, version {version}")
+        raise CorruptError(f"is not a journal: application {application:#x}, version {version}")
     report = _within(connection, seconds, "PRAGMA quick_check(1)")
     if report is not None and report != "ok":
         raise CorruptError(report)

@@ -34,7 +34,7 @@ def test_a_device_faiss_does_not_see_is_refused():
 @pytest.mark.parametrize("kind", ["ivf", "hnsw"])
 @pytest.mark.parametrize("backend", ["auto", "torch"])
 def test_approximate_kinds_are_refused_on_cuda(kind, backend):
-    with pytest.raises(InputError, match=f"search '{kind}' computes on a CPU only"):
+    with pytest.raises(InputError, match=f"search '{kind}' runs on a CPU only"):
         refuse_on_cuda(kind, backend)
     with pytest.raises(InputError, match=f"search '{kind}'"):
         HalfSearch(BANK, kind)

@@ -271,7 +271,7 @@ def test_a_foreign_database_is_no_journal(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / NAME) as connection:
         connection.execute("CREATE TABLE verdict (id INTEGER)")
     connection.close()
-    with pytest.raises(CorruptError, match="is no journal"):
+    with pytest.raises(CorruptError, match="is not a journal"):
         opened(tmp_path)
 
 
