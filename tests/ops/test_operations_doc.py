@@ -52,9 +52,9 @@ def test_numbers_are_those_of_the_unit() -> None:
     unit = (ROOT / "systemd/inspectd@.service").read_text()
     said = {
         "TimeoutStartSec": re.search(r"`TimeoutStartSec` \((\d+) s\)", TEXT),
-        "TimeoutStopSec": re.search(r"left after (\d+) s is killed", TEXT),
+        "TimeoutStopSec": re.search(r"still runs after (\d+) s is killed", TEXT),
         "WatchdogSec": re.search(r"`WatchdogSec` \((\d+) s\)", TEXT),
-        "RestartSec": re.search(r"starts it again after (\d+) s", TEXT),
+        "RestartSec": re.search(r"restarts it after (\d+) s", TEXT),
     }
     for name, match in said.items():
         assert match is not None, name
