@@ -115,7 +115,7 @@ class DoorWatch:
             is_shut = socket in levels.shut
             self._metrics.connections(door, socket, count, is_shut=is_shut)
             if is_shut and (door, socket) not in self._shut:
-                detail = f"{door} {socket}: {count} connections; no more are taken until some have gone"
+                detail = f"{door} {socket}: {count} connections; no more are accepted until some close"
                 self._emit("alarm", "door_shut", detail=detail)
             if is_shut or (door, socket) in self._shut:
                 self._shut[door, socket] = is_shut
@@ -143,7 +143,7 @@ class DoorWatch:
         for (door, socket), is_shut in list(self._shut.items()):
             if not is_shut and now_ns - self._open_ns.setdefault((door, socket), now_ns) > _SETTLED_NS:
                 del self._shut[door, socket], self._open_ns[door, socket]
-                self._emit("info", "door_open", detail=f"{door} {socket}: clients are taken again")
+                self._emit("info", "door_open", detail=f"{door} {socket}: clients are accepted again")
 
 
 class EvidenceWatch:

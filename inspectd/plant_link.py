@@ -216,7 +216,7 @@ class PlantLink:
         self._restarted += closed
         if closed:
             self._metrics.restarted_verdicts(closed)
-            self.emit("warning", "restarted", detail=f"{closed} verdicts were owed when the line ended")
+            self.emit("warning", "restarted", detail=f"{closed} verdicts were still due when the line ended")
 
     def _remind(self, name: str, detail: str) -> None:
         """Publish an alarm that still holds again, for readers that came since. It is not logged again."""

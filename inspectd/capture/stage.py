@@ -88,7 +88,7 @@ class CameraStage:
         elif isinstance(record, CameraNotice):
             self._events.on_camera_notice(self.camera.name, record.event, record.detail)
         elif not isinstance(record, Alive):
-            raise TypeError(f"no record of a capture process: {record!r}")
+            raise TypeError(f"not a record of a capture process: {record!r}")
 
     def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:  # noqa: ARG002
         """The capture process is gone; frames it announced are still judged."""

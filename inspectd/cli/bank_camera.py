@@ -31,9 +31,7 @@ def find_camera(file: Path | None, name: str) -> config.Camera:
         ConfigError: the configuration has problems.
     """
     if file is None:
-        raise InputError(
-            "--camera: expected --config FILE beside it, the configuration that names the camera"
-        )
+        raise InputError("--camera: expected --config FILE with it, the configuration that names the camera")
     return config.load_camera(file, name)[1]
 
 

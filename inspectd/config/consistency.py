@@ -42,18 +42,18 @@ def cross_problems(data: dict[str, Any], base: Path) -> list[str]:
         if camera is not None and camera.when_full == "wait" and camera.is_live:
             problems.append(
                 f'cameras[{index}].when_full: got "wait", expected "drop" for a live source: '
-                "it would be judged by what it showed long ago"
+                "a frame that waited shows the past"
             )
         if isinstance(item, dict) and (scheme := _lossy_scheme(item.get("source"))):
             problems.append(
                 f"cameras[{index}].source: got {scheme}://, expected one of {', '.join(_WHOLE_SCHEMES)}: "
-                "what is lost on the way must be seen, or a picture is completed with another part's"
+                "with others a lost packet goes unnoticed, and a picture may be filled up from another part's"
             )
     security = data.get("security")
     with_keys = isinstance(security, dict) and "keys_dir" in security
     insecure = isinstance(security, dict) and security.get("insecure") is True
     if with_keys and insecure:
-        problems.append("security.insecure: got true beside security.keys_dir, expected one of them")
+        problems.append("security.insecure: got true together with security.keys_dir, expected only one")
     publish = data.get("publish")
     if isinstance(publish, dict):
         problems += _address_problems(publish, anywhere=with_keys or insecure)
@@ -94,8 +94,8 @@ def timing_problems(data: dict[str, Any]) -> Iterator[str]:
 def _latency_problems(camera: Camera, item: dict[str, Any], where: str) -> Iterator[str]:
     if camera.mode == "triggered" and camera.is_live and "latency_ms" not in item:
         yield (
-            f"{where}.latency_ms: is missing, expected the longest time from light to time stamp of this "
-            "live camera, without which a trigger is given a picture of the part before; "
+            f"{where}.latency_ms: is missing, expected the longest time from exposure to time stamp of this "
+            "live camera: without it a trigger may get a picture of the previous part; "
             f"`inspectd camera latency {camera.name} --config FILE` measures it"
         )
     shortest_ns, longest_ns = camera.latency_span_ns
@@ -124,9 +124,9 @@ def _reach_problem(camera: Camera, triggers: Triggers, deadline_ms: float, where
     if latency_ms >= end_ms + before_ms:
         beside = f" and triggers.before_ms, {before_ms:g}," if before_ms else ""
         yield (
-            f"{where}.latency_ms: got {latency_ms:g}, and {name} is {end_ms:g}: a frame that is certainly "
-            f"the trigger's always comes too late, and every part is missed; expected {name}{beside} above "
-            "latency_ms by the time between two frames and more"
+            f"{where}.latency_ms: got {latency_ms:g}, but {name} is {end_ms:g}: a frame that certainly "
+            f"belongs to the trigger always comes too late, so every part is missed; expected {name}{beside} "
+            "above latency_ms by more than the time between two frames"
         )
 
 

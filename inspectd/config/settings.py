@@ -129,7 +129,7 @@ class QualityGate(Settings, frozen=True, kw_only=True):
 
 
 class CameraBase(Settings, frozen=True, kw_only=True):
-    """What every kind of camera has. What a kind does not say otherwise is the stricter."""
+    """Settings of every kind of camera; a kind that does not override a rule gets the stricter one."""
 
     source_key: ClassVar[str]
     """The setting that says where its pictures come from."""
@@ -233,9 +233,12 @@ class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
 
     source_key = "folder"
     may_vary_in_size = True
-    folder: Annotated[str, Meta(min_length=1, description="Folder, relative to this file; read recursively.")]
-    fps: Annotated[Rate, Meta(description="Frames a second.")] = 5.0
-    loop: Annotated[bool, Meta(description="Start again at the end.")] = False
+    folder: Annotated[
+        str,
+        Meta(min_length=1, description="Folder of images, relative to this file; subfolders are read too."),
+    ]
+    fps: Annotated[Rate, Meta(description="Frames per second.")] = 5.0
+    loop: Annotated[bool, Meta(description="Restart at the end.")] = False
     shuffle_seed: Annotated[
         Annotated[int, Meta(ge=0)] | None,
         Meta(description="Seed of a random replay order. Unset: in path order."),

@@ -118,7 +118,7 @@ class EvidenceStage(RingClient):
         elif isinstance(record, Level):
             self._events.on_evidence_level(record.used_bytes, record.problem, record.stuck)
         elif not isinstance(record, Alive):
-            raise TypeError(f"no record of an evidence process: {record!r}")
+            raise TypeError(f"not a record of an evidence process: {record!r}")
 
     def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:
         """The evidence process is gone, and what was with it."""

@@ -113,7 +113,9 @@ def _live(channel: Channel[Any], start: StartEvidence) -> ExitCode:
 def main() -> ExitCode:
     """Be the evidence process of a daemon (`--channel`) or look at the evidence by hand (`--config`)."""
     parser = child.argument_parser("inspectd.evidence.worker", "The evidence process.")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="by hand: say how much evidence there is")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="by hand: print how much evidence there is"
+    )
     return child.run(parser, ToEvidence, StartEvidence, _live, _by_hand)
 
 

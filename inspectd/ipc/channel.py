@@ -135,7 +135,7 @@ class Channel(Generic[Received]):
             raise ChannelMessageError(f"not a record of this channel: {detail}") from error
         if fds and not isinstance(record, CarriesDescriptors):
             _close(fds)
-            raise ChannelMessageError("sent descriptors nobody asked for")
+            raise ChannelMessageError("sent unexpected descriptors")
         return record, fds
 
     def wait(self, timeout_seconds: float) -> bool:

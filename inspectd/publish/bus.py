@@ -120,7 +120,7 @@ class DoorStage:
             before, self.levels = self.levels, record
             self._events.on_door_levels(self._side, before, record)
         elif not isinstance(record, Alive):
-            raise TypeError(f"no record of a door: {record!r}")
+            raise TypeError(f"not a record of a door: {record!r}")
 
     def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:  # noqa: ARG002
         """The door is gone; its clients will find the next one, and fetch what they missed."""

@@ -59,7 +59,7 @@ class ScoringStage(RingClient):
             self.ready = record
             self._events.on_scoring_ready(record)
         elif not isinstance(record, Alive):
-            raise TypeError(f"no record of a scoring process: {record!r}")
+            raise TypeError(f"not a record of a scoring process: {record!r}")
 
     def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:
         """The scoring process is gone."""

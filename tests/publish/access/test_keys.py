@@ -53,7 +53,7 @@ def test_what_is_no_key_file_is_said_so(tmp_path):
     with pytest.raises(InputError, match="holds no key"):
         key_files.read_public(bad)
     bad.write_text('public-key = "abc"')
-    with pytest.raises(InputError, match="no key, expected 40"):
+    with pytest.raises(InputError, match="not a key, expected 40"):
         key_files.read_public(bad)
     other, _ = key_files.new_pair(tmp_path / "other")
     secret.write_text(
