@@ -57,9 +57,11 @@ class BaseTriggerSender:
             self._connect()
             self._is_owed = False
         yield PollFor(zmq.POLLOUT, self._left_ms(deadline))
+        if self._clock() > deadline:
+            return  # sent now, after a program that was held up, it would be dated by another part
         try:
             self._socket.send(_encoder.encode(trigger), zmq.NOBLOCK)
-        except zmq.Again:  # no connection in time
+        except zmq.Again:  # the connection went away in between
             return
         self._is_owed = True
         while True:
@@ -117,7 +119,8 @@ class TriggerSender(BaseTriggerSender):
 
         A part may pass only by the `part/1` whose `trigger_id`, `epoch` and `triggered_utc_ns` equal the
         answer's `trigger_id`, `epoch` and `received_utc_ns`: ids come again, and old verdicts are replayed.
-        Without an answer the trigger may have been taken or not, and the part is a reject.
+        Without an answer the trigger may have been taken or not, and the part is a reject. No trigger is sent
+        after its time is up.
         """
         for step in self._steps(trigger, timeout_seconds):
             if not isinstance(step, PollFor):
