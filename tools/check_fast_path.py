@@ -21,11 +21,11 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from inspectd.backends.openvino.pipeline import CompiledPipeline
-from inspectd.backends.scorer import Scorer, ScoringPath
+from inspectd.backends.openvino.pipeline import OpenVinoPipeline
+from inspectd.backends.scorer import Scorer, ScoringOptions
 from inspectd.bank.images import find_images, read_image
 from inspectd.model.patchcore import PatchCore
-from inspectd.model.pipeline import Pipeline
+from inspectd.model.pipeline import ReferencePipeline
 from inspectd.model.search import ExactSearch
 
 MOST_AUROC = 0.001
@@ -40,7 +40,7 @@ def labelled(data: Path) -> Iterator[tuple[bool, NDArray[np.uint8]]]:
 
 
 def neighbours(
-    fast: CompiledPipeline, reference: Pipeline, search: ExactSearch, frame: NDArray[np.uint8]
+    fast: OpenVinoPipeline, reference: ReferencePipeline, search: ExactSearch, frame: NDArray[np.uint8]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which patches' nearest rows are identical, and which are that or within 1 % in distance."""
     detector = reference.detector
@@ -53,13 +53,13 @@ def neighbours(
     return same.numpy(), (same | (distance <= 1.01 * least[:, 0])).numpy()
 
 
-def check(bank: Path, data: Path, way: ScoringPath) -> dict[str, Any]:
-    fast, torch_way = Scorer.load(bank, "cpu", way=way), ScoringPath(backend="torch")
-    reference = Scorer.load(bank, "cpu", way=torch_way)
+def check(bank: Path, data: Path, options: ScoringOptions) -> dict[str, Any]:
+    fast = Scorer.load(bank, "cpu", options)
+    reference = Scorer.load(bank, "cpu", ScoringOptions(backend="torch"))
     truth, fast_scores, reference_scores, same, close = [], [], [], [], []
     compiled, exact = fast.pipeline, reference.pipeline
-    assert isinstance(compiled, CompiledPipeline)
-    assert isinstance(exact, Pipeline)
+    assert isinstance(compiled, OpenVinoPipeline)
+    assert isinstance(exact, ReferencePipeline)
     search = ExactSearch(exact.detector.bank) if isinstance(exact.detector, PatchCore) else None
     for defective, frame in labelled(data):
         truth.append(defective)
@@ -97,8 +97,8 @@ def main() -> int:
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--search", choices=("auto", "exact", "flat", "ivf", "hnsw"), default="auto")
     arguments = parser.parse_args()
-    way = ScoringPath("openvino", arguments.precision, arguments.search)
-    result = check(arguments.bank, arguments.data, way)
+    options = ScoringOptions("openvino", arguments.precision, arguments.search)
+    result = check(arguments.bank, arguments.data, options)
     print(json.dumps(result))
     return 0 if result["passed"] else 1
 

@@ -8,9 +8,9 @@ each of its keys that ends in `_ms` is the time of one image in milliseconds. `{
 in it stand for the folder, the side of the input in pixels and the rows of the bank.
 
 Ours is the median of single images, host frame in, score and heatmap out, with resizing and normalising. It
-scores as PatchCore was published with made-up banks of those rows, or with the banks that --bank names, built
-with `--option local_scale=false --option position_weight=0` for the same. Inverted lists find real parts
-in a real bank faster than noise in a made-up one.
+scores as PatchCore was published with synthetic banks of those rows, or with the banks that --bank names,
+built with `--option local_scale=false --option position_weight=0` for the same. Inverted lists find real parts
+in a real bank faster than noise in a synthetic one.
 """
 
 import argparse
@@ -52,11 +52,11 @@ def banks(arguments: argparse.Namespace) -> list[list[str]]:
     """The banks that were asked for, each as words of `inspectd bench`."""
     if arguments.bank:
         return [[str(path)] for path in arguments.bank]
-    made_up = [
+    synthetic = [
         "--backbone", arguments.backbone, "--layers", arguments.layers, "--grid", arguments.grid,
         "--size", str(arguments.size), "--recipe", "published",
     ]  # fmt: skip
-    return [[*made_up, "--bank", f"{rows},{arguments.dims}"] for rows in arguments.rows.split(",")]
+    return [[*synthetic, "--bank", f"{rows},{arguments.dims}"] for rows in arguments.rows.split(",")]
 
 
 def peer_times(template: str, arguments: argparse.Namespace, rows: int) -> dict[str, float]:
@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--peer", action="append", required=True, metavar="COMMAND", help="may be repeated")
     parser.add_argument(
         "--bank", action="append", type=Path, metavar="FILE",
-        help="a bank of DATA, may be repeated; left out: made-up ones, which the next options describe",
+        help="a bank of DATA, may be repeated; left out: synthetic ones, which the next options describe",
     )  # fmt: skip
     parser.add_argument(
         "--rows", default="3072,30720", metavar="N,N", help="rows of the banks (default %(default)s)"

@@ -1,36 +1,39 @@
-"""How a bank is computed, and what came of loading it."""
+"""Options of scoring, and the pipeline they resolved to."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from inspectd.model.score import Scoring
 
+Backend = Literal["auto", "torch", "openvino"]
+BackbonePrecision = Literal["auto", "float32", "bfloat16"]
+Search = Literal["auto", "exact", "flat", "ivf", "hnsw"]
+
 
 @dataclass(frozen=True)
-class ScoringPath:
-    """How to compute: the same scores up to rounding, whatever is chosen, except that `bfloat16` shifts them.
+class ScoringOptions:
+    """Options of scoring; scores are the same up to rounding, except that `bfloat16` shifts them.
 
     Attributes:
         backend: `torch`, the reference; `openvino`, the fast one on a CPU; `auto`: the fastest there is,
             on CUDA half precision and recorded graphs.
         precision: of the backbone on a CPU; `auto` is float32, the precision thresholds are found with.
-        search: `auto`, `exact`, `flat`, `ivf` or `hnsw`: how the fast paths find neighbours; the last two
-            on a CPU only.
+        search: `auto`, `exact`, `flat`, `ivf` or `hnsw`: search for neighbours of the fast backends; the last
+            two on a CPU only.
+        threads: CPU threads of this process; 0: one per core.
     """
 
-    backend: Literal["auto", "torch", "openvino"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    search: Literal["auto", "exact", "flat", "ivf", "hnsw"] = "auto"
-
-
-DEFAULT: Final = ScoringPath()
+    backend: Backend = "auto"
+    precision: BackbonePrecision = "auto"
+    search: Search = "auto"
+    threads: int = 0
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A pipeline and how it computes, in `BankInfo`'s words."""
+    """A pipeline and how it computes; see `ScorerInfo`."""
 
     pipeline: Scoring
     device: str

@@ -1,4 +1,4 @@
-"""A bank as the torch pipeline: the reference on any device, and what the fast path on a CPU is made from."""
+"""A bank as the torch pipeline: the reference on any device, and the source of OpenVINO's models."""
 
 from __future__ import annotations
 
@@ -6,28 +6,46 @@ from pathlib import Path
 
 import torch
 
+from inspectd.backends.base import Loaded, ScoringOptions
 from inspectd.bank.file import BankFile, Manifest
 from inspectd.errors import BankError, InputError
 from inspectd.model.backbones import DOWNLOAD, PACKAGED, RANDOM, load_backbone
 from inspectd.model.detectors import Detector, restore
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.head import Head
-from inspectd.model.pipeline import Pipeline
+from inspectd.model.pipeline import ReferencePipeline
 
 
-def reference_pipeline(path: Path, bank: BankFile, device: torch.device) -> Pipeline:
+def load(path: Path, bank: BankFile, device: torch.device, options: ScoringOptions) -> Loaded:
+    """A bank's pipeline by torch in float32.
+
+    Args:
+        path: the bank file; weights may lie beside it.
+        bank: its content.
+        device: where to compute.
+        options: only its threads matter.
+
+    Raises:
+        BankError: the bank or its weights cannot be used.
+    """
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    return Loaded(reference_pipeline(path, bank, device), str(device), "torch", "float32", "exact", 1.0)
+
+
+def reference_pipeline(path: Path, bank: BankFile, device: torch.device) -> ReferencePipeline:
     """Load the backbone a bank was built with and restore its detector.
 
     Args:
         path: the bank file; weights may lie beside it.
-        bank: what is in it.
+        bank: its content.
         device: where to compute.
 
     Raises:
         BankError: the bank or its weights cannot be used.
     """
     extractor = _extractor(path, bank.manifest, device)
-    pipeline = Pipeline(extractor, *_detector(path, bank, device))
+    pipeline = ReferencePipeline(extractor, *_detector(path, bank, device))
     try:
         pipeline.warm_up(1)
     except (RuntimeError, IndexError) as error:
@@ -51,7 +69,7 @@ def _extractor(path: Path, manifest: Manifest, device: torch.device) -> FeatureE
             f"here are {backbone.weights_sha256[:12]}...; use the same weights or build the bank again"
         )
     return FeatureExtractor(
-        backbone, manifest.input_height, manifest.input_width, device, manifest.patches_of
+        backbone, manifest.input_height, manifest.input_width, device, manifest.patch_options
     )
 
 
@@ -66,8 +84,8 @@ def _detector(path: Path, bank: BankFile, device: torch.device) -> tuple[Detecto
     of = {part: _below(part, tensors) for part in ("detector", "head")}
     try:
         detector = restore(bank.manifest.detector, of["detector"], bank.manifest.options)
-        head = Head(bank.manifest.head, **of["head"])
-    except (InputError, TypeError) as error:
+        head = Head.restore(of["head"], bank.manifest.head)
+    except InputError as error:
         raise BankError(f"bank {path}: {error}; build it again") from error
     if (detector.rows, detector.dims) != (bank.manifest.rows, bank.manifest.dims):
         raise BankError(f"bank {path}: manifest and tensors disagree on the bank's size; build it again")

@@ -1,4 +1,4 @@
-"""How many rows a fast search proposes, for the caller to measure again in float32."""
+"""Number of rows a fast search proposes, for the caller to rerank in float32."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeGuard
 
 import numpy as np
 import torch
@@ -25,18 +25,20 @@ NamedFrame = tuple[str, NDArray[np.uint8] | str]
 
 @dataclass
 class Collection:
-    """What was gathered.
+    """Features of many images, and notes on them.
 
     Attributes:
         features: (N, h, w, D) float32, or float16 where float32 would not fit in memory.
         digests: (N, 32) uint8, sha256 of each image's pixels.
+        names: of those images, in the same order.
         unreadable: names of images that cannot be used, each with the reason.
         duplicates: names of images with the same pixels as an earlier one; they are left out.
-        sizes: how many images have each (height, width).
+        sizes: number of images of each (height, width).
     """
 
     features: torch.Tensor
     digests: NDArray[np.uint8]
+    names: list[str] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
     duplicates: list[str] = field(default_factory=list)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -50,8 +52,7 @@ def memory_bytes(images: int, patches: int, dims: int, dtype: torch.dtype) -> in
 def collect(
     extractor: FeatureExtractor,
     frames: Iterable[NamedFrame],
-    total: int,
-    limit_bytes: int,
+    features: torch.Tensor,
     step: Callable[[int], None],
 ) -> Collection:
     """Read, digest and extract, a few images at a time.
@@ -59,33 +60,19 @@ def collect(
     Args:
         extractor: makes the features.
         frames: every image with its name.
-        total: the most images there can be.
-        limit_bytes: how much memory the whole build may take.
-        step: told how many images are done.
-
-    Raises:
-        InputError: the features of so many images do not fit.
+        features: (total, h, w, D) float32 or float16, filled; `total` is the most images there can be.
+        step: called with the number of images done.
     """
-    height, width, dims = extractor.shape()
-    dtype = feature_dtype(total, height * width, dims, limit_bytes)
-    kept = Collection(
-        torch.empty((total, height, width, dims), dtype=dtype, device=extractor.device),
-        np.empty((total, 32), dtype=np.uint8),
-    )
-    done = 0
+    kept = Collection(features, np.empty((len(features), 32), dtype=np.uint8))
     seen: set[bytes] = set()
     for batch in _batches(frames):
-        kept.unreadable |= {name: frame for name, frame in batch if isinstance(frame, str)}
-        fresh = [
-            frame for name, frame in batch if not isinstance(frame, str) and _is_new(name, frame, seen, kept)
-        ]
+        fresh = [frame for name, frame in batch if _is_new(frame, name, seen, kept)]
         if fresh:
-            end = done + len(fresh)
-            kept.features[done:end] = extractor(fresh).to(dtype)
-            kept.digests[done:end] = [pixel_digest(frame) for frame in fresh]
-            done = end
-        step(done + len(kept.unreadable) + len(kept.duplicates))
-    kept.features, kept.digests = kept.features[:done], kept.digests[:done]
+            rows = slice(len(kept.names) - len(fresh), len(kept.names))
+            features[rows] = extractor(fresh).to(features.dtype)
+            kept.digests[rows] = [pixel_digest(frame) for frame in fresh]
+        step(len(kept.names) + len(kept.unreadable) + len(kept.duplicates))
+    kept.features, kept.digests = features[: len(kept.names)], kept.digests[: len(kept.names)]
     return kept
 
 
@@ -96,12 +83,19 @@ def pixel_digest(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.frombuffer(sha.digest(), dtype=np.uint8)
 
 
-def _is_new(name: str, frame: NDArray[np.uint8], seen: set[bytes], kept: Collection) -> bool:
+def _is_new(
+    frame: NDArray[np.uint8] | str, name: str, seen: set[bytes], kept: Collection
+) -> TypeGuard[NDArray[np.uint8]]:
+    """Whether to use an image; notes its name and size, or why it is left out."""
+    if isinstance(frame, str):
+        kept.unreadable[name] = frame
+        return False
     digest = pixel_digest(frame).tobytes()
     if digest in seen:
         kept.duplicates.append(name)
         return False
     seen.add(digest)
+    kept.names.append(name)
     kept.sizes[frame.shape[0], frame.shape[1]] += 1
     return True
 

@@ -19,13 +19,12 @@ import msgspec
 import numpy as np
 import safetensors
 import safetensors.numpy
-from msgspec import Meta
+from msgspec import Meta, field
 from numpy.typing import NDArray
 
-from inspectd.errors import BankError
+from inspectd.errors import BankError, InputError
 from inspectd.files import write_bytes
-from inspectd.model.checks import OptionError, from_values
-from inspectd.model.options import HeadOptions, PatchOptions
+from inspectd.model.options import HeadOptions, PatchOptions, converted
 
 SCHEMA: Final = "inspectd-bank/1"
 GOOD_SCORES: Final = "good_scores"
@@ -37,7 +36,7 @@ Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Meta(ge=1)]
 
 
-class OddImage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Outlier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An image of the bank that scores far above its others."""
 
     name: str
@@ -45,19 +44,19 @@ class OddImage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Digest
     """Of its pixels."""
     score: float
-    """What it scored while it was left out."""
+    """From the fit that left it out."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that must be known to score with a bank exactly as it was built."""
+    """Description of a bank, enough to score with it exactly as it was built."""
 
     detector: str
     options: dict[str, Any]
     """The detector's own settings."""
     head: HeadOptions
-    """How its maps become scores."""
-    patches_of: PatchOptions
-    """How its features are made."""
+    """Settings of its head."""
+    patch_options: PatchOptions = field(name="patches_of")
+    """Settings of its features."""
     backbone: str
     weights: str
     """`packaged`, `download`, or the weights file's name."""
@@ -80,13 +79,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     threshold: float
     """Scores above it are defects."""
     threshold_basis: str
-    """How the threshold was found, for people."""
-    unlike_the_rest: tuple[OddImage, ...] = ()
+    """Origin of the threshold, for people."""
+    outliers: tuple[Outlier, ...] = field(default=(), name="unlike_the_rest")
     """Images that score far above the others; none in banks from before they were recorded."""
     outliers_count: bool = False
     """Whether such images took part in finding the threshold, because somebody vouched for them."""
     threshold_with_outliers: float | None = None
-    """What the threshold would be with them; None: there are none, or they count."""
+    """The threshold if they counted; None: there are none, or they do."""
     schema: str = SCHEMA
 
 
@@ -109,8 +108,8 @@ class BankFile:
     """A bank as it lies in its file, verified.
 
     Attributes:
-        manifest: what the bank says of itself.
-        tensors: what its detector remembers, by name.
+        manifest: description of the bank.
+        tensors: memory of its detector and its head, by name.
         sha256: digest over manifest and tensors; names the bank wherever a verdict is published.
     """
 
@@ -169,7 +168,7 @@ def read_bank(path: Path) -> BankFile:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Verify a bank file and return what it says of itself.
+    """Verify a bank file and return its manifest.
 
     Raises:
         BankError: as `read_bank`.
@@ -245,13 +244,9 @@ def _manifest(path: Path, text: msgspec.Raw) -> Manifest:
     if schema != SCHEMA:
         raise BankError(f"bank {path}: has schema {schema!r}, this version reads {SCHEMA!r}; build it again")
     try:
-        manifest = msgspec.json.decode(text, type=Manifest)
-        # msgspec leaves out what a dataclass does not know; a setting that is not obeyed must not go unseen.
-        from_values(HeadOptions, values["head"])
-        from_values(PatchOptions, {**values["patches_of"], "region": manifest.patches_of.region})
-    except (msgspec.DecodeError, OptionError) as error:
-        raise BankError(f"bank {path}: its manifest is damaged: {error}") from error
-    return manifest
+        return converted(values, Manifest, f"bank {path}: its manifest is damaged")
+    except InputError as error:
+        raise BankError(str(error)) from error
 
 
 def _digest(manifest: bytes, tensors: Tensors) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from inspectd.bank.coreset import greedy_coreset
 from inspectd.model.detectors import Detector
 from inspectd.model.dfkde import DFKDE
-from inspectd.model.head import Head, look
+from inspectd.model.head import Head, image_embedding
 from inspectd.model.options import DFKDEOptions, HeadOptions, Options, PaDiMOptions, PatchCoreOptions
 from inspectd.model.padim import PaDiM
 from inspectd.model.patchcore import PatchCore
@@ -23,19 +23,19 @@ FOLDS: Final = 10
 _SCORE_BATCH: Final = 8
 
 Step = Callable[[int, int], None]
-"""Told how much of a step is done, and how much there is."""
+"""Called with how much of a step is done, and how much there is."""
 
 
 @dataclass(frozen=True)
 class FitSpec:
-    """How to fit.
+    """Settings of a fit.
 
     Attributes:
         options: the detector's own settings; their type names the detector.
-        head: how maps become scores.
-        coreset: share of all patches PatchCore keeps (float), or how many (int).
-        seed: names every random choice.
-        mask: (h, w) bool, the places that are judged; None: all.
+        head: settings of the head.
+        coreset: share of all patches PatchCore keeps (float), or their number (int).
+        seed: of every random choice.
+        mask: (h, w) bool, the positions that are scored; None: all.
     """
 
     options: Options
@@ -55,7 +55,7 @@ class Fitted:
 
 @dataclass(frozen=True)
 class CrossFit:
-    """What good images score under detectors that have not seen them.
+    """Scores of good images under detectors that have not seen them.
 
     Attributes:
         head: fitted on all of their maps.
@@ -88,15 +88,15 @@ def _fit_patchcore(features: torch.Tensor, options: PatchCoreOptions, spec: FitS
     start = time.perf_counter()
     chosen = greedy_coreset(points, count, spec.seed, lambda done: step(done, count))
     seconds = time.perf_counter() - start
-    places = PaDiM.fit(features, PaDiMOptions(), spec.seed) if options.position_weight else None
+    positions = PaDiM.fit(features, PaDiMOptions(), spec.seed) if options.position_weight else None
     bank = points[chosen.to(points.device)].float()
-    return Fitted(PatchCore(bank, options, places=places), seconds)
+    return Fitted(PatchCore(bank, options, positions=positions), seconds)
 
 
 def coreset_size(coreset: float, patches: int) -> int:
-    """How many of so many patches a share (float) or a count (int) keeps."""
-    wanted = coreset if isinstance(coreset, int) else round(coreset * patches)
-    return min(max(1, wanted), patches)
+    """Patches kept of `patches` by a share (float) or a number (int)."""
+    count = coreset if isinstance(coreset, int) else round(coreset * patches)
+    return min(max(1, count), patches)
 
 
 def cross_fit(features: torch.Tensor, spec: FitSpec, step: Step) -> CrossFit:
@@ -104,8 +104,8 @@ def cross_fit(features: torch.Tensor, spec: FitSpec, step: Step) -> CrossFit:
 
     Args:
         features: (N, h, w, D) float32 of good images.
-        spec: how to fit.
-        step: told of the folds that are done.
+        spec: settings.
+        step: called with the folds that are done.
     """
     folds = _folds(len(features), spec.seed)
     step(0, len(folds))
@@ -118,10 +118,13 @@ def cross_fit(features: torch.Tensor, spec: FitSpec, step: Step) -> CrossFit:
     maps = parts[0].new_empty((len(features), *parts[0].shape[1:]))
     for held_out, part in zip(folds, parts, strict=True):
         maps[torch.from_numpy(held_out)] = part
-    looks = torch.cat(
-        [look(features[start : start + _SCORE_BATCH]) for start in range(0, len(features), _SCORE_BATCH)]
+    embeddings = torch.cat(
+        [
+            image_embedding(features[start : start + _SCORE_BATCH])
+            for start in range(0, len(features), _SCORE_BATCH)
+        ]
     )
-    return CrossFit(Head.fit(spec.head, maps, looks, spec.mask), _scores(maps, looks, folds, spec))
+    return CrossFit(Head.fit(spec.head, maps, embeddings, spec.mask), _scores(maps, embeddings, folds, spec))
 
 
 def _folds(images: int, seed: int) -> list[NDArray[np.int64]]:
@@ -131,17 +134,17 @@ def _folds(images: int, seed: int) -> list[NDArray[np.int64]]:
 
 def _maps(detector: Detector, features: torch.Tensor, rows: NDArray[np.int64]) -> Iterator[torch.Tensor]:
     for start in range(0, len(rows), _SCORE_BATCH):
-        yield detector.maps(features[torch.from_numpy(rows[start : start + _SCORE_BATCH])].float())
+        yield detector.score_maps(features[torch.from_numpy(rows[start : start + _SCORE_BATCH])].float())
 
 
 def _scores(
-    maps: torch.Tensor, looks: torch.Tensor, folds: list[NDArray[np.int64]], spec: FitSpec
+    maps: torch.Tensor, embeddings: torch.Tensor, folds: list[NDArray[np.int64]], spec: FitSpec
 ) -> NDArray[np.float64]:
     """Image scores under heads that were fitted without the image's own fold."""
     scores = np.empty(len(maps))
     for held_out in folds:
         seen = torch.from_numpy(np.setdiff1d(np.arange(len(maps)), held_out))
-        head = Head.fit(spec.head, maps[seen], looks[seen], spec.mask)
+        head = Head.fit(spec.head, maps[seen], embeddings[seen], spec.mask)
         rows = torch.from_numpy(held_out)
-        scores[held_out] = head(maps[rows], looks[rows])[0].double().cpu().numpy()
+        scores[held_out] = head(maps[rows], embeddings[rows])[0].double().cpu().numpy()
     return scores

@@ -12,12 +12,12 @@ from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, BankFile
 
 
 class OwnImages:
-    """A bank knows the images it was built from, and what it says of them says nothing of new ones.
+    """The images a bank was built from; their scores by that bank say nothing of new images.
 
-    Where one is met again, its cross-fitted score stands for it: what it scored while it was left out.
+    Where one is found again, its cross-fitted score is used: from a fit that left it out.
 
     Args:
-        scores: those scores by the sha256 of the images' pixels; None: the bank does not tell its images.
+        scores: those scores by the sha256 of the images' pixels; None: not recorded.
     """
 
     def __init__(self, scores: Mapping[bytes, float] | None) -> None:
@@ -26,7 +26,7 @@ class OwnImages:
 
     @classmethod
     def of(cls, bank: BankFile) -> OwnImages:
-        """Those of a bank."""
+        """Own images of a bank."""
         digests, scores = bank.tensors.get(IMAGE_DIGESTS), bank.tensors.get(GOOD_SCORES)
         if digests is None or scores is None or len(digests) != len(scores):
             return cls(None)

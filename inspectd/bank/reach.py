@@ -1,4 +1,4 @@
-"""How far a threshold lies from the scores of a bank's good images, and when that is too far to be meant."""
+"""Distance of a threshold from the scores of a bank's good images; refuses one too far to be meant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.bank.file import GOOD_SCORES, BankFile
-from inspectd.bank.threshold import unlike_the_rest
+from inspectd.bank.threshold import outliers
 
 FURTHEST: Final = 10.0
 """Times as far above the median of the good scores as the highest of them. The strongest defect of the
@@ -24,9 +24,9 @@ class Reach:
         images: good images.
         above: those that score above the threshold.
         median: of their scores.
-        left_out: images unlike the rest that nobody vouched for.
+        left_out: outliers that nobody vouched for.
         highest: of the scores of all others.
-        times: how many times as far above the median as `highest` the threshold lies; infinite where all
+        times: distance of the threshold above the median, in units of that of `highest`; infinite where all
             scores are equal and it lies above them.
     """
 
@@ -52,7 +52,7 @@ class Reach:
         )
 
     def refusal(self) -> str:
-        """Why it is refused, and what to do."""
+        """The reason for refusing it, and what to do."""
         return (
             f"{self}. The threshold lies {self.times:.3g} times as far above the median as the highest, "
             f"expected at most {FURTHEST:g} times, or clear defects would pass: correct it, leave it out for "
@@ -61,7 +61,7 @@ class Reach:
 
 
 def reach_of(bank: BankFile, threshold: float | None = None) -> Reach | None:
-    """How far a threshold lies from a bank's good scores; None where it holds none.
+    """Reach of a threshold over a bank's good scores; None where it holds none.
 
     Args:
         bank: the bank.
@@ -71,7 +71,7 @@ def reach_of(bank: BankFile, threshold: float | None = None) -> Reach | None:
     if scores is None or not scores.size:
         return None
     threshold = bank.manifest.threshold if threshold is None else threshold
-    usual = scores if bank.manifest.outliers_count else scores[~unlike_the_rest(scores)]
+    usual = scores if bank.manifest.outliers_count else scores[~outliers(scores)]
     median, highest = float(np.median(scores)), float(usual.max())
     # Halves, as the difference of two floats may be too large for one.
     spread, distance = highest / 2 - median / 2, threshold / 2 - median / 2

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from inspectd.model.options import ODD_DEVIATIONS, ROBUST
+from inspectd.model.options import OUTLIER_DEVIATIONS, ROBUST
 
 
 def conformal_threshold(good_scores: NDArray[np.float64], false_reject_rate: float) -> float:
@@ -28,27 +28,22 @@ def conformal_threshold(good_scores: NDArray[np.float64], false_reject_rate: flo
     return float(ordered[min(rank, len(ordered)) - 1])
 
 
-def unlike_the_rest(good_scores: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which of (n,) scores of images that are called good lie far above the others; always fewer than half.
+def outliers(good_scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Mask (n,) of the scores (n,) of good images that lie far above the others; always fewer than half.
 
-    By the median and the absolute deviation from it, which no few scores can move: such an image may show a
-    defect, and a threshold taken from it would let that defect pass.
+    Found by the median and the absolute deviation from it, which a few scores cannot move: such an image may
+    show a defect, and a threshold taken from it would let that defect pass.
     """
     median = float(np.median(good_scores))
     deviation = ROBUST * float(np.median(np.abs(good_scores - median)))
-    return np.asarray(good_scores > median + ODD_DEVIATIONS * deviation)
-
-
-def p_value(score: float, good_scores: NDArray[np.float64]) -> float:
-    """How often a good part scores at least this high: (1 + scores at least as high) / (n + 1)."""
-    return float((1 + np.count_nonzero(good_scores >= score)) / (len(good_scores) + 1))
+    return np.asarray(good_scores > median + OUTLIER_DEVIATIONS * deviation)
 
 
 CONFIDENCE: Final = 0.95
 
 
 class Calibration(msgspec.Struct, frozen=True):
-    """What n good images show of a threshold."""
+    """Evidence for a threshold from n good images."""
 
     images: int
     threshold: float

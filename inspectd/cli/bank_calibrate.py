@@ -60,8 +60,8 @@ def _print_result(arguments: argparse.Namespace, result: Recalibration) -> None:
         print(f"bank               {'written' if result.written else 'unchanged (--dry-run)'}")
     if result.escapes is not None:
         print(f"escapes            {share(result.escapes)}")
-    if result.unlike_the_rest:
-        print_names(_unlike_the_rest(result), result.unlike_the_rest)
+    if result.outliers:
+        print_names(_outliers(result), result.outliers)
     print_names(
         "the bank was built from these defective images as good ones, and they are judged by the scores they "
         "had while they were left out: take them out and build again",
@@ -73,7 +73,7 @@ def _print_result(arguments: argparse.Namespace, result: Recalibration) -> None:
         print(f"next: inspectd check FILE, then restart the line that uses {arguments.bank}")
 
 
-def _unlike_the_rest(result: Recalibration) -> str:
+def _outliers(result: Recalibration) -> str:
     if result.outliers_count:
         return "good images unlike the rest, counted in the threshold (--keep-outliers)"
     return (

@@ -14,7 +14,7 @@ from inspectd.cli.bank_evaluate import facts
 from inspectd.cli.output import cell
 from inspectd.errors import ExitCode
 from inspectd.evaluation.dataset import read_dataset
-from inspectd.evaluation.evaluate import Evaluation, evaluate
+from inspectd.evaluation.evaluate import BankReport, evaluate
 from inspectd.text import json_line
 
 _FIGURES = (
@@ -36,7 +36,7 @@ def main(arguments: argparse.Namespace) -> int:
         results = [
             evaluate(bank, data.images, arguments.device, steps.named(bank.name)) for bank in arguments.banks
         ]
-    figures = [result.evaluation for result in results]
+    figures = [result.report for result in results]
     for bank, figure in zip(arguments.banks, figures, strict=True):
         if figure.from_the_bank != []:
             print(f"{bank}:", file=sys.stderr)
@@ -63,9 +63,9 @@ def _shown(value: float | None) -> str:
     return "no masks" if value is None else f"{value:.4f}"
 
 
-def _own(figure: Evaluation) -> str:
+def _own(figure: BankReport) -> str:
     return "not known" if figure.from_the_bank is None else f"{len(figure.from_the_bank)} of {figure.images}"
 
 
-def _described(figure: Evaluation) -> str:
+def _described(figure: BankReport) -> str:
     return f"{figure.detector} on {figure.backbone}"

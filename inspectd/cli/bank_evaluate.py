@@ -14,7 +14,7 @@ from inspectd.cli.bank_common import Steps, print_names, say_own_images
 from inspectd.cli.output import cell
 from inspectd.errors import ExitCode
 from inspectd.evaluation.dataset import DataSet, read_dataset
-from inspectd.evaluation.evaluate import Evaluation, evaluate
+from inspectd.evaluation.evaluate import BankReport, evaluate
 from inspectd.evaluation.report import write_report
 from inspectd.text import json_line
 
@@ -26,11 +26,11 @@ def main(arguments: argparse.Namespace) -> int:
         judgement = evaluate(arguments.bank, data.images, arguments.device, steps)
     if arguments.report is not None:
         write_report(arguments.report, judgement, f"{arguments.bank.name} on {arguments.data.name}")
-    say_own_images(judgement.evaluation.from_the_bank, judgement.evaluation.images)
+    say_own_images(judgement.report.from_the_bank, judgement.report.images)
     if arguments.json:
-        print(json_line({**msgspec.to_builtins(judgement.evaluation), **facts(data)}))
+        print(json_line({**msgspec.to_builtins(judgement.report), **facts(data)}))
     else:
-        _print_evaluation(judgement.evaluation)
+        _print_result(judgement.report)
         for note in data.notes:
             print(note)
         if arguments.report is not None:
@@ -49,7 +49,7 @@ def share(value: Interval) -> str:
     return f"{value.count} of {value.total} = {value.share:.1%} (95 %: {value.low:.1%} to {value.high:.1%})"
 
 
-def _print_evaluation(result: Evaluation) -> None:
+def _print_result(result: BankReport) -> None:
     print(f"image AUROC        {result.image_auroc:.4f}")
     print(f"average precision  {result.average_precision:.4f}")
     print(f"best F1            {result.f1_max:.4f}")

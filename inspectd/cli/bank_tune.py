@@ -30,12 +30,14 @@ def main(arguments: argparse.Namespace) -> int:
         backbone=arguments.backbone,
         weights=arguments.weights,
         seed=arguments.seed,
-        device=str(choose_device(arguments.device)),
         bit_depth=arguments.bit_depth,
     )
     limits = Limits(arguments.limit_ms, arguments.limit_mb)
     with Steps() as steps:
-        result = tune(good.pictures, data.images, base, _sweep(arguments), limits=limits, progress=steps)
+        result = tune(
+            good.pictures, data.images, base, _sweep(arguments),
+            device=str(choose_device(arguments.device)), limits=limits, progress=steps,
+        )  # fmt: skip
     if arguments.plot is not None:
         write_text(arguments.plot, _plot(result))
     say_own_images(result.from_the_bank, len(data.images))

@@ -1,17 +1,20 @@
-"""What the two kinds of `inspectd bench` read from their options."""
+"""Options that both kinds of `inspectd bench` read."""
 
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Final
 
+from inspectd.bench.subject import Synthetic
 from inspectd.errors import InputError
+from inspectd.model.options import PatchCoreOptions
 
 DEFAULT_BATCHES: Final = "1,2,4,8,16,32"
 SCORING: Final = ("device", "threads", "backend", "precision", "search")
 """Options that are settings of the scoring process too."""
-_MADE_UP_ONLY: Final = ("backbone", "layers", "weights", "grid", "size", "bank", "recipe")
+_SYNTHETIC_ONLY: Final = ("backbone", "layers", "weights", "grid", "size", "bank", "recipe")
+_PUBLISHED: Final = PatchCoreOptions(local_scale=False, position_weight=0.0)
+"""Roth et al.: distances as they are, at every position alike."""
 
 
 def numbers(option: str, text: str, separator: str = ",") -> list[int]:
@@ -38,8 +41,8 @@ def size(option: str, text: str) -> tuple[int, int]:
     return sides[0], sides[-1]
 
 
-def made_up_values(arguments: argparse.Namespace) -> str:
-    """What to make up, as the JSON that `bench.made_up` reads.
+def synthetic_bank(arguments: argparse.Namespace) -> Synthetic:
+    """The synthetic bank that the options describe.
 
     Raises:
         InputError: an option cannot be used.
@@ -48,27 +51,26 @@ def made_up_values(arguments: argparse.Namespace) -> str:
     bank = numbers("--bank", arguments.bank or "3072,152")
     if len(bank) != 2:
         raise InputError(f"--bank: got {arguments.bank!r}, expected ROWS,DIMS, e.g. 3072,152")
-    values = {
-        "backbone": arguments.backbone,
-        "layers": arguments.layers.split(",") if arguments.layers else None,
-        "weights": arguments.weights,
-        "grid": arguments.grid or "coarse",
-        "height": height,
-        "width": width,
-        "rows": bank[0],
-        "dims": bank[1],
-        "recipe": arguments.recipe or "default",
-    }
-    return json.dumps(values)
+    return Synthetic(
+        backbone=arguments.backbone,
+        layers=tuple(arguments.layers.split(",")) if arguments.layers else None,
+        weights=arguments.weights,
+        grid=arguments.grid or "coarse",
+        height=height,
+        width=width,
+        rows=bank[0],
+        dims=bank[1],
+        options=_PUBLISHED if arguments.recipe == "published" else PatchCoreOptions(),
+    )
 
 
 def refuse_both_banks(arguments: argparse.Namespace) -> None:
-    """Refuse a bank file together with the options of a made-up one.
+    """Refuse a bank file together with the options of a synthetic one.
 
     Raises:
         InputError: both are given.
     """
-    given = [f"--{name}" for name in _MADE_UP_ONLY if getattr(arguments, name) is not None]
+    given = [f"--{name}" for name in _SYNTHETIC_ONLY if getattr(arguments, name) is not None]
     if arguments.file is not None and given:
         raise InputError(
             f"{', '.join(given)}: for a synthetic bank, but {arguments.file} is given; leave one out"

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
+from inspectd.backends.base import ScoringOptions
 from inspectd.bench import machine
 from inspectd.bench.report import scoring_text as text
-from inspectd.bench.subject import Subject, Way, frames_of, of_bank, synthetic_frames
+from inspectd.bench.subject import Subject, frames_of, noise_frames, of_bank, of_synthetic
 from inspectd.bench.timing import BatchTiming, Frame, summary, time_batches
-from inspectd.cli.bench_options import DEFAULT_BATCHES, made_up_values, numbers, refuse_both_banks, size
-from inspectd.errors import InputError, InspectdError, UnavailableError
-from inspectd.files import temporary_folder
+from inspectd.cli.bench_options import DEFAULT_BATCHES, numbers, refuse_both_banks, size, synthetic_bank
 
 __all__ = ["measure", "text"]
 
@@ -57,47 +52,21 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def write_made_up(arguments: argparse.Namespace, path: Path) -> None:
-    """Write the made-up bank that the options describe, in a process of its own.
-
-    Torch takes hundreds of megabytes that this process, whose memory is measured, may do without.
-
-    Raises:
-        InputError: an option cannot be used.
-        UnavailableError: the file cannot be written.
-    """
-    words = ["-m", "inspectd.bench.made_up", str(path), made_up_values(arguments)]
-    done = subprocess.run(
-        [sys.executable, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        kinds = {int(kind.exit_code): kind for kind in (InputError, UnavailableError)}
-        raise kinds.get(done.returncode, InspectdError)(done.stderr.strip()[-2000:])
-
-
 def _load(arguments: argparse.Namespace) -> Subject:
-    way = Way(arguments.device, arguments.threads, arguments.backend, arguments.precision, arguments.search)
+    options = ScoringOptions(arguments.backend, arguments.precision, arguments.search, arguments.threads)
     refuse_both_banks(arguments)
     if arguments.file is not None:
-        return of_bank(arguments.file, way)
-    if machine.missing(machine.FOR_BANK_FILES):
-        from inspectd.bench.made_up import made_up, specified  # noqa: PLC0415 - loads torch
-
-        return made_up(specified(json.loads(made_up_values(arguments))), way)
-    with temporary_folder("bench-") as folder:
-        path = Path(folder) / "bank.safetensors"
-        write_made_up(arguments, path)
-        subject = of_bank(path, way)
-    return replace(subject, facts={**subject.facts, "bank": "synthetic"})
+        return of_bank(arguments.file, arguments.device, options)
+    return of_synthetic(synthetic_bank(arguments), arguments.device, options)
 
 
 def _frames(arguments: argparse.Namespace, count: int) -> tuple[Callable[[str], list[Frame]], str]:
-    """What makes `count` frames at most for a device, and where they come from, for people."""
+    """Makes up to `count` frames for a device; and their source, for people."""
     if arguments.images is not None:
         frames = frames_of(arguments.images, count)
         return lambda _device: frames, str(arguments.images)
     height, width = size("--frame", arguments.frame)
-    return lambda device: synthetic_frames(count, height, width, device), "noise"
+    return lambda device: noise_frames(count, height, width, device), "noise"
 
 
 def _timed(subject: Subject, frames: list[Frame], batch: int, seconds: float) -> BatchTiming:

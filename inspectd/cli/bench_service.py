@@ -9,11 +9,15 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from inspectd.bench.machine import FOR_SERVICE, missing
+from PIL import Image
+
+from inspectd.bank.images import find_images
 from inspectd.bench.service_report import FULL, put_together
 from inspectd.bench.service_report import service_text as text
-from inspectd.cli.bench_options import SCORING, refuse_both_banks
-from inspectd.errors import InputError, InspectdError, UnavailableError
+from inspectd.bench.subject import noise_frames, write_synthetic
+from inspectd.cli.bench_line import Line, run_load
+from inspectd.cli.bench_options import SCORING, refuse_both_banks, size, synthetic_bank
+from inspectd.errors import InputError, InspectdError
 from inspectd.files import temporary_folder
 
 __all__ = ["measure", "text"]
@@ -31,19 +35,13 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
     Raises:
         InputError: an option, the bank or the images cannot be used.
-        UnavailableError: a package the daemon needs is not installed.
         InspectdError: the daemon does not start, or dies.
     """
-    absent = missing(FOR_SERVICE)
-    if absent:
-        raise UnavailableError(
-            f"--service runs the daemon, which needs the packages {', '.join(absent)}; they are not installed"
-        )
     refuse_both_banks(arguments)
     loads = _loads(arguments)
     with temporary_folder("bench-") as folder:
         work = Path(folder)
-        bank = arguments.file or _made_up_bank(arguments, work)
+        bank = arguments.file or _synthetic_bank(arguments, work)
         images = _images(arguments, work)
         before = _alone(arguments, bank, images)
         reached = float(before["images_per_second"][str(arguments.max_batch)])
@@ -74,22 +72,14 @@ def _share(load: str) -> float:
         return -1.0
 
 
-def _made_up_bank(arguments: argparse.Namespace, work: Path) -> Path:
-    from inspectd.cli.bench_scoring import write_made_up  # noqa: PLC0415 - loads numpy
-
+def _synthetic_bank(arguments: argparse.Namespace, work: Path) -> Path:
     path = work / "bank.safetensors"
-    write_made_up(arguments, path)
+    write_synthetic(path, synthetic_bank(arguments))
     return path
 
 
 def _images(arguments: argparse.Namespace, work: Path) -> Path:
     """A folder of few images: some of those named, or noise."""
-    from PIL import Image  # noqa: PLC0415 - torchvision brings it; only this needs it
-
-    from inspectd.bank.images import find_images  # noqa: PLC0415
-    from inspectd.bench.subject import synthetic_frames  # noqa: PLC0415
-    from inspectd.cli.bench_options import size  # noqa: PLC0415
-
     folder = work / "images"
     folder.mkdir()
     if arguments.images is not None:
@@ -97,7 +87,7 @@ def _images(arguments: argparse.Namespace, work: Path) -> Path:
             (folder / f"{number:03}{path.suffix}").symlink_to(path.resolve())
     else:
         height, width = size("--frame", arguments.frame)
-        for number, frame in enumerate(synthetic_frames(_NOISE_FRAMES, height, width, "cpu")):
+        for number, frame in enumerate(noise_frames(_NOISE_FRAMES, height, width, "cpu")):
             Image.fromarray(frame).save(folder / f"{number:03}.bmp")
     return folder
 
@@ -123,8 +113,6 @@ def _run(
     arguments: argparse.Namespace, work: Path, inputs: tuple[Path, Path], load: str, reached: float
 ) -> dict[str, Any]:
     """One load; `inputs` are the bank and the folder of images, `reached` is what scoring alone reaches."""
-    from inspectd.cli.bench_line import Line, run_load  # noqa: PLC0415 - reads the bus
-
     line = Line(
         work / f"load-{load.partition('/')[0]}", *inputs, arguments.cameras, arguments.max_batch,
         {name: getattr(arguments, name) for name in SCORING},

@@ -1,4 +1,4 @@
-"""Judges a bank by labelled images."""
+"""Evaluates a bank on labelled images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Progress = Callable[[str, int, int], None]
 
 
 class ClassResult(msgspec.Struct, frozen=True):
-    """What the threshold did to the images of one label."""
+    """Results of the images of one label."""
 
     label: str
     images: int
@@ -36,8 +36,8 @@ class ClassResult(msgspec.Struct, frozen=True):
     mean_score: float
 
 
-class Evaluation(msgspec.Struct, frozen=True):
-    """How a bank judges a data set."""
+class BankReport(msgspec.Struct, frozen=True):
+    """Figures of a bank on a data set."""
 
     image_auroc: float
     average_precision: float
@@ -59,7 +59,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     images: int
     from_the_bank: list[str] | None
     """Images the bank was built from: they count with the scores they had while they were left out, and in no
-    figure of pixels. None where the bank does not tell its images."""
+    figure of pixels. None where the bank does not record its images."""
     other_sizes: int
     """Of them, those of sizes the bank was not built from: the daemon judges them with `any_size` only."""
     skipped: dict[str, str]
@@ -72,12 +72,12 @@ class Evaluation(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Judged:
-    """One image with what the bank says of it.
+    """One image with its score and heatmap.
 
     Attributes:
-        score: what the bank says; of an image it was built from, what it said while that was left out.
+        score: by the bank; of an image it was built from, the cross-fitted one.
         heatmap: (h, w) float16, at the detector's resolution.
-        from_the_bank: whether the bank was built from it. Its heatmap then shows what the bank remembers.
+        from_the_bank: whether the bank was built from it. Its heatmap is then of an image the bank has seen.
         size: height and width of the image.
     """
 
@@ -90,9 +90,9 @@ class Judged:
 
 @dataclass(frozen=True)
 class Judgement:
-    """An evaluation with the images behind it."""
+    """A report with the images it is made of."""
 
-    evaluation: Evaluation
+    report: BankReport
     judged: list[Judged]
 
 
@@ -122,15 +122,15 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
             for stage, spent_ms in result.stage_ms.items():
                 stages[stage].append(spent_ms)
         progress("images", done, len(images))
-    evaluation = _evaluation(scorer, judged, skipped, stages, bank)
+    report = _report(scorer, judged, skipped, stages, bank)
     if not own_images.recorded:
-        evaluation = msgspec.structs.replace(evaluation, from_the_bank=None)
-    return Judgement(evaluation, judged)
+        report = msgspec.structs.replace(report, from_the_bank=None)
+    return Judgement(report, judged)
 
 
-def _evaluation(
+def _report(
     scorer: Scorer, judged: list[Judged], skipped: dict[str, str], stages: dict[str, list[float]], bank: Path
-) -> Evaluation:
+) -> BankReport:
     truth = np.array([item.image.defective for item in judged], dtype=bool)
     scores = np.array([item.score for item in judged])
     if truth.all() or not truth.any():
@@ -143,7 +143,7 @@ def _evaluation(
     pixel_auroc, aupro = _pixels(judged)
     false_rejects = interval(int(failed[~truth].sum()), int((~truth).sum()))
     escapes = interval(int((~failed[truth]).sum()), int(truth.sum()))
-    return Evaluation(
+    return BankReport(
         image_auroc=image.image_auroc,
         average_precision=image.average_precision,
         f1_max=image.f1_max,

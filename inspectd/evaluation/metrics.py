@@ -1,4 +1,4 @@
-"""How well scores and heatmaps tell defective from good."""
+"""Figures of how well scores and heatmaps separate defective from good images."""
 
 from __future__ import annotations
 

@@ -14,26 +14,26 @@ from inspectd.backends.scorer import Scorer
 from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, BankFile, read_bank, write_bank
 from inspectd.bank.images import named_image
 from inspectd.bank.own_images import OwnImages
-from inspectd.bank.threshold import Calibration, Interval, calibrate, interval, shown_rate, unlike_the_rest
+from inspectd.bank.threshold import Calibration, Interval, calibrate, interval, outliers, shown_rate
 from inspectd.errors import InputError
 
 Progress = Callable[[str, int, int], None]
 
 
 class Recalibration(msgspec.Struct, frozen=True):
-    """What came of it."""
+    """Result of a recalibration."""
 
     calibration: Calibration
     from_the_bank: int
     """Scores that are the bank's own cross-fitted ones, of images it was built from."""
-    unlike_the_rest: list[str]
+    outliers: list[str] = msgspec.field(name="unlike_the_rest")
     """Good images that score far above the others: look whether they are good."""
     outliers_count: bool
     """Whether these took part, because somebody vouched for them."""
     threshold_with_outliers: float | None
-    """What the threshold would be with them; None: there are none, or they count."""
+    """The threshold if they counted; None: there are none, or they do."""
     shown_rate_with_outliers: float | None
-    """What is shown of this threshold if they are good parts after all; None as above."""
+    """The rate shown for this threshold if they are good parts after all; None as above."""
     skipped: dict[str, str]
     """Images that cannot be used, each with the reason."""
     escapes: Interval | None
@@ -41,7 +41,7 @@ class Recalibration(msgspec.Struct, frozen=True):
     defects_from_the_bank: list[str]
     """Defective images the bank was built from as good ones, judged by the scores they had when left out."""
     own_images_recorded: bool
-    """Whether the bank tells its images; where not, some of the others may be among them."""
+    """Whether the bank records its images; where not, some of the others may be among them."""
     written: bool
 
 
@@ -73,10 +73,10 @@ def recalibrate(
     Args:
         path: the bank file.
         good: images of good parts; None: those the bank was built from.
-        defects: images of defective parts; with them the escape rate is told.
+        defects: images of defective parts, for the escape rate.
         false_reject_rate: the rate asked for, between 0 and 1.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        progress: told how many images are done.
+        progress: called with the number of images done.
         write: store the threshold, if the images show the rate.
         keep_outliers: images unlike the rest are good, and count.
 
@@ -96,9 +96,9 @@ def recalibrate(
         scores = _score(scorer, good, own_images, "good", progress)
     if not len(scores.values):
         raise InputError("no good image can be read, expected some; hundreds show a useful rate")
-    odd = unlike_the_rest(scores.values)
-    aside = 0 if keep_outliers else int(odd.sum())
-    result = calibrate(scores.values[~odd] if aside else scores.values, false_reject_rate)
+    outlying = outliers(scores.values)
+    aside = 0 if keep_outliers else int(outlying.sum())
+    result = calibrate(scores.values[~outlying] if aside else scores.values, false_reject_rate)
     with_outliers = calibrate(scores.values, false_reject_rate) if aside else None
     escapes, found = None, _Scores(np.empty(0), [], [], {})
     if defects and scorer is not None:
@@ -111,7 +111,7 @@ def recalibrate(
             bank.manifest,
             threshold=result.threshold,
             threshold_basis=f"{basis}, {aside} unlike the rest set aside" if aside else basis,
-            outliers_count=keep_outliers and bool(odd.any()),
+            outliers_count=keep_outliers and bool(outlying.any()),
             threshold_with_outliers=with_outliers.threshold if with_outliers else None,
         )
         write_bank(path, manifest, bank.tensors)
@@ -119,8 +119,8 @@ def recalibrate(
     return Recalibration(
         calibration=result,
         from_the_bank=len(scores.from_the_bank),
-        unlike_the_rest=[scores.names[row] for row in np.flatnonzero(odd)],
-        outliers_count=keep_outliers and bool(odd.any()),
+        outliers=[scores.names[row] for row in np.flatnonzero(outlying)],
+        outliers_count=keep_outliers and bool(outlying.any()),
         threshold_with_outliers=with_outliers.threshold if with_outliers else None,
         shown_rate_with_outliers=shown_rate(len(scores.values), above) if aside else None,
         skipped=scores.skipped | found.skipped,
@@ -132,11 +132,11 @@ def recalibrate(
 
 
 def _of_the_bank(bank: BankFile) -> _Scores:
-    """The cross-fitted scores of the bank's own images, whose names are known where they are odd."""
+    """The cross-fitted scores of the bank's own images, whose names are known where they are outliers."""
     scores, digests = bank.tensors.get(GOOD_SCORES), bank.tensors.get(IMAGE_DIGESTS)
     if scores is None:
         return _Scores(np.empty(0), [], [], {})
-    named = {image.sha256: image.name for image in bank.manifest.unlike_the_rest}
+    named = {image.sha256: image.name for image in bank.manifest.outliers}
     keys = [f"image {row}" if digests is None else digests[row].tobytes().hex() for row in range(len(scores))]
     names = [named.get(key, key) for key in keys]
     return _Scores(scores, names, names, {})

@@ -14,7 +14,7 @@ from sklearn import metrics
 
 from inspectd.bank.images import read_image
 from inspectd.bank.threshold import Interval
-from inspectd.evaluation.evaluate import Evaluation, Judged, Judgement
+from inspectd.evaluation.evaluate import BankReport, Judged, Judgement
 from inspectd.evaluation.plots import escape, histogram_svg, roc_svg
 from inspectd.files import write_text
 
@@ -54,7 +54,7 @@ def write_report(path: Path, judgement: Judgement, title: str) -> None:
 
 
 def _page(judgement: Judgement, title: str) -> Iterator[str]:
-    result = judgement.evaluation
+    result = judgement.report
     yield f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title>"
     yield "<meta name='viewport' content='width=device-width, initial-scale=1'>"
     yield f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
@@ -77,7 +77,7 @@ def _page(judgement: Judgement, title: str) -> Iterator[str]:
     yield "</body></html>\n"
 
 
-def _facts(result: Evaluation) -> Iterator[str]:
+def _facts(result: BankReport) -> Iterator[str]:
     facts = [
         ("image AUROC", f"{result.image_auroc:.4f}"),
         ("average precision", f"{result.average_precision:.4f}"),
@@ -100,14 +100,14 @@ def _plots(judgement: Judgement) -> Iterator[str]:
     truth = np.array([item.image.defective for item in judgement.judged])
     scores = np.array([item.score for item in judgement.judged])
     false_positive, true_positive, _ = metrics.roc_curve(truth, scores)
-    result = judgement.evaluation
+    result = judgement.report
     point = (result.false_reject_rate, 1.0 - result.escape_rate)
     yield "<h2>Curves</h2><div class='plots'>"
     yield f"<div>{roc_svg(false_positive, true_positive, point)}</div>"
     yield f"<div>{histogram_svg(scores[~truth], scores[truth], result.threshold)}</div></div>"
 
 
-def _classes(result: Evaluation) -> Iterator[str]:
+def _classes(result: BankReport) -> Iterator[str]:
     yield "<h2>By label, at the bank's threshold</h2><table><tr><th>label</th><th>images</th>"
     yield "<th>judged fail</th><th>95 % interval</th><th>mean score</th></tr>"
     for row in result.classes:
@@ -118,7 +118,7 @@ def _classes(result: Evaluation) -> Iterator[str]:
 
 
 def _galleries(judgement: Judgement) -> Iterator[str]:
-    threshold = judgement.evaluation.threshold
+    threshold = judgement.report.threshold
     ordered = sorted(judgement.judged, key=lambda item: item.score)
     escapes = [item for item in ordered if item.image.defective and item.score <= threshold]
     rejects = [item for item in reversed(ordered) if not item.image.defective and item.score > threshold]

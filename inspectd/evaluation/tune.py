@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -12,7 +12,7 @@ import msgspec
 from inspectd.bank.build import BuildSpec, build_bank
 from inspectd.errors import InputError
 from inspectd.evaluation.dataset import LabelledImage
-from inspectd.evaluation.evaluate import Evaluation, evaluate
+from inspectd.evaluation.evaluate import BankReport, evaluate
 from inspectd.files import temporary_folder
 
 Progress = Callable[[str, int, int], None]
@@ -23,7 +23,7 @@ _NOISE = 0.002
 
 @dataclass(frozen=True)
 class Sweep:
-    """What to try: every combination of these."""
+    """Settings to try, in every combination."""
 
     sizes: Sequence[tuple[int, int]]
     coresets: Sequence[float | int]
@@ -31,19 +31,19 @@ class Sweep:
     layers: Sequence[tuple[str, ...]]
 
     def __len__(self) -> int:
-        """How many combinations there are."""
+        """Number of combinations."""
         return len(self.sizes) * len(self.coresets) * len(self.neighbours) * len(self.layers)
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What a recommended setting may cost."""
+    """Limits of a recommended setting."""
 
     latency_ms: float | None = None
     bank_mb: float | None = None
 
 
-class Trial(msgspec.Struct, frozen=True):
-    """One combination and what came of it."""
+class TuningTrial(msgspec.Struct, frozen=True):
+    """One combination and its results."""
 
     size: str
     coreset: float | int
@@ -64,11 +64,11 @@ class Trial(msgspec.Struct, frozen=True):
 class Tuning(msgspec.Struct, frozen=True):
     """All trials and the recommended one."""
 
-    trials: list[Trial]
+    trials: list[TuningTrial]
     recommended: int
     reason: str
     from_the_bank: list[str] = []
-    """Labelled images that the banks were built from; see `Evaluation`."""
+    """Labelled images that the banks were built from; see `BankReport`."""
 
 
 def tune(
@@ -77,6 +77,7 @@ def tune(
     base: BuildSpec,
     sweep: Sweep,
     *,
+    device: str,
     limits: Limits,
     progress: Progress,
 ) -> Tuning:
@@ -86,28 +87,29 @@ def tune(
         good: images of good parts to fit on.
         images: labelled images to judge by.
         base: everything that is not swept.
-        sweep: what to try.
-        limits: what the recommended setting may cost.
-        progress: told how many combinations are done.
+        sweep: combinations to try.
+        device: `cpu` or `cuda:N`.
+        limits: of the recommended setting.
+        progress: called with the number of combinations done.
 
     Raises:
         InputError: a combination cannot be built, or none is within the limits.
     """
-    trials: list[Trial] = []
+    trials: list[TuningTrial] = []
     own: set[str] = set()
     progress("settings", 0, len(sweep))
     with temporary_folder("inspectd-tune-") as folder:
         for spec, trial in _combinations(base, sweep):
             bank = Path(folder) / "trial.bank"
-            build_bank(good, bank, spec, lambda *_: None)
-            result = evaluate(bank, images, spec.device, lambda *_: None).evaluation
+            build_bank(good, bank, spec, lambda *_: None, device)
+            result = evaluate(bank, images, device, lambda *_: None).report
             own |= set(result.from_the_bank or ())
             trials.append(trial(result))
             progress("settings", len(trials), len(sweep))
     return msgspec.structs.replace(choose(trials, limits), from_the_bank=sorted(own))
 
 
-def choose(trials: Sequence[Trial], limits: Limits) -> Tuning:
+def choose(trials: Sequence[TuningTrial], limits: Limits) -> Tuning:
     """Mark the Pareto points and recommend the cheapest of those that are as accurate as the best.
 
     Raises:
@@ -135,7 +137,7 @@ def choose(trials: Sequence[Trial], limits: Limits) -> Tuning:
     return Tuning(marked, chosen, reason)
 
 
-def _beats(one: Trial, other: Trial) -> bool:
+def _beats(one: TuningTrial, other: TuningTrial) -> bool:
     at_least = (
         one.image_auroc >= other.image_auroc
         and one.latency_ms <= other.latency_ms
@@ -148,35 +150,30 @@ def _beats(one: Trial, other: Trial) -> bool:
     )
 
 
-def _within(trial: Trial, limits: Limits) -> bool:
+def _within(trial: TuningTrial, limits: Limits) -> bool:
     fast = limits.latency_ms is None or trial.latency_ms <= limits.latency_ms
     return fast and (limits.bank_mb is None or trial.bank_mb <= limits.bank_mb)
 
 
-def _combinations(base: BuildSpec, sweep: Sweep) -> Iterator[tuple[BuildSpec, Callable[[Evaluation], Trial]]]:
+def _combinations(
+    base: BuildSpec, sweep: Sweep
+) -> Iterator[tuple[BuildSpec, Callable[[BankReport], TuningTrial]]]:
     for (height, width), coreset, neighbours, layers in itertools.product(
         sweep.sizes, sweep.coresets, sweep.neighbours, sweep.layers
     ):
         options = base.options | {"neighbours": neighbours}
-        spec = BuildSpec(
-            detector="patchcore",
-            options=options,
-            backbone=base.backbone,
-            layers=layers,
-            weights=base.weights,
-            height=height,
-            width=width,
+        spec = replace(
+            base, detector="patchcore", options=options, layers=layers, height=height, width=width,
             coreset=coreset,
-            seed=base.seed,
-            device=base.device,
-            bit_depth=base.bit_depth,
-        )
+        )  # fmt: skip
         yield spec, _trial_of(spec, neighbours, layers)
 
 
-def _trial_of(spec: BuildSpec, neighbours: int, layers: tuple[str, ...]) -> Callable[[Evaluation], Trial]:
-    def trial(result: Evaluation) -> Trial:
-        return Trial(
+def _trial_of(
+    spec: BuildSpec, neighbours: int, layers: tuple[str, ...]
+) -> Callable[[BankReport], TuningTrial]:
+    def trial(result: BankReport) -> TuningTrial:
+        return TuningTrial(
             f"{spec.height}x{spec.width}",
             spec.coreset,
             neighbours,

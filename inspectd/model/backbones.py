@@ -22,7 +22,7 @@ from torchvision.models import feature_extraction
 from inspectd.errors import InputError
 
 
-def fold_batch_norms(network: fx.GraphModule) -> fx.GraphModule:
+def fuse_batch_norm(network: fx.GraphModule) -> fx.GraphModule:
     """Merge each batch normalisation that alone reads a convolution into that convolution.
 
     Args:
@@ -151,7 +151,7 @@ def load_backbone(
     network.eval()
     layers = layers or default_layers(name)
     extractor = _cut(name, network, layers)
-    extractor = fold_batch_norms(extractor).to(device).to(memory_format=torch.channels_last)
+    extractor = fuse_batch_norm(extractor).to(device).to(memory_format=torch.channels_last)
     return Backbone(
         name, layers, source, digest(state), mean, std, extractor.requires_grad_(requires_grad=False)
     )

@@ -1,4 +1,4 @@
-"""The detectors there are. A new one is a file beside this, its options, and an entry here."""
+"""The detectors. A new one is a file beside this, its options, and an entry here."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Detector(Protocol):
 
     @property
     def rows(self) -> int:
-        """How many entries its memory has."""
+        """Entries of its memory."""
 
     @property
     def dims(self) -> int:
-        """How many dimensions an entry of its memory has."""
+        """Dimensions of an entry."""
 
-    def maps(self, features: torch.Tensor) -> torch.Tensor:
-        """How unlike good parts every place of every image is; the larger, the less like them.
+    def score_maps(self, features: torch.Tensor) -> torch.Tensor:
+        """Score of every position of every image; the larger, the less like good parts.
 
         Args:
             features: (N, h, w, D) float32 patch features on the detector's device.
@@ -37,7 +37,7 @@ class Detector(Protocol):
         """
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Everything it remembers, by name; with its options enough to restore it."""
+        """Its memory, by names as in bank files; with its options enough to restore it."""
 
 
 def restore(kind: str, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> Detector:

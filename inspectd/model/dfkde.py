@@ -51,7 +51,7 @@ class DFKDE:
 
         Args:
             features: (N, h, w, D) float32 of good images.
-            options: how to estimate.
+            options: its settings.
         """
         vectors = image_vectors(features).double()
         mean = vectors.mean(dim=0)
@@ -77,8 +77,8 @@ class DFKDE:
         """Principal components."""
         return self._points.shape[1]
 
-    def maps(self, features: torch.Tensor) -> torch.Tensor:
-        """See `Detector.maps`; one value (N, 1, 1), as an image's vector tells no place."""
+    def score_maps(self, features: torch.Tensor) -> torch.Tensor:
+        """See `Detector.score_maps`; one value (N, 1, 1), as an image's vector has no positions."""
         vectors = (image_vectors(features) - self._mean) @ self._projection
         return -log_density(vectors, self._points, self._bandwidth).reshape(-1, 1, 1)
 

@@ -2,92 +2,93 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+import re
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, field, inspect
 
 from inspectd.errors import InputError
-from inspectd.model.checks import (
-    FLAG,
-    Checked,
-    OptionError,
-    from_values,
-    number,
-    one_of,
-    option,
-    optional,
-    share_box,
-    whole,
-)
 
-ODD_DEVIATIONS: Final = 6.0
-"""Robust standard deviations from the median of the good images beyond which a value is unlike the rest."""
+OUTLIER_DEVIATIONS: Final = 6.0
+"""Robust standard deviations from the median of the good images beyond which a value is an outlier."""
 ROBUST: Final = 1.4826
 """Median absolute deviations in a standard deviation of the normal distribution."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Options(Checked):
-    """Base of a detector's settings, which travel in the bank's manifest."""
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class PatchCoreOptions(Options):
-    """How PatchCore scores."""
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of settings that travel in a bank's manifest."""
 
-    neighbours: int = option(1, whole(1, 64))
+
+class PatchCoreOptions(Options, frozen=True, kw_only=True):
+    """Settings of PatchCore."""
+
+    neighbours: Annotated[int, Meta(ge=1, le=64)] = 1
     """A patch's score is the mean distance to this many nearest patches of the bank."""
-    local_scale: bool = option(default=True, check=FLAG)
+    local_scale: bool = True
     """Divide a distance by how far the nearest entry is from its own neighbours in the bank, so that rare
-    but good looks, which lie scattered, count no more than common ones."""
-    position_weight: float = option(0.7, number(0, 4))
-    """Multiply a patch's distance by this power of its Mahalanobis distance from what good parts look like
-    at the same place (PaDiM); 0: none."""
-    reweight: bool = option(default=False, check=FLAG)
+    but good variants, which lie scattered, count no more than common ones."""
+    position_weight: Annotated[float, Meta(ge=0, le=4)] = 0.7
+    """Multiply a patch's distance by this power of its Mahalanobis distance from good parts at the same
+    position (PaDiM); 0: none."""
+    reweight: bool = False
     """Scale an image's map by the paper's equation 7."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PaDiMOptions(Options):
-    """How PaDiM models good parts."""
+class PaDiMOptions(Options, frozen=True, kw_only=True):
+    """Settings of PaDiM."""
 
-    dimensions: int = option(100, whole(1, 550))
+    dimensions: Annotated[int, Meta(ge=1, le=550)] = 100
     """Feature dimensions kept, at most those the backbone gives."""
-    reduction: Literal["selection", "projection"] = option("selection", one_of("selection", "projection"))
+    reduction: Literal["selection", "projection"] = "selection"
     """Keep randomly chosen dimensions, or project onto random orthonormal directions."""
-    shrinkage: float = option(0.05, number(0, 1))
-    """Share of the mean covariance of all places in each place's own, which few images estimate poorly."""
-    regularisation: float = option(0.01, number(0, 1000, above=True))
+    shrinkage: Share = 0.05
+    """Share of the mean covariance of all positions in each position's own, which few images estimate
+    poorly."""
+    regularisation: Annotated[float, Meta(gt=0, le=1000)] = 0.01
     """Added to every covariance's diagonal (section 3.2, epsilon)."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DFKDEOptions(Options):
-    """How the density is estimated."""
+class DFKDEOptions(Options, frozen=True, kw_only=True):
+    """Settings of DFKDE."""
 
-    components: int = option(16, whole(1, 512))
+    components: Annotated[int, Meta(ge=1, le=512)] = 16
     """Principal components kept, at most one fewer than there are images."""
-    bandwidth: Literal["scott", "silverman", "cross-validation"] = option(
-        "scott", one_of("scott", "silverman", "cross-validation")
-    )
+    bandwidth: Literal["scott", "silverman", "cross-validation"] = "scott"
     """Rule for the kernel's width; cross-validation maximises the leave-one-out likelihood."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class HeadOptions(Options):
-    """How a map becomes a score."""
+class HeadOptions(Options, frozen=True, kw_only=True):
+    """Settings of the head, which makes a score of a map."""
 
-    standardise: bool = option(default=True, check=FLAG)
-    """Express each place in standard deviations from what good images score there."""
-    smoothing: float = option(0.7, number(0, 8))
+    standardise: bool = True
+    """Express each position in standard deviations from what good images score there."""
+    smoothing: Annotated[float, Meta(ge=0, le=8)] = 0.7
     """Standard deviation, in patches, of the Gaussian the map is smoothed with; 0: none."""
-    top: int = option(3, whole(1, 4096))
-    """The image's score is the mean of this many largest places."""
-    pool: Literal["max", "mean"] = option("max", one_of("max", "mean"))
-    """`max`: mean of the `top` largest places; `mean`: mean of all places."""
-    alike: int = option(3, whole(0, 64))
-    """How many good images that look most alike tell what the image would score if it were good; 0: none."""
-    alike_weight: float = option(0.5, number(0, 1))
-    """Share of that expectation that is taken off the score and the heatmap."""
+    top: Annotated[int, Meta(ge=1, le=4096)] = 3
+    """The image's score is the mean of this many largest positions."""
+    pool: Literal["max", "mean"] = "max"
+    """`max`: mean of the `top` largest positions; `mean`: mean of all positions."""
+    similar_images: Annotated[int, Meta(ge=0, le=64)] = field(default=3, name="alike")
+    """Number of most similar good images that predict what the image would score if it were good; 0: none."""
+    similar_weight: Share = field(default=0.5, name="alike_weight")
+    """Share of that prediction that is taken off the score and the heatmap."""
+
+
+class PatchOptions(Options, frozen=True, kw_only=True):
+    """Settings by which a backbone's feature maps become patch features."""
+
+    grid: Literal["coarse", "fine"] = "coarse"
+    """One patch for each cell of the coarsest layer, or of the finest: slower, with a sharper heatmap."""
+    region: tuple[Share, Share, Share, Share] | None = None
+    """The part of every image that is scored: left, top, width and height as shares of the image."""
+    compression: Annotated[float, Meta(gt=0, le=1)] = 0.75
+    """Each value v becomes sign(v) |v|^compression, which tames the heavy tails of deep features; 1: none."""
+    dimensions: Annotated[int, Meta(ge=1, le=65_536)] | None = None
+    """Average neighbouring channels down to this many dimensions, at most those the layers give; None: keep
+    them all."""
 
 
 KINDS: Final[dict[str, type[Options]]] = {
@@ -96,31 +97,69 @@ KINDS: Final[dict[str, type[Options]]] = {
     "dfkde": DFKDEOptions,
 }
 
+_Struct = TypeVar("_Struct", bound=msgspec.Struct)
+
 
 def options_of(kind: str, values: dict[str, Any]) -> Options:
-    """The settings of a detector from plain values; what is left out has its default.
+    """Settings of a detector from plain values; the others have their defaults.
 
     Raises:
-        InputError: there is no such detector, or a value does not fit it.
+        InputError: the detector is unknown, or a value does not fit.
     """
     if kind not in KINDS:
         raise InputError(f"unknown detector {kind!r}, expected one of: {', '.join(KINDS)}")
+    return converted(values, KINDS[kind], f"options of detector {kind!r}")
+
+
+def converted(values: object, kind: type[_Struct], where: str) -> _Struct:
+    """A struct of plain values.
+
+    Raises:
+        InputError: a value does not fit, or has an unknown name; begins with `where`.
+    """
     try:
-        return from_values(KINDS[kind], values)
-    except OptionError as error:
-        raise InputError(f"options of detector {kind!r}: {error}") from error
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{where}: {_problem(error, values, kind)}") from error
 
 
-@dataclass(frozen=True, kw_only=True)
-class PatchOptions(Checked):
-    """How a backbone's feature maps become patch features."""
+def _problem(error: msgspec.ValidationError, values: Any, kind: Any) -> str:
+    """The value that msgspec refused, where it is, and what was expected there."""
+    detail, _, path = str(error).partition(" - at `$")
+    expected: Any = inspect.type_info(kind)
+    names: list[str] = []
+    for name in re.findall(r"\w+", path):
+        if not isinstance(values, dict):  # within a list, which is shown whole
+            break
+        values = values[name]
+        expected = next(one.type for one in expected.fields if one.encode_name == name)
+        names.append(name)
+    at = ".".join(names)
+    if not isinstance(values, dict):
+        return f"{at} is {values!r:.200}, expected {_expected(expected) or detail.removeprefix('Expected ')}"
+    known = [one.encode_name for one in expected.fields]
+    for name in values:
+        if name not in known:
+            return f"{at + ' has' if at else 'there is'} no {name!r}, expected one of: {', '.join(known)}"
+    return f"{at or 'it'}: {detail}"
 
-    grid: Literal["coarse", "fine"] = option("coarse", one_of("coarse", "fine"))
-    """One patch for each cell of the coarsest layer, or of the finest: slower, with a sharper heatmap."""
-    region: tuple[float, float, float, float] | None = option(None, share_box)
-    """The part of every image that is looked at: left, top, width and height as shares of the image."""
-    compression: float = option(0.75, number(0, 1, above=True))
-    """Each value v becomes sign(v) |v|^compression, which tames the heavy tails of deep features; 1: none."""
-    dimensions: int | None = option(None, optional(whole(1, 65_536)))
-    """Average neighbouring channels down to this many dimensions, at most those the layers give; None: keep
-    them all."""
+
+def _expected(kind: inspect.Type) -> str:
+    """Description of the values that fit a type, for people; empty: msgspec's own words serve."""
+    text = ""
+    match kind:
+        case inspect.UnionType(types=(inner, inspect.NoneType())):
+            text = _expected(inner)
+        case inspect.IntType(ge=int(least), le=int(most)):
+            text = f"a whole number from {least} to {most}"
+        case inspect.FloatType(gt=None, ge=int(least), le=int(most)):
+            text = f"a number from {least} up to {most}"
+        case inspect.FloatType(gt=int(least), ge=None, le=int(most)):
+            text = f"a number above {least} up to {most}"
+        case inspect.BoolType():
+            text = "true or false"
+        case inspect.LiteralType(values=values):
+            text = f"one of: {', '.join(map(str, values))}"
+        case inspect.TupleType(item_types=items):
+            text = f"{len(items)} values, each {_expected(items[0])}"
+    return text

@@ -46,7 +46,7 @@ class PaDiM:
 
         Args:
             features: (N, h, w, D) float32 of good images.
-            options: how to fit.
+            options: its settings.
             seed: names the random reduction.
         """
         images, height, width, dims = features.shape
@@ -73,15 +73,15 @@ class PaDiM:
         """Dimensions of a Gaussian."""
         return self._means.shape[2]
 
-    def maps(self, features: torch.Tensor) -> torch.Tensor:
-        """See `Detector.maps`; section 3.3, equation 2."""
+    def score_maps(self, features: torch.Tensor) -> torch.Tensor:
+        """See `Detector.score_maps`; section 3.3, equation 2."""
         images, height, width, _ = features.shape
         offsets = self.offsets(features).flatten(1, 2)
         whitened = torch.bmm(self.whitening, offsets.permute(1, 2, 0))
         return whitened.square().sum(dim=1).sqrt().T.reshape(images, height, width)
 
     def offsets(self, features: torch.Tensor) -> torch.Tensor:
-        """How far features (N, h, w, D) lie from each place's mean: (N, h, w, d) float32."""
+        """Offsets (N, h, w, d) float32 of features (N, h, w, D) from each position's mean."""
         return features @ self._reduction - self._means
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -113,7 +113,7 @@ def _covariance(offsets: torch.Tensor) -> torch.Tensor:
 
 
 def _pooled(samples: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
-    """(d, d) float64, the mean over all places of the covariance of samples (N, P, d)."""
+    """(d, d) float64, the mean over all positions of the covariance of samples (N, P, d)."""
     total = torch.zeros(samples.shape[2], samples.shape[2], dtype=torch.float64, device=samples.device)
     for block in _blocks(samples.shape[1]):
         total += _covariance(samples[:, block] - means[block]).sum(dim=0)

@@ -14,20 +14,21 @@ _REWEIGHT_NEIGHBOURS: Final = 9
 _SPACING_NEIGHBOURS: Final = 3
 _LEAST_SPACING: Final = 0.05
 """Of the mean spacing."""
-_PLACES: Final = "places."
+_POSITIONS: Final = "places."
+"""Prefix of their tensors in bank files."""
 
 
 class PatchCore:
     """A bank of patches of good parts; a patch's score is its distance to the nearest of them.
 
     Two refinements beyond the paper, each an option: the distance is taken relative to the bank's own
-    spacing there, and multiplied by how unusual the patch is at its place.
+    spacing there, and multiplied by how unusual the patch is at its position.
 
     Args:
         bank: (M, D) float32 patch features of good parts (the coreset).
-        options: how to score.
+        options: its settings.
         spacing: (M,) float32, each entry's mean distance to its nearest others; None: found here.
-        places: what good parts look like at each place; needed where `position_weight` is not 0.
+        positions: a PaDiM of the same good parts; needed where `position_weight` is not 0.
     """
 
     kind: ClassVar[str] = "patchcore"
@@ -37,11 +38,11 @@ class PatchCore:
         bank: torch.Tensor,
         options: PatchCoreOptions,
         spacing: torch.Tensor | None = None,
-        places: PaDiM | None = None,
+        positions: PaDiM | None = None,
     ) -> None:
         self.bank = bank
         self.options = options
-        self.places = places
+        self.positions = positions
         self.neighbours = min(options.neighbours, bank.shape[0])
         self._search: NearestNeighbours = ExactSearch(bank)
         self.spacing = _spacing(bank, self._search) if spacing is None else spacing
@@ -49,9 +50,12 @@ class PatchCore:
     @classmethod
     def restore(cls, tensors: dict[str, torch.Tensor], options: PatchCoreOptions) -> PatchCore:
         """The detector whose `tensors()` these are."""
-        of_places = {name.removeprefix(_PLACES): t for name, t in tensors.items() if name.startswith(_PLACES)}
-        places = PaDiM.restore(of_places) if options.position_weight else None
-        return cls(tensors["bank"], options, tensors["spacing"], places)
+        prefix = _POSITIONS
+        of_positions = {
+            name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)
+        }
+        positions = PaDiM.restore(of_positions) if options.position_weight else None
+        return cls(tensors["bank"], options, tensors["spacing"], positions)
 
     def search_with(self, search: NearestNeighbours) -> None:
         """Use another search of the same bank."""
@@ -67,28 +71,28 @@ class PatchCore:
         """Dimensions of a patch's features."""
         return self.bank.shape[1]
 
-    def maps(self, features: torch.Tensor) -> torch.Tensor:
-        """See `Detector.maps`; section 3.3, with its equation 7 where re-weighting is on."""
+    def score_maps(self, features: torch.Tensor) -> torch.Tensor:
+        """See `Detector.score_maps`; section 3.3, with its equation 7 where re-weighting is on."""
         distances, rows = self._search.search(features.flatten(0, 2), self.neighbours)
-        odd_places = None
-        if self.places is not None and self.options.position_weight:
-            odd_places = self.places.maps(features)
-        return self.scored(features, distances, rows, odd_places)
+        position_scores = None
+        if self.positions is not None and self.options.position_weight:
+            position_scores = self.positions.score_maps(features)
+        return self.score_maps_of(features, distances, rows, position_scores)
 
-    def scored(
+    def score_maps_of(
         self,
         features: torch.Tensor,
         distances: torch.Tensor,
         rows: torch.Tensor,
-        odd_places: torch.Tensor | None,
+        position_scores: torch.Tensor | None,
     ) -> torch.Tensor:
-        """The maps (N, h, w) once the nearest entries are known.
+        """Score maps (N, h, w) float32, once the nearest entries are known.
 
         Args:
             features: (N, h, w, D) float32.
             distances: (N * h * w, k) float32, to the nearest entries.
             rows: (N * h * w, k) int64, those entries.
-            odd_places: (N, h, w) float32, what `places` says of the features; None: nothing.
+            position_scores: (N, h, w) float32, score maps of `positions`; None: they do not count.
         """
         images, height, width, _ = features.shape
         scores = distances.mean(dim=1)
@@ -97,8 +101,8 @@ class PatchCore:
         maps = scores.reshape(images, height, width)
         if self.options.reweight:
             maps = maps * self._weights(features.flatten(1, 2), distances, rows).reshape(-1, 1, 1)
-        if odd_places is not None:
-            maps = maps * odd_places.pow(self.options.position_weight)
+        if position_scores is not None:
+            maps = maps * position_scores.pow(self.options.position_weight)
         return maps
 
     def _weights(self, features: torch.Tensor, distances: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -122,8 +126,8 @@ class PatchCore:
     def tensors(self) -> dict[str, torch.Tensor]:
         """See `Detector.tensors`."""
         tensors = {"bank": self.bank, "spacing": self.spacing}
-        if self.places is not None:
-            tensors |= {_PLACES + name: tensor for name, tensor in self.places.tensors().items()}
+        if self.positions is not None:
+            tensors |= {_POSITIONS + name: tensor for name, tensor in self.positions.tensors().items()}
         return tensors
 
 

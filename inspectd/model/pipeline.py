@@ -1,14 +1,14 @@
-"""Frames in, scores and heatmaps out: backbone, detector and head in a row, with the time each stage takes.
+"""The reference pipeline: backbone, detector and head in a row, with the time each stage takes.
 
-This is the reference that every faster path is held against. It knows no bank file, and needs torch,
-torchvision and numpy only, so that it can be measured on any machine.
+Every faster backend is held against it. It knows no bank file.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import ClassVar, Final
 
 import numpy as np
 import torch
@@ -16,20 +16,22 @@ from numpy.typing import NDArray
 
 from inspectd.model.detectors import Detector
 from inspectd.model.features import FeatureExtractor
-from inspectd.model.head import Head, look
-from inspectd.model.score import FLOAT16_MAX, NO_NUMBER, ImageScore
+from inspectd.model.head import Head, image_embedding
+from inspectd.model.score import FLOAT16_MAX, NAN_SCORE, ImageScore
 
 _STAGES: Final = ("preprocess", "backbone", "search", "head")
 
 
-class Pipeline:
+class ReferencePipeline:
     """An extractor, a detector and a head on one device.
 
     Args:
         extractor: makes patch features of frames.
-        detector: maps patch features to how unlike good parts they are.
-        head: makes an image's score and heatmap of a map.
+        detector: makes score maps of patch features.
+        head: makes an image's score and heatmap of a score map.
     """
+
+    overlaps: ClassVar[bool] = False
 
     def __init__(self, extractor: FeatureExtractor, detector: Detector, head: Head) -> None:
         self.extractor = extractor
@@ -58,14 +60,18 @@ class Pipeline:
             marks.append(self._mark())
             features = self.extractor.features(images)
             marks.append(self._mark())
-            maps = self.detector.maps(features)
+            maps = self.detector.score_maps(features)
             marks.append(self._mark())
-            scores, heatmaps = judged(self.head, maps, features)
+            scores, heatmaps = finish(self.head, maps, features)
             answers = zip(scores.cpu().tolist(), heatmaps.cpu().numpy(), strict=True)
             marks.append(self._mark())
         pairs = zip(_STAGES, marks, marks[1:], strict=False)
         stage_ms = {name: (end - start) / 1e6 for name, start, end in pairs}
         return [ImageScore(score, heatmap, stage_ms) for score, heatmap in answers]
+
+    def begin(self, frames: Sequence[NDArray[np.uint8]]) -> Callable[[], list[ImageScore]]:
+        """See `Scoring.begin`."""
+        return partial(self.score, frames)
 
     def _mark(self) -> int:
         if self.extractor.device.type == "cuda":
@@ -73,14 +79,14 @@ class Pipeline:
         return time.perf_counter_ns()
 
 
-def judged(head: Head, maps: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def finish(head: Head, maps: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Image scores (N,) float32, finite, and heatmaps (N, h, w) float16.
 
     Args:
-        head: what makes them.
-        maps: (N, h, w) float32, the detector's.
+        head: of the pipeline.
+        maps: (N, h, w) float32, score maps of the detector.
         features: (N, h, w, D) float32 that the maps were made of.
     """
-    # A value that is no number would never be above a threshold, and so pass; make it fail.
-    scores, heatmaps = head(maps.nan_to_num(nan=NO_NUMBER, posinf=NO_NUMBER), look(features))
+    # NaN would never be above a threshold, and so pass; make it fail.
+    scores, heatmaps = head(maps.nan_to_num(nan=NAN_SCORE, posinf=NAN_SCORE), image_embedding(features))
     return scores, heatmaps.clamp(-FLOAT16_MAX, FLOAT16_MAX).to(torch.float16)

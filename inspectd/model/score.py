@@ -1,16 +1,16 @@
-"""The answer for one frame. No torch here: the fast path on a CPU does without."""
+"""The answer for one frame, and what makes them. No torch here: OpenVINO does without."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-NO_NUMBER: Final = 1e9
-"""Stands for a value that is no number, which would never be above a threshold, and so pass."""
+NAN_SCORE: Final = 1e9
+"""Stands for NaN, which would never be above a threshold, and so pass."""
 FLOAT16_MAX: Final = 65504.0
 
 
@@ -30,21 +30,20 @@ class ImageScore:
 
 
 class Scoring(Protocol):
-    """A pipeline, by torch or compiled."""
+    """A pipeline of any backend, ready on its device."""
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether `begin` returns while the device computes."""
 
     def warm_up(self, max_batch: int) -> None:
         """Score blank frames, so that the first real ones are not slow."""
 
     def score(self, frames: Sequence[NDArray[np.uint8]]) -> list[ImageScore]:
-        """Score frames, each (H, W, 3) uint8 BGR."""
-
-
-@runtime_checkable
-class Overlapping(Protocol):
-    """A pipeline whose device computes while the host goes on."""
+        """Score frames, each (H, W, 3) uint8 BGR; may be views into shared memory and differ in size."""
 
     def begin(self, frames: Sequence[NDArray[np.uint8]]) -> Callable[[], list[ImageScore]]:
-        """Start scoring frames, each (H, W, 3) uint8 BGR; what is returned waits, and gives the answers.
+        """Start scoring frames, each (H, W, 3) uint8 BGR; the returned call waits and gives the answers.
 
         The frames must stay as they are until then.
         """

@@ -20,10 +20,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd import config
-from inspectd.backends.cuda.memory import admit, hold_to, resident
+from inspectd import config, log
+from inspectd.backends.cuda.memory import check_fits, footprint, limit_memory
 from inspectd.backends.cuda.pinned import PinnedRings
-from inspectd.backends.scorer import ImageScore, Scorer, ScoringPath, computes_on_cuda
+from inspectd.backends.scorer import ImageScore, Scorer, ScoringOptions, computes_on_cuda
 from inspectd.bank.file import read_bank
 from inspectd.bank.reach import Reach, reach_of
 from inspectd.errors import BankError, ExitCode, InspectdError, ThresholdError
@@ -172,7 +172,7 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
     scorers: dict[str, Scorer] = {}
     device = "cpu"
     for recipe in start.recipes:
-        scorer = Scorer.load(Path(recipe.bank), start.scoring.device, start.scoring.threads, _way(start))
+        scorer = Scorer.load(Path(recipe.bank), start.scoring.device, _options(start))
         scorer.warm_up(start.max_batch)
         scorers[recipe.name] = scorer
         device = str(scorer.info.device)
@@ -228,13 +228,13 @@ def admit_banks(start: StartScoring) -> None:
     """
     if not computes_on_cuda(start.scoring.device):
         return
-    residents = [resident(recipe.name, recipe.bank, read_bank(Path(recipe.bank))) for recipe in start.recipes]
-    admit(residents, hold_to(start.scoring.device, start.scoring.device_memory_mb))
+    banks = [footprint(recipe.name, recipe.bank, read_bank(Path(recipe.bank))) for recipe in start.recipes]
+    check_fits(banks, limit_memory(start.scoring.device, start.scoring.device_memory_mb))
 
 
-def _way(start: StartScoring) -> ScoringPath:
+def _options(start: StartScoring) -> ScoringOptions:
     scoring = start.scoring
-    return ScoringPath(scoring.backend, scoring.precision, scoring.search)
+    return ScoringOptions(scoring.backend, scoring.precision, scoring.search, scoring.threads)
 
 
 def _score_record(batch: Batch, inspection: Inspection, image: ImageScore, bank_sha256: str) -> Score:

@@ -61,13 +61,6 @@ def test_it_says_what_it_loaded(scorer: Scorer, bank_file: Path) -> None:
     scorer.warm_up(2)
 
 
-def test_a_score_has_a_p_value(scorer: Scorer) -> None:
-    assert scorer.p_value(1e6) == pytest.approx(1 / 31)
-    assert scorer.p_value(-1e6) == 1.0
-    # Two images unlike the rest are above the threshold, and one score is the threshold.
-    assert scorer.p_value(scorer.info.threshold) == pytest.approx(3 / 31)
-
-
 def test_other_weights_are_refused(bank_file: Path, tmp_path: Path) -> None:
     bank = read_bank(bank_file)
     manifest = msgspec.structs.replace(bank.manifest, weights_sha256="1" * 64)

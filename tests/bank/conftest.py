@@ -17,6 +17,6 @@ def detector_banks(good_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
     root = tmp_path_factory.mktemp("detectors")
     images = find_images(good_folder)[20:]
     for kind in KINDS:
-        spec = BuildSpec(detector=kind, height=96, width=96, device="cpu")
+        spec = BuildSpec(detector=kind, height=96, width=96)
         build_bank(images, root / f"{kind}.bank", spec, lambda *_: None)
     return {kind: root / f"{kind}.bank" for kind in KINDS}

@@ -79,13 +79,13 @@ def test_unreadable_and_repeated_images_are_named_and_left_out(images: list[Path
     assert not (tmp_path / "y.bank").exists()
 
 
-def test_odd_sizes_and_images_unlike_the_rest_are_named(good_folder: Path, tmp_path: Path) -> None:
+def test_rare_sizes_and_outliers_are_named(good_folder: Path, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "noise.png"), noise)
     paths = [*find_images(good_folder)[:30], tmp_path / "noise.png"]
     report = build_bank(paths, tmp_path / "x.bank", SMALL, quiet)
-    assert report.odd_sizes == ["100x120 (1)"]
-    assert str(tmp_path / "noise.png") in report.unlike_the_rest
+    assert report.rare_sizes == ["100x120 (1)"]
+    assert str(tmp_path / "noise.png") in report.outliers
 
 
 def plate(seed: int) -> NDArray[np.uint8]:
@@ -106,7 +106,7 @@ def specked(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.circle(image.copy(), (8, 8), 2, (255, 255, 255), -1), dtype=np.uint8)
 
 
-PLATES = BuildSpec(height=128, width=128, coreset=0.1, device="cpu")
+PLATES = BuildSpec(height=128, width=128, coreset=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def plates(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Path]
 def clean_threshold(plates: Callable[..., list[Path]], tmp_path_factory: pytest.TempPathFactory) -> float:
     images = plates(lambda image: image)
     report = build_bank(images, tmp_path_factory.mktemp("clean") / "x.bank", PLATES, quiet)
-    assert (report.unlike_the_rest, report.threshold_with_outliers) == ([], None)
+    assert (report.outliers, report.threshold_with_outliers) == ([], None)
     return report.threshold
 
 
@@ -140,13 +140,13 @@ def test_one_image_does_not_set_the_threshold_nor_hide_what_it_shows(
 ) -> None:
     images = plates(spoil)
     report = build_bank(images, tmp_path / "x.bank", PLATES, quiet)
-    assert report.unlike_the_rest == [str(images[17])]
+    assert report.outliers == [str(images[17])]
     assert report.threshold == pytest.approx(clean_threshold, rel=0.1)
     assert report.threshold_with_outliers is not None
     assert report.threshold_with_outliers > 10 * report.threshold
 
     bank = read_bank(tmp_path / "x.bank")
-    (odd,) = bank.manifest.unlike_the_rest
+    (odd,) = bank.manifest.outliers
     assert odd.name == "17.png"
     assert odd.score == bank.tensors[GOOD_SCORES][17] == report.threshold_with_outliers
     assert odd.sha256 == bank.tensors[IMAGE_DIGESTS][17].tobytes().hex()
@@ -170,7 +170,7 @@ def test_outliers_count_where_somebody_vouches_for_them(
     assert report.outliers_count
     assert manifest.outliers_count
     assert report.threshold_with_outliers is None
-    assert report.threshold == manifest.unlike_the_rest[0].score
+    assert report.threshold == manifest.outliers[0].score
 
 
 def test_too_few_images_says_how_many(images: list[Path], tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ from inspectd.model.options import HeadOptions, PatchCoreOptions
 GENERATOR = torch.Generator().manual_seed(0)
 FEATURES = torch.randn(30, 4, 4, 6, generator=GENERATOR)
 PLAIN = PatchCoreOptions(local_scale=False, position_weight=0.0)
-HEAD = HeadOptions(standardise=False, smoothing=0.0, top=1, alike=0)
+HEAD = HeadOptions(standardise=False, smoothing=0.0, top=1, similar_images=0)
 
 
 def test_no_image_is_in_the_bank_that_scores_it() -> None:
     """With the whole coreset, an image in the bank would score exactly 0."""
     spec = FitSpec(PLAIN, HEAD, coreset=1.0, seed=0)
     whole = fit_detector(FEATURES, spec, lambda _done, _total: None).detector
-    assert whole.maps(FEATURES).max() < 0.01
+    assert whole.score_maps(FEATURES).max() < 0.01
     assert cross_fit(FEATURES, spec, lambda _done, _total: None).scores.min() > 0.1
 
 

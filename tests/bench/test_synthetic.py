@@ -1,34 +1,38 @@
-import subprocess
-import sys
+"""A synthetic bank is what was asked for."""
+
+from pathlib import Path
 
 import numpy as np
+import pytest
 
-from inspectd.bench.synthetic import Synthetic, synthetic_pipeline
+from inspectd.bank.file import read_bank
+from inspectd.bench.subject import Synthetic, write_synthetic
+from inspectd.bench.synthetic import synthetic_pipeline, write
+from inspectd.errors import InputError
 from inspectd.model.options import PatchCoreOptions
 
-WITHOUT = """
-import sys
-for name in ("msgspec", "safetensors", "timm", "rich", "zmq", "sklearn", "scipy", "faiss", "openvino"):
-    sys.modules[name] = None
-import numpy as np
-from inspectd.bench.synthetic import Synthetic, synthetic_pipeline
-spec = Synthetic("resnet18", None, "random", "fine", 64, 64, rows=50, dims=100)
-pipeline = synthetic_pipeline(spec, "cpu")
-(answer,) = pipeline.score([np.zeros((80, 70, 3), np.uint8)])
-print(pipeline.detector.rows, pipeline.detector.dims, answer.heatmap.shape)
-"""
+PUBLISHED = PatchCoreOptions(local_scale=False, position_weight=0.0)
 
 
-def test_it_runs_with_torch_torchvision_and_numpy_alone() -> None:
-    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "50 100 (8, 8)\n"
+@pytest.mark.parametrize("options", [PatchCoreOptions(), PUBLISHED])
+def test_it_scores_by_the_recipe(tmp_path: Path, options: PatchCoreOptions) -> None:
+    file = tmp_path / "synthetic.safetensors"
+    spec = Synthetic("resnet18", weights="random", height=64, width=64, rows=50, dims=16, options=options)
+    write(file, spec)
+    bank = read_bank(file)
+    assert (bank.manifest.rows, bank.manifest.dims) == (50, 16)
+    assert bank.manifest.options["local_scale"] is options.local_scale
+    assert bank.manifest.options["position_weight"] == options.position_weight
+    assert any(name.startswith("detector.places.") for name in bank.tensors) is bool(options.position_weight)
 
 
 def test_the_same_seed_makes_the_same_pipeline() -> None:
-    spec = Synthetic(
-        "resnet18", ("layer2",), "random", height=64, width=64, rows=30, options=PatchCoreOptions()
-    )
+    spec = Synthetic("resnet18", ("layer2",), "random", height=64, width=64, rows=30)
     frame = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     first, again = (synthetic_pipeline(spec, "cpu").score([frame])[0].image_score for _ in range(2))
     assert first == again
+
+
+def test_dimensions_beyond_any_backbone_are_refused_by_the_process_that_writes(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="dimensions is 70000, expected a whole number from 1 to 65536"):
+        write_synthetic(tmp_path / "x", Synthetic("resnet18", weights="random", dims=70_000))

@@ -36,7 +36,7 @@ def test_every_kind_is_tried_here() -> None:
 class TestDetector:
     def test_maps_are_finite_and_one_for_each_image(self, kind: str, values: dict[str, Any]) -> None:
         detector = fit(kind, values)
-        maps = detector.maps(GOOD[:7])
+        maps = detector.score_maps(GOOD[:7])
         assert maps.shape[0] == 7
         assert maps.ndim == 3
         assert maps.dtype == torch.float32
@@ -47,18 +47,23 @@ class TestDetector:
 
     def test_what_is_unlike_good_parts_scores_higher(self, kind: str, values: dict[str, Any]) -> None:
         detector = fit(kind, values)
-        assert detector.maps(GOOD + 6).amax(dim=(1, 2)).min() > detector.maps(GOOD).amax(dim=(1, 2)).max()
+        assert (
+            detector.score_maps(GOOD + 6).amax(dim=(1, 2)).min()
+            > detector.score_maps(GOOD).amax(dim=(1, 2)).max()
+        )
 
     def test_an_image_scores_alike_alone_and_in_company(self, kind: str, values: dict[str, Any]) -> None:
         detector = fit(kind, values)
-        alone = torch.cat([detector.maps(GOOD[i : i + 1] + 1) for i in range(5)])
-        np.testing.assert_allclose(detector.maps(GOOD[:5] + 1).numpy(), alone.numpy(), rtol=1e-3, atol=1e-4)
+        alone = torch.cat([detector.score_maps(GOOD[i : i + 1] + 1) for i in range(5)])
+        np.testing.assert_allclose(
+            detector.score_maps(GOOD[:5] + 1).numpy(), alone.numpy(), rtol=1e-3, atol=1e-4
+        )
 
     def test_the_restored_detector_maps_alike(self, kind: str, values: dict[str, Any]) -> None:
         detector = fit(kind, values)
         tensors = {name: tensor.clone() for name, tensor in detector.tensors().items()}
         restored = restore(kind, tensors, values)
-        assert torch.equal(restored.maps(GOOD[:3]), detector.maps(GOOD[:3]))
+        assert torch.equal(restored.score_maps(GOOD[:3]), detector.score_maps(GOOD[:3]))
         assert (restored.rows, restored.dims) == (detector.rows, detector.dims)
 
     def test_the_same_seed_remembers_the_same(self, kind: str, values: dict[str, Any]) -> None:
@@ -73,5 +78,5 @@ class TestDetector:
     def test_cuda_and_cpu_agree(self, kind: str, values: dict[str, Any]) -> None:
         detector = fit(kind, values)
         moved = restore(kind, {name: t.cuda() for name, t in detector.tensors().items()}, values)
-        maps = moved.maps(GOOD[:3].cuda()).cpu().numpy()
-        np.testing.assert_allclose(maps, detector.maps(GOOD[:3]).numpy(), rtol=1e-3, atol=1e-3)
+        maps = moved.score_maps(GOOD[:3].cuda()).cpu().numpy()
+        np.testing.assert_allclose(maps, detector.score_maps(GOOD[:3]).numpy(), rtol=1e-3, atol=1e-3)

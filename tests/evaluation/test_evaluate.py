@@ -34,7 +34,7 @@ def judgement(bank_file: Path, mixed_folder: Path, tmp_path_factory: pytest.Temp
 
 
 def test_the_figures_follow_from_the_scores(judgement: Judgement) -> None:
-    result = judgement.evaluation
+    result = judgement.report
     above = [item.score > result.threshold for item in judgement.judged]
     truth = [item.image.defective for item in judgement.judged]
     assert result.images == 40
@@ -63,7 +63,7 @@ def test_the_banks_own_images_count_with_the_scores_they_had_when_left_out(
     mislabelled = LabelledImage(cells(defective=False)[20], "dent")
     images = [*load_dataset(mixed_folder)[:25], *own, mislabelled]
     judgement = evaluate(bank_file, images, "cpu", quiet)
-    assert judgement.evaluation.from_the_bank == [str(image.path) for image in (*own, mislabelled)]
+    assert judgement.report.from_the_bank == [str(image.path) for image in (*own, mislabelled)]
     assert [item.score for item in judgement.judged[25:]] == read_bank(bank_file).tensors[GOOD_SCORES][
         :11
     ].tolist()
@@ -79,7 +79,7 @@ def test_a_bank_that_does_not_tell_its_images_is_said_to(
     del bank.tensors[IMAGE_DIGESTS]
     write_bank(tmp_path / "old.bank", bank.manifest, bank.tensors)
     judgement = evaluate(tmp_path / "old.bank", load_dataset(mixed_folder)[15:25], "cpu", quiet)
-    assert judgement.evaluation.from_the_bank is None
+    assert judgement.report.from_the_bank is None
     write_report(tmp_path / "r.html", judgement, "old")
     assert "does not record the images it was built from" in (tmp_path / "r.html").read_text()
 
@@ -91,7 +91,7 @@ def test_images_of_sizes_the_daemon_would_not_judge_are_counted(
     for name in ("good", "dent"):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((64, 64, 3), 90, np.uint8))
         images.append(LabelledImage(tmp_path / f"{name}.png", name))
-    assert evaluate(bank_file, images, "cpu", quiet).evaluation.other_sizes == 2
+    assert evaluate(bank_file, images, "cpu", quiet).report.other_sizes == 2
 
 
 class Tags(HTMLParser):
@@ -119,7 +119,7 @@ def test_the_report_is_one_whole_page(judgement: Judgement, tmp_path: Path) -> N
     assert tags.open == []
     assert tags.images > 0
     assert "cells &lt;&amp;&gt; tiles" in text
-    assert f"{judgement.evaluation.image_auroc:.4f}" in text
+    assert f"{judgement.report.image_auroc:.4f}" in text
     assert not re.search(r"(src|href)=.https?:", text)
 
 

@@ -74,7 +74,7 @@ def test_an_image_unlike_the_rest_is_set_aside_and_named(
     spoilt = asked(bank, [*good, crack], [], 0.1, write=False)
     # Enough images for the rate: the odd one changes a rank, not more.
     assert clean.calibration.achieved
-    assert spoilt.unlike_the_rest == [*clean.unlike_the_rest, str(crack)]
+    assert spoilt.outliers == [*clean.outliers, str(crack)]
     assert spoilt.calibration == clean.calibration
     assert spoilt.threshold_with_outliers is not None
     assert spoilt.threshold_with_outliers > spoilt.calibration.threshold

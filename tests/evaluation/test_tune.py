@@ -7,11 +7,11 @@ from inspectd.bank.images import find_images
 from inspectd.errors import InputError
 from inspectd.evaluation.dataset import load_dataset
 from inspectd.evaluation.plots import trade_off_svg
-from inspectd.evaluation.tune import Limits, Sweep, Trial, choose, tune
+from inspectd.evaluation.tune import Limits, Sweep, TuningTrial, choose, tune
 
 
-def trial(auroc: float, latency_ms: float, bank_mb: float) -> Trial:
-    return Trial("256x256", 0.04, 1, ("a", "b"), auroc, None, latency_ms, bank_mb)
+def trial(auroc: float, latency_ms: float, bank_mb: float) -> TuningTrial:
+    return TuningTrial("256x256", 0.04, 1, ("a", "b"), auroc, None, latency_ms, bank_mb)
 
 
 TRIALS = [trial(0.95, 5, 2), trial(0.97, 9, 4), trial(0.9695, 7, 4), trial(0.96, 9, 5), trial(0.90, 4, 1)]
@@ -40,8 +40,9 @@ def test_a_small_sweep_for_real(good_folder: Path, mixed_folder: Path) -> None:
     tuning = tune(
         find_images(good_folder)[:12],
         load_dataset(mixed_folder)[15:25],
-        BuildSpec(device="cpu"),
+        BuildSpec(),
         sweep,
+        device="cpu",
         limits=Limits(),
         progress=lambda _step, count, _total: done.append(count),
     )

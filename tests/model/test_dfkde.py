@@ -27,7 +27,7 @@ def test_scores_agree_with_scipys_density(rule: str, components: int) -> None:
     good, test = reduced(components)
     # The points have unit variance, so scipy's covariance-scaled kernel is ours.
     expected = -stats.gaussian_kde(good.T, bw_method=rule).logpdf(test.T)
-    np.testing.assert_allclose(detector.maps(TEST).numpy().ravel(), expected, rtol=1e-3)
+    np.testing.assert_allclose(detector.score_maps(TEST).numpy().ravel(), expected, rtol=1e-3)
 
 
 def test_cross_validation_finds_the_likeliest_bandwidth() -> None:
@@ -47,4 +47,4 @@ def test_cross_validation_finds_the_likeliest_bandwidth() -> None:
 def test_no_more_components_than_images_allow() -> None:
     detector = DFKDE.fit(GOOD[:5], DFKDEOptions(components=16))
     assert (detector.rows, detector.dims) == (5, 4)
-    assert torch.isfinite(detector.maps(TEST)).all()
+    assert torch.isfinite(detector.score_maps(TEST)).all()

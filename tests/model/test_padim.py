@@ -26,7 +26,7 @@ def test_maps_agree_with_a_float64_reference(reduction: str, dimensions: int, sh
         covariance = (1 - shrinkage) * place + shrinkage * pooled + 0.01 * np.eye(matrix.shape[1])
         offsets = test[:, i, j] - good[:, i, j].mean(axis=0)
         expected[:, i, j] = np.sqrt(np.einsum("nd,de,ne->n", offsets, np.linalg.inv(covariance), offsets))
-    np.testing.assert_allclose(detector.maps(TEST).numpy(), expected, rtol=1e-3)
+    np.testing.assert_allclose(detector.score_maps(TEST).numpy(), expected, rtol=1e-3)
     assert (detector.rows, detector.dims) == (12, min(dimensions, 12))
 
 
@@ -42,4 +42,4 @@ def test_28_by_28_places_of_100_dimensions_take_at_most_40_megabytes() -> None:
     assert sum(tensor.nbytes for tensor in detector.tensors().values()) <= 40e6
     restored = PaDiM.restore(detector.tensors())
     features = torch.randn(1, 28, 28, 110)
-    assert torch.equal(restored.maps(features), detector.maps(features))
+    assert torch.equal(restored.score_maps(features), detector.score_maps(features))

@@ -35,7 +35,7 @@ def reference(neighbours: int, *, reweight: bool) -> NDArray[np.float64]:
 
 def maps(options: PatchCoreOptions) -> NDArray[np.float32]:
     detector = PatchCore(torch.from_numpy(BANK).float(), options)
-    return detector.maps(torch.from_numpy(FEATURES).float()).numpy()
+    return detector.score_maps(torch.from_numpy(FEATURES).float()).numpy()
 
 
 def test_maps_agree_with_the_reference() -> None:
@@ -53,7 +53,7 @@ def test_more_neighbours_than_rows_means_all_rows() -> None:
     detector = PatchCore(torch.from_numpy(BANK[:4]).float(), PatchCoreOptions(neighbours=9, **PLAIN))
     distances = np.linalg.norm(FEATURES[..., None, :] - BANK[:4], axis=-1).mean(axis=-1)
     np.testing.assert_allclose(
-        detector.maps(torch.from_numpy(FEATURES).float()).numpy(), distances, rtol=1e-3
+        detector.score_maps(torch.from_numpy(FEATURES).float()).numpy(), distances, rtol=1e-3
     )
 
 
@@ -67,14 +67,16 @@ def test_distances_are_relative_to_the_spacing_of_the_bank() -> None:
 
 def test_a_bank_of_equal_rows_still_gives_finite_maps() -> None:
     detector = PatchCore(torch.ones(20, 24), PatchCoreOptions(position_weight=0.0))
-    assert torch.isfinite(detector.maps(torch.from_numpy(FEATURES).float())).all()
+    assert torch.isfinite(detector.score_maps(torch.from_numpy(FEATURES).float())).all()
 
 
 def test_what_is_unusual_at_its_place_counts_more() -> None:
     features = torch.from_numpy(FEATURES).float()
     good = torch.randn(50, 5, 4, 24, generator=torch.Generator().manual_seed(0))
-    places = PaDiM.fit(good, PaDiMOptions(), seed=0)
+    positions = PaDiM.fit(good, PaDiMOptions(), seed=0)
     bank = torch.from_numpy(BANK).float()
-    both = PatchCore(bank, PatchCoreOptions(position_weight=0.5), places=places).maps(features)
-    alone = PatchCore(bank, PatchCoreOptions(position_weight=0.0)).maps(features)
-    np.testing.assert_allclose(both.numpy(), (alone * places.maps(features).sqrt()).numpy(), rtol=1e-4)
+    both = PatchCore(bank, PatchCoreOptions(position_weight=0.5), positions=positions).score_maps(features)
+    alone = PatchCore(bank, PatchCoreOptions(position_weight=0.0)).score_maps(features)
+    np.testing.assert_allclose(
+        both.numpy(), (alone * positions.score_maps(features).sqrt()).numpy(), rtol=1e-4
+    )

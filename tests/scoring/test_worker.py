@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inspectd.backends.scorer import BankInfo, Scorer
+from inspectd.backends.scorer import Scorer, ScorerInfo
 from inspectd.config import Recipe, Scoring
 from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import AttachRing, DetachRing
@@ -14,11 +14,13 @@ from inspectd.scoring.messages import FromScoring, StartScoring, ToScoring
 from inspectd.scoring.worker import Worker
 from inspectd.wire import Reason
 
-INFO = BankInfo("sha", "dfkde", "none", 1, 1, 4, 4, 1.0, "cuda:0", "cuda", "float16", "", None)
+INFO = ScorerInfo("sha", "dfkde", "none", 1, 1, 4, 4, 1.0, "cuda:0", "cuda", "float16", "", None)
 
 
 class InOrder:
     """Scores a frame by its first value, at once."""
+
+    overlaps = False
 
     def __init__(self):
         self.happened = []
@@ -31,9 +33,14 @@ class InOrder:
         self.happened.append(("score", values))
         return [ImageScore(float(value), np.zeros((1, 1), np.float16), {}) for value in values]
 
+    def begin(self, frames):
+        return lambda: self.score(frames)
+
 
 class Ahead(InOrder):
     """As a device that computes while the host goes on."""
+
+    overlaps = True
 
     def begin(self, frames):
         self.happened.append(("begin", [int(frame[0, 0, 0]) for frame in frames]))
@@ -55,7 +62,7 @@ class Line:
         start = StartScoring(Scoring(), (Recipe(name="r", bank="r.bank"),), 8)
         self._end = Channel(second, ToScoring)
         self.worker = Worker(self._end, start)
-        self.worker._scorers["r"] = Scorer(pipeline, np.zeros(1), INFO)
+        self.worker._scorers["r"] = Scorer(pipeline, INFO)
         self.ring = FrameRing.create(1, 8, 4 * 4 * 3)
         self.main.send(AttachRing("cam", 1), (self.ring.fd,))
 

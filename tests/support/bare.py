@@ -1,4 +1,4 @@
-"""A machine with torch, torchvision, numpy and OpenCV alone: a folder of links to just those."""
+"""A machine with nothing but what `inspectd bench` requires: a folder of links to just those packages."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _CHECKOUT = Path(__file__).parents[2]
-_INSTALLED = ("torch", "torchvision", "numpy", "opencv-python")
+_INSTALLED = ("torch", "torchvision", "numpy", "opencv-python", "msgspec", "safetensors", "pyzmq")
 
 
 class Bare:
     """Runs commands from a checkout beside those packages, what they require themselves, and nothing else."""
 
-    def __init__(self, folder: Path, *more: str) -> None:
-        """Link the packages, and `more` beside them, into `folder`."""
+    def __init__(self, folder: Path) -> None:
+        """Link the packages into `folder`."""
         self._folder = folder
         folder.mkdir()
-        for name in _required([*_INSTALLED, *more]):
+        for name in _required(_INSTALLED):
             self._link(name)
 
     def run(self, *arguments: str, timeout_seconds: float = 120.0) -> subprocess.CompletedProcess[str]:

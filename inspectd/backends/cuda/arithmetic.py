@@ -1,4 +1,4 @@
-"""How much of a card's arithmetic scoring uses: operations an image needs against what the card can do."""
+"""The share of a card's arithmetic that scoring uses: operations of an image against the card's limit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
-from inspectd.model.pipeline import Pipeline
+from inspectd.model.pipeline import ReferencePipeline
 
 _HALF_FLOP_PER_CLOCK: Final = {
     (7, 0): 1024, (7, 5): 1024, (8, 0): 2048, (8, 6): 1024, (8, 9): 1024, (9, 0): 4096, (10, 0): 8192,
@@ -21,7 +21,7 @@ _SIDE: Final = 8192
 _PRODUCTS: Final = 20
 
 
-def flop_of_image(reference: Pipeline, frame: NDArray[np.uint8]) -> float:
+def flop_of_image(reference: ReferencePipeline, frame: NDArray[np.uint8]) -> float:
     """Floating-point operations of convolutions and matrix products for one image, a multiply-add as two.
 
     Args:
@@ -57,7 +57,7 @@ def nominal_rate(properties: Any) -> float | None:
     """Half-precision operations a second at the highest clock; None for a card this does not know.
 
     Args:
-        properties: what `torch.cuda.get_device_properties` gives.
+        properties: of `torch.cuda.get_device_properties`.
     """
     per_clock = _HALF_FLOP_PER_CLOCK.get((properties.major, properties.minor))
     clock_khz = getattr(properties, "clock_rate", None)

@@ -1,4 +1,4 @@
-"""The pipeline's steps in half precision: what a CUDA device computes, recorded or one after the other."""
+"""The pipeline's steps in half precision, for a CUDA graph or to be run one after the other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from inspectd.backends.cuda.search import HalfSearch
 from inspectd.model.patchcore import PatchCore
-from inspectd.model.pipeline import Pipeline, judged
+from inspectd.model.pipeline import ReferencePipeline, finish
 
 STAGES: Final = ("upload", "resize", "backbone", "search", "heatmap", "copy back")
 
@@ -27,7 +27,7 @@ class HalvedPipeline:
         InputError: there is no such search on the pipeline's device.
     """
 
-    def __init__(self, pipeline: Pipeline, search: str = "auto") -> None:
+    def __init__(self, pipeline: ReferencePipeline, search: str = "auto") -> None:
         self.preprocess = pipeline.extractor.preprocess
         self.device = pipeline.extractor.device
         self._extractor = pipeline.extractor
@@ -41,7 +41,7 @@ class HalvedPipeline:
 
     @property
     def search(self) -> str:
-        """What finds neighbours, such as `exact-fused`; empty where nothing is searched."""
+        """Search for neighbours, such as `exact-fused`; empty where nothing is searched."""
         return "" if self._search is None else self._search.kind
 
     @property
@@ -51,7 +51,7 @@ class HalvedPipeline:
 
     @property
     def memory(self) -> tuple[torch.Tensor, int] | None:
-        """The bank (M, D) float32 that is searched, and for how many neighbours; None: there is none."""
+        """The bank (M, D) float32 that is searched, and its number of neighbours; None: there is none."""
         if not isinstance(self._detector, PatchCore):
             return None
         return self._detector.bank, self._detector.neighbours
@@ -67,7 +67,7 @@ class HalvedPipeline:
 
     def answers(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Image scores (N,) float32 and heatmaps (N, h, w) float16 of patch features."""
-        return judged(self._head, self._detector.maps(features), features)
+        return finish(self._head, self._detector.score_maps(features), features)
 
     def step_by_step(
         self, frames: Sequence[NDArray[np.uint8]], mark: Callable[[], None]
@@ -76,7 +76,7 @@ class HalvedPipeline:
 
         Args:
             frames: each (H, W, 3) uint8 BGR.
-            mark: called at the start and after each of `STAGES`; what it does is done in their order.
+            mark: called at the start and after each of `STAGES`, in stream order.
         """
         with torch.inference_mode():
             mark()
@@ -86,9 +86,9 @@ class HalvedPipeline:
             mark()
             features = self.features(fitted)
             mark()
-            maps = self._detector.maps(features)
+            maps = self._detector.score_maps(features)
             mark()
-            scores, heatmaps = judged(self._head, maps, features)
+            scores, heatmaps = finish(self._head, maps, features)
             mark()
             answers = scores.cpu().numpy(), heatmaps.cpu().numpy()
             mark()

@@ -1,4 +1,4 @@
-"""What banks take of a CUDA device's memory, and whether those of all recipes fit together."""
+"""Memory of banks on a CUDA device: the footprint of each, and whether all recipes' fit together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from inspectd.log import event
 
 _log: Final = logging.getLogger("inspectd.bank")
 _MEMORY: Final = "detector.bank"
-_WITH_PLACES: Final = ("detector.", "detector.places.")
+_WITH_GAUSSIANS: Final = ("detector.", "detector.places.")
 _MB: Final = 1e6
 _ROW_FILL: Final = 128
 _DIM_FILL: Final = 32
@@ -22,12 +22,12 @@ _DIM_FILL: Final = 32
 
 
 @dataclass(frozen=True)
-class Resident:
-    """A recipe's bank and the device memory it takes.
+class Footprint:
+    """Device memory of a recipe's bank, without its backbone and scoring's workspace.
 
     Attributes:
-        device_bytes: for as long as it is loaded, beside its backbone and what scoring works in.
-        loading_bytes: more of it, while it is loaded.
+        device_bytes: always.
+        loading_bytes: more, only while it is loaded.
     """
 
     recipe: str
@@ -36,13 +36,15 @@ class Resident:
     loading_bytes: int
 
 
-def resident(recipe: str, path: str, bank: BankFile) -> Resident:
-    """What a bank file takes on the device.
+def footprint(recipe: str, path: str, bank: BankFile) -> Footprint:
+    """Device memory of a bank file.
 
-    That is every tensor in float32. Of a PatchCore's rows there are two copies in half precision as well, the
-    second one filled up, and before them the float32 copies of the exact search: three while it is made, of
-    which two come on top of what stays. Of the Gaussians of places there is the whole matrix beside its
-    lower triangle.
+    | Kept | Tensors |
+    |---|---|
+    | always | every tensor in float32 |
+    | always, PaDiM | the full matrix beside each packed triangle |
+    | always, PatchCore | two float16 copies of the rows, one padded to multiples of 128 x 32 |
+    | only while loading, PatchCore | two more float32 copies of the rows |
     """
     stays = sum(4 * tensor.size for tensor in bank.tensors.values())
     passes = 0
@@ -51,19 +53,19 @@ def resident(recipe: str, path: str, bank: BankFile) -> Resident:
         filled = (rows + -rows % _ROW_FILL) * (dims + -dims % _DIM_FILL)
         stays += 2 * (rows * dims + filled) + rows * (4 + 2)
         passes = 2 * rows * dims * 4 + rows * 4
-    for part in _WITH_PLACES:
+    for part in _WITH_GAUSSIANS:
         if f"{part}factors" in bank.tensors:
-            places, dims = len(bank.tensors[f"{part}factors"]), bank.tensors[f"{part}means"].shape[2]
-            stays += places * dims * dims * 4
-    return Resident(recipe, path, int(stays), int(passes))
+            positions, dims = len(bank.tensors[f"{part}factors"]), bank.tensors[f"{part}means"].shape[2]
+            stays += positions * dims * dims * 4
+    return Footprint(recipe, path, int(stays), int(passes))
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What banks may take of a device.
+    """Memory that banks may take of a device.
 
     Attributes:
-        most_bytes: at any time: what the settings say, or what the card has.
+        most_bytes: at any time: by the settings, or all of the card.
         free_bytes: of it now, which may be another amount in a minute.
         basis: where `most_bytes` comes from, for people.
         device: for people.
@@ -82,7 +84,7 @@ def budget(device: str, free_bytes: int, there_bytes: int, megabytes: float) -> 
         device: its name.
         free_bytes: of it now.
         there_bytes: of it altogether.
-        megabytes: of 1e6 bytes, what the settings allow; 0: all of it.
+        megabytes: of 1e6 bytes, by the settings; 0: all of it.
     """
     asked = int(megabytes * _MB)
     if 0 < asked < there_bytes:
@@ -90,12 +92,12 @@ def budget(device: str, free_bytes: int, there_bytes: int, megabytes: float) -> 
     return Budget(there_bytes, free_bytes, f"all of {device}", device)
 
 
-def admit(banks: Sequence[Resident], allowed: Budget) -> None:
-    """Let banks onto the device together, or none of them.
+def check_fits(banks: Sequence[Footprint], allowed: Budget) -> None:
+    """Check that the banks of all recipes fit on the device together.
 
     Args:
         banks: of all recipes, in the order they are loaded.
-        allowed: what they may take.
+        allowed: memory they may take.
 
     Raises:
         BankError: they never fit; it names the first that does not.
@@ -126,12 +128,12 @@ def admit(banks: Sequence[Resident], allowed: Budget) -> None:
     refuse_beyond(allowed.free_bytes, f"free on {allowed.device} now", UnavailableError)
 
 
-def hold_to(device: str, megabytes: float) -> Budget:
-    """The device's budget; torch takes no more than that from then on.
+def limit_memory(device: str, megabytes: float) -> Budget:
+    """Limit torch's memory on a device to its budget, and return that.
 
     Args:
         device: `auto`, `cuda` or `cuda:N`.
-        megabytes: of 1e6 bytes; 0: what is free now.
+        megabytes: of 1e6 bytes; 0: no limit.
 
     Raises:
         UnavailableError: the device is not there.
@@ -148,7 +150,7 @@ def hold_to(device: str, megabytes: float) -> Budget:
 
 
 def release_memory() -> None:
-    """Give a CUDA device back what banks that are gone have left in torch's hands."""
+    """Free the device memory that torch still holds of banks that are gone."""
     torch = sys.modules.get("torch")  # nothing was loaded by it if it is not there
     if torch is not None:
         torch.cuda.empty_cache()

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import numpy as np
 import torch
@@ -15,35 +15,37 @@ from numpy.typing import NDArray
 
 from inspectd.backends.cuda.half import HalvedPipeline
 from inspectd.log import event
-from inspectd.model.pipeline import Pipeline
+from inspectd.model.pipeline import ReferencePipeline
 from inspectd.model.score import ImageScore
 
 _UNDER_WAY: Final = 2
 """While one is computed the next one's frames are uploaded; a third would only hold more memory."""
 
 
-class Launches(Protocol):
-    """A device that takes batches."""
+class Launcher(Protocol):
+    """A device that computes batches while the host goes on."""
 
     most: int
-    """Frames in a batch at most."""
+    """Most frames in a batch."""
 
     def launch(self, frames: Sequence[NDArray[np.uint8]]) -> Callable[[], Sequence[ImageScore]]:
-        """Start a batch without waiting for it; what is returned waits for it and gives its answers."""
+        """Start a batch without waiting for it; the returned call waits for it and gives its answers."""
 
     def shrink(self, tried: int) -> None:
-        """Take batches of fewer than `tried` frames from now on: `most` becomes smaller."""
+        """Make `most` smaller than `tried`, a number of frames that did not fit."""
 
 
-def scored_in_turn(
-    device: Launches, frames: Sequence[NDArray[np.uint8]], exhausted: type[Exception]
+def score_pipelined(
+    device: Launcher, frames: Sequence[NDArray[np.uint8]], exhausted: type[Exception]
 ) -> list[ImageScore]:
-    """An answer for each frame, in order; a batch is launched before the one before it is waited for.
+    """Score frames by double buffering; halve the batch when device memory runs out. Answers in order.
+
+    The next batch is launched before the last one is waited for.
 
     Args:
-        device: what computes.
-        frames: any number of them, each (H, W, 3) uint8 BGR.
-        exhausted: what `launch` raises where the device's memory does not hold a batch.
+        device: computes the batches.
+        frames: any number, each (H, W, 3) uint8 BGR.
+        exhausted: raised by `launch` where the device's memory does not hold a batch.
 
     Raises:
         Exception: `exhausted`, where the memory does not hold a single frame.
@@ -103,7 +105,9 @@ class CudaPipeline:
         InputError: there is no such search on the device.
     """
 
-    def __init__(self, pipeline: Pipeline, max_batch: int = 32, search: str = "auto") -> None:
+    overlaps: ClassVar[bool] = True
+
+    def __init__(self, pipeline: ReferencePipeline, max_batch: int = 32, search: str = "auto") -> None:
         self.steps = HalvedPipeline(pipeline, search)
         self.most = max_batch
         self._device = self.steps.device
@@ -129,10 +133,10 @@ class CudaPipeline:
         Raises:
             RuntimeError: the device failed, or its memory does not hold a single frame.
         """
-        return scored_in_turn(self, frames, torch.OutOfMemoryError)
+        return score_pipelined(self, frames, torch.OutOfMemoryError)
 
     def begin(self, frames: Sequence[NDArray[np.uint8]]) -> Callable[[], list[ImageScore]]:
-        """See `Overlapping.begin`; frames that take more than one graph are scored before it returns."""
+        """See `Scoring.begin`; frames that take more than one graph are scored before it returns."""
         if 0 < len(frames) <= self.most:
             try:
                 return self.launch(frames)
@@ -142,7 +146,7 @@ class CudaPipeline:
         return lambda: answers
 
     def shrink(self, tried: int) -> None:
-        """See `in_turn.Launches.shrink`."""
+        """See `Launcher.shrink`."""
         self.most = max(1, min(self.most, tried) // 2)
         self._recorded.clear()
         # What was uploaded for the batch that did not fit is read no more once the device is done.
@@ -184,7 +188,7 @@ class CudaPipeline:
         return collect
 
     def _fill(self, target: torch.Tensor, frames: Sequence[NDArray[np.uint8]]) -> None:
-        """Bring frames to the device and into a graph's input, in stream order behind its last replay.
+        """Bring frames to the device and into a graph's input, in stream order after its last replay.
 
         Every frame's upload has device memory of its own, so it waits neither for a resize nor for a replay:
         while a batch is computed the next one is uploaded.

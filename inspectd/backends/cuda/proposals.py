@@ -1,4 +1,4 @@
-"""Proposals: rows of a bank found in half precision, or why a kind of search cannot propose them here."""
+"""Proposals: rows of a bank found in half precision, or the reason why a search cannot run here."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ BLOCK_BYTES: Final = 256 << 20
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """One reason, by name for machines and in words for people.
+class SearchRefusal:
+    """Reason why a search cannot run, by name for machines and in words for people.
 
     Attributes:
-        unexpected: the machine has what it takes, and still it did not work.
+        unexpected: the machine meets all requirements, and still it did not work.
     """
 
     reason: str
@@ -29,19 +29,19 @@ class Proposals(Protocol):
     """Proposes rows of a bank in half precision, for the caller to measure again."""
 
     kind: ClassVar[str]
-    """What it is called in settings, logs and figures."""
+    """Its name in settings, logs and figures."""
     recordable: ClassVar[bool]
     """Whether it can be part of a CUDA graph: every step of a fixed shape, and none waits for the device."""
     most_neighbours: ClassVar[int]
-    """Nearest rows it can be asked for."""
+    """Most nearest rows it can be asked for."""
 
     def propose(self, queries: torch.Tensor, neighbours: int, candidates: int) -> torch.Tensor:
         """Propose rows.
 
         Args:
             queries: (Q, D) float16, finite, moved and scaled as the bank was.
-            neighbours: how many nearest rows must be among them.
-            candidates: how many rows to propose for each query, at most the bank's.
+            neighbours: number of nearest rows that must be among them.
+            candidates: rows to propose for each query, at most the bank's.
 
         Returns:
             (Q, candidates) int64, rows of the bank.

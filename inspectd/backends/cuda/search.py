@@ -9,7 +9,7 @@ from typing import Final
 
 import torch
 
-from inspectd.backends.cuda.proposals import BLOCK_BYTES, ProductProposals, Proposals, Refusal
+from inspectd.backends.cuda.proposals import BLOCK_BYTES, ProductProposals, Proposals, SearchRefusal
 from inspectd.backends.shortlist import shortlist
 from inspectd.errors import InputError
 from inspectd.log import event
@@ -21,10 +21,10 @@ _FARTHEST: Final = 200.0
 
 
 def refuse_on_cuda(search: str, backend: str) -> None:
-    """Refuse a search that the way of computing on CUDA does not have.
+    """Refuse a search that the backend does not have on CUDA.
 
     Raises:
-        InputError: it has not.
+        InputError: the backend does not have it.
     """
     if search in ("ivf", "hnsw"):
         raise InputError(
@@ -43,7 +43,7 @@ class HalfSearch:
         bank: (M, D) float32; the search happens on its device.
         kind: `auto` or `exact`: fused products where they run, else matrix products; `exact-fused` or
             `exact-float16`: that one; `flat`: faiss.
-        neighbours: how many will be searched for most of the time; any number can be.
+        neighbours: usual number to search for; any number can be.
 
     Raises:
         InputError: the kind is not one of these, or what it needs is not there.
@@ -63,7 +63,7 @@ class HalfSearch:
 
     @property
     def kind(self) -> str:
-        """What finds the nearest row, as settings, logs and figures call it."""
+        """Name of the search in settings, logs and figures."""
         return self._proposals[0].kind
 
     @property
@@ -75,19 +75,19 @@ class HalfSearch:
         """See `NearestNeighbours.search`."""
         exact = queries.float()
         scaled = ((exact - self._mean) * self._scale).clamp(-_FARTHEST, _FARTHEST)
-        # What is no number has no nearest row; any will do, as the distance measured to it is no number.
+        # NaN has no nearest row; any will do, as the distance measured to it is NaN.
         scaled = scaled.nan_to_num(nan=0.0).half()
         count = shortlist(neighbours, self._bank.shape[0]).k_candidates
         chosen = next(one for one in self._proposals if neighbours <= one.most_neighbours)
         candidates = chosen.propose(scaled, neighbours, count)
         block = max(64, BLOCK_BYTES // (4 * count * self._bank.shape[1]))
         measured = [
-            self._measured(some, rows, neighbours)
+            self._reranked(some, rows, neighbours)
             for some, rows in zip(exact.split(block), candidates.split(block), strict=True)  # type: ignore[no-untyped-call]
         ]
         return torch.cat([distances for distances, _ in measured]), torch.cat([rows for _, rows in measured])
 
-    def _measured(
+    def _reranked(
         self, queries: torch.Tensor, candidates: torch.Tensor, neighbours: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
         offsets = queries[:, None, :] - self._bank[candidates]
@@ -96,7 +96,7 @@ class HalfSearch:
 
 
 def _proposals(kind: str, rows: torch.Tensor, norms: torch.Tensor, neighbours: int) -> list[Proposals]:
-    """What proposes, first choice first; the last takes any number of neighbours."""
+    """Proposals in order of preference; the last takes any number of neighbours."""
     refuse_on_cuda(kind, "auto")
     if kind == "flat":
         from inspectd.backends.cuda.faiss_index import FlatProposals  # noqa: PLC0415 - large, for this kind only
@@ -110,7 +110,7 @@ def _proposals(kind: str, rows: torch.Tensor, norms: torch.Tensor, neighbours: i
             f"search {kind!r}: unknown on CUDA; expected auto, exact, exact-fused, exact-float16 or flat"
         )
     fused = _fused(rows, norms, neighbours)
-    if not isinstance(fused, Refusal):
+    if not isinstance(fused, SearchRefusal):
         return [fused, products]
     if kind == "exact-fused":
         raise InputError(f"search {kind!r} cannot run on {rows.device}: {fused.reason}: {fused.detail}")
@@ -119,19 +119,19 @@ def _proposals(kind: str, rows: torch.Tensor, norms: torch.Tensor, neighbours: i
     return [products]
 
 
-def _fused(rows: torch.Tensor, norms: torch.Tensor, neighbours: int) -> Proposals | Refusal:
+def _fused(rows: torch.Tensor, norms: torch.Tensor, neighbours: int) -> Proposals | SearchRefusal:
     if rows.device.type != "cuda":
-        return Refusal("not_on_cuda", f"device {rows.device}")
+        return SearchRefusal("not_on_cuda", f"device {rows.device}")
     make = fused_maker()
-    return make if isinstance(make, Refusal) else make(rows, norms, neighbours)
+    return make if isinstance(make, SearchRefusal) else make(rows, norms, neighbours)
 
 
-def fused_maker() -> Callable[[torch.Tensor, torch.Tensor, int], Proposals | Refusal] | Refusal:
-    """`fused.fused_proposals`, or why Triton, which it needs, cannot be had."""
+def fused_maker() -> Callable[[torch.Tensor, torch.Tensor, int], Proposals | SearchRefusal] | SearchRefusal:
+    """`triton_kernel.fused_proposals`, or why Triton, which it needs, cannot be had."""
     if importlib.util.find_spec("triton") is None:
-        return Refusal("no_triton", "the package triton is not installed")
+        return SearchRefusal("no_triton", "the package triton is not installed")
     try:
         from inspectd.backends.cuda.triton_kernel import fused_proposals  # noqa: PLC0415 - it needs Triton
     except ImportError as error:
-        return Refusal("no_triton", f"triton cannot be imported: {error}", unexpected=True)
+        return SearchRefusal("no_triton", f"triton cannot be imported: {error}", unexpected=True)
     return fused_proposals

@@ -1,4 +1,4 @@
-"""A CUDA device from the inside: what each step takes by the device's own clock, and each kind of search."""
+"""Times of each step and of each kind of search on a CUDA device, by its own clock."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def inside(pipeline: object, frames: Sequence[NDArray[np.uint8]]) -> Mapping[str
     """`stages_ms` and `search_ms` as JSON values; empty where a pipeline does not compute by CUDA graphs.
 
     Args:
-        pipeline: what scores.
+        pipeline: of the scorer.
         frames: a batch, each (H, W, 3) uint8 BGR.
     """
     if not isinstance(pipeline, CudaPipeline):
@@ -44,7 +44,7 @@ def stages_ms(steps: HalvedPipeline, frames: Sequence[NDArray[np.uint8]], timer:
     Args:
         steps: of the pipeline.
         frames: a batch, each (H, W, 3) uint8 BGR.
-        timer: how to take the time.
+        timer: takes the times.
     """
     spent = _median(lambda mark: steps.step_by_step(frames, mark), timer)
     return {stage: round(milliseconds, 4) for stage, milliseconds in zip(STAGES, spent, strict=True)}

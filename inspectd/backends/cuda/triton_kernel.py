@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import torch
 import triton
@@ -16,14 +16,14 @@ import triton.language as tl
 from torch.nn import functional
 from triton.runtime.errors import TritonError
 
-from inspectd.backends.cuda.proposals import Proposals, Refusal
+from inspectd.backends.cuda.proposals import Proposals, SearchRefusal
 from inspectd.backends.shortlist import shortlist
 
-_QUERIES: Final = 128
-_ROWS: Final = 128
-_DIMS: Final = 32
+QUERIES: Final = 128
+ROWS: Final = 128
+DIMS: Final = 32
 """A tile of queries, of rows, and how many dimensions are multiplied at a time."""
-_OPTIONS: Final = {"num_warps": 8, "num_stages": 3, "enable_fp_fusion": True}
+OPTIONS: Final = {"num_warps": 8, "num_stages": 3, "enable_fp_fusion": True}
 _WAVES: Final = 2
 """Programs for each multiprocessor: few queries alone would leave most of a card idle."""
 _OLDEST: Final = (8, 0)
@@ -31,7 +31,7 @@ _HOST_PROCESSORS: Final = 4
 _SAMPLE: Final = 64
 _TRIED_ROWS: Final = 8192
 _ASIDE: Final = 0.05
-"""How far a query of the trial lies from a row of the bank, as a share of the way to another row."""
+"""Trial queries are bank rows moved 5 % towards another row."""
 _TOLERANCE: Final = 0.01
 """Of squared distances, where a bank's radius is 8: sums in another order differ by less."""
 
@@ -111,9 +111,9 @@ class FusedProposals:
     most_neighbours: ClassVar[int] = 4  # each costs a pass over every tile; for more, selection is faster
 
     def __init__(self, rows: torch.Tensor, norms: torch.Tensor) -> None:
-        self._tiles = -(-rows.shape[0] // _ROWS)
-        self._missing_dims = -rows.shape[1] % _DIMS
-        missing_rows = self._tiles * _ROWS - rows.shape[0]
+        self._tiles = -(-rows.shape[0] // ROWS)
+        self._missing_dims = -rows.shape[1] % DIMS
+        missing_rows = self._tiles * ROWS - rows.shape[0]
         self._rows = functional.pad(rows, (0, self._missing_dims, 0, missing_rows)).contiguous()
         self._norms = functional.pad(norms.float(), (0, missing_rows), value=torch.inf)
         self._programs = _WAVES * _processors(rows.device)
@@ -124,21 +124,23 @@ class FusedProposals:
         padded = functional.pad(queries, (0, self._missing_dims)).contiguous()
         taken = neighbours if self._tiles >= candidates else candidates
         kept = triton.next_power_of_2(candidates)
-        query_tiles = -(-count // _QUERIES)
+        query_tiles = -(-count // QUERIES)
         each = -(-self._tiles // max(1, min(self._tiles, self._programs // query_tiles)))
         shares = -(-self._tiles // each)
         values = torch.empty((count, shares, kept), dtype=torch.float32, device=queries.device)
         rows = torch.empty((count, shares, kept), dtype=torch.int32, device=queries.device)
         nearest_rows[(query_tiles, shares)](
             padded, self._rows, self._norms, values, rows, count, self._tiles, each,
-            dims=padded.shape[1], queries_tile=_QUERIES, rows_tile=_ROWS, dims_tile=_DIMS,
-            taken=taken, kept=kept, **_OPTIONS,
+            dims=padded.shape[1], queries_tile=QUERIES, rows_tile=ROWS, dims_tile=DIMS,
+            taken=taken, kept=kept, **OPTIONS,
         )  # fmt: skip
         nearest = values.flatten(1).topk(candidates, dim=1, largest=False)[1]
         return rows.flatten(1).gather(1, nearest).long()
 
 
-def fused_proposals(rows: torch.Tensor, norms: torch.Tensor, neighbours: int) -> FusedProposals | Refusal:
+def fused_proposals(
+    rows: torch.Tensor, norms: torch.Tensor, neighbours: int
+) -> FusedProposals | SearchRefusal:
     """The kernel with a bank it was tried on, or why it is not used.
 
     Args:
@@ -151,15 +153,17 @@ def fused_proposals(rows: torch.Tensor, norms: torch.Tensor, neighbours: int) ->
     """
     capability = torch.cuda.get_device_capability(rows.device)
     if capability < _OLDEST:
-        return Refusal("card_too_old", f"compute capability {capability}, expected {_OLDEST} or newer")
+        return SearchRefusal("card_too_old", f"compute capability {capability}, expected {_OLDEST} or newer")
     if "CC" not in os.environ and shutil.which("gcc") is None and shutil.which("clang") is None:
-        return Refusal("no_c_compiler", "Triton needs a C compiler; install gcc or clang")
+        return SearchRefusal("no_c_compiler", "Triton compiles what starts a kernel; install gcc or clang")
     made = FusedProposals(rows, norms)
     # Each number of neighbours is a kernel of its own; for more than these it is not asked.
     return refusal(made, rows, norms, min(neighbours, made.most_neighbours)) or made
 
 
-def refusal(made: Proposals, rows: torch.Tensor, norms: torch.Tensor, neighbours: int) -> Refusal | None:
+def refusal(
+    made: Proposals, rows: torch.Tensor, norms: torch.Tensor, neighbours: int
+) -> SearchRefusal | None:
     """Why a trial of proposals on their own bank says that they must not be used; None: they may.
 
     Args:
@@ -174,10 +178,12 @@ def refusal(made: Proposals, rows: torch.Tensor, norms: torch.Tensor, neighbours
     try:
         wrong = misses(made, rows, norms, neighbours)
     except torch.OutOfMemoryError:
-        raise  # says nothing of the kernel: a full device is for whoever loads the bank to tell
+        raise  # not the kernel's fault: whoever loads the bank reports a full device
     except (TritonError, RuntimeError, OSError, subprocess.SubprocessError) as error:
-        return Refusal("not_compiled", f"{type(error).__name__}: {error}", unexpected=True)
-    return Refusal("wrong_rows", f"{wrong} of a sample's nearest rows", unexpected=True) if wrong else None
+        return SearchRefusal("not_compiled", f"{type(error).__name__}: {error}", unexpected=True)
+    return (
+        SearchRefusal("wrong_rows", f"{wrong} of a sample's nearest rows", unexpected=True) if wrong else None
+    )
 
 
 def misses(made: Proposals, rows: torch.Tensor, norms: torch.Tensor, neighbours: int) -> int:
@@ -206,30 +212,3 @@ def _processors(device: torch.device) -> int:
     if device.type != "cuda":  # Triton's interpreter
         return _HOST_PROCESSORS
     return int(torch.cuda.get_device_properties(device).multi_processor_count)
-
-
-def compiled_for(capability: int, dims: int, taken: int, kept: int) -> Any:
-    """The kernel compiled for a compute capability such as 80, which needs no card.
-
-    Args:
-        capability: major and minor version as one number.
-        dims: of a vector, a multiple of 32.
-        taken: as `nearest_rows` takes it.
-        kept: as `nearest_rows` takes it.
-    """
-    from triton.backends.compiler import GPUTarget  # noqa: PLC0415 - for tests alone
-    from triton.compiler import ASTSource  # noqa: PLC0415 - as above
-
-    constants = {
-        "dims": dims, "queries_tile": _QUERIES, "rows_tile": _ROWS, "dims_tile": _DIMS,
-        "taken": taken, "kept": kept,
-    }  # fmt: skip
-    signature = {
-        "queries": "*fp16", "rows": "*fp16", "norms": "*fp32", "kept_values": "*fp32", "kept_rows": "*i32",
-        "count": "i32", "tiles": "i32", "tiles_each": "i32", **dict.fromkeys(constants, "constexpr"),
-    }  # fmt: skip
-    values = {(list(signature).index(name),): value for name, value in constants.items()}
-    # Torch's memory begins at multiples of 16 bytes, which a launch would find out.
-    aligned = {(place,): [["tt.divisibility", 16]] for place in range(5)}
-    source = ASTSource(nearest_rows, signature, constexprs=values, attrs=aligned)
-    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=_OPTIONS)

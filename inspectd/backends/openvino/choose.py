@@ -1,11 +1,11 @@
-"""Which search a machine runs fastest for a bank: measured, not guessed."""
+"""Measures which search is fastest for a bank on this machine."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,6 @@ from inspectd.backends.openvino.faiss_index import FaissIndex, has_faiss
 from inspectd.backends.openvino.rescan import RescanOutliers
 from inspectd.backends.openvino.runtime import cpu_threads, has_bfloat16
 from inspectd.backends.shortlist import shortlist
-
-Kind = Literal["auto", "exact", "flat", "ivf", "hnsw"]
 
 MOST_ROWS_EXACT: Final = 8_000
 """Up to here auto tries exact kinds only: inverted lists gain little in a bank so small."""
@@ -38,14 +36,14 @@ _CLEARLY: Final = 0.9
 
 @dataclass(frozen=True)
 class SearchChoice:
-    """What searches, and why.
+    """The chosen search, and the measurements it rests on.
 
     Attributes:
         kind: such as `exact-bfloat16` or `ivf`.
         search_ms: for one image, by kind measured; empty where nothing was measured.
-        recall: the smaller of two shares: of points as near as a good part's, how many find the nearest row
-            (or one within 1 % of its distance) and score no lower; of points farther off, how many score no
-            lower.
+        recall: the smaller of two shares. Of points as near as a good part's patches, those whose row is at
+            most 1.01 times as far as the nearest and scores no lower. Of points farther off, those whose row
+            scores no lower, by less than 1 %.
     """
 
     kind: str
@@ -109,7 +107,10 @@ def measure(
     """
     images = max(1, round(_RECALL_POINTS / queries))
     near, far = (
-        [Trial.of(points, bank) for points in np.split(perturbed(bank, queries * images, shares), images)]
+        [
+            RecallTrial.of(points, bank)
+            for points in np.split(perturbed(bank, queries * images, shares), images)
+        ]
         for shares in (_NEAR, _FAR)
     )
     searches = [make_search(kind, bank, queries, neighbours, threads, spacing=spacing) for kind in kinds]
@@ -171,7 +172,7 @@ def perturbed(
 
 
 @dataclass(frozen=True)
-class Trial:
+class RecallTrial:
     """Points and what is nearest to them, to hold a search against.
 
     Attributes:
@@ -183,7 +184,7 @@ class Trial:
     nearest: NDArray[np.int64]
 
     @classmethod
-    def of(cls, points: NDArray[np.float32], bank: NDArray[np.float32]) -> Trial:
+    def of(cls, points: NDArray[np.float32], bank: NDArray[np.float32]) -> RecallTrial:
         """Search a bank (M, D) for points (Q, D), one by one."""
         return cls(points, np.concatenate([d.argmin(axis=1) for _, d in _distances(points, bank)]))
 

@@ -1,4 +1,4 @@
-"""From the torch pipeline to models that OpenVINO runs: the same numerics, written down once, in torch."""
+"""Converts the torch pipeline to OpenVINO models: the same numerics, written down once, in torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openvino
 import torch
+from openvino import opset13 as op
+from openvino.frontend.pytorch import ConversionExtension
 from torch import nn
 
 from inspectd.backends.openvino.pipeline import Exported, Representation
@@ -18,7 +21,7 @@ from inspectd.model.detectors import Detector
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.head import Head
 from inspectd.model.patchcore import PatchCore
-from inspectd.model.pipeline import Pipeline, judged
+from inspectd.model.pipeline import ReferencePipeline, finish
 
 
 class UnconvertibleError(InspectdError):
@@ -30,14 +33,14 @@ class _Extract(nn.Module):
         super().__init__()
         self.network = extractor.backbone.network
         self._extractor = extractor
-        self._places = detector.places if isinstance(detector, PatchCore) else None
+        self._positions = detector.positions if isinstance(detector, PatchCore) else None
 
     def forward(self, frames: torch.Tensor) -> tuple[torch.Tensor, ...]:
         images = self._extractor.preprocess.normalised(frames.permute(0, 3, 1, 2))
         features = self._extractor.features(images)
-        if self._places is None:
+        if self._positions is None:
             return (features,)
-        return features, self._places.offsets(features).flatten(0, 2)
+        return features, self._positions.offsets(features).flatten(0, 2)
 
 
 class _Judge(nn.Module):
@@ -47,7 +50,7 @@ class _Judge(nn.Module):
         self._head = head
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return _finished(self._head, self._detector.maps(features), features)
+        return _finish(self._head, self._detector.score_maps(features), features)
 
 
 class _JudgePatchCore(nn.Module):
@@ -57,7 +60,7 @@ class _JudgePatchCore(nn.Module):
         self._head = head
 
     def forward(
-        self, features: torch.Tensor, bank: torch.Tensor, candidates: torch.Tensor, *places: torch.Tensor
+        self, features: torch.Tensor, bank: torch.Tensor, candidates: torch.Tensor, *positions: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
         _, height, width, dims = features.shape
         # As many candidates as the search turns out to propose.
@@ -66,23 +69,23 @@ class _JudgePatchCore(nn.Module):
         squared = offsets.square().sum(dim=2)
         nearest, order = squared.topk(self._detector.neighbours, dim=1, largest=False)
         rows = torch.gather(candidates.long(), 1, order)
-        odd_places = places[0].reshape(1, height, width) if places else None
-        maps = self._detector.scored(features, nearest.sqrt(), rows, odd_places)
-        return *_finished(self._head, maps, features), rows.int()
+        position_scores = positions[0].reshape(1, height, width) if positions else None
+        maps = self._detector.score_maps_of(features, nearest.sqrt(), rows, position_scores)
+        return *_finish(self._head, maps, features), rows.int()
 
 
-def _finished(head: Head, maps: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    scores, heatmaps = judged(head, maps, features)
+def _finish(head: Head, maps: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    scores, heatmaps = finish(head, maps, features)
     return scores, heatmaps.float()
 
 
-def export(pipeline: Pipeline) -> Exported:
+def export(pipeline: ReferencePipeline) -> Exported:
     """Convert a pipeline that is on the CPU.
 
     Raises:
-        UnconvertibleError: OpenVINO has no rule for something in it, or its weights are no numbers.
+        UnconvertibleError: OpenVINO has no rule for something in it, or its weights are not finite.
     """
-    # OpenVINO's activations swallow what is no number, and such an image could pass; torch passes it on.
+    # OpenVINO's activations swallow NaN, and such an image could pass; torch passes it on.
     if not all(
         torch.isfinite(value).all() for value in pipeline.extractor.backbone.network.state_dict().values()
     ):
@@ -100,14 +103,12 @@ def export(pipeline: Pipeline) -> Exported:
             patches = features.shape[1] * features.shape[2]
             candidates = shortlist(detector.neighbours, detector.rows).k_candidates
             rows = torch.arange(patches * candidates, dtype=torch.int32) % detector.rows
-            places = () if detector.places is None else (torch.ones(patches),)
-            inputs = (features, detector.bank, rows.reshape(patches, candidates), *places)
+            positions = () if detector.positions is None else (torch.ones(patches),)
+            inputs = (features, detector.bank, rows.reshape(patches, candidates), *positions)
         return Exported(_converted(extract, (frames,)), _converted(judge.eval(), inputs))
 
 
 def _converted(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Representation:
-    import openvino  # noqa: PLC0415 - scoring runs where it is not installed
-
     with warnings.catch_warnings():
         # Tracing warns of every shape that becomes a constant, which is meant here.
         warnings.simplefilter("ignore")
@@ -123,10 +124,7 @@ def _converted(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Represent
 
 
 def _nan_to_num() -> Any:
-    """What OpenVINO's converter lacks; without it a value that is no number could pass."""
-    from openvino import opset13 as op  # noqa: PLC0415 - as above
-    from openvino.frontend.pytorch import ConversionExtension  # noqa: PLC0415 - as above
-
+    """A rule that OpenVINO's converter lacks; without it NaN could pass."""
     largest = torch.finfo(torch.float32).max
 
     def convert(node: Any) -> Any:

@@ -1,19 +1,22 @@
-"""The fast path on a CPU: the pipeline as OpenVINO models and a search, without torch in the process."""
+"""The pipeline as OpenVINO models and a search, without torch in the process."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Any, ClassVar, Final
 
 import numpy as np
+import openvino
 from numpy.typing import NDArray
+from openvino import opset13 as op
 
 from inspectd.backends.openvino.candidates import CandidateIndex
 from inspectd.backends.openvino.runtime import Precision, compiled, core
 from inspectd.model.resize import Region, resized
-from inspectd.model.score import FLOAT16_MAX, NO_NUMBER, ImageScore
+from inspectd.model.score import FLOAT16_MAX, NAN_SCORE, ImageScore
 
 _STAGES: Final = ("preprocess", "backbone", "search", "head")
 
@@ -26,10 +29,11 @@ class Exported:
     """A pipeline as models for one image; `backends.openvino.export` makes them.
 
     Attributes:
-        extract: (1, H, W, 3) uint8 BGR -> features (1, h, w, D) float32 and, for PatchCore with places,
-            offsets (h * w, d) float32 from each place's mean.
+        extract: (1, H, W, 3) uint8 BGR -> features (1, h, w, D) float32 and, for PatchCore with positions,
+            offsets (h * w, d) float32 from each position's mean.
         judge: features, for PatchCore also its bank (M, D), candidate rows (h * w, c) int32 and distances
-            of places (h * w,) -> image score (1,), heatmap (1, h, w), for PatchCore nearest rows (h * w, k).
+            of positions (h * w,) -> image score (1,), heatmap (1, h, w), for PatchCore nearest rows
+            (h * w, k).
     """
 
     extract: Representation
@@ -43,30 +47,30 @@ class Exported:
 
 @dataclass(frozen=True)
 class Memory:
-    """What a PatchCore bank holds that is not in its models.
+    """The part of a PatchCore bank that is not in its models.
 
     Attributes:
         bank: (M, D) float32.
-        whitening: (h * w, d, d) float32, lower triangular, of the places; None: it has none.
+        whitening: (h * w, d, d) float32, lower triangular, of the positions; None: it has none.
     """
 
     bank: NDArray[np.float32]
     whitening: NDArray[np.float32] | None
 
 
-class CompiledPipeline:
-    """Scores frames one after another; the same numbers as `Pipeline` up to rounding.
+class OpenVinoPipeline:
+    """Scores frames one after another; the same numbers as `ReferencePipeline` up to rounding.
 
     Args:
         exported: the models.
         memory: of a PatchCore; None: the models hold everything.
         search: proposes rows of the memory's bank.
-        region: what is looked at of every frame.
+        region: part of every frame that is scored.
         precision: of the backbone.
         threads: CPU threads; 0: one per core.
     """
 
-    is_one_by_one: Final = True
+    overlaps: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -88,13 +92,14 @@ class CompiledPipeline:
             patches, _ = judge.input(2).shape
             judge.reshape({2: [patches, search.proposed]})
         self._judge = compiled(judge, "float32", threads).create_infer_request()
-        self._places: Any = None
+        self._positions: Any = None
         if memory is not None:
             self._judge.set_input_tensor(1, _shared(memory.bank))
             if memory.whitening is not None:
-                self._places = compiled(_places(memory.whitening), "bfloat16", threads).create_infer_request()
-                self._places.set_input_tensor(self._extract.get_output_tensor(1))
-                self._judge.set_input_tensor(3, self._places.get_output_tensor(0))
+                distances = compiled(_position_distances(memory.whitening), "bfloat16", threads)
+                self._positions = distances.create_infer_request()
+                self._positions.set_input_tensor(self._extract.get_output_tensor(1))
+                self._judge.set_input_tensor(3, self._positions.get_output_tensor(0))
         self._judge.set_input_tensor(0, self._extract.get_output_tensor(0))
         self._bank = memory  # the tensors above share its memory
 
@@ -118,6 +123,10 @@ class CompiledPipeline:
         stage_ms = {name: float(value) / 1e6 for name, value in zip(_STAGES, spent, strict=True)}
         return [ImageScore(score, heatmap, stage_ms) for score, heatmap in answers]
 
+    def begin(self, frames: Sequence[NDArray[np.uint8]]) -> Callable[[], list[ImageScore]]:
+        """See `Scoring.begin`."""
+        return partial(self.score, frames)
+
     def nearest(self, frame: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Features (h * w, D) of a frame and the nearest rows (h * w, k) found for them; PatchCore only."""
         self._score(frame)
@@ -135,8 +144,8 @@ class CompiledPipeline:
             rows = self._search.search(features.reshape(-1, features.shape[-1]))
             self._judge.set_input_tensor(2, _shared(rows))
         marks.append(time.perf_counter_ns())
-        if self._places is not None:
-            self._places.infer()
+        if self._positions is not None:
+            self._positions.infer()
         self._judge.infer()
         score, heatmap = self._answer(features)
         marks.append(time.perf_counter_ns())
@@ -148,34 +157,29 @@ class CompiledPipeline:
         flat = features.reshape(-1)
         with np.errstate(over="ignore", invalid="ignore"):
             norm = np.dot(flat, flat)
-        # Vectorised minima and sorts may lose a value that is no number; such an image must not pass.
+        # Vectorised minima and sorts may lose NaN; such an image must not pass.
         if not np.isfinite(score) or not np.isfinite(norm) or not np.isfinite(heatmap).all():
-            return NO_NUMBER, np.full(heatmap.shape, FLOAT16_MAX, dtype=np.float16)
+            return NAN_SCORE, np.full(heatmap.shape, FLOAT16_MAX, dtype=np.float16)
         return score, heatmap.astype(np.float16)
 
 
 def read_model(model: Representation) -> Any:
     """An `openvino.Model` from its XML and its weights."""
-    import openvino  # noqa: PLC0415 - scoring runs where it is not installed
-
     xml, weights = model
     return core().read_model(xml, openvino.Tensor(np.frombuffer(weights, dtype=np.uint8).copy()))
 
 
 def _shared(array: NDArray[Any]) -> Any:
-    import openvino  # noqa: PLC0415 - as above
-
     return openvino.Tensor(array, shared_memory=True)
 
 
-def _places(whitening: NDArray[np.float32]) -> Any:
-    """Offsets (P, d) -> Mahalanobis distances (P,): the norm of W x, as in `PaDiM.maps`."""
-    import openvino  # noqa: PLC0415 - as above
-    from openvino import opset13 as op  # noqa: PLC0415 - as above
-
-    places, dims, _ = whitening.shape
-    offsets = op.parameter([places, dims], np.float32, name="offsets")
-    rows = op.reshape(offsets, op.constant(np.array([places, 1, dims], dtype=np.int64)), special_zero=False)
+def _position_distances(whitening: NDArray[np.float32]) -> Any:
+    """Offsets (P, d) -> Mahalanobis distances (P,): the norm of W x, as in `PaDiM.score_maps`."""
+    positions, dims, _ = whitening.shape
+    offsets = op.parameter([positions, dims], np.float32, name="offsets")
+    rows = op.reshape(
+        offsets, op.constant(np.array([positions, 1, dims], dtype=np.int64)), special_zero=False
+    )
     # Rows times a transposed matrix: products in bfloat16 for which OpenVINO has a kernel.
     matrices = op.constant(np.ascontiguousarray(whitening.transpose(0, 2, 1)))
     whitened = op.matmul(rows, matrices, transpose_a=False, transpose_b=False)

@@ -1,25 +1,21 @@
-"""The CPU as OpenVINO sees it: which precisions it has, and models compiled for it."""
+"""Precisions of the CPU as OpenVINO sees it, and models compiled for it."""
 
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
+
+import openvino
 
 Precision = Literal["float32", "bfloat16"]
 
 
+@cache
 def core() -> Any:
-    """OpenVINO's, made once; importing it takes a tenth of a second and loads no torch."""
-    global _core  # noqa: PLW0603 - one for the process: it owns the threads
-    if _core is None:
-        import openvino  # noqa: PLC0415 - scoring runs where it is not installed
-
-        _core = openvino.Core()
-    return _core
-
-
-_core: Any = None
+    """The `openvino.Core` of this process; it owns the threads."""
+    return openvino.Core()
 
 
 def compiled(model: Any, precision: Precision, threads: int) -> Any:
@@ -49,7 +45,7 @@ def cpu_threads(threads: int) -> int:
 
 
 def processor_name() -> str:
-    """What the processor calls itself, its instruction sets included."""
+    """Model name and instruction sets of the processor."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     facts = dict(line.split(":", 1) for line in lines if ":" in line)
     return " ".join(value.strip() for key, value in facts.items() if key.strip() in ("model name", "flags"))

@@ -1,4 +1,4 @@
-"""Run by test_fused.py with TRITON_INTERPRET=1: the kernel's arithmetic on the CPU, its findings as JSON."""
+"""Run by test_triton_kernel.py with TRITON_INTERPRET=1: the kernel on the CPU, its findings as JSON."""
 
 import json
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from inspectd.backends.cuda.arithmetic import arithmetic, flop_of_image, nominal_rate
-from inspectd.bench.synthetic import Synthetic, synthetic_pipeline
+from inspectd.bench.subject import Synthetic
+from inspectd.bench.synthetic import synthetic_pipeline
 from inspectd.model.options import PatchCoreOptions
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inspectd.backends.cuda.pipeline import scored_in_turn
+from inspectd.backends.cuda.pipeline import score_pipelined
 
 
 class ShortError(Exception):
@@ -39,7 +39,7 @@ class Device:
 
 def test_a_batch_is_launched_before_the_one_before_it_is_waited_for():
     device = Device(most=2, memory=100)
-    assert scored_in_turn(device, range(6), ShortError) == [0, 2, 4, 6, 8, 10]
+    assert score_pipelined(device, range(6), ShortError) == [0, 2, 4, 6, 8, 10]
     assert device.happened == [
         ("launch", [0, 1]),
         ("launch", [2, 3]),
@@ -55,13 +55,13 @@ def test_a_batch_is_launched_before_the_one_before_it_is_waited_for():
 @pytest.mark.parametrize("frames", [0, 1, 5, 40])
 def test_every_frame_is_answered_once_in_order_however_little_memory_there_is(most, memory, frames):
     device = Device(most, memory)
-    assert scored_in_turn(device, range(frames), ShortError) == [2 * frame for frame in range(frames)]
+    assert score_pipelined(device, range(frames), ShortError) == [2 * frame for frame in range(frames)]
     assert device.held == 0
 
 
 def test_a_batch_beside_another_is_tried_alone_before_batches_shrink():
     device = Device(most=4, memory=6)
-    assert len(scored_in_turn(device, range(8), ShortError)) == 8
+    assert len(score_pipelined(device, range(8), ShortError)) == 8
     assert device.happened == [
         ("launch", [0, 1, 2, 3]),
         ("full", 4),
@@ -74,5 +74,5 @@ def test_a_batch_beside_another_is_tried_alone_before_batches_shrink():
 def test_a_device_that_holds_not_even_one_frame_is_an_error():
     device = Device(most=4, memory=0)
     with pytest.raises(ShortError):
-        scored_in_turn(device, range(4), ShortError)
+        score_pipelined(device, range(4), ShortError)
     assert [name for name, _ in device.happened] == ["full", "shrink", "full", "shrink", "full"]

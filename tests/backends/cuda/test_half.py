@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from inspectd.backends.cuda.half import STAGES, HalvedPipeline
-from inspectd.bench.synthetic import Synthetic, synthetic_pipeline
+from inspectd.bench.subject import Synthetic
+from inspectd.bench.synthetic import synthetic_pipeline
 from inspectd.errors import InputError
 
 SPEC = Synthetic("resnet18", ("layer2", "layer3"), "random", "coarse", 64, 64, rows=200)

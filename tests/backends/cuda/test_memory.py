@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from inspectd.backends.cuda.memory import Budget, Resident, admit, budget, hold_to, resident
+from inspectd.backends.cuda.memory import Budget, Footprint, budget, check_fits, footprint, limit_memory
 from inspectd.backends.cuda.search import HalfSearch
 from inspectd.backends.cuda.triton_kernel import FusedProposals
 from inspectd.backends.reference import reference_pipeline
@@ -46,7 +46,7 @@ def test_a_bank_takes_what_is_said(bank_file: Path) -> None:
     pipeline = reference_pipeline(bank_file, bank, torch.device("cpu"))
     detector = pipeline.detector
     assert isinstance(detector, PatchCore)
-    said = resident("a", "a.bank", bank)
+    said = footprint("a", "a.bank", bank)
     while_loading = held(detector, pipeline.head)
 
     search = HalfSearch(detector.bank, "exact-float16")
@@ -65,15 +65,15 @@ def test_gaussians_take_their_whole_matrices(bank_file: Path) -> None:
         "detector.factors": np.zeros((places, dims * (dims + 1) // 2), np.float32),
         "detector.means": np.zeros((2, 3, dims), np.float32),
     }
-    said = resident("a", "a.bank", BankFile(manifest, tensors, "0" * 64))
+    said = footprint("a", "a.bank", BankFile(manifest, tensors, "0" * 64))
     assert said.device_bytes == 4 * (places * 10 + places * dims + places * dims * dims)
     assert said.loading_bytes == 0
 
 
 def test_banks_that_fit_are_told_with_their_total(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        admit(
-            [Resident("a", "a.bank", 60, 20), Resident("b", "b.bank", 20, 20)],
+        check_fits(
+            [Footprint("a", "a.bank", 60, 20), Footprint("b", "b.bank", 20, 20)],
             Budget(200, 100, "all", "cuda:0"),
         )
     said = [record.fields for record in caplog.records]  # type: ignore[attr-defined]
@@ -96,8 +96,8 @@ def tried_again(code: ExitCode) -> bool:
 @pytest.mark.parametrize(
     ("second", "needed"),
     [
-        (Resident("b", "b.bank", 50_000_000, 0), "110.0"),
-        (Resident("b", "b.bank", 30_000_000, 30_000_000), "120.0"),
+        (Footprint("b", "b.bank", 50_000_000, 0), "110.0"),
+        (Footprint("b", "b.bank", 30_000_000, 30_000_000), "120.0"),
     ],
 )
 @pytest.mark.parametrize(
@@ -111,11 +111,11 @@ def tried_again(code: ExitCode) -> bool:
     ],
 )
 def test_what_never_fits_is_given_up_and_a_shortage_that_may_pass_is_not(
-    second: Resident, needed: str, allowed: Budget, kind: type[Exception], basis: str
+    second: Footprint, needed: str, allowed: Budget, kind: type[Exception], basis: str
 ) -> None:
-    banks = [Resident("a", "a.bank", 60_000_000, 0), second, Resident("c", "c.bank", 1_000_000, 0)]
+    banks = [Footprint("a", "a.bank", 60_000_000, 0), second, Footprint("c", "c.bank", 1_000_000, 0)]
     with pytest.raises((BankError, UnavailableError)) as caught:
-        admit(banks, allowed)
+        check_fits(banks, allowed)
     assert type(caught.value) is kind
     assert tried_again(caught.value.exit_code) is (kind is UnavailableError)
     text = str(caught.value)
@@ -125,17 +125,17 @@ def test_what_never_fits_is_given_up_and_a_shortage_that_may_pass_is_not(
 
 
 def test_what_never_fits_is_said_before_what_does_not_fit_now() -> None:
-    banks = [Resident("a", "a.bank", 60, 0), Resident("b", "b.bank", 60, 0)]
+    banks = [Footprint("a", "a.bank", 60, 0), Footprint("b", "b.bank", 60, 0)]
     with pytest.raises(BankError, match=r"^recipe b: .*all of cuda:0"):
-        admit(banks, budget("cuda:0", 50, 100, 0))
+        check_fits(banks, budget("cuda:0", 50, 100, 0))
 
 
 @pytest.mark.gpu
 def test_memory_that_runs_out_while_a_bank_is_loaded_is_tried_again(bank_file: Path) -> None:
     try:
         torch.cuda.empty_cache()
-        hold_to("cuda", 0.001)
-        with pytest.raises(UnavailableError, match="does not fit in the memory of") as caught:
+        limit_memory("cuda", 0.001)
+        with pytest.raises(UnavailableError, match="does not hold it now") as caught:
             Scorer.load(bank_file, "cuda")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
@@ -145,12 +145,12 @@ def test_memory_that_runs_out_while_a_bank_is_loaded_is_tried_again(bank_file: P
 @pytest.mark.gpu
 def test_a_budget_binds_the_device() -> None:
     try:
-        allowed = hold_to("cuda", 64)
+        allowed = limit_memory("cuda", 64)
         assert (allowed.most_bytes, allowed.basis) == (64_000_000, "scoring.device_memory_mb = 64")
         with pytest.raises(torch.OutOfMemoryError):
             torch.empty(128_000_000, dtype=torch.uint8, device="cuda")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    allowed = hold_to("cuda", 0)
+    allowed = limit_memory("cuda", 0)
     assert 64_000_000 < allowed.free_bytes <= allowed.most_bytes
     assert allowed.basis.startswith("all of cuda")

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from inspectd.backends.cuda.pipeline import CudaPipeline
-from inspectd.bench.synthetic import Synthetic, synthetic_pipeline
+from inspectd.bench.subject import Synthetic
+from inspectd.bench.synthetic import synthetic_pipeline
 
 pytestmark = pytest.mark.gpu
 SPEC = Synthetic("resnet18", ("layer2", "layer3"), "random", "fine", 96, 96, rows=500)

@@ -10,7 +10,8 @@ from inspectd.backends.cuda.half import STAGES, HalvedPipeline
 from inspectd.backends.cuda.pipeline import CudaPipeline
 from inspectd.backends.cuda.stages import by_events, inside, searches_ms, stages_ms
 from inspectd.bench.report import scoring_text
-from inspectd.bench.synthetic import Synthetic, synthetic_pipeline
+from inspectd.bench.subject import Synthetic
+from inspectd.bench.synthetic import synthetic_pipeline
 
 SPEC = Synthetic("resnet18", ("layer3",), "random", "coarse", 64, 64, rows=50)
 FRAMES = [np.zeros((64, 64, 3), np.uint8)] * 2

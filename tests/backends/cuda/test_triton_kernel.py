@@ -9,9 +9,21 @@ from pathlib import Path
 
 import pytest
 import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
 
 from inspectd.backends.cuda.search import HalfSearch
-from inspectd.backends.cuda.triton_kernel import FusedProposals, compiled_for, fused_proposals, refusal
+from inspectd.backends.cuda.triton_kernel import (
+    DIMS,
+    OPTIONS,
+    QUERIES,
+    FusedProposals,
+    fused_proposals,
+    nearest_rows,
+    refusal,
+)
+from inspectd.backends.cuda.triton_kernel import ROWS as TILE_ROWS
 from inspectd.errors import InputError
 from inspectd.model.search import ExactSearch
 
@@ -55,6 +67,23 @@ def test_a_trial_finds_out_whether_the_answers_are_right(interpreted):
 def test_the_winners_are_those_of_matrix_products(interpreted):
     assert interpreted[-1]["equal"] == 1.0
     assert interpreted[-1]["apart"] == 0.0
+
+
+def compiled_for(capability, dims, taken, kept):
+    """The kernel compiled for a compute capability such as 80, which needs no card."""
+    constants = {
+        "dims": dims, "queries_tile": QUERIES, "rows_tile": TILE_ROWS, "dims_tile": DIMS,
+        "taken": taken, "kept": kept,
+    }  # fmt: skip
+    signature = {
+        "queries": "*fp16", "rows": "*fp16", "norms": "*fp32", "kept_values": "*fp32", "kept_rows": "*i32",
+        "count": "i32", "tiles": "i32", "tiles_each": "i32", **dict.fromkeys(constants, "constexpr"),
+    }  # fmt: skip
+    values = {(list(signature).index(name),): value for name, value in constants.items()}
+    # Torch's memory begins at multiples of 16 bytes, which a launch would find out.
+    aligned = {(place,): [["tt.divisibility", 16]] for place in range(5)}
+    source = ASTSource(nearest_rows, signature, constexprs=values, attrs=aligned)
+    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=OPTIONS)
 
 
 @pytest.mark.parametrize(("capability", "instruction"), [(80, "mma.sync"), (90, "wgmma.mma_async")])

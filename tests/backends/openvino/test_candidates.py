@@ -5,13 +5,13 @@ import sys
 import numpy as np
 import pytest
 
-from inspectd.backends.openvino.choose import Trial, kinds_to_try, make_search, measure, perturbed
+from inspectd.backends.openvino.choose import RecallTrial, kinds_to_try, make_search, measure, perturbed
 from inspectd.backends.openvino.runtime import has_bfloat16
 
 GENERATOR = np.random.default_rng(0)
 BANK = GENERATOR.standard_normal((1500, 24)).astype(np.float32) + 5
 QUERIES = perturbed(BANK, 100)
-TRIAL = Trial.of(QUERIES, BANK)
+TRIAL = RecallTrial.of(QUERIES, BANK)
 EXACT = ["exact", "exact-float32", "flat", *(["exact-bfloat16"] if has_bfloat16() else [])]
 
 
@@ -62,7 +62,7 @@ def test_recall_counts_what_is_missed() -> None:
 
 def test_recall_counts_a_row_by_which_a_point_scores_lower() -> None:
     bank = np.array([[0.0], [2.001]], dtype=np.float32)
-    trial = Trial.of(np.array([[1.0]], dtype=np.float32), bank)
+    trial = RecallTrial.of(np.array([[1.0]], dtype=np.float32), bank)
     missed = np.array([1])
     assert trial.recall(missed, bank) == 1.0  # within 1 % in distance
     sparse_there = np.array([1.0, 3.0], dtype=np.float32)
@@ -104,7 +104,7 @@ def test_inverted_lists_find_what_a_large_bank_holds() -> None:
 def test_a_point_far_from_what_was_proposed_is_searched_for_in_the_whole_bank() -> None:
     spacing = GENERATOR.uniform(0.2, 4.0, len(BANK)).astype(np.float32)
     queries = perturbed(BANK, 300, (0.9, 5.0))
-    trial = Trial.of(queries, BANK)
+    trial = RecallTrial.of(queries, BANK)
     plain = make_search("ivf", BANK, len(queries), 1, threads=1, spacing=None).search(queries)[:, 0]
     again = make_search("ivf", BANK, len(queries), 1, threads=1, spacing=spacing).search(queries)[:, 0]
     reach = 2 * np.minimum(spacing[plain], np.median(spacing))  # a row that stands alone does not widen it

@@ -9,8 +9,8 @@ import pytest
 
 from inspectd.backends.openvino.cache import ModelCache
 from inspectd.backends.openvino.choose import SearchChoice
-from inspectd.backends.openvino.pipeline import CompiledPipeline
-from inspectd.backends.scorer import Scorer, ScoringPath
+from inspectd.backends.openvino.pipeline import OpenVinoPipeline
+from inspectd.backends.scorer import Scorer, ScoringOptions
 from inspectd.bank.file import read_bank, write_bank
 from inspectd.bank.images import find_images, read_image
 from inspectd.errors import UnavailableError
@@ -60,9 +60,9 @@ def test_what_is_wrong_with_a_bank_is_told_from_the_other_process(bank_file: Pat
 
 def test_the_backend_can_be_chosen(bank_file: Path, mixed_folder: Path) -> None:
     frames = [frame for path in find_images(mixed_folder)[:8] if (frame := read_image(path)) is not None]
-    fast = Scorer.load(bank_file, "cpu", way=ScoringPath("openvino"))
-    reference = Scorer.load(bank_file, "cpu", way=ScoringPath("torch"))
-    assert isinstance(fast.pipeline, CompiledPipeline)
+    fast = Scorer.load(bank_file, "cpu", ScoringOptions("openvino"))
+    reference = Scorer.load(bank_file, "cpu", ScoringOptions("torch"))
+    assert isinstance(fast.pipeline, OpenVinoPipeline)
     assert (fast.info.backend, reference.info.backend) == ("openvino", "torch")
     assert fast.info.search.startswith("exact")
     got = [answer.image_score for answer in fast.score(frames)]
@@ -72,25 +72,25 @@ def test_the_backend_can_be_chosen(bank_file: Path, mixed_folder: Path) -> None:
 
 @pytest.mark.parametrize("search", ["flat", "ivf", "hnsw"])
 def test_the_search_can_be_chosen_and_states_its_recall(bank_file: Path, search: str) -> None:
-    scorer = Scorer.load(bank_file, "cpu", way=ScoringPath(search=search))  # type: ignore[arg-type]
+    scorer = Scorer.load(bank_file, "cpu", ScoringOptions(search=search))  # type: ignore[arg-type]
     assert scorer.info.search == search
     assert scorer.info.search_recall is not None
     assert 0.5 < scorer.info.search_recall <= 1.0
 
 
 def test_openvino_does_not_compute_on_cuda(bank_file: Path) -> None:
-    with pytest.raises(UnavailableError, match="backend openvino runs on the CPU, got device 'cuda'"):
-        Scorer.load(bank_file, "cuda", way=ScoringPath("openvino"))
+    with pytest.raises(UnavailableError, match="backend openvino computes on the CPU, device is 'cuda'"):
+        Scorer.load(bank_file, "cuda", ScoringOptions("openvino"))
 
 
 def test_a_choice_is_remembered(bank_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    sha256 = Scorer.load(bank_file, "cpu", way=ScoringPath("openvino")).info.sha256
+    sha256 = Scorer.load(bank_file, "cpu", ScoringOptions("openvino")).info.sha256
     models = ModelCache().models(sha256)
     assert models is not None
     ModelCache(tmp_path).keep_models(sha256, models)  # converting again would only take time
     monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
     assert ModelCache(tmp_path).search(sha256, 1) is None
-    scorer = Scorer.load(bank_file, "cpu", threads=1)
+    scorer = Scorer.load(bank_file, "cpu", ScoringOptions(threads=1))
     choice = ModelCache(tmp_path).search(scorer.info.sha256, 1)
     assert choice is not None
     assert choice.kind == scorer.info.search
@@ -102,6 +102,6 @@ def test_a_search_whose_package_is_gone_is_chosen_anew(
     monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
     sha256 = read_bank(bank_file).sha256
     ModelCache(tmp_path).keep_search(sha256, 1, SearchChoice("ivf", {"ivf": 1.0}, 1.0))
-    assert Scorer.load(bank_file, "cpu", threads=1).info.search == "ivf"
+    assert Scorer.load(bank_file, "cpu", ScoringOptions(threads=1)).info.search == "ivf"
     monkeypatch.setitem(sys.modules, "faiss", None)  # as if it were not installed
-    assert Scorer.load(bank_file, "cpu", threads=1).info.search.startswith("exact")
+    assert Scorer.load(bank_file, "cpu", ScoringOptions(threads=1)).info.search.startswith("exact")

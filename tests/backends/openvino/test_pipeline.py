@@ -9,19 +9,19 @@ from support.cells import cells
 
 from inspectd.backends.openvino.choose import make_search
 from inspectd.backends.openvino.export import UnconvertibleError, export
-from inspectd.backends.openvino.pipeline import CompiledPipeline, Memory
+from inspectd.backends.openvino.pipeline import Memory, OpenVinoPipeline
 from inspectd.bank.fit import FitSpec, cross_fit, fit_detector
 from inspectd.bank.images import read_image
 from inspectd.model.backbones import load_backbone
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.options import HeadOptions, PatchOptions, options_of
 from inspectd.model.patchcore import PatchCore
-from inspectd.model.pipeline import Pipeline
-from inspectd.model.score import NO_NUMBER
+from inspectd.model.pipeline import ReferencePipeline
+from inspectd.model.score import NAN_SCORE
 
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("patchcore", {}, {}),
-    ("patchcore", {"neighbours": 3, "position_weight": 0.0, "local_scale": False}, {"alike": 0}),
+    ("patchcore", {"neighbours": 3, "position_weight": 0.0, "local_scale": False}, {"similar_images": 0}),
     ("patchcore", {"position_weight": 0.0}, {"pool": "mean"}),
     ("padim", {"dimensions": 20}, {"smoothing": 0.0}),
     ("dfkde", {"components": 4}, {}),
@@ -29,16 +29,16 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 CPU = torch.device("cpu")
 
 
-def compiled(pipeline: Pipeline) -> CompiledPipeline:
+def compiled(pipeline: ReferencePipeline) -> OpenVinoPipeline:
     exported, detector, memory, search = export(pipeline), pipeline.detector, None, None
     if isinstance(detector, PatchCore):
-        whitening = None if detector.places is None else detector.places.whitening.numpy()
+        whitening = None if detector.positions is None else detector.positions.whitening.numpy()
         memory = Memory(detector.bank.numpy(), whitening)
         search = make_search(
             "exact", memory.bank, exported.patches(), detector.neighbours, threads=1, spacing=None
         )
     region = pipeline.extractor.region
-    return CompiledPipeline(exported, memory, search, region=region, precision="float32", threads=1)
+    return OpenVinoPipeline(exported, memory, search, region=region, precision="float32", threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,9 @@ def frames() -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{len(case[1])}")
-def both(request: pytest.FixtureRequest, frames: list[np.ndarray]) -> tuple[Pipeline, CompiledPipeline]:
+def both(
+    request: pytest.FixtureRequest, frames: list[np.ndarray]
+) -> tuple[ReferencePipeline, OpenVinoPipeline]:
     kind, values, head = request.param
     backbone = load_backbone("efficientnet_lite0", ("blocks.2", "blocks.4"), None, CPU)
     extractor = FeatureExtractor(backbone, 96, 80, CPU, PatchOptions(region=(0.0, 0.1, 1.0, 0.8)))
@@ -59,12 +61,12 @@ def both(request: pytest.FixtureRequest, frames: list[np.ndarray]) -> tuple[Pipe
     with torch.inference_mode():
         detector = fit_detector(features, spec, lambda *_: None).detector
         head_fitted = cross_fit(features, spec, lambda *_: None).head
-    reference = Pipeline(extractor, detector, head_fitted)
+    reference = ReferencePipeline(extractor, detector, head_fitted)
     return reference, compiled(reference)
 
 
 def test_scores_and_heatmaps_are_the_reference_s(
-    both: tuple[Pipeline, CompiledPipeline], frames: list[np.ndarray]
+    both: tuple[ReferencePipeline, OpenVinoPipeline], frames: list[np.ndarray]
 ) -> None:
     reference, fast = both
     broken = frames[0].copy()
@@ -79,11 +81,13 @@ def test_scores_and_heatmaps_are_the_reference_s(
         assert set(got.stage_ms) == set(want.stage_ms)
 
 
-def test_an_empty_batch_has_no_answers(both: tuple[Pipeline, CompiledPipeline]) -> None:
+def test_an_empty_batch_has_no_answers(both: tuple[ReferencePipeline, OpenVinoPipeline]) -> None:
     assert both[1].score([]) == []
 
 
-def test_an_overflow_never_passes(both: tuple[Pipeline, CompiledPipeline], frames: list[np.ndarray]) -> None:
+def test_an_overflow_never_passes(
+    both: tuple[ReferencePipeline, OpenVinoPipeline], frames: list[np.ndarray]
+) -> None:
     reference, _ = both
     *_, weight = (p for p in reference.extractor.backbone.network.parameters() if p.dim() == 4)
     kept = weight.clone()
@@ -92,13 +96,13 @@ def test_an_overflow_never_passes(both: tuple[Pipeline, CompiledPipeline], frame
         (answer,) = compiled(reference).score(frames[:1])
     finally:
         weight.copy_(kept)
-    assert answer.image_score == NO_NUMBER
+    assert answer.image_score == NAN_SCORE
     assert np.isfinite(answer.heatmap).all()
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_weights_that_are_no_numbers_are_left_to_the_reference(
-    both: tuple[Pipeline, CompiledPipeline], value: float
+    both: tuple[ReferencePipeline, OpenVinoPipeline], value: float
 ) -> None:
     reference, _ = both
     weight = next(reference.extractor.backbone.network.parameters())

@@ -1,7 +1,7 @@
 import torch
 from torch import fx, nn
 
-from inspectd.model.backbones import fold_batch_norms
+from inspectd.model.backbones import fuse_batch_norm
 
 
 class Branching(nn.Module):
@@ -28,7 +28,7 @@ def test_the_folded_network_maps_alike() -> None:
     images = torch.rand(2, 3, 8, 8)
     with torch.inference_mode():
         expected = network(images)
-        folded = fold_batch_norms(fx.symbolic_trace(network))
+        folded = fuse_batch_norm(fx.symbolic_trace(network))
         torch.testing.assert_close(folded(images), expected, rtol=1e-5, atol=1e-6)
     kinds = [type(module) for module in folded.modules()]
     assert kinds.count(nn.BatchNorm2d) == 1  # the one whose convolution others read stays

@@ -1,0 +1,58 @@
+"""Loads a bank on a CUDA device: half precision and recorded graphs where they run, else the reference."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from inspectd.backends import reference
+from inspectd.backends.base import Loaded, ScoringOptions
+from inspectd.backends.cuda.device import choose_device
+from inspectd.backends.cuda.pipeline import CudaPipeline
+from inspectd.backends.cuda.search import refuse_on_cuda
+from inspectd.bank.file import BankFile
+from inspectd.errors import UnavailableError
+from inspectd.log import event
+
+_log: Final = logging.getLogger("inspectd.bank")
+
+
+def load(path: Path, bank: BankFile, device: str, options: ScoringOptions) -> Loaded:
+    """A bank's pipeline on the device named `auto`, `cuda` or `cuda:N`.
+
+    Raises:
+        BankError: the bank or its weights cannot be used.
+        InputError: the device has no such search.
+        UnavailableError: the device is not there, or its memory is taken.
+    """
+    target = choose_device(device)
+    if target.type != "cuda":  # `auto`, and the driver is there, but torch was built without CUDA
+        return reference.load(path, bank, target, options)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    refuse_on_cuda(options.search, options.backend)
+    try:
+        loaded = _recorded(path, bank, target, options) if options.backend == "auto" else None
+        return loaded or reference.load(path, bank, target, options)
+    except torch.OutOfMemoryError as error:
+        # Whatever else is on the device may be gone in a minute; what never fits was refused before.
+        raise UnavailableError(
+            f"bank {path}: the memory of {target} does not hold it now: {error}"
+        ) from error
+
+
+def _recorded(path: Path, bank: BankFile, device: torch.device, options: ScoringOptions) -> Loaded | None:
+    """The pipeline in half precision; None, and the reason logged, where graphs cannot be recorded."""
+    exact = reference.reference_pipeline(path, bank, device)
+    try:
+        pipeline = CudaPipeline(exact, search=options.search)
+        pipeline.warm_up(1)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        event(_log, logging.WARNING, "cuda_graphs_unavailable", device=str(device), detail=str(error))
+        return None
+    return Loaded(pipeline, str(device), "cuda", "float16", pipeline.steps.search, None)
