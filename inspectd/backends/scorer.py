@@ -60,6 +60,7 @@ class Scorer:
         self.info = info
         self.pipeline = pipeline
         self.overlaps = pipeline.overlaps
+        self.is_one_by_one = pipeline.is_one_by_one
         self.warm_up = pipeline.warm_up
         self.score = pipeline.score
         self.begin = pipeline.begin
@@ -89,7 +90,7 @@ def _load(path: Path, bank: BankFile, device: str, options: ScoringOptions) -> L
     if computes_on_cuda(device):
         if options.backend == "openvino":
             raise UnavailableError(
-                f"backend openvino computes on the CPU, device is {device!r}; use cpu or torch"
+                f"backend openvino runs on the CPU, got device {device!r}; use cpu or torch"
             )
         from inspectd.backends.cuda import load as cuda  # noqa: PLC0415 - loads torch: hundreds of megabytes
 
@@ -132,7 +133,7 @@ def _has_openvino(options: ScoringOptions) -> bool:
 def _check_good_scores(path: Path, bank: BankFile) -> None:
     scores = bank.tensors.get(GOOD_SCORES)
     if scores is None or scores.shape != (bank.manifest.images,):
-        raise BankError(f"bank {path}: lacks the scores of its own images; build it again")
+        raise BankError(f"bank {path}: does not hold the scores of its own images; build it again")
 
 
 def _info(bank: BankFile, loaded: Loaded) -> ScorerInfo:

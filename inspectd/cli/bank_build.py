@@ -131,7 +131,7 @@ def _print_report(out: Path, report: BuildReport) -> None:
         print(f"other files, left out: {described(Counter(report.left_out))}")
     print_names("unusable, left out", [f"{name}: {why}" for name, why in report.unreadable.items()])
     print_names("same pixels as another, left out", report.duplicates)
-    print_names("sizes few images have", report.rare_sizes)
+    print_names("rare sizes", report.rare_sizes)
     if report.outliers:
         print_names(_outliers(report), report.outliers)
     print(f"next: inspectd bank evaluate {out} --data DATA --report report.html")

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     synthetic.add_argument(
         "--backbone", metavar="NAME", help="efficientnet_lite0 (default), resnet18, wide_resnet50_2, ..."
     )
-    synthetic.add_argument("--layers", metavar="A,B", help="its layers; left out: the usual ones")
+    synthetic.add_argument("--layers", metavar="A,B", help="its layers; default: the usual ones")
     synthetic.add_argument(
         "--weights", metavar="W", help="packaged, download, random or a file (default: what is there)"
     )

@@ -32,6 +32,7 @@ class ReferencePipeline:
     """
 
     overlaps: ClassVar[bool] = False
+    is_one_by_one: ClassVar[bool] = False
 
     def __init__(self, extractor: FeatureExtractor, detector: Detector, head: Head) -> None:
         self.extractor = extractor

@@ -36,6 +36,10 @@ class Scoring(Protocol):
     def overlaps(self) -> bool:
         """Whether `begin` returns while the device computes."""
 
+    @property
+    def is_one_by_one(self) -> bool:
+        """Whether frames are computed one after another, so that scoring them together gains nothing."""
+
     def warm_up(self, max_batch: int) -> None:
         """Score blank frames, so that the first real ones are not slow."""
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd import config, log
+from inspectd import config
 from inspectd.backends.cuda.memory import check_fits, footprint, limit_memory
 from inspectd.backends.cuda.pinned import PinnedRings
 from inspectd.backends.scorer import ImageScore, Scorer, ScoringOptions, computes_on_cuda

@@ -39,9 +39,7 @@ def load(path: Path, bank: BankFile, device: str, options: ScoringOptions) -> Lo
         return loaded or reference.load(path, bank, target, options)
     except torch.OutOfMemoryError as error:
         # Whatever else is on the device may be gone in a minute; what never fits was refused before.
-        raise UnavailableError(
-            f"bank {path}: the memory of {target} does not hold it now: {error}"
-        ) from error
+        raise UnavailableError(f"bank {path}: does not fit in the memory of {target} now: {error}") from error
 
 
 def _recorded(path: Path, bank: BankFile, device: torch.device, options: ScoringOptions) -> Loaded | None:

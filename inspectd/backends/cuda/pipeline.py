@@ -106,6 +106,7 @@ class CudaPipeline:
     """
 
     overlaps: ClassVar[bool] = True
+    is_one_by_one: ClassVar[bool] = False
 
     def __init__(self, pipeline: ReferencePipeline, max_batch: int = 32, search: str = "auto") -> None:
         self.steps = HalvedPipeline(pipeline, search)

@@ -155,7 +155,7 @@ def fused_proposals(
     if capability < _OLDEST:
         return SearchRefusal("card_too_old", f"compute capability {capability}, expected {_OLDEST} or newer")
     if "CC" not in os.environ and shutil.which("gcc") is None and shutil.which("clang") is None:
-        return SearchRefusal("no_c_compiler", "Triton compiles what starts a kernel; install gcc or clang")
+        return SearchRefusal("no_c_compiler", "Triton needs a C compiler; install gcc or clang")
     made = FusedProposals(rows, norms)
     # Each number of neighbours is a kernel of its own; for more than these it is not asked.
     return refusal(made, rows, norms, min(neighbours, made.most_neighbours)) or made

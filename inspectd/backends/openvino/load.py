@@ -42,7 +42,7 @@ def load(path: Path, bank: BankFile, options: ScoringOptions) -> Loaded | None:
     models = cache.models(bank.sha256) or converted(path, bank, cache)
     if models is None:
         if options.backend == "openvino":
-            raise BankError(f"bank {path}: OpenVINO cannot compute it; use backend auto or torch")
+            raise BankError(f"bank {path}: OpenVINO cannot run it; use backend auto or torch")
         event(_log, logging.WARNING, "bank_not_convertible", bank=str(path), detail="torch scores it instead")
         return None
     memory, search, choice = _memory(bank), None, None

@@ -71,6 +71,7 @@ class OpenVinoPipeline:
     """
 
     overlaps: ClassVar[bool] = False
+    is_one_by_one: ClassVar[bool] = True
 
     def __init__(
         self,

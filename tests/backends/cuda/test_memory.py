@@ -135,7 +135,7 @@ def test_memory_that_runs_out_while_a_bank_is_loaded_is_tried_again(bank_file: P
     try:
         torch.cuda.empty_cache()
         limit_memory("cuda", 0.001)
-        with pytest.raises(UnavailableError, match="does not hold it now") as caught:
+        with pytest.raises(UnavailableError, match="does not fit in the memory of") as caught:
             Scorer.load(bank_file, "cuda")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)

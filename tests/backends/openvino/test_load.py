@@ -79,7 +79,7 @@ def test_the_search_can_be_chosen_and_states_its_recall(bank_file: Path, search:
 
 
 def test_openvino_does_not_compute_on_cuda(bank_file: Path) -> None:
-    with pytest.raises(UnavailableError, match="backend openvino computes on the CPU, device is 'cuda'"):
+    with pytest.raises(UnavailableError, match="backend openvino runs on the CPU, got device 'cuda'"):
         Scorer.load(bank_file, "cuda", ScoringOptions("openvino"))
 
 
