@@ -37,7 +37,7 @@ _log: Final = logging.getLogger("inspectd.service")
 _LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "alarm": logging.ERROR}
 
 
-class Line(TriggerEvents, Protocol):
+class LineAnswers(TriggerEvents, Protocol):
     """What the plant asks of the line."""
 
     state: str
@@ -51,7 +51,7 @@ class PlantLink:
         self,
         config: Config,
         metrics: Metrics,
-        line: Line,
+        line: LineAnswers,
         batching: BatchingStage,
         cameras: Mapping[str, CameraStage],
         *,

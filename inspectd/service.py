@@ -270,7 +270,7 @@ class Service:
         self._scoring.detach(camera, generation)
         self._evidence.detach(camera, generation)
 
-    # --- what the plant asks (plant_link.Line) ------------------------------------------------------------
+    # --- what the plant asks (plant_link.LineAnswers) -----------------------------------------------------
 
     def on_trigger(self, request: TriggerRequest, came_ns: int) -> Accepted | Refusal:
         """Open the part that is in front of the cameras, or refuse it; `came_ns` is the earliest it came."""
@@ -392,7 +392,7 @@ class Service:
         self._metrics.late_score()
         self._publishing.publish_late(inspection, score, now_ns)
 
-    def drop_unclaimed(self, frame: FrameRef) -> None:
+    def count_unclaimed(self, frame: FrameRef) -> None:
         """Count a frame that no trigger claims."""
         self._metrics.untriggered(frame)
 

@@ -58,7 +58,7 @@ class BatchingOutlet(Protocol):
     def publish_late(self, inspection: Inspection, score: Score, now_ns: int) -> None:
         """Count a score that came after its inspection's deadline, and publish it for information."""
 
-    def drop_unclaimed(self, frame: FrameRef) -> None:
+    def count_unclaimed(self, frame: FrameRef) -> None:
         """Count a frame that no trigger claims; `release` follows."""
 
     def release(self, frame: FrameRef) -> None:
@@ -274,7 +274,7 @@ class BatchingStage:
             self._publish_view(view, undecidable(Reason.MISSED_TRIGGER, now_ns))
         for frame in settled.unclaimed:
             self.ledger.drop_held()
-            self._outlet.drop_unclaimed(frame)
+            self._outlet.count_unclaimed(frame)
             self._outlet.release(frame)
 
     def _judged_by(self, recipe: str) -> JudgedBy | None:

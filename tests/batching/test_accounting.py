@@ -164,7 +164,7 @@ class Line(RuleBasedStateMachine):
         assert self.verdicts[inspection.inspection_id].evaluation is not Evaluation.PASS
         assert now_ns > inspection.deadline_ns
 
-    def drop_unclaimed(self, frame):
+    def count_unclaimed(self, frame):
         assert frame.camera in TRIGGERED
         assert (frame.camera, frame.generation, frame.seq) not in self.used
         self.drops += 1
