@@ -281,7 +281,7 @@ class Service:
         )
         refusal = self._refusal(delay_ns / 1e6)
         if refusal is not None:
-            self._batching.pass_by(request, trigger)
+            self._batching.pass_by(trigger, request)
             return Refusal(request.trigger_id, *refusal)
         part = self._batching.open_part(request, trigger, lambda camera: self._cameras[camera].is_up)
         if isinstance(part, Refusal):
@@ -294,7 +294,7 @@ class Service:
         """Give no frame from then until `until_ns`, or now, to an older trigger: one may have been lost."""
         until_ns = self._clock() if until_ns is None else until_ns
         doubt_ns = max(0, until_ns - from_ns)
-        self._batching.pass_by_all(Trigger("", received_ns=until_ns, doubt_ns=doubt_ns))
+        self._batching.pass_by(Trigger("", received_ns=until_ns, doubt_ns=doubt_ns))
 
     def _refusal(self, delay_ms: float) -> tuple[RefusalReason, str] | None:
         """Why the line takes no trigger now, whatever is in it, if so."""

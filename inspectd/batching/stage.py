@@ -165,13 +165,9 @@ class BatchingStage:
             self._outlet.record_open(opened)
         return opened
 
-    def pass_by(self, request: TriggerRequest, trigger: Trigger) -> None:
-        """Keep frames of the part of a trigger that somebody else refused from older triggers."""
-        self.triggering.pass_by(request, trigger)
-
-    def pass_by_all(self, trigger: Trigger) -> None:
-        """Do the same on every camera, for what may have been a trigger for any of them."""
-        self.triggering.pass_by_all(trigger)
+    def pass_by(self, trigger: Trigger, request: TriggerRequest | None = None) -> None:
+        """Keep the frames of a part that no trigger opens from older triggers; see `Triggering.pass_by`."""
+        self.triggering.pass_by(trigger, request)
 
     def take_frame(self, frame: FrameRef, now_ns: int) -> None:
         """Open a free-running camera's frame as a part of its own; hold a triggered one's until `turn`."""

@@ -79,7 +79,7 @@ class Triggering:
         recipes = self._recipes_of(request)
         refusal = self._refusal(recipes, judged, is_up) or self._admission(trigger)
         if refusal is not None:
-            self.pass_by(request, trigger)
+            self.pass_by(trigger, request)
             return Refusal(request.trigger_id, *refusal)
         if request.deadline_ms is not None:
             allowed_ns = int(request.deadline_ms * 1e6)
@@ -95,16 +95,16 @@ class Triggering:
             self._matchers[view.camera].expect(view)
         return part
 
-    def pass_by(self, request: TriggerRequest, trigger: Trigger) -> None:
-        """Keep frames of a refused trigger's part from older triggers: the part may be there all the same."""
-        for camera in self._recipes_of(request):
+    def pass_by(self, trigger: Trigger, request: TriggerRequest | None = None) -> None:
+        """Keep the frames of a part that no trigger opens from older triggers: it may be there all the same.
+
+        Args:
+            trigger: was refused, or may have come and is lost.
+            request: names its cameras; None: it may have been for any.
+        """
+        for camera in self._matchers if request is None else self._recipes_of(request):
             if camera in self._matchers:
                 self._matchers[camera].pass_by(trigger)
-
-    def pass_by_all(self, trigger: Trigger) -> None:
-        """Do the same on every camera, for what may have been a trigger for any of them."""
-        for matcher in self._matchers.values():
-            matcher.pass_by(trigger)
 
     def hold_frame(self, frame: FrameRef) -> None:
         """Hand a frame to its camera's matcher; `settle` gives it back, with its view or without."""
