@@ -29,22 +29,17 @@ from inspectd.errors import UnavailableError
 from inspectd.publish.journal.records import Levels
 from inspectd.records import BankInfo, DropCause, EvidenceResult, FrameRef
 from inspectd.wire import Evaluation, PartVerdict, Reason, RefusalReason, Verdict
+from inspectd.wire.sockets import SOCKETS, AuthCause
 from inspectd.wire.sync import ErrorReason
 
 Series = TypeVar("Series", bound=Counter | Gauge | Histogram)
 Labels = tuple[str, ...]
 
-CUT_CAUSES: Final = {
-    **dict.fromkeys(("verdicts", "heatmaps"), ("subscriptions", "half_sent")),
-    **dict.fromkeys(("sync", "control"), ("parts", "half_sent")),
-}
-"""Why a client may be cut off, by socket (`publish.door.sockets.CutCause`)."""
+AUTH_CAUSES: Final = {**dict.fromkeys(SOCKETS, tuple(AuthCause)), "metrics": ("password",)}
+"""Why a client may be refused, by socket."""
 
-AUTH_CAUSES: Final = {
-    **dict.fromkeys(CUT_CAUSES, ("unknown_key", "role", "no_list", "handshake")),
-    "metrics": ("password",),
-}
-"""Causes of a refusal by socket (`publish.access.auth.Cause`)."""
+CUT_CAUSES: Final = {name: socket.cut_causes for name, socket in SOCKETS.items()}
+"""Why a client may be cut off, by socket."""
 
 _ACCEPTED: Final = "accepted"
 _DECIDED: Final = {Reason.WITHIN_THRESHOLD: Evaluation.PASS, Reason.ABOVE_THRESHOLD: Evaluation.FAIL}

@@ -13,9 +13,9 @@ from inspectd.config import Config, ImagesCamera, Publish, Recipe, Security
 from inspectd.metrics import CUT_CAUSES, Metrics
 from inspectd.publish.access import keys
 from inspectd.publish.door.messages import DoorLevels
-from inspectd.publish.door.sockets import CutCause
 from inspectd.records import BankInfo, FrameRef, Inspection, Outcome
 from inspectd.wire import Evaluation, Reason, key_files
+from inspectd.wire.sockets import CutCause
 from tests.support.key_list import hang, let_go
 from tests.support.served import ServedSockets
 

@@ -20,6 +20,7 @@ from inspectd.publish.access.keys import read_allowed, read_server_pair
 from inspectd.records import BankInfo, FrameRef
 from inspectd.scoring.messages import StartScoring
 from inspectd.text import printable
+from inspectd.wire.sockets import TCP_SETTINGS
 
 if TYPE_CHECKING:
     from inspectd.capture.driver import Frame
@@ -106,7 +107,7 @@ def _try_out(found: config.Examined) -> Iterator[str]:
         yield from _access_problem("metrics", partial(metrics_access, found.metrics))
         yield from _port_problem("metrics.port", found.metrics.host, found.metrics.port)
     if found.publish is not None:
-        for key in ("verdicts_tcp", "heatmaps_tcp", "sync_tcp", "control_tcp"):
+        for key in TCP_SETTINGS:
             yield from _endpoint_problem(f"publish.{key}", getattr(found.publish, key))
 
 

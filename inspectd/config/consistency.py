@@ -11,8 +11,8 @@ from typing import Any, Final
 from inspectd.config.problems import as_far_as_sound, short, sound
 from inspectd.config.settings import Camera, Config, Line, Publish, Recipe, Security, Triggers
 from inspectd.config.sources import masked
+from inspectd.wire.sockets import TCP_SETTINGS
 
-_TCP_KEYS: Final = ("verdicts_tcp", "heatmaps_tcp", "sync_tcp", "control_tcp")
 _WHOLE_SCHEMES: Final = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "tcp")
 """Transports over which nothing is lost unseen; RTSP is asked to send over TCP."""
 _RUNTIME_DIR_LIMIT: Final = 84  # bytes; the kernel takes 107 for a socket's whole path
@@ -155,7 +155,7 @@ def plain_tcp(publish: Publish, security: Security) -> dict[str, str]:
     """Each setting of a TCP endpoint without keys, with its address. Nobody is authenticated there."""
     if security.keys_dir is not None:
         return {}
-    addresses = {f"publish.{key}": getattr(publish, key) for key in _TCP_KEYS}
+    addresses = {f"publish.{key}": getattr(publish, key) for key in TCP_SETTINGS}
     return {where: text for where, text in addresses.items() if text}
 
 
@@ -176,7 +176,7 @@ def _is_loopback(host: str) -> bool:
 def _address_problems(publish: dict[str, Any], *, anywhere: bool) -> list[str]:
     problems = []
     seen: dict[tuple[str, int], str] = {}
-    for key in _TCP_KEYS:
+    for key in TCP_SETTINGS:
         text = publish.get(key)
         if not isinstance(text, str):
             continue

@@ -34,6 +34,7 @@ from inspectd.publish.door.messages import (
     Request,
     StartDoor,
 )
+from inspectd.wire.sockets import PUBLISHED
 
 MAX_QUEUED_BYTES: Final = 8 << 20
 """Kept in this process for each door, beside what the kernel keeps."""
@@ -287,7 +288,7 @@ class Bus:
 
     def subscriptions(self) -> Counter[str]:
         """How many subscriptions readers hold, by socket."""
-        held: Counter[str] = Counter(verdicts=0, heatmaps=0)
+        held: Counter[str] = Counter(dict.fromkeys(PUBLISHED, 0))
         for door in self.doors.values():
             if door.levels is not None:
                 held.update(door.levels.subscriptions)

@@ -14,8 +14,9 @@ import pytest
 import zmq
 
 from inspectd.publish.access import keys
-from inspectd.publish.access.keys import Client, Role
+from inspectd.publish.access.keys import Client
 from inspectd.wire import key_files
+from inspectd.wire.sockets import Role
 from tests.ops.machine import Machine
 from tests.support.cells import cells
 from tests.support.daemon import camera_table, settings

@@ -10,12 +10,12 @@ import msgspec
 
 from inspectd import wire
 from inspectd.config import Publish
-from inspectd.publish.access.auth import Cause
 from inspectd.publish.bus import Asker
 from inspectd.publish.door.half_sent import HalfSent
 from inspectd.publish.door.listeners import Listeners
 from inspectd.publish.door.messages import Delivered, Request
 from inspectd.publish.door.sockets import Delivery, Sockets
+from inspectd.wire.sockets import AuthCause
 
 
 class ServedSockets(Sockets):
@@ -27,7 +27,7 @@ class ServedSockets(Sockets):
         settings: Publish | None = None,
         *,
         keys_dir: Path | None = None,
-        on_refused: Callable[[str, Cause], None] = lambda _name, _cause: None,
+        on_refused: Callable[[str, AuthCause], None] = lambda _name, _cause: None,
         memory_bytes: Callable[[], int] = lambda: 0,  # this process is the clients' too
         **more: Any,
     ) -> None:

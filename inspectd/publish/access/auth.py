@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -16,17 +15,10 @@ import msgspec
 import zmq
 from zmq.utils import z85
 
-from inspectd.publish.access.key_watch import STUCK_SECONDS, KeyWatch, Reading
-from inspectd.publish.access.keys import Client, Role, read_server_pair
+from inspectd.publish.access.key_watch import STUCK_SECONDS, KeyList, KeyWatch
+from inspectd.publish.access.keys import Client, read_server_pair
 from inspectd.wire.key_files import KeyPair
-
-ROLES: Final = {
-    "verdicts": Role.READ,
-    "heatmaps": Role.READ,
-    "sync": Role.READ,
-    "control": Role.CONTROL,
-}
-"""Each socket's role. A socket's name is its ZAP domain."""
+from inspectd.wire.sockets import SOCKETS, AuthCause
 
 _ENDPOINT: Final = "inproc://zeromq.zap.01"
 _VERSION: Final = b"1.0"
@@ -35,19 +27,7 @@ _UNREAD_AGAIN_NS: Final = 60_000_000_000
 _LINES_NAMED: Final = 3
 
 
-class Cause(StrEnum):
-    """Why a client was refused. A closed set: it is a metric label."""
-
-    UNKNOWN_KEY = "unknown_key"
-    ROLE = "role"
-    """The key is known and has not the socket's role."""
-    NO_LIST = "no_list"
-    """The list of allowed keys cannot be used; the client is told to try again later."""
-    HANDSHAKE = "handshake"
-    """No CURVE hand-shake came about: a client without keys, with a wrong server key, or no client at all."""
-
-
-class Change(msgspec.Struct, frozen=True):
+class KeysChange(msgspec.Struct, frozen=True):
     """What watching the list brought, as the event that says so.
 
     Attributes:
@@ -71,7 +51,7 @@ class Authenticator:
         self,
         context: zmq.Context[zmq.Socket[bytes]],
         keys_dir: Path,
-        on_refused: Callable[[str, Cause], None],
+        on_refused: Callable[[str, AuthCause], None],
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Read the keys of `keys_dir` and answer from now on.
@@ -79,7 +59,7 @@ class Authenticator:
         Args:
             context: the context whose sockets ask.
             keys_dir: the directory of the keys.
-            on_refused: hears the socket's name and the cause of every refusal.
+            on_refused: takes the socket's name and the cause of every refusal.
             clock: nanoseconds, of any beginning.
 
         Raises:
@@ -116,22 +96,22 @@ class Authenticator:
             status = self._status(request)
             self.socket.send_multipart([_VERSION, request_id, *status, b""], flags=zmq.NOBLOCK)
 
-    def reread(self) -> Change | None:
+    def reread(self) -> KeysChange | None:
         """Take up the list if it changed; one that cannot be used allows nobody.
 
         A list that cannot be read to its end, as on a mount that hangs, changes nothing: that would cut off
         every client of a line that works. It is told, again and again, since no key can be revoked meanwhile.
         """
-        reading = self._watch.take()
-        if reading is not None:
+        found = self._watch.take()
+        if found is not None:
             if not self.is_unread:
                 self._unread_told_ns = None  # what was read says so itself
-            return self._take_up(reading)
+            return self._take_up(found)
         if self.is_unread:
             return self._unread()
         if self._unread_told_ns is not None:
             self._unread_told_ns = None
-            return Change("info", "keys_changed", "the list can be read again; nothing changed")
+            return KeysChange("info", "keys_changed", "the list can be read again; nothing changed")
         return None
 
     @property
@@ -143,30 +123,30 @@ class Authenticator:
         """Watch the list no more; the socket goes with its context."""
         self._watch.close()
 
-    def _unread(self) -> Change | None:
+    def _unread(self) -> KeysChange | None:
         """The alarm, when it begins and every `_UNREAD_AGAIN_NS` while it holds."""
         now_ns = self._clock()
         if self._unread_told_ns is not None and now_ns - self._unread_told_ns < _UNREAD_AGAIN_NS:
             return None
         self._unread_told_ns = now_ns
         detail = f"{self._keys_dir}: not read within {STUCK_SECONDS} s; the keys allowed before stay allowed"
-        return Change("alarm", "keys_unread", detail)
+        return KeysChange("alarm", "keys_unread", detail)
 
-    def _take_up(self, reading: Reading) -> Change:
-        before, self._clients = self._clients, reading.clients
-        self._usable = reading.problem is None
+    def _take_up(self, found: KeyList) -> KeysChange:
+        before, self._clients = self._clients, found.clients
+        self._usable = found.problem is None
         gone = {(name, key) for name, key in self._admitted if not self._may(name, key)}
         self._admitted -= gone
         revoked = frozenset(name for name, _ in gone)
-        if reading.problem is not None:
-            detail = f"nobody may connect over TCP: {reading.problem}"
-            return Change("alarm", "keys_unusable", detail, revoked)
+        if found.problem is not None:
+            detail = f"nobody may connect over TCP: {found.problem}"
+            return KeysChange("alarm", "keys_unusable", detail, revoked)
         difference = _difference(before, self._clients)
-        if reading.bad_lines:
-            more = len(reading.bad_lines) - _LINES_NAMED
-            named = [*reading.bad_lines[:_LINES_NAMED], *([f"and {more} more lines"] if more > 0 else [])]
-            return Change("alarm", "keys_line_unusable", "; ".join([*named, difference]), revoked)
-        return Change("info", "keys_changed", difference, revoked)
+        if found.bad_lines:
+            more = len(found.bad_lines) - _LINES_NAMED
+            named = [*found.bad_lines[:_LINES_NAMED], *([f"and {more} more lines"] if more > 0 else [])]
+            return KeysChange("alarm", "keys_line_unusable", "; ".join([*named, difference]), revoked)
+        return KeysChange("info", "keys_changed", difference, revoked)
 
     def _status(self, request: list[bytes]) -> tuple[bytes, bytes, bytes]:
         """Status code, text and user id for a request of RFC 27.
@@ -174,24 +154,24 @@ class Authenticator:
         A client of libzmq that was told 400 does not try again by itself; after 300 it does.
         """
         if len(request) != 7 or request[0] != _VERSION or request[5] != b"CURVE" or len(request[6]) != 32:
-            return self._refuse("unknown", Cause.HANDSHAKE)
+            return self._refuse("unknown", AuthCause.HANDSHAKE)
         name, key = request[2].decode(errors="replace"), z85.encode(request[6])
-        if name not in ROLES:
-            return self._refuse("unknown", Cause.HANDSHAKE)
+        if name not in SOCKETS:
+            return self._refuse("unknown", AuthCause.HANDSHAKE)
         if not self._usable:
-            return self._refuse(name, Cause.NO_LIST)
+            return self._refuse(name, AuthCause.NO_LIST)
         if not self._may(name, key):
-            return self._refuse(name, Cause.ROLE if key in self._clients else Cause.UNKNOWN_KEY)
+            return self._refuse(name, AuthCause.ROLE if key in self._clients else AuthCause.UNKNOWN_KEY)
         self._admitted.add((name, key))
         return b"200", b"OK", self._clients[key].name.encode()
 
-    def _refuse(self, name: str, cause: Cause) -> tuple[bytes, bytes, bytes]:
+    def _refuse(self, name: str, cause: AuthCause) -> tuple[bytes, bytes, bytes]:
         self._on_refused(name, cause)
-        return b"300" if cause is Cause.NO_LIST else b"400", cause.encode(), b""
+        return b"300" if cause is AuthCause.NO_LIST else b"400", cause.encode(), b""
 
     def _may(self, socket: str, key: bytes) -> bool:
         client = self._clients.get(key)
-        return client is not None and ROLES.get(socket) in client.roles
+        return client is not None and SOCKETS[socket].role in client.roles
 
 
 def _difference(before: dict[bytes, Client], after: dict[bytes, Client]) -> str:

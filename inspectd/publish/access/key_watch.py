@@ -21,7 +21,7 @@ STUCK_SECONDS: Final = 5
 _LOOK_SECONDS: Final = 0.1
 
 
-class Reading(msgspec.Struct, frozen=True):
+class KeyList(msgspec.Struct, frozen=True):
     """What the list says.
 
     Attributes:
@@ -57,7 +57,7 @@ class KeyWatch:
         self._known = self._read()
         self.clients = self._known.clients
         """As they were at the start."""
-        self._found: deque[Reading] = deque([self._known] if self._known.bad_lines else [])
+        self._found: deque[KeyList] = deque([self._known] if self._known.bad_lines else [])
         self._looking_since_ns: int | None = None
         self._stop = threading.Event()
         threading.Thread(target=self._run, name="keys", daemon=True).start()
@@ -68,7 +68,7 @@ class KeyWatch:
         since_ns = self._looking_since_ns
         return since_ns is not None and self._clock() - since_ns > STUCK_SECONDS * 1e9
 
-    def take(self) -> Reading | None:
+    def take(self) -> KeyList | None:
         """The next reading that differs from the one before it, if any."""
         return self._found.popleft() if self._found else None
 
@@ -86,7 +86,7 @@ class KeyWatch:
                 self._found.append(reading)
             self._looking_since_ns = None  # after what was found is there: who sees the one sees the other
 
-    def _look(self) -> Reading | None:
+    def _look(self) -> KeyList | None:
         """What the list says; None if its file is as it was. It never raises, which would end the thread."""
         try:
             self._looking_since_ns = self._clock()
@@ -97,19 +97,19 @@ class KeyWatch:
             self._stamp = stamp
             return self._read()
         except InputError as error:
-            return Reading({}, str(error))
+            return KeyList({}, str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is named, logged and safe: see below
             # A thread that ended would leave revoked keys in force and tell nobody. So nobody is allowed, the
             # event `keys_unusable` names the error, and the next look tries again.
             what = f"{self._keys_dir / ALLOWED}: cannot be watched: {type(error).__name__}: {error}"
-            reading = Reading({}, what)
+            reading = KeyList({}, what)
             if reading != self._known:  # once, not at every look
                 _log.exception("keys_watch_failed")
             return reading
 
-    def _read(self) -> Reading:
+    def _read(self) -> KeyList:
         found = read_list(self._keys_dir)
-        return Reading({client.public: client for client in found.clients}, None, found.problems)
+        return KeyList({client.public: client for client in found.clients}, None, found.problems)
 
     def _file_stamp(self) -> tuple[int, int, int, int, int] | None:
         try:

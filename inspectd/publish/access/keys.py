@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -14,21 +13,13 @@ from inspectd.config.places import systemd_directory
 from inspectd.errors import InputError
 from inspectd.files import write_text
 from inspectd.wire.key_files import Z85_CHARACTERS, KeyPair, is_key, read_pair, refuse_mode
+from inspectd.wire.sockets import Role
 
 SERVER_SECRET: Final = "server.key_secret"  # noqa: S105 - a file's name
 ALLOWED: Final = "allowed_keys"
 _HEAD: Final = (
     "# Clients of this line: roles, public key, name. Written by `inspectd keys`; read while the line runs."
 )
-
-
-class Role(StrEnum):
-    """What a key may do; each TCP socket belongs to one role."""
-
-    READ = "read"
-    """Verdicts, heatmaps, snapshot and replay."""
-    CONTROL = "control"
-    """Triggers."""
 
 
 class Client(msgspec.Struct, frozen=True):

@@ -16,9 +16,7 @@ from typing import Final
 
 from inspectd.config import Publish, tcp_address
 from inspectd.errors import UnavailableError
-
-NAMES: Final = ("verdicts", "heatmaps", "sync", "control")
-"""The bus's sockets. There is one of each at every door."""
+from inspectd.wire.sockets import SOCKETS
 
 _BACKLOG: Final = 100
 _DRAINED_BYTES: Final = 1 << 20  # at a time
@@ -35,11 +33,11 @@ class Listeners:
         """
         self.local: dict[str, socket.socket] = {}
         self.tcp: dict[str, socket.socket] = {}
-        self._paths = {name: runtime_dir / f"{name}.sock" for name in NAMES}
+        self._paths = {name: runtime_dir / f"{name}.sock" for name in SOCKETS}
         try:
             for name, path in self._paths.items():
                 self.local[name] = _listen_local(path)
-            for name in NAMES:
+            for name in SOCKETS:
                 address = getattr(settings, f"{name}_tcp")
                 if address:
                     self.tcp[name] = _listen_tcp(f"publish.{name}_tcp", address)

@@ -6,7 +6,7 @@ import msgspec
 
 from inspectd.config import Publish
 from inspectd.ipc.messages import Alive, CarriesDescriptors, Failed
-from inspectd.publish.access.auth import Change
+from inspectd.publish.access.auth import KeysChange
 
 
 class StartDoor(msgspec.Struct, frozen=True, array_like=True, tag="start_door"):
@@ -96,7 +96,7 @@ class DoorLevels(msgspec.Struct, frozen=True, array_like=True, tag="door_levels"
     foreign: dict[str, int]
     cut_off: list[tuple[str, str, int]]
     refused: list[tuple[str, str, int]]
-    change: Change | None
+    change: KeysChange | None
     keys_unread: bool
 
 

@@ -25,18 +25,18 @@ import msgspec
 import zmq
 
 from inspectd.config import Publish
-from inspectd.publish.access.auth import Authenticator, Cause, Change
+from inspectd.publish.access.auth import Authenticator, KeysChange
 from inspectd.publish.door.connections import HANDSHAKE_MS, Connections, open_listener
 from inspectd.publish.door.fair_waits import FairWaits
 from inspectd.publish.door.half_sent import HalfSent
-from inspectd.publish.door.listeners import NAMES, hang_up
+from inspectd.publish.door.listeners import hang_up
+from inspectd.wire.sockets import PUBLISHED, SOCKETS, AuthCause, CutCause
 
 MAX_CONNECTIONS: Final = 512
 """At each of a door's sockets; a plant has a few dozen readers."""
 
 _LINGER_MS: Final = 500
 _DESCRIPTORS_KEPT: Final = 64  # for everything that is no connection
-_READERS: Final = frozenset({"verdicts", "heatmaps"})
 
 _SUBSCRIPTIONS_PER_TURN: Final = 64  # a reader that subscribes without end must not hold up the others
 _MAX_INBOUND_BYTES: Final = 512  # a subscription, or a step of the hand-shake
@@ -55,17 +55,6 @@ _MAX_WASTED_PARTS: Final = 100
 _REQUEST_QUEUE_MESSAGES: Final = 16
 _REPLY_QUEUE_MESSAGES: Final = 256  # per client; a client that does not read loses answers, not the line
 _REPLAY_QUEUE_MESSAGES: Final = 2  # per client; each may hold a hundred verdicts, some 130 kB
-
-
-class CutCause(StrEnum):
-    """Why a client's connection was ended. A closed set: it is a metric label."""
-
-    PARTS = "parts"
-    """It sent a message of more parts than any request has."""
-    SUBSCRIPTIONS = "subscriptions"
-    """It subscribed to more than a reader does, or to topics that this line does not have."""
-    HALF_SENT = "half_sent"
-    """It began a message, and sent more and more of it."""
 
 
 class Delivery(StrEnum):
@@ -116,7 +105,7 @@ class Sockets:
         tcp: Mapping[str, kernel.socket],
         *,
         keys_dir: Path | None = None,
-        on_refused: Callable[[str, Cause], None] = lambda _name, _cause: None,
+        on_refused: Callable[[str, AuthCause], None] = lambda _name, _cause: None,
         clock: Callable[[], int] = time.monotonic_ns,
         max_connections: int = MAX_CONNECTIONS,
         half_sent: HalfSent | None = None,
@@ -129,7 +118,7 @@ class Sockets:
             local: listeners of local sockets by name, and `tcp` those of TCP; they stay the caller's.
             tcp: see `local`.
             keys_dir: keys of the TCP endpoints; None: plain TCP.
-            on_refused: hears the socket and the cause of each client that was refused.
+            on_refused: takes the socket and the cause of each client that was refused.
             clock: monotonic, in nanoseconds.
             max_connections: at each socket; fewer where the process may not have so many descriptors.
             half_sent: finds clients whose message does not end, by the memory of this process if not given.
@@ -141,13 +130,13 @@ class Sockets:
         self._on_refused = on_refused
         self._clock = clock
         self._context = zmq.Context()
-        self.subscriptions = dict.fromkeys(_READERS, 0)
-        self.foreign = dict.fromkeys(_READERS, 0)
+        self.subscriptions = dict.fromkeys(PUBLISHED, 0)
+        self.foreign = dict.fromkeys(PUBLISHED, 0)
         """What came on a socket that takes subscriptions, and was none or of another line's topics."""
         self.cut_off: Counter[tuple[str, CutCause]] = Counter()
         """Connections that were ended for what they sent."""
-        self._held: dict[str, Counter[int]] = {name: Counter() for name in _READERS}
-        self._strays: dict[str, Counter[int]] = {name: Counter() for name in _READERS}
+        self._held: dict[str, Counter[int]] = {name: Counter() for name in PUBLISHED}
+        self._strays: dict[str, Counter[int]] = {name: Counter() for name in PUBLISHED}
         self._messages: dict[str, _Message] = {}
         self._waits: dict[str, FairWaits] = {}
         self._tcp: dict[str, _Bound] = {}
@@ -157,17 +146,13 @@ class Sockets:
         try:
             if keys_dir is not None:
                 self._auth = Authenticator(self._context, keys_dir, on_refused, clock)
-            bound = min(
-                max_connections,
-                max(
-                    8, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _DESCRIPTORS_KEPT) // (2 * len(NAMES))
-                ),
-            )
+            descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _DESCRIPTORS_KEPT
+            bound = min(max_connections, max(8, descriptors // (2 * len(SOCKETS))))
             self.verdicts = self._publisher(settings.queue_messages)
             self.heatmaps = self._publisher(settings.heatmap_queue_messages)
             self.sync = self._router("sync", _REPLAY_QUEUE_MESSAGES)
             self.control = self._router("control", _REPLY_QUEUE_MESSAGES)
-            for name in NAMES:
+            for name in SOCKETS:
                 self._open(name, bound, local.get(name), tcp.get(name))
         except BaseException:  # a context with open sockets would hold up the end of the process
             self.close()
@@ -217,7 +202,7 @@ class Sockets:
     def _failed(self, name: str) -> None:
         """A hand-shake failed; where there are keys, that is a client that was refused."""
         if self._auth is not None:
-            self._on_refused(name, Cause.HANDSHAKE)
+            self._on_refused(name, AuthCause.HANDSHAKE)
 
     def publish(self, name: str, parts: list[bytes]) -> None:
         """Send a message to every reader that wants it."""
@@ -266,7 +251,7 @@ class Sockets:
 
     def _forget(self, name: str, fd: int) -> None:
         self._half_sent.ended(fd)
-        if name in _READERS:
+        if name in PUBLISHED:
             del self._held[name][fd], self._strays[name][fd]
 
     def _cut_off(self, name: str, fd: int | None, cause: CutCause) -> None:
@@ -328,7 +313,7 @@ class Sockets:
         found = [(connections.monitor, connections.read) for connections in self.connections.values()]
         return [*found, *([(self._auth.socket, self._auth.answer)] if self._auth is not None else [])]
 
-    def maintain(self) -> Change | None:
+    def maintain(self) -> KeysChange | None:
         """Take up a changed list of allowed keys, end the connections of keys that were revoked, open doors.
 
         Never waits for the disk that the list lies on.

@@ -22,7 +22,7 @@ from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError, 
 from inspectd.ipc.io_thread import IoThreads
 from inspectd.ipc.messages import Alive
 from inspectd.ipc.poller import Poller
-from inspectd.publish.access.auth import Cause, Change
+from inspectd.publish.access.auth import KeysChange
 from inspectd.publish.door.half_sent import MAX_MEMORY_BYTES
 from inspectd.publish.door.messages import (
     Delivered,
@@ -37,6 +37,7 @@ from inspectd.publish.door.messages import (
     ToDoor,
 )
 from inspectd.publish.door.sockets import Delivery, Sockets
+from inspectd.wire.sockets import ASKED, PUBLISHED, AuthCause
 
 _RECORDS_PER_TURN: Final = 256
 _TURN_NS: Final = 50_000_000
@@ -76,17 +77,17 @@ class Door:
         self._poller = Poller(is_handed_on=self._io_threads.are_asleep)
         self._held: deque[Request | Delivered] = deque()
         self._unsent: deque[tuple[int, Reply]] = deque()
-        self._changes: deque[Change] = deque()
+        self._changes: deque[KeysChange] = deque()
         self._told: DoorLevels | None = None
         self._due_ns = 0
         self._turns = 0
-        self._asking = [name for name in ("sync", "control") if name in listeners]
+        self._asking = [name for name in ASKED if name in listeners]
         self._is_asked = False
         self._is_to_look = False
         self._look_ns = 0
         self._since_ns = start.since_ns
         self._settled_ns = time.monotonic_ns() + _RECONNECT_NS
-        for name in ("verdicts", "heatmaps"):
+        for name in PUBLISHED:
             if name in listeners:
                 self._poller.add(self._sockets.socket(name), partial(self._sockets.read_subscriptions, name))
         for source, callback in self._sockets.sources():
@@ -232,7 +233,7 @@ class Door:
         else:
             self._say(Alive(self._turns))
 
-    def _refuse(self, name: str, cause: Cause) -> None:
+    def _refuse(self, name: str, cause: AuthCause) -> None:
         self._refused[name, str(cause)] += 1
 
 

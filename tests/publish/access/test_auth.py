@@ -18,10 +18,11 @@ from inspectd.config import Publish
 from inspectd.errors import InputError
 from inspectd.files import write_text
 from inspectd.publish.access import keys
-from inspectd.publish.access.auth import Authenticator, Cause
-from inspectd.publish.access.keys import Client, Role
+from inspectd.publish.access.auth import Authenticator
+from inspectd.publish.access.keys import Client
 from inspectd.wire import key_files
 from inspectd.wire.key_files import KeyPair
+from inspectd.wire.sockets import AuthCause, Role
 from tests.support.key_list import hang, let_go
 from tests.support.served import ServedSockets
 
@@ -55,7 +56,7 @@ class Line:
             Client(self.controller.public, "controller", (Role.CONTROL,)),
         ]
         keys.write_allowed(self.keys_dir, self.clients)
-        self.refused: Counter[tuple[str, Cause]] = Counter()
+        self.refused: Counter[tuple[str, AuthCause]] = Counter()
         self.ports = dict(zip(("verdicts", "heatmaps", "sync", "control"), free_ports(4), strict=True))
         settings = Publish(**{f"{name}_tcp": f"127.0.0.1:{port}" for name, port in self.ports.items()})
         self.runtime_dir = folder / "run"
@@ -69,7 +70,7 @@ class Line:
         self.context = zmq.Context()
         self.sockets: list[zmq.Socket[bytes]] = []
 
-    def refuse(self, name: str, cause: Cause) -> None:
+    def refuse(self, name: str, cause: AuthCause) -> None:
         self.refused[name, cause] += 1
 
     def turn(self, *, answering: bool = True) -> None:
@@ -168,7 +169,7 @@ def test_who_has_no_allowed_key_gets_nothing(line, name):
             for client in clients:
                 with contextlib.suppress(zmq.Again):  # it has no connection, or has just lost it
                     client.send(b"request", zmq.NOBLOCK)
-        expected = {Cause.UNKNOWN_KEY: 1, Cause.ROLE: 1, Cause.HANDSHAKE: 5}
+        expected = {AuthCause.UNKNOWN_KEY: 1, AuthCause.ROLE: 1, AuthCause.HANDSHAKE: 5}
         return all(line.refused[name, cause] >= count for cause, count in expected.items())
 
     line.turn_until(turn)
@@ -221,7 +222,7 @@ def test_a_revoked_key_gets_nothing_from_then_on_and_others_come_back(line):
     line.turn_until(lambda: len(line.changes) == 2)
     assert line.changes[1].detail == "revoked reader"
     assert line.changes[1].revoked == {"verdicts"}
-    line.turn_until(lambda: line.refused["verdicts", Cause.UNKNOWN_KEY])
+    line.turn_until(lambda: line.refused["verdicts", AuthCause.UNKNOWN_KEY])
     received(revoked), received(kept), received(local)
     line.turn_until(lambda: kept.poll(0))
     line.turn_for(0.5)
@@ -234,7 +235,7 @@ def test_a_reader_that_was_not_served_gets_nothing_of_its_queue_after_its_revoca
     slow = line.client("verdicts", zmq.SUB, line.reader)
     line.turn_until(lambda: slow.poll(0))
     keys.write_allowed(line.keys_dir, line.clients[1:])
-    line.turn_until(lambda: line.refused["verdicts", Cause.UNKNOWN_KEY])
+    line.turn_until(lambda: line.refused["verdicts", AuthCause.UNKNOWN_KEY])
     received(slow)
     line.turn_for(0.5)
     assert received(slow) == 0
@@ -257,7 +258,7 @@ def test_a_list_that_cannot_be_used_allows_nobody_until_it_can(line):
     line.turn_until(lambda: line.changes)
     assert line.changes[0].event == "keys_unusable"
     assert "has mode 666" in line.changes[0].detail
-    line.turn_until(lambda: line.refused["verdicts", Cause.NO_LIST])
+    line.turn_until(lambda: line.refused["verdicts", AuthCause.NO_LIST])
     received(reader)
     line.turn_for(0.3)
     assert received(reader) == 0
@@ -277,7 +278,7 @@ def test_a_list_on_a_disk_that_hangs_holds_nothing_up_and_stays_in_force(line):
     line.turn_until(lambda: reader.poll(0) and late.poll(0))
     assert (line.changes, line.refused) == ([], {})
     let_go(line.keys_dir, line.clients[1:])
-    line.turn_until(lambda: line.changes and line.refused["verdicts", Cause.UNKNOWN_KEY])
+    line.turn_until(lambda: line.changes and line.refused["verdicts", AuthCause.UNKNOWN_KEY])
     assert line.changes[0].detail == "revoked reader"
     assert line.changes[0].revoked == {"verdicts"}
 
@@ -448,7 +449,7 @@ def test_bytes_that_are_no_handshake_are_counted_and_change_nothing(line):
         with sockets.create_connection(("127.0.0.1", line.ports["verdicts"])) as connection:
             connection.sendall(data)
         line.turn()
-    line.turn_until(lambda: line.refused["verdicts", Cause.HANDSHAKE] >= 20)
+    line.turn_until(lambda: line.refused["verdicts", AuthCause.HANDSHAKE] >= 20)
     line.turn_until(lambda: reader.poll(0))
 
 

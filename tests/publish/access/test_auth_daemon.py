@@ -10,8 +10,9 @@ import zmq
 
 from inspectd.client import ClientKeys, Lost, VerdictReader
 from inspectd.publish.access import keys
-from inspectd.publish.access.keys import Client, Role
+from inspectd.publish.access.keys import Client
 from inspectd.wire import Verdict, key_files
+from inspectd.wire.sockets import Role
 from tests.support.daemon import camera_table, settings
 
 REVOCATIONS = 5

@@ -6,8 +6,9 @@ import pytest
 
 from inspectd.errors import InputError
 from inspectd.publish.access import keys
-from inspectd.publish.access.keys import Client, Role
+from inspectd.publish.access.keys import Client
 from inspectd.wire import key_files
+from inspectd.wire.sockets import Role
 
 GOOD, OTHER = "0" * 40, "1" * 40
 

@@ -15,7 +15,7 @@ from support.messages import COUNTS
 from inspectd import wire
 from inspectd.config import Publish
 from inspectd.publish.door.half_sent import HalfSent
-from inspectd.publish.door.sockets import CutCause
+from inspectd.wire.sockets import CutCause
 from tests.support.raw_client import shake_hands
 from tests.support.served import ServedSockets
 

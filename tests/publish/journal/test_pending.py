@@ -182,6 +182,7 @@ class AnyDisk(RuleBasedStateMachine):
 
     def teardown(self):
         """A disk that works again is caught up with, within a second."""
+        self.begin()  # so that there is a next group: it has what was open in a file that was set aside
         self.now_ns += 1001 * MS
         while self.group is not None or self.pending.turn(self.now_ns) or self.group is not None:
             self.commit()
