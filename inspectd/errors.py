@@ -1,4 +1,4 @@
-"""What can go wrong, in the few kinds a person has to tell apart, each with its exit code."""
+"""Errors for people, in a few kinds, each with its exit code."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """How every inspectd command and child process ends; documented in README.md."""
+    """Exit codes of every inspectd command and child process; documented in README.md."""
 
     OK = 0
     FAILED = 1
-    """The command ran and its answer is no, or it failed in a way that is not the user's input."""
+    """The command ran and its answer is no, or an internal error."""
     BAD_INPUT = 2
     """A file, an option or a bank is wrong; the message says which and what was expected."""
     UNAVAILABLE = 3
-    """Something outside is in the way: a port is taken, a directory cannot be written, a device is gone or
-    full."""
+    """A resource is unavailable: port in use, directory not writable, device missing or its memory full."""
 
 
 class InspectdError(Exception):
@@ -25,7 +24,7 @@ class InspectdError(Exception):
 
 
 class InputError(InspectdError):
-    """What the user gave (an option, a folder, a file) cannot be used."""
+    """User input (an option, a folder, a file) cannot be used."""
 
     exit_code = ExitCode.BAD_INPUT
 
@@ -50,10 +49,10 @@ class BankError(InputError):
 
 
 class ThresholdError(BankError):
-    """A threshold lies so far from the scores of a bank's good images that nobody can mean it."""
+    """A threshold is so far above the scores of a bank's good images that it must be a mistake."""
 
 
 class UnavailableError(InspectdError):
-    """A resource of the machine (port, directory, device, child process) cannot be had."""
+    """A resource of the machine (port, directory, device, child process) is unavailable."""
 
     exit_code = ExitCode.UNAVAILABLE

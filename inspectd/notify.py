@@ -1,4 +1,4 @@
-"""What systemd is told: that the service is ready, that it stops, and that parts get through it.
+"""Notifications to systemd: the service is ready, stopping, or getting parts through.
 
 The protocol is sd_notify(3): datagrams of `NAME=value` lines to the socket named by NOTIFY_SOCKET.
 """
@@ -22,16 +22,16 @@ class Notifier:
     """The service manager's notification socket; without one, every method does nothing.
 
     Attributes:
-        watchdog_interval_ns: how long systemd waits for `watchdog()` before it ends the service; None when
-            it does not watch this process.
-        failures: messages that could not be handed over.
+        watchdog_interval_ns: time systemd waits for `watchdog()` before it ends the service; None if it does
+            not watch this process.
+        failures: messages that could not be sent.
     """
 
     def __init__(self, address: str | None, watchdog_interval_ns: int | None = None) -> None:
-        """Talk to `address`.
+        """Send to `address`.
 
         Args:
-            address: a path, an abstract name that begins with `@`, or None for nobody.
+            address: a path, an abstract name that begins with `@`, or None to send nothing.
             watchdog_interval_ns: the interval in which `watchdog()` is expected.
 
         Raises:
@@ -49,9 +49,9 @@ class Notifier:
 
     @classmethod
     def from_environment(cls, environ: MutableMapping[str, str] = os.environ) -> Notifier:
-        """The socket and the watchdog interval that systemd put into the environment.
+        """The socket and the watchdog interval from systemd's environment variables.
 
-        The variables are taken out, so that no child speaks in this process's name.
+        The variables are removed, so that no child notifies systemd in this process's name.
 
         Raises:
             UnavailableError: a variable holds something systemd would not write.
@@ -60,7 +60,7 @@ class Notifier:
         return cls(address or None, _watchdog_interval_ns(usec, pid))
 
     def ready(self) -> None:
-        """Parts can be judged: the start is over."""
+        """Parts can be judged."""
         self._serving = True
         self._send("READY=1")
 
@@ -74,10 +74,10 @@ class Notifier:
         self._send("STATUS=" + " ".join(text.split()))
 
     def watchdog(self) -> None:
-        """Parts get through; see `ProgressWatchdog` for when to say so.
+        """Keep-alive; `ProgressWatchdog` decides when to send it.
 
-        Sent between `ready` and `stopping` only, and only to a systemd that watches: it arms its watchdog at
-        the first one it hears, and would end a start or a drain that takes longer.
+        Sent between `ready` and `stopping` only, and only if systemd watches: it arms its watchdog at the
+        first one it receives, and would end a start or a drain that takes longer.
         """
         if self._serving and self.watchdog_interval_ns is not None:
             self._send("WATCHDOG=1")
@@ -90,7 +90,7 @@ class Notifier:
                 sender.settimeout(0)  # a service manager that reads nothing must not stop the line
                 sender.sendto(message.encode(), self._address)
         except OSError as error:
-            # The line goes on without its service manager; systemd acts by itself when it hears nothing.
+            # The line keeps running; systemd acts by itself if it receives nothing.
             self.failures += 1
             _log.warning("cannot notify systemd of %s: %s", message, error)
 
@@ -98,9 +98,9 @@ class Notifier:
 class ProgressWatchdog:
     """Decides when the service has earned its next WATCHDOG=1: only while parts get through it.
 
-    A timer thread would feed the watchdog of a service that has judged nothing for an hour. Here a feeding is
-    due a third of the interval after the last one, unless the pipeline is stuck: a frame has waited for half
-    the interval and nothing was scored since it came, or scoring has not been ready for half the interval. So
+    A timer thread would keep a service alive that has judged nothing for an hour. Here a keep-alive is due a
+    third of the interval after the last one, unless the pipeline is stuck: a frame has waited for half the
+    interval and nothing was scored since it came, or scoring has not been ready for half the interval. So
     systemd acts at most one and a half intervals after the pipeline stopped. A line without parts is healthy.
 
     Pure: times are handed in, in nanoseconds of one monotonic clock.
@@ -115,7 +115,7 @@ class ProgressWatchdog:
         self._unready_since_ns: int | None = None
 
     def frame_submitted(self, now_ns: int) -> None:
-        """A good frame was taken in and needs a score."""
+        """A good frame arrived and needs a score."""
         if self._waiting_since_ns is None:
             self._waiting_since_ns = now_ns
 
@@ -124,11 +124,11 @@ class ProgressWatchdog:
         self._waiting_since_ns = None
 
     def due(self, now_ns: int, scoring_ready: bool) -> bool:  # noqa: FBT001 - named at its one call
-        """Whether to send WATCHDOG=1 now; when it says so it takes it as sent.
+        """True when WATCHDOG=1 is due; it then counts as sent.
 
         Args:
             now_ns: the time.
-            scoring_ready: whether the scoring process is warm.
+            scoring_ready: the scoring process is warm.
         """
         self._note_readiness(now_ns, scoring_ready=scoring_ready)
         if self._stuck(now_ns):

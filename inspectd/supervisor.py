@@ -1,4 +1,4 @@
-"""Child processes: started, watched, replaced. What they are for is the stages' business."""
+"""Starts, watches and replaces child processes; the stages decide what they do."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _AWAY_NS: Final = 1_000_000_000
 """After this long without a tick the main process itself was stopped, and silence proves nothing."""
 
 _EXIT_SECONDS: Final = 0.05
-"""How long the main process waits for the exit code of a child whose channel closed."""
+"""The main process waits this long for the exit code of a child whose channel closed."""
 
 _KILL_SECONDS: Final = 1.0
 
 _MESSAGES_PER_TURN: Final = 64
-"""Messages taken from one child before the others get their turn."""
+"""Messages read from one child before the others get their turn."""
 
 
 class Job(Protocol):
-    """What a stage gives the supervisor to run, and what becomes of it."""
+    """A stage's description of its child, and its callbacks."""
 
     name: str
     module: str
@@ -45,20 +45,20 @@ class Job(Protocol):
     start_timeout_ns: int
     stall_timeout_ns: int
     stuck: str | None
-    """Why the child has to be replaced though it lives, if it has to; None after `started`."""
+    """Reason to replace a child that still lives; None if there is none, and after `started`."""
 
     def started(self, channel: Channel[Any]) -> None:
         """The child was launched; send it its first record."""
 
     def received(self, record: Any, fds: list[int], now_ns: int) -> None:
-        """The child sent a record, with these descriptors beside it, which the job now owns."""
+        """The child sent a record with these descriptors, which the job now owns."""
 
     def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:
-        """The child is gone and everything it owed is lost; `exit_code` is None where it gave none."""
+        """The child is gone and its unfinished work is lost; `exit_code` is None if there is none."""
 
 
 class ProcessEvents(Protocol):
-    """What becomes of child processes."""
+    """Takes what becomes of child processes."""
 
     def on_process_lost(self, name: str, cause: str) -> None:
         """The child `name` was lost and will be replaced."""
@@ -81,7 +81,7 @@ class Child:
         self.failure: Failed | None = None
 
     def stalled_for_ns(self, now_ns: int) -> int | None:
-        """How long the child has made no progress, when that is too long; else None."""
+        """Time without progress, if that is too long; else None."""
         limit_ns = self.job.stall_timeout_ns if self.is_up else self.job.start_timeout_ns
         silent_ns = now_ns - self.progress_ns
         return silent_ns if silent_ns > limit_ns else None
@@ -135,7 +135,7 @@ class Supervisor:
         try:
             job.started(child.channel)
         except ChannelClosedError as error:
-            # It is dead already; reading its channel says so next.
+            # It is dead already; the next read of its channel shows that.
             event(_log, logging.WARNING, "process_died_at_once", process=job.name, cause=str(error))
 
     def tick(self, now_ns: int) -> None:
@@ -156,7 +156,7 @@ class Supervisor:
         self._ending = [process for process in self._ending if process.poll() is None]
 
     def finish(self, name: str) -> None:
-        """Expect a child to end by itself: what it still sends is taken, and it is not restarted."""
+        """Expect a child to end by itself: it is still read, but not restarted."""
         self._restarts.pop(name, None)
         if name in self._children:
             self._children[name].is_finishing = True
@@ -184,7 +184,7 @@ class Supervisor:
                 process.kill()
         for process in self._ending:
             if not _ended(process, _KILL_SECONDS):
-                # A driver holds it in the kernel; nothing can be done for it here, and the stop goes on.
+                # A driver holds it in the kernel; nothing can be done about it, and the stop goes on.
                 event(_log, logging.ERROR, "process_not_reaped", pid=process.pid)
         self._ending.clear()
 
@@ -196,7 +196,7 @@ class Supervisor:
             self._restarts[job.name] = (now_ns + _LONGEST_BACKOFF_NS, job)
 
     def _read(self, child: Child) -> None:
-        """Take what a child sent."""
+        """Read a child's messages."""
         for _ in range(_MESSAGES_PER_TURN):
             now_ns = self._clock()
             try:
@@ -229,7 +229,7 @@ class Supervisor:
 
         Args:
             child: the child.
-            cause: why it has to go; None when its channel closed and its exit says why.
+            cause: why it has to go; None when its channel closed, and its exit gives the cause.
             now_ns: the time.
         """
         job = child.job
@@ -260,7 +260,7 @@ class Supervisor:
 
 
 def _ended(process: subprocess.Popen[bytes], timeout_seconds: float) -> bool:
-    """Wait for a process for so long at most; True once it is reaped."""
+    """Wait up to `timeout_seconds` for a process; True once it is reaped."""
     try:
         process.wait(max(0.0, timeout_seconds))
     except subprocess.TimeoutExpired:
@@ -269,7 +269,7 @@ def _ended(process: subprocess.Popen[bytes], timeout_seconds: float) -> bool:
 
 
 def _exit_cause(child: Child, exit_code: int | None) -> str:
-    """Why a child whose channel closed is gone."""
+    """Cause of the end of a child whose channel closed."""
     if child.failure is not None:
         return child.failure.detail
     if exit_code is None:

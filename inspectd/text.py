@@ -1,4 +1,4 @@
-"""Text of strangers (ids, file names, messages of others), made fit to be shown.
+"""Makes untrusted text (ids, file names, messages of others) safe to show.
 
 An id with a line break forges a line of a log or a table, an escape sequence rewrites a terminal, a direction
 mark turns words around, and half a surrogate pair (a file name that is not UTF-8) cannot be encoded at all.
@@ -19,12 +19,12 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """`printable`, but the line breaks stay: for text that this program has laid out in lines."""
+    """`printable`, but keeps line breaks: for text that this program has laid out in lines."""
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def json_line(value: Any) -> str:
-    """A record, or what msgspec can make JSON of, as one line of printable JSON.
+    """One line of printable JSON for a record, or anything else msgspec can encode.
 
     A lone surrogate, which JSON cannot hold, is written out as the text of its escape.
     """

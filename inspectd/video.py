@@ -1,9 +1,8 @@
-"""Encoded video decoded picture by picture, each with the word whether it was received whole.
+"""Decodes video picture by picture, and marks each picture complete or not.
 
-A decoder hands out a picture it had to complete as readily as a whole one: the rows that did not come are
-those of the picture before, and so another part's. What tells of it differs from codec to codec, so
-everything that does is asked here, and whoever reads video, for a bank or for a verdict, reads it through
-this module.
+A decoder fills up an incomplete picture without an error: missing rows come from the previous picture, and so
+from another part. The signs of it differ from codec to codec; all of them are checked here, and all video,
+for a bank or for a verdict, is read through this module.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from inspectd.pictures.jpeg_scans import why_not_whole
 from inspectd.pictures.reading import MAX_PIXELS
 
 _LOSS_LOGGERS: Final = frozenset({"rtsp", "rtp", "sdp", "mpegts"})
-"""Demuxers that say a lost packet in a warning and nowhere else ("RTP: missed 3 packets")."""
+"""Demuxers that report a lost packet in a warning and nowhere else ("RTP: missed 3 packets")."""
 
 _LENGTH_PREFIXED: Final = b"\x01"  # how the parameters of H.264 and H.265 in MP4 begin
 _PARAMETER_SETS: Final = {
@@ -41,7 +40,7 @@ Packet = Any  # generic in its stubs, and no class to subscript at run time
 
 
 class VideoError(InspectdError):
-    """What was to be read is no video."""
+    """The file is not a video."""
 
 
 class Picture(NamedTuple):
@@ -49,10 +48,10 @@ class Picture(NamedTuple):
 
     Attributes:
         pixels: `(H, W, 3) uint8 BGR`.
-        seconds: its time on the stream's own clock; None where it carries none.
-        whole: False when part of it, or of a picture it was predicted from, did not come or is damaged.
-        is_intra: True when it was coded apart from all other pictures.
-        position: offset of its first byte in the stream; None where that is not known.
+        seconds: its time on the stream's own clock; None if it carries none.
+        whole: False when part of it, or of a picture it was predicted from, is missing or damaged.
+        is_intra: True when it was coded independently of all other pictures.
+        position: offset of its first byte in the stream; None if unknown.
     """
 
     pixels: NDArray[np.uint8]
@@ -65,18 +64,18 @@ class Picture(NamedTuple):
 class PictureDecoder:
     """Decodes the packets of one video stream.
 
-    Motion JPEG is decoded apart from all other pictures, and one that is cut does not decode. In every other
-    codec a picture is predicted from those before it: from the first sign of damage (a packet or picture that
-    is called corrupt, an error of the decoder, packets that a demuxer missed) until the next key frame
+    Each Motion JPEG picture is decoded independently, and a truncated one does not decode. In every other
+    codec a picture is predicted from those before it: from the first sign of damage (a packet or picture
+    marked corrupt, an error of the decoder, packets that a demuxer missed) until the next key frame
     without one, no picture is whole. Nor is any before the first key frame.
 
     After damage that key frame goes to a new decoder: FFmpeg's keep coefficients of a block they could not
-    finish, and slices of a picture they could not complete, and show them in pictures of later groups. Where
-    parameter sets come within the stream, it has to carry its own, for a change of them may have been lost.
+    finish, and slices of a picture they could not complete, and show them in pictures of later groups. If
+    parameter sets come within the stream, it has to carry its own, because a change may have been lost.
     """
 
     def __init__(self, stream: av.VideoStream) -> None:
-        """Decode `stream`, in this thread, so that what the decoder complains of is heard here."""
+        """Decode `stream` in this thread, so that the decoder's warnings are seen here."""
         stream.thread_type = "NONE"
         stream.codec_context.thread_count = 1
         self._parameters = self._decoder = stream.codec_context
@@ -89,16 +88,16 @@ class PictureDecoder:
         self._sound_from: int | None = None
         self._is_sound = False
         self._shape: tuple[int, ...] | None = None
-        # Kept for the life of the process: a change of the level is one for all streams.
+        # Kept for the life of the process: the level is the same for all streams.
         av.logging.set_level(av.logging.WARNING)
         av.logging.set_skip_repeated(False)
-        logging.getLogger("libav").setLevel(logging.CRITICAL + 1)  # what it says is acted on, not repeated
+        logging.getLogger("libav").setLevel(logging.CRITICAL + 1)  # its messages are acted on, not logged
 
     def packets(self, container: Any, stream: av.VideoStream) -> Iterator[tuple[Packet, bool]]:
-        """Each packet of the stream, and whether the demuxer lost something on the way to it.
+        """Each packet of the stream, and True if the demuxer lost something before it.
 
         Raises:
-            av.error.FFmpegError: the source ends in an error, or does not answer in time.
+            av.error.FFmpegError: the source ends in an error, or does not respond in time.
         """
         demuxed = container.demux(stream)
         was_damaged = False
@@ -113,7 +112,7 @@ class PictureDecoder:
             was_damaged = damaged
 
     def decode(self, packet: Packet, *, damaged: bool) -> Iterator[Picture]:
-        """The pictures that are complete with this packet; `damaged` as `packets` said."""
+        """The pictures that this packet completes; `damaged` as given by `packets`."""
         if self.is_jpeg and packet.size:
             yield from self._decode_jpeg(packet, damaged=damaged)
             return
@@ -165,7 +164,7 @@ class PictureDecoder:
             self._sound_from = packet.pts
 
     def _fail(self) -> None:
-        """The decoder called an error or a picture corrupt; a new one lacks what its first group rests on."""
+        """The decoder reported an error or a corrupt picture; a new one merely lacks an earlier group."""
         self._is_tainted = self._is_tainted or not self._is_new
         self._lose()
 
@@ -181,7 +180,7 @@ class PictureDecoder:
 
 
 def _parameter_sets(parameters: Any) -> re.Pattern[bytes] | None:
-    """What a stream's parameter sets begin with; None where they come apart from it, or not at all."""
+    """Start code of a stream's parameter sets; None if they come separately, or not at all."""
     if (parameters.extradata or b"")[:1] == _LENGTH_PREFIXED:
         return None
     return _PARAMETER_SETS.get(parameters.name)
@@ -198,12 +197,12 @@ def _new_decoder(parameters: Any) -> Any:
 
 
 def open_video(path: Path) -> tuple[Any, Iterator[Picture]]:
-    """A video file, to be closed, and its pictures in order.
+    """A video file, to be closed by the caller, and its pictures in order.
 
-    A file that was cut ends with its last packet.
+    A truncated file ends with its last packet.
 
     Raises:
-        VideoError: it is no video.
+        VideoError: it is not a video.
     """
     try:
         container = av.open(str(path))
@@ -216,10 +215,10 @@ def open_video(path: Path) -> tuple[Any, Iterator[Picture]]:
 
 
 def count_pictures(path: Path) -> tuple[int, int]:
-    """How many pictures a video's header names, 0 where it does not, and how many there are.
+    """Number of pictures by the video's header (0: it gives none), and the number there are.
 
     Raises:
-        VideoError: it is no video.
+        VideoError: it is not a video.
     """
     container, _ = open_video(path)
     with closing(container):
@@ -228,7 +227,7 @@ def count_pictures(path: Path) -> tuple[int, int]:
 
 
 def _to_the_end(packets: Iterator[Any]) -> Iterator[Any]:
-    """All packets of a file; one that was cut ends with its last whole one."""
+    """All packets of a file; a truncated one ends with its last complete packet."""
     try:
         yield from packets
     except av.error.FFmpegError:
@@ -243,15 +242,14 @@ def _pictures_of(container: Any) -> Iterator[Picture]:
 
 
 def ffmpeg_says(error: Exception) -> str:
-    """What went wrong, without the address it went wrong at, which may hold a password."""
+    """The cause of an error, without the address, which may hold a password."""
     return str(getattr(error, "strerror", None) or type(error).__name__).lower()
 
 
 def decode_jpeg(encoded: bytes) -> NDArray[np.uint8] | None:
-    """A JPEG as `(H, W, 3) uint8 BGR`; None where it is damaged or was cut.
+    """A JPEG as `(H, W, 3) uint8 BGR`; None if it is damaged or truncated.
 
-    Decoders complete what is missing and say so in a warning at best; here every warning of libjpeg is a
-    refusal.
+    Decoders fill up missing data with a warning at best; here every warning of libjpeg is a refusal.
     """
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(encoded, strict=True)

@@ -1,1 +1,1 @@
-"""Picture files and folders of them: what they mean to banks, cameras and evidence alike."""
+"""Picture files and folders, read the same way by banks, cameras and evidence."""

@@ -1,4 +1,4 @@
-"""More than 8 bits a channel become 8 by one rule, for picture files and devices alike."""
+"""Reduces pictures of more than 8 bits per channel to 8, by one rule for files and devices."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ MOST_BITS: Final = 16
 
 
 class PictureError(InputError):
-    """A picture cannot be used; the message says why and leaves it to the caller to name the picture."""
+    """A picture cannot be used; the message gives the cause, and the caller names the picture."""
 
 
 def to_eight_bits(pixels: NDArray[Any], bit_depth: int) -> NDArray[np.uint8]:
     """Drop the `bit_depth - 8` lowest bits: the sensor's whole range stays the picture's.
 
-    How many bits of a 16-bit word a sensor uses stands nowhere in the pixels: a dark picture of 12 bits
-    looks like one of 10. So it has to be told, and a picture that contradicts it is refused.
+    The pixels do not show how many bits of a 16-bit word a sensor uses: a dark picture of 12 bits looks like
+    one of 10. So it is a setting, and a picture that contradicts it is refused.
 
     Args:
-        pixels: of any shape; uint8 where `bit_depth` is 8, else uint16 with the value in the lowest bits.
-        bit_depth: bits a channel that the sensor delivers, 8 to 16.
+        pixels: of any shape; uint8 if `bit_depth` is 8, else uint16 with the value in the lowest bits.
+        bit_depth: bits per channel that the sensor delivers, 8 to 16.
 
     Raises:
         PictureError: the pixels are of another type, or have values that need more bits.

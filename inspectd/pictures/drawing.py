@@ -22,7 +22,7 @@ _INK: Final = (40, 40, 40)
 _FAINT: Final = (120, 120, 120)
 _OPACITY: Final = 0.65
 _DARKEST_COLOUR: Final = 90
-"""The colour map's first entries are near black, which on a dark part would look like nothing."""
+"""The colour map's first entries are near black, which could not be seen on a dark part."""
 
 
 class Tile(msgspec.Struct, frozen=True):
@@ -50,7 +50,7 @@ def overlay(
     Args:
         image: `(H, W, 3) uint8 BGR`.
         heatmap: `(h, w)` patch scores, of any floating type.
-        scale: up to the first score the image stays clear, from the second on it has the full colour.
+        scale: up to the first score the image stays unchanged, from the second on it has the full colour.
             The same scale on every picture gives the same score the same colour.
         size: edge of the square result in pixels.
 

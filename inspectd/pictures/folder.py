@@ -1,7 +1,7 @@
-"""What a folder of pictures means: which files are parts, which are masks of them, and which are neither.
+"""Sorts the files of a folder of pictures into parts, masks, and others that are left out.
 
-Build, calibrate, evaluate, tune and the images camera all ask here, so that one folder is the same parts to
-each of them. What is left out is counted with its reason: a person who looks into the folder counts too.
+Build, calibrate, evaluate, tune and the images camera all use it, so that a folder means the same parts to
+each of them. Files left out are counted with the reason, so that a person can check the numbers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SYSTEM: Final = frozenset(
         "lost+found", "recycler", "system volume information",
     }
 )  # fmt: skip
-"""Folders of file servers and desktops: what was deleted, thumbnails, copies of other days. In lower case."""
+"""Folders of file servers and desktops: deleted files, thumbnails, old copies. In lower case."""
 _MASK_ENDINGS: Final = ("_mask", "_gt")
 _MASK_BEGINNING: Final = "mask_"
 _LOSSY_SLACK: Final = 24
@@ -48,13 +48,13 @@ class NoPicturesError(InputError):
 
 @dataclass
 class Listing:
-    """What lies below a folder.
+    """The files in a folder and its subfolders.
 
     Attributes:
         folder: the folder.
         pictures: files that show parts, in path order; each lies below `folder` by its own or a link's name.
         masks: files that show where other pictures are defective, in path order.
-        left_out: why other files and folders are passed over, in words, and how many.
+        left_out: reasons, in words, why other files and folders are left out, with their number.
     """
 
     folder: Path
@@ -64,9 +64,9 @@ class Listing:
 
 
 def list_pictures(folder: Path, beat: Callable[[], None] = lambda: None) -> Listing:
-    """All picture files below a folder.
+    """All picture files in a folder and its subfolders.
 
-    Hidden files and what file servers keep for themselves are left out; folders that are links are followed,
+    Hidden files and system folders are left out; folders that are links are followed,
     each once. A mask is what lies below a folder `ground_truth`, what is named for another picture of its
     folder (`7_mask.png`, `7_gt.png` or `mask_7.png` beside `7.png`), and what shares its name but for the
     suffix, or is named so for no picture at all, and holds two values only (`7.png` beside `7.jpg`).
@@ -103,7 +103,7 @@ def list_pictures(folder: Path, beat: Callable[[], None] = lambda: None) -> List
 
 
 def list_masks(folder: Path) -> list[Path]:
-    """All picture files below a folder that holds masks and nothing else, in path order."""
+    """All picture files in a folder that holds masks and nothing else, in path order."""
     return sorted(_files(Listing(folder), lambda: None))
 
 
@@ -119,9 +119,9 @@ def mask_stems(stem: str) -> Iterator[str]:
 
 
 def defective_pixels(path: Path) -> NDArray[np.bool_]:
-    """Which pixels a mask calls defective, (H, W); of a folder of masks, any of them.
+    """Defective pixels by a mask, (H, W); by any mask, for a folder of masks.
 
-    Those above 0; in a format with losses those above 127, as its greys are no wish of whoever drew it.
+    Those above 0; in a lossy format those above 127, because compression adds greys.
 
     Raises:
         PictureError: one cannot be read, or the masks of a folder differ in size.
@@ -142,7 +142,7 @@ def defective_pixels(path: Path) -> NDArray[np.bool_]:
 
 
 def is_two_valued(path: Path) -> bool:
-    """Whether a file holds two grey levels and nothing else, as masks do and pictures of parts do not."""
+    """True if a file holds only two grey levels, as masks do and pictures of parts do not."""
     try:
         levels = _grey(decode_levels(read_bytes(path)))
     except PictureError:
@@ -154,7 +154,7 @@ def is_two_valued(path: Path) -> bool:
 
 
 def _grey(levels: NDArray[Any]) -> NDArray[Any]:
-    """The largest of a pixel's colours, (H, W); what is transparent is no colour."""
+    """The largest of a pixel's colours, (H, W); transparent pixels are 0."""
     return levels if levels.ndim == 2 else np.asarray(levels[..., :3].max(axis=2))
 
 
@@ -189,7 +189,7 @@ def _files(found: Listing, beat: Callable[[], None]) -> Iterator[Path]:
 
 
 def _kind(path: Path) -> int | None:
-    """What a name leads to; None where it leads nowhere."""
+    """Target of a name; None for a broken link."""
     try:
         return path.stat().st_mode
     except OSError:
@@ -197,7 +197,7 @@ def _kind(path: Path) -> int | None:
 
 
 def _reason(name: str, kind: int | None) -> str | None:
-    """Why a name is passed over; None where it is a folder or may be a picture."""
+    """Reason to leave a name out; None for a folder or a possible picture."""
     is_folder = kind is not None and stat.S_ISDIR(kind)
     if is_folder and (name.startswith(".") or name.lower() in _SYSTEM):
         return f"hidden and system folders ({_shown(name)})"
@@ -247,10 +247,10 @@ def _shown(name: str) -> str:
 
 
 def _but(found: Listing) -> str:
-    """What there is instead, for people."""
+    """Description of the other files there, for people."""
     return f"; left out: {described(found.left_out)}" if found.left_out else ""
 
 
 def described(left_out: Counter[str]) -> str:
-    """What was left out, in one line for people."""
+    """The files left out, in one line for people."""
     return ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))

@@ -1,8 +1,8 @@
-"""Whether a JPEG that decodes is certain to hold all of its picture. Pure.
+"""Checks that a JPEG that decodes certainly holds all of its picture. Pure.
 
 A progressive JPEG sends the picture in scans, each of which makes it sharper (ITU-T T.81, annex G). One that
 was cut between two of them and closed with an end marker decodes without a complaint, and is blurred: a fine
-defect is gone. Of an arithmetic-coded one (annex D) no decoder tells: what is missing reads as zeros.
+defect is gone. In an arithmetic-coded one (annex D) no decoder notices missing data: it reads as zeros.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _CUT: Final = "it ends before its last scan"
 
 
 def why_not_whole(jpeg: bytes) -> str | None:
-    """Why it is not certain to be whole, if so: a scan is missing, or its coding does not tell.
+    """Reason why it may be incomplete: a scan is missing, or its coding cannot be checked; else None.
 
     Args:
-        jpeg: what a decoder takes for a JPEG; of anything else nothing is said.
+        jpeg: data that a decoder accepts as a JPEG; other data is not checked.
     """
     is_progressive = False
     missing: set[tuple[int, int]] = set()
@@ -61,7 +61,7 @@ def why_not_whole(jpeg: bytes) -> str | None:
 
 
 def _sent(scan: bytes, *, is_progressive: bool) -> set[tuple[int, int]]:
-    """Component and coefficient of all that this scan sends to the last bit."""
+    """Component and coefficient of everything that this scan completes to the last bit."""
     count = scan[0]
     components = [scan[1 + 2 * i] for i in range(count)]
     if not is_progressive:

@@ -1,8 +1,8 @@
-"""Reads picture files: the same bytes are the same picture, or the same refusal, wherever they are read.
+"""Reads picture files: the same bytes give the same picture, or the same refusal, everywhere.
 
-OpenCV makes the pixels. What it takes on trust is asked before: Pillow reads the header, so that a size
-nobody can mean allocates nothing, and each format's own sign of its end tells whether all of the file has
-come. A decoder that has to complete a picture would show a part that nobody looked at.
+OpenCV decodes the pixels. What it does not check is checked before: Pillow reads the header, so that an
+absurd size allocates nothing, and each format's own end marker shows whether the file is complete. A picture filled
+up by a decoder would show a part that does not exist.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from inspectd.pictures.depth import EIGHT_BITS, PictureError, to_eight_bits
 from inspectd.pictures.jpeg_scans import why_not_whole
 
 MAX_PIXELS: Final = 178_956_970
-"""Pillow's own bound against made-up headers; the largest area sensors have 151 million pixels."""
+"""Pillow's own limit against absurd headers; the largest area sensors have 151 million pixels."""
 
 _MAX_FILE_BYTES: Final = 8 * MAX_PIXELS
 _FORMATS: Final = ("BMP", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
@@ -46,7 +46,7 @@ _DEFLATED: Final = frozenset({8, 32_946})  # values of a TIFF's compression
 _INFLATED_BYTES: Final = 1 << 20  # at a time
 _TILE_BYTES: Final = 1 << 20  # what a tile or strip may hold beside the picture's pixels
 _WIDE: Final = {"F": "floating-point", "I": "32-bit"}
-"""Pillow's names of values that are no picture's levels."""
+"""Pillow's names of value types that are not grey or colour levels."""
 
 
 def read_picture(path: Path, bit_depth: int = EIGHT_BITS) -> NDArray[np.uint8]:
@@ -54,13 +54,13 @@ def read_picture(path: Path, bit_depth: int = EIGHT_BITS) -> NDArray[np.uint8]:
 
     Args:
         path: a regular file, or a link to one.
-        bit_depth: bits a channel its camera delivers; above 8 they lie in words of 16 (`to_eight_bits`).
+        bit_depth: bits per channel its camera delivers; above 8 in 16-bit words (`to_eight_bits`).
 
     Returns:
         (H, W, 3) uint8 BGR.
 
     Raises:
-        PictureError: it cannot be read, did not come whole, is damaged, or is of another kind.
+        PictureError: it cannot be read, is incomplete, damaged, or of another kind.
     """
     return decode_picture(read_bytes(path), bit_depth)
 
@@ -72,7 +72,7 @@ def decode_picture(data: NDArray[np.uint8], bit_depth: int = EIGHT_BITS) -> NDAr
 
 
 def decode_levels(data: NDArray[np.uint8]) -> NDArray[Any]:
-    """The values in a file's bytes just as they were written, of any depth and number of channels.
+    """The values in a file's bytes as they were written, of any depth and number of channels.
 
     Raises:
         PictureError: as `read_picture`.
@@ -82,7 +82,7 @@ def decode_levels(data: NDArray[np.uint8]) -> NDArray[Any]:
 
 
 def claimed_pixels(path: Path) -> int:
-    """How many pixels a file's header claims; 0 where nothing of it can be read."""
+    """Number of pixels by a file's header; 0 if it cannot be read."""
     try:
         with _regular(path) as file:
             _, width, height = _header(file)
@@ -92,7 +92,7 @@ def claimed_pixels(path: Path) -> int:
 
 
 def read_bytes(path: Path) -> NDArray[np.uint8]:
-    """A regular file's bytes, (N,) uint8; a pipe or a device under its name is not waited for.
+    """A regular file's bytes, (N,) uint8; never blocks on a pipe or a device.
 
     Raises:
         PictureError: it cannot be read, or is empty or larger than any picture.
@@ -142,7 +142,7 @@ def _too_large() -> PictureError:
 
 
 def _pages(image: Image.Image) -> int:
-    """Pictures of full size in the file; which of several shows the part, nothing says."""
+    """Number of full-size pictures in the file; with several, it is unknown which shows the part."""
     if image.format not in {"PNG", "TIFF", "WEBP"}:
         return 1
     pages = int(getattr(image, "n_frames", 1))
@@ -168,7 +168,7 @@ def _of_wide_values(what: str) -> str:
 
 
 def _is_float(file: BinaryIO) -> bool:
-    """Whether it is a TIFF of floating-point values, of kinds that Pillow does not open."""
+    """True for a TIFF of floating-point values, of kinds that Pillow does not open."""
     try:
         file.seek(0)
         tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
@@ -180,7 +180,7 @@ def _is_float(file: BinaryIO) -> bool:
 
 
 def _refuse_cut(data: NDArray[np.uint8], kind: str) -> None:
-    """Refuse a file whose end has not come, by what its format says of its end."""
+    """Refuse an incomplete file, by its format's end marker."""
     if kind in {"JPEG", "MPO"}:
         _refuse_cut_jpeg(data)
     elif kind == "PNG" and not _png_ends(data):
@@ -190,7 +190,7 @@ def _refuse_cut(data: NDArray[np.uint8], kind: str) -> None:
 
 
 def _refuse_cut_jpeg(data: NDArray[np.uint8]) -> None:
-    """OpenCV takes a JPEG for whole that ends in an end marker, however much is missing before it."""
+    """OpenCV accepts any JPEG with an end marker as complete, however much is missing before it."""
     try:
         # The smallest scale decodes every coefficient, and spends nothing on pixels.
         simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1, min_factor=1, strict=True)
@@ -214,7 +214,7 @@ def _png_ends(data: NDArray[np.uint8]) -> bool:
 
 
 def _refuse_undecodable(data: NDArray[np.uint8]) -> None:
-    """OpenCV takes what these decoders made of damaged data for the picture; Pillow does not."""
+    """OpenCV accepts the output of these decoders for damaged data; Pillow does not."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
