@@ -53,7 +53,7 @@ that cannot be found is a fault of this program, and shows its traceback."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; errors a person can act on are printed, not raised."""
+    """Run one command and return its exit code; errors that a user can act on are printed, not raised."""
     # Torch's threads busy-wait for each other (libgomp, about 1 ms). Where capture needs the same cores,
     # that makes scoring many times slower: 1800 ms an image instead of 17 ms, measured on two busy cores.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")

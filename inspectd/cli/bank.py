@@ -55,7 +55,7 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--grid", choices=("coarse", "fine"), default="coarse", help="patches of the coarsest or finest layer"
     )
-    build.add_argument("--roi", metavar="X,Y,W,H", help="part of every image, as shares: 0.1,0.1,0.8,0.8")
+    build.add_argument("--roi", metavar="X,Y,W,H", help="region of every image, as shares: 0.1,0.1,0.8,0.8")
     _add_bit_depth(build)
     build.add_argument("--mask", type=Path, metavar="FILE", help="image, white where parts are judged")
     build.add_argument(
@@ -64,7 +64,7 @@ def _add_build(build: argparse.ArgumentParser) -> None:
         help="patches kept: a share (0.04, 4%%) or a number; default: %(default)s",
     )
     build.add_argument(
-        "--bank-mb", type=float, metavar="MB", help="instead of --coreset: size of the patches kept"
+        "--bank-mb", type=float, metavar="MB", help="size of the patches kept, instead of --coreset"
     )
     build.add_argument("--neighbours", "--neighbors", type=int, metavar="K", help="PatchCore's k; default: 1")
     build.add_argument(
@@ -89,13 +89,13 @@ def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
         help="good images; default: the bank's own, by their cross-fitted scores",
     )
     calibrate.add_argument(
-        "--false-reject-rate", type=float, required=True, metavar="RATE", help="such as 0.01"
+        "--false-reject-rate", type=float, required=True, metavar="RATE", help="rate to show, such as 0.01"
     )
     calibrate.add_argument(
         "--defects", type=Path, metavar="DIR", help="defective images: adds the escape rate"
     )
     _add_keep_outliers(calibrate)
-    calibrate.add_argument("--dry-run", action="store_true", help="leave the bank as it is")
+    calibrate.add_argument("--dry-run", action="store_true", help="do not change the bank")
     _add_common(calibrate)
 
 

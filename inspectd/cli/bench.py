@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     synthetic.add_argument("--layers", metavar="A,B", help="its layers; default: the usual ones")
     synthetic.add_argument(
-        "--weights", metavar="W", help="packaged, download, random or a file (default: what is there)"
+        "--weights", metavar="W", help="packaged, download, random or a file (default: what is installed)"
     )
     synthetic.add_argument(
         "--grid", choices=["coarse", "fine"], help="patches of the coarsest layer (default) or the finest"
@@ -52,13 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     measured.add_argument("--search", choices=get_args(Search), default="auto")
     measured.add_argument("--batches", metavar="N,N", help=f"batch sizes (default {DEFAULT_BATCHES})")
     measured.add_argument(
-        "--seconds", type=_seconds, help="for each batch size (default 2), or each load (default 10)"
+        "--seconds", type=_seconds, help="time for each batch size (default 2) or load (default 10)"
     )
     measured.add_argument("--images", type=Path, metavar="FOLDER", help="frames to score; default: noise")
     measured.add_argument("--frame", default="480x640", metavar="HxW", help="size of the noise frames")
     service = parser.add_argument_group("the whole daemon")
     service.add_argument(
-        "--service", action="store_true", help="run it with replaying cameras and read its bus"
+        "--service", action="store_true", help="run the daemon with replaying cameras and read its bus"
     )
     service.add_argument("--cameras", type=_count, default=4, metavar="N")
     service.add_argument("--max-batch", type=_count, default=8, metavar="N", help="its batching.max_batch")

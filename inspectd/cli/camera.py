@@ -1,4 +1,4 @@
-"""`inspectd camera latency NAME`: a camera's time from light to time stamp, measured with a light it sees."""
+"""`inspectd camera latency NAME`: measures the time from light to time stamp with a light the camera sees."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _COMMAND_SECONDS: Final = 5.0
 _TRIGGER_SECONDS: Final = 60.0
 _FIRST_FRAMES: Final = 10
 _SETTLE_SECONDS: Final = 1.0
-"""A stream begins with what was queued; what it gives after that is as old as it will be."""
+"""A stream begins with queued frames; after this long its latency is steady."""
 
 _UNKNOWN: Final = {
     "terminal": "The display's own delay (some 10 to 100 ms) counts as the camera's. That is safe for "
@@ -72,12 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--flash",
         choices=("terminal", "command", "triggers"),
         required=True,
-        help="the light: this terminal's screen, two commands, or what the plant's triggers fire",
+        help="the light: this terminal's screen, two commands, or a light fired by the plant's triggers",
     )
     latency.add_argument(
-        "--on", metavar="COMMAND", help="with `command`: puts the light on; no shell runs it"
+        "--on", metavar="COMMAND", help="with `command`: switches the light on; run without a shell"
     )
-    latency.add_argument("--off", metavar="COMMAND", help="with `command`: puts it out")
+    latency.add_argument("--off", metavar="COMMAND", help="with `command`: switches it off")
     latency.add_argument(
         "--flashes",
         type=int,
@@ -96,12 +96,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Measure, and say what to write.
+    """Measure, and print the settings.
 
     Raises:
         InputError: an option, the configuration or the camera cannot be used.
-        UnavailableError: the line runs, or the camera gives no frames.
-        LatencyError: the frames do not tell when the light changed.
+        UnavailableError: the line is running, or the camera delivers no frames.
+        LatencyError: the frames do not show when the light changed.
     """
     settings, camera = _settings(arguments)
     with ExitStack() as stack:
@@ -165,7 +165,7 @@ class _StoppedLine(RuntimeDir):
 
 
 def _switched(switch: Switch, arguments: argparse.Namespace, reader: BrightnessReader) -> list[Flash]:
-    """Put the light on and out in turn, at random times, so that frames are met at every moment of theirs."""
+    """Switch the light on and off at random times, so that it changes at any moment between two frames."""
     chance = random.Random()  # noqa: S311 - when a light is switched is no secret
     switch(on=False)
     time.sleep(2 * arguments.hold_ms / 1000)
@@ -204,7 +204,7 @@ class _Screen:
 
 
 class _Commands:
-    """Two commands of the user's, such as gpioset for an LED; run without a shell."""
+    """Two commands given by the user, such as gpioset for an LED; run without a shell."""
 
     def __init__(self, arguments: argparse.Namespace, steps: Steps) -> None:
         self._commands = {True: _words("--on", arguments.on), False: _words("--off", arguments.off)}
@@ -248,7 +248,7 @@ def _words(name: str, text: str) -> list[str]:
 def _triggers(
     settings: config.Config, runtime_dir: Path, arguments: argparse.Namespace, reader: BrightnessReader
 ) -> list[Flash]:
-    """Take the plant's triggers in the line's place; every part is refused, and so is a reject."""
+    """Receive the plant's triggers in place of the line; every part is refused, and so rejected."""
     keys_dir, line = settings.security.keys_dir, settings.line
     listeners = Listeners(settings.publish, runtime_dir)
     sockets = Sockets(

@@ -1,4 +1,4 @@
-"""`inspectd check FILE`: every problem of a configuration at once, and whether what it names is there."""
+"""`inspectd check FILE`: reports every problem of a configuration, and tries its banks, cameras and ports."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _warnings(found: config.Examined) -> Iterator[str]:
-    """What is allowed, and a person should know before relying on it."""
+    """Settings that are allowed, but risky."""
     if found.publish is None or found.security is None:
         return
     for where, address in config.plain_tcp(found.publish, found.security).items():
@@ -69,7 +69,7 @@ def _warnings(found: config.Examined) -> Iterator[str]:
 
 
 def _timing_warnings(found: config.Examined) -> Iterator[str]:
-    """Latencies and windows that are allowed, and with which triggers get wrong frames, or none."""
+    """Latencies and windows that are allowed, but give triggers wrong frames, or none."""
     for where, camera in found.cameras:
         if camera.mode != "triggered":
             continue
@@ -92,7 +92,7 @@ def _timing_warnings(found: config.Examined) -> Iterator[str]:
 
 
 def _try_out(found: config.Examined) -> Iterator[str]:
-    """Problems that only show when banks, cameras and ports are touched."""
+    """Problems that only show when banks, cameras and ports are tried."""
     if found.line is not None:
         for where in ("runtime_path", "state_path"):
             yield from _unavailable(partial(getattr, found.line, where))
@@ -112,7 +112,7 @@ def _try_out(found: config.Examined) -> Iterator[str]:
 
 
 def _unavailable(find: Callable[[], object]) -> Iterator[str]:
-    """Why a directory that is left to the system cannot be had, if so; the reason names the setting."""
+    """The problem of a directory that is left to the system, if any; it names the setting."""
     try:
         find()
     except UnavailableError as error:
@@ -120,7 +120,7 @@ def _unavailable(find: Callable[[], object]) -> Iterator[str]:
 
 
 def _access_problem(where: str, read: Callable[[], object]) -> Iterator[str]:
-    """Why keys or passwords cannot be used, if so."""
+    """Problems of keys and passwords."""
     try:
         read()
     except InspectdError as error:
@@ -130,7 +130,7 @@ def _access_problem(where: str, read: Callable[[], object]) -> Iterator[str]:
 def _scoring_problems(
     recipes: list[tuple[str, config.Recipe]], scoring: config.Scoring, banks: dict[str, BankInfo]
 ) -> Iterator[str]:
-    """Read every bank, see whether the device holds all of them, and load each as the daemon would.
+    """Read every bank, check that all fit on the device, and load each as the daemon would.
 
     Those that load are put into `banks`, by recipe.
     """
@@ -161,7 +161,7 @@ def _scoring_problems(
 
 
 def _camera_problems(cameras: list[tuple[str, config.Camera]], banks: dict[str, BankInfo]) -> Iterator[str]:
-    """Read one frame from each camera, all at once; one whose driver hangs is named and left behind.
+    """Read one frame from each camera, in parallel; one whose driver hangs is named and abandoned.
 
     A frame that the daemon would call undecidable for its size or depth is a problem too.
     """
@@ -191,7 +191,7 @@ def _camera_problems(cameras: list[tuple[str, config.Camera]], banks: dict[str, 
 
 
 def _format_problem(camera: config.Camera, frame: Frame, bank: BankInfo) -> str | None:
-    """Why the daemon would not judge such frames, if so."""
+    """Difference for which the daemon would not judge such frames, if any."""
     height, width, _ = frame.pixels.shape
     seen = FrameRef(camera.name, 1, 0, 1, 0, 0, height, width, bit_depth=frame.bit_depth)
     return None if is_like_the_banks(seen, bank) else f"{unlike(seen, bank)}; none would be judged"
@@ -220,7 +220,7 @@ def _endpoint_problem(where: str, endpoint: str | None) -> Iterator[str]:
 
 
 def _port_problem(where: str, host: str, port: int) -> Iterator[str]:
-    """Why this process cannot listen there, if it cannot."""
+    """The reason why this process cannot listen there, if any."""
     try:
         socket.create_server((host, port), family=_family(host)).close()
     except OSError as error:

@@ -88,7 +88,7 @@ def main(arguments: argparse.Namespace) -> int:
             any_size=len(read_manifest(work / "demo.bank").image_sizes) > 1,
         )
         result, counts = _run_line(console, data, line_file, arguments.seconds)
-        # What stays behind should run for as long as someone wants to look at it.
+        # What is left should still run for as long as someone wants to look at it.
         msgspec.structs.replace(line_file, loop=True).write()
     except KeyboardInterrupt:
         console.print("\ninterrupted; the line is stopped and nothing is left running")
@@ -106,7 +106,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _claim(work: Path) -> None:
-    """Make the work folder, or take over an earlier demo's; never anything else, because it is cleared."""
+    """Make the work folder, or reuse an earlier demo's; no other folder, because it is cleared."""
     try:
         work.mkdir(parents=True, exist_ok=True)
         is_strange = any(work.iterdir()) and not (work / ".inspectd-demo").is_file()
@@ -137,7 +137,7 @@ def _build_bank(console: Console, data: DemoData, work: Path) -> None:
 def _run_line(
     console: Console, data: DemoData, line_file: LineFile, seconds: float | None
 ) -> tuple[Result, Counts]:
-    """Run the daemon on the demo's images, to its end."""
+    """Run the daemon on the demo's images until it has stopped."""
     line_file.write()
     console.print(f"[bold]2 Starting the line[/]: inspectd run {escape(str(line_file.path))}")
     total = len(data.replay) if seconds is None else None
@@ -169,7 +169,7 @@ def _run_line(
 
 
 class Screen:
-    """Shows the line live in a terminal, and as a plain line now and then elsewhere."""
+    """Shows the line live in a terminal; elsewhere prints a plain line now and then."""
 
     def __init__(self, console: Console, view: LineView, total: int | None) -> None:
         self._console = console

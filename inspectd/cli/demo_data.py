@@ -1,4 +1,4 @@
-"""The demo's images: which build the bank, which are replayed, and by which camera."""
+"""The demo's images: those that build the bank, and those that each camera replays."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def lay_out(data: DemoData, folder: Path) -> None:
 
 
 def _images(folder: Path) -> list[Path]:
-    """The pictures of parts that lie in a folder itself; none where it has none."""
+    """The pictures of parts in a folder, without subfolders."""
     try:
         return [path for path in list_pictures(folder).pictures if path.parent == folder]
     except NoPicturesError:

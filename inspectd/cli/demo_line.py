@@ -1,4 +1,4 @@
-"""The demo's daemon: its configuration, its process, and what its bus says until it has stopped."""
+"""The demo's daemon: its configuration, its process, and its messages until it has stopped."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PORTS: Final = {"verdicts": 5571, "heatmaps": 5572, "metrics": 9464}
 
 
 class LineFile(msgspec.Struct, frozen=True):
-    """What `demo.toml` says, and where its sockets are."""
+    """Contents of `demo.toml`, and the places of its sockets."""
 
     path: Path
     bank: str
@@ -94,7 +94,7 @@ when_full = "drop"
 
 
 class Daemon:
-    """`inspectd run` as a child process; leaving the `with` block never leaves it running."""
+    """`inspectd run` as a child process; it never outlives the `with` block."""
 
     def __init__(self, config: Path, log: Path) -> None:
         self.log = log
@@ -148,7 +148,7 @@ class LineRun:
     Args:
         daemon: the running daemon.
         reader: connected to its verdicts and heatmaps.
-        on_message: hears every message.
+        on_message: called with every message.
         on_turn: called about ten times a second, to draw.
     """
 
@@ -268,7 +268,7 @@ def runtime_dir(work: Path) -> Path:
 
 
 def free_ports() -> dict[str, int]:
-    """The usual ports, each replaced by a free one where it is taken."""
+    """The usual ports; one that is in use is replaced by a free one."""
     ports: dict[str, int] = {}
     for name, usual in _PORTS.items():
         ports[name] = usual if _is_free(usual) else _any_port()

@@ -1,4 +1,4 @@
-"""What a demo came to: counts, accuracy, latency, and a sheet of its most and least normal parts."""
+"""Results of a demo: counts, accuracy, latency, and a sheet of its most and least normal parts."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def table(summary: Summary, result: Result) -> Table:
 
 
 def _share(result: Result, *, defective: bool, evaluation: Evaluation) -> str:
-    """How many of the scored parts of one truth got that evaluation."""
+    """Share of the scored parts of one truth that got that evaluation, in words."""
     of = sum(count for (truth, _), count in result.judged.items() if truth is defective)
     return f"{result.judged[defective, evaluation]} of {of}"
 

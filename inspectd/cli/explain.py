@@ -34,14 +34,16 @@ _PICTURE: Final = "explained.png"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("evidence", type=Path, help=f"a folder of the evidence tree, or its {FACTS}")
+    parser.add_argument("evidence", type=Path, help=f"a folder of evidence, or its {FACTS}")
     bank = parser.add_mutually_exclusive_group(required=True)
     bank.add_argument(
         "--config", type=Path, metavar="FILE", help="look for the bank among this line's recipes"
     )
     bank.add_argument("--bank", type=Path, metavar="FILE", help="the bank to score with")
     parser.add_argument("--device", default="auto", help='"auto", "cpu", "cuda" or "cuda:1"')
-    parser.add_argument("--out", type=Path, metavar="PICTURE", help=f"default: {_PICTURE} beside the frame")
+    parser.add_argument(
+        "--out", type=Path, metavar="PICTURE", help=f"default: {_PICTURE} in the frame's folder"
+    )
     parser.add_argument(
         "--tolerance",
         type=float,
@@ -55,8 +57,8 @@ def main(arguments: argparse.Namespace) -> int:
     """Compare the score then with the score now; 0 when they are the same, 1 when not.
 
     Raises:
-        InputError: the evidence cannot be read, was altered, or its bank is not there.
-        UnavailableError: the device is not there, or the picture cannot be written.
+        InputError: the evidence cannot be read, was altered, or its bank is not found.
+        UnavailableError: the device is missing, or the picture cannot be written.
     """
     folder = arguments.evidence.parent if arguments.evidence.name == FACTS else arguments.evidence
     record = read_record(folder)
@@ -99,7 +101,7 @@ def _find_bank(file: Path, verdict: Verdict) -> Path:
     """The bank of that sha256 among a line's recipes; without a score, the recipe's own.
 
     Raises:
-        InputError: it is not there.
+        InputError: it is not found.
     """
     found = []
     for recipe in config.load(file).recipes:

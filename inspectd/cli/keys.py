@@ -1,4 +1,4 @@
-"""`inspectd keys`: makes key pairs, and keeps the list of those that may connect to a line over TCP."""
+"""`inspectd keys`: makes key pairs, and manages which of them may connect to a line over TCP."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _list(keys_dir: Path) -> None:
 
 
 def _allowed(keys_dir: Path) -> list[Client]:
-    """The keys that may connect; lines of the list that are wrong are named."""
+    """Print the keys that may connect, and the wrong lines of the list."""
     found = keys.read_list(keys_dir)
     for problem in found.problems:
         print(f"warning: {printable(problem)}; its key is not allowed", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The terminal view of a line that `watch` and `demo` share: what was received, and how it is drawn."""
+"""The terminal view of a line that `watch` and `demo` share: the messages received, drawn."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PHASE: Final = {"up": "green", "ended": "dim", "opening": "yellow", "down": "bo
 
 
 class CameraView:
-    """What was received of one camera."""
+    """State of one camera, from its messages."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.evaluations: Counter[Evaluation] = Counter()
@@ -50,7 +50,7 @@ class CameraView:
 
 
 class LineView:
-    """What was received of one line, drawn as a panel or printed as plain lines.
+    """State of one line, from its messages, drawn as a panel or printed in plain lines.
 
     Args:
         tracker: the reader's own account of the line, for liveness and missed verdicts.

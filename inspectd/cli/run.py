@@ -22,7 +22,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: the file has problems.
-        UnavailableError: a port, the runtime directory or a process cannot be had.
+        UnavailableError: a port, the runtime directory or a process is unavailable.
         InputError: a bank cannot be used.
     """
     # A crash, and the SIGABRT of systemd's watchdog, leave every thread's stack in the log.

@@ -154,7 +154,7 @@ def is_two_valued(path: Path) -> bool:
 
 
 def _grey(levels: NDArray[Any]) -> NDArray[Any]:
-    """The largest of a pixel's colours, (H, W); transparent pixels are 0."""
+    """The largest colour of each pixel, (H, W); alpha is ignored."""
     return levels if levels.ndim == 2 else np.asarray(levels[..., :3].max(axis=2))
 
 

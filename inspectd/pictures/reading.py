@@ -1,8 +1,8 @@
 """Reads picture files: the same bytes give the same picture, or the same refusal, everywhere.
 
 OpenCV decodes the pixels. What it does not check is checked before: Pillow reads the header, so that an
-absurd size allocates nothing, and each format's own end marker shows whether the file is complete. A picture filled
-up by a decoder would show a part that does not exist.
+absurd size allocates nothing, and each format's own end marker shows whether the file is complete. A picture
+filled up by a decoder would show a part that does not exist.
 """
 
 from __future__ import annotations
