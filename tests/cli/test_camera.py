@@ -90,7 +90,7 @@ def test_a_light_that_commands_switch(configured, lamp):
         done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     written = re.search(
-        r"Write below cam in (.*):\n  latency_ms = (\d+)\n  latency_min_ms = (\d+)\n", done.stdout
+        r"Set for camera cam in (.*):\n  latency_ms = (\d+)\n  latency_min_ms = (\d+)\n", done.stdout
     )
     assert written[1] == str(file)
     assert LATENCY_MS <= int(written[2]) <= LATENCY_MS + 2 * PERIOD_MS + 2 * TOLERANCE_MS
