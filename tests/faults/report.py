@@ -14,13 +14,13 @@ _FOUND_OUTSIDE: Final = Path(__file__).with_name("found_outside.md")
 _HEAD: Final = """\
 # Faults
 
-What the line does when things break, tried out on the real daemon. `make faults` injects each fault so many
-times at random moments and checks the outcome from outside: it shows parts whose truth it knows to two
-triggered cameras, triggers each, listens to the bus, and runs the reject gate of `tools/gate_simulator.py`. A
-**wrong pass** is a part whose gate opened without a valid, on-time pass that rests on a frame of that very
-part from each camera, by its SHA-256. A **live camera** sends motion JPEG over HTTP, and its picture at each
-moment is the part then in front of it. Where a fault lasts, what is counted is the parts that pass under it.
-`make test` runs a short form; this runs one fault alone:
+Faults injected into the real daemon, and the results. `make faults` injects each fault the given number of
+times at random moments and checks the outcome from outside: it shows parts of known truth to two triggered
+cameras, triggers each, reads the bus, and runs the reject gate of `tools/gate_simulator.py`. A **wrong pass**
+is a part whose gate opened without a valid, on-time pass based on a frame of that very part from each
+camera, by its SHA-256. A **live camera** sends motion JPEG over HTTP, and its picture at each moment is the
+part then in front of it. For a fault that lasts, the parts inspected under it are counted. `make test` runs a
+short form; this runs one fault alone:
 
     make faults ARGS='--only daemon-killed --count 20'
 

@@ -60,7 +60,7 @@ FAULTS: Final = (
     ),
     Fault(
         "reader-killed",
-        "a reader is killed at random moments and goes on from its cursor",
+        "a reader is killed at random moments and resumes from its cursor",
         "it gets every verdict once, in order",
         full=100,
         short=3,
@@ -96,7 +96,7 @@ FAULTS: Final = (
     Fault(
         "journal-damaged",
         "a file of the journal is cut, or one bit of it flipped, at a random place",
-        "the line starts; what is replayed is what was published; a loss is said or an alarm raised",
+        "the line starts; what is replayed is what was published; a loss is reported or an alarm raised",
         full=100,
         short=2,
         run=damage.run,
@@ -112,15 +112,15 @@ FAULTS: Final = (
     Fault(
         "strangers",
         "clients without a key, with an unknown, revoked or wrong one, also with the authenticator stopped",
-        "they are sent nothing beyond the hand-shake",
+        "they receive nothing beyond the handshake",
         full=10,
         short=1,
         run=strangers.run,
     ),
     Fault(
         "clock-stepped",
-        "the wall clock is set an hour forward or back, now and then with a restart behind it",
-        "order, deadlines and staleness unmoved; no wrong pass",
+        "the wall clock is set an hour forward or back, sometimes followed by a restart",
+        "order, deadlines and staleness unaffected; no wrong pass",
         full=24,
         short=2,
         run=clock.run,
@@ -144,7 +144,7 @@ FAULTS: Final = (
     ),
     Fault(
         "rtsp-starved",
-        "the same with a camera that is watched over RTSP",
+        "the same with a camera read over RTSP",
         PARTS_HOLD,
         full=2000,
         short=40,
@@ -186,15 +186,15 @@ FAULTS: Final = (
     ),
     Fault(
         "latency",
-        "a live camera has a latency of 0 to 300 ms, told to the line or not",
-        f"not told, the line refuses to start; else {PARTS_HOLD}",
+        "a live camera has a latency of 0 to 300 ms, set in `latency_ms` or not",
+        f"not set, the line refuses to start; else {PARTS_HOLD}",
         full=2000,
         short=20,
         run=frames.run_latency,
     ),
     Fault(
         "frames-cut",
-        "every other picture is cut at 10 to 95 % of its bytes, some completed or run into the one before",
+        "every other picture is cut at 10 to 95 % of its bytes, some filled up or run into the one before",
         PARTS_HOLD,
         full=2000,
         short=22,
@@ -202,7 +202,7 @@ FAULTS: Final = (
     ),
     Fault(
         "packets-lost",
-        "one packet in 50 of an H.264 stream is lost on the way to the relay that sends it on",
+        "one packet in 50 of an H.264 stream is lost on the way to the relay that forwards it",
         PARTS_HOLD,
         full=2000,
         short=30,
@@ -210,7 +210,7 @@ FAULTS: Final = (
     ),
     Fault(
         "buffers-repeated",
-        "a camera's last four buffers come round and round, or its picture freezes",
+        "a camera's last four buffers are repeated again and again, or its picture freezes",
         PARTS_HOLD,
         full=2000,
         short=22,
@@ -226,7 +226,7 @@ FAULTS: Final = (
     ),
     Fault(
         "messages-endless",
-        "messages of millions of parts, or that hardly end, to each socket: 2 GB in all",
+        "messages of millions of parts, or almost endless ones, to each socket: 2 GB in all",
         PARTS_HOLD,
         full=2000,
         short=30,
@@ -243,7 +243,7 @@ FAULTS: Final = (
     Fault(
         "log-blocked",
         "the log is not read for 20 s at a time, while a camera comes and goes",
-        f"{PARTS_HOLD}; told to stop, the daemon ends",
+        f"{PARTS_HOLD}; on SIGTERM the daemon ends",
         full=2000,
         short=24,
         run=strain.run_log_blocked,
