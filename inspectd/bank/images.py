@@ -70,4 +70,4 @@ def video_frames(path: Path, count: int) -> Iterator[tuple[str, NDArray[np.uint8
                 yield f"{path}#{index}", picture.pixels
                 owed -= 1
             elif index in wanted:
-                yield f"{path}#{index}", "was not received whole"
+                yield f"{path}#{index}", "is incomplete"

@@ -36,7 +36,7 @@ _MAGIC: Final = (
     b"P6", b"II*\0", b"MM\0*", b"RIFF",
 )  # fmt: skip
 _FOREIGN: Final = "is not a picture in a supported format (JPEG, PNG, TIFF, WebP, BMP, PNM, JPEG 2000)"
-_CUT: Final = "was not received whole"
+_CUT: Final = "is incomplete"
 _PNG_HEAD: Final = 8
 _CHUNK_FRAME: Final = 12
 _SUBFILE_TYPE: Final = 254  # a TIFF tag
@@ -160,7 +160,7 @@ def _unidentified(file: BinaryIO) -> str:
     file.seek(0)
     if not file.read(len(max(_MAGIC, key=len))).startswith(_MAGIC):
         return _FOREIGN
-    return _of_wide_values("floating-point") if _is_float(file) else f"{_CUT}, or is damaged"
+    return _of_wide_values("floating-point") if _is_float(file) else f"{_CUT} or damaged"
 
 
 def _of_wide_values(what: str) -> str:
@@ -225,7 +225,7 @@ def _refuse_undecodable(data: NDArray[np.uint8]) -> None:
                 if isinstance(image, TiffImagePlugin.TiffImageFile):
                     _check_sums(data, image)
         except Exception as error:  # as in `_header`
-            raise PictureError(f"{_CUT}, or is damaged: {error}") from error
+            raise PictureError(f"{_CUT} or damaged: {error}") from error
     if wide is not None:
         raise PictureError(_of_wide_values(wide))
 
@@ -260,5 +260,5 @@ def _decoded(data: NDArray[np.uint8], flags: int) -> NDArray[Any]:
     except cv2.error as error:
         raise PictureError(f"cannot be decoded: {error.err or error}") from error
     if pixels is None:
-        raise PictureError(f"{_CUT}, or is damaged")
+        raise PictureError(f"{_CUT} or damaged")
     return np.asarray(pixels)

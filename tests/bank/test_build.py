@@ -71,7 +71,7 @@ def test_unreadable_and_repeated_images_are_named_and_left_out(images: list[Path
     report = build_bank(paths, tmp_path / "x.bank", SMALL, quiet)
     assert report.images == 16
     assert list(report.unreadable) == [str(broken)]
-    assert "was not received whole" in report.unreadable[str(broken)]
+    assert "is incomplete" in report.unreadable[str(broken)]
     assert report.duplicates == [str(images[3])]
     strict = BuildSpec(height=64, width=64, strict=True)
     with pytest.raises(InputError, match=r"1 unreadable images: .*broken.png"):

@@ -33,7 +33,7 @@ def test_what_the_daemon_would_not_judge_is_left_out_by_name_and_others_stand_fo
     why = {name: frame for name, frame in frames if isinstance(frame, str)}
     assert why["cam#1"] == "the daemon would not judge it: black"
     assert why["cam#2"] == "the daemon would not judge it: partial"
-    assert why["cam#3"].startswith("2.png: was not received whole")
+    assert why["cam#3"].startswith("2.png: is incomplete")
 
 
 @pytest.mark.timeout(60)

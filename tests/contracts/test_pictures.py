@@ -101,7 +101,7 @@ WHOLE = {
     "plain.ppm": (saved("PPM"), BGR.shape),
     "plain.jp2": (encoded(".jp2", BGR), BGR.shape),
 }
-NOT_WHOLE = "was not received whole"
+NOT_WHOLE = "is incomplete"
 REFUSED = {
     "cut.jpg": (cut(JPEG, 0.85), NOT_WHOLE),
     "cut-progressive.jpg": (cut(PROGRESSIVE, 0.12), NOT_WHOLE),

@@ -241,7 +241,7 @@ class Journal:
         """Say so when the wall clock leapt: whoever keeps it has a day before verdicts go by it."""
         if ahead_ns and not self._is_clock_ahead:
             detail = (
-                f"the clock leapt {ahead_ns / 86_400e9:.1f} days ahead of the verdicts; "
+                f"the clock jumped {ahead_ns / 86_400e9:.1f} days ahead of the verdicts; "
                 "none is removed for its age in the next 24 hours"
             )
             self._say("alarm", "journal_clock", detail)
