@@ -45,7 +45,7 @@ class Users:
         """Read `file`.
 
         Raises:
-            InputError: it cannot be read, others may read it, or a line is none of its format.
+            InputError: it cannot be read, others may read it, or a line is not in its format.
         """
         self._hashes = _read(file)
         self._known: dict[str, bytes] = {}
@@ -87,7 +87,7 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
     """A server's TLS settings (1.2 and newer) with this certificate.
 
     Raises:
-        InputError: a file cannot be read or is no PEM, or they do not belong together.
+        InputError: a file cannot be read or is not PEM, or they do not belong together.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
@@ -112,10 +112,10 @@ class Endpoint:
         users: Users | None = None,
         on_refused: Callable[[], None] = lambda: None,
     ) -> None:
-        """Listen on `address`, host and port; `on_refused` hears of each wrong name or password.
+        """Listen on `address`, host and port; `on_refused` is called for each wrong name or password.
 
         Raises:
-            OSError: the address is taken or is none of this host's.
+            OSError: the address is taken or is not one of this host.
         """
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         server = type("_Server", (_Server,), {"address_family": family, "tls": tls})
@@ -167,7 +167,7 @@ class _Server(ThreadingMixIn, WSGIServer):
         super().__init__(*arguments)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Give the client a thread; hang up on whoever has kept one for longest without a request."""
+        """Give the client a thread; hang up on the client that has kept one for longest without a request."""
         visits = list(self._visits.values())
         if len(visits) >= _MAX_CLIENTS:
             self.shutdown_request(request)
@@ -250,7 +250,7 @@ class _Handler(WSGIRequestHandler):
         return True
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Scrapes are no events."""
+        """Scrapes are not logged."""
 
 
 def _protected(app: WSGIApplication, users: Users, on_refused: Callable[[], None]) -> WSGIApplication:

@@ -1,6 +1,6 @@
 """The log: one line an event on standard error, for people (`key=value`) or for machines (JSON).
 
-Whoever logs never waits for whoever reads: lines go through a bounded queue to a thread that writes them.
+A logging thread never waits for the reader: lines go through a bounded queue to a thread that writes them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def setup(level: str, format: Format) -> None:  # noqa: A002 - the setting's nam
 
 
 def lines_dropped() -> int:
-    """How many lines this process could not log so far: whoever reads its standard error did not."""
+    """Lines this process could not log so far, because its standard error was not read."""
     return sum(handler.dropped for handler in _queued_handlers())
 
 
@@ -107,7 +107,7 @@ class QueuedHandler(logging.Handler):
         self._unsaid += 1
 
     def _say_dropped(self) -> None:
-        """Where lines are missing, a line says how many."""
+        """Log how many lines are missing, in their place."""
         if self._unsaid:
             fields = {"count": self._unsaid}
             self._unsaid = 0

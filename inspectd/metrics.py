@@ -423,11 +423,11 @@ class MetricsServer:
         settings: config.Metrics,
         on_refused: Callable[[], None] = lambda: None,
     ) -> None:
-        """Listen as `settings` say; `on_refused` hears of each wrong name or password.
+        """Listen by `settings`; `on_refused` is called for each wrong name or password.
 
         Raises:
             InputError: a certificate, key or users file cannot be used.
-            UnavailableError: the address is taken or is none of this host's.
+            UnavailableError: the address is taken or is not one of this host.
         """
         tls, users = metrics_access(settings)
         address = (settings.host, settings.port)

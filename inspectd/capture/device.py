@@ -117,7 +117,7 @@ class DeviceDriver:
 
 
 def _refusal(fourcc: bytes, wished: bytes | None, source: int | str) -> str | None:
-    """Why a device is not read in this format, which is no JPEG, if so."""
+    """Why a device is not read in this format, which is not JPEG; None if it is."""
     if wished not in {None, fourcc}:
         given = fourcc.decode(errors="replace")
         return (

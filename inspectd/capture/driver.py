@@ -35,7 +35,7 @@ class Frame:
         source: the replayed image's path inside its folder, or the recording's frame.
         doubt_ns: how much later than `captured_ns` it may have been; 0 where the source dates its frames.
         may_repeat: True where an encoder may give exactly the same picture of a still scene again.
-        flaw: what the driver itself knows to be wrong with it: not received whole, or of an unknown time.
+        flaw: what the driver itself found wrong with it: not received whole, or of an unknown time.
         remark: what the driver noticed about the source since the frame before, for a person.
         passed_over: frames between the one before and this one that waited too long to be decoded.
         bit_depth: bits a channel that the sensor delivered; `pixels` hold the upper 8 of them.
@@ -62,7 +62,7 @@ class CameraDriver(Protocol):
         """Make the camera ready to read; calls `beat` now and then while that takes long.
 
         Raises:
-            CameraError: it does not open; the message says what was tried and what to do.
+            CameraError: it does not open; the message names what was tried and what to do.
         """
 
     def due_seconds(self) -> float:

@@ -139,7 +139,7 @@ class ArrivalLog:
 
 
 class _WatchedConnection(httpcore.NetworkStream):
-    """A connection that looks before it reads, and tells the log what it saw."""
+    """A connection that notes what had arrived before each read."""
 
     def __init__(self, inner: httpcore.NetworkStream, seen: ArrivalLog, clock: Callable[[], int]) -> None:
         self._inner = inner

@@ -27,7 +27,7 @@ class ImagesDriver:
     """Replays the images of a folder; the folder a file lies in is its ground-truth label."""
 
     def __init__(self, settings: config.ImagesCamera, clock: Callable[[], float] = time.monotonic) -> None:
-        """Replay as `settings` say, on a schedule by `clock` (seconds)."""
+        """Replay by `settings`, on a schedule by `clock` (seconds)."""
         self._settings = settings
         self._clock = clock
         self._folder = Path(settings.folder)
@@ -65,7 +65,7 @@ class ImagesDriver:
 
         Raises:
             CameraError: not one image of the folder can be read.
-            UnreadableImageError: this one cannot be read; said once for each file.
+            UnreadableImageError: this one cannot be read; raised once for each file.
         """
         while True:
             if self._position == len(self._paths) and not self._rewind():

@@ -35,7 +35,7 @@ LEAST_FLASHES: Final = 10
 
 
 class LatencyError(InspectdError):
-    """The frames do not tell when the light was switched; the message says why and what to do."""
+    """The frames do not show when the light was switched; the message gives the cause and what to do."""
 
     exit_code = ExitCode.FAILED
 
@@ -53,7 +53,7 @@ class Glance(NamedTuple):
 
     Attributes:
         captured_ns: the frame's time, as in `Frame`.
-        doubt_ns: likewise.
+        doubt_ns: as in `Frame`.
         cells: `(768,) float32`, mean grey levels of a grid over the picture, 0 to 255.
     """
 
@@ -94,7 +94,7 @@ def estimate_latency(
     Args:
         flashes: when the light was switched, in order; between two of them lies more than the latency.
         glances: every frame from before the first flash to well after the last, in order.
-        is_pulse: the light may go out by itself: only `on` is told, and one frame may be all that shows it.
+        is_pulse: the light may go out by itself: only `on` is known, and one frame may be all that shows it.
 
     Raises:
         LatencyError: too dark, no change, or too few changes seen.
@@ -181,7 +181,7 @@ def _levels(
 def _pulse_levels(
     flashes: Sequence[Flash], glances: Sequence[Glance], cells: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Each cell's grey level usually, and where it was brightest behind most flashes."""
+    """Each cell's grey level usually, and where it was brightest after most flashes."""
     ends = [*(flash.before_ns for flash in flashes[1:]), glances[-1].captured_ns + 1]
     brightest = [
         cells[within].max(axis=0)
@@ -196,7 +196,7 @@ def _pulse_levels(
 def _refuse_long_latency(
     flashes: Sequence[Flash], glances: Sequence[Glance], shares: NDArray[np.float32]
 ) -> None:
-    """The first change comes after a long darkness: what is seen of it behind the next one came too late.
+    """The first change comes after a long darkness: what is seen of it after the next one came too late.
 
     Raises:
         LatencyError: so it is; later changes are then taken for one another.

@@ -1,4 +1,4 @@
-"""What the main process and a capture process say to each other.
+"""The records between the main process and a capture process.
 
 A child gets its settings as the first record on its channel, not from the file: a file that was edited
 meanwhile cannot make a restarted child differ from the rest, and a camera's password is not in `ps`.

@@ -61,7 +61,7 @@ class FrameGate:
     def _is_frozen(self, frame: Frame, digest: bytes) -> bool:
         """True for a repeat of one of the frames before, or for the last of several in turn.
 
-        The same replayed file shown again is no sign of a frozen camera and is not counted.
+        The same replayed file shown again is not a sign of a frozen camera and is not counted.
         """
         limit = self._settings.frozen_frames
         if limit is None:

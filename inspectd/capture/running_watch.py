@@ -13,10 +13,10 @@ _SCHEDSTAT: Final = Path("/proc/thread-self/schedstat")
 
 
 class RunningWatch:
-    """A thread that does nothing but notice when it cannot, beside what the kernel says of its caller.
+    """Notices when this process did not run, by a thread that only ticks and by the kernel's own account.
 
     A reader that was held up between two looks at its clock takes the time for time it waited, and old frames
-    for new ones. Two things tell: ticks that did not come (the process was stopped, or throttled by its
+    for new ones. Two things show it: ticks that did not come (the process was stopped, or throttled by its
     group's quota) and the time that the kernel kept this thread waiting for a processor.
     """
 
@@ -24,7 +24,7 @@ class RunningWatch:
         """Watch until `close`.
 
         Raises:
-            OSError: the kernel does not say what is asked of it.
+            OSError: the kernel does not answer.
         """
         _busy_or_kept_waiting_ns()
         self._ended = threading.Event()
@@ -39,7 +39,7 @@ class RunningWatch:
         self._mark = (time.monotonic_ns(), _busy_or_kept_waiting_ns())
 
     def waited_ns(self) -> int:
-        """How much of the time since `begin` this thread slept of its own accord; 0 if it cannot be told."""
+        """How much of the time since `begin` this thread slept of its own accord; 0 if that is not known."""
         now_ns = time.monotonic_ns()
         began_ns, busy_ns = self._mark
         if now_ns - self._last_tick_ns > _PAUSE_NS or self._last_pause_ns >= began_ns:

@@ -108,7 +108,7 @@ class CameraStage:
         self._retire_if_unused(frame.generation)
 
     def stop_capturing(self) -> None:
-        """Ask for no more frames; those under way still come."""
+        """Ask for no more frames; those in flight still come."""
         self._stopping = True
         if self._channel is None:
             return
@@ -160,7 +160,7 @@ class CameraStage:
         captured_ns = min(frame.captured_ns, clock_ns)
         doubt_ns = max(0, min(frame.doubt_ns, clock_ns - captured_ns))
         self._in_use[frame.generation].add(frame.slot)
-        # Nor does it know of triggers: which frame belongs to one is for the matcher to say.
+        # Nor does it set the trigger: which frame belongs to one is decided by the matcher.
         dated = msgspec.structs.replace(frame, captured_ns=captured_ns, doubt_ns=doubt_ns, trigger=None)
         self._events.on_frame(dated, now_ns)
 

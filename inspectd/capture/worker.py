@@ -51,7 +51,7 @@ class CaptureWorker:
         stop: child.StopFlag,
         rng: random.Random,
     ) -> None:
-        """Capture from `driver` as `start` says; `rng` gives the jitter of reconnects."""
+        """Capture from `driver` as `start` sets out; `rng` gives the jitter of reconnects."""
         self._camera = start.camera
         self._generation = start.generation
         self._driver = driver
@@ -68,7 +68,7 @@ class CaptureWorker:
         self._last_captured_ns = 0
 
     def run(self) -> ExitCode:
-        """Open, stream, and open again after a fault, until told to stop.
+        """Open, stream, and open again after a fault, until the stop.
 
         Raises:
             ChannelClosedError: the main process is gone.
@@ -158,7 +158,7 @@ class CaptureWorker:
             self._heart.shown()
 
     def _notice(self, frame: Frame) -> None:
-        """Say what a person should hear of a frame's time, each at most once in a while."""
+        """Report what a person should know of a frame's time, each kind at most every ten seconds."""
         # Where a source is dated by when there was silence, the time between two frames is always in doubt.
         usual_ns = 2 * max(0, frame.captured_ns - self._last_captured_ns)
         self._last_captured_ns = frame.captured_ns
@@ -204,7 +204,7 @@ class CaptureWorker:
             self._turn(left)
 
     def _turn(self, timeout_seconds: float) -> None:
-        """Show that the loop turns, and wait up to `timeout_seconds` for what the main process says."""
+        """Send a sign of life, and wait up to `timeout_seconds` for a record of the main process."""
         self._heart.beat()
         while self._channel.wait(min(timeout_seconds, _TURN_SECONDS)):
             received = self._channel.receive()

@@ -54,7 +54,7 @@ class Switch(Protocol):
     """Puts the light on or out."""
 
     def __call__(self, *, on: bool) -> Flash:
-        """Do so, and say when."""
+        """Switch, and return when it happened."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""What settings say together: names, addresses and times that do not fit each other."""
+"""Problems between settings: names, addresses and times that do not fit each other."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _lossy_scheme(source: object) -> str | None:
 
 
 def timing_problems(data: dict[str, Any]) -> Iterator[str]:
-    """Cameras whose latency is not told, or is such that no frame can ever be a trigger's."""
+    """Cameras whose latency is not set, or is such that no frame can ever be a trigger's."""
     triggers, line = sound(data.get("triggers", {}), Triggers), sound(data.get("line", {}), Line)
     tables = data.get("cameras")
     for index, item in enumerate(tables if isinstance(tables, list) else []):

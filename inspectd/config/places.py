@@ -31,7 +31,7 @@ def default_state_dir(plant: str, line: str) -> Path:
     """Where a line keeps its state if `line.state_dir` is empty.
 
     Raises:
-        UnavailableError: nothing says where.
+        UnavailableError: nothing names one.
     """
     given = systemd_directory("STATE_DIRECTORY")
     if given is not None:
@@ -49,7 +49,7 @@ def default_runtime_dir(line: str) -> Path:
     """Where a line's local sockets go if `line.runtime_dir` is empty.
 
     Raises:
-        UnavailableError: nothing says where.
+        UnavailableError: nothing names one.
     """
     given = systemd_directory("RUNTIME_DIRECTORY")
     if given is not None:

@@ -60,7 +60,7 @@ def load(path: Path, *, unmeasured: bool = False) -> Config:
         unmeasured: take cameras whose latency is missing or cannot be: to be measured, not to be run.
 
     Raises:
-        ConfigError: the file cannot be read, is no TOML, or has problems; all of them are listed.
+        ConfigError: the file cannot be read, is not TOML, or has problems; all of them are listed.
     """
     data = _read(path)
     base = path.resolve().parent
@@ -90,7 +90,7 @@ def examine(path: Path) -> Examined:
     """Find every problem of a file, and what of it can be tried out nevertheless.
 
     Raises:
-        ConfigError: the file cannot be read, or is no TOML.
+        ConfigError: the file cannot be read, or is not TOML.
     """
     data = _read(path)
     base = path.resolve().parent

@@ -1,4 +1,4 @@
-"""What names a recipe for ever: its settings in force, and their hash."""
+"""A recipe's settings in force and their hash, which identifies it for ever."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from inspectd.config.settings import Recipe
 def in_force(recipe: Recipe, threshold: float, bank_sha256: str) -> dict[str, Any]:
     """The recipe's settings with its bank's sha256 for the bank's path, and the threshold in force.
 
-    A path says nothing of what is in the file, and differs from host to host. Whether the threshold was
-    looked at says nothing of how parts are judged.
+    A path does not identify a file's content, and differs from host to host. `accept_threshold` has no effect
+    on how parts are judged.
     """
     settings: dict[str, Any] = msgspec.to_builtins(recipe)
     del settings["accept_threshold"]

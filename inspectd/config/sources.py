@@ -17,8 +17,8 @@ _DEVICE_FOLDERS: Final = ("/dev/v4l/", "/dev/video")
 def masked(source: int | str) -> str:
     """The source as it may be shown to anybody: of a URL the scheme, host and port, and nothing else.
 
-    Cameras take passwords before the host, in the query and in the path, and no grammar tells which. Where
-    the host itself cannot be told for certain (an `@` after the first `/`, as in a password with a `/`), it
+    Cameras take passwords before the host, in the query and in the path, and no grammar shows which. Where
+    the host itself is not certain (an `@` after the first `/`, as in a password with a `/`), it
     is hidden too; and so is a path that looks like a URL that was mistyped.
     """
     if isinstance(source, int):

@@ -54,7 +54,7 @@ def read_heatmap(file: Path, picture: HeatmapPicture) -> NDArray[np.float32]:
     """A heatmap's scores, `(h, w)`.
 
     Raises:
-        InputError: it cannot be read, or has another size than `picture` says.
+        InputError: it cannot be read, or its size is not that of `picture`.
     """
     try:
         levels = decode_levels(read_bytes(file))

@@ -41,7 +41,7 @@ class EvidencePolicy:
     """Chooses by evaluation, and bounds how many a second, of each evaluation by itself."""
 
     def __init__(self, settings: Evidence, chance: Callable[[], float]) -> None:
-        """Choose as `settings` say; `chance` gives numbers in [0, 1)."""
+        """Choose by `settings`; `chance` gives numbers in [0, 1)."""
         self._settings = settings
         self._chance = chance
         rates = dict.fromkeys(Evaluation, settings.max_per_second)

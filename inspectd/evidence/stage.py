@@ -63,7 +63,7 @@ class EvidenceStage(RingClient):
         release: Callable[[FrameRef], None],
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Keep evidence as `config` says; slots go back by `release`."""
+        """Keep evidence by the settings of `config`; slots go back by `release`."""
         settings = config.evidence
         limits = int(settings.quota_mb * 1e6), int(settings.min_free_mb * 1e6)
         super().__init__(StartEvidence(str(config.evidence_path), *limits), events.rings)

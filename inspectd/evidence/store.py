@@ -1,4 +1,4 @@
-"""The dated tree of evidence and its quota. Knows no picture and no process.
+"""The dated tree of evidence and its quota.
 
 `YYYY/MM/DD/HHMMSS.mmm_CAMERA_EPOCH-SEQ_EVALUATION/`: names in order are evidence in order of time.
 """
@@ -46,7 +46,7 @@ class EvidenceStore:
         min_free_bytes: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing is touched before `claim` or `probe`.
+        """Touch nothing before `claim` or `probe`.
 
         Args:
             root: the tree's directory.
@@ -165,7 +165,7 @@ class EvidenceStore:
                 parent.rmdir()
             except FileNotFoundError:
                 continue
-            except OSError:  # it is not empty, or an empty folder stays behind, which takes no room
+            except OSError:  # it is not empty, or an empty folder is left, which takes no room
                 return
 
     def _find(self) -> None:

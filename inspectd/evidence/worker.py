@@ -1,6 +1,6 @@
 """The evidence process: copies frames out of the rings and writes them. It may be slow; nobody waits for it.
 
-Run by hand it says how much evidence there is and whether more can be written:
+Run by hand it prints how much evidence there is and whether more can be written:
 `python -m inspectd.evidence.worker --config FILE`.
 """
 
@@ -26,16 +26,16 @@ from inspectd.text import printable
 
 _BUSY_SECONDS: Final = 0.01
 _HUNG_SECONDS: Final = 1.0
-"""From then on the disk counts as hung, and the main process hears no heartbeat until it is back."""
+"""After this the disk counts as hung, and no sign of life is sent until it is back."""
 
 _NICE: Final = 10
 
 
-class Worker:
+class EvidenceWorker:
     """Copies frames as soon as they are asked for; a thread of its own writes them."""
 
     def __init__(self, channel: Channel[Any], start: StartEvidence) -> None:
-        """Serve `channel`, writing as `start` says."""
+        """Serve `channel`, writing as `start` sets out."""
         self._channel = channel
         self._writer = Writer(EvidenceStore(Path(start.directory), start.quota_bytes, start.min_free_bytes))
         self._heart = child.Heart(channel)
@@ -107,7 +107,7 @@ def _by_hand(arguments: argparse.Namespace) -> ExitCode:
 
 def _live(channel: Channel[Any], start: StartEvidence) -> ExitCode:
     os.nice(_NICE)  # the verdicts' processes go first
-    return Worker(channel, start).live()
+    return EvidenceWorker(channel, start).live()
 
 
 def main() -> ExitCode:

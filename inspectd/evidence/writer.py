@@ -64,7 +64,7 @@ class Writer:
         self._pieces.put_nowait(piece)
 
     def answers(self) -> list[Done | Level]:
-        """What is to be told since the last call."""
+        """The answers since the last call, in order."""
         return [self._answers.get_nowait() for _ in range(self._answers.qsize())]
 
     def finish(self) -> None:

@@ -29,7 +29,7 @@ class ChannelClosedError(InspectdError):
 
 
 class ChannelFullError(InspectdError):
-    """The other process does not take its messages; the message was not sent."""
+    """The other process does not read its messages; this one was not sent."""
 
 
 class ChannelMessageError(InspectdError):

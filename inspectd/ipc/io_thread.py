@@ -1,4 +1,4 @@
-"""Whether ZeroMQ's own threads of this process have handed on all that came to its sockets."""
+"""Shows whether ZeroMQ's own threads in this process have handed on everything that came to its sockets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMED_SECONDS: Final = 0.5
 
 
 class IoThreads:
-    """Those of all contexts that have a socket now.
+    """The I/O threads of all contexts that have a socket now.
 
     Such a thread sleeps when it has handed on everything the kernel has for it; the kernel wakes it with the
     next byte. So a socket that is empty after its thread was seen asleep has had all that came before.
@@ -43,10 +43,10 @@ class IoThreads:
             )
 
     def are_asleep(self) -> bool:
-        """None of them has anything to do."""
+        """True when none of them has anything to do."""
         return all(os.pread(stat, _STAT_BYTES, 0).rpartition(b") ")[2][:1] == _ASLEEP for stat in self._stats)
 
     def close(self) -> None:
-        """Look no more."""
+        """Close what was opened to watch them."""
         while self._stats:
             os.close(self._stats.pop())

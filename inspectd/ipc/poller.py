@@ -1,4 +1,4 @@
-"""Waits on sockets and channels at once and calls whoever is responsible. One thread of its process."""
+"""Waits on all sockets and channels at once and calls back for those that can be read. For one thread."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class HasFileno(Protocol):
 
 
 class Poller:
-    """A table of readable things and what to call when they are, which knows how much of it was read."""
+    """A table of sources and callbacks. Keeps until when each source was read completely."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Poller:
                 callback()
 
     def known_ns(self, source: HasFileno | zmq.Socket[bytes]) -> int:
-        """What came to `source` until then was read by its callback; to the callback: or is read now.
+        """Everything that came to `source` before this moment was read by its callback, or is read now by it.
 
         It is the last time when the source was seen empty with nothing on its way to it, so a backlog that
         takes many turns is counted in full, and so is what came while this process stood still.

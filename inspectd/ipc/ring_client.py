@@ -15,8 +15,8 @@ from inspectd.ipc.ring import FrameRing
 class RingClient:
     """Base of the supervisor's jobs whose child reads frames: keeps the child supplied with rings.
 
-    A child that does not take a record it cannot do without has to be replaced: it would not know the rings
-    any more. `stuck` then says so to the supervisor.
+    A child that does not take a record it cannot do without is out of step with the rings. `stuck` is then
+    set, and the supervisor replaces the child.
     """
 
     def __init__(self, start: msgspec.Struct, rings: Callable[[], list[tuple[str, FrameRing]]]) -> None:

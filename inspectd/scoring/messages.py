@@ -1,4 +1,4 @@
-"""What the main process and a scoring process say to each other."""
+"""The records between the main process and a scoring process."""
 
 from __future__ import annotations
 

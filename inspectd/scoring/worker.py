@@ -1,6 +1,6 @@
-"""The scoring process: batches in, scores and heatmaps out. It knows no policy, no deadline and no bus.
+"""The scoring process: batches in, scores and heatmaps out. No policy, no deadline and no bus.
 
-Run by hand it loads every bank of a configuration, warms up, and says what it loaded and how long it took:
+Run by hand it loads every bank of a configuration, warms up, and prints what it loaded and how long it took:
 `python -m inspectd.scoring.worker --config FILE`.
 """
 
@@ -56,7 +56,7 @@ class _UnderWay:
     collect: Callable[[], list[ImageScore]]
 
 
-class Worker:
+class ScoringWorker:
     """Scores batches whose frames lie in attached rings."""
 
     def __init__(self, channel: Channel[Any], start: StartScoring) -> None:
@@ -70,7 +70,7 @@ class Worker:
         self._heart = child.Heart(channel)
 
     def live(self) -> ExitCode:
-        """Load, warm up, say so, and score until the main process closes the channel.
+        """Load, warm up, report that, and score until the main process closes the channel.
 
         Raises:
             BankError: a bank cannot be used.
@@ -98,7 +98,7 @@ class Worker:
             record, fds = received
             if isinstance(record, Batch):
                 self._score(record)
-                return  # a heartbeat between batches says that the device still answers
+                return  # a heartbeat between batches shows that the device still answers
             if isinstance(record, AttachRing):
                 ring = FrameRing.attach(fds[0])
                 self._pinned.add(ring)
@@ -127,7 +127,7 @@ class Worker:
                 self._answer_oldest()
 
     def _answer_oldest(self) -> None:
-        """Wait for the batch that has been under way longest, and answer its inspections."""
+        """Wait for the batch that was begun first, and answer its inspections."""
         done = self._under_way.popleft()
         images = done.collect()
         if len(images) != len(done.seen):
@@ -252,7 +252,7 @@ def _score_record(batch: Batch, inspection: Inspection, image: ImageScore, bank_
 
 
 def _live(channel: Channel[Any], start: StartScoring) -> ExitCode:
-    return Worker(channel, start).live()
+    return ScoringWorker(channel, start).live()
 
 
 def _by_hand(arguments: argparse.Namespace) -> ExitCode:
@@ -272,7 +272,7 @@ def main() -> ExitCode:
         "--config", type=Path, metavar="FILE", help="by hand: load this file's banks and report"
     )
     return child.run(
-        parser, ToScoring, StartScoring, lambda channel, start: Worker(channel, start).live(), _by_hand
+        parser, ToScoring, StartScoring, lambda channel, start: ScoringWorker(channel, start).live(), _by_hand
     )
 
 

@@ -11,7 +11,7 @@ from inspectd.ipc.ring import FrameRing
 from inspectd.model.score import ImageScore
 from inspectd.records import Batch, ClosedBy, FrameRef, Inspection, Score, ScoreError
 from inspectd.scoring.messages import FromScoring, StartScoring, ToScoring
-from inspectd.scoring.worker import Worker
+from inspectd.scoring.worker import ScoringWorker
 from inspectd.wire import Reason
 
 INFO = ScorerInfo("sha", "dfkde", "none", 1, 1, 4, 4, 1.0, "cuda:0", "cuda", "float16", "", None)
@@ -61,7 +61,7 @@ class Line:
         self.main = Channel(first, FromScoring)
         start = StartScoring(Scoring(), (Recipe(name="r", bank="r.bank"),), 8)
         self._end = Channel(second, ToScoring)
-        self.worker = Worker(self._end, start)
+        self.worker = ScoringWorker(self._end, start)
         self.worker._scorers["r"] = Scorer(pipeline, INFO)
         self.ring = FrameRing.create(1, 8, 4 * 4 * 3)
         self.main.send(AttachRing("cam", 1), (self.ring.fd,))
