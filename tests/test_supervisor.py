@@ -126,7 +126,7 @@ def test_a_main_process_that_was_stopped_itself_takes_no_child_for_silent(harnes
 
 def test_a_child_that_sends_nonsense_or_descriptors_is_replaced(harness):
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-    for behaviour, cause in (("nonsense", "not a record"), ("descriptor", "sent descriptors")):
+    for behaviour, cause in (("nonsense", "not a record"), ("descriptor", "unexpected descriptors")):
         job = start(harness, behaviour)
         harness.until(lambda job=job: job.losses)
         assert cause in job.losses[0][0]
