@@ -25,7 +25,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -58,7 +58,7 @@ from inspectd.records import (
     Trigger,
 )
 from inspectd.scoring.messages import ScoringReady
-from inspectd.scoring.stage import ScoringStage
+from inspectd.scoring.stage import SCORING, ScoringStage
 from inspectd.supervisor import Supervisor
 from inspectd.wire import Accepted, Refusal, RefusalReason, TriggerRequest, Verdict, ViewVerdict
 
@@ -74,8 +74,15 @@ is missing or full, which systemd tries again."""
 
 
 @contextmanager
-def open_service(config: Config, clock: Callable[[], int] = time.monotonic_ns) -> Iterator[Service]:
+def open_service(
+    config: Config, clock: Callable[[], int] = time.monotonic_ns, scoring: Sequence[str] = SCORING
+) -> Iterator[Service]:
     """Lock the line's runtime directory and open everything it needs; undo that in reverse order.
+
+    Args:
+        config: the line's.
+        clock: monotonic, in nanoseconds.
+        scoring: the module of the scoring process, and its own arguments; no setting changes it.
 
     Raises:
         InputError: a key, certificate or users file cannot be used.
@@ -83,7 +90,7 @@ def open_service(config: Config, clock: Callable[[], int] = time.monotonic_ns) -
     """
     notifier = Notifier.from_environment()
     with RuntimeDir(config.runtime_path) as runtime_dir, ExitStack() as stack:
-        yield Service(config, notifier, runtime_dir, stack, clock)
+        yield Service(config, notifier, runtime_dir, stack, clock=clock, scoring=scoring)
 
 
 class Service:
@@ -99,7 +106,9 @@ class Service:
         notifier: Notifier,
         runtime_dir: Path,
         stack: ExitStack,
+        *,
         clock: Callable[[], int],
+        scoring: Sequence[str],
     ) -> None:
         """Make every part and open what the plant connects to; `stack` undoes that, and what `run` starts."""
         self.state = "starting"
@@ -116,7 +125,7 @@ class Service:
         self._poller = Poller()
         self._cameras = {camera.name: CameraStage(camera, self, clock) for camera in config.cameras}
         self._metrics = Metrics(config.line.name, list(self._cameras), config.line.deadline_ms)
-        self._scoring = ScoringStage(config, self)
+        self._scoring = ScoringStage(config, self, scoring)
         self._batching = make_batching(config, self)
         plant = self._plant = PlantLink(
             config, self._metrics, self, self._batching, self._cameras,

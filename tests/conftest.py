@@ -7,17 +7,24 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Final, Protocol
 
 import hypothesis
 import pytest
 from support.cells import cells, link
-from support.daemon import Daemon
+from support.daemon import WELL, Daemon
+from support.once import made_once
+
+from inspectd.scoring.stub import Behaviour
 
 # As the command does for itself: busy-waiting threads make everything here many times slower.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Tests run side by side, a process for each core: more threads would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Banks are converted once for the machine, and tests leave nothing in a user's own cache.
 os.environ.setdefault("CACHE_DIRECTORY", str(Path(tempfile.gettempdir()) / f"inspectd-tests-{os.getuid()}"))
 
@@ -51,31 +58,91 @@ def mixed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def bank_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small bank of real cells, made by the real command."""
-    root = tmp_path_factory.mktemp("bank")
-    images = link(cells(defective=False)[0:60:2], root / "images")
-    bank = root / "cells.safetensors"
-    subprocess.run(
-        [sys.executable, "-m", "inspectd", "bank", "build", "--images", str(images), "--out", str(bank)],
-        check=True,
-        capture_output=True,
-    )
-    return bank
+
+    def build(folder: Path) -> None:
+        images = link(cells(defective=False)[0:60:2], folder / "images")
+        command = ["bank", "build", "--images", str(images), "--out", str(folder / "cells.safetensors")]
+        subprocess.run([sys.executable, "-m", "inspectd", *command], check=True, capture_output=True)
+
+    return made_once(tmp_path_factory, "bank", build) / "cells.safetensors"
+
+
+@pytest.fixture(scope="session")
+def stub_bank() -> Path:
+    """What settings name as a bank where the stub scores, which reads none."""
+    return Path("stub.bank")
+
+
+class StartDaemon(Protocol):
+    """Starts a daemon on these settings; `behaviour` is the stub's, where that scores."""
+
+    def __call__(
+        self, text: str, environment: dict[str, str] | None = None, behaviour: Behaviour = WELL
+    ) -> Daemon: ...
+
+
+@contextmanager
+def _daemons(root: Path, *, real: bool) -> Iterator[StartDaemon]:
+    with ExitStack() as running:
+
+        def start(
+            text: str, environment: dict[str, str] | None = None, behaviour: Behaviour = WELL
+        ) -> Daemon:
+            folder = Path(tempfile.mkdtemp(prefix="d", dir=root))
+            daemon = Daemon(folder, text, environment, behaviour=None if real else behaviour)
+            running.callback(daemon.close)
+            return daemon
+
+        yield start
 
 
 @pytest.fixture
-def start_daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
-    """Starts daemons, and ends them after the test."""
-    daemons: list[Daemon] = []
+def start_daemon(tmp_path: Path) -> Iterator[StartDaemon]:
+    """Starts daemons on which the stub scores, and ends them after the test."""
+    with _daemons(tmp_path, real=False) as start:
+        yield start
 
-    def start(settings: str, environment: dict[str, str] | None = None) -> Daemon:
-        folder = tmp_path / f"daemon{len(daemons)}"
-        folder.mkdir()
-        daemons.append(Daemon(folder, settings, environment))
-        return daemons[-1]
 
-    yield start
-    for daemon in daemons:
-        daemon.close()
+@pytest.fixture(scope="module")
+def start_shared_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartDaemon]:
+    """As `start_daemon`, for a whole file: its tests only look at what they share."""
+    with _daemons(tmp_path_factory.mktemp("shared"), real=False) as start:
+        yield start
+
+
+@pytest.fixture
+def start_real_daemon(tmp_path: Path) -> Iterator[StartDaemon]:
+    """Starts daemons with the real scoring process, and ends them after the test."""
+    with _daemons(tmp_path, real=True) as start:
+        yield start
+
+
+_TIER_OF_FIXTURE: Final = {
+    "bank_file": "system",
+    "detector_banks": "system",
+    "parts_bank": "system",
+    "start_real_daemon": "system",
+    "metrics_url": "system",
+    "prometheus": "system",
+    "machine": "system",
+    "start_daemon": "daemon",
+    "start_shared_daemon": "daemon",
+}
+"""A test that takes one of them belongs to this tier, whether its author thought of it or not."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m looks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test the tier of what it takes, the dearest of them."""
+    for item in items:
+        found = {_TIER_OF_FIXTURE.get(name) for name in getattr(item, "fixturenames", ())}
+        found |= {marker.name for marker in item.iter_markers()}
+        tier = next((tier for tier in ("system", "daemon") if tier in found), None)
+        if tier is not None:
+            item.add_marker(tier)
+        # What a file shares among its tests is then made by one worker.
+        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    items.sort(key=lambda item: item.get_closest_marker("system") is None)  # the long ones first
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from inspectd.config import Config
 from inspectd.ipc.messages import Alive
@@ -11,6 +11,9 @@ from inspectd.ipc.ring import FrameRing
 from inspectd.ipc.ring_client import RingClient
 from inspectd.records import Batch, Score, ScoreError
 from inspectd.scoring.messages import FromScoring, ScoringReady, StartScoring
+
+SCORING: Final = ("inspectd.scoring.worker",)
+"""The scoring process: its module, and arguments of its own after that."""
 
 
 class ScoringEvents(Protocol):
@@ -36,12 +39,12 @@ class ScoringStage(RingClient):
     """A job for the supervisor: keeps the scoring process supplied with rings and batches."""
 
     name = "scoring"
-    module = "inspectd.scoring.worker"
-    arguments: Sequence[str] = ()
     receives: Any = FromScoring
 
-    def __init__(self, config: Config, events: ScoringEvents) -> None:
-        """Score with the recipes of `config`; answers go to `events`."""
+    def __init__(self, config: Config, events: ScoringEvents, command: Sequence[str] = SCORING) -> None:
+        """Score with the recipes of `config` by the child `command`; answers go to `events`."""
+        self.module = command[0]
+        self.arguments = command[1:]
         start = StartScoring(config.scoring, config.recipes, config.batching.max_batch)
         super().__init__(start, events.rings)
         self.start_timeout_ns = int(config.scoring.start_timeout_seconds * 1e9)

@@ -12,14 +12,14 @@ from inspectd.model.options import KINDS
 
 
 def test_the_daemon_and_evaluate_give_the_same_scores(
-    start_daemon: Callable[[str], Daemon], mixed_folder: Path, detector_banks: dict[str, Path]
+    start_real_daemon: Callable[[str], Daemon], mixed_folder: Path, detector_banks: dict[str, Path]
 ) -> None:
     settings = '[line]\nplant = "test"\nname = "line"\ndeadline_ms = 10000\n\n[metrics]\nport = 0\n\n'
     for kind, bank in detector_banks.items():
         settings += f'[[recipes]]\nname = "{kind}"\nbank = "{bank}"\n\n'
     for kind in KINDS:
         settings += camera_table(kind, mixed_folder, fps=20, loop=False, recipe=kind) + "\n"
-    daemon = start_daemon(settings)
+    daemon = start_real_daemon(settings)
     daemon.until(lambda: daemon.phases() == ["ended"] * len(KINDS), 60)
     assert daemon.stop() == 0
     for kind in KINDS:

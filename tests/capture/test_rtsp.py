@@ -8,6 +8,8 @@ from inspectd.capture.registry import make_driver
 from inspectd.config import OpenCvCamera
 from inspectd.records import CameraPhase, Quality
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 def camera():

@@ -67,6 +67,7 @@ def test_build_show_evaluate_compare(
     assert "false_reject_rate" in inspectd("compare", bank, bank_file, "--data", mixed_folder).stdout
 
 
+@pytest.mark.system
 def test_an_image_unlike_the_rest_and_the_banks_own_images_are_said(
     inspectd: Callable[..., Done], good_folder: Path, mixed_folder: Path, tmp_path: Path
 ) -> None:
@@ -112,6 +113,7 @@ def test_calibrate_says_what_cannot_be_shown(
     assert "at 95 % confidence, asked 10.0000%" in done.stdout
 
 
+@pytest.mark.system
 def test_tune_recommends(
     inspectd: Callable[..., Done], good_folder: Path, mixed_folder: Path, tmp_path: Path
 ) -> None:
@@ -125,6 +127,7 @@ def test_tune_recommends(
     assert plot.read_text().startswith("<svg")
 
 
+@pytest.mark.system
 def test_a_bank_is_built_from_a_configured_camera(
     inspectd: Callable[..., Done], good_folder: Path, tmp_path: Path
 ) -> None:

@@ -11,6 +11,8 @@ from inspectd.cli import main
 from inspectd.cli.bench_options import numbers, size
 from inspectd.errors import InputError
 
+pytestmark = pytest.mark.system
+
 SMALL = ["--backbone", "resnet18", "--size", "64", "--bank", "256,32", "--frame", "48x64", "--seconds", "0.2"]
 
 

@@ -61,6 +61,7 @@ def test_demo_runs_from_images_to_figures_and_ends_by_itself(own_images: Path, t
     assert not running_with(work)
 
 
+@pytest.mark.system
 def test_ctrl_c_stops_the_line_and_leaves_nothing_running(own_images: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     command = [*DEMO, "--images", own_images, "--out", work, "--seconds", "600", "--fps", "2"]

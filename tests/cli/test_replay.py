@@ -17,8 +17,8 @@ def replay(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_prints_what_was_published_and_says_what_is_not_kept(start_daemon, bank_file, good_folder):
-    daemon = start_daemon(settings(bank_file, camera_table("cam", good_folder))).ready()
+def test_prints_what_was_published_and_says_what_is_not_kept(start_daemon, stub_bank, good_folder):
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder))).ready()
     daemon.until(lambda: len(daemon.reader.verdicts) > 20)
     endpoint = f"ipc://{daemon.runtime_dir}/sync.sock"
     epoch = daemon.reader.verdicts[0].epoch

@@ -121,10 +121,10 @@ def test_what_needs_the_extra_says_so_in_one_line(installed: Installed, words: l
 
 
 def test_it_reads_a_running_line_and_sends_it_triggers(
-    installed: Installed, start_daemon: Callable[[str], Daemon], bank_file: Path, good_folder: Path
+    installed: Installed, start_daemon: Callable[[str], Daemon], stub_bank: Path, good_folder: Path
 ) -> None:
     camera = camera_table("top", good_folder, fps=25, mode='"triggered"')
-    daemon = start_daemon(settings(bank_file, camera, extra="[triggers]\nmax_delay_ms = 2000")).ready()
+    daemon = start_daemon(settings(stub_bank, camera, extra="[triggers]\nmax_delay_ms = 2000")).ready()
     with installed.start("watch", f"ipc://{daemon.runtime_dir}/verdicts.sock") as watch:
         assert watch.stdout is not None
         while not watch.stdout.readline().endswith(" is alive\n"):

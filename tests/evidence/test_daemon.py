@@ -23,9 +23,9 @@ from tests.support.daemon import Daemon, camera_table, settings
 from tests.support.disks import needs_root
 
 
-def line(bank: Path, folder: Path, evidence: str, **more) -> str:
+def line(bank: Path, folder: Path, evidence: str, *, threshold: float = 1.0, **more) -> str:
     cameras = camera_table("cam", folder, fps=10, shuffle_seed=1)
-    return settings(bank, cameras, recipe="threshold = 6.0", extra=f"[evidence]\n{evidence}", **more)
+    return settings(bank, cameras, recipe=f"threshold = {threshold}", extra=f"[evidence]\n{evidence}", **more)
 
 
 def pieces(root: Path) -> list[Path]:
@@ -57,8 +57,8 @@ def small_disk(tmp_path_factory) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
-def test_what_did_not_pass_is_kept_with_all_that_explains_it(start_daemon, bank_file, mixed_folder):
-    daemon = start_daemon(line(bank_file, mixed_folder, "pass_share = 0.3\nmax_per_second = 50")).ready()
+def test_what_did_not_pass_is_kept_with_all_that_explains_it(start_daemon, stub_bank, mixed_folder):
+    daemon = start_daemon(line(stub_bank, mixed_folder, "pass_share = 0.3\nmax_per_second = 50")).ready()
     root = daemon.folder / "state" / "evidence"
     seen = daemon.reader.verdicts
     daemon.until(lambda: sum(v.evaluation is Evaluation.FAIL for v in seen) > 5 and len(seen) > 40)
@@ -77,15 +77,15 @@ def test_what_did_not_pass_is_kept_with_all_that_explains_it(start_daemon, bank_
         pixels = read_frame(place / "frame.png")
         assert hashlib.sha256(pixels.tobytes()).hexdigest() == record.verdict.frame_sha256
         assert sorted(path.name for path in place.iterdir()) == ["evidence.json", "frame.png", "heatmap.png"]
-        assert record.recipe["threshold"] == 6.0
+        assert record.recipe["threshold"] == 1.0
         assert record.recipe["bank"] == record.verdict.bank_sha256
     assert {v.software for v in seen} == {kept[0].software}
     assert len({v.recipe_sha256 for v in seen}) == 1
     assert len({v.frame_sha256 for v in seen}) > 20
 
 
-def test_explain_finds_the_bank_and_the_same_score(start_daemon, bank_file, mixed_folder, tmp_path):
-    daemon = start_daemon(line(bank_file, mixed_folder, "max_per_second = 50")).ready()
+def test_explain_finds_the_bank_and_the_same_score(start_real_daemon, bank_file, mixed_folder, tmp_path):
+    daemon = start_real_daemon(line(bank_file, mixed_folder, "max_per_second = 50", threshold=6.0)).ready()
     root = daemon.folder / "state" / "evidence"
     daemon.until(lambda: len(pieces(root)) > 2)
     is_sound(daemon)
@@ -125,9 +125,9 @@ def test_explain_finds_the_bank_and_the_same_score(start_daemon, bank_file, mixe
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_lost_evidence_process_costs_evidence_only(start_daemon, bank_file, mixed_folder, signum):
+def test_a_lost_evidence_process_costs_evidence_only(start_daemon, stub_bank, mixed_folder, signum):
     daemon = start_daemon(
-        line(bank_file, mixed_folder, "pass_share = 1.0\nmax_per_second = 50", deadline_ms=3000)
+        line(stub_bank, mixed_folder, "pass_share = 1.0\nmax_per_second = 50", deadline_ms=3000)
     ).ready()
     root = daemon.folder / "state" / "evidence"
     daemon.until(lambda: len(pieces(root)) > 3)
@@ -152,12 +152,12 @@ NO_EVENT = _NoEvent()
 
 
 @needs_root
-def test_a_full_disk_is_an_alarm_and_the_line_goes_on(start_daemon, bank_file, mixed_folder, small_disk):
+def test_a_full_disk_is_an_alarm_and_the_line_goes_on(start_daemon, stub_bank, mixed_folder, small_disk):
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     daemon = start_daemon(
         line(
-            bank_file,
+            stub_bank,
             mixed_folder,
             f'dir = "{small_disk}/evidence"\npass_share = 1.0\nmax_per_second = 50\nmin_free_mb = 1',
             metrics_port=port,
@@ -195,13 +195,13 @@ def _free(place: Path) -> int:
 
 
 @needs_root
-def test_a_read_only_disk_is_an_alarm_within_ten_seconds(start_daemon, bank_file, mixed_folder, tmp_path):
+def test_a_read_only_disk_is_an_alarm_within_ten_seconds(start_daemon, stub_bank, mixed_folder, tmp_path):
     place = tmp_path / "disk"
     place.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=50m", "tmpfs", str(place)], check=True)
     try:
         daemon = start_daemon(
-            line(bank_file, mixed_folder, f'dir = "{place}/evidence"\nmin_free_mb = 1')
+            line(stub_bank, mixed_folder, f'dir = "{place}/evidence"\nmin_free_mb = 1')
         ).ready()
         subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
         began = time.monotonic()
@@ -215,9 +215,9 @@ def test_a_read_only_disk_is_an_alarm_within_ten_seconds(start_daemon, bank_file
         subprocess.run(["umount", str(place)], check=True)
 
 
-def test_the_quota_of_a_running_line_holds(start_daemon, bank_file, mixed_folder):
+def test_the_quota_of_a_running_line_holds(start_daemon, stub_bank, mixed_folder):
     daemon = start_daemon(
-        line(bank_file, mixed_folder, "quota_mb = 2\npass_share = 1.0\nmax_per_second = 50")
+        line(stub_bank, mixed_folder, "quota_mb = 2\npass_share = 1.0\nmax_per_second = 50")
     ).ready()
     root = daemon.folder / "state" / "evidence"
     daemon.until(lambda: len(pieces(root)) > 3)

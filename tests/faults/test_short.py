@@ -9,6 +9,7 @@ from faults.parts import Bank
 from faults.suite import FAULTS
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.short], ids=lambda fault: fault.name)
 def test_what_must_hold_holds(fault: Fault, parts_bank: Bank):
     missing = fault.needs()

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.daemon import Daemon, camera_table, settings
+from tests.support.daemon import WELL, Daemon, camera_table, settings
 from tests.support.tools import run, tool
 from tests.support.triggers import Plant
 
@@ -98,20 +98,19 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def metrics_url(
-    tmp_path_factory: pytest.TempPathFactory, bank_file: Path, mixed_folder: Path
+    tmp_path_factory: pytest.TempPathFactory, stub_bank: Path, mixed_folder: Path
 ) -> Iterator[str]:
     """The metrics of a line whose parts pass, fail and, some of them, cannot be judged; one was triggered."""
     port = free_port()
     cameras = "".join(camera_table(name, mixed_folder, fps=5, shuffle_seed=1) for name in ("cam1", "cam2"))
     cameras += camera_table("eye", mixed_folder, fps=5, mode='"triggered"')
     text = settings(
-        bank_file,
+        stub_bank,
         cameras,
         metrics_port=port,
-        recipe="threshold = 6.0",  # so that some parts fail
         extra="[triggers]\nwindow_ms = 2000\nmax_delay_ms = 2000\n",
     )
-    daemon = Daemon(tmp_path_factory.mktemp("line"), text)
+    daemon = Daemon(tmp_path_factory.mktemp("line"), text, behaviour=WELL)
     try:
         daemon.ready()
         plant = Plant(daemon)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import Daemon, Reader, camera_table, settings
+from tests.support.daemon import WELL, Daemon, Reader, camera_table, settings
 from tests.support.raw_client import shake_hands
 
 
@@ -27,12 +27,12 @@ def resident_mib(pid: int) -> float:
 
 @pytest.mark.parametrize("part_bytes", [65_000, 100])
 def test_a_message_without_end_costs_its_sender_the_connection(
-    start_daemon, bank_file, good_folder, part_bytes
+    start_daemon, stub_bank, good_folder, part_bytes
 ):
     """libzmq keeps every part until the last."""
     port = free_port()
     tcp = f'[publish]\nverdicts_tcp = "127.0.0.1:{port}"\n'
-    daemon = start_daemon(settings(bank_file, camera_table("cam", good_folder, fps=20), extra=tcp)).ready()
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=20), extra=tcp)).ready()
     elsewhere = Reader(f"tcp://127.0.0.1:{port}")
     try:
         elsewhere.until(lambda: len(elsewhere.verdicts) > 5)
@@ -64,8 +64,8 @@ def test_a_message_without_end_costs_its_sender_the_connection(
     assert daemon.stop() == 0
 
 
-def test_connections_without_end_do_not_disturb_who_is_there(start_daemon, bank_file, good_folder):
-    daemon = start_daemon(settings(bank_file, camera_table("cam", good_folder, fps=20))).ready()
+def test_connections_without_end_do_not_disturb_who_is_there(start_daemon, stub_bank, good_folder):
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=20))).ready()
     children = daemon.children()
     with contextlib.ExitStack() as idle:
         with contextlib.suppress(FileNotFoundError):  # the door is shut: its file has another name
@@ -84,8 +84,8 @@ def test_connections_without_end_do_not_disturb_who_is_there(start_daemon, bank_
     assert daemon.stop() == 0
 
 
-def test_a_door_that_hangs_is_replaced_and_the_line_goes_on(start_daemon, bank_file, good_folder):
-    daemon = start_daemon(settings(bank_file, camera_table("cam", good_folder, fps=20))).ready()
+def test_a_door_that_hangs_is_replaced_and_the_line_goes_on(start_daemon, stub_bank, good_folder):
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=20))).ready()
     door = daemon.children()["door:local"]
     os.kill(door, signal.SIGSTOP)
     daemon.until(lambda: daemon.children().get("door:local", door) != door)
@@ -97,10 +97,11 @@ def test_a_door_that_hangs_is_replaced_and_the_line_goes_on(start_daemon, bank_f
     assert last.counts.captured == last.counts.verdicts + last.counts.drops
 
 
-def test_a_log_that_nobody_reads_holds_up_neither_the_line_nor_its_end(bank_file, good_folder, tmp_path):
+@pytest.mark.daemon
+def test_a_log_that_nobody_reads_holds_up_neither_the_line_nor_its_end(stub_bank, good_folder, tmp_path):
     read_end, write_end = os.pipe()
-    text = settings(bank_file, camera_table("cam", good_folder, fps=20))
-    daemon = Daemon(tmp_path, text, stderr=write_end)
+    text = settings(stub_bank, camera_table("cam", good_folder, fps=20))
+    daemon = Daemon(tmp_path, text, behaviour=WELL, stderr=write_end)
     try:
         daemon.ready()
         os.set_blocking(write_end, False)

@@ -14,14 +14,15 @@ import cv2
 import pytest
 from support.daemon import camera_table, settings
 
+from inspectd.scoring.stub import Behaviour
 from inspectd.wire import Evaluation
 
 
-def test_every_image_of_two_cameras_gets_one_verdict(start_daemon, bank_file, mixed_folder, good_folder):
+def test_every_image_of_two_cameras_gets_one_verdict(start_real_daemon, bank_file, mixed_folder, good_folder):
     cameras = camera_table("left", mixed_folder, fps=10, loop=False) + camera_table(
         "right", good_folder, fps=10, loop=False
     )
-    daemon = start_daemon(settings(bank_file, cameras))
+    daemon = start_real_daemon(settings(bank_file, cameras))
     daemon.until(lambda: daemon.phases() == ["ended", "ended"], 60)
     assert daemon.stop() == 0
 
@@ -46,7 +47,7 @@ def test_every_image_of_two_cameras_gets_one_verdict(start_daemon, bank_file, mi
 
 
 def test_a_frame_of_another_size_or_depth_is_undecidable_unless_sizes_do_not_matter(
-    start_daemon, bank_file, good_folder, tmp_path
+    start_real_daemon, bank_file, good_folder, tmp_path
 ):
     cell = cv2.imread(str(min(good_folder.iterdir())))
     half = cv2.resize(cell, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
@@ -63,7 +64,7 @@ def test_a_frame_of_another_size_or_depth_is_undecidable_unless_sizes_do_not_mat
             camera_table("deep", tmp_path / "deep", loop=False, recipe="any", bit_depth=12),
         )
     )
-    daemon = start_daemon(settings(bank_file, cameras, recipe=any_size))
+    daemon = start_real_daemon(settings(bank_file, cameras, recipe=any_size))
     daemon.until(lambda: daemon.phases() == ["ended"] * 3, 60)
     assert daemon.stop() == 0
     found = {(v.camera, v.source): (v.evaluation, v.reason) for v in daemon.reader.verdicts}
@@ -77,8 +78,8 @@ def test_a_frame_of_another_size_or_depth_is_undecidable_unless_sizes_do_not_mat
     assert sum(e.event == "format_changed" for e in daemon.reader.events) == 2
 
 
-def test_the_main_process_has_loaded_no_torch_cv2_or_faiss(start_daemon, bank_file, good_folder):
-    daemon = start_daemon(settings(bank_file, camera_table("cam", good_folder))).ready()
+def test_the_main_process_has_loaded_no_torch_cv2_or_faiss(start_real_daemon, bank_file, good_folder):
+    daemon = start_real_daemon(settings(bank_file, camera_table("cam", good_folder))).ready()
     daemon.until(lambda: len(daemon.reader.verdicts) > 5)
     mapped = Path(f"/proc/{daemon.process.pid}/maps").read_text()
     for library in ("libtorch", "cv2", "swigfaiss"):
@@ -87,11 +88,11 @@ def test_the_main_process_has_loaded_no_torch_cv2_or_faiss(start_daemon, bank_fi
     assert "openvino" in worker  # the test looks at the right place
 
 
-def test_the_counts_close_on_the_metrics_endpoint_while_frames_move(start_daemon, bank_file, good_folder):
+def test_the_counts_close_on_the_metrics_endpoint_while_frames_move(start_daemon, stub_bank, good_folder):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     camera = camera_table("cam", good_folder, loop=False)
-    daemon = start_daemon(settings(bank_file, camera, metrics_port=port))
+    daemon = start_daemon(settings(stub_bank, camera, metrics_port=port))
     daemon.until(
         lambda: daemon.phases() == ["ended"] and daemon.reader.heartbeats[-1].counts.in_flight == 0, 60
     )
@@ -112,11 +113,11 @@ def test_the_counts_close_on_the_metrics_endpoint_while_frames_move(start_daemon
 
 
 def test_a_line_with_a_full_queue_says_overload_and_still_closes_its_count(
-    start_daemon, bank_file, mixed_folder
+    start_daemon, stub_bank, mixed_folder
 ):
     camera = camera_table("cam", mixed_folder, fps=400, loop=True, slots=64)
-    text = settings(bank_file, camera, deadline_ms=300, extra="[batching]\nmax_queue = 2\nmax_batch = 1")
-    daemon = start_daemon(text).ready()
+    text = settings(stub_bank, camera, deadline_ms=300, extra="[batching]\nmax_queue = 2\nmax_batch = 1")
+    daemon = start_daemon(text, behaviour=Behaviour(latency_ms=20)).ready()
     daemon.until(lambda: len(daemon.reader.verdicts) > 400)
     assert daemon.stop() == 0
     stopped = daemon.reader.event("stopped")
@@ -128,9 +129,9 @@ def test_a_line_with_a_full_queue_says_overload_and_still_closes_its_count(
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_under_load_is_quick_and_leaves_nothing(start_daemon, bank_file, mixed_folder, signum):
+def test_a_stop_under_load_is_quick_and_leaves_nothing(start_daemon, stub_bank, mixed_folder, signum):
     cameras = "".join(camera_table(f"cam{i}", mixed_folder, fps=30) for i in range(2))
-    daemon = start_daemon(settings(bank_file, cameras)).ready()
+    daemon = start_daemon(settings(stub_bank, cameras)).ready()
     daemon.until(lambda: len(daemon.reader.verdicts) > 50)
     children = daemon.children()
     assert set(children) == {"cam0", "cam1", "scoring", "evidence", "door:local"}
@@ -145,8 +146,8 @@ def test_a_stop_under_load_is_quick_and_leaves_nothing(start_daemon, bank_file, 
     assert daemon.reader.heartbeats[-1].state == "stopped"
 
 
-def test_a_second_signal_hurries_the_stop(start_daemon, bank_file, mixed_folder):
-    text = settings(bank_file, camera_table("cam", mixed_folder), deadline_ms=60_000)
+def test_a_second_signal_hurries_the_stop(start_daemon, stub_bank, mixed_folder):
+    text = settings(stub_bank, camera_table("cam", mixed_folder), deadline_ms=60_000)
     daemon = start_daemon(text.replace("[[recipes]]", "drain_seconds = 50\n[[recipes]]", 1)).ready()
     os.kill(daemon.children()["scoring"], signal.SIGSTOP)  # so that there is something to wait for
     verdicts = len(daemon.reader.verdicts)
@@ -163,16 +164,17 @@ def test_a_second_signal_hurries_the_stop(start_daemon, bank_file, mixed_folder)
     assert daemon.reader.verdicts[-1].reason == "shutdown"
 
 
-def test_the_log_can_be_read_by_machines(start_daemon, bank_file, good_folder):
-    text = settings(bank_file, camera_table("cam", good_folder), extra='[log]\nformat = "json"')
+def test_the_log_can_be_read_by_machines(start_daemon, stub_bank, good_folder):
+    text = settings(stub_bank, camera_table("cam", good_folder), extra='[log]\nformat = "json"')
     daemon = start_daemon(text).ready()
     assert daemon.stop() == 0
     events = [json.loads(line) for line in daemon.log.read_text().splitlines()]
     assert {"started", "scoring_ready", "camera_up", "draining", "stopped"} <= {e["event"] for e in events}
 
 
-def test_a_stop_while_scoring_still_loads_is_a_clean_one(start_daemon, bank_file, good_folder):
-    daemon = start_daemon(settings(bank_file, camera_table("cam", good_folder)))
+def test_a_stop_while_scoring_still_loads_is_a_clean_one(start_daemon, stub_bank, good_folder):
+    slow = Behaviour(load_seconds=60)
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder)), behaviour=slow)
     daemon.until(lambda: daemon.reader.heartbeats)
     assert daemon.reader.heartbeats[-1].state == "starting"
     assert daemon.stop() == 0

@@ -18,6 +18,7 @@ from support.daemon import Daemon, camera_table, settings
 from support.triggers import Plant
 
 from inspectd.client import VerdictReader
+from inspectd.scoring.stub import Behaviour
 from inspectd.wire import Accepted, Evaluation, Reason, Refusal, RefusalReason, TriggerRequest
 
 GRACE_MS = 100
@@ -58,9 +59,9 @@ def check_the_count(daemon):
     assert sorted(numbers) == list(range(1, len(numbers) + 1))
 
 
-def test_two_views_make_one_part(start_daemon, plant, bank_file, good_folder, mixed_folder):
+def test_two_views_make_one_part(start_daemon, plant, stub_bank, good_folder, mixed_folder):
     cameras = triggered("top", good_folder) + triggered("side", mixed_folder)
-    daemon = start_daemon(line(bank_file, cameras, recipe="threshold = 6.0")).ready()  # so that some fail
+    daemon = start_daemon(line(stub_bank, cameras)).ready()
     line_plant = plant(daemon)
     for number in range(20):
         answer = line_plant.trigger(number, encoder_count=number * 100)
@@ -87,10 +88,11 @@ def test_two_views_make_one_part(start_daemon, plant, bank_file, good_folder, mi
     assert len(set(used)) == len(used)
 
 
-def test_every_refusal_has_its_reason(start_daemon, plant, bank_file, good_folder):
+def test_every_refusal_has_its_reason(start_daemon, plant, stub_bank, good_folder):
     cameras = triggered("top", good_folder) + camera_table("free", good_folder, fps=2)
     extra = 'max_open = 2\nid_memory_seconds = 0.5\nmatch = "nearest"'
-    daemon = start_daemon(line(bank_file, cameras, window_ms=300, extra=extra))
+    loading = Behaviour(load_seconds=60)
+    daemon = start_daemon(line(stub_bank, cameras, window_ms=300, extra=extra), behaviour=loading)
     daemon.until(lambda: daemon.reader.heartbeats)
     line_plant = plant(daemon)
 
@@ -101,6 +103,7 @@ def test_every_refusal_has_its_reason(start_daemon, plant, bank_file, good_folde
         return answer.reason
 
     assert refused("early") == RefusalReason.NOT_READY
+    daemon.behave(Behaviour())
     daemon.ready()
     assert refused("a", recipe="nonsense") == RefusalReason.UNKNOWN_RECIPE
     assert refused("a", recipe="") == RefusalReason.UNKNOWN_RECIPE
@@ -122,10 +125,10 @@ def test_every_refusal_has_its_reason(start_daemon, plant, bank_file, good_folde
 
 @pytest.mark.parametrize("match", ["first_after", "nearest"])
 def test_triggers_faster_than_the_camera_are_missed_not_shared(
-    start_daemon, plant, bank_file, good_folder, match
+    start_daemon, plant, stub_bank, good_folder, match
 ):
     cameras = triggered("top", good_folder, fps=5)
-    text = line(bank_file, cameras, window_ms=250, extra=f'match = "{match}"\nmax_open = 500')
+    text = line(stub_bank, cameras, window_ms=250, extra=f'match = "{match}"\nmax_open = 500')
     daemon = start_daemon(text).ready()
     line_plant = plant(daemon)
     for number in range(60):
@@ -141,13 +144,14 @@ def test_triggers_faster_than_the_camera_are_missed_not_shared(
     assert len(set(used)) == len(used)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("struck", ["scoring", "top"])
 @pytest.mark.parametrize("signum", [signal.SIGSTOP, signal.SIGKILL])
 def test_a_lost_process_never_makes_a_trigger_wait(
-    *, start_daemon, plant, bank_file, good_folder, struck, signum
+    *, start_daemon, plant, stub_bank, good_folder, struck, signum
 ):
     cameras = triggered("top", good_folder, stall_timeout_ms=1500)
-    text = line(bank_file, cameras, deadline_ms=600) + "[scoring]\nstall_timeout_ms = 3000\n"
+    text = line(stub_bank, cameras, deadline_ms=600) + "[scoring]\nstall_timeout_ms = 3000\n"
     daemon = start_daemon(text).ready()
     line_plant = plant(daemon)
     numbers = itertools.count()
@@ -177,8 +181,8 @@ def test_a_lost_process_never_makes_a_trigger_wait(
     assert refusals <= {RefusalReason.NOT_READY, RefusalReason.OVERLOAD}
 
 
-def test_a_late_score_is_told_and_passes_nothing(start_daemon, plant, bank_file, good_folder):
-    daemon = start_daemon(line(bank_file, triggered("top", good_folder), deadline_ms=400)).ready()
+def test_a_late_score_is_told_and_passes_nothing(start_daemon, plant, stub_bank, good_folder):
+    daemon = start_daemon(line(stub_bank, triggered("top", good_folder), deadline_ms=400)).ready()
     line_plant = plant(daemon)
     scoring = daemon.children()["scoring"]
     os.kill(scoring, signal.SIGSTOP)
@@ -197,8 +201,8 @@ def test_a_late_score_is_told_and_passes_nothing(start_daemon, plant, bank_file,
     check_the_count(daemon)
 
 
-def test_a_recipe_and_a_trigger_have_deadlines_of_their_own(start_daemon, plant, bank_file, good_folder):
-    text = line(bank_file, triggered("top", good_folder), recipe="deadline_ms = 2000")
+def test_a_recipe_and_a_trigger_have_deadlines_of_their_own(start_daemon, plant, stub_bank, good_folder):
+    text = line(stub_bank, triggered("top", good_folder), recipe="deadline_ms = 2000")
     daemon = start_daemon(text).ready()
     line_plant = plant(daemon)
     assert line_plant.trigger("recipe").deadline_ms == 2000
@@ -208,8 +212,8 @@ def test_a_recipe_and_a_trigger_have_deadlines_of_their_own(start_daemon, plant,
     assert daemon.stop() == 0
 
 
-def test_a_stop_closes_what_was_triggered(start_daemon, plant, bank_file, good_folder):
-    daemon = start_daemon(line(bank_file, triggered("top", good_folder), window_ms=3000)).ready()
+def test_a_stop_closes_what_was_triggered(start_daemon, plant, stub_bank, good_folder):
+    daemon = start_daemon(line(stub_bank, triggered("top", good_folder), window_ms=3000)).ready()
     line_plant = plant(daemon)
     os.kill(daemon.children()["top"], signal.SIGSTOP)
     assert isinstance(line_plant.trigger("open"), Accepted)
@@ -223,8 +227,8 @@ def test_a_stop_closes_what_was_triggered(start_daemon, plant, bank_file, good_f
     check_the_count(daemon)
 
 
-def test_a_trigger_that_was_read_late_is_refused(start_daemon, bank_file, good_folder):
-    text = line(bank_file, triggered("top", good_folder)).replace("max_delay_ms = 2000", "max_delay_ms = 500")
+def test_a_trigger_that_was_read_late_is_refused(start_daemon, stub_bank, good_folder):
+    text = line(stub_bank, triggered("top", good_folder)).replace("max_delay_ms = 2000", "max_delay_ms = 500")
     daemon = start_daemon(text).ready()
     with zmq.Context() as context, context.socket(zmq.DEALER) as client:
         client.setsockopt(zmq.LINGER, 0)
@@ -246,10 +250,10 @@ def test_a_trigger_that_was_read_late_is_refused(start_daemon, bank_file, good_f
 
 
 def test_a_trigger_that_waited_in_a_long_backlog_is_dated_or_refused(
-    start_daemon, plant, bank_file, good_folder
+    start_daemon, plant, stub_bank, good_folder
 ):
     """More messages than are read in a turn, before the trigger: it came when they did, and that is known."""
-    text = line(bank_file, triggered("top", good_folder)).replace("max_delay_ms = 2000", "max_delay_ms = 60")
+    text = line(stub_bank, triggered("top", good_folder)).replace("max_delay_ms = 2000", "max_delay_ms = 60")
     daemon = start_daemon(text).ready()
     line_plant, said = plant(daemon), 0
     with zmq.Context() as context:
@@ -279,9 +283,9 @@ def test_a_trigger_that_waited_in_a_long_backlog_is_dated_or_refused(
 
 
 def test_a_killed_daemon_owes_its_triggers_a_verdict_and_gives_it_at_the_next_start(
-    start_daemon, plant, bank_file, good_folder
+    start_daemon, plant, stub_bank, good_folder
 ):
-    text = line(bank_file, triggered("top", good_folder), deadline_ms=30_000, window_ms=20_000)
+    text = line(stub_bank, triggered("top", good_folder), deadline_ms=30_000, window_ms=20_000)
     first = start_daemon(text).ready()
     line_plant = plant(first)
     os.kill(first.children()["top"], signal.SIGSTOP)
@@ -301,10 +305,10 @@ def test_a_killed_daemon_owes_its_triggers_a_verdict_and_gives_it_at_the_next_st
     assert second.stop() == 0
 
 
-def test_the_metrics_account_for_every_trigger(start_daemon, plant, bank_file, good_folder):
+def test_the_metrics_account_for_every_trigger(start_daemon, plant, stub_bank, good_folder):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    daemon = start_daemon(line(bank_file, triggered("top", good_folder), metrics_port=port)).ready()
+    daemon = start_daemon(line(stub_bank, triggered("top", good_folder), metrics_port=port)).ready()
     line_plant = plant(daemon)
     for number in range(5):
         line_plant.trigger(number)
@@ -333,10 +337,10 @@ def test_the_metrics_account_for_every_trigger(start_daemon, plant, bank_file, g
 
 
 def test_a_trigger_sent_while_no_door_is_there_is_not_taken_for_a_new_one(
-    start_daemon, plant, bank_file, good_folder
+    start_daemon, plant, stub_bank, good_folder
 ):
     """A client that keeps what it sends until it is connected: its part is gone when the trigger comes."""
-    text = line(bank_file, triggered("top", good_folder)).replace("max_delay_ms = 2000", "max_delay_ms = 60")
+    text = line(stub_bank, triggered("top", good_folder)).replace("max_delay_ms = 2000", "max_delay_ms = 60")
     daemon = start_daemon(text).ready()
     line_plant = plant(daemon)
     assert isinstance(line_plant.trigger("before"), Accepted)

@@ -1,4 +1,4 @@
-"""The real daemon for tests: a configuration on disk, `inspectd run` as a process, a reader on its bus."""
+"""The daemon for tests: a configuration on disk, `inspectd run` as a process, a reader on its bus."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import zmq
 
 from inspectd import wire
+from inspectd.scoring.stub import Behaviour
 from inspectd.wire import PartVerdict, Verdict
+
+WELL = Behaviour()
+"""Of a stub that does what it should."""
+
+_STUB_DAEMON = Path(__file__).with_name("stub_daemon.py")
 
 
 class Reader:
@@ -71,26 +78,37 @@ class Reader:
 
 
 class Daemon:
-    """A running `inspectd run`, its log and a reader that was there from its first message."""
+    """A running `inspectd run`, its log and a reader that was there from its first message.
+
+    Args:
+        folder: for its settings, sockets, state and log.
+        text: its settings.
+        environment: more variables.
+        behaviour: of the stub that scores; None: the real scoring process does.
+        stderr: descriptor of where its log goes; None: a file in `folder`.
+    """
 
     def __init__(
         self,
         folder: Path,
-        settings: str,
+        text: str,
         environment: dict[str, str] | None = None,
         *,
+        behaviour: Behaviour | None = None,
         stderr: int | None = None,
     ) -> None:
-        """Write `settings` to a file in `folder` and start the daemon on it; its log goes to a file there."""
         self.folder = folder
         self.runtime_dir = folder / "run"
         self.file = folder / "line.toml"
         self.log = folder / "log"
-        self.file.write_text(settings)
+        self.file.write_text(text)
+        if behaviour is not None:
+            self.behave(behaviour)
+        command = ["-m", "inspectd"] if behaviour is None else [str(_STUB_DAEMON)]
         self.reader = Reader(f"ipc://{self.runtime_dir}/verdicts.sock")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "inspectd", "run", str(self.file)],
+                [sys.executable, *command, "run", str(self.file)],
                 stderr=log if stderr is None else stderr,
                 stdout=log,
                 env={
@@ -103,7 +121,6 @@ class Daemon:
 
     def ready(self, timeout_seconds: float = 60.0) -> Daemon:
         """Wait until scoring is warm and every camera is up."""
-        self.until(lambda: self.reader.event("scoring_ready"), timeout_seconds)
         self.until(lambda: "up" in self.phases() and set(self.phases()) <= {"up", "ended"}, timeout_seconds)
         return self
 
@@ -119,6 +136,12 @@ class Daemon:
     def phases(self) -> list[str]:
         """Each camera's phase in the last heartbeat."""
         return list(self.reader.heartbeats[-1].cameras.values()) if self.reader.heartbeats else []
+
+    def behave(self, behaviour: Behaviour) -> None:
+        """Have the stub that scores behave so, from its next batch or start on."""
+        new = self.folder / "behaviour.json.new"
+        new.write_bytes(msgspec.json.encode(behaviour))
+        new.rename(self.folder / "behaviour.json")
 
     def children(self) -> dict[str, int]:
         """Process id of each child by its job: `scoring`, `door:local`, or the camera's name."""

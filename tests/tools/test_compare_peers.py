@@ -10,6 +10,8 @@ from support.pictures import write_images
 
 from inspectd.bank.file import read_manifest
 
+pytestmark = pytest.mark.system
+
 TOOL = Path(__file__).parents[2] / "tools" / "compare_peers.py"
 OURS = [
     "--backbone",

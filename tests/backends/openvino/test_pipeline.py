@@ -19,6 +19,8 @@ from inspectd.model.patchcore import PatchCore
 from inspectd.model.pipeline import ReferencePipeline
 from inspectd.model.score import NAN_SCORE
 
+pytestmark = pytest.mark.system
+
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("patchcore", {}, {}),
     ("patchcore", {"neighbours": 3, "position_weight": 0.0, "local_scale": False}, {"similar_images": 0}),

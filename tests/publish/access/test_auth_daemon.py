@@ -38,7 +38,7 @@ def subscribe(context: zmq.Context, folder: Path, name: str, port: int) -> zmq.S
 
 
 def test_a_reader_gets_each_verdict_once_while_other_keys_are_revoked(
-    start_daemon, bank_file, good_folder, tmp_path, ports
+    start_daemon, stub_bank, good_folder, tmp_path, ports
 ):
     key_files.new_pair(tmp_path / "keys" / "server")
     others = [f"other{n}" for n in range(REVOCATIONS)]
@@ -49,7 +49,7 @@ def test_a_reader_gets_each_verdict_once_while_other_keys_are_revoked(
     keys.write_allowed(tmp_path / "keys", clients)
     tcp = f'[publish]\nverdicts_tcp = "127.0.0.1:{ports[0]}"\nsync_tcp = "127.0.0.1:{ports[1]}"\n'
     text = settings(
-        bank_file,
+        stub_bank,
         camera_table("cam", good_folder, fps=20),
         extra=f'{tcp}[security]\nkeys_dir = "{tmp_path}/keys"',
     )

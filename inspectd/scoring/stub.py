@@ -1,0 +1,172 @@
+"""A scoring process that computes nothing, for tests of everything around scoring.
+
+It speaks the whole protocol of `inspectd.scoring.worker` and maps the same rings, but loads no torch, no
+OpenVINO and no bank. No setting chooses it: only who makes a `Service` in code can, and its device is `stub`.
+
+The score of a frame is the mean of its pixels, 0 for black to 1 for white, plus 1 where its label (the last
+folder of a replayed image) is not `good`. A recipe without a threshold has 1.0: what carries another label
+fails, all else passes. The heatmap is (4, 4), the score everywhere. The bank's digest is the SHA-256 of the
+recipe's name and `Behaviour.bank`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+import numpy as np
+
+from inspectd.errors import ExitCode, InputError
+from inspectd.ipc import child
+from inspectd.ipc.channel import Channel
+from inspectd.ipc.messages import AttachRing, DetachRing
+from inspectd.ipc.ring import FrameRing, RingError
+from inspectd.records import BankInfo, Batch, Inspection, Score, ScoreError
+from inspectd.scoring.messages import ScoringReady, StartScoring, ToScoring
+from inspectd.wire import Reason
+
+_THRESHOLD: Final = 1.0
+_HEATMAP_SIDE: Final = 4
+
+
+class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the stub does beside scoring; the file of `--behaviour` as JSON, read again and again."""
+
+    load_seconds: float = 0.0
+    """Before it is ready."""
+    latency_ms: float = 0.0
+    """Before it answers a batch."""
+    fault: Literal["none", "error", "hang", "die", "refuse"] = "none"
+    """`error`: frames cannot be scored. `hang`: a batch is never answered and the heart stops. `die`: a batch
+    kills it. `refuse`: it cannot load its banks, as if they were damaged."""
+    bank: str = ""
+    """Names the bank; scores that name another one than was loaded are of the wrong bank."""
+    image_sizes: tuple[tuple[int, int], ...] = ()
+    """(height, width) of the images that the bank would be of; empty: not recorded."""
+
+
+class Stub:
+    """Answers batches whose frames lie in attached rings.
+
+    Args:
+        channel: to the main process.
+        start: what it asked for.
+        file: of a `Behaviour`; None: all as it should be.
+    """
+
+    def __init__(self, channel: Channel[Any], start: StartScoring, file: Path | None) -> None:
+        self._channel = channel
+        self._start = start
+        self._file = file
+        self._rings: dict[tuple[str, int], FrameRing] = {}
+        self._heart = child.Heart(channel)
+
+    def live(self) -> ExitCode:
+        """Be ready and answer until the main process closes the channel.
+
+        Raises:
+            InputError: the behaviour cannot be read, or is to refuse.
+            ChannelClosedError: the main process is gone, or let this one go.
+        """
+        began, behaviour = time.monotonic(), self._behaviour()
+        if behaviour.fault == "refuse":
+            raise InputError("the stub was asked to refuse its banks")
+        while time.monotonic() - began < self._behaviour().load_seconds:
+            self._heart.beat()
+            time.sleep(0.01)
+        banks = [
+            BankInfo(
+                recipe.name, bank_sha256(recipe.name, behaviour.bank), "stub", "none", 0, 0, 0, 0,
+                _THRESHOLD if recipe.threshold is None else recipe.threshold,
+                behaviour.image_sizes, any_size=recipe.any_size,
+            )
+            for recipe in self._start.recipes
+        ]  # fmt: skip
+        self._channel.send_wait(ScoringReady(banks, "stub", time.monotonic() - began))
+        while True:
+            self._heart.beat()
+            if self._channel.wait(child.HEARTBEAT_SECONDS):
+                self._serve_waiting()
+
+    def _serve_waiting(self) -> None:
+        while (received := self._channel.receive()) is not None:
+            record, fds = received
+            if isinstance(record, Batch):
+                self._answer(record, self._behaviour())
+                return
+            if isinstance(record, AttachRing):
+                self._rings[record.camera, record.generation] = FrameRing.attach(fds[0])
+            elif isinstance(record, DetachRing):
+                self._rings.pop((record.camera, record.generation)).close()
+            else:
+                raise TypeError(f"no record for a scoring process: {record!r}")
+
+    def _answer(self, batch: Batch, behaviour: Behaviour) -> None:
+        if behaviour.fault == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        while behaviour.fault == "hang":
+            time.sleep(1.0)
+        time.sleep(behaviour.latency_ms / 1000)
+        digest = bank_sha256(batch.recipe, behaviour.bank)
+        for inspection in batch.inspections:
+            if behaviour.fault == "error":
+                answer: Score | ScoreError = ScoreError(
+                    batch.batch_id,
+                    inspection.inspection_id,
+                    Reason.SCORING_ERROR,
+                    "the stub was asked to fail",
+                )
+            else:
+                answer = self._scored(batch.batch_id, inspection, digest, behaviour.latency_ms)
+            self._channel.send_wait(answer)
+        self._heart.shown()
+
+    def _scored(
+        self, batch_id: int, inspection: Inspection, digest: str, took_ms: float
+    ) -> Score | ScoreError:
+        frame = inspection.frame
+        try:
+            ring = self._rings[frame.camera, frame.generation]
+            grey = float(ring.view(frame).mean()) / 255
+            ring.view(frame)  # it still lies where it was scored
+        except (KeyError, RingError) as error:
+            return ScoreError(batch_id, inspection.inspection_id, Reason.FRAME_LOST, str(error))
+        score = grey + (frame.label is not None and Path(frame.label).name != "good")
+        heatmap = np.full((_HEATMAP_SIDE, _HEATMAP_SIDE), score, "<f2").tobytes()
+        return Score(
+            batch_id, inspection.inspection_id, score, heatmap, _HEATMAP_SIDE, _HEATMAP_SIDE, digest,
+            {"backbone": took_ms},
+        )  # fmt: skip
+
+    def _behaviour(self) -> Behaviour:
+        if self._file is None:
+            return Behaviour()
+        try:
+            return msgspec.json.decode(self._file.read_bytes(), type=Behaviour)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise InputError(f"--behaviour {self._file}: {error}") from error
+
+
+def bank_sha256(recipe: str, bank: str = "") -> str:
+    """The digest of the bank that a recipe is said to have."""
+    return hashlib.sha256(f"{recipe}/{bank}".encode()).hexdigest()
+
+
+def main() -> ExitCode:
+    """Be the scoring process of a service that was opened with it."""
+    parser = child.argument_parser("inspectd.scoring.stub", "Scores without computing, for tests.")
+    parser.add_argument("--behaviour", type=Path, metavar="FILE", help="JSON; what it does beside scoring")
+    file = parser.parse_args().behaviour
+    return child.run(
+        parser, ToScoring, StartScoring, lambda channel, start: Stub(channel, start, file).live()
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
