@@ -115,5 +115,7 @@ def _read(file: Path) -> tuple[bytes, bytes | None]:
     except ValueError as error:
         raise InputError(f"{file}: holds no key; `inspectd keys new` makes keys") from error
     if not is_key(public) or (secret is not None and not is_key(secret)):
-        raise InputError(f"{file}: holds something that is not a key, expected {Z85_CHARACTERS} Z85 characters")
+        raise InputError(
+            f"{file}: holds something that is not a key, expected {Z85_CHARACTERS} Z85 characters"
+        )
     return public, secret
