@@ -63,7 +63,7 @@ def cut_uncommitted(file: Path, cursor: Path) -> None:
                 if not source.read(1):
                     break  # the last row, which was never finished
                 raise SystemExit(
-                    f"{file}: a row before byte {read} is none of this tool's: {error}"
+                    f"{file}: a row before byte {read} was not written by this tool: {error}"
                 ) from None
             kept = read
     os.truncate(file, kept)
