@@ -105,7 +105,7 @@ class Stub:
             elif isinstance(record, DetachRing):
                 self._rings.pop((record.camera, record.generation)).close()
             else:
-                raise TypeError(f"no record for a scoring process: {record!r}")
+                raise TypeError(f"not a record for a scoring process: {record!r}")
 
     def _answer(self, batch: Batch, behaviour: Behaviour) -> None:
         if behaviour.fault == "die":
