@@ -1,4 +1,4 @@
-"""The bus as the line sees it: what it publishes, what clients ask, what they are answered.
+"""The line's side of the bus: publishes, takes what clients ask, and answers.
 
 No client reaches this process. Its doors (`publish.door`) are processes of their own, one for local clients
 and, where there is TCP, one for that; a channel goes to each. Publishing never waits: what a door does not
@@ -51,7 +51,7 @@ class Asker(msgspec.Struct, frozen=True):
 
 
 class DoorEvents(Protocol):
-    """What the doors report."""
+    """Takes what doors report."""
 
     def on_request(self, door: str, request: Request, now_ns: int) -> None:
         """A client sent something."""
@@ -60,13 +60,13 @@ class DoorEvents(Protocol):
         """An answer with a ticket went out, or never will."""
 
     def on_door_levels(self, door: str, before: DoorLevels | None, levels: DoorLevels) -> None:
-        """How a door stands, and how it did before, where it said."""
+        """A door's levels changed; `before` is None for its first ones."""
 
     def on_door_lost(self, door: str) -> None:
         """A door is gone, and so are all its clients."""
 
     def on_triggers_lost(self, from_ns: int, until_ns: int) -> None:
-        """Triggers that were sent meanwhile are lost with a door; nobody knows of which parts."""
+        """Triggers that were sent in this time are lost with a door; it is unknown for which parts."""
 
 
 class DoorStage:
@@ -149,16 +149,16 @@ class DoorStage:
         return True
 
     def known_ns(self, now_ns: int) -> int:
-        """Up to when every trigger that came to this door was handed over; nothing new while it is away."""
+        """The time up to which all triggers at this door were handed over; stands still while it is away."""
         return self._known_ns if self._serves_control else now_ns
 
     def look(self) -> None:
-        """Have the door say anew what `known_ns` gives."""
+        """Ask the door for a newer `known_ns`."""
         if self._serves_control and self._channel is not None and not self._is_looking:
             try:
                 self._channel.send(Look())
             except (ChannelFullError, ChannelClosedError):
-                return  # it is asked again at the next turn, or its loss is said
+                return  # it is asked again at the next turn, or its loss is reported
             self._is_looking = True
 
     def flush(self) -> None:
@@ -171,7 +171,7 @@ class DoorStage:
                 return
             except ChannelMessageError:  # larger than this machine's kernel lets a message be
                 self.lost_messages += 1
-            except ChannelClosedError:  # reading the channel says so next
+            except ChannelClosedError:  # reading the channel reports it next
                 self._channel = None
                 return
             self._queue.popleft()
@@ -190,7 +190,7 @@ class DoorStage:
 
 
 class Bus:
-    """What the line says goes to every door; what clients ask comes from any."""
+    """Publishes at every door; what clients ask comes from any."""
 
     def __init__(
         self,
@@ -210,7 +210,7 @@ class Bus:
             runtime_dir: an existing directory for the local sockets.
             plant: first name in every topic.
             line: second name in every topic.
-            on_published: hears the kind of each message that was sent.
+            on_published: takes the kind of each message that was sent.
             events: takes what doors report.
             keys_dir: keys of the TCP endpoints; None: plain TCP.
 
@@ -221,7 +221,7 @@ class Bus:
         self._plant = plant
         self._line = line
         self._on_published = on_published
-        if keys_dir is not None:  # a door would only say so when it is too late
+        if keys_dir is not None:  # a door would report it only when it is too late
             read_server_pair(keys_dir)
             read_allowed(keys_dir)
         self._listeners = Listeners(settings, runtime_dir)
@@ -264,16 +264,16 @@ class Bus:
     def reply(self, socket: str, asker: Asker, parts: list[bytes], ticket: int | None = None) -> bool:
         """Answer a client of `sync` or `control`; False if its door cannot be had.
 
-        With a ticket, the door says later what became of the answer.
+        With a ticket, `DoorReceiver.delivered` follows.
         """
         return self.doors[asker.door].send(Reply(socket, asker.client, parts, ticket))
 
     def known_ns(self, now_ns: int) -> int:
-        """Up to when every trigger that came was handed over, by the monotonic clock."""
+        """The time up to which every trigger that came was handed over, by the monotonic clock."""
         return min(door.known_ns(now_ns) for door in self.doors.values())
 
     def look(self) -> None:
-        """Have the doors say anew what `known_ns` gives."""
+        """Ask the doors for a newer `known_ns`."""
         for door in self.doors.values():
             door.look()
 
@@ -287,7 +287,7 @@ class Bus:
         return now_ns + _FLUSH_AGAIN_NS if any(door.has_unsent for door in self.doors.values()) else None
 
     def subscriptions(self) -> Counter[str]:
-        """How many subscriptions readers hold, by socket."""
+        """Number of subscriptions that readers hold, by socket."""
         held: Counter[str] = Counter(dict.fromkeys(PUBLISHED, 0))
         for door in self.doors.values():
             if door.levels is not None:

@@ -1,4 +1,4 @@
-"""The `sync` socket: says how far the line got, and sends again what readers missed.
+"""The `sync` socket: answers with snapshots, and sends again what readers missed.
 
 A request is answered in chunks, one at a time for each client, and only so many requests wait: neither a
 reader that asks for everything nor one that asks without end holds up a verdict.
@@ -32,7 +32,7 @@ _MAX_DETAIL_CHARACTERS: Final = 300
 
 
 class SyncMetrics(Protocol):
-    """What is reported for the metrics."""
+    """Takes what is reported for the metrics."""
 
     def sync_request(self, kind: str) -> None:
         """A request was answered: `snapshot`, `replay`, or the reason it was refused."""
@@ -49,15 +49,15 @@ class _Job(msgspec.Struct, eq=False):
     left: int
     envelope: list[bytes]
     messages: int = 0
-    unsaid: list[list[bytes]] = []
-    """What is to be sent of what was read, after what is under way."""
+    unsent: list[list[bytes]] = []
+    """Messages of what was read, to be sent one at a time."""
     sent_ns: int = 0
 
 
 class SyncStage:
     """Answers every message on the socket, whatever it is.
 
-    Of each request one message is under way to its client at a time: the next is read and sent when that one
+    Of each request one message is in flight to its client at a time: the next is read and sent when that one
     was taken. So what readers leave unread is bounded by the number of requests that may wait.
     """
 
@@ -78,7 +78,7 @@ class SyncStage:
             journal: where verdicts are read back.
             last: the last published verdict's name.
             snapshot: makes a snapshot of a request id and the oldest position.
-            observer: hears of requests.
+            observer: takes counts, for the metrics.
             clock: monotonic, in nanoseconds.
         """
         self._bus = bus
@@ -89,8 +89,8 @@ class SyncStage:
         self._clock = clock
         self._waiting: deque[_Job] = deque()
         self._reading: _Job | None = None
-        self._under_way: dict[int, _Job] = {}
-        """What clients have not taken yet, by ticket; the longest first."""
+        self._in_flight: dict[int, _Job] = {}
+        """Messages that clients have not taken yet, by ticket; the oldest first."""
         self._tickets = 0
         self._turns: dict[Asker, int] = {}
 
@@ -102,11 +102,11 @@ class SyncStage:
         self._take(client, envelope, parts[len(envelope) :])
 
     def delivered(self, delivered: Delivered) -> None:
-        """A client has taken what was under way to it, or will not."""
-        job = self._under_way.pop(delivered.ticket, None)
+        """A client has taken the message in flight to it, or will not."""
+        job = self._in_flight.pop(delivered.ticket, None)
         if job is None or not delivered.is_sent:
             return
-        if job.unsaid:
+        if job.unsent:
             self._send(job)
         elif job.left > 0:
             self._waiting.append(job)
@@ -115,14 +115,14 @@ class SyncStage:
     def door_lost(self, door: str) -> None:
         """A door is gone with all its clients; those that come back ask again."""
         self._waiting = deque(job for job in self._waiting if job.client.door != door)
-        self._under_way = {t: job for t, job in self._under_way.items() if job.client.door != door}
+        self._in_flight = {t: job for t, job in self._in_flight.items() if job.client.door != door}
         if self._reading is not None and self._reading.client.door == door:
             self._reading.left = -1
 
     @property
     def _jobs(self) -> list[_Job]:
         reading = [self._reading] if self._reading is not None else []
-        return [*self._waiting, *reading, *self._under_way.values()]
+        return [*self._waiting, *reading, *self._in_flight.values()]
 
     def _take(self, client: Asker, envelope: list[bytes], parts: list[bytes]) -> None:
         try:
@@ -152,9 +152,9 @@ class SyncStage:
 
         That is one its client has left unread for long; or the newest request of a client that has two more.
         """
-        for ticket, job in self._under_way.items():
+        for ticket, job in self._in_flight.items():
             if self._clock() - job.sent_ns > _UNREAD_NS:
-                del self._under_way[ticket]
+                del self._in_flight[ticket]
                 return True
         held = Counter(job.client for job in self._jobs)
         for job in reversed(self._waiting):
@@ -173,7 +173,7 @@ class SyncStage:
         self._bus.reply("sync", client, [*envelope, wire.encode(error)])
 
     def _next(self) -> None:
-        """Read the next chunk for whoever was served longest ago."""
+        """Read the next chunk for the client that was served longest ago."""
         if self._reading is not None or not self._waiting:
             return
         # Each client has its turn, however many requests it has.
@@ -190,13 +190,13 @@ class SyncStage:
         self._reading = None
         if job.left == 0:
             oldest = chunk.oldest if chunk is not None else None
-            job.unsaid = [[wire.encode(self._snapshot(job.request, oldest))]]
+            job.unsent = [[wire.encode(self._snapshot(job.request, oldest))]]
         elif chunk is not None and job.left > 0:
             self._prepare(job, chunk)
         elif chunk is None:  # an end would say that there is nothing, for good
             detail = "the journal cannot be read now"
             self._refuse(job.client, job.envelope, job.request, ErrorReason.BUSY, detail)
-        if job.unsaid:
+        if job.unsent:
             self._send(job)
         self._next()
 
@@ -221,13 +221,13 @@ class SyncStage:
             job.left = 0
             end = End(job.request, job.last if is_all else found[-1].position, is_all, job.messages)
             messages.append([wire.encode(end)])
-        job.unsaid = messages
+        job.unsent = messages
 
     def _send(self, job: _Job) -> None:
         self._tickets += 1
         job.sent_ns = self._clock()
-        if self._bus.reply("sync", job.client, [*job.envelope, *job.unsaid.pop(0)], self._tickets):
-            self._under_way[self._tickets] = job
+        if self._bus.reply("sync", job.client, [*job.envelope, *job.unsent.pop(0)], self._tickets):
+            self._in_flight[self._tickets] = job
 
 
 def _in_messages(found: list[Stored]) -> Iterator[list[Stored]]:

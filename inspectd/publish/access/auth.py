@@ -1,4 +1,4 @@
-"""Who may connect over TCP: answers ZeroMQ's question (ZAP, RFC 27) for every CURVE handshake.
+"""Lets clients in over TCP, or refuses them: answers ZeroMQ (ZAP, RFC 27) for every CURVE handshake.
 
 The answer comes from the list of allowed keys, which a thread reads again whenever its file changes. Without
 an answer nobody gets in: each socket enforces its domain, so that a handler that is gone refuses everybody.
@@ -28,12 +28,12 @@ _LINES_NAMED: Final = 3
 
 
 class KeysChange(msgspec.Struct, frozen=True):
-    """What watching the list brought, as the event that says so.
+    """A change of the list of allowed keys, as an event.
 
     Attributes:
         severity: `info` or `alarm`.
-        event: `keys_changed`; `keys_line_unusable`, so that its key is not allowed; `keys_unusable`, so that
-            nobody is; `keys_unread`.
+        event: `keys_changed`; `keys_line_unusable`: the key of that line is not allowed; `keys_unusable`:
+            nobody is allowed; `keys_unread`.
         detail: what changed or what is wrong, in words.
         revoked: sockets that a key was admitted to which may no longer use them.
     """
@@ -72,7 +72,7 @@ class Authenticator:
         self._clients = self._watch.clients
         self._usable = True
         self._clock = clock
-        self._unread_told_ns: int | None = None
+        self._unread_alarm_ns: int | None = None
         self._admitted: set[tuple[str, bytes]] = set()
         self.socket = context.socket(zmq.REP)
         self.socket.setsockopt(zmq.LINGER, 0)
@@ -87,7 +87,7 @@ class Authenticator:
         socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
 
     def answer(self) -> None:
-        """Answer the hand-shakes that wait, so many a turn."""
+        """Answer the hand-shakes that wait, a bounded number in a turn."""
         for _ in range(_ANSWERS_PER_TURN):
             if not self.socket.poll(0):
                 return
@@ -100,35 +100,35 @@ class Authenticator:
         """Take up the list if it changed; one that cannot be used allows nobody.
 
         A list that cannot be read to its end, as on a mount that hangs, changes nothing: that would cut off
-        every client of a line that works. It is told, again and again, since no key can be revoked meanwhile.
+        every client of a line that works. It is a repeated alarm, as no key can be revoked meanwhile.
         """
         found = self._watch.take()
         if found is not None:
             if not self.is_unread:
-                self._unread_told_ns = None  # what was read says so itself
+                self._unread_alarm_ns = None  # what was read is an event of its own
             return self._take_up(found)
         if self.is_unread:
             return self._unread()
-        if self._unread_told_ns is not None:
-            self._unread_told_ns = None
+        if self._unread_alarm_ns is not None:
+            self._unread_alarm_ns = None
             return KeysChange("info", "keys_changed", "the list can be read again; nothing changed")
         return None
 
     @property
     def is_unread(self) -> bool:
-        """The disk of the list does not answer, so the keys allowed before stay allowed."""
+        """The disk of the list does not answer; the keys allowed before stay allowed."""
         return self._watch.is_stuck
 
     def close(self) -> None:
-        """Watch the list no more; the socket goes with its context."""
+        """Stop watching the list; the socket is closed with its context."""
         self._watch.close()
 
     def _unread(self) -> KeysChange | None:
         """The alarm, when it begins and every `_UNREAD_AGAIN_NS` while it holds."""
         now_ns = self._clock()
-        if self._unread_told_ns is not None and now_ns - self._unread_told_ns < _UNREAD_AGAIN_NS:
+        if self._unread_alarm_ns is not None and now_ns - self._unread_alarm_ns < _UNREAD_AGAIN_NS:
             return None
-        self._unread_told_ns = now_ns
+        self._unread_alarm_ns = now_ns
         detail = f"{self._keys_dir}: not read within {STUCK_SECONDS} s; the keys allowed before stay allowed"
         return KeysChange("alarm", "keys_unread", detail)
 
@@ -151,7 +151,7 @@ class Authenticator:
     def _status(self, request: list[bytes]) -> tuple[bytes, bytes, bytes]:
         """Status code, text and user id for a request of RFC 27.
 
-        A client of libzmq that was told 400 does not try again by itself; after 300 it does.
+        After 400 a client of libzmq does not try again by itself; after 300 it does.
         """
         if len(request) != 7 or request[0] != _VERSION or request[5] != b"CURVE" or len(request[6]) != 32:
             return self._refuse("unknown", AuthCause.HANDSHAKE)

@@ -1,4 +1,4 @@
-"""Watches the list of allowed keys in a thread of its own: the list may lie on a mount that hangs."""
+"""Watches the list of allowed keys in a thread of its own, as the list may lie on a mount that hangs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _LOOK_SECONDS: Final = 0.1
 
 
 class KeyList(msgspec.Struct, frozen=True):
-    """What the list says.
+    """The list of allowed keys as it was read.
 
     Attributes:
         clients: every allowed client, by its public key.
-        problem: why the list cannot be used, so that there is none; None if it can.
+        problem: why the list cannot be used, so that nobody is allowed; None if it can.
         bad_lines: what is wrong with single lines, whose keys are not allowed.
     """
 
@@ -36,9 +36,9 @@ class KeyList(msgspec.Struct, frozen=True):
 
 
 class KeyWatch:
-    """Reads the list again whenever its file changes, and until it can be used when it cannot.
+    """Reads the list again whenever its file changes, and again and again while it cannot be used.
 
-    The loop takes what it found and never waits.
+    The loop takes what was found and never waits.
     """
 
     def __init__(self, keys_dir: Path, clock: Callable[[], int] = time.monotonic_ns) -> None:
@@ -56,7 +56,7 @@ class KeyWatch:
         self._stamp = self._file_stamp()
         self._known = self._read()
         self.clients = self._known.clients
-        """As they were at the start."""
+        """Allowed at the start."""
         self._found: deque[KeyList] = deque([self._known] if self._known.bad_lines else [])
         self._looking_since_ns: int | None = None
         self._stop = threading.Event()
@@ -69,7 +69,7 @@ class KeyWatch:
         return since_ns is not None and self._clock() - since_ns > STUCK_SECONDS * 1e9
 
     def take(self) -> KeyList | None:
-        """The next reading that differs from the one before it, if any."""
+        """The next list that differs from the one before it, if any."""
         return self._found.popleft() if self._found else None
 
     def close(self) -> None:
@@ -87,7 +87,7 @@ class KeyWatch:
             self._looking_since_ns = None  # after what was found is there: who sees the one sees the other
 
     def _look(self) -> KeyList | None:
-        """What the list says; None if its file is as it was. It never raises, which would end the thread."""
+        """The list; None if its file is as it was. It never raises, which would end the thread."""
         try:
             self._looking_since_ns = self._clock()
             stamp = self._file_stamp()

@@ -31,10 +31,10 @@ class Client(msgspec.Struct, frozen=True):
 
 
 class AllowedKeys(msgspec.Struct, frozen=True):
-    """What the list of allowed keys says.
+    """The list of allowed keys, line by line.
 
     Attributes:
-        clients: from its lines that are right.
+        clients: of the lines that are right.
         problems: what is wrong with each of the others; the key of such a line is not allowed.
     """
 
@@ -114,7 +114,7 @@ def write_allowed(keys_dir: Path, clients: list[Client]) -> None:
 
 
 def _lines(file: Path) -> list[bytes] | None:
-    """The list's lines as they are; None where there is none.
+    """The list's lines as they are; None where there is no list.
 
     Raises:
         InputError: it cannot be read.
@@ -128,10 +128,10 @@ def _lines(file: Path) -> list[bytes] | None:
 
 
 def _client(where: str, line: bytes) -> Client | None:
-    """What a line allows; None for a comment or an empty one. No key is shown: it may be a secret one.
+    """The client a line allows; None for a comment or an empty line. Errors show no key: it may be secret.
 
     Raises:
-        InputError: it is none of the list's format.
+        InputError: it is not in the list's format.
     """
     if line.strip()[:1] in {b"", b"#"}:
         return None

@@ -36,7 +36,7 @@ _DROP_ALL: Final = struct.pack("=HBBI", 0x06, 0, 0, 0)  # BPF: return 0, keep no
 
 
 class Connections:
-    """Those of one ZeroMQ socket, as its monitor tells of them."""
+    """Counts the connections of one ZeroMQ socket, by its monitor."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Connections:
             watched: the socket.
             name: the socket's, among those of its context.
             bound: how many connections there may be.
-            on_failed: hears of each hand-shake that failed.
+            on_failed: called for each hand-shake that failed.
             clock: monotonic, in nanoseconds.
         """
         self.is_shut = False
@@ -73,28 +73,28 @@ class Connections:
 
     @property
     def count(self) -> int:
-        """How many there are, those that have not shaken hands included."""
+        """Number of connections, those without a finished hand-shake included."""
         return len(self._fds)
 
     @property
     def descriptors(self) -> AbstractSet[int]:
-        """Theirs."""
+        """Descriptors of the connections."""
         return self._fds
 
     def guard(self, listener: socket.socket) -> None:
-        """Shut this listener when there are too many."""
+        """Shut this listener, too, when there are too many connections."""
         self._listeners.append(listener)
 
     def when_ended(self, ended: Callable[[int], None]) -> None:
-        """Call `ended` with the descriptor of each connection that begins or ends: it is another's now."""
+        """Call `ended` with the descriptor of each connection that begins or ends: it changes hands."""
         self._ended = ended
 
     def forget(self) -> None:
-        """All TCP connections were ended at once; libzmq does not tell of each."""
+        """Count anew: all TCP connections were ended at once, of which the monitor does not report each."""
         self._fds.clear()
 
     def read(self) -> None:
-        """Take what the monitor says, so much a turn; shut or open."""
+        """Take the monitor's reports, a bounded number in a turn; shut or open."""
         for _ in range(_REPORTS_PER_TURN):
             if not self.monitor.poll(0):
                 break
@@ -141,7 +141,7 @@ def _shut(listener: socket.socket) -> None:
 
 
 def open_listener(listener: socket.socket) -> None:
-    """Let clients connect, whether it was shut or not: its last user may have ended with it shut."""
+    """Let clients connect. It may be shut, as its last user left it."""
     if listener.family == socket.AF_UNIX:
         path = Path(listener.getsockname())
         if shut_path(path).exists():

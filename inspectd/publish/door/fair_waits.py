@@ -1,4 +1,4 @@
-"""How long a client's message may have waited in a socket's queue behind those of others. Pure.
+"""Bounds how long a client's message may have waited in a socket's queue, after those of others. Pure.
 
 libzmq takes clients' messages in turn, one of each that has any. So a message that is next of its client
 is read at the latest when every other client had its turn, and one that follows another of its client waited
@@ -14,10 +14,10 @@ _MAX_KNOWN: Final = 4096  # more than there can be clients
 
 
 class FairWaits:
-    """Those of one socket."""
+    """The earliest times at which one socket's messages can have come."""
 
     def __init__(self, now_ns: int) -> None:
-        """Nothing has come yet."""
+        """The queue is empty now."""
         self._empty_ns = now_ns
         self._reads = 0
         self._times: deque[int] = deque(maxlen=_MAX_KNOWN)
@@ -26,7 +26,7 @@ class FairWaits:
         )  # which read, when it came at the earliest
 
     def taken(self, client: bytes, now_ns: int, clients: int, known_ns: int) -> int:
-        """A message was read; when it came at the earliest, in ns.
+        """A message was read. Returns the earliest time at which it can have come, in ns.
 
         Args:
             client: who sent it.

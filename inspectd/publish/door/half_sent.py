@@ -1,9 +1,9 @@
 """Finds clients whose message begins and does not end, before it has taken the memory of their door.
 
-libzmq keeps the parts of a message until the last one is there, however many they are, and tells nobody. So
-when the process has grown, whoever has much waiting in the kernel while nothing whole comes of it is ended;
-and where that finds nobody and memory runs out, everybody of whom nothing whole came meanwhile, and then
-everybody. Honest clients connect again.
+libzmq keeps the parts of a message until the last one is there, however many they are, and reports nothing.
+So when the process has grown, it ends whoever has much waiting in the kernel while nothing whole comes of it;
+where that finds nobody and memory runs out, everybody of whom nothing whole came meanwhile, and then all.
+Honest clients connect again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MUCH_BYTES: Final = 16_384
 
 
 class HalfSent:
-    """Those among the clients of one process."""
+    """Finds them among the clients of one process."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class HalfSent:
         waiting_bytes: Callable[[int], int] | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """The process is at rest.
+        """Takes the memory of the process now as that at rest.
 
         Args:
             memory_bytes: what the process takes; by default what of it is resident.

@@ -55,7 +55,7 @@ class Listeners:
 
 
 def shut_path(path: Path) -> Path:
-    """Where a local socket's file is while nobody may connect."""
+    """The path of a local socket's file while nobody may connect."""
     return path.with_name(f"{path.name}.shut")
 
 

@@ -10,15 +10,15 @@ from inspectd.publish.access.auth import KeysChange
 
 
 class StartDoor(msgspec.Struct, frozen=True, array_like=True, tag="start_door"):
-    """Main to door, first: what to serve."""
+    """Main to door, first: settings and keys."""
 
     settings: Publish
     prefix: bytes
     """Of every topic of the line."""
     keys_dir: str | None
-    """Where the keys are that clients need; None: they need none."""
+    """Directory of the keys that clients need; None: they need none."""
     since_ns: int = 0
-    """Since when clients may have sent what comes to a door that takes another one's place."""
+    """For a door that takes another one's place: what comes may have been sent since then."""
 
 
 class Listen(CarriesDescriptors, frozen=True, array_like=True, tag="listen"):
@@ -35,7 +35,7 @@ class Publication(msgspec.Struct, frozen=True, array_like=True, tag="publication
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True, tag="reply"):
-    """Main to door: answer a client. With a ticket, the door says what became of it, in a `Delivered`."""
+    """Main to door: answer a client. With a ticket, the door returns a `Delivered`."""
 
     socket: str
     client: bytes
@@ -44,17 +44,17 @@ class Reply(msgspec.Struct, frozen=True, array_like=True, tag="reply"):
 
 
 class Look(msgspec.Struct, frozen=True, array_like=True, tag="look"):
-    """Main to door: say, soon, up to when all that clients sent to `control` has been handed over."""
+    """Main to door: send a `Known`, soon."""
 
 
 class Known(msgspec.Struct, frozen=True, array_like=True, tag="known"):
-    """Door to main: what came to `control` until then was handed over before this, by the monotonic clock."""
+    """Door to main: all that came to `control` until then, by the monotonic clock, was handed over before."""
 
     until_ns: int
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True, tag="request"):
-    """Door to main: what a client sent.
+    """Door to main: a client's message.
 
     Attributes:
         socket: `sync` or `control`.
@@ -77,16 +77,16 @@ class Delivered(msgspec.Struct, frozen=True, array_like=True, tag="delivered"):
 
 
 class DoorLevels(msgspec.Struct, frozen=True, array_like=True, tag="door_levels"):
-    """Door to main: how it stands, by socket.
+    """Door to main: its levels, by socket.
 
     Attributes:
         connections: open now.
         shut: sockets that take no more.
         subscriptions: held now.
-        foreign: messages that were no subscription to this line's topics, since the door began.
+        foreign: messages other than a subscription to this line's topics, since the door began.
         cut_off: socket, cause and number of connections ended for what they sent, since the door began.
         refused: socket, cause and number of clients refused since the last of these records.
-        change: what watching the list of allowed keys brought.
+        change: of the list of allowed keys.
         keys_unread: the disk of that list does not answer.
     """
 

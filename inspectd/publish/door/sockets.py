@@ -36,7 +36,7 @@ MAX_CONNECTIONS: Final = 512
 """At each of a door's sockets; a plant has a few dozen readers."""
 
 _LINGER_MS: Final = 500
-_DESCRIPTORS_KEPT: Final = 64  # for everything that is no connection
+_DESCRIPTORS_KEPT: Final = 64  # for everything but connections
 
 _SUBSCRIPTIONS_PER_TURN: Final = 64  # a reader that subscribes without end must not hold up the others
 _MAX_INBOUND_BYTES: Final = 512  # a subscription, or a step of the hand-shake
@@ -58,7 +58,7 @@ _REPLAY_QUEUE_MESSAGES: Final = 2  # per client; each may hold a hundred verdict
 
 
 class Delivery(StrEnum):
-    """What became of an answer."""
+    """The fate of an answer."""
 
     SENT = "sent"
     FULL = "full"
@@ -132,7 +132,7 @@ class Sockets:
         self._context = zmq.Context()
         self.subscriptions = dict.fromkeys(PUBLISHED, 0)
         self.foreign = dict.fromkeys(PUBLISHED, 0)
-        """What came on a socket that takes subscriptions, and was none or of another line's topics."""
+        """Messages on a socket for subscriptions that were none, or to topics of another line."""
         self.cut_off: Counter[tuple[str, CutCause]] = Counter()
         """Connections that were ended for what they sent."""
         self._held: dict[str, Counter[int]] = {name: Counter() for name in PUBLISHED}
@@ -173,7 +173,7 @@ class Sockets:
         socket.setsockopt(zmq.SNDHWM, queue_messages)
         socket.setsockopt(zmq.MAXMSGSIZE, _MAX_REQUEST_BYTES)
         socket.setsockopt(zmq.RCVHWM, _REQUEST_QUEUE_MESSAGES)
-        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # an answer that cannot be queued is told, not lost
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # an answer that cannot be queued is an error, not lost
         self._messages[name] = _Message([])
         self._waits[name] = FairWaits(self._clock())
         return socket
@@ -209,7 +209,7 @@ class Sockets:
         self.socket(name).send_multipart(parts, flags=zmq.NOBLOCK)
 
     def read_subscriptions(self, name: str) -> None:
-        """Take what readers sent, so much a turn. Whoever sends what no reader sends is cut off."""
+        """Take what readers sent, a bounded number in a turn. Cuts off who sends what no reader sends."""
         socket = self.socket(name)
         for _ in range(_SUBSCRIPTIONS_PER_TURN):
             try:
@@ -260,7 +260,7 @@ class Sockets:
         self.cut_off[name, cause] += 1
 
     def requests(self, name: str, known_ns: int = 0) -> Iterator[Incoming]:
-        """Take what clients of `sync` or `control` sent, so much a turn.
+        """Take what clients of `sync` or `control` sent, a bounded number in a turn.
 
         Args:
             name: of the socket.
@@ -274,7 +274,7 @@ class Sockets:
         for _ in range(_PARTS_PER_TURN):
             if taken == _REQUESTS_PER_TURN:
                 return
-            # A frame tells the connection it came by, and takes several times as long to read.
+            # A frame has the connection it came by, and takes several times as long to read.
             as_frame = len(message.kept) == 1 or message.wasted == _MAX_WASTED_PARTS
             try:
                 part = socket.recv(flags=zmq.NOBLOCK, copy=not as_frame)
@@ -309,7 +309,7 @@ class Sockets:
         return Delivery.SENT
 
     def sources(self) -> list[tuple[zmq.Socket[bytes], Callable[[], None]]]:
-        """What the loop polls beside the four sockets, and what it calls when there is something to read."""
+        """Sockets to poll beside the four, each with what to call when there is something to read."""
         found = [(connections.monitor, connections.read) for connections in self.connections.values()]
         return [*found, *([(self._auth.socket, self._auth.answer)] if self._auth is not None else [])]
 
@@ -343,7 +343,7 @@ class Sockets:
         self._context.destroy(linger=_LINGER_MS)
 
     def _cut(self, names: Iterable[str]) -> None:
-        """End every TCP connection of these sockets; who still has an allowed key connects again.
+        """End every TCP connection of these sockets; clients whose key is still allowed connect again.
 
         libzmq ends all that came through an endpoint when that is unbound.
         """
@@ -371,7 +371,7 @@ def _bind(socket: zmq.Socket[bytes], listener: kernel.socket) -> str:
 
 
 def _descriptor(frame: zmq.Frame) -> int | None:
-    """The connection a message came by; None for what libzmq says itself when a reader is gone."""
+    """The connection a message came by; None for what libzmq itself reports when a reader is gone."""
     try:
         return int(frame.get(zmq.SRCFD))
     except zmq.ZMQError:

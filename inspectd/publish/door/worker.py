@@ -2,7 +2,7 @@
 
 libzmq bounds neither the descriptors nor the memory that clients cost it, and ends its process when there are
 no more. Here that ends a door, which is replaced within a second; verdicts are made, recorded and, at the
-other door, read meanwhile. It has no say: what clients send goes to the main process, a few at a time.
+other door, read meanwhile. It decides nothing: what clients send goes to the main process, a few at a time.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ _LET_IN_NS: Final = 200_000_000
 
 _AGAIN_NS: Final = 1_000_000
 _RECONNECT_NS: Final = 2_000_000_000
-"""Clients of the door before have come back by then, with what they kept meanwhile."""
+"""By then clients of the door before this one have come back, with what they kept meanwhile."""
 _LOOK_EVERY_NS: Final = 2_000_000
-_MAX_UNSENT: Final = 128  # replays, of which the line has a bounded number under way, come on top
+_MAX_UNSENT: Final = 128  # replays come on top, of which the line sends a bounded number at once
 _UNREAD_NS: Final = 2_000_000_000
-"""A client that has not taken the answer before for so long does not get the next."""
+"""A client that leaves an answer unread for so long does not get the next."""
 
 
 class Door:
@@ -142,7 +142,7 @@ class Door:
         return delivery is not Delivery.FULL
 
     def _send_again(self) -> None:
-        """Answers whose clients had not taken those before."""
+        """Send answers whose clients had not taken those before."""
         now_ns = time.monotonic_ns()
         for _ in range(len(self._unsent)):
             until_ns, reply = self._unsent.popleft()
@@ -163,7 +163,7 @@ class Door:
                 self._poller.add(self._sockets.socket(name), partial(self._request, name))
 
     def _ask_no_more(self) -> None:
-        """The main process has enough to do: what clients send waits in their queues."""
+        """Stop reading: the main process has enough to do. What clients send waits in their queues."""
         if self._is_asked:
             self._is_asked = False
             for name in self._asking:
@@ -185,7 +185,7 @@ class Door:
         self._ask()
 
     def _say_known(self) -> None:
-        """Where it was asked for: up to when everything that was sent to `control` has been handed over."""
+        """If asked: send the time up to which everything sent to `control` has been handed over."""
         now_ns = time.monotonic_ns()
         if self._is_to_look and self._is_asked and now_ns >= self._look_ns:
             self._look_ns = now_ns + _LOOK_EVERY_NS
@@ -194,7 +194,7 @@ class Door:
             self._is_to_look = not self._say(Known(known_ns))
 
     def _late_since_ns(self) -> int:
-        """Since when what comes now may have been on its way: clients keep it until a door is there."""
+        """Earliest time at which what comes now may have been sent: clients keep it until there is a door."""
         now_ns = time.monotonic_ns()
         return self._since_ns if self._since_ns and now_ns < self._settled_ns else now_ns
 
@@ -208,7 +208,7 @@ class Door:
         return True
 
     def _tell(self) -> None:
-        """How the door stands, when that has changed; else that its loop turns."""
+        """Send the door's levels when they have changed, else a heartbeat."""
         sockets = self._sockets
         change = sockets.maintain()
         if change is not None:
@@ -238,7 +238,7 @@ class Door:
 
 
 def _listeners(channel: Channel[Any]) -> dict[str, socket.socket]:
-    """The listeners the main process hands over.
+    """The listening sockets that the main process hands over.
 
     Raises:
         ChannelClosedError: the main process is gone.
@@ -260,7 +260,7 @@ def _live(channel: Channel[Any], start: StartDoor) -> ExitCode:
 
 
 def main() -> ExitCode:
-    """Be a door of a daemon."""
+    """Run a door."""
     parser = child.argument_parser("inspectd.publish.door.worker", "A door of the daemon.")
     parser.add_argument("--side", required=True, choices=["local", "tcp"], help="for `ps`: whom it serves")
     return child.run(parser, ToDoor, StartDoor, _live)

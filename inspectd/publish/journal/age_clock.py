@@ -1,15 +1,15 @@
-"""By what time verdicts grow old: a wall clock that leaps ahead must not empty the journal. Pure."""
+"""The time by which verdicts grow old: a wall clock that leaps ahead must not empty the journal. Pure."""
 
 from __future__ import annotations
 
 from typing import Final
 
 _HELD_NS: Final = 86_400_000_000_000
-"""How long a leap is not believed: a person hears of it, and has a day to put the clock right."""
+"""A leap is not believed for a day, in which somebody can put the clock right: there is an alarm."""
 
 
 class AgeClock:
-    """The wall clock, save where it leaps: then the time the journal itself has seen, for a day."""
+    """The wall clock; for a day after it leapt ahead, the time by the monotonic clock instead."""
 
     def __init__(self, tolerance_ns: int) -> None:
         """A leap ahead by `tolerance_ns` at most, such as a weekend without power, is believed at once."""
@@ -20,7 +20,7 @@ class AgeClock:
         self._leapt_ns: int | None = None
 
     def begin(self, utc_ns: int, monotonic_ns: int) -> None:
-        """The journal's newest verdict is of this time; the first time that is told counts."""
+        """Begin at the time of the journal's newest verdict; later calls change nothing."""
         if self._seen is None:
             self._seen = utc_ns, monotonic_ns
 

@@ -1,11 +1,11 @@
-"""The journal's file: SQLite in WAL mode, one connection, every row with a checksum. Knows no thread, no bus.
+"""The journal's file: SQLite in WAL mode, one connection, every row with a checksum. No thread, no bus.
 
 One B-tree holds all verdicts in their order: a start of the daemon (an epoch) has an ordinal, and a row's id
 is `ordinal << 40 | seq`. The connection locks the file for itself, so there is no second writer, and no
 shared index whose loss could bring the process down.
 
-Whatever was acknowledged is checked against a mark beside the file, because SQLite takes a log that was cut
-for one that ended there.
+The position of the last commit is kept in a mark beside the file, because SQLite takes a log that was cut for
+one that ended there.
 """
 
 from __future__ import annotations
@@ -36,49 +36,6 @@ from inspectd.publish.journal.sqlite import (
 )
 from inspectd.wire.sync import Position
 
-
-class Mark:
-    """Sixty-odd bytes, rewritten in place after every commit, which costs microseconds.
-
-    It is written after the journal and not flushed: it never is ahead of it, and a process that is killed
-    leaves both. A damaged mark says nothing and is passed over.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Nothing is opened before it is written."""
-        self._path = path
-        self._fd = -1
-
-    def read(self) -> Position | None:
-        """The position, or None where there is none that can be read."""
-        try:
-            text, _, checksum = self._path.read_bytes()[:80].strip().rpartition(b" ")
-            epoch, _, seq = text.partition(b":")
-            return Position(int(epoch), int(seq)) if int(checksum) == zlib.crc32(text) else None
-        except (OSError, ValueError):
-            return None
-
-    def write(self, position: Position) -> None:
-        """Remember a position. A mark that cannot be written is an older one: it says less, nothing wrong."""
-        text = str(position).encode()
-        with contextlib.suppress(OSError):
-            if self._fd < 0:
-                self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
-            os.pwrite(self._fd, (text + b" %d" % zlib.crc32(text)).ljust(64) + b"\n", 0)
-
-    def forget(self) -> None:
-        """The journal it spoke of is set aside; the epoch stays, so that the next one is larger."""
-        position = self.read()
-        if position is not None:
-            self.write(Position(position.epoch, 0))
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = -1
-
-
 NAME: Final = "journal.sqlite"
 
 _SEQ_BITS: Final = 40
@@ -88,11 +45,53 @@ _SCRUB_ROWS: Final = 200
 _LEAP_SHARE: Final = 0.25  # of `journal.days`: a clock that leaps further ahead is not believed at once
 
 
+class Mark:
+    """The position of the last commit, in some sixty bytes that are rewritten in place, in microseconds.
+
+    It is written after the journal and not flushed: it is never ahead of it, and a process that is killed
+    leaves both. A damaged mark is ignored.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Opens nothing: `write` does, once."""
+        self._path = path
+        self._fd = -1
+
+    def read(self) -> Position | None:
+        """The position; None where there is none that can be read."""
+        try:
+            text, _, checksum = self._path.read_bytes()[:80].strip().rpartition(b" ")
+            epoch, _, seq = text.partition(b":")
+            return Position(int(epoch), int(seq)) if int(checksum) == zlib.crc32(text) else None
+        except (OSError, ValueError):
+            return None
+
+    def write(self, position: Position) -> None:
+        """Best effort. If the write fails the old position stays, which is never ahead of the journal."""
+        text = str(position).encode()
+        with contextlib.suppress(OSError):
+            if self._fd < 0:
+                self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            os.pwrite(self._fd, (text + b" %d" % zlib.crc32(text)).ljust(64) + b"\n", 0)
+
+    def forget(self) -> None:
+        """Keep the epoch alone, so that the next one is larger: the journal was set aside."""
+        position = self.read()
+        if position is not None:
+            self.write(Position(position.epoch, 0))
+
+    def close(self) -> None:
+        """Close the file, if it is open."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+
 class JournalFile:
     """An open journal. Every method may raise `sqlite3.Error` or `OSError`, and `CorruptError` where said."""
 
     def __init__(self, folder: Path, settings: JournalSettings) -> None:
-        """Nothing is opened before `open`."""
+        """Opens nothing: `open` does."""
         self.path = folder / NAME
         self.mark = Mark(folder / "journal.mark")
         self._settings = settings
@@ -114,7 +113,7 @@ class JournalFile:
             may_raise: nothing was published under `epoch` yet, so it may be raised above those in the file.
 
         Raises:
-            CorruptError: the file is damaged, cut, or none of ours.
+            CorruptError: the file is damaged, cut, or not a journal.
             BlockingIOError: another daemon has it.
         """
         self.close()
@@ -162,7 +161,7 @@ class JournalFile:
             self.mark.write(Position(epoch, max(row.seq for row in group.rows)))
 
     def read(self, first: Position | None, last: Position, limit: int) -> ReplayChunk:
-        """Verdicts from `first` (None: the oldest) to `last`, both included, so many at most.
+        """Read at most `limit` verdicts from `first` (None: the oldest) to `last`, both included.
 
         Raises:
             CorruptError: a row is not what was written.
@@ -179,7 +178,7 @@ class JournalFile:
     def trim(self, now_utc_ns: int) -> bool:
         """Remove a few of the oldest verdicts if they are too old or too many; True if more may be.
 
-        A clock that leapt ahead makes nothing old for a day (`journal_clock`); `levels` tells of it.
+        A clock that leapt ahead makes nothing old for a day (`journal_clock`); `levels` has by how much.
 
         Raises:
             CorruptError: the time of one is not what was written.
@@ -216,11 +215,11 @@ class JournalFile:
             self._scrubbed = self._epochs[last.epoch] << _SEQ_BITS | last.seq
         else:
             self._scrubbed = 0
-            # What is in memory says nothing about the disk: read it anew next time round.
+            # Pages in memory prove nothing about the disk: read them anew next time round.
             self._open_connection().execute("PRAGMA shrink_memory")
 
     def levels(self) -> Levels:
-        """How full the journal is.
+        """Size, age, and free space of the disk.
 
         Raises:
             CorruptError: the time of the oldest verdict is not what was written.
@@ -232,7 +231,7 @@ class JournalFile:
         return Levels(self._used_bytes(), free_bytes, oldest_utc_ns, self._clock.ahead_ns)
 
     def set_aside(self) -> Path:
-        """Close the file and give it another name, for a person to look at; the oldest of those go."""
+        """Close the file and rename it, for a person to look at. Of earlier ones the oldest are deleted."""
         self.close()
         aside = set_aside(self.path)
         self.mark.forget()
@@ -253,7 +252,7 @@ class JournalFile:
     # --- opening ------------------------------------------------------------------------------------------
 
     def _check(self) -> None:
-        """Check the file's structure, and its newest rows, as far as a start has time for it."""
+        """Check the file's structure and its newest rows, as far as a start has time for it."""
         check_structure(self._open_connection(), _CHECK_SECONDS)
         self._read_epochs()
         self._check_rows()
@@ -333,7 +332,7 @@ class JournalFile:
         return found
 
     def _first_id(self, position: Position) -> int:
-        """Where reading begins: the position itself, or behind the last epoch before it."""
+        """The row id at which reading begins: that of the position, or the first of the next epoch."""
         if position.epoch in self._epochs:
             return self._epochs[position.epoch] << _SEQ_BITS | _capped(position.seq)
         later = [ordinal for epoch, ordinal in self._epochs.items() if epoch > position.epoch]

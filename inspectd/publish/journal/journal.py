@@ -1,4 +1,4 @@
-"""The journal as the line sees it: hands groups to its thread, publishes what is recorded, and never waits.
+"""The line's side of the journal: hands groups to its thread, publishes what is recorded, and never waits.
 
 A verdict is published when the group it is in is on the disk. The thread has one group at a time; what is
 decided meanwhile is the next one. A disk that takes too long or fails does not hold up the line: verdicts are
@@ -57,12 +57,12 @@ class Journal:
         remind: Callable[[str, str], None],
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """Begin to open the journal in `folder`; `await_open` says how it went.
+        """Begin to open the journal in `folder`; `await_open` waits for it.
 
         Args:
             folder: the line's state directory; made if it is not there.
             settings: retention, and how long a verdict may wait.
-            observer: takes what is recorded and what is not.
+            observer: takes counts and levels, for the metrics.
             say: takes an event's severity, name and detail.
             remind: takes the name and detail of an alarm that still holds, for readers that came meanwhile.
             clock: monotonic, in nanoseconds.
@@ -70,9 +70,9 @@ class Journal:
         mark = Mark(folder / "journal.mark").read()
         self.epoch = max(time.time_ns() // 1_000_000, mark.epoch + 1 if mark else 0)
         self.failure: str | None = None
-        """Why nothing is recorded; None while it is."""
+        """The reason why nothing is recorded; None while verdicts are."""
         self.unfinished: list[tuple[str, bytes]] = []
-        """What an earlier start left open: keys and records. Whoever closes them takes them from here."""
+        """Keys and records that an earlier start left open; the publishing stage takes them from here."""
         self._observer = observer
         self._tell = say
         self._tell_again = remind
@@ -82,7 +82,7 @@ class Journal:
         self._reminders: dict[str, tuple[str, int]] = {}
         self._remind_ns = 0
         self._is_clock_ahead = False
-        self._unsaid: list[tuple[str, str, str]] = []
+        self._held_back: list[tuple[str, str, str]] = []
         self._thread = JournalThread(folder, settings, self.epoch, self._answered)
         max_wait_ns = int(settings.max_wait_ms * 1e6)
         self._pending = Pending(self._commit, max_wait_ns, observer, clock)
@@ -101,9 +101,9 @@ class Journal:
             time.sleep(0.002)
         if self._is_opening:
             self._on(JournalEvent.SILENT, _SILENT)
-        for severity, name, detail in self._unsaid:
+        for severity, name, detail in self._held_back:
             self._say(severity, name, detail)
-        self._unsaid = []
+        self._held_back = []
 
     def record(self, entry: Entry) -> None:
         """Record a verdict, then publish it; or publish it marked, where it cannot be recorded in time."""
@@ -133,7 +133,7 @@ class Journal:
 
     @property
     def state(self) -> str:
-        """As heartbeats say it: `recording` or `failed`."""
+        """For heartbeats: `recording` or `failed`."""
         return "recording" if self.failure is None else "failed"
 
     @property
@@ -157,7 +157,7 @@ class Journal:
         return self._event_fd
 
     def take_results(self) -> None:
-        """Act on what the thread answered."""
+        """Act on the thread's answers."""
         with contextlib.suppress(BlockingIOError):
             if self._event_fd >= 0:
                 os.eventfd_read(self._event_fd)
@@ -225,7 +225,7 @@ class Journal:
         self._announce(detail)
 
     def _announce(self, detail: str = "") -> None:
-        """Raise the alarm when recording has failed, and say so when it is back."""
+        """Send the alarm when recording has failed, and its end."""
         if self._pending.state.has_failed:
             if self.failure is None:
                 self._observer.journal_recording(recording=False)
@@ -238,7 +238,7 @@ class Journal:
             self._say("info", "journal_recovered", "verdicts are recorded again")
 
     def _watch_clock(self, ahead_ns: int) -> None:
-        """Say so when the wall clock leapt: whoever keeps it has a day before verdicts go by it."""
+        """Send an alarm when the wall clock leapt: it can be put right for a day before verdicts go by it."""
         if ahead_ns and not self._is_clock_ahead:
             detail = (
                 f"the clock jumped {ahead_ns / 86_400e9:.1f} days ahead of the verdicts; "
@@ -252,7 +252,7 @@ class Journal:
 
     def _say(self, severity: str, name: str, detail: str) -> None:
         if self._is_opening:  # the line cannot send events yet
-            self._unsaid.append((severity, name, detail))
+            self._held_back.append((severity, name, detail))
             return
         self._remind_ns = self._clock() + _REMIND_NS
         self._tell(severity, name, detail)
@@ -270,7 +270,7 @@ class Journal:
                 self._tell_again(name, detail)
 
     def _with_unrecorded(self, chunk: ReplayChunk | None, job: ReadJob) -> ReplayChunk | None:
-        """What is on the disk, and what waits in memory to be written there; None if that may not be all."""
+        """Verdicts on the disk and those that wait in memory for it; None if that may not be all."""
         found = {stored.position: stored for stored in chunk.verdicts} if chunk is not None else {}
         for row in self._pending.unrecorded:
             position = Position(self.epoch, row.seq)

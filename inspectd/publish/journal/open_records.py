@@ -1,4 +1,4 @@
-"""What was under way when a daemon ended without a word; the next start closes it."""
+"""Records of inspections and parts that are open, for the next start to close if this one is killed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REASON: Final = Reason.RESTARTED
 
 
 class OpenPart(msgspec.Struct, frozen=True, array_like=True):
-    """A triggered part under way."""
+    """A triggered part that has no verdict yet."""
 
     trigger: Trigger
     deadline_ns: int
@@ -36,12 +36,12 @@ _decoder: Final = msgspec.msgpack.Decoder(Unfinished)
 
 
 def encode(unfinished: Unfinished) -> bytes:
-    """What the journal keeps of it."""
+    """The record's bytes in the journal."""
     return _encoder.encode(unfinished)
 
 
 def readable(records: list[tuple[str, bytes]]) -> list[tuple[str, Unfinished]]:
-    """Keys and what stands there; what another version wrote and this one cannot read is left, and logged."""
+    """Decode keyed records; what another version wrote and this one cannot read is left, and logged."""
     found = []
     for key, record in records:
         try:
@@ -57,5 +57,5 @@ def view_key(inspection_id: int) -> str:
 
 
 def part_key(trigger_id: str) -> str:
-    """The key of a triggered part; behind those of its views in the order of keys."""
+    """The key of a triggered part; in order, it comes after those of its views."""
     return f"t{trigger_id}"

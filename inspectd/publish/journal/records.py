@@ -1,4 +1,4 @@
-"""What goes into the journal and what comes back from it: plain records, no file."""
+"""Records that go into the journal and come back from it."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from inspectd.wire.sync import Position
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One published verdict: the very bytes of its message."""
+    """One published verdict, with the very bytes of its message."""
 
     seq: int
     topic: bytes
     header: bytes
     closes: str | None = None
-    """Key of what was open until this verdict."""
+    """Key of the open record that this verdict closes."""
     closes_earlier: str | None = None
-    """Whole key of what an earlier start left open, and this verdict closes."""
+    """The same for a record that an earlier start left open: the key as it is in the file."""
 
 
 class Group(msgspec.Struct, frozen=True):
-    """What is committed together."""
+    """Rows and open records that are committed together."""
 
     rows: Sequence[Row] = ()
     opened: Sequence[tuple[str, bytes]] = ()
-    """What is under way from now on: key and record."""
+    """Inspections and parts that have begun: key and record."""
     all_open: bool = False
-    """`opened` is all that is under way in this epoch; forget what was written of it before."""
+    """`opened` is all that is open in this epoch, and takes the place of what the file has of it."""
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """What a start found."""
+    """The file is open."""
 
     epoch: int
     unfinished: list[tuple[str, bytes]]
@@ -40,14 +40,14 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Levels(msgspec.Struct, frozen=True):
-    """How full the journal is."""
+    """The journal's size and age, and the disk's free space."""
 
     size_bytes: int
     free_bytes: int
-    """Left on the disk."""
+    """Free on the disk."""
     oldest_utc_ns: int | None
     clock_ahead_ns: int = 0
-    """So far did the wall clock leap ahead of the verdicts; nothing grows old by it for a day."""
+    """How far the wall clock leapt ahead of the verdicts; nothing grows old by it for a day."""
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -59,10 +59,10 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class ReplayChunk(msgspec.Struct, frozen=True):
-    """Verdicts read back, in order."""
+    """Consecutive verdicts, read back."""
 
     verdicts: list[Stored]
     truncated: bool
-    """Something before the first of them was there once, or may have been."""
+    """Verdicts before the first of them are no longer kept, or may never have been."""
     oldest: Position | None
-    """The oldest verdict there is at or behind the place asked for; or the oldest of all."""
+    """The oldest stored verdict at or after the position asked for, else the oldest of all."""

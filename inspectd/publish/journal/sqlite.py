@@ -1,4 +1,4 @@
-"""SQLite under the journal: how its file is made and opened, what counts as damage, and where damage goes."""
+"""SQLite under the journal: makes, opens and checks its file, and renames a damaged one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class CorruptError(Exception):
 
 
 def create(path: Path) -> None:
-    """Make a whole file or none: one that is there and empty was cut."""
+    """Make a whole file or none, so that an empty one is known to have been cut."""
     new = path.with_name(f"{path.name}.new")
     for part in (
         new,
@@ -89,7 +89,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """All of it or nothing."""
+    """A transaction: all of it is written, or nothing."""
     try:
         connection.execute("BEGIN IMMEDIATE")
         yield connection
@@ -105,7 +105,7 @@ def check_structure(connection: sqlite3.Connection, seconds: float) -> None:
     """Check that the file is a journal and that its pages are whole, as far as `seconds` allow.
 
     Raises:
-        CorruptError: it is none, or is damaged.
+        CorruptError: it is not a journal, or is damaged.
     """
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -117,7 +117,7 @@ def check_structure(connection: sqlite3.Connection, seconds: float) -> None:
 
 
 def set_aside(path: Path) -> Path:
-    """Give a file that nobody has open another name, for a person to look at."""
+    """Rename a file that nobody has open, for a person to look at; its new path."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     aside = path.with_name(f"{path.name}.corrupt-{stamp}")
     for suffix in _SUFFIXES:
@@ -130,7 +130,7 @@ def set_aside(path: Path) -> Path:
 def forget_oldest(path: Path) -> None:
     """Delete all but the newest few of the files that were set aside from `path`.
 
-    One that cannot be deleted is passed over and named: the new journal must not wait for it.
+    One that cannot be deleted is logged and left: the new journal must not wait for it.
     """
     kept = sorted(path.parent.glob(f"{path.name}.corrupt-*Z"))
     for part in (Path(f"{old}{suffix}") for old in kept[:-_KEPT_ASIDE] for suffix in _SUFFIXES):
@@ -141,7 +141,7 @@ def forget_oldest(path: Path) -> None:
 
 
 def named(error: Exception) -> Exception:
-    """`CorruptError` where SQLite says that the file is damaged, else the error itself."""
+    """`CorruptError` if the error means that the file is damaged, else the error itself."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     wrong = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
     foreign = any(words in str(error) for words in ("no such table", "no such column", "Could not decode"))
@@ -149,10 +149,10 @@ def named(error: Exception) -> Exception:
 
 
 def checksum_of(epoch: int, seq: int, topic: bytes, header: bytes) -> int:
-    """A row's checksum: of its name and its bytes.
+    """Checksum of a verdict's position and bytes.
 
     Raises:
-        CorruptError: they are none of the types that were written.
+        CorruptError: they are not of the types that were written.
     """
     if not (isinstance(topic, bytes) and isinstance(header, bytes)):
         raise CorruptError(f"verdict {epoch}:{seq} is not of the type that was written")
@@ -160,7 +160,7 @@ def checksum_of(epoch: int, seq: int, topic: bytes, header: bytes) -> int:
 
 
 def integer(value: object, what: str) -> int:
-    """What the checksums do not cover is at least of its type.
+    """Check the type of a value that no checksum covers.
 
     Raises:
         CorruptError: it is not.
@@ -171,7 +171,7 @@ def integer(value: object, what: str) -> int:
 
 
 def _within(connection: sqlite3.Connection, seconds: float, query: str) -> str | None:
-    """The first answer of a query, or None if it takes longer than `seconds`."""
+    """The first value of a query; None if it takes longer than `seconds`."""
     until = time.monotonic() + seconds
     expired: Callable[[], int] = lambda: int(time.monotonic() > until)  # noqa: E731
     connection.set_progress_handler(expired, 10_000)
