@@ -25,7 +25,7 @@ class ScorerInfo:
     Attributes:
         backend: `torch`, `openvino` or `cuda`.
         precision: of the backbone.
-        search: what finds neighbours, such as `exact-bfloat16`; empty where nothing is searched.
+        search: for neighbours, such as `exact-bfloat16`; empty where nothing is searched.
         search_recall: share of neighbours that are the nearest or within 1 % of it; None: not measured.
         image_sizes: every (height, width) of the images it was built from; empty: not recorded.
         bit_depth: bits a channel of those images.
@@ -72,7 +72,7 @@ class Scorer:
         Args:
             path: the bank file.
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
-            options: how to compute.
+            options: of scoring.
 
         Raises:
             BankError: the bank or its weights cannot be used.

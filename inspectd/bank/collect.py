@@ -17,7 +17,7 @@ from inspectd.model.features import FeatureExtractor
 
 _BATCH: Final = 8
 _RUNTIME_BYTES: Final = 700_000_000
-"""What the process needs beside the features: libraries, network, blocks of distances."""
+"""Memory of the process beside the features: libraries, network, blocks of distances."""
 
 NamedFrame = tuple[str, NDArray[np.uint8] | str]
 """An image's name and its pixels (H, W, 3) uint8 BGR, or why it cannot be used."""

@@ -32,7 +32,7 @@ def greedy_coreset(
 
     Args:
         points: (N, D) float32 or float16 on any device.
-        count: how many to choose, 1 to N.
+        count: number to choose, 1 to N.
         seed: names the first point.
         progress: told of the centres chosen.
 
@@ -114,7 +114,7 @@ def _greedy_among(rows: Array, distances: Array, bounds: Array, outside: float, 
         distances: (K, K) float32, squared, between all of them.
         bounds: (K,) float32, exact squared distances to the nearest centre.
         outside: the largest bound of any other point.
-        most: how many may still be chosen.
+        most: number that may still be chosen.
     """
     bounds = bounds.copy()
     picked: list[int] = []

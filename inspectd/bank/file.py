@@ -193,7 +193,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
-    """The safetensors header: 8 bytes of length, then JSON, which says how much data follows.
+    """The safetensors header: 8 bytes of length, then JSON, which gives the length of the data.
 
     Nothing else is read before it is known that the file is as long as its header says, and no longer than
     this machine's memory: a sparse file is larger than any disk.

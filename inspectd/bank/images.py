@@ -17,7 +17,7 @@ from inspectd.video import VideoError, count_pictures, open_video
 
 
 def find_images(folder: Path) -> list[Path]:
-    """All pictures of parts below a folder, in path order; `list_pictures` says what else lies there.
+    """All pictures of parts below a folder, in path order; see `list_pictures` for what else lies there.
 
     Raises:
         InputError: there is no such folder, or it has no images.
@@ -26,7 +26,7 @@ def find_images(folder: Path) -> list[Path]:
 
 
 def read_image(path: Path, bit_depth: int = EIGHT_BITS) -> NDArray[np.uint8] | None:
-    """The image as (H, W, 3) uint8 BGR, or None where it cannot be read; `read_picture` says why."""
+    """The image as (H, W, 3) uint8 BGR, or None where it cannot be read; `read_picture` raises the reason."""
     try:
         return read_picture(path, bit_depth)
     except PictureError:

@@ -40,7 +40,7 @@ class Reach:
 
     @property
     def too_far(self) -> bool:
-        """Whether nobody can mean this threshold: it would pass defects far clearer than any good part."""
+        """Whether the threshold cannot be meant: it would pass defects far clearer than any good part."""
         return self.times > FURTHEST
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What the processes of a daemon cost, from /proc."""
+"""CPU time and memory of a daemon's processes, from /proc."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Usage:
 
 
 def usage_by_job(pid: int) -> dict[str, Usage]:
-    """What the daemon `pid` and its children have used so far, by what they are there for.
+    """Usage so far of the daemon `pid` and its children, by their job.
 
     Raises:
         ProcessLookupError: the daemon is gone.

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def scoring_text(result: Mapping[str, Any]) -> str:
-    """What `inspectd bench` measured, from its JSON values."""
+    """The report of `inspectd bench`, of its JSON values."""
     return "\n".join(
         [*_heading(result), "", *_stage_table(result), *_inside(result), *_memory(result), *_missing(result)]
     )
@@ -64,7 +64,7 @@ def _share(result: Mapping[str, Any], batch: str) -> list[str]:
 
 
 def _inside(result: Mapping[str, Any]) -> Iterator[str]:
-    """What CUDA events say of the smallest batch; nothing of other devices."""
+    """Times of the smallest batch by CUDA events; nothing on other devices."""
     if "search_ms" not in result:
         return
     batch = next(iter(result["latency_ms_by_batch"]))

@@ -1,4 +1,4 @@
-"""Reads what a daemon's metrics endpoint says of its stages."""
+"""Reads stage times from a daemon's metrics endpoint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Totals = dict[str, dict[str, float]]
 
 
 def stage_totals(port: int) -> Totals:
-    """What every stage has taken so far.
+    """Time of every stage so far.
 
     Raises:
         OSError: nothing answers at that port of this host.

@@ -22,9 +22,9 @@ def put_together(
     `latency_ms` is of the lightest load.
 
     Args:
-        runs: what each load gave.
-        alone: what scoring alone gave, before and after; the mean of both counts.
-        cameras: how many.
+        runs: results of each load.
+        alone: results of scoring alone, before and after; their mean counts.
+        cameras: their number.
         max_batch: most frames scored together.
     """
     rates = {
@@ -71,7 +71,7 @@ def _heading(result: Values) -> Iterator[str]:
 
 
 def _loads(result: Values) -> list[str]:
-    """What came of each load, and the share of a core each kind of process used."""
+    """Results of each load, and the share of a core each kind of process used."""
     header = ["load", "offered/s", "verdicts/s", "of alone", "drops", "p50 ms", "p99 ms", *_JOBS]
     rows = [
         [

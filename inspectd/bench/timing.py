@@ -1,4 +1,4 @@
-"""How long scoring takes, call by call. Knows neither torch nor a device: it times what it is given."""
+"""Times scoring call by call, whatever computes it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LEAST_CALLS: Final = 5
 
 Frame = NDArray[np.uint8]
 Score = Callable[[Sequence[Frame]], Mapping[str, float]]
-"""Scores frames, each (H, W, 3) uint8 BGR, to the end, and says how many milliseconds each stage took."""
+"""Scores frames, each (H, W, 3) uint8 BGR, to the end, and returns the milliseconds of each stage."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class BatchTiming:
-    """What one batch size took.
+    """Times of one batch size.
 
     Attributes:
         batch: frames in a call.
@@ -65,11 +65,11 @@ def time_batches(
     """Score batches one after the other for so long, after a few calls to warm up.
 
     Args:
-        score: what is measured.
+        score: the call to time.
         frames: (H, W, 3) uint8 BGR each; taken in turn, so that no two calls in a row see the same ones
             where there are enough of them.
         batch: frames in a call.
-        seconds: how long, at least five calls.
+        seconds: duration, at least five calls.
         clock: seconds, never running backwards.
     """
     for call in range(_WARM_UP_CALLS):

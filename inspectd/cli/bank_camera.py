@@ -62,7 +62,7 @@ def camera_frames(camera: config.Camera, count: int) -> Iterator[NamedFrame]:
 
 
 def _frames(camera: config.Camera) -> Iterator[Frame | UnreadableImageError]:
-    """What a camera gives until a replay ends; opened again after a fault, as the daemon does."""
+    """Frames of a camera until a replay ends; opened again after a fault, as the daemon does."""
     backoff = Backoff(camera.reconnect_min_ms, camera.reconnect_max_ms, random.Random())  # noqa: S311 - a wait
     driver = make_driver(camera)
     failures = 0

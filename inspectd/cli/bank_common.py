@@ -1,4 +1,4 @@
-"""What the bank commands share: progress bars, and reading sizes, shares and settings."""
+"""Shared by the bank commands: progress bars, and reading of sizes, shares and settings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from inspectd.cli.numbers import size
 from inspectd.errors import InputError
 from inspectd.text import printable
 
@@ -46,7 +47,7 @@ class Steps:
 
 
 def print_names(what: str, names: Sequence[str], most: int = 20) -> None:
-    """How many there are and which, the first of them; nothing where there are none."""
+    """Print the number of names and the first of them; nothing where there are none."""
     if not names:
         return
     print(f"{what} ({len(names)}):")
@@ -57,7 +58,7 @@ def print_names(what: str, names: Sequence[str], most: int = 20) -> None:
 
 
 def say_own_images(own: Sequence[str] | None, total: int) -> None:
-    """Which of so many labelled images the bank was built from, None: not known; on standard error.
+    """Print on standard error which of the labelled images the bank was built from; None: not known.
 
     Figures without this would be taken for what the bank does with new parts.
     """
@@ -81,10 +82,7 @@ def parse_size(text: str) -> tuple[int, int]:
     Raises:
         InputError: it is neither.
     """
-    parts = text.strip().lower().split("x")
-    if len(parts) > 2 or not all(part.isdigit() and 32 <= int(part) <= 4096 for part in parts):
-        raise InputError(f"--size: got {text!r}, expected 256 or HEIGHTxWIDTH, each 32 to 4096 pixels")
-    return int(parts[0]), int(parts[-1])
+    return size("--size", text, least=32, most=4096)
 
 
 def parse_coreset(text: str) -> float | int:
@@ -135,7 +133,8 @@ def parse_region(text: str | None) -> tuple[float, float, float, float] | None:
         left, top, width, height = (float(part) for part in text.split(","))
     except ValueError:
         left, top, width, height = 0.0, 0.0, 0.0, 0.0
-    if min(left, top) < 0 or min(width, height) <= 0 or max(left + width, top + height) > 1 + 1e-9:
+    inside = all(0 <= share <= 1 for share in (left, top, width, height))
+    if not inside or min(width, height) == 0 or max(left + width, top + height) > 1 + 1e-9:
         raise InputError(
             f"--roi: got {text!r}, expected X,Y,WIDTH,HEIGHT as shares of the image: 0.1,0.1,0.8,0.8"
         )

@@ -40,7 +40,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def facts(data: DataSet) -> dict[str, Any]:
-    """What a data set's folder holds beside its images, as `--json` tells it."""
+    """Other files of a data set's folder, as JSON values."""
     return {"left_out": dict(data.left_out), "stray_masks": [str(path) for path in data.stray_masks]}
 
 

@@ -1,4 +1,4 @@
-"""One load on the whole daemon: its settings, its process, and what its bus says meanwhile."""
+"""One load on the whole daemon: its settings, its process, and the verdicts on its bus."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _THRESHOLD: Final = 1e9
 
 @dataclass(frozen=True)
 class Line:
-    """What every load has in common.
+    """Settings that every load shares.
 
     Attributes:
         folder: for settings, sockets and the log; kept short, sockets lie in it.
-        bank: what its frames are judged by.
+        bank: of all its frames.
         images: a folder its cameras replay, each image decoded once.
-        cameras: how many.
+        cameras: their number.
         max_batch: most frames scored together.
         scoring: settings of the scoring process.
     """
@@ -138,7 +138,7 @@ class _Listener:
         return time.monotonic() - began
 
     def measure(self, seconds: float) -> dict[str, Any]:
-        """Measure for so long, between two heartbeats, whose counts say what was lost."""
+        """Measure for so long, between two heartbeats, whose counts give the drops."""
         stages, before, used = stage_totals(self._metrics_port), self._counts, self._used()
         self._verdicts.clear()
         elapsed = self.listen(seconds)

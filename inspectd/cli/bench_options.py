@@ -6,6 +6,7 @@ import argparse
 from typing import Final
 
 from inspectd.bench.subject import Synthetic
+from inspectd.cli.numbers import numbers, size
 from inspectd.errors import InputError
 from inspectd.model.options import PatchCoreOptions
 
@@ -15,30 +16,6 @@ SCORING: Final = ("device", "threads", "backend", "precision", "search")
 _SYNTHETIC_ONLY: Final = ("backbone", "layers", "weights", "grid", "size", "bank", "recipe")
 _PUBLISHED: Final = PatchCoreOptions(local_scale=False, position_weight=0.0)
 """Roth et al.: distances as they are, at every position alike."""
-
-
-def numbers(option: str, text: str, separator: str = ",") -> list[int]:
-    """Whole numbers above zero.
-
-    Raises:
-        InputError: one is none.
-    """
-    parts = [part.strip() for part in text.split(separator)]
-    if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
-        raise InputError(f"{option}: got {text!r}, expected whole numbers above 0 between {separator!r}")
-    return [int(part) for part in parts]
-
-
-def size(option: str, text: str) -> tuple[int, int]:
-    """Height and width of `256` or `192x320`.
-
-    Raises:
-        InputError: it is neither.
-    """
-    sides = numbers(option, text.lower(), "x")
-    if len(sides) > 2 or not all(16 <= side <= 16_384 for side in sides):
-        raise InputError(f"{option}: got {text!r}, expected 256 or HEIGHTxWIDTH, each 16 to 16384 pixels")
-    return sides[0], sides[-1]
 
 
 def synthetic_bank(arguments: argparse.Namespace) -> Synthetic:

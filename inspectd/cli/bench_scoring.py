@@ -12,7 +12,8 @@ from inspectd.bench import machine
 from inspectd.bench.report import scoring_text as text
 from inspectd.bench.subject import Subject, frames_of, noise_frames, of_bank, of_synthetic
 from inspectd.bench.timing import BatchTiming, Frame, summary, time_batches
-from inspectd.cli.bench_options import DEFAULT_BATCHES, numbers, refuse_both_banks, size, synthetic_bank
+from inspectd.cli.bench_options import DEFAULT_BATCHES, refuse_both_banks, synthetic_bank
+from inspectd.cli.numbers import numbers, size
 
 __all__ = ["measure", "text"]
 

@@ -16,7 +16,8 @@ from inspectd.bench.service_report import FULL, put_together
 from inspectd.bench.service_report import service_text as text
 from inspectd.bench.subject import noise_frames, write_synthetic
 from inspectd.cli.bench_line import Line, run_load
-from inspectd.cli.bench_options import SCORING, refuse_both_banks, size, synthetic_bank
+from inspectd.cli.bench_options import SCORING, refuse_both_banks, synthetic_bank
+from inspectd.cli.numbers import size
 from inspectd.errors import InputError, InspectdError
 from inspectd.files import temporary_folder
 

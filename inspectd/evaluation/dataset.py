@@ -43,7 +43,7 @@ class DataSet:
 
     Attributes:
         images: all of them, in path order or in that of the CSV.
-        left_out: why other files are passed over, in words, and how many.
+        left_out: other files: the reason for passing them over, in words, and their number.
         stray_masks: masks that belong to no image.
     """
 
@@ -53,7 +53,7 @@ class DataSet:
 
     @property
     def notes(self) -> list[str]:
-        """What a person should know of it before believing a figure, each in words."""
+        """Remarks for people who read its figures."""
         notes = [f"left out: {count} {reason}" for reason, count in sorted(self.left_out.items())]
         defective = [image for image in self.images if image.defective]
         masked = sum(image.mask is not None for image in defective)

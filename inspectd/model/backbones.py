@@ -43,7 +43,7 @@ def fuse_batch_norm(network: fx.GraphModule) -> fx.GraphModule:
 
 
 def _after(norm: nn.BatchNorm2d) -> nn.Module:
-    """What is left of a batch normalisation: the activation some of them carry, or nothing."""
+    """Rest of a fused batch normalisation: the activation some of them carry, or the identity."""
     activation = getattr(norm, "act", None)
     return activation if isinstance(activation, nn.Module) else nn.Identity()
 
@@ -106,7 +106,7 @@ class Backbone:
     """A network in evaluation mode that yields feature maps.
 
     Attributes:
-        name: what the user calls it.
+        name: as the user gave it.
         layers: names of the layers whose outputs are returned, in this order.
         weights: `packaged`, `download`, `random` or the path of the file the weights came from.
         weights_sha256: digest of the weights, as `model.backbones.digest` makes it.

@@ -1,4 +1,4 @@
-"""Frames in, patch features out: what building, evaluating and the daemon share."""
+"""Makes patch features of frames, for building, evaluating and the daemon alike."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Preprocess:
         mean: per RGB channel, of values scaled to 0..1.
         std: per RGB channel, of values scaled to 0..1.
         device: where the work is done.
-        region: left, top, width and height of what is looked at, as shares of the frame; None: all of it.
+        region: left, top, width and height of the region, as shares of the frame; None: all of it.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Preprocess:
         return rgb.mul(self._scale).add_(self._shift)
 
     def uploaded(self, frame: NDArray[np.uint8]) -> torch.Tensor:
-        """What is looked at of a frame (H, W, 3), on the device as (1, 3, H', W') uint8."""
+        """The region of a frame (H, W, 3) uint8, on the device as (1, 3, H', W') uint8."""
         if self._region is not None:
             frame = cropped(frame, self._region)
         # Ring slots are taken as they lie; torch takes neither read-only nor reversed arrays.
@@ -88,7 +88,7 @@ def patch_features(maps: Sequence[torch.Tensor], options: PatchOptions) -> torch
 
     Args:
         maps: one (N, C_l, h_l, w_l) float per layer.
-        options: which layer's grid to use, and how much to compress.
+        options: grid, dimensions and compression.
 
     Returns:
         (N, h, w, D) float, D the sum of all C_l or what the options ask for; contiguous.
@@ -137,7 +137,7 @@ class FeatureExtractor:
         height: height of the network's input, in pixels.
         width: width of the network's input, in pixels.
         device: where the work is done.
-        options: how feature maps become patch features.
+        options: of the patch features.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The one resize once more, without torch: Pillow's, whose rounding torch's follows."""
+"""The resize of `Preprocess` without torch: Pillow's, whose rounding torch's follows."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def cropped(frame: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
 
 
 def resized(frame: NDArray[np.uint8], height: int, width: int, region: Region | None) -> NDArray[np.uint8]:
-    """What the network sees of a frame: bilinear with antialiasing, as `Preprocess` does it.
+    """Resize a frame to the network's input: bilinear with antialiasing, as `Preprocess` does it.
 
     Args:
         frame: (H, W, 3) uint8 BGR; may be a view into shared memory.
         height: of the network's input, in pixels.
         width: of the network's input, in pixels.
-        region: left, top, width and height of what is looked at, as shares of the frame; None: all of it.
+        region: left, top, width and height of the region, as shares of the frame; None: all of it.
 
     Returns:
         (height, width, 3) uint8 BGR, contiguous.

@@ -15,7 +15,7 @@ class NearestNeighbours(Protocol):
 
         Args:
             queries: (Q, D) float32 on the bank's device.
-            neighbours: how many rows to find for each query, at most the bank's rows.
+            neighbours: rows to find for each query, at most the bank's rows.
 
         Returns:
             distances (Q, neighbours) float32, Euclidean, ascending; row numbers (Q, neighbours) int64.

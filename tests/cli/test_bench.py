@@ -8,7 +8,7 @@ import pytest
 from support.bare import Bare
 
 from inspectd.cli import main
-from inspectd.cli.bench_options import numbers, size
+from inspectd.cli.numbers import numbers, size
 from inspectd.errors import InputError
 
 pytestmark = pytest.mark.system

@@ -175,7 +175,7 @@ def test_a_pipeline_that_does_not_overlap_answers_at_once(line):
 
 @pytest.mark.parametrize("line", [Ahead], indirect=True)
 def test_a_recipe_that_does_not_overlap_leaves_nothing_under_way(line):
-    line.worker._scorers["other"] = Scorer(InOrder(), np.zeros(1), INFO)
+    line.worker._scorers["other"] = Scorer(InOrder(), INFO)
     line.send(1, [10])
     line.worker.turn()
     line.send(2, [20], "other")

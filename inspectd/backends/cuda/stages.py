@@ -58,7 +58,7 @@ def searches_ms(
     Args:
         steps: of the pipeline.
         frames: a batch, each (H, W, 3) uint8 BGR.
-        timer: how to take the time.
+        timer: takes the times.
         kinds: of search, as `HalfSearch` takes them.
     """
     if steps.memory is None:

@@ -164,10 +164,10 @@ def fused_proposals(
 def refusal(
     made: Proposals, rows: torch.Tensor, norms: torch.Tensor, neighbours: int
 ) -> SearchRefusal | None:
-    """Why a trial of proposals on their own bank says that they must not be used; None: they may.
+    """Try proposals on their own bank: the reason why they must not be used, or None.
 
     Args:
-        made: what proposes rows of the bank.
+        made: the proposals.
         rows: (M, D) float16.
         norms: (M,) float32, their squared lengths.
         neighbours: nearest rows to ask for.

@@ -1,4 +1,4 @@
-"""What loading a bank worked out and need not work out again: converted models, and the fastest search.
+"""Cache of converted models and of the chosen search.
 
 Entries are named by everything they depend on, carry a digest, and appear whole or not at all. One that is
 damaged counts as missing.

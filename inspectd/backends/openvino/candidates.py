@@ -1,4 +1,4 @@
-"""What every search on a CPU's fast path offers: a few rows a patch, which the caller measures again."""
+"""The searches of the OpenVINO pipeline: each proposes a few rows a patch, which the caller reranks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class CandidateIndex(Protocol):
     """Proposes rows of a bank."""
 
     kind: str
-    """What it is called in settings and logs."""
+    """Its name in settings and logs."""
     approximate: bool
     """Whether it may miss the nearest row by design."""
     proposed: int

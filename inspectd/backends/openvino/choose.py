@@ -23,11 +23,11 @@ LEAST_RECALL: Final = 0.999
 """Share of neighbours that must be the nearest, or within 1 % of its distance, for auto to take a kind."""
 _ROUNDS: Final = 5
 _RECALL_POINTS: Final = 4096
-"""What recall is measured on, to whole images; fewer show no 99.9 %."""
+"""Points that recall is measured on, rounded to whole images; fewer cannot show 99.9 %."""
 _NEARBY: Final = 32
 _NEAR: Final = (0.6, 0.9)
 _FAR: Final = (0.9, 5.0)
-"""How far a good part's patches, and a defect's, lie off the bank, in differences of near rows."""
+"""Offsets of a good part's patches, and of a defect's, from the bank, in differences of near rows."""
 _AT_ONCE: Final = 4_000_000
 """Distances held at a time."""
 _CLEARLY: Final = 0.9
@@ -135,13 +135,13 @@ def measure(
 
 
 def kinds_to_try(rows: int) -> list[str]:
-    """What `auto` measures for a bank of so many rows."""
+    """Kinds that `auto` measures for a bank of so many rows."""
     exact = ["exact-bfloat16", "exact-float32"] if has_bfloat16() else ["exact-float32"]
     return [*exact, "ivf"] if rows > MOST_ROWS_EXACT and is_installed("ivf") else exact
 
 
 def is_installed(kind: str) -> bool:
-    """Whether what a kind computes with is there."""
+    """Whether the package that a kind computes with is installed."""
     return kind.startswith("exact") or has_faiss()
 
 

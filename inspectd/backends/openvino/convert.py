@@ -20,7 +20,7 @@ from inspectd.log import event
 _log: Final = logging.getLogger("inspectd.bank")
 _CONVERSION_SECONDS: Final = 300.0
 _UNCONVERTIBLE: Final = 9
-"""How the conversion's process exits where OpenVINO lacks a rule."""
+"""Exit code of the conversion's process where OpenVINO lacks a rule."""
 
 
 def converted(path: Path, bank: BankFile, cache: ModelCache) -> Exported | None:

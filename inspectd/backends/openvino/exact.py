@@ -26,7 +26,7 @@ class ExactIndex:
     Args:
         bank: (M, D) float32.
         queries: patches of an image.
-        shortlist: how many nearest rows the caller is after, and how many candidates to propose.
+        shortlist: numbers of nearest rows and of candidates.
         precision: of the products.
         threads: CPU threads.
     """

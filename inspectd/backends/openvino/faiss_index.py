@@ -37,7 +37,7 @@ class FaissIndex:
     Args:
         kind: `flat`, `ivf` or `hnsw`.
         bank: (M, D) float32.
-        shortlist: how many nearest rows to propose.
+        shortlist: its `k` rows are proposed.
         threads: CPU threads.
 
     Raises:

@@ -1,4 +1,4 @@
-"""An approximate search that is exact for patches far from the bank, where a missed row costs most."""
+"""Makes an approximate search exact for patches far from the bank, where a missed row costs most."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class RescanOutliers:
     Where a patch's distance is divided by its nearest row's spacing (`local_scale`), the row that was missed
     may lie in a denser part of the bank than the one found, and the patch then scores too low. Near the bank
     rows are alike; far from it, where a defect's patches are, they are not. Far is more than two spacings of
-    the row found, or of a middling row where that is less: a row that stands alone does not widen its own
-    reach. For nearer patches the recall that was measured is all there is.
+    the row found. The threshold is capped at the median spacing, so an isolated entry cannot enlarge it. For
+    nearer patches the recall that was measured is all there is.
 
     Args:
         proposing: proposes rows, of which the first is nearest.

@@ -1,0 +1,39 @@
+"""Reads numbers from options with the standard library alone: `inspectd bench` runs where rich is missing."""
+
+from __future__ import annotations
+
+from inspectd.errors import InputError
+
+
+def numbers(option: str, text: str) -> list[int]:
+    """Whole numbers above zero, between commas.
+
+    Raises:
+        InputError: there is anything else.
+    """
+    found = _whole(text.split(","))
+    if found is None:
+        raise InputError(f"{option}: got {text!r}, expected whole numbers above 0 between ','")
+    return found
+
+
+def size(option: str, text: str, least: int = 16, most: int = 16_384) -> tuple[int, int]:
+    """Height and width of `256` or `192x320`, each from `least` to `most` pixels.
+
+    Raises:
+        InputError: it is neither.
+    """
+    sides = _whole(text.lower().split("x"))
+    if sides is None or len(sides) > 2 or not all(least <= side <= most for side in sides):
+        raise InputError(
+            f"{option}: got {text!r}, expected 256 or HEIGHTxWIDTH, each {least} to {most} pixels"
+        )
+    return sides[0], sides[-1]
+
+
+def _whole(parts: list[str]) -> list[int] | None:
+    """Numbers of texts; None where one is not a whole number above zero."""
+    stripped = [part.strip() for part in parts]
+    if not all(part.isascii() and part.isdigit() and len(part) < 10 and int(part) for part in stripped):
+        return None
+    return [int(part) for part in stripped]
