@@ -35,7 +35,7 @@ test-gpu: $(INSTALLED)
 # Every fault with its full count takes about two hours; ARGS='--only NAME --count N' runs less. Takes root.
 faults: $(INSTALLED)
 	tools/install_debian_packages.sh
-	PYTHONPATH=tests $(BIN)/python -m faults $(ARGS)
+	PYTHONPATH=tools:tests $(BIN)/python -m faults $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -140,8 +140,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         tier = next((tier for tier in ("system", "daemon") if tier in found), None)
         if tier is not None:
             item.add_marker(tier)
-        # What a file shares among its tests is then made by one worker.
-        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+        if "timed" not in found:
+            # What a file shares among its tests is then made by one worker.
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
     items.sort(key=lambda item: item.get_closest_marker("system") is None)  # the long ones first
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import zmq
+from support.ports import free_port
 
 from inspectd.endpoint import Users
 from inspectd.publish.access import keys
@@ -20,11 +20,6 @@ from tests.support.daemon import camera_table, settings
 def inspectd(*words: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "inspectd", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, input=stdin, check=False)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support.ports import free_port
 
 from inspectd.evidence.pictures import read_frame
 from inspectd.evidence.record import EvidenceRecord, read_record
@@ -24,7 +24,7 @@ from tests.support.disks import needs_root
 
 
 def line(bank: Path, folder: Path, evidence: str, *, threshold: float = 1.0, **more) -> str:
-    cameras = camera_table("cam", folder, fps=10, shuffle_seed=1)
+    cameras = camera_table("cam", folder, fps=25, shuffle_seed=1)
     return settings(bank, cameras, recipe=f"threshold = {threshold}", extra=f"[evidence]\n{evidence}", **more)
 
 
@@ -153,8 +153,7 @@ NO_EVENT = _NoEvent()
 
 @needs_root
 def test_a_full_disk_is_an_alarm_and_the_line_goes_on(start_daemon, stub_bank, mixed_folder, small_disk):
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     daemon = start_daemon(
         line(
             stub_bank,

@@ -9,9 +9,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from support.ports import free_port
 
 from inspectd.endpoint import add_user
-from tests.ops.test_prometheus import Prometheus, free_port
+from tests.ops.test_prometheus import Prometheus
 from tests.support.daemon import camera_table, settings
 from tests.support.tools import tool
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import socket
 import subprocess
 import time
 import urllib.parse
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support.ports import free_port
 
 from tests.support.daemon import WELL, Daemon, camera_table, settings
 from tests.support.tools import run, tool
@@ -88,12 +88,6 @@ class Prometheus:
     def close(self) -> None:
         self.process.terminate()
         self.process.wait(timeout=20)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

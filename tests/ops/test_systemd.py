@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import zmq
+from support.ports import free_port
 
 from inspectd.publish.access import keys
 from inspectd.publish.access.keys import Client
@@ -27,24 +27,14 @@ WATCHDOG_SECONDS = 4
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a systemd of one's own takes root")
 
 
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
-
-
 @pytest.fixture(scope="module")
 def port() -> int:
-    return free_ports(1)[0]
+    return free_port()
 
 
 @pytest.fixture(scope="module")
 def keyed_port() -> int:
-    return free_ports(1)[0]
+    return free_port()
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +50,7 @@ def machine(
     (folder / "settings").mkdir()
     state = Path("/var/lib/inspectd/line1")
     # Scoring that hangs is left to systemd's watchdog. ZeroMQ over TCP needs what the sandbox must allow.
-    extra = f'[scoring]\nstall_timeout_ms = 600000\n[publish]\nverdicts_tcp = "127.0.0.1:{free_ports(1)[0]}"'
+    extra = f'[scoring]\nstall_timeout_ms = 600000\n[publish]\nverdicts_tcp = "127.0.0.1:{free_port()}"'
     line = settings(
         state / "cells.safetensors",
         camera_table("cam1", state / "images", fps=5),

@@ -23,15 +23,15 @@ def newest(daemon: Daemon, reason: Reason) -> None:
 def test_a_score_is_the_mean_grey_and_one_more_for_a_label_that_is_not_good(
     start_daemon, stub_bank, mixed_folder, good_folder
 ):
-    cameras = camera_table("left", mixed_folder, loop=False) + camera_table("right", good_folder, loop=False)
+    folders = {"left": mixed_folder, "right": good_folder}
+    cameras = "".join(camera_table(name, images, fps=50, loop=False) for name, images in folders.items())
     daemon = start_daemon(settings(stub_bank, cameras)).ready()
     daemon.until(lambda: daemon.phases() == ["ended", "ended"])
     assert daemon.stop() == 0
     verdicts = daemon.reader.verdicts
     assert len(verdicts) == 80
     for verdict in verdicts:
-        folder = mixed_folder if verdict.camera == "left" else good_folder
-        grey = cv2.imread(str(folder / verdict.source)).mean() / 255
+        grey = cv2.imread(str(folders[verdict.camera] / verdict.source)).mean() / 255
         assert verdict.score == pytest.approx(grey + (verdict.label == "defective"))
         assert verdict.evaluation == (Evaluation.FAIL if verdict.label == "defective" else Evaluation.PASS)
         assert verdict.bank_sha256 == bank_sha256("cell")

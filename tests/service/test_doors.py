@@ -11,14 +11,10 @@ import struct
 from pathlib import Path
 
 import pytest
+from support.ports import free_port
 
 from tests.support.daemon import WELL, Daemon, Reader, camera_table, settings
 from tests.support.raw_client import shake_hands
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def resident_mib(pid: int) -> float:
@@ -32,7 +28,7 @@ def test_a_message_without_end_costs_its_sender_the_connection(
     """libzmq keeps every part until the last."""
     port = free_port()
     tcp = f'[publish]\nverdicts_tcp = "127.0.0.1:{port}"\n'
-    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=20), extra=tcp)).ready()
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=50), extra=tcp)).ready()
     elsewhere = Reader(f"tcp://127.0.0.1:{port}")
     try:
         elsewhere.until(lambda: len(elsewhere.verdicts) > 5)
@@ -65,7 +61,7 @@ def test_a_message_without_end_costs_its_sender_the_connection(
 
 
 def test_connections_without_end_do_not_disturb_who_is_there(start_daemon, stub_bank, good_folder):
-    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=20))).ready()
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=50))).ready()
     children = daemon.children()
     with contextlib.ExitStack() as idle:
         with contextlib.suppress(FileNotFoundError):  # the door is shut: its file has another name
@@ -85,7 +81,7 @@ def test_connections_without_end_do_not_disturb_who_is_there(start_daemon, stub_
 
 
 def test_a_door_that_hangs_is_replaced_and_the_line_goes_on(start_daemon, stub_bank, good_folder):
-    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=20))).ready()
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=50))).ready()
     door = daemon.children()["door:local"]
     os.kill(door, signal.SIGSTOP)
     daemon.until(lambda: daemon.children().get("door:local", door) != door)
@@ -100,7 +96,7 @@ def test_a_door_that_hangs_is_replaced_and_the_line_goes_on(start_daemon, stub_b
 @pytest.mark.daemon
 def test_a_log_that_nobody_reads_holds_up_neither_the_line_nor_its_end(stub_bank, good_folder, tmp_path):
     read_end, write_end = os.pipe()
-    text = settings(stub_bank, camera_table("cam", good_folder, fps=20))
+    text = settings(stub_bank, camera_table("cam", good_folder, fps=50))
     daemon = Daemon(tmp_path, text, behaviour=WELL, stderr=write_end)
     try:
         daemon.ready()

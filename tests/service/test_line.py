@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import time
 import urllib.request
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import cv2
 import pytest
 from support.daemon import camera_table, settings
+from support.ports import free_port
 
 from inspectd.scoring.stub import Behaviour
 from inspectd.wire import Evaluation
@@ -89,9 +89,8 @@ def test_the_main_process_has_loaded_no_torch_cv2_or_faiss(start_real_daemon, ba
 
 
 def test_the_counts_close_on_the_metrics_endpoint_while_frames_move(start_daemon, stub_bank, good_folder):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    camera = camera_table("cam", good_folder, loop=False)
+    port = free_port()
+    camera = camera_table("cam", good_folder, fps=50, loop=False)
     daemon = start_daemon(settings(stub_bank, camera, metrics_port=port))
     daemon.until(
         lambda: daemon.phases() == ["ended"] and daemon.reader.heartbeats[-1].counts.in_flight == 0, 60

@@ -16,7 +16,7 @@ from inspectd.client import Lost, Position, VerdictReader
 from inspectd.wire import Verdict
 
 
-def text(bank_file: Path, folder: Path, *, fps: float = 20) -> str:
+def text(bank_file: Path, folder: Path, *, fps: float = 50) -> str:
     patient = "[journal]\nmax_wait_ms = 5000\n"  # a busy machine is no failing disk
     return settings(bank_file, camera_table("cam", folder, fps=fps), extra=patient)
 

@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import pytest
 import zmq
 from prometheus_client.parser import text_string_to_metric_families
 from support.daemon import Daemon, camera_table, settings
+from support.ports import free_port
 from support.triggers import Plant
 
 from inspectd.client import VerdictReader
@@ -306,8 +306,7 @@ def test_a_killed_daemon_owes_its_triggers_a_verdict_and_gives_it_at_the_next_st
 
 
 def test_the_metrics_account_for_every_trigger(start_daemon, plant, stub_bank, good_folder):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     daemon = start_daemon(line(stub_bank, triggered("top", good_folder), metrics_port=port)).ready()
     line_plant = plant(daemon)
     for number in range(5):

@@ -2,16 +2,12 @@
 
 import os
 import signal
-import socket
 import subprocess
 from pathlib import Path
 
+from support.ports import free_port
+
 SERVER = Path(__file__).with_name("rtsp_server.py")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 class RtspCamera:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import zmq
+from support.ports import free_ports
 from zmq.utils import z85
 
 from inspectd import wire
@@ -28,14 +29,6 @@ from tests.support.served import ServedSockets
 
 COUNTS = wire.Counts(1, 1, 0, 0)
 EVENT = wire.Event("p", "l", 1, 2, "info", "started", None, "", COUNTS)
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [sockets.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def pair(folder: Path, name: str) -> KeyPair:

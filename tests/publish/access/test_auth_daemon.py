@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import pytest
 import zmq
+from support.ports import free_ports
 
 from inspectd.client import ClientKeys, Lost, VerdictReader
 from inspectd.publish.access import keys
@@ -20,11 +20,7 @@ REVOCATIONS = 5
 
 @pytest.fixture
 def ports() -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    found = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return found
+    return free_ports(2)
 
 
 def subscribe(context: zmq.Context, folder: Path, name: str, port: int) -> zmq.Socket[bytes]:

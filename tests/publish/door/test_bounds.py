@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import zmq
 from support.messages import COUNTS
+from support.ports import free_port
 
 from inspectd import wire
 from inspectd.config import Publish
@@ -24,8 +25,7 @@ EVENT = wire.Event("p", "l", 1, 2, "info", "started", None, "", COUNTS)
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[ServedSockets]:
-    with kernel.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     made = ServedSockets(tmp_path, Publish(verdicts_tcp=f"127.0.0.1:{port}"), max_connections=20)
     yield made
     made.close()

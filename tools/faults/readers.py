@@ -47,11 +47,8 @@ class ReaderProgram:
 
     def start(self) -> None:
         """Launch it; it goes on where its cursor says."""
-        tests = str(Path(__file__).parents[1])
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self._command, env={**os.environ, "PYTHONPATH": tests}, stdout=log, stderr=log
-            )
+            self.process = subprocess.Popen(self._command, env=processes.ENVIRONMENT, stdout=log, stderr=log)
 
     def record(self) -> Record:
         """What it wrote down."""

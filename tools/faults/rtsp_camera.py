@@ -13,9 +13,10 @@ import av
 import numpy as np
 from faults.live import FPS, LiveCamera
 from faults.parts import SIDE
-from support.rtsp_camera import free_port
+from support import rtsp_camera
+from support.ports import free_port
 
-_RELAY: Final = Path(__file__).parents[1] / "support" / "rtsp_relay.py"
+_RELAY: Final = Path(rtsp_camera.__file__).with_name("rtsp_relay.py")
 _PYTHON: Final = "/usr/bin/python3"
 """The system's, which has GStreamer's bindings."""
 

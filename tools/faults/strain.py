@@ -12,16 +12,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final, Self
 
 from faults import line, processes
 from faults.fault import Context, Outcome
-from faults.garbage import SOCKETS, free_ports
+from faults.garbage import SOCKETS
 from faults.netns import make_keys
 from faults.parts import write_pictures
 from faults.rig import BRISK, Rig
 from faults.trial import UNDISTURBED_PARTS, Trial
+from support.ports import free_ports
 
 MAIN_MIB: Final = 256
 _CONNECTIONS: Final = 5000
@@ -190,7 +190,7 @@ def _program(words: list[str], targets: dict[str, list[str]]) -> Iterator[subpro
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env=processes.ENVIRONMENT,
     ) as program:
         try:
             assert program.stdin is not None

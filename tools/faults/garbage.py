@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from faults import audit, processes
 from faults.fault import Context, Outcome, percentiles
 from faults.kill_daemon import check_record
 from faults.rig import Rig
+from support.ports import free_ports
 
 SOCKETS: Final = ("verdicts", "heatmaps", "sync", "control")
 _GROWTH_BYTES: Final = 8 * 1024 * 1024
@@ -66,7 +64,7 @@ def _flood(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env=processes.ENVIRONMENT,
     ) as program:
         assert program.stdin is not None
         assert program.stdout is not None
@@ -86,12 +84,3 @@ def _counted(port: int) -> int:
         text = answer.read().decode()
     samples = re.findall(r"^(inspectd_\w+_total\{.*\}) (\S+)$", text, re.MULTILINE)
     return int(sum(float(value) for name, value in samples if re.match(_REQUESTS, name)))
-
-
-def free_ports(count: int) -> list[int]:
-    """TCP ports of the loopback interface that nobody listens on."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [server.getsockname()[1] for server in held]
-    for server in held:
-        server.close()
-    return ports

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Final
+
+_TOOLS: Final = Path(__file__).parents[1]
+ENVIRONMENT: Final = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join(
+        [str(_TOOLS), str(_TOOLS.parent / "tests"), os.environ.get("PYTHONPATH", "")]
+    ),
+}
+"""Of a program of this suite that runs as a process of its own."""
 
 _GONE = (FileNotFoundError, ProcessLookupError)
 

@@ -19,7 +19,7 @@ from faults.triggers import TriggerPort
 
 from inspectd.wire import Accepted, PartVerdict
 
-TOOLS: Final = Path(__file__).parents[2] / "tools"
+TOOLS: Final = Path(__file__).parents[1]
 _TURN_SECONDS: Final = 0.005
 _LAST_ANSWER_SECONDS: Final = 0.3
 

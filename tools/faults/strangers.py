@@ -12,11 +12,11 @@ from typing import Final
 import zmq
 import zmq.auth
 from faults.fault import Context, Outcome
-from faults.garbage import free_ports
 from faults.listener import wait_for
 from faults.netns import make_keys
 from faults.rig import HOOK, Rig
 from faults.tap import Tap
+from support.ports import free_ports
 
 _LISTEN_SECONDS: Final = 1.0
 _HANDSHAKE_BYTES: Final = 400
