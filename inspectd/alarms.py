@@ -10,7 +10,7 @@ from inspectd.config import Config, exposed, plain_tcp
 from inspectd.ipc.ring import FrameRing
 from inspectd.metrics import Metrics
 from inspectd.publish.door.messages import DoorLevels
-from inspectd.records import BankInfo, EvidenceResult, FrameRef, Inspection, Outcome, PendingView
+from inspectd.records import BankInForce, EvidenceResult, FrameRef, Inspection, Outcome, PendingView
 from inspectd.wire import Reason
 
 _PAUSE_NS: Final = 10_000_000_000
@@ -228,10 +228,10 @@ class FormatWatch:
     def __init__(self, emit: EmitEvent) -> None:
         """Events go to `emit`."""
         self._emit = emit
-        self._banks: dict[str, BankInfo] = {}
+        self._banks: dict[str, BankInForce] = {}
         self._reported: dict[str, tuple[str, int]] = {}
 
-    def use_banks(self, banks: Sequence[BankInfo]) -> None:
+    def use_banks(self, banks: Sequence[BankInForce]) -> None:
         """Compare with these banks from now on; warn of those that record no sizes."""
         self._banks = {bank.recipe: bank for bank in banks}
         for bank in banks:
@@ -254,7 +254,7 @@ class FormatWatch:
             self._emit("alarm", "format_changed", camera=inspection.camera, detail=detail)
 
 
-def unlike(frame: FrameRef, bank: BankInfo) -> str:
+def unlike(frame: FrameRef, bank: BankInForce) -> str:
     """Describe how a frame differs from the bank's images."""
     if frame.bit_depth != bank.bit_depth:
         had = f"{bank.bit_depth} bits per channel"

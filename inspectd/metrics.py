@@ -27,7 +27,7 @@ from inspectd import __version__, config
 from inspectd.endpoint import Endpoint, Users, tls_context
 from inspectd.errors import UnavailableError
 from inspectd.publish.journal.records import Levels
-from inspectd.records import BankInfo, DropCause, EvidenceResult, FrameRef
+from inspectd.records import BankInForce, DropCause, EvidenceResult, FrameRef
 from inspectd.wire import Evaluation, PartVerdict, Reason, RefusalReason, Verdict
 from inspectd.wire.sockets import SOCKETS, AuthCause
 from inspectd.wire.sync import ErrorReason
@@ -291,7 +291,7 @@ class Metrics:
         """The scoring process became warm or went away."""
         self._of(_SCORING_UP).set(up)
 
-    def bank(self, bank: BankInfo) -> None:
+    def bank(self, bank: BankInForce) -> None:
         """A recipe's bank and threshold are in force."""
         self._of(_BANK, bank.recipe, bank.bank_sha256, bank.detector, bank.backbone).set(1)
         self._of(_BANK_ROWS, bank.recipe).set(bank.rows)
@@ -402,7 +402,7 @@ class Metrics:
         self._of(_REPLAYED).inc(verdicts)
 
 
-def metrics_access(settings: config.Metrics) -> tuple[ssl.SSLContext | None, Users | None]:
+def metrics_access(settings: config.MetricsSettings) -> tuple[ssl.SSLContext | None, Users | None]:
     """What guards the endpoint: its certificate and its users, each where the settings name one.
 
     Raises:
@@ -420,7 +420,7 @@ class MetricsServer:
     def __init__(
         self,
         registry: CollectorRegistry,
-        settings: config.Metrics,
+        settings: config.MetricsSettings,
         on_refused: Callable[[], None] = lambda: None,
     ) -> None:
         """Listen by `settings`; `on_refused` is called for each wrong name or password.

@@ -239,7 +239,7 @@ class CameraNotice(msgspec.Struct, frozen=True, array_like=True, tag="camera_not
     detail: str
 
 
-class BankInfo(msgspec.Struct, frozen=True, array_like=True):
+class BankInForce(msgspec.Struct, frozen=True, array_like=True):
     """What scoring loaded for one recipe."""
 
     recipe: str

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from inspectd.alarms import AccessWatch, DoorWatch, EvidenceWatch, FormatWatch, LoopWatch
-from inspectd.config import Config, ImagesCamera, Publish, Recipe, Security
+from inspectd.config import Config, ImagesCamera, PublishSettings, Recipe, Security
 from inspectd.metrics import CUT_CAUSES, Metrics
 from inspectd.publish.access import keys
 from inspectd.publish.door.messages import DoorLevels
-from inspectd.records import BankInfo, FrameRef, Inspection, Outcome
+from inspectd.records import BankInForce, FrameRef, Inspection, Outcome
 from inspectd.wire import Evaluation, Reason, key_files
 from inspectd.wire.sockets import CutCause
 from tests.support.key_list import hang, let_go
@@ -50,10 +50,14 @@ def levels(**more: object) -> DoorLevels:
 @pytest.mark.parametrize(
     ("publish", "security", "said"),
     [
-        (Publish(control_tcp="127.0.0.1:5574"), Security(), ["unauthenticated"]),
-        (Publish(control_tcp="10.0.0.1:5574"), Security(insecure=True), ["insecure", "unauthenticated"]),
-        (Publish(verdicts_tcp="127.0.0.1:5571"), Security(), []),
-        (Publish(control_tcp="127.0.0.1:5574"), Security(keys_dir="keys"), []),
+        (PublishSettings(control_tcp="127.0.0.1:5574"), Security(), ["unauthenticated"]),
+        (
+            PublishSettings(control_tcp="10.0.0.1:5574"),
+            Security(insecure=True),
+            ["insecure", "unauthenticated"],
+        ),
+        (PublishSettings(verdicts_tcp="127.0.0.1:5571"), Security(), []),
+        (PublishSettings(control_tcp="127.0.0.1:5574"), Security(keys_dir="keys"), []),
     ],
 )
 def test_triggers_over_plain_tcp_are_said_at_every_start(publish, security, said) -> None:
@@ -119,7 +123,7 @@ def test_a_camera_of_another_format_is_told_of_once_and_again_when_it_changes() 
         said.append((severity, name, camera, detail))
 
     watch = FormatWatch(say)
-    watch.use_banks([BankInfo("r", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0, image_sizes=((300, 400),))])
+    watch.use_banks([BankInForce("r", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0, image_sizes=((300, 400),))])
 
     def verdict(height: int, bit_depth: int = 8, *, at_s: int = 0, reason: Reason = Reason.FORMAT) -> None:
         frame = FrameRef("cam", 1, 0, 1, 0, 0, height, 200, bit_depth=bit_depth)
@@ -145,7 +149,7 @@ def test_a_bank_that_records_no_sizes_is_told_of() -> None:
     watch = FormatWatch(
         lambda severity, name, *, camera=None, detail: said.append(f"{severity} {name} {detail}")
     )
-    bank = BankInfo("old", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0)
+    bank = BankInForce("old", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0)
     watch.use_banks([bank, msgspec.structs.replace(bank, recipe="meant so", any_size=True)])
     assert len(said) == 1
     assert said[0].startswith("warning bank_without_sizes the bank of recipe old does not record the size")

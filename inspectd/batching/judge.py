@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from inspectd.records import BankInfo, FrameRef, Inspection, Outcome, Score
+from inspectd.records import BankInForce, FrameRef, Inspection, Outcome, Score
 from inspectd.wire import Evaluation, Reason
 
 _WORST_FIRST: Final = (Evaluation.FAIL, Evaluation.UNDECIDABLE)
@@ -36,7 +36,7 @@ def judge(inspection: Inspection, score: Score, now_ns: int) -> Outcome:
     return Outcome(Evaluation.FAIL, Reason.ABOVE_THRESHOLD, now_ns, threshold, score)
 
 
-def is_like_the_banks(frame: FrameRef, bank: BankInfo) -> bool:
+def is_like_the_banks(frame: FrameRef, bank: BankInForce) -> bool:
     """Whether a frame has a size and the bit depth of the images the bank was built from.
 
     Scoring stretches every frame to the network's input: of a smaller or cropped one defects may be gone, and

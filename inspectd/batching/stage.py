@@ -22,7 +22,7 @@ from inspectd.batching.policy import BatchPolicy
 from inspectd.batching.triggering import Triggering, make_triggering
 from inspectd.config import Config
 from inspectd.records import (
-    BankInfo,
+    BankInForce,
     Batch,
     FrameRef,
     Inspection,
@@ -115,7 +115,7 @@ class BatchingStage:
         self._recipes = recipes
         self._max_batches_out = max_batches_out
         self._out: dict[int, dict[int, Inspection]] = {}
-        self._banks: dict[str, BankInfo] = {}
+        self._banks: dict[str, BankInForce] = {}
 
     # --- what there is ------------------------------------------------------------------------------------
 
@@ -150,7 +150,7 @@ class BatchingStage:
 
     # --- what comes ---------------------------------------------------------------------------------------
 
-    def use_banks(self, banks: Sequence[BankInfo]) -> None:
+    def use_banks(self, banks: Sequence[BankInForce]) -> None:
         """Open inspections under these banks from now on; those open already keep theirs."""
         self._banks = {bank.recipe: bank for bank in banks}
 

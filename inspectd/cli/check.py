@@ -17,7 +17,7 @@ from inspectd.batching.judge import is_like_the_banks
 from inspectd.errors import BankError, ConfigError, InspectdError, ThresholdError, UnavailableError
 from inspectd.metrics import metrics_access
 from inspectd.publish.access.keys import read_allowed, read_server_pair
-from inspectd.records import BankInfo, FrameRef
+from inspectd.records import BankInForce, FrameRef
 from inspectd.scoring.messages import StartScoring
 from inspectd.text import printable
 from inspectd.wire.sockets import TCP_SETTINGS
@@ -96,8 +96,8 @@ def _try_out(found: config.Examined) -> Iterator[str]:
     if found.line is not None:
         for where in ("runtime_path", "state_path"):
             yield from _unavailable(partial(getattr, found.line, where))
-    banks: dict[str, BankInfo] = {}
-    yield from _scoring_problems(found.recipes, found.scoring or config.Scoring(), banks)
+    banks: dict[str, BankInForce] = {}
+    yield from _scoring_problems(found.recipes, found.scoring or config.ScoringSettings(), banks)
     yield from _camera_problems(found.cameras, banks)
     if found.security is not None and found.security.keys_dir is not None:
         keys_dir = Path(found.security.keys_dir)
@@ -128,7 +128,7 @@ def _access_problem(where: str, read: Callable[[], object]) -> Iterator[str]:
 
 
 def _scoring_problems(
-    recipes: list[tuple[str, config.Recipe]], scoring: config.Scoring, banks: dict[str, BankInfo]
+    recipes: list[tuple[str, config.Recipe]], scoring: config.ScoringSettings, banks: dict[str, BankInForce]
 ) -> Iterator[str]:
     """Read every bank, check that all fit on the device, and load each as the daemon would.
 
@@ -160,7 +160,9 @@ def _scoring_problems(
         yield f"scoring: {error}"
 
 
-def _camera_problems(cameras: list[tuple[str, config.Camera]], banks: dict[str, BankInfo]) -> Iterator[str]:
+def _camera_problems(
+    cameras: list[tuple[str, config.Camera]], banks: dict[str, BankInForce]
+) -> Iterator[str]:
     """Read one frame from each camera, in parallel; one whose driver hangs is named and abandoned.
 
     A frame that the daemon would call undecidable for its size or depth is a problem too.
@@ -190,7 +192,7 @@ def _camera_problems(cameras: list[tuple[str, config.Camera]], banks: dict[str, 
             yield f"{where}.{camera.source_key}: {problem}"
 
 
-def _format_problem(camera: config.Camera, frame: Frame, bank: BankInfo) -> str | None:
+def _format_problem(camera: config.Camera, frame: Frame, bank: BankInForce) -> str | None:
     """Difference for which the daemon would not judge such frames, if any."""
     height, width, _ = frame.pixels.shape
     seen = FrameRef(camera.name, 1, 0, 1, 0, 0, height, width, bit_depth=frame.bit_depth)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from inspectd.config.problems import as_far_as_sound, short, sound
-from inspectd.config.settings import Camera, Config, Line, Publish, Recipe, Security, Triggers
+from inspectd.config.settings import Camera, Config, LineSettings, PublishSettings, Recipe, Security, Triggers
 from inspectd.config.sources import masked
 from inspectd.wire.sockets import TCP_SETTINGS
 
@@ -80,7 +80,7 @@ def _lossy_scheme(source: object) -> str | None:
 
 def timing_problems(data: dict[str, Any]) -> Iterator[str]:
     """Cameras whose latency is not set, or is such that no frame can ever be a trigger's."""
-    triggers, line = sound(data.get("triggers", {}), Triggers), sound(data.get("line", {}), Line)
+    triggers, line = sound(data.get("triggers", {}), Triggers), sound(data.get("line", {}), LineSettings)
     tables = data.get("cameras")
     for index, item in enumerate(tables if isinstance(tables, list) else []):
         camera, where = as_far_as_sound(item), f"cameras[{index}]"
@@ -108,7 +108,7 @@ def _latency_problems(camera: Camera, item: dict[str, Any], where: str) -> Itera
         yield f"{where}.latency_min_ms: got {camera.latency_min_ms:g}, expected {longest}"
 
 
-def _deadline_ms(recipe: str, data: dict[str, Any], line: Line) -> float:
+def _deadline_ms(recipe: str, data: dict[str, Any], line: LineSettings) -> float:
     """The deadline of a camera's parts, as far as it is sound."""
     tables = data.get("recipes")
     found = [sound(table, Recipe) for table in (tables if isinstance(tables, list) else [])]
@@ -151,7 +151,7 @@ def tcp_address(text: str, *, anywhere: bool = False) -> tuple[str, int]:
     return host, int(port)
 
 
-def plain_tcp(publish: Publish, security: Security) -> dict[str, str]:
+def plain_tcp(publish: PublishSettings, security: Security) -> dict[str, str]:
     """Each setting of a TCP endpoint without keys, with its address. Nobody is authenticated there."""
     if security.keys_dir is not None:
         return {}

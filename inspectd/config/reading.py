@@ -14,12 +14,12 @@ from inspectd.config.settings import (
     Camera,
     CameraBase,
     Config,
-    Evidence,
-    Line,
-    Metrics,
-    Publish,
+    EvidenceSettings,
+    LineSettings,
+    MetricsSettings,
+    PublishSettings,
     Recipe,
-    Scoring,
+    ScoringSettings,
     Security,
     Settings,
     Triggers,
@@ -29,11 +29,11 @@ from inspectd.errors import ConfigError, InputError
 _Table = TypeVar("_Table", bound=Settings)
 
 _PATHS: Final[dict[type[Settings], tuple[str, ...]]] = {
-    Line: ("runtime_dir", "state_dir"),
+    LineSettings: ("runtime_dir", "state_dir"),
     Recipe: ("bank",),
     Security: ("keys_dir",),
-    Evidence: ("dir",),
-    Metrics: ("tls_certificate", "tls_key", "users_file"),
+    EvidenceSettings: ("dir",),
+    MetricsSettings: ("tls_certificate", "tls_key", "users_file"),
 }
 """Settings that name files or folders; a camera has its `source_key`."""
 
@@ -45,11 +45,11 @@ class Examined(msgspec.Struct, frozen=True):
     recipes: list[tuple[str, Recipe]]
     cameras: list[tuple[str, Camera]]
     triggers: Triggers | None
-    scoring: Scoring | None
-    publish: Publish | None
-    metrics: Metrics | None
+    scoring: ScoringSettings | None
+    publish: PublishSettings | None
+    metrics: MetricsSettings | None
     security: Security | None
-    line: Line | None
+    line: LineSettings | None
 
 
 def load(path: Path, *, unmeasured: bool = False) -> Config:
@@ -109,11 +109,11 @@ def examine(path: Path) -> Examined:
         items("recipes", Recipe),
         items("cameras", Camera),
         table("triggers", Triggers),
-        table("scoring", Scoring),
-        table("publish", Publish),
-        table("metrics", Metrics),
+        table("scoring", ScoringSettings),
+        table("publish", PublishSettings),
+        table("metrics", MetricsSettings),
         table("security", Security),
-        table("line", Line),
+        table("line", LineSettings),
     )
 
 

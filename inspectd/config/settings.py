@@ -25,7 +25,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Base of every table of the file."""
 
 
-class Line(Settings, frozen=True, kw_only=True):
+class LineSettings(Settings, frozen=True, kw_only=True):
     """The production line this daemon serves."""
 
     plant: Annotated[Name, Meta(description="Plant name; part of every bus topic and metric.")] = "plant"
@@ -333,7 +333,7 @@ class Triggers(Settings, frozen=True, kw_only=True):
     ] = 10.0
 
 
-class Scoring(Settings, frozen=True, kw_only=True):
+class ScoringSettings(Settings, frozen=True, kw_only=True):
     """The process that scores frames."""
 
     device: Annotated[
@@ -379,7 +379,7 @@ class Scoring(Settings, frozen=True, kw_only=True):
     ] = 4000.0
 
 
-class Publish(Settings, frozen=True, kw_only=True):
+class PublishSettings(Settings, frozen=True, kw_only=True):
     """The ZeroMQ bus. Local sockets are always open: verdicts, heatmaps, sync and control (.sock)."""
 
     verdicts_tcp: Annotated[
@@ -404,7 +404,7 @@ class Publish(Settings, frozen=True, kw_only=True):
     ] = 256
 
 
-class Journal(Settings, frozen=True, kw_only=True):
+class JournalSettings(Settings, frozen=True, kw_only=True):
     """The record of every verdict, from which readers fetch what they missed."""
 
     days: Annotated[
@@ -423,7 +423,7 @@ class Journal(Settings, frozen=True, kw_only=True):
     ] = 50.0
 
 
-class Metrics(Settings, frozen=True, kw_only=True):
+class MetricsSettings(Settings, frozen=True, kw_only=True):
     """The Prometheus endpoint."""
 
     host: Annotated[str, Meta(min_length=1, description="Address to listen on.")] = "127.0.0.1"
@@ -452,7 +452,7 @@ class Security(Settings, frozen=True, kw_only=True):
     ] = False
 
 
-class Evidence(Settings, frozen=True, kw_only=True):
+class EvidenceSettings(Settings, frozen=True, kw_only=True):
     """Frame, heatmap and verdict, kept of parts that did not pass and of a sample of those that did."""
 
     enabled: Annotated[bool, Meta(description="Keep evidence.")] = True
@@ -497,17 +497,17 @@ class Log(Settings, frozen=True, kw_only=True):
 class Config(Settings, frozen=True, kw_only=True):
     """A whole configuration file."""
 
-    line: Line = Line()
+    line: LineSettings = LineSettings()
     recipes: Annotated[tuple[Recipe, ...], Meta(min_length=1)]
     cameras: Annotated[tuple[Camera, ...], Meta(min_length=1)]
     batching: Batching = Batching()
     triggers: Triggers = Triggers()
-    scoring: Scoring = Scoring()
-    publish: Publish = Publish()
+    scoring: ScoringSettings = ScoringSettings()
+    publish: PublishSettings = PublishSettings()
     security: Security = Security()
-    journal: Journal = Journal()
-    evidence: Evidence = Evidence()
-    metrics: Metrics = Metrics()
+    journal: JournalSettings = JournalSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
+    metrics: MetricsSettings = MetricsSettings()
     log: Log = Log()
 
     @property

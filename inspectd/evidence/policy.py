@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from inspectd.config import Evidence
+from inspectd.config import EvidenceSettings
 from inspectd.wire import Evaluation
 
 _BURST_SECONDS: Final = 5.0
@@ -40,7 +40,7 @@ class TokenBucket:
 class EvidencePolicy:
     """Chooses by evaluation, and bounds how many a second, of each evaluation by itself."""
 
-    def __init__(self, settings: Evidence, chance: Callable[[], float]) -> None:
+    def __init__(self, settings: EvidenceSettings, chance: Callable[[], float]) -> None:
         """Choose by `settings`; `chance` gives numbers in [0, 1)."""
         self._settings = settings
         self._chance = chance

@@ -16,7 +16,7 @@ from inspectd.evidence.slot_holds import SlotHolds
 from inspectd.ipc.messages import Alive
 from inspectd.ipc.ring import FrameRing
 from inspectd.ipc.ring_client import RingClient
-from inspectd.records import BankInfo, EvidenceResult, FrameRef, Outcome
+from inspectd.records import BankInForce, EvidenceResult, FrameRef, Outcome
 from inspectd.wire import Evaluation, Verdict
 
 _MAX_HELD: Final = 4
@@ -77,7 +77,7 @@ class EvidenceStage(RingClient):
         self._last_id = 0
         self._unfinished: dict[int, FrameRef] = {}
 
-    def use_banks(self, banks: Sequence[BankInfo]) -> None:
+    def use_banks(self, banks: Sequence[BankInForce]) -> None:
         """Record these banks and thresholds with what is kept from now on."""
         self._in_force = {
             bank.recipe: in_force(self._recipes[bank.recipe], bank.threshold, bank.bank_sha256)

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from inspectd import wire
-from inspectd.config import Publish
+from inspectd.config import PublishSettings
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError, ChannelMessageError
 from inspectd.ipc.messages import Alive
 from inspectd.publish.access.keys import read_allowed, read_server_pair
@@ -194,7 +194,7 @@ class Bus:
 
     def __init__(
         self,
-        settings: Publish,
+        settings: PublishSettings,
         runtime_dir: Path,
         plant: str,
         line: str,

@@ -16,7 +16,7 @@ from inspectd.publish.journal import open_records
 from inspectd.publish.journal.journal import Journal
 from inspectd.publish.journal.open_records import OpenPart, Unfinished
 from inspectd.publish.journal.pending import Entry, Numbered
-from inspectd.records import BankInfo, Inspection, Outcome, PendingView, Score, Trigger
+from inspectd.records import BankInForce, Inspection, Outcome, PendingView, Score, Trigger
 from inspectd.wire import Evaluation, HeatmapRef, PartVerdict, Verdict, ViewVerdict
 from inspectd.wire.sync import Position
 
@@ -50,7 +50,7 @@ class PublishStage:
         self._recipes = {recipe.name: recipe for recipe in config.recipes}
         self._recipe_sha256: dict[str, str] = {}
 
-    def use_banks(self, banks: Sequence[BankInfo]) -> None:
+    def use_banks(self, banks: Sequence[BankInForce]) -> None:
         """Name recipes in verdicts by the hash they have with these banks and thresholds, from now on."""
         self._recipe_sha256 = {
             bank.recipe: recipe_sha256(self._recipes[bank.recipe], bank.threshold, bank.bank_sha256)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import msgspec
 
-from inspectd.config import Recipe, Scoring
+from inspectd.config import Recipe, ScoringSettings
 from inspectd.ipc.messages import Alive, AttachRing, DetachRing, Failed
-from inspectd.records import BankInfo, Batch, Score, ScoreError
+from inspectd.records import BankInForce, Batch, Score, ScoreError
 
 
 class StartScoring(msgspec.Struct, frozen=True, array_like=True, tag="start_scoring"):
     """Main to scoring, first: what to load."""
 
-    scoring: Scoring
+    scoring: ScoringSettings
     recipes: tuple[Recipe, ...]
     max_batch: int
 
@@ -20,7 +20,7 @@ class StartScoring(msgspec.Struct, frozen=True, array_like=True, tag="start_scor
 class ScoringReady(msgspec.Struct, frozen=True, array_like=True, tag="scoring_ready"):
     """Scoring to main: every bank is loaded and warm."""
 
-    banks: list[BankInfo]
+    banks: list[BankInForce]
     device: str
     warmup_seconds: float
 

@@ -27,7 +27,7 @@ from inspectd.ipc import child
 from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing, RingError
-from inspectd.records import BankInfo, Batch, Inspection, Score, ScoreError
+from inspectd.records import BankInForce, Batch, Inspection, Score, ScoreError
 from inspectd.scoring.messages import ScoringReady, StartScoring, ToScoring
 from inspectd.wire import Reason
 
@@ -81,7 +81,7 @@ class Stub:
             self._heart.beat()
             time.sleep(0.01)
         banks = [
-            BankInfo(
+            BankInForce(
                 recipe.name, bank_sha256(recipe.name, behaviour.bank), "stub", "none", 0, 0, 0, 0,
                 _THRESHOLD if recipe.threshold is None else recipe.threshold,
                 behaviour.image_sizes, any_size=recipe.any_size,

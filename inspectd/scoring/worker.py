@@ -32,7 +32,7 @@ from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing, RingError
 from inspectd.log import event
-from inspectd.records import BankInfo, Batch, Inspection, Score, ScoreError
+from inspectd.records import BankInForce, Batch, Inspection, Score, ScoreError
 from inspectd.scoring.messages import ScoringReady, StartScoring, ToScoring
 from inspectd.wire import Reason
 
@@ -179,7 +179,7 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
         info = scorer.info
         threshold = info.threshold if recipe.threshold is None else recipe.threshold
         banks.append(
-            BankInfo(
+            BankInForce(
                 recipe.name, info.sha256, info.detector, info.backbone, info.rows, info.dims,
                 info.input_height, info.input_width, threshold, info.image_sizes, info.bit_depth,
                 recipe.any_size,

@@ -16,7 +16,7 @@ from inspectd.batching.policy import BatchPolicy
 from inspectd.batching.stage import BatchingStage
 from inspectd.batching.triggering import Triggering
 from inspectd.ipc.ring import FrameRing
-from inspectd.records import BankInfo, FrameRef, Quality, Score, ScoreError, Trigger
+from inspectd.records import BankInForce, FrameRef, Quality, Score, ScoreError, Trigger
 from inspectd.wire import Evaluation, Reason, Refusal, RefusalReason, TriggerRequest
 from tests.support.messages import verdict
 
@@ -29,8 +29,8 @@ WINDOW_NS, BEFORE_NS, LATENCY_NS, ID_MEMORY_NS = 60, 20, 2, 150
 DEADLINES_NS = {"one": DEADLINE_NS, "two": DEADLINE_NS + 30}
 
 
-def bank(recipe: str, threshold: float) -> BankInfo:
-    return BankInfo(
+def bank(recipe: str, threshold: float) -> BankInForce:
+    return BankInForce(
         recipe, f"sha-{recipe}", "patchcore", "net", 1, 1, 2, 2, threshold, image_sizes=((2, 2),), bit_depth=8
     )
 

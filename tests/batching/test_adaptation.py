@@ -11,7 +11,7 @@ from inspectd.batching.parts import Parts
 from inspectd.batching.policy import BatchPolicy
 from inspectd.batching.stage import BatchingStage
 from inspectd.batching.triggering import Triggering
-from inspectd.records import BankInfo, FrameRef, Score
+from inspectd.records import BankInForce, FrameRef, Score
 from tests.support.messages import verdict
 
 MAX_BATCH = 8
@@ -41,7 +41,7 @@ class Line:
             Triggering({}, Parts(max_open=1, id_memory_ns=0), recipes=recipes, deadlines_ns=deadlines_ns),
             self, deadlines_ns=deadlines_ns, recipes=recipes, max_batches_out=2,
         )  # fmt: skip
-        self.stage.use_banks([BankInfo("r", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0)])
+        self.stage.use_banks([BankInForce("r", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0)])
 
     def run(self) -> Line:
         heapq.heapify(self.events)

@@ -8,7 +8,7 @@ from inspectd.batching.parts import Parts
 from inspectd.batching.policy import BatchPolicy
 from inspectd.batching.stage import BatchingStage
 from inspectd.batching.triggering import Triggering
-from inspectd.records import BankInfo, FrameRef, Score, ScoreError
+from inspectd.records import BankInForce, FrameRef, Score, ScoreError
 from inspectd.wire import Evaluation, Reason
 from tests.support.messages import verdict
 
@@ -32,7 +32,7 @@ class Line:
         )
 
     def use(self, sha: str, threshold: float) -> None:
-        self.stage.use_banks([BankInfo("r", sha, "patchcore", "net", 1, 1, 2, 2, threshold)])
+        self.stage.use_banks([BankInForce("r", sha, "patchcore", "net", 1, 1, 2, 2, threshold)])
 
     def frame(self, seq: int, now_ns: int = 0) -> None:
         self.stage.take_frame(FrameRef("cam", 1, seq, seq, now_ns, 0, 2, 2), now_ns)

@@ -12,7 +12,7 @@ from support.daemon import camera_table, settings
 
 from inspectd import config
 from inspectd.backends.openvino.cache import ModelCache
-from inspectd.config import ImagesCamera, Line, Recipe
+from inspectd.config import ImagesCamera, LineSettings, Recipe
 from inspectd.config.places import systemd_directory
 from inspectd.errors import UnavailableError
 
@@ -51,7 +51,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
 def test_of_systemds_list_of_directories_the_first_counts(bare, tmp_path, value):
     for variable in ("STATE_DIRECTORY", "RUNTIME_DIRECTORY", "CACHE_DIRECTORY"):
         bare.setenv(variable, value.format(tmp_path))
-    assert Line().state_path == Line().runtime_path == ModelCache().folder == tmp_path
+    assert LineSettings().state_path == LineSettings().runtime_path == ModelCache().folder == tmp_path
 
 
 def test_a_variable_that_is_empty_names_nothing(bare):
@@ -61,17 +61,17 @@ def test_a_variable_that_is_empty_names_nothing(bare):
 
 def test_without_a_home_the_setting_is_named(bare, tmp_path):
     with pytest.raises(UnavailableError, match=r"line\.state_dir: .* no home"):
-        _ = Line().state_path
-    assert Line(state_dir=str(tmp_path)).state_path == tmp_path
+        _ = LineSettings().state_path
+    assert LineSettings(state_dir=str(tmp_path)).state_path == tmp_path
     bare.setenv("HOME", str(tmp_path))
-    assert Line(name="l").state_path == tmp_path / ".local/state/inspectd/plant/l"
+    assert LineSettings(name="l").state_path == tmp_path / ".local/state/inspectd/plant/l"
 
 
 @pytest.mark.parametrize("home", ["/nonexistent", "{}/missing"])
 def test_a_home_that_is_not_there_is_none(bare, tmp_path, home):
     bare.setenv("HOME", home.format(tmp_path))
     with pytest.raises(UnavailableError, match="no home"):
-        _ = Line().state_path
+        _ = LineSettings().state_path
     assert ModelCache().folder is None
 
 

@@ -176,7 +176,7 @@ def test_a_file_that_is_not_there_is_one_problem(tmp_path):
 
 def test_the_example_is_sound_and_shows_every_default(tmp_path):
     settings = load(tmp_path, example())
-    assert settings.line == config.Line()
+    assert settings.line == config.LineSettings()
     assert settings.batching == config.Batching()
     assert settings.cameras[0].quality == config.QualityGate()
     commented = example().replace("\n#[[", "\n[[").replace("\n#", "\n")

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from inspectd.config import Evidence
+from inspectd.config import EvidenceSettings
 from inspectd.evidence.policy import EvidencePolicy
 from inspectd.wire import Evaluation
 
@@ -16,23 +16,23 @@ def kept_in(policy: EvidencePolicy, evaluation: Evaluation, seconds: int, per_se
 
 
 def test_a_line_of_nothing_but_rejects_keeps_so_many_a_second_and_no_more():
-    policy = EvidencePolicy(Evidence(max_per_second=2), random.Random(1).random)
+    policy = EvidencePolicy(EvidenceSettings(max_per_second=2), random.Random(1).random)
     assert kept_in(policy, Evaluation.FAIL, 100) == pytest.approx(200 + 10, abs=2)
 
 
 def test_undecidable_parts_take_a_tenth_and_nothing_from_the_rejects():
-    policy = EvidencePolicy(Evidence(max_per_second=2), random.Random(1).random)
+    policy = EvidencePolicy(EvidenceSettings(max_per_second=2), random.Random(1).random)
     assert kept_in(policy, Evaluation.UNDECIDABLE, 100) == pytest.approx(20 + 1, abs=1)
     assert policy.take(Evaluation.FAIL, 0)
 
 
 def test_what_is_wanted_is_what_the_settings_say():
     chance = random.Random(1)
-    default = EvidencePolicy(Evidence(), chance.random)
+    default = EvidencePolicy(EvidenceSettings(), chance.random)
     assert default.wants(Evaluation.FAIL)
     assert default.wants(Evaluation.UNDECIDABLE)
     assert sum(default.wants(Evaluation.PASS) for _ in range(10_000)) == pytest.approx(100, abs=40)
-    none = EvidencePolicy(Evidence(fails=False, undecidables=False, pass_share=0), chance.random)
+    none = EvidencePolicy(EvidenceSettings(fails=False, undecidables=False, pass_share=0), chance.random)
     assert not any(none.wants(evaluation) for evaluation in Evaluation for _ in range(1000))
-    every = EvidencePolicy(Evidence(pass_share=1), chance.random)
+    every = EvidencePolicy(EvidenceSettings(pass_share=1), chance.random)
     assert all(every.wants(Evaluation.PASS) for _ in range(1000))

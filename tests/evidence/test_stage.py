@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from inspectd.config import Config, Evidence, ImagesCamera, Recipe
+from inspectd.config import Config, EvidenceSettings, ImagesCamera, Recipe
 from inspectd.evidence.messages import Copied, Done, Level, SaveEvidence, StartEvidence, ToEvidence
 from inspectd.evidence.stage import EvidenceStage
 from inspectd.ipc.channel import Channel
@@ -33,7 +33,7 @@ class Line(RuleBasedStateMachine):
         config = Config(
             recipes=(Recipe(name="r", bank="b"),),
             cameras=(camera,),
-            evidence=Evidence(max_per_second=1000, pass_share=0),
+            evidence=EvidenceSettings(max_per_second=1000, pass_share=0),
         )
         self.now_ns = 0
         self.seq = 0

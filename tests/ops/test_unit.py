@@ -7,7 +7,7 @@ from typing import get_type_hints
 
 import pytest
 
-from inspectd.config import Line, Scoring
+from inspectd.config import LineSettings, ScoringSettings
 from inspectd.errors import ExitCode
 from tests.support.tools import run
 
@@ -73,9 +73,9 @@ def test_groups_the_unit_names_are_made(unit: dict[str, list[str]]) -> None:
 
 
 def test_timeouts_leave_room_for_what_they_wait_for(unit: dict[str, list[str]]) -> None:
-    drain = get_type_hints(Line, include_extras=True)["drain_seconds"].__metadata__[0]
+    drain = get_type_hints(LineSettings, include_extras=True)["drain_seconds"].__metadata__[0]
     assert int(unit["TimeoutStopSec"][0]) > drain.le
-    assert int(unit["TimeoutStartSec"][0]) > Scoring().start_timeout_seconds
+    assert int(unit["TimeoutStartSec"][0]) > ScoringSettings().start_timeout_seconds
 
 
 def test_bad_settings_are_not_tried_again(unit: dict[str, list[str]]) -> None:

@@ -6,7 +6,7 @@ import pytest
 import zmq
 
 from inspectd import wire
-from inspectd.config import Publish
+from inspectd.config import PublishSettings
 from inspectd.errors import UnavailableError
 from tests.support.served import ServedSockets
 
@@ -16,7 +16,7 @@ EVENT = wire.Event("p", "l", 1, 2, "info", "started", None, "", COUNTS)
 
 @pytest.fixture
 def bus(tmp_path):
-    bus = ServedSockets(tmp_path, Publish(queue_messages=10))
+    bus = ServedSockets(tmp_path, PublishSettings(queue_messages=10))
     yield bus
     bus.close()
     assert not list(tmp_path.iterdir())
@@ -104,5 +104,5 @@ def test_a_port_that_is_taken_is_named_with_its_setting(tmp_path, reader):
     taken = reader(zmq.PUB)
     port = taken.bind_to_random_port("tcp://127.0.0.1")
     with pytest.raises(UnavailableError, match=r"publish\.verdicts_tcp: cannot bind"):
-        ServedSockets(tmp_path, Publish(verdicts_tcp=f"127.0.0.1:{port}"))
+        ServedSockets(tmp_path, PublishSettings(verdicts_tcp=f"127.0.0.1:{port}"))
     assert not list(tmp_path.iterdir())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inspectd.backends.scorer import Scorer, ScorerInfo
-from inspectd.config import Recipe, Scoring
+from inspectd.config import Recipe, ScoringSettings
 from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing
@@ -59,7 +59,7 @@ class Line:
     def __init__(self, pipeline):
         first, second = Channel.pair()
         self.main = Channel(first, FromScoring)
-        start = StartScoring(Scoring(), (Recipe(name="r", bank="r.bank"),), 8)
+        start = StartScoring(ScoringSettings(), (Recipe(name="r", bank="r.bank"),), 8)
         self._end = Channel(second, ToScoring)
         self.worker = ScoringWorker(self._end, start)
         self.worker._scorers["r"] = Scorer(pipeline, INFO)

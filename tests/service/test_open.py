@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from inspectd.config import Config, ImagesCamera, Line, Metrics, Recipe
+from inspectd.config import Config, ImagesCamera, LineSettings, MetricsSettings, Recipe
 from inspectd.errors import UnavailableError
 from inspectd.service import open_service
 
 
 def settings(tmp_path: Path, metrics_port: int) -> Config:
     return Config(
-        line=Line(runtime_dir=str(tmp_path / "run"), state_dir=str(tmp_path / "state")),
+        line=LineSettings(runtime_dir=str(tmp_path / "run"), state_dir=str(tmp_path / "state")),
         recipes=(Recipe(name="r", bank="b"),),
         cameras=(ImagesCamera(name="cam", recipe="r", folder="x"),),
-        metrics=Metrics(port=metrics_port),
+        metrics=MetricsSettings(port=metrics_port),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from support.messages import verdict
 
 from inspectd import wire
-from inspectd.config import Journal as Settings
+from inspectd.config import JournalSettings as Settings
 from inspectd.publish.journal.journal import Journal
 from inspectd.publish.journal.pending import Entry
 from inspectd.publish.journal.records import Levels, ReplayChunk

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from inspectd import wire
-from inspectd.config import Publish
+from inspectd.config import PublishSettings
 from inspectd.publish.bus import Asker
 from inspectd.publish.door.half_sent import HalfSent
 from inspectd.publish.door.listeners import Listeners
@@ -24,17 +24,17 @@ class ServedSockets(Sockets):
     def __init__(
         self,
         folder: Path,
-        settings: Publish | None = None,
+        settings: PublishSettings | None = None,
         *,
         keys_dir: Path | None = None,
         on_refused: Callable[[str, AuthCause], None] = lambda _name, _cause: None,
         memory_bytes: Callable[[], int] = lambda: 0,  # this process is the clients' too
         **more: Any,
     ) -> None:
-        self.listeners = Listeners(settings or Publish(), folder)
+        self.listeners = Listeners(settings or PublishSettings(), folder)
         try:
             super().__init__(
-                settings or Publish(),
+                settings or PublishSettings(),
                 b"i1/p/l/",
                 self.listeners.local,
                 self.listeners.tcp,

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from inspectd.config import Publish, tcp_address
+from inspectd.config import PublishSettings, tcp_address
 from inspectd.errors import UnavailableError
 from inspectd.wire.sockets import SOCKETS
 
@@ -25,7 +25,7 @@ _DRAINED_BYTES: Final = 1 << 20  # at a time
 class Listeners:
     """A listening socket for each of the bus's sockets at each door, by the socket's name."""
 
-    def __init__(self, settings: Publish, runtime_dir: Path) -> None:
+    def __init__(self, settings: PublishSettings, runtime_dir: Path) -> None:
         """Listen in `runtime_dir`, and over TCP where the settings say so.
 
         Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from inspectd.config import Publish
+from inspectd.config import PublishSettings
 from inspectd.ipc.messages import Alive, CarriesDescriptors, Failed
 from inspectd.publish.access.auth import KeysChange
 
@@ -12,7 +12,7 @@ from inspectd.publish.access.auth import KeysChange
 class StartDoor(msgspec.Struct, frozen=True, array_like=True, tag="start_door"):
     """Main to door, first: settings and keys."""
 
-    settings: Publish
+    settings: PublishSettings
     prefix: bytes
     """Of every topic of the line."""
     keys_dir: str | None

@@ -24,7 +24,7 @@ from typing import Final
 import msgspec
 import zmq
 
-from inspectd.config import Publish
+from inspectd.config import PublishSettings
 from inspectd.publish.access.auth import Authenticator, KeysChange
 from inspectd.publish.door.connections import HANDSHAKE_MS, Connections, open_listener
 from inspectd.publish.door.fair_waits import FairWaits
@@ -99,7 +99,7 @@ class Sockets:
 
     def __init__(
         self,
-        settings: Publish,
+        settings: PublishSettings,
         prefix: bytes,
         local: Mapping[str, kernel.socket],
         tcp: Mapping[str, kernel.socket],

@@ -19,7 +19,7 @@ import zlib
 from pathlib import Path
 from typing import Final
 
-from inspectd.config import Journal as JournalSettings
+from inspectd.config import JournalSettings
 from inspectd.publish.journal.age_clock import AgeClock
 from inspectd.publish.journal.records import Group, Levels, Opened, ReplayChunk, Row, Stored
 from inspectd.publish.journal.sqlite import (

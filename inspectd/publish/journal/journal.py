@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from inspectd.config import Journal as JournalSettings
+from inspectd.config import JournalSettings
 from inspectd.errors import UnavailableError
 from inspectd.publish.journal.file import Mark
 from inspectd.publish.journal.pending import Entry, JournalMetrics, Pending

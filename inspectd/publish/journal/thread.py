@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from inspectd.config import Journal as JournalSettings
+from inspectd.config import JournalSettings
 from inspectd.publish.journal.file import JournalFile
 from inspectd.publish.journal.records import Group, Levels, Opened, ReplayChunk
 from inspectd.publish.journal.sqlite import CorruptError, named

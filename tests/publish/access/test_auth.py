@@ -15,7 +15,7 @@ from support.ports import free_ports
 from zmq.utils import z85
 
 from inspectd import wire
-from inspectd.config import Publish
+from inspectd.config import PublishSettings
 from inspectd.errors import InputError
 from inspectd.files import write_text
 from inspectd.publish.access import keys
@@ -51,7 +51,9 @@ class Line:
         keys.write_allowed(self.keys_dir, self.clients)
         self.refused: Counter[tuple[str, AuthCause]] = Counter()
         self.ports = dict(zip(("verdicts", "heatmaps", "sync", "control"), free_ports(4), strict=True))
-        settings = Publish(**{f"{name}_tcp": f"127.0.0.1:{port}" for name, port in self.ports.items()})
+        settings = PublishSettings(
+            **{f"{name}_tcp": f"127.0.0.1:{port}" for name, port in self.ports.items()}
+        )
         self.runtime_dir = folder / "run"
         self.runtime_dir.mkdir()
         self.bus = ServedSockets(self.runtime_dir, settings, keys_dir=self.keys_dir, on_refused=self.refuse)

@@ -14,7 +14,7 @@ from support.messages import COUNTS
 from support.ports import free_port
 
 from inspectd import wire
-from inspectd.config import Publish
+from inspectd.config import PublishSettings
 from inspectd.publish.door.half_sent import HalfSent
 from inspectd.wire.sockets import CutCause
 from tests.support.raw_client import shake_hands
@@ -26,7 +26,7 @@ EVENT = wire.Event("p", "l", 1, 2, "info", "started", None, "", COUNTS)
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[ServedSockets]:
     port = free_port()
-    made = ServedSockets(tmp_path, Publish(verdicts_tcp=f"127.0.0.1:{port}"), max_connections=20)
+    made = ServedSockets(tmp_path, PublishSettings(verdicts_tcp=f"127.0.0.1:{port}"), max_connections=20)
     yield made
     made.close()
     assert not list(tmp_path.iterdir())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from inspectd.config import Journal as Settings
+from inspectd.config import JournalSettings as Settings
 from inspectd.publish.journal.file import NAME, JournalFile
 from inspectd.publish.journal.records import Group, Row
 from inspectd.publish.journal.sqlite import CorruptError, forget_oldest

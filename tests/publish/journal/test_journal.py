@@ -14,7 +14,7 @@ import pytest
 from support.disks import disk, fill, frozen, needs_root, remount, tmpfs
 from support.journal_line import Line
 
-from inspectd.config import Journal as JournalSettings
+from inspectd.config import JournalSettings
 from inspectd.errors import UnavailableError
 from inspectd.publish.journal.file import JournalFile
 from inspectd.wire.sync import Position
