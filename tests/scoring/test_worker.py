@@ -21,6 +21,7 @@ class InOrder:
     """Scores a frame by its first value, at once."""
 
     overlaps = False
+    is_one_by_one = False
 
     def __init__(self):
         self.happened = []
