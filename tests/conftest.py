@@ -131,12 +131,18 @@ _TIER_OF_FIXTURE: Final = {
 """A test that takes one of them belongs to this tier, whether its author thought of it or not."""
 
 
+_MODEL_FOLDERS: Final = {"backends", "bank", "bench", "evaluation", "model"}
+"""Of tests that compute with torch, which takes seconds to import. `make quick` passes over them."""
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m looks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each test the tier of what it takes, the dearest of them."""
     for item in items:
         found = {_TIER_OF_FIXTURE.get(name) for name in getattr(item, "fixturenames", ())}
         found |= {marker.name for marker in item.iter_markers()}
+        if _MODEL_FOLDERS & set(item.path.parts):
+            found.add("system")
         tier = next((tier for tier in ("system", "daemon") if tier in found), None)
         if tier is not None:
             item.add_marker(tier)

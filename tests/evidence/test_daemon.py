@@ -24,7 +24,7 @@ from tests.support.disks import needs_root
 
 
 def line(bank: Path, folder: Path, evidence: str, *, threshold: float = 1.0, **more) -> str:
-    cameras = camera_table("cam", folder, fps=25, shuffle_seed=1)
+    cameras = camera_table("cam", folder, fps=10, shuffle_seed=1)
     return settings(bank, cameras, recipe=f"threshold = {threshold}", extra=f"[evidence]\n{evidence}", **more)
 
 
