@@ -20,6 +20,8 @@ from inspectd.client import TriggerSender
 from inspectd.ipc.runtime_dir import RuntimeDir
 from inspectd.wire import Refusal, TriggerRequest
 
+pytestmark = pytest.mark.timed
+
 LATENCY_MS, PERIOD_MS = 80, 20
 TOLERANCE_MS = 60
 """A busy machine: a frame that is served, read or stamped late has that latency, and it is measured."""

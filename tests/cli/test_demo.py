@@ -35,6 +35,7 @@ def own_images(tmp_path: Path) -> Path:
 # --- the whole demo -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.system
 def test_demo_runs_from_images_to_figures_and_ends_by_itself(own_images: Path, tmp_path: Path) -> None:
     work, figures = tmp_path / "work", tmp_path / "figures.json"
     command = [*DEMO, "--images", own_images, "--out", work, "--json", figures, "--fps", "3"]
@@ -93,6 +94,7 @@ def running_with(path: Path) -> list[str]:
     return found
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
@@ -113,6 +115,7 @@ def test_bad_options_are_refused_before_any_work(options: list[str], complaint: 
     assert not (tmp_path / "demo-run").exists()
 
 
+@pytest.mark.system
 def test_a_folder_that_is_no_demos_is_not_touched(own_images: Path, tmp_path: Path) -> None:
     mine = tmp_path / "images" / "holiday.png"
     mine.parent.mkdir()

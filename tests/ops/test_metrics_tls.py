@@ -16,6 +16,8 @@ from tests.ops.test_prometheus import Prometheus
 from tests.support.daemon import camera_table, settings
 from tests.support.tools import tool
 
+pytestmark = pytest.mark.system
+
 
 def test_prometheus_reads_over_tls_with_a_password(start_daemon, stub_bank, good_folder, tmp_path) -> None:
     certificate, key = make_certificate(tmp_path)

@@ -8,6 +8,8 @@ import yaml
 
 from tests.support.tools import run
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "config/prometheus/rules/inspectd.yml"
 RULE_TESTS = sorted(Path(__file__).parent.glob("rules_*_test.yml"))

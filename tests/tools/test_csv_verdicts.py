@@ -26,7 +26,7 @@ def rows(file: Path) -> list[dict[str, str]]:
 
 
 def test_each_verdict_is_one_row_though_the_reader_is_killed(start_daemon, stub_bank, good_folder, tmp_path):
-    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=50))).ready()
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=20))).ready()
     file = tmp_path / "verdicts.csv"
     command = [sys.executable, TOOL, f"ipc://{daemon.runtime_dir}/verdicts.sock", file]
     for kill in range(4):
