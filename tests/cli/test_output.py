@@ -24,7 +24,7 @@ def test_a_name_that_is_not_utf8_or_holds_escapes_ends_in_no_traceback(tmp_path,
     assert rb"caf\udce9\u001b[2J/inspectd.toml" in done.stdout
     again = subprocess.run([*command, "init", folder], capture_output=True, env=environment, check=False)
     assert again.returncode == 2
-    assert rb"caf\udce9\u001b[2J/inspectd.toml: exists" in again.stderr
+    assert rb"caf\udce9\u001b[2J/inspectd.toml: already exists" in again.stderr
     assert b"\x1b" not in done.stdout + again.stderr
 
 
