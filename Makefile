@@ -3,11 +3,11 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+CORES := $(shell nproc)
 # A worker has whole files, so that what a file shares is made once. There are more of them than cores, because many
 # tests wait; ARGS='-n 0' runs all in one process.
-PYTEST := $(BIN)/pytest --dist loadgroup --no-loadscope-reorder --numprocesses
-CORES := $(shell nproc)
-WORKERS := $(shell expr 2 '*' $(CORES))
+PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder --numprocesses $(shell expr 2 '*' $(CORES))
+TIMED := $(BIN)/pytest --dist load --numprocesses $(CORES)
 NONE_CHOSEN := test $$? -eq 5
 
 .PHONY: setup demo quick test test-gpu faults lint format clean
@@ -25,13 +25,13 @@ demo: $(INSTALLED)
 # While you work: what needs neither the real scoring process, nor torch, nor another program.
 MODELS := backends bank bench evaluation model
 quick: $(INSTALLED)
-	$(PYTEST) $(WORKERS) -m 'not gpu and not system and not timed' $(MODELS:%=--ignore=tests/%) $(ARGS)
+	$(PYTEST) -m 'not gpu and not system and not timed' $(MODELS:%=--ignore=tests/%) $(ARGS)
 
 # Everything. What looks at milliseconds comes last, when nothing else keeps the processors busy.
 test: $(INSTALLED)
 	tools/install_debian_packages.sh
-	$(PYTEST) $(WORKERS) -m 'not gpu and not timed' $(ARGS) || $(NONE_CHOSEN)
-	$(PYTEST) $(CORES) -m 'timed and not gpu' $(ARGS) || $(NONE_CHOSEN)
+	$(PYTEST) -m 'not gpu and not timed' $(ARGS) || $(NONE_CHOSEN)
+	$(TIMED) -m 'timed and not gpu' $(ARGS) || $(NONE_CHOSEN)
 
 test-gpu: $(INSTALLED)
 	$(BIN)/pytest -m gpu $(ARGS)

@@ -138,18 +138,18 @@ _MODEL_FOLDERS: Final = {"backends", "bank", "bench", "evaluation", "model"}
 @pytest.hookimpl(tryfirst=True)  # before -m looks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each test the tier of what it takes, the dearest of them."""
+    tiers = ("system", "daemon", "pure")
+    rank = {}
     for item in items:
         found = {_TIER_OF_FIXTURE.get(name) for name in getattr(item, "fixturenames", ())}
         found |= {marker.name for marker in item.iter_markers()}
         if _MODEL_FOLDERS & set(item.path.parts):
             found.add("system")
-        tier = next((tier for tier in ("system", "daemon") if tier in found), None)
-        if tier is not None:
+        tier = next((tier for tier in tiers if tier in found), "pure")
+        if tier != "pure":
             item.add_marker(tier)
-        if "timed" not in found:
-            # What a file shares among its tests is then made by one worker.
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-    items.sort(key=lambda item: item.get_closest_marker("system") is None)  # the long ones first
+        rank[item] = tiers.index(tier)
+    items.sort(key=lambda item: rank[item])  # the long ones first, so that workers end together
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
