@@ -82,7 +82,7 @@ def write(path: Path, spec: Synthetic) -> None:
         coreset_ratio=None,
         seed=spec.seed,
         threshold=_THRESHOLD,
-        threshold_basis="made up for a benchmark",
+        threshold_basis="synthetic, for a benchmark",
     )
     tensors = {f"detector.{name}": tensor for name, tensor in pipeline.detector.tensors().items()}
     tensors |= {f"head.{name}": tensor for name, tensor in pipeline.head.tensors().items()}

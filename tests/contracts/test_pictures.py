@@ -51,7 +51,7 @@ def zeros_within(data):
 
 
 def zeros_at_its_end(deflated):
-    """The last strip's check sum is no more; tags lie behind or before it."""
+    """The last strip's check sum is no more; tags lie after or before it."""
     with Image.open(io.BytesIO(deflated)) as image:
         end = image.tag_v2[273][-1] + image.tag_v2[279][-1]
     return deflated[: end - 4] + bytes(4) + deflated[end:]
@@ -82,7 +82,7 @@ WHOLE = {
     "progressive.jpg": (PROGRESSIVE, BGR.shape),
     "cmyk.jpg": (saved("JPEG", RGB.convert("CMYK")), BGR.shape),
     "grey.jfif": (saved("JPEG", RGB.convert("L")), BGR.shape),
-    "bytes-behind.jpg": (JPEG + b"hello" * 100, BGR.shape),
+    "bytes-after.jpg": (JPEG + b"hello" * 100, BGR.shape),
     "turned.jpg": (saved("JPEG", exif=turned()), (120, 80, 3)),
     "turned.png": (saved("PNG", exif=turned()), (120, 80, 3)),
     "turned.tif": (saved("TIFF", exif=turned()), (120, 80, 3)),

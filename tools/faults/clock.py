@@ -28,7 +28,7 @@ def missing() -> str | None:
 
 
 def run(context: Context) -> Outcome:
-    """Step the clock, now and then with a restart behind the step, and watch what must not move."""
+    """Step the clock, now and then with a restart after the step, and watch what must not move."""
     outcome = Outcome()
     clock = context.folder / "clock"
     context.folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def run(context: Context) -> Outcome:
             time.sleep(_BETWEEN_SECONDS)
             up[-1] = (up[-1][0], time.monotonic_ns() - int(1e9))
             if number % 4 == 3:
-                rig.line.restart()  # behind a step: numbering and recovery may not believe the clock
+                rig.line.restart()  # after a step: numbering and recovery may not believe the clock
                 rig.line.wait_ready()
             outcome.injected += 1
             context.advance()
