@@ -21,7 +21,7 @@ MISSING = {
 }
 
 
-@pytest.fixture(params=["images", "video", "rtsp", "mjpeg"])
+@pytest.fixture(params=["images", "video", pytest.param("rtsp", marks=pytest.mark.system), "mjpeg"])
 def settings(request, tmp_path):
     if request.param == "images":
         write_images(tmp_path, [f"{i}.png" for i in range(6)])

@@ -54,6 +54,7 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
     end.close()
 
 
+@pytest.mark.system
 def test_systemd_is_told_the_truth(
     tmp_path: Path, manager: Manager, start_daemon: Callable[..., Daemon], stub_bank: Path, good_folder: Path
 ) -> None:
