@@ -27,7 +27,7 @@ def evidence(tmp_path: Path, bank_file: Path, good_folder: Path) -> Path:
     """A part that passed, as the evidence process keeps it."""
     pixels = read_image(find_images(good_folder)[0])
     assert pixels is not None
-    scorer = Scorer.load(bank_file, "cpu", 1)
+    scorer = Scorer.load(bank_file, "cpu")
     (score,) = scorer.score([pixels])
     judged = msgspec.structs.replace(
         verdict(1),
