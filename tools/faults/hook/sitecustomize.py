@@ -1,7 +1,7 @@
 """Put before a daemon's module path, it makes faults inside that cannot be made from outside.
 
 The daemon's authenticator stops when a file appears: with `deaf` in it the handler is asked and never
-answers; with `gone` it is no longer there. What is in force stands in a second file, named like it with `.seen`.
+answers; with `gone` it is no longer there. What is in force stands in a second file, which ends in `.seen`.
 """
 
 import os
