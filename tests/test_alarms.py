@@ -8,13 +8,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from inspectd import key_files
 from inspectd.alarms import AccessWatch, DoorWatch, EvidenceWatch, FormatWatch, LoopWatch
 from inspectd.config import Config, ImagesCamera, PublishSettings, Recipe, Security
 from inspectd.metrics import CUT_CAUSES, Metrics
 from inspectd.publish.access import keys
 from inspectd.publish.door.messages import DoorLevels
 from inspectd.records import BankInForce, FrameRef, Inspection, Outcome
-from inspectd.wire import Evaluation, Reason, key_files
+from inspectd.wire import Evaluation, Reason
 from inspectd.wire.sockets import CutCause
 from tests.support.key_list import hang, let_go
 from tests.support.served import ServedSockets

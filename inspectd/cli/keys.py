@@ -9,12 +9,11 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from inspectd import config, endpoint
+from inspectd import config, endpoint, key_files
 from inspectd.errors import InputError
 from inspectd.publish.access import keys
 from inspectd.publish.access.keys import Client
 from inspectd.text import printable
-from inspectd.wire import key_files
 from inspectd.wire.sockets import Role
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")

@@ -10,7 +10,7 @@ import zmq
 
 from inspectd.client.decode import MAX_MESSAGE_BYTES
 from inspectd.errors import InputError
-from inspectd.wire.key_files import read_pair, read_public
+from inspectd.key_files import read_pair, read_public
 
 _EXPECTED: Final = "expected ipc:///path/to/verdicts.sock or tcp://127.0.0.1:5571"
 

@@ -11,9 +11,9 @@ import pytest
 import zmq
 from support.ports import free_port
 
+from inspectd import key_files
 from inspectd.endpoint import Users
 from inspectd.publish.access import keys
-from inspectd.wire import key_files
 from tests.support.daemon import camera_table, settings
 
 

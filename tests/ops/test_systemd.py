@@ -13,9 +13,9 @@ import pytest
 import zmq
 from support.ports import free_port
 
+from inspectd import key_files
 from inspectd.publish.access import keys
 from inspectd.publish.access.keys import Client
-from inspectd.wire import key_files
 from inspectd.wire.sockets import Role
 from tests.ops.machine import Machine
 from tests.support.cells import cells

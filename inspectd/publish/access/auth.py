@@ -15,9 +15,9 @@ import msgspec
 import zmq
 from zmq.utils import z85
 
+from inspectd.key_files import KeyPair
 from inspectd.publish.access.key_watch import STUCK_SECONDS, KeyList, KeyWatch
 from inspectd.publish.access.keys import Client, read_server_pair
-from inspectd.wire.key_files import KeyPair
 from inspectd.wire.sockets import SOCKETS, AuthCause
 
 _ENDPOINT: Final = "inproc://zeromq.zap.01"

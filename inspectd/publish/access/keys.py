@@ -12,7 +12,7 @@ import msgspec
 from inspectd.config.places import systemd_directory
 from inspectd.errors import InputError
 from inspectd.files import write_text
-from inspectd.wire.key_files import Z85_CHARACTERS, KeyPair, is_key, read_pair, refuse_mode
+from inspectd.key_files import Z85_CHARACTERS, KeyPair, is_key, read_pair, refuse_mode
 from inspectd.wire.sockets import Role
 
 SERVER_SECRET: Final = "server.key_secret"  # noqa: S105 - a file's name

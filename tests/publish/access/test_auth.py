@@ -14,15 +14,14 @@ import zmq
 from support.ports import free_ports
 from zmq.utils import z85
 
-from inspectd import wire
+from inspectd import key_files, wire
 from inspectd.config import PublishSettings
 from inspectd.errors import InputError
 from inspectd.files import write_text
+from inspectd.key_files import KeyPair
 from inspectd.publish.access import keys
 from inspectd.publish.access.auth import Authenticator
 from inspectd.publish.access.keys import Client
-from inspectd.wire import key_files
-from inspectd.wire.key_files import KeyPair
 from inspectd.wire.sockets import AuthCause, Role
 from tests.support.key_list import hang, let_go
 from tests.support.served import ServedSockets

@@ -8,10 +8,11 @@ import pytest
 import zmq
 from support.ports import free_ports
 
+from inspectd import key_files
 from inspectd.client import ClientKeys, Lost, VerdictReader
 from inspectd.publish.access import keys
 from inspectd.publish.access.keys import Client
-from inspectd.wire import Verdict, key_files
+from inspectd.wire import Verdict
 from inspectd.wire.sockets import Role
 from tests.support.daemon import camera_table, settings
 

@@ -4,10 +4,10 @@ import os
 
 import pytest
 
+from inspectd import key_files
 from inspectd.errors import InputError
 from inspectd.publish.access import keys
 from inspectd.publish.access.keys import Client
-from inspectd.wire import key_files
 from inspectd.wire.sockets import Role
 
 GOOD, OTHER = "0" * 40, "1" * 40
