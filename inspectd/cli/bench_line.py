@@ -12,7 +12,8 @@ from typing import Any, Final
 from inspectd.bench.processes import MAIN, Usage, shares, usage_by_job
 from inspectd.bench.scrape import means_ms, stage_totals
 from inspectd.bench.timing import Latency
-from inspectd.cli.demo_line import Daemon, free_ports
+from inspectd.cli.daemon_process import DaemonProcess
+from inspectd.cli.demo_line import free_ports
 from inspectd.client import LiveReader, Message
 from inspectd.errors import InspectdError
 from inspectd.wire import Counts, Evaluation, Heartbeat, Verdict
@@ -97,7 +98,7 @@ def run_load(line: Line, rate: float, seconds: float) -> dict[str, Any]:
     file.write_text(line.settings(rate, port), encoding="utf-8")
     began = time.monotonic()
     with (
-        Daemon(file, line.folder / "log") as daemon,
+        DaemonProcess(file, line.folder / "log", own_group=True) as daemon,
         LiveReader(f"ipc://{line.folder}/run/verdicts.sock") as reader,
     ):
         listener = _Listener(daemon, reader, port)
@@ -111,7 +112,7 @@ def run_load(line: Line, rate: float, seconds: float) -> dict[str, Any]:
 class _Listener:
     """Reads a daemon's bus."""
 
-    def __init__(self, daemon: Daemon, reader: LiveReader, metrics_port: int) -> None:
+    def __init__(self, daemon: DaemonProcess, reader: LiveReader, metrics_port: int) -> None:
         self._daemon = daemon
         self._metrics_port = metrics_port
         self._reader = reader
@@ -159,7 +160,7 @@ class _Listener:
             self._verdicts.append(message)
         elif isinstance(message, Heartbeat):
             self._counts = message.counts
-        elif message is None and self._daemon.exit_code is not None:
+        elif message is None and self._daemon.poll() is not None:
             raise self._failure("the daemon died")
         return message
 

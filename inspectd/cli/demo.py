@@ -18,8 +18,9 @@ from rich.markup import escape
 
 from inspectd.bank.file import read_manifest
 from inspectd.cli import demo_result, output
+from inspectd.cli.daemon_process import DaemonProcess
 from inspectd.cli.demo_data import DemoData, lay_out, own_folder, solar_cells
-from inspectd.cli.demo_line import LINE, PLANT, Daemon, LineFile, LineRun, free_ports, runtime_dir
+from inspectd.cli.demo_line import LINE, PLANT, LineFile, LineRun, free_ports, runtime_dir
 from inspectd.cli.demo_result import Result
 from inspectd.cli.live_view import LineView, plain_line
 from inspectd.client import LiveReader, Message
@@ -144,7 +145,7 @@ def _run_line(
     with (
         # The reader is there before the first frame, because a live bus repeats nothing.
         LiveReader(line_file.endpoint("verdicts"), line_file.endpoint("heatmaps")) as reader,
-        Daemon(line_file.path, line_file.path.with_name("daemon.log")) as daemon,
+        DaemonProcess(line_file.path, line_file.path.with_name("daemon.log"), own_group=True) as daemon,
         Screen(console, LineView(reader.line(PLANT, LINE)), total) as screen,
     ):
         result = Result(reader.line(PLANT, LINE))

@@ -5,18 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import msgspec
 
+from inspectd.cli.daemon_process import STOP_SECONDS, DaemonProcess
 from inspectd.cli.demo_data import CAMERAS
 from inspectd.client import Liveness, LiveReader, Message
 from inspectd.errors import ExitCode, InspectdError
@@ -27,10 +24,8 @@ PLANT: Final = "demo"
 LINE: Final = "line1"
 _START_SECONDS: Final = 180.0
 _STALL_SECONDS: Final = 30.0
-_STOP_SECONDS: Final = 15.0
 _SETTLE_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.1
-_LOG_TAIL_LINES: Final = 20
 _SOCKET_PATH_LIMIT: Final = 80
 _PORTS: Final = {"verdicts": 5571, "heatmaps": 5572, "metrics": 9464}
 
@@ -93,55 +88,6 @@ when_full = "drop"
 """
 
 
-class Daemon:
-    """`inspectd run` as a child process; it never outlives the `with` block."""
-
-    def __init__(self, config: Path, log: Path) -> None:
-        self.log = log
-        with log.open("wb") as output:
-            # A group of its own: Ctrl-C in the terminal is for the demo, which stops the daemon in order.
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "inspectd", "run", str(config)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                process_group=0,
-            )
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
-
-    @property
-    def exit_code(self) -> int | None:
-        """None while it runs."""
-        return self._process.poll()
-
-    def terminate(self) -> None:
-        """Ask it to drain and stop."""
-        if self.exit_code is None:
-            self._process.send_signal(signal.SIGTERM)
-
-    def log_tail(self) -> str:
-        """The last lines it wrote."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join(lines[-_LOG_TAIL_LINES:])
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.terminate()
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-
 class LineRun:
     """Follows one run of the daemon from its first heartbeat to its last event.
 
@@ -154,7 +100,7 @@ class LineRun:
 
     def __init__(
         self,
-        daemon: Daemon,
+        daemon: DaemonProcess,
         reader: LiveReader,
         on_message: Callable[[Message], None],
         on_turn: Callable[[], None],
@@ -209,13 +155,13 @@ class LineRun:
             InspectdError: it died, or did not stop in time and in order.
         """
         self._daemon.terminate()
-        deadline = time.monotonic() + _STOP_SECONDS
-        while self._daemon.exit_code is None and time.monotonic() < deadline:
+        deadline = time.monotonic() + STOP_SECONDS
+        while self._daemon.poll() is None and time.monotonic() < deadline:
             self._read(_POLL_SECONDS)
         while self._read(_SETTLE_SECONDS):
             # What was still on its way, heatmaps among it.
             continue
-        if self._daemon.exit_code != ExitCode.OK:
+        if self._daemon.poll() != ExitCode.OK:
             raise self._failure("the daemon did not stop in order")
         if self._stopped is None:
             raise self._failure("the daemon stopped without announcing it on the bus")
@@ -233,10 +179,10 @@ class LineRun:
         due = time.monotonic() + _POLL_SECONDS
         while (remaining_seconds := due - time.monotonic()) > 0:
             self._read(remaining_seconds)
-        if self._daemon.exit_code is not None:
+        if self._daemon.poll() is not None:
             raise self._failure("the daemon died")
-        if self._tracker.liveness is Liveness.STALE and self._tracker.silent_seconds > _STOP_SECONDS:
-            raise self._failure(f"no heartbeat for {_STOP_SECONDS:.0f} s")
+        if self._tracker.liveness is Liveness.STALE and self._tracker.silent_seconds > STOP_SECONDS:
+            raise self._failure(f"no heartbeat for {STOP_SECONDS:.0f} s")
         self._on_turn()
 
     def _read(self, timeout_seconds: float) -> bool:
@@ -252,7 +198,7 @@ class LineRun:
         return True
 
     def _failure(self, complaint: str) -> InspectdError:
-        code = self._daemon.exit_code
+        code = self._daemon.poll()
         state = "still running" if code is None else f"exit code {code}"
         return InspectdError(
             f"{complaint} ({state}); the end of {self._daemon.log}:\n{self._daemon.log_tail()}"

@@ -12,8 +12,9 @@ import pytest
 from support.cells import cells, link
 
 from inspectd import config
+from inspectd.cli.daemon_process import DaemonProcess
 from inspectd.cli.demo_data import CAMERAS, DemoData, Part, lay_out, own_folder, solar_cells
-from inspectd.cli.demo_line import Daemon, LineFile, LineRun, free_ports, runtime_dir
+from inspectd.cli.demo_line import LineFile, LineRun, free_ports, runtime_dir
 from inspectd.cli.demo_result import Result, Summary, write_contact_sheet
 from inspectd.client import Heatmap, LineTracker, LiveReader
 from inspectd.errors import InputError, InspectdError
@@ -179,7 +180,7 @@ def test_each_camera_gets_every_other_image_of_each_label(tmp_path: Path) -> Non
 def test_a_daemon_that_dies_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
     with (
         LiveReader(f"ipc://{tmp_path}/v.sock") as reader,
-        Daemon(tmp_path / "missing.toml", tmp_path / "daemon.log") as daemon,
+        DaemonProcess(tmp_path / "missing.toml", tmp_path / "daemon.log") as daemon,
     ):
         run = LineRun(daemon, reader, lambda _: None, lambda: None)
         with pytest.raises(

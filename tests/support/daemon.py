@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +13,7 @@ import msgspec
 import zmq
 
 from inspectd import wire
+from inspectd.cli.daemon_process import DaemonProcess
 from inspectd.scoring.stub import Behaviour
 from inspectd.wire import PartVerdict, Verdict
 
@@ -104,20 +103,18 @@ class Daemon:
         self.file.write_text(text)
         if behaviour is not None:
             self.behave(behaviour)
-        command = ["-m", "inspectd"] if behaviour is None else [str(_STUB_DAEMON)]
         self.reader = Reader(f"ipc://{self.runtime_dir}/verdicts.sock")
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *command, "run", str(self.file)],
-                stderr=log if stderr is None else stderr,
-                stdout=log,
-                env={
-                    **os.environ,
-                    "RUNTIME_DIRECTORY": str(self.runtime_dir),
-                    "STATE_DIRECTORY": str(folder / "state"),
-                    **(environment or {}),
-                },
-            )
+        self.process = DaemonProcess(
+            self.file,
+            self.log,
+            command=[sys.executable, *(["-m", "inspectd"] if behaviour is None else [str(_STUB_DAEMON)])],
+            environment={
+                "RUNTIME_DIRECTORY": str(self.runtime_dir),
+                "STATE_DIRECTORY": str(folder / "state"),
+                **(environment or {}),
+            },
+            stderr=stderr,
+        )
 
     def ready(self, timeout_seconds: float = 60.0) -> Daemon:
         """Wait until scoring is warm and every camera is up."""
@@ -128,7 +125,7 @@ class Daemon:
         """Read the bus until `condition` holds; a daemon that ended meanwhile fails the test with its log."""
 
         def alive_and() -> Any:
-            assert self.process.poll() is None, f"the daemon ended: {self.log.read_text()[-3000:]}"
+            assert self.process.poll() is None, f"the daemon ended: {self.process.log_tail()}"
             return condition()
 
         self.reader.until(alive_and, timeout_seconds)

@@ -15,6 +15,8 @@ from faults import processes
 from faults.listener import Listener, wait_for
 from faults.parts import Bank
 
+from inspectd.cli.daemon_process import DaemonProcess
+
 VIEW: Final = "view.png"
 READY_SECONDS: Final = 60.0
 _END_SECONDS: Final = 20.0
@@ -56,7 +58,7 @@ class Line:
         }
         self._wrapper = wrapper
         self._log_to = log
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: DaemonProcess | None = None
         self.listener = Listener(self.endpoint("verdicts"))
 
     def endpoint(self, socket: str) -> str:
@@ -72,13 +74,14 @@ class Line:
     def start(self) -> None:
         """Launch the daemon; its log goes on in the same file."""
         self.launched_ns = time.monotonic_ns()
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*self._wrapper, sys.executable, "-m", "inspectd", "run", str(self.file)],
-                stderr=log if self._log_to is None else self._log_to,
-                stdout=log,
-                env=self.environment,
-            )
+        self._process = DaemonProcess(
+            self.file,
+            self.log,
+            command=[*self._wrapper, sys.executable, "-m", "inspectd"],
+            environment=self.environment,
+            stderr=self._log_to,
+            append=True,
+        )
 
     def wait_ready(self, timeout_seconds: float = READY_SECONDS) -> float:
         """Wait until the line runs with every camera up; seconds since its launch.
