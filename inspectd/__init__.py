@@ -1,3 +1,3 @@
-"""inspectd: watches parts on a production line and says pass, fail or undecidable for each one."""
+"""inspectd: inspects parts on a production line and judges each one pass, fail or undecidable."""
 
 __version__ = "0.1.0"

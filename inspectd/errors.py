@@ -12,7 +12,7 @@ class ExitCode(IntEnum):
     FAILED = 1
     """The command ran and its answer is no, or an internal error."""
     BAD_INPUT = 2
-    """A file, an option or a bank is wrong; the message says which and what was expected."""
+    """A file, an option or a bank is wrong; the message names it and what was expected."""
     UNAVAILABLE = 3
     """A resource is unavailable: port in use, directory not writable, device missing or its memory full."""
 

@@ -1,4 +1,4 @@
-"""What crosses a stage boundary: frozen records that carry identity and time, never a bare array.
+"""Records that cross a stage boundary: frozen, with identity and time, never a bare array.
 
 Times in `_ns` are CLOCK_MONOTONIC, which all processes of a host share; `_utc_ns` is for people and
 for other hosts. Records between processes travel as msgpack arrays (see `ipc.channel`), so fields are
@@ -15,7 +15,7 @@ from inspectd.wire import Evaluation, Reason
 
 
 class Quality(StrEnum):
-    """What the capture stage saw of a frame; anything but `ok` makes its verdict undecidable."""
+    """A frame's quality, as the capture stage found it; anything but `ok` makes its verdict undecidable."""
 
     OK = "ok"
     BLACK = "black"
@@ -25,7 +25,7 @@ class Quality(StrEnum):
 
 
 class DropCause(StrEnum):
-    """Why a frame was lost before an inspection could be opened. A closed set: it is a metric label."""
+    """Cause of losing a frame before an inspection could be opened. A closed set: it is a metric label."""
 
     RING_FULL = "ring_full"
     SIZE_CHANGED = "size_changed"
@@ -38,7 +38,7 @@ class DropCause(StrEnum):
 
 
 class Trigger(msgspec.Struct, frozen=True, array_like=True):
-    """What the plant says of the part in front of the camera."""
+    """The plant's signal that a part is in front of the cameras, with its identity."""
 
     trigger_id: str
     part_id: str | None = None
@@ -47,7 +47,7 @@ class Trigger(msgspec.Struct, frozen=True, array_like=True):
     """When the main process read it, CLOCK_MONOTONIC: the latest it can have come."""
     received_utc_ns: int = 0
     doubt_ns: int = 0
-    """How much earlier than `received_ns` it may have come."""
+    """It may have come up to this much earlier than `received_ns`."""
 
     @property
     def came_ns(self) -> int:
@@ -81,7 +81,7 @@ class FrameRef(msgspec.Struct, frozen=True, array_like=True, tag="frame"):
     sha256: str | None = None
     """SHA-256 of the pixels, `height * width * channels` bytes, row by row, BGR."""
     doubt_ns: int = 0
-    """How much later than `captured_ns` it may have been; 0 where the source dates its frames."""
+    """It may be up to this much later than `captured_ns`; 0 where the source dates its frames."""
     bit_depth: int = 8
     """Bits a channel that the sensor delivered; the pixels hold the upper 8 of them."""
 
@@ -104,7 +104,7 @@ class JudgedBy(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Inspection(msgspec.Struct, frozen=True, array_like=True):
-    """One part under way, from its frame to its verdict."""
+    """One open inspection, from its frame to its verdict."""
 
     inspection_id: int
     frame: FrameRef
@@ -147,7 +147,7 @@ class PendingView(msgspec.Struct, frozen=True):
 
 
 class ClosedBy(StrEnum):
-    """What made a batch leave."""
+    """Condition that sent a batch to scoring."""
 
     FULL = "full"
     DEADLINE = "deadline"
@@ -180,7 +180,7 @@ class Score(msgspec.Struct, frozen=True, array_like=True, tag="score"):
 
 
 class ScoreError(msgspec.Struct, frozen=True, array_like=True, tag="score_error"):
-    """The scoring process could not score one inspection and says why."""
+    """One inspection that the scoring process could not score, with the reason."""
 
     batch_id: int
     inspection_id: int
@@ -189,7 +189,7 @@ class ScoreError(msgspec.Struct, frozen=True, array_like=True, tag="score_error"
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What an inspection came to; publishing makes its verdict from it."""
+    """Result of an inspection; publishing makes its verdict from it."""
 
     evaluation: Evaluation
     reason: Reason
@@ -199,7 +199,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class EvidenceResult(StrEnum):
-    """What became of evidence that was wanted. A closed set: it is a metric label."""
+    """Fate of evidence that was wanted. A closed set: it is a metric label."""
 
     SAVED = "saved"
     RATE_LIMITED = "rate_limited"
@@ -214,7 +214,7 @@ class EvidenceResult(StrEnum):
 
 
 class CameraPhase(StrEnum):
-    """Where a camera stands."""
+    """Phase of a camera's life."""
 
     OPENING = "opening"
     UP = "up"
@@ -232,7 +232,7 @@ class CameraState(msgspec.Struct, frozen=True, array_like=True, tag="camera_stat
 
 
 class CameraNotice(msgspec.Struct, frozen=True, array_like=True, tag="camera_notice"):
-    """Capture to main: something about the camera that a person should hear of; it goes on delivering."""
+    """Capture to main: something odd about the camera, for a person to look at; it goes on delivering."""
 
     camera: str
     event: str
@@ -240,7 +240,7 @@ class CameraNotice(msgspec.Struct, frozen=True, array_like=True, tag="camera_not
 
 
 class BankInForce(msgspec.Struct, frozen=True, array_like=True):
-    """What scoring loaded for one recipe."""
+    """The bank and threshold that scoring loaded for one recipe."""
 
     recipe: str
     bank_sha256: str

@@ -1,4 +1,4 @@
-"""What a program of the plant imports; `docs/wire.md`, section 11, describes it.
+"""Client library for programs of the plant; `docs/wire.md`, section 11, describes it.
 
     with VerdictReader("ipc:///run/inspectd/line1/verdicts.sock", cursor=Path("gate.cursor")) as reader:
         while True:

@@ -1,4 +1,4 @@
-"""What `VerdictReader` and `AsyncVerdictReader` share: their sockets, and everything that does not wait."""
+"""Base of `VerdictReader` and `AsyncVerdictReader`: their sockets, and everything that does not wait."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class BaseVerdictReader:
 
     @property
     def liveness(self) -> Liveness:
-        """What may be assumed of the line, from what the last `receive` took in."""
+        """The line's liveness, from what the last `receive` took in."""
         return self._session.liveness
 
     @property

@@ -49,7 +49,7 @@ class BaseTriggerSender:
         self._context.destroy(linger=0)
 
     def _steps(self, trigger: TriggerRequest, timeout_seconds: float) -> Iterator[PollFor | TriggerAnswer]:
-        """What to wait for, until the answer; or nothing when time is up."""
+        """Yields each wait, then the answer; ends without one when time is up."""
         deadline = self._clock() + timeout_seconds
         if self._is_owed:
             # The answer to a trigger that timed out may come yet, and ids come again: it finds nobody.

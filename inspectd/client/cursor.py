@@ -1,4 +1,4 @@
-"""How far a reader got, on disk, so that it goes on from there after a restart."""
+"""A reader's position on disk, so that it goes on from there after a restart."""
 
 from __future__ import annotations
 

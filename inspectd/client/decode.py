@@ -1,4 +1,4 @@
-"""What a line publishes, read into types. Pure; `docs/wire.md` is the contract it implements."""
+"""Decodes published messages into types. Pure; `docs/wire.md` is the contract it implements."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _FEWEST_REQUESTS: Final = 4
 
 
 class LossReason(StrEnum):
-    """Why verdicts cannot be had any more."""
+    """Reason why verdicts cannot be had any more."""
 
     TRUNCATED = "truncated"
     """The line does not keep them any longer, or its journal was replaced."""
@@ -64,7 +64,7 @@ class Joiner:
         start: where a reader without a past begins: with what is published from now on, or with the oldest
             verdict the line keeps.
         patience_seconds: without an answer for so long, what is missing is given up, and named.
-        max_held: live verdicts kept while a replay is under way; those beyond it are replayed as well.
+        max_held: live verdicts kept during a replay; those beyond it are replayed as well.
         clock: seconds on a clock that never goes back.
     """
 
@@ -79,7 +79,7 @@ class Joiner:
     ) -> None:
         self.position = position
         self.ready: deque[Item] = deque()
-        """What the caller gets next."""
+        """Verdicts and losses for the caller to take, in order."""
         self._from_oldest = position is None and start == "oldest"
         self._patience_seconds = patience_seconds
         self._max_held = max_held
@@ -118,13 +118,13 @@ class Joiner:
             self._fall_behind(here)
 
     def request(self) -> ReplayRequest | None:
-        """The request to send now; None while there is nothing to ask, or an answer is under way."""
+        """The request to send now; None while there is nothing to ask, or an answer is pending."""
         now = self._clock()
         if not self._behind:
             return None
         if now < self._ask_at:
             return None
-        # Time alone proves nothing: this process may have been stopped while the answer was under way.
+        # Time alone proves nothing: this process may have been stopped while the answer was in flight.
         if now - self._progress_at > self._patience_seconds and self._unanswered >= _FEWEST_REQUESTS:
             self._give_up()
             return None
@@ -171,7 +171,7 @@ class Joiner:
     def _truncated(self, oldest: Position) -> None:
         if self.position is None:
             return
-        if oldest <= self.position:  # the line lost all it knew and began anew, before where we are
+        if oldest <= self.position:  # the line lost its records and began anew, before where we are
             self._lose(oldest, LossReason.TRUNCATED)
             self._published.clear()
             self._held.clear()
@@ -216,7 +216,7 @@ class Joiner:
         self._release_next()
 
     def _release_next(self) -> None:
-        """Put out what is held right after the position; be behind again if something is missing."""
+        """Put out what is held right after the position; if something is missing, we are behind again."""
         for here in sorted(self._held):
             if self._is_next(here):
                 self._put_out(self._held.pop(here), here)

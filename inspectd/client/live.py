@@ -74,7 +74,7 @@ class LiveReader:
         return None
 
     def line(self, plant: str, line: str) -> LineTracker:
-        """What was received of that line."""
+        """Record of what was received of that line."""
         return self.lines.setdefault((plant, line), LineTracker(self._clock))
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
-"""One reader's knowledge of one line, fed with messages. Holds no socket and waits for nothing.
+"""One reader's state for one line, fed with messages. Holds no socket and waits for nothing.
 
-`Session.steps` says what a reader does next. A reader does it, blocking or in an event loop:
+`Session.steps` yields what a reader has to do next. A reader does it, blocking or in an event loop:
 
     for step in session.steps(timeout_seconds):
         if not isinstance(step, Wait):
@@ -44,7 +44,7 @@ class Wait(msgspec.Struct, frozen=True):
 
 
 class Session:
-    """One reader's knowledge of one line, and the items its caller has not taken yet."""
+    """One reader's state for one line, and the items its caller has not taken yet."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Session:
 
     @property
     def liveness(self) -> Liveness:
-        """What may be assumed of the line now."""
+        """See `LineTracker.liveness`."""
         return self._tracker.liveness
 
     @property
@@ -84,7 +84,7 @@ class Session:
         return self._tracker.heartbeat
 
     def steps(self, timeout_seconds: float) -> Iterator[Wait | Item]:
-        """What to do for one item: any number of waits, then the item, or nothing when time is up."""
+        """Yields any number of waits, then one item; ends without one when time is up."""
         deadline = self._clock() + timeout_seconds
         if len(self._joiner.ready) <= _MAX_READY:
             yield Wait()

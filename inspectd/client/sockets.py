@@ -21,7 +21,7 @@ _FORGOTTEN_AFTER_MS: Final = 10_000
 
 
 class ClientKeys(msgspec.Struct, frozen=True):
-    """What a client needs to be let in over TCP; local sockets need none.
+    """Keys that let a client in over TCP; local sockets need none.
 
     Attributes:
         server_key: file of the daemon's public key, `server.key`.
@@ -68,7 +68,7 @@ def sync_endpoint(verdicts: str, sync: str | None) -> str:
     """Where replays are asked for: as given, or beside a local `verdicts.sock`.
 
     Raises:
-        InputError: it is not given and cannot be told from the other.
+        InputError: it is not given and cannot be derived from the other.
     """
     if sync is not None:
         return sync

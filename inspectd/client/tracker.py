@@ -1,4 +1,4 @@
-"""What one reader has received of one line. Pure: time is handed in."""
+"""Follows one line for one reader: numbering, gaps, heartbeats. Pure: time is handed in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MISSED_HEARTBEATS: Final = 3
 
 
 class Liveness(StrEnum):
-    """What a reader may assume of a line. Only `alive` may let a part through."""
+    """State of a line as a reader sees it. Only `alive` may let a part through."""
 
     WAITING = "waiting"
     """No heartbeat came yet."""
@@ -26,7 +26,7 @@ class Liveness(StrEnum):
 
 
 class LineTracker:
-    """What one reader has received of one line: its numbering, its gaps, its heartbeats.
+    """Record of what one reader has received of one line: its numbering, its gaps, its heartbeats.
 
     Args:
         clock: seconds on a clock that never goes back.
@@ -66,7 +66,7 @@ class LineTracker:
 
     @property
     def liveness(self) -> Liveness:
-        """What may be assumed of the line now."""
+        """The line's state now, by its heartbeats and its last event."""
         if self._stopped:
             return Liveness.STOPPED
         if self.heartbeat is None:

@@ -1,4 +1,4 @@
-"""What crosses the bus: topics and every struct, with no need of the rest of the package."""
+"""The bus format: topics and every struct, with no need of the rest of the package."""
 
 from inspectd.wire.bus import (
     TOPIC_VERSION,

@@ -56,7 +56,7 @@ class HeatmapHeader(msgspec.Struct, frozen=True, tag_field="schema", tag="heatma
 
 
 class Heartbeat(msgspec.Struct, frozen=True, tag_field="schema", tag="heartbeat/1"):
-    """Says that the line is alive and how far it got."""
+    """Sign of life of the line, with its state and the last verdict it published."""
 
     plant: str
     line: str
@@ -108,7 +108,7 @@ _decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(Header)
 
 
 def prefix(plant: str, line: str) -> bytes:
-    """What every topic of a line begins with."""
+    """The beginning of every topic of a line."""
     return f"{TOPIC_VERSION}/{plant}/{line}/".encode()
 
 
@@ -126,7 +126,7 @@ def encode(header: msgspec.Struct) -> bytes:
 
 
 def decode(header: bytes) -> Header:
-    """Read a header; fields this version does not know are passed over.
+    """Read a header; fields that this version does not have are ignored.
 
     Raises:
         ValueError: it is no JSON, of an unknown schema, or a field is missing or of another type.

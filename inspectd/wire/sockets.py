@@ -1,4 +1,4 @@
-"""The bus's sockets: their names, and for what a client of each is let in, refused or cut off."""
+"""The bus's sockets: names, roles, and causes for refusing a client or cutting it off."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 
 class Role(StrEnum):
-    """What a key may do; each TCP socket belongs to one role."""
+    """Permission of a key; each TCP socket belongs to one role."""
 
     READ = "read"
     """Verdicts, heatmaps, snapshot and replay."""
@@ -18,11 +18,11 @@ class Role(StrEnum):
 
 
 class AuthCause(StrEnum):
-    """Why a client was refused. A closed set: it is a metric label."""
+    """Cause of refusing a client. A closed set: it is a metric label."""
 
     UNKNOWN_KEY = "unknown_key"
     ROLE = "role"
-    """The key is known and has not the socket's role."""
+    """The key is on the list, but without the socket's role."""
     NO_LIST = "no_list"
     """The list of allowed keys cannot be used; the client is asked to try again later."""
     HANDSHAKE = "handshake"
@@ -30,7 +30,7 @@ class AuthCause(StrEnum):
 
 
 class CutCause(StrEnum):
-    """Why a client's connection was ended. A closed set: it is a metric label."""
+    """Cause of ending a client's connection. A closed set: it is a metric label."""
 
     PARTS = "parts"
     """It sent a message of more parts than any request has."""
@@ -41,7 +41,7 @@ class CutCause(StrEnum):
 
 
 class BusSocket(msgspec.Struct, frozen=True):
-    """One of them.
+    """One socket of the bus.
 
     Attributes:
         role: that a key needs for it.
@@ -53,7 +53,7 @@ class BusSocket(msgspec.Struct, frozen=True):
 
     @property
     def cut_causes(self) -> tuple[CutCause, ...]:
-        """Why a client of it may be cut off."""
+        """Causes for which a client of this socket may be cut off."""
         return (CutCause.SUBSCRIPTIONS if self.is_published else CutCause.PARTS, CutCause.HALF_SENT)
 
 

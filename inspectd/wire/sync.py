@@ -32,7 +32,7 @@ class Position(msgspec.Struct, frozen=True, order=True):
 
 
 class SnapshotRequest(msgspec.Struct, frozen=True, tag_field="schema", tag="snapshot_request/1"):
-    """Asks how far the line got and from where it can be replayed."""
+    """Asks for the last published verdict and the oldest that can be replayed."""
 
     request: _RequestId
 
@@ -55,7 +55,7 @@ class ReplayRequest(
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag_field="schema", tag="snapshot/1"):
-    """How far the line got, and from where it can be replayed."""
+    """The last published verdict and the oldest that can be replayed, with the line's state."""
 
     request: str
     plant: str
@@ -78,7 +78,7 @@ class Verdicts(msgspec.Struct, frozen=True, tag_field="schema", tag="verdicts/1"
 
 
 class Truncated(msgspec.Struct, frozen=True, tag_field="schema", tag="truncated/1"):
-    """What was asked for is not all there any more: it goes on at `oldest`, with no loss that is known of."""
+    """Part of what was asked for is no longer kept; the answer goes on at `oldest`, with no known loss."""
 
     request: str
     oldest: Position
@@ -91,11 +91,11 @@ class End(msgspec.Struct, frozen=True, tag_field="schema", tag="end/1"):
     through: Position
     complete: bool
     messages: int
-    """How many messages of this answer came before this one; if fewer arrived, ask again."""
+    """Number of messages of this answer before this one; if fewer arrived, ask again."""
 
 
 class ErrorReason(StrEnum):
-    """Why a request has no other answer. A closed set: it is a metric label."""
+    """Reason for refusing a request. A closed set: it is a metric label."""
 
     MALFORMED = "malformed"
     BUSY = "busy"
@@ -135,7 +135,7 @@ def decode_request(parts: list[bytes]) -> Request:
 
 
 def decode_answer(envelope: bytes) -> Answer:
-    """Read the first part of an answer; fields this version does not know are passed over.
+    """Read the first part of an answer; fields that this version does not have are ignored.
 
     Raises:
         ValueError: it is none of the answers.

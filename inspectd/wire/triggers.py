@@ -1,4 +1,4 @@
-"""What the plant asks of the line, and what it answers. `docs/triggers.md` describes every field."""
+"""Triggers, and the line's answers to them. `docs/triggers.md` describes every field."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from msgspec import Meta
 class TriggerRequest(
     msgspec.Struct, frozen=True, tag_field="schema", tag="trigger/1", forbid_unknown_fields=True
 ):
-    """The plant says that a part is in front of the cameras. `docs/triggers.md` describes every field."""
+    """The plant reports a part in front of the cameras. `docs/triggers.md` describes every field."""
 
     trigger_id: Annotated[str, Meta(min_length=1, max_length=64)]
     part_id: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
@@ -24,7 +24,7 @@ class TriggerRequest(
 
 
 class RefusalReason(StrEnum):
-    """Why a trigger was not taken. A closed set: it is a metric label."""
+    """Reason for not taking a trigger. A closed set: it is a metric label."""
 
     NOT_READY = "not_ready"
     UNKNOWN_RECIPE = "unknown_recipe"

@@ -1,4 +1,4 @@
-"""What the line says of a part. `docs/wire.md` describes every field for readers."""
+"""Verdicts on views and parts. `docs/wire.md` describes every field for readers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Evaluation(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a verdict is what it is. A closed set: it is a metric label."""
+    """Reason for a verdict. A closed set: it is a metric label."""
 
     WITHIN_THRESHOLD = "within_threshold"
     ABOVE_THRESHOLD = "above_threshold"
@@ -28,7 +28,7 @@ class Reason(StrEnum):
     OVERLOAD = "overload"
     SHUTDOWN = "shutdown"
     RESTARTED = "restarted"
-    """The daemon ended without a word while the part was under way; the next start closes it."""
+    """The daemon ended abruptly while the part was open; the next start closes it."""
     BLACK = "black"
     FROZEN = "frozen"
     PARTIAL = "partial"
@@ -40,7 +40,7 @@ class Reason(StrEnum):
 
 
 class HeatmapRef(msgspec.Struct, frozen=True):
-    """Says that a heatmap of this size was sent on the heatmap socket under the verdict's name."""
+    """A heatmap of this size was sent on the heatmap socket under the verdict's name."""
 
     height: int
     width: int
@@ -83,7 +83,7 @@ class Verdict(msgspec.Struct, frozen=True, tag_field="schema", tag="verdict/1"):
     """Time that was left at the decision; negative when it was late."""
     triggered_utc_ns: int | None = None
     recipe_sha256: str | None = None
-    """SHA-256 of the recipe's settings and its bank's sha256; `docs/evidence.md` says of which bytes."""
+    """SHA-256 of the recipe's settings and its bank's sha256; `docs/evidence.md` defines the bytes."""
     software: str | None = None
     """Version of inspectd that made the verdict."""
     journaled: bool = True
@@ -91,7 +91,7 @@ class Verdict(msgspec.Struct, frozen=True, tag_field="schema", tag="verdict/1"):
 
 
 class ViewVerdict(msgspec.Struct, frozen=True):
-    """What one camera's view of a part came to; `seq` names its verdict."""
+    """Result of one camera's view of a part; `seq` names its verdict."""
 
     camera: str
     seq: int
