@@ -49,7 +49,7 @@ _SETTLED_NS: Final = 10_000_000_000
 
 
 class EmitEvent(Protocol):
-    """Gives the plant an event, something a person may want to know."""
+    """Publishes an event: something a person may want to know."""
 
     def __call__(self, severity: str, name: str, *, camera: str | None = None, detail: str) -> None:
         """Publish and log the event `name`; `severity` is `info`, `warning` or `alarm`."""
@@ -147,7 +147,7 @@ class DoorWatch:
 
 
 class EvidenceWatch:
-    """Counts what becomes of evidence (evidence.stage.EvidenceEvents); alarms when no more can be kept."""
+    """Counts results of keeping evidence (evidence.stage.EvidenceEvents); alarms when no more can be kept."""
 
     def __init__(
         self,
@@ -165,7 +165,7 @@ class EvidenceWatch:
         self._stuck: str | None = None
 
     def on_evidence_result(self, result: EvidenceResult) -> None:
-        """Count what became of wanted evidence."""
+        """See `EvidenceEvents.on_evidence_result`; counts it."""
         self._metrics.evidence(result)
 
     def on_evidence_level(self, used_bytes: int, problem: str | None, stuck: str | None) -> None:

@@ -210,7 +210,7 @@ class _Server(ThreadingMixIn, WSGIServer):
                 visit.hang_up()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that breaks off, or speaks no TLS, is its own trouble."""
+        """Ignore a client that breaks off or speaks no TLS: that is its own fault, and not logged."""
 
 
 class _Head:
@@ -254,7 +254,7 @@ class _Handler(WSGIRequestHandler):
 
 
 def _protected(app: WSGIApplication, users: Users, on_refused: Callable[[], None]) -> WSGIApplication:
-    """`app`, for those alone whose name and password `users` knows (RFC 7617)."""
+    """`app`, for those alone whose name and password are among `users` (RFC 7617)."""
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         given = _credentials(environ.get("HTTP_AUTHORIZATION", ""))

@@ -76,7 +76,7 @@ class QueuedHandler(logging.Handler):
         """Queue one record; never waits for the descriptor."""
         try:
             line = self.format(record)
-        except Exception:  # noqa: BLE001 - as every handler of the standard library: it says so, and goes on
+        except Exception:  # noqa: BLE001 - as every handler of the standard library: reports it, and goes on
             self.handleError(record)
             return
         self.put(f"{line}\n".encode(errors="backslashreplace"))

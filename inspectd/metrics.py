@@ -36,10 +36,10 @@ Series = TypeVar("Series", bound=Counter | Gauge | Histogram)
 Labels = tuple[str, ...]
 
 AUTH_CAUSES: Final = {**dict.fromkeys(SOCKETS, tuple(AuthCause)), "metrics": ("password",)}
-"""Why a client may be refused, by socket."""
+"""Causes for which a client may be refused, by socket."""
 
 CUT_CAUSES: Final = {name: socket.cut_causes for name, socket in SOCKETS.items()}
-"""Why a client may be cut off, by socket."""
+"""Causes for which a client may be cut off, by socket."""
 
 _ACCEPTED: Final = "accepted"
 _DECIDED: Final = {Reason.WITHIN_THRESHOLD: Evaluation.PASS, Reason.ABOVE_THRESHOLD: Evaluation.FAIL}
@@ -191,7 +191,7 @@ _LOG_DROPPED = _declare(Counter, "log_lines_dropped",
 
 
 class Metrics:
-    """The daemon's metrics; each method is one thing that happened."""
+    """The daemon's metrics; each method counts one kind of event, or sets levels."""
 
     def __init__(
         self, line: str, cameras: Sequence[str], deadline_ms: float, registry: CollectorRegistry | None = None
@@ -247,16 +247,16 @@ class Metrics:
         self.dropped(frame.camera, "batching", DropCause.UNTRIGGERED)
 
     def trigger(self, refusal: RefusalReason | None) -> None:
-        """A message on the control socket was answered: taken, or refused for this reason."""
+        """See `ControlMetrics.trigger`."""
         self._of(_TRIGGERS, refusal or _ACCEPTED).inc()
 
     def part(self, part: PartVerdict) -> None:
-        """A triggered part's verdict was published."""
+        """See `PublishMetrics.part`."""
         self._of(_PARTS, part.evaluation, part.reason).inc()
         self._of(_LAST_VERDICT).set(part.decided_utc_ns / 1e9)
 
     def verdict(self, verdict: Verdict) -> None:
-        """A verdict was published."""
+        """See `PublishMetrics.verdict`."""
         self._of(_VERDICTS, verdict.camera, verdict.evaluation, verdict.reason).inc()
         self._of(_LATENCY, verdict.camera).observe(verdict.latency_ms / 1000)
         self._of(_LAST_VERDICT).set(verdict.decided_utc_ns / 1e9)
@@ -272,7 +272,7 @@ class Metrics:
         self._of(_BATCH_SIZE).observe(size)
 
     def late_score(self) -> None:
-        """A score came after its inspection was closed; it changes nothing."""
+        """A score came after its inspection's deadline; it changes nothing."""
         self._of(_LATE_SCORES).inc()
 
     def published(self, kind: str) -> None:
@@ -298,11 +298,11 @@ class Metrics:
         self._of(_THRESHOLD, bank.recipe).set(bank.threshold)
 
     def auth_failed(self, socket: str, cause: str, count: int = 1) -> None:
-        """So many more clients of `socket` were refused."""
+        """Count refused clients of `socket`."""
         self._of(_AUTH_FAILURES, socket, cause).inc(count)
 
     def insecure(self, endpoints: int) -> None:
-        """So many plain TCP endpoints can be reached from other hosts."""
+        """Set the number of plain TCP endpoints that other hosts can reach."""
         self._of(_INSECURE).set(endpoints)
 
     def keys_unread(self, *, unread: bool) -> None:
@@ -318,71 +318,71 @@ class Metrics:
         self._of(_EVIDENCE, result).inc()
 
     def evidence_level(self, *, writable: bool, used_bytes: int, quota_bytes: int) -> None:
-        """How evidence stands."""
+        """Set the size of evidence on the disk, its quota, and whether more can be written."""
         self._of(_EVIDENCE_WRITABLE).set(writable)
         self._of(_EVIDENCE_BYTES).set(used_bytes)
         self._of(_EVIDENCE_QUOTA).set(quota_bytes)
 
     def levels(self, *, inspections_open: int, waiting: int, scoring: int, triggers_open: int = 0) -> None:
-        """How full the pipeline is now."""
+        """Set the numbers of open triggers and inspections, and of those waiting in each queue."""
         self._of(_TRIGGERS_OPEN).set(triggers_open)
         self._of(_OPEN).set(inspections_open)
         self._of(_QUEUE, "batching").set(waiting)
         self._of(_QUEUE, "scoring").set(scoring)
 
     def ring(self, camera: str, *, held: int, slots: int) -> None:
-        """How full a camera's ring is now."""
+        """Set the slots of a camera's ring, and those in use."""
         self._of(_RING_HELD, camera).set(held)
         self._of(_RING_SLOTS, camera).set(slots)
 
     def subscriptions(self, socket: str, count: int) -> None:
-        """How many subscriptions readers hold on a socket."""
+        """Set the number of subscriptions that readers hold on a socket."""
         self._of(_SUBSCRIBERS, socket).set(count)
 
     def foreign(self, socket: str, count: int) -> None:
-        """So many more messages came on a socket for subscriptions that were none."""
+        """Count messages on a socket for subscriptions that are not subscriptions."""
         self._of(_FOREIGN, socket).inc(count)
 
     def connections(self, door: str, socket: str, count: int, *, is_shut: bool) -> None:
-        """How many clients a door has at a socket, and whether it takes more."""
+        """Set the number of a door's connections at a socket, and whether the socket is shut to more."""
         self._of(_CONNECTIONS, door, socket).set(count)
         self._of(_SHUT, door, socket).set(is_shut)
 
     def cut_off(self, socket: str, cause: str, count: int) -> None:
-        """So many more connections were ended for what the client sent."""
+        """Count connections that were ended for what the client sent."""
         self._of(_CUT_OFF, socket, cause).inc(count)
 
     def door_lost_messages(self, door: str, count: int) -> None:
-        """So many more messages were not taken by a door."""
+        """Count messages that a door did not take."""
         self._of(_DOOR_LOST, door).inc(count)
 
     def log_lines_dropped(self, count: int) -> None:
-        """So many more lines could not be logged."""
+        """Count log lines dropped because standard error was not read."""
         self._of(_LOG_DROPPED).inc(count)
 
     def journal_recording(self, *, recording: bool) -> None:
-        """Verdicts are recorded now, or are not."""
+        """See `JournalMetrics.journal_recording`."""
         self._of(_JOURNAL_UP).set(recording)
 
     def journal_committed(self, rows: int, seconds: float) -> None:
-        """A group of verdicts was recorded."""
+        """See `JournalMetrics.journal_committed`."""
         self._of(_JOURNAL_ROWS).inc(rows)
         self._of(_JOURNAL_COMMIT).observe(seconds)
 
     def journal_unrecorded(self) -> None:
-        """A verdict was published before it was recorded."""
+        """See `JournalMetrics.journal_unrecorded`."""
         self._of(_JOURNAL_UNRECORDED).inc()
 
     def journal_forgotten(self, rows: int) -> None:
-        """Verdicts waited too long for the disk; they will never be recorded."""
+        """See `JournalMetrics.journal_forgotten`."""
         self._of(_JOURNAL_FORGOTTEN).inc(rows)
 
     def journal_set_aside(self) -> None:
-        """A damaged journal was set aside."""
+        """See `JournalMetrics.journal_set_aside`."""
         self._of(_JOURNAL_SET_ASIDE).inc()
 
     def journal_levels(self, levels: Levels) -> None:
-        """How full the journal is now."""
+        """See `JournalMetrics.journal_levels`."""
         self._of(_JOURNAL_BYTES).set(levels.size_bytes)
         self._of(_JOURNAL_FREE).set(levels.free_bytes)
         self._of(_JOURNAL_AHEAD).set(levels.clock_ahead_ns / 1e9)
@@ -390,20 +390,20 @@ class Metrics:
             self._of(_JOURNAL_OLDEST).set(levels.oldest_utc_ns / 1e9)
 
     def restarted_verdicts(self, count: int) -> None:
-        """What an earlier start left open got its verdicts."""
+        """Count verdicts on what an earlier start left open."""
         self._of(_RESTARTED_VERDICTS).inc(count)
 
     def sync_request(self, kind: str) -> None:
-        """A request came to the sync socket: `snapshot`, `replay`, or why it was refused."""
+        """See `SyncMetrics.sync_request`."""
         self._of(_SYNC_REQUESTS, kind).inc()
 
     def replayed(self, verdicts: int) -> None:
-        """Verdicts were sent again."""
+        """See `SyncMetrics.replayed`."""
         self._of(_REPLAYED).inc(verdicts)
 
 
 def metrics_access(settings: config.MetricsSettings) -> tuple[ssl.SSLContext | None, Users | None]:
-    """What guards the endpoint: its certificate and its users, each where the settings name one.
+    """The endpoint's certificate and its users, each where the settings name one.
 
     Raises:
         InputError: a certificate, key or users file cannot be used.
@@ -442,5 +442,5 @@ class MetricsServer:
             ) from error
 
     def close(self) -> None:
-        """Stop listening and wait for the thread."""
+        """See `Endpoint.close`."""
         self._endpoint.close()

@@ -38,7 +38,7 @@ _LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "alarm": log
 
 
 class LineAnswers(TriggerEvents, Protocol):
-    """What the plant asks of the line."""
+    """The line as the plant's requests need it: it answers triggers and gives its state."""
 
     state: str
     """Where the line is in its life, as heartbeats give it."""
@@ -142,7 +142,7 @@ class PlantLink:
     # --- the line's ----------------------------------------------------------------------------------------
 
     def announce_start(self) -> None:
-        """Emit that the line has started, and warn of what of it is exposed."""
+        """Emit that the line has started, and warn of exposed endpoints."""
         detail = f"inspectd {__version__}, verdicts at ipc://{self._runtime_dir}/verdicts.sock"
         self.emit("info", "started", detail=detail)
         self._access.warn_exposed()
@@ -182,16 +182,16 @@ class PlantLink:
         self._doors.watch(now_ns)
 
     def emit(self, severity: str, name: str, *, camera: str | None = None, detail: str) -> None:
-        """Publish and log an event, something a person may want to know (alarms.EmitEvent)."""
+        """See `alarms.EmitEvent`."""
         event(_log, _LEVELS[severity], name, camera=camera, detail=detail or None)
         self._announcer.publish_event(severity, name, self._counts(), camera=camera, detail=detail)
 
     def heartbeat(self) -> None:
-        """Publish that the line is alive, where it is in its life, and how far it got."""
+        """See `Announcer.publish_heartbeat`."""
         self._announcer.publish_heartbeat(self._line.state, self._counts(), self._phases())
 
     def _measure_levels(self) -> None:
-        """Set the metrics of how full everything is."""
+        """Set the gauges of queues, rings, subscriptions and losses."""
         counts = self._batching.counts()
         self._metrics.levels(
             inspections_open=counts.in_flight,

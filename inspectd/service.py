@@ -69,8 +69,8 @@ _EXIT_GRACE_SECONDS: Final = 1.5  # for doors to hand out the last messages, on 
 _PUBLICATION_NS: Final = 12_000_000_000  # more than `journal.max_wait_ms` can be
 
 _FATAL: Final = {ExitCode.BAD_INPUT: InputError, ExitCode.UNAVAILABLE: UnavailableError}
-"""How scoring may end its first start so that the daemon ends with it: a wrong bank, for good; a device that
-is missing or full, which systemd tries again."""
+"""Exit codes of the first scoring start that end the daemon: a wrong bank, for good; a device that is missing
+or full, for which systemd tries again."""
 
 
 @contextmanager
@@ -154,7 +154,7 @@ class Service:
 
         Raises:
             UnavailableError: a process cannot be had, or another daemon uses the journal.
-            InspectdError: scoring says that what it was given to load cannot be used.
+            InspectdError: scoring cannot use what it was given to load.
         """
         self._start()
         while not self._stop_signals:
@@ -306,7 +306,7 @@ class Service:
         self._batching.pass_by(Trigger("", received_ns=until_ns, doubt_ns=doubt_ns))
 
     def _refusal(self, delay_ms: float) -> tuple[RefusalReason, str] | None:
-        """Why the line takes no trigger now, whatever is in it, if so."""
+        """Reason and detail for taking no trigger now, whatever is in it; None: it may be taken."""
         if self.state in {"draining", "stopped"}:
             return RefusalReason.SHUTTING_DOWN, "the line stops"
         if delay_ms > self._config.triggers.max_delay_ms:
@@ -317,7 +317,7 @@ class Service:
     # --- what scoring answers (scoring.stage.ScoringEvents) -----------------------------------------------
 
     def rings(self) -> list[tuple[str, FrameRing]]:
-        """Every ring a batch may name, with its camera."""
+        """See `ScoringEvents.rings`."""
         return [(name, ring) for name, camera in self._cameras.items() for ring in camera.rings()]
 
     def on_scoring_ready(self, ready: ScoringReady) -> None:
@@ -344,14 +344,14 @@ class Service:
             self._notifier.status(f"{len(self._cameras)} cameras, {len(found)} recipes, {ready.device}")
 
     def on_score(self, score: Score, now_ns: int) -> None:
-        """Judge an inspection."""
+        """Count the times of the stages, and judge the inspection."""
         self._watchdog.scored(now_ns)
         for stage, milliseconds in score.stage_ms.items():
             self._metrics.stage(stage, milliseconds / 1000)
         self._batching.take_score(score, now_ns)
 
     def on_score_error(self, error: ScoreError, now_ns: int) -> None:
-        """Close an inspection that cannot be scored."""
+        """Log the error, and close the inspection."""
         self._watchdog.scored(now_ns)
         event(_log, logging.ERROR, "score_error", inspection=error.inspection_id, detail=error.detail)
         self._batching.take_score_error(error, now_ns)
@@ -367,7 +367,7 @@ class Service:
     # --- what leaves (batching.stage.BatchingOutlet) ------------------------------------------------------
 
     def record_open(self, begun: Inspection | Part) -> None:
-        """Record what is under way, so that the next start closes it should this one not do it."""
+        """Record what was opened, so that the next start closes it should this one not do it."""
         if isinstance(begun, Part):
             self._publishing.record_open_part(begun.trigger, begun.deadline_ns, begun.views)
         else:
@@ -393,16 +393,16 @@ class Service:
         return verdict
 
     def publish_part(self, part: Part, outcome: Outcome, views: list[ViewVerdict]) -> None:
-        """Publish a part's verdict."""
+        """See `BatchingOutlet.publish_part`."""
         self._publishing.record_part(part.trigger, part.deadline_ns, outcome, views)
 
     def publish_late(self, inspection: Inspection, score: Score, now_ns: int) -> None:
-        """Count and publish a late score."""
+        """See `BatchingOutlet.publish_late`."""
         self._metrics.late_score()
         self._publishing.publish_late(inspection, score, now_ns)
 
     def count_unclaimed(self, frame: FrameRef) -> None:
-        """Count a frame that no trigger claims."""
+        """See `BatchingOutlet.count_unclaimed`."""
         self._metrics.untriggered(frame)
 
     def release(self, frame: FrameRef) -> None:

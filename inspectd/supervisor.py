@@ -58,7 +58,7 @@ class Job(Protocol):
 
 
 class ProcessEvents(Protocol):
-    """Takes what becomes of child processes."""
+    """Takes reports of lost child processes."""
 
     def on_process_lost(self, name: str, cause: str) -> None:
         """The child `name` was lost and will be replaced."""

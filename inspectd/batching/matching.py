@@ -1,4 +1,4 @@
-"""Which frame belongs to which trigger. Pure: time is handed in.
+"""Matches frames to triggers. Pure: time is handed in.
 
 Neither a frame's exposure nor a trigger's coming is a moment, both are spans. With `first_after`:
 
@@ -18,7 +18,7 @@ A trigger is given a frame only where that is right for every moment of these sp
 and the trigger goes without: no picture of another part is ever judged for it.
 
 The main process may read a frame before a trigger that came earlier. So a frame waits until every trigger is
-known that can have come within its span (`known_ns`). A trigger that was refused still says that a part is
+known that can have come within its span (`known_ns`). A trigger that was refused still shows that a part is
 there (`pass_by`). Frames of a camera come in the order of their exposure, triggers in the order they came.
 """
 
@@ -30,7 +30,7 @@ from inspectd.records import FrameRef, PendingView, Trigger
 
 
 class Settled(NamedTuple):
-    """What became certain: each view and each frame handed to a matcher comes out once."""
+    """Outcome that became certain: each view and each frame handed to a matcher comes out once."""
 
     matched: list[tuple[PendingView, FrameRef]]
     missed: list[PendingView]
@@ -38,7 +38,7 @@ class Settled(NamedTuple):
 
 
 class Exposure(NamedTuple):
-    """When a frame can have been exposed, by the monotonic clock."""
+    """Span in which a frame can have been exposed, by the monotonic clock."""
 
     first_ns: int
     last_ns: int
@@ -74,10 +74,10 @@ class Matcher(Protocol):
         """
 
     def give_up(self) -> Settled:
-        """Let go of every view and every frame: nothing more will come."""
+        """Return every waiting view as missed and every held frame as unclaimed: nothing more will come."""
 
     def needs_known_ns(self, known_ns: int) -> int | None:
-        """Up to when, after `known_ns`, all triggers have to be known for more to become certain."""
+        """Next time after `known_ns` up to which all triggers have to be known for more to become certain."""
 
     def wake_ns(self) -> int | None:
         """When something becomes certain by itself."""
@@ -126,16 +126,16 @@ class FirstAfter:
         self._lag_ns = 0
 
     def expect(self, view: PendingView) -> None:
-        """Add a view that waits."""
+        """See `Matcher.expect`."""
         self.waiting.append(view)
         self._triggers.add_taken(view.trigger)
 
     def pass_by(self, trigger: Trigger) -> None:
-        """Add a refused trigger."""
+        """See `Matcher.pass_by`."""
         self._triggers.add_refused(trigger)
 
     def add_frame(self, frame: FrameRef) -> None:
-        """Add a frame, newer than those before it."""
+        """See `Matcher.add_frame`."""
         self._frames.append(frame)
 
     def settle(self, now_ns: int, known_ns: int) -> Settled:
@@ -157,7 +157,7 @@ class FirstAfter:
         return settled
 
     def give_up(self) -> Settled:
-        """Miss every view."""
+        """See `Matcher.give_up`."""
         settled = Settled([], self.waiting, self._frames)
         self.waiting, self._frames = [], []
         self._triggers.clear()
@@ -227,16 +227,16 @@ class Nearest:
         self._wake_ns: int | None = None
 
     def expect(self, view: PendingView) -> None:
-        """Add a view that waits."""
+        """See `Matcher.expect`."""
         self.waiting.append(view)
         self._triggers.add_taken(view.trigger)
 
     def pass_by(self, trigger: Trigger) -> None:
-        """Add a refused trigger."""
+        """See `Matcher.pass_by`."""
         self._triggers.add_refused(trigger)
 
     def add_frame(self, frame: FrameRef) -> None:
-        """Add a frame, newer than those before it."""
+        """See `Matcher.add_frame`."""
         self._places.append(_Place(Exposure.of(frame, self._latency_ns), frame))
 
     def settle(self, now_ns: int, known_ns: int) -> Settled:
@@ -250,7 +250,7 @@ class Nearest:
         return settled
 
     def give_up(self) -> Settled:
-        """Miss every view and let go of every frame."""
+        """See `Matcher.give_up`."""
         held = [place.frame for place in self._places if place.frame is not None]
         settled = Settled([], self.waiting, held)
         self.waiting, self._places, self._wake_ns = [], [], None

@@ -1,4 +1,4 @@
-"""The ledger of triggered parts: which are open, what their views came to, which ids were used. Pure."""
+"""The ledger of triggered parts: open ones, results of their views, and trigger ids used. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ClosedView(NamedTuple):
 
 
 class Part(msgspec.Struct):
-    """A triggered part under way, from its trigger to its verdict."""
+    """An open triggered part, from its trigger to its verdict."""
 
     trigger: Trigger
     deadline_ns: int
@@ -48,7 +48,7 @@ class Parts:
         return len(self._open)
 
     def refusal(self, trigger_id: str, now_ns: int) -> RefusalReason | None:
-        """Why no part of that trigger id can be opened; None when it can."""
+        """Reason for opening no part of that trigger id; None when it can be opened."""
         self._forget(now_ns)
         if trigger_id in self._open or trigger_id in self._used:
             return RefusalReason.DUPLICATE_ID

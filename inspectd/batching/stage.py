@@ -120,7 +120,7 @@ class BatchingStage:
     # --- what there is ------------------------------------------------------------------------------------
 
     def counts(self) -> Counts:
-        """Where every captured frame and every trigger of this start went."""
+        """Counts of the captured frames and triggers of this start, by what became of them."""
         ledger, parts = self.ledger, self.triggering.parts
         return Counts(
             captured=ledger.captured,
@@ -234,7 +234,7 @@ class BatchingStage:
             self._give_up(inspection, Reason.SHUTDOWN, now_ns)
 
     def needs_known_ns(self, known_ns: int) -> int | None:
-        """Up to when, after `known_ns`, all triggers have to be known for more to become certain."""
+        """See `Triggering.needs_known_ns`."""
         return self.triggering.needs_known_ns(known_ns)
 
     def wake_ns(self) -> int | None:
@@ -248,7 +248,7 @@ class BatchingStage:
     def _dispatch(self, now_ns: int, *, drain: bool = False) -> None:
         """Send every batch that is due, as far as scoring may take it.
 
-        After a batch under way only a full one is sent. A smaller one would gain nothing by going now, and
+        After a batch in flight only a full one is sent. A smaller one would gain nothing by going now, and
         whoever comes until its turn would miss it and wait for one more batch.
         """
         while len(self._out) < self._max_batches_out:

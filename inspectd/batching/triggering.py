@@ -55,7 +55,7 @@ class Triggering:
         self._deadlines_ns = deadlines_ns
 
     def serves(self, camera: str) -> bool:
-        """True when triggers say which frames of the camera are parts."""
+        """True for a triggered camera, of whose frames only those that a trigger claims are parts."""
         return camera in self._matchers
 
     def open_part(
@@ -129,12 +129,12 @@ class Triggering:
         )
 
     def needs_known_ns(self, known_ns: int) -> int | None:
-        """Up to when, after `known_ns`, all triggers have to be known for more to become certain."""
+        """See `Matcher.needs_known_ns`; the earliest of all cameras."""
         times = [matcher.needs_known_ns(known_ns) for matcher in self._matchers.values()]
         return min([time_ns for time_ns in times if time_ns is not None], default=None)
 
     def wake_ns(self) -> int | None:
-        """When something becomes certain by itself."""
+        """See `Matcher.wake_ns`; the earliest of all cameras."""
         times = [matcher.wake_ns() for matcher in self._matchers.values()]
         return min([time_ns for time_ns in times if time_ns is not None], default=None)
 

@@ -24,7 +24,7 @@ class Announcer:
         self._reached = reached
 
     def publish_heartbeat(self, state: str, counts: wire.Counts, cameras: dict[str, str]) -> None:
-        """Publish that the line is alive, where it is in its life, and how far it got."""
+        """Publish a sign of life, with the line's state, its counts and the last verdict published."""
         line = self._line
         heartbeat = wire.Heartbeat(
             plant=line.plant,
@@ -43,7 +43,7 @@ class Announcer:
     def make_snapshot(
         self, request: str, oldest: Position | None, state: str, counts: wire.Counts, cameras: dict[str, str]
     ) -> Snapshot:
-        """Return how far the line got, for a client that asks."""
+        """Return the line's state, its counts, and the last and oldest verdicts, for a client that asks."""
         line = self._line
         return Snapshot(
             request=request,
@@ -62,7 +62,7 @@ class Announcer:
     def publish_event(
         self, severity: str, name: str, counts: wire.Counts, *, camera: str | None, detail: str
     ) -> None:
-        """Publish something a person may want to know."""
+        """Publish an event; unlike `alarms.EmitEvent` it is not logged."""
         line = self._line
         event = wire.Event(
             plant=line.plant,

@@ -54,7 +54,7 @@ class DoorEvents(Protocol):
     """Takes what doors report."""
 
     def on_request(self, door: str, request: Request, now_ns: int) -> None:
-        """A client sent something."""
+        """A client of `sync` or `control` sent a message."""
 
     def on_delivered(self, door: str, delivered: Delivered) -> None:
         """An answer with a ticket went out, or never will."""
@@ -97,14 +97,14 @@ class DoorStage:
         self._is_looking = self._is_anew = False
 
     def started(self, channel: Channel[Any]) -> None:
-        """A door was launched."""
+        """Send the door its settings and listeners."""
         channel.send(msgspec.structs.replace(self._start, since_ns=self._known_ns))
         fds = tuple(listener.fileno() for listener in self._listeners.values())
         channel.send(Listen(list(self._listeners)), fds)
         self._channel = channel
 
     def received(self, record: Any, fds: list[int], now_ns: int) -> None:  # noqa: ARG002 - a door sends none
-        """Take one record of the door."""
+        """See `Job.received`."""
         if isinstance(record, Request):
             self._events.on_request(self._side, record, now_ns)
         elif isinstance(record, Delivered):
@@ -113,7 +113,7 @@ class DoorStage:
             self._is_looking = False
             if record.until_ns > self._known_ns:
                 if self._is_anew:
-                    # What was sent to the door before, and to none, nobody will ever know.
+                    # What was sent to the lost door, or while there was none, cannot be recovered.
                     self._is_anew = False
                     self._events.on_triggers_lost(self._known_ns, record.until_ns)
                 self._known_ns = record.until_ns
@@ -203,7 +203,7 @@ class Bus:
         events: DoorEvents,
         keys_dir: Path | None = None,
     ) -> None:
-        """Listen in `runtime_dir`, and over TCP where the settings say so; `doors` are to be started.
+        """Listen in `runtime_dir`, and over TCP where the settings ask for it; `doors` are to be started.
 
         Args:
             settings: endpoints and queue sizes.
@@ -264,7 +264,7 @@ class Bus:
     def reply(self, socket: str, asker: Asker, parts: list[bytes], ticket: int | None = None) -> bool:
         """Answer a client of `sync` or `control`; False if its door cannot be had.
 
-        With a ticket, `DoorReceiver.delivered` follows.
+        With a ticket, `DoorEvents.on_delivered` follows.
         """
         return self.doors[asker.door].send(Reply(socket, asker.client, parts, ticket))
 

@@ -1,6 +1,6 @@
-"""The `control` socket: a trigger comes in, an acknowledgement or a refusal goes out at once.
+"""The `control` socket: a trigger comes in, an acknowledgement or a refusal goes out.
 
-At once is: as soon as the journal has the trigger, some milliseconds later.
+The answer goes out as soon as the trigger is in the journal, a few milliseconds later.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _decoder: Final = msgspec.json.Decoder(TriggerRequest)
 
 
 class TriggerEvents(Protocol):
-    """What clients send to the line."""
+    """Takes triggers, and spans in which one may have been lost."""
 
     def on_trigger(self, request: TriggerRequest, came_ns: int) -> Accepted | Refusal:
         """Answer a well-formed trigger that came at `came_ns` at the earliest."""
@@ -34,7 +34,7 @@ class TriggerEvents(Protocol):
 
 
 class ControlMetrics(Protocol):
-    """What is counted."""
+    """Takes counts for the metrics."""
 
     def trigger(self, refusal: RefusalReason | None) -> None:
         """A trigger was answered: taken, or refused for this reason."""
@@ -65,7 +65,7 @@ class ControlStage:
         self._metrics = metrics
 
     def take(self, client: Asker, request: Request) -> None:
-        """Answer what a client sent."""
+        """Answer a client's message."""
         parts = request.parts
         # A REQ socket puts an empty part before its message and wants it back; a DEALER need not.
         envelope = parts[:1] if len(parts) > 1 and not parts[0] else []
@@ -92,7 +92,7 @@ def parse(parts: list[bytes]) -> TriggerRequest:
     """Read a trigger.
 
     Raises:
-        ValueError: it is none; the message says what is wrong.
+        ValueError: it is not a trigger; the message names what is wrong.
     """
     if len(parts) != 1:
         raise ValueError(f"got {len(parts)} parts, expected one JSON object")

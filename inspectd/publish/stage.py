@@ -24,7 +24,7 @@ _LATE_MEMORY: Final = 1024  # verdicts without a score that a late one may still
 
 
 class PublishMetrics(Protocol):
-    """What the stage counts."""
+    """Takes counts for the metrics."""
 
     def verdict(self, verdict: Verdict) -> None:
         """A verdict was published."""
@@ -63,11 +63,11 @@ class PublishStage:
 
     @property
     def epoch(self) -> int:
-        """New at every start, and larger than any before it."""
+        """New at every start; larger than any before it, unless the journal opened too late to raise it."""
         return self._journal.epoch
 
     def record_open(self, inspection: Inspection | PendingView) -> None:
-        """Record that an inspection is under way: the next start closes it, should this one not do it."""
+        """Record an open inspection: the next start closes it, should this one not do it."""
         if isinstance(inspection, PendingView):
             record = Unfinished(view=inspection)
         else:
@@ -77,7 +77,7 @@ class PublishStage:
         )
 
     def record_open_part(self, trigger: Trigger, deadline_ns: int, views: Sequence[PendingView]) -> None:
-        """Record that a triggered part is under way, and its views."""
+        """Record an open triggered part and its views."""
         record = Unfinished(part=OpenPart(trigger, deadline_ns))
         self._journal.remember_open(open_records.part_key(trigger.trigger_id), open_records.encode(record))
         for view in views:
@@ -179,7 +179,7 @@ class PublishStage:
         )
 
     def publish_late(self, inspection: Inspection, score: Score, now_ns: int) -> None:
-        """Publish a score that came after its inspection was closed, and its heatmap: information only."""
+        """Publish a score that came after its inspection's deadline, and its heatmap: information only."""
         seq = self._without_score.pop(inspection.inspection_id, None)
         judged_by = inspection.judged_by
         if seq is None or judged_by is None or not math.isfinite(score.image_score):
@@ -276,7 +276,7 @@ def _parts_last(keyed: tuple[str, Unfinished]) -> tuple[bool, str]:
 
 
 def _start_of(key: str) -> str:
-    """Which start a stored key is of."""
+    """The daemon's start that a stored key belongs to."""
     return key.partition(":")[0]
 
 

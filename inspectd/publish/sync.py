@@ -35,7 +35,7 @@ class SyncMetrics(Protocol):
     """Takes what is reported for the metrics."""
 
     def sync_request(self, kind: str) -> None:
-        """A request was answered: `snapshot`, `replay`, or the reason it was refused."""
+        """Count a request as `snapshot` or `replay` when it is taken, or by the reason when it is refused."""
 
     def replayed(self, verdicts: int) -> None:
         """So many verdicts were sent again."""
@@ -95,7 +95,7 @@ class SyncStage:
         self._turns: dict[Asker, int] = {}
 
     def take(self, client: Asker, request: Request) -> None:
-        """Take what a client sent."""
+        """Answer a client's request, at once or when it has its turn."""
         parts = request.parts
         # A REQ socket puts an empty part before its message and wants it back; a DEALER need not.
         envelope = parts[:1] if len(parts) > 1 and not parts[0] else []
@@ -193,7 +193,7 @@ class SyncStage:
             job.unsent = [[wire.encode(self._snapshot(job.request, oldest))]]
         elif chunk is not None and job.left > 0:
             self._prepare(job, chunk)
-        elif chunk is None:  # an end would say that there is nothing, for good
+        elif chunk is None:  # an end would mean that there is nothing, for good
             detail = "the journal cannot be read now"
             self._refuse(job.client, job.envelope, job.request, ErrorReason.BUSY, detail)
         if job.unsent:

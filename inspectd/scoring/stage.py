@@ -17,7 +17,7 @@ SCORING: Final = ("inspectd.scoring.worker",)
 
 
 class ScoringEvents(Protocol):
-    """What the scoring process answers."""
+    """Takes the scoring process's answers, and gives it the rings."""
 
     def on_scoring_ready(self, ready: ScoringReady) -> None:
         """Every bank is loaded and warm."""
@@ -53,7 +53,7 @@ class ScoringStage(RingClient):
         self._events = events
 
     def received(self, record: Any, fds: list[int], now_ns: int) -> None:  # noqa: ARG002 - scoring sends none
-        """Take one record of the scoring process."""
+        """See `Job.received`."""
         if isinstance(record, Score):
             self._events.on_score(record, now_ns)
         elif isinstance(record, ScoreError):
@@ -65,7 +65,7 @@ class ScoringStage(RingClient):
             raise TypeError(f"not a record of a scoring process: {record!r}")
 
     def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:
-        """The scoring process is gone."""
+        """See `Job.lost`."""
         super().lost(cause, exit_code, now_ns)
         self.ready = None
         self._events.on_scoring_lost(cause, exit_code, now_ns)

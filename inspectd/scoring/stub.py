@@ -36,7 +36,7 @@ _HEATMAP_SIDE: Final = 4
 
 
 class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the stub does beside scoring; the file of `--behaviour` as JSON, read again and again."""
+    """Behaviour of the stub beside scoring; the file of `--behaviour` as JSON, read again and again."""
 
     load_seconds: float = 0.0
     """Before it is ready."""
@@ -154,7 +154,7 @@ class Stub:
 
 
 def bank_sha256(recipe: str, bank: str = "") -> str:
-    """The digest of the bank that a recipe is said to have."""
+    """The digest that the stub reports for a recipe's bank."""
     return hashlib.sha256(f"{recipe}/{bank}".encode()).hexdigest()
 
 

@@ -48,7 +48,7 @@ Seen = list[tuple[Inspection, NDArray[np.uint8]]]
 
 @dataclass(frozen=True)
 class _UnderWay:
-    """A batch the device computes; `collect` waits for it."""
+    """A batch in flight on the device; `collect` waits for it."""
 
     batch: Batch
     sha256: str
@@ -201,7 +201,7 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
 
 
 def admit_threshold(recipe: config.Recipe) -> Reach:
-    """How far a recipe's threshold lies from its bank's good scores; refused where nobody can mean it.
+    """Distance of a recipe's threshold from its bank's good scores; refused where nobody can mean it.
 
     Raises:
         ThresholdError: it is too far, and the recipe does not accept it.

@@ -99,7 +99,7 @@ class KeyWatch:
         except InputError as error:
             return KeyList({}, str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is named, logged and safe: see below
-            # A thread that ended would leave revoked keys in force and tell nobody. So nobody is allowed, the
+            # A thread that ended would leave revoked keys in force unnoticed. So nobody is allowed, the
             # event `keys_unusable` names the error, and the next look tries again.
             what = f"{self._keys_dir / ALLOWED}: cannot be watched: {type(error).__name__}: {error}"
             reading = KeyList({}, what)

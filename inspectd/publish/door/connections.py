@@ -22,7 +22,7 @@ import zmq
 from inspectd.publish.door.listeners import shut_path
 
 HANDSHAKE_MS: Final = 2000
-"""A client that connects and says nothing costs a descriptor for so long."""
+"""A client that connects and sends nothing costs a descriptor for so long."""
 
 _REPORTS_PER_TURN: Final = 1024
 _OPEN_BELOW: Final = 0.75

@@ -32,7 +32,7 @@ _MUCH_BYTES: Final = 16_384
 
 
 class HalfSent:
-    """Finds them among the clients of one process."""
+    """Finds clients with half-sent messages among those of one process."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ class Listeners:
     """A listening socket for each of the bus's sockets at each door, by the socket's name."""
 
     def __init__(self, settings: PublishSettings, runtime_dir: Path) -> None:
-        """Listen in `runtime_dir`, and over TCP where the settings say so.
+        """Listen in `runtime_dir`, and over TCP where the settings ask for it.
 
         Raises:
             UnavailableError: an endpoint cannot be bound.

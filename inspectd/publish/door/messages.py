@@ -58,7 +58,7 @@ class Request(msgspec.Struct, frozen=True, array_like=True, tag="request"):
 
     Attributes:
         socket: `sync` or `control`.
-        client: who sent it, as the door knows it.
+        client: who sent it, by its name at the door.
         parts: the first of its parts.
         came_ns: when it came at the earliest, by the monotonic clock of the host.
     """

@@ -1,4 +1,4 @@
-"""A door: the process that serves a line's local sockets, or its TCP ones. Clients meet nothing else of it.
+"""A door: the process that serves a line's local sockets, or its TCP ones. Clients reach no other process.
 
 libzmq bounds neither the descriptors nor the memory that clients cost it, and ends its process when there are
 no more. Here that ends a door, which is replaced within a second; verdicts are made, recorded and, at the

@@ -1,4 +1,4 @@
-"""The time by which verdicts grow old: a wall clock that leaps ahead must not empty the journal. Pure."""
+"""The clock for the age of verdicts: a wall clock that leaps ahead must not empty the journal. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class AgeClock:
     def __init__(self, tolerance_ns: int) -> None:
         """A leap ahead by `tolerance_ns` at most, such as a weekend without power, is believed at once."""
         self.ahead_ns = 0
-        """How far the wall clock is ahead of what is believed; 0 while it is believed."""
+        """Lead of the wall clock over the time that is believed; 0 while the wall clock is believed."""
         self._tolerance_ns = tolerance_ns
         self._seen: tuple[int, int] | None = None  # wall clock, monotonic clock
         self._leapt_ns: int | None = None

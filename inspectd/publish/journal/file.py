@@ -88,7 +88,7 @@ class Mark:
 
 
 class JournalFile:
-    """An open journal. Every method may raise `sqlite3.Error` or `OSError`, and `CorruptError` where said."""
+    """An open journal. Every method may raise `sqlite3.Error` or `OSError`; `CorruptError` where named."""
 
     def __init__(self, folder: Path, settings: JournalSettings) -> None:
         """Opens nothing: `open` does."""

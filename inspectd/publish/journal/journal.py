@@ -37,7 +37,7 @@ from inspectd.publish.journal.thread import (
 from inspectd.wire.sync import Position
 
 _OPEN_SECONDS: Final = 4.0
-"""How long a start waits for the file; then the line begins without it."""
+"""Longest that a start waits for the file; then the line begins without it."""
 _CLOSE_SECONDS: Final = 2.0
 _SILENT: Final = "the disk does not answer"
 _REMIND_NS: Final = 5_000_000_000
@@ -63,7 +63,7 @@ class Journal:
             folder: the line's state directory; made if it is not there.
             settings: retention, and how long a verdict may wait.
             observer: takes counts and levels, for the metrics.
-            say: takes an event's severity, name and detail.
+            say: publishes an event, given its severity, name and detail.
             remind: takes the name and detail of an alarm that still holds, for readers that came meanwhile.
             clock: monotonic, in nanoseconds.
         """
@@ -106,15 +106,15 @@ class Journal:
         self._held_back = []
 
     def record(self, entry: Entry) -> None:
-        """Record a verdict, then publish it; or publish it marked, where it cannot be recorded in time."""
+        """See `Pending.record`."""
         self._pending.record(entry)
 
     def remember_open(self, key: str, record: bytes) -> None:
-        """Remember what is open, so that the next start closes it if this one cannot."""
+        """See `Pending.remember_open`."""
         self._pending.remember_open(key, record)
 
     def when_recorded(self, then: Callable[[], None]) -> None:
-        """Call `then` once everything handed in so far is on the disk, or will not be in time."""
+        """See `Pending.when_recorded`."""
         self._pending.when_recorded(then)
 
     def read(
@@ -138,7 +138,7 @@ class Journal:
 
     @property
     def waiting(self) -> int:
-        """Number of verdicts that are decided and not yet published."""
+        """See `Pending.waiting`."""
         return self._pending.waiting
 
     def turn(self, now_ns: int) -> None:
@@ -149,7 +149,7 @@ class Journal:
         self._remind(now_ns)
 
     def wake_ns(self) -> int | None:
-        """When `turn` has something to do; None when never."""
+        """See `Pending.wake_ns`."""
         return self._pending.wake_ns()
 
     def fileno(self) -> int:

@@ -1,6 +1,6 @@
-"""What the journal holds in memory: groups on their way to the disk, and what the disk has not taken yet.
+"""The journal's memory: groups on their way to the disk, and verdicts the disk has not taken yet.
 
-Knows no thread and no alarm: it hands groups over by the function it is given, and is told how it went.
+Uses no thread and no alarm: it hands groups over by the function it is given, and receives the results.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class JournalMetrics(Protocol):
         """A verdict was published that was not recorded."""
 
     def journal_forgotten(self, rows: int) -> None:
-        """So many verdicts can no longer be recorded."""
+        """Too many verdicts wait for the disk: so many of the oldest will never be recorded."""
 
     def journal_set_aside(self) -> None:
         """A damaged file was set aside."""
@@ -122,7 +122,7 @@ class Pending:
         """Nothing waits yet.
 
         Args:
-            commit: has a group written; `committed`, or an event of `GROUP_LOST`, says how that went.
+            commit: has a group written; `committed`, or an event of `GROUP_LOST`, reports the result.
             max_wait_ns: how long a verdict may wait for the disk.
             observer: takes what is recorded and what is not.
             clock: monotonic, in nanoseconds.
@@ -192,7 +192,7 @@ class Pending:
         return None
 
     def wake_ns(self) -> int | None:
-        """When `turn` has something to do; None when never."""
+        """When `turn` has something to do; None: at no set time. In a late state any call may retry."""
         if self.state.is_late:
             return None
         if self._handed_over is not None:

@@ -47,7 +47,7 @@ class Levels(msgspec.Struct, frozen=True):
     """Free on the disk."""
     oldest_utc_ns: int | None
     clock_ahead_ns: int = 0
-    """How far the wall clock leapt ahead of the verdicts; nothing grows old by it for a day."""
+    """Leap of the wall clock ahead of the verdicts; nothing grows old by it for a day."""
 
 
 class Stored(msgspec.Struct, frozen=True):

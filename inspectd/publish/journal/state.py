@@ -1,7 +1,7 @@
-"""The journal's states, and what leads from one to another.
+"""The journal's states and transitions.
 
 Everything that decides which state comes next is in this file; what each state means for verdicts is in
-`pending`, what people are told of it in `journal`. The picture is in DESIGN.md.
+`pending`, the events and alarms for people in `journal`. The picture is in DESIGN.md.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 
 class JournalState(StrEnum):
-    """How the journal stands to its disk."""
+    """State of the journal towards its disk."""
 
     OPENING = "opening"
     """The file is being opened and the epoch may still be raised: nothing is written or published."""
@@ -36,7 +36,7 @@ class JournalState(StrEnum):
 
 
 class JournalEvent(StrEnum):
-    """What happens to the journal. One group is with the thread at a time: it alone can be late or lost."""
+    """Input of a transition. One group is with the thread at a time: it alone can be late or lost."""
 
     OPENED = "opened"
     """The file is open, under the line's epoch."""
@@ -64,7 +64,7 @@ GROUP_LOST: Final = frozenset({JournalEvent.GROUP_FAILED, JournalEvent.GROUP_SET
 """The group is not on the disk."""
 
 FILE_IS_NEW: Final = frozenset({JournalEvent.SET_ASIDE, JournalEvent.GROUP_SET_ASIDE})
-"""What the file held before is not in it."""
+"""The records of the file before are not in the new one."""
 
 TRANSITIONS: Final = {
     JournalState.OPENING: {

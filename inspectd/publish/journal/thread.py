@@ -1,6 +1,6 @@
 """The journal's thread: the only one that touches its file. Groups come first, then reads, then upkeep.
 
-It never touches the bus and knows no verdict: it takes groups of rows and answers how it went.
+It never touches the bus and decodes no verdict: it takes groups of rows and returns the results.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class JournalThread:
         self._thread.start()
 
     def commit(self, epoch: int, group: Group) -> None:
-        """Write this group of verdicts of `epoch`; its result says how it went. There may be no other."""
+        """Write this group of verdicts of `epoch`; a result follows. No other group may be pending."""
         with self._wake:
             self._group = epoch, group
             self._wake.notify()
@@ -149,7 +149,7 @@ class JournalThread:
         self._file.mark.close()
 
     def _guarded(self, work: Callable[[], None], *, of_group: bool = False) -> None:
-        """Do some work; whatever the disk does becomes a result."""
+        """Do some work; every error of the disk becomes a result."""
         try:
             work()
         except BlockingIOError as error:
