@@ -1,4 +1,4 @@
-"""How long to wait before a camera is opened again."""
+"""Wait before a camera is opened again."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import random
 class Backoff:
     """Exponential back-off with jitter: each wait is drawn from the upper half of a doubling span.
 
-    Jitter keeps the cameras behind one switch that came back from asking all at the same moment ("equal
-    jitter" of M. Brooker, "Exponential Backoff and Jitter", 2015).
+    Jitter keeps the cameras of one network switch from being opened all at the same moment when it comes
+    back ("equal jitter" of M. Brooker, "Exponential Backoff and Jitter", 2015).
     """
 
     def __init__(self, min_ms: float, max_ms: float, rng: random.Random) -> None:
@@ -20,7 +20,7 @@ class Backoff:
         self._failures = 0
 
     def next_seconds(self) -> float:
-        """How long to wait after one more failure."""
+        """Seconds to wait after one more failure."""
         self._failures += 1
         # Doubling ends long before a float overflows, however many months a camera is away.
         span_ms = min(self._min_ms * 2 ** min(self._failures, 64), self._max_ms)

@@ -25,12 +25,12 @@ class DeviceDriver:
     """Reads a device, whose driver stamps each frame with the kernel's clock when it was taken.
 
     A JPEG is taken from the device as it is, for OpenCV completes one that was cut. Of other formats OpenCV
-    does not say how much of a frame came: the rest is that of a frame before, and it is for the kernel's
+    does not report how much of a frame came: the rest is that of a frame before, and it is for the kernel's
     driver to keep such a frame back.
     """
 
     def __init__(self, settings: config.OpenCvCamera) -> None:
-        """Read `settings.source`, an index or a path such as /dev/v4l/by-id/..."""
+        """Read from `settings.source`, an index or a path such as /dev/v4l/by-id/..."""
         self._settings = settings
         self._name = config.masked(settings.source)
         self._capture: cv2.VideoCapture | None = None
@@ -70,14 +70,14 @@ class DeviceDriver:
         self._capture = capture
 
     def due_seconds(self) -> float:
-        """A device is read as it comes."""
+        """0: frames are read as they come, and `read` blocks."""
         return 0.0
 
     def read(self) -> Frame | None:
         """The next frame.
 
         Raises:
-            CameraError: it gives none, or its driver does not say when it was taken.
+            CameraError: it gives none, or its driver does not date it.
         """
         if self._capture is None or not self._capture.grab():
             raise CameraError(f"{self._name}: delivers no frame; is it switched on and connected?")
@@ -117,7 +117,7 @@ class DeviceDriver:
 
 
 def _refusal(fourcc: bytes, wished: bytes | None, source: int | str) -> str | None:
-    """Why a device is not read in this format, which is not JPEG; None if it is."""
+    """Reason for not reading a device in this format, which is not JPEG; None if it is read."""
     if wished not in {None, fourcc}:
         given = fourcc.decode(errors="replace")
         return (
@@ -133,7 +133,7 @@ def _refusal(fourcc: bytes, wished: bytes | None, source: int | str) -> str | No
 
 
 def gives_incomplete_frames(source: int | str, system: Path = _SYSTEM) -> bool:
-    """True where the kernel's driver is known to hand on frames of which a part did not come.
+    """True where the kernel's driver delivers frames of which a part did not come.
 
     That of USB cameras does unless its parameter `nodrop` is 0. Kernels that have no such parameter any more
     always do.

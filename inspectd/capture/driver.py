@@ -1,4 +1,4 @@
-"""What every kind of camera can do."""
+"""Interface of every kind of camera."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class CameraDriver(Protocol):
         """
 
     def due_seconds(self) -> float:
-        """How long until `read` has something to give; 0 for a live camera, which blocks in `read`."""
+        """Time until `read` has something to give; 0 for a live camera, which blocks in `read`."""
 
     def read(self) -> Frame | None:
         """The next frame, or None when a file or folder has been replayed to its end.
@@ -77,7 +77,7 @@ class CameraDriver(Protocol):
         """
 
     def slot_bytes(self, first: Frame) -> int:
-        """Bytes of the largest frame this camera will give, known once it gave its `first`."""
+        """Bytes of the largest frame this camera will give, known after it gave its `first`."""
 
     def close(self) -> None:
         """Let go of the device; it may be opened again."""

@@ -1,4 +1,4 @@
-"""A stream over HTTP, read so that it is known when each of its bytes came in.
+"""Reads a stream over HTTP and records when each of its bytes came in.
 
 Motion JPEG over HTTP carries no time. What can be known is when bytes arrive, and only by looking: a reader
 that was held up finds the pictures of the whole time in the buffers of both machines, and they come at once,
@@ -37,7 +37,7 @@ than a round trip, by so much."""
 _PAUSES: Final = 8  # pictures whose longest pause is remembered
 _TCP_INFO: Final = struct.Struct("=68xI")  # tcpi_rtt, in microseconds
 _LONGEST_PICTURE_BYTES: Final = 256 << 20
-"""What a demuxer may gather for one picture; no JPEG of a camera is as large."""
+"""Most that a demuxer may gather for one picture; no JPEG of a camera is as large."""
 _PREAMBLE_BYTES: Final = 4096
 _PART_HEAD: Final = re.compile(rb"--[^\n]*\n(?:[^\r\n][^\n]*\n)+\r?\n")
 _REMEMBERED_CHUNKS: Final = 4096
@@ -50,7 +50,7 @@ _NETWORK_ERRORS: Final = (
 
 
 class ArrivalSpan(NamedTuple):
-    """Between which moments a picture began to be sent."""
+    """Span in which the sending of a picture began."""
 
     earliest_ns: int
     latest_ns: int
@@ -65,7 +65,7 @@ class _Silence(NamedTuple):
 
 
 class ArrivalLog:
-    """When the bytes of a stream came in, by their offset. Pure: time is handed in.
+    """Arrival times of a stream's bytes, by their offset. Pure: time is handed in.
 
     A picture that comes after a silence was sent after the silence began, however long the network held it
     back meanwhile (a lost packet, a link that was down, a radio that sleeps). One that comes without a
@@ -88,11 +88,11 @@ class ArrivalLog:
         self._end = 0
 
     def nothing_until(self, time_ns: int) -> None:
-        """Looked, and there was nothing to read up to this moment."""
+        """Note that there was nothing to read up to this moment."""
         self._silent_until_ns = time_ns
 
     def something_at(self, now_ns: int) -> None:
-        """Something was there and has been read."""
+        """Note that something was there and has been read."""
         if self._silent_until_ns > self._silent_since_ns:
             lasted_ns = self._silent_until_ns - self._silent_since_ns
             self._silences.append(_Silence(self._offset, self._silent_since_ns, lasted_ns))
@@ -104,12 +104,12 @@ class ArrivalLog:
             self._read_ns.append(now_ns)
 
     def received(self, size: int, now_ns: int) -> None:
-        """Of what was read, `size` bytes were the stream's."""
+        """Note that `size` bytes of what was read belong to the stream."""
         self._offset += size
         self._silent_since_ns = self._silent_until_ns = now_ns
 
     def picture(self, begin: int, size: int) -> ArrivalSpan:
-        """When the picture at these bytes was sent; ask for each, in their order, once it has come."""
+        """Span in which the picture at these bytes was sent; call it for each in order, after it has come."""
         end = begin + size
         pause_ns = 0
         before: list[_Silence] = []
@@ -133,7 +133,7 @@ class ArrivalLog:
         return ArrivalSpan(self._earliest_ns, self._read_ns[index])
 
     def pictures_every(self, interval_ns: int) -> None:
-        """How often a picture comes: how long there is silence between two."""
+        """Set the least silence between two pictures, a share of the time between them."""
         share_ns = int(_SILENT_SHARE * interval_ns)
         self.silence_ns = min(_LONGEST_SILENCE_NS, max(_SHORTEST_SILENCE_NS, share_ns))
 
@@ -147,7 +147,7 @@ class _WatchedConnection(httpcore.NetworkStream):
         self._clock = clock
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """What has come, within `timeout` seconds.
+        """Read what comes within `timeout` seconds, and note when.
 
         Raises:
             httpcore.ReadTimeout: nothing came.
@@ -171,7 +171,7 @@ class _WatchedConnection(httpcore.NetworkStream):
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send."""
+        """See `httpcore.NetworkStream.write`."""
         self._inner.write(buffer, timeout)
 
     def close(self) -> None:
@@ -181,17 +181,17 @@ class _WatchedConnection(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        """Go on encrypted."""
+        """See `httpcore.NetworkStream.start_tls`; the result is watched, too."""
         inner = self._inner.start_tls(ssl_context, server_hostname, timeout)
         return _WatchedConnection(inner, self._seen, self._clock)
 
     def get_extra_info(self, info: str) -> Any:
-        """What httpcore asks of a connection."""
+        """See `httpcore.NetworkStream.get_extra_info`."""
         return self._inner.get_extra_info(info)
 
 
 def _round_trip_ns(connection: socket.socket) -> int:
-    """What the kernel measured of the connection's round trip, when it was made."""
+    """The connection's round trip as the kernel measured it, when the connection was made."""
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
     return int(_TCP_INFO.unpack(info)[0]) * 1000
 
@@ -232,7 +232,7 @@ class _WatchedTransport(httpx.BaseTransport):
         self._pool = httpcore.ConnectionPool(network_backend=_WatchedNetwork(seen, clock))
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """One request."""
+        """See `httpx.BaseTransport.handle_request`."""
         url = httpcore.URL(
             scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port,
             target=request.url.raw_path,
@@ -352,7 +352,7 @@ class HttpStream:
         return data
 
     def picture_ended(self) -> None:
-        """What was read so far became a picture."""
+        """Note that the bytes read so far became a picture: the count towards the limit begins anew."""
         self._unparsed = 0
 
     def close(self) -> None:

@@ -57,7 +57,7 @@ class ImagesDriver:
         self._schedule = ReplaySchedule(self._settings.fps, self._clock, self._settings.phase)
 
     def due_seconds(self) -> float:
-        """How long until the next image is due."""
+        """See `CameraDriver.due_seconds`."""
         return self._schedule.due_seconds()
 
     def read(self) -> Frame | None:

@@ -1,4 +1,4 @@
-"""How long a camera takes from light to time stamp, measured with a light it sees.
+"""Measures a camera's time from light to time stamp, with a light it sees.
 
 `BrightnessReader` watches the camera while somebody switches the light; `estimate_latency` is pure: when the
 light was switched and what the frames showed is handed in. Bounds, not guesses: the last frame without a
@@ -49,7 +49,7 @@ class Flash(NamedTuple):
 
 
 class Glance(NamedTuple):
-    """What one frame showed.
+    """Brightness of one frame.
 
     Attributes:
         captured_ns: the frame's time, as in `Frame`.
@@ -63,7 +63,7 @@ class Glance(NamedTuple):
 
 
 class LatencyEstimate(msgspec.Struct, frozen=True):
-    """What was measured, and what to write. Times are from the light's change to the time stamp."""
+    """Measurements, and recommended settings. Times are from the light's change to the time stamp."""
 
     flashes: int
     seen: int
@@ -94,7 +94,7 @@ def estimate_latency(
     Args:
         flashes: when the light was switched, in order; between two of them lies more than the latency.
         glances: every frame from before the first flash to well after the last, in order.
-        is_pulse: the light may go out by itself: only `on` is known, and one frame may be all that shows it.
+        is_pulse: the light may go out by itself: only `on` is dated, and one frame may be all that shows it.
 
     Raises:
         LatencyError: too dark, no change, or too few changes seen.
@@ -142,7 +142,7 @@ def estimate_latency(
 def _shares(
     flashes: Sequence[Flash], glances: Sequence[Glance], *, is_pulse: bool
 ) -> tuple[NDArray[np.float32], float]:
-    """How much of the light each frame shows, `(N,) float32`, 0 to 1; and the grey levels between the two."""
+    """Share of the light in each frame, `(N,) float32`, 0 dark to 1 lit; grey levels between dark and lit."""
     cells = np.stack([glance.cells for glance in glances])
     dark, bright = _pulse_levels(flashes, glances, cells) if is_pulse else _levels(flashes, glances, cells)
     contrast = bright - dark

@@ -1,4 +1,4 @@
-"""Whether this process ran all the time, or was stopped, throttled or kept waiting for a processor."""
+"""Notices when this process was stopped, throttled or kept waiting for a processor."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class RunningWatch:
         self._thread.start()
 
     def begin(self) -> None:
-        """Here a wait begins."""
+        """Mark the beginning of a wait."""
         self._mark = (time.monotonic_ns(), _busy_or_kept_waiting_ns())
 
     def waited_ns(self) -> int:
-        """How much of the time since `begin` this thread slept of its own accord; 0 if that is not known."""
+        """Time since `begin` in which this thread slept of its own accord; 0 if that is unknown."""
         now_ns = time.monotonic_ns()
         began_ns, busy_ns = self._mark
         if now_ns - self._last_tick_ns > _PAUSE_NS or self._last_pause_ns >= began_ns:

@@ -31,7 +31,7 @@ class ReplaySchedule:
         self._due = self._in_phase(clock())
 
     def due_seconds(self) -> float:
-        """How long until the next frame is due; 0 when it is."""
+        """Time until the next frame is due; 0 when it is."""
         return max(0.0, self._due - self._clock())
 
     def taken(self) -> None:

@@ -21,7 +21,7 @@ _log: Final = logging.getLogger("inspectd.capture")
 
 
 class CameraEvents(Protocol):
-    """What the cameras deliver."""
+    """Takes frames, drops and reports of the cameras."""
 
     def on_ring_attached(self, camera: str, ring: FrameRing) -> None:
         """The camera's frames will lie in this ring from now on."""
@@ -39,7 +39,7 @@ class CameraEvents(Protocol):
         """The camera's phase changed."""
 
     def on_camera_notice(self, camera: str, event: str, detail: str) -> None:
-        """Something a person should know of the camera, which goes on delivering."""
+        """The camera reports something odd, for a person to look at; it goes on delivering."""
 
 
 class CameraStage:
@@ -70,13 +70,13 @@ class CameraStage:
         self._in_use: dict[int, set[int]] = {}
 
     def started(self, channel: Channel[Any]) -> None:
-        """A capture process was launched: a new generation."""
+        """Begin a new generation, and send its capture process the settings."""
         self.generation += 1
         self._channel = channel
         channel.send(StartCapture(self.camera, self.generation))
 
     def received(self, record: Any, fds: list[int], now_ns: int) -> None:
-        """Take one record of the capture process."""
+        """See `Job.received`."""
         if isinstance(record, FrameRef):
             self._frame(record, now_ns)
         elif isinstance(record, Drop):
@@ -101,7 +101,7 @@ class CameraStage:
             self._retire_if_unused(generation)
 
     def release(self, frame: FrameRef) -> None:
-        """A frame's slot is no longer needed."""
+        """Give a frame's slot back to the capture process."""
         ring = self._rings[frame.generation]
         ring.release(frame.slot)
         self._in_use[frame.generation].remove(frame.slot)

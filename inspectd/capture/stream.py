@@ -29,7 +29,7 @@ _READ_SHARE: Final = 0.4
 _SHORTEST_TIMEOUT_SECONDS: Final = 0.1
 _FALLBACK_FPS: Final = 25.0
 _PASSING_OVER_NS: Final = 200_000_000
-"""How long one `read` passes over frames; then it gives one, however bad, so that the loop goes on."""
+"""Longest that one `read` passes over frames; then it gives one, however bad, so that the loop goes on."""
 _BEGINNING_NS: Final = 1_500_000_000
 """The same at the beginning of a connection, until the stream's clock is settled."""
 _WAITED_NS: Final = 4_000_000
@@ -75,7 +75,7 @@ class FileDriver:
         self._schedule = ReplaySchedule(fps if 0 < fps < 10_000 else _FALLBACK_FPS, self._clock)
 
     def due_seconds(self) -> float:
-        """How long until the next frame is due."""
+        """See `CameraDriver.due_seconds`."""
         return self._schedule.due_seconds() if self._schedule else 0.0
 
     def read(self) -> Frame | None:
@@ -131,7 +131,7 @@ class StreamDriver:
     """Reads a live stream as it comes, and dates its frames.
 
     By the stream's own timestamps where it has some (`StreamClock`), and where it has none, which is motion
-    JPEG over HTTP, by when its bytes came in (`ArrivalLog`). A frame whose time is not known is stale,
+    JPEG over HTTP, by when its bytes came in (`ArrivalLog`). A frame without a known time is stale,
     whatever its picture shows.
     """
 
@@ -158,7 +158,7 @@ class StreamDriver:
         """Connect.
 
         Raises:
-            CameraError: it does not answer, or not with a stream whose time can be known.
+            CameraError: it does not answer, or its stream cannot be dated.
         """
         beat()
         self.close()
@@ -193,7 +193,7 @@ class StreamDriver:
         self._packets = self._decoder.packets(self._container, video[0])
 
     def due_seconds(self) -> float:
-        """A live stream is read as it comes."""
+        """0: frames are read as they come, and `read` blocks."""
         return 0.0
 
     def read(self) -> Frame | None:
@@ -245,7 +245,7 @@ class StreamDriver:
         )
         read_seconds = max(_SHORTEST_TIMEOUT_SECONDS, _READ_SHARE * stall_seconds)
         if self._url.partition("://")[0].lower() not in {"http", "https"}:
-            # RTP over UDP loses packets, and which pictures that spoils cannot always be told.
+            # RTP over UDP loses packets, and it cannot always be seen which pictures that spoils.
             options = {"rtsp_transport": "tcp", "fflags": "nobuffer"}
             return av.open(self._url, options=options, timeout=(open_seconds, read_seconds))
         self._http = HttpStream(self._url, self._name, open_seconds=open_seconds, read_seconds=read_seconds)
@@ -306,7 +306,7 @@ class StreamDriver:
         self._last_timestamp_ms = timestamp_ms
 
     def _span_ns(self, position: int | None, size: int, read_ns: int) -> tuple[int, int]:
-        """Between which moments an undated packet began to be sent; for a dated one, now."""
+        """Span in which the sending of an undated packet began; for a dated one, now."""
         if self._is_dated or self._http is None:
             return read_ns, read_ns
         if position is None or position < 0:

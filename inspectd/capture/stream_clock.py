@@ -1,4 +1,4 @@
-"""How old a live stream's frame is when it arrives, by the stream's own timestamps. Pure."""
+"""Age of a live stream's frame when it arrives, by the stream's own timestamps. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import deque
 from typing import Final
 
 _CREEP: Final = 1e-3
-"""How fast the baseline rises, in ms a ms: more than any two quartz clocks drift apart (0.1 ms a second),
+"""Rise of the baseline, in ms a ms: more than any two quartz clocks drift apart (0.1 ms a second),
 so that months of drift never make frames look stale, and little enough to see a stall for what it is."""
 
 _JITTER_MS: Final = 15.0
@@ -49,7 +49,7 @@ class StreamClock:
         self._frames = 0
 
     def age_ms(self, arrival_ms: float, timestamp_ms: float | None, *, waited: bool) -> float | None:
-        """How much later than an undelayed frame this one arrived; None where that cannot be known.
+        """Delay of this frame against an undelayed one, in ms; None where that cannot be known.
 
         Args:
             arrival_ms: monotonic time of arrival.
@@ -58,7 +58,7 @@ class StreamClock:
         """
         self._frames += 1
         if timestamp_ms is None or timestamp_ms == self._last_timestamp_ms:
-            return None  # of two pictures for one moment, one is not what it says
+            return None  # of two pictures for one moment, one has a wrong timestamp
         offset_ms = arrival_ms - timestamp_ms
         if self._baseline_ms is None:
             self._restart(offset_ms)
@@ -85,7 +85,7 @@ class StreamClock:
         self.settled = self._has_waited and arrival_ms - self._stands_since_ms >= self._settle_ms
 
     def take_remark(self) -> str:
-        """What was odd about the stream's own clock since the last call; empty when nothing was."""
+        """Oddities of the stream's own clock since the last call, in words; empty when there were none."""
         remark, self._remark = self._remark, ""
         return remark
 

@@ -158,7 +158,7 @@ class CaptureWorker:
             self._heart.shown()
 
     def _notice(self, frame: Frame) -> None:
-        """Report what a person should know of a frame's time, each kind at most every ten seconds."""
+        """Report oddities of a frame's time, for a person, each kind at most every ten seconds."""
         # Where a source is dated by when there was silence, the time between two frames is always in doubt.
         usual_ns = 2 * max(0, frame.captured_ns - self._last_captured_ns)
         self._last_captured_ns = frame.captured_ns

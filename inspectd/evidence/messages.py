@@ -36,7 +36,7 @@ class Copied(msgspec.Struct, frozen=True, array_like=True, tag="copied"):
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag="done"):
-    """Evidence to main, last of each: what became of it."""
+    """Evidence to main, last of each piece: its result."""
 
     evidence_id: int
     result: EvidenceResult
@@ -47,9 +47,9 @@ class Level(msgspec.Struct, frozen=True, array_like=True, tag="level"):
 
     used_bytes: int
     problem: str | None
-    """Why nothing can be written; None when it can."""
+    """Reason why nothing can be written; None when it can."""
     stuck: str | None = None
-    """What the quota passed over, for it cannot be removed or listed; None if nothing."""
+    """Evidence that the quota passed over because it cannot be removed or listed; None if there is none."""
 
 
 ToEvidence = StartEvidence | AttachRing | DetachRing | SaveEvidence

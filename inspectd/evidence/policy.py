@@ -1,4 +1,4 @@
-"""Which parts are kept as evidence. Pure: time and chance are handed in."""
+"""Chooses the parts to keep as evidence. Pure: time and chance are handed in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies in a piece of evidence: `evidence.json` beside its pictures. `docs/evidence.md` describes it."""
+"""`evidence.json`, which lies beside the pictures of a piece of evidence. See `docs/evidence.md`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEATMAP: Final = "heatmap.png"
 
 
 class HeatmapPicture(msgspec.Struct, frozen=True):
-    """How grey levels of the 16-bit heatmap picture become scores: `minimum + level * step`."""
+    """Scale of the 16-bit heatmap picture: a grey level's score is `minimum + level * step`."""
 
     height: int
     width: int
@@ -25,7 +25,7 @@ class HeatmapPicture(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What is known of a part when its verdict is made."""
+    """A part's verdict, and the recipe it was made by."""
 
     verdict: Verdict
     recipe: dict[str, Any]

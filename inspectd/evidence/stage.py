@@ -30,16 +30,16 @@ _MAX_UNFINISHED: Final = 16
 
 
 class EvidenceEvents(Protocol):
-    """What becomes of evidence."""
+    """Takes reports on evidence, and gives the rings."""
 
     def rings(self) -> list[tuple[str, FrameRing]]:
         """Every ring a frame may lie in, with its camera."""
 
     def on_evidence_result(self, result: EvidenceResult) -> None:
-        """Evidence of a part was wanted, and this became of it."""
+        """Evidence of a part was wanted, with this result."""
 
     def on_evidence_level(self, used_bytes: int, problem: str | None, stuck: str | None) -> None:
-        """How much there is; why no more can be written and what cannot be removed, if so."""
+        """Size of all evidence; the reason why no more can be written, and what cannot be removed, if any."""
 
 
 class EvidenceStage(RingClient):
@@ -109,7 +109,7 @@ class EvidenceStage(RingClient):
             self.holds.end(frame)
 
     def received(self, record: Any, fds: list[int], now_ns: int) -> None:  # noqa: ARG002 - it sends none
-        """Take one record of the evidence process."""
+        """See `Job.received`."""
         if isinstance(record, Copied):
             if (frame := self._unfinished.get(record.evidence_id)) is not None:
                 self.holds.end(frame)
@@ -121,13 +121,13 @@ class EvidenceStage(RingClient):
             raise TypeError(f"not a record of an evidence process: {record!r}")
 
     def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:
-        """The evidence process is gone, and what was with it."""
+        """See `Job.lost`; the pieces it had not finished are counted as `down`."""
         super().lost(cause, exit_code, now_ns)
         for evidence_id in list(self._unfinished):
             self._finish(evidence_id, EvidenceResult.DOWN)
 
     def _refusal(self, frame: FrameRef, evaluation: Evaluation, now_ns: int) -> EvidenceResult | None:
-        """Why a frame cannot be kept, before anything is sent."""
+        """Reason for not keeping a frame, found before anything is sent; None if there is none."""
         if not self._policy.take(evaluation, now_ns):
             return EvidenceResult.RATE_LIMITED
         if self._channel is None:

@@ -60,7 +60,7 @@ class EvidenceStore:
         self._clock = clock
         self._pieces: deque[tuple[Path, int]] = deque()
         self._stuck: dict[Path, tuple[int, str]] = {}
-        """What was passed over, with the bytes it is counted with and why."""
+        """Paths that were passed over, each with the bytes it counts and the reason."""
         self._lock_fd: int | None = None
         self._is_open = False
         self._recount_at = 0.0
@@ -68,7 +68,7 @@ class EvidenceStore:
 
     @property
     def stuck(self) -> str | None:
-        """What was passed over, in words; None if nothing."""
+        """Description of what was passed over; None if nothing was."""
         if not self._stuck:
             return None
         place, (_, why) = next(iter(self._stuck.items()))
@@ -223,5 +223,5 @@ def _place(verdict: Verdict) -> str:
 
 
 def _disk_bytes(directory: Path) -> int:
-    """What a piece takes on the disk, itself included."""
+    """Bytes that a piece takes on the disk, its directory included."""
     return sum(path.stat().st_blocks * 512 for path in (directory, *directory.iterdir()))

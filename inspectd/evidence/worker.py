@@ -72,7 +72,7 @@ class EvidenceWorker:
             raise TypeError(f"not a record for an evidence process: {record!r}")
 
     def _copy(self, request: SaveEvidence) -> EvidenceResult | None:
-        """Take the frame out of its slot and hand it to the writer; else why not."""
+        """Copy the frame out of its slot and hand it to the writer; else return the reason."""
         if self._writer.problem is not None:
             return EvidenceResult.UNWRITABLE
         if self._writer.is_full:

@@ -30,12 +30,12 @@ Piece = tuple[SaveEvidence, NDArray[np.uint8]]
 
 
 class Writer:
-    """Writes pieces in order, looks after the disk between them, and answers what became of each."""
+    """Writes pieces in order, looks after the disk between them, and answers each with its result."""
 
     def __init__(self, store: EvidenceStore) -> None:
         """Write into `store`, which is this thread's alone from now on."""
         self.problem: str | None = None
-        """Why nothing can be written; None when it can."""
+        """Reason why nothing can be written; None when it can."""
         self._store = store
         self._pieces: queue.Queue[Piece | None] = queue.Queue(_MAX_WAITING)
         self._answers: queue.SimpleQueue[Done | Level] = queue.SimpleQueue()
@@ -45,7 +45,7 @@ class Writer:
 
     @property
     def silent_seconds(self) -> float:
-        """How long the thread has been at one thing: a disk that hangs shows here. 0 while it is idle."""
+        """Time the thread has been at one thing: a disk that hangs shows here. 0 while it is idle."""
         since = self._working_since
         return 0.0 if since is None else time.monotonic() - since
 

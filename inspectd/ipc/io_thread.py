@@ -1,4 +1,4 @@
-"""Shows whether ZeroMQ's own threads in this process have handed on everything that came to its sockets."""
+"""Shows whether ZeroMQ's own threads in this process have delivered everything that came to its sockets."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """A ring of frame slots in shared memory: one process writes frames, others read them in place.
 
 The memory is an anonymous, sealed memfd whose descriptor travels over the channel between the processes.
-Nothing has a name in a file system, so nothing can be left behind, and the seal keeps a broken writer from
+Nothing has a name in a file system, so a crash leaves nothing over, and the seal keeps a broken writer from
 shrinking the memory under a reader (which would end the reader with SIGBUS).
 
 Layout: a 64-byte file header, a 64-byte header for every slot, then the slots, each page-aligned.
-A slot's state byte says who owns it: the writer (FREE) or the readers (HELD). The writer alone turns FREE
+A slot's state byte names its owner: the writer (FREE) or the readers (HELD). The writer alone turns FREE
 into HELD, the holder alone turns HELD into FREE, so no lock is needed.
 """
 
@@ -169,7 +169,7 @@ class FrameRing:
 
     @property
     def held(self) -> int:
-        """How many slots the readers hold."""
+        """Number of slots that readers hold."""
         return sum(self._memory[self._state_offset(slot)] == _HELD for slot in range(self.slots))
 
     def address(self) -> tuple[int, int]:

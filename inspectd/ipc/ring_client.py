@@ -35,7 +35,7 @@ class RingClient:
             self.attach(camera, ring)
 
     def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:  # noqa: ARG002 - for those below
-        """The child is gone."""
+        """See `Job.lost`."""
         self._channel = None
 
     def attach(self, camera: str, ring: FrameRing) -> None:

@@ -48,7 +48,7 @@ class RuntimeDir:
         return self._path
 
     def _refuse_foreign(self) -> None:
-        """Sockets in a directory that another user made could be swapped for others that say `pass`."""
+        """Sockets in a directory that another user made could be swapped for others that send `pass`."""
         for folder in (self._path, self._path.parent):
             owner = folder.stat().st_uid
             if owner not in {0, os.getuid()}:

@@ -146,7 +146,7 @@ def is_two_valued(path: Path) -> bool:
     try:
         levels = _grey(decode_levels(read_bytes(path)))
     except PictureError:
-        return False  # whoever reads it says so
+        return False  # whoever reads it reports the reason
     if path.suffix.lower() not in LOSSY:
         return bool(((levels == levels.min()) | (levels == levels.max())).all())
     outer = (levels <= _LOSSY_SLACK) | (levels >= 255 - _LOSSY_SLACK)

@@ -50,7 +50,7 @@ _WIDE: Final = {"F": "floating-point", "I": "32-bit"}
 
 
 def read_picture(path: Path, bit_depth: int = EIGHT_BITS) -> NDArray[np.uint8]:
-    """The picture in a file, turned as its orientation tag says.
+    """The picture in a file, turned by its orientation tag.
 
     Args:
         path: a regular file, or a link to one.
@@ -87,7 +87,7 @@ def claimed_pixels(path: Path) -> int:
         with _regular(path) as file:
             _, width, height = _header(file)
     except PictureError:
-        return 0  # whoever reads the picture says why
+        return 0  # whoever reads the picture reports the reason
     return width * height
 
 
