@@ -86,7 +86,7 @@ def pixel_digest(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _is_new(
     frame: NDArray[np.uint8] | str, name: str, seen: set[bytes], kept: Collection
 ) -> TypeGuard[NDArray[np.uint8]]:
-    """Whether to use an image; notes its name and size, or why it is left out."""
+    """True for an image to use; notes its name and size, or the reason for leaving it out."""
     if isinstance(frame, str):
         kept.unreadable[name] = frame
         return False

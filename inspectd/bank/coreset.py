@@ -34,7 +34,7 @@ def greedy_coreset(
         points: (N, D) float32 or float16 on any device.
         count: number to choose, 1 to N.
         seed: names the first point.
-        progress: told of the centres chosen.
+        progress: called with the number of centres chosen.
 
     Returns:
         (count,) int64 on the CPU: rows of `points` in the order they were chosen.

@@ -177,7 +177,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def _open(path: Path) -> BinaryIO:
-    """The file, once it is known to be one: a pipe would never end, and a device may act on being opened.
+    """Open a regular file and nothing else: a pipe would never end, and a device may act on being opened.
 
     Raises:
         BankError: it is something else.
@@ -195,8 +195,8 @@ def _open(path: Path) -> BinaryIO:
 def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
     """The safetensors header: 8 bytes of length, then JSON, which gives the length of the data.
 
-    Nothing else is read before it is known that the file is as long as its header says, and no longer than
-    this machine's memory: a sparse file is larger than any disk.
+    Nothing else is read before the file's length is checked against its header and against this machine's
+    memory: a sparse file is larger than any disk.
     """
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")

@@ -1,4 +1,4 @@
-"""Fits detectors to features, and finds by cross-fitting what unseen good images score."""
+"""Fits detectors to features, and finds the scores of unseen good images by cross-fitting."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def video_frames(path: Path, count: int) -> Iterator[tuple[str, NDArray[np.uint8
     """Up to `count` frames spread evenly over a video, each with a name; and why any is left out.
 
     A frame that was not received whole is left out, and the next whole one stands for it. Where the header
-    names more frames than there are, the file was cut: that is told under the file's own name.
+    names more frames than there are, the file was cut: that is reported under the file's own name.
 
     Raises:
         InputError: it cannot be opened, or holds no frame.

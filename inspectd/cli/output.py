@@ -1,4 +1,4 @@
-"""What commands print with: nothing that a stranger named reaches the terminal raw."""
+"""Output of commands: no text from outside reaches the terminal unescaped."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def cross_problems(data: dict[str, Any], base: Path) -> list[str]:
 
 
 def _lossy_scheme(source: object) -> str | None:
-    """The scheme of a source that may lose packets on its way, or that is not known; None for all others."""
+    """The scheme of a source that may lose packets on its way, or that is unknown; None for all others."""
     if not isinstance(source, str) or "://" not in source:
         return None
     scheme = source.partition("://")[0].lower()
@@ -116,7 +116,7 @@ def _deadline_ms(recipe: str, data: dict[str, Any], line: LineSettings) -> float
 
 
 def _reach_problem(camera: Camera, triggers: Triggers, deadline_ms: float, where: str) -> Iterator[str]:
-    """Why no frame of a triggered camera can be a trigger's, however the parts come."""
+    """The problem of a triggered camera whose frames always come too late for their trigger, if it is so."""
     latency_ms = camera.latency_ms or 0.0
     ends = {"triggers.window_ms": triggers.window_ms, "the deadline": deadline_ms}
     name, end_ms = min(ends.items(), key=lambda end: end[1])

@@ -10,13 +10,13 @@ from inspectd.files import home_folder, temporary_root
 
 
 def systemd_directory(variable: str) -> Path | None:
-    """What systemd names in `variable`, such as `STATE_DIRECTORY`: of a list joined by colons the first."""
+    """Directory that systemd names in `variable`, such as `STATE_DIRECTORY`; the first of several."""
     first = os.environ.get(variable, "").partition(":")[0]
     return Path(first) if first else None
 
 
 def user_directory(variable: str, below_home: str) -> Path | None:
-    """What `variable` names, else a folder below the user's home directory.
+    """Directory that `variable` names, else one below the user's home directory.
 
     None for a user who has none: no $HOME and no entry among the system's users, as in many a container.
     """

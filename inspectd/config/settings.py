@@ -132,7 +132,7 @@ class CameraBase(Settings, frozen=True, kw_only=True):
     """Settings of every kind of camera; a kind that does not override a rule gets the stricter one."""
 
     source_key: ClassVar[str]
-    """The setting that says where its pictures come from."""
+    """Name of the setting that gives the source of its pictures."""
     may_vary_in_size: ClassVar[bool] = False
     """Whether its frames may differ in size."""
     name: Annotated[Name, Meta(description="Camera name; part of every bus topic and metric.")]
@@ -212,14 +212,14 @@ class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
 
     @property
     def origin(self) -> Literal["device", "stream", "file"]:
-        """What `source` names; devices and streams are live."""
+        """Kind of `source`; devices and streams are live."""
         if is_device(self.source):
             return "device"
         return "stream" if "://" in str(self.source) else "file"
 
     @property
     def interval_ms(self) -> float | None:
-        """Time between two frames; None if the settings do not give it."""
+        """See `CameraBase.interval_ms`."""
         return 1000 / self.fps if self.fps is not None else None
 
     @property

@@ -18,7 +18,7 @@ _Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """One image whose truth is known.
+    """One image with its ground truth.
 
     Attributes:
         path: the image file.
@@ -33,7 +33,7 @@ class LabelledImage:
 
     @property
     def defective(self) -> bool:
-        """Whether it shows a defect."""
+        """Whether it is labelled as a defect."""
         return self.label != GOOD
 
 

@@ -66,8 +66,8 @@ def recalibrate(
 ) -> Recalibration:
     """Find the threshold for a false-reject rate from good images that the bank has not seen.
 
-    An image the bank was built from never gets its score from that bank, which knows it: the score it
-    had when it was left out stands for it. Images unlike the rest are set aside: one defect among the good
+    An image the bank was built from is in that bank and would score too low: the score it had when it was
+    left out stands for it. Images unlike the rest are set aside: one defect among the good
     images would set a threshold that lets such defects pass.
 
     Args:
@@ -132,7 +132,7 @@ def recalibrate(
 
 
 def _of_the_bank(bank: BankFile) -> _Scores:
-    """The cross-fitted scores of the bank's own images, whose names are known where they are outliers."""
+    """The cross-fitted scores of the bank's own images, named where they are outliers."""
     scores, digests = bank.tensors.get(GOOD_SCORES), bank.tensors.get(IMAGE_DIGESTS)
     if scores is None:
         return _Scores(np.empty(0), [], [], {})

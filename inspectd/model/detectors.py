@@ -44,7 +44,7 @@ def restore(kind: str, tensors: dict[str, torch.Tensor], values: dict[str, Any])
     """A fitted detector from what its `tensors()` gave and its settings.
 
     Raises:
-        InputError: unknown detector, settings that do not fit it, or tensors it does not know.
+        InputError: unknown detector, settings that do not fit it, or tensors that are not its own.
     """
     options = options_of(kind, values)
     try:

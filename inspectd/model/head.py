@@ -16,7 +16,7 @@ _GRID: Final = 7
 
 
 class SimilarImages:
-    """Predicts what an image would score if it were good: what the k most similar good images scored.
+    """Predicts the score of an image if it were good, from the scores of the k most similar good images.
 
     A line makes variants of a part, and a detector that remembers few parts of one variant scores all of
     them a little higher. Rare but good variants must not be punished, so the head subtracts that. It is
@@ -74,7 +74,7 @@ _TENSORS: Final = {"embeddings": "looks", "embedding_scores": "look_scores"}
 
 
 class Head:
-    """Standardises maps by what good images score at each position, smooths them, and pools them.
+    """Standardises maps by the scores of good images at each position, smooths them, and pools them.
 
     Positions differ: an edge or a fixture varies more between good parts than a plain surface does, and
     without this one threshold would have to serve both. So do variants of a part (see `SimilarImages`).
@@ -123,7 +123,7 @@ class Head:
         embeddings: torch.Tensor,
         mask: torch.Tensor | None = None,
     ) -> Head:
-        """Learn what good images score at each position, and what similar ones score.
+        """Fit the scores of good images at each position, and those of similar images.
 
         No image moves any of it far, however unusual it is: a value that few images have counts as at most
         `OUTLIER_DEVIATIONS` from the median of all (Huber, "Robust Statistics", 1981, section 1.7). A

@@ -86,7 +86,7 @@ class PatchCore:
         rows: torch.Tensor,
         position_scores: torch.Tensor | None,
     ) -> torch.Tensor:
-        """Score maps (N, h, w) float32, once the nearest entries are known.
+        """Score maps (N, h, w) float32 from the nearest entries.
 
         Args:
             features: (N, h, w, D) float32.

@@ -1,6 +1,6 @@
 """The reference pipeline: backbone, detector and head in a row, with the time each stage takes.
 
-Every faster backend is held against it. It knows no bank file.
+Every faster backend is compared with it. It reads no bank file.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ReferencePipeline:
         self.head = head
 
     def warm_up(self, max_batch: int) -> None:
-        """Score blank frames of the input's size, so that the first real ones are not slow."""
+        """See `Scoring.warm_up`; the frames have the input's size."""
         preprocess = self.extractor.preprocess
         blank = np.zeros((preprocess.height, preprocess.width, 3), dtype=np.uint8)
         for size in sorted({1, max_batch}):

@@ -1,4 +1,4 @@
-"""The answer for one frame, and what makes them. No torch here: OpenVINO does without."""
+"""The answer for one frame, and the interface of pipelines. No torch here: OpenVINO does without."""
 
 from __future__ import annotations
 

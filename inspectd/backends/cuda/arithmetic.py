@@ -54,7 +54,7 @@ def arithmetic(flop: float, images_per_second: Mapping[str, float], device: str)
 
 
 def nominal_rate(properties: Any) -> float | None:
-    """Half-precision operations a second at the highest clock; None for a card this does not know.
+    """Half-precision operations a second at the highest clock; None for a card that is not in the table.
 
     Args:
         properties: of `torch.cuda.get_device_properties`.

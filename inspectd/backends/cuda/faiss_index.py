@@ -38,13 +38,13 @@ class FlatProposals:
             _, found = self._faiss.knn_gpu(
                 self._resources, queries.contiguous(), self._rows, candidates, device=self._rows.device.index
             )
-        # Where it finds nothing it says -1, which is no row.
+        # Where it finds nothing it returns -1, which is no row.
         rows: torch.Tensor = found.clamp_(min=0)
         return rows
 
 
 def _with_gpu(device: torch.device) -> Any:
-    """The package faiss, taking torch's tensors, once it is known to compute on `device`."""
+    """The package faiss, taking torch's tensors, after a check that it computes on `device`."""
     try:
         import faiss  # noqa: PLC0415 - large, and missing on some machines
     except ImportError as error:

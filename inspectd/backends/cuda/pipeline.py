@@ -142,7 +142,7 @@ class CudaPipeline:
             try:
                 return self.launch(frames)
             except torch.OutOfMemoryError:
-                torch.cuda.synchronize(self._device)  # a batch under way beside it gives its memory back
+                torch.cuda.synchronize(self._device)  # another batch in flight gives its memory back
         answers = self.score(frames)
         return lambda: answers
 

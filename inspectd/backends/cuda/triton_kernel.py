@@ -187,7 +187,7 @@ def refusal(
 
 
 def misses(made: Proposals, rows: torch.Tensor, norms: torch.Tensor, neighbours: int) -> int:
-    """For how many of a sample of queries the nearest `neighbours` rows are not among what it proposes.
+    """Number of a sample of queries whose nearest `neighbours` rows are not among those proposed.
 
     The queries lie near rows from the whole bank, so that every share and tile of it is tried, and not on
     them, so that no distance is zero by chance.

@@ -94,7 +94,9 @@ def measure(
     spacing: NDArray[np.float32] | None = None,
     any_recall: bool = False,
 ) -> tuple[CandidateIndex, SearchChoice]:
-    """The fastest of some kinds that finds what there is to find, on `perturbed` rows of the bank itself.
+    """Choose the fastest kind whose recall suffices, on `perturbed` rows of the bank itself.
+
+    A kind named later has to be clearly faster. Where the recall of none suffices, `exact-float32` is taken.
 
     Args:
         kinds: as `make_search` takes them.
@@ -173,7 +175,7 @@ def perturbed(
 
 @dataclass(frozen=True)
 class RecallTrial:
-    """Points and what is nearest to them, to hold a search against.
+    """Points and their true nearest rows, to measure a search's recall.
 
     Attributes:
         points: (Q, D) float32.

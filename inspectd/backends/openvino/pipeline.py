@@ -105,7 +105,7 @@ class OpenVinoPipeline:
         self._bank = memory  # the tensors above share its memory
 
     def warm_up(self, max_batch: int) -> None:  # noqa: ARG002 - frames are scored one by one
-        """Score blank frames of the input's size, so that the first real ones are not slow."""
+        """See `Scoring.warm_up`; the frames have the input's size."""
         blank = np.zeros((self.height, self.width, 3), dtype=np.uint8)
         for _ in range(3):
             self.score([blank])
