@@ -42,7 +42,7 @@ def labelled(data: Path) -> Iterator[tuple[bool, NDArray[np.uint8]]]:
 def neighbours(
     fast: OpenVinoPipeline, reference: ReferencePipeline, search: ExactSearch, frame: NDArray[np.uint8]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which patches' nearest rows are identical, and which are that or within 1 % in distance."""
+    """Masks of patches: nearest row identical; nearest row identical or within 1 % in distance."""
     detector = reference.detector
     assert isinstance(detector, PatchCore)
     features = reference.extractor([frame]).flatten(0, 2)

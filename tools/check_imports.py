@@ -1,4 +1,4 @@
-"""What import contracts cannot say: no circle between files, and torch.cuda in the CUDA backend alone."""
+"""Checks beyond import contracts: no circle between files, and torch.cuda in the CUDA backend alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def circle() -> str | None:
 
 
 def strays() -> list[str]:
-    """Lines outside the CUDA backend that speak of torch.cuda."""
+    """Lines outside the CUDA backend that name torch.cuda."""
     return [
         f"{path}:{number}: torch.cuda belongs in {_CUDA.relative_to(_PACKAGE.parent)}"
         for path in sorted(_PACKAGE.rglob("*.py"))

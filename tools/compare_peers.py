@@ -39,7 +39,7 @@ def last_json(command: list[str]) -> dict[str, Any]:
 
 
 def ours(arguments: argparse.Namespace, bank: list[str]) -> dict[str, Any]:
-    """What `inspectd bench` says of a bank, which a few words of its command name."""
+    """Result of `inspectd bench` for a bank, which a few words of its command name."""
     command = [
         sys.executable, "-m", "inspectd", "bench", *bank, "--json", "--batches", "1",
         "--images", str(arguments.data / "test"), "--seconds", str(arguments.seconds),

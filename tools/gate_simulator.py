@@ -46,7 +46,7 @@ Key = tuple[str, int, int]
 
 @dataclass(frozen=True)
 class Decision:
-    """What the gate did with one part."""
+    """The gate's decision on one part."""
 
     trigger_id: str
     opened: bool
@@ -139,7 +139,7 @@ class Gate:
 
 
 def main() -> None:
-    """Let parts pass the photo eye at a steady pitch, and say what the gate does with each."""
+    """Let parts pass the photo eye at a steady pitch, and print the gate's decision on each."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""What must hold, checked from what the suite did and heard. Pure: records in, sentences out."""
+"""Checks what must hold, from records of what the suite did and received. Pure: records in, sentences out."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any, Final
 from faults.listener import Heard
 
 LATE_ALLOWED_NS: Final = 100_000_000
-"""How long after its deadline an undecidable verdict may arrive."""
+"""Longest time after its deadline at which an undecidable verdict may arrive."""
 
 DOUBT_ALLOWED_NS: Final = 100_000_000
-"""How much later than its stamp a free camera's picture may have been exposed: `max_age_ms` of the line."""
+"""Longest time after its stamp at which a free camera's picture may be exposed: the line's `max_age_ms`."""
 
 Name = tuple[int, int]
 """`(epoch, seq)`: a verdict's name for ever."""
@@ -55,7 +55,7 @@ class Opening:
 
 @dataclass(frozen=True)
 class Truth:
-    """What a valid verdict has to say of itself, and when it is owed."""
+    """Fields that a valid verdict must have, and the time by which it is owed."""
 
     bank_sha256: str
     deadline_ns: int
@@ -63,7 +63,7 @@ class Truth:
 
 @dataclass
 class Evidence:
-    """Everything one run did and heard."""
+    """Everything that one run did and received."""
 
     truth: Truth
     parts: dict[str, Part] = field(default_factory=dict)
@@ -71,9 +71,9 @@ class Evidence:
     heard: list[Heard] = field(default_factory=list)
     """Numbered messages, live from the bus."""
     committed: dict[Name, Header] = field(default_factory=dict)
-    """What the journal holds, read beside the daemon."""
+    """The journal's verdicts, read beside the daemon."""
     delivered: list[Name] = field(default_factory=list)
-    """What the client library gave its caller, in its order."""
+    """Items that the client library gave its caller, in its order."""
 
 
 def name_of(header: Header) -> Name:
@@ -141,7 +141,7 @@ def _why_late(part: Part, at_ns: int | None, header: Header, opening: Opening) -
 
 
 def _why_invalid(part: Part, header: Header, views: Mapping[Name, Header], truth: Truth) -> str | None:
-    """Why a part's verdict does not rest on a passing view of that part from each camera."""
+    """Reason why a part's verdict does not rest on a passing view of that part from each camera."""
     seen = {view["camera"]: views.get((header["epoch"], view["seq"])) for view in header["views"]}
     if seen.keys() != part.sha256.keys():
         return f"it has the views {sorted(seen)}, expected {sorted(part.sha256)}"
@@ -158,7 +158,7 @@ def _why_invalid(part: Part, header: Header, views: Mapping[Name, Header], truth
 
 
 def misjudged(evidence: Evidence) -> list[str]:
-    """Good parts that failed: the bank tells all good from all bad ones, so that was another picture."""
+    """Good parts that failed: the bank separates all good from all bad ones, so that was another picture."""
     return [
         f"{heard.header['trigger_id']} is good and failed"
         for heard in evidence.heard
@@ -187,7 +187,7 @@ def misdated(
         evidence: of the run.
         camera: its name.
         exposed_ns: when it took each picture (monotonic), by SHA-256.
-        latency_ns: the longest from an exposure to its stamp that the line was told.
+        latency_ns: the longest from an exposure to its stamp that the line is configured for.
         offset_ns: from the monotonic clock to UTC.
     """
     shown = sorted((part.shown_ns, part.good) for part in evidence.parts.values())
@@ -246,7 +246,7 @@ def owed(evidence: Evidence) -> list[str]:
 
 
 def lateness_ns(evidence: Evidence) -> list[int]:
-    """How long after its part's deadline each `undecidable` arrived; negative when before."""
+    """Time from a part's deadline to the arrival of each `undecidable`; negative when before."""
     return [
         heard.at_ns - evidence.parts[heard.header["trigger_id"]].triggered_ns - evidence.truth.deadline_ns
         for heard in _undecidable(evidence)

@@ -62,22 +62,22 @@ class SharedGate:
         self._lock = threading.Lock()
 
     def part(self, trigger_id: str) -> None:
-        """See the gate."""
+        """See `Gate.part`."""
         with self._lock:
             self._gate.part(trigger_id)
 
     def accepted(self, answer: Accepted) -> None:
-        """See the gate."""
+        """See `Gate.accepted`."""
         with self._lock:
             self._gate.accepted(answer)
 
     def verdict(self, verdict: PartVerdict) -> None:
-        """See the gate."""
+        """See `Gate.verdict`."""
         with self._lock:
             self._gate.verdict(verdict)
 
     def decide(self, *, line_is_alive: bool) -> list[Any]:
-        """See the gate."""
+        """See `Gate.decide`."""
         with self._lock:
             return list(self._gate.decide(line_is_alive=line_is_alive))
 
@@ -91,7 +91,7 @@ class Belt:
         views: where each camera looks.
         source: where parts come from.
         port: where triggers go.
-        gate: which has to know of every part.
+        gate: which is given every part.
         pitch_seconds: from one part to the next.
         name: begins every trigger id.
         limit: it stops by itself after so many parts; None: it does not.

@@ -23,7 +23,7 @@ def library() -> Path | None:
 
 
 def missing() -> str | None:
-    """What keeps this machine from stepping clocks; None when nothing does."""
+    """Reason why this machine cannot step clocks; None when it can."""
     return None if library() else "there is no libfaketime: run tools/install_debian_packages.sh"
 
 

@@ -104,7 +104,7 @@ def _read(connection: socket.socket, size: int) -> bytes:
 
 
 class Crowd:
-    """What is done to the targets, and how it went."""
+    """Strains the targets, and counts the results."""
 
     def __init__(self, targets: list[Target], seed: int, main_pid: int, amount: int, seconds: float) -> None:
         self.told: Counter[str] = Counter()
@@ -232,7 +232,7 @@ class Crowd:
 
 
 def main() -> None:
-    """Do what the arguments say, and tell."""
+    """Do what the arguments ask for, and print the counts."""
     what, seed, main_pid, amount, seconds = sys.argv[1:]
     targets: list[Target] = [(name, address) for name, address in map(str.split, sys.stdin)]
     crowd = Crowd(targets, int(seed), int(main_pid), int(amount), float(seconds))

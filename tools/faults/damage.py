@@ -1,4 +1,4 @@
-"""The journal is cut or a bit in it is flipped: what is read from it must be true, or said to be lost."""
+"""The journal is cut or a bit in it is flipped: what is read from it must be true, or reported as lost."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _one_place(
 def _check(
     outcome: Outcome, line: Line, truth: Mapping[audit.Name, audit.Header], place: str, began_ns: int
 ) -> str:
-    """Read everything: it is true, or a loss was said or an alarm raised since `began_ns`."""
+    """Read everything: it is true, or a loss was reported or an alarm raised since `began_ns`."""
     wrong, missing, is_lost = compare(_replayed(line), truth)
     outcome.demand(f"{place}: {problem}" for problem in wrong)
     if missing and not is_lost:
@@ -124,7 +124,7 @@ def _silence(line: Line, began_ns: int, what: str) -> list[str]:
 def compare(
     items: list[Any], truth: Mapping[audit.Name, audit.Header]
 ) -> tuple[list[str], list[audit.Name], bool]:
-    """What was replayed against what was published: untruths, gaps, and whether a loss was said."""
+    """Compare replayed with published verdicts: untruths, gaps, and whether a loss was reported."""
     is_lost = any(isinstance(item, Lost) for item in items)
     replayed = {(item.epoch, item.seq): item for item in items if not isinstance(item, Lost)}
     wrong = [

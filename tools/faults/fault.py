@@ -1,4 +1,4 @@
-"""What a fault is, what it is given, and what came of it."""
+"""Records of a fault: its declaration, its context and its outcome."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _VIOLATIONS_KEPT: Final = 20
 
 @dataclass
 class Outcome:
-    """What one fault came to: how often it was injected, what did not hold, and what was measured."""
+    """Result of one fault: number of injections, violations, and measurements."""
 
     injected: int = 0
     violations: list[str] = field(default_factory=list)
     figures: dict[str, str] = field(default_factory=dict)
     totals: Counter[str] = field(default_factory=Counter)
-    """What figures are added up from, where a fault takes several lines."""
+    """Counts that figures are made of, where a fault takes several lines."""
 
     def demand(self, problems: Iterable[str]) -> int:
         """Add violations; their number."""
@@ -40,7 +40,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Context:
-    """What a fault is given."""
+    """Folder, count and other inputs of a fault."""
 
     folder: Path
     bank: Bank
@@ -63,7 +63,7 @@ class Fault:
     """Injections of the form that the ordinary tests run."""
     run: Callable[[Context], Outcome]
     needs: Callable[[], str | None] = lambda: None
-    """What is missing on this machine, in words; None when nothing is."""
+    """Description of what is missing on this machine; None when nothing is."""
 
 
 def percentiles(values: Iterable[float], unit: str, digits: int = 1) -> str:

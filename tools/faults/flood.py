@@ -1,4 +1,4 @@
-"""A program that sends what no socket of the bus can take; it says how far it got, line by line.
+"""A program that sends what no socket of the bus can take; it prints its progress, line by line.
 
 `python -m faults.flood SEED COUNT` with the targets, `NAME ENDPOINT PORT` a line, on standard input.
 """
@@ -112,7 +112,7 @@ def main() -> None:
             print(burst, countable if sender.is_asked else 0, flush=True)
         for sender in senders:
             if sender.is_asked:
-                # A connection closed with answers unread is reset, and loses what is under way to the daemon.
+                # A connection closed with answers unread is reset, and loses what is in flight to the daemon.
                 sender.take_answers(_LAST_ANSWERS_MS)
         context.destroy(linger=1000)
 

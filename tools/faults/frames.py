@@ -34,7 +34,7 @@ _FRESH_SECONDS: Final = (0.1, 0.8)
 
 
 def run_latency(context: Context) -> Outcome:
-    """Latencies up to 300 ms, each told; and each untold, which the line must refuse to start with."""
+    """Latencies up to 300 ms, each configured; and each not configured, which the line must refuse."""
     outcome = Outcome()
     latencies = _LATENCIES_MS[: max(1, min(len(_LATENCIES_MS), context.count // 20))]
     for number, latency_ms in enumerate(latencies):
@@ -149,7 +149,7 @@ def _watch(
 
 
 def _judge(context: Context, outcome: Outcome, latency_ms: int, parts: int) -> None:
-    """Parts by a camera of that latency, on a line that knows it."""
+    """Parts by a camera of that latency, on a line that is configured for it."""
     seed = context.random.randrange(10**6)
     with MjpegCamera(seed, latency_seconds=latency_ms / 1000) as camera:
         rig = Rig(
@@ -166,7 +166,7 @@ def _judge(context: Context, outcome: Outcome, latency_ms: int, parts: int) -> N
 
 
 def _start_untold(context: Context, outcome: Outcome, latency_ms: int) -> None:
-    """Not told of the latency, the line has to refuse; what one that starts makes of parts is counted."""
+    """Without the latency configured, the line has to refuse; if it starts, its verdicts are counted."""
     seed = context.random.randrange(10**6)
     judged = Outcome()
     refused = False

@@ -79,7 +79,7 @@ def _flood(
 
 
 def _counted(port: int) -> int:
-    """What the daemon's metrics say of requests, to `sync` and `control`, that it could not take."""
+    """Requests to `sync` and `control` that the daemon could not take, by its metrics."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     samples = re.findall(r"^(inspectd_\w+_total\{.*\}) (\S+)$", text, re.MULTILINE)

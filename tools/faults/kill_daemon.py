@@ -50,7 +50,7 @@ def run(context: Context) -> Outcome:
 
 
 def check_record(outcome: Outcome, evidence: audit.Evidence, lost: list[str]) -> None:
-    """What must hold of journal, reader and gate after any fault."""
+    """Check what must hold of journal, reader and gate after any fault."""
     wrong = outcome.demand([*audit.wrong_passes(evidence), *audit.wrong_frames(evidence.heard)])
     outcome.demand(lost)
     gone = outcome.demand(audit.lost(evidence.committed, evidence.delivered))

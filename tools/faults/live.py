@@ -28,13 +28,13 @@ _LAST_BUFFERS: Final = 4
 _END_MARK: Final = b"\xff\xd9"
 
 Way = Callable[[bytes], bytes]
-"""What becomes of each JPEG between the sensor and the network."""
+"""A change that each JPEG undergoes between the sensor and the network."""
 
 
 class LiveCamera:
     """Takes pictures at a rate of its own and sends them, `latency_seconds` after their exposure.
 
-    Every picture has noise of its own, as a sensor's has, so that its SHA-256 tells when it was taken.
+    Every picture has noise of its own, as a sensor's has, so that its SHA-256 identifies when it was taken.
 
     Args:
         seed: of the noise.
@@ -42,10 +42,10 @@ class LiveCamera:
     """
 
     LATER_MS = 0
-    """How much later than a motion JPEG camera's its pictures may come."""
+    """Longest delay of its pictures against a motion JPEG camera's."""
 
     SETTLE_SECONDS = 0.0
-    """For so long after it is connected nobody can know how old its pictures are."""
+    """Time after it is connected in which the age of its pictures cannot be known."""
 
     url: str
 
@@ -93,7 +93,7 @@ class LiveCamera:
         self._send(at_ns / 1e9 + self.latency_seconds, encoded)
 
     def _encode(self, seen: np.ndarray, at_ns: int) -> tuple[bytes, np.ndarray]:
-        """What goes on the network, and the pixels that a decoder makes of it."""
+        """The bytes for the network, and the pixels that a decoder makes of them."""
         raise NotImplementedError
 
     def _send(self, due: float, encoded: bytes) -> None:
@@ -240,4 +240,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.camera.serve(self.wfile.write)
 
     def log_message(self, *_: object) -> None:
-        """What is asked of the camera is no news."""
+        """Requests to the camera are not logged."""

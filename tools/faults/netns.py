@@ -80,7 +80,7 @@ def make_keys(folder: Path) -> tuple[Path, Path]:
 
 
 def missing() -> str | None:
-    """What keeps this machine from having namespaces; None when nothing does."""
+    """Reason why this machine cannot have namespaces; None when it can."""
     if os.geteuid() != 0:
         return "a network namespace takes root"
     if shutil.which("ip") is None:

@@ -1,4 +1,4 @@
-"""Parts whose truth the suite knows: real cells, good or with a gross defect, each picture unique."""
+"""Parts with a known truth: real cells, good or with a gross defect, each picture unique."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _GOOD_CELLS: Final = 24
 
 @dataclass(frozen=True)
 class Picture:
-    """What a camera sees of one part. `pixels` is `(128, 128, 3) uint8 BGR`."""
+    """A camera's picture of one part. `pixels` is `(128, 128, 3) uint8 BGR`."""
 
     good: bool
     pixels: NDArray[np.uint8]
@@ -53,7 +53,7 @@ class PartSource:
         self._number = 0
 
     def next(self, *, good: bool | None = None) -> Picture:
-        """Another part; good or bad by chance unless told. No two have equal pixels."""
+        """Another part; good or bad by chance unless given. No two have equal pixels."""
         self._number += 1
         good = self._random.random() < self._good_share if good is None else good
         pixels = self._random.choice(self._cells).copy()

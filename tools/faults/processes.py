@@ -1,4 +1,4 @@
-"""What the kernel says of a process: its children, its memory, its descriptors."""
+"""A process as the kernel reports it: its children, its memory, its descriptors."""
 
 from __future__ import annotations
 

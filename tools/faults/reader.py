@@ -21,7 +21,7 @@ from inspectd.wire import PartVerdict
 
 
 class GateReader:
-    """What a gate hears, and a record of everything it was given."""
+    """The gate's reader, with a record of everything it was given."""
 
     def __init__(self, endpoint: str, delivered: list[Name], lost: list[str]) -> None:
         self._reader = VerdictReader(endpoint, start="oldest")
@@ -52,7 +52,7 @@ class GateReader:
 
 @dataclass
 class Record:
-    """What a reading program wrote down, over all its lives."""
+    """Everything that a reading program wrote down, over all its lives."""
 
     given: list[Name] = field(default_factory=list)
     at_utc_ns: list[int] = field(default_factory=list)

@@ -22,7 +22,7 @@ from faults.rig import Rig
 
 STOPPED_SECONDS: Final = 10.0
 _MEMORY_BYTES: Final = 24 * 1024 * 1024
-"""What a reader that does not read may cost: its queue of 10,000 messages of some 1.5 KB, and some air."""
+"""Most that a reader that does not read may cost: its queue of 10,000 messages of 1.5 KB, and some air."""
 
 _GROWTH_ALLOWED: Final = 0.10
 _CATCH_UP_SECONDS: Final = 30.0
@@ -46,12 +46,12 @@ class ReaderProgram:
         self.start()
 
     def start(self) -> None:
-        """Launch it; it goes on where its cursor says."""
+        """Launch it; it goes on from its cursor."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(self._command, env=processes.ENVIRONMENT, stdout=log, stderr=log)
 
     def record(self) -> Record:
-        """What it wrote down."""
+        """The record that it wrote."""
         return read_record(self.record_file)
 
     def reaches(self, name: audit.Name, timeout_seconds: float = _CATCH_UP_SECONDS) -> None:
@@ -200,7 +200,7 @@ def latencies_ms(record: Record, from_utc_ns: int, until_utc_ns: int) -> list[fl
 
 
 def check_beside(outcome: Outcome, quiet: list[float], disturbed: list[float], growth: int) -> None:
-    """What a reader in trouble may do to the others and to the daemon."""
+    """Check the effect of a reader in trouble on the others and on the daemon."""
     before, during = _p99(quiet), _p99(disturbed)
     outcome.figures["others before"] = percentiles(quiet, "ms", 2)
     outcome.figures["others meanwhile"] = percentiles(disturbed, "ms", 2)

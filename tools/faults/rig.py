@@ -31,7 +31,7 @@ _SCORING: Final = "[scoring]\nthreads = 1\nstall_timeout_ms = 600\n"
 
 @dataclass(frozen=True)
 class Pace:
-    """How parts follow each other.
+    """Times at which parts follow each other.
 
     A part's frame was exposed before `answer_seconds + window_ms` were over; that is shorter than the pitch,
     so whatever frame a pass that the gate takes rests on shows that part.
@@ -143,7 +143,7 @@ class Rig:
         return self.evidence()
 
     def evidence(self, *, with_journal: bool = True) -> Evidence:
-        """What was done and heard until now, and what the journal says of it."""
+        """Everything done and received until now, and the journal's record of it."""
         openings: list[Opening] = self.keeper.openings[:]
         return Evidence(
             self.truth,

@@ -26,7 +26,7 @@ _ENCODER: Final = {"tune": "zerolatency", "preset": "ultrafast", "crf": "16", "x
 
 
 def lacks_rtsp() -> str | None:
-    """Why no RTSP server runs here, if so."""
+    """Reason why no RTSP server runs here; None when one does."""
     try:
         done = subprocess.run(
             [_PYTHON, "-c", 'import gi; gi.require_version("GstRtspServer", "1.0")'],

@@ -37,7 +37,7 @@ def run_fault(
 
 
 def result(fault: Fault, count: int, seed: int, outcome: Outcome, seconds: float) -> dict[str, Any]:
-    """What is kept of a run: a JSON object."""
+    """Record of a run to be kept: a JSON object."""
     return {
         "name": fault.name,
         "what": fault.what,
@@ -58,7 +58,7 @@ def result(fault: Fault, count: int, seed: int, outcome: Outcome, seconds: float
 
 
 def machine() -> str:
-    """What it ran on."""
+    """The machine of this run."""
     model = "unknown processor"
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

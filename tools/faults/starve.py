@@ -30,7 +30,7 @@ _SLICE_SECONDS: Final = (0.002, 0.008)
 _STOPPED_SECONDS: Final = (0.05, 5.0)
 _BETWEEN_SECONDS: Final = (0.1, 0.8)
 _YOUNG: Final = "[cameras.quality]\nmax_age_ms = 100\n"
-"""A part stays for little longer: running free, a frame has to say which one it shows."""
+"""A part stays for little longer: running free, a frame's time has to show which one it is of."""
 
 _GOOD_SHARE: Final = 0.5
 _READERS: Final = frozenset({"top", "side", "free"})
@@ -162,7 +162,7 @@ def _seen(context: Context, make: Make) -> Iterator[tuple[LiveCamera | None, Rig
 
 
 def _check_free(outcome: Outcome, evidence: Evidence, camera: LiveCamera) -> None:
-    """What a free-running camera's verdicts say of their time is true."""
+    """Check that the times in a free-running camera's verdicts are true."""
     show_pictures(outcome, evidence, camera.exposed_ns)
     offset_ns = time.time_ns() - time.monotonic_ns()
     exposed_ns = camera.exposed_ns

@@ -24,12 +24,12 @@ _RECOVERY_SECONDS: Final = 15.0
 
 
 def missing() -> str | None:
-    """What keeps this machine from mounting; None when nothing does."""
+    """Reason why this machine cannot mount; None when it can."""
     return None if os.geteuid() == 0 else "a small file system takes root to mount"
 
 
 def missing_loop() -> str | None:
-    """What keeps this machine from having a disk that fails; None when nothing does."""
+    """Reason why this machine cannot have a disk that fails; None when it can."""
     if missing() is not None:
         return missing()
     if shutil.which("mkfs.ext4") is None:
@@ -91,7 +91,7 @@ def run_read_only(context: Context) -> Outcome:
 
 
 def _check(outcome: Outcome, rig: Rig) -> None:
-    """Verdicts went on, with the journal or without; what was said of them is true."""
+    """Verdicts went on, with the journal or without; what they claim of it is true."""
     evidence = rig.settle(outcome)
     check_record(outcome, evidence, rig.lost)
     first, last = (min(p.triggered_ns for p in evidence.parts.values()), time.monotonic_ns())
@@ -119,7 +119,7 @@ def _alarm(rig: Rig, since_ns: int) -> float:
 
 
 def _recovery(rig: Rig, since_ns: int) -> float:
-    """Seconds until heartbeats say again that the journal records.
+    """Seconds until heartbeats report again that the journal records.
 
     Raises:
         TimeoutError: they do not.
@@ -141,7 +141,7 @@ def _fill(file: Path) -> None:
 
 
 def _break(state: Path) -> None:
-    """Tell ext4 that its disk failed."""
+    """Make ext4 treat its disk as failed."""
     device = subprocess.run(
         ["findmnt", "-no", "SOURCE", str(state)], check=True, capture_output=True, text=True
     ).stdout.strip()

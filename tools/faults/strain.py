@@ -1,4 +1,4 @@
-"""What is connected to the line asks too much: connections, messages, subscriptions, a log unread."""
+"""Clients ask too much of the line: connections, messages, subscriptions; or its log is not read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LEAST_OF_FULL: Final = 0.1
 """A short run strains the line by no less than this, or nothing is seen."""
 
 _USUAL_FILES: Final = ("prlimit", "--nofile=1024:")
-"""What a service is given unless its unit says otherwise."""
+"""Limit of a service unless its unit sets another."""
 
 _LAST_SECONDS: Final = 1.5
 """Parts that come when it is over."""
@@ -204,7 +204,7 @@ def _program(words: list[str], targets: dict[str, list[str]]) -> Iterator[subpro
 
 
 def _share(context: Context) -> float:
-    """How much of the full strain a run of so many parts is put to."""
+    """Share of the full strain for a run of so many parts."""
     return max(_LEAST_OF_FULL, min(1.0, context.count / 2000))
 
 

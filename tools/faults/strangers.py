@@ -108,7 +108,7 @@ def run(context: Context) -> Outcome:
 
 
 def _put_in_force(fault: Path, state: str) -> None:
-    """Bring the authenticator into a state; the hook says when it is in it."""
+    """Bring the authenticator into a state; the hook reports when it is in it."""
     fault.write_text(state)
     seen = fault.with_name(f"{fault.name}.seen")
     wait_for(

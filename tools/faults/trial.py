@@ -17,7 +17,7 @@ from faults.rig import Rig
 
 GAP_SECONDS: Final = 1.0
 OTHERS_MIB: Final = 640
-"""What a process beside the main one may take: one that clients reach has 512 MiB for what they send."""
+"""Most memory of a process beside the main one: one that clients reach has 512 MiB for what they send."""
 
 UNDISTURBED_PARTS: Final = 6
 """The first ones, so that some pass and some fail in the shortest run."""
@@ -149,7 +149,7 @@ class Peak:
 
 
 def answers(evidence: Evidence) -> dict[str, str]:
-    """What each part's trigger came to, in a word: by trigger id."""
+    """Outcome of each part's trigger, in a word: by trigger id."""
     said = {
         heard.header["trigger_id"]: heard.header for heard in evidence.heard if audit.is_part(heard.header)
     }
@@ -169,10 +169,10 @@ def _answer(part: audit.Part, verdict: audit.Header | None) -> str:
 
 
 def show_pictures(outcome: Outcome, evidence: Evidence, exposed_ns: Mapping[str, int]) -> None:
-    """Say what the pictures were of on which a live camera's parts passed.
+    """Count what was on the pictures with which a live camera's parts passed.
 
     Args:
-        outcome: where it is said.
+        outcome: takes the figures.
         evidence: of a run.
         exposed_ns: when the camera took each picture, by SHA-256.
     """

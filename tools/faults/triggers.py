@@ -34,7 +34,7 @@ class TriggerPort:
         self._context.destroy(linger=0)
 
     def send(self, trigger_id: str) -> bool:
-        """Trigger a part; False when no daemon is there to hear it."""
+        """Trigger a part; False when no daemon is there to receive it."""
         request = {"schema": "trigger/1", "trigger_id": trigger_id, "part_id": f"part-{trigger_id}"}
         try:
             self._socket.send(json.dumps(request).encode(), zmq.NOBLOCK)

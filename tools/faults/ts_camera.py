@@ -100,7 +100,7 @@ class TsCamera(LiveCamera):
 
 
 class _Written:
-    """What the muxer writes to."""
+    """The file that the muxer writes to."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -111,7 +111,7 @@ class _Written:
         return len(data)
 
     def take(self) -> bytes:
-        """What was written since the last time."""
+        """Bytes written since the last call."""
         taken = b"".join(self._pieces)
         self._pieces.clear()
         return taken
