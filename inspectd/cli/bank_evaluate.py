@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 from rich.table import Table
 
-from inspectd.bank.threshold import Interval
 from inspectd.cli import output
 from inspectd.cli.bank_common import Steps, print_names, say_own_images
 from inspectd.cli.output import cell
 from inspectd.errors import ExitCode
+from inspectd.evaluation.calibrate import Interval
 from inspectd.evaluation.dataset import DataSet, read_dataset
 from inspectd.evaluation.evaluate import BankReport, evaluate
 from inspectd.evaluation.report import write_report

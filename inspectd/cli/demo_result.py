@@ -9,13 +9,13 @@ from typing import Final
 import msgspec
 import numpy as np
 from rich.table import Table
-from sklearn.metrics import roc_auc_score
 
 from inspectd.bank.images import read_image
 from inspectd.bench.timing import Latency
 from inspectd.cli.demo_data import GOOD
 from inspectd.client import Heatmap, LineTracker, Message
 from inspectd.errors import InputError
+from inspectd.evaluation.metrics import image_metrics
 from inspectd.pictures import drawing
 from inspectd.wire import Counts, Evaluation, Reason, Verdict
 
@@ -68,7 +68,7 @@ class Result:
     def summary(self, counts: Counts) -> Summary:
         """The figures, with the daemon's own final counts."""
         both = any(self._defective) and not all(self._defective)
-        auroc = float(roc_auc_score(self._defective, self._scores)) if both else None
+        auroc = image_metrics(np.array(self._defective), np.array(self._scores)).image_auroc if both else None
         latency = None
         if self._latencies_ms:
             exact = Latency.of(self._latencies_ms)

@@ -16,8 +16,8 @@ from inspectd.backends.scorer import Scorer
 from inspectd.bank.file import read_bank
 from inspectd.bank.images import named_image
 from inspectd.bank.own_images import OwnImages
-from inspectd.bank.threshold import Interval, interval
 from inspectd.errors import InputError
+from inspectd.evaluation.calibrate import Interval, interval
 from inspectd.evaluation.dataset import LabelledImage
 from inspectd.evaluation.metrics import image_metrics, pixel_metrics
 from inspectd.pictures.depth import PictureError

@@ -14,8 +14,9 @@ from inspectd.backends.scorer import Scorer
 from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, BankFile, read_bank, write_bank
 from inspectd.bank.images import named_image
 from inspectd.bank.own_images import OwnImages
-from inspectd.bank.threshold import Calibration, Interval, calibrate, interval, outliers, shown_rate
+from inspectd.bank.threshold import outliers
 from inspectd.errors import InputError
+from inspectd.evaluation.calibrate import Calibration, Interval, calibrate, interval, shown_rate
 
 Progress = Callable[[str, int, int], None]
 

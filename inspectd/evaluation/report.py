@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn import metrics
 
 from inspectd.bank.images import read_image
-from inspectd.bank.threshold import Interval
+from inspectd.evaluation.calibrate import Interval
 from inspectd.evaluation.evaluate import BankReport, Judged, Judgement
 from inspectd.evaluation.plots import escape, histogram_svg, roc_svg
 from inspectd.files import write_text
