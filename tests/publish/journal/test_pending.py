@@ -64,6 +64,19 @@ def test_what_is_closed_at_once_is_never_written_as_open(disk):
     assert [group.opened for group in disk.handed] == [[]]
 
 
+def test_what_is_open_is_in_a_new_file_at_once_without_waiting_for_a_verdict(disk):
+    disk.pending.remember_open("a", b"record")
+    disk.at(25)
+    disk.pending.committed(0.001)
+    disk.pending.on(JournalEvent.SET_ASIDE)
+    assert disk.pending.wake_ns() <= disk.now_ns
+    disk.at(26)
+    assert disk.handed[-1].opened == [("a", b"record")]
+    disk.pending.committed(0.001)
+    disk.at(1000)
+    assert len(disk.handed) == 2
+
+
 def test_an_event_that_cannot_occur_is_raised(disk):
     with pytest.raises(RuntimeError, match="the journal is recording: caught_up cannot occur"):
         disk.pending.on(JournalEvent.CAUGHT_UP)
