@@ -97,7 +97,7 @@ class _OpenTable:
         self._is_to_rewrite = True
 
     def due_ns(self) -> int | None:
-        """When it is to be written without a verdict: at once where the file is new; None when all is there."""
+        """When to write without a verdict: at once where the file is new; None when it has everything."""
         if self._is_to_rewrite and self._all:
             return self._new_since_ns
         return self._new_since_ns + _OPEN_WAIT_NS if self._new else None
