@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from inspectd.config import Config, exposed, plain_tcp
+from inspectd.config import Config, insecure_endpoints, plain_tcp
 from inspectd.ipc.ring import FrameRing
 from inspectd.metrics import Metrics
 from inspectd.publish.door.messages import DoorLevels
@@ -60,13 +60,13 @@ class AccessWatch:
 
     def __init__(self, config: Config, metrics: Metrics, emit: EmitEvent) -> None:
         """Count in `metrics`; events go to `emit`."""
-        self._endpoints: Final = exposed(config)
+        self._endpoints: Final = insecure_endpoints(config)
         self._plain: Final = plain_tcp(config.publish, config.security)
         self._metrics = metrics
         self._emit = emit
         self._refusals = Refusals()
 
-    def warn_exposed(self) -> None:
+    def warn_insecure(self) -> None:
         """Warn of plain TCP that leaves the host or takes triggers; call it at every start."""
         self._metrics.insecure(len(self._endpoints))
         if self._endpoints:
@@ -125,8 +125,8 @@ class DoorWatch:
             more = count - seen.get((socket, cause), 0)
             self._metrics.cut_off(socket, cause, more)
             self._cut_off.add(socket, cause, more)
-        for socket, count in levels.foreign.items():
-            self._metrics.foreign(socket, count - (before.foreign[socket] if before else 0))
+        for socket, count in levels.malformed.items():
+            self._metrics.malformed(socket, count - (before.malformed[socket] if before else 0))
 
     def on_lost(self, door: str) -> None:
         """Count no connections at a door that is gone; the next one begins with nobody."""

@@ -339,7 +339,7 @@ class Metrics:
         """Set the number of subscriptions that readers hold on a socket."""
         self._of(_SUBSCRIBERS, socket).set(count)
 
-    def foreign(self, socket: str, count: int) -> None:
+    def malformed(self, socket: str, count: int) -> None:
         """Count messages on a socket for subscriptions that are not subscriptions."""
         self._of(_FOREIGN, socket).inc(count)
 

@@ -145,7 +145,7 @@ class PlantLink:
         """Emit that the line has started, and warn of exposed endpoints."""
         detail = f"inspectd {__version__}, verdicts at ipc://{self._runtime_dir}/verdicts.sock"
         self.emit("info", "started", detail=detail)
-        self._access.warn_exposed()
+        self._access.warn_insecure()
 
     def await_journal(self, poller: Poller) -> None:
         """Wait for the journal, for a few seconds at most, and publish the verdicts an earlier start owed.

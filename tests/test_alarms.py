@@ -42,7 +42,7 @@ class Heard:
 def levels(**more: object) -> DoorLevels:
     said = {
         "connections": {"verdicts": 3}, "shut": [], "subscriptions": {"verdicts": 2, "heatmaps": 0},
-        "foreign": {"verdicts": 0, "heatmaps": 0}, "cut_off": [], "refused": [], "change": None,
+        "malformed": {"verdicts": 0, "heatmaps": 0}, "cut_off": [], "refused": [], "change": None,
         "keys_unread": False,
     }  # fmt: skip
     return DoorLevels(**(said | more))
@@ -72,7 +72,7 @@ def test_triggers_over_plain_tcp_are_said_at_every_start(publish, security, said
     watch = AccessWatch(
         settings, Metrics("line1", [], 500), lambda severity, name, *, detail: heard.append((severity, name))
     )
-    watch.warn_exposed()
+    watch.warn_insecure()
     assert heard == [("warning", name) for name in said]
 
 

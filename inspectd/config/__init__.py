@@ -1,8 +1,8 @@
 """Every setting of a line, and the reader of its file."""
 
-from inspectd.config.consistency import exposed, plain_tcp, tcp_address
+from inspectd.config.consistency import insecure_endpoints, plain_tcp, tcp_address
 from inspectd.config.reading import Examined, examine, load, load_camera
-from inspectd.config.recipes import in_force, recipe_sha256
+from inspectd.config.recipes import effective_settings, recipe_sha256
 from inspectd.config.settings import (
     Batching,
     Camera,
@@ -45,9 +45,9 @@ __all__ = [
     "Security",
     "Settings",
     "Triggers",
+    "effective_settings",
     "examine",
-    "exposed",
-    "in_force",
+    "insecure_endpoints",
     "is_device",
     "load",
     "load_camera",

@@ -159,7 +159,7 @@ def plain_tcp(publish: PublishSettings, security: Security) -> dict[str, str]:
     return {where: text for where, text in addresses.items() if text}
 
 
-def exposed(settings: Config) -> list[str]:
+def insecure_endpoints(settings: Config) -> list[str]:
     """The settings that name plain TCP endpoints other hosts can reach; `security.insecure` allows them."""
     return [
         where

@@ -10,7 +10,7 @@ import msgspec
 from inspectd.config.settings import Recipe
 
 
-def in_force(recipe: Recipe, threshold: float, bank_sha256: str) -> dict[str, Any]:
+def effective_settings(recipe: Recipe, threshold: float, bank_sha256: str) -> dict[str, Any]:
     """The recipe's settings with its bank's sha256 for the bank's path, and the threshold in force.
 
     A path does not identify a file's content, and differs from host to host. `accept_threshold` has no effect
@@ -22,6 +22,6 @@ def in_force(recipe: Recipe, threshold: float, bank_sha256: str) -> dict[str, An
 
 
 def recipe_sha256(recipe: Recipe, threshold: float, bank_sha256: str) -> str:
-    """SHA-256 of `in_force` as canonical JSON: UTF-8, keys in order, no spaces."""
-    text = msgspec.json.encode(in_force(recipe, threshold, bank_sha256), order="sorted")
+    """SHA-256 of `effective_settings` as canonical JSON: UTF-8, keys in order, no spaces."""
+    text = msgspec.json.encode(effective_settings(recipe, threshold, bank_sha256), order="sorted")
     return hashlib.sha256(text).hexdigest()

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from inspectd.config import Config, Recipe, in_force
+from inspectd.config import Config, Recipe, effective_settings
 from inspectd.evidence.messages import Copied, Done, FromEvidence, Level, SaveEvidence, StartEvidence
 from inspectd.evidence.policy import EvidencePolicy
 from inspectd.evidence.record import Facts
@@ -80,7 +80,7 @@ class EvidenceStage(RingClient):
     def use_banks(self, banks: Sequence[BankInForce]) -> None:
         """Record these banks and thresholds with what is kept from now on."""
         self._in_force = {
-            bank.recipe: in_force(self._recipes[bank.recipe], bank.threshold, bank.bank_sha256)
+            bank.recipe: effective_settings(self._recipes[bank.recipe], bank.threshold, bank.bank_sha256)
             for bank in banks
         }
 

@@ -198,9 +198,9 @@ def test_keys_let_tcp_leave_the_host_and_so_does_insecure(tmp_path):
     file.write_text(MINIMAL + publish + '[security]\nkeys_dir = "keys"\n')
     settings = config.load(file)
     assert settings.security.keys_dir == str(tmp_path / "keys")
-    assert config.exposed(settings) == []
+    assert config.insecure_endpoints(settings) == []
     file.write_text(MINIMAL + publish + "[security]\ninsecure = true\n")
-    assert config.exposed(config.load(file)) == ["publish.verdicts_tcp"]
+    assert config.insecure_endpoints(config.load(file)) == ["publish.verdicts_tcp"]
     assert problems(tmp_path, MINIMAL + '[security]\nkeys_dir = "keys"\ninsecure = true\n') == [
         "security.insecure: got true together with security.keys_dir, expected only one"
     ]
@@ -217,7 +217,7 @@ def test_a_recipes_hash_is_that_of_its_settings_as_canonical_json():
     elsewhere = config.Recipe(name="cells", bank="cells.safetensors")
     named = config.recipe_sha256(recipe, 2.5, "ab")
     assert named == config.recipe_sha256(elsewhere, 2.5, "ab")
-    text = json.dumps(config.in_force(recipe, 2.5, "ab"), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(config.effective_settings(recipe, 2.5, "ab"), sort_keys=True, separators=(",", ":"))
     assert named == hashlib.sha256(text.encode()).hexdigest()
     looked_at = config.Recipe(name="cells", bank="x", accept_threshold=True)
     assert named == config.recipe_sha256(looked_at, 2.5, "ab")

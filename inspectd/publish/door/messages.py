@@ -83,7 +83,7 @@ class DoorLevels(msgspec.Struct, frozen=True, array_like=True, tag="door_levels"
         connections: open now.
         shut: sockets that take no more.
         subscriptions: held now.
-        foreign: messages other than a subscription to this line's topics, since the door began.
+        malformed: messages other than a subscription to this line's topics, since the door began.
         cut_off: socket, cause and number of connections ended for what they sent, since the door began.
         refused: socket, cause and number of clients refused since the last of these records.
         change: of the list of allowed keys.
@@ -93,7 +93,7 @@ class DoorLevels(msgspec.Struct, frozen=True, array_like=True, tag="door_levels"
     connections: dict[str, int]
     shut: list[str]
     subscriptions: dict[str, int]
-    foreign: dict[str, int]
+    malformed: dict[str, int]
     cut_off: list[tuple[str, str, int]]
     refused: list[tuple[str, str, int]]
     change: KeysChange | None

@@ -131,7 +131,7 @@ class Sockets:
         self._clock = clock
         self._context = zmq.Context()
         self.subscriptions = dict.fromkeys(PUBLISHED, 0)
-        self.foreign = dict.fromkeys(PUBLISHED, 0)
+        self.malformed = dict.fromkeys(PUBLISHED, 0)
         """Messages on a socket for subscriptions that were none, or to topics of another line."""
         self.cut_off: Counter[tuple[str, CutCause]] = Counter()
         """Connections that were ended for what they sent."""
@@ -218,7 +218,7 @@ class Sockets:
                 return
             message = frame.bytes
             if message[:1] not in {b"\x00", b"\x01"}:
-                self.foreign[name] += 1
+                self.malformed[name] += 1
                 self._stray(name, frame)
                 continue
             is_new = message[0] == 1
@@ -239,7 +239,7 @@ class Sockets:
             greediest = self._held[name].most_common(1)
             self._cut_off(name, greediest[0][0] if greediest else None, CutCause.SUBSCRIPTIONS)
         elif not (topic.startswith(self._prefix) or self._prefix.startswith(topic)):
-            self.foreign[name] += 1
+            self.malformed[name] += 1
             self._stray(name, frame)
 
     def _stray(self, name: str, frame: zmq.Frame) -> None:

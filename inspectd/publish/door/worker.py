@@ -217,7 +217,7 @@ class Door:
             {name: connections.count for name, connections in sockets.connections.items()},
             [name for name, connections in sockets.connections.items() if connections.is_shut],
             dict(sockets.subscriptions),
-            dict(sockets.foreign),
+            dict(sockets.malformed),
             [(name, str(cause), count) for (name, cause), count in sorted(sockets.cut_off.items())],
             [(name, cause, count) for (name, cause), count in sorted(self._refused.items())],
             self._changes[0] if self._changes else None,

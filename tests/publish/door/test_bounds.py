@@ -198,7 +198,7 @@ def test_topics_of_other_lines_are_counted_and_many_of_them_cut_off(served, clie
     turn_until(served, lambda: served.connections["verdicts"].count)
     for n in range(10):
         noisy.send(b"\x01i1/p/another/%d" % n)
-    turn_until(served, lambda: served.foreign["verdicts"] == 10)
+    turn_until(served, lambda: served.malformed["verdicts"] == 10)
     for n in range(10):
         noisy.send(b"\x01i1/p/another/more%d" % n)
     turn_until(served, lambda: served.cut_off["verdicts", CutCause.SUBSCRIPTIONS])
@@ -209,7 +209,7 @@ def test_everyday_topics_are_no_strays(served, client, topic):
     reader = client(zmq.XSUB, "verdicts")
     reader.send(b"\x01" + topic)
     turn_until(served, lambda: served.subscriptions["verdicts"] == 1)
-    assert served.foreign == {"verdicts": 0, "heatmaps": 0}
+    assert served.malformed == {"verdicts": 0, "heatmaps": 0}
 
 
 def test_whoever_has_most_subscriptions_makes_room_for_others(served, client, monkeypatch):
