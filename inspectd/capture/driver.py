@@ -66,7 +66,11 @@ class CameraDriver(Protocol):
         """
 
     def due_seconds(self) -> float:
-        """Time until `read` has something to give; 0 for a live camera, which blocks in `read`."""
+        """Time until `read` has something to give; 0 for a camera that blocks in `read`.
+
+        A driver that knows when its next frame is due gives that time and does not block, so that the
+        process's heartbeat goes on.
+        """
 
     def read(self) -> Frame | None:
         """The next frame, or None when a file or folder has been replayed to its end.

@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, get_origin, get_type_hints
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -49,11 +49,11 @@ def main(arguments: argparse.Namespace) -> int:
     Raises:
         InputError: the file exists, or cannot be written.
     """
-    file = arguments.dir / FILE_NAME
+    file, text = arguments.dir / FILE_NAME, example()
     try:
         arguments.dir.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as target:
-            target.write(example())
+            target.write(text)
     except FileExistsError as error:
         raise InputError(f"{error.filename}: already exists, not overwritten; name another folder") from error
     except OSError as error:
@@ -71,22 +71,21 @@ def example() -> str:
         if field.name == "recipes":
             parts.append(_table("[[recipes]]", config.Recipe))
         elif field.name == "cameras":
-            parts += [_camera(config.OpenCvCamera, live=True), _camera(config.ImagesCamera, live=False)]
+            first, *others = get_args(config.Camera)
+            parts += [_camera(first), *(_as_comment(_camera(kind)) for kind in others)]
         else:
             parts.append(_table(f"[{field.name}]", type(field.default)))
     return "\n".join(parts)
 
 
-def _camera(kind: type[config.CameraBase], *, live: bool) -> str:
-    """A camera's table; the second kind is commented out, so that the example is one working line."""
-    text = _table("[[cameras]]", kind).replace(
-        "[[cameras]]\n", f'[[cameras]]\nkind = "{kind.__struct_config__.tag}"\n', 1
-    )
-    return (
-        text
-        if live
-        else "".join(f"#{line}" if line.strip() else line for line in text.splitlines(keepends=True))
-    )
+def _camera(kind: type[config.CameraBase]) -> str:
+    table = _table("[[cameras]]", kind)
+    return table.replace("[[cameras]]\n", f'[[cameras]]\nkind = "{kind.__struct_config__.tag}"\n', 1)
+
+
+def _as_comment(text: str) -> str:
+    """So that the example is one working line, with one camera."""
+    return "".join(f"#{line}" if line.strip() else line for line in text.splitlines(keepends=True))
 
 
 def _table(header: str, kind: type[config.Settings]) -> str:
