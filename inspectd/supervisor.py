@@ -118,10 +118,13 @@ class Supervisor:
             ours, theirs = Channel.pair()
         except OSError as error:
             raise UnavailableError(f"cannot start {job.name}: {error.strerror}") from error
-        command = [sys.executable, "-m", job.module, "--channel", str(theirs.fileno()), *self._log_arguments]
+        # -P: else a package in the working directory, which children may write, would be run in its place.
+        command = [sys.executable, "-P", "-m", job.module, "--channel", str(theirs.fileno())]
         try:
             process = subprocess.Popen(
-                [*command, *job.arguments], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+                [*command, *self._log_arguments, *job.arguments],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
             )
         except OSError as error:
             ours.close()
@@ -198,18 +201,18 @@ class Supervisor:
     def _read(self, child: Child) -> None:
         """Read a child's messages."""
         for _ in range(_MESSAGES_PER_TURN):
-            now_ns = self._clock()
             try:
                 received = child.channel.receive()
             except ChannelClosedError:
-                self._lose(child, None, now_ns)
+                self._lose(child, None, self._clock())
                 return
             except ChannelMessageError as error:
-                self._lose(child, str(error), now_ns)
+                self._lose(child, str(error), self._clock())
                 return
             if received is None:
                 return
-            self._take(child, *received, now_ns)
+            # After it was read: a time before may lie on the other side of a deadline than the record.
+            self._take(child, *received, self._clock())
             if child.job.name not in self._children:
                 return
 

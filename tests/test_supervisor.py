@@ -32,6 +32,7 @@ class Child:
         self.stuck = None
         self.launches = 0
         self.records: list[object] = []
+        self.times_ns: list[int] = []
         self.losses: list[tuple[str, int | None]] = []
         self.channel = None
 
@@ -41,6 +42,7 @@ class Child:
 
     def received(self, record, fds, now_ns):
         self.records.append(record)
+        self.times_ns.append(now_ns)
 
     def lost(self, cause, exit_code, now_ns):
         self.losses.append((cause, exit_code))
@@ -50,7 +52,7 @@ class Harness:
     """A supervisor, its poller and a clock that only moves when told to."""
 
     def __init__(self, monkeypatch) -> None:
-        monkeypatch.setenv("PYTHONPATH", os.path.dirname(__file__))  # noqa: PTH120
+        monkeypatch.setenv("PYTHONPATH", os.path.dirname(__file__), prepend=os.pathsep)  # noqa: PTH120
         self.now_ns = 1_000_000 * MS
         self.replaced: list[tuple[str, str]] = []
         self.poller = Poller()
@@ -104,6 +106,42 @@ def test_what_a_child_says_of_its_end_is_the_cause(harness):
     job = start(harness, "fail")
     harness.until(lambda: job.losses)
     assert job.losses == [("the bank is gone", int(ExitCode.BAD_INPUT))]
+
+
+def test_a_package_in_the_working_directory_is_not_run_in_place_of_the_childs(harness, monkeypatch, tmp_path):
+    (tmp_path / "support").mkdir()
+    (tmp_path / "support" / "__init__.py").write_text("raise SystemExit(99)")
+    monkeypatch.chdir(tmp_path)
+    job = start(harness, "exit:7")
+    harness.until(lambda: job.losses)
+    assert job.losses == [("exited with code 7", 7)]
+
+
+def test_no_record_is_dated_before_it_was_sent(harness):
+    job = Child("answer")
+    is_asked = False
+
+    def ask():
+        """Have the child send a second record, and wait until it has."""
+        nonlocal is_asked
+        is_asked = True
+        job.channel.send(Stop())
+        os.waitid(os.P_PID, job.records[0].progress, os.WEXITED | os.WNOWAIT)
+
+    def clock():
+        now_ns = time.monotonic_ns()
+        if job.records and not is_asked:
+            ask()  # the process was held up between a look at the clock and what it does next
+        return now_ns
+
+    supervisor = Supervisor(harness.poller, harness, [], clock)
+    supervisor.start(job, clock())
+    harness.until(lambda: job.records)
+    if not is_asked:
+        ask()
+    harness.until(lambda: len(job.records) == 2)
+    assert job.times_ns[1] >= job.records[1].progress
+    supervisor.kill_all(0)
 
 
 def test_a_silent_child_is_killed_and_replaced(harness):

@@ -134,7 +134,7 @@ def write_synthetic(path: Path, spec: Synthetic) -> None:
         InputError: the backbone is unknown, or a package or the weights it needs are missing.
         UnavailableError: the file cannot be written.
     """
-    words = ["-m", "inspectd.bench.synthetic", str(path), msgspec.json.encode(spec).decode()]
+    words = ["-P", "-m", "inspectd.bench.synthetic", str(path), msgspec.json.encode(spec).decode()]
     done = subprocess.run(
         [sys.executable, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )

@@ -97,7 +97,8 @@ def _alone(arguments: argparse.Namespace, bank: Path, images: Path) -> dict[str,
     """Scoring alone on the same images, in a process of its own as in the daemon."""
     batches = ",".join(str(size) for size in sorted({1, arguments.max_batch}))
     command = [
-        sys.executable, "-m", "inspectd", "bench", str(bank), "--images", str(images), "--batches", batches,
+        sys.executable, "-P", "-m", "inspectd", "bench", str(bank),
+        "--images", str(images), "--batches", batches,
         *(word for name in SCORING for word in (f"--{name}", str(getattr(arguments, name)))),
         "--seconds", str(min(_ALONE_SECONDS, arguments.seconds or _SECONDS)), "--json",
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Final
 
 STOP_SECONDS: Final = 15.0
 _LOG_TAIL_LINES: Final = 20
-_INSPECTD: Final = (sys.executable, "-m", "inspectd")
+_INSPECTD: Final = (sys.executable, "-P", "-m", "inspectd")
 
 
 class DaemonProcess(subprocess.Popen[bytes]):

@@ -31,6 +31,8 @@ def main() -> int:
     if behaviour == "ignore-signals":
         time.sleep(60)  # not even the end of its channel
     channel.wait(60)
+    if behaviour == "answer":
+        channel.send(Alive(time.monotonic_ns()))
     return 0
 
 

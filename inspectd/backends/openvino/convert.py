@@ -37,7 +37,7 @@ def converted(path: Path, bank: BankFile, cache: ModelCache) -> Exported | None:
     # torch takes hundreds of megabytes that nothing gives back: let another process load it, once.
     event(_log, logging.INFO, "bank_converting", bank=str(path))
     with temporary_folder() as folder:
-        command = [sys.executable, "-m", "inspectd.backends.openvino.convert", str(path), folder]
+        command = [sys.executable, "-P", "-m", "inspectd.backends.openvino.convert", str(path), folder]
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
