@@ -125,6 +125,7 @@ class Channel(Generic[Received]):
             raise ChannelClosedError("the other process is gone") from error
         fds = _descriptors(ancillary)
         if size == 0:
+            _close(fds)  # an empty message may have some too
             raise ChannelClosedError("the other process closed its end")
         cut = flags & _CUT
         try:

@@ -47,6 +47,18 @@ def test_descriptors_beside_a_record_that_carries_none_are_closed_and_refused(en
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
+def test_descriptors_beside_an_empty_message_are_closed():
+    here, there = Channel.pair()
+    channel = Channel(here, Alive)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    socket.send_fds(there, [b""], [0, 0])
+    with pytest.raises(ChannelClosedError):
+        channel.receive()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    channel.close()
+    there.close()
+
+
 def test_a_heatmap_of_a_large_input_fits(ends):
     main, child = ends
     score = Score(1, 1, 0.5, bytes(128 * 128 * 2), 128, 128, "sha", {})
