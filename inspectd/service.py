@@ -86,11 +86,16 @@ def open_service(
 
     Raises:
         InputError: a key, certificate or users file cannot be used.
-        UnavailableError: a port or the runtime directory cannot be had.
+        UnavailableError: a port, the runtime directory or a descriptor cannot be had.
+        SystemExit: SIGTERM or SIGINT came before all was open.
     """
     notifier = Notifier.from_environment()
     with RuntimeDir(config.runtime_path) as runtime_dir, ExitStack() as stack:
-        yield Service(config, notifier, runtime_dir, stack, clock=clock, scoring=scoring)
+        try:
+            service = Service(config, notifier, runtime_dir, stack, clock=clock, scoring=scoring)
+        except OSError as error:
+            raise UnavailableError(f"the line cannot be opened: {error}") from error
+        yield service
 
 
 class Service:
@@ -112,6 +117,7 @@ class Service:
     ) -> None:
         """Make every part and open what the plant connects to; `stack` undoes that, and what `run` starts."""
         self.state = "starting"
+        self._is_open = False
         self._config = config
         self._notifier = notifier
         self._clock = clock
@@ -146,6 +152,7 @@ class Service:
             self._poller, ProcessWatch(self._metrics, plant.emit), log_arguments, clock
         )
         stack.callback(self._supervisor.kill_all, _EXIT_GRACE_SECONDS)
+        self._is_open = True
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -242,6 +249,9 @@ class Service:
     def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
         self._stop_signals += 1
         event(_log, logging.INFO, "signal", name=signal.Signals(signum).name, count=self._stop_signals)
+        if not self._is_open:
+            # A file that is opened may never answer, and nobody looks at the count meanwhile.
+            raise SystemExit(ExitCode.OK)
 
     # --- what cameras deliver (capture.stage.CameraEvents) ------------------------------------------------
 

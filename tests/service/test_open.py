@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import resource
 import signal
 import socket
+import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from inspectd.config import Config, ImagesCamera, LineSettings, MetricsSettings, Recipe
+from inspectd.config import Config, ImagesCamera, LineSettings, MetricsSettings, Recipe, Security
 from inspectd.errors import UnavailableError
 from inspectd.service import open_service
 
@@ -40,3 +45,50 @@ def test_what_was_opened_before_an_error_is_undone(tmp_path: Path) -> None:
             raise AssertionError("the runtime directory is locked")
     assert handlers() == before
     assert not (tmp_path / "run").exists()
+
+
+def test_a_signal_ends_a_start_that_waits_for_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "server.key_secret")  # as a mount that hangs
+    before = handlers()
+    config = msgspec.structs.replace(settings(tmp_path, 0), security=Security(keys_dir=str(tmp_path)))
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    with pytest.raises(SystemExit) as ended, open_service(config):
+        raise AssertionError("nobody writes to the pipe")
+    timer.join()
+    assert ended.value.code == 0
+    assert handlers() == before
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_in_a_sockets_place_is_named_and_left(tmp_path: Path) -> None:
+    (tmp_path / "run" / "verdicts.sock").mkdir(parents=True)
+    with (
+        pytest.raises(UnavailableError, match=r"verdicts\.sock: Is a directory"),
+        open_service(settings(tmp_path, 0)),
+    ):
+        raise AssertionError("the socket's place is taken")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["verdicts.sock"]
+
+
+def test_a_lack_of_descriptors_leaves_nothing_behind(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.create_server(("127.0.0.1", 0)) as some:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (some.fileno() + 64, limits[1]))
+        fillers = [some.dup()]
+        try:
+            with contextlib.suppress(OSError):
+                while True:
+                    fillers.append(some.dup())
+            for _ in range(4):
+                fillers.pop().close()
+                with (
+                    pytest.raises(UnavailableError, match="Too many open files"),
+                    open_service(settings(tmp_path, 0)),
+                ):
+                    raise AssertionError("there are not enough descriptors")
+                assert not (tmp_path / "run").exists()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            for filler in fillers:
+                filler.close()

@@ -41,7 +41,7 @@ class Listeners:
                 address = getattr(settings, f"{name}_tcp")
                 if address:
                     self.tcp[name] = _listen_tcp(f"publish.{name}_tcp", address)
-        except UnavailableError:
+        except BaseException:
             self.close()
             raise
 
@@ -49,9 +49,9 @@ class Listeners:
         """Listen no more, and take the local sockets' files away."""
         for listener in (*self.local.values(), *self.tcp.values()):
             listener.close()
-        for path in self._paths.values():
-            path.unlink(missing_ok=True)
-            shut_path(path).unlink(missing_ok=True)
+        for name in self.local:  # what is in the place of one that could not be bound is not ours
+            self._paths[name].unlink(missing_ok=True)
+            shut_path(self._paths[name]).unlink(missing_ok=True)
 
 
 def shut_path(path: Path) -> Path:
@@ -88,12 +88,14 @@ def _listen_tcp(setting: str, address: str) -> socket.socket:
 
 
 def _listening(family: int, bind: Callable[[socket.socket], None], what: str, hint: str) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener: socket.socket | None = None
     try:
+        listener = socket.socket(family, socket.SOCK_STREAM)
         bind(listener)
         listener.listen(_BACKLOG)
     except OSError as error:
-        listener.close()
+        if listener is not None:
+            listener.close()
         # What Python itself raises for a name that is too long has no number.
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise UnavailableError(f"{what}: {reason}; {hint}") from error
