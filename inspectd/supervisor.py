@@ -224,7 +224,7 @@ class Supervisor:
         else:
             try:
                 child.job.received(record, fds, now_ns)
-            except RingError as error:
+            except (RingError, ChannelMessageError) as error:
                 self._lose(child, str(error), now_ns)
 
     def _lose(self, child: Child, cause: str | None, now_ns: int) -> None:

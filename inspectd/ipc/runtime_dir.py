@@ -39,8 +39,14 @@ class RuntimeDir:
             ) from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            if not os.path.samestat(os.fstat(self._fd), self._path.stat()):
+                raise FileExistsError  # one that ended removed it meanwhile, and another one made it anew
+        except OSError as error:
             os.close(self._fd)
+            if not isinstance(error, BlockingIOError | FileNotFoundError | FileExistsError):
+                raise UnavailableError(
+                    f"line.runtime_dir: cannot lock {self._path}: {error.strerror}; choose a local directory"
+                ) from error
             raise UnavailableError(
                 f"line.runtime_dir: another inspectd uses {self._path}; "
                 "stop it, or give this line its own directory"

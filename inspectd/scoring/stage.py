@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from inspectd.config import Config
+from inspectd.ipc.channel import ChannelMessageError
 from inspectd.ipc.messages import Alive
 from inspectd.ipc.ring import FrameRing
 from inspectd.ipc.ring_client import RingClient
@@ -50,6 +51,7 @@ class ScoringStage(RingClient):
         self.start_timeout_ns = int(config.scoring.start_timeout_seconds * 1e9)
         self.stall_timeout_ns = int(config.scoring.stall_timeout_ms * 1e6)
         self.ready: ScoringReady | None = None
+        self._recipes = {recipe.name for recipe in config.recipes}
         self._events = events
 
     def received(self, record: Any, fds: list[int], now_ns: int) -> None:  # noqa: ARG002 - scoring sends none
@@ -59,6 +61,11 @@ class ScoringStage(RingClient):
         elif isinstance(record, ScoreError):
             self._events.on_score_error(record, now_ns)
         elif isinstance(record, ScoringReady):
+            loaded = {bank.recipe for bank in record.banks}
+            if loaded != self._recipes:
+                raise ChannelMessageError(
+                    f"it loaded recipes {sorted(loaded)}, expected {sorted(self._recipes)}"
+                )
             self.ready = record
             self._events.on_scoring_ready(record)
         elif not isinstance(record, Alive):

@@ -1,0 +1,42 @@
+"""The main process's side of scoring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from inspectd.config import Config, ImagesCamera, Recipe
+from inspectd.ipc.channel import ChannelMessageError
+from inspectd.records import BankInForce
+from inspectd.scoring.messages import ScoringReady
+from inspectd.scoring.stage import ScoringStage
+
+
+class Events:
+    def __init__(self) -> None:
+        self.ready: list[ScoringReady] = []
+
+    def on_scoring_ready(self, ready: ScoringReady) -> None:
+        self.ready.append(ready)
+
+    def rings(self) -> list:
+        return []
+
+
+def ready(*recipes: str) -> ScoringReady:
+    banks = [BankInForce(name, "ab", "patchcore", "none", 1, 1, 8, 8, 1.0) for name in recipes]
+    return ScoringReady(banks, "cpu", 0.1)
+
+
+def test_a_process_that_loaded_other_recipes_than_the_lines_is_not_believed(tmp_path: Path) -> None:
+    camera = ImagesCamera(name="c", recipe="a", folder=str(tmp_path))
+    config = Config(cameras=(camera,), recipes=tuple(Recipe(name=name, bank="x.bank") for name in "ab"))
+    events = Events()
+    stage = ScoringStage(config, events)
+    for wrong in (ready("a"), ready("a", "b", "c"), ready()):
+        with pytest.raises(ChannelMessageError, match=r"expected \['a', 'b'\]"):
+            stage.received(wrong, [], 0)
+    assert stage.ready is None
+    stage.received(ready("b", "a"), [], 0)
+    assert len(events.ready) == 1
