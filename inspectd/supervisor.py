@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from inspectd.errors import UnavailableError
-from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelMessageError
+from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelMessageError, ContradictionError
 from inspectd.ipc.messages import Failed
 from inspectd.ipc.poller import Poller
 from inspectd.ipc.ring import RingError
@@ -224,7 +224,7 @@ class Supervisor:
         else:
             try:
                 child.job.received(record, fds, now_ns)
-            except (RingError, ChannelMessageError) as error:
+            except (RingError, ContradictionError) as error:
                 self._lose(child, str(error), now_ns)
 
     def _lose(self, child: Child, cause: str | None, now_ns: int) -> None:

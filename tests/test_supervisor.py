@@ -10,6 +10,7 @@ import pytest
 
 from inspectd.capture.messages import Stop
 from inspectd.errors import ExitCode
+from inspectd.ipc.channel import ChannelMessageError, ContradictionError
 from inspectd.ipc.messages import Alive
 from inspectd.ipc.poller import Poller
 from inspectd.scoring.messages import FromScoring
@@ -206,3 +207,19 @@ def test_kill_all_leaves_no_process_whatever_it_ignores(harness):
     harness.supervisor.kill_all(0.1)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, signal.SIGCONT)
+
+
+def test_a_record_that_contradicts_what_was_asked_costs_its_sender_and_no_other_fault_does(harness):
+    job, raised = Child("beats"), [ContradictionError("other recipes")]
+
+    def received(record, fds, now_ns):
+        raise raised[0]
+
+    job.received = received
+    harness.supervisor.start(job, harness.now_ns)
+    harness.until(lambda: job.losses)
+    assert job.losses[0][0] == "other recipes"
+    raised[0] = ChannelMessageError("a batch that another child's channel does not take")
+    harness.after(1000)
+    with pytest.raises(ChannelMessageError):
+        harness.until(lambda: False)

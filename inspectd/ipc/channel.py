@@ -32,6 +32,10 @@ class ChannelFullError(InspectdError):
     """The other process does not read its messages; this one was not sent."""
 
 
+class ContradictionError(InspectdError):
+    """A record is not what its sender was asked for: the sender is at fault, and is replaced."""
+
+
 class ChannelMessageError(InspectdError):
     """The other process sent something that is not a record of this channel."""
 

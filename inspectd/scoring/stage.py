@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from inspectd.config import Config
-from inspectd.ipc.channel import ChannelMessageError
+from inspectd.ipc.channel import ContradictionError
 from inspectd.ipc.messages import Alive
 from inspectd.ipc.ring import FrameRing
 from inspectd.ipc.ring_client import RingClient
@@ -63,7 +63,7 @@ class ScoringStage(RingClient):
         elif isinstance(record, ScoringReady):
             loaded = {bank.recipe for bank in record.banks}
             if loaded != self._recipes:
-                raise ChannelMessageError(
+                raise ContradictionError(
                     f"it loaded recipes {sorted(loaded)}, expected {sorted(self._recipes)}"
                 )
             self.ready = record

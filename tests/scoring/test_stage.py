@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from inspectd.config import Config, ImagesCamera, Recipe
-from inspectd.ipc.channel import ChannelMessageError
+from inspectd.ipc.channel import ContradictionError
 from inspectd.records import BankInForce
 from inspectd.scoring.messages import ScoringReady
 from inspectd.scoring.stage import ScoringStage
@@ -35,7 +35,7 @@ def test_a_process_that_loaded_other_recipes_than_the_lines_is_not_believed(tmp_
     events = Events()
     stage = ScoringStage(config, events)
     for wrong in (ready("a"), ready("a", "b", "c"), ready()):
-        with pytest.raises(ChannelMessageError, match=r"expected \['a', 'b'\]"):
+        with pytest.raises(ContradictionError, match=r"expected \['a', 'b'\]"):
             stage.received(wrong, [], 0)
     assert stage.ready is None
     stage.received(ready("b", "a"), [], 0)

@@ -43,7 +43,7 @@ class ServedSockets(Sockets):
                 half_sent=HalfSent(memory_bytes),
                 **more,
             )
-        except BaseException:
+        except BaseException:  # whatever it was, the ports are free for the next test
             self.listeners.close()
             raise
 

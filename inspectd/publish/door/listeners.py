@@ -41,7 +41,7 @@ class Listeners:
                 address = getattr(settings, f"{name}_tcp")
                 if address:
                     self.tcp[name] = _listen_tcp(f"publish.{name}_tcp", address)
-        except BaseException:
+        except BaseException:  # a signal ends a start by SystemExit; it leaves no socket either
             self.close()
             raise
 
