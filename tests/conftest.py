@@ -131,8 +131,12 @@ _TIER_OF_FIXTURE: Final = {
 """A test that takes one of them belongs to this tier, whether its author thought of it or not."""
 
 
-_MODEL_FOLDERS: Final = {"backends", "bank", "bench", "evaluation", "model"}
-"""Of tests that compute with torch, which takes seconds to import. `make quick` passes over them."""
+_OF_MODELS: Final = {"backends", "bank", "bench", "evaluation", "model", "test_bank.py", "test_demo.py"}
+"""Tests that load torch or scikit-learn, which takes seconds. `make quick` does not even collect them."""
+
+
+_LONG: Final = {"test_endpoint.py", "test_journal.py", "test_stream.py", "test_video.py", "test_worker.py"}
+"""Files of pure tests that take seconds, most of them waiting."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m looks
@@ -143,13 +147,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         found = {_TIER_OF_FIXTURE.get(name) for name in getattr(item, "fixturenames", ())}
         found |= {marker.name for marker in item.iter_markers()}
-        if _MODEL_FOLDERS & set(item.path.parts):
+        if _OF_MODELS & set(item.path.parts):
             found.add("system")
         tier = next((tier for tier in tiers if tier in found), "pure")
         if tier != "pure":
             item.add_marker(tier)
         rank[item] = tiers.index(tier)
-    items.sort(key=lambda item: rank[item])  # the long ones first, so that workers end together
+    # The long ones first, so that workers end together.
+    items.sort(key=lambda item: (rank[item], item.path.name not in _LONG))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -113,17 +113,18 @@ def test_where_parameter_sets_came_once_nothing_is_whole_after_a_loss(tmp_path):
         assert all(each.pixels.tobytes() in sent for each in shown if each.whole)
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_pictures_that_lost_packets_spoilt_are_not_whole_until_the_next_key_frame(tmp_path, seed):
+def test_pictures_that_lost_packets_spoilt_are_not_whole_until_the_next_key_frame(tmp_path):
     write_stream(tmp_path / "v.ts", "mpeg4", "mpegts")
-    data, rng = (tmp_path / "v.ts").read_bytes(), random.Random(seed)
+    data = (tmp_path / "v.ts").read_bytes()
     packets = [data[i : i + PACKET] for i in range(0, len(data), PACKET)]
-    lossy = b"".join(packet for i, packet in enumerate(packets) if i < 40 or rng.random() > 0.01)
-    (tmp_path / "lossy.ts").write_bytes(lossy)
     sound = {round(p.seconds * 25): p.pixels for p in decoded(tmp_path / "v.ts")}
-    for shown in decoded(tmp_path / "lossy.ts"):
-        differs = np.abs(shown.pixels.astype(int) - sound[round(shown.seconds * 25)]).max() > 3
-        assert not (differs and shown.whole)
+    for seed in range(8):
+        rng = random.Random(seed)
+        lossy = b"".join(packet for i, packet in enumerate(packets) if i < 40 or rng.random() > 0.01)
+        (tmp_path / "lossy.ts").write_bytes(lossy)
+        for shown in decoded(tmp_path / "lossy.ts"):
+            if shown.whole:
+                np.testing.assert_allclose(shown.pixels, sound[round(shown.seconds * 25)], rtol=0, atol=3)
 
 
 def test_a_cut_recording_ends_with_its_last_whole_picture(tmp_path):

@@ -240,7 +240,9 @@ def _bound(
     earlier = shares[max(0, within[0] - _EARLIER_FRAMES) : within[0]]
     if unchanged is None or (len(earlier) and np.median(earlier) > _NONE_BELOW):
         return None
-    if not is_pulse and any(shares[i] < _RESPONDS_ABOVE for i in within if i > changed):
+    # It stays so until the next change; a frame that may be from after that says nothing of this one.
+    surely = [i for i in within if i > changed and glances[i].captured_ns + glances[i].doubt_ns < end_ns]
+    if not is_pulse and any(shares[i] < _RESPONDS_ABOVE for i in surely):
         return None
     first, last = glances[changed], glances[unchanged]
     return first.captured_ns + first.doubt_ns - flash.before_ns, last.captured_ns - flash.after_ns

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inspectd.capture.latency import Flash, Glance, LatencyError, estimate_latency
@@ -55,6 +55,7 @@ def switched(seed, count=40, hold_ms=400, takes_ms=4, first_ms=1000):
 
 
 @settings(max_examples=25)
+@example(8749, 0.0, 0, 12, 768)  # frames of the next change, with stamps from before it
 @given(
     st.integers(0, 10_000), st.floats(0, 150), st.sampled_from([0, 0.5, 10, 25]), st.sampled_from([0, 12]),
     st.sampled_from([768, 9]),

@@ -21,14 +21,19 @@ def resident_mib(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-@pytest.mark.parametrize("part_bytes", [65_000, 100])
-def test_a_message_without_end_costs_its_sender_the_connection(
-    start_daemon, stub_bank, good_folder, part_bytes
-):
-    """libzmq keeps every part until the last."""
+@pytest.fixture(scope="module")
+def open_to_tcp(start_shared_daemon, stub_bank, good_folder) -> tuple[Daemon, int]:
+    """A line that readers reach by TCP too, and its port."""
     port = free_port()
     tcp = f'[publish]\nverdicts_tcp = "127.0.0.1:{port}"\n'
-    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=50), extra=tcp)).ready()
+    text = settings(stub_bank, camera_table("cam", good_folder, fps=50), extra=tcp)
+    return start_shared_daemon(text).ready(), port
+
+
+@pytest.mark.parametrize("part_bytes", [65_000, 100])
+def test_a_message_without_end_costs_its_sender_the_connection(open_to_tcp, part_bytes):
+    """libzmq keeps every part until the last."""
+    daemon, port = open_to_tcp
     elsewhere = Reader(f"tcp://127.0.0.1:{port}")
     try:
         elsewhere.until(lambda: len(elsewhere.verdicts) > 5)
@@ -57,7 +62,6 @@ def test_a_message_without_end_costs_its_sender_the_connection(
         assert max(b - a for a, b in itertools.pairwise(beats)) < 1e9
     finally:
         elsewhere.close()
-    assert daemon.stop() == 0
 
 
 def test_connections_without_end_do_not_disturb_who_is_there(start_daemon, stub_bank, good_folder):

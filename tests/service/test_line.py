@@ -130,7 +130,7 @@ def test_a_line_with_a_full_queue_says_overload_and_still_closes_its_count(
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_under_load_is_quick_and_leaves_nothing(start_daemon, stub_bank, mixed_folder, signum):
     cameras = "".join(camera_table(f"cam{i}", mixed_folder, fps=30) for i in range(2))
-    daemon = start_daemon(settings(stub_bank, cameras)).ready()
+    daemon = start_daemon(settings(stub_bank, cameras, extra="[evidence]\npass_share = 1")).ready()
     daemon.until(lambda: len(daemon.reader.verdicts) > 50)
     children = daemon.children()
     assert set(children) == {"cam0", "cam1", "scoring", "evidence", "door:local"}

@@ -29,9 +29,7 @@ def test_a_state_directory_that_fails_is_an_alarm_and_recording_comes_back(
     with tmpfs(tmp_path / "small", "3m") as state:
         if fault != "full":
             remount(state, writable=False)  # Linux refuses to while anybody has a file open for writing
-        daemon = start_daemon(
-            text(stub_bank, good_folder) + "\n[evidence]\nenabled = false\n", {"STATE_DIRECTORY": str(state)}
-        ).ready()
+        daemon = start_daemon(text(stub_bank, good_folder), {"STATE_DIRECTORY": str(state)}).ready()
         daemon.until(lambda: len(daemon.reader.verdicts) > 5)
         ballast = fill(state) if fault == "full" else None
         daemon.until(lambda: daemon.reader.event("journal_failed"), 10)

@@ -59,15 +59,21 @@ def check_the_count(daemon):
     assert sorted(numbers) == list(range(1, len(numbers) + 1))
 
 
-def test_two_views_make_one_part(start_daemon, plant, stub_bank, good_folder, mixed_folder):
+@pytest.fixture(scope="module")
+def two_views(start_shared_daemon, stub_bank, good_folder, mixed_folder):
+    """A line with two cameras whose recipe has a deadline of its own, for tests that only look."""
     cameras = triggered("top", good_folder) + triggered("side", mixed_folder)
-    daemon = start_daemon(line(stub_bank, cameras)).ready()
-    line_plant = plant(daemon)
+    text = line(stub_bank, cameras, recipe="deadline_ms = 2000")
+    return start_shared_daemon(text).ready()
+
+
+def test_two_views_make_one_part(two_views, plant):
+    daemon, line_plant = two_views, plant(two_views)
     for number in range(20):
         answer = line_plant.trigger(number, encoder_count=number * 100)
         assert isinstance(answer, Accepted)
         assert answer.cameras == ["top", "side"]
-        assert answer.deadline_ms == 3000
+        assert answer.deadline_ms == 2000
         part, views = line_plant.part(number), line_plant.views(number)
         assert [(v.camera, v.seq) for v in views] == sorted(
             [(v.camera, v.seq) for v in part.views], key=lambda view: view[1]
@@ -82,8 +88,8 @@ def test_two_views_make_one_part(start_daemon, plant, stub_bank, good_folder, mi
             assert view.captured_utc_ns > view.triggered_utc_ns
             assert view.deadline_margin_ms == pytest.approx(view.deadline_ms - view.latency_ms, abs=0.01)
     assert {p.evaluation for p in daemon.reader.parts} == {Evaluation.PASS, Evaluation.FAIL}
-    assert daemon.stop() == 0
-    check_the_count(daemon)
+    numbers = [v.seq for v in [*daemon.reader.verdicts, *daemon.reader.parts]]
+    assert sorted(numbers) == list(range(1, len(numbers) + 1))
     used = [(v.camera, v.frame_generation, v.frame_seq) for v in daemon.reader.verdicts]
     assert len(set(used)) == len(used)
 
@@ -201,15 +207,12 @@ def test_a_late_score_is_told_and_passes_nothing(start_daemon, plant, stub_bank,
     check_the_count(daemon)
 
 
-def test_a_recipe_and_a_trigger_have_deadlines_of_their_own(start_daemon, plant, stub_bank, good_folder):
-    text = line(stub_bank, triggered("top", good_folder), recipe="deadline_ms = 2000")
-    daemon = start_daemon(text).ready()
-    line_plant = plant(daemon)
+def test_a_recipe_and_a_trigger_have_deadlines_of_their_own(two_views, plant):
+    line_plant = plant(two_views)
     assert line_plant.trigger("recipe").deadline_ms == 2000
     assert line_plant.trigger("own", deadline_ms=1500).deadline_ms == 1500
     assert line_plant.part("recipe").deadline_ms == 2000
     assert line_plant.part("own").deadline_ms == 1500
-    assert daemon.stop() == 0
 
 
 def test_a_stop_closes_what_was_triggered(start_daemon, plant, stub_bank, good_folder):

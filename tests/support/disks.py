@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,5 +65,9 @@ def fill(folder: Path) -> Path:
 
 
 def remount(folder: Path, *, writable: bool) -> None:
-    """Make it read-only, or writable again."""
-    subprocess.run(["mount", "-o", f"remount,{'rw' if writable else 'ro'}", folder], check=True)
+    """Make it read-only, or writable again; Linux refuses the first while a file is open for writing."""
+    command = ["mount", "-o", f"remount,{'rw' if writable else 'ro'}", folder]
+    end = time.monotonic() + 10
+    while subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        assert time.monotonic() < end, f"{folder}: somebody keeps a file open for writing"
+        time.sleep(0.05)
