@@ -102,7 +102,7 @@ def metrics_url(
         stub_bank,
         cameras,
         metrics_port=port,
-        extra="[triggers]\nwindow_ms = 2000\nmax_delay_ms = 2000\n",
+        extra="[triggers]\nwindow_ms = 2000\nmax_delay_ms = 2000\n[evidence]\nenabled = true\n",
     )
     daemon = Daemon(tmp_path_factory.mktemp("line"), text, behaviour=WELL)
     try:
