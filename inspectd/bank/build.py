@@ -18,7 +18,7 @@ from inspectd.bank.collect import Collection, NamedFrame, collect, feature_dtype
 from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, Manifest, Outlier, write_bank
 from inspectd.bank.fit import CrossFit, FitSpec, cross_fit, fit_detector
 from inspectd.bank.images import named_image, read_image
-from inspectd.bank.threshold import conformal_threshold, outliers
+from inspectd.bank.threshold import default_threshold, outliers
 from inspectd.errors import InputError
 from inspectd.model.backbones import DEFAULT_BACKBONE, load_backbone
 from inspectd.model.detectors import Detector
@@ -29,7 +29,6 @@ Progress = Callable[[str, int, int], None]
 """Called with the name of the step, how much of it is done, and how much there is."""
 
 FEWEST_IMAGES: Final = 10
-FALSE_REJECT_RATE: Final = 0.01
 
 
 @dataclass(frozen=True)
@@ -274,12 +273,12 @@ def _find_threshold(scores: NDArray[np.float64], *, keep_outliers: bool) -> _Fou
     outlying = outliers(scores)
     aside = 0 if keep_outliers else int(outlying.sum())
     counted = scores[~outlying] if aside else scores
-    basis = f"{FALSE_REJECT_RATE:.1%} of {len(counted)} cross-fitted good scores above"
+    threshold, basis = default_threshold(counted)
     return _Found(
-        conformal_threshold(counted, FALSE_REJECT_RATE),
+        threshold,
         f"{basis}, {aside} unlike the rest set aside" if aside else basis,
         np.flatnonzero(outlying).tolist(),
-        conformal_threshold(scores, FALSE_REJECT_RATE) if aside else None,
+        default_threshold(scores)[0] if aside else None,
     )
 
 

@@ -3,11 +3,55 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.model.options import OUTLIER_DEVIATIONS, ROBUST
+
+FALSE_REJECT_RATE: Final = 0.02
+"""Of a new bank's threshold."""
+FEWEST_FOR_TAIL: Final = 150
+"""Scores that a tail can be fitted to; with fewer the threshold is conformal."""
+_TAIL_SHARE: Final = 5
+_NO_SHAPE: Final = 1e-6
+
+
+def tail_threshold(good_scores: NDArray[np.float64], false_reject_rate: float) -> float:
+    """The score above which good images fall at the given rate, by the shape of their highest fifth.
+
+    A generalised Pareto distribution is fitted to what exceeds the lower four fifths, by probability-weighted
+    moments (Hosking and Wallis, "Parameter and Quantile Estimation for the Generalized Pareto Distribution",
+    Technometrics 29, 1987). A fifth of the scores carries the threshold, not one or two of them, so it moves
+    less from one set of images to the next. It is a model and no promise: that is `calibrate`'s.
+
+    Args:
+        good_scores: (n,) scores of good images, none of which the bank has seen; n should be at least
+            `FEWEST_FOR_TAIL`.
+        false_reject_rate: above 0, at most 0.2.
+    """
+    ordered = np.sort(good_scores)
+    count = len(ordered) // _TAIL_SHARE
+    begin = ordered[-count - 1]
+    excess = ordered[-count:] - begin
+    mean = excess.mean()
+    weighted = np.mean((1 - (np.arange(1, count + 1) - 0.35) / count) * excess)
+    if mean <= 2 * weighted:  # all of them equal: there is no tail
+        return float(ordered[-1])
+    shape = 2 - mean / (mean - 2 * weighted)
+    scale = 2 * mean * weighted / (mean - 2 * weighted)
+    share = false_reject_rate * len(ordered) / count
+    beyond = -math.log(share) if abs(shape) < _NO_SHAPE else (share**-shape - 1) / shape
+    return float(min(begin + scale * beyond, ordered[-1]))
+
+
+def default_threshold(good_scores: NDArray[np.float64]) -> tuple[float, str]:
+    """The threshold of a new bank for scores (n,) of held-out good images, and where it comes from."""
+    basis = f"{FALSE_REJECT_RATE:.1%} of {len(good_scores)} cross-fitted good scores above"
+    if len(good_scores) < FEWEST_FOR_TAIL:
+        return conformal_threshold(good_scores, FALSE_REJECT_RATE), basis
+    return tail_threshold(good_scores, FALSE_REJECT_RATE), f"{basis} by a fit of their tail"
 
 
 def conformal_threshold(good_scores: NDArray[np.float64], false_reject_rate: float) -> float:
