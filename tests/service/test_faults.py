@@ -8,11 +8,10 @@ import socket
 import time
 from pathlib import Path
 
-import msgspec
 import pytest
 from support.daemon import camera_table, settings
 
-from inspectd.bank.file import read_bank, write_bank
+from inspectd.scoring.stub import Behaviour
 from inspectd.wire import Evaluation
 
 # Beyond its deadline a verdict may be late by a turn of the loop on a busy machine, never by a time-out.
@@ -148,18 +147,11 @@ def test_a_threshold_nobody_can_mean_ends_the_start_with_bad_input_and_says_why(
     assert "threshold_in_force recipe=cell threshold=1000.000 good_images=30" in accepted.log.read_text()
 
 
-def test_a_bank_changed_under_a_running_line_is_not_judged_by(
-    start_real_daemon, bank_file, good_folder, tmp_path
-):
-    bank = tmp_path / "bank.safetensors"
-    bank.write_bytes(bank_file.read_bytes())
-    daemon = start_real_daemon(settings(bank, camera_table("cam", good_folder))).ready()
-    other = tmp_path / "other.safetensors"
-    file = read_bank(bank_file)
-    write_bank(other, msgspec.structs.replace(file.manifest, seed=7), file.tensors)
-    other.rename(bank)
+def test_a_bank_changed_under_a_running_line_is_not_judged_by(start_daemon, stub_bank, good_folder):
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder))).ready()
+    daemon.behave(Behaviour(bank="other"))
     os.kill(daemon.children()["scoring"], signal.SIGKILL)
-    daemon.until(lambda: daemon.reader.event("bank_changed"), 30)
+    daemon.until(lambda: daemon.reader.event("bank_changed"))
     seen = len(daemon.reader.verdicts)
     daemon.until(lambda: len(daemon.reader.verdicts) > seen + 10)
     assert {v.evaluation for v in daemon.reader.verdicts[seen:]} == {Evaluation.UNDECIDABLE}
