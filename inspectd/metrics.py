@@ -120,6 +120,8 @@ _STAGE = _declare(_STAGES, "stage_seconds", "Time an inspection spends in a stag
 _SCORE_RATIO = _declare(_RATIOS, "score_ratio",
     "Image score divided by its threshold; above 1 the part fails.", "camera", _CAMERAS)
 _BATCH_SIZE = _declare(_SIZES, "batch_size", "Inspections scored together.")
+_CAPACITY = _declare(Gauge, "scoring_capacity_per_second",
+    "Images that scoring alone does in a second for a recipe, by what its last batches took.", "recipe")
 _LATE_SCORES = _declare(Counter, "late_scores",
     "Scores that came after their inspection was closed.", "", _LINE)
 _OPEN = _declare(Gauge, "inspections_open", "Inspections without a verdict yet.")
@@ -270,6 +272,10 @@ class Metrics:
     def batch(self, size: int) -> None:
         """A batch of `size` inspections went to scoring."""
         self._of(_BATCH_SIZE).observe(size)
+
+    def capacity(self, recipe: str, images_per_second: float) -> None:
+        """Set what scoring alone can do for a recipe now."""
+        self._of(_CAPACITY, recipe).set(images_per_second)
 
     def late_score(self) -> None:
         """A score came after its inspection's deadline; it changes nothing."""

@@ -199,6 +199,8 @@ class PlantLink:
             scoring=self._batching.scoring,
             triggers_open=counts.triggers_open,
         )
+        for recipe, images_per_second in self._batching.images_per_second().items():
+            self._metrics.capacity(recipe, images_per_second)
         for name, camera in self._cameras.items():
             self._metrics.ring(name, held=camera.slots_in_use, slots=camera.slots)
         for socket, count in self.bus.subscriptions().items():

@@ -239,6 +239,16 @@ class CameraNotice(msgspec.Struct, frozen=True, array_like=True, tag="camera_not
     detail: str
 
 
+class Pace(msgspec.Struct, frozen=True, array_like=True):
+    """What scoring measured for one recipe when it was warm, by frames of the network's input size."""
+
+    recipe: str
+    one_ms: float
+    """One image alone."""
+    full_ms: float
+    """A batch of as many as the line sends at most."""
+
+
 class BankInForce(msgspec.Struct, frozen=True, array_like=True):
     """The bank and threshold that scoring loaded for one recipe."""
 

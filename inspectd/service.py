@@ -341,6 +341,7 @@ class Service:
         self._bank_sha256s = found
         for part in (self._batching, self._evidence, self._publishing, self._formats):
             part.use_banks(ready.banks)
+        self._batching.use_paces(ready.paces)
         for bank in ready.banks:
             self._metrics.bank(bank)
         self._metrics.scoring_up(up=True)

@@ -75,6 +75,10 @@ class Ledger:
         self.captured += 1
         self.drops += 1
 
+    def is_open(self, inspection_id: int) -> bool:
+        """Whether an inspection has no verdict yet."""
+        return inspection_id in self._open
+
     def close(self, inspection_id: int) -> Inspection | None:
         """Close an inspection; None when it is closed already. The caller owes the verdict."""
         inspection = self._open.pop(inspection_id, None)

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from inspectd.records import Outcome, PendingView, Trigger
-from inspectd.wire import RefusalReason, ViewVerdict
+from inspectd.wire import Reason, RefusalReason, ViewVerdict
 
 _MAX_REMEMBERED: Final = 65_536
 
@@ -70,6 +70,10 @@ class Parts:
         self._used[trigger_id] = max(view.outcome.decided_ns for view in part.closed.values())
         self.closed += 1
         return part
+
+    def is_shed(self, trigger_id: str) -> bool:
+        """Whether a view of an open part was refused because scoring has no time for it."""
+        return any(view.outcome.reason == Reason.OVERLOAD for view in self._open[trigger_id].closed.values())
 
     def _forget(self, now_ns: int) -> None:
         while self._used:

@@ -12,13 +12,15 @@ Whatever can make a batch due, or room for one, ends with `_dispatch`: a frame, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from inspectd.batching.judge import is_like_the_banks, judge, judge_part, undecidable
 from inspectd.batching.ledger import Ledger
 from inspectd.batching.matching import Settled
 from inspectd.batching.parts import ClosedView, Part
-from inspectd.batching.policy import BatchPolicy
+from inspectd.batching.policy import BatchPolicy, Free
+from inspectd.batching.service_times import ServiceTimes
 from inspectd.batching.triggering import Triggering, make_triggering
 from inspectd.config import Config
 from inspectd.records import (
@@ -28,6 +30,7 @@ from inspectd.records import (
     Inspection,
     JudgedBy,
     Outcome,
+    Pace,
     PendingView,
     Quality,
     Score,
@@ -68,14 +71,28 @@ class BatchingOutlet(Protocol):
 def make_batching(config: Config, outlet: BatchingOutlet) -> BatchingStage:
     """The stage of a line as its configuration describes it."""
     settings = config.batching
+    times = ServiceTimes(settings.max_batch)
     return BatchingStage(
-        BatchPolicy(settings.max_batch, int(settings.max_wait_ms * 1e6), settings.max_queue),
+        BatchPolicy(settings.max_batch, int(settings.max_wait_ms * 1e6), settings.max_queue, times),
+        times,
         make_triggering(config),
         outlet,
         deadlines_ns=config.deadlines_ns,
         recipes={camera.name: camera.recipe for camera in config.cameras},
         max_batches_out=_MAX_BATCHES_OUT,
     )
+
+
+@dataclass
+class _BatchOut:
+    """A batch that is with scoring."""
+
+    recipe: str
+    size: int
+    owed: dict[int, Inspection]
+    """What it has not answered, by inspection id."""
+    is_scored: bool = True
+    """Every answer was a score, so that the time it took says how long scoring takes."""
 
 
 class BatchingStage:
@@ -89,6 +106,7 @@ class BatchingStage:
     def __init__(
         self,
         policy: BatchPolicy,
+        times: ServiceTimes,
         triggering: Triggering,
         outlet: BatchingOutlet,
         *,
@@ -99,7 +117,8 @@ class BatchingStage:
         """Start with nothing open.
 
         Args:
-            policy: when batches leave.
+            policy: what is scored, and when batches leave.
+            times: what the policy plans with; the stage teaches it.
             triggering: the triggered cameras.
             outlet: takes what is decided.
             deadlines_ns: recipe name to the time from a frame's capture to its verdict.
@@ -110,11 +129,14 @@ class BatchingStage:
         self.ledger = Ledger()
         self.triggering = triggering
         self._policy = policy
+        self._times = times
         self._outlet = outlet
         self._deadlines_ns = deadlines_ns
         self._recipes = recipes
         self._max_batches_out = max_batches_out
-        self._out: dict[int, dict[int, Inspection]] = {}
+        self._out: dict[int, _BatchOut] = {}  # in the order in which scoring works on them
+        self._began_ns = 0  # when scoring was free for the first of them
+        self._busy_since_ns = 0
         self._banks: dict[str, BankInForce] = {}
 
     # --- what there is ------------------------------------------------------------------------------------
@@ -141,7 +163,7 @@ class BatchingStage:
     @property
     def scoring(self) -> int:
         """Inspections that are with the scoring process."""
-        return sum(len(batch) for batch in self._out.values())
+        return sum(len(batch.owed) for batch in self._out.values())
 
     @property
     def idle(self) -> bool:
@@ -153,6 +175,15 @@ class BatchingStage:
     def use_banks(self, banks: Sequence[BankInForce]) -> None:
         """Open inspections under these banks from now on; those open already keep theirs."""
         self._banks = {bank.recipe: bank for bank in banks}
+
+    def use_paces(self, paces: Sequence[Pace]) -> None:
+        """Plan with what scoring measured when it was warm."""
+        for pace in paces:
+            self._times.use(pace.recipe, pace.one_ms * 1e6, pace.full_ms * 1e6)
+
+    def images_per_second(self) -> dict[str, float]:
+        """Images that scoring alone does now, by recipe; those of which it is known."""
+        return self._times.per_second()
 
     def open_part(
         self, request: TriggerRequest, trigger: Trigger, is_up: Callable[[str], bool]
@@ -187,20 +218,22 @@ class BatchingStage:
 
     def take_score(self, score: Score, now_ns: int) -> None:
         """Judge an inspection by its score. An answer that is not owed changes nothing."""
-        inspection = self._answered(score.batch_id, score.inspection_id)
-        if inspection is not None:
-            self._close(inspection, judge(inspection, score, now_ns))
-            if now_ns > inspection.deadline_ns:
-                self._outlet.publish_late(inspection, score, now_ns)
-            self._outlet.release(inspection.frame)
+        inspection = self._answered(score.batch_id, score.inspection_id, now_ns)
+        if inspection is None:
+            return
+        self._close(inspection, judge(inspection, score, now_ns))
+        if now_ns > inspection.deadline_ns:
+            self._outlet.publish_late(inspection, score, now_ns)
+        self._outlet.release(inspection.frame)
         self._dispatch(now_ns)
 
     def take_score_error(self, error: ScoreError, now_ns: int) -> None:
         """Close an inspection that cannot be scored. An answer that is not owed changes nothing."""
-        inspection = self._answered(error.batch_id, error.inspection_id)
-        if inspection is not None:
-            self._close(inspection, undecidable(error.reason, now_ns))
-            self._outlet.release(inspection.frame)
+        inspection = self._answered(error.batch_id, error.inspection_id, now_ns, has_score=False)
+        if inspection is None:
+            return
+        self._close(inspection, undecidable(error.reason, now_ns))
+        self._outlet.release(inspection.frame)
         self._dispatch(now_ns)
 
     def lose_scoring(self, now_ns: int) -> None:
@@ -211,7 +244,7 @@ class BatchingStage:
         self._banks = {}
         out, self._out = self._out, {}
         for batch in out.values():
-            self._abandon(batch.values(), Reason.SCORING_LOST, now_ns)
+            self._abandon(batch.owed.values(), Reason.SCORING_LOST, now_ns)
         self._abandon(self._policy.discard_all(), Reason.SCORING_LOST, now_ns)
 
     def turn(self, now_ns: int, known_ns: int, *, drain: bool = False) -> None:
@@ -239,26 +272,46 @@ class BatchingStage:
 
     def wake_ns(self) -> int | None:
         """When `turn` has something to do."""
-        batch_ns = None if self._out else self._policy.wake_ns()
+        batch_ns = self._policy.latest_start_ns + 1 if self._out else self._policy.wake_ns()
         times = [self.ledger.next_deadline_ns(), batch_ns, self.triggering.wake_ns()]
         return min([time_ns for time_ns in times if time_ns is not None], default=None)
 
     # --- what leaves --------------------------------------------------------------------------------------
 
     def _dispatch(self, now_ns: int, *, drain: bool = False) -> None:
-        """Send every batch that is due, as far as scoring may take it.
+        """Close what cannot be scored in time, then send every batch that is due, if scoring may take it.
 
-        After a batch in flight only a full one is sent. A smaller one would gain nothing by going now, and
-        whoever comes until its turn would miss it and wait for one more batch.
+        After a batch in flight only one that cannot grow is sent. A smaller one would gain nothing by going
+        now, and whoever comes until its turn would miss it and wait for one more batch.
         """
+        self._refuse_late(now_ns)
         while len(self._out) < self._max_batches_out:
-            batch = self._policy.next_batch(now_ns, drain=drain, only_full=bool(self._out))
+            free_ns = self._free(now_ns).at_ns
+            batch = self._policy.next_batch(now_ns, free_ns, drain=drain, only_full=bool(self._out))
             if batch is None:
                 return
             if self._outlet.send_batch(batch):
-                self._out[batch.batch_id] = {i.inspection_id: i for i in batch.inspections}
+                if not self._out:
+                    self._began_ns = now_ns
+                owed = {inspection.inspection_id: inspection for inspection in batch.inspections}
+                self._out[batch.batch_id] = _BatchOut(batch.recipe, len(owed), owed)
             else:
                 self._abandon(batch.inspections, Reason.SCORING_DOWN, now_ns)
+
+    def _refuse_late(self, now_ns: int) -> None:
+        """Close what waits and cannot be scored in time."""
+        if not self._out and self._policy.waiting <= 1:  # what came just now is the first after a pause
+            self._busy_since_ns = now_ns
+        self._times.forget_stale(now_ns)
+        self._abandon(self._policy.shed(now_ns, self._free(now_ns)), Reason.OVERLOAD, now_ns)
+
+    def _free(self, now_ns: int) -> Free:
+        """When scoring has done all that is with it; what it is late with is expected at any moment."""
+        free_ns, variance = self._began_ns, 0.0
+        for batch in self._out.values():
+            free_ns = max(now_ns, free_ns + self._times.expected_ns(batch.recipe, batch.size))
+            variance += self._times.deviation_ns(batch.recipe, batch.size) ** 2
+        return Free(max(now_ns, free_ns), variance, now_ns - self._busy_since_ns, not self._out)
 
     def _apply(self, settled: Settled, now_ns: int) -> None:
         """Act on what became certain of triggers and frames."""
@@ -283,7 +336,9 @@ class BatchingStage:
         if reason is not None:
             self._close(inspection, undecidable(reason, now_ns))
             self._outlet.release(inspection.frame)
-        else:
+            return
+        self._refuse_late(now_ns)
+        if self.ledger.is_open(inspection.inspection_id):
             self._outlet.record_open(inspection)
 
     def _enqueue(self, inspection: Inspection, now_ns: int) -> Reason | None:
@@ -297,14 +352,28 @@ class BatchingStage:
             return Reason.SCORING_DOWN
         if not is_like_the_banks(inspection.frame, bank):
             return Reason.FORMAT
-        return None if self._policy.add(inspection) else Reason.OVERLOAD
+        if inspection.trigger is not None and self.triggering.parts.is_shed(inspection.trigger.trigger_id):
+            return Reason.OVERLOAD  # the views of a part live or die together
+        self._policy.add(inspection)
+        return None
 
-    def _answered(self, batch_id: int, inspection_id: int) -> Inspection | None:
+    def _answered(
+        self, batch_id: int, inspection_id: int, now_ns: int, *, has_score: bool = True
+    ) -> Inspection | None:
         """Take an inspection out of its batch; None when no such answer is owed."""
-        batch = self._out.get(batch_id, {})
-        inspection = batch.pop(inspection_id, None)
-        if not batch:
-            self._out.pop(batch_id, None)
+        batch = self._out.get(batch_id)
+        if batch is None or inspection_id not in batch.owed:
+            return None
+        inspection = batch.owed.pop(inspection_id)
+        batch.is_scored &= has_score
+        if not batch.owed:
+            is_first = next(iter(self._out)) == batch_id
+            del self._out[batch_id]
+            if is_first:
+                if batch.is_scored:
+                    self._times.learn(batch.recipe, batch.size, now_ns - self._began_ns, now_ns)
+                    self._policy.replan()
+                self._began_ns = now_ns
         return inspection
 
     def _give_up(self, inspection: Inspection, reason: Reason, now_ns: int) -> None:

@@ -291,7 +291,11 @@ class Batching(Settings, frozen=True, kw_only=True):
     ] = 0.0
     max_queue: Annotated[
         int,
-        Meta(ge=1, le=100_000, description="Queue limit; further inspections become undecidable (overload)."),
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Most inspections that wait; beyond it one becomes undecidable (overload).",
+        ),
     ] = 64
 
 

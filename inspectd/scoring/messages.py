@@ -6,7 +6,7 @@ import msgspec
 
 from inspectd.config import Recipe, ScoringSettings
 from inspectd.ipc.messages import Alive, AttachRing, DetachRing, Failed
-from inspectd.records import BankInForce, Batch, Score, ScoreError
+from inspectd.records import BankInForce, Batch, Pace, Score, ScoreError
 
 
 class StartScoring(msgspec.Struct, frozen=True, array_like=True, tag="start_scoring"):
@@ -21,6 +21,8 @@ class ScoringReady(msgspec.Struct, frozen=True, array_like=True, tag="scoring_re
     """Scoring to main: every bank is loaded and warm."""
 
     banks: list[BankInForce]
+    paces: list[Pace]
+    """Of the same recipes."""
     device: str
     warmup_seconds: float
 

@@ -27,12 +27,14 @@ from inspectd.ipc import child
 from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing, RingError
-from inspectd.records import BankInForce, Batch, Inspection, Score, ScoreError
+from inspectd.records import BankInForce, Batch, Inspection, Pace, Score, ScoreError
 from inspectd.scoring.messages import ScoringReady, StartScoring, ToScoring
 from inspectd.wire import Reason
 
 _THRESHOLD: Final = 1.0
 _HEATMAP_SIDE: Final = 4
+_LEAST_MS: Final = 0.1
+"""That a batch takes at least."""
 
 
 class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,7 +90,9 @@ class Stub:
             )
             for recipe in self._start.recipes
         ]  # fmt: skip
-        self._channel.send_wait(ScoringReady(banks, "stub", time.monotonic() - began))
+        batch_ms = max(behaviour.latency_ms, _LEAST_MS)  # of any size
+        paces = [Pace(recipe.name, batch_ms, batch_ms) for recipe in self._start.recipes]
+        self._channel.send_wait(ScoringReady(banks, paces, "stub", time.monotonic() - began))
         while True:
             self._heart.beat()
             if self._channel.wait(child.HEARTBEAT_SECONDS):

@@ -32,7 +32,7 @@ from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing, RingError
 from inspectd.log import event
-from inspectd.records import BankInForce, Batch, Inspection, Score, ScoreError
+from inspectd.records import BankInForce, Batch, Inspection, Pace, Score, ScoreError
 from inspectd.scoring.messages import ScoringReady, StartScoring, ToScoring
 from inspectd.wire import Reason
 
@@ -41,6 +41,8 @@ _log: Final = logging.getLogger("inspectd.scoring")
 
 _AT_ONCE: Final = 2
 """Batches on a device that overlaps: the frames of one are uploaded while the other is computed."""
+
+_TRIALS: Final = 3
 
 Seen = list[tuple[Inspection, NDArray[np.uint8]]]
 """Inspections with their frames' pixels, (H, W, 3) uint8 BGR, in their rings."""
@@ -168,7 +170,7 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
     began = time.perf_counter()
     reaches = {recipe.name: admit_threshold(recipe) for recipe in start.recipes}
     admit_banks(start)
-    banks = []
+    banks, paces = [], []
     scorers: dict[str, Scorer] = {}
     device = "cpu"
     for recipe in start.recipes:
@@ -197,7 +199,25 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
             times_as_far=reach.times if math.isfinite(reach.times) else None,
             accepted=recipe.accept_threshold,
         )  # fmt: skip
-    return ScoringReady(banks, device, time.perf_counter() - began), scorers
+        paces.append(_pace(recipe.name, scorer, start.max_batch))
+    return ScoringReady(banks, paces, device, time.perf_counter() - began), scorers
+
+
+def _pace(recipe: str, scorer: Scorer, max_batch: int) -> Pace:
+    """The least time of a few blank images, alone and as a full batch; a disturbance only ever adds to it."""
+    info = scorer.info
+    blank = np.zeros((info.input_height, info.input_width, 3), np.uint8)
+
+    def milliseconds(size: int) -> float:
+        spent = []
+        for _ in range(_TRIALS):
+            began = time.perf_counter()
+            scorer.score([blank] * size)
+            spent.append(1e3 * (time.perf_counter() - began))
+        return min(spent)
+
+    one_ms = milliseconds(1)
+    return Pace(recipe, one_ms, max_batch * one_ms if scorer.is_one_by_one else milliseconds(max_batch))
 
 
 def admit_threshold(recipe: config.Recipe) -> Reach:

@@ -13,10 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from inspectd.batching.matching import FirstAfter, Nearest
 from inspectd.batching.parts import Part, Parts
 from inspectd.batching.policy import BatchPolicy
+from inspectd.batching.service_times import ServiceTimes
 from inspectd.batching.stage import BatchingStage
 from inspectd.batching.triggering import Triggering
 from inspectd.ipc.ring import FrameRing
-from inspectd.records import BankInForce, FrameRef, Quality, Score, ScoreError, Trigger
+from inspectd.records import BankInForce, FrameRef, Pace, Quality, Score, ScoreError, Trigger
 from inspectd.wire import Evaluation, Reason, Refusal, RefusalReason, TriggerRequest
 from tests.support.messages import verdict
 
@@ -67,8 +68,10 @@ class Line(RuleBasedStateMachine):
         self.owed: list[tuple[int, object]] = []  # (batch id, inspection) that scoring has not answered
         self.scoring_takes = True
         self.captured = self.drops = 0
+        times = ServiceTimes(max_batch)
         self.stage = BatchingStage(
-            BatchPolicy(max_batch, max_wait_ns, max_queue),
+            BatchPolicy(max_batch, max_wait_ns, max_queue, times),
+            times,
             Triggering(
                 {
                     camera: Nearest(WINDOW_NS, BEFORE_NS, (0, LATENCY_NS), max(1, slots // 2))
@@ -291,6 +294,11 @@ class Line(RuleBasedStateMachine):
     def scoring_comes(self, threshold=THRESHOLD):
         self.threshold = threshold
         self.stage.use_banks([bank(recipe, threshold) for recipe in set(CAMERAS.values())])
+
+    @rule(one_ns=st.sampled_from([0, 5, 30, 90, 200]), more_ns=st.sampled_from([0, 2, 30]))
+    def scoring_says_how_fast_it_is(self, one_ns, more_ns):
+        full_ns = one_ns + (self.max_batch - 1) * more_ns
+        self.stage.use_paces([Pace(recipe, one_ns / 1e6, full_ns / 1e6) for recipe in set(CAMERAS.values())])
 
     @precondition(lambda self: self.stage.scoring > 1)
     @rule()

@@ -9,6 +9,7 @@ import pytest
 
 from inspectd.batching.parts import Parts
 from inspectd.batching.policy import BatchPolicy
+from inspectd.batching.service_times import ServiceTimes
 from inspectd.batching.stage import BatchingStage
 from inspectd.batching.triggering import Triggering
 from inspectd.records import BankInForce, FrameRef, Score
@@ -36,8 +37,10 @@ class Line:
         self.batches: list[int] = []
         self.latency_ns: list[int] = []
         deadlines_ns, recipes = {"r": 10**12}, {"cam": "r"}
+        times = ServiceTimes(MAX_BATCH)
         self.stage = BatchingStage(
-            BatchPolicy(MAX_BATCH, 0, 10_000),
+            BatchPolicy(MAX_BATCH, 0, 10_000, times),
+            times,
             Triggering({}, Parts(max_open=1, id_memory_ns=0), recipes=recipes, deadlines_ns=deadlines_ns),
             self, deadlines_ns=deadlines_ns, recipes=recipes, max_batches_out=2,
         )  # fmt: skip

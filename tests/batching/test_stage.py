@@ -6,6 +6,7 @@ import pytest
 
 from inspectd.batching.parts import Parts
 from inspectd.batching.policy import BatchPolicy
+from inspectd.batching.service_times import ServiceTimes
 from inspectd.batching.stage import BatchingStage
 from inspectd.batching.triggering import Triggering
 from inspectd.records import BankInForce, FrameRef, Score, ScoreError
@@ -22,8 +23,10 @@ class Line:
         self.late = []
         self.released = []
         recipes, deadlines_ns = {"cam": "r"}, {"r": 100}
+        times = ServiceTimes(1)
         self.stage = BatchingStage(
-            BatchPolicy(1, 0, 10),
+            BatchPolicy(1, 0, 10, times),
+            times,
             Triggering({}, Parts(1, 0), recipes=recipes, deadlines_ns=deadlines_ns),
             self,
             recipes=recipes,

@@ -26,7 +26,7 @@ class Events:
 
 def ready(*recipes: str) -> ScoringReady:
     banks = [BankInForce(name, "ab", "patchcore", "none", 1, 1, 8, 8, 1.0) for name in recipes]
-    return ScoringReady(banks, "cpu", 0.1)
+    return ScoringReady(banks, [], "cpu", 0.1)
 
 
 def test_a_process_that_loaded_other_recipes_than_the_lines_is_not_believed(tmp_path: Path) -> None:

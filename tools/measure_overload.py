@@ -1,0 +1,214 @@
+"""Offers a line more than scoring can do, and shows what becomes of it.
+
+Usage: measure_overload.py IMAGES [--bank BANK] [--loads 0.8,1,2] [--deadlines 100,1000] [--kinds free,...]
+
+Without a bank the stub scores: two images every 40 ms. With one, the real scoring process does, and what it
+can do alone is what it reaches in time when it is offered half as much again with 10 s for each part.
+Prints a table in Markdown, or JSON.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import zmq
+from rich.progress import track
+
+from inspectd.cli.daemon_process import DaemonProcess
+from inspectd.client import LiveReader
+from inspectd.wire import Evaluation, Heartbeat, Verdict
+
+STUB: Final = Path(__file__).parents[1] / "tests" / "support" / "stub_daemon.py"
+STUB_BATCH, STUB_MS = 2, 40
+SETTLE_SECONDS: Final = 3.0
+KINDS: Final = ("free", "triggered", "mixed")
+
+
+def settings(arguments: argparse.Namespace, folder: Path, kind: str, deadline_ms: float, rate: float) -> str:
+    cameras = ""
+    for number in range(2):
+        is_triggered = kind == "triggered" or (kind == "mixed" and number == 1)
+        # A triggered camera has a frame for each trigger, whenever it comes.
+        fps, mode = (1.25 * rate / 2, "triggered") if is_triggered else (rate / 2, "free")
+        if kind == "triggered" and number == 1:
+            continue
+        fps *= 2 if kind == "triggered" else 1
+        cameras += f"""
+[[cameras]]
+kind = "images"
+name = "{mode}{number}"
+recipe = "r"
+folder = {json.dumps(str(arguments.images.resolve()))}
+fps = {fps}
+phase = {number / 2}
+mode = "{mode}"
+slots = 256
+loop = true
+preload = true
+"""
+    bank = str(arguments.bank.resolve()) if arguments.bank else "stub.bank"
+    return f"""\
+[line]
+deadline_ms = {deadline_ms}
+runtime_dir = "{folder}/run"
+state_dir = "{folder}/state"
+[[recipes]]
+name = "r"
+bank = {json.dumps(bank)}
+any_size = true
+threshold = 1e9
+accept_threshold = true
+{cameras}
+[batching]
+max_batch = {STUB_BATCH if arguments.bank is None else 8}
+max_queue = 1000
+[triggers]
+window_ms = {min(60, deadline_ms / 2)}
+max_open = 2000
+[evidence]
+enabled = false
+[metrics]
+port = 0
+"""
+
+
+class Triggers:
+    """Sends triggers at a rate, and takes the answers."""
+
+    def __init__(self, endpoint: str, per_second: float) -> None:
+        self._socket: Any = zmq.Context.instance().socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.connect(endpoint)
+        self.per_second = per_second
+        self._due, self._sent = time.monotonic(), 0
+
+    def turn(self) -> None:
+        """Send what is due."""
+        while self.per_second and time.monotonic() >= self._due:
+            self._sent += 1
+            self._socket.send(json.dumps({"trigger_id": f"t{self._sent}"}).encode())
+            self._due = max(self._due + 1 / self.per_second, time.monotonic() - 0.1)
+        while self._socket.poll(0):
+            self._socket.recv()
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._socket.close()
+
+
+def watch(reader: LiveReader, triggers: Triggers, seconds: float) -> list[Verdict]:
+    """Every verdict that is decided within so many seconds."""
+    verdicts: list[Verdict] = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        triggers.turn()
+        message = reader.receive(0.002)
+        while message is not None:
+            if isinstance(message, Verdict):
+                verdicts.append(message)
+            message = reader.receive(0)
+    return verdicts
+
+
+def run(
+    arguments: argparse.Namespace, kind: str, deadline_ms: float, rate: float, able: float
+) -> dict[str, Any]:
+    """One flood."""
+    with tempfile.TemporaryDirectory(prefix="overload") as name:
+        folder = Path(name)
+        file = folder / "line.toml"
+        file.write_text(settings(arguments, folder, kind, deadline_ms, rate))
+        (folder / "behaviour.json").write_text(json.dumps({"latency_ms": STUB_MS}))
+        command = [sys.executable, *([str(STUB)] if arguments.bank is None else ["-m", "inspectd"])]
+        share = {"free": 0.0, "triggered": 1.0, "mixed": 0.5}[kind]
+        with (
+            DaemonProcess(file, folder / "log", command=command, own_group=True) as daemon,
+            LiveReader(f"ipc://{folder}/run/verdicts.sock") as reader,
+        ):
+            state, end = "", time.monotonic() + 120
+            while state != "running":
+                if daemon.poll() is not None or time.monotonic() > end:
+                    raise SystemExit(f"the line does not run: {daemon.log_tail()}")
+                message = reader.receive(1.0)
+                if message is not None and isinstance(message, Heartbeat):
+                    state = message.state
+            triggers = Triggers(f"ipc://{folder}/run/control.sock", share * rate)
+            watch(reader, triggers, SETTLE_SECONDS)
+            seen = watch(reader, triggers, arguments.seconds)
+            triggers.close()
+    decided = [v for v in seen if v.evaluation is not Evaluation.UNDECIDABLE]
+    refused = [v for v in seen if v.reason == "overload"]
+    return {
+        "kind": kind,
+        "deadline_ms": deadline_ms,
+        "load": round(rate / able, 2) if able else None,
+        "came_per_second": len(seen) / arguments.seconds,
+        "decided_per_second": len(decided) / arguments.seconds,
+        "of_able": len(decided) / arguments.seconds / able if able else None,
+        "deadline": sum(v.reason == "deadline" for v in seen),
+        "refused": len(refused),
+        "left_share": median(v.deadline_margin_ms / v.deadline_ms for v in refused) if refused else None,
+        "late_passes": sum(v.late for v in decided),
+        "other": sorted({v.reason for v in seen if v not in decided} - {"overload", "deadline"}),
+    }
+
+
+def able_alone(arguments: argparse.Namespace) -> float:
+    """What scoring reaches where nothing is late."""
+    if arguments.bank is None:
+        return 1000 * STUB_BATCH / STUB_MS
+    first = run(arguments, "free", 10_000, 30, 0)
+    return float(
+        run(arguments, "free", 10_000, 1.5 * max(30, first["decided_per_second"]), 0)["decided_per_second"]
+    )
+
+
+def table(rows: list[dict[str, Any]], able: float) -> str:
+    heads = "kind|deadline, ms|offered|came/s|decided/s|of what scoring can do|by deadline|refused"
+    heads += "|deadline left then (median)|late passes"
+    lines = [
+        f"Scoring alone: {able:.1f} images a second.",
+        "",
+        f"|{heads}|",
+        "|---" * (heads.count("|") + 1) + "|",
+    ]
+    for row in rows:
+        left = "" if row["left_share"] is None else f"{100 * row['left_share']:.0f} %"
+        lines.append(
+            f"| {row['kind']} | {row['deadline_ms']:g} | {row['load']:g}x | {row['came_per_second']:.0f} | "
+            f"{row['decided_per_second']:.1f} | {100 * row['of_able']:.0f} % | {row['deadline']} | "
+            f"{row['refused']} | {left} | {row['late_passes']} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("images", type=Path)
+    parser.add_argument("--bank", type=Path)
+    parser.add_argument("--loads", default="0.8,1,1.5,2,4,10")
+    parser.add_argument("--deadlines", default="100,1000")
+    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    able = able_alone(arguments)
+    runs = [
+        (kind, float(deadline_ms), float(load) * able)
+        for kind in arguments.kinds.split(",")
+        for deadline_ms in arguments.deadlines.split(",")
+        for load in arguments.loads.split(",")
+    ]
+    rows = [run(arguments, *one, able) for one in track(runs, "flooding", disable=not sys.stderr.isatty())]
+    print(json.dumps({"able": able, "rows": rows}) if arguments.json else table(rows, able))
+
+
+if __name__ == "__main__":
+    main()
