@@ -145,6 +145,7 @@ def test_a_stop_under_load_is_quick_and_leaves_nothing(start_daemon, stub_bank, 
     assert daemon.reader.heartbeats[-1].state == "stopped"
 
 
+@pytest.mark.timed
 def test_a_second_signal_hurries_the_stop(start_daemon, stub_bank, mixed_folder):
     text = settings(stub_bank, camera_table("cam", mixed_folder), deadline_ms=60_000)
     daemon = start_daemon(text.replace("[[recipes]]", "drain_seconds = 50\n[[recipes]]", 1)).ready()
