@@ -3,7 +3,7 @@
 Usage: measure_overload.py IMAGES [--bank BANK] [--loads 0.8,1,2] [--deadlines 100,1000] [--kinds free,...]
 
 Without a bank the stub scores: two images every 40 ms. With one, the real scoring process does, and what it
-can do alone is what it reaches in time when it is offered half as much again with 10 s for each part.
+can do alone is what it reaches when it is offered more and has 10 s for each part.
 Prints a table in Markdown, or JSON.
 """
 
@@ -162,10 +162,11 @@ def able_alone(arguments: argparse.Namespace) -> float:
     """What scoring reaches where nothing is late."""
     if arguments.bank is None:
         return 1000 * STUB_BATCH / STUB_MS
-    first = run(arguments, "free", 10_000, 30, 0)
-    return float(
-        run(arguments, "free", 10_000, 1.5 * max(30, first["decided_per_second"]), 0)["decided_per_second"]
-    )
+    rate, reached = 50.0, 50.0
+    while reached > 0.9 * rate:  # until it is offered more than it can do
+        rate *= 2
+        reached = float(run(arguments, "free", 10_000, rate, 0)["decided_per_second"])
+    return reached
 
 
 def table(rows: list[dict[str, Any]], able: float) -> str:
