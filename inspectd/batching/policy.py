@@ -235,7 +235,8 @@ class BatchPolicy:
         if self._times.expected_ns(first.recipe, limit) <= third_ns:
             return limit
         alone_ns = self._times.expected_ns(first.recipe, 1)
-        return min(limit, self._times.fitting(first.recipe, max(third_ns, alone_ns + alone_ns // 4)))
+        fitting = self._times.fitting(first.recipe, max(third_ns, alone_ns + alone_ns // 4))
+        return max(1, min(limit, fitting))  # a batch of none would end no plan
 
     # --- what goes ----------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from inspectd.batching.policy import BatchPolicy
 from inspectd.batching.service_times import ServiceTimes
 from inspectd.batching.stage import BatchingStage
 from inspectd.batching.triggering import Triggering
-from inspectd.records import BankInForce, FrameRef, Score, ScoreError
+from inspectd.records import BankInForce, FrameRef, Pace, Score, ScoreError
 from inspectd.wire import Evaluation, Reason
 from tests.support.messages import verdict
 
@@ -126,3 +126,15 @@ def test_whatever_makes_room_for_a_batch_sends_the_next_one_at_once():
     assert line.sent == [1, 2]
     line.stage.take_score_error(ScoreError(2, 2, Reason.FRAME_LOST, ""), 2)
     assert line.sent == [1, 2, 3]
+
+
+def test_an_answer_that_overtakes_says_nothing_of_how_long_scoring_takes():
+    """A device still computes the first batch when the second is answered: its frame is gone."""
+    line = Line()
+    line.use("sha", 1.0)
+    line.stage.use_paces([Pace("r", 20e-6, 20e-6)])
+    line.frame(1)
+    line.frame(2)
+    line.stage.take_score_error(ScoreError(2, 2, Reason.FRAME_LOST, ""), 19)
+    line.score(1, 0.5, "sha", now_ns=20)
+    assert line.stage.images_per_second() == {"r": pytest.approx(1e9 / 20)}
