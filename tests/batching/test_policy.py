@@ -229,5 +229,8 @@ def test_one_is_not_saved_at_the_cost_of_many():
 
 
 def test_one_is_the_least_of_a_batch_even_where_it_takes_no_time_to_speak_of():
-    queue = policy(max_batch=4, one_ns=0.4, full_ns=1000, waiting=[inspection(1, deadline_ns=2)])
+    times = ServiceTimes(4)
+    times.use("r", 0.4, 1.0)
+    queue = BatchPolicy(4, 0, 10, times)
+    queue.add(inspection(1, deadline_ns=2))
     assert ids(queue.shed(10, Free(10, 0.0, 0, is_idle=False))) == [1]
