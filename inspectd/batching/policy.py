@@ -54,6 +54,7 @@ class BatchPolicy:
         self._queues: dict[str, list[Inspection]] = {}  # most urgent first
         self._begun: dict[tuple[str, int], int] = {}  # parts of which scoring has a view, to their deadlines
         self._batches = 0
+        self._planned_with = 0  # `ServiceTimes.changes` of the last `shed`
         self._new: list[Inspection] = []  # those that no `shed` has seen
         self._free: Counter[str] = Counter()  # waiting frames of free-running cameras
         self.waiting = 0
@@ -95,8 +96,9 @@ class BatchPolicy:
         it is now is only known by trying.
         """
         gone: list[Inspection] = []
-        if not self._new and free.at_ns <= self.latest_start_ns:
+        if not self._new and free.at_ns <= self.latest_start_ns and self._planned_with == self._times.changes:
             return gone  # nothing has changed for the worse
+        self._planned_with = self._times.changes
         while self.waiting > self._max_queue:
             gone += self._take_out(
                 self._least_loss({name: len(queue) for name, queue in self._queues.items()})
@@ -123,10 +125,6 @@ class BatchPolicy:
             return gone
         self._put_back(trial)
         return [inspection for inspection in gone if inspection is not trial]
-
-    def replan(self) -> None:
-        """Have the next `shed` look at everything: the times it plans with have changed."""
-        self.latest_start_ns = -1
 
     def next_batch(
         self, now_ns: int, free_ns: int, *, drain: bool = False, only_full: bool = False
@@ -159,6 +157,7 @@ class BatchPolicy:
             self._count(inspection, -1)
         self._batches += 1
         self._begin(taken, now_ns)
+        self._planned_with = -1  # what is left can begin later than the last `shed` found
         opened_ns = min(inspection.opened_ns for inspection in taken)
         return Batch(self._batches, recipe, taken, opened_ns, closed_by)
 
@@ -301,10 +300,13 @@ class BatchPolicy:
         return ClosedBy.DRAIN if drain else None
 
     def _due_ns(self, recipe: str, queue: list[Inspection]) -> int:
-        """When nothing waits for company any more: `max_wait_ns`, or what leaves scoring twice its time."""
+        """When nothing waits for company any more.
+
+        After `max_wait_ns`, or when all that waits, of every recipe, leaves one batch's time to spare.
+        """
         longest_ns = queue[0].opened_ns + self._max_wait_ns
         size = min(len(queue), self._worth_filling(queue[0]))
-        return min(longest_ns, queue[0].deadline_ns - 2 * self._times.expected_ns(recipe, size))
+        return min(longest_ns, self.latest_start_ns - self._times.expected_ns(recipe, size))
 
 
 class _Step(NamedTuple):

@@ -27,12 +27,15 @@ class ServiceTimes:
 
     def __init__(self, max_batch: int) -> None:
         """Know nothing: every batch is expected to take no time, so nothing is refused."""
+        self.changes = 0
+        """How often what it expects has changed."""
         self._max_batch = max_batch
         self._recipes: dict[str, _Times] = {}
         self._unknown = _Times([0.0] * max_batch, max_batch)
 
     def use(self, recipe: str, one_ns: float, full_ns: float) -> None:
         """Begin anew with what scoring measured for one image and for `max_batch` of them."""
+        self.changes += 1
         steps, more_ns = max(1, self._max_batch - 1), max(0.0, full_ns - one_ns)
         shape = [one_ns + more_ns * step / steps for step in range(self._max_batch)]
         gains = shape[-1] < _WORTH_WAITING * self._max_batch * one_ns
@@ -41,6 +44,7 @@ class ServiceTimes:
     def learn(self, recipe: str, size: int, took_ns: int, now_ns: int) -> None:
         """Take in what a batch of `size` took from when scoring was free for it."""
         if recipe in self._recipes:
+            self.changes += 1
             self._recipes[recipe].learn(size, took_ns)
             self._recipes[recipe].learned_ns = now_ns
 
@@ -48,6 +52,7 @@ class ServiceTimes:
         """Expect of what was not scored for long what was measured when scoring was warm."""
         for times in self._recipes.values():
             if now_ns - times.learned_ns > _STALE_NS and times.mean > 1:
+                self.changes += 1
                 times.begin_anew()
 
     def may_try(self, recipe: str, now_ns: int) -> bool:

@@ -12,14 +12,14 @@ Whatever can make a batch due, or room for one, ends with `_dispatch`: a frame, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
+from inspectd.batching.batches_out import BatchesOut
 from inspectd.batching.judge import is_like_the_banks, judge, judge_part, undecidable
 from inspectd.batching.ledger import Ledger
 from inspectd.batching.matching import Settled
 from inspectd.batching.parts import ClosedView, Part
-from inspectd.batching.policy import BatchPolicy, Free
+from inspectd.batching.policy import BatchPolicy
 from inspectd.batching.service_times import ServiceTimes
 from inspectd.batching.triggering import Triggering, make_triggering
 from inspectd.config import Config
@@ -83,18 +83,6 @@ def make_batching(config: Config, outlet: BatchingOutlet) -> BatchingStage:
     )
 
 
-@dataclass
-class _BatchOut:
-    """A batch that is with scoring."""
-
-    recipe: str
-    size: int
-    owed: dict[int, Inspection]
-    """What it has not answered, by inspection id."""
-    is_scored: bool = True
-    """Every answer was a score, so that the time it took says how long scoring takes."""
-
-
 class BatchingStage:
     """Holds every open inspection between its frame and its verdict.
 
@@ -123,8 +111,7 @@ class BatchingStage:
             outlet: takes what is decided.
             deadlines_ns: recipe name to the time from a frame's capture to its verdict.
             recipes: camera name to recipe name.
-            max_batches_out: batches that may be with scoring at once; more would only wait there, out of
-                reach of deadlines.
+            max_batches_out: batches that may be with scoring at once.
         """
         self.ledger = Ledger()
         self.triggering = triggering
@@ -133,10 +120,7 @@ class BatchingStage:
         self._outlet = outlet
         self._deadlines_ns = deadlines_ns
         self._recipes = recipes
-        self._max_batches_out = max_batches_out
-        self._out: dict[int, _BatchOut] = {}  # in the order in which scoring works on them
-        self._began_ns = 0  # when scoring was free for the first of them
-        self._busy_since_ns = 0
+        self._out = BatchesOut(times, max_batches_out)
         self._banks: dict[str, BankInForce] = {}
 
     # --- what there is ------------------------------------------------------------------------------------
@@ -163,7 +147,7 @@ class BatchingStage:
     @property
     def scoring(self) -> int:
         """Inspections that are with the scoring process."""
-        return sum(len(batch.owed) for batch in self._out.values())
+        return self._out.owed
 
     @property
     def idle(self) -> bool:
@@ -218,7 +202,7 @@ class BatchingStage:
 
     def take_score(self, score: Score, now_ns: int) -> None:
         """Judge an inspection by its score. An answer that is not owed changes nothing."""
-        inspection = self._answered(score.batch_id, score.inspection_id, now_ns)
+        inspection = self._out.take_out(score.batch_id, score.inspection_id, now_ns, has_score=True)
         if inspection is None:
             return
         self._close(inspection, judge(inspection, score, now_ns))
@@ -229,7 +213,7 @@ class BatchingStage:
 
     def take_score_error(self, error: ScoreError, now_ns: int) -> None:
         """Close an inspection that cannot be scored. An answer that is not owed changes nothing."""
-        inspection = self._answered(error.batch_id, error.inspection_id, now_ns, has_score=False)
+        inspection = self._out.take_out(error.batch_id, error.inspection_id, now_ns, has_score=False)
         if inspection is None:
             return
         self._close(inspection, undecidable(error.reason, now_ns))
@@ -242,9 +226,7 @@ class BatchingStage:
         So nothing waits through a restart of scoring for the bank of the next process.
         """
         self._banks = {}
-        out, self._out = self._out, {}
-        for batch in out.values():
-            self._abandon(batch.owed.values(), Reason.SCORING_LOST, now_ns)
+        self._abandon(self._out.take_all(), Reason.SCORING_LOST, now_ns)
         self._abandon(self._policy.discard_all(), Reason.SCORING_LOST, now_ns)
 
     def turn(self, now_ns: int, known_ns: int, *, drain: bool = False) -> None:
@@ -285,33 +267,22 @@ class BatchingStage:
         now, and whoever comes until its turn would miss it and wait for one more batch.
         """
         self._refuse_late(now_ns)
-        while len(self._out) < self._max_batches_out:
-            free_ns = self._free(now_ns).at_ns
+        while self._out.has_room:
+            free_ns = self._out.free(now_ns).at_ns
             batch = self._policy.next_batch(now_ns, free_ns, drain=drain, only_full=bool(self._out))
             if batch is None:
                 return
             if self._outlet.send_batch(batch):
-                if not self._out:
-                    self._began_ns = now_ns
-                owed = {inspection.inspection_id: inspection for inspection in batch.inspections}
-                self._out[batch.batch_id] = _BatchOut(batch.recipe, len(owed), owed)
+                self._out.add(batch, now_ns)
             else:
                 self._abandon(batch.inspections, Reason.SCORING_DOWN, now_ns)
 
     def _refuse_late(self, now_ns: int) -> None:
         """Close what waits and cannot be scored in time."""
-        if not self._out and self._policy.waiting <= 1:  # what came just now is the first after a pause
-            self._busy_since_ns = now_ns
+        if self._policy.waiting <= 1:  # what came just now is the first after a pause
+            self._out.begin(now_ns)
         self._times.forget_stale(now_ns)
-        self._abandon(self._policy.shed(now_ns, self._free(now_ns)), Reason.OVERLOAD, now_ns)
-
-    def _free(self, now_ns: int) -> Free:
-        """When scoring has done all that is with it; what it is late with is expected at any moment."""
-        free_ns, variance = self._began_ns, 0.0
-        for batch in self._out.values():
-            free_ns = max(now_ns, free_ns + self._times.expected_ns(batch.recipe, batch.size))
-            variance += self._times.deviation_ns(batch.recipe, batch.size) ** 2
-        return Free(max(now_ns, free_ns), variance, now_ns - self._busy_since_ns, not self._out)
+        self._abandon(self._policy.shed(now_ns, self._out.free(now_ns)), Reason.OVERLOAD, now_ns)
 
     def _apply(self, settled: Settled, now_ns: int) -> None:
         """Act on what became certain of triggers and frames."""
@@ -356,25 +327,6 @@ class BatchingStage:
             return Reason.OVERLOAD  # the views of a part live or die together
         self._policy.add(inspection)
         return None
-
-    def _answered(
-        self, batch_id: int, inspection_id: int, now_ns: int, *, has_score: bool = True
-    ) -> Inspection | None:
-        """Take an inspection out of its batch; None when no such answer is owed."""
-        batch = self._out.get(batch_id)
-        if batch is None or inspection_id not in batch.owed:
-            return None
-        inspection = batch.owed.pop(inspection_id)
-        batch.is_scored &= has_score
-        if not batch.owed:
-            is_first = next(iter(self._out)) == batch_id
-            del self._out[batch_id]
-            if is_first:
-                if batch.is_scored:
-                    self._times.learn(batch.recipe, batch.size, now_ns - self._began_ns, now_ns)
-                    self._policy.replan()
-                self._began_ns = now_ns
-        return inspection
 
     def _give_up(self, inspection: Inspection, reason: Reason, now_ns: int) -> None:
         """Close an inspection without its score; its slot is free only if scoring does not have it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
@@ -66,6 +67,12 @@ class ScoringStage(RingClient):
                 raise ContradictionError(
                     f"it loaded recipes {sorted(loaded)}, expected {sorted(self._recipes)}"
                 )
+            for pace in record.paces:
+                if not all(0 < spent_ms < math.inf for spent_ms in (pace.one_ms, pace.full_ms)):
+                    raise ContradictionError(
+                        f"recipe {pace.recipe!r}: it measured {pace.one_ms} ms for an image and "
+                        f"{pace.full_ms} ms for a full batch, expected some time"
+                    )
             self.ready = record
             self._events.on_scoring_ready(record)
         elif not isinstance(record, Alive):

@@ -67,11 +67,21 @@ def test_a_full_batch_leaves_at_once_and_the_rest_waits():
 
 def test_nobody_waits_for_company_until_it_is_too_late():
     alone = policy(max_batch=4, max_wait_ns=900, one_ns=200, full_ns=400, waiting=[inspection(1)])
+    assert ids(alone.shed(0, Free(0, 0.0, 0, is_idle=True))) == []
     assert alone.wake_ns() == 600  # twice what scoring needs, before the deadline
     assert alone.next_batch(599, 599) is None
     batch = alone.next_batch(600, 600)
     assert batch is not None
     assert batch.closed_by is ClosedBy.DEADLINE
+
+
+def test_nobody_waits_for_company_until_another_recipe_is_too_late():
+    waiting = [inspection(1), inspection(2, recipe="other")]
+    both = policy(max_batch=4, max_wait_ns=900, one_ns=200, full_ns=400, waiting=waiting)
+    assert ids(both.shed(0, Free(0, 0.0, 0, is_idle=True))) == []
+    assert both.wake_ns() == pytest.approx(400, abs=2)  # two of 200 and one to spare
+    assert both.next_batch(390, 390) is None
+    assert both.next_batch(400, 400) is not None
 
 
 def test_only_a_batch_that_cannot_grow_goes_where_only_a_full_one_may():
