@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final
 
@@ -31,6 +32,7 @@ GOOD_SCORES: Final = "good_scores"
 """Name of the (N,) float64 scores of the bank's own images, each from a fit that left it out."""
 IMAGE_DIGESTS: Final = "image_digests"
 """Name of the (N, 32) uint8 sha256 of those images' pixels, in the same order."""
+_OF_THE_THRESHOLD: Final = (GOOD_SCORES, IMAGE_DIGESTS)
 
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Meta(ge=1)]
@@ -116,6 +118,16 @@ class BankFile:
     manifest: Manifest
     tensors: dict[str, NDArray[Any]]
     sha256: str
+
+    @cached_property
+    def scoring_sha256(self) -> str:
+        """Digest of all that its scores depend on: banks that differ in their threshold alone share it."""
+        manifest = msgspec.structs.replace(
+            self.manifest, threshold=0.0, threshold_basis="", outliers=(), outliers_count=False,
+            threshold_with_outliers=None,
+        )  # fmt: skip
+        tensors = {name: self.tensors[name] for name in self.tensors if name not in _OF_THE_THRESHOLD}
+        return _digest(msgspec.json.encode(manifest, order="deterministic"), tensors)
 
 
 def write_bank(path: Path, manifest: Manifest, tensors: Tensors) -> str:

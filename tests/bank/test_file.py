@@ -69,6 +69,20 @@ def test_the_same_bank_is_the_same_file_bit_for_bit(bank: Path, tmp_path: Path) 
     assert other != sha256
 
 
+def test_only_what_scores_depend_on_is_in_the_digest_for_scoring(bank: Path) -> None:
+    kept = read_bank(bank)
+    tensors = dict(kept.tensors) | {"good_scores": np.zeros(3)}
+    write_bank(bank, msgspec.structs.replace(kept.manifest, threshold=7.0, threshold_basis="other"), tensors)
+    moved = read_bank(bank)
+    assert moved.sha256 != kept.sha256
+    assert moved.scoring_sha256 == kept.scoring_sha256
+    write_bank(bank, msgspec.structs.replace(kept.manifest, input_width=999), kept.tensors)
+    assert read_bank(bank).scoring_sha256 != kept.scoring_sha256
+    name = next(iter(kept.tensors))
+    write_bank(bank, kept.manifest, dict(kept.tensors) | {name: kept.tensors[name] + 1})
+    assert read_bank(bank).scoring_sha256 != kept.scoring_sha256
+
+
 def test_writing_replaces_the_file_and_leaves_nothing_beside_it(bank: Path) -> None:
     write_bank(bank, msgspec.structs.replace(MANIFEST, seed=1), TENSORS)
     assert read_manifest(bank).seed == 1

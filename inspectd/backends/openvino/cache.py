@@ -46,36 +46,36 @@ class ModelCache:
         if self.folder is None:
             event(_log, logging.WARNING, "no_cache", advice="set $CACHE_DIRECTORY or $HOME: starts are slow")
 
-    def models(self, bank_sha256: str) -> Exported | None:
+    def models(self, scoring_sha256: str) -> Exported | None:
         """The converted models of a bank; None: they must be converted."""
-        data = self._read(self._models_path(bank_sha256))
+        data = self._read(self._models_path(scoring_sha256))
         if data is None:
             return None
         parts = safetensors.numpy.load(data)
         extract_xml, extract_bin, judge_xml, judge_bin = (parts[name].tobytes() for name in _PARTS)
         return Exported((extract_xml, extract_bin), (judge_xml, judge_bin))
 
-    def keep_models(self, bank_sha256: str, models: Exported) -> None:
+    def keep_models(self, scoring_sha256: str, models: Exported) -> None:
         """Keep the converted models of a bank."""
         parts = dict(zip(_PARTS, (*models.extract, *models.judge), strict=True))
         arrays = {name: np.frombuffer(part, dtype=np.uint8) for name, part in parts.items()}
-        self._write(self._models_path(bank_sha256), safetensors.numpy.save(arrays))
+        self._write(self._models_path(scoring_sha256), safetensors.numpy.save(arrays))
 
-    def search(self, bank_sha256: str, threads: int) -> SearchChoice | None:
+    def search(self, scoring_sha256: str, threads: int) -> SearchChoice | None:
         """The search this machine runs fastest for a bank; None: it must be measured."""
-        data = self._read(self._search_path(bank_sha256, threads))
+        data = self._read(self._search_path(scoring_sha256, threads))
         return None if data is None else msgspec.json.decode(data, type=SearchChoice)
 
-    def keep_search(self, bank_sha256: str, threads: int, choice: SearchChoice) -> None:
+    def keep_search(self, scoring_sha256: str, threads: int, choice: SearchChoice) -> None:
         """Keep which search this machine runs fastest for a bank."""
-        self._write(self._search_path(bank_sha256, threads), msgspec.json.encode(choice))
+        self._write(self._search_path(scoring_sha256, threads), msgspec.json.encode(choice))
 
-    def _models_path(self, bank_sha256: str) -> Path | None:
-        return self._path(f"{_named(bank_sha256, _version('torch'), _source_digest())}.models")
+    def _models_path(self, scoring_sha256: str) -> Path | None:
+        return self._path(f"{_named(scoring_sha256, _version('torch'), _source_digest())}.models")
 
-    def _search_path(self, bank_sha256: str, threads: int) -> Path | None:
+    def _search_path(self, scoring_sha256: str, threads: int) -> Path | None:
         faiss = str(importlib.util.find_spec("faiss") is not None)
-        facts = (bank_sha256, processor_name(), str(threads), faiss, _source_digest())
+        facts = (scoring_sha256, processor_name(), str(threads), faiss, _source_digest())
         return self._path(f"{_named(*facts)}.search")
 
     def _path(self, name: str) -> Path | None:

@@ -32,7 +32,7 @@ def converted(path: Path, bank: BankFile, cache: ModelCache) -> Exported | None:
     if "torch" in sys.modules:
         models = _convert(path, bank)
         if models is not None:
-            cache.keep_models(bank.sha256, models)
+            cache.keep_models(bank.scoring_sha256, models)
         return models
     # torch takes hundreds of megabytes that nothing gives back: let another process load it, once.
     event(_log, logging.INFO, "bank_converting", bank=str(path))
@@ -53,10 +53,10 @@ def converted(path: Path, bank: BankFile, cache: ModelCache) -> Exported | None:
             raise BankError(
                 said[-1] if path.name in said[-1] else f"bank {path}: cannot be converted: {said[-1]}"
             )
-        models = ModelCache(Path(folder)).models(bank.sha256)
+        models = ModelCache(Path(folder)).models(bank.scoring_sha256)
     if models is None:
         raise BankError(f"bank {path}: changed while it was being loaded; try again")
-    cache.keep_models(bank.sha256, models)
+    cache.keep_models(bank.scoring_sha256, models)
     return models
 
 
@@ -85,7 +85,7 @@ def main() -> int:
     models = _convert(arguments.bank, bank)
     if models is None:
         return _UNCONVERTIBLE
-    ModelCache(arguments.folder).keep_models(bank.sha256, models)
+    ModelCache(arguments.folder).keep_models(bank.scoring_sha256, models)
     return ExitCode.OK
 
 

@@ -39,7 +39,7 @@ def load(path: Path, bank: BankFile, options: ScoringOptions) -> Loaded | None:
         InputError: the search needs a package that is not installed.
     """
     cache = ModelCache()
-    models = cache.models(bank.sha256) or converted(path, bank, cache)
+    models = cache.models(bank.scoring_sha256) or converted(path, bank, cache)
     if models is None:
         if options.backend == "openvino":
             raise BankError(f"bank {path}: OpenVINO cannot run it; use backend auto or torch")
@@ -89,13 +89,13 @@ def _search(
             any_recall=True,
         )  # fmt: skip
     else:
-        kept = cache.search(bank.sha256, threads)
+        kept = cache.search(bank.scoring_sha256, threads)
         if kept is None or not is_installed(kept.kind):  # faiss may be gone since it was chosen
             kinds = kinds_to_try(len(memory.bank))
             search, choice = measure(
                 kinds, memory.bank, patches, detector.neighbours, threads, spacing=spacing
             )
-            cache.keep_search(bank.sha256, threads, choice)
+            cache.keep_search(bank.scoring_sha256, threads, choice)
         else:
             choice = kept
             search = make_search(

@@ -84,23 +84,41 @@ def test_openvino_does_not_compute_on_cuda(bank_file: Path) -> None:
 
 
 def test_a_choice_is_remembered(bank_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    sha256 = Scorer.load(bank_file, "cpu", ScoringOptions("openvino")).info.sha256
+    Scorer.load(bank_file, "cpu", ScoringOptions("openvino"))
+    sha256 = read_bank(bank_file).scoring_sha256
     models = ModelCache().models(sha256)
     assert models is not None
     ModelCache(tmp_path).keep_models(sha256, models)  # converting again would only take time
     monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
     assert ModelCache(tmp_path).search(sha256, 1) is None
     scorer = Scorer.load(bank_file, "cpu", ScoringOptions(threads=1))
-    choice = ModelCache(tmp_path).search(scorer.info.sha256, 1)
+    choice = ModelCache(tmp_path).search(sha256, 1)
     assert choice is not None
     assert choice.kind == scorer.info.search
+
+
+def test_a_bank_with_a_new_threshold_is_not_converted_again(
+    bank_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Scorer.load(bank_file, "cpu", ScoringOptions("openvino"))
+    bank = read_bank(bank_file)
+    models = ModelCache().models(bank.scoring_sha256)
+    assert models is not None
+    ModelCache(tmp_path / "cache").keep_models(bank.scoring_sha256, models)
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "cache"))
+    other = tmp_path / "other.safetensors"
+    write_bank(
+        other, msgspec.structs.replace(bank.manifest, threshold=bank.manifest.threshold + 1), bank.tensors
+    )
+    Scorer.load(other, "cpu", ScoringOptions("openvino"))
+    assert len(list((tmp_path / "cache").glob("*.models"))) == 1
 
 
 def test_a_search_whose_package_is_gone_is_chosen_anew(
     bank_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
-    sha256 = read_bank(bank_file).sha256
+    sha256 = read_bank(bank_file).scoring_sha256
     ModelCache(tmp_path).keep_search(sha256, 1, SearchChoice("ivf", {"ivf": 1.0}, 1.0))
     assert Scorer.load(bank_file, "cpu", ScoringOptions(threads=1)).info.search == "ivf"
     monkeypatch.setitem(sys.modules, "faiss", None)  # as if it were not installed
