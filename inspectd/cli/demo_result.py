@@ -15,7 +15,6 @@ from inspectd.bench.timing import Latency
 from inspectd.cli.demo_data import GOOD
 from inspectd.client import Heatmap, LineTracker, Message
 from inspectd.errors import InputError
-from inspectd.evaluation.metrics import image_metrics
 from inspectd.pictures import drawing
 from inspectd.wire import Counts, Evaluation, Reason, Verdict
 
@@ -67,6 +66,8 @@ class Result:
 
     def summary(self, counts: Counts) -> Summary:
         """The figures, with the daemon's own final counts."""
+        from inspectd.evaluation.metrics import image_metrics  # noqa: PLC0415 - scikit-learn takes a second to load
+
         both = any(self._defective) and not all(self._defective)
         auroc = image_metrics(np.array(self._defective), np.array(self._scores)).image_auroc if both else None
         latency = None

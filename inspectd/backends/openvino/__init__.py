@@ -1,7 +1,7 @@
 """The CPU backend by OpenVINO, and the only place that imports it.
 
-Importing OpenVINO, and each conversion by it, reports to its maker over the internet, from forks of this process,
-unless its package for that is missing. A line tells nobody what it does: here that package is always missing.
+OpenVINO reports its imports and conversions to its maker over the internet, from forks of the process, unless
+its package for that is missing. A line reports nothing to anybody: here that package is always missing.
 """
 
 import sys
