@@ -12,6 +12,8 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -26,6 +28,8 @@ from inspectd.wire import Evaluation, Heartbeat, Verdict
 STUB: Final = Path(__file__).parents[1] / "tests" / "support" / "stub_daemon.py"
 STUB_BATCH, STUB_MS = 2, 40
 SETTLE_SECONDS: Final = 3.0
+FLOOD, CALM = 4.0, 0.5
+"""Of what scoring can do alone, to see what is left of a flood when it is over."""
 KINDS: Final = ("free", "triggered", "mixed")
 
 
@@ -85,13 +89,14 @@ class Triggers:
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.connect(endpoint)
         self.per_second = per_second
-        self._due, self._sent = time.monotonic(), 0
+        self.sent = 0
+        self._due = time.monotonic()
 
     def turn(self) -> None:
         """Send what is due."""
         while self.per_second and time.monotonic() >= self._due:
-            self._sent += 1
-            self._socket.send(json.dumps({"trigger_id": f"t{self._sent}"}).encode())
+            self.sent += 1
+            self._socket.send(json.dumps({"trigger_id": f"t{self.sent}"}).encode())
             self._due = max(self._due + 1 / self.per_second, time.monotonic() - 0.1)
         while self._socket.poll(0):
             self._socket.recv()
@@ -115,10 +120,11 @@ def watch(reader: LiveReader, triggers: Triggers, seconds: float) -> list[Verdic
     return verdicts
 
 
-def run(
-    arguments: argparse.Namespace, kind: str, deadline_ms: float, rate: float, able: float
-) -> dict[str, Any]:
-    """One flood."""
+@contextmanager
+def line(
+    arguments: argparse.Namespace, kind: str, deadline_ms: float, rate: float
+) -> Iterator[tuple[LiveReader, Triggers]]:
+    """A running line whose cameras, and triggers, come at a rate."""
     with tempfile.TemporaryDirectory(prefix="overload") as name:
         folder = Path(name)
         file = folder / "line.toml"
@@ -139,8 +145,16 @@ def run(
                     state = message.state
             triggers = Triggers(f"ipc://{folder}/run/control.sock", share * rate)
             watch(reader, triggers, SETTLE_SECONDS)
-            seen = watch(reader, triggers, arguments.seconds)
+            yield reader, triggers
             triggers.close()
+
+
+def run(
+    arguments: argparse.Namespace, kind: str, deadline_ms: float, rate: float, able: float
+) -> dict[str, Any]:
+    """One flood."""
+    with line(arguments, kind, deadline_ms, rate) as (reader, triggers):
+        seen = watch(reader, triggers, arguments.seconds)
     decided = [v for v in seen if v.evaluation is not Evaluation.UNDECIDABLE]
     refused = [v for v in seen if v.reason == "overload"]
     return {
@@ -167,6 +181,21 @@ def able_alone(arguments: argparse.Namespace) -> float:
         rate *= 2
         reached = float(run(arguments, "free", 10_000, rate, 0)["decided_per_second"])
     return reached
+
+
+def recovery(arguments: argparse.Namespace, deadline_ms: float, able: float) -> str:
+    """What becomes of the triggers after a flood, in words."""
+    with line(arguments, "triggered", deadline_ms, FLOOD * able) as (reader, triggers):
+        first = triggers.sent + 1
+        triggers.per_second = CALM * able
+        seen = watch(reader, triggers, arguments.seconds)
+    after = {int(v.trigger_id[1:]): v for v in seen if v.trigger_id and int(v.trigger_id[1:]) >= first}
+    lost = [number - first + 1 for number, v in after.items() if v.evaluation is Evaluation.UNDECIDABLE]
+    which = f", the last of them trigger {max(lost)} after the flood" if lost else ""
+    return (
+        f"After a flood of {FLOOD:g}x, at {CALM:g}x and {deadline_ms:g} ms: {len(lost)} of {len(after)} "
+        f"undecidable{which}."
+    )
 
 
 def table(rows: list[dict[str, Any]], able: float) -> str:
@@ -208,7 +237,11 @@ def main() -> None:
         for load in arguments.loads.split(",")
     ]
     rows = [run(arguments, *one, able) for one in track(runs, "flooding", disable=not sys.stderr.isatty())]
-    print(json.dumps({"able": able, "rows": rows}) if arguments.json else table(rows, able))
+    calm = [recovery(arguments, float(deadline_ms), able) for deadline_ms in arguments.deadlines.split(",")]
+    if arguments.json:
+        print(json.dumps({"able": able, "rows": rows, "recovery": calm}))
+    else:
+        print("\n".join([table(rows, able), "", *calm]))
 
 
 if __name__ == "__main__":
