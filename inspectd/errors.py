@@ -52,6 +52,10 @@ class ThresholdError(BankError):
     """A threshold is so far above the scores of a bank's good images that it must be a mistake."""
 
 
+class CheckAboveError(ThresholdError):
+    """A recipe's `check_above` is not below the threshold in force."""
+
+
 class UnavailableError(InspectdError):
     """A resource of the machine (port, directory, device, child process) is unavailable."""
 

@@ -114,6 +114,8 @@ _TRIGGERS = _declare(Counter, "triggers",
     "Messages on the control socket, by their answer.", "answer", _each(_ACCEPTED, *RefusalReason))
 _PARTS = _declare(Counter, "parts", "Verdicts of triggered parts published.", "evaluation reason")
 _TRIGGERS_OPEN = _declare(Gauge, "triggers_open", "Accepted triggers without a verdict yet.")
+_SECOND_LOOKS = _declare(Counter, "second_looks",
+    "Passes with a score above the recipe's check_above.", "camera", _CAMERAS)
 _LATENCY = _declare(Histogram, "verdict_latency_seconds",
     "From a frame's capture to its verdict.", "camera", _CAMERAS)
 _STAGE = _declare(_STAGES, "stage_seconds", "Time an inspection spends in a stage.", "stage")
@@ -260,6 +262,8 @@ class Metrics:
     def verdict(self, verdict: Verdict) -> None:
         """See `PublishMetrics.verdict`."""
         self._of(_VERDICTS, verdict.camera, verdict.evaluation, verdict.reason).inc()
+        if verdict.second_look:
+            self._of(_SECOND_LOOKS, verdict.camera).inc()
         self._of(_LATENCY, verdict.camera).observe(verdict.latency_ms / 1000)
         self._of(_LAST_VERDICT).set(verdict.decided_utc_ns / 1e9)
         if verdict.score is not None and verdict.threshold is not None and verdict.threshold > 0:

@@ -101,6 +101,8 @@ class JudgedBy(msgspec.Struct, frozen=True, array_like=True):
 
     bank_sha256: str
     threshold: float
+    check_above: float | None = None
+    """Above it a pass is marked for a second look."""
 
 
 class Inspection(msgspec.Struct, frozen=True, array_like=True):
@@ -196,6 +198,8 @@ class Outcome(msgspec.Struct, frozen=True):
     decided_ns: int
     threshold: float | None = None
     score: Score | None = None
+    second_look: bool = False
+    """A pass that somebody should look at again."""
 
 
 class EvidenceResult(StrEnum):
@@ -267,3 +271,5 @@ class BankInForce(msgspec.Struct, frozen=True, array_like=True):
     """Bits a channel of those images."""
     any_size: bool = False
     """The recipe has frames of other sizes judged as well."""
+    check_above: float | None = None
+    """The recipe has passes with higher scores marked for a second look."""

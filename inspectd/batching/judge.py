@@ -32,7 +32,8 @@ def judge(inspection: Inspection, score: Score, now_ns: int) -> Outcome:
     if not math.isfinite(score.image_score) or not math.isfinite(threshold):
         return undecidable(Reason.SCORING_ERROR, now_ns)
     if score.image_score <= threshold:
-        return Outcome(Evaluation.PASS, Reason.WITHIN_THRESHOLD, now_ns, threshold, score)
+        look = judged_by.check_above is not None and score.image_score > judged_by.check_above
+        return Outcome(Evaluation.PASS, Reason.WITHIN_THRESHOLD, now_ns, threshold, score, second_look=look)
     return Outcome(Evaluation.FAIL, Reason.ABOVE_THRESHOLD, now_ns, threshold, score)
 
 
@@ -58,5 +59,6 @@ def judge_part(views: Sequence[Outcome], *, expected: int) -> Outcome:
             if view.evaluation is evaluation:
                 return Outcome(evaluation, view.reason, decided_ns)
     if len(views) == expected and all(view.evaluation is Evaluation.PASS for view in views):
-        return Outcome(Evaluation.PASS, Reason.WITHIN_THRESHOLD, decided_ns)
+        look = any(view.second_look for view in views)
+        return Outcome(Evaluation.PASS, Reason.WITHIN_THRESHOLD, decided_ns, second_look=look)
     return undecidable(Reason.MISSED_TRIGGER, decided_ns)

@@ -299,7 +299,7 @@ class BatchingStage:
 
     def _judged_by(self, recipe: str) -> JudgedBy | None:
         bank = self._banks.get(recipe)
-        return JudgedBy(bank.bank_sha256, bank.threshold) if bank is not None else None
+        return JudgedBy(bank.bank_sha256, bank.threshold, bank.check_above) if bank is not None else None
 
     def _submit(self, inspection: Inspection, now_ns: int) -> None:
         """Queue an inspection for scoring, or close it at once where no score can come."""
@@ -349,7 +349,9 @@ class BatchingStage:
         verdict = self._outlet.publish_verdict(inspection, outcome)
         if inspection.trigger is None:
             return
-        view = ViewVerdict(inspection.camera, verdict.seq, outcome.evaluation, outcome.reason)
+        view = ViewVerdict(
+            inspection.camera, verdict.seq, outcome.evaluation, outcome.reason, outcome.second_look
+        )
         closed = ClosedView(view, outcome)
         part = self.triggering.parts.close_view(
             inspection.trigger.trigger_id, inspection.inspection_id, closed

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 from inspectd import config
 from inspectd.alarms import unlike
 from inspectd.batching.judge import is_like_the_banks
-from inspectd.errors import BankError, ConfigError, InspectdError, ThresholdError, UnavailableError
+from inspectd.errors import (
+    BankError,
+    CheckAboveError,
+    ConfigError,
+    InspectdError,
+    ThresholdError,
+    UnavailableError,
+)
 from inspectd.metrics import metrics_access
 from inspectd.publish.access.keys import read_allowed, read_server_pair
 from inspectd.records import BankInForce, FrameRef
@@ -142,8 +149,13 @@ def _scoring_problems(
     sound = []
     for where, recipe in recipes:
         try:
-            print(f"{where}, {recipe.name}: {admit_threshold(recipe)}")
+            reach = admit_threshold(recipe)
+            print(f"{where}, {recipe.name}: {reach}")
+            if reach.left_out:
+                print(f"warning: {where}.bank: {_not_answered(recipe.bank, reach.left_out)}", file=sys.stderr)
             sound.append((where, recipe))
+        except CheckAboveError as error:
+            yield f"{where}.check_above: {error}"
         except ThresholdError as error:
             yield f"{where}.{'bank' if recipe.threshold is None else 'threshold'}: {error}"
         except BankError as error:
@@ -158,6 +170,14 @@ def _scoring_problems(
             release_memory()
     except InspectdError as error:
         yield f"scoring: {error}"
+
+
+def _not_answered(bank: str, images: int) -> str:
+    return printable(
+        f"{images} of the good images of {bank} are unlike the rest, and nobody has said if they are good: "
+        f"`inspectd bank review {bank} --images DIR --out review.html` shows them, `bank accept` and "
+        "`bank exclude` answer"
+    )
 
 
 def _camera_problems(

@@ -30,6 +30,7 @@ class CameraView:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.evaluations: Counter[Evaluation] = Counter()
+        self.second_looks = 0
         self.last: Verdict | None = None
         self.phase = ""
         self._clock = clock
@@ -38,6 +39,7 @@ class CameraView:
     def add(self, verdict: Verdict) -> None:
         """Count one verdict."""
         self.evaluations[verdict.evaluation] += 1
+        self.second_looks += verdict.second_look
         self.last = verdict
         self._arrivals.append(self._clock())
 
@@ -118,6 +120,9 @@ class LineView:
         table.add_column("state", no_wrap=True)
         for heading in ("rate", "pass", "fail", "undecidable"):
             table.add_column(heading, justify="right", no_wrap=True)
+        marked = any(camera.second_looks for camera in self.cameras.values())
+        if marked:
+            table.add_column("look again", justify="right", no_wrap=True)
         # The one column that gives way in a narrow terminal; the numbers come first, so the bar is cut.
         table.add_column(Text("last score / threshold", no_wrap=True, overflow="crop"))
         table.add_column("latency", justify="right", no_wrap=True)
@@ -128,6 +133,7 @@ class LineView:
                 cell(camera.phase, _PHASE.get(camera.phase, "")),
                 f"{camera.rate():.1f}/s",
                 *(_count(camera.evaluations[evaluation], _COLOURS[evaluation]) for evaluation in Evaluation),
+                *([_count(camera.second_looks, "yellow")] if marked else ()),
                 score_bar(last) if last else "",
                 f"{last.latency_ms:.0f} ms" if last else "",
             )
@@ -163,10 +169,11 @@ def plain_line(message: Message) -> str | None:
         case Verdict():
             score = "-" if message.score is None else f"{message.score:.3f}"
             threshold = "-" if message.threshold is None else f"{message.threshold:.3f}"
-            late = " late" if message.late else ""
+            marks = " late" if message.late else ""
+            marks += " second_look" if message.second_look else ""
             return printable(
                 f"{message.camera} seq={message.seq} {message.evaluation} reason={message.reason} "
-                f"score={score} threshold={threshold} latency_ms={message.latency_ms:.1f}{late}"
+                f"score={score} threshold={threshold} latency_ms={message.latency_ms:.1f}{marks}"
             )
         case Event():
             return f"{message.severity}: {event_text(message).plain}"

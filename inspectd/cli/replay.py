@@ -77,6 +77,7 @@ def _line(replayed: Replayed) -> str:
             about = f"{verdict.camera} {verdict.evaluation} {verdict.reason} {score}"
         case PartVerdict():
             about = f"part {verdict.evaluation} {verdict.reason} -"
+    about += " second_look" if verdict.second_look else ""
     trigger = f" trigger={verdict.trigger_id} part={verdict.part_id}" if verdict.trigger_id else ""
     return printable(f"{name} {about}{trigger}")
 

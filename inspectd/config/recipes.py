@@ -14,10 +14,12 @@ def effective_settings(recipe: Recipe, threshold: float, bank_sha256: str) -> di
     """The recipe's settings with its bank's sha256 for the bank's path, and the threshold in force.
 
     A path does not identify a file's content, and differs from host to host. `accept_threshold` has no effect
-    on how parts are judged.
+    on how parts are judged, and neither has a `check_above` that is not set.
     """
     settings: dict[str, Any] = msgspec.to_builtins(recipe)
     del settings["accept_threshold"]
+    if recipe.check_above is None:
+        del settings["check_above"]  # recipes without it keep the hash they had before there was one
     return {**settings, "bank": bank_sha256, "threshold": threshold}
 
 

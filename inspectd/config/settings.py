@@ -86,6 +86,13 @@ class Recipe(Settings, frozen=True, kw_only=True):
             "scale; see `inspectd bank show`."
         ),
     ] = None
+    check_above: Annotated[
+        Annotated[float, Meta(ge=-1e300, le=1e300)] | None,
+        Meta(
+            description="Passed parts with scores above this are marked for a second look; must be below the "
+            "threshold. Unset: none is."
+        ),
+    ] = None
     accept_threshold: Annotated[
         bool,
         Meta(
@@ -463,7 +470,9 @@ class EvidenceSettings(Settings, frozen=True, kw_only=True):
     dir: Annotated[
         str, Meta(description="Directory for evidence. Empty: `evidence` in the state directory.")
     ] = ""
-    fails: Annotated[bool, Meta(description="Keep parts that failed.")] = True
+    fails: Annotated[
+        bool, Meta(description="Keep parts that failed, and those marked for a second look (check_above).")
+    ] = True
     undecidables: Annotated[bool, Meta(description="Keep undecidable parts that have a frame.")] = True
     pass_share: Annotated[
         float, Meta(ge=0, le=1, description="Share of passed parts to keep, chosen at random.")

@@ -51,15 +51,16 @@ class EvidencePolicy:
             for evaluation, rate in rates.items()
         }
 
-    def wants(self, evaluation: Evaluation) -> bool:
-        """True if a part of this evaluation is to be kept."""
+    def wants(self, evaluation: Evaluation, *, second_look: bool = False) -> bool:
+        """True if a part of this evaluation is to be kept; a pass that is marked is, where fails are."""
         match evaluation:
             case Evaluation.FAIL:
                 return self._settings.fails
             case Evaluation.UNDECIDABLE:
                 return self._settings.undecidables
             case Evaluation.PASS:
-                return self._chance() < self._settings.pass_share
+                marked = second_look and self._settings.fails
+                return marked or self._chance() < self._settings.pass_share
 
     def take(self, evaluation: Evaluation, now_ns: int) -> bool:
         """True if one more of this evaluation may be kept now, which is then counted."""

@@ -86,7 +86,7 @@ class EvidenceStage(RingClient):
 
     def offer(self, frame: FrameRef, verdict: Verdict, outcome: Outcome, now_ns: int) -> None:
         """Keep a part's evidence if it is wanted and costs nobody anything; its slot is not released yet."""
-        if not self._enabled or not self._policy.wants(verdict.evaluation):
+        if not self._enabled or not self._policy.wants(verdict.evaluation, second_look=verdict.second_look):
             return
         refusal = self._refusal(frame, verdict.evaluation, now_ns)
         if refusal is None:

@@ -176,6 +176,7 @@ class PublishStage:
             deadline_margin_ms=_ms(deadline_ns - outcome.decided_ns),
             late=outcome.decided_ns > deadline_ns,
             views=views,
+            second_look=outcome.second_look,
         )
 
     def publish_late(self, inspection: Inspection, score: Score, now_ns: int) -> None:
@@ -246,6 +247,7 @@ class PublishStage:
             frame_sha256=frame.sha256 if frame else None,
             recipe_sha256=self._recipe_sha256.get(inspection.recipe),
             software=__version__,
+            second_look=outcome.second_look,
         )
 
     def _remember(self, inspection_id: int, seq: int) -> None:

@@ -86,7 +86,7 @@ class Stub:
             BankInForce(
                 recipe.name, bank_sha256(recipe.name, behaviour.bank), "stub", "none", 0, 0, 0, 0,
                 _THRESHOLD if recipe.threshold is None else recipe.threshold,
-                behaviour.image_sizes, any_size=recipe.any_size,
+                behaviour.image_sizes, any_size=recipe.any_size, check_above=recipe.check_above,
             )
             for recipe in self._start.recipes
         ]  # fmt: skip

@@ -26,7 +26,7 @@ from inspectd.backends.cuda.pinned import PinnedRings
 from inspectd.backends.scorer import ImageScore, Scorer, ScoringOptions, computes_on_cuda
 from inspectd.bank.file import read_bank
 from inspectd.bank.reach import Reach, reach_of
-from inspectd.errors import BankError, ExitCode, InspectdError, ThresholdError
+from inspectd.errors import BankError, CheckAboveError, ExitCode, InspectdError, ThresholdError
 from inspectd.ipc import child
 from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import AttachRing, DetachRing
@@ -184,7 +184,7 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
             BankInForce(
                 recipe.name, info.sha256, info.detector, info.backbone, info.rows, info.dims,
                 info.input_height, info.input_width, threshold, info.image_sizes, info.bit_depth,
-                recipe.any_size,
+                recipe.any_size, recipe.check_above,
             )
         )  # fmt: skip
         event(
@@ -199,6 +199,11 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
             times_as_far=reach.times if math.isfinite(reach.times) else None,
             accepted=recipe.accept_threshold,
         )  # fmt: skip
+        if reach.left_out:
+            event(
+                _log, logging.WARNING, "images_not_answered", recipe=recipe.name, bank=recipe.bank,
+                images=reach.left_out,
+            )  # fmt: skip
         paces.append(_pace(recipe.name, scorer, start.max_batch))
     return ScoringReady(banks, paces, device, time.perf_counter() - began), scorers
 
@@ -225,6 +230,7 @@ def admit_threshold(recipe: config.Recipe) -> Reach:
 
     Raises:
         ThresholdError: it is too far, and the recipe does not accept it.
+        CheckAboveError: `check_above` does not lie below it.
         BankError: the bank cannot be used.
     """
     reach = reach_of(read_bank(Path(recipe.bank)), recipe.threshold)
@@ -236,6 +242,12 @@ def admit_threshold(recipe: config.Recipe) -> Reach:
     if reach.too_far and not recipe.accept_threshold:
         whose = f"bank {recipe.bank}: " if recipe.threshold is None else ""
         raise ThresholdError(f"recipe {recipe.name}: {whose}{reach.refusal()}")
+    if recipe.check_above is not None and not recipe.check_above < reach.threshold:
+        whose = "the bank's" if recipe.threshold is None else "its"
+        raise CheckAboveError(
+            f"recipe {recipe.name}: check_above is {recipe.check_above:g}, expected below {whose} threshold, "
+            f"{reach.threshold:g}: passed parts above it are marked, and above the threshold none passes"
+        )
     return reach
 
 

@@ -88,6 +88,8 @@ class Verdict(msgspec.Struct, frozen=True, tag_field="schema", tag="verdict/1"):
     """Version of inspectd that made the verdict."""
     journaled: bool = True
     """It was in the journal when it was sent; if not, a replay may lack it."""
+    second_look: bool = False
+    """A pass whose score is above the recipe's `check_above`; it is a pass all the same."""
 
 
 class ViewVerdict(msgspec.Struct, frozen=True):
@@ -97,6 +99,7 @@ class ViewVerdict(msgspec.Struct, frozen=True):
     seq: int
     evaluation: Evaluation
     reason: Reason
+    second_look: bool = False
 
 
 class PartVerdict(msgspec.Struct, frozen=True, tag_field="schema", tag="part/1"):
@@ -121,6 +124,8 @@ class PartVerdict(msgspec.Struct, frozen=True, tag_field="schema", tag="part/1")
     views: list[ViewVerdict]
     journaled: bool = True
     """It was in the journal when it was sent; if not, a replay may lack it."""
+    second_look: bool = False
+    """A pass with a view that is marked so; it is a pass all the same."""
 
     def __post_init__(self) -> None:
         """Make and read no `pass` that its own views do not bear out.

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspectd.batching.judge import is_like_the_banks, judge
+from inspectd.batching.judge import is_like_the_banks, judge, judge_part
 from inspectd.records import BankInForce, FrameRef, Inspection, JudgedBy, Score
 from inspectd.wire import Evaluation, Reason
 
 INSPECTION = Inspection(1, FrameRef("cam", 1, 0, 1, 0, 0, 2, 2), "r", 0, 100)
 
 
-def outcome(value: float, *, threshold: float = 1.0, sha: str = "sha", now_ns: int = 50):
-    inspection = msgspec.structs.replace(INSPECTION, judged_by=JudgedBy("sha", threshold))
+def outcome(value: float, *, threshold: float = 1.0, sha: str = "sha", now_ns: int = 50, check_above=None):
+    inspection = msgspec.structs.replace(INSPECTION, judged_by=JudgedBy("sha", threshold, check_above))
     return judge(inspection, Score(1, 1, value, b"", 0, 0, sha, {}), now_ns)
 
 
@@ -40,9 +40,33 @@ def test_a_score_that_is_no_number_is_undecidable(value):
     assert outcome(0.0, threshold=value).reason is Reason.SCORING_ERROR
 
 
-@given(value=st.floats(), threshold=st.floats(), now_ns=st.integers(0, 200))
-def test_whatever_the_numbers_a_pass_is_on_time_and_within(value, threshold, now_ns):
-    if outcome(value, threshold=threshold, now_ns=now_ns).evaluation is Evaluation.PASS:
+def test_a_pass_above_the_second_limit_is_marked_and_stays_a_pass():
+    for value, evaluation, second_look in (
+        (0.8, Evaluation.PASS, False),
+        (math.nextafter(0.8, 1), Evaluation.PASS, True),
+        (1.0, Evaluation.PASS, True),
+        (1.1, Evaluation.FAIL, False),
+    ):
+        found = outcome(value, check_above=0.8)
+        assert (found.evaluation, found.second_look) == (evaluation, second_look)
+    assert not outcome(0.9, check_above=0.8, now_ns=101).second_look
+
+
+def test_a_part_is_marked_if_it_passes_and_a_view_is():
+    clear, marked, fail = (outcome(value, check_above=0.8) for value in (0.1, 0.9, 1.1))
+    assert judge_part([clear, marked], expected=2).second_look
+    assert not judge_part([clear, clear], expected=2).second_look
+    assert not judge_part([marked, fail], expected=2).second_look
+    assert not judge_part([marked], expected=2).second_look
+
+
+@given(
+    value=st.floats(), threshold=st.floats(), now_ns=st.integers(0, 200), check_above=st.floats() | st.none()
+)
+def test_whatever_the_numbers_a_pass_is_on_time_and_within(value, threshold, now_ns, check_above):
+    found = outcome(value, threshold=threshold, now_ns=now_ns, check_above=check_above)
+    assert found.evaluation is Evaluation.PASS or not found.second_look
+    if found.evaluation is Evaluation.PASS:
         assert -math.inf < value <= threshold < math.inf
         assert now_ns <= INSPECTION.deadline_ns
 

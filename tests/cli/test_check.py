@@ -11,7 +11,7 @@ import pytest
 from support.daemon import camera_table, settings
 from support.pictures import write_images
 
-from inspectd.bank.file import read_bank, write_bank
+from inspectd.bank.file import GOOD_SCORES, read_bank, write_bank
 from inspectd.bank.reach import reach_of
 
 
@@ -93,6 +93,32 @@ def test_a_threshold_nobody_can_mean_is_refused_unless_it_is_accepted(tmp_path, 
     done = inspectd("check", file)
     assert done.returncode == 2
     assert "1 problem\n  recipes[0].bank: recipe cell: bank " in done.stderr
+
+
+def test_a_second_limit_that_is_not_below_the_threshold_is_refused(tmp_path, bank_file, good_folder):
+    file, camera = tmp_path / "line.toml", camera_table("cam", good_folder)
+    own = read_bank(bank_file).manifest.threshold
+    for recipe, expected in (
+        ("check_above = 900.0", f"check_above is 900, expected below the bank's threshold, {own:g}"),
+        ("threshold = 4.5\ncheck_above = 4.5", "check_above is 4.5, expected below its threshold, 4.5"),
+    ):
+        file.write_text(settings(bank_file, camera, recipe=recipe))
+        done = inspectd("check", file)
+        assert done.returncode == 2
+        assert f"1 problem\n  recipes[0].check_above: recipe cell: {expected}" in done.stderr
+
+
+def test_images_that_nobody_answered_are_warned_of(tmp_path, bank_file, good_folder):
+    bank = read_bank(bank_file)
+    scores = bank.tensors[GOOD_SCORES].copy()
+    scores[-1] = 100 * scores.max()
+    write_bank(tmp_path / "odd.bank", bank.manifest, {**bank.tensors, GOOD_SCORES: scores})
+    file = tmp_path / "line.toml"
+    file.write_text(settings(tmp_path / "odd.bank", camera_table("cam", good_folder)))
+    done = inspectd("check", file)
+    assert done.returncode == 0, done.stderr
+    assert f"warning: recipes[0].bank: 1 of the good images of {tmp_path}/odd.bank are unlike" in done.stderr
+    assert "inspectd bank review" in done.stderr
 
 
 def test_a_pipe_as_bank_does_not_hang_the_check(tmp_path, good_folder):

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import zmq
 from rich.console import Console
@@ -76,6 +77,8 @@ def test_plain_lines_where_there_is_no_terminal(endpoint: str, socket: zmq.Socke
             "camera1 seq=2 fail reason=above_threshold score=3.500 threshold=2.500 latency_ms=31.2\n",
             "line demo/line1: this reader missed 1 verdicts\n",
         ]
+        publish(socket, msgspec.structs.replace(PASS, seq=3, second_look=True), wire.Kind.VERDICT)
+        assert watch.stdout.readline().endswith("latency_ms=31.2 second_look\n")
         publish(socket, ALARM, wire.Kind.EVENT)
         assert "scoring_lost: exit code [9]" in watch.stdout.readline()
         watch.send_signal(signal.SIGINT)
@@ -152,6 +155,10 @@ def test_the_view_counts_per_camera_and_shows_the_line() -> None:
     stale = drawn(view)
     assert "STALE: no heartbeat for 0.7 s. Treat every part as a reject." in stale
     assert "RUNNING" not in stale
+    assert "look again" not in text
+    view.add(msgspec.structs.replace(PASS, second_look=True))
+    row = next(line for line in drawn(view).splitlines() if "camera1" in line)
+    assert row.strip("│ ").split()[3:7] == ["2", "1", "1", "1"]
 
 
 def test_the_rate_forgets_what_is_old() -> None:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 import pytest
 
 from inspectd import config
@@ -218,6 +219,9 @@ def test_a_recipes_hash_is_that_of_its_settings_as_canonical_json():
     recipe = config.Recipe(name="cells", bank="/somewhere/cells.safetensors")
     elsewhere = config.Recipe(name="cells", bank="cells.safetensors")
     named = config.recipe_sha256(recipe, 2.5, "ab")
+    marked = msgspec.structs.replace(recipe, check_above=2.0)
+    assert config.recipe_sha256(marked, 2.5, "ab") != named
+    assert "check_above" not in config.effective_settings(recipe, 2.5, "ab")
     assert named == config.recipe_sha256(elsewhere, 2.5, "ab")
     text = json.dumps(config.effective_settings(recipe, 2.5, "ab"), sort_keys=True, separators=(",", ":"))
     assert named == hashlib.sha256(text.encode()).hexdigest()
