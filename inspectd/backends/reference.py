@@ -8,8 +8,9 @@ import torch
 
 from inspectd.backends.base import Loaded, ScoringOptions
 from inspectd.bank.file import BankFile, Manifest
+from inspectd.bank.weights import weights_of
 from inspectd.errors import BankError, InputError
-from inspectd.model.backbones import DOWNLOAD, PACKAGED, RANDOM, load_backbone
+from inspectd.model.backbones import load_backbone
 from inspectd.model.detectors import Detector, restore
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.head import Head
@@ -56,11 +57,8 @@ def reference_pipeline(path: Path, bank: BankFile, device: torch.device) -> Refe
 
 
 def _extractor(path: Path, manifest: Manifest, device: torch.device) -> FeatureExtractor:
-    weights = manifest.weights
-    if weights not in (PACKAGED, DOWNLOAD, RANDOM):
-        weights = str(_weights_file(path, weights))
     try:
-        backbone = load_backbone(manifest.backbone, manifest.layers, weights, device)
+        backbone = load_backbone(manifest.backbone, manifest.layers, weights_of(path, manifest), device)
     except InputError as error:
         raise BankError(f"bank {path}: {error}") from error
     if backbone.weights_sha256 != manifest.weights_sha256:
@@ -71,12 +69,6 @@ def _extractor(path: Path, manifest: Manifest, device: torch.device) -> FeatureE
     return FeatureExtractor(
         backbone, manifest.input_height, manifest.input_width, device, manifest.patch_options
     )
-
-
-def _weights_file(bank: Path, recorded: str) -> Path:
-    """The weights file where it was at build time, else of the same name beside the bank."""
-    beside = bank.parent / Path(recorded).name
-    return beside if beside.is_file() or not Path(recorded).is_file() else Path(recorded)
 
 
 def _detector(path: Path, bank: BankFile, device: torch.device) -> tuple[Detector, Head]:

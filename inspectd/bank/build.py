@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import cv2
 import msgspec
@@ -15,10 +15,18 @@ import torch
 from numpy.typing import NDArray
 
 from inspectd.bank.collect import Collection, NamedFrame, collect, feature_dtype, memory_bytes
-from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, Manifest, Outlier, write_bank
+from inspectd.bank.file import (
+    GOOD_SCORES,
+    IMAGE_DIGESTS,
+    OUTLIER_HEATMAPS,
+    Excluded,
+    Manifest,
+    Outlier,
+    write_bank,
+)
 from inspectd.bank.fit import CrossFit, FitSpec, cross_fit, fit_detector
 from inspectd.bank.images import named_image, read_image
-from inspectd.bank.threshold import default_threshold, outliers
+from inspectd.bank.threshold import FoundThreshold, find_threshold, outliers
 from inspectd.errors import InputError
 from inspectd.model.backbones import DEFAULT_BACKBONE, load_backbone
 from inspectd.model.detectors import Detector
@@ -40,9 +48,12 @@ class BuildSpec:
         coreset: share of all patches to keep (float, up to 1), or their number (int).
         bank_mb: size of the patches to keep, in MB of 1e6 bytes, instead of `coreset`.
         memory_gb: limit of the whole build; the features of all images are held at once.
-        mask: an image whose pixels above 127 are scored, laid over the region; None: all.
+        mask: an image whose pixels above 127 are scored, laid over the region; or (h, w) bool, the patches
+            that are; None: all.
         strict: refuse unreadable images instead of leaving them out.
-        keep_outliers: outliers are good, and count in finding the threshold.
+        keep_outliers: all outliers are good, and count in finding the threshold.
+        accepted: sha256 of the pixels of images that are, in hexadecimal.
+        excluded: images that were taken out of an earlier bank of the same images.
         bit_depth: bits a channel of the images; above 8 they lie in words of 16.
     """
 
@@ -59,9 +70,11 @@ class BuildSpec:
     bank_mb: float | None = None
     seed: int = 0
     memory_gb: float = 3.0
-    mask: Path | None = None
+    mask: Path | NDArray[np.bool_] | None = None
     strict: bool = False
     keep_outliers: bool = False
+    accepted: frozenset[str] = frozenset()
+    excluded: tuple[Excluded, ...] = ()
     bit_depth: int = 8
 
 
@@ -99,6 +112,22 @@ class BuildReport(msgspec.Struct, frozen=True):
     """Other files of the folder: the reason for passing them over, and their number."""
 
 
+@dataclass(frozen=True)
+class Built:
+    """A bank that no file holds yet.
+
+    Attributes:
+        arrays: its tensors, by their names in the file.
+        images: what it was built from.
+        seconds: features, coreset, and the whole fit.
+    """
+
+    manifest: Manifest
+    arrays: dict[str, NDArray[Any]]
+    images: Collection
+    seconds: tuple[float, float, float]
+
+
 class BankBuilder:
     """Builds banks by one specification; its backbone is loaded once.
 
@@ -124,6 +153,11 @@ class BankBuilder:
         mask = None if spec.mask is None else _mask(spec.mask, self._shape).to(target)
         coreset = spec.coreset if spec.bank_mb is None else _rows(spec.bank_mb, 4 * self._shape[2])
         self._fit = FitSpec(options, head, coreset, spec.seed, mask)
+
+    @property
+    def weights_sha256(self) -> str:
+        """Digest of the backbone's weights."""
+        return self._backbone.weights_sha256
 
     def estimate(self, images: int) -> str:
         """Memory that building with so many images takes, for people.
@@ -151,6 +185,28 @@ class BankBuilder:
             InputError: too few images can be read, or their features do not fit in memory.
             UnavailableError: the file cannot be written.
         """
+        built = self.fit(frames, total, progress)
+        manifest, images = built.manifest, built.images
+        extract_s, coreset_s, fit_s = (round(seconds, 3) for seconds in built.seconds)
+        return BuildReport(
+            images=manifest.images,
+            patches=manifest.patches,
+            bank=BankSize(manifest.rows, manifest.dims),
+            threshold=manifest.threshold,
+            extract_s=extract_s,
+            coreset_s=coreset_s,
+            fit_s=fit_s,
+            sha256=write_bank(out, manifest, built.arrays),
+            unreadable=images.unreadable,
+            duplicates=images.duplicates,
+            rare_sizes=_rare_sizes(images),
+            outliers=[images.names[row] for row in np.flatnonzero(outliers(built.arrays[GOOD_SCORES]))],
+            outliers_count=self._spec.keep_outliers and bool(manifest.outliers),
+            threshold_with_outliers=manifest.threshold_with_outliers,
+        )
+
+    def fit(self, frames: Iterable[NamedFrame], total: int, progress: Progress) -> Built:
+        """As `build`, but no file is written."""
         start = time.perf_counter()
         progress("features", 0, total)
         features = torch.empty((total, *self._shape), dtype=self._dtype(total), device=self._extractor.device)
@@ -162,32 +218,31 @@ class BankBuilder:
             fitted = fit_detector(images.features, fit, lambda done, count: progress("bank", done, count))
             held_out = cross_fit(images.features, fit, lambda done, count: progress("threshold", done, count))
         finished = time.perf_counter()
-        found = _find_threshold(held_out.scores, keep_outliers=self._spec.keep_outliers)
-        manifest = self._manifest(images, fitted.detector, held_out.scores, found)
-        sha256 = write_bank(out, manifest, _arrays(fitted.detector, held_out, images))
-        return BuildReport(
-            images=manifest.images,
-            patches=manifest.patches,
-            bank=BankSize(manifest.rows, manifest.dims),
-            threshold=manifest.threshold,
-            extract_s=round(extracted - start, 3),
-            coreset_s=round(fitted.coreset_seconds, 3),
-            fit_s=round(finished - extracted, 3),
-            sha256=sha256,
-            unreadable=images.unreadable,
-            duplicates=images.duplicates,
-            rare_sizes=_rare_sizes(images),
-            outliers=[images.names[row] for row in found.outliers],
-            outliers_count=manifest.outliers_count,
-            threshold_with_outliers=manifest.threshold_with_outliers,
-        )
+        unlike, aside = self._unlike_the_rest(images, held_out.scores)
+        manifest = self._manifest(images, fitted.detector, unlike, find_threshold(held_out.scores, aside))
+        arrays = _arrays(fitted.detector, held_out, images)
+        seconds = (extracted - start, fitted.coreset_seconds, finished - extracted)
+        return Built(manifest, arrays, images, seconds)
+
+    def _unlike_the_rest(
+        self, images: Collection, scores: NDArray[np.float64]
+    ) -> tuple[list[Outlier], NDArray[np.bool_]]:
+        """The outliers, and the mask (n,) of those among them that do not count."""
+        spec, aside, unlike = self._spec, outliers(scores), []
+        for row in np.flatnonzero(aside):
+            sha256 = images.digests[row].tobytes().hex()
+            is_accepted = spec.keep_outliers or sha256 in spec.accepted
+            status: Literal["open", "accepted"] = "accepted" if is_accepted else "open"
+            unlike.append(Outlier(_file_name(images.names[row]), sha256, float(scores[row]), status))
+            aside[row] = not is_accepted
+        return unlike, aside
 
     def _dtype(self, images: int) -> torch.dtype:
         height, width, dims = self._shape
         return feature_dtype(images, height * width, dims, int(self._spec.memory_gb * 1e9))
 
     def _manifest(
-        self, images: Collection, detector: Detector, scores: NDArray[np.float64], found: _Found
+        self, images: Collection, detector: Detector, unlike: list[Outlier], found: FoundThreshold
     ) -> Manifest:
         spec, fit, backbone = self._spec, self._fit, self._backbone
         return Manifest(
@@ -209,11 +264,12 @@ class BankBuilder:
             dims=detector.dims,
             coreset_ratio=fit.coreset if isinstance(fit.coreset, float) else None,
             seed=spec.seed,
-            threshold=found.threshold,
+            threshold=found.value,
             threshold_basis=found.basis,
-            outliers=tuple(_outlier(images, scores, row) for row in found.outliers),
-            outliers_count=spec.keep_outliers and bool(found.outliers),
+            outliers=tuple(unlike),
             threshold_with_outliers=found.with_outliers,
+            excluded=spec.excluded,
+            calibrated=False,
         )
 
 
@@ -225,8 +281,10 @@ def build_bank(
     return BankBuilder(spec, device).build(frames, len(paths), out, progress)
 
 
-def _mask(path: Path, shape: tuple[int, int, int]) -> torch.Tensor:
+def _mask(path: Path | NDArray[np.bool_], shape: tuple[int, int, int]) -> torch.Tensor:
     """(h, w) bool: the patches of which at least half is scored, of features of a shape (h, w, D)."""
+    if not isinstance(path, Path):
+        return torch.from_numpy(path)
     image = read_image(path)
     if image is None:
         raise InputError(f"--mask: {path} cannot be read as an image")
@@ -259,33 +317,9 @@ def _check_enough(images: Collection, *, strict: bool) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A threshold, its origin, and the rows of the outliers."""
-
-    threshold: float
-    basis: str
-    outliers: list[int]
-    with_outliers: float | None
-
-
-def _find_threshold(scores: NDArray[np.float64], *, keep_outliers: bool) -> _Found:
-    outlying = outliers(scores)
-    aside = 0 if keep_outliers else int(outlying.sum())
-    counted = scores[~outlying] if aside else scores
-    threshold, basis = default_threshold(counted)
-    return _Found(
-        threshold,
-        f"{basis}, {aside} unlike the rest set aside" if aside else basis,
-        np.flatnonzero(outlying).tolist(),
-        default_threshold(scores)[0] if aside else None,
-    )
-
-
-def _outlier(images: Collection, scores: NDArray[np.float64], row: int) -> Outlier:
-    """An outlier for the manifest; without its folder, which would make the same build another file."""
-    name = Path(images.names[row]).name.encode(errors="backslashreplace").decode()
-    return Outlier(name, images.digests[row].tobytes().hex(), float(scores[row]))
+def _file_name(name: str) -> str:
+    """An image's name without its folder, which would make the same build another file."""
+    return Path(name).name.encode(errors="backslashreplace").decode()
 
 
 def _arrays(detector: Detector, held_out: CrossFit, images: Collection) -> dict[str, NDArray[Any]]:
@@ -293,7 +327,9 @@ def _arrays(detector: Detector, held_out: CrossFit, images: Collection) -> dict[
     tensors = {f"detector.{name}": tensor for name, tensor in detector.tensors().items()}
     tensors |= {f"head.{name}": tensor for name, tensor in held_out.head.tensors().items()}
     arrays: dict[str, NDArray[Any]] = {name: tensor.float().cpu().numpy() for name, tensor in tensors.items()}
-    return arrays | {GOOD_SCORES: held_out.scores, IMAGE_DIGESTS: images.digests}
+    arrays |= {GOOD_SCORES: held_out.scores, IMAGE_DIGESTS: images.digests}
+    unlike = outliers(held_out.scores)
+    return arrays | {OUTLIER_HEATMAPS: held_out.heatmaps[unlike]} if unlike.any() else arrays
 
 
 def _rare_sizes(images: Collection) -> list[str]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Final
+from typing import Annotated, Any, BinaryIO, Final, Literal
 
 import msgspec
 import numpy as np
@@ -32,7 +32,9 @@ GOOD_SCORES: Final = "good_scores"
 """Name of the (N,) float64 scores of the bank's own images, each from a fit that left it out."""
 IMAGE_DIGESTS: Final = "image_digests"
 """Name of the (N, 32) uint8 sha256 of those images' pixels, in the same order."""
-_OF_THE_THRESHOLD: Final = (GOOD_SCORES, IMAGE_DIGESTS)
+OUTLIER_HEATMAPS: Final = "outlier_heatmaps"
+"""Name of the (K, h, w) float32 heatmaps of the manifest's K outliers, each from a fit that left it out."""
+_OF_THE_THRESHOLD: Final = (GOOD_SCORES, IMAGE_DIGESTS, OUTLIER_HEATMAPS)
 
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Meta(ge=1)]
@@ -47,6 +49,19 @@ class Outlier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of its pixels."""
     score: float
     """From the fit that left it out."""
+    status: Literal["open", "accepted"] = "open"
+    """Accepted: somebody looked and calls it good, so it counts in the threshold."""
+
+
+class Excluded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An image that was in the bank until somebody took it out."""
+
+    name: str
+    """Its file's name."""
+    sha256: Digest
+    """Of its pixels."""
+    score: float
+    """From the fit of that earlier bank that left it out."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,10 +100,26 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     outliers: tuple[Outlier, ...] = field(default=(), name="unlike_the_rest")
     """Images that score far above the others; none in banks from before they were recorded."""
     outliers_count: bool = False
-    """Whether such images took part in finding the threshold, because somebody vouched for them."""
+    """All of them are accepted. Of banks from before each had a status; `read_bank` gives them one."""
     threshold_with_outliers: float | None = None
     """The threshold if they counted; None: there are none, or they do."""
+    excluded: tuple[Excluded, ...] = ()
+    """Images taken out of it, the first one first."""
+    calibrated: bool | None = None
+    """Whether `bank calibrate` set the threshold; None: not recorded, by an earlier version."""
     schema: str = SCHEMA
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether somebody set the threshold for a stated rate; else it is the default rule's."""
+        if self.calibrated is None:
+            return self.threshold_basis.startswith("rate ")  # as earlier versions worded it
+        return self.calibrated
+
+    @property
+    def unanswered(self) -> list[str]:
+        """Names of the images unlike the rest that nobody has accepted yet."""
+        return [image.name for image in self.outliers if image.status == "open"]
 
 
 _METADATA: Final = "__metadata__"
@@ -124,7 +155,7 @@ class BankFile:
         """Digest of all that its scores depend on: banks that differ in their threshold alone share it."""
         manifest = msgspec.structs.replace(
             self.manifest, threshold=0.0, threshold_basis="", outliers=(), outliers_count=False,
-            threshold_with_outliers=None,
+            threshold_with_outliers=None, excluded=(), calibrated=None,
         )  # fmt: skip
         tensors = {name: self.tensors[name] for name in self.tensors if name not in _OF_THE_THRESHOLD}
         return _digest(msgspec.json.encode(manifest, order="deterministic"), tensors)
@@ -256,9 +287,13 @@ def _manifest(path: Path, text: msgspec.Raw) -> Manifest:
     if schema != SCHEMA:
         raise BankError(f"bank {path}: has schema {schema!r}, this version reads {SCHEMA!r}; build it again")
     try:
-        return converted(values, Manifest, f"bank {path}: its manifest is damaged")
+        manifest = converted(values, Manifest, f"bank {path}: its manifest is damaged")
     except InputError as error:
         raise BankError(str(error)) from error
+    if not manifest.outliers_count:
+        return manifest
+    accepted = tuple(msgspec.structs.replace(image, status="accepted") for image in manifest.outliers)
+    return msgspec.structs.replace(manifest, outliers=accepted, outliers_count=False)
 
 
 def _digest(manifest: bytes, tensors: Tensors) -> str:

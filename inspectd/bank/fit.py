@@ -60,10 +60,12 @@ class CrossFit:
     Attributes:
         head: fitted on all of their maps.
         scores: (N,) float64; each from a detector and a head fitted without that image's fold.
+        heatmaps: (N, h, w) float32, from the same.
     """
 
     head: Head
     scores: NDArray[np.float64]
+    heatmaps: NDArray[np.float32]
 
 
 def fit_detector(features: torch.Tensor, spec: FitSpec, step: Step) -> Fitted:
@@ -124,7 +126,7 @@ def cross_fit(features: torch.Tensor, spec: FitSpec, step: Step) -> CrossFit:
             for start in range(0, len(features), _SCORE_BATCH)
         ]
     )
-    return CrossFit(Head.fit(spec.head, maps, embeddings, spec.mask), _scores(maps, embeddings, folds, spec))
+    return CrossFit(Head.fit(spec.head, maps, embeddings, spec.mask), *_scores(maps, embeddings, folds, spec))
 
 
 def _folds(images: int, seed: int) -> list[NDArray[np.int64]]:
@@ -139,12 +141,14 @@ def _maps(detector: Detector, features: torch.Tensor, rows: NDArray[np.int64]) -
 
 def _scores(
     maps: torch.Tensor, embeddings: torch.Tensor, folds: list[NDArray[np.int64]], spec: FitSpec
-) -> NDArray[np.float64]:
-    """Image scores under heads that were fitted without the image's own fold."""
-    scores = np.empty(len(maps))
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Image scores and heatmaps under heads that were fitted without the image's own fold."""
+    scores, heatmaps = np.empty(len(maps)), np.empty(tuple(maps.shape), dtype=np.float32)
     for held_out in folds:
         seen = torch.from_numpy(np.setdiff1d(np.arange(len(maps)), held_out))
         head = Head.fit(spec.head, maps[seen], embeddings[seen], spec.mask)
         rows = torch.from_numpy(held_out)
-        scores[held_out] = head(maps[rows], embeddings[rows])[0].double().cpu().numpy()
-    return scores
+        found, of_places = head(maps[rows], embeddings[rows])
+        scores[held_out] = found.double().cpu().numpy()
+        heatmaps[held_out] = of_places.float().cpu().numpy()
+    return scores, heatmaps

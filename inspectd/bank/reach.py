@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from inspectd.bank.answers import aside_mask
 from inspectd.bank.file import GOOD_SCORES, BankFile
-from inspectd.bank.threshold import outliers
 
 FURTHEST: Final = 10.0
 """Times as far above the median of the good scores as the highest of them. The strongest defect of the
@@ -24,7 +24,7 @@ class Reach:
         images: good images.
         above: those that score above the threshold.
         median: of their scores.
-        left_out: outliers that nobody vouched for.
+        left_out: outliers that nobody accepted.
         highest: of the scores of all others.
         times: distance of the threshold above the median, in units of that of `highest`; infinite where all
             scores are equal and it lies above them.
@@ -71,7 +71,7 @@ def reach_of(bank: BankFile, threshold: float | None = None) -> Reach | None:
     if scores is None or not scores.size:
         return None
     threshold = bank.manifest.threshold if threshold is None else threshold
-    usual = scores if bank.manifest.outliers_count else scores[~outliers(scores)]
+    usual = scores[~aside_mask(bank)]
     median, highest = float(np.median(scores)), float(usual.max())
     # Halves, as the difference of two floats may be too large for one.
     spread, distance = highest / 2 - median / 2, threshold / 2 - median / 2

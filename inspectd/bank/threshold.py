@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -46,12 +47,37 @@ def tail_threshold(good_scores: NDArray[np.float64], false_reject_rate: float) -
     return float(min(begin + scale * beyond, ordered[-1]))
 
 
-def default_threshold(good_scores: NDArray[np.float64]) -> tuple[float, str]:
+@dataclass(frozen=True)
+class FoundThreshold:
+    """A threshold by the default rule.
+
+    Attributes:
+        basis: its origin, for people.
+        with_outliers: what it would be if every score counted; None: every one does.
+    """
+
+    value: float
+    basis: str
+    with_outliers: float | None
+
+
+def find_threshold(good_scores: NDArray[np.float64], aside: NDArray[np.bool_]) -> FoundThreshold:
+    """The default threshold for scores (n,) of held-out good images, without those of a mask `aside` (n,)."""
+    value, basis = default_threshold(good_scores[~aside])
+    if not aside.any():
+        return FoundThreshold(value, basis, None)
+    basis = f"{basis}, {int(aside.sum())} unlike the rest set aside"
+    return FoundThreshold(value, basis, default_threshold(good_scores)[0])
+
+
+def default_threshold(
+    good_scores: NDArray[np.float64], false_reject_rate: float = FALSE_REJECT_RATE
+) -> tuple[float, str]:
     """The threshold of a new bank for scores (n,) of held-out good images, and where it comes from."""
-    basis = f"{FALSE_REJECT_RATE:.1%} of {len(good_scores)} cross-fitted good scores above"
+    basis = f"{false_reject_rate:.1%} of {len(good_scores)} cross-fitted good scores above"
     if len(good_scores) < FEWEST_FOR_TAIL:
-        return conformal_threshold(good_scores, FALSE_REJECT_RATE), basis
-    return tail_threshold(good_scores, FALSE_REJECT_RATE), f"{basis} by a fit of their tail"
+        return conformal_threshold(good_scores, false_reject_rate), basis
+    return tail_threshold(good_scores, false_reject_rate), f"{basis} by a fit of their tail"
 
 
 def conformal_threshold(good_scores: NDArray[np.float64], false_reject_rate: float) -> float:

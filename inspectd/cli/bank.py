@@ -1,4 +1,4 @@
-"""`inspectd bank`: build, calibrate, evaluate, tune, compare and show banks."""
+"""`inspectd bank`: build, review, calibrate, evaluate, tune, compare and show banks."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_tune(commands.add_parser("tune", help="compare settings and recommend one"))
     _add_compare(commands.add_parser("compare", help="compare two banks on the same images"))
     _add_show(commands.add_parser("show", help="verify a bank file and show its contents"))
+    _add_review(commands.add_parser("review", help="write a page of the images unlike the rest"))
+    _add_accept(commands.add_parser("accept", help="count images unlike the rest as good"))
+    _add_exclude(commands.add_parser("exclude", help="build a bank again without some of its images"))
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -77,6 +80,9 @@ def _add_build(build: argparse.ArgumentParser) -> None:
         "--strict", action="store_true", help="refuse unreadable images instead of skipping them"
     )
     _add_keep_outliers(build)
+    build.add_argument(
+        "--review", type=Path, metavar="FILE", help="write a page of the images unlike the rest"
+    )
     _add_common(build)
 
 
@@ -140,11 +146,57 @@ def _add_show(show: argparse.ArgumentParser) -> None:
     show.add_argument("--json", action="store_true", help="print one JSON object")
 
 
+def _add_review(review: argparse.ArgumentParser) -> None:
+    review.add_argument("bank", type=Path, metavar="BANK")
+    review.add_argument(
+        "--images", type=Path, required=True, metavar="DIR", help="folder the bank was built from"
+    )
+    review.add_argument("--out", type=Path, required=True, metavar="FILE", help="HTML page to write")
+
+
+def _add_accept(accept: argparse.ArgumentParser) -> None:
+    _add_answered(accept)
+    calibrated = accept.add_mutually_exclusive_group()
+    for option, value, about in (
+        ("--keep-threshold", "keep", "leave a threshold that was set by calibrate as it is"),
+        ("--replace-threshold", "default", "find such a threshold again by the default rule"),
+    ):
+        calibrated.add_argument(option, dest="threshold", action="store_const", const=value, help=about)
+    accept.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_exclude(exclude: argparse.ArgumentParser) -> None:
+    _add_answered(exclude)
+    exclude.add_argument(
+        "--images", type=Path, required=True, metavar="DIR", help="folder the bank was built from"
+    )
+    exclude.add_argument(
+        "--replace-threshold",
+        action="store_true",
+        help="replace a threshold that was set by calibrate by that of the default rule",
+    )
+    exclude.add_argument(
+        "--memory-gb", type=float, default=3.0, help="most memory to use; default: %(default)s"
+    )
+    exclude.add_argument("--yes", action="store_true", help="write the bank without asking")
+    _add_common(exclude)
+
+
+def _add_answered(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bank", type=Path, metavar="BANK")
+    parser.add_argument(
+        "image",
+        nargs="+",
+        metavar="IMAGE_OR_SHA",
+        help="an image file, or the first digits of its sha256 as `bank show` and the review page print it",
+    )
+
+
 def _add_keep_outliers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-outliers",
         action="store_true",
-        help="count images unlike the rest as good in the threshold; default: set aside, named",
+        help="accept all images unlike the rest as good at once; default: set aside, named",
     )
 
 

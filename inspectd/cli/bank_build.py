@@ -14,7 +14,9 @@ from inspectd.backends.cuda.device import choose_device
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.build import BankBuilder, BuildReport, BuildSpec
 from inspectd.bank.collect import NamedFrame
+from inspectd.bank.file import read_bank
 from inspectd.bank.images import named_image, video_frames
+from inspectd.cli.bank_choice import print_choice
 from inspectd.cli.bank_common import (
     Steps,
     parse_coreset,
@@ -24,6 +26,8 @@ from inspectd.cli.bank_common import (
     print_names,
 )
 from inspectd.errors import ExitCode, InputError
+from inspectd.evaluation.budgets import Choice, choice_of
+from inspectd.evaluation.review import Pictures, keep_pictures, write_review
 from inspectd.model.options import PatchOptions
 from inspectd.pictures.depth import EIGHT_BITS
 from inspectd.pictures.folder import described, list_pictures
@@ -55,15 +59,26 @@ def main(arguments: argparse.Namespace) -> int:
     builder = BankBuilder(replace(spec, bit_depth=source.bit_depth), device)
     if not arguments.json:
         print(builder.estimate(source.total))
+    pictures: Pictures = {}
+    frames = source.frames
+    if arguments.review is not None:
+        frames = keep_pictures(frames, pictures, spec.patches.region)
     with Steps() as steps:
-        report = builder.build(source.frames, source.total, arguments.out, steps)
+        report = builder.build(frames, source.total, arguments.out, steps)
     report = msgspec.structs.replace(report, left_out=dict(source.left_out))
+    bank = read_bank(arguments.out)
+    choice = choice_of(bank)
+    if arguments.review is not None:
+        write_review(arguments.review, arguments.out, bank, pictures, arguments.images)
     # The first load converts the bank for this machine's CPU and remembers it: the daemon then starts faster.
     Scorer.load(arguments.out, arguments.device)
     if arguments.json:
-        print(json_line(report))
+        print(json_line({**msgspec.to_builtins(report), "choice": msgspec.to_builtins(choice)}))
     else:
-        _print_report(arguments.out, report)
+        _print_report(arguments.out, report, choice)
+        if arguments.review is not None:
+            print(f"review: {arguments.review}")
+        print(f"next: inspectd bank evaluate {arguments.out} --data DATA --report report.html")
     return ExitCode.OK
 
 
@@ -121,7 +136,7 @@ def _source(arguments: argparse.Namespace) -> _Source:
     return _Source(frames, arguments.count, getattr(camera, "bit_depth", EIGHT_BITS))
 
 
-def _print_report(out: Path, report: BuildReport) -> None:
+def _print_report(out: Path, report: BuildReport, choice: Choice) -> None:
     bank = report.bank
     print(f"{out}: {bank.rows} x {bank.dims} from {report.patches} patches of {report.images} images")
     print(f"threshold {report.threshold:.4f}, sha256 {report.sha256[:12]}")
@@ -132,15 +147,16 @@ def _print_report(out: Path, report: BuildReport) -> None:
     print_names("unusable, left out", [f"{name}: {why}" for name, why in report.unreadable.items()])
     print_names("same pixels as another, left out", report.duplicates)
     print_names("rare sizes", report.rare_sizes)
+    print_choice(choice)
     if report.outliers:
-        print_names(_outliers(report), report.outliers)
-    print(f"next: inspectd bank evaluate {out} --data DATA --report report.html")
+        print_names(_outliers(out, report), report.outliers)
 
 
-def _outliers(report: BuildReport) -> str:
+def _outliers(out: Path, report: BuildReport) -> str:
     if report.outliers_count:
         return "unlike the rest, counted in the threshold (--keep-outliers)"
     return (
         f"unlike the rest, set aside: with them the threshold would be {report.threshold_with_outliers:.4f}; "
-        "look at them: remove defects and build again, or vouch for good ones with --keep-outliers"
+        f"look at them (--review PAGE), then `inspectd bank accept {out} IMAGE` those that show good parts, "
+        f"and `inspectd bank exclude {out} IMAGE --images DIR` those that show defects"
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
+from inspectd.cli import output
 from inspectd.cli.numbers import size
+from inspectd.cli.output import cell
 from inspectd.errors import InputError
 from inspectd.text import printable
 
@@ -55,6 +58,16 @@ def print_names(what: str, names: Sequence[str], most: int = 20) -> None:
         print(f"  {printable(name)}")
     if len(names) > most:
         print(f"  and {len(names) - most} more (--json lists all)")
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table of texts; its numbers are on the right."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if 0 < column < len(headings) - 1 else "left")
+    for row in rows:
+        table.add_row(*(cell(text) for text in row))
+    output.console(highlight=False).print(table)
 
 
 def say_own_images(own: Sequence[str] | None, total: int) -> None:

@@ -6,15 +6,12 @@ import argparse
 from typing import Any
 
 import msgspec
-from rich.table import Table
 
-from inspectd.cli import output
-from inspectd.cli.bank_common import Steps, print_names, say_own_images
-from inspectd.cli.output import cell
+from inspectd.cli.bank_common import Steps, print_names, print_table, say_own_images
 from inspectd.errors import ExitCode
 from inspectd.evaluation.calibrate import Interval
 from inspectd.evaluation.dataset import DataSet, read_dataset
-from inspectd.evaluation.evaluate import BankReport, evaluate
+from inspectd.evaluation.evaluate import CLASS_HEADINGS, BankReport, class_cells, evaluate
 from inspectd.evaluation.report import write_report
 from inspectd.text import json_line
 
@@ -62,14 +59,7 @@ def _print_result(result: BankReport) -> None:
     spent = ", ".join(f"{name} {value:.1f}" for name, value in result.latency_ms.items())
     print(f"one image, ms      {spent} ({result.device})")
     print(f"bank               {result.bank_mb:.1f} MB")
-    table = Table("label", "images", "judged fail", "95 % interval", "mean score")
-    for row in result.classes:
-        failed = row.failed
-        bounds = f"{failed.low:.1%} to {failed.high:.1%}"
-        table.add_row(
-            cell(row.label), str(row.images), f"{failed.share:.1%}", bounds, f"{row.mean_score:.3f}"
-        )
-    output.console().print(table)
+    print_table(CLASS_HEADINGS, class_cells(result))
     print_names("images the bank was built from", result.from_the_bank or ())
     if result.other_sizes:
         print(

@@ -9,7 +9,9 @@ import msgspec
 
 from inspectd.bank.file import read_bank
 from inspectd.bank.reach import reach_of
+from inspectd.cli.bank_choice import print_choice
 from inspectd.errors import ExitCode
+from inspectd.evaluation.budgets import choice_of
 from inspectd.text import json_line
 
 
@@ -17,6 +19,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Print a bank's manifest and what it holds."""
     bank = read_bank(arguments.bank)
     reach = reach_of(bank)
+    choice = None if reach is None else choice_of(bank)
     facts = msgspec.to_builtins(bank.manifest) | {
         "sha256": bank.sha256,
         "tensors": {
@@ -26,7 +29,7 @@ def main(arguments: argparse.Namespace) -> int:
         "bank_mb": round(sum(array.nbytes for array in bank.tensors.values()) / 1e6, 3),
     }
     if arguments.json:
-        print(json_line(facts))
+        print(json_line({**facts, "choice": choice}))
         return ExitCode.OK
     print(f"{arguments.bank}: intact")
     print(f"  {reach or 'its threshold cannot be compared with its good scores: it holds none'}")
@@ -39,12 +42,14 @@ def main(arguments: argparse.Namespace) -> int:
             print(f"  {name}")
             for inner, what in value.items():
                 print(f"    {inner:<28} {what}")
-        elif name == "unlike_the_rest":
+        elif name in {"unlike_the_rest", "excluded"}:
             print(f"  {name:<30} {', '.join(image['name'] for image in value) or None}")
         else:
             print(
                 f"  {name:<30} {', '.join(map(_shown, value)) if isinstance(value, list | tuple) else value}"
             )
+    if choice is not None:
+        print_choice(choice)
     return ExitCode.OK
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import cv2
 import msgspec
@@ -18,7 +19,7 @@ from inspectd.bank.images import named_image
 from inspectd.bank.own_images import OwnImages
 from inspectd.errors import InputError
 from inspectd.evaluation.calibrate import Interval, interval
-from inspectd.evaluation.dataset import LabelledImage
+from inspectd.evaluation.dataset import GOOD, LabelledImage
 from inspectd.evaluation.metrics import image_metrics, pixel_metrics
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.folder import defective_pixels
@@ -34,6 +35,10 @@ class ClassResult(msgspec.Struct, frozen=True):
     failed: Interval
     """Share of them judged fail."""
     mean_score: float
+
+
+CLASS_HEADINGS: Final = ("class", "images", "found", "95 % interval", "mean score")
+"""Of `class_cells`."""
 
 
 class BankReport(msgspec.Struct, frozen=True):
@@ -68,6 +73,29 @@ class BankReport(msgspec.Struct, frozen=True):
     backbone: str
     bank_sha256: str
     device: str
+    bit_depth: int = 8
+    """Bits a channel of the images."""
+
+
+def class_cells(result: BankReport) -> Iterator[tuple[str, ...]]:
+    """Rows of a table for people, as many cells as `CLASS_HEADINGS`.
+
+    Each class of defects, the one that is found least first; all together; good parts that are rejected.
+    """
+    defects = [row for row in result.classes if row.label != GOOD]
+    for row in sorted(defects, key=lambda row: row.failed.share):
+        yield _class_cells(row.label, row.failed, f"{row.mean_score:.3f}")
+    if len(defects) > 1:
+        escapes = result.escapes
+        yield _class_cells("all defects", interval(escapes.total - escapes.count, escapes.total), "")
+    for row in result.classes:
+        if row.label == GOOD:
+            yield _class_cells("good, falsely rejected", row.failed, f"{row.mean_score:.3f}")
+
+
+def _class_cells(label: str, share: Interval, mean_score: str) -> tuple[str, ...]:
+    found = f"{share.count} = {share.share:.1%}"
+    return label, str(share.total), found, f"{share.low:.1%} to {share.high:.1%}", mean_score
 
 
 @dataclass(frozen=True)
@@ -167,6 +195,7 @@ def _report(
         backbone=scorer.info.backbone,
         bank_sha256=scorer.info.sha256,
         device=scorer.info.device,
+        bit_depth=scorer.info.bit_depth,
     )
 
 

@@ -126,6 +126,32 @@ def histogram_svg(good: Floats, defective: Floats, threshold: float) -> str:
     return frame.svg()
 
 
+def good_scores_svg(counted: Floats, unlike: Floats, threshold: float) -> str:
+    """A histogram of good scores (n,) with the threshold; those of images unlike the rest (k,) as points.
+
+    The axis ends a little above the threshold and the counted scores, so that they can be told apart: what
+    lies beyond it is named at its end.
+    """
+    low, high = float(min(counted.min(), threshold)), float(max(counted.max(), threshold))
+    high += 0.4 * (high - low) or 1.0
+    edges = np.linspace(low, high, _BINS + 1)
+    heights = np.histogram(counted, edges)[0]
+    most = float(heights.max())
+    frame = _Frame(
+        "Scores of good images while they were left out", (low, high, "image score"), (0.0, most, "images")
+    )
+    for left, right, height in zip(edges, edges[1:], heights, strict=False):
+        frame.bar(float(left), float(right), float(height), _GOOD)
+    frame.line([threshold, threshold], [0.0, most], _INK, "5 4")
+    beyond = unlike[unlike > high]
+    for score in unlike[unlike <= high]:
+        frame.dot(float(score), 0.0, _DEFECTIVE)
+    if beyond.size:
+        frame.dot(high, 0.5 * most, _DEFECTIVE, f"{beyond.size} beyond, up to {beyond.max():.3g}")
+    frame.legend([("counted", _GOOD), ("unlike the rest", _DEFECTIVE), ("threshold", _INK)])
+    return frame.svg()
+
+
 def trade_off_svg(
     points: Sequence[tuple[float, float, str]],
     pareto: Sequence[bool],

@@ -11,7 +11,7 @@ from support.pictures import noise, write_video
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.build import BuildSpec, build_bank
 from inspectd.bank.collect import pixel_digest
-from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, read_bank
+from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, OUTLIER_HEATMAPS, read_bank
 from inspectd.bank.images import find_images, read_image, video_frames
 from inspectd.errors import InputError
 from inspectd.model.options import PatchOptions
@@ -150,6 +150,9 @@ def test_one_image_does_not_set_the_threshold_nor_hide_what_it_shows(
     assert odd.name == "17.png"
     assert odd.score == bank.tensors[GOOD_SCORES][17] == report.threshold_with_outliers
     assert odd.sha256 == bank.tensors[IMAGE_DIGESTS][17].tobytes().hex()
+    assert odd.status == "open"
+    (heatmap,) = bank.tensors[OUTLIER_HEATMAPS]
+    assert heatmap.max() > 10 * report.threshold  # of a fit that left the image out
     assert "59 cross-fitted good scores above, 1 unlike the rest set aside" in bank.manifest.threshold_basis
 
     # The bank remembers the defect, but at its place it is not blind to others.
@@ -168,7 +171,8 @@ def test_outliers_count_where_somebody_vouches_for_them(
     report = build_bank(plates(specked)[10:30], tmp_path / "x.bank", spec, quiet)
     manifest = read_bank(tmp_path / "x.bank").manifest
     assert report.outliers_count
-    assert manifest.outliers_count
+    assert [image.status for image in manifest.outliers] == ["accepted"]
+    assert manifest.unanswered == []
     assert report.threshold_with_outliers is None
     assert report.threshold == manifest.outliers[0].score
 

@@ -1,19 +1,18 @@
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
+from support.banks import bank_of
 
-from inspectd.bank.file import GOOD_SCORES, BankFile, read_bank
+from inspectd.bank.answers import accept
+from inspectd.bank.file import GOOD_SCORES, BankFile
 from inspectd.bank.reach import FURTHEST, reach_of
 
 
 @pytest.fixture
-def bank(bank_file: Path) -> BankFile:
+def bank() -> BankFile:
     """A bank whose good scores are 0 to 4 and one that is unlike the rest."""
-    file = read_bank(bank_file)
-    file.tensors[GOOD_SCORES] = np.append(np.linspace(0, 4, 41), 1e6)
-    return file
+    return bank_of(np.append(np.linspace(0, 4, 41), 1e6))
 
 
 def test_the_distance_is_in_units_of_the_banks_own_good_scores(bank: BankFile) -> None:
@@ -30,9 +29,9 @@ def test_the_distance_is_in_units_of_the_banks_own_good_scores(bank: BankFile) -
         assert end.too_far is (sign > 0)
 
 
-def test_an_outlier_counts_only_where_somebody_vouched_for_it(bank: BankFile) -> None:
-    vouched = BankFile(msgspec.structs.replace(bank.manifest, outliers_count=True), bank.tensors, bank.sha256)
-    for file, too_far in ((bank, True), (vouched, False)):
+def test_an_outlier_counts_only_where_somebody_accepted_it(bank: BankFile) -> None:
+    accepted = BankFile(accept(Path("x.bank"), bank, [41], None), bank.tensors, bank.sha256)
+    for file, too_far in ((bank, True), (accepted, False)):
         reach = reach_of(file, 1e6)
         assert reach is not None
         assert reach.too_far is too_far

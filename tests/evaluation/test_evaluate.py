@@ -1,18 +1,20 @@
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from support.cells import cells
+from support.pages import Tags
 
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, read_bank, write_bank
 from inspectd.bank.images import read_image
 from inspectd.errors import InputError
+from inspectd.evaluation.calibrate import interval
 from inspectd.evaluation.dataset import LabelledImage, load_dataset
-from inspectd.evaluation.evaluate import Judgement, evaluate
+from inspectd.evaluation.evaluate import ClassResult, Judgement, class_cells, evaluate
 from inspectd.evaluation.report import write_report
 
 
@@ -45,7 +47,31 @@ def test_the_figures_follow_from_the_scores(judgement: Judgement) -> None:
     assert [Path(name).name for name in result.skipped] == ["broken.png"]
     assert result.other_sizes == 0
     assert [(row.label, row.images) for row in result.classes] == [("defective", 20), ("good", 20)]
+    assert [cells[:2] for cells in class_cells(result)] == [
+        ("defective", "20"),
+        ("good, falsely rejected", "20"),
+    ]
     assert 0 < result.latency_ms["p50"] <= result.latency_ms["p99"]
+
+
+def test_classes_of_defects_are_shown_by_what_is_found_of_each(judgement: Judgement) -> None:
+    """The one that is found least first; good parts last, by what is falsely rejected of them."""
+    result = msgspec.structs.replace(
+        judgement.report,
+        escapes=interval(12, 40),
+        classes=[
+            ClassResult("crack", 10, interval(9, 10), 5.0),
+            ClassResult("good", 50, interval(1, 50), 0.5),
+            ClassResult("stain", 30, interval(19, 30), 3.0),
+        ],
+    )
+    rows = [(label, images, found) for label, images, found, *_ in class_cells(result)]
+    assert rows == [
+        ("stain", "30", "19 = 63.3%"),
+        ("crack", "10", "9 = 90.0%"),
+        ("all defects", "40", "28 = 70.0%"),
+        ("good, falsely rejected", "50", "1 = 2.0%"),
+    ]
 
 
 def test_the_scores_are_the_daemons(judgement: Judgement, bank_file: Path) -> None:
@@ -92,23 +118,6 @@ def test_images_of_sizes_the_daemon_would_not_judge_are_counted(
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((64, 64, 3), 90, np.uint8))
         images.append(LabelledImage(tmp_path / f"{name}.png", name))
     assert evaluate(bank_file, images, "cpu", quiet).report.other_sizes == 2
-
-
-class Tags(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.images = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "img":
-            self.images += 1
-            assert str(dict(attrs)["src"]).startswith("data:image/jpeg;base64,")
-        elif tag not in {"meta", "br"}:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
 
 
 def test_the_report_is_one_whole_page(judgement: Judgement, tmp_path: Path) -> None:

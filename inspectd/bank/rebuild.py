@@ -1,0 +1,108 @@
+"""Builds a bank again without some of its images, by its own manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from inspectd.bank.answers import SHORT, digests_of, outliers_of
+from inspectd.bank.build import BankBuilder, BuildSpec, Built, Progress
+from inspectd.bank.collect import pixel_digest
+from inspectd.bank.file import GOOD_SCORES, BankFile, Excluded
+from inspectd.bank.images import named_image
+from inspectd.bank.weights import weights_of
+from inspectd.errors import BankError, InputError
+
+
+def rebuild_without(
+    path: Path,
+    bank: BankFile,
+    rows: Sequence[int],
+    images: Sequence[Path],
+    *,
+    memory_gb: float,
+    device: str,
+    progress: Progress,
+) -> Built:
+    """A bank of the same images but some, with the same settings and seed; no file is written.
+
+    Args:
+        path: the bank file, for messages.
+        bank: its content.
+        rows: of the images that leave it.
+        images: files among which are all its others, known by their pixels; the rest of them is left out.
+        memory_gb: limit of the build.
+        device: `cpu` or `cuda:N`.
+        progress: called with every step's progress.
+
+    Raises:
+        BankError: the backbone's weights are not those the bank was built with.
+        InputError: images are missing, or too few are left.
+    """
+    digests, gone = digests_of(bank), set(rows)
+    kept = [digest for row, digest in enumerate(digests) if row not in gone]
+    found = _found(images, bank.manifest.bit_depth, progress)
+    missing = [digest for digest in kept if digest not in found]
+    if missing:
+        raise InputError(
+            f"--images: {len(missing)} of the {len(digests)} images bank {path} was built from are not there "
+            f"(the first has the sha256 {missing[0][:SHORT]}), expected all but those that leave it"
+        )
+    unlike, scores = outliers_of(bank), bank.tensors[GOOD_SCORES]
+    excluded = tuple(
+        Excluded(
+            found[digests[row]].name if digests[row] in found else _known_name(bank, digests[row]),
+            digests[row],
+            float(scores[row]),
+        )
+        for row in rows
+    )
+    accepted = frozenset(image.sha256 for image in unlike.values() if image.status == "accepted")
+    builder = BankBuilder(_spec(path, bank, excluded, accepted, memory_gb), device)
+    if builder.weights_sha256 != bank.manifest.weights_sha256:
+        raise BankError(
+            f"bank {path}: was built with weights {bank.manifest.weights_sha256[:SHORT]}... of "
+            f"{bank.manifest.backbone}, here are {builder.weights_sha256[:SHORT]}...; use the same weights"
+        )
+    frames = (named_image(found[digest], bank.manifest.bit_depth) for digest in kept)
+    return builder.fit(frames, len(kept), progress)
+
+
+def _found(images: Sequence[Path], bit_depth: int, progress: Progress) -> dict[str, Path]:
+    """Image files by the sha256 of their pixels; those that cannot be read are not of the bank."""
+    found: dict[str, Path] = {}
+    for done, path in enumerate(images, start=1):
+        _, frame = named_image(path, bit_depth)
+        if not isinstance(frame, str):
+            found.setdefault(pixel_digest(frame).tobytes().hex(), path)
+        progress("images", done, len(images))
+    return found
+
+
+def _known_name(bank: BankFile, digest: str) -> str:
+    """What the manifest calls an image whose file is gone."""
+    return next((image.name for image in bank.manifest.outliers if image.sha256 == digest), digest[:SHORT])
+
+
+def _spec(
+    path: Path, bank: BankFile, excluded: tuple[Excluded, ...], accepted: frozenset[str], memory_gb: float
+) -> BuildSpec:
+    manifest, mask = bank.manifest, bank.tensors.get("head.mask")
+    return BuildSpec(
+        detector=manifest.detector,
+        options=manifest.options,
+        head=manifest.head,
+        patches=manifest.patch_options,
+        backbone=manifest.backbone,
+        layers=manifest.layers,
+        weights=weights_of(path, manifest),
+        height=manifest.input_height,
+        width=manifest.input_width,
+        coreset=manifest.rows if manifest.coreset_ratio is None else manifest.coreset_ratio,
+        seed=manifest.seed,
+        memory_gb=memory_gb,
+        mask=None if mask is None else mask > 0,
+        accepted=accepted,
+        excluded=(*manifest.excluded, *excluded),
+        bit_depth=manifest.bit_depth,
+    )

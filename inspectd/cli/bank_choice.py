@@ -1,0 +1,44 @@
+"""Prints the thresholds to choose from for a bank; shared by the commands that show them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from inspectd.bank.file import GOOD_SCORES, BankFile
+from inspectd.cli.bank_common import print_table
+from inspectd.errors import BankError
+from inspectd.evaluation.budgets import (
+    HEADINGS,
+    UNLIKE_HEADINGS,
+    Choice,
+    budget_cells,
+    choice_of,
+    unlike_cells,
+)
+
+_MOST_UNLIKE: Final = 10
+
+
+def checked_choice(path: Path, bank: BankFile) -> Choice:
+    """The thresholds to choose from for a bank.
+
+    Raises:
+        BankError: it does not hold the scores of its own images.
+    """
+    if GOOD_SCORES not in bank.tensors:
+        raise BankError(f"bank {path}: does not hold the scores of its own images; build it again")
+    return choice_of(bank)
+
+
+def print_choice(choice: Choice) -> None:
+    """Print the thresholds to choose from, and what each image unlike the rest does to the threshold."""
+    print(f"thresholds by budget of false rejects, of {choice.good_images} good images that count:")
+    print_table(HEADINGS, (budget_cells(row, choice.good_images) for row in choice.budgets))
+    unlike = sorted(choice.unlike_the_rest, key=lambda image: -image.score)
+    if not unlike:
+        return
+    print(f"images unlike the rest, and the default threshold with and without each ({len(unlike)}):")
+    print_table(UNLIKE_HEADINGS, map(unlike_cells, unlike[:_MOST_UNLIKE]))
+    if len(unlike) > _MOST_UNLIKE:
+        print(f"and {len(unlike) - _MOST_UNLIKE} more (--json lists all)")

@@ -1,0 +1,130 @@
+"""The thresholds a user chooses from: one for each budget of false rejects, with what it costs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.bank.answers import SHORT, aside_mask, outliers_of
+from inspectd.bank.file import GOOD_SCORES, BankFile
+from inspectd.bank.threshold import FALSE_REJECT_RATE, default_threshold
+from inspectd.evaluation.calibrate import images_needed, shown_rate
+
+BUDGETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05)
+"""Shares of good parts that a line may be willing to reject."""
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """A threshold, and what it costs in good parts."""
+
+    false_reject_rate: float | None
+    """The budget it was found for; None: the threshold in force, which is that of none of the budgets."""
+    threshold: float
+    above: int
+    """Good scores above it."""
+    shown_rate: float
+    """The false-reject rate that the scores show at 95 % confidence."""
+    images_needed: int | None
+    """Fewest good images that can show the budget."""
+    enough: bool
+    """Whether there are that many."""
+    in_force: bool
+
+
+class UnlikeTheRest(msgspec.Struct, frozen=True):
+    """An image unlike the rest, and what it does to the threshold of the default rule."""
+
+    name: str
+    sha256: str
+    score: float
+    status: str
+    """`open` or `accepted`."""
+    threshold_with: float
+    """If it counts, and all others count or not as they do now."""
+    threshold_without: float
+    """If it does not."""
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """What a user chooses from for one bank."""
+
+    good_images: int
+    """Scores that count."""
+    set_aside: int
+    """Images unlike the rest that nobody has accepted: they do not count."""
+    budgets: list[Budget]
+    unlike_the_rest: list[UnlikeTheRest]
+
+
+def budgets_of(good_scores: NDArray[np.float64], in_force: float) -> list[Budget]:
+    """A threshold for each budget by the default rule, and the one in force among or above them.
+
+    Args:
+        good_scores: (n,) scores of good images, none of which is in the bank that scored it.
+        in_force: the threshold in force.
+    """
+    found = [(rate, default_threshold(good_scores, rate)[0]) for rate in BUDGETS]
+    same = [rate for rate, threshold in found if np.isclose(threshold, in_force, rtol=1e-9, atol=0.0)]
+    # Few images have the same threshold for several budgets: the largest of their scores.
+    mine = FALSE_REJECT_RATE if FALSE_REJECT_RATE in same else max(same, default=None)
+    rows = [_budget(good_scores, rate, threshold, in_force=rate == mine) for rate, threshold in found]
+    return rows if same else [_budget(good_scores, None, in_force, in_force=True), *rows]
+
+
+def choice_of(bank: BankFile) -> Choice:
+    """The thresholds to choose from for a bank, by the scores of its images while they were left out."""
+    scores, aside = bank.tensors[GOOD_SCORES], aside_mask(bank)
+    unlike = []
+    for row, image in outliers_of(bank).items():
+        thresholds = []
+        for is_aside in (False, True):
+            mask = aside.copy()
+            mask[row] = is_aside
+            thresholds.append(default_threshold(scores[~mask])[0])
+        unlike.append(UnlikeTheRest(image.name, image.sha256, image.score, image.status, *thresholds))
+    counted = scores[~aside]
+    budgets = budgets_of(counted, bank.manifest.threshold)
+    return Choice(len(counted), int(aside.sum()), budgets, unlike)
+
+
+HEADINGS: Final = ("budget", "threshold", "good images above", "shown at 95 %", "")
+"""Of `budget_cells`."""
+
+
+def budget_cells(row: Budget, images: int) -> tuple[str, ...]:
+    """A row of the table for people, as many cells as `HEADINGS`; of `images` good images."""
+    budget = "in force" if row.false_reject_rate is None else f"{100 * row.false_reject_rate:g} %"
+    notes = ["in force"] if row.in_force and row.false_reject_rate is not None else []
+    if not row.enough:
+        notes.append(f"too few images, needs {row.images_needed}")
+    shown = f"at most {row.shown_rate:.2%}"
+    return budget, f"{row.threshold:.4f}", f"{row.above} of {images}", shown, ", ".join(notes)
+
+
+UNLIKE_HEADINGS: Final = ("image", "sha256", "score", "status", "threshold with it", "without it")
+"""Of `unlike_cells`."""
+
+
+def unlike_cells(image: UnlikeTheRest) -> tuple[str, ...]:
+    """A row of the table of images unlike the rest for people, as many cells as `UNLIKE_HEADINGS`."""
+    thresholds = (f"{image.threshold_with:.4f}", f"{image.threshold_without:.4f}")
+    return image.name, image.sha256[:SHORT], f"{image.score:.3f}", image.status, *thresholds
+
+
+def _budget(
+    good_scores: NDArray[np.float64], rate: float | None, threshold: float, *, in_force: bool
+) -> Budget:
+    images, above = len(good_scores), int((good_scores > threshold).sum())
+    needed = None if rate is None else images_needed(rate)
+    return Budget(
+        false_reject_rate=rate,
+        threshold=threshold,
+        above=above,
+        shown_rate=shown_rate(images, above) if above < images else 1.0,
+        images_needed=needed,
+        enough=needed is None or images >= needed,
+        in_force=in_force,
+    )
