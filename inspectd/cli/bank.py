@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -95,14 +96,48 @@ def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
         help="good images; default: the bank's own, by their cross-fitted scores",
     )
     calibrate.add_argument(
-        "--false-reject-rate", type=float, required=True, metavar="RATE", help="rate to show, such as 0.01"
+        "--false-reject-rate",
+        type=float,
+        metavar="RATE",
+        help="rate to show, such as 0.01; default: print the thresholds to choose from, write nothing",
     )
     calibrate.add_argument(
         "--defects", type=Path, metavar="DIR", help="defective images: adds the escape rate"
     )
     _add_keep_outliers(calibrate)
     calibrate.add_argument("--dry-run", action="store_true", help="do not change the bank")
+    _add_journal(calibrate.add_argument_group("from parts that a line has judged"))
     _add_common(calibrate)
+
+
+def _add_journal(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--journal", type=Path, metavar="PATH", help="the line's state directory, or its journal.sqlite"
+    )
+    group.add_argument(
+        "--confirmed",
+        type=Path,
+        metavar="FILE",
+        help="good parts, one a line; the first line is verdict, trigger_id or part_id",
+    )
+    group.add_argument(
+        "--good-from",
+        type=_utc_ns,
+        metavar="TIME",
+        help="every part from then on was good, such as 2026-11-26T06:00",
+    )
+    group.add_argument("--good-until", type=_utc_ns, metavar="TIME", help="until then")
+    group.add_argument("--since", type=_utc_ns, metavar="TIME", help="leave out earlier parts")
+    group.add_argument("--recipe", metavar="NAME", help="only this recipe's parts; default: all")
+    group.add_argument("--write", action="store_true", help="store the threshold in the bank")
+
+
+def _utc_ns(text: str) -> int:
+    """Nanoseconds since 1970 of an ISO 8601 time; without a zone it is this host's."""
+    try:
+        return int(datetime.fromisoformat(text).timestamp() * 1e9)
+    except (ValueError, OverflowError, OSError) as error:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a time such as 2026-11-26T06:00") from error
 
 
 def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, BankFile, read_bank, write_bank
+from inspectd.bank.answers import SHORT, digests_of
+from inspectd.bank.collect import pixel_digest
+from inspectd.bank.file import GOOD_SCORES, BankFile, Manifest, read_bank, write_bank
 from inspectd.bank.images import named_image
 from inspectd.bank.own_images import OwnImages
 from inspectd.bank.threshold import outliers
 from inspectd.errors import InputError
+from inspectd.evaluation.budgets import Budget, budgets_of
 from inspectd.evaluation.calibrate import Calibration, Interval, calibrate, interval, shown_rate
 
 Progress = Callable[[str, int, int], None]
@@ -24,7 +27,13 @@ Progress = Callable[[str, int, int], None]
 class Recalibration(msgspec.Struct, frozen=True):
     """Result of a recalibration."""
 
-    calibration: Calibration
+    calibration: Calibration | None
+    """None: no rate was asked for."""
+    threshold_before: float
+    budgets: list[Budget]
+    """Thresholds to choose from, by the same scores."""
+    good_images: int
+    """Scores that count."""
     from_the_bank: int
     """Scores that are the bank's own cross-fitted ones, of images it was built from."""
     outliers: list[str] = msgspec.field(name="unlike_the_rest")
@@ -47,18 +56,38 @@ class Recalibration(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class _Scores:
+class GoodScores:
+    """Scores by one bank.
+
+    Attributes:
+        values: (n,) float64.
+        names: of the images or verdicts they belong to.
+        sha256s: of the images' pixels, as far as they matter; the bank's accepted images are known by them.
+        from_the_bank: names of images the bank was built from.
+        skipped: images that cannot be used, each with the reason.
+        kind: what they are of.
+    """
+
     values: NDArray[np.float64]
     names: list[str]
-    from_the_bank: list[str]
-    skipped: dict[str, str]
+    sha256s: list[str] = field(default_factory=list)
+    from_the_bank: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    kind: str = "good images"
+
+    def accepted(self, manifest: Manifest) -> NDArray[np.bool_]:
+        """Mask (n,) of the images that somebody has accepted as good."""
+        known = {image.sha256 for image in manifest.outliers if image.status == "accepted"}
+        if not self.sha256s:
+            return np.zeros(len(self.values), dtype=bool)
+        return np.array([sha256 in known for sha256 in self.sha256s], dtype=bool)
 
 
 def recalibrate(
     path: Path,
-    good: Sequence[Path] | None,
+    good: Sequence[Path] | GoodScores | None,
     defects: Sequence[Path],
-    false_reject_rate: float,
+    false_reject_rate: float | None,
     *,
     device: str,
     progress: Progress,
@@ -68,14 +97,14 @@ def recalibrate(
     """Find the threshold for a false-reject rate from good images that the bank has not seen.
 
     An image the bank was built from is in that bank and would score too low: the score it had when it was
-    left out stands for it. Images unlike the rest are set aside: one defect among the good
-    images would set a threshold that lets such defects pass.
+    left out stands for it. Images unlike the rest are set aside, unless they were accepted: one defect among
+    the good images would set a threshold that lets such defects pass.
 
     Args:
         path: the bank file.
-        good: images of good parts; None: those the bank was built from.
+        good: images of good parts, or their scores by this bank; None: those the bank was built from.
         defects: images of defective parts, for the escape rate.
-        false_reject_rate: the rate asked for, between 0 and 1.
+        false_reject_rate: the rate asked for, between 0 and 1; None: only the thresholds to choose from.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         progress: called with the number of images done.
         write: store the threshold, if the images show the rate.
@@ -85,40 +114,53 @@ def recalibrate(
         BankError: the bank cannot be used.
         InputError: no image can be read, or the rate is none.
     """
-    if not 0 < false_reject_rate < 1:
+    if false_reject_rate is not None and not 0 < false_reject_rate < 1:
         raise InputError(
             f"--false-reject-rate: got {false_reject_rate}, expected a share between 0 and 1, such as 0.01"
         )
     bank = read_bank(path)
-    scorer = Scorer.load(path, device) if good is not None or defects else None
-    own_images = OwnImages.of(bank)
-    scores = _of_the_bank(bank)
-    if good is not None and scorer is not None:
+    manifest, own_images = bank.manifest, OwnImages.of(bank)
+    needs_scorer = defects or not (good is None or isinstance(good, GoodScores))
+    scorer = Scorer.load(path, device) if needs_scorer else None
+    scores = good if isinstance(good, GoodScores) else _of_the_bank(bank)
+    if scorer is not None and good is not None and not isinstance(good, GoodScores):
         scores = _score(scorer, good, own_images, "good", progress)
     if not len(scores.values):
         raise InputError("no good image can be read, expected some; hundreds show a useful rate")
-    outlying = outliers(scores.values)
+    outlying = outliers(scores.values) & ~scores.accepted(manifest)
     aside = 0 if keep_outliers else int(outlying.sum())
-    result = calibrate(scores.values[~outlying] if aside else scores.values, false_reject_rate)
-    with_outliers = calibrate(scores.values, false_reject_rate) if aside else None
-    escapes, found = None, _Scores(np.empty(0), [], [], {})
+    counted = scores.values[~outlying] if aside else scores.values
+    result = with_outliers = None
+    if false_reject_rate is not None:
+        result = calibrate(counted, false_reject_rate)
+        with_outliers = calibrate(scores.values, false_reject_rate) if aside else None
+    threshold = manifest.threshold if result is None else result.threshold
+    escapes, found = None, GoodScores(np.empty(0), [])
     if defects and scorer is not None:
         found = _score(scorer, defects, own_images, "defective", progress)
-        escapes = interval(int((found.values <= result.threshold).sum()), len(found.values))
-    written = write and result.achieved
-    if written:
-        basis = f"rate {result.shown_rate:.3%} shown at 95 % by {result.images} good images"
+        escapes = interval(int((found.values <= threshold).sum()), len(found.values))
+    written = write and result is not None and result.achieved
+    if written and result is not None:
+        basis = f"rate {result.shown_rate:.3%} shown at 95 % by {result.images} {scores.kind}"
+        vouched = set(scores.sha256s) if keep_outliers else set()
         manifest = msgspec.structs.replace(
-            bank.manifest,
+            manifest,
             threshold=result.threshold,
             threshold_basis=f"{basis}, {aside} unlike the rest set aside" if aside else basis,
-            outliers_count=keep_outliers and bool(outlying.any()),
+            outliers=tuple(
+                msgspec.structs.replace(image, status="accepted") if image.sha256 in vouched else image
+                for image in manifest.outliers
+            ),
             threshold_with_outliers=with_outliers.threshold if with_outliers else None,
+            calibrated=True,
         )
         write_bank(path, manifest, bank.tensors)
-    above = int((scores.values > result.threshold).sum())
+    above = int((scores.values > threshold).sum())
     return Recalibration(
         calibration=result,
+        threshold_before=bank.manifest.threshold,
+        budgets=budgets_of(counted, bank.manifest.threshold),
+        good_images=len(counted),
         from_the_bank=len(scores.from_the_bank),
         outliers=[scores.names[row] for row in np.flatnonzero(outlying)],
         outliers_count=keep_outliers and bool(outlying.any()),
@@ -132,33 +174,32 @@ def recalibrate(
     )
 
 
-def _of_the_bank(bank: BankFile) -> _Scores:
+def _of_the_bank(bank: BankFile) -> GoodScores:
     """The cross-fitted scores of the bank's own images, named where they are outliers."""
-    scores, digests = bank.tensors.get(GOOD_SCORES), bank.tensors.get(IMAGE_DIGESTS)
+    scores = bank.tensors.get(GOOD_SCORES)
     if scores is None:
-        return _Scores(np.empty(0), [], [], {})
-    named = {image.sha256: image.name for image in bank.manifest.outliers}
-    keys = [f"image {row}" if digests is None else digests[row].tobytes().hex() for row in range(len(scores))]
-    names = [named.get(key, key) for key in keys]
-    return _Scores(scores, names, names, {})
+        return GoodScores(np.empty(0), [])
+    named, digests = {image.sha256: image.name for image in bank.manifest.outliers}, digests_of(bank)
+    names = [named.get(sha256, sha256[:SHORT]) for sha256 in digests]
+    names = names or [f"image {row}" for row in range(len(scores))]
+    return GoodScores(scores, names, digests, names)
 
 
 def _score(
     scorer: Scorer, paths: Sequence[Path], own_images: OwnImages, step: str, progress: Progress
-) -> _Scores:
+) -> GoodScores:
     values: list[float] = []
-    names: list[str] = []
-    own: list[str] = []
-    skipped: dict[str, str] = {}
+    found = GoodScores(np.empty(0), [])
     for done, path in enumerate(paths, start=1):
         name, frame = named_image(path, scorer.info.bit_depth)
         if isinstance(frame, str):
-            skipped[name] = frame
+            found.skipped[name] = frame
         else:
             score = own_images.score(frame)
             if score is not None:
-                own.append(str(path))
+                found.from_the_bank.append(str(path))
             values.append(scorer.score([frame])[0].image_score if score is None else score)
-            names.append(str(path))
+            found.names.append(str(path))
+            found.sha256s.append(pixel_digest(frame).tobytes().hex())
         progress(step, done, len(paths))
-    return _Scores(np.array(values, dtype=np.float64), names, own, skipped)
+    return replace(found, values=np.array(values, dtype=np.float64))

@@ -8,12 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
+from support.messages import EPOCH, verdict
 
-from inspectd import cli
+from inspectd import cli, wire
+from inspectd.bank.file import read_bank
 from inspectd.cli.bank_common import parse_coreset, parse_options, parse_region, parse_size
+from inspectd.config import JournalSettings
 from inspectd.errors import InputError
+from inspectd.publish.journal.file import JournalFile
+from inspectd.publish.journal.records import Group, Row
 
 
 @dataclass
@@ -86,6 +92,8 @@ def test_an_image_unlike_the_rest_and_the_banks_own_images_are_said(
     show = inspectd("show", bank).stdout
     assert re.search(r"threshold [\d.]+: \d of the bank's 21 good images score above it", show)
     assert re.search(r"unlike_the_rest +.*odd\.png", show)
+    assert f"`inspectd bank accept {bank} IMAGE` those that show good parts" in build.stdout
+    assert json.loads(inspectd("show", bank, "--json").stdout)["choice"]["set_aside"] >= 1
     calibrate = inspectd("calibrate", bank, "--false-reject-rate", 0.5, "--defects", good, "--dry-run")
     assert "good images unlike the rest, set aside: with them the threshold would be" in calibrate.stdout
     assert "the bank was built from these defective images as good ones" in calibrate.stdout
@@ -97,6 +105,123 @@ def test_an_image_unlike_the_rest_and_the_banks_own_images_are_said(
     compare = inspectd("compare", bank, bank, "--data", mixed_folder)
     assert said in compare.stderr
     assert "20 of 40" in compare.stdout
+
+
+@pytest.mark.system
+def test_images_unlike_the_rest_are_reviewed_accepted_or_taken_out(
+    inspectd: Callable[..., Done], good_folder: Path, tmp_path: Path
+) -> None:
+    good, bank, page = tmp_path / "good", tmp_path / "x.bank", tmp_path / "r.html"
+    good.mkdir()
+    for path in sorted(good_folder.iterdir())[:20]:
+        shutil.copy(path, good)
+    odd = cv2.imread(str(path))
+    assert odd is not None
+    odd[50:250, 50:250] = np.random.default_rng(0).integers(0, 256, (200, 200, 3))
+    cv2.imwrite(str(good / "odd.png"), odd)
+    build = inspectd("build", "--images", good, "--out", bank, "--size", 64, "--review", page, "--json")
+    choice = json.loads(build.stdout)["choice"]
+    assert [row["false_reject_rate"] for row in choice["budgets"] if row["in_force"]] == [0.02]
+    unlike = {image["name"]: image for image in choice["unlike_the_rest"]}
+    sha256 = unlike["odd.png"]["sha256"]
+    built = page.read_text()
+    assert built.count("data:image/jpeg") == len(unlike)
+    again = inspectd("review", bank, "--images", good, "--out", page)
+    assert again.returncode == 0, again.stderr
+    assert page.read_text() == built
+    assert f"inspectd bank exclude {bank} {sha256[:12]} --images {good}" in built
+
+    before = bank.read_bytes()
+    dry = inspectd("exclude", bank, sha256[:12], "--images", good)
+    assert dry.returncode == 1
+    assert re.search(r"odd.png: score [\d.]+; parts like it will be rejected", dry.stdout)
+    assert re.search(r"good images +21 -> 20", dry.stdout)
+    assert "nothing was written" in dry.stdout
+    assert bank.read_bytes() == before
+
+    accept = inspectd("accept", bank, good / "odd.png", "--json")
+    accepted = json.loads(accept.stdout)
+    assert accepted["threshold"] == pytest.approx(unlike["odd.png"]["score"])
+    assert accepted["threshold_before"] == json.loads(build.stdout)["threshold"]
+    assert "odd.png" not in accepted["unanswered"]
+    assert "unchanged" in inspectd("accept", bank, sha256[:6].upper()).stdout
+    assert inspectd("calibrate", bank, "--false-reject-rate", 0.5).returncode == 0
+    refused = inspectd("exclude", bank, sha256, "--images", good, "--yes")
+    assert refused.returncode == 2
+    assert "--replace-threshold" in refused.stderr
+
+    done = inspectd("exclude", bank, sha256, "--images", good, "--yes", "--replace-threshold", "--json")
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(inspectd("show", bank, "--json").stdout)
+    assert shown["sha256"] == json.loads(done.stdout)["sha256"]
+    assert [image["name"] for image in shown["excluded"]] == ["odd.png"]
+    assert shown["images"] == 20
+    assert re.search(r"excluded +odd\.png", inspectd("show", bank).stdout)
+    unknown = inspectd("accept", bank, good / "odd.png")
+    assert unknown.returncode == 2
+    assert "odd.png: none of the 20 images of bank" in unknown.stderr
+
+
+@pytest.fixture
+def line_with_journal(bank_file: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A bank and the state directory of a line that it judged 400 parts of."""
+    bank = Path(shutil.copy(bank_file, tmp_path / "x.bank"))
+    sha256 = read_bank(bank).sha256
+    journal = JournalFile(tmp_path / "state", JournalSettings())
+    journal.open(EPOCH, is_first=True, may_raise=True)
+    parts = [
+        msgspec.structs.replace(
+            verdict(seq),
+            score=seq / 100,
+            bank_sha256=sha256,
+            captured_utc_ns=1_764_000_000_000_000_000 + seq * 1_000_000_000,
+            trigger_id=f"T{seq}",
+        )
+        for seq in range(1, 401)
+    ]
+    rows = [Row(part.seq, b"i1/demo/line1/camera1/v/", wire.encode(part)) for part in parts]
+    journal.commit(EPOCH, Group(rows))
+    journal.close()
+    return bank, tmp_path / "state"
+
+
+@pytest.mark.system
+def test_a_threshold_from_the_lines_own_parts(
+    inspectd: Callable[..., Done], line_with_journal: tuple[Path, Path], tmp_path: Path
+) -> None:
+    bank, state = line_with_journal
+    before = bank.read_bytes()
+    span = ("--good-from", "2025-11-24T16:00:00+00:00", "--good-until", "2025-11-24T16:06:01+00:00")
+    table = inspectd("calibrate", bank, "--journal", state, *span)
+    assert table.returncode == 0, table.stderr
+    assert "360 views from" in table.stdout
+    assert "the rates hold for parts like those of that time" in table.stdout
+    assert re.search(r"1 % .* in force|threshold now", table.stdout)
+    asked = ("calibrate", bank, "--journal", state, *span, "--false-reject-rate", 0.01)
+    assert "unchanged; --write stores the threshold" in inspectd(*asked).stdout
+    assert bank.read_bytes() == before
+
+    good = tmp_path / "good.csv"
+    good.write_text("trigger_id\n" + "".join(f"T{seq}\n" for seq in range(1, 41)) + "T999\n")
+    few = inspectd("calibrate", bank, "--journal", state, "--confirmed", good)
+    assert "too few            59 good parts" in few.stdout
+    assert "confirmed, but not in the journal (1):\n  T999" in few.stdout
+    for words, message in (
+        ((), "expected either --confirmed FILE, or both --good-from and --good-until"),
+        (("--confirmed", good, *span), "expected either --confirmed FILE, or both"),
+        ((*span[:2],), "expected either --confirmed FILE, or both"),
+        ((*span, "--write"), "--write: expected --false-reject-rate"),
+        ((*span, "--recipe", "other"), "holds no score of bank"),
+    ):
+        done = inspectd("calibrate", bank, "--journal", state, *words)
+        assert (done.returncode, message in done.stderr) == (2, True), done.stderr
+    assert "--recipe: expected only with --journal" in inspectd("calibrate", bank, "--recipe", "x").stderr
+
+    written = inspectd(*asked, "--write", "--json")
+    result = json.loads(written.stdout)
+    assert (result["written"], result["confirmed"]["scores"]) == (True, 360)
+    assert read_bank(bank).manifest.threshold == result["calibration"]["threshold"]
+    assert "by 360 confirmed parts from 2025-11-24" in read_bank(bank).manifest.threshold_basis
 
 
 def test_calibrate_says_what_cannot_be_shown(

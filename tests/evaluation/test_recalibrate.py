@@ -5,13 +5,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.banks import bank_of
 from support.cells import cells
 
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.file import GOOD_SCORES, read_bank
+from inspectd.bank.answers import accept
+from inspectd.bank.file import GOOD_SCORES, read_bank, write_bank
 from inspectd.bank.images import find_images, read_image
 from inspectd.errors import InputError
-from inspectd.evaluation.recalibrate import recalibrate
+from inspectd.evaluation.recalibrate import GoodScores, recalibrate
 
 
 def quiet(_step: str, _done: int, _total: int) -> None:
@@ -34,6 +36,8 @@ def test_the_threshold_is_written_and_used(bank: Path, good_folder: Path, mixed_
     assert result.calibration.images == 40
     assert result.from_the_bank == 0
     assert after.manifest.threshold == result.calibration.threshold != before.manifest.threshold
+    assert after.manifest.is_calibrated
+    assert not before.manifest.is_calibrated
     assert after.sha256 != before.sha256
     assert "shown at 95 % by 40 good images" in after.manifest.threshold_basis
     assert Scorer.load(bank, "cpu").info.threshold == after.manifest.threshold
@@ -82,7 +86,37 @@ def test_an_image_unlike_the_rest_is_set_aside_and_named(
     assert spoilt.shown_rate_with_outliers > spoilt.calibration.shown_rate
     vouched = asked(bank, [*good, crack], [], 0.1, write=True, keep_outliers=True)
     assert vouched.calibration.threshold == spoilt.threshold_with_outliers
-    assert read_bank(bank).manifest.outliers_count
+    assert read_bank(bank).manifest.is_calibrated
+
+
+def test_an_accepted_image_counts_and_to_vouch_for_all_accepts_the_banks_own(tmp_path: Path) -> None:
+    bank = bank_of(np.append(np.random.default_rng(0).normal(size=60), 50.0))
+    write_bank(tmp_path / "x.bank", bank.manifest, bank.tensors)
+    asked = partial(recalibrate, tmp_path / "x.bank", None, [], 0.1, device="cpu", progress=quiet)
+    aside = asked(write=False)
+    assert (aside.good_images, aside.outliers) == (60, ["60.png"])
+    write_bank(tmp_path / "x.bank", accept(tmp_path, bank, [60], None), bank.tensors)
+    counted = asked(write=False)
+    assert (counted.good_images, counted.outliers) == (61, [])
+    write_bank(tmp_path / "x.bank", bank.manifest, bank.tensors)
+    assert asked(write=True, keep_outliers=True).calibration == counted.calibration
+    assert read_bank(tmp_path / "x.bank").manifest.unanswered == []
+
+
+def test_scores_of_confirmed_parts_serve_as_images_do_and_without_a_rate_nothing_is_written(
+    bank: Path,
+) -> None:
+    before = bank.read_bytes()
+    scores = GoodScores(np.linspace(0, 3, 400), [f"5:{n}" for n in range(400)], kind="confirmed parts")
+    asked = partial(recalibrate, bank, scores, [], device="cpu", progress=quiet)
+    table = asked(None, write=True)
+    assert bank.read_bytes() == before
+    assert (table.calibration, table.written, table.good_images) == (None, False, 400)
+    assert [row.images_needed for row in table.budgets][-1] == 59
+    assert asked(0.01, write=True).written
+    manifest = read_bank(bank).manifest
+    assert manifest.threshold in scores.values
+    assert manifest.threshold_basis.endswith("by 400 confirmed parts")
 
 
 def test_defects_the_bank_was_built_from_are_named(bank: Path, mixed_folder: Path) -> None:

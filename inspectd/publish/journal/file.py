@@ -38,7 +38,7 @@ from inspectd.wire.sync import Position
 
 NAME: Final = "journal.sqlite"
 
-_SEQ_BITS: Final = 40
+SEQ_BITS: Final = 40
 _CHECK_SECONDS: Final = 1.0  # for each of the two checks at the start; the rest is checked while it runs
 _TRIM_ROWS: Final = 200
 _SCRUB_ROWS: Final = 200
@@ -212,7 +212,7 @@ class JournalFile:
         found = self._rows("WHERE id > ? ORDER BY id LIMIT ?", (self._scrubbed, _SCRUB_ROWS))
         if found:
             last = found[-1].position
-            self._scrubbed = self._epochs[last.epoch] << _SEQ_BITS | last.seq
+            self._scrubbed = self._epochs[last.epoch] << SEQ_BITS | last.seq
         else:
             self._scrubbed = 0
             # Pages in memory prove nothing about the disk: read them anew next time round.
@@ -271,7 +271,7 @@ class JournalFile:
             if not found:
                 return
             last = found[-1].position
-            below = self._epochs[last.epoch] << _SEQ_BITS | last.seq
+            below = self._epochs[last.epoch] << SEQ_BITS | last.seq
 
     def _read_epochs(self) -> None:
         rows = self._open_connection().execute("SELECT ordinal, epoch FROM epoch ORDER BY ordinal").fetchall()
@@ -313,7 +313,7 @@ class JournalFile:
 
     def _values(self, epoch: int, row: Row, utc_ns: int) -> tuple[int, int, bytes, bytes, int]:
         checksum = checksum_of(epoch, row.seq, row.topic, row.header)
-        return (self._ordinal << _SEQ_BITS | row.seq, utc_ns, row.topic, row.header, checksum)
+        return (self._ordinal << SEQ_BITS | row.seq, utc_ns, row.topic, row.header, checksum)
 
     def _rows(self, where: str, values: tuple[int, ...]) -> list[Stored]:
         epochs = {ordinal: epoch for epoch, ordinal in self._epochs.items()}
@@ -325,7 +325,7 @@ class JournalFile:
             raise named(error) from error
         found = []
         for row_id, topic, header, checksum in rows:
-            epoch, seq = epochs.get(row_id >> _SEQ_BITS, 0), row_id & ((1 << _SEQ_BITS) - 1)
+            epoch, seq = epochs.get(row_id >> SEQ_BITS, 0), row_id & ((1 << SEQ_BITS) - 1)
             if checksum_of(epoch, seq, topic, header) != checksum:
                 raise CorruptError(f"verdict {epoch}:{seq} is not what was written")
             found.append(Stored(Position(epoch, seq), topic, header))
@@ -334,15 +334,15 @@ class JournalFile:
     def _first_id(self, position: Position) -> int:
         """The row id at which reading begins: that of the position, or the first of the next epoch."""
         if position.epoch in self._epochs:
-            return self._epochs[position.epoch] << _SEQ_BITS | _capped(position.seq)
+            return self._epochs[position.epoch] << SEQ_BITS | _capped(position.seq)
         later = [ordinal for epoch, ordinal in self._epochs.items() if epoch > position.epoch]
-        return min(later) << _SEQ_BITS if later else 0
+        return min(later) << SEQ_BITS if later else 0
 
     def _last_id(self, position: Position) -> int:
         if position.epoch in self._epochs:
-            return self._epochs[position.epoch] << _SEQ_BITS | _capped(position.seq)
+            return self._epochs[position.epoch] << SEQ_BITS | _capped(position.seq)
         later = [ordinal for epoch, ordinal in self._epochs.items() if epoch > position.epoch]
-        return (min(later) << _SEQ_BITS) - 1 if later else 1 << 62
+        return (min(later) << SEQ_BITS) - 1 if later else 1 << 62
 
     def _key(self, key: str) -> str:
         return f"{self._ordinal}:{key}"
@@ -357,4 +357,4 @@ class JournalFile:
 
 
 def _capped(seq: int) -> int:
-    return min(seq, (1 << _SEQ_BITS) - 1)
+    return min(seq, (1 << SEQ_BITS) - 1)
