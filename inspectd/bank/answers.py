@@ -5,6 +5,7 @@ The scoring process reads this too: no torch here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
@@ -73,6 +74,22 @@ def row_of(path: Path, bank: BankFile, sha256: str, word: str) -> int:
     return rows[0]
 
 
+def refuse_other_rule(path: Path, bank: BankFile, advice: str) -> None:
+    """Refuse a bank whose threshold is not that of the default rule: nobody is to lose it unasked.
+
+    Raises:
+        InputError: it was set by calibrate, or by the rule of an earlier version.
+    """
+    manifest = bank.manifest
+    by_rule = find_threshold(bank.tensors[GOOD_SCORES], aside_mask(bank)).value
+    if manifest.is_calibrated or not math.isclose(by_rule, manifest.threshold, rel_tol=1e-9):
+        whose = "was set by calibrate" if manifest.is_calibrated else "is not that of the default rule"
+        raise InputError(
+            f"bank {path}: its threshold {manifest.threshold:.6g} {whose} ({manifest.threshold_basis}): "
+            f"expected {advice}"
+        )
+
+
 def accept(
     path: Path, bank: BankFile, rows: Sequence[int], threshold: Literal["keep", "default"] | None
 ) -> Manifest:
@@ -82,10 +99,10 @@ def accept(
         path: the bank file, for messages.
         bank: its content.
         rows: of those images.
-        threshold: of a calibrated bank: keep it, or find it again by the default rule.
+        threshold: keep it, or find it again by the default rule; None: find it, if that rule found it.
 
     Raises:
-        InputError: an image is not unlike the rest, or the threshold is a calibrated one and it was not said
+        InputError: an image is not unlike the rest, or another rule has set the threshold and it was not said
             what to do with it.
     """
     manifest, unlike, scores = bank.manifest, outliers_of(bank), bank.tensors[GOOD_SCORES]
@@ -95,15 +112,12 @@ def accept(
                 f"{digests_of(bank)[row][:SHORT]}: is not unlike the rest (score {scores[row]:.4g}), "
                 f"so it counts in the threshold of bank {path} already"
             )
-    if manifest.is_calibrated and threshold is None:
-        raise InputError(
-            f"bank {path}: its threshold {manifest.threshold:.6g} was set by calibrate "
-            f"({manifest.threshold_basis}): expected --keep-threshold to leave it, or --replace-threshold to "
-            "find it by the default rule"
-        )
+    if threshold is None:
+        advice = "--keep-threshold to leave it, or --replace-threshold to find it by the default rule"
+        refuse_other_rule(path, bank, advice)
     unlike |= {row: msgspec.structs.replace(unlike[row], status="accepted") for row in rows}
     manifest = msgspec.structs.replace(manifest, outliers=tuple(unlike.values()))
-    if manifest.is_calibrated and threshold == "keep":
+    if threshold == "keep":
         return manifest
     bank = BankFile(manifest, bank.tensors, bank.sha256)
     found = find_threshold(scores, aside_mask(bank))

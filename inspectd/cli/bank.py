@@ -193,8 +193,12 @@ def _add_accept(accept: argparse.ArgumentParser) -> None:
     _add_answered(accept)
     calibrated = accept.add_mutually_exclusive_group()
     for option, value, about in (
-        ("--keep-threshold", "keep", "leave a threshold that was set by calibrate as it is"),
-        ("--replace-threshold", "default", "find such a threshold again by the default rule"),
+        ("--keep-threshold", "keep", "leave the threshold as it is"),
+        (
+            "--replace-threshold",
+            "default",
+            "find the threshold by the default rule, even if calibrate set it",
+        ),
     ):
         calibrated.add_argument(option, dest="threshold", action="store_const", const=value, help=about)
     accept.add_argument("--json", action="store_true", help="print one JSON object")
@@ -208,7 +212,7 @@ def _add_exclude(exclude: argparse.ArgumentParser) -> None:
     exclude.add_argument(
         "--replace-threshold",
         action="store_true",
-        help="replace a threshold that was set by calibrate by that of the default rule",
+        help="find the threshold by the default rule, even if calibrate set the old one",
     )
     exclude.add_argument(
         "--memory-gb", type=float, default=3.0, help="most memory to use; default: %(default)s"

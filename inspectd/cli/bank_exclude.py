@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from inspectd.backends.cuda.device import choose_device
-from inspectd.bank.answers import row_of
+from inspectd.bank.answers import refuse_other_rule, row_of
 from inspectd.bank.build import Built
 from inspectd.bank.file import BankFile, Manifest, read_bank, write_bank
 from inspectd.bank.rebuild import rebuild_without
@@ -27,7 +27,9 @@ def main(arguments: argparse.Namespace) -> int:
     path, bank = arguments.bank, read_bank(arguments.bank)
     words = dict.fromkeys(arguments.image)
     rows = [row_of(path, bank, image_sha256(word, bank.manifest.bit_depth), word) for word in words]
-    _refuse_calibrated(path, bank.manifest, replace=arguments.replace_threshold)
+    if not arguments.replace_threshold:
+        advice = "--replace-threshold, as another bank has other scores; calibrate again afterwards"
+        refuse_other_rule(path, bank, advice)
     images = list_pictures(arguments.images).pictures
     with Steps() as steps:
         built = rebuild_without(
@@ -51,15 +53,6 @@ def main(arguments: argparse.Namespace) -> int:
     else:
         print("nothing was written; --yes writes it")
     return ExitCode.OK if is_written else ExitCode.FAILED
-
-
-def _refuse_calibrated(path: Path, manifest: Manifest, *, replace: bool) -> None:
-    if manifest.is_calibrated and not replace:
-        raise InputError(
-            f"bank {path}: its threshold {manifest.threshold:.6g} was set by calibrate "
-            f"({manifest.threshold_basis}), and the scores of another bank are others: expected "
-            "--replace-threshold to find it by the default rule; calibrate again afterwards"
-        )
 
 
 def _agreed(path: Path, arguments: argparse.Namespace) -> bool:

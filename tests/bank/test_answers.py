@@ -49,6 +49,13 @@ def test_a_calibrated_threshold_is_replaced_only_if_that_is_said() -> None:
     assert not found.is_calibrated
 
 
+def test_the_threshold_of_an_earlier_rule_is_not_replaced_unasked_either() -> None:
+    bank = bank_of(SCORES, threshold=2.875, threshold_basis="1.0% of 200 scores above", calibrated=None)
+    with pytest.raises(InputError, match=r"2.875 is not that of the default rule \(1.0% of 200"):
+        accept(PATH, bank, [200], None)
+    assert accept(PATH, bank, [200], "keep").threshold == 2.875
+
+
 def test_banks_of_earlier_versions_say_by_their_words_who_set_the_threshold() -> None:
     for basis, calibrated in (
         ("rate 1.0% shown at 95 % by 299 good images", True),
