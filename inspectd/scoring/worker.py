@@ -201,7 +201,7 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
         )  # fmt: skip
         if reach.left_out:
             event(
-                _log, logging.WARNING, "images_not_answered", recipe=recipe.name, bank=recipe.bank,
+                _log, logging.INFO, "images_not_answered", recipe=recipe.name, bank=recipe.bank,
                 images=reach.left_out,
             )  # fmt: skip
         paces.append(_pace(recipe.name, scorer, start.max_batch))
