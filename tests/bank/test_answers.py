@@ -19,6 +19,7 @@ def test_an_accepted_image_counts_in_the_threshold_and_the_others_do_not() -> No
     assert aside_mask(bank).nonzero()[0].tolist() == [200, 201]
     manifest = accept(PATH, bank, [200], None)
     after = BankFile(manifest, bank.tensors, "")
+    assert after.scoring_sha256 == bank.scoring_sha256  # no model is converted again
     assert aside_mask(after).nonzero()[0].tolist() == [201]
     assert manifest.unanswered == ["201.png"]
     assert manifest.threshold == default_threshold(SCORES[:201])[0] > bank.manifest.threshold
