@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -13,35 +12,13 @@ from numpy.typing import NDArray
 from sklearn import metrics
 
 from inspectd.bank.images import read_image
-from inspectd.evaluation.calibrate import Interval
 from inspectd.evaluation.evaluate import BankReport, Judged, Judgement
+from inspectd.evaluation.page import facts, gallery, page, percent
 from inspectd.evaluation.plots import escape, histogram_svg, roc_svg
 from inspectd.files import write_text
 
 _GALLERY: Final = 12
 _THUMBNAIL: Final = 220
-
-_STYLE: Final = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1c2430; background: #f5f6f8; margin: 0 auto;
-  max-width: 1160px; padding: 24px; overflow-wrap: anywhere; }
-h1 { font-size: 26px; margin: 0 0 4px; }
-h2 { font-size: 19px; margin: 32px 0 10px; }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 12px; }
-.fact { background: #fff; border-radius: 8px; padding: 12px 14px; }
-.fact b { font-size: 22px; display: block; }
-.fact small { display: block; font-size: 13px; font-weight: 400; }
-.fact span, .note { color: #5a6676; font-size: 13px; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 16px; }
-.plots div { background: #fff; border-radius: 8px; padding: 12px; }
-svg { width: 100%; height: auto; display: block; }
-table { border-collapse: collapse; background: #fff; border-radius: 8px; width: 100%; }
-th, td { text-align: right; padding: 7px 12px; border-bottom: 1px solid #e6e9ee; }
-th:first-child, td:first-child { text-align: left; }
-.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(220px, 1fr)); gap: 14px; }
-figure { margin: 0; background: #fff; border-radius: 8px; overflow: hidden; }
-figure img { width: 100%; display: block; aspect-ratio: 2 / 1; object-fit: contain; background: #10151c; }
-figcaption { padding: 7px 10px; font-size: 13px; }
-"""
 
 
 def write_report(path: Path, judgement: Judgement, title: str) -> None:
@@ -50,14 +27,11 @@ def write_report(path: Path, judgement: Judgement, title: str) -> None:
     Raises:
         UnavailableError: the file cannot be written.
     """
-    write_text(path, "".join(_page(judgement, title)))
+    write_text(path, page(title, _body(judgement)))
 
 
-def _page(judgement: Judgement, title: str) -> Iterator[str]:
+def _body(judgement: Judgement) -> Iterator[str]:
     result = judgement.report
-    yield f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title>"
-    yield "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-    yield f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
     yield f"<p class='note'>{escape(result.detector)} on {escape(result.backbone)}, {result.images} images, "
     yield f"bank sha256 {result.bank_sha256[:16]}, {escape(result.device)}</p>"
     if result.from_the_bank:
@@ -74,26 +48,22 @@ def _page(judgement: Judgement, title: str) -> Iterator[str]:
     if result.skipped:
         skipped = "<br>".join(escape(f"{name}: {why}") for name, why in result.skipped.items())
         yield f"<h2>Unusable images</h2><p>{skipped}</p>"
-    yield "</body></html>\n"
 
 
 def _facts(result: BankReport) -> Iterator[str]:
-    facts = [
+    values = [
         ("image AUROC", f"{result.image_auroc:.4f}"),
         ("average precision", f"{result.average_precision:.4f}"),
         ("best F1", f"{result.f1_max:.4f}"),
         ("pixel AUROC", "no masks" if result.pixel_auroc is None else f"{result.pixel_auroc:.4f}"),
         ("AUPRO to 0.3", "no masks" if result.aupro is None else f"{result.aupro:.4f}"),
-        ("false rejects", _percent(result.false_rejects)),
-        ("escapes", _percent(result.escapes)),
+        ("false rejects", percent(result.false_rejects)),
+        ("escapes", percent(result.escapes)),
         ("threshold", f"{result.threshold:.4g}"),
         ("one image, p50 / p99", f"{result.latency_ms['p50']:.1f} / {result.latency_ms['p99']:.1f} ms"),
         ("bank", f"{result.bank_mb:.1f} MB"),
     ]
-    yield "<div class='facts'>"
-    for name, value in facts:
-        yield f"<div class='fact'><b>{value}</b><span>{name}</span></div>"
-    yield "</div>"
+    yield from facts(values)
 
 
 def _plots(judgement: Judgement) -> Iterator[str]:
@@ -128,32 +98,23 @@ def _galleries(judgement: Judgement) -> Iterator[str]:
         ("Worst false rejects", rejects),
         ("Clearest defects", caught),
     ):
-        yield f"<h2>{name} ({len(items)})</h2>"
-        if not items:
-            yield "<p class='note'>None.</p>"
-            continue
-        yield "<div class='gallery'>"
-        for item in items[:_GALLERY]:
-            yield f"<figure><img alt='' src='data:image/jpeg;base64,{_thumbnail(item, threshold)}'>"
-            yield f"<figcaption>{escape(item.image.label)} &middot; {item.score:.3f}<br>"
-            known = ", of the bank's own" if item.from_the_bank else ""
-            yield f"{escape(item.image.path.name)}{known}</figcaption></figure>"
-        yield "</div>"
+        figures = [(_thumbnail(item, threshold), _caption(item)) for item in items[:_GALLERY]]
+        yield from gallery(name, figures, len(items))
 
 
-def _percent(share: Interval) -> str:
-    return f"{share.share:.1%} <small>({share.low:.1%} to {share.high:.1%})</small>"
+def _caption(item: Judged) -> str:
+    known = ", of the bank's own" if item.from_the_bank else ""
+    label = f"{escape(item.image.label)} &middot; {item.score:.3f}"
+    return f"{label}<br>{escape(item.image.path.name)}{known}"
 
 
-def _thumbnail(item: Judged, threshold: float) -> str:
-    """The image beside itself with its heatmap laid over, as base64 JPEG."""
+def _thumbnail(item: Judged, threshold: float) -> NDArray[np.uint8]:
+    """The image beside itself with its heatmap laid over."""
     frame = read_image(item.image.path)
     if frame is None:  # it was readable a moment ago
         frame = np.zeros((_THUMBNAIL, _THUMBNAIL, 3), dtype=np.uint8)
     small = cv2.resize(frame, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA)
-    pair = np.hstack([small, _overlaid(small, item.heatmap, threshold)])
-    _, encoded = cv2.imencode(".jpg", pair, [cv2.IMWRITE_JPEG_QUALITY, 82])
-    return base64.b64encode(encoded.tobytes()).decode()
+    return np.hstack([small, _overlaid(small, item.heatmap, threshold)])
 
 
 def _overlaid(small: NDArray[np.uint8], heatmap: NDArray[np.float16], threshold: float) -> NDArray[np.uint8]:

@@ -1,0 +1,75 @@
+"""Pieces of self-contained HTML pages: style, head, facts, galleries, pictures."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.evaluation.calibrate import Interval
+from inspectd.evaluation.plots import escape
+
+_STYLE: Final = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1c2430; background: #f5f6f8; margin: 0 auto;
+  max-width: 1160px; padding: 24px; overflow-wrap: anywhere; }
+h1 { font-size: 26px; margin: 0 0 4px; }
+h2 { font-size: 19px; margin: 32px 0 10px; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 12px; }
+.fact { background: #fff; border-radius: 8px; padding: 12px 14px; }
+.fact b { font-size: 22px; display: block; }
+.fact small { display: block; font-size: 13px; font-weight: 400; }
+.fact span, .note { color: #5a6676; font-size: 13px; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 16px; }
+.plots div { background: #fff; border-radius: 8px; padding: 12px; }
+svg { width: 100%; height: auto; display: block; }
+table { border-collapse: collapse; background: #fff; border-radius: 8px; width: 100%; }
+th, td { text-align: right; padding: 7px 12px; border-bottom: 1px solid #e6e9ee; }
+th:first-child, td:first-child { text-align: left; }
+.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(220px, 1fr)); gap: 14px; }
+figure { margin: 0; background: #fff; border-radius: 8px; overflow: hidden; }
+figure img { width: 100%; display: block; aspect-ratio: 2 / 1; object-fit: contain; background: #10151c; }
+figcaption { padding: 7px 10px; font-size: 13px; }
+"""
+
+
+def page(title: str, body: Iterable[str]) -> str:
+    """A whole page that refers to nothing outside itself; `body` is HTML, `title` text."""
+    head = "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+    head += "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+    head += f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
+    return "".join([head, *body, "</body></html>\n"])
+
+
+def facts(values: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Figures in large type: the name of each as text, and its value as HTML."""
+    yield "<div class='facts'>"
+    for name, value in values:
+        yield f"<div class='fact'><b>{value}</b><span>{escape(name)}</span></div>"
+    yield "</div>"
+
+
+def gallery(title: str, figures: Sequence[tuple[NDArray[np.uint8], str]], total: int) -> Iterator[str]:
+    """A heading with a number, and pictures (h, w, 3) uint8 BGR, each with a caption in HTML."""
+    yield f"<h2>{escape(title)} ({total})</h2>"
+    if not figures:
+        yield "<p class='note'>None.</p>"
+        return
+    yield "<div class='gallery'>"
+    for picture, caption in figures:
+        yield f"<figure><img alt='' src='{jpeg(picture)}'><figcaption>{caption}</figcaption></figure>"
+    yield "</div>"
+
+
+def percent(share: Interval) -> str:
+    """A share with its interval as HTML."""
+    return f"{share.share:.1%} <small>({share.low:.1%} to {share.high:.1%})</small>"
+
+
+def jpeg(picture: NDArray[np.uint8]) -> str:
+    """A picture (h, w, 3) uint8 BGR as the address of an image in a page."""
+    _, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 82])
+    return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}"
