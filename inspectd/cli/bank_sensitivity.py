@@ -24,7 +24,7 @@ from inspectd.evaluation.sensitivity_report import (
 from inspectd.pictures.folder import described, list_pictures
 from inspectd.text import json_line
 
-_FEWEST_PASTES = 30
+_FEWEST_PASTES = 10
 _PLACES_SHOWN = 5
 
 

@@ -25,6 +25,7 @@ _GOOD: Final = "#2a7f9e"
 _DEFECTIVE: Final = "#d2553a"
 _INK: Final = "#1c2430"
 _QUARTERS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+_SCALE: Final = ("#b3261e", "#f2c14e", "#1f78a4")
 _LINES: Final = ("#2a7f9e", "#d2553a", "#6a4c93", "#4f772d", "#b5651d")
 
 Floats = NDArray[np.floating]
@@ -224,7 +225,7 @@ _HATCHES: Final = (
 
 
 def map_svg(picture: str, size: tuple[int, int], cells: Sequence[MapCell]) -> str:
-    """Cells laid over a picture: red where the share is 0, blue where it is 1, hatched where it is not known.
+    """Cells laid over a picture: from red (0) over yellow to blue (1); hatched where the share is not known.
 
     Args:
         picture: its address, such as `page.jpeg` gives.
@@ -239,7 +240,7 @@ def map_svg(picture: str, size: tuple[int, int], cells: Sequence[MapCell]) -> st
     for cell in cells:
         fill = 'fill="url(#few)"'
         if cell.share is not None:
-            fill = f'fill="{_mixed(_DEFECTIVE, _GOOD, cell.share)}" fill-opacity="0.6"'
+            fill = f'fill="{_scale(cell.share)}" fill-opacity="0.65"'
         box = f'x="{cell.left:.1f}" y="{cell.top:.1f}" width="{cell.width:.1f}" height="{cell.height:.1f}"'
         parts.append(f'<rect {box} {fill} stroke="#fff" stroke-opacity="0.5" stroke-width="0.6"/>')
         middle = f'x="{cell.left + cell.width / 2:.1f}" y="{cell.top + cell.height / 2 + 4:.1f}"'
@@ -248,8 +249,8 @@ def map_svg(picture: str, size: tuple[int, int], cells: Sequence[MapCell]) -> st
     return "".join([*parts, "</svg>"])
 
 
-def _mixed(low: str, high: str, share: float) -> str:
-    """The colour `share` of the way from one #rrggbb to another."""
-    ends = [np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) for colour in (low, high)]
-    red, green, blue = np.rint(ends[0] + share * (ends[1] - ends[0])).astype(int)
-    return f"#{red:02x}{green:02x}{blue:02x}"
+def _scale(share: float) -> str:
+    """The colour of a share, as #rrggbb."""
+    stops = np.array([[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in _SCALE])
+    mixed = [int(np.rint(np.interp(share * 2, (0, 1, 2), channel))) for channel in stops.T]
+    return "#" + "".join(f"{channel:02x}" for channel in mixed)

@@ -21,7 +21,7 @@ from inspectd.evaluation.sensitivity import (
     SensitivityRun,
     drawn,
 )
-from inspectd.evaluation.synthetic import Frame
+from inspectd.evaluation.synthetic import KINDS, Frame
 from inspectd.files import write_text
 
 HEADINGS: Final = (
@@ -101,8 +101,7 @@ def _body(run: SensitivityRun) -> Iterator[str]:
             ("pastes", str(len(run.scored))),
             ("good images used", str(result.images)),
             ("good images rejected as they are", str(len(result.rejected))),
-            ("sizes", f"{low:.3g} to {high:.3g} px"),
-            ("large", f"from {size_text(result.large_pixels, result)}"),
+            (f"sizes; large from {size_text(result.large_pixels, result)}", f"{low:.3g} to {high:.3g} px"),
         ]
     )
     yield "<h2>Size found, by kind and contrast</h2><table><tr>"
@@ -177,14 +176,14 @@ def _map(run: SensitivityRun) -> Iterator[str]:
         )
         for cell in places.cells
     ]
-    yield f"<div style='max-width: {width}px'>{map_svg(jpeg(picture), (width, height), cells)}</div>"
+    yield f"<div class='plots'><div>{map_svg(jpeg(picture), (width, height), cells)}</div><div>"
     yield f"<p class='note'>Percent found of the pastes from {size_text(result.large_pixels, result)} on, "
     yield "of all kinds and contrasts, by the place of their centre, over one of the good images. "
-    yield f"Hatched: fewer than {FEWEST_BY_PLACE} pastes. Cells differ by chance too; in these fewer are "
-    yield "found than on the whole part, at 95 % confidence:</p>"
+    yield f"Hatched: fewer than {FEWEST_BY_PLACE} pastes. Cells differ by chance too.</p>"
+    yield "<p>Fewer are found here than on the whole part, at 95 % confidence:</p>"
     blind = places.blind_spots()
     spots = "".join(f"<li>{escape(place_text(cell, places))}</li>" for cell in blind)
-    yield f"<ul>{spots}</ul>" if blind else "<p class='note'>None.</p>"
+    yield f"<ul>{spots}</ul></div></div>" if blind else "<p class='note'>Nowhere.</p></div></div>"
 
 
 def _galleries(run: SensitivityRun) -> Iterator[str]:
@@ -195,9 +194,9 @@ def _galleries(run: SensitivityRun) -> Iterator[str]:
     just_missed = sorted(missed, key=lambda item: -item.score)
     clearest = sorted(missed, key=lambda item: (-item.paste.contrast, -item.paste.size_pixels))
     for title, items in (
-        ("Just found", nearest),
-        ("Just missed", just_missed),
-        ("Clearest missed", clearest),
+        ("Found, nearest to the threshold", nearest),
+        ("Missed, nearest to the threshold", just_missed),
+        ("Missed, the clearest", clearest),
     ):
         figures = [(_thumbnail(run, item), _caption(run, item)) for item in _by_kind(items)]
         yield from gallery(title, figures, len(items))
@@ -205,15 +204,14 @@ def _galleries(run: SensitivityRun) -> Iterator[str]:
 
 def _by_kind(items: list[ScoredPaste]) -> list[ScoredPaste]:
     """The first of each kind."""
-    kinds = dict.fromkeys(item.paste.kind for item in items)
-    return [item for kind in kinds for item in [i for i in items if i.paste.kind == kind][:_SHOWN]]
+    return [item for kind in KINDS for item in [i for i in items if i.paste.kind == kind][:_SHOWN]]
 
 
 def _caption(run: SensitivityRun, item: ScoredPaste) -> str:
     what = item.paste
     size = size_text(what.size_pixels, run.result)
-    text = f"{escape(what.kind)}, {size}, contrast {what.contrast:g} &middot; {item.score:.3f}"
-    return f"{text}<br>{escape(Path(run.images[what.image].name).name)}"
+    text = f"{escape(what.kind)}, {size}, contrast {what.contrast:g}"
+    return f"{text}<br>{item.score:.3f} &middot; {escape(Path(run.images[what.image].name).name)}"
 
 
 def _thumbnail(run: SensitivityRun, item: ScoredPaste) -> Frame:
@@ -233,7 +231,8 @@ def _thumbnail(run: SensitivityRun, item: ScoredPaste) -> Frame:
         for centre, length in zip(item.place, (width, height), strict=True)
     )
     near = pasted.image[max(row - reach, 0) : row + reach, max(column - reach, 0) : column + reach]
-    return np.hstack([_framed(whole), _framed(_fitted(near, _THUMBNAIL))])
+    line = np.full((_THUMBNAIL, 3, 3), 255, np.uint8)
+    return np.hstack([_framed(whole), line, _framed(_fitted(near, _THUMBNAIL))])
 
 
 def _fitted(picture: Frame, side: int) -> Frame:

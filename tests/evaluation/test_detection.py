@@ -18,11 +18,11 @@ def drawn(a90: float, slope: float, generator: np.random.Generator, most: float 
 @pytest.mark.parametrize(("a90", "slope"), [(8.0, 3.0), (20.0, 6.0), (35.0, 2.5)])
 def test_known_curves_are_recovered_and_the_bound_holds(a90: float, slope: float) -> None:
     generator = np.random.default_rng(0)
-    curves = [drawn(a90, slope, generator) for _ in range(150)]
+    curves = [drawn(a90, slope, generator) for _ in range(100)]
     assert np.median([curve.a90 or math.inf for curve in curves]) == pytest.approx(a90, rel=0.05)
     assert np.median([curve.slope for curve in curves]) == pytest.approx(slope, rel=0.1)
-    # Of 150 draws at 95 %: fewer than 135 would be chance in 1 of 200.
-    assert sum((curve.a90_95 or math.inf) >= a90 for curve in curves) >= 135
+    # Of 100 draws at 95 %: fewer than 89 would be chance in 1 of 200.
+    assert sum((curve.a90_95 or math.inf) >= a90 for curve in curves) >= 89
 
 
 def test_the_maximum_is_that_of_the_penalised_likelihood() -> None:
