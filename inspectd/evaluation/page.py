@@ -52,6 +52,14 @@ def facts(values: Sequence[tuple[str, str]]) -> Iterator[str]:
     yield "</div>"
 
 
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """A table of texts."""
+    yield f"<table><tr>{''.join(f'<th>{escape(text)}</th>' for text in headings)}</tr>"
+    for row in rows:
+        yield f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>"
+    yield "</table>"
+
+
 def gallery(title: str, figures: Sequence[tuple[NDArray[np.uint8], str]], total: int) -> Iterator[str]:
     """A heading with a number, and pictures (h, w, 3) uint8 BGR, each with a caption in HTML."""
     yield f"<h2>{escape(title)} ({total})</h2>"

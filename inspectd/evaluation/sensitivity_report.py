@@ -9,7 +9,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from inspectd.evaluation.page import facts, gallery, jpeg, page, percent
+from inspectd.evaluation.page import facts, gallery, jpeg, page, percent, table
 from inspectd.evaluation.plots import Curve, MapCell, detection_svg, escape, map_svg
 from inspectd.evaluation.sensitivity import (
     FEWEST_BY_PLACE,
@@ -104,12 +104,9 @@ def _body(run: SensitivityRun) -> Iterator[str]:
             (f"sizes; large from {size_text(result.large_pixels, result)}", f"{low:.3g} to {high:.3g} px"),
         ]
     )
-    yield "<h2>Size found, by kind and contrast</h2><table><tr>"
-    yield "".join(f"<th>{escape(name)}</th>" for name in HEADINGS) + "</tr>"
-    for row in result.kinds:
-        cells = table_row(row, result)
-        yield "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
-    yield "</table><p class='note'>Contrast is the largest change of a pixel as a share of the whole range. "
+    yield "<h2>Size found, by kind and contrast</h2>"
+    yield from table(HEADINGS, (table_row(row, result) for row in result.kinds))
+    yield "<p class='note'>Contrast is the largest change of a pixel as a share of the whole range. "
     yield "The bound is the size that is found with 90 % probability at 95 % confidence (a90/95). Not "
     yield "reached: not by the largest size tried; not shown: these pastes are too few for a bound.</p>"
     yield "<h2>Probability of detection</h2><div class='plots'>"
