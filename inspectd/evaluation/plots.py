@@ -78,11 +78,15 @@ class _Frame:
         size = f'width="{self._px(right) - x:.1f}" height="{self._py(0) - y:.1f}"'
         self._parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" {size} fill="{colour}" fill-opacity="0.55"/>')
 
-    def legend(self, entries: Sequence[tuple[str, str]], left: float = _WIDTH - _RIGHT - 130) -> None:
+    def legend(
+        self,
+        entries: Sequence[tuple[str, str]],
+        corner: tuple[float, float] = (_WIDTH - _RIGHT - 130, _TOP + 12),
+    ) -> None:
         """Names and their colours, below each other; default: in the upper right."""
-        x = left
+        x, top = corner
         for row, (name, colour) in enumerate(entries):
-            y = _TOP + 12 + 17 * row
+            y = top + 17 * row
             self._parts.append(f'<rect x="{x}" y="{y - 9}" width="11" height="11" fill="{colour}"/>')
             self._parts.append(f'<text x="{x + 17}" y="{y + 1}">{escape(name)}</text>')
 
@@ -194,7 +198,9 @@ def detection_svg(title: str, sizes: Floats, curves: Sequence[Curve], x_name: st
         frame.line(np.log(sizes).tolist(), curve.shares.tolist(), colour)
         for size, share in curve.observed:
             frame.dot(math.log(size), share, colour, filled=False, radius=3)
-    frame.legend([(curve.name, colour) for curve, colour in zip(curves, _LINES, strict=False)], _LEFT + 12)
+    frame.legend(
+        [(curve.name, colour) for curve, colour in zip(curves, _LINES, strict=False)], (_LEFT + 12, _TOP + 54)
+    )
     return frame.svg()
 
 
