@@ -1,4 +1,4 @@
-"""`inspectd bank`: build, review, calibrate, evaluate, tune, compare and show banks."""
+"""`inspectd bank`: build, review, calibrate, evaluate, measure, tune, compare and show banks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Final
 
 DETECTORS: Final = ("patchcore", "padim", "dfkde")
+_SENSITIVITY: Final = (
+    "Draw spots, scratches, stains, dents and foreign texture of graded size and contrast into good images "
+    "that the bank has not seen, and report the size of each kind that is found with 90 % probability."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_build(commands.add_parser("build", help="make a bank from images of good parts"))
     _add_calibrate(commands.add_parser("calibrate", help="set the threshold for a false-reject rate"))
     _add_evaluate(commands.add_parser("evaluate", help="measure a bank on labelled images"))
+    sensitivity = "which sizes of synthetic defects a bank finds, and where"
+    _add_sensitivity(commands.add_parser("sensitivity", help=sensitivity, description=_SENSITIVITY))
     _add_tune(commands.add_parser("tune", help="compare settings and recommend one"))
     _add_compare(commands.add_parser("compare", help="compare two banks on the same images"))
     _add_show(commands.add_parser("show", help="verify a bank file and show its contents"))
@@ -145,6 +151,38 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     _add_data(evaluate)
     evaluate.add_argument("--report", type=Path, metavar="FILE", help="write a self-contained HTML page")
     _add_common(evaluate)
+
+
+def _add_sensitivity(sensitivity: argparse.ArgumentParser) -> None:
+    sensitivity.add_argument("bank", type=Path, metavar="BANK")
+    sensitivity.add_argument(
+        "--images",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="images of good parts; at least 10 that the bank was not built from",
+    )
+    sensitivity.add_argument("--report", type=Path, metavar="FILE", help="write a self-contained HTML page")
+    sensitivity.add_argument(
+        "--pastes",
+        type=int,
+        default=300,
+        metavar="N",
+        help="synthetic defects for each kind and contrast; default: %(default)s",
+    )
+    sensitivity.add_argument(
+        "--seed", type=int, default=0, help="of every random choice; default: %(default)s"
+    )
+    sensitivity.add_argument(
+        "--false-reject-rate",
+        type=float,
+        metavar="RATE",
+        help="judge at the threshold that this share of the bank's good scores exceeds; default: at its own",
+    )
+    sensitivity.add_argument(
+        "--mm-per-pixel", type=float, metavar="MM", help="scale of the images: adds sizes in millimetres"
+    )
+    _add_common(sensitivity)
 
 
 def _add_tune(tune: argparse.ArgumentParser) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import html
+import itertools
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -21,6 +24,9 @@ _BINS: Final = 40
 _GOOD: Final = "#2a7f9e"
 _DEFECTIVE: Final = "#d2553a"
 _INK: Final = "#1c2430"
+_QUARTERS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+_SCALE: Final = ("#b3261e", "#f2c14e", "#1f78a4")
+_LINES: Final = ("#2a7f9e", "#d2553a", "#6a4c93", "#4f772d", "#b5651d")
 
 Floats = NDArray[np.floating]
 
@@ -31,10 +37,18 @@ def escape(text: str) -> str:
 
 
 class _Frame:
-    """A plot area with axes; maps data to pixels."""
+    """A plot area with axes; maps data to pixels. `x_ticks`: values and labels; default: quarters."""
 
-    def __init__(self, title: str, x: tuple[float, float, str], y: tuple[float, float, str]) -> None:
+    def __init__(
+        self,
+        title: str,
+        x: tuple[float, float, str],
+        y: tuple[float, float, str],
+        x_ticks: Sequence[tuple[float, str]] | None = None,
+    ) -> None:
         self._x, self._y = x, y
+        quarters = [x[0] + fraction * (x[1] - x[0]) for fraction in _QUARTERS]
+        self._x_ticks = [(value, f"{value:.3g}") for value in quarters] if x_ticks is None else x_ticks
         view = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" xmlns="http://www.w3.org/2000/svg"'
         font = f'font-family="system-ui, sans-serif" font-size="12" fill="{_INK}"'
         heading = f'x="{_LEFT}" y="20" font-size="14" font-weight="600"'
@@ -47,11 +61,13 @@ class _Frame:
         style = f'fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"'
         self._parts.append(f'<polyline points="{points}" {style}/>')
 
-    def dot(self, x: float, y: float, colour: str, label: str = "", *, filled: bool = True) -> None:
+    def dot(
+        self, x: float, y: float, colour: str, label: str = "", *, filled: bool = True, radius: float = 5
+    ) -> None:
         """A point, with a label beside it that stays inside the frame."""
         px, py = self._px(x), self._py(y)
         style = f'fill="{colour if filled else "#fff"}" stroke="{colour}" stroke-width="2"'
-        self._parts.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="5" {style}/>')
+        self._parts.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="{radius}" {style}/>')
         anchor, offset = ("end", -9) if px > _WIDTH * 0.7 else ("start", 9)
         place = f'x="{px + offset:.1f}" y="{py + 4:.1f}" text-anchor="{anchor}"'
         self._parts.append(f"<text {place}>{escape(label)}</text>")
@@ -62,11 +78,15 @@ class _Frame:
         size = f'width="{self._px(right) - x:.1f}" height="{self._py(0) - y:.1f}"'
         self._parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" {size} fill="{colour}" fill-opacity="0.55"/>')
 
-    def legend(self, entries: Sequence[tuple[str, str]]) -> None:
-        """Names and their colours, in the upper right."""
-        x = _WIDTH - _RIGHT - 130
+    def legend(
+        self,
+        entries: Sequence[tuple[str, str]],
+        corner: tuple[float, float] = (_WIDTH - _RIGHT - 130, _TOP + 12),
+    ) -> None:
+        """Names and their colours, below each other; default: in the upper right."""
+        x, top = corner
         for row, (name, colour) in enumerate(entries):
-            y = _TOP + 12 + 17 * row
+            y = top + 17 * row
             self._parts.append(f'<rect x="{x}" y="{y - 9}" width="11" height="11" fill="{colour}"/>')
             self._parts.append(f'<text x="{x + 17}" y="{y + 1}">{escape(name)}</text>')
 
@@ -84,15 +104,16 @@ class _Frame:
 
     def _axes(self) -> None:
         bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
-        for fraction in (0.0, 0.25, 0.5, 0.75, 1.0):
-            x = self._x[0] + fraction * (self._x[1] - self._x[0])
+        for fraction in _QUARTERS:
             y = self._y[0] + fraction * (self._y[1] - self._y[0])
-            px, py = self._px(x), self._py(y)
+            py = self._py(y)
             self._parts.append(
                 f'<line x1="{_LEFT}" x2="{right}" y1="{py:.1f}" y2="{py:.1f}" stroke="#e3e7ec"/>'
             )
             self._parts.append(f'<text x="{_LEFT - 7}" y="{py + 4:.1f}" text-anchor="end">{y:.3g}</text>')
-            self._parts.append(f'<text x="{px:.1f}" y="{bottom + 17}" text-anchor="middle">{x:.3g}</text>')
+        for x, label in self._x_ticks:
+            place = f'x="{self._px(x):.1f}" y="{bottom + 17}" text-anchor="middle"'
+            self._parts.append(f"<text {place}>{escape(label)}</text>")
         middle = f'x="{(_LEFT + right) / 2}" y="{_HEIGHT - 8}" text-anchor="middle"'
         self._parts.append(f"<text {middle}>{escape(self._x[2])}</text>")
         upright = f'transform="translate(14 {(_TOP + bottom) / 2}) rotate(-90)" text-anchor="middle"'
@@ -175,3 +196,93 @@ def trade_off_svg(
             filled=pareto[index],
         )
     return frame.svg()
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line over sizes with the shares it was fitted to.
+
+    Attributes:
+        name: for the legend.
+        shares: of the line, at the sizes of the chart.
+        observed: sizes and shares, drawn as points.
+    """
+
+    name: str
+    shares: Floats
+    observed: Sequence[tuple[float, float]]
+
+
+def detection_svg(title: str, sizes: Floats, curves: Sequence[Curve], x_name: str) -> str:
+    """Share found (y) against size on a logarithmic scale (x), with a line at 90 %."""
+    low, high = float(np.log(sizes[0])), float(np.log(sizes[-1]))
+    steps = [step * 10.0**power for power in range(-4, 6) for step in (1, 2, 5)]
+    ticks = [(math.log(step), f"{step:g}") for step in steps if sizes[0] <= step <= sizes[-1]]
+    frame = _Frame(title, (low, high, x_name), (0.0, 1.0, "share found"), ticks)
+    frame.line([low, high], [0.9, 0.9], "#b9c1cc", "4 4")
+    for curve, colour in zip(curves, itertools.cycle(_LINES), strict=False):
+        frame.line(np.log(sizes).tolist(), curve.shares.tolist(), colour)
+        for size, share in curve.observed:
+            frame.dot(math.log(size), share, colour, filled=False, radius=3)
+    frame.legend(
+        [(curve.name, colour) for curve, colour in zip(curves, _LINES, strict=False)], (_LEFT + 12, _TOP + 54)
+    )
+    return frame.svg()
+
+
+@dataclass(frozen=True)
+class MapCell:
+    """One cell of a map.
+
+    Attributes:
+        left, top, width, height: in pixels of the picture.
+        share: 0 to 1; None: too little is known.
+        label: text in it.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+    share: float | None
+    label: str
+
+
+_MAP_FONT: Final = 'font-family="system-ui, sans-serif" text-anchor="middle"'
+_HATCHES: Final = (
+    '<defs><pattern id="few" width="6" height="6" patternUnits="userSpaceOnUse" '
+    'patternTransform="rotate(45)"><rect width="6" height="6" fill="#fff" fill-opacity="0.35"/>'
+    '<rect width="2" height="6" fill="#1c2430" fill-opacity="0.45"/></pattern></defs>'
+)
+
+
+def map_svg(picture: str, size: tuple[int, int], cells: Sequence[MapCell]) -> str:
+    """Cells laid over a picture: from red (0) over yellow to blue (1); hatched where the share is not known.
+
+    Args:
+        picture: its address, such as `page.jpeg` gives.
+        size: its width and height in pixels.
+        cells: see `MapCell`.
+    """
+    width, height = size
+    parts = [
+        f'<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" {_MAP_FONT}>{_HATCHES}',
+        f'<image href="{picture}" width="{width}" height="{height}"/>',
+    ]
+    for cell in cells:
+        fill = 'fill="url(#few)"'
+        if cell.share is not None:
+            fill = f'fill="{_scale(cell.share)}" fill-opacity="0.65"'
+        box = f'x="{cell.left:.1f}" y="{cell.top:.1f}" width="{cell.width:.1f}" height="{cell.height:.1f}"'
+        parts.append(f'<rect {box} {fill} stroke="#fff" stroke-opacity="0.5" stroke-width="0.6"/>')
+        middle = f'x="{cell.left + cell.width / 2:.1f}" y="{cell.top + cell.height / 2 + 4:.1f}"'
+        font = 'font-size="11" fill="#fff" stroke="#1c2430" stroke-width="2.4" paint-order="stroke"'
+        parts.append(f"<text {middle} {font}>{escape(cell.label)}</text>")
+    return "".join([*parts, "</svg>"])
+
+
+def _scale(share: float) -> str:
+    """The colour of a share, as #rrggbb."""
+    stops = np.array([[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in _SCALE])
+    mixed = [int(np.rint(np.interp(share * 2, (0, 1, 2), channel))) for channel in stops.T]
+    return "#" + "".join(f"{channel:02x}" for channel in mixed)
