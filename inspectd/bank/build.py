@@ -32,6 +32,7 @@ from inspectd.model.backbones import DEFAULT_BACKBONE, load_backbone
 from inspectd.model.detectors import Detector
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.options import HeadOptions, PatchOptions, options_of
+from inspectd.model.pipeline import ReferencePipeline
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of the step, how much of it is done, and how much there is."""
@@ -120,12 +121,16 @@ class Built:
         arrays: its tensors, by their names in the file.
         images: what it was built from.
         seconds: features, coreset, and the whole fit.
+        held_out: scores as this bank would if it had been built without `held_out_images`.
+        held_out_images: names.
     """
 
     manifest: Manifest
     arrays: dict[str, NDArray[Any]]
     images: Collection
     seconds: tuple[float, float, float]
+    held_out: ReferencePipeline
+    held_out_images: list[str]
 
 
 class BankBuilder:
@@ -185,7 +190,10 @@ class BankBuilder:
             InputError: too few images can be read, or their features do not fit in memory.
             UnavailableError: the file cannot be written.
         """
-        built = self.fit(frames, total, progress)
+        return self.write(self.fit(frames, total, progress), out)
+
+    def write(self, built: Built, out: Path) -> BuildReport:
+        """Write the bank file; raises as `build`."""
         manifest, images = built.manifest, built.images
         extract_s, coreset_s, fit_s = (round(seconds, 3) for seconds in built.seconds)
         return BuildReport(
@@ -222,7 +230,11 @@ class BankBuilder:
         manifest = self._manifest(images, fitted.detector, unlike, find_threshold(held_out.scores, aside))
         arrays = _arrays(fitted.detector, held_out, images)
         seconds = (extracted - start, fitted.coreset_seconds, finished - extracted)
-        return Built(manifest, arrays, images, seconds)
+        left_out = held_out.held_out
+        pipeline = ReferencePipeline(self._extractor, left_out.detector, left_out.head)
+        return Built(
+            manifest, arrays, images, seconds, pipeline, [images.names[row] for row in left_out.rows]
+        )
 
     def _unlike_the_rest(
         self, images: Collection, scores: NDArray[np.float64]

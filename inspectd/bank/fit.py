@@ -54,6 +54,19 @@ class Fitted:
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """A fit that left one fold out: it judges changed copies of that fold's images as a bank does new parts.
+
+    Attributes:
+        rows: (n,) int64, the images of the fold.
+    """
+
+    detector: Detector
+    head: Head
+    rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class CrossFit:
     """Scores of good images under detectors that have not seen them.
 
@@ -61,11 +74,13 @@ class CrossFit:
         head: fitted on all of their maps.
         scores: (N,) float64; each from a detector and a head fitted without that image's fold.
         heatmaps: (N, h, w) float32, from the same.
+        held_out: the last of these fits.
     """
 
     head: Head
     scores: NDArray[np.float64]
     heatmaps: NDArray[np.float32]
+    held_out: HeldOut
 
 
 def fit_detector(features: torch.Tensor, spec: FitSpec, step: Step) -> Fitted:
@@ -126,7 +141,9 @@ def cross_fit(features: torch.Tensor, spec: FitSpec, step: Step) -> CrossFit:
             for start in range(0, len(features), _SCORE_BATCH)
         ]
     )
-    return CrossFit(Head.fit(spec.head, maps, embeddings, spec.mask), *_scores(maps, embeddings, folds, spec))
+    head = Head.fit(spec.head, maps, embeddings, spec.mask)
+    scores, heatmaps, of_last = _scores(maps, embeddings, folds, spec)
+    return CrossFit(head, scores, heatmaps, HeldOut(detector, of_last, folds[-1]))
 
 
 def _folds(images: int, seed: int) -> list[NDArray[np.int64]]:
@@ -141,8 +158,8 @@ def _maps(detector: Detector, features: torch.Tensor, rows: NDArray[np.int64]) -
 
 def _scores(
     maps: torch.Tensor, embeddings: torch.Tensor, folds: list[NDArray[np.int64]], spec: FitSpec
-) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Image scores and heatmaps under heads that were fitted without the image's own fold."""
+) -> tuple[NDArray[np.float64], NDArray[np.float32], Head]:
+    """Image scores and heatmaps under heads that were fitted without the image's own fold; the last head."""
     scores, heatmaps = np.empty(len(maps)), np.empty(tuple(maps.shape), dtype=np.float32)
     for held_out in folds:
         seen = torch.from_numpy(np.setdiff1d(np.arange(len(maps)), held_out))
@@ -151,4 +168,4 @@ def _scores(
         found, of_places = head(maps[rows], embeddings[rows])
         scores[held_out] = found.double().cpu().numpy()
         heatmaps[held_out] = of_places.float().cpu().numpy()
-    return scores, heatmaps
+    return scores, heatmaps, head

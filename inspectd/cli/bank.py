@@ -88,6 +88,11 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     )
     _add_keep_outliers(build)
     build.add_argument(
+        "--pastes", type=int, default=150, metavar="N",
+        help="synthetic defects drawn into a tenth of the images, to show what each threshold finds; "
+        "0: none; default: %(default)s",
+    )  # fmt: skip
+    build.add_argument(
         "--review", type=Path, metavar="FILE", help="write a page of the images unlike the rest"
     )
     _add_common(build)

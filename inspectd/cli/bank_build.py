@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import msgspec
 
 from inspectd.backends.cuda.device import choose_device
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.build import BankBuilder, BuildReport, BuildSpec
+from inspectd.bank.build import BankBuilder, BuildReport, BuildSpec, Built, Progress
 from inspectd.bank.collect import NamedFrame
 from inspectd.bank.file import read_bank
 from inspectd.bank.images import named_image, video_frames
@@ -28,6 +29,8 @@ from inspectd.cli.bank_common import (
 from inspectd.errors import ExitCode, InputError
 from inspectd.evaluation.budgets import Choice, choice_of
 from inspectd.evaluation.review import Pictures, keep_pictures, write_review
+from inspectd.evaluation.sensitivity import large_defects_found
+from inspectd.evaluation.synthetic import Frame
 from inspectd.model.options import PatchOptions
 from inspectd.pictures.depth import EIGHT_BITS
 from inspectd.pictures.folder import described, list_pictures
@@ -64,12 +67,15 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.review is not None:
         frames = keep_pictures(frames, pictures, spec.patches.region)
     with Steps() as steps:
-        report = builder.build(frames, source.total, arguments.out, steps)
+        built = builder.fit(frames, source.total, steps)
+        report = builder.write(built, arguments.out)
+        choice = choice_of(read_bank(arguments.out))
+        if arguments.images is not None and arguments.pastes:
+            choice = _with_synthetic_defects(choice, built, arguments, steps)
     report = msgspec.structs.replace(report, left_out=dict(source.left_out))
-    bank = read_bank(arguments.out)
-    choice = choice_of(bank)
     if arguments.review is not None:
-        write_review(arguments.review, arguments.out, bank, pictures, arguments.images)
+        bank = read_bank(arguments.out)
+        write_review(arguments.review, arguments.out, bank, pictures, arguments.images, choice=choice)
     # The first load converts the bank for this machine's CPU and remembers it: the daemon then starts faster.
     Scorer.load(arguments.out, arguments.device)
     if arguments.json:
@@ -80,6 +86,32 @@ def main(arguments: argparse.Namespace) -> int:
             print(f"review: {arguments.review}")
         print(f"next: inspectd bank evaluate {arguments.out} --data DATA --report report.html")
     return ExitCode.OK
+
+
+def _with_synthetic_defects(
+    choice: Choice, built: Built, arguments: argparse.Namespace, progress: Progress
+) -> Choice:
+    """The choice with what is found of synthetic defects, by a fit that left a tenth of the images out."""
+    manifest, mask = built.manifest, built.arrays.get("head.mask")
+
+    def score(frames: Sequence[Frame]) -> list[float]:
+        return [answer.image_score for answer in built.held_out.score(frames)]
+
+    try:
+        found = large_defects_found(
+            [Path(name) for name in built.held_out_images], manifest,
+            [row.threshold for row in choice.budgets], score,
+            lambda done, total: progress("defects", done, total),
+            pastes=arguments.pastes, scored=None if mask is None else mask > 0,
+        )  # fmt: skip
+    except InputError as error:
+        print(f"no synthetic defects: {error}", file=sys.stderr)
+        return choice
+    budgets = [
+        msgspec.structs.replace(row, synthetic_found=share)
+        for row, share in zip(choice.budgets, found, strict=True)
+    ]
+    return msgspec.structs.replace(choice, budgets=budgets)
 
 
 def _spec(arguments: argparse.Namespace) -> BuildSpec:
@@ -98,7 +130,6 @@ def _spec(arguments: argparse.Namespace) -> BuildSpec:
         width=width,
         coreset=parse_coreset(arguments.coreset),
         bank_mb=arguments.bank_mb,
-        seed=arguments.seed,
         memory_gb=arguments.memory_gb,
         strict=arguments.strict,
         mask=arguments.mask,

@@ -14,7 +14,7 @@ from inspectd.bank.file import read_bank
 from inspectd.cli.bank_common import Steps, print_names, print_table
 from inspectd.cli.bank_evaluate import share
 from inspectd.errors import ExitCode, InputError
-from inspectd.evaluation.budgets import BUDGETS, HEADINGS, budget_cells
+from inspectd.evaluation.budgets import BUDGETS, table_of
 from inspectd.evaluation.calibrate import Calibration, images_needed
 from inspectd.evaluation.confirmed import (
     ConfirmedParts,
@@ -134,7 +134,8 @@ def _print_result(
     else:
         _print_confirmed(result, confirmed)
     print(f"threshold now      {result.threshold_before:.4f}")
-    print_table(HEADINGS, (budget_cells(row, result.good_images) for row in result.budgets))
+    headings, *rows = table_of(result.budgets, result.good_images)
+    print_table(headings, rows)
     if result.calibration is None:
         print("bank               unchanged; --false-reject-rate RATE sets a threshold that shows the rate")
     else:

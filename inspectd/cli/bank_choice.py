@@ -9,11 +9,10 @@ from inspectd.bank.file import GOOD_SCORES, BankFile
 from inspectd.cli.bank_common import print_table
 from inspectd.errors import BankError
 from inspectd.evaluation.budgets import (
-    HEADINGS,
     UNLIKE_HEADINGS,
     Choice,
-    budget_cells,
     choice_of,
+    table_of,
     unlike_cells,
 )
 
@@ -34,7 +33,12 @@ def checked_choice(path: Path, bank: BankFile) -> Choice:
 def print_choice(choice: Choice) -> None:
     """Print the thresholds to choose from, and what each image unlike the rest does to the threshold."""
     print(f"thresholds by budget of false rejects, of {choice.good_images} good images that count:")
-    print_table(HEADINGS, (budget_cells(row, choice.good_images) for row in choice.budgets))
+    headings, *rows = table_of(choice.budgets, choice.good_images)
+    print_table(headings, rows)
+    if any(row.synthetic_found is not None for row in choice.budgets):
+        print(
+            "defects found: of large synthetic ones, drawn into images while those were left out of the bank"
+        )
     unlike = sorted(choice.unlike_the_rest, key=lambda image: -image.score)
     if not unlike:
         return

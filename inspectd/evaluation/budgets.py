@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from inspectd.bank.answers import SHORT, aside_mask, outliers_of
 from inspectd.bank.file import GOOD_SCORES, BankFile
 from inspectd.bank.threshold import FALSE_REJECT_RATE, default_threshold
-from inspectd.evaluation.calibrate import images_needed, shown_rate
+from inspectd.evaluation.calibrate import Interval, images_needed, shown_rate
 
 BUDGETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05)
 """Shares of good parts that a line may be willing to reject."""
@@ -32,6 +33,8 @@ class Budget(msgspec.Struct, frozen=True):
     enough: bool
     """Whether there are that many."""
     in_force: bool
+    synthetic_found: Interval | None = None
+    """Share of large synthetic defects that score above the threshold; None: not measured."""
 
 
 class UnlikeTheRest(msgspec.Struct, frozen=True):
@@ -90,18 +93,25 @@ def choice_of(bank: BankFile) -> Choice:
     return Choice(len(counted), int(aside.sum()), budgets, unlike)
 
 
-HEADINGS: Final = ("budget", "threshold", "good images above", "shown at 95 %", "")
-"""Of `budget_cells`."""
+def table_of(budgets: Sequence[Budget], images: int) -> list[tuple[str, ...]]:
+    """The table for people, its headings first; of `images` good images."""
+    measured = any(row.synthetic_found is not None for row in budgets)
+    found = ["defects found"] if measured else []
+    headings = ("budget", "threshold", "good above", "shown at 95 %", *found, "")
+    return [headings, *(_cells(row, images, measured=measured) for row in budgets)]
 
 
-def budget_cells(row: Budget, images: int) -> tuple[str, ...]:
-    """A row of the table for people, as many cells as `HEADINGS`; of `images` good images."""
+def _cells(row: Budget, images: int, *, measured: bool) -> tuple[str, ...]:
     budget = "in force" if row.false_reject_rate is None else f"{100 * row.false_reject_rate:g} %"
     notes = ["in force"] if row.in_force and row.false_reject_rate is not None else []
     if not row.enough:
-        notes.append(f"too few images, needs {row.images_needed}")
+        notes.append(f"needs {row.images_needed} images")
     shown = f"at most {row.shown_rate:.2%}"
-    return budget, f"{row.threshold:.4f}", f"{row.above} of {images}", shown, ", ".join(notes)
+    cells: tuple[str, ...] = (budget, f"{row.threshold:.4f}", f"{row.above} of {images}", shown)
+    if measured:
+        share = row.synthetic_found
+        cells += ("" if share is None else f"{share.share:.0%} ({share.low:.0%}-{share.high:.0%})",)
+    return (*cells, ", ".join(notes))
 
 
 UNLIKE_HEADINGS: Final = ("image", "sha256", "score", "status", "threshold with it", "without it")

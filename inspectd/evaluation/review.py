@@ -15,11 +15,11 @@ from inspectd.bank.answers import SHORT, aside_mask
 from inspectd.bank.collect import NamedFrame, pixel_digest
 from inspectd.bank.file import GOOD_SCORES, OUTLIER_HEATMAPS, BankFile
 from inspectd.evaluation.budgets import (
-    HEADINGS,
     UNLIKE_HEADINGS,
+    Choice,
     UnlikeTheRest,
-    budget_cells,
     choice_of,
+    table_of,
     unlike_cells,
 )
 from inspectd.evaluation.page import beside_heatmap, facts, gallery, page, table, thumbnail
@@ -50,7 +50,15 @@ def keep_pictures(
         yield name, frame
 
 
-def write_review(out: Path, path: Path, bank: BankFile, pictures: Pictures, images: Path | None) -> None:
+def write_review(
+    out: Path,
+    path: Path,
+    bank: BankFile,
+    pictures: Pictures,
+    images: Path | None,
+    *,
+    choice: Choice | None = None,
+) -> None:
     """Write the page; it refers to nothing outside itself.
 
     Args:
@@ -59,15 +67,19 @@ def write_review(out: Path, path: Path, bank: BankFile, pictures: Pictures, imag
         bank: its content.
         pictures: of its images unlike the rest, as far as there are any.
         images: the folder they came from, for the commands; None: not known.
+        choice: its thresholds with more than its file tells of them; None: as `choice_of` the bank.
 
     Raises:
         UnavailableError: the file cannot be written.
     """
-    write_text(out, page(f"Review of {path.name}", _body(path, bank, pictures, images)))
+    write_text(
+        out, page(f"Review of {path.name}", _body(path, bank, pictures, images, choice or choice_of(bank)))
+    )
 
 
-def _body(path: Path, bank: BankFile, pictures: Pictures, images: Path | None) -> Iterator[str]:
-    choice = choice_of(bank)
+def _body(
+    path: Path, bank: BankFile, pictures: Pictures, images: Path | None, choice: Choice
+) -> Iterator[str]:
     manifest, unlike = bank.manifest, choice.unlike_the_rest
     scores = bank.tensors[GOOD_SCORES]
     yield f"<p class='note'>{escape(manifest.detector)} on {escape(manifest.backbone)}, {manifest.images} "
@@ -88,7 +100,8 @@ def _body(path: Path, bank: BankFile, pictures: Pictures, images: Path | None) -
     yield "and the false-reject rate that this shows with 95 % confidence, for parts made like these images. "
     yield f"<code>inspectd bank calibrate {escape(shlex.quote(str(path)))} --false-reject-rate RATE</code> "
     yield "sets a threshold that shows the rate you ask for, if there are images enough.</p>"
-    yield from table(HEADINGS, (budget_cells(row, choice.good_images) for row in choice.budgets))
+    headings, *rows = table_of(choice.budgets, choice.good_images)
+    yield from table(headings, rows)
     yield "<h2>Scores of the good images</h2><div class='plots one'><div>"
     yield good_scores_svg(
         scores[~aside_mask(bank)], np.array([image.score for image in unlike]), manifest.threshold

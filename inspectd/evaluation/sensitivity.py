@@ -13,15 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.file import GOOD_SCORES, BankFile, read_bank
+from inspectd.bank.answers import aside_mask
+from inspectd.bank.file import GOOD_SCORES, BankFile, Manifest, read_bank
 from inspectd.bank.images import named_image
 from inspectd.bank.own_images import OwnImages
-from inspectd.bank.threshold import FEWEST_FOR_TAIL, conformal_threshold, outliers, tail_threshold
+from inspectd.bank.threshold import default_threshold
 from inspectd.errors import InputError
 from inspectd.evaluation.calibrate import Interval, interval
 from inspectd.evaluation.detection import SizeCurve, fit_curve
-from inspectd.evaluation.paste_plan import PlannedPaste, plan_pastes
-from inspectd.evaluation.synthetic import Frame, Pasted, paste
+from inspectd.evaluation.paste_plan import CONTRASTS, PlannedPaste, plan_pastes
+from inspectd.evaluation.synthetic import KINDS, Frame, Pasted, paste
 from inspectd.model.resize import Region
 
 Progress = Callable[[str, int, int], None]
@@ -243,6 +244,43 @@ def measure_sensitivity(
     return SensitivityRun(result, found.images, scored, region)
 
 
+def large_defects_found(
+    paths: Sequence[Path],
+    manifest: Manifest,
+    thresholds: Sequence[float],
+    score: Score,
+    step: Callable[[int, int], None],
+    *,
+    pastes: int,
+    scored: NDArray[np.bool_] | None = None,
+) -> list[Interval]:
+    """Share of large synthetic defects found at each threshold, of every kind and contrast together.
+
+    Args:
+        paths: images of good parts, at least one.
+        manifest: of the bank.
+        thresholds: each is judged by.
+        score: scores images as by a bank that has not seen them.
+        step: called with the number of pastes done, and of all.
+        pastes: how many at least; each kind and contrast has as many.
+        scored: (h, w) bool, cells of the region that are scored; None: all.
+
+    Raises:
+        InputError: an image cannot be read any more, or is too small for graded defects.
+    """
+    images, region = [], manifest.patch_options.region or WHOLE
+    for path in paths:
+        read = reader(path, manifest.bit_depth)
+        frame = read()
+        (value,) = score([frame])
+        images.append(GoodImage(str(path), read, value, (frame.shape[0], frame.shape[1])))
+    sizes = size_range([image.size for image in images], region)
+    each = -(-pastes // (len(KINDS) * len(CONTRASTS)))
+    planned = plan_pastes(each, len(images), (large_from(sizes), sizes[1]), manifest.seed, scored=scored)
+    drawn_in = score_pastes(images, planned, region, score, lambda done: step(done, len(planned)))
+    return [found_share(drawn_in, threshold) for threshold in thresholds]
+
+
 def threshold_at(bank: BankFile, false_reject_rate: float) -> float:
     """The threshold of a bank's own good scores for a rate, by the rule of `bank build`.
 
@@ -257,9 +295,7 @@ def threshold_at(bank: BankFile, false_reject_rate: float) -> float:
     scores: NDArray[np.float64] | None = bank.tensors.get(GOOD_SCORES)
     if scores is None or not scores.size:
         raise InputError("--false-reject-rate: the bank holds no scores of good images; build it again")
-    usual = scores if bank.manifest.outliers_count else scores[~outliers(scores)]
-    rule = conformal_threshold if len(usual) < FEWEST_FOR_TAIL else tail_threshold
-    return rule(usual, false_reject_rate)
+    return default_threshold(scores[~aside_mask(bank)], false_reject_rate)[0]
 
 
 def size_range(image_sizes: Sequence[tuple[int, int]], region: Region) -> tuple[float, float]:

@@ -48,11 +48,25 @@ def test_build_show_evaluate_compare(
 ) -> None:
     bank = tmp_path / "x.bank"
     build = inspectd(
-        "build", "--images", good_folder, "--out", bank, "--size", 96, "--coreset", "10%", "--json"
+        "build",
+        "--images",
+        good_folder,
+        "--out",
+        bank,
+        "--size",
+        96,
+        "--coreset",
+        "10%",
+        "--pastes",
+        15,
+        "--json",
     )
     assert build.returncode == 0, build.stderr
     report = json.loads(build.stdout)
     assert {"patches", "bank", "extract_s", "coreset_s"} <= set(report)
+    found = [row["synthetic_found"] for row in report["choice"]["budgets"]]
+    assert [share["total"] for share in found] == [15] * len(found)
+    assert [share["share"] for share in found] == sorted(share["share"] for share in found)
     assert report["bank"] == {"rows": round(0.1 * report["patches"]), "dims": 176}
 
     show = inspectd("show", bank, "--json")
@@ -85,7 +99,7 @@ def test_an_image_unlike_the_rest_and_the_banks_own_images_are_said(
     assert odd is not None
     odd[50:250, 50:250] = np.random.default_rng(0).integers(0, 256, (200, 200, 3))
     cv2.imwrite(str(good / "odd.png"), odd)
-    build = inspectd("build", "--images", good, "--out", bank, "--size", 64)
+    build = inspectd("build", "--images", good, "--out", bank, "--size", 64, "--pastes", 0)
     assert build.returncode == 0, build.stderr
     assert "unlike the rest, set aside: with them the threshold would be" in build.stdout
     assert f"  {good}/odd.png\n" in build.stdout
@@ -119,7 +133,9 @@ def test_images_unlike_the_rest_are_reviewed_accepted_or_taken_out(
     assert odd is not None
     odd[50:250, 50:250] = np.random.default_rng(0).integers(0, 256, (200, 200, 3))
     cv2.imwrite(str(good / "odd.png"), odd)
-    build = inspectd("build", "--images", good, "--out", bank, "--size", 64, "--review", page, "--json")
+    build = inspectd(
+        "build", "--images", good, "--out", bank, "--size", 64, "--pastes", 0, "--review", page, "--json"
+    )
     choice = json.loads(build.stdout)["choice"]
     assert [row["false_reject_rate"] for row in choice["budgets"] if row["in_force"]] == [0.02]
     unlike = {image["name"]: image for image in choice["unlike_the_rest"]}

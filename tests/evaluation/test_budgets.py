@@ -7,7 +7,7 @@ from support.banks import bank_of, sha256_of
 from inspectd.bank.answers import accept
 from inspectd.bank.file import BankFile
 from inspectd.bank.threshold import default_threshold, tail_threshold
-from inspectd.evaluation.budgets import BUDGETS, budget_cells, budgets_of, choice_of
+from inspectd.evaluation.budgets import BUDGETS, budgets_of, choice_of, table_of
 from inspectd.evaluation.calibrate import shown_rate
 
 SCORES = np.random.default_rng(1).lognormal(0, 0.2, 400)
@@ -23,8 +23,8 @@ def test_each_budget_has_its_threshold_and_what_it_costs() -> None:
     assert [row.in_force for row in rows] == [rate == 0.02 for rate in BUDGETS]
     # 1 % takes 299 images, 0.5 % 598.
     assert [row.enough for row in rows] == [rate >= 0.01 for rate in BUDGETS]
-    assert budget_cells(rows[2], 400)[-1] == "too few images, needs 598"
-    assert budget_cells(rows[4], 400)[-1] == "in force"
+    assert table_of(rows, 400)[3][-1] == "needs 598 images"
+    assert table_of(rows, 400)[5][-1] == "in force"
     thresholds = [row.threshold for row in rows]
     assert thresholds == sorted(thresholds, reverse=True)
 
@@ -36,7 +36,7 @@ def test_a_threshold_of_no_budget_has_a_row_of_its_own(in_force: float) -> None:
     assert first.above == (in_force < SCORES).sum()
     assert 0 < first.shown_rate <= 1
     assert not any(row.in_force for row in rows)
-    assert budget_cells(first, 400)[0] == "in force"
+    assert table_of([first], 400)[1][0] == "in force"
 
 
 def test_of_few_images_one_row_is_in_force_though_several_have_its_threshold() -> None:
