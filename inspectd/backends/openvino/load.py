@@ -1,4 +1,4 @@
-"""Loads a bank by OpenVINO: models from the cache or converted, its search remembered or measured."""
+"""Loads a bank by OpenVINO: models from the cache or converted, and a search that fits its size."""
 
 from __future__ import annotations
 
@@ -11,18 +11,10 @@ from numpy.typing import NDArray
 
 from inspectd.backends.base import Loaded, ScoringOptions
 from inspectd.backends.openvino.cache import ModelCache
-from inspectd.backends.openvino.candidates import CandidateIndex
-from inspectd.backends.openvino.choose import (
-    LEAST_RECALL,
-    SearchChoice,
-    is_installed,
-    kinds_to_try,
-    make_search,
-    measure,
-)
 from inspectd.backends.openvino.convert import converted
-from inspectd.backends.openvino.pipeline import Exported, Memory, OpenVinoPipeline
-from inspectd.backends.openvino.runtime import Precision, cpu_threads
+from inspectd.backends.openvino.exact import ExactIndex
+from inspectd.backends.openvino.pipeline import OpenVinoPipeline
+from inspectd.backends.openvino.runtime import Precision, cpu_threads, has_bfloat16
 from inspectd.bank.file import BankFile
 from inspectd.errors import BankError
 from inspectd.log import event
@@ -36,7 +28,6 @@ def load(path: Path, bank: BankFile, options: ScoringOptions) -> Loaded | None:
 
     Raises:
         BankError: the bank or its weights cannot be used, or backend `openvino` was asked for and cannot be.
-        InputError: the search needs a package that is not installed.
     """
     cache = ModelCache()
     models = cache.models(bank.scoring_sha256) or converted(path, bank, cache)
@@ -45,26 +36,20 @@ def load(path: Path, bank: BankFile, options: ScoringOptions) -> Loaded | None:
             raise BankError(f"bank {path}: OpenVINO cannot run it; use backend auto or torch")
         event(_log, logging.WARNING, "bank_not_convertible", bank=str(path), detail="torch scores it instead")
         return None
-    memory, search, choice = _memory(bank), None, None
+    search, whitening = None, None
     precision: Precision = "bfloat16" if options.precision == "bfloat16" else "float32"
-    if memory is not None:
-        search, choice = _search(bank, memory, models, options, cache)
+    detector = options_of(bank.manifest.detector, bank.manifest.options)
+    if isinstance(detector, PatchCoreOptions):
+        search = _search(bank, detector, models.grid(), options)
+        if detector.position_weight:
+            factors, means = (bank.tensors[f"detector.places.{name}"] for name in ("factors", "means"))
+            whitening = _lower(factors, means.shape[2])
     pipeline = OpenVinoPipeline(
-        models, memory, search,
+        models, search, whitening,
         region=bank.manifest.patch_options.region, precision=precision, threads=options.threads,
     )  # fmt: skip
     pipeline.warm_up(1)
-    found_by, recall = ("", None) if choice is None else (choice.kind, choice.recall)
-    return Loaded(pipeline, "cpu", "openvino", precision, found_by, recall)
-
-
-def _memory(bank: BankFile) -> Memory | None:
-    options = options_of(bank.manifest.detector, bank.manifest.options)
-    if not isinstance(options, PatchCoreOptions):
-        return None
-    factors = bank.tensors.get("detector.places.factors") if options.position_weight else None
-    whitening = None if factors is None else _lower(factors, bank.tensors["detector.places.means"].shape[2])
-    return Memory(bank.tensors["detector.bank"], whitening)
+    return Loaded(pipeline, "cpu", "openvino", precision, "" if search is None else search.kind)
 
 
 def _lower(factors: NDArray[Any], dims: int) -> NDArray[np.float32]:
@@ -76,33 +61,11 @@ def _lower(factors: NDArray[Any], dims: int) -> NDArray[np.float32]:
 
 
 def _search(
-    bank: BankFile, memory: Memory, models: Exported, options: ScoringOptions, cache: ModelCache
-) -> tuple[CandidateIndex, SearchChoice]:
-    detector = options_of(bank.manifest.detector, bank.manifest.options)
-    assert isinstance(detector, PatchCoreOptions)
-    threads = cpu_threads(options.threads)
-    patches = models.patches()
+    bank: BankFile, detector: PatchCoreOptions, grid: tuple[int, int], options: ScoringOptions
+) -> ExactIndex:
+    memory = bank.tensors["detector.bank"]
     spacing = bank.tensors["detector.spacing"] if detector.local_scale else None
-    if options.search != "auto":
-        search, choice = measure(
-            [options.search], memory.bank, patches, detector.neighbours, threads, spacing=spacing,
-            any_recall=True,
-        )  # fmt: skip
-    else:
-        kept = cache.search(bank.scoring_sha256, threads)
-        if kept is None or not is_installed(kept.kind):  # faiss may be gone since it was chosen
-            kinds = kinds_to_try(len(memory.bank))
-            search, choice = measure(
-                kinds, memory.bank, patches, detector.neighbours, threads, spacing=spacing
-            )
-            cache.keep_search(bank.scoring_sha256, threads, choice)
-        else:
-            choice = kept
-            search = make_search(
-                kept.kind, memory.bank, patches, detector.neighbours, threads, spacing=spacing
-            )
-    spent = {kind: round(spent_ms, 2) for kind, spent_ms in choice.search_ms.items()}
-    # One that was asked for by name is used however much it misses; whoever reads the log should see it.
-    level = logging.INFO if choice.recall >= LEAST_RECALL else logging.WARNING
-    event(_log, level, "search_chosen", kind=choice.kind, recall=choice.recall, search_ms=spent)
-    return search, choice
+    neighbours = min(detector.neighbours, len(memory))
+    precision: Precision = "bfloat16" if has_bfloat16() else "float32"
+    threads = cpu_threads(options.threads)
+    return ExactIndex(memory, spacing, neighbours, precision, threads, queries=grid[0] * grid[1])

@@ -7,9 +7,9 @@ import pytest
 import torch
 from support.cells import cells
 
-from inspectd.backends.openvino.choose import make_search
+from inspectd.backends.openvino.exact import ExactIndex
 from inspectd.backends.openvino.export import UnconvertibleError, export
-from inspectd.backends.openvino.pipeline import Memory, OpenVinoPipeline
+from inspectd.backends.openvino.pipeline import OpenVinoPipeline
 from inspectd.bank.fit import FitSpec, cross_fit, fit_detector
 from inspectd.bank.images import read_image
 from inspectd.model.backbones import load_backbone
@@ -25,6 +25,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("patchcore", {}, {}),
     ("patchcore", {"neighbours": 3, "position_weight": 0.0, "local_scale": False}, {"similar_images": 0}),
     ("patchcore", {"position_weight": 0.0}, {"pool": "mean"}),
+    ("patchcore", {"neighbours": 2, "reweight": True, "position_weight": 0.5}, {}),
     ("padim", {"dimensions": 20}, {"smoothing": 0.0}),
     ("dfkde", {"components": 4}, {}),
 ]
@@ -32,15 +33,13 @@ CPU = torch.device("cpu")
 
 
 def compiled(pipeline: ReferencePipeline) -> OpenVinoPipeline:
-    exported, detector, memory, search = export(pipeline), pipeline.detector, None, None
+    exported, detector, search, whitening = export(pipeline), pipeline.detector, None, None
     if isinstance(detector, PatchCore):
         whitening = None if detector.positions is None else detector.positions.whitening.numpy()
-        memory = Memory(detector.bank.numpy(), whitening)
-        search = make_search(
-            "exact", memory.bank, exported.patches(), detector.neighbours, threads=1, spacing=None
-        )
+        spacing = None if detector.scale is None else detector.scale.numpy()
+        search = ExactIndex(detector.bank.numpy(), spacing, detector.neighbours, "float32", 1)
     region = pipeline.extractor.region
-    return OpenVinoPipeline(exported, memory, search, region=region, precision="float32", threads=1)
+    return OpenVinoPipeline(exported, search, whitening, region=region, precision="float32", threads=1)
 
 
 @pytest.fixture(scope="module")
