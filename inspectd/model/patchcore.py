@@ -30,6 +30,8 @@ class PatchCore:
         options: its settings.
         spacing: (M,) float32, each entry's mean distance to its nearest others; None: found here.
         positions: a PaDiM of the same good parts; needed where `position_weight` is not 0.
+        lists: (B, L) integers, entries usually nearest in each block of places (`model.lists`); they make a
+            search faster and change no score. None: there are none.
     """
 
     kind: ClassVar[str] = "patchcore"
@@ -40,10 +42,12 @@ class PatchCore:
         options: PatchCoreOptions,
         spacing: torch.Tensor | None = None,
         positions: PaDiM | None = None,
+        lists: torch.Tensor | None = None,
     ) -> None:
         self.bank = bank
         self.options = options
         self.positions = positions
+        self.lists = lists
         self.neighbours = min(options.neighbours, bank.shape[0])
         self.spacing = _spacing(bank) if spacing is None else spacing
         self._search: NearestNeighbours = ExactSearch(bank, self.scale)
@@ -56,7 +60,7 @@ class PatchCore:
             name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)
         }
         positions = PaDiM.restore(of_positions) if options.position_weight else None
-        return cls(tensors["bank"], options, tensors["spacing"], positions)
+        return cls(tensors["bank"], options, tensors["spacing"], positions, tensors.get("lists"))
 
     @property
     def scale(self) -> torch.Tensor | None:
@@ -132,6 +136,8 @@ class PatchCore:
     def tensors(self) -> dict[str, torch.Tensor]:
         """See `Detector.tensors`."""
         tensors = {"bank": self.bank, "spacing": self.spacing}
+        if self.lists is not None:
+            tensors["lists"] = self.lists
         if self.positions is not None:
             tensors |= {_POSITIONS + name: tensor for name, tensor in self.positions.tensors().items()}
         return tensors

@@ -14,6 +14,8 @@ from inspectd.backends.shortlist import Shortlist, shortlist
 
 _BLOCK_ROWS: Final = 512
 """A block's distances to all of an image's patches stay in the cache until their minimum is taken."""
+LENGTHS: Final = 6
+"""Last rows of `Expansion.columns`, those of the squared lengths; the work of all others is products."""
 _BFLOAT16: Final = np.uint32(0xFFFF0000)
 """The bits of a float32 that bfloat16 has."""
 
@@ -38,12 +40,13 @@ class Expansion:
 
     def queries(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """The left matrix (Q, D + 6) of points (Q, D)."""
-        moved = points - self._mean
-        high, low = _halves(np.einsum("qd,qd->q", moved, moved))
+        with np.errstate(over="ignore", invalid="ignore"):  # the pipeline refuses what is not finite
+            moved = points - self._mean
+            high, low = _halves(np.einsum("qd,qd->q", moved, moved))
         ones = np.ones_like(high)
         return np.concatenate([moved, np.stack([high, high, low, low, ones, ones], axis=1)], axis=1)
 
-    def columns(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+    def columns(self, rows: slice | NDArray[np.integer]) -> NDArray[np.float32]:
         """The right matrix (..., D + 6, n) of rows of the bank, a slice of n or their numbers (..., n)."""
         moved, weights = self._bank[rows] - self._mean, self.weights[rows]
         own = _halves(weights)
@@ -84,11 +87,11 @@ class ExactIndex:
         queries: int | None = None,
     ) -> None:
         self.kind = f"exact-{precision}"
-        self._expansion = Expansion(bank, spacing)
+        self.expansion = Expansion(bank, spacing)
         count, points = shortlist(neighbours, len(bank)), queries or -1
-        proposing = _proposing(self._expansion, len(bank), points, count)
+        proposing = _proposing(self.expansion, len(bank), points, count)
         self._propose = compiled(proposing, precision, threads).create_infer_request()
-        measuring = _measuring(bank.shape, self._expansion.weights, points, count)
+        measuring = _measuring(bank.shape, self.expansion.weights, points, count)
         self._measure = compiled(measuring, "float32", threads).create_infer_request()
         self._measure.set_input_tensor(2, shared(bank))
         self._bank = bank  # the tensor shares its memory
@@ -103,7 +106,7 @@ class ExactIndex:
             distances (Q, k) float32, relative, ascending; row numbers (Q, k) int32; k is at most the rows
             of the bank. Both are valid until the next call.
         """
-        self._propose.infer([self._expansion.queries(queries)], share_inputs=True)
+        self._propose.infer([self.expansion.queries(queries)], share_inputs=True)
         self._measure.set_input_tensor(0, shared(queries))
         self._measure.set_input_tensor(1, self._propose.get_output_tensor(0))
         self._measure.infer()

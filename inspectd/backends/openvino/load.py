@@ -13,12 +13,14 @@ from inspectd.backends.base import Loaded, ScoringOptions
 from inspectd.backends.openvino.cache import ModelCache
 from inspectd.backends.openvino.convert import converted
 from inspectd.backends.openvino.exact import ExactIndex
+from inspectd.backends.openvino.lazy import LazySearch, PlaceBounds, Windows
 from inspectd.backends.openvino.pipeline import OpenVinoPipeline
 from inspectd.backends.openvino.runtime import Precision, cpu_threads, has_bfloat16
 from inspectd.bank.file import BankFile
 from inspectd.errors import BankError
 from inspectd.log import event
-from inspectd.model.options import PatchCoreOptions, options_of
+from inspectd.model.lists import FEWEST_DISTANCES, blocks
+from inspectd.model.options import PatchCoreOptions, options_of, smoothing_reach
 
 _log: Final = logging.getLogger("inspectd.bank")
 
@@ -40,7 +42,7 @@ def load(path: Path, bank: BankFile, options: ScoringOptions) -> Loaded | None:
     precision: Precision = "bfloat16" if options.precision == "bfloat16" else "float32"
     detector = options_of(bank.manifest.detector, bank.manifest.options)
     if isinstance(detector, PatchCoreOptions):
-        search = _search(bank, detector, models.grid(), options)
+        search = _search(path, bank, detector, models.grid(), options)
         if detector.position_weight:
             factors, means = (bank.tensors[f"detector.places.{name}"] for name in ("factors", "means"))
             whitening = _lower(factors, means.shape[2])
@@ -61,11 +63,23 @@ def _lower(factors: NDArray[Any], dims: int) -> NDArray[np.float32]:
 
 
 def _search(
-    bank: BankFile, detector: PatchCoreOptions, grid: tuple[int, int], options: ScoringOptions
-) -> ExactIndex:
-    memory = bank.tensors["detector.bank"]
+    path: Path, bank: BankFile, detector: PatchCoreOptions, grid: tuple[int, int], options: ScoringOptions
+) -> ExactIndex | LazySearch:
+    """Of all distances where they are few or the score depends on all, else of no more than are needed."""
+    head, threads = bank.manifest.head, cpu_threads(options.threads)
+    memory, lists = bank.tensors["detector.bank"], bank.tensors.get("detector.lists")
     spacing = bank.tensors["detector.spacing"] if detector.local_scale else None
-    neighbours = min(detector.neighbours, len(memory))
-    precision: Precision = "bfloat16" if has_bfloat16() else "float32"
-    threads = cpu_threads(options.threads)
-    return ExactIndex(memory, spacing, neighbours, precision, threads, queries=grid[0] * grid[1])
+    neighbours, patches = min(detector.neighbours, len(memory)), grid[0] * grid[1]
+    of_all = options.search == "exact" or detector.reweight or head.pool != "max"
+    if of_all or lists is None or lists.shape[1] < neighbours or patches * len(memory) < FEWEST_DISTANCES:
+        precision: Precision = "bfloat16" if has_bfloat16() else "float32"
+        return ExactIndex(memory, spacing, neighbours, precision, threads, queries=patches)
+    if len(lists) != len(blocks(*grid)) or lists.min() < 0 or lists.max() >= len(memory):
+        raise BankError(f"bank {path}: its lists of rows do not fit the bank; build it again")
+    # In bfloat16 a row may be missed, and a score would differ from the reference's in the third digit.
+    exact = ExactIndex(memory, spacing, neighbours, "float32", threads)
+    bounds = PlaceBounds(exact.expansion, lists, grid, neighbours, threads)
+    mask = bank.tensors.get("head.mask")
+    scored = np.ones(patches, dtype=bool) if mask is None else mask.reshape(-1) > 0
+    reach = smoothing_reach(head.smoothing) if min(grid) > 1 else 0
+    return LazySearch(bounds, exact, Windows(grid, reach, scored, head.top))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from openvino import opset13 as op
 
 from inspectd.backends.openvino.exact import ExactIndex, product
+from inspectd.backends.openvino.lazy import LazySearch
 from inspectd.backends.openvino.runtime import Precision, Representation, compiled, read_model, shared
 from inspectd.model.resize import Region, resized
 from inspectd.model.score import FLOAT16_MAX, NAN_SCORE, ImageScore
@@ -59,7 +60,7 @@ class OpenVinoPipeline:
     def __init__(
         self,
         exported: Exported,
-        search: ExactIndex | None,
+        search: ExactIndex | LazySearch | None,
         whitening: NDArray[np.float32] | None,
         *,
         region: Region | None,
@@ -119,6 +120,8 @@ class OpenVinoPipeline:
             self._positions.infer()
         if self._search is None:
             self._heatmap()
+        elif isinstance(self._search, LazySearch):
+            self._search.search(patches, self._heatmap)
         else:
             self._heatmap(*self._search.search(patches))
         marks.append(time.perf_counter_ns())

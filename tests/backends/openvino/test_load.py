@@ -10,9 +10,11 @@ import pytest
 from inspectd.backends.openvino.cache import ModelCache
 from inspectd.backends.openvino.pipeline import OpenVinoPipeline
 from inspectd.backends.scorer import Scorer, ScoringOptions
+from inspectd.bank.build import BuildSpec, build_bank
 from inspectd.bank.file import read_bank, write_bank
 from inspectd.bank.images import find_images, read_image
-from inspectd.errors import InputError, UnavailableError
+from inspectd.errors import BankError, InputError, UnavailableError
+from inspectd.model.options import PatchOptions
 
 SCORE = """
 import sys, numpy as np
@@ -97,3 +99,41 @@ def test_a_bank_with_a_new_threshold_is_not_converted_again(
     )
     Scorer.load(other, "cpu", ScoringOptions("openvino"))
     assert len(list((tmp_path / "cache").glob("*.models"))) == 1
+
+
+@pytest.fixture(scope="module")
+def bank_with_lists(good_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("lists") / "fine.bank"
+    spec = BuildSpec(height=96, width=96, patches=PatchOptions(grid="fine"), coreset=0.3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("inspectd.bank.lists.FEWEST_DISTANCES", 1)
+        build_bank(find_images(good_folder)[:20], path, spec, lambda *_: None)
+    return path
+
+
+def test_a_large_bank_is_searched_no_more_than_its_scores_need(
+    bank_with_lists: Path, mixed_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_bank(bank_with_lists).tensors["detector.lists"].dtype == np.int32
+    whole = Scorer.load(bank_with_lists, "cpu")
+    assert whole.info.search in {"exact-bfloat16", "exact-float32"}  # it is small
+    monkeypatch.setattr("inspectd.backends.openvino.load.FEWEST_DISTANCES", 1)
+    lazy = Scorer.load(bank_with_lists, "cpu")
+    assert lazy.info.search == "exact-lazy"
+    assert (
+        Scorer.load(bank_with_lists, "cpu", ScoringOptions(search="exact")).info.search == whole.info.search
+    )
+    frames = [frame for path in find_images(mixed_folder) if (frame := read_image(path)) is not None]
+    for got, want in zip(lazy.score(frames), whole.score(frames), strict=True):
+        assert got.image_score == pytest.approx(want.image_score, abs=0.005)
+
+
+def test_lists_that_do_not_fit_the_bank_are_refused(
+    bank_with_lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inspectd.backends.openvino.load.FEWEST_DISTANCES", 1)
+    bank = read_bank(bank_with_lists)
+    wrong = bank.tensors["detector.lists"] + bank.manifest.rows
+    write_bank(tmp_path / "x.bank", bank.manifest, bank.tensors | {"detector.lists": wrong})
+    with pytest.raises(BankError, match="its lists of rows do not fit the bank; build it again"):
+        Scorer.load(tmp_path / "x.bank", "cpu")
