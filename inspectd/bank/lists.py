@@ -7,7 +7,7 @@ from typing import Final
 import torch
 
 from inspectd.model.detectors import Detector
-from inspectd.model.lists import FEWEST_DISTANCES, SIDE, list_length
+from inspectd.model.lists import SIDE, list_length, pays
 from inspectd.model.patchcore import PatchCore
 from inspectd.model.search import ExactSearch
 
@@ -16,14 +16,14 @@ _EVERY: Final = 3
 
 
 def add_lists(detector: Detector, features: torch.Tensor) -> None:
-    """Give a PatchCore with a large bank its lists.
+    """Give a PatchCore its lists where they make its search faster.
 
     Args:
-        detector: any; others, and those with few rows, stay as they are.
+        detector: any; others, and those that lists make no faster, stay as they are.
         features: (N, h, w, D) float, of good images.
     """
     patches = features.shape[1] * features.shape[2]
-    if isinstance(detector, PatchCore) and patches * detector.rows >= FEWEST_DISTANCES:
+    if isinstance(detector, PatchCore) and pays(patches, detector.rows):
         detector.lists = place_lists(detector, features[::_EVERY])
 
 

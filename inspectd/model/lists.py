@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 SIDE: Final = 4
 """Places along each side of a block."""
-FEWEST_DISTANCES: Final = 5_000_000
-"""Patches of an image times rows of a bank; with fewer it takes no longer to measure all distances."""
+_FEWEST_DISTANCES: Final = 5_000_000
+"""Patches of an image times rows of a bank."""
+_FEWEST_PATCHES: Final = 600
+"""Eight times the 75 that a score rests on: of the 256 on a coarse grid a good part takes two in three."""
 
 
 def blocks(height: int, width: int) -> NDArray[np.int64]:
@@ -26,6 +28,11 @@ def blocks(height: int, width: int) -> NDArray[np.int64]:
     return patches.reshape(-1, SIDE * SIDE)
 
 
+def pays(patches: int, rows: int) -> bool:
+    """Whether lists make a search faster, for an image of so many patches and a bank of so many rows."""
+    return patches >= _FEWEST_PATCHES and patches * rows >= _FEWEST_DISTANCES
+
+
 def list_length(rows: int) -> int:
     """Rows in a block's list, for a bank of so many."""
-    return min(256 if rows < 50_000 else 1024, max(1, rows // 8))
+    return min(max(256, rows // 40), 1024, max(1, rows // 8))

@@ -32,7 +32,7 @@ class Expansion:
     """
 
     def __init__(self, bank: NDArray[np.float32], spacing: NDArray[np.float32] | None) -> None:
-        self._bank = bank
+        self.bank = bank
         self._mean = bank.mean(axis=0)
         self.weights: NDArray[np.float32] = np.ones(len(bank), dtype=np.float32)
         if spacing is not None:
@@ -48,7 +48,7 @@ class Expansion:
 
     def columns(self, rows: slice | NDArray[np.integer]) -> NDArray[np.float32]:
         """The right matrix (..., D + 6, n) of rows of the bank, a slice of n or their numbers (..., n)."""
-        moved, weights = self._bank[rows] - self._mean, self.weights[rows]
+        moved, weights = self.bank[rows] - self._mean, self.weights[rows]
         own = _halves(weights)
         lengths = _halves(np.einsum("...d,...d->...", moved, moved) * weights)
         last = np.stack([*own, *own, *lengths], axis=-1)
@@ -68,33 +68,24 @@ class ExactIndex:
     again in float32. A row that is missed all the same can only make a patch's distance larger.
 
     Args:
-        bank: (M, D) float32.
-        spacing: (M,) float32, what the distance to each row is divided by; None: nothing.
+        expansion: of the bank.
         neighbours: nearest rows to find.
         precision: of the products.
+        queries: number of patches in every search.
         threads: CPU threads.
-        queries: number of patches in every search; None: any number.
     """
 
     def __init__(
-        self,
-        bank: NDArray[np.float32],
-        spacing: NDArray[np.float32] | None,
-        neighbours: int,
-        precision: Precision,
-        threads: int,
-        *,
-        queries: int | None = None,
+        self, expansion: Expansion, neighbours: int, precision: Precision, queries: int, threads: int
     ) -> None:
         self.kind = f"exact-{precision}"
-        self.expansion = Expansion(bank, spacing)
-        count, points = shortlist(neighbours, len(bank)), queries or -1
-        proposing = _proposing(self.expansion, len(bank), points, count)
+        self._expansion = expansion
+        count = shortlist(neighbours, len(expansion.bank))
+        proposing = _proposing(expansion, queries, count)
         self._propose = compiled(proposing, precision, threads).create_infer_request()
-        measuring = _measuring(bank.shape, self.expansion.weights, points, count)
+        measuring = _measuring(expansion, queries, count)
         self._measure = compiled(measuring, "float32", threads).create_infer_request()
-        self._measure.set_input_tensor(2, shared(bank))
-        self._bank = bank  # the tensor shares its memory
+        self._measure.set_input_tensor(2, shared(expansion.bank))
 
     def search(self, queries: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Find each patch's nearest rows.
@@ -106,7 +97,7 @@ class ExactIndex:
             distances (Q, k) float32, relative, ascending; row numbers (Q, k) int32; k is at most the rows
             of the bank. Both are valid until the next call.
         """
-        self._propose.infer([self.expansion.queries(queries)], share_inputs=True)
+        self._propose.infer([self._expansion.queries(queries)], share_inputs=True)
         self._measure.set_input_tensor(0, shared(queries))
         self._measure.set_input_tensor(1, self._propose.get_output_tensor(0))
         self._measure.infer()
@@ -114,9 +105,9 @@ class ExactIndex:
         return distances, rows
 
 
-def _proposing(expansion: Expansion, rows: int, queries: int, shortlist: Shortlist) -> Any:
+def _proposing(expansion: Expansion, queries: int, shortlist: Shortlist) -> Any:
     """`Expansion.queries` (Q, D + 6) -> numbers of the rows (Q, k_candidates) with the smallest distances."""
-    first = expansion.columns(slice(0, 1))
+    rows, first = len(expansion.bank), expansion.columns(slice(0, 1))
     points = op.parameter([queries, len(first)], np.float32, name="queries")
     # A product with the identity leaves the queries in the products' precision once, not block by block.
     rounded = product(points, op.constant(np.eye(len(first), dtype=np.float32)))
@@ -135,17 +126,15 @@ def _proposing(expansion: Expansion, rows: int, queries: int, shortlist: Shortli
     return openvino.Model([found], [points], "propose")
 
 
-def _measuring(
-    bank: tuple[int, ...], weights: NDArray[np.float32], queries: int, shortlist: Shortlist
-) -> Any:
+def _measuring(expansion: Expansion, queries: int, shortlist: Shortlist) -> Any:
     """Queries (Q, D), numbers of rows (Q, k_candidates) and the bank -> distances and numbers (Q, k)."""
-    points = op.parameter([queries, bank[1]], np.float32, name="queries")
+    points = op.parameter([queries, expansion.bank.shape[1]], np.float32, name="queries")
     candidates = op.parameter([queries, shortlist.k_candidates], np.int32, name="candidates")
-    memory = op.parameter(list(bank), np.float32, name="bank")
+    memory = op.parameter(list(expansion.bank.shape), np.float32, name="bank")
     first = op.constant(np.int32(0))
     offsets = op.subtract(op.gather(memory, candidates, first), op.unsqueeze(points, op.constant(1)))
     squared = op.reduce_sum(op.multiply(offsets, offsets), op.constant(np.array([2])), keep_dims=False)
-    relative = op.multiply(squared, op.gather(op.constant(weights), candidates, first))
+    relative = op.multiply(squared, op.gather(op.constant(expansion.weights), candidates, first))
     nearest = op.topk(relative, op.constant(np.int32(shortlist.k)), 1, "min", "value")
     rows = op.gather_elements(candidates, nearest.output(1), 1)
     return openvino.Model([op.sqrt(nearest.output(0)), rows], [points, candidates, memory], "measure")

@@ -16,8 +16,8 @@ from inspectd.backends.openvino.runtime import compiled
 from inspectd.model.lists import blocks
 
 _SLACK: Final = 1.0 + 3e-6
-_FEWEST_AT_ONCE: Final = 64
-"""Fewer patches take hardly less time."""
+AT_ONCE: Final = 64
+"""Patches searched for together: fewer take hardly less time, and one shape of model is faster than any."""
 
 Heatmap = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """The heatmap (h, w) of an image's distances (h * w, k)."""
@@ -95,10 +95,10 @@ class Windows:
         count = int(needed.sum())
         if not count:
             return np.flatnonzero(needed)
-        # As many again as are known: a part that is odd everywhere takes few calls.
-        more = max(0, max(_FEWEST_AT_ONCE, int(known.sum())) - count)
+        # As many again as are known: of a part that is odd everywhere, few heatmaps are made.
+        most = max(count + -count % AT_ONCE, int(known.sum()))
         others = order[~(known | needed)[order]]
-        return np.concatenate([np.flatnonzero(needed), others[:more]])
+        return np.concatenate([np.flatnonzero(needed), others[: most - count]])
 
     def _around(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Mask (h * w,) of the patches that some places are smoothed from."""
@@ -117,7 +117,7 @@ class LazySearch:
 
     Args:
         bounds: by place.
-        exact: of the whole bank.
+        exact: of the whole bank, `AT_ONCE` patches at a time.
         windows: of the head.
     """
 
@@ -141,6 +141,10 @@ class LazySearch:
         distances = self._bounds.search(queries)
         known = np.zeros(len(queries), dtype=bool)
         while len(wanted := self._windows.wanted(heatmap(distances), known)):
-            distances[wanted], _ = self._exact.search(queries[wanted])
+            for start in range(0, len(wanted), AT_ONCE):
+                part = wanted[start : start + AT_ONCE]
+                # The last part is filled up with patches from its beginning.
+                found, _ = self._exact.search(queries[np.resize(part, AT_ONCE)])
+                distances[part] = found[: len(part)]
             known[wanted] = True
         return int(known.sum())

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from inspectd.backends.base import Loaded, ScoringOptions
 from inspectd.backends.openvino.cache import ModelCache
 from inspectd.backends.openvino.convert import converted
-from inspectd.backends.openvino.exact import ExactIndex
-from inspectd.backends.openvino.lazy import LazySearch, PlaceBounds, Windows
+from inspectd.backends.openvino.exact import ExactIndex, Expansion
+from inspectd.backends.openvino.lazy import AT_ONCE, LazySearch, PlaceBounds, Windows
 from inspectd.backends.openvino.pipeline import OpenVinoPipeline
 from inspectd.backends.openvino.runtime import Precision, cpu_threads, has_bfloat16
 from inspectd.bank.file import BankFile
 from inspectd.errors import BankError
 from inspectd.log import event
-from inspectd.model.lists import FEWEST_DISTANCES, blocks
+from inspectd.model.lists import blocks, pays
 from inspectd.model.options import PatchCoreOptions, options_of, smoothing_reach
 
 _log: Final = logging.getLogger("inspectd.bank")
@@ -69,16 +69,17 @@ def _search(
     head, threads = bank.manifest.head, cpu_threads(options.threads)
     memory, lists = bank.tensors["detector.bank"], bank.tensors.get("detector.lists")
     spacing = bank.tensors["detector.spacing"] if detector.local_scale else None
+    expansion = Expansion(memory, spacing)
     neighbours, patches = min(detector.neighbours, len(memory)), grid[0] * grid[1]
     of_all = options.search == "exact" or detector.reweight or head.pool != "max"
-    if of_all or lists is None or lists.shape[1] < neighbours or patches * len(memory) < FEWEST_DISTANCES:
+    if of_all or lists is None or lists.shape[1] < neighbours or not pays(patches, len(memory)):
         precision: Precision = "bfloat16" if has_bfloat16() else "float32"
-        return ExactIndex(memory, spacing, neighbours, precision, threads, queries=patches)
+        return ExactIndex(expansion, neighbours, precision, patches, threads)
     if len(lists) != len(blocks(*grid)) or lists.min() < 0 or lists.max() >= len(memory):
         raise BankError(f"bank {path}: its lists of rows do not fit the bank; build it again")
     # In bfloat16 a row may be missed, and a score would differ from the reference's in the third digit.
-    exact = ExactIndex(memory, spacing, neighbours, "float32", threads)
-    bounds = PlaceBounds(exact.expansion, lists, grid, neighbours, threads)
+    exact = ExactIndex(expansion, neighbours, "float32", AT_ONCE, threads)
+    bounds = PlaceBounds(expansion, lists, grid, neighbours, threads)
     mask = bank.tensors.get("head.mask")
     scored = np.ones(patches, dtype=bool) if mask is None else mask.reshape(-1) > 0
     reach = smoothing_reach(head.smoothing) if min(grid) > 1 else 0

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inspectd.backends.openvino.exact import ExactIndex
+from inspectd.backends.openvino.exact import ExactIndex, Expansion
 from inspectd.backends.openvino.runtime import has_bfloat16
 
 GENERATOR = np.random.default_rng(0)
@@ -21,9 +21,8 @@ def relative(bank: np.ndarray, spacing: np.ndarray | None) -> np.ndarray:
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("neighbours", [1, 3])
 @pytest.mark.parametrize("spacing", [None, SPACING], ids=["plain", "relative"])
-@pytest.mark.parametrize("queries", [None, len(QUERIES)])
-def test_it_finds_the_nearest_rows(precision, neighbours, spacing, queries) -> None:
-    search = ExactIndex(BANK, spacing, neighbours, precision, 1, queries=queries)
+def test_it_finds_the_nearest_rows(precision, neighbours, spacing) -> None:
+    search = ExactIndex(Expansion(BANK, spacing), neighbours, precision, len(QUERIES), 1)
     assert search.kind == f"exact-{precision}"
     distances, rows = search.search(QUERIES)
     every = relative(BANK, spacing)
@@ -38,15 +37,8 @@ def test_it_finds_the_nearest_rows(precision, neighbours, spacing, queries) -> N
 @pytest.mark.parametrize("rows", [1, 2, 5, 600])
 def test_small_banks_are_searched_whole(precision, rows) -> None:
     neighbours = min(2, rows)
-    search = ExactIndex(BANK[:rows], SPACING[:rows], neighbours, precision, 1)
+    search = ExactIndex(Expansion(BANK[:rows], SPACING[:rows]), neighbours, precision, len(QUERIES), 1)
     distances, found = search.search(QUERIES)
     assert found.shape == distances.shape == (100, neighbours)
     assert found.min() >= 0
     assert found.max() < rows
-
-
-def test_any_number_of_queries_is_searched_for() -> None:
-    search = ExactIndex(BANK, SPACING, 1, "float32", 1)
-    whole = search.search(QUERIES)[0].copy()
-    for count in (1, 7, 64):
-        np.testing.assert_allclose(search.search(QUERIES[:count])[0], whole[:count], rtol=1e-6)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from inspectd.backends.openvino.exact import ExactIndex
-from inspectd.backends.openvino.lazy import LazySearch, PlaceBounds, Windows
+from inspectd.backends.openvino.exact import ExactIndex, Expansion
+from inspectd.backends.openvino.lazy import AT_ONCE, LazySearch, PlaceBounds, Windows
 from inspectd.bank.lists import place_lists
 from inspectd.model.head import Head, image_embedding
 from inspectd.model.lists import blocks
@@ -65,12 +65,14 @@ class Trial:
         self.head = Head.fit(HeadOptions(**head), maps, image_embedding(good(8)), mask)
         scale, own = self.detector.scale.numpy(), lists(place_lists(self.detector, TRAINING)).numpy()
         count = self.detector.neighbours
-        self.exact = ExactIndex(bank.numpy(), scale, count, "float32", 1)
-        bounds = PlaceBounds(self.exact.expansion, own, GRID, count, 1)
+        expansion = Expansion(bank.numpy(), scale)
+        self.whole = ExactIndex(expansion, count, "float32", PATCHES, 1)
+        exact = ExactIndex(expansion, count, "float32", AT_ONCE, 1)
+        bounds = PlaceBounds(expansion, own, GRID, count, 1)
         scored = np.ones(PATCHES, dtype=bool) if mask is None else mask.flatten().numpy()
         reach = smoothing_reach(self.head.options.smoothing)
         windows = Windows(GRID, reach, scored, self.head.options.top)
-        self.search = LazySearch(bounds, self.exact, windows)
+        self.search = LazySearch(bounds, exact, windows)
 
     def judged(self, features: torch.Tensor, distances: torch.Tensor) -> tuple[float, np.ndarray]:
         places = self.detector.positions.score_maps(features)
@@ -91,7 +93,7 @@ class Trial:
         return [score for score, _ in judged], judged[-1][1], searched
 
     def brute(self, features: torch.Tensor) -> tuple[float, np.ndarray]:
-        distances, _ = self.exact.search(features.reshape(-1, DIMS).numpy())
+        distances, _ = self.whole.search(features.reshape(-1, DIMS).numpy())
         return self.judged(features, torch.from_numpy(distances.copy()))
 
 
@@ -139,7 +141,7 @@ def test_so_they_are_with_any_settings_and_any_lists(trial: dict, case: str) -> 
 def test_bounds_are_never_below_the_distances(usual: Trial) -> None:
     for features in CASES.values():
         queries = features.reshape(-1, DIMS).numpy()
-        distances, _ = usual.exact.search(queries)
+        distances, _ = usual.whole.search(queries)
         assert (usual.search._bounds.search(queries) >= distances).all()
 
 
@@ -171,7 +173,7 @@ def test_lists_hold_the_rows_that_win_at_their_place(usual: Trial) -> None:
     assert lists.shape == (len(blocks(*GRID)), 700 // 8)
     assert all(len(set(rows.tolist())) == len(rows) for rows in lists)
     features = good(1)
-    _, rows = usual.exact.search(features.reshape(-1, DIMS).numpy())
+    _, rows = usual.whole.search(features.reshape(-1, DIMS).numpy())
     own = [
         np.isin(rows[patches], of_block).mean()
         for patches, of_block in zip(blocks(*GRID), lists, strict=True)

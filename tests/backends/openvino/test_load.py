@@ -106,7 +106,7 @@ def bank_with_lists(good_folder: Path, tmp_path_factory: pytest.TempPathFactory)
     path = tmp_path_factory.mktemp("lists") / "fine.bank"
     spec = BuildSpec(height=96, width=96, patches=PatchOptions(grid="fine"), coreset=0.3)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("inspectd.bank.lists.FEWEST_DISTANCES", 1)
+        patch.setattr("inspectd.bank.lists.pays", lambda *_: True)
         build_bank(find_images(good_folder)[:20], path, spec, lambda *_: None)
     return path
 
@@ -117,7 +117,7 @@ def test_a_large_bank_is_searched_no_more_than_its_scores_need(
     assert read_bank(bank_with_lists).tensors["detector.lists"].dtype == np.int32
     whole = Scorer.load(bank_with_lists, "cpu")
     assert whole.info.search in {"exact-bfloat16", "exact-float32"}  # it is small
-    monkeypatch.setattr("inspectd.backends.openvino.load.FEWEST_DISTANCES", 1)
+    monkeypatch.setattr("inspectd.backends.openvino.load.pays", lambda *_: True)
     lazy = Scorer.load(bank_with_lists, "cpu")
     assert lazy.info.search == "exact-lazy"
     assert (
@@ -131,7 +131,7 @@ def test_a_large_bank_is_searched_no_more_than_its_scores_need(
 def test_lists_that_do_not_fit_the_bank_are_refused(
     bank_with_lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inspectd.backends.openvino.load.FEWEST_DISTANCES", 1)
+    monkeypatch.setattr("inspectd.backends.openvino.load.pays", lambda *_: True)
     bank = read_bank(bank_with_lists)
     wrong = bank.tensors["detector.lists"] + bank.manifest.rows
     write_bank(tmp_path / "x.bank", bank.manifest, bank.tensors | {"detector.lists": wrong})

@@ -7,9 +7,9 @@ import pytest
 import torch
 from support.cells import cells
 
-from inspectd.backends.openvino.exact import ExactIndex
+from inspectd.backends.openvino.exact import ExactIndex, Expansion
 from inspectd.backends.openvino.export import UnconvertibleError, export
-from inspectd.backends.openvino.lazy import LazySearch, PlaceBounds, Windows
+from inspectd.backends.openvino.lazy import AT_ONCE, LazySearch, PlaceBounds, Windows
 from inspectd.backends.openvino.pipeline import OpenVinoPipeline
 from inspectd.bank.fit import FitSpec, cross_fit, fit_detector
 from inspectd.bank.images import read_image
@@ -42,9 +42,11 @@ def compiled(pipeline: ReferencePipeline) -> OpenVinoPipeline:
     if isinstance(detector, PatchCore):
         whitening = None if detector.positions is None else detector.positions.whitening.numpy()
         spacing = None if detector.scale is None else detector.scale.numpy()
-        search = exact = ExactIndex(detector.bank.numpy(), spacing, detector.neighbours, "float32", 1)
+        patches = AT_ONCE if detector.lists is not None else pipeline.head.tensors()["mean"].numel()
+        expansion = Expansion(detector.bank.numpy(), spacing)
+        search = exact = ExactIndex(expansion, detector.neighbours, "float32", patches, 1)
         if detector.lists is not None:
-            bounds = PlaceBounds(exact.expansion, detector.lists.numpy(), GRID, detector.neighbours, 1)
+            bounds = PlaceBounds(expansion, detector.lists.numpy(), GRID, detector.neighbours, 1)
             search = LazySearch(bounds, exact, Windows(GRID, 2, np.repeat(np.arange(6) > 0, 5), 5))
     region = pipeline.extractor.region
     return OpenVinoPipeline(exported, search, whitening, region=region, precision="float32", threads=1)
