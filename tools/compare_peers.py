@@ -9,8 +9,8 @@ in it stand for the folder, the side of the input in pixels and the rows of the 
 
 Ours is the median of single images, host frame in, score and heatmap out, with resizing and normalising. It
 scores as PatchCore was published with synthetic banks of those rows, or with the banks that --bank names,
-built with `--option local_scale=false --option position_weight=0` for the same. Inverted lists find real
-parts in a real bank faster than noise in a synthetic one.
+built with `--option local_scale=false --option position_weight=0` for the same. A synthetic bank has no lists
+of rows by place and is searched whole; a large real one is not.
 """
 
 import argparse

@@ -9,7 +9,7 @@ from inspectd.model.score import Scoring
 
 Backend = Literal["auto", "torch", "openvino"]
 BackbonePrecision = Literal["auto", "float32", "bfloat16"]
-Search = Literal["auto", "exact", "flat", "ivf", "hnsw"]
+Search = Literal["auto", "exact", "flat"]
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class ScoringOptions:
         backend: `torch`, the reference; `openvino`, the fast one on a CPU; `auto`: the fastest there is,
             on CUDA half precision and recorded graphs.
         precision: of the backbone on a CPU; `auto` is float32, the precision thresholds are found with.
-        search: `auto`, `exact`, `flat`, `ivf` or `hnsw`: search for neighbours of the fast backends; the last
-            two on a CPU only.
+        search: for neighbours, of the fast backends; `exact` measures every distance, `auto` on a CPU no more
+            than an image's score depends on; `flat` is faiss on CUDA.
         threads: CPU threads of this process; 0: one per core.
     """
 
@@ -40,4 +40,3 @@ class Loaded:
     backend: str
     precision: str
     search: str
-    search_recall: float | None

@@ -31,7 +31,7 @@ def load(path: Path, bank: BankFile, device: torch.device, options: ScoringOptio
     """
     if options.threads:
         torch.set_num_threads(options.threads)
-    return Loaded(reference_pipeline(path, bank, device), str(device), "torch", "float32", "exact", 1.0)
+    return Loaded(reference_pipeline(path, bank, device), str(device), "torch", "float32", "exact")
 
 
 def reference_pipeline(path: Path, bank: BankFile, device: torch.device) -> ReferencePipeline:

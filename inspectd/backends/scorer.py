@@ -10,7 +10,7 @@ from typing import Final
 
 from inspectd.backends.base import Loaded, ScoringOptions
 from inspectd.bank.file import GOOD_SCORES, BankFile, read_bank
-from inspectd.errors import BankError, UnavailableError
+from inspectd.errors import BankError, InputError, UnavailableError
 from inspectd.model.score import ImageScore, Scoring
 
 _DEFAULT: Final = ScoringOptions()
@@ -26,7 +26,6 @@ class ScorerInfo:
         backend: `torch`, `openvino` or `cuda`.
         precision: of the backbone.
         search: for neighbours, such as `exact-bfloat16`; empty where nothing is searched.
-        search_recall: share of neighbours that are the nearest or within 1 % of it; None: not measured.
         image_sizes: every (height, width) of the images it was built from; empty: not recorded.
         bit_depth: bits a channel of those images.
     """
@@ -43,7 +42,6 @@ class ScorerInfo:
     backend: str
     precision: str
     search: str
-    search_recall: float | None
     image_sizes: tuple[tuple[int, int], ...] = ()
     bit_depth: int = 8
 
@@ -95,6 +93,8 @@ def _load(path: Path, bank: BankFile, device: str, options: ScoringOptions) -> L
         from inspectd.backends.cuda import load as cuda  # noqa: PLC0415 - loads torch: hundreds of megabytes
 
         return cuda.load(path, bank, device, options)
+    if options.search == "flat":
+        raise InputError("search 'flat' is faiss on CUDA, this bank is scored on the CPU; use auto or exact")
     if options.backend != "torch" and _has_openvino(options):
         from inspectd.backends.openvino import load as openvino  # noqa: PLC0415 - may be missing
 
@@ -151,7 +151,6 @@ def _info(bank: BankFile, loaded: Loaded) -> ScorerInfo:
         backend=loaded.backend,
         precision=loaded.precision,
         search=loaded.search,
-        search_recall=loaded.search_recall,
         image_sizes=manifest.image_sizes,
         bit_depth=manifest.bit_depth,
     )

@@ -26,6 +26,7 @@ from inspectd.bank.file import (
 )
 from inspectd.bank.fit import CrossFit, FitSpec, cross_fit, fit_detector
 from inspectd.bank.images import named_image, read_image
+from inspectd.bank.lists import add_lists
 from inspectd.bank.threshold import FoundThreshold, find_threshold, outliers
 from inspectd.errors import InputError
 from inspectd.model.backbones import DEFAULT_BACKBONE, load_backbone
@@ -224,6 +225,7 @@ class BankBuilder:
         fit = self._fit
         with torch.inference_mode():
             fitted = fit_detector(images.features, fit, lambda done, count: progress("bank", done, count))
+            add_lists(fitted.detector, images.features)
             held_out = cross_fit(images.features, fit, lambda done, count: progress("threshold", done, count))
         finished = time.perf_counter()
         unlike, aside = self._unlike_the_rest(images, held_out.scores)
@@ -338,7 +340,10 @@ def _arrays(detector: Detector, held_out: CrossFit, images: Collection) -> dict[
     """Tensors of the bank file, by name."""
     tensors = {f"detector.{name}": tensor for name, tensor in detector.tensors().items()}
     tensors |= {f"head.{name}": tensor for name, tensor in held_out.head.tensors().items()}
-    arrays: dict[str, NDArray[Any]] = {name: tensor.float().cpu().numpy() for name, tensor in tensors.items()}
+    arrays: dict[str, NDArray[Any]] = {
+        name: (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
+        for name, tensor in tensors.items()
+    }
     arrays |= {GOOD_SCORES: held_out.scores, IMAGE_DIGESTS: images.digests}
     unlike = outliers(held_out.scores)
     return arrays | {OUTLIER_HEATMAPS: held_out.heatmaps[unlike]} if unlike.any() else arrays

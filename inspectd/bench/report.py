@@ -33,9 +33,7 @@ def _heading(result: Mapping[str, Any]) -> Iterator[str]:
         f"{subject['backbone']} {'+'.join(subject['layers'])} ({subject['weights']} weights), "
         f"input {height}x{width}"
     )
-    recall = subject["search_recall"]
-    found = f", recall {recall:.4f}" if recall is not None and recall < 1 else ""
-    yield f"by {subject['backend']} in {subject['precision']}, search {subject['search'] or '-'}{found}"
+    yield f"by {subject['backend']} in {subject['precision']}, search {subject['search'] or '-'}"
     yield f"frames: {frames['count']} of {frames['source']}, the first {frames['height']}x{frames['width']}"
     where = machine["card"] or f"{machine['processor']}, {machine['threads']} of {machine['cores']} cores"
     yield f"{where}; torch {machine['torch']}, python {machine['python']}, {machine['date']}"

@@ -98,7 +98,6 @@ def of_bank(path: Path, device: str, options: ScoringOptions) -> Subject:
         "backend": info.backend,
         "precision": info.precision,
         "search": info.search,
-        "search_recall": info.search_recall,
     }
     if info.device == "cpu":
         return Subject(scorer.pipeline, info.device, facts, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -25,6 +25,8 @@ def problems(value: Any, kind: Any, where: str) -> Iterator[str]:
         yield from _camera_problems(value, where)
     elif isinstance(inner, type) and issubclass(inner, Settings) and isinstance(value, dict):
         yield from _table_problems(value, inner, where)
+    elif get_origin(inner) is Literal and value not in get_args(inner):
+        yield f"{where}: got {short(value)}, expected one of {', '.join(map(str, get_args(inner)))}"
     else:
         yield from _value_problem(value, Annotated[(inner, *metas)] if metas else inner, where)
 

@@ -366,8 +366,10 @@ class ScoringSettings(Settings, frozen=True, kw_only=True):
         Meta(description='Of the backbone on a CPU; "auto" is "float32". "bfloat16" shifts the scores.'),
     ] = "auto"
     search: Annotated[
-        Literal["auto", "exact", "flat", "ivf", "hnsw"],
-        Meta(description='Neighbour search; "auto" takes the fastest. "ivf" and "hnsw" work on a CPU only.'),
+        Literal["auto", "exact", "flat"],
+        Meta(
+            description='Neighbour search; all are exact, "auto" is the fastest. "flat" is faiss, for CUDA.'
+        ),
     ] = "auto"
     device_memory_mb: Annotated[
         float, Meta(ge=0, le=1e9, description="CUDA memory limit, in MB of 1e6 bytes; 0: all that is free.")

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from inspectd.errors import InputError
-from inspectd.model.options import OUTLIER_DEVIATIONS, ROBUST, HeadOptions
+from inspectd.model.options import OUTLIER_DEVIATIONS, ROBUST, HeadOptions, smoothing_reach
 
 _CHANNELS: Final = 32
 _GRID: Final = 7
@@ -230,7 +230,7 @@ def smooth(maps: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
 
 
 def _gaussian(sigma: float, device: torch.device) -> torch.Tensor:
-    reach = int(3.0 * sigma + 0.5)
+    reach = smoothing_reach(sigma)
     offsets = torch.arange(-reach, reach + 1, dtype=torch.float32, device=device)
     weights = torch.exp(-offsets.square() / (2.0 * sigma * sigma)) if sigma else torch.ones_like(offsets)
     return weights / weights.sum()

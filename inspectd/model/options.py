@@ -97,6 +97,12 @@ KINDS: Final[dict[str, type[Options]]] = {
     "dfkde": DFKDEOptions,
 }
 
+
+def smoothing_reach(deviation: float) -> int:
+    """Positions to each side that a Gaussian of a standard deviation, in positions, takes in."""
+    return int(3.0 * deviation + 0.5)
+
+
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
 

@@ -18,7 +18,8 @@ class NearestNeighbours(Protocol):
             neighbours: rows to find for each query, at most the bank's rows.
 
         Returns:
-            distances (Q, neighbours) float32, Euclidean, ascending; row numbers (Q, neighbours) int64.
+            distances (Q, neighbours) float32, ascending: Euclidean, divided by the row's spacing where the
+            search was made with spacings; row numbers (Q, neighbours) int64.
         """
 
 
@@ -30,18 +31,23 @@ _MOST_PASSES: Final = 16
 class ExactSearch:
     """Brute-force search with the bank's norms kept ready.
 
-    ||q - c||^2 = ||q||^2 + ||c||^2 - 2 q.c, so the work is one matrix product. The rows are moved so that
-    their mean is the origin first: the norms stay small and little precision is lost in the subtraction.
+    ||q - c||^2 / s^2 = [q, ||q||^2] . [-2 c, 1] / s^2 + ||c||^2 / s^2, so the work is one matrix product. The
+    rows are moved so that their mean is the origin first: the norms stay small and little precision is lost
+    in the subtraction.
 
     Args:
         bank: (M, D) float32; the search happens on its device.
+        spacing: (M,) float32, what the distance to each row is divided by; None: nothing.
     """
 
-    def __init__(self, bank: torch.Tensor) -> None:
+    def __init__(self, bank: torch.Tensor, spacing: torch.Tensor | None = None) -> None:
         self._mean = bank.mean(dim=0)
         centred = bank - self._mean
-        self._columns = centred.T.contiguous()
-        self._norms = centred.square().sum(dim=1)
+        weights = torch.ones_like(bank[:, 0]) if spacing is None else spacing.square().reciprocal()
+        self._norms = centred.square().sum(dim=1) * weights
+        self._columns = bank.new_empty((bank.shape[1] + 1, bank.shape[0]))
+        torch.mul(centred.T, -2.0 * weights, out=self._columns[:-1])
+        self._columns[-1] = weights
         # Distances of a block must stay in the cache: the minimum over them costs more than the product.
         budget = _CPU_BLOCK_BYTES if bank.device.type == "cpu" else _CUDA_BLOCK_BYTES
         self._block = max(64, budget // (4 * max(1, bank.shape[0])))
@@ -53,9 +59,10 @@ class ExactSearch:
         for start in range(0, queries.shape[0], self._block):
             block = slice(start, start + self._block)
             centred = queries[block] - self._mean
-            partial = torch.addmm(self._norms, centred, self._columns, alpha=-2.0)
-            best, index = _smallest(partial, neighbours)
-            distances[block] = best.add_(centred.square().sum(dim=1, keepdim=True)).clamp_(min=0).sqrt_()
+            lengths = centred.square().sum(dim=1, keepdim=True)
+            squared = torch.addmm(self._norms, torch.cat([centred, lengths], dim=1), self._columns)
+            best, index = _smallest(squared, neighbours)
+            distances[block] = best.clamp_(min=0).sqrt_()
             rows[block] = index
         return distances, rows
 

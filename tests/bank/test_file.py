@@ -159,6 +159,29 @@ def test_another_version_says_which(tmp_path: Path) -> None:
         read_bank(tmp_path / "new.bank")
 
 
+@pytest.mark.parametrize(
+    ("detector", "options", "refused"),
+    [
+        ("patchcore", {"local_scale": True}, True),
+        ("patchcore", {}, True),
+        ("patchcore", {"local_scale": False}, False),
+        ("padim", {}, False),
+    ],
+)
+def test_a_bank_whose_threshold_was_made_for_another_rule_is_refused(
+    tmp_path: Path, detector: str, options: dict[str, bool], *, refused: bool
+) -> None:
+    old = msgspec.structs.replace(
+        MANIFEST, schema="inspectd-bank/1", detector=detector, options={"neighbours": 1, **options}
+    )
+    write_bank(tmp_path / "old.bank", old, TENSORS)
+    if refused:
+        with pytest.raises(BankError, match=r"earlier version.*local_scale.*build it again"):
+            read_bank(tmp_path / "old.bank")
+    else:
+        assert read_bank(tmp_path / "old.bank").manifest == old
+
+
 def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     write_bank(tmp_path / "nan.bank", MANIFEST, TENSORS | {"head.mean": np.full((2, 2), np.nan, np.float32)})
     with pytest.raises(BankError, match="not finite"):

@@ -135,18 +135,11 @@ def test_a_pipe_as_bank_does_not_hang_the_check(tmp_path, good_folder):
     assert "is not a regular file" in done.stderr
 
 
-@pytest.fixture
-def no_faiss(tmp_path, monkeypatch):
-    """As if faiss were installed and could not be loaded."""
-    (tmp_path / "faiss.py").write_text("raise ImportError('no such symbol')\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-
-
-@pytest.mark.usefixtures("no_faiss")
 @pytest.mark.parametrize(
     ("setting", "complaint"),
     [
-        ('device = "cpu"\nsearch = "hnsw"', "scoring: search 'hnsw' needs the package faiss"),
+        ('device = "cpu"\nsearch = "flat"', "scoring: search 'flat' is faiss on CUDA"),
+        ('search = "ivf"', "scoring.search: got 'ivf', expected one of auto, exact, flat"),
         ('device = "cuda:99"', "scoring: "),
     ],
 )

@@ -58,11 +58,21 @@ def test_more_neighbours_than_rows_means_all_rows() -> None:
 
 
 def test_distances_are_relative_to_the_spacing_of_the_bank() -> None:
-    options = PatchCoreOptions(local_scale=True, position_weight=0.0)
     between = np.sort(np.linalg.norm(BANK[:, None] - BANK[None], axis=2), axis=1)[:, 1:4].mean(axis=1)
-    distances = np.linalg.norm(FEATURES[..., None, :] - BANK, axis=-1)
-    expected = distances.min(axis=-1) / between[distances.argmin(axis=-1)]
-    np.testing.assert_allclose(maps(options), expected, rtol=1e-3)
+    relative = np.sort(np.linalg.norm(FEATURES[..., None, :] - BANK, axis=-1) / between, axis=-1)
+    for neighbours in (1, 3):
+        options = PatchCoreOptions(neighbours=neighbours, local_scale=True, position_weight=0.0)
+        np.testing.assert_allclose(maps(options), relative[..., :neighbours].mean(axis=-1), rtol=1e-3)
+
+
+def test_a_row_that_is_missed_never_makes_a_patch_less_odd() -> None:
+    options = PatchCoreOptions(position_weight=0.0)
+    bank = torch.from_numpy(BANK).float()
+    whole = PatchCore(bank, options)
+    kept = torch.randperm(len(bank), generator=torch.Generator().manual_seed(0))[:50]
+    part = PatchCore(bank[kept], options, whole.spacing[kept])
+    features = torch.from_numpy(FEATURES).float()
+    assert (part.score_maps(features) >= whole.score_maps(features) - 1e-4).all()
 
 
 def test_a_bank_of_equal_rows_still_gives_finite_maps() -> None:

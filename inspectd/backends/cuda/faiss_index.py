@@ -16,8 +16,11 @@ _SCRATCH_BYTES: Final = 256 << 20
 class FlatProposals:
     """Proposes a few rows for each query; see `backends.cuda.search.Proposals`.
 
+    It looks for the largest q.c - ||c||^2 / 2, whose last term is two dimensions more: one loses too much.
+
     Args:
         rows: (M, D) float16 on a CUDA device.
+        norms: (M,) float32, as for `proposals.ProductProposals`.
 
     Raises:
         InputError: faiss, or the part of it that computes on this device, is not there.
@@ -27,17 +30,20 @@ class FlatProposals:
     recordable: ClassVar[bool] = False  # it takes scratch memory and sets streams while it searches
     most_neighbours: ClassVar[int] = 1024
 
-    def __init__(self, rows: torch.Tensor) -> None:
+    def __init__(self, rows: torch.Tensor, norms: torch.Tensor) -> None:
         self._faiss = _with_gpu(rows.device)
-        self._rows = rows
+        half = -0.5 * norms[:, None]
+        self._rows = torch.cat([rows, half.half(), (half - half.half()).half()], dim=1)
         self._resources = _resources()
 
     def propose(self, queries: torch.Tensor, neighbours: int, candidates: int) -> torch.Tensor:  # noqa: ARG002
         """See `backends.cuda.search.Proposals.propose`."""
+        queries = torch.cat([queries, queries.new_ones((len(queries), 2))], dim=1)
         with torch.cuda.device(self._rows.device):
             _, found = self._faiss.knn_gpu(
-                self._resources, queries.contiguous(), self._rows, candidates, device=self._rows.device.index
-            )
+                self._resources, queries, self._rows, candidates,
+                metric=self._faiss.METRIC_INNER_PRODUCT, device=self._rows.device.index,
+            )  # fmt: skip
         # Where it finds nothing it returns -1, which is no row.
         rows: torch.Tensor = found.clamp_(min=0)
         return rows

@@ -35,8 +35,9 @@ class HalvedPipeline:
         self._head = pipeline.head
         self._search: HalfSearch | None = None
         if isinstance(pipeline.detector, PatchCore):
-            self._search = HalfSearch(pipeline.detector.bank, search, pipeline.detector.neighbours)
-            pipeline.detector.search_with(self._search)
+            detector = pipeline.detector
+            self._search = HalfSearch(detector.bank, search, detector.neighbours, detector.scale)
+            detector.search_with(self._search)
         pipeline.extractor.backbone.network.half()
 
     @property
@@ -50,11 +51,9 @@ class HalvedPipeline:
         return self._search is None or self._search.recordable
 
     @property
-    def memory(self) -> tuple[torch.Tensor, int] | None:
-        """The bank (M, D) float32 that is searched, and its number of neighbours; None: there is none."""
-        if not isinstance(self._detector, PatchCore):
-            return None
-        return self._detector.bank, self._detector.neighbours
+    def memory(self) -> PatchCore | None:
+        """The detector whose bank is searched; None: there is none."""
+        return self._detector if isinstance(self._detector, PatchCore) else None
 
     def fitted(self, frames: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         """Frames, each (H, W, 3) uint8 BGR, resized on the device: (N, 3, height, width) uint8 BGR."""

@@ -53,4 +53,4 @@ def _recorded(path: Path, bank: BankFile, device: torch.device, options: Scoring
     except RuntimeError as error:
         event(_log, logging.WARNING, "cuda_graphs_unavailable", device=str(device), detail=str(error))
         return None
-    return Loaded(pipeline, str(device), "cuda", "float16", pipeline.steps.search, None)
+    return Loaded(pipeline, str(device), "cuda", "float16", pipeline.steps.search)

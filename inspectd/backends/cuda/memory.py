@@ -50,8 +50,9 @@ def footprint(recipe: str, path: str, bank: BankFile) -> Footprint:
     passes = 0
     if _MEMORY in bank.tensors:
         rows, dims = bank.tensors[_MEMORY].shape
-        filled = (rows + -rows % _ROW_FILL) * (dims + -dims % _DIM_FILL)
-        stays += 2 * (rows * dims + filled) + rows * (4 + 2)
+        width = dims + 1  # with `local_scale`
+        filled = (rows + -rows % _ROW_FILL) * (width + -width % _DIM_FILL)
+        stays += 2 * (rows * width + filled) + rows * (4 + 2)
         passes = 2 * rows * dims * 4 + rows * 4
     for part in _WITH_GAUSSIANS:
         if f"{part}factors" in bank.tensors:

@@ -49,11 +49,11 @@ class Proposals(Protocol):
 
 
 class ProductProposals:
-    """By matrix products and a selection over them, block by block.
+    """By matrix products and a selection over them, block by block: the rows with the least n - 2 q.c.
 
     Args:
         rows: (M, D) float16, on the device that searches.
-        norms: (M,) float32, their squared lengths.
+        norms: (M,) float32, n: their squared lengths, or what stands for these in `search.HalfSearch`.
     """
 
     kind: ClassVar[str] = "exact-float16"

@@ -17,6 +17,7 @@ from inspectd.log import event
 _log: Final = logging.getLogger("inspectd.search")
 _RADIUS: Final = 8.0
 _FARTHEST: Final = 200.0
+_LONGEST: Final = 60_000.0
 """Half precision ends at 65504: distances must stay below it, whatever the features' scale."""
 
 
@@ -26,10 +27,6 @@ def refuse_on_cuda(search: str, backend: str) -> None:
     Raises:
         InputError: the backend does not have it.
     """
-    if search in ("ivf", "hnsw"):
-        raise InputError(
-            f"search {search!r} runs on a CPU only; on CUDA use auto, exact or flat, which are exact"
-        )
     if search == "flat" and backend == "torch":
         raise InputError(
             "search 'flat' with backend torch: the reference has its own exact search; use exact"
@@ -39,25 +36,44 @@ def refuse_on_cuda(search: str, backend: str) -> None:
 class HalfSearch:
     """As `ExactSearch`, with a second bank in half precision around its mean and its norms kept ready.
 
+    Candidates are proposed by the relative distance itself, w ||q - c||^2 with w = 1 / s^2, which is
+    ||c||^2 w - 2 [q, ||q||^2] . [w c, -w / 2]: to proposals that is one dimension more. A row that half
+    precision misses can only make a distance larger.
+
     Args:
         bank: (M, D) float32; the search happens on its device.
         kind: `auto` or `exact`: fused products where they run, else matrix products; `exact-fused` or
             `exact-float16`: that one; `flat`: faiss.
         neighbours: usual number to search for; any number can be.
+        spacing: (M,) float32, what the distance to each row is divided by; None: nothing.
 
     Raises:
         InputError: the kind is not one of these, or what it needs is not there.
         torch.OutOfMemoryError: the device does not hold it.
     """
 
-    def __init__(self, bank: torch.Tensor, kind: str = "auto", neighbours: int = 1) -> None:
+    def __init__(
+        self,
+        bank: torch.Tensor,
+        kind: str = "auto",
+        neighbours: int = 1,
+        spacing: torch.Tensor | None = None,
+    ) -> None:
         self._bank = bank
+        self._spacing = spacing
         self._mean = bank.mean(dim=0)
         # Few copies at a time: this is when a bank takes most of a device.
         scaled = bank - self._mean
         self._scale = _RADIUS / scaled.norm(dim=1).max().clamp_min(1e-6)
         norms = scaled.mul_(self._scale).norm(dim=1).square_()
-        rows = scaled.half()
+        if spacing is None:
+            rows = scaled.half()
+        else:
+            weights = (spacing.min() / spacing).square_()
+            norms *= weights
+            rows = scaled.new_empty((len(bank), bank.shape[1] + 1), dtype=torch.half)
+            rows[:, :-1] = scaled.mul_(weights[:, None])
+            rows[:, -1] = -0.5 * weights
         del scaled
         self._proposals = _proposals(kind, rows, norms, neighbours)
 
@@ -76,7 +92,11 @@ class HalfSearch:
         exact = queries.float()
         scaled = ((exact - self._mean) * self._scale).clamp(-_FARTHEST, _FARTHEST)
         # NaN has no nearest row; any will do, as the distance measured to it is NaN.
-        scaled = scaled.nan_to_num(nan=0.0).half()
+        scaled = scaled.nan_to_num(nan=0.0)
+        if self._spacing is not None:
+            lengths = scaled.square().sum(dim=1, keepdim=True).clamp_(max=_LONGEST)
+            scaled = torch.cat([scaled, lengths], dim=1)
+        scaled = scaled.half()
         count = shortlist(neighbours, self._bank.shape[0]).k_candidates
         chosen = next(one for one in self._proposals if neighbours <= one.most_neighbours)
         candidates = chosen.propose(scaled, neighbours, count)
@@ -91,8 +111,11 @@ class HalfSearch:
         self, queries: torch.Tensor, candidates: torch.Tensor, neighbours: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
         offsets = queries[:, None, :] - self._bank[candidates]
-        squared, order = offsets.square().sum(dim=2).topk(neighbours, dim=1, largest=False)
-        return squared.sqrt(), candidates.gather(1, order)
+        distances = offsets.square().sum(dim=2).sqrt()
+        if self._spacing is not None:
+            distances = distances / self._spacing[candidates]
+        nearest, order = distances.topk(neighbours, dim=1, largest=False)
+        return nearest, candidates.gather(1, order)
 
 
 def _proposals(kind: str, rows: torch.Tensor, norms: torch.Tensor, neighbours: int) -> list[Proposals]:
@@ -101,7 +124,7 @@ def _proposals(kind: str, rows: torch.Tensor, norms: torch.Tensor, neighbours: i
     if kind == "flat":
         from inspectd.backends.cuda.faiss_index import FlatProposals  # noqa: PLC0415 - large, for this kind only
 
-        return [FlatProposals(rows)]
+        return [FlatProposals(rows, norms)]
     products = ProductProposals(rows, norms)
     if kind == products.kind:
         return [products]

@@ -15,6 +15,7 @@ from inspectd.backends.cuda.half import STAGES, HalvedPipeline
 from inspectd.backends.cuda.pipeline import CudaPipeline
 from inspectd.backends.cuda.search import HalfSearch
 from inspectd.errors import InputError
+from inspectd.model.patchcore import PatchCore
 
 SEARCHES: Final = ("exact-float16", "exact-fused", "flat")
 _WARM_UPS: Final = 3
@@ -63,13 +64,12 @@ def searches_ms(
     """
     if steps.memory is None:
         return {}
-    bank, neighbours = steps.memory
     found: dict[str, float | str] = {}
     with torch.inference_mode():
         queries = steps.features(steps.fitted(frames)).flatten(0, 2)
         for kind in kinds:
             try:
-                found[kind] = _search_ms(bank, kind, queries, neighbours, timer)
+                found[kind] = _search_ms(steps.memory, kind, queries, timer)
             except InputError as error:
                 found[kind] = str(error)
             except torch.OutOfMemoryError as error:
@@ -77,10 +77,10 @@ def searches_ms(
     return found
 
 
-def _search_ms(bank: torch.Tensor, kind: str, queries: torch.Tensor, neighbours: int, timer: Timer) -> float:
+def _search_ms(detector: PatchCore, kind: str, queries: torch.Tensor, timer: Timer) -> float:
     """Milliseconds of one kind; its copies of the bank are gone before those of the next are made."""
-    search = HalfSearch(bank, kind, neighbours)
-    (spent,) = _median(_marked(search, queries, neighbours), timer)
+    search = HalfSearch(detector.bank, kind, detector.neighbours, detector.scale)
+    (spent,) = _median(_marked(search, queries, detector.neighbours), timer)
     return round(spent, 4)
 
 

@@ -1,4 +1,4 @@
-"""Cache of converted models and of the chosen search.
+"""Cache of converted models.
 
 Entries are named by everything they depend on, carry a digest, and appear whole or not at all. One that is
 damaged counts as missing.
@@ -13,15 +13,12 @@ import logging
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import numpy as np
 import safetensors.numpy
 
 import inspectd
 from inspectd import backends, model
-from inspectd.backends.openvino.choose import SearchChoice
 from inspectd.backends.openvino.pipeline import Exported
-from inspectd.backends.openvino.runtime import processor_name
 from inspectd.config.places import systemd_directory, user_directory
 from inspectd.errors import UnavailableError
 from inspectd.files import write_bytes
@@ -61,25 +58,10 @@ class ModelCache:
         arrays = {name: np.frombuffer(part, dtype=np.uint8) for name, part in parts.items()}
         self._write(self._models_path(scoring_sha256), safetensors.numpy.save(arrays))
 
-    def search(self, scoring_sha256: str, threads: int) -> SearchChoice | None:
-        """The search this machine runs fastest for a bank; None: it must be measured."""
-        data = self._read(self._search_path(scoring_sha256, threads))
-        return None if data is None else msgspec.json.decode(data, type=SearchChoice)
-
-    def keep_search(self, scoring_sha256: str, threads: int, choice: SearchChoice) -> None:
-        """Keep which search this machine runs fastest for a bank."""
-        self._write(self._search_path(scoring_sha256, threads), msgspec.json.encode(choice))
-
     def _models_path(self, scoring_sha256: str) -> Path | None:
-        return self._path(f"{_named(scoring_sha256, _version('torch'), _source_digest())}.models")
-
-    def _search_path(self, scoring_sha256: str, threads: int) -> Path | None:
-        faiss = str(importlib.util.find_spec("faiss") is not None)
-        facts = (scoring_sha256, processor_name(), str(threads), faiss, _source_digest())
-        return self._path(f"{_named(*facts)}.search")
-
-    def _path(self, name: str) -> Path | None:
-        return None if self.folder is None else self.folder / name
+        if self.folder is None:
+            return None
+        return self.folder / f"{_named(scoring_sha256, _version('torch'), _source_digest())}.models"
 
     def _read(self, path: Path | None) -> bytes | None:
         if path is None:

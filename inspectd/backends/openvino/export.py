@@ -13,8 +13,8 @@ from openvino import opset13 as op
 from openvino.frontend.pytorch import ConversionExtension
 from torch import nn
 
-from inspectd.backends.openvino.pipeline import Exported, Representation
-from inspectd.backends.shortlist import shortlist
+from inspectd.backends.openvino.pipeline import Exported
+from inspectd.backends.openvino.runtime import Representation
 from inspectd.errors import InspectdError
 from inspectd.files import temporary_folder
 from inspectd.model.detectors import Detector
@@ -60,18 +60,12 @@ class _JudgePatchCore(nn.Module):
         self._head = head
 
     def forward(
-        self, features: torch.Tensor, bank: torch.Tensor, candidates: torch.Tensor, *positions: torch.Tensor
+        self, features: torch.Tensor, distances: torch.Tensor, rows: torch.Tensor, *positions: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
-        _, height, width, dims = features.shape
-        # As many candidates as the search turns out to propose.
-        entries = torch.index_select(bank, 0, candidates.reshape(-1)).reshape(height * width, -1, dims)
-        offsets = features.reshape(-1, 1, dims) - entries
-        squared = offsets.square().sum(dim=2)
-        nearest, order = squared.topk(self._detector.neighbours, dim=1, largest=False)
-        rows = torch.gather(candidates.long(), 1, order)
+        _, height, width, _ = features.shape
         position_scores = positions[0].reshape(1, height, width) if positions else None
-        maps = self._detector.score_maps_of(features, nearest.sqrt(), rows, position_scores)
-        return *_finish(self._head, maps, features), rows.int()
+        maps = self._detector.score_maps_of(features, distances, rows.long(), position_scores)
+        return _finish(self._head, maps, features)
 
 
 def _finish(head: Head, maps: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -101,10 +95,9 @@ def export(pipeline: ReferencePipeline) -> Exported:
         if isinstance(detector, PatchCore):
             judge = _JudgePatchCore(detector, pipeline.head)
             patches = features.shape[1] * features.shape[2]
-            candidates = shortlist(detector.neighbours, detector.rows).k_candidates
-            rows = torch.arange(patches * candidates, dtype=torch.int32) % detector.rows
+            distances = torch.ones(patches, detector.neighbours)
             positions = () if detector.positions is None else (torch.ones(patches),)
-            inputs = (features, detector.bank, rows.reshape(patches, candidates), *positions)
+            inputs = (features, distances, torch.zeros_like(distances, dtype=torch.int32), *positions)
         return Exported(_converted(extract, (frames,)), _converted(judge.eval(), inputs))
 
 

@@ -1,4 +1,4 @@
-"""Loads a bank by OpenVINO: models from the cache or converted, its search remembered or measured."""
+"""Loads a bank by OpenVINO: models from the cache or converted, and a search that fits its size."""
 
 from __future__ import annotations
 
@@ -11,22 +11,16 @@ from numpy.typing import NDArray
 
 from inspectd.backends.base import Loaded, ScoringOptions
 from inspectd.backends.openvino.cache import ModelCache
-from inspectd.backends.openvino.candidates import CandidateIndex
-from inspectd.backends.openvino.choose import (
-    LEAST_RECALL,
-    SearchChoice,
-    is_installed,
-    kinds_to_try,
-    make_search,
-    measure,
-)
 from inspectd.backends.openvino.convert import converted
-from inspectd.backends.openvino.pipeline import Exported, Memory, OpenVinoPipeline
-from inspectd.backends.openvino.runtime import Precision, cpu_threads
+from inspectd.backends.openvino.exact import ExactIndex, Expansion
+from inspectd.backends.openvino.lazy import AT_ONCE, LazySearch, PlaceBounds, Windows
+from inspectd.backends.openvino.pipeline import OpenVinoPipeline
+from inspectd.backends.openvino.runtime import Precision, cpu_threads, has_bfloat16
 from inspectd.bank.file import BankFile
 from inspectd.errors import BankError
 from inspectd.log import event
-from inspectd.model.options import PatchCoreOptions, options_of
+from inspectd.model.lists import blocks, pays
+from inspectd.model.options import PatchCoreOptions, options_of, smoothing_reach
 
 _log: Final = logging.getLogger("inspectd.bank")
 
@@ -36,7 +30,6 @@ def load(path: Path, bank: BankFile, options: ScoringOptions) -> Loaded | None:
 
     Raises:
         BankError: the bank or its weights cannot be used, or backend `openvino` was asked for and cannot be.
-        InputError: the search needs a package that is not installed.
     """
     cache = ModelCache()
     models = cache.models(bank.scoring_sha256) or converted(path, bank, cache)
@@ -45,26 +38,20 @@ def load(path: Path, bank: BankFile, options: ScoringOptions) -> Loaded | None:
             raise BankError(f"bank {path}: OpenVINO cannot run it; use backend auto or torch")
         event(_log, logging.WARNING, "bank_not_convertible", bank=str(path), detail="torch scores it instead")
         return None
-    memory, search, choice = _memory(bank), None, None
+    search, whitening = None, None
     precision: Precision = "bfloat16" if options.precision == "bfloat16" else "float32"
-    if memory is not None:
-        search, choice = _search(bank, memory, models, options, cache)
+    detector = options_of(bank.manifest.detector, bank.manifest.options)
+    if isinstance(detector, PatchCoreOptions):
+        search = _search(path, bank, detector, models.grid(), options)
+        if detector.position_weight:
+            factors, means = (bank.tensors[f"detector.places.{name}"] for name in ("factors", "means"))
+            whitening = _lower(factors, means.shape[2])
     pipeline = OpenVinoPipeline(
-        models, memory, search,
+        models, search, whitening,
         region=bank.manifest.patch_options.region, precision=precision, threads=options.threads,
     )  # fmt: skip
     pipeline.warm_up(1)
-    found_by, recall = ("", None) if choice is None else (choice.kind, choice.recall)
-    return Loaded(pipeline, "cpu", "openvino", precision, found_by, recall)
-
-
-def _memory(bank: BankFile) -> Memory | None:
-    options = options_of(bank.manifest.detector, bank.manifest.options)
-    if not isinstance(options, PatchCoreOptions):
-        return None
-    factors = bank.tensors.get("detector.places.factors") if options.position_weight else None
-    whitening = None if factors is None else _lower(factors, bank.tensors["detector.places.means"].shape[2])
-    return Memory(bank.tensors["detector.bank"], whitening)
+    return Loaded(pipeline, "cpu", "openvino", precision, "" if search is None else search.kind)
 
 
 def _lower(factors: NDArray[Any], dims: int) -> NDArray[np.float32]:
@@ -76,33 +63,24 @@ def _lower(factors: NDArray[Any], dims: int) -> NDArray[np.float32]:
 
 
 def _search(
-    bank: BankFile, memory: Memory, models: Exported, options: ScoringOptions, cache: ModelCache
-) -> tuple[CandidateIndex, SearchChoice]:
-    detector = options_of(bank.manifest.detector, bank.manifest.options)
-    assert isinstance(detector, PatchCoreOptions)
-    threads = cpu_threads(options.threads)
-    patches = models.patches()
+    path: Path, bank: BankFile, detector: PatchCoreOptions, grid: tuple[int, int], options: ScoringOptions
+) -> ExactIndex | LazySearch:
+    """Of all distances where they are few or the score depends on all, else of no more than are needed."""
+    head, threads = bank.manifest.head, cpu_threads(options.threads)
+    memory, lists = bank.tensors["detector.bank"], bank.tensors.get("detector.lists")
     spacing = bank.tensors["detector.spacing"] if detector.local_scale else None
-    if options.search != "auto":
-        search, choice = measure(
-            [options.search], memory.bank, patches, detector.neighbours, threads, spacing=spacing,
-            any_recall=True,
-        )  # fmt: skip
-    else:
-        kept = cache.search(bank.scoring_sha256, threads)
-        if kept is None or not is_installed(kept.kind):  # faiss may be gone since it was chosen
-            kinds = kinds_to_try(len(memory.bank))
-            search, choice = measure(
-                kinds, memory.bank, patches, detector.neighbours, threads, spacing=spacing
-            )
-            cache.keep_search(bank.scoring_sha256, threads, choice)
-        else:
-            choice = kept
-            search = make_search(
-                kept.kind, memory.bank, patches, detector.neighbours, threads, spacing=spacing
-            )
-    spent = {kind: round(spent_ms, 2) for kind, spent_ms in choice.search_ms.items()}
-    # One that was asked for by name is used however much it misses; whoever reads the log should see it.
-    level = logging.INFO if choice.recall >= LEAST_RECALL else logging.WARNING
-    event(_log, level, "search_chosen", kind=choice.kind, recall=choice.recall, search_ms=spent)
-    return search, choice
+    expansion = Expansion(memory, spacing)
+    neighbours, patches = min(detector.neighbours, len(memory)), grid[0] * grid[1]
+    of_all = options.search == "exact" or detector.reweight or head.pool != "max"
+    if of_all or lists is None or lists.shape[1] < neighbours or not pays(patches, len(memory)):
+        precision: Precision = "bfloat16" if has_bfloat16() else "float32"
+        return ExactIndex(expansion, neighbours, precision, patches, threads)
+    if len(lists) != len(blocks(*grid)) or lists.min() < 0 or lists.max() >= len(memory):
+        raise BankError(f"bank {path}: its lists of rows do not fit the bank; build it again")
+    # In bfloat16 a row may be missed, and a score would differ from the reference's in the third digit.
+    exact = ExactIndex(expansion, neighbours, "float32", AT_ONCE, threads)
+    bounds = PlaceBounds(expansion, lists, grid, neighbours, threads)
+    mask = bank.tensors.get("head.mask")
+    scored = np.ones(patches, dtype=bool) if mask is None else mask.reshape(-1) > 0
+    reach = smoothing_reach(head.smoothing) if min(grid) > 1 else 0
+    return LazySearch(bounds, exact, Windows(grid, reach, scored, head.top))

@@ -13,15 +13,13 @@ import openvino
 from numpy.typing import NDArray
 from openvino import opset13 as op
 
-from inspectd.backends.openvino.candidates import CandidateIndex
-from inspectd.backends.openvino.runtime import Precision, compiled, core
+from inspectd.backends.openvino.exact import ExactIndex, product
+from inspectd.backends.openvino.lazy import LazySearch
+from inspectd.backends.openvino.runtime import Precision, Representation, compiled, read_model, shared
 from inspectd.model.resize import Region, resized
 from inspectd.model.score import FLOAT16_MAX, NAN_SCORE, ImageScore
 
 _STAGES: Final = ("preprocess", "backbone", "search", "head")
-
-Representation = tuple[bytes, bytes]
-"""An OpenVINO model: its XML and its weights."""
 
 
 @dataclass(frozen=True)
@@ -31,31 +29,17 @@ class Exported:
     Attributes:
         extract: (1, H, W, 3) uint8 BGR -> features (1, h, w, D) float32 and, for PatchCore with positions,
             offsets (h * w, d) float32 from each position's mean.
-        judge: features, for PatchCore also its bank (M, D), candidate rows (h * w, c) int32 and distances
-            of positions (h * w,) -> image score (1,), heatmap (1, h, w), for PatchCore nearest rows
-            (h * w, k).
+        judge: features, for PatchCore also distances (h * w, k) to the nearest rows, those rows' numbers
+            (h * w, k) int32, and distances of positions (h * w,) -> image score (1,), heatmap (1, h, w).
     """
 
     extract: Representation
     judge: Representation
 
-    def patches(self) -> int:
-        """Patches of an image."""
+    def grid(self) -> tuple[int, int]:
+        """Height and width of an image's patches."""
         _, height, width, _ = read_model(self.extract).output(0).shape
-        return int(height * width)
-
-
-@dataclass(frozen=True)
-class Memory:
-    """The part of a PatchCore bank that is not in its models.
-
-    Attributes:
-        bank: (M, D) float32.
-        whitening: (h * w, d, d) float32, lower triangular, of the positions; None: it has none.
-    """
-
-    bank: NDArray[np.float32]
-    whitening: NDArray[np.float32] | None
+        return int(height), int(width)
 
 
 class OpenVinoPipeline:
@@ -63,8 +47,8 @@ class OpenVinoPipeline:
 
     Args:
         exported: the models.
-        memory: of a PatchCore; None: the models hold everything.
-        search: proposes rows of the memory's bank.
+        search: of a PatchCore's bank; None: the models hold everything.
+        whitening: (h * w, d, d) float32, lower triangular, of a PatchCore's positions; None: it has none.
         region: part of every frame that is scored.
         precision: of the backbone.
         threads: CPU threads; 0: one per core.
@@ -76,8 +60,8 @@ class OpenVinoPipeline:
     def __init__(
         self,
         exported: Exported,
-        memory: Memory | None,
-        search: CandidateIndex | None,
+        search: ExactIndex | LazySearch | None,
+        whitening: NDArray[np.float32] | None,
         *,
         region: Region | None,
         precision: Precision,
@@ -85,24 +69,18 @@ class OpenVinoPipeline:
     ) -> None:
         self._region = region
         self._search = search
+        self._judge_ns = 0
         extract = compiled(read_model(exported.extract), precision, threads)
         _, self.height, self.width, _ = extract.input(0).shape
         self._extract = extract.create_infer_request()
-        judge = read_model(exported.judge)
-        if search is not None:
-            patches, _ = judge.input(2).shape
-            judge.reshape({2: [patches, search.proposed]})
-        self._judge = compiled(judge, "float32", threads).create_infer_request()
-        self._positions: Any = None
-        if memory is not None:
-            self._judge.set_input_tensor(1, _shared(memory.bank))
-            if memory.whitening is not None:
-                distances = compiled(_position_distances(memory.whitening), "bfloat16", threads)
-                self._positions = distances.create_infer_request()
-                self._positions.set_input_tensor(self._extract.get_output_tensor(1))
-                self._judge.set_input_tensor(3, self._positions.get_output_tensor(0))
+        self._judge = compiled(read_model(exported.judge), "float32", threads).create_infer_request()
         self._judge.set_input_tensor(0, self._extract.get_output_tensor(0))
-        self._bank = memory  # the tensors above share its memory
+        self._positions: Any = None
+        if whitening is not None:
+            distances = compiled(_position_distances(whitening), "bfloat16", threads)
+            self._positions = distances.create_infer_request()
+            self._positions.set_input_tensor(self._extract.get_output_tensor(1))
+            self._judge.set_input_tensor(3, self._positions.get_output_tensor(0))
 
     def warm_up(self, max_batch: int) -> None:  # noqa: ARG002 - frames are scored one by one
         """See `Scoring.warm_up`; the frames have the input's size."""
@@ -118,9 +96,9 @@ class OpenVinoPipeline:
         """
         answers, spent = [], np.zeros(len(_STAGES))
         for frame in frames:
-            score, heatmap, marks = self._score(frame)
+            score, heatmap, of_stages = self._score(frame)
             answers.append((score, heatmap))
-            spent += np.diff(marks)
+            spent += of_stages
         stage_ms = {name: float(value) / 1e6 for name, value in zip(_STAGES, spent, strict=True)}
         return [ImageScore(score, heatmap, stage_ms) for score, heatmap in answers]
 
@@ -128,29 +106,43 @@ class OpenVinoPipeline:
         """See `Scoring.begin`."""
         return partial(self.score, frames)
 
-    def nearest(self, frame: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Features (h * w, D) of a frame and the nearest rows (h * w, k) found for them; PatchCore only."""
-        self._score(frame)
-        features = self._extract.get_output_tensor(0).data
-        return features.reshape(-1, features.shape[-1]).copy(), self._judge.get_output_tensor(2).data.copy()
-
-    def _score(self, frame: NDArray[np.uint8]) -> tuple[float, NDArray[np.float16], list[int]]:
+    def _score(self, frame: NDArray[np.uint8]) -> tuple[float, NDArray[np.float16], NDArray[np.int64]]:
+        """Score, heatmap, and the nanoseconds of each stage."""
+        self._judge_ns = 0
         marks = [time.perf_counter_ns()]
         pixels = resized(frame, self.height, self.width, self._region)
         marks.append(time.perf_counter_ns())
         self._extract.infer([pixels[None]], share_inputs=True)
         features = self._extract.get_output_tensor(0).data
-        marks.append(time.perf_counter_ns())
-        if self._search is not None:
-            rows = self._search.search(features.reshape(-1, features.shape[-1]))
-            self._judge.set_input_tensor(2, _shared(rows))
+        patches = features.reshape(-1, features.shape[-1])
         marks.append(time.perf_counter_ns())
         if self._positions is not None:
             self._positions.infer()
-        self._judge.infer()
+        if self._search is None:
+            self._heatmap()
+        elif isinstance(self._search, LazySearch):
+            self._search.search(patches, self._heatmap)
+        else:
+            self._heatmap(*self._search.search(patches))
+        marks.append(time.perf_counter_ns())
         score, heatmap = self._answer(features)
         marks.append(time.perf_counter_ns())
-        return score, heatmap, marks
+        spent = np.diff(marks)
+        return score, heatmap, spent + np.array([0, 0, -self._judge_ns, self._judge_ns])
+
+    def _heatmap(
+        self, distances: NDArray[np.float32] | None = None, rows: NDArray[np.int32] | None = None
+    ) -> NDArray[np.float32]:
+        """The judge's heatmap (h, w) of a PatchCore's distances; valid until the next call."""
+        start = time.perf_counter_ns()
+        if distances is not None:
+            self._judge.set_input_tensor(1, shared(distances))
+        if rows is not None:
+            self._judge.set_input_tensor(2, shared(rows))
+        self._judge.infer()
+        self._judge_ns += time.perf_counter_ns() - start
+        heatmap: NDArray[np.float32] = self._judge.get_output_tensor(1).data[0]
+        return heatmap
 
     def _answer(self, features: NDArray[np.float32]) -> tuple[float, NDArray[np.float16]]:
         score = float(self._judge.get_output_tensor(0).data[0])
@@ -164,16 +156,6 @@ class OpenVinoPipeline:
         return score, heatmap.astype(np.float16)
 
 
-def read_model(model: Representation) -> Any:
-    """An `openvino.Model` from its XML and its weights."""
-    xml, weights = model
-    return core().read_model(xml, openvino.Tensor(np.frombuffer(weights, dtype=np.uint8).copy()))
-
-
-def _shared(array: NDArray[Any]) -> Any:
-    return openvino.Tensor(array, shared_memory=True)
-
-
 def _position_distances(whitening: NDArray[np.float32]) -> Any:
     """Offsets (P, d) -> Mahalanobis distances (P,): the norm of W x, as in `PaDiM.score_maps`."""
     positions, dims, _ = whitening.shape
@@ -183,6 +165,6 @@ def _position_distances(whitening: NDArray[np.float32]) -> Any:
     )
     # Rows times a transposed matrix: products in bfloat16 for which OpenVINO has a kernel.
     matrices = op.constant(np.ascontiguousarray(whitening.transpose(0, 2, 1)))
-    whitened = op.matmul(rows, matrices, transpose_a=False, transpose_b=False)
+    whitened = product(rows, matrices)
     squared = op.reduce_sum(op.multiply(whitened, whitened), op.constant(np.array([1, 2])), keep_dims=False)
     return openvino.Model([op.sqrt(squared)], [offsets], "places")

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import openvino
+from numpy.typing import NDArray
 
 Precision = Literal["float32", "bfloat16"]
+
+
+Representation = tuple[bytes, bytes]
+"""An OpenVINO model: its XML and its weights."""
 
 
 @cache
@@ -34,6 +39,17 @@ def compiled(model: Any, precision: Precision, threads: int) -> Any:
     return core().compile_model(model, "CPU", settings)
 
 
+def read_model(model: Representation) -> Any:
+    """An `openvino.Model` from its XML and its weights."""
+    xml, weights = model
+    return core().read_model(xml, openvino.Tensor(np.frombuffer(weights, dtype=np.uint8).copy()))
+
+
+def shared(array: NDArray[Any]) -> Any:
+    """A tensor on an array's memory, which must outlive it."""
+    return openvino.Tensor(array, shared_memory=True)
+
+
 def has_bfloat16() -> bool:
     """Whether this processor computes in bfloat16 natively."""
     return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -42,10 +58,3 @@ def has_bfloat16() -> bool:
 def cpu_threads(threads: int) -> int:
     """Threads to use: as many as asked for, or one for each core this process may run on."""
     return threads or len(os.sched_getaffinity(0))
-
-
-def processor_name() -> str:
-    """Model name and instruction sets of the processor."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    facts = dict(line.split(":", 1) for line in lines if ":" in line)
-    return " ".join(value.strip() for key, value in facts.items() if key.strip() in ("model name", "flags"))

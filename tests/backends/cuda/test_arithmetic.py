@@ -20,7 +20,9 @@ def flop(rows):
 
 
 def test_a_bank_s_rows_cost_two_operations_for_each_query_and_dimension():
-    assert flop(512) - flop(256) == 2 * 256 * 32 * 16  # rows, dimensions, patches
+    assert (
+        flop(512) - flop(256) == 2 * 256 * (32 + 1) * 16
+    )  # rows, dimensions and the squared length, patches
 
 
 def test_the_limit_of_a_known_card_is_its_data_sheet_s():

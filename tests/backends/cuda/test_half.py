@@ -31,9 +31,9 @@ def test_it_says_what_searches() -> None:
     steps = HalvedPipeline(synthetic_pipeline(SPEC, "cpu"), "exact")
     assert (steps.search, steps.recordable) == ("exact-float16", True)
     assert steps.memory is not None
-    assert steps.memory[0].shape[0] == 200
+    assert steps.memory.rows == 200
 
 
 def test_a_search_that_cuda_has_not_is_refused() -> None:
-    with pytest.raises(InputError, match="'hnsw'"):
-        HalvedPipeline(synthetic_pipeline(SPEC, "cpu"), "hnsw")
+    with pytest.raises(InputError, match="'lsh'"):
+        HalvedPipeline(synthetic_pipeline(SPEC, "cpu"), "lsh")

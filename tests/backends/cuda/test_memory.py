@@ -49,7 +49,7 @@ def test_a_bank_takes_what_is_said(bank_file: Path) -> None:
     said = footprint("a", "a.bank", bank)
     while_loading = held(detector, pipeline.head)
 
-    search = HalfSearch(detector.bank, "exact-float16")
+    search = HalfSearch(detector.bank, "exact-float16", spacing=detector.scale)
     rows = search._proposals[0]._columns.T.contiguous()
     search._proposals.append(FusedProposals(rows, torch.zeros(len(rows))))
     detector.search_with(search)

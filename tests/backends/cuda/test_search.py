@@ -8,16 +8,22 @@ from inspectd.model.search import ExactSearch
 GENERATOR = torch.Generator().manual_seed(0)
 BANK = torch.randn(2000, 40, generator=GENERATOR)
 QUERIES = torch.randn(300, 40, generator=GENERATOR)
+SPACING = 0.1 + 3.0 * torch.rand(2000, generator=GENERATOR)
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
 @pytest.mark.parametrize("neighbours", [1, 3])
+@pytest.mark.parametrize("spacing", [None, SPACING], ids=["plain", "relative"])
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
-def test_it_finds_what_the_exact_search_finds(scale: float, neighbours: int, device: str) -> None:
+def test_it_finds_what_the_exact_search_finds(
+    scale: float, neighbours: int, spacing: torch.Tensor | None, device: str
+) -> None:
     bank, queries = (BANK * scale + 3).to(device), (QUERIES * scale + 3).to(device)
-    distances, rows = HalfSearch(bank).search(queries, neighbours)
-    expected, best = ExactSearch(bank).search(queries, neighbours)
+    spacing = None if spacing is None else spacing.to(device)
+    distances, rows = HalfSearch(bank, spacing=spacing).search(queries, neighbours)
+    expected, best = ExactSearch(bank, spacing).search(queries, neighbours)
     assert (rows == best).float().mean() > 0.99
+    assert (distances >= expected * (1 - 1e-3)).all()
     np.testing.assert_allclose(distances.cpu().numpy(), expected.cpu().numpy(), rtol=0.01)
 
 

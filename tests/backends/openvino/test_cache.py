@@ -4,30 +4,22 @@ from pathlib import Path
 import pytest
 
 from inspectd.backends.openvino.cache import ModelCache
-from inspectd.backends.openvino.choose import SearchChoice
 from inspectd.backends.openvino.pipeline import Exported
 
 MODELS = Exported((b"<xml/>", b"\x00\x01"), (b"<net/>", b""))
-CHOICE = SearchChoice("exact-float32", {"exact-float32": 1.5}, 1.0)
 
 
 def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
     cache = ModelCache(tmp_path / "cache")
     assert cache.models("a" * 64) is None
     cache.keep_models("a" * 64, MODELS)
-    cache.keep_search("a" * 64, 2, CHOICE)
-    again = ModelCache(tmp_path / "cache")
-    assert again.models("a" * 64) == MODELS
-    assert again.search("a" * 64, 2) == CHOICE
+    assert ModelCache(tmp_path / "cache").models("a" * 64) == MODELS
 
 
-def test_another_bank_or_number_of_threads_is_another_entry(tmp_path: Path) -> None:
+def test_another_bank_is_another_entry(tmp_path: Path) -> None:
     cache = ModelCache(tmp_path)
     cache.keep_models("a" * 64, MODELS)
-    cache.keep_search("a" * 64, 2, CHOICE)
     assert cache.models("b" * 64) is None
-    assert cache.search("b" * 64, 2) is None
-    assert cache.search("a" * 64, 1) is None
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
@@ -46,9 +38,9 @@ def test_a_damaged_entry_counts_as_missing(tmp_path: Path, damage: str) -> None:
 def test_old_entries_make_room(tmp_path: Path) -> None:
     cache = ModelCache(tmp_path)
     for number in range(70):
-        cache.keep_search(f"{number:064x}", 1, CHOICE)
+        cache.keep_models(f"{number:064x}", MODELS)
     assert len(list(tmp_path.iterdir())) == 64
-    assert cache.search(f"{69:064x}", 1) == CHOICE
+    assert cache.models(f"{69:064x}") == MODELS
 
 
 def test_a_folder_that_cannot_be_written_costs_only_time(
@@ -68,19 +60,19 @@ def test_without_any_place_for_it_nothing_is_kept_and_nothing_fails(
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr("os.getuid", lambda: 987_654)  # a user that the system does not know
     cache = ModelCache()
-    cache.keep_search("a" * 64, 2, CHOICE)
-    assert cache.search("a" * 64, 2) is None
+    cache.keep_models("a" * 64, MODELS)
+    assert cache.models("a" * 64) is None
     assert "no_cache" in caplog.text
 
 
 def test_an_old_entry_that_cannot_be_removed_holds_up_no_other(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    held = tmp_path / "held.search"
+    held = tmp_path / "held.models"
     held.mkdir()  # no file
     os.utime(held, (1, 1))  # and the oldest
     cache = ModelCache(tmp_path)
     for number in range(70):
-        cache.keep_search(f"{number:064x}", 1, CHOICE)
+        cache.keep_models(f"{number:064x}", MODELS)
     assert len(list(tmp_path.iterdir())) == 65
     assert "cache_entry_stuck" in caplog.text

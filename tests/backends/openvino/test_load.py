@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 
 from inspectd.backends.openvino.cache import ModelCache
-from inspectd.backends.openvino.choose import SearchChoice
 from inspectd.backends.openvino.pipeline import OpenVinoPipeline
 from inspectd.backends.scorer import Scorer, ScoringOptions
+from inspectd.bank.build import BuildSpec, build_bank
 from inspectd.bank.file import read_bank, write_bank
 from inspectd.bank.images import find_images, read_image
-from inspectd.errors import UnavailableError
+from inspectd.errors import BankError, InputError, UnavailableError
+from inspectd.model.options import PatchOptions
 
 SCORE = """
 import sys, numpy as np
 from pathlib import Path
+from inspectd.backends.openvino.cache import ModelCache
 from inspectd.backends.scorer import Scorer
 scorer = Scorer.load(Path(sys.argv[1]), "cpu")
 (answer,) = scorer.score([np.full((300, 300, 3), 90, np.uint8)])
@@ -42,7 +44,6 @@ def score_in_a_process_of_its_own(bank: Path, cache: Path) -> str:
 
 def test_the_scoring_process_loads_no_torch_whether_converted_or_not(bank_file: Path, tmp_path: Path) -> None:
     first = score_in_a_process_of_its_own(bank_file, tmp_path / "cache")
-    assert len(list((tmp_path / "cache").iterdir())) == 2
     assert score_in_a_process_of_its_own(bank_file, tmp_path / "cache") == first
     (models,) = (tmp_path / "cache").glob("*.models")
     models.write_bytes(models.read_bytes()[:-1])
@@ -73,31 +74,14 @@ def test_the_backend_can_be_chosen(bank_file: Path, mixed_folder: Path) -> None:
     np.testing.assert_allclose(got, want, rtol=0.01, atol=0.05)
 
 
-@pytest.mark.parametrize("search", ["flat", "ivf", "hnsw"])
-def test_the_search_can_be_chosen_and_states_its_recall(bank_file: Path, search: str) -> None:
-    scorer = Scorer.load(bank_file, "cpu", ScoringOptions(search=search))  # type: ignore[arg-type]
-    assert scorer.info.search == search
-    assert scorer.info.search_recall is not None
-    assert 0.5 < scorer.info.search_recall <= 1.0
+def test_faiss_does_not_search_on_a_cpu(bank_file: Path) -> None:
+    with pytest.raises(InputError, match=r"search 'flat' is faiss on CUDA.*use auto or exact"):
+        Scorer.load(bank_file, "cpu", ScoringOptions(search="flat"))
 
 
 def test_openvino_does_not_compute_on_cuda(bank_file: Path) -> None:
     with pytest.raises(UnavailableError, match="backend openvino runs on the CPU, got device 'cuda'"):
         Scorer.load(bank_file, "cuda", ScoringOptions("openvino"))
-
-
-def test_a_choice_is_remembered(bank_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    Scorer.load(bank_file, "cpu", ScoringOptions("openvino"))
-    sha256 = read_bank(bank_file).scoring_sha256
-    models = ModelCache().models(sha256)
-    assert models is not None
-    ModelCache(tmp_path).keep_models(sha256, models)  # converting again would only take time
-    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
-    assert ModelCache(tmp_path).search(sha256, 1) is None
-    scorer = Scorer.load(bank_file, "cpu", ScoringOptions(threads=1))
-    choice = ModelCache(tmp_path).search(sha256, 1)
-    assert choice is not None
-    assert choice.kind == scorer.info.search
 
 
 def test_a_bank_with_a_new_threshold_is_not_converted_again(
@@ -117,12 +101,39 @@ def test_a_bank_with_a_new_threshold_is_not_converted_again(
     assert len(list((tmp_path / "cache").glob("*.models"))) == 1
 
 
-def test_a_search_whose_package_is_gone_is_chosen_anew(
-    bank_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.fixture(scope="module")
+def bank_with_lists(good_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("lists") / "fine.bank"
+    spec = BuildSpec(height=96, width=96, patches=PatchOptions(grid="fine"), coreset=0.3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("inspectd.bank.lists.pays", lambda *_: True)
+        build_bank(find_images(good_folder)[:20], path, spec, lambda *_: None)
+    return path
+
+
+def test_a_large_bank_is_searched_no_more_than_its_scores_need(
+    bank_with_lists: Path, mixed_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
-    sha256 = read_bank(bank_file).scoring_sha256
-    ModelCache(tmp_path).keep_search(sha256, 1, SearchChoice("ivf", {"ivf": 1.0}, 1.0))
-    assert Scorer.load(bank_file, "cpu", ScoringOptions(threads=1)).info.search == "ivf"
-    monkeypatch.setitem(sys.modules, "faiss", None)  # as if it were not installed
-    assert Scorer.load(bank_file, "cpu", ScoringOptions(threads=1)).info.search.startswith("exact")
+    assert read_bank(bank_with_lists).tensors["detector.lists"].dtype == np.int32
+    whole = Scorer.load(bank_with_lists, "cpu")
+    assert whole.info.search in {"exact-bfloat16", "exact-float32"}  # it is small
+    monkeypatch.setattr("inspectd.backends.openvino.load.pays", lambda *_: True)
+    lazy = Scorer.load(bank_with_lists, "cpu")
+    assert lazy.info.search == "exact-lazy"
+    assert (
+        Scorer.load(bank_with_lists, "cpu", ScoringOptions(search="exact")).info.search == whole.info.search
+    )
+    frames = [frame for path in find_images(mixed_folder) if (frame := read_image(path)) is not None]
+    for got, want in zip(lazy.score(frames), whole.score(frames), strict=True):
+        assert got.image_score == pytest.approx(want.image_score, abs=0.005)
+
+
+def test_lists_that_do_not_fit_the_bank_are_refused(
+    bank_with_lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inspectd.backends.openvino.load.pays", lambda *_: True)
+    bank = read_bank(bank_with_lists)
+    wrong = bank.tensors["detector.lists"] + bank.manifest.rows
+    write_bank(tmp_path / "x.bank", bank.manifest, bank.tensors | {"detector.lists": wrong})
+    with pytest.raises(BankError, match="its lists of rows do not fit the bank; build it again"):
+        Scorer.load(tmp_path / "x.bank", "cpu")
