@@ -123,8 +123,8 @@ def table(summary: Summary, result: Result) -> Table:
         ("drops", str(summary.drops)),
         ("undecidable", str(summary.undecidable)),
         ("image AUROC", "-" if auroc is None else f"{auroc:.4f}"),
-        ("good parts failed", _share(result, defective=False, evaluation=Evaluation.FAIL)),
-        ("defective parts passed", _share(result, defective=True, evaluation=Evaluation.PASS)),
+        ("false rejects, of good parts", _share(result, defective=False)),
+        ("found, of defective parts", _share(result, defective=True)),
         ("latency p50", "-" if latency is None else f"{latency.p50:.1f} ms"),
         ("latency p99", "-" if latency is None else f"{latency.p99:.1f} ms"),
     ):
@@ -132,10 +132,11 @@ def table(summary: Summary, result: Result) -> Table:
     return shown
 
 
-def _share(result: Result, *, defective: bool, evaluation: Evaluation) -> str:
-    """Share of the scored parts of one truth that got that evaluation, in words."""
+def _share(result: Result, *, defective: bool) -> str:
+    """Share of the scored parts of one truth that failed, in words."""
     of = sum(count for (truth, _), count in result.judged.items() if truth is defective)
-    return f"{result.judged[defective, evaluation]} of {of}"
+    failed = result.judged[defective, Evaluation.FAIL]
+    return f"{failed} of {of} ({failed / of:.1%})" if of else "-"
 
 
 def write_contact_sheet(result: Result, images: Path, path: Path) -> None:
