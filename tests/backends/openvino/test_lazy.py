@@ -132,7 +132,7 @@ def test_scores_are_those_of_an_exact_search(usual: Trial, case: str) -> None:
         {"lists": lambda lists: lists.flip(0)},
         {"lists": torch.zeros_like},
     ],
-    ids=str,
+    ids=["neighbours", "rows", "mask", "sharp", "smooth", "other rows", "other places", "one row"],
 )
 def test_so_they_are_with_any_settings_and_any_lists(trial: dict, case: str) -> None:
     holds(Trial(**trial), CASES[case])
