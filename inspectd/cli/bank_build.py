@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -36,6 +37,8 @@ from inspectd.pictures.depth import EIGHT_BITS
 from inspectd.pictures.folder import described, list_pictures
 from inspectd.text import json_line
 
+_MOST_PASTES: Final = 10_000
+
 
 @dataclass(frozen=True)
 class _Source:
@@ -56,6 +59,8 @@ class _Source:
 
 def main(arguments: argparse.Namespace) -> int:
     """Build a bank and print the report."""
+    if not 0 <= arguments.pastes <= _MOST_PASTES:
+        raise InputError(f"--pastes: got {arguments.pastes}, expected 0 to {_MOST_PASTES}")
     spec = _spec(arguments)
     device = str(choose_device(arguments.device))
     source = _source(arguments)

@@ -295,6 +295,7 @@ def test_a_bank_is_built_from_a_configured_camera(
         (("show", "nowhere.bank"), "nowhere.bank: cannot be read"),
         (("evaluate", "nowhere.bank", "--data", "nowhere"), "folder nowhere: not found"),
         (("build", "--images", ".", "--out", "x", "--size", "9"), "--size: got '9'"),
+        (("build", "--images", ".", "--out", "x", "--pastes", "-1"), "--pastes: got -1, expected 0 to 10000"),
     ],
 )
 def test_bad_input_is_said_without_a_traceback(
