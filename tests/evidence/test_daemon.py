@@ -40,7 +40,7 @@ def kept_bytes(root: Path) -> int:
     for folder, _, names in os.walk(root):
         for name in names:
             with suppress(FileNotFoundError):
-                total += os.stat(os.path.join(folder, name)).st_blocks * 512
+                total += Path(folder, name).stat().st_blocks * 512
     return total
 
 
