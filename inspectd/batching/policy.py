@@ -124,6 +124,7 @@ class BatchPolicy:
         if trial is None or trial.deadline_ns <= now_ns or not self._times.may_try(trial.recipe, now_ns):
             return gone
         self._put_back(trial)
+        self.latest_start_ns = free.at_ns  # it waits for no company: late it is anyway
         return [inspection for inspection in gone if inspection is not trial]
 
     def next_batch(

