@@ -368,8 +368,8 @@ class ScoringSettings(Settings, frozen=True, kw_only=True):
     search: Annotated[
         Literal["auto", "exact", "flat"],
         Meta(
-            description='Neighbour search: "exact" looks at every entry, "auto" is the fastest. "flat" is faiss, '
-            "for CUDA."
+            description='Neighbour search: "exact" looks at every entry, "auto" is the fastest. "flat" is '
+            "faiss, for CUDA."
         ),
     ] = "auto"
     device_memory_mb: Annotated[
