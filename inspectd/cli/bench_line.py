@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,7 @@ name = "bench"
 bank = {json.dumps(str(self.bank.resolve()))}
 threshold = {_THRESHOLD}
 accept_threshold = true
+any_size = true
 {cameras}
 [batching]
 max_batch = {self.max_batch}
@@ -90,7 +92,7 @@ def run_load(line: Line, rate: float, seconds: float) -> dict[str, Any]:
     """Run the daemon at `rate` frames a second for so long; the results, as JSON values.
 
     Raises:
-        InspectdError: the daemon does not start, or dies.
+        InspectdError: the daemon does not start, dies, or decides nothing.
     """
     line.folder.mkdir(parents=True, exist_ok=True)
     file = line.folder / "line.toml"
@@ -146,6 +148,10 @@ class _Listener:
         after, used_after = self._counts, self._used()
         assert before is not None
         assert after is not None, "listen() returns after a heartbeat"
+        if self._verdicts and all(v.evaluation is Evaluation.UNDECIDABLE for v in self._verdicts):
+            reasons = Counter(verdict.reason for verdict in self._verdicts)
+            named = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+            raise self._failure(f"every verdict is undecidable: {named}")
         return {
             **_of_verdicts(self._verdicts, elapsed, after.drops - before.drops),
             "stages_ms": means_ms(stages, stage_totals(self._metrics_port)),

@@ -15,10 +15,11 @@ import fcntl
 import mmap
 import os
 import struct
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 from inspectd.errors import InspectdError
 from inspectd.records import FrameRef
@@ -130,8 +131,7 @@ class FrameRing:
         if pixels.nbytes > self.slot_bytes:
             raise RingError(f"frame of {pixels.nbytes} bytes does not fit a slot of {self.slot_bytes}")
         start = self._data_offset + slot * self._stride
-        target = np.frombuffer(self._memory, np.uint8, pixels.nbytes, start)
-        target.reshape(pixels.shape)[...] = pixels
+        self._bytes(start, pixels.nbytes).reshape(pixels.shape)[...] = pixels
         _STAMP.pack_into(self._memory, self._state_offset(slot) + _STAMP_OFFSET, self.generation, seq)
         self._memory[self._state_offset(slot)] = _HELD
 
@@ -165,7 +165,7 @@ class FrameRing:
                 f"frame {frame.seq} of {frame.camera} claims {shape}, a slot is {self.slot_bytes} B"
             )
         start = self._data_offset + frame.slot * self._stride
-        return np.frombuffer(self._memory, np.uint8, size, start).reshape(shape)
+        return self._bytes(start, size).reshape(shape)
 
     @property
     def held(self) -> int:
@@ -174,7 +174,7 @@ class FrameRing:
 
     def address(self) -> tuple[int, int]:
         """Where the ring is mapped in this process, and its size in bytes."""
-        memory = np.frombuffer(self._memory, np.uint8)
+        memory = self._bytes(0, len(self._memory))
         return memory.ctypes.data, memory.nbytes
 
     def close(self) -> None:
@@ -185,6 +185,11 @@ class FrameRing:
         except BufferError:
             # A view is still in use; the mapping goes with the last of them.
             return
+
+    def _bytes(self, start: int, size: int) -> NDArray[np.uint8]:
+        import numpy as np  # noqa: PLC0415 - the main process looks at no pixel and does without, at every start
+
+        return np.frombuffer(self._memory, np.uint8, size, start)
 
     def _state_offset(self, slot: int) -> int:
         return _HEADER_BYTES + slot * _SLOT_HEADER_BYTES

@@ -57,12 +57,12 @@ def test_a_bank_file_is_measured_on_the_images_given(bank_file, good_folder):
     assert result["frames"] == {"count": 8, "height": 300, "width": 300, "source": str(good_folder)}
 
 
-def test_the_daemon_is_measured_beside_scoring_alone(bank_file, good_folder):
+def test_the_daemon_is_measured_beside_scoring_alone_with_frames_of_any_size(bank_file):
     done = bench(
         bank_file,
         "--service",
-        "--images",
-        good_folder,
+        "--frame",
+        "200x320",
         "--cameras",
         "2",
         "--rate",
