@@ -93,6 +93,11 @@ def choice_of(bank: BankFile) -> Choice:
     return Choice(len(counted), int(aside.sum()), budgets, unlike)
 
 
+FOUND_MEANS: Final = (
+    "Defects found: of large synthetic ones, drawn into images while those were left out of the bank"
+)
+
+
 def table_of(budgets: Sequence[Budget], images: int) -> list[tuple[str, ...]]:
     """The table for people, its headings first; of `images` good images."""
     measured = any(row.synthetic_found is not None for row in budgets)

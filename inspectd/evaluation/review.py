@@ -15,6 +15,7 @@ from inspectd.bank.answers import SHORT, aside_mask
 from inspectd.bank.collect import NamedFrame, pixel_digest
 from inspectd.bank.file import GOOD_SCORES, OUTLIER_HEATMAPS, BankFile
 from inspectd.evaluation.budgets import (
+    FOUND_MEANS,
     UNLIKE_HEADINGS,
     Choice,
     UnlikeTheRest,
@@ -102,6 +103,8 @@ def _body(
     yield "sets a threshold that shows the rate you ask for, if there are images enough.</p>"
     headings, *rows = table_of(choice.budgets, choice.good_images)
     yield from table(headings, rows)
+    if any(row.synthetic_found is not None for row in choice.budgets):
+        yield f"<p class='note'>{FOUND_MEANS}.</p>"
     yield "<h2>Scores of the good images</h2><div class='plots one'><div>"
     yield good_scores_svg(
         scores[~aside_mask(bank)], np.array([image.score for image in unlike]), manifest.threshold
