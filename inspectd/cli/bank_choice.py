@@ -9,6 +9,7 @@ from inspectd.bank.file import GOOD_SCORES, BankFile
 from inspectd.cli.bank_common import print_table
 from inspectd.errors import BankError
 from inspectd.evaluation.budgets import (
+    FOUND_MEANS,
     UNLIKE_HEADINGS,
     Choice,
     choice_of,
@@ -36,9 +37,7 @@ def print_choice(choice: Choice) -> None:
     headings, *rows = table_of(choice.budgets, choice.good_images)
     print_table(headings, rows)
     if any(row.synthetic_found is not None for row in choice.budgets):
-        print(
-            "defects found: of large synthetic ones, drawn into images while those were left out of the bank"
-        )
+        print(FOUND_MEANS)
     unlike = sorted(choice.unlike_the_rest, key=lambda image: -image.score)
     if not unlike:
         return
