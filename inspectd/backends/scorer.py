@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from inspectd.backends.base import Loaded, ScoringOptions
-from inspectd.bank.file import GOOD_SCORES, BankFile, read_bank
-from inspectd.errors import BankError, InputError, UnavailableError
+from inspectd.bank.file import BankFile, good_scores, read_bank
+from inspectd.errors import InputError, UnavailableError
 from inspectd.model.score import ImageScore, Scoring
 
 _DEFAULT: Final = ScoringOptions()
@@ -78,7 +78,7 @@ class Scorer:
             UnavailableError: the device or the backend is not there, or the device's memory is taken.
         """
         bank = read_bank(path)
-        _check_good_scores(path, bank)
+        good_scores(path, bank)  # without them its threshold cannot be checked
         loaded = _load(path, bank, device, options)
         return cls(loaded.pipeline, _info(bank, loaded))
 
@@ -128,12 +128,6 @@ def _has_openvino(options: ScoringOptions) -> bool:
     if options.backend == "openvino" and not there:
         raise UnavailableError("backend openvino: the package openvino is not installed; use auto or torch")
     return there
-
-
-def _check_good_scores(path: Path, bank: BankFile) -> None:
-    scores = bank.tensors.get(GOOD_SCORES)
-    if scores is None or scores.shape != (bank.manifest.images,):
-        raise BankError(f"bank {path}: does not hold the scores of its own images; build it again")
 
 
 def _info(bank: BankFile, loaded: Loaded) -> ScorerInfo:

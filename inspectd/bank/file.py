@@ -36,6 +36,8 @@ IMAGE_DIGESTS: Final = "image_digests"
 """Name of the (N, 32) uint8 sha256 of those images' pixels, in the same order."""
 OUTLIER_HEATMAPS: Final = "outlier_heatmaps"
 """Name of the (K, h, w) float32 heatmaps of the manifest's K outliers, each from a fit that left it out."""
+LISTS: Final = "detector.lists"
+"""Name of PatchCore's (B, L) integers: rows of its memory for each block of places."""
 _OF_THE_THRESHOLD: Final = (GOOD_SCORES, IMAGE_DIGESTS, OUTLIER_HEATMAPS)
 
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -184,7 +186,8 @@ def read_bank(path: Path) -> BankFile:
     """Read a bank and verify it.
 
     Raises:
-        BankError: it is missing, no file, too large, unreadable, cut short, altered, or of another version.
+        BankError: it is missing, no file, too large, unreadable, cut short, altered, of another version, or
+            what it holds does not fit together.
     """
     try:
         with _open(path) as file:
@@ -209,7 +212,19 @@ def read_bank(path: Path) -> BankFile:
         manifest.threshold
     ):
         raise BankError(f"bank {path}: holds values that are not finite; build it again")
+    _check_content(path, manifest, tensors)
     return BankFile(manifest, tensors, sha256)
+
+
+def good_scores(path: Path, bank: BankFile) -> NDArray[np.float64]:
+    """The scores (N,) of a bank's own images, each from a fit that left it out.
+
+    Raises:
+        BankError: it holds none.
+    """
+    if GOOD_SCORES not in bank.tensors:
+        raise BankError(f"bank {path}: does not hold the scores of its own images; build it again")
+    return bank.tensors[GOOD_SCORES]
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -303,6 +318,33 @@ def _manifest(path: Path, text: msgspec.Raw) -> Manifest:
         return manifest
     accepted = tuple(msgspec.structs.replace(image, status="accepted") for image in manifest.outliers)
     return msgspec.structs.replace(manifest, outliers=accepted, outliers_count=False)
+
+
+def _check_content(path: Path, manifest: Manifest, tensors: Tensors) -> None:
+    """Refuse what does not fit the manifest; what banks of earlier versions lack may be missing."""
+    expected = {
+        GOOD_SCORES: (np.float64, (manifest.images,), 1),
+        IMAGE_DIGESTS: (np.uint8, (manifest.images, 32), 2),
+        OUTLIER_HEATMAPS: (np.float32, (len(manifest.outliers),), 3),
+    }
+    for name, (dtype, shape, dimensions) in expected.items():
+        array = tensors.get(name)
+        if array is None:
+            continue
+        fits = array.dtype == dtype and array.ndim == dimensions and array.shape[: len(shape)] == shape
+        if not (fits and all(array.shape[1:])):
+            raise BankError(
+                f"bank {path}: its {name} are {array.dtype} {list(array.shape)}, which does not fit its "
+                f"{manifest.images} images and {len(manifest.outliers)} unlike the rest; build it again"
+            )
+    if IMAGE_DIGESTS in tensors and GOOD_SCORES not in tensors:
+        raise BankError(f"bank {path}: holds digests of its images but not their scores; build it again")
+    lists = tensors.get(LISTS)
+    if lists is None:
+        return
+    is_table = lists.ndim == 2 and lists.size and np.issubdtype(lists.dtype, np.integer)
+    if not (is_table and lists.min() >= 0 and lists.max() < manifest.rows):
+        raise BankError(f"bank {path}: its lists of rows do not fit the bank; build it again")
 
 
 def _digest(manifest: bytes, tensors: Tensors) -> str:

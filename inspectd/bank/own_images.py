@@ -27,9 +27,10 @@ class OwnImages:
     @classmethod
     def of(cls, bank: BankFile) -> OwnImages:
         """Own images of a bank."""
-        digests, scores = bank.tensors.get(IMAGE_DIGESTS), bank.tensors.get(GOOD_SCORES)
-        if digests is None or scores is None or len(digests) != len(scores):
+        digests = bank.tensors.get(IMAGE_DIGESTS)
+        if digests is None:
             return cls(None)
+        scores = bank.tensors[GOOD_SCORES]
         return cls({digest.tobytes(): float(own) for digest, own in zip(digests, scores, strict=True)})
 
     def score(self, frame: NDArray[np.uint8]) -> float | None:

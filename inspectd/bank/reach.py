@@ -68,7 +68,7 @@ def reach_of(bank: BankFile, threshold: float | None = None) -> Reach | None:
         threshold: a recipe's; None: the bank's own.
     """
     scores: NDArray[np.float64] | None = bank.tensors.get(GOOD_SCORES)
-    if scores is None or not scores.size:
+    if scores is None:
         return None
     threshold = bank.manifest.threshold if threshold is None else threshold
     usual = scores[~aside_mask(bank)]

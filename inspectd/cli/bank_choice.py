@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from inspectd.bank.file import GOOD_SCORES, BankFile
+from inspectd.bank.file import BankFile, good_scores
 from inspectd.cli.bank_common import print_table
-from inspectd.errors import BankError
 from inspectd.evaluation.budgets import (
     FOUND_MEANS,
     UNLIKE_HEADINGS,
@@ -26,8 +25,7 @@ def checked_choice(path: Path, bank: BankFile) -> Choice:
     Raises:
         BankError: it does not hold the scores of its own images.
     """
-    if GOOD_SCORES not in bank.tensors:
-        raise BankError(f"bank {path}: does not hold the scores of its own images; build it again")
+    good_scores(path, bank)
     return choice_of(bank)
 
 

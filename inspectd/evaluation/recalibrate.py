@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.answers import SHORT, digests_of
 from inspectd.bank.collect import pixel_digest
-from inspectd.bank.file import GOOD_SCORES, BankFile, Manifest, read_bank, write_bank
+from inspectd.bank.file import BankFile, Manifest, good_scores, read_bank, write_bank
 from inspectd.bank.images import named_image
 from inspectd.bank.own_images import OwnImages
 from inspectd.bank.threshold import outliers
@@ -122,7 +122,7 @@ def recalibrate(
     manifest, own_images = bank.manifest, OwnImages.of(bank)
     needs_scorer = defects or not (good is None or isinstance(good, GoodScores))
     scorer = Scorer.load(path, device) if needs_scorer else None
-    scores = good if isinstance(good, GoodScores) else _of_the_bank(bank)
+    scores = good if isinstance(good, GoodScores) else _of_the_bank(path, bank)
     if scorer is not None and good is not None and not isinstance(good, GoodScores):
         scores = _score(scorer, good, own_images, "good", progress)
     if not len(scores.values):
@@ -174,11 +174,9 @@ def recalibrate(
     )
 
 
-def _of_the_bank(bank: BankFile) -> GoodScores:
+def _of_the_bank(path: Path, bank: BankFile) -> GoodScores:
     """The cross-fitted scores of the bank's own images, named where they are outliers."""
-    scores = bank.tensors.get(GOOD_SCORES)
-    if scores is None:
-        return GoodScores(np.empty(0), [])
+    scores = good_scores(path, bank)
     named, digests = {image.sha256: image.name for image in bank.manifest.outliers}, digests_of(bank)
     names = [named.get(sha256, sha256[:SHORT]) for sha256 in digests]
     names = names or [f"image {row}" for row in range(len(scores))]

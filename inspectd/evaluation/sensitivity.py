@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.answers import aside_mask
-from inspectd.bank.file import GOOD_SCORES, BankFile, Manifest, read_bank
+from inspectd.bank.file import BankFile, Manifest, good_scores, read_bank
 from inspectd.bank.images import named_image
 from inspectd.bank.own_images import OwnImages
 from inspectd.bank.threshold import default_threshold
@@ -200,7 +200,7 @@ def measure_sensitivity(
     threshold, basis = file.manifest.threshold, file.manifest.threshold_basis
     if false_reject_rate is not None:
         threshold, basis = (
-            threshold_at(file, false_reject_rate),
+            threshold_at(bank, file, false_reject_rate),
             f"{false_reject_rate:g} of its good scores above",
         )
     scorer = Scorer.load(bank, device)
@@ -281,21 +281,19 @@ def large_defects_found(
     return [found_share(drawn_in, threshold) for threshold in thresholds]
 
 
-def threshold_at(bank: BankFile, false_reject_rate: float) -> float:
+def threshold_at(path: Path, bank: BankFile, false_reject_rate: float) -> float:
     """The threshold of a bank's own good scores for a rate, by the rule of `bank build`.
 
     Raises:
-        InputError: the rate is none, or the bank holds no good scores.
+        BankError: the bank holds no good scores.
+        InputError: the rate is none.
     """
     if not LOWEST_RATE <= false_reject_rate <= HIGHEST_RATE:
         raise InputError(
             f"--false-reject-rate: got {false_reject_rate:g}, expected a share from {LOWEST_RATE} to "
             f"{HIGHEST_RATE}, such as 0.01"
         )
-    scores: NDArray[np.float64] | None = bank.tensors.get(GOOD_SCORES)
-    if scores is None or not scores.size:
-        raise InputError("--false-reject-rate: the bank holds no scores of good images; build it again")
-    return default_threshold(scores[~aside_mask(bank)], false_reject_rate)[0]
+    return default_threshold(good_scores(path, bank)[~aside_mask(bank)], false_reject_rate)[0]
 
 
 def size_range(image_sizes: Sequence[tuple[int, int]], region: Region) -> tuple[float, float]:

@@ -71,7 +71,7 @@ def test_the_same_bank_is_the_same_file_bit_for_bit(bank: Path, tmp_path: Path) 
 
 def test_only_what_scores_depend_on_is_in_the_digest_for_scoring(bank: Path) -> None:
     kept = read_bank(bank)
-    tensors = dict(kept.tensors) | {"good_scores": np.zeros(3)}
+    tensors = dict(kept.tensors) | {"good_scores": np.zeros(12)}
     write_bank(bank, msgspec.structs.replace(kept.manifest, threshold=7.0, threshold_basis="other"), tensors)
     moved = read_bank(bank)
     assert moved.sha256 != kept.sha256
@@ -186,6 +186,55 @@ def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     write_bank(tmp_path / "nan.bank", MANIFEST, TENSORS | {"head.mean": np.full((2, 2), np.nan, np.float32)})
     with pytest.raises(BankError, match="not finite"):
         read_bank(tmp_path / "nan.bank")
+
+
+SCORES, DIGESTS = np.zeros(12), np.zeros((12, 32), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        (
+            {"good_scores": np.zeros(11)},
+            r"its good_scores are float64 \[11\], which does not fit its 12 images",
+        ),
+        ({"good_scores": np.zeros((12, 1))}, "its good_scores are"),
+        ({"good_scores": np.zeros(12, np.float32)}, "its good_scores are float32"),
+        ({"good_scores": np.array(1.0)}, "its good_scores are"),
+        ({"good_scores": SCORES, "image_digests": DIGESTS[:11]}, "its image_digests are"),
+        ({"good_scores": SCORES, "image_digests": DIGESTS[:, :31]}, "its image_digests are"),
+        ({"good_scores": SCORES, "image_digests": DIGESTS.astype(np.int16)}, "its image_digests are int16"),
+        ({"image_digests": DIGESTS}, "holds digests of its images but not their scores"),
+        (
+            {"outlier_heatmaps": np.zeros((1, 4, 4), np.float32)},
+            "its outlier_heatmaps are .* 0 unlike the rest",
+        ),
+        ({"outlier_heatmaps": np.zeros((0, 4), np.float32)}, "its outlier_heatmaps are"),
+        ({"outlier_heatmaps": np.zeros((0, 4, 0), np.float32)}, "its outlier_heatmaps are"),
+        ({"detector.lists": np.zeros(3, np.int32)}, "its lists of rows do not fit"),
+        ({"detector.lists": np.zeros((0, 3), np.int32)}, "its lists of rows do not fit"),
+        ({"detector.lists": np.zeros((2, 3), np.float32)}, "its lists of rows do not fit"),
+        ({"detector.lists": np.full((2, 3), 6, np.int32)}, "its lists of rows do not fit"),
+        ({"detector.lists": np.full((2, 3), -1, np.int32)}, "its lists of rows do not fit"),
+    ],
+)
+def test_content_that_does_not_fit_together_is_refused(
+    tmp_path: Path, tensors: dict[str, np.ndarray], message: str
+) -> None:
+    write_bank(tmp_path / "odd.bank", MANIFEST, TENSORS | tensors)
+    with pytest.raises(BankError, match=message):
+        read_bank(tmp_path / "odd.bank")
+
+
+def test_content_that_fits_is_read(tmp_path: Path) -> None:
+    more = {
+        "good_scores": SCORES,
+        "image_digests": DIGESTS,
+        "outlier_heatmaps": np.zeros((0, 4, 4), np.float32),
+        "detector.lists": np.full((2, 3), 5, np.int32),
+    }
+    write_bank(tmp_path / "x.bank", MANIFEST, TENSORS | more)
+    assert read_bank(tmp_path / "x.bank").tensors.keys() == (TENSORS | more).keys()
 
 
 @pytest.mark.parametrize("field", ["threshold", "seed", "rows", "backbone"])

@@ -148,11 +148,11 @@ def test_a_blind_corner_is_named() -> None:
 
 def test_the_threshold_for_a_rate_is_found_as_a_build_finds_it(bank_file: Path) -> None:
     bank = read_bank(bank_file)
-    assert threshold_at(bank, 0.02) == bank.manifest.threshold
-    assert threshold_at(bank, 0.2) < threshold_at(bank, 0.02)
+    assert threshold_at(bank_file, bank, 0.02) == bank.manifest.threshold
+    assert threshold_at(bank_file, bank, 0.2) < threshold_at(bank_file, bank, 0.02)
     for rate in (0.0, 0.5, -1.0, float("nan")):
         with pytest.raises(InputError, match=r"--false-reject-rate: got .*, expected a share from"):
-            threshold_at(bank, rate)
+            threshold_at(bank_file, bank, rate)
 
 
 def test_too_few_new_images_are_refused(bank_file: Path) -> None:

@@ -16,7 +16,7 @@ from inspectd.backends.openvino.exact import ExactIndex, Expansion
 from inspectd.backends.openvino.lazy import AT_ONCE, LazySearch, PlaceBounds, Windows
 from inspectd.backends.openvino.pipeline import OpenVinoPipeline
 from inspectd.backends.openvino.runtime import Precision, cpu_threads, has_bfloat16
-from inspectd.bank.file import BankFile
+from inspectd.bank.file import LISTS, BankFile
 from inspectd.errors import BankError
 from inspectd.log import event
 from inspectd.model.lists import blocks, pays
@@ -67,7 +67,7 @@ def _search(
 ) -> ExactIndex | LazySearch:
     """Of all distances where they are few or the score depends on all, else of no more than are needed."""
     head, threads = bank.manifest.head, cpu_threads(options.threads)
-    memory, lists = bank.tensors["detector.bank"], bank.tensors.get("detector.lists")
+    memory, lists = bank.tensors["detector.bank"], bank.tensors.get(LISTS)
     spacing = bank.tensors["detector.spacing"] if detector.local_scale else None
     expansion = Expansion(memory, spacing)
     neighbours, patches = min(detector.neighbours, len(memory)), grid[0] * grid[1]
@@ -75,7 +75,7 @@ def _search(
     if of_all or lists is None or lists.shape[1] < neighbours or not pays(patches, len(memory)):
         precision: Precision = "bfloat16" if has_bfloat16() else "float32"
         return ExactIndex(expansion, neighbours, precision, patches, threads)
-    if len(lists) != len(blocks(*grid)) or lists.min() < 0 or lists.max() >= len(memory):
+    if len(lists) != len(blocks(*grid)):
         raise BankError(f"bank {path}: its lists of rows do not fit the bank; build it again")
     # In bfloat16 a row may be missed, and a score would differ from the reference's in the third digit.
     exact = ExactIndex(expansion, neighbours, "float32", AT_ONCE, threads)
