@@ -81,6 +81,8 @@ def _check(arguments: argparse.Namespace) -> None:
         )
     if is_span and arguments.good_from >= arguments.good_until:
         raise InputError("--good-until: expected a time after --good-from")
+    if arguments.write and arguments.dry_run:
+        raise InputError("got --write and --dry-run, expected one of them")
     if arguments.write and arguments.false_reject_rate is None:
         raise InputError("--write: expected --false-reject-rate with it, one of the budgets or any other")
 
@@ -88,14 +90,15 @@ def _check(arguments: argparse.Namespace) -> None:
 def _confirmed(arguments: argparse.Namespace) -> ConfirmedScores:
     """The bank's scores of the parts that were said to be good."""
     good: ConfirmedParts | GoodSpan
-    since_utc_ns = arguments.since or 0
+    read_from_utc_ns = 0
     if arguments.confirmed is not None:
         good = read_confirmed(arguments.confirmed)
     else:
         good = GoodSpan(arguments.good_from, arguments.good_until)
-        since_utc_ns = max(since_utc_ns, good.from_utc_ns)
+        read_from_utc_ns = good.from_utc_ns
     sha256 = read_bank(arguments.bank).sha256
-    verdicts = recorded_verdicts(arguments.journal, since_utc_ns)
+    verdicts = recorded_verdicts(arguments.journal, read_from_utc_ns)
+    since_utc_ns = arguments.since or 0
     found = confirmed_scores(verdicts, sha256, good, since_utc_ns=since_utc_ns, recipe=arguments.recipe)
     if not found.scores:
         why = "; ".join(_left_out(found)) or "no verdict is of such a part"
@@ -143,7 +146,7 @@ def _print_result(
     if result.escapes is not None:
         print(f"escapes            {share(result.escapes)}")
     if result.outliers:
-        print_names(_outliers(result), result.outliers)
+        print_names(_outliers(result, confirmed), result.outliers)
     print_names(
         "the bank was built from these defective images as good ones, and they are judged by the scores they "
         "had while they were left out: take them out with `inspectd bank exclude`",
@@ -153,6 +156,7 @@ def _print_result(
         print(f"skipped: {path}: {why}")
     if result.written:
         print(f"next: inspectd check FILE, then restart the line that uses {arguments.bank}")
+        print("      a `threshold` in its recipe overrides the bank's")
 
 
 def _print_calibration(arguments: argparse.Namespace, found: Calibration, *, written: bool) -> None:
@@ -200,14 +204,17 @@ def _time(utc_ns: int) -> str:
     return f"{datetime.fromtimestamp(utc_ns / 1e9, UTC).astimezone():%Y-%m-%d %H:%M}"
 
 
-def _outliers(result: Recalibration) -> str:
+def _outliers(result: Recalibration, confirmed: ConfirmedScores | None) -> str:
+    what, advice = "good images", "Remove defects"
+    if confirmed is not None:
+        what, advice = "confirmed parts", "Look at their evidence and confirm no defects"
     if result.outliers_count:
-        return "good images unlike the rest, counted in the threshold (--keep-outliers)"
+        return f"{what} unlike the rest, counted in the threshold (--keep-outliers)"
     if result.threshold_with_outliers is None:
-        return "good images unlike the rest, set aside"
+        return f"{what} unlike the rest, set aside"
     return (
-        "good images unlike the rest, set aside: "
+        f"{what} unlike the rest, set aside: "
         f"with them the threshold would be {result.threshold_with_outliers:.4f}; "
         f"if they are good after all, the rate shown is {result.shown_rate_with_outliers:.4%}. "
-        "Remove defects, or vouch for good ones with --keep-outliers"
+        f"{advice}, or vouch for good ones with --keep-outliers"
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from inspectd import __version__
 from inspectd.errors import InputError
 from inspectd.wire import Evaluation, Verdict
 
@@ -56,6 +57,10 @@ class GoodSpan:
     from_utc_ns: int
     until_utc_ns: int
 
+    def covers(self, utc_ns: int) -> bool:
+        """Whether a moment lies in it."""
+        return self.from_utc_ns <= utc_ns < self.until_utc_ns
+
 
 @dataclass
 class ConfirmedScores:
@@ -95,19 +100,27 @@ def read_confirmed(path: Path) -> ConfirmedParts:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            cells = [row[0].strip() for row in csv.reader(file) if row and row[0].strip()]
+            rows = csv.reader(file)
+            cells = [(row[0].strip(), rows.line_num) for row in rows if any(cell.strip() for cell in row)]
     except (OSError, UnicodeError, csv.Error) as error:
         raise InputError(f"--confirmed: {path}: cannot be read: {error}") from error
-    kind, names = (cells[0], cells[1:]) if cells else ("", [])
+    kind, names = (cells[0][0], [name for name, _ in cells[1:]]) if cells else ("", [])
     if kind not in KINDS:
         raise InputError(f"--confirmed: {path}: begins with {kind!r}, expected one of: {', '.join(KINDS)}")
+    nameless = [line for name, line in cells if not name]
+    if nameless:
+        raise InputError(
+            f"--confirmed: {path}: line {nameless[0]} has nothing in its first column, expected a {kind}"
+        )
     spans = []
     for name in dict.fromkeys(names) if kind == "verdict" else ():
         found = _RANGE.fullmatch(name)
         if found is None:
             raise InputError(f"--confirmed: {path}: got {name!r}, expected EPOCH:SEQ or EPOCH:FIRST-LAST")
-        epoch, first, last = found.groups()
-        spans.append((int(epoch), int(first), int(last or first), name))
+        epoch, first, last = (int(number) for number in found.groups(default=found[2]))
+        if first > last:
+            raise InputError(f"--confirmed: {path}: got {name}, expected the first number before the last")
+        spans.append((epoch, first, last, name))
     spans.sort()
     for before, after in itertools.pairwise(spans):
         if before[0] == after[0] and before[2] >= after[1]:
@@ -125,7 +138,7 @@ def confirmed_scores(
     since_utc_ns: int = 0,
     recipe: str | None = None,
 ) -> ConfirmedScores:
-    """The scores that a bank gave good parts: on time, and by this very bank.
+    """The scores that a bank gave good parts: on time, by this very bank and this version of inspectd.
 
     An id that several parts have names none of them.
 
@@ -138,34 +151,39 @@ def confirmed_scores(
     """
     found = ConfirmedScores()
     parts: dict[str, set[tuple[int, int | None]]] = defaultdict(set)
-    chosen: list[tuple[str | None, Verdict]] = []
+    chosen: list[tuple[str | None, Verdict, str | None]] = []
     for verdict in verdicts:
-        seen_utc_ns = verdict.captured_utc_ns or verdict.decided_utc_ns
-        if seen_utc_ns < since_utc_ns or recipe not in {None, verdict.recipe}:
-            continue
-        if isinstance(good, GoodSpan):
-            name, is_good = None, good.from_utc_ns <= seen_utc_ns < good.until_utc_ns
-        else:
-            name = good.name_of(verdict)
-            is_good = name is not None
-        if is_good:
-            chosen.append((name, verdict))
-            if name is not None:
+        name = good.name_of(verdict) if isinstance(good, ConfirmedParts) else None
+        outside = _outside(verdict, since_utc_ns, recipe)
+        if name is not None or (isinstance(good, GoodSpan) and good.covers(_seen_utc_ns(verdict))):
+            chosen.append((name, verdict, outside))
+            if name is not None and outside is None:
                 parts[name].add((verdict.epoch, verdict.triggered_utc_ns))
-        elif isinstance(good, ConfirmedParts) and verdict.bank_sha256 == bank_sha256:
+        elif outside is None and isinstance(good, ConfirmedParts) and verdict.bank_sha256 == bank_sha256:
             found.unconfirmed_rejects += verdict.evaluation is Evaluation.FAIL
     if isinstance(good, ConfirmedParts):
-        found.unknown = sorted(good.names - parts.keys())
+        found.unknown = sorted(good.names.difference(name for name, _, _ in chosen))
         if good.kind != "verdict":
             found.ambiguous = sorted(name for name, seen in parts.items() if len(seen) > 1)
     doubtful = set(found.ambiguous)
-    for name, verdict in chosen:
-        reason = _reason(verdict, bank_sha256, is_doubtful=name in doubtful)
+    for name, verdict, outside in chosen:
+        reason = outside or _reason(verdict, bank_sha256, is_doubtful=name in doubtful)
         if reason is None and verdict.score is not None:
             _add(found, verdict, verdict.score)
         elif reason is not None:
             found.left_out[reason] += 1
     return found
+
+
+def _seen_utc_ns(verdict: Verdict) -> int:
+    return verdict.captured_utc_ns or verdict.decided_utc_ns
+
+
+def _outside(verdict: Verdict, since_utc_ns: int, recipe: str | None) -> str | None:
+    """Why a verdict is not among those asked for; None: it is."""
+    if _seen_utc_ns(verdict) < since_utc_ns:
+        return "of an earlier time"
+    return None if recipe in {None, verdict.recipe} else "of another recipe"
 
 
 def _reason(verdict: Verdict, bank_sha256: str, *, is_doubtful: bool) -> str | None:
@@ -176,13 +194,15 @@ def _reason(verdict: Verdict, bank_sha256: str, *, is_doubtful: bool) -> str | N
         return "without a score"
     if verdict.late:
         return "late"
-    return None if verdict.bank_sha256 == bank_sha256 else "of another bank"
+    if verdict.bank_sha256 != bank_sha256:
+        return "of another bank"
+    return None if verdict.software == __version__ else "of another version"
 
 
 def _add(found: ConfirmedScores, verdict: Verdict, score: float) -> None:
     found.scores.append(score)
     found.names.append(f"{verdict.epoch}:{verdict.seq}")
     found.rejected += verdict.evaluation is Evaluation.FAIL
-    seen_utc_ns = verdict.captured_utc_ns or verdict.decided_utc_ns
+    seen_utc_ns = _seen_utc_ns(verdict)
     found.first_utc_ns = min(found.first_utc_ns or seen_utc_ns, seen_utc_ns)
     found.last_utc_ns = max(found.last_utc_ns, seen_utc_ns)

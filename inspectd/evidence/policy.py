@@ -38,7 +38,10 @@ class TokenBucket:
 
 
 class EvidencePolicy:
-    """Chooses by evaluation, and bounds how many a second, of each evaluation by itself."""
+    """Chooses by evaluation, and bounds how many a second, of each evaluation by itself.
+
+    A pass that is marked for a second look is kept as a fail is, and counts as one.
+    """
 
     def __init__(self, settings: EvidenceSettings, chance: Callable[[], float]) -> None:
         """Choose by `settings`; `chance` gives numbers in [0, 1)."""
@@ -62,6 +65,6 @@ class EvidencePolicy:
                 marked = second_look and self._settings.fails
                 return marked or self._chance() < self._settings.pass_share
 
-    def take(self, evaluation: Evaluation, now_ns: int) -> bool:
+    def take(self, evaluation: Evaluation, now_ns: int, *, second_look: bool = False) -> bool:
         """True if one more of this evaluation may be kept now, which is then counted."""
-        return self._buckets[evaluation].take(now_ns)
+        return self._buckets[Evaluation.FAIL if second_look else evaluation].take(now_ns)

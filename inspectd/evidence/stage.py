@@ -17,7 +17,7 @@ from inspectd.ipc.messages import Alive
 from inspectd.ipc.ring import FrameRing
 from inspectd.ipc.ring_client import RingClient
 from inspectd.records import BankInForce, EvidenceResult, FrameRef, Outcome
-from inspectd.wire import Evaluation, Verdict
+from inspectd.wire import Verdict
 
 _MAX_HELD: Final = 4
 _HOLD_NS: Final = 250_000_000
@@ -88,7 +88,7 @@ class EvidenceStage(RingClient):
         """Keep a part's evidence if it is wanted and costs nobody anything; its slot is not released yet."""
         if not self._enabled or not self._policy.wants(verdict.evaluation, second_look=verdict.second_look):
             return
-        refusal = self._refusal(frame, verdict.evaluation, now_ns)
+        refusal = self._refusal(frame, verdict, now_ns)
         if refusal is None:
             refusal = self._send(frame, verdict, outcome)
         if refusal is not None:
@@ -126,9 +126,9 @@ class EvidenceStage(RingClient):
         for evidence_id in list(self._unfinished):
             self._finish(evidence_id, EvidenceResult.DOWN)
 
-    def _refusal(self, frame: FrameRef, evaluation: Evaluation, now_ns: int) -> EvidenceResult | None:
+    def _refusal(self, frame: FrameRef, verdict: Verdict, now_ns: int) -> EvidenceResult | None:
         """Reason for not keeping a frame, found before anything is sent; None if there is none."""
-        if not self._policy.take(evaluation, now_ns):
+        if not self._policy.take(verdict.evaluation, now_ns, second_look=verdict.second_look):
             return EvidenceResult.RATE_LIMITED
         if self._channel is None:
             return EvidenceResult.DOWN

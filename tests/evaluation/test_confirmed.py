@@ -5,6 +5,7 @@ import msgspec
 import pytest
 from support.messages import EPOCH, verdict
 
+from inspectd import __version__
 from inspectd.errors import InputError
 from inspectd.evaluation.confirmed import GoodSpan, confirmed_scores, read_confirmed
 from inspectd.wire import Evaluation, Reason, Verdict
@@ -22,6 +23,7 @@ def seen(seq: int, **changes: object) -> Verdict:
         triggered_utc_ns=seq * SECOND_NS,
         trigger_id=f"T{seq}",
         part_id=f"P{seq}",
+        software=__version__,
     )
     return msgspec.structs.replace(base, **changes)
 
@@ -54,7 +56,7 @@ def test_of_a_time_of_good_parts_every_score_of_the_bank_counts_that_was_on_time
     ("text", "scores", "unknown"),
     [
         (f"verdict\n{EPOCH}:1\n{EPOCH}:2-3\n{EPOCH}:99\n", [1.0, 2.0], [f"{EPOCH}:99"]),
-        (f"verdict,seen by\n{EPOCH}:1-6,meier\n\n{EPOCH + 1}:1,\n", [1.0, 2.0, 6.0], [f"{EPOCH + 1}:1"]),
+        (f"verdict,seen by\n{EPOCH}:1-6,meier\n\n{EPOCH + 1}:1,\n,\n", [1.0, 2.0, 6.0], [f"{EPOCH + 1}:1"]),
         ("trigger_id\r\nT6\r\n T1 \r\nT1\r\n", [1.0, 6.0], []),
         ("part_id\nP2\nP77\n", [2.0], ["P77"]),
     ],
@@ -75,14 +77,22 @@ def test_an_id_of_several_parts_names_none_and_views_of_one_part_count_each(tmp_
     later = confirmed_scores(
         [*LINE, again], BANK, confirmed(tmp_path, "part_id\nP1\n"), since_utc_ns=3 * SECOND_NS
     )
-    assert (later.scores, later.ambiguous) == ([7.0], [])
+    assert (later.scores, later.ambiguous, later.unknown) == ([7.0], [], [])
+    assert later.left_out == Counter({"of an earlier time": 1})
 
 
 def test_rejects_that_nobody_confirmed_are_counted(tmp_path: Path) -> None:
     found = confirmed_scores(LINE, BANK, confirmed(tmp_path, "part_id\nP1\nP6\n"))
     assert (found.rejected, found.unconfirmed_rejects) == (0, 1)
     other = confirmed_scores(LINE, BANK, confirmed(tmp_path, "part_id\nP1\n"), recipe="other")
-    assert (other.scores, other.unconfirmed_rejects, other.unknown) == ([], 0, ["P1"])
+    assert (other.scores, other.unconfirmed_rejects, other.unknown) == ([], 0, [])
+    assert other.left_out == Counter({"of another recipe": 1})
+
+
+def test_scores_by_another_version_do_not_count() -> None:
+    parts = [seen(1), seen(2, software="0.0.9"), seen(3, software=None)]
+    found = confirmed_scores(parts, BANK, GoodSpan(0, 6 * SECOND_NS))
+    assert (found.scores, found.left_out) == ([1.0], Counter({"of another version": 2}))
 
 
 @pytest.mark.parametrize(
@@ -92,6 +102,8 @@ def test_rejects_that_nobody_confirmed_are_counted(tmp_path: Path) -> None:
         ("17\n18\n", "begins with '17', expected one of: verdict"),
         ("verdict\n17\n", "got '17', expected EPOCH:SEQ or EPOCH:FIRST-LAST"),
         ("verdict\n5:1-9\n5:7\n", "5:1-9 and 5:7 overlap"),
+        ("verdict\n5:9-1\n", "got 5:9-1, expected the first number before the last"),
+        ("part_id,seen by\nP1,meier\n\n,meier\n", "line 4 has nothing in its first column"),
     ],
 )
 def test_a_file_that_is_none_is_refused(text: str, message: str, tmp_path: Path) -> None:

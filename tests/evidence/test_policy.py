@@ -26,6 +26,13 @@ def test_undecidable_parts_take_a_tenth_and_nothing_from_the_rejects():
     assert policy.take(Evaluation.FAIL, 0)
 
 
+def test_second_looks_are_kept_as_fails_are_and_passes_take_nothing_from_them():
+    policy = EvidencePolicy(EvidenceSettings(max_per_second=2), random.Random(1).random)
+    assert sum(policy.take(Evaluation.PASS, 0) for _ in range(100)) == 10
+    assert sum(policy.take(Evaluation.PASS, 0, second_look=True) for _ in range(100)) == 10
+    assert not policy.take(Evaluation.FAIL, 0)
+
+
 def test_what_is_wanted_is_what_the_settings_say():
     chance = random.Random(1)
     default = EvidencePolicy(EvidenceSettings(), chance.random)

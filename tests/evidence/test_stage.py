@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -164,3 +165,23 @@ Line.TestCase.settings = settings(
     max_examples=100, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestStage = Line.TestCase
+
+
+def test_second_looks_and_fails_share_one_limit():
+    class Results(list):
+        def rings(self):
+            return []
+
+        def on_evidence_result(self, result):
+            self.append(result)
+
+    camera, results = ImagesCamera(name="cam", recipe="r", folder="x", slots=SLOTS), Results()
+    config = Config(
+        recipes=(Recipe(name="r", bank="b"),), cameras=(camera,), evidence=EvidenceSettings(max_per_second=1)
+    )
+    stage = EvidenceStage(config, results, lambda _: None)
+    marked = msgspec.structs.replace(verdict(1), evaluation=Evaluation.PASS, second_look=True)
+    for judged in [marked] * 5 + [verdict(2)]:
+        outcome = Outcome(judged.evaluation, judged.reason, 0)
+        stage.offer(FrameRef("cam", 1, 0, judged.seq, 0, 0, 2, 2), judged, outcome, 0)
+    assert results == [EvidenceResult.DOWN] * 5 + [EvidenceResult.RATE_LIMITED]
