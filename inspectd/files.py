@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Final
 
-from inspectd.errors import UnavailableError
+from inspectd.errors import InputError, UnavailableError
 
 _NO_HOME: Final = "/nonexistent"  # as Debian names the home of users who have none
 
@@ -45,6 +46,30 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o644, *, has_one_writer: b
             raise
     except OSError as error:
         raise UnavailableError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path that a user gave names a file; unlike `Path.is_file`, it tells what it cannot know.
+
+    Raises:
+        InputError: that cannot be seen, for lack of permission or as the path is too long.
+    """
+    return stat.S_ISREG(_mode(path))
+
+
+def is_folder(path: Path) -> bool:
+    """As `is_file`, of a folder."""
+    return stat.S_ISDIR(_mode(path))
+
+
+def _mode(path: Path) -> int:
+    """What a path names, as `stat` gives it; 0: nothing."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def temporary_root() -> Path:

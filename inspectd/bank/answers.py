@@ -117,10 +117,10 @@ def accept(
         refuse_other_rule(path, bank, advice)
     unlike |= {row: msgspec.structs.replace(unlike[row], status="accepted") for row in rows}
     manifest = msgspec.structs.replace(manifest, outliers=tuple(unlike.values()))
+    aside = aside_mask(BankFile(manifest, bank.tensors, bank.sha256))
     if threshold == "keep":
-        return manifest
-    bank = BankFile(manifest, bank.tensors, bank.sha256)
-    found = find_threshold(scores, aside_mask(bank))
+        return manifest if aside.any() else msgspec.structs.replace(manifest, threshold_with_outliers=None)
+    found = find_threshold(scores, aside)
     return msgspec.structs.replace(
         manifest,
         threshold=found.value,

@@ -247,7 +247,7 @@ class BankBuilder:
             sha256 = images.digests[row].tobytes().hex()
             is_accepted = spec.keep_outliers or sha256 in spec.accepted
             status: Literal["open", "accepted"] = "accepted" if is_accepted else "open"
-            unlike.append(Outlier(_file_name(images.names[row]), sha256, float(scores[row]), status))
+            unlike.append(Outlier(file_name(images.names[row]), sha256, float(scores[row]), status))
             aside[row] = not is_accepted
         return unlike, aside
 
@@ -331,8 +331,8 @@ def _check_enough(images: Collection, *, strict: bool) -> None:
         )
 
 
-def _file_name(name: str) -> str:
-    """An image's name without its folder, which would make the same build another file."""
+def file_name(name: str) -> str:
+    """An image's name as a bank records it: in UTF-8, without its folder, which differs between builds."""
     return Path(name).name.encode(errors="backslashreplace").decode()
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inspectd.bank.answers import SHORT, digests_of, outliers_of
-from inspectd.bank.build import BankBuilder, BuildSpec, Built, Progress
-from inspectd.bank.collect import pixel_digest
+from inspectd.bank.build import BankBuilder, BuildSpec, Built, Progress, file_name
+from inspectd.bank.collect import NamedFrame, pixel_digest
 from inspectd.bank.file import GOOD_SCORES, BankFile, Excluded
 from inspectd.bank.images import named_image
 from inspectd.bank.weights import weights_of
@@ -37,7 +37,7 @@ def rebuild_without(
 
     Raises:
         BankError: the backbone's weights are not those the bank was built with.
-        InputError: images are missing, or too few are left.
+        InputError: images are missing, too few are left, or one was changed meanwhile.
     """
     digests, gone = digests_of(bank), set(rows)
     kept = [digest for row, digest in enumerate(digests) if row not in gone]
@@ -51,7 +51,7 @@ def rebuild_without(
     unlike, scores = outliers_of(bank), bank.tensors[GOOD_SCORES]
     excluded = tuple(
         Excluded(
-            found[digests[row]].name if digests[row] in found else _known_name(bank, digests[row]),
+            file_name(str(found[digests[row]])) if digests[row] in found else _known_name(bank, digests[row]),
             digests[row],
             float(scores[row]),
         )
@@ -64,7 +64,7 @@ def rebuild_without(
             f"bank {path}: was built with weights {bank.manifest.weights_sha256[:SHORT]}... of "
             f"{bank.manifest.backbone}, here are {builder.weights_sha256[:SHORT]}...; use the same weights"
         )
-    frames = (named_image(found[digest], bank.manifest.bit_depth) for digest in kept)
+    frames = (_same_image(found[digest], bank.manifest.bit_depth, digest) for digest in kept)
     return builder.fit(frames, len(kept), progress)
 
 
@@ -77,6 +77,16 @@ def _found(images: Sequence[Path], bit_depth: int, progress: Progress) -> dict[s
             found.setdefault(pixel_digest(frame).tobytes().hex(), path)
         progress("images", done, len(images))
     return found
+
+
+def _same_image(path: Path, bit_depth: int, sha256: str) -> NamedFrame:
+    """An image read again; raises InputError where it is not the one that was found."""
+    name, frame = named_image(path, bit_depth)
+    if isinstance(frame, str):
+        raise InputError(f"{name}: {frame}, but could be read a moment ago")
+    if pixel_digest(frame).tobytes().hex() != sha256:
+        raise InputError(f"{name}: was changed while the bank was built; nothing was written, try again")
+    return name, frame
 
 
 def _known_name(bank: BankFile, digest: str) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Final
+
+from inspectd.errors import InputError
 
 DETECTORS: Final = ("patchcore", "padim", "dfkde")
 _SENSITIVITY: Final = (
@@ -33,9 +36,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the chosen subcommand."""
+    _refuse_page_over_bank(arguments)
     module = importlib.import_module(f"inspectd.cli.bank_{arguments.bank_command}")
     code: int = module.main(arguments)
     return code
+
+
+def _refuse_page_over_bank(arguments: argparse.Namespace) -> None:
+    """A page with the bank's own name would take the bank's place."""
+    given = vars(arguments)
+    bank = given.get("bank", given.get("out", ""))
+    for name in ("review", "report", "out"):
+        page = given.get(name)
+        if page is not None and page is not bank and os.path.realpath(page) == os.path.realpath(bank):
+            raise InputError(f"--{name}: got {page}, the bank itself; expected another file")
 
 
 def _add_build(build: argparse.ArgumentParser) -> None:
@@ -260,7 +274,6 @@ def _add_exclude(exclude: argparse.ArgumentParser) -> None:
     exclude.add_argument(
         "--memory-gb", type=float, default=3.0, help="most memory to use; default: %(default)s"
     )
-    exclude.add_argument("--yes", action="store_true", help="write the bank without asking")
     _add_common(exclude)
 
 
@@ -272,6 +285,7 @@ def _add_answered(parser: argparse.ArgumentParser) -> None:
         metavar="IMAGE_OR_SHA",
         help="an image file, or the first digits of its sha256 as `bank show` and the review page print it",
     )
+    parser.add_argument("--yes", action="store_true", help="write the bank without asking")
 
 
 def _add_keep_outliers(parser: argparse.ArgumentParser) -> None:

@@ -9,9 +9,10 @@ from typing import Final
 
 from inspectd.bank.answers import accept, row_of
 from inspectd.bank.collect import pixel_digest
-from inspectd.bank.file import read_bank, write_bank
-from inspectd.cli.bank_common import print_names
+from inspectd.bank.file import read_bank
+from inspectd.cli.bank_common import print_names, write_if_agreed
 from inspectd.errors import ExitCode, InputError
+from inspectd.files import is_file
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.reading import read_picture
 from inspectd.text import json_line
@@ -20,7 +21,7 @@ _SHA256: Final = re.compile("[0-9a-fA-F]{6,64}")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Accept images, find the threshold again, and write the bank."""
+    """Accept images, show what it does to the threshold, and write the bank if the user says so."""
     path, bank = arguments.bank, read_bank(arguments.bank)
     before = bank.manifest
     rows = [
@@ -28,7 +29,11 @@ def main(arguments: argparse.Namespace) -> int:
         for word in dict.fromkeys(arguments.image)
     ]
     after = accept(path, bank, rows, arguments.threshold)
-    sha256 = bank.sha256 if after == before else write_bank(path, after, bank.tensors)
+    is_new = after != before
+    if is_new and not arguments.json:
+        print(f"threshold {before.threshold:.4f} -> {after.threshold:.4f} ({after.threshold_basis})")
+        print_names("unlike the rest, not answered yet", after.unanswered)
+    sha256 = write_if_agreed(path, bank, after, bank.tensors, arguments) if is_new else None
     if arguments.json:
         values = {
             "threshold_before": before.threshold,
@@ -37,17 +42,12 @@ def main(arguments: argparse.Namespace) -> int:
             "unanswered": after.unanswered,
             "sha256_before": bank.sha256,
             "sha256": sha256,
+            "written": sha256 is not None,
         }
         print(json_line(values))
-        return ExitCode.OK
-    if after == before:
+    elif not is_new:
         print(f"{path}: unchanged, they were accepted before")
-        return ExitCode.OK
-    print(f"threshold {before.threshold:.4f} -> {after.threshold:.4f} ({after.threshold_basis})")
-    print(f"{path}: written, sha256 {bank.sha256[:12]} -> {sha256[:12]}")
-    print_names("unlike the rest, not answered yet", after.unanswered)
-    print(f"next: inspectd check FILE, then restart the line that uses {path}")
-    return ExitCode.OK
+    return ExitCode.FAILED if is_new and sha256 is None else ExitCode.OK
 
 
 def image_sha256(word: str, bit_depth: int) -> str:
@@ -56,12 +56,12 @@ def image_sha256(word: str, bit_depth: int) -> str:
     Raises:
         InputError: it is neither.
     """
+    if _SHA256.fullmatch(word):
+        return word.lower()
     path = Path(word)
-    if path.is_file():
+    if is_file(path):
         try:
             return pixel_digest(read_picture(path, bit_depth)).tobytes().hex()
         except PictureError as error:
             raise InputError(f"{word}: {error}") from error
-    if _SHA256.fullmatch(word):
-        return word.lower()
     raise InputError(f"{word}: expected an image file, or at least the first 6 digits of its sha256")

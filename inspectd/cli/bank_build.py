@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
@@ -20,6 +19,7 @@ from inspectd.bank.file import read_bank
 from inspectd.bank.images import named_image, video_frames
 from inspectd.cli.bank_choice import print_choice
 from inspectd.cli.bank_common import (
+    MOST_PASTES,
     Steps,
     parse_coreset,
     parse_options,
@@ -36,8 +36,6 @@ from inspectd.model.options import PatchOptions
 from inspectd.pictures.depth import EIGHT_BITS
 from inspectd.pictures.folder import described, list_pictures
 from inspectd.text import json_line
-
-_MOST_PASTES: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -59,8 +57,8 @@ class _Source:
 
 def main(arguments: argparse.Namespace) -> int:
     """Build a bank and print the report."""
-    if not 0 <= arguments.pastes <= _MOST_PASTES:
-        raise InputError(f"--pastes: got {arguments.pastes}, expected 0 to {_MOST_PASTES}")
+    if not 0 <= arguments.pastes <= MOST_PASTES:
+        raise InputError(f"--pastes: got {arguments.pastes}, expected 0 to {MOST_PASTES}")
     spec = _spec(arguments)
     device = str(choose_device(arguments.device))
     source = _source(arguments)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, Final, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from inspectd.bank.file import BankFile, Manifest, Tensors, read_bank, write_bank
 from inspectd.cli import output
 from inspectd.cli.numbers import size
 from inspectd.cli.output import cell
 from inspectd.errors import InputError
 from inspectd.text import printable
+
+MOST_PASTES: Final = 10_000
+"""More synthetic defects than anybody waits for."""
 
 
 class Steps:
@@ -47,6 +53,47 @@ class Steps:
     def named(self, name: str) -> Callable[[str, int, int], None]:
         """The same bars for a single step that goes by another name."""
         return lambda _, done, total: self(name, done, total)
+
+
+def write_if_agreed(
+    path: Path, bank: BankFile, manifest: Manifest, tensors: Tensors, arguments: argparse.Namespace
+) -> str | None:
+    """Write a bank in another's place with --yes, or once somebody at a terminal agrees.
+
+    Args:
+        path: its file.
+        bank: what the file held when its change was worked out.
+        manifest: of the bank to write.
+        tensors: the same.
+        arguments: with `yes` and `json`.
+
+    Returns:
+        The sha256 of the bank that was written; None: nothing was.
+
+    Raises:
+        InputError: the file was changed meanwhile.
+    """
+    if not (arguments.yes or _agreed(path, arguments)):
+        if not arguments.json:
+            print("nothing was written; --yes writes it")
+        return None
+    if read_bank(path).sha256 != bank.sha256:
+        raise InputError(f"bank {path}: was changed meanwhile; nothing was written, try again")
+    sha256 = write_bank(path, manifest, tensors)
+    if not arguments.json:
+        print(f"{path}: written, sha256 {bank.sha256[:12]} -> {sha256[:12]}")
+        print(f"next: inspectd check FILE, then restart the line that uses {path}")
+    return sha256
+
+
+def _agreed(path: Path, arguments: argparse.Namespace) -> bool:
+    """Ask, where somebody is there to answer."""
+    if arguments.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    try:
+        return input(f"write {path}? [y/N] ").strip().lower() in {"y", "yes"}
+    except EOFError:
+        return False
 
 
 def print_names(what: str, names: Sequence[str], most: int = 20) -> None:

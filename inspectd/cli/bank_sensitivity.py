@@ -9,7 +9,7 @@ import msgspec
 from rich.table import Table
 
 from inspectd.cli import output
-from inspectd.cli.bank_common import Steps, print_names
+from inspectd.cli.bank_common import MOST_PASTES, Steps, print_names
 from inspectd.cli.bank_evaluate import share
 from inspectd.cli.output import cell
 from inspectd.errors import ExitCode, InputError
@@ -30,8 +30,8 @@ _PLACES_SHOWN = 5
 
 def main(arguments: argparse.Namespace) -> int:
     """Draw synthetic defects, print what is found, and write the report."""
-    if arguments.pastes < _FEWEST_PASTES:
-        raise InputError(f"--pastes: got {arguments.pastes}, expected at least {_FEWEST_PASTES}")
+    if not _FEWEST_PASTES <= arguments.pastes <= MOST_PASTES:
+        raise InputError(f"--pastes: got {arguments.pastes}, expected {_FEWEST_PASTES} to {MOST_PASTES}")
     if arguments.seed < 0:
         raise InputError(f"--seed: got {arguments.seed}, expected 0 or more")
     scale = arguments.mm_per_pixel

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from inspectd.errors import InputError
+from inspectd.files import is_file, is_folder
 from inspectd.pictures.folder import GROUND_TRUTH, list_masks, list_pictures, mask_stems
 
 GOOD: Final = "good"
@@ -81,7 +82,7 @@ def read_dataset(source: Path) -> DataSet:
         InputError: it is none of these, lacks good or defective images, or has labels that differ from `good`
             by case or blanks only.
     """
-    found = _from_csv(source) if source.is_file() else _from_folder(source)
+    found = _from_csv(source) if is_file(source) else _from_folder(source)
     near = sorted({i.label for i in found.images if i.label != GOOD and i.label.strip().lower() == GOOD})
     if near:
         names = ", ".join(repr(label) for label in near)
@@ -96,7 +97,7 @@ def read_dataset(source: Path) -> DataSet:
 
 
 def _from_folder(root: Path) -> DataSet:
-    tests = root / "test" if (root / "test").is_dir() else root
+    tests = root / "test" if is_folder(root / "test") else root
     found = list_pictures(tests)
     labelled = [path for path in found.pictures if path.parent != tests]
     if len(labelled) < len(found.pictures):

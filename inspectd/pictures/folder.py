@@ -79,7 +79,11 @@ def list_pictures(folder: Path, beat: Callable[[], None] = lambda: None) -> List
         NoPicturesError: there is no such folder, or it holds no picture.
         InputError: it cannot be read, or has names that are not UTF-8.
     """
-    if not folder.is_dir():
+    try:
+        is_there = folder.is_dir()
+    except OSError as error:
+        raise InputError(f"folder {folder}: cannot be read: {error.strerror}") from error
+    if not is_there:
         raise NoPicturesError(f"folder {folder}: not found, expected a folder of images")
     found = Listing(folder)
     files = sorted(_files(found, beat))

@@ -45,6 +45,8 @@ def test_a_calibrated_threshold_is_replaced_only_if_that_is_said() -> None:
     kept = accept(PATH, bank, [200], "keep")
     assert (kept.threshold, kept.threshold_basis, kept.is_calibrated) == (3.25, "rate 1% shown", True)
     assert kept.unanswered == ["201.png"]
+    assert kept.threshold_with_outliers == bank.manifest.threshold_with_outliers
+    assert accept(PATH, bank, [200, 201], "keep").threshold_with_outliers is None
     found = accept(PATH, bank, [200], "default")
     assert found.threshold == default_threshold(SCORES[:201])[0]
     assert not found.is_calibrated

@@ -21,8 +21,10 @@ def quiet(_step: str, _done: int, _total: int) -> None:
     """No progress is shown."""
 
 
-def again(path: Path, rows: list[int], images: list[Path]):
-    return rebuild_without(path, read_bank(path), rows, images, memory_gb=3.0, device="cpu", progress=quiet)
+def again(path: Path, rows: list[int], images: list[Path], progress=quiet):
+    return rebuild_without(
+        path, read_bank(path), rows, images, memory_gb=3.0, device="cpu", progress=progress
+    )
 
 
 @pytest.fixture
@@ -77,6 +79,33 @@ def test_what_was_answered_before_is_not_forgotten(folder: Path, tmp_path: Path)
     assert first.manifest.outliers[0].status == "accepted"
     second = again(path, [5], find_images(folder))
     assert [image.sha256 for image in second.manifest.excluded] == digests_of(bank)[5:7]
+
+
+@pytest.mark.parametrize("becomes", ["another", "nothing"])
+def test_an_image_that_changes_while_the_bank_is_built_is_refused(
+    becomes: str, folder: Path, tmp_path: Path
+) -> None:
+    path, images = tmp_path / "x.bank", find_images(folder)
+    build_bank(images, path, SPEC, quiet)
+
+    def change_one(step: str, done: int, total: int) -> None:
+        if (step, done) == ("images", total):
+            images[3].unlink()
+            if becomes == "another":
+                cv2.imwrite(str(images[3]), np.full((300, 300, 3), 90, np.uint8))
+
+    message = "was changed while the bank was built" if becomes == "another" else "could be read a moment ago"
+    with pytest.raises(InputError, match=f"{images[3].name}: .*{message}"):
+        again(path, [0], images, change_one)
+
+
+def test_an_excluded_image_is_named_in_utf8(folder: Path, tmp_path: Path) -> None:
+    path, images = tmp_path / "x.bank", find_images(folder)
+    build_bank(images, path, SPEC, quiet)
+    images[0] = images[0].rename(folder / "caf\udce9.png")
+    built = again(path, [0], images)
+    write_bank(path, built.manifest, built.arrays)
+    assert [image.name for image in read_bank(path).manifest.excluded] == ["caf\\udce9.png"]
 
 
 def test_missing_images_and_other_weights_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The bank commands, as a user gives them."""
 
+import argparse
 import json
 import re
 import shutil
@@ -13,9 +14,15 @@ import numpy as np
 import pytest
 from support.messages import EPOCH, verdict
 
-from inspectd import cli, wire
-from inspectd.bank.file import read_bank
-from inspectd.cli.bank_common import parse_coreset, parse_options, parse_region, parse_size
+from inspectd import __version__, cli, wire
+from inspectd.bank.file import read_bank, write_bank
+from inspectd.cli.bank_common import (
+    parse_coreset,
+    parse_options,
+    parse_region,
+    parse_size,
+    write_if_agreed,
+)
 from inspectd.config import JournalSettings
 from inspectd.errors import InputError
 from inspectd.publish.journal.file import JournalFile
@@ -151,13 +158,24 @@ def test_images_unlike_the_rest_are_reviewed_accepted_or_taken_out(
     before = bank.read_bytes()
     dry = inspectd("exclude", bank, sha256[:12], "--images", good)
     assert dry.returncode == 1
-    assert re.search(r"odd.png: score [\d.]+; parts like it will be rejected", dry.stdout)
+    said = r"odd.png: scored [\d.]+ while it was left out of the old bank; the new threshold is [\d.]+\n"
+    assert re.search(said, dry.stdout)
     assert re.search(r"good images +21 -> 20", dry.stdout)
     assert "nothing was written" in dry.stdout
     assert bank.read_bytes() == before
 
-    accept = inspectd("accept", bank, good / "odd.png", "--json")
+    dry = inspectd("accept", bank, good / "odd.png")
+    assert dry.returncode == 1
+    assert re.search(r"threshold [\d.]+ -> [\d.]+ \(.*\nnothing was written; --yes", dry.stdout, re.DOTALL)
+    unwritten = json.loads(inspectd("accept", bank, good / "odd.png", "--json").stdout)
+    assert (unwritten["written"], unwritten["sha256"]) == (False, None)
+    assert bank.read_bytes() == before
+
+    accept = inspectd("accept", bank, good / "odd.png", "--yes", "--json")
     accepted = json.loads(accept.stdout)
+    assert accepted["written"]
+    assert accepted["threshold"] == unwritten["threshold"]
+    assert accepted["sha256"] == read_bank(bank).sha256
     assert accepted["threshold"] == pytest.approx(unlike["odd.png"]["score"])
     assert accepted["threshold_before"] == json.loads(build.stdout)["threshold"]
     assert "odd.png" not in accepted["unanswered"]
@@ -193,6 +211,7 @@ def line_with_journal(bank_file: Path, tmp_path: Path) -> tuple[Path, Path]:
             bank_sha256=sha256,
             captured_utc_ns=1_764_000_000_000_000_000 + seq * 1_000_000_000,
             trigger_id=f"T{seq}",
+            software=__version__,
         )
         for seq in range(1, 401)
     ]
@@ -213,7 +232,8 @@ def test_a_threshold_from_the_lines_own_parts(
     assert table.returncode == 0, table.stderr
     assert "360 views from" in table.stdout
     assert "the rates hold for parts like those of that time" in table.stdout
-    assert re.search(r"1 % .* in force|threshold now", table.stdout)
+    assert re.search(r"^in force +[\d.]+ +\d+ of 360 +at most", table.stdout, re.MULTILINE)
+    assert re.search(r"^1 % +[\d.]+ +\d+ of 360 +at most", table.stdout, re.MULTILINE)
     asked = ("calibrate", bank, "--journal", state, *span, "--false-reject-rate", 0.01)
     assert "unchanged; --write stores the threshold" in inspectd(*asked).stdout
     assert bank.read_bytes() == before
@@ -223,22 +243,106 @@ def test_a_threshold_from_the_lines_own_parts(
     few = inspectd("calibrate", bank, "--journal", state, "--confirmed", good)
     assert "too few            59 good parts" in few.stdout
     assert "confirmed, but not in the journal (1):\n  T999" in few.stdout
+    later = inspectd(
+        "calibrate", bank, "--journal", state, "--confirmed", good, "--since", "2025-11-24T16:00:11+00:00"
+    )
+    assert "left out           10 of an earlier time" in later.stdout
+    assert "confirmed, but not in the journal (1):\n  T999" in later.stdout
     for words, message in (
         ((), "expected either --confirmed FILE, or both --good-from and --good-until"),
         (("--confirmed", good, *span), "expected either --confirmed FILE, or both"),
         ((*span[:2],), "expected either --confirmed FILE, or both"),
         ((*span, "--write"), "--write: expected --false-reject-rate"),
+        (
+            (*span, "--false-reject-rate", 0.01, "--write", "--dry-run"),
+            "got --write and --dry-run, expected one of them",
+        ),
         ((*span, "--recipe", "other"), "holds no score of bank"),
     ):
         done = inspectd("calibrate", bank, "--journal", state, *words)
         assert (done.returncode, message in done.stderr) == (2, True), done.stderr
     assert "--recipe: expected only with --journal" in inspectd("calibrate", bank, "--recipe", "x").stderr
 
+    assert bank.read_bytes() == before
     written = inspectd(*asked, "--write", "--json")
     result = json.loads(written.stdout)
     assert (result["written"], result["confirmed"]["scores"]) == (True, 360)
     assert read_bank(bank).manifest.threshold == result["calibration"]["threshold"]
     assert "by 360 confirmed parts from 2025-11-24" in read_bank(bank).manifest.threshold_basis
+
+
+@pytest.mark.system
+def test_what_is_unlike_the_rest_among_confirmed_parts_is_said_of_parts(
+    inspectd: Callable[..., Done], line_with_journal: tuple[Path, Path]
+) -> None:
+    bank, state = line_with_journal
+    journal = JournalFile(state, JournalSettings())
+    journal.open(EPOCH + 1, is_first=True, may_raise=True)
+    odd = msgspec.structs.replace(
+        verdict(1, EPOCH + 1),
+        score=90.0,
+        bank_sha256=read_bank(bank).sha256,
+        captured_utc_ns=1_764_000_001_000_000_000,
+        software=__version__,
+    )
+    journal.commit(EPOCH + 1, Group([Row(1, b"i1/demo/line1/camera1/v/", wire.encode(odd))]))
+    journal.close()
+    span = ("--good-from", "2025-11-24T16:00:00+00:00", "--good-until", "2025-11-24T16:06:01+00:00")
+    asked = ("calibrate", bank, "--journal", state, *span, "--false-reject-rate", 0.05)
+    done = inspectd(*asked, "--write")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"confirmed parts unlike the rest, set aside: .* confirm no defects, or", done.stdout)
+    assert f"  {EPOCH + 1}:1\n" in done.stdout
+    assert "a `threshold` in its recipe overrides the bank's" in done.stdout
+
+
+def test_a_page_is_not_written_over_the_bank(
+    inspectd: Callable[..., Done], bank_file: Path, tmp_path: Path
+) -> None:
+    bank = Path(shutil.copy(bank_file, tmp_path / "x.bank"))
+    (tmp_path / "link.html").symlink_to(bank)
+    before = bank.read_bytes()
+    for words, option in (
+        (("build", "--images", tmp_path, "--out", bank, "--review", bank), "--review"),
+        (("review", bank, "--images", tmp_path, "--out", tmp_path / "." / "link.html"), "--out"),
+        (("evaluate", bank, "--data", tmp_path, "--report", bank), "--report"),
+        (("sensitivity", bank, "--images", tmp_path, "--report", bank), "--report"),
+    ):
+        done = inspectd(*words)
+        assert done.returncode == 2
+        assert f"{option}: got " in done.stderr
+        assert "the bank itself; expected another file" in done.stderr
+    assert bank.read_bytes() == before
+
+
+def test_a_bank_that_was_changed_meanwhile_is_not_replaced(bank_file: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(bank_file, tmp_path / "x.bank"))
+    bank = read_bank(path)
+    changed = msgspec.structs.replace(bank.manifest, threshold=1.0)
+    write_bank(path, changed, bank.tensors)
+    agreed = argparse.Namespace(yes=True, json=True)
+    with pytest.raises(InputError, match="was changed meanwhile; nothing was written"):
+        write_if_agreed(path, bank, bank.manifest, bank.tensors, agreed)
+    assert read_bank(path).manifest == changed
+
+
+TOO_LONG = "x" * 300
+
+
+def test_places_that_cannot_be_read_are_said_without_a_traceback(
+    inspectd: Callable[..., Done], bank_file: Path, tmp_path: Path
+) -> None:
+    span = ("--good-from", "2025-11-24T16:00:00", "--good-until", "2025-11-24T17:00:00")
+    for words in (
+        ("accept", bank_file, tmp_path / TOO_LONG),
+        ("exclude", bank_file, tmp_path / TOO_LONG, "--images", tmp_path),
+        ("calibrate", bank_file, "--journal", tmp_path / TOO_LONG, *span),
+        ("calibrate", bank_file, "--images", tmp_path / TOO_LONG),
+        ("evaluate", bank_file, "--data", tmp_path / TOO_LONG),
+    ):
+        done = inspectd(*words)
+        assert done.returncode == 2
+        assert f"{tmp_path / TOO_LONG}: cannot be read: File name too long" in done.stderr
 
 
 def test_calibrate_says_what_cannot_be_shown(
@@ -297,6 +401,10 @@ def test_a_bank_is_built_from_a_configured_camera(
         (("evaluate", "nowhere.bank", "--data", "nowhere"), "folder nowhere: not found"),
         (("build", "--images", ".", "--out", "x", "--size", "9"), "--size: got '9'"),
         (("build", "--images", ".", "--out", "x", "--pastes", "-1"), "--pastes: got -1, expected 0 to 10000"),
+        (
+            ("sensitivity", "x.bank", "--images", ".", "--pastes", "10001"),
+            "--pastes: got 10001, expected 10 to 10000",
+        ),
     ],
 )
 def test_bad_input_is_said_without_a_traceback(

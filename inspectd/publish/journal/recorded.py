@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from inspectd.errors import InputError, UnavailableError
-from inspectd.files import temporary_folder
+from inspectd.files import is_file, is_folder, temporary_folder
 from inspectd.publish.journal.file import NAME, SEQ_BITS
 from inspectd.publish.journal.sqlite import CorruptError, check_structure, checksum_of, named
 from inspectd.wire import Verdict
@@ -32,11 +32,11 @@ def recorded_verdicts(journal: Path, since_utc_ns: int = 0) -> Iterator[Verdict]
         since_utc_ns: ns since 1970-01-01 UTC.
 
     Raises:
-        InputError: there is no journal, or it is damaged.
+        InputError: there is no journal, it cannot be read, or it is damaged.
         UnavailableError: it cannot be copied.
     """
-    path = journal / NAME if journal.is_dir() else journal
-    if not path.is_file():
+    path = journal / NAME if is_folder(journal) else journal
+    if not is_file(path):
         raise InputError(f"journal {path}: not found, expected a line's state directory or its {NAME}")
     with temporary_folder() as folder:
         try:
