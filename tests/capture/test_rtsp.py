@@ -47,8 +47,8 @@ def test_a_stream_comes_back_after_its_camera_was_switched_off(camera):
 
 def test_what_piled_up_during_a_stall_is_stale_and_what_follows_is_not(camera):
     with CaptureChild(settings(camera)) as child:
-        child.until(lambda: len(child.frames()) >= 25)
-        assert {f.quality for f in child.frames()} == {Quality.OK}
+        # On a busy machine the first ones may be late in truth.
+        child.until(lambda: [f.quality for f in child.frames()[-25:]] == [Quality.OK] * 25)
         camera.stall()
         end = time.monotonic() + 3.2
         while time.monotonic() < end:

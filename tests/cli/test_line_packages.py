@@ -31,10 +31,10 @@ def test_the_packages_that_may_be_missing_are_those_of_the_extra() -> None:
 
 
 def test_a_missing_package_is_one_line() -> None:
-    done = without("numpy", "run", "line.toml")
+    done = without("prometheus_client", "run", "line.toml")
     assert done.returncode == ExitCode.UNAVAILABLE
     assert done.stderr == (
-        "error: `inspectd run` needs numpy, which is not installed here; "
+        "error: `inspectd run` needs prometheus-client, which is not installed here; "
         "pip install 'inspectd[line]' brings all that it needs\n"
     )
 
