@@ -72,12 +72,12 @@ def main(arguments: argparse.Namespace) -> int:
     with Steps() as steps:
         built = builder.fit(frames, source.total, steps)
         report = builder.write(built, arguments.out)
-        choice = choice_of(read_bank(arguments.out))
+        bank = read_bank(arguments.out)
+        choice = choice_of(bank)
         if arguments.images is not None and arguments.pastes:
             choice = _with_synthetic_defects(choice, built, arguments, steps)
     report = msgspec.structs.replace(report, left_out=dict(source.left_out))
     if arguments.review is not None:
-        bank = read_bank(arguments.out)
         write_review(arguments.review, arguments.out, bank, pictures, arguments.images, choice=choice)
     # The first load converts the bank for this machine's CPU and remembers it: the daemon then starts faster.
     Scorer.load(arguments.out, arguments.device)
@@ -133,6 +133,7 @@ def _spec(arguments: argparse.Namespace) -> BuildSpec:
         width=width,
         coreset=parse_coreset(arguments.coreset),
         bank_mb=arguments.bank_mb,
+        seed=arguments.seed,
         memory_gb=arguments.memory_gb,
         strict=arguments.strict,
         mask=arguments.mask,

@@ -15,7 +15,10 @@ import pytest
 from support.messages import EPOCH, verdict
 
 from inspectd import __version__, cli, wire
+from inspectd.bank.build import BuildSpec
 from inspectd.bank.file import read_bank, write_bank
+from inspectd.cli import bank as bank_command
+from inspectd.cli import bank_build
 from inspectd.cli.bank_common import (
     parse_coreset,
     parse_options,
@@ -25,6 +28,7 @@ from inspectd.cli.bank_common import (
 )
 from inspectd.config import JournalSettings
 from inspectd.errors import InputError
+from inspectd.model.options import PatchOptions
 from inspectd.publish.journal.file import JournalFile
 from inspectd.publish.journal.records import Group, Row
 
@@ -95,18 +99,40 @@ def test_build_show_evaluate_compare(
     assert "false_reject_rate" in inspectd("compare", bank, bank_file, "--data", mixed_folder).stdout
 
 
+def folder_with_an_odd_one(good_folder: Path, tmp_path: Path) -> Path:
+    """20 good images, and one with noise in its middle."""
+    folder = tmp_path / "good"
+    folder.mkdir()
+    for path in sorted(good_folder.iterdir())[:20]:
+        shutil.copy(path, folder)
+    odd = cv2.imread(str(path))
+    assert odd is not None
+    odd[50:250, 50:250] = np.random.default_rng(0).integers(0, 256, (200, 200, 3))
+    cv2.imwrite(str(folder / "odd.png"), odd)
+    return folder
+
+
+def test_every_option_of_build_reaches_the_build(tmp_path: Path) -> None:
+    parser = argparse.ArgumentParser()
+    bank_command.add_arguments(parser)
+    words = (
+        "build --images . --out x --detector padim --option dimensions=20 --backbone resnet18 "
+        f"--layers layer1,layer2 --weights {tmp_path}/w.pth --size 64x96 --grid fine --roi 0.1,0.2,0.5,0.6 "
+        "--coreset 7 --bank-mb 3 --seed 5 --memory-gb 2 --strict --mask m.png --keep-outliers"
+    )
+    assert bank_build._spec(parser.parse_args(words.split())) == BuildSpec(
+        detector="padim", options={"dimensions": 20}, backbone="resnet18", layers=("layer1", "layer2"),
+        weights=f"{tmp_path}/w.pth", height=64, width=96, coreset=7, bank_mb=3.0, seed=5, memory_gb=2.0,
+        patches=PatchOptions(grid="fine", region=(0.1, 0.2, 0.5, 0.6)), strict=True, mask=Path("m.png"),
+        keep_outliers=True,
+    )  # fmt: skip
+
+
 @pytest.mark.system
 def test_an_image_unlike_the_rest_and_the_banks_own_images_are_said(
     inspectd: Callable[..., Done], good_folder: Path, mixed_folder: Path, tmp_path: Path
 ) -> None:
-    good, bank = tmp_path / "good", tmp_path / "x.bank"
-    good.mkdir()
-    for path in sorted(good_folder.iterdir())[:20]:
-        shutil.copy(path, good)
-    odd = cv2.imread(str(path))
-    assert odd is not None
-    odd[50:250, 50:250] = np.random.default_rng(0).integers(0, 256, (200, 200, 3))
-    cv2.imwrite(str(good / "odd.png"), odd)
+    good, bank = folder_with_an_odd_one(good_folder, tmp_path), tmp_path / "x.bank"
     build = inspectd("build", "--images", good, "--out", bank, "--size", 64, "--pastes", 0)
     assert build.returncode == 0, build.stderr
     assert "unlike the rest, set aside: with them the threshold would be" in build.stdout
@@ -133,14 +159,11 @@ def test_an_image_unlike_the_rest_and_the_banks_own_images_are_said(
 def test_images_unlike_the_rest_are_reviewed_accepted_or_taken_out(
     inspectd: Callable[..., Done], good_folder: Path, tmp_path: Path
 ) -> None:
-    good, bank, page = tmp_path / "good", tmp_path / "x.bank", tmp_path / "r.html"
-    good.mkdir()
-    for path in sorted(good_folder.iterdir())[:20]:
-        shutil.copy(path, good)
-    odd = cv2.imread(str(path))
-    assert odd is not None
-    odd[50:250, 50:250] = np.random.default_rng(0).integers(0, 256, (200, 200, 3))
-    cv2.imwrite(str(good / "odd.png"), odd)
+    good, bank, page = (
+        folder_with_an_odd_one(good_folder, tmp_path),
+        tmp_path / "x.bank",
+        tmp_path / "r.html",
+    )
     build = inspectd(
         "build", "--images", good, "--out", bank, "--size", 64, "--pastes", 0, "--review", page, "--json"
     )
