@@ -36,15 +36,15 @@ class Preprocess:
         *,
         region: tuple[float, float, float, float] | None = None,
     ) -> None:
-        self._region = region
+        self.region = region
         self.height = height
         self.width = width
         self.device = device
         # uint8 -> (x / 255 - mean) / std as one multiply and one add, channels in RGB order.
         std_tensor = torch.tensor(std, dtype=torch.float32, device=device).view(1, 3, 1, 1)
         mean_tensor = torch.tensor(mean, dtype=torch.float32, device=device).view(1, 3, 1, 1)
-        self._scale = 1.0 / (255.0 * std_tensor)
-        self._shift = -mean_tensor / std_tensor
+        self.scale = 1.0 / (255.0 * std_tensor)
+        self.shift = -mean_tensor / std_tensor
 
     def __call__(self, frames: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         """Bring frames, which may differ in size, to one batch.
@@ -60,16 +60,14 @@ class Preprocess:
     def normalised(self, batch: torch.Tensor) -> torch.Tensor:
         """(N, 3, height, width) float32 RGB of (N, 3, height, width) BGR holding 0..255; channels_last."""
         rgb = batch.flip(1).to(torch.float32, memory_format=torch.channels_last)
-        return rgb.mul(self._scale).add_(self._shift)
+        return rgb.mul(self.scale).add_(self.shift)
 
     def uploaded(self, frame: NDArray[np.uint8]) -> torch.Tensor:
         """The region of a frame (H, W, 3) uint8, on the device as (1, 3, H', W') uint8."""
-        if self._region is not None:
-            frame = cropped(frame, self._region)
-        # Ring slots are taken as they lie; torch takes neither read-only nor reversed arrays.
-        if not frame.flags.writeable or min(frame.strides) < 0:
-            frame = frame.copy()
-        return torch.as_tensor(frame).to(self.device, non_blocking=True).permute(2, 0, 1).unsqueeze(0)
+        if self.region is not None:
+            frame = cropped(frame, self.region)
+        pixels = torch.as_tensor(readable(frame)).to(self.device, non_blocking=True)
+        return pixels.permute(2, 0, 1).unsqueeze(0)
 
     def fitted(self, pixels: torch.Tensor) -> torch.Tensor:
         """(1, 3, H, W) uint8 -> (1, 3, height, width) holding whole values 0..255."""
@@ -81,6 +79,11 @@ class Preprocess:
         size = (self.height, self.width)
         resized = functional.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
         return resized.round_().clamp_(0, 255) if resized.is_floating_point() else resized
+
+
+def readable(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A frame as it lies, or a copy where torch takes no such array: a read-only or a reversed one."""
+    return frame if frame.flags.writeable and min(frame.strides) >= 0 else frame.copy()
 
 
 def patch_features(maps: Sequence[torch.Tensor], options: PatchOptions) -> torch.Tensor:

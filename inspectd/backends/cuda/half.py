@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from inspectd.backends.cuda.search import HalfSearch
+from inspectd.backends.cuda.trials import missing_for_kernels, tried
+from inspectd.model.features import Preprocess, readable
 from inspectd.model.patchcore import PatchCore
 from inspectd.model.pipeline import ReferencePipeline, finish
+from inspectd.model.resize import pixels_of
 
-STAGES: Final = ("upload", "resize", "backbone", "search", "heatmap", "copy back")
+if TYPE_CHECKING:
+    from inspectd.backends.cuda.resize_kernel import FrameFitter
+
+STAGES: Final = ("preprocess", "backbone", "search", "heatmap", "copy back")
 
 
 class HalvedPipeline:
@@ -39,6 +46,7 @@ class HalvedPipeline:
             self._search = HalfSearch(detector.bank, search, detector.neighbours, detector.scale)
             detector.search_with(self._search)
         pipeline.extractor.backbone.network.half()
+        self._fitter = _fitter(self.preprocess)
 
     @property
     def search(self) -> str:
@@ -55,13 +63,33 @@ class HalvedPipeline:
         """The detector whose bank is searched; None: there is none."""
         return self._detector if isinstance(self._detector, PatchCore) else None
 
-    def fitted(self, frames: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
-        """Frames, each (H, W, 3) uint8 BGR, resized on the device: (N, 3, height, width) uint8 BGR."""
-        return self._resized([self.preprocess.uploaded(frame) for frame in frames])
+    def images(self, frames: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+        """The network's input (N, 3, height, width) float16, channels_last, of frames (H, W, 3) uint8 BGR.
 
-    def features(self, frames: torch.Tensor) -> torch.Tensor:
-        """Patch features (N, h, w, D) float32 of resized frames (N, 3, H, W) uint8 BGR."""
-        images = self.preprocess.normalised(frames).half()
+        In the current stream; the frames must stay as they are until it is done.
+        """
+        preprocess = self.preprocess
+        if self._fitter is None:
+            return preprocess(frames).half()
+        shape = (len(frames), 3, preprocess.height, preprocess.width)
+        images = torch.empty(shape, dtype=torch.half, device=self.device, memory_format=torch.channels_last)
+        done = 0
+        for (height, width, _), group in groupby(frames, key=np.shape):
+            alike = list(group)
+            rows, columns = pixels_of(preprocess.region, height, width)
+            # Whole rows: a strided view would be copied through memory that is not page-locked.
+            pixels = torch.empty(
+                (len(alike), rows.stop - rows.start, width, 3), dtype=torch.uint8, device=self.device
+            )
+            for target, frame in zip(pixels, alike, strict=True):
+                target.copy_(torch.as_tensor(readable(frame[rows])), non_blocking=True)
+            into = images[done : done + len(alike)]
+            self._fitter.fit(pixels, into, columns.start, columns.stop - columns.start)
+            done += len(alike)
+        return images
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Patch features (N, h, w, D) float32 of the network's input (N, 3, height, width) float16."""
         return self._extractor.features(images).float()
 
     def answers(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -79,11 +107,9 @@ class HalvedPipeline:
         """
         with torch.inference_mode():
             mark()
-            pixels = [self.preprocess.uploaded(frame) for frame in frames]
+            images = self.images(frames)
             mark()
-            fitted = self._resized(pixels)
-            mark()
-            features = self.features(fitted)
+            features = self.features(images)
             mark()
             maps = self._detector.score_maps(features)
             mark()
@@ -93,5 +119,18 @@ class HalvedPipeline:
             mark()
         return answers
 
-    def _resized(self, pixels: Sequence[torch.Tensor]) -> torch.Tensor:
-        return torch.cat([self.preprocess.fitted(one) for one in pixels]).to(torch.uint8)
+
+def _fitter(preprocess: Preprocess) -> FrameFitter | None:
+    """The kernel that makes the network's input; None where torch has to."""
+    if missing_for_kernels(preprocess.device) is not None:
+        return None
+    made: list[FrameFitter] = []
+
+    def trial() -> str | None:
+        from inspectd.backends.cuda import resize_kernel  # noqa: PLC0415 - it needs Triton
+
+        size = (preprocess.height, preprocess.width)
+        made.append(resize_kernel.FrameFitter(*size, preprocess.scale, preprocess.shift))
+        return resize_kernel.wrong(made[0])
+
+    return made[0] if tried("resize", trial) is None else None

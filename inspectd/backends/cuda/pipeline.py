@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from inspectd.backends.cuda.half import HalvedPipeline
+from inspectd.backends.cuda.memory import exhausted
 from inspectd.log import event
 from inspectd.model.pipeline import ReferencePipeline
 from inspectd.model.score import ImageScore
@@ -25,8 +27,9 @@ _UNDER_WAY: Final = 2
 class Launcher(Protocol):
     """A device that computes batches while the host goes on."""
 
-    most: int
-    """Most frames in a batch."""
+    @property
+    def most(self) -> int:
+        """Most frames in a batch."""
 
     def launch(self, frames: Sequence[NDArray[np.uint8]]) -> Callable[[], Sequence[ImageScore]]:
         """Start a batch without waiting for it; the returned call waits for it and gives its answers."""
@@ -36,7 +39,7 @@ class Launcher(Protocol):
 
 
 def score_pipelined(
-    device: Launcher, frames: Sequence[NDArray[np.uint8]], exhausted: type[Exception]
+    device: Launcher, frames: Sequence[NDArray[np.uint8]], is_full: Callable[[BaseException], bool]
 ) -> list[ImageScore]:
     """Score frames by double buffering; halve the batch when device memory runs out. Answers in order.
 
@@ -45,10 +48,10 @@ def score_pipelined(
     Args:
         device: computes the batches.
         frames: any number, each (H, W, 3) uint8 BGR.
-        exhausted: raised by `launch` where the device's memory does not hold a batch.
+        is_full: whether an error of `launch` says that the device's memory does not hold the batch.
 
     Raises:
-        Exception: `exhausted`, where the memory does not hold a single frame.
+        Exception: of `launch`, where the memory does not hold a single frame, or for another reason.
     """
     answers: list[ImageScore] = []
     under_way: deque[Callable[[], Sequence[ImageScore]]] = deque()
@@ -59,20 +62,55 @@ def score_pipelined(
         part = frames[position : position + device.most]
         try:
             under_way.append(device.launch(part))
-        except exhausted:
-            if under_way:  # what these hold comes free: the batch may fit then
-                answers += [answer for collect in under_way for answer in collect()]
-                under_way.clear()
-            elif device.most == 1:
+        except Exception as error:
+            if not is_full(error) or (device.most == 1 and not under_way):
                 raise
-            else:
-                device.shrink(len(part))
+        else:
+            position += len(part)
             continue
-        position += len(part)
+        # Not inside `except`: until that ends, the error's traceback holds the tensors of what failed.
+        if under_way:  # what these hold comes free: the batch may fit then
+            answers += [answer for collect in under_way for answer in collect()]
+            under_way.clear()
+        else:
+            device.shrink(len(part))
     return answers + [answer for collect in under_way for answer in collect()]
 
 
 _log: Final = logging.getLogger("inspectd.scoring")
+
+
+_GROW_AFTER_SECONDS: Final = 300.0
+"""How long smaller batches are scored before larger ones are tried again: whatever else took the memory
+may be gone, and a try costs the line a fraction of a second."""
+
+
+class BatchLimit:
+    """Most frames in a batch: fewer where the device's memory is full, and more again some minutes later.
+
+    Args:
+        max_batch: most of all.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, max_batch: int, clock: Callable[[], float]) -> None:
+        self.most = max_batch
+        self._max_batch = max_batch
+        self._clock = clock
+        self._grow_at = math.inf
+
+    def shrink(self, tried: int) -> None:
+        """Halve it, below a number of frames that did not fit."""
+        self.most = max(1, min(self.most, tried) // 2)
+        self._grow_at = self._clock() + _GROW_AFTER_SECONDS
+
+    def grow(self) -> bool:
+        """Double it if it is time to; whether it was."""
+        if self._clock() < self._grow_at:
+            return False
+        self.most = min(self._max_batch, 2 * self.most)
+        self._grow_at = math.inf if self.most == self._max_batch else self._clock() + _GROW_AFTER_SECONDS
+        return True
 
 
 @dataclass(frozen=True)
@@ -80,26 +118,30 @@ class _Recorded:
     """A CUDA graph with the tensors it reads and writes.
 
     Attributes:
-        frames: (N, 3, H, W) uint8 BGR.
-        outputs: scores (N,) float32 and heatmaps (N, h', w') float16; where the search cannot be part of a
-            graph, the features (N, h, w, D) float32 alone.
+        images: (N, 3, H, W) float16, channels_last.
+        output: (N, 1 + h * w) float32, an image's score and its heatmap; where the search cannot be part of a
+            graph, the features (N, h, w, D) float32.
+        grid: h and w.
     """
 
     graph: Any
-    frames: torch.Tensor
-    outputs: tuple[torch.Tensor, ...]
+    images: torch.Tensor
+    output: torch.Tensor
+    grid: tuple[int, int]
 
 
 class CudaPipeline:
     """Scores batches on a CUDA device with a backbone in half precision.
 
     A batch is filled up to the next of 1, 2, 4, ... frames, for which a graph was recorded. Where the memory
-    of the device does not hold a batch, smaller ones are scored from then on (`device_out_of_memory`).
+    of the device does not hold a batch, smaller ones are scored from then on (`device_out_of_memory`), and
+    larger ones are tried again after some minutes.
 
     Args:
         pipeline: the reference, on the device; its backbone and search are changed in place.
         max_batch: most frames in a graph.
         search: `auto`, `exact` or `flat`; see `HalfSearch`.
+        clock: seconds, monotonic.
 
     Raises:
         InputError: there is no such search on the device.
@@ -108,22 +150,35 @@ class CudaPipeline:
     overlaps: ClassVar[bool] = True
     is_one_by_one: ClassVar[bool] = False
 
-    def __init__(self, pipeline: ReferencePipeline, max_batch: int = 32, search: str = "auto") -> None:
+    def __init__(
+        self,
+        pipeline: ReferencePipeline,
+        max_batch: int = 32,
+        search: str = "auto",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.steps = HalvedPipeline(pipeline, search)
-        self.most = max_batch
+        self._limit = BatchLimit(max_batch, clock)
         self._device = self.steps.device
         self._upload = _stream(self._device)
+        self._capture = _stream(self._device)
+        """One for all graphs: libraries keep a workspace for each stream."""
         self._recorded: dict[int, _Recorded] = {}
 
+    @property
+    def most(self) -> int:
+        """See `Launcher.most`."""
+        return self._limit.most
+
     def warm_up(self, max_batch: int) -> None:
-        """Record the graphs of every batch size up to `max_batch`."""
-        preprocess = self.steps.preprocess
-        blank = np.zeros((preprocess.height, preprocess.width, 3), dtype=np.uint8)
+        """Record the graphs of every batch size up to `max_batch`, and fit frames of two sizes."""
+        height, width = self.steps.preprocess.height, self.steps.preprocess.width
+        blanks = [np.zeros((times * height, times * width, 3), dtype=np.uint8) for times in (1, 2)]
         size = 1
         while size < min(max_batch, self.most):
-            self.score([blank] * size)
+            self.score([blanks[size % 2]] * size)
             size *= 2
-        self.score([blank] * max_batch)
+        self.score([blanks[0]] * max_batch)
 
     def score(self, frames: Sequence[NDArray[np.uint8]]) -> list[ImageScore]:
         """Score frames together.
@@ -134,22 +189,26 @@ class CudaPipeline:
         Raises:
             RuntimeError: the device failed, or its memory does not hold a single frame.
         """
-        return score_pipelined(self, frames, torch.OutOfMemoryError)
+        return score_pipelined(self, frames, exhausted)
 
     def begin(self, frames: Sequence[NDArray[np.uint8]]) -> Callable[[], list[ImageScore]]:
         """See `Scoring.begin`; frames that take more than one graph are scored before it returns."""
+        if self._limit.grow():
+            event(_log, logging.INFO, "batches_grow", device=str(self._device), max_batch=self.most)
         if 0 < len(frames) <= self.most:
             try:
                 return self.launch(frames)
-            except torch.OutOfMemoryError:
-                torch.cuda.synchronize(self._device)  # another batch in flight gives its memory back
+            except Exception as error:
+                if not exhausted(error):
+                    raise
+            torch.cuda.synchronize(self._device)  # another batch in flight gives its memory back
         answers = self.score(frames)
         return lambda: answers
 
     def shrink(self, tried: int) -> None:
         """See `Launcher.shrink`."""
-        self.most = max(1, min(self.most, tried) // 2)
-        self._recorded.clear()
+        self._limit.shrink(tried)
+        self._recorded = {size: kept for size, kept in self._recorded.items() if size <= self.most}
         # What was uploaded for the batch that did not fit is read no more once the device is done.
         torch.cuda.synchronize(self._device)
         torch.cuda.empty_cache()
@@ -161,46 +220,40 @@ class CudaPipeline:
         The frames must stay as they are until the answers were collected.
         """
         start = time.perf_counter_ns()
+        count = len(frames)
         with torch.inference_mode(), torch.cuda.device(self._device):
-            recorded = self._graph(1 << (len(frames) - 1).bit_length())
-            self._fill(recorded.frames, frames)
+            recorded = self._graph(1 << (count - 1).bit_length())
+            compute = torch.cuda.current_stream()
+            # On a stream of their own, and into memory of their own: while a batch is computed, the next
+            # one's frames are uploaded and resized.
+            with torch.cuda.stream(self._upload):
+                images = self.steps.images(frames)
+            compute.wait_stream(self._upload)
+            images.record_stream(compute)
+            recorded.images[:count].copy_(images)
             sent = time.perf_counter_ns()
             recorded.graph.replay()
-            steps, outputs = self.steps, recorded.outputs
-            scores, heatmaps = outputs if steps.recordable else steps.answers(*outputs)
-            # Packed on the device, so that one copy brings all back, into page-locked memory: it does not
-            # wait for the device, and the next replay, which overwrites the graph's tensors, waits for it.
-            packed = torch.cat([scores[:, None], heatmaps.float().flatten(1)], dim=1)[: len(frames)]
-            answers = torch.empty(packed.shape, dtype=packed.dtype, pin_memory=True)
-            answers.copy_(packed, non_blocking=True)
+            output = recorded.output
+            packed = output if self.steps.recordable else _packed(*self.steps.answers(output))
+            # One copy brings all back, into page-locked memory: it does not wait for the device, and the
+            # next replay, which overwrites the graph's tensors, waits for it.
+            answers = torch.empty((count, packed.shape[1]), dtype=packed.dtype, pin_memory=True)
+            answers.copy_(packed[:count], non_blocking=True)
             done = _event()
             done.record()
-        shape = heatmaps.shape[1:]
 
         def collect() -> list[ImageScore]:
             done.synchronize()
             device_ms = (time.perf_counter_ns() - sent) / 1e6
             stage_ms = {"preprocess": (sent - start) / 1e6, "device": device_ms}
+            values = answers.numpy()
+            heatmaps = values[:, 1:].reshape(count, *recorded.grid).astype(np.float16)
             return [
-                ImageScore(float(row[0]), row[1:].reshape(shape).astype(np.float16), stage_ms)
-                for row in answers.numpy()
+                ImageScore(score, heatmap, stage_ms)
+                for score, heatmap in zip(values[:, 0].tolist(), heatmaps, strict=True)
             ]
 
         return collect
-
-    def _fill(self, target: torch.Tensor, frames: Sequence[NDArray[np.uint8]]) -> None:
-        """Bring frames to the device and into a graph's input, in stream order after its last replay.
-
-        Every frame's upload has device memory of its own, so it waits neither for a resize nor for a replay:
-        while a batch is computed the next one is uploaded.
-        """
-        compute = torch.cuda.current_stream()
-        for position, frame in enumerate(frames):
-            with torch.cuda.stream(self._upload):
-                pixels = self.steps.preprocess.uploaded(frame)
-            compute.wait_stream(self._upload)
-            pixels.record_stream(compute)
-            target[position].copy_(self.steps.preprocess.fitted(pixels)[0])
 
     def _graph(self, size: int) -> _Recorded:
         if size not in self._recorded:
@@ -210,18 +263,26 @@ class CudaPipeline:
     def _record(self, size: int) -> _Recorded:
         preprocess = self.steps.preprocess
         shape = (size, 3, preprocess.height, preprocess.width)
-        frames = torch.zeros(shape, dtype=torch.uint8, device=self._device)
-        side = _stream(self._device)
+        images = torch.empty(
+            shape, dtype=torch.half, device=self._device, memory_format=torch.channels_last
+        ).zero_()
+        side = self._capture
         side.wait_stream(torch.cuda.current_stream())
+        graph = torch.cuda.CUDAGraph()
+        # The outer context puts the stream back where a recording fails.
         with torch.cuda.stream(side):
             for _ in range(3):  # libraries choose their kernels and take their workspaces before recording
-                self.steps.answers(self.steps.features(frames))
+                self.steps.answers(self.steps.features(images))
+            with torch.cuda.graph(graph, stream=side):
+                features = self.steps.features(images)
+                output = _packed(*self.steps.answers(features)) if self.steps.recordable else features
         torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            features = self.steps.features(frames)
-            outputs = self.steps.answers(features) if self.steps.recordable else (features,)
-        return _Recorded(graph, frames, outputs)
+        return _Recorded(graph, images, output, (features.shape[1], features.shape[2]))
+
+
+def _packed(scores: torch.Tensor, heatmaps: torch.Tensor) -> torch.Tensor:
+    """Scores (N,) and heatmaps (N, h, w) as (N, 1 + h * w) float32."""
+    return torch.cat([scores[:, None], heatmaps.float().flatten(1)], dim=1)
 
 
 def _stream(device: torch.device) -> torch.cuda.Stream:

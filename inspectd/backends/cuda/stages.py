@@ -66,7 +66,7 @@ def searches_ms(
         return {}
     found: dict[str, float | str] = {}
     with torch.inference_mode():
-        queries = steps.features(steps.fitted(frames)).flatten(0, 2)
+        queries = steps.features(steps.images(frames)).flatten(0, 2)
         for kind in kinds:
             try:
                 found[kind] = _search_ms(steps.memory, kind, queries, timer)

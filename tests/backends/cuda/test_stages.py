@@ -37,7 +37,7 @@ def test_the_median_of_several_rounds_counts(steps):
     calls = itertools.count()
 
     def disturbed(work):
-        return [spent + (1000.0 if next(calls) % 5 == 0 else 0.0) for spent in growing(work)]
+        return [spent + (1000.0 if next(calls) % 7 == 0 else 0.0) for spent in growing(work)]
 
     assert max(stages_ms(steps, FRAMES, disturbed).values()) < 1000
 

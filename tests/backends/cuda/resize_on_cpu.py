@@ -1,0 +1,49 @@
+"""Run by test_resize_kernel.py with TRITON_INTERPRET=1: the kernel on the CPU, its findings as JSON."""
+
+import json
+
+import torch
+
+from inspectd.backends.cuda.resize_kernel import FrameFitter, wrong
+from inspectd.model.features import Preprocess
+from inspectd.model.resize import pixels_of
+
+CASES = [
+    ((20, 26), (9, 12), None),
+    ((10, 8), (14, 15), None),
+    ((8, 8), (8, 8), None),
+    ((30, 35), (8, 12), (0.1, 0.2, 0.5, 0.6)),
+    ((30, 35), (8, 12), (0.99, 0.99, 0.01, 0.01)),
+    ((1, 1), (4, 4), None),
+    ((45, 7), (6, 6), None),
+]
+"""Sizes of frames and of the input, and the region."""
+
+generator = torch.Generator().manual_seed(0)
+found = []
+for size, target, region in CASES:
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    preprocess = Preprocess(*target, mean, std, torch.device("cpu"), region=region)
+    frames = torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8, generator=generator)
+    want = preprocess([frame.numpy() for frame in frames])
+    fitter = FrameFitter(*target, preprocess.scale, preprocess.shift)
+    rows, columns = pixels_of(region, *size)
+    images = torch.full((2, *target, 3), torch.nan, dtype=torch.half).permute(0, 3, 1, 2)
+    fitter.fit(frames[:, rows].contiguous(), images, columns.start, columns.stop - columns.start)
+    found.append(float((images.float() - want).abs().max() / preprocess.scale.max()))
+
+
+class Idle(FrameFitter):
+    def fit(self, frames, images, left, width):
+        """Write nothing."""
+
+
+class Askew(FrameFitter):
+    def fit(self, frames, images, left, width):
+        super().fit(frames, images, left + 1, width - 1)
+
+
+right, idle, askew = (
+    wrong(kind(6, 5, preprocess.scale, preprocess.shift)) for kind in (FrameFitter, Idle, Askew)
+)
+print(json.dumps({"levels_off": found, "right": right, "wrong": [idle, askew]}))

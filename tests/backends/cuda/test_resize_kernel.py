@@ -1,0 +1,80 @@
+"""The kernel that makes the network's input: by Triton's interpreter, compiled for cards, and on a card."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from inspectd.backends.cuda.half import HalvedPipeline
+from inspectd.backends.cuda.resize_kernel import COLUMNS, OPTIONS, FrameFitter, fit_frames
+from inspectd.bench.subject import Synthetic
+from inspectd.bench.synthetic import synthetic_pipeline
+
+
+@pytest.fixture(scope="module")
+def interpreted():
+    # The interpreter is chosen when Triton is imported, for the whole process.
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("resize_on_cpu.py"))],
+        env={**os.environ, "TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_it_resizes_as_torch_does_on_a_cpu(interpreted):
+    # Half precision holds a level to a twentieth.
+    assert max(interpreted["levels_off"]) < 0.1
+
+
+def test_a_trial_finds_out_whether_it_is_right(interpreted):
+    assert interpreted["right"] is None
+    assert all("levels off" in said for said in interpreted["wrong"])
+
+
+@pytest.mark.parametrize("capability", [80, 89, 90, 120])
+def test_it_compiles_for_cards(capability):
+    pointers = {
+        "frames": "*u8", "images": "*fp16", "first_rows": "*i32", "row_weights": "*fp32",
+        "first_columns": "*i32", "column_weights": "*fp32", "scale": "*fp32", "shift": "*fp32",
+    }  # fmt: skip
+    numbers = ("frame_bytes", "row_bytes", "first_byte", "height", "width", "row_taps", "column_taps")
+    signature = {**pointers, **dict.fromkeys(numbers, "i32"), "columns_tile": "constexpr"}
+    source = ASTSource(fit_frames, signature, {"columns_tile": COLUMNS})
+    made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=OPTIONS)
+    assert "fit_frames" in made.asm["ptx"]
+
+
+def test_the_weights_of_many_sizes_do_not_pile_up():
+    one = torch.ones(1, 3, 1, 1)
+    fitter = FrameFitter(8, 8, one, one)
+    for size in range(1, 60):
+        fitter._taps_of(size, 9, one.device)
+    assert len(fitter._taps) == 16
+
+
+@pytest.mark.gpu
+def test_frames_of_many_sizes_become_what_torch_makes_of_them():
+    spec = Synthetic("resnet18", ("layer2", "layer3"), "random", "coarse", 96, 80, rows=100)
+    rng = np.random.default_rng(0)
+    sizes = [(480, 640), (480, 640), (96, 80), (50, 300), (480, 640), (2048, 2448)]
+    frames = [rng.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
+    frames[1] = frames[1][::-1]
+    frames[2].flags.writeable = False
+    want = synthetic_pipeline(spec, "cpu").extractor.preprocess(frames)
+    steps = HalvedPipeline(synthetic_pipeline(spec, "cuda"))
+    assert steps._fitter is not None
+    off = (steps.images(frames).float().cpu() - want).abs() / float(steps.preprocess.scale.max())
+    assert float(off.max()) < 1.1
+    assert float((off > 0.5).float().mean()) < 1e-3
