@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +17,10 @@ _LEAST_CALLS: Final = 5
 Frame = NDArray[np.uint8]
 Score = Callable[[Sequence[Frame]], Mapping[str, float]]
 """Scores frames, each (H, W, 3) uint8 BGR, to the end, and returns the milliseconds of each stage."""
+
+Begin = Callable[[Sequence[Frame]], Callable[[], object]]
+"""Begins to score frames; the returned call waits until they are."""
+_UNDER_WAY: Final = 2
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,8 @@ class BatchTiming:
         batch: frames in a call.
         calls: calls measured.
         latency: of a whole call, host frames in, scores and heatmaps out.
-        images_per_second: over all calls, one after the other.
+        images_per_second: over all calls, one after the other; where scoring overlaps, with two batches under
+            way, as the daemon scores.
         stages_ms: median of each stage, for the whole call.
     """
 
@@ -61,6 +67,7 @@ def time_batches(
     batch: int,
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
+    begin: Begin | None = None,
 ) -> BatchTiming:
     """Score batches one after the other for so long, after a few calls to warm up.
 
@@ -71,6 +78,7 @@ def time_batches(
         batch: frames in a call.
         seconds: duration, at least five calls.
         clock: seconds, never running backwards.
+        begin: where scoring overlaps.
     """
     for call in range(_WARM_UP_CALLS):
         score(_turn(frames, call, batch))
@@ -83,7 +91,25 @@ def time_batches(
         stages.append(score(chosen))
         durations_ms.append(1000 * (clock() - start))
     rate = 1000 * batch * len(durations_ms) / sum(durations_ms)
+    if begin is not None:
+        rate = _overlapped_rate(begin, frames, batch, seconds, clock)
     return BatchTiming(batch, len(durations_ms), Latency.of(durations_ms), rate, _medians(stages))
+
+
+def _overlapped_rate(
+    begin: Begin, frames: Sequence[Frame], batch: int, seconds: float, clock: Callable[[], float]
+) -> float:
+    """Images a second with the next batch begun before the last one is waited for."""
+    began, calls = clock(), 0
+    under_way: deque[Callable[[], object]] = deque()
+    while clock() - began < seconds or calls < _LEAST_CALLS:
+        under_way.append(begin(_turn(frames, calls, batch)))
+        calls += 1
+        if len(under_way) == _UNDER_WAY:
+            under_way.popleft()()
+    for collect in under_way:
+        collect()
+    return batch * calls / (clock() - began)
 
 
 def summary(timings: Sequence[BatchTiming]) -> dict[str, Any]:

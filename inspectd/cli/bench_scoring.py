@@ -72,4 +72,6 @@ def _frames(arguments: argparse.Namespace, count: int) -> tuple[Callable[[str], 
 
 def _timed(subject: Subject, frames: list[Frame], batch: int, seconds: float) -> BatchTiming:
     print(f"batch {batch}: {seconds:g} s", file=sys.stderr, flush=True)
-    return time_batches(subject.score, frames, batch, seconds)
+    pipeline = subject.pipeline
+    begin = pipeline.begin if pipeline.overlaps else None
+    return time_batches(subject.score, frames, batch, seconds, begin=begin)

@@ -44,6 +44,29 @@ def test_the_rate_counts_frames_and_every_slow_call():
     assert 5.0 <= spent < 5.2
 
 
+def test_where_scoring_overlaps_the_rate_is_of_two_batches_under_way():
+    machine, under_way, most = Machine(), 0, 0
+
+    def begin(frames):
+        nonlocal under_way, most
+        assert len(frames) == 4
+        under_way += 1
+        most = max(most, under_way)
+        machine.seconds += 0.004
+
+        def collect():
+            nonlocal under_way
+            under_way -= 1
+            machine.seconds += 0.006
+
+        return collect
+
+    timing = time_batches(machine.score, FRAMES, 4, 5.0, machine.clock, begin)
+    assert timing.images_per_second == pytest.approx(400, rel=0.01)
+    assert timing.latency.p50 == pytest.approx(18)
+    assert (under_way, most) == (0, 2)
+
+
 def test_a_call_longer_than_the_time_given_is_still_measured_five_times():
     machine = Machine()
     assert time_batches(machine.score, FRAMES, 1, 0.001, machine.clock).calls == 5
