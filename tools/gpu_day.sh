@@ -107,6 +107,6 @@ case $PART in
      "$PYTHON" "$STEPS" table "$OUT" ;;
   table) shift; "$PYTHON" "$STEPS" table "$@" ;;
   dry) export GPU_DAY_DRY=1 PYTHONPATH="$PWD" GPU_DAY_END=$(( $(date +%s) + 240 )); rm -f "$OUT"/part*.jsonl
-     "$PYTHON" "$STEPS" ceilings contact accuracy tests profile stages benches && "$PYTHON" "$STEPS" table "$OUT" ;;
+     "$PYTHON" "$STEPS" ceilings contact accuracy tests profile stages benches table ;;
   *) sed -n '2,15p' "$0" ;;
 esac

@@ -79,4 +79,7 @@ class TestDetector:
         detector = fit(kind, values)
         moved = restore(kind, {name: t.cuda() for name, t in detector.tensors().items()}, values)
         maps = moved.score_maps(GOOD[:3].cuda()).cpu().numpy()
-        np.testing.assert_allclose(maps, detector.score_maps(GOOD[:3]).numpy(), rtol=1e-3, atol=1e-3)
+        # Squared: a distance of nothing is the root of a rounding error, whose size differs.
+        np.testing.assert_allclose(
+            np.square(maps), detector.score_maps(GOOD[:3]).square().numpy(), rtol=2e-3, atol=1e-5
+        )

@@ -801,7 +801,7 @@ def tiny() -> None:
 # ---------------------------------------------------------------- one table
 
 
-def table(folders: list[str]) -> None:
+def table(folders: list[str] | None = None) -> None:
     lines = [
         json.loads(line)
         for folder in folders or [str(OUT)]
@@ -874,26 +874,29 @@ def table(folders: list[str]) -> None:
             )
 
 
+STEPS = {
+    "ceilings": ceilings,
+    "contact": contact,
+    "accuracy": accuracy,
+    "tests": tests,
+    "benches": benches,
+    "profile": profile,
+    "stages": stages,
+    "service": service,
+    "tiny": tiny,
+    "table": table,
+}
+
+
 def main() -> None:
-    words = sys.argv[1:]
-    if words[0] == "table":
-        table(words[1:])
-        return
-    if words[0] == "cells":
-        cells(*words[1:])
-        return
-    for word in words:
-        {
-            "ceilings": ceilings,
-            "contact": contact,
-            "accuracy": accuracy,
-            "benches": benches,
-            "profile": profile,
-            "stages": stages,
-            "service": service,
-            "tests": tests,
-            "tiny": tiny,
-        }[word]()
+    first, *rest = sys.argv[1:]
+    if first == "cells":
+        cells(*rest)
+    elif first == "table":
+        table(rest)
+    else:
+        for word in (first, *rest):
+            STEPS[word]()
 
 
 if __name__ == "__main__":
