@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,18 +108,22 @@ def _load(path: Path, bank: BankFile, device: str, options: ScoringOptions) -> L
 
 
 def computes_on_cuda(device: str) -> bool:
-    """Whether a bank for that device (`auto`, `cpu`, `cuda`, `cuda:N`) goes to a CUDA device."""
-    return device != "cpu" and (device != "auto" or _has_cuda())
+    """Whether a bank for that device (`auto`, `cpu`, `cuda`, `cuda:N`) goes to a CUDA device.
 
-
-def _has_cuda() -> bool:
-    """Whether this machine has a CUDA device; asked without torch, which takes a second to load."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
+    Raises:
+        InputError: the name is none of these.
+        UnavailableError: torch cannot compute on the CUDA device asked for, or its memory is full now.
+    """
+    if device == "cpu":
         return False
-    count = ctypes.c_int(0)
-    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    from inspectd.backends.cuda.driver import find_driver  # noqa: PLC0415 - nothing else needs it on a CPU
+
+    if device == "auto" and not find_driver().cards:
+        return False
+    # A driver may show a card that torch cannot use: only torch itself can tell.
+    from inspectd.backends.cuda.device import choose_device  # noqa: PLC0415 - loads torch
+
+    return choose_device(device).type == "cuda"
 
 
 def _has_openvino(options: ScoringOptions) -> bool:

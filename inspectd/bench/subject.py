@@ -144,12 +144,18 @@ def write_synthetic(path: Path, spec: Synthetic) -> None:
 
 def noise_frames(count: int, height: int, width: int, device: str) -> list[Frame]:
     """Frames of noise, each (height, width, 3) uint8; page-locked for CUDA, as the daemon's rings are."""
-    frames = np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8)
-    if device.startswith("cuda"):
-        import torch  # noqa: PLC0415 - it scores on CUDA and is there already
+    return page_locked(
+        list(np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8)), device
+    )
 
-        frames = torch.from_numpy(frames).pin_memory().numpy()
-    return list(frames)
+
+def page_locked(frames: list[Frame], device: str) -> list[Frame]:
+    """Frames as the daemon's rings hold them for a device: page-locked for CUDA."""
+    if not device.startswith("cuda"):
+        return frames
+    import torch  # noqa: PLC0415 - it scores on CUDA and is there already
+
+    return [torch.from_numpy(frame).pin_memory().numpy() for frame in frames]
 
 
 def frames_of(folder: Path, most: int) -> list[Frame]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from inspectd import __version__
+from inspectd.backends.cuda.faults import faults_told
 from inspectd.cli.output import plain_output
 from inspectd.errors import ExitCode, InspectdError
 from inspectd.files import name_some_home
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = _parser(chosen).parse_args(words)
         module = importlib.import_module(f"inspectd.cli.{arguments.command}")
-        with plain_output():
+        with plain_output(), faults_told():
             code: int = module.main(arguments)
             sys.stdout.flush()
     except InspectdError as error:

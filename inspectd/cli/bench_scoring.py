@@ -10,7 +10,7 @@ from typing import Any, Final
 from inspectd.backends.base import ScoringOptions
 from inspectd.bench import machine
 from inspectd.bench.report import scoring_text as text
-from inspectd.bench.subject import Subject, frames_of, noise_frames, of_bank, of_synthetic
+from inspectd.bench.subject import Subject, frames_of, noise_frames, of_bank, of_synthetic, page_locked
 from inspectd.bench.timing import BatchTiming, Frame, summary, time_batches
 from inspectd.cli.bench_options import DEFAULT_BATCHES, refuse_both_banks, synthetic_bank
 from inspectd.cli.numbers import numbers, size
@@ -65,7 +65,7 @@ def _frames(arguments: argparse.Namespace, count: int) -> tuple[Callable[[str], 
     """Makes up to `count` frames for a device; and their source, for people."""
     if arguments.images is not None:
         frames = frames_of(arguments.images, count)
-        return lambda _device: frames, str(arguments.images)
+        return lambda device: page_locked(frames, device), str(arguments.images)
     height, width = size("--frame", arguments.frame)
     return lambda device: noise_frames(count, height, width, device), "noise"
 

@@ -27,6 +27,15 @@ def user_directory(variable: str, below_home: str) -> Path | None:
     return None if home is None else home / below_home
 
 
+def cache_directory() -> Path | None:
+    """Place of what can be worked out again; None: nothing names one (systemd, $XDG_CACHE_HOME, a home)."""
+    given = systemd_directory("CACHE_DIRECTORY")
+    if given is not None:
+        return given
+    root = user_directory("XDG_CACHE_HOME", ".cache")
+    return None if root is None else root / "inspectd"
+
+
 def default_state_dir(plant: str, line: str) -> Path:
     """Where a line keeps its state if `line.state_dir` is empty.
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from inspectd.model.backbones import Backbone
 from inspectd.model.options import PatchOptions
-from inspectd.model.resize import cropped
+from inspectd.model.resize import pixels_of
 
 
 class Preprocess:
@@ -63,10 +63,12 @@ class Preprocess:
         return rgb.mul(self.scale).add_(self.shift)
 
     def uploaded(self, frame: NDArray[np.uint8]) -> torch.Tensor:
-        """The region of a frame (H, W, 3) uint8, on the device as (1, 3, H', W') uint8."""
-        if self.region is not None:
-            frame = cropped(frame, self.region)
-        pixels = torch.as_tensor(readable(frame)).to(self.device, non_blocking=True)
+        """The region of a frame (H, W, 3) uint8, on the device as (1, 3, H', W') uint8, strided.
+
+        Whole rows go there: a view of some columns would first be copied to memory that is not page-locked.
+        """
+        rows, columns = pixels_of(self.region, *frame.shape[:2])
+        pixels = torch.as_tensor(readable(frame[rows])).to(self.device, non_blocking=True)[:, columns]
         return pixels.permute(2, 0, 1).unsqueeze(0)
 
     def fitted(self, pixels: torch.Tensor) -> torch.Tensor:

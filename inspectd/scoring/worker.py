@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd import config
+from inspectd.backends.cuda.faults import faults_told
 from inspectd.backends.cuda.memory import check_fits, footprint, limit_memory
 from inspectd.backends.cuda.pinned import PinnedRings
 from inspectd.backends.scorer import ImageScore, Scorer, ScoringOptions, computes_on_cuda
@@ -68,19 +69,20 @@ class ScoringWorker:
         self._scorers: dict[str, Scorer] = {}
         self._rings: dict[tuple[str, int], FrameRing] = {}
         self._under_way: deque[_UnderWay] = deque()
-        self._pinned = PinnedRings(wanted=False)
+        self._pinned = PinnedRings("cpu")
         self._heart = child.Heart(channel)
 
+    @faults_told()
     def live(self) -> ExitCode:
         """Load, warm up, report that, and score until the main process closes the channel.
 
         Raises:
             BankError: a bank cannot be used.
-            UnavailableError: the device is not there, or has not the memory now.
+            UnavailableError: the device is not there, has not the memory now, or was lost to this process.
             ChannelClosedError: the main process is gone, or let this one go.
         """
         ready, self._scorers = load(self._start)
-        self._pinned = PinnedRings(wanted=ready.device.startswith("cuda"))
+        self._pinned = PinnedRings(ready.device)
         self._channel.send_wait(ready)
         while True:
             self.turn()
@@ -160,12 +162,13 @@ class ScoringWorker:
         return ring
 
 
+@faults_told()
 def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
     """Load and warm up the bank of every recipe; the scorers by recipe.
 
     Raises:
         BankError: a bank or a threshold cannot be used, or the device never holds all banks; it names one.
-        UnavailableError: the device is not there, or does not hold all of them now.
+        UnavailableError: the device is not there, does not hold all of them now, or was lost meanwhile.
     """
     began = time.perf_counter()
     reaches = {recipe.name: admit_threshold(recipe) for recipe in start.recipes}

@@ -308,10 +308,10 @@ def rings() -> None:
     address, _ = reader.address()
     view = np.frombuffer((__import__("ctypes").c_uint8 * (3 << 20)).from_address(address), np.uint8)
     before = median_ms(lambda: torch.as_tensor(view).to(DEV, non_blocking=True), 20)
-    pinned = PinnedRings(wanted=True)
+    pinned = PinnedRings("cuda:0")
     pinned.add(reader)
     after = median_ms(lambda: torch.as_tensor(view).to(DEV, non_blocking=True), 20)
-    again = PinnedRings(wanted=True)
+    again = PinnedRings("cuda:0")
     again.add(reader)  # it is locked already: this fails
     try:
         stale = float((torch.ones(8, device=DEV) + 1).sum()) != 16.0

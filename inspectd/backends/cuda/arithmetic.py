@@ -68,14 +68,15 @@ def nominal_rate(properties: Any) -> float | None:
 
 def product_rate(device: str) -> float:
     """Half-precision operations a second in large matrix products, measured on `device`."""
-    left = torch.randn(_SIDE, _SIDE, device=device, dtype=torch.float16)
-    right = torch.randn(_SIDE, _SIDE, device=device, dtype=torch.float16)
-    for _ in range(3):
-        left @ right
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-    start.record()
-    for _ in range(_PRODUCTS):
-        left @ right
-    end.record()
-    end.synchronize()
+    with torch.cuda.device(device):  # events are recorded on the current one
+        left = torch.randn(_SIDE, _SIDE, device=device, dtype=torch.float16)
+        right = torch.randn(_SIDE, _SIDE, device=device, dtype=torch.float16)
+        for _ in range(3):
+            left @ right
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        start.record()
+        for _ in range(_PRODUCTS):
+            left @ right
+        end.record()
+        end.synchronize()
     return _PRODUCTS * 2.0 * _SIDE**3 / (float(start.elapsed_time(end)) / 1e3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from functools import cache
 from typing import Any, ClassVar, Final
 
@@ -51,10 +52,7 @@ class FlatProposals:
 
 def _with_gpu(device: torch.device) -> Any:
     """The package faiss, taking torch's tensors, after a check that it computes on `device`."""
-    try:
-        import faiss  # noqa: PLC0415 - large, and missing on some machines
-    except ImportError as error:
-        raise InputError(f"search 'flat' needs the package faiss, which cannot be loaded: {error}") from error
+    faiss = _imported("faiss")
     if not hasattr(faiss, "StandardGpuResources"):
         raise InputError(
             f"search 'flat' on {device}: the package faiss that is installed has no GPU part; install "
@@ -63,9 +61,15 @@ def _with_gpu(device: torch.device) -> Any:
     count = faiss.get_num_gpus()
     if device.type != "cuda" or (device.index or 0) >= count:
         raise InputError(f"search 'flat' on {device}: faiss sees {count} CUDA devices; use exact")
-    import faiss.contrib.torch_utils  # noqa: PLC0415 - it teaches faiss torch's tensors and streams
-
+    _imported("faiss.contrib.torch_utils")  # it teaches faiss torch's tensors and streams
     return faiss
+
+
+def _imported(name: str) -> Any:
+    try:
+        return importlib.import_module(name)  # large, and missing on some machines
+    except (ImportError, RuntimeError, OSError) as error:  # a library it brings or looks for may not load
+        raise InputError(f"search 'flat' needs the package faiss, which cannot be loaded: {error}") from error
 
 
 @cache

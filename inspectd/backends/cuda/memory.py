@@ -137,13 +137,17 @@ def limit_memory(device: str, megabytes: float) -> Budget:
         megabytes: of 1e6 bytes; 0: no limit.
 
     Raises:
-        UnavailableError: the device is not there.
+        UnavailableError: the device cannot be used, or is none of CUDA.
     """
     import torch  # noqa: PLC0415 - hundreds of megabytes, and there already where it computes on CUDA
 
     from inspectd.backends.cuda.device import choose_device  # noqa: PLC0415 - loads torch
 
     target = choose_device(device)
+    if target.type != "cuda":
+        raise UnavailableError(
+            f"device {device!r}: is {target} here, whose memory has no limit; expected cuda"
+        )
     free, there = torch.cuda.mem_get_info(target)
     if megabytes:
         torch.cuda.set_per_process_memory_fraction(min(1.0, megabytes * _MB / there), target)

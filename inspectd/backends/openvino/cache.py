@@ -19,7 +19,7 @@ import safetensors.numpy
 import inspectd
 from inspectd import backends, model
 from inspectd.backends.openvino.pipeline import Exported
-from inspectd.config.places import systemd_directory, user_directory
+from inspectd.config.places import cache_directory
 from inspectd.errors import UnavailableError
 from inspectd.files import write_bytes
 from inspectd.log import event
@@ -39,7 +39,7 @@ class ModelCache:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or _default_folder()
+        self.folder = folder or cache_directory()
         if self.folder is None:
             event(_log, logging.WARNING, "no_cache", advice="set $CACHE_DIRECTORY or $HOME: starts are slow")
 
@@ -103,14 +103,6 @@ def _age(entry: Path) -> int | None:
         return entry.stat().st_mtime_ns
     except OSError:
         return None
-
-
-def _default_folder() -> Path | None:
-    given = systemd_directory("CACHE_DIRECTORY")
-    if given is not None:
-        return given
-    root = user_directory("XDG_CACHE_HOME", ".cache")
-    return None if root is None else root / "inspectd"
 
 
 def _named(*facts: str) -> str:

@@ -20,6 +20,19 @@ def test_a_machine_without_faiss_says_so(monkeypatch):
         HalfSearch(BANK, "flat")
 
 
+@pytest.mark.parametrize("error", [RuntimeError, OSError])
+def test_a_faiss_that_does_not_load_says_so(monkeypatch, error):
+    class Finder:
+        def find_spec(self, name, _path=None, _target=None):
+            if name == "faiss":
+                raise error("nvidia-cublas-cu12 is missing")
+
+    monkeypatch.delitem(sys.modules, "faiss", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    with pytest.raises(InputError, match="cannot be loaded: nvidia-cublas-cu12 is missing"):
+        HalfSearch(BANK, "flat")
+
+
 def test_faiss_without_its_gpu_part_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", types.ModuleType("faiss"))
     with pytest.raises(InputError, match=r"has no GPU part; install faiss-gpu"):
