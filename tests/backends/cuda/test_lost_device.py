@@ -1,4 +1,4 @@
-"""A scoring process whose device fails while it scores: it ends at once and says why, for main to replace it."""
+"""A scoring process whose device fails while it scores: it ends at once and says why; main replaces it."""
 
 import numpy as np
 import pytest
