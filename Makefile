@@ -35,8 +35,11 @@ test: $(INSTALLED)
 	$(PYTEST) --numprocesses $(shell expr 2 '*' $(CORES)) -m 'not gpu and not timed' $(ARGS) || $(NONE_CHOSEN)
 	$(TIMED) -m 'timed and not gpu' $(ARGS) || $(NONE_CHOSEN)
 
+# Each file in a process of its own: what takes the device from its process fails that file alone.
 test-gpu: $(INSTALLED)
-	$(BIN)/pytest -m gpu $(ARGS)
+	@failed=; for file in $$(grep -rl --include='test_*.py' 'pytest.mark.gpu' tests | sort); do \
+		$(BIN)/pytest -m gpu $$file $(ARGS) || { $(NONE_CHOSEN); } || failed="$$failed $$file"; \
+	done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 # Every fault with its full count takes about two hours; ARGS='--only NAME --count N' runs less. Takes root.
 faults: $(INSTALLED)

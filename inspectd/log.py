@@ -37,6 +37,12 @@ def setup(level: str, format: Format) -> None:  # noqa: A002 - the setting's nam
     sys.excepthook = _log_uncaught
 
 
+def setup_for_commands() -> None:
+    """Show the warnings of a command, which sets up no log, with what belongs to them."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_TextFormatter())
+
+
 def lines_dropped() -> int:
     """Lines this process could not log so far, because its standard error was not read."""
     return sum(handler.dropped for handler in _queued_handlers())

@@ -96,3 +96,12 @@ def test_an_unexpected_end_leaves_its_traceback_in_the_log():
     assert done.returncode == 1
     assert '"event":"uncaught"' in done.stderr
     assert "ValueError: surprise" in done.stderr
+
+
+def test_a_command_s_warnings_have_their_fields() -> None:
+    code = (
+        "import logging; from inspectd import log; log.setup_for_commands(); "
+        "log.event(logging.getLogger('inspectd.bank'), logging.WARNING, 'cuda_unusable', reason='too old')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.endswith('warning inspectd.bank cuda_unusable reason="too old"\n')

@@ -14,7 +14,7 @@ from inspectd.backends.cuda.faults import faults_told
 from inspectd.cli.output import plain_output
 from inspectd.errors import ExitCode, InspectdError
 from inspectd.files import name_some_home
-from inspectd.log import last_words
+from inspectd.log import last_words, setup_for_commands
 from inspectd.text import printable_lines
 
 COMMANDS: Final = {
@@ -61,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # numpy's (OpenBLAS) do so without end: on two busy cores a bank's search took minutes to choose.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     name_some_home()
+    setup_for_commands()
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if word in COMMANDS), None)
     try:
