@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from inspectd.backends.cuda.faults import exhausted
 from inspectd.backends.cuda.half import STAGES, HalvedPipeline
 from inspectd.backends.cuda.pipeline import CudaPipeline
 from inspectd.backends.cuda.search import HalfSearch
@@ -72,7 +73,9 @@ def searches_ms(
                 found[kind] = _search_ms(steps.memory, kind, queries, timer)
             except InputError as error:
                 found[kind] = str(error)
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not exhausted(error):
+                    raise
                 found[kind] = "out of memory: " + str(error).partition("\n")[0]
     return found
 

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -137,3 +139,42 @@ def test_a_failure_that_cannot_be_kept_is_told_and_ends_the_process_too(
     (record,) = caplog.records
     assert record.getMessage() == "kernel_failure_not_kept"
     assert ("CACHE_DIRECTORY" in record.fields["detail"]) is (place == "none")
+
+
+ON_A_CARD = """
+import torch
+from inspectd.backends.cuda.device import choose_device
+from inspectd.backends.cuda.faults import answers
+from inspectd.backends.cuda.trials import tried
+from inspectd.errors import UnavailableError
+
+device = choose_device("cuda")
+graph = torch.cuda.CUDAGraph()
+try:
+    with torch.cuda.graph(graph):
+        torch.cuda.synchronize()
+except RuntimeError:
+    print("capture failed,", "answers" if answers() else "lost")
+
+def trial():
+    torch.zeros(3, device=device)[torch.tensor([7], device=device)].clone()
+
+try:
+    print(tried("broken", trial).reason)
+except UnavailableError as error:
+    print("lost" if not answers() else "answers")
+    raise SystemExit(error.exit_code)
+"""
+
+
+@pytest.mark.gpu
+def test_on_a_card_a_kernel_that_fails_is_told_from_a_capture_that_fails_and_not_tried_again(folder):
+    first, second = (
+        subprocess.run([sys.executable, "-c", ON_A_CARD], capture_output=True, text=True, check=False)
+        for _ in "12"
+    )
+    assert (first.stdout, first.returncode) == ("capture failed, answers\nlost\n", 3), first.stderr
+    assert (second.stdout, second.returncode) == ("capture failed, answers\nfailed_before\n", 0), (
+        second.stderr
+    )
+    assert "assert" in next(folder.iterdir()).read_text()
