@@ -45,6 +45,7 @@ def restore(kind: str, tensors: dict[str, torch.Tensor], values: dict[str, Any])
 
     Raises:
         InputError: unknown detector, settings that do not fit it, or tensors that are not its own.
+        RuntimeError: of another device than the CPU, whose fault it may be: full, or lost.
     """
     options = options_of(kind, values)
     try:
@@ -56,5 +57,7 @@ def restore(kind: str, tensors: dict[str, torch.Tensor], values: dict[str, Any])
             case DFKDEOptions():
                 return DFKDE.restore(tensors)
     except (KeyError, IndexError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and any(one.device.type != "cpu" for one in tensors.values()):
+            raise
         raise InputError(f"detector {kind!r}: its tensors do not fit: {error!r}") from error
     raise InputError(f"detector {kind!r} cannot be restored")

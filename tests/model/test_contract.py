@@ -83,3 +83,11 @@ class TestDetector:
         np.testing.assert_allclose(
             np.square(maps), detector.score_maps(GOOD[:3]).square().numpy(), rtol=2e-3, atol=1e-5
         )
+
+
+def test_an_error_of_another_device_is_not_called_the_tensors_fault() -> None:
+    tensors, options = {"bank": torch.zeros(3, 4), "spacing": torch.zeros(5)}, {"position_weight": 0.0}
+    with pytest.raises(InputError, match="its tensors do not fit"):
+        restore("patchcore", tensors, options)
+    with pytest.raises(RuntimeError):  # it may be full: another start may find room
+        restore("patchcore", {name: tensor.to("meta") for name, tensor in tensors.items()}, options)

@@ -159,10 +159,3 @@ def release_memory() -> None:
     torch = sys.modules.get("torch")  # nothing was loaded by it if it is not there
     if torch is not None:
         torch.cuda.empty_cache()
-
-
-def exhausted(error: BaseException) -> bool:
-    """Whether an error says that the device's memory is full."""
-    import torch  # noqa: PLC0415 - as above
-
-    return isinstance(error, torch.OutOfMemoryError)

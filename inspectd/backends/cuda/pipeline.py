@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from inspectd.backends.cuda.faults import exhausted
 from inspectd.backends.cuda.half import HalvedPipeline
-from inspectd.backends.cuda.memory import exhausted
 from inspectd.log import event
 from inspectd.model.pipeline import ReferencePipeline
 from inspectd.model.score import ImageScore
