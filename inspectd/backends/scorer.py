@@ -84,11 +84,9 @@ class Scorer:
 
 def _load(path: Path, bank: BankFile, device: str, options: ScoringOptions) -> Loaded:
     """Load by the backend for the device; each is imported only where it computes."""
+    if options.backend == "openvino" and (device.startswith("cuda") or computes_on_cuda(device)):
+        raise UnavailableError(f"backend openvino runs on the CPU, got device {device!r}; use cpu or torch")
     if computes_on_cuda(device):
-        if options.backend == "openvino":
-            raise UnavailableError(
-                f"backend openvino runs on the CPU, got device {device!r}; use cpu or torch"
-            )
         from inspectd.backends.cuda import load as cuda  # noqa: PLC0415 - loads torch: hundreds of megabytes
 
         return cuda.load(path, bank, device, options)
