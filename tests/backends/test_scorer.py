@@ -99,7 +99,10 @@ def test_a_tensor_that_is_missing_is_refused(bank_file: Path, tmp_path: Path) ->
 
 
 def test_a_device_that_is_not_there_says_so(bank_file: Path) -> None:
-    with pytest.raises(UnavailableError, match=r"device 'cuda:99': this machine has (no NVIDIA driver|\d+ usable CUDA devices)"):
+    with pytest.raises(
+        UnavailableError,
+        match=r"device 'cuda:99': this machine has (no NVIDIA driver|\d+ usable CUDA devices)",
+    ):
         Scorer.load(bank_file, "cuda:99")
 
 
