@@ -90,7 +90,8 @@ def unusable(index: int) -> str | None:
                 )
             wrong = _computes_wrong(torch.device("cuda", index))
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
+        # The first sentence: after it torch advises on what to download.
+        reason = str(error).partition("\n")[0].partition(". ")[0]
         if exhausted(error):
             raise UnavailableError(f"device cuda:{index}: its memory is full: {reason}") from error
         return f"torch {torch.__version__} cannot use the driver {driver.version}: {reason}"
