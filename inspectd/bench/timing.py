@@ -67,6 +67,7 @@ def time_batches(
     batch: int,
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
+    *,
     begin: Begin | None = None,
 ) -> BatchTiming:
     """Score batches one after the other for so long, after a few calls to warm up.

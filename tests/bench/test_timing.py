@@ -61,7 +61,7 @@ def test_where_scoring_overlaps_the_rate_is_of_two_batches_under_way():
 
         return collect
 
-    timing = time_batches(machine.score, FRAMES, 4, 5.0, machine.clock, begin)
+    timing = time_batches(machine.score, FRAMES, 4, 5.0, machine.clock, begin=begin)
     assert timing.images_per_second == pytest.approx(400, rel=0.01)
     assert timing.latency.p50 == pytest.approx(18)
     assert (under_way, most) == (0, 2)
