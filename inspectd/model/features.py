@@ -98,15 +98,20 @@ def patch_features(maps: Sequence[torch.Tensor], options: PatchOptions) -> torch
     Returns:
         (N, h, w, D) float, D the sum of all C_l or what the options ask for; contiguous.
     """
-    sizes = [(level.shape[2], level.shape[3]) for level in maps]
-    grid = min(sizes) if options.grid == "coarse" else max(sizes)
-    levels = [_on_grid(_smoothed(level), grid) for level in maps]
+    levels = on_one_grid(maps, options)
     features = torch.cat([level.permute(0, 2, 3, 1) for level in levels], dim=3)
     if options.dimensions is not None and options.dimensions < features.shape[3]:
         features = _averaged(features, options.dimensions)
     if options.compression == 1.0:
         return features.contiguous()
     return (features.sign() * _power(features.abs(), options.compression)).contiguous()
+
+
+def on_one_grid(maps: Sequence[torch.Tensor], options: PatchOptions) -> list[torch.Tensor]:
+    """Average maps, each (N, C_l, h_l, w_l), over a 3x3 neighbourhood, and bring them to one grid (h, w)."""
+    sizes = [(level.shape[2], level.shape[3]) for level in maps]
+    grid = min(sizes) if options.grid == "coarse" else max(sizes)
+    return [_on_grid(_smoothed(level), grid) for level in maps]
 
 
 def _power(values: torch.Tensor, exponent: float) -> torch.Tensor:
@@ -148,7 +153,7 @@ class FeatureExtractor:
     def __init__(
         self, backbone: Backbone, height: int, width: int, device: torch.device, options: PatchOptions
     ) -> None:
-        self._options = options
+        self.options = options
         self.region = options.region
         self.backbone = backbone
         self.device = device
@@ -164,7 +169,7 @@ class FeatureExtractor:
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Patch features (N, h, w, D) float32 of preprocessed images (N, 3, H, W) float32."""
-        return patch_features(self.backbone(images), self._options)
+        return patch_features(self.backbone(images), self.options)
 
     def __call__(self, frames: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         """Patch features (N, h, w, D) float32 of frames, each (H, W, 3) uint8 BGR."""

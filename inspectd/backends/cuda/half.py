@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from inspectd.backends.cuda.search import HalfSearch
 from inspectd.backends.cuda.trials import missing_for_kernels, tried
-from inspectd.model.features import Preprocess, readable
+from inspectd.model.features import FeatureExtractor, Preprocess, patch_features, readable
 from inspectd.model.patchcore import PatchCore
 from inspectd.model.pipeline import ReferencePipeline, finish
 from inspectd.model.resize import pixels_of
 
 if TYPE_CHECKING:
+    from inspectd.backends.cuda.patch_kernel import PatchKernel
     from inspectd.backends.cuda.resize_kernel import FrameFitter
 
 STAGES: Final = ("preprocess", "backbone", "search", "heatmap", "copy back")
@@ -47,6 +48,7 @@ class HalvedPipeline:
             detector.search_with(self._search)
         pipeline.extractor.backbone.network.half()
         self._fitter = _fitter(self.preprocess)
+        self._patch_kernel = _patch_kernel(pipeline.extractor)
 
     @property
     def search(self) -> str:
@@ -90,7 +92,10 @@ class HalvedPipeline:
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Patch features (N, h, w, D) float32 of the network's input (N, 3, height, width) float16."""
-        return self._extractor.features(images).float()
+        maps = self._extractor.backbone(images)
+        if self._patch_kernel is None:
+            return patch_features(maps, self._extractor.options).float()
+        return self._patch_kernel(maps)
 
     def answers(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Image scores (N,) float32 and heatmaps (N, h, w) float16 of patch features."""
@@ -134,3 +139,23 @@ def _fitter(preprocess: Preprocess) -> FrameFitter | None:
         return resize_kernel.wrong(made[0])
 
     return made[0] if tried("resize", trial) is None else None
+
+
+def _patch_kernel(extractor: FeatureExtractor) -> PatchKernel | None:
+    """The kernel that makes patch features of the backbone's maps; None where torch has to."""
+    preprocess = extractor.preprocess
+    if missing_for_kernels(preprocess.device) is not None:
+        return None
+    made: list[PatchKernel] = []
+
+    def trial() -> str | None:
+        from inspectd.backends.cuda import patch_kernel  # noqa: PLC0415 - it needs Triton
+
+        made.append(patch_kernel.PatchKernel(extractor.options, maps))
+        return patch_kernel.wrong(made[0], extractor.options, patch_kernel.trial_maps(maps))
+
+    with torch.inference_mode():  # the backbone alone knows what maps it makes
+        shape = (1, 3, preprocess.height, preprocess.width)
+        blank = torch.zeros(shape, dtype=torch.half, device=preprocess.device)
+        maps = extractor.backbone(blank.contiguous(memory_format=torch.channels_last))
+        return made[0] if tried("patch_features", trial) is None else None
