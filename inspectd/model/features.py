@@ -75,12 +75,17 @@ class Preprocess:
         """(1, 3, H, W) uint8 -> (1, 3, height, width) holding whole values 0..255."""
         if pixels.shape[2:] == (self.height, self.width):
             return pixels
-        # The CPU has a fast uint8 kernel, CUDA has none; rounding there keeps the two alike.
-        if self.device.type != "cpu":
-            pixels = pixels.to(torch.float32)
-        size = (self.height, self.width)
-        resized = functional.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
-        return resized.round_().clamp_(0, 255) if resized.is_floating_point() else resized
+        if self.device.type == "cpu":
+            return _stretched(pixels, self.height, self.width)
+        # CUDA resizes no uint8. Rounded after each axis, along rows first, as a CPU does: both make the same.
+        narrowed = _stretched(pixels.to(torch.float32), pixels.shape[2], self.width).add_(0.5).floor_()
+        return _stretched(narrowed, self.height, self.width).add_(0.5).floor_().clamp_(0, 255)
+
+
+def _stretched(pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    return functional.interpolate(
+        pixels, (height, width), mode="bilinear", antialias=True, align_corners=False
+    )
 
 
 def readable(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:

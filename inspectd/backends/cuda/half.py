@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from inspectd.backends.cuda.rounding import halve
 from inspectd.backends.cuda.search import HalfSearch
 from inspectd.backends.cuda.trials import missing_for_kernels, tried
 from inspectd.model.features import FeatureExtractor, Preprocess, patch_features, readable
@@ -46,7 +47,7 @@ class HalvedPipeline:
             detector = pipeline.detector
             self._search = HalfSearch(detector.bank, search, detector.neighbours, detector.scale)
             detector.search_with(self._search)
-        pipeline.extractor.backbone.network.half()
+        halve(pipeline.extractor.backbone.network)
         self._fitter = _fitter(self.preprocess)
         self._patch_kernel = _patch_kernel(pipeline.extractor)
 
