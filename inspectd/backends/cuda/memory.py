@@ -16,9 +16,14 @@ _log: Final = logging.getLogger("inspectd.bank")
 _MEMORY: Final = "detector.bank"
 _WITH_GAUSSIANS: Final = ("detector.", "detector.places.")
 _MB: Final = 1e6
-_ROW_FILL: Final = 128
-_DIM_FILL: Final = 32
-"""Rows and dimensions of the half precision bank are filled up to these for the fused search."""
+_ROW_FILL: Final = 256
+_DIM_FILL: Final = 64
+"""Rows and dimensions of the half precision bank are filled up to these for the search by tiles."""
+_PRODUCT_DIMS: Final = 3
+"""More dimensions that the other searches need."""
+_TRIAL_ROWS: Final = 8192
+_TRIAL_QUERIES: Final = 2100
+"""At a time while a search is tried."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +48,17 @@ def footprint(recipe: str, path: str, bank: BankFile) -> Footprint:
     |---|---|
     | always | every tensor in float32 |
     | always, PaDiM | the full matrix beside each packed triangle |
-    | always, PatchCore | two float16 copies of the rows, one padded to multiples of 128 x 32 |
-    | only while loading, PatchCore | two more float32 copies of the rows |
+    | always, PatchCore | a float16 copy of the rows, padded to multiples of 256 x 64 |
+    | only while loading, PatchCore | three more float32 copies of the rows, distances of a trial |
     """
     stays = sum(4 * tensor.size for tensor in bank.tensors.values())
     passes = 0
     if _MEMORY in bank.tensors:
         rows, dims = bank.tensors[_MEMORY].shape
-        width = dims + 1  # with `local_scale`
-        filled = (rows + -rows % _ROW_FILL) * (width + -width % _DIM_FILL)
-        stays += 2 * (rows * width + filled) + rows * (4 + 2)
-        passes = 2 * rows * dims * 4 + rows * 4
+        filled = rows + -rows % _ROW_FILL
+        stays += 2 * max(filled * (dims + -dims % _DIM_FILL), rows * (dims + _PRODUCT_DIMS))
+        stays += 4 * (2 * filled + dims)
+        passes = 3 * rows * (dims + 1) * 4 + min(rows, _TRIAL_ROWS) * _TRIAL_QUERIES * 4
     for part in _WITH_GAUSSIANS:
         if f"{part}factors" in bank.tensors:
             positions, dims = len(bank.tensors[f"{part}factors"]), bank.tensors[f"{part}means"].shape[2]

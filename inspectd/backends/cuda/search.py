@@ -1,24 +1,54 @@
-"""Search on a CUDA device: candidates found in half precision, measured again in float32."""
+"""Search on a CUDA device: candidates found in low precision, measured again in float32."""
 
 from __future__ import annotations
 
-import importlib.util
 import logging
-from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import torch
 
-from inspectd.backends.cuda.proposals import BLOCK_BYTES, ProductProposals, Proposals, SearchRefusal
-from inspectd.backends.shortlist import shortlist
+from inspectd.backends.cuda.proposals import MOST_BY_TILES, ProductProposals, ProposedSearch
+from inspectd.backends.cuda.trials import KernelRefusal, missing_for_kernels, tried
 from inspectd.errors import InputError
 from inspectd.log import event
+from inspectd.model.search import ExactSearch
+
+if TYPE_CHECKING:
+    from inspectd.backends.cuda.tile_search import TileSearch
 
 _log: Final = logging.getLogger("inspectd.search")
-_RADIUS: Final = 8.0
-_FARTHEST: Final = 200.0
-_LONGEST: Final = 60_000.0
-"""Half precision ends at 65504: distances must stay below it, whatever the features' scale."""
+_OLDEST_FOR: Final = {"exact-float8": (8, 9), "exact-fused": (8, 0)}
+"""Compute capability, by kind of search by tiles, the preferred one first."""
+_SAMPLE: Final = 2100
+_EACH_TILE: Final = 128
+TRIAL_ROWS: Final = 8192
+"""Rows that a trial's queries are held against at a time."""
+_ASIDE: Final = (0.1, 0.45)
+"""Trial queries are rows moved so far to another one: near to one, or about as near to two."""
+_NEAR_ENOUGH: Final = 1.01
+_LEAST_NEAR: Final = 0.999
+"""Of the rows found so many must be as near as the nearest, or 1 % farther."""
+_ROUNDING: Final = 1e-3
+_ROUNDS: Final = 4
+
+
+class BankSearch(Protocol):
+    """One way to search a bank; see `model.search.NearestNeighbours`."""
+
+    @property
+    def kind(self) -> str:
+        """Its name in settings, logs and figures."""
+
+    @property
+    def recordable(self) -> bool:
+        """Whether it can be part of a CUDA graph: steps of a fixed shape that do not wait for the device."""
+
+    @property
+    def most_neighbours(self) -> int:
+        """Most nearest rows it can be asked for."""
+
+    def search(self, queries: torch.Tensor, neighbours: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `NearestNeighbours.search`."""
 
 
 def refuse_on_cuda(search: str, backend: str) -> None:
@@ -34,17 +64,15 @@ def refuse_on_cuda(search: str, backend: str) -> None:
 
 
 class HalfSearch:
-    """As `ExactSearch`, with a second bank in half precision around its mean and its norms kept ready.
+    """As `ExactSearch`, with a second bank in half precision or float8.
 
-    Candidates are proposed by the relative distance itself, w ||q - c||^2 with w = 1 / s^2, which is
-    ||c||^2 w - 2 [q, ||q||^2] . [w c, -w / 2]: to proposals that is one dimension more. A row that half
-    precision misses can only make a distance larger.
+    Distances are measured in float32. A row that low precision misses can only make a distance larger.
 
     Args:
         bank: (M, D) float32; the search happens on its device.
-        kind: `auto` or `exact`: fused products where they run, else matrix products; `exact-fused` or
-            `exact-float16`: that one; `flat`: faiss.
-        neighbours: usual number to search for; any number can be.
+        kind: `auto` or `exact`: the first that runs of `exact-float8`, `exact-fused` (float16) and
+            `exact-float16` (by a library's products); one of these: that one; `flat`: faiss.
+        neighbours: the most that will be searched for.
         spacing: (M,) float32, what the distance to each row is divided by; None: nothing.
 
     Raises:
@@ -59,102 +87,125 @@ class HalfSearch:
         neighbours: int = 1,
         spacing: torch.Tensor | None = None,
     ) -> None:
-        self._bank = bank
-        self._spacing = spacing
-        self._mean = bank.mean(dim=0)
-        # Few copies at a time: this is when a bank takes most of a device.
-        scaled = bank - self._mean
-        self._scale = _RADIUS / scaled.norm(dim=1).max().clamp_min(1e-6)
-        norms = scaled.mul_(self._scale).norm(dim=1).square_()
-        if spacing is None:
-            rows = scaled.half()
-        else:
-            weights = (spacing.min() / spacing).square_()
-            norms *= weights
-            rows = scaled.new_empty((len(bank), bank.shape[1] + 1), dtype=torch.half)
-            rows[:, :-1] = scaled.mul_(weights[:, None])
-            rows[:, -1] = -0.5 * weights
-        del scaled
-        self._proposals = _proposals(kind, rows, norms, neighbours)
+        self._way = _way(bank, kind, neighbours, spacing)
 
     @property
     def kind(self) -> str:
         """Name of the search in settings, logs and figures."""
-        return self._proposals[0].kind
+        return self._way.kind
 
     @property
     def recordable(self) -> bool:
         """Whether it can be part of a CUDA graph."""
-        return all(proposals.recordable for proposals in self._proposals)
+        return self._way.recordable
 
     def search(self, queries: torch.Tensor, neighbours: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `NearestNeighbours.search`."""
-        exact = queries.float()
-        scaled = ((exact - self._mean) * self._scale).clamp(-_FARTHEST, _FARTHEST)
-        # NaN has no nearest row; any will do, as the distance measured to it is NaN.
-        scaled = scaled.nan_to_num(nan=0.0)
-        if self._spacing is not None:
-            lengths = scaled.square().sum(dim=1, keepdim=True).clamp_(max=_LONGEST)
-            scaled = torch.cat([scaled, lengths], dim=1)
-        scaled = scaled.half()
-        count = shortlist(neighbours, self._bank.shape[0]).k_candidates
-        chosen = next(one for one in self._proposals if neighbours <= one.most_neighbours)
-        candidates = chosen.propose(scaled, neighbours, count)
-        block = max(64, BLOCK_BYTES // (4 * count * self._bank.shape[1]))
-        measured = [
-            self._reranked(some, rows, neighbours)
-            for some, rows in zip(exact.split(block), candidates.split(block), strict=True)  # type: ignore[no-untyped-call]
-        ]
-        return torch.cat([distances for distances, _ in measured]), torch.cat([rows for _, rows in measured])
+        """See `NearestNeighbours.search`.
 
-    def _reranked(
-        self, queries: torch.Tensor, candidates: torch.Tensor, neighbours: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        offsets = queries[:, None, :] - self._bank[candidates]
-        distances = offsets.square().sum(dim=2).sqrt()
-        if self._spacing is not None:
-            distances = distances / self._spacing[candidates]
-        nearest, order = distances.topk(neighbours, dim=1, largest=False)
-        return nearest, candidates.gather(1, order)
+        Raises:
+            ValueError: more neighbours than the search can find.
+        """
+        if neighbours > self._way.most_neighbours:
+            raise ValueError(
+                f"{neighbours} neighbours of search {self.kind!r}: expected at most "
+                f"{self._way.most_neighbours}; name the most that are needed when it is made"
+            )
+        return self._way.search(queries, neighbours)
 
 
-def _proposals(kind: str, rows: torch.Tensor, norms: torch.Tensor, neighbours: int) -> list[Proposals]:
-    """Proposals in order of preference; the last takes any number of neighbours."""
+def _way(bank: torch.Tensor, kind: str, neighbours: int, spacing: torch.Tensor | None) -> BankSearch:
     refuse_on_cuda(kind, "auto")
     if kind == "flat":
         from inspectd.backends.cuda.faiss_index import FlatProposals  # noqa: PLC0415 - large, for this kind only
 
-        return [FlatProposals(rows, norms)]
-    products = ProductProposals(rows, norms)
-    if kind == products.kind:
-        return [products]
-    if kind not in ("auto", "exact", "exact-fused"):
+        return ProposedSearch(bank, FlatProposals, spacing)
+    if kind in _OLDEST_FOR:
+        made = _tiled(bank, kind, neighbours, spacing)
+        if isinstance(made, KernelRefusal):
+            raise InputError(f"search {kind!r} cannot run on {bank.device}: {made.reason}: {made.detail}")
+        return made
+    if kind not in ("auto", "exact", ProductProposals.kind):
         raise InputError(
-            f"search {kind!r}: unknown on CUDA; expected auto, exact, exact-fused, exact-float16 or flat"
+            f"search {kind!r}: unknown on CUDA; expected auto, exact, {', '.join(_OLDEST_FOR)}, "
+            f"{ProductProposals.kind} or flat"
         )
-    fused = _fused(rows, norms, neighbours)
-    if not isinstance(fused, SearchRefusal):
-        return [fused, products]
-    if kind == "exact-fused":
-        raise InputError(f"search {kind!r} cannot run on {rows.device}: {fused.reason}: {fused.detail}")
-    level = logging.WARNING if fused.unexpected else logging.INFO
-    event(_log, level, "fused_search_unavailable", reason=fused.reason, detail=fused.detail)
-    return [products]
+    for tiled in _OLDEST_FOR if kind != ProductProposals.kind else ():
+        made = _tiled(bank, tiled, neighbours, spacing)
+        if not isinstance(made, KernelRefusal):
+            return made
+        if not made.unexpected:  # else its trial has told
+            event(
+                _log, logging.INFO, "kernel_unavailable", kernel=tiled, reason=made.reason, detail=made.detail
+            )
+    return ProposedSearch(bank, ProductProposals, spacing)
 
 
-def _fused(rows: torch.Tensor, norms: torch.Tensor, neighbours: int) -> Proposals | SearchRefusal:
-    if rows.device.type != "cuda":
-        return SearchRefusal("not_on_cuda", f"device {rows.device}")
-    make = fused_maker()
-    return make if isinstance(make, SearchRefusal) else make(rows, norms, neighbours)
+def _tiled(
+    bank: torch.Tensor, kind: str, neighbours: int, spacing: torch.Tensor | None
+) -> TileSearch | KernelRefusal:
+    """A search by tiles that was tried on its bank, or why it is not used."""
+    missing = missing_for_kernels(bank.device)
+    if missing is not None:
+        return missing
+    capability, oldest = torch.cuda.get_device_capability(bank.device), _OLDEST_FOR[kind]
+    if capability < oldest:
+        return KernelRefusal("card_too_old", f"compute capability {capability}, expected {oldest} or newer")
+    if neighbours > MOST_BY_TILES:
+        return KernelRefusal("many_neighbours", f"{neighbours}, expected at most {MOST_BY_TILES}")
+    made: list[TileSearch] = []
+
+    def trial() -> str | None:
+        from inspectd.backends.cuda.tile_search import TileSearch  # noqa: PLC0415 - it needs Triton
+
+        made.append(TileSearch(bank, kind, spacing))
+        return wrong_rows(made[0], bank, neighbours, spacing)
+
+    return tried(kind, trial) or made[0]
 
 
-def fused_maker() -> Callable[[torch.Tensor, torch.Tensor, int], Proposals | SearchRefusal] | SearchRefusal:
-    """`triton_kernel.fused_proposals`, or why Triton, which it needs, cannot be had."""
-    if importlib.util.find_spec("triton") is None:
-        return SearchRefusal("no_triton", "the package triton is not installed")
-    try:
-        from inspectd.backends.cuda.triton_kernel import fused_proposals  # noqa: PLC0415 - it needs Triton
-    except ImportError as error:
-        return SearchRefusal("no_triton", f"triton cannot be imported: {error}", unexpected=True)
-    return fused_proposals
+def wrong_rows(
+    search: TileSearch, bank: torch.Tensor, neighbours: int, spacing: torch.Tensor | None
+) -> str | None:
+    """Hold a search against float32 near rows from the whole bank: what is wrong with it, or None.
+
+    Every tile of rows is the nearest of some query, every program goes through several tiles, and every
+    neighbour counts. It tells a kernel that is wrong on this card, and a bank whose rows float8 confuses;
+    it cannot tell how far patches of parts lie from it.
+
+    Args:
+        search: to try.
+        bank: (M, D) float32, its rows.
+        neighbours: nearest rows to ask for.
+        spacing: (M,) float32, what distances are divided by; None: nothing.
+    """
+    neighbours = min(neighbours, len(bank))
+    sample = max(_SAMPLE, _ROUNDS * len(bank) // _EACH_TILE)
+    near = torch.linspace(0, len(bank) - 1, sample, device=bank.device, dtype=torch.float64).long()
+    aside = torch.tensor(_ASIDE, device=bank.device).repeat(sample // 2 + 1)[:sample, None]
+    queries = torch.lerp(bank[near], bank[near.roll(sample // 2)], aside)
+    distances, rows = search.search(queries, neighbours, search.programs_for(sample, _ROUNDS))
+    nearest = torch.full_like(distances, torch.inf)
+    for start in range(0, len(bank), TRIAL_ROWS):
+        block = slice(start, start + TRIAL_ROWS)
+        exact = ExactSearch(bank[block], None if spacing is None else spacing[block])
+        _, best = exact.search(queries, min(neighbours, len(bank[block])))
+        some = torch.cat([nearest, _measured(queries, bank, spacing, best + start)], dim=1)
+        nearest = some.topk(neighbours, dim=1, largest=False)[0]
+    measured = _measured(queries, bank, spacing, rows)
+    slack = _ROUNDING * nearest.mean()
+    if bool(((measured - distances).abs() > _ROUNDING * measured + slack).any()):
+        return "distances that are not those to the rows named"
+    if bool((rows.sort(dim=1)[0].diff(dim=1) == 0).any()):
+        return "a row named twice"
+    missed = (distances > nearest * _NEAR_ENOUGH + slack).any(dim=1)
+    if float(missed.double().mean()) > 1.0 - _LEAST_NEAR:
+        return f"{int(missed.sum())} of {sample} nearest rows missed"
+    return None
+
+
+def _measured(
+    queries: torch.Tensor, bank: torch.Tensor, spacing: torch.Tensor | None, rows: torch.Tensor
+) -> torch.Tensor:
+    """Distances (Q, k) from queries (Q, D) to rows (Q, k) of a bank."""
+    distances = (queries[:, None] - bank[rows]).square().sum(dim=2).sqrt()
+    return distances if spacing is None else distances / spacing[rows]

@@ -18,7 +18,7 @@ from inspectd.backends.cuda.search import HalfSearch
 from inspectd.errors import InputError
 from inspectd.model.patchcore import PatchCore
 
-SEARCHES: Final = ("exact-float16", "exact-fused", "flat")
+SEARCHES: Final = ("exact-float8", "exact-fused", "exact-float16", "flat")
 _WARM_UPS: Final = 3
 _ROUNDS: Final = 7
 

@@ -1,53 +1,110 @@
-"""Run by test_triton_kernel.py with TRITON_INTERPRET=1: the kernel on the CPU, its findings as JSON."""
+"""Run by test_tile_search.py with TRITON_INTERPRET=1: the kernels on the CPU, their findings as JSON."""
 
 import json
+from typing import Any
 
 import torch
 
-from inspectd.backends.cuda.search import HalfSearch
-from inspectd.backends.cuda.triton_kernel import FusedProposals, misses
+from inspectd.backends.cuda import search as searches
+from inspectd.backends.cuda import tile_search
+from inspectd.backends.cuda.tile_search import PRECISIONS, TileSearch
 
-CASES = [(1, 7, 3, 1), (5, 7, 3, 2), (130, 40, 140, 1), (700, 40, 30, 1), (700, 40, 30, 4)]
+HOPPER = (227 << 10, 3)
+"""Shared memory and multiprocessors: larger tiles."""
+CASES = [(1, 7, 3, 1), (5, 7, 3, 4), (130, 40, 129, 1), (300, 1100, 5, 2), (257, 40, 6, 4), (700, 152, 8, 1)]
 """Rows, dimensions, queries and neighbours: fewer and more than a tile, few tiles and many."""
 
 generator = torch.Generator().manual_seed(0)
-found = []
-for rows, dims, queries, neighbours in CASES:
-    bank = torch.randn(rows, dims, generator=generator).half()
-    points = torch.randn(queries, dims, generator=generator).half()
-    points[0] = 200  # as far away as queries are moved
-    norms = bank.float().square().sum(dim=1)
-    distances = norms - 2.0 * points.float() @ bank.float().T
-    candidates = min(neighbours + 3, rows)
-    made = FusedProposals(bank, norms)
-    proposed = made.propose(points, neighbours, candidates)
-    best = distances.topk(neighbours, dim=1, largest=False)[1]
-    kept = [set(want.tolist()) <= set(got.tolist()) for want, got in zip(best, proposed, strict=True)]
-    found.append(
-        {
-            "shape": list(proposed.shape),
-            "wanted": [queries, candidates],
-            "rows": rows,
-            "kept": sum(kept) / len(kept),
-            "doubles": sum(len(set(got.tolist())) < candidates for got in proposed),
-            "outside": int(((proposed < 0) | (proposed >= rows)).sum()),
-            "misses": misses(made, bank, norms, neighbours),
-            "misses_of_another_bank": misses(made, bank.flip(0), norms.flip(0), neighbours),
-        }
-    )
 
-bank = torch.randn(300, 24, generator=generator) * 50 + 7
-search = HalfSearch(bank, "exact-float16")
-near = bank[:40] + torch.randn(40, 24, generator=generator)
-points = torch.cat([near, bank[:1] + 1e6, bank[:1] * torch.nan])
-expected, rows = search.search(points, 1)
-search._proposals = [FusedProposals(search._proposals[0]._columns.T, search._proposals[0]._norms.float())]
-distances, others = search.search(points, 1)
-found.append(
-    {
-        "equal": (rows == others).float().mean().item(),
-        "apart": (distances - expected)[:-1].abs().max().item(),
-        "no_number": bool(distances[-1].isnan().all()) and 0 <= int(others[-1]) < 300,
+
+def random(rows: int, dims: int) -> torch.Tensor:
+    return 5.0 + 3.0 * torch.randn(rows, dims, generator=generator)
+
+
+def held(search: TileSearch, bank: torch.Tensor, points: torch.Tensor, neighbours: int) -> dict[str, Any]:
+    """What a search finds, against float64."""
+    distances, rows = search.search(points, neighbours)
+    every = torch.cdist(points.double(), bank.double())
+    if search._spacing is not None:
+        every /= search._spacing.double()
+    nearest = every.topk(neighbours, dim=1, largest=False)[0]
+    own = every.gather(1, rows)
+    return {
+        "shape": [list(distances.shape), list(rows.shape)],
+        "wanted": [len(points), neighbours],
+        "farthest": (own / nearest.clamp_min(1e-9)).max().item(),
+        "off": (distances / own.clamp_min(1e-9) - 1.0).abs().max().item(),
+        "twice": sum(len(set(some.tolist())) < neighbours for some in rows),
     }
-)
+
+
+def against_float64(kind: str, cases: list[tuple[int, ...]]) -> list[dict[str, Any]]:
+    found = []
+    for number, (rows, dims, queries, neighbours) in enumerate(cases):
+        bank, points = random(rows, dims), random(queries, dims)
+        near = torch.randint(rows, (queries // 2,), generator=generator)
+        points[: queries // 2] = bank[near] + 0.3 * torch.randn(queries // 2, dims, generator=generator)
+        spacing = None if number % 2 else 0.2 + torch.rand(rows, generator=generator)
+        found.append(held(TileSearch(bank, kind, spacing), bank, points, neighbours))
+    return found
+
+
+def unusual(kind: str) -> dict[str, Any]:
+    """Queries that are no numbers, infinite or far away, and rows that are equal."""
+    bank = random(300, 24)
+    bank[7] = bank[200] = bank[100]
+    search = TileSearch(bank, kind, torch.full((300,), 0.5))
+    points = bank[100:106].clone()
+    points[1, 3] = torch.nan
+    points[2] = torch.inf
+    points[3] = 1e30
+    points[4] += 1e6 * torch.sign(bank[4] - bank.mean(dim=0))
+    points[5] = -torch.inf
+    distances, rows = search.search(points, 3)
+    return {
+        "equal": [sorted(rows[0].tolist()), distances[0].tolist()],
+        "no_number": distances[1].isnan().all().item(),
+        "infinite": [distances[place].tolist() for place in (2, 5)],
+        "far": [bool(torch.isfinite(distances[place]).all()) for place in (3, 4)],
+        "least_far": distances[4].min().item(),
+        "outside": int(((rows < 0) | (rows >= 300)).sum()),
+    }
+
+
+def divided(kind: str) -> dict[str, bool]:
+    """The same answers however the work is divided."""
+    bank, points = random(600, 24), random(9, 24)
+    search = TileSearch(bank, kind)
+    expected = search.search(points, 2)
+
+    def same(answer: tuple[torch.Tensor, torch.Tensor]) -> bool:
+        return all(torch.equal(one, other) for one, other in zip(answer, expected, strict=True))
+
+    found = {"one program": same(search.search(points, 2, 1))}
+    tile_search._LISTED, chunk = 4, tile_search._LISTED  # type: ignore[misc]
+    found["minima in turn"] = same(search.search(points, 2))
+    tile_search._LISTED, tile_search.BLOCK_BYTES = chunk, 1  # type: ignore[misc]
+    found["queries in turn"] = same(search.search(points, 2))
+    return found
+
+
+def tried() -> list[str | None]:
+    """What a trial says of a search of its bank, and of one with a tile that is another's."""
+    bank, spacing = random(600, 24), 0.5 + torch.rand(600, generator=generator)
+    search = TileSearch(bank, "exact-fused", spacing)
+    right = searches.wrong_rows(search, bank, 1, spacing)
+    search._rows[128:256] = search._rows[:128]
+    return [right, searches.wrong_rows(search, bank, 1, spacing)]
+
+
+searches._SAMPLE = 60  # type: ignore[misc]
+found: dict[str, Any] = {"tried": tried()}
+for kind in PRECISIONS:
+    found[kind] = {"cases": against_float64(kind, CASES), "unusual": unusual(kind)}
+    tile_search._card, host = lambda _device: HOPPER, tile_search._card
+    found[kind]["cases"] += against_float64(kind, CASES[-2:])
+    tile_search._card = host
+    block_bytes = tile_search.BLOCK_BYTES
+    found[kind]["divided"] = divided(kind)
+    tile_search.BLOCK_BYTES = block_bytes  # type: ignore[misc]
 print(json.dumps(found))

@@ -12,7 +12,7 @@ import torch
 
 from inspectd.backends.cuda.memory import Budget, Footprint, budget, check_fits, footprint, limit_memory
 from inspectd.backends.cuda.search import HalfSearch
-from inspectd.backends.cuda.triton_kernel import FusedProposals
+from inspectd.backends.cuda.tile_search import PRECISIONS, TileSearch
 from inspectd.backends.reference import reference_pipeline
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.file import BankFile, read_bank
@@ -49,12 +49,14 @@ def test_a_bank_takes_what_is_said(bank_file: Path) -> None:
     said = footprint("a", "a.bank", bank)
     while_loading = held(detector, pipeline.head)
 
-    search = HalfSearch(detector.bank, "exact-float16", spacing=detector.scale)
-    rows = search._proposals[0]._columns.T.contiguous()
-    search._proposals.append(FusedProposals(rows, torch.zeros(len(rows))))
-    detector.search_with(search)
-    loaded = held(detector, pipeline.head)
-    assert loaded <= said.device_bytes <= 1.1 * loaded
+    loaded = []
+    for search in (
+        HalfSearch(detector.bank, "exact-float16", spacing=detector.scale),
+        *(TileSearch(detector.bank, kind, detector.scale) for kind in PRECISIONS),
+    ):
+        detector.search_with(search)
+        loaded.append(held(detector, pipeline.head))
+    assert max(loaded) <= said.device_bytes <= 1.1 * max(loaded)
     assert while_loading <= said.device_bytes + said.loading_bytes
 
 
