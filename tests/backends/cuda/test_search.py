@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from inspectd.backends.cuda.search import HalfSearch
+from inspectd.backends.cuda.tile_search import TileSearch
 from inspectd.model.search import ExactSearch
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -37,3 +38,35 @@ def test_a_bank_of_one_row_is_searched() -> None:
     distances, rows = HalfSearch(BANK[:1]).search(QUERIES, 1)
     np.testing.assert_allclose(distances[:, 0].numpy(), (QUERIES - BANK[0]).norm(dim=1).numpy(), rtol=1e-3)
     assert rows.max() == 0
+
+
+@pytest.mark.parametrize("dims", [40, 1536])
+def test_queries_too_far_for_half_precision_keep_their_direction(dims: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    bank = torch.randn(300, dims, generator=generator)
+    spacing = 0.5 + torch.rand(300, generator=generator)
+    points = bank.mean(dim=0) + 1e4 * (bank[:50] - bank.mean(dim=0))
+    for of in (None, spacing):
+        distances, _ = HalfSearch(bank, spacing=of).search(points, 1)
+        expected, _ = ExactSearch(bank, of).search(points, 1)
+        assert (distances >= expected * (1 - 1e-3)).all()
+        np.testing.assert_allclose(distances.numpy(), expected.numpy(), rtol=0.1)
+
+
+def test_what_is_no_number_or_infinite_is_no_near_row() -> None:
+    points = QUERIES[:3].clone()
+    points[0, 5], points[1, 5], points[2] = torch.nan, torch.inf, -torch.inf
+    for spacing in (None, SPACING):
+        distances, rows = HalfSearch(BANK, neighbours=2, spacing=spacing).search(points, 2)
+        assert distances[0].isnan().all()
+        assert torch.isinf(distances[1:]).all()
+        assert (rows >= 0).all()
+        assert (rows < len(BANK)).all()
+
+
+@pytest.mark.parametrize("kind", ["exact-float8", "exact-fused"])
+def test_more_neighbours_than_it_was_made_for_are_a_mistake(kind: str) -> None:
+    search = HalfSearch(BANK)
+    search._way = TileSearch(BANK, kind)
+    with pytest.raises(ValueError, match=r"9 neighbours .* expected at most 4"):
+        search.search(QUERIES, 9)
