@@ -28,6 +28,7 @@ class PaDiM:
 
     def __init__(self, reduction: torch.Tensor, means: torch.Tensor, factors: torch.Tensor) -> None:
         self._reduction = reduction
+        self._selected = _selected(reduction)
         self._means = means
         self._factors = factors
         dims = means.shape[2]
@@ -74,7 +75,15 @@ class PaDiM:
         return self._means.shape[2]
 
     def score_maps(self, features: torch.Tensor) -> torch.Tensor:
-        """See `Detector.score_maps`; section 3.3, equation 2."""
+        """See `Detector.score_maps`."""
+        # A value that is no number or has no end fails its position, though its dimension be left out.
+        return self.distances(features).masked_fill(~features.sum(dim=3).isfinite(), torch.nan)
+
+    def distances(self, features: torch.Tensor) -> torch.Tensor:
+        """Mahalanobis distances (N, h, w) float32 of features (N, h, w, D) float32 (section 3.3, equation 2).
+
+        Dimensions that the reduction leaves out are not looked at.
+        """
         images, height, width, _ = features.shape
         offsets = self.offsets(features).flatten(1, 2)
         whitened = torch.bmm(self.whitening, offsets.permute(1, 2, 0))
@@ -82,7 +91,9 @@ class PaDiM:
 
     def offsets(self, features: torch.Tensor) -> torch.Tensor:
         """Offsets (N, h, w, d) float32 of features (N, h, w, D) from each position's mean."""
-        return features @ self._reduction - self._means
+        if self._selected is None:
+            return features @ self._reduction - self._means
+        return features.index_select(3, self._selected) - self._means
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """See `Detector.tensors`."""
@@ -96,6 +107,14 @@ def _reduction(dims: int, kept: int, kind: str, seed: int) -> torch.Tensor:
     else:
         matrix = np.linalg.qr(generator.standard_normal((dims, kept)))[0].astype(np.float32)
     return torch.from_numpy(np.ascontiguousarray(matrix))
+
+
+def _selected(reduction: torch.Tensor) -> torch.Tensor | None:
+    """The dimensions (d,) int64 that a reduction (D, d) takes as they are; None: it mixes them."""
+    nonzero = reduction != 0
+    if not bool((nonzero.sum(dim=0) == 1).all() and (reduction[nonzero] == 1).all()):
+        return None
+    return nonzero.int().argmax(dim=0)
 
 
 def _reduced(features: torch.Tensor, reduction: torch.Tensor) -> torch.Tensor:

@@ -86,7 +86,7 @@ class PatchCore:
         distances, rows = self._search.search(features.flatten(0, 2), self.neighbours)
         position_scores = None
         if self.positions is not None and self.options.position_weight:
-            position_scores = self.positions.score_maps(features)
+            position_scores = self.positions.distances(features)  # the search sees all dimensions
         return self.score_maps_of(features, distances, rows, position_scores)
 
     def score_maps_of(

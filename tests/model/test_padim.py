@@ -43,3 +43,21 @@ def test_28_by_28_places_of_100_dimensions_take_at_most_40_megabytes() -> None:
     restored = PaDiM.restore(detector.tensors())
     features = torch.randn(1, 28, 28, 110)
     assert torch.equal(restored.score_maps(features), detector.score_maps(features))
+
+
+def test_a_selection_looks_dimensions_up_and_gives_what_the_product_gives() -> None:
+    detector = PaDiM.fit(GOOD, PaDiMOptions(dimensions=7), seed=3)
+    product = TEST @ detector.tensors()["reduction"] - detector.tensors()["means"]
+    assert torch.equal(detector.offsets(TEST), product)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("reduction", ["selection", "projection"])
+def test_a_value_that_is_no_number_shows_in_every_dimension(value: float, reduction: str) -> None:
+    detector = PaDiM.fit(GOOD, PaDiMOptions(dimensions=7, reduction=reduction), seed=3)
+    for dimension in range(12):
+        features = TEST.clone()
+        features[1, 2, 3, dimension] = value
+        found = detector.score_maps(features)
+        assert not found[1, 2, 3].isfinite()
+        assert int(found.isfinite().logical_not().sum()) == 1

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspectd.errors import InputError
-from inspectd.model.head import SimilarImages, image_embedding
+from inspectd.model.head import SimilarImages, distances_at_once, image_embedding
 
 GENERATOR = torch.Generator().manual_seed(0)
 EMBEDDINGS = torch.rand(30, 7, generator=GENERATOR)
@@ -38,6 +38,31 @@ def test_an_image_alone_gets_what_it_gets_in_company() -> None:
     queries = torch.rand(40, 7, generator=GENERATOR)
     together = similar.expected(queries)
     assert torch.equal(together, torch.cat([similar.expected(q[None]) for q in queries]))
+
+
+def test_the_distances_of_cuda_are_those_of_the_cpu() -> None:
+    queries = torch.rand(5, 7, generator=GENERATOR)
+    expected = torch.stack([(EMBEDDINGS - own).square().sum(dim=1).sqrt() for own in queries])
+    torch.testing.assert_close(distances_at_once(queries, EMBEDDINGS), expected, rtol=1e-6, atol=0.0)
+    queries[3, 2] = torch.nan
+    alone = torch.cat([distances_at_once(one[None], EMBEDDINGS) for one in queries])
+    torch.testing.assert_close(distances_at_once(queries, EMBEDDINGS), alone, rtol=0, atol=0, equal_nan=True)
+    assert alone[3].isnan().all()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("grid", [(28, 28), (16, 16), (14, 17), (3, 5)])
+def test_on_a_card_images_are_as_alike_as_on_the_cpu(grid: tuple[int, int]) -> None:
+    features = torch.rand(40, *grid, 152, generator=GENERATOR)
+    embeddings = image_embedding(features.cuda())
+    torch.testing.assert_close(embeddings.cpu(), image_embedding(features), rtol=1e-6, atol=1e-7)
+    known, scores = image_embedding(features[:30]), torch.rand(30, generator=GENERATOR)
+    similar = SimilarImages(known.cuda(), scores.cuda(), 3)
+    found = similar.expected(embeddings[30:])
+    expected = SimilarImages(known, scores, 3).expected(embeddings[30:].cpu())
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-5)
+    alone = torch.cat([similar.expected(image_embedding(one[None])) for one in features[30:].cuda()])
+    assert torch.equal(found, alone)
 
 
 def test_it_is_continuous_where_the_neighbours_change() -> None:

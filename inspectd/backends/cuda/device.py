@@ -23,6 +23,7 @@ def choose_device(name: str) -> torch.device:
     """The device named `auto` (the first CUDA device if torch computes on it), `cpu`, `cuda` or `cuda:N`.
 
     A CUDA device becomes this thread's current one: what names none, such as Triton's launches, is on it.
+    From then on the process computes in float32 on CUDA what is float32.
 
     Raises:
         InputError: the name is none of these.
@@ -31,7 +32,15 @@ def choose_device(name: str) -> torch.device:
     device = _automatic() if name == "auto" else _named(name)
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    _stay_in_float32()
     return device
+
+
+def _stay_in_float32() -> None:
+    """Keep torch from TF32, which convolutions on CUDA take unasked: it has the error of half precision."""
+    # The older of torch's two kinds of switches: torch refuses to read it where both were used.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def _named(name: str) -> torch.device:
