@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from inspectd.backends.cuda.fewer_passes import with_fewer_passes
 from inspectd.backends.cuda.rounding import halve
 from inspectd.backends.cuda.search import HalfSearch
 from inspectd.backends.cuda.trials import missing_for_kernels, tried
@@ -47,7 +48,11 @@ class HalvedPipeline:
             detector = pipeline.detector
             self._search = HalfSearch(detector.bank, search, detector.neighbours, detector.scale)
             detector.search_with(self._search)
-        halve(pipeline.extractor.backbone.network)
+        extractor = pipeline.extractor
+        halve(extractor.backbone.network)
+        extractor.backbone = with_fewer_passes(
+            extractor.backbone, self.preprocess.height, self.preprocess.width
+        )
         self._fitter = _fitter(self.preprocess)
         self._patch_kernel = _patch_kernel(pipeline.extractor)
 
