@@ -11,6 +11,7 @@ import torch
 from inspectd.backends.cuda import half
 from inspectd.backends.cuda.half import HalvedPipeline
 from inspectd.backends.cuda.patch_kernel import PatchKernel
+from inspectd.backends.cuda.proposals import MOST_BY_TILES
 from inspectd.model.backbones import load_backbone
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.head import Head
@@ -22,6 +23,7 @@ from tests.backends.cuda.fake_card import CARD, Launches, fake_card, on_fake_car
 
 CPU = torch.device("cpu")
 DEFAULT = PatchCoreOptions()
+OF_TRITON = ("features_of_maps", "prepare", "tile_minima", "measure_again")
 NO_LIKENESS = HeadOptions(similar_images=0)
 
 
@@ -97,7 +99,8 @@ def recorded(monkeypatch, pipeline, batches):
             assert (scores.shape, scores.dtype, scores.device) == ((batch,), torch.float32, CARD)
             assert (heatmaps.shape[0], heatmaps.dtype, heatmaps.device) == (batch, torch.half, CARD)
             found[batch] = Counter(launches.names + triton)
-    assert steps.search == "exact-fused"
+    by_tiles = pipeline.detector.neighbours <= MOST_BY_TILES
+    assert steps.search == ("exact-float8" if by_tiles else "exact-float16")
     return found
 
 
@@ -133,7 +136,7 @@ def test_nothing_waits_for_the_card_or_comes_from_the_host(monkeypatch, options,
 
 @pytest.mark.parametrize(
     ("network", "rows", "joined", "most"),
-    [(LARGE, 16384, 40, {1: 146, 32: 155}), (USUAL, 3072, 33, {1: 129, 32: 129})],
+    [(LARGE, 16384, 40, {1: 124, 32: 124}), (USUAL, 3072, 33, {1: 107, 32: 107})],
     ids=["wide_resnet50_2", "efficientnet_lite0"],
 )
 def test_there_are_no_more_kernels_than_it_needs(monkeypatch, network, rows, joined, most):
@@ -141,4 +144,5 @@ def test_there_are_no_more_kernels_than_it_needs(monkeypatch, network, rows, joi
     for batch, kernels in found.items():
         assert kernels.total() <= most[batch], kernels
         assert kernels["one_pass_"] + kernels["one_pass_padded"] == joined
+        assert all(kernels[name] == 1 for name in OF_TRITON), kernels
         assert kernels["bias"] == kernels["relu_"] == kernels["hardtanh_"] == 0
