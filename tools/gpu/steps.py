@@ -492,7 +492,10 @@ def benches() -> None:
                 0.2,
             )
         ]
+    chosen = os.environ.get("GPU_DAY_BENCHES", "").split(";")
     for name, words, batches, seconds in runs:
+        if chosen != [""] and name not in chosen:
+            continue
         with step(f"bench {name}", 55 if CUDA else 0) as go:
             if not go:
                 continue
@@ -645,7 +648,7 @@ def kernels(name: str, batch: int, replay: Callable[[], object]) -> None:
     print("\n".join(text.splitlines()[:12]), flush=True)
     groups = {
         "convolution": ("conv", "xmma", "cudnn", "sm90_", "sm80_", "implicit", "gemm", "cutlass"),
-        "search": ("nearest_rows",),
+        "search": ("tile_minima", "measure_again", "prepare"),
         "selection": ("topk", "gatherTopK", "sort", "radix"),
         "pass": ("elementwise", "vectorized", "Cat", "reduce", "index", "gather"),
     }
@@ -727,6 +730,59 @@ def service() -> None:
                 latency=run["latency_ms"],
                 cpu=run["cpu_share"],
             )
+
+
+def taken() -> None:
+    """Another process takes the card's memory, and goes: batches shrink, and grow again."""
+    from inspectd.backends.cuda.pipeline import CudaPipeline
+
+    if not CUDA:
+        return
+    with step("memory taken by another process", 30):
+        now = [0.0]
+        pipe = CudaPipeline(pipeline(WRN), 32, clock=lambda: now[0])
+        frames = noise(32)
+        pipe.score(frames[:1])
+        torch.cuda.empty_cache()
+        take = (
+            "import torch; free = torch.cuda.mem_get_info()[0]; "
+            "held = torch.empty(free - (100 << 20), dtype=torch.uint8, device='cuda'); "
+            "print('taken', flush=True); input()"
+        )
+        other = subprocess.Popen(
+            [sys.executable, "-c", take], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert other.stdout is not None
+        said = other.stdout.readline().strip()
+        free = torch.cuda.mem_get_info()[0]
+        scored = len(pipe.begin(frames)())
+        small = pipe.most
+        other.communicate("\n")
+        for _ in range(8):
+            now[0] += 1e4
+            pipe.begin(frames)()
+        put(
+            "contact", what="memory taken by another process", other=said, free_mb=free / 1e6, scored=scored,
+            batches=small, batches_afterwards=pipe.most,
+        )  # fmt: skip
+
+
+def sustained() -> None:
+    """Batches of 32, two in flight, as long as there is time: rate and memory from minute to minute."""
+    from inspectd.backends.cuda.pipeline import CudaPipeline
+
+    if not CUDA:
+        return
+    with step("sustained load", 40):
+        pipe = CudaPipeline(pipeline(WRN), 32)
+        pipe.warm_up(32)
+        while left() > 25:
+            rate = overlapped(pipe, 32, min(20.0, left() - 20))
+            resident = int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+            put(
+                "sustained", images_s=rate, device_mb=torch.cuda.memory_allocated() / 1e6,
+                reserved_mb=torch.cuda.memory_reserved() / 1e6, resident_mb=resident / 1e6,
+            )  # fmt: skip
 
 
 def tests() -> None:
@@ -857,6 +913,7 @@ def table(folders: list[str] | None = None) -> None:
         "accuracy",
         "stages",
         "sparse",
+        "sustained",
         "kernels",
         "daemon",
         "tests",
@@ -883,6 +940,8 @@ STEPS = {
     "profile": profile,
     "stages": stages,
     "service": service,
+    "taken": taken,
+    "sustained": sustained,
     "tiny": tiny,
     "table": table,
 }
