@@ -1,15 +1,12 @@
 """One pass behind convolutions: what it may join; its kernel by Triton's interpreter, compiled, on a card."""
 
 import dataclasses
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import triton
+from support.interpreted import interpreted
 from torch import fx, nn
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
@@ -208,23 +205,14 @@ def test_a_kernel_that_computes_otherwise_is_found(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def interpreted():
-    # The interpreter is chosen when Triton is imported, for the whole process.
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("one_pass_on_cpu.py"))],
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def found():
+    return interpreted(Path(__file__).with_name("one_pass_on_cpu.py"))
 
 
-def test_the_kernel_computes_what_torch_computes(interpreted):
-    assert len(interpreted) == 120
-    assert [case["case"] for case in interpreted if case["different"]] == []
-    assert sum(case["no_numbers"] for case in interpreted) > 1000
+def test_the_kernel_computes_what_torch_computes(found):
+    assert len(found) == 120
+    assert [case["case"] for case in found if case["different"]] == []
+    assert sum(case["no_numbers"] for case in found) > 1000
 
 
 @pytest.mark.parametrize("capability", [80, 90])

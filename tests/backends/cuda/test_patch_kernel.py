@@ -1,14 +1,11 @@
 """The kernel from maps to features: arithmetic by Triton's interpreter, compiled for cards, and on one."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import triton
+from support.interpreted import interpreted
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
@@ -25,39 +22,30 @@ LITE_FINE = ([(40, 32, 32), (112, 16, 16)], PatchOptions(grid="fine", compressio
 
 
 @pytest.fixture(scope="module")
-def interpreted():
-    # The interpreter is chosen when Triton is imported, for the whole process.
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("patch_kernel_on_cpu.py"))],
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def found():
+    return interpreted(Path(__file__).with_name("patch_kernel_on_cpu.py"))
 
 
-def of_cases(interpreted, what):
-    return {name: case[what] for name, case in interpreted.items() if name != "spoilt"}
+def of_cases(found, what):
+    return {name: case[what] for name, case in found.items() if name != "spoilt"}
 
 
-def test_the_features_are_torch_s(interpreted):
-    assert all(of_cases(interpreted, "alike").values())
-    assert {name: apart for name, apart in of_cases(interpreted, "apart").items() if apart > 1e-5} == {}
+def test_the_features_are_torch_s(found):
+    assert all(of_cases(found, "alike").values())
+    assert {name: apart for name, apart in of_cases(found, "apart").items() if apart > 1e-5} == {}
 
 
-def test_a_frame_s_features_do_not_depend_on_those_beside_it(interpreted):
-    assert all(of_cases(interpreted, "alone").values())
+def test_a_frame_s_features_do_not_depend_on_those_beside_it(found):
+    assert all(of_cases(found, "alone").values())
 
 
-def test_what_is_no_number_reaches_what_its_pixel_counts_for_and_nothing_else(interpreted):
-    assert all(of_cases(interpreted, "spread").values())
+def test_what_is_no_number_reaches_what_its_pixel_counts_for_and_nothing_else(found):
+    assert all(of_cases(found, "spread").values())
 
 
-def test_a_trial_finds_one_wrong_weight_of_a_thousandth(interpreted):
-    assert set(of_cases(interpreted, "trial").values()) == {None}
-    assert "of the largest feature apart" in interpreted["spoilt"]
+def test_a_trial_finds_one_wrong_weight_of_a_thousandth(found):
+    assert set(of_cases(found, "trial").values()) == {None}
+    assert "of the largest feature apart" in found["spoilt"]
 
 
 def blank(shapes, device="cpu"):

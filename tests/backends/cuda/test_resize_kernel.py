@@ -1,15 +1,12 @@
 """The kernel that makes the network's input: by Triton's interpreter, compiled for cards, and on a card."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import triton
+from support.interpreted import interpreted
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
@@ -20,27 +17,18 @@ from inspectd.bench.synthetic import synthetic_pipeline
 
 
 @pytest.fixture(scope="module")
-def interpreted():
-    # The interpreter is chosen when Triton is imported, for the whole process.
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("resize_on_cpu.py"))],
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def found():
+    return interpreted(Path(__file__).with_name("resize_on_cpu.py"))
 
 
-def test_it_resizes_as_torch_does_on_a_cpu(interpreted):
+def test_it_resizes_as_torch_does_on_a_cpu(found):
     # Half precision holds a level to a twentieth.
-    assert max(interpreted["levels_off"]) < 0.1
+    assert max(found["levels_off"]) < 0.1
 
 
-def test_a_trial_finds_out_whether_it_is_right(interpreted):
-    assert interpreted["right"] is None
-    assert all("levels off" in said for said in interpreted["wrong"])
+def test_a_trial_finds_out_whether_it_is_right(found):
+    assert found["right"] is None
+    assert all("levels off" in said for said in found["wrong"])
 
 
 @pytest.mark.parametrize("capability", [80, 89, 90, 120])

@@ -1,16 +1,14 @@
 """Search by tiles: arithmetic by Triton's interpreter, compilation for cards, and what a card answers."""
 
-import json
 import logging
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import triton
+from support.interpreted import interpreted
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
@@ -29,22 +27,13 @@ from inspectd.model.search import ExactSearch
 
 
 @pytest.fixture(scope="module")
-def interpreted():
-    # The interpreter is chosen when Triton is imported, for the whole process.
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(Path(__file__).with_name("kernel_on_cpu.py"))],
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def found():
+    return interpreted(Path(__file__).with_name("kernel_on_cpu.py"))
 
 
 @pytest.mark.parametrize(("kind", "farthest"), [("exact-fused", 1.0001), ("exact-float8", 1.05)])
-def test_the_nearest_are_found_and_their_distances_measured(interpreted, kind, farthest):
-    for case in interpreted[kind]["cases"]:
+def test_the_nearest_are_found_and_their_distances_measured(found, kind, farthest):
+    for case in found[kind]["cases"]:
         assert case["shape"] == [case["wanted"]] * 2
         assert case["farthest"] < farthest
         assert case["off"] < 1e-6
@@ -52,8 +41,8 @@ def test_the_nearest_are_found_and_their_distances_measured(interpreted, kind, f
 
 
 @pytest.mark.parametrize("kind", PRECISIONS)
-def test_unusual_queries_and_equal_rows(interpreted, kind):
-    found = interpreted[kind]["unusual"]
+def test_unusual_queries_and_equal_rows(found, kind):
+    found = found[kind]["unusual"]
     assert found["equal"] == [[7, 100, 200], [0.0, 0.0, 0.0]]
     assert found["no_number"]
     assert found["infinite"] == [[float("inf")] * 3] * 2
@@ -63,14 +52,14 @@ def test_unusual_queries_and_equal_rows(interpreted, kind):
 
 
 @pytest.mark.parametrize("kind", PRECISIONS)
-def test_the_answer_does_not_depend_on_how_the_work_is_divided(interpreted, kind):
-    divided = interpreted[kind]["divided"]
+def test_the_answer_does_not_depend_on_how_the_work_is_divided(found, kind):
+    divided = found[kind]["divided"]
     assert set(divided) == {"one program", "minima in turn", "queries in turn"}
     assert all(divided.values())
 
 
-def test_a_trial_finds_out_whether_the_answers_are_right(interpreted):
-    right, wrong = interpreted["tried"]
+def test_a_trial_finds_out_whether_the_answers_are_right(found):
+    right, wrong = found["tried"]
     assert right is None
     assert wrong.endswith("nearest rows missed")
 
