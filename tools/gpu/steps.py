@@ -425,6 +425,17 @@ def cells(root: str, target: str) -> None:
 # ---------------------------------------------------------------- official benches
 
 
+def run_to_end(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=max(30, left()),
+        stdin=subprocess.DEVNULL,
+    )
+
+
 def benches() -> None:
     wrn = [
         "--backbone",
@@ -511,14 +522,7 @@ def benches() -> None:
                 str(seconds),
                 "--json",
             ]
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=max(30, left()),
-                stdin=subprocess.DEVNULL,
-            )
+            done = run_to_end(command)
             if done.returncode:
                 put("failed", what=f"bench {name}", error=done.stderr.strip()[-800:])
                 continue
@@ -708,14 +712,7 @@ def service() -> None:
             "5",
             "--json",
         ]
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=max(30, left()),
-            stdin=subprocess.DEVNULL,
-        )
+        done = run_to_end(command)
         if done.returncode:
             put("failed", what="the daemon", error=done.stderr.strip()[-800:])
             return
