@@ -1,37 +1,68 @@
-"""Measures what the daemon's main process costs: share of a core against verdicts a second.
+"""Measures what the daemon's own processes cost: the time of a core for each verdict, process by process.
 
-Usage: measure_main_process.py BANK IMAGES [--fps N] [--cameras N] [--seconds N]
+Usage: measure_main_process.py IMAGES [--bank BANK] [--fps N] [--cameras N] [--batch N] [--seconds N]
+
+Without a bank the stub scores, at once, so that nothing is in the way of the line's own work.
 """
 
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Final
 
-import zmq
+from inspectd.cli.daemon_process import DaemonProcess
+from inspectd.client import LiveReader
+from inspectd.wire import Heartbeat
 
-CAMERA = """
+STUB: Final = Path(__file__).parents[1] / "tests" / "support" / "stub_daemon.py"
+START_SECONDS: Final = 120.0
+SETTLE_SECONDS: Final = 2.0
+
+CAMERA: Final = """
 [[cameras]]
 kind = "images"
 name = "cam{n}"
 recipe = "r"
-folder = "{images}"
+folder = {folder}
 fps = {fps}
+phase = {phase}
+slots = 256
 loop = true
+preload = true
 """
 
 
-def settings(arguments: argparse.Namespace) -> str:
+def settings(arguments: argparse.Namespace, folder: Path) -> str:
+    bank = str(arguments.bank.resolve()) if arguments.bank else "stub.bank"
+    images = json.dumps(str(arguments.images.resolve()))
     cameras = "".join(
-        CAMERA.format(n=n, images=arguments.images.resolve(), fps=arguments.fps / arguments.cameras)
+        CAMERA.format(n=n, folder=images, fps=arguments.fps / arguments.cameras, phase=n / arguments.cameras)
         for n in range(arguments.cameras)
     )
-    recipe = f'[[recipes]]\nname = "r"\nbank = "{arguments.bank.resolve()}"\n'
-    return f"[line]\ndeadline_ms = 2000\n{recipe}{cameras}[metrics]\nport = 0\n"
+    return f"""\
+[line]
+deadline_ms = 1000
+runtime_dir = "{folder}/run"
+state_dir = "{folder}/state"
+[[recipes]]
+name = "r"
+bank = {json.dumps(bank)}
+any_size = true
+threshold = 1e9
+accept_threshold = true
+{cameras}
+[batching]
+max_batch = {arguments.batch}
+max_queue = 4000
+[evidence]
+enabled = false
+[metrics]
+port = 0
+"""
 
 
 def cpu_seconds(pid: int) -> float:
@@ -39,49 +70,71 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def verdicts_so_far(reader: "zmq.Socket[bytes]") -> int:
-    while True:
-        header = json.loads(reader.recv_multipart()[1])
-        if header["schema"].startswith("heartbeat/"):
-            return int(header["counts"]["verdicts"])
+def processes(main: int) -> dict[str, list[int]]:
+    """The line's processes, by what they do: the word after `inspectd.` in their command."""
+    found: dict[str, list[int]] = {"main": [main]}
+    for child in Path(f"/proc/{main}/task/{main}/children").read_text().split():
+        words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+        name = next(word for word in words if word.startswith("inspectd.")).removeprefix("inspectd.")
+        found.setdefault(name.removesuffix(".worker"), []).append(int(child))
+    return found
 
 
-def measure(pid: int, reader: "zmq.Socket[bytes]", seconds: float) -> dict[str, float]:
-    while verdicts_so_far(reader) < 50:
+def heartbeat(reader: LiveReader) -> Heartbeat:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        message = reader.receive(1.0)
+        if isinstance(message, Heartbeat):
+            return message
+    raise SystemExit("the line sends no heartbeats")
+
+
+def measure(main: int, reader: LiveReader, seconds: float) -> dict[str, object]:
+    while heartbeat(reader).counts.verdicts < 50:
         pass
-    cpu, verdicts, began = cpu_seconds(pid), verdicts_so_far(reader), time.monotonic()
+    time.sleep(SETTLE_SECONDS)
+    pids = processes(main)
+    while reader.receive(0):
+        pass
+    first, began = heartbeat(reader), time.monotonic()
+    cpu = {name: sum(map(cpu_seconds, found)) for name, found in pids.items()}
+    last = first
     while time.monotonic() - began < seconds:
-        verdicts_so_far(reader)
+        last = heartbeat(reader)
     elapsed = time.monotonic() - began
-    rate = (verdicts_so_far(reader) - verdicts) / elapsed
+    verdicts = last.counts.verdicts - first.counts.verdicts
+    used = {name: sum(map(cpu_seconds, found)) - cpu[name] for name, found in pids.items()}
     return {
-        "verdicts_per_second": round(rate, 1),
-        "main_cpu_share": round((cpu_seconds(pid) - cpu) / elapsed, 4),
+        "verdicts_per_second": round(verdicts / elapsed, 1),
+        "dropped": last.counts.drops - first.counts.drops,
+        "cores": {name: round(value / elapsed, 3) for name, value in used.items()},
+        "ms_per_verdict": {name: round(1000 * value / max(1, verdicts), 4) for name, value in used.items()},
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("bank", type=Path)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("images", type=Path)
-    parser.add_argument("--fps", type=float, default=100.0, help="of all cameras together")
-    parser.add_argument("--cameras", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--bank", type=Path)
+    parser.add_argument("--fps", type=float, default=2000.0, help="of all cameras together")
+    parser.add_argument("--cameras", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=32, help="batching.max_batch")
+    parser.add_argument("--latency-ms", type=float, default=5.0, help="what the stub takes for a batch")
+    parser.add_argument("--seconds", type=float, default=15.0)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "line.toml"
-        file.write_text(settings(arguments))
-        environment = {**os.environ, "RUNTIME_DIRECTORY": f"{folder}/run"}
-        daemon = subprocess.Popen([sys.executable, "-m", "inspectd", "run", str(file)], env=environment)
-        reader: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
-        reader.subscribe(b"")
-        reader.setsockopt(zmq.RCVTIMEO, 60_000)  # a daemon that does not start ends the measurement
-        reader.connect(f"ipc://{folder}/run/verdicts.sock")
-        try:
+    with tempfile.TemporaryDirectory(prefix="main-process") as name:
+        folder = Path(name)
+        file = folder / "line.toml"
+        file.write_text(settings(arguments, folder))
+        (folder / "behaviour.json").write_text(json.dumps({"latency_ms": arguments.latency_ms}))
+        command = [sys.executable, *([str(STUB)] if arguments.bank is None else ["-m", "inspectd"])]
+        with (
+            DaemonProcess(file, folder / "log", command=command, own_group=True) as daemon,
+            LiveReader(f"ipc://{folder}/run/verdicts.sock") as reader,
+        ):
             print(json.dumps(measure(daemon.pid, reader, arguments.seconds)))
-        finally:
-            daemon.terminate()
-            daemon.wait()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from inspectd.batching.policy import Free
+from inspectd.batching.schedule import Free
 from inspectd.batching.service_times import ServiceTimes
 from inspectd.records import Batch, Inspection
 

@@ -73,7 +73,7 @@ def make_batching(config: Config, outlet: BatchingOutlet) -> BatchingStage:
     settings = config.batching
     times = ServiceTimes(settings.max_batch)
     return BatchingStage(
-        BatchPolicy(settings.max_batch, int(settings.max_wait_ms * 1e6), settings.max_queue, times),
+        BatchPolicy(int(settings.max_wait_ms * 1e6), settings.max_queue, times),
         times,
         make_triggering(config),
         outlet,

@@ -70,7 +70,7 @@ class Line(RuleBasedStateMachine):
         self.captured = self.drops = 0
         times = ServiceTimes(max_batch)
         self.stage = BatchingStage(
-            BatchPolicy(max_batch, max_wait_ns, max_queue, times),
+            BatchPolicy(max_wait_ns, max_queue, times),
             times,
             Triggering(
                 {

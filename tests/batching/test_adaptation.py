@@ -39,7 +39,7 @@ class Line:
         deadlines_ns, recipes = {"r": 10**12}, {"cam": "r"}
         times = ServiceTimes(MAX_BATCH)
         self.stage = BatchingStage(
-            BatchPolicy(MAX_BATCH, 0, 10_000, times),
+            BatchPolicy(0, 10_000, times),
             times,
             Triggering({}, Parts(max_open=1, id_memory_ns=0), recipes=recipes, deadlines_ns=deadlines_ns),
             self, deadlines_ns=deadlines_ns, recipes=recipes, max_batches_out=2,

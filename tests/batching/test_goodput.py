@@ -74,7 +74,7 @@ class Line:
         deadlines_ns = {"r": int(self.deadline_ms * MS)}
         times = ServiceTimes(scoring.max_batch)
         self.stage = BatchingStage(
-            BatchPolicy(scoring.max_batch, 0, 10_000, times),
+            BatchPolicy(0, 10_000, times),
             times,
             Triggering(
                 dict.fromkeys(cameras, FirstAfter(20 * MS, (0, 0))),

@@ -31,7 +31,7 @@ def policy(
         times.use(recipe, one_ns, full_ns or one_ns)
         for _ in range(200):
             times.learn(recipe, 1, int(one_ns), 0)
-    made = BatchPolicy(max_batch, max_wait_ns, max_queue, times)
+    made = BatchPolicy(max_wait_ns, max_queue, times)
     for each in waiting or []:
         made.add(each)
     return made
@@ -163,7 +163,7 @@ def test_in_a_burst_the_mean_counts_and_under_lasting_load_the_doubt_too():
     for busy_ns, gone in ((400, []), (600, [1])):
         times = ServiceTimes(2)
         times.use("r", 400, 800)  # not seen yet: a quarter of it is in doubt
-        queue = BatchPolicy(2, 0, 10, times)
+        queue = BatchPolicy(0, 10, times)
         queue.add(waiting[0])
         assert ids(queue.shed(0, Free(0, 0.0, busy_ns, is_idle=False))) == gone
 
@@ -183,7 +183,7 @@ def test_free_frames_make_room_for_a_part_however_many_it_takes():
     times = ServiceTimes(2)
     times.use("r", 100, 200)
     times.use("other", 400, 800)
-    queue = BatchPolicy(2, 0, 100, times)
+    queue = BatchPolicy(0, 100, times)
     for each in [*free, part]:
         queue.add(each)
     assert ids(queue.shed(0, Free(0, 0.0, 0, is_idle=False))) == [8, 7]
@@ -242,6 +242,6 @@ def test_one_is_not_saved_at_the_cost_of_many():
 def test_one_is_the_least_of_a_batch_even_where_it_takes_no_time_to_speak_of():
     times = ServiceTimes(4)
     times.use("r", 0.4, 1.0)
-    queue = BatchPolicy(4, 0, 10, times)
+    queue = BatchPolicy(0, 10, times)
     queue.add(inspection(1, deadline_ns=2))
     assert ids(queue.shed(10, Free(10, 0.0, 0, is_idle=False))) == [1]

@@ -25,7 +25,7 @@ class Line:
         recipes, deadlines_ns = {"cam": "r"}, {"r": 100}
         times = ServiceTimes(1)
         self.stage = BatchingStage(
-            BatchPolicy(1, 0, 10, times),
+            BatchPolicy(0, 10, times),
             times,
             Triggering({}, Parts(1, 0), recipes=recipes, deadlines_ns=deadlines_ns),
             self,
