@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -43,13 +44,14 @@ class Break(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """One batch of the schedule, and what holds for it and all before it."""
+    """One batch of the schedule, and what holds for it and all before it.
+
+    Places and times count from when the plan was last made anew; `Schedule` takes off what was taken since.
+    """
 
     recipe: str
     urgency: tuple[int, int]
     """Of its first inspection; in the order of these the steps follow each other."""
-    place: int
-    """In its queue, of the first."""
     end: int
     """In its queue, after the last."""
     took_ns: int
@@ -70,23 +72,37 @@ class Schedule:
     def __init__(self, queues: Mapping[str, Sequence[Inspection]], times: ServiceTimes) -> None:
         self._queues = queues
         self._times = times
-        self._steps: list[_Step] = []
+        self._steps: deque[_Step] = deque()
+        self._taken: Counter[str] = Counter()  # of each recipe, since the plan was made anew
+        self._taken_ns = 0
 
     def clear(self) -> None:
         """Forget the plan: batches take another time, or scoring is free at another."""
         self._steps.clear()
+        self._taken.clear()
+        self._taken_ns = 0
+
+    def take(self, recipe: str, size: int) -> None:
+        """Note that scoring got the first so many of a recipe; the rest is planned after them already."""
+        first = self._steps[0] if self._steps else None
+        if first is None or first.recipe != recipe or first.end - self._taken[recipe] != size:
+            self.clear()
+            return
+        self._steps.popleft()
+        self._taken[recipe] += size
+        self._taken_ns = first.took_ns
 
     def changed(self, inspection: Inspection, place: int) -> None:
         """Forget the plan from where `inspection` was put in or taken out, at `place` of its queue."""
-        steps, urgency, keep = self._steps, urgency_of(inspection), len(self._steps)
-        for index in range(keep - 1, -1, -1):
-            step = steps[index]
+        urgency, place, going = urgency_of(inspection), place + self._taken[inspection.recipe], 0
+        for count, step in enumerate(reversed(self._steps), 1):
             is_own = step.recipe == inspection.recipe
             if step.urgency > urgency or (is_own and step.end >= place):  # at its end it may grow
-                keep = index
+                going = count
             elif is_own:
                 break
-        del steps[keep:]
+        for _ in range(going):
+            self._steps.pop()
 
     def first_break(self, free: Free, new: Sequence[Inspection]) -> Break | None:
         """Where the schedule fails; None: all that waits is in time.
@@ -98,16 +114,17 @@ class Schedule:
         if self.latest_start_ns < free.at_ns:
             self.clear()
         places = [(each, find_place(self._queues[each.recipe], each)) for each in new]
+        began_ns = free.at_ns - self._taken_ns
         last = self._steps[-1] if self._steps else None
         variance = last.variance if last else free.variance
         latest_ns = last.latest_start_ns if last else NEVER_NS
-        took_ns = last.took_ns if last else 0
-        for recipe, place, size in self._batches(free.at_ns):
+        took_ns = last.took_ns if last else self._taken_ns
+        for recipe, place, size in self._batches(began_ns + took_ns):
             first = self._queues[recipe][place]
             before_ns = took_ns
             took_ns += self._times.expected_ns(recipe, size)
             variance += self._times.deviation_ns(recipe, size) ** 2
-            spare_ns = first.deadline_ns - free.at_ns - took_ns
+            spare_ns = first.deadline_ns - began_ns - took_ns
             if free.busy_ns > first.deadline_ns - first.opened_ns:
                 spare_ns -= int(_DEVIATIONS * math.sqrt(variance))
             late = first if spare_ns < 0 else None
@@ -118,19 +135,18 @@ class Schedule:
                 here = (
                     e for e, at in places if e.recipe == recipe and at is not None and 0 <= at - place < size
                 )
-                late = next((each for each in here if free.at_ns + filled_ns > each.deadline_ns), None)
+                late = next((each for each in here if began_ns + filled_ns > each.deadline_ns), None)
             if late is not None:
                 return Break(late, {**self._planned(), recipe: place + size})
-            latest_ns = min(latest_ns, free.at_ns + spare_ns)
-            self._steps.append(
-                _Step(recipe, urgency_of(first), place, place + size, took_ns, variance, latest_ns)
-            )
+            latest_ns = min(latest_ns, began_ns + spare_ns)
+            end = place + size + self._taken[recipe]
+            self._steps.append(_Step(recipe, urgency_of(first), end, took_ns, variance, latest_ns))
         return None
 
     @property
     def latest_start_ns(self) -> int:
-        """Until then scoring has to be free for all that is planned to be in time."""
-        return self._steps[-1].latest_start_ns if self._steps else NEVER_NS
+        """Until then scoring has to be free for all that is planned to be in time; or somewhat earlier."""
+        return self._steps[-1].latest_start_ns + self._taken_ns if self._steps else NEVER_NS
 
     def size(self, queue: Sequence[Inspection], place: int, free_ns: int) -> int:
         """Inspections from `place` on to score together.
@@ -159,9 +175,8 @@ class Schedule:
         fitting = self._times.fitting(first.recipe, max(third_ns, alone_ns + alone_ns // 4))
         return max(1, min(limit, fitting))  # a batch of none would end no plan
 
-    def _batches(self, free_ns: int) -> Iterator[tuple[str, int, int]]:
-        """Recipe, place and size of each batch that follows the steps there are."""
-        done_ns = free_ns + (self._steps[-1].took_ns if self._steps else 0)
+    def _batches(self, done_ns: int) -> Iterator[tuple[str, int, int]]:
+        """Recipe, place and size of each batch after the steps there are, which are done at `done_ns`."""
         places = self._planned()
         heads = {
             recipe: urgency_of(queue[place])
@@ -182,7 +197,8 @@ class Schedule:
 
     def _planned(self) -> dict[str, int]:
         """How many of each recipe the steps hold."""
-        return {step.recipe: step.end for step in self._steps}
+        ends = {step.recipe: step.end for step in self._steps}
+        return {recipe: end - self._taken[recipe] for recipe, end in ends.items()}
 
 
 def urgency_of(inspection: Inspection) -> tuple[int, int]:

@@ -13,6 +13,8 @@ _FOLLOW_AT_FIRST: Final = 0.25
 _DOUBT_AT_FIRST: Final = 0.25
 _STALE_NS: Final = 2_000_000_000
 """What was not scored for so long is expected as it was when scoring was warm: slow times end unseen."""
+_TOLERATED: Final = 0.03
+"""Share of a time by which a plan's may be off: the batch that goes next is always judged by the newest."""
 _WORTH_WAITING: Final = 0.9
 """A full batch has to take less than this share of its images one by one to be worth filling."""
 
@@ -28,7 +30,7 @@ class ServiceTimes:
     def __init__(self, max_batch: int) -> None:
         """Know nothing: every batch is expected to take no time, so nothing is refused."""
         self.changes = 0
-        """How often what it expects has changed."""
+        """How often what it expects has changed by more than a plan made before can bear."""
         self._max_batch = max_batch
         self._recipes: dict[str, _Times] = {}
         self._unknown = _Times([0.0] * max_batch, max_batch)
@@ -44,9 +46,10 @@ class ServiceTimes:
     def learn(self, recipe: str, size: int, took_ns: int, now_ns: int) -> None:
         """Take in what a batch of `size` took from when scoring was free for it."""
         if recipe in self._recipes:
-            self.changes += 1
-            self._recipes[recipe].learn(size, took_ns)
-            self._recipes[recipe].learned_ns = now_ns
+            times = self._recipes[recipe]
+            times.learn(size, took_ns)
+            times.learned_ns = now_ns
+            self.changes += times.has_changed()
 
     def forget_stale(self, now_ns: int) -> None:
         """Expect of what was not scored for long what was measured when scoring was warm."""
@@ -103,7 +106,16 @@ class _Times:
     def begin_anew(self) -> None:
         self.mean = 1.0
         self.deviation = _DOUBT_AT_FIRST
+        self._known = (self.mean, self.deviation)
         self._batches = 0
+
+    def has_changed(self) -> bool:
+        """Whether it has changed by more than is tolerated since this was last true."""
+        mean, deviation = self._known
+        if max(abs(self.mean - mean), abs(self.deviation - deviation)) <= _TOLERATED * mean:
+            return False
+        self._known = (self.mean, self.deviation)
+        return True
 
     def learn(self, size: int, took_ns: int) -> None:
         if not self.shape[size - 1]:
