@@ -89,7 +89,8 @@ class PlantLink:
         self._doors = DoorWatch(metrics, self.emit)
         self.bus = Bus(
             config.publish, runtime_dir, config.line.plant, config.line.name, metrics.published,
-            events=self, keys_dir=Path(keys_dir) if keys_dir else None,
+            events=self, is_triggered=any(camera.mode == "triggered" for camera in config.cameras),
+            keys_dir=Path(keys_dir) if keys_dir else None,
         )  # fmt: skip
         stack.callback(self.bus.close)
         self.journal = Journal(

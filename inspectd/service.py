@@ -128,7 +128,7 @@ class Service:
         self._tick_due_ns = 0
         self._bank_sha256s: dict[str, str] = {}
         self._watchdog = ProgressWatchdog(notifier.watchdog_interval_ns or int(1e18))
-        self._poller = Poller()
+        self._poller = Poller(look_ms=_TICK_NS // 1_000_000)
         self._cameras = {camera.name: CameraStage(camera, self, clock) for camera in config.cameras}
         self._metrics = Metrics(config.line.name, list(self._cameras), config.line.deadline_ms)
         self._scoring = ScoringStage(config, self, scoring)

@@ -8,8 +8,8 @@ from typing import Final, Protocol
 
 import zmq
 
-_LOOK_MS: Final = 5
-"""However long there is nothing to do: so often every source is looked at."""
+LOOK_MS: Final = 5
+"""However long there is nothing to do: so often every source is looked at, where `known_ns` has to be new."""
 
 
 class HasFileno(Protocol):
@@ -26,12 +26,14 @@ class Poller:
         self,
         clock: Callable[[], int] = time.monotonic_ns,
         is_handed_on: Callable[[], bool] = lambda: True,
+        look_ms: int = LOOK_MS,
     ) -> None:
         """Wait on nothing yet.
 
         Args:
             clock: monotonic, in nanoseconds.
             is_handed_on: True when nothing that came is on its way to a source, within this process.
+            look_ms: longest time without a look at every source.
         """
         self._poller = zmq.Poller()
         self._callbacks: dict[int | zmq.Socket[bytes], Callable[[], None]] = {}
@@ -39,6 +41,7 @@ class Poller:
         self._looked_ns = clock()
         self._empty_ns: dict[int | zmq.Socket[bytes], int] = {}
         self._is_handed_on = is_handed_on
+        self._look_ms = look_ms
         self._longest_gap_ns = 0
 
     def add(self, source: HasFileno | zmq.Socket[bytes], callback: Callable[[], None]) -> None:
@@ -60,8 +63,8 @@ class Poller:
         readable: list[tuple[int | zmq.Socket[bytes], int]] = []
         while not readable:
             left_ms = max(0, -(-(end_ns - self._clock()) // 1_000_000))
-            readable = self._look(min(left_ms, _LOOK_MS))
-            if left_ms <= _LOOK_MS:
+            readable = self._look(min(left_ms, self._look_ms))
+            if left_ms <= self._look_ms:
                 break
         if readable:
             # What came first may be in any of them, so all are looked at once more, without waiting.
@@ -81,7 +84,7 @@ class Poller:
         return self._empty_ns[_key(source)]
 
     def take_longest_gap_ns(self) -> int:
-        """The longest time nobody looked at any source since this was last asked."""
+        """The longest time nobody looked at any source, or waited for one, since this was last asked."""
         longest_ns, self._longest_gap_ns = self._longest_gap_ns, 0
         return longest_ns
 
@@ -90,7 +93,8 @@ class Poller:
         is_handed_on = self._is_handed_on()
         readable = self._poller.poll(timeout_ms)
         now_ns = self._clock()
-        self._longest_gap_ns = max(self._longest_gap_ns, now_ns - self._looked_ns)
+        overrun_ns = max(0, now_ns - began_ns - timeout_ms * 1_000_000)
+        self._longest_gap_ns = max(self._longest_gap_ns, began_ns - self._looked_ns + overrun_ns)
         self._looked_ns = now_ns
         if is_handed_on:
             for key in self._empty_ns.keys() - {key for key, _ in readable}:

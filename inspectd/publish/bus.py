@@ -201,6 +201,7 @@ class Bus:
         on_published: Callable[[str], None],
         *,
         events: DoorEvents,
+        is_triggered: bool,
         keys_dir: Path | None = None,
     ) -> None:
         """Listen in `runtime_dir`, and over TCP where the settings ask for it; `doors` are to be started.
@@ -212,6 +213,7 @@ class Bus:
             line: second name in every topic.
             on_published: takes the kind of each message that was sent.
             events: takes what doors report.
+            is_triggered: cameras of the line wait for triggers.
             keys_dir: keys of the TCP endpoints; None: plain TCP.
 
         Raises:
@@ -229,7 +231,7 @@ class Bus:
         keys = str(keys_dir) if keys_dir is not None else None
         sides = {"local": None, "tcp": keys} if self._listeners.tcp else {"local": None}
         self.doors = {
-            side: DoorStage(side, StartDoor(settings, prefix, keys), self._listeners, events)
+            side: DoorStage(side, StartDoor(settings, prefix, keys, is_triggered), self._listeners, events)
             for side, keys in sides.items()
         }
 

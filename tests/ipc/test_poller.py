@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 import zmq
@@ -120,8 +121,18 @@ def test_a_long_wait_goes_on_looking_and_is_no_standstill(pipe):
     poller.add(pipe, pipe.take)
     poller.wait(0)
     poller.take_longest_gap_ns()
+    began_ns = time.monotonic_ns()
     poller.wait(120_000_000)
+    assert poller.known_ns(pipe) > began_ns + 100_000_000
     assert poller.take_longest_gap_ns() < 100_000_000
+
+
+def test_a_poller_that_need_know_no_times_looks_seldom(pipe):
+    looks = []
+    poller = Poller(lambda: looks.append(None) or time.monotonic_ns(), look_ms=50)
+    poller.add(pipe, pipe.take)
+    poller.wait(40_000_000)
+    assert len(looks) < 8  # a few for each look; every 5 ms they would be dozens
 
 
 def test_each_source_has_a_time_of_its_own(pipe):

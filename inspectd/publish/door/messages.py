@@ -17,6 +17,8 @@ class StartDoor(msgspec.Struct, frozen=True, array_like=True, tag="start_door"):
     """Of every topic of the line."""
     keys_dir: str | None
     """Directory of the keys that clients need; None: they need none."""
+    is_triggered: bool
+    """Cameras of the line wait for triggers: when one came is to be known exactly."""
     since_ns: int = 0
     """For a door that takes another one's place: what comes may have been sent since then."""
 

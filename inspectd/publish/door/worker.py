@@ -21,7 +21,7 @@ from inspectd.ipc import child
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError, ChannelMessageError
 from inspectd.ipc.io_thread import IoThreads
 from inspectd.ipc.messages import Alive
-from inspectd.ipc.poller import Poller
+from inspectd.ipc.poller import LOOK_MS, Poller
 from inspectd.publish.access.auth import KeysChange
 from inspectd.publish.door.half_sent import MAX_MEMORY_BYTES
 from inspectd.publish.door.messages import (
@@ -74,7 +74,10 @@ class Door:
             on_refused=self._refuse,
         )
         self._io_threads = IoThreads()
-        self._poller = Poller(is_handed_on=self._io_threads.are_asleep)
+        self._poller = Poller(
+            is_handed_on=self._io_threads.are_asleep,
+            look_ms=LOOK_MS if start.is_triggered else _TURN_NS // 1_000_000,
+        )
         self._held: deque[Request | Delivered] = deque()
         self._unsent: deque[tuple[int, Reply]] = deque()
         self._changes: deque[KeysChange] = deque()
