@@ -153,6 +153,18 @@ class FrameRing:
         Raises:
             RingError: the slot does not hold this frame, or the frame's size does not fit the slot.
         """
+        return self._bytes(*self._place(frame)).reshape(frame.height, frame.width, frame.channels)
+
+    def raw(self, frame: FrameRef) -> memoryview:
+        """The bytes of the frame's pixels in place, row by row; valid until the slot is released.
+
+        Raises:
+            RingError: as of `view`.
+        """
+        start, size = self._place(frame)
+        return memoryview(self._memory)[start : start + size]
+
+    def _place(self, frame: FrameRef) -> tuple[int, int]:
         if not self.holds(frame):
             raise RingError(
                 f"slot {frame.slot} of {frame.camera} no longer holds frame {frame.seq} of generation "
@@ -164,8 +176,7 @@ class FrameRing:
             raise RingError(
                 f"frame {frame.seq} of {frame.camera} claims {shape}, a slot is {self.slot_bytes} B"
             )
-        start = self._data_offset + frame.slot * self._stride
-        return self._bytes(start, size).reshape(shape)
+        return self._data_offset + frame.slot * self._stride, size
 
     @property
     def held(self) -> int:
