@@ -11,9 +11,8 @@ import pytest
 from support.daemon import camera_table, settings
 
 from inspectd import config
-from inspectd.backends.openvino.cache import ModelCache
 from inspectd.config import ImagesCamera, LineSettings, Recipe
-from inspectd.config.places import systemd_directory
+from inspectd.config.places import cache_directory, systemd_directory
 from inspectd.errors import UnavailableError
 
 LINE = """
@@ -51,7 +50,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
 def test_of_systemds_list_of_directories_the_first_counts(bare, tmp_path, value):
     for variable in ("STATE_DIRECTORY", "RUNTIME_DIRECTORY", "CACHE_DIRECTORY"):
         bare.setenv(variable, value.format(tmp_path))
-    assert LineSettings().state_path == LineSettings().runtime_path == ModelCache().folder == tmp_path
+    assert LineSettings().state_path == LineSettings().runtime_path == cache_directory() == tmp_path
 
 
 def test_a_variable_that_is_empty_names_nothing(bare):
@@ -72,7 +71,7 @@ def test_a_home_that_is_not_there_is_none(bare, tmp_path, home):
     bare.setenv("HOME", home.format(tmp_path))
     with pytest.raises(UnavailableError, match="no home"):
         _ = LineSettings().state_path
-    assert ModelCache().folder is None
+    assert cache_directory() is None
 
 
 def test_directories_of_the_file_are_taken_from_its_own_folder(tmp_path, monkeypatch):

@@ -11,7 +11,6 @@ from faults.fault import Context, Outcome
 from faults.kill_daemon import check_record
 from faults.parts import write_pictures
 from faults.rig import Rig
-from scipy.stats import theilslopes
 
 _SAMPLE_SECONDS: Final = 5.0
 _WARM_UP_SHARE: Final = 0.2
@@ -61,6 +60,8 @@ def slope_mib_per_hour(samples: list[tuple[float, int]]) -> tuple[float, float, 
     Args:
         samples: seconds and bytes.
     """
+    from scipy.stats import theilslopes  # noqa: PLC0415 - takes as long to load as all else here, in every worker
+
     slope, _, low, high = theilslopes(
         [memory / 2**20 for _, memory in samples], [at / 3600 for at, _ in samples], _CONFIDENCE
     )

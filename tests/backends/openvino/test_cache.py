@@ -16,6 +16,11 @@ def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
     assert ModelCache(tmp_path / "cache").models("a" * 64) == MODELS
 
 
+def test_it_lies_where_the_service_manager_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
+    assert ModelCache().folder == tmp_path
+
+
 def test_another_bank_is_another_entry(tmp_path: Path) -> None:
     cache = ModelCache(tmp_path)
     cache.keep_models("a" * 64, MODELS)
