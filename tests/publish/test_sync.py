@@ -227,7 +227,7 @@ def test_a_client_that_does_not_read_costs_the_line_nothing(line, client) -> Non
     line.publish(1000)
     lazy, eager = client(), client()
     before = resident_bytes()
-    for n in range(3000):
+    for n in range(1500):
         lazy.send(wire.encode(ReplayRequest(str(n), limit=1000)), flags=zmq.NOBLOCK)
         line.read()
         line.journal.take_results()
