@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special  # not scipy.stats, which takes longer to load than the rest of a command
 
 CONFIDENCE: Final = 0.95
 
@@ -65,7 +65,7 @@ def calibrate(good_scores: NDArray[np.float64], false_reject_rate: float) -> Cal
 
 def shown_rate(images: int, above: int) -> float:
     """The rate that `above` of `images` scores above an order statistic show at 95 % confidence."""
-    return float(stats.beta.ppf(CONFIDENCE, above + 1, images - above))
+    return float(special.betaincinv(above + 1, images - above, CONFIDENCE))
 
 
 def images_needed(false_reject_rate: float) -> int:
@@ -76,14 +76,16 @@ def images_needed(false_reject_rate: float) -> int:
 def interval(count: int, total: int) -> Interval:
     """The share `count` of `total` with its exact interval (Clopper and Pearson, 1934)."""
     tail = (1.0 - CONFIDENCE) / 2.0
-    low = float(stats.beta.ppf(tail, count, total - count + 1)) if count else 0.0
-    high = float(stats.beta.ppf(1.0 - tail, count + 1, total - count)) if count < total else 1.0
+    low = float(special.betaincinv(count, total - count + 1, tail)) if count else 0.0
+    high = float(special.betaincinv(count + 1, total - count, 1.0 - tail)) if count < total else 1.0
     return Interval(count, total, count / total if total else math.nan, low, high)
 
 
 def _most_above(images: int, rate: float) -> int:
     """The most scores that may lie above the threshold; -1 where not even none will do."""
-    above = int(stats.binom.ppf(1.0 - CONFIDENCE, images, rate))
-    while above >= 0 and stats.binom.cdf(above, images, rate) > 1.0 - CONFIDENCE:
+    if special.bdtr(0, images, rate) > 1.0 - CONFIDENCE:
+        return -1
+    above = int(special.bdtrik(1.0 - CONFIDENCE, images, rate)) + 1  # solved by iteration: nearly exact
+    while special.bdtr(above, images, rate) > 1.0 - CONFIDENCE:
         above -= 1
     return above

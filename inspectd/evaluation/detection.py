@@ -16,13 +16,13 @@ from typing import Final
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from inspectd.evaluation.calibrate import CONFIDENCE
 
 DETECTION: Final = 0.9
 _LOGIT: Final = float(special.logit(DETECTION))
-_DEVIANCE: Final = float(stats.chi2.ppf(2 * CONFIDENCE - 1, 1))
+_DEVIANCE: Final = float(2 * special.gammaincinv(0.5, 2 * CONFIDENCE - 1))  # chi-squared of one degree
 """One-sided: the signed root of the deviance is about normal."""
 _SLOPES: Final = (math.log(1e-3), math.log(1e3))
 """Logarithms of the flattest and the steepest curve."""
