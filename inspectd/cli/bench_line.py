@@ -14,7 +14,7 @@ from inspectd.bench.processes import MAIN, Usage, shares, usage_by_job
 from inspectd.bench.scrape import means_ms, stage_totals
 from inspectd.bench.timing import Latency
 from inspectd.cli.daemon_process import DaemonProcess
-from inspectd.cli.demo_line import free_ports
+from inspectd.cli.demo_line import any_port
 from inspectd.client import LiveReader, Message
 from inspectd.errors import InspectdError
 from inspectd.wire import Counts, Evaluation, Heartbeat, Verdict
@@ -96,7 +96,7 @@ def run_load(line: Line, rate: float, seconds: float) -> dict[str, Any]:
     """
     line.folder.mkdir(parents=True, exist_ok=True)
     file = line.folder / "line.toml"
-    port = free_ports()["metrics"]
+    port = any_port()  # the usual one is for a line that may be started meanwhile
     file.write_text(line.settings(rate, port), encoding="utf-8")
     began = time.monotonic()
     with (

@@ -217,7 +217,7 @@ def free_ports() -> dict[str, int]:
     """The usual ports; one that is in use is replaced by a free one."""
     ports: dict[str, int] = {}
     for name, usual in _PORTS.items():
-        ports[name] = usual if _is_free(usual) else _any_port()
+        ports[name] = usual if _is_free(usual) else any_port()
     return ports
 
 
@@ -235,7 +235,8 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _any_port() -> int:
+def any_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -49,7 +49,8 @@ def test_a_message_without_end_costs_its_sender_the_connection(open_to_tcp, part
                     sent += len(parts)
                 most_mib = max(most_mib, resident_mib(daemon.process.pid))
                 elsewhere.read(0)
-        assert 1e6 < sent < 3e8
+        # More than waits of any honest client. How much more depends on the memory of a flood before.
+        assert 16_384 < sent < 3e8
         assert daemon.children() == children
         count = len(daemon.reader.verdicts)
         daemon.until(lambda: len(daemon.reader.verdicts) > count + 50)
