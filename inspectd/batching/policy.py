@@ -143,8 +143,10 @@ class BatchPolicy:
             self._count(inspection, -1)
         self._batches += 1
         self._begin(taken, now_ns)
-        self._schedule.take(recipe, size)
-        self.latest_start_ns = self._schedule.latest_start_ns
+        if self._schedule.take(recipe, size):
+            self.latest_start_ns = self._schedule.latest_start_ns
+        else:
+            self._planned_with = -1  # the next `shed` plans anew
         opened_ns = min(inspection.opened_ns for inspection in taken)
         return Batch(self._batches, recipe, taken, opened_ns, closed_by)
 

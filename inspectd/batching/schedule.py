@@ -75,22 +75,25 @@ class Schedule:
         self._steps: deque[_Step] = deque()
         self._taken: Counter[str] = Counter()  # of each recipe, since the plan was made anew
         self._taken_ns = 0
+        self._is_whole = False  # the steps hold all that waits
 
     def clear(self) -> None:
         """Forget the plan: batches take another time, or scoring is free at another."""
         self._steps.clear()
         self._taken.clear()
         self._taken_ns = 0
+        self._is_whole = False
 
-    def take(self, recipe: str, size: int) -> None:
-        """Note that scoring got the first so many of a recipe; the rest is planned after them already."""
-        first = self._steps[0] if self._steps else None
+    def take(self, recipe: str, size: int) -> bool:
+        """Note that scoring got the first so many of a recipe; True if the plan holds all that is left."""
+        first = self._steps[0] if self._is_whole and self._steps else None
         if first is None or first.recipe != recipe or first.end - self._taken[recipe] != size:
             self.clear()
-            return
+            return False
         self._steps.popleft()
         self._taken[recipe] += size
         self._taken_ns = first.took_ns
+        return True
 
     def changed(self, inspection: Inspection, place: int) -> None:
         """Forget the plan from where `inspection` was put in or taken out, at `place` of its queue."""
@@ -103,6 +106,7 @@ class Schedule:
                 break
         for _ in range(going):
             self._steps.pop()
+        self._is_whole = False
 
     def first_break(self, free: Free, new: Sequence[Inspection]) -> Break | None:
         """Where the schedule fails; None: all that waits is in time.
@@ -141,6 +145,7 @@ class Schedule:
             latest_ns = min(latest_ns, began_ns + spare_ns)
             end = place + size + self._taken[recipe]
             self._steps.append(_Step(recipe, urgency_of(first), end, took_ns, variance, latest_ns))
+        self._is_whole = True
         return None
 
     @property

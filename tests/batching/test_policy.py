@@ -245,3 +245,15 @@ def test_one_is_the_least_of_a_batch_even_where_it_takes_no_time_to_speak_of():
     queue = BatchPolicy(0, 10, times)
     queue.add(inspection(1, deadline_ns=2))
     assert ids(queue.shed(10, Free(10, 0.0, 0, is_idle=False))) == [1]
+
+
+def test_what_is_left_is_planned_again_when_the_plan_did_not_hold_all_of_it():
+    waiting = [inspection(number, deadline_ns=1000 + number) for number in (1, 2, 3)]
+    queue = policy(max_batch=1, one_ns=100, waiting=waiting)
+    idle = Free(0, 0.0, 0, is_idle=True)
+    assert queue.shed(0, idle) == []
+    assert queue.discard(waiting[1])  # its deadline came, or the line stops
+    batch = queue.next_batch(0, 0)
+    assert batch is not None
+    assert ids(batch.inspections) == [1]
+    assert ids(queue.shed(950, Free(950, 0.0, 0, is_idle=False))) == [3], "it cannot be in time any more"
