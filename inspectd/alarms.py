@@ -161,8 +161,9 @@ class EvidenceWatch:
         self._quota_bytes = int(quota_mb * 1e6)
         self._metrics = metrics
         self._emit = emit
-        self._problem: str | None = None
-        self._stuck: str | None = None
+        self.used_bytes: int | None = None
+        self.problem: str | None = None
+        self.stuck: str | None = None
 
     def on_evidence_result(self, result: EvidenceResult) -> None:
         """See `EvidenceEvents.on_evidence_result`; counts it."""
@@ -173,14 +174,15 @@ class EvidenceWatch:
         self._metrics.evidence_level(
             writable=problem is None, used_bytes=used_bytes, quota_bytes=self._quota_bytes
         )
-        if problem is not None and self._problem is None:
+        self.used_bytes = used_bytes
+        if problem is not None and self.problem is None:
             self._emit("alarm", "evidence_stopped", detail=problem)
-        elif problem is None and self._problem is not None:
+        elif problem is None and self.problem is not None:
             self._emit("info", "evidence_resumed", detail="")
-        self._problem = problem
-        if stuck is not None and self._stuck is None:
+        self.problem = problem
+        if stuck is not None and self.stuck is None:
             self._emit("alarm", "evidence_stuck", detail=stuck)
-        self._stuck = stuck
+        self.stuck = stuck
 
 
 class LoopWatch:

@@ -28,7 +28,8 @@ from inspectd.endpoint import Endpoint, Users, tls_context
 from inspectd.errors import UnavailableError
 from inspectd.publish.journal.records import Levels
 from inspectd.records import BankInForce, DropCause, EvidenceResult, FrameRef
-from inspectd.wire import Evaluation, PartVerdict, Reason, RefusalReason, Verdict
+from inspectd.wire import Evaluation, HealthStatus, PartVerdict, Reason, RefusalReason, Verdict
+from inspectd.wire.health import CONDITIONS
 from inspectd.wire.sockets import SOCKETS, AuthCause
 from inspectd.wire.sync import ErrorReason
 
@@ -92,7 +93,7 @@ _BY_REASON: Final[list[Labels]] = [
 ]
 _PROCESSES: Final = _each("capture:{camera}", "scoring", "door:local", "door:tcp")
 _KINDS: Final = _each("v", "p", "late", "h", "hb", "ev")
-_SYNC: Final = _each("snapshot", "replay", *ErrorReason)
+_SYNC: Final = _each("snapshot", "status", "replay", *ErrorReason)
 
 _DEADLINE_SHARES: Final = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.25, 2.0)
 _STAGES: Final = partial(
@@ -135,6 +136,10 @@ _CAMERA_UP = _declare(Gauge, "camera_up",
 _CAMERA_LAST_FRAME = _declare(Gauge, "camera_last_frame_timestamp_seconds",
     "When the camera's last frame was captured, Unix time.", "camera")
 _SCORING_UP = _declare(Gauge, "scoring_up", "1 while the scoring process is warm.", "", _LINE)
+_HEALTH = _declare(Gauge, "health",
+    "1 for the line's NE 107 status signal, 0 for the others.", "status", _each(*HealthStatus))
+_CONDITIONS = _declare(Gauge, "health_conditions",
+    "How often a condition holds: once, or for so many cameras.", "condition", _each(*CONDITIONS))
 _LAST_VERDICT = _declare(Gauge, "last_verdict_timestamp_seconds",
     "When the last verdict was published, Unix time.")
 _RESTARTS = _declare(Counter, "process_restarts", "Child processes replaced.", "process", _PROCESSES)
@@ -300,6 +305,13 @@ class Metrics:
     def scoring_up(self, *, up: bool) -> None:
         """The scoring process became warm or went away."""
         self._of(_SCORING_UP).set(up)
+
+    def health(self, status: HealthStatus, conditions: Mapping[str, int]) -> None:
+        """Set the line's status signal, and how often each condition holds."""
+        for each in HealthStatus:
+            self._of(_HEALTH, each).set(each is status)
+        for name in CONDITIONS:
+            self._of(_CONDITIONS, name).set(conditions.get(name, 0))
 
     def bank(self, bank: BankInForce) -> None:
         """A recipe's bank and threshold are in force."""

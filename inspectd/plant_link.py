@@ -14,11 +14,14 @@ from typing import Final, Protocol
 import msgspec
 
 from inspectd import __version__
-from inspectd.alarms import AccessWatch, DoorWatch
+from inspectd.alarms import AccessWatch, DoorWatch, EvidenceWatch
 from inspectd.batching.stage import BatchingStage
 from inspectd.capture.stage import CameraStage
 from inspectd.config import Config
+from inspectd.health import HealthWatch
 from inspectd.ipc.poller import Poller
+from inspectd.ipc.ring import FrameRing
+from inspectd.line_status import LineLife, StatusTeller
 from inspectd.log import event, lines_dropped
 from inspectd.metrics import Metrics, MetricsServer
 from inspectd.publish.announcer import Announcer
@@ -28,7 +31,7 @@ from inspectd.publish.door.messages import Delivered, DoorLevels, Request
 from inspectd.publish.journal.journal import Journal
 from inspectd.publish.stage import PublishStage
 from inspectd.publish.sync import SyncStage
-from inspectd.wire import Counts
+from inspectd.wire import Counts, Verdict
 from inspectd.wire.sync import Position, Snapshot
 
 _log: Final = logging.getLogger("inspectd.service")
@@ -37,11 +40,11 @@ _log: Final = logging.getLogger("inspectd.service")
 _LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "alarm": logging.ERROR}
 
 
-class LineAnswers(TriggerEvents, Protocol):
-    """The line as the plant's requests need it: it answers triggers and gives its state."""
+class LineAnswers(TriggerEvents, LineLife, Protocol):
+    """The line as the plant's requests need it: it answers triggers and says where it is in its life."""
 
-    state: str
-    """Where the line is in its life, as heartbeats give it."""
+    def rings(self) -> list[tuple[str, FrameRing]]:
+        """Every ring a frame may lie in, with its camera."""
 
 
 class PlantLink:
@@ -102,9 +105,16 @@ class PlantLink:
         self.publishing = PublishStage(config, self.bus, metrics, self.journal)
         self._announcer = Announcer(config, self.bus, self.journal, self.publishing.reached)
         self._control = ControlStage(self.bus, line, self.journal.when_recorded, metrics)
+        self.evidence = EvidenceWatch(config.evidence.quota_mb, metrics, self.emit, line.rings)
+        self._health = HealthWatch(list(cameras), metrics, self.emit)
+        self._teller = StatusTeller(
+            config, line, batching, cameras,
+            bus=self.bus, journal=self.journal, evidence=self.evidence, health=self._health,
+        )  # fmt: skip
         self._sync = SyncStage(
-            self.bus, self.journal, self.publishing.reached, self._snapshot, metrics, clock=clock
-        )
+            self.bus, self.journal, self.publishing.reached, self._snapshot, metrics,
+            status=self._teller.status, clock=clock,
+        )  # fmt: skip
         if config.metrics.port:
             server = MetricsServer(
                 metrics.registry, config.metrics, lambda: metrics.auth_failed("metrics", "password")
@@ -169,6 +179,7 @@ class PlantLink:
         """Send a heartbeat and measure the levels, if it is time to."""
         if now_ns >= self._heartbeat_due_ns:
             self._heartbeat_due_ns = now_ns + self._interval_ns
+            self._health.update(self._teller.facts(now_ns))
             self.heartbeat()
             self._measure_levels()
 
@@ -182,6 +193,10 @@ class PlantLink:
         self._access.watch(now_ns)
         self._doors.watch(now_ns)
 
+    def on_verdict(self, verdict: Verdict, now_ns: int) -> None:
+        """Count a camera's verdict for the line's health."""
+        self._health.recent[verdict.camera].add(verdict, now_ns)
+
     def emit(self, severity: str, name: str, *, camera: str | None = None, detail: str) -> None:
         """See `alarms.EmitEvent`."""
         event(_log, _LEVELS[severity], name, camera=camera, detail=detail or None)
@@ -189,7 +204,7 @@ class PlantLink:
 
     def heartbeat(self) -> None:
         """See `Announcer.publish_heartbeat`."""
-        self._announcer.publish_heartbeat(self._line.state, self._counts(), self._phases())
+        self._announcer.publish_heartbeat(self._line.state, self._counts(), self._phases(), self._health)
 
     def _measure_levels(self) -> None:
         """Set the gauges of queues, rings, subscriptions and losses."""

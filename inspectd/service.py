@@ -31,7 +31,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from inspectd.alarms import EvidenceWatch, FormatWatch, LoopWatch, ProcessWatch
+from inspectd.alarms import FormatWatch, LoopWatch, ProcessWatch
 from inspectd.batching.parts import Part
 from inspectd.batching.stage import make_batching
 from inspectd.capture.stage import CameraStage
@@ -142,7 +142,7 @@ class Service:
         self._formats = FormatWatch(plant.emit)
         self._evidence = EvidenceStage(
             config,
-            EvidenceWatch(config.evidence.quota_mb, self._metrics, plant.emit, self.rings),
+            plant.evidence,
             release=lambda frame: self._cameras[frame.camera].release(frame),
         )
         for camera in self._cameras.values():
@@ -289,6 +289,11 @@ class Service:
         self._scoring.detach(camera, generation)
         self._evidence.detach(camera, generation)
 
+    @property
+    def scoring_ready(self) -> ScoringReady | None:
+        """See `LineLife.scoring_ready`."""
+        return self._scoring.ready
+
     # --- what the plant asks (plant_link.LineAnswers) -----------------------------------------------------
 
     def on_trigger(self, request: TriggerRequest, came_ns: int) -> Accepted | Refusal:
@@ -399,8 +404,10 @@ class Service:
         """Publish an inspection's verdict, watch its format and offer its evidence."""
         verdict = self._publishing.record_verdict(inspection, outcome)
         self._formats.on_verdict(inspection, outcome)
+        now_ns = self._clock()
+        self._plant.on_verdict(verdict, now_ns)
         if inspection.frame is not None:
-            self._evidence.offer(inspection.frame, verdict, outcome, self._clock())
+            self._evidence.offer(inspection.frame, verdict, outcome, now_ns)
         return verdict
 
     def publish_part(self, part: Part, outcome: Outcome, views: list[ViewVerdict]) -> None:

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "bank": "build, measure and tune banks",
     "keys": "make keys and manage who may connect to a line over TCP",
     "explain": "score a part's evidence again and show why it was judged so",
+    "status": "say in one screen how a running line is",
     "watch": "show a running line in the terminal",
     "bench": "measure how fast this machine scores, alone or as a whole line",
     "replay": "print verdicts that a line has recorded",

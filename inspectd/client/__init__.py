@@ -24,6 +24,7 @@ from inspectd.client.joiner import Item, LossReason, Lost
 from inspectd.client.live import LiveReader
 from inspectd.client.recorded import Replayed, replay
 from inspectd.client.sockets import ClientKeys
+from inspectd.client.status import ask_status
 from inspectd.client.tracker import MISSED_HEARTBEATS, LineTracker, Liveness
 from inspectd.client.verdicts import VerdictReader
 from inspectd.errors import InputError, UnavailableError
@@ -32,6 +33,8 @@ from inspectd.wire import (
     Counts,
     Evaluation,
     Event,
+    HealthCondition,
+    HealthStatus,
     Heartbeat,
     HeatmapHeader,
     HeatmapRef,
@@ -44,7 +47,7 @@ from inspectd.wire import (
     Verdict,
     ViewVerdict,
 )
-from inspectd.wire.sync import Position, Truncated
+from inspectd.wire.sync import CameraStatus, LineStatus, Position, RecipeStatus, Truncated
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
@@ -52,11 +55,14 @@ __all__ = [
     "Accepted",
     "AsyncTriggerSender",
     "AsyncVerdictReader",
+    "CameraStatus",
     "ClientKeys",
     "Counts",
     "Cursor",
     "Evaluation",
     "Event",
+    "HealthCondition",
+    "HealthStatus",
     "Heartbeat",
     "Heatmap",
     "HeatmapHeader",
@@ -64,6 +70,7 @@ __all__ = [
     "InputError",
     "Item",
     "Late",
+    "LineStatus",
     "LineTracker",
     "LiveReader",
     "Liveness",
@@ -73,6 +80,7 @@ __all__ = [
     "PartVerdict",
     "Position",
     "Reason",
+    "RecipeStatus",
     "Refusal",
     "RefusalReason",
     "Replayed",
@@ -84,5 +92,6 @@ __all__ = [
     "Verdict",
     "VerdictReader",
     "ViewVerdict",
+    "ask_status",
     "replay",
 ]

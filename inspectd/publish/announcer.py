@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from inspectd import wire
 from inspectd.config import Config
 from inspectd.publish.bus import Bus
 from inspectd.publish.journal.journal import Journal
 from inspectd.wire.sync import Position, Snapshot
+
+
+class Health(Protocol):
+    """The line's status signal, and why it has that."""
+
+    status: wire.HealthStatus
+    conditions: list[wire.HealthCondition]
 
 
 class Announcer:
@@ -23,8 +31,10 @@ class Announcer:
         self._journal = journal
         self._reached = reached
 
-    def publish_heartbeat(self, state: str, counts: wire.Counts, cameras: dict[str, str]) -> None:
-        """Publish a sign of life, with the line's state, its counts and the last verdict published."""
+    def publish_heartbeat(
+        self, state: str, counts: wire.Counts, cameras: dict[str, str], health: Health
+    ) -> None:
+        """Publish a sign of life, with the line's state, health, counts and the last verdict published."""
         line = self._line
         heartbeat = wire.Heartbeat(
             plant=line.plant,
@@ -37,6 +47,8 @@ class Announcer:
             counts=counts,
             cameras=cameras,
             journal=self._journal.state,
+            health=health.status,
+            conditions=health.conditions,
         )
         self._bus.send("-", wire.Kind.HEARTBEAT, heartbeat)
 

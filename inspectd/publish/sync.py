@@ -19,7 +19,18 @@ from inspectd.publish.door.messages import Delivered, Request
 from inspectd.publish.journal.journal import Journal
 from inspectd.publish.journal.records import ReplayChunk, Stored
 from inspectd.wire import sync
-from inspectd.wire.sync import End, Error, ErrorReason, Position, ReplayRequest, Snapshot, Truncated, Verdicts
+from inspectd.wire.sync import (
+    End,
+    Error,
+    ErrorReason,
+    LineStatus,
+    Position,
+    ReplayRequest,
+    Snapshot,
+    StatusRequest,
+    Truncated,
+    Verdicts,
+)
 
 _VERDICTS_PER_CHUNK: Final = 100
 _MAX_WAITING: Final = 64
@@ -35,7 +46,7 @@ class SyncMetrics(Protocol):
     """Takes what is reported for the metrics."""
 
     def sync_request(self, kind: str) -> None:
-        """Count a request as `snapshot` or `replay` when it is taken, or by the reason when it is refused."""
+        """Count a request by its kind when it is taken, or by the reason when it is refused."""
 
     def replayed(self, verdicts: int) -> None:
         """So many verdicts were sent again."""
@@ -69,6 +80,7 @@ class SyncStage:
         snapshot: Callable[[str, Position | None], Snapshot],
         observer: SyncMetrics,
         *,
+        status: Callable[[str, int], LineStatus],
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Answer from `journal`.
@@ -79,12 +91,14 @@ class SyncStage:
             last: the last published verdict's name.
             snapshot: makes a snapshot of a request id and the oldest position.
             observer: takes counts, for the metrics.
+            status: makes a status of a request id and the time.
             clock: monotonic, in nanoseconds.
         """
         self._bus = bus
         self._journal = journal
         self._last = last
         self._snapshot = snapshot
+        self._status = status
         self._observer = observer
         self._clock = clock
         self._waiting: deque[_Job] = deque()
@@ -136,6 +150,12 @@ class SyncStage:
         if waiting >= _MAX_WAITING_OF_CLIENT or (is_full and not self._make_room(waiting)):
             detail = f"{waiting} requests of this client and {len(jobs)} of all wait"
             self._refuse(client, envelope, request.request, ErrorReason.BUSY, detail)
+            return
+        if isinstance(request, StatusRequest):
+            self._observer.sync_request("status")
+            job = _Job(client, request.request, None, self._last(), 0, envelope)
+            job.unsent = [[wire.encode(self._status(request.request, self._clock()))]]
+            self._send(job)
             return
         if isinstance(request, ReplayRequest):
             self._observer.sync_request("replay")

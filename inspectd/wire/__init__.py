@@ -14,6 +14,7 @@ from inspectd.wire.bus import (
     prefix,
     topic,
 )
+from inspectd.wire.health import HealthCondition, HealthStatus
 from inspectd.wire.triggers import Accepted, Refusal, RefusalReason, TriggerRequest
 from inspectd.wire.verdicts import Evaluation, HeatmapRef, PartVerdict, Reason, Verdict, ViewVerdict
 
@@ -24,6 +25,8 @@ __all__ = [
     "Evaluation",
     "Event",
     "Header",
+    "HealthCondition",
+    "HealthStatus",
     "Heartbeat",
     "HeatmapHeader",
     "HeatmapRef",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from inspectd.wire.health import HealthCondition
 from inspectd.wire.verdicts import PartVerdict, Verdict
 
 TOPIC_VERSION: Final = "i1"
@@ -68,6 +69,9 @@ class Heartbeat(msgspec.Struct, frozen=True, tag_field="schema", tag="heartbeat/
     counts: Counts
     cameras: dict[str, str]
     journal: str = "recording"
+    health: str = ""
+    """A `HealthStatus`: the most severe of the conditions'; empty from versions that do not say."""
+    conditions: list[HealthCondition] = []
 
 
 class Event(msgspec.Struct, frozen=True, tag_field="schema", tag="event/1"):

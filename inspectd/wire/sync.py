@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from inspectd.wire.bus import Counts
+from inspectd.wire.health import HealthCondition
 
 MAX_REQUEST_BYTES: Final = 4096
 MAX_LIMIT: Final = 1000
@@ -33,6 +34,12 @@ class Position(msgspec.Struct, frozen=True, order=True):
 
 class SnapshotRequest(msgspec.Struct, frozen=True, tag_field="schema", tag="snapshot_request/1"):
     """Asks for the last published verdict and the oldest that can be replayed."""
+
+    request: _RequestId
+
+
+class StatusRequest(msgspec.Struct, frozen=True, tag_field="schema", tag="status_request/1"):
+    """Asks how the line is; answered even where the journal's disk hangs."""
 
     request: _RequestId
 
@@ -68,6 +75,62 @@ class Snapshot(msgspec.Struct, frozen=True, tag_field="schema", tag="snapshot/1"
     interval_ms: float
     counts: Counts
     cameras: dict[str, str]
+
+
+class CameraStatus(msgspec.Struct, frozen=True):
+    """A camera, and its verdicts of the last minute."""
+
+    camera: str
+    phase: str
+    recipe: str
+    verdicts: dict[str, int]
+    """By evaluation."""
+    score_share: float | None
+    """Median score of these verdicts as a share of the threshold; None: none has a score."""
+
+
+class RecipeStatus(msgspec.Struct, frozen=True):
+    """A recipe, the bank and threshold in force for it, and the images that scoring alone does of it."""
+
+    recipe: str
+    bank_sha256: str
+    threshold: float
+    check_above: float | None
+    images_per_second: float | None
+    """None: not measured yet."""
+
+
+class LineStatus(msgspec.Struct, frozen=True, tag_field="schema", tag="status/1"):
+    """All that one screen shows of a line."""
+
+    request: str
+    plant: str
+    line: str
+    epoch: int
+    software: str
+    started_utc_ns: int
+    utc_ns: int
+    state: str
+    health: str
+    conditions: list[HealthCondition]
+    counts: Counts
+    cameras: list[CameraStatus]
+    recipes: list[RecipeStatus]
+    device: str | None
+    """What scoring computes on; None: it is not ready."""
+    waiting: int
+    """Inspections that wait for scoring."""
+    with_scoring: int
+    journal: str
+    journal_bytes: int | None
+    """None: not known yet, as the next."""
+    disk_free_bytes: int | None
+    """On the journal's disk."""
+    evidence_bytes: int | None
+    """None: none is kept, or not known yet."""
+    evidence_quota_bytes: int
+    connections: dict[str, int]
+    """Clients by socket; those over TCP as `tcp NAME`."""
 
 
 class Verdicts(msgspec.Struct, frozen=True, tag_field="schema", tag="verdicts/1"):
@@ -110,8 +173,8 @@ class Error(msgspec.Struct, frozen=True, tag_field="schema", tag="error/1"):
     detail: str
 
 
-Request = SnapshotRequest | ReplayRequest
-Answer = Snapshot | Verdicts | Truncated | End | Error
+Request = SnapshotRequest | StatusRequest | ReplayRequest
+Answer = Snapshot | LineStatus | Verdicts | Truncated | End | Error
 
 _requests: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(Request)
 _answers: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(Answer)

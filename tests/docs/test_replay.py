@@ -17,6 +17,7 @@ STRUCTS = {
         sync.Truncated,
         sync.End,
         sync.Snapshot,
+        sync.LineStatus,
         sync.Error,
     )
 }

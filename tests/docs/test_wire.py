@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from inspectd import wire
-from inspectd.wire import Evaluation, PartVerdict, Reason, Verdict, ViewVerdict
+from inspectd.wire import Evaluation, PartVerdict, Reason, Verdict, ViewVerdict, sync
 
 PAGE = (Path(__file__).parents[2] / "docs" / "wire.md").read_text(encoding="utf-8")
 STRUCTS = {
@@ -22,6 +22,9 @@ STRUCTS = {
         ViewVerdict,
         wire.Late,
         wire.Heartbeat,
+        wire.HealthCondition,
+        sync.CameraStatus,
+        sync.RecipeStatus,
         wire.Counts,
         wire.Event,
         wire.HeatmapHeader,

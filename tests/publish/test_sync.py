@@ -23,10 +23,12 @@ from inspectd.wire import sync
 from inspectd.wire.sync import (
     End,
     Error,
+    LineStatus,
     Position,
     ReplayRequest,
     Snapshot,
     SnapshotRequest,
+    StatusRequest,
     Truncated,
     Verdicts,
 )
@@ -42,7 +44,9 @@ class Served(Line):
         self.sent_again = 0
         self.bus = ServedSockets(sockets)
         self.doorway = Doorway(self.bus)
-        self.sync = SyncStage(self.doorway, self.journal, self.reached, self.snapshot, self)
+        self.sync = SyncStage(
+            self.doorway, self.journal, self.reached, self.snapshot, self, status=self.status
+        )
         self.doorway.delivered = self.sync.delivered
 
     def read(self) -> None:
@@ -56,6 +60,12 @@ class Served(Line):
         return Snapshot(
             request, "p", "l", self.journal.epoch, len(self.published), oldest, "running",
             self.journal.state, 200.0, COUNTS, {"cam": "up"},
+        )  # fmt: skip
+
+    def status(self, request: str, _now_ns: int) -> LineStatus:
+        return LineStatus(
+            request, "p", "l", self.journal.epoch, "0", 0, 0, "running", "good", [], COUNTS, [], [], None,
+            0, 0, self.journal.state, None, None, None, 0, {},
         )  # fmt: skip
 
     def sync_request(self, kind: str) -> None:
@@ -200,6 +210,21 @@ def test_a_snapshot_says_how_far_the_line_is_and_from_where_it_can_be_replayed(l
     dealer.send(wire.encode(SnapshotRequest("s")))
     snapshot = sync.decode_answer(line.serve(dealer)[0])
     assert snapshot == line.snapshot("s", Position(line.journal.epoch, 1))
+
+
+def test_a_status_needs_no_journal_and_is_bounded_like_any_request(line, client, tmp_path) -> None:
+    line.publish(1)
+    (tmp_path / "state" / "journal.sqlite").rename(tmp_path / "elsewhere")
+    line.until(lambda: line.told.set_aside)
+    dealer = client()
+    for n in range(6):
+        dealer.send(wire.encode(StatusRequest(str(n))))
+    answers = [sync.decode_answer(line.serve(dealer)[0]) for _ in range(6)]
+    assert [answer.request for answer in answers if isinstance(answer, LineStatus)] == ["0", "1", "2", "3"]
+    assert {answer.reason for answer in answers if isinstance(answer, Error)} == {"busy"}
+    assert line.kinds.count("status") == 4
+    dealer.send(wire.encode(StatusRequest("again")))
+    assert isinstance(sync.decode_answer(line.serve(dealer)[0]), LineStatus)
 
 
 def test_a_req_socket_is_answered_in_its_own_way(line, client) -> None:

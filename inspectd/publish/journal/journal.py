@@ -71,6 +71,8 @@ class Journal:
         self.epoch = max(time.time_ns() // 1_000_000, mark.epoch + 1 if mark else 0)
         self.failure: str | None = None
         """The reason why nothing is recorded; None while verdicts are."""
+        self.levels: Levels | None = None
+        """As the journal's thread last gave them."""
         self.unfinished: list[tuple[str, bytes]] = []
         """Keys and records that an earlier start left open; the publishing stage takes them from here."""
         self._observer = observer
@@ -205,6 +207,7 @@ class Journal:
             case ReadDone():
                 result.job.done(result.chunk)
             case Levels():
+                self.levels = result
                 self._observer.journal_levels(result)
                 self._watch_clock(result.clock_ahead_ns)
 

@@ -1,0 +1,47 @@
+"""Asks a line how it is."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import zmq
+
+from inspectd import wire
+from inspectd.client.sockets import ClientKeys, connect, requester
+from inspectd.errors import UnavailableError
+from inspectd.wire import sync
+from inspectd.wire.sync import ErrorReason, LineStatus, StatusRequest
+
+_REQUEST: Final = wire.encode(StatusRequest("status"))
+
+
+def ask_status(endpoint: str, keys: ClientKeys | None = None, timeout_seconds: float = 5.0) -> LineStatus:
+    """How a line is now.
+
+    Args:
+        endpoint: the line's sync socket.
+        keys: for a TCP endpoint of a line that requires keys.
+        timeout_seconds: longest wait for the answer.
+
+    Raises:
+        InputError: the endpoint or a key file cannot be used.
+        UnavailableError: the line does not answer, or not in this format.
+    """
+    with zmq.Context() as context, requester(context) as socket:
+        connect(socket, endpoint, keys)
+        socket.send(_REQUEST)
+        if not socket.poll(round(timeout_seconds * 1000)):
+            raise UnavailableError(
+                f"{endpoint}: no answer within {timeout_seconds:g} s; is this the sync socket of a "
+                "running line?"
+            )
+        try:
+            answer = sync.decode_answer(socket.recv_multipart()[0])
+        except ValueError as error:
+            raise UnavailableError(f"{endpoint}: answered with something else: {error}") from error
+    if isinstance(answer, LineStatus):
+        return answer
+    if isinstance(answer, sync.Error) and answer.reason is ErrorReason.MALFORMED:
+        raise UnavailableError(f"{endpoint}: this line's inspectd is older and cannot say how it is")
+    detail = answer.detail if isinstance(answer, sync.Error) else f"got {type(answer).__name__}"
+    raise UnavailableError(f"{endpoint}: {detail}; try again")

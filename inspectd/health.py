@@ -1,0 +1,176 @@
+"""What is wrong with a line now, in the terms of NAMUR NE 107: for the bus, metrics and `inspectd status`.
+
+Alarms and warnings say when something begins; this says what holds. It is worked out anew from the facts for
+every heartbeat, so nothing can be forgotten or hold for ever.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+
+from inspectd.alarms import EmitEvent
+from inspectd.metrics import Metrics
+from inspectd.records import CameraPhase
+from inspectd.wire import Evaluation, HealthCondition, HealthStatus, Reason, Verdict
+from inspectd.wire.health import CONDITIONS, SEVERITY
+
+_Kind = tuple[Evaluation, Reason]
+
+_OF_REASON: Final = {
+    Reason.OVERLOAD: "too_fast",
+    Reason.DEADLINE: "late",
+    Reason.SCORING_LOST: "scoring_restarted",
+    Reason.SCORING_ERROR: "scoring_errors",
+    Reason.FRAME_LOST: "bad_frames",
+    Reason.BLACK: "bad_frames",
+    Reason.FROZEN: "bad_frames",
+    Reason.PARTIAL: "bad_frames",
+    Reason.STALE: "bad_frames",
+    Reason.FORMAT: "wrong_format",
+    Reason.MISSED_TRIGGER: "missed_triggers",
+}
+"""Conditions of a camera whose verdicts of the last minute have such a reason. The others are none of their
+own: scoring is down, or the line starts or ends."""
+
+_SECOND_NS: Final = 1_000_000_000
+_MINUTE_SECONDS: Final = 60
+_SHARES: Final = 200
+"""Verdicts whose median score is given."""
+_MOST_CONDITIONS: Final = 50
+"""Said at once; a heartbeat is not to grow with the number of cameras without end."""
+
+
+@dataclass(frozen=True)
+class LineFacts:
+    """What conditions are worked out from.
+
+    Attributes:
+        state: of the line, as heartbeats give it.
+        scoring_ready: a scoring process is warm.
+        phases: by camera.
+        recent: number of verdicts of the last minute by evaluation and reason, by camera.
+        journal_failure: the reason why no verdict is recorded, if none is.
+        evidence_problem: the reason why no evidence is kept, if none is.
+        evidence_stuck: the reason why old evidence is not removed, if it is not.
+        shut: sockets that take no more clients.
+        keys_unread: the disk of the list of allowed keys does not answer.
+        exposed: endpoints of plain TCP that leave the host.
+    """
+
+    state: str
+    scoring_ready: bool
+    phases: Mapping[str, CameraPhase]
+    recent: Mapping[str, Counter[_Kind]] = field(default_factory=dict)
+    journal_failure: str | None = None
+    evidence_problem: str | None = None
+    evidence_stuck: str | None = None
+    shut: Sequence[str] = ()
+    keys_unread: bool = False
+    exposed: Sequence[str] = ()
+
+
+class RecentVerdicts:
+    """A camera's verdicts of the last minute, counted second by second."""
+
+    def __init__(self) -> None:
+        self._seconds: deque[tuple[int, Counter[_Kind]]] = deque()
+        self._shares: deque[float] = deque(maxlen=_SHARES)
+
+    def add(self, verdict: Verdict, now_ns: int) -> None:
+        """Count a verdict."""
+        second = now_ns // _SECOND_NS
+        if not self._seconds or self._seconds[-1][0] != second:
+            self._seconds.append((second, Counter()))
+        self._seconds[-1][1][verdict.evaluation, verdict.reason] += 1
+        if verdict.score is not None and verdict.threshold:
+            self._shares.append(verdict.score / verdict.threshold)
+
+    def kinds(self, now_ns: int) -> Counter[_Kind]:
+        """How many there are of each evaluation and reason."""
+        while self._seconds and self._seconds[0][0] <= now_ns // _SECOND_NS - _MINUTE_SECONDS:
+            self._seconds.popleft()
+        counts: Counter[_Kind] = Counter()
+        for _, of_second in self._seconds:
+            counts.update(of_second)
+        return counts
+
+    def score_share(self) -> float | None:
+        """Median score of the last verdicts that have one, as a share of the threshold."""
+        return statistics.median(self._shares) if self._shares else None
+
+
+def find_conditions(facts: LineFacts) -> list[HealthCondition]:
+    """All that is wrong, the most severe first. Pure."""
+    found = sorted(_find(facts), key=lambda each: -SEVERITY[HealthStatus(each.status)])
+    return list(islice(found, _MOST_CONDITIONS))
+
+
+def status_of(conditions: Sequence[HealthCondition]) -> HealthStatus:
+    """The most severe status signal."""
+    statuses = [HealthStatus(each.status) for each in conditions]
+    return max(statuses, key=SEVERITY.__getitem__, default=HealthStatus.GOOD)
+
+
+def _find(facts: LineFacts) -> Iterator[HealthCondition]:
+    if facts.state in {"starting", "draining", "stopped"}:
+        is_start = facts.state == "starting"
+        yield _condition("starting" if is_start else "stopping", f"the line is {facts.state}")
+    elif not facts.scoring_ready:
+        yield _condition("scoring_down", "no part gets a score until a scoring process is warm again")
+    for camera, phase in facts.phases.items():
+        if phase is CameraPhase.DOWN:
+            yield _condition("camera_down", "it delivers no frames", camera)
+        elif phase is CameraPhase.OPENING and facts.state == "running":
+            yield _condition("camera_opening", "it is being opened", camera)
+    for camera, recent in facts.recent.items():
+        counts: Counter[str] = Counter()
+        for (_, reason), count in recent.items():
+            if reason in _OF_REASON:
+                counts[_OF_REASON[reason]] += count
+        for name, count in counts.items():
+            yield _condition(name, f"{count} of {recent.total()} verdicts of the last minute", camera)
+    for name, detail in (
+        ("journal_failed", facts.journal_failure),
+        ("evidence_stopped", facts.evidence_problem),
+        ("evidence_stuck", facts.evidence_stuck),
+        ("door_shut", ", ".join(facts.shut)),
+        ("keys_unread", "their disk does not answer" if facts.keys_unread else None),
+        ("insecure", ", ".join(facts.exposed)),
+    ):
+        if detail:
+            yield _condition(name, detail)
+
+
+def _condition(name: str, detail: str, camera: str | None = None) -> HealthCondition:
+    return HealthCondition(CONDITIONS[name], name, detail, camera)
+
+
+class HealthWatch:
+    """The line's conditions; counts them, and publishes an event when the status signal changes."""
+
+    def __init__(self, cameras: Sequence[str], metrics: Metrics, emit: EmitEvent) -> None:
+        """Count in `metrics`; events go to `emit`."""
+        self.conditions: list[HealthCondition] = []
+        self.status = HealthStatus.GOOD
+        self.recent = {camera: RecentVerdicts() for camera in cameras}
+        self._metrics = metrics
+        self._emit = emit
+
+    def update(self, facts: LineFacts) -> None:
+        """Find the conditions of now."""
+        self.conditions = find_conditions(facts)
+        before, self.status = self.status, status_of(self.conditions)
+        self._metrics.health(self.status, Counter(each.condition for each in self.conditions))
+        if self.status is not before:
+            why = "; ".join(_words(each) for each in self.conditions if each.status == self.status)
+            severity = "info" if SEVERITY[self.status] < SEVERITY[before] else "warning"
+            self._emit(severity, "health", detail=f"{before} -> {self.status}" + (f": {why}" if why else ""))
+
+
+def _words(condition: HealthCondition) -> str:
+    return f"{condition.camera} {condition.condition}" if condition.camera else condition.condition

@@ -1,0 +1,127 @@
+"""How a line is now: the facts its health is found from, and the answer to `inspectd status`."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Protocol
+
+from inspectd import __version__
+from inspectd.alarms import EvidenceWatch
+from inspectd.batching.stage import BatchingStage
+from inspectd.capture.stage import CameraStage
+from inspectd.config import Config, insecure_endpoints
+from inspectd.health import HealthWatch, LineFacts
+from inspectd.publish.bus import Bus
+from inspectd.publish.journal.journal import Journal
+from inspectd.scoring.messages import ScoringReady
+from inspectd.wire.sync import CameraStatus, LineStatus, RecipeStatus
+
+
+class LineLife(Protocol):
+    """Where a line is in its life."""
+
+    state: str
+    """As heartbeats give it."""
+
+    @property
+    def scoring_ready(self) -> ScoringReady | None:
+        """What scoring has loaded; None: it is not warm."""
+
+
+class StatusTeller:
+    """Puts together what the line's parts know of themselves. It reads levels only, and waits for nothing."""
+
+    def __init__(
+        self,
+        config: Config,
+        line: LineLife,
+        batching: BatchingStage,
+        cameras: Mapping[str, CameraStage],
+        *,
+        bus: Bus,
+        journal: Journal,
+        evidence: EvidenceWatch,
+        health: HealthWatch,
+    ) -> None:
+        """Tell of these parts."""
+        self._config = config
+        self._line = line
+        self._batching = batching
+        self._cameras = cameras
+        self._bus = bus
+        self._journal = journal
+        self._evidence = evidence
+        self._health = health
+        self._exposed = insecure_endpoints(config)
+        self._started_utc_ns = time.time_ns()
+
+    def facts(self, now_ns: int) -> LineFacts:
+        """What conditions are found from."""
+        levels = {side: door.levels for side, door in self._bus.doors.items() if door.levels is not None}
+        return LineFacts(
+            state=self._line.state,
+            scoring_ready=self._line.scoring_ready is not None,
+            phases={name: camera.phase for name, camera in self._cameras.items()},
+            recent={name: recent.kinds(now_ns) for name, recent in self._health.recent.items()},
+            journal_failure=self._journal.failure,
+            evidence_problem=self._evidence.problem,
+            evidence_stuck=self._evidence.stuck,
+            shut=[f"{side} {socket}" for side, each in levels.items() for socket in each.shut],
+            keys_unread=any(each.keys_unread for each in levels.values()),
+            exposed=self._exposed,
+        )
+
+    def status(self, request: str, now_ns: int) -> LineStatus:
+        """The answer to a client that asks how the line is."""
+        config, line, journal = self._config, self._config.line, self._journal.levels
+        ready = self._line.scoring_ready
+        per_second = self._batching.images_per_second()
+        return LineStatus(
+            request=request,
+            plant=line.plant,
+            line=line.name,
+            epoch=self._journal.epoch,
+            software=__version__,
+            started_utc_ns=self._started_utc_ns,
+            utc_ns=time.time_ns(),
+            state=self._line.state,
+            health=self._health.status,
+            conditions=self._health.conditions,
+            counts=self._batching.counts(),
+            cameras=[
+                self._camera(camera.name, camera.recipe, now_ns) for camera in config.cameras
+            ],
+            recipes=[
+                RecipeStatus(
+                    bank.recipe, bank.bank_sha256, bank.threshold, bank.check_above,
+                    per_second.get(bank.recipe),
+                )
+                for bank in (ready.banks if ready is not None else ())
+            ],
+            device=ready.device if ready is not None else None,
+            waiting=self._batching.waiting,
+            with_scoring=self._batching.scoring,
+            journal=self._journal.state,
+            journal_bytes=journal.size_bytes if journal is not None else None,
+            disk_free_bytes=journal.free_bytes if journal is not None else None,
+            evidence_bytes=self._evidence.used_bytes if config.evidence.enabled else None,
+            evidence_quota_bytes=int(config.evidence.quota_mb * 1e6),
+            connections=self._connections(),
+        )  # fmt: skip
+
+    def _camera(self, name: str, recipe: str, now_ns: int) -> CameraStatus:
+        recent = self._health.recent[name]
+        evaluations: Counter[str] = Counter()
+        for (evaluation, _), count in recent.kinds(now_ns).items():
+            evaluations[evaluation] += count
+        return CameraStatus(name, self._cameras[name].phase, recipe, dict(evaluations), recent.score_share())
+
+    def _connections(self) -> dict[str, int]:
+        return {
+            socket if side == "local" else f"{side} {socket}": count
+            for side, door in self._bus.doors.items()
+            if door.levels is not None
+            for socket, count in door.levels.connections.items()
+        }

@@ -1,0 +1,61 @@
+"""How well a line does its work, in the terms of NAMUR NE 107. Pure; `docs/wire.md` describes it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+
+class HealthStatus(StrEnum):
+    """A status signal of NE 107, the most severe last; `good` where none holds."""
+
+    GOOD = "good"
+    MAINTENANCE_REQUIRED = "maintenance_required"
+    """Every part is judged; something has to be done all the same, and soon."""
+    OUT_OF_SPECIFICATION = "out_of_specification"
+    """Some parts get no judgement, or no record, because the line is used outside what it can do."""
+    FUNCTION_CHECK = "function_check"
+    """There are no verdicts for a time, as is meant: the line starts or ends."""
+    FAILURE = "failure"
+    """Of a camera, or of all of them, no part gets a judgement."""
+
+
+SEVERITY: Final = {status: rank for rank, status in enumerate(HealthStatus)}
+
+
+CONDITIONS: Final = {
+    "scoring_down": HealthStatus.FAILURE,
+    "camera_down": HealthStatus.FAILURE,
+    "starting": HealthStatus.FUNCTION_CHECK,
+    "stopping": HealthStatus.FUNCTION_CHECK,
+    "camera_opening": HealthStatus.FUNCTION_CHECK,
+    "too_fast": HealthStatus.OUT_OF_SPECIFICATION,
+    "late": HealthStatus.OUT_OF_SPECIFICATION,
+    "scoring_restarted": HealthStatus.OUT_OF_SPECIFICATION,
+    "scoring_errors": HealthStatus.OUT_OF_SPECIFICATION,
+    "bad_frames": HealthStatus.OUT_OF_SPECIFICATION,
+    "wrong_format": HealthStatus.OUT_OF_SPECIFICATION,
+    "missed_triggers": HealthStatus.OUT_OF_SPECIFICATION,
+    "journal_failed": HealthStatus.OUT_OF_SPECIFICATION,
+    "evidence_stopped": HealthStatus.MAINTENANCE_REQUIRED,
+    "evidence_stuck": HealthStatus.MAINTENANCE_REQUIRED,
+    "door_shut": HealthStatus.MAINTENANCE_REQUIRED,
+    "keys_unread": HealthStatus.MAINTENANCE_REQUIRED,
+    "insecure": HealthStatus.MAINTENANCE_REQUIRED,
+}
+"""Every condition there is, and its status signal; it is a metric label."""
+
+
+class HealthCondition(msgspec.Struct, frozen=True):
+    """One reason why a line is not `good`."""
+
+    status: str
+    """A `HealthStatus`; later versions may know more."""
+    condition: str
+    """Its name: an entry of `docs/operations.md`."""
+    detail: str
+    """For people."""
+    camera: str | None = None
+    """None: it is the whole line's."""

@@ -1,0 +1,106 @@
+"""`inspectd status` on a real line, and the screen it prints."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import zmq
+from rich.console import Console
+from support.daemon import camera_table, settings
+
+from inspectd import wire
+from inspectd.cli.status import screen
+from inspectd.wire import Counts, HealthCondition
+from inspectd.wire.sync import CameraStatus, Error, ErrorReason, LineStatus, RecipeStatus
+
+
+def status(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "inspectd", "status", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.daemon
+def test_a_line_says_how_it_is_in_good_days_and_bad(start_daemon, stub_bank, good_folder):
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=20))).ready()
+    daemon.until(lambda: len(daemon.reader.verdicts) > 5 and daemon.reader.heartbeats[-1].health == "good")
+    endpoint = f"ipc://{daemon.runtime_dir}/sync.sock"
+
+    good = status(endpoint)
+    assert good.returncode == 0, good.stdout + good.stderr
+    assert good.stdout.splitlines()[0].startswith(" GOOD   test/line  running for 0:00:"), good.stdout
+    facts = json.loads(status(endpoint, "--json").stdout)
+    assert (facts["health"], facts["conditions"], facts["device"]) == ("good", [], "stub")
+    (camera,), (recipe,) = facts["cameras"], facts["recipes"]
+    assert camera["phase"] == "up"
+    assert camera["verdicts"]["pass"] > 0
+    assert recipe["bank_sha256"] == daemon.reader.verdicts[0].bank_sha256
+    assert set(facts["connections"]) == {"verdicts", "heatmaps", "sync", "control"}
+
+    os.kill(daemon.children()["cam"], signal.SIGSTOP)
+    daemon.until(lambda: daemon.reader.heartbeats[-1].health != "good")
+    daemon.until(lambda: daemon.reader.event("health"))
+    heartbeat = daemon.reader.heartbeats[-1]
+    bad = status(endpoint)
+    assert bad.returncode == 1
+    assert heartbeat.conditions[0].condition in bad.stdout
+    assert daemon.reader.event("health").detail.startswith("good -> ")
+
+
+def test_who_does_not_answer_is_named(tmp_path: Path) -> None:
+    nobody = status(f"ipc://{tmp_path}/sync.sock", "--timeout", "0.2")
+    assert nobody.returncode == 3
+    assert "no answer within 0.2 s; is this the sync socket of a running line?" in nobody.stderr
+    assert status("ipc://x", "--timeout", "0").returncode == 2
+    assert status(tmp_path / "none.toml").returncode == 2
+    assert "expected both keys" in status("tcp://127.0.0.1:1", "--server-key", "x").stderr
+
+
+def test_an_older_line_is_named(tmp_path: Path) -> None:
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
+        socket.bind(f"ipc://{tmp_path}/sync.sock")
+
+        def refuse() -> None:
+            client, _ = socket.recv_multipart()
+            socket.send_multipart(
+                [client, wire.encode(Error(None, ErrorReason.MALFORMED, "no such request"))]
+            )
+
+        older = threading.Thread(target=refuse)
+        older.start()
+        asked = status(f"ipc://{tmp_path}/sync.sock")
+        older.join()
+    assert asked.returncode == 3
+    assert "this line's inspectd is older and cannot say how it is" in asked.stderr
+
+
+def test_the_screen_fits_80_by_24_however_much_there_is_and_shows_no_control_characters() -> None:
+    conditions = [
+        HealthCondition(
+            "failure", "camera_down", f"it delivers no frames \x1b[31m {'x' * 90}", f"camera{number}"
+        )
+        for number in range(40)
+    ]
+    full = LineStatus(
+        request="", plant="plant", line="l" * 63, epoch=1, software="0.1.0", started_utc_ns=0,
+        utc_ns=400_000 * 10**9, state="running", health="of a later version", conditions=conditions,
+        counts=Counts(10**9, 10**9, 10, 5, 3, 10**8, 10**8, 2),
+        cameras=[CameraStatus(f"{'c' * 60}{n}", "up", "r" * 63, {"pass": 10**6}, 0.41) for n in range(40)],
+        recipes=[RecipeStatus(f"{'r' * 60}{n}", "ab" * 32, 5.25, 4.0, 88.8) for n in range(40)],
+        device="cuda:0", waiting=0, with_scoring=8, journal="recording", journal_bytes=12_000_000,
+        disk_free_bytes=40 * 10**9, evidence_bytes=10**9, evidence_quota_bytes=10 * 10**9,
+        connections={f"{side}{name}": 12 for side in ("", "tcp ") for name in ("verdicts", "sync", "keys")},
+    )  # fmt: skip
+    out = io.StringIO()
+    console = Console(file=out, width=200, color_system=None)
+    for part in screen(full):
+        console.print(part, no_wrap=True, overflow="ellipsis", width=80)
+    lines = out.getvalue().splitlines()
+    assert len(lines) <= 24, out.getvalue()
+    assert max(map(len, lines)) <= 80
+    assert "\x1b" not in out.getvalue()
