@@ -155,8 +155,8 @@ class HealthWatch:
 
     def __init__(self, cameras: Sequence[str], metrics: Metrics, emit: EmitEvent) -> None:
         """Count in `metrics`; events go to `emit`."""
-        self.conditions: list[HealthCondition] = []
-        self.status = HealthStatus.GOOD
+        self.conditions = [_condition("starting", "the line is starting")]
+        self.status = HealthStatus.FUNCTION_CHECK
         self.recent = {camera: RecentVerdicts() for camera in cameras}
         self._metrics = metrics
         self._emit = emit

@@ -122,8 +122,9 @@ def test_a_change_is_an_event_and_a_metric() -> None:
     watch = HealthWatch(
         ["cam1", "cam2"], metrics, lambda *args, **fields: events.append((*args, fields["detail"]))
     )
+    assert watch.status == "function_check"
     watch.update(WELL)
-    assert (events, watch.status) == ([], "good")
+    assert watch.status == "good"
     down = LineFacts(
         "running", scoring_ready=True, phases={"cam1": CameraPhase.DOWN, "cam2": CameraPhase.DOWN}
     )
@@ -131,6 +132,7 @@ def test_a_change_is_an_event_and_a_metric() -> None:
         watch.update(down)
     watch.update(WELL)
     assert events == [
+        ("info", "health", "function_check -> good"),
         ("warning", "health", "good -> failure: cam1 camera_down; cam2 camera_down"),
         ("info", "health", "failure -> good"),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from inspectd import config
 from inspectd.cli import output
 from inspectd.cli.output import cell
 from inspectd.client import ClientKeys, Evaluation, HealthCondition, HealthStatus, LineStatus, ask_status
-from inspectd.errors import ExitCode, InputError
+from inspectd.errors import ExitCode, InputError, UnavailableError
 from inspectd.text import json_line
 
 _WELL: Final[set[str]] = {HealthStatus.GOOD, HealthStatus.MAINTENANCE_REQUIRED}
@@ -32,6 +33,8 @@ _MOST_CONDITIONS: Final = 5
 _MOST_CAMERAS: Final = 5
 _MOST_RECIPES: Final = 3
 """With these the screen fits 24 lines; `--json` has all."""
+_BY_SYSTEMD: Final = Path("/run/inspectd")
+"""`RuntimeDirectory=` of the unit, above the instance's name, which is that of its configuration file."""
 _WIDTH: Final = 80
 _NAME: Final = 16
 """Characters of a name in the table."""
@@ -87,9 +90,23 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _endpoint(line: str) -> str:
+    """The sync socket of a configuration's line, where one runs; systemd gives it a directory of its own."""
     if "://" in line:
         return line
-    return f"ipc://{config.load(Path(line)).runtime_path}/sync.sock"
+    file = Path(line)
+    settings = config.load(file).line
+    places = (
+        [settings.runtime_path] if settings.runtime_dir else [_BY_SYSTEMD / file.stem, settings.runtime_path]
+    )
+    sockets = [f"{place}/sync.sock" for place in places]
+    # Path.exists raises where the directory may not be looked into.
+    found = next((socket for socket in sockets if os.path.exists(socket)), None)  # noqa: PTH110
+    if found is None:
+        raise UnavailableError(
+            f"{line}: its line does not run here, or may not be seen by this user (group inspectd): "
+            f"no {' and no '.join(sockets)}"
+        )
+    return f"ipc://{found}"
 
 
 def screen(status: LineStatus) -> Iterable[Text | Table]:

@@ -2,8 +2,6 @@
 
 import io
 import json
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -15,7 +13,9 @@ from rich.console import Console
 from support.daemon import camera_table, settings
 
 from inspectd import wire
+from inspectd.cli import status as status_command
 from inspectd.cli.status import screen
+from inspectd.scoring.stub import Behaviour
 from inspectd.wire import Counts, HealthCondition
 from inspectd.wire.sync import CameraStatus, Error, ErrorReason, LineStatus, RecipeStatus
 
@@ -42,23 +42,28 @@ def test_a_line_says_how_it_is_in_good_days_and_bad(start_daemon, stub_bank, goo
     assert recipe["bank_sha256"] == daemon.reader.verdicts[0].bank_sha256
     assert set(facts["connections"]) == {"verdicts", "heatmaps", "sync", "control"}
 
-    os.kill(daemon.children()["cam"], signal.SIGSTOP)
+    daemon.behave(Behaviour(fault="error"))
     daemon.until(lambda: daemon.reader.heartbeats[-1].health != "good")
-    daemon.until(lambda: daemon.reader.event("health"))
-    heartbeat = daemon.reader.heartbeats[-1]
+    assert daemon.reader.event("health").detail == "good -> out_of_specification: cam scoring_errors"
     bad = status(endpoint)
     assert bad.returncode == 1
-    assert heartbeat.conditions[0].condition in bad.stdout
-    assert daemon.reader.event("health").detail.startswith("good -> ")
+    assert bad.stdout.startswith(" OUT OF SPECIFICATION   test/line")
+    assert "scoring_errors  cam: " in bad.stdout
 
 
-def test_who_does_not_answer_is_named(tmp_path: Path) -> None:
-    nobody = status(f"ipc://{tmp_path}/sync.sock", "--timeout", "0.2")
-    assert nobody.returncode == 3
-    assert "no answer within 0.2 s; is this the sync socket of a running line?" in nobody.stderr
-    assert status("ipc://x", "--timeout", "0").returncode == 2
-    assert status(tmp_path / "none.toml").returncode == 2
-    assert "expected both keys" in status("tcp://127.0.0.1:1", "--server-key", "x").stderr
+@pytest.mark.daemon
+def test_the_configuration_leads_to_the_line(start_daemon, stub_bank, good_folder, monkeypatch):
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=5))).ready()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(daemon.runtime_dir))
+    assert status(daemon.file).stdout.split()[1] == "test/line"
+    monkeypatch.delenv("RUNTIME_DIRECTORY")
+    monkeypatch.setattr(status_command, "_BY_SYSTEMD", daemon.folder)
+    daemon.runtime_dir.rename(daemon.folder / "line")  # as the unit names it by its configuration file
+    assert status_command._endpoint(str(daemon.file)) == f"ipc://{daemon.folder}/line/sync.sock"
+    (daemon.folder / "line").rename(daemon.runtime_dir)
+    nowhere = status(daemon.file)
+    assert nowhere.returncode == 3
+    assert f"{daemon.file}: its line does not run here, or may not be seen" in nowhere.stderr
 
 
 def test_an_older_line_is_named(tmp_path: Path) -> None:

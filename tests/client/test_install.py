@@ -104,8 +104,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 def test_it_is_small_and_the_command_line_helps(installed: Installed) -> None:
     assert installed.megabytes() < MAX_INSTALLED_MB
-    for words in (["--help"], ["watch", "--help"], ["replay", "--help"], ["keys", "--help"]):
-        code, output, errors = installed.run(*words)
+    for words in ([], ["status"], ["watch"], ["replay"], ["keys"]):
+        code, output, errors = installed.run(*words, "--help")
         assert (code, errors) == (0, "")
         assert output.startswith("usage: inspectd")
     assert installed.run("keys", "new", installed.folder / "gate1")[0] == 0
@@ -144,3 +144,6 @@ def test_it_reads_a_running_line_and_sends_it_triggers(
     code, output, errors = installed.run("replay", f"ipc://{daemon.runtime_dir}/sync.sock")
     assert (code, errors) == (0, "")
     assert [line.split()[1] for line in output.splitlines()] == ["top", "part", "top", "part"]
+    code, output, errors = installed.run("status", f"ipc://{daemon.runtime_dir}/sync.sock")
+    assert (code, errors) == (0, "")
+    assert "2 accepted = 2 parts + 0 open" in output
