@@ -166,7 +166,7 @@ class HealthWatch:
         self.conditions = find_conditions(facts)
         before, self.status = self.status, status_of(self.conditions)
         self._metrics.health(self.status, Counter(each.condition for each in self.conditions))
-        if self.status is not before:
+        if self.status is not before and facts.state != "stopped":  # after that event there is no other one
             why = "; ".join(_words(each) for each in self.conditions if each.status == self.status)
             severity = "info" if SEVERITY[self.status] < SEVERITY[before] else "warning"
             self._emit(severity, "health", detail=f"{before} -> {self.status}" + (f": {why}" if why else ""))

@@ -80,6 +80,7 @@ class PlantLink:
         """
         keys_dir = config.security.keys_dir
         self._line = line
+        self._clock = clock
         self._metrics = metrics
         self._batching = batching
         self._cameras = cameras
@@ -179,7 +180,6 @@ class PlantLink:
         """Send a heartbeat and measure the levels, if it is time to."""
         if now_ns >= self._heartbeat_due_ns:
             self._heartbeat_due_ns = now_ns + self._interval_ns
-            self._health.update(self._teller.facts(now_ns))
             self.heartbeat()
             self._measure_levels()
 
@@ -203,7 +203,8 @@ class PlantLink:
         self._announcer.publish_event(severity, name, self._counts(), camera=camera, detail=detail)
 
     def heartbeat(self) -> None:
-        """See `Announcer.publish_heartbeat`."""
+        """Find out how the line is; see `Announcer.publish_heartbeat`."""
+        self._health.update(self._teller.facts(self._clock()))
         self._announcer.publish_heartbeat(self._line.state, self._counts(), self._phases(), self._health)
 
     def _measure_levels(self) -> None:

@@ -136,6 +136,8 @@ def test_a_change_is_an_event_and_a_metric() -> None:
         ("warning", "health", "good -> failure: cam1 camera_down; cam2 camera_down"),
         ("info", "health", "failure -> good"),
     ]
+    watch.update(LineFacts("stopped", scoring_ready=True, phases={}))
+    assert (len(events), watch.status) == (3, "function_check")
     watch.update(down)
     value = metrics.registry.get_sample_value
     assert value("inspectd_health", {"line": "line1", "status": "failure"}) == 1
