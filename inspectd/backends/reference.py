@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from inspectd.backends.base import Loaded, ScoringOptions
+from inspectd.backends.base import Loaded, ScoringOptions, refuse_rounded
 from inspectd.bank.file import BankFile, Manifest
 from inspectd.bank.weights import weights_of
 from inspectd.errors import BankError, InputError
@@ -27,8 +27,9 @@ def load(path: Path, bank: BankFile, device: torch.device, options: ScoringOptio
         options: only its threads matter.
 
     Raises:
-        BankError: the bank or its weights cannot be used.
+        BankError: the bank or its weights cannot be used, or it was made in another precision.
     """
+    refuse_rounded(path, bank, "torch computes in float32")
     if options.threads:
         torch.set_num_threads(options.threads)
     return Loaded(reference_pipeline(path, bank, device), str(device), "torch", "float32", "exact")

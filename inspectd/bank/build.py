@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple
 
 import cv2
 import msgspec
@@ -32,13 +34,34 @@ from inspectd.errors import InputError
 from inspectd.model.backbones import DEFAULT_BACKBONE, load_backbone
 from inspectd.model.detectors import Detector
 from inspectd.model.features import FeatureExtractor
-from inspectd.model.options import HeadOptions, PatchOptions, options_of
+from inspectd.model.options import BackbonePrecision, HeadOptions, PatchOptions, WantedPrecision, options_of
 from inspectd.model.pipeline import ReferencePipeline
+
+
+class Prepared(NamedTuple):
+    """What makes the features of a bank.
+
+    Attributes:
+        extractor: on the build's device.
+        precision: of its backbone.
+        tensors: of the bank file, by name, where its weights alone do not give that backbone.
+    """
+
+    extractor: FeatureExtractor
+    precision: BackbonePrecision = "float32"
+    tensors: Mapping[str, NDArray[np.uint8]] = MappingProxyType({})
+
+
+Prepare = Callable[[FeatureExtractor, WantedPrecision, Sequence[NDArray[np.uint8]]], Prepared]
+"""Called with an extractor in float32, the precision a build asks for, and some of its images; see
+`backends.precisions.prepare`."""
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of the step, how much of it is done, and how much there is."""
 
 FEWEST_IMAGES: Final = 10
+_LOOKED_AT: Final = 100
+"""Images that tell which values a backbone has, before the first is used."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +80,7 @@ class BuildSpec:
         accepted: sha256 of the pixels of images that are, in hexadecimal.
         excluded: images that were taken out of an earlier bank of the same images.
         bit_depth: bits a channel of the images; above 8 they lie in words of 16.
+        precision: of the backbone; `auto`: the fastest of the device, if it is much faster than float32.
     """
 
     detector: str = "patchcore"
@@ -78,6 +102,7 @@ class BuildSpec:
     accepted: frozenset[str] = frozenset()
     excluded: tuple[Excluded, ...] = ()
     bit_depth: int = 8
+    precision: WantedPrecision = "float32"
 
 
 class BankSize(msgspec.Struct, frozen=True):
@@ -140,13 +165,15 @@ class BankBuilder:
     Args:
         spec: settings.
         device: `cpu` or `cuda:N`.
+        prepare: brings the backbone to another precision than float32.
 
     Raises:
         InputError: the specification cannot be met.
     """
 
-    def __init__(self, spec: BuildSpec, device: str = "cpu") -> None:
+    def __init__(self, spec: BuildSpec, device: str = "cpu", prepare: Prepare | None = None) -> None:
         self._spec = spec
+        self._prepare = prepare
         target = torch.device(device)
         options, head = options_of(spec.detector, spec.options), spec.head
         if spec.detector == "dfkde":  # it compares whole images itself
@@ -217,9 +244,10 @@ class BankBuilder:
     def fit(self, frames: Iterable[NamedFrame], total: int, progress: Progress) -> Built:
         """As `build`, but no file is written."""
         start = time.perf_counter()
+        made, frames = self._prepared(frames)
         progress("features", 0, total)
         features = torch.empty((total, *self._shape), dtype=self._dtype(total), device=self._extractor.device)
-        images = collect(self._extractor, frames, features, lambda done: progress("features", done, total))
+        images = collect(made.extractor, frames, features, lambda done: progress("features", done, total))
         _check_enough(images, strict=self._spec.strict)
         extracted = time.perf_counter()
         fit = self._fit
@@ -229,14 +257,25 @@ class BankBuilder:
             held_out = cross_fit(images.features, fit, lambda done, count: progress("threshold", done, count))
         finished = time.perf_counter()
         unlike, aside = self._unlike_the_rest(images, held_out.scores)
-        manifest = self._manifest(images, fitted.detector, unlike, find_threshold(held_out.scores, aside))
-        arrays = _arrays(fitted.detector, held_out, images)
+        threshold = find_threshold(held_out.scores, aside)
+        manifest = self._manifest(images, fitted.detector, unlike, threshold, made.precision)
+        arrays = _arrays(fitted.detector, held_out, images) | dict(made.tensors)
         seconds = (extracted - start, fitted.coreset_seconds, finished - extracted)
         left_out = held_out.held_out
-        pipeline = ReferencePipeline(self._extractor, left_out.detector, left_out.head)
+        pipeline = ReferencePipeline(made.extractor, left_out.detector, left_out.head)
         return Built(
             manifest, arrays, images, seconds, pipeline, [images.names[row] for row in left_out.rows]
         )
+
+    def _prepared(self, frames: Iterable[NamedFrame]) -> tuple[Prepared, Iterable[NamedFrame]]:
+        """The extractor in the precision that is wanted, and all frames again."""
+        if self._spec.precision == "float32" or self._prepare is None:
+            return Prepared(self._extractor), frames
+        all_frames = iter(frames)
+        first = list(itertools.islice(all_frames, _LOOKED_AT))
+        pixels = [frame for _, frame in first if not isinstance(frame, str)]
+        made = self._prepare(self._extractor, self._spec.precision, pixels)
+        return made, itertools.chain(first, all_frames)
 
     def _unlike_the_rest(
         self, images: Collection, scores: NDArray[np.float64]
@@ -256,7 +295,12 @@ class BankBuilder:
         return feature_dtype(images, height * width, dims, int(self._spec.memory_gb * 1e9))
 
     def _manifest(
-        self, images: Collection, detector: Detector, unlike: list[Outlier], found: FoundThreshold
+        self,
+        images: Collection,
+        detector: Detector,
+        unlike: list[Outlier],
+        found: FoundThreshold,
+        precision: BackbonePrecision,
     ) -> Manifest:
         spec, fit, backbone = self._spec, self._fit, self._backbone
         return Manifest(
@@ -268,6 +312,7 @@ class BankBuilder:
             weights=backbone.weights,
             weights_sha256=backbone.weights_sha256,
             layers=backbone.layers,
+            precision=precision,
             input_height=spec.height,
             input_width=spec.width,
             images=len(images.features),
@@ -288,11 +333,17 @@ class BankBuilder:
 
 
 def build_bank(
-    paths: Sequence[Path], out: Path, spec: BuildSpec, progress: Progress, device: str = "cpu"
+    paths: Sequence[Path],
+    out: Path,
+    spec: BuildSpec,
+    progress: Progress,
+    device: str = "cpu",
+    *,
+    prepare: Prepare | None = None,
 ) -> BuildReport:
     """As `BankBuilder.build`, from image files."""
     frames = (named_image(path, spec.bit_depth) for path in paths)
-    return BankBuilder(spec, device).build(frames, len(paths), out, progress)
+    return BankBuilder(spec, device, prepare).build(frames, len(paths), out, progress)
 
 
 def _mask(path: Path | NDArray[np.bool_], shape: tuple[int, int, int]) -> torch.Tensor:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from inspectd.errors import BankError, InputError
 from inspectd.files import write_bytes
-from inspectd.model.options import HeadOptions, PatchOptions, converted
+from inspectd.model.options import BackbonePrecision, HeadOptions, PatchOptions, converted
 
 SCHEMA: Final = "inspectd-bank/2"
 _EARLIER: Final = "inspectd-bank/1"
@@ -36,6 +36,8 @@ IMAGE_DIGESTS: Final = "image_digests"
 """Name of the (N, 32) uint8 sha256 of those images' pixels, in the same order."""
 OUTLIER_HEATMAPS: Final = "outlier_heatmaps"
 """Name of the (K, h, w) float32 heatmaps of the manifest's K outliers, each from a fit that left it out."""
+NETWORK: Final = ("network.model", "network.weights")
+"""Names of the (n,) uint8 bytes of an `int8` backbone: a model of OpenVINO, which its images calibrated."""
 LISTS: Final = "detector.lists"
 """Name of PatchCore's (B, L) integers: rows of its memory for each block of places."""
 _OF_THE_THRESHOLD: Final = (GOOD_SCORES, IMAGE_DIGESTS, OUTLIER_HEATMAPS)
@@ -83,6 +85,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """`packaged`, `download`, or the weights file's name."""
     weights_sha256: Digest
     layers: Annotated[tuple[str, ...], Meta(min_length=1)]
+    precision: BackbonePrecision = "float32"
+    """Of the backbone when the bank was made; it is scored with in this one alone."""
     input_height: Count
     input_width: Count
     images: Count
@@ -339,6 +343,12 @@ def _check_content(path: Path, manifest: Manifest, tensors: Tensors) -> None:
             )
     if IMAGE_DIGESTS in tensors and GOOD_SCORES not in tensors:
         raise BankError(f"bank {path}: holds digests of its images but not their scores; build it again")
+    held = [name for name in NETWORK if name in tensors and tensors[name].dtype == np.uint8]
+    if len(held) != (len(NETWORK) if manifest.precision == "int8" else 0):
+        raise BankError(
+            f"bank {path}: holds {held or 'no network'}, which does not fit its precision "
+            f"{manifest.precision}; build it again"
+        )
     lists = tensors.get(LISTS)
     if lists is None:
         return

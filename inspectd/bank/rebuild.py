@@ -1,45 +1,53 @@
-"""Builds a bank again without some of its images, by its own manifest."""
+"""Builds a bank again from its own images, by its manifest: without some of them, or in another precision."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from inspectd.bank.answers import SHORT, digests_of, outliers_of
-from inspectd.bank.build import BankBuilder, BuildSpec, Built, Progress, file_name
+from inspectd.bank.build import BankBuilder, BuildSpec, Built, Prepare, Progress, file_name
 from inspectd.bank.collect import NamedFrame, pixel_digest
 from inspectd.bank.file import GOOD_SCORES, BankFile, Excluded
 from inspectd.bank.images import named_image
 from inspectd.bank.weights import weights_of
 from inspectd.errors import BankError, InputError
+from inspectd.model.options import WantedPrecision
 
 
-def rebuild_without(
+def rebuild(
     path: Path,
     bank: BankFile,
-    rows: Sequence[int],
     images: Sequence[Path],
     *,
+    without: Sequence[int] = (),
+    precision: WantedPrecision | None = None,
+    prepare: Prepare,
     memory_gb: float,
     device: str,
     progress: Progress,
 ) -> Built:
-    """A bank of the same images but some, with the same settings and seed; no file is written.
+    """A bank of the same images, or all but some, with the same settings and seed; no file is written.
 
     Args:
         path: the bank file, for messages.
         bank: its content.
-        rows: of the images that leave it.
-        images: files among which are all its others, known by their pixels; the rest of them is left out.
+        images: files among which are all that stay, known by their pixels; the rest of them is left out.
+        without: rows of the images that leave it.
+        precision: of its backbone; None: as before.
+        prepare: see `BankBuilder`.
         memory_gb: limit of the build.
         device: `cpu` or `cuda:N`.
         progress: called with every step's progress.
 
     Raises:
         BankError: the backbone's weights are not those the bank was built with.
-        InputError: images are missing, too few are left, or one was changed meanwhile.
+        InputError: images are missing, too few are left, one was changed meanwhile, or the precision cannot
+            be had.
+        UnavailableError: this processor does not compute in that precision.
     """
-    digests, gone = digests_of(bank), set(rows)
+    digests, gone = digests_of(bank), set(without)
     kept = [digest for row, digest in enumerate(digests) if row not in gone]
     found = _found(images, bank.manifest.bit_depth, progress)
     missing = [digest for digest in kept if digest not in found]
@@ -55,10 +63,13 @@ def rebuild_without(
             digests[row],
             float(scores[row]),
         )
-        for row in rows
+        for row in without
     )
     accepted = frozenset(image.sha256 for image in unlike.values() if image.status == "accepted")
-    builder = BankBuilder(_spec(path, bank, excluded, accepted, memory_gb), device)
+    spec = _spec(path, bank, excluded, accepted, memory_gb)
+    if precision is not None:
+        spec = replace(spec, precision=precision)
+    builder = BankBuilder(spec, device, prepare)
     if builder.weights_sha256 != bank.manifest.weights_sha256:
         raise BankError(
             f"bank {path}: was built with weights {bank.manifest.weights_sha256[:SHORT]}... of "
@@ -115,4 +126,5 @@ def _spec(
         accepted=accepted,
         excluded=(*manifest.excluded, *excluded),
         bit_depth=manifest.bit_depth,
+        precision=manifest.precision,
     )

@@ -38,6 +38,7 @@ class Synthetic(msgspec.Struct, frozen=True):
         grid: as in `PatchOptions`.
         height: of the network's input, in pixels.
         width: of the network's input, in pixels.
+        precision: of the backbone.
         rows: patches in the bank.
         dims: dimensions of a patch, at most those the layers give; None: all of them.
         options: of PatchCore.
@@ -50,6 +51,7 @@ class Synthetic(msgspec.Struct, frozen=True):
     grid: Literal["coarse", "fine"] = "coarse"
     height: int = 256
     width: int = 256
+    precision: Literal["float32", "bfloat16"] = "float32"
     rows: int = 3072
     dims: int | None = None
     options: PatchCoreOptions = PatchCoreOptions()

@@ -73,6 +73,7 @@ def write(path: Path, spec: Synthetic) -> None:
         weights=backbone.weights,
         weights_sha256=backbone.weights_sha256,
         layers=backbone.layers,
+        precision=spec.precision,
         input_height=spec.height,
         input_width=spec.width,
         images=_IMAGES,

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from inspectd.backends.cuda.device import choose_device
+from inspectd.backends.precisions import prepare
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.build import BankBuilder, BuildReport, BuildSpec, Built, Progress
 from inspectd.bank.collect import NamedFrame
@@ -62,7 +63,7 @@ def main(arguments: argparse.Namespace) -> int:
     spec = _spec(arguments)
     device = str(choose_device(arguments.device))
     source = _source(arguments)
-    builder = BankBuilder(replace(spec, bit_depth=source.bit_depth), device)
+    builder = BankBuilder(replace(spec, bit_depth=source.bit_depth), device, prepare)
     if not arguments.json:
         print(builder.estimate(source.total))
     pictures: Pictures = {}
@@ -138,6 +139,7 @@ def _spec(arguments: argparse.Namespace) -> BuildSpec:
         strict=arguments.strict,
         mask=arguments.mask,
         keep_outliers=arguments.keep_outliers,
+        precision=arguments.precision,
     )
 
 

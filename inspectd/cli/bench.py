@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import get_args
 
-from inspectd.backends.base import BackbonePrecision, Backend, Search
+from inspectd.backends.base import Backend, Search
 from inspectd.bench.machine import FOR_SERVICE, missing
 from inspectd.cli.bench_options import DEFAULT_BATCHES
 from inspectd.errors import ExitCode, UnavailableError
@@ -42,13 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["default", "published"],
         help="PatchCore as inspectd's own default or as published: no local_scale, no position_weight",
     )
+    synthetic.add_argument(
+        "--precision", choices=["float32", "bfloat16"], help="of the backbone (default float32)"
+    )
     measured = parser.add_argument_group("what is measured")
     measured.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     measured.add_argument(
         "--threads", type=_count, default=0, metavar="N", help="CPU threads; 0: one per core"
     )
     measured.add_argument("--backend", choices=get_args(Backend), default="auto")
-    measured.add_argument("--precision", choices=get_args(BackbonePrecision), default="auto")
     measured.add_argument("--search", choices=get_args(Search), default="auto")
     measured.add_argument("--batches", metavar="N,N", help=f"batch sizes (default {DEFAULT_BATCHES})")
     measured.add_argument(

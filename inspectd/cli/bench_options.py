@@ -11,9 +11,9 @@ from inspectd.errors import InputError
 from inspectd.model.options import PatchCoreOptions
 
 DEFAULT_BATCHES: Final = "1,2,4,8,16,32"
-SCORING: Final = ("device", "threads", "backend", "precision", "search")
+SCORING: Final = ("device", "threads", "backend", "search")
 """Options that are settings of the scoring process too."""
-_SYNTHETIC_ONLY: Final = ("backbone", "layers", "weights", "grid", "size", "bank", "recipe")
+_SYNTHETIC_ONLY: Final = ("backbone", "layers", "weights", "grid", "size", "bank", "recipe", "precision")
 _PUBLISHED: Final = PatchCoreOptions(local_scale=False, position_weight=0.0)
 """Roth et al.: distances as they are, at every position alike."""
 
@@ -37,6 +37,7 @@ def synthetic_bank(arguments: argparse.Namespace) -> Synthetic:
         width=width,
         rows=bank[0],
         dims=bank[1],
+        precision=arguments.precision or "float32",
         options=_PUBLISHED if arguments.recipe == "published" else PatchCoreOptions(),
     )
 

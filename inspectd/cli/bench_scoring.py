@@ -54,7 +54,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _load(arguments: argparse.Namespace) -> Subject:
-    options = ScoringOptions(arguments.backend, arguments.precision, arguments.search, arguments.threads)
+    options = ScoringOptions(arguments.backend, arguments.search, arguments.threads)
     refuse_both_banks(arguments)
     if arguments.file is not None:
         return of_bank(arguments.file, arguments.device, options)

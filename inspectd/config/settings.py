@@ -361,10 +361,6 @@ class ScoringSettings(Settings, frozen=True, kw_only=True):
             description='On a CPU, "openvino" is fast and "torch" the reference; "auto" takes the faster one.'
         ),
     ] = "auto"
-    precision: Annotated[
-        Literal["auto", "float32", "bfloat16"],
-        Meta(description='Of the backbone on a CPU; "auto" is "float32". "bfloat16" shifts the scores.'),
-    ] = "auto"
     search: Annotated[
         Literal["auto", "exact", "flat"],
         Meta(

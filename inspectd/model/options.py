@@ -17,6 +17,11 @@ ROBUST: Final = 1.4826
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 
+BackbonePrecision = Literal["float32", "bfloat16", "int8"]
+"""Of a backbone's arithmetic. Noise of it adds to every distance, so a bank, its statistics and its threshold
+are made in the precision they are used in."""
+WantedPrecision = Literal["auto", "float32", "bfloat16", "int8"]
+
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of settings that travel in a bank's manifest."""

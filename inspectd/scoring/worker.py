@@ -269,7 +269,7 @@ def admit_banks(start: StartScoring) -> None:
 
 def _options(start: StartScoring) -> ScoringOptions:
     scoring = start.scoring
-    return ScoringOptions(scoring.backend, scoring.precision, scoring.search, scoring.threads)
+    return ScoringOptions(scoring.backend, scoring.search, scoring.threads)
 
 
 def _score_record(batch: Batch, inspection: Inspection, image: ImageScore, bank_sha256: str) -> Score:

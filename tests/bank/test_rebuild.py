@@ -6,11 +6,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from inspectd.backends.precisions import prepare
 from inspectd.bank.answers import digests_of
 from inspectd.bank.build import BuildSpec, build_bank
 from inspectd.bank.file import GOOD_SCORES, OUTLIER_HEATMAPS, read_bank, write_bank
 from inspectd.bank.images import find_images
-from inspectd.bank.rebuild import rebuild_without
+from inspectd.bank.rebuild import rebuild
 from inspectd.errors import BankError, InputError
 from inspectd.model.options import PatchOptions
 
@@ -22,9 +23,10 @@ def quiet(_step: str, _done: int, _total: int) -> None:
 
 
 def again(path: Path, rows: list[int], images: list[Path], progress=quiet):
-    return rebuild_without(
-        path, read_bank(path), rows, images, memory_gb=3.0, device="cpu", progress=progress
-    )
+    return rebuild(
+        path, read_bank(path), images, without=rows, prepare=prepare, memory_gb=3.0, device="cpu",
+        progress=progress,
+    )  # fmt: skip
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Final
 import torch
 
 from inspectd.backends import reference
-from inspectd.backends.base import Loaded, ScoringOptions
+from inspectd.backends.base import Loaded, ScoringOptions, refuse_rounded
 from inspectd.backends.cuda.device import choose_device
 from inspectd.backends.cuda.faults import answers, exhausted, lost
 from inspectd.backends.cuda.pipeline import CudaPipeline
@@ -29,6 +29,7 @@ def load(path: Path, bank: BankFile, device: str, options: ScoringOptions) -> Lo
         InputError: the device has no such search.
         UnavailableError: the device cannot be used, its memory is taken, or it was lost meanwhile.
     """
+    refuse_rounded(path, bank, "a CUDA device has half precision and float32 alone")
     target = choose_device(device)
     if options.threads:
         torch.set_num_threads(options.threads)

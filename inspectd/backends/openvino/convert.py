@@ -64,10 +64,11 @@ def _convert(path: Path, bank: BankFile) -> Exported | None:
     import torch  # noqa: PLC0415 - hundreds of megabytes, which a scoring process does without
 
     from inspectd.backends.openvino.export import UnconvertibleError, export  # noqa: PLC0415 - as above
+    from inspectd.backends.openvino.precisions import network_of  # noqa: PLC0415 - as above
     from inspectd.backends.reference import reference_pipeline  # noqa: PLC0415 - as above
 
     try:
-        return export(reference_pipeline(path, bank, torch.device("cpu")))
+        return export(reference_pipeline(path, bank, torch.device("cpu")), network_of(bank))
     except UnconvertibleError:
         return None
 

@@ -14,12 +14,13 @@ from openvino.frontend.pytorch import ConversionExtension
 from torch import nn
 
 from inspectd.backends.openvino.pipeline import Exported
-from inspectd.backends.openvino.runtime import Representation
+from inspectd.backends.openvino.runtime import Representation, read_model
 from inspectd.errors import InspectdError
 from inspectd.files import temporary_folder
 from inspectd.model.detectors import Detector
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.head import Head
+from inspectd.model.padim import PaDiM
 from inspectd.model.patchcore import PatchCore
 from inspectd.model.pipeline import ReferencePipeline, finish
 
@@ -29,7 +30,7 @@ class UnconvertibleError(InspectdError):
 
 
 class _Extract(nn.Module):
-    def __init__(self, extractor: FeatureExtractor, detector: Detector) -> None:
+    def __init__(self, extractor: FeatureExtractor, detector: Detector | None) -> None:
         super().__init__()
         self.network = extractor.backbone.network
         self._extractor = extractor
@@ -73,20 +74,38 @@ def _finish(head: Head, maps: torch.Tensor, features: torch.Tensor) -> tuple[tor
     return scores, heatmaps.float()
 
 
-def export(pipeline: ReferencePipeline) -> Exported:
-    """Convert a pipeline that is on the CPU.
+class _Offsets(nn.Module):
+    def __init__(self, positions: PaDiM) -> None:
+        super().__init__()
+        self._positions = positions
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self._positions.offsets(features).flatten(0, 2)
+
+
+def export_features(extractor: FeatureExtractor) -> Representation:
+    """The model of a backbone on the CPU: (1, H, W, 3) uint8 BGR -> features (1, h, w, D) float32.
 
     Raises:
         UnconvertibleError: OpenVINO has no rule for something in it, or its weights are not finite.
     """
-    # OpenVINO's activations swallow NaN, and such an image could pass; torch passes it on.
-    if not all(
-        torch.isfinite(value).all() for value in pipeline.extractor.backbone.network.state_dict().values()
-    ):
-        raise UnconvertibleError("the backbone's weights hold values that are not finite")
-    preprocess = pipeline.extractor.preprocess
-    frames = torch.zeros((1, preprocess.height, preprocess.width, 3), dtype=torch.uint8)
-    detector = pipeline.detector
+    _refuse_endless(extractor)
+    with torch.no_grad():
+        return _converted(_Extract(extractor, None).eval(), (_blank(extractor),))
+
+
+def export(pipeline: ReferencePipeline, network: Representation | None = None) -> Exported:
+    """Convert a pipeline that is on the CPU.
+
+    Args:
+        pipeline: the reference.
+        network: its backbone as `export_features` makes it, and in another precision; None: the pipeline's.
+
+    Raises:
+        UnconvertibleError: OpenVINO has no rule for something in it, or its weights are not finite.
+    """
+    _refuse_endless(pipeline.extractor)
+    frames, detector = _blank(pipeline.extractor), pipeline.detector
     with torch.no_grad():
         extract = _Extract(pipeline.extractor, detector).eval()
         features = extract(frames)[0]
@@ -98,7 +117,30 @@ def export(pipeline: ReferencePipeline) -> Exported:
             distances = torch.ones(patches, detector.neighbours)
             positions = () if detector.positions is None else (torch.ones(patches),)
             inputs = (features, distances, torch.zeros_like(distances, dtype=torch.int32), *positions)
-        return Exported(_converted(extract, (frames,)), _converted(judge.eval(), inputs))
+        made = _converted(extract, (frames,)) if network is None else _extended(network, detector, features)
+        return Exported(made, _converted(judge.eval(), inputs))
+
+
+def _refuse_endless(extractor: FeatureExtractor) -> None:
+    # OpenVINO's activations swallow NaN, and such an image could pass; torch passes it on.
+    if not all(torch.isfinite(value).all() for value in extractor.backbone.network.state_dict().values()):
+        raise UnconvertibleError("the backbone's weights hold values that are not finite")
+
+
+def _blank(extractor: FeatureExtractor) -> torch.Tensor:
+    preprocess = extractor.preprocess
+    return torch.zeros((1, preprocess.height, preprocess.width, 3), dtype=torch.uint8)
+
+
+def _extended(network: Representation, detector: Detector, features: torch.Tensor) -> Representation:
+    """A network that also gives the offsets of its features from each position's mean, where they count."""
+    if not isinstance(detector, PatchCore) or detector.positions is None:
+        return network
+    whole, added = read_model(network), read_model(_converted(_Offsets(detector.positions), (features,)))
+    of_features, of_offsets = (model.output(0).get_node().input_value(0) for model in (whole, added))
+    for target in added.get_parameters()[0].output(0).get_target_inputs():
+        target.replace_source_output(of_features)
+    return saved(openvino.Model([of_features, of_offsets], whole.get_parameters(), "extract"))
 
 
 def _converted(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Representation:
@@ -110,6 +152,11 @@ def _converted(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Represent
         except RuntimeError as error:
             raise UnconvertibleError(f"OpenVINO cannot convert this pipeline: {error}") from error
     model.reshape({position: list(tensor.shape) for position, tensor in enumerate(inputs)})
+    return saved(model)
+
+
+def saved(model: Any) -> Representation:
+    """The bytes of an `openvino.Model`."""
     with temporary_folder() as folder:
         xml = Path(folder) / "model.xml"
         openvino.save_model(model, xml, compress_to_fp16=False)

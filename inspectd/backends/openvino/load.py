@@ -9,13 +9,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.backends.base import Loaded, ScoringOptions
+from inspectd.backends.base import Loaded, ScoringOptions, refuse_rounded
 from inspectd.backends.openvino.cache import ModelCache
 from inspectd.backends.openvino.convert import converted
 from inspectd.backends.openvino.exact import ExactIndex, Expansion
 from inspectd.backends.openvino.lazy import AT_ONCE, LazySearch, PlaceBounds, Windows
 from inspectd.backends.openvino.pipeline import OpenVinoPipeline
-from inspectd.backends.openvino.runtime import Precision, cpu_threads, has_bfloat16
+from inspectd.backends.openvino.runtime import Precision, computes_in, cpu_threads, has_bfloat16
 from inspectd.bank.file import LISTS, BankFile
 from inspectd.errors import BankError
 from inspectd.log import event
@@ -29,8 +29,12 @@ def load(path: Path, bank: BankFile, options: ScoringOptions) -> Loaded | None:
     """A bank's pipeline by OpenVINO on the CPU; None where it cannot be converted and torch has to serve.
 
     Raises:
-        BankError: the bank or its weights cannot be used, or backend `openvino` was asked for and cannot be.
+        BankError: the bank or its weights cannot be used, this processor lacks its precision, or backend
+            `openvino` was asked for and cannot be.
     """
+    precision = bank.manifest.precision
+    if not computes_in(precision):
+        refuse_rounded(path, bank, f"this processor does not compute in {precision}")
     cache = ModelCache()
     models = cache.models(bank.scoring_sha256) or converted(path, bank, cache)
     if models is None:
@@ -39,7 +43,6 @@ def load(path: Path, bank: BankFile, options: ScoringOptions) -> Loaded | None:
         event(_log, logging.WARNING, "bank_not_convertible", bank=str(path), detail="torch scores it instead")
         return None
     search, whitening = None, None
-    precision: Precision = "bfloat16" if options.precision == "bfloat16" else "float32"
     detector = options_of(bank.manifest.detector, bank.manifest.options)
     if isinstance(detector, PatchCoreOptions):
         search = _search(path, bank, detector, models.grid(), options)

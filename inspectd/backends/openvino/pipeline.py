@@ -15,7 +15,8 @@ from openvino import opset13 as op
 
 from inspectd.backends.openvino.exact import ExactIndex, product
 from inspectd.backends.openvino.lazy import LazySearch
-from inspectd.backends.openvino.runtime import Precision, Representation, compiled, read_model, shared
+from inspectd.backends.openvino.runtime import Representation, compiled, products_of, read_model, shared
+from inspectd.model.options import BackbonePrecision
 from inspectd.model.resize import Region, resized
 from inspectd.model.score import FLOAT16_MAX, NAN_SCORE, ImageScore
 
@@ -64,13 +65,13 @@ class OpenVinoPipeline:
         whitening: NDArray[np.float32] | None,
         *,
         region: Region | None,
-        precision: Precision,
+        precision: BackbonePrecision,
         threads: int,
     ) -> None:
         self._region = region
         self._search = search
         self._judge_ns = 0
-        extract = compiled(read_model(exported.extract), precision, threads)
+        extract = compiled(read_model(exported.extract), products_of(precision), threads)
         _, self.height, self.width, _ = extract.input(0).shape
         self._extract = extract.create_infer_request()
         self._judge = compiled(read_model(exported.judge), "float32", threads).create_infer_request()

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Final, Literal
 
 import numpy as np
 import openvino
 from numpy.typing import NDArray
 
+from inspectd.model.options import BackbonePrecision
+
 Precision = Literal["float32", "bfloat16"]
 
+_EIGHT_BITS: Final = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"}
+"""Flags of processors that add products of 8 bits in 32 bits; others overflow 16, and scores are others."""
 
 Representation = tuple[bytes, bytes]
 """An OpenVINO model: its XML and its weights."""
@@ -39,6 +44,11 @@ def compiled(model: Any, precision: Precision, threads: int) -> Any:
     return core().compile_model(model, "CPU", settings)
 
 
+def products_of(precision: BackbonePrecision) -> Precision:
+    """The precision to compile a backbone's model for: of `int8` the model itself holds what is rounded."""
+    return "bfloat16" if precision == "bfloat16" else "float32"
+
+
 def read_model(model: Representation) -> Any:
     """An `openvino.Model` from its XML and its weights."""
     xml, weights = model
@@ -53,6 +63,14 @@ def shared(array: NDArray[Any]) -> Any:
 def has_bfloat16() -> bool:
     """Whether this processor computes in bfloat16 natively."""
     return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def computes_in(precision: BackbonePrecision) -> bool:
+    """Whether this processor computes in a precision natively."""
+    if precision == "int8":
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        return any(not _EIGHT_BITS.isdisjoint(line.split()) for line in lines)
+    return precision == "float32" or has_bfloat16()
 
 
 def cpu_threads(threads: int) -> int:

@@ -1,0 +1,35 @@
+"""`inspectd bank convert`: builds a bank again in another precision, from the images it was built from."""
+
+from __future__ import annotations
+
+import argparse
+
+from inspectd.backends.cuda.device import choose_device
+from inspectd.backends.precisions import prepare
+from inspectd.bank.answers import refuse_other_rule
+from inspectd.bank.file import read_bank
+from inspectd.bank.rebuild import rebuild
+from inspectd.cli.bank_common import Steps
+from inspectd.cli.bank_rebuilt import write_rebuilt
+from inspectd.pictures.folder import list_pictures
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Build the bank in the precision, show what changes, and write it if the user says so."""
+    path, bank = arguments.bank, read_bank(arguments.bank)
+    if not arguments.replace_threshold:
+        advice = "--replace-threshold, as another precision has other scores; calibrate again afterwards"
+        refuse_other_rule(path, bank, advice)
+    images = list_pictures(arguments.images).pictures
+    with Steps() as steps:
+        built = rebuild(
+            path,
+            bank,
+            images,
+            precision=arguments.precision,
+            prepare=prepare,
+            memory_gb=arguments.memory_gb,
+            device=str(choose_device(arguments.device)),
+            progress=steps,
+        )
+    return write_rebuilt(path, bank, built, arguments)
