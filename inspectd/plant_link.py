@@ -29,6 +29,7 @@ from inspectd.publish.bus import Asker, Bus
 from inspectd.publish.control import ControlStage, TriggerEvents
 from inspectd.publish.door.messages import Delivered, DoorLevels, Request
 from inspectd.publish.journal.journal import Journal
+from inspectd.publish.journal.pending import group_every_ns
 from inspectd.publish.stage import PublishStage
 from inspectd.publish.sync import SyncStage
 from inspectd.wire import Counts, Verdict
@@ -100,7 +101,7 @@ class PlantLink:
         self.journal = Journal(
             config.state_path, config.journal, observer=metrics,
             say=lambda severity, name, detail: self.emit(severity, name, detail=detail),
-            remind=self._remind, clock=clock,
+            remind=self._remind, group_every_ns=group_every_ns(config.deadlines_ns.values()), clock=clock,
         )  # fmt: skip
         stack.callback(self.journal.close)
         self.publishing = PublishStage(config, self.bus, metrics, self.journal)

@@ -65,7 +65,12 @@ class Line:
         self.seq = 0
         self.folder = folder
         self.journal = Journal(
-            folder, Settings(**settings), observer=self.told, say=self.told.say, remind=self.told.remind
+            folder,
+            Settings(**settings),
+            observer=self.told,
+            say=self.told.say,
+            remind=self.told.remind,
+            group_every_ns=20_000_000,
         )
         self.journal.await_open()
 

@@ -55,6 +55,7 @@ class Journal:
         observer: JournalMetrics,
         say: Callable[[str, str, str], None],
         remind: Callable[[str, str], None],
+        group_every_ns: int,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Begin to open the journal in `folder`; `await_open` waits for it.
@@ -65,6 +66,7 @@ class Journal:
             observer: takes counts and levels, for the metrics.
             say: publishes an event, given its severity, name and detail.
             remind: takes the name and detail of an alarm that still holds, for readers that came meanwhile.
+            group_every_ns: see `Pending`.
             clock: monotonic, in nanoseconds.
         """
         mark = Mark(folder / "journal.mark").read()
@@ -87,7 +89,7 @@ class Journal:
         self._held_back: list[tuple[str, str, str]] = []
         self._thread = JournalThread(folder, settings, self.epoch, self._answered)
         max_wait_ns = int(settings.max_wait_ms * 1e6)
-        self._pending = Pending(self._commit, max_wait_ns, observer, clock)
+        self._pending = Pending(self._commit, max_wait_ns, observer, clock, group_every_ns=group_every_ns)
 
     # --- what the line does -------------------------------------------------------------------------------
 

@@ -6,12 +6,13 @@ Uses no thread and no alarm: it hands groups over by the function it is given, a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 import msgspec
 
 from inspectd import wire
+from inspectd.ipc.rate_limit import RateLimit
 from inspectd.publish.journal.records import Group, Levels, Row
 from inspectd.publish.journal.state import FILE_IS_NEW, GROUP_LOST, JournalEvent, JournalState, state_after
 from inspectd.wire import PartVerdict, Verdict
@@ -22,6 +23,10 @@ _SILENT_NS: Final = 2_000_000_000
 _OPEN_WAIT_NS: Final = 25_000_000
 """So long the record of what is open may wait for a verdict to be written with it: for its own, most often,
 and the disk is asked once for each part and not twice. A kill in that time leaves no trace of it."""
+_GROUP_EVERY_NS: Final = 20_000_000
+_GROUPS_AT_ONCE: Final = 4
+"""A group costs as much as the writing of ten verdicts. So only a few in a row are handed over as soon as the
+disk is free; on a line that goes on like that each holds all that came in `group_every_ns`."""
 _MAX_UNRECORDED: Final = 10_000
 _ROWS_PER_GROUP: Final = 500
 
@@ -120,6 +125,8 @@ class Pending:
         max_wait_ns: int,
         observer: JournalMetrics,
         clock: Callable[[], int],
+        *,
+        group_every_ns: int,
     ) -> None:
         """Nothing waits yet.
 
@@ -128,6 +135,7 @@ class Pending:
             max_wait_ns: how long a verdict may wait for the disk.
             observer: takes what is recorded and what is not.
             clock: monotonic, in nanoseconds.
+            group_every_ns: from one group to the next where there is always something to write.
         """
         self.state = JournalState.OPENING
         """Changed by `on` alone."""
@@ -142,6 +150,7 @@ class Pending:
         self._open = _OpenTable()
         self._handed_over: _HandedOver | None = None
         self._retry_ns = 0
+        self._rate = RateLimit(group_every_ns, _GROUPS_AT_ONCE)
 
     # --- what the line does -------------------------------------------------------------------------------
 
@@ -185,11 +194,10 @@ class Pending:
                 return JournalEvent.SILENT
             is_overdue = silent_ns > self._max_wait_ns and not self.state.is_late
             return JournalEvent.OVERDUE if is_overdue else None
-        open_due_ns = self._open.due_ns()
         if self.state.is_late:
             if now_ns >= self._retry_ns:
                 self._hand_over_unrecorded()
-        elif open_due_ns is not None and now_ns >= open_due_ns:
+        elif (due_ns := self._due_ns()) is not None and now_ns >= due_ns:
             self._hand_over()
         return None
 
@@ -199,7 +207,7 @@ class Pending:
             return None
         if self._handed_over is not None:
             return self._handed_over.since_ns + self._max_wait_ns
-        return self._open.due_ns()
+        return self._due_ns()
 
     # --- how it went --------------------------------------------------------------------------------------
 
@@ -255,14 +263,24 @@ class Pending:
 
     # --- groups -------------------------------------------------------------------------------------------
 
+    def _due_ns(self) -> int | None:
+        """When the next group is, given that the thread is free; None while there is nothing for one."""
+        return self._rate.due_ns if self._waiting or self._then else self._open.due_ns()
+
     def _hand_over(self) -> None:
-        """Give everything that waits to the thread, if it is free."""
-        if self._handed_over is not None or self.state is not JournalState.RECORDING:
+        """Give everything that waits to the thread, if it is free and may have a group again."""
+        now_ns = self._clock()
+        if (
+            self._handed_over is not None
+            or self.state is not JournalState.RECORDING
+            or now_ns < self._rate.due_ns
+        ):
             return
+        self._rate.done(now_ns)
         entries, self._waiting = self._waiting, []
         then, self._then = self._then, []
         group = self._open.group([_row(entry, entry.verdict.seq, entry.header) for entry in entries])
-        self._handed_over = _HandedOver(self._clock(), entries, then, 0)
+        self._handed_over = _HandedOver(now_ns, entries, then, 0)
         self._commit(group)
 
     def _hand_over_unrecorded(self) -> None:
@@ -289,6 +307,11 @@ class Pending:
             if self._handed_over is not None:
                 self._handed_over.unrecorded_rows = max(0, self._handed_over.unrecorded_rows - excess)
             self._observer.journal_forgotten(excess)
+
+
+def group_every_ns(deadlines_ns: Iterable[int]) -> int:
+    """How long a verdict may wait for others to be written with it, on a line with these deadlines."""
+    return min(_GROUP_EVERY_NS, min(deadlines_ns) // 10)
 
 
 def _row(entry: Entry, seq: int, header: bytes) -> Row:

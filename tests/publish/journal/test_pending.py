@@ -10,7 +10,7 @@ from support.messages import verdict
 
 from inspectd import wire
 from inspectd.metrics import Metrics
-from inspectd.publish.journal.pending import Entry, Pending
+from inspectd.publish.journal.pending import Entry, Pending, group_every_ns
 from inspectd.publish.journal.records import Group
 from inspectd.publish.journal.state import JournalEvent, JournalState
 
@@ -23,7 +23,9 @@ class Disk:
     def __init__(self) -> None:
         self.now_ns = 0
         self.handed: list[Group] = []
-        self.pending = Pending(self.handed.append, 100 * MS, Metrics("line", [], 100), lambda: self.now_ns)
+        self.pending = Pending(
+            self.handed.append, 100 * MS, Metrics("line", [], 100), lambda: self.now_ns, group_every_ns=5 * MS
+        )
         self.pending.on(JournalEvent.OPENED)
 
     def at(self, milliseconds: float) -> None:
@@ -64,6 +66,30 @@ def test_what_is_closed_at_once_is_never_written_as_open(disk):
     assert [group.opened for group in disk.handed] == [[]]
 
 
+def test_what_is_decided_without_end_is_written_at_intervals_with_what_came_meanwhile(disk):
+    seen: list[int] = []
+    written = 0
+    for number in range(1, 1001):  # one every 0.1 ms, on a disk that takes no time
+        disk.at(1000 + number / 10)
+        made = verdict(number)
+        disk.pending.record(Entry(made, b"topic", wire.encode(made), lambda v, *_: seen.append(v.seq)))
+        while written < len(disk.handed):
+            written += 1
+            disk.pending.committed(0.0)
+    assert seen[:4] == [1, 2, 3, 4]
+    assert [len(group.rows) for group in disk.handed[:4]] == [1, 1, 1, 1], "the first few wait for nothing"
+    assert len(disk.handed) <= 4 + 20
+    assert disk.now_ns < disk.pending.wake_ns() <= disk.now_ns + 5 * MS
+    disk.at(1105)
+    disk.pending.committed(0.0)
+    assert seen == list(range(1, 1001))
+
+
+@pytest.mark.parametrize(("deadlines_ms", "every_ms"), [([1000], 20), ([1000, 100], 10), ([30], 3)])
+def test_a_verdict_waits_for_others_no_longer_than_a_tenth_of_a_deadline(deadlines_ms, every_ms):
+    assert group_every_ns([each * MS for each in deadlines_ms]) == every_ms * MS
+
+
 def test_what_is_open_is_in_a_new_file_at_once_without_waiting_for_a_verdict(disk):
     disk.pending.remember_open("a", b"record")
     disk.at(25)
@@ -97,7 +123,7 @@ class AnyDisk(RuleBasedStateMachine):
         self.gone: set[int] = set()  # recorded in a file that was set aside
         self.promised = self.kept = 0
         metrics = Metrics("line", [], 100)
-        self.pending = Pending(self.take, 100 * MS, metrics, lambda: self.now_ns)
+        self.pending = Pending(self.take, 100 * MS, metrics, lambda: self.now_ns, group_every_ns=5 * MS)
 
     def take(self, group: Group) -> None:
         assert self.group is None, "the thread has one group at a time"
