@@ -4,11 +4,13 @@ Usage: measure_overload.py IMAGES [--bank BANK] [--loads 0.8,1,2] [--deadlines 1
 
 Without a bank the stub scores: two images every 40 ms. With one, the real scoring process does, and what it
 can do alone is what it reaches when it is offered more and has 10 s for each part.
-Prints a table in Markdown, or JSON.
+Prints tables in Markdown, or JSON. The second table is what each process took for each verdict; this program,
+which sends the triggers and reads the verdicts on the same cores, is one of them.
 """
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -19,6 +21,7 @@ from statistics import median
 from typing import Any, Final
 
 import zmq
+from measure_main_process import cpu_seconds, processes
 from rich.progress import track
 
 from inspectd.cli.daemon_process import DaemonProcess
@@ -28,6 +31,8 @@ from inspectd.wire import Evaluation, Heartbeat, Verdict
 STUB: Final = Path(__file__).parents[1] / "tests" / "support" / "stub_daemon.py"
 STUB_BATCH, STUB_MS = 2, 40
 SETTLE_SECONDS: Final = 3.0
+READ_EVERY_SECONDS: Final = 0.02
+OWN: Final = "this program"
 FLOOD, CALM = 4.0, 0.5
 """Of what scoring can do alone, to see what is left of a flood when it is over."""
 KINDS: Final = ("free", "triggered", "mixed")
@@ -92,12 +97,16 @@ class Triggers:
         self.sent = 0
         self._due = time.monotonic()
 
-    def turn(self) -> None:
-        """Send what is due."""
+    def send(self) -> float:
+        """Send what is due; when the next is, by the monotonic clock."""
         while self.per_second and time.monotonic() >= self._due:
             self.sent += 1
-            self._socket.send(json.dumps({"trigger_id": f"t{self.sent}"}).encode())
+            self._socket.send(b'{"trigger_id":"t%d"}' % self.sent)
             self._due = max(self._due + 1 / self.per_second, time.monotonic() - 0.1)
+        return self._due if self.per_second else float("inf")
+
+    def take_answers(self) -> None:
+        """Take what came back."""
         while self._socket.poll(0):
             self._socket.recv()
 
@@ -109,22 +118,32 @@ class Triggers:
 def watch(reader: LiveReader, triggers: Triggers, seconds: float) -> list[Verdict]:
     """Every verdict that is decided within so many seconds."""
     verdicts: list[Verdict] = []
-    end = time.monotonic() + seconds
+    read_at = time.monotonic()
+    end = read_at + seconds
     while time.monotonic() < end:
-        triggers.turn()
-        message = reader.receive(0.002)
-        while message is not None:
+        next_at = min(triggers.send(), read_at)
+        time.sleep(max(0.0, next_at - time.monotonic()))
+        if time.monotonic() < read_at:
+            continue
+        read_at = time.monotonic() + READ_EVERY_SECONDS
+        triggers.take_answers()
+        while (message := reader.receive(0)) is not None:
             if isinstance(message, Verdict):
                 verdicts.append(message)
-            message = reader.receive(0)
     return verdicts
+
+
+def cpu_now(main: int) -> dict[str, float]:
+    """CPU seconds so far of the line's processes and of this one."""
+    found = {**processes(main), OWN: [os.getpid()]}
+    return {name: sum(map(cpu_seconds, pids)) for name, pids in found.items()}
 
 
 @contextmanager
 def line(
     arguments: argparse.Namespace, kind: str, deadline_ms: float, rate: float
-) -> Iterator[tuple[LiveReader, Triggers]]:
-    """A running line whose cameras, and triggers, come at a rate."""
+) -> Iterator[tuple[LiveReader, Triggers, int]]:
+    """A running line whose cameras, and triggers, come at a rate; and the id of its main process."""
     with tempfile.TemporaryDirectory(prefix="overload") as name:
         folder = Path(name)
         file = folder / "line.toml"
@@ -145,7 +164,7 @@ def line(
                     state = message.state
             triggers = Triggers(f"ipc://{folder}/run/control.sock", share * rate)
             watch(reader, triggers, SETTLE_SECONDS)
-            yield reader, triggers
+            yield reader, triggers, daemon.pid
             triggers.close()
 
 
@@ -153,8 +172,10 @@ def run(
     arguments: argparse.Namespace, kind: str, deadline_ms: float, rate: float, able: float
 ) -> dict[str, Any]:
     """One flood."""
-    with line(arguments, kind, deadline_ms, rate) as (reader, triggers):
+    with line(arguments, kind, deadline_ms, rate) as (reader, triggers, main):
+        before = cpu_now(main)
         seen = watch(reader, triggers, arguments.seconds)
+        cpu = {name: used - before.get(name, 0.0) for name, used in cpu_now(main).items()}
     decided = [v for v in seen if v.evaluation is not Evaluation.UNDECIDABLE]
     refused = [v for v in seen if v.reason == "overload"]
     return {
@@ -168,6 +189,7 @@ def run(
         "refused": len(refused),
         "left_share": median(v.deadline_margin_ms / v.deadline_ms for v in refused) if refused else None,
         "late_passes": sum(v.late for v in decided),
+        "cpu_ms": {name: round(1000 * used / max(1, len(seen)), 3) for name, used in cpu.items()},
         "other": sorted({v.reason for v in seen if v not in decided} - {"overload", "deadline"}),
     }
 
@@ -185,7 +207,7 @@ def able_alone(arguments: argparse.Namespace) -> float:
 
 def recovery(arguments: argparse.Namespace, deadline_ms: float, able: float) -> str:
     """What becomes of the triggers after a flood, in words."""
-    with line(arguments, "triggered", deadline_ms, FLOOD * able) as (reader, triggers):
+    with line(arguments, "triggered", deadline_ms, FLOOD * able) as (reader, triggers, _):
         first = triggers.sent + 1
         triggers.per_second = CALM * able
         seen = watch(reader, triggers, arguments.seconds)
@@ -217,6 +239,18 @@ def table(rows: list[dict[str, Any]], able: float) -> str:
     return "\n".join(lines)
 
 
+def cpu_table(rows: list[dict[str, Any]]) -> str:
+    """CPU of each process for each verdict, and what measuring took of all cores."""
+    names = list(dict.fromkeys(name for row in rows for name in row["cpu_ms"]))
+    heads = ["kind", "deadline, ms", "offered", *names, "share of all cores for measuring"]
+    lines = ["CPU for each verdict, ms:", "", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for row in rows:
+        share = row["cpu_ms"][OWN] / 1000 * row["came_per_second"] / (os.cpu_count() or 1)
+        took = " | ".join(f"{row['cpu_ms'].get(name, 0.0):.2f}" for name in names)
+        lines.append(f"| {row['kind']} | {row['deadline_ms']:g} | {row['load']:g}x | {took} | {share:.1%} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -241,7 +275,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps({"able": able, "rows": rows, "recovery": calm}))
     else:
-        print("\n".join([table(rows, able), "", *calm]))
+        print("\n".join([table(rows, able), "", cpu_table(rows), "", *calm]))
 
 
 if __name__ == "__main__":
