@@ -1,6 +1,6 @@
 """The `control` socket: a trigger comes in, an acknowledgement or a refusal goes out.
 
-The answer goes out as soon as the trigger is in the journal, a few milliseconds later.
+The answer goes out as soon as the trigger is in the journal, some milliseconds later.
 """
 
 from __future__ import annotations
