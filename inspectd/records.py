@@ -48,6 +48,8 @@ class Trigger(msgspec.Struct, frozen=True, array_like=True):
     received_utc_ns: int = 0
     doubt_ns: int = 0
     """It may have come up to this much earlier than `received_ns`."""
+    source: str = ""
+    """Its sender: triggers of one sender are read in the order they came. Empty: not known."""
 
     @property
     def came_ns(self) -> int:

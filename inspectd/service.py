@@ -296,12 +296,12 @@ class Service:
 
     # --- what the plant asks (plant_link.LineAnswers) -----------------------------------------------------
 
-    def on_trigger(self, request: TriggerRequest, came_ns: int) -> Accepted | Refusal:
-        """Open the part that is in front of the cameras, or refuse it; `came_ns` is the earliest it came."""
+    def on_trigger(self, request: TriggerRequest, came_ns: int, source: str) -> Accepted | Refusal:
+        """Open the part that is in front of the cameras, or refuse it; see `TriggerEvents.on_trigger`."""
         now_ns, utc_ns = self._clock(), time.time_ns()
         delay_ns = max(0, now_ns - came_ns)
         trigger = Trigger(
-            request.trigger_id, request.part_id, request.encoder_count, now_ns, utc_ns, doubt_ns=delay_ns
+            request.trigger_id, request.part_id, request.encoder_count, now_ns, utc_ns, delay_ns, source
         )
         refusal = self._refusal(delay_ns / 1e6)
         if refusal is not None:

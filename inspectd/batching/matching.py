@@ -19,12 +19,16 @@ and the trigger goes without: no picture of another part is ever judged for it.
 
 The main process may read a frame before a trigger that came earlier. So a frame waits until every trigger is
 known that can have come within its span (`known_ns`). A trigger that was refused still shows that a part is
-there (`pass_by`). Frames of a camera come in the order of their exposure, triggers in the order they came.
+there (`pass_by`). Frames of a camera come in the order of their exposure. Triggers of one sender are read in
+the order they came; of two senders the order is known only where their spans do not overlap.
 """
 
 from __future__ import annotations
 
+from bisect import insort
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from inspectd.records import FrameRef, PendingView, Trigger
 
@@ -84,7 +88,7 @@ class Matcher(Protocol):
 
 
 class _Triggers(list[Trigger]):
-    """The triggers of one camera in the order they came, those that were refused among them."""
+    """The triggers of one camera in the order they were read, those that were refused among them."""
 
     def __init__(self) -> None:
         """None came yet."""
@@ -97,11 +101,21 @@ class _Triggers(list[Trigger]):
         self.append(trigger)
 
     def add_refused(self, trigger: Trigger) -> None:
-        """Add one that was refused; of many in turn only the first and the last matter, and are kept."""
-        if self and self._refused_in_turn > 1:
-            self.pop()
+        """Add one that was refused or lost; of many in turn the first and the last matter, and are kept."""
+        if self and trigger.received_ns < self[-1].received_ns:  # lost before what was read since
+            insort(self, trigger, key=lambda each: each.received_ns)
+            return
+        if min(self._refused_in_turn, len(self)) > 1:
+            between, first = self.pop(), self[-1]
+            if between.came_ns < first.came_ns:  # of another sender: the first stands for it
+                self[-1] = msgspec.structs.replace(first, doubt_ns=first.received_ns - between.came_ns)
         self._refused_in_turn += 1
         self.append(trigger)
+
+
+def _is_before(earlier: Trigger, later: Trigger) -> bool:
+    """Whether one trigger certainly came before another that was read after it."""
+    return earlier.received_ns <= later.came_ns or (earlier.source == later.source != "")
 
 
 class FirstAfter:
@@ -122,7 +136,7 @@ class FirstAfter:
         self._window_ns = window_ns
         self._latency_ns = latency_ns
         self._frames: list[FrameRef] = []
-        self._triggers = _Triggers()  # from the oldest that waits on
+        self._triggers = _Triggers()
         self._lag_ns = 0
 
     def expect(self, view: PendingView) -> None:
@@ -153,7 +167,7 @@ class FirstAfter:
             # Nor can a later frame be theirs.
             self._miss(settled, self.waiting[: self.waiting.index(view)])
             self.waiting.remove(view)
-        self._forget()
+        self._forget(known_ns)
         return settled
 
     def give_up(self) -> Settled:
@@ -174,7 +188,16 @@ class FirstAfter:
         return min([*(_end_ns(view, self._window_ns) for view in self.waiting), *known], default=None)
 
     def _owner(self, exposed: Exposure) -> PendingView | None:
-        newest = next((t for t in reversed(self._triggers) if t.came_ns <= exposed.last_ns), None)
+        newest: Trigger | None = None
+        for trigger in reversed(self._triggers):
+            if newest is not None and trigger.received_ns <= newest.came_ns:
+                break  # as is whatever was read before it
+            if trigger.came_ns > exposed.last_ns:
+                continue
+            if newest is None:
+                newest = trigger
+            elif not _is_before(trigger, newest):
+                return None
         if newest is None or newest.received_ns >= exposed.first_ns:
             return None
         return next((view for view in self.waiting if view.trigger is newest), None)
@@ -184,10 +207,10 @@ class FirstAfter:
             settled.missed.append(view)
             self.waiting.remove(view)
 
-    def _forget(self) -> None:
-        if not self.waiting:
-            self._triggers.clear()
-        while self._triggers and self._triggers[0] is not self.waiting[0].trigger:
+    def _forget(self, known_ns: int) -> None:
+        """Forget triggers that came before all that wait, and before all that are still to be read."""
+        certain_ns = min([known_ns, *(view.trigger.came_ns for view in self.waiting)])
+        while self._triggers and self._triggers[0].received_ns < certain_ns:
             del self._triggers[0]
 
 
@@ -320,8 +343,12 @@ class Nearest:
     def _is_nearest(self, trigger: Trigger, exposed: Exposure) -> bool:
         at = next(index for index, other in enumerate(self._triggers) if other is trigger)
         return all(
-            other.received_ns + trigger.received_ns < 2 * exposed.first_ns for other in self._triggers[:at]
-        ) and all(other.came_ns + trigger.came_ns > 2 * exposed.last_ns for other in self._triggers[at + 1 :])
+            _is_before(other, trigger) and other.received_ns + trigger.received_ns < 2 * exposed.first_ns
+            for other in self._triggers[:at]
+        ) and all(
+            _is_before(trigger, other) and other.came_ns + trigger.came_ns > 2 * exposed.last_ns
+            for other in self._triggers[at + 1 :]
+        )
 
     def _forget(self, known_ns: int, settled: Settled) -> None:
         oldest_ns = min([known_ns, *(view.trigger.came_ns for view in self.waiting)]) - self._before_ns

@@ -26,8 +26,8 @@ _decoder: Final = msgspec.json.Decoder(TriggerRequest)
 class TriggerEvents(Protocol):
     """Takes triggers, and spans in which one may have been lost."""
 
-    def on_trigger(self, request: TriggerRequest, came_ns: int) -> Accepted | Refusal:
-        """Answer a well-formed trigger that came at `came_ns` at the earliest."""
+    def on_trigger(self, request: TriggerRequest, came_ns: int, source: str) -> Accepted | Refusal:
+        """Answer a well-formed trigger of the sender `source` that came at `came_ns` at the earliest."""
 
     def pass_by(self, from_ns: int, until_ns: int | None = None) -> None:
         """Triggers that nobody can read may have come between then and `until_ns`; None: and now."""
@@ -69,7 +69,7 @@ class ControlStage:
         parts = request.parts
         # A REQ socket puts an empty part before its message and wants it back; a DEALER need not.
         envelope = parts[:1] if len(parts) > 1 and not parts[0] else []
-        answer = self._answer(parts[len(envelope) :], request.came_ns)
+        answer = self._answer(client, parts[len(envelope) :], request.came_ns)
         if isinstance(answer, Refusal):
             self._reply(client, envelope, answer)
         else:
@@ -79,13 +79,13 @@ class ControlStage:
         self._metrics.trigger(answer.reason if isinstance(answer, Refusal) else None)
         self._bus.reply("control", client, [*envelope, wire.encode(answer)])
 
-    def _answer(self, parts: list[bytes], came_ns: int) -> Accepted | Refusal:
+    def _answer(self, client: Asker, parts: list[bytes], came_ns: int) -> Accepted | Refusal:
         try:
             request = parse(parts)
         except ValueError as error:
             self._events.pass_by(came_ns)
             return Refusal(None, RefusalReason.MALFORMED, str(error)[:_MAX_DETAIL_CHARACTERS])
-        return self._events.on_trigger(request, came_ns)
+        return self._events.on_trigger(request, came_ns, f"{client.door} {client.client.hex()}")
 
 
 def parse(parts: list[bytes]) -> TriggerRequest:

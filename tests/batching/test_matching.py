@@ -16,7 +16,9 @@ WINDOW_NS, BEFORE_NS, LATENCY_NS = 100, 40, 5
 
 
 def view(number, at_ns, deadline_ns=10_000):
-    return PendingView(number, "cam", "r", Trigger(str(number), received_ns=at_ns), at_ns + deadline_ns)
+    return PendingView(
+        number, "cam", "r", Trigger(str(number), received_ns=at_ns, source="plc"), at_ns + deadline_ns
+    )
 
 
 def frame(seq, captured_ns, doubt_ns=0):
@@ -203,7 +205,7 @@ def test_a_frame_is_given_only_where_all_of_its_span_is_one_triggers(first_ns, l
     matcher = spread_after()
     matcher.expect(view(1, 1000))
     # The next one was read at 1045 and may have come since 1040; it was refused, and its part is there.
-    matcher.pass_by(Trigger("2", received_ns=1045, doubt_ns=5))
+    matcher.pass_by(Trigger("2", received_ns=1045, doubt_ns=5, source="plc"))
     matcher.add_frame(frame(1, first_ns + 25, doubt_ns=last_ns - first_ns - 20))
     settled = matcher.settle(1050, known_ns)
     ends = {"matched": [f for _, f in settled.matched], "unclaimed": settled.unclaimed, "held": []}
@@ -218,7 +220,9 @@ def test_a_trigger_that_was_read_after_the_frame_it_owns_gets_it_instead_of_an_o
     matcher.expect(view(1, 1000))
     matcher.add_frame(frame(1, 1066))  # exposed at 1061, and read at once; the trigger of 1060 was not
     assert matcher.settle(1066, 1055) == ([], [], [])
-    matcher.expect(PendingView(2, "cam", "r", Trigger("2", received_ns=1068, doubt_ns=10), 9000))
+    matcher.expect(
+        PendingView(2, "cam", "r", Trigger("2", received_ns=1068, doubt_ns=10, source="plc"), 9000)
+    )
     settled = matcher.settle(1069, 1069)
     assert ([f.seq for f in settled.unclaimed], settled.matched) == ([1], [])
 
@@ -236,7 +240,7 @@ def test_refused_triggers_without_end_take_no_room_and_change_nothing():
     for matcher in (first_after(), nearest()):
         matcher.expect(view(1, 1000))
         for at_ns in range(1020, 1060):
-            matcher.pass_by(Trigger("x", received_ns=at_ns))
+            matcher.pass_by(Trigger("x", received_ns=at_ns, source="plc"))
         matcher.expect(view(2, 1070))
         assert len(matcher._triggers) == 4
         for seq, captured_ns in enumerate((1007, 1026, 1050, 1077), start=1):
@@ -288,7 +292,7 @@ def play(plant, matcher, end_ns=3000):
         while triggers and triggers[0][1][0] <= looked_ns:
             number, (_, is_taken) = triggers.pop(0)
             read_ns = looked_ns + 1
-            trigger = Trigger(str(number), received_ns=read_ns, doubt_ns=read_ns - known_ns)
+            trigger = Trigger(str(number), received_ns=read_ns, doubt_ns=read_ns - known_ns, source="plc")
             if is_taken:
                 matcher.expect(PendingView(number, "cam", "r", trigger, read_ns + 400))
             else:
@@ -346,3 +350,53 @@ def test_while_triggers_may_have_been_lost_no_frame_is_an_older_triggers(make):
     settled = matcher.settle(1090, 1090)
     assert not settled.matched
     assert not matcher.settle(2000, 2000).matched
+
+
+def of(source: str, number: int, came_ns: int, read_ns: int) -> PendingView:
+    trigger = Trigger(str(number), received_ns=read_ns, doubt_ns=read_ns - came_ns, source=source)
+    return PendingView(number, "cam", "r", trigger, read_ns + 1000)
+
+
+@pytest.mark.parametrize("matcher", [first_after, nearest])
+@pytest.mark.parametrize("is_taken", [True, False])
+def test_of_two_senders_whose_triggers_overlap_none_is_given_the_others_picture(matcher, is_taken):
+    # The second door is read late: its trigger may have come before the other's, or after it.
+    made = matcher()
+    if is_taken:
+        made.expect(of("plc", 1, 1010, 1010))
+    else:
+        made.pass_by(of("plc", 1, 1010, 1010).trigger)
+    made.settle(1011, 1005)  # what is not settled yet is not forgotten either
+    made.expect(of("tcp", 2, 1000, 1030))
+    made.add_frame(frame(1, 1050))
+    made.add_frame(frame(2, 1090))
+    assert made.settle(1095, 1095).matched == []
+    assert made.settle(1130, 1130).matched == []
+
+
+@pytest.mark.parametrize(("source", "owner"), [("plc", [2]), ("tcp", [])])
+def test_triggers_of_one_sender_are_in_order_however_late_they_are_read(source, owner):
+    matcher = first_after()
+    matcher.expect(of("plc", 1, 1000, 1030))
+    matcher.expect(of(source, 2, 1000, 1030))
+    matcher.add_frame(frame(1, 1050))
+    assert [view.inspection_id for view, _ in matcher.settle(1060, 1060).matched] == owner
+
+
+def test_a_trigger_lost_before_others_were_read_keeps_its_place():
+    matcher = first_after()
+    matcher.expect(of("plc", 1, 1000, 1000))
+    matcher.expect(of("plc", 2, 1200, 1200))
+    matcher.pass_by(Trigger("", received_ns=1100, doubt_ns=50))  # with a door that died
+    matcher.add_frame(frame(1, 1125))
+    matcher.add_frame(frame(2, 1220))
+    assert [view.inspection_id for view, _ in matcher.settle(1230, 1230).matched] == [2]
+
+
+def test_of_refused_triggers_in_turn_one_of_another_sender_keeps_its_span():
+    matcher = first_after()
+    matcher.expect(of("plc", 1, 1000, 1005))
+    for came_ns, read_ns, source in ((1040, 1041, "plc"), (1002, 1042, "tcp"), (1043, 1044, "plc")):
+        matcher.pass_by(of(source, 9, came_ns, read_ns).trigger)
+    matcher.add_frame(frame(1, 1035))  # the one over TCP may have come before it
+    assert matcher.settle(1060, 1060).matched == []
