@@ -25,9 +25,7 @@ from scipy import stats
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.file import read_manifest
 from inspectd.evaluation.dataset import LabelledImage, load_dataset
-from inspectd.evaluation.evaluate import Judged, evaluate
-from inspectd.evaluation.paste_plan import plan_pastes
-from inspectd.evaluation.sensitivity import (
+from inspectd.evaluation.drawn_defects import (
     WHOLE,
     GoodImage,
     ScoredPaste,
@@ -37,6 +35,8 @@ from inspectd.evaluation.sensitivity import (
     score_pastes,
     size_range,
 )
+from inspectd.evaluation.evaluate import Judged, evaluate
+from inspectd.evaluation.paste_plan import plan_pastes
 
 SETTINGS = {
     "default": [],

@@ -30,8 +30,8 @@ from inspectd.cli.bank_common import (
 )
 from inspectd.errors import ExitCode, InputError
 from inspectd.evaluation.budgets import Choice, choice_of
+from inspectd.evaluation.drawn_defects import large_defects_found
 from inspectd.evaluation.review import Pictures, keep_pictures, write_review
-from inspectd.evaluation.sensitivity import large_defects_found
 from inspectd.evaluation.synthetic import Frame
 from inspectd.model.options import PatchOptions
 from inspectd.pictures.depth import EIGHT_BITS

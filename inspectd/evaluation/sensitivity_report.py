@@ -9,6 +9,7 @@ from typing import Final
 import cv2
 import numpy as np
 
+from inspectd.evaluation.drawn_defects import ScoredPaste, drawn
 from inspectd.evaluation.page import facts, gallery, jpeg, page, percent, table
 from inspectd.evaluation.plots import Curve, MapCell, detection_svg, escape, map_svg
 from inspectd.evaluation.sensitivity import (
@@ -16,10 +17,8 @@ from inspectd.evaluation.sensitivity import (
     KindResult,
     PlaceMap,
     PlaceResult,
-    ScoredPaste,
     Sensitivity,
     SensitivityRun,
-    drawn,
 )
 from inspectd.evaluation.synthetic import KINDS, Frame
 from inspectd.files import write_text

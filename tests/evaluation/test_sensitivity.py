@@ -11,18 +11,20 @@ from support.cells import cells
 from inspectd import cli
 from inspectd.bank.file import IMAGE_DIGESTS, read_bank, write_bank
 from inspectd.errors import InputError
-from inspectd.evaluation.paste_plan import PlannedPaste, plan_pastes
-from inspectd.evaluation.sensitivity import (
+from inspectd.evaluation.drawn_defects import (
     WHOLE,
     GoodImage,
     ScoredPaste,
+    found_share,
+    score_pastes,
+    size_range,
+)
+from inspectd.evaluation.paste_plan import PlannedPaste, plan_pastes
+from inspectd.evaluation.sensitivity import (
     SensitivityRun,
     by_kind,
     by_place,
-    found_share,
     measure_sensitivity,
-    score_pastes,
-    size_range,
     threshold_at,
 )
 from inspectd.evaluation.sensitivity_report import write_sensitivity_report
