@@ -149,7 +149,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             bank = Path(folder) / "trial.bank"
-            words = ["bank", "build", "--images", str(arguments.good), "--out", str(bank), *SETTINGS[name]]
+            words = ["bank", "build", "--tune", "off", "--images", str(arguments.good), "--out", str(bank)]
+            words += SETTINGS[name]
             subprocess.run([sys.executable, "-m", "inspectd", *words], check=True, stdout=subprocess.DEVNULL)
             banks[name] = check(bank, images, rates, arguments.pastes)
             print(name, json.dumps(banks[name]), file=sys.stderr, flush=True)

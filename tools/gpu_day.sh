@@ -52,7 +52,7 @@ with zipfile.ZipFile(sys.argv[1]) as wheel:
 P
   # A bank of most of the good cells; the rest and the defective ones are scored by every path.
   mkdir -p "$WORK/cells" && PYTHONPATH="$PWD" "$PYTHON" "$STEPS" cells .gpuday/one "$WORK/cells" &&
-    "$PYTHON" -m inspectd bank build --images "$WORK/cells" --out .gpuday/one/cells.bank --size 192 --pastes 0
+    "$PYTHON" -m inspectd bank build --images "$WORK/cells" --out .gpuday/one/cells.bank --size 192 --pastes 0 --tune off
   # faiss with the machine code of compute capability 9.0 alone, CUDA 12's runtime, and a shim for its cuBLAS (call 2 builds it).
   fetch "$WORK/raw" faiss-gpu==1.15.1 && "$PYTHON" tools/gpu/thin_faiss.py "$WORK"/raw/faiss_gpu*.whl ".gpuday/two/$(basename "$WORK"/raw/faiss_gpu*.whl)"
   fetch "$WORK/raw" nvidia-cuda-runtime-cu12==12.9.79 && unzip -p "$WORK"/raw/nvidia_cuda_runtime_cu12*.whl '*/libcudart.so.12' > .gpuday/two/libcudart.so.12

@@ -29,6 +29,7 @@ from inspectd.bank.file import (
 from inspectd.bank.fit import CrossFit, FitSpec, cross_fit, fit_detector
 from inspectd.bank.images import named_image, read_image
 from inspectd.bank.lists import add_lists
+from inspectd.bank.settings_choice import SettingsChoice
 from inspectd.bank.threshold import FoundThreshold, find_threshold, outliers
 from inspectd.errors import InputError
 from inspectd.model.backbones import DEFAULT_BACKBONE, load_backbone
@@ -81,6 +82,7 @@ class BuildSpec:
         excluded: images that were taken out of an earlier bank of the same images.
         bit_depth: bits a channel of the images; above 8 they lie in words of 16.
         precision: of the backbone; `auto`: the fastest of the device, if it is much faster than float32.
+        settings_choice: how some of these settings were chosen, for the bank to record.
     """
 
     detector: str = "patchcore"
@@ -103,6 +105,7 @@ class BuildSpec:
     excluded: tuple[Excluded, ...] = ()
     bit_depth: int = 8
     precision: WantedPrecision = "float32"
+    settings_choice: SettingsChoice | None = None
 
 
 class BankSize(msgspec.Struct, frozen=True):
@@ -188,6 +191,24 @@ class BankBuilder:
         self._fit = FitSpec(options, head, coreset, spec.seed, mask)
 
     @property
+    def extractor(self) -> FeatureExtractor:
+        """What makes the features."""
+        return self._extractor
+
+    @property
+    def fit_spec(self) -> FitSpec:
+        """Settings of what is made of the features."""
+        return self._fit
+
+    def room_for(self, images: int) -> torch.Tensor:
+        """(images, h, w, D) float32, or float16 where that does not fit in memory, for features.
+
+        Raises:
+            InputError: neither fits in the memory that is allowed.
+        """
+        return torch.empty((images, *self._shape), dtype=self._dtype(images), device=self._extractor.device)
+
+    @property
     def weights_sha256(self) -> str:
         """Digest of the backbone's weights."""
         return self._backbone.weights_sha256
@@ -246,8 +267,9 @@ class BankBuilder:
         start = time.perf_counter()
         made, frames = self._prepared(frames)
         progress("features", 0, total)
-        features = torch.empty((total, *self._shape), dtype=self._dtype(total), device=self._extractor.device)
-        images = collect(made.extractor, frames, features, lambda done: progress("features", done, total))
+        images = collect(
+            made.extractor, frames, self.room_for(total), lambda done: progress("features", done, total)
+        )
         _check_enough(images, strict=self._spec.strict)
         extracted = time.perf_counter()
         fit = self._fit
@@ -328,6 +350,7 @@ class BankBuilder:
             outliers=tuple(unlike),
             threshold_with_outliers=found.with_outliers,
             excluded=spec.excluded,
+            settings_choice=spec.settings_choice,
             calibrated=False,
         )
 

@@ -23,6 +23,7 @@ import safetensors.numpy
 from msgspec import Meta, field
 from numpy.typing import NDArray
 
+from inspectd.bank.settings_choice import SettingsChoice
 from inspectd.errors import BankError, InputError
 from inspectd.files import write_bytes
 from inspectd.model.options import BackbonePrecision, HeadOptions, PatchOptions, converted
@@ -113,6 +114,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The threshold if they counted; None: there are none, or they do."""
     excluded: tuple[Excluded, ...] = ()
     """Images taken out of it, the first one first."""
+    settings_choice: SettingsChoice | None = None
+    """How its settings were chosen for its images; None: they were not."""
     calibrated: bool | None = None
     """Whether `bank calibrate` set the threshold; None: not recorded, by an earlier version."""
     schema: str = SCHEMA
@@ -163,7 +166,7 @@ class BankFile:
         """Digest of all that its scores depend on: banks that differ in their threshold alone share it."""
         manifest = msgspec.structs.replace(
             self.manifest, threshold=0.0, threshold_basis="", outliers=(), outliers_count=False,
-            threshold_with_outliers=None, excluded=(), calibrated=None,
+            threshold_with_outliers=None, excluded=(), settings_choice=None, calibrated=None,
         )  # fmt: skip
         tensors = {name: self.tensors[name] for name in self.tensors if name not in _OF_THE_THRESHOLD}
         return _digest(msgspec.json.encode(manifest, order="deterministic"), tensors)

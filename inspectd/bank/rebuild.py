@@ -127,4 +127,5 @@ def _spec(
         excluded=(*manifest.excluded, *excluded),
         bit_depth=manifest.bit_depth,
         precision=manifest.precision,
+        settings_choice=manifest.settings_choice,
     )

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, get_args
 
+from inspectd.bank.settings_choice import FEWEST_IMAGES
 from inspectd.errors import InputError
 from inspectd.model.options import WantedPrecision
 
@@ -75,20 +76,23 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     build.add_argument("--backbone", default="efficientnet_lite0", help="default: %(default)s")
     build.add_argument("--layers", metavar="A,B", help="layer names; default: the backbone's usual ones")
     build.add_argument("--weights", metavar="FILE", help="weights file; default: the backbone's own")
+    build.add_argument("--size", help="network input: 256 or HEIGHTxWIDTH; default: 256")
     build.add_argument(
-        "--size", default="256", help="network input: 256 or HEIGHTxWIDTH; default: %(default)s"
+        "--grid", choices=("coarse", "fine"), help="patches of the coarsest (default) or finest layer"
     )
     build.add_argument(
-        "--grid", choices=("coarse", "fine"), default="coarse", help="patches of the coarsest or finest layer"
-    )
+        "--tune", choices=("auto", "off"), default="auto",
+        help="auto: choose PatchCore's settings that none of these options gives, by good images of --images "
+        f"({FEWEST_IMAGES} or more) and synthetic defects in them; default: %(default)s",
+    )  # fmt: skip
+    build.add_argument(
+        "--tune-minutes", type=float, default=10.0, metavar="M",
+        help="what does not fit into this time is not tried; default: %(default)g",
+    )  # fmt: skip
     build.add_argument("--roi", metavar="X,Y,W,H", help="region of every image, as shares: 0.1,0.1,0.8,0.8")
     _add_bit_depth(build)
     build.add_argument("--mask", type=Path, metavar="FILE", help="image, white where parts are judged")
-    build.add_argument(
-        "--coreset",
-        default="0.04",
-        help="patches kept: a share (0.04, 4%%) or a number; default: %(default)s",
-    )
+    build.add_argument("--coreset", help="patches kept: a share (0.04, 4%%) or a number; default: 0.04")
     build.add_argument(
         "--bank-mb", type=float, metavar="MB", help="size of the patches kept, instead of --coreset"
     )

@@ -28,8 +28,10 @@ from inspectd.cli.bank_common import (
     parse_size,
     print_names,
 )
+from inspectd.cli.bank_settings import chosen_settings, print_settings
 from inspectd.errors import ExitCode, InputError
 from inspectd.evaluation.budgets import Choice, choice_of
+from inspectd.evaluation.choose_settings import ChosenSettings
 from inspectd.evaluation.drawn_defects import large_defects_found
 from inspectd.evaluation.review import Pictures, keep_pictures, write_review
 from inspectd.evaluation.synthetic import Frame
@@ -48,12 +50,14 @@ class _Source:
         total: the most there can be.
         bit_depth: bits a channel of all of them.
         left_out: other files of a folder: the reason for passing them over, and their number.
+        paths: of the images, where each has a file.
     """
 
     frames: Iterable[NamedFrame]
     total: int
     bit_depth: int = EIGHT_BITS
     left_out: Counter[str] = field(default_factory=Counter)
+    paths: Sequence[Path] = ()
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -63,8 +67,13 @@ def main(arguments: argparse.Namespace) -> int:
     spec = _spec(arguments)
     device = str(choose_device(arguments.device))
     source = _source(arguments)
-    builder = BankBuilder(replace(spec, bit_depth=source.bit_depth), device, prepare)
+    spec = replace(spec, bit_depth=source.bit_depth)
+    chosen = chosen_settings(arguments, spec, source.paths, device)
+    if isinstance(chosen, ChosenSettings):
+        spec = chosen.spec
+    builder = BankBuilder(spec, device, prepare)
     if not arguments.json:
+        _print_settings(chosen)
         print(builder.estimate(source.total))
     pictures: Pictures = {}
     frames = source.frames
@@ -83,7 +92,8 @@ def main(arguments: argparse.Namespace) -> int:
     # The first load converts the bank for this machine's CPU and remembers it: the daemon then starts faster.
     Scorer.load(arguments.out, arguments.device)
     if arguments.json:
-        print(json_line({**msgspec.to_builtins(report), "choice": msgspec.to_builtins(choice)}))
+        facts = {"choice": choice, "settings": chosen if isinstance(chosen, str) else _facts(chosen)}
+        print(json_line({**msgspec.to_builtins(report), **msgspec.to_builtins(facts)}))
     else:
         _print_report(arguments.out, report, choice)
         if arguments.review is not None:
@@ -119,20 +129,20 @@ def _with_synthetic_defects(
 
 
 def _spec(arguments: argparse.Namespace) -> BuildSpec:
-    height, width = parse_size(arguments.size)
+    height, width = parse_size(arguments.size or "256")
     options = parse_options(arguments.option)
     if arguments.neighbours is not None:
         options["neighbours"] = arguments.neighbours
     return BuildSpec(
         detector=arguments.detector,
         options=options,
-        patches=PatchOptions(grid=arguments.grid, region=parse_region(arguments.roi)),
+        patches=PatchOptions(grid=arguments.grid or "coarse", region=parse_region(arguments.roi)),
         backbone=arguments.backbone,
         layers=tuple(arguments.layers.split(",")) if arguments.layers else None,
         weights=str(Path(arguments.weights).resolve()) if arguments.weights else None,
         height=height,
         width=width,
-        coreset=parse_coreset(arguments.coreset),
+        coreset=parse_coreset(arguments.coreset or "0.04"),
         bank_mb=arguments.bank_mb,
         seed=arguments.seed,
         memory_gb=arguments.memory_gb,
@@ -156,7 +166,7 @@ def _source(arguments: argparse.Namespace) -> _Source:
     if arguments.images is not None:
         found = list_pictures(arguments.images)
         images = (named_image(path, depth) for path in found.pictures)
-        return _Source(images, len(found.pictures), depth, found.left_out)
+        return _Source(images, len(found.pictures), depth, found.left_out, found.pictures)
     if depth != EIGHT_BITS:
         raise InputError(
             f"--bit-depth: got {depth} with --{given[0]}, expected it with --images only: a camera's is "
@@ -171,6 +181,17 @@ def _source(arguments: argparse.Namespace) -> _Source:
     camera = bank_camera.find_camera(arguments.config, arguments.camera)
     frames = bank_camera.camera_frames(camera, arguments.count)
     return _Source(frames, arguments.count, getattr(camera, "bit_depth", EIGHT_BITS))
+
+
+def _print_settings(chosen: ChosenSettings | str) -> None:
+    if isinstance(chosen, str):
+        print(f"settings: not chosen for these images: {chosen}")
+    elif chosen.spec.settings_choice is not None:
+        print_settings(chosen.spec.settings_choice, chosen.image_ms)
+
+
+def _facts(chosen: ChosenSettings) -> dict[str, object]:
+    return {**msgspec.to_builtins(chosen.spec.settings_choice), "image_ms": chosen.image_ms}
 
 
 def _print_report(out: Path, report: BuildReport, choice: Choice) -> None:

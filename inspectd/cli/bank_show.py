@@ -10,6 +10,7 @@ import msgspec
 from inspectd.bank.file import read_bank
 from inspectd.bank.reach import reach_of
 from inspectd.cli.bank_choice import print_choice
+from inspectd.cli.bank_settings import print_settings
 from inspectd.errors import ExitCode
 from inspectd.evaluation.budgets import choice_of
 from inspectd.text import json_line
@@ -38,6 +39,8 @@ def main(arguments: argparse.Namespace) -> int:
             f"  that is {reach.times:.3g} times as far above the median as the highest score: lines refuse it"
         )
     for name, value in facts.items():
+        if name == "settings_choice":
+            continue
         if isinstance(value, dict):
             print(f"  {name}")
             for inner, what in value.items():
@@ -48,6 +51,8 @@ def main(arguments: argparse.Namespace) -> int:
             print(
                 f"  {name:<30} {', '.join(map(_shown, value)) if isinstance(value, list | tuple) else value}"
             )
+    if bank.manifest.settings_choice is not None:
+        print_settings(bank.manifest.settings_choice)
     if choice is not None:
         print_choice(choice)
     return ExitCode.OK

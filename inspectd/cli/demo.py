@@ -126,7 +126,7 @@ def _build_bank(console: Console, data: DemoData, work: Path) -> None:
     console.print(
         f"[bold]1 Building the bank[/] from {len(data.train)} images of good parts ({escape(data.name)})"
     )
-    command = [sys.executable, "-P", "-m", "inspectd", "bank", "build", "--pastes", "0"]
+    command = [sys.executable, "-P", "-m", "inspectd", "bank", "build", "--tune", "off", "--pastes", "0"]
     command += ["--images", str(work / "images" / "train"), "--out", str(work / "demo.bank")]
     done = subprocess.run(command, check=False)
     if done.returncode != ExitCode.OK:

@@ -116,8 +116,8 @@ def build_bank(folder: Path) -> Bank:
     for number, pixels in enumerate(_good_cells()):
         cv2.imwrite(str(images / f"{number:02}.png"), pixels)
     file = folder / "parts.safetensors"
-    command = [sys.executable, "-m", "inspectd", "bank", "build", "--images", str(images), "--out", str(file)]
-    command += ["--pastes", "0"]
+    command = [sys.executable, "-m", "inspectd", "bank", "build", "--tune", "off", "--images", str(images)]
+    command += ["--out", str(file), "--pastes", "0"]
     subprocess.run([*command, "--size", str(SIDE), "--coreset", "500"], check=True, capture_output=True)
     return Bank(file, _threshold(file))
 

@@ -1,0 +1,38 @@
+"""What `bank build --tune auto` tried and chose, as a bank records it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+FEWEST_IMAGES: Final = 60
+"""Good images by which settings can be chosen."""
+
+
+class SettingsTrial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings that were tried, or why they were not."""
+
+    name: str
+    outcome: str
+    """For people: why they were chosen or not."""
+    auroc: float | None = None
+    """Chance that a synthetic defect scores above a good image; None: they were not tried."""
+    found: float | None = None
+    """Share of synthetic defects above the threshold that these settings have for `FALSE_REJECT_RATE`."""
+    gain: tuple[float, float, float] | None = None
+    """Of the AUROC over the settings they were held against, with the ends of its 95 % interval."""
+
+
+class SettingsChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings that were chosen by good images and synthetic defects alone."""
+
+    chosen: str
+    """Name of one of the trials."""
+    images: int
+    """Good images they were judged by."""
+    defects: int
+    """Synthetic defects drawn into these."""
+    trials: tuple[SettingsTrial, ...]
+    given: tuple[str, ...] = ()
+    """Settings that the user gave: they were left as they are."""
