@@ -21,7 +21,7 @@ class SettingsTrial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     found: float | None = None
     """Share of synthetic defects above the threshold that these settings have for `FALSE_REJECT_RATE`."""
     gain: tuple[float, float, float] | None = None
-    """Of the AUROC over the settings they were held against, with the ends of its 95 % interval."""
+    """Of the AUROC over the settings in force until then, with the ends of its 95 % interval."""
 
 
 class SettingsChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

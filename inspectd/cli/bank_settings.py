@@ -11,12 +11,12 @@ from inspectd.bank.build import BuildSpec
 from inspectd.bank.settings_choice import SettingsChoice, SettingsTrial
 from inspectd.cli.bank_common import Steps, print_table
 from inspectd.errors import InputError
-from inspectd.evaluation.choose_settings import DEFAULT, ChosenSettings, choose_settings
+from inspectd.evaluation.choose_settings import DEFAULT, MARGIN, ChosenSettings, choose_settings
 
 _GIVEN: Final = ("size", "grid", "layers", "coreset", "bank_mb")
 _NOTEWORTHY: Final = 1.2
 """Times as long as by default."""
-_HEADINGS: Final = ("settings", "AUROC", "gain, 95 % interval", "found", "time", "")
+_HEADINGS: Final = ("settings", "AUROC", "gain (95 %)", "found", "time", "")
 
 
 def chosen_settings(
@@ -49,6 +49,7 @@ def print_settings(choice: SettingsChoice, image_ms: Mapping[str, float] | None 
     """Print what was tried and chosen; `image_ms`: the time of one image under each, by name."""
     print(f"settings, by {choice.defects} synthetic defects in {choice.images} good images:")
     print_table(_HEADINGS, (_cells(trial, choice, image_ms or {}) for trial in choice.trials))
+    print(f"Gain: over the settings in force until then; clear if all of its interval is above {MARGIN:g}")
     times = _times(choice.chosen, image_ms or {})
     if times is not None and times > _NOTEWORTHY:
         print(f"with the chosen settings an image takes about {times:.1f} times as long")

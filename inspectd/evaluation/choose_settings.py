@@ -199,9 +199,9 @@ class SettingsJudge:
         clear = [row for row, found in enumerate(gains) if found.low > MARGIN]
         best = max(clear, key=lambda row: gains[row].value, default=None)
         for row, ((name, scores), found) in enumerate(zip(candidates, gains, strict=True)):
-            outcome = f"no clear gain over {before}"
+            outcome = "no clear gain"
             if row in clear:
-                outcome = f"clear gain over {before}, but less than another's"
+                outcome = "clear gain, but another's is larger"
             if row == best:
                 outcome = f"clear gain over {before}"
                 self.in_force, self._scores = name, scores
