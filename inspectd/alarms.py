@@ -51,7 +51,9 @@ _SETTLED_NS: Final = 10_000_000_000
 class EmitEvent(Protocol):
     """Publishes an event: something a person may want to know."""
 
-    def __call__(self, severity: str, name: str, *, camera: str | None = None, detail: str) -> None:
+    def __call__(
+        self, severity: str, name: str, *, camera: str | None = None, process: str | None = None, detail: str
+    ) -> None:
         """Publish and log the event `name`; `severity` is `info`, `warning` or `alarm`."""
 
 
@@ -221,7 +223,7 @@ class ProcessWatch:
     def on_process_lost(self, name: str, cause: str) -> None:
         """Count and warn of a child that was lost and will be replaced."""
         self._metrics.restarted(name)
-        self._emit("warning", "process_restarted", detail=f"{name}: {cause}")
+        self._emit("warning", "process_restarted", process=name, detail=f"{name}: {cause}")
 
 
 class FormatWatch:

@@ -51,7 +51,7 @@ class LineFacts:
 
     Attributes:
         state: of the line, as heartbeats give it.
-        scoring_ready: a scoring process is warm.
+        scoring_ready: every recipe is warm in a scoring process.
         phases: by camera.
         recent: number of verdicts of the last minute by evaluation and reason, by camera.
         journal_failure: the reason why no verdict is recorded, if none is.
@@ -60,6 +60,7 @@ class LineFacts:
         shut: sockets that take no more clients.
         keys_unread: the disk of the list of allowed keys does not answer.
         exposed: endpoints of plain TCP that leave the host.
+        scoring_down: scoring processes that are not warm.
     """
 
     state: str
@@ -72,6 +73,7 @@ class LineFacts:
     shut: Sequence[str] = ()
     keys_unread: bool = False
     exposed: Sequence[str] = ()
+    scoring_down: Sequence[str] = ()
 
 
 class RecentVerdicts:
@@ -121,7 +123,10 @@ def _find(facts: LineFacts) -> Iterator[HealthCondition]:
         is_start = facts.state == "starting"
         yield _condition("starting" if is_start else "stopping", f"the line is {facts.state}")
     elif not facts.scoring_ready:
-        yield _condition("scoring_down", "no part gets a score until a scoring process is warm again")
+        yield _condition("scoring_down", "parts get no score until a scoring process with their recipe is warm again")
+    elif facts.scoring_down:
+        names = ", ".join(facts.scoring_down)
+        yield _condition("scoring_process_down", f"{names}: not warm; the others score all parts")
     for camera, phase in facts.phases.items():
         if phase is CameraPhase.DOWN:
             yield _condition("camera_down", "it delivers no frames", camera)

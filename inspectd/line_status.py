@@ -15,7 +15,7 @@ from inspectd.config import Config, insecure_endpoints
 from inspectd.health import HealthWatch, LineFacts
 from inspectd.publish.bus import Bus
 from inspectd.publish.journal.journal import Journal
-from inspectd.scoring.messages import ScoringReady
+from inspectd.scoring.pool import ScoringPool
 from inspectd.wire.sync import CameraStatus, LineStatus, RecipeStatus
 
 
@@ -26,8 +26,8 @@ class LineLife(Protocol):
     """As heartbeats give it."""
 
     @property
-    def scoring_ready(self) -> ScoringReady | None:
-        """What scoring has loaded; None: it is not warm."""
+    def scoring(self) -> ScoringPool:
+        """The scoring processes, and what each has loaded."""
 
 
 class StatusTeller:
@@ -62,7 +62,8 @@ class StatusTeller:
         levels = {side: door.levels for side, door in self._bus.doors.items() if door.levels is not None}
         return LineFacts(
             state=self._line.state,
-            scoring_ready=self._line.scoring_ready is not None,
+            scoring_ready=self._line.scoring.is_ready,
+            scoring_down=[stage.name for stage in self._line.scoring.stages if stage.ready is None],
             phases={name: camera.phase for name, camera in self._cameras.items()},
             recent={name: recent.kinds(now_ns) for name, recent in self._health.recent.items()},
             journal_failure=self._journal.failure,
@@ -76,7 +77,8 @@ class StatusTeller:
     def status(self, request: str, now_ns: int) -> LineStatus:
         """The answer to a client that asks how the line is."""
         config, line, journal = self._config, self._config.line, self._journal.levels
-        ready = self._line.scoring_ready
+        ready = [stage.ready for stage in self._line.scoring.stages if stage.ready is not None]
+        banks = {bank.recipe: bank for each in ready for bank in each.banks}
         per_second = self._batching.images_per_second()
         return LineStatus(
             request=request,
@@ -98,9 +100,9 @@ class StatusTeller:
                     bank.recipe, bank.bank_sha256, bank.threshold, bank.check_above,
                     per_second.get(bank.recipe),
                 )
-                for bank in (ready.banks if ready is not None else ())
+                for bank in banks.values()
             ],
-            device=ready.device if ready is not None else None,
+            device=", ".join(each.device for each in ready) or None,
             waiting=self._batching.waiting,
             with_scoring=self._batching.scoring,
             journal=self._journal.state,

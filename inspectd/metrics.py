@@ -56,7 +56,7 @@ class _Metric(Generic[Series]):
         about: its help text.
         labels: those after `line`, which every one has.
         zeros: label values of the series that are there from the start, so that an alert sees their first
-            increase as one; `{camera}` stands for each camera.
+            increase as one; `{camera}` stands for each camera, `{scoring}` for each scoring process.
     """
 
     kind: Callable[..., Series]
@@ -91,7 +91,8 @@ _BY_CAUSE: Final[list[Labels]] = [("{camera}", "capture", cause) for cause in Dr
 _BY_REASON: Final[list[Labels]] = [
     ("{camera}", _DECIDED.get(reason, Evaluation.UNDECIDABLE), reason) for reason in Reason
 ]
-_PROCESSES: Final = _each("capture:{camera}", "scoring", "door:local", "door:tcp")
+_SCORING: Final = _each("{scoring}")
+_PROCESSES: Final = _each("capture:{camera}", "{scoring}", "door:local", "door:tcp")
 _KINDS: Final = _each("v", "p", "late", "h", "hb", "ev")
 _SYNC: Final = _each("snapshot", "status", "replay", *ErrorReason)
 
@@ -135,7 +136,9 @@ _CAMERA_UP = _declare(Gauge, "camera_up",
     "1 while the camera delivers or has ended its replay.", "camera", _CAMERAS)
 _CAMERA_LAST_FRAME = _declare(Gauge, "camera_last_frame_timestamp_seconds",
     "When the camera's last frame was captured, Unix time.", "camera")
-_SCORING_UP = _declare(Gauge, "scoring_up", "1 while the scoring process is warm.", "", _LINE)
+_SCORING_UP = _declare(Gauge, "scoring_up", "1 while the scoring process is warm.", "process", _SCORING)
+_ANSWERS = _declare(Counter, "scoring_answers",
+    "Inspections that a scoring process answered.", "process", _SCORING)
 _HEALTH = _declare(Gauge, "health",
     "1 for the line's NE 107 status signal, 0 for the others.", "status", _each(*HealthStatus))
 _CONDITIONS = _declare(Gauge, "health_conditions",
@@ -203,7 +206,12 @@ class Metrics:
     """The daemon's metrics; each method counts one kind of event, or sets levels."""
 
     def __init__(
-        self, line: str, cameras: Sequence[str], deadline_ms: float, registry: CollectorRegistry | None = None
+        self,
+        line: str,
+        cameras: Sequence[str],
+        deadline_ms: float,
+        registry: CollectorRegistry | None = None,
+        scoring: Sequence[str] = ("scoring",),
     ) -> None:
         """Declare every metric, with series at zero for `line` and each of its `cameras`.
 
@@ -212,6 +220,7 @@ class Metrics:
             cameras: the configured cameras' names.
             deadline_ms: latency buckets are set around it.
             registry: where they are collected; a fresh one by default.
+            scoring: the scoring processes' names.
         """
         self.registry = registry or CollectorRegistry()
         self._line = line
@@ -219,8 +228,10 @@ class Metrics:
         self._series: dict[tuple[_Metric[Any] | str, ...], Any] = {}
         for metric in _TABLE:
             for labels in metric.zeros:
-                for camera in cameras if "{camera}" in "".join(labels) else ("",):
-                    self._of(metric, *(label.format(camera=camera) for label in labels))
+                text = "".join(labels)
+                for camera in cameras if "{camera}" in text else ("",):
+                    for process in scoring if "{scoring}" in text else ("",):
+                        self._of(metric, *(each.format(camera=camera, scoring=process) for each in labels))
         self._of(_DEADLINE).set(deadline_ms / 1000)
         version = "Version of inspectd; always 1."
         Gauge("inspectd_build_info", version, ["version"], registry=self.registry).labels(__version__).set(1)
@@ -302,9 +313,13 @@ class Metrics:
         """A camera came up or went down."""
         self._of(_CAMERA_UP, camera).set(up)
 
-    def scoring_up(self, *, up: bool) -> None:
-        """The scoring process became warm or went away."""
-        self._of(_SCORING_UP).set(up)
+    def scoring_up(self, process: str, *, up: bool) -> None:
+        """A scoring process became warm or went away."""
+        self._of(_SCORING_UP, process).set(up)
+
+    def answered(self, process: str) -> None:
+        """A scoring process answered an inspection."""
+        self._of(_ANSWERS, process).inc()
 
     def health(self, status: HealthStatus, conditions: Mapping[str, int]) -> None:
         """Set the line's status signal, and how often each condition holds."""

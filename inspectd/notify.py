@@ -100,7 +100,7 @@ class ProgressWatchdog:
 
     A timer thread would keep a service alive that has judged nothing for an hour. Here a keep-alive is due a
     third of the interval after the last one, unless the pipeline is stuck: a frame has waited for half the
-    interval and nothing was scored since it came, or scoring has not been ready for half the interval. So
+    interval and its scoring process answered nothing since, or scoring has not been ready for as long. So
     systemd acts at most one and a half intervals after the pipeline stopped. A line without parts is healthy.
 
     Pure: times are handed in, in nanoseconds of one monotonic clock.
@@ -111,24 +111,23 @@ class ProgressWatchdog:
         self._feed_every_ns = interval_ns // 3
         self._patience_ns = interval_ns // 2
         self._fed_ns: int | None = None
-        self._waiting_since_ns: int | None = None
+        self._waiting_since_ns: dict[int, int] = {}  # by scoring process
         self._unready_since_ns: int | None = None
 
-    def frame_submitted(self, now_ns: int) -> None:
-        """A good frame arrived and needs a score."""
-        if self._waiting_since_ns is None:
-            self._waiting_since_ns = now_ns
+    def frame_submitted(self, now_ns: int, process: int = 0) -> None:
+        """A scoring process got a good frame, which needs a score."""
+        self._waiting_since_ns.setdefault(process, now_ns)
 
-    def scored(self, now_ns: int) -> None:  # noqa: ARG002 - every event carries its time
-        """A verdict with a score was published."""
-        self._waiting_since_ns = None
+    def scored(self, now_ns: int, process: int = 0) -> None:  # noqa: ARG002 - every event carries its time
+        """A scoring process answered; the answers of others say nothing of what it has."""
+        self._waiting_since_ns.pop(process, None)
 
     def due(self, now_ns: int, scoring_ready: bool) -> bool:  # noqa: FBT001 - named at its one call
         """True when WATCHDOG=1 is due; it then counts as sent.
 
         Args:
             now_ns: the time.
-            scoring_ready: the scoring process is warm.
+            scoring_ready: every recipe is warm in a scoring process.
         """
         self._note_readiness(now_ns, scoring_ready=scoring_ready)
         if self._stuck(now_ns):
@@ -144,10 +143,10 @@ class ProgressWatchdog:
         elif self._unready_since_ns is not None:
             # Frames that the last scoring process took with it will never be scored.
             self._unready_since_ns = None
-            self._waiting_since_ns = None
+            self._waiting_since_ns.clear()
 
     def _stuck(self, now_ns: int) -> bool:
-        since = (self._waiting_since_ns, self._unready_since_ns)
+        since = (*self._waiting_since_ns.values(), self._unready_since_ns)
         return any(start is not None and now_ns - start > self._patience_ns for start in since)
 
 

@@ -198,10 +198,14 @@ class PlantLink:
         """Count a camera's verdict for the line's health."""
         self._health.recent[verdict.camera].add(verdict, now_ns)
 
-    def emit(self, severity: str, name: str, *, camera: str | None = None, detail: str) -> None:
+    def emit(
+        self, severity: str, name: str, *, camera: str | None = None, process: str | None = None, detail: str
+    ) -> None:
         """See `alarms.EmitEvent`."""
-        event(_log, _LEVELS[severity], name, camera=camera, detail=detail or None)
-        self._announcer.publish_event(severity, name, self._counts(), camera=camera, detail=detail)
+        event(_log, _LEVELS[severity], name, camera=camera, process=process, detail=detail or None)
+        self._announcer.publish_event(
+            severity, name, self._counts(), camera=camera, process=process, detail=detail
+        )
 
     def heartbeat(self) -> None:
         """Find out how the line is; see `Announcer.publish_heartbeat`."""

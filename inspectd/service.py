@@ -2,7 +2,7 @@
 
 A frame's way to its verdict, all of it in this process's one thread:
 
-    CameraStage.received -> on_frame -> BatchingStage.take_frame -> send_batch -> ScoringStage.send
+    CameraStage.received -> on_frame -> BatchingStage.take_frame -> send_batch -> ScoringPool.send
     ScoringStage.received -> on_score -> BatchingStage.take_score -> judge
         -> publish_verdict -> PublishStage.record_verdict, and release
 
@@ -46,6 +46,7 @@ from inspectd.metrics import Metrics
 from inspectd.notify import Notifier, ProgressWatchdog
 from inspectd.plant_link import PlantLink
 from inspectd.records import (
+    BankInForce,
     Batch,
     CameraPhase,
     Drop,
@@ -58,7 +59,8 @@ from inspectd.records import (
     Trigger,
 )
 from inspectd.scoring.messages import ScoringReady
-from inspectd.scoring.stage import SCORING, ScoringStage
+from inspectd.scoring.pool import ScoringPool
+from inspectd.scoring.stage import SCORING
 from inspectd.supervisor import Supervisor
 from inspectd.wire import Accepted, Refusal, RefusalReason, TriggerRequest, Verdict, ViewVerdict
 
@@ -99,7 +101,7 @@ def open_service(
 
 
 class Service:
-    """One line: its cameras, its scoring process, its bus. `run` is its life.
+    """One line: its cameras, its scoring processes, its bus. `run` is its life.
 
     What its parts have to report comes back to it: it is what they are handed as `events`, `outlet` and
     `line`. They make use of it only once the loop turns.
@@ -126,13 +128,17 @@ class Service:
             stack.callback(signal.signal, signum, signal.signal(signum, self._on_signal))
         self._fatal: InspectdError | None = None
         self._tick_due_ns = 0
-        self._bank_sha256s: dict[str, str] = {}
+        self._banks: dict[str, BankInForce] = {}
+        self._unavailable: set[int] = set()
         self._watchdog = ProgressWatchdog(notifier.watchdog_interval_ns or int(1e18))
         self._poller = Poller(look_ms=_TICK_NS // 1_000_000)
         self._cameras = {camera.name: CameraStage(camera, self, clock) for camera in config.cameras}
-        self._metrics = Metrics(config.line.name, list(self._cameras), config.line.deadline_ms)
-        self._scoring = ScoringStage(config, self, scoring)
-        self._batching = make_batching(config, self)
+        self._scoring = ScoringPool(config, self, scoring)
+        self._metrics = Metrics(
+            config.line.name, list(self._cameras), config.line.deadline_ms,
+            scoring=[stage.name for stage in self._scoring.stages],
+        )  # fmt: skip
+        self._batching = make_batching(config, self, len(self._scoring.stages))
         plant = self._plant = PlantLink(
             config, self._metrics, self, self._batching, self._cameras,
             clock=clock, runtime_dir=runtime_dir, stack=stack,
@@ -175,7 +181,8 @@ class Service:
         now_ns = self._clock()
         for door in self._bus.doors.values():
             self._supervisor.start(door, now_ns)
-        self._supervisor.start(self._scoring, now_ns)
+        for stage in self._scoring.stages:
+            self._supervisor.start(stage, now_ns)
         if self._config.evidence.enabled:
             self._supervisor.start(self._evidence, now_ns)
         self._plant.await_journal(self._poller)
@@ -235,7 +242,7 @@ class Service:
         self._supervisor.tick(now_ns)
         self._plant.watch(now_ns)
         self._evidence.tick(now_ns)
-        if self._watchdog.due(now_ns, scoring_ready=self._scoring.ready is not None):
+        if self._watchdog.due(now_ns, scoring_ready=self._scoring.is_ready):
             self._notifier.watchdog()
 
     def _ask_for_triggers(self, now_ns: int) -> int | None:
@@ -290,9 +297,9 @@ class Service:
         self._evidence.detach(camera, generation)
 
     @property
-    def scoring_ready(self) -> ScoringReady | None:
-        """See `LineLife.scoring_ready`."""
-        return self._scoring.ready
+    def scoring(self) -> ScoringPool:
+        """See `LineLife.scoring`."""
+        return self._scoring
 
     # --- what the plant asks (plant_link.LineAnswers) -----------------------------------------------------
 
@@ -335,50 +342,75 @@ class Service:
         """See `ScoringEvents.rings`."""
         return [(name, ring) for name, camera in self._cameras.items() for ring in camera.rings()]
 
-    def on_scoring_ready(self, ready: ScoringReady) -> None:
-        """Judge by the banks that are warm now, and let the cameras begin if this is the start."""
-        found = {bank.recipe: bank.bank_sha256 for bank in ready.banks}
-        if self._bank_sha256s and found != self._bank_sha256s:
+    def on_scoring_ready(self, process: int, ready: ScoringReady) -> None:
+        """Judge by the banks that are warm there; at the start, let the cameras begin once every recipe is.
+
+        They do not wait for every process: without one of several cards a line is slower, and no worse.
+        """
+        name = self._scoring.stages[process].name
+        found = {bank.recipe: bank for bank in ready.banks}
+        changed = {
+            recipe: (self._banks[recipe].bank_sha256, bank.bank_sha256)
+            for recipe, bank in found.items()
+            if recipe in self._banks and self._banks[recipe].bank_sha256 != bank.bank_sha256
+        }
+        if changed:
             # Judging by another bank than the one the line was started with takes a person's restart.
-            detail = f"started with {self._bank_sha256s}, found {found}"
-            self._plant.emit("alarm", "bank_changed", detail=detail)
+            told = (f"{recipe}: started with {had}, found {has}" for recipe, (had, has) in changed.items())
+            self._plant.emit("alarm", "bank_changed", process=name, detail="; ".join(told))
             return
-        self._bank_sha256s = found
-        for part in (self._batching, self._evidence, self._publishing, self._formats):
-            part.use_banks(ready.banks)
-        self._batching.use_paces(ready.paces)
+        self._banks |= found
+        self._unavailable.discard(process)
+        for part in (self._evidence, self._publishing, self._formats):
+            part.use_banks(list(self._banks.values()))
+        self._batching.use_banks(process, ready.banks, ready.paces)
         for bank in ready.banks:
             self._metrics.bank(bank)
-        self._metrics.scoring_up(up=True)
+        self._metrics.scoring_up(name, up=True)
         detail = f"{ready.device}, warm after {ready.warmup_seconds:.1f} s"
-        self._plant.emit("info", "scoring_ready", detail=detail)
-        if self.state == "starting":
+        self._plant.emit("info", "scoring_ready", process=name, detail=detail)
+        if self.state == "starting" and self._scoring.is_ready:
             self.state = "running"
             for camera in self._cameras.values():
                 self._supervisor.start(camera, self._clock())
             self._notifier.ready()
-            self._notifier.status(f"{len(self._cameras)} cameras, {len(found)} recipes, {ready.device}")
+            devices = ", ".join(self._config.scoring.devices) or ready.device
+            self._notifier.status(f"{len(self._cameras)} cameras, {len(self._banks)} recipes, {devices}")
 
-    def on_score(self, score: Score, now_ns: int) -> None:
+    def on_score(self, process: int, score: Score, now_ns: int) -> None:
         """Count the times of the stages, and judge the inspection."""
-        self._watchdog.scored(now_ns)
+        self._on_answer(process, now_ns)
         for stage, milliseconds in score.stage_ms.items():
             self._metrics.stage(stage, milliseconds / 1000)
-        self._batching.take_score(score, now_ns)
+        self._batching.take_score(process, score, now_ns)
 
-    def on_score_error(self, error: ScoreError, now_ns: int) -> None:
+    def on_score_error(self, process: int, error: ScoreError, now_ns: int) -> None:
         """Log the error, and close the inspection."""
-        self._watchdog.scored(now_ns)
-        event(_log, logging.ERROR, "score_error", inspection=error.inspection_id, detail=error.detail)
-        self._batching.take_score_error(error, now_ns)
+        self._on_answer(process, now_ns)
+        event(
+            _log, logging.ERROR, "score_error", process=self._scoring.stages[process].name,
+            inspection=error.inspection_id, detail=error.detail,
+        )  # fmt: skip
+        self._batching.take_score_error(process, error, now_ns)
 
-    def on_scoring_lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:
-        """Close what scoring owed. If it never was ready, a cause that will stay ends the daemon."""
-        self._batching.lose_scoring(now_ns)
-        self._metrics.scoring_up(up=False)
+    def _on_answer(self, process: int, now_ns: int) -> None:
+        self._watchdog.scored(now_ns, process)
+        self._metrics.answered(self._scoring.stages[process].name)
+
+    def on_scoring_lost(self, process: int, cause: str, exit_code: int | None, now_ns: int) -> None:
+        """Close what a process owed. If scoring never was ready, a cause that will stay ends the daemon."""
+        name = self._scoring.stages[process].name
+        self._batching.lose_scoring(process, now_ns)
+        self._metrics.scoring_up(name, up=False)
+        goes_on = all(self._batching.judges(recipe.name) for recipe in self._config.recipes)
+        if goes_on:
+            self._watchdog.scored(now_ns, process)  # what it had is closed, and nothing more waits for it
         if self.state == "starting" and exit_code in _FATAL:
-            self._fatal = _FATAL[ExitCode(exit_code)](cause)
-        self._plant.emit("alarm", "scoring_lost", detail=cause)
+            self._unavailable.add(process)
+            # One missing device of several makes a slower line; a bank that is refused is the same for all.
+            if exit_code == ExitCode.BAD_INPUT or len(self._unavailable) == len(self._scoring.stages):
+                self._fatal = _FATAL[ExitCode(exit_code)](cause)
+        self._plant.emit("warning" if goes_on else "alarm", "scoring_lost", process=name, detail=cause)
 
     # --- what leaves (batching.stage.BatchingOutlet) ------------------------------------------------------
 
@@ -389,14 +421,14 @@ class Service:
         else:
             self._publishing.record_open(begun)
 
-    def send_batch(self, batch: Batch) -> bool:
-        """Send a batch to scoring, which the watchdog then expects scores of."""
+    def send_batch(self, process: int, batch: Batch) -> bool:
+        """Send a batch to a scoring process, which the watchdog then expects scores of."""
         now_ns = self._clock()
         for inspection in batch.inspections:
             self._metrics.stage("queue", (now_ns - inspection.opened_ns) / 1e9)
-        sent = self._scoring.send(batch)
+        sent = self._scoring.send(process, batch)
         if sent:
-            self._watchdog.frame_submitted(now_ns)
+            self._watchdog.frame_submitted(now_ns, process)
             self._metrics.batch(len(batch.inspections))
         return sent
 

@@ -221,3 +221,13 @@ def test_a_stuck_line_is_ended_within_one_and_a_half_intervals(stuck_ns: int, po
     polls = range(stuck_ns, stuck_ns + 3 * INTERVAL_NS, max(poll_ns, INTERVAL_NS // 1000))
     last = max(at for at in polls if watchdog.due(at, scoring_ready=True) or at == stuck_ns)
     assert last - stuck_ns <= PATIENCE_NS
+
+
+def test_answers_of_one_scoring_process_say_nothing_of_what_another_has() -> None:
+    watchdog = ProgressWatchdog(INTERVAL_NS)
+    for process in (0, 1):
+        watchdog.frame_submitted(0, process)
+    watchdog.scored(PATIENCE_NS, 0)
+    assert not watchdog.due(PATIENCE_NS + 1, scoring_ready=True)
+    watchdog.scored(PATIENCE_NS + 2, 1)
+    assert watchdog.due(PATIENCE_NS + 2, scoring_ready=True)

@@ -9,12 +9,35 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from functools import partial
 
 from inspectd.batching.schedule import NEVER_NS, Free, Schedule, find_place, urgency_of
 from inspectd.batching.service_times import ServiceTimes
 from inspectd.records import Batch, ClosedBy, Inspection
+
+
+class Sent:
+    """What went to scoring, to whichever of its processes: numbers of batches, parts that are begun."""
+
+    def __init__(self) -> None:
+        self._batches = 0
+        self._begun: dict[tuple[str, int], int] = {}  # parts of which scoring has a view, to their deadlines
+
+    def __contains__(self, part: tuple[str, int] | None) -> bool:
+        """Whether scoring has a view of that part, or had one."""
+        return part in self._begun
+
+    def add(self, taken: Iterable[Inspection], now_ns: int) -> int:
+        """Note a batch; its number, which no other batch of the line has."""
+        while self._begun and next(iter(self._begun.values())) < now_ns:
+            del self._begun[next(iter(self._begun))]
+        for inspection in taken:
+            part = part_of(inspection)
+            if part is not None:
+                self._begun.setdefault(part, inspection.deadline_ns)
+        self._batches += 1
+        return self._batches
 
 
 class BatchPolicy:
@@ -25,15 +48,23 @@ class BatchPolicy:
     only while scoring is busy, which fills them at high load and keeps latency lowest at low load.
     """
 
-    def __init__(self, max_wait_ns: int, max_queue: int, times: ServiceTimes) -> None:
-        """Keep at most `max_queue` inspections waiting, of all recipes together."""
+    def __init__(
+        self, max_wait_ns: int, max_queue: int, times: ServiceTimes, sent: Sent | None = None
+    ) -> None:
+        """Keep at most `max_queue` inspections waiting, of all recipes together.
+
+        Args:
+            max_wait_ns: for company.
+            max_queue: beyond it one is given up.
+            times: what the scoring process is expected to take.
+            sent: what all scoring processes of the line got; None: there is one.
+        """
         self._max_wait_ns = max_wait_ns
         self._max_queue = max_queue
         self._times = times
         self._queues: dict[str, list[Inspection]] = {}  # most urgent first
         self._schedule = Schedule(self._queues, times)
-        self._begun: dict[tuple[str, int], int] = {}  # parts of which scoring has a view, to their deadlines
-        self._batches = 0
+        self._sent = sent or Sent()
         self._planned_with = 0  # `ServiceTimes.changes` of the last `shed`
         self._new: list[Inspection] = []  # those that no `shed` has seen
         self._free: Counter[str] = Counter()  # waiting frames of free-running cameras
@@ -66,6 +97,25 @@ class BatchPolicy:
         self._schedule.clear()
         self._new.clear()
         return waiting
+
+    def take_views(self, parts: Container[tuple[str, int] | None]) -> list[Inspection]:
+        """Take out, and return, every waiting view of these parts."""
+        gone = [each for queue in self._queues.values() for each in queue if part_of(each) in parts]
+        for inspection in gone:
+            self.discard(inspection)
+        return gone
+
+    def takes_ns(self, inspection: Inspection) -> int:
+        """Time that scoring would need for it and for all that goes before it, were it queued."""
+        urgency, all_ns = urgency_of(inspection), 0
+        for recipe in {*self._queues, inspection.recipe}:
+            before = bisect_left(self._queues.get(recipe, ()), urgency, key=urgency_of)
+            all_ns += self._times.in_batches_ns(recipe, before + (recipe == inspection.recipe))
+        return all_ns
+
+    def all_take_ns(self) -> int:
+        """Time that scoring needs for all that waits."""
+        return sum(self._times.in_batches_ns(recipe, len(queue)) for recipe, queue in self._queues.items())
 
     def shed(self, now_ns: int, free: Free) -> list[Inspection]:
         """Take out, and return, what cannot be in time when scoring is free.
@@ -141,14 +191,13 @@ class BatchPolicy:
         del queue[:size]
         for inspection in taken:
             self._count(inspection, -1)
-        self._batches += 1
-        self._begin(taken, now_ns)
+        batch_id = self._sent.add(taken, now_ns)
         if self._schedule.take(recipe, size):
             self.latest_start_ns = self._schedule.latest_start_ns
         else:
             self._planned_with = -1  # the next `shed` plans anew
         opened_ns = min(inspection.opened_ns for inspection in taken)
-        return Batch(self._batches, recipe, taken, opened_ns, closed_by)
+        return Batch(batch_id, recipe, taken, opened_ns, closed_by)
 
     def wake_ns(self) -> int | None:
         """When the next batch becomes due at the latest, if scoring is free; None while nothing waits."""
@@ -164,7 +213,7 @@ class BatchPolicy:
             newest = self._newest(crowd, partial(_is_free, cameras))
             if newest is not None:
                 return newest
-        victim = self._newest(crowd, lambda each: _part(each) not in self._begun) or self._newest(crowd)
+        victim = self._newest(crowd, lambda each: part_of(each) not in self._sent) or self._newest(crowd)
         assert victim is not None, "a schedule breaks at one of those it holds"
         return victim
 
@@ -181,13 +230,11 @@ class BatchPolicy:
 
     def _take_out(self, victim: Inspection) -> list[Inspection]:
         """Take it out, and every other waiting view of its part."""
-        part = _part(victim)
-        gone = [victim]
+        part = part_of(victim)
         if part is not None:
-            gone = [each for queue in self._queues.values() for each in queue if _part(each) == part]
-        for inspection in gone:
-            self.discard(inspection)
-        return gone
+            return self.take_views({part})
+        self.discard(victim)
+        return [victim]
 
     def _put_back(self, inspection: Inspection) -> None:
         queue = self._queues.setdefault(inspection.recipe, [])
@@ -200,14 +247,6 @@ class BatchPolicy:
         self.waiting += change
         if inspection.trigger is None:
             self._free[inspection.camera] += change
-
-    def _begin(self, taken: list[Inspection], now_ns: int) -> None:
-        while self._begun and next(iter(self._begun.values())) < now_ns:
-            del self._begun[next(iter(self._begun))]
-        for inspection in taken:
-            part = _part(inspection)
-            if part is not None:
-                self._begun.setdefault(part, inspection.deadline_ns)
 
     # --- what is due --------------------------------------------------------------------------------------
 
@@ -234,6 +273,7 @@ def _is_free(cameras: set[str], inspection: Inspection) -> bool:
     return inspection.trigger is None and inspection.camera in cameras
 
 
-def _part(inspection: Inspection) -> tuple[str, int] | None:
+def part_of(inspection: Inspection) -> tuple[str, int] | None:
+    """Names the triggered part that it is a view of; None: it is a part of its own."""
     trigger = inspection.trigger
     return None if trigger is None else (trigger.trigger_id, trigger.received_ns)

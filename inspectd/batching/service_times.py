@@ -75,6 +75,12 @@ class ServiceTimes:
         times = self._of(recipe)
         return int(times.shape[size - 1] * times.mean)
 
+    def in_batches_ns(self, recipe: str, count: int) -> int:
+        """Mean time of so many in as few batches as are worth it."""
+        limit = self.batch_limit(recipe)
+        full, rest = divmod(count, limit)
+        return full * self.expected_ns(recipe, limit) + (self.expected_ns(recipe, rest) if rest else 0)
+
     def deviation_ns(self, recipe: str, size: int) -> float:
         """Mean deviation from it."""
         times = self._of(recipe)

@@ -3,6 +3,9 @@
 A free-running camera's frame is a part. A triggered camera's frame goes to the matcher, and becomes a view of
 a part when it is matched with what a trigger opened.
 
+Each scoring process has a `Lane`, which plans as if it were alone. An inspection is placed in one when it is
+queued; what waits for a process that is lost is placed anew.
+
 The stage does no input or output: what it decides leaves through its `BatchingOutlet`, and time is handed in.
 So tests drive it through any order of events without a process or a sleep.
 
@@ -11,15 +14,16 @@ Whatever can make a batch due, or room for one, ends with `_dispatch`: a frame, 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
-from inspectd.batching.batches_out import BatchesOut
 from inspectd.batching.judge import is_like_the_banks, judge, judge_part, undecidable
+from inspectd.batching.lane import Lane, choose_lane
 from inspectd.batching.ledger import Ledger
 from inspectd.batching.matching import Settled
 from inspectd.batching.parts import ClosedView, Part
-from inspectd.batching.policy import BatchPolicy
+from inspectd.batching.policy import BatchPolicy, Sent, part_of
 from inspectd.batching.service_times import ServiceTimes
 from inspectd.batching.triggering import Triggering, make_triggering
 from inspectd.config import Config
@@ -49,8 +53,8 @@ class BatchingOutlet(Protocol):
     def record_open(self, begun: Inspection | Part) -> None:
         """Called for a triggered part before anything can become of it, and for an inspection that queues."""
 
-    def send_batch(self, batch: Batch) -> bool:
-        """Hand a batch to scoring; False when scoring does not take it."""
+    def send_batch(self, process: int, batch: Batch) -> bool:
+        """Hand a batch to a scoring process; False when it takes none, which lasts until `use_banks`."""
 
     def publish_verdict(self, inspection: Inspection | PendingView, outcome: Outcome) -> Verdict:
         """Publish an inspection's one verdict; return it, numbered."""
@@ -68,18 +72,22 @@ class BatchingOutlet(Protocol):
         """Give a frame's slot back to its camera."""
 
 
-def make_batching(config: Config, outlet: BatchingOutlet) -> BatchingStage:
-    """The stage of a line as its configuration describes it."""
+def make_batching(config: Config, outlet: BatchingOutlet, processes: int) -> BatchingStage:
+    """The stage of a line as its configuration describes it, with so many scoring processes."""
     settings = config.batching
-    times = ServiceTimes(settings.max_batch)
+    sent = Sent()
+
+    def lane() -> Lane:
+        times = ServiceTimes(settings.max_batch)
+        policy = BatchPolicy(int(settings.max_wait_ms * 1e6), settings.max_queue, times, sent)
+        return Lane(policy, times, _MAX_BATCHES_OUT)
+
     return BatchingStage(
-        BatchPolicy(int(settings.max_wait_ms * 1e6), settings.max_queue, times),
-        times,
+        [lane() for _ in range(processes)],
         make_triggering(config),
         outlet,
         deadlines_ns=config.deadlines_ns,
         recipes={camera.name: camera.recipe for camera in config.cameras},
-        max_batches_out=_MAX_BATCHES_OUT,
     )
 
 
@@ -87,40 +95,34 @@ class BatchingStage:
     """Holds every open inspection between its frame and its verdict.
 
     A ring slot is in use from its frame's arrival until both its verdict is out and no batch that names it is
-    with the scoring process; then `release` is called for it, once. A frame that no trigger claims is
+    with a scoring process; then `release` is called for it, once. A frame that no trigger claims is
     released as soon as that is certain.
     """
 
     def __init__(
         self,
-        policy: BatchPolicy,
-        times: ServiceTimes,
+        lanes: Sequence[Lane],
         triggering: Triggering,
         outlet: BatchingOutlet,
         *,
         deadlines_ns: dict[str, int],
         recipes: dict[str, str],
-        max_batches_out: int,
     ) -> None:
         """Start with nothing open.
 
         Args:
-            policy: what is scored, and when batches leave.
-            times: what the policy plans with; the stage teaches it.
+            lanes: one for each scoring process, which has the same number.
             triggering: the triggered cameras.
             outlet: takes what is decided.
             deadlines_ns: recipe name to the time from a frame's capture to its verdict.
             recipes: camera name to recipe name.
-            max_batches_out: batches that may be with scoring at once.
         """
         self.ledger = Ledger()
         self.triggering = triggering
-        self._policy = policy
-        self._times = times
+        self._lanes = lanes
         self._outlet = outlet
         self._deadlines_ns = deadlines_ns
         self._recipes = recipes
-        self._out = BatchesOut(times, max_batches_out)
         self._banks: dict[str, BankInForce] = {}
 
     # --- what there is ------------------------------------------------------------------------------------
@@ -142,12 +144,12 @@ class BatchingStage:
     @property
     def waiting(self) -> int:
         """Inspections that wait for a batch."""
-        return self._policy.waiting
+        return sum(lane.policy.waiting for lane in self._lanes)
 
     @property
     def scoring(self) -> int:
-        """Inspections that are with the scoring process."""
-        return self._out.owed
+        """Inspections that are with the scoring processes."""
+        return sum(lane.out.owed for lane in self._lanes)
 
     @property
     def idle(self) -> bool:
@@ -156,18 +158,27 @@ class BatchingStage:
 
     # --- what comes ---------------------------------------------------------------------------------------
 
-    def use_banks(self, banks: Sequence[BankInForce]) -> None:
-        """Open inspections under these banks from now on; those open already keep theirs."""
-        self._banks = {bank.recipe: bank for bank in banks}
+    def use_banks(self, process: int, banks: Sequence[BankInForce], paces: Sequence[Pace]) -> None:
+        """Open inspections under these banks from now on; those open already keep theirs.
 
-    def use_paces(self, paces: Sequence[Pace]) -> None:
-        """Plan with what scoring measured when it was warm."""
-        for pace in paces:
-            self._times.use(pace.recipe, pace.one_ms * 1e6, pace.full_ms * 1e6)
+        Args:
+            process: that has loaded them.
+            banks: one for each recipe it holds.
+            paces: what it measured when it was warm.
+        """
+        self._lanes[process].use_banks(banks, paces)
+        self._banks |= {bank.recipe: bank for bank in banks}
+
+    def judges(self, recipe: str) -> bool:
+        """Whether a scoring process holds the recipe's bank now."""
+        return recipe in self._banks
 
     def images_per_second(self) -> dict[str, float]:
         """Images that scoring alone does now, by recipe; those of which it is known."""
-        return self._times.per_second()
+        per_second: Counter[str] = Counter()
+        for lane in self._lanes:
+            per_second.update({r: rate for r, rate in lane.times.per_second().items() if r in lane.banks})
+        return dict(per_second)
 
     def open_part(
         self, request: TriggerRequest, trigger: Trigger, is_up: Callable[[str], bool]
@@ -200,9 +211,10 @@ class BatchingStage:
         """Count a frame that its camera lost."""
         self.ledger.drop()
 
-    def take_score(self, score: Score, now_ns: int) -> None:
-        """Judge an inspection by its score. An answer that is not owed changes nothing."""
-        inspection = self._out.take_out(score.batch_id, score.inspection_id, now_ns, has_score=True)
+    def take_score(self, process: int, score: Score, now_ns: int) -> None:
+        """Judge an inspection by its score. An answer that this process does not owe changes nothing."""
+        lane = self._lanes[process]
+        inspection = lane.out.take_out(score.batch_id, score.inspection_id, now_ns, has_score=True)
         if inspection is None:
             return
         self._close(inspection, judge(inspection, score, now_ns))
@@ -211,23 +223,25 @@ class BatchingStage:
         self._outlet.release(inspection.frame)
         self._dispatch(now_ns)
 
-    def take_score_error(self, error: ScoreError, now_ns: int) -> None:
-        """Close an inspection that cannot be scored. An answer that is not owed changes nothing."""
-        inspection = self._out.take_out(error.batch_id, error.inspection_id, now_ns, has_score=False)
+    def take_score_error(self, process: int, error: ScoreError, now_ns: int) -> None:
+        """Close an inspection that cannot be scored, if this process owes that answer."""
+        lane = self._lanes[process]
+        inspection = lane.out.take_out(error.batch_id, error.inspection_id, now_ns, has_score=False)
         if inspection is None:
             return
         self._close(inspection, undecidable(error.reason, now_ns))
         self._outlet.release(inspection.frame)
         self._dispatch(now_ns)
 
-    def lose_scoring(self, now_ns: int) -> None:
-        """Close everything that is with scoring or waits for it, and what comes until `use_banks`.
+    def lose_scoring(self, process: int, now_ns: int) -> None:
+        """Close what is with a scoring process; what waits for it goes to others that hold the same bank.
 
-        So nothing waits through a restart of scoring for the bank of the next process.
+        Where there is none, it is closed too, and so is what comes until `use_banks`: nothing waits through a
+        restart of scoring for the bank of the next process.
         """
-        self._banks = {}
-        self._abandon(self._out.take_all(), Reason.SCORING_LOST, now_ns)
-        self._abandon(self._policy.discard_all(), Reason.SCORING_LOST, now_ns)
+        lane = self._lanes[process]
+        self._abandon(lane.out.take_all(), Reason.SCORING_LOST, now_ns)
+        self._retire(lane, (), Reason.SCORING_LOST, now_ns)
 
     def turn(self, now_ns: int, known_ns: int, *, drain: bool = False) -> None:
         """Give frames to triggers, close what has come to its deadline, send what is due.
@@ -254,35 +268,59 @@ class BatchingStage:
 
     def wake_ns(self) -> int | None:
         """When `turn` has something to do."""
-        batch_ns = self._policy.latest_start_ns + 1 if self._out else self._policy.wake_ns()
-        times = [self.ledger.next_deadline_ns(), batch_ns, self.triggering.wake_ns()]
+        batch_times = [lane.wake_ns() for lane in self._lanes]
+        times = [self.ledger.next_deadline_ns(), *batch_times, self.triggering.wake_ns()]
         return min([time_ns for time_ns in times if time_ns is not None], default=None)
 
     # --- what leaves --------------------------------------------------------------------------------------
 
     def _dispatch(self, now_ns: int, *, drain: bool = False) -> None:
-        """Close what cannot be scored in time, then send every batch that is due, if scoring may take it.
+        """Close what cannot be scored in time, then send every batch that is due, if scoring may take it."""
+        for lane in self._lanes:
+            self._refuse_late(lane, now_ns)
+        for process, lane in enumerate(self._lanes):
+            self._send_due(process, lane, now_ns, drain=drain)
+
+    def _send_due(self, process: int, lane: Lane, now_ns: int, *, drain: bool) -> None:
+        """Send a process its batches that are due.
 
         After a batch in flight only one that cannot grow is sent. A smaller one would gain nothing by going
         now, and whoever comes until its turn would miss it and wait for one more batch.
         """
-        self._refuse_late(now_ns)
-        while self._out.has_room:
-            free_ns = self._out.free(now_ns).at_ns
-            batch = self._policy.next_batch(now_ns, free_ns, drain=drain, only_full=bool(self._out))
+        while lane.out.has_room:
+            free_ns = lane.out.free(now_ns).at_ns
+            batch = lane.policy.next_batch(now_ns, free_ns, drain=drain, only_full=bool(lane.out))
             if batch is None:
                 return
-            if self._outlet.send_batch(batch):
-                self._out.add(batch, now_ns)
-            else:
-                self._abandon(batch.inspections, Reason.SCORING_DOWN, now_ns)
+            if not self._outlet.send_batch(process, batch):
+                self._retire(lane, batch.inspections, Reason.SCORING_DOWN, now_ns)
+                return
+            lane.out.add(batch, now_ns)
 
-    def _refuse_late(self, now_ns: int) -> None:
-        """Close what waits and cannot be scored in time."""
-        if self._policy.waiting <= 1:  # what came just now is the first after a pause
-            self._out.begin(now_ns)
-        self._times.forget_stale(now_ns)
-        self._abandon(self._policy.shed(now_ns, self._out.free(now_ns)), Reason.OVERLOAD, now_ns)
+    def _retire(self, lane: Lane, unsent: Iterable[Inspection], reason: Reason, now_ns: int) -> None:
+        """Place anew what a process did not get: it takes nothing until it is warm again."""
+        lane.banks = {}
+        self._banks = {recipe: bank for each in self._lanes for recipe, bank in each.banks.items()}
+        waiting = [*unsent, *lane.policy.discard_all()]
+        for inspection in waiting:
+            other = choose_lane(self._lanes, inspection, now_ns)
+            if other is None:
+                self._abandon([inspection], reason, now_ns)
+            else:
+                other.policy.add(inspection)
+        if waiting and self._banks:
+            self._dispatch(now_ns)
+
+    def _refuse_late(self, lane: Lane, now_ns: int) -> None:
+        """Close what waits in a lane and cannot be scored in time; with a view, its part's in every lane."""
+        if lane.policy.waiting <= 1:  # what came just now is the first after a pause
+            lane.out.begin(now_ns)
+        lane.times.forget_stale(now_ns)
+        gone = lane.policy.shed(now_ns, lane.out.free(now_ns))
+        parts = {part_of(inspection) for inspection in gone} - {None} if len(self._lanes) > 1 else set()
+        if parts:
+            gone += [view for other in self._lanes for view in other.policy.take_views(parts)]
+        self._abandon(gone, Reason.OVERLOAD, now_ns)
 
     def _apply(self, settled: Settled, now_ns: int) -> None:
         """Act on what became certain of triggers and frames."""
@@ -303,17 +341,18 @@ class BatchingStage:
 
     def _submit(self, inspection: Inspection, now_ns: int) -> None:
         """Queue an inspection for scoring, or close it at once where no score can come."""
-        reason = self._enqueue(inspection, now_ns)
-        if reason is not None:
-            self._close(inspection, undecidable(reason, now_ns))
-            self._outlet.release(inspection.frame)
+        reason = self._refusal(inspection, now_ns)
+        lane = choose_lane(self._lanes, inspection, now_ns) if reason is None else None
+        if lane is None:
+            self._abandon([inspection], reason or Reason.SCORING_DOWN, now_ns)
             return
-        self._refuse_late(now_ns)
+        lane.policy.add(inspection)
+        self._refuse_late(lane, now_ns)
         if self.ledger.is_open(inspection.inspection_id):
             self._outlet.record_open(inspection)
 
-    def _enqueue(self, inspection: Inspection, now_ns: int) -> Reason | None:
-        """Queue an inspection; return the reason if it cannot be scored."""
+    def _refusal(self, inspection: Inspection, now_ns: int) -> Reason | None:
+        """Reason why an inspection cannot be scored."""
         if inspection.frame.quality is not Quality.OK:
             return Reason(inspection.frame.quality)
         if now_ns >= inspection.deadline_ns:
@@ -325,13 +364,12 @@ class BatchingStage:
             return Reason.FORMAT
         if inspection.trigger is not None and self.triggering.parts.is_shed(inspection.trigger.trigger_id):
             return Reason.OVERLOAD  # the views of a part live or die together
-        self._policy.add(inspection)
         return None
 
     def _give_up(self, inspection: Inspection, reason: Reason, now_ns: int) -> None:
         """Close an inspection without its score; its slot is free only if scoring does not have it."""
         self._close(inspection, undecidable(reason, now_ns))
-        if self._policy.discard(inspection):
+        if any(lane.policy.discard(inspection) for lane in self._lanes):
             self._outlet.release(inspection.frame)
 
     def _abandon(self, inspections: Iterable[Inspection], reason: Reason, now_ns: int) -> None:

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from inspectd import config
 from inspectd.alarms import unlike
 from inspectd.batching.judge import is_like_the_banks
@@ -25,7 +27,7 @@ from inspectd.errors import (
 from inspectd.metrics import metrics_access
 from inspectd.publish.access.keys import read_allowed, read_server_pair
 from inspectd.records import BankInForce, FrameRef
-from inspectd.scoring.messages import StartScoring
+from inspectd.scoring.pool import process_starts
 from inspectd.text import printable
 from inspectd.wire.sockets import TCP_SETTINGS
 
@@ -104,7 +106,8 @@ def _try_out(found: config.Examined) -> Iterator[str]:
         for where in ("runtime_path", "state_path"):
             yield from _unavailable(partial(getattr, found.line, where))
     banks: dict[str, BankInForce] = {}
-    yield from _scoring_problems(found.recipes, found.scoring or config.ScoringSettings(), banks)
+    cameras = [camera for _, camera in found.cameras]
+    yield from _scoring_problems(found.recipes, found.scoring or config.ScoringSettings(), cameras, banks)
     yield from _camera_problems(found.cameras, banks)
     if found.security is not None and found.security.keys_dir is not None:
         keys_dir = Path(found.security.keys_dir)
@@ -135,16 +138,19 @@ def _access_problem(where: str, read: Callable[[], object]) -> Iterator[str]:
 
 
 def _scoring_problems(
-    recipes: list[tuple[str, config.Recipe]], scoring: config.ScoringSettings, banks: dict[str, BankInForce]
+    recipes: list[tuple[str, config.Recipe]],
+    scoring: config.ScoringSettings,
+    cameras: list[config.Camera],
+    banks: dict[str, BankInForce],
 ) -> Iterator[str]:
-    """Read every bank, check that all fit on the device, and load each as the daemon would.
+    """Read every bank, check that all fit on the devices, and load each as the daemon would.
 
     Those that load are put into `banks`, by recipe.
     """
     if not recipes:
         return
     from inspectd.backends.cuda.memory import release_memory  # noqa: PLC0415 - seconds of imports, for this check only
-    from inspectd.scoring.worker import admit_banks, admit_threshold, load  # noqa: PLC0415 - as above
+    from inspectd.scoring.worker import admit_banks, admit_threshold, load, placed  # noqa: PLC0415 - as above
 
     sound = []
     for where, recipe in recipes:
@@ -161,13 +167,18 @@ def _scoring_problems(
         except BankError as error:
             yield f"{where}.bank: {error}"
     try:
-        admit_banks(StartScoring(scoring, tuple(recipe for _, recipe in sound), 1))
-        for where, recipe in sound:
-            try:
-                banks |= {bank.recipe: bank for bank in load(StartScoring(scoring, (recipe,), 1))[0].banks}
-            except BankError as error:
-                yield f"{where}.bank: {error}"
-            release_memory()
+        starts = process_starts(scoring, [recipe for _, recipe in sound], 1, cameras)
+        for start in {start.scoring.device: placed(start) for start in starts}.values():
+            admit_banks(start)
+            for where, recipe in sound:
+                if recipe not in start.recipes:
+                    continue
+                try:
+                    one = msgspec.structs.replace(start, recipes=(recipe,))
+                    banks |= {bank.recipe: bank for bank in load(one)[0].banks}
+                except BankError as error:
+                    yield f"{where}.bank: {error}"
+                release_memory()
     except InspectdError as error:
         yield f"scoring: {error}"
 

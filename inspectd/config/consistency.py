@@ -49,6 +49,7 @@ def cross_problems(data: dict[str, Any], base: Path) -> list[str]:
                 f"cameras[{index}].source: got {scheme}://, expected one of {', '.join(_WHOLE_SCHEMES)}: "
                 "with others a lost packet goes unnoticed, and a picture may be filled up from another part's"
             )
+    problems += _device_problems(data.get("scoring"))
     security = data.get("security")
     with_keys = isinstance(security, dict) and "keys_dir" in security
     insecure = isinstance(security, dict) and security.get("insecure") is True
@@ -68,6 +69,25 @@ def cross_problems(data: dict[str, Any], base: Path) -> list[str]:
             f"expected at most {_RUNTIME_DIR_LIMIT} bytes"
         )
     return problems
+
+
+def _device_problems(scoring: object) -> Iterator[str]:
+    """Devices that are named twice, or in both of two settings."""
+    devices = scoring.get("devices") if isinstance(scoring, dict) else None
+    if not isinstance(scoring, dict) or not isinstance(devices, list) or not devices:
+        return
+    device = scoring.get("device", "auto")
+    if device != "auto":
+        yield (
+            f"scoring.device: got {short(device)} together with scoring.devices, expected only one: "
+            f'leave it out, or "auto"'
+        )
+    for index, name in enumerate(devices):
+        if name != "cpu" and name in devices[:index]:
+            yield (
+                f"scoring.devices[{index}]: got {short(name)} again, expected each card once: two processes "
+                "on one card only take its memory from each other"
+            )
 
 
 def _lossy_scheme(source: object) -> str | None:

@@ -137,7 +137,9 @@ def _absolute(table: _Table, base: Path) -> _Table:
         if isinstance(value, Settings):
             changed[name] = _absolute(value, base)
         elif isinstance(value, tuple):
-            changed[name] = tuple(_absolute(item, base) for item in value)
+            changed[name] = tuple(
+                _absolute(item, base) if isinstance(item, Settings) else item for item in value
+            )
         elif name in names and isinstance(value, str) and value and "://" not in value:
             changed[name] = str(base / value)
     return msgspec.structs.replace(table, **changed)

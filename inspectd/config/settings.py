@@ -301,7 +301,8 @@ class Batching(Settings, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=100_000,
-            description="Most inspections that wait; beyond it one becomes undecidable (overload).",
+            description="Most inspections that wait for a scoring process; beyond it one becomes "
+            "undecidable (overload).",
         ),
     ] = 64
 
@@ -345,7 +346,7 @@ class Triggers(Settings, frozen=True, kw_only=True):
 
 
 class ScoringSettings(Settings, frozen=True, kw_only=True):
-    """The process that scores frames."""
+    """The process that scores frames, or several."""
 
     device: Annotated[
         str,
@@ -354,7 +355,16 @@ class ScoringSettings(Settings, frozen=True, kw_only=True):
             description='Device to score on: "auto", "cpu", "cuda" or "cuda:1".',
         ),
     ] = "auto"
-    threads: Annotated[int, Meta(ge=0, le=1024, description="CPU threads; 0: one per core.")] = 0
+    devices: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^(cpu|cuda:(0|[1-9]\d*))$")], ...],
+        Meta(
+            description='A scoring process each, instead of `device`: ["cuda:0", "cuda:1"]; several "cpu" '
+            "share the cores.",
+        ),
+    ] = ()
+    threads: Annotated[
+        int, Meta(ge=0, le=1024, description="CPU threads of a process; 0: one per core that it may use.")
+    ] = 0
     backend: Annotated[
         Literal["auto", "torch", "openvino"],
         Meta(
@@ -369,7 +379,12 @@ class ScoringSettings(Settings, frozen=True, kw_only=True):
         ),
     ] = "auto"
     device_memory_mb: Annotated[
-        float, Meta(ge=0, le=1e9, description="CUDA memory limit, in MB of 1e6 bytes; 0: all that is free.")
+        float,
+        Meta(
+            ge=0,
+            le=1e9,
+            description="CUDA memory limit of each device, in MB of 1e6 bytes; 0: all that is free.",
+        ),
     ] = 0.0
     start_timeout_seconds: Annotated[
         float,

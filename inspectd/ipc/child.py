@@ -8,7 +8,8 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final, TypeVar
 
@@ -34,6 +35,11 @@ def argument_parser(module: str, description: str | None) -> argparse.ArgumentPa
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     parser.add_argument("--log-format", default="text", choices=["text", "json"])
     return parser
+
+
+def add_name(parser: argparse.ArgumentParser) -> None:
+    """Add the option by which children of one kind are told apart in the list of processes."""
+    parser.add_argument("--name", default="", help="its name in events and metrics")
 
 
 def run(
@@ -88,6 +94,13 @@ def die_with_parent() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
         raise InspectdError(f"cannot tie this process to its parent: {os.strerror(ctypes.get_errno())}")
+
+
+def pin(cores: Collection[int]) -> None:
+    """Keep this process, and every thread it starts, to these cores; none: to those it has."""
+    if cores:
+        for thread in Path("/proc/self/task").iterdir():
+            os.sched_setaffinity(int(thread.name), cores)
 
 
 def open_channel(fd: int, receives: Any) -> Channel[Any]:

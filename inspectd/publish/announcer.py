@@ -72,7 +72,14 @@ class Announcer:
         )
 
     def publish_event(
-        self, severity: str, name: str, counts: wire.Counts, *, camera: str | None, detail: str
+        self,
+        severity: str,
+        name: str,
+        counts: wire.Counts,
+        *,
+        camera: str | None,
+        process: str | None = None,
+        detail: str,
     ) -> None:
         """Publish an event; unlike `alarms.EmitEvent` it is not logged."""
         line = self._line
@@ -86,5 +93,6 @@ class Announcer:
             camera=camera,
             detail=detail,
             counts=counts,
+            process=process,
         )
         self._bus.send(camera or "-", wire.Kind.EVENT, event)

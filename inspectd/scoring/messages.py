@@ -13,12 +13,20 @@ class StartScoring(msgspec.Struct, frozen=True, array_like=True, tag="start_scor
     """Main to scoring, first: what to load."""
 
     scoring: ScoringSettings
+    """Their `device` is this process's."""
     recipes: tuple[Recipe, ...]
+    """Of the line; this process loads all, or its part of them (`placement`)."""
     max_batch: int
+    process: int = 0
+    """Its number: the place of its device among `scoring.devices`."""
+    cameras: dict[str, int] = {}
+    """How many judge by a recipe."""
+    cores: tuple[int, ...] = ()
+    """Those it may use; empty: all."""
 
 
 class ScoringReady(msgspec.Struct, frozen=True, array_like=True, tag="scoring_ready"):
-    """Scoring to main: every bank is loaded and warm."""
+    """Scoring to main: the banks it loads are loaded and warm."""
 
     banks: list[BankInForce]
     paces: list[Pace]

@@ -1,4 +1,4 @@
-"""Stage 3, the main process's side: the scoring process, what it has loaded, and what is sent to it."""
+"""Stage 3, the main process's side: a scoring process, what it has loaded, and what is sent to it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
-from inspectd.config import Config
 from inspectd.ipc.channel import ContradictionError
 from inspectd.ipc.messages import Alive
 from inspectd.ipc.ring import FrameRing
@@ -19,18 +18,18 @@ SCORING: Final = ("inspectd.scoring.worker",)
 
 
 class ScoringEvents(Protocol):
-    """Takes the scoring process's answers, and gives it the rings."""
+    """Takes the answers of scoring processes, each with its process's number, and gives them the rings."""
 
-    def on_scoring_ready(self, ready: ScoringReady) -> None:
-        """Every bank is loaded and warm."""
+    def on_scoring_ready(self, process: int, ready: ScoringReady) -> None:
+        """Its banks are loaded and warm."""
 
-    def on_score(self, score: Score, now_ns: int) -> None:
+    def on_score(self, process: int, score: Score, now_ns: int) -> None:
         """One inspection's score."""
 
-    def on_score_error(self, error: ScoreError, now_ns: int) -> None:
+    def on_score_error(self, process: int, error: ScoreError, now_ns: int) -> None:
         """One inspection cannot be scored."""
 
-    def on_scoring_lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:
+    def on_scoring_lost(self, process: int, cause: str, exit_code: int | None, now_ns: int) -> None:
         """The process is gone; what was with it will not be answered."""
 
     def rings(self) -> list[tuple[str, FrameRing]]:
@@ -38,34 +37,38 @@ class ScoringEvents(Protocol):
 
 
 class ScoringStage(RingClient):
-    """A job for the supervisor: keeps the scoring process supplied with rings and batches."""
+    """A job for the supervisor: keeps a scoring process supplied with rings and batches."""
 
-    name = "scoring"
     receives: Any = FromScoring
 
-    def __init__(self, config: Config, events: ScoringEvents, command: Sequence[str] = SCORING) -> None:
-        """Score with the recipes of `config` by the child `command`; answers go to `events`."""
-        self.module = command[0]
-        self.arguments = command[1:]
-        start = StartScoring(config.scoring, config.recipes, config.batching.max_batch)
+    def __init__(
+        self, process: int, name: str, start: StartScoring, events: ScoringEvents, command: Sequence[str]
+    ) -> None:
+        """Score as `start` says, by the child `command`; answers go to `events` with the number `process`."""
         super().__init__(start, events.rings)
-        self.start_timeout_ns = int(config.scoring.start_timeout_seconds * 1e9)
-        self.stall_timeout_ns = int(config.scoring.stall_timeout_ms * 1e6)
+        self.name = name
+        self.module = command[0]
+        self.arguments: Sequence[str] = (*command[1:], "--name", name)
+        self.start_timeout_ns = int(start.scoring.start_timeout_seconds * 1e9)
+        self.stall_timeout_ns = int(start.scoring.stall_timeout_ms * 1e6)
         self.ready: ScoringReady | None = None
-        self._recipes = {recipe.name for recipe in config.recipes}
+        self._process = process
+        self._recipes = {recipe.name for recipe in start.recipes}
+        self._may_share = len(start.scoring.devices) > 1
         self._events = events
 
     def received(self, record: Any, fds: list[int], now_ns: int) -> None:  # noqa: ARG002 - scoring sends none
         """See `Job.received`."""
         if isinstance(record, Score):
-            self._events.on_score(record, now_ns)
+            self._events.on_score(self._process, record, now_ns)
         elif isinstance(record, ScoreError):
-            self._events.on_score_error(record, now_ns)
+            self._events.on_score_error(self._process, record, now_ns)
         elif isinstance(record, ScoringReady):
             loaded = {bank.recipe for bank in record.banks}
-            if loaded != self._recipes:
+            if loaded != self._recipes and not (self._may_share and loaded and loaded < self._recipes):
+                some = "some of " if self._may_share else ""
                 raise ContradictionError(
-                    f"it loaded recipes {sorted(loaded)}, expected {sorted(self._recipes)}"
+                    f"it loaded recipes {sorted(loaded)}, expected {some}{sorted(self._recipes)}"
                 )
             for pace in record.paces:
                 if not all(0 < spent_ms < math.inf for spent_ms in (pace.one_ms, pace.full_ms)):
@@ -74,7 +77,7 @@ class ScoringStage(RingClient):
                         f"{pace.full_ms} ms for a full batch, expected some time"
                     )
             self.ready = record
-            self._events.on_scoring_ready(record)
+            self._events.on_scoring_ready(self._process, record)
         elif not isinstance(record, Alive):
             raise TypeError(f"not a record of a scoring process: {record!r}")
 
@@ -82,7 +85,7 @@ class ScoringStage(RingClient):
         """See `Job.lost`."""
         super().lost(cause, exit_code, now_ns)
         self.ready = None
-        self._events.on_scoring_lost(cause, exit_code, now_ns)
+        self._events.on_scoring_lost(self._process, cause, exit_code, now_ns)
 
     def send(self, batch: Batch) -> bool:
         """Hand a batch over; False when the process does not take it."""

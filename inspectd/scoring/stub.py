@@ -78,6 +78,7 @@ class Stub:
             InputError: the behaviour cannot be read, or is to refuse.
             ChannelClosedError: the main process is gone, or let this one go.
         """
+        child.pin(self._start.cores)
         began, behaviour = time.monotonic(), self._behaviour()
         if behaviour.fault == "refuse":
             raise InputError("the stub was asked to refuse its banks")
@@ -168,6 +169,7 @@ def bank_sha256(recipe: str, bank: str = "") -> str:
 def main() -> ExitCode:
     """Be the scoring process of a service that was opened with it."""
     parser = child.argument_parser("inspectd.scoring.stub", "Scores without computing, for tests.")
+    child.add_name(parser)
     parser.add_argument("--behaviour", type=Path, metavar="FILE", help="JSON; what it does beside scoring")
     file = parser.parse_args().behaviour
     return child.run(

@@ -17,17 +17,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from inspectd import config
 from inspectd.backends.cuda.faults import faults_told
-from inspectd.backends.cuda.memory import check_fits, footprint, limit_memory
+from inspectd.backends.cuda.memory import card_limit, check_fits, footprint, limit_memory, release_memory
 from inspectd.backends.cuda.pinned import PinnedRings
 from inspectd.backends.scorer import ImageScore, Scorer, ScoringOptions, computes_on_cuda
 from inspectd.bank.file import read_bank
 from inspectd.bank.reach import Reach, reach_of
-from inspectd.errors import BankError, CheckAboveError, ExitCode, InspectdError, ThresholdError
+from inspectd.errors import (
+    BankError,
+    CheckAboveError,
+    ExitCode,
+    InspectdError,
+    ThresholdError,
+    UnavailableError,
+)
 from inspectd.ipc import child
 from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import AttachRing, DetachRing
@@ -35,6 +43,8 @@ from inspectd.ipc.ring import FrameRing, RingError
 from inspectd.log import event
 from inspectd.records import BankInForce, Batch, Inspection, Pace, Score, ScoreError
 from inspectd.scoring.messages import ScoringReady, StartScoring, ToScoring
+from inspectd.scoring.placement import place_recipes
+from inspectd.scoring.pool import process_names, process_starts
 from inspectd.wire import Reason
 
 _log: Final = logging.getLogger("inspectd.scoring")
@@ -81,6 +91,7 @@ class ScoringWorker:
             UnavailableError: the device is not there, has not the memory now, or was lost to this process.
             ChannelClosedError: the main process is gone, or let this one go.
         """
+        child.pin(self._start.cores)  # before anything starts threads
         ready, self._scorers = load(self._start)
         self._pinned = PinnedRings(ready.device)
         self._channel.send_wait(ready)
@@ -164,13 +175,14 @@ class ScoringWorker:
 
 @faults_told()
 def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
-    """Load and warm up the bank of every recipe; the scorers by recipe.
+    """Load and warm up the bank of every recipe that is placed in this process; the scorers by recipe.
 
     Raises:
         BankError: a bank or a threshold cannot be used, or the device never holds all banks; it names one.
         UnavailableError: the device is not there, does not hold all of them now, or was lost meanwhile.
     """
     began = time.perf_counter()
+    start = placed(start)
     reaches = {recipe.name: admit_threshold(recipe) for recipe in start.recipes}
     admit_banks(start)
     banks, paces = [], []
@@ -254,6 +266,29 @@ def admit_threshold(recipe: config.Recipe) -> Reach:
     return reach
 
 
+def placed(start: StartScoring) -> StartScoring:
+    """The same with those of its recipes that this process loads, which every process works out alike.
+
+    Raises:
+        BankError: a bank cannot be read, or finds no room on any card.
+        UnavailableError: the device is not there, or another one that would have room.
+    """
+    devices, own = start.scoring.devices, start.scoring.device
+    if len(devices) < 2 or len(start.recipes) < 2 or not computes_on_cuda(own):
+        return start
+    limits = [card_limit(device, start.scoring.device_memory_mb) for device in devices]
+    banks = [footprint(recipe.name, recipe.bank, read_bank(Path(recipe.bank))) for recipe in start.recipes]
+    try:
+        here = place_recipes(banks, limits, start.cameras)[start.process]
+    except BankError as error:
+        if all(limits):
+            raise
+        raise UnavailableError(f"{error}; one of them is not there now") from error
+    if not here:
+        raise BankError(f"scoring.devices: {own} has room for none of the banks; take it out")
+    return msgspec.structs.replace(start, recipes=tuple(r for r in start.recipes if r.name in here))
+
+
 def admit_banks(start: StartScoring) -> None:
     """Refuse banks that a CUDA device does not hold together, before the first of them goes there.
 
@@ -292,17 +327,21 @@ def _live(channel: Channel[Any], start: StartScoring) -> ExitCode:
 
 def _by_hand(arguments: argparse.Namespace) -> ExitCode:
     settings = config.load(arguments.config)
-    ready, _ = load(StartScoring(settings.scoring, settings.recipes, settings.batching.max_batch))
-    for bank in ready.banks:
-        facts = f"{bank.detector}, {bank.backbone}, {bank.rows} x {bank.dims}, threshold {bank.threshold:.4f}"
-        print(f"{bank.recipe}: {facts}")  # noqa: T201
-    print(f"warm on {ready.device} after {ready.warmup_seconds:.1f} s")  # noqa: T201
+    starts = process_starts(settings.scoring, settings.recipes, settings.batching.max_batch, settings.cameras)
+    for name, start in zip(process_names(settings.scoring), starts, strict=True):
+        ready, _ = load(start)
+        for bank in ready.banks:
+            facts = f"{bank.detector}, {bank.backbone}, {bank.rows} x {bank.dims}"
+            print(f"{bank.recipe}: {facts}, threshold {bank.threshold:.4f}")  # noqa: T201
+        print(f"{name}: warm on {ready.device} after {ready.warmup_seconds:.1f} s")  # noqa: T201
+        release_memory()
     return ExitCode.OK
 
 
 def main() -> ExitCode:
     """Be the scoring process of a daemon (`--channel`) or check a configuration by hand (`--config`)."""
     parser = child.argument_parser("inspectd.scoring.worker", "The scoring process.")
+    child.add_name(parser)
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="by hand: load this file's banks and report"
     )

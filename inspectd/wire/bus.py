@@ -86,6 +86,8 @@ class Event(msgspec.Struct, frozen=True, tag_field="schema", tag="event/1"):
     camera: str | None
     detail: str
     counts: Counts
+    process: str | None = None
+    """The process it is about, such as `scoring-1`; None where it is about none."""
 
 
 class Late(msgspec.Struct, frozen=True, tag_field="schema", tag="late/1"):

@@ -39,6 +39,7 @@ CONDITIONS: Final = {
     "wrong_format": HealthStatus.OUT_OF_SPECIFICATION,
     "missed_triggers": HealthStatus.OUT_OF_SPECIFICATION,
     "journal_failed": HealthStatus.OUT_OF_SPECIFICATION,
+    "scoring_process_down": HealthStatus.MAINTENANCE_REQUIRED,
     "evidence_stopped": HealthStatus.MAINTENANCE_REQUIRED,
     "evidence_stuck": HealthStatus.MAINTENANCE_REQUIRED,
     "door_shut": HealthStatus.MAINTENANCE_REQUIRED,

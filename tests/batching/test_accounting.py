@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from inspectd.batching.lane import Lane
 from inspectd.batching.matching import FirstAfter, Nearest
 from inspectd.batching.parts import Part, Parts
-from inspectd.batching.policy import BatchPolicy
+from inspectd.batching.policy import BatchPolicy, Sent
 from inspectd.batching.service_times import ServiceTimes
 from inspectd.batching.stage import BatchingStage
 from inspectd.batching.triggering import Triggering
@@ -27,6 +28,7 @@ PIXELS = np.zeros((2, 2, 3), np.uint8)
 CAMERAS = {"a": "one", "b": "two", "c": "one", "top": "one", "side": "two"}
 TRIGGERED = ("top", "side")
 WINDOW_NS, BEFORE_NS, LATENCY_NS, ID_MEMORY_NS = 60, 20, 2, 150
+RECIPES = set(CAMERAS.values())
 DEADLINES_NS = {"one": DEADLINE_NS, "two": DEADLINE_NS + 30}
 
 
@@ -46,8 +48,9 @@ class Line(RuleBasedStateMachine):
         max_queue=st.integers(1, 5),
         ready=st.booleans(),
         nearest=st.booleans(),
+        lanes=st.integers(1, 3),
     )
-    def start(self, *, slots, max_batch, max_wait_ns, max_queue, ready, nearest):
+    def start(self, *, slots, max_batch, max_wait_ns, max_queue, ready, nearest, lanes):
         self.now_ns = 1_000
         self.max_batch = max_batch
         self.rings = {name: FrameRing.create(1, slots, PIXELS.nbytes) for name in CAMERAS}
@@ -65,13 +68,17 @@ class Line(RuleBasedStateMachine):
         self.nearest = nearest
         self.threshold = THRESHOLD
         self.thresholds: dict[int, float] = {}  # by inspection id: the one in force when it was queued
-        self.owed: list[tuple[int, object]] = []  # (batch id, inspection) that scoring has not answered
+        # (process, batch id, inspection) that it has not answered
+        self.owed: list[tuple[int, int, object]] = []
+        self.died_with: set[int] = set()
+        self.holding: dict[int, set[str]] = {lane: set() for lane in range(lanes)}  # recipes, by process
+        self.batch_ids: set[int] = set()
         self.scoring_takes = True
         self.captured = self.drops = 0
-        times = ServiceTimes(max_batch)
+        sent = Sent()
+        times = [ServiceTimes(max_batch) for _ in range(lanes)]
         self.stage = BatchingStage(
-            BatchPolicy(max_wait_ns, max_queue, times),
-            times,
+            [Lane(BatchPolicy(max_wait_ns, max_queue, each, sent), each, 2) for each in times],
             Triggering(
                 {
                     camera: Nearest(WINDOW_NS, BEFORE_NS, (0, LATENCY_NS), max(1, slots // 2))
@@ -86,10 +93,10 @@ class Line(RuleBasedStateMachine):
             self,
             deadlines_ns=DEADLINES_NS,
             recipes=CAMERAS,
-            max_batches_out=2,
         )
         if ready:
-            self.scoring_comes()
+            for process in self.holding:
+                self.comes(process, RECIPES)
 
     def teardown(self):
         for ring in [*getattr(self, "rings", {}).values(), *getattr(self, "readers", {}).values()]:
@@ -97,13 +104,18 @@ class Line(RuleBasedStateMachine):
 
     # what the stage calls (batching.stage.BatchingOutlet)
 
-    def send_batch(self, batch):
+    def send_batch(self, process, batch):
+        assert batch.recipe in self.holding[process], "a process got what it has no bank for"
+        assert batch.batch_id not in self.batch_ids, "a batch's number was used twice"
+        self.batch_ids.add(batch.batch_id)
         assert len({i.recipe for i in batch.inspections}) == 1
         assert {i.recipe for i in batch.inspections} == {batch.recipe}
         assert 1 <= len(batch.inspections) <= self.max_batch
-        if self.scoring_takes:
-            self.owed += [(batch.batch_id, i) for i in batch.inspections]
-        return self.scoring_takes
+        if not self.scoring_takes:
+            self.holding[process] = set()
+            return False
+        self.owed += [(process, batch.batch_id, i) for i in batch.inspections]
+        return True
 
     def record_open(self, begun):
         if isinstance(begun, Part):
@@ -127,6 +139,10 @@ class Line(RuleBasedStateMachine):
             self.missed.add(inspection.inspection_id)
         elif inspection.trigger is not None:
             self.claim(inspection.frame, inspection.trigger)
+        if outcome.reason in {Reason.SCORING_LOST, Reason.SCORING_DOWN}:
+            # Nobody is left who could have scored it, or it died with its process.
+            others = any(inspection.recipe in recipes for recipes in self.holding.values())
+            assert not others or inspection.inspection_id in self.died_with
         if outcome.score is not None:
             # Judged by what was in force when it was queued, whatever came into force since.
             assert outcome.threshold == self.thresholds[inspection.inspection_id]
@@ -241,12 +257,12 @@ class Line(RuleBasedStateMachine):
         self.turn(drain=False)
         self.now_ns += 31
         self.turn(drain=True)
-        for batch_id, inspection in [] if value is None else self.owed:
+        for process, batch_id, inspection in [] if value is None else self.owed:
             sha = f"sha-{inspection.recipe}"
             self.stage.take_score(
-                Score(batch_id, inspection.inspection_id, value, b"", 0, 0, sha, {}), self.now_ns
+                process, Score(batch_id, inspection.inspection_id, value, b"", 0, 0, sha, {}), self.now_ns
             )
-            self.owed = [owed for owed in self.owed if owed[1] is not inspection]
+            self.owed = [owed for owed in self.owed if owed[2] is not inspection]
         self.turn(drain=True)
 
     def send_trigger(self, number, cameras, deadline_ms):
@@ -290,21 +306,37 @@ class Line(RuleBasedStateMachine):
     def scoring_takes_batches(self, takes):
         self.scoring_takes = takes
 
-    @rule(threshold=st.sampled_from([THRESHOLD, THRESHOLD, 2 * THRESHOLD]))
-    def scoring_comes(self, threshold=THRESHOLD):
-        self.threshold = threshold
-        self.stage.use_banks([bank(recipe, threshold) for recipe in set(CAMERAS.values())])
-
-    @rule(one_ns=st.sampled_from([0, 5, 30, 90, 200]), more_ns=st.sampled_from([0, 2, 30]))
-    def scoring_says_how_fast_it_is(self, one_ns, more_ns):
+    @rule(
+        data=st.data(),
+        recipes=st.sampled_from([RECIPES, RECIPES, {"one"}, {"two"}]),
+        threshold=st.sampled_from([THRESHOLD, THRESHOLD, 2 * THRESHOLD]),
+        one_ns=st.sampled_from([0, 5, 30, 90, 200]),
+        more_ns=st.sampled_from([0, 2, 30]),
+    )
+    def scoring_comes(self, data, recipes, threshold, one_ns, more_ns):
+        if len(self.holding) == 1:
+            self.threshold = threshold  # of several all have the same
         full_ns = one_ns + (self.max_batch - 1) * more_ns
-        self.stage.use_paces([Pace(recipe, one_ns / 1e6, full_ns / 1e6) for recipe in set(CAMERAS.values())])
+        process = data.draw(st.sampled_from(sorted(self.holding)))
+        paces = [Pace(recipe, one_ns / 1e6, full_ns / 1e6) for recipe in RECIPES]
+        if not self.holding[process] <= recipes:
+            self.goes(process)  # it is another process
+        self.comes(process, recipes, paces)
+
+    def comes(self, process, recipes, paces=()):
+        self.holding[process] = set(recipes)
+        self.stage.use_banks(process, [bank(recipe, self.threshold) for recipe in sorted(recipes)], paces)
 
     @precondition(lambda self: self.stage.scoring > 1)
-    @rule()
-    def scoring_goes(self):
-        self.owed.clear()
-        self.stage.lose_scoring(self.now_ns)
+    @rule(data=st.data())
+    def scoring_goes(self, data):
+        self.goes(data.draw(st.sampled_from(sorted(self.holding))))
+
+    def goes(self, process):
+        self.died_with |= {inspection.inspection_id for at, _, inspection in self.owed if at == process}
+        self.owed = [owed for owed in self.owed if owed[0] != process]
+        self.holding[process] = set()
+        self.stage.lose_scoring(process, self.now_ns)
 
     @precondition(lambda self: self.owed)
     @rule(
@@ -314,28 +346,37 @@ class Line(RuleBasedStateMachine):
         again=st.booleans(),
     )
     def scoring_answers(self, data, value, wrong_bank, again):
-        batch_id, inspection = self.owed.pop(data.draw(st.integers(0, len(self.owed) - 1)))
+        process, batch_id, inspection = self.owed.pop(data.draw(st.integers(0, len(self.owed) - 1)))
         sha = "sha-other" if wrong_bank else f"sha-{inspection.recipe}"
         score = Score(batch_id, inspection.inspection_id, value, b"", 0, 0, sha, {})
         for _ in range(1 + again):
-            self.stage.take_score(score, self.now_ns)
+            self.stage.take_score(process, score, self.now_ns)
         if wrong_bank or not math.isfinite(value):
             assert self.verdicts[inspection.inspection_id].evaluation is Evaluation.UNDECIDABLE
 
     @precondition(lambda self: self.owed)
     @rule(data=st.data())
     def scoring_cannot(self, data):
-        batch_id, inspection = self.owed.pop(data.draw(st.integers(0, len(self.owed) - 1)))
+        process, batch_id, inspection = self.owed.pop(data.draw(st.integers(0, len(self.owed) - 1)))
         self.stage.take_score_error(
-            ScoreError(batch_id, inspection.inspection_id, Reason.FRAME_LOST, ""), self.now_ns
+            process, ScoreError(batch_id, inspection.inspection_id, Reason.FRAME_LOST, ""), self.now_ns
         )
 
-    @rule(batch_id=st.integers(0, 50), inspection_id=st.integers(0, 50))
-    def an_answer_nobody_asked_for(self, batch_id, inspection_id):
-        if (batch_id, inspection_id) not in [(b, i.inspection_id) for b, i in self.owed]:
-            verdicts = dict(self.verdicts)
-            self.stage.take_score(Score(batch_id, inspection_id, 0.0, b"", 0, 0, "sha-one", {}), self.now_ns)
-            assert self.verdicts == verdicts
+    @rule(
+        data=st.data(), batch_id=st.integers(0, 50), inspection_id=st.integers(0, 50), foreign=st.booleans()
+    )
+    def an_answer_nobody_asked_for(self, data, batch_id, inspection_id, foreign):
+        process = data.draw(st.sampled_from(sorted(self.holding)))
+        if foreign and self.owed:  # owed, by another process
+            at, batch_id, inspection = data.draw(st.sampled_from(self.owed))
+            inspection_id, process = inspection.inspection_id, (at + 1) % len(self.holding)
+        if (process, batch_id, inspection_id) not in [(p, b, i.inspection_id) for p, b, i in self.owed]:
+            verdicts, scoring = dict(self.verdicts), self.stage.scoring
+            score = Score(batch_id, inspection_id, 0.0, b"", 0, 0, "sha-one", {})
+            self.stage.take_score(process, score, self.now_ns)
+            error = ScoreError(batch_id, inspection_id, Reason.FRAME_LOST, "")
+            self.stage.take_score_error(process, error, self.now_ns)
+            assert (self.verdicts, self.stage.scoring) == (verdicts, scoring)
 
     @precondition(lambda self: self.stage.ledger.in_flight > 3)
     @rule()

@@ -7,6 +7,7 @@ from itertools import count
 
 import pytest
 
+from inspectd.batching.lane import Lane
 from inspectd.batching.parts import Parts
 from inspectd.batching.policy import BatchPolicy
 from inspectd.batching.service_times import ServiceTimes
@@ -39,12 +40,11 @@ class Line:
         deadlines_ns, recipes = {"r": 10**12}, {"cam": "r"}
         times = ServiceTimes(MAX_BATCH)
         self.stage = BatchingStage(
-            BatchPolicy(0, 10_000, times),
-            times,
+            [Lane(BatchPolicy(0, 10_000, times), times, 2)],
             Triggering({}, Parts(max_open=1, id_memory_ns=0), recipes=recipes, deadlines_ns=deadlines_ns),
-            self, deadlines_ns=deadlines_ns, recipes=recipes, max_batches_out=2,
+            self, deadlines_ns=deadlines_ns, recipes=recipes,
         )  # fmt: skip
-        self.stage.use_banks([BankInForce("r", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0)])
+        self.stage.use_banks(0, [BankInForce("r", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0)], [])
 
     def run(self) -> Line:
         heapq.heapify(self.events)
@@ -55,11 +55,11 @@ class Line:
             else:
                 for inspection in batch.inspections:
                     score = Score(batch.batch_id, inspection.inspection_id, 0.0, b"", 0, 0, "sha", {})
-                    self.stage.take_score(score, self.now_ns)
+                    self.stage.take_score(0, score, self.now_ns)
             self.stage.turn(self.now_ns, self.now_ns)
         return self
 
-    def send_batch(self, batch) -> bool:
+    def send_batch(self, _process, batch) -> bool:
         began_ns = max(self.now_ns, self.free_ns)
         self.free_ns = began_ns + CALL_NS + FRAME_NS * len(batch.inspections)
         heapq.heappush(self.events, (self.free_ns, next(self.numbers), batch))

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inspectd.batching.lane import Lane
 from inspectd.batching.matching import FirstAfter
 from inspectd.batching.parts import Part, Parts
-from inspectd.batching.policy import BatchPolicy
+from inspectd.batching.policy import BatchPolicy, Sent
 from inspectd.batching.service_times import ServiceTimes
 from inspectd.batching.stage import BatchingStage
 from inspectd.batching.triggering import Triggering
@@ -61,6 +62,7 @@ class Line:
     seed: int = 0
     views: int = 1
     now_ns: int = 0
+    processes: int = 1
     outcomes: list = field(default_factory=list)
     parts: list = field(default_factory=list)
     late: int = 0
@@ -68,14 +70,16 @@ class Line:
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
-        self.free_ns, self.events, self.order = 0, [], itertools.count()
+        self.free_ns, self.events, self.order = [0] * self.processes, [], itertools.count()
+        self.owed: list[dict] = [{} for _ in self.free_ns]  # by process, batches it has not answered
+        self.died_with: set[int] = set()
         scoring, cameras = self.scoring, [f"eye{i}" for i in range(self.views)]
         recipes = dict.fromkeys(["fast", "slow", *cameras], "r")
         deadlines_ns = {"r": int(self.deadline_ms * MS)}
-        times = ServiceTimes(scoring.max_batch)
+        sent = Sent()
+        times = [ServiceTimes(scoring.max_batch) for _ in self.free_ns]
         self.stage = BatchingStage(
-            BatchPolicy(0, 10_000, times),
-            times,
+            [Lane(BatchPolicy(0, 10_000, each, sent), each, 2) for each in times],
             Triggering(
                 dict.fromkeys(cameras, FirstAfter(20 * MS, (0, 0))),
                 Parts(10_000, 0),
@@ -85,11 +89,23 @@ class Line:
             self,
             recipes=recipes,
             deadlines_ns=deadlines_ns,
-            max_batches_out=2,
         )
-        self.stage.use_banks([BankInForce("r", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0)])
+        for process in range(self.processes):
+            self.comes(process)
+
+    def comes(self, process: int) -> None:
+        scoring = self.scoring
         full_ms = scoring.one_ms + (scoring.max_batch - 1) * scoring.more_ms
-        self.stage.use_paces([Pace("r", scoring.one_ms, full_ms)])
+        bank = BankInForce("r", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0)
+        self.stage.use_banks(process, [bank], [Pace("r", scoring.one_ms, full_ms)])
+
+    def goes(self, process: int) -> None:
+        self.died_with |= {
+            i.inspection_id for batch in self.owed[process].values() for i in batch.inspections
+        }
+        self.owed[process].clear()
+        self.free_ns[process] = 0
+        self.stage.lose_scoring(process, self.now_ns)
 
     def at(self, ms: float, act, *arguments) -> None:
         heapq.heappush(self.events, (int(ms * MS), next(self.order), act, arguments))
@@ -125,17 +141,19 @@ class Line:
 
     # batching.stage.BatchingOutlet
 
-    def send_batch(self, batch) -> bool:
+    def send_batch(self, process, batch) -> bool:
         self.batches.append(batch)
         took_ms = self.scoring.takes_ms(len(batch.inspections), self.chance)
-        self.free_ns = max(self.now_ns, self.free_ns) + int(took_ms * MS)
-        self.at(self.free_ns / MS, self.answer, batch)
+        self.free_ns[process] = max(self.now_ns, self.free_ns[process]) + int(took_ms * MS)
+        self.owed[process][batch.batch_id] = batch
+        self.at(self.free_ns[process] / MS, self.answer, process, batch.batch_id)
         return True
 
-    def answer(self, batch) -> None:
-        for inspection in batch.inspections:
+    def answer(self, process, batch_id) -> None:
+        batch = self.owed[process].pop(batch_id, None)  # None: it died with it
+        for inspection in [] if batch is None else batch.inspections:
             score = Score(batch.batch_id, inspection.inspection_id, 0.5, b"", 0, 0, "sha", {})
-            self.stage.take_score(score, self.now_ns)
+            self.stage.take_score(process, score, self.now_ns)
 
     def record_open(self, begun) -> None: ...
 
@@ -198,6 +216,17 @@ def test_however_much_comes_scoring_works_on_what_is_in_time(name, load, deadlin
         assert median(line.left_ms() or [deadline_ms]) >= deadline_ms / 2
 
 
+@pytest.mark.parametrize("name", ["steady GPU", "busy GPU", "busy CPU"])
+@pytest.mark.parametrize(("processes", "load"), [(3, 3.0), (3, 6.0), (2, 3.0)])
+def test_several_processes_do_several_times_as_much(name, processes, load):
+    scoring, seconds = SCORERS[name], SECONDS.get(name, 4.0)
+    line, able = Line(scoring, 300, processes=processes), scoring.per_second(random.Random(1))
+    line.cameras(load * able, seconds)
+    line.run()
+    assert line.decided(by_ms=1000 * seconds) >= 0.9 * processes * able * seconds
+    assert line.late <= 0.05 * line.decided()
+
+
 def test_a_camera_that_floods_takes_nothing_from_another():
     line = Line(ONE_BY_ONE, 300)
     line.cameras(500, 5, "fast")
@@ -221,12 +250,13 @@ def test_triggered_parts_come_before_free_frames(scoring, deadline_ms):
     assert line.decided(camera="fast") >= 0.6 * able * seconds
 
 
-def test_the_views_of_a_part_live_or_die_together():
-    line = Line(ONE_BY_ONE, 400, views=2)
-    line.triggers(60, 5)  # 120 views a second, 50 can be scored
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_the_views_of_a_part_live_or_die_together(processes):
+    line = Line(ONE_BY_ONE, 400, views=2, processes=processes)
+    line.triggers(60 * processes, 5)  # for each process 120 views a second, 50 can be scored
     line.run()
     passed = sum(outcome.evaluation is Evaluation.PASS for _, outcome in line.parts)
-    assert passed >= 0.9 * 25 * 5
+    assert passed >= 0.9 * 25 * 5 * processes
     assert line.decided() - 2 * passed <= 0.06 * line.decided(), "views scored for a part that was lost"
 
 
@@ -270,12 +300,18 @@ def test_a_line_with_little_to_do_refuses_nothing_that_the_mean_has_in_time(dead
     ),
     deadline_ms=st.floats(5, 500), views=st.integers(1, 3), seed=st.integers(0, 1000),
     bursts=st.lists(st.tuples(st.floats(0, 300), st.integers(1, 40), st.booleans()), min_size=1, max_size=6),
+    processes=st.integers(1, 3), deaths=st.lists(st.tuples(st.floats(0, 400), st.integers(1, 2)), max_size=5),
 )  # fmt: skip
-@settings(max_examples=60)
+@settings(max_examples=80)
 def test_whatever_comes_each_has_one_verdict_and_none_after_its_deadline(
-    scoring, deadline_ms, views, seed, bursts
+    *, scoring, deadline_ms, views, seed, bursts, processes, deaths
 ):
-    line = Line(scoring, deadline_ms, seed=seed, views=views)
+    """And of several processes any may die, but one: what it held is lost, and nothing else is."""
+    line = Line(scoring, deadline_ms, seed=seed, views=views, processes=processes)
+    for ms, process in deaths:
+        if process < processes:
+            line.at(ms, line.goes, process)
+            line.at(ms + 60, line.comes, process)
     for begin_ms, count, triggered in bursts:
         for number in range(count):
             act = (line.part,) if triggered else (line.frame, "fast")
@@ -286,6 +322,9 @@ def test_whatever_comes_each_has_one_verdict_and_none_after_its_deadline(
     assert len(line.parts) == sum(count for _, count, triggered in bursts if triggered)
     for inspection, outcome in line.outcomes:
         assert outcome.decided_ns <= inspection.deadline_ns + 1
+        assert outcome.reason is not Reason.SCORING_DOWN
+        if outcome.reason is Reason.SCORING_LOST:
+            assert inspection.inspection_id in line.died_with
     shed = {p.trigger.trigger_id for p, o in line.parts if o.reason is Reason.OVERLOAD}
     for part, outcome in line.parts:
         if part.trigger.trigger_id in shed:

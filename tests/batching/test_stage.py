@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from inspectd.batching.lane import Lane
 from inspectd.batching.parts import Parts
 from inspectd.batching.policy import BatchPolicy
 from inspectd.batching.service_times import ServiceTimes
@@ -25,29 +26,27 @@ class Line:
         recipes, deadlines_ns = {"cam": "r"}, {"r": 100}
         times = ServiceTimes(1)
         self.stage = BatchingStage(
-            BatchPolicy(0, 10, times),
-            times,
+            [Lane(BatchPolicy(0, 10, times), times, batches_out)],
             Triggering({}, Parts(1, 0), recipes=recipes, deadlines_ns=deadlines_ns),
             self,
             recipes=recipes,
             deadlines_ns=deadlines_ns,
-            max_batches_out=batches_out,
         )
 
-    def use(self, sha: str, threshold: float) -> None:
-        self.stage.use_banks([BankInForce("r", sha, "patchcore", "net", 1, 1, 2, 2, threshold)])
+    def use(self, sha: str, threshold: float, paces=()) -> None:
+        self.stage.use_banks(0, [BankInForce("r", sha, "patchcore", "net", 1, 1, 2, 2, threshold)], paces)
 
     def frame(self, seq: int, now_ns: int = 0) -> None:
         self.stage.take_frame(FrameRef("cam", 1, seq, seq, now_ns, 0, 2, 2), now_ns)
 
     def score(self, seq: int, value: float, sha: str, now_ns: int = 1) -> None:
-        self.stage.take_score(Score(seq, seq, value, b"", 0, 0, sha, {}), now_ns)
+        self.stage.take_score(0, Score(seq, seq, value, b"", 0, 0, sha, {}), now_ns)
 
     # batching.stage.BatchingOutlet
 
     def record_open(self, begun): ...
 
-    def send_batch(self, batch):
+    def send_batch(self, process, batch):
         self.sent += [inspection.frame.seq for inspection in batch.inspections]
         return True
 
@@ -96,7 +95,7 @@ def test_nothing_waits_through_a_restart_of_scoring_for_another_bank():
     line.use("old", 1.0)
     line.frame(1)
     line.frame(2)
-    line.stage.lose_scoring(1)
+    line.stage.lose_scoring(0, 1)
     line.frame(3)
     line.use("new", 9.0)
     line.stage.turn(2, 2)
@@ -124,17 +123,16 @@ def test_whatever_makes_room_for_a_batch_sends_the_next_one_at_once():
     assert line.sent == [1]
     line.score(1, 0.5, "sha")
     assert line.sent == [1, 2]
-    line.stage.take_score_error(ScoreError(2, 2, Reason.FRAME_LOST, ""), 2)
+    line.stage.take_score_error(0, ScoreError(2, 2, Reason.FRAME_LOST, ""), 2)
     assert line.sent == [1, 2, 3]
 
 
 def test_an_answer_that_overtakes_says_nothing_of_how_long_scoring_takes():
     """A device still computes the first batch when the second is answered: its frame is gone."""
     line = Line()
-    line.use("sha", 1.0)
-    line.stage.use_paces([Pace("r", 20e-6, 20e-6)])
+    line.use("sha", 1.0, [Pace("r", 20e-6, 20e-6)])
     line.frame(1)
     line.frame(2)
-    line.stage.take_score_error(ScoreError(2, 2, Reason.FRAME_LOST, ""), 19)
+    line.stage.take_score_error(0, ScoreError(2, 2, Reason.FRAME_LOST, ""), 19)
     line.score(1, 0.5, "sha", now_ns=20)
     assert line.stage.images_per_second() == {"r": pytest.approx(1e9 / 20)}

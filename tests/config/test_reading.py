@@ -228,3 +228,27 @@ def test_a_recipes_hash_is_that_of_its_settings_as_canonical_json():
     looked_at = config.Recipe(name="cells", bank="x", accept_threshold=True)
     assert named == config.recipe_sha256(looked_at, 2.5, "ab")
     assert len({named, config.recipe_sha256(recipe, 2.6, "ab"), config.recipe_sha256(recipe, 2.5, "ac")}) == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "begins"),
+    [
+        (
+            'devices = ["cuda:0", "cpu", "cuda:0"]',
+            "scoring.devices[2]: got 'cuda:0' again, expected each card once",
+        ),
+        ('device = "cuda"\ndevices = ["cuda:0"]', "scoring.device: got 'cuda' together with scoring.devices"),
+        ('devices = ["cuda"]', "scoring.devices[0]: got 'cuda', "),
+        ('devices = ["auto"]', "scoring.devices[0]: got 'auto', "),
+        ('devices = "cpu"', "scoring.devices: got 'cpu', "),
+    ],
+)
+def test_devices_that_cannot_each_have_a_process_are_refused(tmp_path, settings, begins):
+    (problem,) = problems(tmp_path, f"{MINIMAL}\n[scoring]\n{settings}\n")
+    assert problem.startswith(begins)
+
+
+def test_devices_are_taken_as_they_are(tmp_path):
+    devices = 'device = "auto"\ndevices = ["cuda:1", "cuda:0", "cpu", "cpu"]'
+    settings = load(tmp_path, f"{MINIMAL}\n[scoring]\n{devices}\n")
+    assert settings.scoring.devices == ("cuda:1", "cuda:0", "cpu", "cpu")

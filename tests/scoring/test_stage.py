@@ -1,4 +1,4 @@
-"""The main process's side of scoring."""
+"""The main process's side of scoring: what is believed of a process, what each of several begins with."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from inspectd.config import Config, ImagesCamera, Recipe
+from inspectd.config import Config, ImagesCamera, Recipe, ScoringSettings
+from inspectd.errors import InputError
 from inspectd.ipc.channel import ContradictionError
 from inspectd.records import BankInForce, Pace
 from inspectd.scoring.messages import ScoringReady
-from inspectd.scoring.stage import ScoringStage
+from inspectd.scoring.pool import ScoringPool, process_names, process_starts
 
 
 class Events:
     def __init__(self) -> None:
-        self.ready: list[ScoringReady] = []
+        self.ready: list[tuple[int, ScoringReady]] = []
 
-    def on_scoring_ready(self, ready: ScoringReady) -> None:
-        self.ready.append(ready)
+    def on_scoring_ready(self, process: int, ready: ScoringReady) -> None:
+        self.ready.append((process, ready))
+
+    def on_scoring_lost(self, process: int, cause: str, exit_code: int | None, now_ns: int) -> None: ...
 
     def rings(self) -> list:
         return []
@@ -31,11 +34,19 @@ def ready(*recipes: str) -> ScoringReady:
     return ScoringReady(banks, [], "cpu", 0.1)
 
 
-def test_a_process_that_loaded_other_recipes_than_the_lines_is_not_believed(tmp_path: Path) -> None:
-    camera = ImagesCamera(name="c", recipe="a", folder=str(tmp_path))
-    config = Config(cameras=(camera,), recipes=tuple(Recipe(name=name, bank="x.bank") for name in "ab"))
+def pool(folder: Path, recipes: str, *devices: str) -> tuple[ScoringPool, Events]:
+    config = Config(
+        cameras=(ImagesCamera(name="c", recipe="a", folder=str(folder)),),
+        recipes=tuple(Recipe(name=name, bank="x.bank") for name in recipes),
+        scoring=ScoringSettings(devices=devices),
+    )
     events = Events()
-    stage = ScoringStage(config, events)
+    return ScoringPool(config, events), events
+
+
+def test_a_process_that_loaded_other_recipes_than_the_lines_is_not_believed(tmp_path: Path) -> None:
+    made, events = pool(tmp_path, "ab")
+    (stage,) = made.stages
     for wrong in (ready("a"), ready("a", "b", "c"), ready()):
         with pytest.raises(ContradictionError, match=r"expected \['a', 'b'\]"):
             stage.received(wrong, [], 0)
@@ -46,9 +57,59 @@ def test_a_process_that_loaded_other_recipes_than_the_lines_is_not_believed(tmp_
 
 @pytest.mark.parametrize("wrong_ms", [0.0, -1.0, math.inf, math.nan])
 def test_a_time_that_no_plan_can_be_made_with_is_not_believed(tmp_path: Path, wrong_ms: float) -> None:
-    camera = ImagesCamera(name="c", recipe="a", folder=str(tmp_path))
-    stage = ScoringStage(Config(cameras=(camera,), recipes=(Recipe(name="a", bank="x.bank"),)), Events())
+    (stage,) = pool(tmp_path, "a")[0].stages
     for pace in (Pace("a", wrong_ms, 1.0), Pace("a", 1.0, wrong_ms)):
         with pytest.raises(ContradictionError, match=r"expected some time"):
             stage.received(msgspec.structs.replace(ready("a"), paces=[pace]), [], 0)
     assert stage.ready is None
+
+
+def test_several_may_hold_a_part_of_the_recipes_each_and_are_ready_when_none_is_missing(
+    tmp_path: Path,
+) -> None:
+    made, events = pool(tmp_path, "abc", "cuda:0", "cuda:1", "cuda:2")
+    first, second, third = made.stages
+    for wrong in (ready(), ready("a", "d")):
+        with pytest.raises(ContradictionError, match="expected some of"):
+            first.received(wrong, [], 0)
+    first.received(ready("a"), [], 0)
+    second.received(ready("a", "b"), [], 0)
+    assert not made.is_ready
+    third.received(ready("c"), [], 0)
+    assert made.is_ready
+    first.lost("gone", None, 0)
+    assert made.is_ready
+    second.lost("gone", None, 0)
+    assert not made.is_ready
+    assert [process for process, _ in events.ready] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("devices", "threads", "cores", "expected"),
+    [
+        ((), 0, 4, [("auto", 0, ())]),
+        (("cpu",), 0, 4, [("cpu", 0, ())]),
+        (("cuda:0", "cuda:1"), 0, 4, [("cuda:0", 0, ()), ("cuda:1", 0, ())]),
+        (("cpu", "cpu"), 0, 2, [("cpu", 1, (0,)), ("cpu", 1, (1,))]),
+        (("cpu", "cpu", "cpu"), 0, 8, [("cpu", 2, (0, 1)), ("cpu", 3, (2, 3, 4)), ("cpu", 3, (5, 6, 7))]),
+        (("cpu", "cpu"), 4, 4, [("cpu", 4, (0, 1)), ("cpu", 4, (2, 3))]),
+        (("cuda:0", "cpu"), 0, 2, [("cuda:0", 0, ()), ("cpu", 0, ())]),
+    ],
+)
+def test_each_process_begins_with_its_device_and_share_of_the_cores(devices, threads, cores, expected):
+    settings = ScoringSettings(devices=devices, threads=threads)
+    starts = process_starts(settings, (Recipe(name="a", bank="x.bank"),), 8, (), range(cores))
+    assert [(each.scoring.device, each.scoring.threads, each.cores) for each in starts] == expected
+    assert [each.process for each in starts] == list(range(len(expected)))
+
+
+def test_more_processes_on_the_cpu_than_cores_are_refused():
+    with pytest.raises(InputError, match=r"scoring\.devices: names the CPU 3 times, expected at most 2"):
+        process_starts(ScoringSettings(devices=("cpu",) * 3), (), 8, (), range(2))
+
+
+def test_one_process_keeps_its_name_and_several_are_numbered():
+    assert (
+        process_names(ScoringSettings()) == process_names(ScoringSettings(devices=("cuda:1",))) == ["scoring"]
+    )
+    assert process_names(ScoringSettings(devices=("cpu", "cpu"))) == ["scoring-0", "scoring-1"]

@@ -37,7 +37,7 @@ def test_a_score_is_the_mean_grey_and_one_more_for_a_label_that_is_not_good(
         assert verdict.score == pytest.approx(grey + (verdict.label == "defective"))
         assert verdict.evaluation == (Evaluation.FAIL if verdict.label == "defective" else Evaluation.PASS)
         assert verdict.bank_sha256 == bank_sha256("cell")
-    assert 'scoring_ready detail="stub, ' in daemon.log.read_text()
+    assert 'scoring_ready process=scoring detail="stub, ' in daemon.log.read_text()
 
 
 def test_it_fails_in_every_way_on_request_and_nothing_passes_meanwhile(start_daemon, stub_bank, good_folder):

@@ -141,7 +141,7 @@ class Daemon:
         new.rename(self.folder / "behaviour.json")
 
     def children(self) -> dict[str, int]:
-        """Process id of each child by its job: `scoring`, `door:local`, or the camera's name."""
+        """Process id of each child by its job: `scoring`, `scoring-1`, `door:local`, or the camera's name."""
         found = {}
         for status in Path("/proc").glob("[0-9]*/stat"):
             try:
@@ -153,6 +153,7 @@ class Daemon:
                 job = words[words.index("-m") + 1].split(".")[1]  # inspectd.scoring.worker
                 name = words[words.index("--camera") + 1] if "--camera" in words else job
                 name = f"door:{words[words.index('--side') + 1]}" if "--side" in words else name
+                name = words[words.index("--name") + 1] if "--name" in words else name
                 found[name] = int(status.parent.name)
         return found
 

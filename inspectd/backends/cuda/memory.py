@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 from inspectd.bank.file import BankFile
@@ -98,6 +100,14 @@ def budget(device: str, free_bytes: int, there_bytes: int, megabytes: float) -> 
     return Budget(there_bytes, free_bytes, f"all of {device}", device)
 
 
+def peak_bytes(banks: Sequence[Footprint]) -> int:
+    """Most memory that banks take while they are loaded in this order."""
+    before = accumulate((one.device_bytes for one in banks), initial=0)
+    return max(
+        (at + one.device_bytes + one.loading_bytes for at, one in zip(before, banks, strict=False)), default=0
+    )
+
+
 def check_fits(banks: Sequence[Footprint], allowed: Budget) -> None:
     """Check that the banks of all recipes fit on the device together.
 
@@ -157,6 +167,26 @@ def limit_memory(device: str, megabytes: float) -> Budget:
     if megabytes:
         torch.cuda.set_per_process_memory_fraction(min(1.0, megabytes * _MB / there), target)
     return budget(str(target), free, there, megabytes)
+
+
+def card_limit(device: str, megabytes: float) -> float:
+    """Bytes that banks may take of a device, which need not be this process's; infinite for the CPU.
+
+    Nothing is allocated there. A card that is not there has none.
+
+    Args:
+        device: `cpu` or `cuda:N`.
+        megabytes: of 1e6 bytes, by the settings; 0: all of it.
+    """
+    if device == "cpu":
+        return math.inf
+    import torch  # noqa: PLC0415 - as above
+
+    number = int(device.partition(":")[2])
+    if number >= torch.cuda.device_count():
+        return 0
+    there = torch.cuda.get_device_properties(number).total_memory
+    return budget(device, there, there, megabytes).most_bytes
 
 
 def release_memory() -> None:

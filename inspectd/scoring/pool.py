@@ -1,0 +1,110 @@
+"""The scoring processes of a line: one for each device, or several that share the cores of a CPU."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import msgspec
+
+from inspectd.config import Camera, Config, Recipe, ScoringSettings
+from inspectd.errors import InputError
+from inspectd.ipc.ring import FrameRing
+from inspectd.records import Batch
+from inspectd.scoring.messages import StartScoring
+from inspectd.scoring.stage import SCORING, ScoringEvents, ScoringStage
+
+
+class ScoringPool:
+    """The supervisor's jobs that score, numbered from 0, and what all of them have to know.
+
+    Args:
+        config: the line's.
+        events: takes their answers.
+        command: the scoring process: its module, and arguments of its own after that.
+
+    Raises:
+        InputError: there are not as many cores as processes.
+    """
+
+    def __init__(self, config: Config, events: ScoringEvents, command: Sequence[str] = SCORING) -> None:
+        starts = process_starts(config.scoring, config.recipes, config.batching.max_batch, config.cameras)
+        self.stages = [
+            ScoringStage(number, name, start, events, command)
+            for number, (name, start) in enumerate(zip(process_names(config.scoring), starts, strict=True))
+        ]
+        self._recipes = {recipe.name for recipe in config.recipes}
+
+    @property
+    def is_ready(self) -> bool:
+        """True while every recipe is loaded and warm in a process."""
+        ready = [stage.ready for stage in self.stages if stage.ready is not None]
+        return {bank.recipe for each in ready for bank in each.banks} == self._recipes
+
+    def send(self, process: int, batch: Batch) -> bool:
+        """See `ScoringStage.send`."""
+        return self.stages[process].send(batch)
+
+    def attach(self, camera: str, ring: FrameRing) -> None:
+        """Give every process a ring that frames will lie in."""
+        for stage in self.stages:
+            stage.attach(camera, ring)
+
+    def detach(self, camera: str, generation: int) -> None:
+        """Take a ring back from every process in which no frame lies any more."""
+        for stage in self.stages:
+            stage.detach(camera, generation)
+
+
+def process_names(scoring: ScoringSettings) -> list[str]:
+    """Name of each scoring process in events and metrics: `scoring`, or `scoring-0`, `scoring-1`..."""
+    count = len(scoring.devices)
+    return ["scoring"] if count < 2 else [f"scoring-{number}" for number in range(count)]
+
+
+def process_starts(
+    scoring: ScoringSettings,
+    recipes: Sequence[Recipe],
+    max_batch: int,
+    cameras: Iterable[Camera],
+    cores: Iterable[int] | None = None,
+) -> list[StartScoring]:
+    """What each scoring process begins with.
+
+    Several on the CPU get equal shares of its cores, neighbours together, and a thread for each of theirs.
+
+    Args:
+        scoring: names the devices.
+        recipes: of the line.
+        max_batch: most inspections of a batch.
+        cameras: of the line; where banks do not all fit on every card, they are spread by these.
+        cores: those that may be used; None: those of this process.
+
+    Raises:
+        InputError: there are not as many cores as processes on the CPU.
+    """
+    devices = scoring.devices or (scoring.device,)
+    shares = iter(_core_shares(devices.count("cpu"), sorted(cores or os.sched_getaffinity(0))))
+    cameras_of = dict(Counter(camera.recipe for camera in cameras))
+    starts = []
+    for number, device in enumerate(devices):
+        pinned = next(shares) if device == "cpu" else ()
+        threads = scoring.threads or len(pinned)
+        own = msgspec.structs.replace(scoring, device=device, threads=threads)
+        starts.append(StartScoring(own, tuple(recipes), max_batch, number, cameras_of, pinned))
+    return starts
+
+
+def _core_shares(processes: int, cores: list[int]) -> list[tuple[int, ...]]:
+    """Cores of each process on the CPU; none where a single one may use all."""
+    if processes > len(cores):
+        raise InputError(
+            f"scoring.devices: names the CPU {processes} times, expected at most {len(cores)}, the cores "
+            "this process may use: each gets its own"
+        )
+    if processes < 2:
+        return [()] * processes
+    ends = [len(cores) * number // processes for number in range(processes + 1)]
+    return [tuple(cores[begin:end]) for begin, end in pairwise(ends)]
