@@ -20,8 +20,8 @@ _log: Final = logging.getLogger("inspectd.supervisor")
 
 _FIRST_BACKOFF_NS: Final = 100_000_000
 _LONGEST_BACKOFF_NS: Final = 10_000_000_000
-_HEALTHY_AFTER_NS: Final = 30_000_000_000
-"""A child that ran this long starts again with the shortest back-off."""
+_HEALTHY_AFTER_NS: Final = 1_000_000_000
+"""A child that worked this long starts again with the shortest back-off."""
 
 _AWAY_NS: Final = 1_000_000_000
 """After this long without a tick the main process itself was stopped, and silence proves nothing."""
@@ -74,15 +74,20 @@ class Child:
         self.job = job
         self.process = process
         self.channel = channel
-        self.launched_ns = now_ns
         self.progress_ns = now_ns
-        self.is_up = False
+        self.up_ns: int | None = None
+        """When it sent its first record."""
         self.is_finishing = False
         self.failure: Failed | None = None
 
+    @property
+    def worked_ns(self) -> int:
+        """Time from its first record to its last."""
+        return 0 if self.up_ns is None else self.progress_ns - self.up_ns
+
     def stalled_for_ns(self, now_ns: int) -> int | None:
         """Time without progress, if that is too long; else None."""
-        limit_ns = self.job.stall_timeout_ns if self.is_up else self.job.start_timeout_ns
+        limit_ns = self.job.start_timeout_ns if self.up_ns is None else self.job.stall_timeout_ns
         silent_ns = now_ns - self.progress_ns
         return silent_ns if silent_ns > limit_ns else None
 
@@ -91,7 +96,8 @@ class Supervisor:
     """Keeps one process running for each job.
 
     A child that ends unasked, or sends nothing for its time-out, is killed and replaced after a back-off that
-    begins at 100 ms and doubles. Killed children are reaped without waiting for them.
+    begins at 100 ms and doubles, until one has worked for a second. Killed children are reaped without
+    waiting for them.
     """
 
     def __init__(
@@ -218,7 +224,7 @@ class Supervisor:
 
     def _take(self, child: Child, record: Any, fds: list[int], now_ns: int) -> None:
         child.progress_ns = now_ns
-        child.is_up = True
+        child.up_ns = now_ns if child.up_ns is None else child.up_ns
         if isinstance(record, Failed):
             child.failure = record
         else:
@@ -244,7 +250,7 @@ class Supervisor:
             event(_log, logging.INFO, "process_finished", process=job.name, cause=cause)
             job.lost(cause, exit_code, now_ns)
             return
-        healthy = now_ns - child.launched_ns > _HEALTHY_AFTER_NS
+        healthy = child.worked_ns >= _HEALTHY_AFTER_NS
         backoff_ns = _FIRST_BACKOFF_NS if healthy else self._backoff_ns.get(job.name, _FIRST_BACKOFF_NS)
         self._backoff_ns[job.name] = min(2 * backoff_ns, _LONGEST_BACKOFF_NS)
         self._restarts[job.name] = (now_ns + backoff_ns, job)

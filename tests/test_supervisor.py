@@ -103,6 +103,22 @@ def test_a_child_that_ends_is_replaced_after_a_back_off_that_doubles(harness):
     assert harness.replaced[0] == ("child", "exited with code 7")
 
 
+def test_a_child_that_worked_for_a_while_between_its_ends_is_not_kept_away_for_longer_each_time(harness):
+    job = start(harness, "answer")
+    waits = []
+    for launches in range(1, 7):
+        harness.until(lambda n=2 * launches - 1: len(job.records) == n)
+        harness.now_ns += (900 if launches < 4 else 1_000) * MS
+        job.channel.send(Stop())
+        harness.until(lambda n=launches: len(job.losses) == n)
+        waited = 0
+        while job.launches == launches:
+            harness.after(100)
+            waited += 100
+        waits.append(waited)
+    assert waits == [100, 200, 400, 100, 100, 100]
+
+
 def test_what_a_child_says_of_its_end_is_the_cause(harness):
     job = start(harness, "fail")
     harness.until(lambda: job.losses)

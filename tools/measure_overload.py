@@ -1,6 +1,7 @@
 """Offers a line more than scoring can do, and shows what becomes of it.
 
-Usage: measure_overload.py IMAGES [--bank BANK] [--loads 0.8,1,2] [--deadlines 100,1000] [--kinds free,...]
+Usage: measure_overload.py IMAGES [--bank BANK] [--devices cpu,cpu] [--loads 0.8,1,2] [--deadlines 100,1000]
+    [--kinds free,...]
 
 Without a bank the stub scores: two images every 40 ms. With one, the real scoring process does, and what it
 can do alone is what it reaches when it is offered more and has 10 s for each part.
@@ -61,6 +62,7 @@ loop = true
 preload = true
 """
     bank = str(arguments.bank.resolve()) if arguments.bank else "stub.bank"
+    devices = [each for each in arguments.devices.split(",") if each]
     return f"""\
 [line]
 deadline_ms = {deadline_ms}
@@ -76,6 +78,8 @@ accept_threshold = true
 [batching]
 max_batch = {STUB_BATCH if arguments.bank is None else 8}
 max_queue = 1000
+[scoring]
+devices = {json.dumps(devices)}
 [triggers]
 window_ms = {min(60, deadline_ms / 2)}
 max_open = 2000
@@ -257,6 +261,7 @@ def main() -> None:
     )
     parser.add_argument("images", type=Path)
     parser.add_argument("--bank", type=Path)
+    parser.add_argument("--devices", default="", help="of scoring, such as cpu,cpu")
     parser.add_argument("--loads", default="0.8,1,1.5,2,4,10")
     parser.add_argument("--deadlines", default="100,1000")
     parser.add_argument("--kinds", default=",".join(KINDS))

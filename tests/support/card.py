@@ -1,6 +1,7 @@
 """A CUDA device that is not there, as torch shows one: its errors stay, as the runtime's do."""
 
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import torch
 
@@ -31,6 +32,7 @@ class Card:
             "get_arch_list": lambda: ["sm_80", "sm_90"],
             "set_device": self._set,
             "device": self._on,
+            "get_device_properties": lambda *_: SimpleNamespace(total_memory=there),
             "mem_get_info": lambda *_: (free_mb * 1_000_000, there),
             "get_per_process_memory_fraction": lambda: share,
             "memory_reserved": lambda: 0,

@@ -2,6 +2,7 @@
 
 import ctypes
 
+import msgspec
 import pytest
 import torch
 from support.card import Card
@@ -10,12 +11,14 @@ from inspectd.backends.cuda import device, driver
 from inspectd.backends.cuda.arithmetic import product_rate
 from inspectd.backends.cuda.device import choose_device, has_code, unusable
 from inspectd.backends.cuda.driver import Driver
-from inspectd.backends.cuda.memory import limit_memory
+from inspectd.backends.cuda.memory import footprint, limit_memory
 from inspectd.backends.scorer import Scorer, computes_on_cuda
+from inspectd.bank.file import read_bank
 from inspectd.config import Recipe, ScoringSettings
 from inspectd.errors import InputError, UnavailableError
 from inspectd.scoring.messages import StartScoring
-from inspectd.scoring.worker import admit_banks
+from inspectd.scoring.pool import process_starts
+from inspectd.scoring.worker import admit_banks, placed
 
 NO_KERNEL = "CUDA error: no kernel image is available for execution on the device"
 
@@ -66,6 +69,38 @@ def test_who_asks_for_a_card_is_told_why_there_is_none(shown, bank_file, name):
         UnavailableError, match=f"device '{name}': torch .* cannot use the driver 550.54: Found"
     ):
         admit_banks(start)
+
+
+@pytest.fixture
+def tight(bank_file):
+    """Settings of two cards, each of which holds one of two banks and not both; and the two recipes."""
+    one = footprint("a", str(bank_file), read_bank(bank_file))
+    megabytes = (1.5 * one.device_bytes + one.loading_bytes) / 1e6
+    settings = ScoringSettings(devices=("cuda:0", "cuda:1"), device_memory_mb=megabytes)
+    return settings, tuple(Recipe(name=name, bank=str(bank_file)) for name in "ab")
+
+
+def test_banks_that_no_card_holds_together_are_spread_over_several(card, tight):
+    settings, recipes = tight
+    starts = [placed(start) for start in process_starts(settings, recipes, 4, ())]
+    assert [[recipe.name for recipe in start.recipes] for start in starts] == [["a"], ["b"]]
+    for start in starts:
+        admit_banks(start)
+    roomy = msgspec.structs.replace(settings, device_memory_mb=0)
+    for start in process_starts(roomy, recipes, 4, ()):
+        assert placed(start).recipes == recipes
+
+
+def test_a_card_that_is_missing_is_tried_again_where_its_room_is_needed(card, tight):
+    settings, recipes = tight
+    gone = msgspec.structs.replace(settings, devices=("cuda:0", "cuda:7"))
+    first, second = process_starts(gone, recipes, 4, ())
+    with pytest.raises(UnavailableError, match=r"finds no room .*; one of them is not there now"):
+        placed(first)
+    with pytest.raises(UnavailableError, match="device 'cuda:7': this machine has 2 usable CUDA devices"):
+        placed(second)
+    roomy = msgspec.structs.replace(gone, device_memory_mb=0)
+    assert placed(process_starts(roomy, recipes, 4, ())[0]).recipes == recipes
 
 
 def test_without_a_driver_that_is_the_reason():
