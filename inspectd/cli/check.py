@@ -20,6 +20,7 @@ from inspectd.errors import (
     BankError,
     CheckAboveError,
     ConfigError,
+    InputError,
     InspectdError,
     ThresholdError,
     UnavailableError,
@@ -168,6 +169,10 @@ def _scoring_problems(
             yield f"{where}.bank: {error}"
     try:
         starts = process_starts(scoring, [recipe for _, recipe in sound], 1, cameras)
+    except InputError as error:
+        yield str(error)  # it names the setting
+        return
+    try:
         for start in {start.scoring.device: placed(start) for start in starts}.values():
             admit_banks(start)
             for where, recipe in sound:

@@ -158,7 +158,8 @@ def score_bar(verdict: Verdict) -> Text:
 def event_text(event: Event) -> Text:
     """One event as one line."""
     when = datetime.fromtimestamp(event.utc_ns / 1e9, UTC).astimezone()
-    where = f" {event.camera}" if event.camera else ""
+    about = event.camera or event.process
+    where = f" {about}" if about and not event.detail.startswith(about) else ""
     detail = f": {event.detail}" if event.detail else ""
     return cell(f"{when:%H:%M:%S} {event.event}{where}{detail}", _SEVERITY[event.severity])
 

@@ -84,8 +84,6 @@ def test_banks_that_no_card_holds_together_are_spread_over_several(card, tight):
     settings, recipes = tight
     starts = [placed(start) for start in process_starts(settings, recipes, 4, ())]
     assert [[recipe.name for recipe in start.recipes] for start in starts] == [["a"], ["b"]]
-    for start in starts:
-        admit_banks(start)
     roomy = msgspec.structs.replace(settings, device_memory_mb=0)
     for start in process_starts(roomy, recipes, 4, ()):
         assert placed(start).recipes == recipes
