@@ -44,7 +44,7 @@ def settings(arguments: argparse.Namespace, folder: Path, kind: str, deadline_ms
     for number in range(2):
         is_triggered = kind == "triggered" or (kind == "mixed" and number == 1)
         # A triggered camera has a frame for each trigger, whenever it comes.
-        fps, mode = (1.25 * rate / 2, "triggered") if is_triggered else (rate / 2, "free")
+        fps, mode = (arguments.oversample * rate / 2, "triggered") if is_triggered else (rate / 2, "free")
         if kind == "triggered" and number == 1:
             continue
         fps *= 2 if kind == "triggered" else 1
@@ -192,6 +192,7 @@ def run(
         "deadline": sum(v.reason == "deadline" for v in seen),
         "refused": len(refused),
         "left_share": median(v.deadline_margin_ms / v.deadline_ms for v in refused) if refused else None,
+        "missed": sum(v.reason == "missed_trigger" for v in seen),
         "late_passes": sum(v.late for v in decided),
         "cpu_ms": {name: round(1000 * used / max(1, len(seen)), 3) for name, used in cpu.items()},
         "other": sorted({v.reason for v in seen if v not in decided} - {"overload", "deadline"}),
@@ -266,6 +267,7 @@ def main() -> None:
     parser.add_argument("--deadlines", default="100,1000")
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--oversample", type=float, default=1.25, help="frames a trigger")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     able = able_alone(arguments)
