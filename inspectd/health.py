@@ -123,7 +123,9 @@ def _find(facts: LineFacts) -> Iterator[HealthCondition]:
         is_start = facts.state == "starting"
         yield _condition("starting" if is_start else "stopping", f"the line is {facts.state}")
     elif not facts.scoring_ready:
-        yield _condition("scoring_down", "parts get no score until a scoring process with their recipe is warm again")
+        yield _condition(
+            "scoring_down", "parts get no score until a scoring process with their recipe is warm again"
+        )
     elif facts.scoring_down:
         names = ", ".join(facts.scoring_down)
         yield _condition("scoring_process_down", f"{names}: not warm; the others score all parts")

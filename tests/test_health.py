@@ -45,6 +45,8 @@ def test_a_line_that_judges_all_is_good() -> None:
     ("changes", "expected"),
     [
         ({"scoring_ready": False}, ("scoring_down", None)),
+        ({"scoring_down": ["scoring-1"]}, ("scoring_process_down", None)),
+        ({"scoring_ready": False, "scoring_down": ["scoring-0", "scoring-1"]}, ("scoring_down", None)),
         ({"phases": {"cam1": CameraPhase.DOWN}}, ("camera_down", "cam1")),
         ({"phases": {"cam1": CameraPhase.OPENING}}, ("camera_opening", "cam1")),
         ({"state": "starting", "scoring_ready": False}, ("starting", None)),
