@@ -69,16 +69,16 @@ def deaths(arguments: argparse.Namespace, progress: Progress) -> list[str]:
     seen: list[Verdict | Event | Heartbeat] = []
     killed: Counter[str] = Counter()
     setup = with_(arguments, bank=None, devices=STUBS)
-    with line(setup, "free", DEATHS_DEADLINE_MS, DEATHS_LOAD * PROCESSES * ABLE) as (reader, _, daemon):
+    with line(setup, "free", DEATHS_DEADLINE_MS, DEATHS_LOAD * PROCESSES * ABLE) as (reader, _, main_pid):
         for _ in progress.track(range(arguments.kills), description="deaths"):
-            there = sorted(scorers(daemon.pid).items())
+            there = sorted(scorers(main_pid).items())
             name, pid = chance.choice(there) if there else ("nobody, none was there", 0)
             if pid:
                 os.kill(pid, signal.SIGKILL)
             killed[name] += 1
             read(reader, 1.0, seen)
         read(reader, 2.0, seen)
-        daemon.send_signal(signal.SIGTERM)
+        os.kill(main_pid, signal.SIGTERM)
         read(reader, 3.0, seen)
     verdicts = [each for each in seen if isinstance(each, Verdict)]
     lost = [each for each in seen if isinstance(each, Event) and each.event == "scoring_lost"]
