@@ -192,6 +192,7 @@ def run(
         "deadline": sum(v.reason == "deadline" for v in seen),
         "refused": len(refused),
         "left_share": median(v.deadline_margin_ms / v.deadline_ms for v in refused) if refused else None,
+        "latency_ms": median(v.latency_ms for v in decided) if decided else None,
         "missed": sum(v.reason == "missed_trigger" for v in seen),
         "late_passes": sum(v.late for v in decided),
         "cpu_ms": {name: round(1000 * used / max(1, len(seen)), 3) for name, used in cpu.items()},

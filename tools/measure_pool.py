@@ -8,6 +8,7 @@ Prints tables in Markdown.
 """
 
 import argparse
+import math
 import os
 import random
 import signal
@@ -115,7 +116,12 @@ def read(reader: LiveReader, seconds: float, seen: list[Any]) -> None:
 def cores(arguments: argparse.Namespace, progress: Progress) -> list[str]:
     """One process on all cores beside one on each, in turn, so that both meet the same neighbours."""
     setups = {"1, all cores": "", f"{CORES}, a core each": ",".join(["cpu"] * CORES)}
-    able = {name: able_alone(with_(arguments, devices=devices)) for name, devices in setups.items()}
+    tries = [
+        (name, able_alone(with_(arguments, devices=devices)))
+        for _ in progress.track(range(arguments.repeats), description="alone")
+        for name, devices in setups.items()
+    ]
+    able = {name: max(rate for tried, rate in tries if tried == name) for name in setups}
     offered = able["1, all cores"]
     cases = [
         (deadline_ms, load, repeat)
@@ -123,25 +129,26 @@ def cores(arguments: argparse.Namespace, progress: Progress) -> list[str]:
         for load in (0.5, *OVERLOADS)
         for repeat in range(arguments.repeats)
     ]
-    decided: dict[tuple[float, float, str], list[dict[str, Any]]] = {}
+    rows: dict[tuple[float, float, str], list[dict[str, Any]]] = {}
     for deadline_ms, load, _ in progress.track(cases, description="cores"):
         for name, devices in setups.items():
             row = run(with_(arguments, devices=devices), "free", deadline_ms, load * offered, offered)
-            decided.setdefault((deadline_ms, load, name), []).append(row)
+            rows.setdefault((deadline_ms, load, name), []).append(row)
     alone = ", ".join(f"{name}: {rate:.1f}/s" for name, rate in able.items())
-    rows = [
+    lines = [
         f"Offered more than it can do, with 10 s for each: {alone}.",
         "",
-        "| deadline, ms | offered | processes | decided/s (median) | each time | late passes |",
+        "| deadline, ms | offered | processes | decided/s, each time | verdict after, ms | late passes |",
         "|---" * 6 + "|",
     ]
-    for (deadline_ms, load, name), runs in decided.items():
-        rates = [each["decided_per_second"] for each in runs]
-        rows.append(
-            f"| {deadline_ms:g} | {load:g}x | {name} | {median(rates):.1f} | "
-            f"{', '.join(f'{each:.1f}' for each in rates)} | {sum(each['late_passes'] for each in runs)} |"
+    for (deadline_ms, load, name), runs in rows.items():
+        each_time = ", ".join(f"{each['decided_per_second']:.1f}" for each in runs)
+        latency_ms = median(each["latency_ms"] or math.inf for each in runs)
+        lines.append(
+            f"| {deadline_ms:g} | {load:g}x | {name} | {each_time} | {latency_ms:.0f} | "
+            f"{sum(each['late_passes'] for each in runs)} |"
         )
-    return rows
+    return lines
 
 
 def listed(counts: Counter[Any]) -> str:
