@@ -34,6 +34,11 @@ def events(daemon: Daemon, name: str) -> list[Event]:
     return [event for event in daemon.reader.events if event.event == name]
 
 
+def newest(daemon: Daemon) -> Reason | None:
+    """Reason of the last verdict."""
+    return daemon.reader.verdicts[-1].reason if daemon.reader.verdicts else None
+
+
 def all_ready(daemon: Daemon) -> bool:
     return {event.process for event in events(daemon, "scoring_ready")} == set(NAMES)
 
@@ -92,9 +97,9 @@ def test_with_all_of_them_gone_nothing_is_decided_and_it_is_an_alarm(start_daemo
     assert samples(port, "inspectd_scoring_up", "process") == dict.fromkeys(NAMES, 0)
     lost = [event.severity for event in events(daemon, "scoring_lost")]
     assert lost == ["warning", "warning", "alarm"]
-    daemon.until(lambda: daemon.reader.verdicts[-1].reason is Reason.SCORING_DOWN)
+    daemon.until(lambda: newest(daemon) is Reason.SCORING_DOWN)
     daemon.behave(PACE)
-    daemon.until(lambda: daemon.reader.verdicts[-1].reason is Reason.WITHIN_THRESHOLD)
+    daemon.until(lambda: newest(daemon) is Reason.WITHIN_THRESHOLD)
     assert daemon.stop() == 0
 
 
