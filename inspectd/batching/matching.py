@@ -101,14 +101,21 @@ class _Triggers(list[Trigger]):
         self.append(trigger)
 
     def add_refused(self, trigger: Trigger) -> None:
-        """Add one that was refused or lost; of many in turn the first and the last matter, and are kept."""
+        """Add one that was refused or lost; of many in turn the first and the last are kept."""
         if self and trigger.received_ns < self[-1].received_ns:  # lost before what was read since
             insort(self, trigger, key=lambda each: each.received_ns)
             return
         if min(self._refused_in_turn, len(self)) > 1:
+            # Both stand for it: its span, and what is not known of its order.
             between, first = self.pop(), self[-1]
-            if between.came_ns < first.came_ns:  # of another sender: the first stands for it
-                self[-1] = msgspec.structs.replace(first, doubt_ns=first.received_ns - between.came_ns)
+            came_ns = min(first.came_ns, between.came_ns)
+            self[-1] = msgspec.structs.replace(
+                first,
+                doubt_ns=first.received_ns - came_ns,
+                source=first.source if _is_before(first, between) else "",
+            )
+            if not _is_before(between, trigger):
+                trigger = msgspec.structs.replace(trigger, source="")
         self._refused_in_turn += 1
         self.append(trigger)
 

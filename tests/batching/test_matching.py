@@ -400,3 +400,14 @@ def test_of_refused_triggers_in_turn_one_of_another_sender_keeps_its_span():
         matcher.pass_by(of(source, 9, came_ns, read_ns).trigger)
     matcher.add_frame(frame(1, 1035))  # the one over TCP may have come before it
     assert matcher.settle(1060, 1060).matched == []
+
+
+@pytest.mark.parametrize(("matcher", "captured_ns"), [(first_after(), 1055), (nearest(), 1045)])
+def test_of_refused_triggers_in_turn_one_of_another_sender_keeps_its_doubt(matcher, captured_ns):
+    for came_ns, read_ns, source in ((1000, 1002, "plc"), (1021, 1024, "tcp"), (1009, 1026, "plc")):
+        matcher.pass_by(of(source, 9, came_ns, read_ns).trigger)
+    matcher.expect(of("plc", 1, 1010, 1030))  # the one over TCP, read before it, may have come after it
+    matcher.add_frame(frame(1, captured_ns))
+    settled = [matcher.settle(now_ns, now_ns) for now_ns in (1100, 1130)]
+    assert [pair for each in settled for pair in each.matched] == []
+    assert len(matcher._triggers) <= 3
