@@ -1,7 +1,7 @@
 """What is wrong with a line now, in the terms of NAMUR NE 107: for the bus, metrics and `inspectd status`.
 
 Alarms and warnings say when something begins; this says what holds. It is worked out anew from the facts for
-every heartbeat, so nothing can be forgotten or hold for ever.
+every heartbeat and every answer to `inspectd status`, so nothing can be forgotten or hold for ever.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from inspectd.alarms import EvidenceWatch
 from inspectd.batching.stage import BatchingStage
 from inspectd.capture.stage import CameraStage
 from inspectd.config import Config, insecure_endpoints
-from inspectd.health import HealthWatch, LineFacts
+from inspectd.health import HealthWatch, LineFacts, find_conditions, status_of
 from inspectd.publish.bus import Bus
 from inspectd.publish.journal.journal import Journal
 from inspectd.scoring.pool import ScoringPool
@@ -80,6 +80,7 @@ class StatusTeller:
         ready = [stage.ready for stage in self._line.scoring.stages if stage.ready is not None]
         banks = {bank.recipe: bank for each in ready for bank in each.banks}
         per_second = self._batching.images_per_second()
+        conditions = find_conditions(self.facts(now_ns))  # those of the last heartbeat may be over by now
         return LineStatus(
             request=request,
             plant=line.plant,
@@ -89,8 +90,8 @@ class StatusTeller:
             started_utc_ns=self._started_utc_ns,
             utc_ns=time.time_ns(),
             state=self._line.state,
-            health=self._health.status,
-            conditions=self._health.conditions,
+            health=status_of(conditions),
+            conditions=conditions,
             counts=self._batching.counts(),
             cameras=[
                 self._camera(camera.name, camera.recipe, now_ns) for camera in config.cameras

@@ -52,6 +52,15 @@ def test_a_line_says_how_it_is_in_good_days_and_bad(start_daemon, stub_bank, goo
 
 
 @pytest.mark.daemon
+def test_an_answer_is_of_now_and_not_of_the_last_heartbeat(start_daemon, stub_bank, good_folder):
+    rare = "[publish]\nheartbeat_ms = 10000"
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=20), extra=rare))
+    daemon.until(lambda: len(daemon.reader.verdicts) > 1)
+    facts = json.loads(status(f"ipc://{daemon.runtime_dir}/sync.sock", "--json").stdout)
+    assert (facts["state"], facts["health"], facts["conditions"]) == ("running", "good", [])
+
+
+@pytest.mark.daemon
 def test_the_configuration_leads_to_the_line(start_daemon, stub_bank, good_folder, monkeypatch):
     daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=5))).ready()
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(daemon.runtime_dir))
