@@ -57,6 +57,7 @@ class LineFacts:
         journal_failure: the reason why no verdict is recorded, if none is.
         evidence_problem: the reason why no evidence is kept, if none is.
         evidence_stuck: the reason why old evidence is not removed, if it is not.
+        doors_down: sides whose clients cannot be served.
         shut: sockets that take no more clients.
         keys_unread: the disk of the list of allowed keys does not answer.
         exposed: endpoints of plain TCP that leave the host.
@@ -70,6 +71,7 @@ class LineFacts:
     journal_failure: str | None = None
     evidence_problem: str | None = None
     evidence_stuck: str | None = None
+    doors_down: Sequence[str] = ()
     shut: Sequence[str] = ()
     keys_unread: bool = False
     exposed: Sequence[str] = ()
@@ -141,6 +143,10 @@ def _find(facts: LineFacts) -> Iterator[HealthCondition]:
                 counts[_OF_REASON[reason]] += count
         for name, count in counts.items():
             yield _condition(name, f"{count} of {recent.total()} verdicts of the last minute", camera)
+    if facts.state == "running" and facts.doors_down:
+        yield _condition(
+            "door_down", f"{', '.join(facts.doors_down)}: no trigger comes in, no verdict goes out"
+        )
     for name, detail in (
         ("journal_failed", facts.journal_failure),
         ("evidence_stopped", facts.evidence_problem),

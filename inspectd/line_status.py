@@ -69,6 +69,7 @@ class StatusTeller:
             journal_failure=self._journal.failure,
             evidence_problem=self._evidence.problem,
             evidence_stuck=self._evidence.stuck,
+            doors_down=[side for side in self._bus.doors if side not in levels],
             shut=[f"{side} {socket}" for side, each in levels.items() for socket in each.shut],
             keys_unread=any(each.keys_unread for each in levels.values()),
             exposed=self._exposed,

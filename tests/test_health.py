@@ -54,6 +54,7 @@ def test_a_line_that_judges_all_is_good() -> None:
         ({"journal_failure": "disk full"}, ("journal_failed", None)),
         ({"evidence_problem": "disk full"}, ("evidence_stopped", None)),
         ({"evidence_stuck": "2026-11-27"}, ("evidence_stuck", None)),
+        ({"doors_down": ["local"]}, ("door_down", None)),
         ({"shut": ["tcp sync"]}, ("door_shut", None)),
         ({"keys_unread": True}, ("keys_unread", None)),
         ({"exposed": ["publish.verdicts_tcp"]}, ("insecure", None)),

@@ -38,6 +38,7 @@ CONDITIONS: Final = {
     "bad_frames": HealthStatus.OUT_OF_SPECIFICATION,
     "wrong_format": HealthStatus.OUT_OF_SPECIFICATION,
     "missed_triggers": HealthStatus.OUT_OF_SPECIFICATION,
+    "door_down": HealthStatus.OUT_OF_SPECIFICATION,
     "journal_failed": HealthStatus.OUT_OF_SPECIFICATION,
     "scoring_process_down": HealthStatus.MAINTENANCE_REQUIRED,
     "evidence_stopped": HealthStatus.MAINTENANCE_REQUIRED,

@@ -85,6 +85,21 @@ def test_connections_without_end_do_not_disturb_who_is_there(start_daemon, stub_
     assert daemon.stop() == 0
 
 
+def test_a_line_is_not_good_while_a_door_is_away(open_to_tcp):
+    daemon, port = open_to_tcp
+    elsewhere = Reader(f"tcp://127.0.0.1:{port}")
+    try:
+        elsewhere.until(lambda: elsewhere.heartbeats and elsewhere.heartbeats[-1].health == "good")
+        count = len(elsewhere.heartbeats)
+        os.kill(daemon.children()["door:local"], signal.SIGKILL)
+        elsewhere.until(lambda: any(beat.conditions for beat in elsewhere.heartbeats[count:]))
+        elsewhere.until(lambda: elsewhere.heartbeats[-1].health == "good")
+    finally:
+        elsewhere.close()
+    told = {condition.condition for beat in elsewhere.heartbeats[count:] for condition in beat.conditions}
+    assert told == {"door_down"}
+
+
 def test_a_door_that_hangs_is_replaced_and_the_line_goes_on(start_daemon, stub_bank, good_folder):
     daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=50))).ready()
     door = daemon.children()["door:local"]
