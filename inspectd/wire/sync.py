@@ -20,6 +20,8 @@ MAX_NUMBER: Final = 2**53
 """Larger epochs and numbers are refused: nothing of this line has such a name."""
 
 _RequestId = Annotated[str, Meta(max_length=64)]
+_Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""What a reader can reckon with in floating point, and as a span of time."""
 
 
 class Position(msgspec.Struct, frozen=True, order=True):
@@ -108,8 +110,8 @@ class LineStatus(msgspec.Struct, frozen=True, tag_field="schema", tag="status/1"
     line: str
     epoch: int
     software: str
-    started_utc_ns: int
-    utc_ns: int
+    started_utc_ns: _Int64
+    utc_ns: _Int64
     state: str
     health: str
     conditions: list[HealthCondition]
@@ -122,13 +124,13 @@ class LineStatus(msgspec.Struct, frozen=True, tag_field="schema", tag="status/1"
     """Inspections that wait for scoring."""
     with_scoring: int
     journal: str
-    journal_bytes: int | None
+    journal_bytes: _Int64 | None
     """None: not known yet, as the next."""
-    disk_free_bytes: int | None
+    disk_free_bytes: _Int64 | None
     """On the journal's disk."""
-    evidence_bytes: int | None
+    evidence_bytes: _Int64 | None
     """None: none is kept, or not known yet."""
-    evidence_quota_bytes: int
+    evidence_quota_bytes: _Int64
     connections: dict[str, int]
     """Clients by socket; those over TCP as `tcp NAME`."""
 

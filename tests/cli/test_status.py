@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 import zmq
 from rich.console import Console
@@ -17,7 +18,7 @@ from inspectd.cli import status as status_command
 from inspectd.cli.status import screen
 from inspectd.scoring.stub import Behaviour
 from inspectd.wire import Counts, HealthCondition
-from inspectd.wire.sync import CameraStatus, Error, ErrorReason, LineStatus, RecipeStatus
+from inspectd.wire.sync import CameraStatus, Error, ErrorReason, LineStatus, RecipeStatus, decode_answer
 
 
 def status(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -91,6 +92,17 @@ def test_an_older_line_is_named(tmp_path: Path) -> None:
         older.join()
     assert asked.returncode == 3
     assert "this line's inspectd is older and cannot say how it is" in asked.stderr
+
+
+@pytest.mark.parametrize("name", ["utc_ns", "journal_bytes"])
+def test_an_answer_with_impossible_numbers_is_refused(name: str) -> None:
+    answer = LineStatus(
+        "", "plant", "line", 1, "0", 0, 0, "running", "good", [], Counts(*[0] * 8), [], [], None,
+        0, 0, "recording", None, None, None, 0, {},
+    )  # fmt: skip
+    assert decode_answer(wire.encode(answer)) == answer
+    with pytest.raises(ValueError, match=name):
+        decode_answer(wire.encode(msgspec.structs.replace(answer, **{name: 10**400})))
 
 
 def test_the_screen_fits_80_by_24_however_much_there_is_and_shows_no_control_characters() -> None:
