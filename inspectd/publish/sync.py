@@ -146,7 +146,9 @@ class SyncStage:
             return
         jobs = self._jobs
         waiting = sum(job.client == client for job in jobs)
-        is_full = len(jobs) >= _MAX_WAITING
+        # A status does not wait for the journal, nor for those who do.
+        ahead = self._in_flight if isinstance(request, StatusRequest) else jobs
+        is_full = len(ahead) >= _MAX_WAITING
         if waiting >= _MAX_WAITING_OF_CLIENT or (is_full and not self._make_room(waiting)):
             detail = f"{waiting} requests of this client and {len(jobs)} of all wait"
             self._refuse(client, envelope, request.request, ErrorReason.BUSY, detail)

@@ -227,6 +227,20 @@ def test_a_status_needs_no_journal_and_is_bounded_like_any_request(line, client,
     assert isinstance(sync.decode_answer(line.serve(dealer)[0]), LineStatus)
 
 
+def test_a_status_does_not_wait_for_all_who_wait_for_a_disk_that_hangs(line, client, monkeypatch) -> None:
+    line.publish(1)
+    monkeypatch.setattr(line.journal, "read", lambda *_: None)
+    others = [client() for _ in range(64)]
+    for other in others:
+        other.send(wire.encode(SnapshotRequest("s")))
+    line.until(lambda: line.read() or len(line.sync._jobs) == 64)
+    dealer = client()
+    dealer.send(wire.encode(StatusRequest("now")))
+    assert isinstance(sync.decode_answer(line.serve(dealer)[0]), LineStatus)
+    dealer.send(wire.encode(SnapshotRequest("s")))
+    assert sync.decode_answer(line.serve(dealer)[0]).reason == "busy"
+
+
 def test_a_req_socket_is_answered_in_its_own_way(line, client) -> None:
     line.publish(1)
     req = client(zmq.REQ)
