@@ -121,16 +121,7 @@ def status_of(conditions: Sequence[HealthCondition]) -> HealthStatus:
 
 
 def _find(facts: LineFacts) -> Iterator[HealthCondition]:
-    if facts.state in {"starting", "draining", "stopped"}:
-        is_start = facts.state == "starting"
-        yield _condition("starting" if is_start else "stopping", f"the line is {facts.state}")
-    elif not facts.scoring_ready:
-        yield _condition(
-            "scoring_down", "parts get no score until a scoring process with their recipe is warm again"
-        )
-    elif facts.scoring_down:
-        names = ", ".join(facts.scoring_down)
-        yield _condition("scoring_process_down", f"{names}: not warm; the others score all parts")
+    yield from _of_the_line(facts)
     for camera, phase in facts.phases.items():
         if phase is CameraPhase.DOWN:
             yield _condition("camera_down", "it delivers no frames", camera)
@@ -143,10 +134,22 @@ def _find(facts: LineFacts) -> Iterator[HealthCondition]:
                 counts[_OF_REASON[reason]] += count
         for name, count in counts.items():
             yield _condition(name, f"{count} of {recent.total()} verdicts of the last minute", camera)
-    if facts.state == "running" and facts.doors_down:
+
+
+def _of_the_line(facts: LineFacts) -> Iterator[HealthCondition]:
+    if facts.state != "running":
+        name = "starting" if facts.state == "starting" else "stopping"
+        yield _condition(name, f"the line is {facts.state}")
+    elif not facts.scoring_ready:
         yield _condition(
-            "door_down", f"{', '.join(facts.doors_down)}: no trigger comes in, no verdict goes out"
+            "scoring_down", "parts get no score until a scoring process with their recipe is warm again"
         )
+    elif facts.scoring_down:
+        names = ", ".join(facts.scoring_down)
+        yield _condition("scoring_process_down", f"{names}: not warm; the others score all parts")
+    if facts.state == "running" and facts.doors_down:
+        sides = ", ".join(facts.doors_down)
+        yield _condition("door_down", f"{sides}: no trigger comes in, no verdict goes out")
     for name, detail in (
         ("journal_failed", facts.journal_failure),
         ("evidence_stopped", facts.evidence_problem),
