@@ -35,7 +35,7 @@ JSON_NAMES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 def json_type(annotation: object) -> str:
     origin = typing.get_origin(annotation)
-    if origin is types.UnionType:
+    if origin in {types.UnionType, typing.Union}:
         first, none = typing.get_args(annotation)
         assert none is type(None)
         return f"{json_type(first)} or null"
