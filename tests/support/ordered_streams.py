@@ -102,7 +102,8 @@ class _Operations(TorchDispatchMode):
         return result
 
     def _note(self, who: str, tensor: torch.Tensor, *, writes: bool) -> None:
-        self._streams.alive.append(tensor)  # so that no other memory gets its name
+        # So that no other memory gets its name: a tensor that is kept may be given other memory.
+        self._streams.alive.append(tensor.untyped_storage())
         self._streams.use(who, _memory(tensor), writes=writes)
 
 
