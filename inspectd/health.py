@@ -25,6 +25,7 @@ _OF_REASON: Final = {
     Reason.OVERLOAD: "too_fast",
     Reason.DEADLINE: "late",
     Reason.SCORING_LOST: "scoring_restarted",
+    Reason.SCORING_DOWN: "scoring_restarted",
     Reason.SCORING_ERROR: "scoring_errors",
     Reason.FRAME_LOST: "bad_frames",
     Reason.BLACK: "bad_frames",

@@ -61,6 +61,7 @@ def test_a_line_that_judges_all_is_good() -> None:
         ({"recent": {"cam2": recent(Reason.OVERLOAD)}}, ("too_fast", "cam2")),
         ({"recent": {"cam2": recent(Reason.DEADLINE)}}, ("late", "cam2")),
         ({"recent": {"cam2": recent(Reason.SCORING_LOST)}}, ("scoring_restarted", "cam2")),
+        ({"recent": {"cam2": recent(Reason.SCORING_DOWN)}}, ("scoring_restarted", "cam2")),
         ({"recent": {"cam2": recent(Reason.SCORING_ERROR)}}, ("scoring_errors", "cam2")),
         ({"recent": {"cam2": recent(Reason.BLACK, Reason.STALE)}}, ("bad_frames", "cam2")),
         ({"recent": {"cam2": recent(Reason.FORMAT)}}, ("wrong_format", "cam2")),

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from inspectd.backends.cuda.device import choose_device
-from inspectd.backends.precisions import prepare
+from inspectd.backends.precisions import prepare, refuse_unavailable
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.build import BankBuilder, BuildReport, BuildSpec, Built, Progress
 from inspectd.bank.collect import NamedFrame
@@ -65,7 +65,9 @@ def main(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.pastes <= MOST_PASTES:
         raise InputError(f"--pastes: got {arguments.pastes}, expected 0 to {MOST_PASTES}")
     spec = _spec(arguments)
-    device = str(choose_device(arguments.device))
+    target = choose_device(arguments.device)
+    refuse_unavailable(arguments.precision, target)
+    device = str(target)
     source = _source(arguments)
     spec = replace(spec, bit_depth=source.bit_depth)
     chosen = chosen_settings(arguments, spec, source.paths, device)

@@ -98,7 +98,8 @@ def read_bytes(path: Path) -> NDArray[np.uint8]:
         PictureError: it cannot be read, or is empty or larger than any picture.
     """
     with _regular(path) as file:
-        data = np.fromfile(file, np.uint8)
+        # fromfile would turn a Ctrl-C that comes meanwhile into a TypeError.
+        data = np.frombuffer(file.read(), np.uint8)
     if not data.size:
         raise PictureError("is empty")
     return data

@@ -100,7 +100,6 @@ def prepared(
             return Prepared(extractor)
         raise InputError(f"--precision {wanted}: {error}; use float32") from error
     if wanted is not None:
-        _refuse_missing(wanted)
         return _in(wanted, extractor, network, frames)
     usual = _seconds(OpenVinoExtractor(extractor, network, "float32"))
     made = {
@@ -176,7 +175,12 @@ def _missing(precision: BackbonePrecision) -> str | None:
     return None
 
 
-def _refuse_missing(precision: BackbonePrecision) -> None:
+def refuse_missing(precision: BackbonePrecision) -> None:
+    """Refuse a precision that this machine lacks something for.
+
+    Raises:
+        UnavailableError: this processor does not compute in it, or a package for it is missing.
+    """
     missing = _missing(precision)
     if missing is not None:
         raise UnavailableError(f"--precision {precision}: {missing}; use auto or float32")
