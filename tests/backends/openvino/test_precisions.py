@@ -1,5 +1,7 @@
 """A bank is made in the precision it is scored in, and scored in no other one."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -7,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from inspectd import cli
 from inspectd.backends.openvino.export import export_features
 from inspectd.backends.openvino.precisions import ROUNDED, OpenVinoExtractor, fastest, prepared
 from inspectd.backends.openvino.runtime import computes_in
@@ -136,14 +137,15 @@ def test_a_bank_is_converted_there_and_back(
     banks: dict[str, Path],
     good_folder: Path,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = tmp_path / "parts.bank"
     path.write_bytes(banks["float32"].read_bytes())
-    command = ["bank", "convert", str(path), "--images", str(good_folder), "--device", "cpu", "--yes"]
-    assert cli.main([*command, "--precision", precision]) == 0
-    assert f"precision     float32 -> {precision}" in capsys.readouterr().out
+    # In a process of its own: a command takes the log for itself.
+    command = [sys.executable, "-m", "inspectd", "bank", "convert", str(path), "--images", str(good_folder)]
+    command += ["--device", "cpu", "--yes", "--precision"]
+    done = subprocess.run([*command, precision], capture_output=True, text=True, check=True)
+    assert f"precision     float32 -> {precision}" in done.stdout
     assert read_bank(path).manifest.precision == precision
     assert Scorer.load(path, "cpu").info.precision == precision
-    assert cli.main([*command, "--precision", "float32"]) == 0
+    subprocess.run([*command, "float32"], capture_output=True, check=True)
     assert read_bank(path).sha256 == read_bank(banks["float32"]).sha256
