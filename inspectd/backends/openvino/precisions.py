@@ -147,9 +147,12 @@ def _rounded(network: Representation, pictures: Sequence[NDArray[np.uint8]]) -> 
     """A network (1, H, W, 3) -> features in 8 bits, by the values it has for pictures (H, W, 3)."""
     # Of its imports one looks for a CUDA compiler, and warns.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    made_by = logging.getLoggerClass()
     import nncf  # noqa: PLC0415 - takes seconds, and only this needs it
 
-    nncf.set_log_level(logging.ERROR)
+    logging.setLoggerClass(made_by)  # it has every logger of the process made by its own class
+    # The logger alone: nncf.set_log_level turns down every handler it finds there, those of others too.
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     model = read_model(network)
     kinds = {"Convolution", "GroupConvolution"}
     layers = [one.get_friendly_name() for one in model.get_ordered_ops() if one.get_type_name() in kinds]

@@ -1,7 +1,6 @@
 """A bank is made in the precision it is scored in, and scored in no other one."""
 
-import subprocess
-import sys
+import logging
 from pathlib import Path
 
 import msgspec
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from inspectd import cli
 from inspectd.backends.openvino.export import export_features
 from inspectd.backends.openvino.precisions import ROUNDED, OpenVinoExtractor, fastest, prepared
 from inspectd.backends.openvino.runtime import computes_in
@@ -137,15 +137,24 @@ def test_a_bank_is_converted_there_and_back(
     banks: dict[str, Path],
     good_folder: Path,
     tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = tmp_path / "parts.bank"
     path.write_bytes(banks["float32"].read_bytes())
-    # In a process of its own: a command takes the log for itself.
-    command = [sys.executable, "-m", "inspectd", "bank", "convert", str(path), "--images", str(good_folder)]
-    command += ["--device", "cpu", "--yes", "--precision"]
-    done = subprocess.run([*command, precision], capture_output=True, text=True, check=True)
-    assert f"precision     float32 -> {precision}" in done.stdout
+    command = ["bank", "convert", str(path), "--images", str(good_folder), "--device", "cpu", "--yes"]
+    assert cli.main([*command, "--precision", precision]) == 0
+    assert f"precision     float32 -> {precision}" in capsys.readouterr().out
     assert read_bank(path).manifest.precision == precision
     assert Scorer.load(path, "cpu").info.precision == precision
-    subprocess.run([*command, "float32"], capture_output=True, check=True)
+    assert cli.main([*command, "--precision", "float32"]) == 0
     assert read_bank(path).sha256 == read_bank(banks["float32"]).sha256
+
+
+def test_rounding_leaves_the_log_of_the_process_as_it_was(
+    good_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("inspectd.backends.openvino.precisions.computes_in", lambda _: True)
+    prepare(extractor(), "int8", frames_of(good_folder, 2))
+    logging.getLogger("inspectd.rounding").warning("still heard")
+    assert type(logging.getLogger("inspectd.rounding")) is logging.Logger
+    assert "still heard" in caplog.text
