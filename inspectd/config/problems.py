@@ -85,6 +85,8 @@ def short(value: Any) -> str:
         return "a table"
     if isinstance(value, list):
         return f"an array of {len(value)}"
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "a number beyond 64 bits"  # Python refuses to write out the longest of them
     text = repr(masked(value) if isinstance(value, str) else value)
     return text if len(text) <= 80 else text[:77] + "..."
 

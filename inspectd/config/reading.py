@@ -62,7 +62,7 @@ def load(path: Path, *, unmeasured: bool = False) -> Config:
     Raises:
         ConfigError: the file cannot be read, is not TOML, or has problems; all of them are listed.
     """
-    data = _read(path)
+    data = read_toml(path)
     base = path.resolve().parent
     found = [*problems(data, Config, ""), *cross_problems(data, base)]
     found += [] if unmeasured else timing_problems(data)
@@ -92,7 +92,7 @@ def examine(path: Path) -> Examined:
     Raises:
         ConfigError: the file cannot be read, or is not TOML.
     """
-    data = _read(path)
+    data = read_toml(path)
     base = path.resolve().parent
 
     def table(key: str, kind: type[_Table]) -> _Table | None:
@@ -117,14 +117,19 @@ def examine(path: Path) -> Examined:
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors begin with a BOM
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), [f"is not UTF-8 text: {error}"]) from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers of 5000 digits, arrays 1000 deep
         raise ConfigError(str(path), [f"is not TOML: {error}"]) from error
 
 

@@ -14,7 +14,7 @@ from msgspec import Meta
 from inspectd.config.places import default_runtime_dir, default_state_dir
 from inspectd.config.sources import is_device
 
-_NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
+_NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z"  # `$` would let a line break follow
 
 Name = Annotated[str, Meta(pattern=_NAME_PATTERN)]
 Pixels = Annotated[int, Meta(ge=1, le=100_000)]
@@ -74,11 +74,9 @@ class LineSettings(Settings, frozen=True, kw_only=True):
         return Path(self.state_dir) if self.state_dir else default_state_dir(self.plant, self.name)
 
 
-class Recipe(Settings, frozen=True, kw_only=True):
-    """Judgement of one product."""
+class RecipeSettings(Settings, frozen=True, kw_only=True):
+    """How the pictures that a bank scores are judged; the same in this file and in the store of recipes."""
 
-    name: Annotated[Name, Meta(description="Name that cameras refer to.")]
-    bank: Annotated[str, Meta(min_length=1, description="Bank file, relative to this file.")]
     threshold: Annotated[
         Annotated[float, Meta(ge=-1e300, le=1e300)] | None,
         Meta(
@@ -107,6 +105,13 @@ class Recipe(Settings, frozen=True, kw_only=True):
         bool,
         Meta(description="Judge frames of sizes the bank was not built from; else they are undecidable."),
     ] = False
+
+
+class Recipe(RecipeSettings, frozen=True, kw_only=True):
+    """Judgement of one product."""
+
+    name: Annotated[Name, Meta(description="Name that cameras refer to.")]
+    bank: Annotated[str, Meta(min_length=1, description="Bank file, relative to this file.")]
 
 
 class QualityGate(Settings, frozen=True, kw_only=True):
@@ -209,7 +214,7 @@ class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
         Rate | None, Meta(description="Frames per second to request from a device, or to replay a file at.")
     ] = None
     fourcc: Annotated[
-        Annotated[str, Meta(pattern="^[A-Za-z0-9 ]{4}$")] | None,
+        Annotated[str, Meta(pattern=r"^[A-Za-z0-9 ]{4}\Z")] | None,
         Meta(description='Pixel format to request from a device, e.g. "MJPG".'),
     ] = None
     loop: Annotated[bool, Meta(description="Restart a video file at its end.")] = False
@@ -351,12 +356,12 @@ class ScoringSettings(Settings, frozen=True, kw_only=True):
     device: Annotated[
         str,
         Meta(
-            pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+            pattern=r"^(auto|cpu|cuda(:\d+)?)\Z",
             description='Device to score on: "auto", "cpu", "cuda" or "cuda:1".',
         ),
     ] = "auto"
     devices: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^(cpu|cuda:(0|[1-9]\d*))$")], ...],
+        tuple[Annotated[str, Meta(pattern=r"^(cpu|cuda:(0|[1-9]\d*))\Z")], ...],
         Meta(
             description='A scoring process each, instead of `device`: ["cuda:0", "cuda:1"]; several "cpu" '
             "share the cores.",

@@ -167,9 +167,19 @@ def test_two_sockets_on_one_port_are_a_problem(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("text", ["[line", "a = ", "\x00"])
+@pytest.mark.parametrize("text", ["[line", "a = ", "\x00", "a = " + "[" * 2000, "a = " + "9" * 5000])
 def test_a_file_that_is_no_toml_is_one_problem(tmp_path, text):
     assert "is not TOML" in problems(tmp_path, text)[0]
+
+
+def test_a_number_too_long_to_write_out_is_one_problem(tmp_path):
+    (problem,) = problems(tmp_path, f"{MINIMAL}slots = 0x{'f' * 5000}")
+    assert problem.startswith("cameras[0].slots: got a number beyond 64 bits, ")
+
+
+def test_a_name_does_not_end_with_a_line_break(tmp_path):
+    (problem,) = problems(tmp_path, MINIMAL.replace('name = "cam"', 'name = "cam\\n"'))
+    assert problem.startswith("cameras[0].name: got 'cam\\n', expected `str` matching regex ")
 
 
 def test_a_file_that_is_not_there_is_one_problem(tmp_path):
