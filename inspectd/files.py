@@ -48,6 +48,19 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o644, *, has_one_writer: b
         raise UnavailableError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk: what was made or renamed there outlives a power cut.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def is_file(path: Path) -> bool:
     """Whether a path that a user gave names a file; unlike `Path.is_file`, it tells what it cannot know.
 

@@ -1,0 +1,208 @@
+"""The audit file: who did what to a line, in a chain of records that shows every change.
+
+One JSON object a line. Each has the SHA-256 of itself and of the record before it, so that no line can be
+altered, taken out or moved without the chain breaking. It is also the one place that says which recipe is in
+force: written and flushed before a change is acknowledged. `docs/recipes.md` describes it for other programs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from inspectd.errors import UnavailableError
+from inspectd.files import sync_folder, write_bytes
+from inspectd.recipes.audit.records import (
+    DONE,
+    LONGEST_LINE_BYTES,
+    AuditAction,
+    AuditRecord,
+    decode_line,
+    new_line,
+    refuse_damage,
+)
+
+
+class AuditLog:
+    """The one writer of an audit file.
+
+    Nothing happens before `open`; then the file is locked until `close`, or the end of the process.
+
+    Attributes:
+        last: the newest record; None: there is none yet.
+        torn: where `open` put the beginning of a record that a crash left; None: there was none.
+    """
+
+    def __init__(self, path: Path, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        """Touch nothing yet.
+
+        Args:
+            path: the file; it and its folder are made where they are missing.
+            clock_ns: nanoseconds since 1970, UTC.
+        """
+        self._path = path
+        self._clock_ns = clock_ns
+        self._fd = -1
+        self._length_bytes = 0
+        self._has_rest = False
+        """Bytes of a failed write may lie behind the last record."""
+        self.last: AuditRecord | None = None
+        self.torn: Path | None = None
+
+    def open(self) -> Self:
+        """Lock the file, cut off what a crash left of a last record, and read the record before it.
+
+        Raises:
+            UnavailableError: another process has the file, or it cannot be opened, read or written.
+            InputError: its last record was altered.
+        """
+        try:
+            self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            self._fd = os.open(self._path, flags, 0o640)
+        except OSError as error:
+            raise UnavailableError(f"{self._path}: cannot be opened: {error.strerror}") from error
+        try:
+            self._lock()
+            sync_folder(self._path.parent)
+            self._read_last()
+        except OSError as error:
+            self.close()
+            raise UnavailableError(f"{self._path}: cannot be used: {error.strerror}") from error
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def append(
+        self,
+        action: AuditAction,
+        *,
+        who: str,
+        door: str,
+        object: str | None = None,  # noqa: A002 - the field's name in the file
+        old: str | None = None,
+        new: str | None = None,
+        why: str | None = None,
+        result: str = DONE,
+    ) -> AuditRecord:
+        """Write a record; it is on the disk when this returns.
+
+        Texts that are too long are cut and characters that do not print are written as their escapes: nothing
+        that a client sends can keep a record from being made.
+
+        Args:
+            action: what was done or asked for.
+            who: who asked.
+            door: the way it was asked.
+            object: what it was done to.
+            old: what was before.
+            new: what is now.
+            why: the reason that was given.
+            result: `done`, or why it was not.
+
+        Raises:
+            UnavailableError: it cannot be written, and the file is as it was before; or somebody else changed
+                or replaced the file.
+        """
+        line, record = new_line(
+            self.last, self._clock_ns(), action, {
+                "who": who, "door": door, "object": object, "old": old, "new": new, "why": why,
+                "result": result,
+            },
+        )  # fmt: skip
+        try:
+            self._refuse_foreign_change()
+            self._write(line)
+        except OSError as error:
+            raise UnavailableError(
+                f"{self._path}: a record cannot be written: {error.strerror or error}; nothing was changed"
+            ) from error
+        self._length_bytes += len(line)
+        self.last = record
+        return record
+
+    def close(self) -> None:
+        """Let the file go."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        """See `open`."""
+        return self.open()
+
+    def __exit__(self, *_: object) -> None:
+        """See `close`."""
+        self.close()
+
+    def _lock(self) -> None:
+        """Have the file alone, for the life of the descriptor."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UnavailableError(
+                f"{self._path}: another process has it, the line's daemon if it is running; stop that one, "
+                "or give this line its own line.state_dir"
+            ) from error
+        if not os.path.samestat(os.fstat(self._fd), os.lstat(self._path)):
+            raise UnavailableError(f"{self._path}: was replaced while it was opened; try again")
+
+    def _read_last(self) -> None:
+        size_bytes = os.fstat(self._fd).st_size
+        begin = max(0, size_bytes - 2 * LONGEST_LINE_BYTES)
+        block = os.pread(self._fd, size_bytes - begin, begin)
+        whole, newline, rest = block.rpartition(b"\n")
+        self._length_bytes = size_bytes - len(rest)
+        if rest:
+            self._set_aside(rest)
+        if newline:
+            self.last = decode_line(whole.rpartition(b"\n")[2], f"{self._path}, its last line")
+
+    def _set_aside(self, rest: bytes) -> None:
+        """Take the beginning of a record out of the file: a crash left it, and nobody was told it is done."""
+        refuse_damage(self._path, rest)
+        stamp = datetime.fromtimestamp(self._clock_ns() / 1e9, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        self.torn = self._path.with_name(f"{self._path.stem}.torn-{stamp}")
+        write_bytes(self.torn, rest, 0o640)
+        sync_folder(self.torn.parent)
+        os.ftruncate(self._fd, self._length_bytes)
+        os.fsync(self._fd)
+
+    def _refuse_foreign_change(self) -> None:
+        """Refuse to write into another file than the path names, or behind foreign bytes: that is lost."""
+        try:
+            is_same = os.path.samestat(os.fstat(self._fd), os.lstat(self._path))
+        except FileNotFoundError:
+            is_same = False
+        if not is_same:
+            raise UnavailableError(
+                f"{self._path}: was removed or replaced while it was in use; put it back and restart the line"
+            )
+        if self._has_rest:
+            os.ftruncate(self._fd, self._length_bytes)
+            self._has_rest = False
+        size_bytes = os.fstat(self._fd).st_size
+        if size_bytes != self._length_bytes:
+            raise UnavailableError(
+                f"{self._path}: was changed while it was in use: it has {size_bytes} bytes, expected "
+                f"{self._length_bytes}; put back what it held and restart the line"
+            )
+
+    def _write(self, line: bytes) -> None:
+        """All of it onto the disk, or nothing."""
+        try:
+            done = 0
+            while done < len(line):
+                done += os.pwrite(self._fd, line[done:], self._length_bytes + done)
+            os.fsync(self._fd)
+        except OSError:
+            self._has_rest = True
+            os.ftruncate(self._fd, self._length_bytes)
+            self._has_rest = False
+            raise

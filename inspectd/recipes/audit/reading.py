@@ -1,0 +1,166 @@
+"""Reads an audit file: all of it, its chain, and what it says is in force. Needs no lock.
+
+What lies behind the last line break is no record: a crash left it, or the writer is at work.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+
+from inspectd.errors import InputError
+from inspectd.recipes.audit.records import (
+    DONE,
+    LONGEST_LINE_BYTES,
+    NO_SHA256,
+    PUT_IN_FORCE,
+    AuditLineError,
+    AuditRecord,
+    InForce,
+    decode_line,
+    parse_in_force,
+    refuse_damage,
+)
+
+_BLOCK_BYTES: Final = 65_536
+
+
+class AuditSummary(msgspec.Struct, frozen=True):
+    """A file whose chain is whole.
+
+    Attributes:
+        records: in it.
+        first_utc_ns: when its first one was written; None: there is none.
+        last_utc_ns: the same of its last one.
+        last_sha256: digest of the last one. Kept elsewhere, it shows later that nothing was cut off the end.
+    """
+
+    records: int
+    first_utc_ns: int | None
+    last_utc_ns: int | None
+    last_sha256: str
+
+
+class AuditFault(msgspec.Struct, frozen=True):
+    """The first line of a file that is not as it was written."""
+
+    line: int
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"line {self.line}: expected {self.expected}, found {self.found}"
+
+
+def read(path: Path) -> Iterator[AuditRecord]:
+    """Every record, oldest first; none where there is no file.
+
+    Raises:
+        InputError: the file cannot be read, or a line is not as it was written.
+    """
+    for number, line in enumerate(_lines(path), 1):
+        if line.endswith(b"\n"):
+            yield decode_line(line[:-1], f"{path}, line {number}")
+
+
+def verify(path: Path) -> AuditSummary | AuditFault:
+    """Follow the chain through the whole file: altered, missing, moved and added lines break it.
+
+    Records that are missing at its end leave no trace in it; a digest that was kept elsewhere shows them.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    first, last = None, None
+    for number, line in enumerate(_lines(path), 1):
+        if not line.endswith(b"\n"):
+            return AuditFault(number, "a line break at its end", f"{len(line)} bytes without one")
+        try:
+            record = decode_line(line[:-1], "")
+        except AuditLineError as error:
+            return AuditFault(number, error.expected, error.found)
+        seq, previous = (1, NO_SHA256) if last is None else (last.seq + 1, last.sha256)
+        if record.seq != seq:
+            return AuditFault(number, f"seq {seq}", f"seq {record.seq}")
+        if record.previous_sha256 != previous:
+            return AuditFault(number, f"previous_sha256 {previous}", record.previous_sha256)
+        first, last = first or record, record
+    if first is None or last is None:
+        return AuditSummary(0, None, None, NO_SHA256)
+    return AuditSummary(last.seq, first.utc_ns, last.utc_ns, last.sha256)
+
+
+def history(path: Path) -> Iterator[AuditRecord]:
+    """The records that put a recipe in force, oldest first.
+
+    Raises:
+        InputError: as `read`.
+    """
+    return (record for record in read(path) if _puts_in_force(record))
+
+
+def in_force(path: Path) -> InForce | None:
+    """What the newest of `history` put in force; None: nothing ever was.
+
+    Reads from the end and no further than needed. Every record on the way is held against its own digest.
+
+    Raises:
+        InputError: the file cannot be read, or a record on the way was altered, so that nobody can know.
+    """
+    try:
+        with path.open("rb") as file:
+            for line in _lines_from_the_end(path, file):
+                record = decode_line(line, f"{path}, from its end")
+                if _puts_in_force(record):
+                    return parse_in_force(record.new or "", f"{path}, record {record.seq}: ")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    return None
+
+
+def _puts_in_force(record: AuditRecord) -> bool:
+    return record.action in PUT_IN_FORCE and record.result == DONE
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Lines with their line breaks; of one that is too long only its beginning."""
+    try:
+        with path.open("rb") as file:
+            while line := file.readline(LONGEST_LINE_BYTES):
+                yield line
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _lines_from_the_end(path: Path, file: BinaryIO) -> Iterator[bytes]:
+    """Lines without their line breaks, the last one first.
+
+    Raises:
+        InputError: what lies behind the last line break is no crash's, or a line is longer than any record.
+    """
+    end = file.seek(0, os.SEEK_END)
+    rest, is_last = b"", True
+    while end:
+        begin = max(0, end - _BLOCK_BYTES)
+        file.seek(begin)
+        *lines, last = (file.read(end - begin) + rest).split(b"\n")[::-1]
+        if lines and is_last:
+            refuse_damage(path, lines.pop(0))
+            is_last = False
+        yield from lines
+        rest, end = last, begin
+        if len(rest) > LONGEST_LINE_BYTES:
+            raise InputError(f"{path}: holds a line of more than {LONGEST_LINE_BYTES} bytes; restore a copy")
+    if is_last:
+        refuse_damage(path, rest)
+    else:
+        yield rest

@@ -1,0 +1,267 @@
+"""The audit file: a chain in which every change shows, and a writer that leaves whole records alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from inspectd.errors import InputError, UnavailableError
+from inspectd.recipes import audit
+from inspectd.recipes.audit import AuditAction, AuditFault, AuditLog, InForce
+
+CELLS = InForce("cells", 2, "ab" * 32)
+STARTED = InForce("file", 0, "cd" * 32)
+
+
+def write(path: Path, records: int = 3) -> bytes:
+    with AuditLog(path, clock_ns=iter(range(10**18, 10**18 + 100)).__next__) as log:
+        for number in range(records):
+            log.append(AuditAction.RELOAD, who="anna", door="local", why=f"töst {number}")
+    return path.read_bytes()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "audit.jsonl"
+
+
+def activate(log: AuditLog, what: InForce, action: AuditAction = AuditAction.ACTIVATE, **more: str) -> None:
+    log.append(action, who="anna", door="local", object=what.id, new=audit.format_in_force(what), **more)
+
+
+def test_records_come_back_in_order_and_are_chained(path):
+    write(path)
+    records = list(audit.read(path))
+    assert [record.seq for record in records] == [1, 2, 3]
+    assert records[0].previous_sha256 == "0" * 64
+    assert [record.previous_sha256 for record in records[1:]] == [record.sha256 for record in records[:2]]
+    assert audit.verify(path) == audit.AuditSummary(3, 10**18, 10**18 + 2, records[2].sha256)
+
+
+def test_a_later_start_goes_on_with_the_chain(path):
+    write(path)
+    write(path)
+    assert audit.verify(path).records == 6
+
+
+def test_another_program_can_verify_it_with_nothing_but_json_and_sha256(path):
+    write(path)
+    previous = "0" * 64
+    for line in path.read_text().splitlines():
+        record = json.loads(line)
+        sha256 = record.pop("sha256")
+        text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        assert (hashlib.sha256(text.encode()).hexdigest(), record["previous_sha256"]) == (sha256, previous)
+        previous = sha256
+
+
+def test_a_file_that_is_not_there_holds_nothing(path):
+    assert list(audit.read(path)) == list(audit.history(path)) == []
+    assert audit.in_force(path) is None
+    assert audit.verify(path).records == 0
+
+
+def test_every_change_of_any_byte_is_found(path):
+    whole = write(path)
+    for at in range(len(whole)):
+        for changed in {whole[at] ^ 1, whole[at] ^ 0x80, ord("\n"), ord(" "), 0} - {whole[at]}:
+            path.write_bytes(whole[:at] + bytes([changed]) + whole[at + 1 :])
+            fault = audit.verify(path)
+            assert isinstance(fault, AuditFault), (at, changed)
+            assert fault.line == whole[:at].count(b"\n") + 1, (at, changed)
+
+
+@pytest.mark.parametrize(
+    ("order", "line", "said"),
+    [
+        ((1, 2), 1, "seq 1, found seq 2"),
+        ((0, 2), 2, "seq 2, found seq 3"),
+        ((0, 2, 1), 2, "seq 2, found seq 3"),
+        ((0, 1, 1, 2), 3, "seq 3, found seq 2"),
+    ],
+)
+def test_missing_moved_and_repeated_lines_are_named(path, order, line, said):
+    lines = write(path).splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[index] for index in order))
+    fault = audit.verify(path)
+    assert fault.line == line
+    assert said in str(fault)
+
+
+def test_a_chain_that_is_made_anew_from_the_middle_does_not_fit_what_was_before(path, tmp_path):
+    lines = write(path).splitlines(keepends=True)
+    with AuditLog(tmp_path / "other") as log:
+        for _ in range(3):
+            log.append(AuditAction.KEY, who="mallory", door="local")
+    other = (tmp_path / "other").read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:2], other[2]]))
+    fault = audit.verify(path)
+    assert (fault.line, fault.expected[:15]) == (3, "previous_sha256")
+
+
+def test_one_process_at_a_time_has_the_file(path):
+    with AuditLog(path):
+        code = (
+            "import sys; from pathlib import Path; from inspectd.recipes.audit import AuditLog\n"
+            "try: AuditLog(Path(sys.argv[1])).open()\n"
+            "except Exception as error: print(type(error).__name__, error)"
+        )
+        done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+        assert done.stdout.startswith(f"UnavailableError {path}: another process has it")
+    AuditLog(path).open().close()
+
+
+@pytest.mark.parametrize("kept", range(1, 40, 3))
+def test_the_beginning_of_a_record_that_a_crash_left_is_set_aside(path, kept):
+    whole = write(path, 2)
+    first = whole.index(b"\n") + 1
+    path.write_bytes(whole[: first + kept])
+    with AuditLog(path, clock_ns=lambda: 1_764_000_000_123_456_000) as log:
+        assert path.read_bytes() == whole[:first]
+        assert log.torn == path.parent / "audit.torn-20251124T160000.123456Z"
+        assert log.torn.read_bytes() == whole[first : first + kept]
+        assert log.append(AuditAction.KEY, who="x", door="y").seq == 2
+    assert audit.verify(path).records == 2
+
+
+def test_a_file_that_is_only_the_beginning_of_a_record_is_begun_anew(path):
+    path.write_bytes(write(path, 1)[:-1])
+    with AuditLog(path) as log:
+        assert log.torn is not None
+        assert log.last is None
+        assert path.read_bytes() == b""
+
+
+def test_a_last_record_that_was_altered_stops_the_writer_and_its_file_stays(path):
+    altered = write(path).replace(b"anna", b"otto")
+    path.write_bytes(altered)
+    with pytest.raises(InputError, match="its last line: expected a record of sha256"):
+        AuditLog(path).open()
+    assert path.read_bytes() == altered
+    path.write_bytes(b"x" * 20_000)
+    with pytest.raises(InputError, match="its last line has 20000 bytes"):
+        AuditLog(path).open()
+
+
+def test_a_line_break_that_was_altered_is_no_crash(path):
+    path.write_bytes(write(path)[:-1] + b"x")
+    for use in (AuditLog(path).open, lambda: audit.in_force(path)):
+        with pytest.raises(InputError, match="the line break of its last record was altered"):
+            use()
+
+
+@contextmanager
+def files_of_at_most(size_bytes: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("room_bytes", [0, 1, 100, 250])
+def test_a_full_disk_leaves_the_file_as_it_was_and_the_next_record_follows(path, room_bytes):
+    whole = write(path, 2)
+    with AuditLog(path) as log:
+        with files_of_at_most(len(whole) + room_bytes):
+            with pytest.raises(
+                UnavailableError, match=r"a record cannot be written: .*; nothing was changed"
+            ):
+                log.append(AuditAction.KEY, who="x", door="y")
+            assert path.read_bytes() == whole
+        assert log.append(AuditAction.KEY, who="x", door="y").seq == 3
+    assert audit.verify(path).records == 3
+
+
+def test_a_file_that_others_change_or_take_away_gets_no_record(path, tmp_path):
+    whole = write(path)
+    with AuditLog(path) as log:
+        path.write_bytes(whole + b"a line of somebody else\n")
+        with pytest.raises(UnavailableError, match=r"was changed while it was in use: it has \d+ bytes"):
+            log.append(AuditAction.KEY, who="x", door="y")
+        path.write_bytes(whole)
+        log.append(AuditAction.KEY, who="x", door="y")
+        path.rename(tmp_path / "moved")
+        with pytest.raises(UnavailableError, match="was removed or replaced"):
+            log.append(AuditAction.KEY, who="x", door="y")
+        assert not path.exists()
+
+
+def test_what_cannot_be_opened_is_said(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "link", tmp_path, tmp_path / "file" / "audit.jsonl"):
+        with pytest.raises(UnavailableError, match="cannot be opened"):
+            AuditLog(path).open()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UnavailableError, match="cannot be used"):
+        AuditLog(tmp_path / "pipe").open()
+
+
+def test_texts_of_any_kind_are_bounded_and_make_one_line(path):
+    with AuditLog(path) as log:
+        record = log.append(
+            AuditAction.KEY, who="a\nb\x1b\udc80", door='"\\', why="😀" * 5000, new="\x00" * 400
+        )
+    assert record.who == "a\\u000ab\\u001b\\udc80"
+    assert (len(record.why), record.why[-4:]) == (300, "😀...")
+    assert path.read_bytes().count(b"\n") == 1
+    assert list(audit.read(path)) == [record]
+
+
+def test_in_force_is_what_was_last_put_in_force(path):
+    with AuditLog(path) as log:
+        activate(log, STARTED)
+        assert audit.in_force(path) == STARTED
+        activate(log, CELLS, old=audit.format_in_force(STARTED))
+        activate(log, STARTED, AuditAction.ROLLBACK, result="refused: the bank is damaged")
+        log.append(AuditAction.KEY, who="x", door="y", new="z")
+        assert audit.in_force(path) == CELLS
+        assert [record.seq for record in audit.history(path)] == [1, 2]
+        activate(log, STARTED, AuditAction.ROLLBACK)
+        assert audit.in_force(path).is_file
+
+
+def test_in_force_is_found_behind_many_other_records(path):
+    with AuditLog(path) as log:
+        activate(log, CELLS)
+        for _ in range(600):
+            log.append(AuditAction.KEY, who="x" * 100, door="y" * 100)
+    assert path.stat().st_size > 200_000
+    assert audit.in_force(path) == CELLS
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"seq":602,"act')  # a crash; nobody was told that this is done
+    assert audit.in_force(path) == CELLS
+    path.write_bytes(whole.replace(b'"seq":300,', b'"seq":301,'))
+    with pytest.raises(InputError, match="from its end: expected a record of sha256"):
+        audit.in_force(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "cells", "cells@2", f"cells@02 {'ab' * 32}", f"cells@0 {'ab' * 32}", f"file@1 {'ab' * 32}",
+     f"cells@2 {'AB' * 32}", f"cells@2 {'ab' * 32}\n", f"cells@-1 {'ab' * 32}",
+     f"cells@{'9' * 5000} {'ab' * 32}",
+     f"../x@1 {'ab' * 32}", f"cells@² {'ab' * 32}"],
+)  # fmt: skip
+def test_what_names_no_version_is_refused(text):
+    with pytest.raises(InputError, match="expected ID@VERSION SHA256"):
+        audit.parse_in_force(text)
+
+
+def test_what_is_in_force_is_read_as_it_is_written():
+    for what in (CELLS, STARTED):
+        assert audit.parse_in_force(audit.format_in_force(what)) == what
