@@ -6,7 +6,7 @@ import os
 import stat
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from inspectd.errors import InputError, UnavailableError
 
@@ -46,6 +46,23 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o644, *, has_one_writer: b
             raise
     except OSError as error:
         raise UnavailableError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def open_regular(path: Path, *, follow_links: bool = True) -> BinaryIO:
+    """Open a regular file for reading and nothing else: a pipe would never end, and a device may act on it.
+
+    Raises:
+        InputError: it is something else.
+        OSError: it cannot be opened.
+    """
+    if stat.S_ISREG((path.stat() if follow_links else path.lstat()).st_mode):
+        # Whatever was put there since does not block either.
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow_links else os.O_NOFOLLOW)
+        file = os.fdopen(os.open(path, flags), "rb")
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file
+        file.close()
+    raise InputError(f"{path}: is not a regular file, expected one")
 
 
 def sync_folder(folder: Path) -> None:
