@@ -198,7 +198,7 @@ def _opened(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
 def _refuse_other_than_plain(entry: zipfile.ZipInfo) -> None:
     """Refuse links, folders, compression and encryption: none is in an archive of ours."""
     mode = entry.external_attr >> 16
-    if not stat.S_ISREG(mode) or entry.is_dir():
+    if not stat.S_ISREG(mode) or not entry.filename or entry.filename.endswith("/"):
         raise InputError(f"{entry.filename[:100]!r} is a link, a folder or a device, expected plain files")
     if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
         raise InputError(f"{entry.filename[:100]!r} is compressed, expected files as they are")
