@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inspectd import config
 from inspectd.bank.answers import aside_mask
-from inspectd.bank.file import GOOD_SCORES, BankFile
+from inspectd.bank.file import GOOD_SCORES, BankFile, read_bank
+from inspectd.errors import BankError, CheckAboveError, ThresholdError
 
 FURTHEST: Final = 10.0
 """Times as far above the median of the good scores as the highest of them. The strongest defect of the
@@ -85,3 +88,33 @@ def reach_of(bank: BankFile, threshold: float | None = None) -> Reach | None:
         highest=highest,
         times=distance / spread if spread > 0 else beyond,
     )
+
+
+def admit_threshold(recipe: config.Recipe, bank: BankFile | None = None) -> Reach:
+    """Distance of a recipe's threshold from its bank's good scores; refused where nobody can mean it.
+
+    Args:
+        recipe: of a bank and a threshold.
+        bank: what its bank's file holds; None: it is read.
+
+    Raises:
+        ThresholdError: it is too far, and the recipe does not accept it.
+        CheckAboveError: `check_above` does not lie below it.
+        BankError: the bank cannot be used.
+    """
+    reach = reach_of(read_bank(Path(recipe.bank)) if bank is None else bank, recipe.threshold)
+    if reach is None:
+        raise BankError(
+            f"bank {recipe.bank}: does not hold the scores of its own images, so its threshold cannot be "
+            "checked against them; build it again"
+        )
+    if reach.too_far and not recipe.accept_threshold:
+        whose = f"bank {recipe.bank}: " if recipe.threshold is None else ""
+        raise ThresholdError(f"recipe {recipe.name}: {whose}{reach.refusal()}")
+    if recipe.check_above is not None and not recipe.check_above < reach.threshold:
+        whose = "the bank's" if recipe.threshold is None else "its"
+        raise CheckAboveError(
+            f"recipe {recipe.name}: check_above is {recipe.check_above:g}, expected below {whose} threshold, "
+            f"{reach.threshold:g}: passed parts above it are marked, and above the threshold none passes"
+        )
+    return reach

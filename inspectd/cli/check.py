@@ -151,7 +151,8 @@ def _scoring_problems(
     if not recipes:
         return
     from inspectd.backends.cuda.memory import release_memory  # noqa: PLC0415 - seconds of imports, for this check only
-    from inspectd.scoring.worker import admit_banks, admit_threshold, load, placed  # noqa: PLC0415 - as above
+    from inspectd.bank.reach import admit_threshold  # noqa: PLC0415 - as above
+    from inspectd.scoring.worker import admit_banks, load, placed  # noqa: PLC0415 - as above
 
     sound = []
     for where, recipe in recipes:

@@ -27,13 +27,11 @@ from inspectd.backends.cuda.memory import card_limit, check_fits, footprint, lim
 from inspectd.backends.cuda.pinned import PinnedRings
 from inspectd.backends.scorer import ImageScore, Scorer, ScoringOptions, computes_on_cuda
 from inspectd.bank.file import read_bank
-from inspectd.bank.reach import Reach, reach_of
+from inspectd.bank.reach import admit_threshold
 from inspectd.errors import (
     BankError,
-    CheckAboveError,
     ExitCode,
     InspectdError,
-    ThresholdError,
     UnavailableError,
 )
 from inspectd.ipc import child
@@ -238,32 +236,6 @@ def _pace(recipe: str, scorer: Scorer, max_batch: int) -> Pace:
 
     one_ms = milliseconds(1)
     return Pace(recipe, one_ms, max_batch * one_ms if scorer.is_one_by_one else milliseconds(max_batch))
-
-
-def admit_threshold(recipe: config.Recipe) -> Reach:
-    """Distance of a recipe's threshold from its bank's good scores; refused where nobody can mean it.
-
-    Raises:
-        ThresholdError: it is too far, and the recipe does not accept it.
-        CheckAboveError: `check_above` does not lie below it.
-        BankError: the bank cannot be used.
-    """
-    reach = reach_of(read_bank(Path(recipe.bank)), recipe.threshold)
-    if reach is None:
-        raise BankError(
-            f"bank {recipe.bank}: does not hold the scores of its own images, so its threshold cannot be "
-            "checked against them; build it again"
-        )
-    if reach.too_far and not recipe.accept_threshold:
-        whose = f"bank {recipe.bank}: " if recipe.threshold is None else ""
-        raise ThresholdError(f"recipe {recipe.name}: {whose}{reach.refusal()}")
-    if recipe.check_above is not None and not recipe.check_above < reach.threshold:
-        whose = "the bank's" if recipe.threshold is None else "its"
-        raise CheckAboveError(
-            f"recipe {recipe.name}: check_above is {recipe.check_above:g}, expected below {whose} threshold, "
-            f"{reach.threshold:g}: passed parts above it are marked, and above the threshold none passes"
-        )
-    return reach
 
 
 def placed(start: StartScoring) -> StartScoring:
