@@ -23,6 +23,8 @@ COMMANDS: Final = {
     "run": "run the daemon for one line",
     "camera": "measure a camera's latency from light to time stamp",
     "bank": "build, measure and tune banks",
+    "recipe": "keep recipes for a line's products: import, list, show, export, verify",
+    "audit": "show who did what to a line, and whether that record is whole",
     "keys": "make keys and manage who may connect to a line over TCP",
     "explain": "score a part's evidence again and show why it was judged so",
     "status": "say in one screen how a running line is",

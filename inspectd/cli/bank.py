@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-from datetime import datetime
 from pathlib import Path
 from typing import Final, get_args
 
 from inspectd.bank.settings_choice import FEWEST_IMAGES
+from inspectd.cli.times import utc_ns
 from inspectd.errors import InputError
 from inspectd.model.options import WantedPrecision
 
@@ -158,22 +158,14 @@ def _add_journal(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--good-from",
-        type=_utc_ns,
+        type=utc_ns,
         metavar="TIME",
         help="every part from then on was good, such as 2026-11-26T06:00",
     )
-    group.add_argument("--good-until", type=_utc_ns, metavar="TIME", help="until then")
-    group.add_argument("--since", type=_utc_ns, metavar="TIME", help="leave out earlier parts")
+    group.add_argument("--good-until", type=utc_ns, metavar="TIME", help="until then")
+    group.add_argument("--since", type=utc_ns, metavar="TIME", help="leave out earlier parts")
     group.add_argument("--recipe", metavar="NAME", help="only this recipe's parts; default: all")
     group.add_argument("--write", action="store_true", help="store the threshold in the bank")
-
-
-def _utc_ns(text: str) -> int:
-    """Nanoseconds since 1970 of an ISO 8601 time; without a zone it is this host's."""
-    try:
-        return int(datetime.fromisoformat(text).timestamp() * 1e9)
-    except (ValueError, OverflowError, OSError) as error:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a time such as 2026-11-26T06:00") from error
 
 
 def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:

@@ -1,7 +1,8 @@
 """Every setting of a line, and the reader of its file."""
 
 from inspectd.config.consistency import insecure_endpoints, plain_tcp, tcp_address
-from inspectd.config.reading import Examined, examine, load, load_camera
+from inspectd.config.problems import problems
+from inspectd.config.reading import Examined, examine, load, load_camera, read_toml
 from inspectd.config.recipes import effective_settings, recipe_sha256
 from inspectd.config.settings import (
     Batching,
@@ -57,6 +58,8 @@ __all__ = [
     "load_camera",
     "masked",
     "plain_tcp",
+    "problems",
+    "read_toml",
     "recipe_sha256",
     "tcp_address",
 ]

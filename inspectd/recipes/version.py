@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from inspectd.config import Name, RecipeSettings
+from inspectd.config import Name, Recipe, RecipeSettings
 from inspectd.errors import InputError
 from inspectd.recipes.audit.records import FILE_ID
 from inspectd.recipes.canonical import SHA256, Digest, canonical_json, json_object, sealing_sha256
@@ -35,6 +35,12 @@ class CameraRecipe(RecipeSettings, frozen=True, kw_only=True):
     """Inside the version's folder."""
     bank_sha256: Digest
     """The bank's own digest, which verdicts carry; not that of its file."""
+
+
+def recipe_of(settings: RecipeSettings, name: str, bank: str) -> Recipe:
+    """The same settings as a recipe of the configuration file, with a name and the path of its bank."""
+    given = {field: getattr(settings, field) for field in RecipeSettings.__struct_fields__}
+    return Recipe(name=name, bank=bank, **given)
 
 
 class FileDigest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

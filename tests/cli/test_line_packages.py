@@ -50,3 +50,10 @@ def test_a_module_of_our_own_that_is_missing_is_a_visible_fault() -> None:
     assert done.returncode == 1
     assert "ModuleNotFoundError" in done.stderr
     assert "inspectd[line]" not in done.stderr
+
+
+def test_recipes_are_read_without_the_extra_and_imported_with_it() -> None:
+    done = without("numpy", "recipe", "list", "--config", "nowhere.toml")
+    assert (done.returncode, "nowhere.toml: 1 problem" in done.stderr) == (ExitCode.BAD_INPUT, True)
+    done = without("numpy", "recipe", "import", "x.toml", "--config", "nowhere.toml")
+    assert done.stderr.startswith("error: `inspectd recipe` needs numpy, which is not installed here; ")

@@ -22,6 +22,20 @@ from inspectd.recipes.version import CameraRecipe, RecipeVersion
 
 NAMES = ("recipe.json", "banks/cam1.safetensors", "banks/cam2.safetensors")
 
+RECIPE_FILE = """
+id = "cells"
+number = 12
+
+[cameras.top]
+bank = "banks/a.safetensors"
+threshold = 2.5
+check_above = 2
+
+[cameras.side]
+bank = "banks/b.safetensors"
+"""
+"""Of the line with the cameras top and side that tests of the commands have."""
+
 
 def draft(folder: Path, *, id: str = "cells", number: int = 12, **changes: Any) -> RecipeDraft:  # noqa: A002
     """A recipe for two cameras with a bank each; the banks are made in `folder`."""

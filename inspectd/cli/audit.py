@@ -1,0 +1,67 @@
+"""`inspectd audit`: who did what to a line, and whether the record of it is whole."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from itertools import islice
+from pathlib import Path
+
+from inspectd.cli.recipe_common import LineState, shortened, wrapped
+from inspectd.cli.times import shown_time, utc_ns
+from inspectd.errors import ExitCode
+from inspectd.recipes.audit import AuditFault, AuditRecord, AuditSummary, read, verify
+from inspectd.text import json_line, printable, printable_lines
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `inspectd audit`."""
+    parser.epilog = "Exit codes: 0 the record is whole; 1 it was altered: the first wrong line is named."
+    parser.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="the line's configuration file"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
+    parser.add_argument("--verify", action="store_true", help="only say whether it is whole")
+    parser.add_argument("--since", type=utc_ns, metavar="TIME", help="leave out earlier records")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Print the records up to the first wrong line, if there is one; then 1.
+
+    Raises:
+        InputError: the configuration or the audit file cannot be read.
+    """
+    path = LineState(arguments.config).audit
+    found = verify(path)
+    if not arguments.verify:
+        whole = None if isinstance(found, AuditSummary) else found.line - 1
+        for record in islice(read(path), whole):
+            if arguments.since is None or record.utc_ns >= arguments.since:
+                print(json_line(record) if arguments.json else _shown(record))
+    if isinstance(found, AuditFault):
+        print(f"error: {path}: {printable(str(found))}", file=sys.stderr)
+        return ExitCode.FAILED
+    if not arguments.json:
+        print(_summary(path, found))
+    elif arguments.verify:
+        print(json_line(found))
+    return ExitCode.OK
+
+
+def _shown(record: AuditRecord) -> str:
+    head = f"{record.seq:>5}  {shown_time(record.utc_ns)}  {record.action} by {record.who} ({record.door})"
+    lines = wrapped(f"{head}: {record.result}", 0, hanging=7)
+    changed = " -> ".join(shortened(text) for text in (record.old, record.new) if text is not None)
+    about = ": ".join(text for text in (record.object, changed) if text)
+    for text in (about, f"why: {record.why}" if record.why else ""):
+        lines += wrapped(text, 7)
+    return printable_lines("\n".join(lines))
+
+
+def _summary(path: Path, found: AuditSummary) -> str:
+    if not found.records:
+        return f"{path}: holds no record yet"
+    return (
+        f"{path}: {found.records} records, none altered or missing\n"
+        f"the last one's sha256: {found.last_sha256}"
+    )

@@ -1,0 +1,54 @@
+"""`inspectd recipe`: import, list, show, export and verify recipes of the store."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+from typing import Final
+
+_NAMED: Final = "a recipe's name, and if not its newest version, @VERSION"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the subcommands of `inspectd recipe`; each one's work is in the module `recipe_<name>`."""
+    commands = parser.add_subparsers(dest="recipe_command", required=True, metavar="COMMAND")
+
+    brought = commands.add_parser("import", help="make the next version of a recipe from a file")
+    brought.add_argument("source", type=Path, metavar="SOURCE", help="TOML file, or archive of `export`")
+    brought.add_argument("--id", metavar="ID", help="the recipe; default: as SOURCE says")
+    brought.add_argument("--number", type=int, metavar="N", help="its number for a PLC, 1 to 999; the same")
+    brought.add_argument("--why", metavar="TEXT", help="reason for it, for people")
+    brought.add_argument("--who", metavar="NAME", help="default: the user of this system")
+    _add_common(brought)
+
+    _add_common(commands.add_parser("list", help="show every recipe, and which one is in force"))
+
+    show = commands.add_parser("show", help="verify a version and show all of it")
+    show.add_argument("recipe", metavar="ID[@VERSION]", help=_NAMED)
+    _add_common(show)
+
+    export = commands.add_parser("export", help="write a version into one file, for another line")
+    export.add_argument("recipe", metavar="ID[@VERSION]", help=_NAMED)
+    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="archive to write")
+    _add_common(export)
+
+    verify = commands.add_parser("verify", help="read every byte of versions and say which are damaged")
+    verify.add_argument("recipe", nargs="?", metavar="ID[@VERSION]", help="default: all")
+    _add_common(verify)
+
+    _add_common(commands.add_parser("history", help="show what was in force when, who asked for it, and why"))
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run the chosen subcommand."""
+    module = importlib.import_module(f"inspectd.cli.recipe_{arguments.recipe_command}")
+    code: int = module.main(arguments)
+    return code
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="the line's configuration file"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")

@@ -1,0 +1,79 @@
+"""Shared by the recipe commands and `inspectd audit`: where a line keeps both, and names of versions."""
+
+from __future__ import annotations
+
+import os
+import re
+import textwrap
+from pathlib import Path
+from typing import Final
+
+from inspectd import config
+from inspectd.errors import InputError
+from inspectd.recipes.audit import InForce
+from inspectd.recipes.store import RecipeStore
+from inspectd.recipes.version import RecipeVersion
+
+WIDTH: Final = 80
+_BY_SYSTEMD: Final = Path("/var/lib/inspectd")
+"""`StateDirectory=` of the unit, above the instance's name, which is that of its configuration file."""
+_LONG_SHA256: Final = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
+
+
+class LineState:
+    """What a line keeps that the recipe commands read.
+
+    Attributes:
+        settings: the line's configuration.
+        store: its recipes.
+        audit: its audit file.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Find the state of the line whose configuration `file` is.
+
+        Raises:
+            ConfigError: the file cannot be used.
+            UnavailableError: nothing names a directory for the state.
+        """
+        self.settings = config.load(file)
+        state = self.settings.state_path
+        # A person is not told the directory that systemd gives the line, but knows it by the unit.
+        by_systemd = _BY_SYSTEMD / file.stem
+        left_open = not self.settings.line.state_dir and "STATE_DIRECTORY" not in os.environ
+        if left_open and os.path.lexists(by_systemd):
+            state = by_systemd
+        self.store = RecipeStore(state / "recipes")
+        self.audit = state / "audit.jsonl"
+
+
+def version_named(store: RecipeStore, text: str) -> tuple[str, int]:
+    """The recipe and version of `ID` or `ID@VERSION`.
+
+    Raises:
+        InputError: it is neither, or there is no such recipe.
+    """
+    name, at, version = text.partition("@")
+    if not at:
+        return name, store.newest(name)
+    if not (version.isascii() and version.isdigit() and len(version) < 10):
+        raise InputError(f"got {text[:200]!r}, expected ID or ID@VERSION such as cells@3")
+    return name, int(version)
+
+
+def is_in_force(force: InForce | None, recipe: RecipeVersion | None) -> bool:
+    """Whether this very version is in force, and no other of the same name."""
+    if force is None or recipe is None:
+        return False
+    return (force.id, force.version, force.sha256) == (recipe.id, recipe.version, recipe.sha256)
+
+
+def shortened(text: str) -> str:
+    """The text with 12 digits of every sha256 in it."""
+    return _LONG_SHA256.sub(r"\1", text)
+
+
+def wrapped(text: str, indent: int, hanging: int = 2) -> list[str]:
+    """Lines of at most 80 columns, indented by so many, all but the first one by `hanging` more."""
+    first, rest = " " * indent, " " * (indent + hanging)
+    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=rest)

@@ -1,0 +1,172 @@
+"""`inspectd recipe import`: make the next version of a recipe from a TOML file or an archive."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pwd
+from collections.abc import Collection
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from inspectd.bank.file import BankFile, read_bank
+from inspectd.bank.reach import Reach, admit_threshold
+from inspectd.cli.bank_common import Steps
+from inspectd.cli.recipe_common import LineState, wrapped
+from inspectd.config import RecipeSettings
+from inspectd.errors import ExitCode, InputError
+from inspectd.recipes.archive import is_archive
+from inspectd.recipes.recipe_file import CameraInFile, read_recipe_file
+from inspectd.recipes.store import RecipeDraft
+from inspectd.recipes.version import BANKS, CameraRecipe, RecipeVersion, recipe_of
+from inspectd.text import json_line
+
+_LONG_BYTES: Final = 100_000_000
+"""A copy of so much is shown as a bar."""
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Make the version, once its banks and thresholds were found to be usable.
+
+    Raises:
+        InputError: the source, a bank or a threshold cannot be used, or does not fit the line.
+        UnavailableError: the store is in use, or cannot be written.
+    """
+    line = LineState(arguments.config)
+    admission = _Admission([camera.name for camera in line.settings.cameras])
+    who = arguments.who or _user()
+    with ExitStack() as shown:
+        bars: list[Steps] = []
+
+        def progress(done_bytes: int, total_bytes: int) -> None:
+            if total_bytes >= _LONG_BYTES:
+                if not bars:
+                    bars.append(shown.enter_context(Steps()))
+                bars[0]("MB copied", done_bytes // 1_000_000, total_bytes // 1_000_000)
+
+        if is_archive(arguments.source):
+            recipe = line.store.import_archive(
+                arguments.source, who=who, why=arguments.why, id=arguments.id, number=arguments.number,
+                admit=admission, progress=progress,
+            )  # fmt: skip
+        else:
+            recipe = line.store.add(_draft(arguments, who, admission), admission, progress)
+    if arguments.json:
+        print(json_line(recipe))
+        return ExitCode.OK
+    total_bytes = sum(file.bytes for file in recipe.files.values())
+    print(
+        f"{recipe}, number {recipe.number}: imported, {len(recipe.cameras)} cameras, "
+        f"{len(recipe.files)} banks of {total_bytes / 1e6:.1f} MB"
+    )
+    for name, reach in admission.reaches.items():
+        print("\n".join(wrapped(f"{name}: {reach}", 2)))
+    return ExitCode.OK
+
+
+class _Admission:
+    """Looks at whether a line can judge by a recipe: its cameras, every byte of its banks, its thresholds.
+
+    Attributes:
+        reaches: of each camera's threshold, once it was looked at.
+    """
+
+    def __init__(self, cameras: Collection[str]) -> None:
+        """`cameras` are those of the line."""
+        self._cameras = cameras
+        self.reaches: dict[str, Reach] = {}
+
+    def __call__(self, folder: Path, recipe: RecipeVersion) -> None:
+        """Look at a version in its folder.
+
+        Raises:
+            InputError: the line cannot judge by it.
+        """
+        self.refuse_other_cameras(recipe.cameras)
+        for name in recipe.files:
+            bank = read_bank(folder / name)
+            for camera, settings in recipe.cameras.items():
+                if settings.bank != name:
+                    continue
+                if settings.bank_sha256 != bank.sha256:
+                    raise InputError(
+                        f"bank {folder / name}: has sha256 {bank.sha256[:12]}..., expected "
+                        f"{settings.bank_sha256[:12]}... of camera {camera}; import it anew"
+                    )
+                self.admit(recipe.id, camera, settings, folder / name, bank)
+
+    def refuse_other_cameras(self, cameras: Collection[str]) -> None:
+        """Refuse a recipe that leaves a camera of the line without a bank, or names one it does not have.
+
+        Raises:
+            InputError: it does.
+        """
+        expected = ", ".join(sorted(self._cameras))
+        for what, names in (
+            ("has no table for", sorted(set(self._cameras) - set(cameras))),
+            ("has a table for", sorted(set(cameras) - set(self._cameras))),
+        ):
+            if names:
+                raise InputError(
+                    f"cameras: {what} {', '.join(names)[:300]}, expected one for each camera of the line and "
+                    f"no other: {expected}"
+                )
+
+    def admit(self, recipe: str, camera: str, settings: RecipeSettings, path: Path, bank: BankFile) -> None:
+        """Hold a camera's threshold against its bank.
+
+        Raises:
+            ThresholdError: nobody can mean it.
+            BankError: its bank has nothing to hold it against.
+        """
+        judged = recipe_of(settings, f"{recipe}, camera {camera}", str(path))
+        self.reaches[camera] = admit_threshold(judged, bank)
+
+
+def _draft(arguments: argparse.Namespace, who: str, admission: _Admission) -> RecipeDraft:
+    """What the TOML file asks for; banks are looked at where they lie, so that errors name them there.
+
+    Raises:
+        InputError: as `main`.
+    """
+    source = arguments.source
+    file = read_recipe_file(source)
+    name: str | None = arguments.id or file.id
+    number: int | None = file.number if arguments.number is None else arguments.number
+    if name is None or number is None:
+        key = "id" if name is None else "number"
+        raise InputError(f"{source}: {key}: is missing, expected it there or as --{key}")
+    try:
+        admission.refuse_other_cameras(file.cameras)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+    cameras: dict[str, CameraRecipe] = {}
+    banks: dict[str, Path] = {}
+    for of_file in _by_bank(file.cameras).values():
+        # Cameras that share a bank file share the copy, which is named after the first of them.
+        first = next(iter(of_file))
+        bank_name, path = f"{BANKS}/{first}.safetensors", Path(of_file[first].bank)
+        bank = read_bank(path)
+        banks[bank_name] = path
+        for camera, settings in of_file.items():
+            admission.admit(name, camera, settings, path, bank)
+            given = {field: getattr(settings, field) for field in RecipeSettings.__struct_fields__}
+            cameras[camera] = CameraRecipe(bank=bank_name, bank_sha256=bank.sha256, **given)
+    return RecipeDraft(id=name, number=number, cameras=cameras, banks=banks, who=who, why=arguments.why or "")
+
+
+def _by_bank(cameras: dict[str, CameraInFile]) -> dict[str, dict[str, CameraInFile]]:
+    """The cameras of each bank file, by its real path."""
+    found: dict[str, dict[str, CameraInFile]] = {}
+    for name, camera in cameras.items():
+        found.setdefault(os.path.realpath(camera.bank), {})[name] = camera
+    return found
+
+
+def _user() -> str:
+    """Name of the user that runs this, as the system has it and not as the environment says."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"user {os.getuid()}"

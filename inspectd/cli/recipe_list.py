@@ -1,0 +1,68 @@
+"""`inspectd recipe list`: every recipe of the store, and which one is in force."""
+
+from __future__ import annotations
+
+import argparse
+from itertools import groupby
+
+from rich.table import Table
+
+from inspectd.cli import output
+from inspectd.cli.output import cell
+from inspectd.cli.recipe_common import LineState, is_in_force, wrapped
+from inspectd.cli.times import shown_time
+from inspectd.errors import ExitCode
+from inspectd.recipes.audit import InForce, in_force
+from inspectd.recipes.reading import ListedVersion
+from inspectd.text import json_line, printable
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Print the list; what is damaged is named below it.
+
+    Raises:
+        InputError: the configuration or the audit file cannot be read.
+        UnavailableError: the store cannot be read.
+    """
+    line = LineState(arguments.config)
+    listed, force = line.store.listing(), in_force(line.audit)
+    if arguments.json:
+        for each in listed:
+            print(json_line({**_fields(each), "in_force": is_in_force(force, each.recipe)}))
+        return ExitCode.OK
+    if listed:
+        output.console(highlight=False).print(_table(listed, force))
+    else:
+        print("no recipe is in the store; `inspectd recipe import` makes one")
+    for each in listed:
+        if each.problem is not None:
+            print("\n".join(wrapped(printable(f"damaged: {each.id}@{each.version}: {each.problem}"), 0)))
+    if force is None or force.is_file:
+        print("in force: the recipes of the configuration file")
+    elif not any(is_in_force(force, each.recipe) for each in listed):
+        print(f"in force: {force.id}@{force.version}, which the store does not hold, or holds damaged")
+    return ExitCode.OK
+
+
+def _fields(listed: ListedVersion) -> dict[str, object]:
+    return {name: getattr(listed, name) for name in listed.__struct_fields__}
+
+
+def _table(listed: list[ListedVersion], force: InForce | None) -> Table:
+    """A row for each recipe, about its newest version."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", expand=True)
+    for name, most in (("recipe", 16), ("number", 6), ("versions", 8), ("in force", 8), ("created", 10)):
+        table.add_column(name, no_wrap=True, max_width=most, overflow="ellipsis")
+    table.add_column("who", no_wrap=True, max_width=8, overflow="ellipsis")
+    table.add_column("why", no_wrap=True, ratio=1, overflow="ellipsis")
+    for name, of_it in groupby(listed, lambda each: each.id):
+        versions = list(of_it)
+        newest, recipe = versions[-1], versions[-1].recipe
+        numbers = f"{versions[0].version}-{newest.version}" if len(versions) > 1 else str(newest.version)
+        forced = next((f"@{each.version}" for each in versions if is_in_force(force, each.recipe)), "")
+        about = ("?", "damaged", "", "")
+        if recipe is not None:
+            about = (str(recipe.number), shown_time(recipe.created_utc_ns)[:10], recipe.who, recipe.why)
+        number, created, who, why = about
+        table.add_row(*map(cell, (name, number, numbers, forced, created, who, why)))
+    return table

@@ -1,0 +1,23 @@
+"""Times on the command line."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+
+
+def utc_ns(text: str) -> int:
+    """Nanoseconds since 1970 of an ISO 8601 time; without a zone it is this host's.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    try:
+        return int(datetime.fromisoformat(text).timestamp() * 1e9)
+    except (ValueError, OverflowError, OSError) as error:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a time such as 2026-11-26T06:00") from error
+
+
+def shown_time(utc_ns: int) -> str:
+    """Nanoseconds since 1970 as `2026-11-26T06:00:00Z`."""
+    return datetime.fromtimestamp(utc_ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

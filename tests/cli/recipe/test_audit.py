@@ -1,0 +1,73 @@
+"""`inspectd audit` as a person runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from inspectd import cli
+from inspectd.recipes.audit import AuditAction, AuditLog
+
+
+@pytest.fixture
+def path(folder: Path) -> Path:
+    """An audit file of three records, an hour apart."""
+    hours = iter(1_764_000_000_000_000_000 + hour * 3_600_000_000_000 for hour in range(3))
+    with AuditLog(folder / "state" / "audit.jsonl", clock_ns=hours.__next__) as log:
+        file = f"file@0 {'cd' * 32}"
+        log.append(AuditAction.ACTIVATE, who="systemd", door="start", object="file", new=file)
+        log.append(
+            AuditAction.ACTIVATE, who="anna", door="local", object="cells", old=file,
+            new=f"cells@1 {'ab' * 32}", why="w" * 300,
+        )  # fmt: skip
+        log.append(AuditAction.ROLLBACK, who="otto\x1b[31m", door="tcp", result="refused: damaged")
+    return folder / "state" / "audit.jsonl"
+
+
+def audit(folder: Path, *words: str) -> int:
+    return cli.main(["audit", "--config", str(folder / "line.toml"), *words])
+
+
+def test_records_are_shown_in_80_columns_and_verified(folder, path, capsys):
+    assert audit(folder) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 80 for line in lines[:-2])
+    assert lines[:4] == [
+        "    1  2025-11-24T16:00:00Z  activate by systemd (start): done",
+        "       file: file@0 cdcdcdcdcdcd",
+        "    2  2025-11-24T17:00:00Z  activate by anna (local): done",
+        "       cells: file@0 cdcdcdcdcdcd -> cells@1 abababababab",
+    ]
+    assert lines[-2] == f"{path}: 3 records, none altered or missing"
+    assert lines[-1].startswith("the last one's sha256: ")
+
+
+def test_programs_get_the_records_as_they_are(folder, path, capsys):
+    assert audit(folder, "--json", "--since", "2025-11-24T17:00:00Z") == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert records == [json.loads(line) for line in path.read_text().splitlines()[1:]]
+    assert audit(folder, "--json", "--verify") == 0
+    assert json.loads(capsys.readouterr().out)["last_sha256"] == records[-1]["sha256"]
+
+
+def test_the_first_wrong_line_is_named_and_those_before_it_are_shown(folder, path, capsys):
+    path.write_text(path.read_text().replace("anna", "otto"))
+    assert audit(folder) == 1
+    done = capsys.readouterr()
+    assert done.out.count("activate by") == 1
+    assert done.err.startswith(f"error: {path}: line 2: expected a record of sha256 ")
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[2:]))
+    assert audit(folder, "--verify") == 1
+    done = capsys.readouterr()
+    assert (done.out, done.err) == ("", f"error: {path}: line 1: expected seq 1, found seq 3\n")
+
+
+def test_a_line_without_records_says_so(folder, capsys):
+    assert audit(folder) == 0
+    assert capsys.readouterr().out == f"{folder}/state/audit.jsonl: holds no record yet\n"
+    (folder / "state").mkdir()
+    (folder / "state" / "audit.jsonl").mkdir()
+    assert audit(folder) == 2
+    assert "cannot be read: Is a directory" in capsys.readouterr().err
