@@ -99,14 +99,14 @@ def open_archive(path: Path) -> Iterator[Archived]:
     try:
         with open_regular(path) as file:
             _refuse_long_list(file)
-            with zipfile.ZipFile(file) as archive:
+            with _zip_file(file) as archive:
                 yield _archived(archive, os.fstat(file.fileno()).st_size)
     except InputError as error:
         raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (zipfile.BadZipFile, EOFError) as error:
-        raise InputError(f"{path}: is damaged: {error}; export it again") from error
+        raise InputError(f"{path}: is damaged: {str(error)[:200]}; export it again") from error
 
 
 def _entry(name: str, size_bytes: int) -> zipfile.ZipInfo:
@@ -186,6 +186,17 @@ def _archived(archive: zipfile.ZipFile, size_bytes: int) -> Archived:
             for entry in entries[1:]
         },
     )
+
+
+def _zip_file(file: BinaryIO) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(file)
+    except (
+        ValueError,
+        NotImplementedError,
+        struct.error,
+    ) as error:  # as below, or numbers that make no sense
+        raise zipfile.BadZipFile(str(error)) from error
 
 
 def _opened(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:

@@ -148,6 +148,33 @@ def test_sizes_that_lie_are_refused(whole, there, tmp_path, at, size):
         refused(there, tmp_path, bytes(data))
 
 
+UNUSED = {
+    "a later version of ZIP": (6, 0xFF), "encrypted": (8, 0x01), "patched": (8, 0x20),
+    "encrypted well": (8, 0x40), "names encrypted": (9, 0x20), "an odd method": (10, 0x63),
+    "elsewhere": (42, 0xFF), "far behind": (45, 0xFF),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("offset", "value"), UNUSED.values(), ids=UNUSED)
+def test_entries_of_features_we_never_use_are_refused(whole, there, tmp_path, offset, value):
+    for at in range(3):
+        data = bytearray((whole / "cells.zip").read_bytes())
+        data[entry_of(data, at) + offset] = value
+        refused(there, tmp_path, bytes(data))
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_names_that_are_no_text_or_another_one_beside_the_file_are_refused(whole, there, tmp_path, at):
+    data = bytearray((whole / "cells.zip").read_bytes())
+    listed = entry_of(data, at)
+    (local,) = struct.unpack_from("<L", data, listed + 42)
+    for begin, flags in ((listed, 8), (local, 6)):
+        wrong = bytearray(data)
+        wrong[begin + flags + 1] |= 0x08  # says that the name is UTF-8
+        wrong[begin + (46 if begin == listed else 30)] = 0xFF
+        refused(there, tmp_path, bytes(wrong))
+
+
 def test_entries_that_share_their_bytes_are_refused(whole, there, tmp_path):
     """Twenty names for one file of 100 kB: a bomb that needs no compression."""
     files, shared = files_of(whole), bytes(100_000)

@@ -152,7 +152,7 @@ def decode_line(line: bytes, where: str) -> AuditRecord:
         fields = json_object(line)
         record = msgspec.convert(fields, AuditRecord)
     except ValueError as error:  # msgspec's are of this kind
-        raise AuditLineError(where, "a record", f"a line that is none ({error})") from error
+        raise AuditLineError(where, "a record", f"a line that is none ({str(error)[:200]})") from error
     sha256 = sealing_sha256(fields)
     if sha256 != record.sha256:
         raise AuditLineError(where, f"a record of sha256 {record.sha256}", f"one of sha256 {sha256}")
