@@ -236,10 +236,10 @@ class FormatWatch:
         self._reported: dict[str, tuple[str, int]] = {}
 
     def use_banks(self, banks: Sequence[BankInForce]) -> None:
-        """Compare with these banks from now on; warn of those that record no sizes."""
-        self._banks = {bank.recipe: bank for bank in banks}
+        """Compare with these banks from now on; warn of new ones that record no sizes."""
+        before, self._banks = self._banks, {bank.recipe: bank for bank in banks}
         for bank in banks:
-            if not bank.image_sizes and not bank.any_size:
+            if bank.recipe not in before and not bank.image_sizes and not bank.any_size:
                 detail = (
                     f"the bank of recipe {bank.recipe} does not record the size of its images: frames of "
                     "any size are judged; build it again, or set any_size = true"

@@ -15,6 +15,7 @@ from inspectd.config import Config, insecure_endpoints
 from inspectd.health import HealthWatch, LineFacts, find_conditions, status_of
 from inspectd.publish.bus import Bus
 from inspectd.publish.journal.journal import Journal
+from inspectd.recipes.book import RecipeBook
 from inspectd.scoring.pool import ScoringPool
 from inspectd.wire.sync import CameraStatus, LineStatus, RecipeStatus
 
@@ -39,6 +40,7 @@ class StatusTeller:
         line: LineLife,
         batching: BatchingStage,
         cameras: Mapping[str, CameraStage],
+        book: RecipeBook,
         *,
         bus: Bus,
         journal: Journal,
@@ -50,6 +52,7 @@ class StatusTeller:
         self._line = line
         self._batching = batching
         self._cameras = cameras
+        self._book = book
         self._bus = bus
         self._journal = journal
         self._evidence = evidence
@@ -63,7 +66,7 @@ class StatusTeller:
         return LineFacts(
             state=self._line.state,
             scoring_ready=self._line.scoring.is_ready,
-            scoring_down=[stage.name for stage in self._line.scoring.stages if stage.ready is None],
+            scoring_down=[stage.name for stage in self._line.scoring.serving if stage.ready is None],
             phases={name: camera.phase for name, camera in self._cameras.items()},
             recent={name: recent.kinds(now_ns) for name, recent in self._health.recent.items()},
             journal_failure=self._journal.failure,
@@ -78,8 +81,11 @@ class StatusTeller:
     def status(self, request: str, now_ns: int) -> LineStatus:
         """The answer to a client that asks how the line is."""
         config, line, journal = self._config, self._config.line, self._journal.levels
-        ready = [stage.ready for stage in self._line.scoring.stages if stage.ready is not None]
-        banks = {bank.recipe: bank for each in ready for bank in each.banks}
+        ready = [stage.ready for stage in self._line.scoring.serving if stage.ready is not None]
+        in_force = self._book.in_force
+        banks = sorted(
+            self._line.scoring.loaded(self._line.scoring.serving), key=lambda b: b.recipe not in in_force.keys
+        )
         per_second = self._batching.images_per_second()
         conditions = find_conditions(self.facts(now_ns))  # those of the last heartbeat may be over by now
         return LineStatus(
@@ -95,14 +101,15 @@ class StatusTeller:
             conditions=conditions,
             counts=self._batching.counts(),
             cameras=[
-                self._camera(camera.name, camera.recipe, now_ns) for camera in config.cameras
+                self._camera(camera.name, in_force.cameras[camera.name], now_ns)
+                for camera in config.cameras
             ],
             recipes=[
                 RecipeStatus(
                     bank.recipe, bank.bank_sha256, bank.threshold, bank.check_above,
                     per_second.get(bank.recipe),
                 )
-                for bank in banks.values()
+                for bank in banks
             ],
             device=", ".join(each.device for each in ready) or None,
             waiting=self._batching.waiting,
@@ -113,6 +120,8 @@ class StatusTeller:
             evidence_bytes=self._evidence.used_bytes if config.evidence.enabled else None,
             evidence_quota_bytes=int(config.evidence.quota_mb * 1e6),
             connections=self._connections(),
+            in_force=in_force.name,
+            prepared=[each.name for each in reversed(self._book.loaded) if each is not in_force],
         )  # fmt: skip
 
     def _camera(self, name: str, recipe: str, now_ns: int) -> CameraStatus:

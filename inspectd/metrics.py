@@ -28,7 +28,16 @@ from inspectd.endpoint import Endpoint, Users, tls_context
 from inspectd.errors import UnavailableError
 from inspectd.publish.journal.records import Levels
 from inspectd.records import BankInForce, DropCause, EvidenceResult, FrameRef
-from inspectd.wire import Evaluation, HealthStatus, PartVerdict, Reason, RefusalReason, Verdict
+from inspectd.wire import (
+    Evaluation,
+    HealthStatus,
+    PartVerdict,
+    Reason,
+    RecipeAction,
+    RecipeRefusalReason,
+    RefusalReason,
+    Verdict,
+)
 from inspectd.wire.health import CONDITIONS
 from inspectd.wire.sockets import SOCKETS, AuthCause
 from inspectd.wire.sync import ErrorReason
@@ -114,6 +123,13 @@ _DROPS = _declare(Counter, "drops", "Frames lost before inspection.", "camera st
 _VERDICTS = _declare(Counter, "verdicts", "Verdicts published.", "camera evaluation reason", _BY_REASON)
 _TRIGGERS = _declare(Counter, "triggers",
     "Messages on the control socket, by their answer.", "answer", _each(_ACCEPTED, *RefusalReason))
+_RECIPE_REQUESTS = _declare(Counter, "recipe_requests",
+    "Requests for recipes, by what was asked and the answer.", "action answer",
+    [("-", RecipeRefusalReason.MALFORMED),
+     *((action, answer) for action in RecipeAction for answer in (_ACCEPTED, *RecipeRefusalReason))])
+_CHANGEOVERS = _declare(Counter, "changeovers", "Recipes put in force since the start.", "", _LINE)
+_RECIPE_IN_FORCE = _declare(Gauge, "recipe_in_force",
+    "The recipe that judges parts; always 1. Version 0: the configuration file's.", "recipe version")
 _PARTS = _declare(Counter, "parts", "Verdicts of triggered parts published.", "evaluation reason")
 _TRIGGERS_OPEN = _declare(Gauge, "triggers_open", "Accepted triggers without a verdict yet.")
 _SECOND_LOOKS = _declare(Counter, "second_looks",
@@ -225,7 +241,7 @@ class Metrics:
         self.registry = registry or CollectorRegistry()
         self._line = line
         self._collectors = {metric: self._collector(metric, deadline_ms) for metric in _TABLE}
-        self._series: dict[tuple[_Metric[Any] | str, ...], Any] = {}
+        self._series: dict[tuple[Any, ...], Any] = {}
         for metric in _TABLE:
             for labels in metric.zeros:
                 text = "".join(labels)
@@ -251,6 +267,11 @@ class Metrics:
         if series is None:
             series = self._series[metric, *labels] = self._collectors[metric].labels(self._line, *labels)
         return series
+
+    def _drop(self, metric: _Metric[Any], *labels: str) -> None:
+        """Have a series no more."""
+        if self._series.pop((metric, *labels), None) is not None:
+            self._collectors[metric].remove(self._line, *labels)
 
     def frame_captured(self, camera: str, captured_utc_ns: int | None) -> None:
         """A camera delivered a frame; `captured_utc_ns` is None for one that was dropped at once."""
@@ -316,6 +337,30 @@ class Metrics:
     def scoring_up(self, process: str, *, up: bool) -> None:
         """A scoring process became warm or went away."""
         self._of(_SCORING_UP, process).set(up)
+
+    def scoring_gone(self, process: str) -> None:
+        """A scoring process ended that the line needs no more."""
+        self._drop(_SCORING_UP, process)
+
+    def recipe_request(self, action: RecipeAction | None, refusal: RecipeRefusalReason | None) -> None:
+        """A request for a recipe was answered, or what it began came to nothing."""
+        self._of(_RECIPE_REQUESTS, action or "-", refusal or _ACCEPTED).inc()
+
+    def recipe_in_force(self, name: str, version: int, before: tuple[str, int] | None) -> None:
+        """A recipe was put in force, in the place of another one."""
+        if before is not None:
+            self._drop(_RECIPE_IN_FORCE, before[0], str(before[1]))
+            self._of(_CHANGEOVERS).inc()
+        self._of(_RECIPE_IN_FORCE, name, str(version)).set(1)
+
+    def banks(self, banks: Sequence[BankInForce]) -> None:
+        """These are loaded now, and no others."""
+        loaded = {bank.recipe for bank in banks}
+        of_banks = {_BANK, _BANK_ROWS, _THRESHOLD, _CAPACITY}
+        for metric, *labels in [key for key in self._series if key[0] in of_banks and key[1] not in loaded]:
+            self._drop(metric, *labels)
+        for bank in banks:
+            self.bank(bank)
 
     def answered(self, process: str) -> None:
         """A scoring process answered an inspection."""

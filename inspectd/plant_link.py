@@ -26,12 +26,13 @@ from inspectd.log import event, lines_dropped
 from inspectd.metrics import Metrics, MetricsServer
 from inspectd.publish.announcer import Announcer
 from inspectd.publish.bus import Asker, Bus
-from inspectd.publish.control import ControlStage, TriggerEvents
+from inspectd.publish.control import ControlStage, RecipeEvents, TriggerEvents
 from inspectd.publish.door.messages import Delivered, DoorLevels, Request
 from inspectd.publish.journal.journal import Journal
 from inspectd.publish.journal.pending import group_every_ns
 from inspectd.publish.stage import PublishStage
 from inspectd.publish.sync import SyncStage
+from inspectd.recipes.book import RecipeBook
 from inspectd.wire import Counts, Verdict
 from inspectd.wire.sync import Position, Snapshot
 
@@ -41,8 +42,8 @@ _log: Final = logging.getLogger("inspectd.service")
 _LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "alarm": logging.ERROR}
 
 
-class LineAnswers(TriggerEvents, LineLife, Protocol):
-    """The line as the plant's requests need it: it answers triggers and says where it is in its life."""
+class LineAnswers(TriggerEvents, RecipeEvents, LineLife, Protocol):
+    """The line as the plant's requests need it: it answers them and says where it is in its life."""
 
     def rings(self) -> list[tuple[str, FrameRing]]:
         """Every ring a frame may lie in, with its camera."""
@@ -59,6 +60,7 @@ class PlantLink:
         batching: BatchingStage,
         cameras: Mapping[str, CameraStage],
         *,
+        book: RecipeBook,
         clock: Callable[[], int],
         runtime_dir: Path,
         stack: ExitStack,
@@ -71,6 +73,7 @@ class PlantLink:
             line: answers triggers, once the loop turns.
             batching: where counts and levels are read.
             cameras: by name; where phases and levels are read.
+            book: where the recipe in force is read.
             clock: monotonic, in nanoseconds.
             runtime_dir: an existing directory for the local sockets.
             stack: undoes all of it in reverse order.
@@ -106,11 +109,11 @@ class PlantLink:
         stack.callback(self.journal.close)
         self.publishing = PublishStage(config, self.bus, metrics, self.journal)
         self._announcer = Announcer(config, self.bus, self.journal, self.publishing.reached)
-        self._control = ControlStage(self.bus, line, self.journal.when_recorded, metrics)
+        self._control = ControlStage(self.bus, line, line, self.journal.when_recorded, metrics)
         self.evidence = EvidenceWatch(config.evidence.quota_mb, metrics, self.emit, line.rings)
         self._health = HealthWatch(list(cameras), metrics, self.emit)
         self._teller = StatusTeller(
-            config, line, batching, cameras,
+            config, line, batching, cameras, book,
             bus=self.bus, journal=self.journal, evidence=self.evidence, health=self._health,
         )  # fmt: skip
         self._sync = SyncStage(

@@ -35,6 +35,7 @@ from inspectd.alarms import FormatWatch, LoopWatch, ProcessWatch
 from inspectd.batching.parts import Part
 from inspectd.batching.stage import make_batching
 from inspectd.capture.stage import CameraStage
+from inspectd.changeover import Changeover
 from inspectd.config import Config
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.evidence.stage import EvidenceStage
@@ -45,8 +46,10 @@ from inspectd.log import event
 from inspectd.metrics import Metrics
 from inspectd.notify import Notifier, ProgressWatchdog
 from inspectd.plant_link import PlantLink
+from inspectd.recipes.book import FILE, LineRecipe, RecipeBook, title_of
+from inspectd.recipes.clerk import DiskClerk
+from inspectd.recipes.stored import RecipeRecords
 from inspectd.records import (
-    BankInForce,
     Batch,
     CameraPhase,
     Drop,
@@ -62,7 +65,17 @@ from inspectd.scoring.messages import ScoringReady
 from inspectd.scoring.pool import ScoringPool
 from inspectd.scoring.stage import SCORING
 from inspectd.supervisor import Supervisor
-from inspectd.wire import Accepted, Refusal, RefusalReason, TriggerRequest, Verdict, ViewVerdict
+from inspectd.wire import (
+    Accepted,
+    RecipeAck,
+    RecipeRefusal,
+    RecipeRequest,
+    Refusal,
+    RefusalReason,
+    TriggerRequest,
+    Verdict,
+    ViewVerdict,
+)
 
 _log: Final = logging.getLogger("inspectd.service")
 
@@ -128,19 +141,21 @@ class Service:
             stack.callback(signal.signal, signum, signal.signal(signum, self._on_signal))
         self._fatal: InspectdError | None = None
         self._tick_due_ns = 0
-        self._banks: dict[str, BankInForce] = {}
+        self._banks: dict[str, str] = {}  # sha256 of each recipe's bank, by key
         self._unavailable: set[int] = set()
         self._watchdog = ProgressWatchdog(notifier.watchdog_interval_ns or int(1e18))
         self._poller = Poller(look_ms=_TICK_NS // 1_000_000)
         self._cameras = {camera.name: CameraStage(camera, self, clock) for camera in config.cameras}
-        self._scoring = ScoringPool(config, self, scoring)
+        records = RecipeRecords(config)
+        self._book = RecipeBook(records.in_force())
+        self._scoring = ScoringPool(config, self, self._book.in_force.recipes, scoring)
         self._metrics = Metrics(
             config.line.name, list(self._cameras), config.line.deadline_ms,
-            scoring=[stage.name for stage in self._scoring.stages],
+            scoring=[stage.name for stage in self._scoring.serving],
         )  # fmt: skip
-        self._batching = make_batching(config, self, len(self._scoring.stages))
+        self._batching = make_batching(config, self._book, self, len(self._scoring.stages))
         plant = self._plant = PlantLink(
-            config, self._metrics, self, self._batching, self._cameras,
+            config, self._metrics, self, self._batching, self._cameras, book=self._book,
             clock=clock, runtime_dir=runtime_dir, stack=stack,
         )  # fmt: skip
         self._bus, self._journal, self._publishing = plant.bus, plant.journal, plant.publishing
@@ -158,6 +173,13 @@ class Service:
             self._poller, ProcessWatch(self._metrics, plant.emit), log_arguments, clock
         )
         stack.callback(self._supervisor.kill_all, _EXIT_GRACE_SECONDS)
+        self._clerk = DiskClerk()
+        stack.callback(self._clerk.close)
+        self._changeover = Changeover(
+            config, self._book, self._scoring, self._batching,
+            records=records, clerk=self._clerk, supervisor=self._supervisor, line=self,
+            metrics=self._metrics, emit=plant.emit, clock=clock,
+        )  # fmt: skip
         self._is_open = True
 
     # --- life ---------------------------------------------------------------------------------------------
@@ -181,12 +203,14 @@ class Service:
         now_ns = self._clock()
         for door in self._bus.doors.values():
             self._supervisor.start(door, now_ns)
-        for stage in self._scoring.stages:
+        for stage in self._scoring.serving:
             self._supervisor.start(stage, now_ns)
         if self._config.evidence.enabled:
             self._supervisor.start(self._evidence, now_ns)
+        self._poller.add(self._clerk, self._clerk.take_answers)
         self._plant.await_journal(self._poller)
         self._plant.announce_start()
+        self.on_recipe_in_force(self._book.in_force, None)
 
     def _drain(self) -> None:
         """Capture no more, finish what is open within the budget, close the rest as undecidable."""
@@ -228,6 +252,8 @@ class Service:
         now_ns = self._clock()
         self._batching.turn(now_ns, self._bus.known_ns(now_ns), drain=self.state == "draining")
         self._ask_for_triggers(now_ns)
+        if self._changeover.is_busy:
+            self._changeover.turn(now_ns)
         self._plant.turn(now_ns)
         if now_ns >= self._tick_due_ns:
             # Between frames, which come more often than this has anything to do.
@@ -319,7 +345,21 @@ class Service:
             return part
         deadline_ms = (part.deadline_ns - now_ns) / 1e6
         cameras = [view.camera for view in part.views]
-        return Accepted(request.trigger_id, self._publishing.epoch, utc_ns, deadline_ms, cameras)
+        titles = {title_of(view.recipe) for view in part.views}
+        recipe, version = titles.pop() if len(titles) == 1 else (None, None)
+        return Accepted(
+            request.trigger_id, self._publishing.epoch, utc_ns, deadline_ms, cameras, recipe, version
+        )
+
+    def on_recipe(
+        self, request: RecipeRequest, who: str, door: str, reply: Callable[[RecipeAck | RecipeRefusal], None]
+    ) -> None:
+        """See `RecipeEvents.on_recipe`."""
+        self._changeover.take(request, who, door, reply)
+
+    def on_malformed_recipe(self, detail: str, reply: Callable[[RecipeAck | RecipeRefusal], None]) -> None:
+        """See `RecipeEvents.on_malformed_recipe`."""
+        self._changeover.refuse_malformed(detail, reply)
 
     def pass_by(self, from_ns: int, until_ns: int | None = None) -> None:
         """Give no frame from then until `until_ns`, or now, to an older trigger: one may have been lost."""
@@ -348,24 +388,21 @@ class Service:
         They do not wait for every process: without one of several cards a line is slower, and no worse.
         """
         name = self._scoring.stages[process].name
-        found = {bank.recipe: bank for bank in ready.banks}
-        changed = {
-            recipe: (self._banks[recipe].bank_sha256, bank.bank_sha256)
-            for recipe, bank in found.items()
-            if recipe in self._banks and self._banks[recipe].bank_sha256 != bank.bank_sha256
-        }
+        changed = self._changed_banks(ready)
+        if self._changeover.concerns(process):
+            self._changeover.on_ready(process, changed)
+            return
         if changed:
             # Judging by another bank than the one the line was started with takes a person's restart.
             told = (f"{recipe}: started with {had}, found {has}" for recipe, (had, has) in changed.items())
-            self._plant.emit("alarm", "bank_changed", process=name, detail="; ".join(told))
+            detail = "; ".join(told)
+            if self.state == "starting":
+                self._fatal = InputError(f"banks are not those that the recipe in force names: {detail}")
+            self._plant.emit("alarm", "bank_changed", process=name, detail=detail)
             return
-        self._banks |= found
         self._unavailable.discard(process)
-        for part in (self._evidence, self._publishing, self._formats):
-            part.use_banks(list(self._banks.values()))
         self._batching.use_banks(process, ready.banks, ready.paces)
-        for bank in ready.banks:
-            self._metrics.bank(bank)
+        self.on_banks_changed()
         self._metrics.scoring_up(name, up=True)
         detail = f"{ready.device}, warm after {ready.warmup_seconds:.1f} s"
         self._plant.emit("info", "scoring_ready", process=name, detail=detail)
@@ -375,7 +412,17 @@ class Service:
                 self._supervisor.start(camera, self._clock())
             self._notifier.ready()
             devices = ", ".join(self._config.scoring.devices) or ready.device
-            self._notifier.status(f"{len(self._cameras)} cameras, {len(self._banks)} recipes, {devices}")
+            count = len(self._book.in_force.keys)
+            self._notifier.status(f"{len(self._cameras)} cameras, {count} recipes, {devices}")
+
+    def _changed_banks(self, ready: ScoringReady) -> dict[str, tuple[str, str]]:
+        """Recipes whose bank is another than the one known by that key, with the sha256 of both."""
+        expected = {**self._changeover.expected_banks, **self._book.in_force.banks, **self._banks}
+        found = {bank.recipe: bank.bank_sha256 for bank in ready.banks}
+        changed = {key: (expected[key], has) for key, has in found.items() if expected.get(key, has) != has}
+        if not changed:
+            self._banks |= found
+        return changed
 
     def on_score(self, process: int, score: Score, now_ns: int) -> None:
         """Count the times of the stages, and judge the inspection."""
@@ -401,16 +448,41 @@ class Service:
         """Close what a process owed. If scoring never was ready, a cause that will stay ends the daemon."""
         name = self._scoring.stages[process].name
         self._batching.lose_scoring(process, now_ns)
+        if self._changeover.concerns(process):
+            self._watchdog.scored(now_ns, process)
+            self._changeover.on_lost(process, cause)
+            return
         self._metrics.scoring_up(name, up=False)
-        goes_on = all(self._batching.judges(recipe.name) for recipe in self._config.recipes)
+        goes_on = all(self._batching.judges(key) for key in self._book.in_force.keys)
         if goes_on:
             self._watchdog.scored(now_ns, process)  # what it had is closed, and nothing more waits for it
         if self.state == "starting" and exit_code in _FATAL:
             self._unavailable.add(process)
             # One missing device of several makes a slower line; a bank that is refused is the same for all.
-            if exit_code == ExitCode.BAD_INPUT or len(self._unavailable) == len(self._scoring.stages):
+            if exit_code == ExitCode.BAD_INPUT or len(self._unavailable) == len(self._scoring.serving):
                 self._fatal = _FATAL[ExitCode(exit_code)](cause)
         self._plant.emit("warning" if goes_on else "alarm", "scoring_lost", process=name, detail=cause)
+
+    # --- changeover (changeover.ChangeoverLine) ------------------------------------------------------------
+
+    def on_banks_changed(self) -> None:
+        """Name and compare by the banks that are loaded now."""
+        banks = [
+            bank for bank in self._scoring.loaded(self._scoring.stages) if self._book.is_loaded(bank.recipe)
+        ]
+        judged = [(self._book.recipe(bank.recipe), bank) for bank in banks]
+        self._publishing.use_banks(judged)
+        self._evidence.use_banks(judged)
+        self._formats.use_banks(banks)
+        self._metrics.banks(banks)
+
+    def on_recipe_in_force(self, recipe: LineRecipe, before: LineRecipe | None) -> None:
+        """Report which recipe judges from now on."""
+        was = None if before is None else (before.id, before.version)
+        self._metrics.recipe_in_force(recipe.id, recipe.version, was)
+        if before is None and recipe.id != FILE:
+            detail = f"{recipe.name} of the recipe store; the configuration file's recipes are not in force"
+            self._plant.emit("info", "recipe_in_force", detail=detail)
 
     # --- what leaves (batching.stage.BatchingOutlet) ------------------------------------------------------
 

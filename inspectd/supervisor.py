@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from inspectd.errors import UnavailableError
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelMessageError, ContradictionError
+from inspectd.ipc.child import hold_back, take_part
 from inspectd.ipc.messages import Failed
 from inspectd.ipc.poller import Poller
 from inspectd.ipc.ring import RingError
@@ -114,8 +115,13 @@ class Supervisor:
         self._restarts: dict[str, tuple[int, Job]] = {}
         self._backoff_ns: dict[str, int] = {}
 
-    def start(self, job: Job, now_ns: int) -> None:
+    def start(self, job: Job, now_ns: int, *, once: bool = False) -> None:
         """Launch the job's process.
+
+        Args:
+            job: whose.
+            now_ns: the time.
+            once: it is not restarted, until `keep`, and comes after the others until it takes part.
 
         Raises:
             UnavailableError: the machine cannot start a process.
@@ -138,6 +144,9 @@ class Supervisor:
         finally:
             theirs.close()
         child = Child(job, process, Channel(ours, job.receives), now_ns)
+        child.is_finishing = once
+        if once:
+            hold_back(process.pid)
         self._children[job.name] = child
         self._poller.add(child.channel, lambda: self._read(child))
         event(_log, logging.INFO, "process_started", process=job.name, pid=process.pid)
@@ -169,6 +178,20 @@ class Supervisor:
         self._restarts.pop(name, None)
         if name in self._children:
             self._children[name].is_finishing = True
+
+    def hurry(self, name: str) -> None:
+        """Have a child that was started once come after the others no longer.
+
+        Raises:
+            UnavailableError: the kernel does not allow it.
+        """
+        if name in self._children:
+            take_part(self._children[name].process.pid)
+
+    def keep(self, name: str) -> None:
+        """Restart a child from now on that was started once."""
+        if name in self._children:
+            self._children[name].is_finishing = False
 
     def stop(self, name: str) -> None:
         """Let a child go at once: no restart, no loss. It ends by itself or is killed by `kill_all`."""

@@ -47,6 +47,15 @@ class Parts:
         """Parts that have no verdict yet."""
         return len(self._open)
 
+    def open_views(self) -> list[PendingView]:
+        """Views of open parts that have no verdict yet."""
+        return [
+            view
+            for part in self._open.values()
+            for view in part.views
+            if view.inspection_id not in part.closed
+        ]
+
     def refusal(self, trigger_id: str, now_ns: int) -> RefusalReason | None:
         """Reason for opening no part of that trigger id; None when it can be opened."""
         self._forget(now_ns)

@@ -43,6 +43,24 @@ class ServiceTimes:
         gains = shape[-1] < _WORTH_WAITING * self._max_batch * one_ns
         self._recipes[recipe] = _Times(shape, self._max_batch if gains else 1)
 
+    def follow(self, other: ServiceTimes) -> None:
+        """Expect what another process of the same kind has learned, which knows the machine at work.
+
+        Of recipes that both know its times are taken. What only this one has was measured while the other
+        scored beside it: it is taken to be as much faster as those that both know are.
+        """
+        self.changes += 1
+        shares = []
+        for recipe, times in self._recipes.items():
+            if (known := other._recipes.get(recipe)) is not None and times.shape[0] and known.shape[0]:
+                shares.append(known.shape[0] * known.mean / times.shape[0])
+                times.shape, times.limit, times.mean = list(known.shape), known.limit, known.mean
+                times.deviation = known.deviation
+        share = min(1.0, *shares) if shares else 1.0
+        for recipe, times in self._recipes.items():
+            if recipe not in other._recipes:
+                times.shape = [spent_ns * share for spent_ns in times.shape]
+
     def learn(self, recipe: str, size: int, took_ns: int, now_ns: int) -> None:
         """Take in what a batch of `size` took from when scoring was free for it."""
         if recipe in self._recipes:

@@ -27,6 +27,7 @@ from inspectd.batching.policy import BatchPolicy, Sent, part_of
 from inspectd.batching.service_times import ServiceTimes
 from inspectd.batching.triggering import Triggering, make_triggering
 from inspectd.config import Config
+from inspectd.recipes.book import RecipeBook
 from inspectd.records import (
     BankInForce,
     Batch,
@@ -72,7 +73,7 @@ class BatchingOutlet(Protocol):
         """Give a frame's slot back to its camera."""
 
 
-def make_batching(config: Config, outlet: BatchingOutlet, processes: int) -> BatchingStage:
+def make_batching(config: Config, book: RecipeBook, outlet: BatchingOutlet, processes: int) -> BatchingStage:
     """The stage of a line as its configuration describes it, with so many scoring processes."""
     settings = config.batching
     sent = Sent()
@@ -82,13 +83,7 @@ def make_batching(config: Config, outlet: BatchingOutlet, processes: int) -> Bat
         policy = BatchPolicy(int(settings.max_wait_ms * 1e6), settings.max_queue, times, sent)
         return Lane(policy, times, _MAX_BATCHES_OUT)
 
-    return BatchingStage(
-        [lane() for _ in range(processes)],
-        make_triggering(config),
-        outlet,
-        deadlines_ns=config.deadlines_ns,
-        recipes={camera.name: camera.recipe for camera in config.cameras},
-    )
+    return BatchingStage([lane() for _ in range(processes)], make_triggering(config, book), outlet, book)
 
 
 class BatchingStage:
@@ -104,9 +99,7 @@ class BatchingStage:
         lanes: Sequence[Lane],
         triggering: Triggering,
         outlet: BatchingOutlet,
-        *,
-        deadlines_ns: dict[str, int],
-        recipes: dict[str, str],
+        book: RecipeBook,
     ) -> None:
         """Start with nothing open.
 
@@ -114,15 +107,13 @@ class BatchingStage:
             lanes: one for each scoring process, which has the same number.
             triggering: the triggered cameras.
             outlet: takes what is decided.
-            deadlines_ns: recipe name to the time from a frame's capture to its verdict.
-            recipes: camera name to recipe name.
+            book: the recipes that are loaded, and the one in force.
         """
         self.ledger = Ledger()
         self.triggering = triggering
         self._lanes = lanes
         self._outlet = outlet
-        self._deadlines_ns = deadlines_ns
-        self._recipes = recipes
+        self._book = book
         self._banks: dict[str, BankInForce] = {}
 
     # --- what there is ------------------------------------------------------------------------------------
@@ -158,16 +149,41 @@ class BatchingStage:
 
     # --- what comes ---------------------------------------------------------------------------------------
 
-    def use_banks(self, process: int, banks: Sequence[BankInForce], paces: Sequence[Pace]) -> None:
+    def use_banks(
+        self,
+        process: int,
+        banks: Sequence[BankInForce],
+        paces: Sequence[Pace],
+        follows: int | None = None,
+    ) -> None:
         """Open inspections under these banks from now on; those open already keep theirs.
 
         Args:
             process: that has loaded them.
             banks: one for each recipe it holds.
             paces: what it measured when it was warm.
+            follows: the process whose place it takes, and which has scored on the same device until now.
         """
-        self._lanes[process].use_banks(banks, paces)
+        lane = self._lanes[process]
+        lane.use_banks(banks, paces)
+        if follows is not None:
+            lane.times.follow(self._lanes[follows].times)
         self._banks |= {bank.recipe: bank for bank in banks}
+
+    def close_lane(self, process: int) -> None:
+        """Place nothing more with a scoring process; what it has, and what waits for it, it still scores."""
+        self._lanes[process].banks = {}
+        self._banks = {recipe: bank for each in self._lanes for recipe, bank in each.banks.items()}
+
+    def is_done(self, process: int) -> bool:
+        """Whether nothing is with a scoring process, and nothing waits for it."""
+        lane = self._lanes[process]
+        return not lane.policy.waiting and not lane.out
+
+    def open_recipes(self) -> set[str]:
+        """Keys of the recipes that something open is to be judged by."""
+        open_views = self.triggering.parts.open_views()
+        return {each.recipe for each in self.ledger.all_open()} | {view.recipe for view in open_views}
 
     def judges(self, recipe: str) -> bool:
         """Whether a scoring process holds the recipe's bank now."""
@@ -201,8 +217,8 @@ class BatchingStage:
             self.ledger.hold()
             self.triggering.hold_frame(frame)
         else:
-            recipe = self._recipes[frame.camera]
-            deadline_ns = frame.captured_ns + self._deadlines_ns[recipe]
+            recipe = self._book.key_of_frame(frame.camera, frame.captured_ns)
+            deadline_ns = frame.captured_ns + self._book.deadline_ns(recipe)
             judged_by = self._judged_by(recipe)
             self._submit(self.ledger.open(frame, recipe, deadline_ns, judged_by, now_ns), now_ns)
         self._dispatch(now_ns)

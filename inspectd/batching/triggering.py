@@ -7,18 +7,18 @@ from collections.abc import Callable, Container
 from inspectd.batching.matching import FirstAfter, Matcher, Nearest, Settled
 from inspectd.batching.parts import Part, Parts
 from inspectd.config import Camera, Config, Triggers
+from inspectd.recipes.book import RecipeBook
 from inspectd.records import FrameRef, PendingView, Trigger
 from inspectd.wire import Refusal, RefusalReason, TriggerRequest
 
 
-def make_triggering(config: Config) -> Triggering:
+def make_triggering(config: Config, book: RecipeBook) -> Triggering:
     """The triggered cameras of a line as its configuration describes them."""
     triggers = config.triggers
     return Triggering(
         {c.name: _make_matcher(triggers, c) for c in config.cameras if c.mode == "triggered"},
         Parts(triggers.max_open, int(triggers.id_memory_seconds * 1e9)),
-        recipes={camera.name: camera.recipe for camera in config.cameras},
-        deadlines_ns=config.deadlines_ns,
+        book,
     )
 
 
@@ -33,26 +33,17 @@ def _make_matcher(triggers: Triggers, camera: Camera) -> Matcher:
 class Triggering:
     """The triggered cameras of a line: their matchers, and the parts that are open."""
 
-    def __init__(
-        self,
-        matchers: dict[str, Matcher],
-        parts: Parts,
-        *,
-        recipes: dict[str, str],
-        deadlines_ns: dict[str, int],
-    ) -> None:
+    def __init__(self, matchers: dict[str, Matcher], parts: Parts, book: RecipeBook) -> None:
         """Serve the cameras that `matchers` names.
 
         Args:
             matchers: one for each triggered camera.
             parts: the ledger of parts.
-            recipes: camera name to the recipe it is judged by where the trigger names none.
-            deadlines_ns: recipe name to its deadline, for every recipe of the line.
+            book: the recipes that triggers may name, and the one in force, which the others get.
         """
         self.parts = parts
         self._matchers = matchers
-        self._recipes = recipes
-        self._deadlines_ns = deadlines_ns
+        self._book = book
 
     def serves(self, camera: str) -> bool:
         """True for a triggered camera, of whose frames only those that a trigger claims are parts."""
@@ -72,22 +63,26 @@ class Triggering:
         Args:
             request: what the plant sent.
             trigger: the same, dated.
-            judged: recipes whose bank is loaded and warm now.
+            judged: keys of recipes whose bank is loaded and warm now.
             is_up: whether a camera delivers frames now.
             new_id: gives the next inspection id.
         """
-        recipes = self._recipes_of(request)
-        refusal = self._refusal(recipes, judged, is_up) or self._admission(trigger)
+        cameras = self._cameras_of(request)
+        refusal = self._unknown(cameras)
+        keys = {} if refusal else self._keys(request, cameras)
+        refusal = refusal or self._refusal(request, keys, judged, is_up) or self._admission(trigger)
         if refusal is not None:
             self.pass_by(trigger, request)
             return Refusal(request.trigger_id, *refusal)
         if request.deadline_ms is not None:
             allowed_ns = int(request.deadline_ms * 1e6)
         else:
-            allowed_ns = min(self._deadlines_ns[recipe] for recipe in recipes.values())
+            allowed_ns = min(self._book.deadline_ns(key) for key in keys.values() if key is not None)
         deadline_ns = trigger.received_ns + allowed_ns
         views = [
-            PendingView(new_id(), camera, recipe, trigger, deadline_ns) for camera, recipe in recipes.items()
+            PendingView(new_id(), camera, key, trigger, deadline_ns)
+            for camera, key in keys.items()
+            if key is not None
         ]
         part = Part(trigger, deadline_ns, views)
         self.parts.add(part)
@@ -102,7 +97,7 @@ class Triggering:
             trigger: was refused, or may have come and is lost.
             request: names its cameras; None: it may have been for any.
         """
-        for camera in self._matchers if request is None else self._recipes_of(request):
+        for camera in self._matchers if request is None else self._cameras_of(request):
             if camera in self._matchers:
                 self._matchers[camera].pass_by(trigger)
 
@@ -138,33 +133,45 @@ class Triggering:
         times = [matcher.wake_ns() for matcher in self._matchers.values()]
         return min([time_ns for time_ns in times if time_ns is not None], default=None)
 
-    def _recipes_of(self, request: TriggerRequest) -> dict[str, str]:
-        """Camera to recipe of each view; an unknown camera is kept, with an empty recipe."""
-        if isinstance(request.cameras, dict):
-            return request.cameras
-        cameras = request.cameras if request.cameras is not None else list(self._matchers)
-        given = request.recipe
-        return {c: self._recipes.get(c, "") if given is None else given for c in cameras}
+    def _cameras_of(self, request: TriggerRequest) -> list[str]:
+        """Camera of each view, unknown ones too."""
+        return list(self._matchers if request.cameras is None else request.cameras)
 
-    def _refusal(
-        self, recipes: dict[str, str], judged: Container[str], is_up: Callable[[str], bool]
-    ) -> tuple[RefusalReason, str] | None:
-        if not recipes:
+    def _keys(self, request: TriggerRequest, cameras: list[str]) -> dict[str, str | None]:
+        """What judges each view; None where no recipe of the name that the trigger gives is loaded."""
+        if isinstance(request.cameras, dict):
+            return {camera: self._book.key_named(name, camera) for camera, name in request.cameras.items()}
+        if request.recipe is not None:
+            return {camera: self._book.key_named(request.recipe, camera) for camera in cameras}
+        return dict(self._book.keys_of_part(cameras))
+
+    def _unknown(self, cameras: list[str]) -> tuple[RefusalReason, str] | None:
+        if not cameras:
             return RefusalReason.UNKNOWN_CAMERA, "the line has no triggered camera"
-        for camera in recipes:
+        for camera in cameras:
             if camera not in self._matchers:
                 names = ", ".join(self._matchers) or "none is configured"
                 detail = f"no triggered camera {camera!r}, expected one of: {names}"
                 return RefusalReason.UNKNOWN_CAMERA, detail
-        for recipe in recipes.values():
-            if recipe not in self._deadlines_ns:
-                detail = f"no recipe {recipe!r}, expected one of: {', '.join(self._deadlines_ns)}"
+        return None
+
+    def _refusal(
+        self,
+        request: TriggerRequest,
+        keys: dict[str, str | None],
+        judged: Container[str],
+        is_up: Callable[[str], bool],
+    ) -> tuple[RefusalReason, str] | None:
+        for camera, key in keys.items():
+            if key is None:
+                given = request.cameras[camera] if isinstance(request.cameras, dict) else request.recipe
+                detail = f"no recipe {given!r}, expected one of: {', '.join(self._book.names)}"
                 return RefusalReason.UNKNOWN_RECIPE, detail
-        for camera, recipe in recipes.items():
+        for camera, key in keys.items():
             if not is_up(camera):
                 return RefusalReason.NOT_READY, f"camera {camera} delivers no frames"
-            if recipe not in judged:
-                return RefusalReason.NOT_READY, f"scoring is not ready for recipe {recipe}"
+            if key not in judged:
+                return RefusalReason.NOT_READY, f"scoring is not ready for recipe {key}"
         return None
 
     def _admission(self, trigger: Trigger) -> tuple[RefusalReason, str] | None:

@@ -22,6 +22,7 @@ from inspectd.client.cursor import Cursor
 from inspectd.client.decode import MAX_MESSAGE_BYTES, Heatmap, Message
 from inspectd.client.joiner import Item, LossReason, Lost
 from inspectd.client.live import LiveReader
+from inspectd.client.recipes import ask_recipe
 from inspectd.client.recorded import Replayed, replay
 from inspectd.client.sockets import ClientKeys
 from inspectd.client.status import ask_status
@@ -41,6 +42,12 @@ from inspectd.wire import (
     Late,
     PartVerdict,
     Reason,
+    RecipeAck,
+    RecipeAction,
+    RecipeRefusal,
+    RecipeRefusalReason,
+    RecipeRequest,
+    RecipeState,
     Refusal,
     RefusalReason,
     TriggerRequest,
@@ -80,6 +87,12 @@ __all__ = [
     "PartVerdict",
     "Position",
     "Reason",
+    "RecipeAck",
+    "RecipeAction",
+    "RecipeRefusal",
+    "RecipeRefusalReason",
+    "RecipeRequest",
+    "RecipeState",
     "RecipeStatus",
     "Refusal",
     "RefusalReason",
@@ -92,6 +105,7 @@ __all__ = [
     "Verdict",
     "VerdictReader",
     "ViewVerdict",
+    "ask_recipe",
     "ask_status",
     "replay",
 ]

@@ -114,6 +114,12 @@ class Recipe(RecipeSettings, frozen=True, kw_only=True):
     bank: Annotated[str, Meta(min_length=1, description="Bank file, relative to this file.")]
 
 
+class KeyedRecipe(Recipe, frozen=True, kw_only=True):
+    """A recipe under the key that it has in a line; for one of the store that is longer than a name."""
+
+    name: str
+
+
 class QualityGate(Settings, frozen=True, kw_only=True):
     """Limits beyond which a frame is too bad to judge; its part is then undecidable, with the reason."""
 
@@ -391,6 +397,15 @@ class ScoringSettings(Settings, frozen=True, kw_only=True):
             description="CUDA memory limit of each device, in MB of 1e6 bytes; 0: all that is free.",
         ),
     ] = 0.0
+    max_recipes: Annotated[
+        int,
+        Meta(
+            ge=2,
+            le=100,
+            description="Most recipes loaded at once, the one in force among them; the least recently used "
+            "leaves for a new one.",
+        ),
+    ] = 4
     start_timeout_seconds: Annotated[
         float,
         Meta(

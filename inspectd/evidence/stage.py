@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
 
-from inspectd.config import Config, Recipe, effective_settings
+from inspectd.config import Config, Recipe, effective_settings, recipe_sha256
 from inspectd.evidence.messages import Copied, Done, FromEvidence, Level, SaveEvidence, StartEvidence
 from inspectd.evidence.policy import EvidencePolicy
 from inspectd.evidence.record import Facts
@@ -72,17 +72,15 @@ class EvidenceStage(RingClient):
         self._enabled = settings.enabled
         self._events = events
         self._slots = {camera.name: camera.slots for camera in config.cameras}
-        self._recipes: dict[str, Recipe] = {recipe.name: recipe for recipe in config.recipes}
-        self._in_force: dict[str, dict[str, Any]] = {}
+        self._settings: dict[str | None, dict[str, Any]] = {}  # by the recipe's sha256
         self._last_id = 0
         self._unfinished: dict[int, FrameRef] = {}
 
-    def use_banks(self, banks: Sequence[BankInForce]) -> None:
-        """Record these banks and thresholds with what is kept from now on."""
-        self._in_force = {
-            bank.recipe: effective_settings(self._recipes[bank.recipe], bank.threshold, bank.bank_sha256)
-            for bank in banks
-        }
+    def use_banks(self, judged: Iterable[tuple[Recipe, BankInForce]]) -> None:
+        """Record these banks and thresholds with what is kept of parts that are judged by them."""
+        for recipe, bank in judged:
+            named = recipe, bank.threshold, bank.bank_sha256
+            self._settings[recipe_sha256(*named)] = effective_settings(*named)
 
     def offer(self, frame: FrameRef, verdict: Verdict, outcome: Outcome, now_ns: int) -> None:
         """Keep a part's evidence if it is wanted and costs nobody anything; its slot is not released yet."""
@@ -142,7 +140,7 @@ class EvidenceStage(RingClient):
         request = SaveEvidence(
             self._last_id,
             frame,
-            msgspec.json.encode(Facts(verdict, self._in_force.get(verdict.recipe, {}))),
+            msgspec.json.encode(Facts(verdict, self._settings.get(verdict.recipe_sha256, {}))),
             score.heatmap if score else b"",
             score.heatmap_height if score else 0,
             score.heatmap_width if score else 0,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import os
+import resource
 import signal
 import socket
 import time
@@ -14,7 +16,7 @@ from types import FrameType
 from typing import Any, Final, TypeVar
 
 from inspectd import log
-from inspectd.errors import ExitCode, InputError, InspectdError
+from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelMessageError
 from inspectd.ipc.messages import Alive, Failed
 from inspectd.text import printable_lines
@@ -23,6 +25,7 @@ HEARTBEAT_SECONDS: Final = 0.1
 """Half of the 200 ms a child has to show that its loop turns."""
 
 _PR_SET_PDEATHSIG: Final = 1
+
 
 Record = TypeVar("Record")
 Received = TypeVar("Received")
@@ -101,6 +104,37 @@ def pin(cores: Collection[int]) -> None:
     if cores:
         for thread in Path("/proc/self/task").iterdir():
             os.sched_setaffinity(int(thread.name), cores)
+
+
+def hold_back(pid: int) -> None:
+    """Leave a child that was just started what others leave of the processors, until it may take part.
+
+    Not where the kernel would not let it take part again: without privileges that needs a limit of
+    RLIMIT_NICE that allows the priority of this process.
+    """
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    if os.geteuid() == 0 or 20 - resource.getrlimit(resource.RLIMIT_NICE)[0] <= own:
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+
+
+def take_part(pid: int) -> None:
+    """Give a process that was held back, with every thread, as much of the processors as others.
+
+    Raises:
+        UnavailableError: the kernel does not allow it.
+    """
+    try:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setscheduler(int(thread.name), os.SCHED_OTHER, os.sched_param(0))
+    except FileNotFoundError:
+        return  # it has ended
+    except PermissionError as error:
+        raise UnavailableError(
+            f"process {pid} may not have its priority back; expected LimitNICE=+0 in the unit, as "
+            "systemd/inspectd@.service has it"
+        ) from error
 
 
 def open_channel(fd: int, receives: Any) -> Channel[Any]:

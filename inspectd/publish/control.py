@@ -1,13 +1,13 @@
-"""The `control` socket: a trigger comes in, an acknowledgement or a refusal goes out.
+"""The `control` socket: a trigger or a request for a recipe comes in, an answer goes out.
 
-The answer goes out as soon as the trigger is in the journal, some milliseconds later.
+The answer to a trigger goes out as soon as it is in the journal, some milliseconds later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -15,12 +15,32 @@ from inspectd import wire
 from inspectd.publish.bus import Asker, Bus
 from inspectd.publish.door.messages import Request
 from inspectd.text import printable
-from inspectd.wire import Accepted, Refusal, RefusalReason, TriggerRequest
+from inspectd.wire import (
+    Accepted,
+    RecipeAck,
+    RecipeRefusal,
+    RecipeRequest,
+    Refusal,
+    RefusalReason,
+    TriggerRequest,
+)
 
 MAX_REQUEST_BYTES: Final = 4096
 _MAX_DETAIL_CHARACTERS: Final = 300
 
-_decoder: Final = msgspec.json.Decoder(TriggerRequest)
+
+class _Schema(msgspec.Struct):
+    """What a message says it is; triggers need not say it."""
+
+    schema: str = "trigger/1"
+
+
+_schemas: Final = msgspec.json.Decoder(_Schema)
+_triggers: Final = msgspec.json.Decoder(TriggerRequest)
+_recipes: Final = msgspec.json.Decoder(RecipeRequest)
+
+
+_RECIPE: Final = str(RecipeRequest.__struct_config__.tag)
 
 
 class TriggerEvents(Protocol):
@@ -31,6 +51,25 @@ class TriggerEvents(Protocol):
 
     def pass_by(self, from_ns: int, until_ns: int | None = None) -> None:
         """Triggers that nobody can read may have come between then and `until_ns`; None: and now."""
+
+
+class RecipeEvents(Protocol):
+    """Takes requests for recipes."""
+
+    def on_recipe(
+        self, request: RecipeRequest, who: str, door: str, reply: Callable[[RecipeAck | RecipeRefusal], None]
+    ) -> None:
+        """Answer a well-formed request by `reply`, now or when the disk has answered.
+
+        Args:
+            request: what the client sent.
+            who: name of its key, or what it calls itself.
+            door: by which it came, `local` or `tcp`.
+            reply: sends the answer.
+        """
+
+    def on_malformed_recipe(self, detail: str, reply: Callable[[RecipeAck | RecipeRefusal], None]) -> None:
+        """Answer a request that cannot be read, for this reason, by `reply`."""
 
 
 class ControlMetrics(Protocol):
@@ -47,20 +86,23 @@ class ControlStage:
         self,
         bus: Bus,
         events: TriggerEvents,
+        recipes: RecipeEvents,
         when_recorded: Callable[[Callable[[], None]], None],
         metrics: ControlMetrics,
     ) -> None:
-        """Answer triggers.
+        """Answer triggers and requests for recipes.
 
         Args:
             bus: whose `control` sockets to serve.
             events: answers triggers; what cannot be read is passed by, as it may have been a part's trigger.
+            recipes: answers requests for recipes.
             when_recorded: calls what it is given once all that was admitted so far would survive a crash; so
                 an acknowledged trigger gets its verdict, whatever happens.
             metrics: counts each answer.
         """
         self._bus = bus
         self._events = events
+        self._recipes = recipes
         self._when_recorded = when_recorded
         self._metrics = metrics
 
@@ -69,23 +111,62 @@ class ControlStage:
         parts = request.parts
         # A REQ socket puts an empty part before its message and wants it back; a DEALER need not.
         envelope = parts[:1] if len(parts) > 1 and not parts[0] else []
-        answer = self._answer(client, parts[len(envelope) :], request.came_ns)
-        if isinstance(answer, Refusal):
-            self._reply(client, envelope, answer)
+        parts = parts[len(envelope) :]
+        if is_for_a_recipe(parts):
+            self._take_recipe(client, envelope, parts, request.key)
         else:
-            self._when_recorded(partial(self._reply, client, envelope, answer))
+            self._take_trigger(client, envelope, parts, request.came_ns)
+
+    def _take_recipe(self, client: Asker, envelope: list[bytes], parts: list[bytes], key: str) -> None:
+        reply = partial(self._send, client, envelope)
+        try:
+            asked = parse_recipe(parts)
+        except ValueError as error:
+            self._recipes.on_malformed_recipe(str(error)[:_MAX_DETAIL_CHARACTERS], reply)
+        else:
+            self._recipes.on_recipe(asked, key or asked.who, client.door, reply)
+
+    def _take_trigger(self, client: Asker, envelope: list[bytes], parts: list[bytes], came_ns: int) -> None:
+        reply = partial(self._reply, client, envelope)
+        try:
+            asked = parse(parts)
+        except ValueError as error:
+            self._events.pass_by(came_ns)  # it may have been a part's trigger
+            reply(Refusal(None, RefusalReason.MALFORMED, str(error)[:_MAX_DETAIL_CHARACTERS]))
+            return
+        answer = self._events.on_trigger(asked, came_ns, f"{client.door} {client.client.hex()}")
+        if isinstance(answer, Refusal):
+            reply(answer)
+        else:
+            self._when_recorded(partial(reply, answer))
 
     def _reply(self, client: Asker, envelope: list[bytes], answer: Accepted | Refusal) -> None:
         self._metrics.trigger(answer.reason if isinstance(answer, Refusal) else None)
+        self._send(client, envelope, answer)
+
+    def _send(self, client: Asker, envelope: list[bytes], answer: msgspec.Struct) -> None:
         self._bus.reply("control", client, [*envelope, wire.encode(answer)])
 
-    def _answer(self, client: Asker, parts: list[bytes], came_ns: int) -> Accepted | Refusal:
-        try:
-            request = parse(parts)
-        except ValueError as error:
-            self._events.pass_by(came_ns)
-            return Refusal(None, RefusalReason.MALFORMED, str(error)[:_MAX_DETAIL_CHARACTERS])
-        return self._events.on_trigger(request, came_ns, f"{client.door} {client.client.hex()}")
+
+def is_for_a_recipe(parts: list[bytes]) -> bool:
+    """Whether a message says that it is a request for a recipe, whatever is wrong with it otherwise."""
+    if len(parts) != 1 or len(parts[0]) > MAX_REQUEST_BYTES:
+        return False
+    try:
+        return _schemas.decode(parts[0]).schema == _RECIPE
+    except (ValueError, RecursionError):
+        return False
+
+
+def parse_recipe(parts: list[bytes]) -> RecipeRequest:
+    """Read a request for a recipe.
+
+    Raises:
+        ValueError: it is none; the message names what is wrong.
+    """
+    request: RecipeRequest = _read(parts, _recipes)
+    _admit_printable(request, ("request", "recipe", "who", "why"))
+    return request
 
 
 def parse(parts: list[bytes]) -> TriggerRequest:
@@ -94,20 +175,28 @@ def parse(parts: list[bytes]) -> TriggerRequest:
     Raises:
         ValueError: it is not a trigger; the message names what is wrong.
     """
-    if len(parts) != 1:
-        raise ValueError(f"got {len(parts)} parts, expected one JSON object")
-    if len(parts[0]) > MAX_REQUEST_BYTES:
-        raise ValueError(f"got {len(parts[0])} bytes, expected at most {MAX_REQUEST_BYTES}")
-    try:
-        request = _decoder.decode(parts[0])
-    except RecursionError as error:
-        raise ValueError("is nested too deeply") from error
-    for name in ("trigger_id", "part_id"):
-        text = getattr(request, name)
-        if text is not None and not text.isprintable():
-            raise ValueError(f"{name}: got '{printable(text)}', expected printable characters only")
+    request: TriggerRequest = _read(parts, _triggers)
+    _admit_printable(request, ("trigger_id", "part_id"))
     if request.cameras is not None and not request.cameras:
         raise ValueError("cameras is empty, expected names; leave it out for every triggered camera")
     if isinstance(request.cameras, dict) and request.recipe is not None:
         raise ValueError("recipe and a recipe for each camera were given, expected one of them")
     return request
+
+
+def _read(parts: list[bytes], decoder: msgspec.json.Decoder[Any]) -> Any:
+    if len(parts) != 1:
+        raise ValueError(f"got {len(parts)} parts, expected one JSON object")
+    if len(parts[0]) > MAX_REQUEST_BYTES:
+        raise ValueError(f"got {len(parts[0])} bytes, expected at most {MAX_REQUEST_BYTES}")
+    try:
+        return decoder.decode(parts[0])
+    except RecursionError as error:
+        raise ValueError("is nested too deeply") from error
+
+
+def _admit_printable(request: msgspec.Struct, names: Iterable[str]) -> None:
+    for name in names:
+        text = getattr(request, name)
+        if isinstance(text, str) and not text.isprintable():
+            raise ValueError(f"{name}: got '{printable(text)}', expected printable characters only")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
 from inspectd import __version__, wire
-from inspectd.config import Config, recipe_sha256
+from inspectd.config import Config, Recipe, recipe_sha256
 from inspectd.publish.bus import Bus
 from inspectd.publish.journal import open_records
 from inspectd.publish.journal.journal import Journal
 from inspectd.publish.journal.open_records import OpenPart, Unfinished
 from inspectd.publish.journal.pending import Entry, Numbered
+from inspectd.recipes.book import title_of
 from inspectd.records import BankInForce, Inspection, Outcome, PendingView, Score, Trigger
 from inspectd.wire import Evaluation, HeatmapRef, PartVerdict, Verdict, ViewVerdict
 from inspectd.wire.sync import Position
@@ -47,15 +48,16 @@ class PublishStage:
         self._metrics = metrics
         self._dropped = {camera.name: 0 for camera in config.cameras}
         self._without_score: dict[int, int] = {}  # inspection id to seq
-        self._recipes = {recipe.name: recipe for recipe in config.recipes}
         self._recipe_sha256: dict[str, str] = {}
 
-    def use_banks(self, banks: Sequence[BankInForce]) -> None:
-        """Name recipes in verdicts by the hash they have with these banks and thresholds, from now on."""
-        self._recipe_sha256 = {
-            bank.recipe: recipe_sha256(self._recipes[bank.recipe], bank.threshold, bank.bank_sha256)
-            for bank in banks
-        }
+    def use_banks(self, judged: Iterable[tuple[Recipe, BankInForce]]) -> None:
+        """Name recipes in verdicts by the hash they have with these banks and thresholds.
+
+        What was opened under others keeps theirs: a key means the same for as long as the line runs.
+        """
+        for recipe, bank in judged:
+            sha256 = recipe_sha256(recipe, bank.threshold, bank.bank_sha256)
+            self._recipe_sha256[bank.recipe] = sha256
 
     def count_drop(self, camera: str) -> None:
         """Count a lost frame for its camera's next verdict."""
@@ -215,6 +217,7 @@ class PublishStage:
         frame, trigger, score = inspection.frame, inspection.trigger, outcome.score
         dropped = self._dropped.get(inspection.camera, 0)
         self._dropped[inspection.camera] = 0
+        name, version = title_of(inspection.recipe)
         return Verdict(
             plant=self._config.line.plant,
             line=self._config.line.name,
@@ -233,7 +236,7 @@ class PublishStage:
             latency_ms=_ms(outcome.decided_ns - inspection.began_ns),
             deadline_ms=_ms(inspection.deadline_ns - inspection.began_ns),
             late=outcome.decided_ns > inspection.deadline_ns,
-            recipe=inspection.recipe,
+            recipe=name,
             bank_sha256=score.bank_sha256 if score else None,
             dropped_before=dropped,
             heatmap=HeatmapRef(score.heatmap_height, score.heatmap_width) if score else None,
@@ -248,6 +251,7 @@ class PublishStage:
             recipe_sha256=self._recipe_sha256.get(inspection.recipe),
             software=__version__,
             second_look=outcome.second_look,
+            recipe_version=version,
         )
 
     def _remember(self, inspection_id: int, seq: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from inspectd.config import Recipe, ScoringSettings
+from inspectd.config import KeyedRecipe, ScoringSettings
 from inspectd.ipc.messages import Alive, AttachRing, DetachRing, Failed
 from inspectd.records import BankInForce, Batch, Pace, Score, ScoreError
 
@@ -14,7 +14,7 @@ class StartScoring(msgspec.Struct, frozen=True, array_like=True, tag="start_scor
 
     scoring: ScoringSettings
     """Their `device` is this process's."""
-    recipes: tuple[Recipe, ...]
+    recipes: tuple[KeyedRecipe, ...]
     """Of the line; this process loads all, or its part of them (`placement`)."""
     max_batch: int
     process: int = 0
@@ -23,6 +23,10 @@ class StartScoring(msgspec.Struct, frozen=True, array_like=True, tag="start_scor
     """How many judge by a recipe."""
     cores: tuple[int, ...] = ()
     """Those it may use; empty: all."""
+    spare: tuple[str, ...] = ()
+    """Names of recipes that are left out, in this order, where not all find room."""
+    is_beside: bool = False
+    """Another process scores while this one loads, and came first; when it is warm it takes part."""
 
 
 class ScoringReady(msgspec.Struct, frozen=True, array_like=True, tag="scoring_ready"):

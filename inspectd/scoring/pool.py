@@ -9,10 +9,10 @@ from itertools import pairwise
 
 import msgspec
 
-from inspectd.config import Camera, Config, Recipe, ScoringSettings
+from inspectd.config import Camera, Config, KeyedRecipe, Recipe, ScoringSettings
 from inspectd.errors import InputError
 from inspectd.ipc.ring import FrameRing
-from inspectd.records import Batch
+from inspectd.records import BankInForce, Batch
 from inspectd.scoring.messages import StartScoring
 from inspectd.scoring.stage import SCORING, ScoringEvents, ScoringStage
 
@@ -20,28 +20,87 @@ from inspectd.scoring.stage import SCORING, ScoringEvents, ScoringStage
 class ScoringPool:
     """The supervisor's jobs that score, numbered from 0, and what all of them have to know.
 
+    There are two sides with a job for each device. One side serves; the other one is idle, or loads other
+    recipes while the first goes on. When it is warm the two change places: so nothing that happens while
+    recipes are loaded, not even the death of the process that loads them, touches the parts of the line.
+
     Args:
         config: the line's.
         events: takes their answers.
+        recipes: what scoring begins with.
         command: the scoring process: its module, and arguments of its own after that.
 
     Raises:
         InputError: there are not as many cores as processes.
     """
 
-    def __init__(self, config: Config, events: ScoringEvents, command: Sequence[str] = SCORING) -> None:
-        starts = process_starts(config.scoring, config.recipes, config.batching.max_batch, config.cameras)
+    def __init__(
+        self,
+        config: Config,
+        events: ScoringEvents,
+        recipes: Sequence[Recipe],
+        command: Sequence[str] = SCORING,
+    ) -> None:
+        self._config = config
+        self._is_swapped = False
+        self._needed = {recipe.name for recipe in recipes}
+        starts = process_starts(config.scoring, recipes, config.batching.max_batch, config.cameras)
+        names = process_names(config.scoring)
+        sides = [*names, *(f"{name}-b" for name in names)]
         self.stages = [
             ScoringStage(number, name, start, events, command)
-            for number, (name, start) in enumerate(zip(process_names(config.scoring), starts, strict=True))
+            for number, (name, start) in enumerate(zip(sides, starts * 2, strict=True))
         ]
-        self._recipes = {recipe.name for recipe in config.recipes}
+        """Those of both sides; their place is their number."""
+
+    @property
+    def serving(self) -> list[ScoringStage]:
+        """Those that score."""
+        return self._side(second=self._is_swapped)
+
+    @property
+    def standby(self) -> list[ScoringStage]:
+        """Those that do not run, or load other recipes."""
+        return self._side(second=not self._is_swapped)
+
+    def _side(self, *, second: bool) -> list[ScoringStage]:
+        half = len(self.stages) // 2
+        return self.stages[half:] if second else self.stages[:half]
+
+    def number_beside(self, process: int) -> int:
+        """The number of the process that has the same device, on the other side."""
+        return (process + len(self.stages) // 2) % len(self.stages)
 
     @property
     def is_ready(self) -> bool:
         """True while every recipe is loaded and warm in a process."""
-        ready = [stage.ready for stage in self.stages if stage.ready is not None]
-        return {bank.recipe for each in ready for bank in each.banks} == self._recipes
+        return self._needed <= {bank.recipe for bank in self.loaded(self.serving)}
+
+    @staticmethod
+    def loaded(stages: Iterable[ScoringStage]) -> list[BankInForce]:
+        """The banks that are warm in these processes, each once."""
+        ready = [stage.ready for stage in stages if stage.ready is not None]
+        return list({bank.recipe: bank for each in ready for bank in each.banks}.values())
+
+    def load(self, recipes: Sequence[Recipe], spare: Sequence[str]) -> list[ScoringStage]:
+        """Have the idle side load these recipes; the jobs to start.
+
+        Args:
+            recipes: all that it is to have.
+            spare: names of those that are left out, in this order, where not all find room.
+        """
+        config = self._config
+        starts = process_starts(config.scoring, recipes, config.batching.max_batch, config.cameras)
+        for stage, start in zip(self.standby, starts, strict=True):
+            stage.load(msgspec.structs.replace(start, spare=tuple(spare), is_beside=True))
+        return self.standby
+
+    def swap(self) -> None:
+        """Score with the other side from now on; a process of it that dies loads the same recipes again."""
+        self._is_swapped = not self._is_swapped
+        self._needed = {bank.recipe for bank in self.loaded(self.serving)}
+        for stage in self.serving:
+            stage.keep(self._needed)
 
     def send(self, process: int, batch: Batch) -> bool:
         """See `ScoringStage.send`."""
@@ -88,12 +147,13 @@ def process_starts(
     devices = scoring.devices or (scoring.device,)
     shares = iter(_core_shares(devices.count("cpu"), sorted(cores or os.sched_getaffinity(0))))
     cameras_of = dict(Counter(camera.recipe for camera in cameras))
+    keyed = tuple(msgspec.convert(msgspec.to_builtins(recipe), KeyedRecipe) for recipe in recipes)
     starts = []
     for number, device in enumerate(devices):
         pinned = next(shares) if device == "cpu" else ()
         threads = scoring.threads or len(pinned)
         own = msgspec.structs.replace(scoring, device=device, threads=threads)
-        starts.append(StartScoring(own, tuple(recipes), max_batch, number, cameras_of, pinned))
+        starts.append(StartScoring(own, keyed, max_batch, number, cameras_of, pinned))
     return starts
 
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from inspectd.ipc.channel import ContradictionError
 from inspectd.ipc.messages import Alive
 from inspectd.ipc.ring import FrameRing
@@ -53,9 +55,25 @@ class ScoringStage(RingClient):
         self.stall_timeout_ns = int(start.scoring.stall_timeout_ms * 1e6)
         self.ready: ScoringReady | None = None
         self._process = process
-        self._recipes = {recipe.name for recipe in start.recipes}
         self._may_share = len(start.scoring.devices) > 1
         self._events = events
+        self.load(start)
+
+    def load(self, start: StartScoring) -> None:
+        """Begin every process from now on with this."""
+        self._start: StartScoring = start
+        self._recipes = {recipe.name for recipe in start.recipes}
+        self._needed = self._recipes - set(start.spare)
+
+    def keep(self, recipes: set[str]) -> None:
+        """Begin every process from now on with no other recipes, and with its full share of time."""
+        kept = tuple(recipe for recipe in self._start.recipes if recipe.name in recipes)
+        self.load(msgspec.structs.replace(self._start, recipes=kept, spare=(), is_beside=False))
+
+    def let_go(self) -> None:
+        """Forget the process, which was let go."""
+        self.ready = None
+        self._channel = None
 
     def received(self, record: Any, fds: list[int], now_ns: int) -> None:  # noqa: ARG002 - scoring sends none
         """See `Job.received`."""
@@ -65,7 +83,8 @@ class ScoringStage(RingClient):
             self._events.on_score_error(self._process, record, now_ns)
         elif isinstance(record, ScoringReady):
             loaded = {bank.recipe for bank in record.banks}
-            if loaded != self._recipes and not (self._may_share and loaded and loaded < self._recipes):
+            is_enough = bool(loaded) if self._may_share else loaded >= self._needed
+            if not is_enough or not loaded <= self._recipes:
                 some = "some of " if self._may_share else ""
                 raise ContradictionError(
                     f"it loaded recipes {sorted(loaded)}, expected {some}{sorted(self._recipes)}"

@@ -93,6 +93,8 @@ class Stub:
             )
             for recipe in self._start.recipes
         ]  # fmt: skip
+        if self._start.is_beside:
+            child.take_part(os.getpid())
         batch_ms = max(behaviour.latency_ms, _LEAST_MS)  # of any size
         paces = [Pace(recipe.name, batch_ms, batch_ms) for recipe in self._start.recipes]
         self._channel.send_wait(ScoringReady(banks, paces, "stub", time.monotonic() - began))

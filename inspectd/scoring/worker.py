@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import math
+import os
 import sys
 import time
 from collections import deque
@@ -91,6 +92,8 @@ class ScoringWorker:
         """
         child.pin(self._start.cores)  # before anything starts threads
         ready, self._scorers = load(self._start)
+        if self._start.is_beside:
+            child.take_part(os.getpid())
         self._pinned = PinnedRings(ready.device)
         self._channel.send_wait(ready)
         while True:
@@ -180,9 +183,8 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
         UnavailableError: the device is not there, does not hold all of them now, or was lost meanwhile.
     """
     began = time.perf_counter()
-    start = placed(start)
+    start = with_room(start)
     reaches = {recipe.name: admit_threshold(recipe) for recipe in start.recipes}
-    admit_banks(start)
     banks, paces = [], []
     scorers: dict[str, Scorer] = {}
     device = "cpu"
@@ -236,6 +238,29 @@ def _pace(recipe: str, scorer: Scorer, max_batch: int) -> Pace:
 
     one_ms = milliseconds(1)
     return Pace(recipe, one_ms, max_batch * one_ms if scorer.is_one_by_one else milliseconds(max_batch))
+
+
+def with_room(start: StartScoring) -> StartScoring:
+    """The same with the recipes that this process loads: as many of those that may be left out as find room.
+
+    Raises:
+        BankError: a bank cannot be read, or the others never find room.
+        UnavailableError: the device is not there, or has not the memory now.
+    """
+    spare = list(start.spare)
+    while True:
+        try:
+            here = placed(start)
+            admit_banks(here)
+        except (BankError, UnavailableError):
+            if not spare:
+                raise
+            left_out = spare.pop(0)
+            event(_log, logging.INFO, "recipe_left_out", recipe=left_out)
+            kept = tuple(recipe for recipe in start.recipes if recipe.name != left_out)
+            start = msgspec.structs.replace(start, recipes=kept)
+        else:
+            return here
 
 
 def placed(start: StartScoring) -> StartScoring:

@@ -15,6 +15,14 @@ from inspectd.wire.bus import (
     topic,
 )
 from inspectd.wire.health import HealthCondition, HealthStatus
+from inspectd.wire.recipes import (
+    RecipeAck,
+    RecipeAction,
+    RecipeRefusal,
+    RecipeRefusalReason,
+    RecipeRequest,
+    RecipeState,
+)
 from inspectd.wire.triggers import Accepted, Refusal, RefusalReason, TriggerRequest
 from inspectd.wire.verdicts import Evaluation, HeatmapRef, PartVerdict, Reason, Verdict, ViewVerdict
 
@@ -34,6 +42,12 @@ __all__ = [
     "Late",
     "PartVerdict",
     "Reason",
+    "RecipeAck",
+    "RecipeAction",
+    "RecipeRefusal",
+    "RecipeRefusalReason",
+    "RecipeRequest",
+    "RecipeState",
     "Refusal",
     "RefusalReason",
     "TriggerRequest",

@@ -51,3 +51,7 @@ class Accepted(msgspec.Struct, frozen=True, tag_field="schema", tag="trigger_ack
     received_utc_ns: int
     deadline_ms: float
     cameras: list[str]
+    recipe: str | None = None
+    """The recipe that judges its views; None where they are judged by different ones."""
+    recipe_version: int | None = None
+    """Of a recipe of the store."""

@@ -90,6 +90,8 @@ class Verdict(msgspec.Struct, frozen=True, tag_field="schema", tag="verdict/1"):
     """It was in the journal when it was sent; if not, a replay may lack it."""
     second_look: bool = False
     """A pass whose score is above the recipe's `check_above`; it is a pass all the same."""
+    recipe_version: int | None = None
+    """Version of the recipe, where it is one of the recipe store."""
 
 
 class ViewVerdict(msgspec.Struct, frozen=True):

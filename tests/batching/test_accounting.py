@@ -18,6 +18,7 @@ from inspectd.batching.service_times import ServiceTimes
 from inspectd.batching.stage import BatchingStage
 from inspectd.batching.triggering import Triggering
 from inspectd.ipc.ring import FrameRing
+from inspectd.recipes.book import LineRecipe, RecipeBook
 from inspectd.records import BankInForce, FrameRef, Pace, Quality, Score, ScoreError, Trigger
 from inspectd.wire import Evaluation, Reason, Refusal, RefusalReason, TriggerRequest
 from tests.support.messages import verdict
@@ -77,6 +78,7 @@ class Line(RuleBasedStateMachine):
         self.captured = self.drops = 0
         sent = Sent()
         times = [ServiceTimes(max_batch) for _ in range(lanes)]
+        book = RecipeBook(LineRecipe(cameras=CAMERAS, deadlines_ns=DEADLINES_NS))
         self.stage = BatchingStage(
             [Lane(BatchPolicy(max_wait_ns, max_queue, each, sent), each, 2) for each in times],
             Triggering(
@@ -87,12 +89,10 @@ class Line(RuleBasedStateMachine):
                     for camera in TRIGGERED
                 },
                 Parts(max_open=3, id_memory_ns=ID_MEMORY_NS),
-                recipes=CAMERAS,
-                deadlines_ns=DEADLINES_NS,
+                book,
             ),
             self,
-            deadlines_ns=DEADLINES_NS,
-            recipes=CAMERAS,
+            book,
         )
         if ready:
             for process in self.holding:

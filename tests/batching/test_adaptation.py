@@ -13,6 +13,7 @@ from inspectd.batching.policy import BatchPolicy
 from inspectd.batching.service_times import ServiceTimes
 from inspectd.batching.stage import BatchingStage
 from inspectd.batching.triggering import Triggering
+from inspectd.recipes.book import LineRecipe, RecipeBook
 from inspectd.records import BankInForce, FrameRef, Score
 from tests.support.messages import verdict
 
@@ -37,12 +38,11 @@ class Line:
         self.left_ns: dict[int, int] = {}
         self.batches: list[int] = []
         self.latency_ns: list[int] = []
-        deadlines_ns, recipes = {"r": 10**12}, {"cam": "r"}
+        book = RecipeBook(LineRecipe(cameras={"cam": "r"}, deadlines_ns={"r": 10**12}))
         times = ServiceTimes(MAX_BATCH)
         self.stage = BatchingStage(
             [Lane(BatchPolicy(0, 10_000, times), times, 2)],
-            Triggering({}, Parts(max_open=1, id_memory_ns=0), recipes=recipes, deadlines_ns=deadlines_ns),
-            self, deadlines_ns=deadlines_ns, recipes=recipes,
+            Triggering({}, Parts(max_open=1, id_memory_ns=0), book), self, book,
         )  # fmt: skip
         self.stage.use_banks(0, [BankInForce("r", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0)], [])
 

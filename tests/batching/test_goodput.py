@@ -22,6 +22,7 @@ from inspectd.batching.policy import BatchPolicy, Sent
 from inspectd.batching.service_times import ServiceTimes
 from inspectd.batching.stage import BatchingStage
 from inspectd.batching.triggering import Triggering
+from inspectd.recipes.book import LineRecipe, RecipeBook
 from inspectd.records import BankInForce, FrameRef, Pace, Score, Trigger
 from inspectd.wire import Evaluation, Reason, TriggerRequest
 from tests.support.messages import verdict
@@ -75,7 +76,7 @@ class Line:
         self.died_with: set[int] = set()
         scoring, cameras = self.scoring, [f"eye{i}" for i in range(self.views)]
         recipes = dict.fromkeys(["fast", "slow", *cameras], "r")
-        deadlines_ns = {"r": int(self.deadline_ms * MS)}
+        book = RecipeBook(LineRecipe(cameras=recipes, deadlines_ns={"r": int(self.deadline_ms * MS)}))
         sent = Sent()
         times = [ServiceTimes(scoring.max_batch) for _ in self.free_ns]
         self.stage = BatchingStage(
@@ -83,12 +84,10 @@ class Line:
             Triggering(
                 dict.fromkeys(cameras, FirstAfter(20 * MS, (0, 0))),
                 Parts(10_000, 0),
-                recipes=dict.fromkeys(cameras, "r"),
-                deadlines_ns=deadlines_ns,
+                book,
             ),
             self,
-            recipes=recipes,
-            deadlines_ns=deadlines_ns,
+            book,
         )
         for process in range(self.processes):
             self.comes(process)

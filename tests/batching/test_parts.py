@@ -12,6 +12,7 @@ from inspectd.batching.judge import judge_part
 from inspectd.batching.matching import FirstAfter
 from inspectd.batching.parts import ClosedView, Part, Parts
 from inspectd.batching.triggering import Triggering
+from inspectd.recipes.book import LineRecipe, RecipeBook
 from inspectd.records import FrameRef, Outcome, PendingView, Trigger
 from inspectd.wire import Evaluation, Reason, Refusal, RefusalReason, TriggerRequest, ViewVerdict
 
@@ -101,8 +102,12 @@ def triggering():
     return Triggering(
         {"top": FirstAfter(100, (0, 0)), "side": FirstAfter(100, (0, 0))},
         Parts(max_open=4, id_memory_ns=1000),
-        recipes={"top": "a-top", "side": "a-side", "free": "b"},
-        deadlines_ns={"a-top": 300_000_000, "a-side": 200_000_000, "b": 500_000_000},
+        RecipeBook(
+            LineRecipe(
+                cameras={"top": "a-top", "side": "a-side", "free": "b"},
+                deadlines_ns={"a-top": 300_000_000, "a-side": 200_000_000, "b": 500_000_000},
+            )
+        ),
     )
 
 
@@ -177,7 +182,7 @@ def test_no_older_trigger_gets_a_frame_of_a_part_whose_trigger_was_refused(secon
 
 
 def test_a_line_without_triggered_cameras_takes_no_trigger():
-    free = Triggering({}, Parts(4, 0), recipes={"free": "b"}, deadlines_ns={"b": 1})
+    free = Triggering({}, Parts(4, 0), RecipeBook(LineRecipe(cameras={"free": "b"}, deadlines_ns={"b": 1})))
     answer = free.open_part(
         TriggerRequest("1"), Trigger("1"), judged=("b",), is_up=lambda _: True, new_id=lambda: 1
     )

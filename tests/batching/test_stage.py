@@ -10,6 +10,7 @@ from inspectd.batching.policy import BatchPolicy
 from inspectd.batching.service_times import ServiceTimes
 from inspectd.batching.stage import BatchingStage
 from inspectd.batching.triggering import Triggering
+from inspectd.recipes.book import LineRecipe, RecipeBook
 from inspectd.records import BankInForce, FrameRef, Pace, Score, ScoreError
 from inspectd.wire import Evaluation, Reason
 from tests.support.messages import verdict
@@ -23,14 +24,13 @@ class Line:
         self.outcomes = {}
         self.late = []
         self.released = []
-        recipes, deadlines_ns = {"cam": "r"}, {"r": 100}
+        book = self.book = RecipeBook(LineRecipe(cameras={"cam": "r"}, deadlines_ns={"r": 100}))
         times = ServiceTimes(1)
         self.stage = BatchingStage(
             [Lane(BatchPolicy(0, 10, times), times, batches_out)],
-            Triggering({}, Parts(1, 0), recipes=recipes, deadlines_ns=deadlines_ns),
+            Triggering({}, Parts(1, 0), book),
             self,
-            recipes=recipes,
-            deadlines_ns=deadlines_ns,
+            book,
         )
 
     def use(self, sha: str, threshold: float, paces=()) -> None:

@@ -139,7 +139,7 @@ def control(tmp_path):
     doorway = Doorway(bus)
     recorder = Recorder()
 
-    stage = ControlStage(doorway, recorder, recorder.when_recorded, recorder)
+    stage = ControlStage(doorway, recorder, recorder, recorder.when_recorded, recorder)
 
     def read():
         for asker, request in doorway.requests("control"):

@@ -41,12 +41,12 @@ def pool(folder: Path, recipes: str, *devices: str) -> tuple[ScoringPool, Events
         scoring=ScoringSettings(devices=devices),
     )
     events = Events()
-    return ScoringPool(config, events), events
+    return ScoringPool(config, events, config.recipes), events
 
 
 def test_a_process_that_loaded_other_recipes_than_the_lines_is_not_believed(tmp_path: Path) -> None:
     made, events = pool(tmp_path, "ab")
-    (stage,) = made.stages
+    (stage,) = made.serving
     for wrong in (ready("a"), ready("a", "b", "c"), ready()):
         with pytest.raises(ContradictionError, match=r"expected \['a', 'b'\]"):
             stage.received(wrong, [], 0)
@@ -57,7 +57,7 @@ def test_a_process_that_loaded_other_recipes_than_the_lines_is_not_believed(tmp_
 
 @pytest.mark.parametrize("wrong_ms", [0.0, -1.0, math.inf, math.nan])
 def test_a_time_that_no_plan_can_be_made_with_is_not_believed(tmp_path: Path, wrong_ms: float) -> None:
-    (stage,) = pool(tmp_path, "a")[0].stages
+    (stage,) = pool(tmp_path, "a")[0].serving
     for pace in (Pace("a", wrong_ms, 1.0), Pace("a", 1.0, wrong_ms)):
         with pytest.raises(ContradictionError, match=r"expected some time"):
             stage.received(msgspec.structs.replace(ready("a"), paces=[pace]), [], 0)
@@ -68,7 +68,7 @@ def test_several_may_hold_a_part_of_the_recipes_each_and_are_ready_when_none_is_
     tmp_path: Path,
 ) -> None:
     made, events = pool(tmp_path, "abc", "cuda:0", "cuda:1", "cuda:2")
-    first, second, third = made.stages
+    first, second, third = made.serving
     for wrong in (ready(), ready("a", "d")):
         with pytest.raises(ContradictionError, match="expected some of"):
             first.received(wrong, [], 0)

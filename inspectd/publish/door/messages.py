@@ -63,12 +63,14 @@ class Request(msgspec.Struct, frozen=True, array_like=True, tag="request"):
         client: who sent it, by its name at the door.
         parts: the first of its parts.
         came_ns: when it came at the earliest, by the monotonic clock of the host.
+        key: name of the client's key; empty: it has none.
     """
 
     socket: str
     client: bytes
     parts: list[bytes]
     came_ns: int
+    key: str = ""
 
 
 class Delivered(msgspec.Struct, frozen=True, array_like=True, tag="delivered"):

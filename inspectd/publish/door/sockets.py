@@ -73,11 +73,13 @@ class Incoming(msgspec.Struct, frozen=True):
         client: who sent it, for the answer.
         parts: the first of its parts, one more than a request may have at most.
         came_ns: when it came at the earliest, by the monotonic clock.
+        key: name of the client's key; empty: it has none.
     """
 
     client: bytes
     parts: list[bytes]
     came_ns: int
+    key: str = ""
 
 
 class _Bound(msgspec.Struct):
@@ -92,6 +94,7 @@ class _Message(msgspec.Struct):
     kept: list[bytes]
     wasted: int = 0
     fd: int | None = None
+    key: str = ""
 
 
 class Sockets:
@@ -281,7 +284,7 @@ class Sockets:
             except zmq.Again:
                 return
             if isinstance(part, zmq.Frame):
-                message.fd, part = _descriptor(part), part.bytes
+                message.fd, message.key, part = _descriptor(part), _key_name(part), part.bytes
             if message.wasted == _MAX_WASTED_PARTS:
                 self._cut_off(name, message.fd, CutCause.PARTS)
             if len(message.kept) < _MAX_REQUEST_PARTS + 2:  # the client's name, and one part too many
@@ -292,11 +295,11 @@ class Sockets:
                 if message.fd is not None:
                     self._half_sent.came_whole(message.fd)
                 client, *parts = message.kept
+                key = message.key
                 message = self._messages[name] = _Message([])
                 taken += 1
-                yield Incoming(
-                    client, parts, waits.taken(client, self._clock(), self.connections[name].count, known_ns)
-                )
+                came_ns = waits.taken(client, self._clock(), self.connections[name].count, known_ns)
+                yield Incoming(client, parts, came_ns, key)
 
     def reply(self, name: str, client: bytes, parts: list[bytes]) -> Delivery:
         """Answer a client of `sync` or `control`."""
@@ -368,6 +371,14 @@ def _bind(socket: zmq.Socket[bytes], listener: kernel.socket) -> str:
     last = socket.getsockopt(zmq.LAST_ENDPOINT)
     assert isinstance(last, bytes)
     return last.rstrip(b"\0").decode()
+
+
+def _key_name(frame: zmq.Frame) -> str:
+    """Name of the key of the client that sent a message, as `Authenticator` gave it; empty: it has none."""
+    try:
+        return str(frame.get("User-Id"))
+    except zmq.ZMQError:
+        return ""
 
 
 def _descriptor(frame: zmq.Frame) -> int | None:

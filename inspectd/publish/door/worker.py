@@ -176,7 +176,7 @@ class Door:
         known_ns = self._poller.known_ns(self._sockets.socket(name))
         for incoming in self._sockets.requests(name, known_ns):
             came_ns = min(incoming.came_ns, self._late_since_ns())
-            self._held.append(Request(name, incoming.client, incoming.parts, came_ns))
+            self._held.append(Request(name, incoming.client, incoming.parts, came_ns, incoming.key))
         self._say_held()
 
     def _say_held(self) -> None:

@@ -12,7 +12,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from inspectd.errors import InputError
+from inspectd.errors import InputError, UnavailableError
 from inspectd.recipes.audit.records import (
     DONE,
     LONGEST_LINE_BYTES,
@@ -110,7 +110,8 @@ def in_force(path: Path) -> InForce | None:
     Reads from the end and no further than needed. Every record on the way is held against its own digest.
 
     Raises:
-        InputError: the file cannot be read, or a record on the way was altered, so that nobody can know.
+        InputError: a record on the way was altered, so that nobody can know.
+        UnavailableError: the file cannot be read now.
     """
     try:
         with path.open("rb") as file:
@@ -118,10 +119,10 @@ def in_force(path: Path) -> InForce | None:
                 record = decode_line(line, f"{path}, from its end")
                 if _puts_in_force(record):
                     return parse_in_force(record.new or "", f"{path}, record {record.seq}: ")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UnavailableError(f"{path}: cannot be read: {error.strerror}") from error
     return None
 
 

@@ -1,0 +1,455 @@
+"""Changeover: prepares recipes beside the one in force, and puts a prepared one in force between two parts.
+
+A recipe is loaded by the idle side of the scoring pool, together with those that stay loaded. When that side
+is warm it takes the place of the other one, which ends once it owes nothing. Until then, and whatever goes
+wrong, the line goes on as it was. To put a recipe in force is one assignment in the main process, made once
+the change is in the audit journal: that is what the next start goes by.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Final, Protocol
+
+import msgspec
+
+from inspectd.alarms import EmitEvent
+from inspectd.batching.stage import BatchingStage
+from inspectd.config import Config
+from inspectd.errors import InspectdError
+from inspectd.metrics import Metrics
+from inspectd.recipes.audit import AuditAction
+from inspectd.recipes.book import LineRecipe, RecipeBook
+from inspectd.recipes.clerk import DiskClerk
+from inspectd.recipes.stored import RECORD_NS, Change, RecipeNotFoundError, RecipeRecords
+from inspectd.scoring.pool import ScoringPool
+from inspectd.scoring.stage import ScoringStage
+from inspectd.supervisor import Supervisor
+from inspectd.wire import (
+    RecipeAck,
+    RecipeAction,
+    RecipeRefusal,
+    RecipeRefusalReason,
+    RecipeRequest,
+    RecipeState,
+)
+
+_GIVE_UP_NS: Final = RECORD_NS + 500_000_000
+"""A change that is not in the audit journal by then is refused: whoever asked for it has given up. The clerk
+takes it back where it gets there later than `RECORD_NS`."""
+_PATIENCE_NS: Final = 20_000_000_000
+"""A recipe that found no free time to load until then is loaded at the cost of the others."""
+_IN_USE_NS: Final = 10_000_000_000
+"""Recipes that have to leave may be in use for so long."""
+_MAX_DETAIL_CHARACTERS: Final = 300
+
+Reply = Callable[[RecipeAck | RecipeRefusal], None]
+
+
+class ChangeoverLine(Protocol):
+    """The line whose recipes change."""
+
+    state: str
+    """As heartbeats give it."""
+
+    def on_banks_changed(self) -> None:
+        """Other recipes are loaded than before."""
+
+    def on_recipe_in_force(self, recipe: LineRecipe, before: LineRecipe | None) -> None:
+        """Parts are judged by this one from now on; until now by `before`, or the line starts."""
+
+
+class _Loading(msgspec.Struct):
+    """A recipe that the idle side of the pool loads."""
+
+    request: RecipeRequest
+    recipe: LineRecipe
+    hurry_ns: int
+    ready: set[int] = set()
+    use_ns: int = 0
+    """Until then it waits for recipes that have to leave, once it is warm."""
+
+
+class _Recording(msgspec.Struct):
+    """A change that is on its way to the audit journal."""
+
+    request: RecipeRequest
+    recipe: LineRecipe
+    who: str
+    door: str
+    reply: Reply
+    until_ns: int
+    is_given_up: bool = False
+
+
+class Changeover:
+    """Answers requests for recipes, and does what they ask for.
+
+    Args:
+        config: the line's.
+        book: what is loaded and in force.
+        pool: the scoring processes.
+        batching: whose lanes they are.
+        records: the recipe store and the audit journal, asked by `clerk` alone.
+        clerk: asks the disk.
+        supervisor: starts and ends processes.
+        line: is told of what changes.
+        metrics: counts requests.
+        emit: publishes events.
+        clock: monotonic, in nanoseconds.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        book: RecipeBook,
+        pool: ScoringPool,
+        batching: BatchingStage,
+        *,
+        records: RecipeRecords,
+        clerk: DiskClerk,
+        supervisor: Supervisor,
+        line: ChangeoverLine,
+        metrics: Metrics,
+        emit: EmitEvent,
+        clock: Callable[[], int],
+    ) -> None:
+        self._most = config.scoring.max_recipes
+        self._book = book
+        self._pool = pool
+        self._batching = batching
+        self._records = records
+        self._clerk = clerk
+        self._supervisor = supervisor
+        self._line = line
+        self._metrics = metrics
+        self._emit = emit
+        self._clock = clock
+        self._is_reading = False
+        self._loading: _Loading | None = None
+        self._recording: _Recording | None = None
+        self._retiring: list[ScoringStage] = []
+
+    # --- requests --------------------------------------------------------------------------------------
+
+    def take(self, request: RecipeRequest, who: str, door: str, reply: Reply) -> None:
+        """See `RecipeEvents.on_recipe`."""
+        if self._line.state != "running":
+            self._refuse(request, reply, RecipeRefusalReason.NOT_READY, f"the line is {self._line.state}")
+        elif request.action is RecipeAction.PREPARE:
+            self._prepare(request, reply)
+        elif request.action in {RecipeAction.ACTIVATE, RecipeAction.ROLLBACK}:
+            self._activate(request, who, door, reply)
+        else:
+            self._unprepare(request, reply)
+
+    def refuse_malformed(self, detail: str, reply: Reply) -> None:
+        """See `RecipeEvents.on_malformed_recipe`."""
+        self._refuse(None, reply, RecipeRefusalReason.MALFORMED, detail)
+
+    def _prepare(self, request: RecipeRequest, reply: Reply) -> None:
+        if self._is_reading or self._loading is not None or self._retiring:
+            what = "another recipe" if self._loading is None else self._loading.recipe.name
+            self._refuse(request, reply, RecipeRefusalReason.BUSY, f"{what} is being prepared; ask again")
+            return
+        loaded = self._find(request) if request.version is not None else None
+        if loaded is not None:  # without a look at the disk
+            self._acknowledge(request, reply, loaded)
+            return
+        self._is_reading = True
+        self._clerk.ask(
+            partial(self._records.read, request.recipe, request.version),
+            partial(self._on_read, request, reply),
+            partial(self._on_unreadable, request, reply),
+        )
+
+    def _on_unreadable(self, request: RecipeRequest, reply: Reply, error: InspectdError) -> None:
+        self._is_reading = False
+        is_unknown = isinstance(error, RecipeNotFoundError)
+        reason = RecipeRefusalReason.UNKNOWN if is_unknown else RecipeRefusalReason.DAMAGED
+        self._refuse(request, reply, reason, str(error))
+
+    def _on_read(self, request: RecipeRequest, reply: Reply, recipe: LineRecipe) -> None:
+        """Load a recipe that the store has, unless it is loaded."""
+        self._is_reading = False
+        if self._book.find(recipe.id, recipe.version) is not None:
+            self._acknowledge(request, reply, recipe)
+            return
+        if self._line.state != "running":
+            self._refuse(request, reply, RecipeRefusalReason.NOT_READY, f"the line is {self._line.state}")
+            return
+        kept = self._kept_beside()
+        wanted = {each.name: each for line_recipe in (recipe, *kept) for each in line_recipe.recipes}
+        spare = [key for each in kept if each is not self._book.in_force for key in sorted(each.keys)]
+        stages = self._pool.load(list(wanted.values()), spare)
+        self._loading = _Loading(request, recipe, self._clock() + _PATIENCE_NS)
+        now_ns = self._clock()
+        try:
+            for stage in stages:
+                self._supervisor.start(stage, now_ns, once=True)
+        except InspectdError as error:  # no process can be had now
+            self._loading = None
+            self._stop(stages)
+            self._refuse(request, reply, RecipeRefusalReason.NOT_READY, str(error))
+            return
+        self._acknowledge(request, reply, recipe)
+
+    def _kept_beside(self) -> list[LineRecipe]:
+        """Loaded ones that stay beside a new one: those used last, the one in force at the end."""
+        others = [each for each in self._book.loaded if each is not self._book.in_force]
+        room = max(0, self._most - 2)
+        return [*(others[-room:] if room else []), self._book.in_force]
+
+    def _activate(self, request: RecipeRequest, who: str, door: str, reply: Reply) -> None:
+        recipe = self._find(request)
+        if recipe is None:
+            loaded = ", ".join(each.name for each in self._book.loaded)
+            detail = f"{_named(request)} is not prepared; prepared are {loaded}"
+            self._refuse(request, reply, RecipeRefusalReason.NOT_PREPARED, detail)
+        elif recipe.name == self._book.in_force.name:
+            self._acknowledge(request, reply, recipe)
+        elif self._recording is not None:
+            detail = f"{self._recording.recipe.name} is being put in force; ask again"
+            self._refuse(request, reply, RecipeRefusalReason.BUSY, detail)
+        else:
+            now_ns, old = self._clock(), self._book.in_force
+            self._recording = _Recording(request, recipe, who, door, reply, now_ns + _GIVE_UP_NS)
+            self._record(self._recording, old, recipe, partial(self._on_recorded, self._recording, old))
+
+    def _unprepare(self, request: RecipeRequest, reply: Reply) -> None:
+        recipe = self._find(request)
+        if recipe is None:
+            self._refuse(
+                request, reply, RecipeRefusalReason.NOT_PREPARED, f"{_named(request)} is not prepared"
+            )
+        elif recipe.name == self._book.in_force.name:
+            detail = f"{recipe.name} is in force; activate another one first"
+            self._refuse(request, reply, RecipeRefusalReason.IN_FORCE, detail)
+        elif self._recording is not None and self._recording.recipe.name == recipe.name:
+            detail = f"{recipe.name} is being put in force"
+            self._refuse(request, reply, RecipeRefusalReason.BUSY, detail)
+        else:
+            self._book.remove(recipe)
+            self._line.on_banks_changed()
+            self._acknowledge(request, reply, recipe)
+
+    def _find(self, request: RecipeRequest) -> LineRecipe | None:
+        name = request.recipe
+        recipe_id = self._book.by_number(name) if isinstance(name, int) else name
+        return None if recipe_id is None else self._book.find(recipe_id, request.version)
+
+    # --- the audit journal ---------------------------------------------------------------------------------
+
+    def _record(
+        self, recording: _Recording, old: LineRecipe, new: LineRecipe, then: Callable[[object], None]
+    ) -> None:
+        request = recording.request
+        change = Change(AuditAction(request.action), recording.who, recording.door, request.why)
+        work = partial(self._records.record, change, old, new)
+        self._clerk.ask(work, then, partial(self._on_not_recorded, recording))
+
+    def _on_recorded(self, recording: _Recording, old: LineRecipe, _: object) -> None:
+        """Put the recipe in force, now that the next start would go by it."""
+        if recording.is_given_up:  # who asked was told that nothing changed
+            self._record(recording, recording.recipe, old, self._on_taken_back)
+            return
+        self._recording = None
+        in_force_utc_ns, now_ns = time.time_ns(), self._clock()
+        self._book.put_in_force(recording.recipe, now_ns)
+        self._line.on_recipe_in_force(recording.recipe, old)
+        detail = f"{old.name} -> {recording.recipe.name} by {recording.who or 'unknown'} ({recording.door})"
+        self._emit("info", "recipe_activated", detail=detail)
+        self._acknowledge(
+            recording.request,
+            recording.reply,
+            recording.recipe,
+            in_force_utc_ns=in_force_utc_ns,
+            before=old.name,
+        )
+
+    def _on_taken_back(self, _: object) -> None:
+        self._recording = None
+
+    def _on_not_recorded(self, recording: _Recording, error: InspectdError) -> None:
+        self._recording = None
+        self._emit("alarm", "recipe_not_recorded", detail=f"{recording.recipe.name}: {error}")
+        if not recording.is_given_up:
+            self._refuse(recording.request, recording.reply, RecipeRefusalReason.NOT_RECORDED, str(error))
+
+    # --- what scoring answers ------------------------------------------------------------------------------
+
+    def concerns(self, process: int) -> bool:
+        """Whether a process is none of those that serve: what becomes of it changes nothing for parts."""
+        return self._pool.stages[process] in self._pool.standby
+
+    @property
+    def expected_banks(self) -> dict[str, str]:
+        """The bank's sha256 by key of the recipe that is being loaded."""
+        return {} if self._loading is None else self._loading.recipe.banks
+
+    def on_ready(self, process: int, changed: Mapping[str, tuple[str, str]]) -> None:
+        """A process of the idle side has loaded and warmed what it could.
+
+        Args:
+            process: its number.
+            changed: keys whose bank is not the one it should be, with the sha256 of both.
+        """
+        loading = self._loading
+        if loading is None:
+            return
+        if changed:
+            told = (f"{key}: is {has[:12]}..., expected {had[:12]}..." for key, (had, has) in changed.items())
+            detail = f"sha256 of the bank of {'; '.join(told)}; import it again, or restart the line"
+            self._fail(RecipeRefusalReason.DAMAGED, detail)
+            return
+        if not loading.ready:
+            loading.use_ns = self._clock() + _IN_USE_NS
+        loading.ready.add(process)
+        self.turn(self._clock())
+
+    def on_lost(self, process: int, cause: str) -> None:
+        """A process that does not serve is gone: the recipe it was loading cannot be prepared."""
+        stage = self._pool.stages[process]
+        if stage in self._retiring:
+            self._retire(stage)
+        elif self._loading is not None:
+            self._fail(RecipeRefusalReason.FAILED, cause)
+
+    def turn(self, now_ns: int) -> None:
+        """Change sides when the idle one is warm, end processes that owe nothing, give up on a slow disk."""
+        loading = self._loading
+        if loading is not None and len(loading.ready) == len(self._pool.standby):
+            self._change_sides(loading)
+        elif loading is not None and now_ns > loading.hurry_ns:
+            loading.hurry_ns = now_ns + _PATIENCE_NS
+            for stage in self._pool.standby:
+                self._supervisor.hurry(stage.name)
+        for stage in list(self._retiring):
+            if self._batching.is_done(self._pool.stages.index(stage)):
+                self._supervisor.stop(stage.name)
+                self._retire(stage)
+        recording = self._recording
+        if recording is not None and not recording.is_given_up and now_ns > recording.until_ns:
+            recording.is_given_up = True
+            detail = f"not in the audit journal within {RECORD_NS / 1e9:g} s: the disk does not answer"
+            self._refuse(recording.request, recording.reply, RecipeRefusalReason.NOT_RECORDED, detail)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether `turn` has something to wait for."""
+        return self._loading is not None or self._recording is not None or bool(self._retiring)
+
+    def _change_sides(self, loading: _Loading) -> None:
+        """Score by the processes that have loaded the recipe, unless something open still needs others."""
+        pool, book = self._pool, self._book
+        there = {bank.recipe for bank in pool.loaded(pool.standby)}
+        if not book.in_force.keys <= there:
+            self._fail(RecipeRefusalReason.FAILED, f"{book.in_force.name} was put in force meanwhile")
+            return
+        if not loading.recipe.keys <= there:
+            self._fail(RecipeRefusalReason.FAILED, "it finds no room beside the recipe in force")
+            return
+        leaving = [each for each in book.loaded if not each.keys <= there]
+        if self._recording is not None:
+            return  # it may be one of them that is put in force
+        if self._batching.open_recipes() & {key for each in leaving for key in each.keys}:
+            if self._clock() > loading.use_ns:
+                names = ", ".join(each.name for each in leaving)
+                self._fail(
+                    RecipeRefusalReason.FAILED, f"{names} would have to leave, and are in use all the time"
+                )
+            return
+        for stage in pool.standby:
+            number = pool.stages.index(stage)
+            assert stage.ready is not None
+            beside = pool.number_beside(number)
+            self._batching.use_banks(number, stage.ready.banks, stage.ready.paces, beside)
+            self._supervisor.keep(stage.name)
+            self._metrics.scoring_up(stage.name, up=True)
+        before = pool.serving
+        pool.swap()
+        for stage in before:
+            self._batching.close_lane(pool.stages.index(stage))
+            self._supervisor.finish(stage.name)
+        self._retiring = [stage for stage in before if self._supervisor.running(stage.name)]
+        for stage in before:
+            if stage not in self._retiring:
+                self._metrics.scoring_gone(stage.name)
+        for each in leaving:
+            book.remove(each)
+        book.add(loading.recipe)
+        self._loading = None
+        self._line.on_banks_changed()
+        gone = f"; no longer prepared: {', '.join(each.name for each in leaving)}" if leaving else ""
+        self._emit(
+            "info", "recipe_prepared", detail=f"{loading.recipe.name} ({loading.request.request}){gone}"
+        )
+
+    def _retire(self, stage: ScoringStage) -> None:
+        self._retiring.remove(stage)
+        stage.let_go()
+        self._metrics.scoring_gone(stage.name)
+
+    def _fail(self, reason: RecipeRefusalReason, detail: str) -> None:
+        """End the preparation of a recipe; the line goes on as it was."""
+        assert self._loading is not None
+        loading, self._loading = self._loading, None
+        self._stop(self._pool.standby)
+        self._metrics.recipe_request(RecipeAction.PREPARE, reason)
+        text = f"{loading.recipe.name} ({loading.request.request}): {reason}: {detail}"
+        self._emit("warning", "recipe_failed", detail=text[:_MAX_DETAIL_CHARACTERS])
+
+    def _stop(self, stages: Iterable[ScoringStage]) -> None:
+        for stage in stages:
+            self._supervisor.stop(stage.name)
+            stage.let_go()
+
+    # --- answers -------------------------------------------------------------------------------------------
+
+    def state_of(self, recipe: LineRecipe) -> RecipeState:
+        """State of a version now."""
+        if recipe.name == self._book.in_force.name:
+            return RecipeState.ACTIVE
+        if self._book.find(recipe.id, recipe.version) is not None:
+            return RecipeState.PREPARED
+        is_loading = self._loading is not None and self._loading.recipe.name == recipe.name
+        return RecipeState.LOADING if is_loading else RecipeState.UNLOADED
+
+    def states(self) -> Sequence[tuple[LineRecipe, RecipeState]]:
+        """Every version that is loaded or being loaded, the one in force first."""
+        book = self._book
+        others = [each for each in reversed(book.loaded) if each is not book.in_force]
+        loading = [self._loading.recipe] if self._loading is not None else []
+        return [(each, self.state_of(each)) for each in (book.in_force, *others, *loading)]
+
+    def _acknowledge(
+        self,
+        request: RecipeRequest,
+        reply: Reply,
+        recipe: LineRecipe,
+        *,
+        in_force_utc_ns: int | None = None,
+        before: str | None = None,
+    ) -> None:
+        state = self.state_of(recipe)
+        self._metrics.recipe_request(request.action, None)
+        reply(
+            RecipeAck(
+                request.request, request.action, state, recipe.id, recipe.version, recipe.number,
+                recipe.sha256, in_force_utc_ns, before,
+            )
+        )  # fmt: skip
+
+    def _refuse(
+        self, request: RecipeRequest | None, reply: Reply, reason: RecipeRefusalReason, detail: str
+    ) -> None:
+        self._metrics.recipe_request(None if request is None else request.action, reason)
+        name = None if request is None else request.request
+        reply(RecipeRefusal(name, reason, detail[:_MAX_DETAIL_CHARACTERS]))
+
+
+def _named(request: RecipeRequest) -> str:
+    name = f"number {request.recipe}" if isinstance(request.recipe, int) else request.recipe
+    return name if request.version is None else f"{name}@{request.version}"

@@ -1,0 +1,48 @@
+"""Asks a line to prepare a recipe, or to put one in force."""
+
+from __future__ import annotations
+
+import msgspec
+import zmq
+
+from inspectd import wire
+from inspectd.client.sockets import ClientKeys, connect, requester
+from inspectd.errors import UnavailableError
+from inspectd.wire import RecipeAck, RecipeRefusal, RecipeRequest
+
+
+def ask_recipe(
+    endpoint: str, request: RecipeRequest, keys: ClientKeys | None = None, timeout_seconds: float = 5.0
+) -> RecipeAck | RecipeRefusal:
+    """The line's answer to a request for a recipe.
+
+    After `timeout_seconds` without one it is not known what became of it: ask for the line's status, or
+    again; to activate what is in force already changes nothing.
+
+    Args:
+        endpoint: the line's control socket.
+        request: what is asked for.
+        keys: for a TCP endpoint of a line that requires keys.
+        timeout_seconds: longest wait for the answer.
+
+    Raises:
+        InputError: the endpoint or a key file cannot be used.
+        UnavailableError: the line does not answer, or not in this format.
+    """
+    with zmq.Context() as context, requester(context) as socket:
+        connect(socket, endpoint, keys)
+        socket.send(wire.encode(request))
+        if not socket.poll(round(timeout_seconds * 1000)):
+            raise UnavailableError(
+                f"{endpoint}: no answer within {timeout_seconds:g} s; is this the control socket of a "
+                "running line? What was asked for may be done all the same: ask for the line's status"
+            )
+        try:
+            answer: RecipeAck | RecipeRefusal = msgspec.json.decode(
+                socket.recv_multipart()[0], type=RecipeAck | RecipeRefusal
+            )
+        except msgspec.MsgspecError as error:
+            raise UnavailableError(
+                f"{endpoint}: answered with something else: {error}; this line's inspectd may be older"
+            ) from error
+    return answer

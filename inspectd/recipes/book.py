@@ -1,0 +1,203 @@
+"""Which recipe judges what is in front of a camera: those that are loaded, and the one in force. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from inspectd.config import Config, KeyedRecipe
+
+FILE: Final = "file"
+"""The id of the line recipe that the configuration file's recipes and cameras make; its version is 0."""
+
+_REMEMBERED_NS: Final = 10_000_000_000
+"""A frame that was captured longer ago than this has missed its deadline, or is stale."""
+
+
+class LineRecipe(msgspec.Struct, frozen=True, kw_only=True):
+    """What judges the parts of every camera of a line.
+
+    Each of its judgements (bank, threshold, deadline) has a key, which names it from a frame to its verdict.
+    A key belongs to one version for ever, so whatever was opened under it is judged by that version.
+
+    Attributes:
+        id: of the recipe.
+        version: of the recipe, from 1; 0: of the configuration file.
+        number: 1 to 999, for plant software without texts; None: of the configuration file.
+        sha256: over all of it.
+        cameras: camera name to the key of what judges its parts.
+        deadlines_ns: by key.
+        recipes: the judgement of each key, as scoring loads it; its name is the key.
+        banks: the bank's sha256 by key; none are known of the configuration file.
+    """
+
+    id: str = FILE
+    version: int = 0
+    number: int | None = None
+    sha256: str = ""
+    cameras: dict[str, str]
+    deadlines_ns: dict[str, int]
+    recipes: tuple[KeyedRecipe, ...] = ()
+    banks: dict[str, str] = {}
+
+    @property
+    def name(self) -> str:
+        """Id and version in one word, as people write it."""
+        return self.id if self.id == FILE else f"{self.id}@{self.version}"
+
+    @property
+    def keys(self) -> set[str]:
+        """Of everything that has to be loaded for it."""
+        return set(self.deadlines_ns)
+
+    def key_of(self, name: str, camera: str) -> str | None:
+        """The key that a trigger means by `name` for a camera; None where it means another recipe."""
+        if self.id == FILE:
+            return name if name in self.deadlines_ns else None
+        return self.cameras.get(camera) if name == self.id else None
+
+
+def of_file(config: Config, sha256: str = "") -> LineRecipe:
+    """The line recipe that the configuration file makes: the names of its recipes are the keys."""
+    return LineRecipe(
+        sha256=sha256,
+        cameras={camera.name: camera.recipe for camera in config.cameras},
+        deadlines_ns=config.deadlines_ns,
+        recipes=tuple(msgspec.convert(msgspec.to_builtins(each), KeyedRecipe) for each in config.recipes),
+    )
+
+
+def title_of(key: str) -> tuple[str, int | None]:
+    """The recipe's name and version that a key belongs to; the configuration file's have no version."""
+    name, _, rest = key.partition("@")
+    return name, int(rest.partition("/")[0]) if rest else None
+
+
+class RecipeBook:
+    """The line recipes that scoring has loaded, and which of them is in force.
+
+    Args:
+        in_force: the one in force from the start.
+    """
+
+    def __init__(self, in_force: LineRecipe) -> None:
+        self._loaded: list[LineRecipe] = [in_force]  # the least recently used first
+        self._in_force = in_force
+        self._before: deque[tuple[int, LineRecipe]] = deque()  # until when each was in force, oldest first
+        self._index()
+
+    @property
+    def in_force(self) -> LineRecipe:
+        """The line recipe that judges parts which come now."""
+        return self._in_force
+
+    @property
+    def loaded(self) -> list[LineRecipe]:
+        """Those that can be put in force, the least recently used first."""
+        return list(self._loaded)
+
+    def find(self, recipe_id: str, version: int | None) -> LineRecipe | None:
+        """A loaded one; without a version the newest loaded of that id."""
+        found = [each for each in self._loaded if each.id == recipe_id and version in {None, each.version}]
+        return max(found, key=lambda each: each.version, default=None)
+
+    def by_number(self, number: int) -> str | None:
+        """Id of the newest loaded recipe with that number."""
+        found = [each for each in self._loaded if each.number == number]
+        return max(found, key=lambda each: each.version).id if found else None
+
+    # --- what judges ---------------------------------------------------------------------------------------
+
+    def key_of_frame(self, camera: str, captured_ns: int) -> str:
+        """What judges a free-running camera's frame: the recipe that was in force when it was captured.
+
+        Of a frame whose time is a span its earliest moment counts: it is judged by the new recipe only where
+        it was certainly captured after the switch.
+        """
+        for until_ns, recipe in self._before:
+            if captured_ns <= until_ns and camera in recipe.cameras:
+                return recipe.cameras[camera]
+        return self._in_force.cameras[camera]
+
+    def keys_of_part(self, cameras: Iterable[str]) -> dict[str, str]:
+        """What judges the views of a part in front of these cameras now; unknown ones are left out."""
+        return {
+            camera: self._in_force.cameras[camera] for camera in cameras if camera in self._in_force.cameras
+        }
+
+    def key_named(self, name: str, camera: str) -> str | None:
+        """What judges a view whose trigger names a recipe; None where none of that name is loaded.
+
+        The one in force is meant before another version of the same recipe, and a loaded one before an older.
+        """
+        key = self._in_force.key_of(name, camera)
+        if key is not None:
+            return key
+        for recipe in sorted(self._loaded, key=lambda each: -each.version):
+            key = recipe.key_of(name, camera)
+            if key is not None:
+                self._used(recipe)
+                return key
+        return None
+
+    @property
+    def names(self) -> list[str]:
+        """Names that a trigger may give."""
+        names: dict[str, None] = {}
+        for recipe in (self._in_force, *reversed(self._loaded)):
+            names |= dict.fromkeys(recipe.deadlines_ns if recipe.id == FILE else [recipe.id])
+        return list(names)
+
+    def deadline_ns(self, key: str) -> int:
+        """Time from capture, or trigger, to verdict."""
+        return self._deadlines_ns[key]
+
+    def recipe(self, key: str) -> KeyedRecipe:
+        """The judgement that a key names, of a recipe that is loaded or was until now."""
+        return self._recipes[key]
+
+    def is_loaded(self, key: str) -> bool:
+        """Whether a key belongs to a recipe that is loaded, or was in force until a moment ago."""
+        return key in self._deadlines_ns
+
+    # --- what changes --------------------------------------------------------------------------------------
+
+    def put_in_force(self, recipe: LineRecipe, now_ns: int) -> None:
+        """Judge by a loaded recipe whatever is captured, or triggered, from now on."""
+        while self._before and self._before[0][0] < now_ns - _REMEMBERED_NS:
+            self._before.popleft()
+        self._before.append((now_ns, self._in_force))
+        self._in_force = recipe
+        self._used(recipe)
+        self._index()
+
+    def add(self, recipe: LineRecipe) -> None:
+        """A recipe is loaded and warm, and counts as just used; the one in force stays."""
+        self._used(recipe)
+        self._index()
+
+    def remove(self, recipe: LineRecipe) -> None:
+        """A recipe cannot be put in force or named any more; the one in force cannot be removed.
+
+        Raises:
+            ValueError: it is in force.
+        """
+        if recipe.name == self._in_force.name:
+            raise ValueError(f"{recipe.name} is in force")
+        self._loaded = [each for each in self._loaded if each.name != recipe.name]
+        self._index()
+
+    def _used(self, recipe: LineRecipe) -> None:
+        """Put it behind all others but the one in force, which is always in use."""
+        others = [each for each in self._loaded if each.name not in {recipe.name, self._in_force.name}]
+        last = [self._in_force] if recipe.name != self._in_force.name else []
+        self._loaded = [*others, recipe, *last]
+
+    def _index(self) -> None:
+        """Deadlines and judgements by key, those of recipes that were in force a moment ago among them."""
+        there = [*(recipe for _, recipe in self._before), *self._loaded]
+        self._deadlines_ns = {key: ns for each in there for key, ns in each.deadlines_ns.items()}
+        self._recipes = {recipe.name: recipe for each in there for recipe in each.recipes}

@@ -1,0 +1,189 @@
+"""A line's recipes on the disk: the store, and the audit file, which says which one is in force."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from inspectd.config import Config, KeyedRecipe
+from inspectd.errors import InputError, UnavailableError
+from inspectd.recipes.audit import AuditAction, AuditLog, InForce, format_in_force, in_force
+from inspectd.recipes.book import FILE, LineRecipe, of_file
+from inspectd.recipes.reading import RecipeReader
+from inspectd.recipes.version import RecipeVersion
+
+RECORD_NS: Final = 2_000_000_000
+"""A change that is not in the audit file by then is taken back."""
+_LOCK_SECONDS: Final = 1.0
+"""Longest wait for another process that writes a record."""
+
+
+class RecipeNotFoundError(InputError):
+    """The store has no such recipe, or no such version."""
+
+
+class Change(NamedTuple):
+    """A change of what is in force.
+
+    Attributes:
+        action: `activate` or `rollback`.
+        who: asked for it.
+        door: `local`, `tcp`, or `command` where no line runs.
+        why: that person's reason.
+    """
+
+    action: AuditAction
+    who: str
+    door: str
+    why: str
+
+
+class RecipeRecords:
+    """What a line reads of its store, and writes into its audit file. Every call may wait for the disk.
+
+    Args:
+        config: the line's.
+        state: its state directory; None: that of `config`.
+    """
+
+    def __init__(self, config: Config, state: Path | None = None) -> None:
+        state = config.state_path if state is None else state
+        self.store = RecipeReader(state / "recipes")
+        self._audit = state / "audit.jsonl"
+        self._config = config
+        self._file = of_file(config, sha256_of_file(config))
+
+    def in_force(self) -> LineRecipe:
+        """The line recipe that was put in force last; the configuration file's where none ever was.
+
+        Raises:
+            InputError: it is damaged, gone, does not fit the line, or nobody can know which it is.
+            UnavailableError: the disk cannot be read now.
+        """
+        found = in_force(self._audit)
+        if found is None or found.is_file:
+            return self._file
+        name = f"{found.id}@{found.version}"
+        try:
+            recipe = self._line_recipe(self.store.read(found.id, found.version))
+        except InputError as error:
+            raise InputError(
+                f"recipe {name} is in force by {self._audit}, and cannot be used: {error}; restore it from "
+                "a copy, or put another one in force: inspectd recipe activate"
+            ) from error
+        if recipe.sha256 != found.sha256:
+            raise InputError(
+                f"recipe {name} in {self.store.folder(found.id, found.version)} is another one than was put "
+                f"in force: its sha256 is {recipe.sha256[:12]}..., {self._audit} says "
+                f"{found.sha256[:12]}...; restore it from a copy, or put another one in force: inspectd "
+                "recipe activate"
+            )
+        return recipe
+
+    def read(self, recipe: str | int, version: int | None) -> LineRecipe:
+        """A version of a recipe, by its id or number; without a version the newest.
+
+        Raises:
+            RecipeNotFoundError: there is none.
+            InputError: it is damaged, or does not fit the line's cameras.
+            UnavailableError: the store cannot be read.
+        """
+        if recipe == FILE:
+            return self._file
+        try:
+            recipe_id = self.store.by_number(recipe) if isinstance(recipe, int) else recipe
+            found = self.store.newest(recipe_id) if version is None else version
+            known = self.store.versions(recipe_id)
+        except InputError as error:
+            raise RecipeNotFoundError(str(error)) from error
+        if found not in known:
+            versions = ", ".join(map(str, known[-20:]))
+            there = f"has {recipe_id} in the versions {versions}" if known else f"has no recipe {recipe_id!r}"
+            raise RecipeNotFoundError(f"the store {there}, got version {found}")
+        return self._line_recipe(self.store.read(recipe_id, found))
+
+    def record(self, change: Change, old: LineRecipe, new: LineRecipe) -> None:
+        """Record that `new` is in force instead of `old`; where that takes too long, it is taken back.
+
+        Raises:
+            InputError: the audit file was altered.
+            UnavailableError: it cannot be written, or was not in time; then `old` is in force by it.
+        """
+        until_ns = time.monotonic_ns() + RECORD_NS
+        self._append(change, old, new)
+        if time.monotonic_ns() > until_ns:
+            why = f"the record took longer than {RECORD_NS / 1e9:g} s"
+            self._append(Change(AuditAction.ROLLBACK, "inspectd", change.door, why), new, old)
+            raise UnavailableError(f"{self._audit}: not written within {RECORD_NS / 1e9:g} s; taken back")
+
+    def _append(self, change: Change, old: LineRecipe, new: LineRecipe) -> None:
+        until = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                with AuditLog(self._audit) as log:
+                    log.append(
+                        change.action, who=change.who or "unknown", door=change.door, object=new.id,
+                        old=_words(old), new=_words(new), why=change.why or None,
+                    )  # fmt: skip
+            except UnavailableError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.01)  # another process writes a record
+            else:
+                return
+
+    def _line_recipe(self, recipe: RecipeVersion) -> LineRecipe:
+        """What a version makes of this line.
+
+        Raises:
+            InputError: it does not say what judges one of the line's cameras.
+        """
+        cameras = [camera.name for camera in self._config.cameras]
+        missing = [name for name in cameras if name not in recipe.cameras]
+        if missing:
+            raise InputError(
+                f"recipe {recipe}: does not say what judges {', '.join(missing)}, expected all cameras of "
+                f"the line: {', '.join(cameras)}; import a version that does"
+            )
+        return line_recipe(recipe, self.store.folder(recipe.id, recipe.version), self._config)
+
+
+def line_recipe(recipe: RecipeVersion, folder: Path, config: Config) -> LineRecipe:
+    """The line recipe that a version makes; cameras that are judged alike have one key.
+
+    Args:
+        recipe: the version.
+        folder: where its banks lie.
+        config: names the cameras, and has the deadline where the version has none.
+    """
+    keys: dict[bytes, str] = {}
+    cameras, deadlines_ns, banks, recipes = {}, {}, {}, []
+    for camera in config.cameras:
+        judged = recipe.cameras[camera.name]
+        settings = msgspec.structs.asdict(judged)
+        alike = msgspec.json.encode(judged, order="sorted")
+        key = keys.setdefault(alike, f"{recipe}/{camera.name}" if keys else str(recipe))
+        cameras[camera.name] = key
+        if key in banks:
+            continue
+        banks[key] = settings.pop("bank_sha256")
+        deadlines_ns[key] = int((judged.deadline_ms or config.line.deadline_ms) * 1e6)
+        recipes.append(KeyedRecipe(**{**settings, "name": key, "bank": str(folder / judged.bank)}))
+    return LineRecipe(
+        id=recipe.id, version=recipe.version, number=recipe.number, sha256=recipe.sha256,
+        cameras=cameras, deadlines_ns=deadlines_ns, recipes=tuple(recipes), banks=banks,
+    )  # fmt: skip
+
+
+def sha256_of_file(config: Config) -> str:
+    """SHA-256 that stands for the configuration file's recipes and what they judge, not for their banks."""
+    judged = {camera.name: camera.recipe for camera in config.cameras}
+    return hashlib.sha256(msgspec.json.encode([config.recipes, judged], order="sorted")).hexdigest()
+
+
+def _words(recipe: LineRecipe) -> str:
+    return format_in_force(InForce(recipe.id, recipe.version, recipe.sha256))

@@ -1,0 +1,96 @@
+"""Changeover requests on the `control` socket, and the answers. `docs/recipes.md` has a table of them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+
+class RecipeAction(StrEnum):
+    """What is to be done with a recipe (OPC 40100-1: PrepareRecipe, UnprepareRecipe; a closed set)."""
+
+    PREPARE = "prepare"
+    """Load it beside those that are loaded, so that it can be put in force at once."""
+    ACTIVATE = "activate"
+    """Put a prepared one in force: whatever is captured, or triggered, from then on is judged by it."""
+    ROLLBACK = "rollback"
+    """As `activate`, of the recipe that was in force before: recorded as taking a change back."""
+    UNPREPARE = "unprepare"
+    """It need not stay loaded."""
+
+
+class RecipeState(StrEnum):
+    """State of one version of a recipe on a line."""
+
+    UNLOADED = "unloaded"
+    LOADING = "loading"
+    PREPARED = "prepared"
+    ACTIVE = "active"
+
+
+class RecipeRequest(
+    msgspec.Struct, frozen=True, tag_field="schema", tag="recipe/1", forbid_unknown_fields=True
+):
+    """Somebody asks for a changeover, or prepares it. `docs/recipes.md` describes every field."""
+
+    request: Annotated[str, Meta(min_length=1, max_length=64)]
+    """Comes back with the answer, and with the event that follows a `prepare`."""
+    action: RecipeAction
+    recipe: Annotated[str, Meta(min_length=1, max_length=64)] | Annotated[int, Meta(ge=1, le=999)]
+    """Id of the recipe, or its number; the id `file` means the recipes of the configuration file."""
+    version: Annotated[int, Meta(ge=0, le=2**31)] | None = None
+    """Left out: the newest; of all but `prepare` the newest that is loaded."""
+    who: Annotated[str, Meta(max_length=64)] = ""
+    """Who asks, as the client says; over TCP with keys the key's name counts instead."""
+    why: Annotated[str, Meta(max_length=200)] = ""
+    """For the audit journal."""
+
+
+class RecipeRefusalReason(StrEnum):
+    """Reason for not doing what a recipe request asks. A closed set: it is a metric label."""
+
+    MALFORMED = "malformed"
+    NOT_READY = "not_ready"
+    """The line starts, or stops."""
+    BUSY = "busy"
+    """Another recipe is being prepared or put in force; ask again."""
+    UNKNOWN = "unknown"
+    """The store has no such recipe, or no such version."""
+    DAMAGED = "damaged"
+    """What the store has of it is not what was written, or it does not fit this line's cameras."""
+    FAILED = "failed"
+    """It could not be loaded: the detail says why. Only in the event that ends a `prepare`."""
+    NOT_PREPARED = "not_prepared"
+    IN_FORCE = "in_force"
+    """The recipe in force cannot be unprepared."""
+    NOT_RECORDED = "not_recorded"
+    """The audit journal could not be written in time; nothing changed."""
+
+
+class RecipeAck(msgspec.Struct, frozen=True, tag_field="schema", tag="recipe_ack/1"):
+    """The answer to a recipe request that was taken."""
+
+    request: str
+    action: RecipeAction
+    state: RecipeState
+    """Of this version now; `loading`: the event `recipe_prepared` or `recipe_failed` follows."""
+    recipe: str
+    version: int
+    number: int | None
+    recipe_sha256: str
+    """Of this version, as the store names it."""
+    in_force_utc_ns: int | None = None
+    """Of `activate`: what is captured, or triggered, after it is judged by this version."""
+    before: str | None = None
+    """Of `activate`: what was in force until then, `ID@VERSION`."""
+
+
+class RecipeRefusal(msgspec.Struct, frozen=True, tag_field="schema", tag="recipe_refusal/1"):
+    """The answer to a recipe request that was not taken: nothing changed."""
+
+    request: str | None
+    reason: RecipeRefusalReason
+    detail: str

@@ -1,0 +1,77 @@
+"""What judges a frame or a part, before, at and after a switch."""
+
+from __future__ import annotations
+
+import pytest
+
+from inspectd.recipes.book import LineRecipe, RecipeBook, title_of
+
+
+def recipe(name: str, version: int, *, cameras: dict[str, str] | None = None) -> LineRecipe:
+    keys = cameras or {"top": f"{name}@{version}", "side": f"{name}@{version}/side"}
+    return LineRecipe(
+        id=name,
+        version=version,
+        number=ord(name[0]),
+        cameras=keys,
+        deadlines_ns=dict.fromkeys(keys.values(), 5),
+    )
+
+
+FROM_FILE = LineRecipe(cameras={"top": "cells", "side": "cells"}, deadlines_ns={"cells": 1, "spare": 2})
+A1, A2, B1 = recipe("a", 1), recipe("a", 2), recipe("b", 1)
+
+
+@pytest.fixture
+def book() -> RecipeBook:
+    made = RecipeBook(FROM_FILE)
+    for each in (A1, A2, B1):
+        made.add(each)
+    return made
+
+
+def test_a_frame_is_judged_by_what_was_in_force_when_it_was_captured(book):
+    book.put_in_force(A1, 100)
+    book.put_in_force(B1, 200)
+    seen = [book.key_of_frame("side", at) for at in (0, 100, 101, 200, 201)]
+    assert seen == ["cells", "cells", "a@1/side", "a@1/side", "b@1/side"]
+    assert book.keys_of_part(["top", "side", "nobody"]) == {"top": "b@1", "side": "b@1/side"}
+
+
+def test_a_recipe_from_before_the_last_seconds_is_forgotten(book):
+    book.put_in_force(A1, 100)
+    book.put_in_force(B1, 100 + 5 * 10**9)
+    book.remove(FROM_FILE)
+    assert book.is_loaded("cells")  # a frame of then may still come
+    book.put_in_force(A2, 200 + 10 * 10**9)
+    assert not book.is_loaded("cells")
+
+
+def test_a_trigger_means_the_recipe_in_force_before_another_version(book):
+    assert book.key_named("a", "top") == "a@2"
+    assert book.key_named("spare", "top") == "spare"
+    assert book.key_named("none", "top") is None
+    assert book.key_named("a", "nobody") is None
+    book.put_in_force(A1, 0)
+    assert book.key_named("a", "side") == "a@1/side"
+    assert book.names == ["a", "cells", "spare", "b"]
+
+
+def test_what_was_used_last_is_kept_longest(book):
+    book.put_in_force(A1, 0)
+    assert [each.name for each in book.loaded] == ["a@2", "b@1", "file", "a@1"]  # it was in force until now
+    assert book.key_named("b", "top") == "b@1"
+    assert [each.name for each in book.loaded] == ["a@2", "file", "b@1", "a@1"]
+    assert book.find("a", None) is A2
+    assert book.by_number(ord("b")) == "b"
+    book.remove(A2)
+    assert book.find("a", None) is A1
+    with pytest.raises(ValueError, match="a@1 is in force"):
+        book.remove(A1)
+
+
+@pytest.mark.parametrize(
+    ("key", "title"), [("cells", ("cells", None)), ("a@12", ("a", 12)), ("a@3/side", ("a", 3))]
+)
+def test_a_key_names_recipe_and_version(key, title):
+    assert title_of(key) == title

@@ -1,0 +1,254 @@
+"""Recipes change while the line runs: what comes after the switch is judged by the new one, no part else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.changeovers import add_recipe, ask, prepare
+from support.daemon import Daemon, camera_table, settings
+from support.triggers import Plant
+
+from inspectd.client import Accepted, RecipeAck, RecipeAction, RecipeRefusal, RecipeRefusalReason, RecipeState
+from inspectd.recipes.audit import AuditSummary, history, verify
+from inspectd.scoring.stub import Behaviour, bank_sha256
+
+ACTIVATE, PREPARE, UNPREPARE = RecipeAction.ACTIVATE, RecipeAction.PREPARE, RecipeAction.UNPREPARE
+
+
+@pytest.fixture
+def plant() -> Iterator[Callable[[Daemon], Plant]]:
+    plants: list[Plant] = []
+
+    def connect(daemon: Daemon) -> Plant:
+        plants.append(Plant(daemon))
+        return plants[-1]
+
+    yield connect
+    for each in plants:
+        each.close()
+
+
+def line(start, good_folder, *, max_recipes=4, behaviour=None) -> Daemon:
+    cameras = camera_table("top", good_folder, fps=25, mode='"triggered"', slots=32)
+    cameras += camera_table("side", good_folder, fps=25, mode='"triggered"', slots=32)
+    cameras += camera_table("free", good_folder, fps=20, slots=32)
+    extra = f"[triggers]\nwindow_ms = 500\nmax_delay_ms = 2000\n[scoring]\nmax_recipes = {max_recipes}\n"
+    return start(settings("stub.bank", cameras, deadline_ms=3000, extra=extra), **(behaviour or {})).ready()
+
+
+def three_recipes(state: Path) -> None:
+    for number, name in enumerate("abc", 1):
+        add_recipe(state, name, number, {"top": 0.1 * number, "side": 1.0 + number, "free": 0.1 * number})
+
+
+def test_parts_are_judged_by_the_recipe_their_trigger_was_accepted_under(start_daemon, plant, good_folder):
+    daemon = line(start_daemon, good_folder)
+    three_recipes(daemon.folder / "state")
+    for name in "abc":
+        prepare(daemon, name)
+    line_plant, expected = plant(daemon), {}
+    for number in range(60):
+        name = "abc"[number % 3]
+        answer = ask(daemon, ACTIVATE, name)
+        assert isinstance(answer, RecipeAck), answer
+        assert (answer.state, answer.recipe, answer.version) == (RecipeState.ACTIVE, name, 1)
+        time.sleep(0.05)  # each gets a frame of its own
+        accepted = line_plant.trigger(number)
+        assert isinstance(accepted, Accepted), accepted
+        assert (accepted.recipe, accepted.recipe_version) == (name, 1)
+        expected[str(number)] = name
+        if number % 2:  # else the next switch comes while the part is open
+            line_plant.part(number)
+    daemon.until(lambda: len(daemon.reader.parts) == 60)
+    for verdict in daemon.reader.verdicts:
+        if verdict.trigger_id is None:
+            continue
+        name = expected[verdict.trigger_id]
+        assert (verdict.recipe, verdict.recipe_version) == (name, 1)
+        assert verdict.evaluation != "undecidable", verdict.reason
+        key = {"side": f"{name}@1/side", "top": f"{name}@1"}[verdict.camera]
+        assert verdict.bank_sha256 == bank_sha256(key)
+        number = "abc".index(name) + 1
+        assert verdict.threshold == pytest.approx({"top": 0.1 * number, "side": 1.0 + number}[verdict.camera])
+    assert daemon.stop() == 0
+    counts = daemon.reader.event("stopped").counts
+    assert counts.captured == counts.verdicts + counts.drops
+
+
+def free_line(start, good_folder, *, max_recipes=4, behaviour=None) -> Daemon:
+    cameras = camera_table("free", good_folder, fps=50, slots=32)
+    text = settings("stub.bank", cameras, deadline_ms=1000, extra=f"[scoring]\nmax_recipes = {max_recipes}\n")
+    return start(text, behaviour=behaviour or Behaviour()).ready()
+
+
+def refused(daemon, action, recipe, version=None) -> RecipeRefusalReason:
+    answer = ask(daemon, action, recipe, version)
+    assert isinstance(answer, RecipeRefusal), answer
+    return answer.reason
+
+
+def failed(daemon) -> str:
+    daemon.until(lambda: daemon.reader.event("recipe_failed"), 30)
+    return daemon.reader.event("recipe_failed").detail
+
+
+def test_a_frame_is_judged_by_what_was_in_force_when_it_was_captured(start_daemon, good_folder):
+    daemon = free_line(start_daemon, good_folder)
+    for number, name in enumerate("ab", 1):
+        add_recipe(daemon.folder / "state", name, number, {"free": 0.5 * number})
+        prepare(daemon, number)
+    switches = [(0, None)]
+    for number in range(20):
+        answer = ask(daemon, ACTIVATE, "ab"[number % 2])
+        switches.append((answer.in_force_utc_ns, answer.recipe))
+        daemon.reader.read(100)
+    assert daemon.stop() == 0
+    verdicts = daemon.reader.verdicts
+    for verdict in verdicts:
+        at = [recipe for since_ns, recipe in switches if since_ns <= verdict.captured_utc_ns][-1]
+        near = any(abs(since_ns - verdict.captured_utc_ns) < 2_000_000 for since_ns, _ in switches)
+        if near:  # the two clocks of the frame and of the switch are read one after the other
+            continue
+        assert verdict.recipe == (at or "cell"), min(
+            (since_ns - verdict.captured_utc_ns for since_ns, _ in switches), key=abs
+        )
+        assert verdict.recipe_version == (1 if at else None)
+        assert verdict.evaluation != "undecidable", verdict.reason
+        if at:
+            assert verdict.threshold == {"a": 0.5, "b": 1.0}[at]
+            assert verdict.bank_sha256 == bank_sha256(f"{at}@1")
+    assert {v.recipe for v in verdicts} == {"cell", "a", "b"}
+    counts = daemon.reader.event("stopped").counts
+    assert (counts.drops, counts.captured) == (0, counts.verdicts)
+
+
+def test_what_cannot_be_done_is_refused_and_changes_nothing(start_daemon, good_folder):
+    daemon = free_line(start_daemon, good_folder, max_recipes=2)
+    state = daemon.folder / "state"
+    add_recipe(state, "a", 1, {"free": 0.5})
+    add_recipe(state, "b", 2, {"free": 0.6})
+    add_recipe(state, "odd", 3, {"free": 0.7}, of_key="another")
+    add_recipe(state, "elsewhere", 4, {"other": 0.7})
+    add_recipe(state, "c", 5, {"free": 0.8})
+    assert refused(daemon, PREPARE, "none") is RecipeRefusalReason.UNKNOWN
+    assert refused(daemon, PREPARE, "../a") is RecipeRefusalReason.UNKNOWN
+    assert refused(daemon, PREPARE, "a", 2) is RecipeRefusalReason.UNKNOWN
+    assert refused(daemon, PREPARE, 9) is RecipeRefusalReason.UNKNOWN
+    assert refused(daemon, PREPARE, "elsewhere") is RecipeRefusalReason.DAMAGED
+    for action in (ACTIVATE, UNPREPARE):
+        assert refused(daemon, action, "a") is RecipeRefusalReason.NOT_PREPARED
+    assert refused(daemon, UNPREPARE, "file") is RecipeRefusalReason.IN_FORCE
+    assert ask(daemon, PREPARE, "odd").state is RecipeState.LOADING
+    assert "damaged: sha256 of the bank of odd@1: is" in failed(daemon)
+    (state / "recipes/b/1/recipe.json").chmod(0o644)
+    (state / "recipes/b/1/recipe.json").write_text("{")
+    assert refused(daemon, PREPARE, "b") is RecipeRefusalReason.DAMAGED
+    prepare(daemon, "a")
+    assert ask(daemon, ACTIVATE, 1).before == "file"
+    prepare(daemon, "c")  # the file's recipes, used the longest ago, leave
+    assert daemon.reader.event("recipe_prepared").detail == "c@1 (prepare-c); no longer prepared: file"
+    assert refused(daemon, ACTIVATE, "file") is RecipeRefusalReason.NOT_PREPARED
+    assert ask(daemon, UNPREPARE, "c").state is RecipeState.UNLOADED
+    assert refused(daemon, ACTIVATE, "c") is RecipeRefusalReason.NOT_PREPARED
+    prepare(daemon, "file")
+    assert ask(daemon, ACTIVATE, "file").state is RecipeState.ACTIVE
+    assert daemon.stop() == 0
+    assert {v.reason for v in daemon.reader.verdicts} <= {"within_threshold", "above_threshold"}
+    assert not daemon.reader.event("scoring_lost")
+
+
+def test_a_recipe_that_kills_who_loads_it_costs_no_part_anything(start_daemon, good_folder):
+    daemon = free_line(start_daemon, good_folder)
+    add_recipe(daemon.folder / "state", "a", 1, {"free": 0.5})
+    daemon.behave(Behaviour(load_seconds=60))
+    assert ask(daemon, PREPARE, "a").state is RecipeState.LOADING
+    assert refused(daemon, PREPARE, "a") is RecipeRefusalReason.BUSY
+    daemon.until(lambda: "scoring-b" in daemon.children(), 10)
+    os.kill(daemon.children()["scoring-b"], signal.SIGKILL)
+    assert failed(daemon) == "a@1 (prepare-a): failed: killed by SIGKILL"
+    daemon.behave(Behaviour(fault="refuse"))
+    daemon.reader.events.clear()
+    ask(daemon, PREPARE, "a")
+    assert "the stub was asked to refuse its banks" in failed(daemon)
+    daemon.behave(Behaviour())
+    prepare(daemon, "a")
+    ask(daemon, ACTIVATE, "a")
+    daemon.until(lambda: daemon.reader.verdicts[-1].recipe == "a")
+    # It serves now: its end is the line's, and the next one loads the same.
+    os.kill(daemon.children()["scoring-b"], signal.SIGKILL)
+    daemon.until(lambda: daemon.reader.event("scoring_lost"))
+    daemon.reader.verdicts.clear()
+    daemon.until(lambda: any(v.evaluation == "pass" for v in daemon.reader.verdicts))
+    assert {v.recipe for v in daemon.reader.verdicts} == {"a"}
+    add_recipe(daemon.folder / "state", "b", 2, {"free": 0.5})
+    prepare(daemon, "b")
+    daemon.until(lambda: "scoring-b" not in daemon.children(), 10)
+    assert daemon.stop() == 0
+
+
+def test_what_was_acknowledged_is_in_force_after_any_end(start_daemon, good_folder, tmp_path):
+    state = tmp_path / "state"
+    state.mkdir()
+    for number, name in enumerate("ab", 1):
+        add_recipe(state, name, number, {"free": 0.5 * number})
+    environment = {"STATE_DIRECTORY": str(state)}
+    text = settings("stub.bank", camera_table("free", good_folder, fps=50, slots=32), deadline_ms=1000)
+    acknowledged = "cell"
+    for number in range(4):
+        daemon = start_daemon(text, environment).ready()
+        reader = daemon.reader
+        reader.until(lambda: reader.verdicts)  # noqa: B023 - called at once
+        assert {v.recipe for v in reader.verdicts if v.reason != "restarted"} == {acknowledged}
+        for name in "abab"[number:]:
+            prepare(daemon, name)
+            answer = ask(daemon, ACTIVATE, name, why="a test")
+            assert isinstance(answer, RecipeAck)
+            acknowledged = answer.recipe
+        daemon.process.kill()
+        daemon.process.wait()
+    assert isinstance(verify(state / "audit.jsonl"), AuditSummary)
+    assert {record.why for record in history(state / "audit.jsonl")} == {"a test"}
+    (state / "recipes" / acknowledged / "1" / "recipe.json").chmod(0o644)
+    (state / "recipes" / acknowledged / "1" / "recipe.json").write_text("{}")
+    daemon = start_daemon(text, environment)
+    assert daemon.process.wait(20) == 2
+    assert f"recipe {acknowledged}@1 is in force by" in daemon.log.read_text()
+    assert "Traceback" not in daemon.log.read_text()
+
+
+def run(daemon, *words, expect=0):
+    command = [sys.executable, "-m", "inspectd", "recipe", *words, "--config", str(daemon.file)]
+    places = {"RUNTIME_DIRECTORY": str(daemon.runtime_dir), "STATE_DIRECTORY": str(daemon.folder / "state")}
+    done = subprocess.run(
+        command, env={**os.environ, **places}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == expect, done
+    return done.stdout + done.stderr
+
+
+def test_a_person_changes_recipes_by_command(start_daemon, good_folder):
+    daemon = free_line(start_daemon, good_folder)
+    state = daemon.folder / "state"
+    for name in ("a", "a", "b"):
+        add_recipe(state, name, "ab".index(name) + 1, {"free": 0.5})
+    assert run(daemon, "activate", "a", "--why", "order 7") == "a@2: in force, instead of file\n"
+    assert run(daemon, "prepare", "b") == "b@1: prepared\n"
+    assert "b: in_force" not in run(daemon, "unprepare", "b")
+    assert run(daemon, "activate", "a@1") == "a@1: in force, instead of a@2\n"
+    assert run(daemon, "rollback", "--why", "too many rejects") == "a@2: in force, instead of a@1\n"
+    assert "c" in run(daemon, "activate", "c", expect=2)
+    assert "a@2: in_force: a@2 is in force" in run(daemon, "unprepare", "a@2", expect=1)
+    shown = run(daemon, "history")
+    assert "rollback by" in shown
+    assert "why: too many rejects" in shown
+    daemon.until(lambda: daemon.reader.verdicts and daemon.reader.verdicts[-1].recipe_version == 2)
+    assert daemon.stop() == 0
+    assert run(daemon, "activate", "file") == "file: in force from the line's next start, instead of a@2\n"
+    assert isinstance(verify(state / "audit.jsonl"), AuditSummary)

@@ -1,0 +1,63 @@
+"""A line's recipe store for tests on the stub, and requests for its recipes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from support.daemon import Daemon
+
+from inspectd.client import RecipeAck, RecipeAction, RecipeRefusal, RecipeRequest, ask_recipe
+from inspectd.recipes.store import RecipeDraft, RecipeStore
+from inspectd.recipes.version import CameraRecipe, RecipeVersion
+from inspectd.scoring.stub import bank_sha256
+
+
+def add_recipe(
+    state_dir: Path,
+    name: str,
+    number: int,
+    cameras: dict[str, float],
+    *,
+    of_key: str | None = None,
+) -> RecipeVersion:
+    """Put the next version into a line's store; cameras, in the line's order, with a threshold each.
+
+    The stub reads no bank: its bank's digest is that of the key, which `of_key` may say otherwise.
+    """
+    store = RecipeStore(state_dir / "recipes")
+    version = max(store.versions(name), default=0) + 1
+    (state_dir / "stub.bank").write_bytes(b"no bank")
+    judged, banks, keys = {}, {}, {}
+    for camera, threshold in cameras.items():
+        key = keys.setdefault(threshold, f"{name}@{version}/{camera}" if keys else f"{name}@{version}")
+        bank = f"banks/of-{key.rpartition('/')[2].partition('@')[0]}.safetensors"
+        digest = bank_sha256(of_key or key)
+        judged[camera] = CameraRecipe(bank=bank, bank_sha256=digest, threshold=threshold)
+        banks[bank] = state_dir / "stub.bank"
+    draft = RecipeDraft(id=name, number=number, cameras=judged, banks=banks, who="anna")
+    return store.add(draft)
+
+
+def ask(
+    daemon: Daemon, action: RecipeAction, recipe: str | int, version: int | None = None, **more: str
+) -> RecipeAck | RecipeRefusal:
+    """The line's answer."""
+    request = RecipeRequest(f"{action}-{recipe}", action, recipe, version, **{"who": "anna", **more})
+    return ask_recipe(f"ipc://{daemon.runtime_dir}/control.sock", request, timeout_seconds=10)
+
+
+def prepare(daemon: Daemon, recipe: str | int, version: int | None = None) -> None:
+    """Have a recipe prepared, and wait until it is."""
+    daemon.reader.read(0)
+    heard = len(daemon.reader.events)
+    answer = ask(daemon, RecipeAction.PREPARE, recipe, version)
+    assert isinstance(answer, RecipeAck), answer
+
+    def told() -> list[str]:
+        return [
+            e.event for e in daemon.reader.events[heard:] if e.event in {"recipe_prepared", "recipe_failed"}
+        ]
+
+    if answer.state == "loading":
+        daemon.until(told, 30)
+        assert told() == ["recipe_prepared"], daemon.reader.events[-1]
