@@ -14,6 +14,7 @@ from inspectd import __version__, config
 from inspectd.bank.file import read_bank
 from inspectd.cli import output
 from inspectd.cli.output import cell
+from inspectd.cli.recipe_common import LineState
 from inspectd.errors import BankError, ExitCode, InputError
 from inspectd.evidence.pictures import explanation, read_frame, read_heatmap
 from inspectd.evidence.record import FACTS, FRAME, HEATMAP, EvidenceRecord, read_record
@@ -103,6 +104,15 @@ def _find_bank(file: Path, verdict: Verdict) -> Path:
     Raises:
         InputError: it is not found.
     """
+    if verdict.recipe_version is not None:
+        store = LineState(file).store
+        judged = store.read(verdict.recipe, verdict.recipe_version).cameras.get(verdict.camera)
+        if judged is None or verdict.bank_sha256 not in {None, judged.bank_sha256}:
+            raise InputError(
+                f"recipe {verdict.recipe}@{verdict.recipe_version} of the store of {file} has another bank "
+                f"for {verdict.camera} than this verdict; name it with --bank"
+            )
+        return store.folder(verdict.recipe, verdict.recipe_version) / judged.bank
     found = []
     for recipe in config.load(file).recipes:
         if verdict.bank_sha256 is None and recipe.name == verdict.recipe:

@@ -1,4 +1,4 @@
-"""`inspectd recipe`: import, list, show, export and verify recipes of the store."""
+"""`inspectd recipe`: import, list, show, export and verify recipes of the store, and put them in force."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ import importlib
 from pathlib import Path
 from typing import Final
 
+_CHANGES: Final = {
+    "prepare": "load a recipe beside those in use, so that it can be put in force at once",
+    "activate": "put a recipe in force: prepare it, then judge by it whatever comes from then on",
+    "rollback": "put the recipe in force again that was before the last change",
+    "unprepare": "a prepared recipe need not stay loaded",
+}
+_OR_FILE: Final = "a recipe's name, and if not its newest version, @VERSION; file: those of the configuration"
 _NAMED: Final = "a recipe's name, and if not its newest version, @VERSION"
 
 
@@ -37,6 +44,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verify.add_argument("recipe", nargs="?", metavar="ID[@VERSION]", help="default: all")
     _add_common(verify)
 
+    for name, summary in _CHANGES.items():
+        change = commands.add_parser(name, help=summary)
+        if name != "rollback":
+            change.add_argument(
+                "recipe", metavar="ID[@VERSION]", help=f"{_NAMED}; file: the configuration file's"
+            )
+        change.add_argument("--why", metavar="TEXT", help="reason for it, for the audit file")
+        change.add_argument("--who", metavar="NAME", help="default: the user of this system")
+        change.add_argument(
+            "--timeout", type=float, default=300.0, metavar="SECONDS",
+            help="longest wait until it is loaded; default: 300",
+        )  # fmt: skip
+        _add_common(change)
     _add_common(commands.add_parser("history", help="show what was in force when, who asked for it, and why"))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
-from inspectd import config
 from inspectd.cli import output
+from inspectd.cli.line_sockets import socket_of
 from inspectd.cli.output import cell
 from inspectd.client import ClientKeys, Evaluation, HealthCondition, HealthStatus, LineStatus, ask_status
-from inspectd.errors import ExitCode, InputError, UnavailableError
+from inspectd.errors import ExitCode, InputError
 from inspectd.text import json_line
 
 _WELL: Final[set[str]] = {HealthStatus.GOOD, HealthStatus.MAINTENANCE_REQUIRED}
@@ -33,8 +32,6 @@ _MOST_CONDITIONS: Final = 5
 _MOST_CAMERAS: Final = 5
 _MOST_RECIPES: Final = 3
 """With these the screen fits 24 lines; `--json` has all."""
-_BY_SYSTEMD: Final = Path("/run/inspectd")
-"""`RuntimeDirectory=` of the unit, above the instance's name, which is that of its configuration file."""
 _WIDTH: Final = 80
 _NAME: Final = 16
 """Characters of a name in the table."""
@@ -90,23 +87,8 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _endpoint(line: str) -> str:
-    """The sync socket of a configuration's line, where one runs; systemd gives it a directory of its own."""
-    if "://" in line:
-        return line
-    file = Path(line)
-    settings = config.load(file).line
-    places = (
-        [settings.runtime_path] if settings.runtime_dir else [_BY_SYSTEMD / file.stem, settings.runtime_path]
-    )
-    sockets = [f"{place}/sync.sock" for place in places]
-    # Path.exists raises where the directory may not be looked into.
-    found = next((socket for socket in sockets if os.path.exists(socket)), None)  # noqa: PTH110
-    if found is None:
-        raise UnavailableError(
-            f"{line}: its line does not run here, or may not be seen by this user (group inspectd): "
-            f"no {' and no '.join(sockets)}"
-        )
-    return f"ipc://{found}"
+    """The sync socket that was named, or that of a configuration's line."""
+    return line if "://" in line else socket_of(Path(line), "sync")
 
 
 def screen(status: LineStatus) -> Iterable[Text | Table]:
@@ -163,6 +145,10 @@ def _facts(status: LineStatus) -> Iterable[Text]:
             f"{counts.triggers:,} accepted = {counts.parts:,} parts + {counts.triggers_open} open; "
             f"{counts.missed:,} views without a frame",
         )
+    prepared = f"; prepared: {', '.join(status.prepared)}" if status.prepared else ""
+    named = "the configuration file's recipes" if status.in_force == "file" else status.in_force
+    if status.in_force != "file" or prepared:
+        yield _fact("in force", f"{named}{prepared}")
     scoring = "not ready" if status.device is None else f"ready on {status.device}"
     yield _fact("scoring", f"{scoring}; {status.waiting} wait, {status.with_scoring} are with it")
     for recipe in status.recipes[:_MOST_RECIPES]:

@@ -14,6 +14,7 @@ from rich.console import Console
 from support.daemon import camera_table, settings
 
 from inspectd import wire
+from inspectd.cli import line_sockets
 from inspectd.cli import status as status_command
 from inspectd.cli.status import screen
 from inspectd.scoring.stub import Behaviour
@@ -67,7 +68,7 @@ def test_the_configuration_leads_to_the_line(start_daemon, stub_bank, good_folde
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(daemon.runtime_dir))
     assert status(daemon.file).stdout.split()[1] == "test/line"
     monkeypatch.delenv("RUNTIME_DIRECTORY")
-    monkeypatch.setattr(status_command, "_BY_SYSTEMD", daemon.folder)
+    monkeypatch.setattr(line_sockets, "_BY_SYSTEMD", daemon.folder)
     daemon.runtime_dir.rename(daemon.folder / "line")  # as the unit names it by its configuration file
     assert status_command._endpoint(str(daemon.file)) == f"ipc://{daemon.folder}/line/sync.sock"
     (daemon.folder / "line").rename(daemon.runtime_dir)

@@ -1,0 +1,43 @@
+"""Where the sockets of a line lie that runs on this host."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from inspectd import config
+from inspectd.errors import UnavailableError
+
+_BY_SYSTEMD: Final = Path("/run/inspectd")
+"""`RuntimeDirectory=` of the unit, above the instance's name, which is that of its configuration file."""
+
+
+def runtime_places(file: Path) -> list[Path]:
+    """The directories that a configuration's line may have its sockets in; systemd gives it one of its own.
+
+    Raises:
+        ConfigError: the file cannot be used.
+    """
+    settings = config.load(file).line
+    return (
+        [settings.runtime_path] if settings.runtime_dir else [_BY_SYSTEMD / file.stem, settings.runtime_path]
+    )
+
+
+def socket_of(file: Path, name: str) -> str:
+    """The endpoint of a socket, `sync`, `control` or `verdicts`, of the line whose configuration `file` is.
+
+    Raises:
+        ConfigError: the file cannot be used.
+        UnavailableError: no line runs by it here.
+    """
+    sockets = [f"{place}/{name}.sock" for place in runtime_places(file)]
+    # Path.exists raises where the directory may not be looked into.
+    found = next((socket for socket in sockets if os.path.exists(socket)), None)  # noqa: PTH110
+    if found is None:
+        raise UnavailableError(
+            f"{file}: its line does not run here, or may not be seen by this user (group inspectd): "
+            f"no {' and no '.join(sockets)}"
+        )
+    return f"ipc://{found}"

@@ -1,0 +1,136 @@
+"""`inspectd recipe prepare | activate | rollback | unprepare`: changes what a line judges by."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import time
+from collections import deque
+from typing import Final
+
+from inspectd.cli.line_sockets import runtime_places, socket_of
+from inspectd.cli.recipe_common import LineState, version_named
+from inspectd.client import LiveReader, RecipeAck, RecipeAction, RecipeRefusal, RecipeRequest, ask_recipe
+from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
+from inspectd.ipc.runtime_dir import RuntimeDir
+from inspectd.recipes.audit import AuditAction, InForce, history, parse_in_force
+from inspectd.recipes.book import FILE
+from inspectd.recipes.stored import Change, RecipeRecords
+from inspectd.text import json_line, printable
+from inspectd.wire import Event, RecipeState
+
+_TOLD: Final = {"recipe_prepared", "recipe_failed"}
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Ask the running line; where none runs, `activate` and `rollback` record what the next start goes by.
+
+    Raises:
+        InputError: there is no such recipe, or it cannot be used.
+        UnavailableError: the line does not answer, or what it records cannot be written.
+        InspectdError: the line refuses.
+    """
+    line = LineState(arguments.config)
+    action = RecipeAction(arguments.recipe_command)
+    name, version = _before(line) if action is RecipeAction.ROLLBACK else _named(line, arguments.recipe)
+    who, why = arguments.who or _user(), arguments.why or ""
+    try:
+        control = socket_of(arguments.config, "control")
+    except UnavailableError:
+        if action not in {RecipeAction.ACTIVATE, RecipeAction.ROLLBACK}:
+            raise
+        change = Change(AuditAction(action), who, "command", why)
+        return _record(line, arguments, change, (name, version))
+    request = RecipeRequest(f"{os.getpid()}-{time.time_ns()}", action, name, version, who, why)
+    if action is not RecipeAction.UNPREPARE:
+        _prepare(control, arguments, request)
+    return _say(arguments, _asked(control, request))
+
+
+def _prepare(control: str, arguments: argparse.Namespace, request: RecipeRequest) -> None:
+    """Have the recipe loaded beside the running ones, and wait for it."""
+    asked = RecipeRequest(
+        request.request, RecipeAction.PREPARE, request.recipe, request.version, request.who, request.why
+    )
+    with LiveReader(socket_of(arguments.config, "verdicts")) as reader:
+        reader.receive(0.2)  # connected before the answer can be missed
+        until = time.monotonic() + arguments.timeout
+        answer = ask_recipe(control, asked)
+        while isinstance(answer, RecipeRefusal) and answer.reason == "busy" and time.monotonic() < until:
+            time.sleep(0.2)
+            answer = ask_recipe(control, asked)
+        if isinstance(answer, RecipeRefusal):
+            raise InspectdError(f"{_name(request)}: {answer.reason}: {answer.detail}")
+        while answer.state is RecipeState.LOADING:
+            message = reader.receive(0.5)
+            if (
+                isinstance(message, Event)
+                and message.event in _TOLD
+                and f"({request.request})" in message.detail
+            ):
+                if message.event == "recipe_failed":
+                    raise InspectdError(message.detail.replace(f" ({request.request})", ""))
+                return
+            if time.monotonic() > until:
+                raise UnavailableError(
+                    f"{_name(request)}: not prepared within {arguments.timeout:g} s; the line goes on trying"
+                )
+
+
+def _asked(control: str, request: RecipeRequest) -> RecipeAck:
+    answer = ask_recipe(control, request)
+    if isinstance(answer, RecipeRefusal):
+        raise InspectdError(f"{_name(request)}: {answer.reason}: {answer.detail}")
+    return answer
+
+
+def _say(arguments: argparse.Namespace, answer: RecipeAck) -> int:
+    if arguments.json:
+        print(json_line(answer))
+    else:
+        before = f", instead of {answer.before}" if answer.before else ""
+        state = "in force" if answer.state is RecipeState.ACTIVE else answer.state
+        print(printable(f"{answer.recipe}@{answer.version}: {state}{before}"))
+    return ExitCode.OK
+
+
+def _record(
+    line: LineState, arguments: argparse.Namespace, change: Change, named: tuple[str, int | None]
+) -> int:
+    """Record what the next start judges by, with the line's directory locked against that start."""
+    records = RecipeRecords(line.settings, line.audit.parent)
+    new = records.read(*named)
+    try:
+        old = records.in_force()
+    except InputError:  # this is how to get out of that
+        old = records.read(FILE, None)
+    places = [place for place in runtime_places(arguments.config) if place.is_dir()]
+    with RuntimeDir(places[0] if places else line.settings.runtime_path):
+        records.record(change, old, new)
+    print(f"{new.name}: in force from the line's next start, instead of {old.name}")
+    return ExitCode.OK
+
+
+def _before(line: LineState) -> tuple[str, int | None]:
+    """What was in force before the last change."""
+    last = next(iter(deque(history(line.audit), maxlen=1)), None)
+    if last is None or last.old is None:
+        raise InputError(f"{line.audit}: no recipe was put in force yet, so there is none to go back to")
+    before: InForce = parse_in_force(last.old, f"{line.audit}, record {last.seq}: ")
+    return before.id, before.version
+
+
+def _named(line: LineState, text: str) -> tuple[str, int | None]:
+    return (FILE, None) if text == FILE else version_named(line.store, text)
+
+
+def _name(request: RecipeRequest) -> str:
+    return f"{request.recipe}" if request.version is None else f"{request.recipe}@{request.version}"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name
+        return f"user {os.getuid()}"
