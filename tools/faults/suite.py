@@ -14,6 +14,7 @@ from faults import (
     kill_daemon,
     netns,
     readers,
+    recipes,
     soak,
     starve,
     state,
@@ -33,6 +34,14 @@ FAULTS: Final = (
         full=200,
         short=2,
         run=kill_daemon.run,
+    ),
+    Fault(
+        "recipes-killed",
+        "the daemon is killed (SIGKILL) at random moments while recipes are prepared and put in force",
+        "in force is the recipe acknowledged last, or the one asked for; audit file and store are whole",
+        full=100,
+        short=3,
+        run=recipes.run,
     ),
     Fault(
         "scoring-struck",
