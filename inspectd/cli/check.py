@@ -168,6 +168,7 @@ def _scoring_problems(
             yield f"{where}.{'bank' if recipe.threshold is None else 'threshold'}: {error}"
         except BankError as error:
             yield f"{where}.bank: {error}"
+    places = {recipe.name: where for where, recipe in sound}
     try:
         starts = process_starts(scoring, [recipe for _, recipe in sound], 1, cameras)
     except InputError as error:
@@ -176,14 +177,12 @@ def _scoring_problems(
     try:
         for start in {start.scoring.device: placed(start) for start in starts}.values():
             admit_banks(start)
-            for where, recipe in sound:
-                if recipe not in start.recipes:
-                    continue
+            for recipe in start.recipes:
                 try:
                     one = msgspec.structs.replace(start, recipes=(recipe,))
                     banks |= {bank.recipe: bank for bank in load(one)[0].banks}
                 except BankError as error:
-                    yield f"{where}.bank: {error}"
+                    yield f"{places[recipe.name]}.bank: {error}"
                 release_memory()
     except InspectdError as error:
         yield f"scoring: {error}"
