@@ -28,6 +28,9 @@ _EXAMPLES: Final[dict[tuple[type, str], Any]] = {
     (config.ImagesCamera, "name"): "replay",
     (config.ImagesCamera, "recipe"): "product-a",
     (config.ImagesCamera, "folder"): "images/product-a",
+    (config.GoldenPart, "name"): "crack-1",
+    (config.GoldenPart, "recipe"): "product-a",
+    (config.GoldenPart, "expect"): "fail",
 }
 _UNSET: Final = {"threshold": 5.0, "check_above": 4.0, "frozen_frames": 1, "deadline_ms": 300.0,
                  "latency_ms": 130.0, "width": 1920, "height": 1200, "fps": 30.0, "fourcc": "MJPG",
@@ -35,7 +38,11 @@ _UNSET: Final = {"threshold": 5.0, "check_above": 4.0, "frozen_frames": 1, "dead
                  "verdicts_tcp": "127.0.0.1:5571", "heatmaps_tcp": "127.0.0.1:5572",
                  "sync_tcp": "127.0.0.1:5573", "control_tcp": "127.0.0.1:5574",
                  "keys_dir": "keys", "tls_certificate": "metrics.pem", "tls_key": "metrics.key",
-                 "users_file": "metrics.users"}  # fmt: skip
+                 "users_file": "metrics.users",
+                 "cameras": ["top"], "score_min": 6.0, "score_max": 20.0}  # fmt: skip
+
+_TABLES_OF_THEIR_OWN: Final = {(config.GoldenSettings, "parts")}
+"""Arrays of tables, which follow the table that they belong to."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,6 +82,8 @@ def example() -> str:
             parts += [_camera(first), *(_as_comment(_camera(kind)) for kind in others)]
         else:
             parts.append(_table(f"[{field.name}]", type(field.default)))
+        if field.name == "golden":
+            parts.append(_as_comment(_table("[[golden.parts]]", config.GoldenPart)))
     return "\n".join(parts)
 
 
@@ -99,6 +108,8 @@ def _settings(kind: type[config.Settings], prefix: str) -> Iterator[str]:
     for field in required_first:
         if isinstance(field.default, config.Settings):
             yield from _settings(type(field.default), f"{prefix}{field.name}.")
+            continue
+        if (kind, field.name) in _TABLES_OF_THEIR_OWN:
             continue
         yield f"# {_description(hints[field.name])}"
         value = _EXAMPLES.get((kind, field.name), field.default)

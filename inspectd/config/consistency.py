@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from inspectd.config.golden_problems import golden_problems
 from inspectd.config.problems import as_far_as_sound, short, sound
 from inspectd.config.settings import Camera, Config, LineSettings, PublishSettings, Recipe, Security, Triggers
 from inspectd.config.sources import masked
@@ -36,8 +37,8 @@ def cross_problems(data: dict[str, Any], base: Path) -> list[str]:
     for index, item in enumerate(tables.get("cameras", [])):
         recipe = item.get("recipe") if isinstance(item, dict) else None
         if isinstance(recipe, str) and recipe not in recipes:
-            names = ", ".join(masked(str(name)) for name in recipes) or "none is declared"
-            problems.append(f"cameras[{index}].recipe: no recipe {short(recipe)}, expected one of: {names}")
+            known = ", ".join(masked(str(name)) for name in recipes) or "none is declared"
+            problems.append(f"cameras[{index}].recipe: no recipe {short(recipe)}, expected one of: {known}")
         camera = as_far_as_sound(item)
         if camera is not None and camera.when_full == "wait" and camera.is_live:
             problems.append(
@@ -49,6 +50,8 @@ def cross_problems(data: dict[str, Any], base: Path) -> list[str]:
                 f"cameras[{index}].source: got {scheme}://, expected one of {', '.join(_WHOLE_SCHEMES)}: "
                 "with others a lost packet goes unnoticed, and a picture may be filled up from another part's"
             )
+    names = [item.get("name") for item in tables.get("cameras", []) if isinstance(item, dict)]
+    problems += golden_problems(data.get("golden"), [masked(name) for name in names if isinstance(name, str)])
     problems += _device_problems(data.get("scoring"))
     security = data.get("security")
     with_keys = isinstance(security, dict) and "keys_dir" in security

@@ -530,6 +530,66 @@ class EvidenceSettings(Settings, frozen=True, kw_only=True):
     ] = 1.0
 
 
+class GoldenPart(Settings, frozen=True, kw_only=True):
+    """A part that is known to be good or bad, shown to the line from time to time to prove that it judges."""
+
+    name: Annotated[Name, Meta(description="Name that triggers and `inspectd golden run` call it by.")]
+    recipe: Annotated[
+        Name, Meta(description="Recipe it belongs to: a name of this file, or an id of the recipe store.")
+    ]
+    expect: Annotated[
+        Literal["pass", "fail"], Meta(description='Verdict it has to get: "pass" if it is good, else "fail".')
+    ]
+    cameras: Annotated[
+        Annotated[tuple[Name, ...], Meta(min_length=1)] | None,
+        Meta(
+            description="Cameras that must all give this verdict, such as the one that sees its defect. Unset: "
+            "all that judge by its recipe."
+        ),
+    ] = None
+    score_min: Annotated[
+        Annotated[float, Meta(ge=-1e300, le=1e300)] | None,
+        Meta(description="Lowest score it may have on these cameras. Unset: any."),
+    ] = None
+    score_max: Annotated[
+        Annotated[float, Meta(ge=-1e300, le=1e300)] | None,
+        Meta(description="Highest score it may have on these cameras. Unset: any."),
+    ] = None
+    repeats: Annotated[int, Meta(ge=1, le=20, description="Times it is shown in one check.")] = 1
+
+
+class GoldenSettings(Settings, frozen=True, kw_only=True):
+    """Checks with parts that are known to be good or bad; off while [[golden.parts]] lists none."""
+
+    parts: Annotated[tuple[GoldenPart, ...], Meta(max_length=200)] = ()
+    interval_hours: Annotated[
+        float, Meta(ge=0, le=10_000, description="A check is due this long after the last one passed; 0: none.")
+    ] = 0.0
+    interval_parts: Annotated[
+        int,
+        Meta(ge=0, le=10**9, description="A check is due after this many parts of its recipe; 0: none."),
+    ] = 0
+    at_start: Annotated[bool, Meta(description="A check is due whenever the line starts.")] = True
+    at_changeover: Annotated[
+        bool, Meta(description="A check is due whenever its recipe is put in force.")
+    ] = True
+    shift_starts: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")], ...],
+        Meta(max_length=24, description='A check is due at these times of day on this host: ["06:00"].'),
+    ] = ()
+    grace_minutes: Annotated[
+        float,
+        Meta(ge=0, le=10_000, description="Parts are still judged for this long after a check became due."),
+    ] = 15.0
+    interlock: Annotated[
+        Literal["stop", "warn"],
+        Meta(
+            description='A check is overdue or failed: "stop" makes every part undecidable until one passes; '
+            '"warn" only says so.'
+        ),
+    ] = "stop"
+
+
 class Log(Settings, frozen=True, kw_only=True):
     """The log on standard error: one line per event."""
 
@@ -554,6 +614,7 @@ class Config(Settings, frozen=True, kw_only=True):
     security: Security = Security()
     journal: JournalSettings = JournalSettings()
     evidence: EvidenceSettings = EvidenceSettings()
+    golden: GoldenSettings = GoldenSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: Log = Log()
 

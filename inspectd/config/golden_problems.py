@@ -1,0 +1,61 @@
+"""Problems between the settings of golden parts. Works on raw data, as `consistency` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from inspectd.config.problems import short
+
+_SCHEDULES: Final = ("interval_hours", "interval_parts", "shift_starts")
+_NUMBERS: Final = (int, float)
+
+
+def golden_problems(golden: object, cameras: list[object]) -> Iterator[str]:
+    """Parts that cannot be shown as declared, and schedules without parts or parts without a schedule.
+
+    Args:
+        golden: the table as it stands in the file.
+        cameras: the names that the file gives its cameras.
+    """
+    if not isinstance(golden, dict):
+        return
+    parts = golden.get("parts")
+    tables = [part if isinstance(part, dict) else {} for part in parts] if isinstance(parts, list) else []
+    yield from _schedule_problems(golden, has_parts=bool(tables))
+    seen: dict[str, int] = {}
+    for index, part in enumerate(tables):
+        where, name = f"golden.parts[{index}]", part.get("name")
+        if isinstance(name, str):
+            first = seen.setdefault(name, index)
+            if first != index:
+                yield f"{where}.name: {short(name)} is taken by golden.parts[{first}], names must differ"
+        yield from _camera_problems(part.get("cameras"), cameras, where)
+        low, high = part.get("score_min"), part.get("score_max")
+        if isinstance(low, _NUMBERS) and isinstance(high, _NUMBERS) and low > high:
+            yield f"{where}.score_min: got {low:g}, expected at most score_max, {high:g}"
+
+
+def _schedule_problems(golden: dict[str, Any], *, has_parts: bool) -> Iterator[str]:
+    given = [key for key in _SCHEDULES if golden.get(key)]
+    if not has_parts:
+        for key in given:
+            yield f"golden.{key}: is set, but there is no part to show, expected [[golden.parts]]"
+    elif not given and golden.get("at_start") is False and golden.get("at_changeover") is False:
+        yield (
+            "golden: has parts, but no check is ever due, expected one of at_start, at_changeover, "
+            f"{', '.join(_SCHEDULES)}"
+        )
+    starts = golden.get("shift_starts")
+    for index, start in enumerate(starts if isinstance(starts, list) else []):
+        if start in starts[:index]:
+            yield f"golden.shift_starts[{index}]: got {short(start)} again, expected each time once"
+
+
+def _camera_problems(names: object, cameras: list[object], where: str) -> Iterator[str]:
+    for index, name in enumerate(names if isinstance(names, list) else []):
+        if isinstance(name, str) and name not in cameras:
+            known = ", ".join(str(camera) for camera in cameras) or "none is declared"
+            yield f"{where}.cameras[{index}]: no camera {short(name)}, expected one of: {known}"
+        elif name in names[:index]:
+            yield f"{where}.cameras[{index}]: got {short(name)} again, expected each camera once"
