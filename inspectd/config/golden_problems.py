@@ -47,15 +47,17 @@ def _schedule_problems(golden: dict[str, Any], *, has_parts: bool) -> Iterator[s
             f"{', '.join(_SCHEDULES)}"
         )
     starts = golden.get("shift_starts")
-    for index, start in enumerate(starts if isinstance(starts, list) else []):
-        if start in starts[:index]:
+    times = starts if isinstance(starts, list) else []
+    for index, start in enumerate(times):
+        if start in times[:index]:
             yield f"golden.shift_starts[{index}]: got {short(start)} again, expected each time once"
 
 
 def _camera_problems(names: object, cameras: list[object], where: str) -> Iterator[str]:
-    for index, name in enumerate(names if isinstance(names, list) else []):
+    given = names if isinstance(names, list) else []
+    for index, name in enumerate(given):
         if isinstance(name, str) and name not in cameras:
             known = ", ".join(str(camera) for camera in cameras) or "none is declared"
             yield f"{where}.cameras[{index}]: no camera {short(name)}, expected one of: {known}"
-        elif name in names[:index]:
+        elif name in given[:index]:
             yield f"{where}.cameras[{index}]: got {short(name)} again, expected each camera once"

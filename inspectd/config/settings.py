@@ -543,8 +543,8 @@ class GoldenPart(Settings, frozen=True, kw_only=True):
     cameras: Annotated[
         Annotated[tuple[Name, ...], Meta(min_length=1)] | None,
         Meta(
-            description="Cameras that must all give this verdict, such as the one that sees its defect. Unset: "
-            "all that judge by its recipe."
+            description="Cameras that must all give this verdict, such as the one that sees its defect. "
+            "Unset: all that judge by its recipe."
         ),
     ] = None
     score_min: Annotated[
@@ -563,7 +563,8 @@ class GoldenSettings(Settings, frozen=True, kw_only=True):
 
     parts: Annotated[tuple[GoldenPart, ...], Meta(max_length=200)] = ()
     interval_hours: Annotated[
-        float, Meta(ge=0, le=10_000, description="A check is due this long after the last one passed; 0: none.")
+        float,
+        Meta(ge=0, le=10_000, description="A check is due this long after the last one passed; 0: none."),
     ] = 0.0
     interval_parts: Annotated[
         int,

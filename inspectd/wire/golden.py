@@ -1,4 +1,4 @@
-"""Checks with golden parts: requests on `control`, their answers, and records. `docs/wire.md` describes them."""
+"""Checks with golden parts: requests on `control`, their answers, and records. see `docs/wire.md`."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class GoldenRequest(
     """A name for this request; comes back with the answer."""
     action: GoldenAction
     recipe: Annotated[str, Meta(max_length=64)] | None = None
-    """Of `begin`: name or id of the recipe; left out: the one in force, if only one that has golden parts is."""
+    """Of `begin`: name or id of the recipe; left out: the one with golden parts, if just one is in force."""
     part: Annotated[str, Meta(max_length=64)] | None = None
     """Of `show`: name of the golden part."""
     who: Annotated[str, Meta(max_length=64)] = ""
@@ -240,4 +240,3 @@ def decode_golden_answer(answer: bytes) -> GoldenAnswer:
     except RecursionError as error:
         raise ValueError("is nested too deeply") from error
     return decoded
-

@@ -1,0 +1,181 @@
+"""The record of golden parts, `golden.jsonl` in the state directory: a line for each check and each due one.
+
+A line is on the disk before it is counted on. What a crash left of a line was not counted on: it is cut off.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from io import FileIO
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Final
+
+import msgspec
+from msgspec import Meta
+
+from inspectd.errors import InputError, UnavailableError
+from inspectd.golden.schedule import GoldenPast
+from inspectd.wire.golden import GoldenOutcome, GoldenShowing
+
+FILE_NAME: Final = "golden.jsonl"
+MOST_BYTES: Final = 64_000_000
+"""Read of a file at most, from its end: years of checks."""
+_LONGEST_LINE: Final = 4_000_000
+_BLOCK: Final = 65_536
+
+_UtcNs = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class CheckResult(msgspec.Struct, frozen=True, tag_field="schema", tag="golden_check/1"):
+    """A check that ended."""
+
+    utc_ns: _UtcNs
+    """When it ended."""
+    began_utc_ns: _UtcNs
+    check: str
+    """Its name."""
+    who: str
+    recipe: str
+    recipe_version: int | None
+    recipe_sha256: str
+    """Identifies what was checked: settings, thresholds and banks."""
+    outcome: GoldenOutcome
+    problems: list[str]
+    showings: list[GoldenShowing]
+
+
+class CheckDue(msgspec.Struct, frozen=True, tag_field="schema", tag="golden_due/1"):
+    """A check became due; without it a restart would begin the grace anew."""
+
+    utc_ns: _UtcNs
+    """Since when."""
+    recipe: str
+    recipe_version: int | None
+    recipe_sha256: str
+
+
+class GoldenLines(msgspec.Struct, frozen=True):
+    """What was read of a file."""
+
+    lines: list[CheckResult | CheckDue]
+    """The oldest first."""
+    unreadable: int
+    """Lines that are not in this format; each was passed by."""
+    left_out_bytes: int
+    """At the beginning of the file: it is longer than what is read of one."""
+
+    @property
+    def checks(self) -> list[CheckResult]:
+        """Those of checks that ended."""
+        return [line for line in self.lines if isinstance(line, CheckResult)]
+
+
+_encoder: Final = msgspec.json.Encoder()
+_decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(CheckResult | CheckDue)
+
+
+def append_line(path: Path, line: CheckResult | CheckDue) -> None:
+    """Write a line at the end of the file, and wait until it is on the disk.
+
+    Raises:
+        UnavailableError: it cannot be written; the file is as it was.
+    """
+    data = _encoder.encode(line) + b"\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not path.exists()
+        with path.open("a+b", buffering=0) as file:  # what a buffer holds would be written after the failure
+            end = _cut_torn(file)
+            try:
+                while data:
+                    data = data[file.write(data) :]
+                os.fsync(file.fileno())
+            except OSError:
+                os.ftruncate(file.fileno(), end)
+                raise
+        if is_new:
+            _sync_folder(path.parent)
+    except OSError as error:
+        raise UnavailableError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def read_lines(path: Path, most_bytes: int = MOST_BYTES) -> GoldenLines:
+    """Read the file, or of a very long one its end; a file that is not there has no lines.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            left_out = max(0, size - most_bytes)
+            file.seek(left_out)
+            if left_out:  # to the beginning of a line
+                left_out += len(file.readline(_LONGEST_LINE))
+            found, unreadable = [], 0
+            for data in _whole_lines(file):
+                line = _decoded(data)
+                if line is None:
+                    unreadable += 1
+                else:
+                    found.append(line)
+    except FileNotFoundError:
+        return GoldenLines([], 0, 0)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return GoldenLines(found, unreadable, left_out)
+
+
+def past_of(lines: Iterable[CheckResult | CheckDue]) -> dict[str, GoldenPast]:
+    """What a schedule goes on from, by the sha256 of what was checked; the oldest line first."""
+    past: dict[str, GoldenPast] = {}
+    for line in lines:
+        before = past.get(line.recipe_sha256, GoldenPast())
+        if isinstance(line, CheckDue):
+            since = line.utc_ns if before.due_utc_ns is None else min(before.due_utc_ns, line.utc_ns)
+            past[line.recipe_sha256] = msgspec.structs.replace(before, due_utc_ns=since)
+        elif line.outcome is GoldenOutcome.PASSED:
+            past[line.recipe_sha256] = GoldenPast(passed_utc_ns=line.utc_ns)
+        elif line.outcome is GoldenOutcome.FAILED:
+            past[line.recipe_sha256] = msgspec.structs.replace(before, is_failed=True)
+    return past
+
+
+def _decoded(data: bytes) -> CheckResult | CheckDue | None:
+    try:
+        line: CheckResult | CheckDue = _decoder.decode(data)
+    except (ValueError, RecursionError):
+        return None
+    return line
+
+
+def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Lines that were written to their end; of one that is too long, pieces that nobody can read."""
+    while data := file.readline(_LONGEST_LINE):
+        if data.endswith(b"\n") or len(data) == _LONGEST_LINE:
+            yield data
+
+
+def _cut_torn(file: FileIO) -> int:
+    """Cut off what follows the last whole line; the file's length then."""
+    size = end = file.seek(0, os.SEEK_END)
+    while end:
+        begin = max(0, end - _BLOCK)
+        file.seek(begin)
+        at = file.read(end - begin).rfind(b"\n")
+        if at >= 0:
+            end = begin + at + 1
+            break
+        end = begin
+    if end < size:
+        os.ftruncate(file.fileno(), end)
+    return end
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

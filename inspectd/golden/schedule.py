@@ -1,0 +1,267 @@
+"""When a check with golden parts is due, and what follows if it is not done. Pure: time is handed in.
+
+Every moment is handed in twice: `now_ns` by the monotonic clock, `utc_ns` by the clock on the wall. A check
+is due by whichever comes to it first, so a clock that is set back puts nothing off. Across a restart only the
+wall clock is left; where it cannot be believed, the check is due, and one that was due is overdue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import tzinfo
+from typing import Final
+
+import msgspec
+
+from inspectd.config.settings import GoldenSettings
+from inspectd.golden.shifts import next_shift_utc_ns
+from inspectd.wire.golden import GoldenReason, GoldenState
+
+_HOUR_NS: Final = 3_600_000_000_000
+_MINUTE_NS: Final = 60_000_000_000
+
+
+class GoldenSubject(msgspec.Struct, frozen=True):
+    """What a check proves something of: one recipe, as it judges now."""
+
+    recipe: str
+    """Its name, or its id in the recipe store."""
+    sha256: str
+    """Identifies settings, thresholds and banks; another one has to show anew that it judges well."""
+    version: int | None = None
+    """Of a recipe of the store."""
+
+
+class GoldenPast(msgspec.Struct, frozen=True):
+    """What earlier runs recorded of a subject."""
+
+    passed_utc_ns: int | None = None
+    """When its last check passed."""
+    is_failed: bool = False
+    """A check failed after that one."""
+    due_utc_ns: int | None = None
+    """Since when a check is due that has not passed yet."""
+    parts: int | None = None
+    """Parts judged by it since its last check passed; None: not known."""
+
+
+class GoldenChange(msgspec.Struct, frozen=True):
+    """A subject's state is another one than it was."""
+
+    subject: GoldenSubject
+    before: GoldenState
+    state: GoldenState
+    due_utc_ns: int | None
+    """Since when a check is due, which is to be recorded; or, where the state is passed, when the next is."""
+
+
+class _Course(msgspec.Struct):
+    """One subject through its checks."""
+
+    subject: GoldenSubject
+    told: GoldenState = GoldenState.OFF
+    is_in_force: bool = False
+    in_force_ns: int = 0
+    """Since when, if it is."""
+    is_failed: bool = False
+    due_since_ns: int | None = None
+    """Since when a check is due; None: none is."""
+    next_ns: int | None = None
+    next_utc_ns: int | None = None
+    """When the next check is due, by either clock; None: never by time."""
+    parts: int = 0
+
+
+class GoldenSchedule:
+    """The state of every recipe that has golden parts."""
+
+    def __init__(
+        self,
+        settings: GoldenSettings,
+        past: Mapping[str, GoldenPast] | None = None,
+        zone: tzinfo | None = None,
+    ) -> None:
+        """Begin with nothing in force.
+
+        Args:
+            settings: the line's.
+            past: what earlier runs recorded, by the subject's sha256.
+            zone: of the shifts' starts; None: this host's.
+        """
+        self._settings = settings
+        self._past = past or {}
+        self._zone = zone
+        self._grace_ns = int(settings.grace_minutes * _MINUTE_NS)
+        self._with_parts = frozenset(part.recipe for part in settings.parts)
+        self._courses: dict[str, _Course] = {}  # by the subject's sha256
+        self._by_recipe: dict[str, _Course] = {}  # the one that was put in force last
+
+    # --- what happens on the line -------------------------------------------------------------------------
+
+    def start(
+        self,
+        subjects: Iterable[GoldenSubject],
+        now_ns: int,
+        utc_ns: int,
+        newest_utc_ns: int | None = None,
+    ) -> None:
+        """The line starts, and these are in force.
+
+        Args:
+            subjects: every recipe that may judge parts; those without golden parts are passed by.
+            now_ns: monotonic clock.
+            utc_ns: wall clock.
+            newest_utc_ns: the latest time that the line has recorded, such as that of the journal's last
+                verdict; if the wall clock is behind it, it cannot be believed.
+        """
+        real_utc_ns = max(utc_ns, newest_utc_ns or 0)
+        for course in self._put_in_force(subjects, now_ns):
+            self._remember(course, now_ns, real_utc_ns, is_clock_right=real_utc_ns == utc_ns)
+            if self._settings.at_start:
+                self._become_due(course, now_ns)
+
+    def change_over(self, subjects: Iterable[GoldenSubject], now_ns: int, utc_ns: int) -> None:
+        """From now on these are in force; what is due of the others stays due for when they come back."""
+        self.turn(now_ns, utc_ns)  # what became due until now did so while it was in force
+        known = set(self._courses)
+        for course in self._put_in_force(subjects, now_ns):
+            if course.subject.sha256 not in known:
+                self._remember(course, now_ns, utc_ns, is_clock_right=True)
+            if self._settings.at_changeover:
+                self._become_due(course, now_ns)
+
+    def count_part(self, recipe: str) -> None:
+        """A part was judged by a recipe; a golden one is none."""
+        course = self._by_recipe.get(recipe)
+        if course is not None:
+            course.parts += 1
+
+    def take_pass(self, sha256: str, now_ns: int, utc_ns: int) -> None:
+        """A check of this subject passed now."""
+        course = self._courses.get(sha256)
+        if course is not None:
+            course.is_failed, course.due_since_ns, course.parts = False, None, 0
+            self._plan(course, now_ns, utc_ns, utc_ns)
+
+    def take_failure(self, sha256: str) -> None:
+        """A golden part got another verdict or score than expected from this subject."""
+        course = self._courses.get(sha256)
+        if course is not None:
+            course.is_failed = True
+
+    def turn(self, now_ns: int, utc_ns: int) -> list[GoldenChange]:
+        """Subjects in force whose state is another one than at the last call."""
+        changes = []
+        for course in self._courses.values():
+            if not course.is_in_force:
+                continue
+            state = self._state(course, now_ns, utc_ns)
+            if state is not course.told:
+                due_utc_ns = self._due_utc_ns(course, now_ns, utc_ns)
+                changes.append(GoldenChange(course.subject, course.told, state, due_utc_ns))
+                course.told = state
+        return changes
+
+    # --- how things stand ---------------------------------------------------------------------------------
+
+    def state(self, recipe: str, now_ns: int, utc_ns: int) -> GoldenState:
+        """How a recipe stands. One that has golden parts and was never put in force is overdue."""
+        course = self._by_recipe.get(recipe)
+        if course is None:
+            return GoldenState.OVERDUE if recipe in self._with_parts else GoldenState.OFF
+        return self._state(course, now_ns, utc_ns)
+
+    def reason(self, recipe: str, now_ns: int, utc_ns: int) -> GoldenReason | None:
+        """The reason for which parts of a recipe are undecidable now; None: they are judged."""
+        if self._settings.interlock == "warn":
+            return None
+        match self.state(recipe, now_ns, utc_ns):
+            case GoldenState.FAILED:
+                return GoldenReason.GOLDEN_FAILED
+            case GoldenState.OVERDUE:
+                return GoldenReason.GOLDEN_OVERDUE
+        return None
+
+    def due_utc_ns(self, recipe: str, now_ns: int, utc_ns: int) -> int | None:
+        """When a recipe's check is due, or since when it is; None: only after so many parts, or never."""
+        course = self._by_recipe.get(recipe)
+        if course is None:
+            return None
+        self._state(course, now_ns, utc_ns)
+        return self._due_utc_ns(course, now_ns, utc_ns)
+
+    def wake_ns(self) -> int | None:
+        """When a state changes next by the monotonic clock, if `turn` was called for what was before."""
+        times = [
+            course.next_ns if course.due_since_ns is None else course.due_since_ns + self._grace_ns
+            for course in self._courses.values()
+            if course.is_in_force and course.told in {GoldenState.PASSED, GoldenState.DUE}
+        ]
+        return min((at for at in times if at is not None), default=None)
+
+    # --- one subject --------------------------------------------------------------------------------------
+
+    def _put_in_force(self, subjects: Iterable[GoldenSubject], now_ns: int) -> list[_Course]:
+        """The courses of these that were not in force, which they now are."""
+        wanted = {each.sha256: each for each in subjects if each.recipe in self._with_parts}
+        for course in self._courses.values():
+            course.is_in_force = course.is_in_force and course.subject.sha256 in wanted
+        new = []
+        for sha256, subject in wanted.items():
+            course = self._courses.setdefault(sha256, _Course(subject))
+            self._by_recipe[subject.recipe] = course
+            if not course.is_in_force:
+                course.is_in_force, course.in_force_ns = True, now_ns
+                new.append(course)
+        return new
+
+    def _remember(self, course: _Course, now_ns: int, utc_ns: int, *, is_clock_right: bool) -> None:
+        """Set a course to where earlier runs left it."""
+        past = self._past.get(course.subject.sha256, GoldenPast())
+        passed_utc_ns, due_utc_ns = past.passed_utc_ns, past.due_utc_ns
+        is_count_lost = self._settings.interval_parts > 0 and past.parts is None
+        course.is_failed = past.is_failed
+        if due_utc_ns is not None:
+            is_known = is_clock_right and due_utc_ns <= utc_ns
+            course.due_since_ns = now_ns - max(utc_ns - due_utc_ns, 0 if is_known else self._grace_ns)
+        elif passed_utc_ns is None or passed_utc_ns > utc_ns or is_count_lost or not is_clock_right:
+            course.due_since_ns = now_ns
+        else:
+            course.parts = past.parts or 0
+            self._plan(course, now_ns, utc_ns, passed_utc_ns)
+
+    def _plan(self, course: _Course, now_ns: int, utc_ns: int, passed_utc_ns: int) -> None:
+        """Find when the next check is due after one that passed."""
+        shift_utc_ns = next_shift_utc_ns(passed_utc_ns, self._settings.shift_starts, self._zone)
+        times = [] if shift_utc_ns is None else [shift_utc_ns]
+        if self._settings.interval_hours:
+            times.append(passed_utc_ns + int(self._settings.interval_hours * _HOUR_NS))
+        course.next_utc_ns = min(times, default=None)
+        course.next_ns = None if course.next_utc_ns is None else now_ns + course.next_utc_ns - utc_ns
+
+    @staticmethod
+    def _become_due(course: _Course, now_ns: int) -> None:
+        if course.due_since_ns is None:
+            course.due_since_ns = now_ns
+
+    def _state(self, course: _Course, now_ns: int, utc_ns: int) -> GoldenState:
+        if course.due_since_ns is None and course.is_in_force:
+            course.due_since_ns = self._came_due_ns(course, now_ns, utc_ns)
+        if course.is_failed:
+            return GoldenState.FAILED
+        if course.due_since_ns is None:
+            return GoldenState.PASSED
+        return GoldenState.OVERDUE if now_ns - course.due_since_ns >= self._grace_ns else GoldenState.DUE
+
+    def _came_due_ns(self, course: _Course, now_ns: int, utc_ns: int) -> int | None:
+        """Since when a check is due, by either clock or the number of parts; None: it is not."""
+        if course.next_ns is not None and now_ns >= course.next_ns:
+            return max(course.next_ns, course.in_force_ns)
+        by_wall_clock = course.next_utc_ns is not None and utc_ns >= course.next_utc_ns
+        most_parts = self._settings.interval_parts
+        return now_ns if by_wall_clock or (most_parts and course.parts >= most_parts) else None
+
+    @staticmethod
+    def _due_utc_ns(course: _Course, now_ns: int, utc_ns: int) -> int | None:
+        at_ns = course.next_ns if course.due_since_ns is None else course.due_since_ns
+        return None if at_ns is None else utc_ns + at_ns - now_ns
