@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "bank": "build, measure and tune banks",
     "recipe": "keep recipes for a line's products: import, list, show, export, verify",
     "audit": "show who did what to a line, and whether that record is whole",
+    "golden": "check a line with parts known to be good or bad, and report on it",
     "keys": "make keys and manage who may connect to a line over TCP",
     "explain": "score a part's evidence again and show why it was judged so",
     "status": "say in one screen how a running line is",

@@ -50,8 +50,12 @@ def cross_problems(data: dict[str, Any], base: Path) -> list[str]:
                 f"cameras[{index}].source: got {scheme}://, expected one of {', '.join(_WHOLE_SCHEMES)}: "
                 "with others a lost packet goes unnoticed, and a picture may be filled up from another part's"
             )
-    names = [item.get("name") for item in tables.get("cameras", []) if isinstance(item, dict)]
-    problems += golden_problems(data.get("golden"), [masked(name) for name in names if isinstance(name, str)])
+    modes = {
+        item["name"]: item.get("mode")
+        for item in tables.get("cameras", [])
+        if isinstance(item, dict) and isinstance(item.get("name"), str)
+    }
+    problems += golden_problems(data.get("golden"), modes)
     problems += _device_problems(data.get("scoring"))
     security = data.get("security")
     with_keys = isinstance(security, dict) and "keys_dir" in security

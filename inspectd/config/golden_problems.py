@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from inspectd.config.problems import short
+from inspectd.config.sources import masked
 
 _SCHEDULES: Final = ("interval_hours", "interval_parts", "shift_starts")
 _NUMBERS: Final = (int, float)
 
 
-def golden_problems(golden: object, cameras: list[object]) -> Iterator[str]:
+def golden_problems(golden: object, modes: dict[str, object]) -> Iterator[str]:
     """Parts that cannot be shown as declared, and schedules without parts or parts without a schedule.
 
     Args:
         golden: the table as it stands in the file.
-        cameras: the names that the file gives its cameras.
+        modes: of the cameras that the file names, by their names; None where it gives none.
     """
     if not isinstance(golden, dict):
         return
@@ -30,7 +31,7 @@ def golden_problems(golden: object, cameras: list[object]) -> Iterator[str]:
             first = seen.setdefault(name, index)
             if first != index:
                 yield f"{where}.name: {short(name)} is taken by golden.parts[{first}], names must differ"
-        yield from _camera_problems(part.get("cameras"), cameras, where)
+        yield from _camera_problems(part.get("cameras"), modes, where)
         low, high = part.get("score_min"), part.get("score_max")
         if isinstance(low, _NUMBERS) and isinstance(high, _NUMBERS) and low > high:
             yield f"{where}.score_min: got {low:g}, expected at most score_max, {high:g}"
@@ -53,11 +54,18 @@ def _schedule_problems(golden: dict[str, Any], *, has_parts: bool) -> Iterator[s
             yield f"golden.shift_starts[{index}]: got {short(start)} again, expected each time once"
 
 
-def _camera_problems(names: object, cameras: list[object], where: str) -> Iterator[str]:
+def _camera_problems(names: object, modes: dict[str, object], where: str) -> Iterator[str]:
     given = names if isinstance(names, list) else []
     for index, name in enumerate(given):
-        if isinstance(name, str) and name not in cameras:
-            known = ", ".join(str(camera) for camera in cameras) or "none is declared"
+        if isinstance(name, str) and name not in modes:
+            known = ", ".join(map(masked, modes)) or "none is declared"
             yield f"{where}.cameras[{index}]: no camera {short(name)}, expected one of: {known}"
         elif name in given[:index]:
             yield f"{where}.cameras[{index}]: got {short(name)} again, expected each camera once"
+    triggered = [name for name in given if isinstance(name, str) and modes.get(name) == "triggered"]
+    others = [name for name in given if isinstance(name, str) and name in modes and name not in triggered]
+    if triggered and others:
+        yield (
+            f"{where}.cameras: {short(triggered[0])} is triggered and {short(others[0])} is not, expected "
+            "cameras of one mode: a part is announced either by its trigger or by a request"
+        )

@@ -544,7 +544,7 @@ class GoldenPart(Settings, frozen=True, kw_only=True):
         Annotated[tuple[Name, ...], Meta(min_length=1)] | None,
         Meta(
             description="Cameras that must all give this verdict, such as the one that sees its defect. "
-            "Unset: all that judge by its recipe."
+            "Unset: all triggered ones that judge by its recipe, or all free-running ones if there are none."
         ),
     ] = None
     score_min: Annotated[

@@ -36,7 +36,7 @@ def escape(text: str) -> str:
     return html.escape(printable(text))
 
 
-class _Frame:
+class PlotFrame:
     """A plot area with axes; maps data to pixels. `x_ticks`: values and labels; default: quarters."""
 
     def __init__(
@@ -77,6 +77,12 @@ class _Frame:
         x, y = self._px(left), self._py(height)
         size = f'width="{self._px(right) - x:.1f}" height="{self._py(0) - y:.1f}"'
         self._parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" {size} fill="{colour}" fill-opacity="0.55"/>')
+
+    def band(self, low: float, high: float, colour: str) -> None:
+        """A level band over the whole width, cut off at the plot's edges."""
+        top, bottom = (self._py(min(max(y, self._y[0]), self._y[1])) for y in (high, low))
+        size = f'width="{_WIDTH - _LEFT - _RIGHT}" height="{bottom - top:.1f}"'
+        self._parts.append(f'<rect x="{_LEFT}" y="{top:.1f}" {size} fill="{colour}" fill-opacity="0.1"/>')
 
     def legend(
         self,
@@ -122,7 +128,7 @@ class _Frame:
 
 def roc_svg(false_positive: Floats, true_positive: Floats, at_threshold: tuple[float, float]) -> str:
     """A ROC curve with the threshold's point, given as (false-reject rate, caught share)."""
-    frame = _Frame("ROC", (0.0, 1.0, "good parts rejected"), (0.0, 1.0, "defects caught"))
+    frame = PlotFrame("ROC", (0.0, 1.0, "good parts rejected"), (0.0, 1.0, "defects caught"))
     frame.line([0, 1], [0, 1], "#b9c1cc", "4 4")
     frame.line(false_positive.tolist(), true_positive.tolist(), _GOOD)
     frame.dot(*at_threshold, _DEFECTIVE, "threshold")
@@ -134,7 +140,7 @@ def histogram_svg(good: Floats, defective: Floats, threshold: float) -> str:
     everything = np.concatenate([good, defective, [threshold]])
     edges = np.linspace(float(everything.min()), float(everything.max()) or 1.0, _BINS + 1)
     shares = [np.histogram(scores, edges)[0] / len(scores) for scores in (good, defective)]
-    frame = _Frame(
+    frame = PlotFrame(
         "Scores",
         (float(edges[0]), float(edges[-1]), "image score"),
         (0.0, float(np.max(shares)), "share of images"),
@@ -158,7 +164,7 @@ def good_scores_svg(counted: Floats, unlike: Floats, threshold: float) -> str:
     edges = np.linspace(low, high, _BINS + 1)
     heights = np.histogram(counted, edges)[0]
     most = float(heights.max())
-    frame = _Frame(
+    frame = PlotFrame(
         "Scores of good images while they were left out", (low, high, "image score"), (0.0, most, "images")
     )
     for left, right, height in zip(edges, edges[1:], heights, strict=False):
@@ -184,7 +190,7 @@ def trade_off_svg(
     x = [point[0] for point in points]
     y = [point[1] for point in points]
     margin = 0.05 * (max(y) - min(y) or 0.01)
-    frame = _Frame(
+    frame = PlotFrame(
         f"{y_name} against {x_name}", (0.0, max(x) * 1.05, x_name), (min(y) - margin, max(y) + margin, y_name)
     )
     for index, (px, py, label) in enumerate(points):
@@ -218,7 +224,7 @@ def detection_svg(title: str, sizes: Floats, curves: Sequence[Curve], x_name: st
     low, high = float(np.log(sizes[0])), float(np.log(sizes[-1]))
     steps = [step * 10.0**power for power in range(-4, 6) for step in (1, 2, 5)]
     ticks = [(math.log(step), f"{step:g}") for step in steps if sizes[0] <= step <= sizes[-1]]
-    frame = _Frame(title, (low, high, x_name), (0.0, 1.0, "share found"), ticks)
+    frame = PlotFrame(title, (low, high, x_name), (0.0, 1.0, "share found"), ticks)
     frame.line([low, high], [0.9, 0.9], "#b9c1cc", "4 4")
     for curve, colour in zip(curves, itertools.cycle(_LINES), strict=False):
         frame.line(np.log(sizes).tolist(), curve.shares.tolist(), colour)

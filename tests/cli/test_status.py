@@ -70,7 +70,7 @@ def test_the_configuration_leads_to_the_line(start_daemon, stub_bank, good_folde
     monkeypatch.delenv("RUNTIME_DIRECTORY")
     monkeypatch.setattr(line_sockets, "_BY_SYSTEMD", daemon.folder)
     daemon.runtime_dir.rename(daemon.folder / "line")  # as the unit names it by its configuration file
-    assert status_command._endpoint(str(daemon.file)) == f"ipc://{daemon.folder}/line/sync.sock"
+    assert line_sockets.socket_of(daemon.file, "sync") == f"ipc://{daemon.folder}/line/sync.sock"
     (daemon.folder / "line").rename(daemon.runtime_dir)
     nowhere = status(daemon.file)
     assert nowhere.returncode == 3

@@ -52,6 +52,13 @@ def test_the_example_shows_every_setting_of_a_part(tmp_path):
             PART + 'cameras = ["top", "top"]',
             "golden.parts[0].cameras[1]: got 'top' again, expected each camera once",
         ),
+        (
+            PART
+            + 'cameras = ["top", "side"]\n'
+            + LINE[LINE.index("[[cameras]]") :].replace("top", "side")
+            + 'mode = "triggered"\n',
+            "golden.parts[0].cameras: 'side' is triggered and 'top' is not, expected cameras of one mode",
+        ),
         (PART + "cameras = []", "golden.parts[0].cameras: got an array of 0, "),
         (
             PART + "score_min = 2\nscore_max = 1.5",

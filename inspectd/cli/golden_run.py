@@ -1,0 +1,150 @@
+"""`inspectd golden run`: leads a person through a check with golden parts."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import time
+from collections.abc import Callable
+
+from inspectd.cli.line_sockets import socket_of
+from inspectd.client.golden import GoldenAsker
+from inspectd.errors import ExitCode, InputError, UnavailableError
+from inspectd.wire.golden import (
+    GoldenAck,
+    GoldenAction,
+    GoldenAgreement,
+    GoldenOutcome,
+    GoldenRefusal,
+    GoldenRefusalReason,
+    GoldenShowing,
+    GoldenToShow,
+)
+
+_PAUSE_SECONDS = 0.2
+_MOST_NAME = 64
+_SOON = {GoldenRefusalReason.BUSY, GoldenRefusalReason.NOT_READY}
+"""Refusals after which the same part may be shown again."""
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Do one check; 0 if it passed.
+
+    Raises:
+        ConfigError: the configuration file cannot be used.
+        InputError: an option is wrong, or the line refuses the check.
+        UnavailableError: the line does not run here, or does not answer.
+    """
+    if not 0 < arguments.timeout <= 3600:
+        raise InputError(f"--timeout: got {arguments.timeout:g}, expected seconds above 0, at most 3600")
+    who = arguments.who if arguments.who is not None else getpass.getuser()[:_MOST_NAME]
+    if len(who) > _MOST_NAME or not who.isprintable():
+        raise InputError(f"--who: got {who[:80]!r}, expected at most {_MOST_NAME} printable characters")
+    with GoldenAsker(socket_of(arguments.config, "control"), who=who) as asker:
+        return GoldenDialog(asker, arguments.timeout).run(arguments.recipe)
+
+
+class GoldenDialog:
+    """A check, as a person does it at a terminal."""
+
+    def __init__(
+        self,
+        asker: GoldenAsker,
+        timeout_seconds: float,
+        *,
+        read_line: Callable[[str], str] = input,
+        pause: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Lead through a check.
+
+        Args:
+            asker: asks the line.
+            timeout_seconds: longest wait for the result of a part that was shown.
+            read_line: waits for the person, as `input` does.
+            pause: waits so many seconds before asking again.
+            clock: seconds on a clock that never goes back.
+        """
+        self._asker = asker
+        self._timeout_seconds = timeout_seconds
+        self._read_line = read_line
+        self._pause = pause
+        self._clock = clock
+
+    def run(self, recipe: str | None) -> int:
+        """Do it all; the exit code."""
+        answer = self._asker.ask(GoldenAction.BEGIN, recipe=recipe)
+        if isinstance(answer, GoldenRefusal):
+            raise InputError(f"no check can be begun: {answer.detail}")
+        print(f"check of recipe {answer.recipe}; Ctrl-C ends it")
+        try:
+            while answer.to_show and answer.outcome is not GoldenOutcome.ABANDONED:
+                answer = self._show(answer, answer.to_show[0])
+        except (KeyboardInterrupt, EOFError):
+            ended = self._asker.ask(GoldenAction.END)
+            print("\nended before all was shown")
+            answer = ended if isinstance(ended, GoldenAck) else answer
+        except InputError:
+            self._asker.ask(GoldenAction.END)  # or nobody could begin another one for a while
+            raise
+        return _said(answer)
+
+    def _show(self, before: GoldenAck, wanted: GoldenToShow) -> GoldenAck:
+        """Have one part shown; how the check stands then."""
+        where = ", ".join(wanted.cameras)
+        if set(wanted.cameras) & set(before.triggered):
+            print(f'send {wanted.part} past {where}; its trigger has "golden": "{wanted.part}"')
+            return self._await(before, float("inf"))
+        self._read_line(f"put {wanted.part} in front of {where}, then press Enter ")
+        answer = self._asker.ask(GoldenAction.SHOW, part=wanted.part)
+        if isinstance(answer, GoldenRefusal):
+            if answer.reason not in _SOON:
+                raise InputError(f"{wanted.part} cannot be shown: {answer.detail}")
+            print(f"  not now: {answer.detail}")
+            return before
+        return self._await(before, self._timeout_seconds)
+
+    def _await(self, before: GoldenAck, timeout_seconds: float) -> GoldenAck:
+        """Wait for the result of the next showing, or the end of the check."""
+        deadline = self._clock() + timeout_seconds
+        while self._clock() < deadline:
+            answer = self._asker.ask(GoldenAction.STATUS)
+            if isinstance(answer, GoldenRefusal) or answer.check != before.check:
+                raise UnavailableError("the line has dropped the check; was it restarted? Begin again")
+            if answer.shown > before.shown and answer.last is not None:
+                _say_showing(answer.last)
+                return answer
+            if answer.outcome is GoldenOutcome.ABANDONED:
+                return answer
+            self._pause(_PAUSE_SECONDS)
+        print(f"  no result within {timeout_seconds:g} s; show it again")
+        return before
+
+
+def _say_showing(showing: GoldenShowing) -> None:
+    scores = ", ".join(
+        f"{view.camera} {view.evaluation}" + ("" if view.score is None else f" {view.score:.4g}")
+        for view in showing.views
+    )
+    words = {
+        GoldenAgreement.AGREED: "as expected",
+        GoldenAgreement.DISAGREED: "NOT as expected",
+        GoldenAgreement.UNDECIDED: "not judged; it has to be shown again",
+    }
+    print(f"  {showing.part}: {words[showing.agreement]} ({scores or 'no view'})")
+    for problem in showing.problems:
+        print(f"    {problem}")
+
+
+def _said(answer: GoldenAck) -> int:
+    """Say how the check ended; the exit code."""
+    if answer.outcome is GoldenOutcome.PASSED:
+        print("passed")
+        return ExitCode.OK
+    if answer.outcome is GoldenOutcome.FAILED:
+        print("FAILED")
+        for problem in answer.problems:
+            print(f"  {problem}")
+    else:
+        print("abandoned: nothing has changed")
+    return ExitCode.FAILED
