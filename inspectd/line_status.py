@@ -30,6 +30,9 @@ class LineLife(Protocol):
     def scoring(self) -> ScoringPool:
         """The scoring processes, and what each has loaded."""
 
+    def golden_conditions(self) -> list[tuple[str, str]]:
+        """Name and detail of what is wrong with checks by golden parts."""
+
 
 class StatusTeller:
     """Puts together what the line's parts know of themselves. It reads levels only, and waits for nothing."""
@@ -76,6 +79,7 @@ class StatusTeller:
             shut=[f"{side} {socket}" for side, each in levels.items() for socket in each.shut],
             keys_unread=any(each.keys_unread for each in levels.values()),
             exposed=self._exposed,
+            golden=self._line.golden_conditions(),
         )
 
     def status(self, request: str, now_ns: int) -> LineStatus:

@@ -38,6 +38,7 @@ from inspectd.wire import (
     RefusalReason,
     Verdict,
 )
+from inspectd.wire.golden import GoldenAgreement, GoldenOutcome, GoldenState
 from inspectd.wire.health import CONDITIONS
 from inspectd.wire.sockets import SOCKETS, AuthCause
 from inspectd.wire.sync import ErrorReason
@@ -127,6 +128,12 @@ _RECIPE_REQUESTS = _declare(Counter, "recipe_requests",
     "Requests for recipes, by what was asked and the answer.", "action answer",
     [("-", RecipeRefusalReason.MALFORMED),
      *((action, answer) for action in RecipeAction for answer in (_ACCEPTED, *RecipeRefusalReason))])
+_GOLDEN = _declare(Gauge, "golden_recipes",
+    "Recipes in force with golden parts, by the state of their check.", "state", _each(*GoldenState))
+_GOLDEN_CHECKS = _declare(Counter, "golden_checks",
+    "Checks with golden parts that ended, by their outcome.", "outcome", _each(*GoldenOutcome))
+_GOLDEN_SHOWINGS = _declare(Counter, "golden_showings",
+    "Golden parts shown, by whether they agreed.", "agreement", _each(*GoldenAgreement))
 _CHANGEOVERS = _declare(Counter, "changeovers", "Recipes put in force since the start.", "", _LINE)
 _RECIPE_IN_FORCE = _declare(Gauge, "recipe_in_force",
     "The recipe that judges parts; always 1. Version 0: the configuration file's.", "recipe version")
@@ -352,6 +359,19 @@ class Metrics:
             self._drop(_RECIPE_IN_FORCE, before[0], str(before[1]))
             self._of(_CHANGEOVERS).inc()
         self._of(_RECIPE_IN_FORCE, name, str(version)).set(1)
+
+    def golden_recipes(self, states: Sequence[GoldenState]) -> None:
+        """Set the states of the checks of all recipes in force that have golden parts."""
+        for each in GoldenState:
+            self._of(_GOLDEN, each).set(states.count(each))
+
+    def golden_check(self, outcome: GoldenOutcome) -> None:
+        """A check ended."""
+        self._of(_GOLDEN_CHECKS, outcome).inc()
+
+    def golden_showing(self, agreement: GoldenAgreement) -> None:
+        """A golden part was shown."""
+        self._of(_GOLDEN_SHOWINGS, agreement).inc()
 
     def banks(self, banks: Sequence[BankInForce]) -> None:
         """These are loaded now, and no others."""

@@ -26,7 +26,7 @@ from inspectd.log import event, lines_dropped
 from inspectd.metrics import Metrics, MetricsServer
 from inspectd.publish.announcer import Announcer
 from inspectd.publish.bus import Asker, Bus
-from inspectd.publish.control import ControlStage, RecipeEvents, TriggerEvents
+from inspectd.publish.control import ControlStage, RequestEvents, TriggerEvents
 from inspectd.publish.door.messages import Delivered, DoorLevels, Request
 from inspectd.publish.journal.journal import Journal
 from inspectd.publish.journal.pending import group_every_ns
@@ -42,7 +42,7 @@ _log: Final = logging.getLogger("inspectd.service")
 _LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "alarm": logging.ERROR}
 
 
-class LineAnswers(TriggerEvents, RecipeEvents, LineLife, Protocol):
+class LineAnswers(TriggerEvents, RequestEvents, LineLife, Protocol):
     """The line as the plant's requests need it: it answers them and says where it is in its life."""
 
     def rings(self) -> list[tuple[str, FrameRing]]:

@@ -50,6 +50,8 @@ class Trigger(msgspec.Struct, frozen=True, array_like=True):
     """It may have come up to this much earlier than `received_ns`."""
     source: str = ""
     """Its sender: triggers of one sender are read in the order they came. Empty: not known."""
+    golden: str | None = None
+    """The golden part it announces."""
 
     @property
     def came_ns(self) -> int:

@@ -39,6 +39,7 @@ from inspectd.changeover import Changeover
 from inspectd.config import Config
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.evidence.stage import EvidenceStage
+from inspectd.golden_checks import GoldenChecks
 from inspectd.ipc.poller import Poller
 from inspectd.ipc.ring import FrameRing
 from inspectd.ipc.runtime_dir import RuntimeDir
@@ -76,6 +77,7 @@ from inspectd.wire import (
     Verdict,
     ViewVerdict,
 )
+from inspectd.wire.golden import GoldenAck, GoldenRefusal, GoldenRequest
 
 _log: Final = logging.getLogger("inspectd.service")
 
@@ -153,7 +155,7 @@ class Service:
             config.line.name, list(self._cameras), config.line.deadline_ms,
             scoring=[stage.name for stage in self._scoring.serving],
         )  # fmt: skip
-        self._batching = make_batching(config, self._book, self, len(self._scoring.stages))
+        self._batching = make_batching(config, self._book, self, len(self._scoring.stages), self._final)
         plant = self._plant = PlantLink(
             config, self._metrics, self, self._batching, self._cameras, book=self._book,
             clock=clock, runtime_dir=runtime_dir, stack=stack,
@@ -174,6 +176,11 @@ class Service:
         )
         stack.callback(self._supervisor.kill_all, _EXIT_GRACE_SECONDS)
         self._clerk = DiskClerk()
+        self._golden = GoldenChecks(
+            config, self._book, sha256_of=self._publishing.sha256_of, clerk=self._clerk,
+            publish=self._publishing.publish_golden, emit=plant.emit, metrics=self._metrics,
+            epoch=lambda: self._publishing.epoch, clock=clock,
+        )  # fmt: skip
         stack.callback(self._clerk.close)
         self._changeover = Changeover(
             config, self._book, self._scoring, self._batching,
@@ -268,6 +275,7 @@ class Service:
         self._supervisor.tick(now_ns)
         self._plant.watch(now_ns)
         self._evidence.tick(now_ns)
+        self._golden.turn(now_ns)
         if self._watchdog.due(now_ns, scoring_ready=self._scoring.is_ready):
             self._notifier.watchdog()
 
@@ -292,6 +300,7 @@ class Service:
         """Open an inspection, or have the frame wait for its trigger."""
         self._metrics.frame_captured(frame.camera, frame.captured_utc_ns)
         self._metrics.stage("capture", (now_ns - frame.captured_ns) / 1e9)
+        self._golden.claim(frame)
         self._batching.take_frame(frame, now_ns)
         self._evidence.relieve(frame.camera, self._cameras[frame.camera].free_slots)
 
@@ -327,6 +336,10 @@ class Service:
         """See `LineLife.scoring`."""
         return self._scoring
 
+    def golden_conditions(self) -> list[tuple[str, str]]:
+        """See `LineLife.golden_conditions`."""
+        return self._golden.conditions()
+
     # --- what the plant asks (plant_link.LineAnswers) -----------------------------------------------------
 
     def on_trigger(self, request: TriggerRequest, came_ns: int, source: str) -> Accepted | Refusal:
@@ -334,14 +347,26 @@ class Service:
         now_ns, utc_ns = self._clock(), time.time_ns()
         delay_ns = max(0, now_ns - came_ns)
         trigger = Trigger(
-            request.trigger_id, request.part_id, request.encoder_count, now_ns, utc_ns, delay_ns, source
+            request.trigger_id,
+            request.part_id,
+            request.encoder_count,
+            now_ns,
+            utc_ns,
+            delay_ns,
+            source,
+            request.golden,
         )
         refusal = self._refusal(delay_ns / 1e6)
+        if refusal is None and request.golden is not None:
+            detail = self._golden.announce(request.golden, request.trigger_id)
+            refusal = None if detail is None else (RefusalReason.GOLDEN, detail)
         if refusal is not None:
             self._batching.pass_by(trigger, request)
             return Refusal(request.trigger_id, *refusal)
         part = self._batching.open_part(request, trigger, lambda camera: self._cameras[camera].is_up)
         if isinstance(part, Refusal):
+            if request.golden is not None:
+                self._golden.drop()
             return part
         deadline_ms = (part.deadline_ns - now_ns) / 1e6
         cameras = [view.camera for view in part.views]
@@ -354,11 +379,17 @@ class Service:
     def on_recipe(
         self, request: RecipeRequest, who: str, door: str, reply: Callable[[RecipeAck | RecipeRefusal], None]
     ) -> None:
-        """See `RecipeEvents.on_recipe`."""
+        """See `RequestEvents.on_recipe`."""
         self._changeover.take(request, who, door, reply)
 
+    def on_golden(
+        self, request: GoldenRequest, who: str, reply: Callable[[GoldenAck | GoldenRefusal], None]
+    ) -> None:
+        """See `RequestEvents.on_golden`."""
+        self._golden.take(request, who, reply)
+
     def on_malformed_recipe(self, detail: str, reply: Callable[[RecipeAck | RecipeRefusal], None]) -> None:
-        """See `RecipeEvents.on_malformed_recipe`."""
+        """See `RequestEvents.on_malformed_recipe`."""
         self._changeover.refuse_malformed(detail, reply)
 
     def pass_by(self, from_ns: int, until_ns: int | None = None) -> None:
@@ -408,6 +439,7 @@ class Service:
         self._plant.emit("info", "scoring_ready", process=name, detail=detail)
         if self.state == "starting" and self._scoring.is_ready:
             self.state = "running"
+            self._golden.start(self._publishing.epoch * 1_000_000)
             for camera in self._cameras.values():
                 self._supervisor.start(camera, self._clock())
             self._notifier.ready()
@@ -480,11 +512,17 @@ class Service:
         """Report which recipe judges from now on."""
         was = None if before is None else (before.id, before.version)
         self._metrics.recipe_in_force(recipe.id, recipe.version, was)
+        if before is not None:
+            self._golden.change_over()
         if before is None and recipe.id != FILE:
             detail = f"{recipe.name} of the recipe store; the configuration file's recipes are not in force"
             self._plant.emit("info", "recipe_in_force", detail=detail)
 
     # --- what leaves (batching.stage.BatchingOutlet) ------------------------------------------------------
+
+    def _final(self, inspection: Inspection | PendingView, outcome: Outcome) -> Outcome:
+        """The last word on an outcome; see `GoldenChecks.final`."""
+        return self._golden.final(inspection, outcome)
 
     def record_open(self, begun: Inspection | Part) -> None:
         """Record what was opened, so that the next start closes it should this one not do it."""
@@ -517,6 +555,7 @@ class Service:
     def publish_part(self, part: Part, outcome: Outcome, views: list[ViewVerdict]) -> None:
         """See `BatchingOutlet.publish_part`."""
         self._publishing.record_part(part.trigger, part.deadline_ns, outcome, views)
+        self._golden.close_part(part.trigger, [view.recipe for view in part.views])
 
     def publish_late(self, inspection: Inspection, score: Score, now_ns: int) -> None:
         """See `BatchingOutlet.publish_late`."""

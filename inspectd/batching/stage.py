@@ -73,7 +73,17 @@ class BatchingOutlet(Protocol):
         """Give a frame's slot back to its camera."""
 
 
-def make_batching(config: Config, book: RecipeBook, outlet: BatchingOutlet, processes: int) -> BatchingStage:
+LastWord = Callable[[Inspection | PendingView, Outcome], Outcome]
+"""Makes of an outcome the one that is published."""
+
+
+def _as_it_is(_: Inspection | PendingView, outcome: Outcome) -> Outcome:
+    return outcome
+
+
+def make_batching(
+    config: Config, book: RecipeBook, outlet: BatchingOutlet, processes: int, final: LastWord = _as_it_is
+) -> BatchingStage:
     """The stage of a line as its configuration describes it, with so many scoring processes."""
     settings = config.batching
     sent = Sent()
@@ -83,7 +93,9 @@ def make_batching(config: Config, book: RecipeBook, outlet: BatchingOutlet, proc
         policy = BatchPolicy(int(settings.max_wait_ms * 1e6), settings.max_queue, times, sent)
         return Lane(policy, times, _MAX_BATCHES_OUT)
 
-    return BatchingStage([lane() for _ in range(processes)], make_triggering(config, book), outlet, book)
+    return BatchingStage(
+        [lane() for _ in range(processes)], make_triggering(config, book), outlet, book, final
+    )
 
 
 class BatchingStage:
@@ -100,6 +112,7 @@ class BatchingStage:
         triggering: Triggering,
         outlet: BatchingOutlet,
         book: RecipeBook,
+        final: LastWord = _as_it_is,
     ) -> None:
         """Start with nothing open.
 
@@ -108,12 +121,14 @@ class BatchingStage:
             triggering: the triggered cameras.
             outlet: takes what is decided.
             book: the recipes that are loaded, and the one in force.
+            final: has the last word on an outcome before it is published.
         """
         self.ledger = Ledger()
         self.triggering = triggering
         self._lanes = lanes
         self._outlet = outlet
         self._book = book
+        self._final = final
         self._banks: dict[str, BankInForce] = {}
 
     # --- what there is ------------------------------------------------------------------------------------
@@ -400,6 +415,7 @@ class BatchingStage:
 
     def _publish_view(self, inspection: Inspection | PendingView, outcome: Outcome) -> None:
         """Publish a verdict, and its part's verdict after it when it was the last one owed to it."""
+        outcome = self._final(inspection, outcome)
         verdict = self._outlet.publish_verdict(inspection, outcome)
         if inspection.trigger is None:
             return

@@ -54,6 +54,14 @@ from inspectd.wire import (
     Verdict,
     ViewVerdict,
 )
+from inspectd.wire.golden import (
+    GoldenAgreement,
+    GoldenOutcome,
+    GoldenRecord,
+    GoldenShowing,
+    GoldenState,
+    GoldenView,
+)
 from inspectd.wire.sync import CameraStatus, LineStatus, Position, RecipeStatus, Truncated
 
 __all__ = [
@@ -68,6 +76,12 @@ __all__ = [
     "Cursor",
     "Evaluation",
     "Event",
+    "GoldenAgreement",
+    "GoldenOutcome",
+    "GoldenRecord",
+    "GoldenShowing",
+    "GoldenState",
+    "GoldenView",
     "HealthCondition",
     "HealthStatus",
     "Heartbeat",

@@ -8,6 +8,7 @@ import msgspec
 
 from inspectd import wire
 from inspectd.wire import Event, Heartbeat, HeatmapHeader, Late, PartVerdict, Verdict
+from inspectd.wire.golden import GoldenRecord
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 _VALUE_BYTES: Final = {"float16": 2, "float32": 4}
@@ -22,7 +23,7 @@ class Heatmap(msgspec.Struct, frozen=True):
     values: bytes
 
 
-Message = Verdict | PartVerdict | Late | Heartbeat | Event | Heatmap
+Message = Verdict | PartVerdict | Late | Heartbeat | Event | GoldenRecord | Heatmap
 
 
 def decode(parts: list[bytes]) -> Message:

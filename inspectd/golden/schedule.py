@@ -15,7 +15,8 @@ import msgspec
 
 from inspectd.config.settings import GoldenSettings
 from inspectd.golden.shifts import next_shift_utc_ns
-from inspectd.wire.golden import GoldenReason, GoldenState
+from inspectd.wire.golden import GoldenState
+from inspectd.wire.verdicts import Reason
 
 _HOUR_NS: Final = 3_600_000_000_000
 _MINUTE_NS: Final = 60_000_000_000
@@ -171,15 +172,15 @@ class GoldenSchedule:
             return GoldenState.OVERDUE if recipe in self._with_parts else GoldenState.OFF
         return self._state(course, now_ns, utc_ns)
 
-    def reason(self, recipe: str, now_ns: int, utc_ns: int) -> GoldenReason | None:
+    def reason(self, recipe: str, now_ns: int, utc_ns: int) -> Reason | None:
         """The reason for which parts of a recipe are undecidable now; None: they are judged."""
         if self._settings.interlock == "warn":
             return None
         match self.state(recipe, now_ns, utc_ns):
             case GoldenState.FAILED:
-                return GoldenReason.GOLDEN_FAILED
+                return Reason.GOLDEN_FAILED
             case GoldenState.OVERDUE:
-                return GoldenReason.GOLDEN_OVERDUE
+                return Reason.GOLDEN_OVERDUE
         return None
 
     def due_utc_ns(self, recipe: str, now_ns: int, utc_ns: int) -> int | None:

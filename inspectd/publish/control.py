@@ -1,4 +1,4 @@
-"""The `control` socket: a trigger or a request for a recipe comes in, an answer goes out.
+"""The `control` socket: a trigger, or a request for a recipe or a check comes in, an answer goes out.
 
 The answer to a trigger goes out as soon as it is in the journal, some milliseconds later.
 """
@@ -24,6 +24,7 @@ from inspectd.wire import (
     RefusalReason,
     TriggerRequest,
 )
+from inspectd.wire.golden import GoldenAck, GoldenRefusal, GoldenRefusalReason, GoldenRequest
 
 MAX_REQUEST_BYTES: Final = 4096
 _MAX_DETAIL_CHARACTERS: Final = 300
@@ -38,9 +39,11 @@ class _Schema(msgspec.Struct):
 _schemas: Final = msgspec.json.Decoder(_Schema)
 _triggers: Final = msgspec.json.Decoder(TriggerRequest)
 _recipes: Final = msgspec.json.Decoder(RecipeRequest)
+_golden: Final = msgspec.json.Decoder(GoldenRequest)
 
 
 _RECIPE: Final = str(RecipeRequest.__struct_config__.tag)
+_GOLDEN: Final = str(GoldenRequest.__struct_config__.tag)
 
 
 class TriggerEvents(Protocol):
@@ -53,8 +56,13 @@ class TriggerEvents(Protocol):
         """Triggers that nobody can read may have come between then and `until_ns`; None: and now."""
 
 
-class RecipeEvents(Protocol):
-    """Takes requests for recipes."""
+class RequestEvents(Protocol):
+    """Takes requests for recipes and for checks with golden parts."""
+
+    def on_golden(
+        self, request: GoldenRequest, who: str, reply: Callable[[GoldenAck | GoldenRefusal], None]
+    ) -> None:
+        """Answer a well-formed request for a check; `who`: name of its key, or what it calls itself."""
 
     def on_recipe(
         self, request: RecipeRequest, who: str, door: str, reply: Callable[[RecipeAck | RecipeRefusal], None]
@@ -86,7 +94,7 @@ class ControlStage:
         self,
         bus: Bus,
         events: TriggerEvents,
-        recipes: RecipeEvents,
+        requests: RequestEvents,
         when_recorded: Callable[[Callable[[], None]], None],
         metrics: ControlMetrics,
     ) -> None:
@@ -95,14 +103,14 @@ class ControlStage:
         Args:
             bus: whose `control` sockets to serve.
             events: answers triggers; what cannot be read is passed by, as it may have been a part's trigger.
-            recipes: answers requests for recipes.
+            requests: answers requests for recipes and checks.
             when_recorded: calls what it is given once all that was admitted so far would survive a crash; so
                 an acknowledged trigger gets its verdict, whatever happens.
             metrics: counts each answer.
         """
         self._bus = bus
         self._events = events
-        self._recipes = recipes
+        self._requests = requests
         self._when_recorded = when_recorded
         self._metrics = metrics
 
@@ -112,7 +120,10 @@ class ControlStage:
         # A REQ socket puts an empty part before its message and wants it back; a DEALER need not.
         envelope = parts[:1] if len(parts) > 1 and not parts[0] else []
         parts = parts[len(envelope) :]
-        if is_for_a_recipe(parts):
+        schema = schema_of(parts)
+        if schema == _GOLDEN:
+            self._take_golden(client, envelope, parts, request.key)
+        elif schema == _RECIPE:
             self._take_recipe(client, envelope, parts, request.key)
         else:
             self._take_trigger(client, envelope, parts, request.came_ns)
@@ -122,9 +133,20 @@ class ControlStage:
         try:
             asked = parse_recipe(parts)
         except ValueError as error:
-            self._recipes.on_malformed_recipe(str(error)[:_MAX_DETAIL_CHARACTERS], reply)
+            self._requests.on_malformed_recipe(str(error)[:_MAX_DETAIL_CHARACTERS], reply)
         else:
-            self._recipes.on_recipe(asked, key or asked.who, client.door, reply)
+            self._requests.on_recipe(asked, key or asked.who, client.door, reply)
+
+    def _take_golden(self, client: Asker, envelope: list[bytes], parts: list[bytes], key: str) -> None:
+        reply = partial(self._send, client, envelope)
+        try:
+            asked: GoldenRequest = _read(parts, _golden)
+            _admit_printable(asked, ("request", "recipe", "part", "who"))
+        except ValueError as error:
+            detail = str(error)[:_MAX_DETAIL_CHARACTERS]
+            reply(GoldenRefusal(None, GoldenRefusalReason.MALFORMED, detail))
+        else:
+            self._requests.on_golden(asked, key or asked.who, reply)
 
     def _take_trigger(self, client: Asker, envelope: list[bytes], parts: list[bytes], came_ns: int) -> None:
         reply = partial(self._reply, client, envelope)
@@ -148,14 +170,14 @@ class ControlStage:
         self._bus.reply("control", client, [*envelope, wire.encode(answer)])
 
 
-def is_for_a_recipe(parts: list[bytes]) -> bool:
-    """Whether a message says that it is a request for a recipe, whatever is wrong with it otherwise."""
+def schema_of(parts: list[bytes]) -> str:
+    """What a message says it is, whatever is wrong with it otherwise; a trigger need not say it."""
     if len(parts) != 1 or len(parts[0]) > MAX_REQUEST_BYTES:
-        return False
+        return ""
     try:
-        return _schemas.decode(parts[0]).schema == _RECIPE
+        return _schemas.decode(parts[0]).schema
     except (ValueError, RecursionError):
-        return False
+        return ""
 
 
 def parse_recipe(parts: list[bytes]) -> RecipeRequest:
@@ -176,7 +198,7 @@ def parse(parts: list[bytes]) -> TriggerRequest:
         ValueError: it is not a trigger; the message names what is wrong.
     """
     request: TriggerRequest = _read(parts, _triggers)
-    _admit_printable(request, ("trigger_id", "part_id"))
+    _admit_printable(request, ("trigger_id", "part_id", "golden"))
     if request.cameras is not None and not request.cameras:
         raise ValueError("cameras is empty, expected names; leave it out for every triggered camera")
     if isinstance(request.cameras, dict) and request.recipe is not None:

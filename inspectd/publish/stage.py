@@ -19,6 +19,7 @@ from inspectd.publish.journal.pending import Entry, Numbered
 from inspectd.recipes.book import title_of
 from inspectd.records import BankInForce, Inspection, Outcome, PendingView, Score, Trigger
 from inspectd.wire import Evaluation, HeatmapRef, PartVerdict, Verdict, ViewVerdict
+from inspectd.wire.golden import GoldenRecord
 from inspectd.wire.sync import Position
 
 _LATE_MEMORY: Final = 1024  # verdicts without a score that a late one may still name
@@ -58,6 +59,14 @@ class PublishStage:
         for recipe, bank in judged:
             sha256 = recipe_sha256(recipe, bank.threshold, bank.bank_sha256)
             self._recipe_sha256[bank.recipe] = sha256
+
+    def sha256_of(self, key: str) -> str | None:
+        """What identifies the recipe of that key in verdicts; None while its bank is not known."""
+        return self._recipe_sha256.get(key)
+
+    def publish_golden(self, record: GoldenRecord) -> None:
+        """Send the record of a golden part, or of a check."""
+        self._bus.send("-", wire.Kind.GOLDEN, record)
 
     def count_drop(self, camera: str) -> None:
         """Count a lost frame for its camera's next verdict."""

@@ -163,6 +163,10 @@ class RecipeBook:
         """Whether a key belongs to a recipe that is loaded, or was in force until a moment ago."""
         return key in self._deadlines_ns
 
+    def sha256_of(self, key: str) -> str | None:
+        """The sha256 of the version of the recipe store that a key belongs to."""
+        return self._sha256.get(key)
+
     # --- what changes --------------------------------------------------------------------------------------
 
     def put_in_force(self, recipe: LineRecipe, now_ns: int) -> None:
@@ -200,4 +204,5 @@ class RecipeBook:
         """Deadlines and judgements by key, those of recipes that were in force a moment ago among them."""
         there = [*(recipe for _, recipe in self._before), *self._loaded]
         self._deadlines_ns = {key: ns for each in there for key, ns in each.deadlines_ns.items()}
+        self._sha256 = {key: each.sha256 for each in there for key in each.deadlines_ns}
         self._recipes = {recipe.name: recipe for each in there for recipe in each.recipes}

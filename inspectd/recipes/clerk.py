@@ -64,3 +64,9 @@ def _attempt(
         return partial(done, work())
     except InspectdError as error:
         return partial(failed, error)
+    except Exception as error:  # noqa: BLE001 - a fault of this program: raised again in the loop's thread
+        return partial(_raise, error)
+
+
+def _raise(error: Exception) -> None:
+    raise error

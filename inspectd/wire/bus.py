@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from inspectd.wire.golden import GoldenRecord
 from inspectd.wire.health import HealthCondition
 from inspectd.wire.verdicts import PartVerdict, Verdict
 
@@ -23,6 +24,7 @@ class Kind(StrEnum):
     EVENT = "ev"
     PART = "p"
     LATE = "late"
+    GOLDEN = "g"
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -107,7 +109,7 @@ class Late(msgspec.Struct, frozen=True, tag_field="schema", tag="late/1"):
     part_id: str | None = None
 
 
-Header = Verdict | PartVerdict | Late | HeatmapHeader | Heartbeat | Event
+Header = Verdict | PartVerdict | Late | HeatmapHeader | Heartbeat | Event | GoldenRecord
 
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(Header)

@@ -25,15 +25,6 @@ class GoldenState(StrEnum):
     """A golden part got another verdict or score than expected, and no check has passed since."""
 
 
-class GoldenReason(StrEnum):
-    """Reason for a verdict `undecidable` because of golden parts."""
-
-    GOLDEN = "golden"
-    """The part is a golden one."""
-    GOLDEN_OVERDUE = "golden_overdue"
-    GOLDEN_FAILED = "golden_failed"
-
-
 class GoldenAction(StrEnum):
     """What a request asks for."""
 

@@ -28,6 +28,8 @@ SEVERITY: Final = {status: rank for rank, status in enumerate(HealthStatus)}
 CONDITIONS: Final = {
     "scoring_down": HealthStatus.FAILURE,
     "camera_down": HealthStatus.FAILURE,
+    "golden_failed": HealthStatus.FAILURE,
+    "golden_overdue": HealthStatus.FAILURE,
     "starting": HealthStatus.FUNCTION_CHECK,
     "stopping": HealthStatus.FUNCTION_CHECK,
     "camera_opening": HealthStatus.FUNCTION_CHECK,
@@ -40,6 +42,7 @@ CONDITIONS: Final = {
     "missed_triggers": HealthStatus.OUT_OF_SPECIFICATION,
     "door_down": HealthStatus.OUT_OF_SPECIFICATION,
     "journal_failed": HealthStatus.OUT_OF_SPECIFICATION,
+    "golden_due": HealthStatus.MAINTENANCE_REQUIRED,
     "scoring_process_down": HealthStatus.MAINTENANCE_REQUIRED,
     "evidence_stopped": HealthStatus.MAINTENANCE_REQUIRED,
     "evidence_stuck": HealthStatus.MAINTENANCE_REQUIRED,

@@ -21,6 +21,8 @@ class TriggerRequest(
     cameras: list[str] | dict[str, str] | None = None
     """Names; or names with the recipe of each; or every triggered camera."""
     deadline_ms: Annotated[float, Meta(ge=1, le=600_000)] | None = None
+    golden: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    """The part is this golden one: it is checked, opens no gate and counts nowhere else."""
 
 
 class RefusalReason(StrEnum):
@@ -33,6 +35,8 @@ class RefusalReason(StrEnum):
     OVERLOAD = "overload"
     SHUTTING_DOWN = "shutting_down"
     MALFORMED = "malformed"
+    GOLDEN = "golden"
+    """The golden part it names cannot be shown now."""
 
 
 class Refusal(msgspec.Struct, frozen=True, tag_field="schema", tag="trigger_refusal/1"):

@@ -37,6 +37,12 @@ class Reason(StrEnum):
     """The frame has another size or bit depth than the images the bank was built from."""
     MISSED_TRIGGER = "missed_trigger"
     """No frame came for the trigger: the one reason a verdict of this run can have without a frame."""
+    GOLDEN = "golden"
+    """The part is a golden one, shown to check the line."""
+    GOLDEN_OVERDUE = "golden_overdue"
+    """A check with golden parts is overdue."""
+    GOLDEN_FAILED = "golden_failed"
+    """A golden part got another verdict or score than expected, and no check has passed since."""
 
 
 class HeatmapRef(msgspec.Struct, frozen=True):

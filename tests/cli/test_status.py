@@ -15,7 +15,6 @@ from support.daemon import camera_table, settings
 
 from inspectd import wire
 from inspectd.cli import line_sockets
-from inspectd.cli import status as status_command
 from inspectd.cli.status import screen
 from inspectd.scoring.stub import Behaviour
 from inspectd.wire import Counts, HealthCondition

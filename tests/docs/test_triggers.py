@@ -28,7 +28,8 @@ def test_every_refusal_is_described() -> None:
 
 def test_the_example_is_a_trigger_with_every_field() -> None:
     request = parse([re.search(r"```json\n(.+?)\n```", PAGE)[1].encode()])
-    assert all(getattr(request, field) is not None for field in request.__struct_fields__)
+    fields = [field for field in request.__struct_fields__ if field != "golden"]  # who copies it means a part
+    assert all(getattr(request, field) is not None for field in fields)
 
 
 def test_its_limits_and_reasons_are_those_of_the_code() -> None:

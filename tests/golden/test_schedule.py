@@ -12,7 +12,8 @@ from inspectd.config import GoldenPart, GoldenSettings
 from inspectd.golden.results import CheckDue, CheckResult, past_of
 from inspectd.golden.schedule import GoldenPast, GoldenSchedule, GoldenSubject
 from inspectd.golden.shifts import next_shift_utc_ns
-from inspectd.wire.golden import GoldenOutcome, GoldenReason, GoldenState
+from inspectd.wire.golden import GoldenOutcome, GoldenState
+from inspectd.wire.verdicts import Reason
 
 MINUTE = 60_000_000_000
 HOUR = 60 * MINUTE
@@ -49,7 +50,7 @@ class Line:
         self.schedule.change_over(subjects, self.now_ns, self.utc_ns)
 
     @property
-    def reason(self) -> GoldenReason | None:
+    def reason(self) -> Reason | None:
         return self.schedule.reason("a", self.now_ns, self.utc_ns)
 
     @property
@@ -62,7 +63,7 @@ def test_a_check_is_due_then_overdue_and_passes() -> None:
     line = Line(rules(interval_hours=8, grace_minutes=15))
     assert (line.after(0), line.reason) == (DUE, None)  # it never showed anything
     assert line.after(14.9) is DUE
-    assert (line.after(0.1), line.reason) == (OVERDUE, GoldenReason.GOLDEN_OVERDUE)
+    assert (line.after(0.1), line.reason) == (OVERDUE, Reason.GOLDEN_OVERDUE)
     line.passes()
     assert (line.after(0), line.reason, line.due_in_minutes) == (PASSED, None, 480)
     assert line.after(479) is PASSED
@@ -78,7 +79,7 @@ def test_what_failed_stays_failed_until_a_check_passes() -> None:
     line = Line(rules(interval_hours=1), a=GoldenPast(passed_utc_ns=T0))
     for _ in range(3):
         line.schedule.take_failure(A.sha256)
-        assert (line.after(600), line.reason) == (FAILED, GoldenReason.GOLDEN_FAILED)
+        assert (line.after(600), line.reason) == (FAILED, Reason.GOLDEN_FAILED)
         line.changes_to(B)
         assert line.after(1) is FAILED
         line.changes_to(A)

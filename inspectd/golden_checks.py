@@ -1,0 +1,449 @@
+"""Checks with golden parts on a running line: announces, collects and records them, and holds the interlock.
+
+When a check is due is in `golden.schedule`, how one goes in `golden.check`. What is here knows which frame
+and which trigger is of a golden part, and takes the line out of service: `GoldenChecks.final` has the last
+word on every verdict before it is published.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from inspectd.alarms import EmitEvent
+from inspectd.batching.judge import undecidable
+from inspectd.config import Config
+from inspectd.errors import InspectdError
+from inspectd.golden.check import GoldenCheck
+from inspectd.golden.results import FILE_NAME, CheckDue, CheckResult, append_line, past_of, read_lines
+from inspectd.golden.schedule import GoldenChange, GoldenSchedule, GoldenSubject
+from inspectd.metrics import Metrics
+from inspectd.recipes.book import RecipeBook, title_of
+from inspectd.recipes.clerk import DiskClerk
+from inspectd.records import FrameRef, Inspection, Outcome, PendingView, Trigger
+from inspectd.wire import Evaluation, Reason
+from inspectd.wire.golden import (
+    GoldenAck,
+    GoldenAction,
+    GoldenDue,
+    GoldenOutcome,
+    GoldenRecord,
+    GoldenRefusal,
+    GoldenRefusalReason,
+    GoldenRequest,
+    GoldenShowing,
+    GoldenState,
+    GoldenView,
+)
+
+_FRAME_NS: Final = 5_000_000_000
+"""A free-running camera has so long to deliver a frame of a golden part, and scoring its deadline then."""
+_SEVERITY: Final = {GoldenState.PASSED: "info", GoldenState.DUE: "warning"}
+
+Reply = Callable[[GoldenAck | GoldenRefusal], None]
+
+
+class _Showing(msgspec.Struct):
+    """A golden part in front of the cameras, until all of them have judged it."""
+
+    part: str
+    until_ns: int | None
+    """What has not come then does not come; None: its part's verdict ends it."""
+    trigger_id: str | None = None
+    awaited: dict[str, int] = {}
+    """Free-running cameras whose next frame after this time is of it."""
+    claimed: set[tuple[str, int, int]] = set()
+    """Frames of it without a verdict: camera, generation and number."""
+    views: list[GoldenView] = []
+    subjects: set[GoldenSubject] = set()
+    """What judged its views."""
+
+
+class GoldenChecks:
+    """The golden parts of a line.
+
+    Args:
+        config: the line's.
+        book: what is in force.
+        sha256_of: identifies what a key of the configuration file's recipes judges by; None: not known yet.
+        clerk: writes the record.
+        publish: sends a record to the plant.
+        emit: publishes events.
+        metrics: has the states.
+        epoch: of this start, for records.
+        clock: monotonic, in nanoseconds.
+
+    Raises:
+        InputError: the record of earlier checks cannot be read.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        book: RecipeBook,
+        *,
+        sha256_of: Callable[[str], str | None],
+        clerk: DiskClerk,
+        publish: Callable[[GoldenRecord], None],
+        emit: EmitEvent,
+        metrics: Metrics,
+        epoch: Callable[[], int],
+        clock: Callable[[], int],
+    ) -> None:
+        self._config = config
+        self._parts = {part.name: part for part in config.golden.parts}
+        self._book = book
+        self._sha256_of = sha256_of
+        self._clerk = clerk
+        self._publish = publish
+        self._emit = emit
+        self._metrics = metrics
+        self._epoch = epoch
+        self._clock = clock
+        self._triggered = [camera.name for camera in config.cameras if camera.mode == "triggered"]
+        self._check: GoldenCheck | None = None
+        self._began_utc_ns = 0
+        self._outcome: GoldenOutcome | None = None
+        self._problems: list[str] = []
+        self._showing: _Showing | None = None
+        self._is_running = False
+        self.is_on = bool(self._parts)
+        """Whether the line has golden parts at all."""
+        self._file = config.state_path / FILE_NAME if self.is_on else Path()
+        past = past_of(read_lines(self._file).lines) if self.is_on else {}
+        self._schedule = GoldenSchedule(config.golden, past)
+
+    # --- the line's life -----------------------------------------------------------------------------------
+
+    def start(self, newest_utc_ns: int | None) -> None:
+        """The line begins to judge; `newest_utc_ns`: the latest time that it has recorded, if any."""
+        if self.is_on:
+            self._is_running = True
+            self._schedule.start(self._subjects(), self._clock(), time.time_ns(), newest_utc_ns)
+            self.turn(self._clock())
+
+    def change_over(self) -> None:
+        """Another recipe is in force."""
+        if not self._is_running:
+            return
+        if self._check is not None and self._outcome is None:
+            self._check.end()
+            self._conclude(self._check)
+        self._schedule.change_over(self._subjects(), self._clock(), time.time_ns())
+        self.turn(self._clock())
+
+    def turn(self, now_ns: int) -> None:
+        """Tell of what became due or is overdue, and give up on what is not shown."""
+        if not self._is_running:
+            return
+        for change in self._schedule.turn(now_ns, time.time_ns()):
+            self._tell(change)
+        showing = self._showing
+        if showing is not None and showing.until_ns is not None and now_ns > showing.until_ns:
+            self._finish(showing)
+        check = self._check
+        if check is not None and self._outcome is None and self._showing is None:
+            check.turn(now_ns)
+            if check.is_ended:
+                self._conclude(check)
+
+    def conditions(self) -> list[tuple[str, str]]:
+        """Name and detail of what is wrong now, for the line's health."""
+        now_ns, utc_ns = self._clock(), time.time_ns()
+        found = []
+        for subject in self._subjects() if self._is_running else []:
+            state = self._schedule.state(subject.recipe, now_ns, utc_ns)
+            if state in {GoldenState.DUE, GoldenState.OVERDUE, GoldenState.FAILED}:
+                is_held = self._schedule.reason(subject.recipe, now_ns, utc_ns) is not None
+                what = "its parts are undecidable" if is_held else "its parts are judged"
+                found.append((f"golden_{state}", f"recipe {subject.recipe}: {what} until a check passes"))
+        return found
+
+    # --- the last word on verdicts -------------------------------------------------------------------------
+
+    def final(self, inspection: Inspection | PendingView, outcome: Outcome) -> Outcome:
+        """What is published: of golden parts, and of any while the line is out of service, no judgement."""
+        if not self.is_on:
+            return outcome
+        showing = self._showing_of(inspection)
+        if showing is not None:
+            self._see(showing, inspection, outcome)
+            return undecidable(Reason.GOLDEN, outcome.decided_ns)
+        if inspection.trigger is not None and inspection.trigger.golden is not None:
+            return undecidable(Reason.GOLDEN, outcome.decided_ns)  # its check was given up meanwhile
+        recipe = title_of(inspection.recipe)[0]
+        if inspection.trigger is None:
+            self._schedule.count_part(recipe)
+        if outcome.evaluation is Evaluation.UNDECIDABLE:
+            return outcome
+        reason = self._schedule.reason(recipe, self._clock(), time.time_ns())
+        return outcome if reason is None else undecidable(Reason(reason), outcome.decided_ns)
+
+    def claim(self, frame: FrameRef) -> None:
+        """A frame came: it may be the golden part that somebody announced."""
+        showing = self._showing
+        if showing is None or frame.camera not in showing.awaited:
+            return
+        if frame.captured_ns > showing.awaited[frame.camera]:
+            del showing.awaited[frame.camera]
+            showing.claimed.add((frame.camera, frame.generation, frame.seq))
+
+    def announce(self, part: str, trigger_id: str) -> str | None:
+        """A trigger is of a golden part; why it cannot be taken, or None: `opened` or `drop` follows."""
+        if self._showing is not None:
+            return "the golden part before has no result yet"
+        if part not in self._parts:
+            names = ", ".join(self._parts) or "none is configured"
+            return f"no golden part {part!r}, expected one of: {names}"
+        refusal = None
+        if self._check is None or self._outcome is not None:
+            refusal = self._begin(trigger_id, self._parts[part].recipe, "")
+        if refusal is not None or self._check is None:
+            return None if refusal is None else refusal[1]
+        refusal = self._check.refusal(part)
+        if refusal is not None:
+            return refusal[1]
+        self._showing = _Showing(part, None, trigger_id, {}, set(), [], set())
+        return None
+
+    def drop(self) -> None:
+        """The trigger that was announced was refused for another reason."""
+        self._showing = None
+
+    def close_part(self, trigger: Trigger, recipes: Iterable[str]) -> None:
+        """A triggered part has its verdict; `recipes`: the keys that its views were judged by."""
+        showing = self._showing
+        if showing is not None and showing.trigger_id == trigger.trigger_id:
+            self._finish(showing)
+        elif trigger.golden is None:
+            for recipe in {title_of(key)[0] for key in recipes}:
+                self._schedule.count_part(recipe)
+
+    def _showing_of(self, inspection: Inspection | PendingView) -> _Showing | None:
+        showing = self._showing
+        if showing is None:
+            return None
+        if inspection.trigger is not None:
+            return showing if inspection.trigger.trigger_id == showing.trigger_id else None
+        frame = inspection.frame
+        is_of_it = frame is not None and (frame.camera, frame.generation, frame.seq) in showing.claimed
+        return showing if is_of_it else None
+
+    def _see(self, showing: _Showing, inspection: Inspection | PendingView, outcome: Outcome) -> None:
+        score = outcome.score
+        showing.views.append(
+            GoldenView(
+                inspection.camera, outcome.evaluation, str(outcome.reason),
+                score.image_score if score else None, outcome.threshold, score.bank_sha256 if score else None,
+            )
+        )  # fmt: skip
+        subject = self._subject(inspection.recipe)
+        if subject is not None:
+            showing.subjects.add(subject)
+        if inspection.trigger is None and inspection.frame is not None:
+            frame = inspection.frame
+            showing.claimed.discard((frame.camera, frame.generation, frame.seq))
+            if not showing.claimed and not showing.awaited:
+                self._finish(showing)
+
+    # --- a check -------------------------------------------------------------------------------------------
+
+    def take(self, request: GoldenRequest, who: str, reply: Reply) -> None:
+        """Answer a request."""
+        refusal: tuple[GoldenRefusalReason, str] | None = None
+        if not self._is_running:
+            refusal = GoldenRefusalReason.NOT_READY, "the line does not judge now"
+            if not self.is_on:
+                refusal = GoldenRefusalReason.OFF, "the settings have no golden parts"
+        elif request.action is GoldenAction.BEGIN:
+            refusal = self._asked_to_begin(request, who)
+        elif request.action is GoldenAction.SHOW:
+            refusal = self._show(request.part or "")
+        elif request.action is GoldenAction.END:
+            refusal = self._end()
+        if refusal is not None:
+            reply(GoldenRefusal(request.request, *refusal))
+        else:
+            reply(self._ack(request))
+
+    def _asked_to_begin(self, request: GoldenRequest, who: str) -> tuple[GoldenRefusalReason, str] | None:
+        with_parts = {part.recipe for part in self._parts.values()}
+        names = [each.recipe for each in self._subjects() if each.recipe in with_parts]
+        if self._check is not None and self._outcome is None:
+            return GoldenRefusalReason.BUSY, f"check {self._check.name} is under way"
+        if request.recipe is None and len(names) != 1:
+            detail = f"name the recipe; in force with golden parts: {', '.join(names) or 'none'}"
+            return GoldenRefusalReason.UNKNOWN_RECIPE, detail
+        return self._begin(request.request, request.recipe or names[0], who)
+
+    def _begin(self, name: str, recipe: str, who: str) -> tuple[GoldenRefusalReason, str] | None:
+        subject = next((each for each in self._subjects() if each.recipe == recipe), None)
+        if subject is None:
+            return GoldenRefusalReason.UNKNOWN_RECIPE, f"recipe {recipe!r} is not in force"
+        cameras = [
+            camera for camera, key in self._book.in_force.cameras.items() if title_of(key)[0] == recipe
+        ]
+        judged = [camera for camera in cameras if camera in self._triggered] or cameras
+        try:
+            check = GoldenCheck(
+                name, subject, self._config.golden.parts, judged, who=who, now_ns=self._clock()
+            )
+        except ValueError as error:
+            return GoldenRefusalReason.OFF, str(error)
+        self._check, self._outcome, self._problems = check, None, []
+        self._began_utc_ns = time.time_ns()
+        return None
+
+    def _show(self, part: str) -> tuple[GoldenRefusalReason, str] | None:
+        if self._check is None or self._outcome is not None:
+            return GoldenRefusalReason.NO_CHECK, "no check is under way; begin one"
+        if self._showing is not None:
+            return GoldenRefusalReason.BUSY, f"{self._showing.part} has no result yet"
+        refusal = self._check.refusal(part)
+        if refusal is not None:
+            return refusal
+        cameras = self._check.cameras(part)
+        if any(camera in self._triggered for camera in cameras):
+            detail = f"{part}: its cameras wait for a trigger with golden = {part!r}"
+            return GoldenRefusalReason.TRIGGERED, detail
+        now_ns = self._clock()
+        longest_ns = max(self._book.deadline_ns(key) for key in self._book.in_force.cameras.values())
+        awaited = dict.fromkeys(cameras, now_ns)
+        self._showing = _Showing(part, now_ns + _FRAME_NS + longest_ns, None, awaited, set(), [], set())
+        return None
+
+    def _end(self) -> tuple[GoldenRefusalReason, str] | None:
+        if self._check is None or self._outcome is not None:
+            return GoldenRefusalReason.NO_CHECK, "no check is under way"
+        if self._showing is not None:
+            return GoldenRefusalReason.BUSY, f"{self._showing.part} has no result yet"
+        self._check.end()
+        self._conclude(self._check)
+        return None
+
+    def _finish(self, showing: _Showing) -> None:
+        """All cameras have judged a golden part, or will not any more."""
+        self._showing = None
+        check = self._check
+        if check is None or self._outcome is not None:
+            return
+        others = [subject for subject in showing.subjects if subject != check.subject]
+        taken = check.take(
+            showing.part, showing.views, others[0] if others else check.subject,
+            now_ns=self._clock(), utc_ns=time.time_ns(), trigger_id=showing.trigger_id,
+        )  # fmt: skip
+        self._metrics.golden_showing(taken.agreement)
+        if check.outcome is GoldenOutcome.FAILED:
+            self._schedule.take_failure(check.subject.sha256)
+        self._publish(self._record(check, showing=taken))
+        if check.outcome is not None:
+            check.end()
+            self._conclude(check)
+
+    def _conclude(self, check: GoldenCheck) -> None:
+        """Record how a check ended; it has passed only once that is on the disk."""
+        outcome = check.outcome
+        assert outcome is not None
+        self._outcome, self._problems, self._showing = outcome, check.problems, None
+        subject = check.subject
+        result = CheckResult(
+            time.time_ns(), self._began_utc_ns, check.name, check.who, subject.recipe, subject.version,
+            subject.sha256, outcome, check.problems, check.showings,
+        )  # fmt: skip
+        self._clerk.ask(
+            partial(append_line, self._file, result),
+            partial(self._on_recorded, check, outcome),
+            partial(self._on_not_recorded, f"check {check.name}: {outcome}"),
+        )
+        if outcome is GoldenOutcome.FAILED:
+            self._publish(self._record(check, outcome=outcome))
+            self.turn(self._clock())
+
+    def _on_recorded(self, check: GoldenCheck, outcome: GoldenOutcome, _: object) -> None:
+        self._metrics.golden_check(outcome)
+        if outcome is GoldenOutcome.PASSED:
+            self._schedule.take_pass(check.subject.sha256, self._clock(), time.time_ns())
+        if outcome is not GoldenOutcome.FAILED:
+            self._publish(self._record(check, outcome=outcome))
+        self.turn(self._clock())
+
+    def _on_not_recorded(self, what: str, error: InspectdError) -> None:
+        self._emit("alarm", "golden_not_recorded", detail=f"{what}: {error}")
+
+    # --- what is told --------------------------------------------------------------------------------------
+
+    def _tell(self, change: GoldenChange) -> None:
+        """Publish that a recipe's state is another one, and record since when a check is due."""
+        subject, state = change.subject, change.state
+        now_ns, utc_ns = self._clock(), time.time_ns()
+        states = [self._schedule.state(each.recipe, now_ns, utc_ns) for each in self._subjects()]
+        self._metrics.golden_recipes(states)
+        problems = "; ".join(self._problems) if state is GoldenState.FAILED else ""
+        detail = f"recipe {subject.recipe}" + (f": {problems}" if problems else "")
+        self._emit(_SEVERITY.get(state, "alarm"), f"golden_{state}", detail=detail)
+        if state in {GoldenState.DUE, GoldenState.OVERDUE} and change.due_utc_ns is not None:
+            due = CheckDue(max(0, change.due_utc_ns), subject.recipe, subject.version, subject.sha256)
+            self._clerk.ask(
+                partial(append_line, self._file, due), _nothing,
+                partial(self._on_not_recorded, f"recipe {subject.recipe}: check due"),
+            )  # fmt: skip
+
+    def _record(
+        self,
+        check: GoldenCheck,
+        *,
+        showing: GoldenShowing | None = None,
+        outcome: GoldenOutcome | None = None,
+    ) -> GoldenRecord:
+        line, subject = self._config.line, check.subject
+        state = self._schedule.state(subject.recipe, self._clock(), time.time_ns())
+        return GoldenRecord(
+            line.plant, line.name, self._epoch(), time.time_ns(), check.name, subject.recipe, subject.version,
+            subject.sha256, check.who, state, showing, outcome, check.problems if outcome else [],
+        )  # fmt: skip
+
+    def _ack(self, request: GoldenRequest) -> GoldenAck:
+        now_ns, utc_ns, check = self._clock(), time.time_ns(), self._check
+        recipes = [
+            GoldenDue(
+                subject.recipe,
+                self._schedule.state(subject.recipe, now_ns, utc_ns),
+                self._schedule.due_utc_ns(subject.recipe, now_ns, utc_ns),
+                self._schedule.reason(subject.recipe, now_ns, utc_ns),
+            )
+            for subject in self._subjects()
+        ]
+        if check is None:
+            return GoldenAck(request.request, request.action, recipes, triggered=self._triggered)
+        return GoldenAck(
+            request.request, request.action, recipes, check.name, check.subject.recipe, self._outcome,
+            self._problems, [] if self._outcome else check.to_show, len(check.showings),
+            check.showings[-1] if check.showings else None, self._triggered,
+        )  # fmt: skip
+
+    # --- what is checked -----------------------------------------------------------------------------------
+
+    def _subjects(self) -> list[GoldenSubject]:
+        """What is in force and has golden parts."""
+        with_parts = {part.recipe for part in self._parts.values()}
+        found = {}
+        for key in self._book.in_force.keys:
+            subject = self._subject(key)
+            if subject is not None and subject.recipe in with_parts:
+                found[subject.recipe] = subject
+        return list(found.values())
+
+    def _subject(self, key: str) -> GoldenSubject | None:
+        """What a key's judgements prove something of; None while its bank is not known."""
+        name, version = title_of(key)
+        sha256 = self._sha256_of(key) if version is None else self._book.sha256_of(key)
+        return None if sha256 is None else GoldenSubject(name, sha256, version)
+
+
+def _nothing(_: object) -> None:
+    """It is recorded, and that is all."""

@@ -1,0 +1,146 @@
+"""Golden parts on a running line, seen from outside: overdue, failed, passed; no gate opens for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from support.daemon import Daemon, camera_table, settings
+from support.triggers import Plant
+
+from inspectd.client import Refusal, RefusalReason
+from inspectd.client.golden import GoldenAsker
+from inspectd.wire.golden import (
+    GoldenAck,
+    GoldenAction,
+    GoldenOutcome,
+    GoldenRefusal,
+    GoldenRefusalReason,
+    GoldenState,
+)
+
+
+@pytest.fixture
+def plant() -> Iterator[Callable[[Daemon], Plant]]:
+    plants: list[Plant] = []
+
+    def connect(daemon: Daemon) -> Plant:
+        plants.append(Plant(daemon))
+        return plants[-1]
+
+    yield connect
+    for each in plants:
+        each.close()
+
+
+def part(name: str, expect: str, camera: str, **more: object) -> str:
+    lines = [f'name = "{name}"', 'recipe = "cell"', f'expect = "{expect}"', f'cameras = ["{camera}"]']
+    return "\n".join(["[[golden.parts]]", *lines, *(f"{key} = {value}" for key, value in more.items()), ""])
+
+
+def golden(parts: str, **more: object) -> str:
+    return "\n".join(["[golden]", *(f"{key} = {value}" for key, value in more.items()), parts])
+
+
+@pytest.fixture
+def folders(tmp_path, good_folder):
+    """The same pictures as good parts, and as bad ones: the stub goes by the folder."""
+    bad = tmp_path / "bad"
+    (bad / "defective").mkdir(parents=True)
+    for path in good_folder.iterdir():
+        (bad / "defective" / path.name).symlink_to(path)
+    return good_folder, bad
+
+
+def line(start, folders, text: str, mode: str = "triggered", environment=None) -> Daemon:
+    cameras = "".join(
+        camera_table(name, folder, fps=25, mode=f'"{mode}"', slots=32)
+        for name, folder in zip(("g", "b"), folders, strict=True)
+    )
+    triggers = "[triggers]\nwindow_ms = 500\nmax_delay_ms = 2000\n"
+    return start(settings("stub.bank", cameras, deadline_ms=3000, extra=triggers + text), environment).ready()
+
+
+def asked(daemon: Daemon, action: GoldenAction, **more: str) -> GoldenAck | GoldenRefusal:
+    with GoldenAsker(f"ipc://{daemon.runtime_dir}/control.sock", who="kim") as asker:
+        return asker.ask(action, **more)
+
+
+def state(daemon: Daemon) -> str:
+    return asked(daemon, GoldenAction.STATUS).recipes[0].state
+
+
+def judged(plant: Plant, number: object, **more: object) -> tuple[str, str]:
+    answer = plant.trigger(number, cameras=["g"], **more)
+    assert not isinstance(answer, Refusal), answer
+    found = plant.part(number)
+    return found.evaluation, found.reason
+
+
+def test_no_part_passes_until_a_check_has_passed_and_none_after_one_failed(
+    start_daemon, plant, folders, tmp_path
+):
+    parts = part("good-1", "pass", "g") + part("bad-1", "fail", "b", repeats=2)
+    environment = {"STATE_DIRECTORY": str(tmp_path / "state")}
+    daemon = line(start_daemon, folders, golden(parts, grace_minutes=0), environment=environment)
+    line_plant = plant(daemon)
+    assert judged(line_plant, 1) == ("undecidable", "golden_overdue")
+    assert state(daemon) == GoldenState.OVERDUE
+    unknown = line_plant.trigger(2, golden="bad-7")
+    assert (unknown.reason, unknown.detail) == (
+        RefusalReason.GOLDEN, "no golden part 'bad-7', expected one of: good-1, bad-1",
+    )  # fmt: skip
+    for number, name in enumerate(("good-1", "bad-1", "bad-1"), 3):
+        answer = line_plant.trigger(number, golden=name)
+        assert not isinstance(answer, Refusal), answer
+        found = line_plant.part(number)
+        assert (found.evaluation, found.reason) == ("undecidable", "golden")
+        assert all(view.score is None for view in line_plant.views(number))
+    daemon.until(lambda: daemon.reader.event("golden_passed"))
+    assert asked(daemon, GoldenAction.STATUS).outcome is GoldenOutcome.PASSED
+    assert judged(line_plant, 6) == ("pass", "within_threshold")
+    assert daemon.stop() == 0
+
+    # Another line of the same state, whose bad part is said to be good.
+    parts = part("good-1", "pass", "g") + part("bad-1", "pass", "b")
+    text = golden(parts, at_start="false", interval_hours=1)
+    daemon = line(start_daemon, folders, text, environment=environment)
+    line_plant = plant(daemon)
+    assert state(daemon) == GoldenState.PASSED  # as it was before the restart
+    assert judged(line_plant, 1) == ("pass", "within_threshold")
+    assert line_plant.trigger(2, golden="bad-1")
+    daemon.until(lambda: daemon.reader.event("golden_failed"))
+    assert "bad-1 on b: fail with score" in daemon.reader.event("golden_failed").detail
+    assert judged(line_plant, 3) == ("undecidable", "golden_failed")
+    daemon.process.kill()
+    daemon.process.wait()
+    daemon = line(start_daemon, folders, text, environment=environment)
+    assert state(daemon) == GoldenState.FAILED
+    assert judged(plant(daemon), 1) == ("undecidable", "golden_failed")
+    assert daemon.stop() == 0
+
+
+def test_of_a_free_running_camera_the_next_frame_is_the_golden_part(start_daemon, folders):
+    parts = part("good-1", "pass", "g") + part("bad-1", "fail", "b")
+    daemon = line(start_daemon, folders, golden(parts, grace_minutes=0), mode="free")
+    daemon.until(lambda: len(daemon.reader.verdicts) > 10)
+    assert {v.reason for v in daemon.reader.verdicts} == {"golden_overdue"}
+    assert asked(daemon, GoldenAction.SHOW, part="good-1").reason is GoldenRefusalReason.NO_CHECK
+    assert asked(daemon, GoldenAction.BEGIN).recipe == "cell"
+    assert asked(daemon, GoldenAction.BEGIN).reason is GoldenRefusalReason.BUSY
+    for shown, name in enumerate(("good-1", "bad-1"), 1):
+        assert isinstance(asked(daemon, GoldenAction.SHOW, part=name), GoldenAck)
+        daemon.until(lambda n=shown: asked(daemon, GoldenAction.STATUS).shown == n)
+    daemon.until(lambda: daemon.reader.event("golden_passed"))
+    daemon.until(lambda: daemon.reader.verdicts[-1].evaluation == "pass")
+    assert sum(v.reason == "golden" for v in daemon.reader.verdicts) == 2
+    assert daemon.stop() == 0
+
+
+def test_an_interlock_that_only_warns_leaves_judgements_as_they_are(start_daemon, plant, folders):
+    text = golden(part("good-1", "pass", "g"), grace_minutes=0, interlock='"warn"')
+    daemon = line(start_daemon, folders, text)
+    assert judged(plant(daemon), 1) == ("pass", "within_threshold")
+    assert daemon.reader.event("golden_overdue")
+    daemon.until(lambda: daemon.reader.heartbeats[-1].health == "failure")
+    assert daemon.stop() == 0
