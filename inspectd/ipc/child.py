@@ -25,6 +25,7 @@ HEARTBEAT_SECONDS: Final = 0.1
 """Half of the 200 ms a child has to show that its loop turns."""
 
 _PR_SET_PDEATHSIG: Final = 1
+_CAP_SYS_NICE: Final = 23
 
 
 Record = TypeVar("Record")
@@ -113,9 +114,16 @@ def hold_back(pid: int) -> None:
     RLIMIT_NICE that allows the priority of this process.
     """
     own = os.getpriority(os.PRIO_PROCESS, 0)
-    if os.geteuid() == 0 or 20 - resource.getrlimit(resource.RLIMIT_NICE)[0] <= own:
+    if _may_set_any_priority() or 20 - resource.getrlimit(resource.RLIMIT_NICE)[0] <= own:
         with contextlib.suppress(ProcessLookupError):
             os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+
+
+def _may_set_any_priority() -> bool:
+    """Whether this process has CAP_SYS_NICE; in a container root need not have it."""
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    effective = next((line for line in status.splitlines() if line.startswith("CapEff:")), "CapEff: 0")
+    return bool(int(effective.split()[1], 16) >> _CAP_SYS_NICE & 1)
 
 
 def take_part(pid: int) -> None:

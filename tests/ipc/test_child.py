@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+from support.ordinary import run_without_rights
 
 from inspectd.capture.messages import Stop
 from inspectd.errors import ExitCode, InputError, UnavailableError
@@ -145,3 +146,22 @@ def test_an_inherited_end_is_a_channel():
     assert child.first_record(opened, Stop) == Stop()
     main.close()
     opened.close()
+
+
+HELD_BACK = """
+import os, subprocess
+from inspectd.ipc.child import hold_back, take_part
+sleeper = subprocess.Popen(["sleep", "60"])
+hold_back(sleeper.pid)
+held = os.sched_getscheduler(sleeper.pid) == os.SCHED_IDLE
+take_part(sleeper.pid)
+print(held, os.sched_getscheduler(sleeper.pid) == os.SCHED_OTHER)
+sleeper.kill()
+"""
+
+
+def test_a_child_is_held_back_only_where_it_may_take_part_again():
+    """Root in a container need not be allowed to, nor is an ordinary user without `LimitNICE`."""
+    assert run_without_rights(HELD_BACK) == "False True\n"
+    done = subprocess.run([sys.executable, "-c", HELD_BACK], capture_output=True, text=True, check=True)
+    assert done.stdout in {"True True\n", "False True\n"}  # by the rights of whoever runs this
