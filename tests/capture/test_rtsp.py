@@ -72,7 +72,10 @@ def test_pictures_that_a_decoder_tears_are_not_judged_and_warned_of_once(caplog)
     camera.switch_on()
     driver = make_driver(settings(camera))
     driver.open(lambda: None)
-    frames = [driver.read() for _ in range(40)]
+    frames = [driver.read() for _ in range(5)]  # a frame comes after each wait for the rest of its picture
+    while not caplog.records and len(frames) < 40:
+        frames.append(driver.read())
+    frames += [driver.read() for _ in range(3)]
     driver.close()
     camera.switch_off()
     assert {frame.flaw for frame in frames} <= {Quality.PARTIAL, Quality.STALE}
