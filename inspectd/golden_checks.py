@@ -111,6 +111,9 @@ class GoldenChecks:
         self._outcome: GoldenOutcome | None = None
         self._problems: list[str] = []
         self._showing: _Showing | None = None
+        self._claimed: set[tuple[str, int, int]] = (
+            set()
+        )  # frames of golden parts without a verdict, whatever comes
         self._is_running = False
         self.is_on = bool(self._parts)
         """Whether the line has golden parts at all."""
@@ -170,12 +173,11 @@ class GoldenChecks:
         """What is published: of golden parts, and of any while the line is out of service, no judgement."""
         if not self.is_on:
             return outcome
-        showing = self._showing_of(inspection)
-        if showing is not None:
-            self._see(showing, inspection, outcome)
+        if self._is_golden(inspection):
+            showing = self._showing_of(inspection)
+            if showing is not None:  # else its check ended meanwhile; it stays a golden part
+                self._see(showing, inspection, outcome)
             return undecidable(Reason.GOLDEN, outcome.decided_ns)
-        if inspection.trigger is not None and inspection.trigger.golden is not None:
-            return undecidable(Reason.GOLDEN, outcome.decided_ns)  # its check was given up meanwhile
         recipe = title_of(inspection.recipe)[0]
         if inspection.trigger is None:
             self._schedule.count_part(recipe)
@@ -191,7 +193,8 @@ class GoldenChecks:
             return
         if frame.captured_ns > showing.awaited[frame.camera]:
             del showing.awaited[frame.camera]
-            showing.claimed.add((frame.camera, frame.generation, frame.seq))
+            showing.claimed.add(_identity(frame))
+            self._claimed.add(_identity(frame))
 
     def announce(self, part: str, trigger_id: str) -> str | None:
         """A trigger is of a golden part; why it cannot be taken, or None: `opened` or `drop` follows."""
@@ -224,6 +227,16 @@ class GoldenChecks:
             for recipe in {title_of(key)[0] for key in recipes}:
                 self._schedule.count_part(recipe)
 
+    def _is_golden(self, inspection: Inspection | PendingView) -> bool:
+        """Whether it is of a golden part; of a free-running camera's frame this is asked once."""
+        if inspection.trigger is not None:
+            return inspection.trigger.golden is not None
+        frame = inspection.frame
+        if frame is None or _identity(frame) not in self._claimed:
+            return False
+        self._claimed.remove(_identity(frame))
+        return True
+
     def _showing_of(self, inspection: Inspection | PendingView) -> _Showing | None:
         showing = self._showing
         if showing is None:
@@ -231,8 +244,7 @@ class GoldenChecks:
         if inspection.trigger is not None:
             return showing if inspection.trigger.trigger_id == showing.trigger_id else None
         frame = inspection.frame
-        is_of_it = frame is not None and (frame.camera, frame.generation, frame.seq) in showing.claimed
-        return showing if is_of_it else None
+        return showing if frame is not None and _identity(frame) in showing.claimed else None
 
     def _see(self, showing: _Showing, inspection: Inspection | PendingView, outcome: Outcome) -> None:
         score = outcome.score
@@ -246,8 +258,7 @@ class GoldenChecks:
         if subject is not None:
             showing.subjects.add(subject)
         if inspection.trigger is None and inspection.frame is not None:
-            frame = inspection.frame
-            showing.claimed.discard((frame.camera, frame.generation, frame.seq))
+            showing.claimed.discard(_identity(inspection.frame))
             if not showing.claimed and not showing.awaited:
                 self._finish(showing)
 
@@ -443,6 +454,10 @@ class GoldenChecks:
         name, version = title_of(key)
         sha256 = self._sha256_of(key) if version is None else self._book.sha256_of(key)
         return None if sha256 is None else GoldenSubject(name, sha256, version)
+
+
+def _identity(frame: FrameRef) -> tuple[str, int, int]:
+    return frame.camera, frame.generation, frame.seq
 
 
 def _nothing(_: object) -> None:

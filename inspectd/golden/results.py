@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from inspectd.errors import InputError, UnavailableError
+from inspectd.files import sync_folder
 from inspectd.golden.schedule import GoldenPast
 from inspectd.wire.golden import GoldenOutcome, GoldenShowing
 
@@ -95,7 +96,7 @@ def append_line(path: Path, line: CheckResult | CheckDue) -> None:
                 os.ftruncate(file.fileno(), end)
                 raise
         if is_new:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except OSError as error:
         raise UnavailableError(f"{path}: cannot be written: {error.strerror or error}") from error
 
@@ -171,11 +172,3 @@ def _cut_torn(file: FileIO) -> int:
     if end < size:
         os.ftruncate(file.fileno(), end)
     return end
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,32 +7,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support.changeovers import add_recipe, ask, prepare
 from support.daemon import Daemon, camera_table, settings
-from support.triggers import Plant
 
 from inspectd.client import Accepted, RecipeAck, RecipeAction, RecipeRefusal, RecipeRefusalReason, RecipeState
 from inspectd.recipes.audit import AuditSummary, history, verify
 from inspectd.scoring.stub import Behaviour, bank_sha256
 
 ACTIVATE, PREPARE, UNPREPARE = RecipeAction.ACTIVATE, RecipeAction.PREPARE, RecipeAction.UNPREPARE
-
-
-@pytest.fixture
-def plant() -> Iterator[Callable[[Daemon], Plant]]:
-    plants: list[Plant] = []
-
-    def connect(daemon: Daemon) -> Plant:
-        plants.append(Plant(daemon))
-        return plants[-1]
-
-    yield connect
-    for each in plants:
-        each.close()
 
 
 def line(start, good_folder, *, max_recipes=4, behaviour=None) -> Daemon:

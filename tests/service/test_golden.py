@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
 
 import pytest
-from support.daemon import Daemon, camera_table, settings
+from support.changeovers import add_recipe, ask, prepare
+from support.daemon import WELL, Daemon, camera_table, settings
 from support.triggers import Plant
 
-from inspectd.client import Refusal, RefusalReason
+from inspectd.client import RecipeAction, Refusal, RefusalReason
 from inspectd.client.golden import GoldenAsker
+from inspectd.scoring.stub import Behaviour
 from inspectd.wire.golden import (
     GoldenAck,
     GoldenAction,
@@ -18,19 +20,6 @@ from inspectd.wire.golden import (
     GoldenRefusalReason,
     GoldenState,
 )
-
-
-@pytest.fixture
-def plant() -> Iterator[Callable[[Daemon], Plant]]:
-    plants: list[Plant] = []
-
-    def connect(daemon: Daemon) -> Plant:
-        plants.append(Plant(daemon))
-        return plants[-1]
-
-    yield connect
-    for each in plants:
-        each.close()
 
 
 def part(name: str, expect: str, camera: str, **more: object) -> str:
@@ -52,13 +41,15 @@ def folders(tmp_path, good_folder):
     return good_folder, bad
 
 
-def line(start, folders, text: str, mode: str = "triggered", environment=None) -> Daemon:
+def line(start, folders, text: str, *, mode: str = "triggered", environment=None, behaviour=WELL) -> Daemon:
     cameras = "".join(
         camera_table(name, folder, fps=25, mode=f'"{mode}"', slots=32)
         for name, folder in zip(("g", "b"), folders, strict=True)
     )
     triggers = "[triggers]\nwindow_ms = 500\nmax_delay_ms = 2000\n"
-    return start(settings("stub.bank", cameras, deadline_ms=3000, extra=triggers + text), environment).ready()
+    return start(
+        settings("stub.bank", cameras, deadline_ms=3000, extra=triggers + text), environment, behaviour
+    ).ready()
 
 
 def asked(daemon: Daemon, action: GoldenAction, **more: str) -> GoldenAck | GoldenRefusal:
@@ -143,4 +134,19 @@ def test_an_interlock_that_only_warns_leaves_judgements_as_they_are(start_daemon
     assert judged(plant(daemon), 1) == ("pass", "within_threshold")
     assert daemon.reader.event("golden_overdue")
     daemon.until(lambda: daemon.reader.heartbeats[-1].health == "failure")
+    assert daemon.stop() == 0
+
+
+def test_a_golden_frame_stays_one_when_its_check_ends_before_its_verdict(start_daemon, folders):
+    text = golden(part("good-1", "pass", "g"), grace_minutes=60)
+    slow = Behaviour(latency_ms=400)
+    daemon = line(start_daemon, folders, text, mode="free", behaviour=slow)
+    add_recipe(daemon.folder / "state", "a", 1, {"g": 1.0, "b": 1.0})
+    prepare(daemon, "a")
+    assert asked(daemon, GoldenAction.BEGIN).recipe == "cell"
+    assert isinstance(asked(daemon, GoldenAction.SHOW, part="good-1"), GoldenAck)
+    time.sleep(0.1)  # its frame has come, and is with scoring
+    assert ask(daemon, RecipeAction.ACTIVATE, "a").before == "file"
+    assert asked(daemon, GoldenAction.STATUS).outcome is GoldenOutcome.ABANDONED
+    daemon.until(lambda: any(v.reason == "golden" for v in daemon.reader.verdicts), 10)
     assert daemon.stop() == 0

@@ -8,14 +8,12 @@ import os
 import signal
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
 
 import pytest
 import zmq
 from prometheus_client.parser import text_string_to_metric_families
-from support.daemon import Daemon, camera_table, settings
+from support.daemon import camera_table, settings
 from support.ports import free_port
-from support.triggers import Plant
 
 from inspectd.client import VerdictReader
 from inspectd.scoring.stub import Behaviour
@@ -23,19 +21,6 @@ from inspectd.wire import Accepted, Evaluation, Reason, Refusal, RefusalReason, 
 
 GRACE_MS = 100
 """A verdict is out at most so long after its deadline, whatever cameras and scoring do."""
-
-
-@pytest.fixture
-def plant() -> Iterator[Callable[[Daemon], Plant]]:
-    plants: list[Plant] = []
-
-    def connect(daemon: Daemon) -> Plant:
-        plants.append(Plant(daemon))
-        return plants[-1]
-
-    yield connect
-    for each in plants:
-        each.close()
 
 
 def triggered(name, folder, **more):
