@@ -174,8 +174,16 @@ class Changeover:
     def _on_read(self, request: RecipeRequest, reply: Reply, recipe: LineRecipe) -> None:
         """Load a recipe that the store has, unless it is loaded."""
         self._is_reading = False
-        if self._book.find(recipe.id, recipe.version) is not None:
+        loaded = self._book.find(recipe.id, recipe.version)
+        if loaded is not None and loaded.sha256 == recipe.sha256:
             self._acknowledge(request, reply, recipe)
+            return
+        if loaded is not None:
+            detail = (
+                f"{recipe.name} is loaded with sha256 {loaded.sha256[:12]}..., and the store has another one "
+                f"under that name, {recipe.sha256[:12]}...; import it as a new version"
+            )
+            self._refuse(request, reply, RecipeRefusalReason.DAMAGED, detail)
             return
         if self._line.state != "running":
             self._refuse(request, reply, RecipeRefusalReason.NOT_READY, f"the line is {self._line.state}")

@@ -191,11 +191,8 @@ def _archived(archive: zipfile.ZipFile, size_bytes: int) -> Archived:
 def _zip_file(file: BinaryIO) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(file)
-    except (
-        ValueError,
-        NotImplementedError,
-        struct.error,
-    ) as error:  # as below, or numbers that make no sense
+    # As in `_opened`, or numbers that make no sense.
+    except (ValueError, NotImplementedError, struct.error) as error:
         raise zipfile.BadZipFile(str(error)) from error
 
 

@@ -74,7 +74,7 @@ class AuditLog:
         except OSError as error:
             self.close()
             raise UnavailableError(f"{self._path}: cannot be used: {error.strerror}") from error
-        except BaseException:
+        except BaseException:  # whatever ends the start, Ctrl-C too, leaves no lock behind
             self.close()
             raise
         return self
