@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
+from typing import Final
 
 from inspectd.cli.recipe_common import LineState, shortened, wrapped
 from inspectd.cli.times import shown_time, utc_ns
 from inspectd.errors import ExitCode
-from inspectd.recipes.audit import AuditFault, AuditRecord, AuditSummary, read, verify
+from inspectd.recipes.audit import (
+    BEGUN,
+    AuditAction,
+    AuditFault,
+    AuditRecord,
+    AuditSummary,
+    read,
+    verify,
+    without_beginnings,
+)
 from inspectd.text import json_line, printable, printable_lines
+
+_RESULTS: Final = {BEGUN: "begun, and nothing says how it ended: is it under way, or was it killed?"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
     parser.add_argument("--verify", action="store_true", help="only say whether it is whole")
+    parser.add_argument(
+        "--action", action="append", choices=list(AuditAction), metavar="ACTION",
+        help=f"only these: {', '.join(AuditAction)}; may be given several times",
+    )  # fmt: skip
+    parser.add_argument("--who", metavar="TEXT", help="only records whose `who` contains this")
+    parser.add_argument("--object", metavar="TEXT", help="only records about what contains this")
     parser.add_argument("--since", type=utc_ns, metavar="TIME", help="leave out earlier records")
 
 
@@ -35,8 +54,9 @@ def main(arguments: argparse.Namespace) -> int:
     found = verify(path)
     if not arguments.verify:
         whole = None if isinstance(found, AuditSummary) else found.line - 1
-        for record in islice(read(path), whole):
-            if arguments.since is None or record.utc_ns >= arguments.since:
+        records: Iterable[AuditRecord] = islice(read(path), whole)
+        for record in records if arguments.json else without_beginnings(records):
+            if _is_wanted(record, arguments):
                 print(json_line(record) if arguments.json else _shown(record))
     if isinstance(found, AuditFault):
         print(f"error: {path}: {printable(str(found))}", file=sys.stderr)
@@ -48,9 +68,19 @@ def main(arguments: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
+def _is_wanted(record: AuditRecord, arguments: argparse.Namespace) -> bool:
+    about = " ".join(filter(None, (record.object, record.old, record.new)))
+    return (
+        (arguments.since is None or record.utc_ns >= arguments.since)
+        and (arguments.action is None or record.action in arguments.action)
+        and (arguments.who or "").casefold() in record.who.casefold()
+        and (arguments.object or "").casefold() in about.casefold()
+    )
+
+
 def _shown(record: AuditRecord) -> str:
     head = f"{record.seq:>5}  {shown_time(record.utc_ns)}  {record.action} by {record.who} ({record.door})"
-    lines = wrapped(f"{head}: {record.result}", 0, hanging=7)
+    lines = wrapped(f"{head}: {_RESULTS.get(record.result, record.result)}", 0, hanging=7)
     changed = " -> ".join(shortened(text) for text in (record.old, record.new) if text is not None)
     about = ": ".join(text for text in (record.object, changed) if text)
     for text in (about, f"why: {record.why}" if record.why else ""):

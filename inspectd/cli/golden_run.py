@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import time
 from collections.abc import Callable
 
 from inspectd.cli.line_sockets import socket_of
+from inspectd.cli.person import user_name
 from inspectd.client.golden import GoldenAsker
 from inspectd.errors import ExitCode, InputError, UnavailableError
 from inspectd.wire.golden import (
@@ -37,7 +37,7 @@ def main(arguments: argparse.Namespace) -> int:
     """
     if not 0 < arguments.timeout <= 3600:
         raise InputError(f"--timeout: got {arguments.timeout:g}, expected seconds above 0, at most 3600")
-    who = arguments.who if arguments.who is not None else getpass.getuser()[:_MOST_NAME]
+    who = arguments.who if arguments.who is not None else user_name()[:_MOST_NAME]
     if len(who) > _MOST_NAME or not who.isprintable():
         raise InputError(f"--who: got {who[:80]!r}, expected at most {_MOST_NAME} printable characters")
     with GoldenAsker(socket_of(arguments.config, "control"), who=who) as asker:

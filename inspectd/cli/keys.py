@@ -6,13 +6,17 @@ import argparse
 import getpass
 import re
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final
 
 from inspectd import config, endpoint, key_files
+from inspectd.cli.person import user_name
+from inspectd.cli.recipe_common import LineState
 from inspectd.errors import InputError
 from inspectd.publish.access import keys
 from inspectd.publish.access.keys import Client
+from inspectd.recipes.audit import AuditAction, AuditEntry, recorded_change
 from inspectd.text import printable
 from inspectd.wire.sockets import Role
 
@@ -64,9 +68,9 @@ def main(arguments: argparse.Namespace) -> int:
         case "new":
             _new(arguments.path)
         case "allow":
-            _allow(_keys_dir(arguments.where), arguments.key, arguments.role or [Role.READ], arguments.name)
+            _allow(arguments.where, arguments.key, arguments.role or [Role.READ], arguments.name)
         case "revoke":
-            _revoke(_keys_dir(arguments.where), arguments.name)
+            _revoke(arguments.where, arguments.name)
         case "list":
             _list(_keys_dir(arguments.where))
         case "password":
@@ -79,27 +83,52 @@ def _new(path: Path) -> None:
     print(f"wrote {public} (to hand out) and {secret} (mode 600, keep it)")
 
 
-def _allow(keys_dir: Path, file: Path, roles: list[str], name: str | None) -> None:
+def _allow(where: Path, file: Path, roles: list[str], name: str | None) -> None:
+    keys_dir = _keys_dir(where)
     client = Client(
         key_files.read_public(file), name or file.stem, tuple(role for role in Role if role in roles)
     )
     if not _NAME.fullmatch(client.name):
         raise InputError(f"--name: got {client.name!r}, expected letters, digits, '.', '_' and '-'")
-    others = [other for other in _allowed(keys_dir) if other.public != client.public]
+    allowed = _allowed(keys_dir)
+    before = next((each for each in allowed if each.public == client.public), None)
+    others = [other for other in allowed if other.public != client.public]
     if any(other.name == client.name for other in others):
         raise InputError(f"{client.name!r} is another key's name here; revoke that one, or give a --name")
-    keys.write_allowed(keys_dir, [*others, client])
+    with _recorded(where, client.name, before, client):
+        keys.write_allowed(keys_dir, [*others, client])
     print(f"{client.name} may {' and '.join(client.roles)}")
 
 
-def _revoke(keys_dir: Path, name: str) -> None:
+def _revoke(where: Path, name: str) -> None:
+    keys_dir = _keys_dir(where)
     clients = _allowed(keys_dir)
     kept = [client for client in clients if client.name != name]
     if len(kept) == len(clients):
         known = ", ".join(client.name for client in clients) or "none is allowed"
         raise InputError(f"no key is called {name!r}, expected one of: {known}")
-    keys.write_allowed(keys_dir, kept)
+    revoked = next(client for client in clients if client not in kept)
+    with _recorded(where, name, revoked, None):
+        keys.write_allowed(keys_dir, kept)
     print(f"{name} is revoked; a running line ends its connections within a second")
+
+
+def _recorded(
+    where: Path, name: str, before: Client | None, after: Client | None
+) -> AbstractContextManager[None]:
+    """Record a change of the list in the line's audit file, and say so where no line has one."""
+    old, new = (None if each is None else f"{each.name} {','.join(each.roles)}" for each in (before, after))
+    if where.is_dir():
+        print(
+            f"not recorded: {where} names no line; with its configuration file its audit file would say it",
+            file=sys.stderr,
+        )
+        return nullcontext()
+    audit = LineState(where).audit
+    if not audit.parent.is_dir():
+        print(f"not recorded: the line has not run yet, so there is no {audit}", file=sys.stderr)
+        return nullcontext()
+    return recorded_change(audit, AuditEntry(AuditAction.KEY, user_name(), "command", name, old, new))
 
 
 def _list(keys_dir: Path) -> None:

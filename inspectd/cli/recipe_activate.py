@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
 import time
 from collections import deque
 from typing import Final
 
 from inspectd.cli.line_sockets import runtime_places, socket_of
+from inspectd.cli.person import command_door, user_name
 from inspectd.cli.recipe_common import LineState, version_named
 from inspectd.client import LiveReader, RecipeAck, RecipeAction, RecipeRefusal, RecipeRequest, ask_recipe
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
@@ -34,13 +34,13 @@ def main(arguments: argparse.Namespace) -> int:
     line = LineState(arguments.config)
     action = RecipeAction(arguments.recipe_command)
     name, version = _before(line) if action is RecipeAction.ROLLBACK else _named(line, arguments.recipe)
-    who, why = arguments.who or _user(), arguments.why or ""
+    who, why = arguments.who or user_name(), arguments.why or ""
     try:
         control = socket_of(arguments.config, "control")
     except UnavailableError:
         if action not in {RecipeAction.ACTIVATE, RecipeAction.ROLLBACK}:
             raise
-        change = Change(AuditAction(action), who, "command", why)
+        change = Change(AuditAction(action), who, command_door(arguments.who), why)
         return _record(line, arguments, change, (name, version))
     request = RecipeRequest(f"{os.getpid()}-{time.time_ns()}", action, name, version, who, why)
     if action is not RecipeAction.UNPREPARE:
@@ -127,10 +127,3 @@ def _named(line: LineState, text: str) -> tuple[str, int | None]:
 
 def _name(request: RecipeRequest) -> str:
     return f"{request.recipe}" if request.version is None else f"{request.recipe}@{request.version}"
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user without a name
-        return f"user {os.getuid()}"

@@ -10,7 +10,7 @@ from typing import Final
 
 from inspectd import config
 from inspectd.errors import InputError
-from inspectd.recipes.audit import InForce
+from inspectd.recipes.audit import FILE_NAME, InForce
 from inspectd.recipes.store import RecipeStore
 from inspectd.recipes.version import RecipeVersion
 
@@ -44,7 +44,7 @@ class LineState:
         if left_open and os.path.lexists(by_systemd):
             state = by_systemd
         self.store = RecipeStore(state / "recipes")
-        self.audit = state / "audit.jsonl"
+        self.audit = state / FILE_NAME
 
 
 def version_named(store: RecipeStore, text: str) -> tuple[str, int]:

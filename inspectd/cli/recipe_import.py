@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import pwd
 from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,10 +12,12 @@ from typing import Final
 from inspectd.bank.file import BankFile, read_bank
 from inspectd.bank.reach import Reach, admit_threshold
 from inspectd.cli.bank_common import Steps
+from inspectd.cli.person import command_door, user_name
 from inspectd.cli.recipe_common import LineState, wrapped
 from inspectd.config import RecipeSettings
 from inspectd.errors import ExitCode, InputError
 from inspectd.recipes.archive import is_archive
+from inspectd.recipes.audit import AuditAction, AuditEntry, recorded_change
 from inspectd.recipes.recipe_file import CameraInFile, read_recipe_file
 from inspectd.recipes.store import RecipeDraft
 from inspectd.recipes.version import BANKS, CameraRecipe, RecipeVersion, recipe_of
@@ -31,27 +32,32 @@ def main(arguments: argparse.Namespace) -> int:
 
     Raises:
         InputError: the source, a bank or a threshold cannot be used, or does not fit the line.
-        UnavailableError: the store is in use, or cannot be written.
+        UnavailableError: the store is in use, or it or the audit file cannot be written.
     """
     line = LineState(arguments.config)
     admission = _Admission([camera.name for camera in line.settings.cameras])
-    who = arguments.who or _user()
-    with ExitStack() as shown:
+    who = arguments.who or user_name()
+    with ExitStack() as stack:
         bars: list[Steps] = []
 
         def progress(done_bytes: int, total_bytes: int) -> None:
             if total_bytes >= _LONG_BYTES:
                 if not bars:
-                    bars.append(shown.enter_context(Steps()))
+                    bars.append(stack.enter_context(Steps()))
                 bars[0]("MB copied", done_bytes // 1_000_000, total_bytes // 1_000_000)
+
+        def admit(folder: Path, recipe: RecipeVersion) -> None:
+            """Once this returns the version appears: without its record it does not."""
+            admission(folder, recipe)
+            stack.enter_context(recorded_change(line.audit, _entry(recipe, command_door(arguments.who))))
 
         if is_archive(arguments.source):
             recipe = line.store.import_archive(
                 arguments.source, who=who, why=arguments.why, id=arguments.id, number=arguments.number,
-                admit=admission, progress=progress,
+                admit=admit, progress=progress,
             )  # fmt: skip
         else:
-            recipe = line.store.add(_draft(arguments, who, admission), admission, progress)
+            recipe = line.store.add(_draft(arguments, who, admission), admit, progress)
     if arguments.json:
         print(json_line(recipe))
         return ExitCode.OK
@@ -63,6 +69,12 @@ def main(arguments: argparse.Namespace) -> int:
     for name, reach in admission.reaches.items():
         print("\n".join(wrapped(f"{name}: {reach}", 2)))
     return ExitCode.OK
+
+
+def _entry(recipe: RecipeVersion, door: str) -> AuditEntry:
+    parent = None if recipe.parent is None else f"{recipe.id}@{recipe.parent}"
+    new = f"{recipe} {recipe.sha256}"
+    return AuditEntry(AuditAction.IMPORT, recipe.who, door, recipe.id, parent, new, recipe.why)
 
 
 class _Admission:
@@ -162,11 +174,3 @@ def _by_bank(cameras: dict[str, CameraInFile]) -> dict[str, dict[str, CameraInFi
     for name, camera in cameras.items():
         found.setdefault(os.path.realpath(camera.bank), {})[name] = camera
     return found
-
-
-def _user() -> str:
-    """Name of the user that runs this, as the system has it and not as the environment says."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"user {os.getuid()}"

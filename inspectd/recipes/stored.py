@@ -11,15 +11,21 @@ import msgspec
 
 from inspectd.config import Config, KeyedRecipe
 from inspectd.errors import InputError, UnavailableError
-from inspectd.recipes.audit import AuditAction, AuditLog, InForce, format_in_force, in_force
+from inspectd.recipes.audit import (
+    FILE_NAME,
+    AuditAction,
+    AuditEntry,
+    InForce,
+    append_record,
+    format_in_force,
+    in_force,
+)
 from inspectd.recipes.book import FILE, LineRecipe, of_file
 from inspectd.recipes.reading import RecipeReader
 from inspectd.recipes.version import RecipeVersion
 
 RECORD_NS: Final = 2_000_000_000
 """A change that is not in the audit file by then is taken back."""
-_LOCK_SECONDS: Final = 1.0
-"""Longest wait for another process that writes a record."""
 
 
 class RecipeNotFoundError(InputError):
@@ -53,7 +59,7 @@ class RecipeRecords:
     def __init__(self, config: Config, state: Path | None = None) -> None:
         state = config.state_path if state is None else state
         self.store = RecipeReader(state / "recipes")
-        self._audit = state / "audit.jsonl"
+        self._audit = state / FILE_NAME
         self._config = config
         self._file = of_file(config, sha256_of_file(config))
 
@@ -121,20 +127,10 @@ class RecipeRecords:
             raise UnavailableError(f"{self._audit}: not written within {RECORD_NS / 1e9:g} s; taken back")
 
     def _append(self, change: Change, old: LineRecipe, new: LineRecipe) -> None:
-        until = time.monotonic() + _LOCK_SECONDS
-        while True:
-            try:
-                with AuditLog(self._audit) as log:
-                    log.append(
-                        change.action, who=change.who or "unknown", door=change.door, object=new.id,
-                        old=_words(old), new=_words(new), why=change.why or None,
-                    )  # fmt: skip
-            except UnavailableError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.01)  # another process writes a record
-            else:
-                return
+        entry = AuditEntry(
+            change.action, change.who, change.door, new.id, _words(old), _words(new), change.why
+        )
+        append_record(self._audit, entry)
 
     def _line_recipe(self, recipe: RecipeVersion) -> LineRecipe:
         """What a version makes of this line.

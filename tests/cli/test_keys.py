@@ -14,6 +14,7 @@ from support.ports import free_port
 from inspectd import cli, key_files
 from inspectd.endpoint import Users
 from inspectd.publish.access import keys
+from inspectd.recipes import audit
 from tests.support.daemon import camera_table, settings
 
 
@@ -80,6 +81,34 @@ def test_two_keys_cannot_have_one_name(tmp_path, keys_dir, capsys):
     assert cli.main(["keys", "allow", str(keys_dir), str(tmp_path / "a" / "gate.key")]) == 0
     assert cli.main(["keys", "allow", str(keys_dir), str(tmp_path / "b" / "gate.key")]) == 2
     assert "'gate' is another key's name here" in capsys.readouterr().err
+
+
+def test_changes_of_a_lines_keys_are_in_its_audit_file(tmp_path, keys_dir, capsys):
+    text = settings("bank", camera_table("cam", tmp_path), extra=f'[security]\nkeys_dir = "{keys_dir}"')
+    (tmp_path / "line.toml").write_text(text.replace("[line]", '[line]\nstate_dir = "state"', 1))
+    line, log = str(tmp_path / "line.toml"), tmp_path / "state" / "audit.jsonl"
+    cli.main(["keys", "new", str(tmp_path / "gate1")])
+    allow = ["keys", "allow", line, str(tmp_path / "gate1.key")]
+    assert cli.main(allow) == 0
+    assert f"not recorded: the line has not run yet, so there is no {log}" in capsys.readouterr().err
+    log.parent.mkdir()
+    for words in (
+        [*allow, "--role", "control"],
+        [*allow, "--name", "gate2"],
+        ["keys", "revoke", line, "gate2"],
+    ):
+        assert cli.main(words) == 0
+    records = audit.without_beginnings(audit.read(log))
+    assert [(record.object, record.old, record.new, record.result) for record in records] == [
+        ("gate1", "gate1 read", "gate1 control", "done"),
+        ("gate2", "gate1 control", "gate2 read", "done"),
+        ("gate2", "gate2 read", None, "done"),
+    ]
+    assert key_files.read_public(tmp_path / "gate1.key").decode() not in log.read_text()
+    log.unlink()
+    log.mkdir()
+    assert cli.main(allow) == 3
+    assert keys.read_allowed(keys_dir) == []
 
 
 def test_a_password_is_kept_as_a_hash(tmp_path):

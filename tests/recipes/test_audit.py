@@ -117,7 +117,7 @@ def test_one_process_at_a_time_has_the_file(path):
             "except Exception as error: print(type(error).__name__, error)"
         )
         done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
-        assert done.stdout.startswith(f"UnavailableError {path}: another process has it")
+        assert done.stdout.startswith(f"AuditInUseError {path}: another process has it")
     AuditLog(path).open().close()
 
 

@@ -1,10 +1,22 @@
 """The audit file of a line: its records, the one writer, and its readers."""
 
+from inspectd.recipes.audit.changes import AuditEntry, append_record, recorded_change
 from inspectd.recipes.audit.log import AuditLog
-from inspectd.recipes.audit.reading import AuditFault, AuditSummary, history, in_force, read, verify
+from inspectd.recipes.audit.reading import (
+    AuditFault,
+    AuditSummary,
+    history,
+    in_force,
+    newest_first,
+    read,
+    verify,
+    without_beginnings,
+)
 from inspectd.recipes.audit.records import (
+    BEGUN,
     DONE,
     FILE_ID,
+    FILE_NAME,
     AuditAction,
     AuditRecord,
     InForce,
@@ -13,18 +25,25 @@ from inspectd.recipes.audit.records import (
 )
 
 __all__ = [
+    "BEGUN",
     "DONE",
     "FILE_ID",
+    "FILE_NAME",
     "AuditAction",
+    "AuditEntry",
     "AuditFault",
     "AuditLog",
     "AuditRecord",
     "AuditSummary",
     "InForce",
+    "append_record",
     "format_in_force",
     "history",
     "in_force",
+    "newest_first",
     "parse_in_force",
     "read",
+    "recorded_change",
     "verify",
+    "without_beginnings",
 ]

@@ -28,6 +28,10 @@ from inspectd.recipes.audit.records import (
 )
 
 
+class AuditInUseError(UnavailableError):
+    """Another process has the file now."""
+
+
 class AuditLog:
     """The one writer of an audit file.
 
@@ -58,7 +62,8 @@ class AuditLog:
         """Lock the file, cut off what a crash left of a last record, and read the record before it.
 
         Raises:
-            UnavailableError: another process has the file, or it cannot be opened, read or written.
+            AuditInUseError: another process has the file.
+            UnavailableError: it cannot be opened, read or written.
             InputError: its last record was altered.
         """
         try:
@@ -69,6 +74,7 @@ class AuditLog:
             raise UnavailableError(f"{self._path}: cannot be opened: {error.strerror}") from error
         try:
             self._lock()
+            self._give_to_the_line()
             sync_folder(self._path.parent)
             self._read_last()
         except OSError as error:
@@ -146,12 +152,17 @@ class AuditLog:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UnavailableError(
-                f"{self._path}: another process has it, the line's daemon if it is running; stop that one, "
-                "or give this line its own line.state_dir"
+            raise AuditInUseError(
+                f"{self._path}: another process has it, the line's daemon or a command; try again"
             ) from error
         if not os.path.samestat(os.fstat(self._fd), os.lstat(self._path)):
-            raise UnavailableError(f"{self._path}: was replaced while it was opened; try again")
+            raise AuditInUseError(f"{self._path}: was replaced while it was opened; try again")
+
+    def _give_to_the_line(self) -> None:
+        """A file that root makes belongs to whom its folder does: else the line could not write into it."""
+        made, folder = os.fstat(self._fd), self._path.parent.stat()
+        if os.geteuid() == 0 and not made.st_size and made.st_uid != folder.st_uid:
+            os.fchown(self._fd, folder.st_uid, folder.st_gid)
 
     def _read_last(self) -> None:
         size_bytes = os.fstat(self._fd).st_size

@@ -6,7 +6,7 @@ What lies behind the last line break is no record: a crash left it, or the write
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -14,6 +14,7 @@ import msgspec
 
 from inspectd.errors import InputError, UnavailableError
 from inspectd.recipes.audit.records import (
+    BEGUN,
     DONE,
     LONGEST_LINE_BYTES,
     NO_SHA256,
@@ -113,17 +114,44 @@ def in_force(path: Path) -> InForce | None:
         InputError: a record on the way was altered, so that nobody can know.
         UnavailableError: the file cannot be read now.
     """
+    for record in newest_first(path):
+        if _puts_in_force(record):
+            return parse_in_force(record.new or "", f"{path}, record {record.seq}: ")
+    return None
+
+
+def newest_first(path: Path) -> Iterator[AuditRecord]:
+    """Every record, the newest first, read no further than asked for; none where there is no file.
+
+    Raises:
+        InputError: a record on the way was altered.
+        UnavailableError: the file cannot be read now.
+    """
     try:
         with path.open("rb") as file:
             for line in _lines_from_the_end(path, file):
-                record = decode_line(line, f"{path}, from its end")
-                if _puts_in_force(record):
-                    return parse_in_force(record.new or "", f"{path}, record {record.seq}: ")
+                yield decode_line(line, f"{path}, from its end")
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return
     except OSError as error:
         raise UnavailableError(f"{path}: cannot be read: {error.strerror}") from error
-    return None
+
+
+def without_beginnings(records: Iterable[AuditRecord]) -> list[AuditRecord]:
+    """The records without those that say `begun` and have another one that says how it ended.
+
+    What is left of these is under way, or was killed between its two records.
+    """
+    shown: dict[int, AuditRecord] = {}
+    begun: dict[tuple[str | None, ...], int] = {}
+    for record in records:
+        shown[record.seq] = record
+        change = (record.action, record.who, record.door, record.object, record.old, record.new)
+        if record.result == BEGUN:
+            begun[change] = record.seq
+        elif change in begun:
+            del shown[begun.pop(change)]
+    return list(shown.values())
 
 
 def _puts_in_force(record: AuditRecord) -> bool:

@@ -22,6 +22,10 @@ LONGEST_LINE_BYTES: Final = 16_384
 """More than any record takes: seven texts of 300 characters of 4 bytes each, digests and names."""
 DONE: Final = "done"
 """The result of a record whose action took effect."""
+BEGUN: Final = "begun"
+"""The result of a record that is written before an action takes effect; another one says how it ended."""
+FILE_NAME: Final = "audit.jsonl"
+"""In a line's state directory."""
 FILE_ID: Final = "file"
 """Stands for the recipes of the configuration file, with version 0; no recipe of the store has this name."""
 

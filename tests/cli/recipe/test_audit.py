@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inspectd import cli
-from inspectd.recipes.audit import AuditAction, AuditLog
+from inspectd.recipes.audit import AuditAction, AuditEntry, AuditLog, append_record
 
 
 @pytest.fixture
@@ -62,6 +62,34 @@ def test_the_first_wrong_line_is_named_and_those_before_it_are_shown(folder, pat
     assert audit(folder, "--verify") == 1
     done = capsys.readouterr()
     assert (done.out, done.err) == ("", f"error: {path}: line 1: expected seq 1, found seq 3\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "seqs"),
+    [
+        (["--action", "rollback"], [3]),
+        (["--action", "rollback", "--action", "activate", "--who", "ANNA"], [2]),
+        (["--object", "cells@1"], [2]),
+        (["--object", "file"], [1, 2]),
+        (["--who", "nobody"], []),
+    ],
+)
+def test_records_are_chosen_by_what_they_say(folder, path, capsys, words, seqs):
+    assert audit(folder, "--json", *words) == 0
+    assert [json.loads(line)["seq"] for line in capsys.readouterr().out.splitlines()] == seqs
+
+
+def test_what_was_begun_and_did_not_end_is_shown(folder, path, capsys):
+    entry = AuditEntry(AuditAction.IMPORT, "anna", "command", "cells", None, f"cells@2 {'ab' * 32}")
+    append_record(path, entry, "begun")
+    assert audit(folder) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "import by anna (command): begun, and nothing says how it ended: is it under way" in shown
+    append_record(path, entry)
+    audit(folder)
+    out = capsys.readouterr().out
+    assert "nothing says how it ended" not in out
+    assert "5 records" in out
 
 
 def test_a_line_without_records_says_so(folder, capsys):
