@@ -22,6 +22,7 @@ from inspectd.errors import InspectdError
 from inspectd.golden.check import GoldenCheck
 from inspectd.golden.results import FILE_NAME, CheckDue, CheckResult, append_line, past_of, read_lines
 from inspectd.golden.schedule import GoldenChange, GoldenSchedule, GoldenSubject
+from inspectd.line_audit import LineAudit
 from inspectd.metrics import Metrics
 from inspectd.recipes.book import RecipeBook, title_of
 from inspectd.recipes.clerk import DiskClerk
@@ -72,6 +73,7 @@ class GoldenChecks:
         book: what is in force.
         sha256_of: identifies what a key of the configuration file's recipes judges by; None: not known yet.
         clerk: writes the record.
+        audit: has who ended which check how.
         publish: sends a record to the plant.
         emit: publishes events.
         metrics: has the states.
@@ -89,6 +91,7 @@ class GoldenChecks:
         *,
         sha256_of: Callable[[str], str | None],
         clerk: DiskClerk,
+        audit: LineAudit,
         publish: Callable[[GoldenRecord], None],
         emit: EmitEvent,
         metrics: Metrics,
@@ -100,6 +103,7 @@ class GoldenChecks:
         self._book = book
         self._sha256_of = sha256_of
         self._clerk = clerk
+        self._audit = audit
         self._publish = publish
         self._emit = emit
         self._metrics = metrics
@@ -108,6 +112,8 @@ class GoldenChecks:
         self._triggered = [camera.name for camera in config.cameras if camera.mode == "triggered"]
         self._check: GoldenCheck | None = None
         self._began_utc_ns = 0
+        self._began: tuple[str, str] = "", ""
+        """The door by which the check was begun, and the state of its recipe then."""
         self._outcome: GoldenOutcome | None = None
         self._problems: list[str] = []
         self._showing: _Showing | None = None
@@ -127,6 +133,7 @@ class GoldenChecks:
         """The line begins to judge; `newest_utc_ns`: the latest time that it has recorded, if any."""
         if self.is_on:
             self._is_running = True
+            self._audit.make_up_for(self._file)
             self._schedule.start(self._subjects(), self._clock(), time.time_ns(), newest_utc_ns)
             self.turn(self._clock())
 
@@ -136,7 +143,7 @@ class GoldenChecks:
             return
         if self._check is not None and self._outcome is None:
             self._check.end()
-            self._conclude(self._check)
+            self._conclude(self._check, "another recipe was put in force")
         self._schedule.change_over(self._subjects(), self._clock(), time.time_ns())
         self.turn(self._clock())
 
@@ -153,7 +160,7 @@ class GoldenChecks:
         if check is not None and self._outcome is None and self._showing is None:
             check.turn(now_ns)
             if check.is_ended:
-                self._conclude(check)
+                self._conclude(check, "nothing was shown for too long")
 
     def conditions(self) -> list[tuple[str, str]]:
         """Name and detail of what is wrong now, for the line's health."""
@@ -196,7 +203,7 @@ class GoldenChecks:
             showing.claimed.add(_identity(frame))
             self._claimed.add(_identity(frame))
 
-    def announce(self, part: str, trigger_id: str) -> str | None:
+    def announce(self, part: str, trigger_id: str, door: str) -> str | None:
         """A trigger is of a golden part; why it cannot be taken, or None: `opened` or `drop` follows."""
         if self._showing is not None:
             return "the golden part before has no result yet"
@@ -205,7 +212,7 @@ class GoldenChecks:
             return f"no golden part {part!r}, expected one of: {names}"
         refusal = None
         if self._check is None or self._outcome is not None:
-            refusal = self._begin(trigger_id, self._parts[part].recipe, "")
+            refusal = self._begin(trigger_id, self._parts[part].recipe, "", door)
         if refusal is not None or self._check is None:
             return None if refusal is None else refusal[1]
         refusal = self._check.refusal(part)
@@ -264,25 +271,27 @@ class GoldenChecks:
 
     # --- a check -------------------------------------------------------------------------------------------
 
-    def take(self, request: GoldenRequest, who: str, reply: Reply) -> None:
-        """Answer a request."""
+    def take(self, request: GoldenRequest, who: str, door: str, reply: Reply) -> None:
+        """Answer a request that `who` sent by `door`."""
         refusal: tuple[GoldenRefusalReason, str] | None = None
         if not self._is_running:
             refusal = GoldenRefusalReason.NOT_READY, "the line does not judge now"
             if not self.is_on:
                 refusal = GoldenRefusalReason.OFF, "the settings have no golden parts"
         elif request.action is GoldenAction.BEGIN:
-            refusal = self._asked_to_begin(request, who)
+            refusal = self._asked_to_begin(request, who, door)
         elif request.action is GoldenAction.SHOW:
             refusal = self._show(request.part or "")
         elif request.action is GoldenAction.END:
-            refusal = self._end()
+            refusal = self._end(f"ended by {who or 'unknown'} ({door})")
         if refusal is not None:
             reply(GoldenRefusal(request.request, *refusal))
         else:
             reply(self._ack(request))
 
-    def _asked_to_begin(self, request: GoldenRequest, who: str) -> tuple[GoldenRefusalReason, str] | None:
+    def _asked_to_begin(
+        self, request: GoldenRequest, who: str, door: str
+    ) -> tuple[GoldenRefusalReason, str] | None:
         with_parts = {part.recipe for part in self._parts.values()}
         names = [each.recipe for each in self._subjects() if each.recipe in with_parts]
         if self._check is not None and self._outcome is None:
@@ -290,9 +299,9 @@ class GoldenChecks:
         if request.recipe is None and len(names) != 1:
             detail = f"name the recipe; in force with golden parts: {', '.join(names) or 'none'}"
             return GoldenRefusalReason.UNKNOWN_RECIPE, detail
-        return self._begin(request.request, request.recipe or names[0], who)
+        return self._begin(request.request, request.recipe or names[0], who, door)
 
-    def _begin(self, name: str, recipe: str, who: str) -> tuple[GoldenRefusalReason, str] | None:
+    def _begin(self, name: str, recipe: str, who: str, door: str) -> tuple[GoldenRefusalReason, str] | None:
         subject = next((each for each in self._subjects() if each.recipe == recipe), None)
         if subject is None:
             return GoldenRefusalReason.UNKNOWN_RECIPE, f"recipe {recipe!r} is not in force"
@@ -308,6 +317,7 @@ class GoldenChecks:
             return GoldenRefusalReason.OFF, str(error)
         self._check, self._outcome, self._problems = check, None, []
         self._began_utc_ns = time.time_ns()
+        self._began = door, self._schedule.state(recipe, self._clock(), self._began_utc_ns)
         return None
 
     def _show(self, part: str) -> tuple[GoldenRefusalReason, str] | None:
@@ -328,13 +338,13 @@ class GoldenChecks:
         self._showing = _Showing(part, now_ns + _FRAME_NS + longest_ns, None, awaited, set(), [], set())
         return None
 
-    def _end(self) -> tuple[GoldenRefusalReason, str] | None:
+    def _end(self, why: str) -> tuple[GoldenRefusalReason, str] | None:
         if self._check is None or self._outcome is not None:
             return GoldenRefusalReason.NO_CHECK, "no check is under way"
         if self._showing is not None:
             return GoldenRefusalReason.BUSY, f"{self._showing.part} has no result yet"
         self._check.end()
-        self._conclude(self._check)
+        self._conclude(self._check, why)
         return None
 
     def _finish(self, showing: _Showing) -> None:
@@ -356,8 +366,8 @@ class GoldenChecks:
             check.end()
             self._conclude(check)
 
-    def _conclude(self, check: GoldenCheck) -> None:
-        """Record how a check ended; it has passed only once that is on the disk."""
+    def _conclude(self, check: GoldenCheck, why: str = "") -> None:
+        """Record how a check ended; it has passed only once that is on the disk. `why`: it ended early."""
         outcome = check.outcome
         assert outcome is not None
         self._outcome, self._problems, self._showing = outcome, check.problems, None
@@ -366,22 +376,33 @@ class GoldenChecks:
             time.time_ns(), self._began_utc_ns, check.name, check.who, subject.recipe, subject.version,
             subject.sha256, outcome, check.problems, check.showings,
         )  # fmt: skip
+        door, old = self._began
+        audit = partial(
+            self._audit.record_check, result, door=door, old=old, why="; ".join(check.problems) or why
+        )
         self._clerk.ask(
             partial(append_line, self._file, result),
-            partial(self._on_recorded, check, outcome),
-            partial(self._on_not_recorded, f"check {check.name}: {outcome}"),
+            partial(self._on_recorded, check, outcome, audit),
+            partial(self._on_check_not_recorded, f"check {check.name}: {outcome}", audit),
         )
         if outcome is GoldenOutcome.FAILED:
             self._publish(self._record(check, outcome=outcome))
             self.turn(self._clock())
 
-    def _on_recorded(self, check: GoldenCheck, outcome: GoldenOutcome, _: object) -> None:
+    def _on_recorded(
+        self, check: GoldenCheck, outcome: GoldenOutcome, audit: Callable[[], None], _: object
+    ) -> None:
+        audit()
         self._metrics.golden_check(outcome)
         if outcome is GoldenOutcome.PASSED:
             self._schedule.take_pass(check.subject.sha256, self._clock(), time.time_ns())
         if outcome is not GoldenOutcome.FAILED:
             self._publish(self._record(check, outcome=outcome))
         self.turn(self._clock())
+
+    def _on_check_not_recorded(self, what: str, audit: Callable[..., None], error: InspectdError) -> None:
+        audit(problem=f"not in {FILE_NAME}: {error}")
+        self._on_not_recorded(what, error)
 
     def _on_not_recorded(self, what: str, error: InspectdError) -> None:
         self._emit("alarm", "golden_not_recorded", detail=f"{what}: {error}")

@@ -134,6 +134,8 @@ _GOLDEN_CHECKS = _declare(Counter, "golden_checks",
     "Checks with golden parts that ended, by their outcome.", "outcome", _each(*GoldenOutcome))
 _GOLDEN_SHOWINGS = _declare(Counter, "golden_showings",
     "Golden parts shown, by whether they agreed.", "agreement", _each(*GoldenAgreement))
+_AUDIT_FAILURES = _declare(Counter, "audit_failures",
+    "Records of the line that could not be written into its audit file.", "", _LINE)
 _CHANGEOVERS = _declare(Counter, "changeovers", "Recipes put in force since the start.", "", _LINE)
 _RECIPE_IN_FORCE = _declare(Gauge, "recipe_in_force",
     "The recipe that judges parts; always 1. Version 0: the configuration file's.", "recipe version")
@@ -368,6 +370,10 @@ class Metrics:
     def golden_check(self, outcome: GoldenOutcome) -> None:
         """A check ended."""
         self._of(_GOLDEN_CHECKS, outcome).inc()
+
+    def audit_failed(self) -> None:
+        """A record could not be written into the audit file."""
+        self._of(_AUDIT_FAILURES).inc()
 
     def golden_showing(self, agreement: GoldenAgreement) -> None:
         """A golden part was shown."""

@@ -43,10 +43,12 @@ from inspectd.golden_checks import GoldenChecks
 from inspectd.ipc.poller import Poller
 from inspectd.ipc.ring import FrameRing
 from inspectd.ipc.runtime_dir import RuntimeDir
+from inspectd.line_audit import LineAudit
 from inspectd.log import event
 from inspectd.metrics import Metrics
 from inspectd.notify import Notifier, ProgressWatchdog
 from inspectd.plant_link import PlantLink
+from inspectd.recipes.audit import FILE_NAME
 from inspectd.recipes.book import FILE, LineRecipe, RecipeBook, title_of
 from inspectd.recipes.clerk import DiskClerk
 from inspectd.recipes.stored import RecipeRecords
@@ -176,8 +178,9 @@ class Service:
         )
         stack.callback(self._supervisor.kill_all, _EXIT_GRACE_SECONDS)
         self._clerk = DiskClerk()
+        self._audit = LineAudit(config.state_path / FILE_NAME, self._clerk, self._metrics, plant.emit)
         self._golden = GoldenChecks(
-            config, self._book, sha256_of=self._publishing.sha256_of, clerk=self._clerk,
+            config, self._book, sha256_of=self._publishing.sha256_of, clerk=self._clerk, audit=self._audit,
             publish=self._publishing.publish_golden, emit=plant.emit, metrics=self._metrics,
             epoch=lambda: self._publishing.epoch, clock=clock,
         )  # fmt: skip
@@ -358,7 +361,7 @@ class Service:
         )
         refusal = self._refusal(delay_ns / 1e6)
         if refusal is None and request.golden is not None:
-            detail = self._golden.announce(request.golden, request.trigger_id)
+            detail = self._golden.announce(request.golden, request.trigger_id, source.partition(" ")[0])
             refusal = None if detail is None else (RefusalReason.GOLDEN, detail)
         if refusal is not None:
             self._batching.pass_by(trigger, request)
@@ -383,10 +386,10 @@ class Service:
         self._changeover.take(request, who, door, reply)
 
     def on_golden(
-        self, request: GoldenRequest, who: str, reply: Callable[[GoldenAck | GoldenRefusal], None]
+        self, request: GoldenRequest, who: str, door: str, reply: Callable[[GoldenAck | GoldenRefusal], None]
     ) -> None:
         """See `RequestEvents.on_golden`."""
-        self._golden.take(request, who, reply)
+        self._golden.take(request, who, door, reply)
 
     def on_malformed_recipe(self, detail: str, reply: Callable[[RecipeAck | RecipeRefusal], None]) -> None:
         """See `RequestEvents.on_malformed_recipe`."""
@@ -440,6 +443,7 @@ class Service:
         if self.state == "starting" and self._scoring.is_ready:
             self.state = "running"
             self._golden.start(self._publishing.epoch * 1_000_000)
+            self._record_judged()
             for camera in self._cameras.values():
                 self._supervisor.start(camera, self._clock())
             self._notifier.ready()
@@ -514,9 +518,18 @@ class Service:
         self._metrics.recipe_in_force(recipe.id, recipe.version, was)
         if before is not None:
             self._golden.change_over()
+            self._record_judged()
         if before is None and recipe.id != FILE:
             detail = f"{recipe.name} of the recipe store; the configuration file's recipes are not in force"
             self._plant.emit("info", "recipe_in_force", detail=detail)
+
+    def _record_judged(self) -> None:
+        """Record what the configuration file's recipes judge by; a version of the store never changes."""
+        force = self._book.in_force
+        if force.id == FILE:
+            loaded = self._scoring.loaded(self._scoring.serving)
+            found = [(self._publishing.sha256_of(bank.recipe), bank) for bank in loaded]
+            self._audit.record_judged((sha, bank) for sha, bank in found if sha and bank.recipe in force.keys)
 
     # --- what leaves (batching.stage.BatchingOutlet) ------------------------------------------------------
 

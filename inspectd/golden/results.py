@@ -5,6 +5,7 @@ A line is on the disk before it is counted on. What a crash left of a line was n
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from io import FileIO
@@ -126,6 +127,34 @@ def read_lines(path: Path, most_bytes: int = MOST_BYTES) -> GoldenLines:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     return GoldenLines(found, unreadable, left_out)
+
+
+def digest_of(line: CheckResult | CheckDue) -> str:
+    """SHA-256 of a line of the file, without its line break."""
+    return hashlib.sha256(_encoder.encode(line)).hexdigest()
+
+
+def newest_checks(path: Path, most: int) -> list[tuple[str, CheckResult]]:
+    """The last checks of the file, the newest first, each with the SHA-256 of its line as it stands there.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _LONGEST_LINE))
+            lines = [(data, _decoded(data)) for data in _whole_lines(file)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    checks = [
+        (hashlib.sha256(data.removesuffix(b"\n")).hexdigest(), line)
+        for data, line in lines
+        if isinstance(line, CheckResult)
+    ]
+    return checks[: -most - 1 : -1]
 
 
 def past_of(lines: Iterable[CheckResult | CheckDue]) -> dict[str, GoldenPast]:

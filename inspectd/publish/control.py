@@ -60,9 +60,9 @@ class RequestEvents(Protocol):
     """Takes requests for recipes and for checks with golden parts."""
 
     def on_golden(
-        self, request: GoldenRequest, who: str, reply: Callable[[GoldenAck | GoldenRefusal], None]
+        self, request: GoldenRequest, who: str, door: str, reply: Callable[[GoldenAck | GoldenRefusal], None]
     ) -> None:
-        """Answer a well-formed request for a check; `who`: name of its key, or what it calls itself."""
+        """Answer a well-formed request for a check by `reply`; for `who` and `door` see `on_recipe`."""
 
     def on_recipe(
         self, request: RecipeRequest, who: str, door: str, reply: Callable[[RecipeAck | RecipeRefusal], None]
@@ -146,7 +146,7 @@ class ControlStage:
             detail = str(error)[:_MAX_DETAIL_CHARACTERS]
             reply(GoldenRefusal(None, GoldenRefusalReason.MALFORMED, detail))
         else:
-            self._requests.on_golden(asked, key or asked.who, reply)
+            self._requests.on_golden(asked, key or asked.who, client.door, reply)
 
     def _take_trigger(self, client: Asker, envelope: list[bytes], parts: list[bytes], came_ns: int) -> None:
         reply = partial(self._reply, client, envelope)

@@ -11,6 +11,7 @@ from support.triggers import Plant
 
 from inspectd.client import RecipeAction, Refusal, RefusalReason
 from inspectd.client.golden import GoldenAsker
+from inspectd.recipes import audit
 from inspectd.scoring.stub import Behaviour
 from inspectd.wire.golden import (
     GoldenAck,
@@ -91,6 +92,11 @@ def test_no_part_passes_until_a_check_has_passed_and_none_after_one_failed(
     assert asked(daemon, GoldenAction.STATUS).outcome is GoldenOutcome.PASSED
     assert judged(line_plant, 6) == ("pass", "within_threshold")
     assert daemon.stop() == 0
+    judges, passed = audit.read(tmp_path / "state" / "audit.jsonl")
+    assert (judges.action, judges.object, judges.door) == ("threshold", "cell", "start")
+    assert (passed.action, passed.who, passed.door) == ("golden", "a trigger", "local")
+    assert (passed.object, passed.old, passed.result) == ("cell", "overdue", "done")
+    assert passed.new.startswith("passed, check 3, 3 shown, line of golden.jsonl ")
 
     # Another line of the same state, whose bad part is said to be good.
     parts = part("good-1", "pass", "g") + part("bad-1", "pass", "b")
@@ -117,6 +123,9 @@ def test_of_a_free_running_camera_the_next_frame_is_the_golden_part(start_daemon
     daemon.until(lambda: len(daemon.reader.verdicts) > 10)
     assert {v.reason for v in daemon.reader.verdicts} == {"golden_overdue"}
     assert asked(daemon, GoldenAction.SHOW, part="good-1").reason is GoldenRefusalReason.NO_CHECK
+    log = daemon.folder / "state" / "audit.jsonl"
+    log.rename(log.with_name("moved"))
+    log.mkdir()  # a check that cannot be recorded there counts all the same
     assert asked(daemon, GoldenAction.BEGIN).recipe == "cell"
     assert asked(daemon, GoldenAction.BEGIN).reason is GoldenRefusalReason.BUSY
     for shown, name in enumerate(("good-1", "bad-1"), 1):
@@ -125,6 +134,8 @@ def test_of_a_free_running_camera_the_next_frame_is_the_golden_part(start_daemon
     daemon.until(lambda: daemon.reader.event("golden_passed"))
     daemon.until(lambda: daemon.reader.verdicts[-1].evaluation == "pass")
     assert sum(v.reason == "golden" for v in daemon.reader.verdicts) == 2
+    daemon.until(lambda: daemon.reader.event("audit_failed"))
+    assert "cell: passed: " in daemon.reader.event("audit_failed").detail
     assert daemon.stop() == 0
 
 
@@ -150,3 +161,5 @@ def test_a_golden_frame_stays_one_when_its_check_ends_before_its_verdict(start_d
     assert asked(daemon, GoldenAction.STATUS).outcome is GoldenOutcome.ABANDONED
     daemon.until(lambda: any(v.reason == "golden" for v in daemon.reader.verdicts), 10)
     assert daemon.stop() == 0
+    *_, abandoned = audit.read(daemon.folder / "state" / "audit.jsonl")
+    assert (abandoned.who, abandoned.why) == ("kim", "another recipe was put in force")

@@ -1,0 +1,130 @@
+"""What the line itself has to say in its audit file: golden checks that ended, and what it judges by.
+
+Both are facts whether or not they are recorded, so what cannot be written is told, and made up for at the
+next start. The clerk reads and writes: nothing here waits for the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from inspectd.alarms import EmitEvent
+from inspectd.errors import InspectdError
+from inspectd.golden.results import CheckResult, digest_of, newest_checks
+from inspectd.metrics import Metrics
+from inspectd.recipes.audit import DONE, AuditAction, AuditEntry, append_record, newest_first
+from inspectd.recipes.clerk import DiskClerk
+from inspectd.records import BankInForce
+
+_MOST_RECORDS: Final = 10_000
+"""Looked through from the newest on for what is recorded already."""
+_MOST_CHECKS: Final = 100
+"""Made up for at a start."""
+_START: Final = "start"
+"""The door of what the line found when it started."""
+
+
+class LineAudit:
+    """Has the clerk write the line's own records; tells and counts what could not be written."""
+
+    def __init__(self, path: Path, clerk: DiskClerk, metrics: Metrics, emit: EmitEvent) -> None:
+        """Write into the audit file `path`."""
+        self._path = path
+        self._clerk = clerk
+        self._metrics = metrics
+        self._emit = emit
+
+    def record_check(self, result: CheckResult, *, door: str, old: str, why: str, problem: str = "") -> None:
+        """A check with golden parts ended.
+
+        Args:
+            result: as `golden.jsonl` has it.
+            door: by which it was begun.
+            old: state of its recipe when it began.
+            why: in words; empty: it has passed.
+            problem: why `golden.jsonl` does not have it; empty: it has.
+        """
+        entry = check_entry(result, door, old, why)
+        work = partial(append_record, self._path, entry, problem or DONE)
+        self._ask(work, f"check {result.check} of {result.recipe}: {result.outcome}")
+
+    def make_up_for(self, golden: Path) -> None:
+        """Record the checks of `golden.jsonl` that an earlier run ended and could not record."""
+        self._ask(partial(record_missing_checks, self._path, golden), "checks of earlier runs")
+
+    def record_judged(self, judged: Iterable[tuple[str, BankInForce]]) -> None:
+        """The configuration file's recipes are in force; record those that judge otherwise than last time.
+
+        Args:
+            judged: what identifies each recipe's settings, threshold and bank, and its bank.
+        """
+        self._ask(partial(record_changed_judgements, self._path, list(judged)), "thresholds and banks")
+
+    def _ask(self, work: Callable[[], object], what: str) -> None:
+        self._clerk.ask(work, _nothing, partial(self._on_failed, what))
+
+    def _on_failed(self, what: str, error: InspectdError) -> None:
+        self._metrics.audit_failed()
+        self._emit("alarm", "audit_failed", detail=f"{what}: {error}")
+
+
+def check_entry(result: CheckResult, door: str, old: str | None, why: str) -> AuditEntry:
+    """The record of a check; the digest in it is that of the check's line in `golden.jsonl`."""
+    version = "" if result.recipe_version is None else f"@{result.recipe_version}"
+    new = (
+        f"{result.outcome}, check {result.check}, {len(result.showings)} shown, line of golden.jsonl "
+        f"{digest_of(result)}"
+    )
+    who = result.who or "a trigger"
+    return AuditEntry(AuditAction.GOLDEN, who, door, f"{result.recipe}{version}", old, new, why)
+
+
+def record_missing_checks(audit: Path, golden: Path) -> None:
+    """Record the newest checks of `golden.jsonl` up to the first one that is recorded.
+
+    Raises:
+        InputError: a file cannot be read, or a record was altered.
+        UnavailableError: a file cannot be read or written now.
+    """
+    known = {
+        (record.new or "").rpartition(" ")[2]
+        for record in islice(newest_first(audit), _MOST_RECORDS)
+        if record.action is AuditAction.GOLDEN
+    }
+    missing = []
+    for digest, result in newest_checks(golden, _MOST_CHECKS):
+        if digest in known:
+            break
+        missing.append(result)
+    for result in reversed(missing):
+        why = "; ".join(["recorded at the next start", *result.problems])
+        append_record(audit, check_entry(result, _START, None, why))
+
+
+def record_changed_judgements(audit: Path, judged: list[tuple[str, BankInForce]]) -> None:
+    """Record each recipe whose settings, threshold or bank are others than its last record says.
+
+    Raises:
+        InputError: a record was altered.
+        UnavailableError: the file cannot be read or written now.
+    """
+    last: dict[str | None, str | None] = {}
+    for record in islice(newest_first(audit), _MOST_RECORDS):
+        if record.action is AuditAction.THRESHOLD:
+            last.setdefault(record.object, record.new)
+    for sha256, bank in judged:
+        new = f"threshold {bank.threshold:.6g}, bank {bank.bank_sha256}, recipe {sha256}"
+        if last.get(bank.recipe) != new:
+            why = "found by the line; who changed it is not known to it"
+            entry = AuditEntry(
+                AuditAction.THRESHOLD, "unknown", _START, bank.recipe, last.get(bank.recipe), new, why
+            )
+            append_record(audit, entry)
+
+
+def _nothing(_: object) -> None:
+    """It is recorded, and that is all."""

@@ -1,0 +1,70 @@
+"""What the line records by itself: checks that it could not record before, and what it judges by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from inspectd.golden.results import CheckResult, append_line, digest_of
+from inspectd.line_audit import check_entry, record_changed_judgements, record_missing_checks
+from inspectd.recipes import audit
+from inspectd.recipes.audit import AuditAction, append_record
+from inspectd.records import BankInForce
+from inspectd.wire.golden import GoldenOutcome
+
+BANK = BankInForce("cell", "ab" * 32, "stub", "none", 1, 1, 8, 8, 2.5)
+
+
+def check(number: int, outcome: GoldenOutcome = GoldenOutcome.PASSED) -> CheckResult:
+    problems = ["crack-1 on side: pass"] if outcome is GoldenOutcome.FAILED else []
+    return CheckResult(number, number, f"kim-{number}", "kim", "cells", 2, "cd" * 32, outcome, problems, [])
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    return tmp_path / "audit.jsonl", tmp_path / "golden.jsonl"
+
+
+def test_checks_that_have_no_record_get_one_at_the_next_start(files):
+    log, golden = files
+    results = [check(1), check(2), check(3, GoldenOutcome.FAILED), check(4)]
+    for result in results[:2]:
+        append_line(golden, result)
+        append_record(log, check_entry(result, "local", "due", ""))
+    for result in results[2:]:
+        append_line(golden, result)
+    for _ in range(2):  # and no second one
+        record_missing_checks(log, golden)
+        records = list(audit.read(log))
+        assert [record.new.partition(",")[0] for record in records] == [
+            "passed",
+            "passed",
+            "failed",
+            "passed",
+        ]
+    assert [record.new.split()[-1] for record in records] == [digest_of(result) for result in results]
+    late = records[2]
+    assert (late.who, late.door, late.object, late.action) == ("kim", "start", "cells@2", AuditAction.GOLDEN)
+    assert late.why == "recorded at the next start; crack-1 on side: pass"
+
+
+def test_a_line_without_checks_records_none(files):
+    record_missing_checks(*files)
+    assert not files[0].exists()
+
+
+def test_another_threshold_bank_or_setting_is_recorded_once(files):
+    log, _ = files
+    for sha256, bank in (
+        ("11" * 32, BANK),
+        ("11" * 32, BANK),
+        ("22" * 32, msgspec.structs.replace(BANK, threshold=2.75)),
+        ("22" * 32, msgspec.structs.replace(BANK, threshold=2.75)),
+    ):
+        record_changed_judgements(log, [(sha256, bank)])
+    first, second = audit.read(log)
+    assert (first.object, first.old, first.who, first.door) == ("cell", None, "unknown", "start")
+    assert first.new == f"threshold 2.5, bank {'ab' * 32}, recipe {'11' * 32}"
+    assert (second.old, second.new[:14]) == (first.new, "threshold 2.75")
