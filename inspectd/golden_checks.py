@@ -20,7 +20,15 @@ from inspectd.batching.judge import undecidable
 from inspectd.config import Config
 from inspectd.errors import InspectdError
 from inspectd.golden.check import GoldenCheck
-from inspectd.golden.results import FILE_NAME, CheckDue, CheckResult, append_line, past_of, read_lines
+from inspectd.golden.results import (
+    FILE_NAME,
+    CheckDue,
+    CheckResult,
+    GoldenLines,
+    append_line,
+    past_of,
+    read_lines,
+)
 from inspectd.golden.schedule import GoldenChange, GoldenSchedule, GoldenSubject
 from inspectd.line_audit import LineAudit
 from inspectd.metrics import Metrics
@@ -41,6 +49,7 @@ from inspectd.wire.golden import (
     GoldenState,
     GoldenView,
 )
+from inspectd.wire.sync import GoldenStatus
 
 _FRAME_NS: Final = 5_000_000_000
 """A free-running camera has so long to deliver a frame of a golden part, and scoring its deadline then."""
@@ -124,7 +133,10 @@ class GoldenChecks:
         self.is_on = bool(self._parts)
         """Whether the line has golden parts at all."""
         self._file = config.state_path / FILE_NAME if self.is_on else Path()
-        past = past_of(read_lines(self._file).lines) if self.is_on else {}
+        lines = read_lines(self._file) if self.is_on else GoldenLines([], 0, 0)
+        past = past_of(lines.lines)
+        self._last = {each.recipe: each for each in lines.checks}
+        """The last check of each recipe that is recorded."""
         self._schedule = GoldenSchedule(config.golden, past)
 
     # --- the line's life -----------------------------------------------------------------------------------
@@ -172,6 +184,29 @@ class GoldenChecks:
                 is_held = self._schedule.reason(subject.recipe, now_ns, utc_ns) is not None
                 what = "its parts are undecidable" if is_held else "its parts are judged"
                 found.append((f"golden_{state}", f"recipe {subject.recipe}: {what} until a check passes"))
+        return found
+
+    def status(self) -> list[GoldenStatus]:
+        """How the check of every recipe in force stands that has golden parts."""
+        now_ns, utc_ns, schedule = self._clock(), time.time_ns(), self._schedule
+        found = []
+        for recipe in [each.recipe for each in self._subjects()] if self._is_running else []:
+            check = self._check if self._outcome is None else None
+            last = self._last.get(recipe)
+            found.append(
+                GoldenStatus(
+                    recipe,
+                    schedule.state(recipe, now_ns, utc_ns),
+                    schedule.reason(recipe, now_ns, utc_ns) is not None,
+                    schedule.due_utc_ns(recipe, now_ns, utc_ns),
+                    schedule.due_parts(recipe),
+                    schedule.overdue_utc_ns(recipe, now_ns, utc_ns),
+                    check.name if check is not None and check.subject.recipe == recipe else None,
+                    last.outcome if last else None,
+                    last.utc_ns if last else None,
+                    last.who if last else "",
+                )
+            )
         return found
 
     # --- the last word on verdicts -------------------------------------------------------------------------
@@ -382,7 +417,7 @@ class GoldenChecks:
         )
         self._clerk.ask(
             partial(append_line, self._file, result),
-            partial(self._on_recorded, check, outcome, audit),
+            partial(self._on_recorded, check, result, audit),
             partial(self._on_check_not_recorded, f"check {check.name}: {outcome}", audit),
         )
         if outcome is GoldenOutcome.FAILED:
@@ -390,9 +425,10 @@ class GoldenChecks:
             self.turn(self._clock())
 
     def _on_recorded(
-        self, check: GoldenCheck, outcome: GoldenOutcome, audit: Callable[[], None], _: object
+        self, check: GoldenCheck, result: CheckResult, audit: Callable[[], None], _: object
     ) -> None:
         audit()
+        outcome, self._last[result.recipe] = result.outcome, result
         self._metrics.golden_check(outcome)
         if outcome is GoldenOutcome.PASSED:
             self._schedule.take_pass(check.subject.sha256, self._clock(), time.time_ns())

@@ -144,9 +144,7 @@ def _of_the_line(facts: LineFacts) -> Iterator[HealthCondition]:
         name = "starting" if facts.state == "starting" else "stopping"
         yield _condition(name, f"the line is {facts.state}")
     elif not facts.scoring_ready:
-        yield _condition(
-            "scoring_down", "parts get no score until a scoring process with their recipe is warm again"
-        )
+        yield _condition("scoring_down", "no score for parts until a process with their recipe is warm")
     elif facts.scoring_down:
         names = ", ".join(facts.scoring_down)
         yield _condition("scoring_process_down", f"{names}: not warm; the others score all parts")

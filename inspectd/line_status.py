@@ -11,13 +11,13 @@ from inspectd import __version__
 from inspectd.alarms import EvidenceWatch
 from inspectd.batching.stage import BatchingStage
 from inspectd.capture.stage import CameraStage
-from inspectd.config import Config, insecure_endpoints
+from inspectd.config import Config, insecure_endpoints, plain_tcp
 from inspectd.health import HealthWatch, LineFacts, find_conditions, status_of
 from inspectd.publish.bus import Bus
 from inspectd.publish.journal.journal import Journal
 from inspectd.recipes.book import RecipeBook
 from inspectd.scoring.pool import ScoringPool
-from inspectd.wire.sync import CameraStatus, LineStatus, RecipeStatus
+from inspectd.wire.sync import CameraStatus, GoldenStatus, KeysStatus, LineStatus, RecipeStatus
 
 
 class LineLife(Protocol):
@@ -32,6 +32,9 @@ class LineLife(Protocol):
 
     def golden_conditions(self) -> list[tuple[str, str]]:
         """Name and detail of what is wrong with checks by golden parts."""
+
+    def golden_status(self) -> list[GoldenStatus]:
+        """How the check of every recipe in force stands that has golden parts."""
 
 
 class StatusTeller:
@@ -61,6 +64,7 @@ class StatusTeller:
         self._evidence = evidence
         self._health = health
         self._exposed = insecure_endpoints(config)
+        self._plain = plain_tcp(config.publish, config.security)
         self._started_utc_ns = time.time_ns()
 
     def facts(self, now_ns: int) -> LineFacts:
@@ -90,6 +94,11 @@ class StatusTeller:
         banks = sorted(
             self._line.scoring.loaded(self._line.scoring.serving), key=lambda b: b.recipe not in in_force.keys
         )
+        good_shares = {
+            bank.recipe: bank.good_median / bank.threshold
+            for bank in banks
+            if bank.good_median is not None and bank.threshold
+        }
         per_second = self._batching.images_per_second()
         conditions = find_conditions(self.facts(now_ns))  # those of the last heartbeat may be over by now
         return LineStatus(
@@ -105,7 +114,7 @@ class StatusTeller:
             conditions=conditions,
             counts=self._batching.counts(),
             cameras=[
-                self._camera(camera.name, in_force.cameras[camera.name], now_ns)
+                self._camera(camera.name, in_force.cameras[camera.name], good_shares, now_ns)
                 for camera in config.cameras
             ],
             recipes=[
@@ -126,14 +135,26 @@ class StatusTeller:
             connections=self._connections(),
             in_force=in_force.name,
             prepared=[each.name for each in reversed(self._book.loaded) if each is not in_force],
+            golden=self._line.golden_status(),
+            keys=self._keys(),
         )  # fmt: skip
 
-    def _camera(self, name: str, recipe: str, now_ns: int) -> CameraStatus:
+    def _camera(self, name: str, recipe: str, good_shares: Mapping[str, float], now_ns: int) -> CameraStatus:
         recent = self._health.recent[name]
         evaluations: Counter[str] = Counter()
         for (evaluation, _), count in recent.kinds(now_ns).items():
             evaluations[evaluation] += count
-        return CameraStatus(name, self._cameras[name].phase, recipe, dict(evaluations), recent.score_share())
+        return CameraStatus(
+            name, self._cameras[name].phase, recipe, dict(evaluations), recent.score_share(),
+            good_shares.get(recipe),
+        )  # fmt: skip
+
+    def _keys(self) -> KeysStatus:
+        levels = self._bus.doors["tcp"].levels if "tcp" in self._bus.doors else None
+        return KeysStatus(
+            None if levels is None else levels.keys_allowed, levels is not None and levels.keys_unread,
+            list(self._plain), list(self._exposed),
+        )  # fmt: skip
 
     def _connections(self) -> dict[str, int]:
         return {

@@ -277,3 +277,5 @@ class BankInForce(msgspec.Struct, frozen=True, array_like=True):
     """The recipe has frames of other sizes judged as well."""
     check_above: float | None = None
     """The recipe has passes with higher scores marked for a second look."""
+    good_median: float | None = None
+    """Median score of the images the bank was built from, each while it was left out; None: not known."""

@@ -80,6 +80,7 @@ from inspectd.wire import (
     ViewVerdict,
 )
 from inspectd.wire.golden import GoldenAck, GoldenRefusal, GoldenRequest
+from inspectd.wire.sync import GoldenStatus
 
 _log: Final = logging.getLogger("inspectd.service")
 
@@ -342,6 +343,10 @@ class Service:
     def golden_conditions(self) -> list[tuple[str, str]]:
         """See `LineLife.golden_conditions`."""
         return self._golden.conditions()
+
+    def golden_status(self) -> list[GoldenStatus]:
+        """See `LineLife.golden_status`."""
+        return self._golden.status()
 
     # --- what the plant asks (plant_link.LineAnswers) -----------------------------------------------------
 

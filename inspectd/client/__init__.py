@@ -62,7 +62,15 @@ from inspectd.wire.golden import (
     GoldenState,
     GoldenView,
 )
-from inspectd.wire.sync import CameraStatus, LineStatus, Position, RecipeStatus, Truncated
+from inspectd.wire.sync import (
+    CameraStatus,
+    GoldenStatus,
+    KeysStatus,
+    LineStatus,
+    Position,
+    RecipeStatus,
+    Truncated,
+)
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
@@ -81,6 +89,7 @@ __all__ = [
     "GoldenRecord",
     "GoldenShowing",
     "GoldenState",
+    "GoldenStatus",
     "GoldenView",
     "HealthCondition",
     "HealthStatus",
@@ -90,6 +99,7 @@ __all__ = [
     "HeatmapRef",
     "InputError",
     "Item",
+    "KeysStatus",
     "Late",
     "LineStatus",
     "LineTracker",

@@ -88,7 +88,9 @@ class CameraStatus(msgspec.Struct, frozen=True):
     verdicts: dict[str, int]
     """By evaluation."""
     score_share: float | None
-    """Median score of these verdicts as a share of the threshold; None: none has a score."""
+    """Median score of its last 200 verdicts with one, as a share of the threshold; None: none has a score."""
+    good_share: float | None = None
+    """The same of the good images its bank was built from; None: not known."""
 
 
 class RecipeStatus(msgspec.Struct, frozen=True):
@@ -100,6 +102,42 @@ class RecipeStatus(msgspec.Struct, frozen=True):
     check_above: float | None
     images_per_second: float | None
     """None: not measured yet."""
+
+
+class GoldenStatus(msgspec.Struct, frozen=True):
+    """A recipe in force that has golden parts, and its check."""
+
+    recipe: str
+    state: str
+    """A `GoldenState`."""
+    is_held: bool
+    """Its parts are undecidable because of it."""
+    due_utc_ns: _Int64 | None
+    """When its check is, or was, due; None: not by time."""
+    due_parts: int | None
+    """So many more parts until it is due; None: not by their number."""
+    overdue_utc_ns: _Int64 | None
+    """When the check that is due becomes, or became, overdue; None: none is due."""
+    under_way: str | None = None
+    """Name of the check that is under way; None: none is."""
+    last_outcome: str | None = None
+    """How the last check of this recipe ended; None: none is known."""
+    last_utc_ns: _Int64 | None = None
+    last_who: str = ""
+    """Who began it; empty: a trigger did."""
+
+
+class KeysStatus(msgspec.Struct, frozen=True):
+    """Who may connect over TCP."""
+
+    allowed: int | None
+    """Number of keys on the list; None: clients need none, or the door for TCP does not answer."""
+    is_unread: bool
+    """The disk of the list does not answer."""
+    plain: list[str]
+    """TCP endpoints that need no key."""
+    insecure: list[str]
+    """Those of them that other hosts reach."""
 
 
 class LineStatus(msgspec.Struct, frozen=True, tag_field="schema", tag="status/1"):
@@ -137,6 +175,10 @@ class LineStatus(msgspec.Struct, frozen=True, tag_field="schema", tag="status/1"
     """The recipe that judges parts, `ID@VERSION`; `file`: the configuration file's."""
     prepared: list[str] = []
     """Recipes that can be put in force at once, the one used last first."""
+    golden: list[GoldenStatus] = []
+    """Of recipes in force that have golden parts."""
+    keys: KeysStatus | None = None
+    """None: by an earlier version, which does not say."""
 
 
 class Verdicts(msgspec.Struct, frozen=True, tag_field="schema", tag="verdicts/1"):

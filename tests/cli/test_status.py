@@ -15,10 +15,19 @@ from support.daemon import camera_table, settings
 
 from inspectd import wire
 from inspectd.cli import line_sockets
-from inspectd.cli.status import screen
+from inspectd.cli.status_screen import screen
 from inspectd.scoring.stub import Behaviour
 from inspectd.wire import Counts, HealthCondition
-from inspectd.wire.sync import CameraStatus, Error, ErrorReason, LineStatus, RecipeStatus, decode_answer
+from inspectd.wire.sync import (
+    CameraStatus,
+    Error,
+    ErrorReason,
+    GoldenStatus,
+    KeysStatus,
+    LineStatus,
+    RecipeStatus,
+    decode_answer,
+)
 
 
 def status(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -105,6 +114,110 @@ def test_an_answer_with_impossible_numbers_is_refused(name: str) -> None:
         decode_answer(wire.encode(msgspec.structs.replace(answer, **{name: 10**400})))
 
 
+HOUR_NS = 3_600 * 10**9
+
+
+def line(**changes: object) -> LineStatus:
+    """A line in good days: two cameras, golden parts, keys."""
+    facts: dict[str, object] = {
+        "request": "", "plant": "demo", "line": "line1", "epoch": 1, "software": "0.1.0",
+        "started_utc_ns": 0, "utc_ns": 100 * HOUR_NS, "state": "running", "health": "good", "conditions": [],
+        "counts": Counts(9000, 8990, 10, 0, 3, 4500, 4500, 0),
+        "cameras": [CameraStatus(n, "up", "cells@3", {"pass": 60, "fail": 1}, 0.61, 0.58) for n in "ab"],
+        "recipes": [RecipeStatus("cells@3", "ab" * 32, 5.25, 4.0, 88.8)], "device": "cpu", "waiting": 0,
+        "with_scoring": 1, "journal": "recording", "journal_bytes": 12_000_000,
+        "disk_free_bytes": 40 * 10**9, "evidence_bytes": 10**9, "evidence_quota_bytes": 10**10,
+        "connections": {"verdicts": 1, "sync": 1, "tcp verdicts": 2}, "in_force": "cells@3",
+        "prepared": ["glass@1"], "golden": [golden()], "keys": KeysStatus(3, False, [], []),
+    }  # fmt: skip
+    return LineStatus(**(facts | changes))
+
+
+def golden(state: str = "passed", **changes: object) -> GoldenStatus:
+    facts: dict[str, object] = {
+        "is_held": state in {"overdue", "failed"}, "due_utc_ns": 103 * HOUR_NS, "due_parts": None,
+        "overdue_utc_ns": None, "last_outcome": "passed", "last_utc_ns": 99 * HOUR_NS, "last_who": "kim",
+    }  # fmt: skip
+    return GoldenStatus("cells", state, **(facts | changes))
+
+
+def shown(status: LineStatus) -> list[str]:
+    out = io.StringIO()
+    console = Console(file=out, width=200, color_system=None)
+    for part in screen(status):
+        console.print(part, no_wrap=True, overflow="ellipsis", width=80)
+    lines = out.getvalue().splitlines()
+    assert len(lines) <= 24, out.getvalue()
+    assert max(map(len, lines)) <= 80, out.getvalue()
+    assert "\x1b" not in out.getvalue()
+    return lines
+
+
+def test_the_screen_of_a_line_in_good_days_says_all_and_cuts_nothing() -> None:
+    lines = shown(line())
+    text = "\n".join(lines)
+    assert "…" not in text
+    assert lines[0] == " GOOD   demo/line1  running for 4 days, 4:00:00, inspectd 0.1.0"
+    assert lines[1].split()[-3:] == ["undec.", "score", "good"]
+    assert lines[2].split() == ["a", "up", "cells@3", "60", "1", "0", "61%", "58%"]
+    for fact in (
+        "drift     score: median of the last 200; good: the bank's good parts; limit 100%",
+        "in force  cells@3; prepared: glass@1",
+        "golden    cells: next check in 3 h 0 min; last passed 1 h 0 min ago by kim",
+        "disk      journal recording, 12.0 MB; evidence 1.0 GB of 10.0 GB; 40.0 GB free",
+        "clients   verdicts 1, sync 1",
+        "keys      3 allowed; over TCP: verdicts 2",
+    ):
+        assert fact in text
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (golden("failed", last_outcome="failed"), "check FAILED; last failed 1 h 0 min ago by kim"),
+        (golden("overdue", overdue_utc_ns=98 * HOUR_NS), "check OVERDUE for 2 h 0 min; last passed"),
+        (golden("overdue", is_held=False), "check OVERDUE (parts are judged); last"),
+        (golden("due", overdue_utc_ns=100 * HOUR_NS + 9 * 60 * 10**9), "check DUE, do it within 9 min"),
+        (golden(due_parts=4200), "next check in 3 h 0 min or after 4,200 parts"),
+        (golden("overdue", under_way="kim-1", last_outcome=None), "a check is under way; no check"),
+        (golden(due_utc_ns=None), "next check not due by time; last passed"),
+    ],
+)  # fmt: skip
+def test_the_check_with_golden_parts_is_said_in_words(status: GoldenStatus, said: str) -> None:
+    assert said in " ".join(" ".join(shown(line(golden=[status]))).split())
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (KeysStatus(3, True, [], []), "keys      list UNREAD, the one read last is in force"),
+        (KeysStatus(None, False, [], []), "keys      no TCP without a key"),
+        (KeysStatus(None, False, ["publish.sync_tcp"], []), "none needed on this host for publish.sync_tcp"),
+        (KeysStatus(None, False, ["publish.sync_tcp"], ["publish.sync_tcp"]), "NONE, and other hosts reach"),
+    ],
+)
+def test_keys_are_said_in_words(keys: KeysStatus, said: str) -> None:
+    assert said in "\n".join(shown(line(keys=keys)))
+
+
+def test_six_conditions_and_six_cameras_are_all_shown() -> None:
+    conditions = [
+        HealthCondition("failure", "golden_overdue", "recipe cells: undecidable until a check passes"),
+        HealthCondition("failure", "camera_down", "it delivers no frames", "camera-top-left"),
+        *(HealthCondition("out_of_specification", name, "12 of 60 verdicts of the last minute", "camera-top")
+          for name in ("too_fast", "late", "bad_frames")),
+        HealthCondition("maintenance_required", "keys_unread", "their disk does not answer " * 3),
+    ]  # fmt: skip
+    cameras = [
+        CameraStatus(f"camera-top-left-{n}", "opening", "product-a@12/camera-2", {"pass": 10**6}, 1.41, 0.58)
+        for n in range(6)
+    ]
+    text = "\n".join(shown(line(conditions=conditions, cameras=cameras, golden=[golden("overdue")])))
+    assert all(f"  {each.condition}  " in text for each in conditions)
+    assert all(f"camera-t…-left-{n} " in text for n in range(6)), text
+    assert "more (--json)" not in text
+
+
 def test_the_screen_fits_80_by_24_however_much_there_is_and_shows_no_control_characters() -> None:
     conditions = [
         HealthCondition(
@@ -122,11 +235,9 @@ def test_the_screen_fits_80_by_24_however_much_there_is_and_shows_no_control_cha
         disk_free_bytes=40 * 10**9, evidence_bytes=10**9, evidence_quota_bytes=10 * 10**9,
         connections={f"{side}{name}": 12 for side in ("", "tcp ") for name in ("verdicts", "sync", "keys")},
     )  # fmt: skip
-    out = io.StringIO()
-    console = Console(file=out, width=200, color_system=None)
-    for part in screen(full):
-        console.print(part, no_wrap=True, overflow="ellipsis", width=80)
-    lines = out.getvalue().splitlines()
-    assert len(lines) <= 24, out.getvalue()
-    assert max(map(len, lines)) <= 80
-    assert "\x1b" not in out.getvalue()
+    full = msgspec.structs.replace(
+        full, in_force="i" * 63, prepared=["p" * 63] * 3, golden=[golden("overdue")] * 40,
+        keys=KeysStatus(9, False, [], []),
+    )  # fmt: skip
+    lines = shown(full)
+    assert sum("more (--json)" in each for each in lines) == 4

@@ -42,6 +42,13 @@ def test_tables_name_every_field_in_order_with_its_type(name: str) -> None:
     assert f"| `schema` | string | | `{STRUCTS[name].__struct_config__.tag}` |" in PAGE
 
 
+@pytest.mark.parametrize("struct", [sync.CameraStatus, sync.RecipeStatus, sync.GoldenStatus, sync.KeysStatus])
+def test_tables_of_a_status_name_every_field_in_order_with_its_type(struct: type[msgspec.Struct]) -> None:
+    hints = typing.get_type_hints(struct)
+    fields = {name: json_type(stripped(hints[name])) for name in struct.__struct_fields__}
+    assert {field: kind for field, (kind, _) in documented(struct.__name__).items()} == fields
+
+
 def test_the_example_exchange_is_made_of_real_messages() -> None:
     exchange = re.findall(r"```text\n(.+?)\n```", PAGE, re.DOTALL)[-1]
     sent = re.findall(r"^> (.+)$", exchange, re.MULTILINE)

@@ -78,6 +78,11 @@ class Authenticator:
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.bind(_ENDPOINT)
 
+    @property
+    def allowed(self) -> int:
+        """Number of keys that are allowed now."""
+        return len(self._clients)
+
     def protect(self, socket: zmq.Socket[bytes], name: str) -> None:
         """Let what `socket` binds from now on take clients with an allowed key only; earlier binds stay."""
         socket.setsockopt(zmq.CURVE_SERVER, 1)

@@ -92,6 +92,7 @@ class DoorLevels(msgspec.Struct, frozen=True, array_like=True, tag="door_levels"
         refused: socket, cause and number of clients refused since the last of these records.
         change: of the list of allowed keys.
         keys_unread: the disk of that list does not answer.
+        keys_allowed: number of keys on it; None: clients need none.
     """
 
     connections: dict[str, int]
@@ -102,6 +103,7 @@ class DoorLevels(msgspec.Struct, frozen=True, array_like=True, tag="door_levels"
     refused: list[tuple[str, str, int]]
     change: KeysChange | None
     keys_unread: bool
+    keys_allowed: int | None = None
 
 
 ToDoor = StartDoor | Listen | Publication | Reply | Look

@@ -332,6 +332,11 @@ class Sockets:
         return change
 
     @property
+    def keys_allowed(self) -> int | None:
+        """Number of keys that are allowed now; None: clients need none."""
+        return None if self._auth is None else self._auth.allowed
+
+    @property
     def keys_unread(self) -> bool:
         """The disk of the list of allowed keys does not answer; no key can be revoked meanwhile."""
         return self._auth is not None and self._auth.is_unread

@@ -225,6 +225,7 @@ class Door:
             [(name, cause, count) for (name, cause), count in sorted(self._refused.items())],
             self._changes[0] if self._changes else None,
             sockets.keys_unread,
+            sockets.keys_allowed,
         )
         self._turns += 1
         if levels != self._told or levels.change is not None or levels.refused:
