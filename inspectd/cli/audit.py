@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from inspectd.cli.recipe_common import LineState, shortened, wrapped
-from inspectd.cli.times import shown_time, utc_ns
+from inspectd.cli.times import last_utc_ns, shown_time
 from inspectd.errors import ExitCode
 from inspectd.recipes.audit import (
     BEGUN,
@@ -41,7 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--who", metavar="TEXT", help="only records whose `who` contains this")
     parser.add_argument("--object", metavar="TEXT", help="only records about what contains this")
-    parser.add_argument("--since", type=utc_ns, metavar="TIME", help="leave out earlier records")
+    parser.add_argument(
+        "--since", type=last_utc_ns, metavar="TIME",
+        help="leave out earlier records, such as 2026-11-26T06:00, or 06:00: when it was that last",
+    )  # fmt: skip
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 
 
 def utc_ns(text: str) -> int:
@@ -16,6 +16,23 @@ def utc_ns(text: str) -> int:
         return int(datetime.fromisoformat(text).timestamp() * 1e9)
     except (ValueError, OverflowError, OSError) as error:
         raise argparse.ArgumentTypeError(f"got {text!r}, expected a time such as 2026-11-26T06:00") from error
+
+
+def last_utc_ns(text: str) -> int:
+    """As `utc_ns`; a time of day alone, such as `06:00`, is when this host's clock last showed it.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    try:
+        of_day = time.fromisoformat(text)
+    except ValueError:
+        return utc_ns(text)
+    now = datetime.now(of_day.tzinfo).astimezone()
+    at = datetime.combine(now.date(), of_day).astimezone()
+    if at > now:
+        at = datetime.combine(now.date() - timedelta(days=1), of_day).astimezone()
+    return int(at.timestamp() * 1e9)
 
 
 def shown_time(utc_ns: int) -> str:
