@@ -238,7 +238,7 @@ class GoldenChecks:
             showing.claimed.add(_identity(frame))
             self._claimed.add(_identity(frame))
 
-    def announce(self, part: str, trigger_id: str, door: str) -> str | None:
+    def announce(self, part: str, trigger_id: str, who: str, door: str) -> str | None:
         """A trigger is of a golden part; why it cannot be taken, or None: `opened` or `drop` follows."""
         if self._showing is not None:
             return "the golden part before has no result yet"
@@ -247,7 +247,7 @@ class GoldenChecks:
             return f"no golden part {part!r}, expected one of: {names}"
         refusal = None
         if self._check is None or self._outcome is not None:
-            refusal = self._begin(trigger_id, self._parts[part].recipe, "", door)
+            refusal = self._begin(trigger_id, self._parts[part].recipe, who, door)
         if refusal is not None or self._check is None:
             return None if refusal is None else refusal[1]
         refusal = self._check.refusal(part)

@@ -350,7 +350,7 @@ class Service:
 
     # --- what the plant asks (plant_link.LineAnswers) -----------------------------------------------------
 
-    def on_trigger(self, request: TriggerRequest, came_ns: int, source: str) -> Accepted | Refusal:
+    def on_trigger(self, request: TriggerRequest, came_ns: int, source: str, key: str) -> Accepted | Refusal:
         """Open the part that is in front of the cameras, or refuse it; see `TriggerEvents.on_trigger`."""
         now_ns, utc_ns = self._clock(), time.time_ns()
         delay_ns = max(0, now_ns - came_ns)
@@ -366,7 +366,7 @@ class Service:
         )
         refusal = self._refusal(delay_ns / 1e6)
         if refusal is None and request.golden is not None:
-            detail = self._golden.announce(request.golden, request.trigger_id, source.partition(" ")[0])
+            detail = self._golden.announce(request.golden, request.trigger_id, key, source.partition(" ")[0])
             refusal = None if detail is None else (RefusalReason.GOLDEN, detail)
         if refusal is not None:
             self._batching.pass_by(trigger, request)

@@ -49,8 +49,11 @@ _GOLDEN: Final = str(GoldenRequest.__struct_config__.tag)
 class TriggerEvents(Protocol):
     """Takes triggers, and spans in which one may have been lost."""
 
-    def on_trigger(self, request: TriggerRequest, came_ns: int, source: str) -> Accepted | Refusal:
-        """Answer a well-formed trigger of the sender `source` that came at `came_ns` at the earliest."""
+    def on_trigger(self, request: TriggerRequest, came_ns: int, source: str, key: str) -> Accepted | Refusal:
+        """Answer a well-formed trigger of the sender `source` that came at `came_ns` at the earliest.
+
+        `key`: name of the sender's key; empty: it has none.
+        """
 
     def pass_by(self, from_ns: int, until_ns: int | None = None) -> None:
         """Triggers that nobody can read may have come between then and `until_ns`; None: and now."""
@@ -126,7 +129,7 @@ class ControlStage:
         elif schema == _RECIPE:
             self._take_recipe(client, envelope, parts, request.key)
         else:
-            self._take_trigger(client, envelope, parts, request.came_ns)
+            self._take_trigger(client, envelope, parts, request)
 
     def _take_recipe(self, client: Asker, envelope: list[bytes], parts: list[bytes], key: str) -> None:
         reply = partial(self._send, client, envelope)
@@ -148,15 +151,18 @@ class ControlStage:
         else:
             self._requests.on_golden(asked, key or asked.who, client.door, reply)
 
-    def _take_trigger(self, client: Asker, envelope: list[bytes], parts: list[bytes], came_ns: int) -> None:
+    def _take_trigger(
+        self, client: Asker, envelope: list[bytes], parts: list[bytes], request: Request
+    ) -> None:
         reply = partial(self._reply, client, envelope)
         try:
             asked = parse(parts)
         except ValueError as error:
-            self._events.pass_by(came_ns)  # it may have been a part's trigger
+            self._events.pass_by(request.came_ns)  # it may have been a part's trigger
             reply(Refusal(None, RefusalReason.MALFORMED, str(error)[:_MAX_DETAIL_CHARACTERS]))
             return
-        answer = self._events.on_trigger(asked, came_ns, f"{client.door} {client.client.hex()}")
+        source = f"{client.door} {client.client.hex()}"
+        answer = self._events.on_trigger(asked, request.came_ns, source, request.key)
         if isinstance(answer, Refusal):
             reply(answer)
         else:

@@ -204,7 +204,7 @@ class GoldenRecord(msgspec.Struct, frozen=True, tag_field="schema", tag="golden_
     recipe_sha256: str
     """Identifies what was checked: the recipe's settings, thresholds and banks."""
     who: str
-    """Who began the check; empty: a trigger did."""
+    """Who began the check; empty: a trigger without a key did."""
     state: GoldenState
     """Of the recipe, now."""
     showing: GoldenShowing | None

@@ -124,7 +124,7 @@ class GoldenStatus(msgspec.Struct, frozen=True):
     """How the last check of this recipe ended; None: none is known."""
     last_utc_ns: _Int64 | None = None
     last_who: str = ""
-    """Who began it; empty: a trigger did."""
+    """Who began it; empty: a trigger without a key did."""
 
 
 class KeysStatus(msgspec.Struct, frozen=True):

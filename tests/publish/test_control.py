@@ -118,7 +118,7 @@ class Recorder:
         self.unrecorded = []
         self.passed_by = []
 
-    def on_trigger(self, request, came_ns, source):
+    def on_trigger(self, request, came_ns, source, key):
         if request.trigger_id == "full":
             return Refusal("full", RefusalReason.OVERLOAD, "")
         return Accepted(request.trigger_id, 1, 2, 3.0, ["top"])
