@@ -119,11 +119,11 @@ def record_changed_judgements(audit: Path, judged: list[tuple[str, BankInForce]]
     for sha256, bank in judged:
         new = f"threshold {bank.threshold:.6g}, bank {bank.bank_sha256}, recipe {sha256}"
         if last.get(bank.recipe) != new:
-            why = "found by the line; who changed it is not known to it"
-            entry = AuditEntry(
-                AuditAction.THRESHOLD, "unknown", _START, bank.recipe, last.get(bank.recipe), new, why
+            old = last.get(bank.recipe)
+            why = "found by the line; who changed it is not known to it" if old else "the first record of it"
+            append_record(
+                audit, AuditEntry(AuditAction.THRESHOLD, "unknown", _START, bank.recipe, old, new, why)
             )
-            append_record(audit, entry)
 
 
 def _nothing(_: object) -> None:

@@ -66,5 +66,6 @@ def test_another_threshold_bank_or_setting_is_recorded_once(files):
         record_changed_judgements(log, [(sha256, bank)])
     first, second = audit.read(log)
     assert (first.object, first.old, first.who, first.door) == ("cell", None, "unknown", "start")
+    assert (first.why, second.why[:17]) == ("the first record of it", "found by the line")
     assert first.new == f"threshold 2.5, bank {'ab' * 32}, recipe {'11' * 32}"
     assert (second.old, second.new[:14]) == (first.new, "threshold 2.75")

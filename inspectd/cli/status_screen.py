@@ -21,6 +21,9 @@ from inspectd.client import (
     KeysStatus,
     LineStatus,
     RecipeStatus,
+    ShadowResult,
+    ShadowState,
+    ShadowStatus,
 )
 from inspectd.text import printable
 
@@ -158,6 +161,8 @@ def _facts(status: LineStatus) -> dict[str, Text]:
     texts["scoring"] = f"{scoring}; {status.waiting} wait, {status.with_scoring} are with it"
     named = "the configuration file's recipes" if status.in_force == "file" else status.in_force
     texts["in force"] = named + (f"; prepared: {', '.join(status.prepared)}" if status.prepared else "")
+    if status.shadow is not None:
+        texts["shadow"] = _shadow(status.shadow)
     texts["disk"] = _disk(status)
     texts["clients"] = _clients(status, "") or "none known yet"
     if status.keys is not None:
@@ -198,6 +203,19 @@ def _golden(golden: GoldenStatus, utc_ns: int) -> Block:
     words += f"; last {last}" if last else "; no check before"
     text = f"{'golden':<{_LABEL}}{_short(golden.recipe)}: {words}"
     return [_labelled(each) for each in _wrapped(text, " " * _LABEL)]
+
+
+def _shadow(shadow: ShadowStatus) -> str:
+    """What a shadow would have judged otherwise."""
+    if shadow.state in {ShadowState.DOWN, ShadowState.FAILED}:
+        return f"{shadow.recipe} {shadow.state}: {shadow.detail}"
+    if shadow.state == ShadowState.LOADING:
+        return f"{shadow.recipe} loading"
+    scored = shadow.frames.get(ShadowResult.SCORED, 0)
+    return (
+        f"{shadow.recipe}: {scored:,} of {sum(shadow.frames.values()):,} frames; would fail "
+        f"{shadow.to_fail:,} passes, pass {shadow.to_pass:,} fails"
+    )
 
 
 def _disk(status: LineStatus) -> str:

@@ -62,6 +62,7 @@ from inspectd.wire.golden import (
     GoldenState,
     GoldenView,
 )
+from inspectd.wire.shadow import ShadowResult, ShadowScore, ShadowState, ShadowStatus
 from inspectd.wire.sync import (
     CameraStatus,
     GoldenStatus,
@@ -121,6 +122,10 @@ __all__ = [
     "Refusal",
     "RefusalReason",
     "Replayed",
+    "ShadowResult",
+    "ShadowScore",
+    "ShadowState",
+    "ShadowStatus",
     "TriggerAnswer",
     "TriggerRequest",
     "TriggerSender",

@@ -9,6 +9,7 @@ from inspectd.recipes.audit.reading import (
     in_force,
     newest_first,
     read,
+    shadowed,
     verify,
     without_beginnings,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "parse_in_force",
     "read",
     "recorded_change",
+    "shadowed",
     "verify",
     "without_beginnings",
 ]

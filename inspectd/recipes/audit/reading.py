@@ -19,6 +19,7 @@ from inspectd.recipes.audit.records import (
     LONGEST_LINE_BYTES,
     NO_SHA256,
     PUT_IN_FORCE,
+    AuditAction,
     AuditLineError,
     AuditRecord,
     InForce,
@@ -117,6 +118,21 @@ def in_force(path: Path) -> InForce | None:
     for record in newest_first(path):
         if _puts_in_force(record):
             return parse_in_force(record.new or "", f"{path}, record {record.seq}: ")
+    return None
+
+
+def shadowed(path: Path) -> InForce | None:
+    """The recipe that scores without a vote by the newest record of one; None: none does.
+
+    Raises:
+        InputError: a record on the way was altered.
+        UnavailableError: the file cannot be read now.
+    """
+    for record in newest_first(path):
+        if record.action is AuditAction.PROMOTE and record.result == DONE:
+            return None
+        if record.action is AuditAction.SHADOW and record.result == DONE:
+            return parse_in_force(record.new, f"{path}, record {record.seq}: ") if record.new else None
     return None
 
 
