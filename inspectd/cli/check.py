@@ -203,6 +203,7 @@ def _camera_problems(
 
     A frame that the daemon would call undecidable for its size or depth is a problem too.
     """
+    from inspectd.capture.camera_settings import open_as_set  # noqa: PLC0415 - as below
     from inspectd.capture.registry import make_driver  # noqa: PLC0415 - loads the cameras' libraries
 
     results: dict[str, str | None] = {}
@@ -210,7 +211,7 @@ def _camera_problems(
     def try_camera(where: str, camera: config.Camera) -> None:
         driver = make_driver(camera)
         try:
-            driver.open(_no_beat)
+            open_as_set(driver, camera, _no_beat)
             while driver.due_seconds() > 0:
                 threading.Event().wait(driver.due_seconds())
             frame, bank = driver.read(), banks.get(camera.recipe)
