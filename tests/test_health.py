@@ -57,6 +57,7 @@ def test_a_line_that_judges_all_is_good() -> None:
         ({"golden": [("golden_due", "recipe r")]}, ("golden_due", None)),
         ({"golden": [("golden_overdue", "recipe r")]}, ("golden_overdue", None)),
         ({"golden": [("golden_failed", "recipe r")]}, ("golden_failed", None)),
+        ({"not_set": {"cam1": "no such control"}}, ("camera_settings_failed", "cam1")),
         ({"doors_down": ["local"]}, ("door_down", None)),
         ({"shut": ["tcp sync"]}, ("door_shut", None)),
         ({"keys_unread": True}, ("keys_unread", None)),
