@@ -26,6 +26,7 @@ from inspectd.recipes.clerk import DiskClerk
 from inspectd.recipes.stored import RECORD_NS, Change, RecipeNotFoundError, RecipeRecords
 from inspectd.scoring.pool import ScoringPool
 from inspectd.scoring.stage import ScoringStage
+from inspectd.shadow import Shadow
 from inspectd.supervisor import Supervisor
 from inspectd.wire import (
     RecipeAck,
@@ -92,6 +93,7 @@ class Changeover:
         book: what is loaded and in force.
         pool: the scoring processes.
         batching: whose lanes they are.
+        shadow: scores without a vote.
         records: the recipe store and the audit journal, asked by `clerk` alone.
         clerk: asks the disk.
         supervisor: starts and ends processes.
@@ -107,6 +109,7 @@ class Changeover:
         book: RecipeBook,
         pool: ScoringPool,
         batching: BatchingStage,
+        shadow: Shadow,
         *,
         records: RecipeRecords,
         clerk: DiskClerk,
@@ -120,6 +123,7 @@ class Changeover:
         self._book = book
         self._pool = pool
         self._batching = batching
+        self._shadow = shadow
         self._records = records
         self._clerk = clerk
         self._supervisor = supervisor
@@ -128,6 +132,7 @@ class Changeover:
         self._emit = emit
         self._clock = clock
         self._is_reading = False
+        self._is_changing_shadow = False
         self._loading: _Loading | None = None
         self._recording: _Recording | None = None
         self._retiring: list[ScoringStage] = []
@@ -140,10 +145,14 @@ class Changeover:
             self._refuse(request, reply, RecipeRefusalReason.NOT_READY, f"the line is {self._line.state}")
         elif request.action is RecipeAction.PREPARE:
             self._prepare(request, reply)
-        elif request.action in {RecipeAction.ACTIVATE, RecipeAction.ROLLBACK}:
-            self._activate(request, who, door, reply)
-        else:
+        elif request.action is RecipeAction.UNPREPARE:
             self._unprepare(request, reply)
+        elif request.action is RecipeAction.SHADOW:
+            self._begin_shadow(request, who, door, reply)
+        elif request.action is RecipeAction.UNSHADOW:
+            self._end_shadow(request, who, door, reply)
+        else:
+            self._activate(request, who, door, reply)
 
     def refuse_malformed(self, detail: str, reply: Reply) -> None:
         """See `RecipeEvents.on_malformed_recipe`."""
@@ -167,9 +176,7 @@ class Changeover:
 
     def _on_unreadable(self, request: RecipeRequest, reply: Reply, error: InspectdError) -> None:
         self._is_reading = False
-        is_unknown = isinstance(error, RecipeNotFoundError)
-        reason = RecipeRefusalReason.UNKNOWN if is_unknown else RecipeRefusalReason.DAMAGED
-        self._refuse(request, reply, reason, str(error))
+        self._refuse(request, reply, _unreadable(error), str(error))
 
     def _on_read(self, request: RecipeRequest, reply: Reply, recipe: LineRecipe) -> None:
         """Load a recipe that the store has, unless it is loaded."""
@@ -218,6 +225,8 @@ class Changeover:
             self._refuse(request, reply, RecipeRefusalReason.NOT_PREPARED, detail)
         elif recipe.name == self._book.in_force.name:
             self._acknowledge(request, reply, recipe)
+        elif request.action is RecipeAction.PROMOTE and recipe.name != self._shadow.name:
+            self._refuse_no_shadow(request, reply)
         elif self._recording is not None:
             detail = f"{self._recording.recipe.name} is being put in force; ask again"
             self._refuse(request, reply, RecipeRefusalReason.BUSY, detail)
@@ -247,6 +256,82 @@ class Changeover:
         name = request.recipe
         recipe_id = self._book.by_number(name) if isinstance(name, int) else name
         return None if recipe_id is None else self._book.find(recipe_id, request.version)
+
+    # --- the shadow ----------------------------------------------------------------------------------------
+
+    def resume_shadow(self) -> None:
+        """Go on with the shadow that there was when the line ended."""
+        self._clerk.ask(
+            self._records.shadow,
+            self._on_shadow_found,
+            lambda error: self._emit("warning", "shadow_failed", detail=f"not resumed: {error}"),
+        )
+
+    def _on_shadow_found(self, recipe: LineRecipe | None) -> None:
+        if recipe is None or recipe.name == self._book.in_force.name or self._shadow.name is not None:
+            return
+        try:
+            self._shadow.begin(recipe, self._book.in_force, "resumed")
+        except InspectdError as error:
+            self._emit("warning", "shadow_failed", detail=f"{recipe.name}: not resumed: {error}")
+
+    def _begin_shadow(self, request: RecipeRequest, who: str, door: str, reply: Reply) -> None:
+        """Read a recipe, record that it is the shadow, and load it."""
+        if self._is_changing_shadow:
+            self._refuse(request, reply, RecipeRefusalReason.BUSY, "another shadow is asked for; ask again")
+            return
+        self._is_changing_shadow = True
+        change, old = Change(AuditAction.SHADOW, who, door, request.why), self._shadow.recipe
+
+        def refuse(error: InspectdError, reason: RecipeRefusalReason) -> None:
+            self._is_changing_shadow = False
+            self._refuse(request, reply, reason, str(error))
+
+        def record(recipe: LineRecipe) -> None:
+            self._clerk.ask(
+                partial(self._records.record_shadow, change, old, recipe),
+                partial(begin, recipe),
+                lambda error: refuse(error, RecipeRefusalReason.NOT_RECORDED),
+            )
+
+        def begin(recipe: LineRecipe, _: object) -> None:
+            try:
+                self._shadow.begin(recipe, self._book.in_force, request.request)
+            except InspectdError as error:  # no process can be had now; the next start tries again
+                refuse(error, RecipeRefusalReason.NOT_READY)
+            else:
+                self._is_changing_shadow = False
+                self._answer(request, reply, recipe, RecipeState.LOADING)
+
+        self._clerk.ask(
+            partial(self._records.read, request.recipe, request.version),
+            record,
+            lambda error: refuse(error, _unreadable(error)),
+        )
+
+    def _end_shadow(self, request: RecipeRequest, who: str, door: str, reply: Reply) -> None:
+        """Record that there is no shadow any more, and let it go."""
+        shadow = self._shadow.recipe
+        named = shadow is not None and request.recipe in {shadow.id, shadow.number}
+        if shadow is None or not named or request.version not in {None, shadow.version}:
+            self._refuse_no_shadow(request, reply)
+            return
+        change = Change(AuditAction.SHADOW, who, door, request.why)
+
+        def end(_: object) -> None:
+            if self._shadow.recipe is shadow:
+                self._shadow.end(f"ended by {who or 'unknown'} ({door})")
+            self._answer(request, reply, shadow, RecipeState.UNLOADED)
+
+        self._clerk.ask(
+            partial(self._records.record_shadow, change, shadow, None),
+            end,
+            lambda error: self._refuse(request, reply, RecipeRefusalReason.NOT_RECORDED, str(error)),
+        )
+
+    def _refuse_no_shadow(self, request: RecipeRequest, reply: Reply) -> None:
+        detail = f"{_named(request)} is not the shadow; that is {self._shadow.name or 'none'}"
+        self._refuse(request, reply, RecipeRefusalReason.NO_SHADOW, detail)
 
     # --- the audit journal ---------------------------------------------------------------------------------
 
@@ -442,6 +527,18 @@ class Changeover:
         before: str | None = None,
     ) -> None:
         state = self.state_of(recipe)
+        self._answer(request, reply, recipe, state, in_force_utc_ns=in_force_utc_ns, before=before)
+
+    def _answer(
+        self,
+        request: RecipeRequest,
+        reply: Reply,
+        recipe: LineRecipe,
+        state: RecipeState,
+        *,
+        in_force_utc_ns: int | None = None,
+        before: str | None = None,
+    ) -> None:
         self._metrics.recipe_request(request.action, None)
         reply(
             RecipeAck(
@@ -456,6 +553,12 @@ class Changeover:
         self._metrics.recipe_request(None if request is None else request.action, reason)
         name = None if request is None else request.request
         reply(RecipeRefusal(name, reason, detail[:_MAX_DETAIL_CHARACTERS]))
+
+
+def _unreadable(error: InspectdError) -> RecipeRefusalReason:
+    """Reason for not taking a version that the store does not give."""
+    is_unknown = isinstance(error, RecipeNotFoundError)
+    return RecipeRefusalReason.UNKNOWN if is_unknown else RecipeRefusalReason.DAMAGED
 
 
 def _named(request: RecipeRequest) -> str:

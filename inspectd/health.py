@@ -63,7 +63,7 @@ class LineFacts:
         keys_unread: the disk of the list of allowed keys does not answer.
         exposed: endpoints of plain TCP that leave the host.
         scoring_down: scoring processes that are not warm.
-        golden: conditions of checks with golden parts, each with its detail.
+        told: conditions that a part of the line tells by itself, each with its detail.
         not_set: cameras that are not set as their recipe needs, with the reason.
     """
 
@@ -79,7 +79,7 @@ class LineFacts:
     keys_unread: bool = False
     exposed: Sequence[str] = ()
     scoring_down: Sequence[str] = ()
-    golden: Sequence[tuple[str, str]] = ()
+    told: Sequence[tuple[str, str]] = ()
     not_set: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -157,7 +157,7 @@ def _of_the_line(facts: LineFacts) -> Iterator[HealthCondition]:
     if facts.state == "running" and facts.doors_down:
         sides = ", ".join(facts.doors_down)
         yield _condition("door_down", f"{sides}: no trigger comes in, no verdict goes out")
-    yield from (_condition(*each) for each in facts.golden)
+    yield from (_condition(*each) for each in facts.told)
     for name, detail in (
         ("journal_failed", facts.journal_failure),
         ("evidence_stopped", facts.evidence_problem),

@@ -17,6 +17,7 @@ from inspectd.publish.bus import Bus
 from inspectd.publish.journal.journal import Journal
 from inspectd.recipes.book import RecipeBook
 from inspectd.scoring.pool import ScoringPool
+from inspectd.wire.shadow import ShadowStatus
 from inspectd.wire.sync import CameraStatus, LineStatus, RecipeStatus
 
 
@@ -30,8 +31,12 @@ class LineLife(Protocol):
     def scoring(self) -> ScoringPool:
         """The scoring processes, and what each has loaded."""
 
-    def golden_conditions(self) -> list[tuple[str, str]]:
-        """Name and detail of what is wrong with checks by golden parts."""
+    @property
+    def shadow(self) -> ShadowStatus | None:
+        """The recipe that scores without a vote, if there is one."""
+
+    def conditions(self) -> list[tuple[str, str]]:
+        """Name and detail of what is wrong with checks by golden parts, or with the shadow."""
 
 
 class StatusTeller:
@@ -79,7 +84,7 @@ class StatusTeller:
             shut=[f"{side} {socket}" for side, each in levels.items() for socket in each.shut],
             keys_unread=any(each.keys_unread for each in levels.values()),
             exposed=self._exposed,
-            golden=self._line.golden_conditions(),
+            told=self._line.conditions(),
             not_set={name: c.settings_problem for name, c in self._cameras.items() if c.settings_problem},
         )
 
@@ -127,6 +132,7 @@ class StatusTeller:
             connections=self._connections(),
             in_force=in_force.name,
             prepared=[each.name for each in reversed(self._book.loaded) if each is not in_force],
+            shadow=self._line.shadow,
         )  # fmt: skip
 
     def _camera(self, name: str, recipe: str, now_ns: int) -> CameraStatus:

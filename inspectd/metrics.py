@@ -40,6 +40,7 @@ from inspectd.wire import (
 )
 from inspectd.wire.golden import GoldenAgreement, GoldenOutcome, GoldenState
 from inspectd.wire.health import CONDITIONS
+from inspectd.wire.shadow import ShadowResult, ShadowScore
 from inspectd.wire.sockets import SOCKETS, AuthCause
 from inspectd.wire.sync import ErrorReason
 
@@ -102,8 +103,13 @@ _BY_REASON: Final[list[Labels]] = [
     ("{camera}", _DECIDED.get(reason, Evaluation.UNDECIDABLE), reason) for reason in Reason
 ]
 _SCORING: Final = _each("{scoring}")
-_PROCESSES: Final = _each("capture:{camera}", "{scoring}", "door:local", "door:tcp")
-_KINDS: Final = _each("v", "p", "late", "h", "hb", "ev")
+_PROCESSES: Final = _each("capture:{camera}", "{scoring}", "shadow", "door:local", "door:tcp")
+_KINDS: Final = _each("v", "p", "late", "h", "hb", "ev", "g", "s")
+_BY_SHADOW: Final[list[Labels]] = [
+    ("{camera}", verdict, shadow)
+    for verdict in (Evaluation.PASS, Evaluation.FAIL)
+    for shadow in (Evaluation.PASS, Evaluation.FAIL)
+]
 _SYNC: Final = _each("snapshot", "status", "replay", *ErrorReason)
 
 _DEADLINE_SHARES: Final = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.25, 2.0)
@@ -137,6 +143,15 @@ _GOLDEN_SHOWINGS = _declare(Counter, "golden_showings",
 _CHANGEOVERS = _declare(Counter, "changeovers", "Recipes put in force since the start.", "", _LINE)
 _RECIPE_IN_FORCE = _declare(Gauge, "recipe_in_force",
     "The recipe that judges parts; always 1. Version 0: the configuration file's.", "recipe version")
+_SHADOW = _declare(Gauge, "shadow_info", "The recipe that scores without a vote; always 1.", "recipe")
+_SHADOW_FRAMES = _declare(Counter, "shadow_frames",
+    "Frames that a shadow might have scored, by what became of them.", "result", _each(*ShadowResult))
+_SHADOW_VERDICTS = _declare(Counter, "shadow_verdicts",
+    "Frames by their verdict and what it would have been by the shadow.", "camera verdict shadow", _BY_SHADOW)
+_SHADOW_RATIO = _declare(_RATIOS, "shadow_score_ratio",
+    "A shadow's image score divided by its threshold.", "camera")
+_SHADOW_BEHIND = _declare(_STAGES, "shadow_behind_seconds",
+    "From a frame's verdict to its score by the shadow.")
 _PARTS = _declare(Counter, "parts", "Verdicts of triggered parts published.", "evaluation reason")
 _TRIGGERS_OPEN = _declare(Gauge, "triggers_open", "Accepted triggers without a verdict yet.")
 _SECOND_LOOKS = _declare(Counter, "second_looks",
@@ -372,6 +387,24 @@ class Metrics:
     def golden_showing(self, agreement: GoldenAgreement) -> None:
         """A golden part was shown."""
         self._of(_GOLDEN_SHOWINGS, agreement).inc()
+
+    def shadow(self, recipe: str | None) -> None:
+        """This recipe scores without a vote; None: none does."""
+        for _, name in [key for key in self._series if key[0] is _SHADOW]:
+            self._drop(_SHADOW, name)
+        if recipe is not None:
+            self._of(_SHADOW, recipe).set(1)
+
+    def shadow_frame(self, result: ShadowResult) -> None:
+        """A frame came to the shadow, or did not."""
+        self._of(_SHADOW_FRAMES, result).inc()
+
+    def shadow_score(self, score: ShadowScore) -> None:
+        """The shadow scored a frame."""
+        self._of(_SHADOW_VERDICTS, score.camera, score.verdict, score.evaluation).inc()
+        self._of(_SHADOW_BEHIND).observe(score.behind_ms / 1000)
+        if score.score is not None and score.threshold:
+            self._of(_SHADOW_RATIO, score.camera).observe(score.score / score.threshold)
 
     def banks(self, banks: Sequence[BankInForce]) -> None:
         """These are loaded now, and no others."""

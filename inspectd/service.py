@@ -66,6 +66,7 @@ from inspectd.records import (
 from inspectd.scoring.messages import ScoringReady
 from inspectd.scoring.pool import ScoringPool
 from inspectd.scoring.stage import SCORING
+from inspectd.shadow import Shadow
 from inspectd.supervisor import Supervisor
 from inspectd.wire import (
     Accepted,
@@ -79,6 +80,7 @@ from inspectd.wire import (
     ViewVerdict,
 )
 from inspectd.wire.golden import GoldenAck, GoldenRefusal, GoldenRequest
+from inspectd.wire.shadow import ShadowScore, ShadowStatus
 
 _log: Final = logging.getLogger("inspectd.service")
 
@@ -164,11 +166,6 @@ class Service:
         self._bus, self._journal, self._publishing = plant.bus, plant.journal, plant.publishing
         self._loop_watch = LoopWatch(self._metrics, plant.emit)
         self._formats = FormatWatch(plant.emit)
-        self._evidence = EvidenceStage(
-            config,
-            plant.evidence,
-            release=lambda frame: self._cameras[frame.camera].release(frame),
-        )
         for camera in self._cameras.values():
             stack.callback(camera.close)
         log_arguments = ["--log-level", config.log.level, "--log-format", config.log.format]
@@ -176,6 +173,13 @@ class Service:
             self._poller, ProcessWatch(self._metrics, plant.emit), log_arguments, clock
         )
         stack.callback(self._supervisor.kill_all, _EXIT_GRACE_SECONDS)
+        self._shadow = Shadow(
+            config, self,
+            release=lambda frame: self._cameras[frame.camera].release(frame),
+            waiting=lambda: self._batching.waiting, supervisor=self._supervisor, command=scoring,
+            metrics=self._metrics, emit=plant.emit, clock=clock,
+        )  # fmt: skip
+        self._evidence = EvidenceStage(config, plant.evidence, release=self._shadow.holds.release)
         self._clerk = DiskClerk()
         self._golden = GoldenChecks(
             config, self._book, sha256_of=self._publishing.sha256_of, clerk=self._clerk,
@@ -184,7 +188,7 @@ class Service:
         )  # fmt: skip
         stack.callback(self._clerk.close)
         self._changeover = Changeover(
-            config, self._book, self._scoring, self._batching,
+            config, self._book, self._scoring, self._batching, self._shadow,
             records=records, clerk=self._clerk, supervisor=self._supervisor, line=self,
             metrics=self._metrics, emit=plant.emit, clock=clock,
         )  # fmt: skip
@@ -276,6 +280,7 @@ class Service:
         self._supervisor.tick(now_ns)
         self._plant.watch(now_ns)
         self._evidence.tick(now_ns)
+        self._shadow.tick(now_ns)
         self._golden.turn(now_ns)
         if self._watchdog.due(now_ns, scoring_ready=self._scoring.is_ready):
             self._notifier.watchdog()
@@ -303,7 +308,9 @@ class Service:
         self._metrics.stage("capture", (now_ns - frame.captured_ns) / 1e9)
         self._golden.claim(frame)
         self._batching.take_frame(frame, now_ns)
-        self._evidence.relieve(frame.camera, self._cameras[frame.camera].free_slots)
+        free_slots = self._cameras[frame.camera].free_slots
+        self._evidence.relieve(frame.camera, free_slots)
+        self._shadow.relieve(frame.camera, free_slots)
 
     def on_drop(self, drop: Drop) -> None:
         """Count a lost frame, and have its camera's next verdict name it."""
@@ -333,20 +340,27 @@ class Service:
         """Give a new ring to those who read frames."""
         self._scoring.attach(camera, ring)
         self._evidence.attach(camera, ring)
+        self._shadow.attach(camera, ring)
 
     def on_ring_detached(self, camera: str, generation: int) -> None:
         """Take a ring back in which no frame lies any more."""
         self._scoring.detach(camera, generation)
         self._evidence.detach(camera, generation)
+        self._shadow.detach(camera, generation)
 
     @property
     def scoring(self) -> ScoringPool:
         """See `LineLife.scoring`."""
         return self._scoring
 
-    def golden_conditions(self) -> list[tuple[str, str]]:
-        """See `LineLife.golden_conditions`."""
-        return self._golden.conditions()
+    @property
+    def shadow(self) -> ShadowStatus | None:
+        """See `LineLife.shadow`."""
+        return self._shadow.status()
+
+    def conditions(self) -> list[tuple[str, str]]:
+        """See `LineLife.conditions`."""
+        return [*self._golden.conditions(), *self._shadow.conditions()]
 
     # --- what the plant asks (plant_link.LineAnswers) -----------------------------------------------------
 
@@ -450,6 +464,7 @@ class Service:
             self._golden.start(self._publishing.epoch * 1_000_000)
             for camera in self._cameras.values():
                 self._supervisor.start(camera, self._clock())
+            self._changeover.resume_shadow()
             self._notifier.ready()
             devices = ", ".join(self._config.scoring.devices) or ready.device
             count = len(self._book.in_force.keys)
@@ -524,6 +539,8 @@ class Service:
         self._metrics.recipe_in_force(recipe.id, recipe.version, was)
         if before is not None:
             self._golden.change_over()
+        if recipe.name == self._shadow.name:
+            self._shadow.end("it is in force now")
         if before is None and recipe.id != FILE:
             detail = f"{recipe.name} of the recipe store; the configuration file's recipes are not in force"
             self._plant.emit("info", "recipe_in_force", detail=detail)
@@ -560,12 +577,17 @@ class Service:
         self._plant.on_verdict(verdict, now_ns)
         if inspection.frame is not None:
             self._evidence.offer(inspection.frame, verdict, outcome, now_ns)
+            self._shadow.offer(inspection, verdict, self._cameras[inspection.camera].free_slots, now_ns)
         return verdict
 
     def publish_part(self, part: Part, outcome: Outcome, views: list[ViewVerdict]) -> None:
         """See `BatchingOutlet.publish_part`."""
         self._publishing.record_part(part.trigger, part.deadline_ns, outcome, views)
         self._golden.close_part(part.trigger, [view.recipe for view in part.views])
+
+    def publish_shadow(self, score: ShadowScore) -> None:
+        """See `ShadowOutlet.publish_shadow`."""
+        self._publishing.publish_shadow(score)
 
     def publish_late(self, inspection: Inspection, score: Score, now_ns: int) -> None:
         """See `BatchingOutlet.publish_late`."""
@@ -577,5 +599,5 @@ class Service:
         self._metrics.untriggered(frame)
 
     def release(self, frame: FrameRef) -> None:
-        """Give a frame's slot back, once evidence has it no longer."""
+        """Give a frame's slot back, once evidence and the shadow have it no longer."""
         self._evidence.holds.release(frame)

@@ -12,13 +12,19 @@ _CHANGES: Final = {
     "activate": "put a recipe in force: prepare it, then judge by it whatever comes from then on",
     "rollback": "put the recipe in force again that was before the last change",
     "unprepare": "a prepared recipe need not stay loaded",
+    "shadow": "score the same frames by a recipe as well, without a vote, and compare",
+    "unshadow": "end the shadow",
+    "promote": "put the shadow in force",
 }
-_OR_FILE: Final = "a recipe's name, and if not its newest version, @VERSION; file: those of the configuration"
+_NAME_NONE: Final = {"rollback", "unshadow", "promote"}
 _NAMED: Final = "a recipe's name, and if not its newest version, @VERSION"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the subcommands of `inspectd recipe`; each one's work is in the module `recipe_<name>`."""
+    """Declare the subcommands of `inspectd recipe`.
+
+    The work of each is in the module `recipe_<name>`, of those that a line is asked for in `recipe_activate`.
+    """
     commands = parser.add_subparsers(dest="recipe_command", required=True, metavar="COMMAND")
 
     brought = commands.add_parser("import", help="make the next version of a recipe from a file")
@@ -46,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     for name, summary in _CHANGES.items():
         change = commands.add_parser(name, help=summary)
-        if name != "rollback":
+        if name not in _NAME_NONE:
             change.add_argument(
                 "recipe", metavar="ID[@VERSION]", help=f"{_NAMED}; file: the configuration file's"
             )
@@ -62,7 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the chosen subcommand."""
-    module = importlib.import_module(f"inspectd.cli.recipe_{arguments.recipe_command}")
+    name = "activate" if arguments.recipe_command in _CHANGES else arguments.recipe_command
+    module = importlib.import_module(f"inspectd.cli.recipe_{name}")
     code: int = module.main(arguments)
     return code
 

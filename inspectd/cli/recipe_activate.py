@@ -1,4 +1,4 @@
-"""`inspectd recipe prepare | activate | rollback | unprepare`: changes what a line judges by."""
+"""`inspectd recipe prepare | activate | rollback | shadow | promote ...`: what a line is asked for."""
 
 from __future__ import annotations
 
@@ -9,9 +9,19 @@ import time
 from collections import deque
 from typing import Final
 
+import msgspec
+
 from inspectd.cli.line_sockets import runtime_places, socket_of
 from inspectd.cli.recipe_common import LineState, version_named
-from inspectd.client import LiveReader, RecipeAck, RecipeAction, RecipeRefusal, RecipeRequest, ask_recipe
+from inspectd.client import (
+    LiveReader,
+    RecipeAck,
+    RecipeAction,
+    RecipeRefusal,
+    RecipeRequest,
+    ask_recipe,
+    ask_status,
+)
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.ipc.runtime_dir import RuntimeDir
 from inspectd.recipes.audit import AuditAction, InForce, history, parse_in_force
@@ -20,7 +30,11 @@ from inspectd.recipes.stored import Change, RecipeRecords
 from inspectd.text import json_line, printable
 from inspectd.wire import Event, RecipeState
 
-_TOLD: Final = {"recipe_prepared", "recipe_failed"}
+_ENDS: Final = {
+    RecipeAction.PREPARE: ("recipe_prepared", "recipe_failed"),
+    RecipeAction.SHADOW: ("shadow_started", "shadow_failed"),
+}
+"""Events that end what takes its time: done, and failed."""
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -33,7 +47,7 @@ def main(arguments: argparse.Namespace) -> int:
     """
     line = LineState(arguments.config)
     action = RecipeAction(arguments.recipe_command)
-    name, version = _before(line) if action is RecipeAction.ROLLBACK else _named(line, arguments.recipe)
+    name, version = _meant(line, arguments, action)
     who, why = arguments.who or _user(), arguments.why or ""
     try:
         control = socket_of(arguments.config, "control")
@@ -43,16 +57,16 @@ def main(arguments: argparse.Namespace) -> int:
         change = Change(AuditAction(action), who, "command", why)
         return _record(line, arguments, change, (name, version))
     request = RecipeRequest(f"{os.getpid()}-{time.time_ns()}", action, name, version, who, why)
-    if action is not RecipeAction.UNPREPARE:
-        _prepare(control, arguments, request)
+    if action is RecipeAction.SHADOW:
+        return _say(arguments, _wait(control, arguments, request))
+    if action not in {RecipeAction.UNPREPARE, RecipeAction.UNSHADOW}:
+        _wait(control, arguments, msgspec.structs.replace(request, action=RecipeAction.PREPARE))
     return _say(arguments, _asked(control, request))
 
 
-def _prepare(control: str, arguments: argparse.Namespace, request: RecipeRequest) -> None:
-    """Have the recipe loaded beside the running ones, and wait for it."""
-    asked = RecipeRequest(
-        request.request, RecipeAction.PREPARE, request.recipe, request.version, request.who, request.why
-    )
+def _wait(control: str, arguments: argparse.Namespace, asked: RecipeRequest) -> RecipeAck:
+    """Have a recipe loaded beside what runs, and wait for it; the answer as it is then."""
+    done, failed = _ENDS[asked.action]
     with LiveReader(socket_of(arguments.config, "verdicts")) as reader:
         reader.receive(0.2)  # connected before the answer can be missed
         until = time.monotonic() + arguments.timeout
@@ -61,21 +75,24 @@ def _prepare(control: str, arguments: argparse.Namespace, request: RecipeRequest
             time.sleep(0.2)
             answer = ask_recipe(control, asked)
         if isinstance(answer, RecipeRefusal):
-            raise InspectdError(f"{_name(request)}: {answer.reason}: {answer.detail}")
+            raise InspectdError(f"{_name(asked)}: {answer.reason}: {answer.detail}")
         while answer.state is RecipeState.LOADING:
             message = reader.receive(0.5)
             if (
                 isinstance(message, Event)
-                and message.event in _TOLD
-                and f"({request.request})" in message.detail
+                and message.event in {done, failed}
+                and f"({asked.request})" in message.detail
             ):
-                if message.event == "recipe_failed":
-                    raise InspectdError(message.detail.replace(f" ({request.request})", ""))
-                return
+                if message.event == failed:
+                    raise InspectdError(message.detail.replace(f" ({asked.request})", ""))
+                is_shadow = asked.action is RecipeAction.SHADOW
+                state = RecipeState.SHADOW if is_shadow else RecipeState.PREPARED
+                return msgspec.structs.replace(answer, state=state)
             if time.monotonic() > until:
                 raise UnavailableError(
-                    f"{_name(request)}: not prepared within {arguments.timeout:g} s; the line goes on trying"
+                    f"{_name(asked)}: not loaded within {arguments.timeout:g} s; the line goes on trying"
                 )
+        return answer
 
 
 def _asked(control: str, request: RecipeRequest) -> RecipeAck:
@@ -110,6 +127,18 @@ def _record(
         records.record(change, old, new)
     print(f"{new.name}: in force from the line's next start, instead of {old.name}")
     return ExitCode.OK
+
+
+def _meant(line: LineState, arguments: argparse.Namespace, action: RecipeAction) -> tuple[str, int | None]:
+    """The recipe and version that a command is about."""
+    if action is RecipeAction.ROLLBACK:
+        return _before(line)
+    if action not in {RecipeAction.UNSHADOW, RecipeAction.PROMOTE}:
+        return _named(line, arguments.recipe)
+    shadow = ask_status(socket_of(arguments.config, "sync")).shadow
+    if shadow is None:
+        raise InputError("the line has no shadow; inspectd recipe shadow begins one")
+    return _named(line, shadow.recipe)
 
 
 def _before(line: LineState) -> tuple[str, int | None]:

@@ -14,7 +14,17 @@ from rich.text import Text
 from inspectd.cli import output
 from inspectd.cli.line_sockets import socket_of
 from inspectd.cli.output import cell
-from inspectd.client import ClientKeys, Evaluation, HealthCondition, HealthStatus, LineStatus, ask_status
+from inspectd.client import (
+    ClientKeys,
+    Evaluation,
+    HealthCondition,
+    HealthStatus,
+    LineStatus,
+    ShadowResult,
+    ShadowState,
+    ShadowStatus,
+    ask_status,
+)
 from inspectd.errors import ExitCode, InputError
 from inspectd.text import json_line
 
@@ -149,6 +159,8 @@ def _facts(status: LineStatus) -> Iterable[Text]:
     named = "the configuration file's recipes" if status.in_force == "file" else status.in_force
     if status.in_force != "file" or prepared:
         yield _fact("in force", f"{named}{prepared}")
+    if status.shadow is not None:
+        yield _fact("shadow", shadow_in_words(status.shadow))
     scoring = "not ready" if status.device is None else f"ready on {status.device}"
     yield _fact("scoring", f"{scoring}; {status.waiting} wait, {status.with_scoring} are with it")
     for recipe in status.recipes[:_MOST_RECIPES]:
@@ -168,6 +180,19 @@ def _facts(status: LineStatus) -> Iterable[Text]:
         yield _fact("evidence", f"{_mb(status.evidence_bytes)} of {_mb(status.evidence_quota_bytes)}")
     clients = ", ".join(f"{socket} {count}" for socket, count in status.connections.items())
     yield _fact("clients", clients or "none known yet")
+
+
+def shadow_in_words(shadow: ShadowStatus) -> str:
+    """What a shadow would have judged otherwise."""
+    if shadow.state in {ShadowState.DOWN, ShadowState.FAILED}:
+        return f"{shadow.recipe} {shadow.state}: {shadow.detail}"
+    if shadow.state == ShadowState.LOADING:
+        return f"{shadow.recipe} loading"
+    scored = shadow.frames.get(ShadowResult.SCORED, 0)
+    return (
+        f"{shadow.recipe}: {scored:,} of {sum(shadow.frames.values()):,} frames; would fail "
+        f"{shadow.to_fail:,} passes, pass {shadow.to_pass:,} fails"
+    )
 
 
 def _fact(name: str, about: str) -> Text:

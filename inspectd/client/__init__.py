@@ -62,6 +62,7 @@ from inspectd.wire.golden import (
     GoldenState,
     GoldenView,
 )
+from inspectd.wire.shadow import ShadowResult, ShadowScore, ShadowState, ShadowStatus
 from inspectd.wire.sync import CameraStatus, LineStatus, Position, RecipeStatus, Truncated
 
 __all__ = [
@@ -111,6 +112,10 @@ __all__ = [
     "Refusal",
     "RefusalReason",
     "Replayed",
+    "ShadowResult",
+    "ShadowScore",
+    "ShadowState",
+    "ShadowStatus",
     "TriggerAnswer",
     "TriggerRequest",
     "TriggerSender",

@@ -9,6 +9,7 @@ import msgspec
 from inspectd import wire
 from inspectd.wire import Event, Heartbeat, HeatmapHeader, Late, PartVerdict, Verdict
 from inspectd.wire.golden import GoldenRecord
+from inspectd.wire.shadow import ShadowScore
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 _VALUE_BYTES: Final = {"float16": 2, "float32": 4}
@@ -23,7 +24,7 @@ class Heatmap(msgspec.Struct, frozen=True):
     values: bytes
 
 
-Message = Verdict | PartVerdict | Late | Heartbeat | Event | GoldenRecord | Heatmap
+Message = Verdict | PartVerdict | Late | Heartbeat | Event | GoldenRecord | ShadowScore | Heatmap
 
 
 def decode(parts: list[bytes]) -> Message:

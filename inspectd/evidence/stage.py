@@ -12,10 +12,10 @@ from inspectd.config import Config, Recipe, effective_settings, recipe_sha256
 from inspectd.evidence.messages import Copied, Done, FromEvidence, Level, SaveEvidence, StartEvidence
 from inspectd.evidence.policy import EvidencePolicy
 from inspectd.evidence.record import Facts
-from inspectd.evidence.slot_holds import SlotHolds
 from inspectd.ipc.messages import Alive
 from inspectd.ipc.ring import FrameRing
 from inspectd.ipc.ring_client import RingClient
+from inspectd.ipc.slot_holds import SlotHolds
 from inspectd.records import BankInForce, EvidenceResult, FrameRef, Outcome
 from inspectd.wire import Verdict
 

@@ -126,6 +126,15 @@ def _may_set_any_priority() -> bool:
     return bool(int(effective.split()[1], 16) >> _CAP_SYS_NICE & 1)
 
 
+def stand_back() -> None:
+    """Leave the processors to all others for good, and be the first to go where memory runs out.
+
+    Call it before anything starts threads.
+    """
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
 def take_part(pid: int) -> None:
     """Give a process that was held back, with every thread, as much of the processors as others.
 

@@ -20,6 +20,7 @@ from inspectd.recipes.book import title_of
 from inspectd.records import BankInForce, Inspection, Outcome, PendingView, Score, Trigger
 from inspectd.wire import Evaluation, HeatmapRef, PartVerdict, Verdict, ViewVerdict
 from inspectd.wire.golden import GoldenRecord
+from inspectd.wire.shadow import ShadowScore
 from inspectd.wire.sync import Position
 
 _LATE_MEMORY: Final = 1024  # verdicts without a score that a late one may still name
@@ -67,6 +68,10 @@ class PublishStage:
     def publish_golden(self, record: GoldenRecord) -> None:
         """Send the record of a golden part, or of a check."""
         self._bus.send("-", wire.Kind.GOLDEN, record)
+
+    def publish_shadow(self, score: ShadowScore) -> None:
+        """Send what a shadow makes of a frame."""
+        self._bus.send(score.camera, wire.Kind.SHADOW, score)
 
     def count_drop(self, camera: str) -> None:
         """Count a lost frame for its camera's next verdict."""

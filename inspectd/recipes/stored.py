@@ -11,7 +11,7 @@ import msgspec
 
 from inspectd.config import Config, KeyedRecipe, settings_for
 from inspectd.errors import InputError, UnavailableError
-from inspectd.recipes.audit import AuditAction, AuditLog, InForce, format_in_force, in_force
+from inspectd.recipes.audit import AuditAction, AuditLog, InForce, format_in_force, in_force, shadowed
 from inspectd.recipes.book import FILE, LineRecipe, of_file
 from inspectd.recipes.reading import RecipeReader
 from inspectd.recipes.version import RecipeVersion
@@ -31,7 +31,7 @@ class Change(NamedTuple):
     """A change of what is in force.
 
     Attributes:
-        action: `activate` or `rollback`.
+        action: `activate`, `rollback`, `promote` or `shadow`.
         who: asked for it.
         door: `local`, `tcp`, or `command` where no line runs.
         why: that person's reason.
@@ -121,13 +121,34 @@ class RecipeRecords:
             self._append(Change(AuditAction.ROLLBACK, "inspectd", change.door, why), new, old)
             raise UnavailableError(f"{self._audit}: not written within {RECORD_NS / 1e9:g} s; taken back")
 
-    def _append(self, change: Change, old: LineRecipe, new: LineRecipe) -> None:
+    def record_shadow(self, change: Change, old: LineRecipe | None, new: LineRecipe | None) -> None:
+        """Record that `new` scores without a vote from now on, instead of `old`; None: none does.
+
+        Raises:
+            InputError: the audit file was altered.
+            UnavailableError: it cannot be written.
+        """
+        self._append(change, old, new)
+
+    def shadow(self) -> LineRecipe | None:
+        """The recipe that scored without a vote when the line ended; None: none did.
+
+        Raises:
+            InputError: it is damaged, gone, or does not fit the line.
+            UnavailableError: the disk cannot be read now.
+        """
+        found = shadowed(self._audit)
+        return None if found is None else self.read(found.id, found.version)
+
+    def _append(self, change: Change, old: LineRecipe | None, new: LineRecipe | None) -> None:
+        named = old if new is None else new
         until = time.monotonic() + _LOCK_SECONDS
         while True:
             try:
                 with AuditLog(self._audit) as log:
                     log.append(
-                        change.action, who=change.who or "unknown", door=change.door, object=new.id,
+                        change.action, who=change.who or "unknown", door=change.door,
+                        object=None if named is None else named.id,
                         old=_words(old), new=_words(new), why=change.why or None,
                     )  # fmt: skip
             except UnavailableError:
@@ -200,5 +221,5 @@ def sha256_of_file(config: Config) -> str:
     return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()
 
 
-def _words(recipe: LineRecipe) -> str:
-    return format_in_force(InForce(recipe.id, recipe.version, recipe.sha256))
+def _words(recipe: LineRecipe | None) -> str | None:
+    return None if recipe is None else format_in_force(InForce(recipe.id, recipe.version, recipe.sha256))

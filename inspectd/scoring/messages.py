@@ -27,6 +27,8 @@ class StartScoring(msgspec.Struct, frozen=True, array_like=True, tag="start_scor
     """Names of recipes that are left out, in this order, where not all find room."""
     is_beside: bool = False
     """Another process scores while this one loads, and came first; when it is warm it takes part."""
+    is_shadow: bool = False
+    """Its scores count for nothing: it leaves processors and memory to all others, always."""
 
 
 class ScoringReady(msgspec.Struct, frozen=True, array_like=True, tag="scoring_ready"):

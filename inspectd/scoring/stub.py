@@ -79,6 +79,8 @@ class Stub:
             ChannelClosedError: the main process is gone, or let this one go.
         """
         child.pin(self._start.cores)
+        if self._start.is_shadow:
+            child.stand_back()
         began, behaviour = time.monotonic(), self._behaviour()
         if behaviour.fault == "refuse":
             raise InputError("the stub was asked to refuse its banks")

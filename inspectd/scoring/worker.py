@@ -91,6 +91,8 @@ class ScoringWorker:
             ChannelClosedError: the main process is gone, or let this one go.
         """
         child.pin(self._start.cores)  # before anything starts threads
+        if self._start.is_shadow:
+            child.stand_back()
         ready, self._scorers = load(self._start)
         if self._start.is_beside:
             child.take_part(os.getpid())

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from inspectd.wire.golden import GoldenRecord
 from inspectd.wire.health import HealthCondition
+from inspectd.wire.shadow import ShadowScore
 from inspectd.wire.verdicts import PartVerdict, Verdict
 
 TOPIC_VERSION: Final = "i1"
@@ -25,6 +26,7 @@ class Kind(StrEnum):
     PART = "p"
     LATE = "late"
     GOLDEN = "g"
+    SHADOW = "s"
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -109,7 +111,7 @@ class Late(msgspec.Struct, frozen=True, tag_field="schema", tag="late/1"):
     part_id: str | None = None
 
 
-Header = Verdict | PartVerdict | Late | HeatmapHeader | Heartbeat | Event | GoldenRecord
+Header = Verdict | PartVerdict | Late | HeatmapHeader | Heartbeat | Event | GoldenRecord | ShadowScore
 
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(Header)

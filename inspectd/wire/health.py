@@ -44,6 +44,7 @@ CONDITIONS: Final = {
     "door_down": HealthStatus.OUT_OF_SPECIFICATION,
     "journal_failed": HealthStatus.OUT_OF_SPECIFICATION,
     "golden_due": HealthStatus.MAINTENANCE_REQUIRED,
+    "shadow_down": HealthStatus.MAINTENANCE_REQUIRED,
     "scoring_process_down": HealthStatus.MAINTENANCE_REQUIRED,
     "evidence_stopped": HealthStatus.MAINTENANCE_REQUIRED,
     "evidence_stuck": HealthStatus.MAINTENANCE_REQUIRED,

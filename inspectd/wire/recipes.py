@@ -20,6 +20,12 @@ class RecipeAction(StrEnum):
     """As `activate`, of the recipe that was in force before: recorded as taking a change back."""
     UNPREPARE = "unprepare"
     """It need not stay loaded."""
+    SHADOW = "shadow"
+    """Score the same frames by it as well, without a vote, beside the one in force."""
+    UNSHADOW = "unshadow"
+    """It need not score any more."""
+    PROMOTE = "promote"
+    """As `activate`, of the shadow: recorded as the end of a comparison."""
 
 
 class RecipeState(StrEnum):
@@ -29,6 +35,8 @@ class RecipeState(StrEnum):
     LOADING = "loading"
     PREPARED = "prepared"
     ACTIVE = "active"
+    SHADOW = "shadow"
+    """Answer to `shadow` and `unshadow` alone: it scores without a vote."""
 
 
 class RecipeRequest(
@@ -66,6 +74,8 @@ class RecipeRefusalReason(StrEnum):
     NOT_PREPARED = "not_prepared"
     IN_FORCE = "in_force"
     """The recipe in force cannot be unprepared."""
+    NO_SHADOW = "no_shadow"
+    """It is not the shadow of this line."""
     NOT_RECORDED = "not_recorded"
     """The audit journal could not be written in time; nothing changed."""
 
@@ -76,7 +86,8 @@ class RecipeAck(msgspec.Struct, frozen=True, tag_field="schema", tag="recipe_ack
     request: str
     action: RecipeAction
     state: RecipeState
-    """Of this version now; `loading`: the event `recipe_prepared` or `recipe_failed` follows."""
+    """Of this version now; `loading`: the event `recipe_prepared` or `recipe_failed` follows, of `shadow`
+    `shadow_started` or `shadow_failed`."""
     recipe: str
     version: int
     number: int | None

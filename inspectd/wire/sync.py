@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from inspectd.wire.bus import Counts
 from inspectd.wire.health import HealthCondition
+from inspectd.wire.shadow import ShadowStatus
 
 MAX_REQUEST_BYTES: Final = 4096
 MAX_LIMIT: Final = 1000
@@ -137,6 +138,8 @@ class LineStatus(msgspec.Struct, frozen=True, tag_field="schema", tag="status/1"
     """The recipe that judges parts, `ID@VERSION`; `file`: the configuration file's."""
     prepared: list[str] = []
     """Recipes that can be put in force at once, the one used last first."""
+    shadow: ShadowStatus | None = None
+    """The recipe that scores the same frames without a vote; None: there is none."""
 
 
 class Verdicts(msgspec.Struct, frozen=True, tag_field="schema", tag="verdicts/1"):

@@ -13,7 +13,15 @@ import pytest
 from support.changeovers import add_recipe, ask, prepare
 from support.daemon import Daemon, camera_table, settings
 
-from inspectd.client import Accepted, RecipeAck, RecipeAction, RecipeRefusal, RecipeRefusalReason
+from inspectd.client import (
+    Accepted,
+    RecipeAck,
+    RecipeAction,
+    RecipeRefusal,
+    RecipeRefusalReason,
+    ask_status,
+)
+from inspectd.ipc.child import take_part
 from inspectd.scoring.stub import Behaviour
 
 ACTIVATE, PREPARE, ROLLBACK = RecipeAction.ACTIVATE, RecipeAction.PREPARE, RecipeAction.ROLLBACK
@@ -143,4 +151,21 @@ def test_a_recipe_that_asks_a_camera_for_what_the_line_does_not_set_is_refused(s
     assert isinstance(answer, RecipeRefusal)
     assert answer.reason is RecipeRefusalReason.DAMAGED
     assert "recipe odd@1 does not fit the line: cameras.plain.exposure_us: got 5000, but the" in answer.detail
+    assert daemon.stop() == 0
+
+
+def test_a_shadow_compares_no_frame_of_another_exposure(start_daemon, grey_folder):
+    daemon = line(start_daemon, grey_folder)
+    recipe(daemon, "bright", 1, 20_000)
+    assert isinstance(ask(daemon, RecipeAction.SHADOW, "bright"), RecipeAck)
+    daemon.until(lambda: "shadow" in daemon.children())
+    take_part(daemon.children()["shadow"])  # else it gets no processor beside other tests
+    daemon.until(lambda: daemon.reader.event("shadow_started"))
+
+    def frames() -> dict[str, int]:
+        shadow = ask_status(f"ipc://{daemon.runtime_dir}/sync.sock").shadow
+        assert shadow is not None
+        return shadow.frames
+
+    daemon.until(lambda: frames().get("camera_settings", 0) > 20 and frames().get("scored"))
     assert daemon.stop() == 0

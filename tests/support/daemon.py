@@ -16,6 +16,7 @@ from inspectd import wire
 from inspectd.cli.daemon_process import DaemonProcess
 from inspectd.scoring.stub import Behaviour
 from inspectd.wire import PartVerdict, Verdict
+from inspectd.wire.shadow import ShadowScore
 
 WELL = Behaviour()
 """Of a stub that does what it should."""
@@ -40,6 +41,7 @@ class Reader:
         self.late: list[wire.Late] = []
         self.events: list[wire.Event] = []
         self.heartbeats: list[wire.Heartbeat] = []
+        self.shadows: list[ShadowScore] = []
 
     def read(self, timeout_ms: int = 100) -> bool:
         """Take what is there, waiting for the first message only; False when none came."""
@@ -52,6 +54,7 @@ class Reader:
                 (wire.Late, self.late),
                 (wire.Event, self.events),
                 (wire.Heartbeat, self.heartbeats),
+                (ShadowScore, self.shadows),
             ):
                 if isinstance(header, kind):
                     kept.append(header)  # type: ignore[arg-type]

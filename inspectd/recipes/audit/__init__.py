@@ -1,7 +1,7 @@
 """The audit file of a line: its records, the one writer, and its readers."""
 
 from inspectd.recipes.audit.log import AuditLog
-from inspectd.recipes.audit.reading import AuditFault, AuditSummary, history, in_force, read, verify
+from inspectd.recipes.audit.reading import AuditFault, AuditSummary, history, in_force, read, shadowed, verify
 from inspectd.recipes.audit.records import (
     DONE,
     FILE_ID,
@@ -26,5 +26,6 @@ __all__ = [
     "in_force",
     "parse_in_force",
     "read",
+    "shadowed",
     "verify",
 ]

@@ -18,6 +18,7 @@ from inspectd.recipes.audit.records import (
     LONGEST_LINE_BYTES,
     NO_SHA256,
     PUT_IN_FORCE,
+    AuditAction,
     AuditLineError,
     AuditRecord,
     InForce,
@@ -113,17 +114,36 @@ def in_force(path: Path) -> InForce | None:
         InputError: a record on the way was altered, so that nobody can know.
         UnavailableError: the file cannot be read now.
     """
+    for record in _newest_first(path):
+        if _puts_in_force(record):
+            return parse_in_force(record.new or "", f"{path}, record {record.seq}: ")
+    return None
+
+
+def shadowed(path: Path) -> InForce | None:
+    """The recipe that scores without a vote by the newest record of one; None: none does.
+
+    Raises:
+        InputError: a record on the way was altered.
+        UnavailableError: the file cannot be read now.
+    """
+    for record in _newest_first(path):
+        if record.action is AuditAction.PROMOTE and record.result == DONE:
+            return None
+        if record.action is AuditAction.SHADOW and record.result == DONE:
+            return parse_in_force(record.new, f"{path}, record {record.seq}: ") if record.new else None
+    return None
+
+
+def _newest_first(path: Path) -> Iterator[AuditRecord]:
     try:
         with path.open("rb") as file:
             for line in _lines_from_the_end(path, file):
-                record = decode_line(line, f"{path}, from its end")
-                if _puts_in_force(record):
-                    return parse_in_force(record.new or "", f"{path}, record {record.seq}: ")
+                yield decode_line(line, f"{path}, from its end")
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return
     except OSError as error:
         raise UnavailableError(f"{path}: cannot be read: {error.strerror}") from error
-    return None
 
 
 def _puts_in_force(record: AuditRecord) -> bool:

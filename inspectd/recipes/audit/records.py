@@ -50,6 +50,7 @@ class AuditAction(StrEnum):
     ACTIVATE = "activate"
     PROMOTE = "promote"
     ROLLBACK = "rollback"
+    SHADOW = "shadow"
     IMPORT = "import"
     THRESHOLD = "threshold"
     KEY = "key"

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from inspectd.evidence.slot_holds import SlotHolds
+from inspectd.ipc.slot_holds import SlotHolds
 from inspectd.records import FrameRef
 
 HOLD_NS = 100

@@ -1,4 +1,4 @@
-"""Ring slots that evidence still needs, so that each goes back to its camera once and not before. Pure."""
+"""Ring slots that are needed after the verdict: each goes back to its camera once and not before. Pure."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class SlotHolds:
             hold.is_released = True
 
     def end(self, frame: FrameRef) -> bool:
-        """Evidence needs the slot no longer; False if it was not held (any more)."""
+        """Whoever held the slot needs it no longer; False if it was not held (any more)."""
         hold = self._held.pop(_key(frame), None)
         if hold is None:
             return False

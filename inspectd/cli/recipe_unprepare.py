@@ -1,5 +1,0 @@
-"""`inspectd recipe unprepare`: see `recipe_activate`."""
-
-from inspectd.cli.recipe_activate import main
-
-__all__ = ["main"]
