@@ -64,6 +64,7 @@ class LineFacts:
         exposed: endpoints of plain TCP that leave the host.
         scoring_down: scoring processes that are not warm.
         told: conditions that a part of the line tells by itself, each with its detail.
+        not_set: cameras that are not set as their recipe needs, with the reason.
     """
 
     state: str
@@ -79,6 +80,7 @@ class LineFacts:
     exposed: Sequence[str] = ()
     scoring_down: Sequence[str] = ()
     told: Sequence[tuple[str, str]] = ()
+    not_set: Mapping[str, str] = field(default_factory=dict)
 
 
 class RecentVerdicts:
@@ -130,6 +132,8 @@ def _find(facts: LineFacts) -> Iterator[HealthCondition]:
             yield _condition("camera_down", "it delivers no frames", camera)
         elif phase is CameraPhase.OPENING and facts.state == "running":
             yield _condition("camera_opening", "it is being opened", camera)
+    for camera, problem in facts.not_set.items():
+        yield _condition("camera_settings_failed", problem, camera)
     for camera, recent in facts.recent.items():
         counts: Counter[str] = Counter()
         for (_, reason), count in recent.items():

@@ -89,6 +89,7 @@ class StatusTeller:
             keys_unread=any(each.keys_unread for each in levels.values()),
             exposed=self._exposed,
             told=self._line.conditions(),
+            not_set={name: c.settings_problem for name, c in self._cameras.items() if c.settings_problem},
         )
 
     def status(self, request: str, now_ns: int) -> LineStatus:

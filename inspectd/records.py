@@ -8,6 +8,7 @@ only added at the end.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -35,6 +36,22 @@ class DropCause(StrEnum):
     """It waited in front of the reader until it was too old to be of use."""
     UNTRIGGERED = "untriggered"
     """No trigger claimed the frame; the usual end of most frames of a camera that runs faster than parts."""
+
+
+class CameraSettings(msgspec.Struct, frozen=True, array_like=True):
+    """What a camera is set to. None: the line never sets it, and it is as the camera has it."""
+
+    exposure_us: float | None = None
+    gain_db: float | None = None
+
+    def __str__(self) -> str:
+        """In words, such as `exposure_us 5000, gain_db 3`."""
+        named = {name: getattr(self, name) for name in self.__struct_fields__}
+        return ", ".join(f"{name} {value:g}" for name, value in named.items() if value is not None) or "unset"
+
+
+UNSET: Final = CameraSettings()
+"""Of a camera that the line does not set."""
 
 
 class Trigger(msgspec.Struct, frozen=True, array_like=True):
@@ -88,6 +105,8 @@ class FrameRef(msgspec.Struct, frozen=True, array_like=True, tag="frame"):
     """It may be up to this much later than `captured_ns`; 0 where the source dates its frames."""
     bit_depth: int = 8
     """Bits a channel that the sensor delivered; the pixels hold the upper 8 of them."""
+    camera_settings: CameraSettings | None = UNSET
+    """It was certainly taken with these; None: nobody knows with which."""
 
 
 class Drop(msgspec.Struct, frozen=True, array_like=True, tag="drop"):
@@ -119,6 +138,8 @@ class Inspection(msgspec.Struct, frozen=True, array_like=True):
     deadline_ns: int
     judged_by: JudgedBy | None = None
     """None where none was in force; then no score can come."""
+    camera_settings: CameraSettings = UNSET
+    """Only a frame that was taken with these may be judged by the recipe."""
 
     @property
     def camera(self) -> str:
@@ -145,6 +166,8 @@ class PendingView(msgspec.Struct, frozen=True):
     trigger: Trigger
     deadline_ns: int
     frame: None = None
+    camera_settings: CameraSettings = UNSET
+    """See `Inspection.camera_settings`."""
 
     @property
     def began_ns(self) -> int:
@@ -245,6 +268,16 @@ class CameraNotice(msgspec.Struct, frozen=True, array_like=True, tag="camera_not
     camera: str
     event: str
     detail: str
+
+
+class CameraSettingsReport(msgspec.Struct, frozen=True, array_like=True, tag="camera_settings"):
+    """Capture to main: the camera was set, or cannot be; said when that changes."""
+
+    camera: str
+    settings: CameraSettings
+    """That it is to have."""
+    problem: str
+    """The reason why it does not have them; empty: it was set, and answered so."""
 
 
 class Pace(msgspec.Struct, frozen=True, array_like=True):

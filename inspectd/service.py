@@ -55,6 +55,7 @@ from inspectd.recipes.stored import RecipeRecords
 from inspectd.records import (
     Batch,
     CameraPhase,
+    CameraSettings,
     Drop,
     FrameRef,
     Inspection,
@@ -332,6 +333,13 @@ class Service:
         """Publish what a camera reports of itself."""
         self._plant.emit("warning", event, camera=camera, detail=detail)
 
+    def on_camera_settings(self, camera: str, settings: CameraSettings, problem: str) -> None:
+        """Publish that a camera was set, or that it is not and its parts are undecidable."""
+        if problem:
+            self._plant.emit("alarm", "camera_settings_failed", camera=camera, detail=problem)
+        else:
+            self._plant.emit("info", "camera_settings_applied", camera=camera, detail=str(settings))
+
     def on_ring_attached(self, camera: str, ring: FrameRing) -> None:
         """Give a new ring to those who read frames."""
         self._scoring.attach(camera, ring)
@@ -533,7 +541,9 @@ class Service:
         self._metrics.banks(banks)
 
     def on_recipe_in_force(self, recipe: LineRecipe, before: LineRecipe | None) -> None:
-        """Report which recipe judges from now on."""
+        """Have cameras set as the recipe needs, and report that it judges from now on."""
+        for name, settings in recipe.camera_settings.items():
+            self._cameras[name].use_settings(settings)
         was = None if before is None else (before.id, before.version)
         self._metrics.recipe_in_force(recipe.id, recipe.version, was)
         if before is not None:

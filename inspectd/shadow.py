@@ -23,6 +23,7 @@ from inspectd.ipc.slot_holds import SlotHolds
 from inspectd.metrics import Metrics
 from inspectd.recipes.book import FILE, LineRecipe, title_of
 from inspectd.records import (
+    UNSET,
     BankInForce,
     Batch,
     ClosedBy,
@@ -290,8 +291,9 @@ class Shadow:
             return ShadowResult.DOWN
         key = run.recipe.cameras[frame.camera]
         bank = run.banks[key]
-        if not is_like_the_banks(frame, bank):
-            return ShadowResult.FORMAT
+        is_set = frame.camera_settings == run.recipe.camera_settings.get(frame.camera, UNSET)
+        if not is_set or not is_like_the_banks(frame, bank):
+            return ShadowResult.FORMAT if is_set else ShadowResult.CAMERA_SETTINGS
         share = max(1, self._slots[frame.camera] // 4)
         is_short = free_slots <= share or len(self.holds.frames_of(frame.camera)) >= share
         if is_short or len(run.offered) >= _MOST_AT_ONCE or self._waiting():

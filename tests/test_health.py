@@ -58,6 +58,7 @@ def test_a_line_that_judges_all_is_good() -> None:
         ({"told": [("golden_overdue", "recipe r")]}, ("golden_overdue", None)),
         ({"told": [("golden_failed", "recipe r")]}, ("golden_failed", None)),
         ({"told": [("shadow_down", "r@2")]}, ("shadow_down", None)),
+        ({"not_set": {"cam1": "no such control"}}, ("camera_settings_failed", "cam1")),
         ({"doors_down": ["local"]}, ("door_down", None)),
         ({"shut": ["tcp sync"]}, ("door_shut", None)),
         ({"keys_unread": True}, ("keys_unread", None)),

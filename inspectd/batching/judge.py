@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from inspectd.records import BankInForce, FrameRef, Inspection, Outcome, Score
+from inspectd.records import BankInForce, FrameRef, Inspection, Outcome, Quality, Score
 from inspectd.wire import Evaluation, Reason
 
 _WORST_FIRST: Final = (Evaluation.FAIL, Evaluation.UNDECIDABLE)
@@ -35,6 +35,14 @@ def judge(inspection: Inspection, score: Score, now_ns: int) -> Outcome:
         look = judged_by.check_above is not None and score.image_score > judged_by.check_above
         return Outcome(Evaluation.PASS, Reason.WITHIN_THRESHOLD, now_ns, threshold, score, second_look=look)
     return Outcome(Evaluation.FAIL, Reason.ABOVE_THRESHOLD, now_ns, threshold, score)
+
+
+def flaw_of(inspection: Inspection) -> Reason | None:
+    """Reason why its frame must not be judged: it is bad, or not certainly taken as its recipe needs it."""
+    frame = inspection.frame
+    if frame.quality is not Quality.OK:
+        return Reason(frame.quality)
+    return Reason.CAMERA_SETTINGS if frame.camera_settings != inspection.camera_settings else None
 
 
 def is_like_the_banks(frame: FrameRef, bank: BankInForce) -> bool:

@@ -10,7 +10,7 @@ import heapq
 
 import msgspec
 
-from inspectd.records import FrameRef, Inspection, JudgedBy, PendingView
+from inspectd.records import UNSET, CameraSettings, FrameRef, Inspection, JudgedBy, PendingView
 
 
 class Ledger:
@@ -40,11 +40,20 @@ class Ledger:
         return self._last_id
 
     def open(
-        self, frame: FrameRef, recipe: str, deadline_ns: int, judged_by: JudgedBy | None, now_ns: int
+        self,
+        frame: FrameRef,
+        recipe: str,
+        deadline_ns: int,
+        judged_by: JudgedBy | None,
+        now_ns: int,
+        *,
+        camera_settings: CameraSettings = UNSET,
     ) -> Inspection:
         """Open the inspection of a captured frame; its verdict is owed at `deadline_ns`."""
         self.captured += 1
-        return self._add(Inspection(self.new_id(), frame, recipe, now_ns, deadline_ns, judged_by))
+        return self._add(
+            Inspection(self.new_id(), frame, recipe, now_ns, deadline_ns, judged_by, camera_settings)
+        )
 
     def hold(self) -> None:
         """Count a captured frame that may be wanted by a trigger."""
@@ -58,7 +67,15 @@ class Ledger:
         self.held -= 1
         frame = msgspec.structs.replace(held, trigger=view.trigger)
         return self._add(
-            Inspection(view.inspection_id, frame, view.recipe, now_ns, view.deadline_ns, judged_by)
+            Inspection(
+                view.inspection_id,
+                frame,
+                view.recipe,
+                now_ns,
+                view.deadline_ns,
+                judged_by,
+                view.camera_settings,
+            )
         )
 
     def drop_held(self) -> None:

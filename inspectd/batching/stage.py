@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
-from inspectd.batching.judge import is_like_the_banks, judge, judge_part, undecidable
+from inspectd.batching.judge import flaw_of, is_like_the_banks, judge, judge_part, undecidable
 from inspectd.batching.lane import Lane, choose_lane
 from inspectd.batching.ledger import Ledger
 from inspectd.batching.matching import Settled
@@ -37,7 +37,6 @@ from inspectd.records import (
     Outcome,
     Pace,
     PendingView,
-    Quality,
     Score,
     ScoreError,
     Trigger,
@@ -235,7 +234,9 @@ class BatchingStage:
             recipe = self._book.key_of_frame(frame.camera, frame.captured_ns)
             deadline_ns = frame.captured_ns + self._book.deadline_ns(recipe)
             judged_by = self._judged_by(recipe)
-            self._submit(self.ledger.open(frame, recipe, deadline_ns, judged_by, now_ns), now_ns)
+            settings = self._book.camera_settings(recipe, frame.camera)
+            opened = self.ledger.open(frame, recipe, deadline_ns, judged_by, now_ns, camera_settings=settings)
+            self._submit(opened, now_ns)
         self._dispatch(now_ns)
 
     def count_drop(self) -> None:
@@ -384,8 +385,9 @@ class BatchingStage:
 
     def _refusal(self, inspection: Inspection, now_ns: int) -> Reason | None:
         """Reason why an inspection cannot be scored."""
-        if inspection.frame.quality is not Quality.OK:
-            return Reason(inspection.frame.quality)
+        flaw = flaw_of(inspection)
+        if flaw is not None:
+            return flaw
         if now_ns >= inspection.deadline_ns:
             return Reason.DEADLINE
         bank = self._banks.get(inspection.recipe)

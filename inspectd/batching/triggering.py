@@ -80,7 +80,14 @@ class Triggering:
             allowed_ns = min(self._book.deadline_ns(key) for key in keys.values() if key is not None)
         deadline_ns = trigger.received_ns + allowed_ns
         views = [
-            PendingView(new_id(), camera, key, trigger, deadline_ns)
+            PendingView(
+                new_id(),
+                camera,
+                key,
+                trigger,
+                deadline_ns,
+                camera_settings=self._book.camera_settings(key, camera),
+            )
             for camera, key in keys.items()
             if key is not None
         ]

@@ -5,19 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from inspectd import config
-from inspectd.capture.driver import CameraError, Frame
-from inspectd.records import Quality
+from inspectd.capture.camera_settings import refuse_another_value
+from inspectd.capture.driver import CameraError, CameraSettingsError, Frame
+from inspectd.records import CameraSettings, Quality
 from inspectd.video import decode_jpeg
 
 _BELIEVABLE_AGE_MS: Final = 60_000.0
 _JPEG_FORMATS: Final = frozenset({b"MJPG", b"JPEG"})
+_V4L2_UNIT_US: Final = 100
+"""V4L2_CID_EXPOSURE_ABSOLUTE, which CAP_PROP_EXPOSURE is."""
+_MANUAL: Final = 1
+"""V4L2_EXPOSURE_MANUAL."""
+_NO_CONTROL: Final = -1
 _SYSTEM: Final = Path("/sys")
 
 
@@ -69,6 +75,20 @@ class DeviceDriver:
             capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
         self._capture = capture
 
+    def apply(self, settings: CameraSettings) -> None:
+        """Set the exposure time, with automatic exposure off; see `set_exposure`.
+
+        Raises:
+            CameraSettingsError: the device is closed, has no such control, or answers another value.
+        """
+        if settings.gain_db is not None:
+            raise CameraSettingsError("gain_db cannot be set of a device: its gain has no unit")
+        if settings.exposure_us is None:
+            return
+        if self._capture is None:
+            raise CameraSettingsError("it is not open")
+        set_exposure(self._capture, settings.exposure_us)
+
     def due_seconds(self) -> float:
         """0: frames are read as they come, and `read` blocks."""
         return 0.0
@@ -114,6 +134,42 @@ class DeviceDriver:
         if self._capture is not None:
             self._capture.release()
             self._capture = None
+
+
+class V4l2Controls(Protocol):
+    """The controls of a device as `cv2.VideoCapture` has them."""
+
+    def set(self, prop: int, value: float, /) -> bool:
+        """Ask for a value; what this returns says nothing of what the device made of it."""
+
+    def get(self, prop: int, /) -> float:
+        """The value that the device has; -1 where it has no such control."""
+
+
+def set_exposure(controls: V4l2Controls, exposure_us: float) -> None:
+    """Have a device expose for that long, and ask it whether it does.
+
+    Args:
+        controls: of the device.
+        exposure_us: microseconds, a multiple of 100.
+
+    Raises:
+        CameraSettingsError: automatic exposure stays on, there is no such control, or it has another value.
+    """
+    # OpenCV can be told from outside to give shares of a control's range instead of its value.
+    controls.set(cv2.CAP_PROP_MODE, 0)
+    controls.set(cv2.CAP_PROP_AUTO_EXPOSURE, _MANUAL)
+    mode = controls.get(cv2.CAP_PROP_AUTO_EXPOSURE)
+    if mode not in {_MANUAL, _NO_CONTROL}:
+        raise CameraSettingsError(
+            f"automatic exposure stays on (auto_exposure is {mode:g}, expected {_MANUAL}, manual); "
+            "`v4l2-ctl --list-ctrls-menus` shows what this device has"
+        )
+    controls.set(cv2.CAP_PROP_EXPOSURE, exposure_us / _V4L2_UNIT_US)
+    answered = controls.get(cv2.CAP_PROP_EXPOSURE)
+    if answered < 0:
+        raise CameraSettingsError("has no control exposure_time_absolute, so no exposure time can be set")
+    refuse_another_value("exposure_us", exposure_us, answered * _V4L2_UNIT_US)
 
 
 def _refusal(fourcc: bytes, wished: bytes | None, source: int | str) -> str | None:

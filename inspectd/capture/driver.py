@@ -10,11 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.errors import InspectdError, UnavailableError
-from inspectd.records import Quality
+from inspectd.records import UNSET, CameraSettings, Quality
 
 
 class CameraError(UnavailableError):
     """The camera does not open, or gives no more frames; opening it again may help."""
+
+
+class CameraSettingsError(InspectdError):
+    """The camera cannot be set, or says that it has other settings than it was set to; it still delivers."""
 
 
 class UnreadableImageError(InspectdError):
@@ -55,6 +59,16 @@ class Frame:
     bit_depth: int = 8
 
 
+def refuse_settings(settings: CameraSettings) -> None:
+    """The `apply` of a kind of camera that has nothing to set.
+
+    Raises:
+        CameraSettingsError: there is something to set.
+    """
+    if settings != UNSET:
+        raise CameraSettingsError(f"nothing can be set of this kind of camera, got {settings}")
+
+
 class CameraDriver(Protocol):
     """One kind of camera: opened, read frame by frame, closed, and opened again after a fault."""
 
@@ -63,6 +77,15 @@ class CameraDriver(Protocol):
 
         Raises:
             CameraError: it does not open; the message names what was tried and what to do.
+        """
+
+    def apply(self, settings: CameraSettings) -> None:
+        """Set the camera, and have it say what it has now; what is None is left alone.
+
+        Call it once it is open. Frames that show the new settings follow within the camera's `settle_ms`.
+
+        Raises:
+            CameraSettingsError: it cannot be set, or says something else than what it was set to.
         """
 
     def due_seconds(self) -> float:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from inspectd import config
+from inspectd.capture.camera_settings import open_as_set
 from inspectd.capture.driver import CameraDriver, Frame, UnreadableImageError
 from inspectd.capture.quality import FrameGate, frame_digest
 from inspectd.capture.registry import make_driver
@@ -24,7 +25,7 @@ def show(path: Path, name: str, count: int | None) -> ExitCode:
     _, camera = config.load_camera(path, name)
     driver = make_driver(camera)
     try:
-        _print_frames(driver, FrameGate(camera.quality), count)
+        _print_frames(driver, camera, count)
     except KeyboardInterrupt:
         _line(f"{name}: stopped")
     finally:
@@ -32,8 +33,9 @@ def show(path: Path, name: str, count: int | None) -> ExitCode:
     return ExitCode.OK
 
 
-def _print_frames(driver: CameraDriver, gate: FrameGate, count: int | None) -> None:
-    driver.open(lambda: None)
+def _print_frames(driver: CameraDriver, camera: config.Camera, count: int | None) -> None:
+    gate = FrameGate(camera.quality)
+    open_as_set(driver, camera, lambda: None)
     frames, began = 0, time.monotonic()
     while count is None or frames < count:
         time.sleep(driver.due_seconds())

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd import config
+from inspectd.capture.camera_settings import open_as_set
 from inspectd.capture.driver import CameraDriver, CameraError, Frame, UnreadableImageError
 from inspectd.capture.registry import make_driver
 from inspectd.errors import ExitCode, InspectdError
@@ -254,6 +255,7 @@ class BrightnessReader:
     def __init__(self, camera: config.Camera) -> None:
         """Nothing is opened before the `with`."""
         self._driver: CameraDriver = make_driver(camera)
+        self._camera = camera
         self._name = camera.name
         self._stall_seconds = camera.stall_timeout_ms / 1000
         self._glances: list[Glance] = []
@@ -266,8 +268,9 @@ class BrightnessReader:
 
         Raises:
             CameraError: it does not open.
+            CameraSettingsError: it cannot be set as its settings say.
         """
-        self._driver.open(lambda: None)
+        open_as_set(self._driver, self._camera, lambda: None)
         self._thread.start()
         return self
 

@@ -10,7 +10,15 @@ import msgspec
 
 from inspectd.config import Camera
 from inspectd.ipc.messages import Alive, Failed, RingReady
-from inspectd.records import CameraNotice, CameraState, Drop, FrameRef
+from inspectd.records import (
+    UNSET,
+    CameraNotice,
+    CameraSettings,
+    CameraSettingsReport,
+    CameraState,
+    Drop,
+    FrameRef,
+)
 
 
 class StartCapture(msgspec.Struct, frozen=True, array_like=True, tag="start_capture"):
@@ -18,11 +26,19 @@ class StartCapture(msgspec.Struct, frozen=True, array_like=True, tag="start_capt
 
     camera: Camera
     generation: int
+    settings: CameraSettings = UNSET
+    """What the camera is to be set to before its first frame counts."""
+
+
+class ApplySettings(msgspec.Struct, frozen=True, array_like=True, tag="apply_settings"):
+    """Main to capture: set the camera to these from now on."""
+
+    settings: CameraSettings
 
 
 class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop"):
     """Main to capture: read no more frames, send what you have, exit 0."""
 
 
-ToCapture = StartCapture | Stop
-FromCapture = RingReady | FrameRef | Drop | CameraState | CameraNotice | Alive | Failed
+ToCapture = StartCapture | Stop | ApplySettings
+FromCapture = RingReady | FrameRef | Drop | CameraState | CameraNotice | CameraSettingsReport | Alive | Failed

@@ -9,13 +9,23 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from inspectd.capture.messages import FromCapture, StartCapture, Stop
+from inspectd.capture.messages import ApplySettings, FromCapture, StartCapture, Stop
 from inspectd.config import Camera
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError
 from inspectd.ipc.messages import Alive, RingReady
 from inspectd.ipc.ring import FrameRing, RingError
 from inspectd.log import event
-from inspectd.records import CameraNotice, CameraPhase, CameraState, Drop, DropCause, FrameRef
+from inspectd.records import (
+    UNSET,
+    CameraNotice,
+    CameraPhase,
+    CameraSettings,
+    CameraSettingsReport,
+    CameraState,
+    Drop,
+    DropCause,
+    FrameRef,
+)
 
 _log: Final = logging.getLogger("inspectd.capture")
 
@@ -41,6 +51,9 @@ class CameraEvents(Protocol):
     def on_camera_notice(self, camera: str, event: str, detail: str) -> None:
         """The camera reports something odd, for a person to look at; it goes on delivering."""
 
+    def on_camera_settings(self, camera: str, settings: CameraSettings, problem: str) -> None:
+        """The camera was set and answers so; with a `problem` it is not set, and its frames do not count."""
+
 
 class CameraStage:
     """One camera: a job for the supervisor, and the rings its frames lie in.
@@ -52,7 +65,6 @@ class CameraStage:
     module = "inspectd.capture.worker"
     receives: Any = FromCapture
     start_timeout_ns = 30_000_000_000
-    stuck: str | None = None
 
     def __init__(self, camera: Camera, events: CameraEvents, clock: Callable[[], int]) -> None:
         """Deliver what `camera` captures to `events`."""
@@ -62,6 +74,10 @@ class CameraStage:
         self.camera = camera
         self.phase = CameraPhase.OPENING
         self.generation = 0
+        self.stuck: str | None = None
+        self.settings_problem = ""
+        """The reason why it is not set as it should be; empty: none is known."""
+        self._settings = UNSET
         self._stopping = False
         self._events = events
         self._clock = clock
@@ -73,7 +89,22 @@ class CameraStage:
         """Begin a new generation, and send its capture process the settings."""
         self.generation += 1
         self._channel = channel
-        channel.send(StartCapture(self.camera, self.generation))
+        self.stuck = None
+        channel.send(StartCapture(self.camera, self.generation, self._settings))
+
+    def use_settings(self, settings: CameraSettings) -> None:
+        """Have the camera set to these from now on; frames say with what they were taken."""
+        if settings == self._settings:
+            return
+        self._settings = settings
+        if self._channel is None:
+            return
+        try:
+            self._channel.send(ApplySettings(settings))
+        except ChannelFullError as error:
+            self.stuck = str(error)  # it is replaced, and the next one begins with them
+        except ChannelClosedError as error:
+            event(_log, logging.WARNING, "settings_not_sent", camera=self.camera.name, cause=str(error))
 
     def received(self, record: Any, fds: list[int], now_ns: int) -> None:
         """See `Job.received`."""
@@ -87,12 +118,16 @@ class CameraStage:
             self._change_phase(record.phase, record.detail)
         elif isinstance(record, CameraNotice):
             self._events.on_camera_notice(self.camera.name, record.event, record.detail)
+        elif isinstance(record, CameraSettingsReport):
+            self.settings_problem = record.problem
+            self._events.on_camera_settings(self.camera.name, record.settings, record.problem)
         elif not isinstance(record, Alive):
             raise TypeError(f"not a record of a capture process: {record!r}")
 
     def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:  # noqa: ARG002
         """The capture process is gone; frames it announced are still judged."""
         self._channel = None
+        self.settings_problem = ""
         if self._stopping:
             self.phase = CameraPhase.ENDED
         else:

@@ -15,12 +15,12 @@ from typing import Any, Final
 import av
 
 from inspectd import config, log
-from inspectd.capture.driver import CameraError, Frame
+from inspectd.capture.driver import CameraError, Frame, refuse_settings
 from inspectd.capture.http_stream import HttpStream
 from inspectd.capture.running_watch import RunningWatch
 from inspectd.capture.schedule import ReplaySchedule
 from inspectd.capture.stream_clock import StreamClock
-from inspectd.records import Quality
+from inspectd.records import CameraSettings, Quality
 from inspectd.video import Picture, PictureDecoder, VideoError, ffmpeg_says, open_video
 
 _OPEN_SHARE: Final = 0.8
@@ -73,6 +73,10 @@ class FileDriver:
         rate = self._container.streams.video[0].average_rate
         fps = self._settings.fps or (float(rate) if rate else 0.0)
         self._schedule = ReplaySchedule(fps if 0 < fps < 10_000 else _FALLBACK_FPS, self._clock)
+
+    def apply(self, settings: CameraSettings) -> None:
+        """See `refuse_settings`."""
+        refuse_settings(settings)
 
     def due_seconds(self) -> float:
         """See `CameraDriver.due_seconds`."""
@@ -191,6 +195,10 @@ class StreamDriver:
             )
         self._decoder = PictureDecoder(video[0])
         self._packets = self._decoder.packets(self._container, video[0])
+
+    def apply(self, settings: CameraSettings) -> None:
+        """See `refuse_settings`."""
+        refuse_settings(settings)
 
     def due_seconds(self) -> float:
         """0: frames are read as they come, and `read` blocks."""

@@ -15,9 +15,10 @@ from typing import Final
 
 from inspectd import log
 from inspectd.capture.backoff import Backoff
+from inspectd.capture.camera_settings import CameraSetter
 from inspectd.capture.driver import CameraDriver, CameraError, Frame, UnreadableImageError
 from inspectd.capture.inspect_camera import show
-from inspectd.capture.messages import StartCapture, Stop, ToCapture
+from inspectd.capture.messages import ApplySettings, StartCapture, Stop, ToCapture
 from inspectd.capture.quality import FrameGate, frame_digest
 from inspectd.capture.registry import make_driver
 from inspectd.errors import ExitCode, InspectdError
@@ -25,7 +26,17 @@ from inspectd.ipc import child
 from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import RingReady
 from inspectd.ipc.ring import FrameRing
-from inspectd.records import CameraNotice, CameraPhase, CameraState, Drop, DropCause, FrameRef, Quality
+from inspectd.records import (
+    CameraNotice,
+    CameraPhase,
+    CameraSettings,
+    CameraSettingsReport,
+    CameraState,
+    Drop,
+    DropCause,
+    FrameRef,
+    Quality,
+)
 
 STAGE: Final = "capture"
 _SLOT_POLL_SECONDS: Final = 0.002
@@ -60,6 +71,7 @@ class CaptureWorker:
         self._heart = child.Heart(channel)
         self._gate = FrameGate(start.camera.quality)
         self._backoff = Backoff(start.camera.reconnect_min_ms, start.camera.reconnect_max_ms, rng)
+        self._setter = CameraSetter(driver, start.settings, start.camera.settle_ns, self._say_settings)
         self._ring: FrameRing | None = None
         self._shape: tuple[int, ...] = ()
         self._seq = 0
@@ -87,7 +99,9 @@ class CaptureWorker:
 
     def _stream(self) -> None:
         self._driver.open(self._heart.beat)
+        self._setter.reopened()
         while not self._stop.is_set:
+            self._setter.turn()
             if not self._ready():
                 continue
             try:
@@ -153,6 +167,7 @@ class CaptureWorker:
                     sha256=digest.hexdigest(),
                     doubt_ns=frame.doubt_ns,
                     bit_depth=frame.bit_depth,
+                    camera_settings=self._setter.taken_with(frame),
                 )
             )
             self._heart.shown()
@@ -211,6 +226,14 @@ class CaptureWorker:
             if received is not None and isinstance(received[0], Stop):
                 self._stop.is_set = True
                 return
+            if received is not None and isinstance(received[0], ApplySettings):
+                self._setter.want(received[0].settings)
+
+    def _say_settings(self, settings: CameraSettings, problem: str) -> None:
+        self._channel.send_wait(CameraSettingsReport(self._camera.name, settings, problem))
+        level = logging.WARNING if problem else logging.INFO
+        name = "camera_settings_failed" if problem else "camera_settings_applied"
+        log.event(logger, level, name, camera=self._camera.name, detail=problem or str(settings))
 
     def _say(self, phase: CameraPhase, detail: str = "") -> None:
         state = CameraState(self._camera.name, phase, detail)

@@ -11,6 +11,7 @@ from typing import Final
 from inspectd import config
 from inspectd.bank.collect import NamedFrame
 from inspectd.capture.backoff import Backoff
+from inspectd.capture.camera_settings import open_as_set
 from inspectd.capture.driver import CameraError, Frame, UnreadableImageError
 from inspectd.capture.quality import FrameGate, frame_digest
 from inspectd.capture.registry import make_driver
@@ -67,11 +68,11 @@ def _frames(camera: config.Camera) -> Iterator[Frame | UnreadableImageError]:
     driver = make_driver(camera)
     failures = 0
     try:
-        driver.open(_no_beat)
+        open_as_set(driver, camera, _no_beat)
         while True:
             try:
                 if failures:
-                    driver.open(_no_beat)
+                    open_as_set(driver, camera, _no_beat)
                 time.sleep(driver.due_seconds())
                 frame = driver.read()
             except UnreadableImageError as error:

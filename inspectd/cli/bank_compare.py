@@ -14,7 +14,7 @@ from inspectd.cli.bank_evaluate import facts
 from inspectd.cli.output import cell
 from inspectd.errors import ExitCode
 from inspectd.evaluation.dataset import read_dataset
-from inspectd.evaluation.evaluate import BankReport, evaluate
+from inspectd.evaluation.evaluate import BankReport, Judgement, evaluate
 from inspectd.text import json_line
 
 _FIGURES = (
@@ -37,17 +37,24 @@ def main(arguments: argparse.Namespace) -> int:
             evaluate(bank, data.images, arguments.device, steps.named(bank.name)) for bank in arguments.banks
         ]
     figures = [result.report for result in results]
+    otherwise = [_otherwise(results[0], result) for result in results]
     for bank, figure in zip(arguments.banks, figures, strict=True):
         if figure.from_the_bank != []:
             print(f"{bank}:", file=sys.stderr)
             say_own_images(figure.from_the_bank, figure.images)
     if arguments.json:
-        told = [{**msgspec.to_builtins(figure), **facts(data)} for figure in figures]
+        told = [
+            {**msgspec.to_builtins(figure), **facts(data), "fails_what_the_first_passes": to_fail,
+             "passes_what_the_first_fails": to_pass}
+            for figure, (to_fail, to_pass) in zip(figures, otherwise, strict=True)
+        ]  # fmt: skip
         print(json_line(dict(zip(map(str, arguments.banks), told, strict=True))))
         return ExitCode.OK
     table = Table("", *(Column(cell(str(bank))) for bank in arguments.banks))
     for name in _FIGURES:
         table.add_row(name, *(_shown(getattr(figure, name)) for figure in figures))
+    table.add_row("fails what the first passes", *(str(to_fail) for to_fail, _ in otherwise))
+    table.add_row("passes what the first fails", *(str(to_pass) for _, to_pass in otherwise))
     table.add_row("latency_ms p50", *(f"{figure.latency_ms['p50']:.2f}" for figure in figures))
     table.add_row("the bank's own images", *(_own(figure) for figure in figures))
     table.add_row("detector", *(_described(figure) for figure in figures))
@@ -57,6 +64,17 @@ def main(arguments: argparse.Namespace) -> int:
     for note in data.notes:
         print(note)
     return ExitCode.OK
+
+
+def _otherwise(first: Judgement, other: Judgement) -> tuple[int, int]:
+    """Images that the other bank fails and the first one passes, and the other way round."""
+    passed = {item.image.path: item.score <= first.report.threshold for item in first.judged}
+    passes = {item.image.path: item.score <= other.report.threshold for item in other.judged}
+    both = passed.keys() & passes.keys()
+    return (
+        sum(passed[path] and not passes[path] for path in both),
+        sum(passes[path] and not passed[path] for path in both),
+    )
 
 
 def _shown(value: float | None) -> str:

@@ -16,6 +16,7 @@ import msgspec
 from inspectd import config
 from inspectd.alarms import unlike
 from inspectd.batching.judge import is_like_the_banks
+from inspectd.cli.recipe_common import LineState
 from inspectd.errors import (
     BankError,
     CheckAboveError,
@@ -27,6 +28,7 @@ from inspectd.errors import (
 )
 from inspectd.metrics import metrics_access
 from inspectd.publish.access.keys import read_allowed, read_server_pair
+from inspectd.recipes.stored import RecipeRecords
 from inspectd.records import BankInForce, FrameRef
 from inspectd.scoring.pool import process_starts
 from inspectd.text import printable
@@ -58,6 +60,7 @@ def main(arguments: argparse.Namespace) -> int:
     problems = list(found.problems)
     if not arguments.settings_only:
         problems += _try_out(found)
+        problems += _recipe_problems(arguments.file) if not problems else ()
     if problems:
         raise ConfigError(str(arguments.file), problems)
     tried = "" if arguments.settings_only else "; banks load, cameras deliver, ports are free"
@@ -120,6 +123,23 @@ def _try_out(found: config.Examined) -> Iterator[str]:
     if found.publish is not None:
         for key in TCP_SETTINGS:
             yield from _endpoint_problem(f"publish.{key}", getattr(found.publish, key))
+
+
+def _recipe_problems(file: Path) -> Iterator[str]:
+    """What the line's cameras lack for the recipe of the store that is in force; of others it warns."""
+    try:
+        line = LineState(file)
+        records = RecipeRecords(line.settings, line.audit.parent)
+        in_force = records.in_force()
+    except InspectdError as error:
+        yield str(error)
+        return
+    for name in line.store.ids():
+        try:
+            if name != in_force.id:
+                records.read(name, None)
+        except InspectdError as error:
+            print(f"warning: {printable(str(error))}", file=sys.stderr)
 
 
 def _unavailable(find: Callable[[], object]) -> Iterator[str]:
@@ -203,6 +223,7 @@ def _camera_problems(
 
     A frame that the daemon would call undecidable for its size or depth is a problem too.
     """
+    from inspectd.capture.camera_settings import open_as_set  # noqa: PLC0415 - as below
     from inspectd.capture.registry import make_driver  # noqa: PLC0415 - loads the cameras' libraries
 
     results: dict[str, str | None] = {}
@@ -210,7 +231,7 @@ def _camera_problems(
     def try_camera(where: str, camera: config.Camera) -> None:
         driver = make_driver(camera)
         try:
-            driver.open(_no_beat)
+            open_as_set(driver, camera, _no_beat)
             while driver.due_seconds() > 0:
                 threading.Event().wait(driver.due_seconds())
             frame, bank = driver.read(), banks.get(camera.recipe)

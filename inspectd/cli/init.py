@@ -33,7 +33,8 @@ _EXAMPLES: Final[dict[tuple[type, str], Any]] = {
     (config.GoldenPart, "expect"): "fail",
 }
 _UNSET: Final = {"threshold": 5.0, "check_above": 4.0, "frozen_frames": 1, "deadline_ms": 300.0,
-                 "latency_ms": 130.0, "width": 1920, "height": 1200, "fps": 30.0, "fourcc": "MJPG",
+                 "latency_ms": 130.0, "exposure_us": 10000.0, "gain_db": 0.0, "settle_ms": 250.0,
+                 "width": 1920, "height": 1200, "fps": 30.0, "fourcc": "MJPG",
                  "shuffle_seed": 1, "phase": 0.25,
                  "verdicts_tcp": "127.0.0.1:5571", "heatmaps_tcp": "127.0.0.1:5572",
                  "sync_tcp": "127.0.0.1:5573", "control_tcp": "127.0.0.1:5574",

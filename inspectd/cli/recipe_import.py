@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ from inspectd.bank.reach import Reach, admit_threshold
 from inspectd.cli.bank_common import Steps
 from inspectd.cli.person import command_door, user_name
 from inspectd.cli.recipe_common import LineState, wrapped
-from inspectd.config import RecipeSettings
+from inspectd.config import Camera, CameraRecipeSettings, RecipeSettings, settings_for
 from inspectd.errors import ExitCode, InputError
 from inspectd.recipes.archive import is_archive
 from inspectd.recipes.audit import AuditAction, AuditEntry, recorded_change
@@ -35,7 +35,7 @@ def main(arguments: argparse.Namespace) -> int:
         UnavailableError: the store is in use, or it or the audit file cannot be written.
     """
     line = LineState(arguments.config)
-    admission = _Admission([camera.name for camera in line.settings.cameras])
+    admission = _Admission(line.settings.cameras)
     who = arguments.who or user_name()
     with ExitStack() as stack:
         bars: list[Steps] = []
@@ -78,15 +78,17 @@ def _entry(recipe: RecipeVersion, door: str) -> AuditEntry:
 
 
 class _Admission:
-    """Looks at whether a line can judge by a recipe: its cameras, every byte of its banks, its thresholds.
+    """Looks at whether a line can judge by a recipe.
+
+    At its cameras and what they are to be set to, every byte of its banks, its thresholds.
 
     Attributes:
         reaches: of each camera's threshold, once it was looked at.
     """
 
-    def __init__(self, cameras: Collection[str]) -> None:
+    def __init__(self, cameras: Sequence[Camera]) -> None:
         """`cameras` are those of the line."""
-        self._cameras = cameras
+        self._cameras = {camera.name: camera for camera in cameras}
         self.reaches: dict[str, Reach] = {}
 
     def __call__(self, folder: Path, recipe: RecipeVersion) -> None:
@@ -95,7 +97,7 @@ class _Admission:
         Raises:
             InputError: the line cannot judge by it.
         """
-        self.refuse_other_cameras(recipe.cameras)
+        self.refuse_what_does_not_fit(recipe.cameras)
         for name in recipe.files:
             bank = read_bank(folder / name)
             for camera, settings in recipe.cameras.items():
@@ -108,8 +110,8 @@ class _Admission:
                     )
                 self.admit(recipe.id, camera, settings, folder / name, bank)
 
-    def refuse_other_cameras(self, cameras: Collection[str]) -> None:
-        """Refuse a recipe that leaves a camera of the line without a bank, or names one it does not have.
+    def refuse_what_does_not_fit(self, cameras: Mapping[str, CameraRecipeSettings]) -> None:
+        """Refuse a recipe that leaves out a camera of the line, or asks for what it does not have.
 
         Raises:
             InputError: it does.
@@ -124,6 +126,8 @@ class _Admission:
                     f"cameras: {what} {', '.join(names)[:300]}, expected one for each camera of the line and "
                     f"no other: {expected}"
                 )
+        for name, settings in cameras.items():
+            settings_for(self._cameras[name], settings)
 
     def admit(self, recipe: str, camera: str, settings: RecipeSettings, path: Path, bank: BankFile) -> None:
         """Hold a camera's threshold against its bank.
@@ -150,7 +154,7 @@ def _draft(arguments: argparse.Namespace, who: str, admission: _Admission) -> Re
         key = "id" if name is None else "number"
         raise InputError(f"{source}: {key}: is missing, expected it there or as --{key}")
     try:
-        admission.refuse_other_cameras(file.cameras)
+        admission.refuse_what_does_not_fit(file.cameras)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
     cameras: dict[str, CameraRecipe] = {}
@@ -163,7 +167,7 @@ def _draft(arguments: argparse.Namespace, who: str, admission: _Admission) -> Re
         banks[bank_name] = path
         for camera, settings in of_file.items():
             admission.admit(name, camera, settings, path, bank)
-            given = {field: getattr(settings, field) for field in RecipeSettings.__struct_fields__}
+            given = {field: getattr(settings, field) for field in CameraRecipeSettings.__struct_fields__}
             cameras[camera] = CameraRecipe(bank=bank_name, bank_sha256=bank.sha256, **given)
     return RecipeDraft(id=name, number=number, cameras=cameras, banks=banks, who=who, why=arguments.why or "")
 

@@ -47,7 +47,13 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _settings(camera: CameraRecipe) -> dict[str, str]:
     """A camera's settings in words, as its configuration file names them."""
-    left_open = {"threshold": "the bank's own", "check_above": "no second look", "deadline_ms": "the line's"}
+    left_open = {
+        "threshold": "the bank's own",
+        "check_above": "no second look",
+        "deadline_ms": "the line's",
+        "exposure_us": "the camera's own",
+        "gain_db": "the camera's own",
+    }
     values = {name: getattr(camera, name) for name in camera.__struct_fields__}
     words = {"True": "yes", "False": "no"}
     return {

@@ -1,5 +1,6 @@
 """Every setting of a line, and the reader of its file."""
 
+from inspectd.config.camera_settings import settings_for
 from inspectd.config.consistency import insecure_endpoints, plain_tcp, tcp_address
 from inspectd.config.problems import problems
 from inspectd.config.reading import Examined, examine, load, load_camera, read_toml
@@ -8,6 +9,7 @@ from inspectd.config.settings import (
     Batching,
     Camera,
     CameraBase,
+    CameraRecipeSettings,
     Config,
     EvidenceSettings,
     GoldenPart,
@@ -35,6 +37,7 @@ __all__ = [
     "Batching",
     "Camera",
     "CameraBase",
+    "CameraRecipeSettings",
     "Config",
     "EvidenceSettings",
     "Examined",
@@ -67,5 +70,6 @@ __all__ = [
     "problems",
     "read_toml",
     "recipe_sha256",
+    "settings_for",
     "tcp_address",
 ]

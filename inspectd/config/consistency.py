@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from inspectd.config.camera_settings import settings_problems
 from inspectd.config.golden_problems import golden_problems
 from inspectd.config.problems import as_far_as_sound, short, sound
 from inspectd.config.settings import Camera, Config, LineSettings, PublishSettings, Recipe, Security, Triggers
@@ -106,7 +107,7 @@ def _lossy_scheme(source: object) -> str | None:
 
 
 def timing_problems(data: dict[str, Any]) -> Iterator[str]:
-    """Cameras whose latency is not set, or is such that no frame can ever be a trigger's."""
+    """Cameras of which nobody knows what a frame shows and when, or no frame can be a trigger's."""
     triggers, line = sound(data.get("triggers", {}), Triggers), sound(data.get("line", {}), LineSettings)
     tables = data.get("cameras")
     for index, item in enumerate(tables if isinstance(tables, list) else []):
@@ -114,6 +115,7 @@ def timing_problems(data: dict[str, Any]) -> Iterator[str]:
         if camera is None:
             continue
         yield from _latency_problems(camera, item, where)
+        yield from settings_problems(camera, where)
         if camera.mode == "triggered" and triggers is not None and line is not None:
             yield from _reach_problem(camera, triggers, _deadline_ms(camera.recipe, data, line), where)
 

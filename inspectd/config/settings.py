@@ -19,6 +19,8 @@ _NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z"  # `$` would let a l
 Name = Annotated[str, Meta(pattern=_NAME_PATTERN)]
 Pixels = Annotated[int, Meta(ge=1, le=100_000)]
 Rate = Annotated[float, Meta(gt=0, le=10_000)]
+ExposureUs = Annotated[float, Meta(ge=1, le=60_000_000)]
+GainDb = Annotated[float, Meta(ge=-100, le=100)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,6 +109,15 @@ class RecipeSettings(Settings, frozen=True, kw_only=True):
     ] = False
 
 
+class CameraRecipeSettings(RecipeSettings, frozen=True, kw_only=True):
+    """The same for one camera of a recipe of the store, with what the camera is set to meanwhile."""
+
+    exposure_us: Annotated[
+        ExposureUs | None, Meta(description="Exposure time in microseconds. Unset: that of the camera.")
+    ] = None
+    gain_db: Annotated[GainDb | None, Meta(description="Gain in decibels. Unset: that of the camera.")] = None
+
+
 class Recipe(RecipeSettings, frozen=True, kw_only=True):
     """Judgement of one product."""
 
@@ -167,6 +178,27 @@ class CameraBase(Settings, frozen=True, kw_only=True):
         float,
         Meta(ge=0, le=10_000, description="Shortest time from exposure to time stamp; 0 is always safe."),
     ] = 0.0
+    exposure_us: Annotated[
+        ExposureUs | None,
+        Meta(
+            description="Exposure time in microseconds, where a recipe of the store gives none. Unset: the "
+            "camera's own, and no recipe sets it."
+        ),
+    ] = None
+    gain_db: Annotated[
+        GainDb | None,
+        Meta(
+            description="Gain in decibels, where a recipe of the store gives none. Unset: the camera's own, "
+            "and no recipe sets it."
+        ),
+    ] = None
+    settle_ms: Annotated[
+        Annotated[float, Meta(ge=0, le=60_000)] | None,
+        Meta(
+            description="Longest time from setting exposure or gain to the time stamp of the first frame "
+            "that shows it; a device whose exposure_us is set needs it."
+        ),
+    ] = None
     slots: Annotated[int, Meta(ge=2, le=1024, description="Frame slots in its shared-memory ring.")] = 16
     when_full: Annotated[
         Literal["drop", "wait"],
@@ -199,6 +231,11 @@ class CameraBase(Settings, frozen=True, kw_only=True):
     def interval_ms(self) -> float | None:
         """Time between two frames; None if the settings do not give it."""
         return None
+
+    @property
+    def settle_ns(self) -> int:
+        """Longest time from setting the camera to the time stamp of the first frame that shows it."""
+        return int((self.settle_ms or 0.0) * 1e6)
 
     @property
     def latency_span_ns(self) -> tuple[int, int]:

@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from inspectd.config import Config, KeyedRecipe
+from inspectd.config import Config, KeyedRecipe, settings_for
+from inspectd.records import UNSET, CameraSettings
 
 FILE: Final = "file"
 """The id of the line recipe that the configuration file's recipes and cameras make; its version is 0."""
@@ -32,6 +33,7 @@ class LineRecipe(msgspec.Struct, frozen=True, kw_only=True):
         deadlines_ns: by key.
         recipes: the judgement of each key, as scoring loads it; its name is the key.
         banks: the bank's sha256 by key; none are known of the configuration file.
+        camera_settings: what each camera is set to while it is in force, by camera.
     """
 
     id: str = FILE
@@ -42,6 +44,7 @@ class LineRecipe(msgspec.Struct, frozen=True, kw_only=True):
     deadlines_ns: dict[str, int]
     recipes: tuple[KeyedRecipe, ...] = ()
     banks: dict[str, str] = {}
+    camera_settings: dict[str, CameraSettings] = {}
 
     @property
     def name(self) -> str:
@@ -66,6 +69,7 @@ def of_file(config: Config, sha256: str = "") -> LineRecipe:
         sha256=sha256,
         cameras={camera.name: camera.recipe for camera in config.cameras},
         deadlines_ns=config.deadlines_ns,
+        camera_settings={camera.name: settings_for(camera) for camera in config.cameras},
         recipes=tuple(msgspec.convert(msgspec.to_builtins(each), KeyedRecipe) for each in config.recipes),
     )
 
@@ -155,6 +159,10 @@ class RecipeBook:
         """Time from capture, or trigger, to verdict."""
         return self._deadlines_ns[key]
 
+    def camera_settings(self, key: str, camera: str) -> CameraSettings:
+        """What a camera has to be set to for a frame that a key judges."""
+        return self._camera_settings[key].get(camera, UNSET)
+
     def recipe(self, key: str) -> KeyedRecipe:
         """The judgement that a key names, of a recipe that is loaded or was until now."""
         return self._recipes[key]
@@ -204,5 +212,6 @@ class RecipeBook:
         """Deadlines and judgements by key, those of recipes that were in force a moment ago among them."""
         there = [*(recipe for _, recipe in self._before), *self._loaded]
         self._deadlines_ns = {key: ns for each in there for key, ns in each.deadlines_ns.items()}
+        self._camera_settings = {key: each.camera_settings for each in there for key in each.deadlines_ns}
         self._sha256 = {key: each.sha256 for each in there for key in each.deadlines_ns}
         self._recipes = {recipe.name: recipe for each in there for recipe in each.recipes}

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from inspectd.config import Name, RecipeSettings, Settings, problems, read_toml
+from inspectd.config import CameraRecipeSettings, Name, Settings, problems, read_toml
 from inspectd.errors import ConfigError
 from inspectd.files import open_regular
 from inspectd.recipes.version import RecipeNumber
@@ -17,8 +17,8 @@ from inspectd.recipes.version import RecipeNumber
 _MOST_BYTES: Final = 1_000_000
 
 
-class CameraInFile(RecipeSettings, frozen=True, kw_only=True):
-    """What is to judge the pictures of one camera."""
+class CameraInFile(CameraRecipeSettings, frozen=True, kw_only=True):
+    """What is to judge the pictures of one camera, and what it is to be set to meanwhile."""
 
     bank: Annotated[str, Meta(pattern=r"^[^\0]{1,4096}\Z", description="Bank file, relative to this file.")]
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from inspectd.config import Config, KeyedRecipe
+from inspectd.config import Config, KeyedRecipe, settings_for
 from inspectd.errors import InputError, UnavailableError
 from inspectd.recipes.audit import (
     FILE_NAME,
@@ -24,6 +24,7 @@ from inspectd.recipes.audit import (
 from inspectd.recipes.book import FILE, LineRecipe, of_file
 from inspectd.recipes.reading import RecipeReader
 from inspectd.recipes.version import RecipeVersion
+from inspectd.records import UNSET, CameraSettings
 
 RECORD_NS: Final = 2_000_000_000
 """A change that is not in the audit file by then is taken back."""
@@ -158,7 +159,7 @@ class RecipeRecords:
         """What a version makes of this line.
 
         Raises:
-            InputError: it does not say what judges one of the line's cameras.
+            InputError: it leaves out one of the line's cameras, or sets one to what it cannot be set to.
         """
         cameras = [camera.name for camera in self._config.cameras]
         missing = [name for name in cameras if name not in recipe.cameras]
@@ -176,14 +177,23 @@ def line_recipe(recipe: RecipeVersion, folder: Path, config: Config) -> LineReci
     Args:
         recipe: the version.
         folder: where its banks lie.
-        config: names the cameras, and has the deadline where the version has none.
+        config: names the cameras, and has the deadline and camera settings where the version has none.
+
+    Raises:
+        InputError: it sets a camera to what that cannot be set to.
     """
     keys: dict[bytes, str] = {}
-    cameras, deadlines_ns, banks, recipes = {}, {}, {}, []
+    cameras, deadlines_ns, banks, camera_settings, recipes = {}, {}, {}, {}, []
     for camera in config.cameras:
         judged = recipe.cameras[camera.name]
+        try:
+            camera_settings[camera.name] = settings_for(camera, judged)
+        except InputError as error:
+            raise InputError(f"recipe {recipe} does not fit the line: {error}") from error
         settings = msgspec.structs.asdict(judged)
-        alike = msgspec.json.encode(judged, order="sorted")
+        for name in CameraSettings.__struct_fields__:
+            del settings[name]  # they belong to the camera, and what scoring loads is the same without
+        alike = msgspec.json.encode(settings, order="sorted")
         key = keys.setdefault(alike, f"{recipe}/{camera.name}" if keys else str(recipe))
         cameras[camera.name] = key
         if key in banks:
@@ -194,13 +204,18 @@ def line_recipe(recipe: RecipeVersion, folder: Path, config: Config) -> LineReci
     return LineRecipe(
         id=recipe.id, version=recipe.version, number=recipe.number, sha256=recipe.sha256,
         cameras=cameras, deadlines_ns=deadlines_ns, recipes=tuple(recipes), banks=banks,
+        camera_settings=camera_settings,
     )  # fmt: skip
 
 
 def sha256_of_file(config: Config) -> str:
-    """SHA-256 that stands for the configuration file's recipes and what they judge, not for their banks."""
+    """SHA-256 of the file's recipes, what they judge and what cameras are set to; not of their banks."""
     judged = {camera.name: camera.recipe for camera in config.cameras}
-    return hashlib.sha256(msgspec.json.encode([config.recipes, judged], order="sorted")).hexdigest()
+    camera_settings = {camera.name: settings_for(camera) for camera in config.cameras}
+    said = [config.recipes, judged]
+    if any(settings != UNSET for settings in camera_settings.values()):
+        said.append(camera_settings)  # a line without them keeps the digest it had before there were any
+    return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()
 
 
 def _words(recipe: LineRecipe | None) -> str | None:

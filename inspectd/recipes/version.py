@@ -7,10 +7,11 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from inspectd.config import Name, Recipe, RecipeSettings
+from inspectd.config import CameraRecipeSettings, Name, Recipe, RecipeSettings
 from inspectd.errors import InputError
 from inspectd.recipes.audit.records import FILE_ID
 from inspectd.recipes.canonical import SHA256, Digest, canonical_json, json_object, sealing_sha256
+from inspectd.records import CameraSettings
 
 MANIFEST: Final = "recipe.json"
 """Name of the file that describes a version, beside its banks."""
@@ -28,8 +29,8 @@ Who = Annotated[str, Meta(min_length=1, max_length=100)]
 Why = Annotated[str, Meta(max_length=300)]
 
 
-class CameraRecipe(RecipeSettings, frozen=True, kw_only=True):
-    """What judges the pictures of one camera."""
+class CameraRecipe(CameraRecipeSettings, frozen=True, kw_only=True):
+    """What judges the pictures of one camera, and what it is set to meanwhile."""
 
     bank: BankPath
     """Inside the version's folder."""
@@ -83,14 +84,14 @@ def sealed(version: RecipeVersion) -> RecipeVersion:
     Raises:
         InputError: a value is not allowed, or cameras and files do not belong together.
     """
-    fields: dict[str, Any] = msgspec.to_builtins(version)
+    fields = _fields(version)
     fields[SHA256] = sealing_sha256(fields)
     return _checked(fields, f"recipe {version.id}")
 
 
 def encode(version: RecipeVersion) -> bytes:
     """The content of its `recipe.json`."""
-    return _laid_out(msgspec.to_builtins(version))
+    return _laid_out(_fields(version))
 
 
 def decode(data: bytes, where: str) -> RecipeVersion:
@@ -125,6 +126,16 @@ def decode(data: bytes, where: str) -> RecipeVersion:
             f"{where}: was altered, though not in what it says; restore a copy or import it again"
         )
     return version
+
+
+def _fields(version: RecipeVersion) -> dict[str, Any]:
+    """All that it says. Versions from before there were camera settings lack those, and keep their sha256."""
+    fields: dict[str, Any] = msgspec.to_builtins(version)
+    for camera in fields["cameras"].values():
+        for name in CameraSettings.__struct_fields__:
+            if camera[name] is None:
+                del camera[name]
+    return fields
 
 
 def _laid_out(fields: dict[str, Any]) -> bytes:

@@ -28,6 +28,7 @@ SEVERITY: Final = {status: rank for rank, status in enumerate(HealthStatus)}
 CONDITIONS: Final = {
     "scoring_down": HealthStatus.FAILURE,
     "camera_down": HealthStatus.FAILURE,
+    "camera_settings_failed": HealthStatus.FAILURE,
     "golden_failed": HealthStatus.FAILURE,
     "golden_overdue": HealthStatus.FAILURE,
     "starting": HealthStatus.FUNCTION_CHECK,

@@ -61,6 +61,8 @@ class ShadowResult(StrEnum):
     """It has another size or bit depth than the images of the shadow's bank."""
     OTHER_RECIPE = "other_recipe"
     """It was judged by another product's recipe."""
+    CAMERA_SETTINGS = "camera_settings"
+    """It was taken with another exposure or gain than the shadow needs."""
     DOWN = "down"
     """The shadow's process was not there, or died with it."""
     ERROR = "error"

@@ -43,6 +43,8 @@ class Reason(StrEnum):
     """A check with golden parts is overdue."""
     GOLDEN_FAILED = "golden_failed"
     """A golden part got another verdict or score than expected, and no check has passed since."""
+    CAMERA_SETTINGS = "camera_settings"
+    """The frame was not certainly taken with the exposure and gain of the recipe that judges it."""
 
 
 class HeatmapRef(msgspec.Struct, frozen=True):

@@ -9,13 +9,23 @@ import msgspec
 import numpy as np
 import pytest
 
-from inspectd.capture.messages import StartCapture, ToCapture
+from inspectd.capture.messages import ApplySettings, StartCapture, ToCapture
 from inspectd.capture.stage import CameraStage
 from inspectd.config import ImagesCamera
 from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import RingReady
 from inspectd.ipc.ring import FrameRing, RingError
-from inspectd.records import CameraPhase, CameraState, Drop, DropCause, FrameRef, Trigger
+from inspectd.records import (
+    UNSET,
+    CameraPhase,
+    CameraSettings,
+    CameraSettingsReport,
+    CameraState,
+    Drop,
+    DropCause,
+    FrameRef,
+    Trigger,
+)
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)
 
@@ -28,6 +38,7 @@ class Line:
         self.drops: list[Drop] = []
         self.phases: list[CameraPhase] = []
         self.detached: list[int] = []
+        self.problems: list[str] = []
 
     def on_ring_attached(self, camera, ring):
         pass
@@ -43,6 +54,9 @@ class Line:
 
     def on_camera_phase(self, camera, phase, detail):
         self.phases.append(phase)
+
+    def on_camera_settings(self, camera, settings, problem):
+        self.problems.append(problem)
 
 
 @pytest.fixture
@@ -62,11 +76,14 @@ def stage(line):
         stage.started(ends[-2])
         record, _ = ends[-1].receive()
         assert isinstance(record, StartCapture)
+        assert record.settings == stage.in_force
         ring = FrameRing.create(record.generation, 2, PIXELS.nbytes)
         stage.received(RingReady("cam", record.generation, 2, PIXELS.nbytes), [os.dup(ring.fd)], 0)
         ends.append(ring)
         return ring
 
+    stage.in_force = UNSET
+    stage.ends = ends
     stage.launch = launch
     yield stage
     stage.close()
@@ -167,3 +184,31 @@ def test_a_phase_is_told_when_it_changes(stage, line):
     for phase in (CameraPhase.OPENING, CameraPhase.UP, CameraPhase.UP, CameraPhase.DOWN):
         stage.received(CameraState("cam", phase), [], 0)
     assert line.phases == [CameraPhase.UP, CameraPhase.DOWN]
+
+
+def test_every_capture_process_begins_with_the_settings_in_force_and_is_sent_others_once(stage, line):
+    stage.in_force = CameraSettings(1000.0)
+    stage.use_settings(stage.in_force)
+    stage.launch()
+    theirs = stage.ends[-2]
+    for _ in range(2):
+        stage.use_settings(CameraSettings(2000.0))
+    assert theirs.receive() == (ApplySettings(CameraSettings(2000.0)), [])
+    assert theirs.receive() is None
+    stage.received(CameraSettingsReport("cam", CameraSettings(2000.0), "no such value"), [], 0)
+    assert (stage.settings_problem, line.problems) == ("no such value", ["no such value"])
+    stage.lost("killed", None, 0)
+    assert stage.settings_problem == ""
+    stage.in_force = CameraSettings(2000.0)
+    stage.launch()
+
+
+def test_a_capture_process_that_does_not_take_its_settings_is_replaced(stage):
+    stage.launch()
+    number = 1.0
+    while stage.stuck is None:
+        stage.use_settings(CameraSettings(number))
+        number += 1
+    stage.in_force = CameraSettings(number - 1)
+    stage.launch()
+    assert stage.stuck is None

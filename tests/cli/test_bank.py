@@ -96,6 +96,15 @@ def test_build_show_evaluate_compare(
     compare = json.loads(inspectd("compare", bank, bank_file, "--data", mixed_folder, "--json").stdout)
     assert compare[str(bank)]["image_auroc"] == figures["image_auroc"]
     assert set(compare) == {str(bank), str(bank_file)}
+    first, second = compare[str(bank)], compare[str(bank_file)]
+    assert (first["fails_what_the_first_passes"], first["passes_what_the_first_fails"]) == (0, 0)
+    failed = [
+        round(each["images"] - sum(c["images"] - c["failed"]["count"] for c in each["classes"]))
+        for each in (first, second)
+    ]
+    assert (
+        second["fails_what_the_first_passes"] - second["passes_what_the_first_fails"] == failed[1] - failed[0]
+    )
     assert "false_reject_rate" in inspectd("compare", bank, bank_file, "--data", mixed_folder).stdout
 
 

@@ -9,11 +9,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from support.changeovers import add_recipe
 from support.daemon import camera_table, settings
 from support.pictures import write_images
 
 from inspectd.bank.file import GOOD_SCORES, read_bank, write_bank
 from inspectd.bank.reach import reach_of
+from inspectd.recipes.audit import AuditAction, AuditLog, InForce, format_in_force
+from inspectd.recipes.store import RecipeStore
 
 
 def inspectd(*words: object) -> subprocess.CompletedProcess[str]:
@@ -28,6 +31,28 @@ def test_a_sound_line_is_tried_out_and_found_good(tmp_path, bank_file, good_fold
     done = inspectd("check", file)
     assert done.returncode == 0, done.stderr
     assert "no problems, 1 cameras, 1 recipes; banks load, cameras deliver, ports are free" in done.stdout
+
+
+def test_recipes_of_the_store_that_the_cameras_cannot_be_set_for_are_found(tmp_path, bank_file, good_folder):
+    file, state = tmp_path / "line.toml", tmp_path / "state"
+    text = settings(bank_file, camera_table("cam", good_folder)).replace(
+        "[line]", '[line]\nstate_dir = "state"'
+    )
+    file.write_text(text)
+    (state / "recipes").mkdir(parents=True)
+    add_recipe(state, "a", 1, {"cam": 5.0}, exposures_us={"cam": 5000.0})
+    done = inspectd("check", file)
+    assert (done.returncode, "warning: recipe a@1 does not fit the line: cameras.cam.exp" in done.stderr) == (
+        0,
+        True,
+    )
+    sha256 = RecipeStore(state / "recipes").read("a", 1).sha256
+    with AuditLog(state / "audit.jsonl") as log:
+        log.append(
+            AuditAction.ACTIVATE, who="anna", door="local", new=format_in_force(InForce("a", 1, sha256))
+        )
+    done = inspectd("check", file)
+    assert (done.returncode, "recipe a@1 is in force by" in done.stderr) == (2, True)
 
 
 def test_eight_different_faults_are_eight_lines(tmp_path, bank_file, good_folder):

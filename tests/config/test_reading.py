@@ -262,3 +262,26 @@ def test_devices_are_taken_as_they_are(tmp_path):
     devices = 'device = "auto"\ndevices = ["cuda:1", "cuda:0", "cpu", "cpu"]'
     settings = load(tmp_path, f"{MINIMAL}\n[scoring]\n{devices}\n")
     assert settings.scoring.devices == ("cuda:1", "cuda:0", "cpu", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("camera", "said"),
+    [
+        (MINIMAL + "exposure_us = 123.4\ngain_db = 6", None),
+        (LIVE + "exposure_us = 5000\nsettle_ms = 200", None),
+        (LIVE + "exposure_us = 5000", "cameras[0].settle_ms: is missing, expected the longest time"),
+        (LIVE + "exposure_us = 5050\nsettle_ms = 200", "cameras[0].exposure_us: got 5050, expected a mul"),
+        (LIVE + "gain_db = 6\nsettle_ms = 200", "cameras[0].gain_db: got 6, but the gain of a device"),
+        (LIVE.replace("source = 0", 'source = "rtsp://h/v"') + "exposure_us = 5000",
+         "cameras[0].exposure_us: got 5000, but nothing can be set of a stream"),
+        (LIVE.replace("source = 0", 'source = "film.mp4"') + "gain_db = 1",
+         "cameras[0].gain_db: got 1, but nothing can be set of a file"),
+        (MINIMAL + "exposure_us = 0", "cameras[0].exposure_us: got 0, expected"),
+    ],
+)  # fmt: skip
+def test_a_camera_is_set_only_to_what_its_kind_has(tmp_path, camera, said):
+    if said is None:
+        load(tmp_path, camera)
+        return
+    (problem,) = problems(tmp_path, camera)
+    assert problem.startswith(said)

@@ -35,6 +35,7 @@ WRONG: list[tuple[str, Any]] = [
         "bank": ["", "cam1.safetensors", "banks/cam3.safetensors", None, 5], "bank_sha256": ["", None, "ab"],
         "threshold": ["5", 1e301, True, []], "check_above": ["x"], "accept_threshold": [1, "yes", None],
         "deadline_ms": [0, -1, 1e9, "300"], "any_size": [None], "name": ["cam1"], "unknown": [1],
+        "exposure_us": ["5", 0, -1, 1e12, []], "gain_db": ["x", 101],
     }.items() for value in values),
     *((f"file's {name} {value!r:.20}", put("files", NAMES[1], name, value=value)) for name, values in {
         "sha256": ["", "ab" * 32, None], "bytes": [-1, 0, 1.5, "440", 2**60], "unknown": [1],

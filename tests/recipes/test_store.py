@@ -17,7 +17,7 @@ from support.recipes import content, draft, tree
 from inspectd import __version__
 from inspectd.errors import InputError, UnavailableError
 from inspectd.recipes.store import RecipeDraft, RecipeStore
-from inspectd.recipes.version import CameraRecipe
+from inspectd.recipes.version import CameraRecipe, FileDigest, RecipeVersion, decode, encode, sealed
 
 NOW_NS = 1_764_000_000_000_000_000
 
@@ -261,3 +261,17 @@ def test_whatever_is_carried_elsewhere_is_the_same_there(tmp_path_factory, of_ca
     carried = there.verify(name, there.import_archive(folder / ".zip", who="x").version)
     assert content(there, carried) == content(here, added)
     assert carried.why == why
+
+
+def test_a_version_from_before_there_were_camera_settings_keeps_its_sha256():
+    camera = CameraRecipe(bank="banks/top.safetensors", bank_sha256="1" * 64, threshold=4.5)
+    version = sealed(
+        RecipeVersion(
+            id="cells", version=1, number=12, parent=None, cameras={"top": camera}, who="anna",
+            created_utc_ns=10**18, why="", software="0.1.0", sha256="0" * 64,
+            files={camera.bank: FileDigest("2" * 64, 10)},
+        )
+    )  # fmt: skip
+    assert version.sha256 == "7dcbc543da05cf854d1a2a42fa93eccafe7e9387e7c1df71584b8ba25d1e78b9"
+    assert decode(encode(version), "recipe.json") == version
+    assert b"exposure_us" not in encode(version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -40,13 +41,17 @@ def status(daemon: Daemon) -> LineStatus:
 
 def give_time(daemon: Daemon) -> None:
     """Have the shadow's process come no longer behind the other tests, which leave it nothing."""
-    daemon.until(lambda: stands_back(daemon))
-    take_part(daemon.children()["shadow"])
+    daemon.until(lambda: stands_back(daemon) or daemon.reader.event("shadow_failed"))
+    take_part(stands_back(daemon) or 0)
 
 
-def stands_back(daemon: Daemon) -> bool:
+def stands_back(daemon: Daemon) -> int | None:
+    """The shadow's process, once it has made way for all others."""
     pid = daemon.children().get("shadow")
-    return pid is not None and Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n"
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        if pid is not None and Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n":
+            return pid
+    return None
 
 
 def begin(daemon: Daemon, recipe: str) -> None:

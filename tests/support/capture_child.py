@@ -10,13 +10,21 @@ from inspectd.capture.messages import FromCapture, StartCapture, Stop
 from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import Alive, RingReady
 from inspectd.ipc.ring import FrameRing
-from inspectd.records import CameraNotice, CameraPhase, CameraState, Drop, FrameRef
+from inspectd.records import (
+    UNSET,
+    CameraNotice,
+    CameraPhase,
+    CameraSettingsReport,
+    CameraState,
+    Drop,
+    FrameRef,
+)
 
 
 class CaptureChild:
     """Starts the real worker, and takes what it sends like the main process does."""
 
-    def __init__(self, camera, generation=1, release=True):
+    def __init__(self, camera, generation=1, release=True, settings=UNSET):
         mine, theirs = Channel.pair()
         command = [sys.executable, "-m", "inspectd.capture.worker", "--channel", str(theirs.fileno())]
         self.process = subprocess.Popen(
@@ -29,7 +37,7 @@ class CaptureChild:
         self.pixels = {}  # seq -> copy of the frame
         self.ring = None
         self.release = release
-        self.channel.send(StartCapture(camera, generation))
+        self.channel.send(StartCapture(camera, generation, settings))
 
     def __enter__(self):
         return self
@@ -81,6 +89,9 @@ class CaptureChild:
 
     def drops(self) -> list[Drop]:
         return [record for record in self.records if isinstance(record, Drop)]
+
+    def reports(self) -> list[CameraSettingsReport]:
+        return [record for record in self.records if isinstance(record, CameraSettingsReport)]
 
     def states(self, after=0) -> list[CameraState]:
         return [record for record in self.records[after:] if isinstance(record, CameraState)]

@@ -19,9 +19,11 @@ def add_recipe(
     cameras: dict[str, float],
     *,
     of_key: str | None = None,
+    exposures_us: dict[str, float] | None = None,
 ) -> RecipeVersion:
     """Put the next version into a line's store; cameras, in the line's order, with a threshold each.
 
+    `exposures_us` are those that the recipe gives, by camera.
     The stub reads no bank: its bank's digest is that of the key, which `of_key` may say otherwise.
     """
     store = RecipeStore(state_dir / "recipes")
@@ -32,7 +34,9 @@ def add_recipe(
         key = keys.setdefault(threshold, f"{name}@{version}/{camera}" if keys else f"{name}@{version}")
         bank = f"banks/of-{key.rpartition('/')[2].partition('@')[0]}.safetensors"
         digest = bank_sha256(of_key or key)
-        judged[camera] = CameraRecipe(bank=bank, bank_sha256=digest, threshold=threshold)
+        judged[camera] = CameraRecipe(
+            bank=bank, bank_sha256=digest, threshold=threshold, exposure_us=(exposures_us or {}).get(camera)
+        )
         banks[bank] = state_dir / "stub.bank"
     draft = RecipeDraft(id=name, number=number, cameras=judged, banks=banks, who="anna")
     return store.add(draft)

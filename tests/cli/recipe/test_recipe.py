@@ -213,3 +213,28 @@ def test_under_systemd_the_state_is_where_the_unit_has_it(folder, recipe, monkey
     monkeypatch.setenv("STATE_DIRECTORY", str(folder / "home" / "inspectd" / "plant" / "line1"))
     recipe("import", folder / "cells.toml", config=config)
     assert (folder / "home" / "inspectd" / "plant" / "line1" / "recipes" / "cells" / "2").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "said"),
+    [
+        ("exposure_us = 9000.0", "exposure_us = 5000", None),
+        ("exposure_us = 9000.0", "", None),
+        ("", "exposure_us = 5000", "cameras.side.exposure_us: got 5000, but the configuration file does"),
+        ("exposure_us = 9000.0", "exposure_us = 0", "cameras.side.exposure_us: got 0, expected"),
+    ],
+)  # fmt: skip
+def test_a_recipe_sets_a_camera_to_what_the_line_can(folder, recipe, own, given, said):
+    (folder / "line.toml").write_text((folder / "line.toml").read_text() + own)
+    (folder / "cells.toml").write_text(RECIPE_FILE + given)
+    done = recipe("import", folder / "cells.toml")
+    if said is not None:
+        assert (done.code, said in done.err, store_of(folder).ids()) == (2, True, []), done.err
+        return
+    assert done.code == 0, done.err
+    side = store_of(folder).verify("cells", 1).cameras["side"]
+    assert (side.exposure_us, side.gain_db) == (5000.0 if given else None, None)
+    written = json.loads((store_of(folder).folder("cells", 1) / "recipe.json").read_text())["cameras"]
+    assert ("exposure_us" in written["side"], "exposure_us" in written["top"]) == (bool(given), False)
+    shown = recipe("show", "cells").out
+    assert f"exposure_us       {'5000.0' if given else 'the camera'}" in shown
