@@ -198,6 +198,7 @@ class Reload:
     def _prepare(self, plan: _Plan, _: int) -> None:
         """Load the new recipes, once nobody else's are being loaded."""
         if not self._changeover.is_preparing:
+            self._book.withheld = plan.new.name  # until it is recorded nothing may be judged by it
             self._go_on = partial(self._await_prepared, plan)
             self._changeover.prepare_reloaded(plan.new, self._on_prepare_answered)
 
@@ -229,6 +230,7 @@ class Reload:
             self._forget(plan.new, plan.old)
             self._refuse(f"{answer.reason}: {answer.detail}")
             return
+        self._book.withheld = None
         self._config, self._banks = plan.content.config, plan.content.banks
         self._records.use_file(plan.content.config, plan.new)
         self._forget(plan.old, plan.new)
@@ -240,7 +242,8 @@ class Reload:
 
     def _forget(self, recipe: LineRecipe, other: LineRecipe) -> None:
         """Have a version of the file's recipes no more: only one of them can be what the file says."""
-        if recipe is not other and self._is_loaded(recipe):
+        is_in_force = self._book.in_force.name == recipe.name
+        if recipe is not other and self._is_loaded(recipe) and not is_in_force:
             self._book.remove(recipe)
             self._line.on_banks_changed()
 
@@ -254,6 +257,7 @@ class Reload:
 
     def _refuse(self, detail: str) -> None:
         self._go_on = None
+        self._book.withheld = None
         self._metrics.reload(ReloadResult.REFUSED)
         self._emit("alarm", "reload_refused", detail=f"nothing is changed: {detail}")
         self._tell_ready()

@@ -269,10 +269,12 @@ class Supervisor:
         """
         job = child.job
         # Of one that was asked to end nobody needs the code, and the line would stand still for it.
-        exit_code = self._exit_code(child) if cause is None and not child.is_asked_to_end else None
+        is_at_its_end = cause is None and child.is_asked_to_end
+        exit_code = self._exit_code(child) if cause is None and not is_at_its_end else None
         cause = cause or _exit_cause(child, exit_code)
         self.stop(job.name)
-        child.process.kill()
+        if not is_at_its_end:  # it writes its last lines
+            child.process.kill()
         if child.is_finishing:
             event(_log, logging.INFO, "process_finished", process=job.name, cause=cause)
             job.lost(cause, exit_code, now_ns)

@@ -117,6 +117,8 @@ class RecipeBook:
         self._loaded: list[LineRecipe] = [in_force]  # the least recently used first
         self._in_force = in_force
         self._before: deque[tuple[int, LineRecipe]] = deque()  # until when each was in force, oldest first
+        self.withheld: str | None = None
+        """Name of one that is loaded, and that nobody gets who does not ask for this very version."""
         self._index()
 
     @property
@@ -131,7 +133,12 @@ class RecipeBook:
 
     def find(self, recipe_id: str, version: int | None) -> LineRecipe | None:
         """A loaded one; without a version the newest loaded of that id."""
-        found = [each for each in self._loaded if each.id == recipe_id and version in {None, each.version}]
+        found = [
+            each
+            for each in self._loaded
+            if each.id == recipe_id
+            and (each.name != self.withheld if version is None else version == each.version)
+        ]
         return max(found, key=lambda each: each.version, default=None)
 
     def by_number(self, number: int) -> str | None:
@@ -167,7 +174,7 @@ class RecipeBook:
         if key is not None:
             return key
         for recipe in sorted(self._loaded, key=lambda each: -each.version):
-            key = recipe.key_of(name, camera)
+            key = recipe.key_of(name, camera) if recipe.name != self.withheld else None
             if key is not None:
                 self._used(recipe)
                 return key

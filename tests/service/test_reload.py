@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import time
@@ -52,11 +53,13 @@ def reload(daemon: Daemon, text: str | bytes | None = None) -> tuple[str, str]:
 
 
 def of_camera(daemon: Daemon, camera: str) -> list[Verdict]:
-    return [verdict for verdict in daemon.reader.verdicts if verdict.camera == camera]
+    """Its verdicts in the order of its frames; two scoring processes may answer in another one."""
+    found = [verdict for verdict in daemon.reader.verdicts if verdict.camera == camera]
+    return sorted(found, key=lambda verdict: (verdict.frame_generation, verdict.frame_seq))
 
 
 def assert_untouched(daemon: Daemon, camera: str) -> None:
-    """Every frame of one capture process has its verdict, in turn and scored."""
+    """Every frame of one capture process has its verdict, and is scored."""
     verdicts = of_camera(daemon, camera)
     assert {v.frame_generation for v in verdicts} == {1}
     assert [v.frame_seq for v in verdicts] == list(range(1, len(verdicts) + 1))
@@ -114,6 +117,20 @@ def test_a_triggered_camera_changes_between_two_parts(
     assert_untouched(daemon, "steady")
 
 
+def test_a_camera_that_is_away_and_one_that_hangs_are_mended(start_daemon, good_folder, bank, tmp_path):
+    text = text_of(bank, good_folder)
+    wrong = text.replace(f'folder = "{good_folder}"', f'folder = "{tmp_path}/none"', 1)
+    daemon = start_daemon(wrong)
+    daemon.until(lambda: "down" in daemon.phases() and "up" in daemon.phases(), 20)
+    os.kill(daemon.children()["top"], signal.SIGSTOP)
+    daemon.file.write_text(text.replace("fps = 25", "fps = 26"))
+    assert reload(daemon) == ("reloaded", "camera free; camera top")
+    daemon.ready()
+    daemon.until(lambda: of_camera(daemon, "free"), 10)
+    assert_all_accounted_for(daemon)
+    assert_untouched(daemon, "steady")
+
+
 BROKEN = {
     "empty": b"",
     "no text": b"\xff\xfe\x00",
@@ -161,10 +178,16 @@ def test_a_file_with_a_problem_changes_nothing(start_daemon, good_folder, bank, 
 def test_what_takes_a_restart_is_named_and_nothing_is_half_applied(start_daemon, good_folder, bank):
     daemon = start_daemon(text_of(bank, good_folder)).ready()
     changed = text_of(bank, good_folder, free_fps=5, recipe="threshold = 0.1", extra="[journal]\ndays = 3\n")
-    changed = changed.replace('name = "line"', 'name = "other"').replace('mode = "triggered"', 'mode = "free"')
+    changed = changed.replace('name = "line"', 'name = "other"').replace(
+        'mode = "triggered"', 'mode = "free"'
+    )
     name, detail = reload(daemon, changed)
     assert name == "reload_refused"
-    for setting in ("line.name: is 'other', the line runs with 'line'", "journal.days: ", "cameras[2].mode: "):
+    for setting in (
+        "line.name: is 'other', the line runs with 'line'",
+        "journal.days: ",
+        "cameras[2].mode: ",
+    ):
         assert setting in detail
     assert detail.count("takes a restart") == 3
     one_more = text_of(bank, good_folder) + camera_table("new", good_folder)
