@@ -96,8 +96,8 @@ def _table_changes(old: Settings, new: Settings, where: str) -> Iterator[str]:
 def _changes(old: object, new: object, where: str) -> Iterator[str]:
     if old == new:
         return
-    shown = [
-        f"{len(value)} entries" if isinstance(value, tuple) else "unset" if value is None else short(value)
-        for value in (new, old)
-    ]
-    yield f"{where}: is {shown[0]}, the line runs with {shown[1]}; this takes a restart"
+    if isinstance(old, tuple):
+        yield f"{where}: is not what the line runs with; this takes a restart"
+    else:
+        now, before = ("unset" if value is None else short(value) for value in (new, old))
+        yield f"{where}: is {now}, the line runs with {before}; this takes a restart"
