@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from inspectd.batching.triggering import Triggering
 from inspectd.capture.stage import CameraStage
 from inspectd.config import Camera, Triggers
-from inspectd.evidence.stage import EvidenceStage
 from inspectd.supervisor import Supervisor
 
 _END_NS: Final = 2_000_000_000
 """A capture process that was asked to end has so long; then it is killed."""
+
+
+class HoldsSlots(Protocol):
+    """Holds frames' slots for a while, and counts on how many their camera has."""
+
+    def use_slots(self, camera: str, slots: int) -> None:
+        """A camera's next ring has so many slots."""
 
 
 class _CameraChange(msgspec.Struct):
@@ -36,7 +42,7 @@ class CameraChanges:
         supervisor: of their processes.
         triggering: matches frames by their camera's latency.
         triggers: how, beside.
-        evidence: counts on their slots.
+        holders: of their slots.
     """
 
     def __init__(
@@ -45,13 +51,13 @@ class CameraChanges:
         supervisor: Supervisor,
         triggering: Triggering,
         triggers: Triggers,
-        evidence: EvidenceStage,
+        holders: Iterable[HoldsSlots],
     ) -> None:
         self._stages = stages
         self._supervisor = supervisor
         self._triggering = triggering
         self._triggers = triggers
-        self._evidence = evidence
+        self._holders = tuple(holders)
         self._under_way: list[_CameraChange] = []
 
     def begin(self, cameras: Iterable[Camera]) -> None:
@@ -80,7 +86,8 @@ class CameraChanges:
             return False
         if not self._triggering.use_camera(camera, self._triggers):
             return False
-        self._evidence.use_slots(camera.name, camera.slots)
+        for holder in self._holders:
+            holder.use_slots(camera.name, camera.slots)
         stage.use(camera)
         self._supervisor.start_again(stage, now_ns)
         return True

@@ -207,7 +207,8 @@ class Service:
             None if file is None else LineFile(file), config,
             book=self._book, records=records, clerk=self._clerk, changeover=self._changeover,
             cameras=CameraChanges(
-                self._cameras, self._supervisor, self._batching.triggering, config.triggers, self._evidence
+                self._cameras, self._supervisor, self._batching.triggering, config.triggers,
+                holders=(self._evidence, self._shadow),
             ),
             line=self, notifier=notifier, metrics=self._metrics, emit=plant.emit, clock=clock,
         )  # fmt: skip
