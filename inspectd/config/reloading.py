@@ -16,8 +16,11 @@ from inspectd.config.settings import Camera, Config, Settings
 
 RELOADED_TABLES: Final = ("recipes", "cameras")
 """Tables of the file that a reload takes up; every other one takes a restart."""
-CAMERA_RESTART: Final = ("name", "mode")
-"""Settings of a camera that take a restart, as adding, removing and reordering cameras does."""
+CAMERA_RESTART: Final = ("name", "mode", "exposure_us", "gain_db")
+"""Settings of a camera that take a restart, as adding, removing and reordering cameras does.
+
+Recipes that were loaded go by its exposure time and gain where they have none of their own.
+"""
 CAMERA_RECIPE: Final = "recipe"
 """The setting of a camera that belongs to the recipes: it leaves the camera alone."""
 
@@ -53,7 +56,9 @@ def compare(old: Config, new: Config) -> ConfigChange:
         return ConfigChange(tuple(restart), (), ())
     pairs = list(zip(old.cameras, new.cameras, strict=True))
     for index, (before, after) in enumerate(pairs):
-        restart += _changes(before.mode, after.mode, f"cameras[{index}].mode")
+        for name in CAMERA_RESTART:
+            was, now = getattr(before, name, None), getattr(after, name, None)
+            restart += _changes(was, now, f"cameras[{index}].{name}")
     return ConfigChange(
         tuple(restart),
         tuple(after for before, after in pairs if _captured(before) != _captured(after)),

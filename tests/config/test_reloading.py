@@ -51,7 +51,7 @@ def test_a_cameras_settings_start_it_anew_except_what_judges_its_parts():
             continue
         assert bool(change.restart) == (field in CAMERA_RESTART)
         assert bool(change.recipes) == (field == CAMERA_RECIPE)
-        assert bool(change.cameras) == (field != CAMERA_RECIPE)
+        assert bool(change.cameras) == (field != CAMERA_RECIPE)  # where it is not refused
     change = compare(RUNS, with_camera(source="rtsp://user:secret2@camera/2"))
     assert [camera.name for camera in change.cameras] == ["right"]
     assert "secret" not in repr((change.restart, change.recipes))
