@@ -21,7 +21,7 @@ from inspectd.config import Config
 from inspectd.errors import InspectdError
 from inspectd.metrics import Metrics
 from inspectd.recipes.audit import AuditAction
-from inspectd.recipes.book import LineRecipe, RecipeBook
+from inspectd.recipes.book import FILE, LineRecipe, RecipeBook
 from inspectd.recipes.clerk import DiskClerk
 from inspectd.recipes.stored import RECORD_NS, Change, RecipeNotFoundError, RecipeRecords
 from inspectd.scoring.pool import ScoringPool
@@ -45,6 +45,8 @@ _PATIENCE_NS: Final = 20_000_000_000
 _IN_USE_NS: Final = 10_000_000_000
 """Recipes that have to leave may be in use for so long."""
 _MAX_DETAIL_CHARACTERS: Final = 300
+SIGNAL: Final = "signal"
+"""Who had the configuration file read again, and by which door: whoever may send the daemon SIGHUP."""
 
 Reply = Callable[[RecipeAck | RecipeRefusal], None]
 
@@ -82,6 +84,9 @@ class _Recording(msgspec.Struct):
     door: str
     reply: Reply
     until_ns: int
+    action: AuditAction
+    is_to_judge: bool = True
+    """Whether the recipe is in force then; not where only the configuration file changed."""
     is_given_up: bool = False
 
 
@@ -136,6 +141,8 @@ class Changeover:
         self._loading: _Loading | None = None
         self._recording: _Recording | None = None
         self._retiring: list[ScoringStage] = []
+        self.last_failure = ""
+        """Why the last recipe could not be prepared, in words."""
 
     # --- requests --------------------------------------------------------------------------------------
 
@@ -159,7 +166,7 @@ class Changeover:
         self._refuse(None, reply, RecipeRefusalReason.MALFORMED, detail)
 
     def _prepare(self, request: RecipeRequest, reply: Reply) -> None:
-        if self._is_reading or self._loading is not None or self._retiring:
+        if self.is_preparing:
             what = "another recipe" if self._loading is None else self._loading.recipe.name
             self._refuse(request, reply, RecipeRefusalReason.BUSY, f"{what} is being prepared; ask again")
             return
@@ -184,17 +191,19 @@ class Changeover:
         loaded = self._book.find(recipe.id, recipe.version)
         if loaded is not None and loaded.sha256 == recipe.sha256:
             self._acknowledge(request, reply, recipe)
-            return
-        if loaded is not None:
+        elif loaded is not None:
             detail = (
                 f"{recipe.name} is loaded with sha256 {loaded.sha256[:12]}..., and the store has another one "
                 f"under that name, {recipe.sha256[:12]}...; import it as a new version"
             )
             self._refuse(request, reply, RecipeRefusalReason.DAMAGED, detail)
-            return
-        if self._line.state != "running":
+        elif self._line.state != "running":
             self._refuse(request, reply, RecipeRefusalReason.NOT_READY, f"the line is {self._line.state}")
-            return
+        else:
+            self._load(request, reply, recipe)
+
+    def _load(self, request: RecipeRequest, reply: Reply, recipe: LineRecipe) -> None:
+        """Have the idle side load a recipe beside those that stay."""
         kept = self._kept_beside()
         wanted = {each.name: each for line_recipe in (recipe, *kept) for each in line_recipe.recipes}
         spare = [key for each in kept if each is not self._book.in_force for key in sorted(each.keys)]
@@ -231,9 +240,9 @@ class Changeover:
             detail = f"{self._recording.recipe.name} is being put in force; ask again"
             self._refuse(request, reply, RecipeRefusalReason.BUSY, detail)
         else:
-            now_ns, old = self._clock(), self._book.in_force
-            self._recording = _Recording(request, recipe, who, door, reply, now_ns + _GIVE_UP_NS)
-            self._record(self._recording, old, recipe, partial(self._on_recorded, self._recording, old))
+            until_ns = self._clock() + _GIVE_UP_NS
+            recording = _Recording(request, recipe, who, door, reply, until_ns, AuditAction(request.action))
+            self._begin_recording(recording, self._book.in_force)
 
     def _unprepare(self, request: RecipeRequest, reply: Reply) -> None:
         recipe = self._find(request)
@@ -255,7 +264,41 @@ class Changeover:
     def _find(self, request: RecipeRequest) -> LineRecipe | None:
         name = request.recipe
         recipe_id = self._book.by_number(name) if isinstance(name, int) else name
-        return None if recipe_id is None else self._book.find(recipe_id, request.version)
+        # Version 0 is the configuration file as it is now, however often it was read again.
+        version = None if recipe_id == FILE and not request.version else request.version
+        return None if recipe_id is None else self._book.find(recipe_id, version)
+
+    # --- the configuration file is read again --------------------------------------------------------------
+
+    @property
+    def is_preparing(self) -> bool:
+        """Whether a recipe is being prepared, so that no other one can be."""
+        return self._is_reading or self._loading is not None or bool(self._retiring)
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether a change is on its way to the audit journal, so that no other one can be."""
+        return self._recording is not None
+
+    def prepare_reloaded(self, recipe: LineRecipe, reply: Reply) -> None:
+        """Load what the file makes now, while not `is_preparing`; `state_of` tells how it goes."""
+        self._load(_of_reload(RecipeAction.PREPARE, recipe, ""), reply, recipe)
+
+    def put_reloaded_in_force(self, old: LineRecipe, new: LineRecipe, why: str, reply: Reply) -> None:
+        """Record, while not `is_recording`, that the file changed; where its recipes judge, `new` does then.
+
+        Args:
+            old: what the file made until now.
+            new: what it makes, and loaded if `old` is in force; the same where only cameras changed.
+            why: what changed, in words.
+            reply: takes the answer.
+        """
+        request = _of_reload(RecipeAction.ACTIVATE, new, why)
+        recording = _Recording(
+            request, new, SIGNAL, SIGNAL, reply, self._clock() + _GIVE_UP_NS, AuditAction.RELOAD,
+            is_to_judge=new is not old and self._book.in_force.name == old.name,
+        )  # fmt: skip
+        self._begin_recording(recording, old)
 
     # --- the shadow ----------------------------------------------------------------------------------------
 
@@ -335,11 +378,15 @@ class Changeover:
 
     # --- the audit journal ---------------------------------------------------------------------------------
 
+    def _begin_recording(self, recording: _Recording, old: LineRecipe) -> None:
+        self._recording = recording
+        self._record(recording, old, recording.recipe, partial(self._on_recorded, recording, old))
+
     def _record(
         self, recording: _Recording, old: LineRecipe, new: LineRecipe, then: Callable[[object], None]
     ) -> None:
         request = recording.request
-        change = Change(AuditAction(request.action), recording.who, recording.door, request.why)
+        change = Change(recording.action, recording.who, recording.door, request.why)
         work = partial(self._records.record, change, old, new)
         self._clerk.ask(work, then, partial(self._on_not_recorded, recording))
 
@@ -349,6 +396,9 @@ class Changeover:
             self._record(recording, recording.recipe, old, self._on_taken_back)
             return
         self._recording = None
+        if not recording.is_to_judge:
+            self._acknowledge(recording.request, recording.reply, recording.recipe)
+            return
         in_force_utc_ns, now_ns = time.time_ns(), self._clock()
         self._book.put_in_force(recording.recipe, now_ns)
         self._line.on_recipe_in_force(recording.recipe, old)
@@ -492,6 +542,7 @@ class Changeover:
         self._stop(self._pool.standby)
         self._metrics.recipe_request(RecipeAction.PREPARE, reason)
         text = f"{loading.recipe.name} ({loading.request.request}): {reason}: {detail}"
+        self.last_failure = f"{reason}: {detail}"
         self._emit("warning", "recipe_failed", detail=text[:_MAX_DETAIL_CHARACTERS])
 
     def _stop(self, stages: Iterable[ScoringStage]) -> None:
@@ -564,3 +615,8 @@ def _unreadable(error: InspectdError) -> RecipeRefusalReason:
 def _named(request: RecipeRequest) -> str:
     name = f"number {request.recipe}" if isinstance(request.recipe, int) else request.recipe
     return name if request.version is None else f"{name}@{request.version}"
+
+
+def _of_reload(action: RecipeAction, recipe: LineRecipe, why: str) -> RecipeRequest:
+    """As if somebody had asked for it."""
+    return RecipeRequest(f"reload-{recipe.version}", action, FILE, recipe.version, SIGNAL, why)

@@ -17,6 +17,7 @@ from inspectd.errors import InspectdError
 from inspectd.golden.results import CheckResult, digest_of, newest_checks
 from inspectd.metrics import Metrics
 from inspectd.recipes.audit import DONE, AuditAction, AuditEntry, append_record, newest_first
+from inspectd.recipes.book import title_of
 from inspectd.recipes.clerk import DiskClerk
 from inspectd.records import BankInForce
 
@@ -117,13 +118,12 @@ def record_changed_judgements(audit: Path, judged: list[tuple[str, BankInForce]]
         if record.action is AuditAction.THRESHOLD:
             last.setdefault(record.object, record.new)
     for sha256, bank in judged:
+        recipe = title_of(bank.recipe)[0]
         new = f"threshold {bank.threshold:.6g}, bank {bank.bank_sha256}, recipe {sha256}"
-        if last.get(bank.recipe) != new:
-            old = last.get(bank.recipe)
+        if last.get(recipe) != new:
+            old = last.get(recipe)
             why = "found by the line; who changed it is not known to it" if old else "the first record of it"
-            append_record(
-                audit, AuditEntry(AuditAction.THRESHOLD, "unknown", _START, bank.recipe, old, new, why)
-            )
+            append_record(audit, AuditEntry(AuditAction.THRESHOLD, "unknown", _START, recipe, old, new, why))
 
 
 def _nothing(_: object) -> None:

@@ -27,7 +27,7 @@ from inspectd import __version__, config
 from inspectd.endpoint import Endpoint, Users, tls_context
 from inspectd.errors import UnavailableError
 from inspectd.publish.journal.records import Levels
-from inspectd.records import BankInForce, DropCause, EvidenceResult, FrameRef
+from inspectd.records import BankInForce, DropCause, EvidenceResult, FrameRef, ReloadResult
 from inspectd.wire import (
     Evaluation,
     HealthStatus,
@@ -134,6 +134,9 @@ _RECIPE_REQUESTS = _declare(Counter, "recipe_requests",
     "Requests for recipes, by what was asked and the answer.", "action answer",
     [("-", RecipeRefusalReason.MALFORMED),
      *((action, answer) for action in RecipeAction for answer in (_ACCEPTED, *RecipeRefusalReason))])
+_RELOADS = _declare(Counter, "reloads",
+    "Times the configuration file was to be read again, by what became of it.", "result",
+    _each(*ReloadResult))
 _GOLDEN = _declare(Gauge, "golden_recipes",
     "Recipes in force with golden parts, by the state of their check.", "state", _each(*GoldenState))
 _GOLDEN_CHECKS = _declare(Counter, "golden_checks",
@@ -144,7 +147,7 @@ _AUDIT_FAILURES = _declare(Counter, "audit_failures",
     "Records of the line that could not be written into its audit file.", "", _LINE)
 _CHANGEOVERS = _declare(Counter, "changeovers", "Recipes put in force since the start.", "", _LINE)
 _RECIPE_IN_FORCE = _declare(Gauge, "recipe_in_force",
-    "The recipe that judges parts; always 1. Version 0: the configuration file's.", "recipe version")
+    "The recipe that judges parts; always 1. file: the configuration file's.", "recipe version")
 _SHADOW = _declare(Gauge, "shadow_info", "The recipe that scores without a vote; always 1.", "recipe")
 _SHADOW_FRAMES = _declare(Counter, "shadow_frames",
     "Frames that a shadow might have scored, by what became of them.", "result", _each(*ShadowResult))
@@ -376,6 +379,10 @@ class Metrics:
             self._drop(_RECIPE_IN_FORCE, before[0], str(before[1]))
             self._of(_CHANGEOVERS).inc()
         self._of(_RECIPE_IN_FORCE, name, str(version)).set(1)
+
+    def reload(self, result: ReloadResult) -> None:
+        """See `ReloadMetrics.reload`."""
+        self._of(_RELOADS, result).inc()
 
     def golden_recipes(self, states: Sequence[GoldenState]) -> None:
         """Set the states of the checks of all recipes in force that have golden parts."""

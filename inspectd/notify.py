@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import MutableMapping
 from typing import Final
 
@@ -63,6 +64,10 @@ class Notifier:
         """Parts can be judged."""
         self._serving = True
         self._send("READY=1")
+
+    def reloading(self) -> None:
+        """The configuration file is being read again; `ready` follows, whatever comes of it."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
         """The stop has begun."""

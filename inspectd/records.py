@@ -244,6 +244,16 @@ class EvidenceResult(StrEnum):
     """The disk is full, read-only or failing."""
 
 
+class ReloadResult(StrEnum):
+    """What became of a request to read the configuration file again. A closed set: it is a metric label."""
+
+    DONE = "done"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"
+    IGNORED = "ignored"
+    """The line starts, or stops."""
+
+
 class CameraPhase(StrEnum):
     """Phase of a camera's life."""
 

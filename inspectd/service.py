@@ -16,6 +16,8 @@ and, when something is late or lost on that way, `BatchingStage.turn`, `lose_sco
 What the plant connects to, and what goes there beside verdicts, is in `plant_link`; `alarms` warns of what is
 wrong with access, evidence and child processes.
 
+On SIGHUP the configuration file is read again: `reload`.
+
 What acts by itself has a `turn`, and a `wake_ns` that gives when to call it next. There None means "never".
 The loop waits for the earliest of these times, or for a message.
 """
@@ -34,6 +36,7 @@ from typing import Final
 from inspectd.alarms import FormatWatch, LoopWatch, ProcessWatch
 from inspectd.batching.parts import Part
 from inspectd.batching.stage import make_batching
+from inspectd.camera_changes import CameraChanges
 from inspectd.capture.stage import CameraStage
 from inspectd.changeover import Changeover
 from inspectd.config import Config
@@ -51,6 +54,7 @@ from inspectd.plant_link import PlantLink
 from inspectd.recipes.audit import FILE_NAME
 from inspectd.recipes.book import FILE, LineRecipe, RecipeBook, title_of
 from inspectd.recipes.clerk import DiskClerk
+from inspectd.recipes.line_file import LineFile
 from inspectd.recipes.stored import RecipeRecords
 from inspectd.records import (
     Batch,
@@ -65,6 +69,7 @@ from inspectd.records import (
     ScoreError,
     Trigger,
 )
+from inspectd.reload import Reload
 from inspectd.scoring.messages import ScoringReady
 from inspectd.scoring.pool import ScoringPool
 from inspectd.scoring.stage import SCORING
@@ -98,7 +103,10 @@ or full, for which systemd tries again."""
 
 @contextmanager
 def open_service(
-    config: Config, clock: Callable[[], int] = time.monotonic_ns, scoring: Sequence[str] = SCORING
+    config: Config,
+    clock: Callable[[], int] = time.monotonic_ns,
+    scoring: Sequence[str] = SCORING,
+    file: Path | None = None,
 ) -> Iterator[Service]:
     """Lock the line's runtime directory and open everything it needs; undo that in reverse order.
 
@@ -106,6 +114,7 @@ def open_service(
         config: the line's.
         clock: monotonic, in nanoseconds.
         scoring: the module of the scoring process, and its own arguments; no setting changes it.
+        file: that `config` was read from, and that SIGHUP has read again.
 
     Raises:
         InputError: a key, certificate or users file cannot be used.
@@ -115,7 +124,7 @@ def open_service(
     notifier = Notifier.from_environment()
     with RuntimeDir(config.runtime_path) as runtime_dir, ExitStack() as stack:
         try:
-            service = Service(config, notifier, runtime_dir, stack, clock=clock, scoring=scoring)
+            service = Service(config, notifier, runtime_dir, stack, clock=clock, scoring=scoring, file=file)
         except OSError as error:
             raise UnavailableError(f"the line cannot be opened: {error}") from error
         yield service
@@ -137,6 +146,7 @@ class Service:
         *,
         clock: Callable[[], int],
         scoring: Sequence[str],
+        file: Path | None,
     ) -> None:
         """Make every part and open what the plant connects to; `stack` undoes that, and what `run` starts."""
         self.state = "starting"
@@ -145,7 +155,8 @@ class Service:
         self._notifier = notifier
         self._clock = clock
         self._stop_signals = 0
-        for signum in (signal.SIGTERM, signal.SIGINT):
+        self._is_reload_asked = False
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             stack.callback(signal.signal, signum, signal.signal(signum, self._on_signal))
         self._fatal: InspectdError | None = None
         self._tick_due_ns = 0
@@ -195,6 +206,15 @@ class Service:
             config, self._book, self._scoring, self._batching, self._shadow,
             records=records, clerk=self._clerk, supervisor=self._supervisor, line=self,
             metrics=self._metrics, emit=plant.emit, clock=clock,
+        )  # fmt: skip
+        self._reload = Reload(
+            None if file is None else LineFile(file), config,
+            book=self._book, records=records, clerk=self._clerk, changeover=self._changeover,
+            cameras=CameraChanges(
+                self._cameras, self._supervisor, self._batching.triggering, config.triggers,
+                holders=(self._evidence, self._shadow),
+            ),
+            line=self, notifier=notifier, metrics=self._metrics, emit=plant.emit, clock=clock,
         )  # fmt: skip
         self._is_open = True
 
@@ -286,6 +306,10 @@ class Service:
         self._evidence.tick(now_ns)
         self._shadow.tick(now_ns)
         self._golden.turn(now_ns)
+        if self._is_reload_asked:
+            self._is_reload_asked = False
+            self._reload.ask()
+        self._reload.turn(now_ns)
         if self._watchdog.due(now_ns, scoring_ready=self._scoring.is_ready):
             self._notifier.watchdog()
 
@@ -298,6 +322,9 @@ class Service:
         return None
 
     def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
+        if signum == signal.SIGHUP:
+            self._is_reload_asked = True
+            return
         self._stop_signals += 1
         event(_log, logging.INFO, "signal", name=signal.Signals(signum).name, count=self._stop_signals)
         if not self._is_open:

@@ -252,6 +252,10 @@ class Shadow:
 
     # --- frames --------------------------------------------------------------------------------------------
 
+    def use_slots(self, camera: str, slots: int) -> None:
+        """A camera's next ring has so many slots."""
+        self._slots[camera] = slots
+
     def attach(self, camera: str, ring: FrameRing) -> None:
         """Give its process a ring that frames will lie in."""
         if self._run is not None:

@@ -79,6 +79,7 @@ class Child:
         self.up_ns: int | None = None
         """When it sent its first record."""
         self.is_finishing = False
+        self.is_asked_to_end = False
         self.failure: Failed | None = None
 
     @property
@@ -156,6 +157,14 @@ class Supervisor:
             # It is dead already; the next read of its channel shows that.
             event(_log, logging.WARNING, "process_died_at_once", process=job.name, cause=str(error))
 
+    def start_again(self, job: Job, now_ns: int) -> None:
+        """Launch the job's process; where the machine cannot start one now, try again later."""
+        try:
+            self.start(job, now_ns)
+        except UnavailableError as error:
+            event(_log, logging.ERROR, "process_not_started", process=job.name, cause=str(error))
+            self._restarts[job.name] = (now_ns + _LONGEST_BACKOFF_NS, job)
+
     def tick(self, now_ns: int) -> None:
         """Replace children without progress, restart those whose back-off is over, reap the dead."""
         if now_ns - self._last_tick_ns > _AWAY_NS:
@@ -170,7 +179,7 @@ class Supervisor:
         for name, (due_ns, job) in list(self._restarts.items()):
             if now_ns >= due_ns:
                 del self._restarts[name]
-                self._restart(job, now_ns)
+                self.start_again(job, now_ns)
         self._ending = [process for process in self._ending if process.poll() is None]
 
     def finish(self, name: str) -> None:
@@ -178,6 +187,7 @@ class Supervisor:
         self._restarts.pop(name, None)
         if name in self._children:
             self._children[name].is_finishing = True
+            self._children[name].is_asked_to_end = True
 
     def hurry(self, name: str) -> None:
         """Have a child that was started once come after the others no longer.
@@ -220,13 +230,6 @@ class Supervisor:
                 event(_log, logging.ERROR, "process_not_reaped", pid=process.pid)
         self._ending.clear()
 
-    def _restart(self, job: Job, now_ns: int) -> None:
-        try:
-            self.start(job, now_ns)
-        except UnavailableError as error:
-            event(_log, logging.ERROR, "process_not_started", process=job.name, cause=str(error))
-            self._restarts[job.name] = (now_ns + _LONGEST_BACKOFF_NS, job)
-
     def _read(self, child: Child) -> None:
         """Read a child's messages."""
         for _ in range(_MESSAGES_PER_TURN):
@@ -265,10 +268,13 @@ class Supervisor:
             now_ns: the time.
         """
         job = child.job
-        exit_code = self._exit_code(child) if cause is None else None
+        # Of one that was asked to end nobody needs the code, and the line would stand still for it.
+        is_at_its_end = cause is None and child.is_asked_to_end
+        exit_code = self._exit_code(child) if cause is None and not is_at_its_end else None
         cause = cause or _exit_cause(child, exit_code)
         self.stop(job.name)
-        child.process.kill()
+        if not is_at_its_end:  # it writes its last lines
+            child.process.kill()
         if child.is_finishing:
             event(_log, logging.INFO, "process_finished", process=job.name, cause=cause)
             job.lost(cause, exit_code, now_ns)

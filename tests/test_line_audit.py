@@ -61,7 +61,7 @@ def test_another_threshold_bank_or_setting_is_recorded_once(files):
         ("11" * 32, BANK),
         ("11" * 32, BANK),
         ("22" * 32, msgspec.structs.replace(BANK, threshold=2.75)),
-        ("22" * 32, msgspec.structs.replace(BANK, threshold=2.75)),
+        ("22" * 32, msgspec.structs.replace(BANK, threshold=2.75, recipe="cell#1")),  # it was read again
     ):
         record_changed_judgements(log, [(sha256, bank)])
     first, second = audit.read(log)

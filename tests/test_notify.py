@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,13 @@ def test_every_message_reaches_the_manager(manager: socket.socket) -> None:
     notifier.ready()
     notifier.status("2 cameras up\nscoring warm")
     notifier.watchdog()
+    notifier.reloading()
     notifier.stopping()
-    received = [manager.recv(4096).decode() for _ in range(4)]
+    received = [manager.recv(4096).decode() for _ in range(5)]
+    reloading, usec = received.pop(3).split("\nMONOTONIC_USEC=")
     assert received == ["READY=1", "STATUS=2 cameras up scoring warm", "WATCHDOG=1", "STOPPING=1"]
+    assert reloading == "RELOADING=1"
+    assert 0 <= time.monotonic() * 1e6 - int(usec) < 10e6
     assert notifier.failures == 0
 
 

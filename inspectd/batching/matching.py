@@ -59,6 +59,12 @@ class Matcher(Protocol):
 
     waiting: list[PendingView]
     """Views that have no frame yet, oldest first."""
+    triggers: TriggersSeen
+    """Those that came, refused ones too, as far back as a frame or another trigger can still concern them."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no view waits, and no frame is remembered."""
 
     def expect(self, view: PendingView) -> None:
         """Add a view, opened by a trigger newer than those before it; it waits for its frame."""
@@ -87,7 +93,7 @@ class Matcher(Protocol):
         """When something becomes certain by itself."""
 
 
-class _Triggers(list[Trigger]):
+class TriggersSeen(list[Trigger]):
     """The triggers of one camera in the order they were read, those that were refused among them."""
 
     def __init__(self) -> None:
@@ -140,20 +146,25 @@ class FirstAfter:
             latency_ns: shortest and longest time from an exposure to its stamp.
         """
         self.waiting: list[PendingView] = []
+        self.triggers = TriggersSeen()
         self._window_ns = window_ns
         self._latency_ns = latency_ns
         self._frames: list[FrameRef] = []
-        self._triggers = _Triggers()
         self._lag_ns = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """See `Matcher.is_empty`."""
+        return not self.waiting and not self._frames
 
     def expect(self, view: PendingView) -> None:
         """See `Matcher.expect`."""
         self.waiting.append(view)
-        self._triggers.add_taken(view.trigger)
+        self.triggers.add_taken(view.trigger)
 
     def pass_by(self, trigger: Trigger) -> None:
         """See `Matcher.pass_by`."""
-        self._triggers.add_refused(trigger)
+        self.triggers.add_refused(trigger)
 
     def add_frame(self, frame: FrameRef) -> None:
         """See `Matcher.add_frame`."""
@@ -181,7 +192,7 @@ class FirstAfter:
         """See `Matcher.give_up`."""
         settled = Settled([], self.waiting, self._frames)
         self.waiting, self._frames = [], []
-        self._triggers.clear()
+        self.triggers.clear()
         return settled
 
     def needs_known_ns(self, known_ns: int) -> int | None:
@@ -196,7 +207,7 @@ class FirstAfter:
 
     def _owner(self, exposed: Exposure) -> PendingView | None:
         newest: Trigger | None = None
-        for trigger in reversed(self._triggers):
+        for trigger in reversed(self.triggers):
             if newest is not None and trigger.received_ns <= newest.came_ns:
                 break  # as is whatever was read before it
             if trigger.came_ns > exposed.last_ns:
@@ -217,8 +228,8 @@ class FirstAfter:
     def _forget(self, known_ns: int) -> None:
         """Forget triggers that came before all that wait, and before all that are still to be read."""
         certain_ns = min([known_ns, *(view.trigger.came_ns for view in self.waiting)])
-        while self._triggers and self._triggers[0].received_ns < certain_ns:
-            del self._triggers[0]
+        while self.triggers and self.triggers[0].received_ns < certain_ns:
+            del self.triggers[0]
 
 
 class _Place:
@@ -248,22 +259,27 @@ class Nearest:
             history: unclaimed frames held at most; the oldest leaves for the next.
         """
         self.waiting: list[PendingView] = []
+        self.triggers = TriggersSeen()
         self._window_ns = window_ns
         self._before_ns = before_ns
         self._latency_ns = latency_ns
         self._history = history
         self._places: list[_Place] = []
-        self._triggers = _Triggers()
         self._wake_ns: int | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """See `Matcher.is_empty`."""
+        return not self.waiting and not self._places
 
     def expect(self, view: PendingView) -> None:
         """See `Matcher.expect`."""
         self.waiting.append(view)
-        self._triggers.add_taken(view.trigger)
+        self.triggers.add_taken(view.trigger)
 
     def pass_by(self, trigger: Trigger) -> None:
         """See `Matcher.pass_by`."""
-        self._triggers.add_refused(trigger)
+        self.triggers.add_refused(trigger)
 
     def add_frame(self, frame: FrameRef) -> None:
         """See `Matcher.add_frame`."""
@@ -284,7 +300,7 @@ class Nearest:
         held = [place.frame for place in self._places if place.frame is not None]
         settled = Settled([], self.waiting, held)
         self.waiting, self._places, self._wake_ns = [], [], None
-        self._triggers.clear()
+        self.triggers.clear()
         return settled
 
     def needs_known_ns(self, known_ns: int) -> int | None:
@@ -348,13 +364,13 @@ class Nearest:
         return None
 
     def _is_nearest(self, trigger: Trigger, exposed: Exposure) -> bool:
-        at = next(index for index, other in enumerate(self._triggers) if other is trigger)
+        at = next(index for index, other in enumerate(self.triggers) if other is trigger)
         return all(
             _is_before(other, trigger) and other.received_ns + trigger.received_ns < 2 * exposed.first_ns
-            for other in self._triggers[:at]
+            for other in self.triggers[:at]
         ) and all(
             _is_before(trigger, other) and other.came_ns + trigger.came_ns > 2 * exposed.last_ns
-            for other in self._triggers[at + 1 :]
+            for other in self.triggers[at + 1 :]
         )
 
     def _forget(self, known_ns: int, settled: Settled) -> None:
@@ -367,7 +383,7 @@ class Nearest:
                 settled.unclaimed.append(place.frame)
                 place.frame = None
         # One from further back than this is further from any frame than a trigger that may still want it.
-        self._triggers[:] = [t for t in self._triggers if t.received_ns >= oldest_ns - self._before_ns]
+        self.triggers[:] = [t for t in self.triggers if t.received_ns >= oldest_ns - self._before_ns]
 
     def _times(self, view: PendingView, lag_ns: int) -> list[int]:
         place = self._own(view)

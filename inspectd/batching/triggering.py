@@ -108,6 +108,24 @@ class Triggering:
             if camera in self._matchers:
                 self._matchers[camera].pass_by(trigger)
 
+    def awaits(self, camera: str) -> bool:
+        """Whether a trigger waits for a frame of this camera."""
+        return camera in self._matchers and bool(self._matchers[camera].waiting)
+
+    def use_camera(self, camera: Camera, triggers: Triggers) -> bool:
+        """Match this camera's frames by new settings; False while frames by its old ones are remembered.
+
+        Triggers that were refused meanwhile go on to count: their parts are there all the same.
+        """
+        if camera.name not in self._matchers:
+            return True
+        old = self._matchers[camera.name]
+        if not old.is_empty:
+            return False
+        new = self._matchers[camera.name] = _make_matcher(triggers, camera)
+        new.triggers = old.triggers
+        return True
+
     def hold_frame(self, frame: FrameRef) -> None:
         """Hand a frame to its camera's matcher; `settle` gives it back, with its view or without."""
         self._matchers[frame.camera].add_frame(frame)

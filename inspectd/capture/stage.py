@@ -79,6 +79,7 @@ class CameraStage:
         """The reason why it is not set as it should be; empty: none is known."""
         self._settings = UNSET
         self._stopping = False
+        self._is_changing = False
         self._events = events
         self._clock = clock
         self._channel: Channel[Any] | None = None
@@ -88,8 +89,8 @@ class CameraStage:
     def started(self, channel: Channel[Any]) -> None:
         """Begin a new generation, and send its capture process the settings."""
         self.generation += 1
-        self._channel = channel
         self.stuck = None
+        self._channel = channel
         channel.send(StartCapture(self.camera, self.generation, self._settings))
 
     def use_settings(self, settings: CameraSettings) -> None:
@@ -130,6 +131,8 @@ class CameraStage:
         self.settings_problem = ""
         if self._stopping:
             self.phase = CameraPhase.ENDED
+        elif self._is_changing:
+            self._change_phase(CameraPhase.OPENING, "its settings changed")
         else:
             self._change_phase(CameraPhase.DOWN, cause)
         for generation in list(self._rings):
@@ -143,8 +146,22 @@ class CameraStage:
         self._retire_if_unused(frame.generation)
 
     def stop_capturing(self) -> None:
-        """Ask for no more frames; those in flight still come."""
+        """Ask for no more frames, for good; those in flight still come."""
         self._stopping = True
+        self.ask_to_stop()
+
+    def begin_change(self) -> None:
+        """Take no triggers any more: the capture process will end, and start anew with other settings."""
+        self._is_changing = True
+
+    def use(self, camera: Camera) -> None:
+        """Start every capture process from now on with these settings of the same camera."""
+        self._is_changing = False
+        self.camera = camera
+        self.stall_timeout_ns = int(camera.stall_timeout_ms * 1e6)
+
+    def ask_to_stop(self) -> None:
+        """Ask the capture process to end; those of its frames that are in flight still come."""
         if self._channel is None:
             return
         try:
@@ -154,8 +171,8 @@ class CameraStage:
 
     @property
     def is_up(self) -> bool:
-        """True while the camera delivers frames."""
-        return self.phase is CameraPhase.UP
+        """True while the camera delivers frames, and goes on to."""
+        return self.phase is CameraPhase.UP and not self._is_changing
 
     @property
     def slots(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import signal
 from pathlib import Path
 
 from inspectd import config, log
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Run until SIGTERM or SIGINT.
+    """Run until SIGTERM or SIGINT; SIGHUP has the file read again.
 
     Raises:
         ConfigError: the file has problems.
@@ -27,9 +28,11 @@ def main(arguments: argparse.Namespace) -> int:
     """
     # A crash, and the SIGABRT of systemd's watchdog, leave every thread's stack in the log.
     faulthandler.enable()
+    # It asks for the file to be read again, which is done right now. `open_service` gives it its meaning.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = config.load(arguments.file)
     log.setup(settings.log.level, settings.log.format)
     raise_descriptor_limit()  # the doors' clients take them
-    with open_service(settings) as service:
+    with open_service(settings, file=arguments.file) as service:
         service.run()
     return ExitCode.OK

@@ -159,7 +159,10 @@ def _facts(status: LineStatus) -> dict[str, Text]:
         )
     scoring = "not ready" if status.device is None else f"ready on {status.device}"
     texts["scoring"] = f"{scoring}; {status.waiting} wait, {status.with_scoring} are with it"
-    named = "the configuration file's recipes" if status.in_force == "file" else status.in_force
+    name, _, version = status.in_force.partition("@")
+    named = status.in_force
+    if name == "file":
+        named = "the configuration file's recipes" + (f", changed by reload {version}" if version else "")
     texts["in force"] = named + (f"; prepared: {', '.join(status.prepared)}" if status.prepared else "")
     if status.shadow is not None:
         texts["shadow"] = _shadow(status.shadow)

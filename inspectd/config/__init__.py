@@ -5,6 +5,7 @@ from inspectd.config.consistency import insecure_endpoints, plain_tcp, tcp_addre
 from inspectd.config.problems import problems
 from inspectd.config.reading import Examined, examine, load, load_camera, read_toml
 from inspectd.config.recipes import effective_settings, recipe_sha256
+from inspectd.config.reloading import ConfigChange, compare
 from inspectd.config.settings import (
     Batching,
     Camera,
@@ -39,6 +40,7 @@ __all__ = [
     "CameraBase",
     "CameraRecipeSettings",
     "Config",
+    "ConfigChange",
     "EvidenceSettings",
     "Examined",
     "GoldenPart",
@@ -59,6 +61,7 @@ __all__ = [
     "Security",
     "Settings",
     "Triggers",
+    "compare",
     "effective_settings",
     "examine",
     "insecure_endpoints",

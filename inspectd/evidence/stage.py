@@ -76,6 +76,10 @@ class EvidenceStage(RingClient):
         self._last_id = 0
         self._unfinished: dict[int, FrameRef] = {}
 
+    def use_slots(self, camera: str, slots: int) -> None:
+        """A camera's next ring has so many slots."""
+        self._slots[camera] = slots
+
     def use_banks(self, judged: Iterable[tuple[Recipe, BankInForce]]) -> None:
         """Record these banks and thresholds with what is kept of parts that are judged by them."""
         for recipe, bank in judged:

@@ -55,9 +55,9 @@ def run(
 ) -> ExitCode:
     """Be a child process from its command line to its exit code.
 
-    Neither SIGINT, which a terminal sends to the whole process group, nor SIGTERM ends a child: the main
-    process closes the channel after the last answer. An error that is raised by `live` is sent to the main
-    process, one before or by hand is printed.
+    Neither SIGINT and SIGHUP, which a terminal sends to the whole process group, nor SIGTERM end a child: the
+    main process closes the channel after the last answer. An error that is raised by `live` is sent to the
+    main process, one before or by hand is printed.
 
     Args:
         parser: of `argument_parser`.
@@ -78,7 +78,7 @@ def run(
         if by_hand is not None and arguments.channel is None:
             return by_hand(arguments)
         die_with_parent()
-        for signum in (signal.SIGINT, signal.SIGTERM):
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, signal.SIG_IGN)
         channel = open_channel(arguments.channel, receives)
     except InspectdError as error:

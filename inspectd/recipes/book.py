@@ -8,11 +8,14 @@ from typing import Final
 
 import msgspec
 
-from inspectd.config import Config, KeyedRecipe, settings_for
+from inspectd.config import Config, KeyedRecipe, Recipe, settings_for
 from inspectd.records import UNSET, CameraSettings
 
 FILE: Final = "file"
-"""The id of the line recipe that the configuration file's recipes and cameras make; its version is 0."""
+"""The id of the line recipe that the configuration file's recipes and cameras make.
+
+Its version is 0 as the line starts, and counts up with each reload that changes recipes.
+"""
 
 _REMEMBERED_NS: Final = 10_000_000_000
 """A frame that was captured longer ago than this has missed its deadline, or is stale."""
@@ -26,7 +29,7 @@ class LineRecipe(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: of the recipe.
-        version: of the recipe, from 1; 0: of the configuration file.
+        version: of the recipe, from 1; of the configuration file 0, or the number of the reload that read it.
         number: 1 to 999, for plant software without texts; None: of the configuration file.
         sha256: over all of it.
         cameras: camera name to the key of what judges its parts.
@@ -49,7 +52,12 @@ class LineRecipe(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """Id and version in one word, as people write it."""
-        return self.id if self.id == FILE else f"{self.id}@{self.version}"
+        return self.id if self.is_file and not self.version else f"{self.id}@{self.version}"
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is the configuration file's."""
+        return self.id == FILE
 
     @property
     def keys(self) -> set[str]:
@@ -58,25 +66,43 @@ class LineRecipe(msgspec.Struct, frozen=True, kw_only=True):
 
     def key_of(self, name: str, camera: str) -> str | None:
         """The key that a trigger means by `name` for a camera; None where it means another recipe."""
-        if self.id == FILE:
-            return name if name in self.deadlines_ns else None
+        if self.is_file:
+            key = _key_of_file(name, self.version)
+            return key if key in self.deadlines_ns else None
         return self.cameras.get(camera) if name == self.id else None
 
 
-def of_file(config: Config, sha256: str = "") -> LineRecipe:
-    """The line recipe that the configuration file makes: the names of its recipes are the keys."""
+def of_file(config: Config, sha256: str = "", version: int = 0) -> LineRecipe:
+    """The line recipe that the configuration file makes.
+
+    Its keys are the names of its recipes; those of a later version are `NAME#VERSION`, all of them, so that a
+    key never means anything else. No name has a `#` or an `@`.
+    """
     return LineRecipe(
+        version=version,
         sha256=sha256,
-        cameras={camera.name: camera.recipe for camera in config.cameras},
-        deadlines_ns=config.deadlines_ns,
+        cameras={camera.name: _key_of_file(camera.recipe, version) for camera in config.cameras},
+        deadlines_ns={_key_of_file(name, version): ns for name, ns in config.deadlines_ns.items()},
+        recipes=tuple(_keyed(each, _key_of_file(each.name, version)) for each in config.recipes),
         camera_settings={camera.name: settings_for(camera) for camera in config.cameras},
-        recipes=tuple(msgspec.convert(msgspec.to_builtins(each), KeyedRecipe) for each in config.recipes),
     )
 
 
+def _key_of_file(name: str, version: int) -> str:
+    return f"{name}#{version}" if version else name
+
+
+def _keyed(recipe: Recipe, key: str) -> KeyedRecipe:
+    return msgspec.convert({**msgspec.to_builtins(recipe), "name": key}, KeyedRecipe)
+
+
 def title_of(key: str) -> tuple[str, int | None]:
-    """The recipe's name and version that a key belongs to; the configuration file's have no version."""
-    name, _, rest = key.partition("@")
+    """The recipe's name and version that a key belongs to; the configuration file's have no version.
+
+    How often the file was read says nothing after the next start, so it is no version for anybody else: what
+    the file's recipes judge by is told apart by its sha256.
+    """
+    name, _, rest = key.partition("#")[0].partition("@")
     return name, int(rest.partition("/")[0]) if rest else None
 
 
@@ -91,6 +117,8 @@ class RecipeBook:
         self._loaded: list[LineRecipe] = [in_force]  # the least recently used first
         self._in_force = in_force
         self._before: deque[tuple[int, LineRecipe]] = deque()  # until when each was in force, oldest first
+        self.withheld: str | None = None
+        """Name of one that is loaded, and that nobody gets who does not ask for this very version."""
         self._index()
 
     @property
@@ -105,7 +133,12 @@ class RecipeBook:
 
     def find(self, recipe_id: str, version: int | None) -> LineRecipe | None:
         """A loaded one; without a version the newest loaded of that id."""
-        found = [each for each in self._loaded if each.id == recipe_id and version in {None, each.version}]
+        found = [
+            each
+            for each in self._loaded
+            if each.id == recipe_id
+            and (each.name != self.withheld if version is None else version == each.version)
+        ]
         return max(found, key=lambda each: each.version, default=None)
 
     def by_number(self, number: int) -> str | None:
@@ -141,7 +174,7 @@ class RecipeBook:
         if key is not None:
             return key
         for recipe in sorted(self._loaded, key=lambda each: -each.version):
-            key = recipe.key_of(name, camera)
+            key = recipe.key_of(name, camera) if recipe.name != self.withheld else None
             if key is not None:
                 self._used(recipe)
                 return key
@@ -152,7 +185,8 @@ class RecipeBook:
         """Names that a trigger may give."""
         names: dict[str, None] = {}
         for recipe in (self._in_force, *reversed(self._loaded)):
-            names |= dict.fromkeys(recipe.deadlines_ns if recipe.id == FILE else [recipe.id])
+            of_file = [title_of(key)[0] for key in recipe.deadlines_ns]
+            names |= dict.fromkeys(of_file if recipe.is_file else [recipe.id])
         return list(names)
 
     def deadline_ns(self, key: str) -> int:
@@ -164,7 +198,11 @@ class RecipeBook:
         return self._camera_settings[key].get(camera, UNSET)
 
     def recipe(self, key: str) -> KeyedRecipe:
-        """The judgement that a key names, of a recipe that is loaded or was until now."""
+        """The judgement that a key names, of a recipe that is loaded or was until now.
+
+        One of the configuration file has the name that it has there: its sha256 is the same after a reload
+        that leaves it as it is, and after a restart.
+        """
         return self._recipes[key]
 
     def is_loaded(self, key: str) -> bool:
@@ -214,4 +252,8 @@ class RecipeBook:
         self._deadlines_ns = {key: ns for each in there for key, ns in each.deadlines_ns.items()}
         self._camera_settings = {key: each.camera_settings for each in there for key in each.deadlines_ns}
         self._sha256 = {key: each.sha256 for each in there for key in each.deadlines_ns}
-        self._recipes = {recipe.name: recipe for each in there for recipe in each.recipes}
+        self._recipes = {
+            recipe.name: _keyed(recipe, title_of(recipe.name)[0]) if each.is_file else recipe
+            for each in there
+            for recipe in each.recipes
+        }

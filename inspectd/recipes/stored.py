@@ -38,9 +38,9 @@ class Change(NamedTuple):
     """A change of what is in force.
 
     Attributes:
-        action: `activate`, `rollback`, `promote` or `shadow`.
+        action: `activate`, `rollback`, `promote`, `shadow` or `reload`.
         who: asked for it.
-        door: `local`, `tcp`, or `command` where no line runs.
+        door: `local`, `tcp`, `signal`, or `command` where no line runs.
         why: that person's reason.
     """
 
@@ -64,6 +64,16 @@ class RecipeRecords:
         self._audit = state / FILE_NAME
         self._config = config
         self._file = of_file(config, sha256_of_file(config))
+
+    @property
+    def file(self) -> LineRecipe:
+        """What the configuration file made when it was read last."""
+        return self._file
+
+    def use_file(self, config: Config, recipe: LineRecipe) -> None:
+        """The configuration file was read again, and `recipe` is what it makes now; waits for nothing."""
+        self._config = config
+        self._file = recipe
 
     def in_force(self) -> LineRecipe:
         """The line recipe that was put in force last; the configuration file's where none ever was.
@@ -125,7 +135,9 @@ class RecipeRecords:
         self._append(change, old, new)
         if time.monotonic_ns() > until_ns:
             why = f"the record took longer than {RECORD_NS / 1e9:g} s"
-            self._append(Change(AuditAction.ROLLBACK, "inspectd", change.door, why), new, old)
+            # A reload says nothing of what the next start judges by, so its end must not either.
+            action = change.action if change.action is AuditAction.RELOAD else AuditAction.ROLLBACK
+            self._append(Change(action, "inspectd", change.door, why), new, old)
             raise UnavailableError(f"{self._audit}: not written within {RECORD_NS / 1e9:g} s; taken back")
 
     def record_shadow(self, change: Change, old: LineRecipe | None, new: LineRecipe | None) -> None:
@@ -219,4 +231,7 @@ def sha256_of_file(config: Config) -> str:
 
 
 def _words(recipe: LineRecipe | None) -> str | None:
-    return None if recipe is None else format_in_force(InForce(recipe.id, recipe.version, recipe.sha256))
+    """As records have it; the next start reads the file as it is then, so for records it has one version."""
+    if recipe is None:
+        return None
+    return format_in_force(InForce(recipe.id, 0 if recipe.is_file else recipe.version, recipe.sha256))

@@ -173,7 +173,7 @@ class LineStatus(msgspec.Struct, frozen=True, tag_field="schema", tag="status/1"
     connections: dict[str, int]
     """Clients by socket; those over TCP as `tcp NAME`."""
     in_force: str = "file"
-    """The recipe that judges parts, `ID@VERSION`; `file`: the configuration file's."""
+    """The recipe that judges parts, `ID@VERSION`; `file` or `file@N`: the configuration file's."""
     prepared: list[str] = []
     """Recipes that can be put in force at once, the one used last first."""
     shadow: ShadowStatus | None = None

@@ -242,7 +242,7 @@ def test_refused_triggers_without_end_take_no_room_and_change_nothing():
         for at_ns in range(1020, 1060):
             matcher.pass_by(Trigger("x", received_ns=at_ns, source="plc"))
         matcher.expect(view(2, 1070))
-        assert len(matcher._triggers) == 4
+        assert len(matcher.triggers) == 4
         for seq, captured_ns in enumerate((1007, 1026, 1050, 1077), start=1):
             matcher.add_frame(frame(seq, captured_ns))
         settled = [matcher.settle(now_ns, now_ns) for now_ns in (1080, 1100, 1170)]
@@ -410,4 +410,4 @@ def test_of_refused_triggers_in_turn_one_of_another_sender_keeps_its_doubt(match
     matcher.add_frame(frame(1, captured_ns))
     settled = [matcher.settle(now_ns, now_ns) for now_ns in (1100, 1130)]
     assert [pair for each in settled for pair in each.matched] == []
-    assert len(matcher._triggers) <= 3
+    assert len(matcher.triggers) <= 3

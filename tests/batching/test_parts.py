@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from inspectd.batching.judge import judge_part
 from inspectd.batching.matching import FirstAfter
 from inspectd.batching.parts import ClosedView, Part, Parts
 from inspectd.batching.triggering import Triggering
+from inspectd.config import ImagesCamera, Triggers
 from inspectd.recipes.book import LineRecipe, RecipeBook
 from inspectd.records import FrameRef, Outcome, PendingView, Trigger
 from inspectd.wire import Evaluation, Reason, Refusal, RefusalReason, TriggerRequest, ViewVerdict
@@ -187,3 +189,26 @@ def test_a_line_without_triggered_cameras_takes_no_trigger():
         TriggerRequest("1"), Trigger("1"), judged=("b",), is_up=lambda _: True, new_id=lambda: 1
     )
     assert answer.reason is RefusalReason.UNKNOWN_CAMERA
+
+
+@pytest.mark.parametrize("match", ["first_after", "nearest"])
+def test_a_camera_changes_once_nothing_is_remembered_of_its_frames(match):
+    recipe = LineRecipe(cameras={"top": "b"}, deadlines_ns={"b": 10**6})
+    triggers = Triggers(match=match, window_ms=1, before_ms=0)
+    camera = ImagesCamera(name="top", recipe="b", folder="/x", mode="triggered", latency_ms=1)
+    line = Triggering({"top": FirstAfter(100, (0, 0))}, Parts(4, 0), RecipeBook(recipe))
+    assert line.use_camera(camera, triggers)
+    assert line.use_camera(msgspec.structs.replace(camera, name="free"), triggers)  # it matches nothing
+    opened = line.open_part(
+        TriggerRequest("1"), Trigger("1", received_ns=5), judged=["b"], is_up=bool, new_id=lambda: 1
+    )
+    assert line.awaits("top")
+    assert not line.awaits("free")
+    assert not line.use_camera(camera, triggers)
+    assert line.settle(opened.deadline_ns, 0).missed
+    line.hold_frame(FrameRef("top", 1, 0, 1, 10**7, 0, 4, 4))
+    line.pass_by(Trigger("2", received_ns=3 * 10**7))  # its part is there
+    assert not line.use_camera(camera, triggers)
+    line.settle(4 * 10**7, 2 * 10**7)
+    assert line.use_camera(camera, triggers)
+    assert [trigger.trigger_id for trigger in line._matchers["top"].triggers] == ["2"]

@@ -103,7 +103,7 @@ def children(machine: Machine, main_pid: str) -> dict[str, str]:
 
 
 def test_a_line_lives_under_systemd(started: Machine, port: int) -> None:
-    """From its start to its stop, with a hang between them."""
+    """From its start to its stop, with a reload and a hang between them."""
     machine = started
     # `systemctl start` came back, so scoring is warm.
     assert metric(port, "inspectd_scoring_up") == 1
@@ -121,6 +121,16 @@ def test_a_line_lives_under_systemd(started: Machine, port: int) -> None:
         "750 inspectd:inspectd /run/inspectd/line1",
         "660 inspectd:inspectd /run/inspectd/line1/verdicts.sock",
     ]
+
+    # A reload reaches the process that runs, and systemd has the service active again after it.
+    file = machine.log.parent / "etc/inspectd/line1.toml"
+    file.write_text(file.read_text().replace("fps = 5", "fps = 6"))
+    assert machine.run("systemctl", "reload", LINE).returncode == 0
+    wait_for(lambda: metric(port, 'inspectd_reloads_total{line="line",result="done"') == 1, 20, machine)
+    assert machine.run("systemctl", "reload", LINE).returncode == 0
+    wait_for(lambda: metric(port, 'inspectd_reloads_total{line="line",result="unchanged"') == 1, 20, machine)
+    wait_for(lambda: machine.show(LINE, "ActiveState", "MainPID") == ["active", main_pid], 5, machine)
+    wait_for(lambda: metric(port, "inspectd_camera_up") == 1, 10, machine)
 
     # Nothing gets through: systemd ends the daemon and starts it anew, and parts are judged again.
     machine.run("kill", "-STOP", children(machine, main_pid)["inspectd.scoring.worker"])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from inspectd.recipes.book import LineRecipe, RecipeBook, title_of
+from inspectd.config import Config, ImagesCamera, Recipe
+from inspectd.recipes.book import LineRecipe, RecipeBook, of_file, title_of
 
 
 def recipe(name: str, version: int, *, cameras: dict[str, str] | None = None) -> LineRecipe:
@@ -19,6 +20,7 @@ def recipe(name: str, version: int, *, cameras: dict[str, str] | None = None) ->
 
 
 FROM_FILE = LineRecipe(cameras={"top": "cells", "side": "cells"}, deadlines_ns={"cells": 1, "spare": 2})
+CAMERA = ImagesCamera(name="top", recipe="cells", folder="/x")
 A1, A2, B1 = recipe("a", 1), recipe("a", 2), recipe("b", 1)
 
 
@@ -70,8 +72,38 @@ def test_what_was_used_last_is_kept_longest(book):
         book.remove(A1)
 
 
+def file_recipe(version, threshold):
+    recipes = (Recipe(name="cells", bank="/b", threshold=threshold),)
+    return of_file(Config(recipes=recipes, cameras=(CAMERA,)), version=version)
+
+
+def test_each_reading_of_the_file_has_keys_and_a_name_of_its_own_and_the_names_of_the_file():
+    first, second = file_recipe(0, 0.5), file_recipe(3, 0.5)
+    assert (first.name, first.cameras["top"]) == ("file", "cells")
+    assert (second.name, second.cameras["top"]) == ("file@3", "cells#3")
+    assert [each.name for each in second.recipes] == ["cells#3"]
+    assert not first.keys & second.keys
+    book = RecipeBook(first)
+    book.add(second)
+    assert book.key_named("cells", "top") == "cells"  # of the one in force
+    book.put_in_force(second, 0)
+    assert book.key_named("cells", "top") == "cells#3"
+    assert book.names == ["cells"]
+    assert book.recipe("cells") == book.recipe("cells#3")  # so they have one sha256
+
+
+def test_what_is_withheld_is_got_by_its_version_alone(book):
+    book.withheld = "a@2"
+    assert book.find("a", None) is A1
+    assert book.key_named("a", "top") == "a@1"
+    assert book.find("a", 2) is A2
+    book.withheld = None
+    assert book.find("a", None) is A2
+
+
 @pytest.mark.parametrize(
-    ("key", "title"), [("cells", ("cells", None)), ("a@12", ("a", 12)), ("a@3/side", ("a", 3))]
+    ("key", "title"),
+    [("cells", ("cells", None)), ("cells#12", ("cells", None)), ("a@12", ("a", 12)), ("a@3/side", ("a", 3))],
 )
 def test_a_key_names_recipe_and_version(key, title):
     assert title_of(key) == title
