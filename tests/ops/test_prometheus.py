@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support.changeovers import add_recipe, begin_shadow
 from support.ports import free_port
 
 from tests.support.daemon import WELL, Daemon, camera_table, settings
@@ -94,7 +95,7 @@ class Prometheus:
 def metrics_url(
     tmp_path_factory: pytest.TempPathFactory, stub_bank: Path, mixed_folder: Path
 ) -> Iterator[str]:
-    """The metrics of a line whose parts pass, fail and, some of them, cannot be judged; one was triggered."""
+    """The metrics of a line with a shadow; its parts pass, fail or cannot be judged; one was triggered."""
     port = free_port()
     cameras = "".join(camera_table(name, mixed_folder, fps=5, shuffle_seed=1) for name in ("cam1", "cam2"))
     cameras += camera_table("eye", mixed_folder, fps=5, mode='"triggered"')
@@ -111,6 +112,8 @@ def metrics_url(
         plant.trigger("t1")
         plant.part("t1")
         plant.close()
+        add_recipe(daemon.folder / "state", "b", 2, dict.fromkeys(("cam1", "cam2", "eye"), 0.5))
+        begin_shadow(daemon, "b")
         yield f"127.0.0.1:{port}"
     finally:
         daemon.close()
@@ -123,6 +126,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, metrics_url: str) -> It
         server.until('increase(inspectd_verdicts_total{evaluation="fail"}[5s]) > 0')
         server.until('increase(inspectd_verdicts_total{evaluation="pass"}[5s]) > 0')
         server.until("inspectd_evidence_bytes")
+        server.until('increase(inspectd_shadow_frames_total{result="scored"}[5s]) > 0')
         yield server
     finally:
         server.close()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import time
-from pathlib import Path
 
-from support.changeovers import add_recipe, ask, prepare
+from support.changeovers import add_recipe, ask, begin_shadow, give_time, prepare, standing_back
 from support.daemon import Daemon, camera_table, settings
 
 from inspectd.client import (
@@ -20,7 +18,6 @@ from inspectd.client import (
     ShadowResult,
     ask_status,
 )
-from inspectd.ipc.child import take_part
 from inspectd.recipes.audit import read
 from inspectd.scoring.stub import Behaviour
 
@@ -39,37 +36,13 @@ def status(daemon: Daemon) -> LineStatus:
     return ask_status(f"ipc://{daemon.runtime_dir}/sync.sock")
 
 
-def give_time(daemon: Daemon) -> None:
-    """Have the shadow's process come no longer behind the other tests, which leave it nothing."""
-    daemon.until(lambda: stands_back(daemon) or daemon.reader.event("shadow_failed"))
-    take_part(stands_back(daemon) or 0)
-
-
-def stands_back(daemon: Daemon) -> int | None:
-    """The shadow's process, once it has made way for all others."""
-    pid = daemon.children().get("shadow")
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        if pid is not None and Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n":
-            return pid
-    return None
-
-
-def begin(daemon: Daemon, recipe: str) -> None:
-    daemon.reader.events.clear()
-    answer = ask(daemon, SHADOW, recipe)
-    assert isinstance(answer, RecipeAck), answer
-    assert answer.state is RecipeState.LOADING
-    give_time(daemon)
-    daemon.until(lambda: daemon.reader.event("shadow_started"))
-
-
 def test_a_shadow_compares_and_is_promoted(start_daemon, good_folder):
     daemon = free_line(start_daemon, good_folder)
     state = daemon.folder / "state"
     add_recipe(state, "b", 2, {"free": THRESHOLD})
     for action in (UNSHADOW, PROMOTE):
         assert isinstance(ask(daemon, action, "b"), RecipeRefusal)
-    begin(daemon, "b")
+    begin_shadow(daemon, "b")
     daemon.until(lambda: len(daemon.reader.shadows) > 60)
     prepare(daemon, "b")
     answer = ask(daemon, PROMOTE, 2, why="finds more")
@@ -78,6 +51,7 @@ def test_a_shadow_compares_and_is_promoted(start_daemon, good_folder):
     daemon.until(lambda: daemon.reader.event("shadow_ended"))
     assert "it is in force now; " in daemon.reader.event("shadow_ended").detail
     assert status(daemon).shadow is None
+    daemon.until(lambda: daemon.reader.verdicts[-1].recipe == "b")
     assert ask(daemon, RecipeAction.ROLLBACK, "file").state is RecipeState.ACTIVE
     assert daemon.stop() == 0
     verdicts = {(v.epoch, v.seq): v for v in daemon.reader.verdicts}
@@ -103,7 +77,7 @@ def test_status_tells_what_would_be_judged_otherwise(start_daemon, good_folder):
     state = daemon.folder / "state"
     add_recipe(state, "same", 1, {"free": 1.0})
     add_recipe(state, "other", 2, {"free": THRESHOLD})
-    begin(daemon, "same")
+    begin_shadow(daemon, "same")
     daemon.until(lambda: len(daemon.reader.shadows) > 40)
     same = status(daemon).shadow
     assert (same.recipe, same.against, same.state) == ("same@1", "file", "running")
@@ -111,7 +85,7 @@ def test_status_tells_what_would_be_judged_otherwise(start_daemon, good_folder):
     assert same.shares == same.verdict_shares
     assert set(same.shares) == set(same.behind_ms) == {"p50", "p95", "p99"}
     daemon.reader.shadows.clear()
-    begin(daemon, "other")
+    begin_shadow(daemon, "other")
     daemon.until(lambda: len(daemon.reader.shadows) > 40)
     assert "same@1: other@1 takes its place; " in daemon.reader.event("shadow_ended").detail
     other = status(daemon).shadow
@@ -135,7 +109,7 @@ def test_whatever_becomes_of_it_parts_are_judged(start_daemon, good_folder):
     daemon.until(lambda: daemon.reader.event("shadow_failed"))
     assert "its bank is another than the recipe names" in daemon.reader.event("shadow_failed").detail
     assert [c.condition for c in status(daemon).conditions] == ["shadow_down"]
-    begin(daemon, "b")
+    begin_shadow(daemon, "b")
     assert status(daemon).conditions == []
     killed = daemon.children()["shadow"]
     os.kill(killed, signal.SIGKILL)
@@ -164,7 +138,7 @@ def test_it_goes_on_after_a_restart(start_daemon, good_folder, tmp_path):
     state.mkdir()
     add_recipe(state, "b", 2, {"free": THRESHOLD})
     daemon = free_line(start_daemon, good_folder, state=state)
-    begin(daemon, "b")
+    begin_shadow(daemon, "b")
     daemon.process.kill()
     daemon.process.wait()
     daemon = free_line(start_daemon, good_folder, state=state)
@@ -185,7 +159,7 @@ def test_it_comes_behind_all_else(start_daemon, good_folder):
     daemon = free_line(start_daemon, good_folder)
     add_recipe(daemon.folder / "state", "b", 2, {"free": THRESHOLD})
     ask(daemon, SHADOW, "b")
-    daemon.until(lambda: stands_back(daemon))
+    daemon.until(lambda: standing_back(daemon))
     assert os.sched_getscheduler(daemon.children()["shadow"]) == os.SCHED_IDLE
     give_time(daemon)
     daemon.until(lambda: daemon.reader.event("shadow_started"))

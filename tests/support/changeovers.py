@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from support.daemon import Daemon
 
-from inspectd.client import RecipeAck, RecipeAction, RecipeRefusal, RecipeRequest, ask_recipe
+from inspectd.client import RecipeAck, RecipeAction, RecipeRefusal, RecipeRequest, RecipeState, ask_recipe
+from inspectd.ipc.child import take_part
 from inspectd.recipes.store import RecipeDraft, RecipeStore
 from inspectd.recipes.version import CameraRecipe, RecipeVersion
 from inspectd.scoring.stub import bank_sha256
@@ -65,3 +67,28 @@ def prepare(daemon: Daemon, recipe: str | int, version: int | None = None) -> No
     if answer.state == "loading":
         daemon.until(told, 30)
         assert told() == ["recipe_prepared"], daemon.reader.events[-1]
+
+
+def give_time(daemon: Daemon) -> None:
+    """Have the shadow's process come no longer behind the other tests, which leave it nothing."""
+    daemon.until(lambda: standing_back(daemon) or daemon.reader.event("shadow_failed"))
+    take_part(standing_back(daemon) or 0)
+
+
+def standing_back(daemon: Daemon) -> int | None:
+    """The shadow's process, once it has made way for all others."""
+    pid = daemon.children().get("shadow")
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        if pid is not None and Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n":
+            return pid
+    return None
+
+
+def begin_shadow(daemon: Daemon, recipe: str) -> None:
+    """Have a recipe score without a vote, and wait until it does."""
+    daemon.reader.events.clear()
+    answer = ask(daemon, RecipeAction.SHADOW, recipe)
+    assert isinstance(answer, RecipeAck), answer
+    assert answer.state is RecipeState.LOADING
+    give_time(daemon)
+    daemon.until(lambda: daemon.reader.event("shadow_started"))
