@@ -179,9 +179,9 @@ class GoldenChecks:
         now_ns, utc_ns = self._clock(), time.time_ns()
         found = []
         for subject in self._subjects() if self._is_running else []:
-            state = self._schedule.state(subject.recipe, now_ns, utc_ns)
+            state = self._schedule.state(subject, now_ns, utc_ns)
             if state in {GoldenState.DUE, GoldenState.OVERDUE, GoldenState.FAILED}:
-                is_held = self._schedule.reason(subject.recipe, now_ns, utc_ns) is not None
+                is_held = self._schedule.reason(subject, now_ns, utc_ns) is not None
                 what = "its parts are undecidable" if is_held else "its parts are judged"
                 found.append((f"golden_{state}", f"recipe {subject.recipe}: {what} until a check passes"))
         return found
@@ -220,12 +220,12 @@ class GoldenChecks:
             if showing is not None:  # else its check ended meanwhile; it stays a golden part
                 self._see(showing, inspection, outcome)
             return undecidable(Reason.GOLDEN, outcome.decided_ns)
-        recipe = title_of(inspection.recipe)[0]
+        subject = self._subject(inspection.recipe)
         if inspection.trigger is None:
-            self._schedule.count_part(recipe)
+            self._schedule.count_part(subject.sha256)
         if outcome.evaluation is Evaluation.UNDECIDABLE:
             return outcome
-        reason = self._schedule.reason(recipe, self._clock(), time.time_ns())
+        reason = self._schedule.reason(subject, self._clock(), time.time_ns())
         return outcome if reason is None else undecidable(Reason(reason), outcome.decided_ns)
 
     def claim(self, frame: FrameRef) -> None:
@@ -266,8 +266,8 @@ class GoldenChecks:
         if showing is not None and showing.trigger_id == trigger.trigger_id:
             self._finish(showing)
         elif trigger.golden is None:
-            for recipe in {title_of(key)[0] for key in recipes}:
-                self._schedule.count_part(recipe)
+            for sha256 in {self._subject(key).sha256 for key in recipes}:
+                self._schedule.count_part(sha256)
 
     def _is_golden(self, inspection: Inspection | PendingView) -> bool:
         """Whether it is of a golden part; of a free-running camera's frame this is asked once."""
@@ -296,9 +296,7 @@ class GoldenChecks:
                 score.image_score if score else None, outcome.threshold, score.bank_sha256 if score else None,
             )
         )  # fmt: skip
-        subject = self._subject(inspection.recipe)
-        if subject is not None:
-            showing.subjects.add(subject)
+        showing.subjects.add(self._subject(inspection.recipe))
         if inspection.trigger is None and inspection.frame is not None:
             showing.claimed.discard(_identity(inspection.frame))
             if not showing.claimed and not showing.awaited:
@@ -449,7 +447,7 @@ class GoldenChecks:
         """Publish that a recipe's state is another one, and record since when a check is due."""
         subject, state = change.subject, change.state
         now_ns, utc_ns = self._clock(), time.time_ns()
-        states = [self._schedule.state(each.recipe, now_ns, utc_ns) for each in self._subjects()]
+        states = [self._schedule.state(each, now_ns, utc_ns) for each in self._subjects()]
         self._metrics.golden_recipes(states)
         problems = "; ".join(self._problems) if state is GoldenState.FAILED else ""
         detail = f"recipe {subject.recipe}" + (f": {problems}" if problems else "")
@@ -469,7 +467,7 @@ class GoldenChecks:
         outcome: GoldenOutcome | None = None,
     ) -> GoldenRecord:
         line, subject = self._config.line, check.subject
-        state = self._schedule.state(subject.recipe, self._clock(), time.time_ns())
+        state = self._schedule.state(subject, self._clock(), time.time_ns())
         return GoldenRecord(
             line.plant, line.name, self._epoch(), time.time_ns(), check.name, subject.recipe, subject.version,
             subject.sha256, check.who, state, showing, outcome, check.problems if outcome else [],
@@ -480,9 +478,9 @@ class GoldenChecks:
         recipes = [
             GoldenDue(
                 subject.recipe,
-                self._schedule.state(subject.recipe, now_ns, utc_ns),
-                self._schedule.due_utc_ns(subject.recipe, now_ns, utc_ns),
-                self._schedule.reason(subject.recipe, now_ns, utc_ns),
+                self._schedule.state(subject, now_ns, utc_ns),
+                self._schedule.due_utc_ns(subject, now_ns, utc_ns),
+                self._schedule.reason(subject, now_ns, utc_ns),
             )
             for subject in self._subjects()
         ]
@@ -502,15 +500,15 @@ class GoldenChecks:
         found = {}
         for key in self._book.in_force.keys:
             subject = self._subject(key)
-            if subject is not None and subject.recipe in with_parts:
+            if subject.sha256 and subject.recipe in with_parts:
                 found[subject.recipe] = subject
         return list(found.values())
 
-    def _subject(self, key: str) -> GoldenSubject | None:
-        """What a key's judgements prove something of; None while its bank is not known."""
+    def _subject(self, key: str) -> GoldenSubject:
+        """What a key's judgements prove something of; without a sha256 while that is not known."""
         name, version = title_of(key)
         sha256 = self._sha256_of(key) if version is None else self._book.sha256_of(key)
-        return None if sha256 is None else GoldenSubject(name, sha256, version)
+        return GoldenSubject(name, sha256 or "", version)
 
 
 def _identity(frame: FrameRef) -> tuple[str, int, int]:

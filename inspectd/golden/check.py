@@ -227,4 +227,4 @@ def _disagreement(part: GoldenPart, view: GoldenView) -> str | None:
 
 def _named(subject: GoldenSubject) -> str:
     version = "" if subject.version is None else f"@{subject.version}"
-    return f"{subject.recipe}{version} ({subject.sha256[:12]})"
+    return f"{subject.recipe}{version} ({subject.sha256[:12] or 'no longer loaded'})"

@@ -28,7 +28,8 @@ class GoldenSubject(msgspec.Struct, frozen=True):
     recipe: str
     """Its name, or its id in the recipe store."""
     sha256: str
-    """Identifies settings, thresholds and banks; another one has to show anew that it judges well."""
+    """Identifies settings, thresholds and banks; another one has to show anew that it judges well.
+    Empty: not known, so that nothing was shown of it."""
     version: int | None = None
     """Of a recipe of the store."""
 
@@ -95,7 +96,6 @@ class GoldenSchedule:
         self._grace_ns = int(settings.grace_minutes * _MINUTE_NS)
         self._with_parts = frozenset(part.recipe for part in settings.parts)
         self._courses: dict[str, _Course] = {}  # by the subject's sha256
-        self._by_recipe: dict[str, _Course] = {}  # the one that was put in force last
 
     # --- what happens on the line -------------------------------------------------------------------------
 
@@ -131,9 +131,9 @@ class GoldenSchedule:
             if self._settings.at_changeover:
                 self._become_due(course, now_ns)
 
-    def count_part(self, recipe: str) -> None:
-        """A part was judged by a recipe; a golden one is none."""
-        course = self._by_recipe.get(recipe)
+    def count_part(self, sha256: str) -> None:
+        """A part was judged by this subject; a golden one is none."""
+        course = self._courses.get(sha256)
         if course is not None:
             course.parts += 1
 
@@ -165,27 +165,35 @@ class GoldenSchedule:
 
     # --- how things stand ---------------------------------------------------------------------------------
 
-    def state(self, recipe: str, now_ns: int, utc_ns: int) -> GoldenState:
-        """How a recipe stands. One that has golden parts and was never put in force is overdue."""
-        course = self._by_recipe.get(recipe)
+    def state(self, subject: GoldenSubject, now_ns: int, utc_ns: int) -> GoldenState:
+        """How a subject stands. One that has golden parts and was never put in force is overdue."""
+        course = self._courses.get(subject.sha256)
         if course is None:
-            return GoldenState.OVERDUE if recipe in self._with_parts else GoldenState.OFF
+            return GoldenState.OVERDUE if subject.recipe in self._with_parts else GoldenState.OFF
         return self._state(course, now_ns, utc_ns)
 
-    def reason(self, recipe: str, now_ns: int, utc_ns: int) -> Reason | None:
-        """The reason for which parts of a recipe are undecidable now; None: they are judged."""
+    def reason(self, subject: GoldenSubject, now_ns: int, utc_ns: int) -> Reason | None:
+        """The reason for which parts that a subject judges are undecidable now; None: they are judged.
+
+        Whatever is in force: a subject that still judges, as triggers name it or as its parts are under way,
+        is held by its own state, and its checks become due meanwhile.
+        """
         if self._settings.interlock == "warn":
             return None
-        match self.state(recipe, now_ns, utc_ns):
+        course = self._courses.get(subject.sha256)
+        if course is not None and course.due_since_ns is None and not course.is_in_force:
+            is_due = self._came_due_ns(course, now_ns, utc_ns) is not None
+            course.due_since_ns = now_ns if is_due else None
+        match self.state(subject, now_ns, utc_ns):
             case GoldenState.FAILED:
                 return Reason.GOLDEN_FAILED
             case GoldenState.OVERDUE:
                 return Reason.GOLDEN_OVERDUE
         return None
 
-    def due_utc_ns(self, recipe: str, now_ns: int, utc_ns: int) -> int | None:
-        """When a recipe's check is due, or since when it is; None: only after so many parts, or never."""
-        course = self._by_recipe.get(recipe)
+    def due_utc_ns(self, subject: GoldenSubject, now_ns: int, utc_ns: int) -> int | None:
+        """When its check is due, or since when it is; None: only after so many parts, or never."""
+        course = self._courses.get(subject.sha256)
         if course is None:
             return None
         self._state(course, now_ns, utc_ns)
@@ -224,7 +232,6 @@ class GoldenSchedule:
         new = []
         for sha256, subject in wanted.items():
             course = self._courses.setdefault(sha256, _Course(subject))
-            self._by_recipe[subject.recipe] = course
             if not course.is_in_force:
                 course.is_in_force, course.in_force_ns = True, now_ns
                 new.append(course)

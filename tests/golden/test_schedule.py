@@ -41,7 +41,7 @@ class Line:
         """The state of `a` later, with the wall clock set meanwhile."""
         self.now_ns += int(minutes * MINUTE)
         self.utc_ns += int((minutes + set_minutes) * MINUTE)
-        return self.schedule.state("a", self.now_ns, self.utc_ns)
+        return self.schedule.state(A, self.now_ns, self.utc_ns)
 
     def passes(self, subject: GoldenSubject = A) -> None:
         self.schedule.take_pass(subject.sha256, self.now_ns, self.utc_ns)
@@ -51,11 +51,11 @@ class Line:
 
     @property
     def reason(self) -> Reason | None:
-        return self.schedule.reason("a", self.now_ns, self.utc_ns)
+        return self.schedule.reason(A, self.now_ns, self.utc_ns)
 
     @property
     def due_in_minutes(self) -> float | None:
-        due_utc_ns = self.schedule.due_utc_ns("a", self.now_ns, self.utc_ns)
+        due_utc_ns = self.schedule.due_utc_ns(A, self.now_ns, self.utc_ns)
         return None if due_utc_ns is None else (due_utc_ns - self.utc_ns) / MINUTE
 
 
@@ -96,10 +96,10 @@ def test_parts_count_for_their_own_recipe_since_its_last_pass() -> None:
     line = Line(rules(interval_parts=3), A, B)
     line.passes(A)
     line.passes(B)
-    for recipe in ("a", "b", "a", "without golden parts"):
-        line.schedule.count_part(recipe)
+    for sha256 in (A.sha256, B.sha256, A.sha256, "of none with golden parts"):
+        line.schedule.count_part(sha256)
     assert (line.after(1e5), line.due_in_minutes) == (PASSED, None)
-    line.schedule.count_part("a")
+    line.schedule.count_part(A.sha256)
     assert line.after(0) is DUE
     line.passes()
     assert line.after(0) is PASSED
@@ -116,8 +116,43 @@ def test_how_long_until_a_check_is_due_or_overdue_is_told() -> None:
 
 
 def test_a_recipe_without_golden_parts_is_never_stopped_and_one_that_was_never_in_force_is() -> None:
-    schedule = Line(rules(interval_hours=1), A, GoldenSubject("other", "c" * 64)).schedule
-    assert [schedule.state(recipe, 0, T0) for recipe in ("other", "b")] == [OFF, OVERDUE]
+    other = GoldenSubject("other", "c" * 64)
+    schedule = Line(rules(interval_hours=1), A, other).schedule
+    assert [schedule.state(subject, 0, T0) for subject in (other, B)] == [OFF, OVERDUE]
+
+
+A2 = GoldenSubject("a", "2" * 64, 2)
+
+
+def test_another_version_is_held_until_it_has_shown_itself_what_this_one_has() -> None:
+    line = Line(rules(interval_hours=8))
+    line.passes()
+    unknown = GoldenSubject("a", "")
+    for subject in (A2, unknown):
+        assert line.schedule.reason(subject, line.now_ns, line.utc_ns) is Reason.GOLDEN_OVERDUE
+    assert line.reason is None
+
+
+def test_parts_of_a_version_that_failed_are_held_after_the_next_one_is_in_force() -> None:
+    line = Line(rules(interval_hours=8, grace_minutes=15))
+    line.schedule.take_failure(A.sha256)
+    line.changes_to(A2)
+    assert line.schedule.reason(A2, line.now_ns, line.utc_ns) is None  # in its grace
+    assert line.reason is Reason.GOLDEN_FAILED
+
+
+def test_a_recipe_that_judges_though_another_one_is_in_force_becomes_due() -> None:
+    for settings, parts in ((rules(interval_hours=8), 0), (rules(interval_parts=3), 3)):
+        line = Line(settings)
+        line.passes()
+        line.changes_to(B)
+        for _ in range(parts):
+            line.schedule.count_part(A.sha256)
+        line.after(480)
+        assert line.reason is None  # its grace begins with the first part that it judges
+        assert line.after(14) is DUE
+        line.after(1)
+        assert line.reason is Reason.GOLDEN_OVERDUE
 
 
 @pytest.mark.parametrize(
@@ -145,8 +180,9 @@ def test_a_restart_keeps_a_failure_and_the_number_of_parts() -> None:
 def test_another_bank_or_threshold_has_to_show_anew_that_it_judges_well() -> None:
     line = Line(rules(interval_hours=8), a=GoldenPast(T0 - 1))
     assert line.after(1) is PASSED
-    line.changes_to(GoldenSubject("a", "d" * 64))
-    assert line.after(0) is DUE
+    other = GoldenSubject("a", "d" * 64)
+    line.changes_to(other)
+    assert line.schedule.state(other, line.now_ns, line.utc_ns) is DUE
     line.changes_to(A)
     assert line.after(0) is PASSED
 
@@ -206,7 +242,7 @@ def test_a_wall_clock_behind_what_the_line_recorded_is_not_believed() -> None:
     ):
         schedule = GoldenSchedule(rules(interval_hours=8), {A.sha256: past}, UTC)
         schedule.start([A], 0, T0, newest_utc_ns=T0 + MINUTE)
-        assert schedule.state("a", 0, T0) is expected
+        assert schedule.state(A, 0, T0) is expected
 
 
 @pytest.mark.parametrize(
@@ -288,7 +324,7 @@ class AnyLife(RuleBasedStateMachine):
     @rule(count=some.integers(0, 700))
     def judge_parts(self, count) -> None:
         for _ in range(count):
-            self.schedule.count_part("a")
+            self.schedule.count_part(A.sha256)
         self.parts += count
 
     @rule()
@@ -309,8 +345,8 @@ class AnyLife(RuleBasedStateMachine):
         self.passed, self.is_failed, self.back = self.real, False, 0
         self.is_restarted, self.parts = False, 0
         self._end(GoldenOutcome.PASSED)
-        state = self.schedule.state("a", self.now_ns, self.utc_ns)
-        assert (state, self.schedule.reason("a", self.now_ns, self.utc_ns)) == (PASSED, None)
+        state = self.schedule.state(A, self.now_ns, self.utc_ns)
+        assert (state, self.schedule.reason(A, self.now_ns, self.utc_ns)) == (PASSED, None)
 
     def _end(self, outcome) -> None:
         utc_ns = self.utc_ns
@@ -320,8 +356,8 @@ class AnyLife(RuleBasedStateMachine):
     @invariant()
     def nothing_is_judged_for_too_long(self) -> None:
         self.newest_utc_ns = max(self.newest_utc_ns, self.utc_ns)
-        state = self.schedule.state("a", self.now_ns, self.utc_ns)
-        reason = self.schedule.reason("a", self.now_ns, self.utc_ns)
+        state = self.schedule.state(A, self.now_ns, self.utc_ns)
+        reason = self.schedule.reason(A, self.now_ns, self.utc_ns)
         assert (state is FAILED) == self.is_failed
         assert (reason is not None) == (state in {FAILED, OVERDUE})
         since = self.real if self.passed is None else self.real - self.passed

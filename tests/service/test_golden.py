@@ -23,8 +23,8 @@ from inspectd.wire.golden import (
 )
 
 
-def part(name: str, expect: str, camera: str, **more: object) -> str:
-    lines = [f'name = "{name}"', 'recipe = "cell"', f'expect = "{expect}"', f'cameras = ["{camera}"]']
+def part(name: str, expect: str, camera: str, *, recipe: str = "cell", **more: object) -> str:
+    lines = [f'name = "{name}"', f'recipe = "{recipe}"', f'expect = "{expect}"', f'cameras = ["{camera}"]']
     return "\n".join(["[[golden.parts]]", *lines, *(f"{key} = {value}" for key, value in more.items()), ""])
 
 
@@ -163,3 +163,27 @@ def test_a_golden_frame_stays_one_when_its_check_ends_before_its_verdict(start_d
     assert daemon.stop() == 0
     *_, abandoned = audit.read(daemon.folder / "state" / "audit.jsonl")
     assert (abandoned.who, abandoned.why) == ("kim", "another recipe was put in force")
+
+
+def test_each_version_is_held_by_what_it_has_shown_itself_whatever_is_in_force(start_daemon, plant, folders):
+    text = golden(part("bad-1", "fail", "b", recipe="a"), grace_minutes=60)
+    daemon = line(start_daemon, folders, text, behaviour=Behaviour(latency_ms=200))
+    folder, line_plant = daemon.folder / "state", plant(daemon)
+    for name, number, threshold in (("a", 1, 100.0), ("a", 1, 0.0001), ("z", 2, 0.0001)):
+        add_recipe(folder, name, number, {"g": threshold, "b": threshold})
+    prepare(daemon, "a", 1)
+    prepare(daemon, "a", 2)
+    ask(daemon, RecipeAction.ACTIVATE, "a", 1)
+    line_plant.trigger(1, golden="bad-1", cameras=["b"])
+    daemon.until(lambda: daemon.reader.event("golden_failed"))
+    line_plant.trigger(2, cameras=["g"])
+    assert ask(daemon, RecipeAction.ACTIVATE, "a", 2).before == "a@1"
+    assert line_plant.part(2).reason == "golden_failed"  # a@1 judges it, and a@2 has its grace
+    prepare(daemon, "z")
+    line_plant.trigger(3, golden="bad-1", cameras={"b": "z"})  # as if z judged for a
+    ask(daemon, RecipeAction.UNPREPARE, "z")
+    line_plant.part(3)
+    last = asked(daemon, GoldenAction.STATUS).last
+    assert (last.trigger_id, last.agreement) == ("3", "undecided")
+    assert "judged by recipe z@1" in last.problems[0]
+    assert daemon.stop() == 0
