@@ -229,8 +229,8 @@ class Changeover:
     def _activate(self, request: RecipeRequest, who: str, door: str, reply: Reply) -> None:
         recipe = self._find(request)
         if recipe is None:
-            loaded = ", ".join(each.name for each in self._book.loaded)
-            detail = f"{_named(request)} is not prepared; prepared are {loaded}"
+            loaded = ", ".join(map(_numbered, self._book.loaded))
+            detail = f"{_named(request)} is not prepared, or is not one recipe alone; prepared are {loaded}"
             self._refuse(request, reply, RecipeRefusalReason.NOT_PREPARED, detail)
         elif recipe.name == self._book.in_force.name:
             self._acknowledge(request, reply, recipe)
@@ -262,11 +262,9 @@ class Changeover:
             self._acknowledge(request, reply, recipe)
 
     def _find(self, request: RecipeRequest) -> LineRecipe | None:
-        name = request.recipe
-        recipe_id = self._book.by_number(name) if isinstance(name, int) else name
         # Version 0 is the configuration file as it is now, however often it was read again.
-        version = None if recipe_id == FILE and not request.version else request.version
-        return None if recipe_id is None else self._book.find(recipe_id, version)
+        version = None if request.recipe == FILE and not request.version else request.version
+        return self._book.find(request.recipe, version)
 
     # --- the configuration file is read again --------------------------------------------------------------
 
@@ -620,3 +618,7 @@ def _named(request: RecipeRequest) -> str:
 def _of_reload(action: RecipeAction, recipe: LineRecipe, why: str) -> RecipeRequest:
     """As if somebody had asked for it."""
     return RecipeRequest(f"reload-{recipe.version}", action, FILE, recipe.version, SIGNAL, why)
+
+
+def _numbered(recipe: LineRecipe) -> str:
+    return recipe.name if recipe.number is None else f"{recipe.name} (number {recipe.number})"

@@ -18,7 +18,7 @@ Its version is 0 as the line starts, and counts up with each reload that changes
 """
 
 _REMEMBERED_NS: Final = 10_000_000_000
-"""A frame that was captured longer ago than this has missed its deadline, or is stale."""
+"""A frame that was captured longer ago than this, and than every deadline, has missed its own."""
 
 
 class LineRecipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,20 +131,20 @@ class RecipeBook:
         """Those that can be put in force, the least recently used first."""
         return list(self._loaded)
 
-    def find(self, recipe_id: str, version: int | None) -> LineRecipe | None:
-        """A loaded one; without a version the newest loaded of that id."""
+    def find(self, recipe: str | int, version: int | None) -> LineRecipe | None:
+        """A loaded one, by its id or number; without a version the newest loaded of that id.
+
+        None also where several recipes have that number, as it was given anew in the store: nobody can know
+        which of them is meant.
+        """
+        named = [each for each in self._loaded if recipe in {each.id, each.number}]
         found = [
             each
-            for each in self._loaded
-            if each.id == recipe_id
-            and (each.name != self.withheld if version is None else version == each.version)
+            for each in named
+            if (each.name != self.withheld if version is None else version == each.version)
         ]
-        return max(found, key=lambda each: each.version, default=None)
-
-    def by_number(self, number: int) -> str | None:
-        """Id of the newest loaded recipe with that number."""
-        found = [each for each in self._loaded if each.number == number]
-        return max(found, key=lambda each: each.version).id if found else None
+        is_known = len({each.id for each in named}) == 1
+        return max(found, key=lambda each: each.version, default=None) if is_known else None
 
     # --- what judges ---------------------------------------------------------------------------------------
 
@@ -217,7 +217,8 @@ class RecipeBook:
 
     def put_in_force(self, recipe: LineRecipe, now_ns: int) -> None:
         """Judge by a loaded recipe whatever is captured, or triggered, from now on."""
-        while self._before and self._before[0][0] < now_ns - _REMEMBERED_NS:
+        longest_ns = max(_REMEMBERED_NS, *self._deadlines_ns.values())
+        while self._before and self._before[0][0] < now_ns - longest_ns:
             self._before.popleft()
         self._before.append((now_ns, self._in_force))
         self._in_force = recipe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from inspectd.config import Config, ImagesCamera, Recipe
@@ -59,13 +60,36 @@ def test_a_trigger_means_the_recipe_in_force_before_another_version(book):
     assert book.names == ["a", "cells", "spare", "b"]
 
 
+def test_a_number_means_the_one_recipe_that_has_it_or_none(book):
+    assert (book.find(ord("b"), None), book.find(ord("a"), None), book.find(ord("a"), 1)) == (B1, A2, A1)
+    renumbered = msgspec.structs.replace(recipe("a", 3), number=ord("c"))
+    book.add(renumbered)
+    assert book.find(ord("a"), None) is A2  # not the newest, whose number is another one
+    assert book.find("a", None) is renumbered
+    heir = msgspec.structs.replace(recipe("heir", 1), number=ord("a"))
+    book.add(heir)
+    assert (book.find(ord("a"), None), book.find(ord("a"), 1), book.find(ord("a"), 2)) == (None, None, None)
+    book.remove(A1)
+    book.remove(A2)
+    assert book.find(ord("a"), None) is heir
+
+
+def test_a_frame_that_may_still_be_in_time_is_judged_by_the_recipe_of_its_capture():
+    slow = LineRecipe(cameras={"top": "slow"}, deadlines_ns={"slow": 60 * 10**9})
+    book = RecipeBook(slow)
+    book.add(A1)
+    book.add(B1)
+    book.put_in_force(A1, 10**9)
+    book.put_in_force(B1, 20 * 10**9)
+    assert book.key_of_frame("top", 0) == "slow"
+
+
 def test_what_was_used_last_is_kept_longest(book):
     book.put_in_force(A1, 0)
     assert [each.name for each in book.loaded] == ["a@2", "b@1", "file", "a@1"]  # it was in force until now
     assert book.key_named("b", "top") == "b@1"
     assert [each.name for each in book.loaded] == ["a@2", "file", "b@1", "a@1"]
     assert book.find("a", None) is A2
-    assert book.by_number(ord("b")) == "b"
     book.remove(A2)
     assert book.find("a", None) is A1
     with pytest.raises(ValueError, match="a@1 is in force"):
