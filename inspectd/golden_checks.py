@@ -20,16 +20,9 @@ from inspectd.batching.judge import undecidable
 from inspectd.config import Config
 from inspectd.errors import InspectdError
 from inspectd.golden.check import GoldenCheck
-from inspectd.golden.results import (
-    FILE_NAME,
-    CheckDue,
-    CheckResult,
-    GoldenLines,
-    append_line,
-    past_of,
-    read_lines,
-)
+from inspectd.golden.results import FILE_NAME, CheckDue, CheckResult, GoldenLines, past_of, read_lines
 from inspectd.golden.schedule import GoldenChange, GoldenSchedule, GoldenSubject
+from inspectd.golden_record import GoldenRecorder
 from inspectd.line_audit import LineAudit
 from inspectd.metrics import Metrics
 from inspectd.recipes.book import RecipeBook, title_of
@@ -111,7 +104,6 @@ class GoldenChecks:
         self._parts = {part.name: part for part in config.golden.parts}
         self._book = book
         self._sha256_of = sha256_of
-        self._clerk = clerk
         self._audit = audit
         self._publish = publish
         self._emit = emit
@@ -125,6 +117,8 @@ class GoldenChecks:
         """The door by which the check was begun, and the state of its recipe then."""
         self._outcome: GoldenOutcome | None = None
         self._problems: list[str] = []
+        self._is_recording = False
+        """The end of the last check is on its way to the disk."""
         self._showing: _Showing | None = None
         self._claimed: set[tuple[str, int, int]] = (
             set()
@@ -133,6 +127,7 @@ class GoldenChecks:
         self.is_on = bool(self._parts)
         """Whether the line has golden parts at all."""
         self._file = config.state_path / FILE_NAME if self.is_on else Path()
+        self._recorder = GoldenRecorder(self._file, clerk, emit, clock)
         lines = read_lines(self._file) if self.is_on else GoldenLines([], 0, 0)
         past = past_of(lines.lines)
         self._last = {each.recipe: each for each in lines.checks}
@@ -165,6 +160,7 @@ class GoldenChecks:
             return
         for change in self._schedule.turn(now_ns, time.time_ns()):
             self._tell(change)
+        self._recorder.turn(now_ns)
         showing = self._showing
         if showing is not None and showing.until_ns is not None and now_ns > showing.until_ns:
             self._finish(showing)
@@ -257,8 +253,12 @@ class GoldenChecks:
         return None
 
     def drop(self) -> None:
-        """The trigger that was announced was refused for another reason."""
-        self._showing = None
+        """The trigger that was announced was refused for another reason; nor has it begun a check."""
+        showing, check, self._showing = self._showing, self._check, None
+        is_new = check is not None and self._outcome is None and not check.showings
+        if is_new and showing is not None and check is not None and check.name == showing.trigger_id:
+            check.end()
+            self._conclude(check)
 
     def close_part(self, trigger: Trigger, recipes: Iterable[str]) -> None:
         """A triggered part has its verdict; `recipes`: the keys that its views were judged by."""
@@ -342,6 +342,11 @@ class GoldenChecks:
             camera for camera, key in self._book.in_force.cameras.items() if title_of(key)[0] == recipe
         ]
         judged = [camera for camera in cameras if camera in self._triggered] or cameras
+        if self._is_recording and self._check is not None:  # or what it proves could come after what fails
+            return (
+                GoldenRefusalReason.BUSY,
+                f"the end of check {self._check.name} is being recorded; try again",
+            )
         try:
             check = GoldenCheck(
                 name, subject, self._config.golden.parts, judged, who=who, now_ns=self._clock()
@@ -409,24 +414,29 @@ class GoldenChecks:
             time.time_ns(), self._began_utc_ns, check.name, check.who, subject.recipe, subject.version,
             subject.sha256, outcome, check.problems, check.showings,
         )  # fmt: skip
+        if outcome is GoldenOutcome.ABANDONED and not check.showings:
+            self._on_ended(check, outcome)  # nobody could fill the disk with these
+            return
         door, old = self._began
         audit = partial(
             self._audit.record_check, result, door=door, old=old, why="; ".join(check.problems) or why
         )
-        self._clerk.ask(
-            partial(append_line, self._file, result),
-            partial(self._on_recorded, check, result, audit),
-            partial(self._on_check_not_recorded, f"check {check.name}: {outcome}", audit),
-        )
+        self._is_recording = True
+        self._recorder.write(
+            result, f"check {check.name}: {outcome}",
+            partial(self._on_recorded, check, result, audit), partial(self._on_not_recorded, outcome, audit),
+        )  # fmt: skip
         if outcome is GoldenOutcome.FAILED:
             self._publish(self._record(check, outcome=outcome))
             self.turn(self._clock())
 
-    def _on_recorded(
-        self, check: GoldenCheck, result: CheckResult, audit: Callable[[], None], _: object
-    ) -> None:
+    def _on_recorded(self, check: GoldenCheck, result: CheckResult, audit: Callable[[], None]) -> None:
         audit()
-        outcome, self._last[result.recipe] = result.outcome, result
+        self._last[result.recipe] = result
+        self._on_ended(check, result.outcome)
+
+    def _on_ended(self, check: GoldenCheck, outcome: GoldenOutcome) -> None:
+        self._is_recording = False
         self._metrics.golden_check(outcome)
         if outcome is GoldenOutcome.PASSED:
             self._schedule.take_pass(check.subject.sha256, self._clock(), time.time_ns())
@@ -434,12 +444,13 @@ class GoldenChecks:
             self._publish(self._record(check, outcome=outcome))
         self.turn(self._clock())
 
-    def _on_check_not_recorded(self, what: str, audit: Callable[..., None], error: InspectdError) -> None:
+    def _on_not_recorded(
+        self, outcome: GoldenOutcome, audit: Callable[..., None], error: InspectdError
+    ) -> None:
         audit(problem=f"not in {FILE_NAME}: {error}")
-        self._on_not_recorded(what, error)
-
-    def _on_not_recorded(self, what: str, error: InspectdError) -> None:
-        self._emit("alarm", "golden_not_recorded", detail=f"{what}: {error}")
+        self._is_recording = False
+        if outcome is GoldenOutcome.PASSED:  # it changes nothing, then
+            self._outcome, self._problems = GoldenOutcome.ABANDONED, [f"passed, but not recorded: {error}"]
 
     # --- what is told --------------------------------------------------------------------------------------
 
@@ -454,10 +465,7 @@ class GoldenChecks:
         self._emit(_SEVERITY.get(state, "alarm"), f"golden_{state}", detail=detail)
         if state in {GoldenState.DUE, GoldenState.OVERDUE} and change.due_utc_ns is not None:
             due = CheckDue(max(0, change.due_utc_ns), subject.recipe, subject.version, subject.sha256)
-            self._clerk.ask(
-                partial(append_line, self._file, due), _nothing,
-                partial(self._on_not_recorded, f"recipe {subject.recipe}: check due"),
-            )  # fmt: skip
+            self._recorder.write(due, f"recipe {subject.recipe}: check due", _nothing, _nothing)
 
     def _record(
         self,
@@ -487,7 +495,8 @@ class GoldenChecks:
         if check is None:
             return GoldenAck(request.request, request.action, recipes, triggered=self._triggered)
         return GoldenAck(
-            request.request, request.action, recipes, check.name, check.subject.recipe, self._outcome,
+            request.request, request.action, recipes, check.name, check.subject.recipe,
+            None if self._is_recording and self._outcome is GoldenOutcome.PASSED else self._outcome,
             self._problems, [] if self._outcome else check.to_show, len(check.showings),
             check.showings[-1] if check.showings else None, self._triggered,
         )  # fmt: skip
@@ -515,5 +524,5 @@ def _identity(frame: FrameRef) -> tuple[str, int, int]:
     return frame.camera, frame.generation, frame.seq
 
 
-def _nothing(_: object) -> None:
-    """It is recorded, and that is all."""
+def _nothing(*_: object) -> None:
+    """It is recorded or will be, and that is all."""

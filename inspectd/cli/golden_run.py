@@ -80,6 +80,7 @@ class GoldenDialog:
         try:
             while answer.to_show and answer.outcome is not GoldenOutcome.ABANDONED:
                 answer = self._show(answer, answer.to_show[0])
+            answer = self._await_record(answer)
         except (KeyboardInterrupt, EOFError):
             ended = self._asker.ask(GoldenAction.END)
             print("\nended before all was shown")
@@ -120,6 +121,22 @@ class GoldenDialog:
         print(f"  no result within {timeout_seconds:g} s; show it again")
         return before
 
+    def _await_record(self, answer: GoldenAck) -> GoldenAck:
+        """Wait for the record of a check whose parts were all shown: only then has it passed."""
+        deadline = self._clock() + self._timeout_seconds
+        while answer.outcome is None and self._clock() < deadline:
+            self._pause(_PAUSE_SECONDS)
+            asked = self._asker.ask(GoldenAction.STATUS)
+            if isinstance(asked, GoldenRefusal) or asked.check != answer.check:
+                raise UnavailableError("the line has dropped the check; was it restarted? Begin again")
+            answer = asked
+        if answer.outcome is None:
+            raise UnavailableError(
+                f"the end of the check is not recorded within {self._timeout_seconds:g} s; does the disk of "
+                "the line's state directory answer? inspectd status says whether the check is still due"
+            )
+        return answer
+
 
 def _say_showing(showing: GoldenShowing) -> None:
     scores = ", ".join(
@@ -147,4 +164,6 @@ def _said(answer: GoldenAck) -> int:
             print(f"  {problem}")
     else:
         print("abandoned: nothing has changed")
+        for problem in answer.problems:
+            print(f"  {problem}")
     return ExitCode.FAILED

@@ -1,0 +1,160 @@
+"""What a check proves counts once it is on the disk, whatever the disk does meanwhile, and in order."""
+
+import select
+import threading
+from pathlib import Path
+
+import pytest
+
+from inspectd.config import Config, GoldenPart, GoldenSettings, ImagesCamera, LineSettings, Recipe
+from inspectd.golden.results import CheckDue, CheckResult, past_of, read_lines
+from inspectd.golden_checks import GoldenChecks
+from inspectd.golden_record import GoldenRecorder
+from inspectd.metrics import Metrics
+from inspectd.recipes.book import RecipeBook, of_file
+from inspectd.recipes.clerk import DiskClerk
+from inspectd.records import Outcome, PendingView, Score, Trigger
+from inspectd.wire import Evaluation, Reason
+from inspectd.wire.golden import GoldenAck, GoldenAction, GoldenOutcome, GoldenRequest
+
+SHA = "a" * 64
+PASSED, FAILED, ABANDONED = GoldenOutcome
+
+
+class CheckedLine:
+    """The checks of a line of one camera, without the line."""
+
+    def __init__(self, state: Path) -> None:
+        config = Config(
+            line=LineSettings(state_dir=str(state)),
+            recipes=(Recipe(name="cell", bank="x"),),
+            cameras=(ImagesCamera(name="top", recipe="cell", folder="x", mode="triggered"),),
+            golden=GoldenSettings(
+                parts=(GoldenPart(name="good", recipe="cell", expect="pass"),), grace_minutes=0
+            ),
+        )
+        self.file = state / "golden.jsonl"
+        self.clerk, self.events, self.records = DiskClerk(), [], []
+        self.now_ns = 10**9
+        self.checks = GoldenChecks(
+            config, RecipeBook(of_file(config)), sha256_of=lambda _: SHA, clerk=self.clerk,
+            publish=self.records.append, emit=lambda *told, **_: self.events.append(told[1]),
+            metrics=Metrics("line", ["top"], 100.0), epoch=lambda: 1, clock=lambda: self.now_ns,
+        )  # fmt: skip
+        self.checks.start(None)
+
+    def until(self, condition) -> None:
+        while not condition():
+            assert select.select([self.clerk], [], [], 10)[0], "the clerk does not answer"
+            self.clerk.take_answers()
+
+    def asks(self, action: GoldenAction) -> object:
+        answers = []
+        self.checks.take(GoldenRequest("kim", action), "kim", answers.append)
+        return answers[0]
+
+    @property
+    def status(self) -> tuple[GoldenOutcome | None, str | None]:
+        answer = self.asks(GoldenAction.STATUS)
+        assert isinstance(answer, GoldenAck)
+        return answer.outcome, answer.recipes[0].reason
+
+    def shows(self, trigger_id: str, evaluation: Evaluation) -> str | None:
+        refusal = self.checks.announce("good", trigger_id)
+        if refusal is None:
+            trigger = Trigger(trigger_id, golden="good")
+            score = Score(1, 1, 0.5, b"", 0, 0, "b" * 64, {})
+            outcome = Outcome(evaluation, Reason.WITHIN_THRESHOLD, self.now_ns, 0.6, score)
+            assert self.checks.final(PendingView(1, "top", "cell", trigger, 0), outcome).reason == "golden"
+            self.checks.close_part(trigger, ["cell"])
+        return refusal
+
+
+@pytest.fixture
+def line(tmp_path):
+    line = CheckedLine(tmp_path / "state")
+    line.until(lambda: read_lines(line.file).lines)  # that a check is due
+    yield line
+    line.clerk.close()
+
+
+def test_a_pass_counts_once_it_is_on_the_disk_and_nothing_is_checked_meanwhile(line):
+    disk_answers = threading.Event()
+    line.clerk.ask(disk_answers.wait, bool, bool)
+    assert line.shows("T1", Evaluation.PASS) is None
+    assert line.status == (None, "golden_overdue")
+    # What failed now would be overruled by the pass before it, once that is written.
+    assert line.shows("T2", Evaluation.FAIL) == "the end of check T1 is being recorded; try again"
+    disk_answers.set()
+    line.until(lambda: line.status == (PASSED, None))
+    assert line.shows("T2", Evaluation.FAIL) is None
+    assert line.status == (FAILED, "golden_failed")
+
+
+def test_a_pass_that_cannot_be_recorded_changes_nothing(line):
+    line.file.rename(line.file.with_name("away"))
+    line.file.mkdir()
+    assert line.shows("T1", Evaluation.PASS) is None
+    line.until(lambda: "golden_not_recorded" in line.events)
+    assert line.status == (ABANDONED, "golden_overdue")
+
+
+def test_a_failure_is_recorded_when_the_disk_takes_it_again(line):
+    line.file.rename(line.file.with_name("away"))
+    line.file.mkdir()
+    assert line.shows("T1", Evaluation.FAIL) is None
+    line.until(lambda: "golden_not_recorded" in line.events)
+    line.file.rmdir()
+    line.now_ns += 4 * 10**9
+    line.checks.turn(line.now_ns)
+    line.now_ns += 10**9
+    line.checks.turn(line.now_ns)
+    line.until(line.file.exists)
+    assert past_of(read_lines(line.file).lines)[SHA].is_failed
+    assert line.events.count("golden_not_recorded") == 1
+
+
+def test_a_pass_overrules_a_failure_that_was_not_recorded(tmp_path):
+    now, told = [0], []
+    clerk = DiskClerk()
+    file = tmp_path / "golden.jsonl"
+    recorder = GoldenRecorder(file, clerk, lambda *_, **__: told.append("event"), lambda: now[0])
+    failed, passed = (CheckResult(9, 9, "c", "", "a", None, SHA, each, [], []) for each in (FAILED, PASSED))
+
+    def write(line: CheckResult | CheckDue) -> None:
+        told.clear()
+        recorder.write(line, "it", lambda: told.append("done"), lambda _: told.append("failed"))
+        while told[-1:] not in (["done"], ["failed"]):
+            assert select.select([clerk], [], [], 10)[0]
+            clerk.take_answers()
+
+    file.mkdir()
+    write(failed)
+    write(CheckDue(9, "a", None, SHA))
+    assert told == ["event", "failed"]
+    file.rmdir()
+    write(passed)
+    now[0] += 10**10
+    recorder.turn(now[0])
+    write(passed)
+    assert read_lines(file).lines == [passed, passed]
+    clerk.close()
+
+
+def test_checks_that_nobody_shows_a_part_in_are_no_lines_and_wait_for_no_disk(line):
+    before = line.file.read_bytes()
+    disk_answers = threading.Event()
+    line.clerk.ask(disk_answers.wait, bool, bool)
+    for _ in range(100):
+        assert line.asks(GoldenAction.BEGIN).outcome is None
+        assert line.asks(GoldenAction.END).outcome is ABANDONED
+    disk_answers.set()
+    assert line.shows("T1", Evaluation.PASS) is None
+    line.until(lambda: line.status == (PASSED, None))
+    assert line.file.read_bytes().count(b"\n") == before.count(b"\n") + 1
+
+
+def test_a_golden_trigger_that_is_refused_begins_no_check(line):
+    assert line.checks.announce("good", "T1") is None
+    line.checks.drop()
+    assert line.asks(GoldenAction.BEGIN).outcome is None
