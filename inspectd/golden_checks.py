@@ -128,11 +128,10 @@ class GoldenChecks:
         """Whether the line has golden parts at all."""
         self._file = config.state_path / FILE_NAME if self.is_on else Path()
         self._recorder = GoldenRecorder(self._file, clerk, emit, clock)
-        lines = read_lines(self._file) if self.is_on else GoldenLines([], 0, 0)
-        past = past_of(lines.lines)
-        self._last = {each.recipe: each for each in lines.checks}
+        read = read_lines(self._file) if self.is_on else GoldenLines([], 0, 0, 0)
+        self._last = {each.recipe: each for each in read.checks}
         """The last check of each recipe that is recorded."""
-        self._schedule = GoldenSchedule(config.golden, past)
+        self._schedule = GoldenSchedule(config.golden, past_of(read.lines, read.unbelieved))
 
     # --- the line's life -----------------------------------------------------------------------------------
 

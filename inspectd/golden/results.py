@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from io import FileIO
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 
 from inspectd.errors import InputError, UnavailableError
-from inspectd.files import sync_folder
+from inspectd.files import open_regular, sync_folder
 from inspectd.golden.schedule import GoldenPast
 from inspectd.wire.golden import GoldenOutcome, GoldenShowing
 
@@ -64,6 +64,9 @@ class GoldenLines(msgspec.Struct, frozen=True):
     """The oldest first."""
     unreadable: int
     """Lines that are not in this format; each was passed by."""
+    unbelieved: int
+    """So many of `lines` come before the last one that was unreadable, or cut by a crash: it may have been of
+    a failure, so that no pass before it counts."""
     left_out_bytes: int
     """At the beginning of the file: it is longer than what is read of one."""
 
@@ -106,27 +109,28 @@ def read_lines(path: Path, most_bytes: int = MOST_BYTES) -> GoldenLines:
     """Read the file, or of a very long one its end; a file that is not there has no lines.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or is no regular file.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, os.SEEK_END)
             left_out = max(0, size - most_bytes)
             file.seek(left_out)
             if left_out:  # to the beginning of a line
                 left_out += len(file.readline(_LONGEST_LINE))
-            found, unreadable = [], 0
-            for data in _whole_lines(file):
-                line = _decoded(data)
-                if line is None:
-                    unreadable += 1
-                else:
+            found, unreadable, unbelieved = [], 0, 0
+            while data := file.readline(_LONGEST_LINE):
+                line = _decoded(data) if data.endswith(b"\n") else None
+                if line is not None:
                     found.append(line)
+                    continue
+                unreadable += data.endswith(b"\n") or len(data) == _LONGEST_LINE  # else a crash cut it
+                unbelieved = len(found)
     except FileNotFoundError:
-        return GoldenLines([], 0, 0)
+        return GoldenLines([], 0, 0, 0)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return GoldenLines(found, unreadable, left_out)
+    return GoldenLines(found, unreadable, unbelieved, left_out)
 
 
 def digest_of(line: CheckResult | CheckDue) -> str:
@@ -144,22 +148,33 @@ def newest_checks(path: Path, most: int) -> list[tuple[str, CheckResult]]:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _LONGEST_LINE))
-            lines = [(data, _decoded(data)) for data in _whole_lines(file)]
+            read = list(iter(lambda: file.readline(_LONGEST_LINE), b""))
     except FileNotFoundError:
         return []
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     checks = [
-        (hashlib.sha256(data.removesuffix(b"\n")).hexdigest(), line)
-        for data, line in lines
-        if isinstance(line, CheckResult)
+        (hashlib.sha256(data[:-1]).hexdigest(), line)
+        for data in read
+        if data.endswith(b"\n") and isinstance(line := _decoded(data), CheckResult)
     ]
     return checks[: -most - 1 : -1]
 
 
-def past_of(lines: Iterable[CheckResult | CheckDue]) -> dict[str, GoldenPast]:
-    """What a schedule goes on from, by the sha256 of what was checked; the oldest line first."""
-    past: dict[str, GoldenPast] = {}
+def past_of(lines: Sequence[CheckResult | CheckDue], unbelieved: int = 0) -> dict[str, GoldenPast]:
+    """What a schedule goes on from, by the sha256 of what was checked.
+
+    Args:
+        lines: the oldest first.
+        unbelieved: so many of them say nothing of passes; see `GoldenLines`.
+    """
+    past = _follow({}, lines[:unbelieved])
+    for sha256, each in past.items():
+        past[sha256] = msgspec.structs.replace(each, passed_utc_ns=None)
+    return _follow(past, lines[unbelieved:])
+
+
+def _follow(past: dict[str, GoldenPast], lines: Iterable[CheckResult | CheckDue]) -> dict[str, GoldenPast]:
     for line in lines:
         before = past.get(line.recipe_sha256, GoldenPast())
         if isinstance(line, CheckDue):
@@ -178,13 +193,6 @@ def _decoded(data: bytes) -> CheckResult | CheckDue | None:
     except (ValueError, RecursionError):
         return None
     return line
-
-
-def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
-    """Lines that were written to their end; of one that is too long, pieces that nobody can read."""
-    while data := file.readline(_LONGEST_LINE):
-        if data.endswith(b"\n") or len(data) == _LONGEST_LINE:
-            yield data
 
 
 def _cut_torn(file: FileIO) -> int:

@@ -1,5 +1,6 @@
 """The record of checks on the disk: nothing of it is lost, and nothing half-written is believed."""
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -106,8 +107,12 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_file_is_an_error_for_people(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot be read: Is a directory"):
-        read_lines(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):  # which nobody writes into: it is not waited for
+        with pytest.raises(InputError, match=r"is not a regular file"):
+            read_lines(path)
+    with pytest.raises(UnavailableError, match=r"pipe: cannot be written"):
+        append_line(tmp_path / "pipe", due(1))
     with pytest.raises(UnavailableError, match=r"cannot be written: Is a directory"):
         append_line(tmp_path, due(1))
 
@@ -126,3 +131,20 @@ def test_a_file_that_is_no_file_is_an_error_for_people(tmp_path: Path) -> None:
 )
 def test_the_past_of_a_schedule_is_what_was_recorded(lines, past) -> None:
     assert past_of(lines)[SHA] == past
+
+
+@pytest.mark.parametrize("damage", [b"?\n", b'{"schema":"golden_ch'])
+def test_no_pass_before_a_line_that_may_have_been_a_failure_is_believed(tmp_path, damage) -> None:
+    path = tmp_path / "golden.jsonl"
+
+    def past() -> dict[str, GoldenPast]:
+        read = read_lines(path)
+        return past_of(read.lines, read.unbelieved)
+
+    append_line(path, result(20))
+    append_line(path, result(20, FAILED, sha256="c" * 64))
+    with path.open("ab") as file:
+        file.write(damage)
+    assert past() == {SHA: GoldenPast(), "c" * 64: GoldenPast(is_failed=True)}
+    append_line(path, result(30))
+    assert past()[SHA] == GoldenPast(30)

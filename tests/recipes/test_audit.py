@@ -209,6 +209,9 @@ def test_what_cannot_be_opened_is_said(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UnavailableError, match="cannot be used"):
         AuditLog(tmp_path / "pipe").open()
+    for reads in (audit.in_force, audit.verify):  # without waiting for somebody who writes into it
+        with pytest.raises(InputError, match="is not a regular file"):
+            reads(tmp_path / "pipe")
 
 
 def test_texts_of_any_kind_are_bounded_and_make_one_line(path):

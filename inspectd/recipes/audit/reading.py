@@ -13,6 +13,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 from inspectd.errors import InputError, UnavailableError
+from inspectd.files import open_regular
 from inspectd.recipes.audit.records import (
     BEGUN,
     DONE,
@@ -144,7 +145,7 @@ def newest_first(path: Path) -> Iterator[AuditRecord]:
         UnavailableError: the file cannot be read now.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             for line in _lines_from_the_end(path, file):
                 yield decode_line(line, f"{path}, from its end")
     except (FileNotFoundError, NotADirectoryError):
@@ -177,7 +178,7 @@ def _puts_in_force(record: AuditRecord) -> bool:
 def _lines(path: Path) -> Iterator[bytes]:
     """Lines with their line breaks; of one that is too long only its beginning."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while line := file.readline(LONGEST_LINE_BYTES):
                 yield line
     except FileNotFoundError:
