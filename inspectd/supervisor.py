@@ -32,6 +32,9 @@ _EXIT_SECONDS: Final = 0.05
 
 _KILL_SECONDS: Final = 1.0
 
+_LET_GO_NS: Final = 30_000_000_000
+"""A child that was let go ends by itself, after what it is loading; one that has not by then hangs."""
+
 _MESSAGES_PER_TURN: Final = 64
 """Messages read from one child before the others get their turn."""
 
@@ -112,7 +115,7 @@ class Supervisor:
         self._last_tick_ns = clock()
         self._log_arguments = log_arguments
         self._children: dict[str, Child] = {}
-        self._ending: list[subprocess.Popen[bytes]] = []
+        self._ending: dict[subprocess.Popen[bytes], int] = {}  # until when each may end by itself
         self._restarts: dict[str, tuple[int, Job]] = {}
         self._backoff_ns: dict[str, int] = {}
 
@@ -180,7 +183,10 @@ class Supervisor:
             if now_ns >= due_ns:
                 del self._restarts[name]
                 self.start_again(job, now_ns)
-        self._ending = [process for process in self._ending if process.poll() is None]
+        self._ending = {process: ns for process, ns in self._ending.items() if process.poll() is None}
+        for process, until_ns in self._ending.items():
+            if now_ns > until_ns:
+                process.kill()  # it would keep its memory, and a card's, until the line ends
 
     def finish(self, name: str) -> None:
         """Expect a child to end by itself: it is still read, but not restarted."""
@@ -204,13 +210,13 @@ class Supervisor:
             self._children[name].is_finishing = False
 
     def stop(self, name: str) -> None:
-        """Let a child go at once: no restart, no loss. It ends by itself or is killed by `kill_all`."""
+        """Let a child go at once: no restart, no loss. It ends by itself, or is killed some time later."""
         self._restarts.pop(name, None)
         child = self._children.pop(name, None)
         if child is not None:
             self._poller.remove(child.channel)
             child.channel.close()
-            self._ending.append(child.process)
+            self._ending[child.process] = self._clock() + _LET_GO_NS
 
     def running(self, name: str) -> bool:
         """True while the job's process runs and was not let go."""

@@ -225,6 +225,26 @@ def test_kill_all_leaves_no_process_whatever_it_ignores(harness):
         os.kill(pid, signal.SIGCONT)
 
 
+def test_a_child_that_was_let_go_and_does_not_end_is_killed(harness):
+    job = start(harness, "ignore-signals")
+    harness.until(lambda: job.records)
+    pid = job.records[0].progress
+    harness.supervisor.stop("child")
+    harness.after(30_000)
+    os.kill(pid, 0)  # it may still end by itself
+
+    def is_gone() -> bool:
+        harness.after(100)
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    harness.until(is_gone)
+    assert not job.losses
+
+
 def test_a_record_that_contradicts_what_was_asked_costs_its_sender_and_no_other_fault_does(harness):
     job, raised = Child("beats"), [ContradictionError("other recipes")]
 
