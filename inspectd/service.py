@@ -496,7 +496,7 @@ class Service:
         self._plant.emit("info", "scoring_ready", process=name, detail=detail)
         if self.state == "starting" and self._scoring.is_ready:
             self.state = "running"
-            self._golden.start(self._publishing.epoch * 1_000_000)
+            self._golden.start(self._journal.newest_utc_ns)
             self._record_judged()
             for camera in self._cameras.values():
                 self._supervisor.start(camera, self._clock())

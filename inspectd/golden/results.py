@@ -145,7 +145,7 @@ def newest_checks(path: Path, most: int) -> list[tuple[str, CheckResult]]:
         InputError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _LONGEST_LINE))
             read = list(iter(lambda: file.readline(_LONGEST_LINE), b""))

@@ -128,7 +128,7 @@ class JournalFile:
             if is_first:
                 self._check()
                 epoch = max(epoch, max(self._epochs, default=0) + 1) if may_raise else epoch
-            self._enter(epoch)
+            newest_utc_ns = self._enter(epoch)
             unfinished = self._unfinished() if is_first else []
         except sqlite3.Error as error:
             self.close()
@@ -138,7 +138,7 @@ class JournalFile:
         except CorruptError:
             self.close()
             raise
-        return Opened(epoch, unfinished)
+        return Opened(epoch, unfinished, newest_utc_ns)
 
     def commit(self, epoch: int, group: Group) -> None:
         """Write a group, all of it or nothing; when this returns it is on the disk."""
@@ -282,7 +282,8 @@ class JournalFile:
             raise CorruptError("its epochs are out of order")
         self._epochs = {epoch: ordinal for ordinal, epoch in rows}
 
-    def _enter(self, epoch: int) -> None:
+    def _enter(self, epoch: int) -> int | None:
+        """Enter an epoch; when the last commit was, by the wall clock of then."""
         connection = self._open_connection()
         self._read_epochs()
         if epoch not in self._epochs:
@@ -296,8 +297,11 @@ class JournalFile:
         self._trimmed = integer(trimmed[0] if trimmed else None, "how far it was trimmed")
         self._inode = self.path.stat().st_ino
         newest = connection.execute("SELECT utc_ns FROM verdict ORDER BY id DESC LIMIT 1").fetchone()
-        if newest:
-            self._clock.begin(integer(newest[0], "a time"), time.monotonic_ns())
+        if not newest:
+            return None
+        newest_utc_ns = integer(newest[0], "a time")
+        self._clock.begin(newest_utc_ns, time.monotonic_ns())
+        return newest_utc_ns
 
     def _unfinished(self) -> list[tuple[str, bytes]]:
         rows = self._open_connection().execute("SELECT key, record, checksum FROM open ORDER BY key")

@@ -71,6 +71,8 @@ class Journal:
         """
         mark = Mark(folder / "journal.mark").read()
         self.epoch = max(time.time_ns() // 1_000_000, mark.epoch + 1 if mark else 0)
+        self.newest_utc_ns = self.epoch * 1_000_000
+        """The latest time that an earlier start has recorded, as far as it was read, or that of this one."""
         self.failure: str | None = None
         """The reason why nothing is recorded; None while verdicts are."""
         self.levels: Levels | None = None
@@ -220,6 +222,7 @@ class Journal:
         self._on(JournalEvent.OPENED)
         self.epoch = opened.epoch
         self.unfinished = opened.unfinished
+        self.newest_utc_ns = max(self.epoch * 1_000_000, opened.newest_utc_ns or 0)
         self._observer.journal_recording(recording=self.failure is None)
 
     def _commit(self, group: Group) -> None:

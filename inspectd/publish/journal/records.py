@@ -37,6 +37,8 @@ class Opened(msgspec.Struct, frozen=True):
     epoch: int
     unfinished: list[tuple[str, bytes]]
     """Keys and records that an earlier start left open."""
+    newest_utc_ns: int | None = None
+    """Wall clock at the last commit before; None: there was none."""
 
 
 class Levels(msgspec.Struct, frozen=True):

@@ -65,13 +65,16 @@ def test_an_epoch_is_larger_than_any_before_even_if_the_clock_went_back(tmp_path
 
 
 def test_what_a_process_left_open_is_handed_to_the_next_start_until_it_is_closed(tmp_path: Path) -> None:
+    began_utc_ns = time.time_ns()
     first = opened(tmp_path)
     first.commit(EPOCH, Group([], [("i1", b"one"), ("i2", b"two"), ("i3", b"three")]))
     first.commit(EPOCH, Group([row(1, closes="i2")]))
     first.close()
     second = JournalFile(tmp_path, Settings())
-    left = second.open(EPOCH + 5, is_first=True, may_raise=True).unfinished
+    reopened = second.open(EPOCH + 5, is_first=True, may_raise=True)
+    left = reopened.unfinished
     assert [record for _, record in left] == [b"one", b"three"]
+    assert began_utc_ns <= reopened.newest_utc_ns <= time.time_ns()
     second.commit(EPOCH + 5, Group([row(1, closes_earlier=left[0][0])]))
     second.commit(EPOCH + 5, Group([row(2, closes="i1")]))  # its own i1, and not the earlier start's
     second.close()
