@@ -385,7 +385,8 @@ class Changeover:
     ) -> None:
         request = recording.request
         change = Change(recording.action, recording.who, recording.door, request.why)
-        work = partial(self._records.record, change, old, new)
+        is_reload = recording.action is AuditAction.RELOAD  # which may be of what is not in force
+        work = partial(self._records.record if is_reload else self._records.change, change, old, new)
         self._clerk.ask(work, then, partial(self._on_not_recorded, recording))
 
     def _on_recorded(self, recording: _Recording, old: LineRecipe, _: object) -> None:

@@ -132,8 +132,9 @@ class Supervisor:
         """
         try:
             ours, theirs = Channel.pair()
-        except OSError as error:
-            raise UnavailableError(f"cannot start {job.name}: {error.strerror}") from error
+            channel: Channel[Any] = Channel(ours, job.receives)
+        except (OSError, MemoryError) as error:
+            raise UnavailableError(f"cannot start {job.name}: {_why(error)}") from error
         # -P: else a package in the working directory, which children may write, would be run in its place.
         command = [sys.executable, "-P", "-m", job.module, "--channel", str(theirs.fileno())]
         try:
@@ -142,12 +143,12 @@ class Supervisor:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
-        except OSError as error:
-            ours.close()
-            raise UnavailableError(f"cannot start {job.name}: {error.strerror}") from error
+        except (OSError, MemoryError) as error:
+            channel.close()
+            raise UnavailableError(f"cannot start {job.name}: {_why(error)}") from error
         finally:
             theirs.close()
-        child = Child(job, process, Channel(ours, job.receives), now_ns)
+        child = Child(job, process, channel, now_ns)
         child.is_finishing = once
         if once:
             hold_back(process.pid)
@@ -301,6 +302,10 @@ class Supervisor:
         if child.failure is not None:
             return child.failure.exit_code
         return child.process.returncode if _ended(child.process, _EXIT_SECONDS) else None
+
+
+def _why(error: OSError | MemoryError) -> str:
+    return "no memory" if isinstance(error, MemoryError) else str(error.strerror)
 
 
 def _ended(process: subprocess.Popen[bytes], timeout_seconds: float) -> bool:

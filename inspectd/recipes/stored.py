@@ -124,6 +124,24 @@ class RecipeRecords:
             raise RecipeNotFoundError(f"the store {there}, got version {found}")
         return self._line_recipe(self.store.read(recipe_id, found))
 
+    def change(self, change: Change, old: LineRecipe, new: LineRecipe) -> None:
+        """As `record`, for a line that runs: only where the file says that `old`, which judges, is in force.
+
+        Another file, as where the disk is no longer there, would not be the one that the next start reads.
+
+        Raises:
+            InputError: it says something else, or was altered.
+            UnavailableError: as `record`.
+        """
+        found = in_force(self._audit)
+        said = FILE if found is None or found.is_file else format_in_force(found)
+        if said != (FILE if old.id == FILE else _words(old)):
+            raise InputError(
+                f"{self._audit}: says that {said} is in force, and the line judges by {old.name}; was it "
+                "replaced, or is its disk away? Put it back, or restart the line to judge by what it says"
+            )
+        self.record(change, old, new)
+
     def record(self, change: Change, old: LineRecipe, new: LineRecipe) -> None:
         """Record that `new` is in force instead of `old`; where that takes too long, it is taken back.
 

@@ -237,3 +237,20 @@ def test_a_person_changes_recipes_by_command(start_daemon, good_folder):
     assert daemon.stop() == 0
     assert run(daemon, "activate", "file") == "file: in force from the line's next start, instead of a@2\n"
     assert isinstance(verify(state / "audit.jsonl"), AuditSummary)
+
+
+def test_a_change_is_refused_where_the_audit_file_says_that_another_one_is_in_force(
+    start_daemon, good_folder
+):
+    daemon = free_line(start_daemon, good_folder)
+    state, audit = daemon.folder / "state", daemon.folder / "state" / "audit.jsonl"
+    for name in "ab":
+        add_recipe(state, name, "ab".index(name) + 1, {"free": 0.5})
+        prepare(daemon, name)
+        assert isinstance(ask(daemon, ACTIVATE, name), RecipeAck)
+        audit.rename(state / name)  # such as where the disk is unmounted
+        assert refused(daemon, ACTIVATE, "file") is RecipeRefusalReason.NOT_RECORDED
+        assert not audit.exists()
+        (state / name).rename(audit)
+    assert ask(daemon, ACTIVATE, "file").before == "b@1"
+    assert daemon.stop() == 0
