@@ -38,6 +38,7 @@ class GoldenRecorder:
         self._clock = clock
         self._owed: dict[tuple[type[Line], str], Line] = {}  # by kind and the subject's sha256
         self._again_ns: int | None = None
+        self._is_made = file.exists()
 
     def write(
         self, line: Line, what: str, done: Callable[[], None], failed: Callable[[InspectdError], None]
@@ -60,9 +61,10 @@ class GoldenRecorder:
                 self._ask(line, partial(self._on_owed_written, key), self._on_owed_failed)
 
     def _ask(self, line: Line, done: Callable[[None], None], failed: Callable[[InspectdError], None]) -> None:
-        self._clerk.ask(partial(append_line, self._file, line), done, failed)
+        self._clerk.ask(partial(append_line, self._file, line, may_make=not self._is_made), done, failed)
 
     def _on_written(self, line: Line, done: Callable[[], None], _: None) -> None:
+        self._is_made = True
         if isinstance(line, CheckResult) and line.outcome is GoldenOutcome.PASSED:
             self._owed = {key: each for key, each in self._owed.items() if key[1] != line.recipe_sha256}
         done()
