@@ -95,6 +95,7 @@ class GoldenSchedule:
         self._zone = zone
         self._grace_ns = int(settings.grace_minutes * _MINUTE_NS)
         self._with_parts = frozenset(part.recipe for part in settings.parts)
+        self._newest_utc_ns = 0
         self._courses: dict[str, _Course] = {}  # by the subject's sha256
 
     # --- what happens on the line -------------------------------------------------------------------------
@@ -115,9 +116,9 @@ class GoldenSchedule:
             newest_utc_ns: the latest time that the line has recorded, such as that of the journal's last
                 verdict; if the wall clock is behind it, it cannot be believed.
         """
-        real_utc_ns = max(utc_ns, newest_utc_ns or 0)
+        self._newest_utc_ns = newest_utc_ns or 0
         for course in self._put_in_force(subjects, now_ns):
-            self._remember(course, now_ns, real_utc_ns, is_clock_right=real_utc_ns == utc_ns)
+            self._remember(course, now_ns, utc_ns)
             if self._settings.at_start:
                 self._become_due(course, now_ns)
 
@@ -127,7 +128,7 @@ class GoldenSchedule:
         known = set(self._courses)
         for course in self._put_in_force(subjects, now_ns):
             if course.subject.sha256 not in known:
-                self._remember(course, now_ns, utc_ns, is_clock_right=True)
+                self._remember(course, now_ns, utc_ns)
             if self._settings.at_changeover:
                 self._become_due(course, now_ns)
 
@@ -237,8 +238,10 @@ class GoldenSchedule:
                 new.append(course)
         return new
 
-    def _remember(self, course: _Course, now_ns: int, utc_ns: int, *, is_clock_right: bool) -> None:
+    def _remember(self, course: _Course, now_ns: int, utc_ns: int) -> None:
         """Set a course to where earlier runs left it."""
+        is_clock_right = utc_ns >= self._newest_utc_ns
+        utc_ns = max(utc_ns, self._newest_utc_ns)
         past = self._past.get(course.subject.sha256, GoldenPast())
         passed_utc_ns, due_utc_ns = past.passed_utc_ns, past.due_utc_ns
         is_count_lost = self._settings.interval_parts > 0 and past.parts is None

@@ -243,6 +243,10 @@ def test_a_wall_clock_behind_what_the_line_recorded_is_not_believed() -> None:
         schedule = GoldenSchedule(rules(interval_hours=8), {A.sha256: past}, UTC)
         schedule.start([A], 0, T0, newest_utc_ns=T0 + MINUTE)
         assert schedule.state(A, 0, T0) is expected
+        schedule = GoldenSchedule(rules(interval_hours=8), {A.sha256: past}, UTC)
+        schedule.start([B], 0, T0, newest_utc_ns=T0 + MINUTE)
+        schedule.change_over([A], 0, T0)  # it was not in force at the start
+        assert schedule.state(A, 0, T0) is expected
 
 
 @pytest.mark.parametrize(
