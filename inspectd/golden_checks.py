@@ -185,17 +185,18 @@ class GoldenChecks:
         """How the check of every recipe in force stands that has golden parts."""
         now_ns, utc_ns, schedule = self._clock(), time.time_ns(), self._schedule
         found = []
-        for recipe in [each.recipe for each in self._subjects()] if self._is_running else []:
+        for subject in self._subjects() if self._is_running else []:
+            recipe = subject.recipe
             check = self._check if self._outcome is None else None
             last = self._last.get(recipe)
             found.append(
                 GoldenStatus(
                     recipe,
-                    schedule.state(recipe, now_ns, utc_ns),
-                    schedule.reason(recipe, now_ns, utc_ns) is not None,
-                    schedule.due_utc_ns(recipe, now_ns, utc_ns),
-                    schedule.due_parts(recipe),
-                    schedule.overdue_utc_ns(recipe, now_ns, utc_ns),
+                    schedule.state(subject, now_ns, utc_ns),
+                    schedule.reason(subject, now_ns, utc_ns) is not None,
+                    schedule.due_utc_ns(subject, now_ns, utc_ns),
+                    schedule.due_parts(subject),
+                    schedule.overdue_utc_ns(subject, now_ns, utc_ns),
                     check.name if check is not None and check.subject.recipe == recipe else None,
                     last.outcome if last else None,
                     last.utc_ns if last else None,
@@ -354,7 +355,7 @@ class GoldenChecks:
             return GoldenRefusalReason.OFF, str(error)
         self._check, self._outcome, self._problems = check, None, []
         self._began_utc_ns = time.time_ns()
-        self._began = door, self._schedule.state(recipe, self._clock(), self._began_utc_ns)
+        self._began = door, self._schedule.state(subject, self._clock(), self._began_utc_ns)
         return None
 
     def _show(self, part: str) -> tuple[GoldenRefusalReason, str] | None:

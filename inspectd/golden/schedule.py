@@ -200,16 +200,16 @@ class GoldenSchedule:
         self._state(course, now_ns, utc_ns)
         return self._due_utc_ns(course, now_ns, utc_ns)
 
-    def due_parts(self, recipe: str) -> int | None:
-        """So many more parts until a recipe's check is due; None: it is due, or not by their number."""
-        course = self._by_recipe.get(recipe)
+    def due_parts(self, subject: GoldenSubject) -> int | None:
+        """So many more parts until its check is due; None: it is due, or not by their number."""
+        course = self._courses.get(subject.sha256)
         if course is None or course.due_since_ns is not None or not self._settings.interval_parts:
             return None
         return max(0, self._settings.interval_parts - course.parts)
 
-    def overdue_utc_ns(self, recipe: str, now_ns: int, utc_ns: int) -> int | None:
+    def overdue_utc_ns(self, subject: GoldenSubject, now_ns: int, utc_ns: int) -> int | None:
         """When a check that is due is overdue, or since when it is; None: none is due."""
-        course = self._by_recipe.get(recipe)
+        course = self._courses.get(subject.sha256)
         if course is None or course.due_since_ns is None:
             return None
         return utc_ns + course.due_since_ns + self._grace_ns - now_ns

@@ -10,6 +10,7 @@ from inspectd.config import Config, GoldenPart, GoldenSettings, ImagesCamera, Li
 from inspectd.golden.results import CheckDue, CheckResult, past_of, read_lines
 from inspectd.golden_checks import GoldenChecks
 from inspectd.golden_record import GoldenRecorder
+from inspectd.line_audit import LineAudit
 from inspectd.metrics import Metrics
 from inspectd.recipes.book import RecipeBook, of_file
 from inspectd.recipes.clerk import DiskClerk
@@ -36,10 +37,12 @@ class CheckedLine:
         self.file = state / "golden.jsonl"
         self.clerk, self.events, self.records = DiskClerk(), [], []
         self.now_ns = 10**9
+        metrics = Metrics("line", ["top"], 100.0)
         self.checks = GoldenChecks(
             config, RecipeBook(of_file(config)), sha256_of=lambda _: SHA, clerk=self.clerk,
             publish=self.records.append, emit=lambda *told, **_: self.events.append(told[1]),
-            metrics=Metrics("line", ["top"], 100.0), epoch=lambda: 1, clock=lambda: self.now_ns,
+            audit=LineAudit(state / "audit.jsonl", self.clerk, metrics, lambda *_, **__: None),
+            metrics=metrics, epoch=lambda: 1, clock=lambda: self.now_ns,
         )  # fmt: skip
         self.checks.start(None)
 
@@ -50,7 +53,7 @@ class CheckedLine:
 
     def asks(self, action: GoldenAction) -> object:
         answers = []
-        self.checks.take(GoldenRequest("kim", action), "kim", answers.append)
+        self.checks.take(GoldenRequest("kim", action), "kim", "local", answers.append)
         return answers[0]
 
     @property
@@ -60,7 +63,7 @@ class CheckedLine:
         return answer.outcome, answer.recipes[0].reason
 
     def shows(self, trigger_id: str, evaluation: Evaluation) -> str | None:
-        refusal = self.checks.announce("good", trigger_id)
+        refusal = self.checks.announce("good", trigger_id, "", "local")
         if refusal is None:
             trigger = Trigger(trigger_id, golden="good")
             score = Score(1, 1, 0.5, b"", 0, 0, "b" * 64, {})
@@ -156,6 +159,6 @@ def test_checks_that_nobody_shows_a_part_in_are_no_lines_and_wait_for_no_disk(li
 
 
 def test_a_golden_trigger_that_is_refused_begins_no_check(line):
-    assert line.checks.announce("good", "T1") is None
+    assert line.checks.announce("good", "T1", "", "local") is None
     line.checks.drop()
     assert line.asks(GoldenAction.BEGIN).outcome is None

@@ -107,12 +107,12 @@ def test_parts_count_for_their_own_recipe_since_its_last_pass() -> None:
 
 def test_how_long_until_a_check_is_due_or_overdue_is_told() -> None:
     line = Line(rules(grace_minutes=10, interval_parts=3), a=GoldenPast(passed_utc_ns=T0, parts=1))
-    assert (line.schedule.due_parts("a"), line.schedule.overdue_utc_ns("a", line.now_ns, T0)) == (2, None)
-    line.schedule.count_part("a")
-    line.schedule.count_part("a")
+    assert (line.schedule.due_parts(A), line.schedule.overdue_utc_ns(A, line.now_ns, T0)) == (2, None)
+    line.schedule.count_part(A.sha256)
+    line.schedule.count_part(A.sha256)
     assert line.after(1) is DUE
-    assert line.schedule.due_parts("a") is None
-    assert line.schedule.overdue_utc_ns("a", line.now_ns, line.utc_ns) == line.utc_ns + 10 * MINUTE
+    assert line.schedule.due_parts(A) is None
+    assert line.schedule.overdue_utc_ns(A, line.now_ns, line.utc_ns) == line.utc_ns + 10 * MINUTE
 
 
 def test_a_recipe_without_golden_parts_is_never_stopped_and_one_that_was_never_in_force_is() -> None:
