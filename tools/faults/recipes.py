@@ -23,12 +23,15 @@ from inspectd.scoring.stub import bank_sha256
 
 NAMES: Final = ("a", "b", "c")
 STUB: Final = Path(__file__).parents[2] / "tests" / "support" / "stub_daemon.py"
-_LONGEST_SECONDS: Final = 1.0
+_PUT_IN_FORCE: Final = (RecipeAction.ACTIVATE, RecipeAction.PROMOTE)
+_ACTIONS: Final = (RecipeAction.PREPARE,) * 10 + _PUT_IN_FORCE * 10 + (RecipeAction.SHADOW,)
+"""To be asked for at random; a shadow rarely, as each begins a process."""
+_LONGEST_SECONDS: Final = 2.0
 _READY_SECONDS: Final = 20.0
 
 
 def run(context: Context) -> Outcome:
-    """Prepare and activate recipes at random without a pause, kill at any moment, start, compare, again."""
+    """Prepare, activate and promote recipes at random without a pause, kill, start, compare, again."""
     outcome = Outcome()
     state, run_dir = context.folder / "state", context.folder / "run"
     state.mkdir(parents=True)
@@ -40,7 +43,7 @@ def run(context: Context) -> Outcome:
     file.write_text(_settings(frames))
     (context.folder / "behaviour.json").write_text("{}")
     environment = {**os.environ, "RUNTIME_DIRECTORY": str(run_dir), "STATE_DIRECTORY": str(state)}
-    allowed, changes, ready = {"file"}, 0, []
+    allowed, changes, promoted, ready = {"file"}, 0, 0, []
     for _ in range(context.count + 1):
         began = time.monotonic()
         with (context.folder / "log").open("ab") as log:
@@ -61,8 +64,8 @@ def run(context: Context) -> Outcome:
             context.random.uniform(0, _LONGEST_SECONDS), daemon.send_signal, (signal.SIGKILL,)
         )
         killer.start()
-        allowed, done = _change(context, run_dir, daemon, found)
-        changes += done
+        allowed, done, by_promotion = _change(context, run_dir, daemon, found)
+        changes, promoted = changes + done, promoted + by_promotion
         killer.join()
         daemon.wait()
         outcome.injected += 1
@@ -71,7 +74,7 @@ def run(context: Context) -> Outcome:
     outcome.require(not isinstance(chain, AuditFault), f"the audit file: {chain}")
     for name in NAMES:
         RecipeStore(state / "recipes").verify(name, 1)
-    outcome.figures["changes acknowledged"] = str(changes)
+    outcome.figures["changes acknowledged"] = f"{changes}, {promoted} of them promotions"
     outcome.figures["ready again"] = percentiles(ready, "s", 2)
     return outcome
 
@@ -90,14 +93,14 @@ def fill_store(state: Path) -> None:
 
 def _change(
     context: Context, run_dir: Path, daemon: subprocess.Popen[bytes], found: str
-) -> tuple[set[str], int]:
-    """Change recipes until the daemon is gone: what may be in force then, and how many it acknowledged."""
-    endpoint, allowed, changes = f"ipc://{run_dir}/control.sock", {found}, 0
+) -> tuple[set[str], int, int]:
+    """Change recipes until the daemon is gone: what may be in force then, and what it acknowledged."""
+    endpoint, allowed, changes, promoted = f"ipc://{run_dir}/control.sock", {found}, 0, 0
     while daemon.poll() is None:
-        action = context.random.choice((RecipeAction.PREPARE, RecipeAction.ACTIVATE, RecipeAction.ACTIVATE))
+        action = context.random.choice(_ACTIONS)
         name = context.random.choice(NAMES)
         last = set(allowed)
-        if action is RecipeAction.ACTIVATE:
+        if action in _PUT_IN_FORCE:
             allowed.add(f"{name}@1")  # it may be on the disk, and not acknowledged
         try:
             answer = ask_recipe(endpoint, RecipeRequest("f", action, name, who="faults"), timeout_seconds=0.5)
@@ -105,9 +108,10 @@ def _change(
             continue
         if isinstance(answer, RecipeRefusal):
             allowed = last
-        elif isinstance(answer, RecipeAck) and action is RecipeAction.ACTIVATE:
+        elif isinstance(answer, RecipeAck) and action in _PUT_IN_FORCE:
             allowed, changes = {f"{name}@1"}, changes + 1
-    return allowed, changes
+            promoted += action is RecipeAction.PROMOTE
+    return allowed, changes, promoted
 
 
 def _in_force(run_dir: Path) -> str:
