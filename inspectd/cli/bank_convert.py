@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from inspectd.backends.cuda.device import choose_device
 from inspectd.backends.precisions import prepare
@@ -11,12 +12,17 @@ from inspectd.bank.file import read_bank
 from inspectd.bank.rebuild import rebuild
 from inspectd.cli.bank_common import Steps
 from inspectd.cli.bank_rebuilt import write_rebuilt
+from inspectd.errors import ExitCode
 from inspectd.pictures.folder import list_pictures
+from inspectd.text import printable
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Build the bank in the precision, show what changes, and write it if the user says so."""
     path, bank = arguments.bank, read_bank(arguments.bank)
+    if bank.manifest.precision == arguments.precision:
+        print(printable(f"{path}: is in {arguments.precision} already; nothing is changed"), file=sys.stderr)
+        return ExitCode.OK
     if not arguments.replace_threshold:
         advice = "--replace-threshold, as another precision has other scores; calibrate again afterwards"
         refuse_other_rule(path, bank, advice)

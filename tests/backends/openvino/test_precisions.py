@@ -158,6 +158,9 @@ def test_a_bank_is_converted_there_and_back(
     assert Scorer.load(path, "cpu").info.precision == precision
     assert cli.main([*command, "--precision", "float32"]) == 0
     assert read_bank(path).sha256 == read_bank(banks["float32"]).sha256
+    capsys.readouterr()
+    assert cli.main([*command, "--precision", "float32"]) == 0
+    assert "is in float32 already; nothing is changed" in capsys.readouterr().err
 
 
 def test_rounding_leaves_the_log_of_the_process_as_it_was(good_folder: Path) -> None:
