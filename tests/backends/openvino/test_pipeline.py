@@ -58,14 +58,23 @@ def frames() -> list[np.ndarray]:
     return [frame for frame in found if frame is not None]
 
 
+@pytest.fixture(scope="module")
+def extractor() -> FeatureExtractor:
+    """Small images and early layers: conversion takes as long as a network is deep."""
+    backbone = load_backbone("efficientnet_lite0", ("blocks.1", "blocks.2"), None, CPU)
+    return FeatureExtractor(backbone, 48, 40, CPU, PatchOptions(region=(0.0, 0.1, 1.0, 0.8)))
+
+
+@pytest.fixture(scope="module")
+def features(extractor: FeatureExtractor, frames: list[np.ndarray]) -> torch.Tensor:
+    return torch.cat([extractor([frame]) for frame in frames])
+
+
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{len(case[1])}")
 def both(
-    request: pytest.FixtureRequest, frames: list[np.ndarray]
+    request: pytest.FixtureRequest, extractor: FeatureExtractor, features: torch.Tensor
 ) -> tuple[ReferencePipeline, OpenVinoPipeline]:
     kind, values, head = request.param
-    backbone = load_backbone("efficientnet_lite0", ("blocks.2", "blocks.4"), None, CPU)
-    extractor = FeatureExtractor(backbone, 96, 80, CPU, PatchOptions(region=(0.0, 0.1, 1.0, 0.8)))
-    features = torch.cat([extractor([frame]) for frame in frames])
     mask = torch.ones(features.shape[1:3], dtype=torch.bool)
     mask[0] = False
     spec = FitSpec(options_of(kind, values), HeadOptions(**head), 0.3, 0, mask if kind != "dfkde" else None)

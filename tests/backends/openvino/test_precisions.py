@@ -44,7 +44,9 @@ def frames_of(folder: Path, count: int) -> list[np.ndarray]:
 
 def extractor() -> FeatureExtractor:
     cpu = torch.device("cpu")
-    return FeatureExtractor(load_backbone("efficientnet_lite0", LAYERS, None, cpu), 64, 64, cpu, PatchOptions())
+    return FeatureExtractor(
+        load_backbone("efficientnet_lite0", LAYERS, None, cpu), 64, 64, cpu, PatchOptions()
+    )
 
 
 def relative_error(got: torch.Tensor, want: torch.Tensor) -> float:
