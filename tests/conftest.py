@@ -62,7 +62,7 @@ def bank_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def build(folder: Path) -> None:
         images = link(cells(defective=False)[0:60:2], folder / "images")
         command = ["bank", "build", "--images", str(images), "--out", str(folder / "cells.safetensors")]
-        command += ["--pastes", "0", "--size", "128"]
+        command += ["--pastes", "0", "--size", "128", "--precision", "float32"]
         subprocess.run([sys.executable, "-m", "inspectd", *command], check=True, capture_output=True)
 
     return made_once(tmp_path_factory, "bank", build) / "cells.safetensors"

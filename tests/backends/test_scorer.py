@@ -37,7 +37,7 @@ def test_an_answer_for_each_frame(scorer: Scorer, frames: list[np.ndarray]) -> N
     assert len(results) == 3
     for result in results:
         assert result.heatmap.dtype == np.float16
-        assert result.heatmap.shape == (16, 16)
+        assert result.heatmap.shape == (8, 8)
         assert np.isfinite(result.heatmap).all()
         assert np.isfinite(result.image_score)
         assert set(result.stage_ms) == {"preprocess", "backbone", "search", "head"}
@@ -56,7 +56,7 @@ def test_it_says_what_it_loaded(scorer: Scorer, bank_file: Path) -> None:
     bank = read_bank(bank_file)
     assert scorer.info.sha256 == bank.sha256
     assert scorer.info.threshold == bank.manifest.threshold
-    assert (scorer.info.input_height, scorer.info.input_width) == (256, 256)
+    assert (scorer.info.input_height, scorer.info.input_width) == (128, 128)
     assert scorer.info.device == "cpu"
     scorer.warm_up(2)
 
