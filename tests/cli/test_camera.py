@@ -20,8 +20,6 @@ from inspectd.client import TriggerSender
 from inspectd.ipc.runtime_dir import RuntimeDir
 from inspectd.wire import Refusal, TriggerRequest
 
-pytestmark = pytest.mark.timed
-
 LATENCY_MS, PERIOD_MS = 80, 20
 TOLERANCE_MS = 60
 """A busy machine: a frame that is served, read or stamped late has that latency, and it is measured."""
@@ -84,6 +82,7 @@ def check(found):
     assert found["frame_interval_ms"] == pytest.approx(PERIOD_MS, abs=12)
 
 
+@pytest.mark.timed
 def test_a_light_that_commands_switch(configured, lamp):
     with LitCamera(lamp, LATENCY_MS / 1000, PERIOD_MS / 1000) as camera:
         file = configured(camera.url)
@@ -100,6 +99,7 @@ def test_a_light_that_commands_switch(configured, lamp):
     assert "a margin of " in done.stdout
 
 
+@pytest.mark.timed
 def test_the_terminals_own_screen(configured):
     shown = [b""]
     here, there = pty.openpty()
@@ -128,6 +128,7 @@ def test_the_terminals_own_screen(configured):
     assert shown[0].endswith(b"\x1b[?1049l")  # the screen is as it was
 
 
+@pytest.mark.timed
 def test_the_light_of_the_plants_triggers(configured, tmp_path):
     lit_until, stop, answers = [0.0], threading.Event(), []
 
