@@ -117,7 +117,7 @@ def build_bank(folder: Path) -> Bank:
         cv2.imwrite(str(images / f"{number:02}.png"), pixels)
     file = folder / "parts.safetensors"
     command = [sys.executable, "-m", "inspectd", "bank", "build", "--tune", "off", "--images", str(images)]
-    command += ["--out", str(file), "--pastes", "0"]
+    command += ["--out", str(file), "--pastes", "0", "--precision", "float32"]
     subprocess.run([*command, "--size", str(SIDE), "--coreset", "500"], check=True, capture_output=True)
     return Bank(file, _threshold(file))
 
