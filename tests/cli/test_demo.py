@@ -12,6 +12,7 @@ import pytest
 from support.cells import cells, link
 
 from inspectd import config
+from inspectd.cli import main
 from inspectd.cli.daemon_process import DaemonProcess
 from inspectd.cli.demo_data import CAMERAS, DemoData, Part, lay_out, own_folder, solar_cells
 from inspectd.cli.demo_line import LineFile, LineRun, free_ports, runtime_dir
@@ -106,25 +107,30 @@ def running_with(path: Path) -> list[str]:
         (["--out", "/proc/demo"], "cannot be used as work folder"),
     ],
 )
-def test_bad_options_are_refused_before_any_work(options: list[str], complaint: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [*DEMO, *options], capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path
-    )
-    assert done.returncode in {2, 3}
-    assert complaint in done.stderr
-    assert "Traceback" not in done.stderr
+def test_bad_options_are_refused_before_any_work(
+    options: list[str],
+    complaint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", *options]) in {2, 3}
+    said = capsys.readouterr().err
+    assert complaint in said
+    assert "Traceback" not in said
     assert not (tmp_path / "demo-run").exists()
 
 
 @pytest.mark.system
-def test_a_folder_that_is_no_demos_is_not_touched(own_images: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_demos_is_not_touched(
+    own_images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     mine = tmp_path / "images" / "holiday.png"
     mine.parent.mkdir()
     mine.write_bytes(b"dear to me")
-    command = [*DEMO, "--images", own_images, "--out", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 2
-    assert "is not empty and not from an earlier demo" in done.stderr
+    assert main(["demo", "--images", str(own_images), "--out", str(tmp_path)]) == 2
+    assert "is not empty and not from an earlier demo" in capsys.readouterr().err
     assert mine.read_bytes() == b"dear to me"
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pytest
 
+from inspectd import cli
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.images import find_images, read_image
 from inspectd.evidence.pictures import encode_frame, encode_heatmap, read_frame
@@ -17,9 +18,23 @@ from inspectd.evidence.record import EvidenceRecord
 from tests.evidence.test_store import verdict
 
 
-def explain(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "inspectd", "explain", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+class Done(NamedTuple):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def explain(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Runs `inspectd explain` with the given words."""
+
+    def run(*words: object) -> Done:
+        code = cli.main(["explain", *map(str, words)])
+        return Done(code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture
@@ -47,7 +62,7 @@ def evidence(tmp_path: Path, bank_file: Path, good_folder: Path) -> Path:
     return folder
 
 
-def test_the_same_score_comes_out_and_what_differs_is_shown(evidence, bank_file, tmp_path):
+def test_the_same_score_comes_out_and_what_differs_is_shown(explain, evidence, bank_file, tmp_path):
     done = explain(evidence / "evidence.json", "--bank", bank_file, "--out", tmp_path / "picture.png")
     assert done.returncode == 0, done.stderr
     assert "the same score" in done.stdout
@@ -72,7 +87,7 @@ def test_the_same_score_comes_out_and_what_differs_is_shown(evidence, bank_file,
     assert "had no score" in done.stdout
 
 
-def test_what_is_no_evidence_is_said_so(evidence, bank_file, tmp_path):
+def test_what_is_no_evidence_is_said_so(explain, evidence, bank_file, tmp_path):
     def refused(*words: object) -> str:
         done = explain(*words, "--bank", bank_file)
         assert done.returncode == 2
@@ -84,4 +99,5 @@ def test_what_is_no_evidence_is_said_so(evidence, bank_file, tmp_path):
     assert "frame.png: is not a picture in a supported format" in refused(evidence)
     (evidence / "evidence.json").write_text('{"schema": "evidence/1"}')
     assert "evidence.json: is not evidence of this version" in refused(evidence)
-    assert explain(evidence).returncode == 2  # neither a bank nor a line to find it
+    with pytest.raises(SystemExit, match="2"):  # neither a bank nor a line to find it
+        explain(evidence)
