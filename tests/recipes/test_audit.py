@@ -268,3 +268,17 @@ def test_what_names_no_version_is_refused(text):
 def test_what_is_in_force_is_read_as_it_is_written():
     for what in (CELLS, STARTED):
         assert audit.parse_in_force(audit.format_in_force(what)) == what
+
+
+@pytest.mark.parametrize("way", [AuditAction.ACTIVATE, AuditAction.PROMOTE])
+def test_a_shadow_that_was_put_in_force_is_none_any_more_also_after_a_way_back(path, way):
+    with AuditLog(path) as log:
+        activate(log, STARTED)
+        activate(log, CELLS, AuditAction.SHADOW)
+        activate(log, STARTED, AuditAction.ROLLBACK)
+        assert audit.shadowed(path) == CELLS
+        activate(log, CELLS, way)
+        activate(log, STARTED, AuditAction.ROLLBACK)
+        assert audit.shadowed(path) is None
+        activate(log, CELLS, AuditAction.SHADOW)
+        assert audit.shadowed(path) == CELLS

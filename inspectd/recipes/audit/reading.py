@@ -129,11 +129,13 @@ def shadowed(path: Path) -> InForce | None:
         InputError: a record on the way was altered.
         UnavailableError: the file cannot be read now.
     """
+    in_force_since = set()
     for record in newest_first(path):
-        if record.action is AuditAction.PROMOTE and record.result == DONE:
-            return None
+        if _puts_in_force(record):
+            in_force_since.add(record.new)
         if record.action is AuditAction.SHADOW and record.result == DONE:
-            return parse_in_force(record.new, f"{path}, record {record.seq}: ") if record.new else None
+            is_over = record.new is None or record.new in in_force_since  # by whichever way, as on the line
+            return None if is_over else parse_in_force(record.new or "", f"{path}, record {record.seq}: ")
     return None
 
 
