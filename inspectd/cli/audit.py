@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
     parser.add_argument("--verify", action="store_true", help="only say whether it is whole")
     parser.add_argument(
-        "--action", action="append", choices=list(AuditAction), metavar="ACTION",
+        "--action", action="append", choices=[action.value for action in AuditAction], metavar="ACTION",
         help=f"only these: {', '.join(AuditAction)}; may be given several times",
     )  # fmt: skip
     parser.add_argument("--who", metavar="TEXT", help="only records whose `who` contains this")
@@ -58,9 +58,13 @@ def main(arguments: argparse.Namespace) -> int:
     if not arguments.verify:
         whole = None if isinstance(found, AuditSummary) else found.line - 1
         records: Iterable[AuditRecord] = islice(read(path), whole)
+        shown = 0
         for record in records if arguments.json else without_beginnings(records):
             if _is_wanted(record, arguments):
                 print(json_line(record) if arguments.json else _shown(record))
+                shown += 1
+        if not shown and isinstance(found, AuditSummary) and found.records and not arguments.json:
+            print("no record is of what was asked for")
     if isinstance(found, AuditFault):
         print(f"error: {path}: {printable(str(found))}", file=sys.stderr)
         return ExitCode.FAILED
@@ -84,7 +88,10 @@ def _is_wanted(record: AuditRecord, arguments: argparse.Namespace) -> bool:
 def _shown(record: AuditRecord) -> str:
     head = f"{record.seq:>5}  {shown_time(record.utc_ns)}  {record.action} by {record.who} ({record.door})"
     lines = wrapped(f"{head}: {_RESULTS.get(record.result, record.result)}", 0, hanging=7)
-    changed = " -> ".join(shortened(text) for text in (record.old, record.new) if text is not None)
+    new = (
+        "none" if record.new is None and record.old is not None else record.new
+    )  # or an end reads as a start
+    changed = " -> ".join(shortened(text) for text in (record.old, new) if text is not None)
     about = ": ".join(text for text in (record.object, changed) if text)
     for text in (about, f"why: {record.why}" if record.why else ""):
         lines += wrapped(text, 7)

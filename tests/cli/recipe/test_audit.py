@@ -98,4 +98,22 @@ def test_a_line_without_records_says_so(folder, capsys):
     (folder / "state").mkdir()
     (folder / "state" / "audit.jsonl").mkdir()
     assert audit(folder) == 2
-    assert "cannot be read: Is a directory" in capsys.readouterr().err
+    assert "is not a regular file, expected one" in capsys.readouterr().err
+
+
+def test_the_end_of_a_shadow_does_not_read_as_its_start(folder, path, capsys):
+    shadow = f"cells@2 {'ab' * 32}"
+    append_record(path, AuditEntry(AuditAction.SHADOW, "anna", "local", "cells", None, shadow))
+    append_record(path, AuditEntry(AuditAction.SHADOW, "anna", "local", "cells", shadow, None))
+    assert audit(folder, "--action", "shadow") == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[1] == "       cells: cells@2 abababababab"
+    assert shown[3] == "       cells: cells@2 abababababab -> none"
+
+
+def test_nothing_that_was_asked_for_is_said_and_actions_are_named_as_they_are_written(folder, path, capsys):
+    assert audit(folder, "--who", "nobody") == 0
+    assert capsys.readouterr().out.startswith("no record is of what was asked for\n")
+    with pytest.raises(SystemExit):
+        audit(folder, "--action", "activated")
+    assert "(choose from 'activate', 'promote'," in capsys.readouterr().err
