@@ -328,7 +328,9 @@ class GoldenChecks:
         with_parts = {part.recipe for part in self._parts.values()}
         names = [each.recipe for each in self._subjects() if each.recipe in with_parts]
         if self._check is not None and self._outcome is None:
-            return GoldenRefusalReason.BUSY, f"check {self._check.name} is under way"
+            who = self._check.who or "unknown"
+            detail = f"check {self._check.name}, begun by {who}, is under way; `inspectd golden end` ends it"
+            return GoldenRefusalReason.BUSY, detail
         if request.recipe is None and len(names) != 1:
             detail = f"name the recipe; in force with golden parts: {', '.join(names) or 'none'}"
             return GoldenRefusalReason.UNKNOWN_RECIPE, detail

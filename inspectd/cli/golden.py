@@ -18,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=float, default=60.0, metavar="SECONDS",
         help="longest wait for the result of a part that was shown; default: %(default)g",
     )  # fmt: skip
+    end = commands.add_parser("end", help="end a check that nobody is doing any more; nothing changes by it")
+    _add_config(end)
+    end.add_argument("--who", metavar="NAME", help="who ends it, for the record; default: this user")
     report = commands.add_parser("report", help="agreement over time, drifts of scores, failed checks")
     _add_config(report)
     report.add_argument("--out", type=Path, metavar="FILE", help="write a self-contained HTML page")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import time
 from collections.abc import Callable
+from types import FrameType
 
 from inspectd.cli.line_sockets import socket_of
 from inspectd.cli.person import user_name
 from inspectd.client.golden import GoldenAsker
-from inspectd.errors import ExitCode, InputError, UnavailableError
+from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.wire.golden import (
     GoldenAck,
     GoldenAction,
     GoldenAgreement,
+    GoldenAnswer,
     GoldenOutcome,
     GoldenRefusal,
     GoldenRefusalReason,
@@ -23,6 +26,8 @@ from inspectd.wire.golden import (
 
 _PAUSE_SECONDS = 0.2
 _MOST_NAME = 64
+_END_SECONDS = 15.0
+"""A part that is shown has its result by then."""
 _SOON = {GoldenRefusalReason.BUSY, GoldenRefusalReason.NOT_READY}
 """Refusals after which the same part may be shown again."""
 
@@ -37,11 +42,44 @@ def main(arguments: argparse.Namespace) -> int:
     """
     if not 0 < arguments.timeout <= 3600:
         raise InputError(f"--timeout: got {arguments.timeout:g}, expected seconds above 0, at most 3600")
-    who = arguments.who if arguments.who is not None else user_name()[:_MOST_NAME]
+    who = who_asks(arguments.who)
+    with GoldenAsker(socket_of(arguments.config, "control"), who=who) as asker:
+        for number in (signal.SIGTERM, signal.SIGHUP):  # such as of a terminal that is closed
+            signal.signal(number, _interrupt)
+        return GoldenDialog(asker, arguments.timeout).run(arguments.recipe)
+
+
+def who_asks(given: str | None) -> str:
+    """The name for the record: as `--who` gives it, else this user's.
+
+    Raises:
+        InputError: it is too long, or does not print.
+    """
+    who = given if given is not None else user_name()[:_MOST_NAME]
     if len(who) > _MOST_NAME or not who.isprintable():
         raise InputError(f"--who: got {who[:80]!r}, expected at most {_MOST_NAME} printable characters")
-    with GoldenAsker(socket_of(arguments.config, "control"), who=who) as asker:
-        return GoldenDialog(asker, arguments.timeout).run(arguments.recipe)
+    return who
+
+
+def end_check(
+    asker: GoldenAsker,
+    *,
+    pause: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> GoldenAnswer:
+    """Have the line end its check, once a part that is before its cameras has its result.
+
+    Raises:
+        UnavailableError: the line does not answer.
+    """
+    deadline = clock() + _END_SECONDS
+    answer = asker.ask(GoldenAction.END)
+    while (
+        isinstance(answer, GoldenRefusal) and answer.reason is GoldenRefusalReason.BUSY and clock() < deadline
+    ):
+        pause(_PAUSE_SECONDS)
+        answer = asker.ask(GoldenAction.END)
+    return answer
 
 
 class GoldenDialog:
@@ -82,9 +120,13 @@ class GoldenDialog:
                 answer = self._show(answer, answer.to_show[0])
             answer = self._await_record(answer)
         except (KeyboardInterrupt, EOFError):
-            ended = self._asker.ask(GoldenAction.END)
+            ended = end_check(self._asker, pause=self._pause, clock=self._clock)
+            if isinstance(ended, GoldenRefusal):
+                raise InspectdError(
+                    f"nothing is ended: {ended.detail}; inspectd status says how it stands"
+                ) from None
             print("\nended before all was shown")
-            answer = ended if isinstance(ended, GoldenAck) else answer
+            answer = ended
         except InputError:
             self._asker.ask(GoldenAction.END)  # or nobody could begin another one for a while
             raise
@@ -136,6 +178,10 @@ class GoldenDialog:
                 "the line's state directory answer? inspectd status says whether the check is still due"
             )
         return answer
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _say_showing(showing: GoldenShowing) -> None:

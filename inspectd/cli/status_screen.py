@@ -200,7 +200,8 @@ def _golden(golden: GoldenStatus, utc_ns: int) -> Block:
         case _:
             words = f"check {golden.state.upper()}"
     if golden.under_way is not None:
-        words = "a check is under way"
+        is_due = golden.state != GoldenState.PASSED
+        words = f"{words}, one is under way" if is_due else "a check is under way"
     if golden.state in {GoldenState.OVERDUE, GoldenState.FAILED} and not golden.is_held:
         words += " (parts are judged)"
     words += f"; last {last}" if last else "; no check before"

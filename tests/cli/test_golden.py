@@ -75,6 +75,8 @@ class GoldenLine:
             if (refusal := self.check.refusal(part)) is not None:
                 return GoldenRefusal(request.request, *refusal)
             self.check.take(part, self.sees.pop(0), SUBJECT, now_ns=0, utc_ns=0)
+        if request.action is GoldenAction.END and self.check is None:
+            return GoldenRefusal(request.request, GoldenRefusalReason.NO_CHECK, "no check is under way")
         if request.action is GoldenAction.END:
             self.check.end()
         check = self.check
@@ -152,6 +154,21 @@ def test_who_leaves_ends_the_check_and_changes_nothing(tmp_path: Path, capsys, l
         assert run(tmp_path, person=leave) == 1
         assert served.asked[-1].action is GoldenAction.END
     assert "abandoned: nothing has changed" in capsys.readouterr().out
+
+
+def test_anybody_ends_a_check_that_was_left(line_file: Path, capsys) -> None:
+    (line_file.parent / "run").mkdir()
+    end = ["golden", "end", "--config", str(line_file)]
+    with line(line_file.parent / "run") as served:
+        with GoldenAsker(f"ipc://{line_file.parent}/run/control.sock", who="kim") as asker:
+            asker.ask(GoldenAction.BEGIN)
+        assert cli.main([*end, "--who", "anna"]) == 0
+        assert (served.asked[-1].action, served.asked[-1].who) == (GoldenAction.END, "anna")
+        served.check = None
+        assert cli.main(end) == 1
+    said = capsys.readouterr()
+    assert said.out == "check c1 is ended; what was due is still due\n"
+    assert "no check is ended: no check is under way" in said.err
 
 
 def test_a_line_that_refuses_or_does_not_answer_is_an_error_for_people(tmp_path: Path) -> None:

@@ -179,7 +179,8 @@ def test_the_screen_of_a_line_in_good_days_says_all_and_cuts_nothing() -> None:
         (golden("overdue", is_held=False), "check OVERDUE (parts are judged); last"),
         (golden("due", overdue_utc_ns=100 * HOUR_NS + 9 * 60 * 10**9), "check DUE, do it within 9 min"),
         (golden(due_parts=4200), "next check in 3 h 0 min or after 4,200 parts"),
-        (golden("overdue", under_way="kim-1", last_outcome=None), "a check is under way; no check"),
+        (golden("overdue", under_way="kim-1", last_outcome=None), "check OVERDUE, one is under way; no"),
+        (golden(under_way="kim-1"), "cells: a check is under way; last passed"),
         (golden(due_utc_ns=None), "next check not due by time; last passed"),
     ],
 )  # fmt: skip

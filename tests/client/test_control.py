@@ -170,6 +170,7 @@ def test_an_endpoint_that_is_none_is_said_so():
 def test_the_tool_prints_each_answer_and_its_ids_wrap(start_line):
     line = start_line(lambda name: [refusal(name) if name == "0" else ack(name)])
     command = [sys.executable, str(TOOL), line.endpoint, "--first-id", "65535", "--count", "2"]
+    command += ["--golden", "crack-1"]
     done = subprocess.run([*command, "--period-ms", "1"], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == [
         "65535: accepted, top, verdict within 500 ms",
@@ -177,3 +178,4 @@ def test_the_tool_prints_each_answer_and_its_ids_wrap(start_line):
     ]
     assert done.returncode == 1
     assert [request["part_id"] for request in line.requests] == ["part-65535", "part-65536"]
+    assert {request["golden"] for request in line.requests} == {"crack-1"}
