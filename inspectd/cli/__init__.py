@@ -23,7 +23,7 @@ COMMANDS: Final = {
     "run": "run the daemon for one line",
     "camera": "measure a camera's latency from light to time stamp",
     "bank": "build, measure and tune banks",
-    "recipe": "keep recipes for a line's products: import, list, show, export, verify",
+    "recipe": "keep recipes for a line's products, put them in force, try them as a shadow",
     "audit": "show who did what to a line, and whether that record is whole",
     "golden": "check a line with parts known to be good or bad, and report on it",
     "keys": "make keys and manage who may connect to a line over TCP",
