@@ -129,8 +129,8 @@ class GoldenChecks:
         self._file = config.state_path / FILE_NAME if self.is_on else Path()
         self._recorder = GoldenRecorder(self._file, clerk, emit, clock)
         read = read_lines(self._file) if self.is_on else GoldenLines([], 0, 0, 0)
-        self._last = {each.recipe: each for each in read.checks}
-        """The last check of each recipe that is recorded."""
+        self._last = {each.recipe_sha256: each for each in read.checks}
+        """The last check that is recorded of each version of a recipe, by its sha256."""
         self._schedule = GoldenSchedule(config.golden, past_of(read.lines, read.unbelieved))
 
     # --- the line's life -----------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ class GoldenChecks:
         for subject in self._subjects() if self._is_running else []:
             recipe = subject.recipe
             check = self._check if self._outcome is None else None
-            last = self._last.get(recipe)
+            last = self._last.get(subject.sha256)
             found.append(
                 GoldenStatus(
                     recipe,
@@ -434,7 +434,7 @@ class GoldenChecks:
 
     def _on_recorded(self, check: GoldenCheck, result: CheckResult, audit: Callable[[], None]) -> None:
         audit()
-        self._last[result.recipe] = result
+        self._last[result.recipe_sha256] = result
         self._on_ended(check, result.outcome)
 
     def _on_ended(self, check: GoldenCheck, outcome: GoldenOutcome) -> None:

@@ -122,7 +122,7 @@ class GoldenStatus(msgspec.Struct, frozen=True):
     under_way: str | None = None
     """Name of the check that is under way; None: none is."""
     last_outcome: str | None = None
-    """How the last check of this recipe ended; None: none is known."""
+    """How the last check of this version ended; None: none is known."""
     last_utc_ns: _Int64 | None = None
     last_who: str = ""
     """Who began it; empty: a trigger without a key did."""

@@ -9,7 +9,7 @@ from support.changeovers import add_recipe, ask, prepare
 from support.daemon import WELL, Daemon, camera_table, settings
 from support.triggers import Plant
 
-from inspectd.client import RecipeAction, Refusal, RefusalReason
+from inspectd.client import RecipeAction, Refusal, RefusalReason, ask_status
 from inspectd.client.golden import GoldenAsker
 from inspectd.recipes import audit
 from inspectd.scoring.stub import Behaviour
@@ -56,6 +56,10 @@ def line(start, folders, text: str, *, mode: str = "triggered", environment=None
 def asked(daemon: Daemon, action: GoldenAction, **more: str) -> GoldenAck | GoldenRefusal:
     with GoldenAsker(f"ipc://{daemon.runtime_dir}/control.sock", who="kim") as asker:
         return asker.ask(action, **more)
+
+
+def last_outcome(daemon: Daemon) -> str | None:
+    return ask_status(f"ipc://{daemon.runtime_dir}/sync.sock").golden[0].last_outcome
 
 
 def state(daemon: Daemon) -> str:
@@ -174,8 +178,10 @@ def test_each_version_is_held_by_what_it_has_shown_itself_whatever_is_in_force(s
     ask(daemon, RecipeAction.ACTIVATE, "a", 1)
     line_plant.trigger(1, golden="bad-1", cameras=["b"])
     daemon.until(lambda: daemon.reader.event("golden_failed"))
+    daemon.until(lambda: last_outcome(daemon) == "failed")  # once it is recorded
     line_plant.trigger(2, cameras=["g"])
     assert ask(daemon, RecipeAction.ACTIVATE, "a", 2).before == "a@1"
+    assert last_outcome(daemon) is None
     assert line_plant.part(2).reason == "golden_failed"  # a@1 judges it, and a@2 has its grace
     prepare(daemon, "z")
     line_plant.trigger(3, golden="bad-1", cameras={"b": "z"})  # as if z judged for a
