@@ -216,6 +216,9 @@ def _shadow(shadow: ShadowStatus) -> str:
     if shadow.state == ShadowState.LOADING:
         return f"{shadow.recipe} loading"
     scored = shadow.frames.get(ShadowResult.SCORED, 0)
+    if not scored and any(shadow.frames.values()):
+        why = max(shadow.frames, key=shadow.frames.__getitem__)
+        return f"{shadow.recipe} compares NONE of {sum(shadow.frames.values()):,} frames, most as {why}"
     return (
         f"{shadow.recipe}: {scored:,} of {sum(shadow.frames.values()):,} frames; would fail "
         f"{shadow.to_fail:,} passes, pass {shadow.to_pass:,} fails"

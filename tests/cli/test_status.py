@@ -28,6 +28,7 @@ from inspectd.wire.sync import (
     RecipeStatus,
     decode_answer,
 )
+from inspectd.wire.shadow import ShadowStatus
 
 
 def status(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -186,6 +187,21 @@ def test_the_screen_of_a_line_in_good_days_says_all_and_cuts_nothing() -> None:
 )  # fmt: skip
 def test_the_check_with_golden_parts_is_said_in_words(status: GoldenStatus, said: str) -> None:
     assert said in " ".join(" ".join(shown(line(golden=[status]))).split())
+
+
+@pytest.mark.parametrize(
+    ("frames", "state", "said"),
+    [
+        ({}, "loading", "shadow cells@4 loading"),
+        ({}, "down", "shadow cells@4 down: why it is so"),
+        ({"scored": 40, "busy": 2}, "running", "cells@4: 40 of 42 frames; would fail 3 passes, pass 1 fails"),
+        ({"scored": 0, "busy": 2, "camera_settings": 9}, "running",
+         "cells@4 compares NONE of 11 frames, most as camera_settings"),
+    ],
+)  # fmt: skip
+def test_what_a_shadow_would_judge_otherwise_and_why_it_cannot_say(frames, state, said) -> None:
+    shadow = ShadowStatus("cells@4", "cells@3", 0, state, "why it is so", frames, 3, 1, 0, {}, {}, {})
+    assert said in " ".join(" ".join(shown(line(shadow=shadow))).split())
 
 
 @pytest.mark.parametrize(
