@@ -140,6 +140,14 @@ def _recipe_problems(file: Path) -> Iterator[str]:
                 records.read(name, None)
         except InspectdError as error:
             print(f"warning: {printable(str(error))}", file=sys.stderr)
+    known = sorted({*(recipe.name for recipe in line.settings.recipes), *line.store.ids()})
+    for index, part in enumerate(line.settings.golden.parts):
+        if part.recipe not in known:
+            print(
+                f"warning: golden.parts[{index}].recipe: {part.recipe!r} is in neither this file nor the "
+                f"store, so no recipe is held by this part; these are there: {', '.join(known)}",
+                file=sys.stderr,
+            )
 
 
 def _unavailable(find: Callable[[], object]) -> Iterator[str]:

@@ -60,6 +60,9 @@ def _value_problem(value: Any, kind: Any, where: str) -> Iterator[str]:
         detail = str(error).split(" - at ")[0]
         if isinstance(value, str):  # msgspec repeats it
             detail = detail.replace(repr(value), short(value)).replace(value, masked(value))
+        examples = [str(each) for meta in _unwrap(kind)[1] for each in meta.examples or ()]
+        if examples and " matching regex " in detail:  # which says little to whoever writes a file
+            detail = f"expected such as {', '.join(examples)}"
         yield f"{where}: got {short(value)}, {detail[:1].lower()}{detail[1:]}"
 
 

@@ -612,7 +612,7 @@ class GoldenSettings(Settings, frozen=True, kw_only=True):
         bool, Meta(description="A check is due whenever its recipe is put in force.")
     ] = True
     shift_starts: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")], ...],
+        tuple[Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d\Z", examples=["06:00", "22:30"])], ...],
         Meta(max_length=24, description='A check is due at these times of day on this host: ["06:00"].'),
     ] = ()
     grace_minutes: Annotated[

@@ -55,6 +55,23 @@ def test_recipes_of_the_store_that_the_cameras_cannot_be_set_for_are_found(tmp_p
     assert (done.returncode, "recipe a@1 is in force by" in done.stderr) == (2, True)
 
 
+def test_a_golden_part_of_no_recipe_is_warned_of(tmp_path, bank_file, good_folder):
+    file, state = tmp_path / "line.toml", tmp_path / "state"
+    parts = "".join(
+        f'[[golden.parts]]\nname = "{name}"\nrecipe = "{name}"\nexpect = "pass"\n'
+        for name in ("cell", "b", "c")
+    )
+    text = settings(bank_file, camera_table("cam", good_folder)) + parts
+    file.write_text(text.replace("[line]", '[line]\nstate_dir = "state"'))
+    (state / "recipes").mkdir(parents=True)
+    add_recipe(state, "b", 1, {"cam": 5.0})
+    done = inspectd("check", file)
+    assert done.returncode == 0, done.stderr
+    (warning,) = [line for line in done.stderr.splitlines() if "golden" in line]
+    assert "golden.parts[2].recipe: 'c' is in neither this file nor the store" in warning
+    assert warning.endswith("these are there: b, cell")
+
+
 def test_eight_different_faults_are_eight_lines(tmp_path, bank_file, good_folder):
     other_weights = bank_file.read_bytes()
     damaged = tmp_path / "damaged.safetensors"

@@ -18,6 +18,7 @@ from inspectd.cli import line_sockets
 from inspectd.cli.status_screen import screen
 from inspectd.scoring.stub import Behaviour
 from inspectd.wire import Counts, HealthCondition
+from inspectd.wire.shadow import ShadowStatus
 from inspectd.wire.sync import (
     CameraStatus,
     Error,
@@ -28,7 +29,6 @@ from inspectd.wire.sync import (
     RecipeStatus,
     decode_answer,
 )
-from inspectd.wire.shadow import ShadowStatus
 
 
 def status(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -46,6 +46,10 @@ def test_the_example_shows_every_setting_of_a_part(tmp_path):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
+        (
+            '[golden]\nshift_starts = ["6:00"]\n' + PART,
+            "golden.shift_starts[0]: got '6:00', expected such as 06:00, 22:30",
+        ),
         (PART + PART, "golden.parts[1].name: 'crack' is taken by golden.parts[0], names must differ"),
         (PART + 'cameras = ["side"]', "golden.parts[0].cameras[0]: no camera 'side', expected one of: top"),
         (
