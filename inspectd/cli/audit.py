@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--object", metavar="TEXT", help="only records about what contains this")
     parser.add_argument(
         "--since", type=last_utc_ns, metavar="TIME",
-        help="leave out earlier records, such as 2026-11-26T06:00, or 06:00: when it was that last; a time of "
-        "this host unless it ends with a zone (records are shown in UTC, `Z`)",
+        help="leave out earlier records, such as 2026-11-26T06:00, or 06:00: when it was that last; a time "
+        "of this host unless it ends with a zone (records are shown in UTC, `Z`)",
     )  # fmt: skip
 
 
