@@ -309,7 +309,7 @@ class Changeover:
         )
 
     def _on_shadow_found(self, recipe: LineRecipe | None) -> None:
-        if recipe is None or recipe.name == self._book.in_force.name or self._shadow.name is not None:
+        if recipe is None or self._shadow.name is not None:
             return
         try:
             self._shadow.begin(recipe, self._book.in_force, "resumed")

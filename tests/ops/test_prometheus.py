@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import subprocess
 import time
 import urllib.parse
@@ -14,9 +15,10 @@ from typing import Any
 
 import pytest
 import yaml
-from support.changeovers import add_recipe, begin_shadow
+from support.changeovers import add_recipe, ask, begin_shadow, give_time
 from support.ports import free_port
 
+from inspectd.client import RecipeAction
 from tests.support.daemon import WELL, Daemon, camera_table, settings
 from tests.support.tools import run, tool
 from tests.support.triggers import Plant
@@ -171,6 +173,47 @@ def test_every_rule_is_evaluated_and_a_healthy_line_raises_no_alarm(prometheus: 
     }
     # Half of the parts here are defective on purpose; that takes minutes to fire. The watchdog always does.
     assert alerts == {"InspectdWatchdog"}
+
+
+def test_alerts_fire_for_what_goes_wrong_with_recipes_and_golden_parts(
+    tmp_path: Path, stub_bank: Path, good_folder: Path
+) -> None:
+    port = free_port()
+    golden = """
+[golden]
+grace_minutes = 0
+[[golden.parts]]
+name = "good-1"
+recipe = "cell"
+expect = "pass"
+"""
+    cameras = camera_table("cam1", good_folder, fps=5)
+    daemon = Daemon(tmp_path, settings(stub_bank, cameras, metrics_port=port, extra=golden), behaviour=WELL)
+    server = None
+    try:
+        daemon.ready()
+        server = Prometheus(tmp_path, f"127.0.0.1:{port}")
+        server.until('inspectd_golden_recipes{state="overdue"} > 0')
+        add_recipe(daemon.folder / "state", "odd", 1, {"cam1": 1.0}, of_key="another")
+        ask(daemon, RecipeAction.PREPARE, "odd")
+        ask(daemon, RecipeAction.SHADOW, "odd")
+        give_time(daemon)
+        daemon.until(lambda: daemon.reader.event("recipe_failed") and daemon.reader.event("shadow_failed"))
+        daemon.file.write_text("[line")
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.until(lambda: daemon.reader.event("reload_refused"))
+        for alert, state in (
+            ("InspectdGolden", "firing"),
+            ("InspectdRecipeFailed", "firing"),
+            ("InspectdReloadRefused", "firing"),
+            ("InspectdShadowDown", "pending"),  # for a minute
+            ("InspectdHealth", "pending"),
+        ):
+            server.until(f'ALERTS{{alertname="{alert}", alertstate="{state}"}}')
+    finally:
+        if server is not None:
+            server.close()
+        daemon.close()
 
 
 def test_every_metric_a_rule_names_is_one_the_daemon_has(prometheus: Prometheus) -> None:
