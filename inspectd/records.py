@@ -34,6 +34,8 @@ class DropCause(StrEnum):
     INVALID_REFERENCE = "invalid_reference"
     BACKLOG = "backlog"
     """It waited in front of the reader until it was too old to be of use."""
+    LOST_IN_TRANSFER = "lost_in_transfer"
+    """The camera sent it, by the numbers of the frames before and after, and nothing of it arrived."""
     UNTRIGGERED = "untriggered"
     """No trigger claimed the frame; the usual end of most frames of a camera that runs faster than parts."""
 

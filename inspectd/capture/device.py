@@ -93,6 +93,13 @@ class DeviceDriver:
         """0: frames are read as they come, and `read` blocks."""
         return 0.0
 
+    def shape_ahead(self) -> None:
+        """None: frames come by themselves."""
+
+    def poll(self) -> bool:
+        """True: `read` blocks."""
+        return True
+
     def read(self) -> Frame | None:
         """The next frame.
 

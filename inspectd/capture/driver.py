@@ -42,6 +42,7 @@ class Frame:
         flaw: what the driver itself found wrong with it: not received whole, or of an unknown time.
         remark: what the driver noticed about the source since the frame before, for a person.
         passed_over: frames between the one before and this one that waited too long to be decoded.
+        lost_before: frames between the one before and this one that the camera sent and nobody received.
         bit_depth: bits a channel that the sensor delivered; `pixels` hold the upper 8 of them.
     """
 
@@ -55,6 +56,7 @@ class Frame:
     may_repeat: bool = False
     flaw: Quality = Quality.OK
     passed_over: int = 0
+    lost_before: int = 0
     remark: str = ""
     bit_depth: int = 8
 
@@ -79,6 +81,12 @@ class CameraDriver(Protocol):
             CameraError: it does not open; the message names what was tried and what to do.
         """
 
+    def shape_ahead(self) -> tuple[int, ...] | None:
+        """Shape of every frame to come, `(H, W, 3)`, of an open camera that waits for triggers; else None.
+
+        Such a camera is up before its first frame: else the line would refuse the first part's trigger.
+        """
+
     def apply(self, settings: CameraSettings) -> None:
         """Set the camera, and have it say what it has now; what is None is left alone.
 
@@ -93,6 +101,16 @@ class CameraDriver(Protocol):
 
         A driver that knows when its next frame is due gives that time and does not block, so that the
         process's heartbeat goes on.
+        """
+
+    def poll(self) -> bool:
+        """True once `read` is to be called: it has a frame, or waits for one that is bound to come.
+
+        A camera that waits for triggers may have none for hours. It waits here for a moment, so that the
+        process's heartbeat and its stop go on.
+
+        Raises:
+            CameraError: there will be no frame; close the camera and open it again.
         """
 
     def read(self) -> Frame | None:

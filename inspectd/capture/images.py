@@ -108,6 +108,13 @@ class ImagesDriver:
         """See `CameraDriver.due_seconds`."""
         return self._schedule.due_seconds()
 
+    def shape_ahead(self) -> None:
+        """None: frames come by themselves."""
+
+    def poll(self) -> bool:
+        """True: a frame that is due is there."""
+        return True
+
     def read(self) -> Frame | None:
         """The next image that was not reported as unreadable before, or None at the end.
 

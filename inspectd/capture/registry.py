@@ -21,9 +21,16 @@ def _opencv_driver(settings: config.OpenCvCamera) -> CameraDriver:
     return StreamDriver(settings) if settings.origin == "stream" else FileDriver(settings)
 
 
+def _genicam_driver(settings: config.GenicamCamera) -> CameraDriver:
+    from inspectd.capture.genicam.driver import GenicamDriver  # noqa: PLC0415 - as above
+
+    return GenicamDriver(settings)
+
+
 KINDS: Final[dict[type[config.CameraBase], Callable[[Any], CameraDriver]]] = {
     config.ImagesCamera: ImagesDriver,
     config.OpenCvCamera: _opencv_driver,
+    config.GenicamCamera: _genicam_driver,
 }
 
 

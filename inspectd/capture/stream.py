@@ -82,6 +82,13 @@ class FileDriver:
         """See `CameraDriver.due_seconds`."""
         return self._schedule.due_seconds() if self._schedule else 0.0
 
+    def shape_ahead(self) -> None:
+        """None: frames come by themselves."""
+
+    def poll(self) -> bool:
+        """True: a frame that is due is there."""
+        return True
+
     def read(self) -> Frame | None:
         """The next frame; None at the end of a file that is not looped.
 
@@ -203,6 +210,13 @@ class StreamDriver:
     def due_seconds(self) -> float:
         """0: frames are read as they come, and `read` blocks."""
         return 0.0
+
+    def shape_ahead(self) -> None:
+        """None: frames come by themselves."""
+
+    def poll(self) -> bool:
+        """True: `read` blocks."""
+        return True
 
     def read(self) -> Frame | None:
         """The next frame; `passed_over` counts those before it that waited too long to be of use.

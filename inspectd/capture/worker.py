@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import random
 import sys
 import time
@@ -100,8 +101,13 @@ class CaptureWorker:
     def _stream(self) -> None:
         self._driver.open(self._heart.beat)
         self._setter.reopened()
+        shape = self._driver.shape_ahead()
+        if shape is not None and self._ring is None:
+            self._make_ring(shape, math.prod(shape))
         while not self._stop.is_set:
             self._setter.turn()
+            if shape is not None:
+                self._is_up(shape)
             if not self._ready():
                 continue
             try:
@@ -124,24 +130,25 @@ class CaptureWorker:
             # Waiting before the frame is read keeps its time of capture true.
             self._turn(_SLOT_POLL_SECONDS)
             return False
-        return True
+        return self._driver.poll()
 
     def _deliver(self, frame: Frame) -> None:
         for _ in range(frame.passed_over):
             self._seq += 1
             self._drop(DropCause.BACKLOG)
+        for _ in range(frame.lost_before):
+            self._seq += 1
+            self._drop(DropCause.LOST_IN_TRANSFER)
         self._seq += 1
         self._notice(frame)
-        ring = self._ring or self._make_ring(frame)
+        ring = self._ring or self._make_ring(frame.pixels.shape, self._driver.slot_bytes(frame))
         if frame.pixels.nbytes > ring.slot_bytes or not self._fits_first(frame):
             self._drop(DropCause.SIZE_CHANGED)
             raise FrameSizeError(
                 f"frames of {self._camera.name} changed from {_size(self._shape)} to "
                 f"{_size(frame.pixels.shape)}; a new ring is needed"
             )
-        if self._state.phase is not CameraPhase.UP:
-            self._backoff.reset()
-            self._say(CameraPhase.UP, _size(frame.pixels.shape))
+        self._is_up(frame.pixels.shape)
         digest = frame_digest(frame.pixels)
         quality = self._gate.judge(frame, digest.digest())
         slot = ring.acquire()
@@ -197,12 +204,18 @@ class CaptureWorker:
     def _fits_first(self, frame: Frame) -> bool:
         return self._camera.may_vary_in_size or frame.pixels.shape == self._shape
 
-    def _make_ring(self, first: Frame) -> FrameRing:
-        ring = FrameRing.create(self._generation, self._camera.slots, self._driver.slot_bytes(first))
+    def _is_up(self, shape: tuple[int, ...]) -> None:
+        if self._state.phase is not CameraPhase.UP:
+            self._backoff.reset()
+            self._say(CameraPhase.UP, _size(shape))
+
+    def _make_ring(self, shape: tuple[int, ...], slot_bytes: int) -> FrameRing:
+        """The ring, made for frames of the first one's shape."""
+        ring = FrameRing.create(self._generation, self._camera.slots, slot_bytes)
         ready = RingReady(self._camera.name, self._generation, ring.slots, ring.slot_bytes)
         self._channel.send_wait(ready, (ring.fd,))
         self._ring = ring
-        self._shape = first.pixels.shape
+        self._shape = shape
         return ring
 
     def _drop(self, cause: DropCause) -> None:

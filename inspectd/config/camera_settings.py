@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Iterator
 from typing import Final
 
-from inspectd.config.settings import Camera, CameraRecipeSettings, ImagesCamera
+from inspectd.config.settings import Camera, CameraRecipeSettings, GenicamCamera, ImagesCamera
 from inspectd.errors import InputError
 from inspectd.records import CameraSettings
 
 _V4L2_STEP_US: Final = 100
+_MAC: Final = re.compile(r"([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}")
 
 
 def settings_for(camera: Camera, recipe: CameraRecipeSettings | None = None) -> CameraSettings:
@@ -43,7 +46,7 @@ def settings_for(camera: Camera, recipe: CameraRecipeSettings | None = None) -> 
 
 def setting_problem(camera: Camera, name: str, value: float) -> str | None:
     """Reason why `exposure_us` or `gain_db` of a camera cannot be set to `value`; None: it can be tried."""
-    if isinstance(camera, ImagesCamera):
+    if isinstance(camera, ImagesCamera | GenicamCamera):
         return None
     if camera.origin != "device":
         return f"got {value:g}, but nothing can be set of a {camera.origin}; set it at the camera itself"
@@ -55,6 +58,27 @@ def setting_problem(camera: Camera, name: str, value: float) -> str | None:
     if value % _V4L2_STEP_US:
         return f"got {value:g}, expected a multiple of {_V4L2_STEP_US}: a device is set in such steps (V4L2)"
     return None
+
+
+def device_problem(camera: Camera | None, where: str) -> Iterator[str]:
+    """The problem of a GenICam camera's `device`, whose form its way of naming a camera sets."""
+    if not isinstance(camera, GenicamCamera):
+        return
+    way, _, value = camera.device.partition(":")
+    expected = {
+        "ip": "an IPv4 address such as ip:192.168.40.11",
+        "mac": "six pairs of hexadecimal digits such as mac:00:11:1c:00:00:01",
+    }.get(way)
+    if (way == "ip" and not _is_ipv4(value)) or (way == "mac" and not _MAC.fullmatch(value)):
+        yield f"{where}.device: got {camera.device!r}, expected {expected}"
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def settings_problems(camera: Camera, where: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from inspectd.config.camera_settings import settings_problems
+from inspectd.config.camera_settings import device_problem, settings_problems
 from inspectd.config.golden_problems import golden_problems
 from inspectd.config.problems import as_far_as_sound, short, sound
 from inspectd.config.settings import Camera, Config, LineSettings, PublishSettings, Recipe, Security, Triggers
@@ -46,6 +46,7 @@ def cross_problems(data: dict[str, Any], base: Path) -> list[str]:
                 f'cameras[{index}].when_full: got "wait", expected "drop" for a live source: '
                 "a frame that waited shows the past"
             )
+        problems += device_problem(camera, f"cameras[{index}]")
         if isinstance(item, dict) and (scheme := _lossy_scheme(item.get("source"))):
             problems.append(
                 f"cameras[{index}].source: got {scheme}://, expected one of {', '.join(_WHOLE_SCHEMES)}: "

@@ -135,7 +135,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _absolute(table: _Table, base: Path) -> _Table:
     """The table, and those in it, with relative paths made absolute."""
-    names = (table.source_key,) if isinstance(table, CameraBase) else _PATHS.get(type(table), ())
+    if isinstance(table, CameraBase):
+        names: tuple[str, ...] = (table.source_key,) if table.source_is_path else ()
+    else:
+        names = _PATHS.get(type(table), ())
     changed: dict[str, Any] = {}
     for name in table.__struct_fields__:
         value = getattr(table, name)

@@ -19,6 +19,20 @@ _NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z"  # `$` would let a l
 Name = Annotated[str, Meta(pattern=_NAME_PATTERN)]
 Pixels = Annotated[int, Meta(ge=1, le=100_000)]
 Rate = Annotated[float, Meta(gt=0, le=10_000)]
+PixelFormatName = Literal[
+    "Mono8",
+    "Mono10",
+    "Mono12",
+    "Mono14",
+    "Mono16",
+    "BayerGR8",
+    "BayerRG8",
+    "BayerGB8",
+    "BayerBG8",
+    "RGB8",
+    "BGR8",
+]
+"""Pixel formats of GenICam cameras that the line has a conversion for."""
 ExposureUs = Annotated[float, Meta(ge=1, le=60_000_000)]
 GainDb = Annotated[float, Meta(ge=-100, le=100)]
 
@@ -162,6 +176,8 @@ class CameraBase(Settings, frozen=True, kw_only=True):
 
     source_key: ClassVar[str]
     """Name of the setting that gives the source of its pictures."""
+    source_is_path: ClassVar[bool] = True
+    """Whether that setting, where it is a text without `://`, is a path relative to the file."""
     may_vary_in_size: ClassVar[bool] = False
     """Whether its frames may differ in size."""
     name: Annotated[Name, Meta(description="Camera name; part of every bus topic and metric.")]
@@ -329,7 +345,53 @@ class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
         return False
 
 
-Camera = OpenCvCamera | ImagesCamera
+class GenicamCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag="genicam"):
+    """A GigE Vision camera, read through Aravis; the line controls it alone."""
+
+    source_key = "device"
+    source_is_path = False
+    device: Annotated[
+        str,
+        Meta(
+            pattern=r"^(serial|mac|ip|name):[ -~]{1,64}\Z",
+            description="The camera: serial:40012345, mac:00:11:1c:00:00:01, ip:192.168.40.11, or its "
+            "user-defined name as name:NAME. With ip nothing is broadcast.",
+        ),
+    ]
+    pixel_format: Annotated[
+        PixelFormatName | None,
+        Meta(
+            description="Pixels to have it send: Mono8 to Mono16, BayerGR8 to BayerBG8, RGB8 or BGR8. Unset: "
+            "as the camera is."
+        ),
+    ] = None
+    trigger_source: Annotated[
+        Annotated[str, Meta(pattern=r"^[A-Za-z0-9_]{1,64}\Z")] | None,
+        Meta(description="Input of the camera that starts each frame, such as Line1. Unset: it runs free."),
+    ] = None
+    trigger_activation: Annotated[
+        Literal["RisingEdge", "FallingEdge", "AnyEdge", "LevelHigh", "LevelLow"] | None,
+        Meta(description="What of the signal at that input starts a frame. Unset: as the camera is."),
+    ] = None
+    trigger_delay_us: Annotated[
+        Annotated[float, Meta(ge=0, le=10_000_000)] | None,
+        Meta(description="Time from that signal to the exposure in microseconds. Unset: as the camera is."),
+    ] = None
+    packet_bytes: Annotated[
+        Annotated[int, Meta(ge=220, le=16_000)] | None,
+        Meta(description="Size of its packets. Unset: the largest that gets through, found by test packets."),
+    ] = None
+    reconnect_max_ms: Annotated[
+        float,
+        Meta(
+            ge=10,
+            le=3_600_000,
+            description="Longest wait before reopening a camera, which takes it one packet to ask.",
+        ),
+    ] = 1000.0
+
+
+Camera = OpenCvCamera | ImagesCamera | GenicamCamera
 
 
 class Batching(Settings, frozen=True, kw_only=True):

@@ -4,13 +4,15 @@ import time
 
 import numpy as np
 import pytest
+from support.gige_camera import GigeCamera
+from support.lone_network import lone_network
 from support.mjpeg_camera import MjpegCamera
 from support.pictures import write_images, write_video
 from support.rtsp_camera import RtspCamera
 
 from inspectd.capture.driver import CameraError
 from inspectd.capture.registry import KINDS, make_driver
-from inspectd.config import CameraBase, ImagesCamera, OpenCvCamera
+from inspectd.config import CameraBase, GenicamCamera, ImagesCamera, OpenCvCamera
 
 MISSING = {
     "images": ImagesCamera(name="c", recipe="r", folder="/nowhere/at/all"),
@@ -18,11 +20,18 @@ MISSING = {
     "rtsp": OpenCvCamera(name="c", recipe="r", source="rtsp://127.0.0.1:9/none", open_timeout_ms=100),
     "mjpeg": OpenCvCamera(name="c", recipe="r", source="http://127.0.0.1:9/none", open_timeout_ms=100),
     "device": OpenCvCamera(name="c", recipe="r", source=98),
+    "genicam": GenicamCamera(name="c", recipe="r", device="ip:127.0.0.99"),
 }
 
 
-WORKING = {"images": ImagesCamera, "video": OpenCvCamera, "rtsp": OpenCvCamera, "mjpeg": OpenCvCamera}
-SYSTEM = {"rtsp"}
+WORKING = {
+    "images": ImagesCamera,
+    "video": OpenCvCamera,
+    "rtsp": OpenCvCamera,
+    "mjpeg": OpenCvCamera,
+    "genicam": GenicamCamera,
+}
+SYSTEM = {"rtsp", "genicam"}
 
 
 @pytest.fixture(
@@ -35,6 +44,9 @@ def settings(request, tmp_path):
     elif request.param == "video":
         write_video(tmp_path / "v.avi", frames=6)
         yield OpenCvCamera(name="c", recipe="r", source=str(tmp_path / "v.avi"), fps=200)
+    elif request.param == "genicam":
+        with lone_network(), GigeCamera() as camera:
+            yield camera.settings()
     else:
         camera = RtspCamera() if request.param == "rtsp" else MjpegCamera()
         camera.switch_on()

@@ -1,0 +1,157 @@
+"""A camera's own clock, and the machine's. Pure: time is handed in.
+
+A camera stamps a frame by its own clock, which began at any time and runs up to some hundred ppm too fast or
+slow. `arrival - stamp` is an unknown constant that drifts, plus each frame's delay on its way. Frames that
+were not delayed lie on its lower envelope: a line below all points, touching those of the quickest. The line
+that lies closest below is the edge of the lower convex hull over the middle of the window (Moon, Skelly and
+Towsley, "Estimation and removal of clock skew from network delay measurements", INFOCOM 1999, solve the same
+linear program).
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+_BUCKET_NS: Final = 250_000_000
+"""Of so much device time the quickest frame is kept."""
+_WINDOW_NS: Final = 30_000_000_000
+_FEWEST: Final = 32
+"""So many are kept however old they are: a line may see a part a minute."""
+_STEADY_NS: Final = 4_000_000_000
+"""From a window of this length on, the drift is taken from it."""
+_STEADY_BUCKETS: Final = 8
+_MOST_DRIFT: Final = 6e-4
+"""Two quartz clocks that drift further apart than 0.6 ms a second are broken."""
+_LEFT_DRIFT: Final = 5e-5
+"""What the fitted drift may be wrong by, and clocks change with temperature."""
+_SLACK_NS: Final = 400_000
+"""What the envelope may be wrong by: the quickest frames of a bucket are not all equally quick."""
+_AHEAD_NS: Final = 20_000_000
+"""A frame so much quicker than all before it shows that the clock jumped ahead."""
+_BEHIND_NS: Final = 20_000_000
+_WITNESSES: Final = 8
+"""So many frames in a row that were waited for, and still look late, show that the clock went back."""
+
+
+class FrameSpan(NamedTuple):
+    """When a frame was stamped, CLOCK_MONOTONIC: at `captured_ns` or up to `doubt_ns` later."""
+
+    captured_ns: int
+    doubt_ns: int
+
+
+class DeviceClock:
+    """Places the device's stamps on the machine's clock."""
+
+    def __init__(self) -> None:
+        self._points: list[tuple[int, int]] = []
+        """Of each bucket the device's time and the offset of its quickest frame, oldest first."""
+        self._line: tuple[int, int, float] | None = None
+        """A point of the envelope and its slope; None: to be fitted anew."""
+        self._last_device_ns: int | None = None
+        self._late = 0
+        self._quickest_late_ns = 0
+        self._has_waited = False
+        self._remark = ""
+
+    def place(self, device_ns: int, arrival_ns: int, *, waited: bool) -> FrameSpan | None:
+        """When this frame was stamped; None where nobody can know.
+
+        Args:
+            device_ns: the frame's stamp, on the device's clock.
+            arrival_ns: when it was there, CLOCK_MONOTONIC.
+            waited: the reader had nothing left to read, and waited for this frame.
+        """
+        if device_ns == 0:
+            return None
+        offset_ns = arrival_ns - device_ns
+        last_ns, self._last_device_ns = self._last_device_ns, device_ns
+        if last_ns is not None and device_ns <= last_ns:
+            self._restart(f"the camera's clock went back by {(last_ns - device_ns) / 1e6:.0f} ms")
+        elif self._has_waited and offset_ns < self._baseline(device_ns) - self._slack(device_ns) - _AHEAD_NS:
+            ahead_ms = (self._baseline(device_ns) - offset_ns) / 1e6
+            self._restart(f"the camera's clock jumped ahead by {ahead_ms:.0f} ms")
+        elif self._has_waited and waited and self._is_behind(device_ns, offset_ns):
+            self._restart(f"the camera's clock went back by {self._quickest_late_ns / 1e6:.0f} ms")
+        self._has_waited = self._has_waited or waited
+        self._remember(device_ns, offset_ns)
+        if not self._has_waited:
+            return None  # every frame so far may have lain here, for nobody knows how long
+        baseline_ns, slack_ns = self._baseline(device_ns), self._slack(device_ns)
+        first_ns = min(arrival_ns, device_ns + baseline_ns - slack_ns)
+        # One that looks late was held up, or the clock went back: it may be as young as its arrival.
+        last_ns = arrival_ns if self._late else min(arrival_ns, device_ns + baseline_ns + slack_ns)
+        return FrameSpan(first_ns, last_ns - first_ns)
+
+    def take_remark(self) -> str:
+        """Oddities of the device's clock since the last call, in words; empty when there were none."""
+        remark, self._remark = self._remark, ""
+        return remark
+
+    def _restart(self, what: str) -> None:
+        self._remark = f"{what}; synchronised again"
+        self._points.clear()
+        self._line = None
+        self._late = 0
+        self._has_waited = False
+
+    def _is_behind(self, device_ns: int, offset_ns: int) -> bool:
+        """True when enough frames in a row look late that were waited for: then nothing delayed them all."""
+        late_ns = offset_ns - self._baseline(device_ns)
+        if late_ns < _BEHIND_NS:
+            self._late = 0
+            return False
+        self._quickest_late_ns = min(self._quickest_late_ns, late_ns) if self._late else late_ns
+        self._late += 1
+        return self._late >= _WITNESSES
+
+    def _remember(self, device_ns: int, offset_ns: int) -> None:
+        points = self._points
+        if self._late:
+            return  # nobody knows yet what it shows
+        if points and device_ns // _BUCKET_NS == points[-1][0] // _BUCKET_NS:
+            if offset_ns < points[-1][1]:
+                points[-1] = (device_ns, offset_ns)
+                self._line = None
+        else:
+            points.append((device_ns, offset_ns))
+            self._line = None
+        while len(points) > _FEWEST and device_ns - points[0][0] > _WINDOW_NS:
+            del points[0]
+
+    def _is_steady(self) -> bool:
+        points = self._points
+        return len(points) >= _STEADY_BUCKETS and points[-1][0] - points[0][0] >= _STEADY_NS
+
+    def _slack(self, device_ns: int) -> int:
+        """How far the envelope may be off at this moment."""
+        if self._is_steady():
+            return _SLACK_NS + int(_LEFT_DRIFT * max(0, device_ns - self._points[-1][0]))
+        return _SLACK_NS + int(_MOST_DRIFT * (device_ns - self._points[0][0]))
+
+    def _baseline(self, device_ns: int) -> int:
+        """Offset of a frame that nothing delayed, at this moment of the device's clock."""
+        x, y, drift = self._line = self._line or self._fit()
+        return y + int(drift * (device_ns - x))
+
+    def _fit(self) -> tuple[int, int, float]:
+        if not self._is_steady():
+            return 0, min(offset for _, offset in self._points), 0.0
+        hull = _lower_hull(self._points)
+        middle = (self._points[0][0] + self._points[-1][0]) // 2
+        right = next(index for index, point in enumerate(hull) if point[0] >= middle) or 1
+        (x0, y0), (x1, y1) = hull[right - 1], hull[right]
+        return x1, y1, max(-_MOST_DRIFT, min(_MOST_DRIFT, (y1 - y0) / (x1 - x0)))
+
+
+def _lower_hull(points: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Points of the lower convex hull, from left to right; `points` are in that order."""
+    hull: list[tuple[int, int]] = []
+    for x, y in points:
+        while len(hull) >= 2:
+            (x0, y0), (x1, y1) = hull[-2], hull[-1]
+            if (x1 - x0) * (y - y0) > (y1 - y0) * (x - x0):
+                break
+            hull.pop()
+        hull.append((x, y))
+    return hull

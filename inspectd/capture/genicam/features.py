@@ -1,0 +1,124 @@
+"""Sets a camera's features. Every one that is set is read back: a camera is asked, not believed."""
+
+from __future__ import annotations
+
+from ctypes import c_double
+
+from inspectd import config
+from inspectd.capture.camera_settings import refuse_another_value
+from inspectd.capture.driver import CameraError, CameraSettingsError
+from inspectd.capture.genicam.aravis import AravisCamera, AravisError
+from inspectd.capture.genicam.pixel_formats import PixelFormat, format_of
+from inspectd.records import CameraSettings
+
+_DELAYS = ("TriggerDelay", "TriggerDelayAbs")
+
+
+def set_choice(camera: AravisCamera, feature: str, value: str) -> None:
+    """Set a feature that has named values.
+
+    Raises:
+        CameraError: the camera has no such feature or value, or says that it has another one.
+    """
+    if not camera.has(feature):
+        raise CameraError(f"has no feature {feature}, which was to be {value}")
+    try:
+        camera.set_text(feature, value)
+    except AravisError as error:
+        known = ", ".join(camera.choices(feature))
+        raise CameraError(f"{feature} cannot be {value}, expected one of: {known} ({error})") from error
+    answered = camera.text(feature)
+    if answered != value:
+        raise CameraError(f"{feature} was set to {value}, and the camera says {answered}")
+
+
+def set_up(camera: AravisCamera, settings: config.GenicamCamera) -> PixelFormat:
+    """Set what the settings name, and how frames are started; the format of its pixels.
+
+    Raises:
+        CameraError: the camera cannot be set so, or says something else than what it was set to.
+    """
+    set_choice(camera, "AcquisitionMode", "Continuous")
+    if settings.pixel_format is not None:
+        set_choice(camera, "PixelFormat", settings.pixel_format)
+    _set_trigger(camera, settings)
+    name, code = camera.text("PixelFormat"), camera.whole("PixelFormat")
+    return format_of(name, code)
+
+
+def _set_trigger(camera: AravisCamera, settings: config.GenicamCamera) -> None:
+    # A trigger that another program left switched on would hold frames back, or start others.
+    for selector in camera.choices("TriggerSelector") if camera.has("TriggerSelector") else ():
+        set_choice(camera, "TriggerSelector", selector)
+        set_choice(camera, "TriggerMode", "Off")
+    if settings.trigger_source is None:
+        return
+    set_choice(camera, "TriggerSelector", "FrameStart")
+    set_choice(camera, "TriggerSource", settings.trigger_source)
+    if settings.trigger_activation is not None:
+        set_choice(camera, "TriggerActivation", settings.trigger_activation)
+    if settings.trigger_delay_us is not None:
+        feature = next((name for name in _DELAYS if camera.has(name)), None)
+        if feature is None:
+            raise CameraError(f"has no feature {' or '.join(_DELAYS)}; leave trigger_delay_us out")
+        camera.set_real(feature, settings.trigger_delay_us)
+        answered = camera.real(feature)
+        if abs(answered - settings.trigger_delay_us) > max(1.0, 0.02 * settings.trigger_delay_us):
+            raise CameraError(
+                f"{feature} was set to {settings.trigger_delay_us:g} us, and the camera says {answered:g}; "
+                "give a value that it has"
+            )
+    set_choice(camera, "TriggerMode", "On")
+
+
+def set_packets(camera: AravisCamera, packet_bytes: int | None) -> None:
+    """Set how large its packets are, and that an ordinary socket receives them.
+
+    Raises:
+        CameraError: it has another size than it was set to.
+    """
+    camera.without_packet_socket()
+    answered = camera.find_packet_size(packet_bytes)
+    if packet_bytes not in {None, answered}:
+        raise CameraError(f"packet_bytes was set to {packet_bytes}, and the camera says {answered}")
+
+
+def apply_settings(camera: AravisCamera, settings: CameraSettings) -> None:
+    """Set exposure time and gain, with what is automatic about them off.
+
+    Raises:
+        CameraSettingsError: it cannot be set, has a gain without decibels, or says that it has another value.
+    """
+    try:
+        if settings.exposure_us is not None:
+            _switch_off(camera, "ExposureAuto")
+            camera.do("set_exposure_time", (c_double, settings.exposure_us))
+            answered = camera.do("get_exposure_time", result=c_double)
+            refuse_another_value("exposure_us", settings.exposure_us, answered)
+        if settings.gain_db is not None:
+            _set_gain(camera, settings.gain_db)
+    except CameraError as error:
+        raise CameraSettingsError(str(error)) from error
+
+
+def _switch_off(camera: AravisCamera, feature: str) -> None:
+    if camera.has(feature):
+        set_choice(camera, feature, "Off")
+
+
+def _set_gain(camera: AravisCamera, gain_db: float) -> None:
+    unit = camera.unit("Gain") if camera.has("Gain") else None
+    if unit != "dB":
+        says = "has no feature Gain" if unit is None else f'gives the unit of its gain as "{unit}"'
+        raise CameraSettingsError(
+            f"gain_db: got {gain_db:g}, but the camera {says}, expected dB: nobody knows which value is that "
+            "many decibels; leave it out, and set a fixed gain at the camera"
+        )
+    _switch_off(camera, "GainAuto")
+    camera.set_real("Gain", gain_db)
+    answered = camera.real("Gain")
+    # 0 dB is a gain like any other, so that a share of it says nothing.
+    if not abs(answered - gain_db) <= max(0.1, 0.02 * abs(gain_db)):
+        raise CameraSettingsError(
+            f"gain_db was set to {gain_db:g}, and the camera says {answered:g}; give a value that it has"
+        )

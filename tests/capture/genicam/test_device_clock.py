@@ -1,0 +1,79 @@
+"""A camera's own clock, placed on the machine's."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inspectd.capture.genicam.device_clock import DeviceClock
+
+SECOND, MS = 1_000_000_000, 1_000_000
+
+
+def frames(ppm, hertz, seconds, seed, begins_ns=7 * SECOND):
+    """True time, device's stamp and arrival of each frame; most are delayed a little, some by 30 ms."""
+    chance = random.Random(seed)
+    for number in range(1, int(hertz * seconds)):
+        true_ns = 100 * SECOND + int(number * SECOND / hertz)
+        stamp_ns = begins_ns + int((true_ns - 100 * SECOND) * (1 + ppm / 1e6))
+        delay_ns = int(chance.expovariate(1 / (0.2 * MS))) + (30 * MS if chance.random() < 0.02 else 0)
+        yield true_ns, stamp_ns, true_ns + delay_ns
+
+
+@settings(max_examples=20)
+@given(ppm=st.floats(-500, 500), hertz=st.sampled_from([2.0, 10.0, 40.0]), seed=st.integers(0, 10**6))
+def test_a_fast_or_slow_clock_costs_less_than_a_millisecond(ppm, hertz, seed):
+    clock = DeviceClock()
+    for number, (true_ns, stamp_ns, arrival_ns) in enumerate(frames(ppm, hertz, 20, seed)):
+        span = clock.place(stamp_ns, arrival_ns, waited=True)
+        if true_ns < 106 * SECOND or number < 16:
+            continue  # the drift is not known yet, and the doubt says so
+        assert abs(span.captured_ns - true_ns) < MS
+        assert span.doubt_ns < MS or arrival_ns > true_ns + 20 * MS  # held up, or the clock went back
+
+
+def test_a_clock_that_is_500_ppm_fast_for_an_hour():
+    clock = DeviceClock()
+    worst_ns = max(
+        abs(clock.place(stamp_ns, arrival_ns, waited=True).captured_ns - true_ns)
+        for true_ns, stamp_ns, arrival_ns in frames(500, 2, 3600, seed=1)
+    )
+    assert worst_ns < 4 * MS  # in the first seconds, before the drift is known
+    span = clock.place(7 * SECOND + int(3600 * SECOND * 1.0005), 3700 * SECOND, waited=True)
+    assert abs(span.captured_ns - 3700 * SECOND) < MS
+
+
+@pytest.mark.parametrize("jump_ms", [-5000, -200, -30, 200, 5000])
+def test_a_clock_that_jumps_is_noticed_and_never_dates_a_frame_wrongly_without_doubt(jump_ms):
+    clock, remarks, jumped_ns = DeviceClock(), [], 130 * SECOND
+    for true_ns, stamp_ns, arrival_ns in frames(50, 20, 60, seed=3, begins_ns=70 * SECOND):
+        shift_ns = jump_ms * MS if true_ns >= jumped_ns else 0
+        span = clock.place(stamp_ns + shift_ns, arrival_ns, waited=True)
+        remarks += [clock.take_remark()]
+        if span is not None:
+            assert span.captured_ns - MS < true_ns < span.captured_ns + span.doubt_ns + MS
+        if span is not None and not jumped_ns <= true_ns < jumped_ns + SECOND:
+            assert abs(span.captured_ns - true_ns) < 4 * MS
+    said = [remark for remark in remarks if remark]
+    assert len(said) == 1
+    assert ("ahead" if jump_ms > 0 else "back") in said[0]
+
+
+def test_nothing_is_known_before_a_frame_was_waited_for():
+    clock = DeviceClock()
+    assert clock.place(SECOND, 100 * SECOND, waited=False) is None
+    assert clock.place(2 * SECOND, 101 * SECOND, waited=True) is not None
+
+
+def test_a_camera_without_a_clock_dates_nothing():
+    assert DeviceClock().place(0, 100 * SECOND, waited=True) is None
+
+
+def test_a_frame_that_lay_here_keeps_the_time_of_its_stamp():
+    clock = DeviceClock()
+    for number in range(200):
+        clock.place(number * 50 * MS + 1, 100 * SECOND + number * 50 * MS, waited=True)
+    span = clock.place(200 * 50 * MS + 1, 100 * SECOND + 200 * 50 * MS + 800 * MS, waited=False)
+    assert abs(span.captured_ns - 110 * SECOND) < MS
+    assert span.doubt_ns < MS

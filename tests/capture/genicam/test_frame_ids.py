@@ -1,0 +1,44 @@
+"""Gaps in the numbers of frames."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inspectd.capture.genicam.frame_ids import FrameIds
+
+
+def lost(ids):
+    counted = FrameIds()
+    return [counted.lost_before(frame_id) for frame_id in ids], counted.take_remark()
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        ([1, 2, 3], [0, 0, 0]),
+        ([1, 4], [0, 2]),
+        ([65534, 65535, 1, 2], [0, 0, 0, 0]),  # GigE Vision 1.x leaves 0 out
+        ([65534, 2], [0, 2]),
+        ([65535, 65536, 65539], [0, 0, 2]),  # GigE Vision 2.x has 64 bits
+        ([2**40, 2**40 + 3], [0, 2]),
+        ([7, 0, 9], [0, 0, 0]),  # the number itself was lost
+        ([7, 0, 12], [0, 0, 3]),
+    ],
+)
+def test_a_gap_counts_the_frames_that_never_came(ids, expected):
+    assert lost(ids) == (expected, "")
+
+
+@pytest.mark.parametrize("ids", [[500, 1], [5, 5], [1, 40_000], [2**40, 3]])
+def test_numbers_that_begin_anew_are_said_and_not_counted(ids):
+    counts, remark = lost(ids)
+    assert counts == [0, 0]
+    assert f"from {ids[0]} to {ids[1]}" in remark
+
+
+@given(first=st.integers(1, 65_535), came=st.lists(st.booleans(), min_size=1, max_size=300))
+def test_what_came_and_what_was_lost_are_all_that_was_sent(first, came):
+    sent = [(first - 1 + number) % 65_535 + 1 for number in range(len(came) + 2)]
+    seen = [frame_id for frame_id, is_there in zip(sent, [True, *came, True], strict=True) if is_there]
+    counts, _ = lost(seen)
+    assert len(seen) + sum(counts) == len(sent)

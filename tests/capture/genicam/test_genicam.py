@@ -1,0 +1,171 @@
+"""GigE Vision cameras, by Aravis' own fake in a network of its own."""
+
+import ctypes
+import time
+from itertools import pairwise
+
+import pytest
+from support.capture_child import CaptureChild
+from support.gige_camera import GigeCamera
+from support.lone_network import lone_network
+
+from inspectd.capture.driver import CameraError, CameraSettingsError
+from inspectd.capture.genicam.aravis import library
+from inspectd.capture.registry import make_driver
+from inspectd.records import CameraPhase, CameraSettings, DropCause, Quality
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(autouse=True)
+def network():
+    with lone_network():
+        yield
+
+
+@pytest.fixture
+def camera():
+    with GigeCamera() as camera:
+        yield camera
+
+
+def opened(camera, **settings):
+    driver = make_driver(camera.settings(**settings))
+    driver.open(lambda: None)
+    return driver
+
+
+def refusal(camera, **settings):
+    driver = make_driver(camera.settings(**settings))
+    with pytest.raises(CameraError) as caught:
+        driver.open(lambda: None)
+    driver.close()
+    return str(caught.value)
+
+
+def test_frames_are_dated_by_the_cameras_clock_and_none_is_missed(camera):
+    driver = opened(camera)
+    frames = [driver.read() for _ in range(20)]
+    driver.close()
+    gaps_ms = [(b.captured_ns - a.captured_ns) / 1e6 for a, b in pairwise(frames[5:])]
+    assert all(30 < gap < 50 for gap in gaps_ms)  # 25 frames a second
+    assert {(frame.flaw, frame.lost_before) for frame in frames} == {(Quality.OK, 0)}
+    assert all(frame.age_ms < 20 for frame in frames)
+
+
+@pytest.mark.parametrize(("name", "bits"), [("Mono8", 8), ("Mono16", 16), ("BayerRG8", 8), ("RGB8", 8)])
+def test_pixel_formats_are_set_and_their_depth_is_said(camera, name, bits):
+    driver = opened(camera, pixel_format=name)
+    frame = driver.read()
+    driver.close()
+    assert (frame.pixels.shape, frame.bit_depth) == ((256, 256, 3), bits)
+
+
+def test_what_the_camera_cannot_do_is_refused_with_what_it_can(camera):
+    assert "PixelFormat cannot be Mono12, expected one of: BayerBG8" in refusal(camera, pixel_format="Mono12")
+    assert "TriggerSource cannot be Line7, expected one of: Line0" in refusal(camera, trigger_source="Line7")
+    assert "leave trigger_delay_us out" in refusal(camera, trigger_source="Line0", trigger_delay_us=5.0)
+
+
+def test_it_is_found_by_serial_number_and_never_another(camera):
+    driver = opened(camera, device="serial:GV07")
+    assert driver.read().flaw is Quality.OK
+    driver.close()
+    said = refusal(camera, device="serial:GV08")
+    assert "no camera with serial GV08; cameras found: Aravis Fake serial GV07" in said
+
+
+def test_a_camera_that_another_program_controls_is_refused(camera):
+    driver = opened(camera)
+    assert "another program controls it (Aravis Fake serial GV07" in refusal(camera)
+    driver.close()
+
+
+def test_exposure_is_set_and_read_back_and_a_gain_without_decibels_is_refused(camera):
+    driver = opened(camera)
+    driver.apply(CameraSettings(exposure_us=4000.0))
+    with pytest.raises(CameraSettingsError, match="gain_db: got 3, but the camera has no feature Gain"):
+        driver.apply(CameraSettings(gain_db=3.0))
+    assert driver.read() is not None
+    driver.close()
+
+
+def test_every_trigger_gives_its_frame_while_the_numbers_wrap(camera):
+    """The fake counts from 65401 on, and triggers itself: the line has no part in it."""
+    with CaptureChild(camera.settings(trigger_source="Software", trigger_activation="RisingEdge")) as child:
+        child.until_phase(CameraPhase.UP)  # before its first frame, or that part's trigger would be refused
+        camera.tell("most", 400)
+        camera.begin("trigger", 150, 100)
+        child.until(lambda: len(child.frames()) + len(child.drops()) >= 150)
+        time.sleep(0.3)
+        while child.take(0):
+            pass
+        assert len(child.frames()) == 150
+        assert not child.drops()
+        assert len({frame.captured_ns for frame in child.frames()}) == 150
+        assert child.stop() == 0
+
+
+def test_waiting_for_a_trigger_is_no_stall(camera):
+    with CaptureChild(camera.settings(trigger_source="Software", stall_timeout_ms=300)) as child:
+        child.until_phase(CameraPhase.UP)
+        child.until(lambda: len(child.beats) > 12)
+        assert not child.frames()
+        assert CameraPhase.DOWN not in {state.phase for state in child.states()}
+        assert child.stop() == 0
+
+
+def test_unplugged_it_is_down_within_a_second_and_back_within_two(camera):
+    with CaptureChild(camera.settings()) as child:
+        child.until(lambda: len(child.frames()) > 10)
+        camera.switch_off()
+        began = time.monotonic()
+        down = child.until_phase(CameraPhase.DOWN)
+        assert time.monotonic() - began < 1.1  # half a poll and the test's own steps beside
+        assert "did not answer" in down.detail
+        seen = len(child.frames())
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            child.take(0.05)
+        assert len(child.frames()) == seen
+        camera.switch_on()
+        began, count = time.monotonic(), len(child.records)
+        child.until(lambda: any(frame.quality is Quality.OK for frame in child.frames(count)))
+        assert time.monotonic() - began < 2
+        assert child.stop() == 0
+
+
+def test_control_that_is_taken_away_is_noticed_and_taken_again(camera):
+    with CaptureChild(camera.settings()) as child:
+        child.until(lambda: len(child.frames()) > 3)
+        count = len(child.records)
+        camera.tell("free")
+        down = child.until_phase(CameraPhase.DOWN, count, 1.5)
+        assert "no longer under this line's control" in down.detail
+        count = len(child.records)
+        child.until(lambda: len(child.frames(count)) > 3)
+        assert child.stop() == 0
+
+
+def test_frames_that_lost_packets_are_partial_and_lost_ones_are_drops():
+    with GigeCamera(lost_per_thousand=4) as camera, CaptureChild(camera.settings(packet_bytes=1500)) as child:
+        child.until(lambda: len(child.frames()) + len(child.drops()) >= 60)
+        qualities = [frame.quality for frame in child.frames()]
+        assert {*qualities} == {Quality.OK, Quality.PARTIAL}
+        assert {drop.cause for drop in child.drops()} <= {DropCause.LOST_IN_TRANSFER}
+        assert any("packets are missing" in notice.detail for notice in child.notices())
+        black = [child.pixels[f.seq].max() == 0 for f in child.frames() if f.quality is Quality.PARTIAL]
+        assert all(black)
+        assert child.stop() == 0
+
+
+def test_without_the_library_it_is_said_which_package_is_missing(camera, monkeypatch):
+    def nothing_is_installed(name):
+        raise OSError(f"{name}: cannot open shared object file")
+
+    library.cache_clear()
+    monkeypatch.setattr(ctypes, "CDLL", nothing_is_installed)
+    try:
+        assert "libaravis-0.8.so.0, which is not there; install it: apt-get install" in refusal(camera)
+    finally:
+        library.cache_clear()
