@@ -40,7 +40,8 @@ class Frame:
         doubt_ns: how much later than `captured_ns` it may have been; 0 where the source dates its frames.
         may_repeat: True where an encoder may give exactly the same picture of a still scene again.
         flaw: what the driver itself found wrong with it: not received whole, or of an unknown time.
-        remark: what the driver noticed about the source since the frame before, for a person.
+        remark: what the driver noticed about the source's clock since the frame before, for a person.
+        transfer_remark: what it noticed about the way here, such as packets that are missing.
         passed_over: frames between the one before and this one that waited too long to be decoded.
         lost_before: frames between the one before and this one that the camera sent and nobody received.
         bit_depth: bits a channel that the sensor delivered; `pixels` hold the upper 8 of them.
@@ -58,6 +59,7 @@ class Frame:
     passed_over: int = 0
     lost_before: int = 0
     remark: str = ""
+    transfer_remark: str = ""
     bit_depth: int = 8
 
 

@@ -63,6 +63,8 @@ def _described(frame: Frame, number: int, began: float, gate: FrameGate) -> str:
     words += [f"age={frame.age_ms:.0f}ms"] if frame.age_ms else []
     words += [f"doubt={frame.doubt_ns / 1e6:.0f}ms"] if frame.doubt_ns else []
     words += [f"passed_over={frame.passed_over}"] if frame.passed_over else []
+    words += [f"lost_before={frame.lost_before}"] if frame.lost_before else []
+    words += [frame.transfer_remark] if frame.transfer_remark else []
     words += [f"label={frame.label}"] if frame.label else []
     words += [frame.source] if frame.source else []
     return "  ".join(words)

@@ -180,7 +180,7 @@ class CaptureWorker:
             self._heart.shown()
 
     def _notice(self, frame: Frame) -> None:
-        """Report oddities of a frame's time, for a person, each kind at most every ten seconds."""
+        """Report oddities of a frame, for a person, each kind at most every ten seconds."""
         # Where a source is dated by when there was silence, the time between two frames is always in doubt.
         usual_ns = 2 * max(0, frame.captured_ns - self._last_captured_ns)
         self._last_captured_ns = frame.captured_ns
@@ -194,6 +194,8 @@ class CaptureWorker:
             )
         if frame.remark:
             self._say_now_and_then("camera_clock", frame.remark)
+        if frame.transfer_remark:
+            self._say_now_and_then("camera_transfer", frame.transfer_remark)
 
     def _say_now_and_then(self, name: str, detail: str) -> None:
         now_ns = time.monotonic_ns()

@@ -8,7 +8,7 @@ import sys
 import time
 from ctypes import byref, c_char_p, c_double, c_void_p
 
-TRIGGER, WIDTH, HEIGHT = 0x30C, 0x100, 0x104
+TRIGGER, GAIN, WIDTH, HEIGHT = 0x30C, 0x110, 0x100, 0x104
 PIXELS = 256
 """A frame of so many rows and columns fits into a socket of any system: none is lost by chance."""
 
@@ -39,12 +39,14 @@ def main(address: str, serial: str, lost_per_thousand: int) -> None:
         if word == "trigger":
             count, hertz = int(numbers[0]), float(numbers[1])
             for _ in range(count):
-                arv.arv_fake_camera_write_register(camera, TRIGGER, 1)
                 time.sleep(1 / hertz)
+                arv.arv_fake_camera_write_register(camera, TRIGGER, 1)
                 while arv.arv_fake_camera_read_register(camera, TRIGGER, byref(value)) and value.value:
                     time.sleep(0.001)  # it is not taken yet; one that comes now would be ignored
         elif word == "most":  # triggers a second; it ignores those that come faster
             arv.arv_fake_camera_set_trigger_frequency(camera, c_double(float(numbers[0])))
+        elif word == "gain":  # the next frames are brighter
+            arv.arv_fake_camera_write_register(camera, GAIN, int(numbers[0]))
         elif word == "free":  # of whoever controls it
             arv.arv_fake_camera_set_control_channel_privilege(camera, 0)
         print("done", flush=True)

@@ -30,7 +30,8 @@ _AHEAD_NS: Final = 20_000_000
 """A frame so much quicker than all before it shows that the clock jumped ahead."""
 _BEHIND_NS: Final = 20_000_000
 _WITNESSES: Final = 8
-"""So many frames in a row that were waited for, and still look late, show that the clock went back."""
+"""So many frames in a row that were waited for, and look equally late, show that the clock went back."""
+_AGREE_NS: Final = 5_000_000
 
 
 class FrameSpan(NamedTuple):
@@ -50,7 +51,7 @@ class DeviceClock:
         """A point of the envelope and its slope; None: to be fitted anew."""
         self._last_device_ns: int | None = None
         self._late = 0
-        self._quickest_late_ns = 0
+        self._late_ns = 0
         self._has_waited = False
         self._remark = ""
 
@@ -72,7 +73,7 @@ class DeviceClock:
             ahead_ms = (self._baseline(device_ns) - offset_ns) / 1e6
             self._restart(f"the camera's clock jumped ahead by {ahead_ms:.0f} ms")
         elif self._has_waited and waited and self._is_behind(device_ns, offset_ns):
-            self._restart(f"the camera's clock went back by {self._quickest_late_ns / 1e6:.0f} ms")
+            self._restart(f"the camera's clock went back by {self._late_ns / 1e6:.0f} ms")
         self._has_waited = self._has_waited or waited
         self._remember(device_ns, offset_ns)
         if not self._has_waited:
@@ -96,13 +97,16 @@ class DeviceClock:
         self._has_waited = False
 
     def _is_behind(self, device_ns: int, offset_ns: int) -> bool:
-        """True when enough frames in a row look late that were waited for: then nothing delayed them all."""
+        """True when enough frames in a row look equally late that were waited for.
+
+        Nothing delays them all by the same time; frames that lay somewhere come closer and closer together.
+        """
         late_ns = offset_ns - self._baseline(device_ns)
         if late_ns < _BEHIND_NS:
             self._late = 0
             return False
-        self._quickest_late_ns = min(self._quickest_late_ns, late_ns) if self._late else late_ns
-        self._late += 1
+        agrees = self._late > 0 and abs(late_ns - self._late_ns) <= _AGREE_NS
+        self._late, self._late_ns = (self._late + 1 if agrees else 1), late_ns
         return self._late >= _WITNESSES
 
     def _remember(self, device_ns: int, offset_ns: int) -> None:

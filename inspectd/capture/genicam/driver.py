@@ -191,7 +191,7 @@ class GenicamDriver:
         self._await_frame(raw.arrival_ns)
         lost = opened.ids.lost_before(raw.frame_id)
         span = self._span(opened, raw)
-        remarks = [self._remark, opened.ids.take_remark(), opened.clock.take_remark()]
+        remarks = [self._remark, opened.ids.take_remark()]
         self._remark = ""
         if raw.problem:
             remarks.append(
@@ -206,7 +206,8 @@ class GenicamDriver:
             doubt_ns=span.doubt_ns,
             flaw=Quality.PARTIAL if raw.problem else Quality.OK,
             lost_before=lost,
-            remark="; ".join(filter(None, remarks)),
+            remark=opened.clock.take_remark(),
+            transfer_remark="; ".join(filter(None, remarks)),
             bit_depth=self._format.bit_depth if self._format is not None else 8,
         )
 
@@ -241,9 +242,12 @@ class GenicamDriver:
         self._frame_by_ns = now_ns + int(self._settings.stall_timeout_ms * 1e6)
 
     def _picture(self, raw: StreamedFrame) -> NDArray[np.uint8]:
-        if self._format is None or raw.pixel_code != self._format.code:
-            self._format = format_of("another format than it was set to", raw.pixel_code)
-        picture = to_bgr(raw.data, self._format, raw.height, raw.width, raw.padding_bytes)
+        try:
+            if self._format is None or raw.pixel_code != self._format.code:
+                self._format = format_of("another format than it said", raw.pixel_code)
+            picture = to_bgr(raw.data, self._format, raw.height, raw.width, raw.padding_bytes)
+        except CameraError as error:
+            raise CameraError(f"{self._settings.device}: {error}") from error
         self._shape = (raw.height, raw.width, 3)
         return picture
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from inspectd.capture.driver import CameraError
 from inspectd.config import PixelFormatName
-from inspectd.pictures.depth import to_eight_bits
+from inspectd.pictures.depth import PictureError, to_eight_bits
 
 
 class PixelFormat(NamedTuple):
@@ -103,7 +103,10 @@ def to_bgr(
     rows = data[: height * row_bytes].reshape(height, row_bytes)[:, : width * pixel_format.bytes_a_pixel]
     if pixel_format.bit_depth > 8:
         words = np.ascontiguousarray(rows).view("<u2")
-        rows = to_eight_bits(words, pixel_format.bit_depth)
+        try:
+            rows = to_eight_bits(words, pixel_format.bit_depth)
+        except PictureError as error:
+            raise CameraError(f"sent a frame that {error}, or pixel_format to Mono16") from error
     if pixel_format.channels == 3:
         rows = rows.reshape(height, width, 3)
     if pixel_format.to_bgr is None:

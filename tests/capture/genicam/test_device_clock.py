@@ -70,6 +70,16 @@ def test_a_camera_without_a_clock_dates_nothing():
     assert DeviceClock().place(0, 100 * SECOND, waited=True) is None
 
 
+def test_a_backlog_that_drains_is_no_clock_that_went_back():
+    clock = DeviceClock()
+    for number in range(1, 300):
+        stamp_ns = number * 40 * MS
+        late_ns = max(0, 1400 - (number - 200) * 30) * MS if number >= 200 else 0
+        span = clock.place(stamp_ns, 100 * SECOND + stamp_ns + late_ns, waited=True)
+        assert abs(span.captured_ns - 100 * SECOND - stamp_ns) < 4 * MS
+    assert not clock.take_remark()
+
+
 def test_a_frame_that_lay_here_keeps_the_time_of_its_stamp():
     clock = DeviceClock()
     for number in range(200):

@@ -1,6 +1,7 @@
 """GigE Vision cameras, by Aravis' own fake in a network of its own."""
 
 import ctypes
+import signal
 import time
 from itertools import pairwise
 
@@ -156,6 +157,24 @@ def test_frames_that_lost_packets_are_partial_and_lost_ones_are_drops():
         assert any("packets are missing" in notice.detail for notice in child.notices())
         black = [child.pixels[f.seq].max() == 0 for f in child.frames() if f.quality is Quality.PARTIAL]
         assert all(black)
+        assert child.stop() == 0
+
+
+def test_frames_that_never_came_are_counted_as_lost_in_transfer(camera):
+    """A capture process that stands still takes no packets: the system keeps what fits the socket."""
+    with CaptureChild(camera.settings(), release=True) as child:
+        child.until(lambda: len(child.frames()) > 25)
+        child.process.send_signal(signal.SIGSTOP)
+        time.sleep(1.5)
+        child.process.send_signal(signal.SIGCONT)
+        child.until(lambda: child.drops() and child.frames()[-1].seq > child.drops()[-1].seq + 10)
+        assert {drop.cause for drop in child.drops()} == {DropCause.LOST_IN_TRANSFER}
+        counted = sorted([frame.seq for frame in child.frames()] + [drop.seq for drop in child.drops()])
+        assert counted == list(range(1, len(counted) + 1))
+        first, last = child.frames()[20], child.frames()[-1]
+        # What the camera counted is what its clock says: 25 frames a second.
+        periods = (last.captured_ns - first.captured_ns) / 40e6
+        assert periods == pytest.approx(last.seq - first.seq, abs=1)
         assert child.stop() == 0
 
 

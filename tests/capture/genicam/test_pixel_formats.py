@@ -52,5 +52,5 @@ def test_a_frame_that_is_smaller_than_it_says_is_refused():
 
 
 def test_a_value_beyond_the_formats_bits_is_refused():
-    with pytest.raises(Exception, match="more than 10 bits"):
+    with pytest.raises(CameraError, match="more than 10 bits"):
         to_bgr(np.array([0x0400], "<u2").view(np.uint8), FORMATS["Mono10"], 1, 1)

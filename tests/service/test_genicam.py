@@ -1,0 +1,54 @@
+"""A GigE Vision camera whose input starts its frames, on a whole line."""
+
+import pytest
+from support.daemon import settings
+from support.gige_camera import GigeCamera
+from support.lone_network import lone_network
+
+from inspectd.wire import Accepted, Evaluation, Refusal
+
+CAMERA = """
+[[cameras]]
+kind = "genicam"
+name = "side"
+recipe = "cell"
+device = "ip:127.0.0.1"
+mode = "triggered"
+trigger_source = "Software"
+latency_ms = 10
+"""
+TRIGGERS = "[triggers]\nwindow_ms = 400\n"
+PARTS = 60
+
+
+@pytest.fixture
+def camera():
+    with lone_network(), GigeCamera() as camera:
+        camera.tell("most", 400)
+        yield camera
+
+
+def show(camera, line_plant, number):
+    """A part that comes by: the plant tells the line, 20 ms later the camera's photo eye sees it."""
+    assert isinstance(line_plant.trigger(number), Accepted), line_plant.answers[str(number)]
+    camera.tell("trigger", 1, 50)
+    return line_plant.part(number)
+
+
+def test_every_part_has_its_own_frame_and_none_passes_while_the_camera_is_away(
+    start_daemon, plant, stub_bank, camera
+):
+    daemon = start_daemon(settings(stub_bank, CAMERA, extra=TRIGGERS)).ready()
+    line_plant = plant(daemon)
+    judged = [show(camera, line_plant, number) for number in range(PARTS // 2)]
+    camera.switch_off()
+    away = line_plant.trigger("away")
+    if not isinstance(away, Refusal):
+        assert line_plant.part("away").evaluation is Evaluation.UNDECIDABLE
+    daemon.until(lambda: "down" in daemon.phases(), 2)
+    assert isinstance(line_plant.trigger("still-away"), Refusal)
+    camera.switch_on()
+    daemon.until(lambda: "up" in daemon.phases(), 2)
+    camera.tell("most", 400)
+    camera.tell("gain", 1)  # it draws the pictures of before again, which would be frozen
+    judged += [show(camera, line_plant, number) for number in range(PARTS // 2, PARTS)]
