@@ -17,7 +17,7 @@ mode = "triggered"
 trigger_source = "Software"
 latency_ms = 10
 """
-TRIGGERS = "[triggers]\nwindow_ms = 400\n"
+TRIGGERS = "[triggers]\nwindow_ms = 400\nmax_delay_ms = 2000\n"
 PARTS = 60
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from inspectd import config
 from inspectd.capture.driver import CameraError, CameraSettingsError, Frame
-from inspectd.capture.genicam.aravis import AravisCamera
+from inspectd.capture.genicam.aravis import AravisCamera, library
 from inspectd.capture.genicam.device_clock import DeviceClock, FrameSpan
 from inspectd.capture.genicam.features import apply_settings, set_packets, set_up
 from inspectd.capture.genicam.frame_ids import FrameIds
@@ -106,6 +106,7 @@ class GenicamDriver:
             raise CameraError(f"{self._settings.device}: {error}") from error
 
     def _start(self, beat: Callable[[], None]) -> None:
+        library()  # what is missing here is said before anybody looks for a camera
         found = find_camera(self._settings.device, self._address)
         self._address = found.address
         beat()

@@ -178,13 +178,13 @@ def test_frames_that_never_came_are_counted_as_lost_in_transfer(camera):
         assert child.stop() == 0
 
 
-def test_without_the_library_it_is_said_which_package_is_missing(camera, monkeypatch):
+def test_without_the_library_it_is_said_which_package_is_missing(monkeypatch):
     def nothing_is_installed(name):
         raise OSError(f"{name}: cannot open shared object file")
 
     library.cache_clear()
     monkeypatch.setattr(ctypes, "CDLL", nothing_is_installed)
     try:
-        assert "libaravis-0.8.so.0, which is not there; install it: apt-get install" in refusal(camera)
+        assert "libaravis-0.8.so.0, which is not there; install it: apt-get install" in refusal(GigeCamera())
     finally:
         library.cache_clear()
