@@ -106,6 +106,10 @@ class AravisStream:
         self._library.unref(self._stream)
 
     def _push(self, buffer: int) -> None:
+        # Aravis writes number and stamp when a frame's first packet comes. Where that is lost, they would be
+        # those of the frame that the buffer held before.
+        for name in ("frame_id", "timestamp"):
+            self._library.plain(f"arv_buffer_set_{name}", None, c_void_p, c_uint64)(buffer, 0)
         self._library.plain("arv_stream_push_buffer", None, c_void_p, c_void_p)(self._stream, buffer)
 
     def _number(self, name: str, buffer: int, kind: type[ctypes._SimpleCData[int]] = c_int) -> int:

