@@ -7,6 +7,8 @@ from support.lone_network import lone_network
 
 from inspectd.wire import Accepted, Evaluation, Refusal
 
+pytestmark = pytest.mark.system
+
 CAMERA = """
 [[cameras]]
 kind = "genicam"
