@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -113,22 +114,20 @@ class GenicamDriver:
         # Asked beforehand: Aravis goes on asking for control for five seconds.
         if is_controlled(found.address):
             raise CameraError(_shared(found))
-        camera = AravisCamera(found.interface, found.address)
-        if not camera.has_control:
-            camera.close()
-            raise CameraError(_shared(found))
-        try:
+        with ExitStack() as undo:
+            watch = undo.enter_context(ControlWatch(found.address))
+            camera = AravisCamera(found.interface, found.address)
+            undo.callback(camera.close)
+            if not camera.has_control:
+                raise CameraError(_shared(found))
             beat()
             self._format = set_up(camera, self._settings)
             set_packets(camera, self._settings.packet_bytes)
             beat()
             self._shape = (camera.whole("Height"), camera.whole("Width"), 3)
             self._remark = _socket_remark(camera.payload_bytes())
-            stream = AravisStream(camera)
-        except CameraError:
-            camera.close()
-            raise
-        self._open = _OpenCamera(camera, stream, ControlWatch(found.address))
+            self._open = _OpenCamera(camera, AravisStream(camera), watch)
+            undo.pop_all()
         self._earliest_ns = time.monotonic_ns()
         self._await_frame(self._earliest_ns)
         camera.do("start_acquisition")

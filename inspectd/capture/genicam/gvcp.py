@@ -117,7 +117,11 @@ class ControlWatch:
         self._due_ns = 0
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.settimeout(0)
-        self._socket.connect((address, PORT))
+        try:
+            self._socket.connect((address, PORT))
+        except OSError as error:
+            self._socket.close()
+            raise CameraError(f"no way to {address}: {error.strerror}") from error
 
     def __enter__(self) -> Self:
         return self
