@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from inspectd.alarms import EmitEvent
-from inspectd.errors import InspectdError
+from inspectd.errors import InspectdError, UnavailableError
 from inspectd.golden.results import CheckResult, digest_of, newest_checks
 from inspectd.metrics import Metrics
 from inspectd.recipes.audit import DONE, AuditAction, AuditEntry, append_record, newest_first
@@ -38,6 +38,7 @@ class LineAudit:
         self._clerk = clerk
         self._metrics = metrics
         self._emit = emit
+        self._is_made = path.exists()
 
     def record_check(self, result: CheckResult, *, door: str, old: str, why: str, problem: str = "") -> None:
         """A check with golden parts ended.
@@ -66,7 +67,14 @@ class LineAudit:
         self._ask(partial(record_changed_judgements, self._path, list(judged)), "thresholds and banks")
 
     def _ask(self, work: Callable[[], object], what: str) -> None:
-        self._clerk.ask(work, _nothing, partial(self._on_failed, what))
+        self._clerk.ask(partial(self._write, work), _nothing, partial(self._on_failed, what))
+
+    def _write(self, work: Callable[[], object]) -> None:
+        """In the clerk's thread: write into no other file than the one of the start."""
+        if not self._path.parent.is_dir() or (self._is_made and not self._path.exists()):
+            raise UnavailableError(f"{self._path}: is gone since the start; is its disk mounted?")
+        work()
+        self._is_made = self._path.exists()
 
     def _on_failed(self, what: str, error: InspectdError) -> None:
         self._metrics.audit_failed()

@@ -146,4 +146,4 @@ def test_it_reads_a_running_line_and_sends_it_triggers(
     assert [line.split()[1] for line in output.splitlines()] == ["top", "part", "top", "part"]
     code, output, errors = installed.run("status", f"ipc://{daemon.runtime_dir}/sync.sock")
     assert (code, errors) == (0, "")
-    assert "2 accepted = 2 parts + 0 open" in output
+    assert "2 = 2 parts + 0 open" in output
