@@ -470,7 +470,7 @@ class Changeover:
                 self._supervisor.hurry(stage.name)
         for stage in list(self._retiring):
             if self._batching.is_done(self._pool.stages.index(stage)):
-                self._supervisor.stop(stage.name)
+                self._supervisor.stop(stage.name, behind=True)
                 self._retire(stage)
         recording = self._recording
         if recording is not None and not recording.is_given_up and now_ns > recording.until_ns:

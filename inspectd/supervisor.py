@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from inspectd.errors import UnavailableError
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelMessageError, ContradictionError
-from inspectd.ipc.child import hold_back, take_part
+from inspectd.ipc.child import end_behind, hold_back, take_part
 from inspectd.ipc.messages import Failed
 from inspectd.ipc.poller import Poller
 from inspectd.ipc.ring import RingError
@@ -210,12 +210,19 @@ class Supervisor:
         if name in self._children:
             self._children[name].is_finishing = False
 
-    def stop(self, name: str) -> None:
-        """Let a child go at once: no restart, no loss. It ends by itself, or is killed some time later."""
+    def stop(self, name: str, *, behind: bool = False) -> None:
+        """Let a child go at once: no restart, no loss. It ends by itself, or is killed some time later.
+
+        Args:
+            name: the child's job.
+            behind: it gives its memory back when others leave it time.
+        """
         self._restarts.pop(name, None)
         child = self._children.pop(name, None)
         if child is not None:
             self._poller.remove(child.channel)
+            if behind:
+                end_behind(child.process.pid)
             child.channel.close()
             self._ending[child.process] = self._clock() + _LET_GO_NS
 

@@ -135,6 +135,14 @@ def stand_back() -> None:
     Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
+def end_behind(pid: int) -> None:
+    """Leave a process that is to end, with every thread, what others leave of the processors."""
+    with contextlib.suppress(FileNotFoundError):  # it has ended
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))
+
+
 def take_part(pid: int) -> None:
     """Give a process that was held back, with every thread, as much of the processors as others.
 

@@ -193,6 +193,7 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
     for recipe in start.recipes:
         scorer = Scorer.load(Path(recipe.bank), start.scoring.device, _options(start))
         scorer.warm_up(start.max_batch)
+        _warm_up_as_used(scorer)
         scorers[recipe.name] = scorer
         device = str(scorer.info.device)
         info = scorer.info
@@ -223,6 +224,18 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
             )  # fmt: skip
         paces.append(_pace(recipe.name, scorer, start.max_batch))
     return ScoringReady(banks, paces, device, time.perf_counter() - began), scorers
+
+
+def _warm_up_as_used(scorer: Scorer) -> None:
+    """Score odd pictures of the size of the bank's images.
+
+    Blank ones of the network's size go neither through the resizing nor through all of the search.
+    """
+    info = scorer.info
+    size = info.image_sizes[0] if info.image_sizes else (2 * info.input_height, 2 * info.input_width)
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    for _ in range(_TRIALS):
+        scorer.score([noise])
 
 
 def _pace(recipe: str, scorer: Scorer, max_batch: int) -> Pace:
