@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 
 from support.daemon import Daemon
@@ -57,6 +58,10 @@ def prepare(daemon: Daemon, recipe: str | int, version: int | None = None) -> No
     daemon.reader.read(0)
     heard = len(daemon.reader.events)
     answer = ask(daemon, RecipeAction.PREPARE, recipe, version)
+    until = time.monotonic() + 10
+    while isinstance(answer, RecipeRefusal) and answer.reason == "busy" and time.monotonic() < until:
+        daemon.reader.read(20)  # the process that served before the last one has not ended yet
+        answer = ask(daemon, RecipeAction.PREPARE, recipe, version)
     assert isinstance(answer, RecipeAck), answer
 
     def told() -> list[str]:
