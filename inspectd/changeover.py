@@ -246,7 +246,11 @@ class Changeover:
 
     def _unprepare(self, request: RecipeRequest, reply: Reply) -> None:
         recipe = self._find(request)
-        if recipe is None:
+        loading = self._loading.recipe if self._loading is not None else None
+        if recipe is None and loading is not None and _names(request, loading):
+            self._fail(RecipeRefusalReason.FAILED, "no longer wanted")
+            self._acknowledge(request, reply, loading)
+        elif recipe is None:
             self._refuse(
                 request, reply, RecipeRefusalReason.NOT_PREPARED, f"{_named(request)} is not prepared"
             )
@@ -353,8 +357,7 @@ class Changeover:
     def _end_shadow(self, request: RecipeRequest, who: str, door: str, reply: Reply) -> None:
         """Record that there is no shadow any more, and let it go."""
         shadow = self._shadow.recipe
-        named = shadow is not None and request.recipe in {shadow.id, shadow.number}
-        if shadow is None or not named or request.version not in {None, shadow.version}:
+        if shadow is None or not _names(request, shadow):
             self._refuse_no_shadow(request, reply)
             return
         change = Change(AuditAction.SHADOW, who, door, request.why)
@@ -614,6 +617,12 @@ def _unreadable(error: InspectdError) -> RecipeRefusalReason:
 def _named(request: RecipeRequest) -> str:
     name = f"number {request.recipe}" if isinstance(request.recipe, int) else request.recipe
     return name if request.version is None else f"{name}@{request.version}"
+
+
+def _names(request: RecipeRequest, recipe: LineRecipe) -> bool:
+    """Whether a request is for that version."""
+    is_its_name = request.recipe in {recipe.id, recipe.number}
+    return is_its_name and request.version in {None, recipe.version}
 
 
 def _of_reload(action: RecipeAction, recipe: LineRecipe, why: str) -> RecipeRequest:

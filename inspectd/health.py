@@ -11,15 +11,16 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from inspectd.alarms import EmitEvent
 from inspectd.metrics import Metrics
 from inspectd.records import CameraPhase
-from inspectd.wire import Evaluation, HealthCondition, HealthStatus, Reason, Verdict
+from inspectd.wire import Evaluation, HealthCondition, HealthStatus, Reason, RefusalReason, Verdict
 from inspectd.wire.health import CONDITIONS, SEVERITY
 
 _Kind = tuple[Evaluation, Reason]
+_What = TypeVar("_What")
 
 _OF_REASON: Final = {
     Reason.OVERLOAD: "too_fast",
@@ -55,6 +56,7 @@ class LineFacts:
         scoring_ready: every recipe is warm in a scoring process.
         phases: by camera.
         recent: number of verdicts of the last minute by evaluation and reason, by camera.
+        refused: number of triggers that were refused in the last minute, by reason.
         journal_failure: the reason why no verdict is recorded, if none is.
         evidence_problem: the reason why no evidence is kept, if none is.
         evidence_stuck: the reason why old evidence is not removed, if it is not.
@@ -71,6 +73,7 @@ class LineFacts:
     scoring_ready: bool
     phases: Mapping[str, CameraPhase]
     recent: Mapping[str, Counter[_Kind]] = field(default_factory=dict)
+    refused: Counter[RefusalReason] = field(default_factory=Counter)
     journal_failure: str | None = None
     evidence_problem: str | None = None
     evidence_stuck: str | None = None
@@ -83,30 +86,46 @@ class LineFacts:
     not_set: Mapping[str, str] = field(default_factory=dict)
 
 
-class RecentVerdicts:
-    """A camera's verdicts of the last minute, counted second by second."""
+class LastMinute(Generic[_What]):
+    """Things of the last minute, counted by what they are, second by second."""
 
     def __init__(self) -> None:
-        self._seconds: deque[tuple[int, Counter[_Kind]]] = deque()
+        self._seconds: deque[tuple[int, Counter[_What]]] = deque()
+
+    def add(self, what: _What, now_ns: int) -> None:
+        """Count one."""
+        second = now_ns // _SECOND_NS
+        if not self._seconds or self._seconds[-1][0] != second:
+            self._seconds.append((second, Counter()))
+        self._seconds[-1][1][what] += 1
+
+    def counts(self, now_ns: int) -> Counter[_What]:
+        """How many there are of each."""
+        second = now_ns // _SECOND_NS
+        while self._seconds and self._seconds[0][0] <= second - _MINUTE_SECONDS:
+            self._seconds.popleft()
+        counts: Counter[_What] = Counter()
+        for _, of_second in self._seconds:
+            counts.update(of_second)
+        return counts
+
+
+class RecentVerdicts:
+    """A camera's verdicts of the last minute, and the scores of the last of them."""
+
+    def __init__(self) -> None:
+        self._kinds = LastMinute[_Kind]()
         self._shares: deque[float] = deque(maxlen=_SHARES)
 
     def add(self, verdict: Verdict, now_ns: int) -> None:
         """Count a verdict."""
-        second = now_ns // _SECOND_NS
-        if not self._seconds or self._seconds[-1][0] != second:
-            self._seconds.append((second, Counter()))
-        self._seconds[-1][1][verdict.evaluation, verdict.reason] += 1
+        self._kinds.add((verdict.evaluation, verdict.reason), now_ns)
         if verdict.score is not None and verdict.threshold:
             self._shares.append(verdict.score / verdict.threshold)
 
     def kinds(self, now_ns: int) -> Counter[_Kind]:
         """How many there are of each evaluation and reason."""
-        while self._seconds and self._seconds[0][0] <= now_ns // _SECOND_NS - _MINUTE_SECONDS:
-            self._seconds.popleft()
-        counts: Counter[_Kind] = Counter()
-        for _, of_second in self._seconds:
-            counts.update(of_second)
-        return counts
+        return self._kinds.counts(now_ns)
 
     def score_share(self) -> float | None:
         """Median score of the last verdicts that have one, as a share of the threshold."""
@@ -155,6 +174,9 @@ def _of_the_line(facts: LineFacts) -> Iterator[HealthCondition]:
     if facts.state == "running" and facts.doors_down:
         sides = ", ".join(facts.doors_down)
         yield _condition("door_down", f"{sides}: no trigger comes in, no verdict goes out")
+    if facts.refused:
+        counts = ", ".join(f"{count} {reason}" for reason, count in facts.refused.most_common())
+        yield _condition("triggers_refused", f"in the last minute: {counts}")
     yield from (_condition(*each) for each in facts.told)
     for name, detail in (
         ("journal_failed", facts.journal_failure),
@@ -180,6 +202,7 @@ class HealthWatch:
         self.conditions = [_condition("starting", "the line is starting")]
         self.status = HealthStatus.FUNCTION_CHECK
         self.recent = {camera: RecentVerdicts() for camera in cameras}
+        self.refused = LastMinute[RefusalReason]()
         self._metrics = metrics
         self._emit = emit
 

@@ -81,6 +81,7 @@ class StatusTeller:
             scoring_down=[stage.name for stage in self._line.scoring.serving if stage.ready is None],
             phases={name: camera.phase for name, camera in self._cameras.items()},
             recent={name: recent.kinds(now_ns) for name, recent in self._health.recent.items()},
+            refused=self._health.refused.counts(now_ns),
             journal_failure=self._journal.failure,
             evidence_problem=self._evidence.problem,
             evidence_stuck=self._evidence.stuck,

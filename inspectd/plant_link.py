@@ -33,7 +33,7 @@ from inspectd.publish.journal.pending import group_every_ns
 from inspectd.publish.stage import PublishStage
 from inspectd.publish.sync import SyncStage
 from inspectd.recipes.book import RecipeBook
-from inspectd.wire import Counts, Verdict
+from inspectd.wire import Counts, RefusalReason, Verdict
 from inspectd.wire.sync import Position, Snapshot
 
 _log: Final = logging.getLogger("inspectd.service")
@@ -109,9 +109,9 @@ class PlantLink:
         stack.callback(self.journal.close)
         self.publishing = PublishStage(config, self.bus, metrics, self.journal)
         self._announcer = Announcer(config, self.bus, self.journal, self.publishing.reached)
-        self._control = ControlStage(self.bus, line, line, self.journal.when_recorded, metrics)
-        self.evidence = EvidenceWatch(config.evidence.quota_mb, metrics, self.emit, line.rings)
         self._health = HealthWatch(list(cameras), metrics, self.emit)
+        self._control = ControlStage(self.bus, line, line, self.journal.when_recorded, self)
+        self.evidence = EvidenceWatch(config.evidence.quota_mb, metrics, self.emit, line.rings)
         self._teller = StatusTeller(
             config, line, batching, cameras, book,
             bus=self.bus, journal=self.journal, evidence=self.evidence, health=self._health,
@@ -135,6 +135,12 @@ class PlantLink:
             self._control.take(asker, request)
         else:
             self._sync.take(asker, request)
+
+    def trigger(self, refusal: RefusalReason | None) -> None:
+        """Count the answer to a trigger (`publish.control.ControlMetrics`)."""
+        self._metrics.trigger(refusal)
+        if refusal is not None and refusal is not RefusalReason.SHUTTING_DOWN:
+            self._health.refused.add(refusal, self._clock())
 
     def on_delivered(self, door: str, delivered: Delivered) -> None:  # noqa: ARG002 - tickets are one series
         """Go on with the replay that the message was part of."""

@@ -1,6 +1,7 @@
 """What is wrong with a line, from the facts; and the event when that changes."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,7 @@ from support.messages import verdict
 from inspectd.health import HealthWatch, LineFacts, RecentVerdicts, find_conditions, status_of
 from inspectd.metrics import Metrics
 from inspectd.records import CameraPhase
-from inspectd.wire import Evaluation, HealthStatus, Reason
+from inspectd.wire import Evaluation, HealthStatus, Reason, RefusalReason
 from inspectd.wire.health import CONDITIONS
 
 DOC = (Path(__file__).parents[1] / "docs/operations.md").read_text()
@@ -71,6 +72,7 @@ def test_a_line_that_judges_all_is_good() -> None:
         ({"recent": {"cam2": recent(Reason.BLACK, Reason.STALE)}}, ("bad_frames", "cam2")),
         ({"recent": {"cam2": recent(Reason.FORMAT)}}, ("wrong_format", "cam2")),
         ({"recent": {"cam2": recent(Reason.MISSED_TRIGGER)}}, ("missed_triggers", "cam2")),
+        ({"refused": Counter({RefusalReason.NOT_READY: 3})}, ("triggers_refused", None)),
     ],
 )
 def test_each_fact_is_a_condition(changes, expected) -> None:

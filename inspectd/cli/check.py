@@ -96,7 +96,7 @@ def _timing_warnings(found: config.Examined) -> Iterator[str]:
         if found.triggers is None or found.triggers.match != "first_after" or camera.interval_ms is None:
             continue
         needed_ms = latency_ms + camera.interval_ms
-        if found.triggers.window_ms < needed_ms:
+        if found.triggers.window_ms <= needed_ms:
             yield (
                 f"triggers.window_ms: is {found.triggers.window_ms:g}, but the first frame of {camera.name} "
                 f"that certainly belongs to the trigger may come {needed_ms:.0f} ms after it (latency_ms "

@@ -41,6 +41,7 @@ CONDITIONS: Final = {
     "bad_frames": HealthStatus.OUT_OF_SPECIFICATION,
     "wrong_format": HealthStatus.OUT_OF_SPECIFICATION,
     "missed_triggers": HealthStatus.OUT_OF_SPECIFICATION,
+    "triggers_refused": HealthStatus.OUT_OF_SPECIFICATION,
     "door_down": HealthStatus.OUT_OF_SPECIFICATION,
     "journal_failed": HealthStatus.OUT_OF_SPECIFICATION,
     "golden_due": HealthStatus.MAINTENANCE_REQUIRED,

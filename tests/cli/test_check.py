@@ -299,7 +299,7 @@ source = 0
             "",
             "triggers.window_ms: is 100, but the first frame of cam",
         ),
-        ("mode = 'triggered'\nlatency_ms = 80\nfps = 20", "[triggers]\nwindow_ms = 130", None),
+        ("mode = 'triggered'\nlatency_ms = 80\nfps = 20", "[triggers]\nwindow_ms = 131", None),
         ("mode = 'free'", "", None),
     ],
 )

@@ -155,6 +155,11 @@ def test_a_recipe_that_kills_who_loads_it_costs_no_part_anything(start_daemon, g
     daemon.behave(Behaviour(load_seconds=60))
     assert ask(daemon, PREPARE, "a").state is RecipeState.LOADING
     assert refused(daemon, PREPARE, "a") is RecipeRefusalReason.BUSY
+    assert refused(daemon, UNPREPARE, "b") is RecipeRefusalReason.NOT_PREPARED
+    assert ask(daemon, UNPREPARE, "a").state is RecipeState.UNLOADED
+    assert failed(daemon) == "a@1 (prepare-a): failed: no longer wanted"
+    daemon.reader.events.clear()
+    assert ask(daemon, PREPARE, "a").state is RecipeState.LOADING
     daemon.until(lambda: "scoring-b" in daemon.children(), 10)
     os.kill(daemon.children()["scoring-b"], signal.SIGKILL)
     assert failed(daemon) == "a@1 (prepare-a): failed: killed by SIGKILL"
