@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 
 import cv2
 import numpy as np
+from faults import line
 from faults.parts import Picture
 
 FPS: Final = 40
@@ -66,6 +67,10 @@ class LiveCamera:
     def __exit__(self, *_: object) -> None:
         self._off.set()
         self._sensor.join()
+
+    def table(self, name: str, more: str) -> str:
+        """Its table in a configuration, with more settings."""
+        return line.live_camera(name, self.url, more=more)
 
     def show(self, picture: Picture) -> AbstractSet[str]:
         """Put a part in front of it; the SHA-256 of each picture taken of it, which grows meanwhile."""

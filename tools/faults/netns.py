@@ -67,6 +67,18 @@ def link() -> Iterator[Link]:
         _ip("netns", "delete", made.name)
 
 
+@contextlib.contextmanager
+def loopback() -> Iterator[tuple[str, ...]]:
+    """Make a namespace with loopback alone, gone at the end; words that run a command in it."""
+    name = f"inspectd-alone-{os.getpid()}"
+    _ip("netns", "add", name)
+    try:
+        _ip("-n", name, "link", "set", "lo", "up")
+        yield ("ip", "netns", "exec", name)
+    finally:
+        _ip("netns", "delete", name)
+
+
 def make_keys(folder: Path) -> tuple[Path, Path]:
     """The daemon's directory of keys and a client that it lets read, made by the real command."""
     server, client = folder / "keys", folder / "client"

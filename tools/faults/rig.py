@@ -182,5 +182,5 @@ def _of_files(folder: Path) -> tuple[dict[str, View], str]:
 
 def _live(cameras: Mapping[str, tuple[LiveCamera, str]]) -> tuple[dict[str, View], str]:
     """Live cameras, and their tables."""
-    tables = [line.live_camera(name, at.url, more=_TRIGGERED + more) for name, (at, more) in cameras.items()]
+    tables = [at.table(name, _TRIGGERED + more) for name, (at, more) in cameras.items()]
     return {name: camera for name, (camera, _) in cameras.items()}, "".join(tables)

@@ -10,6 +10,7 @@ from faults import (
     damage,
     frames,
     garbage,
+    gige_camera,
     kill_children,
     kill_daemon,
     netns,
@@ -168,6 +169,15 @@ FAULTS: Final = (
         short=40,
         run=partial(starve.run_stalled, make=RtspLiveCamera),
         needs=lacks_rtsp,
+    ),
+    Fault(
+        "gige-struck",
+        "a GigE Vision camera loses packets, is taken away by another program, or loses its power",
+        f"{PARTS_HOLD}; judged again within 2 s of its return",
+        full=2000,
+        short=24,
+        run=gige_camera.run_struck,
+        needs=gige_camera.lacks_gige,
     ),
     Fault(
         "files-starved",
