@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd import config, log
-from inspectd.capture.camera_settings import refuse_another_value
 from inspectd.capture.driver import CameraError, Frame, UnreadableImageError
 from inspectd.capture.schedule import ReplaySchedule
+from inspectd.capture.simulated_exposure import SimulatedExposure
 from inspectd.errors import InputError
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.folder import described, list_pictures
@@ -23,32 +23,6 @@ from inspectd.pictures.reading import claimed_pixels, read_picture
 from inspectd.records import CameraSettings
 
 _log: Final = logging.getLogger("inspectd.capture")
-
-
-class Brightness:
-    """How much brighter a simulated camera's pictures are than the files, from which moment on."""
-
-    def __init__(self) -> None:
-        """As the files are."""
-        self._before = self._now = _brighter(1.0)
-        self._from_ns = 0
-
-    def change(self, factor: float, from_ns: int) -> None:
-        """Make pictures that are taken at `from_ns` or later brighter than the files by `factor`."""
-        self._before, self._now, self._from_ns = self._now, _brighter(factor), from_ns
-
-    def of(self, pixels: NDArray[np.uint8], taken_ns: int) -> NDArray[np.uint8]:
-        """`(H, W, 3) uint8 BGR` of a file as the camera would have taken it at that moment."""
-        table = self._now if taken_ns >= self._from_ns else self._before
-        return pixels if table is None else table[pixels]
-
-
-def _brighter(factor: float) -> NDArray[np.uint8] | None:
-    """`(256,) uint8`: each grey level made brighter; None: as it is."""
-    if factor == 1.0:
-        return None
-    table: NDArray[np.uint8] = np.clip(np.rint(np.arange(256) * factor), 0, 255).astype(np.uint8)
-    return table
 
 
 class ImagesDriver:
@@ -67,7 +41,7 @@ class ImagesDriver:
         self._decoded: dict[Path, NDArray[np.uint8] | PictureError] = {}
         self._left_out = ""
         self._schedule = ReplaySchedule(settings.fps, clock, settings.phase)
-        self._brightness = Brightness()
+        self._exposure = SimulatedExposure(settings)
 
     def open(self, beat: Callable[[], None]) -> None:
         """List the folder's images and find the size of the largest; a replay that broke off goes on.
@@ -88,21 +62,10 @@ class ImagesDriver:
     def apply(self, settings: CameraSettings) -> None:
         """Show the pictures as a camera with these settings would have taken them.
 
-        They are taken to be of the file's `exposure_us` and `gain_db`. The longest exposure is the time
-        between two frames; where it is to be longer, it is that, as of a real camera.
-
         Raises:
-            CameraSettingsError: the exposure is to be longer.
+            CameraSettingsError: the exposure is to be longer than the time between two frames.
         """
-        factor, own = 1.0, self._settings
-        wanted_us, longest_us = settings.exposure_us, 1e6 / own.fps
-        if wanted_us is not None and own.exposure_us is not None:
-            factor *= min(wanted_us, longest_us) / own.exposure_us
-        if settings.gain_db is not None and own.gain_db is not None:
-            factor *= 10 ** ((settings.gain_db - own.gain_db) / 20)
-        self._brightness.change(factor, time.monotonic_ns() + own.settle_ns)
-        if wanted_us is not None:
-            refuse_another_value("exposure_us", wanted_us, min(wanted_us, longest_us))
+        self._exposure.apply(settings)
 
     def due_seconds(self) -> float:
         """See `CameraDriver.due_seconds`."""
@@ -172,7 +135,7 @@ class ImagesDriver:
             raise UnreadableImageError(f"{relative}: {pixels}; it is left out of the replay") from pixels
         self._readable_in_pass += 1
         return Frame(
-            pixels=self._brightness.of(pixels, captured_ns),
+            pixels=self._exposure.of(pixels, captured_ns),
             captured_ns=captured_ns,
             captured_utc_ns=captured_utc_ns,
             label=relative.parent.as_posix() if relative.parent != Path() else None,

@@ -63,12 +63,13 @@ class FrameGate:
 
         The same replayed file shown again is not a sign of a frozen camera and is not counted.
         """
+        file = None if frame.never_repeats else frame.source
         limit = self._settings.frozen_frames
         if limit is None:
-            limit = 1 if frame.source is None and not frame.may_repeat else _REPEATS_OF_AN_ENCODER
-        is_repeat = digest in self._seen and (frame.source is None or self._seen[digest] != frame.source)
+            limit = 1 if file is None and not frame.may_repeat else _REPEATS_OF_AN_ENCODER
+        is_repeat = digest in self._seen and (file is None or self._seen[digest] != file)
         self._repeats = self._repeats + 1 if is_repeat else 0
-        self._seen[digest] = frame.source
+        self._seen[digest] = file
         self._seen.move_to_end(digest)
         if len(self._seen) > _REMEMBERED_FRAMES:
             self._seen.popitem(last=False)

@@ -27,10 +27,17 @@ def _genicam_driver(settings: config.GenicamCamera) -> CameraDriver:
     return GenicamDriver(settings)
 
 
+def _synthetic_driver(settings: config.SyntheticCamera) -> CameraDriver:
+    from inspectd.capture.synthetic.driver import SyntheticDriver  # noqa: PLC0415 - as above
+
+    return SyntheticDriver(settings)
+
+
 KINDS: Final[dict[type[config.CameraBase], Callable[[Any], CameraDriver]]] = {
     config.ImagesCamera: ImagesDriver,
     config.OpenCvCamera: _opencv_driver,
     config.GenicamCamera: _genicam_driver,
+    config.SyntheticCamera: _synthetic_driver,
 }
 
 

@@ -1,4 +1,7 @@
-"""`inspectd camera latency NAME`: measures the time from light to time stamp with a light the camera sees."""
+"""`inspectd camera latency NAME`: measures the time from light to time stamp with a light the camera sees.
+
+`inspectd camera synthetic` is in `camera_synthetic`.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ from inspectd.capture.latency import (
     LatencyEstimate,
     estimate_latency,
 )
+from inspectd.cli import camera_synthetic
 from inspectd.cli.bank_common import Steps
 from inspectd.errors import ExitCode, InputError, UnavailableError
 from inspectd.ipc.io_thread import IoThreads
@@ -60,6 +64,9 @@ class Switch(Protocol):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `inspectd camera latency`."""
     commands = parser.add_subparsers(dest="camera_command", required=True, metavar="COMMAND")
+    _add_synthetic(
+        commands.add_parser("synthetic", help="write pictures of computed parts into a folder for a bank")
+    )
     latency = commands.add_parser(
         "latency",
         help="measure the time from light to time stamp, for latency_ms and latency_min_ms",
@@ -95,6 +102,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     latency.add_argument("--json", action="store_true", help="print one JSON object")
 
 
+def _add_synthetic(synthetic: argparse.ArgumentParser) -> None:
+    synthetic.description = (
+        "Writes a folder of computed parts, good and defective, to build and evaluate a bank on: train/good, "
+        "test/LABEL and ground_truth/LABEL with the defects' pixels, as MVTec AD has."
+    )
+    synthetic.add_argument(
+        "name",
+        nargs="?",
+        metavar="NAME",
+        help="with --config: pictures as this synthetic camera shows them; default: one with usual settings",
+    )
+    synthetic.add_argument("--config", type=Path, metavar="FILE", help="the configuration that names it")
+    synthetic.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to make")
+    synthetic.add_argument(
+        "--images", type=int, default=60, metavar="N", help="good parts to build on; default: %(default)s"
+    )
+    synthetic.add_argument(
+        "--defects",
+        type=int,
+        default=60,
+        metavar="M",
+        help="defective parts to evaluate on, all kinds alike, and as many good ones; default: %(default)s",
+    )
+    synthetic.add_argument(
+        "--seed", type=int, metavar="S", help="other parts of the same product; default: the camera's seed"
+    )
+
+
 def main(arguments: argparse.Namespace) -> int:
     """Measure, and print the settings.
 
@@ -103,6 +138,8 @@ def main(arguments: argparse.Namespace) -> int:
         UnavailableError: the line is running, or the camera delivers no frames.
         LatencyError: the frames do not show when the light changed.
     """
+    if arguments.camera_command == "synthetic":
+        return camera_synthetic.main(arguments)
     settings, camera = _settings(arguments)
     with ExitStack() as stack:
         runtime_dir = stack.enter_context(_stopped_line(settings, needed=arguments.flash == "triggers"))

@@ -32,6 +32,9 @@ from inspectd.config.settings import (
     ScoringSettings,
     Security,
     Settings,
+    SyntheticCamera,
+    SyntheticFault,
+    SyntheticFaults,
     Triggers,
 )
 from inspectd.config.sources import is_device, masked
@@ -64,6 +67,9 @@ __all__ = [
     "ScoringSettings",
     "Security",
     "Settings",
+    "SyntheticCamera",
+    "SyntheticFault",
+    "SyntheticFaults",
     "Triggers",
     "compare",
     "effective_settings",

@@ -7,7 +7,13 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from inspectd.config.settings import Camera, CameraRecipeSettings, GenicamCamera, ImagesCamera
+from inspectd.config.settings import (
+    Camera,
+    CameraRecipeSettings,
+    GenicamCamera,
+    ImagesCamera,
+    SyntheticCamera,
+)
 from inspectd.errors import InputError
 from inspectd.records import CameraSettings
 
@@ -46,7 +52,7 @@ def settings_for(camera: Camera, recipe: CameraRecipeSettings | None = None) -> 
 
 def setting_problem(camera: Camera, name: str, value: float) -> str | None:
     """Reason why `exposure_us` or `gain_db` of a camera cannot be set to `value`; None: it can be tried."""
-    if isinstance(camera, ImagesCamera | GenicamCamera):
+    if isinstance(camera, ImagesCamera | GenicamCamera | SyntheticCamera):
         return None
     if camera.origin != "device":
         return f"got {value:g}, but nothing can be set of a {camera.origin}; set it at the camera itself"

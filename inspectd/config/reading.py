@@ -22,6 +22,7 @@ from inspectd.config.settings import (
     ScoringSettings,
     Security,
     Settings,
+    SyntheticCamera,
     Triggers,
 )
 from inspectd.errors import ConfigError, InputError
@@ -34,8 +35,9 @@ _PATHS: Final[dict[type[Settings], tuple[str, ...]]] = {
     Security: ("keys_dir",),
     EvidenceSettings: ("dir",),
     MetricsSettings: ("tls_certificate", "tls_key", "users_file"),
+    SyntheticCamera: ("fault_file",),
 }
-"""Settings that name files or folders; a camera has its `source_key`."""
+"""Settings that name files or folders; a camera has its `source_key` too."""
 
 
 class Examined(msgspec.Struct, frozen=True):
@@ -135,10 +137,9 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _absolute(table: _Table, base: Path) -> _Table:
     """The table, and those in it, with relative paths made absolute."""
-    if isinstance(table, CameraBase):
-        names: tuple[str, ...] = (table.source_key,) if table.source_is_path else ()
-    else:
-        names = _PATHS.get(type(table), ())
+    names = _PATHS.get(type(table), ())
+    if isinstance(table, CameraBase) and table.source_is_path:
+        names = (*names, table.source_key)
     changed: dict[str, Any] = {}
     for name in table.__struct_fields__:
         value = getattr(table, name)

@@ -12,7 +12,14 @@ from support.rtsp_camera import RtspCamera
 
 from inspectd.capture.driver import CameraError
 from inspectd.capture.registry import KINDS, make_driver
-from inspectd.config import CameraBase, GenicamCamera, ImagesCamera, OpenCvCamera
+from inspectd.config import (
+    CameraBase,
+    GenicamCamera,
+    ImagesCamera,
+    OpenCvCamera,
+    SyntheticCamera,
+    SyntheticFault,
+)
 
 MISSING = {
     "images": ImagesCamera(name="c", recipe="r", folder="/nowhere/at/all"),
@@ -21,6 +28,9 @@ MISSING = {
     "mjpeg": OpenCvCamera(name="c", recipe="r", source="http://127.0.0.1:9/none", open_timeout_ms=100),
     "device": OpenCvCamera(name="c", recipe="r", source=98),
     "genicam": GenicamCamera(name="c", recipe="r", device="ip:127.0.0.99"),
+    "synthetic": SyntheticCamera(
+        name="c", recipe="r", faults=(SyntheticFault(kind="unplug", frames=1_000_000),)
+    ),
 }
 
 
@@ -30,6 +40,7 @@ WORKING = {
     "rtsp": OpenCvCamera,
     "mjpeg": OpenCvCamera,
     "genicam": GenicamCamera,
+    "synthetic": SyntheticCamera,
 }
 SYSTEM = {"rtsp", "genicam"}
 
@@ -44,6 +55,8 @@ def settings(request, tmp_path):
     elif request.param == "video":
         write_video(tmp_path / "v.avi", frames=6)
         yield OpenCvCamera(name="c", recipe="r", source=str(tmp_path / "v.avi"), fps=200)
+    elif request.param == "synthetic":
+        yield SyntheticCamera(name="c", recipe="r", fps=200, width=160, height=120)
     elif request.param == "genicam":
         with lone_network(), GigeCamera() as camera:
             yield camera.settings()
