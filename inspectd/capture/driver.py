@@ -37,7 +37,8 @@ class Frame:
         age_ms: how long a live stream held the frame back; 0 where nothing can.
         label: ground truth of a replayed image, for evaluation only.
         source: the replayed image's path inside its folder, or the recording's frame.
-        never_repeats: True where pictures have a source and yet none of them ever comes again.
+        never_repeats: True where every row has the noise of a sensor, uncompressed: neither a picture nor a
+            row of it ever comes again.
         doubt_ns: how much later than `captured_ns` it may have been; 0 where the source dates its frames.
         may_repeat: True where an encoder may give exactly the same picture of a still scene again.
         flaw: what the driver itself found wrong with it: not received whole, or of an unknown time.

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.capture.driver import Frame
+from inspectd.capture.old_rows import OldRows
 from inspectd.config import QualityGate
 from inspectd.records import Quality
 
@@ -35,6 +36,7 @@ class FrameGate:
         self._settings = settings
         self._seen: OrderedDict[bytes, str | None] = OrderedDict()
         self._repeats = 0
+        self._rows = OldRows()
 
     def judge(self, frame: Frame, digest: bytes) -> Quality:
         """The first thing that is wrong with `frame`, of stale, partial, black and frozen, or OK.
@@ -45,6 +47,7 @@ class FrameGate:
         """
         limits = self._settings
         frozen = self._is_frozen(frame, digest)
+        has_old_rows = frame.never_repeats and limits.partial_share > 0 and self._rows.are_in(frame.pixels)
         if 0 < limits.max_age_ms < frame.age_ms:
             return Quality.STALE
         if frame.flaw is not Quality.OK:
@@ -54,7 +57,7 @@ class FrameGate:
             return Quality.BLACK
         if frozen:
             return Quality.FROZEN
-        if limits.partial_share > 0 and is_partial(frame.pixels, limits.partial_share):
+        if has_old_rows or (limits.partial_share > 0 and is_partial(frame.pixels, limits.partial_share)):
             return Quality.PARTIAL
         return Quality.OK
 

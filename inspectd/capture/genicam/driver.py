@@ -204,6 +204,7 @@ class GenicamDriver:
             time.time_ns() - (time.monotonic_ns() - span.captured_ns),
             (raw.arrival_ns - span.captured_ns) / 1e6,
             doubt_ns=span.doubt_ns,
+            never_repeats=True,
             flaw=Quality.PARTIAL if raw.problem else Quality.OK,
             lost_before=lost,
             remark=opened.clock.take_remark(),

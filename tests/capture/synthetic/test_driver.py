@@ -15,7 +15,7 @@ class Line:
     def __init__(self, *faults, **settings):
         self.now = 100.0
         self.hung_seconds = 0.0
-        small = {"width": 96, "height": 64, "fps": FPS}
+        small = {"width": 120, "height": 64, "fps": FPS}
         settings = {"name": "c", "recipe": "r", **small, **settings}
         self.driver = SyntheticDriver(SyntheticCamera(**settings, faults=faults), lambda: self.now, self.hang)
         self.gate = FrameGate(self.driver._settings.quality)
@@ -57,8 +57,8 @@ def number(frame):
         ("black", Quality.BLACK),
         ("half", Quality.PARTIAL),
         ("clock_jump", Quality.STALE),
-        ("torn", Quality.OK),  # nothing but what the bank has learnt can tell the next three
-        ("colours", Quality.OK),
+        ("torn", Quality.PARTIAL),
+        ("colours", Quality.OK),  # nothing but what the bank has learnt can tell these two
         ("turned", Quality.OK),
     ],
 )
