@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from inspectd.wire import Evaluation, Reason
+from inspectd.wire import DeviceFacts, Evaluation, Reason
 
 
 class Quality(StrEnum):
@@ -81,7 +81,8 @@ class Trigger(msgspec.Struct, frozen=True, array_like=True):
 class FrameRef(msgspec.Struct, frozen=True, array_like=True, tag="frame"):
     """One captured frame: where it lies in its camera's ring and when it was taken.
 
-    The pixels are `(height, width, 3) uint8 BGR` in slot `slot` of the ring of generation `generation`.
+    The pixels are `(height, width, channels) uint8` in slot `slot` of the ring of generation `generation`:
+    BGR, or grey where `channels` is 1.
     """
 
     camera: str
@@ -102,13 +103,15 @@ class FrameRef(msgspec.Struct, frozen=True, array_like=True, tag="frame"):
     source: str | None = None
     """The replayed image's file, for evaluation only."""
     sha256: str | None = None
-    """SHA-256 of the pixels, `height * width * channels` bytes, row by row, BGR."""
+    """SHA-256 of the pixels, `height * width * channels` bytes, row by row, BGR or grey."""
     doubt_ns: int = 0
     """It may be up to this much later than `captured_ns`; 0 where the source dates its frames."""
     bit_depth: int = 8
     """Bits a channel that the sensor delivered; the pixels hold the upper 8 of them."""
     camera_settings: CameraSettings | None = UNSET
     """It was certainly taken with these; None: nobody knows with which."""
+    device: DeviceFacts | None = None
+    """What the camera itself says of it; None: it says nothing."""
 
 
 class Drop(msgspec.Struct, frozen=True, array_like=True, tag="drop"):

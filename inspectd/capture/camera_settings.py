@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Final
@@ -9,9 +10,18 @@ from typing import Final
 from inspectd.capture.driver import CameraDriver, CameraSettingsError, Frame
 from inspectd.config import Camera, settings_for
 from inspectd.records import UNSET, CameraSettings
+from inspectd.wire import DeviceFacts
 
 _RETRY_NS: Final = 1_000_000_000
+_UNSHOWN_NS: Final = 10_000_000_000
 _TOLERANCE: Final = 0.02
+_LEAST: Final = {"gain_db": 0.1}
+"""0 dB is a gain like any other, so that a share of it says nothing."""
+
+
+def is_as_set(name: str, wanted: float, answered: float) -> bool:
+    """Whether a camera's answer is what it was set to, to 2 %, a gain also to 0.1 dB; a NaN never is."""
+    return abs(answered - wanted) <= max(_LEAST.get(name, 0.0), _TOLERANCE * abs(wanted))
 
 
 def refuse_another_value(name: str, wanted: float, answered: float) -> None:
@@ -20,12 +30,12 @@ def refuse_another_value(name: str, wanted: float, answered: float) -> None:
     Args:
         name: of the setting.
         wanted: what it was set to.
-        answered: what it says; a NaN is refused too.
+        answered: what it says.
 
     Raises:
-        CameraSettingsError: more than 2 % lie between them.
+        CameraSettingsError: it is another value (`is_as_set`).
     """
-    if not abs(answered - wanted) <= _TOLERANCE * abs(wanted):
+    if not is_as_set(name, wanted, answered):
         raise CameraSettingsError(
             f"{name} was set to {wanted:g}, and the camera says {answered:g}; give a value that it has"
         )
@@ -36,26 +46,39 @@ def open_as_set(driver: CameraDriver, camera: Camera, beat: Callable[[], None]) 
 
     Raises:
         CameraError: it does not open, or gives no frame.
-        CameraSettingsError: it cannot be set.
+        CameraSettingsError: it cannot be set, or its frames go on saying that they were taken otherwise.
     """
     driver.open(beat)
-    driver.apply(settings_for(camera))
-    if camera.is_live and camera.settle_ns:
-        shown_ns = time.monotonic_ns() + camera.settle_ns
-        while (frame := driver.read()) is not None and frame.captured_ns < shown_ns:
-            beat()
+    settings = settings_for(camera)
+    setter = CameraSetter(driver, settings, camera.settle_ns, _refuse)
+    setter.turn()
+    if settings == UNSET or not camera.is_live:
+        return
+    end_ns = time.monotonic_ns() + (camera.settle_ns or 0) + _UNSHOWN_NS
+    while (frame := driver.read()) is not None and setter.taken_with(frame) != settings:
+        beat()
+        if frame.captured_ns > end_ns:
+            raise CameraSettingsError(
+                f"was set to {settings}, and after {_UNSHOWN_NS / 1e9:g} s its frames say {frame.device}"
+            )
+
+
+def _refuse(settings: CameraSettings, problem: str) -> None:  # noqa: ARG001 - what else `CameraSetter` tells
+    if problem:
+        raise CameraSettingsError(problem)
 
 
 class CameraSetter:
     """Sets a camera until it answers that it is set, and says with what its frames were taken.
 
-    A frame was certainly taken with settings when the earliest moment it can be of lies after they were read
-    back and had time to show, and the latest before the next ones began to be set.
+    A frame that says with what it was taken is believed, whatever was set when. Another one was certainly
+    taken with settings when the earliest moment it can be of lies after they were read back and had time to
+    show, and the latest before the next ones began to be set.
 
     Args:
         driver: the camera.
         wanted: what it is to be set to first.
-        settle_ns: longest time until a frame shows what was set.
+        settle_ns: longest time until a frame shows what was set; None: nobody knows it.
         tell: takes the settings, and the reason why the camera does not have them, when that changes.
         clock: CLOCK_MONOTONIC, nanoseconds.
     """
@@ -64,7 +87,7 @@ class CameraSetter:
         self,
         driver: CameraDriver,
         wanted: CameraSettings,
-        settle_ns: int,
+        settle_ns: int | None,
         tell: Callable[[CameraSettings, str], None],
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -75,9 +98,9 @@ class CameraSetter:
         self._clock = clock
         self._told: tuple[CameraSettings, str] = (UNSET, "")
         self._retry_ns = 0
-        self._now: tuple[CameraSettings, int] | None = None
+        self._now: tuple[CameraSettings, float] | None = None
         """What it is set to, and since when frames show it; None: nobody knows."""
-        self._before: tuple[CameraSettings, int, int] | None = None
+        self._before: tuple[CameraSettings, float, int] | None = None
         """What it was set to before that, since when frames showed it and until when."""
 
     def want(self, settings: CameraSettings) -> None:
@@ -103,18 +126,47 @@ class CameraSetter:
         except CameraSettingsError as error:
             problem, self._retry_ns = str(error), self._clock() + _RETRY_NS
         else:
-            # Of a camera that the line never sets every frame is as it should be.
-            shown_ns = self._clock() + self._settle_ns if self._wanted != UNSET else 0
-            self._now = self._wanted, shown_ns
+            self._now = self._wanted, self._shown_ns()
         if self._told != (self._wanted, problem):
             self._told = self._wanted, problem
             self._tell(self._wanted, problem)
 
+    def _shown_ns(self) -> float:
+        if self._wanted == UNSET:
+            return 0  # of a camera that the line never sets every frame is as it should be
+        return math.inf if self._settle_ns is None else self._clock() + self._settle_ns
+
     def taken_with(self, frame: Frame) -> CameraSettings | None:
         """The settings that a frame was certainly taken with; None: nobody knows."""
+        by_time = self._by_time(frame)
+        said = frame.device
+        if said is None or (said.exposure_us is None and said.gain_db is None):
+            return by_time
+        known = {self._wanted, *(of[0] for of in (self._now, self._before) if of is not None)}
+        agreeing = {settings for settings in known if _agrees(settings, said, by_time)}
+        if by_time in agreeing:
+            return by_time
+        return agreeing.pop() if len(agreeing) == 1 else None
+
+    def _by_time(self, frame: Frame) -> CameraSettings | None:
+        """The settings that were in force when it was taken."""
         first_ns, last_ns = frame.captured_ns, frame.captured_ns + frame.doubt_ns
         if self._now is not None and first_ns >= self._now[1]:
             return self._now[0]
         if self._before is not None and self._before[1] <= first_ns and last_ns < self._before[2]:
             return self._before[0]
         return None
+
+
+def _agrees(settings: CameraSettings, said: DeviceFacts, by_time: CameraSettings | None) -> bool:
+    """Whether a frame was taken so: by what it says, and by the time for what it does not say."""
+    for name in CameraSettings.__struct_fields__:
+        wanted: float | None = getattr(settings, name)
+        told: float | None = getattr(said, name)
+        if wanted is None:
+            continue
+        if told is None and getattr(by_time, name, None) != wanted:
+            return False
+        if told is not None and not is_as_set(name, wanted, told):
+            return False
+    return True

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from inspectd.errors import InspectdError, UnavailableError
 from inspectd.records import UNSET, CameraSettings, Quality
+from inspectd.wire import DeviceFacts
 
 
 class CameraError(UnavailableError):
@@ -47,6 +48,7 @@ class Frame:
         passed_over: frames between the one before and this one that waited too long to be decoded.
         lost_before: frames between the one before and this one that the camera sent and nobody received.
         bit_depth: bits a channel that the sensor delivered; `pixels` hold the upper 8 of them.
+        device: what the camera itself says of it; None: it says nothing.
     """
 
     pixels: NDArray[np.uint8]
@@ -64,6 +66,7 @@ class Frame:
     transfer_remark: str = ""
     bit_depth: int = 8
     never_repeats: bool = False
+    device: DeviceFacts | None = None
 
 
 def refuse_settings(settings: CameraSettings) -> None:

@@ -39,7 +39,7 @@ class SimulatedExposure:
             factor *= min(wanted_us, longest_us) / own.exposure_us
         if settings.gain_db is not None and own.gain_db is not None:
             factor *= 10 ** ((settings.gain_db - own.gain_db) / 20)
-        self._change(factor, time.monotonic_ns() + own.settle_ns)
+        self._change(factor, time.monotonic_ns() + (own.settle_ns or 0))
         if wanted_us is not None:
             refuse_another_value("exposure_us", wanted_us, min(wanted_us, longest_us))
 

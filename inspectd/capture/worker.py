@@ -175,6 +175,7 @@ class CaptureWorker:
                     doubt_ns=frame.doubt_ns,
                     bit_depth=frame.bit_depth,
                     camera_settings=self._setter.taken_with(frame),
+                    device=frame.device,
                 )
             )
             self._heart.shown()

@@ -41,7 +41,7 @@ _UNSET: Final = {"threshold": 5.0, "check_above": 4.0, "frozen_frames": 1, "dead
                  "latency_ms": 130.0, "exposure_us": 10000.0, "gain_db": 0.0, "settle_ms": 250.0,
                  "width": 1920, "height": 1200, "fps": 30.0, "fourcc": "MJPG",
                  "pixel_format": "Mono8", "trigger_source": "Line1", "trigger_activation": "RisingEdge",
-                 "trigger_delay_us": 0.0, "packet_bytes": 8192,
+                 "trigger_delay_us": 0.0, "chunks": True, "packet_bytes": 8192,
                  "shuffle_seed": 1, "phase": 0.25, "frames": 1000, "fault_file": "faults.toml",
                  "verdicts_tcp": "127.0.0.1:5571", "heatmaps_tcp": "127.0.0.1:5572",
                  "sync_tcp": "127.0.0.1:5573", "control_tcp": "127.0.0.1:5574",

@@ -32,6 +32,7 @@ from inspectd.errors import InputError, UnavailableError
 from inspectd.wire import (
     Accepted,
     Counts,
+    DeviceFacts,
     Evaluation,
     Event,
     HealthCondition,
@@ -83,6 +84,7 @@ __all__ = [
     "ClientKeys",
     "Counts",
     "Cursor",
+    "DeviceFacts",
     "Evaluation",
     "Event",
     "GoldenAgreement",

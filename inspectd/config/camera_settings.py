@@ -95,9 +95,11 @@ def settings_problems(camera: Camera, where: str) -> Iterator[str]:
         if problem is not None:
             yield f"{where}.{name}: {problem}"
             return
-    if camera.is_live and camera.settle_ms is None and any(value is not None for value in given.values()):
+    is_set = any(value is not None for value in given.values())
+    if is_set and camera.settle_ns is None and not camera.says_settings:
         yield (
             f"{where}.settle_ms: is missing, expected the longest time from setting the camera to the time "
             "stamp of the first frame that shows it: without it a frame of the exposure before may be "
-            "judged; latency_ms and three times the time between two frames suffice for most"
+            "judged; latency_ms and three times the time between two frames suffice for most. A GigE Vision "
+            "camera whose frames carry the exposure time (chunks = true) needs none"
         )

@@ -212,7 +212,7 @@ class CameraBase(Settings, frozen=True, kw_only=True):
         Annotated[float, Meta(ge=0, le=60_000)] | None,
         Meta(
             description="Longest time from setting exposure or gain to the time stamp of the first frame "
-            "that shows it; a device whose exposure_us is set needs it."
+            "that shows it; a camera that is set needs it, unless its frames say what they were taken with."
         ),
     ] = None
     slots: Annotated[int, Meta(ge=2, le=1024, description="Frame slots in its shared-memory ring.")] = 16
@@ -244,14 +244,24 @@ class CameraBase(Settings, frozen=True, kw_only=True):
         return True
 
     @property
+    def says_settings(self) -> bool:
+        """True of a camera that is only read while each of its frames says what is set of it."""
+        return False
+
+    @property
     def interval_ms(self) -> float | None:
         """Time between two frames; None if the settings do not give it."""
         return None
 
     @property
-    def settle_ns(self) -> int:
-        """Longest time from setting the camera to the time stamp of the first frame that shows it."""
-        return int((self.settle_ms or 0.0) * 1e6)
+    def settle_ns(self) -> int | None:
+        """Longest time from setting the camera to the time stamp of the first frame that shows it.
+
+        None: nobody knows, and only a frame itself can say what it was taken with.
+        """
+        if self.settle_ms is None:
+            return None if self.is_live else 0
+        return int(self.settle_ms * 1e6)
 
     @property
     def latency_span_ns(self) -> tuple[int, int]:
@@ -377,6 +387,13 @@ class GenicamCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag
         Annotated[float, Meta(ge=0, le=10_000_000)] | None,
         Meta(description="Time from that signal to the exposure in microseconds. Unset: as the camera is."),
     ] = None
+    chunks: Annotated[
+        bool | None,
+        Meta(
+            description="Whether the camera says with each frame how it was taken. true: it must say what "
+            "is set of it, and settle_ms is not needed. Unset: what it can say."
+        ),
+    ] = None
     packet_bytes: Annotated[
         Annotated[int, Meta(ge=220, le=16_000)] | None,
         Meta(description="Size of its packets. Unset: the largest that gets through, found by test packets."),
@@ -389,6 +406,11 @@ class GenicamCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag
             description="Longest wait before reopening a camera, which takes it one packet to ask.",
         ),
     ] = 1000.0
+
+    @property
+    def says_settings(self) -> bool:
+        """See `CameraBase.says_settings`."""
+        return self.chunks is True
 
 
 class SyntheticFault(Settings, frozen=True, kw_only=True):

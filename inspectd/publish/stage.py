@@ -266,6 +266,7 @@ class PublishStage:
             software=__version__,
             second_look=outcome.second_look,
             recipe_version=version,
+            device=frame.device if frame else None,
         )
 
     def _remember(self, inspection_id: int, seq: int) -> None:

@@ -24,12 +24,21 @@ from inspectd.wire.recipes import (
     RecipeState,
 )
 from inspectd.wire.triggers import Accepted, Refusal, RefusalReason, TriggerRequest
-from inspectd.wire.verdicts import Evaluation, HeatmapRef, PartVerdict, Reason, Verdict, ViewVerdict
+from inspectd.wire.verdicts import (
+    DeviceFacts,
+    Evaluation,
+    HeatmapRef,
+    PartVerdict,
+    Reason,
+    Verdict,
+    ViewVerdict,
+)
 
 __all__ = [
     "TOPIC_VERSION",
     "Accepted",
     "Counts",
+    "DeviceFacts",
     "Evaluation",
     "Event",
     "Header",

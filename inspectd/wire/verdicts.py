@@ -55,6 +55,25 @@ class HeatmapRef(msgspec.Struct, frozen=True):
     dtype: str = "float16"
 
 
+class DeviceFacts(msgspec.Struct, frozen=True):
+    """What a camera itself says of one frame. None: it does not say."""
+
+    frame_id: int | None = None
+    """Its own number of the frame."""
+    time_ns: int | None = None
+    """When it took the frame, by its own clock."""
+    exposure_us: float | None = None
+    """The exposure time that the frame was taken with, microseconds."""
+    gain_db: float | None = None
+    """The gain that the frame was taken with, decibels."""
+    encoder_count: int | None = None
+    """The encoder at one of its inputs."""
+    counter_count: int | None = None
+    """A counter of its own, such as of the signals at an input."""
+    line_status: int | None = None
+    """Level of each of its inputs and outputs, a bit for each."""
+
+
 class Verdict(msgspec.Struct, frozen=True, tag_field="schema", tag="verdict/1"):
     """The judgement of one part, as published. `docs/wire.md` describes every field for readers."""
 
@@ -100,6 +119,8 @@ class Verdict(msgspec.Struct, frozen=True, tag_field="schema", tag="verdict/1"):
     """A pass whose score is above the recipe's `check_above`; it is a pass all the same."""
     recipe_version: int | None = None
     """Version of the recipe, where it is one of the recipe store."""
+    device: DeviceFacts | None = None
+    """What the camera itself said of the frame; None: nothing, or no frame came."""
 
 
 class ViewVerdict(msgspec.Struct, frozen=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import cv2
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from inspectd.capture.messages import ApplySettings
 from inspectd.capture.registry import make_driver
 from inspectd.config import ImagesCamera, OpenCvCamera
 from inspectd.records import UNSET, CameraSettings
+from inspectd.wire import DeviceFacts
 
 DARK, BRIGHT = CameraSettings(5000.0), CameraSettings(10_000.0)
 SECOND_NS = 1_000_000_000
@@ -23,10 +26,10 @@ SECOND_NS = 1_000_000_000
 class Bench:
     """A camera that takes 5 ns to be set, which a frame shows 100 ns later; `fault` is why it cannot be."""
 
-    def __init__(self, wanted):
+    def __init__(self, wanted, settle_ns=100):
         self.now_ns, self.fault, self.told, self.applied = 1000, "", [], []
         self.setter = CameraSetter(
-            self, wanted, 100, lambda *what: self.told.append(what), lambda: self.now_ns
+            self, wanted, settle_ns, lambda *what: self.told.append(what), lambda: self.now_ns
         )
 
     def apply(self, settings):
@@ -35,8 +38,9 @@ class Bench:
             raise CameraSettingsError(self.fault)
         self.applied.append(settings)
 
-    def taken_with(self, captured_ns, doubt_ns=0):
-        return self.setter.taken_with(Frame(np.zeros((1, 1, 3), np.uint8), captured_ns, 0, doubt_ns=doubt_ns))
+    def taken_with(self, captured_ns, doubt_ns=0, said=None):
+        pixels = np.zeros((1, 1, 3), np.uint8)
+        return self.setter.taken_with(Frame(pixels, captured_ns, 0, doubt_ns=doubt_ns, device=said))
 
 
 def test_frames_are_certain_before_the_change_began_and_after_it_had_time_to_show():
@@ -89,6 +93,64 @@ def test_every_frame_of_a_camera_that_is_never_set_is_as_it_should_be():
     bench.setter.turn()
     assert bench.taken_with(0, doubt_ns=10**9) == UNSET
     assert bench.told == []
+
+
+def test_a_frame_that_says_how_it_was_taken_is_believed_whatever_the_time_says():
+    bench = Bench(DARK)
+    bench.setter.turn()
+    bench.now_ns = 2000
+    bench.setter.want(BRIGHT)
+    bench.setter.turn()
+    dark, bright, other = (DeviceFacts(exposure_us=us) for us in (4990.0, 10_100.0, 7000.0))
+    for at_ns in (1500, 2050, 9000):  # surely dark by the time, of nobody knows what, surely bright
+        assert bench.taken_with(at_ns, said=dark) == DARK
+        assert bench.taken_with(at_ns, said=bright) == BRIGHT
+        assert bench.taken_with(at_ns, said=other) is None
+    assert bench.taken_with(9000, said=DeviceFacts(frame_id=7)) == BRIGHT  # it says nothing of it
+
+
+def test_of_values_too_close_for_a_frame_to_tell_the_time_decides():
+    near = CameraSettings(5050.0)
+    bench = Bench(DARK)
+    bench.setter.turn()
+    bench.now_ns = 2000
+    bench.setter.want(near)
+    bench.setter.turn()
+    said = DeviceFacts(exposure_us=5020.0)
+    assert [bench.taken_with(at_ns, said=said) for at_ns in (1999, 2050, 2105)] == [DARK, None, near]
+
+
+def test_what_a_frame_does_not_say_is_known_by_the_time_alone():
+    both = CameraSettings(5000.0, 6.0)
+    bench = Bench(both)
+    bench.setter.turn()
+    exposure, gain = DeviceFacts(exposure_us=5000.0), DeviceFacts(exposure_us=5000.0, gain_db=6.05)
+    assert [bench.taken_with(at_ns, said=exposure) for at_ns in (1104, 1105)] == [None, both]
+    assert bench.taken_with(1, said=gain) == both
+    assert bench.taken_with(1105, said=DeviceFacts(exposure_us=5000.0, gain_db=5.8)) is None
+
+
+def test_where_nobody_knows_how_long_a_setting_takes_only_frames_that_say_it_are_certain():
+    bench = Bench(DARK, settle_ns=None)
+    bench.setter.turn()
+    assert bench.taken_with(10**15) is None
+    assert bench.taken_with(10**15, said=DeviceFacts(exposure_us=5000.0)) == DARK
+    assert Bench(UNSET, settle_ns=None).taken_with(1) is None  # not even opened yet
+
+
+def test_no_frame_of_a_camera_that_takes_its_time_is_taken_for_another_exposure():
+    """It is set with every frame, shows that one to three frames later, and settle_ms is far too short."""
+    rng, bench, shown = random.Random(16), Bench(DARK, settle_ns=1), [DARK]
+    bench.setter.turn()
+    for number in range(1000):
+        wanted = (BRIGHT, DARK)[number % 2]
+        bench.setter.want(wanted)
+        bench.setter.turn()
+        shown.append(wanted)
+        truth = shown[-1 - rng.randint(1, min(3, len(shown) - 1))]
+        bench.now_ns += 40_000_000
+        said = DeviceFacts(exposure_us=truth.exposure_us * rng.uniform(0.99, 1.01))
+        assert bench.taken_with(bench.now_ns, said=said) == truth
 
 
 @pytest.mark.parametrize(("answered", "is_taken"), [(5000, True), (5090, True), (5110, False), (4890, False)])

@@ -73,6 +73,7 @@ def test_all_problems_are_found_at_once_each_with_its_path(tmp_path):
 
 
 LIVE = MINIMAL.replace('kind = "images"', 'kind = "opencv"').replace('folder = "pictures"', "source = 0")
+GIGE = LIVE.replace('kind = "opencv"', 'kind = "genicam"').replace("source = 0", 'device = "serial:1"')
 
 
 @pytest.mark.parametrize(
@@ -270,6 +271,8 @@ def test_devices_are_taken_as_they_are(tmp_path):
         (MINIMAL + "exposure_us = 123.4\ngain_db = 6", None),
         (LIVE + "exposure_us = 5000\nsettle_ms = 200", None),
         (LIVE + "exposure_us = 5000", "cameras[0].settle_ms: is missing, expected the longest time"),
+        (GIGE + "exposure_us = 5000", "cameras[0].settle_ms: is missing, expected the longest time"),
+        (GIGE + "exposure_us = 5000\nchunks = true", None),
         (LIVE + "exposure_us = 5050\nsettle_ms = 200", "cameras[0].exposure_us: got 5050, expected a mul"),
         (LIVE + "gain_db = 6\nsettle_ms = 200", "cameras[0].gain_db: got 6, but the gain of a device"),
         (LIVE.replace("source = 0", 'source = "rtsp://h/v"') + "exposure_us = 5000",

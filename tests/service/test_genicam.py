@@ -2,7 +2,7 @@
 
 import pytest
 from support.daemon import settings
-from support.gige_camera import GigeCamera
+from support.gige_camera import ChunkCamera, GigeCamera
 from support.lone_network import lone_network
 
 from inspectd.wire import Accepted, Evaluation, Refusal
@@ -54,3 +54,30 @@ def test_every_part_has_its_own_frame_and_none_passes_while_the_camera_is_away(
     camera.tell("most", 400)
     camera.tell("gain", 1)  # it draws the pictures of before again, which would be frozen
     judged += [show(camera, line_plant, number) for number in range(PARTS // 2, PARTS)]
+    assert {part.evaluation for part in judged} == {Evaluation.PASS}
+    views = [view for view in daemon.reader.verdicts if view.evaluation is Evaluation.PASS]
+    assert [view.trigger_id for view in views] == [str(number) for number in range(PARTS)]
+    for run in (views[: PARTS // 2], views[PARTS // 2 :]):  # in each the camera counts its frames anew
+        numbers = [view.device.frame_id for view in run]
+        assert [(number - numbers[0]) % 65_535 for number in numbers] == list(range(len(run)))
+
+
+def test_verdicts_say_what_the_camera_said_and_only_frames_of_the_set_exposure_are_judged(
+    start_daemon, stub_bank
+):
+    table = """
+[[cameras]]
+kind = "genicam"
+name = "top"
+recipe = "cell"
+device = "ip:127.0.0.1"
+exposure_us = 4000
+chunks = true
+"""
+    with lone_network(), ChunkCamera():
+        daemon = start_daemon(settings(stub_bank, table)).ready()
+        daemon.until(lambda: len(daemon.reader.verdicts) > 30)
+        judged = [one for one in daemon.reader.verdicts if one.evaluation is Evaluation.PASS]
+        assert len(judged) > 20
+        assert {one.device.exposure_us for one in judged} == {4000.0}
+        assert all(one.device.time_ns > 0 for one in judged)

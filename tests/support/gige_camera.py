@@ -1,4 +1,4 @@
-"""A GigE Vision camera on this machine's loopback interface: Aravis' own fake, in a process of its own."""
+"""GigE Vision cameras on this machine's loopback interface: fakes, each in a process of its own."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ from inspectd.config import GenicamCamera
 
 
 class GigeCamera:
-    """It takes port 3956 of the address, so that it belongs into a network of its test's own."""
+    """Aravis' own. It takes port 3956 of the address, so that it belongs into a network of its test's own."""
 
     def __init__(self, address="127.0.0.1", serial="GV07", lost_per_thousand=0):
         self.address = address
@@ -47,3 +47,12 @@ class GigeCamera:
 
     def settings(self, **more):
         return GenicamCamera(**({"name": "cam", "recipe": "r", "device": f"ip:{self.address}"} | more))
+
+
+class ChunkCamera(GigeCamera):
+    """Another maker's, which says with each frame how it was taken."""
+
+    def __init__(self, address="127.0.0.1"):
+        self.address = address
+        self._command = [sys.executable, str(Path(__file__).with_name("chunk_fake.py")), address]
+        self.process = None

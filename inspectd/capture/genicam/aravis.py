@@ -205,11 +205,31 @@ class AravisCamera:
         """Set a number."""
         self.do("set_float", (c_char_p, feature.encode()), (c_double, value))
 
+    def flag(self, feature: str) -> bool:
+        """Value of what is on or off."""
+        return bool(self.do("get_boolean", (c_char_p, feature.encode()), result=c_int))
+
+    def set_flag(self, feature: str, *, value: bool) -> None:
+        """Switch on or off."""
+        self.do("set_boolean", (c_char_p, feature.encode()), (c_int, value))
+
+    def is_known(self, feature: str) -> bool:
+        """Whether the camera's description names a feature, whether it has a value now or not."""
+        return self._node(feature) is not None
+
+    def is_real(self, feature: str) -> bool:
+        """Whether a feature is a number that may have a fraction."""
+        node = self._node(feature)
+        return node is not None and self._library.is_a(node, "arv_gc_float_get_type")
+
+    def _node(self, feature: str) -> int | None:
+        find = self._library.plain("arv_device_get_feature", c_void_p, c_void_p, c_char_p)
+        node: int | None = find(self._device, feature.encode())
+        return node
+
     def unit(self, feature: str) -> str:
         """Unit that the camera gives for a number; empty where it gives none."""
-        node = self._library.plain("arv_device_get_feature", c_void_p, c_void_p, c_char_p)(
-            self._device, feature.encode()
-        )
+        node = self._node(feature)
         if node is None or not self._library.is_a(node, "arv_gc_float_get_type"):
             return ""
         unit: bytes | None = self._library.call("arv_gc_float_get_unit", c_char_p, (c_void_p, node))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from inspectd import config
 from inspectd.capture.driver import CameraError, CameraSettingsError, Frame
 from inspectd.capture.genicam.aravis import AravisCamera, library
+from inspectd.capture.genicam.chunks import ChunkReader, set_chunks
 from inspectd.capture.genicam.device_clock import DeviceClock, FrameSpan
 from inspectd.capture.genicam.features import apply_settings, set_packets, set_up
 from inspectd.capture.genicam.frame_ids import FrameIds
@@ -122,11 +123,13 @@ class GenicamDriver:
                 raise CameraError(_shared(found))
             beat()
             self._format = set_up(camera, self._settings)
+            chunks = set_chunks(camera, self._settings)
             set_packets(camera, self._settings.packet_bytes)
             beat()
             self._shape = (camera.whole("Height"), camera.whole("Width"), 3)
-            self._remark = _socket_remark(camera.payload_bytes())
-            self._open = _OpenCamera(camera, AravisStream(camera), watch)
+            self._remark = "; ".join(filter(None, (_socket_remark(camera.payload_bytes()), chunks.remark)))
+            stream = AravisStream(camera, ChunkReader(camera, chunks.facts))
+            self._open = _OpenCamera(camera, stream, watch)
             undo.pop_all()
         self._earliest_ns = time.monotonic_ns()
         self._await_frame(self._earliest_ns)
@@ -210,6 +213,7 @@ class GenicamDriver:
             remark=opened.clock.take_remark(),
             transfer_remark="; ".join(filter(None, remarks)),
             bit_depth=self._format.bit_depth if self._format is not None else 8,
+            device=raw.facts,
         )
 
     def _span(self, opened: _OpenCamera, raw: StreamedFrame) -> FrameSpan:

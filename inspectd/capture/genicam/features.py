@@ -32,6 +32,21 @@ def set_choice(camera: AravisCamera, feature: str, value: str) -> None:
         raise CameraError(f"{feature} was set to {value}, and the camera says {answered}")
 
 
+def set_flag(camera: AravisCamera, feature: str, *, value: bool) -> None:
+    """Switch a feature on or off, if it is not so already: some cannot be changed.
+
+    Raises:
+        CameraError: the camera has no such feature, cannot switch it, or says that it did not.
+    """
+    if not camera.has(feature):
+        raise CameraError(f"has no feature {feature}, which was to be {'on' if value else 'off'}")
+    if camera.flag(feature) == value:
+        return
+    camera.set_flag(feature, value=value)
+    if camera.flag(feature) != value:
+        raise CameraError(f"{feature} was switched {'on' if value else 'off'}, and the camera says otherwise")
+
+
 def set_up(camera: AravisCamera, settings: config.GenicamCamera) -> PixelFormat:
     """Set what the settings name, and how frames are started; the format of its pixels.
 
@@ -116,9 +131,4 @@ def _set_gain(camera: AravisCamera, gain_db: float) -> None:
         )
     _switch_off(camera, "GainAuto")
     camera.set_real("Gain", gain_db)
-    answered = camera.real("Gain")
-    # 0 dB is a gain like any other, so that a share of it says nothing.
-    if not abs(answered - gain_db) <= max(0.1, 0.02 * abs(gain_db)):
-        raise CameraSettingsError(
-            f"gain_db was set to {gain_db:g}, and the camera says {answered:g}; give a value that it has"
-        )
+    refuse_another_value("gain_db", gain_db, camera.real("Gain"))

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from inspectd.capture.driver import CameraError
 from inspectd.capture.genicam.aravis import AravisCamera, library
+from inspectd.capture.genicam.chunks import ChunkReader, facts_of
+from inspectd.wire import DeviceFacts
 
 _BUFFERS: Final = 16
 _WHOLE: Final = 0  # ARV_BUFFER_STATUS_SUCCESS
@@ -40,6 +42,7 @@ class StreamedFrame(NamedTuple):
         width: pixels.
         height: rows.
         padding_bytes: at the end of each row.
+        facts: what the camera says of it; None: it is not whole.
     """
 
     frame_id: int
@@ -53,6 +56,7 @@ class StreamedFrame(NamedTuple):
     width: int = 0
     height: int = 0
     padding_bytes: int = 0
+    facts: DeviceFacts | None = None
 
 
 class AravisStream:
@@ -60,10 +64,12 @@ class AravisStream:
 
     Args:
         camera: set as it is to be: what a frame takes must not change while there is a stream.
+        chunks: reads what comes with each frame; closed with the stream.
     """
 
-    def __init__(self, camera: AravisCamera) -> None:
+    def __init__(self, camera: AravisCamera, chunks: ChunkReader) -> None:
         self._library = library()
+        self._chunks = chunks
         payload_bytes = camera.payload_bytes()
         # No callback: Aravis' thread never calls into this interpreter.
         made = camera.do("create_stream", (c_void_p, None), (c_void_p, None), result=c_void_p)
@@ -102,8 +108,9 @@ class AravisStream:
             self._push(buffer)
 
     def close(self) -> None:
-        """End the thread, and free stream and buffers."""
+        """End the thread, and free stream, buffers and what reads chunks."""
         self._library.unref(self._stream)
+        self._chunks.close()
 
     def _push(self, buffer: int) -> None:
         # Aravis writes number and stamp when a frame's first packet comes. Where that is lost, they would be
@@ -145,6 +152,7 @@ class AravisStream:
             width=self._number("image_width", buffer),
             height=self._number("image_height", buffer),
             padding_bytes=x_padding.value,
+            facts=facts_of(self._chunks.read(buffer), frame_id, device_ns),
         )
 
     def _missing_since(self) -> int:
