@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import cv2
 import numpy as np
@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from inspectd import config
 from inspectd.capture.camera_settings import refuse_another_value
 from inspectd.capture.driver import CameraError, CameraSettingsError, Frame
+from inspectd.pictures.depth import PictureError, to_eight_bits
 from inspectd.records import CameraSettings, Quality
 from inspectd.video import decode_jpeg
 
 _BELIEVABLE_AGE_MS: Final = 60_000.0
 _JPEG_FORMATS: Final = frozenset({b"MJPG", b"JPEG"})
+_GREY_FORMATS: Final = frozenset({b"GREY", b"Y10 ", b"Y12 ", b"Y16 "})
+"""Of one channel; OpenCV would make three of it, and drop bits by rules of its own."""
 _V4L2_UNIT_US: Final = 100
 """V4L2_CID_EXPOSURE_ABSOLUTE, which CAP_PROP_EXPOSURE is."""
 _MANUAL: Final = 1
@@ -71,7 +74,7 @@ class DeviceDriver:
         if refusal is not None:
             capture.release()
             raise CameraError(f"{self._name}: {refusal}")
-        if self._is_jpeg:
+        if fourcc in _JPEG_FORMATS | _GREY_FORMATS:
             capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
         self._capture = capture
 
@@ -119,7 +122,11 @@ class DeviceDriver:
         if not taken:
             raise CameraError(f"{self._name}: delivered a frame that cannot be decoded")
         age_ns = int(age_ms * 1e6)
-        whole = decode_jpeg(pixels.tobytes()) if self._is_jpeg else _as_bgr(pixels, self._name)
+        decoded = decode_jpeg(pixels.tobytes()) if self._is_jpeg else pixels
+        try:
+            whole = None if decoded is None else picture_of(decoded, self._settings.bit_depth)
+        except PictureError as error:
+            raise CameraError(f"{self._name}: gives a frame that {error}") from error
         if whole is not None:
             self._shape = whole.shape
         elif self._shape is None:
@@ -130,6 +137,7 @@ class DeviceDriver:
             utc_ns - age_ns,
             age_ms,
             flaw=Quality.PARTIAL if whole is None else Quality.OK,
+            bit_depth=self._settings.bit_depth,
         )
 
     def slot_bytes(self, first: Frame) -> int:
@@ -213,11 +221,20 @@ def gives_incomplete_frames(source: int | str, system: Path = _SYSTEM) -> bool:
     return not nodrop.is_file() or nodrop.read_text().strip() not in {"0", "N"}
 
 
-def _as_bgr(pixels: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
-    if pixels.dtype != np.uint8:
-        raise CameraError(f"{name}: gives {pixels.dtype} pixels, expected 8 bits a channel")
-    if pixels.ndim == 2 or pixels.shape[2] == 1:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
-    if pixels.shape[2] != 3:
-        raise CameraError(f"{name}: gives {pixels.shape[2]} channels, expected 3 (BGR) or 1 (grey)")
-    return np.asarray(pixels, np.uint8)
+def picture_of(pixels: NDArray[Any], bit_depth: int) -> NDArray[np.uint8]:
+    """What a device gave, as a frame's pixels.
+
+    Args:
+        pixels: `(H, W)`, `(H, W, 1)` or `(H, W, 3)`, uint8 or uint16.
+        bit_depth: bits a channel that its settings say.
+
+    Returns:
+        `(H, W, 3) uint8 BGR` or `(H, W, 1)`.
+
+    Raises:
+        PictureError: it has other channels or another depth.
+    """
+    picture = to_eight_bits(pixels.reshape(*pixels.shape[:2], -1), bit_depth)
+    if picture.shape[2] not in {1, 3}:
+        raise PictureError(f"has {picture.shape[2]} channels, expected 3 (BGR) or 1 (grey)")
+    return picture

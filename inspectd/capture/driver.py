@@ -31,7 +31,7 @@ class Frame:
     """One frame as the camera gave it, with the time it was taken.
 
     Attributes:
-        pixels: `(H, W, 3) uint8 BGR`.
+        pixels: `(H, W, 3) uint8 BGR`, or `(H, W, 1)` of a camera that sees grey only.
         captured_ns: the earliest moment it can have reached the driver, CLOCK_MONOTONIC: when it was
             obtained, less `age_ms`.
         captured_utc_ns: the same moment, since the Unix epoch.
@@ -90,7 +90,7 @@ class CameraDriver(Protocol):
         """
 
     def shape_ahead(self) -> tuple[int, ...] | None:
-        """Shape of every frame to come, `(H, W, 3)`, of an open camera that waits for triggers; else None.
+        """Shape of every frame to come, `(H, W, C)`, of an open camera that waits for triggers; else None.
 
         Such a camera is up before its first frame: else the line would refuse the first part's trigger.
         """

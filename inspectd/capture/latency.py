@@ -323,5 +323,6 @@ class BrightnessReader:
 
 
 def _cells(frame: Frame) -> NDArray[np.float32]:
-    grey = cv2.cvtColor(cv2.resize(frame.pixels, _CELLS, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
+    cells = cv2.resize(frame.pixels, _CELLS, interpolation=cv2.INTER_AREA)  # of a grey frame they are (h, w)
+    grey = cells if cells.ndim == 2 else cv2.cvtColor(cells, cv2.COLOR_BGR2GRAY)
     return np.asarray(grey, np.float32).reshape(-1)

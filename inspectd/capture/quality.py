@@ -80,16 +80,17 @@ class FrameGate:
 
 
 def frame_digest(pixels: NDArray[np.uint8]) -> hashlib._Hash:
-    """SHA-256 of `(H, W, 3) uint8 BGR` pixels, row by row, as `FrameRef.sha256` has it."""
+    """SHA-256 of `(H, W, C) uint8` pixels, row by row, as `FrameRef.sha256` has it."""
     return hashlib.sha256(np.ascontiguousarray(pixels).data)
 
 
 def mean_grey(pixels: NDArray[np.uint8]) -> float:
-    """Mean grey level, 0 to 255, of every eighth column of `(H, W, 3) uint8 BGR`."""
+    """Mean grey level, 0 to 255, of every eighth column of `(H, W, 3) uint8 BGR` or `(H, W, 1)`."""
     looked_at = pixels[:, ::8]
     # Ten times as fast as one mean over both axes, and this is most of what a frame's judgement costs.
-    sums = [looked_at[..., channel].sum(dtype=np.uint64) for channel in range(3)]
-    return float(np.array(sums) / (looked_at.shape[0] * looked_at.shape[1]) @ _BGR_TO_GREY)
+    sums = [looked_at[..., channel].sum(dtype=np.uint64) for channel in range(looked_at.shape[2])]
+    means = np.array(sums) / (looked_at.shape[0] * looked_at.shape[1])
+    return float(means[0] if len(means) == 1 else means @ _BGR_TO_GREY)
 
 
 def is_partial(pixels: NDArray[np.uint8], share: float) -> bool:
@@ -98,7 +99,7 @@ def is_partial(pixels: NDArray[np.uint8], share: float) -> bool:
     That is what decoders and grabbers leave where the rest of a frame never came.
 
     Args:
-        pixels: `(H, W, 3) uint8 BGR`.
+        pixels: `(H, W, C) uint8`.
         share: share of rows, above 0 and at most 1.
     """
     height = pixels.shape[0]

@@ -262,7 +262,7 @@ class CaptureWorker:
 
 
 def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]}x{shape[0]}"
+    return f"{shape[1]}x{shape[0]}{' grey' if shape[2] == 1 else ''}"
 
 
 def _live(channel: Channel[ToCapture], start: StartCapture) -> ExitCode:

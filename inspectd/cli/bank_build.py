@@ -171,8 +171,8 @@ def _source(arguments: argparse.Namespace) -> _Source:
         return _Source(images, len(found.pictures), depth, found.left_out, found.pictures)
     if depth != EIGHT_BITS:
         raise InputError(
-            f"--bit-depth: got {depth} with --{given[0]}, expected it with --images only: a camera's is "
-            "in its settings, a video has 8"
+            f"--bit-depth: got {depth} with --{given[0]}, expected it with --images only: a camera says it, "
+            "a video has 8"
         )
     if arguments.count < 1:
         raise InputError(f"--count: got {arguments.count}, expected at least 1")
@@ -181,8 +181,8 @@ def _source(arguments: argparse.Namespace) -> _Source:
     from inspectd.cli import bank_camera  # noqa: PLC0415 - brings the capture stage with it
 
     camera = bank_camera.find_camera(arguments.config, arguments.camera)
-    frames = bank_camera.camera_frames(camera, arguments.count)
-    return _Source(frames, arguments.count, getattr(camera, "bit_depth", EIGHT_BITS))
+    seen = bank_camera.camera_frames(camera, arguments.count)
+    return _Source(seen.frames, arguments.count, seen.bit_depth)
 
 
 def _print_settings(chosen: ChosenSettings | str) -> None:

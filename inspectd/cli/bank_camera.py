@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from inspectd import config
 from inspectd.bank.collect import NamedFrame
@@ -16,6 +17,8 @@ from inspectd.capture.driver import CameraError, Frame, UnreadableImageError
 from inspectd.capture.quality import FrameGate, frame_digest
 from inspectd.capture.registry import make_driver
 from inspectd.errors import InputError
+from inspectd.pictures.channels import as_bgr
+from inspectd.pictures.depth import EIGHT_BITS
 from inspectd.records import Quality
 
 _MOST_FAILURES: Final = 5
@@ -36,26 +39,55 @@ def find_camera(file: Path | None, name: str) -> config.Camera:
     return config.load_camera(file, name)[1]
 
 
-def camera_frames(camera: config.Camera, count: int) -> Iterator[NamedFrame]:
+class CameraFrames(NamedTuple):
+    """Frames of one camera.
+
+    Attributes:
+        bit_depth: bits a channel that it delivers.
+        frames: each with its name.
+    """
+
+    bit_depth: int
+    frames: Iterator[NamedFrame]
+
+
+def camera_frames(camera: config.Camera, count: int) -> CameraFrames:
     """Up to `count` frames of a camera that the daemon would judge, and why each other one is left out.
 
     A camera whose connection breaks, or that was not read for too long while features were made, is opened
     again. It ends early where a replay ends, or where hardly any frame can be judged.
 
     Raises:
-        CameraError: the camera does not open, or gives no more frames.
+        CameraError: the camera does not open, or gives no more frames; also while they are taken.
     """
+    frames = _frames(camera)
+    begun: list[Frame | UnreadableImageError] = []
+    for frame in frames:
+        begun.append(frame)
+        if isinstance(frame, Frame):  # it alone says how many bits it has
+            return CameraFrames(
+                frame.bit_depth, _judged(camera, chain(begun, frames), count, frame.bit_depth)
+            )
+    return CameraFrames(EIGHT_BITS, _judged(camera, begun, count, EIGHT_BITS))
+
+
+def _judged(
+    camera: config.Camera, frames: Iterable[Frame | UnreadableImageError], count: int, bit_depth: int
+) -> Iterator[NamedFrame]:
     gate = FrameGate(camera.quality)
     good = bad = 0
-    for number, frame in enumerate(_frames(camera), start=1):
+    for number, frame in enumerate(frames, start=1):
         name = f"{camera.name}#{number}"
         if isinstance(frame, UnreadableImageError):
             yield name, str(frame)
         elif (quality := gate.judge(frame, frame_digest(frame.pixels).digest())) is not Quality.OK:
             yield name, f"the daemon would not judge it: {quality}"
+        elif frame.bit_depth != bit_depth:
+            yield name, f"has {frame.bit_depth} bits per channel, the first one had {bit_depth}"
         else:
-            # The driver may fill the same memory again before this frame's batch is full.
-            yield name, frame.pixels.copy()
+            # A copy: the driver may fill the same memory again before this frame's batch is full. Of three
+            # channels: a bank knows its images again by their pixels, and in files they have three.
+            yield name, as_bgr(frame.pixels.copy())
             good += 1
         bad = number - good
         if good == count or bad > _BAD_AT_THE_START + _MOST_BAD_PER_GOOD * good:

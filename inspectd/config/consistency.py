@@ -8,15 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from inspectd.config.camera_settings import device_problem, settings_problems
+from inspectd.config.camera_settings import settings_problems
 from inspectd.config.golden_problems import golden_problems
 from inspectd.config.problems import as_far_as_sound, short, sound
 from inspectd.config.settings import Camera, Config, LineSettings, PublishSettings, Recipe, Security, Triggers
 from inspectd.config.sources import masked
 from inspectd.wire.sockets import TCP_SETTINGS
 
-_WHOLE_SCHEMES: Final = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "tcp")
-"""Transports over which nothing is lost unseen; RTSP is asked to send over TCP."""
 _RUNTIME_DIR_LIMIT: Final = 84  # bytes; the kernel takes 107 for a socket's whole path
 
 
@@ -46,12 +44,8 @@ def cross_problems(data: dict[str, Any], base: Path) -> list[str]:
                 f'cameras[{index}].when_full: got "wait", expected "drop" for a live source: '
                 "a frame that waited shows the past"
             )
-        problems += device_problem(camera, f"cameras[{index}]")
-        if isinstance(item, dict) and (scheme := _lossy_scheme(item.get("source"))):
-            problems.append(
-                f"cameras[{index}].source: got {scheme}://, expected one of {', '.join(_WHOLE_SCHEMES)}: "
-                "with others a lost packet goes unnoticed, and a picture may be filled up from another part's"
-            )
+        if camera is not None:
+            problems += [f"cameras[{index}].{name}: {problem}" for name, problem in camera.own_problems()]
     modes = {
         item["name"]: item.get("mode")
         for item in tables.get("cameras", [])
@@ -97,14 +91,6 @@ def _device_problems(scoring: object) -> Iterator[str]:
                 f"scoring.devices[{index}]: got {short(name)} again, expected each card once: two processes "
                 "on one card only take its memory from each other"
             )
-
-
-def _lossy_scheme(source: object) -> str | None:
-    """The scheme of a source that may lose packets on its way, or that is unknown; None for all others."""
-    if not isinstance(source, str) or "://" not in source:
-        return None
-    scheme = source.partition("://")[0].lower()
-    return None if scheme in _WHOLE_SCHEMES else scheme
 
 
 def timing_problems(data: dict[str, Any]) -> Iterator[str]:

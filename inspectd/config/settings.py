@@ -5,6 +5,7 @@ Descriptions and defaults stand here only: `inspectd init` writes its commented 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal
 
@@ -12,9 +13,11 @@ import msgspec
 from msgspec import Meta
 
 from inspectd.config.places import default_runtime_dir, default_state_dir
-from inspectd.config.sources import is_device
+from inspectd.config.sources import WHOLE_SCHEMES, expected_device, is_device, lossy_scheme
 
 _NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z"  # `$` would let a line break follow
+
+_V4L2_STEP_US: Final = 100
 
 Name = Annotated[str, Meta(pattern=_NAME_PATTERN)]
 Pixels = Annotated[int, Meta(ge=1, le=100_000)]
@@ -253,6 +256,14 @@ class CameraBase(Settings, frozen=True, kw_only=True):
         """Time between two frames; None if the settings do not give it."""
         return None
 
+    def setting_problem(self, name: str, value: float) -> str | None:  # noqa: ARG002 - of other kinds
+        """Reason why `exposure_us` or `gain_db` of it cannot be set to `value`; None: it can be tried."""
+        return f"got {value:g}, but nothing can be set of this kind of camera; set it at the camera itself"
+
+    def own_problems(self) -> Iterator[tuple[str, str]]:
+        """Settings of its own kind that are wrong, beyond their type: each with what was expected."""
+        yield from ()
+
     @property
     def settle_ns(self) -> int | None:
         """Longest time from setting the camera to the time stamp of the first frame that shows it.
@@ -286,6 +297,14 @@ class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
         Annotated[str, Meta(pattern=r"^[A-Za-z0-9 ]{4}\Z")] | None,
         Meta(description='Pixel format to request from a device, e.g. "MJPG".'),
     ] = None
+    bit_depth: Annotated[
+        int,
+        Meta(
+            ge=8,
+            le=16,
+            description="Bits of a grey device's pixels, as of the bank's; above 8 with Y10, Y12 or Y16.",
+        ),
+    ] = 8
     loop: Annotated[bool, Meta(description="Restart a video file at its end.")] = False
     open_timeout_ms: Annotated[int, Meta(ge=100, description="Give up opening a stream after this long.")] = (
         4000
@@ -307,6 +326,32 @@ class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
     def is_live(self) -> bool:
         """True of devices and streams, false of video files."""
         return self.origin != "file"
+
+    def setting_problem(self, name: str, value: float) -> str | None:
+        """See `CameraBase.setting_problem`."""
+        if self.origin != "device":
+            return f"got {value:g}, but nothing can be set of a {self.origin}; set it at the camera itself"
+        if name == "gain_db":
+            return (
+                f"got {value:g}, but the gain of a device has no unit (V4L2): nobody knows which value is "
+                "that many decibels; leave it out, and set a fixed gain at the camera"
+            )
+        if value % _V4L2_STEP_US:
+            return (
+                f"got {value:g}, expected a multiple of {_V4L2_STEP_US}: a device is set in such steps (V4L2)"
+            )
+        return None
+
+    def own_problems(self) -> Iterator[tuple[str, str]]:
+        """See `CameraBase.own_problems`."""
+        if self.bit_depth != 8 and self.origin != "device":
+            yield (
+                "bit_depth",
+                f"got {self.bit_depth}, expected 8 of a {self.origin}: its pictures have 8 when decoded",
+            )
+        if scheme := lossy_scheme(self.source):
+            expected = f"expected one of {', '.join(WHOLE_SCHEMES)}: with others a lost packet goes unnoticed"
+            yield "source", f"got {scheme}://, {expected}, and a picture may be filled up from another part's"
 
 
 class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag="images"):
@@ -353,6 +398,9 @@ class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
     def is_live(self) -> bool:
         """False: its images are as old as their files."""
         return False
+
+    def setting_problem(self, name: str, value: float) -> None:
+        """None: what is set of it is simulated."""
 
 
 class GenicamCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag="genicam"):
@@ -411,6 +459,15 @@ class GenicamCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag
     def says_settings(self) -> bool:
         """See `CameraBase.says_settings`."""
         return self.chunks is True
+
+    def setting_problem(self, name: str, value: float) -> None:
+        """None: the camera itself says what it can be set to."""
+
+    def own_problems(self) -> Iterator[tuple[str, str]]:
+        """See `CameraBase.own_problems`."""
+        expected = expected_device(self.device)
+        if expected is not None:
+            yield "device", f"got {self.device!r}, expected {expected}"
 
 
 class SyntheticFault(Settings, frozen=True, kw_only=True):
@@ -516,6 +573,9 @@ class SyntheticCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", t
         Annotated[str, Meta(min_length=1)] | None,
         Meta(description="File of such faults, as [[faults]], read anew whenever it changes. Unset: none."),
     ] = None
+
+    def setting_problem(self, name: str, value: float) -> None:
+        """None: what is set of it is simulated."""
 
     @property
     def interval_ms(self) -> float | None:

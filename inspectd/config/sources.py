@@ -1,7 +1,8 @@
-"""A camera's `source`, judged by its text alone: what it may be shown as, and whether it is a device."""
+"""What a camera's setting of its source says by its text alone, and how it may be shown."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import stat
 from pathlib import Path
@@ -11,6 +12,9 @@ _HIDDEN: Final = "***"
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 _LIKE_A_URL: Final = re.compile(r"[@?]|:/")
+_MAC: Final = re.compile(r"([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}")
+WHOLE_SCHEMES: Final = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "tcp")
+"""Transports over which nothing is lost unseen; RTSP is asked to send over TCP."""
 _DEVICE_FOLDERS: Final = ("/dev/v4l/", "/dev/video")
 
 
@@ -45,3 +49,29 @@ def is_device(source: int | str) -> bool:
         return stat.S_ISCHR(Path(source).stat().st_mode)
     except (OSError, ValueError):  # not there, not to be looked at, or no path at all
         return source.startswith(_DEVICE_FOLDERS)
+
+
+def lossy_scheme(source: object) -> str | None:
+    """The scheme of a source that may lose packets on its way, or that is unknown; None for all others."""
+    if not isinstance(source, str) or "://" not in source:
+        return None
+    scheme = source.partition("://")[0].lower()
+    return None if scheme in WHOLE_SCHEMES else scheme
+
+
+def expected_device(device: str) -> str | None:
+    """The form that the `device` of a GenICam camera should have; None: it has it."""
+    way, _, value = device.partition(":")
+    if way == "ip" and not _is_ipv4(value):
+        return "an IPv4 address such as ip:192.168.40.11"
+    if way == "mac" and not _MAC.fullmatch(value):
+        return "six pairs of hexadecimal digits such as mac:00:11:1c:00:00:01"
+    return None
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True

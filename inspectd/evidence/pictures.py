@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from inspectd.errors import InputError
 from inspectd.evidence.record import HeatmapPicture
+from inspectd.pictures.channels import as_bgr
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.drawing import overlay
-from inspectd.pictures.reading import decode_levels, read_bytes, read_picture
+from inspectd.pictures.reading import decode_levels, read_bytes
 
 _FASTEST: Final = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 _LEVELS: Final = 65_535
@@ -24,7 +25,7 @@ _LINE: Final = 22
 
 
 def encode_frame(pixels: NDArray[np.uint8]) -> bytes:
-    """A frame, `(H, W, 3) uint8 BGR`, as PNG; every pixel comes back."""
+    """A frame, `(H, W, 3) uint8 BGR` or `(H, W, 1)`, as PNG; every pixel comes back."""
     return _png(pixels)
 
 
@@ -39,13 +40,20 @@ def encode_heatmap(scores: NDArray[np.float16]) -> tuple[bytes, HeatmapPicture]:
 
 
 def read_frame(file: Path) -> NDArray[np.uint8]:
-    """A frame's pixels, `(H, W, 3) uint8 BGR`.
+    """A frame's pixels as they were judged, `(H, W, 3) uint8 BGR`, or `(H, W, 1)` of a grey one.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or is no picture of `encode_frame`.
     """
+    pixels = _read(file)
+    if pixels.dtype != np.uint8 or pixels.ndim not in {2, 3} or pixels.shape[2:] not in {(), (3,)}:
+        raise InputError(f"{file}: has {pixels.dtype} pixels {pixels.shape}, expected 8 bits, grey or colour")
+    return np.asarray(pixels.reshape(*pixels.shape[:2], -1), np.uint8)
+
+
+def _read(file: Path) -> NDArray[Any]:
     try:
-        return read_picture(file)
+        return decode_levels(read_bytes(file))
     except PictureError as error:
         raise InputError(f"{file}: {error}") from error
 
@@ -56,10 +64,7 @@ def read_heatmap(file: Path, picture: HeatmapPicture) -> NDArray[np.float32]:
     Raises:
         InputError: it cannot be read, or its size is not that of `picture`.
     """
-    try:
-        levels = decode_levels(read_bytes(file))
-    except PictureError as error:
-        raise InputError(f"{file}: {error}") from error
+    levels = _read(file)
     if levels.shape != (picture.height, picture.width):
         raise InputError(f"{file}: is {levels.shape}, expected {(picture.height, picture.width)}")
     return (picture.minimum + levels.astype(np.float64) * picture.step).astype(np.float32)
@@ -80,12 +85,12 @@ def explanation(
     """A frame beside itself under its heatmap, over lines of text: `(H, W, 3) uint8 BGR`.
 
     Args:
-        pixels: the frame, `(H, W, 3) uint8 BGR`.
+        pixels: the frame, `(H, W, 3) uint8 BGR` or `(H, W, 1)`.
         heatmap: `(h, w)` patch scores.
         scale: up to the first score the frame stays clear, from the second on it has the full colour.
         lines: what to write under them.
     """
-    plain = cv2.resize(pixels, (_EDGE, _EDGE), interpolation=cv2.INTER_AREA)
+    plain = cv2.resize(as_bgr(pixels), (_EDGE, _EDGE), interpolation=cv2.INTER_AREA)
     gap = np.full((_EDGE, _GAP, 3), 255, np.uint8)
     pictures = np.hstack([plain, gap, overlay(pixels, heatmap, scale, _EDGE)])
     text = np.full((_LINE * len(lines) + _GAP, pictures.shape[1], 3), 255, np.uint8)

@@ -123,7 +123,7 @@ class FrameRing:
         Args:
             slot: a slot that `acquire` returned.
             seq: the frame's sequence number.
-            pixels: `(H, W, 3) uint8 BGR`.
+            pixels: `(H, W, C) uint8`.
 
         Raises:
             RingError: the frame is larger than a slot.
@@ -148,7 +148,7 @@ class FrameRing:
         return self._memory[offset] == _HELD and stamp == (frame.generation, frame.seq)
 
     def view(self, frame: FrameRef) -> NDArray[np.uint8]:
-        """The frame's pixels in place, `(H, W, C) uint8 BGR`; valid until the slot is released.
+        """The frame's pixels in place, `(H, W, C) uint8`, BGR or grey; valid until the slot is released.
 
         Raises:
             RingError: the slot does not hold this frame, or the frame's size does not fit the slot.

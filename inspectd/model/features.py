@@ -50,12 +50,13 @@ class Preprocess:
         """Bring frames, which may differ in size, to one batch.
 
         Args:
-            frames: each (H, W, 3) uint8 BGR; views into shared memory are read in place.
+            frames: each (H, W, 3) uint8 BGR or (H, W, 1); views into shared memory are read in place.
 
         Returns:
             (N, 3, height, width) float32 RGB, normalised, channels_last.
         """
-        return self.normalised(torch.cat([self.fitted(self.uploaded(frame)) for frame in frames]))
+        fitted = [self.fitted(self.uploaded(frame)).expand(-1, 3, -1, -1) for frame in frames]
+        return self.normalised(torch.cat(fitted))
 
     def normalised(self, batch: torch.Tensor) -> torch.Tensor:
         """(N, 3, height, width) float32 RGB of (N, 3, height, width) BGR holding 0..255; channels_last."""
@@ -63,7 +64,7 @@ class Preprocess:
         return rgb.mul(self.scale).add_(self.shift)
 
     def uploaded(self, frame: NDArray[np.uint8]) -> torch.Tensor:
-        """The region of a frame (H, W, 3) uint8, on the device as (1, 3, H', W') uint8, strided.
+        """The region of a frame (H, W, C) uint8, on the device as (1, C, H', W') uint8, strided.
 
         Whole rows go there: a view of some columns would first be copied to memory that is not page-locked.
         """
@@ -72,7 +73,7 @@ class Preprocess:
         return pixels.permute(2, 0, 1).unsqueeze(0)
 
     def fitted(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(1, 3, H, W) uint8 -> (1, 3, height, width) holding whole values 0..255."""
+        """(1, C, H, W) uint8 -> (1, C, height, width) holding whole values 0..255."""
         if pixels.shape[2:] == (self.height, self.width):
             return pixels
         if self.device.type == "cpu":
@@ -177,6 +178,6 @@ class FeatureExtractor:
         return patch_features(self.backbone(images), self.options)
 
     def __call__(self, frames: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
-        """Patch features (N, h, w, D) float32 of frames, each (H, W, 3) uint8 BGR."""
+        """Patch features (N, h, w, D) float32 of frames, each (H, W, 3) uint8 BGR or (H, W, 1)."""
         with torch.inference_mode():
             return self.features(self.preprocess(frames))

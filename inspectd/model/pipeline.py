@@ -51,7 +51,7 @@ class ReferencePipeline:
         """Score frames together.
 
         Args:
-            frames: each (H, W, 3) uint8 BGR; may be views into shared memory and differ in size.
+            frames: each (H, W, 3) uint8 BGR or (H, W, 1); may be views into shared memory and differ in size.
         """
         if not frames:
             return []

@@ -21,7 +21,7 @@ def pixels_of(region: Region | None, height: int, width: int) -> tuple[slice, sl
 
 
 def cropped(frame: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
-    """The region of a frame (H, W, 3), at least one pixel of it, as a view."""
+    """The region of a frame (H, W, C), at least one pixel of it, as a view."""
     return frame[pixels_of(region, *frame.shape[:2])]
 
 
@@ -29,7 +29,7 @@ def resized(frame: NDArray[np.uint8], height: int, width: int, region: Region | 
     """Resize a frame to the network's input: bilinear with antialiasing, as `Preprocess` does it.
 
     Args:
-        frame: (H, W, 3) uint8 BGR; may be a view into shared memory.
+        frame: (H, W, 3) uint8 BGR or (H, W, 1); may be a view into shared memory.
         height: of the network's input, in pixels.
         width: of the network's input, in pixels.
         region: left, top, width and height of the region, as shares of the frame; None: all of it.
@@ -39,9 +39,10 @@ def resized(frame: NDArray[np.uint8], height: int, width: int, region: Region | 
     """
     if region is not None:
         frame = cropped(frame, region)
-    if frame.shape[:2] == (height, width):
-        return np.ascontiguousarray(frame)
-    image = Image.fromarray(np.ascontiguousarray(frame))
-    # Along rows first, as torch does: Pillow chooses an order by size, and each order rounds differently.
-    narrowed = image.resize((width, image.height), Image.Resampling.BILINEAR)
-    return np.asarray(narrowed.resize((width, height), Image.Resampling.BILINEAR))
+    if frame.shape[:2] != (height, width):
+        image = Image.fromarray(np.ascontiguousarray(frame if frame.shape[2] == 3 else frame[:, :, 0]))
+        # Along rows first, as torch does: Pillow chooses an order by size, and each order rounds differently.
+        narrowed = image.resize((width, image.height), Image.Resampling.BILINEAR)
+        frame = np.asarray(narrowed.resize((width, height), Image.Resampling.BILINEAR))
+        frame = frame.reshape(height, width, -1)
+    return np.ascontiguousarray(np.broadcast_to(frame, (height, width, 3)))

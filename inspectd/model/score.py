@@ -44,10 +44,14 @@ class Scoring(Protocol):
         """Score blank frames, so that the first real ones are not slow."""
 
     def score(self, frames: Sequence[NDArray[np.uint8]]) -> list[ImageScore]:
-        """Score frames, each (H, W, 3) uint8 BGR; may be views into shared memory and differ in size."""
+        """Score frames; they may be views into shared memory and differ in size.
+
+        Args:
+            frames: each (H, W, 3) uint8 BGR, or (H, W, 1), which scores as if it had three equal channels.
+        """
 
     def begin(self, frames: Sequence[NDArray[np.uint8]]) -> Callable[[], list[ImageScore]]:
-        """Start scoring frames, each (H, W, 3) uint8 BGR; the returned call waits and gives the answers.
+        """Start scoring frames, as `score` takes them; the returned call waits and gives the answers.
 
         The frames must stay as they are until then.
         """

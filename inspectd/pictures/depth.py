@@ -33,7 +33,7 @@ def to_eight_bits(pixels: NDArray[Any], bit_depth: int) -> NDArray[np.uint8]:
     if pixels.dtype == np.uint8 and bit_depth == EIGHT_BITS:
         return np.asarray(pixels, np.uint8)
     if pixels.dtype == np.uint8:
-        raise PictureError(f"has 8 bits per channel, expected a 16-bit file (bit_depth = {bit_depth})")
+        raise PictureError(f"has 8 bits per channel, expected words of 16 (bit_depth = {bit_depth})")
     if pixels.dtype != np.uint16:
         raise PictureError(f"holds {pixels.dtype} values, expected whole numbers of 8 or 16 bits per channel")
     largest = int(pixels.max(initial=0))

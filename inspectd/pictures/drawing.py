@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.errors import UnavailableError
+from inspectd.pictures.channels import as_bgr
 
 TILE_PIXELS: Final = 220
 _GAP_PIXELS: Final = 12
@@ -48,7 +49,7 @@ def overlay(
     """Lay a heatmap over its image.
 
     Args:
-        image: `(H, W, 3) uint8 BGR`.
+        image: `(H, W, 3) uint8 BGR` or `(H, W, 1)`.
         heatmap: `(h, w)` patch scores, of any floating type.
         scale: up to the first score the image stays unchanged, from the second on it has the full colour.
             The same scale on every picture gives the same score the same colour.
@@ -57,7 +58,7 @@ def overlay(
     Returns:
         `(size, size, 3) uint8 BGR`.
     """
-    base = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
+    base = cv2.resize(as_bgr(image), (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
     scores = cv2.resize(heatmap.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
     clear, full = scale
     strength = np.clip((scores - clear) / max(full - clear, 1e-12), 0.0, 1.0)

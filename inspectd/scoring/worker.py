@@ -55,7 +55,7 @@ _AT_ONCE: Final = 2
 _TRIALS: Final = 3
 
 Seen = list[tuple[Inspection, NDArray[np.uint8]]]
-"""Inspections with their frames' pixels, (H, W, 3) uint8 BGR, in their rings."""
+"""Inspections with their frames' pixels, (H, W, 3) uint8 BGR or (H, W, 1), in their rings."""
 
 
 @dataclass(frozen=True)
@@ -159,9 +159,9 @@ class ScoringWorker:
         """The frame's pixels in its ring; None if they are not there, which is then answered here."""
         try:
             pixels = self._ring(inspection).view(inspection.frame)
-            if pixels.shape[2] == 3:
+            if pixels.shape[2] in {1, 3}:
                 return pixels
-            reason, detail = Reason.SCORING_ERROR, f"a frame of {pixels.shape[2]} channels, expected 3"
+            reason, detail = Reason.SCORING_ERROR, f"a frame of {pixels.shape[2]} channels, expected 3 or 1"
         except RingError as error:
             reason, detail = Reason.FRAME_LOST, str(error)
         event(_log, logging.ERROR, reason, camera=inspection.frame.camera, detail=detail)

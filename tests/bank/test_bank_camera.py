@@ -28,7 +28,7 @@ def test_what_the_daemon_would_not_judge_is_left_out_by_name_and_others_stand_fo
     torn[20:] = 128
     cv2.imwrite(str(tmp_path / "1.png"), torn)
     (tmp_path / "2.png").write_bytes((tmp_path / "3.png").read_bytes()[:2000])
-    frames = list(camera_frames(images_camera(tmp_path), 4))
+    frames = list(camera_frames(images_camera(tmp_path), 4).frames)
     assert good(frames) == ["cam#4", "cam#5", "cam#6", "cam#7"]
     why = {name: frame for name, frame in frames if isinstance(frame, str)}
     assert why["cam#1"] == "the daemon would not judge it: black"
@@ -39,7 +39,7 @@ def test_what_the_daemon_would_not_judge_is_left_out_by_name_and_others_stand_fo
 @pytest.mark.timeout(60)
 def test_a_camera_that_shows_nothing_ends_the_search(tmp_path):
     cv2.imwrite(str(tmp_path / "0.png"), np.zeros((48, 64, 3), np.uint8))
-    frames = list(camera_frames(images_camera(tmp_path, loop=True), 10))
+    frames = list(camera_frames(images_camera(tmp_path, loop=True), 10).frames)
     assert not good(frames)
     assert len(frames) == 101
 
@@ -52,7 +52,7 @@ def test_a_build_that_was_busy_goes_on_with_fresh_frames():
     )
     try:
         found = []
-        for name, frame in camera_frames(settings, 4):
+        for name, frame in camera_frames(settings, 4).frames:
             found.append((name, frame))
             if len(found) == 2:
                 time.sleep(0.4)  # features are made meanwhile; the driver refuses its backlog then
@@ -64,4 +64,4 @@ def test_a_build_that_was_busy_goes_on_with_fresh_frames():
 def test_a_camera_that_is_not_there_is_said_at_once():
     camera = OpenCvCamera(name="cam", recipe="r", source="http://127.0.0.1:9/none", open_timeout_ms=100)
     with pytest.raises(CameraError, match="cannot be opened"):
-        list(camera_frames(camera, 3))
+        list(camera_frames(camera, 3).frames)

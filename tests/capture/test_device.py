@@ -1,8 +1,10 @@
 """What is known of a device's driver before its frames are."""
 
+import numpy as np
 import pytest
 
-from inspectd.capture.device import gives_incomplete_frames
+from inspectd.capture.device import gives_incomplete_frames, picture_of
+from inspectd.pictures.depth import PictureError
 
 
 @pytest.mark.parametrize(
@@ -31,3 +33,24 @@ def test_a_driver_that_gives_incomplete_frames_is_told_by_its_parameter(
     (tmp_path / "by-id").symlink_to(tmp_path / "video3")
     named = source if isinstance(source, int) else str(tmp_path / source)
     assert gives_incomplete_frames(named, tmp_path) == expected
+
+
+def test_grey_pixels_stay_one_channel_and_lose_what_their_settings_say():
+    assert picture_of(np.array([[7, 255]], np.uint8), 8).tolist() == [[[7], [255]]]
+    words = np.array([[0, 512, 1023]], np.uint16)
+    assert picture_of(words, 10).tolist() == [[[0], [128], [255]]]
+    assert picture_of(words[:, :, None], 12).tolist() == [[[0], [32], [63]]]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "bit_depth", "said"),
+    [
+        (np.array([[1023]], np.uint16), 8, r"16 bits per channel \(largest value 1023\): set how many"),
+        (np.array([[4095]], np.uint16), 10, "the value 4095, which is more than 10 bits"),
+        (np.array([[255]], np.uint8), 12, "8 bits per channel, expected words of 16"),
+        (np.zeros((4, 4, 2), np.uint8), 8, "2 channels, expected 3"),
+    ],
+)
+def test_a_depth_that_contradicts_the_settings_is_refused(pixels, bit_depth, said):
+    with pytest.raises(PictureError, match=said):
+        picture_of(pixels, bit_depth)

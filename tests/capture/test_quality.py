@@ -9,6 +9,7 @@ from support.pictures import noise
 from inspectd.capture.driver import Frame
 from inspectd.capture.quality import FrameGate, is_partial, mean_grey
 from inspectd.config import QualityGate
+from inspectd.pictures.channels import as_bgr
 from inspectd.records import Quality
 
 
@@ -48,6 +49,14 @@ def test_grey_weighs_the_colours_as_bt601_does():
     blue, green, red = np.zeros((3, 8, 8, 3), np.uint8)
     blue[..., 0] = green[..., 1] = red[..., 2] = 100
     assert [mean_grey(p) for p in (blue, green, red)] == pytest.approx([11.4, 58.7, 29.9])
+
+
+@pytest.mark.parametrize("rows_kept", [0, 100, 150, 151, 200])
+def test_a_grey_frame_is_judged_like_one_of_three_equal_channels(rows_kept):
+    grey = torn(rows_kept)[:, :, :1].copy()
+    for picture in (grey // 100, grey):
+        assert mean_grey(picture) == pytest.approx(mean_grey(as_bgr(picture)))
+        assert judge_all([picture, picture]) == judge_all([as_bgr(picture)] * 2)
 
 
 def test_a_sensor_never_repeats_a_picture_so_the_first_repeat_is_frozen():

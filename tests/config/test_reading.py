@@ -279,6 +279,9 @@ def test_devices_are_taken_as_they_are(tmp_path):
          "cameras[0].exposure_us: got 5000, but nothing can be set of a stream"),
         (LIVE.replace("source = 0", 'source = "film.mp4"') + "gain_db = 1",
          "cameras[0].gain_db: got 1, but nothing can be set of a file"),
+        (LIVE + 'fourcc = "Y12 "\nbit_depth = 12', None),
+        (LIVE.replace("source = 0", 'source = "film.mp4"') + "bit_depth = 10",
+         "cameras[0].bit_depth: got 10, expected 8 of a file"),
         (MINIMAL + "exposure_us = 0", "cameras[0].exposure_us: got 0, expected"),
     ],
 )  # fmt: skip

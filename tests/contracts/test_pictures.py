@@ -187,4 +187,4 @@ def test_more_than_eight_bits_are_scaled_by_what_was_said_of_them(tmp_path, suff
         assert "more than 10 bits" in see(path, 10)
     path.write_bytes(encoded(suffix, BGR[:, :, 0]))
     for see in (seen_by_the_bank, seen_by_the_camera):
-        assert "has 8 bits per channel, expected a 16-bit file" in see(path, 12)
+        assert "has 8 bits per channel, expected words of 16" in see(path, 12)

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from inspectd.errors import InputError
 from inspectd.evidence import pictures
+from inspectd.pictures.channels import as_bgr
 
 
-def test_every_pixel_of_a_frame_comes_back(tmp_path):
-    pixels = np.random.default_rng(1).integers(0, 256, (37, 53, 3), np.uint8)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_pixel_of_a_frame_comes_back(tmp_path, channels):
+    pixels = np.random.default_rng(1).integers(0, 256, (37, 53, channels), np.uint8)
     (tmp_path / "frame.png").write_bytes(pictures.encode_frame(pixels))
     assert np.array_equal(pictures.read_frame(tmp_path / "frame.png"), pixels)
 
@@ -37,3 +40,16 @@ def test_what_is_no_image_is_said_so(tmp_path, content):
         InputError, match=r"frame\.png: (is empty|is not a picture|cannot be read: No such file)"
     ):
         pictures.read_frame(tmp_path / "frame.png")
+
+
+def test_a_picture_of_another_kind_is_no_frame(tmp_path):
+    cv2.imwrite(str(tmp_path / "frame.png"), np.zeros((4, 4), np.uint16))
+    with pytest.raises(InputError, match=r"has uint16 pixels \(4, 4\), expected 8 bits, grey or colour"):
+        pictures.read_frame(tmp_path / "frame.png")
+
+
+def test_a_grey_frame_is_shown_like_one_of_three_equal_channels():
+    grey = np.random.default_rng(1).integers(0, 256, (37, 53, 1), np.uint8)
+    heatmap = np.random.default_rng(2).random((4, 4))
+    shown = [pictures.explanation(frame, heatmap, (0.2, 0.8), ["a"]) for frame in (grey, as_bgr(grey))]
+    assert np.array_equal(*shown)

@@ -6,6 +6,7 @@ from support.cells import cells
 from inspectd.bank.images import read_image
 from inspectd.model.features import Preprocess
 from inspectd.model.resize import resized
+from inspectd.pictures.channels import as_bgr
 
 
 @pytest.mark.parametrize("size", [(300, 300), (287, 120), (120, 287), (700, 900), (256, 256)])
@@ -31,3 +32,19 @@ def test_it_takes_frames_as_they_lie_in_a_ring() -> None:
     view.flags.writeable = False
     np.testing.assert_array_equal(resized(view, 32, 32, None), resized(frame, 32, 32, None))
     assert resized(view, 40, 30, None).flags.c_contiguous
+
+
+@pytest.mark.parametrize("size", [(300, 200), (31, 77), (64, 48)])
+@pytest.mark.parametrize("region", [None, (0.1, 0.2, 0.5, 0.6)])
+def test_a_grey_frame_is_seen_as_one_of_three_equal_channels(
+    size: tuple[int, int], region: tuple[float, float, float, float] | None
+) -> None:
+    grey = np.random.default_rng(5).integers(0, 256, (*size, 1), np.uint8)
+    view = np.zeros((size[0], 2 * size[1], 1), np.uint8)[:, ::2]
+    view[:] = grey
+    colour = as_bgr(grey)
+    found = resized(view, 64, 48, region)
+    np.testing.assert_array_equal(found, resized(colour, 64, 48, region))
+    assert found.flags.c_contiguous
+    reference = Preprocess(64, 48, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), torch.device("cpu"), region=region)
+    assert torch.equal(reference([grey, colour]), reference([colour, grey]))

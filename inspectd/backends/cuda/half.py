@@ -72,7 +72,7 @@ class HalvedPipeline:
         return self._detector if isinstance(self._detector, PatchCore) else None
 
     def images(self, frames: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
-        """The network's input (N, 3, height, width) float16, channels_last, of frames (H, W, 3) uint8 BGR.
+        """The network's input (N, 3, height, width) float16, channels_last, of frames (H, W, 3) or (H, W, 1).
 
         In the current stream; the frames must stay as they are until it is done.
         """
@@ -90,6 +90,7 @@ class HalvedPipeline:
                 (len(alike), rows.stop - rows.start, width, 3), dtype=torch.uint8, device=self.device
             )
             for target, frame in zip(pixels, alike, strict=True):
+                # A grey frame is spread over three channels here: the kernel knows no others.
                 target.copy_(torch.as_tensor(readable(frame[rows])), non_blocking=True)
             into = images[done : done + len(alike)]
             self._fitter.fit(pixels, into, columns.start, columns.stop - columns.start)

@@ -47,7 +47,7 @@ def score_pipelined(
 
     Args:
         device: computes the batches.
-        frames: any number, each (H, W, 3) uint8 BGR.
+        frames: any number, each (H, W, 3) uint8 BGR or (H, W, 1).
         is_full: whether an error of `launch` says that the device's memory does not hold the batch.
 
     Raises:
@@ -184,7 +184,8 @@ class CudaPipeline:
         """Score frames together.
 
         Args:
-            frames: each (H, W, 3) uint8 BGR; may be views into page-locked memory and differ in size.
+            frames: each (H, W, 3) uint8 BGR or (H, W, 1); may be views into page-locked memory and differ in
+                size.
 
         Raises:
             RuntimeError: the device failed, or its memory does not hold a single frame.

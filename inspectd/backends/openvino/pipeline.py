@@ -93,7 +93,7 @@ class OpenVinoPipeline:
         """Score frames.
 
         Args:
-            frames: each (H, W, 3) uint8 BGR; may be views into shared memory and differ in size.
+            frames: each (H, W, 3) uint8 BGR or (H, W, 1); may be views into shared memory and differ in size.
         """
         answers, spent = [], np.zeros(len(_STAGES))
         for frame in frames:

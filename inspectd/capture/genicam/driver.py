@@ -21,7 +21,7 @@ from inspectd.capture.genicam.device_clock import DeviceClock, FrameSpan
 from inspectd.capture.genicam.features import apply_settings, set_packets, set_up
 from inspectd.capture.genicam.frame_ids import FrameIds
 from inspectd.capture.genicam.gvcp import ControlWatch, GigeIdentity, is_controlled
-from inspectd.capture.genicam.pixel_formats import PixelFormat, format_of, to_bgr
+from inspectd.capture.genicam.pixel_formats import PixelFormat, format_of, to_picture
 from inspectd.capture.genicam.selection import find_camera
 from inspectd.capture.genicam.stream import AravisStream, StreamedFrame
 from inspectd.records import CameraSettings, Quality
@@ -87,7 +87,7 @@ class GenicamDriver:
         self._open: _OpenCamera | None = None
         self._address: str | None = None
         self._format: PixelFormat | None = None
-        self._shape: tuple[int, int, int] = (0, 0, 3)
+        self._shape: tuple[int, ...] = ()
         self._held: StreamedFrame | None = None
         self._frame_by_ns = 0
         self._earliest_ns = 0
@@ -126,7 +126,7 @@ class GenicamDriver:
             chunks = set_chunks(camera, self._settings)
             set_packets(camera, self._settings.packet_bytes)
             beat()
-            self._shape = (camera.whole("Height"), camera.whole("Width"), 3)
+            self._shape = (camera.whole("Height"), camera.whole("Width"), self._format.picture_channels)
             self._remark = "; ".join(filter(None, (_socket_remark(camera.payload_bytes()), chunks.remark)))
             stream = AravisStream(camera, ChunkReader(camera, chunks.facts))
             self._open = _OpenCamera(camera, stream, watch)
@@ -250,10 +250,10 @@ class GenicamDriver:
         try:
             if self._format is None or raw.pixel_code != self._format.code:
                 self._format = format_of("another format than it said", raw.pixel_code)
-            picture = to_bgr(raw.data, self._format, raw.height, raw.width, raw.padding_bytes)
+            picture = to_picture(raw.data, self._format, raw.height, raw.width, raw.padding_bytes)
         except CameraError as error:
             raise CameraError(f"{self._settings.device}: {error}") from error
-        self._shape = (raw.height, raw.width, 3)
+        self._shape = picture.shape
         return picture
 
 

@@ -1,4 +1,4 @@
-"""Pixel formats of cameras, by name, and how each becomes the 8-bit BGR that the line works on.
+"""Pixel formats of cameras, by name, and how each becomes the 8-bit grey or BGR that the line works on.
 
 Numbers: GenICam Pixel Format Naming Convention (PFNC). A format that is not in the table is refused by name.
 """
@@ -23,7 +23,7 @@ class PixelFormat(NamedTuple):
         code: PFNC number.
         bit_depth: bits a channel that the sensor delivered.
         channels: values for each pixel on the wire.
-        to_bgr: OpenCV's conversion of `(H, W)` or `(H, W, 3)` uint8 to BGR; None: it is BGR.
+        to_bgr: OpenCV's conversion of `(H, W)` or `(H, W, 3)` uint8 to BGR; None: it is BGR, or stays grey.
     """
 
     code: int
@@ -36,17 +36,20 @@ class PixelFormat(NamedTuple):
         """Bytes that a pixel takes on the wire."""
         return self.channels * (1 if self.bit_depth == 8 else 2)
 
+    @property
+    def picture_channels(self) -> int:
+        """Channels of a picture that is made of it."""
+        return self.channels if self.to_bgr is None else 3
 
-_GREY: Final = cv2.COLOR_GRAY2BGR
 
 # GenICam names a Bayer pattern by the first two pixels of the first row, OpenCV by the second and third pixel
 # of the second row: what one calls RG the other calls BG.
 FORMATS: Final[dict[PixelFormatName, PixelFormat]] = {
-    "Mono8": PixelFormat(0x01080001, 8, 1, _GREY),
-    "Mono10": PixelFormat(0x01100003, 10, 1, _GREY),
-    "Mono12": PixelFormat(0x01100005, 12, 1, _GREY),
-    "Mono14": PixelFormat(0x01100025, 14, 1, _GREY),
-    "Mono16": PixelFormat(0x01100007, 16, 1, _GREY),
+    "Mono8": PixelFormat(0x01080001, 8, 1, None),
+    "Mono10": PixelFormat(0x01100003, 10, 1, None),
+    "Mono12": PixelFormat(0x01100005, 12, 1, None),
+    "Mono14": PixelFormat(0x01100025, 14, 1, None),
+    "Mono16": PixelFormat(0x01100007, 16, 1, None),
     "BayerGR8": PixelFormat(0x01080008, 8, 1, cv2.COLOR_BayerGB2BGR),
     "BayerRG8": PixelFormat(0x01080009, 8, 1, cv2.COLOR_BayerBG2BGR),
     "BayerGB8": PixelFormat(0x0108000A, 8, 1, cv2.COLOR_BayerGR2BGR),
@@ -76,7 +79,7 @@ def format_of(name: str, code: int) -> PixelFormat:
     return found
 
 
-def to_bgr(
+def to_picture(
     data: NDArray[np.uint8], pixel_format: PixelFormat, height: int, width: int, padding_bytes: int = 0
 ) -> NDArray[np.uint8]:
     """A frame's bytes as a picture of its own memory.
@@ -89,7 +92,7 @@ def to_bgr(
         padding_bytes: at the end of each row.
 
     Returns:
-        `(H, W, 3) uint8 BGR`.
+        `(H, W, 3) uint8 BGR`, or `(H, W, 1)` of a grey format.
 
     Raises:
         CameraError: too few bytes came, or values have more bits than the format has.
@@ -107,8 +110,7 @@ def to_bgr(
             rows = to_eight_bits(words, pixel_format.bit_depth)
         except PictureError as error:
             raise CameraError(f"sent a frame that {error}, or pixel_format to Mono16") from error
-    if pixel_format.channels == 3:
-        rows = rows.reshape(height, width, 3)
+    rows = rows.reshape(height, width, pixel_format.channels)
     if pixel_format.to_bgr is None:
         return rows.copy()
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(rows), pixel_format.to_bgr), np.uint8)

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
 from inspectd.backends.cuda.half import STAGES, HalvedPipeline
 from inspectd.bench.subject import Synthetic
 from inspectd.bench.synthetic import synthetic_pipeline
 from inspectd.errors import InputError
+from inspectd.pictures.channels import as_bgr
 
 SPEC = Synthetic("resnet18", ("layer2", "layer3"), "random", "coarse", 64, 64, rows=200)
 
@@ -25,6 +27,13 @@ def test_they_score_as_the_reference_and_are_marked_one_by_one() -> None:
     assert len(marks) == len(STAGES) + 1
     np.testing.assert_allclose(scores, [one.image_score for one in expected], rtol=0.03)
     np.testing.assert_allclose(heatmaps, [one.heatmap for one in expected], rtol=0.2, atol=0.5)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_a_grey_frame_is_seen_as_one_of_three_equal_channels(device: str) -> None:
+    grey = [frame[:, :, :1].copy() for frame in frames(2)]
+    steps = HalvedPipeline(synthetic_pipeline(SPEC, device))
+    assert torch.equal(steps.images([*grey, *frames(1)]), steps.images([*map(as_bgr, grey), *frames(1)]))
 
 
 def test_it_says_what_searches() -> None:

@@ -15,6 +15,7 @@ from inspectd.bank.file import read_bank, write_bank
 from inspectd.bank.images import find_images, read_image
 from inspectd.errors import BankError, InputError, UnavailableError
 from inspectd.model.options import PatchOptions
+from inspectd.pictures.channels import as_bgr
 
 SCORE = """
 import sys, numpy as np
@@ -76,6 +77,18 @@ def test_the_backend_can_be_chosen(bank_file: Path, mixed_folder: Path) -> None:
     got = [answer.image_score for answer in fast.score(frames)]
     want = [answer.image_score for answer in reference.score(frames)]
     np.testing.assert_allclose(got, want, rtol=0.01, atol=0.05)
+
+
+@pytest.mark.parametrize("backend", ["openvino", "torch"])
+def test_a_grey_frame_scores_to_the_last_bit_as_one_of_three_equal_channels(
+    backend: str, bank_file: Path, mixed_folder: Path
+) -> None:
+    read = [frame for path in find_images(mixed_folder)[18:22] if (frame := read_image(path)) is not None]
+    grey = [np.ascontiguousarray(frame[:, :, 1:2]) for frame in read]
+    scorer = Scorer.load(bank_file, "cpu", ScoringOptions(backend))
+    for of_grey, of_colour in zip(scorer.score(grey), scorer.score([*map(as_bgr, grey)]), strict=True):
+        assert of_grey.image_score == of_colour.image_score
+        np.testing.assert_array_equal(of_grey.heatmap, of_colour.heatmap)
 
 
 def test_faiss_does_not_search_on_a_cpu(bank_file: Path) -> None:

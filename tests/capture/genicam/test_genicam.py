@@ -13,6 +13,7 @@ from support.lone_network import lone_network
 from inspectd.capture.driver import CameraError, CameraSettingsError
 from inspectd.capture.genicam.aravis import library
 from inspectd.capture.registry import make_driver
+from inspectd.cli.bank_camera import camera_frames
 from inspectd.records import CameraPhase, CameraSettings, DropCause, Quality
 
 pytestmark = pytest.mark.system
@@ -54,12 +55,20 @@ def test_frames_are_dated_by_the_cameras_clock_and_none_is_missed(camera):
     assert all(frame.age_ms < 20 for frame in frames)
 
 
-@pytest.mark.parametrize(("name", "bits"), [("Mono8", 8), ("Mono16", 16), ("BayerRG8", 8), ("RGB8", 8)])
-def test_pixel_formats_are_set_and_their_depth_is_said(camera, name, bits):
+@pytest.mark.parametrize(
+    ("name", "bits", "channels"), [("Mono8", 8, 1), ("Mono16", 16, 1), ("BayerRG8", 8, 3), ("RGB8", 8, 3)]
+)
+def test_pixel_formats_are_set_and_their_depth_is_said(camera, name, bits, channels):
     driver = opened(camera, pixel_format=name)
     frame = driver.read()
     driver.close()
-    assert (frame.pixels.shape, frame.bit_depth) == ((256, 256, 3), bits)
+    assert (frame.pixels.shape, frame.bit_depth) == ((256, 256, channels), bits)
+
+
+def test_a_bank_of_its_frames_knows_their_depth_though_the_settings_do_not_name_it(camera):
+    seen = camera_frames(camera.settings(pixel_format="Mono16"), 2)
+    assert seen.bit_depth == 16
+    assert [frame.shape for _, frame in seen.frames] == [(256, 256, 3)] * 2  # as in files
 
 
 def test_what_the_camera_cannot_do_is_refused_with_what_it_can(camera):
