@@ -122,9 +122,8 @@ class DeviceDriver:
         if not taken:
             raise CameraError(f"{self._name}: delivered a frame that cannot be decoded")
         age_ns = int(age_ms * 1e6)
-        decoded = decode_jpeg(pixels.tobytes()) if self._is_jpeg else pixels
         try:
-            whole = None if decoded is None else picture_of(decoded, self._settings.bit_depth)
+            whole = self._picture(self._capture, pixels)
         except PictureError as error:
             raise CameraError(f"{self._name}: gives a frame that {error}") from error
         if whole is not None:
@@ -139,6 +138,16 @@ class DeviceDriver:
             flaw=Quality.PARTIAL if whole is None else Quality.OK,
             bit_depth=self._settings.bit_depth,
         )
+
+    def _picture(self, capture: cv2.VideoCapture, pixels: NDArray[Any]) -> NDArray[np.uint8] | None:
+        """The picture in what was retrieved; None: a JPEG that did not come whole."""
+        size = capture.get(cv2.CAP_PROP_FRAME_HEIGHT), capture.get(cv2.CAP_PROP_FRAME_WIDTH)
+        if self._is_jpeg:
+            decoded = decode_jpeg(pixels.tobytes())
+            if decoded is None:
+                return None
+            pixels, size = decoded, decoded.shape[:2]
+        return picture_of(pixels, size, self._settings.bit_depth)
 
     def slot_bytes(self, first: Frame) -> int:
         """Bytes of its frames, which are all of one size."""
@@ -221,19 +230,22 @@ def gives_incomplete_frames(source: int | str, system: Path = _SYSTEM) -> bool:
     return not nodrop.is_file() or nodrop.read_text().strip() not in {"0", "N"}
 
 
-def picture_of(pixels: NDArray[Any], bit_depth: int) -> NDArray[np.uint8]:
+def picture_of(pixels: NDArray[Any], size: tuple[float, float], bit_depth: int) -> NDArray[np.uint8]:
     """What a device gave, as a frame's pixels.
 
     Args:
         pixels: `(H, W)`, `(H, W, 1)` or `(H, W, 3)`, uint8 or uint16.
+        size: H and W that the device says.
         bit_depth: bits a channel that its settings say.
 
     Returns:
         `(H, W, 3) uint8 BGR` or `(H, W, 1)`.
 
     Raises:
-        PictureError: it has other channels or another depth.
+        PictureError: it has another size, other channels or another depth.
     """
+    if pixels.shape[:2] != size:  # of a format that OpenCV does not know it gives the bytes, as one row
+        raise PictureError(f"is {pixels.shape[:2]} pixels, and the device says {size}; name another fourcc")
     picture = to_eight_bits(pixels.reshape(*pixels.shape[:2], -1), bit_depth)
     if picture.shape[2] not in {1, 3}:
         raise PictureError(f"has {picture.shape[2]} channels, expected 3 (BGR) or 1 (grey)")

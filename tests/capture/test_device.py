@@ -36,10 +36,10 @@ def test_a_driver_that_gives_incomplete_frames_is_told_by_its_parameter(
 
 
 def test_grey_pixels_stay_one_channel_and_lose_what_their_settings_say():
-    assert picture_of(np.array([[7, 255]], np.uint8), 8).tolist() == [[[7], [255]]]
+    assert picture_of(np.array([[7, 255]], np.uint8), (1, 2), 8).tolist() == [[[7], [255]]]
     words = np.array([[0, 512, 1023]], np.uint16)
-    assert picture_of(words, 10).tolist() == [[[0], [128], [255]]]
-    assert picture_of(words[:, :, None], 12).tolist() == [[[0], [32], [63]]]
+    assert picture_of(words, (1, 3), 10).tolist() == [[[0], [128], [255]]]
+    assert picture_of(words[:, :, None], (1, 3), 12).tolist() == [[[0], [32], [63]]]
 
 
 @pytest.mark.parametrize(
@@ -53,4 +53,11 @@ def test_grey_pixels_stay_one_channel_and_lose_what_their_settings_say():
 )
 def test_a_depth_that_contradicts_the_settings_is_refused(pixels, bit_depth, said):
     with pytest.raises(PictureError, match=said):
-        picture_of(pixels, bit_depth)
+        picture_of(pixels, pixels.shape[:2], bit_depth)
+
+
+def test_a_format_that_opencv_does_not_know_is_refused():
+    with pytest.raises(
+        PictureError, match=r"is \(1, 24\) pixels, and the device says \(3.0, 4.0\); name anot"
+    ):
+        picture_of(np.zeros((1, 24), np.uint8), (3.0, 4.0), 8)

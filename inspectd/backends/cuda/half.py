@@ -82,18 +82,19 @@ class HalvedPipeline:
         shape = (len(frames), 3, preprocess.height, preprocess.width)
         images = torch.empty(shape, dtype=torch.half, device=self.device, memory_format=torch.channels_last)
         done = 0
-        for (height, width, _), group in groupby(frames, key=np.shape):
+        for (height, width, channels), group in groupby(frames, key=np.shape):
             alike = list(group)
             rows, columns = pixels_of(preprocess.region, height, width)
             # Whole rows: a strided view would be copied through memory that is not page-locked.
             pixels = torch.empty(
-                (len(alike), rows.stop - rows.start, width, 3), dtype=torch.uint8, device=self.device
+                (len(alike), rows.stop - rows.start, width, channels), dtype=torch.uint8, device=self.device
             )
             for target, frame in zip(pixels, alike, strict=True):
-                # A grey frame is spread over three channels here: the kernel knows no others.
                 target.copy_(torch.as_tensor(readable(frame[rows])), non_blocking=True)
             into = images[done : done + len(alike)]
-            self._fitter.fit(pixels, into, columns.start, columns.stop - columns.start)
+            # A grey frame gets its three channels there: until then it costs a third.
+            of_three = pixels.expand(-1, -1, -1, 3).contiguous()
+            self._fitter.fit(of_three, into, columns.start, columns.stop - columns.start)
             done += len(alike)
         return images
 
