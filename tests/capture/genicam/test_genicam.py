@@ -68,7 +68,8 @@ def test_pixel_formats_are_set_and_their_depth_is_said(camera, name, bits, chann
 def test_a_bank_of_its_frames_knows_their_depth_though_the_settings_do_not_name_it(camera):
     seen = camera_frames(camera.settings(pixel_format="Mono16"), 2)
     assert seen.bit_depth == 16
-    assert [frame.shape for _, frame in seen.frames] == [(256, 256, 3)] * 2  # as in files
+    shapes = [frame.shape for _, frame in seen.frames if not isinstance(frame, str)]
+    assert shapes == [(256, 256, 3)] * 2  # as in files
 
 
 def test_what_the_camera_cannot_do_is_refused_with_what_it_can(camera):
