@@ -252,14 +252,20 @@ class FormatWatch:
         if outcome.reason is not Reason.FORMAT or inspection.frame is None or bank is None:
             return
         detail = unlike(inspection.frame, bank)
-        reported, at_ns = self._reported.get(inspection.camera, ("", 0))
+        reported, at_ns = self._reported.get(inspection.frame.place, ("", 0))
         if detail != reported and (not reported or outcome.decided_ns - at_ns >= _FORMAT_QUIET_NS):
-            self._reported[inspection.camera] = detail, outcome.decided_ns
+            self._reported[inspection.frame.place] = detail, outcome.decided_ns
             self._emit("alarm", "format_changed", camera=inspection.camera, detail=detail)
 
 
 def unlike(frame: FrameRef, bank: BankInForce) -> str:
-    """Describe how a frame differs from the bank's images."""
+    """Describe how a frame, or its region, differs from the bank's images."""
+    region = frame.region
+    if region is not None and not frame.has_its_region:
+        return (
+            f"region {region.name} reaches to column {region.left + region.width} and row "
+            f"{region.top + region.height}, frames are {frame.width}x{frame.height}"
+        )
     if frame.bit_depth != bank.bit_depth:
         had = f"{bank.bit_depth} bits per channel"
         return f"frames have {frame.bit_depth} bits per channel, the images of recipe {bank.recipe} had {had}"
@@ -268,4 +274,6 @@ def unlike(frame: FrameRef, bank: BankInForce) -> str:
         f" and {len(bank.image_sizes) - _FEW_SIZES} more sizes" if len(bank.image_sizes) > _FEW_SIZES else ""
     )
     had = ", ".join(sizes) + more
-    return f"frames are {frame.width}x{frame.height}, the images of recipe {bank.recipe} were {had}"
+    height, width = frame.looked_at_size
+    what = "frames are" if region is None else f"region {region.name} is"
+    return f"{what} {width}x{height}, the images of recipe {bank.recipe} were {had}"

@@ -61,7 +61,7 @@ class _Showing(msgspec.Struct):
     awaited: dict[str, int] = {}
     """Free-running cameras whose next frame after this time is of it."""
     claimed: set[tuple[str, int, int]] = set()
-    """Frames of it without a verdict: camera, generation and number."""
+    """Frames of it without a verdict, or regions of them: place, generation and number."""
     views: list[GoldenView] = []
     subjects: set[GoldenSubject] = set()
     """What judged its views."""
@@ -110,7 +110,10 @@ class GoldenChecks:
         self._metrics = metrics
         self._epoch = epoch
         self._clock = clock
-        self._triggered = [camera.name for camera in config.cameras if camera.mode == "triggered"]
+        self._places = {camera.name: list(camera.places) for camera in config.cameras}
+        self._triggered = [
+            place for camera in config.cameras if camera.mode == "triggered" for place in camera.places
+        ]
         self._check: GoldenCheck | None = None
         self._began_utc_ns = 0
         self._began: tuple[str, str] = "", ""
@@ -217,7 +220,7 @@ class GoldenChecks:
                 self._see(showing, inspection, outcome)
             return undecidable(Reason.GOLDEN, outcome.decided_ns)
         subject = self._subject(inspection.recipe)
-        if inspection.trigger is None:
+        if inspection.trigger is None and self._stands_for_its_frame(inspection.frame, subject):
             self._schedule.count_part(subject.sha256)
         if outcome.evaluation is Evaluation.UNDECIDABLE:
             return outcome
@@ -231,8 +234,9 @@ class GoldenChecks:
             return
         if frame.captured_ns > showing.awaited[frame.camera]:
             del showing.awaited[frame.camera]
-            showing.claimed.add(_identity(frame))
-            self._claimed.add(_identity(frame))
+            of_it = {(place, frame.generation, frame.seq) for place in self._places[frame.camera]}
+            showing.claimed |= of_it
+            self._claimed |= of_it
 
     def announce(self, part: str, trigger_id: str, who: str, door: str) -> str | None:
         """A trigger is of a golden part; why it cannot be taken, or None: `opened` or `drop` follows."""
@@ -269,8 +273,16 @@ class GoldenChecks:
             for sha256 in {self._subject(key).sha256 for key in recipes}:
                 self._schedule.count_part(sha256)
 
+    def _stands_for_its_frame(self, frame: FrameRef | None, subject: GoldenSubject) -> bool:
+        """Whether its frame counts with it: of several regions that one recipe judges, with the first."""
+        if frame is None or frame.region is None:
+            return True
+        places = self._book.in_force.places
+        alike = [place for place in self._places[frame.camera] if self._subject(places[place]) == subject]
+        return frame.place == (alike or [frame.place])[0]
+
     def _is_golden(self, inspection: Inspection | PendingView) -> bool:
-        """Whether it is of a golden part; of a free-running camera's frame this is asked once."""
+        """Whether it is of a golden part; of a free-running camera's frame, or region, this is asked once."""
         if inspection.trigger is not None:
             return inspection.trigger.golden is not None
         frame = inspection.frame
@@ -292,7 +304,7 @@ class GoldenChecks:
         score = outcome.score
         showing.views.append(
             GoldenView(
-                inspection.camera, outcome.evaluation, str(outcome.reason),
+                inspection.place, outcome.evaluation, str(outcome.reason),
                 score.image_score if score else None, outcome.threshold, score.bank_sha256 if score else None,
             )
         )  # fmt: skip
@@ -340,10 +352,8 @@ class GoldenChecks:
         subject = next((each for each in self._subjects() if each.recipe == recipe), None)
         if subject is None:
             return GoldenRefusalReason.UNKNOWN_RECIPE, f"recipe {recipe!r} is not in force"
-        cameras = [
-            camera for camera, key in self._book.in_force.cameras.items() if title_of(key)[0] == recipe
-        ]
-        judged = [camera for camera in cameras if camera in self._triggered] or cameras
+        places = [place for place, key in self._book.in_force.places.items() if title_of(key)[0] == recipe]
+        judged = [place for place in places if place in self._triggered] or places
         if self._is_recording and self._check is not None:  # or what it proves could come after what fails
             return (
                 GoldenRefusalReason.BUSY,
@@ -373,8 +383,8 @@ class GoldenChecks:
             detail = f"{part}: its cameras wait for a trigger with golden = {part!r}"
             return GoldenRefusalReason.TRIGGERED, detail
         now_ns = self._clock()
-        longest_ns = max(self._book.deadline_ns(key) for key in self._book.in_force.cameras.values())
-        awaited = dict.fromkeys(cameras, now_ns)
+        longest_ns = max(self._book.deadline_ns(key) for key in self._book.in_force.places.values())
+        awaited = dict.fromkeys((place.partition("/")[0] for place in cameras), now_ns)
         self._showing = _Showing(part, now_ns + _FRAME_NS + longest_ns, None, awaited, set(), [], set())
         return None
 
@@ -523,7 +533,7 @@ class GoldenChecks:
 
 
 def _identity(frame: FrameRef) -> tuple[str, int, int]:
-    return frame.camera, frame.generation, frame.seq
+    return frame.place, frame.generation, frame.seq
 
 
 def _nothing(*_: object) -> None:

@@ -111,7 +111,7 @@ class LastMinute(Generic[_What]):
 
 
 class RecentVerdicts:
-    """A camera's verdicts of the last minute, and the scores of the last of them."""
+    """The verdicts of a camera, or of one of its regions, of the last minute, and the last scores."""
 
     def __init__(self) -> None:
         self._kinds = LastMinute[_Kind]()
@@ -197,14 +197,21 @@ def _condition(name: str, detail: str, camera: str | None = None) -> HealthCondi
 class HealthWatch:
     """The line's conditions; counts them, and publishes an event when the status signal changes."""
 
-    def __init__(self, cameras: Sequence[str], metrics: Metrics, emit: EmitEvent) -> None:
-        """Count in `metrics`; events go to `emit`."""
+    def __init__(self, places: Sequence[str], metrics: Metrics, emit: EmitEvent) -> None:
+        """Watch the verdicts of these places (`Verdict.place`); count in `metrics`; events go to `emit`."""
         self.conditions = [_condition("starting", "the line is starting")]
         self.status = HealthStatus.FUNCTION_CHECK
-        self.recent = {camera: RecentVerdicts() for camera in cameras}
+        self.recent = {place: RecentVerdicts() for place in places}
         self.refused = LastMinute[RefusalReason]()
         self._metrics = metrics
         self._emit = emit
+
+    def kinds_by_camera(self, now_ns: int) -> dict[str, Counter[_Kind]]:
+        """How many verdicts of the last minute there are of each evaluation and reason, by camera."""
+        found: dict[str, Counter[_Kind]] = {}
+        for place, recent in self.recent.items():
+            found.setdefault(place.partition("/")[0], Counter()).update(recent.kinds(now_ns))
+        return found
 
     def update(self, facts: LineFacts) -> None:
         """Find the conditions of now."""

@@ -80,7 +80,7 @@ class StatusTeller:
             scoring_ready=self._line.scoring.is_ready,
             scoring_down=[stage.name for stage in self._line.scoring.serving if stage.ready is None],
             phases={name: camera.phase for name, camera in self._cameras.items()},
-            recent={name: recent.kinds(now_ns) for name, recent in self._health.recent.items()},
+            recent=self._health.kinds_by_camera(now_ns),
             refused=self._health.refused.counts(now_ns),
             journal_failure=self._journal.failure,
             evidence_problem=self._evidence.problem,
@@ -121,8 +121,9 @@ class StatusTeller:
             conditions=conditions,
             counts=self._batching.counts(),
             cameras=[
-                self._camera(camera.name, in_force.cameras[camera.name], good_shares, now_ns)
+                self._camera(camera.name, place, in_force.places[place], good_shares, now_ns)
                 for camera in config.cameras
+                for place in camera.places
             ],
             recipes=[
                 RecipeStatus(
@@ -147,14 +148,16 @@ class StatusTeller:
             keys=self._keys(),
         )  # fmt: skip
 
-    def _camera(self, name: str, recipe: str, good_shares: Mapping[str, float], now_ns: int) -> CameraStatus:
-        recent = self._health.recent[name]
+    def _camera(
+        self, name: str, place: str, recipe: str, good_shares: Mapping[str, float], now_ns: int
+    ) -> CameraStatus:
+        recent = self._health.recent[place]
         evaluations: Counter[str] = Counter()
         for (evaluation, _), count in recent.kinds(now_ns).items():
             evaluations[evaluation] += count
         return CameraStatus(
             name, self._cameras[name].phase, recipe, dict(evaluations), recent.score_share(),
-            good_shares.get(recipe),
+            good_shares.get(recipe), place.partition("/")[2] or None,
         )  # fmt: skip
 
     def _keys(self) -> KeysStatus:

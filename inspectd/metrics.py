@@ -128,6 +128,8 @@ _COMMITS: Final = partial(
 _CAPTURED = _declare(Counter, "frames_captured", "Frames a camera delivered.", "camera", _CAMERAS)
 _DROPS = _declare(Counter, "drops", "Frames lost before inspection.", "camera stage cause", _BY_CAUSE)
 _VERDICTS = _declare(Counter, "verdicts", "Verdicts published.", "camera evaluation reason", _BY_REASON)
+_REGION_VERDICTS = _declare(Counter, "region_verdicts",
+    "Verdicts of each region of a camera; inspectd_verdicts_total has them too.", "camera region evaluation")
 _TRIGGERS = _declare(Counter, "triggers",
     "Messages on the control socket, by their answer.", "answer", _each(_ACCEPTED, *RefusalReason))
 _RECIPE_REQUESTS = _declare(Counter, "recipe_requests",
@@ -172,6 +174,8 @@ _CAPACITY = _declare(Gauge, "scoring_capacity_per_second",
 _LATE_SCORES = _declare(Counter, "late_scores",
     "Scores that came after their inspection was closed.", "", _LINE)
 _OPEN = _declare(Gauge, "inspections_open", "Inspections without a verdict yet.")
+_FURTHER = _declare(Counter, "further_inspections",
+    "Inspections beyond the first of their frame, of cameras with regions.", "", _LINE)
 _QUEUE = _declare(Gauge, "queue_depth", "Inspections in a queue.", "queue")
 _RING_HELD = _declare(Gauge, "ring_slots_held", "Ring slots in use.", "camera", _CAMERAS)
 _RING_SLOTS = _declare(Gauge, "ring_slots", "Ring slots there are.", "camera")
@@ -267,6 +271,7 @@ class Metrics:
         """
         self.registry = registry or CollectorRegistry()
         self._line = line
+        self._further = 0
         self._collectors = {metric: self._collector(metric, deadline_ms) for metric in _TABLE}
         self._series: dict[tuple[Any, ...], Any] = {}
         for metric in _TABLE:
@@ -326,6 +331,8 @@ class Metrics:
     def verdict(self, verdict: Verdict) -> None:
         """See `PublishMetrics.verdict`."""
         self._of(_VERDICTS, verdict.camera, verdict.evaluation, verdict.reason).inc()
+        if verdict.region is not None:
+            self._of(_REGION_VERDICTS, verdict.camera, verdict.region, verdict.evaluation).inc()
         if verdict.second_look:
             self._of(_SECOND_LOOKS, verdict.camera).inc()
         self._of(_LATENCY, verdict.camera).observe(verdict.latency_ms / 1000)
@@ -471,8 +478,15 @@ class Metrics:
         self._of(_EVIDENCE_BYTES).set(used_bytes)
         self._of(_EVIDENCE_QUOTA).set(quota_bytes)
 
-    def levels(self, *, inspections_open: int, waiting: int, scoring: int, triggers_open: int = 0) -> None:
-        """Set the numbers of open triggers and inspections, and of those waiting in each queue."""
+    def levels(
+        self, *, inspections_open: int, waiting: int, scoring: int, triggers_open: int = 0, further: int = 0
+    ) -> None:
+        """Set the numbers of open triggers and inspections, and of those waiting in each queue.
+
+        `further`: all inspections so far that were opened beyond the first of their frame.
+        """
+        self._of(_FURTHER).inc(further - self._further)
+        self._further = further
         self._of(_TRIGGERS_OPEN).set(triggers_open)
         self._of(_OPEN).set(inspections_open)
         self._of(_QUEUE, "batching").set(waiting)

@@ -109,7 +109,9 @@ class PlantLink:
         stack.callback(self.journal.close)
         self.publishing = PublishStage(config, self.bus, metrics, self.journal)
         self._announcer = Announcer(config, self.bus, self.journal, self.publishing.reached)
-        self._health = HealthWatch(list(cameras), metrics, self.emit)
+        self._health = HealthWatch(
+            [place for camera in config.cameras for place in camera.places], metrics, self.emit
+        )
         self._control = ControlStage(self.bus, line, line, self.journal.when_recorded, self)
         self.evidence = EvidenceWatch(config.evidence.quota_mb, metrics, self.emit, line.rings)
         self._teller = StatusTeller(
@@ -205,7 +207,7 @@ class PlantLink:
 
     def on_verdict(self, verdict: Verdict, now_ns: int) -> None:
         """Count a camera's verdict for the line's health."""
-        self._health.recent[verdict.camera].add(verdict, now_ns)
+        self._health.recent[verdict.place].add(verdict, now_ns)
 
     def emit(
         self, severity: str, name: str, *, camera: str | None = None, process: str | None = None, detail: str
@@ -229,6 +231,7 @@ class PlantLink:
             waiting=self._batching.waiting,
             scoring=self._batching.scoring,
             triggers_open=counts.triggers_open,
+            further=counts.further,
         )
         for recipe, images_per_second in self._batching.images_per_second().items():
             self._metrics.capacity(recipe, images_per_second)

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from inspectd.wire import DeviceFacts, Evaluation, Reason
+from inspectd.wire import DeviceFacts, Evaluation, Reason, place_of
 
 
 class Quality(StrEnum):
@@ -78,6 +78,16 @@ class Trigger(msgspec.Struct, frozen=True, array_like=True):
         return self.received_ns - self.doubt_ns
 
 
+class FrameRegion(msgspec.Struct, frozen=True, array_like=True):
+    """A part of a camera's frames that is inspected by itself, in pixels."""
+
+    name: str
+    left: int
+    top: int
+    width: int
+    height: int
+
+
 class FrameRef(msgspec.Struct, frozen=True, array_like=True, tag="frame"):
     """One captured frame: where it lies in its camera's ring and when it was taken.
 
@@ -112,6 +122,27 @@ class FrameRef(msgspec.Struct, frozen=True, array_like=True, tag="frame"):
     """It was certainly taken with these; None: nobody knows with which."""
     device: DeviceFacts | None = None
     """What the camera itself says of it; None: it says nothing."""
+    region: FrameRegion | None = None
+    """The part of it that is looked at; None: all of it. All else is said of the whole frame."""
+
+    @property
+    def place(self) -> str:
+        """What is looked at: `CAMERA`, or `CAMERA/REGION`."""
+        return place_of(self.camera, None if self.region is None else self.region.name)
+
+    @property
+    def looked_at_size(self) -> tuple[int, int]:
+        """Height and width of what is looked at."""
+        return (self.height, self.width) if self.region is None else (self.region.height, self.region.width)
+
+    @property
+    def has_its_region(self) -> bool:
+        """Whether what is looked at lies wholly inside the frame."""
+        region = self.region
+        return region is None or (
+            0 <= region.left < region.left + region.width <= self.width
+            and 0 <= region.top < region.top + region.height <= self.height
+        )
 
 
 class Drop(msgspec.Struct, frozen=True, array_like=True, tag="drop"):
@@ -152,6 +183,16 @@ class Inspection(msgspec.Struct, frozen=True, array_like=True):
         return self.frame.camera
 
     @property
+    def region(self) -> FrameRegion | None:
+        """The part of the frame that is looked at; None: all of it."""
+        return self.frame.region
+
+    @property
+    def place(self) -> str:
+        """See `FrameRef.place`."""
+        return self.frame.place
+
+    @property
     def trigger(self) -> Trigger | None:
         """The trigger the frame belongs to; None in free running."""
         return self.frame.trigger
@@ -163,7 +204,10 @@ class Inspection(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PendingView(msgspec.Struct, frozen=True):
-    """One camera's look at a triggered part while its frame has not come; then it becomes an `Inspection`."""
+    """One look at a triggered part while its frame has not come; then it becomes an `Inspection`.
+
+    A camera looks once, or once at each of its regions.
+    """
 
     inspection_id: int
     camera: str
@@ -173,6 +217,13 @@ class PendingView(msgspec.Struct, frozen=True):
     frame: None = None
     camera_settings: CameraSettings = UNSET
     """See `Inspection.camera_settings`."""
+    region: FrameRegion | None = None
+    """See `FrameRef.region`."""
+
+    @property
+    def place(self) -> str:
+        """See `FrameRef.place`."""
+        return place_of(self.camera, None if self.region is None else self.region.name)
 
     @property
     def began_ns(self) -> int:

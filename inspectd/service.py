@@ -426,7 +426,7 @@ class Service:
                 self._golden.drop()
             return part
         deadline_ms = (part.deadline_ns - now_ns) / 1e6
-        cameras = [view.camera for view in part.views]
+        cameras = list(dict.fromkeys(view.camera for view in part.views))
         titles = {title_of(view.recipe) for view in part.views}
         recipe, version = titles.pop() if len(titles) == 1 else (None, None)
         return Accepted(

@@ -293,13 +293,14 @@ class Shadow:
             return ShadowResult.OTHER_RECIPE
         if run.state is ShadowState.DOWN:
             return ShadowResult.DOWN
-        key = run.recipe.cameras[frame.camera]
+        key = run.recipe.places[frame.place]
         bank = run.banks[key]
         is_set = frame.camera_settings == run.recipe.camera_settings.get(frame.camera, UNSET)
         if not is_set or not is_like_the_banks(frame, bank):
             return ShadowResult.FORMAT if is_set else ShadowResult.CAMERA_SETTINGS
         share = max(1, self._slots[frame.camera] // 4)
-        is_short = free_slots <= share or len(self.holds.frames_of(frame.camera)) >= share
+        is_full = self.holds.count_of(frame.camera) >= share and not self.holds.holds_slot_of(frame)
+        is_short = free_slots <= share or is_full
         if is_short or len(run.offered) >= _MOST_AT_ONCE or self._waiting():
             return ShadowResult.BUSY
         self._last_id += 1
@@ -387,6 +388,7 @@ class Shadow:
             verdict=verdict.evaluation,
             verdict_score=verdict.score,
             verdict_threshold=verdict.threshold,
+            region=verdict.region,
         )
         run.tally.add(record)
         self._metrics.shadow_frame(ShadowResult.SCORED)

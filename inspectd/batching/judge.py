@@ -46,13 +46,13 @@ def flaw_of(inspection: Inspection) -> Reason | None:
 
 
 def is_like_the_banks(frame: FrameRef, bank: BankInForce) -> bool:
-    """Whether a frame has a size and the bit depth of the images the bank was built from.
+    """Whether what is looked at of a frame has a size and the bit depth of the images the bank was built of.
 
     Scoring stretches every frame to the network's input: of a smaller or cropped one defects may be gone, and
     a score would still come.
     """
-    known = not bank.image_sizes or (frame.height, frame.width) in bank.image_sizes
-    return (known or bank.any_size) and frame.bit_depth == bank.bit_depth
+    known = not bank.image_sizes or frame.looked_at_size in bank.image_sizes
+    return frame.has_its_region and (known or bank.any_size) and frame.bit_depth == bank.bit_depth
 
 
 def judge_part(views: Sequence[Outcome], *, expected: int) -> Outcome:

@@ -1,7 +1,8 @@
 """The ledger of open inspections and their deadlines. Pure: time is handed in.
 
 It is what makes "exactly one verdict" true: an inspection can be closed once, and whoever closes it publishes
-its verdict. Of frames `captured = closed + drops + in_flight`, always.
+its verdict. Always `captured + further = closed + drops + in_flight`: a frame of a camera with regions has an
+inspection for each, all but the first of them further ones.
 """
 
 from __future__ import annotations
@@ -22,16 +23,18 @@ class Ledger:
         self._deadlines: list[tuple[int, int]] = []
         self._last_id = 0
         self.captured = 0
+        self.further = 0
+        """Inspections opened beyond the first of their frame."""
         self.closed = 0
         self.drops = 0
         self.held = 0
         """Frames that wait until it is certain whose they are."""
         self.missed = 0
-        """Verdicts of views for which no frame came; `closed` counts frames, and not these."""
+        """Verdicts of views for which no frame came; `closed` does not count these."""
 
     @property
     def in_flight(self) -> int:
-        """Captured frames that have no verdict yet and are not dropped."""
+        """Open inspections, and frames that are held."""
         return len(self._open) + self.held
 
     def new_id(self) -> int:
@@ -48,9 +51,11 @@ class Ledger:
         now_ns: int,
         *,
         camera_settings: CameraSettings = UNSET,
+        is_further: bool = False,
     ) -> Inspection:
-        """Open the inspection of a captured frame; its verdict is owed at `deadline_ns`."""
-        self.captured += 1
+        """Open an inspection of a captured frame, the first or a further one; owed at `deadline_ns`."""
+        self.captured += not is_further
+        self.further += is_further
         return self._add(
             Inspection(self.new_id(), frame, recipe, now_ns, deadline_ns, judged_by, camera_settings)
         )
@@ -61,11 +66,18 @@ class Ledger:
         self.held += 1
 
     def open_view(
-        self, view: PendingView, held: FrameRef, judged_by: JudgedBy | None, now_ns: int
+        self,
+        view: PendingView,
+        held: FrameRef,
+        judged_by: JudgedBy | None,
+        now_ns: int,
+        *,
+        is_further: bool = False,
     ) -> Inspection:
-        """Open the inspection of a held frame under the id of the view that waited for it."""
-        self.held -= 1
-        frame = msgspec.structs.replace(held, trigger=view.trigger)
+        """Open an inspection of a held frame under the id of the view that waited for it."""
+        self.held -= not is_further
+        self.further += is_further
+        frame = msgspec.structs.replace(held, trigger=view.trigger, region=view.region)
         return self._add(
             Inspection(
                 view.inspection_id,

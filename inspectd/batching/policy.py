@@ -16,15 +16,19 @@ from inspectd.batching.schedule import NEVER_NS, Free, Schedule, find_place, urg
 from inspectd.batching.service_times import ServiceTimes
 from inspectd.records import Batch, ClosedBy, Inspection
 
+PartName = tuple[str, int] | tuple[str, int, int]
+"""Of a part with several views its trigger's id and time; of a frame with several regions its camera,
+generation and number."""
+
 
 class Sent:
     """What went to scoring, to whichever of its processes: numbers of batches, parts that are begun."""
 
     def __init__(self) -> None:
         self._batches = 0
-        self._begun: dict[tuple[str, int], int] = {}  # parts of which scoring has a view, to their deadlines
+        self._begun: dict[PartName, int] = {}  # parts of which scoring has a view, to their deadlines
 
-    def __contains__(self, part: tuple[str, int] | None) -> bool:
+    def __contains__(self, part: PartName | None) -> bool:
         """Whether scoring has a view of that part, or had one."""
         return part in self._begun
 
@@ -67,7 +71,8 @@ class BatchPolicy:
         self._sent = sent or Sent()
         self._planned_with = 0  # `ServiceTimes.changes` of the last `shed`
         self._new: list[Inspection] = []  # those that no `shed` has seen
-        self._free: Counter[str] = Counter()  # waiting frames of free-running cameras
+        self._free: dict[str, Counter[tuple[int, int]]] = {}
+        """Of free-running cameras, how many wait of each frame: those with regions have several."""
         self.waiting = 0
         self.latest_start_ns = NEVER_NS
         """Until then scoring has to be free for all that waits to be in time, as of the last `shed`."""
@@ -98,7 +103,7 @@ class BatchPolicy:
         self._new.clear()
         return waiting
 
-    def take_views(self, parts: Container[tuple[str, int] | None]) -> list[Inspection]:
+    def take_views(self, parts: Container[PartName | None]) -> list[Inspection]:
         """Take out, and return, every waiting view of these parts."""
         gone = [each for queue in self._queues.values() for each in queue if part_of(each) in parts]
         for inspection in gone:
@@ -124,8 +129,8 @@ class BatchPolicy:
         batches would be in time and a waste. Where the schedule first breaks, one of those up to there has to
         go. The loss is least if it is a free-running frame, and fair if it is the newest of the camera that
         has most of them waiting. Of triggered parts one that scoring has not begun goes first, the newest,
-        and all its views with it. Now and then an idle scoring process gets one of them for a trial: how fast
-        it is now is only known by trying.
+        and all its views with it, as the regions of a frame go together. Now and then an idle scoring process
+        gets one of them for a trial: how fast it is now is only known by trying.
         """
         gone: list[Inspection] = []
         if not self._new and free.at_ns <= self.latest_start_ns and self._planned_with == self._times.changes:
@@ -208,18 +213,23 @@ class BatchPolicy:
 
     def _least_loss(self, crowd: dict[str, int]) -> Inspection:
         """Of the first so many of each recipe, the one that is given up."""
-        for waiting in sorted({count for count in self._free.values() if count}, reverse=True):
-            cameras = {camera for camera, count in self._free.items() if count == waiting}
-            newest = self._newest(crowd, partial(_is_free, cameras))
+        for waiting in sorted({len(frames) for frames in self._free.values() if frames}, reverse=True):
+            cameras = {camera for camera, frames in self._free.items() if len(frames) == waiting}
+            newest = self._newest_unbegun(crowd, partial(_is_free, cameras))
             if newest is not None:
                 return newest
-        victim = self._newest(crowd, lambda each: part_of(each) not in self._sent) or self._newest(crowd)
+        victim = self._newest_unbegun(crowd, lambda _: True)
         assert victim is not None, "a schedule breaks at one of those it holds"
         return victim
 
-    def _newest(
-        self, crowd: dict[str, int], wanted: Callable[[Inspection], bool] = lambda _: True
+    def _newest_unbegun(
+        self, crowd: dict[str, int], wanted: Callable[[Inspection], bool]
     ) -> Inspection | None:
+        """The least urgent of those that are wanted; one whose part scoring has begun only if all are."""
+        unbegun = self._newest(crowd, lambda each: wanted(each) and part_of(each) not in self._sent)
+        return unbegun or self._newest(crowd, wanted)
+
+    def _newest(self, crowd: dict[str, int], wanted: Callable[[Inspection], bool]) -> Inspection | None:
         """The least urgent of those that are wanted."""
         found = (
             next((queue[place] for place in range(count - 1, -1, -1) if wanted(queue[place])), None)
@@ -246,7 +256,10 @@ class BatchPolicy:
     def _count(self, inspection: Inspection, change: int) -> None:
         self.waiting += change
         if inspection.trigger is None:
-            self._free[inspection.camera] += change
+            frames, frame = self._free.setdefault(inspection.camera, Counter()), inspection.frame
+            frames[frame.generation, frame.seq] += change
+            if not frames[frame.generation, frame.seq]:
+                del frames[frame.generation, frame.seq]
 
     # --- what is due --------------------------------------------------------------------------------------
 
@@ -273,7 +286,9 @@ def _is_free(cameras: set[str], inspection: Inspection) -> bool:
     return inspection.trigger is None and inspection.camera in cameras
 
 
-def part_of(inspection: Inspection) -> tuple[str, int] | None:
-    """Names the triggered part that it is a view of; None: it is a part of its own."""
-    trigger = inspection.trigger
-    return None if trigger is None else (trigger.trigger_id, trigger.received_ns)
+def part_of(inspection: Inspection) -> PartName | None:
+    """Names the part that it is a view of, or the frame that it is a region of; None: it is alone."""
+    trigger, frame = inspection.trigger, inspection.frame
+    if trigger is not None:
+        return trigger.trigger_id, trigger.received_ns
+    return None if frame.region is None else (frame.camera, frame.generation, frame.seq)

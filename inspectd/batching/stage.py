@@ -1,7 +1,8 @@
 """Stage 2: opens an inspection for every part, sends batches to scoring, closes each inspection once.
 
 A free-running camera's frame is a part. A triggered camera's frame goes to the matcher, and becomes a view of
-a part when it is matched with what a trigger opened.
+a part when it is matched with what a trigger opened. A frame of a camera with regions has an inspection for
+each of them, in the same slot.
 
 Each scoring process has a `Lane`, which plans as if it were alone. An inspection is placed in one when it is
 queued; what waits for a process that is lost is placed anew.
@@ -18,14 +19,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
+import msgspec
+
 from inspectd.batching.judge import flaw_of, is_like_the_banks, judge, judge_part, undecidable
 from inspectd.batching.lane import Lane, choose_lane
 from inspectd.batching.ledger import Ledger
-from inspectd.batching.matching import Settled
 from inspectd.batching.parts import ClosedView, Part
 from inspectd.batching.policy import BatchPolicy, Sent, part_of
 from inspectd.batching.service_times import ServiceTimes
-from inspectd.batching.triggering import Triggering, make_triggering
+from inspectd.batching.shared_slots import SharedSlots
+from inspectd.batching.triggering import Regions, SettledViews, Triggering, make_triggering, regions_of
 from inspectd.config import Config
 from inspectd.recipes.book import RecipeBook
 from inspectd.records import (
@@ -93,8 +96,9 @@ def make_batching(
         return Lane(policy, times, _MAX_BATCHES_OUT)
 
     return BatchingStage(
-        [lane() for _ in range(processes)], make_triggering(config, book), outlet, book, final
-    )
+        [lane() for _ in range(processes)], make_triggering(config, book), outlet, book, final,
+        regions=regions_of(config),
+    )  # fmt: skip
 
 
 class BatchingStage:
@@ -112,6 +116,8 @@ class BatchingStage:
         outlet: BatchingOutlet,
         book: RecipeBook,
         final: LastWord = _as_it_is,
+        *,
+        regions: Regions | None = None,
     ) -> None:
         """Start with nothing open.
 
@@ -121,6 +127,7 @@ class BatchingStage:
             outlet: takes what is decided.
             book: the recipes that are loaded, and the one in force.
             final: has the last word on an outcome before it is published.
+            regions: of cameras that have some.
         """
         self.ledger = Ledger()
         self.triggering = triggering
@@ -128,6 +135,8 @@ class BatchingStage:
         self._outlet = outlet
         self._book = book
         self._final = final
+        self._regions = regions or {}
+        self._slots = SharedSlots()
         self._banks: dict[str, BankInForce] = {}
 
     # --- what there is ------------------------------------------------------------------------------------
@@ -144,6 +153,7 @@ class BatchingStage:
             triggers=parts.accepted,
             parts=parts.closed,
             triggers_open=parts.open,
+            further=ledger.further,
         )
 
     @property
@@ -231,13 +241,26 @@ class BatchingStage:
             self.ledger.hold()
             self.triggering.hold_frame(frame)
         else:
-            recipe = self._book.key_of_frame(frame.camera, frame.captured_ns)
-            deadline_ns = frame.captured_ns + self._book.deadline_ns(recipe)
-            judged_by = self._judged_by(recipe)
-            settings = self._book.camera_settings(recipe, frame.camera)
-            opened = self.ledger.open(frame, recipe, deadline_ns, judged_by, now_ns, camera_settings=settings)
-            self._submit(opened, now_ns)
+            self._submit(self._opened(frame, now_ns), now_ns)
         self._dispatch(now_ns)
+
+    def _opened(self, frame: FrameRef, now_ns: int) -> list[Inspection]:
+        """The inspections of a free-running camera's frame: one, or one for each region."""
+        opened: list[Inspection] = []
+        regions = self._regions.get(frame.camera, (None,))
+        self._slots.share(frame, len(regions))
+        for region in regions:
+            seen = msgspec.structs.replace(frame, region=region)
+            recipe = self._book.key_of_frame(seen.place, frame.captured_ns)
+            deadline_ns = frame.captured_ns + self._book.deadline_ns(recipe)
+            settings = self._book.camera_settings(recipe, frame.camera)
+            opened.append(
+                self.ledger.open(
+                    seen, recipe, deadline_ns, self._judged_by(recipe), now_ns,
+                    camera_settings=settings, is_further=bool(opened),
+                )
+            )  # fmt: skip
+        return opened
 
     def count_drop(self) -> None:
         """Count a frame that its camera lost."""
@@ -252,7 +275,7 @@ class BatchingStage:
         self._close(inspection, judge(inspection, score, now_ns))
         if now_ns > inspection.deadline_ns:
             self._outlet.publish_late(inspection, score, now_ns)
-        self._outlet.release(inspection.frame)
+        self._release(inspection)
         self._dispatch(now_ns)
 
     def take_score_error(self, process: int, error: ScoreError, now_ns: int) -> None:
@@ -262,7 +285,7 @@ class BatchingStage:
         if inspection is None:
             return
         self._close(inspection, undecidable(error.reason, now_ns))
-        self._outlet.release(inspection.frame)
+        self._release(inspection)
         self._dispatch(now_ns)
 
     def lose_scoring(self, process: int, now_ns: int) -> None:
@@ -343,9 +366,15 @@ class BatchingStage:
         if waiting and self._banks:
             self._dispatch(now_ns)
 
-    def _refuse_late(self, lane: Lane, now_ns: int) -> None:
-        """Close what waits in a lane and cannot be scored in time; with a view, its part's in every lane."""
-        if lane.policy.waiting <= 1:  # what came just now is the first after a pause
+    def _refuse_late(self, lane: Lane, now_ns: int, new: int = 1) -> None:
+        """Close what waits in a lane and cannot be scored in time; with a view, its part's in every lane.
+
+        Args:
+            lane: where something waits.
+            now_ns: the time.
+            new: how many of it came just now, if any did.
+        """
+        if lane.policy.waiting <= new:  # what came just now is the first after a pause
             lane.out.begin(now_ns)
         lane.times.forget_stale(now_ns)
         gone = lane.policy.shed(now_ns, lane.out.free(now_ns))
@@ -354,11 +383,17 @@ class BatchingStage:
             gone += [view for other in self._lanes for view in other.policy.take_views(parts)]
         self._abandon(gone, Reason.OVERLOAD, now_ns)
 
-    def _apply(self, settled: Settled, now_ns: int) -> None:
+    def _apply(self, settled: SettledViews, now_ns: int) -> None:
         """Act on what became certain of triggers and frames."""
-        for view, frame in settled.matched:
-            judged_by = self._judged_by(view.recipe)
-            self._submit(self.ledger.open_view(view, frame, judged_by, now_ns), now_ns)
+        for views, frame in settled.matched:
+            self._slots.share(frame, len(views))
+            opened = [
+                self.ledger.open_view(
+                    view, frame, self._judged_by(view.recipe), now_ns, is_further=view is not views[0]
+                )
+                for view in views
+            ]
+            self._submit(opened, now_ns)
         for view in settled.missed:
             self.ledger.miss()
             self._publish_view(view, undecidable(Reason.MISSED_TRIGGER, now_ns))
@@ -371,17 +406,22 @@ class BatchingStage:
         bank = self._banks.get(recipe)
         return JudgedBy(bank.bank_sha256, bank.threshold, bank.check_above) if bank is not None else None
 
-    def _submit(self, inspection: Inspection, now_ns: int) -> None:
-        """Queue an inspection for scoring, or close it at once where no score can come."""
-        reason = self._refusal(inspection, now_ns)
-        lane = choose_lane(self._lanes, inspection, now_ns) if reason is None else None
-        if lane is None:
-            self._abandon([inspection], reason or Reason.SCORING_DOWN, now_ns)
-            return
-        lane.policy.add(inspection)
-        self._refuse_late(lane, now_ns)
-        if self.ledger.is_open(inspection.inspection_id):
-            self._outlet.record_open(inspection)
+    def _submit(self, inspections: Sequence[Inspection], now_ns: int) -> None:
+        """Queue the inspections of a frame for scoring; those that cannot get a score are closed at once."""
+        queued: list[Lane] = []
+        for inspection in inspections:
+            reason = self._refusal(inspection, now_ns)
+            lane = choose_lane(self._lanes, inspection, now_ns) if reason is None else None
+            if lane is None:
+                self._abandon([inspection], reason or Reason.SCORING_DOWN, now_ns)
+            else:
+                lane.policy.add(inspection)
+                queued.append(lane)
+        for lane in dict.fromkeys(queued):  # after all are there: they live or die together
+            self._refuse_late(lane, now_ns, queued.count(lane))
+        for inspection in inspections:
+            if self.ledger.is_open(inspection.inspection_id):
+                self._outlet.record_open(inspection)
 
     def _refusal(self, inspection: Inspection, now_ns: int) -> Reason | None:
         """Reason why an inspection cannot be scored."""
@@ -403,11 +443,16 @@ class BatchingStage:
         """Close an inspection without its score; its slot is free only if scoring does not have it."""
         self._close(inspection, undecidable(reason, now_ns))
         if any(lane.policy.discard(inspection) for lane in self._lanes):
-            self._outlet.release(inspection.frame)
+            self._release(inspection)
 
     def _abandon(self, inspections: Iterable[Inspection], reason: Reason, now_ns: int) -> None:
         for inspection in inspections:
             self._close(inspection, undecidable(reason, now_ns))
+            self._release(inspection)
+
+    def _release(self, inspection: Inspection) -> None:
+        """Scoring has an inspection no longer; its slot goes back once that is so of all of its frame."""
+        if self._slots.is_last(inspection.frame):
             self._outlet.release(inspection.frame)
 
     def _close(self, inspection: Inspection, outcome: Outcome) -> None:
@@ -422,8 +467,9 @@ class BatchingStage:
         if inspection.trigger is None:
             return
         view = ViewVerdict(
-            inspection.camera, verdict.seq, outcome.evaluation, outcome.reason, outcome.second_look
-        )
+            inspection.camera, verdict.seq, outcome.evaluation, outcome.reason, outcome.second_look,
+            None if inspection.region is None else inspection.region.name,
+        )  # fmt: skip
         closed = ClosedView(view, outcome)
         part = self.triggering.parts.close_view(
             inspection.trigger.trigger_id, inspection.inspection_id, closed

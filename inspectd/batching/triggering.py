@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from inspectd.batching.matching import FirstAfter, Matcher, Nearest, Settled
 from inspectd.batching.parts import Part, Parts
 from inspectd.config import Camera, Config, Triggers
 from inspectd.recipes.book import RecipeBook
-from inspectd.records import FrameRef, PendingView, Trigger
-from inspectd.wire import Refusal, RefusalReason, TriggerRequest
+from inspectd.records import FrameRef, FrameRegion, PendingView, Trigger
+from inspectd.wire import Refusal, RefusalReason, TriggerRequest, place_of
+
+Regions = Mapping[str, Sequence[FrameRegion]]
+"""By camera; those that have none are not among them."""
+
+_Look = tuple[str, FrameRegion | None]
+"""A camera, and what of its frames is looked at."""
+
+
+class SettledViews(NamedTuple):
+    """See `Settled`; a frame is matched with all views that its camera has of the part."""
+
+    matched: list[tuple[list[PendingView], FrameRef]]
+    missed: list[PendingView]
+    unclaimed: list[FrameRef]
+
+
+def regions_of(config: Config) -> Regions:
+    """The regions of the cameras that have some."""
+    return {
+        camera.name: [region.of_frame for region in camera.regions]
+        for camera in config.cameras
+        if camera.regions
+    }
 
 
 def make_triggering(config: Config, book: RecipeBook) -> Triggering:
@@ -19,6 +43,7 @@ def make_triggering(config: Config, book: RecipeBook) -> Triggering:
         {c.name: _make_matcher(triggers, c) for c in config.cameras if c.mode == "triggered"},
         Parts(triggers.max_open, int(triggers.id_memory_seconds * 1e9)),
         book,
+        regions_of(config),
     )
 
 
@@ -33,17 +58,23 @@ def _make_matcher(triggers: Triggers, camera: Camera) -> Matcher:
 class Triggering:
     """The triggered cameras of a line: their matchers, and the parts that are open."""
 
-    def __init__(self, matchers: dict[str, Matcher], parts: Parts, book: RecipeBook) -> None:
+    def __init__(
+        self, matchers: dict[str, Matcher], parts: Parts, book: RecipeBook, regions: Regions | None = None
+    ) -> None:
         """Serve the cameras that `matchers` names.
 
         Args:
             matchers: one for each triggered camera.
             parts: the ledger of parts.
             book: the recipes that triggers may name, and the one in force, which the others get.
+            regions: of cameras that have some.
         """
         self.parts = parts
         self._matchers = matchers
         self._book = book
+        self._regions = regions or {}
+        self._waiting: dict[int, list[PendingView]] = {}
+        """What a camera has of a part, by the id of its first view: that one alone goes to its matcher."""
 
     def serves(self, camera: str) -> bool:
         """True for a triggered camera, of whose frames only those that a trigger claims are parts."""
@@ -87,14 +118,17 @@ class Triggering:
                 trigger,
                 deadline_ns,
                 camera_settings=self._book.camera_settings(key, camera),
+                region=region,
             )
-            for camera, key in keys.items()
+            for (camera, region), key in keys.items()
             if key is not None
         ]
         part = Part(trigger, deadline_ns, views)
         self.parts.add(part)
-        for view in views:
-            self._matchers[view.camera].expect(view)
+        for camera in dict.fromkeys(view.camera for view in views):
+            of_camera = [view for view in views if view.camera == camera]
+            self._waiting[of_camera[0].inspection_id] = of_camera
+            self._matchers[camera].expect(of_camera[0])
         return part
 
     def pass_by(self, trigger: Trigger, request: TriggerRequest | None = None) -> None:
@@ -130,22 +164,30 @@ class Triggering:
         """Hand a frame to its camera's matcher; `settle` gives it back, with its view or without."""
         self._matchers[frame.camera].add_frame(frame)
 
-    def settle(self, now_ns: int, known_ns: int) -> Settled:
+    def settle(self, now_ns: int, known_ns: int) -> SettledViews:
         """Return what is certain on any camera, given every trigger that came until `known_ns`."""
-        settled = [matcher.settle(now_ns, known_ns) for matcher in self._matchers.values()]
-        return Settled(
-            [pair for each in settled for pair in each.matched],
-            [view for each in settled for view in each.missed],
-            [frame for each in settled for frame in each.unclaimed],
-        )
+        return self._with_all_views(matcher.settle(now_ns, known_ns) for matcher in self._matchers.values())
 
-    def give_up(self) -> Settled:
+    def give_up(self) -> SettledViews:
         """Return every view that waits as missed and every frame that is held as unclaimed."""
-        given_up = [matcher.give_up() for matcher in self._matchers.values()]
-        return Settled(
-            [],
-            [view for each in given_up for view in each.missed],
-            [frame for each in given_up for frame in each.unclaimed],
+        return self._with_all_views(matcher.give_up() for matcher in self._matchers.values())
+
+    def _with_all_views(self, of_cameras: Iterable[Settled]) -> SettledViews:
+        """What became certain, with all views for which the one that went to a matcher stands."""
+        settled = list(of_cameras)
+        return SettledViews(
+            [
+                (self._waiting.pop(view.inspection_id), frame)
+                for each in settled
+                for view, frame in each.matched
+            ],
+            [
+                missed
+                for each in settled
+                for view in each.missed
+                for missed in self._waiting.pop(view.inspection_id)
+            ],
+            [frame for each in settled for frame in each.unclaimed],
         )
 
     def needs_known_ns(self, known_ns: int) -> int | None:
@@ -162,13 +204,18 @@ class Triggering:
         """Camera of each view, unknown ones too."""
         return list(self._matchers if request.cameras is None else request.cameras)
 
-    def _keys(self, request: TriggerRequest, cameras: list[str]) -> dict[str, str | None]:
+    def _keys(self, request: TriggerRequest, cameras: list[str]) -> dict[_Look, str | None]:
         """What judges each view; None where no recipe of the name that the trigger gives is loaded."""
-        if isinstance(request.cameras, dict):
-            return {camera: self._book.key_named(name, camera) for camera, name in request.cameras.items()}
-        if request.recipe is not None:
-            return {camera: self._book.key_named(request.recipe, camera) for camera in cameras}
-        return dict(self._book.keys_of_part(cameras))
+        keys: dict[_Look, str | None] = {}
+        for camera in cameras:
+            name = _recipe_named(request, camera)
+            for region in self._regions.get(camera, (None,)):
+                place = place_of(camera, None if region is None else region.name)
+                if name is None:
+                    keys[camera, region] = self._book.key_of_part(place)
+                else:
+                    keys[camera, region] = self._book.key_named(name, place)
+        return keys
 
     def _unknown(self, cameras: list[str]) -> tuple[RefusalReason, str] | None:
         if not cameras:
@@ -183,16 +230,21 @@ class Triggering:
     def _refusal(
         self,
         request: TriggerRequest,
-        keys: dict[str, str | None],
+        keys: dict[_Look, str | None],
         judged: Container[str],
         is_up: Callable[[str], bool],
     ) -> tuple[RefusalReason, str] | None:
-        for camera, key in keys.items():
+        for (camera, region), key in keys.items():
             if key is None:
-                given = request.cameras[camera] if isinstance(request.cameras, dict) else request.recipe
+                given = _recipe_named(request, camera)
                 detail = f"no recipe {given!r}, expected one of: {', '.join(self._book.names)}"
+                if region is not None and given in self._book.names:
+                    detail = (
+                        f"recipe {given!r} does not say what judges the regions of camera {camera}; name one "
+                        "of the recipe store, or none"
+                    )
                 return RefusalReason.UNKNOWN_RECIPE, detail
-        for camera, key in keys.items():
+        for (camera, _), key in keys.items():
             if not is_up(camera):
                 return RefusalReason.NOT_READY, f"camera {camera} delivers no frames"
             if key not in judged:
@@ -204,3 +256,8 @@ class Triggering:
         if reason is RefusalReason.DUPLICATE_ID:
             return reason, f"trigger id {trigger.trigger_id!r} is open, or was closed recently"
         return (reason, f"{self.parts.open} triggers are open") if reason else None
+
+
+def _recipe_named(request: TriggerRequest, camera: str) -> str | None:
+    """The recipe that a trigger gives for a camera; None: it gives none."""
+    return request.cameras[camera] if isinstance(request.cameras, dict) else request.recipe

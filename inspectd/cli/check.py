@@ -6,7 +6,7 @@ import argparse
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -242,8 +242,8 @@ def _camera_problems(
             open_as_set(driver, camera, _no_beat)
             while driver.due_seconds() > 0:
                 threading.Event().wait(driver.due_seconds())
-            frame, bank = driver.read(), banks.get(camera.recipe)
-            results[where] = None if frame is None or bank is None else _format_problem(camera, frame, bank)
+            frame = driver.read()
+            results[where] = None if frame is None else _format_problem(camera, frame, banks)
         except InspectdError as error:
             results[where] = str(error)
         finally:
@@ -257,11 +257,17 @@ def _camera_problems(
             yield f"{where}.{camera.source_key}: {problem}"
 
 
-def _format_problem(camera: config.Camera, frame: Frame, bank: BankInForce) -> str | None:
-    """Difference for which the daemon would not judge such frames, if any."""
+def _format_problem(camera: config.Camera, frame: Frame, banks: Mapping[str, BankInForce]) -> str | None:
+    """Differences for which the daemon would not judge such frames, or a region of them, if any."""
     height, width, _ = frame.pixels.shape
-    seen = FrameRef(camera.name, 1, 0, 1, 0, 0, height, width, bit_depth=frame.bit_depth)
-    return None if is_like_the_banks(seen, bank) else f"{unlike(seen, bank)}; none would be judged"
+    whole = FrameRef(camera.name, 1, 0, 1, 0, 0, height, width, bit_depth=frame.bit_depth)
+    found = []
+    for region in camera.regions or (None,):
+        seen = whole if region is None else msgspec.structs.replace(whole, region=region.of_frame)
+        bank = banks.get(camera.places[seen.place])
+        if bank is not None and not is_like_the_banks(seen, bank):
+            found.append(unlike(seen, bank))
+    return f"{'; '.join(found)}; none would be judged" if found else None
 
 
 def _start(

@@ -36,6 +36,11 @@ _EXAMPLES: Final[dict[tuple[type, str], Any]] = {
     (config.GoldenPart, "name"): "crack-1",
     (config.GoldenPart, "recipe"): "product-a",
     (config.GoldenPart, "expect"): "fail",
+    (config.CameraRegion, "name"): "label",
+    (config.PixelRectangle, "left"): 640,
+    (config.PixelRectangle, "top"): 100,
+    (config.PixelRectangle, "width"): 400,
+    (config.PixelRectangle, "height"): 300,
 }
 _UNSET: Final = {"threshold": 5.0, "check_above": 4.0, "frozen_frames": 1, "deadline_ms": 300.0,
                  "latency_ms": 130.0, "exposure_us": 10000.0, "gain_db": 0.0, "settle_ms": 250.0,
@@ -46,10 +51,10 @@ _UNSET: Final = {"threshold": 5.0, "check_above": 4.0, "frozen_frames": 1, "dead
                  "verdicts_tcp": "127.0.0.1:5571", "heatmaps_tcp": "127.0.0.1:5572",
                  "sync_tcp": "127.0.0.1:5573", "control_tcp": "127.0.0.1:5574",
                  "keys_dir": "keys", "tls_certificate": "metrics.pem", "tls_key": "metrics.key",
-                 "users_file": "metrics.users",
+                 "users_file": "metrics.users", "recipe": "label-a",
                  "cameras": ["top"], "score_min": 6.0, "score_max": 20.0}  # fmt: skip
 
-_TABLES_OF_THEIR_OWN: Final = {(config.GoldenSettings, "parts")}
+_TABLES_OF_THEIR_OWN: Final = {"parts", "regions"}
 """Arrays of tables, which follow the table that they belong to."""
 
 
@@ -87,7 +92,8 @@ def example() -> str:
             parts.append(_table("[[recipes]]", config.Recipe))
         elif field.name == "cameras":
             first, *others = get_args(config.Camera)
-            parts += [_camera(first), *(_as_comment(_camera(kind)) for kind in others)]
+            regions = _as_comment(_table("[[cameras.regions]]", config.CameraRegion))
+            parts += [_camera(first), regions, *(_as_comment(_camera(kind)) for kind in others)]
         else:
             parts.append(_table(f"[{field.name}]", type(field.default)))
         if field.name == "golden":
@@ -114,10 +120,13 @@ def _settings(kind: type[config.Settings], prefix: str) -> Iterator[str]:
     hints = get_type_hints(kind, include_extras=True)
     required_first = sorted(msgspec.structs.fields(kind), key=lambda field: not field.required)
     for field in required_first:
-        if isinstance(field.default, config.Settings):
-            yield from _settings(type(field.default), f"{prefix}{field.name}.")
+        table = (
+            type(field.default) if isinstance(field.default, config.Settings) else _bare(hints[field.name])
+        )
+        if isinstance(table, type) and issubclass(table, config.Settings):
+            yield from _settings(table, f"{prefix}{field.name}.")
             continue
-        if (kind, field.name) in _TABLES_OF_THEIR_OWN:
+        if field.name in _TABLES_OF_THEIR_OWN:
             continue
         yield f"# {_description(hints[field.name])}"
         value = _EXAMPLES.get((kind, field.name), field.default)
@@ -133,3 +142,9 @@ def _description(hint: Any) -> str:
         texts = [m.description for m in hint.__metadata__ if m.description] + texts
         hint = hint.__origin__
     return texts[-1]
+
+
+def _bare(hint: Any) -> Any:
+    while get_origin(hint) is Annotated:
+        hint = hint.__origin__
+    return hint

@@ -1,6 +1,6 @@
 """Every setting of a line, and the reader of its file."""
 
-from inspectd.config.camera_settings import settings_for
+from inspectd.config.camera_settings import settings_by_camera, settings_for
 from inspectd.config.consistency import insecure_endpoints, plain_tcp, tcp_address
 from inspectd.config.problems import problems
 from inspectd.config.reading import Examined, examine, load, load_camera, read_toml
@@ -11,6 +11,7 @@ from inspectd.config.settings import (
     Camera,
     CameraBase,
     CameraRecipeSettings,
+    CameraRegion,
     Config,
     EvidenceSettings,
     GenicamCamera,
@@ -25,6 +26,8 @@ from inspectd.config.settings import (
     Name,
     OpenCvCamera,
     PixelFormatName,
+    PixelRectangle,
+    PlaceName,
     PublishSettings,
     QualityGate,
     Recipe,
@@ -44,6 +47,7 @@ __all__ = [
     "Camera",
     "CameraBase",
     "CameraRecipeSettings",
+    "CameraRegion",
     "Config",
     "ConfigChange",
     "EvidenceSettings",
@@ -60,6 +64,8 @@ __all__ = [
     "Name",
     "OpenCvCamera",
     "PixelFormatName",
+    "PixelRectangle",
+    "PlaceName",
     "PublishSettings",
     "QualityGate",
     "Recipe",
@@ -83,6 +89,7 @@ __all__ = [
     "problems",
     "read_toml",
     "recipe_sha256",
+    "settings_by_camera",
     "settings_for",
     "tcp_address",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from inspectd.config.settings import Camera, CameraRecipeSettings
 from inspectd.errors import InputError
@@ -36,6 +36,30 @@ def settings_for(camera: Camera, recipe: CameraRecipeSettings | None = None) -> 
             raise InputError(f"cameras.{camera.name}.{name}: {problem}")
         found[name] = own if wanted is None else wanted
     return CameraSettings(**found)
+
+
+def settings_by_camera(
+    cameras: Iterable[Camera], recipes: Mapping[str, CameraRecipeSettings]
+) -> dict[str, CameraSettings]:
+    """What each camera is set to while these are in force.
+
+    Args:
+        cameras: the line's.
+        recipes: what the store's recipe says of each of their places, `CAMERA` or `CAMERA/REGION`.
+
+    Raises:
+        InputError: as `settings_for`; or it wants one camera set to different things for its regions.
+    """
+    found: dict[str, CameraSettings] = {}
+    for camera in cameras:
+        for place in camera.places:
+            wanted = settings_for(camera, recipes[place])
+            if found.setdefault(camera.name, wanted) != wanted:
+                raise InputError(
+                    f"cameras.{place}: is to be taken with {wanted}, another region of the same frames with "
+                    f"{found[camera.name]}; expected the same exposure_us and gain_db for all of them"
+                )
+    return found
 
 
 def settings_problems(camera: Camera, where: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from inspectd.config.camera_settings import settings_problems
 from inspectd.config.golden_problems import golden_problems
 from inspectd.config.problems import as_far_as_sound, short, sound
+from inspectd.config.region_problems import places_in, region_problems
 from inspectd.config.settings import Camera, Config, LineSettings, PublishSettings, Recipe, Security, Triggers
 from inspectd.config.sources import masked
 from inspectd.wire.sockets import TCP_SETTINGS
@@ -46,10 +47,12 @@ def cross_problems(data: dict[str, Any], base: Path) -> list[str]:
             )
         if camera is not None:
             problems += [f"cameras[{index}].{name}: {problem}" for name, problem in camera.own_problems()]
+        problems += region_problems(item, recipes, data.get("batching"), f"cameras[{index}]")
     modes = {
-        item["name"]: item.get("mode")
+        place: item.get("mode")
         for item in tables.get("cameras", [])
         if isinstance(item, dict) and isinstance(item.get("name"), str)
+        for place in places_in(item)
     }
     problems += golden_problems(data.get("golden"), modes)
     problems += _device_problems(data.get("scoring"))
@@ -104,7 +107,8 @@ def timing_problems(data: dict[str, Any]) -> Iterator[str]:
         yield from _latency_problems(camera, item, where)
         yield from settings_problems(camera, where)
         if camera.mode == "triggered" and triggers is not None and line is not None:
-            yield from _reach_problem(camera, triggers, _deadline_ms(camera.recipe, data, line), where)
+            deadline_ms = min(_deadline_ms(recipe, data, line) for recipe in camera.places.values())
+            yield from _reach_problem(camera, triggers, deadline_ms, where)
 
 
 def _latency_problems(camera: Camera, item: dict[str, Any], where: str) -> Iterator[str]:

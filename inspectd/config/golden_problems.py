@@ -17,7 +17,8 @@ def golden_problems(golden: object, modes: dict[str, object]) -> Iterator[str]:
 
     Args:
         golden: the table as it stands in the file.
-        modes: of the cameras that the file names, by their names; None where it gives none.
+        modes: of the cameras that the file names, or of their regions as `CAMERA/REGION`; None where it gives
+            none.
     """
     if not isinstance(golden, dict):
         return

@@ -18,9 +18,12 @@ def problems(value: Any, kind: Any, where: str) -> Iterator[str]:
     """Every way in which `value` is not of type `kind`, each with its path."""
     inner, metas = _unwrap(kind)
     if get_origin(inner) is tuple and isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from problems(item, get_args(inner)[0], f"{where}[{index}]")
-        yield from _value_problem([], kind, where) if not value else ()
+        of_items = [
+            problem
+            for index, item in enumerate(value)
+            for problem in problems(item, get_args(inner)[0], f"{where}[{index}]")
+        ]
+        yield from of_items or _value_problem(value, kind, where)  # which is then the number of items
     elif inner == Camera and isinstance(value, dict):
         yield from _camera_problems(value, where)
     elif isinstance(inner, type) and issubclass(inner, Settings) and isinstance(value, dict):

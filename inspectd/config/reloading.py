@@ -21,8 +21,10 @@ CAMERA_RESTART: Final = ("name", "mode", "exposure_us", "gain_db")
 
 Recipes that were loaded go by its exposure time and gain where they have none of their own.
 """
+CAMERA_REGIONS: Final = "regions"
+"""The setting of a camera of which names, number and rectangles take a restart, as adding a camera does."""
 CAMERA_RECIPE: Final = "recipe"
-"""The setting of a camera that belongs to the recipes: it leaves the camera alone."""
+"""The setting of a camera, and of its regions, that belongs to the recipes: it leaves the camera alone."""
 
 
 class ConfigChange(msgspec.Struct, frozen=True):
@@ -59,6 +61,7 @@ def compare(old: Config, new: Config) -> ConfigChange:
         for name in CAMERA_RESTART:
             was, now = getattr(before, name, None), getattr(after, name, None)
             restart += _changes(was, now, f"cameras[{index}].{name}")
+        restart += _changes(_rectangles(before), _rectangles(after), f"cameras[{index}].{CAMERA_REGIONS}")
     return ConfigChange(
         tuple(restart),
         tuple(after for before, after in pairs if _captured(before) != _captured(after)),
@@ -68,7 +71,12 @@ def compare(old: Config, new: Config) -> ConfigChange:
 
 def _captured(camera: Camera) -> object:
     """What of a camera its capture process works by."""
-    return type(camera), {**msgspec.structs.asdict(camera), CAMERA_RECIPE: None}
+    return type(camera), {**msgspec.structs.asdict(camera), CAMERA_RECIPE: None, CAMERA_REGIONS: None}
+
+
+def _rectangles(camera: Camera) -> tuple[object, ...]:
+    """What of a camera's regions frames are cut by."""
+    return tuple((region.name, region.rectangle) for region in camera.regions)
 
 
 def _recipe_changes(old: Config, new: Config) -> Iterator[str]:
@@ -89,8 +97,9 @@ def _recipe_changes(old: Config, new: Config) -> Iterator[str]:
 
 def _choices(pairs: list[tuple[Camera, Camera]]) -> Iterator[str]:
     for before, after in pairs:
-        if before.recipe != after.recipe:
-            yield f"camera {after.name}: recipe {after.recipe} instead of {before.recipe}"
+        for place, recipe in after.places.items():
+            if before.places.get(place, recipe) != recipe:
+                yield f"camera {place}: recipe {recipe} instead of {before.places[place]}"
 
 
 def _table_changes(old: Settings, new: Settings, where: str) -> Iterator[str]:

@@ -14,12 +14,18 @@ from msgspec import Meta
 
 from inspectd.config.places import default_runtime_dir, default_state_dir
 from inspectd.config.sources import WHOLE_SCHEMES, expected_device, is_device, lossy_scheme
+from inspectd.records import FrameRegion
+from inspectd.wire import place_of
 
 _NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z"  # `$` would let a line break follow
 
 _V4L2_STEP_US: Final = 100
 
 Name = Annotated[str, Meta(pattern=_NAME_PATTERN)]
+PlaceName = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}(/[A-Za-z0-9][A-Za-z0-9_-]{0,62})?\Z")
+]
+"""What is judged by itself: `CAMERA`, or `CAMERA/REGION` of a camera with regions."""
 Pixels = Annotated[int, Meta(ge=1, le=100_000)]
 Rate = Annotated[float, Meta(gt=0, le=10_000)]
 PixelFormatName = Literal[
@@ -174,6 +180,33 @@ class QualityGate(Settings, frozen=True, kw_only=True):
     ] = 1000.0
 
 
+class PixelRectangle(Settings, frozen=True, kw_only=True):
+    """A part of a frame, in pixels; rows and columns count from 0 at its upper left corner."""
+
+    left: Annotated[int, Meta(ge=0, le=100_000, description="First column.")]
+    top: Annotated[int, Meta(ge=0, le=100_000, description="First row.")]
+    width: Annotated[Pixels, Meta(description="Number of columns.")]
+    height: Annotated[Pixels, Meta(description="Number of rows.")]
+
+
+class CameraRegion(Settings, frozen=True, kw_only=True):
+    """A part of the camera's frames that is judged by itself; a camera with regions judges nothing else."""
+
+    name: Annotated[Name, Meta(description="Name of the region; verdicts carry it beside the camera's.")]
+    rectangle: Annotated[
+        PixelRectangle, Meta(description="Where it lies in the frame, in pixels from its upper left corner.")
+    ]
+    recipe: Annotated[
+        Name | None, Meta(description="Recipe that it is judged by. Unset: the camera's recipe.")
+    ] = None
+
+    @property
+    def of_frame(self) -> FrameRegion:
+        """The region as frames carry it."""
+        part = self.rectangle
+        return FrameRegion(self.name, part.left, part.top, part.width, part.height)
+
+
 class CameraBase(Settings, frozen=True, kw_only=True):
     """Settings of every kind of camera; a kind that does not override a rule gets the stricter one."""
 
@@ -240,6 +273,14 @@ class CameraBase(Settings, frozen=True, kw_only=True):
     quality: Annotated[QualityGate, Meta(description="Limits beyond which a frame is too bad to judge.")] = (
         QualityGate()
     )
+    regions: Annotated[tuple[CameraRegion, ...], Meta(max_length=32)] = ()
+
+    @property
+    def places(self) -> dict[str, str]:
+        """What is judged by itself of each frame, `CAMERA` or every `CAMERA/REGION`, with its recipe."""
+        if not self.regions:
+            return {self.name: self.recipe}
+        return {place_of(self.name, each.name): each.recipe or self.recipe for each in self.regions}
 
     @property
     def is_live(self) -> bool:
@@ -837,10 +878,11 @@ class GoldenPart(Settings, frozen=True, kw_only=True):
         Literal["pass", "fail"], Meta(description='Verdict it has to get: "pass" if it is good, else "fail".')
     ]
     cameras: Annotated[
-        Annotated[tuple[Name, ...], Meta(min_length=1)] | None,
+        Annotated[tuple[PlaceName, ...], Meta(min_length=1)] | None,
         Meta(
-            description="Cameras that must all give this verdict, such as the one that sees its defect. "
-            "Unset: all triggered ones that judge by its recipe, or all free-running ones if there are none."
+            description="Cameras, or regions as CAMERA/REGION, that must all give this verdict, such as the "
+            "one that sees its defect. Unset: all triggered ones that judge by its recipe, or all "
+            "free-running ones if there are none."
         ),
     ] = None
     score_min: Annotated[

@@ -135,7 +135,8 @@ class EvidenceStage(RingClient):
         if self._channel is None:
             return EvidenceResult.DOWN
         share = max(1, self._slots[frame.camera] // 4)
-        full = self.holds.count >= _MAX_HELD or len(self.holds.frames_of(frame.camera)) >= share
+        full = self.holds.count >= _MAX_HELD or self.holds.count_of(frame.camera) >= share
+        full = full and not self.holds.holds_slot_of(frame)  # of its other regions, which costs nothing more
         return EvidenceResult.BUSY if full or len(self._unfinished) >= _MAX_UNFINISHED else None
 
     def _send(self, frame: FrameRef, verdict: Verdict, outcome: Outcome) -> EvidenceResult | None:

@@ -80,7 +80,7 @@ class EvidenceWorker:
         frame = request.frame
         try:
             ring = self._rings[frame.camera, frame.generation]
-            pixels = ring.view(frame).copy()
+            pixels = ring.whole(frame).copy()  # and not its region alone: `frame_sha256` is of all of it
         except (KeyError, RingError):
             return EvidenceResult.TIMEOUT
         if not ring.holds(frame):  # it was given up, and written over, while it was copied

@@ -43,7 +43,8 @@ class GoldenCheck:
             name: for its records.
             subject: what it proves something of.
             parts: every golden part of the line.
-            judged: cameras that judge by this recipe: those that must see a part which names none.
+            judged: cameras, or regions as `CAMERA/REGION`, that judge by this recipe: those that must see a
+                part which names none.
             who: who began it.
             now_ns: monotonic clock.
 

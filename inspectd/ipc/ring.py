@@ -148,7 +148,24 @@ class FrameRing:
         return self._memory[offset] == _HELD and stamp == (frame.generation, frame.seq)
 
     def view(self, frame: FrameRef) -> NDArray[np.uint8]:
-        """The frame's pixels in place, `(H, W, C) uint8`, BGR or grey; valid until the slot is released.
+        """The pixels looked at, in place, `(H, W, C) uint8`, BGR or grey; valid until the slot is released.
+
+        Of a region the rows do not follow one another directly: other pixels of the frame lie between them.
+
+        Raises:
+            RingError: the slot does not hold this frame, or the frame's size does not fit the slot, or its
+                region not the frame.
+        """
+        whole, region = self.whole(frame), frame.region
+        if region is None:
+            return whole
+        if not frame.has_its_region:
+            raise RingError(f"frame {frame.seq} of {frame.camera}: {region} lies beyond {whole.shape[:2]}")
+        rows = slice(region.top, region.top + region.height)
+        return whole[rows, region.left : region.left + region.width]
+
+    def whole(self, frame: FrameRef) -> NDArray[np.uint8]:
+        """All of the frame's pixels in place, whatever is looked at, `(H, W, C) uint8`, BGR or grey.
 
         Raises:
             RingError: the slot does not hold this frame, or the frame's size does not fit the slot.
@@ -156,10 +173,10 @@ class FrameRing:
         return self._bytes(*self._place(frame)).reshape(frame.height, frame.width, frame.channels)
 
     def raw(self, frame: FrameRef) -> memoryview:
-        """The bytes of the frame's pixels in place, row by row; valid until the slot is released.
+        """The bytes of all the frame's pixels in place, row by row; valid until the slot is released.
 
         Raises:
-            RingError: as of `view`.
+            RingError: as of `whole`.
         """
         start, size = self._place(frame)
         return memoryview(self._memory)[start : start + size]

@@ -17,7 +17,7 @@ from inspectd.publish.journal.journal import Journal
 from inspectd.publish.journal.open_records import OpenPart, Unfinished
 from inspectd.publish.journal.pending import Entry, Numbered
 from inspectd.recipes.book import title_of
-from inspectd.records import BankInForce, Inspection, Outcome, PendingView, Score, Trigger
+from inspectd.records import BankInForce, FrameRegion, Inspection, Outcome, PendingView, Score, Trigger
 from inspectd.wire import Evaluation, HeatmapRef, PartVerdict, Verdict, ViewVerdict
 from inspectd.wire.golden import GoldenRecord
 from inspectd.wire.shadow import ShadowScore
@@ -108,7 +108,7 @@ class PublishStage:
             self._publish(recorded.seq, wire.Kind.VERDICT, topic, header)
             self._metrics.verdict(recorded)
             if outcome.score is not None and recorded.threshold is not None:
-                self._heatmap(recorded.seq, recorded.camera, outcome.score, recorded.threshold)
+                self._heatmap(recorded.seq, inspection, outcome.score, recorded.threshold)
 
         if outcome.score is None:
             self._remember(inspection.inspection_id, verdict.seq)
@@ -126,7 +126,9 @@ class PublishStage:
                 verdict = self._make_verdict(begun, outcome)
                 self._record_earlier(key, verdict, verdict.camera)
                 if begun.trigger is not None:
-                    view = ViewVerdict(verdict.camera, verdict.seq, verdict.evaluation, verdict.reason)
+                    view = ViewVerdict(
+                        verdict.camera, verdict.seq, verdict.evaluation, verdict.reason, region=verdict.region
+                    )
                     views.setdefault((_start_of(key), begun.trigger.trigger_id), []).append(view)
             elif record.part is not None:
                 trigger, deadline_ns = record.part.trigger, record.part.deadline_ns
@@ -215,9 +217,10 @@ class PublishStage:
             late_ms=_ms(now_ns - inspection.deadline_ns),
             trigger_id=trigger.trigger_id if trigger else None,
             part_id=trigger.part_id if trigger else None,
+            region=None if inspection.region is None else inspection.region.name,
         )
         self._bus.send(late.camera, wire.Kind.LATE, late)
-        self._heatmap(seq, late.camera, score, judged_by.threshold)
+        self._heatmap(seq, inspection, score, judged_by.threshold)
 
     def reached(self) -> Position:
         """The last verdict that was published."""
@@ -229,6 +232,7 @@ class PublishStage:
 
     def _make_verdict(self, inspection: Inspection | PendingView, outcome: Outcome) -> Verdict:
         frame, trigger, score = inspection.frame, inspection.trigger, outcome.score
+        region = inspection.region
         dropped = self._dropped.get(inspection.camera, 0)
         self._dropped[inspection.camera] = 0
         name, version = title_of(inspection.recipe)
@@ -267,6 +271,8 @@ class PublishStage:
             second_look=outcome.second_look,
             recipe_version=version,
             device=frame.device if frame else None,
+            region=None if region is None else region.name,
+            rectangle=_rectangle(region),
         )
 
     def _remember(self, inspection_id: int, seq: int) -> None:
@@ -274,17 +280,27 @@ class PublishStage:
         if len(self._without_score) > _LATE_MEMORY:
             del self._without_score[next(iter(self._without_score))]
 
-    def _heatmap(self, seq: int, camera: str, score: Score, threshold: float) -> None:
+    def _heatmap(
+        self, seq: int, inspection: Inspection | PendingView, score: Score, threshold: float
+    ) -> None:
+        region = inspection.region
         header = wire.HeatmapHeader(
             epoch=self.epoch,
             seq=seq,
-            camera=camera,
+            camera=inspection.camera,
             height=score.heatmap_height,
             width=score.heatmap_width,
             dtype="float16",
             threshold=threshold,
+            region=None if region is None else region.name,
+            rectangle=_rectangle(region),
         )
-        self._bus.send(camera, wire.Kind.HEATMAP, header, score.heatmap)
+        self._bus.send(inspection.camera, wire.Kind.HEATMAP, header, score.heatmap)
+
+
+def _rectangle(region: FrameRegion | None) -> wire.Rectangle | None:
+    """A region's place in its frame, as readers get it."""
+    return None if region is None else wire.Rectangle(region.left, region.top, region.width, region.height)
 
 
 def _ms(duration_ns: int) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -32,7 +31,7 @@ class LineRecipe(msgspec.Struct, frozen=True, kw_only=True):
         version: of the recipe, from 1; of the configuration file 0, or the number of the reload that read it.
         number: 1 to 999, for plant software without texts; None: of the configuration file.
         sha256: over all of it.
-        cameras: camera name to the key of what judges its parts.
+        places: the key of what judges each place: `CAMERA`, or `CAMERA/REGION` of a camera with regions.
         deadlines_ns: by key.
         recipes: the judgement of each key, as scoring loads it; its name is the key.
         banks: the bank's sha256 by key; none are known of the configuration file.
@@ -43,7 +42,7 @@ class LineRecipe(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
     number: int | None = None
     sha256: str = ""
-    cameras: dict[str, str]
+    places: dict[str, str]
     deadlines_ns: dict[str, int]
     recipes: tuple[KeyedRecipe, ...] = ()
     banks: dict[str, str] = {}
@@ -64,12 +63,15 @@ class LineRecipe(msgspec.Struct, frozen=True, kw_only=True):
         """Of everything that has to be loaded for it."""
         return set(self.deadlines_ns)
 
-    def key_of(self, name: str, camera: str) -> str | None:
-        """The key that a trigger means by `name` for a camera; None where it means another recipe."""
+    def key_of(self, name: str, place: str) -> str | None:
+        """The key that a trigger means by `name` for a place; None where it means another recipe.
+
+        One of the configuration file is a single bank, so it cannot be meant for all regions of a camera.
+        """
         if self.is_file:
             key = _key_of_file(name, self.version)
-            return key if key in self.deadlines_ns else None
-        return self.cameras.get(camera) if name == self.id else None
+            return key if key in self.deadlines_ns and "/" not in place else None
+        return self.places.get(place) if name == self.id else None
 
 
 def of_file(config: Config, sha256: str = "", version: int = 0) -> LineRecipe:
@@ -81,7 +83,11 @@ def of_file(config: Config, sha256: str = "", version: int = 0) -> LineRecipe:
     return LineRecipe(
         version=version,
         sha256=sha256,
-        cameras={camera.name: _key_of_file(camera.recipe, version) for camera in config.cameras},
+        places={
+            place: _key_of_file(name, version)
+            for camera in config.cameras
+            for place, name in camera.places.items()
+        },
         deadlines_ns={_key_of_file(name, version): ns for name, ns in config.deadlines_ns.items()},
         recipes=tuple(_keyed(each, _key_of_file(each.name, version)) for each in config.recipes),
         camera_settings={camera.name: settings_for(camera) for camera in config.cameras},
@@ -148,33 +154,31 @@ class RecipeBook:
 
     # --- what judges ---------------------------------------------------------------------------------------
 
-    def key_of_frame(self, camera: str, captured_ns: int) -> str:
-        """What judges a free-running camera's frame: the recipe that was in force when it was captured.
+    def key_of_frame(self, place: str, captured_ns: int) -> str:
+        """What judges a free-running camera's frame, or region: what was in force when it was captured.
 
         Of a frame whose time is a span its earliest moment counts: it is judged by the new recipe only where
         it was certainly captured after the switch.
         """
         for until_ns, recipe in self._before:
-            if captured_ns <= until_ns and camera in recipe.cameras:
-                return recipe.cameras[camera]
-        return self._in_force.cameras[camera]
+            if captured_ns <= until_ns and place in recipe.places:
+                return recipe.places[place]
+        return self._in_force.places[place]
 
-    def keys_of_part(self, cameras: Iterable[str]) -> dict[str, str]:
-        """What judges the views of a part in front of these cameras now; unknown ones are left out."""
-        return {
-            camera: self._in_force.cameras[camera] for camera in cameras if camera in self._in_force.cameras
-        }
+    def key_of_part(self, place: str) -> str:
+        """What judges a view of a part that comes now."""
+        return self._in_force.places[place]
 
-    def key_named(self, name: str, camera: str) -> str | None:
+    def key_named(self, name: str, place: str) -> str | None:
         """What judges a view whose trigger names a recipe; None where none of that name is loaded.
 
         The one in force is meant before another version of the same recipe, and a loaded one before an older.
         """
-        key = self._in_force.key_of(name, camera)
+        key = self._in_force.key_of(name, place)
         if key is not None:
             return key
         for recipe in sorted(self._loaded, key=lambda each: -each.version):
-            key = recipe.key_of(name, camera) if recipe.name != self.withheld else None
+            key = recipe.key_of(name, place) if recipe.name != self.withheld else None
             if key is not None:
                 self._used(recipe)
                 return key

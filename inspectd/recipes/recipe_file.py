@@ -27,7 +27,11 @@ class _Tables(Settings, frozen=True, kw_only=True):
     id: Annotated[Name | None, Meta(description="Name of the recipe.")] = None
     number: RecipeNumber | None = None
     cameras: Annotated[
-        dict[str, Any], Meta(min_length=1, description="A table [cameras.NAME] for each camera of the line.")
+        dict[str, Any],
+        Meta(
+            min_length=1,
+            description='A table [cameras.NAME] for each camera of the line, or [cameras."NAME/REGION"].',
+        ),
     ]
 
 

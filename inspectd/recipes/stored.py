@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from inspectd.config import Config, KeyedRecipe, settings_for
+from inspectd.config import Config, KeyedRecipe, settings_by_camera, settings_for
 from inspectd.errors import InputError, UnavailableError
 from inspectd.recipes.audit import (
     FILE_NAME,
@@ -191,18 +191,18 @@ class RecipeRecords:
         Raises:
             InputError: it leaves out one of the line's cameras, or sets one to what it cannot be set to.
         """
-        cameras = [camera.name for camera in self._config.cameras]
-        missing = [name for name in cameras if name not in recipe.cameras]
+        places = [place for camera in self._config.cameras for place in camera.places]
+        missing = [name for name in places if name not in recipe.cameras]
         if missing:
             raise InputError(
                 f"recipe {recipe}: does not say what judges {', '.join(missing)}, expected all cameras of "
-                f"the line: {', '.join(cameras)}; import a version that does"
+                f"the line, each region as CAMERA/REGION: {', '.join(places)}; import a version that does"
             )
         return line_recipe(recipe, self.store.folder(recipe.id, recipe.version), self._config)
 
 
 def line_recipe(recipe: RecipeVersion, folder: Path, config: Config) -> LineRecipe:
-    """The line recipe that a version makes; cameras that are judged alike have one key.
+    """The line recipe that a version makes; cameras, or regions, that are judged alike have one key.
 
     Args:
         recipe: the version.
@@ -210,22 +210,22 @@ def line_recipe(recipe: RecipeVersion, folder: Path, config: Config) -> LineReci
         config: names the cameras, and has the deadline and camera settings where the version has none.
 
     Raises:
-        InputError: it sets a camera to what that cannot be set to.
+        InputError: it sets a camera to what that cannot be set to, or its regions to different things.
     """
     keys: dict[bytes, str] = {}
-    cameras, deadlines_ns, banks, camera_settings, recipes = {}, {}, {}, {}, []
-    for camera in config.cameras:
-        judged = recipe.cameras[camera.name]
-        try:
-            camera_settings[camera.name] = settings_for(camera, judged)
-        except InputError as error:
-            raise InputError(f"recipe {recipe} does not fit the line: {error}") from error
+    places, deadlines_ns, banks, recipes = {}, {}, {}, []
+    try:
+        camera_settings = settings_by_camera(config.cameras, recipe.cameras)
+    except InputError as error:
+        raise InputError(f"recipe {recipe} does not fit the line: {error}") from error
+    for place in (place for camera in config.cameras for place in camera.places):
+        judged = recipe.cameras[place]
         settings = msgspec.structs.asdict(judged)
         for name in CameraSettings.__struct_fields__:
             del settings[name]  # they belong to the camera, and what scoring loads is the same without
         alike = msgspec.json.encode(settings, order="sorted")
-        key = keys.setdefault(alike, f"{recipe}/{camera.name}" if keys else str(recipe))
-        cameras[camera.name] = key
+        key = keys.setdefault(alike, f"{recipe}/{place}" if keys else str(recipe))
+        places[place] = key
         if key in banks:
             continue
         banks[key] = settings.pop("bank_sha256")
@@ -233,14 +233,14 @@ def line_recipe(recipe: RecipeVersion, folder: Path, config: Config) -> LineReci
         recipes.append(KeyedRecipe(**{**settings, "name": key, "bank": str(folder / judged.bank)}))
     return LineRecipe(
         id=recipe.id, version=recipe.version, number=recipe.number, sha256=recipe.sha256,
-        cameras=cameras, deadlines_ns=deadlines_ns, recipes=tuple(recipes), banks=banks,
+        places=places, deadlines_ns=deadlines_ns, recipes=tuple(recipes), banks=banks,
         camera_settings=camera_settings,
     )  # fmt: skip
 
 
 def sha256_of_file(config: Config) -> str:
     """SHA-256 of the file's recipes, what they judge and what cameras are set to; not of their banks."""
-    judged = {camera.name: camera.recipe for camera in config.cameras}
+    judged = {place: recipe for camera in config.cameras for place, recipe in camera.places.items()}
     camera_settings = {camera.name: settings_for(camera) for camera in config.cameras}
     said = [config.recipes, judged]
     if any(settings != UNSET for settings in camera_settings.values()):

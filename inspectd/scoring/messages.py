@@ -20,7 +20,7 @@ class StartScoring(msgspec.Struct, frozen=True, array_like=True, tag="start_scor
     process: int = 0
     """Its number: the place of its device among `scoring.devices`."""
     cameras: dict[str, int] = {}
-    """How many judge by a recipe."""
+    """How many, or how many of their regions, are judged by a recipe."""
     cores: tuple[int, ...] = ()
     """Those it may use; empty: all."""
     spare: tuple[str, ...] = ()

@@ -146,7 +146,7 @@ def process_starts(
     """
     devices = scoring.devices or (scoring.device,)
     shares = iter(_core_shares(devices.count("cpu"), sorted(cores or os.sched_getaffinity(0))))
-    cameras_of = dict(Counter(camera.recipe for camera in cameras))
+    cameras_of = dict(Counter(recipe for camera in cameras for recipe in camera.places.values()))
     keyed = tuple(msgspec.convert(msgspec.to_builtins(recipe), KeyedRecipe) for recipe in recipes)
     starts = []
     for number, device in enumerate(devices):

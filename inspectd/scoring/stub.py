@@ -3,10 +3,10 @@
 It speaks the whole protocol of `inspectd.scoring.worker` and maps the same rings, but loads no torch, no
 OpenVINO and no bank. No setting chooses it: only who makes a `Service` in code can, and its device is `stub`.
 
-The score of a frame is its mean grey, 0 for black to 1 for white, by every 61st of its bytes, plus 1 where
-its label (the last folder of a replayed image) is not `good`. A recipe without a threshold has 1.0: what
-carries another label fails, all else passes. The heatmap is (4, 4), the score everywhere. The bank's digest
-is the SHA-256 of the recipe's name and `Behaviour.bank`.
+The score of a frame, or of its region, is its mean grey, 0 for black to 1 for white, by every 61st of its
+bytes, plus 1 where its label (the last folder of a replayed image) is not `good`. A recipe without a
+threshold has 1.0: what carries another label fails, all else passes. The heatmap is (4, 4), the score
+everywhere. The bank's digest is the SHA-256 of the recipe's name and `Behaviour.bank`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from inspectd.ipc import child
 from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing, RingError
-from inspectd.records import BankInForce, Batch, Inspection, Pace, Score, ScoreError
+from inspectd.records import BankInForce, Batch, FrameRef, Inspection, Pace, Score, ScoreError
 from inspectd.scoring.messages import ScoringReady, StartScoring, ToScoring
 from inspectd.wire import Reason
 
@@ -144,7 +144,7 @@ class Stub:
         frame = inspection.frame
         try:
             ring = self._rings[frame.camera, frame.generation]
-            looked_at = ring.raw(frame)[::EVERY_NTH_BYTE]
+            looked_at = _bytes_looked_at(ring.raw(frame), frame)[::EVERY_NTH_BYTE]
             grey = sum(looked_at) / len(looked_at) / 255
             ring.raw(frame)  # it still lies where it was scored
         except (KeyError, RingError) as error:
@@ -163,6 +163,18 @@ class Stub:
             return msgspec.json.decode(self._file.read_bytes(), type=Behaviour)
         except (OSError, msgspec.MsgspecError) as error:
             raise InputError(f"--behaviour {self._file}: {error}") from error
+
+
+def _bytes_looked_at(pixels: memoryview, frame: FrameRef) -> memoryview | bytes:
+    """The bytes of a frame's region, row by row; without one, those of the frame."""
+    region, row_bytes = frame.region, frame.width * frame.channels
+    if region is None:
+        return pixels
+    starts = (
+        row * row_bytes + region.left * frame.channels
+        for row in range(region.top, region.top + region.height)
+    )
+    return b"".join(pixels[start : start + region.width * frame.channels] for start in starts)
 
 
 def bank_sha256(recipe: str, bank: str = "") -> str:

@@ -30,8 +30,10 @@ from inspectd.wire.verdicts import (
     HeatmapRef,
     PartVerdict,
     Reason,
+    Rectangle,
     Verdict,
     ViewVerdict,
+    place_of,
 )
 
 __all__ = [
@@ -57,6 +59,7 @@ __all__ = [
     "RecipeRefusalReason",
     "RecipeRequest",
     "RecipeState",
+    "Rectangle",
     "Refusal",
     "RefusalReason",
     "TriggerRequest",
@@ -64,6 +67,7 @@ __all__ = [
     "ViewVerdict",
     "decode",
     "encode",
+    "place_of",
     "prefix",
     "topic",
 ]

@@ -11,7 +11,7 @@ from msgspec import Meta
 from inspectd.wire.golden import GoldenRecord
 from inspectd.wire.health import HealthCondition
 from inspectd.wire.shadow import ShadowScore
-from inspectd.wire.verdicts import PartVerdict, Verdict
+from inspectd.wire.verdicts import PartVerdict, Rectangle, Verdict
 
 TOPIC_VERSION: Final = "i1"
 
@@ -32,7 +32,7 @@ class Kind(StrEnum):
 class Counts(msgspec.Struct, frozen=True):
     """Where every captured frame and every trigger went.
 
-    Always `captured = verdicts + drops + in_flight`, and `triggers = parts + triggers_open`.
+    Always `captured + further = verdicts + drops + in_flight`, and `triggers = parts + triggers_open`.
     """
 
     captured: int
@@ -46,6 +46,9 @@ class Counts(msgspec.Struct, frozen=True):
     triggers_open: int = 0
     restarted: int = 0
     """Verdicts of what an earlier start left open; they belong to no frame and no trigger of this epoch."""
+    further: int = 0
+    """Inspections beyond the first of a frame: a frame of a camera with three regions has three, two of them
+    further. 0 without regions."""
 
 
 class HeatmapHeader(msgspec.Struct, frozen=True, tag_field="schema", tag="heatmap/1"):
@@ -58,6 +61,9 @@ class HeatmapHeader(msgspec.Struct, frozen=True, tag_field="schema", tag="heatma
     width: int
     dtype: str
     threshold: float
+    region: str | None = None
+    rectangle: Rectangle | None = None
+    """Part of the frame that the heatmap lies over; None: all of it."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, tag_field="schema", tag="heartbeat/1"):
@@ -109,6 +115,7 @@ class Late(msgspec.Struct, frozen=True, tag_field="schema", tag="late/1"):
     late_ms: float
     trigger_id: str | None = None
     part_id: str | None = None
+    region: str | None = None
 
 
 Header = Verdict | PartVerdict | Late | HeatmapHeader | Heartbeat | Event | GoldenRecord | ShadowScore

@@ -75,9 +75,10 @@ class GoldenRequest(
 
 
 class GoldenView(msgspec.Struct, frozen=True):
-    """What one camera made of a golden part."""
+    """What one camera, or one region of it, made of a golden part."""
 
     camera: str
+    """Its name, or `CAMERA/REGION`, as wherever cameras are named here."""
     evaluation: Evaluation
     """Its real judgement; the verdict on the bus is `undecidable: golden`."""
     reason: str

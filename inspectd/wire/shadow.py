@@ -36,6 +36,7 @@ class ShadowScore(msgspec.Struct, frozen=True, tag_field="schema", tag="shadow/1
     """The verdict of the recipe in force."""
     verdict_score: float
     verdict_threshold: float
+    region: str | None = None
 
 
 class ShadowState(StrEnum):

@@ -11,6 +11,7 @@ from msgspec import Meta
 from inspectd.wire.bus import Counts
 from inspectd.wire.health import HealthCondition
 from inspectd.wire.shadow import ShadowStatus
+from inspectd.wire.verdicts import place_of
 
 MAX_REQUEST_BYTES: Final = 4096
 MAX_LIMIT: Final = 1000
@@ -81,7 +82,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag_field="schema", tag="snapshot/1"
 
 
 class CameraStatus(msgspec.Struct, frozen=True):
-    """A camera, and its verdicts of the last minute."""
+    """A camera, or one of its regions, and its verdicts of the last minute."""
 
     camera: str
     phase: str
@@ -92,6 +93,13 @@ class CameraStatus(msgspec.Struct, frozen=True):
     """Median score of its last 200 verdicts with one, as a share of the threshold; None: none has a score."""
     good_share: float | None = None
     """The same of the good images its bank was built from; None: not known."""
+    region: str | None = None
+    """Its region that all but `phase` is of; None: it has none."""
+
+    @property
+    def place(self) -> str:
+        """`CAMERA`, or `CAMERA/REGION`."""
+        return place_of(self.camera, self.region)
 
 
 class RecipeStatus(msgspec.Struct, frozen=True):

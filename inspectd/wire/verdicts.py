@@ -47,6 +47,20 @@ class Reason(StrEnum):
     """The frame was not certainly taken with the exposure and gain of the recipe that judges it."""
 
 
+def place_of(camera: str, region: str | None) -> str:
+    """Names what is judged by itself: `CAMERA`, or `CAMERA/REGION` of a camera with regions."""
+    return camera if region is None else f"{camera}/{region}"
+
+
+class Rectangle(msgspec.Struct, frozen=True):
+    """Place of a region in its camera's frames, in pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
 class HeatmapRef(msgspec.Struct, frozen=True):
     """A heatmap of this size was sent on the heatmap socket under the verdict's name."""
 
@@ -121,16 +135,26 @@ class Verdict(msgspec.Struct, frozen=True, tag_field="schema", tag="verdict/1"):
     """Version of the recipe, where it is one of the recipe store."""
     device: DeviceFacts | None = None
     """What the camera itself said of the frame; None: nothing, or no frame came."""
+    region: str | None = None
+    """Region of the frame that was judged; the frame's other regions have verdicts of their own."""
+    rectangle: Rectangle | None = None
+    """Where the region lies in the frame."""
+
+    @property
+    def place(self) -> str:
+        """What was judged: `CAMERA`, or `CAMERA/REGION`."""
+        return place_of(self.camera, self.region)
 
 
 class ViewVerdict(msgspec.Struct, frozen=True):
-    """Result of one camera's view of a part; `seq` names its verdict."""
+    """Result of one camera's view of a part, or of a region of it; `seq` names its verdict."""
 
     camera: str
     seq: int
     evaluation: Evaluation
     reason: Reason
     second_look: bool = False
+    region: str | None = None
 
 
 class PartVerdict(msgspec.Struct, frozen=True, tag_field="schema", tag="part/1"):

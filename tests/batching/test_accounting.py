@@ -19,24 +19,32 @@ from inspectd.batching.stage import BatchingStage
 from inspectd.batching.triggering import Triggering
 from inspectd.ipc.ring import FrameRing
 from inspectd.recipes.book import LineRecipe, RecipeBook
-from inspectd.records import BankInForce, FrameRef, Pace, Quality, Score, ScoreError, Trigger
+from inspectd.records import BankInForce, FrameRef, FrameRegion, Pace, Quality, Score, ScoreError, Trigger
 from inspectd.wire import Evaluation, Reason, Refusal, RefusalReason, TriggerRequest
 from tests.support.messages import verdict
 
 DEADLINE_NS = 100
 THRESHOLD = 1.0
 PIXELS = np.zeros((2, 2, 3), np.uint8)
-CAMERAS = {"a": "one", "b": "two", "c": "one", "top": "one", "side": "two"}
+CAMERAS = ("a", "b", "c", "top", "side")
+PLACES = {"a": "one", "b/1": "two", "b/2": "one", "b/far": "two", "c": "one", "top/1": "one", "top/2": "two",
+          "top/3": "one", "side": "two"}  # fmt: skip
+REGIONS = {
+    "b": [FrameRegion("1", 0, 0, 2, 1), FrameRegion("2", 0, 1, 2, 1), FrameRegion("far", 1, 1, 2, 2)],
+    "top": [FrameRegion("1", 0, 0, 1, 2), FrameRegion("2", 0, 0, 2, 2), FrameRegion("3", 1, 0, 1, 1)],
+}
+"""Frames have 2 x 2 pixels: the region `far` lies beyond them."""
 TRIGGERED = ("top", "side")
 WINDOW_NS, BEFORE_NS, LATENCY_NS, ID_MEMORY_NS = 60, 20, 2, 150
-RECIPES = set(CAMERAS.values())
+RECIPES = set(PLACES.values())
 DEADLINES_NS = {"one": DEADLINE_NS, "two": DEADLINE_NS + 30}
 
 
 def bank(recipe: str, threshold: float) -> BankInForce:
     return BankInForce(
-        recipe, f"sha-{recipe}", "patchcore", "net", 1, 1, 2, 2, threshold, image_sizes=((2, 2),), bit_depth=8
-    )
+        recipe, f"sha-{recipe}", "patchcore", "net", 1, 1, 2, 2, threshold,
+        image_sizes=((2, 2), (1, 2), (2, 1), (1, 1)), bit_depth=8,
+    )  # fmt: skip
 
 
 class Line(RuleBasedStateMachine):
@@ -65,7 +73,7 @@ class Line(RuleBasedStateMachine):
         self.parts: dict[tuple[str, int], object] = {}
         self.closed_ids: dict[str, int] = {}
         self.up = True
-        self.used: set[tuple[str, int, int]] = set()
+        self.used: dict[tuple[str, int, int], str] = {}  # frames, to the trigger that has them
         self.nearest = nearest
         self.threshold = THRESHOLD
         self.thresholds: dict[int, float] = {}  # by inspection id: the one in force when it was queued
@@ -78,7 +86,7 @@ class Line(RuleBasedStateMachine):
         self.captured = self.drops = 0
         sent = Sent()
         times = [ServiceTimes(max_batch) for _ in range(lanes)]
-        book = RecipeBook(LineRecipe(cameras=CAMERAS, deadlines_ns=DEADLINES_NS))
+        book = RecipeBook(LineRecipe(places=PLACES, deadlines_ns=DEADLINES_NS))
         self.stage = BatchingStage(
             [Lane(BatchPolicy(max_wait_ns, max_queue, each, sent), each, 2) for each in times],
             Triggering(
@@ -90,9 +98,11 @@ class Line(RuleBasedStateMachine):
                 },
                 Parts(max_open=3, id_memory_ns=ID_MEMORY_NS),
                 book,
+                REGIONS,
             ),
             self,
             book,
+            regions=REGIONS,
         )
         if ready:
             for process in self.holding:
@@ -153,14 +163,15 @@ class Line(RuleBasedStateMachine):
             assert outcome.score.image_score <= outcome.threshold
             assert inspection.frame.quality is Quality.OK
             assert inspection.frame.bit_depth == 8
+            assert inspection.frame.has_its_region
             # A judged frame still lies in its slot: nobody can have overwritten what was scored.
-            assert self.readers[inspection.frame.camera].holds(inspection.frame)
+            seen = self.readers[inspection.frame.camera].view(inspection.frame)
+            assert seen.shape[:2] == inspection.frame.looked_at_size
         return verdict(len(self.verdicts) + len(self.parts))
 
     def claim(self, frame, trigger):
         name = (frame.camera, frame.generation, frame.seq)
-        assert name not in self.used, "one frame for two parts"
-        self.used.add(name)
+        assert self.used.setdefault(name, trigger.trigger_id) == trigger.trigger_id, "one frame for two parts"
         exposed_ns = frame.captured_ns - LATENCY_NS
         assert exposed_ns <= trigger.received_ns + WINDOW_NS
         assert exposed_ns >= trigger.received_ns - (BEFORE_NS if self.nearest else -1)
@@ -233,7 +244,9 @@ class Line(RuleBasedStateMachine):
 
     @rule(
         number=st.integers(0, 6),  # few, so that they come again like a counter that wraps
-        cameras=st.sampled_from([None, ["top"], ["side"], ["a"], {"top": "two"}, {"side": "none"}]),
+        cameras=st.sampled_from(
+            [None, ["top"], ["side"], ["a"], {"side": "two"}, {"side": "none"}, {"top": "two"}]
+        ),
         deadline_ms=st.sampled_from([None, None, 10e-6, 200e-6]),
     )
     def trigger(self, number, cameras, deadline_ms):
@@ -271,7 +284,8 @@ class Line(RuleBasedStateMachine):
         trigger = Trigger(request.trigger_id, received_ns=self.now_ns)
         wanted = list(TRIGGERED) if cameras is None else list(cameras)
         last_id = self.stage.ledger._last_id
-        self.opening = [last_id + 1 + i for i in range(len(wanted))]
+        looks = sum(len(REGIONS.get(camera, "1")) for camera in wanted)
+        self.opening = [last_id + 1 + i for i in range(looks)]
         is_open = number in {int(i) for i, t in self.accepted if (i, t) not in self.parts}
         answer = self.stage.open_part(request, trigger, lambda _: self.up)
         if not isinstance(answer, Refusal):
@@ -283,7 +297,8 @@ class Line(RuleBasedStateMachine):
         elif answer.reason is RefusalReason.UNKNOWN_CAMERA:
             assert cameras == ["a"]
         elif answer.reason is RefusalReason.UNKNOWN_RECIPE:
-            assert cameras == {"side": "none"}
+            # A recipe of the configuration file is one bank, and that camera has regions.
+            assert cameras in ({"side": "none"}, {"top": "two"})
         elif answer.reason is RefusalReason.DUPLICATE_ID:
             assert is_open or self.now_ns - self.closed_ids[str(number)] < ID_MEMORY_NS
 
@@ -396,14 +411,14 @@ class Line(RuleBasedStateMachine):
         assert ledger.drops == self.drops
         assert ledger.missed == len(self.missed)
         assert ledger.closed + ledger.missed == len(self.verdicts)
-        assert ledger.captured == ledger.closed + ledger.drops + ledger.in_flight
+        assert ledger.captured + ledger.further == ledger.closed + ledger.drops + ledger.in_flight
         assert {i.inspection_id for i in ledger.all_open()}.isdisjoint(self.verdicts)
         parts = self.stage.triggering.parts
         assert parts.accepted == len(self.accepted)
         assert parts.closed == len(self.parts)
         assert parts.accepted == parts.closed + parts.open
         counts = self.stage.counts()
-        assert counts.captured == counts.verdicts + counts.drops + counts.in_flight
+        assert counts.captured + counts.further == counts.verdicts + counts.drops + counts.in_flight
         assert counts.triggers == counts.parts + counts.triggers_open
         assert counts.missed == len(self.missed)
 
@@ -415,9 +430,15 @@ class Line(RuleBasedStateMachine):
     @invariant()
     def what_waits_or_is_scored_is_referenced(self):
         if hasattr(self, "stage"):
-            assert len(self.referenced) >= self.stage.waiting
-            held = self.stage.ledger.held
-            assert len(self.referenced) == held + self.stage.waiting + self.stage.scoring
+            stage = self.stage
+            waiting = [i for lane in stage._lanes for queue in lane.policy._queues.values() for i in queue]
+            owed = [
+                i for lane in stage._lanes for each in lane.out._batches.values() for i in each.owed.values()
+            ]
+            frames = {(i.camera, i.frame.slot) for i in [*waiting, *owed]}
+            assert len(waiting) == stage.waiting
+            assert len(owed) == stage.scoring
+            assert len(self.referenced) == stage.ledger.held + len(frames)
 
 
 Line.TestCase.settings = settings(

@@ -38,7 +38,7 @@ class Line:
         self.left_ns: dict[int, int] = {}
         self.batches: list[int] = []
         self.latency_ns: list[int] = []
-        book = RecipeBook(LineRecipe(cameras={"cam": "r"}, deadlines_ns={"r": 10**12}))
+        book = RecipeBook(LineRecipe(places={"cam": "r"}, deadlines_ns={"r": 10**12}))
         times = ServiceTimes(MAX_BATCH)
         self.stage = BatchingStage(
             [Lane(BatchPolicy(0, 10_000, times), times, 2)],

@@ -23,7 +23,7 @@ SHORT, LONG = CameraSettings(1000.0), CameraSettings(2000.0)
 CAMERAS = ("free", "top")
 RECIPES = [
     LineRecipe(
-        id=name, version=1, cameras=dict.fromkeys(CAMERAS, name), deadlines_ns={name: 1000},
+        id=name, version=1, places=dict.fromkeys(CAMERAS, name), deadlines_ns={name: 1000},
         camera_settings=dict.fromkeys(CAMERAS, settings),
     )
     for name, settings in (("a", SHORT), ("b", LONG), ("c", SHORT))

@@ -23,7 +23,7 @@ from inspectd.batching.service_times import ServiceTimes
 from inspectd.batching.stage import BatchingStage
 from inspectd.batching.triggering import Triggering
 from inspectd.recipes.book import LineRecipe, RecipeBook
-from inspectd.records import BankInForce, FrameRef, Pace, Score, Trigger
+from inspectd.records import BankInForce, FrameRef, FrameRegion, Pace, Score, Trigger
 from inspectd.wire import Evaluation, Reason, TriggerRequest
 from tests.support.messages import verdict
 
@@ -64,6 +64,8 @@ class Line:
     views: int = 1
     now_ns: int = 0
     processes: int = 1
+    regions: int = 0
+    """Of the camera `fast`, and of each that looks at a part."""
     outcomes: list = field(default_factory=list)
     parts: list = field(default_factory=list)
     late: int = 0
@@ -75,8 +77,11 @@ class Line:
         self.owed: list[dict] = [{} for _ in self.free_ns]  # by process, batches it has not answered
         self.died_with: set[int] = set()
         scoring, cameras = self.scoring, [f"eye{i}" for i in range(self.views)]
-        recipes = dict.fromkeys(["fast", "slow", *cameras], "r")
-        book = RecipeBook(LineRecipe(cameras=recipes, deadlines_ns={"r": int(self.deadline_ms * MS)}))
+        regions = [FrameRegion(f"{number}", 0, 0, 1, 1) for number in range(self.regions)]
+        of_cameras = dict.fromkeys(["fast", *cameras], regions) if regions else {}
+        places = [f"{camera}/{each.name}" for camera in of_cameras for each in regions]
+        recipes = dict.fromkeys(["fast", "slow", *cameras, *places], "r")
+        book = RecipeBook(LineRecipe(places=recipes, deadlines_ns={"r": int(self.deadline_ms * MS)}))
         sent = Sent()
         times = [ServiceTimes(scoring.max_batch) for _ in self.free_ns]
         self.stage = BatchingStage(
@@ -85,9 +90,11 @@ class Line:
                 dict.fromkeys(cameras, FirstAfter(20 * MS, (0, 0))),
                 Parts(10_000, 0),
                 book,
+                of_cameras,
             ),
             self,
             book,
+            regions=of_cameras,
         )
         for process in range(self.processes):
             self.comes(process)
@@ -260,6 +267,46 @@ def test_the_views_of_a_part_live_or_die_together(processes):
     assert line.decided() - 2 * passed <= 0.06 * line.decided(), "views scored for a part that was lost"
 
 
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize("is_triggered", [False, True])
+def test_the_regions_of_a_frame_live_or_die_together(processes, is_triggered):
+    line = Line(ONE_BY_ONE, 400, processes=processes, regions=3)
+    if is_triggered:
+        line.triggers(60 * processes, 5)  # for each process 180 regions a second, 50 can be scored
+    else:
+        line.cameras(60 * processes, 5)
+    line.run()
+    frames: dict[int, list[bool]] = {}
+    for inspection, outcome in line.outcomes:
+        if inspection.frame is not None:  # None: two triggers so near to each other that neither gets one
+            frames.setdefault(inspection.frame.seq, []).append(outcome.evaluation is Evaluation.PASS)
+    assert {len(passed) for passed in frames.values()} == {3}
+    whole = sum(all(passed) for passed in frames.values())
+    assert whole >= 0.9 * 50 / 3 * 5 * processes
+    assert line.decided() - 3 * whole <= 0.06 * line.decided(), "regions scored of a frame that was given up"
+    if is_triggered:
+        assert sum(outcome.evaluation is Evaluation.PASS for _, outcome in line.parts) == whole
+
+
+def test_a_camera_with_regions_has_not_to_give_way_for_having_more_to_score():
+    line = Line(ONE_BY_ONE, 300, regions=3)
+    line.cameras(60, 5, "fast")
+    line.cameras(60, 5, "slow")
+    line.run()
+    assert line.decided(camera="fast") / 3 >= 0.7 * line.decided(camera="slow")
+
+
+def test_the_regions_of_one_recipe_go_in_one_batch():
+    line = Line(Scoring(20, 2), 300, regions=3)
+    line.frame("fast")
+    line.part()
+    line.run()
+    assert [len(batch.inspections) for batch in line.batches] == [3, 3]
+    ((part, outcome),) = line.parts
+    assert [view.region.name for view in part.views] == ["0", "1", "2"]
+    assert outcome.evaluation is Evaluation.PASS
+
+
 @pytest.mark.parametrize("deadline_ms", [100, 1000])
 def test_a_line_that_was_flooded_is_as_before_within_two_batches(deadline_ms):
     line = Line(ONE_BY_ONE, deadline_ms)
@@ -300,14 +347,15 @@ def test_a_line_with_little_to_do_refuses_nothing_that_the_mean_has_in_time(dead
     ),
     deadline_ms=st.floats(5, 500), views=st.integers(1, 3), seed=st.integers(0, 1000),
     bursts=st.lists(st.tuples(st.floats(0, 300), st.integers(1, 40), st.booleans()), min_size=1, max_size=6),
-    processes=st.integers(1, 3), deaths=st.lists(st.tuples(st.floats(0, 400), st.integers(1, 2)), max_size=5),
+    processes=st.integers(1, 3), regions=st.sampled_from([0, 0, 2, 3]),
+    deaths=st.lists(st.tuples(st.floats(0, 400), st.integers(1, 2)), max_size=5),
 )  # fmt: skip
 @settings(max_examples=80)
 def test_whatever_comes_each_has_one_verdict_and_none_after_its_deadline(
-    *, scoring, deadline_ms, views, seed, bursts, processes, deaths
+    *, scoring, deadline_ms, views, seed, bursts, processes, regions, deaths
 ):
     """And of several processes any may die, but one: what it held is lost, and nothing else is."""
-    line = Line(scoring, deadline_ms, seed=seed, views=views, processes=processes)
+    line = Line(scoring, deadline_ms, seed=seed, views=views, processes=processes, regions=regions)
     for ms, process in deaths:
         if process < processes:
             line.at(ms, line.goes, process)

@@ -106,7 +106,7 @@ def triggering():
         Parts(max_open=4, id_memory_ns=1000),
         RecipeBook(
             LineRecipe(
-                cameras={"top": "a-top", "side": "a-side", "free": "b"},
+                places={"top": "a-top", "side": "a-side", "free": "b"},
                 deadlines_ns={"a-top": 300_000_000, "a-side": 200_000_000, "b": 500_000_000},
             )
         ),
@@ -184,7 +184,7 @@ def test_no_older_trigger_gets_a_frame_of_a_part_whose_trigger_was_refused(secon
 
 
 def test_a_line_without_triggered_cameras_takes_no_trigger():
-    free = Triggering({}, Parts(4, 0), RecipeBook(LineRecipe(cameras={"free": "b"}, deadlines_ns={"b": 1})))
+    free = Triggering({}, Parts(4, 0), RecipeBook(LineRecipe(places={"free": "b"}, deadlines_ns={"b": 1})))
     answer = free.open_part(
         TriggerRequest("1"), Trigger("1"), judged=("b",), is_up=lambda _: True, new_id=lambda: 1
     )
@@ -193,7 +193,7 @@ def test_a_line_without_triggered_cameras_takes_no_trigger():
 
 @pytest.mark.parametrize("match", ["first_after", "nearest"])
 def test_a_camera_changes_once_nothing_is_remembered_of_its_frames(match):
-    recipe = LineRecipe(cameras={"top": "b"}, deadlines_ns={"b": 10**6})
+    recipe = LineRecipe(places={"top": "b"}, deadlines_ns={"b": 10**6})
     triggers = Triggers(match=match, window_ms=1, before_ms=0)
     camera = ImagesCamera(name="top", recipe="b", folder="/x", mode="triggered", latency_ms=1)
     line = Triggering({"top": FirstAfter(100, (0, 0))}, Parts(4, 0), RecipeBook(recipe))

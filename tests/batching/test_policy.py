@@ -12,7 +12,7 @@ def inspection(
     part: str | None = None,
 ) -> Inspection:  # fmt: skip
     trigger = None if part is None else Trigger(part, received_ns=1)
-    frame = FrameRef(camera, 1, 0, 1, 0, 0, 2, 2, trigger=trigger)
+    frame = FrameRef(camera, 1, 0, number, 0, 0, 2, 2, trigger=trigger)
     return Inspection(number, frame, recipe, opened_ns, deadline_ns)
 
 

@@ -24,7 +24,7 @@ class Line:
         self.outcomes = {}
         self.late = []
         self.released = []
-        book = self.book = RecipeBook(LineRecipe(cameras={"cam": "r"}, deadlines_ns={"r": 100}))
+        book = self.book = RecipeBook(LineRecipe(places={"cam": "r"}, deadlines_ns={"r": 100}))
         times = ServiceTimes(1)
         self.stage = BatchingStage(
             [Lane(BatchPolicy(0, 10, times), times, batches_out)],

@@ -197,14 +197,20 @@ def test_settings_that_scoring_cannot_work_with_are_found(
 
 def test_a_camera_of_another_size_than_the_banks_images_is_found(tmp_path, bank_file):
     write_images(tmp_path / "small", ["1.png"])
+    cameras = camera_table("cam", tmp_path / "small") + camera_table("cut", tmp_path / "small")
+    for name, width in (("far", 300), ("small", 40)):
+        rectangle = f"{{left = 0, top = 0, width = {width}, height = 48}}"
+        cameras += f'[[cameras.regions]]\nname = "{name}"\nrectangle = {rectangle}\n'
     file = tmp_path / "line.toml"
-    file.write_text(settings(bank_file, camera_table("cam", tmp_path / "small")))
+    file.write_text(settings(bank_file, cameras))
     done = inspectd("check", file)
     assert done.returncode == 2
-    problem = (
-        "cameras[0].folder: frames are 64x48, the images of recipe cell were 300x300; none would be judged"
-    )
-    assert problem in done.stderr
+    for problem in (
+        "cameras[0].folder: frames are 64x48, the images of recipe cell were 300x300; none would be judged",
+        "cameras[1].folder: region far reaches to column 300 and row 48, frames are 64x48; region small is",
+        "region small is 40x48, the images of recipe cell were 300x300; none would be judged",
+    ):
+        assert problem in done.stderr
 
 
 def test_every_file_in_config_is_sound():

@@ -9,8 +9,17 @@ from typing import get_args
 import msgspec
 import pytest
 
-from inspectd.config import Camera, Config, ImagesCamera, OpenCvCamera, Recipe, compare
-from inspectd.config.reloading import CAMERA_RECIPE, CAMERA_RESTART, RELOADED_TABLES
+from inspectd.config import (
+    Camera,
+    CameraRegion,
+    Config,
+    ImagesCamera,
+    OpenCvCamera,
+    PixelRectangle,
+    Recipe,
+    compare,
+)
+from inspectd.config.reloading import CAMERA_RECIPE, CAMERA_REGIONS, CAMERA_RESTART, RELOADED_TABLES
 from inspectd.config.settings import Settings
 
 DOC = (Path(__file__).parents[2] / "docs/operations.md").read_text()
@@ -44,7 +53,7 @@ def test_every_setting_of_every_other_table_takes_a_restart(table):
 
 
 def test_a_cameras_settings_start_it_anew_except_what_judges_its_parts():
-    for field in OpenCvCamera.__struct_fields__:
+    for field in set(OpenCvCamera.__struct_fields__) - {CAMERA_REGIONS}:
         change = compare(RUNS, with_camera(**{field: "changed"}))
         if field == "name":
             assert "to add, remove, rename" in change.restart[0]
@@ -55,6 +64,22 @@ def test_a_cameras_settings_start_it_anew_except_what_judges_its_parts():
     change = compare(RUNS, with_camera(source="rtsp://user:secret2@camera/2"))
     assert [camera.name for camera in change.cameras] == ["right"]
     assert "secret" not in repr((change.restart, change.recipes))
+
+
+def test_of_regions_the_recipes_are_taken_up_and_all_else_takes_a_restart():
+    region = CameraRegion(name="pin", rectangle=PixelRectangle(left=1, top=2, width=3, height=4))
+    runs = with_camera(regions=(region,))
+
+    def change(**changes):
+        return compare(runs, with_camera(regions=(msgspec.structs.replace(region, **changes),)))
+
+    assert change(recipe="b").recipes == ("camera right/pin: recipe b instead of a",)
+    assert (change(recipe="b").restart, change(recipe="b").cameras) == ((), ())
+    assert compare(runs, with_camera(regions=(region,), recipe="b")).recipes == change(recipe="b").recipes
+    moved = PixelRectangle(left=1, top=2, width=3, height=5)
+    for others in (change(rectangle=moved), change(name="rim"), compare(RUNS, runs), compare(runs, RUNS)):
+        assert [problem.partition(":")[0] for problem in others.restart] == ["cameras[1].regions"]
+        assert others.cameras == ()
 
 
 def test_a_camera_of_another_kind_starts_anew():
@@ -87,7 +112,8 @@ def test_the_page_says_of_every_setting_what_a_reload_does_with_it():
     cameras = {name for kind in get_args(Camera) for name in kind.__struct_fields__}
     expected = {f"cameras[].{name}": "its camera starts anew" for name in cameras}
     expected |= {f"cameras[].{name}": "takes a restart" for name in CAMERA_RESTART}
-    expected[f"cameras[].{CAMERA_RECIPE}"] = "taken up"
+    expected[f"cameras[].{CAMERA_REGIONS}"] = "takes a restart"
+    expected |= {f"{table}{CAMERA_RECIPE}": "taken up" for table in ("cameras[].", "cameras[].regions[].")}
     expected |= {f"recipes[].{name}": "taken up" for name in Recipe.__struct_fields__}
     expected |= {name: "takes a restart" for name in Config.__struct_fields__ if name not in RELOADED_TABLES}
     assert said == expected

@@ -15,12 +15,12 @@ def recipe(name: str, version: int, *, cameras: dict[str, str] | None = None) ->
         id=name,
         version=version,
         number=ord(name[0]),
-        cameras=keys,
+        places=keys,
         deadlines_ns=dict.fromkeys(keys.values(), 5),
     )
 
 
-FROM_FILE = LineRecipe(cameras={"top": "cells", "side": "cells"}, deadlines_ns={"cells": 1, "spare": 2})
+FROM_FILE = LineRecipe(places={"top": "cells", "side": "cells"}, deadlines_ns={"cells": 1, "spare": 2})
 CAMERA = ImagesCamera(name="top", recipe="cells", folder="/x")
 A1, A2, B1 = recipe("a", 1), recipe("a", 2), recipe("b", 1)
 
@@ -38,7 +38,7 @@ def test_a_frame_is_judged_by_what_was_in_force_when_it_was_captured(book):
     book.put_in_force(B1, 200)
     seen = [book.key_of_frame("side", at) for at in (0, 100, 101, 200, 201)]
     assert seen == ["cells", "cells", "a@1/side", "a@1/side", "b@1/side"]
-    assert book.keys_of_part(["top", "side", "nobody"]) == {"top": "b@1", "side": "b@1/side"}
+    assert [book.key_of_part(place) for place in ("top", "side")] == ["b@1", "b@1/side"]
 
 
 def test_a_recipe_from_before_the_last_seconds_is_forgotten(book):
@@ -75,7 +75,7 @@ def test_a_number_means_the_one_recipe_that_has_it_or_none(book):
 
 
 def test_a_frame_that_may_still_be_in_time_is_judged_by_the_recipe_of_its_capture():
-    slow = LineRecipe(cameras={"top": "slow"}, deadlines_ns={"slow": 60 * 10**9})
+    slow = LineRecipe(places={"top": "slow"}, deadlines_ns={"slow": 60 * 10**9})
     book = RecipeBook(slow)
     book.add(A1)
     book.add(B1)
@@ -103,8 +103,8 @@ def file_recipe(version, threshold):
 
 def test_each_reading_of_the_file_has_keys_and_a_name_of_its_own_and_the_names_of_the_file():
     first, second = file_recipe(0, 0.5), file_recipe(3, 0.5)
-    assert (first.name, first.cameras["top"]) == ("file", "cells")
-    assert (second.name, second.cameras["top"]) == ("file@3", "cells#3")
+    assert (first.name, first.places["top"]) == ("file", "cells")
+    assert (second.name, second.places["top"]) == ("file@3", "cells#3")
     assert [each.name for each in second.recipes] == ["cells#3"]
     assert not first.keys & second.keys
     book = RecipeBook(first)

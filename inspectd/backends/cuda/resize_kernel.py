@@ -22,8 +22,8 @@ _WEIGHT_LIMIT: Final = 1 << 15
 _ONE_LEVEL: Final = 1.1
 _HALF_LEVEL: Final = 0.5
 _MOST_OFF: Final = 1e-3
-_SIZES_KEPT: Final = 16
-"""Frame sizes whose weights stay on the device: a line's cameras have few."""
+_SIZES_KEPT: Final = 128
+"""Frame sizes whose weights stay on the device: a line's cameras and their regions have fewer."""
 
 
 @triton.jit(

@@ -1,0 +1,237 @@
+"""Several regions of a camera's frames, each judged by its recipe: by the stub, and by the real scorer."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from support.cells import cells
+from support.changeovers import add_recipe, ask, begin_shadow, prepare
+from support.daemon import Daemon, camera_table, settings
+from support.ports import free_port
+
+from inspectd import cli
+from inspectd.backends.scorer import Scorer
+from inspectd.client import Accepted, RecipeAck, RecipeAction, Refusal, ask_status
+from inspectd.client.golden import GoldenAsker
+from inspectd.evidence.record import read_record
+from inspectd.scoring.stub import Behaviour
+from inspectd.wire.golden import GoldenAction, GoldenOutcome
+
+GREY = {"left": 40, "mid": 128, "right": 215}
+"""Of the three regions of a frame of 60 x 30; each 20 wide."""
+PARTS = 60
+RECIPES = """
+[[recipes]]
+name = "bright"
+bank = "stub.bank"
+threshold = 0.9
+"""
+
+
+def regions(**recipes: str | None) -> str:
+    """Tables of regions that lie side by side, each with its recipe; None: the camera's."""
+    tables = []
+    for number, (name, recipe) in enumerate(recipes.items()):
+        of_recipe = "" if recipe is None else f'recipe = "{recipe}"\n'
+        place = f"{{left = {20 * number}, top = 5, width = 20, height = 20}}"
+        tables.append(f'[[cameras.regions]]\nname = "{name}"\n{of_recipe}rectangle = {place}\n')
+    return "".join(tables)
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 pictures whose regions differ in brightness, each with noise of its own."""
+    folder = tmp_path_factory.mktemp("frames") / "good"
+    folder.mkdir()
+    chance = np.random.default_rng(1)
+    levels = np.repeat(np.array(list(GREY.values())), 20)[None, :, None]
+    for number in range(20):
+        picture = levels + chance.integers(-20, 21, (30, 60, 3))
+        cv2.imwrite(str(folder / f"{number:02}.png"), picture.astype(np.uint8))
+    return folder
+
+
+def counts_of(daemon: Daemon):
+    """The counts at the end of a line, which close."""
+    counts = daemon.reader.event("stopped").counts
+    assert counts.in_flight == counts.triggers_open == 0
+    assert counts.captured + counts.further == counts.verdicts + counts.drops
+    assert counts.verdicts + counts.missed == len(daemon.reader.verdicts)
+    numbers = [v.seq for v in [*daemon.reader.verdicts, *daemon.reader.parts]]
+    assert sorted(numbers) == list(range(1, len(numbers) + 1))
+    return counts
+
+
+def test_a_part_is_judged_by_every_region_of_every_camera(start_daemon, plant, frames):
+    cameras = "".join(
+        camera_table(name, frames, fps=100, slots=32, mode='"triggered"')
+        + regions(left=None, mid=None, right="bright")
+        for name in ("top", "side")
+    )
+    triggers = "[triggers]\nwindow_ms = 500\nmax_delay_ms = 2000\n"
+    text = settings("stub.bank", cameras, recipe=f"threshold = 0.6\n{RECIPES}", extra=triggers)
+    daemon = start_daemon(text).ready()
+    line_plant = plant(daemon)
+    refused = line_plant.trigger("named", recipe="bright")
+    assert isinstance(refused, Refusal)
+    assert refused.detail.startswith("recipe 'bright' does not say what judges the regions of camera top")
+    for number in range(PARTS):
+        answer = line_plant.trigger(number)
+        assert isinstance(answer, Accepted), answer
+        assert answer.cameras == ["top", "side"]
+        line_plant.part(number)
+    places = {status.place: status for status in ask_status(f"ipc://{daemon.runtime_dir}/sync.sock").cameras}
+    assert list(places) == [f"{camera}/{region}" for camera in ("top", "side") for region in GREY]
+    assert places["top/right"].recipe == "bright"
+    assert daemon.stop() == 0
+
+    counts = counts_of(daemon)
+    assert (counts.parts, counts.verdicts + counts.missed) == (PARTS, PARTS * 6)
+    assert counts.further * 3 == counts.verdicts * 2
+    for part in daemon.reader.parts:
+        assert [(view.camera, view.region) for view in part.views] == [tuple(p.split("/")) for p in places]
+        # On a machine that is busy with other things a frame may be in doubt: then no region of it is taken.
+        missed = Counter(view.camera for view in part.views if view.reason == "missed_trigger")
+        assert set(missed.values()) <= {3}
+        assert part.evaluation == ("undecidable" if missed else "pass")
+    assert counts.missed < PARTS
+    judged = [v for v in daemon.reader.verdicts if v.frame_seq is not None]
+    used = Counter((v.camera, v.frame_generation, v.frame_seq, v.frame_sha256) for v in judged)
+    assert set(used.values()) == {3}
+    for verdict in judged:
+        assert verdict.score == pytest.approx(GREY[verdict.region] / 255, abs=0.05)
+        assert verdict.rectangle.left == 20 * list(GREY).index(verdict.region)
+        assert verdict.recipe == ("bright" if verdict.region == "right" else "cell")
+
+
+def test_a_region_beyond_the_frame_or_of_another_size_than_its_bank_is_undecidable_and_no_other(
+    start_daemon, frames
+):
+    camera = camera_table("top", frames, fps=50, loop=False) + regions(
+        left=None, mid=None, right=None, far=None
+    )
+    camera += '[[cameras.regions]]\nname = "thin"\nrectangle = {left = 0, top = 0, width = 20, height = 4}\n'
+    port = free_port()
+    text = settings("stub.bank", camera, metrics_port=port)
+    daemon = start_daemon(text, behaviour=Behaviour(image_sizes=((20, 20),)))
+    daemon.until(lambda: daemon.phases() == ["ended"] and not daemon.reader.heartbeats[-1].counts.in_flight)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        rows = [line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if line[0] != "#"]
+    names = ("frames_captured", "further_inspections", "verdicts", "region_verdicts")
+    totals = [sum(float(n) for row, n in rows if row.startswith(f"inspectd_{name}_total")) for name in names]
+    assert totals == [20, 80, 100, 100]
+    assert daemon.stop() == 0
+    found = Counter((v.region, str(v.reason)) for v in daemon.reader.verdicts)
+    inside = {(region, "within_threshold"): 20 for region in GREY}
+    assert found == {**inside, ("far", "format"): 20, ("thin", "format"): 20}
+    told = sorted(e.detail for e in daemon.reader.events if e.event == "format_changed")
+    assert told == [
+        "region far reaches to column 80 and row 25, frames are 60x30",
+        "region thin is 20x4, the images of recipe cell were 20x20",
+    ]
+    counts = counts_of(daemon)
+    assert (counts.captured, counts.verdicts, counts.further) == (20, 100, 80)
+
+
+def test_a_line_with_too_many_regions_gives_up_whole_frames_and_every_slot_comes_back(start_daemon, frames):
+    camera = camera_table("top", frames, fps=100, slots=8) + regions(left=None, mid="bright", right=None)
+    extra = "[batching]\nmax_batch = 1\n[evidence]\npass_share = 1\nmax_per_second = 1000\n"
+    text = settings("stub.bank", camera, deadline_ms=300, recipe=RECIPES, extra=extra)
+    daemon = start_daemon(text, behaviour=Behaviour(latency_ms=20)).ready()
+    daemon.until(lambda: len(daemon.reader.verdicts) > 150)
+    daemon.behave(Behaviour(fault="die"))
+    daemon.until(lambda: any(v.reason == "scoring_lost" for v in daemon.reader.verdicts))
+    daemon.behave(Behaviour(latency_ms=20))
+    before = len(daemon.reader.verdicts)
+    daemon.until(lambda: any(v.evaluation == "pass" for v in daemon.reader.verdicts[before:]))
+    assert daemon.stop() == 0
+    counts_of(daemon)
+    of_frame: dict[object, list[str]] = {}
+    for verdict in daemon.reader.verdicts:
+        of_frame.setdefault((verdict.frame_generation, verdict.frame_seq), []).append(verdict.reason)
+    assert {len(reasons) for reasons in of_frame.values()} == {3}
+    shed = [reasons for reasons in of_frame.values() if "overload" in reasons]
+    assert sum(set(reasons) == {"overload"} for reasons in shed) >= 0.9 * len(shed) > 0
+    saved = [
+        read_record(file.parent).verdict for file in daemon.folder.glob("state/evidence/**/evidence.json")
+    ]
+    assert {verdict.region for verdict in saved} == {"left", "mid", "right"}
+
+
+def test_recipes_of_the_store_a_shadow_and_golden_parts_know_regions(start_daemon, frames):
+    golden = """
+[golden]
+grace_minutes = 60
+[[golden.parts]]
+name = "dark"
+recipe = "b"
+expect = "pass"
+cameras = ["top/left"]
+[[golden.parts]]
+name = "light"
+recipe = "b"
+expect = "fail"
+cameras = ["top/right"]
+"""
+    camera = camera_table("top", frames, fps=40, slots=32) + regions(left=None, mid=None, right=None)
+    daemon = start_daemon(settings("stub.bank", camera, deadline_ms=3000, extra=golden)).ready()
+    state = daemon.folder / "state"
+    add_recipe(state, "a", 1, {"top": 0.5})
+    refused = ask(daemon, RecipeAction.PREPARE, "a")
+    assert "does not say what judges top/left, top/mid, top/right" in refused.detail
+    add_recipe(state, "b", 2, {"top/left": 0.3, "top/mid": 0.4, "top/right": 0.3})
+    begin_shadow(daemon, "b")
+    daemon.until(lambda: len(daemon.reader.shadows) > 40)
+    for shadow in daemon.reader.shadows:
+        assert shadow.threshold == {"left": 0.3, "mid": 0.4, "right": 0.3}[shadow.region]
+        assert shadow.score == shadow.verdict_score == pytest.approx(GREY[shadow.region] / 255, abs=0.05)
+    prepare(daemon, "b")
+    assert isinstance(ask(daemon, RecipeAction.ACTIVATE, "b"), RecipeAck)
+    with GoldenAsker(f"ipc://{daemon.runtime_dir}/control.sock", who="kim") as asker:
+        assert asker.ask(GoldenAction.BEGIN).to_show[0].cameras == ["top/left"]
+        for shown, part in enumerate(("dark", "light"), 1):
+            asker.ask(GoldenAction.SHOW, part=part)
+            daemon.until(lambda shown=shown: asker.ask(GoldenAction.STATUS).shown == shown)
+        daemon.until(lambda: asker.ask(GoldenAction.STATUS).outcome is not None)
+        assert asker.ask(GoldenAction.STATUS).outcome is GoldenOutcome.PASSED
+    shown = len(daemon.reader.verdicts)
+    daemon.until(lambda: len(daemon.reader.verdicts) >= shown + 6)
+    assert daemon.stop() == 0
+    counts_of(daemon)
+    shown = [(v.frame_seq, v.region) for v in daemon.reader.verdicts if v.reason == "golden"]
+    assert Counter(region for _, region in shown) == {"left": 2, "mid": 2, "right": 2}
+    judged = {(v.region, str(v.evaluation)) for v in daemon.reader.verdicts if v.recipe == "b" and v.score}
+    assert judged == {("left", "pass"), ("mid", "fail"), ("right", "fail")}
+
+
+def test_the_real_scorer_sees_the_region_and_nothing_else_and_explain_gives_its_score_again(
+    start_real_daemon, bank_file, tmp_path, capsys
+):
+    good, bad = cells(defective=False)[1], cells(defective=True)[0]
+    picture = np.random.default_rng(2).integers(0, 256, (340, 700, 3), np.uint8)
+    places = {"good": (20, 30), "bad": (360, 10)}
+    for cell, (left, top) in zip((good, bad), places.values(), strict=True):
+        picture[top : top + 300, left : left + 300] = cv2.imread(str(cell))
+    (tmp_path / "line").mkdir()
+    cv2.imwrite(str(tmp_path / "line" / "1.png"), picture)
+    camera = camera_table("top", tmp_path / "line", loop=False)
+    for name, (left, top) in places.items():
+        place = f"{{left = {left}, top = {top}, width = 300, height = 300}}"
+        camera += f'[[cameras.regions]]\nname = "{name}"\nrectangle = {place}\n'
+    daemon = start_real_daemon(settings(bank_file, camera, extra="[evidence]\npass_share = 1\n"))
+    daemon.until(lambda: len(daemon.reader.verdicts) == 2, 60)
+    assert daemon.stop() == 0
+    scores = {verdict.region: verdict.score for verdict in daemon.reader.verdicts}
+    alone = Scorer.load(bank_file, "cpu").score([cv2.imread(str(cell)) for cell in (good, bad)])
+    expected = {"good": alone[0].image_score, "bad": alone[1].image_score}
+    assert scores == pytest.approx(expected, rel=1e-4)
+    kept = {read_record(f.parent).verdict.region: f.parent for f in daemon.folder.rglob("evidence.json")}
+    assert cli.main(["explain", str(kept["bad"]), "--config", str(daemon.file), "--device", "cpu"]) == 0
+    told = capsys.readouterr().out
+    assert "test/line/top/bad" in told
+    assert "the same score" in told
