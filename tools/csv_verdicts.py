@@ -4,8 +4,8 @@ Usage: csv_verdicts.py VERDICTS_ENDPOINT FILE.csv [--sync ENDPOINT]
 
 Each row is on the disk before the cursor beside the file (`FILE.csv.cursor`) moves past it. A crash between
 the two would write that row again, so at the start rows after the cursor are cut off. What is lost becomes a
-row of its own. Ids are written on one line, as `\u000a` for a line break, and with a `'` before one that a
-spreadsheet would take for a formula.
+row of its own. The camera of a region's verdict is given as `CAMERA/REGION`. Ids are written on one line, as
+`\u000a` for a line break, and with a `'` before one that a spreadsheet would take for a formula.
 """
 
 import argparse
@@ -25,7 +25,7 @@ HEADINGS = ["epoch", "seq", "camera", "part_id", "trigger_id", "evaluation", "re
 def row(item: "Verdict | PartVerdict | Lost") -> list[object]:
     if isinstance(item, Lost):
         return [item.before.epoch, item.before.seq - 1, "", "", "", "lost", item.reason, item.count, ""]
-    camera, score = (item.camera, item.score) if isinstance(item, Verdict) else ("", None)
+    camera, score = (item.place, item.score) if isinstance(item, Verdict) else ("", None)
     name = [item.epoch, item.seq, cell(camera), cell(item.part_id), cell(item.trigger_id)]
     return [*name, item.evaluation, item.reason, score, item.late]
 

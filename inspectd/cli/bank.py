@@ -59,7 +59,11 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     source = build.add_argument_group("where the images come from, one of")
     source.add_argument("--images", type=Path, metavar="DIR", help="folder of images of good parts")
     source.add_argument("--video", type=Path, metavar="FILE", help="video of good parts")
-    source.add_argument("--camera", metavar="NAME", help="camera of the file given with --config")
+    source.add_argument(
+        "--camera",
+        metavar="NAME",
+        help="camera of the file given with --config, or its region as NAME/REGION",
+    )
     build.add_argument("--config", type=Path, metavar="FILE", help="configuration that names the camera")
     build.add_argument(
         "--count", type=int, default=200, help="frames from a video or camera; default: %(default)s"

@@ -180,8 +180,8 @@ def _source(arguments: argparse.Namespace) -> _Source:
         return _Source(video_frames(arguments.video, arguments.count), arguments.count)
     from inspectd.cli import bank_camera  # noqa: PLC0415 - brings the capture stage with it
 
-    camera = bank_camera.find_camera(arguments.config, arguments.camera)
-    seen = bank_camera.camera_frames(camera, arguments.count)
+    camera, region = bank_camera.find_camera(arguments.config, arguments.camera)
+    seen = bank_camera.camera_frames(camera, arguments.count, region)
     return _Source(seen.frames, arguments.count, seen.bit_depth)
 
 

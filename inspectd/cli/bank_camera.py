@@ -9,6 +9,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from inspectd import config
 from inspectd.bank.collect import NamedFrame
 from inspectd.capture.backoff import Backoff
@@ -19,7 +22,8 @@ from inspectd.capture.registry import make_driver
 from inspectd.errors import InputError
 from inspectd.pictures.channels import as_bgr
 from inspectd.pictures.depth import EIGHT_BITS
-from inspectd.records import Quality
+from inspectd.records import FrameRegion, Quality
+from inspectd.wire import place_of
 
 _MOST_FAILURES: Final = 5
 """Connections in a row that give no frame; a camera that is away for longer is worth a person's look."""
@@ -27,16 +31,26 @@ _MOST_BAD_PER_GOOD: Final = 10
 _BAD_AT_THE_START: Final = 100
 
 
-def find_camera(file: Path | None, name: str) -> config.Camera:
-    """A camera of a configuration file.
+def find_camera(file: Path | None, place: str) -> tuple[config.Camera, FrameRegion | None]:
+    """A camera of a configuration file, and which region of it is meant where it has some.
+
+    Args:
+        file: the configuration.
+        place: `CAMERA`, or `CAMERA/REGION` of a camera with regions.
 
     Raises:
-        InputError: no configuration was given, or it has no such camera.
+        InputError: no configuration was given, or it has no such camera or region.
         ConfigError: the configuration has problems.
     """
     if file is None:
         raise InputError("--camera: expected --config FILE with it, the configuration that names the camera")
-    return config.load_camera(file, name)[1]
+    camera = config.load_camera(file, place.partition("/")[0])[1]
+    if place not in camera.places:
+        raise InputError(
+            f"--camera: got {place!r}, expected what is judged by itself: {', '.join(camera.places)}"
+        )
+    regions = {place_of(camera.name, region.name): region.of_frame for region in camera.regions}
+    return camera, regions.get(place)
 
 
 class CameraFrames(NamedTuple):
@@ -51,8 +65,10 @@ class CameraFrames(NamedTuple):
     frames: Iterator[NamedFrame]
 
 
-def camera_frames(camera: config.Camera, count: int) -> CameraFrames:
+def camera_frames(camera: config.Camera, count: int, region: FrameRegion | None = None) -> CameraFrames:
     """Up to `count` frames of a camera that the daemon would judge, and why each other one is left out.
+
+    With a region each is cut to it.
 
     A camera whose connection breaks, or that was not read for too long while features were made, is opened
     again. It ends early where a replay ends, or where hardly any frame can be judged.
@@ -65,14 +81,17 @@ def camera_frames(camera: config.Camera, count: int) -> CameraFrames:
     for frame in frames:
         begun.append(frame)
         if isinstance(frame, Frame):  # it alone says how many bits it has
-            return CameraFrames(
-                frame.bit_depth, _judged(camera, chain(begun, frames), count, frame.bit_depth)
-            )
-    return CameraFrames(EIGHT_BITS, _judged(camera, begun, count, EIGHT_BITS))
+            good = _judged(camera, chain(begun, frames), count, region, frame.bit_depth)
+            return CameraFrames(frame.bit_depth, good)
+    return CameraFrames(EIGHT_BITS, _judged(camera, begun, count, region, EIGHT_BITS))
 
 
 def _judged(
-    camera: config.Camera, frames: Iterable[Frame | UnreadableImageError], count: int, bit_depth: int
+    camera: config.Camera,
+    frames: Iterable[Frame | UnreadableImageError],
+    count: int,
+    region: FrameRegion | None,
+    bit_depth: int,
 ) -> Iterator[NamedFrame]:
     gate = FrameGate(camera.quality)
     good = bad = 0
@@ -80,6 +99,8 @@ def _judged(
         name = f"{camera.name}#{number}"
         if isinstance(frame, UnreadableImageError):
             yield name, str(frame)
+        elif region is not None and not _shows(frame, region):
+            yield name, f"the daemon would not judge it: region {region.name} lies beyond it"
         elif (quality := gate.judge(frame, frame_digest(frame.pixels).digest())) is not Quality.OK:
             yield name, f"the daemon would not judge it: {quality}"
         elif frame.bit_depth != bit_depth:
@@ -87,11 +108,24 @@ def _judged(
         else:
             # A copy: the driver may fill the same memory again before this frame's batch is full. Of three
             # channels: a bank knows its images again by their pixels, and in files they have three.
-            yield name, as_bgr(frame.pixels.copy())
+            yield name, as_bgr(_cut(frame.pixels, region).copy())
             good += 1
         bad = number - good
         if good == count or bad > _BAD_AT_THE_START + _MOST_BAD_PER_GOOD * good:
             return
+
+
+def _shows(frame: Frame, region: FrameRegion) -> bool:
+    """Whether the region lies wholly inside the frame."""
+    height, width, _ = frame.pixels.shape
+    return bool(region.left + region.width <= width and region.top + region.height <= height)
+
+
+def _cut(pixels: NDArray[np.uint8], region: FrameRegion | None) -> NDArray[np.uint8]:
+    """The region of a frame, `(H, W, 3) uint8 BGR`, as a view."""
+    if region is None:
+        return pixels
+    return pixels[region.top : region.top + region.height, region.left : region.left + region.width]
 
 
 def _frames(camera: config.Camera) -> Iterator[Frame | UnreadableImageError]:

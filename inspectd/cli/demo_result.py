@@ -81,7 +81,7 @@ class Result:
     def unaccounted(self, counts: Counts) -> list[str]:
         """Everything that does not add up, in words; empty when every frame is accounted for."""
         problems = []
-        told = counts.verdicts + counts.drops + counts.in_flight
+        told = counts.verdicts + counts.drops + counts.in_flight - counts.further
         if counts.captured != told:
             problems.append(
                 f"{counts.captured} frames were captured, but verdicts + drops + in flight are {told}"

@@ -70,7 +70,8 @@ def main(arguments: argparse.Namespace) -> int:
     from inspectd.backends.scorer import Scorer  # noqa: PLC0415 - seconds of imports, after everything cheap
 
     scorer = Scorer.load(bank, arguments.device)
-    (now,) = scorer.score([pixels])
+    seen = _looked_at(pixels, verdict)
+    (now,) = scorer.score([seen])
     threshold = verdict.threshold if verdict.threshold is not None else scorer.info.threshold
     same = _is_same(verdict, now, arguments.tolerance)
     _show(record, folder, now, scorer.info.sha256, threshold)
@@ -79,7 +80,7 @@ def main(arguments: argparse.Namespace) -> int:
     scale = (0.5 * threshold, 1.5 * threshold)
     if threshold <= 0:
         scale = (threshold, max(float(now.heatmap.max()), threshold + 1e-9))
-    write_image(out, explanation(pixels, now.heatmap, scale, lines))
+    write_image(out, explanation(seen, now.heatmap, scale, lines))
     print(f"picture: {out}")
     if same is None:
         print("the verdict had no score to compare with")
@@ -87,6 +88,24 @@ def main(arguments: argparse.Namespace) -> int:
     within = f"difference at most {arguments.tolerance:g} of it"
     print(f"the same score ({within})" if same else f"a different score (expected: {within})")
     return ExitCode.OK if same else ExitCode.FAILED
+
+
+def _looked_at(pixels: NDArray[np.uint8], verdict: Verdict) -> NDArray[np.uint8]:
+    """What was judged of the saved frame, `(H, W, 3) uint8 BGR`: all of it, or its region.
+
+    Raises:
+        InputError: the region lies beyond it, and nothing can have been judged.
+    """
+    part = verdict.rectangle
+    if part is None:
+        return pixels
+    height, width = pixels.shape[:2]
+    if part.left + part.width > width or part.top + part.height > height:
+        raise InputError(
+            f"region {verdict.region} reaches to column {part.left + part.width} and row "
+            f"{part.top + part.height} of a frame of {width}x{height}: nothing was scored"
+        )
+    return np.ascontiguousarray(pixels[part.top : part.top + part.height, part.left : part.left + part.width])
 
 
 def _refuse_altered(file: Path, pixels: NDArray[np.uint8], verdict: Verdict) -> None:
@@ -106,11 +125,11 @@ def _find_bank(file: Path, verdict: Verdict) -> Path:
     """
     if verdict.recipe_version is not None:
         store = LineState(file).store
-        judged = store.read(verdict.recipe, verdict.recipe_version).cameras.get(verdict.camera)
+        judged = store.read(verdict.recipe, verdict.recipe_version).cameras.get(verdict.place)
         if judged is None or verdict.bank_sha256 not in {None, judged.bank_sha256}:
             raise InputError(
                 f"recipe {verdict.recipe}@{verdict.recipe_version} of the store of {file} has another bank "
-                f"for {verdict.camera} than this verdict; name it with --bank"
+                f"for {verdict.place} than this verdict; name it with --bank"
             )
         return store.folder(verdict.recipe, verdict.recipe_version) / judged.bank
     found = []
@@ -164,13 +183,13 @@ def _show(record: EvidenceRecord, folder: Path, now: ImageScore, bank_sha256: st
         now_is.append("" if before in {None, after} else "  differs", "bold")
         table.add_row(what, cell((before or "none")[:16]), now_is)
     console = output.console()
-    name = f"{verdict.plant}/{verdict.line}/{verdict.camera}"
+    name = f"{verdict.plant}/{verdict.line}/{verdict.place}"
     console.print(cell(f"{name}, verdict {verdict.epoch}:{verdict.seq}"))
     console.print(table)
 
 
 def _caption(verdict: Verdict, now: ImageScore, threshold: float) -> list[str]:
-    name = f"{verdict.plant}/{verdict.line}/{verdict.camera}  verdict {verdict.epoch}:{verdict.seq}"
+    name = f"{verdict.plant}/{verdict.line}/{verdict.place}  verdict {verdict.epoch}:{verdict.seq}"
     bank, frame = ((sha256 or "none")[:16] for sha256 in (verdict.bank_sha256, verdict.frame_sha256))
     return [
         f"{name}  {verdict.evaluation} ({verdict.reason})",

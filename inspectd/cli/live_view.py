@@ -26,7 +26,7 @@ _PHASE: Final = {"up": "green", "ended": "dim", "opening": "yellow", "down": "bo
 
 
 class CameraView:
-    """State of one camera, from its messages."""
+    """State of one camera, or of one of its regions, from its messages."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.evaluations: Counter[Evaluation] = Counter()
@@ -71,10 +71,14 @@ class LineView:
         self.name = f"{message.plant}/{message.line}"
         match message:
             case Verdict():
-                self._camera(message.camera).add(message)
+                if message.region is not None:
+                    self.cameras.pop(message.camera, None)  # its regions have rows of their own
+                self._camera(message.place).add(message)
             case Heartbeat():
                 for camera, phase in message.cameras.items():
-                    self._camera(camera).phase = phase
+                    places = [each for each in self.cameras if each.partition("/")[0] == camera]
+                    for place in places or [camera]:
+                        self._camera(place).phase = phase
             case Event():
                 self.events.append(message)
 
@@ -109,6 +113,7 @@ class LineView:
             text.append(
                 f"captured {counts.captured} = verdicts {counts.verdicts} + drops {counts.drops} "
                 f"+ in flight {counts.in_flight}"
+                + (f" - {counts.further} further regions" if counts.further else "")
             )
         if tracker.missed:
             text.append(f"   this reader missed {tracker.missed} verdicts", "bold red")
@@ -173,7 +178,7 @@ def plain_line(message: Message) -> str | None:
             marks = " late" if message.late else ""
             marks += " second_look" if message.second_look else ""
             return printable(
-                f"{message.camera} seq={message.seq} {message.evaluation} reason={message.reason} "
+                f"{message.place} seq={message.seq} {message.evaluation} reason={message.reason} "
                 f"score={score} threshold={threshold} latency_ms={message.latency_ms:.1f}{marks}"
             )
         case Event():

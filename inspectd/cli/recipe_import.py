@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ from inspectd.bank.reach import Reach, admit_threshold
 from inspectd.cli.bank_common import Steps
 from inspectd.cli.person import command_door, user_name
 from inspectd.cli.recipe_common import LineState, wrapped
-from inspectd.config import Camera, CameraRecipeSettings, RecipeSettings, settings_for
+from inspectd.config import Camera, CameraRecipeSettings, RecipeSettings, settings_by_camera
 from inspectd.errors import ExitCode, InputError
 from inspectd.recipes.archive import is_archive
 from inspectd.recipes.audit import AuditAction, AuditEntry, recorded_change
@@ -83,12 +83,12 @@ class _Admission:
     At its cameras and what they are to be set to, every byte of its banks, its thresholds.
 
     Attributes:
-        reaches: of each camera's threshold, once it was looked at.
+        reaches: of the threshold of each camera, or of each of its regions, once it was looked at.
     """
 
     def __init__(self, cameras: Sequence[Camera]) -> None:
         """`cameras` are those of the line."""
-        self._cameras = {camera.name: camera for camera in cameras}
+        self._cameras = cameras
         self.reaches: dict[str, Reach] = {}
 
     def __call__(self, folder: Path, recipe: RecipeVersion) -> None:
@@ -116,18 +116,18 @@ class _Admission:
         Raises:
             InputError: it does.
         """
-        expected = ", ".join(sorted(self._cameras))
+        places = {place for camera in self._cameras for place in camera.places}
+        expected = ", ".join(sorted(places))
         for what, names in (
-            ("has no table for", sorted(set(self._cameras) - set(cameras))),
-            ("has a table for", sorted(set(cameras) - set(self._cameras))),
+            ("has no table for", sorted(places - set(cameras))),
+            ("has a table for", sorted(set(cameras) - places)),
         ):
             if names:
                 raise InputError(
                     f"cameras: {what} {', '.join(names)[:300]}, expected one for each camera of the line and "
                     f"no other: {expected}"
                 )
-        for name, settings in cameras.items():
-            settings_for(self._cameras[name], settings)
+        settings_by_camera(self._cameras, cameras)
 
     def admit(self, recipe: str, camera: str, settings: RecipeSettings, path: Path, bank: BankFile) -> None:
         """Hold a camera's threshold against its bank.
@@ -162,7 +162,7 @@ def _draft(arguments: argparse.Namespace, who: str, admission: _Admission) -> Re
     for of_file in _by_bank(file.cameras).values():
         # Cameras that share a bank file share the copy, which is named after the first of them.
         first = next(iter(of_file))
-        bank_name, path = f"{BANKS}/{first}.safetensors", Path(of_file[first].bank)
+        bank_name, path = _bank_name(first, banks), Path(of_file[first].bank)
         bank = read_bank(path)
         banks[bank_name] = path
         for camera, settings in of_file.items():
@@ -170,6 +170,16 @@ def _draft(arguments: argparse.Namespace, who: str, admission: _Admission) -> Re
             given = {field: getattr(settings, field) for field in CameraRecipeSettings.__struct_fields__}
             cameras[camera] = CameraRecipe(bank=bank_name, bank_sha256=bank.sha256, **given)
     return RecipeDraft(id=name, number=number, cameras=cameras, banks=banks, who=who, why=arguments.why or "")
+
+
+def _bank_name(place: str, taken: Container[str]) -> str:
+    """The name of a bank's copy, which no other one has; a region's is one that a file may have."""
+    stem = place.replace("/", "_")[:63]
+    number = 1
+    while (name := f"{BANKS}/{stem}.safetensors") in taken:
+        number += 1
+        stem = f"{place.replace('/', '_')[:58]}-{number}"
+    return name
 
 
 def _by_bank(cameras: dict[str, CameraInFile]) -> dict[str, dict[str, CameraInFile]]:

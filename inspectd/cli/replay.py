@@ -74,7 +74,7 @@ def _line(replayed: Replayed) -> str:
     match verdict:
         case Verdict():
             score = "-" if verdict.score is None else f"{verdict.score:.3f}"
-            about = f"{verdict.camera} {verdict.evaluation} {verdict.reason} {score}"
+            about = f"{verdict.place} {verdict.evaluation} {verdict.reason} {score}"
         case PartVerdict():
             about = f"part {verdict.evaluation} {verdict.reason} -"
     about += " second_look" if verdict.second_look else ""

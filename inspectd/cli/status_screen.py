@@ -138,7 +138,7 @@ def _cameras(cameras: Sequence[CameraStatus], count: int) -> Table:
         shares = ["" if each is None else f"{each:.0%}" for each in (camera.score_share, camera.good_share)]
         phase = cell(camera.phase, _PHASES.get(camera.phase, ""))
         recipe = camera.recipe.partition("/")[0]  # what follows is the camera's name again
-        table.add_row(cell(_short(camera.camera)), phase, cell(_short(recipe)), *counts, *shares)
+        table.add_row(cell(_short(camera.place)), phase, cell(_short(recipe)), *counts, *shares)
     if len(cameras) > count:
         table.add_row(cell(_more(len(cameras), count), "dim"))
     return table
@@ -151,6 +151,7 @@ def _facts(status: LineStatus) -> dict[str, Text]:
     texts["frames"] = (
         f"{counts.captured:,} = {counts.verdicts:,} verdicts + {counts.drops:,} drops "
         f"+ {counts.in_flight} in flight"
+        + (f" - {counts.further:,} further regions" if counts.further else "")
     )
     if counts.triggers:
         texts["triggers"] = (

@@ -1,16 +1,19 @@
 """Frames of cameras as images of good parts: those the daemon would judge, and no others."""
 
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from support.daemon import camera_table, settings
 from support.mjpeg_camera import MjpegCamera
 from support.pictures import noise, write_images
 
 from inspectd.capture.driver import CameraError
-from inspectd.cli.bank_camera import camera_frames
+from inspectd.cli.bank_camera import camera_frames, find_camera
 from inspectd.config import ImagesCamera, OpenCvCamera, QualityGate
+from inspectd.errors import InputError
 
 
 def images_camera(folder, **more):
@@ -34,6 +37,28 @@ def test_what_the_daemon_would_not_judge_is_left_out_by_name_and_others_stand_fo
     assert why["cam#1"] == "the daemon would not judge it: black"
     assert why["cam#2"] == "the daemon would not judge it: partial"
     assert why["cam#3"].startswith("2.png: is incomplete")
+
+
+def test_the_region_of_a_camera_is_cut_as_the_line_cuts_it(tmp_path):
+    pictures = write_images(tmp_path / "pictures", ["0.png", "1.png"])
+    file = tmp_path / "line.toml"
+    regions = [
+        f'[[cameras.regions]]\nname = "{name}"\nrectangle = {{left = 8, top = 4, width = {wide}, height = 9}}'
+        for name, wide in (("pin", 20), ("far", 60))
+    ]
+    camera = camera_table("top", tmp_path / "pictures", fps=1000)
+    file.write_text(settings(Path("x.bank"), "\n".join([camera, *regions])))
+    camera, region = find_camera(file, "top/pin")
+    cut = [frame for _, frame in camera_frames(camera, 2, region)]
+    assert [np.array_equal(frame, whole[4:13, 8:28]) for frame, whole in zip(cut, pictures, strict=True)] == [
+        True
+    ] * 2
+    camera, region = find_camera(file, "top/far")
+    (_, why), *_ = camera_frames(camera, 2, region)
+    assert why == "the daemon would not judge it: region far lies beyond it"
+    for place in ("top", "top/rim"):
+        with pytest.raises(InputError, match="expected what is judged by itself: top/pin, top/far"):
+            find_camera(file, place)
 
 
 @pytest.mark.timeout(60)

@@ -14,7 +14,7 @@ import zmq
 from rich.console import Console
 
 from inspectd import wire
-from inspectd.cli.live_view import LineView, score_bar
+from inspectd.cli.live_view import LineView, plain_line, score_bar
 from inspectd.client import LineTracker
 from inspectd.wire import Evaluation, Reason, Verdict
 
@@ -159,6 +159,16 @@ def test_the_view_counts_per_camera_and_shows_the_line() -> None:
     view.add(msgspec.structs.replace(PASS, second_look=True))
     row = next(line for line in drawn(view).splitlines() if "camera1" in line)
     assert row.strip("│ ").split()[3:7] == ["2", "1", "1", "1"]
+
+
+def test_the_regions_of_a_camera_have_rows_of_their_own() -> None:
+    view = LineView(LineTracker(Clock()), Clock())
+    regions = [msgspec.structs.replace(PASS, region=name) for name in ("left", "right")]
+    for message in (heartbeat(0), *regions, heartbeat(0)):
+        view.add(message)
+    rows = [line.strip("│ ").split()[:2] for line in drawn(view).splitlines() if "camera1" in line]
+    assert rows == [["camera1/left", "up"], ["camera1/right", "up"]]
+    assert plain_line(regions[0]).startswith("camera1/left seq=")
 
 
 def test_the_rate_forgets_what_is_old() -> None:

@@ -238,3 +238,30 @@ def test_a_recipe_sets_a_camera_to_what_the_line_can(folder, recipe, own, given,
     assert ("exposure_us" in written["side"], "exposure_us" in written["top"]) == (bool(given), False)
     shown = recipe("show", "cells").out
     assert f"exposure_us       {'5000.0' if given else 'the camera'}" in shown
+
+
+def test_a_recipe_has_a_table_for_each_region_and_sets_their_camera_to_one_thing(folder, recipe):
+    regions = "".join(
+        f'[[cameras.regions]]\nname = "{name}"\nrectangle = {{left = 0, top = 0, width = 9, height = 9}}\n'
+        for name in ("pin", "rim")
+    )
+    line = (folder / "line.toml").read_text()
+    (folder / "line.toml").write_text(f"{line}exposure_us = 9000.0\n{regions}")
+    done = recipe("import", folder / "cells.toml")
+    assert "cameras: has no table for side/pin, side/rim, expected one for each camera" in done.err
+    of_side = '[cameras."side/pin"]\nbank = "banks/b.safetensors"\nexposure_us = {}\n'
+    text = RECIPE_FILE.replace("[cameras.side]", '[cameras."side/rim"]') + "exposure_us = 5000\n"
+    (folder / "cells.toml").write_text(text + of_side.format(6000))
+    done = recipe("import", folder / "cells.toml")
+    said = "cameras.side/rim: is to be taken with exposure_us 5000, another region of the same frames with"
+    assert (done.code, said in done.err, store_of(folder).ids()) == (2, True, []), done.err
+    (folder / "cells.toml").write_text(text + of_side.format(5000))
+    done = recipe("import", folder / "cells.toml")
+    assert (done.code, "3 cameras, 2 banks" in done.out) == (0, True), done.err
+    made = store_of(folder).verify("cells", 1)
+    assert {place: camera.bank for place, camera in made.cameras.items()} == {
+        "top": "banks/top.safetensors",
+        "side/pin": "banks/side_rim.safetensors",
+        "side/rim": "banks/side_rim.safetensors",
+    }
+    assert "side/pin" in recipe("show", "cells").out
