@@ -28,7 +28,7 @@ class UnreadableImageError(InspectdError):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame as the camera gave it, with the time it was taken.
+    """One frame, with the time it was taken.
 
     Attributes:
         pixels: `(H, W, 3) uint8 BGR`, or `(H, W, 1)` of a camera that sees grey only.
@@ -49,6 +49,7 @@ class Frame:
         lost_before: frames between the one before and this one that the camera sent and nobody received.
         bit_depth: bits a channel that the sensor delivered; `pixels` hold the upper 8 of them.
         device: what the camera itself says of it; None: it says nothing.
+        as_given: as the camera gave it, before it was turned and straightened; None: `pixels` are.
     """
 
     pixels: NDArray[np.uint8]
@@ -67,6 +68,12 @@ class Frame:
     bit_depth: int = 8
     never_repeats: bool = False
     device: DeviceFacts | None = None
+    as_given: NDArray[np.uint8] | None = None
+
+    @property
+    def raw(self) -> NDArray[np.uint8]:
+        """`(H, W, C) uint8`, as the camera gave it: where a torn frame is seen to be torn."""
+        return self.pixels if self.as_given is None else self.as_given
 
 
 def refuse_settings(settings: CameraSettings) -> None:

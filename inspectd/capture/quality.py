@@ -5,6 +5,9 @@ a millisecond. A frame is frozen when its bytes are those of a frame shortly bef
 never repeats, so such a picture is an old one, whether a camera stands still or a driver hands out its
 buffers again and again. A video encoder may smooth the noise of a still scene away and repeat a picture
 exactly; there one repeat proves nothing.
+
+Black and partial are judged by the picture as the camera gave it, frozen by the corrected one, whose digest
+is made anyway: the same picture always gives the same corrected one.
 """
 
 from __future__ import annotations
@@ -47,17 +50,19 @@ class FrameGate:
         """
         limits = self._settings
         frozen = self._is_frozen(frame, digest)
-        has_old_rows = frame.never_repeats and limits.partial_share > 0 and self._rows.are_in(frame.pixels)
+        has_old_rows = frame.never_repeats and limits.partial_share > 0 and self._rows.are_in(frame.raw)
         if 0 < limits.max_age_ms < frame.age_ms:
             return Quality.STALE
         if frame.flaw is not Quality.OK:
             return frame.flaw
-        sample = frame.pixels[:: max(1, frame.pixels.shape[0] // _SAMPLED_ROWS)]
+        # Rows that never came lie at the bottom of what the camera gave, wherever they are turned to.
+        raw = frame.raw
+        sample = raw[:: max(1, raw.shape[0] // _SAMPLED_ROWS)]
         if limits.black_below > 0 and mean_grey(sample) < limits.black_below:
             return Quality.BLACK
         if frozen:
             return Quality.FROZEN
-        if has_old_rows or (limits.partial_share > 0 and is_partial(frame.pixels, limits.partial_share)):
+        if has_old_rows or (limits.partial_share > 0 and is_partial(raw, limits.partial_share)):
             return Quality.PARTIAL
         return Quality.OK
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from inspectd import config
 from inspectd.capture.driver import CameraDriver
+from inspectd.capture.geometry.corrected_driver import CorrectedDriver
 from inspectd.capture.images import ImagesDriver
 
 
@@ -42,5 +43,6 @@ KINDS: Final[dict[type[config.CameraBase], Callable[[Any], CameraDriver]]] = {
 
 
 def make_driver(settings: config.Camera) -> CameraDriver:
-    """The driver for a camera, not yet opened."""
-    return KINDS[type(settings)](settings)
+    """The driver for a camera, not yet opened; its frames come as the camera's geometry says."""
+    driver = KINDS[type(settings)](settings)
+    return driver if settings.geometry.is_neutral else CorrectedDriver(driver, settings.geometry)

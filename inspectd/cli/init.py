@@ -50,6 +50,7 @@ _UNSET: Final = {"threshold": 5.0, "check_above": 4.0, "frozen_frames": 1, "dead
                  "shuffle_seed": 1, "phase": 0.25, "frames": 1000, "fault_file": "faults.toml",
                  "verdicts_tcp": "127.0.0.1:5571", "heatmaps_tcp": "127.0.0.1:5572",
                  "sync_tcp": "127.0.0.1:5573", "control_tcp": "127.0.0.1:5574",
+                 "calibration": "side.calibration.yml", "empty_folder": "images/empty-belt",
                  "keys_dir": "keys", "tls_certificate": "metrics.pem", "tls_key": "metrics.key",
                  "users_file": "metrics.users", "recipe": "label-a",
                  "cameras": ["top"], "score_min": 6.0, "score_max": 20.0}  # fmt: skip

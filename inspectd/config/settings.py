@@ -207,6 +207,52 @@ class CameraRegion(Settings, frozen=True, kw_only=True):
         return FrameRegion(self.name, part.left, part.top, part.width, part.height)
 
 
+class GeometrySettings(Settings, frozen=True, kw_only=True):
+    """How a camera's picture is turned and straightened before anything looks at it."""
+
+    calibration: Annotated[
+        str | None,
+        Meta(
+            description="Calibration of lens and perspective, a file of `inspectd camera calibrate` or "
+            "OpenCV, relative to this file. Unset: as the lens draws it."
+        ),
+    ] = None
+    rotate: Annotated[
+        Literal[0, 90, 180, 270],
+        Meta(description="Then turn the picture clockwise by 0, 90, 180 or 270 degrees."),
+    ] = 0
+    flip: Annotated[
+        Literal["none", "horizontal", "vertical"],
+        Meta(description='Then mirror it: "horizontal" swaps left and right, "vertical" top and bottom.'),
+    ] = "none"
+
+    @property
+    def is_neutral(self) -> bool:
+        """Whether pictures stay as the camera gives them."""
+        return self == GeometrySettings()
+
+
+class PresenceSettings(Settings, frozen=True, kw_only=True):
+    """How an empty belt is known, so that nobody inspects it."""
+
+    empty_folder: Annotated[
+        str | None,
+        Meta(
+            description="Folder of pictures of the empty belt, relative to this file; free frames that look "
+            "so are no parts. Unset: every frame is one."
+        ),
+    ] = None
+    light_change: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="Share by which the light may become brighter or darker than on these pictures; "
+            "beyond it every frame is inspected.",
+        ),
+    ] = 0.2
+
+
 class CameraBase(Settings, frozen=True, kw_only=True):
     """Settings of every kind of camera; a kind that does not override a rule gets the stricter one."""
 
@@ -272,6 +318,12 @@ class CameraBase(Settings, frozen=True, kw_only=True):
     ] = 10_000.0
     quality: Annotated[QualityGate, Meta(description="Limits beyond which a frame is too bad to judge.")] = (
         QualityGate()
+    )
+    geometry: Annotated[GeometrySettings, Meta(description="How its picture is turned and straightened.")] = (
+        GeometrySettings()
+    )
+    presence: Annotated[PresenceSettings, Meta(description="How an empty belt is known.")] = (
+        PresenceSettings()
     )
     regions: Annotated[tuple[CameraRegion, ...], Meta(max_length=32)] = ()
 

@@ -1,0 +1,1 @@
+"""A camera's picture, turned and straightened before anything looks at it."""

@@ -1,0 +1,104 @@
+"""A camera whose frames come turned and straightened, for whoever reads it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+from inspectd.capture.driver import CameraDriver, CameraError, Frame
+from inspectd.capture.geometry.calibration import CalibrationError
+from inspectd.capture.geometry.picture import PictureGeometry, read_geometry
+from inspectd.config import GeometrySettings
+from inspectd.records import CameraSettings
+
+
+class CorrectedDriver:
+    """Reads a camera and corrects each frame; what the camera gave stays in `Frame.as_given`.
+
+    Everything after it sees one picture. The calibration is read once, at the first opening: a file that is
+    changed while the camera runs changes nothing until its capture process starts anew.
+
+    Args:
+        driver: of the camera.
+        settings: its geometry.
+    """
+
+    def __init__(self, driver: CameraDriver, settings: GeometrySettings) -> None:
+        self._driver = driver
+        self._settings = settings
+        self._geometry: PictureGeometry | None = None
+
+    def open(self, beat: Callable[[], None]) -> None:
+        """Read the calibration, then open the camera; see `CameraDriver.open`.
+
+        Raises:
+            CameraError: either cannot be used.
+        """
+        self._made()
+        self._driver.open(beat)
+
+    def shape_ahead(self) -> tuple[int, ...] | None:
+        """See `CameraDriver.shape_ahead`; of the corrected frames.
+
+        Raises:
+            CameraError: the calibration is for frames of another size.
+        """
+        shape = self._driver.shape_ahead()
+        if shape is None:
+            return None
+        try:
+            return self._made().shape_of(shape)
+        except CalibrationError as error:
+            raise _refused(error) from error
+
+    def apply(self, settings: CameraSettings) -> None:
+        """See `CameraDriver.apply`."""
+        self._driver.apply(settings)
+
+    def due_seconds(self) -> float:
+        """See `CameraDriver.due_seconds`."""
+        return self._driver.due_seconds()
+
+    def poll(self) -> bool:
+        """See `CameraDriver.poll`."""
+        return self._driver.poll()
+
+    def read(self) -> Frame | None:
+        """The next frame, corrected.
+
+        Raises:
+            CameraError: there is none, or the calibration is for frames of another size.
+            UnreadableImageError: see `CameraDriver.read`.
+        """
+        frame = self._driver.read()
+        if frame is None:
+            return None
+        try:
+            pixels = self._made().apply(frame.pixels)
+        except CalibrationError as error:
+            raise _refused(error) from error
+        return dataclasses.replace(frame, pixels=pixels, as_given=frame.pixels)
+
+    def slot_bytes(self, first: Frame) -> int:
+        """Bytes of the largest corrected frame; by a calibration all have one size."""
+        if self._settings.calibration is not None:
+            return first.pixels.nbytes
+        given = first if first.as_given is None else dataclasses.replace(first, pixels=first.as_given)
+        return max(self._driver.slot_bytes(given), math.prod(first.pixels.shape))
+
+    def close(self) -> None:
+        """See `CameraDriver.close`."""
+        self._driver.close()
+
+    def _made(self) -> PictureGeometry:
+        if self._geometry is None:
+            try:
+                self._geometry = read_geometry(self._settings)
+            except CalibrationError as error:
+                raise _refused(error) from error
+        return self._geometry
+
+
+def _refused(error: CalibrationError) -> CameraError:
+    return CameraError(f"geometry.calibration: {error}")
