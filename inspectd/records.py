@@ -23,6 +23,8 @@ class Quality(StrEnum):
     FROZEN = "frozen"
     PARTIAL = "partial"
     STALE = "stale"
+    NO_PART = "no_part"
+    """A triggered frame that shows the empty belt."""
 
 
 class DropCause(StrEnum):
@@ -38,6 +40,8 @@ class DropCause(StrEnum):
     """The camera sent it, by the numbers of the frames before and after, and nothing of it arrived."""
     UNTRIGGERED = "untriggered"
     """No trigger claimed the frame; the usual end of most frames of a camera that runs faster than parts."""
+    NO_PART = "no_part"
+    """It shows the empty belt, of a camera that runs free."""
 
 
 class CameraSettings(msgspec.Struct, frozen=True, array_like=True):

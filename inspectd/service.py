@@ -61,6 +61,7 @@ from inspectd.records import (
     CameraPhase,
     CameraSettings,
     Drop,
+    DropCause,
     FrameRef,
     Inspection,
     Outcome,
@@ -344,11 +345,13 @@ class Service:
         self._shadow.relieve(frame.camera, free_slots)
 
     def on_drop(self, drop: Drop) -> None:
-        """Count a lost frame, and have its camera's next verdict name it."""
-        self._metrics.frame_captured(drop.camera, None)
+        """Count a lost frame, and have its camera's next verdict name it; an empty belt is no loss."""
+        is_empty = drop.cause is DropCause.NO_PART
+        self._metrics.frame_captured(drop.camera, time.time_ns() if is_empty else None)
         self._metrics.dropped(drop.camera, drop.stage, drop.cause)
         self._batching.count_drop()
-        self._publishing.count_drop(drop.camera)
+        if not is_empty:
+            self._publishing.count_drop(drop.camera)
 
     def on_camera_phase(self, camera: str, phase: CameraPhase, detail: str) -> None:
         """Publish a camera's new phase."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from inspectd import config
 from inspectd.capture.camera_settings import open_as_set
 from inspectd.capture.driver import CameraDriver, Frame, UnreadableImageError
+from inspectd.capture.presence import EmptyBelt, read_empty_belt
 from inspectd.capture.quality import FrameGate, frame_digest
 from inspectd.capture.registry import make_driver
 from inspectd.errors import ExitCode
@@ -21,6 +22,7 @@ def show(path: Path, name: str, count: int | None) -> ExitCode:
     Raises:
         InputError: the file has problems, or no such camera.
         CameraError: the camera does not open, or stops giving frames.
+        PresenceError: the pictures of the empty belt cannot be used.
     """
     _, camera = config.load_camera(path, name)
     driver = make_driver(camera)
@@ -34,7 +36,7 @@ def show(path: Path, name: str, count: int | None) -> ExitCode:
 
 
 def _print_frames(driver: CameraDriver, camera: config.Camera, count: int | None) -> None:
-    gate = FrameGate(camera.quality)
+    gate, belt = FrameGate(camera.quality), read_empty_belt(camera.presence)
     open_as_set(driver, camera, lambda: None)
     frames, began = 0, time.monotonic()
     while count is None or frames < count:
@@ -48,10 +50,10 @@ def _print_frames(driver: CameraDriver, camera: config.Camera, count: int | None
             _line(f"ended after {frames} frames")
             return
         frames += 1
-        _line(_described(frame, frames, began, gate))
+        _line(_described(frame, frames, began, gate, belt))
 
 
-def _described(frame: Frame, number: int, began: float, gate: FrameGate) -> str:
+def _described(frame: Frame, number: int, began: float, gate: FrameGate, belt: EmptyBelt | None) -> str:
     height, width, _ = frame.pixels.shape
     rate = (number - 1) / max(time.monotonic() - began, 1e-9)
     words = [
@@ -60,6 +62,7 @@ def _described(frame: Frame, number: int, began: float, gate: FrameGate) -> str:
         f"{rate:.1f}/s",
         f"quality={gate.judge(frame, frame_digest(frame.pixels).digest())}",
     ]
+    words += [] if belt is None else [f"empty_belt={belt.difference(frame.pixels):.2f}"]
     words += [f"age={frame.age_ms:.0f}ms"] if frame.age_ms else []
     words += [f"doubt={frame.doubt_ns / 1e6:.0f}ms"] if frame.doubt_ns else []
     words += [f"passed_over={frame.passed_over}"] if frame.passed_over else []

@@ -20,6 +20,7 @@ from inspectd.capture.camera_settings import CameraSetter
 from inspectd.capture.driver import CameraDriver, CameraError, Frame, UnreadableImageError
 from inspectd.capture.inspect_camera import show
 from inspectd.capture.messages import ApplySettings, StartCapture, Stop, ToCapture
+from inspectd.capture.presence import EmptyBelt, PresenceError, read_empty_belt
 from inspectd.capture.quality import FrameGate, frame_digest
 from inspectd.capture.registry import make_driver
 from inspectd.errors import ExitCode, InspectdError
@@ -73,6 +74,7 @@ class CaptureWorker:
         self._gate = FrameGate(start.camera.quality)
         self._backoff = Backoff(start.camera.reconnect_min_ms, start.camera.reconnect_max_ms, rng)
         self._setter = CameraSetter(driver, start.settings, start.camera.settle_ns, self._say_settings)
+        self._belt: EmptyBelt | None = None
         self._ring: FrameRing | None = None
         self._shape: tuple[int, ...] = ()
         self._seq = 0
@@ -90,8 +92,9 @@ class CaptureWorker:
         self._say(CameraPhase.OPENING)
         while not self._stop.is_set:
             try:
+                self._belt = self._belt or read_empty_belt(self._camera.presence, self._heart.beat)
                 self._stream()
-            except CameraError as error:
+            except (CameraError, PresenceError) as error:
                 self._say(CameraPhase.DOWN, str(error))
                 self._pause(self._backoff.next_seconds())
             finally:
@@ -151,6 +154,12 @@ class CaptureWorker:
         self._is_up(frame.pixels.shape)
         digest = frame_digest(frame.pixels)
         quality = self._gate.judge(frame, digest.digest())
+        if quality is Quality.OK and self._is_empty(frame):
+            if self._camera.mode == "free":
+                self._drop(DropCause.NO_PART)
+                return
+            # It may be a trigger's frame. Without it the next one, of another part, might be taken for it.
+            quality = Quality.NO_PART
         slot = ring.acquire()
         if slot is None:
             self._drop(DropCause.RING_FULL)
@@ -179,6 +188,19 @@ class CaptureWorker:
                 )
             )
             self._heart.shown()
+
+    def _is_empty(self, frame: Frame) -> bool:
+        """Whether a good frame certainly shows the empty belt."""
+        if self._belt is None:
+            return False
+        if frame.pixels.shape != self._belt.shape:
+            self._say_now_and_then(
+                "camera_presence",
+                f"presence.empty_folder: its pictures are {_size(self._belt.shape)}, frames are "
+                f"{_size(frame.pixels.shape)}: every frame is inspected",
+            )
+            return False
+        return self._belt.is_in(frame.pixels)
 
     def _notice(self, frame: Frame) -> None:
         """Report oddities of a frame, for a person, each kind at most every ten seconds."""

@@ -17,6 +17,7 @@ from inspectd.bank.collect import NamedFrame
 from inspectd.capture.backoff import Backoff
 from inspectd.capture.camera_settings import open_as_set
 from inspectd.capture.driver import CameraError, Frame, UnreadableImageError
+from inspectd.capture.presence import read_empty_belt
 from inspectd.capture.quality import FrameGate, frame_digest
 from inspectd.capture.registry import make_driver
 from inspectd.errors import InputError
@@ -75,6 +76,7 @@ def camera_frames(camera: config.Camera, count: int, region: FrameRegion | None 
 
     Raises:
         CameraError: the camera does not open, or gives no more frames; also while they are taken.
+        PresenceError: the pictures of the empty belt cannot be used; as above.
     """
     frames = _frames(camera)
     begun: list[Frame | UnreadableImageError] = []
@@ -93,7 +95,7 @@ def _judged(
     region: FrameRegion | None,
     bit_depth: int,
 ) -> Iterator[NamedFrame]:
-    gate = FrameGate(camera.quality)
+    gate, belt = FrameGate(camera.quality), read_empty_belt(camera.presence)
     good = bad = 0
     for number, frame in enumerate(frames, start=1):
         name = f"{camera.name}#{number}"
@@ -105,6 +107,8 @@ def _judged(
             yield name, f"the daemon would not judge it: {quality}"
         elif frame.bit_depth != bit_depth:
             yield name, f"has {frame.bit_depth} bits per channel, the first one had {bit_depth}"
+        elif belt is not None and belt.is_in(frame.pixels):
+            yield name, "shows the empty belt"
         else:
             # A copy: the driver may fill the same memory again before this frame's batch is full. Of three
             # channels: a bank knows its images again by their pixels, and in files they have three.

@@ -233,8 +233,12 @@ def _camera_problems(
     """
     from inspectd.capture.camera_settings import open_as_set  # noqa: PLC0415 - as below
     from inspectd.capture.registry import make_driver  # noqa: PLC0415 - loads the cameras' libraries
+    from inspectd.cli.check_pictures import try_pictures  # noqa: PLC0415 - as above
 
     results: dict[str, str | None] = {}
+    pictures = {where: try_pictures(where, camera) for where, camera in cameras}
+    for tried in pictures.values():
+        yield from tried.problems
 
     def try_camera(where: str, camera: config.Camera) -> None:
         driver = make_driver(camera)
@@ -243,18 +247,27 @@ def _camera_problems(
             while driver.due_seconds() > 0:
                 threading.Event().wait(driver.due_seconds())
             frame = driver.read()
-            results[where] = None if frame is None else _format_problem(camera, frame, banks)
+            results[where] = None if frame is None else pictures[where].problem_of(frame)
+            if frame is not None and results[where] is None:
+                results[where] = _format_problem(camera, frame, banks)
         except InspectdError as error:
-            results[where] = str(error)
+            results[where] = f"{camera.source_key}: {error}"
         finally:
             driver.close()
 
-    threads = [(where, camera, _start(try_camera, where, camera)) for where, camera in cameras]
+    threads = [
+        (where, camera, _start(try_camera, where, camera))
+        for where, camera in cameras
+        if not pictures[where].problems
+    ]
     for where, camera, thread in threads:
         thread.join(2 * camera.stall_timeout_ms / 1000)
-        problem = results.get(where, f"delivered no frame within {2 * camera.stall_timeout_ms / 1000:g} s")
+        problem = results.get(
+            where,
+            f"{camera.source_key}: delivered no frame within {2 * camera.stall_timeout_ms / 1000:g} s",
+        )
         if problem is not None:
-            yield f"{where}.{camera.source_key}: {problem}"
+            yield f"{where}.{problem}"
 
 
 def _format_problem(camera: config.Camera, frame: Frame, banks: Mapping[str, BankInForce]) -> str | None:
@@ -267,7 +280,7 @@ def _format_problem(camera: config.Camera, frame: Frame, banks: Mapping[str, Ban
         bank = banks.get(camera.places[seen.place])
         if bank is not None and not is_like_the_banks(seen, bank):
             found.append(unlike(seen, bank))
-    return f"{'; '.join(found)}; none would be judged" if found else None
+    return f"{camera.source_key}: {'; '.join(found)}; none would be judged" if found else None
 
 
 def _start(

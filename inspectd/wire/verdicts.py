@@ -45,6 +45,8 @@ class Reason(StrEnum):
     """A golden part got another verdict or score than expected, and no check has passed since."""
     CAMERA_SETTINGS = "camera_settings"
     """The frame was not certainly taken with the exposure and gain of the recipe that judges it."""
+    NO_PART = "no_part"
+    """A trigger came, and the frame that belongs to it shows the empty belt."""
 
 
 def place_of(camera: str, region: str | None) -> str:

@@ -1,0 +1,49 @@
+"""For `inspectd check`: tries the files that straighten a camera's picture, and that show its empty belt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from inspectd import config
+from inspectd.capture.driver import Frame
+from inspectd.capture.geometry.calibration import CalibrationError
+from inspectd.capture.geometry.picture import read_geometry
+from inspectd.capture.presence import EmptyBelt, PresenceError, read_empty_belt
+
+
+@dataclass
+class TriedPictures:
+    """What became of a camera's files.
+
+    Attributes:
+        problems: what is wrong with them, each with its path.
+        belt: the empty belt, where the camera has pictures of it that can be used.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    belt: EmptyBelt | None = None
+
+    def problem_of(self, frame: Frame) -> str | None:
+        """What of a frame does not fit these files, if anything, with its path below the camera."""
+        if self.belt is None or frame.pixels.shape == self.belt.shape:
+            return None
+        (height, width), (belt_height, belt_width) = frame.pixels.shape[:2], self.belt.shape[:2]
+        return (
+            f"presence.empty_folder: its pictures are {belt_width}x{belt_height}, frames are "
+            f"{width}x{height}: no frame would count as an empty belt; "
+            "take them with `inspectd camera record --empty`"
+        )
+
+
+def try_pictures(where: str, camera: config.Camera) -> TriedPictures:
+    """Read the files that a camera's settings name; `where` is its path in the configuration."""
+    tried = TriedPictures()
+    try:
+        read_geometry(camera.geometry)
+    except CalibrationError as error:
+        tried.problems.append(f"{where}.geometry.calibration: {error}")
+    try:
+        tried.belt = read_empty_belt(camera.presence)
+    except PresenceError as error:
+        tried.problems.append(f"{where}.presence.empty_folder: {error}")
+    return tried
