@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -29,6 +29,7 @@ from inspectd.bank.file import (
 from inspectd.bank.fit import CrossFit, FitSpec, cross_fit, fit_detector
 from inspectd.bank.images import named_image, read_image
 from inspectd.bank.lists import add_lists
+from inspectd.bank.polygons import JudgedArea
 from inspectd.bank.settings_choice import SettingsChoice
 from inspectd.bank.threshold import FoundThreshold, find_threshold, outliers
 from inspectd.errors import InputError
@@ -76,6 +77,7 @@ class BuildSpec:
         memory_gb: limit of the whole build; the features of all images are held at once.
         mask: an image whose pixels above 127 are scored, laid over the region; or (h, w) bool, the patches
             that are; None: all.
+        area: what of every image is judged, by polygons; with `mask` what both leave. None: all.
         strict: refuse unreadable images instead of leaving them out.
         keep_outliers: all outliers are good, and count in finding the threshold.
         accepted: sha256 of the pixels of images that are, in hexadecimal.
@@ -99,6 +101,7 @@ class BuildSpec:
     seed: int = 0
     memory_gb: float = 3.0
     mask: Path | NDArray[np.bool_] | None = None
+    area: JudgedArea | None = None
     strict: bool = False
     keep_outliers: bool = False
     accepted: frozenset[str] = frozenset()
@@ -180,13 +183,16 @@ class BankBuilder:
         target = torch.device(device)
         options, head = options_of(spec.detector, spec.options), spec.head
         if spec.detector == "dfkde":  # it compares whole images itself
-            if spec.mask is not None:
-                raise InputError("--mask: dfkde judges images as a whole, expected patchcore or padim")
+            if spec.mask is not None or spec.area is not None:
+                raise InputError(
+                    "--mask, --polygon: dfkde judges images as a whole, expected patchcore or padim"
+                )
             head = msgspec.structs.replace(head, similar_images=0)
         self._backbone = load_backbone(spec.backbone, spec.layers, spec.weights, target)
         self._extractor = FeatureExtractor(self._backbone, spec.height, spec.width, target, spec.patches)
         self._shape = self._extractor.shape()
-        mask = None if spec.mask is None else _mask(spec.mask, self._shape).to(target)
+        judged = _judged_patches(spec, self._shape)
+        mask = None if judged is None else judged.to(target)
         coreset = spec.coreset if spec.bank_mb is None else _rows(spec.bank_mb, 4 * self._shape[2])
         self._fit = FitSpec(options, head, coreset, spec.seed, mask)
 
@@ -265,7 +271,7 @@ class BankBuilder:
     def fit(self, frames: Iterable[NamedFrame], total: int, progress: Progress) -> Built:
         """As `build`, but no file is written."""
         start = time.perf_counter()
-        made, frames = self._prepared(frames)
+        made, frames = self._prepared(self._of_the_polygons_size(frames))
         progress("features", 0, total)
         images = collect(
             made.extractor, frames, self.room_for(total), lambda done: progress("features", done, total)
@@ -288,6 +294,13 @@ class BankBuilder:
         return Built(
             manifest, arrays, images, seconds, pipeline, [images.names[row] for row in left_out.rows]
         )
+
+    def _of_the_polygons_size(self, frames: Iterable[NamedFrame]) -> Iterator[NamedFrame]:
+        """The same frames; raises InputError at one of another size than polygons were drawn on."""
+        for name, frame in frames:
+            if self._spec.area is not None and not isinstance(frame, str):
+                self._spec.area.refuse_size(*frame.shape[:2])
+            yield name, frame
 
     def _prepared(self, frames: Iterable[NamedFrame]) -> tuple[Prepared, Iterable[NamedFrame]]:
         """The extractor in the precision that is wanted, and all frames again."""
@@ -367,6 +380,22 @@ def build_bank(
     """As `BankBuilder.build`, from image files."""
     frames = (named_image(path, spec.bit_depth) for path in paths)
     return BankBuilder(spec, device, prepare).build(frames, len(paths), out, progress)
+
+
+def _judged_patches(spec: BuildSpec, shape: tuple[int, int, int]) -> torch.Tensor | None:
+    """(h, w) bool: the patches that mask and polygons both leave to be judged; None: all.
+
+    Raises:
+        InputError: they leave none.
+    """
+    mask = None if spec.mask is None else _mask(spec.mask, shape)
+    if spec.area is None:
+        return mask
+    judged = torch.from_numpy(spec.area.patches(spec.patches.region, *shape[:2]))
+    judged = judged if mask is None else judged & mask
+    if not judged.any():
+        raise InputError("--polygon, --exclude-polygon, --mask: leave no patch to judge")
+    return judged
 
 
 def _mask(path: Path | NDArray[np.bool_], shape: tuple[int, int, int]) -> torch.Tensor:

@@ -96,6 +96,12 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     build.add_argument("--roi", metavar="X,Y,W,H", help="region of every image, as shares: 0.1,0.1,0.8,0.8")
     _add_bit_depth(build)
     build.add_argument("--mask", type=Path, metavar="FILE", help="image, white where parts are judged")
+    build.add_argument(
+        "--polygon", type=Path, metavar="FILE", help="JSON file of polygons; only what lies in one is judged"
+    )
+    build.add_argument(
+        "--exclude-polygon", type=Path, metavar="FILE", help="the same; what lies in one is not judged"
+    )
     build.add_argument("--coreset", help="patches kept: a share (0.04, 4%%) or a number; default: 0.04")
     build.add_argument(
         "--bank-mb", type=float, metavar="MB", help="size of the patches kept, instead of --coreset"

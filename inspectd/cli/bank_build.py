@@ -17,7 +17,8 @@ from inspectd.backends.scorer import Scorer
 from inspectd.bank.build import BankBuilder, BuildReport, BuildSpec, Built, Progress
 from inspectd.bank.collect import NamedFrame
 from inspectd.bank.file import read_bank
-from inspectd.bank.images import named_image, video_frames
+from inspectd.bank.images import named_image, read_image, video_frames
+from inspectd.bank.polygons import JudgedArea, read_polygons
 from inspectd.cli.bank_choice import print_choice
 from inspectd.cli.bank_common import (
     MOST_PASTES,
@@ -70,6 +71,7 @@ def main(arguments: argparse.Namespace) -> int:
     device = str(target)
     source = _source(arguments)
     spec = replace(spec, bit_depth=source.bit_depth)
+    _refuse_other_sizes(spec.area, source.paths, source.bit_depth)
     chosen = chosen_settings(arguments, spec, source.paths, device)
     if isinstance(chosen, ChosenSettings):
         spec = chosen.spec
@@ -150,9 +152,25 @@ def _spec(arguments: argparse.Namespace) -> BuildSpec:
         memory_gb=arguments.memory_gb,
         strict=arguments.strict,
         mask=arguments.mask,
+        area=_area(arguments),
         keep_outliers=arguments.keep_outliers,
         precision=arguments.precision,
     )
+
+
+def _area(arguments: argparse.Namespace) -> JudgedArea | None:
+    judged, excluded = (
+        None if path is None else read_polygons(path)
+        for path in (arguments.polygon, arguments.exclude_polygon)
+    )
+    return None if judged is None and excluded is None else JudgedArea(judged, excluded)
+
+
+def _refuse_other_sizes(area: JudgedArea | None, paths: Sequence[Path], bit_depth: int) -> None:
+    """Refuse polygons that were drawn on other pictures, before settings are tried out for minutes."""
+    first = read_image(paths[0], bit_depth) if area is not None and paths else None
+    if area is not None and first is not None:
+        area.refuse_size(*first.shape[:2])
 
 
 def _source(arguments: argparse.Namespace) -> _Source:

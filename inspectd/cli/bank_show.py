@@ -6,6 +6,8 @@ import argparse
 from dataclasses import asdict
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from inspectd.bank.file import read_bank
 from inspectd.bank.reach import reach_of
@@ -51,11 +53,25 @@ def main(arguments: argparse.Namespace) -> int:
             print(
                 f"  {name:<30} {', '.join(map(_shown, value)) if isinstance(value, list | tuple) else value}"
             )
+    mask = bank.tensors.get("head.mask")
+    if mask is not None:
+        _print_mask(mask > 0)
     if bank.manifest.settings_choice is not None:
         print_settings(bank.manifest.settings_choice)
     if choice is not None:
         print_choice(choice)
     return ExitCode.OK
+
+
+def _print_mask(judged: NDArray[np.bool_]) -> None:
+    """Draw the judged patches, at most 64 across."""
+    rows, columns = judged.shape
+    print(
+        f"  judged by the mask: {int(judged.sum())} of {judged.size} patches, {rows}x{columns} of the region"
+    )
+    step = -(-columns // 64)
+    for row in judged[::step, ::step]:
+        print(f"    {''.join('##' if patch else ' .' for patch in row)}")
 
 
 def _shown(value: object) -> str:

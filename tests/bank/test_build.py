@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,11 @@ from numpy.typing import NDArray
 from support.pictures import noise, write_video
 
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.build import BuildSpec, build_bank
+from inspectd.bank.build import BankBuilder, BuildSpec, build_bank
 from inspectd.bank.collect import pixel_digest
 from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, OUTLIER_HEATMAPS, read_bank
 from inspectd.bank.images import find_images, read_image, video_frames
+from inspectd.bank.polygons import JudgedArea, read_polygons
 from inspectd.errors import InputError
 from inspectd.model.options import PatchOptions
 
@@ -225,6 +227,22 @@ def test_only_the_region_and_the_mask_are_judged(images: list[Path], tmp_path: P
     assert others[2].image_score > 2 * abs(good.image_score) + 3
     assert (others[1].heatmap[:, 2:] == 0).all()
     assert report.patches == 16 * 4 * 4
+
+
+def test_polygons_leave_the_patches_that_a_mask_of_them_does(images: list[Path], tmp_path: Path) -> None:
+    half = {"half": [[0, 0], [5, 0], [5, 10], [0, 10]]}
+    (tmp_path / "half.json").write_text(
+        json.dumps({"unit": "pixels", "width": 10, "height": 10, "polygons": half})
+    )
+    cv2.imwrite(str(tmp_path / "mask.png"), np.repeat([[255, 0]], 2, 0).astype(np.uint8))
+    area = JudgedArea(read_polygons(tmp_path / "half.json"), None)
+    drawn = BankBuilder(BuildSpec(height=64, width=64, area=area)).fit_spec.mask
+    painted = BankBuilder(BuildSpec(height=64, width=64, mask=tmp_path / "mask.png")).fit_spec.mask
+    assert drawn is not None
+    assert painted is not None
+    assert (drawn == painted).all()
+    with pytest.raises(InputError, match="was drawn on pictures of 10x10"):
+        build_bank(images, tmp_path / "x.bank", BuildSpec(height=64, width=64, area=area), quiet)
 
 
 def test_a_mask_that_leaves_nothing_is_refused(images: list[Path], tmp_path: Path) -> None:
