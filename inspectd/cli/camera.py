@@ -1,78 +1,88 @@
-"""`inspectd camera latency NAME`: measures the time from light to time stamp with a light the camera sees.
-
-`inspectd camera synthetic` is in `camera_synthetic`.
-"""
+"""`inspectd camera`: what a camera shows the line, its lens and its latency; pictures of computed parts."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import random
-import shlex
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+import importlib
 from pathlib import Path
-from typing import Final, Protocol
-
-import msgspec
-
-from inspectd import config, wire
-from inspectd.capture.latency import (
-    LEAST_FLASHES,
-    BrightnessReader,
-    Flash,
-    LatencyEstimate,
-    estimate_latency,
-)
-from inspectd.cli import camera_synthetic
-from inspectd.cli.bank_common import Steps
-from inspectd.errors import ExitCode, InputError, UnavailableError
-from inspectd.ipc.io_thread import IoThreads
-from inspectd.ipc.poller import Poller
-from inspectd.ipc.runtime_dir import RuntimeDir
-from inspectd.publish.control import parse
-from inspectd.publish.door.listeners import Listeners
-from inspectd.publish.door.sockets import Sockets
-from inspectd.wire import Refusal, RefusalReason
-
-_COMMAND_SECONDS: Final = 5.0
-_TRIGGER_SECONDS: Final = 60.0
-_FIRST_FRAMES: Final = 10
-_SETTLE_SECONDS: Final = 1.0
-"""A stream begins with queued frames; after this long its latency is steady."""
-
-_UNKNOWN: Final = {
-    "terminal": "The display's own delay (some 10 to 100 ms) counts as the camera's. That is safe for "
-    "latency_ms, and not for latency_min_ms, which is therefore 0.",
-    "command": "A light that comes on only after its command has ended makes both times longer. That is safe "
-    "for latency_ms; for latency_min_ms use a faster light, or 0.",
-    "triggers": "Times count from the trigger's arrival here, as on the line, so its delay from the photo "
-    "eye is included. A network that is slower now than later makes latency_ms too small.",
-}
-
-
-class Switch(Protocol):
-    """Puts the light on or out."""
-
-    def __call__(self, *, on: bool) -> Flash:
-        """Switch, and return when it happened."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `inspectd camera latency`."""
+    """Declare the subcommands of `inspectd camera`; the work of each is in the module `camera_<name>`."""
     commands = parser.add_subparsers(dest="camera_command", required=True, metavar="COMMAND")
+    _add_preview(commands.add_parser("preview", help="write a picture of what the detector sees"))
+    _add_calibrate(commands.add_parser("calibrate", help="make a calibration from pictures of a board"))
     _add_synthetic(
         commands.add_parser("synthetic", help="write pictures of computed parts into a folder for a bank")
     )
-    latency = commands.add_parser(
-        "latency",
-        help="measure the time from light to time stamp, for latency_ms and latency_min_ms",
-        description="Measures the time from light to time stamp, for latency_ms and latency_min_ms. Stop the "
-        "line first; point the camera at the light; let the light fill much of the picture.",
+    _add_latency(
+        commands.add_parser(
+            "latency",
+            help="measure the time from light to time stamp, for latency_ms and latency_min_ms",
+            description="Measures the time from light to time stamp, for latency_ms and latency_min_ms. Stop "
+            "the line first; point the camera at the light; let the light fill much of the picture.",
+        )
     )
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run the chosen subcommand."""
+    module = importlib.import_module(f"inspectd.cli.camera_{arguments.camera_command}")
+    code: int = module.main(arguments)
+    return code
+
+
+def _add_preview(preview: argparse.ArgumentParser) -> None:
+    preview.description = (
+        "Reads one frame of a camera as the line would, and writes a picture of what becomes of it: as the "
+        "camera gives it, turned and straightened, with the bank's region and mask, and the network's input. "
+        "Stop a line that uses the camera first."
+    )
+    preview.add_argument("name", metavar="NAME", help="a camera of the configuration, or CAMERA/REGION")
+    preview.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration")
+    preview.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="picture to write, .png or .jpg"
+    )
+    preview.add_argument(
+        "--seconds", type=float, default=10.0, metavar="S",
+        help="wait so long for a frame that the line would judge; default: %(default)g",
+    )  # fmt: skip
+    preview.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
+    calibrate.description = (
+        "Finds a chessboard, or a ChArUco board, in pictures of it, works out the lens from them, and writes "
+        "the file for cameras[].geometry.calibration. With --plane parts are seen from straight above."
+    )
+    calibrate.add_argument("folder", type=Path, metavar="FOLDER", help="pictures of the board, 8 or more")
+    calibrate.add_argument(
+        "--board", required=True, metavar="COLUMNSxROWS",
+        help="inner corners of a chessboard such as 9x6; with --markers its squares",
+    )  # fmt: skip
+    calibrate.add_argument(
+        "--square-mm", type=float, required=True, metavar="MM", help="edge of one square in millimetres"
+    )
+    calibrate.add_argument(
+        "--markers",
+        metavar="DICTIONARY",
+        help="a ChArUco board with markers of this kind, such as DICT_4X4_50",
+    )
+    calibrate.add_argument(
+        "--marker-mm", type=float, metavar="MM", help="with --markers: edge of one marker in millimetres"
+    )
+    calibrate.add_argument(
+        "--plane", type=Path, metavar="PICTURE",
+        help="picture of the board lying where parts lie: makes that plane be seen from straight above",
+    )  # fmt: skip
+    calibrate.add_argument("--out", type=Path, required=True, metavar="FILE", help="calibration to write")
+    calibrate.add_argument(
+        "--picture", type=Path, metavar="FILE", help="picture of the corrected board; default: beside --out"
+    )
+    calibrate.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_latency(latency: argparse.ArgumentParser) -> None:
     latency.add_argument("name", metavar="NAME", help="a camera of the configuration")
     latency.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration")
     latency.add_argument(
@@ -128,249 +138,3 @@ def _add_synthetic(synthetic: argparse.ArgumentParser) -> None:
     synthetic.add_argument(
         "--seed", type=int, metavar="S", help="other parts of the same product; default: the camera's seed"
     )
-
-
-def main(arguments: argparse.Namespace) -> int:
-    """Measure, and print the settings.
-
-    Raises:
-        InputError: an option, the configuration or the camera cannot be used.
-        UnavailableError: the line is running, or the camera delivers no frames.
-        LatencyError: the frames do not show when the light changed.
-    """
-    if arguments.camera_command == "synthetic":
-        return camera_synthetic.main(arguments)
-    settings, camera = _settings(arguments)
-    with ExitStack() as stack:
-        runtime_dir = stack.enter_context(_stopped_line(settings, needed=arguments.flash == "triggers"))
-        reader = stack.enter_context(BrightnessReader(camera))
-        reader.await_frames(_FIRST_FRAMES)
-        time.sleep(_SETTLE_SECONDS)
-        if arguments.flash == "triggers":
-            flashes = _triggers(settings, runtime_dir, arguments, reader)
-        elif arguments.flash == "terminal":
-            flashes = _switched(stack.enter_context(_Screen(arguments.flashes)), arguments, reader)
-        else:
-            with Steps() as steps:
-                flashes = _switched(_Commands(arguments, steps), arguments, reader)
-        glances = reader.glances()
-    estimate = estimate_latency(flashes, glances, is_pulse=arguments.flash == "triggers")
-    if arguments.flash == "terminal":
-        estimate = msgspec.structs.replace(estimate, latency_min_ms=0.0)
-    _print(estimate, arguments)
-    return ExitCode.OK
-
-
-def _settings(arguments: argparse.Namespace) -> tuple[config.Config, config.Camera]:
-    settings, camera = config.load_camera(arguments.config, arguments.name, unmeasured=True)
-    if not camera.is_live:
-        raise InputError(
-            f"{camera.name}: is replayed from files, its latency is 0 and there is nothing to measure"
-        )
-    if (arguments.flash == "command") != (arguments.on is not None and arguments.off is not None):
-        raise InputError("--flash command: expected --on COMMAND and --off COMMAND with it, and only with it")
-    if arguments.flashes < LEAST_FLASHES:
-        raise InputError(f"--flashes: got {arguments.flashes}, expected at least {LEAST_FLASHES}")
-    if not 50 <= arguments.hold_ms <= 60_000:
-        raise InputError(f"--hold-ms: got {arguments.hold_ms:g}, expected 50 to 60000")
-    if arguments.flash == "terminal" and not sys.stderr.isatty():
-        raise InputError(
-            "--flash terminal: standard error is not a terminal; run it in one that the camera sees"
-        )
-    return settings, camera
-
-
-def _stopped_line(settings: config.Config, *, needed: bool) -> AbstractContextManager[Path]:
-    """The line's runtime directory, held so that the line cannot run meanwhile.
-
-    Raises:
-        UnavailableError: the line runs.
-    """
-    if not needed and not settings.runtime_path.exists():
-        return nullcontext(settings.runtime_path)
-    return _StoppedLine(settings.runtime_path)
-
-
-class _StoppedLine(RuntimeDir):
-    """The runtime directory of a line that has to be stopped."""
-
-    def __enter__(self) -> Path:
-        try:
-            return super().__enter__()
-        except UnavailableError as error:
-            raise UnavailableError(f"{error} (a running line holds its cameras: stop it first)") from error
-
-
-def _switched(switch: Switch, arguments: argparse.Namespace, reader: BrightnessReader) -> list[Flash]:
-    """Switch the light on and off at random times, so that it changes at any moment between two frames."""
-    chance = random.Random()  # noqa: S311 - when a light is switched is no secret
-    switch(on=False)
-    time.sleep(2 * arguments.hold_ms / 1000)
-    flashes = []
-    for number in range(arguments.flashes):
-        flashes.append(switch(on=number % 2 == 0))
-        time.sleep(arguments.hold_ms / 1000 * chance.uniform(1, 1.5))
-        reader.glances()  # raises where the camera has gone
-    return flashes
-
-
-class _Screen:
-    """The terminal's whole screen, black and white."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._number = 0
-
-    def __enter__(self) -> Switch:
-        sys.stderr.write("\x1b[?1049h\x1b[?25l")
-        return self._switch
-
-    def __exit__(self, *_: object) -> None:
-        sys.stderr.write("\x1b[0m\x1b[?25h\x1b[?1049l")
-        sys.stderr.flush()
-
-    def _switch(self, *, on: bool) -> Flash:
-        colours = "\x1b[30;48;2;255;255;255m" if on else "\x1b[37;48;2;0;0;0m"
-        before_ns = time.monotonic_ns()
-        sys.stderr.write(
-            f"{colours}\x1b[2J\x1b[Hpoint the camera at this screen: {self._number} of {self._count}"
-        )
-        sys.stderr.flush()
-        self._number += 1
-        return Flash(before_ns, time.monotonic_ns(), on)
-
-
-class _Commands:
-    """Two commands given by the user, such as gpioset for an LED; run without a shell."""
-
-    def __init__(self, arguments: argparse.Namespace, steps: Steps) -> None:
-        self._commands = {True: _words("--on", arguments.on), False: _words("--off", arguments.off)}
-        self._steps = steps
-        self._number = -1  # the first one puts the light out
-        self._count = arguments.flashes
-
-    def __call__(self, *, on: bool) -> Flash:
-        name, words = "--on" if on else "--off", self._commands[on]
-        before_ns = time.monotonic_ns()
-        try:
-            done = subprocess.run(
-                words, stdin=subprocess.DEVNULL, capture_output=True, timeout=_COMMAND_SECONDS, check=False
-            )
-        except OSError as error:
-            raise InputError(f"{name}: {words[0]} cannot be run: {error.strerror}") from error
-        except subprocess.TimeoutExpired as error:
-            raise InputError(
-                f"{name}: {words[0]} did not end within {_COMMAND_SECONDS:g} s; it has to switch and end "
-                "(gpioset: --daemonize)"
-            ) from error
-        after_ns = time.monotonic_ns()
-        if done.returncode:
-            said = done.stderr.decode(errors="replace").strip()[-300:] or "no output"
-            raise InputError(f"{name}: {words[0]} ended with {done.returncode}: {said!r}")
-        self._number += 1
-        self._steps("flashes", self._number, self._count)
-        return Flash(before_ns, after_ns, on)
-
-
-def _words(name: str, text: str) -> list[str]:
-    try:
-        words = shlex.split(text)
-    except ValueError as error:
-        raise InputError(f"{name}: got {text!r}: {error}") from error
-    if not words:
-        raise InputError(f"{name}: is empty, expected a command")
-    return words
-
-
-def _triggers(
-    settings: config.Config, runtime_dir: Path, arguments: argparse.Namespace, reader: BrightnessReader
-) -> list[Flash]:
-    """Receive the plant's triggers in place of the line; every part is refused, and so rejected."""
-    keys_dir, line = settings.security.keys_dir, settings.line
-    listeners = Listeners(settings.publish, runtime_dir)
-    sockets = Sockets(
-        settings.publish,
-        wire.prefix(line.plant, line.name),
-        listeners.local,
-        listeners.tcp,
-        keys_dir=Path(keys_dir) if keys_dir else None,
-        on_refused=lambda _name, _cause: None,
-    )
-    flashes: list[Flash] = []
-    io_threads = IoThreads()
-    poller = Poller(is_handed_on=io_threads.are_asleep)
-
-    def read() -> None:
-        for flash in _read_triggers(sockets, poller):
-            flashes.append(flash)
-            steps("triggers", len(flashes), arguments.flashes)
-
-    try:
-        poller.add(sockets.control, read)
-        for socket, callback in sockets.sources():
-            poller.add(socket, callback)
-        with Steps() as steps:
-            steps("triggers", 0, arguments.flashes)
-            last_ns = time.monotonic_ns()
-            while len(flashes) < arguments.flashes:
-                sockets.maintain()
-                poller.wait(100_000_000)
-                reader.glances()  # raises where the camera has gone
-                last_ns = flashes[-1].after_ns if flashes else last_ns
-                if time.monotonic_ns() - last_ns > _TRIGGER_SECONDS * 1e9:
-                    raise UnavailableError(
-                        f"{len(flashes)} triggers came, and for {_TRIGGER_SECONDS:g} s no more, at "
-                        f"ipc://{runtime_dir}/control.sock"
-                        + (
-                            f" and tcp://{settings.publish.control_tcp}"
-                            if settings.publish.control_tcp
-                            else ""
-                        )
-                        + "; does the plant send them?"
-                    )
-        time.sleep(arguments.hold_ms / 1000)
-    finally:
-        io_threads.close()
-        sockets.close()
-        listeners.close()
-    return flashes
-
-
-def _read_triggers(sockets: Sockets, poller: Poller) -> Iterator[Flash]:
-    known_ns = poller.known_ns(sockets.control)
-    for incoming in sockets.requests("control"):
-        now_ns, parts = time.monotonic_ns(), incoming.parts
-        envelope = parts[:1] if len(parts) > 1 and not parts[0] else []
-        try:
-            request = parse(parts[len(envelope) :])
-        except ValueError as error:
-            answer = Refusal(None, RefusalReason.MALFORMED, str(error)[:300])
-        else:
-            detail = "a camera's latency is being measured, the line is stopped"
-            answer = Refusal(request.trigger_id, RefusalReason.NOT_READY, detail)
-            if known_ns:  # else it may have waited here since before anybody looked
-                yield Flash(known_ns, now_ns, on=True)
-        sockets.reply("control", incoming.client, [*envelope, wire.encode(answer)])
-
-
-def _print(estimate: LatencyEstimate, arguments: argparse.Namespace) -> None:
-    unknown = _UNKNOWN[arguments.flash]
-    if arguments.json:
-        print(json.dumps({"camera": arguments.name, **msgspec.to_builtins(estimate), "unknown": unknown}))
-        return
-    e = estimate
-    print(
-        f"{arguments.name}: followed {e.seen} of {e.flashes} changes of light, by {e.contrast:g} grey levels"
-    )
-    print(f"  longest   {e.longest_ms:7.1f} ms from light to time stamp, at most")
-    print(f"  shortest  {e.shortest_ms:7.1f} ms, at least")
-    print(f"Set for camera {arguments.name} in {arguments.config}:")
-    print(f"  latency_ms = {e.latency_ms:g}\n  latency_min_ms = {e.latency_min_ms:g}")
-    print(
-        f"Both include a margin of {e.margin_ms:g} ms, a quarter of the {e.spread_ms:g} ms by which the "
-        f"{e.seen} flashes differ. A frame comes every {e.frame_interval_ms:g} ms and the light may have "
-        "changed at any moment in between, so the longest time may be too long by that much. The light "
-        f"took up to {e.switching_ms:g} ms to switch, and time stamps are in doubt by up to {e.doubt_ms:g} "
-        "ms; both are included."
-    )
-    print(f"{unknown}\nMeasure again after a change of the camera, its rate, its exposure or its network.")

@@ -213,6 +213,27 @@ def test_a_camera_of_another_size_than_the_banks_images_is_found(tmp_path, bank_
         assert problem in done.stderr
 
 
+def test_files_that_a_camera_cannot_use_are_found_before_the_line_starts(tmp_path):
+    write_images(tmp_path / "parts", ["1.png"])
+    write_images(tmp_path / "empty", [f"{number}.png" for number in range(10)], [(40, 60)] * 10)
+    (tmp_path / "lens.yml").write_text("{}")
+    tables = [
+        camera_table("a", tmp_path / "parts") + '[cameras.geometry]\ncalibration = "lens.yml"\n',
+        camera_table("b", tmp_path / "parts") + '[cameras.presence]\nempty_folder = "none"\n',
+        camera_table("c", tmp_path / "parts") + '[cameras.presence]\nempty_folder = "empty"\n',
+    ]
+    file = tmp_path / "line.toml"
+    file.write_text(settings(tmp_path / "none.bank", "".join(tables)))
+    done = inspectd("check", file)
+    assert done.returncode == 2
+    for problem in (
+        f"cameras[0].geometry.calibration: {tmp_path}/lens.yml: ",
+        f"cameras[1].presence.empty_folder: folder {tmp_path}/none: not found",
+        "cameras[2].presence.empty_folder: its pictures are 60x40, frames are 64x48",
+    ):
+        assert problem in done.stderr
+
+
 def test_every_file_in_config_is_sound():
     files = list((Path(__file__).parents[2] / "config").glob("*.toml"))
     assert files
