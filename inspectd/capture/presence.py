@@ -12,7 +12,7 @@ belt itself does. What is unlike the pictures in any other way (dirt, a shadow, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -72,24 +72,31 @@ class EmptyBelt:
     """What the empty belt looks like.
 
     Args:
-        pictures: of it, each with its name; `(H, W, C) uint8`, all of one shape.
+        pictures: of it, each with its name; `(H, W, 1 or 3) uint8 BGR`, all of one size.
         light_change: share by which the light may differ from what it was on these pictures.
+
+    Attributes:
+        size: height and width of the pictures.
+        light_limits: darkest and brightest light that is allowed, 1 is what it mostly was.
 
     Raises:
         PresenceError: they are too few, or one is unlike the others.
     """
 
-    def __init__(self, pictures: Sequence[tuple[str, NDArray[np.uint8]]], light_change: float) -> None:
-        _refuse_number(len(pictures))
-        first_name, first = pictures[0]
+    def __init__(self, pictures: Iterable[tuple[str, NDArray[np.uint8]]], light_change: float) -> None:
+        names: list[str] = []
+        of_pictures: list[NDArray[np.float32]] = []  # a picture itself may have 30 MB, and 500 may come
+        self.size: tuple[int, ...] = ()
         for name, pixels in pictures:
-            if pixels.shape != first.shape:
+            if names and pixels.shape[:2] != self.size:
                 raise PresenceError(
-                    f"{name}: is {_size(pixels.shape)}, {first_name} is {_size(first.shape)}, expected one "
-                    "size"
+                    f"{name}: is {_size(pixels.shape)}, {names[0]} is {_size(self.size)}, expected one size"
                 )
-        self.shape = first.shape
-        found = np.stack([_cells(pixels) for _, pixels in pictures])
+            self.size = pixels.shape[:2]
+            names.append(name)
+            of_pictures.append(_cells(pixels))
+        _refuse_number(len(names))
+        found = np.stack(of_pictures)
         self._reference = np.median(found, axis=0)
         lights = np.array([self._light(cells) for cells in found], np.float32)
         self.light_limits = (
@@ -100,7 +107,7 @@ class EmptyBelt:
         pooled = found / lights[:, None, None, None]
         for size in range(_CELL_SIZES):
             held_out = _held_out(pooled)
-            _refuse_odd([name for name, _ in pictures], held_out)
+            _refuse_odd(names, held_out)
             self._sizes.append((_Usual.of(pooled), max(1.0, _MARGIN * float(held_out.max()))))
             pooled = np.stack([_pooled(cells) for cells in pooled]) if size + 1 < _CELL_SIZES else pooled
 
@@ -109,7 +116,7 @@ class EmptyBelt:
 
         Infinite where the light, or the picture's size, is another than it may be.
         """
-        if pixels.shape != self.shape:
+        if pixels.shape[:2] != self.size:
             return float("inf")
         cells = _cells(pixels)
         light = self._light(cells)
@@ -170,7 +177,7 @@ def read_empty_belt(settings: PresenceSettings, beat: Callable[[], None] = lambd
         raise PresenceError(str(error)) from error
     try:
         _refuse_number(len(paths))
-        return EmptyBelt([_read(path, beat) for path in paths], settings.light_change)
+        return EmptyBelt((_read(path, beat) for path in paths), settings.light_change)
     except PresenceError as error:
         raise PresenceError(f"{folder}: {error}") from error
 
@@ -184,7 +191,7 @@ def _read(path: Path, beat: Callable[[], None]) -> tuple[str, NDArray[np.uint8]]
 
 
 def _cells(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Mean of each channel, and roughness, of each cell: (rows, columns, C + 1) float32."""
+    """Mean blue, green and red, and roughness, of each cell: (rows, columns, 4) float32."""
     step = max(1, min(pixels.shape[:2]) // _LOOKED_AT_A_SIDE)
     height, width = pixels.shape[0] // step, pixels.shape[1] // step
     whole = pixels[: height * step, : width * step]  # in whole steps OpenCV is many times as fast
@@ -195,7 +202,8 @@ def _cells(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     # Once smoothed, so that the belt counts and the sensor's noise does not.
     smooth = cv2.blur(grey, (3, 3)).astype(np.float32)
     variance = _shrunk(smooth * smooth, size) - _shrunk(smooth, size) ** 2
-    return np.concatenate([_shrunk(looked_at, size), np.sqrt(np.maximum(variance, 0))], axis=2)
+    means = np.broadcast_to(_shrunk(looked_at, size), (size[1], size[0], 3))
+    return np.concatenate([means, np.sqrt(np.maximum(variance, 0))], axis=2)
 
 
 def _shrunk(picture: NDArray[np.uint8] | NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

@@ -193,10 +193,10 @@ class CaptureWorker:
         """Whether a good frame certainly shows the empty belt."""
         if self._belt is None:
             return False
-        if frame.pixels.shape != self._belt.shape:
+        if frame.pixels.shape[:2] != self._belt.size:
             self._say_now_and_then(
                 "camera_presence",
-                f"presence.empty_folder: its pictures are {_size(self._belt.shape)}, frames are "
+                f"presence.empty_folder: its pictures are {_size(self._belt.size)}, frames are "
                 f"{_size(frame.pixels.shape)}: every frame is inspected",
             )
             return False

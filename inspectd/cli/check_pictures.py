@@ -25,9 +25,9 @@ class TriedPictures:
 
     def problem_of(self, frame: Frame) -> str | None:
         """What of a frame does not fit these files, if anything, with its path below the camera."""
-        if self.belt is None or frame.pixels.shape == self.belt.shape:
+        if self.belt is None or frame.pixels.shape[:2] == self.belt.size:
             return None
-        (height, width), (belt_height, belt_width) = frame.pixels.shape[:2], self.belt.shape[:2]
+        (height, width), (belt_height, belt_width) = frame.pixels.shape[:2], self.belt.size
         return (
             f"presence.empty_folder: its pictures are {belt_width}x{belt_height}, frames are "
             f"{width}x{height}: no frame would count as an empty belt; "

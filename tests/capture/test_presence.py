@@ -47,6 +47,12 @@ def test_no_part_is_taken_for_the_empty_belt(empty, part):
     assert not any(empty.is_in(belt(seed, part=part)) for seed in range(100, 140))
 
 
+def test_a_camera_without_colour_is_held_against_grey_pictures():
+    grey = EmptyBelt([(name, np.repeat(pixels[..., :1], 3, axis=2)) for name, pixels in pictures()], 0.2)
+    assert np.mean([grey.is_in(belt(seed)[..., :1]) for seed in range(100, 120)]) > 0.9
+    assert not any(grey.is_in(belt(seed, part=(20, 60.0))[..., :1]) for seed in range(100, 120))
+
+
 def test_a_picture_of_another_size_is_no_empty_belt(empty):
     assert not empty.is_in(belt(1)[:-2])
 

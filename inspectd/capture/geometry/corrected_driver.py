@@ -35,7 +35,9 @@ class CorrectedDriver:
         Raises:
             CameraError: either cannot be used.
         """
+        beat()  # maps of a large picture take a second
         self._made()
+        beat()
         self._driver.open(beat)
 
     def shape_ahead(self) -> tuple[int, ...] | None:
