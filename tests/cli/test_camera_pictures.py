@@ -80,7 +80,10 @@ def test_on_the_plane_squares_become_square_and_keep_their_direction(calibrated)
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--board", "9x6"], "the board was found in 0 pictures, expected at least 8"),
+        (
+            ["--markers", "DICT_4X4_50", "--marker-mm", "9"],
+            "the board was found in 0 pictures, expected at least 8",
+        ),
         (["--board", "7"], "--board: got '7', expected COLUMNSxROWS"),
         (["--square-mm", "0"], "--square-mm: got 0"),
         (
