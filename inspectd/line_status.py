@@ -146,6 +146,7 @@ class StatusTeller:
             shadow=self._line.shadow,
             golden=self._line.golden_status(),
             keys=self._keys(),
+            in_force_number=in_force.number,
         )  # fmt: skip
 
     def _camera(

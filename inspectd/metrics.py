@@ -6,11 +6,9 @@ never become labels.
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 from prometheus_client import (
@@ -20,12 +18,9 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
-    make_wsgi_app,
 )
 
-from inspectd import __version__, config
-from inspectd.endpoint import Endpoint, Users, tls_context
-from inspectd.errors import UnavailableError
+from inspectd import __version__
 from inspectd.publish.journal.records import Levels
 from inspectd.records import BankInForce, DropCause, EvidenceResult, FrameRef, ReloadResult
 from inspectd.wire import (
@@ -562,47 +557,3 @@ class Metrics:
     def replayed(self, verdicts: int) -> None:
         """See `SyncMetrics.replayed`."""
         self._of(_REPLAYED).inc(verdicts)
-
-
-def metrics_access(settings: config.MetricsSettings) -> tuple[ssl.SSLContext | None, Users | None]:
-    """The endpoint's certificate and its users, each where the settings name one.
-
-    Raises:
-        InputError: a certificate, key or users file cannot be used.
-    """
-    tls = None
-    if settings.tls_certificate and settings.tls_key:
-        tls = tls_context(Path(settings.tls_certificate), Path(settings.tls_key))
-    return tls, Users(Path(settings.users_file)) if settings.users_file else None
-
-
-class MetricsServer:
-    """The HTTP endpoint Prometheus scrapes, in a thread of its own."""
-
-    def __init__(
-        self,
-        registry: CollectorRegistry,
-        settings: config.MetricsSettings,
-        on_refused: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Listen by `settings`; `on_refused` is called for each wrong name or password.
-
-        Raises:
-            InputError: a certificate, key or users file cannot be used.
-            UnavailableError: the address is taken or is not one of this host.
-        """
-        tls, users = metrics_access(settings)
-        address = (settings.host, settings.port)
-        try:
-            self._endpoint = Endpoint(
-                make_wsgi_app(registry), address, tls=tls, users=users, on_refused=on_refused
-            )
-        except OSError as error:
-            raise UnavailableError(
-                f"metrics.port: cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; "
-                "choose another port or stop what uses it"
-            ) from error
-
-    def close(self) -> None:
-        """See `Endpoint.close`."""
-        self._endpoint.close()

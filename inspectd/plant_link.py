@@ -23,7 +23,8 @@ from inspectd.ipc.poller import Poller
 from inspectd.ipc.ring import FrameRing
 from inspectd.line_status import LineLife, StatusTeller
 from inspectd.log import event, lines_dropped
-from inspectd.metrics import Metrics, MetricsServer
+from inspectd.metrics import Metrics
+from inspectd.metrics_server import MetricsServer
 from inspectd.publish.announcer import Announcer
 from inspectd.publish.bus import Asker, Bus
 from inspectd.publish.control import ControlStage, RequestEvents, TriggerEvents

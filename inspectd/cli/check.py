@@ -26,7 +26,7 @@ from inspectd.errors import (
     ThresholdError,
     UnavailableError,
 )
-from inspectd.metrics import metrics_access
+from inspectd.metrics_server import metrics_access
 from inspectd.publish.access.keys import read_allowed, read_server_pair
 from inspectd.recipes.stored import RecipeRecords
 from inspectd.records import BankInForce, FrameRef

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
@@ -11,7 +12,7 @@ from inspectd.client.session import Session
 from inspectd.client.sockets import ClientKeys, connect, requester, subscriber, sync_endpoint
 from inspectd.client.tracker import Liveness
 from inspectd.errors import InputError
-from inspectd.wire import Heartbeat
+from inspectd.wire import Event, Heartbeat
 from inspectd.wire.sync import Position
 
 _MESSAGES_PER_TURN: Final = 256
@@ -32,9 +33,10 @@ class BaseVerdictReader:
         start: Literal["now", "oldest"] = "now",
         keys: ClientKeys | None = None,
         patience_seconds: float = 10.0,
+        on_event: Callable[[Event], None] = lambda _: None,
     ) -> None:
         sync = sync_endpoint(verdicts, sync)
-        self._session = Session(cursor, start=start, patience_seconds=patience_seconds)
+        self._session = Session(cursor, start=start, patience_seconds=patience_seconds, on_event=on_event)
         self._context: zmq.Context[Any] = zmq.Context()
         self._live, self._sync = subscriber(self._context, _QUEUE_MESSAGES), requester(self._context)
         self._live.setsockopt(zmq.SUBSCRIBE, b"i1/")

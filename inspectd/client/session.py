@@ -53,6 +53,7 @@ class Session:
         start: Literal["now", "oldest"] = "now",
         patience_seconds: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
+        on_event: Callable[[Event], None] = lambda _: None,
     ) -> None:
         """Go on from `cursor`, or begin at `start`; see `VerdictReader` for the arguments.
 
@@ -63,6 +64,7 @@ class Session:
         stored = cursors.read(cursor) if cursor is not None else None
         self._line = (stored.plant, stored.line) if stored else None
         self._clock = clock
+        self._on_event = on_event
         self._tracker = LineTracker(clock)
         self._joiner = Joiner(
             stored.position if stored else None, start=start, patience_seconds=patience_seconds, clock=clock
@@ -120,6 +122,7 @@ class Session:
                 self._joiner.heartbeat(message.epoch, message.last_seq)
             case Event():
                 self._tracker.see_event(message)
+                self._on_event(message)
         if self.position is None and not self._joiner.ready:
             self.position = self._joiner.position
 

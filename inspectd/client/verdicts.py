@@ -33,6 +33,7 @@ class VerdictReader(BaseVerdictReader):
             the line keeps.
         keys: for TCP endpoints of a line that requires keys.
         patience_seconds: what is not replayed within this time is given up and comes as `Lost`.
+        on_event: is called for each event of the line, as `receive` takes it in; events are not replayed.
 
     Raises:
         InputError: an endpoint, the cursor file or a key file cannot be used.

@@ -190,6 +190,8 @@ class LineStatus(msgspec.Struct, frozen=True, tag_field="schema", tag="status/1"
     """Of recipes in force that have golden parts."""
     keys: KeysStatus | None = None
     """None: by an earlier version, which does not say."""
+    in_force_number: int | None = None
+    """Number of the recipe in force; None: it has none, or an earlier version, which does not say."""
 
 
 class Verdicts(msgspec.Struct, frozen=True, tag_field="schema", tag="verdicts/1"):
