@@ -76,7 +76,7 @@ COMMAND_REFUSAL_NUMBERS: Final = {
     "no_answer": 61,
     "recipe_number": 62,
     "not_loaded": 63,
-    "not_online": 64,
+    "not_alive": 64,
 }
 """By `RecipeRefusalReason`; those from 60 on are a gateway's own, and 0 means that it was done."""
 

