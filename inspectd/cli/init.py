@@ -51,6 +51,8 @@ _UNSET: Final = {"threshold": 5.0, "check_above": 4.0, "frozen_frames": 1, "dead
                  "verdicts_tcp": "127.0.0.1:5571", "heatmaps_tcp": "127.0.0.1:5572",
                  "sync_tcp": "127.0.0.1:5573", "control_tcp": "127.0.0.1:5574",
                  "calibration": "side.calibration.yml", "empty_folder": "images/empty-belt",
+                 "server_key": "server.key", "client_key": "plc1.key_secret",
+                 "recipes": {"12": "cells"},
                  "keys_dir": "keys", "tls_certificate": "metrics.pem", "tls_key": "metrics.key",
                  "users_file": "metrics.users", "recipe": "label-a",
                  "cameras": ["top"], "score_min": 6.0, "score_max": 20.0}  # fmt: skip
@@ -70,19 +72,29 @@ def main(arguments: argparse.Namespace) -> int:
     Raises:
         InputError: the file exists, or cannot be written.
     """
-    file, text = arguments.dir / FILE_NAME, example()
+    file = write_example(arguments.dir, FILE_NAME, example())
+    print(f"wrote {file}\n\nNext:")
+    print(f"  inspectd bank build --images GOOD_IMAGES --out {arguments.dir}/banks/product-a.safetensors")
+    print(f"  edit {file}: name your cameras\n  inspectd check {file}\n  inspectd run {file}")
+    return 0
+
+
+def write_example(folder: Path, name: str, text: str) -> Path:
+    """Write an example that is not there yet, and its folder; the file.
+
+    Raises:
+        InputError: the file exists, or cannot be written.
+    """
+    file = folder / name
     try:
-        arguments.dir.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as target:
             target.write(text)
     except FileExistsError as error:
         raise InputError(f"{error.filename}: already exists, not overwritten; name another folder") from error
     except OSError as error:
         raise InputError(f"{file}: cannot be written: {error.strerror}") from error
-    print(f"wrote {file}\n\nNext:")
-    print(f"  inspectd bank build --images GOOD_IMAGES --out {arguments.dir}/banks/product-a.safetensors")
-    print(f"  edit {file}: name your cameras\n  inspectd check {file}\n  inspectd run {file}")
-    return 0
+    return file
 
 
 def example() -> str:
@@ -90,20 +102,20 @@ def example() -> str:
     parts = [_HEAD]
     for field in msgspec.structs.fields(config.Config):
         if field.name == "recipes":
-            parts.append(_table("[[recipes]]", config.Recipe))
+            parts.append(as_table("[[recipes]]", config.Recipe))
         elif field.name == "cameras":
             first, *others = get_args(config.Camera)
-            regions = _as_comment(_table("[[cameras.regions]]", config.CameraRegion))
+            regions = _as_comment(as_table("[[cameras.regions]]", config.CameraRegion))
             parts += [_camera(first), regions, *(_as_comment(_camera(kind)) for kind in others)]
         else:
-            parts.append(_table(f"[{field.name}]", type(field.default)))
+            parts.append(as_table(f"[{field.name}]", type(field.default)))
         if field.name == "golden":
-            parts.append(_as_comment(_table("[[golden.parts]]", config.GoldenPart)))
+            parts.append(_as_comment(as_table("[[golden.parts]]", config.GoldenPart)))
     return "\n".join(parts)
 
 
 def _camera(kind: type[config.CameraBase]) -> str:
-    table = _table("[[cameras]]", kind)
+    table = as_table("[[cameras]]", kind)
     return table.replace("[[cameras]]\n", f'[[cameras]]\nkind = "{kind.__struct_config__.tag}"\n', 1)
 
 
@@ -112,7 +124,8 @@ def _as_comment(text: str) -> str:
     return "".join(f"#{line}" if line.strip() else line for line in text.splitlines(keepends=True))
 
 
-def _table(header: str, kind: type[config.Settings]) -> str:
+def as_table(header: str, kind: type[config.Settings]) -> str:
+    """A table of settings as commented TOML, from their own declarations."""
     doc = (kind.__doc__ or "").splitlines()[0]
     return "\n".join([f"# {doc}", header, *_settings(kind, ""), ""])
 
@@ -132,9 +145,15 @@ def _settings(kind: type[config.Settings], prefix: str) -> Iterator[str]:
         yield f"# {_description(hints[field.name])}"
         value = _EXAMPLES.get((kind, field.name), field.default)
         if value is None:
-            yield f"# {prefix}{field.name} = {json.dumps(_UNSET[field.name])}"
+            yield f"# {prefix}{field.name} = {_toml(_UNSET[field.name])}"
         else:
-            yield f"{prefix}{field.name} = {json.dumps(value)}"
+            yield f"{prefix}{field.name} = {_toml(value)}"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_toml(inner)}' for key, inner in value.items())} }}"
+    return json.dumps(value)
 
 
 def _description(hint: Any) -> str:

@@ -39,6 +39,19 @@ def test_a_missing_package_is_one_line() -> None:
     )
 
 
+def test_a_gateway_names_the_extra_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "modbus.toml"
+    file.write_text("[metrics]\nport = 0\n")
+    assert without("prometheus_client", "gateway", "modbus", "--check", "--config", str(file)).returncode == 0
+    done = without("prometheus_client", "gateway", "modbus", "--config", str(file))
+    assert done.returncode == ExitCode.UNAVAILABLE
+    assert done.stderr == (
+        "error: `inspectd gateway` needs prometheus-client, which is not installed here; "
+        "pip install 'inspectd[modbus]' brings all that it needs\n"
+    )
+    assert names(PROJECT["optional-dependencies"]["modbus"]) == {"prometheus-client"}
+
+
 def test_a_package_that_is_missed_only_at_work_is_one_line_too() -> None:
     done = without("torch", "bank", "build", "--images", "nowhere", "--out", "x.safetensors")
     assert done.returncode == ExitCode.UNAVAILABLE

@@ -104,7 +104,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 def test_it_is_small_and_the_command_line_helps(installed: Installed) -> None:
     assert installed.megabytes() < MAX_INSTALLED_MB
-    for words in ([], ["status"], ["watch"], ["replay"], ["keys"]):
+    for words in ([], ["status"], ["watch"], ["replay"], ["keys"], ["gateway"]):
         code, output, errors = installed.run(*words, "--help")
         assert (code, errors) == (0, "")
         assert output.startswith("usage: inspectd")

@@ -1,0 +1,101 @@
+"""Recipe commands of a plant, done by asking the line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from inspectd.client import (
+    ClientKeys,
+    Event,
+    RecipeAck,
+    RecipeAction,
+    RecipeRefusal,
+    RecipeRefusalReason,
+    RecipeRequest,
+    RecipeState,
+    ask_recipe,
+)
+from inspectd.errors import UnavailableError
+from inspectd.gateways.command_cycle import RecipeCommand
+
+ACTIVATE: Final = 1
+PREPARE: Final = 2
+UNPREPARE: Final = 3
+_BUSY_SECONDS: Final = 10.0
+"""So long a line may need to end the processes that judged before the last change."""
+_AGAIN_SECONDS: Final = 0.2
+_ASK_SECONDS: Final = 3.0
+"""Longer than the line may take to record a change."""
+
+
+class RecipeDesk:
+    """Does commands one after the other.
+
+    Args:
+        control: the line's control socket.
+        keys: for TCP with keys.
+        load_seconds: longest time for a recipe to be loaded.
+        clock: makes the names of requests differ from those of another start.
+    """
+
+    def __init__(
+        self, control: str, keys: ClientKeys | None, load_seconds: float, clock: Callable[[], float]
+    ) -> None:
+        self._control, self._keys, self._load_seconds, self._clock = control, keys, load_seconds, clock
+        self._awaited: tuple[str, asyncio.Future[str | None]] | None = None
+
+    def heard(self, event: Event) -> None:
+        """The line says something; the end of loading is what may be waited for."""
+        if self._awaited is None or event.event not in {"recipe_prepared", "recipe_failed"}:
+            return
+        name, loaded = self._awaited
+        if f"({name})" in event.detail and not loaded.done():
+            failed = RecipeRefusalReason.FAILED if event.event == "recipe_failed" else None
+            loaded.set_result(failed)
+
+    async def do(self, command: RecipeCommand) -> str | None:
+        """Do a command; why it was not done, as `wire.numbers` knows it."""
+        if command.code == ACTIVATE:  # what is not loaded is loaded first
+            return await self._load(command.number) or await self._ask(RecipeAction.ACTIVATE, command.number)
+        if command.code == PREPARE:
+            return await self._load(command.number)
+        if command.code == UNPREPARE:
+            return await self._ask(RecipeAction.UNPREPARE, command.number)
+        return "unknown_command"
+
+    async def _load(self, number: int) -> str | None:
+        name = self._name()
+        loaded: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._awaited = (name, loaded)
+        try:
+            answer = await self._answer(RecipeAction.PREPARE, number, name)
+            until = self._clock() + _BUSY_SECONDS
+            while answer == RecipeRefusalReason.BUSY and self._clock() < until:
+                await asyncio.sleep(_AGAIN_SECONDS)
+                answer = await self._answer(RecipeAction.PREPARE, number, name)
+            if not isinstance(answer, RecipeAck):
+                return answer
+            if answer.state is not RecipeState.LOADING:
+                return None
+            return await asyncio.wait_for(loaded, self._load_seconds)
+        except TimeoutError:
+            return "not_loaded"
+        finally:
+            self._awaited = None
+
+    async def _ask(self, action: RecipeAction, number: int) -> str | None:
+        answer = await self._answer(action, number, self._name())
+        return None if isinstance(answer, RecipeAck) else answer
+
+    async def _answer(self, action: RecipeAction, number: int, name: str) -> RecipeAck | str:
+        request = RecipeRequest(name, action, number, who="plc", why="")
+        try:
+            answer = await asyncio.to_thread(ask_recipe, self._control, request, self._keys, _ASK_SECONDS)
+        except UnavailableError:
+            return "no_answer"
+        return answer.reason if isinstance(answer, RecipeRefusal) else answer
+
+    def _name(self) -> str:
+        return f"gateway-{round(self._clock() * 1e6)}"

@@ -1,0 +1,175 @@
+"""The side of the bus of a gateway: what the plant asks goes to the line, what the line says comes back.
+
+The tasks of `LineLink.run` share one event loop with the plant's side, so nothing here needs a lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from inspectd import log
+from inspectd.client import AsyncTriggerSender, AsyncVerdictReader, Liveness, Lost, ask_status
+from inspectd.errors import UnavailableError
+from inspectd.gateways.command_cycle import RecipeCommand
+from inspectd.gateways.commands import RecipeDesk
+from inspectd.gateways.handshake import Handshake, LineSeen, Order
+from inspectd.gateways.parts import PlantTrigger
+from inspectd.gateways.registers import LineBit
+from inspectd.gateways.settings import GatewayLine, HandshakeSettings, endpoints
+from inspectd.wire import Accepted, Event, HealthStatus, Heartbeat, PartVerdict
+
+_TURN_SECONDS: Final = 0.05
+_STATUS_SECONDS: Final = 2.0
+_AGAIN_SECONDS: Final = 1.0
+_PATIENCE_SECONDS: Final = 1.0
+"""A verdict that is not replayed by then comes too late for any gate."""
+
+_RECIPE_EVENTS: Final = {"recipe_activated", "recipe_in_force", "reloaded", "started", "scoring_ready"}
+
+_HEALTH_BITS: Final = {
+    HealthStatus.FAILURE: LineBit.FAILURE,
+    HealthStatus.FUNCTION_CHECK: LineBit.FUNCTION_CHECK,
+    HealthStatus.OUT_OF_SPECIFICATION: LineBit.OUT_OF_SPECIFICATION,
+    HealthStatus.MAINTENANCE_REQUIRED: LineBit.MAINTENANCE,
+}
+_CONDITION_BITS: Final = {
+    "golden_due": LineBit.GOLDEN_DUE,
+    "golden_overdue": LineBit.GOLDEN_FAILED,
+    "golden_failed": LineBit.GOLDEN_FAILED,
+    "shadow_down": LineBit.SHADOW_DOWN,
+}
+
+_log: Final = logging.getLogger(__name__)
+
+
+class LineLink:
+    """A hand-shake's connection to its line.
+
+    Args:
+        line: where the line is.
+        settings: of the hand-shake.
+        handshake: what the plant sees.
+        clock: seconds on a clock that never goes back, the hand-shake's.
+    """
+
+    def __init__(
+        self, line: GatewayLine, settings: HandshakeSettings, handshake: Handshake, clock: Callable[[], float]
+    ) -> None:
+        self.lost = 0
+        """Verdicts that could not be had any more."""
+        self._line, self._handshake, self._clock = line, handshake, clock
+        self._answer_seconds = settings.answer_ms / 1000
+        self._verdicts, self._sync, self._control = endpoints(line)
+        self._triggers: asyncio.Queue[PlantTrigger] = asyncio.Queue()
+        self._commands: asyncio.Queue[RecipeCommand] = asyncio.Queue()
+        self._recipe_may_differ = asyncio.Event()
+        self._desk = RecipeDesk(self._control, line.keys, settings.command_seconds, clock)
+
+    def take(self, order: Order) -> None:
+        """Have the line asked; its answer goes to the hand-shake."""
+        if isinstance(order, RecipeCommand):
+            self._commands.put_nowait(order)
+        else:
+            self._triggers.put_nowait(order)
+
+    async def run(self) -> None:
+        """Work until it is cancelled.
+
+        Raises:
+            InputError: an endpoint or a key cannot be used, or the endpoint is of several lines.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._read())
+            tasks.create_task(self._send_triggers())
+            tasks.create_task(self._do_commands())
+            tasks.create_task(self._learn_recipe())
+
+    async def _read(self) -> None:
+        epoch, was_alive = None, False
+        async with AsyncVerdictReader(
+            self._verdicts, self._sync, keys=self._line.keys, patience_seconds=_PATIENCE_SECONDS,
+            on_event=self._heard,
+        ) as reader:  # fmt: skip
+            while True:
+                item = await reader.receive(_TURN_SECONDS)
+                heartbeat = reader.heartbeat
+                is_alive = reader.liveness is Liveness.ALIVE and heartbeat is not None
+                seen = _seen(heartbeat) if is_alive and heartbeat is not None else None
+                now = self._clock()
+                self._handshake.line_seen(seen, now)
+                if isinstance(item, PartVerdict):
+                    self._handshake.saw_part(item, now)
+                elif isinstance(item, Lost):
+                    self.lost += item.count or 1
+                elif item is not None:
+                    self._handshake.saw_view(item)
+                if is_alive != was_alive or (seen is not None and seen.epoch != epoch):
+                    log.event(_log, logging.INFO, "line", liveness=reader.liveness)
+                    was_alive, epoch = is_alive, None if seen is None else seen.epoch
+                    self._recipe_may_differ.set()
+
+    def _heard(self, event: Event) -> None:
+        self._desk.heard(event)
+        if event.event in _RECIPE_EVENTS:
+            self._recipe_may_differ.set()
+
+    async def _send_triggers(self) -> None:
+        async with AsyncTriggerSender(self._control, self._line.keys, self._clock) as sender:
+            while True:
+                trigger = await self._triggers.get()
+                left = trigger.at + self._answer_seconds - self._clock()
+                answer = await sender.send(trigger.request, timeout_seconds=left) if left > 0 else None
+                now = self._clock()
+                if isinstance(answer, Accepted):
+                    self._handshake.accepted(trigger, answer, now)
+                    continue
+                reason, detail = ("no_answer", None) if answer is None else (answer.reason, answer.detail)
+                self._handshake.refused(trigger, reason, now)
+                log.event(
+                    _log, logging.WARNING, "trigger_refused",
+                    trigger_id=trigger.trigger_id, reason=reason, detail=detail,
+                )  # fmt: skip
+
+    async def _do_commands(self) -> None:
+        while True:
+            command = await self._commands.get()
+            problem = await self._desk.do(command)
+            self._handshake.command_ended(problem)
+            log.event(
+                _log, logging.WARNING if problem else logging.INFO, "command",
+                command=command.code, recipe=command.number, result=problem or "done",
+            )  # fmt: skip
+
+    async def _learn_recipe(self) -> None:
+        """Ask the line what is in force, when it may be another recipe than before."""
+        while True:
+            await self._recipe_may_differ.wait()
+            self._recipe_may_differ.clear()
+            try:
+                status = await asyncio.to_thread(ask_status, self._sync, self._line.keys, _STATUS_SECONDS)
+            except UnavailableError:
+                await asyncio.sleep(_AGAIN_SECONDS)
+                if self._handshake.is_line_alive(self._clock()):
+                    self._recipe_may_differ.set()
+                continue
+            self._handshake.recipe_in_force(status.in_force.partition("@")[0], status.in_force_number)
+
+
+def _seen(heartbeat: Heartbeat) -> LineSeen | None:
+    """The line as a heartbeat shows it; None: it does not take triggers."""
+    if heartbeat.state != "running":
+        return None
+    conditions = {condition.condition for condition in heartbeat.conditions}
+    bits = LineBit(0)
+    for status, bit in _HEALTH_BITS.items():
+        bits |= bit if heartbeat.health == status else LineBit(0)
+    for name, bit in _CONDITION_BITS.items():
+        bits |= bit if name in conditions else LineBit(0)
+    if heartbeat.journal == "failed":
+        bits |= LineBit.JOURNAL_FAILED
+    if not bits & (LineBit.GOLDEN_DUE | LineBit.GOLDEN_FAILED):
+        bits |= LineBit.GOLDEN_VALID
+    return LineSeen(heartbeat.epoch, bits)

@@ -1,0 +1,1 @@
+"""Modbus TCP: the hand-shake's registers, served to one PLC and to others that only read."""

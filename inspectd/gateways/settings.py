@@ -1,0 +1,150 @@
+"""Settings that every gateway has, and the reader of its file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from inspectd import config
+from inspectd.client import ClientKeys
+from inspectd.config import Name, Settings
+from inspectd.errors import ConfigError
+
+_Config = TypeVar("_Config", bound="GatewayConfig")
+
+RecipeNumber = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,2}\Z", examples=["12"])]
+
+
+class GatewayLine(Settings, frozen=True, kw_only=True):
+    """The line whose parts the plant triggers."""
+
+    verdicts: Annotated[
+        str,
+        Meta(
+            pattern="^(ipc|tcp)://.", examples=["ipc:///run/inspectd/line1/verdicts.sock"],
+            description="Its socket for verdicts: local, or tcp://HOST:PORT on another host.",
+        ),
+    ] = "ipc:///run/inspectd/line1/verdicts.sock"  # fmt: skip
+    sync: Annotated[
+        str, Meta(description="Its socket for replays. Empty: sync.sock beside a local verdicts.sock.")
+    ] = ""
+    control: Annotated[
+        str, Meta(description="Its socket for triggers. Empty: control.sock beside a local verdicts.sock.")
+    ] = ""
+    server_key: Annotated[
+        str | None, Meta(description="The line's public key, server.key, for TCP with keys.")
+    ] = None
+    client_key: Annotated[
+        str | None, Meta(description="This gateway's own key, NAME.key_secret, for TCP with keys.")
+    ] = None
+
+    @property
+    def keys(self) -> ClientKeys | None:
+        """The keys for TCP, where there are any."""
+        if self.server_key is None or self.client_key is None:
+            return None
+        return ClientKeys(Path(self.server_key), Path(self.client_key))
+
+
+class HandshakeSettings(Settings, frozen=True, kw_only=True):
+    """The hand-shake with the PLC."""
+
+    answer_ms: Annotated[
+        float,
+        Meta(
+            ge=5, le=60_000,
+            description="Longest time from a trigger to the line's answer; with the line's window_ms it must "
+            "be shorter than a part stays before the camera.",
+        ),
+    ] = 100.0  # fmt: skip
+    plc_heartbeat: Annotated[
+        bool, Meta(description="The PLC counts up its heartbeat word; if it stops, the line is not online.")
+    ] = True
+    plc_timeout_ms: Annotated[
+        float, Meta(ge=50, le=60_000, description="Longest time without a change of the PLC's heartbeat.")
+    ] = 1000.0
+    pass_hold_ms: Annotated[
+        float,
+        Meta(ge=10, le=600_000, description="A pass that the PLC does not fetch so soon is none any more."),
+    ] = 2000.0
+    command_seconds: Annotated[
+        float, Meta(ge=1, le=3600, description="Longest time for a recipe to be loaded.")
+    ] = 120.0
+    recipes: Annotated[
+        dict[RecipeNumber, Name] | None,
+        Meta(description="Names of the recipes that a trigger may ask for, by number. Unset: none."),
+    ] = None
+
+    @property
+    def recipe_names(self) -> dict[int, str]:
+        """Names of recipes by number."""
+        return {int(number): name for number, name in (self.recipes or {}).items()}
+
+
+class GatewayMetricsSettings(config.MetricsSettings, frozen=True, kw_only=True):
+    """The Prometheus endpoint."""
+
+    port: Annotated[int, Meta(ge=0, le=65_535, description="TCP port; 0: no endpoint.")] = 9465
+
+
+class GatewayConfig(Settings, frozen=True, kw_only=True):
+    """What the file of every gateway has."""
+
+    line: GatewayLine = GatewayLine()
+    handshake: HandshakeSettings = HandshakeSettings()
+    metrics: GatewayMetricsSettings = GatewayMetricsSettings()
+    log: config.Log = config.Log()
+
+
+_PATHS: Final = {
+    "line": ("server_key", "client_key"),
+    "metrics": ("tls_certificate", "tls_key", "users_file"),
+}
+
+
+def load(path: Path, kind: type[_Config]) -> _Config:
+    """Read a gateway's file; relative paths in it become absolute, from the file's own folder.
+
+    Raises:
+        ConfigError: the file cannot be read, is not TOML, or has problems; all of them are listed.
+    """
+    data = config.read_toml(path)
+    found = [*config.problems(data, kind, "")]
+    if not found:
+        settings = msgspec.convert(data, kind)
+        found = [*settings_problems(settings)]
+    if found:
+        raise ConfigError(str(path), found)
+    base = path.resolve().parent
+    tables = {name: _absolute(getattr(settings, name), paths, base) for name, paths in _PATHS.items()}
+    return msgspec.structs.replace(settings, **tables)
+
+
+def settings_problems(settings: GatewayConfig) -> list[str]:
+    """What does not fit together."""
+    line = settings.line
+    found = []
+    is_local = line.verdicts.startswith("ipc://") and line.verdicts.endswith("/verdicts.sock")
+    for name in ("sync", "control"):
+        endpoint = getattr(line, name)
+        if not endpoint and not is_local:
+            found.append(f"line.{name}: is empty, expected an endpoint: line.verdicts is no local one")
+        if endpoint and not endpoint.startswith(("ipc://", "tcp://")):
+            found.append(f"line.{name}: got {endpoint!r}, expected ipc:///PATH or tcp://HOST:PORT")
+    if (line.server_key is None) != (line.client_key is None):
+        found.append("line.server_key, line.client_key: one is missing, expected both or neither")
+    return found
+
+
+def endpoints(line: GatewayLine) -> tuple[str, str, str]:
+    """The endpoints of verdicts, sync and control."""
+    beside = line.verdicts.removesuffix("verdicts.sock")
+    return line.verdicts, line.sync or f"{beside}sync.sock", line.control or f"{beside}control.sock"
+
+
+def _absolute(table: Any, names: tuple[str, ...], base: Path) -> Any:
+    given = {name: getattr(table, name) for name in names}
+    return msgspec.structs.replace(table, **{k: str(base / v) for k, v in given.items() if v is not None})
