@@ -31,6 +31,7 @@ class Line:
         environment: variables of the daemon's, over those of this process.
         wrapper: words before the command, such as `ip netns exec NAME`.
         log: descriptor of where its log goes; None: the file `log`.
+        program: words that begin the daemon, after the interpreter.
     """
 
     def __init__(
@@ -39,7 +40,9 @@ class Line:
         settings: str,
         environment: Mapping[str, str] | None = None,
         wrapper: tuple[str, ...] = (),
+        *,
         log: int | None = None,
+        program: tuple[str, ...] = ("-m", "inspectd"),
     ) -> None:
         self.folder = folder
         self.runtime_dir = folder / "run"
@@ -58,6 +61,7 @@ class Line:
         }
         self._wrapper = wrapper
         self._log_to = log
+        self._program = program
         self._process: DaemonProcess | None = None
         self.listener = Listener(self.endpoint("verdicts"))
 
@@ -77,7 +81,7 @@ class Line:
         self._process = DaemonProcess(
             self.file,
             self.log,
-            command=[*self._wrapper, sys.executable, "-m", "inspectd"],
+            command=[*self._wrapper, sys.executable, *self._program],
             environment=self.environment,
             stderr=self._log_to,
             append=True,
