@@ -192,6 +192,9 @@ class Plc:
         self.parts: dict[str, Part] = {}
         self.openings: list[Opening] = []
         self.reads = 0
+        self.results: dict[int, tuple[int, int]] = {}
+        """By InspectionID: when its part was triggered (UTC), and its result was read first (monotonic)."""
+        self._triggered_utc_ns = 0
         self._link = PlcLink(port)
         self._program, self._view, self._next_picture = program, view, next_picture
 
@@ -202,7 +205,7 @@ class Plc:
         hashes = self._view.show(picture)
         part = Part("", picture.good, {"eye": hashes}, time.monotonic_ns())
         self._cycle(eye=False)
-        part.triggered_ns = time.monotonic_ns()
+        part.triggered_ns, self._triggered_utc_ns = time.monotonic_ns(), time.time_ns()
         self._cycle(eye=True)
         while (opened := self._program.outcome) is None:
             self._cycle(eye=False)
@@ -228,5 +231,8 @@ class Plc:
         self._status = self._link.exchange(control)
         if self._status is None:
             time.sleep(0.01)
+        elif self._status[0] >> 11 & 1:
+            number = value_in(self._status, "inspection_id")
+            self.results.setdefault(number, (self._triggered_utc_ns, time.monotonic_ns()))
 
     _status: Any = None

@@ -133,7 +133,7 @@ FAULTS: Final = (
         "a PLC gates parts by bits over Modbus; line, gateway and link are killed, cut or held back",
         "no wrong pass; good parts pass before and afterwards; no traceback of the gateway",
         full=2000,
-        short=25,
+        short=20,
         run=gateways.run_bits,
     ),
     Fault(
@@ -141,7 +141,7 @@ FAULTS: Final = (
         "the same by numbers, the fast hand-shake",
         "no wrong pass; good parts pass before and afterwards; no traceback of the gateway",
         full=2000,
-        short=25,
+        short=20,
         run=gateways.run_numbers,
     ),
     Fault(
