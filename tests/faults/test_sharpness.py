@@ -7,8 +7,9 @@ import time
 from dataclasses import dataclass, field
 
 import msgspec
-from faults import audit, damage, fault, report, runner, soak
+from faults import audit, damage, fault, gateways, report, runner, soak
 from faults.fault import Context, Fault, Outcome
+from faults.plc import BitProgram
 from faults.reader import read_record
 from faults.rig import Rig
 from faults.suite import FAULTS
@@ -127,3 +128,18 @@ def test_the_page_says_what_did_not_hold_and_what_was_not_run_in_full():
     assert f"| 3 of {first.full:,} | **no** |" in text
     assert "- **Did not hold**: a part passed\n" in text
     assert text.count("| not run |") == len(FAULTS) - 1
+
+
+class BrokenPlc(BitProgram):
+    """A PLC that lets every part through, whatever it reads."""
+
+    @property
+    def outcome(self):
+        return None if super().outcome is None else True
+
+
+def test_a_broken_plc_is_found(tmp_path, parts_bank):
+    outcome = gateways.run_program(
+        Context(tmp_path, parts_bank, 5, random.Random(1), lambda: None), BrokenPlc()
+    )
+    assert any("the part is bad" in problem for problem in outcome.violations)

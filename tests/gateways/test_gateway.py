@@ -285,6 +285,22 @@ def test_a_restart_shows_nothing_of_before(daemon, gateways, plc) -> None:
     assert second != first + 1
 
 
+def test_a_connection_that_is_lost_changes_nothing(daemon, gateways, plc) -> None:
+    gateway = gateways(daemon, "[handshake]\nanswer_ms = 1000\npass_hold_ms = 60000\n")
+    before = plc(gateway)
+    before.until(lambda status: status[0] & 1)
+    before.until(lambda status: status[0] & 2, ENABLED | TRIGGER)
+    first = before.until(lambda status: status[0] >> 11 & 1, ENABLED | TRIGGER)
+    before.link.close()  # between trigger and acknowledgement of its result
+    after = plc(gateway)
+    after.beat = before.beat
+    again = after.cycle(ENABLED | TRIGGER)
+    assert again[6:8] == first[6:8]  # Trigger that is still up is no other trigger
+    assert again[16:18] == first[16:18] == first[6:8]
+    after.until(lambda status: not status[0] >> 11 & 1, ENABLED | ACK)
+    assert not after.cycle(ENABLED)[0] >> 11 & 1
+
+
 def refused(file: Path, capfd: pytest.CaptureFixture[str]) -> str:
     assert main(["gateway", "modbus", "--config", str(file), "--check"]) == ExitCode.BAD_INPUT
     return capfd.readouterr().err

@@ -32,19 +32,21 @@ class GatewayProcess:
         runtime_dir: of the line.
         tables: more TOML, such as `[handshake]`.
         modbus: more lines of the table `[modbus]`.
+        line: the table `[line]`, where the line is not reached by its local sockets.
         port: a port that stays through restarts; 0: a free one.
     """
 
     def __init__(
-        self, folder: Path, runtime_dir: Path, tables: str = "", *, modbus: str = "", port: int = 0,
-        metrics_port: int = 0,
+        self, folder: Path, runtime_dir: Path, tables: str = "", *, modbus: str = "", line: str = "",
+        port: int = 0, metrics_port: int = 0,
     ) -> None:  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         self.port = port or free_port()
         self.log = folder / "gateway.log"
         self._file = folder / "gateway.toml"
+        local = f'verdicts = "ipc://{runtime_dir}/verdicts.sock"'
         self._file.write_text(
-            f'[line]\nverdicts = "ipc://{runtime_dir}/verdicts.sock"\n'
+            f"[line]\n{line or local}\n"
             f"[modbus]\nport = {self.port}\n{modbus}\n[metrics]\nport = {metrics_port}\n{tables}\n"
         )
         self.process: subprocess.Popen[bytes] | None = None

@@ -48,15 +48,16 @@ class GreyParts:
 
 def run_bits(context: Context) -> Outcome:
     """By the function block of the page."""
-    return _run(context, BitProgram())
+    return run_program(context, BitProgram())
 
 
 def run_numbers(context: Context) -> Outcome:
     """By the fast hand-shake."""
-    return _run(context, NumberProgram())
+    return run_program(context, NumberProgram())
 
 
-def _run(context: Context, program: PartProgram) -> Outcome:
+def run_program(context: Context, program: PartProgram) -> Outcome:
+    """Gate parts by a PLC's program; the line, the gateway and the link are struck meanwhile."""
     outcome = Outcome()
     view = FileView(context.folder / "eye" / line.VIEW)
     (context.folder / "eye").mkdir(parents=True)

@@ -22,6 +22,8 @@ from inspectd.metrics_server import MetricsServer
 from inspectd.notify import Notifier
 
 _TICK_SECONDS: Final = 0.05
+_KEEP_ALIVE_SECONDS: Final = 1.0
+"""Far more often than the unit's WatchdogSec asks for it."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -124,11 +126,14 @@ class _Gateway:
                 tasks.create_task(self._keep_time())
 
     async def _keep_time(self) -> None:
-        reason = None
+        reason, said_at = None, self._clock()
         while True:
-            self._handshake.tick(self._clock())
+            now = self._clock()
+            self._handshake.tick(now)
             self._server.sweep()
-            self._notifier.watchdog()
+            if now - said_at >= _KEEP_ALIVE_SECONDS:
+                self._notifier.watchdog()
+                said_at = now
             if self._handshake.offline_reason is not reason:
                 reason = self._handshake.offline_reason
                 name = reason.name.lower()

@@ -1,0 +1,63 @@
+"""A gateway on another host: over TCP with a key, which needs the roles `read` and `control`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from support.daemon import camera_table, settings
+from support.gateway import GatewayProcess, PlcLink
+from support.ports import free_ports
+
+from inspectd import key_files
+from inspectd.publish.access import keys
+from inspectd.publish.access.keys import Client
+from inspectd.wire.numbers import TRIGGER_REFUSAL_NUMBERS
+from inspectd.wire.sockets import Role
+
+pytestmark = pytest.mark.daemon
+
+ENABLED, TRIGGER = 1, 2
+TRIGGER_ACK, MISSED, RESULTS_VALID, ONLINE = 1 << 1, 1 << 3, 1 << 11, 1 << 7
+
+
+def until(link: PlcLink, bits: int, control: int, seconds: float = 10) -> list[int]:
+    """The status block once all these bits are set."""
+    end, beat = time.monotonic() + seconds, 0
+    while True:
+        beat += 1
+        status = link.exchange([control, beat])
+        if status is not None and status[0] & bits == bits:
+            return status
+        assert time.monotonic() < end, status
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("roles", [(Role.READ, Role.CONTROL), (Role.READ,)])
+def test_a_key_with_both_roles_is_enough_and_needed(
+    start_daemon, stub_bank, good_folder, tmp_path: Path, roles: tuple[Role, ...]
+) -> None:
+    key_files.new_pair(tmp_path / "keys" / "server")
+    public, _ = key_files.new_pair(tmp_path / "plc1")
+    keys.write_allowed(tmp_path / "keys", [Client(key_files.read_public(public), "plc1", roles)])
+    ports = dict(zip(("verdicts", "sync", "control"), free_ports(3), strict=True))
+    tcp = "\n".join(f'{name}_tcp = "127.0.0.1:{port}"' for name, port in ports.items())
+    camera = camera_table("top", good_folder, fps=50, mode='"triggered"', slots=32)
+    extra = f'[triggers]\nmax_delay_ms = 2000\n[publish]\n{tcp}\n[security]\nkeys_dir = "{tmp_path}/keys"'
+    daemon = start_daemon(settings(stub_bank, camera, deadline_ms=2000, extra=extra)).ready()
+    line = "\n".join(f'{name} = "tcp://127.0.0.1:{port}"' for name, port in ports.items())
+    line += '\nserver_key = "../keys/server.key"\nclient_key = "../plc1.key_secret"'
+    tables = "[handshake]\nanswer_ms = 1000\n"
+    gateway = GatewayProcess(tmp_path / "gateway", daemon.runtime_dir, tables, line=line)
+    link = PlcLink(gateway.port)
+    until(link, ONLINE | ENABLED, ENABLED)
+    if Role.CONTROL in roles:
+        until(link, TRIGGER_ACK, ENABLED | TRIGGER)
+        status = until(link, RESULTS_VALID, ENABLED)
+        assert status[20] == 1
+    else:
+        status = until(link, MISSED, ENABLED | TRIGGER)
+        assert status[3] == TRIGGER_REFUSAL_NUMBERS["no_answer"]
+    link.close()
+    assert gateway.stop() == 0
