@@ -1,0 +1,47 @@
+"""The line's clock, as its heartbeats tell it: a part is news, or not, by the clock that dated it. Pure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from inspectd.client import Heartbeat
+
+_NEWS_NS: Final = 2_000_000_000
+"""A part that was judged longer ago is told as history."""
+
+
+class LineClock:
+    """Dates what a reader receives.
+
+    Args:
+        clock: seconds on a clock that never goes back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._heartbeat: Heartbeat | None = None
+        self._arrived_at = 0.0
+        self._news_from_ns: int | None = None
+
+    def see(self, heartbeat: Heartbeat | None) -> None:
+        """Take in the last heartbeat received, a new one or the same again."""
+        if heartbeat is not self._heartbeat:
+            self._heartbeat, self._arrived_at = heartbeat, self._clock()
+
+    def begin(self) -> None:
+        """Somebody listens from now on: what was judged before is history to them."""
+        self._news_from_ns = self._now_ns()
+
+    def is_history(self, decided_utc_ns: int) -> bool:
+        """Whether a part is told late; what cannot be known to be news is history."""
+        now_ns = self._now_ns()
+        if now_ns is None or self._news_from_ns is None:
+            return True
+        return decided_utc_ns < max(self._news_from_ns, now_ns - _NEWS_NS)
+
+    def _now_ns(self) -> int | None:
+        if self._heartbeat is None:
+            return None
+        return self._heartbeat.utc_ns + round((self._clock() - self._arrived_at) * 1e9)
