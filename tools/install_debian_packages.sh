@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the Debian packages that the tests use: cameras to read from, a Prometheus to scrape with, systemd.
+# Installs the Debian packages that the tests use: cameras to read from, a Prometheus to scrape with,
+# an MQTT broker, systemd.
 # Does nothing, quickly, when they are all there. Leaves no service running.
 set -eu
 
@@ -47,4 +48,6 @@ if ! install_missing; then
 fi
 
 # Debian starts what it installs where systemd runs; the tests start their own.
-case " $missing " in *" prometheus "*) [ ! -d /run/systemd/system ] || $as_root systemctl disable --now prometheus ;; esac
+for service in mosquitto prometheus; do
+    case " $missing " in *" $service "*) [ ! -d /run/systemd/system ] || $as_root systemctl disable --now $service ;; esac
+done

@@ -26,7 +26,7 @@ COMMANDS: Final = {
     "recipe": "keep recipes for a line's products, put them in force, try them as a shadow",
     "audit": "show who did what to a line, and whether that record is whole",
     "golden": "check a line with parts known to be good or bad, and report on it",
-    "gateway": "bring a line to a PLC: Modbus TCP",
+    "gateway": "bring a line to what a plant has: Modbus TCP, MQTT Sparkplug B",
     "keys": "make keys and manage who may connect to a line over TCP",
     "explain": "score a part's evidence again and show why it was judged so",
     "status": "say in one screen how a running line is",
@@ -57,9 +57,6 @@ LINE_PACKAGES: Final = {
 """Packages that the extra `line` installs, by the name they are imported by. Only these may be missing: any
 other module that cannot be found is a fault of this program, and shows its traceback."""
 
-_EXTRAS: Final = {"gateway": "modbus"}
-"""The extra of commands that need less than a line does."""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors that a user can act on are printed, not raised."""
@@ -86,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         last_words(
             f"error: `inspectd {chosen}` needs {LINE_PACKAGES[error.name]}, which is not installed here; "
-            f"pip install 'inspectd[{_EXTRAS.get(chosen or '', 'line')}]' brings all that it needs"
+            "pip install 'inspectd[line]' brings all that it needs"
         )
         return ExitCode.UNAVAILABLE
     except BrokenPipeError:

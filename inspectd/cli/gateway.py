@@ -3,20 +3,70 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import signal
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from inspectd import log
 from inspectd.cli.init import as_table, write_example
-from inspectd.errors import ExitCode
-from inspectd.gateways.modbus.settings import ModbusConfig, load
+from inspectd.errors import ExitCode, UnavailableError
+from inspectd.gateways.modbus import settings as modbus
+from inspectd.gateways.sparkplug import settings as sparkplug
 
 _HEAD: Final = """\
-# inspectd, the Modbus TCP gateway of one line (docs/gateways/modbus.md). Every setting is listed with its
+# inspectd, the {title} of one line (docs/gateways/{name}.md). Every setting is listed with its
 # meaning and default; one that is commented out is unset, and its value is an example.
-# `inspectd gateway modbus --config FILE --check` reports every problem.
+# `inspectd gateway {name} --config FILE --check` reports every problem.
 """
+
+
+class Gateway(NamedTuple):
+    """One kind of gateway.
+
+    Attributes:
+        title: what it is.
+        about: what it does.
+        load: reads its file.
+        tables: of its file, in the order of the example.
+        program: module whose `run` takes the settings, with what only the extra brings.
+        extra: that brings what it needs.
+        packages: of the extra, by the names they are imported by.
+    """
+
+    title: str
+    about: str
+    load: Callable[[Path], Any]
+    default: Any
+    tables: tuple[str, ...]
+    program: str
+    extra: str
+    packages: dict[str, str]
+
+
+GATEWAYS: Final = {
+    "modbus": Gateway(
+        "Modbus TCP gateway",
+        "serve a PLC over Modbus TCP",
+        modbus.load,
+        modbus.ModbusConfig(),
+        ("line", "handshake", "modbus", "metrics", "log"),
+        "inspectd.gateways.modbus.gateway",
+        "modbus",
+        {"prometheus_client": "prometheus-client"},
+    ),
+    "sparkplug": Gateway(
+        "MQTT Sparkplug gateway",
+        "tell SCADA systems over MQTT Sparkplug B, never for a gate",
+        sparkplug.load,
+        sparkplug.SparkplugConfig(),
+        ("line", "broker", "sparkplug", "metrics", "log"),
+        "inspectd.gateways.sparkplug.run",
+        "mqtt",
+        {"aiomqtt": "aiomqtt", "prometheus_client": "prometheus-client"},
+    ),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,11 +76,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "and an ordinary client of the line: nothing it does can make a part pass."
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="GATEWAY")
-    modbus = actions.add_parser("modbus", help="serve a PLC over Modbus TCP (docs/gateways/modbus.md)")
-    modbus.add_argument("--config", type=Path, required=True, metavar="FILE", help="the gateway's own file")
-    modbus.add_argument("--check", action="store_true", help="read the file, report every problem, and end")
+    for name, gateway in GATEWAYS.items():
+        one = actions.add_parser(name, help=f"{gateway.about} (docs/gateways/{name}.md)")
+        one.add_argument("--config", type=Path, required=True, metavar="FILE", help="the gateway's own file")
+        one.add_argument("--check", action="store_true", help="read the file, report every problem, and end")
     init = actions.add_parser("init", help="write a commented example of a gateway's file")
-    init.add_argument("dir", type=Path, metavar="DIR", help="folder to write modbus.toml into")
+    init.add_argument("dir", type=Path, metavar="DIR", help="folder to write KIND.toml into")
+    init.add_argument("--kind", choices=[*GATEWAYS], default="modbus", help="which gateway; default: modbus")
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -38,28 +90,36 @@ def main(arguments: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: the file has problems.
-        InputError: an endpoint or a key cannot be used, or the example exists already.
-        UnavailableError: a port is taken or takes more rights.
+        InputError: an endpoint, a key or another file cannot be used, or the example exists already.
+        UnavailableError: a port is taken or takes more rights, a file cannot be written, or a package that
+            the gateway needs is not installed.
     """
     if arguments.action == "init":
-        print(f"wrote {write_example(arguments.dir, 'modbus.toml', example())}")
+        print(f"wrote {write_example(arguments.dir, f'{arguments.kind}.toml', example(arguments.kind))}")
         return ExitCode.OK
-    settings = load(arguments.config)
+    gateway = GATEWAYS[arguments.action]
+    settings = gateway.load(arguments.config)
     if arguments.check:
         print(f"{arguments.config}: no problem")
         return ExitCode.OK
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that closes
-    from inspectd.gateways.modbus.gateway import run  # noqa: PLC0415 - it needs the extra, the others do not
-
+    try:
+        program = importlib.import_module(gateway.program)
+    except ModuleNotFoundError as error:
+        if error.name not in gateway.packages:
+            raise
+        raise UnavailableError(
+            f"`inspectd gateway {arguments.action}` needs {gateway.packages[error.name]}, which is not "
+            f"installed here; pip install 'inspectd[{gateway.extra}]' brings all that it needs"
+        ) from error
     log.setup(settings.log.level, settings.log.format)
-    run(settings)
+    program.run(settings)
     return ExitCode.OK
 
 
-def example() -> str:
-    """The commented example of a Modbus gateway's file."""
-    tables = {name: type(getattr(ModbusConfig(), name)) for name in _TABLES}
-    return "\n".join([_HEAD, *(as_table(f"[{name}]", kind) for name, kind in tables.items())])
-
-
-_TABLES: Final = ("line", "handshake", "modbus", "metrics", "log")
+def example(name: str = "modbus") -> str:
+    """The commented example of a gateway's file."""
+    gateway = GATEWAYS[name]
+    tables = {table: type(getattr(gateway.default, table)) for table in gateway.tables}
+    head = _HEAD.format(name=name, title=gateway.title)
+    return "\n".join([head, *(as_table(f"[{table}]", kind) for table, kind in tables.items())])

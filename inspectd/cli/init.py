@@ -52,7 +52,9 @@ _UNSET: Final = {"threshold": 5.0, "check_above": 4.0, "frozen_frames": 1, "dead
                  "sync_tcp": "127.0.0.1:5573", "control_tcp": "127.0.0.1:5574",
                  "calibration": "side.calibration.yml", "empty_folder": "images/empty-belt",
                  "server_key": "server.key", "client_key": "plc1.key_secret",
-                 "recipes": {"12": "cells"},
+                 "recipes": {"12": "cells"}, "ca_file": "ca.pem", "certificate": "gateway.pem",
+                 "key": "gateway.key", "user": "inspectd", "password_file": "mqtt.password",
+                 "primary_host": "scada",
                  "keys_dir": "keys", "tls_certificate": "metrics.pem", "tls_key": "metrics.key",
                  "users_file": "metrics.users", "recipe": "label-a",
                  "cameras": ["top"], "score_min": 6.0, "score_max": 20.0}  # fmt: skip

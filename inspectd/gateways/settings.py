@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -18,8 +20,8 @@ _Config = TypeVar("_Config", bound="GatewayConfig")
 RecipeNumber = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,2}\Z", examples=["12"])]
 
 
-class GatewayLine(Settings, frozen=True, kw_only=True):
-    """The line whose parts the plant triggers."""
+class ReadLine(Settings, frozen=True, kw_only=True):
+    """The line whose verdicts are told."""
 
     verdicts: Annotated[
         str,
@@ -30,9 +32,6 @@ class GatewayLine(Settings, frozen=True, kw_only=True):
     ] = "ipc:///run/inspectd/line1/verdicts.sock"  # fmt: skip
     sync: Annotated[
         str, Meta(description="Its socket for replays. Empty: sync.sock beside a local verdicts.sock.")
-    ] = ""
-    control: Annotated[
-        str, Meta(description="Its socket for triggers. Empty: control.sock beside a local verdicts.sock.")
     ] = ""
     server_key: Annotated[
         str | None, Meta(description="The line's public key, server.key, for TCP with keys.")
@@ -47,6 +46,14 @@ class GatewayLine(Settings, frozen=True, kw_only=True):
         if self.server_key is None or self.client_key is None:
             return None
         return ClientKeys(Path(self.server_key), Path(self.client_key))
+
+
+class GatewayLine(ReadLine, frozen=True, kw_only=True):
+    """The line whose parts the plant triggers."""
+
+    control: Annotated[
+        str, Meta(description="Its socket for triggers. Empty: control.sock beside a local verdicts.sock.")
+    ] = ""
 
 
 class HandshakeSettings(Settings, frozen=True, kw_only=True):
@@ -93,10 +100,16 @@ class GatewayMetricsSettings(config.MetricsSettings, frozen=True, kw_only=True):
 class GatewayConfig(Settings, frozen=True, kw_only=True):
     """What the file of every gateway has."""
 
-    line: GatewayLine = GatewayLine()
-    handshake: HandshakeSettings = HandshakeSettings()
+    line: ReadLine = ReadLine()
     metrics: GatewayMetricsSettings = GatewayMetricsSettings()
     log: config.Log = config.Log()
+
+
+class HandshakeConfig(GatewayConfig, frozen=True, kw_only=True):
+    """What the file of every gateway has that a PLC triggers parts by."""
+
+    line: GatewayLine = GatewayLine()
+    handshake: HandshakeSettings = HandshakeSettings()
 
 
 _PATHS: Final = {
@@ -105,8 +118,15 @@ _PATHS: Final = {
 }
 
 
-def load(path: Path, kind: type[_Config]) -> _Config:
+def load(
+    path: Path, kind: type[_Config], own_paths: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+) -> _Config:
     """Read a gateway's file; relative paths in it become absolute, from the file's own folder.
+
+    Args:
+        path: the file.
+        kind: all its tables.
+        own_paths: settings of this gateway's own tables that name files or folders, by table.
 
     Raises:
         ConfigError: the file cannot be read, is not TOML, or has problems; all of them are listed.
@@ -119,7 +139,8 @@ def load(path: Path, kind: type[_Config]) -> _Config:
     if found:
         raise ConfigError(str(path), found)
     base = path.resolve().parent
-    tables = {name: _absolute(getattr(settings, name), paths, base) for name, paths in _PATHS.items()}
+    every = {**_PATHS, **own_paths}
+    tables = {name: _absolute(getattr(settings, name), paths, base) for name, paths in every.items()}
     return msgspec.structs.replace(settings, **tables)
 
 
@@ -128,7 +149,7 @@ def settings_problems(settings: GatewayConfig) -> list[str]:
     line = settings.line
     found = []
     is_local = line.verdicts.startswith("ipc://") and line.verdicts.endswith("/verdicts.sock")
-    for name in ("sync", "control"):
+    for name in ("sync", "control") if isinstance(line, GatewayLine) else ("sync",):
         endpoint = getattr(line, name)
         if not endpoint and not is_local:
             found.append(f"line.{name}: is empty, expected an endpoint: line.verdicts is no local one")
@@ -147,4 +168,4 @@ def endpoints(line: GatewayLine) -> tuple[str, str, str]:
 
 def _absolute(table: Any, names: tuple[str, ...], base: Path) -> Any:
     given = {name: getattr(table, name) for name in names}
-    return msgspec.structs.replace(table, **{k: str(base / v) for k, v in given.items() if v is not None})
+    return msgspec.structs.replace(table, **{k: str(base / v) for k, v in given.items() if v})

@@ -46,7 +46,7 @@ def test_a_gateway_names_the_extra_of_its_own(tmp_path: Path) -> None:
     done = without("prometheus_client", "gateway", "modbus", "--config", str(file))
     assert done.returncode == ExitCode.UNAVAILABLE
     assert done.stderr == (
-        "error: `inspectd gateway` needs prometheus-client, which is not installed here; "
+        "error: `inspectd gateway modbus` needs prometheus-client, which is not installed here; "
         "pip install 'inspectd[modbus]' brings all that it needs\n"
     )
     assert names(PROJECT["optional-dependencies"]["modbus"]) == {"prometheus-client"}

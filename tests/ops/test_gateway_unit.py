@@ -1,4 +1,4 @@
-"""The gateway's systemd unit: valid, hardened, and in step with the exit codes it speaks of."""
+"""The gateways' systemd units: valid, hardened, and in step with the exit codes they speak of."""
 
 from __future__ import annotations
 
@@ -7,32 +7,38 @@ from pathlib import Path
 
 import pytest
 
+from inspectd.cli.gateway import GATEWAYS
 from inspectd.errors import ExitCode
 from tests.support.tools import run
 
-UNIT = Path(__file__).parents[2] / "systemd" / "inspectd-gateway-modbus@.service"
-TEXT = UNIT.read_text()
+UNITS = {name: Path(__file__).parents[2] / f"systemd/inspectd-gateway-{name}@.service" for name in GATEWAYS}
+
+pytestmark = pytest.mark.parametrize("name", GATEWAYS)
 
 
-def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit(name: str, tmp_path: Path) -> None:
     installed, stand_in = "/opt/inspectd/bin/inspectd", tmp_path / "inspectd"
     stand_in.write_text("#!/bin/sh\n")
     stand_in.chmod(0o755)
-    copy = tmp_path / UNIT.name
-    copy.write_text(TEXT.replace(f"ExecStart={installed} ", f"ExecStart={stand_in} "))
+    copy = tmp_path / UNITS[name].name
+    text = UNITS[name].read_text()
+    assert f"ExecStart={installed} gateway {name} --config /etc/inspectd/gateway-{name}-%i.toml\n" in text
+    copy.write_text(text.replace(f"ExecStart={installed} ", f"ExecStart={stand_in} "))
     verified = run("systemd-analyze", "verify", str(copy))
     assert (verified.returncode, verified.stdout) == (0, "")
 
 
-def test_the_unit_is_hardened() -> None:
-    rated = run("systemd-analyze", "security", "--offline=true", "--threshold=20", str(UNIT))
+def test_the_unit_is_hardened(name: str) -> None:
+    rated = run("systemd-analyze", "security", "--offline=true", "--threshold=20", str(UNITS[name]))
     assert rated.returncode == 0, rated.stdout
 
 
-@pytest.mark.parametrize("name", ["AmbientCapabilities", "CapabilityBoundingSet"])
-def test_it_may_listen_on_port_502_and_nothing_else(name: str) -> None:
-    assert re.findall(rf"^{name}=(.*)$", TEXT, re.MULTILINE) == ["CAP_NET_BIND_SERVICE"]
+def test_modbus_may_listen_on_port_502_and_nobody_may_more(name: str) -> None:
+    wanted = ["CAP_NET_BIND_SERVICE"] if name == "modbus" else [""]
+    text = UNITS[name].read_text()
+    assert re.findall(r"^CapabilityBoundingSet=(.*)$", text, re.MULTILINE) == wanted
+    assert re.findall(r"^AmbientCapabilities=(.+)$", text, re.MULTILINE) == list(filter(None, wanted))
 
 
-def test_bad_settings_are_not_tried_again() -> None:
-    assert f"RestartPreventExitStatus={int(ExitCode.BAD_INPUT)}\n" in TEXT
+def test_bad_settings_are_not_tried_again(name: str) -> None:
+    assert f"RestartPreventExitStatus={int(ExitCode.BAD_INPUT)}\n" in UNITS[name].read_text()

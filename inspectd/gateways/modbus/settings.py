@@ -12,7 +12,7 @@ from msgspec import Meta
 from inspectd.config import Settings
 from inspectd.errors import ConfigError
 from inspectd.gateways import settings as common
-from inspectd.gateways.settings import GatewayConfig
+from inspectd.gateways.settings import HandshakeConfig
 
 _IP: str = "an IP address such as 192.168.0.10"
 
@@ -38,7 +38,7 @@ class ModbusSettings(Settings, frozen=True, kw_only=True):
     ] = 30.0
 
 
-class ModbusConfig(GatewayConfig, frozen=True, kw_only=True):
+class ModbusConfig(HandshakeConfig, frozen=True, kw_only=True):
     """A whole file of the gateway."""
 
     modbus: ModbusSettings = ModbusSettings()

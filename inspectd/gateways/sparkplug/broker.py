@@ -1,0 +1,173 @@
+"""The connection to an MQTT broker: credentials, TLS, and publishing in order."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final
+
+import aiomqtt
+from paho.mqtt.reasoncodes import ReasonCode
+
+from inspectd.errors import InputError
+from inspectd.gateways.sparkplug.session import Send
+from inspectd.gateways.sparkplug.settings import BrokerLink
+from inspectd.key_files import refuse_mode
+
+_ANSWER_SECONDS: Final = 5.0
+_MAX_INCOMING: Final = 1000
+"""Messages that wait to be read; the library drops more, and logs it."""
+
+
+class BrokerError(Exception):
+    """No connection came about, or it is gone.
+
+    Attributes:
+        is_unreachable: the broker was not even asked: no CONNECT went out.
+    """
+
+    def __init__(self, detail: str, *, is_unreachable: bool = False) -> None:
+        super().__init__(detail)
+        self.is_unreachable = is_unreachable
+
+
+class Broker:
+    """A connection, from CONNACK to its end."""
+
+    def __init__(self, client: aiomqtt.Client) -> None:
+        self._client = client
+
+    async def send(self, *messages: Send) -> None:
+        """Publish messages; they are handed to the system, or for QoS 1 confirmed, when this returns.
+
+        Raises:
+            BrokerError: the connection is gone.
+        """
+        with _as_broker_error():
+            for message in messages:
+                await self._client.publish(message.topic, message.payload, qos=message.qos)
+
+    async def subscribe(self, topics: list[tuple[str, int]]) -> None:
+        """Subscribe, and wait for the broker's word: all that was sent before has arrived there by then.
+
+        Raises:
+            BrokerError: the connection is gone, or the broker does not answer.
+        """
+        with _as_broker_error():
+            answers = await self._client.subscribe(topics)
+        for (topic, _), answer in zip(topics, answers, strict=False):
+            if isinstance(answer, ReasonCode) and answer.is_failure:
+                raise BrokerError(
+                    f"the broker refuses the subscription to {topic}: its access list forbids it"
+                )
+
+    async def messages(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Topic and payload of each message that comes in, without end.
+
+        Raises:
+            BrokerError: the connection is gone.
+        """
+        with _as_broker_error():
+            async for message in self._client.messages:
+                yield str(message.topic), bytes(message.payload)
+
+
+class BrokerDoor:
+    """Connects to brokers with the credentials of the settings.
+
+    Args:
+        settings: of the brokers.
+        client_id: name of this client, which no other client of a broker may have.
+
+    Raises:
+        InputError: a certificate, key or password file cannot be used.
+    """
+
+    def __init__(self, settings: BrokerLink, client_id: str) -> None:
+        self._settings = settings
+        self._client_id = client_id
+        self._tls = _tls_context(settings) if settings.tls else None
+        self._password = None if settings.password_file is None else _password(Path(settings.password_file))
+
+    @asynccontextmanager
+    async def connect(self, address: tuple[str, int], will: Send) -> AsyncIterator[Broker]:
+        """A connection to a broker; its end is a DISCONNECT, so that the broker forgets the will.
+
+        Raises:
+            BrokerError: none comes about.
+        """
+        client = aiomqtt.Client(
+            *address,
+            identifier=self._client_id,
+            username=self._settings.user,
+            password=self._password,
+            will=aiomqtt.Will(will.topic, will.payload, qos=will.qos, retain=False),
+            clean_session=True,
+            keepalive=self._settings.keepalive_seconds,
+            timeout=_ANSWER_SECONDS,
+            tls_context=self._tls,
+            max_queued_incoming_messages=_MAX_INCOMING,
+            logger=logging.getLogger("inspectd.gateways.sparkplug.mqtt"),
+        )
+        try:
+            await client.__aenter__()
+        except aiomqtt.MqttError as error:
+            cause = error.__context__
+            # A time-out may be that of the answer to a CONNECT, so it counts as one.
+            was_asked = not isinstance(cause, OSError) or isinstance(cause, TimeoutError)
+            raise BrokerError(str(error), is_unreachable=not was_asked) from error
+        except ValueError as error:  # such as a host name that cannot be one
+            raise BrokerError(str(error), is_unreachable=True) from error
+        try:
+            yield Broker(client)
+        finally:
+            try:
+                await client.__aexit__(None, None, None)
+            except aiomqtt.MqttError as error:
+                raise BrokerError(str(error)) from error
+
+
+@contextmanager
+def _as_broker_error() -> Iterator[None]:
+    try:
+        yield
+    except aiomqtt.MqttError as error:
+        raise BrokerError(str(error)) from error
+
+
+def _tls_context(settings: BrokerLink) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise InputError(
+            f"broker.ca_file {settings.ca_file}: cannot be used: {error.strerror or error}; "
+            "expected a PEM file"
+        ) from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.certificate is None or settings.key is None:
+        return context
+    refuse_mode(Path(settings.key), 0o007, "600")
+    try:
+        context.load_cert_chain(settings.certificate, settings.key)
+    except (OSError, ssl.SSLError) as error:
+        raise InputError(
+            f"broker.certificate {settings.certificate}, broker.key {settings.key}: cannot be used: "
+            f"{error.strerror or error}; expected two PEM files that match, the key without a password"
+        ) from error
+    return context
+
+
+def _password(file: Path) -> str:
+    """The password that a file holds; a line break at its end is none of it."""
+    refuse_mode(file, 0o007, "600")
+    try:
+        text = file.read_text("utf-8").removesuffix("\n").removesuffix("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+        raise InputError(f"broker.password_file {file}: cannot be read: {reason}") from error
+    if not text or "\n" in text:
+        raise InputError(f"broker.password_file {file}: expected one line, the password alone")
+    return text

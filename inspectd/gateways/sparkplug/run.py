@@ -1,0 +1,62 @@
+"""`inspectd gateway sparkplug`: from its file to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from inspectd import log
+from inspectd.gateways.sparkplug.gateway import SparkplugGateway
+from inspectd.gateways.sparkplug.metrics import SparkplugMetrics
+from inspectd.gateways.sparkplug.session import EdgeNames
+from inspectd.gateways.sparkplug.settings import SparkplugConfig
+from inspectd.metrics_server import MetricsServer
+from inspectd.notify import Notifier
+
+_KEEP_ALIVE_SECONDS: Final = 2.0
+
+_log: Final = logging.getLogger(__name__)
+
+
+def run(config: SparkplugConfig) -> None:
+    """Work until SIGTERM or SIGINT.
+
+    Raises:
+        InputError: an endpoint, a certificate, key, password or state file cannot be used.
+        UnavailableError: its state cannot be written, or the port of its metrics is taken.
+    """
+    names = EdgeNames(config.sparkplug.group, config.sparkplug.node, config.sparkplug.primary_host)
+    registry = CollectorRegistry()
+    metrics = SparkplugMetrics(registry)
+    server = MetricsServer(registry, config.metrics) if config.metrics.port else None
+    try:
+        asyncio.run(_run(config, names, metrics))
+    finally:
+        if server is not None:
+            server.close()
+
+
+async def _run(config: SparkplugConfig, names: EdgeNames, metrics: SparkplugMetrics) -> None:
+    gateway = SparkplugGateway(config, names, metrics)
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, gateway.stop)
+    notifier = Notifier.from_environment()
+    keeping_alive = asyncio.create_task(_keep_alive(notifier))
+    notifier.ready()
+    try:
+        await gateway.run()
+    finally:
+        notifier.stopping()
+        keeping_alive.cancel()
+        log.event(_log, logging.INFO, "stopped")
+
+
+async def _keep_alive(notifier: Notifier) -> None:
+    """Show the service manager that the loop goes round."""
+    while True:
+        notifier.watchdog()
+        await asyncio.sleep(_KEEP_ALIVE_SECONDS)

@@ -1,0 +1,168 @@
+"""The gateway between a real line, a real broker and a host that judges every message."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+from support.daemon import Daemon, camera_table, settings
+from support.sparkplug_host import command
+from support.triggers import Plant as Triggers
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
+
+
+@pytest.fixture(scope="module")
+def line(start_shared_daemon, stub_bank, good_folder) -> Daemon:
+    """A free-running line that judges 20 parts a second."""
+    return start_shared_daemon(settings(stub_bank, camera_table("top", good_folder, fps=20))).ready()
+
+
+def told(host) -> list[int]:
+    return [part["Seq"] for part in host.view.parts]
+
+
+def without_gap(numbers: list[int]) -> bool:
+    return sorted(set(numbers)) == list(range(min(numbers), max(numbers) + 1))
+
+
+def test_parts_births_rebirth_and_a_wanted_end(line, plant) -> None:
+    broker = plant.broker()
+    host = plant.host(broker)
+    gateway = plant.gateway(line, broker)
+    host.until(lambda: len(host.view.parts) > 20)
+    assert host.view.log == ["NBIRTH 0", "DBIRTH camera-top", "DBIRTH parts"]
+    assert host.view.values[None]["Properties/Line"] == "test/line"
+    for junk in (b"\xff" * 12, b"", bytes(100_000), command("Node Control/Reboot")):
+        host.command(junk)
+    for _ in range(100):
+        host.command()
+    host.until(lambda: host.view.counts["NBIRTH"] == 2)
+    late_host = plant.host(broker, name="late")
+    late_host.is_late = True
+    late_host.command()
+    late_host.until(lambda: len(late_host.view.parts) > 5)
+    host.until(lambda: len(host.view.parts) > 60)
+    assert host.view.counts["NBIRTH"] <= 4
+    assert host.view.bd_seq == 0
+    assert not any(part["historical"] for part in host.view.parts[10:]), (
+        "the first are from before the births"
+    )
+    assert told(host) == [*range(told(host)[0], told(host)[-1] + 1)]
+    judged = {verdict.seq: verdict for verdict in line.reader.verdicts}
+    line.until(lambda: line.reader.verdicts and line.reader.verdicts[-1].seq >= told(host)[-1])
+    judged = {verdict.seq: verdict for verdict in line.reader.verdicts}
+    for part in host.view.parts:
+        verdict = judged[part["Seq"]]
+        assert part["Evaluation"] == {"pass": 1, "fail": 2, "undecidable": 3}[verdict.evaluation]
+        assert (part["Score"], part["Reason"], part["Epoch"]) == (
+            verdict.score,
+            verdict.reason,
+            verdict.epoch,
+        )
+    assert gateway.stop() == 0
+    host.until(lambda: host.view.log[-1] == "NDEATH 0")
+    assert gateway.log.read_text().count("malformed") == 1, "of a kind one line in ten seconds"
+
+
+def test_killed_it_dies_by_the_broker_and_comes_back_with_what_was_missed(line, plant) -> None:
+    broker = plant.broker()
+    host = plant.host(broker)
+    gateway = plant.gateway(line, broker)
+    host.until(lambda: len(host.view.parts) > 30)
+    gateway.stop(signal.SIGKILL)
+    before = len(host.view.parts)
+    host.until(lambda: host.view.log[-1] == "NDEATH 0")
+    time.sleep(1)
+    plant.gateway(line, broker)
+    host.until(lambda: host.view.log[-3:] == ["NBIRTH 1", "DBIRTH camera-top", "DBIRTH parts"])
+    host.until(lambda: any(not part["historical"] for part in host.view.parts[before:]))
+    assert without_gap(told(host))
+    assert sum(part["historical"] for part in host.view.parts) >= 15
+
+
+def test_the_broker_is_killed_and_every_part_arrives(line, plant) -> None:
+    broker = plant.broker()
+    host = plant.host(broker)
+    host.is_primary = True
+    host.says(online=True)
+    plant.gateway(line, broker, node='primary_host = "scada"')
+    host.until(lambda: len(host.view.parts) > 30)
+    broker.close()
+    before = len(host.view.parts)
+    time.sleep(2)
+    broker.start()
+    host.until(lambda: host.view.counts["NBIRTH"] == 2)
+    host.until(lambda: any(not part["historical"] for part in host.view.parts[before:]))
+    assert without_gap(told(host))
+    assert sum(part["historical"] for part in host.view.parts) >= 30
+    assert host.view.bd_seq == 1, "a refused connection is no CONNECT"
+
+
+def test_with_several_brokers_it_goes_where_the_primary_host_is(line, plant) -> None:
+    one, other = plant.broker(folder="one"), plant.broker(folder="other")
+    away, here = plant.host(one), plant.host(other)
+    away.says(online=False)
+    here.says(online=True)
+    plant.gateway(line, one, other, node='primary_host = "scada"')
+    here.until(lambda: len(here.view.parts) > 5)
+    assert away.view.counts["NBIRTH"] == 0
+    away.says(online=True)
+    here.says(online=False)
+    away.until(lambda: len(away.view.parts) > 5)
+    assert here.view.log[-1].startswith("NDEATH")
+
+
+def test_views_of_a_triggered_part_are_one_row(start_daemon, stub_bank, good_folder, plant) -> None:
+    cameras = "".join(
+        camera_table(name, good_folder, fps=25, mode='"triggered"', slots=32) for name in ("top", "side")
+    )
+    window = "[triggers]\nwindow_ms = 500\nmax_delay_ms = 2000\n"
+    line = start_daemon(settings(stub_bank, cameras, deadline_ms=3000, extra=window)).ready()
+    broker = plant.broker()
+    host = plant.host(broker)
+    plant.gateway(line, broker)
+    host.until(lambda: host.view.counts["DBIRTH"] == 3)
+    triggers = Triggers(line)
+    for number in range(10):
+        triggers.trigger(number, encoder_count=number)
+        triggers.part(number)
+    host.until(lambda: len(host.view.parts) == 10)
+    triggers.close()
+    for number, part in enumerate(host.view.parts):
+        assert (part["TriggerId"], part["PartId"], part["EncoderCount"]) == (
+            str(number),
+            f"part-{number}",
+            number,
+        )
+        views = triggers.views(number)
+        assert sorted(part["Views"].split(", ")) == sorted(
+            f"{view.camera}={view.evaluation}" for view in views
+        )
+        assert (part["Score"], part["Camera"]) in {(view.score, view.camera) for view in views}
+        assert part["Score"] == max(view.score for view in views)
+        assert part["Recipe"] == "cell"
+    assert line.stop() == 0
+    host.until(lambda: "DDEATH parts" in host.view.log)
+    host.until(lambda: host.view.values[None]["Line/Liveness"] == "stopped")
+
+
+def test_the_primary_host_goes_and_comes(line, plant) -> None:
+    broker = plant.broker()
+    host = plant.host(broker)
+    plant.gateway(line, broker, node='primary_host = "scada"')
+    time.sleep(1)
+    assert host.view.log == []
+    host.says(online=True)
+    host.until(lambda: len(host.view.parts) > 20)
+    host.says(online=False, at_ms=5)
+    host.says(online=False)
+    host.until(lambda: host.view.log[-1] == "NDEATH 0")
+    time.sleep(1)
+    count = len(host.view.parts)
+    host.says(online=True)
+    host.until(lambda: host.view.counts["NBIRTH"] == 2)
+    host.until(lambda: len(host.view.parts) > count + 20)
+    assert host.view.bd_seq == 1
+    assert without_gap(told(host))
