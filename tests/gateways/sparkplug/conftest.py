@@ -65,12 +65,12 @@ class Plant:
         return self.open[-1]
 
     def gateway(
-        self, line: Daemon, *brokers: Mosquitto, broker: str = "tls = false", node: str = ""
+        self, line: Daemon, *brokers: Mosquitto, broker: str = "tls = false", node: str = "", bus: str = ""
     ) -> Gateway:
         servers = json.dumps([f"127.0.0.1:{each.port}" for each in brokers])
         text = f"""
             [line]
-            verdicts = "ipc://{line.runtime_dir}/verdicts.sock"
+            {bus or f'verdicts = "ipc://{line.runtime_dir}/verdicts.sock"'}
             [broker]
             servers = {servers}
             {broker}

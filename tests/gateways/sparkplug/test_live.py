@@ -10,7 +10,7 @@ from support.daemon import Daemon, camera_table, settings
 from support.sparkplug_host import command
 from support.triggers import Plant as Triggers
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
+pytestmark = pytest.mark.system  # Mosquitto is no part of the project
 
 
 @pytest.fixture(scope="module")

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import signal
 import ssl
 import subprocess
 from pathlib import Path
 
 import pytest
 from support.daemon import Daemon, camera_table, settings
+from support.ports import free_ports
 from support.tools import run, tool
 
+from inspectd import key_files
 from inspectd.errors import InputError
 from inspectd.gateways.sparkplug.broker import BrokerDoor
 from inspectd.gateways.sparkplug.settings import BrokerLink
+from inspectd.publish.access import keys
+from inspectd.publish.access.keys import Client
+from inspectd.wire.sockets import Role
+
+pytestmark = pytest.mark.system  # Mosquitto is no part of the project
 
 SECRET = "vessel-7-under-the-stairs"
 
@@ -63,6 +71,28 @@ def test_parts_are_told_over_tls_with_a_certificate_of_its_own(line, plant, cert
     gateway = plant.gateway(line, broker, broker=table)
     host.until(lambda: len(host.view.parts) > 5)
     assert gateway.stop() == 0
+
+
+def test_a_key_that_may_read_is_all_it_needs_on_another_host(
+    start_daemon, stub_bank, good_folder, plant, tmp_path: Path
+) -> None:
+    key_files.new_pair(tmp_path / "keys/server")
+    public, _ = key_files.new_pair(tmp_path / "scada1")
+    allowed = Client(key_files.read_public(public), "scada1", (Role.READ,))
+    keys.write_allowed(tmp_path / "keys", [allowed])
+    ports = dict(zip(("verdicts", "sync"), free_ports(2), strict=True))
+    tcp = "".join(f'{name}_tcp = "127.0.0.1:{port}"\n' for name, port in ports.items())
+    extra = f'[publish]\n{tcp}[security]\nkeys_dir = "{tmp_path}/keys"\n'
+    daemon = start_daemon(settings(stub_bank, camera_table("top", good_folder, fps=20), extra=extra)).ready()
+    bus = "\n".join(f'{name} = "tcp://127.0.0.1:{port}"' for name, port in ports.items())
+    bus += '\nserver_key = "../keys/server.key"\nclient_key = "../scada1.key_secret"'
+    broker = plant.broker()
+    host = plant.host(broker)
+    gateway = plant.gateway(daemon, broker, bus=bus)
+    host.until(lambda: len(host.view.parts) > 5)
+    gateway.stop(signal.SIGKILL)
+    plant.gateway(daemon, broker, bus=bus)
+    host.until(lambda: any(part["historical"] for part in host.view.parts[6:]))
 
 
 @pytest.mark.parametrize(
