@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -52,17 +53,18 @@ class Plant:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.open: list[Any] = []
+        self._open = ExitStack()
 
     def broker(self, options: str = PLAIN, folder: str = "broker") -> Mosquitto:
         (self.folder / folder).mkdir()
         broker = Mosquitto(self.folder / folder, options).start()
-        self.open.append(broker)
+        self._open.callback(broker.close)
         return broker
 
     def host(self, broker: Mosquitto, **more: Any) -> Scada:
-        self.open.append(Scada(broker, **more))
-        return self.open[-1]
+        host = Scada(broker, **more)
+        self._open.callback(host.close)
+        return host
 
     def gateway(
         self, line: Daemon, *brokers: Mosquitto, broker: str = "tls = false", node: str = "", bus: str = ""
@@ -82,12 +84,13 @@ class Plant:
             [metrics]
             port = 0
             """
-        self.open.append(Gateway(self.folder / "gateway", text))
-        return self.open[-1]
+        gateway = Gateway(self.folder / "gateway", text)
+        self._open.callback(gateway.close)
+        return gateway
 
     def close(self) -> None:
-        for each in reversed(self.open):
-            each.close()
+        """End all of them, also where one of them says that something was wrong."""
+        self._open.close()
 
 
 @pytest.fixture
