@@ -36,6 +36,12 @@ _PARAMETER_SETS: Final = {
 }
 """Start codes of sequence parameter sets, sequence headers and video object layers."""
 
+_SLICES: Final = {
+    "h264": re.compile(rb"\0\0\x01[\x05\x25\x45\x65]"),
+    "hevc": re.compile(rb"\0\0\x01[\x20-\x2b]"),
+}
+"""Start codes of the slices of a key frame (ITU-T H.264, table 7-1; H.265, table 7-1)."""
+
 Packet = Any  # generic in its stubs, and no class to subscript at run time
 
 
@@ -88,6 +94,9 @@ class PictureDecoder:
         self._sound_from: int | None = None
         self._is_sound = False
         self._shape: tuple[int, ...] | None = None
+        self._slice = _SLICES.get(self._parameters.name) if self._sets is not None else None
+        self._slices = 0
+        self._since_key = self._key_every = 0
         # Kept for the life of the process: the level is the same for all streams.
         av.logging.set_level(av.logging.WARNING)
         av.logging.set_skip_repeated(False)
@@ -116,6 +125,7 @@ class PictureDecoder:
         if self.is_jpeg and packet.size:
             yield from self._decode_jpeg(packet, damaged=damaged)
             return
+        self._count(packet)
         has_sets = self._sets is not None and self._sets.search(bytes(packet)) is not None
         self._carries_sets = self._carries_sets or has_sets
         if damaged:
@@ -139,6 +149,22 @@ class PictureDecoder:
                 is_intra=False,
                 position=None,
             )
+
+    def facts(self) -> dict[str, str | int | float]:
+        """Codec, and of those that predict pictures the time between key frames and the slices of one."""
+        found: dict[str, str | int | float] = {"codec": self._parameters.name}
+        if self._key_every:
+            found["key_frame_every_frames"] = self._key_every
+        if self._slices:
+            found["slices_of_a_key_frame"] = self._slices
+        return found
+
+    def _count(self, packet: Packet) -> None:
+        if packet.is_keyframe:
+            self._key_every, self._since_key = max(self._key_every, self._since_key), 0
+            if self._slice is not None:
+                self._slices = max(self._slices, len(self._slice.findall(bytes(packet))))
+        self._since_key += packet.size > 0
 
     def _decode_jpeg(self, packet: Packet, *, damaged: bool) -> Iterator[Picture]:
         pixels = decode_jpeg(bytes(packet))

@@ -40,14 +40,15 @@ def make_triggering(config: Config, book: RecipeBook) -> Triggering:
     """The triggered cameras of a line as its configuration describes them."""
     triggers = config.triggers
     return Triggering(
-        {c.name: _make_matcher(triggers, c) for c in config.cameras if c.mode == "triggered"},
+        {c.name: make_matcher(triggers, c) for c in config.cameras if c.mode == "triggered"},
         Parts(triggers.max_open, int(triggers.id_memory_seconds * 1e9)),
         book,
         regions_of(config),
     )
 
 
-def _make_matcher(triggers: Triggers, camera: Camera) -> Matcher:
+def make_matcher(triggers: Triggers, camera: Camera) -> Matcher:
+    """The matcher of a triggered camera."""
     window_ns, latency_ns = int(triggers.window_ms * 1e6), camera.latency_span_ns
     if triggers.match == "first_after":
         return FirstAfter(window_ns, latency_ns)
@@ -156,7 +157,7 @@ class Triggering:
         old = self._matchers[camera.name]
         if not old.is_empty:
             return False
-        new = self._matchers[camera.name] = _make_matcher(triggers, camera)
+        new = self._matchers[camera.name] = make_matcher(triggers, camera)
         new.triggers = old.triggers
         return True
 

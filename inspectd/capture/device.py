@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from inspectd import config
 from inspectd.capture.camera_settings import refuse_another_value
-from inspectd.capture.driver import CameraError, CameraSettingsError, Frame
+from inspectd.capture.driver import CameraError, CameraSettingsError, Facts, Frame
 from inspectd.pictures.depth import PictureError, to_eight_bits
 from inspectd.records import CameraSettings, Quality
 from inspectd.video import decode_jpeg
@@ -152,6 +152,16 @@ class DeviceDriver:
     def slot_bytes(self, first: Frame) -> int:
         """Bytes of its frames, which are all of one size."""
         return first.pixels.nbytes
+
+    def facts(self) -> Facts:
+        """The format and rate that it was found to have, whatever was asked for."""
+        if self._capture is None:
+            return {}
+        fourcc = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=True)
+        return {
+            "pixel_format": fourcc.decode(errors="replace"),
+            "frames_per_second": round(self._capture.get(cv2.CAP_PROP_FPS), 3),
+        }
 
     def close(self) -> None:
         """Release the device."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from inspectd.errors import InspectdError, UnavailableError
 from inspectd.records import UNSET, CameraSettings, Quality
 from inspectd.wire import DeviceFacts
+
+Facts = Mapping[str, str | int | float]
+"""What an open camera says of itself, by names with units, such as `packet_bytes`."""
 
 
 class CameraError(UnavailableError):
@@ -138,6 +141,9 @@ class CameraDriver(Protocol):
 
     def slot_bytes(self, first: Frame) -> int:
         """Bytes of the largest frame this camera will give, known after it gave its `first`."""
+
+    def facts(self) -> Facts:
+        """What is known of the open camera and the way to it, for a person; nothing where it is closed."""
 
     def close(self) -> None:
         """Let go of the device; it may be opened again."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd import config, log
-from inspectd.capture.driver import CameraError, Frame, UnreadableImageError
+from inspectd.capture.driver import CameraError, Facts, Frame, UnreadableImageError
 from inspectd.capture.schedule import ReplaySchedule
 from inspectd.capture.simulated_exposure import SimulatedExposure
 from inspectd.errors import InputError
@@ -97,6 +97,10 @@ class ImagesDriver:
     def slot_bytes(self, first: Frame) -> int:
         """Bytes of the folder's largest image, so that images of mixed sizes fit one ring."""
         return max(self._largest_bytes, first.pixels.nbytes)
+
+    def facts(self) -> Facts:
+        """How many files it replays, and what was left out."""
+        return {"files": len(self._paths), "left_out": self._left_out or "nothing"}
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 import av
 
 from inspectd import config, log
-from inspectd.capture.driver import CameraError, Frame, refuse_settings
+from inspectd.capture.driver import CameraError, Facts, Frame, refuse_settings
 from inspectd.capture.http_stream import HttpStream
 from inspectd.capture.running_watch import RunningWatch
 from inspectd.capture.schedule import ReplaySchedule
@@ -121,6 +121,13 @@ class FileDriver:
         """Bytes of its frames, which are all of one size."""
         return first.pixels.nbytes
 
+    def facts(self) -> Facts:
+        """Container and codec."""
+        if self._container is None:
+            return {}
+        video = self._container.streams.video[0].codec_context
+        return {"container": self._container.format.name, "codec": video.name}
+
     def close(self) -> None:
         """Close the file."""
         self._pictures = iter(())
@@ -187,9 +194,7 @@ class StreamDriver:
             self._container = self._connected()
             video = self._container.streams.video
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise CameraError(
-                f"{self._name}: cannot be opened ({ffmpeg_says(error)}); is it there and reachable?"
-            ) from error
+            raise CameraError(f"{self._name}: {_why_not_opened(error)}") from error
         if not video:
             raise CameraError(f"{self._name}: carries no video")
         kind = self._container.format
@@ -245,6 +250,16 @@ class StreamDriver:
     def slot_bytes(self, first: Frame) -> int:
         """Bytes of its frames, which are all of one size."""
         return first.pixels.nbytes
+
+    def facts(self) -> Facts:
+        """Container and codec, how the encoder cuts its pictures, and whether they are dated."""
+        if self._container is None or self._decoder is None:
+            return {}
+        return {
+            "container": self._container.format.name,
+            **self._decoder.facts(),
+            "frames_dated_by": "the stream's own clock" if self._is_dated else "when their bytes came",
+        }
 
     def close(self) -> None:
         """End the connection."""
@@ -338,6 +353,14 @@ class StreamDriver:
         if len(self._arrivals_ns) > 2:
             self._http.arrivals.pictures_every(int(median(b - a for a, b in pairwise(self._arrivals_ns))))
         return earliest_ns, latest_ns
+
+
+def _why_not_opened(error: Exception) -> str:
+    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
+        return "refuses the user name or password; correct `source`"
+    if isinstance(error, av.error.HTTPNotFoundError):
+        return "answers, but has no stream under that path; correct `source`"
+    return f"cannot be opened ({ffmpeg_says(error)}); is it there and reachable?"
 
 
 def _frame(picture: Picture, span_ns: tuple[int, int], *, age_ms: float | None) -> Frame:

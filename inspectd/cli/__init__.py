@@ -21,7 +21,7 @@ COMMANDS: Final = {
     "init": "write a commented example configuration",
     "check": "report every problem of a configuration file",
     "run": "run the daemon for one line",
-    "camera": "look at what a camera shows the line, calibrate its lens, measure its latency, compute parts",
+    "camera": "find cameras, see what they show the line, record pictures, calibrate, measure latency",
     "bank": "build, measure and tune banks",
     "recipe": "keep recipes for a line's products, put them in force, try them as a shadow",
     "audit": "show who did what to a line, and whether that record is whole",

@@ -1,4 +1,4 @@
-"""`inspectd camera`: what a camera shows the line, its lens and its latency; pictures of computed parts."""
+"""`inspectd camera`: find cameras, see what they show the line, record, calibrate and measure them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommands of `inspectd camera`; the work of each is in the module `camera_<name>`."""
     commands = parser.add_subparsers(dest="camera_command", required=True, metavar="COMMAND")
+    _add_list(commands.add_parser("list", help="show the cameras of this machine, its networks and a line"))
+    _add_probe(commands.add_parser("probe", help="open a camera as the line would, and say what it delivers"))
+    _add_record(commands.add_parser("record", help="record pictures of a camera into a folder for a bank"))
     _add_preview(commands.add_parser("preview", help="write a picture of what the detector sees"))
     _add_calibrate(commands.add_parser("calibrate", help="make a calibration from pictures of a board"))
     _add_synthetic(
@@ -30,6 +33,59 @@ def main(arguments: argparse.Namespace) -> int:
     module = importlib.import_module(f"inspectd.cli.camera_{arguments.camera_command}")
     code: int = module.main(arguments)
     return code
+
+
+def _add_list(listed: argparse.ArgumentParser) -> None:
+    listed.add_argument(
+        "--config", type=Path, metavar="FILE", help="a line's configuration: its cameras too, and their state"
+    )
+    listed.add_argument(
+        "--no-broadcast",
+        action="store_true",
+        help="send nothing into any network: GigE Vision cameras are then not looked for",
+    )
+    listed.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_probe(probe: argparse.ArgumentParser) -> None:
+    probe.description = (
+        "Opens a camera as the line would, reads it for a while and says what came: size, rate, jitter, lost "
+        "and bad frames, age, cost. Stop a line that uses the camera first."
+    )
+    probe.add_argument(
+        "camera",
+        metavar="CAMERA",
+        help="with --config a camera of that file; else a device (/dev/video0), a GigE Vision camera "
+        "(ip:192.168.40.11, serial:...), a video file or a URL; - reads a URL from standard input, for one "
+        "with a password",
+    )
+    probe.add_argument("--config", type=Path, metavar="FILE", help="the configuration that names the camera")
+    probe.add_argument(
+        "--seconds", type=float, default=5.0, metavar="S", help="how long to read it; default: %(default)g"
+    )
+    probe.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_record(record: argparse.ArgumentParser) -> None:
+    record.description = (
+        "Records whole frames of a camera as PNG files, in the folders that `bank build` and `bank evaluate` "
+        "read: train/good, or test/LABEL. Of a triggered camera one for each trigger of the plant. Stop the "
+        "line first. Nothing is ever overwritten."
+    )
+    record.add_argument("name", metavar="NAME", help="a camera of the configuration")
+    record.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration")
+    record.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to record")
+    record.add_argument("--images", type=int, required=True, metavar="N", help="pictures to record")
+    what = record.add_mutually_exclusive_group()
+    what.add_argument("--label", default="good", help="what the parts are; default: %(default)s")
+    what.add_argument(
+        "--empty", action="store_true", help="no part is there: the pictures go to the folder empty"
+    )
+    record.add_argument(
+        "--every", type=float, default=0.0, metavar="SECONDS",
+        help="least time between two pictures of a camera that runs free; default: every frame",
+    )  # fmt: skip
+    record.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _add_preview(preview: argparse.ArgumentParser) -> None:

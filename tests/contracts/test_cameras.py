@@ -141,3 +141,12 @@ def test_one_that_is_not_there_says_so_and_can_be_tried_again(kind):
             driver.open(lambda: None)
         assert len(str(caught.value)) > 20
     driver.close()
+
+
+def test_an_open_camera_says_what_it_is(driver):
+    driver.facts()  # of a closed one little is known
+    driver.open(lambda: None)
+    driver.read()
+    facts = driver.facts()
+    assert facts
+    assert all(isinstance(value, str | int | float) for value in facts.values())

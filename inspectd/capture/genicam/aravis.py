@@ -266,6 +266,10 @@ class AravisCamera:
             self.do("gv_auto_packet_size", result=c_uint)
         else:
             self.do("gv_set_packet_size", (c_int, wished_bytes))
+        return self.packet_bytes()
+
+    def packet_bytes(self) -> int:
+        """Size of its packets as the camera says it."""
         return int(self.do("gv_get_packet_size", result=c_uint))
 
     def without_packet_socket(self) -> None:

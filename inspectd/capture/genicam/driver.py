@@ -14,13 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd import config
-from inspectd.capture.driver import CameraError, CameraSettingsError, Frame
+from inspectd.capture.driver import CameraError, CameraSettingsError, Facts, Frame
 from inspectd.capture.genicam.aravis import AravisCamera, library
 from inspectd.capture.genicam.chunks import ChunkReader, set_chunks
 from inspectd.capture.genicam.device_clock import DeviceClock, FrameSpan
 from inspectd.capture.genicam.features import apply_settings, set_packets, set_up
 from inspectd.capture.genicam.frame_ids import FrameIds
-from inspectd.capture.genicam.gvcp import ControlWatch, GigeIdentity, is_controlled
+from inspectd.capture.genicam.gvcp import (
+    ControlWatch,
+    GigeIdentity,
+    heartbeat_ms,
+    is_controlled,
+    path_mtu_bytes,
+)
 from inspectd.capture.genicam.pixel_formats import PixelFormat, format_of, to_picture
 from inspectd.capture.genicam.selection import find_camera
 from inspectd.capture.genicam.stream import AravisStream, StreamedFrame
@@ -86,6 +92,7 @@ class GenicamDriver:
         self._settings = settings
         self._open: _OpenCamera | None = None
         self._address: str | None = None
+        self._found: GigeIdentity | None = None
         self._format: PixelFormat | None = None
         self._shape: tuple[int, ...] = ()
         self._held: StreamedFrame | None = None
@@ -110,7 +117,7 @@ class GenicamDriver:
     def _start(self, beat: Callable[[], None]) -> None:
         library()  # what is missing here is said before anybody looks for a camera
         found = find_camera(self._settings.device, self._address)
-        self._address = found.address
+        self._address, self._found = found.address, found
         beat()
         # Asked beforehand: Aravis goes on asking for control for five seconds.
         if is_controlled(found.address):
@@ -232,6 +239,23 @@ class GenicamDriver:
         """Bytes of its frames, which are all of one size."""
         return first.pixels.nbytes
 
+    def facts(self) -> Facts:
+        """What it is, its pixel formats, and what decides whether its packets arrive."""
+        if self._open is None or self._found is None:
+            return {}
+        camera = self._open.camera
+        return {
+            "camera": str(self._found),
+            "pixel_format": camera.text("PixelFormat"),
+            "pixel_formats": " ".join(camera.choices("PixelFormat")),
+            "reached_through": self._found.interface,
+            "path_mtu_bytes": path_mtu_bytes(self._found.address),
+            "packet_bytes": camera.packet_bytes(),
+            "frame_bytes": camera.payload_bytes(),
+            "most_socket_bytes": _most_socket_bytes(),
+            "heartbeat_ms": heartbeat_ms(self._found.address) or "not known",
+        }
+
     def close(self) -> None:
         """Stop the camera and give control back."""
         opened, self._open, self._held = self._open, None, None
@@ -261,13 +285,18 @@ def _shared(found: GigeIdentity) -> str:
     return f"another program controls it ({found}); close that program, or wait some seconds if it died"
 
 
+def _most_socket_bytes() -> int:
+    """Most that a socket may hold; 0 where the system does not say."""
+    try:
+        return int(_MOST_SOCKET_BYTES.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
 def _socket_remark(payload_bytes: int) -> str:
     """A warning where the system lets a socket hold less than one frame."""
-    try:
-        most = int(_MOST_SOCKET_BYTES.read_text())
-    except (OSError, ValueError):
-        return ""
-    if most >= payload_bytes:
+    most = _most_socket_bytes()
+    if not most or most >= payload_bytes:
         return ""
     return (
         f"the system lets a socket hold {most} bytes, and a frame has {payload_bytes}: packets may be lost "

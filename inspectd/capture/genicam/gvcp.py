@@ -20,8 +20,10 @@ _DISCOVERY, _DISCOVERY_ACK = 0x0002, 0x0003
 _READ_REGISTER, _READ_REGISTER_ACK = 0x0080, 0x0081
 _CONTROL_REGISTER: Final = 0x0A00
 _CONTROL_BITS: Final = 0b11
+_HEARTBEAT_REGISTER: Final = 0x0938
 _DISCOVERY_BYTES: Final = 248
 _ANSWER_SECONDS: Final = 0.3
+_IP_MTU: Final = 14
 
 
 class GigeIdentity(NamedTuple):
@@ -41,17 +43,33 @@ class GigeIdentity(NamedTuple):
         return f"{self.vendor} {self.model} serial {self.serial}{named}, mac {self.mac}, at {self.address}"
 
 
+def who_are_you(flags: int) -> bytes:
+    """The request, number 1, that every camera answers without being controlled."""
+    return _HEADER.pack(_KEY, flags, _DISCOVERY, 0, 1)
+
+
 def identify(address: str) -> GigeIdentity | None:
     """Ask the camera at an address who it is; None where none answers within 0.3 s. Nothing is broadcast."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         asking.settimeout(_ANSWER_SECONDS)
         try:
             asking.connect((address, PORT))
-            asking.send(_HEADER.pack(_KEY, _ANSWER_WANTED, _DISCOVERY, 0, 1))
+            asking.send(who_are_you(_ANSWER_WANTED))
             answer = asking.recv(2048)
             interface: str = asking.getsockname()[0]
         except OSError:
             return None
+    return identity_of(answer, interface, address)
+
+
+def identity_of(answer: bytes, interface: str, address: str | None = None) -> GigeIdentity | None:
+    """Who answered the request number 1 to say who it is; None where the answer is no such thing.
+
+    Args:
+        answer: as it came.
+        interface: of this machine, by which it was asked.
+        address: the camera's; None: as it says itself.
+    """
     if len(answer) < _ACK.size + _DISCOVERY_BYTES:
         return None
     status, command, _, number = _ACK.unpack_from(answer)
@@ -59,7 +77,7 @@ def identify(address: str) -> GigeIdentity | None:
         return None
     said = answer[_ACK.size :]
     return GigeIdentity(
-        address,
+        socket.inet_ntoa(said[0x24:0x28]) if address is None else address,
         interface,
         said[0x0A:0x10].hex(":"),
         _text(said[0x48:0x68]),
@@ -73,30 +91,47 @@ def _text(field: bytes) -> str:
     return field.split(b"\0", 1)[0].decode("utf-8", errors="replace").strip()
 
 
+def path_mtu_bytes(address: str) -> int:
+    """Largest packet that the way to an address is known to take, in bytes; 0 where there is no way."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect((address, PORT))
+            return asking.getsockopt(socket.IPPROTO_IP, _IP_MTU)
+        except OSError:
+            return 0
+
+
 def is_controlled(address: str) -> bool:
     """Whether a program controls the camera at an address; False where none answers within 0.3 s."""
+    return bool((_register(address, _CONTROL_REGISTER) or 0) & _CONTROL_BITS)
+
+
+def heartbeat_ms(address: str) -> int | None:
+    """How long a camera waits for a sign of life before it ends control; None where it does not answer."""
+    return _register(address, _HEARTBEAT_REGISTER)
+
+
+def _register(address: str, register: int) -> int | None:
+    """Value of one of a camera's own registers; None where it does not say it within 0.3 s."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         asking.settimeout(_ANSWER_SECONDS)
         try:
             asking.connect((address, PORT))
-            asking.send(_control_request(1))
-            answer = asking.recv(2048)
+            asking.send(_read_request(1, register))
+            return _value_of(asking.recv(2048))
         except OSError:
-            return False
-    return bool(_control_of(answer) or 0)
+            return None
 
 
-def _control_request(number: int) -> bytes:
-    return _HEADER.pack(_KEY, _ANSWER_WANTED, _READ_REGISTER, 4, number) + _CONTROL_REGISTER.to_bytes(
-        4, "big"
-    )
+def _read_request(number: int, register: int) -> bytes:
+    return _HEADER.pack(_KEY, _ANSWER_WANTED, _READ_REGISTER, 4, number) + register.to_bytes(4, "big")
 
 
-def _control_of(answer: bytes) -> int | None:
-    """The bits of whoever controls the camera, by its answer; None where the answer does not say."""
+def _value_of(answer: bytes) -> int | None:
+    """A register's value by the answer; None where that does not say it."""
     if len(answer) < _ACK.size + 4 or _ACK.unpack_from(answer)[:2] != (0, _READ_REGISTER_ACK):
         return None
-    return int.from_bytes(answer[_ACK.size : _ACK.size + 4], "big") & _CONTROL_BITS
+    return int.from_bytes(answer[_ACK.size : _ACK.size + 4], "big")
 
 
 class ControlWatch:
@@ -150,7 +185,7 @@ class ControlWatch:
         self._due_ns = now_ns + self.EVERY_NS
         self._unanswered += 1
         try:
-            self._socket.send(_control_request(self._number))
+            self._socket.send(_read_request(self._number, _CONTROL_REGISTER))
         except OSError:
             return  # the network is gone, or nobody listens there: it counts as unanswered
 
@@ -172,7 +207,8 @@ class ControlWatch:
             if command != _READ_REGISTER_ACK or not 0 <= (self._number - number) % 0xFFFF < self.UNANSWERED:
                 continue
             self._unanswered = 0
-            if _control_of(answer) == 0:
+            value = _value_of(answer)
+            if value is not None and not value & _CONTROL_BITS:
                 raise CameraError(
                     f"at {self._address} is no longer under this line's control: it restarted, or another "
                     "program took it (close that program)"

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-from inspectd.capture.driver import CameraDriver, CameraError, Frame
+from inspectd.capture.driver import CameraDriver, CameraError, Facts, Frame
 from inspectd.capture.geometry.calibration import CalibrationError
 from inspectd.capture.geometry.picture import PictureGeometry, read_geometry
 from inspectd.config import GeometrySettings
@@ -88,6 +88,10 @@ class CorrectedDriver:
             return first.pixels.nbytes
         given = first if first.as_given is None else dataclasses.replace(first, pixels=first.as_given)
         return max(self._driver.slot_bytes(given), math.prod(first.pixels.shape))
+
+    def facts(self) -> Facts:
+        """See `CameraDriver.facts`."""
+        return self._driver.facts()
 
     def close(self) -> None:
         """See `CameraDriver.close`."""

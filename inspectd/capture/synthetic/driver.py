@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd import config
-from inspectd.capture.driver import CameraError, Frame
+from inspectd.capture.driver import CameraError, Facts, Frame
 from inspectd.capture.schedule import ReplaySchedule
 from inspectd.capture.simulated_exposure import SimulatedExposure
 from inspectd.capture.synthetic.faults import FaultPlan, spoilt
@@ -111,6 +111,10 @@ class SyntheticDriver:
     def slot_bytes(self, first: Frame) -> int:
         """Bytes of every frame."""
         return first.pixels.nbytes
+
+    def facts(self) -> Facts:
+        """Which parts it computes."""
+        return {"seed": self._settings.seed}
 
     def close(self) -> None:
         """Nothing is held open."""
