@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from fractions import Fraction
@@ -26,6 +27,8 @@ from inspectd.pictures.reading import MAX_PIXELS
 
 _LOSS_LOGGERS: Final = frozenset({"rtsp", "rtp", "sdp", "mpegts"})
 """Demuxers that report a lost packet in a warning and nowhere else ("RTP: missed 3 packets")."""
+_GAP: Final = "Frame num gap"
+"""FFmpeg's H.264 decoder says so for debugging only, and predicts from what is left: a picture is missing."""
 
 _LENGTH_PREFIXED: Final = b"\x01"  # how the parameters of H.264 and H.265 in MP4 begin
 _PARAMETER_SETS: Final = {
@@ -41,6 +44,10 @@ _SLICES: Final = {
     "hevc": re.compile(rb"\0\0\x01[\x20-\x2b]"),
 }
 """Start codes of the slices of a key frame (ITU-T H.264, table 7-1; H.265, table 7-1)."""
+_ANY_SLICE: Final = {"hevc": re.compile(rb"\0\0\x01[\x00-\x2b]")}
+"""Of every picture, for decoders that do not notice when one is missing."""
+_SLICED_ALIKE: Final = 8
+"""So many pictures in turn of one number of slices show that the encoder makes no other."""
 
 Packet = Any  # generic in its stubs, and no class to subscript at run time
 
@@ -95,10 +102,12 @@ class PictureDecoder:
         self._is_sound = False
         self._shape: tuple[int, ...] | None = None
         self._slice = _SLICES.get(self._parameters.name) if self._sets is not None else None
+        self._any_slice = _ANY_SLICE.get(self._parameters.name) if self._sets is not None else None
         self._slices = 0
+        self._lately_sliced: deque[int] = deque(maxlen=_SLICED_ALIKE)
         self._since_key = self._key_every = 0
         # Kept for the life of the process: the level is the same for all streams.
-        av.logging.set_level(av.logging.WARNING)
+        av.logging.set_level(av.logging.DEBUG if self._parameters.name == "h264" else av.logging.WARNING)
         av.logging.set_skip_repeated(False)
         logging.getLogger("libav").setLevel(logging.CRITICAL + 1)  # its messages are acted on, not logged
 
@@ -115,7 +124,8 @@ class PictureDecoder:
                 packet = next(demuxed, None)
             if packet is None:
                 return
-            damaged = packet.is_corrupt or any(name in _LOSS_LOGGERS for _, name, _ in said)
+            lost = (name in _LOSS_LOGGERS and level <= av.logging.WARNING for level, name, _ in said)
+            damaged = packet.is_corrupt or any(lost)
             # FFmpeg's parsers may flag the packet before the one that lost something.
             yield packet, damaged or was_damaged
             was_damaged = damaged
@@ -128,7 +138,7 @@ class PictureDecoder:
         self._count(packet)
         has_sets = self._sets is not None and self._sets.search(bytes(packet)) is not None
         self._carries_sets = self._carries_sets or has_sets
-        if damaged:
+        if damaged or self._lacks_slices(packet):
             self._is_tainted = True
             self._lose()
         elif packet.is_keyframe:
@@ -139,7 +149,7 @@ class PictureDecoder:
             except av.error.FFmpegError:
                 frames = []
                 self._fail()
-        if any(level <= av.logging.ERROR for level, _, _ in said):
+        if any(level <= av.logging.ERROR or text.startswith(_GAP) for level, _, text in said):
             self._fail()
         for frame in frames:
             yield Picture(
@@ -165,6 +175,16 @@ class PictureDecoder:
             if self._slice is not None:
                 self._slices = max(self._slices, len(self._slice.findall(bytes(packet))))
         self._since_key += packet.size > 0
+
+    def _lacks_slices(self, packet: Packet) -> bool:
+        """True for a picture of fewer slices than all before it, of a codec that does not notice."""
+        if self._any_slice is None or not packet.size:
+            return False
+        slices, before = len(self._any_slice.findall(bytes(packet))), self._lately_sliced
+        is_usual = len(before) < _SLICED_ALIKE or min(before) != max(before)
+        lacks = not is_usual and slices < before[0]
+        before.append(slices)
+        return lacks
 
     def _decode_jpeg(self, packet: Packet, *, damaged: bool) -> Iterator[Picture]:
         pixels = decode_jpeg(bytes(packet))

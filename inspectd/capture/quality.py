@@ -4,7 +4,9 @@ A subsample of about 128 whole rows is looked at for black, which keeps the cost
 a millisecond. A frame is frozen when its bytes are those of a frame shortly before it: the noise of a sensor
 never repeats, so such a picture is an old one, whether a camera stands still or a driver hands out its
 buffers again and again. A video encoder may smooth the noise of a still scene away and repeat a picture
-exactly; there one repeat proves nothing.
+exactly; there one repeat proves nothing. Nor does one that differs prove that the camera lives: an encoder
+that is given the same picture again and again codes it a little differently each time. So a stream that was
+found frozen stays so until something in the picture has moved.
 
 Black and partial are judged by the picture as the camera gave it, frozen by the corrected one, whose digest
 is made anyway: the same picture always gives the same corrected one.
@@ -16,6 +18,7 @@ import hashlib
 from collections import OrderedDict
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +31,9 @@ _SAMPLED_ROWS: Final = 128
 _REMEMBERED_FRAMES: Final = 64
 """More than drivers have buffers."""
 _REPEATS_OF_AN_ENCODER: Final = 3
+_BLOCK_PIXELS: Final = 16
+_MOVED_LEVELS: Final = 10.0
+"""Change of a block's mean level that no encoder made of the same picture (measured: docs/cameras.md)."""
 _BGR_TO_GREY: Final = np.array([0.114, 0.587, 0.299])  # ITU-R BT.601
 
 
@@ -40,6 +46,8 @@ class FrameGate:
         self._seen: OrderedDict[bytes, str | None] = OrderedDict()
         self._repeats = 0
         self._rows = OldRows()
+        self._stuck_at: NDArray[np.float32] | None = None
+        """Blocks of a stream's picture when it was found frozen; None: it is not."""
 
     def judge(self, frame: Frame, digest: bytes) -> Quality:
         """The first thing that is wrong with `frame`, of stale, partial, black and frozen, or OK.
@@ -81,12 +89,35 @@ class FrameGate:
         self._seen.move_to_end(digest)
         if len(self._seen) > _REMEMBERED_FRAMES:
             self._seen.popitem(last=False)
-        return 0 < limit <= self._repeats
+        return self._stays_frozen(frame, is_frozen=0 < limit <= self._repeats)
+
+    def _stays_frozen(self, frame: Frame, *, is_frozen: bool) -> bool:
+        """True for a frozen frame, and for what a stream gives after one until something moves."""
+        if not frame.may_repeat or not (is_frozen or self._stuck_at is not None):
+            return is_frozen
+        blocks = _blocks(frame.raw)
+        if not is_frozen and (
+            self._stuck_at is None
+            or self._stuck_at.shape != blocks.shape
+            or bool((np.abs(blocks - self._stuck_at) > _MOVED_LEVELS).any())
+        ):
+            self._stuck_at = None
+            return False
+        if self._stuck_at is None:
+            self._stuck_at = blocks
+        return True
 
 
 def frame_digest(pixels: NDArray[np.uint8]) -> hashlib._Hash:
     """SHA-256 of `(H, W, C) uint8` pixels, row by row, as `FrameRef.sha256` has it."""
     return hashlib.sha256(np.ascontiguousarray(pixels).data)
+
+
+def _blocks(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Mean levels of blocks of about 16 x 16 pixels."""
+    height, width = pixels.shape[:2]
+    grid = (max(1, width // _BLOCK_PIXELS), max(1, height // _BLOCK_PIXELS))
+    return np.asarray(cv2.resize(pixels, grid, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def mean_grey(pixels: NDArray[np.uint8]) -> float:
