@@ -253,6 +253,57 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, tag="batch"):
     closed_by: ClosedBy
 
 
+class Measures(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """What a frame is like. None: not measured, as its bank learnt nothing of it."""
+
+    mean_grey: float | None = None
+    """0 to 255."""
+    dark_share: float | None = None
+    """Of the picture that is black, 0 to 1."""
+    bright_share: float | None = None
+    """Of the picture that is white, 0 to 1."""
+    unevenness: float | None = None
+    """Largest difference of a quarter's share of the light from the usual one; the whole picture's is 1."""
+    fine_detail: float | None = None
+    """Octaves: differences of neighbouring pixels that a picture of half the size does not explain."""
+    detail: float | None = None
+    """Octaves: differences in a picture of half the size that one of an eighth does not explain."""
+    blocks: float | None = None
+    """Octaves: steps at the borders of JPEG's blocks beside those within."""
+    faintest_quarter: float | None = None
+    """Octaves: least difference of pixels in a quarter and direction, beside those of the whole picture."""
+    grain: float | None = None
+    """Octaves: differences of pixels beside each other beside those of pixels one above the other."""
+    shift_x_px: float | None = None
+    """Pixels of the frame to the right of its usual place."""
+    shift_y_px: float | None = None
+    """Pixels of the frame below its usual place."""
+    rotation_degrees: float | None = None
+    """Clockwise from its usual place."""
+    likeness: float | None = None
+    """Correlation with the picture of a good part, once shift and rotation are undone; at most 1."""
+    part_likeness: float | None = None
+    """The same of the quarter that is least like it."""
+    blue_share: float | None = None
+    """Of all light; None: the frame is grey."""
+    red_share: float | None = None
+    """Of all light; None: the frame is grey."""
+
+
+class MeasureLimit(msgspec.Struct, frozen=True):
+    """Limits of a measure, as good images gave them."""
+
+    usual: float
+    """Median of the good images."""
+    low: float | None = None
+    high: float | None = None
+
+    def is_beyond(self, value: float) -> bool:
+        """Whether a value is outside; what is no number is."""
+        inside = (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+        return not inside
+
+
 class Score(msgspec.Struct, frozen=True, array_like=True, tag="score"):
     """The answer of the scoring process for one inspection."""
 
@@ -266,6 +317,12 @@ class Score(msgspec.Struct, frozen=True, array_like=True, tag="score"):
     bank_sha256: str
     stage_ms: dict[str, float]
     """Milliseconds each scoring stage took for the whole batch, e.g. `{"backbone": 12.1}`."""
+    measures: Measures | None = None
+    """What the frame is like; None: its bank learnt nothing of that."""
+    flaw: Reason | None = None
+    """`quality_*`: the frame is not like the bank's good images, and must not be judged."""
+    detail: str = ""
+    """Every measure beyond its limits, in words."""
 
 
 class ScoreError(msgspec.Struct, frozen=True, array_like=True, tag="score_error"):
@@ -287,6 +344,10 @@ class Outcome(msgspec.Struct, frozen=True):
     score: Score | None = None
     second_look: bool = False
     """A pass that somebody should look at again."""
+    measures: Measures | None = None
+    """See `Score.measures`."""
+    detail: str = ""
+    """What is wrong with the frame, in words; empty: nothing, or the reason says it all."""
 
 
 class EvidenceResult(StrEnum):
@@ -382,3 +443,5 @@ class BankInForce(msgspec.Struct, frozen=True, array_like=True):
     """The recipe has passes with higher scores marked for a second look."""
     good_median: float | None = None
     """Median score of the images the bank was built from, each while it was left out; None: not known."""
+    limits: dict[str, MeasureLimit] = {}
+    """Of what frames are like, by the name of the measure, as its good images gave them."""

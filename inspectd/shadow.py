@@ -365,6 +365,9 @@ class Shadow:
             return
         inspection, verdict = offered.inspection, offered.verdict
         self.holds.end(inspection.frame)
+        if score.flaw is not None:
+            self._count(run, ShadowResult.QUALITY)
+            return
         outcome = judge(inspection, score, now_ns)
         name, version = title_of(inspection.recipe)
         assert verdict.score is not None

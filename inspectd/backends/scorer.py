@@ -11,6 +11,8 @@ from inspectd.backends.base import Loaded, ScoringOptions
 from inspectd.bank.file import BankFile, good_scores, read_bank
 from inspectd.errors import InputError, UnavailableError
 from inspectd.model.score import ImageScore, Scoring
+from inspectd.quality.align import AligningPipeline
+from inspectd.quality.learnt import FrameCheck
 
 _DEFAULT: Final = ScoringOptions()
 
@@ -51,10 +53,12 @@ class Scorer:
     Args:
         pipeline: of any backend.
         info: of the bank and the pipeline.
+        check: measures frames against what the bank learnt; None: it learnt nothing of how they are taken.
     """
 
-    def __init__(self, pipeline: Scoring, info: ScorerInfo) -> None:
+    def __init__(self, pipeline: Scoring, info: ScorerInfo, check: FrameCheck | None = None) -> None:
         self.info = info
+        self.check = check
         self.pipeline = pipeline
         self.overlaps = pipeline.overlaps
         self.is_one_by_one = pipeline.is_one_by_one
@@ -79,7 +83,12 @@ class Scorer:
         bank = read_bank(path)
         good_scores(path, bank)  # without them its threshold cannot be checked
         loaded = _load(path, bank, device, options)
-        return cls(loaded.pipeline, _info(bank, loaded))
+        learnt = bank.manifest.quality
+        if learnt is None:
+            return cls(loaded.pipeline, _info(bank, loaded))
+        check = FrameCheck(learnt, bank.tensors, bank.manifest.patch_options.region)
+        pipeline = AligningPipeline(loaded.pipeline, check) if learnt.aligned else loaded.pipeline
+        return cls(pipeline, _info(bank, loaded), check)
 
 
 def _load(path: Path, bank: BankFile, device: str, options: ScoringOptions) -> Loaded:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inspectd.bank.collect import Collection, NamedFrame, collect, feature_dtype, memory_bytes
+from inspectd.bank.collect import Collection, Look, NamedFrame, collect, feature_dtype, memory_bytes
 from inspectd.bank.file import (
     GOOD_SCORES,
     IMAGE_DIGESTS,
@@ -38,6 +38,9 @@ from inspectd.model.detectors import Detector
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.options import BackbonePrecision, HeadOptions, PatchOptions, WantedPrecision, options_of
 from inspectd.model.pipeline import ReferencePipeline
+from inspectd.model.score import Scoring
+from inspectd.quality.align import AlignedLearnt, AligningPipeline
+from inspectd.quality.learn import QualityLearner
 
 
 class Prepared(NamedTuple):
@@ -161,7 +164,7 @@ class Built:
     arrays: dict[str, NDArray[Any]]
     images: Collection
     seconds: tuple[float, float, float]
-    held_out: ReferencePipeline
+    held_out: Scoring
     held_out_images: list[str]
 
 
@@ -268,14 +271,34 @@ class BankBuilder:
             threshold_with_outliers=manifest.threshold_with_outliers,
         )
 
-    def fit(self, frames: Iterable[NamedFrame], total: int, progress: Progress) -> Built:
-        """As `build`, but no file is written."""
+    def fit(
+        self,
+        frames: Iterable[NamedFrame],
+        total: int,
+        progress: Progress,
+        aligned: AlignedLearnt | None = None,
+    ) -> Built:
+        """As `build`, but no file is written.
+
+        Args:
+            frames: every image with its name.
+            total: the most images there can be.
+            progress: called with every step's progress.
+            aligned: learnt of the same images before, which are aligned by it; None: they are taken as they
+                are, and what frames have to be like is learnt meanwhile.
+
+        Raises:
+            InputError: as `build`.
+        """
         start = time.perf_counter()
         made, frames = self._prepared(self._of_the_polygons_size(frames))
         progress("features", 0, total)
+        learner = QualityLearner(self._spec.patches.region)
+        look: Look = _looked_at(learner) if aligned is None else aligned.lay
         images = collect(
-            made.extractor, frames, self.room_for(total), lambda done: progress("features", done, total)
-        )
+            made.extractor, frames, self.room_for(total), lambda done: progress("features", done, total),
+            look,
+        )  # fmt: skip
         _check_enough(images, strict=self._spec.strict)
         extracted = time.perf_counter()
         fit = self._fit
@@ -286,11 +309,17 @@ class BankBuilder:
         finished = time.perf_counter()
         unlike, aside = self._unlike_the_rest(images, held_out.scores)
         threshold = find_threshold(held_out.scores, aside)
+        learnt = learner.learn() if aligned is None else aligned.learnt
         manifest = self._manifest(images, fitted.detector, unlike, threshold, made.precision)
         arrays = _arrays(fitted.detector, held_out, images) | dict(made.tensors)
+        if learnt is not None:
+            manifest = msgspec.structs.replace(manifest, quality=learnt.quality)
+            arrays |= learnt.tensors
         seconds = (extracted - start, fitted.coreset_seconds, finished - extracted)
         left_out = held_out.held_out
-        pipeline = ReferencePipeline(made.extractor, left_out.detector, left_out.head)
+        pipeline: Scoring = ReferencePipeline(made.extractor, left_out.detector, left_out.head)
+        if aligned is not None:
+            pipeline = AligningPipeline(pipeline, aligned.check)
         return Built(
             manifest, arrays, images, seconds, pipeline, [images.names[row] for row in left_out.rows]
         )
@@ -396,6 +425,14 @@ def _judged_patches(spec: BuildSpec, shape: tuple[int, int, int]) -> torch.Tenso
     if not judged.any():
         raise InputError("--polygon, --exclude-polygon, --mask: leave no patch to judge")
     return judged
+
+
+def _looked_at(learner: QualityLearner) -> Look:
+    def look(name: str, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        learner.add(name, frame)
+        return frame
+
+    return look
 
 
 def _mask(path: Path | NDArray[np.bool_], shape: tuple[int, int, int]) -> torch.Tensor:

@@ -23,6 +23,10 @@ NamedFrame = tuple[str, NDArray[np.uint8] | str]
 """An image's name and its pixels (H, W, 3) uint8 BGR, or why it cannot be used."""
 
 
+Look = Callable[[str, NDArray[np.uint8]], NDArray[np.uint8]]
+"""Called with an image's name and pixels; gives those that it is to be learnt by."""
+
+
 @dataclass
 class Collection:
     """Features of many images, and notes on them.
@@ -54,6 +58,7 @@ def collect(
     frames: Iterable[NamedFrame],
     features: torch.Tensor,
     step: Callable[[int], None],
+    look: Look,
 ) -> Collection:
     """Read, digest and extract, a few images at a time.
 
@@ -62,6 +67,7 @@ def collect(
         frames: every image with its name.
         features: (total, h, w, D) float32 or float16, filled; `total` is the most images there can be.
         step: called with the number of images done.
+        look: called with each image that is used, once.
     """
     kept = Collection(features, np.empty((len(features), 32), dtype=np.uint8))
     seen: set[bytes] = set()
@@ -69,7 +75,9 @@ def collect(
         fresh = [frame for name, frame in batch if _is_new(frame, name, seen, kept)]
         if fresh:
             rows = slice(len(kept.names) - len(fresh), len(kept.names))
-            features[rows] = extractor(fresh).to(features.dtype)
+            names = kept.names[rows]
+            laid = [look(name, frame) for name, frame in zip(names, fresh, strict=True)]
+            features[rows] = extractor(laid).to(features.dtype)
             kept.digests[rows] = [pixel_digest(frame) for frame in fresh]
         step(len(kept.names) + len(kept.unreadable) + len(kept.duplicates))
     kept.features, kept.digests = features[: len(kept.names)], kept.digests[: len(kept.names)]

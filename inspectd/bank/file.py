@@ -27,6 +27,8 @@ from inspectd.bank.settings_choice import SettingsChoice
 from inspectd.errors import BankError, InputError
 from inspectd.files import write_bytes
 from inspectd.model.options import BackbonePrecision, HeadOptions, PatchOptions, converted
+from inspectd.quality.learnt import NEAREST, REFERENCES, LearntQuality
+from inspectd.quality.measures import LEAST_SIDE
 
 SCHEMA: Final = "inspectd-bank/2"
 _EARLIER: Final = "inspectd-bank/1"
@@ -41,7 +43,7 @@ NETWORK: Final = ("network.model", "network.weights")
 """Names of the (n,) uint8 bytes of an `int8` backbone: a model of OpenVINO, which its images calibrated."""
 LISTS: Final = "detector.lists"
 """Name of PatchCore's (B, L) integers: rows of its memory for each block of places."""
-_OF_THE_THRESHOLD: Final = (GOOD_SCORES, IMAGE_DIGESTS, OUTLIER_HEATMAPS)
+_NOT_SCORED_BY: Final = (GOOD_SCORES, IMAGE_DIGESTS, OUTLIER_HEATMAPS, REFERENCES, NEAREST)
 
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Meta(ge=1)]
@@ -118,6 +120,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How its settings were chosen for its images; None: they were not."""
     calibrated: bool | None = None
     """Whether `bank calibrate` set the threshold; None: not recorded, by an earlier version."""
+    quality: LearntQuality | None = None
+    """How its images were taken, and what frames have to be like; None: not learnt."""
     schema: str = SCHEMA
 
     @property
@@ -163,12 +167,15 @@ class BankFile:
 
     @cached_property
     def scoring_sha256(self) -> str:
-        """Digest of all that its scores depend on: banks that differ in their threshold alone share it."""
+        """Digest of all that a frame's scores depend on once it is aligned, where its bank has that done.
+
+        Banks that differ in their threshold alone share it, or in what they learnt of how images were taken.
+        """
         manifest = msgspec.structs.replace(
             self.manifest, threshold=0.0, threshold_basis="", outliers=(), outliers_count=False,
-            threshold_with_outliers=None, excluded=(), settings_choice=None, calibrated=None,
+            threshold_with_outliers=None, excluded=(), settings_choice=None, calibrated=None, quality=None,
         )  # fmt: skip
-        tensors = {name: self.tensors[name] for name in self.tensors if name not in _OF_THE_THRESHOLD}
+        tensors = {name: self.tensors[name] for name in self.tensors if name not in _NOT_SCORED_BY}
         return _digest(msgspec.json.encode(manifest, order="deterministic"), tensors)
 
 
@@ -352,12 +359,32 @@ def _check_content(path: Path, manifest: Manifest, tensors: Tensors) -> None:
             f"bank {path}: holds {held or 'no network'}, which does not fit its precision "
             f"{manifest.precision}; build it again"
         )
+    _check_quality(path, manifest, tensors)
     lists = tensors.get(LISTS)
     if lists is None:
         return
     is_table = lists.ndim == 2 and lists.size and np.issubdtype(lists.dtype, np.integer)
     if not (is_table and lists.min() >= 0 and lists.max() < manifest.rows):
         raise BankError(f"bank {path}: its lists of rows do not fit the bank; build it again")
+
+
+def _check_quality(path: Path, manifest: Manifest, tensors: Tensors) -> None:
+    """Refuse pictures of good images that do not fit what the manifest says of them."""
+    learnt = manifest.quality
+    references, nearest = tensors.get(REFERENCES), tensors.get(NEAREST)
+    fits = learnt is not None or (references is None and nearest is None)
+    if references is not None:
+        fits &= references.dtype == np.uint8 and references.ndim == 3 and references.size > 0
+        fits &= min(references.shape) > 0 and min(references.shape[1:]) >= LEAST_SIDE
+    if learnt is not None:
+        needs_reference = learnt.aligned or "likeness" in learnt.limits
+        fits &= references is not None or not needs_reference
+        shape = () if nearest is None else nearest.shape
+        fits &= (len(shape) == 4 and shape[3] == 3) if learnt.nearest else not shape
+        fits &= (shape[0] if shape else 0) == len(learnt.nearest)
+        fits &= nearest is None or nearest.dtype == np.uint8
+    if not fits:
+        raise BankError(f"bank {path}: its pictures of good images do not fit its manifest; build it again")
 
 
 def _digest(manifest: bytes, tensors: Tensors) -> str:

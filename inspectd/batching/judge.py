@@ -12,29 +12,36 @@ from inspectd.wire import Evaluation, Reason
 _WORST_FIRST: Final = (Evaluation.FAIL, Evaluation.UNDECIDABLE)
 
 
-def undecidable(reason: Reason, now_ns: int) -> Outcome:
-    """No judgement can be made, for this reason."""
-    return Outcome(Evaluation.UNDECIDABLE, reason, now_ns)
+def undecidable(reason: Reason, now_ns: int, score: Score | None = None) -> Outcome:
+    """No judgement can be made, for this reason; of a score, only what the frame is like is handed on."""
+    if score is None:
+        return Outcome(Evaluation.UNDECIDABLE, reason, now_ns)
+    return Outcome(Evaluation.UNDECIDABLE, reason, now_ns, measures=score.measures, detail=score.detail)
 
 
 def judge(inspection: Inspection, score: Score, now_ns: int) -> Outcome:
     """Judge a part by its score and by the bank and threshold it was opened under.
 
-    A pass needs a finite score, of that bank, at or below its threshold, and on time. Every comparison is
-    written so that a NaN on either side cannot pass.
+    A pass needs a finite score, of that bank, at or below its threshold, on time, and of a frame that is like
+    the bank's good images. Every comparison is written so that a NaN on either side cannot pass.
     """
     if now_ns > inspection.deadline_ns:
         return undecidable(Reason.DEADLINE, now_ns)
     judged_by = inspection.judged_by
     if judged_by is None or judged_by.bank_sha256 != score.bank_sha256:
         return undecidable(Reason.SCORING_ERROR, now_ns)
+    if score.flaw is not None:
+        return undecidable(score.flaw, now_ns, score)
     threshold = judged_by.threshold
     if not math.isfinite(score.image_score) or not math.isfinite(threshold):
         return undecidable(Reason.SCORING_ERROR, now_ns)
     if score.image_score <= threshold:
         look = judged_by.check_above is not None and score.image_score > judged_by.check_above
-        return Outcome(Evaluation.PASS, Reason.WITHIN_THRESHOLD, now_ns, threshold, score, second_look=look)
-    return Outcome(Evaluation.FAIL, Reason.ABOVE_THRESHOLD, now_ns, threshold, score)
+        return Outcome(
+            Evaluation.PASS, Reason.WITHIN_THRESHOLD, now_ns, threshold, score, second_look=look,
+            measures=score.measures,
+        )  # fmt: skip
+    return Outcome(Evaluation.FAIL, Reason.ABOVE_THRESHOLD, now_ns, threshold, score, measures=score.measures)
 
 
 def flaw_of(inspection: Inspection) -> Reason | None:

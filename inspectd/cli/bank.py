@@ -49,7 +49,7 @@ def _refuse_page_over_bank(arguments: argparse.Namespace) -> None:
     """A page with the bank's own name would take the bank's place."""
     given = vars(arguments)
     bank = given.get("bank", given.get("out", ""))
-    for name in ("review", "report", "out"):
+    for name in ("review", "report", "out", "pictures"):
         page = given.get(name)
         if page is not None and page is not bank and os.path.realpath(page) == os.path.realpath(bank):
             raise InputError(f"--{name}: got {page}, the bank itself; expected another file")
@@ -248,6 +248,10 @@ def _add_compare(compare: argparse.ArgumentParser) -> None:
 
 def _add_show(show: argparse.ArgumentParser) -> None:
     show.add_argument("bank", type=Path, metavar="BANK")
+    show.add_argument(
+        "--pictures", type=Path, metavar="FILE",
+        help="write a page of how its images were taken: what they show, and those nearest to each limit",
+    )  # fmt: skip
     show.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -12,9 +12,18 @@ from numpy.typing import NDArray
 from inspectd.bank.file import read_bank
 from inspectd.bank.reach import reach_of
 from inspectd.cli.bank_choice import print_choice
+from inspectd.cli.bank_common import print_table
 from inspectd.cli.bank_settings import print_settings
 from inspectd.errors import ExitCode
 from inspectd.evaluation.budgets import choice_of
+from inspectd.evaluation.quality_report import (
+    LIMIT_HEADINGS,
+    NOT_LEARNT,
+    limit_rows,
+    summary_lines,
+    write_quality_page,
+)
+from inspectd.quality.learnt import LearntQuality
 from inspectd.text import json_line
 
 
@@ -23,6 +32,8 @@ def main(arguments: argparse.Namespace) -> int:
     bank = read_bank(arguments.bank)
     reach = reach_of(bank)
     choice = None if reach is None else choice_of(bank)
+    if arguments.pictures is not None:
+        write_quality_page(arguments.pictures, arguments.bank, bank)
     facts = msgspec.to_builtins(bank.manifest) | {
         "sha256": bank.sha256,
         "tensors": {
@@ -41,7 +52,7 @@ def main(arguments: argparse.Namespace) -> int:
             f"  that is {reach.times:.3g} times as far above the median as the highest score: lines refuse it"
         )
     for name, value in facts.items():
-        if name == "settings_choice":
+        if name in {"settings_choice", "quality"}:
             continue
         if isinstance(value, dict):
             print(f"  {name}")
@@ -53,18 +64,22 @@ def main(arguments: argparse.Namespace) -> int:
             print(
                 f"  {name:<30} {', '.join(map(_shown, value)) if isinstance(value, list | tuple) else value}"
             )
-    mask = bank.tensors.get("head.mask")
-    if mask is not None:
-        _print_mask(mask > 0)
+    _print_mask(bank.tensors.get("head.mask"))
     if bank.manifest.settings_choice is not None:
         print_settings(bank.manifest.settings_choice)
+    print_quality(bank.manifest.quality)
     if choice is not None:
         print_choice(choice)
+    if arguments.pictures is not None:
+        print(f"pictures: {arguments.pictures}")
     return ExitCode.OK
 
 
-def _print_mask(judged: NDArray[np.bool_]) -> None:
-    """Draw the judged patches, at most 64 across."""
+def _print_mask(mask: NDArray[np.float32] | None) -> None:
+    """Draw the judged patches, at most 64 across, where not all are."""
+    if mask is None:
+        return
+    judged = mask > 0
     rows, columns = judged.shape
     print(
         f"  judged by the mask: {int(judged.sum())} of {judged.size} patches, {rows}x{columns} of the region"
@@ -72,6 +87,17 @@ def _print_mask(judged: NDArray[np.bool_]) -> None:
     step = -(-columns // 64)
     for row in judged[::step, ::step]:
         print(f"    {''.join('##' if patch else ' .' for patch in row)}")
+
+
+def print_quality(learnt: LearntQuality | None) -> None:
+    """Print what a bank learnt of how its images were taken, or that it did not."""
+    if learnt is None:
+        print(NOT_LEARNT)
+        return
+    print(f"how its images were taken, learnt of {learnt.images}; a frame beyond a limit is undecidable:")
+    print_table(LIMIT_HEADINGS, limit_rows(learnt))
+    for line in summary_lines(learnt):
+        print(f"  {line}")
 
 
 def _shown(value: object) -> str:

@@ -18,8 +18,11 @@ def effective_settings(recipe: Recipe, threshold: float, bank_sha256: str) -> di
     """
     settings: dict[str, Any] = msgspec.to_builtins(recipe)
     del settings["accept_threshold"]
+    # Recipes without these keep the hash they had before there were any.
     if recipe.check_above is None:
-        del settings["check_above"]  # recipes without it keep the hash they had before there was one
+        del settings["check_above"]
+    if not recipe.quality_off:
+        del settings["quality_off"]
     return {**settings, "bank": bank_sha256, "threshold": threshold}
 
 

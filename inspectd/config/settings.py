@@ -130,6 +130,13 @@ class RecipeSettings(Settings, frozen=True, kw_only=True):
         bool,
         Meta(description="Judge frames of sizes the bank was not built from; else they are undecidable."),
     ] = False
+    quality_off: Annotated[
+        tuple[Literal["exposure", "colour", "scene", "position", "focus"], ...],
+        Meta(
+            description="What of a frame is not held against what the bank learnt of its good images; else a "
+            'frame unlike them is undecidable. Of "exposure", "colour", "scene", "position", "focus".'
+        ),
+    ] = ()
 
 
 class CameraRecipeSettings(RecipeSettings, frozen=True, kw_only=True):

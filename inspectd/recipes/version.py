@@ -130,12 +130,14 @@ def decode(data: bytes, where: str) -> RecipeVersion:
 
 
 def _fields(version: RecipeVersion) -> dict[str, Any]:
-    """All that it says. Versions from before there were camera settings lack those, and keep their sha256."""
+    """All that it says. Versions from before there was a setting lack it, and keep their sha256."""
     fields: dict[str, Any] = msgspec.to_builtins(version)
     for camera in fields["cameras"].values():
         for name in CameraSettings.__struct_fields__:
             if camera[name] is None:
                 del camera[name]
+        if not camera["quality_off"]:
+            del camera["quality_off"]
     return fields
 
 

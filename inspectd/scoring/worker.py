@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -40,7 +40,18 @@ from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing, RingError
 from inspectd.log import event
-from inspectd.records import BankInForce, Batch, Inspection, Pace, Score, ScoreError
+from inspectd.quality.learnt import FrameCheck, described
+from inspectd.quality.reasons import REASONS
+from inspectd.records import (
+    BankInForce,
+    Batch,
+    Inspection,
+    MeasureLimit,
+    Measures,
+    Pace,
+    Score,
+    ScoreError,
+)
 from inspectd.scoring.messages import ScoringReady, StartScoring, ToScoring
 from inspectd.scoring.placement import place_recipes
 from inspectd.scoring.pool import process_names, process_starts
@@ -59,12 +70,29 @@ Seen = list[tuple[Inspection, NDArray[np.uint8]]]
 
 
 @dataclass(frozen=True)
+class Finding:
+    """What a frame is like, and whether that is like its bank's good images.
+
+    Attributes:
+        measures: None: the bank learnt nothing of that.
+        flaw: reason that it must not be judged; None: it may.
+        detail: every measure beyond its limits, in words.
+    """
+
+    measures: Measures | None = None
+    flaw: Reason | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
 class _UnderWay:
     """A batch in flight on the device; `collect` waits for it."""
 
     batch: Batch
     sha256: str
     seen: Seen
+    findings: list[Finding]
+    """One for each of `seen`."""
     collect: Callable[[], list[ImageScore]]
 
 
@@ -76,6 +104,7 @@ class ScoringWorker:
         self._channel = channel
         self._start = start
         self._scorers: dict[str, Scorer] = {}
+        self._off = {recipe.name: _reasons(recipe.quality_off) for recipe in start.recipes}
         self._rings: dict[tuple[str, int], FrameRing] = {}
         self._under_way: deque[_UnderWay] = deque()
         self._pinned = PinnedRings("cpu")
@@ -136,11 +165,14 @@ class ScoringWorker:
         if not seen:
             return
         scorer = self._scorers[batch.recipe]
+        off = self._off[batch.recipe]
         # Where frames are computed one after another, each is answered as soon as it is scored.
         groups = [[one] for one in seen] if scorer.is_one_by_one else [seen]
         for group in groups:
             collect = scorer.begin([pixels for _, pixels in group])
-            self._under_way.append(_UnderWay(batch, scorer.info.sha256, group, collect))
+            # A device that computes by itself does so meanwhile.
+            findings = [find(scorer.check, pixels, off) for _, pixels in group]
+            self._under_way.append(_UnderWay(batch, scorer.info.sha256, group, findings, collect))
             while self._under_way and not scorer.overlaps:  # another recipe's batch may be before it
                 self._answer_oldest()
 
@@ -150,9 +182,9 @@ class ScoringWorker:
         images = done.collect()
         if len(images) != len(done.seen):
             raise InspectdError(f"the scorer answered {len(images)} scores for {len(done.seen)} frames")
-        for (inspection, _), image in zip(done.seen, images, strict=True):
+        for (inspection, _), finding, image in zip(done.seen, done.findings, images, strict=True):
             if self._view(done.batch, inspection) is not None:  # it still lies where it was scored
-                self._channel.send_wait(_score_record(done.batch, inspection, image, done.sha256))
+                self._channel.send_wait(_score_record(done.batch, inspection, image, finding, done.sha256))
         self._heart.shown()
 
     def _view(self, batch: Batch, inspection: Inspection) -> NDArray[np.uint8] | None:
@@ -203,6 +235,7 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
                 recipe.name, info.sha256, info.detector, info.backbone, info.rows, info.dims,
                 info.input_height, info.input_width, threshold, info.image_sizes, info.bit_depth,
                 recipe.any_size, recipe.check_above, reaches[recipe.name].median,
+                _limits_in_force(scorer, recipe),
             )
         )  # fmt: skip
         event(
@@ -319,7 +352,30 @@ def _options(start: StartScoring) -> ScoringOptions:
     return ScoringOptions(scoring.backend, scoring.search, scoring.threads)
 
 
-def _score_record(batch: Batch, inspection: Inspection, image: ImageScore, bank_sha256: str) -> Score:
+def find(check: FrameCheck | None, pixels: NDArray[np.uint8], off: frozenset[Reason]) -> Finding:
+    """Measure a frame, (H, W, C) uint8, against what its bank learnt; reasons of `off` do not count."""
+    if check is None:
+        return Finding()
+    measures = check.measure(pixels)
+    beyond = check.beyond(measures, off)
+    return Finding(measures, check.reason(beyond), described(beyond, measures, check.learnt))
+
+
+def _reasons(off: Sequence[str]) -> frozenset[Reason]:
+    return frozenset(Reason(f"quality_{each}") for each in off)
+
+
+def _limits_in_force(scorer: Scorer, recipe: config.KeyedRecipe) -> dict[str, MeasureLimit]:
+    if scorer.check is None:
+        return {}
+    off = _reasons(recipe.quality_off)
+    limits = scorer.check.learnt.limits
+    return {name: limit for name, limit in limits.items() if REASONS[name] not in off}
+
+
+def _score_record(
+    batch: Batch, inspection: Inspection, image: ImageScore, finding: Finding, bank_sha256: str
+) -> Score:
     height, width = image.heatmap.shape
     return Score(
         batch.batch_id,
@@ -330,6 +386,9 @@ def _score_record(batch: Batch, inspection: Inspection, image: ImageScore, bank_
         width,
         bank_sha256,
         image.stage_ms,
+        finding.measures,
+        finding.flaw,
+        finding.detail,
     )
 
 

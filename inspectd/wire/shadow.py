@@ -66,6 +66,8 @@ class ShadowResult(StrEnum):
     """It was taken with another exposure or gain than the shadow needs."""
     DOWN = "down"
     """The shadow's process was not there, or died with it."""
+    QUALITY = "quality"
+    """It is not like the good images of the shadow's bank, which would not judge it."""
     ERROR = "error"
     """It could not be scored."""
 

@@ -47,6 +47,16 @@ class Reason(StrEnum):
     """The frame was not certainly taken with the exposure and gain of the recipe that judges it."""
     NO_PART = "no_part"
     """A trigger came, and the frame that belongs to it shows the empty belt."""
+    QUALITY_EXPOSURE = "quality_exposure"
+    """The frame is darker, brighter or less evenly lit than any good image of its bank."""
+    QUALITY_COLOUR = "quality_colour"
+    """Its colours are not those of the good images: another balance or order of channels."""
+    QUALITY_SCENE = "quality_scene"
+    """It does not show what the good images show, or shows it turned, mirrored or in part."""
+    QUALITY_POSITION = "quality_position"
+    """The part is shifted or turned more than that of any good image."""
+    QUALITY_FOCUS = "quality_focus"
+    """It shows less detail than the good images: out of focus, smeared, or spoilt by compression."""
 
 
 def place_of(camera: str, region: str | None) -> str:

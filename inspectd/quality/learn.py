@@ -1,0 +1,226 @@
+"""Learns from good images how they are taken: reference pictures, and the limits of every measure."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.model.resize import Region, pixels_of
+from inspectd.quality.learnt import NEAREST, REFERENCES, FrameCheck, LearntQuality, Nearest
+from inspectd.quality.limits import find_limit, held_out_alarms
+from inspectd.quality.measures import Sighting, SmallPicture, quarters
+from inspectd.quality.reasons import REASONS
+from inspectd.quality.references import ALIKE, find_references, held_out_likeness
+from inspectd.quality.trials import (
+    COLOURS,
+    DOWN,
+    ON_ITS_SIDE,
+    SHIFT_SHARE,
+    TO_THE_RIGHT,
+    TRIALS,
+    TURN_DEGREES,
+    TURNED,
+)
+from inspectd.records import MeasureLimit, Measures
+
+FEWEST: Final = 30
+"""Good images that limits are found from; fewer do not show how far they spread."""
+_TRIED: Final = 24
+"""Images in which faults are made."""
+_SEEN_SHARE: Final = 0.8
+"""Of the trials of a displacement that have to be measured right, or there is no limit of it."""
+
+_POSITION: Final = ("shift_x_px", "shift_y_px", "rotation_degrees")
+
+
+_FURTHEST_SHIFT_SHARE: Final = 0.12
+"""Of the longer side: as far as registration is sure to reach."""
+_FURTHEST_DEGREES: Final = 8.0
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What a bank learnt of how its images were taken, and its tensors, by name."""
+
+    quality: LearntQuality
+    tensors: dict[str, NDArray[np.uint8]]
+
+
+class QualityLearner:
+    """Looks at good images one after another, keeps a small picture of each, and then learns.
+
+    Args:
+        region: of the images that is judged, as shares; None: all of it.
+        aligned: frames will be shifted and turned onto the reference before they are judged, so that they may
+            lie as far off as registration reaches.
+    """
+
+    def __init__(self, region: Region | None = None, *, aligned: bool = False) -> None:
+        self._region = region
+        self._aligned = aligned
+        self._names: list[str] = []
+        self._seen: list[Sighting] = []
+        self._trials: list[dict[str, Sighting]] = []
+        self._sizes: Counter[tuple[int, int]] = Counter()
+
+    def add(self, name: str, pixels: NDArray[np.uint8]) -> None:
+        """Look at a good image, (H, W) or (H, W, 3) uint8 BGR."""
+        pixels = pixels[pixels_of(self._region, *pixels.shape[:2])]
+        self._sizes[pixels.shape[0], pixels.shape[1]] += 1
+        self._names.append(name)
+        self._seen.append(Sighting.of(pixels))
+        if len(self._trials) < _TRIED:
+            self._trials.append({what: Sighting.of(made(pixels)) for what, made in TRIALS.items()})
+
+    def learn(self) -> Learnt | None:
+        """What the images tell; None: they are fewer than `FEWEST`."""
+        if len(self._seen) < FEWEST:
+            return None
+        not_findable: dict[str, str] = {}
+        references = self._references(not_findable)
+        usual = np.median([quarters(each.small) for each in self._seen], axis=0)
+        bare = LearntQuality(
+            images=len(self._seen),
+            limits={},
+            usual_quarters=(float(usual[0]), float(usual[1]), float(usual[2]), float(usual[3])),
+            enough_likeness=ALIKE,
+        )
+        tensors = {REFERENCES: references} if len(references) else {}
+        check = FrameCheck(bare, tensors)
+        measured = [check.measures(each) for each in self._seen]
+        table = self._table(measured, not_findable)
+        longer = max(each.longer_side for each in self._seen)
+        if len(references):
+            table["likeness"], table["part_likeness"] = held_out_likeness(
+                [each.small.grey for each in self._seen]
+            )
+            not_findable |= self._unseen(check, measured, longer)
+        limits = {
+            name: limit
+            for name, values in table.items()
+            if name not in not_findable and (limit := find_limit(name, values, longer)) is not None
+        }
+        if self._aligned:
+            limits |= {name: _within_reach(name, longer) for name in _POSITION if name in limits}
+        for name in _POSITION:
+            if name in limits and _is_out_of_reach(name, limits[name], longer):
+                not_findable[name] = f"they differ by {np.ptp(table[name]):.3g} in it themselves"
+        limits = {name: limit for name, limit in limits.items() if name not in not_findable}
+        not_findable |= {
+            name: "they take all values there are themselves"
+            for name in table if name not in limits and name not in not_findable
+        }  # fmt: skip
+        nearest, thumbnails = self._nearest(table, limits)
+        if len(thumbnails):
+            tensors[NEAREST] = thumbnails
+        learnt = msgspec.structs.replace(
+            bare,
+            limits=limits,
+            not_findable=not_findable,
+            held_out_alarms=held_out_alarms({name: table[name] for name in limits}, longer),
+            nearest=tuple(nearest),
+            aligned=self._aligned and len(references) > 0,
+        )
+        return Learnt(
+            msgspec.structs.replace(learnt, found=self._found(FrameCheck(learnt, tensors))), tensors
+        )
+
+    def _references(self, not_findable: dict[str, str]) -> NDArray[np.uint8]:
+        """(K, h, w) pictures of what the images show; none where they do not show one thing."""
+        if len(self._sizes) > 1:
+            not_findable["likeness"] = f"they have {len(self._sizes)} sizes, so there is no picture of all"
+            return np.empty((0, 0, 0), np.uint8)
+        references, share = find_references([each.small.grey for each in self._seen])
+        if not references:
+            not_findable["likeness"] = (
+                f"no more than {share:.0%} of them are alike: there is no picture of all"
+            )
+        return np.array([np.clip(np.rint(each), 0, 255) for each in references], dtype=np.uint8)
+
+    def _table(
+        self, measured: list[Measures], not_findable: dict[str, str]
+    ) -> dict[str, NDArray[np.float64]]:
+        """(N,) values of every measure that all images have, in the order in which they count."""
+        found = {name: [getattr(each, name) for each in measured] for name in REASONS}
+        for name in ("blue_share", "red_share"):
+            grey = found[name].count(None)
+            if grey:
+                not_findable[name] = (
+                    "they are grey: no order or balance of colours shows in them"
+                    if grey == len(measured) else f"{grey} of them are grey, the others are not"
+                )  # fmt: skip
+        return {name: np.array(values) for name, values in found.items() if None not in values}
+
+    def _unseen(self, check: FrameCheck, measured: list[Measures], longer: int) -> dict[str, str]:
+        """Displacements that these images do not show: what was made in them on purpose was not measured."""
+        unseen = {}
+        for name, trial, made, tolerance in (
+            ("shift_x_px", TO_THE_RIGHT, SHIFT_SHARE * longer, SHIFT_SHARE * longer / 4),
+            ("shift_y_px", DOWN, SHIFT_SHARE * longer, SHIFT_SHARE * longer / 4),
+            ("rotation_degrees", TURNED, TURN_DEGREES, TURN_DEGREES / 4),
+        ):
+            errors = [
+                getattr(check.measures(seen[trial]), name) - getattr(before, name) - made
+                for seen, before in zip(self._trials, measured, strict=False)
+            ]
+            share = float((np.abs(errors) <= tolerance).mean())
+            if share < _SEEN_SHARE:
+                unseen[name] = f"images {trial} look the same: measured right in {share:.0%} of them"
+        return unseen
+
+    def _nearest(
+        self, table: dict[str, NDArray[np.float64]], limits: dict[str, MeasureLimit]
+    ) -> tuple[list[Nearest], NDArray[np.uint8]]:
+        """The good image nearest to each limit, and its picture."""
+        nearest: list[Nearest] = []
+        pictures: list[NDArray[np.uint8]] = []
+        for name, limit in limits.items():
+            values = table[name]
+            lowest = [int(np.argmin(values))] if limit.low is not None else []
+            highest = [int(np.argmax(values))] if limit.high is not None else []
+            for row in dict.fromkeys(lowest + highest):
+                nearest.append(Nearest(name, float(values[row]), Path(self._names[row]).name))
+                pictures.append(_thumbnail(self._seen[row].small, pictures[0].shape if pictures else None))
+        return nearest, np.array(pictures, dtype=np.uint8)
+
+    def _found(self, check: FrameCheck) -> dict[str, float]:
+        """Share of the trials in which each fault is found."""
+        found = {}
+        usual = self._trials[0][DOWN].small
+        for what in TRIALS:
+            seen = [trial[what] for trial in self._trials]
+            if what == COLOURS and usual.colour is None:
+                continue
+            if any(each.small.grey.shape != usual.grey.shape for each in seen) and what == ON_ITS_SIDE:
+                continue
+            found[what] = sum(bool(check.beyond(check.measures(each))) for each in seen) / len(seen)
+        return found
+
+
+def _thumbnail(small: SmallPicture, shape: tuple[int, ...] | None) -> NDArray[np.uint8]:
+    grey = small.grey.astype(np.uint8)
+    picture = small.colour if small.colour is not None else cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+    return picture if shape is None else cv2.resize(picture, (shape[1], shape[0]))
+
+
+def _furthest(name: str, longer_side: int) -> float:
+    return _FURTHEST_DEGREES if name == "rotation_degrees" else _FURTHEST_SHIFT_SHARE * longer_side
+
+
+def _within_reach(name: str, longer_side: int) -> MeasureLimit:
+    most = _furthest(name, longer_side)
+    return MeasureLimit(0.0, -most, most)
+
+
+def _is_out_of_reach(name: str, limit: MeasureLimit, longer_side: int) -> bool:
+    """Whether registration finds nothing that is beyond a limit."""
+    ends = (limit.low, limit.high)
+    return max(math.inf if end is None else abs(end) for end in ends) > _furthest(name, longer_side)

@@ -1,0 +1,76 @@
+"""Reference pictures: what good images show, averaged once each is laid onto the others."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.quality.registration import Picture, Place, Reference, laid_onto
+
+_MOST_REFERENCES: Final = 3
+ALIKE: Final = 0.6
+"""Correlation of pictures that show the same thing."""
+_ALIKE_SHARE: Final = 0.8
+"""Of the images: where fewer are like a reference, there is no one thing that they show."""
+_FEWEST_ALIKE: Final = 5
+_CANDIDATES: Final = 8
+_JUDGES: Final = 24
+_AVERAGED: Final = 100
+"""Pictures that make a reference: more make none better."""
+
+
+def find_references(pictures: list[Picture]) -> tuple[list[Picture], float]:
+    """Mean pictures (h, w) of what is alike in pictures (h, w), the most usual first; and the share alike.
+
+    No reference: there is no one thing that most of them show.
+    """
+    references: list[Picture] = []
+    rest, alike = list(range(len(pictures))), 0
+    while rest and len(references) < _MOST_REFERENCES:
+        found = _mean_of_alike([pictures[row] for row in rest])
+        if found is None:
+            break
+        mean, members = found
+        references.append(mean)
+        alike += int(members.sum())
+        rest = [row for row, is_member in zip(rest, members, strict=True) if not is_member]
+        if len(rest) < max(_FEWEST_ALIKE, len(pictures) // 50):
+            break
+    share = alike / len(pictures)
+    return (references if share >= _ALIKE_SHARE else []), share
+
+
+def _mean_of_alike(pictures: list[Picture]) -> tuple[Picture, NDArray[np.bool_]] | None:
+    """The mean of the pictures that are like the most usual one, each laid onto it, and which they are."""
+    judges = _spread(pictures, _JUDGES)
+    candidates = [Reference(each) for each in _spread(pictures, _CANDIDATES)]
+    best = max(candidates, key=lambda c: float(np.median([c.place(each).likeness for each in judges])))
+    averaged = _spread(pictures, _AVERAGED)
+    for _ in range(2):
+        placed = [(each, best.place(each)) for each in averaged]
+        laid = [laid_onto(each, place) for each, place in placed if place.likeness >= ALIKE]
+        if len(laid) < _FEWEST_ALIKE:
+            return None
+        mean = np.mean([(each - each.mean()) / max(1.0, float(each.std())) for each in laid], axis=0)
+        contrast = min(float(np.median([each.std() for each in laid])), 120 / max(1e-6, np.abs(mean).max()))
+        best = Reference((128 + mean * contrast).astype(np.float32))
+    return best.picture, np.array([best.place(each).likeness >= ALIKE for each in pictures])
+
+
+def _spread(pictures: list[Picture], count: int) -> list[Picture]:
+    """At most so many of them, spread evenly."""
+    return [pictures[row] for row in np.unique(np.linspace(0, len(pictures) - 1, count).astype(int))]
+
+
+def held_out_likeness(pictures: list[Picture]) -> NDArray[np.float64]:
+    """(2, N) likeness and part likeness of each picture to references that were made without it."""
+    values = np.empty((2, len(pictures)))
+    for half in (0, 1):
+        others = [Reference(each) for each in find_references(pictures[1 - half :: 2])[0]]
+        for row in range(half, len(pictures), 2):
+            places = [each.place(pictures[row]) for each in others] or [Place(0.0, 0.0, 0.0, -1.0)]
+            best = max(places, key=lambda place: place.likeness)
+            values[:, row] = best.likeness, best.part_likeness
+    return values
