@@ -15,6 +15,7 @@ from typing import Final, Generic, TypeVar
 
 from inspectd.alarms import EmitEvent
 from inspectd.metrics import Metrics
+from inspectd.quality.drift import Drift
 from inspectd.records import CameraPhase
 from inspectd.wire import Evaluation, HealthCondition, HealthStatus, Reason, RefusalReason, Verdict
 from inspectd.wire.health import CONDITIONS, SEVERITY
@@ -35,6 +36,11 @@ _OF_REASON: Final = {
     Reason.STALE: "bad_frames",
     Reason.FORMAT: "wrong_format",
     Reason.MISSED_TRIGGER: "missed_triggers",
+    Reason.QUALITY_EXPOSURE: "quality_exposure",
+    Reason.QUALITY_COLOUR: "quality_colour",
+    Reason.QUALITY_SCENE: "quality_scene",
+    Reason.QUALITY_POSITION: "quality_position",
+    Reason.QUALITY_FOCUS: "quality_focus",
 }
 """Conditions of a camera whose verdicts of the last minute have such a reason. The others are none of their
 own: scoring is down, or the line starts or ends."""
@@ -67,6 +73,7 @@ class LineFacts:
         scoring_down: scoring processes that are not warm.
         told: conditions that a part of the line tells by itself, each with its detail.
         not_set: cameras that are not set as their recipe needs, with the reason.
+        drifts: slow changes to warn of, by place.
     """
 
     state: str
@@ -84,6 +91,7 @@ class LineFacts:
     scoring_down: Sequence[str] = ()
     told: Sequence[tuple[str, str]] = ()
     not_set: Mapping[str, str] = field(default_factory=dict)
+    drifts: Mapping[str, Sequence[Drift]] = field(default_factory=dict)
 
 
 class LastMinute(Generic[_What]):
@@ -153,6 +161,9 @@ def _find(facts: LineFacts) -> Iterator[HealthCondition]:
             yield _condition("camera_opening", "it is being opened", camera)
     for camera, problem in facts.not_set.items():
         yield _condition("camera_settings_failed", problem, camera)
+    for place, drifts in facts.drifts.items():
+        for drift in drifts:
+            yield _condition(f"drift_{drift.cause}", str(drift), place)
     for camera, recent in facts.recent.items():
         counts: Counter[str] = Counter()
         for (_, reason), count in recent.items():

@@ -12,6 +12,7 @@ from inspectd.alarms import EvidenceWatch
 from inspectd.batching.stage import BatchingStage
 from inspectd.capture.stage import CameraStage
 from inspectd.config import Config, insecure_endpoints, plain_tcp
+from inspectd.drift_watch import DriftWatch
 from inspectd.health import HealthWatch, LineFacts, find_conditions, status_of
 from inspectd.publish.bus import Bus
 from inspectd.publish.journal.journal import Journal
@@ -37,6 +38,10 @@ class LineLife(Protocol):
 
     def conditions(self) -> list[tuple[str, str]]:
         """Name and detail of what is wrong with checks by golden parts, or with the shadow."""
+
+    @property
+    def drift_watch(self) -> DriftWatch:
+        """What follows how frames change."""
 
     def golden_status(self) -> list[GoldenStatus]:
         """How the check of every recipe in force stands that has golden parts."""
@@ -90,6 +95,7 @@ class StatusTeller:
             keys_unread=any(each.keys_unread for each in levels.values()),
             exposed=self._exposed,
             told=self._line.conditions(),
+            drifts=self._line.drift_watch.warned(),
             not_set={name: c.settings_problem for name, c in self._cameras.items() if c.settings_problem},
         )
 
@@ -158,7 +164,7 @@ class StatusTeller:
             evaluations[evaluation] += count
         return CameraStatus(
             name, self._cameras[name].phase, recipe, dict(evaluations), recent.score_share(),
-            good_shares.get(recipe), place.partition("/")[2] or None,
+            good_shares.get(recipe), self._line.drift_watch.shares(place), place.partition("/")[2] or None,
         )  # fmt: skip
 
     def _keys(self) -> KeysStatus:

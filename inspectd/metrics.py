@@ -22,6 +22,7 @@ from prometheus_client import (
 
 from inspectd import __version__
 from inspectd.publish.journal.records import Levels
+from inspectd.quality.drift import DriftCause
 from inspectd.records import BankInForce, DropCause, EvidenceResult, FrameRef, ReloadResult
 from inspectd.wire import (
     Evaluation,
@@ -166,6 +167,9 @@ _SCORE_RATIO = _declare(_RATIOS, "score_ratio",
 _BATCH_SIZE = _declare(_SIZES, "batch_size", "Inspections scored together.")
 _CAPACITY = _declare(Gauge, "scoring_capacity_per_second",
     "Images that scoring alone does in a second for a recipe, by what its last batches took.", "recipe")
+_DRIFT = _declare(Gauge, "drift_share",
+    "How much of the way from good images to a limit frames have drifted, by cause.", "camera cause",
+    [("{camera}", cause) for cause in DriftCause])
 _LATE_SCORES = _declare(Counter, "late_scores",
     "Scores that came after their inspection was closed.", "", _LINE)
 _OPEN = _declare(Gauge, "inspections_open", "Inspections without a verdict yet.")
@@ -346,6 +350,10 @@ class Metrics:
     def capacity(self, recipe: str, images_per_second: float) -> None:
         """Set what scoring alone can do for a recipe now."""
         self._of(_CAPACITY, recipe).set(images_per_second)
+
+    def drift(self, place: str, cause: DriftCause, share: float) -> None:
+        """Set how far the frames of a camera, or of a region of it, have drifted towards a limit."""
+        self._of(_DRIFT, place, cause).set(share)
 
     def late_score(self) -> None:
         """A score came after its inspection's deadline; it changes nothing."""

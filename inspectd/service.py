@@ -40,6 +40,7 @@ from inspectd.camera_changes import CameraChanges
 from inspectd.capture.stage import CameraStage
 from inspectd.changeover import Changeover
 from inspectd.config import Config
+from inspectd.drift_watch import DriftWatch
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.evidence.stage import EvidenceStage
 from inspectd.golden_checks import GoldenChecks
@@ -181,6 +182,7 @@ class Service:
         self._bus, self._journal, self._publishing = plant.bus, plant.journal, plant.publishing
         self._loop_watch = LoopWatch(self._metrics, plant.emit)
         self._formats = FormatWatch(plant.emit)
+        self.drift_watch = DriftWatch(self._metrics, plant.emit)
         for camera in self._cameras.values():
             stack.callback(camera.close)
         log_arguments = ["--log-level", config.log.level, "--log-format", config.log.format]
@@ -304,6 +306,7 @@ class Service:
             self._loop_watch.watch(gap_ns, now_ns)
         self._supervisor.tick(now_ns)
         self._plant.watch(now_ns)
+        self.drift_watch.watch()
         self._evidence.tick(now_ns)
         self._shadow.tick(now_ns)
         self._golden.turn(now_ns)
@@ -568,6 +571,7 @@ class Service:
         self._publishing.use_banks(judged)
         self._evidence.use_banks(judged)
         self._formats.use_banks(banks)
+        self.drift_watch.use_banks(banks)
         self._metrics.banks(banks)
 
     def on_recipe_in_force(self, recipe: LineRecipe, before: LineRecipe | None) -> None:
@@ -618,9 +622,10 @@ class Service:
         return sent
 
     def publish_verdict(self, inspection: Inspection | PendingView, outcome: Outcome) -> Verdict:
-        """Publish an inspection's verdict, watch its format and offer its evidence."""
+        """Publish an inspection's verdict, watch what its frame is like and offer its evidence."""
         verdict = self._publishing.record_verdict(inspection, outcome)
         self._formats.on_verdict(inspection, outcome)
+        self.drift_watch.on_verdict(inspection, outcome)
         now_ns = self._clock()
         self._plant.on_verdict(verdict, now_ns)
         if inspection.frame is not None:

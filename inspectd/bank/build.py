@@ -41,6 +41,7 @@ from inspectd.model.pipeline import ReferencePipeline
 from inspectd.model.score import Scoring
 from inspectd.quality.align import AlignedLearnt, AligningPipeline
 from inspectd.quality.learn import QualityLearner
+from inspectd.quality.learnt import LearntQuality
 
 
 class Prepared(NamedTuple):
@@ -144,6 +145,8 @@ class BuildReport(msgspec.Struct, frozen=True):
     """Whether these took part in finding the threshold."""
     threshold_with_outliers: float | None
     """The threshold if they counted; None: there are none, or they do."""
+    quality: LearntQuality | None = None
+    """How its images were taken; None: they are too few to learn it."""
     left_out: dict[str, int] = {}
     """Other files of the folder: the reason for passing them over, and their number."""
 
@@ -269,6 +272,7 @@ class BankBuilder:
             outliers=[images.names[row] for row in np.flatnonzero(outliers(built.arrays[GOOD_SCORES]))],
             outliers_count=self._spec.keep_outliers and bool(manifest.outliers),
             threshold_with_outliers=manifest.threshold_with_outliers,
+            quality=manifest.quality,
         )
 
     def fit(

@@ -14,6 +14,7 @@ from inspectd.bank.images import named_image
 from inspectd.bank.weights import weights_of
 from inspectd.errors import BankError, InputError
 from inspectd.model.options import WantedPrecision
+from inspectd.quality.align import learn_aligned
 
 
 def rebuild(
@@ -76,7 +77,13 @@ def rebuild(
             f"{bank.manifest.backbone}, here are {builder.weights_sha256[:SHORT]}...; use the same weights"
         )
     frames = (_same_image(found[digest], bank.manifest.bit_depth, digest) for digest in kept)
-    return builder.fit(frames, len(kept), progress)
+    aligned = None
+    if bank.manifest.quality is not None and bank.manifest.quality.aligned:
+        again = (_same_image(found[digest], bank.manifest.bit_depth, digest) for digest in kept)
+        aligned = learn_aligned(again, spec.patches.region)
+        if aligned is None:
+            raise InputError(f"bank {path}: is aligned, and the images that stay cannot be; build it anew")
+    return builder.fit(frames, len(kept), progress, aligned)
 
 
 def _found(images: Sequence[Path], bit_depth: int, progress: Progress) -> dict[str, Path]:

@@ -93,6 +93,11 @@ def _add_build(build: argparse.ArgumentParser) -> None:
         "--tune-minutes", type=float, default=10.0, metavar="M",
         help="what does not fit into this time is not tried; default: %(default)g",
     )  # fmt: skip
+    build.add_argument(
+        "--align", choices=("auto", "on", "off"), default="off",
+        help="shift and turn images, and later frames, onto a reference before they are judged; auto: "
+        "where the images show one thing whose place can be measured; default: %(default)s",
+    )  # fmt: skip
     build.add_argument("--roi", metavar="X,Y,W,H", help="region of every image, as shares: 0.1,0.1,0.8,0.8")
     _add_bit_depth(build)
     build.add_argument("--mask", type=Path, metavar="FILE", help="image, white where parts are judged")

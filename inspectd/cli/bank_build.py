@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from inspectd.cli.bank_common import (
     print_names,
 )
 from inspectd.cli.bank_settings import chosen_settings, print_settings
+from inspectd.cli.bank_show import print_quality
 from inspectd.errors import ExitCode, InputError
 from inspectd.evaluation.budgets import Choice, choice_of
 from inspectd.evaluation.choose_settings import ChosenSettings
@@ -39,6 +40,8 @@ from inspectd.evaluation.synthetic import Frame
 from inspectd.model.options import PatchOptions
 from inspectd.pictures.depth import EIGHT_BITS
 from inspectd.pictures.folder import described, list_pictures
+from inspectd.quality.align import AlignedLearnt, has_place, learn_aligned
+from inspectd.quality.learn import FEWEST
 from inspectd.text import json_line
 
 
@@ -84,7 +87,8 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.review is not None:
         frames = keep_pictures(frames, pictures, spec.patches.region)
     with Steps() as steps:
-        built = builder.fit(frames, source.total, steps)
+        aligned = _aligned(arguments, source, spec, steps)
+        built = builder.fit(frames, source.total, steps, aligned)
         report = builder.write(built, arguments.out)
         bank = read_bank(arguments.out)
         choice = choice_of(bank)
@@ -203,6 +207,38 @@ def _source(arguments: argparse.Namespace) -> _Source:
     return _Source(seen.frames, arguments.count, seen.bit_depth)
 
 
+def _aligned(
+    arguments: argparse.Namespace, source: _Source, spec: BuildSpec, progress: Progress
+) -> AlignedLearnt | None:
+    """What the images are to be aligned by; None: they are not.
+
+    Raises:
+        InputError: they are to be aligned and cannot be.
+    """
+    if arguments.align == "off":
+        return None
+    if not source.paths:
+        raise InputError(f"--align: got {arguments.align}, expected it with --images: each is read twice")
+    frames = (named_image(path, source.bit_depth) for path in source.paths)
+    counted = _counted(frames, len(source.paths), progress)
+    aligned = learn_aligned(counted, spec.patches.region)
+    if aligned is not None and has_place(aligned.learnt.quality):
+        return aligned
+    if arguments.align == "auto":
+        print("not aligned: these images show no one thing whose place can be measured", file=sys.stderr)
+        return None
+    raise InputError(
+        f"--align on: expected {FEWEST} images or more that show one thing in one size, whose shift and "
+        "rotation can be measured; build without it, and `inspectd bank show` says what is missing"
+    )
+
+
+def _counted(frames: Iterable[NamedFrame], total: int, progress: Progress) -> Iterator[NamedFrame]:
+    for done, frame in enumerate(frames, start=1):
+        yield frame
+        progress("reference", done, total)
+
+
 def _print_settings(chosen: ChosenSettings | str) -> None:
     if isinstance(chosen, str):
         print(f"settings: not chosen for these images: {chosen}")
@@ -225,6 +261,7 @@ def _print_report(out: Path, report: BuildReport, choice: Choice) -> None:
     print_names("unusable, left out", [f"{name}: {why}" for name, why in report.unreadable.items()])
     print_names("same pixels as another, left out", report.duplicates)
     print_names("rare sizes", report.rare_sizes)
+    print_quality(report.quality)
     print_choice(choice)
     if report.outliers:
         print_names(_outliers(out, report), report.outliers)

@@ -209,6 +209,8 @@ def _scoring_problems(
                 try:
                     one = msgspec.structs.replace(start, recipes=(recipe,))
                     banks |= {bank.recipe: bank for bank in load(one)[0].banks}
+                    if not banks[recipe.name].limits:
+                        print(f"warning: {places[recipe.name]}: {_not_held(recipe)}", file=sys.stderr)
                 except BankError as error:
                     yield f"{places[recipe.name]}.bank: {error}"
                 release_memory()
@@ -221,6 +223,14 @@ def _not_answered(bank: str, images: int) -> str:
         f"{images} of the good images of {bank} are unlike the rest, and nobody has said if they are good: "
         f"`inspectd bank review {bank} --images DIR --out review.html` shows them, `bank accept` and "
         "`bank exclude` answer"
+    )
+
+
+def _not_held(recipe: config.Recipe) -> str:
+    why = "quality_off leaves nothing" if recipe.quality_off else f"bank {recipe.bank} did not learn it"
+    return printable(
+        "frames are not held against how the good images were taken, so dark, blurred or shifted ones are "
+        f"judged like any other: {why}; build it again, of enough images"
     )
 
 

@@ -30,6 +30,10 @@ class Facts(msgspec.Struct, frozen=True):
     verdict: Verdict
     recipe: dict[str, Any]
     """The recipe's settings as they were in force."""
+    measures: dict[str, float | None] = {}
+    """What the frame is like, as far as its bank learnt that."""
+    detail: str = ""
+    """What is wrong with the frame, in words."""
 
 
 class EvidenceRecord(msgspec.Struct, frozen=True, tag_field="schema", tag="evidence/1"):
@@ -40,6 +44,8 @@ class EvidenceRecord(msgspec.Struct, frozen=True, tag_field="schema", tag="evide
     frame_height: int
     frame_width: int
     heatmap: HeatmapPicture | None
+    measures: dict[str, float | None] = {}
+    detail: str = ""
 
 
 def read_record(directory: Path) -> EvidenceRecord:

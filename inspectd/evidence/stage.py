@@ -145,7 +145,7 @@ class EvidenceStage(RingClient):
         request = SaveEvidence(
             self._last_id,
             frame,
-            msgspec.json.encode(Facts(verdict, self._settings.get(verdict.recipe_sha256, {}))),
+            msgspec.json.encode(_facts(verdict, self._settings.get(verdict.recipe_sha256, {}), outcome)),
             score.heatmap if score else b"",
             score.heatmap_height if score else 0,
             score.heatmap_width if score else 0,
@@ -157,3 +157,8 @@ class EvidenceStage(RingClient):
         if frame is not None:
             self.holds.end(frame)
             self._events.on_evidence_result(result)
+
+
+def _facts(verdict: Verdict, settings: dict[str, Any], outcome: Outcome) -> Facts:
+    measures = {} if outcome.measures is None else msgspec.structs.asdict(outcome.measures)
+    return Facts(verdict, settings, measures, outcome.detail)

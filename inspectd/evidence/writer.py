@@ -97,7 +97,9 @@ class Writer:
         if request.heatmap:
             shape = request.heatmap_height, request.heatmap_width
             files[HEATMAP], picture = encode_heatmap(np.frombuffer(request.heatmap, "<f2").reshape(shape))
-        record = EvidenceRecord(facts.verdict, facts.recipe, height, width, picture)
+        record = EvidenceRecord(
+            facts.verdict, facts.recipe, height, width, picture, facts.measures, facts.detail
+        )
         files[FACTS] = msgspec.json.format(msgspec.json.encode(record))
         try:
             self._store.save(facts.verdict, files)

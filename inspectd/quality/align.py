@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from inspectd.model.resize import Region, pixels_of
 from inspectd.model.score import ImageScore, Scoring
 from inspectd.quality.learn import Learnt, QualityLearner
-from inspectd.quality.learnt import FrameCheck
+from inspectd.quality.learnt import FrameCheck, LearntQuality
 from inspectd.quality.measures import SIDE
 from inspectd.quality.registration import Place
 
@@ -53,6 +53,11 @@ def learn_aligned(frames: Iterable[NamedFrame], region: Region | None = None) ->
     if learnt is None or not learnt.quality.aligned:
         return None
     return AlignedLearnt(learnt, FrameCheck(learnt.quality, learnt.tensors, region))
+
+
+def has_place(learnt: LearntQuality) -> bool:
+    """Whether shift and rotation of what the images show can be measured."""
+    return {"shift_x_px", "shift_y_px", "rotation_degrees"} <= learnt.limits.keys()
 
 
 class AligningPipeline:

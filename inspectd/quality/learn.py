@@ -33,7 +33,7 @@ from inspectd.records import MeasureLimit, Measures
 
 FEWEST: Final = 30
 """Good images that limits are found from; fewer do not show how far they spread."""
-_TRIED: Final = 24
+_TRIED: Final = 16
 """Images in which faults are made."""
 _SEEN_SHARE: Final = 0.8
 """Of the trials of a displacement that have to be measured right, or there is no limit of it."""

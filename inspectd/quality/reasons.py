@@ -7,22 +7,23 @@ from typing import Final
 from inspectd.wire import Reason
 
 REASONS: Final = {
-    "mean_grey": Reason.QUALITY_EXPOSURE,
     "dark_share": Reason.QUALITY_EXPOSURE,
     "bright_share": Reason.QUALITY_EXPOSURE,
+    "faintest_quarter": Reason.QUALITY_SCENE,
     "blue_share": Reason.QUALITY_COLOUR,
     "red_share": Reason.QUALITY_COLOUR,
     "likeness": Reason.QUALITY_SCENE,
     "part_likeness": Reason.QUALITY_SCENE,
+    "grain": Reason.QUALITY_SCENE,
     "shift_x_px": Reason.QUALITY_POSITION,
     "shift_y_px": Reason.QUALITY_POSITION,
     "rotation_degrees": Reason.QUALITY_POSITION,
-    "faintest_quarter": Reason.QUALITY_SCENE,
-    "grain": Reason.QUALITY_SCENE,
+    "mean_grey": Reason.QUALITY_EXPOSURE,
     "unevenness": Reason.QUALITY_EXPOSURE,
     "fine_detail": Reason.QUALITY_FOCUS,
     "detail": Reason.QUALITY_FOCUS,
     "blocks": Reason.QUALITY_FOCUS,
 }
-"""Reason for each measure beyond its limit; of several, the first counts: a dark frame is not like the
-reference either, and one that shows something else lies nowhere."""
+"""Reason for each measure beyond its limit; of several, the first counts. What is missing or shows something
+else has another mean grey too, and what shows something else lies nowhere; light alone does not change what a
+picture is like."""

@@ -15,8 +15,8 @@ ALIKE: Final = 0.6
 _ALIKE_SHARE: Final = 0.8
 """Of the images: where fewer are like a reference, there is no one thing that they show."""
 _FEWEST_ALIKE: Final = 5
-_CANDIDATES: Final = 8
-_JUDGES: Final = 24
+_CANDIDATES: Final = 6
+_JUDGES: Final = 16
 _AVERAGED: Final = 100
 """Pictures that make a reference: more make none better."""
 

@@ -27,7 +27,17 @@ from inspectd.ipc import child
 from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing, RingError
-from inspectd.records import BankInForce, Batch, FrameRef, Inspection, Pace, Score, ScoreError
+from inspectd.records import (
+    BankInForce,
+    Batch,
+    FrameRef,
+    Inspection,
+    MeasureLimit,
+    Measures,
+    Pace,
+    Score,
+    ScoreError,
+)
 from inspectd.scoring.messages import ScoringReady, StartScoring, ToScoring
 from inspectd.wire import Reason
 
@@ -53,6 +63,8 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Names the bank; scores that name another one than was loaded are of the wrong bank."""
     image_sizes: tuple[tuple[int, int], ...] = ()
     """(height, width) of the images that the bank would be of; empty: not recorded."""
+    mean_grey: MeasureLimit | None = None
+    """Limits of the mean grey, 0 to 255, that the bank would have learnt; None: it did not."""
 
 
 class Stub:
@@ -92,6 +104,7 @@ class Stub:
                 recipe.name, bank_sha256(recipe.name, behaviour.bank), "stub", "none", 0, 0, 0, 0,
                 _THRESHOLD if recipe.threshold is None else recipe.threshold,
                 behaviour.image_sizes, any_size=recipe.any_size, check_above=recipe.check_above,
+                limits={} if behaviour.mean_grey is None else {"mean_grey": behaviour.mean_grey},
             )
             for recipe in self._start.recipes
         ]  # fmt: skip
@@ -149,11 +162,14 @@ class Stub:
             ring.raw(frame)  # it still lies where it was scored
         except (KeyError, RingError) as error:
             return ScoreError(batch_id, inspection.inspection_id, Reason.FRAME_LOST, str(error))
+        limit = self._behaviour().mean_grey
+        measures = Measures(mean_grey=255 * grey) if limit is not None else None
+        flaw = Reason.QUALITY_EXPOSURE if limit is not None and limit.is_beyond(255 * grey) else None
         score = grey + (frame.label is not None and Path(frame.label).name != "good")
         heatmap = struct.pack("<e", score) * _HEATMAP_SIDE**2
         return Score(
             batch_id, inspection.inspection_id, score, heatmap, _HEATMAP_SIDE, _HEATMAP_SIDE, digest,
-            {"backbone": took_ms},
+            {"backbone": took_ms}, measures, flaw, f"mean_grey is {255 * grey:.0f}" if flaw else "",
         )  # fmt: skip
 
     def _behaviour(self) -> Behaviour:

@@ -93,6 +93,9 @@ class CameraStatus(msgspec.Struct, frozen=True):
     """Median score of its last 200 verdicts with one, as a share of the threshold; None: none has a score."""
     good_share: float | None = None
     """The same of the good images its bank was built from; None: not known."""
+    drift: dict[str, float] = {}
+    """How much of the way from good images to a limit its frames have drifted, by cause: `light`, `focus`,
+    `position`, `process`."""
     region: str | None = None
     """Its region that all but `phase` is of; None: it has none."""
 

@@ -1,0 +1,71 @@
+"""Frames are laid onto the reference before they are scored, and heatmaps laid back."""
+
+import numpy as np
+import pytest
+from support.station import Station
+
+from inspectd.model.score import ImageScore
+from inspectd.quality.align import AligningPipeline, learn_aligned
+from inspectd.quality.trials import displaced
+from inspectd.wire import Reason
+
+CELLS = (15, 20)
+
+
+class Darkest:
+    """Scores how dark each of the cells is."""
+
+    overlaps = False
+    is_one_by_one = True
+
+    def warm_up(self, max_batch):
+        pass
+
+    def score(self, frames):
+        maps = [
+            255 - f[..., 0].reshape(15, f.shape[0] // 15, 20, f.shape[1] // 20).mean((1, 3)) for f in frames
+        ]
+        return [ImageScore(float(m.max()), m.astype(np.float16), {}) for m in maps]
+
+    def begin(self, frames):
+        return lambda: self.score(frames)
+
+
+@pytest.fixture(scope="module", params=[None, (0.1, 0.1, 0.8, 0.8)])
+def aligned(request):
+    pictures = Station().pictures(40)
+    return learn_aligned([(f"{n}.png", p) for n, p in enumerate(pictures)], request.param)
+
+
+def test_a_displaced_frame_is_scored_as_if_it_lay_as_the_reference_does(aligned):
+    picture = Station(loose_px=0).picture()
+    straight, moved = aligned.lay("", picture), aligned.lay("", displaced(picture, 9, -6, 3))
+    inner = np.s_[30:-30, 30:-30]
+    before = np.abs(picture[inner].astype(int) - displaced(picture, 9, -6, 3)[inner]).mean()
+    assert np.abs(straight[inner].astype(int) - moved[inner]).mean() < before / 3
+
+
+def test_its_heatmap_shows_a_defect_where_it_is_in_the_frame():
+    pictures = Station().pictures(40)
+    check = learn_aligned([(f"{n}.png", p) for n, p in enumerate(pictures)]).check
+    picture = Station(loose_px=0).picture()
+    picture[90:110, 60:80] = 0  # cells 9 and 10 down, 6 and 7 to the right
+    moved = displaced(picture, 20, -10, 0)
+    ours, (answer,) = Darkest().score([moved])[0], AligningPipeline(Darkest(), check).score([moved])
+    there = np.unravel_index(ours.heatmap.argmax(), CELLS)
+    found = np.unravel_index(answer.heatmap.argmax(), CELLS)
+    assert np.abs(np.subtract(there, found)).max() <= 1
+
+
+def test_what_cannot_be_laid_on_the_reference_has_no_position(aligned):
+    check = aligned.check
+    far = displaced(Station().picture(), 70, 50, 0)
+    assert check.reason(check.beyond(check.measure(far))) is Reason.QUALITY_POSITION
+    near = displaced(Station().picture(), 9, -6, 3)
+    assert not {"shift_x_px", "shift_y_px", "rotation_degrees"} & set(check.beyond(check.measure(near)))
+
+
+def test_texture_cannot_be_aligned():
+    chance = np.random.default_rng(3)
+    pictures = [chance.integers(60, 180, (150, 200, 3)).astype(np.uint8) for _ in range(30)]
+    assert learn_aligned([(f"{n}.png", p) for n, p in enumerate(pictures)]) is None

@@ -1,0 +1,130 @@
+"""What limits good images give, and which faults they find."""
+
+import numpy as np
+import pytest
+from support.station import Station
+
+from inspectd.quality.learn import FEWEST, QualityLearner
+from inspectd.quality.learnt import REFERENCES, FrameCheck, described
+from inspectd.quality.trials import COLOURS, blurred, brighter, displaced, half_missing
+from inspectd.wire import Reason
+
+
+def learnt_of(pictures):
+    learner = QualityLearner()
+    for number, picture in enumerate(pictures):
+        learner.add(f"{number}.png", picture)
+    return learner.learn()
+
+
+def check_of(learnt):
+    return FrameCheck(learnt.quality, learnt.tensors)
+
+
+@pytest.fixture(scope="module")
+def learnt():
+    return learnt_of(Station().pictures(60))
+
+
+@pytest.fixture(scope="module")
+def check(learnt):
+    return check_of(learnt)
+
+
+def reason_for(check, picture, off=()):
+    return check.reason(check.beyond(check.measure(picture), off))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda p: brighter(p, 0.6), Reason.QUALITY_EXPOSURE),
+        (lambda p: brighter(p, 1.6), Reason.QUALITY_EXPOSURE),
+        (lambda p: blurred(p, 2.0), Reason.QUALITY_FOCUS),
+        (lambda p: displaced(p, 8, 0, 0), Reason.QUALITY_POSITION),
+        (lambda p: displaced(p, 0, -8, 0), Reason.QUALITY_POSITION),
+        (lambda p: displaced(p, 0, 0, 3), Reason.QUALITY_POSITION),
+        (lambda p: p[::-1, ::-1].copy(), Reason.QUALITY_SCENE),
+        (lambda p: p[:, ::-1].copy(), Reason.QUALITY_SCENE),
+        (half_missing, Reason.QUALITY_SCENE),
+        (lambda p: np.full_like(p, round(p.mean())), Reason.QUALITY_SCENE),
+    ],
+)  # fmt: skip
+def test_each_fault_is_found_by_its_cause(check, spoil, reason):
+    pictures = Station(seed=9).pictures(5)
+    assert {reason_for(check, spoil(picture)) for picture in pictures} == {reason}
+
+
+def test_good_pictures_that_it_has_not_seen_are_within_the_limits(check):
+    assert not any(check.beyond(check.measure(picture)) for picture in Station(seed=7).pictures(200))
+
+
+def test_what_it_finds_is_tried_out_and_said(learnt):
+    found = learnt.quality.found
+    assert found["turned by 180 degrees"] == found["mirrored left to right"] == 1.0
+    assert COLOURS not in found  # grey parts
+    assert "grey" in learnt.quality.not_findable["blue_share"]
+    assert {near.measure for near in learnt.quality.nearest} == set(learnt.quality.limits)
+
+
+def test_a_symmetric_part_may_be_turned_and_that_is_said():
+    found = learnt_of(Station(symmetric=True).pictures(FEWEST)).quality.found
+    assert found["turned by 180 degrees"] == found["mirrored left to right"] == 0.0
+    assert found["turned by 3 degrees"] == 1.0
+
+
+def test_exchanged_colours_are_found_in_coloured_parts_and_so_is_lost_colour():
+    station = Station(coloured=True)
+    check = check_of(learnt_of(station.pictures(FEWEST)))
+    picture = station.picture()
+    assert check.beyond(check.measure(picture)) == []
+    assert reason_for(check, picture[..., ::-1].copy()) is Reason.QUALITY_COLOUR
+    grey = np.repeat(picture.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    assert reason_for(check, grey) is Reason.QUALITY_COLOUR
+    assert check.learnt.found[COLOURS] == 1.0
+
+
+def test_parts_that_lie_anywhere_get_no_limit_of_position():
+    learnt = learnt_of(Station(loose_px=24).pictures(60)).quality
+    assert "shift_x_px" not in learnt.limits
+    assert "differ" in learnt.not_findable["shift_x_px"] or "alike" in learnt.not_findable["likeness"]
+
+
+def test_texture_has_no_place_and_keeps_its_other_limits():
+    chance = np.random.default_rng(3)
+    pictures = [chance.integers(60, 180, (150, 200, 3)).astype(np.uint8) for _ in range(FEWEST)]
+    learnt = learnt_of(pictures)
+    assert "alike" in learnt.quality.not_findable["likeness"]
+    assert REFERENCES not in learnt.tensors
+    assert reason_for(check_of(learnt), blurred(pictures[0], 2.0)) is Reason.QUALITY_FOCUS
+
+
+def test_images_of_several_sizes_have_no_picture_of_all():
+    pictures = Station().pictures(FEWEST)
+    pictures[0] = pictures[0][:140].copy()
+    assert "2 sizes" in learnt_of(pictures).quality.not_findable["likeness"]
+
+
+def test_of_too_few_images_nothing_is_learnt():
+    assert learnt_of(Station().pictures(FEWEST - 1)) is None
+
+
+def test_several_faults_give_the_first_reason_and_all_are_described(check, learnt):
+    measures = check.measure(brighter(blurred(Station().picture(), 2.0), 0.5))
+    beyond = check.beyond(measures)
+    assert check.reason(beyond) is Reason.QUALITY_EXPOSURE
+    words = described(beyond, measures, learnt.quality)
+    assert "mean_grey is" in words
+    assert "detail is" in words
+
+
+def test_a_reason_that_is_off_does_not_count(check):
+    dark = brighter(Station().picture(), 0.6)
+    assert reason_for(check, dark, off={Reason.QUALITY_EXPOSURE}) is not Reason.QUALITY_EXPOSURE
+
+
+@pytest.mark.parametrize("shape", [(150, 200), (150, 200, 1)])
+def test_a_frame_of_one_channel_is_measured_as_a_grey_one_of_three(check, shape):
+    picture = Station(seed=5).picture()
+    grey = np.repeat(picture[..., :1], 3, axis=2)
+    assert check.measure(grey[..., 0].reshape(shape).copy()) == check.measure(grey)
