@@ -10,6 +10,7 @@ from support.messages import verdict
 
 from inspectd.health import HealthWatch, LineFacts, RecentVerdicts, find_conditions, status_of
 from inspectd.metrics import Metrics
+from inspectd.quality.drift import Drift, DriftCause
 from inspectd.records import CameraPhase
 from inspectd.wire import Evaluation, HealthStatus, Reason, RefusalReason
 from inspectd.wire.health import CONDITIONS
@@ -42,6 +43,13 @@ def test_a_line_that_judges_all_is_good() -> None:
     assert status_of([]) is HealthStatus.GOOD
 
 
+QUALITY = [reason for reason in Reason if reason.startswith("quality_")]
+
+
+def drifting(cause: DriftCause) -> Drift:
+    return Drift(cause, "mean_grey", 97.0, 120.0, 80.0, 0.575, 8.0)
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -64,6 +72,8 @@ def test_a_line_that_judges_all_is_good() -> None:
         ({"shut": ["tcp sync"]}, ("door_shut", None)),
         ({"keys_unread": True}, ("keys_unread", None)),
         ({"exposed": ["publish.verdicts_tcp"]}, ("insecure", None)),
+        *(({"drifts": {"cam1": [drifting(cause)]}}, (f"drift_{cause}", "cam1")) for cause in DriftCause),
+        *(({"recent": {"cam2": recent(reason)}}, (reason, "cam2")) for reason in QUALITY),
         ({"recent": {"cam2": recent(Reason.OVERLOAD)}}, ("too_fast", "cam2")),
         ({"recent": {"cam2": recent(Reason.DEADLINE)}}, ("late", "cam2")),
         ({"recent": {"cam2": recent(Reason.SCORING_LOST)}}, ("scoring_restarted", "cam2")),

@@ -165,7 +165,7 @@ class ScoringWorker:
         if not seen:
             return
         scorer = self._scorers[batch.recipe]
-        off = self._off[batch.recipe]
+        off = self._off.get(batch.recipe, frozenset())
         # Where frames are computed one after another, each is answered as soon as it is scored.
         groups = [[one] for one in seen] if scorer.is_one_by_one else [seen]
         for group in groups:

@@ -11,6 +11,8 @@ import safetensors.numpy
 from inspectd.bank.file import Manifest, read_bank, read_manifest, write_bank
 from inspectd.errors import BankError, UnavailableError
 from inspectd.model.options import HeadOptions, PatchOptions
+from inspectd.quality.learnt import NEAREST, REFERENCES, LearntQuality, Nearest
+from inspectd.records import MeasureLimit
 
 MANIFEST = Manifest(
     detector="patchcore",
@@ -296,3 +298,39 @@ def test_a_bank_of_an_earlier_version_is_read_and_says_no_sizes(tmp_path: Path) 
     write_bank(tmp_path / "old.bank", now, TENSORS)  # type: ignore[arg-type]
     manifest = read_manifest(tmp_path / "old.bank")
     assert (manifest.image_sizes, manifest.bit_depth) == ((), 8)
+
+
+LEARNT = LearntQuality(
+    images=12, limits={"likeness": MeasureLimit(0.9, low=0.5)}, nearest=(Nearest("likeness", 0.7, "a.png"),)
+)
+PICTURES = {
+    REFERENCES: np.full((1, 72, 96), 128, np.uint8),
+    NEAREST: np.zeros((1, 72, 96, 3), np.uint8),
+}
+
+
+def test_what_was_learnt_of_how_images_were_taken_comes_back_and_scores_do_not_depend_on_it(
+    bank: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "learnt.bank"
+    write_bank(path, msgspec.structs.replace(MANIFEST, quality=LEARNT), TENSORS | PICTURES)
+    assert read_bank(path).manifest.quality == LEARNT
+    assert read_bank(path).scoring_sha256 == read_bank(bank).scoring_sha256
+    assert read_bank(bank).manifest.quality is None
+
+
+@pytest.mark.parametrize(
+    ("quality", "pictures"),
+    [
+        (None, PICTURES),
+        (LEARNT, {NEAREST: PICTURES[NEAREST]}),
+        (LEARNT, {REFERENCES: PICTURES[REFERENCES]}),
+        (LEARNT, PICTURES | {REFERENCES: np.zeros((1, 72, 96), np.float32)}),
+        (LEARNT, PICTURES | {REFERENCES: np.zeros((1, 8, 96), np.uint8)}),
+        (LEARNT, PICTURES | {NEAREST: np.zeros((2, 72, 96, 3), np.uint8)}),
+    ],
+)
+def test_pictures_that_do_not_fit_the_manifest_are_refused(quality, pictures, tmp_path: Path) -> None:
+    write_bank(tmp_path / "odd.bank", msgspec.structs.replace(MANIFEST, quality=quality), TENSORS | pictures)
+    with pytest.raises(BankError, match="its pictures of good images do not fit"):
+        read_bank(tmp_path / "odd.bank")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspectd.batching.judge import is_like_the_banks, judge, judge_part
-from inspectd.records import BankInForce, FrameRef, Inspection, JudgedBy, Score
+from inspectd.records import BankInForce, FrameRef, Inspection, JudgedBy, Measures, Score
 from inspectd.wire import Evaluation, Reason
 
 INSPECTION = Inspection(1, FrameRef("cam", 1, 0, 1, 0, 0, 2, 2), "r", 0, 100)
@@ -58,6 +58,17 @@ def test_a_part_is_marked_if_it_passes_and_a_view_is():
     assert not judge_part([clear, clear], expected=2).second_look
     assert not judge_part([marked, fail], expected=2).second_look
     assert not judge_part([marked], expected=2).second_look
+
+
+def test_a_frame_unlike_the_banks_images_is_not_judged_and_says_what_it_is_like():
+    measures = Measures(mean_grey=12.0)
+    inspection = msgspec.structs.replace(INSPECTION, judged_by=JudgedBy("sha", 1.0))
+    for value in (0.0, 5.0):
+        score = Score(1, 1, value, b"", 0, 0, "sha", {}, measures, Reason.QUALITY_EXPOSURE, "mean_grey is 12")
+        found = judge(inspection, score, 50)
+        assert (found.evaluation, found.reason) == (Evaluation.UNDECIDABLE, Reason.QUALITY_EXPOSURE)
+        assert (found.measures, found.detail, found.score) == (measures, "mean_grey is 12", None)
+    assert judge(inspection, Score(1, 1, 0.0, b"", 0, 0, "sha", {}, measures), 50).measures == measures
 
 
 @given(

@@ -9,7 +9,8 @@ from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing
 from inspectd.model.score import ImageScore
-from inspectd.records import Batch, ClosedBy, FrameRef, Inspection, Score, ScoreError
+from inspectd.quality.learnt import FrameCheck, LearntQuality
+from inspectd.records import Batch, ClosedBy, FrameRef, Inspection, MeasureLimit, Score, ScoreError
 from inspectd.scoring.messages import FromScoring, StartScoring, ToScoring
 from inspectd.scoring.worker import ScoringWorker
 from inspectd.wire import Reason
@@ -103,6 +104,20 @@ def test_frames_are_scored_alone_where_the_pipeline_gains_nothing_by_a_batch(lin
     line.worker.turn()
     alone = isinstance(pipeline(line), OneByOne)
     assert pipeline(line).happened == ([("score", [10]), ("score", [20])] if alone else [("score", [10, 20])])
+
+
+@pytest.mark.parametrize("line", [Ahead, OneByOne], indirect=True)
+def test_each_score_says_what_its_frame_is_like_and_whether_it_may_be_judged(line):
+    learnt = LearntQuality(images=60, limits={"mean_grey": MeasureLimit(100.0, 50.0, 150.0)})
+    line.worker._scorers["r"].check = FrameCheck(learnt, {})
+    line.send(1, [100, 20])
+    while len(answers := line.answers()) < 2 and line.worker.turn() is None:
+        pass
+    assert [(one.measures.mean_grey, one.flaw) for one in answers] == [
+        (100.0, None),
+        (20.0, Reason.QUALITY_EXPOSURE),
+    ]
+    assert "mean_grey is 20, expected at least 50 and at most 150" in answers[1].detail
 
 
 def pipeline(line):

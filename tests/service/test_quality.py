@@ -1,0 +1,34 @@
+"""Frames unlike their bank's good images, through the real daemon: undecidable by cause, told and kept."""
+
+from __future__ import annotations
+
+from support.daemon import camera_table, settings
+
+from inspectd.client import ask_status
+from inspectd.evidence.record import read_record
+from inspectd.records import MeasureLimit
+from inspectd.scoring.stub import Behaviour
+from inspectd.wire import Evaluation, Reason
+
+
+def test_dark_frames_are_undecidable_and_everybody_is_told(start_daemon, mixed_folder):
+    cameras = camera_table("cam", mixed_folder, fps=40, loop=True)
+    evidence = "[evidence]\nundecidables = true\nmax_per_second = 100\n"
+    limit = MeasureLimit(255.0, low=254.0)  # no cell is as bright
+    daemon = start_daemon(
+        settings("stub.bank", cameras, extra=evidence), behaviour=Behaviour(mean_grey=limit)
+    )
+    daemon.ready()
+    daemon.until(lambda: len(daemon.reader.verdicts) > 100)
+    seen = {(verdict.evaluation, verdict.reason, verdict.score) for verdict in daemon.reader.verdicts}
+    assert seen == {(Evaluation.UNDECIDABLE, Reason.QUALITY_EXPOSURE, None)}
+    daemon.until(lambda: any(each.event == "frame_unlike_bank" for each in daemon.reader.events))
+    daemon.until(lambda: any(each.event == "drift" for each in daemon.reader.events))
+    status = ask_status(f"ipc://{daemon.runtime_dir}/sync.sock")
+    found = {(each.condition, each.camera) for each in status.conditions}
+    assert {("quality_exposure", "cam"), ("drift_light", "cam")} <= found
+    assert status.cameras[0].drift["light"] > 1
+    kept = next((daemon.folder / "state/evidence").rglob("evidence.json")).parent
+    record = read_record(kept)
+    assert "mean_grey is" in record.detail
+    assert record.measures["mean_grey"] < 254
