@@ -284,6 +284,10 @@ class Measures(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """Correlation with the picture of a good part, once shift and rotation are undone; at most 1."""
     part_likeness: float | None = None
     """The same of the quarter that is least like it."""
+    facing: float | None = None
+    """How much larger its likeness is than that to the same picture mirrored or turned by 180 degrees."""
+    tint: float | None = None
+    """Difference of blue and red beside the usual one, place by place: 1 as usual, -1 exchanged, 0 lost."""
     blue_share: float | None = None
     """Of all light; None: the frame is grey."""
     red_share: float | None = None

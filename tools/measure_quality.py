@@ -25,7 +25,7 @@ import numpy as np
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.build import BankBuilder, BuildSpec
 from inspectd.bank.images import find_images, named_image, read_image
-from inspectd.evaluation.calibrate import interval
+from inspectd.evaluation.calibrate import shown_rate
 from inspectd.evaluation.dataset import GOOD, LabelledImage, load_dataset
 from inspectd.evaluation.metrics import image_metrics
 from inspectd.files import write_text
@@ -126,15 +126,15 @@ def found_table(name: str, check: FrameCheck, frames: list[Pixels]) -> Iterator[
 
 
 def alarm_rows(name: str, check: FrameCheck, images: list[LabelledImage]) -> Iterator[str]:
-    """Good and defective images as they are that lie beyond limits, with Clopper and Pearson's interval."""
+    """Good and defective images as they are that lie beyond limits, with Clopper and Pearson's bound."""
     for kind in ("good", "defective"):
         chosen = [image for image in images if (image.label == GOOD) == (kind == "good")]
         frames = (read_image(image.path) for image in chosen)
         flaws = [flaw for frame in frames if frame is not None for flaw in reasons(check, [frame])]
         if flaws:
-            share = interval(sum(flaw is not None for flaw in flaws), len(flaws))
+            count = sum(flaw is not None for flaw in flaws)
             causes = ", ".join(f"{c.removeprefix('quality_')} {n}" for c, n in Counter(flaws).items() if c)
-            row = f"{share.count} of {share.total} | {share.share:.2%} | {share.low:.2%} to {share.high:.2%}"
+            row = f"{count} of {len(flaws)} | {count / len(flaws):.2%} | {shown_rate(len(flaws), count):.2%}"
             yield f"| {name}, {kind} | {row} | {causes} |"
 
 
@@ -206,7 +206,7 @@ def main() -> None:
         lines.append(line)
         print(line, flush=True)
 
-    alarms, aurocs = [], []
+    alarms = []
     for name, good_folder, data in arguments.set:
         good, images = find_images(Path(good_folder)), load_dataset(Path(data))
         learnt = learnt_of(good)
@@ -220,15 +220,14 @@ def main() -> None:
         for row in found_table(name, check, frames):
             say(row)
         alarms += list(alarm_rows(name, check, images))
-        if arguments.auroc:
-            aurocs += list(auroc_rows(name, good, images))
-    say("\n| images as they are | beyond limits | share | 95 % | by cause |\n|---|---|---|---|---|")
+    say("\n| images as they are | beyond limits | share | at most (95 %) | by cause |\n|---|---|---|---|---|")
     for row in alarms:
         say(row)
-    if aurocs:
+    if arguments.auroc:
         say("\n| set | aligned | displaced | image AUROC | undecidable |\n|---|---|---|---|---|")
-        for row in aurocs:
-            say(row)
+        for name, good_folder, data in arguments.set:
+            for row in auroc_rows(name, find_images(Path(good_folder)), load_dataset(Path(data))):
+                say(row)
     if arguments.out is not None:
         write_text(arguments.out, "\n".join(lines) + "\n")
 

@@ -27,7 +27,7 @@ from inspectd.bank.settings_choice import SettingsChoice
 from inspectd.errors import BankError, InputError
 from inspectd.files import write_bytes
 from inspectd.model.options import BackbonePrecision, HeadOptions, PatchOptions, converted
-from inspectd.quality.learnt import NEAREST, REFERENCES, LearntQuality
+from inspectd.quality.learnt import NEAREST, REFERENCES, TINT, LearntQuality
 from inspectd.quality.measures import LEAST_SIDE
 
 SCHEMA: Final = "inspectd-bank/2"
@@ -43,7 +43,7 @@ NETWORK: Final = ("network.model", "network.weights")
 """Names of the (n,) uint8 bytes of an `int8` backbone: a model of OpenVINO, which its images calibrated."""
 LISTS: Final = "detector.lists"
 """Name of PatchCore's (B, L) integers: rows of its memory for each block of places."""
-_NOT_SCORED_BY: Final = (GOOD_SCORES, IMAGE_DIGESTS, OUTLIER_HEATMAPS, REFERENCES, NEAREST)
+_NOT_SCORED_BY: Final = (GOOD_SCORES, IMAGE_DIGESTS, OUTLIER_HEATMAPS, REFERENCES, NEAREST, TINT)
 
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Meta(ge=1)]
@@ -373,6 +373,9 @@ def _check_quality(path: Path, manifest: Manifest, tensors: Tensors) -> None:
     learnt = manifest.quality
     references, nearest = tensors.get(REFERENCES), tensors.get(NEAREST)
     fits = learnt is not None or (references is None and nearest is None)
+    tint = tensors.get(TINT)
+    if tint is not None:
+        fits &= learnt is not None and tint.dtype == np.float32 and tint.ndim == 2 and bool(tint.any())
     if references is not None:
         fits &= references.dtype == np.uint8 and references.ndim == 3 and references.size > 0
         fits &= min(references.shape) > 0 and min(references.shape[1:]) >= LEAST_SIDE

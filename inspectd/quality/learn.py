@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import msgspec
@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.model.resize import Region, pixels_of
-from inspectd.quality.learnt import NEAREST, REFERENCES, FrameCheck, LearntQuality, Nearest
+from inspectd.quality.learnt import NEAREST, REFERENCES, TINT, FrameCheck, LearntQuality, Nearest
 from inspectd.quality.limits import find_limit, held_out_alarms
-from inspectd.quality.measures import Sighting, SmallPicture, quarters
+from inspectd.quality.measures import Sighting, SmallPicture, quarters, tint
 from inspectd.quality.reasons import REASONS
 from inspectd.quality.references import ALIKE, find_references, held_out_likeness
 from inspectd.quality.trials import (
@@ -41,6 +41,8 @@ _SEEN_SHARE: Final = 0.8
 _POSITION: Final = ("shift_x_px", "shift_y_px", "rotation_degrees")
 
 
+_LEAST_TINT: Final = 0.02
+"""Of the mean grey: a tint that is weaker is none."""
 _FURTHEST_SHIFT_SHARE: Final = 0.12
 """Of the longer side: as far as registration is sure to reach."""
 _FURTHEST_DEGREES: Final = 8.0
@@ -51,7 +53,7 @@ class Learnt:
     """What a bank learnt of how its images were taken, and its tensors, by name."""
 
     quality: LearntQuality
-    tensors: dict[str, NDArray[np.uint8]]
+    tensors: dict[str, NDArray[Any]]
 
 
 class QualityLearner:
@@ -93,7 +95,8 @@ class QualityLearner:
             usual_quarters=(float(usual[0]), float(usual[1]), float(usual[2]), float(usual[3])),
             enough_likeness=ALIKE,
         )
-        tensors = {REFERENCES: references} if len(references) else {}
+        tensors: dict[str, NDArray[Any]] = {REFERENCES: references} if len(references) else {}
+        tensors |= self._tint(not_findable)
         check = FrameCheck(bare, tensors)
         measured = [check.measures(each) for each in self._seen]
         table = self._table(measured, not_findable)
@@ -144,6 +147,18 @@ class QualityLearner:
                 f"no more than {share:.0%} of them are alike: there is no picture of all"
             )
         return np.array([np.clip(np.rint(each), 0, 255) for each in references], dtype=np.uint8)
+
+    def _tint(self, not_findable: dict[str, str]) -> dict[str, NDArray[np.float32]]:
+        """The usual tint, as a tensor of the bank; none where there is none."""
+        if any(each.small.colour is None for each in self._seen) or len(self._sizes) > 1:
+            return {}
+        halves = [np.mean([tint(each.small) for each in self._seen[half::2]], axis=0) for half in (0, 1)]
+        usual = (halves[0] + halves[1]) / 2
+        # What one half of the images has and the other has not is chance.
+        if float((halves[0] * halves[1]).mean()) < _LEAST_TINT**2:
+            not_findable["tint"] = "they are as good as grey: exchanged colours hardly show in them"
+            return {}
+        return {TINT: usual.astype(np.float32)}
 
     def _table(
         self, measured: list[Measures], not_findable: dict[str, str]

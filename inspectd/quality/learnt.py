@@ -25,6 +25,8 @@ from inspectd.wire import Reason
 
 REFERENCES: Final = "quality.references"
 """Name of the (K, h, w) uint8 pictures that frames are registered to, the most usual first."""
+TINT: Final = "quality.tint"
+"""Name of the (h, w) float32 tint of good images, see `measures.tint`."""
 NEAREST: Final = "quality.nearest"
 """Name of the (L, h, w, 3) uint8 BGR good images that came nearest to a limit, in the manifest's order."""
 
@@ -76,6 +78,7 @@ class FrameCheck:
         self.region = region
         self._references = [Reference(each.astype(np.float32)) for each in tensors.get(REFERENCES, ())]
         self._quarters = np.array(learnt.usual_quarters)
+        self._tint = tensors.get(TINT)
 
     def measure(self, pixels: NDArray[np.uint8]) -> Measures:
         """Measures of a frame, (H, W), (H, W, 1) or (H, W, 3) uint8 BGR."""
@@ -83,7 +86,7 @@ class FrameCheck:
 
     def measures(self, seen: Sighting) -> Measures:
         """Measures of what was kept of a frame's region."""
-        light = measure_light(seen.small, self._quarters)
+        light = measure_light(seen.small, self._quarters, self._tint)
         place = self.place(seen.small) if seen.small.grey.shape == self._shape else None
         return measures_of(light | seen.detail, place, seen.longer_side)
 

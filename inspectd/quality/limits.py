@@ -35,14 +35,18 @@ _LEAST: Final = {
     "detail": 0.4,
     "blocks": 0.4,
     "rotation_degrees": 0.5,
-    "likeness": 0.05,
-    "part_likeness": 0.1,
+    "likeness": 0.2,
+    "part_likeness": 0.4,
+    "facing": 0.03,
+    "tint": 0.4,
     "blue_share": 0.015,
     "red_share": 0.015,
 }
 """Nearest to the median that a limit may be, in the unit of the measure."""
 _LEAST_SHIFT_SHARE: Final = 0.006
 """The same for shifts, of the longer side."""
+_TURNED_SHARE: Final = 0.75
+"""Of what good images have; of a turned part it is about as far below 0."""
 _ENDS: Final = {
     "blue_share": (0.0, 1.0),
     "red_share": (0.0, 1.0),
@@ -54,7 +58,9 @@ _ENDS: Final = {
 """Least and greatest value there is."""
 _BY_FACTOR: Final = {"mean_grey": "exposure"}
 """Measures that are so many times their usual value, with a name for the octaves."""
-_LOW_ONLY: Final = frozenset({"likeness", "part_likeness", "faintest_quarter", "fine_detail", "detail"})
+_LOW_ONLY: Final = frozenset(
+    {"likeness", "part_likeness", "facing", "faintest_quarter", "fine_detail", "detail"}
+)
 _HIGH_ONLY: Final = frozenset({"dark_share", "bright_share", "unevenness", "blocks"})
 
 
@@ -73,8 +79,11 @@ def find_limit(name: str, values: NDArray[np.float64], longer_side: int) -> Meas
         return MeasureLimit(2**limit.usual, *ends)
     usual = float(np.median(values))
     least, most = _ENDS.get(name, (-math.inf, math.inf))
-    low = usual - _reach(name, usual - values, longer_side)
-    high = usual + _reach(name, values - usual, longer_side)
+    nearest = _LEAST.get(name, _LEAST_SHIFT_SHARE * longer_side)
+    if name == "facing":
+        nearest = max(nearest, _TURNED_SHARE * usual)
+    low = usual - _reach(usual - values, nearest)
+    high = usual + _reach(values - usual, nearest)
     limit = MeasureLimit(
         usual,
         None if name in _HIGH_ONLY or low <= least else low,
@@ -83,7 +92,7 @@ def find_limit(name: str, values: NDArray[np.float64], longer_side: int) -> Meas
     return None if limit.low is None and limit.high is None else limit
 
 
-def _reach(name: str, distances: NDArray[np.float64], longer_side: int) -> float:
+def _reach(distances: NDArray[np.float64], least: float) -> float:
     """How far a limit lies from the median, by the distances (n,) of good images to that side.
 
     As much farther than the furthest of them as `_DEVIATIONS` are than the furthest of n normal deviates:
@@ -91,7 +100,6 @@ def _reach(name: str, distances: NDArray[np.float64], longer_side: int) -> float
     farther out beside the nine nearest tenths than a normal one would. Those that lie far outside the others
     are left out: such an image may itself be a bad one.
     """
-    least = _LEAST.get(name, _LEAST_SHIFT_SHARE * longer_side)
     furthest = _furthest_deviate(len(distances))
     wanted = _DEVIATIONS * (1 + _UNSURE / len(distances))
     usual = max(float(np.quantile(distances, _USUAL_SHARE)), least / 2)

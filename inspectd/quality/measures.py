@@ -93,8 +93,18 @@ def small_picture(pixels: NDArray[np.uint8], shape: tuple[int, ...] | None = Non
     return SmallPicture(grey, None if is_grey else small)
 
 
-def measure_light(small: SmallPicture, usual_quarters: NDArray[np.float64]) -> dict[str, float]:
-    """Mean grey, saturated shares, and how far a quarter's share of the light is from the usual one."""
+def measure_light(
+    small: SmallPicture,
+    usual_quarters: NDArray[np.float64],
+    usual_tint: NDArray[np.float32] | None = None,
+) -> dict[str, float]:
+    """Light, form and colour of a frame, by the name of the measure.
+
+    Args:
+        small: the frame.
+        usual_quarters: (4,) see `quarters`, of good images.
+        usual_tint: (h, w) see `tint`, of good images; None: they have none, or no one shape.
+    """
     grey = small.grey
     found = {
         "mean_grey": cv2.mean(grey)[0],
@@ -107,7 +117,19 @@ def measure_light(small: SmallPicture, usual_quarters: NDArray[np.float64]) -> d
         blue, green, red, _ = cv2.mean(small.colour)
         whole = max(1.0, blue + green + red)
         found |= {"blue_share": blue / whole, "red_share": red / whole}
+        if usual_tint is not None and usual_tint.shape == grey.shape:
+            found["tint"] = float((tint(small) * usual_tint).sum() / (usual_tint * usual_tint).sum())
     return found
+
+
+def tint(small: SmallPicture) -> NDArray[np.float32]:
+    """(h, w) how much more blue than red there is at each place of a coloured picture; 1: its mean grey."""
+    assert small.colour is not None
+    blue, red = cv2.split(small.colour)[::2]
+    more: NDArray[np.float32] = (blue.astype(np.float32) - red) / np.float32(
+        max(1.0, cv2.mean(small.grey)[0])
+    )
+    return more
 
 
 def quarters(small: SmallPicture) -> NDArray[np.float64]:
@@ -225,4 +247,5 @@ def measures_of(found: dict[str, float], place: Place | None, longer_side: int) 
         rotation_degrees=math.degrees(place.rotation),
         likeness=place.likeness,
         part_likeness=place.part_likeness,
+        facing=place.facing,
     )

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.quality.registration import Picture, Place, Reference, laid_onto
+from inspectd.quality.registration import Picture, Place, Reference, laid_onto, moved_to
 
 _MOST_REFERENCES: Final = 3
 ALIKE: Final = 0.6
@@ -15,8 +15,8 @@ ALIKE: Final = 0.6
 _ALIKE_SHARE: Final = 0.8
 """Of the images: where fewer are like a reference, there is no one thing that they show."""
 _FEWEST_ALIKE: Final = 5
-_CANDIDATES: Final = 6
-_JUDGES: Final = 16
+_CANDIDATES: Final = 8
+_JUDGES: Final = 24
 _AVERAGED: Final = 100
 """Pictures that make a reference: more make none better."""
 
@@ -55,8 +55,15 @@ def _mean_of_alike(pictures: list[Picture]) -> tuple[Picture, NDArray[np.bool_]]
             return None
         mean = np.mean([(each - each.mean()) / max(1.0, float(each.std())) for each in laid], axis=0)
         contrast = min(float(np.median([each.std() for each in laid])), 120 / max(1e-6, np.abs(mean).max()))
-        best = Reference((128 + mean * contrast).astype(np.float32))
+        usual = _usual([place for _, place in placed if place.likeness >= ALIKE])
+        best = Reference(moved_to((128 + mean * contrast).astype(np.float32), usual))
     return best.picture, np.array([best.place(each).likeness >= ALIKE for each in pictures])
+
+
+def _usual(places: list[Place]) -> Place:
+    """The median of places: a reference that lies there has as many to its left as to its right."""
+    found = np.median([(each.shift_x, each.shift_y, each.rotation) for each in places], axis=0)
+    return Place(float(found[0]), float(found[1]), float(found[2]), 1.0)
 
 
 def _spread(pictures: list[Picture], count: int) -> list[Picture]:

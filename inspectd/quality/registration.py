@@ -48,6 +48,7 @@ class Place:
         rotation: radians, clockwise as the picture is looked at, about its middle.
         likeness: correlation with the reference once that is undone, -1 to 1.
         part_likeness: that of the quarter of the picture that is least like it.
+        facing: how much more it is like the reference than like that mirrored or turned by 180 degrees.
     """
 
     shift_x: float
@@ -55,6 +56,7 @@ class Place:
     rotation: float
     likeness: float
     part_likeness: float = -1.0
+    facing: float = 0.0
 
     def matrix(self, height: int, width: int) -> NDArray[np.float64]:
         """(2, 3): from a point of the reference to that of the picture, both of this size in pixels."""
@@ -87,6 +89,8 @@ class Reference:
     def __init__(self, picture: Picture) -> None:
         self.picture = picture
         self._levels = [_level(_coarse(picture, coarser), coarser) for coarser in _COARSER]
+        finest = self._levels[-1].picture
+        self._turned = [finest[::-1, ::-1].copy(), finest[:, ::-1].copy(), finest[::-1].copy()]
 
     def place(self, picture: Picture) -> Place:
         """Where a picture (h, w) lies. One that shows nothing lies nowhere, and its likeness is 0."""
@@ -101,7 +105,11 @@ class Reference:
         for level, steps in zip(self._levels[1:], _STEPS[1:], strict=True):
             coarse = _coarse(picture, level.coarser)
             place = _refine(level, coarse, place, steps)
-        return replace(place, part_likeness=_part_likeness(level, laid_onto(coarse, place)))
+        laid = laid_onto(coarse, place)
+        seen = _standardised(laid, level.weights) * level.weights
+        other = max(cv2.sumElems(seen * turned)[0] for turned in self._turned)
+        part_likeness = _part_likeness(level, laid)
+        return replace(place, part_likeness=part_likeness, facing=place.likeness - other)
 
 
 def _coarse(picture: Picture, coarser: int) -> Picture:
@@ -164,6 +172,16 @@ def laid_onto(picture: Picture, place: Place) -> Picture:
         picture, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
     return laid
+
+
+def moved_to(picture: Picture, place: Place) -> Picture:
+    """A picture (h, w) that lies as the reference does, as it would be if it lay at a place."""
+    height, width = picture.shape
+    moved: Picture = cv2.warpAffine(
+        picture, place.matrix(height, width), (width, height), flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    return moved
 
 
 def _part_likeness(level: _Level, laid: Picture) -> float:
