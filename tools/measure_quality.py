@@ -30,8 +30,8 @@ from inspectd.evaluation.dataset import GOOD, LabelledImage, load_dataset
 from inspectd.evaluation.metrics import image_metrics
 from inspectd.files import write_text
 from inspectd.quality.align import learn_aligned
+from inspectd.quality.check import FrameCheck
 from inspectd.quality.learn import Learnt, QualityLearner
-from inspectd.quality.learnt import FrameCheck
 from inspectd.quality.trials import Pixels, blurred, brighter, displaced, half_missing
 from inspectd.scoring.worker import find
 from inspectd.wire import Reason

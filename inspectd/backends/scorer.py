@@ -12,7 +12,7 @@ from inspectd.bank.file import BankFile, good_scores, read_bank
 from inspectd.errors import InputError, UnavailableError
 from inspectd.model.score import ImageScore, Scoring
 from inspectd.quality.align import AligningPipeline
-from inspectd.quality.learnt import FrameCheck
+from inspectd.quality.check import FrameCheck
 
 _DEFAULT: Final = ScoringOptions()
 

@@ -27,8 +27,7 @@ from inspectd.bank.settings_choice import SettingsChoice
 from inspectd.errors import BankError, InputError
 from inspectd.files import write_bytes
 from inspectd.model.options import BackbonePrecision, HeadOptions, PatchOptions, converted
-from inspectd.quality.learnt import NEAREST, REFERENCES, TINT, LearntQuality
-from inspectd.quality.measures import LEAST_SIDE
+from inspectd.quality.learnt import LEAST_SIDE, NEAREST, REFERENCES, TINT, LearntQuality
 
 SCHEMA: Final = "inspectd-bank/2"
 _EARLIER: Final = "inspectd-bank/1"

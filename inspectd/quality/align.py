@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from inspectd.model.resize import Region, pixels_of
 from inspectd.model.score import ImageScore, Scoring
+from inspectd.quality.check import FrameCheck
 from inspectd.quality.learn import Learnt, QualityLearner
-from inspectd.quality.learnt import FrameCheck, LearntQuality
+from inspectd.quality.learnt import LearntQuality
 from inspectd.quality.measures import SIDE
 from inspectd.quality.registration import Place
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.model.resize import Region, pixels_of
-from inspectd.quality.learnt import NEAREST, REFERENCES, TINT, FrameCheck, LearntQuality, Nearest
+from inspectd.quality.check import FrameCheck
+from inspectd.quality.learnt import NEAREST, REFERENCES, TINT, LearntQuality, Nearest
 from inspectd.quality.limits import find_limit, held_out_alarms
 from inspectd.quality.measures import Sighting, SmallPicture, quarters, tint
 from inspectd.quality.reasons import REASONS

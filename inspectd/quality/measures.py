@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspectd.quality.learnt import LEAST_SIDE
 from inspectd.quality.registration import Place
 from inspectd.records import Measures
 
 SIDE: Final = 96
 """Pixels of the longer side of the picture that is registered."""
-LEAST_SIDE: Final = 32
 _DARK: Final = 2
 _BRIGHT: Final = 253
 _TILE: Final = 128

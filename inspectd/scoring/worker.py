@@ -40,7 +40,7 @@ from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing, RingError
 from inspectd.log import event
-from inspectd.quality.learnt import FrameCheck, described
+from inspectd.quality.check import FrameCheck, described
 from inspectd.quality.reasons import REASONS
 from inspectd.records import (
     BankInForce,

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from support.station import Station
 
+from inspectd.quality.check import FrameCheck, described
 from inspectd.quality.learn import FEWEST, QualityLearner
-from inspectd.quality.learnt import REFERENCES, FrameCheck, described
+from inspectd.quality.learnt import REFERENCES
 from inspectd.quality.trials import COLOURS, blurred, brighter, displaced, half_missing
 from inspectd.wire import Reason
 

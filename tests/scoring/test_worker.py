@@ -9,7 +9,8 @@ from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing
 from inspectd.model.score import ImageScore
-from inspectd.quality.learnt import FrameCheck, LearntQuality
+from inspectd.quality.check import FrameCheck
+from inspectd.quality.learnt import LearntQuality
 from inspectd.records import Batch, ClosedBy, FrameRef, Inspection, MeasureLimit, Score, ScoreError
 from inspectd.scoring.messages import FromScoring, StartScoring, ToScoring
 from inspectd.scoring.worker import ScoringWorker
