@@ -32,7 +32,7 @@ from inspectd.quality.trials import (
 )
 from inspectd.records import MeasureLimit, Measures
 
-FEWEST: Final = 30
+FEWEST: Final = 50
 """Good images that limits are found from; fewer do not show how far they spread."""
 _TRIED: Final = 16
 """Images in which faults are made."""

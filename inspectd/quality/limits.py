@@ -96,7 +96,7 @@ def _reach(distances: NDArray[np.float64], least: float) -> float:
     """How far a limit lies from the median, by the distances (n,) of good images to that side.
 
     As much farther than the furthest of them as `_DEVIATIONS` are than the furthest of n normal deviates:
-    half as far again for 300 images, nearly three times as far for 30; and more where the furthest lies
+    half as far again for 300 images, more than twice for 50; and more where the furthest lies
     farther out beside the nine nearest tenths than a normal one would. Those that lie far outside the others
     are left out: such an image may itself be a bad one.
     """

@@ -33,7 +33,7 @@ class Darkest:
 
 @pytest.fixture(scope="module", params=[None, (0.1, 0.1, 0.8, 0.8)])
 def aligned(request):
-    pictures = Station().pictures(40)
+    pictures = Station().pictures(50)
     return learn_aligned([(f"{n}.png", p) for n, p in enumerate(pictures)], request.param)
 
 
@@ -46,7 +46,7 @@ def test_a_displaced_frame_is_scored_as_if_it_lay_as_the_reference_does(aligned)
 
 
 def test_its_heatmap_shows_a_defect_where_it_is_in_the_frame():
-    pictures = Station().pictures(40)
+    pictures = Station().pictures(50)
     check = learn_aligned([(f"{n}.png", p) for n, p in enumerate(pictures)]).check
     picture = Station(loose_px=0).picture()
     picture[90:110, 60:80] = 0  # cells 9 and 10 down, 6 and 7 to the right
@@ -67,5 +67,5 @@ def test_what_cannot_be_laid_on_the_reference_has_no_position(aligned):
 
 def test_texture_cannot_be_aligned():
     chance = np.random.default_rng(3)
-    pictures = [chance.integers(60, 180, (150, 200, 3)).astype(np.uint8) for _ in range(30)]
+    pictures = [chance.integers(60, 180, (150, 200, 3)).astype(np.uint8) for _ in range(50)]
     assert learn_aligned([(f"{n}.png", p) for n, p in enumerate(pictures)]) is None
