@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from inspectd.model.resize import Region, pixels_of
 from inspectd.quality.learnt import REFERENCES, TINT, LearntQuality
-from inspectd.quality.measures import Sighting, SmallPicture, measure_light, measures_of, small_picture
+from inspectd.quality.measures import (
+    Sighting,
+    SmallPicture,
+    laid_small,
+    measure_light,
+    measures_of,
+    small_picture,
+)
 from inspectd.quality.reasons import REASONS
 from inspectd.quality.registration import Place, Reference
 from inspectd.records import MeasureLimit, Measures
@@ -41,8 +48,10 @@ class FrameCheck:
 
     def measures(self, seen: Sighting) -> Measures:
         """Measures of what was kept of a frame's region."""
-        light = measure_light(seen.small, self._quarters, self._tint)
         place = self.place(seen.small) if seen.small.grey.shape == self._shape else None
+        # What is to be aligned is looked at as it will be judged.
+        small = laid_small(seen.small, place) if self.learnt.aligned and place is not None else seen.small
+        light = measure_light(small, self._quarters, self._tint)
         return measures_of(light | seen.detail, place, seen.longer_side)
 
     def place(self, small: SmallPicture) -> Place | None:

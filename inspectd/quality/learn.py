@@ -17,7 +17,7 @@ from inspectd.model.resize import Region, pixels_of
 from inspectd.quality.check import FrameCheck
 from inspectd.quality.learnt import NEAREST, REFERENCES, TINT, LearntQuality, Nearest
 from inspectd.quality.limits import find_limit, held_out_alarms
-from inspectd.quality.measures import Sighting, SmallPicture, quarters, tint
+from inspectd.quality.measures import Sighting, SmallPicture, laid_small, quarters, tint
 from inspectd.quality.reasons import REASONS
 from inspectd.quality.references import ALIKE, find_references, held_out_likeness
 from inspectd.quality.trials import (
@@ -89,15 +89,18 @@ class QualityLearner:
             return None
         not_findable: dict[str, str] = {}
         references = self._references(not_findable)
-        usual = np.median([quarters(each.small) for each in self._seen], axis=0)
-        bare = LearntQuality(
-            images=len(self._seen),
-            limits={},
-            usual_quarters=(float(usual[0]), float(usual[1]), float(usual[2]), float(usual[3])),
-            enough_likeness=ALIKE,
-        )
         tensors: dict[str, NDArray[Any]] = {REFERENCES: references} if len(references) else {}
-        tensors |= self._tint(not_findable)
+        is_aligned = self._aligned and len(references) > 0
+        bare = LearntQuality(images=len(self._seen), limits={}, enough_likeness=ALIKE, aligned=is_aligned)
+        judged = [each.small for each in self._seen]
+        if is_aligned:
+            check = FrameCheck(bare, tensors)
+            judged = [laid_small(small, place) for small in judged if (place := check.place(small))]
+        usual = np.median([quarters(small) for small in judged], axis=0)
+        tensors |= self._tint(judged, not_findable)
+        bare = msgspec.structs.replace(
+            bare, usual_quarters=(float(usual[0]), float(usual[1]), float(usual[2]), float(usual[3]))
+        )
         check = FrameCheck(bare, tensors)
         measured = [check.measures(each) for each in self._seen]
         table = self._table(measured, not_findable)
@@ -131,7 +134,6 @@ class QualityLearner:
             not_findable=not_findable,
             held_out_alarms=held_out_alarms({name: table[name] for name in limits}, longer),
             nearest=tuple(nearest),
-            aligned=self._aligned and len(references) > 0,
         )
         return Learnt(
             msgspec.structs.replace(learnt, found=self._found(FrameCheck(learnt, tensors))), tensors
@@ -149,11 +151,13 @@ class QualityLearner:
             )
         return np.array([np.clip(np.rint(each), 0, 255) for each in references], dtype=np.uint8)
 
-    def _tint(self, not_findable: dict[str, str]) -> dict[str, NDArray[np.float32]]:
+    def _tint(
+        self, judged: list[SmallPicture], not_findable: dict[str, str]
+    ) -> dict[str, NDArray[np.float32]]:
         """The usual tint, as a tensor of the bank; none where there is none."""
-        if any(each.small.colour is None for each in self._seen) or len(self._sizes) > 1:
+        if any(small.colour is None for small in judged) or len(self._sizes) > 1:
             return {}
-        halves = [np.mean([tint(each.small) for each in self._seen[half::2]], axis=0) for half in (0, 1)]
+        halves = [np.mean([tint(small) for small in judged[half::2]], axis=0) for half in (0, 1)]
         usual = (halves[0] + halves[1]) / 2
         # What one half of the images has and the other has not is chance.
         if float((halves[0] * halves[1]).mean()) < _LEAST_TINT**2:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.quality.learnt import LEAST_SIDE
-from inspectd.quality.registration import Place
+from inspectd.quality.registration import Place, laid_onto
 from inspectd.records import Measures
 
 SIDE: Final = 96
@@ -91,6 +91,12 @@ def small_picture(pixels: NDArray[np.uint8], shape: tuple[int, ...] | None = Non
     grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32)
     is_grey = (small[..., 0] == small[..., 1]).all() and (small[..., 1] == small[..., 2]).all()
     return SmallPicture(grey, None if is_grey else small)
+
+
+def laid_small(small: SmallPicture, place: Place) -> SmallPicture:
+    """A small picture as it would be if it lay as the reference does."""
+    colour = None if small.colour is None else laid_onto(small.colour, place)
+    return SmallPicture(laid_onto(small.grey, place), colour)
 
 
 def measure_light(

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Picture = NDArray[np.float32]
+Laid = TypeVar("Laid", NDArray[np.float32], NDArray[np.uint8])
 
 _COARSER: Final = (4, 2, 1)
 _STEPS: Final = (8, 4, 3)
@@ -163,12 +164,12 @@ def _by_phase(level: _Level, coarse: Picture) -> Place:
     return Place(float(right), float(down), 0.0, 0.0)
 
 
-def laid_onto(picture: Picture, place: Place) -> Picture:
-    """A picture (h, w) as it would be if it lay as the reference does."""
-    height, width = picture.shape
+def laid_onto(picture: Laid, place: Place) -> Laid:
+    """A picture (h, w), or (h, w, 3), as it would be if it lay as the reference does."""
+    height, width = picture.shape[:2]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     matrix = place.matrix(height, width)
-    laid: Picture = cv2.warpAffine(
+    laid: Laid = cv2.warpAffine(
         picture, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
     return laid

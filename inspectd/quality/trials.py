@@ -33,8 +33,9 @@ def displaced(pixels: Pixels, right_px: float, down_px: float, clockwise_degrees
     height, width = pixels.shape[:2]
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -clockwise_degrees, 1.0)
     matrix[:, 2] += right_px, down_px
+    # Of all it takes least of the detail, which a part that is moved does not lose.
     moved: Pixels = cv2.warpAffine(
-        pixels, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        pixels, matrix, (width, height), flags=cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE
     )
     return moved.reshape(pixels.shape)
 

@@ -153,7 +153,7 @@ def test_a_second_limit_that_is_not_below_the_threshold_is_refused(tmp_path, ban
 
 
 def test_images_that_nobody_answered_are_warned_of(tmp_path, bank_file, good_folder):
-    """One warning, and none of a bank that has only images that count; each has one of frames not measured."""
+    """One warning, and none of a bank that has only images that count; each has one of its frames."""
     bank = read_bank(bank_file)
     scores = np.linspace(0, 2, len(bank.tensors[GOOD_SCORES]))
     file = tmp_path / "line.toml"
