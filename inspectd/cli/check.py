@@ -16,6 +16,7 @@ import msgspec
 from inspectd import config
 from inspectd.alarms import unlike
 from inspectd.batching.judge import is_like_the_banks
+from inspectd.cli.check_memory import memory_problems, own_peak_bytes
 from inspectd.cli.recipe_common import LineState
 from inspectd.errors import (
     BankError,
@@ -111,8 +112,13 @@ def _try_out(found: config.Examined) -> Iterator[str]:
             yield from _unavailable(partial(getattr, found.line, where))
     banks: dict[str, BankInForce] = {}
     cameras = [camera for _, camera in found.cameras]
-    yield from _scoring_problems(found.recipes, found.scoring or config.ScoringSettings(), cameras, banks)
-    yield from _camera_problems(found.cameras, banks)
+    scoring = found.scoring or config.ScoringSettings()
+    yield from _scoring_problems(found.recipes, scoring, cameras, banks)
+    # Nothing but scoring was loaded so far, so that this process shows what a scoring process takes.
+    scoring_bytes = own_peak_bytes() * len(scoring.devices) if banks else 0
+    slot_bytes: dict[str, int] = {}
+    yield from _camera_problems(found.cameras, banks, slot_bytes)
+    yield from memory_problems(cameras, slot_bytes, scoring_bytes)
     if found.security is not None and found.security.keys_dir is not None:
         keys_dir = Path(found.security.keys_dir)
         yield from _access_problem("security.keys_dir", partial(read_server_pair, keys_dir))
@@ -235,11 +241,12 @@ def _not_held(recipe: config.Recipe) -> str:
 
 
 def _camera_problems(
-    cameras: list[tuple[str, config.Camera]], banks: dict[str, BankInForce]
+    cameras: list[tuple[str, config.Camera]], banks: dict[str, BankInForce], slot_bytes: dict[str, int]
 ) -> Iterator[str]:
     """Read one frame from each camera, in parallel; one whose driver hangs is named and abandoned.
 
-    A frame that the daemon would call undecidable for its size or depth is a problem too.
+    A frame that the daemon would call undecidable for its size or depth is a problem too. What a slot of
+    each has to hold is put into `slot_bytes`.
     """
     from inspectd.capture.camera_settings import open_as_set  # noqa: PLC0415 - as below
     from inspectd.capture.registry import make_driver  # noqa: PLC0415 - loads the cameras' libraries
@@ -258,6 +265,8 @@ def _camera_problems(
                 threading.Event().wait(driver.due_seconds())
             frame = driver.read()
             results[where] = None if frame is None else pictures[where].problem_of(frame)
+            if frame is not None:
+                slot_bytes[camera.name] = driver.slot_bytes(frame)
             if frame is not None and results[where] is None:
                 results[where] = _format_problem(camera, frame, banks)
         except InspectdError as error:

@@ -65,7 +65,7 @@ class FrameRing:
         """
         if slots < 1 or slot_bytes < 1:
             raise RingError(f"a ring needs at least one slot of one byte, got {slots} of {slot_bytes}")
-        size = _data_offset(slots) + slots * _page_aligned(slot_bytes)
+        size = ring_bytes(slots, slot_bytes)
         fd = os.memfd_create("inspectd-ring", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             # Reserve the pages now: a full machine answers here, not with SIGBUS in the middle of a frame.
@@ -102,7 +102,7 @@ class FrameRing:
             os.close(fd)
             raise RingError("the ring's memory is too small, or not sealed against shrinking")
         magic, generation, slots, slot_bytes = _HEADER.unpack_from(memory)
-        if magic != _MAGIC or len(memory) != _data_offset(slots) + slots * _page_aligned(slot_bytes):
+        if magic != _MAGIC or len(memory) != ring_bytes(slots, slot_bytes):
             memory.close()
             os.close(fd)
             raise RingError(f"not a frame ring: header {magic!r}, {slots} slots of {slot_bytes} bytes")
@@ -221,6 +221,11 @@ class FrameRing:
 
     def _state_offset(self, slot: int) -> int:
         return _HEADER_BYTES + slot * _SLOT_HEADER_BYTES
+
+
+def ring_bytes(slots: int, slot_bytes: int) -> int:
+    """Memory that a ring takes, all of it from the moment it is made."""
+    return _data_offset(slots) + slots * _page_aligned(slot_bytes)
 
 
 def _page_aligned(size: int) -> int:
