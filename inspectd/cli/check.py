@@ -31,7 +31,7 @@ from inspectd.metrics_server import metrics_access
 from inspectd.publish.access.keys import read_allowed, read_server_pair
 from inspectd.recipes.stored import RecipeRecords
 from inspectd.records import BankInForce, FrameRef
-from inspectd.scoring.pool import process_starts
+from inspectd.scoring.pool import process_names, process_starts
 from inspectd.text import printable
 from inspectd.wire.sockets import TCP_SETTINGS
 
@@ -115,7 +115,7 @@ def _try_out(found: config.Examined) -> Iterator[str]:
     scoring = found.scoring or config.ScoringSettings()
     yield from _scoring_problems(found.recipes, scoring, cameras, banks)
     # Nothing but scoring was loaded so far, so that this process shows what a scoring process takes.
-    scoring_bytes = own_peak_bytes() * len(scoring.devices) if banks else 0
+    scoring_bytes = own_peak_bytes() * len(process_names(scoring)) if banks else 0
     slot_bytes: dict[str, int] = {}
     yield from _camera_problems(found.cameras, banks, slot_bytes)
     yield from memory_problems(cameras, slot_bytes, scoring_bytes)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -31,6 +32,9 @@ def test_a_sound_line_is_tried_out_and_found_good(tmp_path, bank_file, good_fold
     done = inspectd("check", file)
     assert done.returncode == 0, done.stderr
     assert "no problems, 1 cameras, 1 recipes; banks load, cameras deliver, ports are free" in done.stdout
+    assert re.search(
+        r"memory: the line takes about .* scoring [1-9].*\n  cam: 4 MB, 16 slots\n", done.stdout, re.DOTALL
+    )
 
 
 def test_recipes_of_the_store_that_the_cameras_cannot_be_set_for_are_found(tmp_path, bank_file, good_folder):
