@@ -120,11 +120,16 @@ def test_a_region_beyond_the_frame_or_of_another_size_than_its_bank_is_undecidab
     text = settings("stub.bank", camera, metrics_port=port)
     daemon = start_daemon(text, behaviour=Behaviour(image_sizes=((20, 20),)))
     daemon.until(lambda: daemon.phases() == ["ended"] and not daemon.reader.heartbeats[-1].counts.in_flight)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        rows = [line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if line[0] != "#"]
-    names = ("frames_captured", "further_inspections", "verdicts", "region_verdicts")
-    totals = [sum(float(n) for row, n in rows if row.startswith(f"inspectd_{name}_total")) for name in names]
-    assert totals == [20, 80, 100, 100]
+
+    def totals():
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            rows = [line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if line[0] != "#"]
+        names = ("frames_captured", "further_inspections", "verdicts", "region_verdicts")
+        starts = [f"inspectd_{name}_total" for name in names]
+        return [sum(float(n) for row, n in rows if row.startswith(start)) for start in starts]
+
+    # A verdict is counted when it is published, with the group that it is recorded in.
+    daemon.until(lambda: totals() == [20, 80, 100, 100])
     assert daemon.stop() == 0
     found = Counter((v.region, str(v.reason)) for v in daemon.reader.verdicts)
     inside = {(region, "within_threshold"): 20 for region in GREY}
