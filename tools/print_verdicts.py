@@ -1,14 +1,12 @@
 """Prints a line's verdicts, with nothing but docs/wire.md to go by. Usage: print_verdicts.py ENDPOINT."""
 
 import json
-import signal
 import sys
 
 import zmq
 
 SHOWN = "seq", "camera", "evaluation", "reason"
 
-signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ends quietly where its output goes to `head`
 socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
 socket.setsockopt(zmq.IPV6, 1)
 socket.connect(sys.argv[1] if len(sys.argv) > 1 else "tcp://127.0.0.1:5571")

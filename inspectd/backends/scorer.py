@@ -5,14 +5,15 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from inspectd.backends.base import Loaded, ScoringOptions
 from inspectd.bank.file import BankFile, good_scores, read_bank
 from inspectd.errors import InputError, UnavailableError
 from inspectd.model.score import ImageScore, Scoring
-from inspectd.quality.align import AligningPipeline
-from inspectd.quality.check import FrameCheck
+
+if TYPE_CHECKING:
+    from inspectd.quality.check import FrameCheck
 
 _DEFAULT: Final = ScoringOptions()
 
@@ -86,6 +87,9 @@ class Scorer:
         learnt = bank.manifest.quality
         if learnt is None:
             return cls(loaded.pipeline, _info(bank, loaded))
+        from inspectd.quality.align import AligningPipeline  # noqa: PLC0415 - loads OpenCV, which may be missing
+        from inspectd.quality.check import FrameCheck  # noqa: PLC0415 - as above
+
         check = FrameCheck(learnt, bank.tensors, bank.manifest.patch_options.region)
         pipeline = AligningPipeline(loaded.pipeline, check) if learnt.aligned else loaded.pipeline
         return cls(pipeline, _info(bank, loaded), check)

@@ -98,14 +98,14 @@ class FrameCheck:
         is_lost = self.learnt.aligned and reason is Reason.QUALITY_SCENE
         return Reason.QUALITY_POSITION if is_lost else reason
 
+    def described(self, beyond: Sequence[str], measures: Measures) -> str:
+        """What is wrong with a frame, in words: each measure, its value and its limits."""
+        limits = self.learnt.limits
+        return "; ".join(_words(name, getattr(measures, name), limits[name]) for name in beyond)
+
     @property
     def _shape(self) -> tuple[int, ...] | None:
         return self._references[0].picture.shape if self._references else None
-
-
-def described(beyond: Sequence[str], measures: Measures, learnt: LearntQuality) -> str:
-    """What is wrong with a frame, in words: each measure, its value and its limits."""
-    return "; ".join(_words(name, getattr(measures, name), learnt.limits[name]) for name in beyond)
 
 
 def _words(name: str, value: float | None, limit: MeasureLimit) -> str:

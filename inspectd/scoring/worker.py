@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
@@ -40,7 +40,6 @@ from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing, RingError
 from inspectd.log import event
-from inspectd.quality.check import FrameCheck, described
 from inspectd.quality.reasons import REASONS
 from inspectd.records import (
     BankInForce,
@@ -56,6 +55,9 @@ from inspectd.scoring.messages import ScoringReady, StartScoring, ToScoring
 from inspectd.scoring.placement import place_recipes
 from inspectd.scoring.pool import process_names, process_starts
 from inspectd.wire import Reason
+
+if TYPE_CHECKING:
+    from inspectd.quality.check import FrameCheck
 
 _log: Final = logging.getLogger("inspectd.scoring")
 
@@ -358,7 +360,7 @@ def find(check: FrameCheck | None, pixels: NDArray[np.uint8], off: frozenset[Rea
         return Finding()
     measures = check.measure(pixels)
     beyond = check.beyond(measures, off)
-    return Finding(measures, check.reason(beyond), described(beyond, measures, check.learnt))
+    return Finding(measures, check.reason(beyond), check.described(beyond, measures))
 
 
 def _reasons(off: Sequence[str]) -> frozenset[Reason]:

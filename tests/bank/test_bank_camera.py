@@ -49,12 +49,12 @@ def test_the_region_of_a_camera_is_cut_as_the_line_cuts_it(tmp_path):
     camera = camera_table("top", tmp_path / "pictures", fps=1000)
     file.write_text(settings(Path("x.bank"), "\n".join([camera, *regions])))
     camera, region = find_camera(file, "top/pin")
-    cut = [frame for _, frame in camera_frames(camera, 2, region)]
+    cut = [frame for _, frame in camera_frames(camera, 2, region).frames]
     assert [np.array_equal(frame, whole[4:13, 8:28]) for frame, whole in zip(cut, pictures, strict=True)] == [
         True
     ] * 2
     camera, region = find_camera(file, "top/far")
-    (_, why), *_ = camera_frames(camera, 2, region)
+    (_, why), *_ = camera_frames(camera, 2, region).frames
     assert why == "the daemon would not judge it: region far lies beyond it"
     for place in ("top", "top/rim"):
         with pytest.raises(InputError, match="expected what is judged by itself: top/pin, top/far"):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from support.station import Station
 
-from inspectd.quality.check import FrameCheck, described
+from inspectd.quality.check import FrameCheck
 from inspectd.quality.learn import FEWEST, QualityLearner
 from inspectd.quality.learnt import REFERENCES
 from inspectd.quality.trials import COLOURS, blurred, brighter, displaced, half_missing
@@ -115,7 +115,7 @@ def test_several_faults_give_the_first_reason_and_all_are_described(check, learn
     measures = check.measure(brighter(blurred(Station().picture(), 2.0), 0.5))
     beyond = check.beyond(measures)
     assert check.reason(beyond) is Reason.QUALITY_EXPOSURE
-    words = described(beyond, measures, learnt.quality)
+    words = check.described(beyond, measures)
     assert "mean_grey is" in words
     assert "detail is" in words
 
