@@ -1,6 +1,21 @@
 """Every setting of a line, and the reader of its file."""
 
 from inspectd.config.camera_settings import settings_by_camera, settings_for
+from inspectd.config.cameras import (
+    Camera,
+    CameraBase,
+    CameraRegion,
+    GenicamCamera,
+    GeometrySettings,
+    ImagesCamera,
+    OpenCvCamera,
+    PixelRectangle,
+    PresenceSettings,
+    QualityGate,
+    SyntheticCamera,
+    SyntheticFault,
+    SyntheticFaults,
+)
 from inspectd.config.consistency import insecure_endpoints, plain_tcp, tcp_address
 from inspectd.config.problems import problems
 from inspectd.config.reading import Examined, examine, load, load_camera, read_toml
@@ -8,41 +23,25 @@ from inspectd.config.recipes import effective_settings, recipe_sha256
 from inspectd.config.reloading import ConfigChange, compare
 from inspectd.config.settings import (
     Batching,
-    Camera,
-    CameraBase,
     CameraRecipeSettings,
-    CameraRegion,
     Config,
     EvidenceSettings,
-    GenicamCamera,
-    GeometrySettings,
     GoldenPart,
     GoldenSettings,
-    ImagesCamera,
     JournalSettings,
     KeyedRecipe,
     LineSettings,
     Log,
     MetricsSettings,
-    Name,
-    OpenCvCamera,
-    PixelFormatName,
-    PixelRectangle,
-    PlaceName,
-    PresenceSettings,
     PublishSettings,
-    QualityGate,
     Recipe,
     RecipeSettings,
     ScoringSettings,
     Security,
-    Settings,
-    SyntheticCamera,
-    SyntheticFault,
-    SyntheticFaults,
     Triggers,
 )
 from inspectd.config.sources import is_device, masked
+from inspectd.config.values import Name, PixelFormatName, PlaceName, Settings
 
 __all__ = [
     "Batching",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from inspectd.config.settings import Camera, CameraRecipeSettings
+from inspectd.config.cameras import Camera
+from inspectd.config.settings import CameraRecipeSettings
 from inspectd.errors import InputError
 from inspectd.records import CameraSettings
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from inspectd.config.camera_settings import settings_problems
+from inspectd.config.cameras import Camera
 from inspectd.config.golden_problems import golden_problems
 from inspectd.config.problems import as_far_as_sound, short, sound
 from inspectd.config.region_problems import places_in, region_problems
-from inspectd.config.settings import Camera, Config, LineSettings, PublishSettings, Recipe, Security, Triggers
+from inspectd.config.settings import Config, LineSettings, PublishSettings, Recipe, Security, Triggers
 from inspectd.config.sources import masked
 from inspectd.wire.sockets import TCP_SETTINGS
 

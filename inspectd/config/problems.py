@@ -7,8 +7,9 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_typ
 
 import msgspec
 
-from inspectd.config.settings import Camera, Settings
+from inspectd.config.cameras import Camera
 from inspectd.config.sources import masked
+from inspectd.config.values import Settings
 
 _CAMERA_KINDS: Final = {str(kind.__struct_config__.tag): kind for kind in get_args(Camera)}
 _UNNAMED: Final = {"name": "unnamed", "recipe": "unknown"}

@@ -8,25 +8,21 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from inspectd.config.cameras import Camera, CameraBase, GeometrySettings, PresenceSettings, SyntheticCamera
 from inspectd.config.consistency import cross_problems, timing_problems
 from inspectd.config.problems import problems, sound
 from inspectd.config.settings import (
-    Camera,
-    CameraBase,
     Config,
     EvidenceSettings,
-    GeometrySettings,
     LineSettings,
     MetricsSettings,
-    PresenceSettings,
     PublishSettings,
     Recipe,
     ScoringSettings,
     Security,
-    Settings,
-    SyntheticCamera,
     Triggers,
 )
+from inspectd.config.values import Settings
 from inspectd.errors import ConfigError, InputError
 
 _Table = TypeVar("_Table", bound=Settings)

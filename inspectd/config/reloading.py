@@ -11,8 +11,10 @@ from typing import Final
 
 import msgspec
 
+from inspectd.config.cameras import Camera
 from inspectd.config.problems import short
-from inspectd.config.settings import Camera, Config, Settings
+from inspectd.config.settings import Config
+from inspectd.config.values import Settings
 
 RELOADED_TABLES: Final = ("recipes", "cameras")
 """Tables of the file that a reload takes up; every other one takes a restart."""

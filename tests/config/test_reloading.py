@@ -20,7 +20,7 @@ from inspectd.config import (
     compare,
 )
 from inspectd.config.reloading import CAMERA_RECIPE, CAMERA_REGIONS, CAMERA_RESTART, RELOADED_TABLES
-from inspectd.config.settings import Settings
+from inspectd.config.values import Settings
 
 DOC = (Path(__file__).parents[2] / "docs/operations.md").read_text()
 RUNS = Config(

@@ -1,0 +1,39 @@
+"""What every table of the file is made of: their base, and values that several of them take."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+_NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z"  # `$` would let a line break follow
+
+
+Name = Annotated[str, Meta(pattern=_NAME_PATTERN)]
+PlaceName = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}(/[A-Za-z0-9][A-Za-z0-9_-]{0,62})?\Z")
+]
+"""What is judged by itself: `CAMERA`, or `CAMERA/REGION` of a camera with regions."""
+Pixels = Annotated[int, Meta(ge=1, le=100_000)]
+Rate = Annotated[float, Meta(gt=0, le=10_000)]
+PixelFormatName = Literal[
+    "Mono8",
+    "Mono10",
+    "Mono12",
+    "Mono14",
+    "Mono16",
+    "BayerGR8",
+    "BayerRG8",
+    "BayerGB8",
+    "BayerBG8",
+    "RGB8",
+    "BGR8",
+]
+"""Pixel formats of GenICam cameras that the line has a conversion for."""
+ExposureUs = Annotated[float, Meta(ge=1, le=60_000_000)]
+GainDb = Annotated[float, Meta(ge=-100, le=100)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every table of the file."""
