@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inspectd.errors import BankError
 from inspectd.model.resize import Region, pixels_of
 from inspectd.quality.learnt import REFERENCES, TINT, LearntQuality
 from inspectd.quality.measures import (
@@ -74,7 +75,7 @@ class FrameCheck:
 
         Args:
             measures: of a frame.
-            off: reasons that do not count.
+            off: reasons that do not count; `admit` says which may be among them.
         """
         found = []
         for name, reason in REASONS.items():
@@ -86,6 +87,23 @@ class FrameCheck:
             if value is None or limit.is_beyond(value):
                 found.append(name)
         return found
+
+    def admit(self, off: Container[Reason]) -> None:
+        """Refuse to leave reasons out without which a score would be of another picture than the bank's.
+
+        Args:
+            off: reasons that are not to count.
+
+        Raises:
+            BankError: the bank is aligned, and frames that were not found on its reference would be judged.
+        """
+        needed = [reason for reason in (Reason.QUALITY_SCENE, Reason.QUALITY_POSITION) if reason in off]
+        if self.learnt.aligned and needed:
+            names = ", ".join(reason.removeprefix("quality_") for reason in needed)
+            raise BankError(
+                f"quality_off: has {names}, but the bank is aligned: frames that cannot be laid onto its "
+                "reference would be judged as they lie; leave it out, or build the bank without --align"
+            )
 
     def reason(self, beyond: Sequence[str]) -> Reason | None:
         """Reason that measures beyond their limits give; None: there are none.

@@ -226,6 +226,8 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
     device = "cpu"
     for recipe in start.recipes:
         scorer = Scorer.load(Path(recipe.bank), start.scoring.device, _options(start))
+        if scorer.check is not None:
+            scorer.check.admit(_reasons(recipe.quality_off))
         scorer.warm_up(start.max_batch)
         _warm_up_as_used(scorer)
         scorers[recipe.name] = scorer

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from support.station import Station
 
+from inspectd.errors import BankError
 from inspectd.model.score import ImageScore
 from inspectd.quality.align import AligningPipeline, learn_aligned
 from inspectd.quality.trials import displaced
@@ -63,6 +64,15 @@ def test_what_cannot_be_laid_on_the_reference_has_no_position(aligned):
     assert check.reason(check.beyond(check.measure(far))) is Reason.QUALITY_POSITION
     near = displaced(Station().picture(), 9, -6, 3)
     assert not {"shift_x_px", "shift_y_px", "rotation_degrees"} & set(check.beyond(check.measure(near)))
+
+
+@pytest.mark.parametrize("reason", [Reason.QUALITY_SCENE, Reason.QUALITY_POSITION])
+def test_frames_that_were_not_found_are_never_judged_whatever_is_off(aligned, reason):
+    with pytest.raises(
+        BankError, match=f"quality_off: has {reason.removeprefix('quality_')}, but the bank is"
+    ):
+        aligned.check.admit({reason, Reason.QUALITY_FOCUS})
+    aligned.check.admit({Reason.QUALITY_FOCUS})
 
 
 def test_texture_cannot_be_aligned():
