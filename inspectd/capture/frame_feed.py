@@ -21,11 +21,12 @@ _TURN_SECONDS: Final = 0.2
 
 
 class FedFrame(NamedTuple):
-    """A frame, the line's judgement of it, and when it was there, CLOCK_MONOTONIC."""
+    """A frame, the line's judgement of it, when it was there (CLOCK_MONOTONIC), and how long it was read."""
 
     frame: Frame
     quality: Quality
     read_ns: int
+    read_ms: float
 
 
 class FrameFeed:
@@ -114,6 +115,7 @@ class FrameFeed:
     def _turn(self) -> None:
         if self._stop.wait(self._driver.due_seconds()) or not self._driver.poll():
             return
+        began_ns = time.monotonic_ns()
         try:
             frame = self._driver.read()
         except UnreadableImageError:
@@ -122,11 +124,11 @@ class FrameFeed:
         if frame is None:
             self.has_ended = True
             return
+        read_ns = time.monotonic_ns()
         self.left_out["passed over, too old or of unknown time (backlog)"] += frame.passed_over
         self.left_out["lost on the way (lost_in_transfer)"] += frame.lost_before
-        fed = FedFrame(
-            frame, self._gate.judge(frame, frame_digest(frame.pixels).digest()), time.monotonic_ns()
-        )
+        quality = self._gate.judge(frame, frame_digest(frame.pixels).digest())
+        fed = FedFrame(frame, quality, read_ns, (read_ns - began_ns) / 1e6)
         while not self._stop.is_set():
             try:
                 self._frames.put(fed, timeout=0.0 if self._camera.is_live else _TURN_SECONDS)

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from inspectd import config
 from inspectd.bank.file import BankFile, read_bank
-from inspectd.capture.camera_settings import open_as_set
-from inspectd.capture.driver import Frame, UnreadableImageError
+from inspectd.capture.driver import Frame
+from inspectd.capture.frame_feed import FedFrame, FrameFeed
 from inspectd.capture.geometry.picture import read_geometry
 from inspectd.capture.presence import read_empty_belt
 from inspectd.capture.quality import FrameGate, frame_digest
-from inspectd.capture.registry import make_driver
 from inspectd.cli.recipe_common import LineState
 from inspectd.cli.stopped_line import stopped_line
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
@@ -91,8 +90,9 @@ def main(arguments: argparse.Namespace) -> int:
     settings, camera = config.load_camera(arguments.config, arguments.name.partition("/")[0])
     judging = _judging(arguments, camera)
     with stopped_line(settings, needed=False) if camera.is_live else nullcontext():
-        frame, read_ms = _frame(camera, arguments.seconds)
-    facts = _facts(arguments, camera, judging, frame, read_ms)
+        fed = _frame(camera, arguments.seconds)
+    frame = fed.frame
+    facts = _facts(arguments, camera, judging, frame, fed.read_ms)
     lines = _lines(camera, facts)
     write_image(arguments.out, page_of(_panels(judging, frame), lines))
     if arguments.json:
@@ -128,39 +128,24 @@ def _judging(arguments: argparse.Namespace, camera: config.Camera) -> _Judging:
     return _Judging(name, read_bank(Path(bank)), region)
 
 
-def _frame(camera: config.Camera, seconds: float) -> tuple[Frame, float]:
-    """The first frame that the line would judge, and the milliseconds of reading it.
+def _frame(camera: config.Camera, seconds: float) -> FedFrame:
+    """The first frame that the line would judge.
 
     Raises:
         UnavailableError: none comes in time.
     """
-    driver, gate = make_driver(camera), FrameGate(camera.quality)
     end, came, last = time.monotonic() + seconds, 0, ""
-    try:
-        open_as_set(driver, camera, lambda: None)
-        while time.monotonic() < end:
-            time.sleep(min(driver.due_seconds(), max(0.0, end - time.monotonic())))
-            if driver.due_seconds() > 0 or not driver.poll():
-                continue
-            began = time.perf_counter()
-            try:
-                frame = driver.read()
-            except UnreadableImageError as error:
-                last = str(error)
-                continue
-            read_ms = (time.perf_counter() - began) * 1e3
-            if frame is None:
+    with FrameFeed(camera) as feed:
+        while (fed := feed.take(end - time.monotonic())) is not None:
+            if fed.quality is Quality.OK:
+                return fed
+            came, last = came + 1, f": the last one is {fed.quality}"
+            if time.monotonic() > end:
                 break
-            came += 1
-            quality = gate.judge(frame, frame_digest(frame.pixels).digest())
-            if quality is Quality.OK:
-                return frame, read_ms
-            last = f"the last one is {quality}"
-    finally:
-        driver.close()
+        unread = ", ".join(f"{count} {why}" for why, count in feed.left_out.items() if count)
+    why = last or (f": {unread}" if unread else "; does it wait for a trigger?")
     raise UnavailableError(
-        f"{camera.name}: {came} frames came within {seconds:g} s, and none that the line would judge"
-        + (f": {last}" if last else "; does it wait for a trigger?")
+        f"{camera.name}: {came} frames came within {seconds:g} s, and none that the line would judge{why}"
     )
 
 
