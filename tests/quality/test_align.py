@@ -58,6 +58,17 @@ def test_its_heatmap_shows_a_defect_where_it_is_in_the_frame():
     assert np.abs(np.subtract(there, found)).max() <= 1
 
 
+def test_a_grey_frame_and_a_region_of_a_larger_one_are_laid_alike(aligned):
+    picture = displaced(Station(loose_px=0).picture(), 9, -6, 3)
+    grey = picture[..., :1]
+    around = np.pad(grey, ((5, 7), (3, 9), (0, 0)))[5:-7, 3:-9]
+    assert not around.flags.c_contiguous
+    scorer = AligningPipeline(Darkest(), aligned.check)
+    (whole,), (cut,) = scorer.score([np.repeat(grey, 3, axis=2)]), scorer.score([around])
+    assert whole.image_score == cut.image_score
+    np.testing.assert_array_equal(whole.heatmap, cut.heatmap)
+
+
 def test_what_cannot_be_laid_on_the_reference_has_no_position(aligned):
     check = aligned.check
     far = displaced(Station().picture(), 70, 50, 0)
