@@ -26,7 +26,8 @@ COMMANDS: Final = {
     "recipe": "keep recipes for a line's products, put them in force, try them as a shadow",
     "audit": "show who did what to a line, and whether that record is whole",
     "golden": "check a line with parts known to be good or bad, and report on it",
-    "gateway": "bring a line to what a plant has: Modbus TCP, MQTT Sparkplug B",
+    "gateway": "bring a line to what a plant has: Modbus TCP, OPC UA, MQTT Sparkplug B",
+    "opcua": "manage who may connect to an OPC UA gateway: certificates and passwords",
     "keys": "make keys and manage who may connect to a line over TCP",
     "explain": "score a part's evidence again and show why it was judged so",
     "status": "say in one screen how a running line is",
@@ -57,6 +58,9 @@ LINE_PACKAGES: Final = {
 """Packages that the extra `line` installs, by the name they are imported by. Only these may be missing: any
 other module that cannot be found is a fault of this program, and shows its traceback."""
 
+OPCUA_PACKAGES: Final = {"asyncua": "asyncua", "cryptography": "cryptography"}
+"""Likewise of the extra `opcua`, for its command."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors that a user can act on are printed, not raised."""
@@ -79,11 +83,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         last_words(f"error: {printable_lines(str(error))}")
         return error.exit_code
     except ModuleNotFoundError as error:
-        if error.name not in LINE_PACKAGES:
+        extra, packages = ("opcua", OPCUA_PACKAGES) if chosen == "opcua" else ("line", LINE_PACKAGES)
+        if error.name not in packages:
             raise
         last_words(
-            f"error: `inspectd {chosen}` needs {LINE_PACKAGES[error.name]}, which is not installed here; "
-            "pip install 'inspectd[line]' brings all that it needs"
+            f"error: `inspectd {chosen}` needs {packages[error.name]}, which is not installed here; "
+            f"pip install 'inspectd[{extra}]' brings all that it needs"
         )
         return ExitCode.UNAVAILABLE
     except BrokenPipeError:

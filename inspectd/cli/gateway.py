@@ -13,6 +13,7 @@ from inspectd import log
 from inspectd.cli.init import as_table, write_example
 from inspectd.errors import ExitCode, UnavailableError
 from inspectd.gateways.modbus import settings as modbus
+from inspectd.gateways.opcua import settings as opcua
 from inspectd.gateways.sparkplug import settings as sparkplug
 
 _HEAD: Final = """\
@@ -55,6 +56,16 @@ GATEWAYS: Final = {
         "inspectd.gateways.modbus.gateway",
         "modbus",
         {"prometheus_client": "prometheus-client"},
+    ),
+    "opcua": Gateway(
+        "OPC UA gateway",
+        "serve OPC UA clients",
+        opcua.load,
+        opcua.OpcUaConfig(),
+        ("line", "opcua", "metrics", "log"),
+        "inspectd.gateways.opcua.gateway",
+        "opcua",
+        {"asyncua": "asyncua", "cryptography": "cryptography", "prometheus_client": "prometheus-client"},
     ),
     "sparkplug": Gateway(
         "MQTT Sparkplug gateway",

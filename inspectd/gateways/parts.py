@@ -179,6 +179,16 @@ class PartsUnderWay:
         """Drop all."""
         self._open.clear()
 
+    def knows(self, trigger_id: str) -> bool:
+        """Whether a trigger of this name has no result yet and is wanted."""
+        return trigger_id in self._open
+
+    def abandon(self) -> list[PlantTrigger]:
+        """Drop all; those of them that the line has taken."""
+        taken = [part.trigger for part in self._open.values() if part.answer is not None]
+        self.clear()
+        return taken
+
     def accepted(self, trigger: PlantTrigger, answer: Accepted) -> bool:
         """The line took it; False if it was dropped meanwhile."""
         part = self._open.get(trigger.trigger_id)

@@ -1,0 +1,208 @@
+"""The OPC UA gateway as a program: the server, the vision system and the line's side in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from asyncua import ua
+
+from inspectd import __version__, log
+from inspectd.client import Event
+from inspectd.errors import InputError, UnavailableError
+from inspectd.gateways.opcua import metrics
+from inspectd.gateways.opcua.access import CallerRules, PlantUsers
+from inspectd.gateways.opcua.audit import PlantAudit
+from inspectd.gateways.opcua.certificates import CertificateFolder, application_uri
+from inspectd.gateways.opcua.guarded import GuardedServer
+from inspectd.gateways.opcua.handlers import VisionHandlers
+from inspectd.gateways.opcua.journal import RecordedResults
+from inspectd.gateways.opcua.line_side import LineSide
+from inspectd.gateways.opcua.methods import MethodDesk
+from inspectd.gateways.opcua.nodes import PlantNodes
+from inspectd.gateways.opcua.result_handlers import ResultHandlers
+from inspectd.gateways.opcua.settings import OpcUaConfig
+from inspectd.gateways.opcua.structures import PlantTypes
+from inspectd.gateways.opcua.vision import MachineState, VisionSystem
+from inspectd.gateways.settings import endpoints
+from inspectd.metrics_server import MetricsServer
+from inspectd.notify import Notifier
+
+_TRUST_SECONDS: Final = 1.0
+_NO_DATE: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+_log: Final = logging.getLogger(__name__)
+
+
+def run(settings: OpcUaConfig) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        InputError: an endpoint, a key, a certificate or the users' file cannot be used; or another line.
+        UnavailableError: a port is taken or takes more rights.
+    """
+    logging.getLogger("asyncua").setLevel(logging.CRITICAL + 1)  # `guarded` and `audit` say what matters
+    asyncio.run(_Gateway(settings).run())
+
+
+class _Gateway:
+    def __init__(self, settings: OpcUaConfig) -> None:
+        plant = settings.opcua
+        self._settings, self._clock = settings, time.monotonic
+        self._notifier = Notifier.from_environment()
+        self._audit = PlantAudit()
+        self._certificates = CertificateFolder(Path(plant.certificates))
+        self._certificate = self._certificates.own()
+        self._users = PlantUsers(Path(plant.users_file), plant.users or {})
+        self._server = GuardedServer(
+            self._users, self._certificates, self._audit, max_connections=plant.max_connections,
+            max_subscriptions=plant.max_subscriptions,
+        )  # fmt: skip
+        self._vision = VisionSystem(secrets.randbits(63), is_continuous=plant.continuous)
+        self._line = LineSide(
+            settings.line, plant.line, plant.answer_ms / 1000, self._vision, self._clock,
+            on_event=self._heard, on_turn=self._tell,
+        )  # fmt: skip
+        self._nodes = PlantNodes(self._server, plant.line)
+        self._events: list[Event] = []
+        self._told_error = False
+        self._telling = asyncio.Lock()
+        self._failure: BaseException | None = None
+        self._work_task: asyncio.Future[None] | None = None
+        self._types: PlantTypes | None = None
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._work_task = asyncio.ensure_future(self._work())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._work_task.cancel)
+
+        def failed(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+            """A fault in a callback ends the program, as anywhere else."""
+            self._fail(context.get("exception") or RuntimeError(context["message"]))
+
+        loop.set_exception_handler(failed)
+        try:
+            await self._work_task
+        except asyncio.CancelledError:
+            if self._failure is not None:
+                raise self._failure from None
+        except BaseExceptionGroup as group:  # what one task raised ends them all
+            raise _first(group) from group
+        finally:
+            self._notifier.stopping()
+            await self._server.stop()
+            log.event(_log, logging.INFO, "stopped")
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+        if self._work_task is not None:
+            self._work_task.cancel()
+
+    async def _work(self) -> None:
+        plant = self._settings.opcua
+        with ExitStack() as open_now:
+            await self._prepare()
+            try:
+                await self._server.start()
+            except OSError as error:
+                raise UnavailableError(
+                    f"opcua.port: cannot listen on {plant.host}:{plant.port}: {error.strerror or error}; "
+                    "choose another port or address, or stop what uses it"
+                ) from error
+            if self._settings.metrics.port:
+                collected = metrics.registry(self._vision, self._line, self._server, self._audit)
+                open_now.callback(MetricsServer(collected, self._settings.metrics).close)
+            log.event(
+                _log,
+                logging.INFO,
+                "listening",
+                host=plant.host,
+                port=plant.port,
+                line=self._settings.line.verdicts,
+            )
+            self._notifier.ready()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._line.run())
+                tasks.create_task(self._look_after())
+
+    async def _prepare(self) -> None:
+        server, plant = self._server, self._settings.opcua
+        server.name, server.manufacturer_name, server.product_uri = "inspectd", "inspectd", "urn:inspectd"
+        server.application_type = ua.ApplicationType.Server
+        await server.init()
+        uri = application_uri(self._certificate)
+        if not uri:
+            raise InputError(f"{self._certificates.certificate}: has no application URI, expected one")
+        await server.set_application_uri(uri)
+        await server.set_build_info("urn:inspectd", "inspectd", "inspectd", __version__, "", _NO_DATE)
+        server.set_endpoint(f"opc.tcp://{plant.host}:{plant.port}/inspectd")
+        server.set_security_policy(
+            [ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt], permission_ruleset=CallerRules()
+        )
+        server.set_identity_tokens([ua.UserNameIdentityToken])
+        try:
+            await server.load_certificate(self._certificates.certificate)
+            await server.load_private_key(self._certificates.key)
+        except (ValueError, OSError) as error:
+            raise InputError(f"{self._certificates.key}: is no private key that can be read") from error
+        self._types = await self._nodes.build()
+        recorded = RecordedResults(endpoints(self._settings.line)[1], self._settings.line.keys)
+        self._handlers = VisionHandlers(self._vision, self._line, self._types, self._tell)
+        self._results = ResultHandlers(self._line, recorded, self._types)
+        desk = MethodDesk(server, self._nodes, self._users, self._audit, self._fail)
+        for method in (*self._handlers.methods(), *self._results.methods()):
+            desk.link(method)
+
+    def _heard(self, event: Event) -> None:
+        self._events.append(event)
+
+    async def _tell(self) -> None:
+        """Bring nodes and clients up to date."""
+        assert self._types is not None, "told before it was built"
+        async with self._telling:
+            was = self._vision.machine
+            for result in self._vision.update(self._clock(), time.time_ns()):
+                self._results.latest = result
+                await self._nodes.tell_result(self._types, result)
+            events, self._events = self._events, []
+            for event in events:
+                loaded = self._handlers.loaded(event)
+                if loaded is not None and loaded[1]:
+                    await self._nodes.tell_recipe(self._types, loaded[0])
+                elif loaded is not None:
+                    await self._nodes.tell_recipe_failed(event.detail)
+            machine = self._vision.machine
+            await self._nodes.show_states(machine, self._vision.automatic)
+            await self._nodes.show_health(
+                self._vision.heartbeat, self._line.status, cause=self._vision.cause,
+                open_jobs=self._vision.open_jobs, lost=self._line.lost,
+            )  # fmt: skip
+            if machine is not was:
+                await self._tell_state(machine)
+            self._notifier.watchdog()
+
+    async def _tell_state(self, machine: MachineState) -> None:
+        cause = self._vision.cause
+        log.event(_log, logging.INFO, "state", state=machine, cause=cause)
+        self._notifier.status(f"{machine}: {cause}" if cause else str(machine))
+        if (machine is MachineState.ERROR) is not self._told_error:
+            self._told_error = machine is MachineState.ERROR
+            await self._nodes.tell_state(is_error=self._told_error, cause=cause)
+
+    async def _look_after(self) -> None:
+        while True:
+            self._server.end_untrusted()
+            await asyncio.sleep(_TRUST_SECONDS)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

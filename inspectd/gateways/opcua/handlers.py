@@ -1,0 +1,210 @@
+"""What the methods of jobs and recipes do."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from asyncua import ua
+
+from inspectd.client import Accepted, Event, RecipeAck, RecipeAction, RecipeState
+from inspectd.gateways.opcua.access import CALLER
+from inspectd.gateways.opcua.line_side import LineSide
+from inspectd.gateways.opcua.methods import Answer, PlantMethod
+from inspectd.gateways.opcua.settings import PlantRole
+from inspectd.gateways.opcua.structures import PlantTypes
+from inspectd.gateways.opcua.vision import MethodError, VisionSystem, method_error
+
+_RECIPE: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})(?:@([0-9]{1,9}))?")
+_OBSERVER, _OPERATOR, _ENGINEER = PlantRole.OBSERVER, PlantRole.OPERATOR, PlantRole.ENGINEER
+_REASON: Final = ("number", "text")
+_JOB: Final = ("id", "id", "id", "id", "list")
+_AUTOMATIC: Final = "VisionStateMachine.AutomaticModeStateMachine"
+
+
+class VisionHandlers:
+    """Handlers of one line.
+
+    Args:
+        vision: what clients see.
+        line: where it goes.
+        types: structures.
+        on_change: awaited when a state may have changed.
+    """
+
+    def __init__(
+        self, vision: VisionSystem, line: LineSide, types: PlantTypes,
+        on_change: Callable[[], Awaitable[None]],
+    ) -> None:  # fmt: skip
+        """Nothing was asked yet."""
+        self._vision, self._line, self._types = vision, line, types
+        self._on_change = on_change
+        self._loading: dict[str, str] = {}
+        self._requests = 0
+
+    def methods(self) -> list[PlantMethod]:
+        """All of jobs and recipes."""
+        recipes = "RecipeManagement"
+        return [
+            PlantMethod("VisionStateMachine.Halt", _REASON, _OPERATOR, self._halt),
+            PlantMethod("VisionStateMachine.Reset", _REASON, _OPERATOR, self._reset),
+            PlantMethod(f"{_AUTOMATIC}.StartSingleJob", _JOB, _OPERATOR, self._start_single_job),
+            PlantMethod(f"{_AUTOMATIC}.StartContinuous", _JOB, _OPERATOR, self._start_continuous),
+            PlantMethod(f"{_AUTOMATIC}.Stop", _REASON, _OPERATOR, self._stop),
+            PlantMethod(f"{_AUTOMATIC}.Abort", _REASON, _OPERATOR, self._abort),
+            PlantMethod(f"{recipes}.PrepareRecipe", ("id", "id"), _ENGINEER, self._prepare),
+            PlantMethod(f"{recipes}.UnprepareRecipe", ("id", "id"), _ENGINEER, self._unprepare),
+            PlantMethod(
+                f"{recipes}.GetRecipeListFiltered", ("id", "id", *["number"] * 4), _OBSERVER, self._recipes
+            ),
+        ]
+
+    def loaded(self, event: Event) -> tuple[str, bool] | None:
+        """The recipe of a client that an event of the line is about, and whether it is loaded; or None."""
+        if event.event not in {"recipe_prepared", "recipe_failed"}:
+            return None
+        for request, recipe in list(self._loading.items()):
+            if f"({request})" in event.detail:
+                del self._loading[request]
+                return recipe, event.event == "recipe_prepared"
+        return None
+
+    async def _start_single_job(
+        self, meas: str, part: str, recipe: str, product: str, parameters: list[Any]
+    ) -> Answer:
+        job = self._types.named
+        error = self._vision.refusal()
+        if not error and (parameters or len(part) > 128 or not part.isprintable()):
+            error = MethodError.ARGUMENT
+        explicit = None
+        if not error and recipe:
+            error, explicit = await self._made_ready(recipe)
+        if error:
+            return [ua.Variant(job("JobId", "")), _error(error)]
+        begun = self._vision.begin(
+            time.monotonic(), part_id=part or None, meas_id=meas, product_id=product, recipe=explicit,
+            user=CALLER.get(),
+        )  # fmt: skip
+        answer = await self._line.trigger(begun)
+        if isinstance(answer, Accepted) and not self._is_of(recipe, answer):
+            answer = "unknown_recipe"  # another one was put in force meanwhile
+        if not isinstance(answer, Accepted):
+            self._vision.refused(begun, answer)
+            return [ua.Variant(job("JobId", "")), _error(method_error(answer))]
+        is_wanted = self._vision.accepted(begun, answer)
+        await self._on_change()
+        if not is_wanted:
+            return [ua.Variant(job("JobId", "")), _error(MethodError.NOT_READY)]
+        return [ua.Variant(job("JobId", begun.trigger_id)), _error(MethodError.OK)]
+
+    async def _start_continuous(
+        self, _meas: str, part: str, recipe: str, _product: str, parameters: list[Any]
+    ) -> Answer:
+        error = self._vision.refusal()
+        if not error and (parameters or part):
+            error = MethodError.ARGUMENT
+        if not error and recipe:
+            error, explicit = await self._made_ready(recipe)
+            error = MethodError.ARGUMENT if explicit is not None else error
+        if error:
+            return [ua.Variant(self._types.named("JobId", "")), _error(error)]
+        name = self._vision.begin_continuous()
+        await self._on_change()
+        return [ua.Variant(self._types.named("JobId", name)), _error(MethodError.OK)]
+
+    async def _stop(self, _cause: int, _text: str) -> Answer:
+        ended = self._vision.end_continuous()
+        await self._on_change()
+        return [_error(MethodError.OK if ended else MethodError.NOT_READY)]
+
+    async def _abort(self, _cause: int, _text: str) -> Answer:
+        self._vision.abort(time.monotonic(), time.time_ns())
+        await self._on_change()
+        return [_error(MethodError.OK)]
+
+    async def _halt(self, _cause: int, _text: str) -> Answer:
+        self._vision.halt(time.monotonic(), time.time_ns())
+        await self._on_change()
+        return [_error(MethodError.OK)]
+
+    async def _reset(self, _cause: int, _text: str) -> Answer:
+        self._vision.reset()
+        await self._on_change()
+        return [_error(MethodError.OK)]
+
+    async def _prepare(self, external: str, internal: str) -> Answer:
+        answer = await self._ask(RecipeAction.PREPARE, internal or external)
+        if isinstance(answer, MethodError):
+            return [ua.Variant(self._types.recipe(internal)), ua.Variant(Value=False), _error(answer)]
+        made = self._types.recipe(f"{answer.recipe}@{answer.version}", answer.recipe_sha256)
+        is_completed = answer.state is not RecipeState.LOADING
+        return [ua.Variant(made), ua.Variant(is_completed), _error(MethodError.OK)]
+
+    async def _unprepare(self, external: str, internal: str) -> Answer:
+        answer = await self._ask(RecipeAction.UNPREPARE, internal or external)
+        if isinstance(answer, MethodError):
+            return [ua.Variant(self._types.recipe(internal)), _error(answer)]
+        made = self._types.recipe(f"{answer.recipe}@{answer.version}", answer.recipe_sha256)
+        return [ua.Variant(made), _error(MethodError.OK)]
+
+    async def _ask(self, action: RecipeAction, name: str) -> RecipeAck | MethodError:
+        known = _RECIPE.fullmatch(name)
+        if known is None:
+            return MethodError.UNKNOWN_RECIPE
+        self._requests += 1
+        request = f"opcua-{time.time_ns()}-{self._requests}"
+        version = None if known[2] is None else int(known[2])
+        self._loading[request] = name  # before the answer, which the event may overtake
+        answer = await self._line.ask(action, known[1], version, CALLER.get(), request)
+        if not isinstance(answer, RecipeAck) or answer.state is not RecipeState.LOADING:
+            self._loading.pop(request, None)
+        elif request in self._loading:
+            self._loading[request] = f"{answer.recipe}@{answer.version}"
+        return answer if isinstance(answer, RecipeAck) else method_error(answer)
+
+    async def _made_ready(self, recipe: str) -> tuple[MethodError, str | None]:
+        """Have parts judged by a recipe: an error, and its name where each trigger has to name it."""
+        status = self._line.status
+        if status is None:
+            return MethodError.NOT_READY, None
+        if recipe in {status.in_force, status.in_force.partition("@")[0]}:
+            return MethodError.OK, None
+        if recipe in {each.recipe for each in status.recipes}:
+            return MethodError.OK, recipe
+        if recipe not in {*status.prepared, *(each.partition("@")[0] for each in status.prepared)}:
+            return MethodError.UNKNOWN_RECIPE, None
+        answer = await self._ask(RecipeAction.ACTIVATE, recipe)
+        return (answer if isinstance(answer, MethodError) else MethodError.OK), None
+
+    def _is_of(self, wanted: str, answer: Accepted) -> bool:
+        """Whether the line judges a job by the recipe that was asked for."""
+        name, _, version = wanted.partition("@")
+        status = self._line.status
+        if not wanted or (name == "file" and status is not None and status.in_force.startswith("file")):
+            return True
+        return name == answer.recipe and version in {"", str(answer.recipe_version)}
+
+    async def _recipes(
+        self, external: str, _product: str, prepared: int, most: int, start: int, _timeout: int
+    ) -> Answer:
+        status = self._line.status
+        names = []
+        if status is not None:
+            own = [each.recipe for each in status.recipes] if status.in_force.startswith("file") else []
+            names = list(dict.fromkeys([status.in_force, *status.prepared, *own]))
+        wanted = [name for name in names if prepared and external in {"", name, name.partition("@")[0]}]
+        shown = [self._types.recipe(name) for name in wanted[max(0, start) :][: most if most > 0 else None]]
+        error = MethodError.NOT_READY if status is None else MethodError.OK
+        return [
+            ua.Variant(max(0, start) + len(shown) >= len(wanted)),
+            ua.Variant(len(shown), ua.VariantType.UInt32),
+            ua.Variant(0, ua.VariantType.UInt32),
+            ua.Variant(shown, ua.VariantType.ExtensionObject, is_array=True),
+            _error(error),
+        ]
+
+
+def _error(code: MethodError) -> Any:
+    return ua.Variant(int(code), ua.VariantType.Int32)

@@ -1,0 +1,182 @@
+"""The bus of an OPC UA gateway: what clients ask goes to the line, what the line says comes back.
+
+All of it shares one event loop with the server, so nothing here needs a lock but for taking turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from inspectd import log
+from inspectd.client import (
+    Accepted,
+    AsyncTriggerSender,
+    AsyncVerdictReader,
+    Event,
+    LineStatus,
+    Liveness,
+    Lost,
+    PartVerdict,
+    Position,
+    RecipeAck,
+    RecipeAction,
+    RecipeRefusal,
+    RecipeRequest,
+    ask_recipe,
+    ask_status,
+)
+from inspectd.errors import InputError, UnavailableError
+from inspectd.gateways.opcua.results import VisionJob
+from inspectd.gateways.opcua.vision import VisionSystem
+from inspectd.gateways.settings import GatewayLine, endpoints
+
+_TURN_SECONDS: Final = 0.05
+_STATUS_SECONDS: Final = 2.0
+_ASK_SECONDS: Final = 3.0
+"""Longer than the line may take to record a change."""
+_PATIENCE_SECONDS: Final = 1.0
+_MOST_STARTS: Final = 16
+
+_RECIPE_EVENTS: Final = {
+    "recipe_prepared", "recipe_activated", "recipe_in_force", "reloaded", "started",
+    "scoring_ready",
+}  # fmt: skip
+
+_log: Final = logging.getLogger(__name__)
+
+
+class LineSide:
+    """A vision system's connection to its line.
+
+    Args:
+        line: where the line is.
+        name: the line that must be there.
+        answer_seconds: longest time from a job to the line's answer.
+        vision: what clients see.
+        clock: seconds on a clock that never goes back.
+        on_event: called with each event of the line.
+        on_turn: awaited after each thing that the line said, and 20 times a second.
+
+    Attributes:
+        lost: verdicts that could not be had any more.
+        status: how the line last said it is; None: it has not yet.
+    """
+
+    def __init__(
+        self, line: GatewayLine, name: str, answer_seconds: float, vision: VisionSystem,
+        clock: Callable[[], float], *, on_event: Callable[[Event], None],
+        on_turn: Callable[[], Awaitable[None]],
+    ) -> None:  # fmt: skip
+        self.lost = 0
+        self.status: LineStatus | None = None
+        self._line, self._name, self._answer_seconds = line, name, answer_seconds
+        self._vision, self._clock, self._on_turn, self._on_event = vision, clock, on_turn, on_event
+        self._verdicts, self.sync, self._control = endpoints(line)
+        self._starts: dict[int, int] = {}
+        self._sender: AsyncTriggerSender | None = None
+        self._turn = asyncio.Lock()
+        self._ask_now = asyncio.Event()
+
+    @property
+    def ends(self) -> list[Position]:
+        """The last position of each start of the line that was seen, the newest first."""
+        return [Position(epoch, self._starts[epoch]) for epoch in sorted(self._starts, reverse=True)]
+
+    async def run(self) -> None:
+        """Work until it is cancelled.
+
+        Raises:
+            InputError: an endpoint or a key cannot be used, or another line is there.
+        """
+        async with (
+            AsyncTriggerSender(self._control, self._line.keys, self._clock) as sender,
+            asyncio.TaskGroup() as tasks,
+        ):
+            self._sender = sender
+            tasks.create_task(self._read())
+            tasks.create_task(self._ask_status())
+
+    async def trigger(self, job: VisionJob) -> Accepted | str:
+        """Have a part inspected: the line's answer, or why it was not taken."""
+        assert self._sender is not None, "a job before the start"
+        async with self._turn:
+            left = job.at + self._answer_seconds - self._clock()
+            answer = await self._sender.send(job.request, timeout_seconds=left) if left > 0 else None
+        if answer is None:
+            return "no_answer"
+        return answer if isinstance(answer, Accepted) else str(answer.reason)
+
+    async def ask(
+        self, action: RecipeAction, recipe: str, version: int | None, who: str, request: str
+    ) -> RecipeAck | str:
+        """Ask for a recipe: the line's answer, or why it was not done."""
+        asked = RecipeRequest(request, action, recipe, version, who=who, why=f"OPC UA user {who}")
+        try:
+            answer = await asyncio.to_thread(ask_recipe, self._control, asked, self._line.keys, _ASK_SECONDS)
+        except UnavailableError:
+            return "no_answer"
+        if isinstance(answer, RecipeRefusal):
+            return str(answer.reason)
+        if action is RecipeAction.ACTIVATE:
+            await self.refresh()
+        return answer
+
+    async def refresh(self) -> None:
+        """Ask the line how it is."""
+        try:
+            self.status = await asyncio.to_thread(ask_status, self.sync, self._line.keys, _STATUS_SECONDS)
+        except UnavailableError:
+            self.status = None
+        self._vision.recipe_known(is_known=self.status is not None)
+
+    async def _read(self) -> None:
+        was_alive = False
+        async with AsyncVerdictReader(
+            self._verdicts, self.sync, keys=self._line.keys, patience_seconds=_PATIENCE_SECONDS,
+            on_event=self._heard,
+        ) as reader:  # fmt: skip
+            while True:
+                item = await reader.receive(_TURN_SECONDS)
+                heartbeat, now = reader.heartbeat, self._clock()
+                is_alive = reader.liveness is Liveness.ALIVE and heartbeat is not None
+                self._vision.line_seen(heartbeat if is_alive else None, now)
+                if heartbeat is not None:
+                    self._check_name(heartbeat.line)
+                    self._starts[heartbeat.epoch] = heartbeat.last_seq
+                    if len(self._starts) > _MOST_STARTS:
+                        del self._starts[min(self._starts)]
+                if isinstance(item, PartVerdict):
+                    self._vision.saw_part(item, now)
+                elif isinstance(item, Lost):
+                    self.lost += item.count or 1
+                elif item is not None:
+                    self._vision.saw_view(item, now)
+                if is_alive != was_alive:
+                    log.event(_log, logging.INFO, "line", liveness=reader.liveness)
+                    was_alive = is_alive
+                    self._ask_now.set()
+                await self._on_turn()
+
+    def _check_name(self, found: str) -> None:
+        if found != self._name:
+            raise InputError(
+                f"opcua.line: got {self._name!r}, but {self._verdicts} is of the line {found!r}; "
+                "correct whichever is wrong"
+            )
+
+    def _heard(self, event: Event) -> None:
+        self._on_event(event)
+        if event.event in _RECIPE_EVENTS:
+            self._ask_now.set()
+
+    async def _ask_status(self) -> None:
+        while True:
+            await self.refresh()
+            try:
+                await asyncio.wait_for(self._ask_now.wait(), _STATUS_SECONDS)
+            except TimeoutError:
+                continue
+            self._ask_now.clear()

@@ -1,0 +1,109 @@
+"""What clients may call: each method with its arguments and the role it takes, checked before it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple
+
+from asyncua import ua
+
+from inspectd.gateways.opcua.access import CALLER, PlantUsers
+from inspectd.gateways.opcua.audit import PlantAudit
+from inspectd.gateways.opcua.guarded import GuardedServer
+from inspectd.gateways.opcua.nodes import PlantNodes
+from inspectd.gateways.opcua.settings import PlantRole
+from inspectd.text import printable
+
+_MOST_CHARACTERS: Final = 1000
+Answer = list[Any]
+
+
+class PlantMethod(NamedTuple):
+    """A method: its path, the kinds of its arguments, who may call it, and what it does.
+
+    Kinds are `id` (a structure that has an Id; it may be null), `text`, `number` and `list`.
+    """
+
+    path: str
+    arguments: tuple[str, ...]
+    role: PlantRole
+    call: Callable[..., Awaitable[Answer]]
+
+
+class MethodDesk:
+    """Links methods to the server.
+
+    Args:
+        server: whose nodes they are.
+        nodes: the line's.
+        users: who may call what.
+        audit: where calls that change something are recorded, and all that were refused.
+        on_fault: called with what a handler raised, which is a fault of this program and ends it.
+    """
+
+    def __init__(
+        self, server: GuardedServer, nodes: PlantNodes, users: PlantUsers, audit: PlantAudit,
+        on_fault: Callable[[Exception], None],
+    ) -> None:  # fmt: skip
+        """Nothing is linked yet."""
+        self._server, self._nodes, self._users, self._audit = server, nodes, users, audit
+        self._on_fault = on_fault
+
+    def link(self, method: PlantMethod) -> None:
+        """Have a method answered."""
+
+        async def answer(_parent: Any, *given: Any) -> Any:
+            return await self._answer(method, [each.Value for each in given])
+
+        self._server.link_method(self._nodes.node(method.path), answer)
+
+    async def _answer(self, method: PlantMethod, given: list[Any]) -> Any:
+        who, name = CALLER.get(), method.path.rpartition(".")[2]
+        if not self._users.may(who, method.role):
+            self._audit.refuse(name, who, "BadUserAccessDenied")
+            return ua.StatusCode(ua.StatusCodes.BadUserAccessDenied)
+        if len(given) != len(method.arguments):
+            less = len(given) < len(method.arguments)
+            return ua.StatusCode(
+                ua.StatusCodes.BadArgumentsMissing if less else ua.StatusCodes.BadTooManyArguments
+            )
+        values = [_value(kind, value) for kind, value in zip(method.arguments, given, strict=True)]
+        if None in values:
+            self._audit.refuse(name, who, "BadInvalidArgument")
+            return ua.StatusCode(ua.StatusCodes.BadInvalidArgument)
+        try:
+            result = await method.call(*values)
+        except Exception as error:
+            self._on_fault(error)
+            raise
+        if method.role is not PlantRole.OBSERVER:
+            self._record(name, who, values, int(result[-1].Value))
+        return result
+
+    def _record(self, name: str, who: str, values: list[Any], error: int) -> None:
+        said = printable(
+            " ".join(str(value) for value in values if value not in {"", 0} and not _is_list(value))
+        )
+        if error:
+            self._audit.refuse(name, who, f"error {error}", arguments=said[:200])
+        else:
+            self._audit.did(name, who, arguments=said[:200])
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
+
+
+def _value(kind: str, value: Any) -> Any:
+    """An argument as handlers take it; None: it is of another kind."""
+    match kind:
+        case "number":
+            is_number = isinstance(value, int) and not isinstance(value, bool)
+            return int(value) if is_number else None
+        case "list":
+            return value if isinstance(value, list) else [] if value is None else None
+        case "id":
+            value = "" if value is None else getattr(value, "Id", 0)
+    value = getattr(value, "Text", value)
+    value = "" if value is None else value
+    return value if isinstance(value, str) and len(value) <= _MOST_CHARACTERS else None

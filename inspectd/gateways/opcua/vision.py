@@ -1,0 +1,288 @@
+"""The vision system that clients see: its states, and the parts under way. Pure: time is handed in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import IntEnum, StrEnum
+from typing import Final
+
+import msgspec
+
+from inspectd.gateways.opcua.results import (
+    ResultState,
+    VisionJob,
+    VisionResult,
+    result_of_job,
+    result_of_verdict,
+)
+from inspectd.gateways.parts import Judgement, PartResult, PartsUnderWay
+from inspectd.wire import Accepted, Heartbeat, PartVerdict, Verdict
+from inspectd.wire.numbers import reason_number
+
+_FAILED: Final = {"scoring_down", "golden_failed", "golden_overdue"}
+_NO_PICTURES: Final = {"down", "ended"}
+_MOST_VIEWS: Final = 512
+"""Views kept until their part's verdict comes."""
+
+
+class MachineState(StrEnum):
+    """States of a VisionStateMachine, by the names of their nodes."""
+
+    PREOPERATIONAL = "Preoperational"
+    HALTED = "Halted"
+    ERROR = "Error"
+    OPERATIONAL = "Operational"
+
+
+_SILENT: Final = {
+    False: (MachineState.PREOPERATIONAL, "not_heard"),
+    True: (MachineState.ERROR, "silent"),
+}
+"""Of a line that is not heard, by whether it ever was."""
+
+
+class AutomaticState(StrEnum):
+    """States of a VisionAutomaticModeStateMachine."""
+
+    INITIALIZED = "Initialized"
+    """It is not known yet by which recipe parts would be judged."""
+    READY = "Ready"
+    SINGLE = "SingleExecution"
+    """A job has no result yet; more may be started meanwhile."""
+    CONTINUOUS = "ContinuousExecution"
+    """Every part that the line judges is told, whoever triggered it."""
+
+
+class MethodError(IntEnum):
+    """What a method answers in `Error`; the specification has the positive numbers."""
+
+    OK = 0
+    NOT_READY = -1
+    UNKNOWN_RECIPE = -2
+    OVERLOAD = -3
+    DUPLICATE = -4
+    SHUTTING_DOWN = -5
+    NOT_PERMITTED_NOW = -6
+    NOT_LOADED = -7
+    ARGUMENT = -8
+    NO_ANSWER = -9
+
+
+_ERRORS: Final = {
+    "unknown_recipe": MethodError.UNKNOWN_RECIPE,
+    "unknown": MethodError.UNKNOWN_RECIPE,
+    "not_prepared": MethodError.UNKNOWN_RECIPE,
+    "overload": MethodError.OVERLOAD,
+    "duplicate_id": MethodError.DUPLICATE,
+    "shutting_down": MethodError.SHUTTING_DOWN,
+    "golden": MethodError.NOT_PERMITTED_NOW,
+    "in_force": MethodError.NOT_PERMITTED_NOW,
+    "damaged": MethodError.NOT_LOADED,
+    "failed": MethodError.NOT_LOADED,
+    "malformed": MethodError.ARGUMENT,
+    "unknown_camera": MethodError.ARGUMENT,
+    "no_answer": MethodError.NO_ANSWER,
+}
+
+
+def method_error(reason: str) -> MethodError:
+    """What the line's refusal is to a client."""
+    return _ERRORS.get(reason, MethodError.NOT_READY)
+
+
+class VisionSystem:
+    """One line as a vision system.
+
+    Args:
+        is_continuous: every part of the line is told from the start, without a job.
+        first_acquisition: number of the first job.
+
+    Attributes:
+        counts: what happened, for metrics: results by judgement, triggers by answer, falls to Error by cause.
+    """
+
+    def __init__(self, first_acquisition: int, *, is_continuous: bool = False) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.cause = "not_heard"
+        """Why it is in `Preoperational` or `Error`."""
+        self._next = first_acquisition
+        self._parts = PartsUnderWay()
+        self._heartbeat: Heartbeat | None = None
+        self._last: Heartbeat | None = None
+        self._heard_at = 0.0
+        self._was_heard = self._is_halted = False
+        self._has_recipe = False
+        self._continuous: str | None = "" if is_continuous else None
+        """JobId of the endless job; empty: it is the settings'."""
+        self._is_continuous_always = is_continuous
+        self._views: dict[tuple[int, int], Verdict] = {}
+        self._results: list[VisionResult] = []
+        self._machine = MachineState.PREOPERATIONAL
+
+    @property
+    def machine(self) -> MachineState:
+        """State of the whole, as `update` last found it."""
+        return self._machine
+
+    @property
+    def automatic(self) -> AutomaticState:
+        """State of the automatic mode."""
+        if not self._has_recipe:
+            return AutomaticState.INITIALIZED
+        if self._continuous is not None:
+            return AutomaticState.CONTINUOUS
+        return AutomaticState.SINGLE if len(self._parts) else AutomaticState.READY
+
+    @property
+    def heartbeat(self) -> Heartbeat | None:
+        """The line's last, while it lives."""
+        return self._heartbeat
+
+    @property
+    def open_jobs(self) -> int:
+        """Jobs without a result."""
+        return len(self._parts)
+
+    def line_seen(self, heartbeat: Heartbeat | None, now: float) -> None:
+        """The line lives, as its last heartbeat shows it; None: it does not."""
+        if heartbeat is not None and heartbeat is not self._last:
+            self._last, self._heard_at = heartbeat, now
+        self._heartbeat = heartbeat
+        self._was_heard |= heartbeat is not None
+
+    def recipe_known(self, *, is_known: bool) -> None:
+        """It is known by which recipe the line judges."""
+        self._has_recipe = is_known
+
+    def update(self, now: float, utc_ns: int) -> list[VisionResult]:
+        """Bring the state up to date; the results that there are since."""
+        machine, cause = self._state()
+        if machine is MachineState.ERROR and self._machine is not MachineState.ERROR:
+            self.counts["error", cause] += 1
+        if self._heartbeat is None:  # nothing that is under way can pass any more
+            self._abandon(now, utc_ns, ResultState.COMPLETED)
+        self._machine, self.cause = machine, cause
+        for finished in self._parts.finished(now):
+            self._results.append(self._counted(result_of_job(finished, utc_ns)))
+        found, self._results = self._results, []
+        return found
+
+    def refusal(self) -> MethodError:
+        """Why no job may be started now; `OK` if one may."""
+        if self._heartbeat is not None and self._heartbeat.state == "stopping":
+            return MethodError.SHUTTING_DOWN
+        if self.cause in {"golden_failed", "golden_overdue"}:
+            return MethodError.NOT_PERMITTED_NOW
+        if self._state()[0] is not MachineState.OPERATIONAL:
+            return MethodError.NOT_READY
+        is_free = self.automatic in {AutomaticState.READY, AutomaticState.SINGLE}
+        return MethodError.OK if is_free else MethodError.NOT_READY
+
+    def begin(
+        self, now: float, *, part_id: str | None, meas_id: str, product_id: str, recipe: str | None, user: str
+    ) -> VisionJob:
+        """A job goes to the line."""
+        job = VisionJob(
+            acquisition=self._number(), at=now, part_id=part_id, recipe=recipe, meas_id=meas_id,
+            product_id=product_id, user=user,
+        )  # fmt: skip
+        self._parts.begin(job)
+        return job
+
+    def accepted(self, job: VisionJob, answer: Accepted) -> bool:
+        """The line took it; False if the job is none any more."""
+        self.counts["trigger", "accepted"] += 1
+        return self._parts.accepted(job, answer)
+
+    def refused(self, job: VisionJob, reason: str) -> None:
+        """The line did not take it: it gets no result."""
+        self.counts["trigger", reason] += 1
+        self._parts.drop(job)
+
+    def begin_continuous(self) -> str:
+        """An endless job begins: its JobId."""
+        self._continuous = f"ua-{self._number():016x}"
+        return self._continuous
+
+    def end_continuous(self) -> bool:
+        """The endless job ends; False if there was none, or if the settings want it."""
+        was = bool(self._continuous)
+        if was:
+            self._continuous = "" if self._is_continuous_always else None
+        return was
+
+    def abort(self, now: float, utc_ns: int) -> None:
+        """Every job ends without a judgement."""
+        self._abandon(now, utc_ns, ResultState.ABORTED)
+        self.end_continuous()
+
+    def halt(self, now: float, utc_ns: int) -> None:
+        """No job is taken until `reset`."""
+        self.abort(now, utc_ns)
+        self._is_halted = True
+
+    def reset(self) -> None:
+        """Out of `Halted`."""
+        self._is_halted = False
+
+    def saw_view(self, verdict: Verdict, now: float) -> None:
+        """A view was judged: of a part, or of a camera that runs freely."""
+        if verdict.trigger_id is not None:
+            self._parts.saw_view(verdict)
+            self._views[verdict.epoch, verdict.seq] = verdict
+            if len(self._views) > _MOST_VIEWS:
+                del self._views[next(iter(self._views))]
+        else:
+            started = verdict.captured_utc_ns or verdict.decided_utc_ns
+            self._tell_continuous(verdict, started, now)
+
+    def saw_part(self, verdict: PartVerdict, now: float) -> None:
+        """A part was judged."""
+        if self._parts.knows(verdict.trigger_id):
+            self._parts.saw_part(verdict, now)
+        else:
+            self._tell_continuous(verdict, verdict.triggered_utc_ns, now)
+
+    def _tell_continuous(self, verdict: Verdict | PartVerdict, started_utc_ns: int, now: float) -> None:
+        if self._continuous is None or self._is_halted:
+            return
+        is_old = True  # what cannot be known to be in time is late
+        if self._heartbeat is not None:
+            line_utc_ns = self._heartbeat.utc_ns + round((now - self._heard_at) * 1e9)
+            is_old = line_utc_ns > started_utc_ns + verdict.deadline_ms * 1e6
+        named = verdict.views if isinstance(verdict, PartVerdict) else []
+        views = [found for view in named if (found := self._views.get((verdict.epoch, view.seq))) is not None]
+        result = result_of_verdict(verdict, views, job_id=self._continuous or None, is_old=is_old)
+        self._results.append(self._counted(result))
+
+    def _state(self) -> tuple[MachineState, str]:
+        if self._is_halted:
+            return MachineState.HALTED, "halted"
+        if self._heartbeat is None:
+            return _SILENT[self._was_heard]
+        if self._heartbeat.state != "running":
+            return MachineState.PREOPERATIONAL, self._heartbeat.state
+        failed = [each.condition for each in self._heartbeat.conditions if each.condition in _FAILED]
+        if failed:
+            return MachineState.ERROR, failed[0]
+        cameras = self._heartbeat.cameras
+        if cameras and all(phase in _NO_PICTURES for phase in cameras.values()):
+            return MachineState.ERROR, "camera_down"
+        return MachineState.OPERATIONAL, ""
+
+    def _abandon(self, now: float, utc_ns: int, state: ResultState) -> None:
+        for job in self._parts.abandon():
+            result = PartResult(
+                trigger=job, judgement=Judgement.UNDECIDABLE, reason=reason_number("no_verdict"), at=now,
+                is_late=True,
+            )  # fmt: skip
+            told = msgspec.structs.replace(result_of_job(result, utc_ns), state=state)
+            self._results.append(self._counted(told))
+
+    def _counted(self, result: VisionResult) -> VisionResult:
+        self.counts["result", result.judgement.name.lower()] += 1
+        return result
+
+    def _number(self) -> int:
+        number, self._next = self._next, (self._next + 1) % 2**64
+        return number
