@@ -25,6 +25,7 @@ from inspectd.client import (
     RecipeAction,
     RecipeRefusal,
     RecipeRequest,
+    Verdict,
     ask_recipe,
     ask_status,
 )
@@ -145,9 +146,9 @@ class LineSide:
                 self._vision.line_seen(heartbeat if is_alive else None, now)
                 if heartbeat is not None:
                     self._check_name(heartbeat.line)
-                    self._starts[heartbeat.epoch] = heartbeat.last_seq
-                    if len(self._starts) > _MOST_STARTS:
-                        del self._starts[min(self._starts)]
+                    self._reached(heartbeat.epoch, heartbeat.last_seq)
+                if isinstance(item, PartVerdict | Verdict):
+                    self._reached(item.epoch, item.seq)
                 if isinstance(item, PartVerdict):
                     self._vision.saw_part(item, now)
                 elif isinstance(item, Lost):
@@ -159,6 +160,11 @@ class LineSide:
                     was_alive = is_alive
                     self._ask_now.set()
                 await self._on_turn()
+
+    def _reached(self, epoch: int, seq: int) -> None:
+        self._starts[epoch] = max(seq, self._starts.get(epoch, 0))
+        if len(self._starts) > _MOST_STARTS:
+            del self._starts[min(self._starts)]
 
     def _check_name(self, found: str) -> None:
         if found != self._name:

@@ -73,25 +73,19 @@ class MethodDesk:
             return ua.StatusCode(ua.StatusCodes.BadInvalidArgument)
         try:
             result = await method.call(*values)
+            if method.role is not PlantRole.OBSERVER:
+                self._record(name, who, values, int(result[-1].Value))
         except Exception as error:
             self._on_fault(error)
             raise
-        if method.role is not PlantRole.OBSERVER:
-            self._record(name, who, values, int(result[-1].Value))
         return result
 
     def _record(self, name: str, who: str, values: list[Any], error: int) -> None:
-        said = printable(
-            " ".join(str(value) for value in values if value not in {"", 0} and not _is_list(value))
-        )
+        said = printable(" ".join(value for value in values if isinstance(value, str) and value))
         if error:
             self._audit.refuse(name, who, f"error {error}", arguments=said[:200])
         else:
             self._audit.did(name, who, arguments=said[:200])
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
 
 
 def _value(kind: str, value: Any) -> Any:

@@ -11,7 +11,7 @@ from asyncua import ua
 from inspectd.gateways.opcua import nodesets
 from inspectd.gateways.opcua.guarded import GuardedServer
 from inspectd.gateways.opcua.results import VisionResult
-from inspectd.gateways.opcua.structures import PlantTypes, message, severity
+from inspectd.gateways.opcua.structures import PlantTypes, message, register_ids, severity
 from inspectd.gateways.opcua.vision import AutomaticState, MachineState
 from inspectd.wire import Heartbeat
 from inspectd.wire.sync import LineStatus
@@ -38,6 +38,9 @@ HEALTH: Final = {
     "VerdictsLost": "Int64",
 }
 """Variables of `Health` by name, with their types; beside them is one for each camera."""
+
+NEVER: Final = datetime(1601, 1, 1, tzinfo=UTC)
+"""OPC UA's beginning of time, which stands for none."""
 
 _MACHINE: Final = "VisionStateMachine"
 _AUTOMATIC: Final = f"{_MACHINE}.AutomaticModeStateMachine"
@@ -76,6 +79,7 @@ class PlantNodes:
             await server.import_xml(xmlstring=nodesets.importable(name))
         await server.load_data_type_definitions()
         self._vision = await server.get_namespace_index(nodesets.MACHINE_VISION_URI)
+        register_ids(self._vision)
         self._machinery = await server.get_namespace_index(nodesets.MACHINERY_RESULT_URI)
         self._index = await server.register_namespace(NAMESPACE)
         root = await self._make(server.nodes.objects, "", self._line, self._index, _VISION_SYSTEM)
@@ -130,9 +134,8 @@ class PlantNodes:
             due = [each.due_utc_ns for each in status.golden if each.due_utc_ns is not None]
             await self._put("Health.RecipeInForce", status.in_force)
             await self._put("Health.GoldenHeld", any(each.is_held for each in status.golden))
-            await self._put(
-                "Health.GoldenDueUtc", datetime.fromtimestamp(min(due) / 1e9, UTC) if due else None
-            )
+            next_check = datetime.fromtimestamp(min(due) / 1e9, UTC) if due else NEVER
+            await self._put("Health.GoldenDueUtc", next_check)
         if heartbeat is None or heartbeat is self._last:
             return
         self._last = heartbeat
@@ -157,14 +160,18 @@ class PlantNodes:
         fields = {"Severity": severity(result), "Message": message(result)}
         await self._fire("result", **fields, **types.event_fields(result), when_ns=result.created_utc_ns)
         await self._fire(
-            "machinery", **fields, Result=types.machinery_result(result), when_ns=result.created_utc_ns
+            "machinery",
+            **fields,
+            Result=ua.Variant(types.machinery_result(result)),
+            when_ns=result.created_utc_ns,
         )
 
     async def tell_recipe(self, types: PlantTypes, name: str) -> None:
         """Fire RecipePrepared; `name` has its version."""
         await self._fire(
             "recipe", Severity=1, Message=ua.LocalizedText(f"{name} is prepared", "en"),
-            ExternalId=types.named("RecipeIdExternal", name.partition("@")[0]), InternalId=types.recipe(name),
+            ExternalId=ua.Variant(types.named("RecipeIdExternal", name.partition("@")[0])),
+            InternalId=ua.Variant(types.recipe(name)),
         )  # fmt: skip
 
     async def tell_recipe_failed(self, text: str) -> None:

@@ -99,9 +99,9 @@ class ResultHandlers:
         partial, content = shown.pop("IsPartial"), shown.pop("ResultContent")
         simulated, state = shown.pop("IsSimulated"), shown.pop("ResultState")
         return [
-            ua.Variant(Value=False), _count(0), ua.Variant(partial), ua.Variant(simulated),
-            ua.Variant(state, ua.VariantType.Int32), *(ua.Variant(value) for value in shown.values()),
-            ua.Variant(content, ua.VariantType.Variant, is_array=True), _error(found),
+            ua.Variant(Value=False), _count(0), partial, simulated,
+            state, *shown.values(),
+            content, _error(found),
         ]  # fmt: skip
 
     async def _latest(self, timeout: int) -> Answer:

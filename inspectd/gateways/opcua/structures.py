@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,7 +23,31 @@ _MACHINERY: Final = {
     "Result": 3008,
 }
 
+_WITHOUT_FIELDS: Final = {
+    "RecipeIdExternalDataType": (3002, 5002),
+    "ConfigurationIdDataType": (3008, 5090),
+    "RecipeIdInternalDataType": (3013, 5268),
+}
+"""Structures that add nothing to their base, `BinaryIdBaseDataType`: number and that of their encoding."""
+_BINARY_ID: Final = 3019
+
 _SEVERITIES: Final = {Judgement.PASS: 1, Judgement.FAIL: 300, Judgement.UNDECIDABLE: 600}
+
+
+def register_ids(vision: int) -> None:
+    """Give asyncua the structures that add no field to their base.
+
+    It takes them for their base: sends that one's type, and gives a method what a client sends of them as
+    bytes.
+
+    Args:
+        vision: index of the namespace of OPC 40100-1.
+    """
+    base = get_type(ua.NodeId(_BINARY_ID, vision))
+    for name, (number, encoding) in _WITHOUT_FIELDS.items():
+        of_type = ua.NodeId(number, vision)
+        made = dataclass(type(name, (base,), {"data_type": of_type, "__module__": base.__module__}))
+        ua.register_extension_object(name, ua.NodeId(encoding, vision), made, of_type)
 
 
 class PlantTypes:
@@ -58,16 +83,19 @@ class PlantTypes:
         """A result of OPC 40100-1, whose content is one of OPC 40001-101."""
         made = self._vision["Result"]()
         for name, value in self.event_fields(result).items():
-            setattr(made, name, value)
+            setattr(made, name, value.Value)
         return made
 
     def event_fields(self, result: VisionResult) -> dict[str, Any]:
-        """What a ResultReady event has beside what every event has."""
-        return {
+        """What a ResultReady event has beside what every event has, as variants.
+
+        asyncua sends a field of which the NodeSet has no default value as null, unless it is a variant.
+        """
+        fields = {
             "ResultId": self.named("ResultId", result.result_id),
             "IsPartial": False,
             "IsSimulated": result.is_simulated,
-            "ResultState": int(result.state),
+            "ResultState": ua.Variant(int(result.state), ua.VariantType.Int32),
             "MeasId": self.named("MeasId", result.meas_id),
             "PartId": self.named("PartId", result.part_id),
             "ExternalRecipeId": self.named("RecipeIdExternal", result.recipe),
@@ -78,7 +106,13 @@ class PlantTypes:
             "JobId": self.named("JobId", result.job_id),
             "CreationTime": _time(result.created_utc_ns),
             "ProcessingTimes": _times(self._vision["ProcessingTimes"], result),
-            "ResultContent": [ua.Variant(self.machinery_result(result))],
+            "ResultContent": ua.Variant(
+                [ua.Variant(self.machinery_result(result))], ua.VariantType.Variant, is_array=True
+            ),
+        }
+        return {
+            name: value if isinstance(value, ua.Variant) else ua.Variant(value)
+            for name, value in fields.items()
         }
 
     def machinery_result(self, result: VisionResult) -> Any:
