@@ -1,4 +1,4 @@
-// An OPC UA client of another code base (node-opcua) for tools/opcua_acceptance.py.
+// An OPC UA client of another code base (node-opcua) for tools/faults/opcua_acceptance.py.
 // Settings come as JSON in the first argument; each line that it prints is a JSON object.
 const {
   OPCUAClient, SecurityPolicy, MessageSecurityMode, AttributeIds, UserTokenType, constructEventFilter, Variant,

@@ -151,7 +151,8 @@ class OpcUaGateway:
             self.process.send_signal(signum)
         return self.process.wait(10)
 
-    async def client(self, user: str | None = "anna", password: str | None = None, pki: ClientPki | None = None,
+    async def client(self, user: str | None = "anna", password: str | None = None,
+        pki: ClientPki | None = None,
                      uri: str | None = None) -> PlantClient:  # fmt: skip
         """A client that is logged in.
 

@@ -46,7 +46,7 @@ def register_ids(vision: int) -> None:
     base = get_type(ua.NodeId(_BINARY_ID, vision))
     for name, (number, encoding) in _WITHOUT_FIELDS.items():
         of_type = ua.NodeId(number, vision)
-        made = dataclass(type(name, (base,), {"data_type": of_type, "__module__": base.__module__}))
+        made: Any = dataclass(type(name, (base,), {"data_type": of_type, "__module__": base.__module__}))
         ua.register_extension_object(name, ua.NodeId(encoding, vision), made, of_type)
 
 

@@ -113,8 +113,8 @@ def test_roles(gateway, user, allowed) -> None:
     async def test() -> None:
         client = await gateway.client(user)
         calls = {
-            "list": ("GetRecipeListFiltered", lambda: client.results()),
-            "job": ("StartSingleJob", lambda: client.job()),
+            "list": ("GetRecipeListFiltered", client.results),
+            "job": ("StartSingleJob", client.job),
             "halt": ("Reset", lambda: client.call("VisionStateMachine.Reset", *reason)),
             "recipe": ("PrepareRecipe", lambda: client.prepare("cells")),
         }
@@ -184,8 +184,8 @@ def test_a_trusted_certificate_on_the_channel_of_another_is_refused(gateway, tmp
         await client.open_secure_channel()
         client.security_policy.asymmetric_cryptography.verify = lambda *_: None  # it would notice itself
         client.security_policy.host_certificate = gateway.pki.certificate.read_bytes()
+        await client.create_session()
         with pytest.raises(UaStatusCodeError):
-            await client.create_session()
             await client.activate_session("anna", "pw-anna")
         client.disconnect_socket()
 
@@ -250,12 +250,11 @@ def test_no_client_has_itself_told_more_often_than_it_should(gateway, asked, giv
 def test_more_connections_and_subscriptions_than_there_is_room_for(gateway) -> None:
     async def test() -> None:
         client = await gateway.client()
-        made = 0
+        for _ in range(64):
+            await client.create_subscription(1000, client)
         with pytest.raises(UaStatusCodeError) as told:
-            for _ in range(100):
-                await client.create_subscription(1000, client)
-                made += 1
-        assert (made, told.value.code) == (64, ua.StatusCodes.BadTooManySubscriptions)
+            await client.create_subscription(1000, client)
+        assert told.value.code == ua.StatusCodes.BadTooManySubscriptions
         sockets = [socket.create_connection(("127.0.0.1", gateway.port)) for _ in range(20)]
         sockets[-1].settimeout(5)
         assert sockets[-1].recv(1) == b"", "the one too many is ended"

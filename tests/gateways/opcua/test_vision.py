@@ -1,0 +1,218 @@
+"""The vision system without a server: states, and no pass that was late or has no line behind it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from support.messages import EPOCH, heartbeat
+from support.plant_side import part
+
+from inspectd.gateways.opcua.results import ResultState, VisionJob, VisionResult, result_of_verdict
+from inspectd.gateways.opcua.vision import (
+    AutomaticState,
+    MachineState,
+    MethodError,
+    VisionSystem,
+    method_error,
+)
+from inspectd.gateways.parts import GRACE_SECONDS, Judgement
+from inspectd.wire import Accepted, Evaluation, HealthCondition, Heartbeat, Reason
+from inspectd.wire.numbers import TRIGGER_REFUSAL_NUMBERS, reason_number
+
+UTC_NS = 1_763_924_431_000_000_000
+
+
+class Plant:
+    """A vision system with a clock, and a line that says what a test wants."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.now = 100.0
+        self.vision = VisionSystem(7, **settings)
+        self.vision.recipe_known(is_known=True)
+
+    def beats(self, **changes: Any) -> Plant:
+        """A heartbeat comes, dated now."""
+        utc_ns = UTC_NS + round((self.now - 100) * 1e9)
+        self.beat = msgspec.structs.replace(heartbeat(1), utc_ns=utc_ns, **changes)
+        self.vision.line_seen(self.beat, self.now)
+        return self
+
+    def silent(self) -> Plant:
+        self.vision.line_seen(None, self.now)
+        return self
+
+    def job(self, deadline_ms: float = 500) -> tuple[VisionJob, Accepted]:
+        made = self.vision.begin(self.now, part_id="P", meas_id="m", product_id="", recipe=None, user="mes")
+        answer = Accepted(made.trigger_id, EPOCH, UTC_NS, deadline_ms, ["top"], "cells")
+        assert self.vision.accepted(made, answer)
+        return made, answer
+
+    def results(self) -> list[VisionResult]:
+        return self.vision.update(self.now, UTC_NS)
+
+    def machine(self) -> MachineState:
+        self.vision.update(self.now, UTC_NS)
+        return self.vision.machine
+
+
+def test_a_job_passes_in_time() -> None:
+    plant = Plant().beats()
+    job, answer = plant.job()
+    assert plant.vision.automatic is AutomaticState.SINGLE
+    plant.now += 0.4
+    plant.vision.saw_part(part(answer), plant.now)
+    (result,) = plant.results()
+    assert (result.judgement, result.job_id, result.meas_id) == (Judgement.PASS, job.trigger_id, "m")
+    assert plant.vision.automatic is AutomaticState.READY
+    assert plant.results() == [], "once"
+
+
+def test_a_job_that_is_late_by_the_gateways_clock_is_no_pass() -> None:
+    plant = Plant().beats()
+    _, answer = plant.job()
+    plant.now += 0.6
+    plant.vision.saw_part(part(answer), plant.now)
+    (result,) = plant.results()
+    assert (result.judgement, result.is_late) == (Judgement.UNDECIDABLE, True)
+
+
+def test_a_job_without_a_verdict_has_a_result_all_the_same() -> None:
+    plant = Plant().beats()
+    job, _ = plant.job()
+    plant.now += 0.5 + GRACE_SECONDS + 0.01
+    (result,) = plant.results()
+    assert (result.result_id, result.reason) == (f"none:{job.trigger_id}", reason_number("no_verdict"))
+
+
+def test_what_is_under_way_when_the_line_falls_silent_never_passes() -> None:
+    plant = Plant().beats()
+    _, answer = plant.job()
+    (result,) = plant.silent().results()
+    assert result.judgement is Judgement.UNDECIDABLE
+    plant.beats()
+    plant.vision.saw_part(part(answer), plant.now)
+    assert plant.results() == []
+
+
+def test_a_job_that_is_aborted_never_passes() -> None:
+    plant = Plant().beats()
+    _, answer = plant.job()
+    plant.vision.abort(plant.now, UTC_NS)
+    plant.vision.saw_part(part(answer), plant.now)
+    (result,) = plant.results()
+    assert (result.judgement, result.state) == (Judgement.UNDECIDABLE, ResultState.ABORTED)
+
+
+def test_the_answer_to_a_job_that_was_aborted_meanwhile_is_no_job() -> None:
+    plant = Plant().beats()
+    made = plant.vision.begin(plant.now, part_id=None, meas_id="", product_id="", recipe=None, user="mes")
+    plant.vision.abort(plant.now, UTC_NS)
+    assert not plant.vision.accepted(made, Accepted(made.trigger_id, EPOCH, UTC_NS, 500, ["top"], "cells"))
+    assert plant.results() == []
+
+
+def others(**changes: Any) -> Any:
+    answer = Accepted("others-1", EPOCH, UTC_NS, 500, ["top"], "cells")
+    return part(answer, **{"deadline_ms": 500.0, "triggered_utc_ns": UTC_NS} | changes)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "changes", "judgement"),
+    [
+        (0.4, {}, Judgement.PASS),
+        (0.6, {}, Judgement.UNDECIDABLE),
+        (0.4, {"late": True}, Judgement.UNDECIDABLE),
+        (0.4, {"evaluation": Evaluation.FAIL, "reason": Reason.ABOVE_THRESHOLD}, Judgement.FAIL),
+    ],
+)
+def test_a_part_of_others_that_came_late_is_no_pass(seconds, changes, judgement) -> None:
+    plant = Plant(is_continuous=True).beats()
+    plant.now += seconds
+    plant.vision.saw_part(others(**changes), plant.now)
+    (result,) = plant.results()
+    assert (result.judgement, result.job_id) == (judgement, "others-1")
+
+
+def test_a_part_of_others_is_no_pass_while_the_line_is_silent() -> None:
+    plant = Plant(is_continuous=True).silent()
+    plant.vision.saw_part(others(), plant.now)
+    assert [result.judgement for result in plant.results()] == [Judgement.UNDECIDABLE]
+
+
+def test_parts_of_others_are_told_in_a_continuous_job_alone() -> None:
+    plant = Plant().beats()
+    plant.vision.saw_part(others(), plant.now)
+    assert plant.results() == []
+    name = plant.vision.begin_continuous()
+    plant.vision.saw_part(others(), plant.now)
+    assert [result.job_id for result in plant.results()] == [name]
+    assert plant.vision.end_continuous()
+    plant.vision.saw_part(others(), plant.now)
+    assert plant.results() == []
+    assert not plant.vision.end_continuous()
+
+
+def test_a_recorded_pass_that_was_late_is_none() -> None:
+    assert result_of_verdict(others(late=True)).judgement is Judgement.UNDECIDABLE
+    assert result_of_verdict(others()).judgement is Judgement.PASS
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "cause"),
+    [
+        ({}, MachineState.OPERATIONAL, ""),
+        ({"state": "starting"}, MachineState.PREOPERATIONAL, "starting"),
+        ({"cameras": {"a": "down", "b": "down"}}, MachineState.ERROR, "camera_down"),
+        ({"cameras": {"a": "down", "b": "up"}}, MachineState.OPERATIONAL, ""),
+        *(
+            ({"conditions": [HealthCondition("failure", name, "")]}, MachineState.ERROR, name)
+            for name in ("scoring_down", "golden_failed", "golden_overdue")
+        ),
+        ({"conditions": [HealthCondition("x", "late", "")]}, MachineState.OPERATIONAL, ""),
+    ],
+)
+def test_states(changes, state, cause) -> None:
+    plant = Plant().beats(**changes)
+    assert plant.machine() is state
+    assert plant.vision.cause == cause
+    assert (plant.vision.refusal() is MethodError.OK) is (state is MachineState.OPERATIONAL)
+
+
+def test_from_never_heard_to_silent() -> None:
+    plant = Plant()
+    assert plant.machine() is MachineState.PREOPERATIONAL
+    assert plant.beats().machine() is MachineState.OPERATIONAL
+    assert plant.silent().machine() is MachineState.ERROR
+    assert plant.vision.counts["error", "silent"] == 1
+    assert plant.beats().machine() is MachineState.OPERATIONAL
+
+
+def test_halted_is_left_by_a_reset_alone() -> None:
+    plant = Plant().beats()
+    plant.vision.halt(plant.now, UTC_NS)
+    assert plant.silent().machine() is plant.beats().machine() is MachineState.HALTED
+    plant.vision.reset()
+    assert plant.machine() is MachineState.OPERATIONAL
+
+
+def test_a_line_whose_recipe_is_not_known_takes_no_job() -> None:
+    plant = Plant().beats()
+    plant.vision.recipe_known(is_known=False)
+    assert plant.vision.automatic is AutomaticState.INITIALIZED
+    assert plant.vision.refusal() is MethodError.NOT_READY
+
+
+def test_why_no_job_is_taken_has_a_number_of_its_own() -> None:
+    plant = Plant().beats(state="stopping")
+    assert plant.vision.refusal() is MethodError.SHUTTING_DOWN
+    plant.beats(conditions=[HealthCondition("failure", "golden_overdue", "")]).machine()
+    assert plant.vision.refusal() is MethodError.NOT_PERMITTED_NOW
+    assert {method_error(reason) for reason in TRIGGER_REFUSAL_NUMBERS} <= {*MethodError} - {MethodError.OK}
+
+
+def test_job_ids_are_never_used_again() -> None:
+    plant = Plant().beats()
+    assert isinstance(plant.beat, Heartbeat)
+    assert len({plant.job()[0].trigger_id for _ in range(100)}) == 100
