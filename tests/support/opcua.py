@@ -76,10 +76,13 @@ class OpcUaGateway:
         folder: for its files and log.
         runtime_dir: of the line.
         opcua: more lines of the table `[opcua]`.
+        line: the line's name.
         metrics_port: of its metrics.
     """
 
-    def __init__(self, folder: Path, runtime_dir: Path, opcua: str = "", *, metrics_port: int = 0) -> None:
+    def __init__(
+        self, folder: Path, runtime_dir: Path, opcua: str = "", *, line: str = LINE, metrics_port: int = 0
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port, self.log = free_port(), folder / "gateway.log"
         self.certificates = CertificateFolder(folder / "opcua")
@@ -92,7 +95,7 @@ class OpcUaGateway:
         self.file = folder / "gateway.toml"
         self.file.write_text(
             f'[line]\nverdicts = "ipc://{runtime_dir}/verdicts.sock"\n'
-            f'[opcua]\nport = {self.port}\nline = "{LINE}"\nusers = {{ {users} }}\n{opcua}\n'
+            f'[opcua]\nport = {self.port}\nline = "{line}"\nusers = {{ {users} }}\n{opcua}\n'
             f"[metrics]\nport = {metrics_port}\n"
         )
         self.process: subprocess.Popen[bytes] | None = None
@@ -152,14 +155,14 @@ class OpcUaGateway:
         return self.process.wait(10)
 
     async def client(self, user: str | None = "anna", password: str | None = None,
-        pki: ClientPki | None = None,
+        pki: ClientPki | None = None, port: int | None = None,
                      uri: str | None = None) -> PlantClient:  # fmt: skip
         """A client that is logged in.
 
         Raises:
             UaStatusCodeError: it was not let in.
         """
-        made = PlantClient(self.url, timeout=10)
+        made = PlantClient(self.url.replace(str(self.port), str(port or self.port)), timeout=10)
         pki = pki or self.pki
         made.application_uri = uri or pki.uri
         made.session_timeout = 30_000
@@ -186,6 +189,11 @@ class PlantClient(Client):
         self.machinery = await self.get_namespace_index("http://opcfoundation.org/UA/Machinery/Result/")
         self.index = await self.get_namespace_index("urn:inspectd:plant")
         self.events: list[Any] = []
+
+    @property
+    def result_ready(self) -> Node:
+        """The type of the event of a result."""
+        return self.get_node(ua.NodeId(1024, self.vision))
 
     def at(self, path: str = "") -> Node:
         """A node of the line."""
@@ -231,8 +239,7 @@ class PlantClient(Client):
     async def listen(self, interval_ms: float = 10, *, node: Node | None = None) -> Any:
         """Subscribe to results."""
         subscription = await self.create_subscription(interval_ms, self)
-        kind = self.get_node(ua.NodeId(1024, self.vision))
-        await subscription.subscribe_events(node or self.at(), kind, queuesize=1000)
+        await subscription.subscribe_events(node or self.at(), self.result_ready, queuesize=1000)
         return subscription
 
     def event_notification(self, event: Any) -> None:

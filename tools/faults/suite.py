@@ -15,6 +15,7 @@ from faults import (
     kill_children,
     kill_daemon,
     netns,
+    opcua_gate,
     readers,
     recipes,
     soak,
@@ -143,6 +144,14 @@ FAULTS: Final = (
         full=2000,
         short=20,
         run=gateways.run_numbers,
+    ),
+    Fault(
+        "opcua-gate-struck",
+        "a client gates parts by jobs over OPC UA; line, gateway and link are killed, cut or held back",
+        "no wrong pass; good parts pass before and afterwards; no traceback of the gateway",
+        full=2000,
+        short=25,
+        run=opcua_gate.run,
     ),
     Fault(
         "clock-stepped",
