@@ -173,13 +173,30 @@ class OpcUaGateway:
         if user is not None:
             made.set_user(user)
             made.set_password(f"pw-{user}" if password is None else password)
-        await made.connect()
+        try:
+            await made.connect()
+        except BaseException:
+            await close_socket(made)  # asyncua leaves it open
+            raise
         await made.look_around()
         return made
 
 
+async def close_socket(client: Client) -> None:
+    """End a client's connection as it is."""
+    client.disconnect_socket()
+    await asyncio.sleep(0.01)  # for the loop to close it
+
+
 class PlantClient(Client):
     """A client that knows the nodes of a line; keeps the events of its subscriptions."""
+
+    async def disconnect(self) -> None:
+        """Log out."""
+        try:
+            await super().disconnect()
+        finally:
+            await close_socket(self)
 
     async def look_around(self) -> None:
         """Read namespaces and types."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 from asyncua import Server, ua
@@ -17,6 +18,8 @@ from inspectd.gateways.opcua.guarded_sessions import GuardedInternalServer, Guar
 
 MOST_QUEUED: Final = 1000
 """Values or events that wait of one monitored item."""
+LOGIN_SECONDS: Final = 1.0
+"""A connection that has not logged in by then makes room for another, where there is none."""
 ACTIVATION_SECONDS: Final = 10.0
 """A connection that has not logged in by then is ended."""
 MOST_UNREAD_BYTES: Final = 1 << 20
@@ -83,15 +86,21 @@ class GuardedProcessor(UaProcessor):
 class GuardedProtocol(OPCUAProtocol):
     """A connection that ends at what is no OPC UA, and at a client that does not read.
 
-    asyncua keeps whatever a client sends until a message is whole, however long it claims to be, and goes on
-    after what it could not read, with a traceback for each.
+    asyncua keeps whatever a client sends until a message is whole, however long it claims to be, goes on
+    after what it could not read, with a traceback for each, and lets those who say nothing keep others out.
     """
 
     iserver: GuardedInternalServer
     processor: GuardedProcessor | None
 
     def connection_made(self, transport: Any) -> None:
-        """Serve a client."""
+        """Serve a client; one that has not logged in for a second makes room for it."""
+        self._since = time.monotonic()
+        if len(self.clients) >= self.iserver.max_connections:
+            waiting = next((each for each in self.clients if each.is_idle(self._since)), None)
+            if waiting is not None:
+                waiting.cut_off("made_room")
+                self.clients.remove(waiting)
         super().connection_made(transport)
         if self.processor is None:
             self.iserver.audit.cut_off("too_many_connections")
@@ -99,27 +108,34 @@ class GuardedProtocol(OPCUAProtocol):
         self.processor = GuardedProcessor(self.iserver, self.transport, self.limits)
         self.processor.set_policies(self.policies)
 
+    def is_idle(self, now: float) -> bool:
+        """Nobody has logged in, though there was time."""
+        session = None if self.processor is None else self.processor.session
+        is_logged_in = session is not None and session.is_activated()
+        return not is_logged_in and now - self._since > LOGIN_SECONDS
+
+    def cut_off(self, cause: str) -> None:
+        """End it, and count why."""
+        self.iserver.audit.cut_off(cause)
+        if self.transport is not None:
+            self.transport.abort()
+
     def data_received(self, data: bytes) -> None:
         """Take in what came."""
         super().data_received(data)
         if len(self._buffer) > self.limits.max_recv_buffer:
-            self._cut_off("too_large")
+            self.cut_off("too_large")
 
     async def _process_one_msg(self, header: Any, buf: Any) -> bool:
         try:
             goes_on = await super()._process_one_msg(header, buf)
         except Exception:  # noqa: BLE001 - whatever asyncua raises of it: it is counted, and the connection ends
-            self._cut_off("malformed")
+            self.cut_off("malformed")
             return False
         if self.transport is not None and self.transport.get_write_buffer_size() > MOST_UNREAD_BYTES:
-            self._cut_off("does_not_read")
+            self.cut_off("does_not_read")
             return False
         return bool(goes_on)
-
-    def _cut_off(self, cause: str) -> None:
-        self.iserver.audit.cut_off(cause)
-        if self.transport is not None:
-            self.transport.abort()
 
 
 class GuardedBinaryServer(BinaryServer):

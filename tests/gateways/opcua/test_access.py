@@ -15,10 +15,11 @@ import pytest
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 from asyncua.ua.uaerrors import UaStatusCodeError
-from support.opcua import AUTOMATIC, ClientPki, OpcUaGateway
+from support.opcua import AUTOMATIC, ClientPki, OpcUaGateway, close_socket
 
 from inspectd.cli import main
 from inspectd.gateways.opcua.certificates import MOST_REJECTED, thumbprint
+from inspectd.gateways.opcua.guarded import LOGIN_SECONDS
 
 pytestmark = pytest.mark.daemon
 
@@ -60,14 +61,13 @@ def test_a_certificate_that_nobody_trusts_is_kept_to_look_at(gateway, tmp_path, 
         client = await gateway.client(pki=stranger)
         assert await client.state() == "Preoperational"
         assert main(["opcua", "keys", "reject", short, *config]) == 0
-        lost = asyncio.Event()
-        client.connection_lost_callback = lambda *_: asyncio.sleep(0, lost.set())
         async with asyncio.timeout(5):
             while not gateway.audited(action="connect", who="anna", result="not_trusted_any_more"):
                 await asyncio.sleep(0.05)
         with pytest.raises((UaStatusCodeError, ConnectionError, asyncio.CancelledError, TimeoutError)):
             await asyncio.wait_for(client.state(), 2)
         await client.disconnect()
+        await close_socket(client)
 
     run(test)
 
@@ -143,7 +143,7 @@ def test_without_encryption_nothing_but_discovery_is_answered(gateway) -> None:
             await client.create_session()
         assert told.value.code == ua.StatusCodes.BadSecurityModeRejected
         await client.close_secure_channel()
-        client.disconnect_socket()
+        await close_socket(client)
 
     run(test)
     assert gateway.audited(action="connect", result="no_encryption")
@@ -187,7 +187,7 @@ def test_a_trusted_certificate_on_the_channel_of_another_is_refused(gateway, tmp
         await client.create_session()
         with pytest.raises(UaStatusCodeError):
             await client.activate_session("anna", "pw-anna")
-        client.disconnect_socket()
+        await close_socket(client)
 
     run(test)
     assert gateway.audited(action="login", who="anna", result="BadSecurityChecksFailed")
@@ -258,9 +258,12 @@ def test_more_connections_and_subscriptions_than_there_is_room_for(gateway) -> N
         sockets = [socket.create_connection(("127.0.0.1", gateway.port)) for _ in range(20)]
         sockets[-1].settimeout(5)
         assert sockets[-1].recv(1) == b"", "the one too many is ended"
+        assert await client.state() == "Preoperational"
+        await asyncio.sleep(LOGIN_SECONDS + 0.2)
+        other = await gateway.client("eye")  # those who say nothing make room
+        await other.disconnect()
         for each in sockets:
             each.close()
-        assert await client.state() == "Preoperational"
         await client.disconnect()
 
     run(test)
