@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import struct
@@ -273,6 +274,22 @@ def hello() -> bytes:
     url = b"opc.tcp://x/"
     body = struct.pack("<IIIIII", 0, 65536, 65536, 0, 0, len(url)) + url
     return b"HELF" + struct.pack("<I", 8 + len(body)) + body
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        hello() + b"MSGF" + struct.pack("<II", 112, 1) + bytes(100),
+        hello() + b"JUNK" + struct.pack("<I", 108) + bytes(100),
+        b"MSGF" + struct.pack("<II", 2**31, 1) + bytes(70_000),
+    ],
+)
+def test_what_is_no_opc_ua_ends_the_connection(gateway, frame) -> None:
+    each = socket.create_connection(("127.0.0.1", gateway.port), timeout=5)
+    with each, contextlib.suppress(ConnectionError):
+        each.sendall(frame)
+        while each.recv(1000):
+            continue
 
 
 @pytest.mark.parametrize("count", [300])
