@@ -32,6 +32,7 @@ quick: $(INSTALLED)
 # Everything. What looks at milliseconds comes last, when nothing else keeps the processors busy.
 test: $(INSTALLED)
 	tools/install_debian_packages.sh
+	tools/install_npm_packages.sh $(BIN)/python tests/js
 	$(PYTEST) --numprocesses $(shell expr 2 '*' $(CORES)) -m 'not gpu and not timed' $(ARGS) || $(NONE_CHOSEN)
 	$(TIMED) -m 'timed and not gpu' $(ARGS) || $(NONE_CHOSEN)
 
@@ -44,6 +45,7 @@ test-gpu: $(INSTALLED)
 # Every fault with its full count takes about two hours; ARGS='--only NAME --count N' runs less. Takes root.
 faults: $(INSTALLED)
 	tools/install_debian_packages.sh
+	tools/install_npm_packages.sh $(BIN)/python tests/js
 	PYTHONPATH=tools:tests $(BIN)/python -m faults $(ARGS)
 
 lint: $(INSTALLED)

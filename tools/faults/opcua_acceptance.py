@@ -1,6 +1,6 @@
 """Acceptance of the OPC UA gateway with a client of another code base, node-opcua; the stub scores.
 
-    npm ci --ignore-scripts --prefix tests/js
+    tools/install_npm_packages.sh .venv/bin/python tests/js
     PYTHONPATH=.:tests:tools python -m faults.opcua_acceptance [PARTS]
 
 Takes about two minutes with 200 parts; prints what it found, and exits 1 where it is not as it should be.
@@ -8,72 +8,38 @@ Takes about two minutes with 200 parts; prints what it found, and exits 1 where 
 
 from __future__ import annotations
 
-import json
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-from support.daemon import WELL, Daemon, camera_table, settings
+from faults.acceptance import Checks, middle_and_tail, percentile, triggered_line
+from support.daemon import Daemon
+from support.javascript import JavaScriptClient
 from support.opcua import LINE, ClientPki, OpcUaGateway
 
-ROOT = Path(__file__).parents[2]
-CLIENT = ROOT / "tests" / "js" / "opcua_client.js"
-_found_wrong: list[str] = []
+
+def client(gateway: OpcUaGateway, action: str, pki: ClientPki | None = None, **more: Any) -> JavaScriptClient:
+    """The client as a process, with the gateway's own certificate for it unless another is given."""
+    own = pki or gateway.pki
+    pem = own.certificate.with_suffix(".crt.pem")
+    subprocess.run(
+        ["openssl", "x509", "-inform", "der", "-in", str(own.certificate), "-out", str(pem)], check=True
+    )
+    given = {
+        "url": gateway.url, "pki": str(gateway.file.parent / "node-pki"), "certificate": str(pem),
+        "key": str(own.key), "uri": own.uri, "user": "anna", "password": "pw-anna", "action": action,
+    }  # fmt: skip
+    return JavaScriptClient("opcua_client.js", **given | more)
 
 
-def check(name: str, value: object, *, ok: bool) -> None:
-    print(f"{'ok   ' if ok else 'WRONG'} {name}: {value}", flush=True)
-    if not ok:
-        _found_wrong.append(name)
-
-
-class NodeClient:
-    """The client as a process; what it says comes as values."""
-
-    def __init__(self, gateway: OpcUaGateway, action: str, pki: ClientPki | None = None, **more: Any) -> None:
-        own = pki or gateway.pki
-        pem = own.certificate.with_suffix(".crt.pem")
-        subprocess.run(
-            ["openssl", "x509", "-inform", "der", "-in", str(own.certificate), "-out", str(pem)], check=True
-        )
-        given = {
-            "url": gateway.url, "pki": str(gateway.file.parent / "node-pki"), "certificate": str(pem),
-            "key": str(own.key), "uri": own.uri, "user": "anna", "password": "pw-anna", "action": action,
-            **more,
-        }  # fmt: skip
-        self.process = subprocess.Popen(
-            ["node", str(CLIENT), json.dumps(given)],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
-
-    def said(self) -> Iterator[dict[str, Any]]:
-        """What it says, until it ends."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.startswith("{"):
-                yield json.loads(line)
-        self.process.wait()
-
-
-def percentile(values: list[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
-
-
-def _both(values: list[float]) -> str:
-    return f"p50 {percentile(values, 0.5):.1f} ms, p99 {percentile(values, 0.99):.1f} ms"
-
-
-def jobs(daemon: Daemon, gateway: OpcUaGateway, parts: int) -> None:
+def jobs(checks: Checks, daemon: Daemon, gateway: OpcUaGateway, parts: int) -> None:
     said, times = [], []
-    for each in NodeClient(gateway, "jobs", count=parts, pace=100).said():
+    for each in client(gateway, "jobs", count=parts, pace=100).said():
         said.append(each)
         if "answer" in each:
             times.append((time.monotonic(), gateway.cpu_seconds()))
@@ -85,31 +51,31 @@ def jobs(daemon: Daemon, gateway: OpcUaGateway, parts: int) -> None:
     on_bus = {part.trigger_id: part for part in daemon.reader.parts}
     codes = {"pass": 1, "fail": 2, "undecidable": 3}
     taken = sum(each["answer"]["error"] == 0 for each in calls)
-    check("jobs taken", taken, ok=taken == parts)
-    check("results", len(events), ok=len(events) == parts == sum("event" in each for each in said))
+    checks.that("jobs taken", taken, ok=taken == parts)
+    checks.that("results", len(events), ok=len(events) == parts == sum("event" in each for each in said))
     same = [
         each for each in calls
         if (event := events.get(each["answer"]["job"])) is not None
         and event["event"]["part"] == each["part"]
         and event["event"]["evaluation"] == codes[on_bus[each["answer"]["job"]].evaluation]
     ]  # fmt: skip
-    check("part and evaluation as on the bus", len(same), ok=len(same) == parts)
-    check(
+    checks.that("part and evaluation as on the bus", len(same), ok=len(same) == parts)
+    checks.that(
         "different ResultIds", len({e["event"]["result"] for e in events.values()}), ok=len(events) == parts
     )
     fields = {(e["event"]["recipe"], e["event"]["partial"], e["event"]["state"]) for e in events.values()}
-    check("recipe, partial, state", fields, ok=fields == {("cell", False, 1)})
+    checks.that("recipe, partial, state", fields, ok=fields == {("cell", False, 1)})
     latencies = [each["ms"] for each in events.values()]
     answers = [each["ms"] for each in calls]
-    print(f"      call to answer {_both(answers)}")
-    print(f"      call to event {_both(latencies)}")
-    print(f"      of that the line {_both([part.latency_ms for part in on_bus.values()])}")
+    print(f"      call to answer {middle_and_tail(answers)}")
+    print(f"      call to event {middle_and_tail(latencies)}")
+    print(f"      of that the line {middle_and_tail([part.latency_ms for part in on_bus.values()])}")
     rate = (parts - 1) / spent
     print(f"      gateway: {cpu_share:.1%} of a core at {rate:.1f} parts/s, {gateway.rss_mb():.0f} MB")
 
 
-def restart(gateway: OpcUaGateway) -> None:
-    waiting = NodeClient(gateway, "wait", seconds=60, retry=True)
+def restart(checks: Checks, gateway: OpcUaGateway) -> None:
+    waiting = client(gateway, "wait", seconds=60, retry=True)
     events: list[float] = []
     ready = threading.Event()
     last: dict[str, Any] = {}
@@ -126,14 +92,14 @@ def restart(gateway: OpcUaGateway) -> None:
     gateway.kill()
     gateway.start()
     up = time.monotonic()
-    missed = [*NodeClient(gateway, "jobs", count=5, pace=100).said()]  # while the other one still comes back
+    missed = [*client(gateway, "jobs", count=5, pace=100).said()]  # while the other one still comes back
     first = None
     while time.monotonic() < up + 30 and first is None:
-        [*NodeClient(gateway, "jobs", count=1, pace=100).said()]
+        [*client(gateway, "jobs", count=1, pace=100).said()]
         first = next((at for at in events if at > up), None)
-    check("unattended client hears again after a kill, s", None if first is None else round(first - up, 1),
+    checks.that("unattended client hears again after a kill, s", None if first is None else round(first - up, 1),
           ok=first is not None and first - up < 20)  # fmt: skip
-    check(
+    checks.that(
         "jobs meanwhile",
         sum("event" in each for each in missed),
         ok=sum("event" in each for each in missed) == 5,
@@ -141,12 +107,12 @@ def restart(gateway: OpcUaGateway) -> None:
     cpu = gateway.cpu_seconds()
     time.sleep(10)
     share = (gateway.cpu_seconds() - cpu) / 10
-    check("gateway's share of a core after it", f"{share:.1%}", ok=share < 0.10)
+    checks.that("gateway's share of a core after it", f"{share:.1%}", ok=share < 0.10)
     waiting.process.kill()
     reader.join()
 
 
-def refusals(gateway: OpcUaGateway, folder: Path) -> None:
+def refusals(checks: Checks, gateway: OpcUaGateway, folder: Path) -> None:
     old, stranger = ClientPki(folder / "old", days=-1), ClientPki(folder / "stranger")
     gateway.certificates.trust(str(old.certificate))
     for name, status, more in (
@@ -154,33 +120,33 @@ def refusals(gateway: OpcUaGateway, folder: Path) -> None:
         ("an old certificate", "BadCertificateTimeInvalid", {"pki": old}),
         ("a wrong password", "BadUserAccessDenied", {"password": "wrong"}),
     ):
-        said = [*NodeClient(gateway, "login", **more).said()]
+        said = [*client(gateway, "login", **more).said()]
         text = said[0].get("failed", "let in") if said else "nothing"
         recorded = gateway.audited(result=status)
-        check(name, f"{text[:90]!r}, recorded {recorded}", ok="failed" in (said or [{}])[0] and recorded)
-    (said,) = [*NodeClient(gateway, "login", user="").said()]
+        checks.that(name, f"{text[:90]!r}, recorded {recorded}", ok="failed" in (said or [{}])[0] and recorded)
+    (said,) = [*client(gateway, "login", user="").said()]
     text = said.get("failed", "let in")  # the client finds that it is not offered, and does not even try
-    check("anonymous", repr(text[:90]), ok="ANONYMOUS" in text)
-    (said,) = [*NodeClient(gateway, "login", user="mes", password="pw-mes", recipe="cell").said()]
+    checks.that("anonymous", repr(text[:90]), ok="ANONYMOUS" in text)
+    (said,) = [*client(gateway, "login", user="mes", password="pw-mes", recipe="cell").said()]
     recorded = gateway.audited(action="PrepareRecipe", who="mes", result="BadUserAccessDenied")
-    check(
+    checks.that(
         "an operator prepares a recipe",
         said["prepared"],
         ok=said["prepared"] == "BadUserAccessDenied" and recorded,
     )
-    (said,) = [*NodeClient(gateway, "login", recipe="nothing").said()]
-    check("an unknown recipe", said, ok=said["error"] == -2 and said["state"] == "Ready")
+    (said,) = [*client(gateway, "login", recipe="nothing").said()]
+    checks.that("an unknown recipe", said, ok=said["error"] == -2 and said["state"] == "Ready")
 
 
-def load(daemon: Daemon, gateway: OpcUaGateway) -> None:
+def load(checks: Checks, daemon: Daemon, gateway: OpcUaGateway) -> None:
     def p99() -> float:
         before = len(daemon.reader.parts)
-        [*NodeClient(gateway, "jobs", count=100, pace=50).said()]
+        [*client(gateway, "jobs", count=100, pace=50).said()]
         daemon.reader.read(500)
         return percentile([part.latency_ms for part in daemon.reader.parts[before:]], 0.99)
 
     quiet = p99()
-    clients = [NodeClient(gateway, "load", count=20, seconds=60, interval=1) for _ in range(5)]
+    clients = [client(gateway, "load", count=20, seconds=60, interval=1) for _ in range(5)]
     for each in clients:
         assert next(each.said()) == {"ready": True}
     sockets = [socket.create_connection(("127.0.0.1", gateway.port)) for _ in range(15)]
@@ -189,51 +155,46 @@ def load(daemon: Daemon, gateway: OpcUaGateway) -> None:
         each.process.kill()
     for one in sockets:
         one.close()
-    check("verdict p99 of the line, quiet and with 100 subscriptions and 20 connections, ms",
+    checks.that("verdict p99 of the line, quiet and with 100 subscriptions and 20 connections, ms",
           f"{quiet:.1f}, {busy:.1f}", ok=busy < quiet + 50)  # fmt: skip
 
 
+def accept(checks: Checks, folder: Path, parts: int, *, short: bool) -> None:
+    """The whole trial; in short without what takes a minute: kill and restart, load."""
+    daemon = triggered_line(folder)
+    gateway = None
+    try:
+        daemon.ready()
+        began = time.monotonic()
+        gateway = OpcUaGateway(
+            folder / "gateway",
+            daemon.runtime_dir,
+            "answer_ms = 2000\nmax_connections = 32\nmax_subscriptions = 128",
+        )
+        print(f"      gateway listens after {time.monotonic() - began:.1f} s, {gateway.rss_mb():.0f} MB")
+        (browsed,) = [*client(gateway, "browse").said()]
+        nodes = f"nodes below Objects/{LINE} without a bad status"
+        checks.that(nodes, browsed, ok=not browsed.get("bad", True))
+        jobs(checks, daemon, gateway, parts)
+        refusals(checks, gateway, folder)
+        if not short:
+            restart(checks, gateway)
+            load(checks, daemon, gateway)
+        log = gateway.log.read_text()
+        checks.that("tracebacks in the gateway's log", log.count("Traceback"), ok="Traceback" not in log)
+    finally:
+        if gateway is not None:
+            gateway.stop()
+        daemon.close()
+
+
 def main() -> int:
+    """Run it; 1: something was wrong."""
     parts = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    checks = Checks()
     with tempfile.TemporaryDirectory(prefix="opcua-") as name:
-        folder = Path(name)
-        pictures = folder / "pictures"
-        pictures.mkdir()
-        for number in range(20):
-            noise = np.random.default_rng(number).integers(60, 190, (64, 64, 3), np.uint8)
-            cv2.imwrite(str(pictures / f"{number:02}.png"), noise)
-        text = settings(
-            Path("stub.bank"), camera_table("top", pictures, fps=50, mode='"triggered"', slots=32),
-            deadline_ms=2000, extra="[triggers]\nmax_delay_ms = 2000",
-        )  # fmt: skip
-        (folder / "line").mkdir()
-        daemon = Daemon(folder / "line", text, behaviour=WELL)
-        gateway = None
-        try:
-            daemon.ready()
-            began = time.monotonic()
-            gateway = OpcUaGateway(
-                folder / "gateway",
-                daemon.runtime_dir,
-                "answer_ms = 2000\nmax_connections = 32\nmax_subscriptions = 128",
-            )
-            print(f"      gateway listens after {time.monotonic() - began:.1f} s, {gateway.rss_mb():.0f} MB")
-            time.sleep(3)
-            (browsed,) = [*NodeClient(gateway, "browse").said()]
-            check(
-                f"nodes below Objects/{LINE} without a bad status", browsed, ok=not browsed.get("bad", True)
-            )
-            jobs(daemon, gateway, parts)
-            refusals(gateway, folder)
-            restart(gateway)
-            load(daemon, gateway)
-            check("tracebacks in the gateway's log", gateway.log.read_text().count("Traceback"),
-                  ok="Traceback" not in gateway.log.read_text())  # fmt: skip
-        finally:
-            if gateway is not None:
-                gateway.stop()
-            daemon.close()
-    return 1 if _found_wrong else 0
+        accept(checks, Path(name), parts, short=False)
+    return 1 if checks.wrong else 0
 
 
 if __name__ == "__main__":
