@@ -55,7 +55,7 @@ _UNSET: Final = {"threshold": 5.0, "check_above": 4.0, "frozen_frames": 1, "dead
                  "recipes": {"12": "cells"}, "ca_file": "ca.pem", "certificate": "gateway.pem",
                  "key": "gateway.key", "user": "inspectd", "password_file": "mqtt.password",
                  "primary_host": "scada",
-                 "recipes": {"12": "cells"}, "users": {"anna": "engineer", "mes": "operator"},
+                 "users": {"anna": "engineer", "mes": "operator"},
                  "keys_dir": "keys", "tls_certificate": "metrics.pem", "tls_key": "metrics.key",
                  "users_file": "metrics.users", "recipe": "label-a",
                  "cameras": ["top"], "score_min": 6.0, "score_max": 20.0}  # fmt: skip

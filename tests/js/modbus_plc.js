@@ -50,9 +50,9 @@ async function main() {
     await until(ENABLE | RESULTS_ACK, (each) => !(each[0] & RESULTS_VALID));
   }
   async function byNumbers(part) {
-    control[32] = part;
+    control[32] = control[32] % 0xffff + 1;
     const began = process.hrtime.bigint();
-    let status = await until(ENABLE, (each) => each[10] === part);
+    let status = await until(ENABLE, (each) => each[10] === control[32]);
     if (status[11] !== 1) return say({ part, refused: status[3] });
     const acquisition = wide(status, 106);
     const valid = (each) => each[0] & RESULTS_VALID && wide(each, 116) === acquisition;
@@ -61,6 +61,9 @@ async function main() {
     control[33] = status[17];
   }
 
+  const before = (await client.readHoldingRegisters(100, 40)).data; // of a program that ran before this one
+  control[32] = before[10];
+  control[33] = before[17];
   await until(ENABLE, (status) => status[0] & ONLINE);
   for (let part = 1; part <= given.parts; part++) {
     control[2] = part >> 16;

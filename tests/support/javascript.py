@@ -35,7 +35,7 @@ class JavaScriptClient:
         for line in self.process.stdout:
             if line.startswith("{"):
                 yield json.loads(line)
-        self.process.wait()
+        self.close()
 
     def tell(self, word: str) -> None:
         """Give it a command."""

@@ -1,4 +1,4 @@
-"""What the acceptance programs of the gateways share: a list of checks, and lines whose scoring is the stub."""
+"""What the acceptance programs of the gateways share: checks, and lines whose scoring is the stub."""
 
 from __future__ import annotations
 
