@@ -1,4 +1,4 @@
-"""Metrics of a gateway, read from its counts when somebody scrapes. `docs/gateways/modbus.md` lists them."""
+"""Metrics of a gateway with a hand-shake, read from its counts when somebody scrapes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from prometheus_client.registry import Collector
 
 from inspectd.gateways.handshake import Handshake
 from inspectd.gateways.line_link import LineLink
-from inspectd.gateways.modbus.protocol import FunctionCode, ModbusException
-from inspectd.gateways.modbus.server import CutReason, ModbusServer
 from inspectd.gateways.registers import OfflineReason
 from inspectd.wire.numbers import COMMAND_REFUSAL_NUMBERS, TRIGGER_REFUSAL_NUMBERS
 
@@ -33,11 +31,11 @@ _ABOUT: Final = {
 
 
 class GatewayCollector(Collector):
-    """Gives what the parts of a gateway have counted; a scrape reads, and holds up nobody."""
+    """Gives what a hand-shake and its line's side have counted; a scrape reads, and holds up nobody."""
 
-    def __init__(self, handshake: Handshake, link: LineLink, server: ModbusServer) -> None:
+    def __init__(self, handshake: Handshake, link: LineLink) -> None:
         """Read of these."""
-        self._handshake, self._link, self._server = handshake, link, server
+        self._handshake, self._link = handshake, link
 
     def collect(self) -> Iterator[Metric]:
         """Every metric, with zeros for what did not happen."""
@@ -53,34 +51,12 @@ class GatewayCollector(Collector):
         yield CounterMetricFamily(
             "inspectd_gateway_verdicts_lost", "Verdicts that could not be had any more.", self._link.lost
         )
-        yield from self._modbus()
-
-    def _modbus(self) -> Iterator[Metric]:
-        requests = dict(self._server.requests)
-        metric = CounterMetricFamily(
-            "inspectd_gateway_modbus_requests", "Modbus requests by function and answer.",
-            labels=["function", "answer"],
-        )  # fmt: skip
-        for code in (*(code.name.lower() for code in FunctionCode), "other"):
-            for answer in ("ok", *(each.name.lower() for each in ModbusException)):
-                metric.add_metric([code, answer], requests.get((code, answer), 0))
-        yield metric
-        cuts = dict(self._server.cuts)
-        metric = CounterMetricFamily(
-            "inspectd_gateway_modbus_cut_off", "Connections refused or ended by cause.", labels=["cause"]
-        )
-        for cause in CutReason:
-            metric.add_metric([cause], cuts.get(cause, 0))
-        yield metric
-        yield GaugeMetricFamily(
-            "inspectd_gateway_modbus_connections", "Connections of clients.", len(self._server.connections)
-        )
 
 
-def registry(handshake: Handshake, link: LineLink, server: ModbusServer) -> CollectorRegistry:
-    """Everything that is scraped of a gateway."""
+def registry(collector: Collector) -> CollectorRegistry:
+    """Everything that is scraped of a gateway with this collector."""
     made = CollectorRegistry()
     ProcessCollector(registry=made)
     PlatformCollector(registry=made)
-    made.register(GatewayCollector(handshake, link, server))
+    made.register(collector)
     return made

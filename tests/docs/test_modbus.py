@@ -15,6 +15,7 @@ from support.plant_side import PlantSide
 from inspectd.gateways import metrics
 from inspectd.gateways.line_link import LineLink
 from inspectd.gateways.modbus.gateway import PlantRegisters
+from inspectd.gateways.modbus.metrics import ModbusCollector
 from inspectd.gateways.modbus.server import _MOST_UNREAD_BYTES, HALF_SENT_SECONDS, ModbusServer
 from inspectd.gateways.modbus.settings import ModbusConfig, ModbusSettings
 from inspectd.gateways.parts import GRACE_SECONDS
@@ -151,7 +152,7 @@ def test_the_page_lists_every_metric() -> None:
     link = LineLink(settings.line, settings.handshake, side.handshake, lambda: 0.0)
     bank = PlantRegisters(side.handshake, link.take, lambda: 0.0)
     server = ModbusServer(bank, settings.modbus, lambda: 0.0)
-    text = generate_latest(metrics.registry(side.handshake, link, server)).decode()
+    text = generate_latest(metrics.registry(ModbusCollector(side.handshake, link, server))).decode()
     served_kinds = {
         name: kind
         for name, kind in re.findall(r"# TYPE (inspectd_\w+) (\w+)", text)

@@ -36,6 +36,10 @@ class GatewayProcess:
         port: a port that stays through restarts; 0: a free one.
     """
 
+    kind = "modbus"
+    ready = b" listening "
+    """What it logs when it serves."""
+
     def __init__(
         self, folder: Path, runtime_dir: Path, tables: str = "", *, modbus: str = "", line: str = "",
         port: int = 0, metrics_port: int = 0,
@@ -53,15 +57,15 @@ class GatewayProcess:
         self.start()
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
+        """Start it, and wait until it serves."""
         with self.log.open("ab") as log:
             began = log.tell()
-            command = [sys.executable, "-m", "inspectd", "gateway", "modbus", "--config", str(self._file)]
+            command = [sys.executable, "-m", "inspectd", "gateway", self.kind, "--config", str(self._file)]
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         end = time.monotonic() + 20
-        while b" listening " not in self.log.read_bytes()[began:]:
+        while self.ready not in self.log.read_bytes()[began:]:
             assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < end, "the gateway does not listen"
+            assert time.monotonic() < end, "the gateway does not start"
             time.sleep(0.02)
 
     def kill(self) -> None:
