@@ -14,6 +14,7 @@ from inspectd.cli.init import as_table, write_example
 from inspectd.errors import ExitCode, UnavailableError
 from inspectd.gateways.modbus import settings as modbus
 from inspectd.gateways.opcua import settings as opcua
+from inspectd.gateways.s7 import settings as s7
 from inspectd.gateways.sparkplug import settings as sparkplug
 
 _HEAD: Final = """\
@@ -76,6 +77,16 @@ GATEWAYS: Final = {
         "inspectd.gateways.sparkplug.run",
         "mqtt",
         {"aiomqtt": "aiomqtt", "prometheus_client": "prometheus-client"},
+    ),
+    "s7": Gateway(
+        "S7 gateway (beta)",
+        "read and write two data blocks of a Siemens S7, beta",
+        s7.load,
+        s7.S7Config(),
+        ("line", "handshake", "s7", "metrics", "log"),
+        "inspectd.gateways.s7.gateway",
+        "s7",
+        {"snap7": "python-snap7", "prometheus_client": "prometheus-client"},
     ),
 }
 

@@ -103,6 +103,7 @@ class Handshake:
         self._control = [0] * BLOCK_WORDS
         self._has_bits = False
         self._has_number = False
+        self._plant_beat: int | None = 0
         self._plant_at: float | None = None
         self._line: LineSeen | None = None
         self._line_until = 0.0
@@ -128,8 +129,10 @@ class Handshake:
         self.tick(now)
         before, written = self._control[:], range(first, first + len(words))
         self._control[first : first + len(words)] = words
-        if 1 in written and self._control[1] != before[1]:
-            self._plant_at = now
+        if 1 in written:
+            if self._plant_beat not in {None, self._control[1]}:
+                self._plant_at = now
+            self._plant_beat = self._control[1]
         orders: list[Order] = []
         if 0 in written:
             self._take_bits(ControlBit(before[0]), ControlBit(self._control[0]), orders, now)
@@ -139,6 +142,15 @@ class Handshake:
             self._take_number(before[32], self._control[32], orders, now)
         self.tick(now)
         return orders
+
+    def plant_lost(self, now: float) -> None:
+        """The plant's words cannot be had any more: what they are when they are back is no edge and no beat.
+
+        Takes a plant with a heartbeat: the line is not online until that has changed again.
+        """
+        self._has_bits = self._has_number = False
+        self._plant_beat = self._plant_at = None
+        self.tick(now)
 
     def read(self, first: int, count: int, now: float) -> list[int]:
         """Words as they are now, all of one moment.

@@ -1,0 +1,171 @@
+"""The connection to the PLC: its control block is read, its status block is written, turn after turn."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+from collections import Counter
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final, NoReturn
+
+from snap7.async_client import AsyncClient
+from snap7.error import S7Error, S7ProtocolError, S7TimeoutError
+
+from inspectd import log
+from inspectd.gateways.handshake import Handshake, Order
+from inspectd.gateways.registers import CONTROL_FIRST, STATUS_FIRST
+from inspectd.gateways.s7.image import CONTROL_WORDS, STATUS_WORDS, control_words, status_bytes
+from inspectd.gateways.s7.settings import ConnectionKind, S7Settings
+
+AGAIN_SECONDS: Final = 1.0
+"""After a connection that was lost."""
+
+_READS: Final = 4
+_CLOSE_SECONDS: Final = 1.0
+_KINDS: Final = {ConnectionKind.PG: 1, ConnectionKind.OP: 2, ConnectionKind.BASIC: 3}
+_FAULTS: Final = (S7Error, OSError, TimeoutError, ValueError, LookupError, struct.error)
+"""What a PLC's answers can cause: the last three are the library's own, at answers that are no S7."""
+
+_log: Final = logging.getLogger(__name__)
+
+
+class PlcLostReason(StrEnum):
+    """Why there is no connection to the PLC. A closed set: it is a metric label."""
+
+    UNREACHABLE = "unreachable"
+    """None came about: address, network, rack, slot, or too many connections."""
+    REFUSED = "refused"
+    """It answers, but does not let its data blocks be read or written, or answers what is no S7."""
+    SILENT = "silent"
+    """It does not answer any more."""
+    CLOSED = "closed"
+    """It, or something between, ended the connection."""
+
+
+class S7Link:
+    """Serves a hand-shake to a PLC that is read and written.
+
+    Args:
+        handshake: what the plant sees.
+        on_order: takes what the plant wants of the line.
+        settings: where the PLC is.
+        clock: seconds on a clock that never goes back, the hand-shake's.
+    """
+
+    def __init__(
+        self,
+        handshake: Handshake,
+        on_order: Callable[[Order], None],
+        settings: S7Settings,
+        clock: Callable[[], float],
+    ) -> None:
+        self.is_connected = False
+        self.turns = 0
+        """Turns that were done: read, and written."""
+        self.turn_seconds = 0.0
+        """Time that they took, in all."""
+        self.unsettled = 0
+        """Turns in which the control block did not stop changing, so that it was not taken."""
+        self.lost: Counter[str] = Counter()
+        """Connections that were lost or did not come about, by `PlcLostReason`."""
+        self._handshake, self._on_order = handshake, on_order
+        self._settings, self._clock = settings, clock
+        self._taken = (0, 0)
+        self._said: PlcLostReason | None = None
+
+    async def run(self) -> None:
+        """Connect, again and again, until it is cancelled."""
+        while True:
+            reason, detail = await self._connect_and_serve()
+            self.lost[reason] += 1
+            if reason is not self._said:
+                self._said = reason
+                log.event(
+                    _log, logging.WARNING, "plc_lost",
+                    host=self._settings.host, reason=reason, detail=detail or None,
+                )  # fmt: skip
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _connect_and_serve(self) -> tuple[PlcLostReason, str]:
+        """Serve one connection; why it ended, and in words."""
+        self._handshake.plant_lost(self._clock())
+        client = AsyncClient()
+        client.set_connection_type(_KINDS[self._settings.connection])
+        try:
+            async with asyncio.timeout(self._settings.timeout_ms / 1000):
+                where = self._settings
+                await client.connect(where.host, where.rack, where.slot, where.port)
+            await self._serve(client)
+        except _FAULTS as error:
+            return _reason(error, is_connected=self.is_connected), str(error) or type(error).__name__
+        finally:
+            self.is_connected = False
+            self._handshake.plant_lost(self._clock())
+            await _close(client)
+
+    async def _serve(self, client: AsyncClient) -> NoReturn:
+        """Turn after turn; ends only by an exception."""
+        task = asyncio.current_task()
+        assert task is not None
+        while not task.cancelling():  # the library may have swallowed it
+            began = self._clock()
+            await self._turn(client)
+            took = self._clock() - began
+            self.turns, self.turn_seconds = self.turns + 1, self.turn_seconds + took
+            if not self.is_connected:
+                self.is_connected, self._said = True, None
+                log.event(_log, logging.INFO, "plc_connected", host=self._settings.host)
+            await asyncio.sleep(max(0.0, self._settings.poll_ms / 1000 - took))
+        raise asyncio.CancelledError
+
+    async def _turn(self, client: AsyncClient) -> None:
+        words = await self._read(client)
+        if words is None:
+            self.unsettled += 1
+        else:
+            for order in self._handshake.write(CONTROL_FIRST, words, self._clock()):
+                self._on_order(order)
+        image = self._handshake.read(STATUS_FIRST, STATUS_WORDS, self._clock())
+        async with asyncio.timeout(self._settings.timeout_ms / 1000):
+            await client.db_write(self._settings.status_db, 0, status_bytes(image))
+
+    async def _read(self, client: AsyncClient) -> list[int] | None:
+        """The control block, whole; None: it does not stop changing.
+
+        Its bits and its trigger number are what the PLC's program writes last. Where they are new, the rest
+        may have been read before the program wrote it; what is read after them was written before them.
+        """
+        words = await self._read_once(client)
+        for _ in range(_READS):
+            marks = (words[0], words[32])
+            if marks == self._taken:
+                return words
+            words = await self._read_once(client)
+            if marks == (words[0], words[32]):
+                self._taken = marks
+                return words
+        return None
+
+    async def _read_once(self, client: AsyncClient) -> list[int]:
+        async with asyncio.timeout(self._settings.timeout_ms / 1000):
+            return control_words(await client.db_read(self._settings.control_db, 0, 2 * CONTROL_WORDS))
+
+
+def _reason(error: BaseException, *, is_connected: bool) -> PlcLostReason:
+    if isinstance(error, S7ProtocolError | ValueError | LookupError | struct.error):
+        return PlcLostReason.REFUSED
+    if not is_connected:
+        return PlcLostReason.UNREACHABLE
+    is_silent = isinstance(error, S7TimeoutError | TimeoutError)
+    return PlcLostReason.SILENT if is_silent else PlcLostReason.CLOSED
+
+
+async def _close(client: AsyncClient) -> None:
+    """End a connection, whatever the other side does."""
+    try:
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await client.disconnect()
+    except _FAULTS as error:
+        log.event(_log, logging.DEBUG, "plc_close", detail=str(error))

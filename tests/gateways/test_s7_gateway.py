@@ -1,0 +1,169 @@
+"""The S7 gateway as a process between a real daemon and python-snap7's server as the PLC."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from faults.plc import FailingLink
+from snap7 import Client
+from support.daemon import Daemon, camera_table, settings
+from support.ports import free_port
+from support.s7 import STATUS_DB, S7Gateway, S7Plc
+
+from inspectd.errors import ExitCode
+
+pytestmark = pytest.mark.daemon
+
+FAST = "[handshake]\nanswer_ms = 1000\nplc_timeout_ms = 300\npass_hold_ms = 60000\n"
+
+
+def line(stub_bank: Path, folder: Path) -> str:
+    camera = camera_table("top", folder, fps=50, mode='"triggered"', slots=32)
+    return settings(stub_bank, camera, deadline_ms=2000, extra="[triggers]\nmax_delay_ms = 2000")
+
+
+@pytest.fixture(scope="module")
+def daemon(start_shared_daemon, stub_bank, good_folder) -> Daemon:
+    return start_shared_daemon(line(stub_bank, good_folder)).ready()
+
+
+@pytest.fixture
+def cell(tmp_path: Path) -> Iterator[Callable[..., tuple[S7Plc, S7Gateway, FailingLink]]]:
+    """Starts a PLC, a link that can fail, and a gateway to a daemon."""
+    with ExitStack() as started:
+
+        def start(daemon: Daemon, metrics_port: int = 0) -> tuple[S7Plc, S7Gateway, FailingLink]:
+            plc = S7Plc(Travel=400, Answer=300)
+            started.callback(plc.close)
+            link = FailingLink(plc.port)
+            started.callback(link.close)
+            gateway = S7Gateway(tmp_path, daemon.runtime_dir, link.port, FAST, metrics_port)
+            started.callback(gateway.kill)
+            plc.until(plc.is_ready)
+            return plc, gateway, link
+
+        yield start
+
+
+def result_waits(plc: S7Plc) -> None:
+    """Have a part judged, whose result the program does not acknowledge."""
+    plc.until(lambda: plc.is_ready() and plc.block.vars.Online)
+    plc.cycle(eye=True)
+    plc.until(lambda: plc.status[0] >> 11 & 1)  # it takes two cycles to acknowledge
+
+
+def test_good_parts_pass_with_the_results_that_the_bus_has_until_the_line_ends(
+    start_daemon, stub_bank, good_folder, cell
+) -> None:
+    daemon = start_daemon(line(stub_bank, good_folder)).ready()
+    port = free_port()
+    plc, gateway, _ = cell(daemon, port)
+    assert [plc.part() for _ in range(2)] == [True] * 2
+    result_waits(plc)
+    acquisition = plc.value("inspection_id")
+    name = f"{plc.block.vars.Number}-{acquisition}"
+    daemon.until(lambda: any(part.trigger_id == name for part in daemon.reader.parts))
+    part = next(part for part in daemon.reader.parts if part.trigger_id == name)
+    assert plc.value("pass_key") == acquisition & 0xFFFF ^ 0xA55A
+    assert (plc.value("seq"), plc.value("epoch")) == (part.seq, part.epoch // 1000)
+    assert plc.value("latency") == round(part.latency_ms * 10)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    assert 'inspectd_gateway_results_total{result="pass"} 3.0' in text
+    assert "inspectd_gateway_s7_connected 1.0" in text
+    daemon.process.kill()
+    plc.until(lambda: not plc.status[0] & 0x80, seconds=2)
+    assert plc.status[0] >> 4 & 7 == 1
+    assert plc.status[16:40] == [0] * 24
+    assert not plc.cycle().Online
+    assert gateway.stop() == ExitCode.OK
+    assert "Traceback" not in gateway.log.read_text()
+
+
+def test_a_plc_that_stopped_finds_no_old_result(daemon, cell) -> None:
+    plc, _, _ = cell(daemon)
+    result_waits(plc)
+    number = plc.block.vars.Number
+    plc.until(lambda: not plc.status[0] & 0x80, runs=False, seconds=2)
+    assert plc.status[0] >> 4 & 7 == 2
+    assert plc.status[16:40] == [0] * 24
+    assert not plc.status[0] & 0x801
+    plc.until(plc.is_ready)
+    assert plc.status[16:40] == [0] * 24
+    assert plc.block.vars.Number == number
+    assert plc.part()
+
+
+def test_a_link_that_was_cut_brings_nothing_of_before(daemon, cell) -> None:
+    plc, gateway, link = cell(daemon)
+    result_waits(plc)
+    link.refused.set()
+    link.cut()
+    plc.until(lambda: not plc.cycle().Online, seconds=2)  # its own watch on the heartbeat
+    assert plc.status[0] & 0x880 == 0x880  # as the last write left it
+    plc.cycle(eye=True)
+    assert plc.block.vars.Step == 3
+    plc.block.vars.Number += 1  # a program that triggers all the same
+    link.refused.clear()
+    plc.until(lambda: plc.value("answer") == 2 and plc.is_ready())
+    assert plc.status[16:40] == [0] * 24
+    assert plc.value("answered_number") == plc.block.vars.Number
+    assert plc.value("acquisition_id") == 0
+    log = gateway.log.read_text()
+    assert "plc_lost" in log
+    assert log.count("plc_connected") == 2
+    plc.until(lambda: plc.block.vars.Step == 0)
+    assert plc.part()
+
+
+def test_an_answer_that_the_network_held_back_opens_for_no_part(daemon, cell) -> None:
+    plc, _, link = cell(daemon)
+    plc.until(lambda: plc.is_ready() and plc.block.vars.Online)
+    link.held.set()
+    assert not plc.part_now()
+    link.held.clear()
+    assert plc.part()
+
+
+def test_a_plc_that_is_killed_and_comes_back(daemon, tmp_path: Path) -> None:
+    port = free_port()
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-m", "support.s7", str(port)])
+
+    def status() -> int:
+        """The status block's first word, read by a client of the test's own."""
+        client = Client()
+        client.connect("127.0.0.1", 0, 1, port)
+        found = client.db_read(STATUS_DB, 0, 2)
+        client.disconnect()
+        return int.from_bytes(found, "big")
+
+    def until(condition: Callable[[], object]) -> None:
+        end = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
+    plc = start()
+    gateway = S7Gateway(tmp_path, daemon.runtime_dir, port, FAST)
+    try:
+        until(lambda: "plc_connected" in gateway.log.read_text())
+        until(lambda: status() & 0x81 == 0x81)
+        plc.kill()
+        plc.wait()
+        until(lambda: "plc_lost" in gateway.log.read_text())
+        plc = start()
+        until(lambda: gateway.log.read_text().count("plc_connected") == 2)
+        until(lambda: status() & 0x81 == 0x81)
+    finally:
+        gateway.kill()
+        plc.kill()
+        plc.wait()
