@@ -1,4 +1,4 @@
-"""A PLC gates parts through the Modbus gateway while line, gateway and link are struck at random moments."""
+"""A PLC gates parts through a gateway while line, gateway and link are struck at random moments."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from faults.audit import Evidence, Truth
 from faults.belt import FileView
 from faults.fault import Context, Outcome, percentiles
 from faults.parts import SIDE, Bank, Picture
-from faults.plc import BitProgram, FailingLink, NumberProgram, PartProgram, Plc
-from support.gateway import GatewayProcess
+from faults.plc import BitProgram, FailingLink, NumberProgram, PartProgram, Plc, PlcBlocks, S7Blocks
+from support import s7
+from support.gateway import GatewayProcess, PlcLink
 
 from inspectd.scoring.stub import bank_sha256
 
@@ -56,7 +57,29 @@ def run_numbers(context: Context) -> Outcome:
     return run_program(context, NumberProgram())
 
 
-def run_program(context: Context, program: PartProgram) -> Outcome:
+def run_s7(context: Context) -> Outcome:
+    """By the function block of the S7 page, in the data blocks of a PLC."""
+    return run_program(context, BitProgram(s7.function_block), _s7)
+
+
+Connected = tuple[GatewayProcess, FailingLink, PlcBlocks]
+
+
+def _modbus(folder: Path, runtime_dir: Path) -> Connected:
+    gateway = GatewayProcess(folder, runtime_dir, _GATEWAY)
+    link = FailingLink(gateway.port)
+    return gateway, link, PlcLink(link.port)
+
+
+def _s7(folder: Path, runtime_dir: Path) -> Connected:
+    plc = s7.S7Plc()
+    link = FailingLink(plc.port)
+    return s7.S7Gateway(folder, runtime_dir, link.port, _GATEWAY), link, S7Blocks(plc)
+
+
+def run_program(
+    context: Context, program: PartProgram, connect: Callable[[Path, Path], Connected] = _modbus
+) -> Outcome:
     """Gate parts by a PLC's program; the line, the gateway and the link are struck meanwhile."""
     outcome = Outcome()
     view = FileView(context.folder / "eye" / line.VIEW)
@@ -73,9 +96,8 @@ def run_program(context: Context, program: PartProgram) -> Outcome:
     daemon = line.Line(context.folder, text, program=(str(_STUB),))
     daemon.start()
     daemon.wait_ready()
-    gateway = GatewayProcess(context.folder / "gateway", daemon.runtime_dir, _GATEWAY)
-    link = FailingLink(gateway.port)
-    plc = Plc(link.port, program, view, parts.next)
+    gateway, link, blocks = connect(context.folder / "gateway", daemon.runtime_dir)
+    plc = Plc(blocks, program, view, parts.next)
     striker = _Striker(daemon, gateway, link, context.random)
     try:
         plc.run_idle(1.0)
@@ -132,8 +154,10 @@ def _measure_calm(
         plc.inspect()
     seconds = time.monotonic() - began
     share = (gateway.cpu_seconds() - cpu) / seconds
-    rate = 2 * (plc.reads - reads) / seconds
-    outcome.figures["gateway"] = f"{gateway.rss_mb():.0f} MB, {share:.0%} of a core at {rate:.0f} requests/s"
+    rate = (plc.reads - reads) / seconds
+    outcome.figures["gateway"] = (
+        f"{gateway.rss_mb():.0f} MB, {share:.0%} of a core at {rate:.0f} cycles/s of the PLC"
+    )
     heard = [heard for heard in daemon.listener.numbered if heard.of_part]
     there, back = [], []
     for verdict in heard:

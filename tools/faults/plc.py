@@ -1,9 +1,10 @@
-"""A PLC behind a Modbus gateway, with a belt of one part at a time and a link that fails."""
+"""A PLC behind a gateway, with a belt of one part at a time and a link that fails."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +13,9 @@ from typing import Any, Final, Protocol
 from faults.audit import Opening, Part
 from faults.belt import FileView
 from faults.parts import Picture
-from support.gateway import PlcLink, function_block, value_in
+from support.gateway import function_block, value_in
+from support.s7 import S7Plc
+from support.structured_text import FunctionBlock
 
 TRAVEL_MS: Final = 300
 TOLERANCE_MS: Final = 50
@@ -92,10 +95,10 @@ class PartProgram(Protocol):
 
 
 class BitProgram:
-    """The function block of the page, as it stands there."""
+    """The function block of a page, as it stands there; by default, by bits."""
 
-    def __init__(self) -> None:
-        self._block = function_block(Travel=TRAVEL_MS, Tolerance=TOLERANCE_MS, Answer=ANSWER_MS)
+    def __init__(self, page: Callable[..., FunctionBlock] = function_block) -> None:
+        self._block = page(Travel=TRAVEL_MS, Tolerance=TOLERANCE_MS, Answer=ANSWER_MS)
 
     def cycle(self, status: list[int] | None, now_ms: int, *, eye: bool) -> list[int]:
         """See `PartProgram.cycle`."""
@@ -176,18 +179,45 @@ class NumberProgram:
         return f"{self._control[32]}-{self._acquisition}"
 
 
+class PlcBlocks(Protocol):
+    """What a PLC has of a gateway: words that it writes, and words that it reads."""
+
+    def exchange(self, control: list[int]) -> list[int] | None:
+        """Write and read; None where either fails."""
+
+    def close(self) -> None:
+        """End."""
+
+
+class S7Blocks:
+    """The data blocks of an S7, which are there whatever becomes of the gateway."""
+
+    def __init__(self, plc: S7Plc) -> None:
+        self._plc = plc
+
+    def exchange(self, control: list[int]) -> list[int]:
+        """See `PlcBlocks.exchange`."""
+        self._plc.control[:] = struct.pack(">34H", *control)
+        time.sleep(0.002)  # its cycle
+        return self._plc.status
+
+    def close(self) -> None:
+        """See `PlcBlocks.close`."""
+        self._plc.close()
+
+
 class Plc:
     """Parts one after the other before a camera, each triggered, and each passed or not.
 
     Args:
-        port: of the gateway, or of the link to it.
+        blocks: what it has of the gateway.
         program: what the PLC runs.
         view: what the camera sees.
         next_picture: another part.
     """
 
     def __init__(
-        self, port: int, program: PartProgram, view: FileView, next_picture: Callable[[], Picture]
+        self, blocks: PlcBlocks, program: PartProgram, view: FileView, next_picture: Callable[[], Picture]
     ) -> None:
         self.parts: dict[str, Part] = {}
         self.openings: list[Opening] = []
@@ -195,7 +225,7 @@ class Plc:
         self.results: dict[int, tuple[int, int]] = {}
         """By InspectionID: when its part was triggered (UTC), and its result was read first (monotonic)."""
         self._triggered_utc_ns = 0
-        self._link = PlcLink(port)
+        self._blocks = blocks
         self._program, self._view, self._next_picture = program, view, next_picture
 
     def inspect(self) -> None:
@@ -223,12 +253,12 @@ class Plc:
 
     def close(self) -> None:
         """Disconnect."""
-        self._link.close()
+        self._blocks.close()
 
     def _cycle(self, *, eye: bool) -> None:
         self.reads += 1
         control = self._program.cycle(self._status, time.monotonic_ns() // 1_000_000, eye=eye)
-        self._status = self._link.exchange(control)
+        self._status = self._blocks.exchange(control)
         if self._status is None:
             time.sleep(0.01)
         elif self._status[0] >> 11 & 1:

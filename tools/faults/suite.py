@@ -146,6 +146,14 @@ FAULTS: Final = (
         run=gateways.run_numbers,
     ),
     Fault(
+        "plc-s7-struck",
+        "a PLC gates parts by numbers in two data blocks of an S7, which a gateway reads and writes",
+        "no wrong pass; good parts pass before and afterwards; no traceback of the gateway",
+        full=2000,
+        short=20,
+        run=gateways.run_s7,
+    ),
+    Fault(
         "opcua-gate-struck",
         "a client gates parts by jobs over OPC UA; line, gateway and link are killed, cut or held back",
         "no wrong pass; good parts pass before and afterwards; no traceback of the gateway",
