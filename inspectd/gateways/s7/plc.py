@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import struct
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
@@ -25,8 +24,8 @@ AGAIN_SECONDS: Final = 1.0
 _READS: Final = 4
 _CLOSE_SECONDS: Final = 1.0
 _KINDS: Final = {ConnectionKind.PG: 1, ConnectionKind.OP: 2, ConnectionKind.BASIC: 3}
-_FAULTS: Final = (S7Error, OSError, TimeoutError, ValueError, LookupError, struct.error)
-"""What a PLC's answers can cause: the last three are the library's own, at answers that are no S7."""
+_FAULTS: Final = (S7Error, OSError)
+"""What a PLC and the way to it can cause; a time-out is the latter."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -102,7 +101,6 @@ class S7Link:
             return _reason(error, is_connected=self.is_connected), str(error) or type(error).__name__
         finally:
             self.is_connected = False
-            self._handshake.plant_lost(self._clock())
             await _close(client)
 
     async def _serve(self, client: AsyncClient) -> NoReturn:
@@ -154,7 +152,7 @@ class S7Link:
 
 
 def _reason(error: BaseException, *, is_connected: bool) -> PlcLostReason:
-    if isinstance(error, S7ProtocolError | ValueError | LookupError | struct.error):
+    if isinstance(error, S7ProtocolError):
         return PlcLostReason.REFUSED
     if not is_connected:
         return PlcLostReason.UNREACHABLE
