@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,22 +34,27 @@ def daemon(start_shared_daemon, stub_bank, good_folder) -> Daemon:
     return start_shared_daemon(line(stub_bank, good_folder)).ready()
 
 
-@pytest.fixture
-def cell(tmp_path: Path) -> Iterator[Callable[..., tuple[S7Plc, S7Gateway, FailingLink]]]:
-    """Starts a PLC, a link that can fail, and a gateway to a daemon."""
-    with ExitStack() as started:
+Cell = tuple[S7Plc, S7Gateway, FailingLink]
 
-        def start(daemon: Daemon, metrics_port: int = 0) -> tuple[S7Plc, S7Gateway, FailingLink]:
-            plc = S7Plc(Travel=400, Answer=300)
-            started.callback(plc.close)
-            link = FailingLink(plc.port)
-            started.callback(link.close)
-            gateway = S7Gateway(tmp_path, daemon.runtime_dir, link.port, FAST, metrics_port)
-            started.callback(gateway.kill)
-            plc.until(plc.is_ready)
-            return plc, gateway, link
 
-        yield start
+@contextmanager
+def started(daemon: Daemon, folder: Path, metrics_port: int = 0) -> Iterator[Cell]:
+    """A PLC, a link that can fail, and a gateway to a daemon."""
+    with ExitStack() as open_now:
+        plc = S7Plc(Travel=400, Answer=300)
+        open_now.callback(plc.close)
+        link = FailingLink(plc.port)
+        open_now.callback(link.close)
+        gateway = S7Gateway(folder, daemon.runtime_dir, link.port, FAST, metrics_port)
+        open_now.callback(gateway.kill)
+        plc.until(plc.is_ready)
+        yield plc, gateway, link
+
+
+@pytest.fixture(scope="module")
+def cell(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cell]:
+    with started(daemon, tmp_path_factory.mktemp("s7")) as found:
+        yield found
 
 
 def result_waits(plc: S7Plc) -> None:
@@ -60,35 +65,35 @@ def result_waits(plc: S7Plc) -> None:
 
 
 def test_good_parts_pass_with_the_results_that_the_bus_has_until_the_line_ends(
-    start_daemon, stub_bank, good_folder, cell
+    start_daemon, stub_bank, good_folder, tmp_path: Path
 ) -> None:
     daemon = start_daemon(line(stub_bank, good_folder)).ready()
     port = free_port()
-    plc, gateway, _ = cell(daemon, port)
-    assert [plc.part() for _ in range(2)] == [True] * 2
-    result_waits(plc)
-    acquisition = plc.value("inspection_id")
-    name = f"{plc.block.vars.Number}-{acquisition}"
-    daemon.until(lambda: any(part.trigger_id == name for part in daemon.reader.parts))
-    part = next(part for part in daemon.reader.parts if part.trigger_id == name)
-    assert plc.value("pass_key") == acquisition & 0xFFFF ^ 0xA55A
-    assert (plc.value("seq"), plc.value("epoch")) == (part.seq, part.epoch // 1000)
-    assert plc.value("latency") == round(part.latency_ms * 10)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-        text = answer.read().decode()
-    assert 'inspectd_gateway_results_total{result="pass"} 3.0' in text
-    assert "inspectd_gateway_s7_connected 1.0" in text
-    daemon.process.kill()
-    plc.until(lambda: not plc.status[0] & 0x80, seconds=2)
-    assert plc.status[0] >> 4 & 7 == 1
-    assert plc.status[16:40] == [0] * 24
-    assert not plc.cycle().Online
-    assert gateway.stop() == ExitCode.OK
-    assert "Traceback" not in gateway.log.read_text()
+    with started(daemon, tmp_path, port) as (plc, gateway, _):
+        assert [plc.part() for _ in range(2)] == [True] * 2
+        result_waits(plc)
+        acquisition = plc.value("inspection_id")
+        name = f"{plc.block.vars.Number}-{acquisition}"
+        daemon.until(lambda: any(part.trigger_id == name for part in daemon.reader.parts))
+        part = next(part for part in daemon.reader.parts if part.trigger_id == name)
+        assert plc.value("pass_key") == acquisition & 0xFFFF ^ 0xA55A
+        assert (plc.value("seq"), plc.value("epoch")) == (part.seq, part.epoch // 1000)
+        assert plc.value("latency") == round(part.latency_ms * 10)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+        assert 'inspectd_gateway_results_total{result="pass"} 3.0' in text
+        assert "inspectd_gateway_s7_connected 1.0" in text
+        daemon.process.kill()
+        plc.until(lambda: not plc.status[0] & 0x80, seconds=2)
+        assert plc.status[0] >> 4 & 7 == 1
+        assert plc.status[16:40] == [0] * 24
+        assert not plc.cycle().Online
+        assert gateway.stop() == ExitCode.OK
+        assert "Traceback" not in gateway.log.read_text()
 
 
-def test_a_plc_that_stopped_finds_no_old_result(daemon, cell) -> None:
-    plc, _, _ = cell(daemon)
+def test_a_plc_that_stopped_finds_no_old_result(cell) -> None:
+    plc, _, _ = cell
     result_waits(plc)
     number = plc.block.vars.Number
     plc.until(lambda: not plc.status[0] & 0x80, runs=False, seconds=2)
@@ -101,8 +106,9 @@ def test_a_plc_that_stopped_finds_no_old_result(daemon, cell) -> None:
     assert plc.part()
 
 
-def test_a_link_that_was_cut_brings_nothing_of_before(daemon, cell) -> None:
-    plc, gateway, link = cell(daemon)
+def test_a_link_that_was_cut_brings_nothing_of_before(cell) -> None:
+    plc, gateway, link = cell
+    connected = gateway.log.read_text().count("plc_connected")
     result_waits(plc)
     link.refused.set()
     link.cut()
@@ -118,13 +124,13 @@ def test_a_link_that_was_cut_brings_nothing_of_before(daemon, cell) -> None:
     assert plc.value("acquisition_id") == 0
     log = gateway.log.read_text()
     assert "plc_lost" in log
-    assert log.count("plc_connected") == 2
+    assert log.count("plc_connected") == connected + 1
     plc.until(lambda: plc.block.vars.Step == 0)
     assert plc.part()
 
 
-def test_an_answer_that_the_network_held_back_opens_for_no_part(daemon, cell) -> None:
-    plc, _, link = cell(daemon)
+def test_an_answer_that_the_network_held_back_opens_for_no_part(cell) -> None:
+    plc, _, link = cell
     plc.until(lambda: plc.is_ready() and plc.block.vars.Online)
     link.held.set()
     assert not plc.part_now()
