@@ -50,6 +50,9 @@ def test_a_gateway_names_the_extra_of_its_own(tmp_path: Path) -> None:
         "pip install 'inspectd[modbus]' brings all that it needs\n"
     )
     assert names(PROJECT["optional-dependencies"]["modbus"]) == {"prometheus-client"}
+    file.write_text("[metrics]\nport = 0\n")
+    done = without("snap7", "gateway", "s7", "--config", str(file))
+    assert (done.returncode, "pip install 'inspectd[s7]'" in done.stderr) == (ExitCode.UNAVAILABLE, True)
 
 
 def test_a_package_that_is_missed_only_at_work_is_one_line_too() -> None:

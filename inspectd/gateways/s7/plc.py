@@ -9,7 +9,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final, NoReturn
 
-from snap7.async_client import AsyncClient
+from snap7 import AsyncClient
 from snap7.error import S7Error, S7ProtocolError, S7TimeoutError
 
 from inspectd import log
