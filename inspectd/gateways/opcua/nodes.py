@@ -11,7 +11,7 @@ from asyncua import ua
 from inspectd.gateways.opcua import nodesets
 from inspectd.gateways.opcua.guarded import GuardedServer
 from inspectd.gateways.opcua.results import VisionResult
-from inspectd.gateways.opcua.structures import PlantTypes, message, register_ids, severity
+from inspectd.gateways.opcua.structures import PlantTypes, message, register_ids, severity, utc_time
 from inspectd.gateways.opcua.vision import AutomaticState, MachineState
 from inspectd.wire import Heartbeat
 from inspectd.wire.sync import LineStatus
@@ -39,6 +39,11 @@ HEALTH: Final = {
 }
 """Variables of `Health` by name, with their types; beside them is one for each camera."""
 
+_LIMITS: Final = {
+    ua.VariantType.UInt32: (0, 2**32 - 1),
+    ua.VariantType.UInt64: (0, 2**64 - 1),
+    ua.VariantType.Int64: (-(2**63), 2**63 - 1),
+}
 NEVER: Final = datetime(1601, 1, 1, tzinfo=UTC)
 """OPC UA's beginning of time, which stands for none."""
 
@@ -134,7 +139,7 @@ class PlantNodes:
             due = [each.due_utc_ns for each in status.golden if each.due_utc_ns is not None]
             await self._put("Health.RecipeInForce", status.in_force)
             await self._put("Health.GoldenHeld", any(each.is_held for each in status.golden))
-            next_check = datetime.fromtimestamp(min(due) / 1e9, UTC) if due else NEVER
+            next_check = utc_time(min(due)) if due else NEVER
             await self._put("Health.GoldenDueUtc", next_check)
         if heartbeat is None or heartbeat is self._last:
             return
@@ -193,7 +198,7 @@ class PlantNodes:
             setattr(event, field, value)
         now = datetime.now(UTC)
         event.EventId = ua.Variant(uuid.uuid4().bytes, ua.VariantType.ByteString)
-        event.Time = now if when_ns is None else datetime.fromtimestamp(when_ns / 1e9, UTC)
+        event.Time = now if when_ns is None else utc_time(when_ns)
         event.ReceiveTime = now
         own = event.SourceNode
         for node in (own, ua.NodeId(ua.ObjectIds.Server)):
@@ -205,7 +210,7 @@ class PlantNodes:
         if self._shown.get(path, self) == value:
             return
         self._shown[path] = value
-        await self._write(nodeid, value, kind)
+        await self._write(nodeid, _fitting(value, kind), kind)
 
     async def _write(self, nodeid: Any, value: Any, kind: Any) -> None:
         stamp = ua.DataValue(ua.Variant(value, kind), SourceTimestamp=datetime.now(UTC))
@@ -250,3 +255,9 @@ class PlantNodes:
 
 async def _not_linked(_parent: Any, *_: Any) -> Any:
     return ua.StatusCode(ua.StatusCodes.BadNotImplemented)
+
+
+def _fitting(value: Any, kind: Any) -> Any:
+    """A value of the bus; a number that does not fit its node is the nearest that does."""
+    lowest, highest = _LIMITS.get(kind, (None, None))
+    return value if lowest is None else min(max(value, lowest), highest)

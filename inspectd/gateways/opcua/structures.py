@@ -104,7 +104,7 @@ class PlantTypes:
             "ExternalConfigurationId": self._vision["ConfigurationId"](Id=""),
             "InternalConfigurationId": self._vision["ConfigurationId"](Id=""),
             "JobId": self.named("JobId", result.job_id),
-            "CreationTime": _time(result.created_utc_ns),
+            "CreationTime": utc_time(result.created_utc_ns),
             "ProcessingTimes": _times(self._vision["ProcessingTimes"], result),
             "ResultContent": ua.Variant(
                 [ua.Variant(self.machinery_result(result))], ua.VariantType.Variant, is_array=True
@@ -121,7 +121,7 @@ class PlantTypes:
             ResultId=result.result_id, HasTransferableDataOnFile=False, IsPartial=False,
             IsSimulated=result.is_simulated, ResultState=int(result.state), StepId=result.meas_id,
             PartId=result.part_id, ExternalRecipeId=result.recipe, InternalRecipeId=result.recipe_version,
-            ProductId=result.product_id, JobId=result.job_id, CreationTime=_time(result.created_utc_ns),
+            ProductId=result.product_id, JobId=result.job_id, CreationTime=utc_time(result.created_utc_ns),
             ProcessingTimes=_times(self._machinery["ProcessingTimes"], result),
             ResultEvaluation=self._machinery["ResultEvaluation"](int(result.judgement)),
             ResultEvaluationCode=result.reason,
@@ -151,8 +151,9 @@ def message(result: VisionResult) -> Any:
 
 
 def _times(kind: Any, result: VisionResult) -> Any:
-    return kind(StartTime=_time(result.started_utc_ns), EndTime=_time(result.created_utc_ns))
+    return kind(StartTime=utc_time(result.started_utc_ns), EndTime=utc_time(result.created_utc_ns))
 
 
-def _time(utc_ns: int) -> datetime:
-    return datetime.fromtimestamp(utc_ns / 1e9, UTC)
+def utc_time(utc_ns: int) -> datetime:
+    """A time of the bus; one that no clock shows is the nearest that one does."""
+    return datetime.fromtimestamp(min(max(utc_ns, 0), 2**63 - 1) / 1e9, UTC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from support.messages import EPOCH, heartbeat
 from support.plant_side import part
 
 from inspectd.gateways.opcua.results import ResultState, VisionJob, VisionResult, result_of_verdict
+from inspectd.gateways.opcua.structures import utc_time
 from inspectd.gateways.opcua.vision import (
     AutomaticState,
     MachineState,
@@ -216,3 +218,8 @@ def test_job_ids_are_never_used_again() -> None:
     plant = Plant().beats()
     assert isinstance(plant.beat, Heartbeat)
     assert len({plant.job()[0].trigger_id for _ in range(100)}) == 100
+
+
+@pytest.mark.parametrize("utc_ns", [-1, -(2**80), 2**80])
+def test_a_time_that_no_clock_shows_ends_nothing(utc_ns: int) -> None:
+    assert datetime(1970, 1, 1, tzinfo=UTC) <= utc_time(utc_ns) < datetime(2263, 1, 1, tzinfo=UTC)
