@@ -95,7 +95,7 @@ def random_filter(chance: random.Random, rows: int) -> tuple[str, Filter]:
 def ask(path: Path, rows: int, questions: int) -> None:
     connection = connect_to_read(path)
     chance = random.Random(3)
-    times = defaultdict(list)
+    times: dict[str, list[float]] = defaultdict(list)
     for _ in range(questions):
         name, wanted = random_filter(chance, rows)
         before, pages = None, chance.choice([1, 1, 3])
@@ -108,10 +108,10 @@ def ask(path: Path, rows: int, questions: int) -> None:
             if before is None:
                 break
             del found
-    for name, took in sorted(times.items(), key=lambda item: -_share(item[1], 0.95)):
+    for name, spent in sorted(times.items(), key=lambda item: -_share(item[1], 0.95)):
         print(
-            f"{name:32} {len(took):5} pages  p50 {1e3 * _share(took, 0.5):7.1f} ms  "
-            f"p95 {1e3 * _share(took, 0.95):7.1f} ms  max {1e3 * max(took):7.1f} ms"
+            f"{name:32} {len(spent):5} pages  p50 {1e3 * _share(spent, 0.5):7.1f} ms  "
+            f"p95 {1e3 * _share(spent, 0.95):7.1f} ms  max {1e3 * max(spent):7.1f} ms"
         )
     for days in (1, 7, 90):
         began = time.perf_counter()

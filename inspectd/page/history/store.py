@@ -45,7 +45,7 @@ class Batch(msgspec.Struct):
         heard_ms: until when what is only heard live was listened to; None: nothing is heard now.
     """
 
-    items: list[Item]
+    items: Sequence[Item]
     cursor: Cursor | None
     events: Sequence[Event] = ()
     golden: Sequence[GoldenRecord] = ()

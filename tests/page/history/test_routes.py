@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from inspectd.client import Evaluation, Event, LossReason, Lost, Position, Reaso
 from inspectd.evidence.pictures import encode_frame, encode_heatmap
 from inspectd.evidence.record import FACTS, FRAME, HEATMAP, EvidenceRecord
 from inspectd.evidence.store import EvidenceStore
+from inspectd.page.history import evidence_desk
 from inspectd.page.history.store import DriftSample
 from inspectd.wire.golden import GoldenOutcome, GoldenRecord, GoldenState
 
@@ -257,3 +260,16 @@ def test_a_file_that_is_not_there_or_damaged_is_said(filled: Filled) -> None:
     filled.path.unlink()
     answer = filled.client().get("/api/verdicts")
     assert (answer.status_code, answer.json()["what"]) == (503, "no_history")
+
+
+def test_a_disk_of_evidence_that_hangs_costs_pictures_alone(
+    filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled.write([failed(1, START_MS)])
+    release = threading.Event()
+    monkeypatch.setattr(os, "lstat", lambda _: release.wait(10))
+    monkeypatch.setattr(evidence_desk, "_SECONDS", 0.05)
+    browser = filled.client(evidence_root=tmp_path)
+    assert browser.get("/api/verdicts").json()["rows"][0]["evidence"] == "unknown"
+    assert browser.get(f"/api/parts/{EPOCH}/1").json()["picture"]["why"] == "evidence_disk"
+    release.set()
