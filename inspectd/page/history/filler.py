@@ -161,7 +161,9 @@ class HistoryFiller:
             except (sqlite3.Error, OSError) as error:
                 self._failed("disk", f"{self._path}: {getattr(error, 'strerror', None) or error}")
             except InspectdError as error:
-                self._failed("line", str(error))
+                self._failed(
+                    "line", f"{error} (history of {self._path}; delete it to begin with another line)"
+                )
             except Exception as error:  # noqa: BLE001 - a thread that ended would look like a quiet line
                 _log.exception("history_failed")
                 self._failed("internal", f"{type(error).__name__}: {error}")

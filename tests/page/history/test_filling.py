@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.daemon import Daemon, camera_table, settings
+from support.page_history import START_MS, Filled, made
 
 from inspectd.client import Truncated, replay
 from inspectd.page.history.filler import HistoryFiller, HistoryLimits, HistorySource
@@ -124,6 +125,17 @@ def test_a_full_disk_is_said_and_what_it_missed_is_added_later(daemon: Daemon, t
         daemon.until(lambda: filler.state.written > 20)
         assert filler.state.problem == ""
     assert is_whole(tmp_path / "history", daemon)
+
+
+def test_a_history_of_another_line_is_not_mixed_with_this_one(daemon: Daemon, tmp_path: Path) -> None:
+    other = Filled(tmp_path / "history")
+    other.write([made(1, START_MS)])
+    other.close()
+    with filling(tmp_path / "history", daemon, retry_seconds=0.05) as filler:
+        daemon.until(lambda: filler.state.problem == "line")
+        assert "demo/line1" in filler.state.detail
+        assert str(tmp_path) in filler.state.detail
+    assert counted(tmp_path / "history") == 1
 
 
 def test_what_the_line_no_longer_keeps_is_a_gap_that_is_shown(

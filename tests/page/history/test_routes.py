@@ -5,7 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import os
+import struct
+import subprocess
+import sys
 import threading
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +96,7 @@ def test_a_picture_that_is_not_there_says_why(filled: Filled, tmp_path: Path) ->
     assert (answer.status_code, answer.json()["what"]) == (404, "not_recorded")
 
 
-@pytest.mark.parametrize("what", ["not a picture", "cut", "link", "json"])
+@pytest.mark.parametrize("what", ["not a picture", "cut", "bomb", "link", "json"])
 def test_damaged_evidence_is_an_answer_in_words(filled: Filled, tmp_path: Path, what: str) -> None:
     item = failed(1, START_MS)
     filled.write([item])
@@ -103,6 +107,11 @@ def test_damaged_evidence_is_an_answer_in_words(filled: Filled, tmp_path: Path, 
         frame.symlink_to("/etc/passwd")
     elif what == "json":
         (folder / FACTS).write_bytes(b"{}")
+    elif what == "bomb":
+        data = bytearray(frame.read_bytes())
+        data[16:24] = struct.pack(">II", 60_000, 60_000)  # width and height
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+        frame.write_bytes(data)
     else:
         frame.write_bytes(b"GIF89a" if what == "not a picture" else frame.read_bytes()[:900])
     browser = filled.client(evidence_root=tmp_path / "evidence")
@@ -273,3 +282,12 @@ def test_a_disk_of_evidence_that_hangs_costs_pictures_alone(
     assert browser.get("/api/verdicts").json()["rows"][0]["evidence"] == "unknown"
     assert browser.get(f"/api/parts/{EPOCH}/1").json()["picture"]["why"] == "evidence_disk"
     release.set()
+
+
+def test_the_pages_own_process_loads_nothing_that_decodes_pictures() -> None:
+    code = (
+        "import sys; from inspectd.page.history import history, metrics, routes;"
+        "print(sorted({'PIL', 'cv2', 'numpy', 'torch', 'httpx'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
