@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.daemon import Daemon, camera_table, settings
+from support.disks import needs_root, tmpfs
 from support.page_history import START_MS, Filled, made
 
 from inspectd.client import Truncated, replay
@@ -125,6 +126,21 @@ def test_a_full_disk_is_said_and_what_it_missed_is_added_later(daemon: Daemon, t
         daemon.until(lambda: filler.state.written > 20)
         assert filler.state.problem == ""
     assert is_whole(tmp_path / "history", daemon)
+
+
+@needs_root
+def test_a_disk_that_takes_nothing_more_is_said_and_costs_no_row(daemon: Daemon, tmp_path: Path) -> None:
+    with tmpfs(tmp_path / "small", "2m") as small:
+        folder = small / "history"
+        with filling(folder, daemon, retry_seconds=0.05) as filler:
+            daemon.until(lambda: filler.state.written > 5)
+            with pytest.raises(OSError, match="No space"):
+                (small / "ballast").write_bytes(bytes(4_000_000))
+            daemon.until(lambda: filler.state.problem == "disk")
+            (small / "ballast").unlink()
+            daemon.until(lambda: filler.state.problem == "" and filler.state.written > 10)
+        assert is_whole(folder, daemon)
+        assert filler.state.set_aside == 0
 
 
 def test_a_history_of_another_line_is_not_mixed_with_this_one(daemon: Daemon, tmp_path: Path) -> None:
