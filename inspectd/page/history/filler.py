@@ -18,7 +18,8 @@ from inspectd.client import ClientKeys, Event, GoldenRecord, Item, Lost, Verdict
 from inspectd.errors import InspectdError, UnavailableError
 from inspectd.log import event
 from inspectd.page.history import schema
-from inspectd.page.history.store import Batch, DriftSample, HistoryStore
+from inspectd.page.history.live_notes import DriftSample
+from inspectd.page.history.store import Batch, HistoryStore
 
 _log: Final = logging.getLogger("inspectd.page.history")
 

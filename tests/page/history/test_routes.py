@@ -25,7 +25,7 @@ from inspectd.evidence.pictures import encode_frame, encode_heatmap
 from inspectd.evidence.record import FACTS, FRAME, HEATMAP, EvidenceRecord
 from inspectd.evidence.store import EvidenceStore
 from inspectd.page.history import evidence_desk
-from inspectd.page.history.store import DriftSample
+from inspectd.page.history.live_notes import DriftSample
 from inspectd.wire.golden import GoldenOutcome, GoldenRecord, GoldenState
 
 MINUTE_MS = 60_000
