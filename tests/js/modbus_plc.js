@@ -6,6 +6,7 @@ const given = JSON.parse(process.argv[2]);
 const say = (values) => console.log(JSON.stringify(values));
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const ENABLE = 1, TRIGGER = 2, RESULTS_ACK = 8;
+const OFFLINE = -1; // the line was not online any more when the trigger came
 const TRIGGER_READY = 1 << 0, TRIGGER_ACK = 1 << 1, MISSED = 1 << 3, ONLINE = 1 << 7, RESULTS_VALID = 1 << 11;
 
 async function main() {
@@ -41,7 +42,7 @@ async function main() {
     await until(ENABLE, (status) => status[0] & TRIGGER_READY);
     const began = process.hrtime.bigint();
     let status = await until(ENABLE | TRIGGER, (each) => each[0] & (TRIGGER_ACK | MISSED));
-    if (status[0] & MISSED) return say({ part, refused: status[3] });
+    if (status[0] & MISSED) return status[3] || OFFLINE;
     const acquisition = wide(status, 106);
     await until(ENABLE, (each) => !(each[0] & TRIGGER_ACK));
     status = await until(ENABLE, (each) => each[0] & RESULTS_VALID);
@@ -53,7 +54,7 @@ async function main() {
     control[32] = control[32] % 0xffff + 1;
     const began = process.hrtime.bigint();
     let status = await until(ENABLE, (each) => each[10] === control[32]);
-    if (status[11] !== 1) return say({ part, refused: status[3] });
+    if (status[11] !== 1) return status[3] || OFFLINE;
     const acquisition = wide(status, 106);
     const valid = (each) => each[0] & RESULTS_VALID && wide(each, 116) === acquisition;
     status = valid(status) ? status : await until(ENABLE, valid);
@@ -68,7 +69,9 @@ async function main() {
   for (let part = 1; part <= given.parts; part++) {
     control[2] = part >> 16;
     control[3] = part & 0xffff;
-    await (given.by === "bits" ? byBits(part) : byNumbers(part));
+    const trigger = given.by === "bits" ? byBits : byNumbers;
+    let refused; // a busy line may be offline for a moment; the part stays where it is until it was judged
+    while ((refused = await trigger(part)) !== undefined) say({ part, refused });
   }
   client.close(() => {});
 }

@@ -43,9 +43,11 @@ def parts(checks: Checks, daemon: Daemon, gateway: GatewayProcess, way: Way, cou
         and each["key"] == (each["evaluation"] == 1)
     ]  # fmt: skip
     name = f"by {way.by}, a cycle of {way.poll_ms} ms"
-    others = [each for each in said if "trigger" not in each]
-    checks.that(f"{name}: results as on the bus", f"{len(same)} of {count}, besides {others[:3]}",
-                ok=len(same) == len({each["trigger"] for each in same}) == count and not others)  # fmt: skip
+    refused = sum("refused" in each for each in said)
+    failed = [each for each in said if "failed" in each]
+    is_whole = len(same) == len(results) == len({each["part"] for each in same}) == count and not failed
+    checks.that(f"{name}: results as on the bus", f"{len(same)} of {count} {failed or ''}", ok=is_whole)
+    print(f"      triggers refused, and sent again {refused}")
     latencies = [on_bus[each["trigger"]].latency_ms for each in results]
     print(f"      trigger to result {middle_and_tail([each['ms'] for each in results])}")
     print(f"      of that the line {middle_and_tail(latencies)}")
