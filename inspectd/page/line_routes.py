@@ -85,7 +85,7 @@ class LineRoutes:
     """
 
     def __init__(
-        self, settings: PageConfig, guard: Guard, hub: LiveHub, asker: LineAsker, orders: OrderFile,
+        self, settings: PageConfig, guard: Guard, *, hub: LiveHub, asker: LineAsker, orders: OrderFile,
         counts: Counter[tuple[str, str]],
     ) -> None:  # fmt: skip
         self._settings, self._guard, self._hub = settings, guard, hub
@@ -261,7 +261,11 @@ class LineRoutes:
         before = self._orders.order
         await to_thread.run_sync(self._orders.set, order)
         await self._guard.record(
-            account, Act.ORDER, old=before and before.name, new=order and order.name, why=reason
+            account,
+            Act.ORDER,
+            old=before.name if before else None,
+            new=order.name if order else None,
+            why=reason,
         )
         self._counts["acts", "done"] += 1
         return json_answer({"ok": True, "answer": None})
@@ -310,7 +314,7 @@ def _shown_recipe(listed: ListedVersion, state: str | None) -> dict[str, Any]:
 
 
 def _loaded_recipe(name: str, state: str) -> dict[str, Any]:
-    """A recipe that the line has loaded and no store lists: that of its configuration file, or of another host."""
+    """A recipe that the line has loaded and no store lists, such as that of its configuration file."""
     identifier, _, version = name.partition("@")
     return {
         "name": identifier, "version": int(version) if version.isdigit() else 0, "state": state,

@@ -1,4 +1,4 @@
-"""The web server: uvicorn's protocols under bounds of connections, time and memory, and a certificate that may change."""
+"""The web server: uvicorn's protocols, with bounds on what browsers cost, and a renewable certificate."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ class PageListener:
         await asyncio.gather(*self._state.tasks, return_exceptions=True)
 
     def _protocol(self) -> asyncio.Protocol:
-        made: asyncio.Protocol = self._config.http_protocol_class(  # type: ignore[call-arg, assignment]
+        made: asyncio.Protocol = self._config.http_protocol_class(  # type: ignore[call-arg]
             config=self._config, server_state=self._state, app_state={}
         )
         return made

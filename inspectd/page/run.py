@@ -61,8 +61,11 @@ async def _run(settings: PageConfig, assets: Path) -> None:
             return lambda value: _hand_over(loop, take, value)
 
         line = LineThreads(
-            settings.line, part_counts, into_loop(hub.take), into_loop(hub.take_status),
-            into_loop(lambda preview: hub.take_picture(picture_of(preview))), lambda: hub.wanted,
+            settings.line, part_counts,
+            on_messages=into_loop(hub.take),
+            on_status=into_loop(hub.take_status),
+            on_preview=into_loop(lambda preview: hub.take_picture(picture_of(preview))),
+            wanted=lambda: hub.wanted,
         )  # fmt: skip
         guard = make_guard(settings, counts, store)
         parts = PageParts(guard, passwords, hub, orders, counts)

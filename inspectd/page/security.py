@@ -1,4 +1,4 @@
-"""What holds for every request: headers of the answer, where requests may come from, and errors without traceback."""
+"""What holds for every request: headers of its answer, where it may come from, errors without traceback."""
 
 from __future__ import annotations
 
@@ -72,17 +72,19 @@ class PageGate:
                     headers[name] = value
             await send(message)
 
+        if scope["method"] not in _SAFE and not self._is_own(scope):
+            self._counts["refused", "origin"] += 1
+            foreign = ApiError(403, "origin", "The request does not come from this page; open the page anew.")
+            await foreign.answer()(scope, receive, send_with_headers)
+            return
         try:
-            if scope["method"] not in _SAFE and not self._is_own(scope):
-                self._counts["refused", "origin"] += 1
-                raise ApiError(403, "origin", "The request does not come from this page; open the page anew.")
             await self._app(scope, receive, send_with_headers)
         except ApiError as error:
             await self._say(error, scope, receive, send_with_headers, has_begun=has_begun)
         except InspectdError as error:
             said = ApiError(503, "unavailable", str(error))
             await self._say(said, scope, receive, send_with_headers, has_begun=has_begun)
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged, counted and said; one request must not end the page
             _log.exception("request_failed", extra={"fields": {"path": scope["path"]}})
             self._counts["refused", "fault"] += 1
             said = ApiError(500, "fault", "The page has a fault; its log says more. Try again.")

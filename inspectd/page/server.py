@@ -76,7 +76,9 @@ def make_app(
         guard, parts.passwords, LoginAttempts(), line=f"{line.plant}/{line.name}",
         language=settings.view.language, is_encrypted=settings.is_encrypted, counts=counts,
     )  # fmt: skip
-    of_line = LineRoutes(settings, guard, parts.hub, LineAsker(line), parts.orders, counts)
+    of_line = LineRoutes(
+        settings, guard, hub=parts.hub, asker=LineAsker(line), orders=parts.orders, counts=counts
+    )
     sockets = LiveSockets(parts.hub, guard, counts)
 
     async def say_healthy(_: Request) -> Response:

@@ -40,12 +40,12 @@ class PageServer(Settings, frozen=True, kw_only=True):
     tls_key: Annotated[str | None, Meta(description="PEM file with the certificate's private key.")] = None
     connections_per_address: Annotated[
         int,
-        Meta(ge=4, le=1000, description="Connections that one address may have; of a proxy: all its own."),
+        Meta(ge=4, le=1000, description="Connections of one address; of a proxy: all its own."),
     ] = 20
 
 
 class PageProxy(Settings, frozen=True, kw_only=True):
-    """A reverse proxy before the page, which brings TLS and says whose request it is; off unless it is named."""
+    """A reverse proxy before the page, which brings TLS and says whose request it is; off unless named."""
 
     addresses: Annotated[
         tuple[str, ...],

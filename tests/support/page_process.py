@@ -76,13 +76,24 @@ class PageProcess:
         assert user is not None
         return self.store.begin_session(user, "127.0.0.1")
 
-    def browser(self, role: Role | str | None = None) -> httpx.Client:
-        """A browser, in which the user of that role is logged in; None: nobody."""
+    def browser(self, role: Role | str | None = None, address: str = "127.0.0.1") -> httpx.Client:
+        """A browser at a loopback address, in which the user of that role is logged in; None: nobody."""
         cookies = {} if role is None else {"inspectd-plain": self.token(role)}
         self._browsers.append(
-            httpx.Client(base_url=self.origin, headers={"Origin": self.origin}, cookies=cookies, timeout=10)
+            httpx.Client(
+                base_url=self.origin,
+                headers={"Origin": self.origin},
+                cookies=cookies,
+                timeout=10,
+                transport=httpx.HTTPTransport(local_address=address),
+            )
         )
         return self._browsers[-1]
+
+    def close_browsers(self) -> None:
+        """Close every browser, as an address may have only so many connections."""
+        while self._browsers:
+            self._browsers.pop().close()
 
     def audit(self) -> list[dict[str, Any]]:
         """Every record of its audit file."""
@@ -100,8 +111,7 @@ class PageProcess:
     def close(self) -> None:
         """Kill it, and let go of its store and of every browser."""
         self.kill()
-        for browser in self._browsers:
-            browser.close()
+        self.close_browsers()
         self.store.close()
 
     def _end(self, signum: int) -> int:

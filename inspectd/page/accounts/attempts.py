@@ -12,7 +12,7 @@ _MOST_OF_BOTH: Final = 5
 """Of one person from one address."""
 _MOST_OF_ADDRESS: Final = 20
 _MOST_OF_PERSON: Final = 50
-"""From all addresses together: one that guesses must not lock a person out of a terminal elsewhere at once."""
+"""From all addresses together: who guesses elsewhere must not lock a person out at once."""
 _KEPT: Final = 10_000
 """Counters that are remembered; with more the oldest is forgotten."""
 
@@ -39,7 +39,7 @@ class LoginAttempts:
         return max(waits)
 
     def failed(self, name: str, address: str) -> None:
-        """A password was wrong."""
+        """A password is tried: it counts as wrong unless `succeeded` follows."""
         now = self._clock()
         for key, most in _counters(name, address):
             times = [at for at in self._failures.pop(key, []) if now - at < WINDOW_SECONDS]
@@ -48,10 +48,11 @@ class LoginAttempts:
             self._failures.popitem(last=False)
 
     def succeeded(self, name: str, address: str) -> None:
-        """A password was right: what this person mistyped here counts no more."""
+        """The password counted by `failed` was right: this try, and what this person mistyped here, count no more."""
         for key, most in _counters(name, address):
-            if most == _MOST_OF_BOTH:
-                self._failures.pop(key, None)
+            times = self._failures.pop(key, [])[:-1]
+            if times and most != _MOST_OF_BOTH:
+                self._failures[key] = times
 
 
 def _counters(name: str, address: str) -> Iterator[tuple[tuple[str, str], int]]:

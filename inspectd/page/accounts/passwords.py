@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from inspectd.errors import InputError
+
+_Result = TypeVar("_Result")
 
 SHORTEST: Final = 12
 LONGEST: Final = 200
@@ -63,8 +66,7 @@ class PasswordChecker:
         Raises:
             PasswordBusyError: too many wait already.
         """
-        is_right: bool = await self._in_turn(self._verify, password, password_hash)
-        return is_right
+        return await self._in_turn(lambda: self._verify(password, password_hash))
 
     async def hashed(self, password: str, name: str) -> str:
         """As `hash_password`.
@@ -73,19 +75,18 @@ class PasswordChecker:
             InputError: the password is too short, too long or too easy.
             PasswordBusyError: too many wait already.
         """
-        made: str = await self._in_turn(hash_password, password, name, self._hasher)
-        return made
+        return await self._in_turn(lambda: hash_password(password, name, self._hasher))
 
     def close(self) -> None:
         """End the thread; what waits is dropped."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _in_turn(self, work, *arguments):  # type: ignore[no-untyped-def]
+    async def _in_turn(self, work: Callable[[], _Result]) -> _Result:
         if self._waiting >= _MOST_WAITING:
             raise PasswordBusyError
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         finally:
             self._waiting -= 1
 

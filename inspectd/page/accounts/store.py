@@ -240,22 +240,10 @@ class AccountStore:
             return database.execute("DELETE FROM sessions WHERE id = ?", (session_id,)).rowcount > 0
 
     def _change(self, name: str, assignment: str, value: object) -> None:
-        key = _key(name)
         with self._using() as database:
             database.execute("BEGIN IMMEDIATE")
             try:
-                had_admins = _admins(database) > 0
-                changed = database.execute(
-                    f"UPDATE users SET {assignment} WHERE key = ?",
-                    (value, key),  # noqa: S608 - texts of this file
-                )
-                if not changed.rowcount:
-                    raise InputError(f"there is no user {name[:80]!r}")
-                if had_admins and not _admins(database):
-                    raise InputError(
-                        f"{name}: is the last one who manages users, expected another admin first"
-                    )
-                database.execute("DELETE FROM sessions WHERE key = ?", (key,))
+                _change_user(database, name, assignment, value)
             except BaseException:
                 database.execute("ROLLBACK")
                 raise
@@ -274,6 +262,16 @@ class AccountStore:
 
 _USER: Final = "u.name, u.role, u.password_hash, u.is_disabled, u.language, u.created_ms"
 _SESSION: Final = f"{_USER}, s.id, s.address, s.began_ms, s.used_ms, s.ends_ms"
+
+
+def _change_user(database: sqlite3.Connection, name: str, assignment: str, value: object) -> None:
+    key, had_admins = _key(name), _admins(database) > 0
+    query = f"UPDATE users SET {assignment} WHERE key = ?"  # noqa: S608 - texts of this file
+    if not database.execute(query, (value, key)).rowcount:
+        raise InputError(f"there is no user {name[:80]!r}")
+    if had_admins and not _admins(database):
+        raise InputError(f"{name}: is the last one who manages users, expected another admin first")
+    database.execute("DELETE FROM sessions WHERE key = ?", (key,))
 
 
 def _admins(database: sqlite3.Connection) -> int:

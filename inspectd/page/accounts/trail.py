@@ -1,4 +1,4 @@
-"""The page's own audit file: what was done on it and what was refused, in the chain of a line's audit file."""
+"""The page's own audit file: what was done and what was refused, in records like those of a line's."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ _MINUTE_MS: Final = 60_000
 class PartCounts:
     """Parts by the minute they were decided in, so that any span of whole minutes can be summed.
 
-    A part is a triggered part, or a frame (or a region of one) where nothing is triggered. Golden parts are no
-    production and are not counted.
+    A part is a triggered part, or a frame (or a region of one) where nothing is triggered. Golden parts are
+    no production and are not counted.
     """
 
     def __init__(self) -> None:

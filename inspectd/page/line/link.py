@@ -54,6 +54,7 @@ class LineThreads:
         self,
         line: PageLine,
         counts: PartCounts,
+        *,
         on_messages: Callable[[list[Live]], None],
         on_status: Callable[[LineStatus], None],
         on_preview: Callable[[Preview], None],
@@ -70,7 +71,8 @@ class LineThreads:
         self._threads = [
             threading.Thread(target=self._keep, args=(work,), name=f"line-{name}", daemon=True)
             for name, work in (
-                ("live", self._live), ("counts", self._count), ("status", self._ask), ("pictures", self._look),
+                ("live", self._live), ("counts", self._count), ("status", self._ask),
+                ("pictures", self._look),
             )
         ]  # fmt: skip
 
@@ -86,7 +88,7 @@ class LineThreads:
             thread.join()
 
     def _keep(self, work: Callable[[], None]) -> None:
-        """Have a thread's work begin again whenever it cannot go on: a key that is put right needs no restart."""
+        """Have a thread's work begin again when it cannot go on: a key that is put right needs no restart."""
         while not self._stopping.is_set():
             try:
                 work()
@@ -102,7 +104,8 @@ class LineThreads:
                 batch: list[Live] = []
                 message: Message | None = reader.receive(_TURN_SECONDS)
                 while message is not None:
-                    if isinstance(message, Live) and (message.plant, message.line) == (line.plant, line.name):
+                    is_of_line = (message.plant, message.line) == (line.plant, line.name)
+                    if isinstance(message, Live) and is_of_line:
                         batch.append(message)
                     message = reader.receive(0) if len(batch) < _BATCH else None
                 self.missed = sum(each.missed for each in reader.lines.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import pairwise
 from statistics import median
 from typing import Any, Final
 
@@ -132,7 +133,7 @@ class LineNow:
 
     @property
     def state(self) -> str:
-        """`running`, `starting`, `stopping`, `stopped`, `unreachable`, or `waiting` before it was heard of."""
+        """`running`, `starting`, `stopping`, `stopped`, `unreachable`, or `waiting`: not heard of yet."""
         if self.heartbeat is None:
             return "waiting"
         if self._is_stopped:
@@ -167,7 +168,8 @@ class LineNow:
     def _ne107(self, *, is_alive: bool) -> dict[str, Any]:
         if not is_alive or self.heartbeat is None:
             level = "check" if self._is_stopped else "failure"
-            return {"level": level, "causes": [{"name": f"line_{self.state}", "camera": None, "detail": ""}]}
+            cause = {"name": f"line_{self.state}", "camera": None, "detail": ""}
+            return {"level": level, "causes": [cause]}
         causes = [
             {"name": each.condition, "camera": each.camera, "detail": each.detail}
             for each in self.heartbeat.conditions
@@ -204,9 +206,7 @@ class LineNow:
         times = list(self._parts_at)
         if len(times) < 3 or self._clock() - times[-1] > _TAKT_SECONDS:
             return None
-        return round(
-            1000 * median(after - before for before, after in zip(times, times[1:], strict=False)), 1
-        )
+        return round(1000 * median(after - before for before, after in pairwise(times)), 1)
 
     def _recipe(self) -> dict[str, Any] | None:
         if self.status is None:

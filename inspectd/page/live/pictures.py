@@ -1,4 +1,4 @@
-"""Pictures on their way to one tab: never more than two ahead of what it has drawn, and the newest wins. Pure."""
+"""Pictures on their way to a tab: never more than two ahead of what it has drawn, the newest first. Pure."""
 
 from __future__ import annotations
 

@@ -212,13 +212,15 @@ class _TabWriter:
         tab, hub, now = self._tab, self._hub, self._clock()
         if now - self._rows_at < ROWS_SECONDS:
             return
-        for kind, told, seen in (("v", hub.rows, tab.rows_seen), ("e", hub.events, tab.events_seen)):
-            rows, skipped = told.after(seen)
-            if rows:
-                self._rows_at = now
-                text = _encoder.encode({"t": kind, "rows": rows, "skipped": skipped}).decode()
-                await self._send({"type": "websocket.send", "text": text})
+        rows, skipped_rows = hub.rows.after(tab.rows_seen)
+        events, skipped_events = hub.events.after(tab.events_seen)
+        # Before anything is waited for: what comes meanwhile is for the next time.
         tab.rows_seen, tab.events_seen = hub.rows.number, hub.events.number
+        for kind, found, skipped in (("v", rows, skipped_rows), ("e", events, skipped_events)):
+            if found:
+                self._rows_at = now
+                text = _encoder.encode({"t": kind, "rows": found, "skipped": skipped}).decode()
+                await self._send({"type": "websocket.send", "text": text})
 
     async def _send_picture(self) -> bool:
         picture = self._tab.pictures.take()
