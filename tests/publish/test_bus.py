@@ -97,7 +97,7 @@ def test_what_is_no_subscription_is_counted_and_ignored(bus, reader, tmp_path, m
     bus.read_subscriptions("verdicts")
     assert bus.subscriptions["verdicts"] >= 1
     unsubscribes = message.startswith(b"\x00")
-    assert bus.malformed == {"verdicts": 0 if unsubscribes else 1, "heatmaps": 0}
+    assert bus.malformed == {"verdicts": 0 if unsubscribes else 1, "heatmaps": 0, "previews": 0}
 
 
 def test_a_port_that_is_taken_is_named_with_its_setting(tmp_path, reader):
