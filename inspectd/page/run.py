@@ -10,14 +10,21 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
+from starlette.routing import Route
+
 from inspectd import log
 from inspectd.errors import InputError
 from inspectd.metrics_server import MetricsServer
 from inspectd.notify import Notifier
 from inspectd.page import metrics
 from inspectd.page.accounts.passwords import PasswordChecker
+from inspectd.page.accounts.roles import Act
 from inspectd.page.accounts.store import AccountStore
 from inspectd.page.files import ASSETS
+from inspectd.page.guard import Account, Guard
+from inspectd.page.history.filler import HistoryLimits, HistorySource
+from inspectd.page.history.history import History
+from inspectd.page.history.routes import routes
 from inspectd.page.line.counts import PartCounts
 from inspectd.page.line.link import LineThreads
 from inspectd.page.line.orders import OrderFile
@@ -68,13 +75,20 @@ async def _run(settings: PageConfig, assets: Path) -> None:
             wanted=lambda: hub.wanted,
         )  # fmt: skip
         guard = make_guard(settings, counts, store)
+        history = _history(settings)
+        open_now.callback(history.close)
         parts = PageParts(guard, passwords, hub, orders, counts)
         book = ConnectionBook(settings.server.connections_per_address, counts)
-        listener = PageListener(make_app(settings, parts, assets=assets), settings, book)
+        listener = PageListener(
+            make_app(settings, parts, more_routes=_history_routes(settings, history, guard), assets=assets),
+            settings,
+            book,
+        )
         await listener.start()
         if settings.metrics.port:
-            collected = metrics.registry(counts, hub, line, book)
+            collected = metrics.registry(counts, hub=hub, line=line, book=book, history=history)
             open_now.callback(MetricsServer(collected, settings.metrics).close)
+        history.start()
         line.start()
         open_now.callback(line.close)
         if not store.users():
@@ -95,6 +109,25 @@ async def _run(settings: PageConfig, assets: Path) -> None:
             keeping.cancel()
             await listener.close()
             log.event(_log, logging.INFO, "stopped")
+
+
+def _history(settings: PageConfig) -> History:
+    line, store = settings.line, settings.store
+    limits = HistoryLimits(store.days, round(store.max_mb * 1e6), round(store.min_free_mb * 1e6))
+    source = HistorySource(line.endpoint("verdicts"), line.endpoint("sync"), line.keys)
+    return History(settings.data_dir / "history", source, limits)
+
+
+def _history_routes(settings: PageConfig, history: History, guard: Guard) -> list[Route]:
+    async def record(account: Account, act: str, about: str) -> None:
+        await guard.record(account, Act(act), about=about)
+
+    line = settings.line
+    return routes(
+        history.questions, guard.allow, record, settings.zone,
+        evidence_root=Path(line.evidence_dir) if line.evidence_dir else None,
+        line_file=Path(line.settings_file) if line.settings_file else None,
+    )  # fmt: skip
 
 
 async def _keep(notifier: Notifier, listener: PageListener, hub: LiveHub) -> None:

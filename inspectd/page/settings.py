@@ -21,7 +21,7 @@ from inspectd.errors import ConfigError
 _ENDPOINTS: Final = ("sync", "control", "previews")
 _PATHS: Final = {
     "server": ("tls_certificate", "tls_key"),
-    "line": ("server_key", "client_key", "evidence_dir", "recipes_dir"),
+    "line": ("server_key", "client_key", "evidence_dir", "recipes_dir", "settings_file"),
     "store": ("dir",),
     "metrics": ("tls_certificate", "tls_key", "users_file"),
 }
@@ -92,6 +92,10 @@ class PageLine(Settings, frozen=True, kw_only=True):
         Meta(description="The line's recipe store, to list what is not loaded. Unset: what the line says."),
     ] = None
 
+    settings_file: Annotated[
+        str | None, Meta(description="The line's own file, to explain parts on this host. Unset: none are.")
+    ] = None
+
     @property
     def keys(self) -> ClientKeys | None:
         """The keys for TCP, where there are any."""
@@ -129,8 +133,14 @@ class PageStore(Settings, frozen=True, kw_only=True):
 
     dir: Annotated[str, Meta(description="Its directory. Empty: $STATE_DIRECTORY, which the unit sets.")] = ""
     days: Annotated[
-        float, Meta(ge=1, le=3650, description="Verdicts are shown for so long, if the line still has them.")
-    ] = 90.0
+        float, Meta(ge=1, le=3650, description="Verdicts older than this are removed from the page's copy.")
+    ] = 400.0
+    max_mb: Annotated[
+        float, Meta(ge=100, le=1_000_000, description="Room that copy may take; then the oldest are removed.")
+    ] = 20_000.0
+    min_free_mb: Annotated[
+        float, Meta(ge=0, le=1_000_000, description="With less room free on its disk nothing is added to it.")
+    ] = 500.0
 
 
 class PageMetricsSettings(config.MetricsSettings, frozen=True, kw_only=True):
