@@ -50,9 +50,6 @@ class PageCollector(Collector):
                 metric.add_metric([value], counts.get((kind, value), 0))
             yield metric
         yield CounterMetricFamily(
-            "inspectd_page_line_missed", "Live messages of the line that did not come.", self._line.missed
-        )
-        yield CounterMetricFamily(
             "inspectd_page_line_problems", "Times that a reader of the line began again.", self._line.problems
         )
         yield GaugeMetricFamily(
