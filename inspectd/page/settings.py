@@ -133,9 +133,7 @@ class PageStore(Settings, frozen=True, kw_only=True):
 
     dir: Annotated[
         str,
-        Meta(
-            description="Its directory. Empty: the one that systemd gives the service, which commands are not told."
-        ),
+        Meta(description="Its directory. Empty: the one systemd gives the service; commands need it here."),
     ] = ""
     days: Annotated[
         float, Meta(ge=1, le=3650, description="Verdicts older than this are removed from the page's copy.")
