@@ -64,6 +64,6 @@ def heat_of(scores: Iterable[float], threshold: float) -> bytes:
         threshold: of the verdict they belong to; finite.
     """
     scale = _STEPS / heat_span(threshold)
-    levels = (HEAT_AT_THRESHOLD + (score - threshold) * scale for score in scores)
+    levels = (HEAT_AT_THRESHOLD + (float(score) - threshold) * scale for score in scores)
     # In this order: every comparison with what is no number is false, and it must not look good.
     return bytes(0 if level <= 0 else round(level) if level < 255 else 255 for level in levels)
