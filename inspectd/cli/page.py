@@ -129,7 +129,7 @@ def _manage(settings: PageConfig, arguments: argparse.Namespace) -> int:
 
 def _become_owner(folder: Path) -> None:
     """Root becomes whom the folder belongs to: files that root made there the page could not write."""
-    if os.geuid() == 0 and folder.is_dir() and (owner := folder.stat()).st_uid != 0:
+    if os.geteuid() == 0 and folder.is_dir() and (owner := folder.stat()).st_uid != 0:
         os.setgroups([])
         os.setgid(owner.st_gid)
         os.setuid(owner.st_uid)

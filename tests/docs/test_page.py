@@ -7,8 +7,6 @@ from collections import Counter
 from pathlib import Path
 
 from inspectd.page.accounts.roles import ROLES, Act, Role
-from inspectd.page.history.filler import HistoryLimits, HistorySource
-from inspectd.page.history.history import History
 from inspectd.page.line.counts import PartCounts
 from inspectd.page.line.link import LineThreads
 from inspectd.page.line.orders import OrderFile
@@ -61,21 +59,13 @@ def test_every_metric_is_in_the_table(tmp_path) -> None:
     line = LineThreads(
         settings.line, PartCounts(), on_messages=print, on_status=print, on_preview=print, wanted=frozenset
     )
-    history = History(
-        tmp_path / "history",
-        HistorySource("ipc:///a/verdicts.sock", "ipc:///a/sync.sock", None),
-        HistoryLimits(),
-    )
-    try:
-        found = PageCollector(counts, hub=hub, line=line, book=ConnectionBook(1, counts), history=history)
-        made = {
-            metric.name + ("_total" if metric.type == "counter" else ""): (
-                metric.type, {label for sample in metric.samples for label in sample.labels},
-            )
-            for metric in found.collect()
-        }  # fmt: skip
-    finally:
-        history.close()
+    found = PageCollector(counts, hub=hub, line=line, book=ConnectionBook(1, counts))
+    made = {
+        metric.name + ("_total" if metric.type == "counter" else ""): (
+            metric.type, {label for sample in metric.samples for label in sample.labels},
+        )
+        for metric in found.collect()
+    }  # fmt: skip
     listed = {
         name.strip("`"): (kind, set(re.findall(r"`(\w+)`", labels)))
         for name, kind, labels, _ in rows("Metric")[2:]
