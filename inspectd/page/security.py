@@ -29,6 +29,7 @@ HEADERS: Final = {
 _HSTS: Final = "max-age=31536000"
 _SAFE: Final = frozenset({"GET", "HEAD"})
 _REFUSED_WEBSOCKET: Final = 4403
+_FAILED_WEBSOCKET: Final = 1011
 
 _log: Final = logging.getLogger(__name__)
 
@@ -56,7 +57,11 @@ class PageGate:
                 self._counts["refused", "origin"] += 1
                 await send({"type": "websocket.close", "code": _REFUSED_WEBSOCKET})
                 return
-            await self._app(scope, receive, send)
+            try:
+                await self._app(scope, receive, send)
+            except InspectdError as error:  # the disk of the sessions; the tab connects again by itself
+                log.event(_log, logging.ERROR, "tab_failed", detail=str(error))
+                await send({"type": "websocket.close", "code": _FAILED_WEBSOCKET})
             return
         if scope["type"] != "http":
             return
