@@ -72,7 +72,6 @@ def test_what_was_judged_is_shown_while_somebody_looks(start_daemon, stub_bank, 
     text = settings(stub_bank, cameras, metrics_port=port, extra="[preview]\nwidth_px = 100\n")
     daemon = start_daemon(text).ready()
     daemon.until(lambda: len(daemon.reader.verdicts) > 10)
-    assert "preview" not in daemon.children()
     assert sum(results(port).values()) == 0
     with reader_of(daemon, "cam") as reader:
         began = time.monotonic()
@@ -80,7 +79,6 @@ def test_what_was_judged_is_shown_while_somebody_looks(start_daemon, stub_bank, 
         elapsed_seconds = time.monotonic() - began
         assert len(previews) <= 5 * elapsed_seconds + 3
         assert {p.header.camera for p in previews} == {"cam"}
-        assert "preview" in daemon.children()
         reader.show(["parted"])
         parted = seen(daemon, reader, lambda found: len(found) > 2)
         daemon.behave(Behaviour(fault="error"))
@@ -118,9 +116,9 @@ def is_quiet(port: int) -> bool:
 
 def test_whatever_becomes_of_it_no_verdict_knows(start_daemon, stub_bank, good_folder):
     """The process killed and stopped, a reader that does not read, readers that come and go without end."""
-    cameras = camera_table("cam", good_folder, fps=40, slots=8)
+    cameras = camera_table("cam", good_folder, fps=20)
     extra = "[preview]\nfps = 30\njpeg_quality = 100\n"
-    daemon = start_daemon(settings(stub_bank, cameras, deadline_ms=1000, extra=extra)).ready()
+    daemon = start_daemon(settings(stub_bank, cameras, extra=extra)).ready()
     context = zmq.Context()
     deaf = context.socket(zmq.SUB)  # as a page that is stopped: its buffers fill, and nothing is taken
     deaf.setsockopt(zmq.RCVHWM, 1)
@@ -138,7 +136,7 @@ def test_whatever_becomes_of_it_no_verdict_knows(start_daemon, stub_bank, good_f
         assert stopped != killed
         os.kill(stopped, signal.SIGSTOP)
         had = len(daemon.reader.verdicts)
-        daemon.until(lambda: len(daemon.reader.verdicts) > had + 60)  # longer than slots are held
+        daemon.until(lambda: len(daemon.reader.verdicts) > had + 30)  # longer than slots are held
         os.kill(stopped, signal.SIGCONT)
         while reader.receive(0) is not None:
             pass
