@@ -1,0 +1,175 @@
+"""The threads that read the line's bus for the page, and hand what they read to its event loop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from inspectd import log
+from inspectd.client import (
+    Event,
+    Heartbeat,
+    LineStatus,
+    LiveReader,
+    Lost,
+    Message,
+    PartVerdict,
+    Position,
+    Preview,
+    PreviewReader,
+    UnavailableError,
+    Verdict,
+    VerdictReader,
+    ask_status,
+)
+from inspectd.errors import InputError
+from inspectd.page.line.counts import PartCounts
+from inspectd.page.settings import PageLine
+
+_TURN_SECONDS: Final = 0.2
+_LOOK_SECONDS: Final = 0.1
+_STATUS_SECONDS: Final = 2.0
+_RETRY_SECONDS: Final = 5.0
+_SILENT_SECONDS: Final = 5.0
+"""After so long without a message every reader connects anew: ZeroMQ gives up for good where a key was
+refused, and the key may have been allowed again."""
+_BATCH: Final = 200
+
+_log: Final = logging.getLogger(__name__)
+
+Live = Verdict | PartVerdict | Heartbeat | Event
+
+
+class LineThreads:
+    """Reads the bus in threads of its own, so that nothing the bus does holds up a browser.
+
+    Args:
+        line: where it is.
+        counts: of the verdicts, from the oldest that the line keeps on; filled by one of the threads.
+        on_messages: gets what is published, in the order it came, in a thread.
+        on_status: gets the line's answer on how it is, in a thread.
+        on_preview: gets each picture, in a thread.
+        wanted: cameras whose pictures somebody looks at; the line makes no others.
+    """
+
+    def __init__(
+        self,
+        line: PageLine,
+        counts: PartCounts,
+        *,
+        on_messages: Callable[[list[Live]], None],
+        on_status: Callable[[LineStatus], None],
+        on_preview: Callable[[Preview], None],
+        wanted: Callable[[], frozenset[str]],
+    ) -> None:
+        self._line, self._counts = line, counts
+        self._on_messages, self._on_status = on_messages, on_status
+        self._on_preview, self._wanted = on_preview, wanted
+        self._stopping = threading.Event()
+        self._opening = 0  # counts up whenever all readers have to connect anew
+        self._counted = Position(0, 0)
+        self._has_said_other = False
+        self.problems = 0
+        """Times that a thread could not go on, and began again."""
+        self._threads = [
+            threading.Thread(target=self._keep, args=(work,), name=f"line-{name}", daemon=True)
+            for name, work in (
+                ("live", self._live), ("counts", self._count), ("status", self._ask),
+                ("pictures", self._look),
+            )
+        ]  # fmt: skip
+
+    def start(self) -> None:
+        """Begin to read."""
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Stop reading, and wait for it."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _keep(self, work: Callable[[], None]) -> None:
+        """Have a thread's work begin again when it cannot go on: a key that is put right needs no restart."""
+        while not self._stopping.is_set():
+            try:
+                work()
+            except (InputError, UnavailableError) as error:
+                self.problems += 1
+                log.event(_log, logging.WARNING, "line_unreadable", detail=str(error))
+                self._stopping.wait(_RETRY_SECONDS)
+
+    def _live(self) -> None:
+        line, heard_at = self._line, time.monotonic()
+        with LiveReader(line.endpoint("verdicts"), keys=line.keys) as reader:
+            while not self._stopping.is_set():
+                if time.monotonic() - heard_at > _SILENT_SECONDS:
+                    self._opening += 1
+                    return
+                batch: list[Live] = []
+                message: Message | None = reader.receive(_TURN_SECONDS)
+                while message is not None:
+                    if not self._is_own(message.plant, message.line):
+                        heard_at = time.monotonic()
+                    elif isinstance(message, Live):
+                        batch.append(message)
+                    message = reader.receive(0) if len(batch) < _BATCH else None
+                if batch:
+                    heard_at = time.monotonic()
+                    self._on_messages(batch)
+
+    def _is_own(self, plant: str, line: str) -> bool:
+        """Whether a message is of the line of the settings; of another one nothing is shown, and once it is said."""
+        is_own = (plant, line) == (self._line.plant, self._line.name)
+        if not is_own and not self._has_said_other:
+            self._has_said_other = True
+            log.event(
+                _log, logging.ERROR, "other_line", heard=f"{plant}/{line}",
+                expected=f"{self._line.plant}/{self._line.name}", remedy="line.plant, line.name",
+            )  # fmt: skip
+        return is_own
+
+    def _count(self) -> None:
+        line, opening = self._line, self._opening
+        with VerdictReader(
+            line.endpoint("verdicts"), line.endpoint("sync"), start="oldest", keys=line.keys
+        ) as reader:
+            while not self._stopping.is_set() and opening == self._opening:
+                item = reader.receive(_TURN_SECONDS)
+                # One that connected anew is given all again.
+                is_other = isinstance(item, Verdict | PartVerdict) and not self._is_own(item.plant, item.line)
+                if item is not None and not is_other and (position := _position_of(item)) > self._counted:
+                    self._counted = position
+                    self._counts.take(item, time.time_ns() // 1_000_000)
+
+    def _look(self) -> None:
+        line, opening = self._line, self._opening
+        with PreviewReader(line.endpoint("previews"), line.plant, line.name, keys=line.keys) as reader:
+            shown: frozenset[str] = frozenset()
+            while not self._stopping.is_set() and opening == self._opening:
+                wanted = self._wanted()
+                if wanted != shown:
+                    reader.show(wanted)
+                    shown = wanted
+                preview = reader.receive(_LOOK_SECONDS)
+                if preview is not None:
+                    self._on_preview(preview)
+
+    def _ask(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._on_status(ask_status(self._line.endpoint("sync"), self._line.keys, _STATUS_SECONDS))
+            except UnavailableError as error:  # the heartbeats say it to people
+                _log.debug("%s", error)
+            self._stopping.wait(_STATUS_SECONDS)
+
+
+def _position_of(item: Verdict | PartVerdict | Lost) -> Position:
+    """A verdict's name, or that of the last one that is lost."""
+    if isinstance(item, Lost):
+        return Position(item.before.epoch, item.before.seq - 1)
+    return Position(item.epoch, item.seq)
