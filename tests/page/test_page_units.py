@@ -193,6 +193,8 @@ def verdict(
 
 def test_counts_leave_out_views_and_golden_parts_and_say_what_they_lack() -> None:
     counts = PartCounts()
+    counts.begin("shift", 120_000)
+    counts.begin("order", 30_000)
     counts.take(verdict(1, 60_000), 0)
     counts.take(verdict(2, 180_000, "fail", "above_threshold"), 0)
     counts.take(verdict(3, 190_000, "undecidable", "golden"), 0)
@@ -203,16 +205,21 @@ def test_counts_leave_out_views_and_golden_parts_and_say_what_they_lack() -> Non
         9.0, 8.0, False, [view],
     )  # fmt: skip
     counts.take(part, 0)
-    found = counts.since(120_000)
+    found = counts.sums("shift")
     assert (found["parts"], found["pass"], found["fail"], found["yield"]) == (2, 1, 1, 0.5)
     assert found["by_reason"] == {"above_threshold": 1}
     assert found["complete"]
-    assert not counts.since(30_000)["complete"]
+    assert (counts.sums("order")["complete"], counts.sums("order")["counted_from_ms"]) == (False, 60_000)
+    counts.begin("order", 180_001)  # a moment ago, to the millisecond
+    assert (counts.sums("order")["parts"], counts.sums("order")["complete"]) == (1, True)
+    counts.begin("shift", 120_000)
+    assert counts.sums("shift")["parts"] == 2
     counts.take(Lost(Position(1, 5), Position(1, 9), 3, LossReason.TRUNCATED), 200_000)
-    assert not counts.since(120_000)["complete"]
-    assert counts.since(10**9) | {"from_ms": 0, "complete": True} == PartCounts().since(0) | {
-        "complete": True
-    }
+    assert not counts.sums("shift")["complete"]
+    counts.begin("order", None)
+    assert counts.sums("order") is None
+    counts.begin("shift", 10**9)
+    assert (counts.sums("shift")["parts"], counts.sums("shift")["yield"]) == (0, None)
 
 
 def heartbeat(**more) -> Heartbeat:
