@@ -8,7 +8,7 @@ _IPV6_PREFIX = 64
 
 
 def network_of(address: str) -> str:
-    """What is bounded as one: an IPv4 address, or an IPv6 network of /64, of which a host has every address."""
+    """What is bounded as one: an IPv4 address, or an IPv6 network of /64, as a host can take all of it."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

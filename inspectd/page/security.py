@@ -87,7 +87,10 @@ class PageGate:
         except ApiError as error:
             await self._say(error, scope, receive, send_with_headers, has_begun=has_begun)
         except InspectdError as error:
-            said = ApiError(503, "unavailable", str(error))
+            # It names files of the host: for the log, and not for whoever is at the login.
+            log.event(_log, logging.ERROR, "unavailable", path=scope["path"], detail=str(error))
+            self._counts["refused", "fault"] += 1
+            said = ApiError(503, "unavailable", "The page cannot do this now; its log says why. Try again.")
             await self._say(said, scope, receive, send_with_headers, has_begun=has_begun)
         except Exception:  # noqa: BLE001 - logged, counted and said; one request must not end the page
             _log.exception("request_failed", extra={"fields": {"path": scope["path"]}})

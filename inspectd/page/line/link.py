@@ -123,7 +123,7 @@ class LineThreads:
                     self._on_messages(batch)
 
     def _is_own(self, plant: str, line: str) -> bool:
-        """Whether a message is of the line of the settings; of another one nothing is shown, and once it is said."""
+        """Whether a message is of the settings' line; another line is not shown, as the log says once."""
         is_own = (plant, line) == (self._line.plant, self._line.name)
         if not is_own and not self._has_said_other:
             self._has_said_other = True
