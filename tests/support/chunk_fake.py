@@ -1,9 +1,9 @@
 """viva-genicam's fake GigE Vision camera, which sends chunks, told what to do line by line on standard input.
 
-Usage: chunk_fake.py ADDRESS [JSON]. The JSON object may have `lost`, packets that are never sent as [frame
-number, packet number], `resend`, whether it sends them again when asked, and `slow`, seconds by the name
-of a register that it takes to answer. It understands `trigger N HERTZ`, as a photo eye that the line does not
-control, and `free`, which ends the control of a program; it answers `done`.
+Usage: chunk_fake.py ADDRESS [JSON]. The JSON object may have `side`, rows and columns, `fps`, `lost`, packets
+that are never sent as [frame number, packet number], `resend`, whether it sends them again when asked, and
+`slow`, seconds by the name of a register that it takes to answer. It understands `trigger N HERTZ`, as a
+photo eye that the line does not control, and `free`, which ends the control of a program; it answers `done`.
 """
 
 import json
@@ -22,7 +22,7 @@ def main(address: str, more: str = "{}") -> None:
     slow = {FakeGigeCamera.REGISTERS[name]: seconds for name, seconds in told.get("slow", {}).items()}
     # A frame of so many rows and columns fits into a socket of any system: none is lost by chance.
     fake = FakeGigeCamera(
-        width=256, height=256, fps=told.get("fps", 25), bind_ip=address,
+        width=told.get("side", 256), height=told.get("side", 256), fps=told.get("fps", 25), bind_ip=address,
         packet_resend=told.get("resend", True),
         drop_packets=[tuple(each) for each in told.get("lost", [])], delay_ack=slow,
     )  # fmt: skip

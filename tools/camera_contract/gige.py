@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Self
 
@@ -14,6 +15,7 @@ from faults.gige_camera import ADDRESS, GigeLiveCamera
 from support import gige_camera
 
 from camera_contract.camera import NAME, TRIGGERED, LiveContractCamera
+from camera_contract.wide import WIDE_ADDRESS, WIDE_FROM, WideIdsRelay
 from inspectd.wire import Verdict
 
 _EYE: Final = 'trigger_source = "Software"\nlatency_ms = 10\n'
@@ -74,18 +76,24 @@ class ChunkContractCamera:
         more: settings of it.
         revoked: half way its control is taken away, instead of its power.
         fake: what `chunk_fake` understands: packets that are lost, registers that are slow.
+        address: where the line looks for it.
     """
 
-    def __init__(self, more: str = "", *, revoked: bool = False, fake: Mapping[str, object] = {}) -> None:
+    NUMBERED_FROM = 1
+
+    def __init__(
+        self, more: str = "", *, revoked: bool = False, fake: Mapping[str, object], address: str = ADDRESS
+    ) -> None:
         self._more = more
         self._revoked = revoked
+        self._address = address
         self._command = [sys.executable, str(_PROCESS), ADDRESS, json.dumps(fake)]
         self._process: subprocess.Popen[str] | None = None
         self._sent = 0
         self._since: dict[int, tuple[int, int]] = {}
         """Of each part, how often it had been unplugged, and its frames since then, this one included."""
         self._unplugged = 0
-        self._first: dict[int, int] = {}
+        self._never_taken: dict[int, int] = {}
 
     def __enter__(self) -> Self:
         self._switch_on()
@@ -97,8 +105,8 @@ class ChunkContractCamera:
     def table(self) -> str:
         """See `ContractCamera.table`."""
         return (
-            f'\n[[cameras]]\nkind = "genicam"\nname = "{NAME}"\nrecipe = "part"\ndevice = "ip:{ADDRESS}"\n'
-            f"{_EYE}{TRIGGERED}{self._more}\n"
+            f'\n[[cameras]]\nkind = "genicam"\nname = "{NAME}"\nrecipe = "part"\n'
+            f'device = "ip:{self._address}"\n{_EYE}{TRIGGERED}{self._more}\n'
         )
 
     def put(self, number: int) -> None:
@@ -115,16 +123,18 @@ class ChunkContractCamera:
         if number not in self._since or verdict.device is None or verdict.device.frame_id is None:
             return False
         unplugged, sent = self._since[number]
-        first = self._first.setdefault(unplugged, verdict.device.frame_id - sent)
-        return verdict.device.frame_id == first + sent
+        frame = verdict.device.frame_id - self.NUMBERED_FROM + 1
+        # It was fired before it was started again: such frames it never took.
+        never_taken = self._never_taken.setdefault(unplugged, sent - frame)
+        return never_taken >= 0 and frame == sent - never_taken
 
     def unplug(self) -> None:
         """See `ContractCamera.unplug`."""
         self._unplugged += 1
-        self._sent = 0
         if self._revoked:
-            self._tell("free")
+            self._tell("free")  # and it goes on counting
         else:
+            self._sent = 0
             self._switch_off()
 
     def plug_in(self) -> None:
@@ -153,3 +163,22 @@ class ChunkContractCamera:
         assert self._process is not None
         self._process.kill()
         self._process.communicate()
+
+
+class WideContractCamera(ChunkContractCamera):
+    """The same with the numbers of GigE Vision 2.x, which are 64 bits wide and do not wrap."""
+
+    NUMBERED_FROM = WIDE_FROM
+
+    def __init__(self) -> None:
+        one_packet = "packet_bytes = 12000\nchunks = false\n"
+        super().__init__(one_packet, fake={"fps": 200, "side": 100}, address=WIDE_ADDRESS)
+        self._relay = ExitStack()
+
+    def _switch_on(self) -> None:
+        super()._switch_on()
+        self._relay.enter_context(WideIdsRelay())
+
+    def _switch_off(self) -> None:
+        self._relay.close()
+        super()._switch_off()

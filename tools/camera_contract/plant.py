@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ _PART_SECONDS: Final = 3.0
 _AWAY_SECONDS: Final = 2.0
 _AWAY_PITCH_SECONDS: Final = 0.1
 _SHOWN: Final = 3
+_TOO_LATE: Final = "missed_trigger"
 _HEAD: Final = f"""
 [line]
 plant = "contract"
@@ -54,13 +55,15 @@ class Case:
         away_seconds: how long it is gone; 0: what happens to it half way is over at once.
         back_seconds: within these after its return a part passes.
         least_judged: share of the parts, before and after, that have to be judged.
-        reasons: what other parts may be undecidable for.
-        most_drops: frames that may belong to no part; None: any number, as of a camera that runs free.
+        reasons: what other parts may be undecidable for, beside a frame that came too late, or whose time was
+            in too much doubt.
+        is_fired: it takes a frame for each part, and none besides.
         settle_seconds: time after its start before the first part, while its clock is learnt.
         prepare: done once, when the line runs.
         before: done before each part.
         check: of a verdict that judges, what is wrong with it beyond the contract; empty: nothing.
         figures: of all verdicts, what is to be shown, by name.
+        most: what a figure may be at most.
     """
 
     name: str
@@ -68,14 +71,15 @@ class Case:
     unplugged: bool = True
     away_seconds: float = _AWAY_SECONDS
     back_seconds: float = 2.0
-    least_judged: float = 1.0
+    least_judged: float = 0.99
     reasons: frozenset[str] = frozenset()
-    most_drops: int | None = None
+    is_fired: bool = False
     settle_seconds: float = 0.0
     prepare: Callable[[Daemon], None] = lambda _: None
     before: BeforePart = lambda _, __: None
     check: Callable[[ContractCamera, int, Verdict], str] = lambda *_: ""
     figures: Callable[[ContractCamera, list[Verdict]], dict[str, float]] = lambda *_: {}
+    most: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -232,6 +236,11 @@ def _judge(showing: _Showing, result: ContractResult) -> None:
             wrong.append(f"part {number}: {said}")
     _judge_counts(case, daemon, result)
     result.figures = case.figures(camera, judged)
+    wrong += [
+        f"{name} {result.figures[name]:g}, expected {most:g} at most"
+        for name, most in case.most.items()
+        if result.figures.get(name, 0.0) > most
+    ]
     del wrong[_SHOWN:]  # one kind of mistake is often made a thousand times
 
 
@@ -247,10 +256,10 @@ def _judge_counts(case: Case, daemon: Daemon, result: ContractResult) -> None:
         wrong.append(f"the count of frames does not close: {counts}")
     if counts.triggers != counts.parts or counts.parts != len(daemon.reader.parts):
         wrong.append(f"the count of parts does not close, {len(daemon.reader.parts)} came: {counts}")
-    if case.most_drops is not None and counts.drops > case.most_drops:
-        wrong.append(f"{counts.drops} frames were dropped, expected {case.most_drops} at most: {counts}")
+    if case.is_fired and counts.drops > counts.missed:
+        wrong.append(f"{counts.drops} frames were dropped, for {counts.missed} parts that had none: {counts}")
     missing = result.parts - result.passed
     if missing > (1 - case.least_judged) * result.parts:
         wrong.append(f"{result.passed} of {result.parts} parts passed: {dict(result.undecidable)}")
-    if not set(result.undecidable) <= case.reasons or result.refused:
+    if not set(result.undecidable) <= case.reasons | {_TOO_LATE} or result.refused:
         wrong.append(f"undecidable {dict(result.undecidable)}, refused {dict(result.refused)}")
