@@ -14,6 +14,8 @@ from inspectd.wire import Verdict
 
 NAME: Final = "cam"
 TRIGGERED: Final = 'mode = "triggered"\n'
+SOON: Final = "reconnect_max_ms = 300\n"
+"""For kinds that wait for up to ten seconds, unless told otherwise, before a camera is opened again."""
 
 
 class ContractCamera(Protocol):

@@ -11,7 +11,7 @@ from faults.live import MjpegCamera
 from faults.rtsp_camera import RtspLiveCamera
 from support.ports import free_port
 
-from camera_contract.camera import LiveContractCamera
+from camera_contract.camera import SOON, LiveContractCamera
 from camera_contract.clock import dated
 from camera_contract.exposure import (
     EXPOSURE_US,
@@ -30,7 +30,6 @@ from camera_contract.gige import (
 from camera_contract.plant import Case
 
 _SEEDS: Final = itertools.count(1)
-_SOON: Final = "reconnect_max_ms = 300\n"
 _LOST: Final = [[number, 20] for number in range(7, 1000, 10)]
 """One packet of every tenth frame."""
 _SLOW: Final = {"ExposureTime": 0.2, "TriggerMode": 0.3, "TriggerSource": 0.3, "PixelFormat": 0.3, "CCP": 0.1}
@@ -38,12 +37,12 @@ _SLOW: Final = {"ExposureTime": 0.2, "TriggerMode": 0.3, "TriggerSource": 0.3, "
 
 def _mjpeg(_: Path) -> LiveContractCamera:
     port = free_port()
-    return LiveContractCamera(lambda: MjpegCamera(next(_SEEDS), port=port), f"latency_ms = 60\n{_SOON}")
+    return LiveContractCamera(lambda: MjpegCamera(next(_SEEDS), port=port), f"latency_ms = 60\n{SOON}")
 
 
 def _rtsp(_: Path) -> LiveContractCamera:
     port = free_port()
-    return LiveContractCamera(lambda: RtspLiveCamera(next(_SEEDS), port=port), f"latency_ms = 120\n{_SOON}")
+    return LiveContractCamera(lambda: RtspLiveCamera(next(_SEEDS), port=port), f"latency_ms = 120\n{SOON}")
 
 
 def _chunks(**fake: object) -> Callable[[Path], ChunkContractCamera]:

@@ -9,12 +9,12 @@ from typing import Final, Self
 
 from support.pictures import write_video
 
-from camera_contract.camera import NAME, TRIGGERED, numbered
+from camera_contract.camera import NAME, SOON, TRIGGERED, numbered
 from inspectd.wire import Verdict
 
 _FPS: Final = 30
 _VIDEO_FRAMES: Final = 40
-_TABLE: Final = f'\n[[cameras]]\nname = "{NAME}"\nrecipe = "part"\nfps = {_FPS}\n{TRIGGERED}'
+_TABLE: Final = f'\n[[cameras]]\nname = "{NAME}"\nrecipe = "part"\nfps = {_FPS}\n{TRIGGERED}{SOON}'
 _NUMBER: Final = re.compile(r"#(?:\d+/)?(\d+)")
 """`line.avi#12` is frame 12, and `synthetic#1/12/good` frame 12 of the seed 1."""
 _APART_NS: Final = 20_000_000
@@ -139,7 +139,7 @@ class SyntheticContractCamera(_Counted):
 
     def table(self) -> str:
         """See `ContractCamera.table`."""
-        size = "width = 160\nheight = 120\nreconnect_max_ms = 300\n"
+        size = "width = 160\nheight = 120\n"
         return f'{_TABLE}kind = "synthetic"\nfault_file = "{self._file}"\n{size}'
 
     def unplug(self) -> None:
