@@ -12,7 +12,7 @@ NONE_CHOSEN := test $$? -eq 5
 # Tests start hundreds of processes: each would compile the whole package where the environment forbids to keep it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo quick test test-gpu faults lint format clean
+.PHONY: setup demo quick test test-gpu faults contract lint format clean
 
 setup: $(INSTALLED)
 
@@ -47,6 +47,11 @@ faults: $(INSTALLED)
 	tools/install_debian_packages.sh
 	tools/install_npm_packages.sh $(BIN)/python tests/js
 	PYTHONPATH=tools:tests $(BIN)/python -m faults $(ARGS)
+
+# Every kind of camera with 1,000 parts takes about half an hour; ARGS='--only NAME --frames N' does less. Takes root.
+contract: $(INSTALLED)
+	tools/install_debian_packages.sh
+	PYTHONPATH=tools:tests $(BIN)/python -m camera_contract $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -50,6 +50,8 @@ class GigeLiveCamera(LiveCamera):
         file.write_bytes(bytes(NUMBER_BYTES + SIDE * SIDE * 3))
         with file.open("r+b") as opened:
             self._seen = mmap.mmap(opened.fileno(), 0)
+        self.exposure_us: dict[str, float] = {}
+        """With which exposure time each picture was taken, by the SHA-256 of its pixels."""
         self._taken: dict[int, set[str]] = {}
         self._process: subprocess.Popen[str] | None = None
         self._notes = threading.Thread()
@@ -106,8 +108,9 @@ class GigeLiveCamera(LiveCamera):
     def _note(self, said: Any) -> None:
         with said:
             for line in said:
-                number, at_ns, sha256 = line.split()
+                number, at_ns, sha256, exposure_us = line.split()
                 self.exposed_ns[sha256] = int(at_ns)
+                self.exposure_us[sha256] = float(exposure_us)
                 if int(number):
                     self._taken[int(number)].add(sha256)
 

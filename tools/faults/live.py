@@ -111,13 +111,16 @@ class MjpegCamera(LiveCamera):
 
     Args:
         way: what happens to a picture on its way; it may see, change and repeat them.
+        port: that it serves; 0: any.
     """
 
-    def __init__(self, seed: int, latency_seconds: float = 0.0, way: Way = lambda jpeg: jpeg) -> None:
+    def __init__(
+        self, seed: int, latency_seconds: float = 0.0, way: Way = lambda jpeg: jpeg, port: int = 0
+    ) -> None:
         super().__init__(seed, latency_seconds)
         self._way = way
         self._clients: list[_Client] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
         self._server.daemon_threads = True
         self._server.camera = self  # type: ignore[attr-defined]
         self.url = f"http://127.0.0.1:{self._server.server_port}/video.mjpg"

@@ -43,14 +43,15 @@ class RtspLiveCamera(LiveCamera):
 
     Args:
         seed: of the noise.
+        port: that it serves; None: any.
     """
 
     LATER_MS = 60  # through a server and a decoder
     SETTLE_SECONDS = 1.5
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, port: int | None = None) -> None:
         super().__init__(seed)
-        port = free_port()
+        port = port or free_port()
         self.url = f"rtsp://127.0.0.1:{port}/cam"
         self._server = subprocess.Popen(
             [_PYTHON, _RELAY, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=sys.stderr

@@ -1,0 +1,112 @@
+"""Every kind of camera that is held to the contract."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from faults.live import MjpegCamera
+from faults.rtsp_camera import RtspLiveCamera
+from support.ports import free_port
+
+from camera_contract.camera import SOON, LiveContractCamera
+from camera_contract.clock import dated
+from camera_contract.exposure import (
+    EXPOSURE_US,
+    exposure_of_chunk,
+    exposure_of_sensor,
+    prepare_both,
+    take_turns,
+)
+from camera_contract.files import FolderContractCamera, SyntheticContractCamera, VideoContractCamera
+from camera_contract.gige import (
+    ChunkContractCamera,
+    RevokedContractCamera,
+    SensorContractCamera,
+    WideContractCamera,
+)
+from camera_contract.plant import Case
+
+_SEEDS: Final = itertools.count(1)
+_LOST: Final = [[number, 20] for number in range(7, 1000, 10)]
+"""One packet of every tenth frame."""
+_SLOW: Final = {"ExposureTime": 0.2, "TriggerMode": 0.3, "TriggerSource": 0.3, "PixelFormat": 0.3, "CCP": 0.1}
+
+
+def _mjpeg(_: Path) -> LiveContractCamera:
+    port = free_port()
+    return LiveContractCamera(lambda: MjpegCamera(next(_SEEDS), port=port), f"latency_ms = 60\n{SOON}")
+
+
+def _rtsp(_: Path) -> LiveContractCamera:
+    port = free_port()
+    return LiveContractCamera(lambda: RtspLiveCamera(next(_SEEDS), port=port), f"latency_ms = 120\n{SOON}")
+
+
+def _chunks(**fake: object) -> Callable[[Path], ChunkContractCamera]:
+    return lambda _: ChunkContractCamera(fake={"fps": 200, **fake})
+
+
+def _exposures(more: str) -> str:
+    return f"exposure_us = {EXPOSURE_US['dark']}\n{more}"
+
+
+CASES: Final = (
+    Case("synthetic", SyntheticContractCamera),
+    Case("folder", FolderContractCamera),
+    Case("video file", VideoContractCamera, unplugged=False),
+    Case("mjpeg", _mjpeg, least_judged=0.95),
+    Case("rtsp", _rtsp, least_judged=0.95, settle_seconds=2, back_seconds=4),
+    Case("gige a, photo eye, ids wrap", SensorContractCamera, is_fired=True),
+    Case("gige a, free", lambda folder: SensorContractCamera(folder, eye=False)),
+    Case("gige a, gone for 0.3 s", SensorContractCamera, away_seconds=0.3),
+    Case("gige a, control taken", RevokedContractCamera, away_seconds=0),
+    Case(
+        "gige a, clock 500 ppm fast",
+        lambda folder: SensorContractCamera(folder, fast_ppm=500),
+        figures=dated,
+        most={"age_off_beyond_ms": 1.0},
+    ),
+    Case(
+        "gige a, exposures in turn",
+        lambda folder: SensorContractCamera(folder, _exposures("settle_ms = 5\n")),
+        least_judged=0.5,
+        reasons=frozenset({"camera_settings"}),
+        prepare=prepare_both,
+        before=take_turns,
+        check=exposure_of_sensor,
+    ),
+    Case("gige b, photo eye", _chunks(), is_fired=True),
+    Case(
+        "gige b, control taken",
+        lambda _: ChunkContractCamera(revoked=True, fake={"fps": 200}),
+        away_seconds=0,
+    ),
+    Case(
+        "gige b, ids of 64 bits",
+        lambda _: WideContractCamera(),
+        is_fired=True,
+        figures=lambda _, seen: {
+            "highest_id": max(each.device.frame_id or 0 for each in seen if each.device)
+        },
+    ),
+    Case("gige b, lossy, resend", _chunks(lost=_LOST)),
+    Case(
+        "gige b, lossy, no resend",
+        _chunks(lost=_LOST, resend=False),
+        least_judged=0.88,
+        reasons=frozenset({"partial"}),
+    ),
+    Case("gige b, slow registers", _chunks(slow=_SLOW), back_seconds=6),
+    Case(
+        "gige b, exposures in turn",
+        lambda _: ChunkContractCamera(_exposures("chunks = true\n"), fake={"fps": 200}),
+        least_judged=0.5,
+        reasons=frozenset({"camera_settings"}),
+        prepare=prepare_both,
+        before=take_turns,
+        check=exposure_of_chunk,
+    ),
+)
