@@ -32,7 +32,7 @@ class RecipeCommand(msgspec.Struct, frozen=True):
 
     code: int
     number: int
-    """Of a recipe."""
+    """Of a recipe, or of a golden part."""
 
 
 class CommandCycle:

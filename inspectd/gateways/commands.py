@@ -1,4 +1,4 @@
-"""Recipe commands of a plant, done by asking the line."""
+"""Commands of a plant that the line is asked for: recipes, the end of a golden check."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from inspectd.client import (
     RecipeState,
     ask_recipe,
 )
+from inspectd.client.golden import GoldenAsker
 from inspectd.errors import UnavailableError
 from inspectd.gateways.command_cycle import RecipeCommand
+from inspectd.gateways.registers import CommandCode
+from inspectd.wire.golden import GoldenAction, GoldenRefusal
 
-ACTIVATE: Final = 1
-PREPARE: Final = 2
-UNPREPARE: Final = 3
 _BUSY_SECONDS: Final = 10.0
 """So long a line may need to end the processes that judged before the last change."""
 _AGAIN_SECONDS: Final = 0.2
@@ -57,13 +57,20 @@ class RecipeDesk:
 
     async def do(self, command: RecipeCommand) -> str | None:
         """Do a command; why it was not done, as `wire.numbers` knows it."""
-        if command.code == ACTIVATE:  # what is not loaded is loaded first
-            return await self._load(command.number) or await self._ask(RecipeAction.ACTIVATE, command.number)
-        if command.code == PREPARE:
-            return await self._load(command.number)
-        if command.code == UNPREPARE:
-            return await self._ask(RecipeAction.UNPREPARE, command.number)
-        return "unknown_command"
+        match command.code:
+            case CommandCode.ACTIVATE:  # what is not loaded is loaded first
+                failed = await self._load(command.number)
+                return failed or await self._ask(RecipeAction.ACTIVATE, command.number)
+            case CommandCode.PREPARE:
+                return await self._load(command.number)
+            case CommandCode.UNPREPARE:
+                return await self._ask(RecipeAction.UNPREPARE, command.number)
+            case CommandCode.PROMOTE:
+                return await self._ask(RecipeAction.PROMOTE, command.number)
+            case CommandCode.GOLDEN_END:
+                return await asyncio.to_thread(self._end_check)
+            case _:
+                return "unknown_command"
 
     async def _load(self, number: int) -> str | None:
         name = self._name()
@@ -96,6 +103,14 @@ class RecipeDesk:
         except UnavailableError:
             return "no_answer"
         return answer.reason if isinstance(answer, RecipeRefusal) else answer
+
+    def _end_check(self) -> str | None:
+        try:
+            with GoldenAsker(self._control, who="plc", keys=self._keys) as asker:
+                answer = asker.ask(GoldenAction.END, timeout_seconds=_ASK_SECONDS)
+        except UnavailableError:
+            return "no_answer"
+        return answer.reason if isinstance(answer, GoldenRefusal) else None
 
     def _name(self) -> str:
         return f"gateway-{round(self._clock() * 1e6)}"

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -27,6 +28,7 @@ from inspectd.gateways.registers import (
     OFFLINE_SHIFT,
     PASS_KEY,
     STATUS_FIRST,
+    CommandCode,
     ControlBit,
     LineBit,
     OfflineReason,
@@ -89,6 +91,8 @@ class Handshake:
         pass_hold_seconds: float,
         recipes: Mapping[int, str],
         first_acquisition: int,
+        golden_parts: Mapping[int, str] = MappingProxyType({}),
+        may_promote: bool = False,
     ) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
         """What happened, by kind and outcome; see `gateways.metrics`."""
@@ -96,6 +100,9 @@ class Handshake:
         self.command = CommandCycle()
         self._plant_seconds = plant_seconds
         self._recipes = recipes
+        self._golden_parts, self._may_promote = golden_parts, may_promote
+        self._golden: str | None = None
+        """Announced: the next part that the line takes is this golden one."""
         self._numbers = {name: number for number, name in recipes.items()}
         self._active = 0
         self._parts = PartsUnderWay()
@@ -177,6 +184,8 @@ class Handshake:
     def accepted(self, trigger: PlantTrigger, answer: Accepted, now: float) -> None:
         """The line took a trigger."""
         self.tick(now)
+        if trigger.golden is not None:
+            self._golden = None
         is_wanted = self._asking is trigger and self._parts.accepted(trigger, answer)
         self._answer_came(trigger)
         if not is_wanted:
@@ -335,7 +344,9 @@ class Handshake:
         while True:
             acquisition = acquisition % 0xFFFFFFFF + 1
             if acquisition & 0xFFFF not in _UNUSED_LOW_WORDS:
-                return trigger_of(self._control, self._recipes, acquisition, now, number=number)
+                return trigger_of(
+                    self._control, self._recipes, acquisition, now, number=number, golden=self._golden
+                )
 
     def _refuse(self, number: int, reason: str) -> None:
         self.counts["trigger", reason] += 1
@@ -358,6 +369,16 @@ class Handshake:
             return
         if not self.is_line_alive(now):
             self.command_ended("not_alive")
+        elif command.code == CommandCode.GOLDEN_NEXT:
+            # Not asked of the line: a trigger of a golden part begins a check where none is under way.
+            name = self._golden_parts.get(command.number)
+            self._golden = name or self._golden
+            self.command_ended(None if name is not None else "golden_part")
+        elif command.code == CommandCode.GOLDEN_END:
+            self._golden = None
+            orders.append(command)
+        elif command.code == CommandCode.PROMOTE and not self._may_promote:
+            self.command_ended("not_allowed")
         elif not 1 <= command.number <= 999:
             self.command_ended("recipe_number")
         else:
@@ -378,6 +399,7 @@ class Handshake:
         shown = self._results.shown
         values: dict[str, Value] = {} if shown is None else result_values(shown, self._numbers)
         bits |= StatusBit.RESULTS_VALID if shown is not None else StatusBit(0)
+        line_bits = self._line.bits if self._line is not None else LineBit(0)
         return values | {
             "status": bits | self._offline << OFFLINE_SHIFT,
             "heartbeat": self._beat,
@@ -387,7 +409,7 @@ class Handshake:
             "command_result": self.command.result,
             "acquisition_id": self._shown_acquisition,
             "results_waiting": len(self._results),
-            "line": self._line.bits if self._line is not None else 0,
+            "line": line_bits | (LineBit.GOLDEN_NEXT if self._golden is not None else LineBit(0)),
             "answered_number": self._answered[0],
             "answer": self._answered[1],
         }

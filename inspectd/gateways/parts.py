@@ -58,6 +58,7 @@ class PlantTrigger(msgspec.Struct, frozen=True, kw_only=True):
     encoder_count: int | None = None
     recipe: str | None = None
     deadline_ms: float | None = None
+    golden: str | None = None
 
     @property
     def trigger_id(self) -> str:
@@ -73,12 +74,14 @@ class PlantTrigger(msgspec.Struct, frozen=True, kw_only=True):
             encoder_count=self.encoder_count,
             recipe=self.recipe,
             deadline_ms=self.deadline_ms,
+            golden=self.golden,
         )
 
 
 def trigger_of(
-    control: Sequence[int], recipes: Mapping[int, str], acquisition: int, now: float, *, number: int
-) -> PlantTrigger | str:
+    control: Sequence[int], recipes: Mapping[int, str], acquisition: int, now: float, *, number: int,
+    golden: str | None = None,
+) -> PlantTrigger | str:  # fmt: skip
     """The trigger that a control block describes; or why there is none, as `wire.numbers` knows it.
 
     Args:
@@ -87,6 +90,7 @@ def trigger_of(
         acquisition: the number the trigger gets.
         now: when it came.
         number: of the fast hand-shake, or 0.
+        golden: the golden part that was announced.
     """
     recipe = number_of(control, "trigger_recipe")
     if recipe and recipe not in recipes:
@@ -105,6 +109,7 @@ def trigger_of(
         encoder_count=number_of(control, "encoder_count") or None,
         recipe=recipes.get(recipe),
         deadline_ms=number_of(control, "deadline_ms") or None,
+        golden=golden,
     )
 
 

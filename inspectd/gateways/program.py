@@ -28,6 +28,8 @@ def handshake_of(settings: HandshakeSettings) -> Handshake:
         pass_hold_seconds=settings.pass_hold_ms / 1000,
         recipes=settings.recipe_names,
         first_acquisition=secrets.randbelow(2**32),
+        golden_parts=settings.golden_names,
+        may_promote=settings.may_promote,
     )
 
 

@@ -72,6 +72,8 @@ class LineBit(IntFlag):
 
     GOLDEN_VALID = 1 << 0
     GOLDEN_DUE = 1 << 1
+    GOLDEN_NEXT = 1 << 2
+    """The next trigger is of a golden part."""
     GOLDEN_FAILED = 1 << 3
     SHADOW_DOWN = 1 << 4
     JOURNAL_FAILED = 1 << 5
@@ -79,6 +81,21 @@ class LineBit(IntFlag):
     FUNCTION_CHECK = 1 << 7
     OUT_OF_SPECIFICATION = 1 << 8
     MAINTENANCE = 1 << 9
+
+
+class CommandCode(IntEnum):
+    """What word 10 can ask for."""
+
+    ACTIVATE = 1
+    """Put a recipe in force; it is loaded first if it is not."""
+    PREPARE = 2
+    UNPREPARE = 3
+    GOLDEN_NEXT = 4
+    """The next part is a golden one, by its number in the settings: it is checked and opens no gate."""
+    GOLDEN_END = 5
+    """End the check with golden parts."""
+    PROMOTE = 7
+    """Put the shadow in force, where the settings allow it."""
 
 
 class ResultBit(IntFlag):

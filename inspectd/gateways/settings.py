@@ -85,6 +85,19 @@ class HandshakeSettings(Settings, frozen=True, kw_only=True):
         Meta(description="Names of the recipes that a trigger may ask for, by number. Unset: none."),
     ] = None
 
+    golden_parts: Annotated[
+        dict[RecipeNumber, Name] | None,
+        Meta(description="Names of the golden parts that command 4 may announce, by number. Unset: none."),
+    ] = None
+    may_promote: Annotated[bool, Meta(description="The PLC may put the shadow in force, by command 7.")] = (
+        False
+    )
+
+    @property
+    def golden_names(self) -> dict[int, str]:
+        """Names of golden parts by number."""
+        return {int(number): name for number, name in (self.golden_parts or {}).items()}
+
     @property
     def recipe_names(self) -> dict[int, str]:
         """Names of recipes by number."""

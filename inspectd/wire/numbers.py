@@ -77,8 +77,13 @@ COMMAND_REFUSAL_NUMBERS: Final = {
     "recipe_number": 62,
     "not_loaded": 63,
     "not_alive": 64,
+    "golden_part": 65,
+    "not_allowed": 66,
+    "no_check": 67,
+    "off": 68,
 }
-"""By `RecipeRefusalReason`; those from 60 on are a gateway's own, and 0 means that it was done."""
+"""By `RecipeRefusalReason`, and of a golden check by `GoldenRefusalReason`; those from 60 on are others, 0
+means that it was done."""
 
 
 def reason_number(reason: str) -> int:

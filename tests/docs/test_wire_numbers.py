@@ -44,7 +44,17 @@ PUBLISHED = {
     "Result of a command": (
         "malformed not_ready busy unknown damaged failed not_prepared in_force no_shadow not_recorded",
         [*range(40, 50)],
-        {"unknown_command": 60, "no_answer": 61, "recipe_number": 62, "not_loaded": 63, "not_alive": 64},
+        {
+            "unknown_command": 60,
+            "no_answer": 61,
+            "recipe_number": 62,
+            "not_loaded": 63,
+            "not_alive": 64,
+            "golden_part": 65,
+            "not_allowed": 66,
+            "no_check": 67,
+            "off": 68,
+        },
     ),
 }
 """As they were published. Add to it; change nothing."""

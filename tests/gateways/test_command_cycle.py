@@ -77,3 +77,18 @@ def test_a_line_that_is_away_is_asked_nothing() -> None:
 def test_recipes_change_while_the_plant_keeps_the_line_offline(side: PlantSide) -> None:
     side.control(ControlBit.SET_OFFLINE)
     assert side.control(ControlBit.SET_OFFLINE | ControlBit.EXECUTE) == [RecipeCommand(1, 12)]
+
+
+def test_an_announced_golden_part_is_the_next_one_that_the_line_takes() -> None:
+    side = PlantSide(golden_parts={3: "crack-1"}).online()
+    side.write(10, 4, 3)
+    assert side.control(UP) == []
+    assert side.has(StatusBit.COMMAND_COMPLETED)
+    side.control(ENABLED)
+    refused = side.trigger()
+    assert refused.request.golden == "crack-1"
+    side.handshake.refused(refused, "golden", side.now)
+    side.control(ENABLED)
+    side.accept(side.trigger())
+    side.control(ENABLED)
+    assert side.trigger().request.golden is None

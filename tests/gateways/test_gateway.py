@@ -181,6 +181,24 @@ def test_a_trigger_that_the_line_refuses(start_daemon, stub_bank, good_folder, g
     assert status[3] == 21
 
 
+def command(unit: Plc, code: int, number: int = 0) -> int:
+    """The command's result."""
+    unit.link.exchange([code, number], first=10)
+    status = unit.until(lambda status: status[0] >> 13 & 3, ENABLED | EXECUTE, 30)
+    unit.until(lambda status: not status[0] >> 13 & 3)
+    assert bool(status[5]) == bool(status[0] >> 14 & 1)
+    return status[5]
+
+
+def judged(unit: Plc) -> list[int]:
+    """The status block with a part's result."""
+    unit.until(lambda status: status[0] & 1)
+    unit.until(lambda status: status[0] & 2, ENABLED | TRIGGER)
+    status = unit.until(lambda status: status[0] >> 11 & 1)
+    unit.until(lambda status: not status[0] >> 11 & 1, ENABLED | ACK)
+    return status
+
+
 def test_recipes_are_loaded_and_put_in_force_by_commands(
     start_daemon, stub_bank, good_folder, gateways, plc
 ) -> None:
@@ -190,35 +208,44 @@ def test_recipes_are_loaded_and_put_in_force_by_commands(
     unit = plc(gateways(daemon))
     unit.until(lambda status: status[0] & 1)
 
-    def command(code: int, number: int) -> int:
-        """The command's result."""
-        unit.link.exchange([code, number], first=10)
-        status = unit.until(lambda status: status[0] >> 13 & 3, ENABLED | EXECUTE, 30)
-        unit.until(lambda status: not status[0] >> 13 & 3)
-        assert bool(status[5]) == bool(status[0] >> 14 & 1)
-        return status[5]
-
-    def judged_by() -> int:
-        """Number of the recipe that judges a part."""
-        status = unit.until(lambda status: status[0] & 1)
-        unit.until(lambda status: status[0] & 2, ENABLED | TRIGGER)
-        status = unit.until(lambda status: status[0] >> 11 & 1)
-        unit.until(lambda status: not status[0] >> 11 & 1, ENABLED | ACK)
-        return value_in(status, "result_recipe")
-
-    assert command(2, 11) == 0
+    assert command(unit, 2, 11) == 0
     assert unit.cycle()[4] == 0
-    assert command(1, 11) == 0
+    assert command(unit, 1, 11) == 0
     unit.until(lambda status: status[4] == 11)
-    assert judged_by() == 11
-    assert command(1, 12) == 0  # loaded first
+    assert value_in(judged(unit), "result_recipe") == 11
+    assert command(unit, 1, 12) == 0  # loaded first
     unit.until(lambda status: status[4] == 12)
-    assert judged_by() == 12
-    assert command(1, 99) == COMMAND_REFUSAL_NUMBERS["unknown"]
-    assert command(3, 12) == COMMAND_REFUSAL_NUMBERS["in_force"]
-    assert command(3, 11) == 0
-    assert command(7, 11) == COMMAND_REFUSAL_NUMBERS["unknown_command"]
-    assert judged_by() == 12
+    assert value_in(judged(unit), "result_recipe") == 12
+    assert command(unit, 1, 99) == COMMAND_REFUSAL_NUMBERS["unknown"]
+    assert command(unit, 3, 12) == COMMAND_REFUSAL_NUMBERS["in_force"]
+    assert command(unit, 3, 11) == 0
+    assert command(unit, 6, 11) == COMMAND_REFUSAL_NUMBERS["unknown_command"]
+    assert command(unit, 7, 11) == COMMAND_REFUSAL_NUMBERS["not_allowed"]
+    assert value_in(judged(unit), "result_recipe") == 12
+
+
+def test_golden_parts_are_announced_by_a_command_and_open_no_gate(
+    start_daemon, stub_bank, good_folder, gateways, plc
+) -> None:
+    part = 'name = "good-1"\nrecipe = "cell"\nexpect = "pass"\ncameras = ["top"]\nrepeats = 2\n'
+    daemon = start_daemon(line(stub_bank, good_folder) + f"\n[[golden.parts]]\n{part}").ready()
+    tables = 'may_promote = true\n[handshake.golden_parts]\n1 = "good-1"\n'
+    unit = plc(gateways(daemon, FAST + tables))
+    unit.until(lambda status: status[0] & 1)
+    assert command(unit, 4, 9) == COMMAND_REFUSAL_NUMBERS["golden_part"]
+    assert command(unit, 5) == COMMAND_REFUSAL_NUMBERS["no_check"]
+    assert command(unit, 7, 11) == COMMAND_REFUSAL_NUMBERS["not_prepared"]
+    assert command(unit, 4, 1) == 0
+    assert unit.cycle()[9] & 4, "the next part is a golden one"
+    assert command(unit, 5) == COMMAND_REFUSAL_NUMBERS["no_check"]
+    assert not unit.cycle()[9] & 4, "it is taken back"
+    for _ in range(2):
+        assert command(unit, 4, 1) == 0
+        status = judged(unit)
+        assert (value_in(status, "evaluation"), status[22]) == (3, REASON_NUMBERS["golden"])
+        assert not unit.cycle()[9] & 4
+    daemon.until(lambda: daemon.reader.event("golden_passed"))
+    assert value_in(judged(unit), "evaluation") == 1, "production goes on"
 
 
 def test_the_plant_s_heartbeat_and_one_plc_alone(daemon, gateways) -> None:
