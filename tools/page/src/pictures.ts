@@ -1,0 +1,121 @@
+/** Pictures on their way to the glass: decoded, drawn when the browser draws, and only then acknowledged. */
+
+import { signal } from "@preact/signals";
+import { draw, heatPicture, type Shown } from "./heat";
+import type { PictureHead } from "./wire";
+
+export interface Picture extends Shown {
+  head: PictureHead;
+  /** When it came, on the browser's monotonic clock. */
+  cameAt: number;
+}
+
+/** A picture older than this is not shown as live. */
+export const FRESH_MS = 1000;
+
+export const withHeat = signal(true);
+/** The view stands still; the line does not. */
+export const frozenAt = signal<number | null>(null);
+/** Places that a picture came of, in order of their names. */
+export const places = signal<string[]>([]);
+
+const canvases = new Map<string, HTMLCanvasElement>();
+const drawnPictures = new Map<string, Picture>();
+const waiting = new Map<string, { picture: Picture; drawn: () => void }>();
+let isDrawing = false;
+
+const nameOf = (head: PictureHead): string => (head.region === null ? head.camera : `${head.camera}/${head.region}`);
+
+/** What the glass shows of a place now. */
+export const pictureOf = (place: string): Picture | undefined => drawnPictures.get(place);
+
+export function attach(place: string, canvas: HTMLCanvasElement | null): void {
+  if (!canvas) {
+    canvases.delete(place);
+    return;
+  }
+  canvases.set(place, canvas);
+  redraw(place);
+}
+
+export function redraw(place: string): void {
+  const canvas = canvases.get(place);
+  const picture = drawnPictures.get(place);
+  if (canvas && picture) draw(canvas, picture, withHeat.value);
+}
+
+withHeat.subscribe(() => {
+  for (const place of canvases.keys()) redraw(place);
+});
+
+/** Read a message: 4 bytes of length, that much JSON, the JPEG, the heat. */
+export function parse(data: ArrayBuffer): { head: PictureHead; jpeg: Blob; heat: Uint8Array } | null {
+  const length = data.byteLength < 4 ? Infinity : new DataView(data).getUint32(0);
+  if (4 + length > data.byteLength) return null;
+  const head = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length))) as PictureHead;
+  const end = 4 + length + head.jpeg;
+  if (end > data.byteLength) return null;
+  return { head, jpeg: new Blob([new Uint8Array(data, 4 + length, head.jpeg)], { type: "image/jpeg" }), heat: new Uint8Array(data, end) };
+}
+
+export async function decode(message: { head: PictureHead; jpeg: Blob; heat: Uint8Array }): Promise<Shown> {
+  const { head, jpeg, heat } = message;
+  const bitmap = await createImageBitmap(jpeg);
+  return { bitmap, heat: head.heat ? heatPicture(heat, head.heat.width, head.heat.height) : null };
+}
+
+/** Take a picture in; `drawn` is called when it is on the glass, or need not come there any more. */
+export function takePicture(data: ArrayBuffer, drawn: () => void): PictureHead | null {
+  const cameAt = performance.now();
+  const message = parse(data);
+  if (!message) {
+    drawn();
+    return null;
+  }
+  decode(message).then(
+    (shown) => {
+      const place = nameOf(message.head);
+      const before = waiting.get(place);
+      if (before) {
+        before.picture.bitmap.close();
+        before.drawn();
+      }
+      waiting.set(place, { picture: { ...shown, head: message.head, cameAt }, drawn });
+      // A tab in the background is not drawn: what waits there would never be acknowledged.
+      if (document.hidden) drawAll();
+      else if (!isDrawing) {
+        isDrawing = true;
+        requestAnimationFrame(drawAll);
+      }
+    },
+    () => drawn(), // a JPEG that this browser cannot read: the next one, please
+  );
+  return message.head;
+}
+
+function drawAll(): void {
+  isDrawing = false;
+  for (const [place, { picture, drawn }] of waiting) {
+    if (frozenAt.value === null) {
+      drawnPictures.get(place)?.bitmap.close();
+      drawnPictures.set(place, picture);
+      redraw(place);
+      if (!places.value.includes(place)) places.value = [...places.value, place].sort();
+    } else picture.bitmap.close();
+    drawn();
+  }
+  waiting.clear();
+}
+
+/** The connection is gone: what still waits came over it. What is on the glass stays, and ages. */
+export function forgetPictures(): void {
+  for (const { picture } of waiting.values()) picture.bitmap.close();
+  waiting.clear();
+}
+
+/** A camera is not on the line any more. */
+export function forgetPlace(place: string): void {
+  drawnPictures.get(place)?.bitmap.close();
+  drawnPictures.delete(place);
+  places.value = places.value.filter((each) => each !== place);
+}
