@@ -23,7 +23,7 @@ from prometheus_client import (
 from inspectd import __version__
 from inspectd.publish.journal.records import Levels
 from inspectd.quality.drift import DriftCause
-from inspectd.records import BankInForce, DropCause, EvidenceResult, FrameRef, ReloadResult
+from inspectd.records import BankInForce, DropCause, EvidenceResult, FrameRef, PreviewResult, ReloadResult
 from inspectd.wire import (
     Evaluation,
     HealthStatus,
@@ -99,8 +99,8 @@ _BY_REASON: Final[list[Labels]] = [
     ("{camera}", _DECIDED.get(reason, Evaluation.UNDECIDABLE), reason) for reason in Reason
 ]
 _SCORING: Final = _each("{scoring}")
-_PROCESSES: Final = _each("capture:{camera}", "{scoring}", "shadow", "door:local", "door:tcp")
-_KINDS: Final = _each("v", "p", "late", "h", "hb", "ev", "g", "s")
+_PROCESSES: Final = _each("capture:{camera}", "{scoring}", "shadow", "preview", "door:local", "door:tcp")
+_KINDS: Final = _each("v", "p", "late", "h", "hb", "ev", "g", "s", "pv")
 _BY_SHADOW: Final[list[Labels]] = [
     ("{camera}", verdict, shadow)
     for verdict in (Evaluation.PASS, Evaluation.FAIL)
@@ -215,6 +215,8 @@ _EVIDENCE = _declare(Counter, "evidence",
 _EVIDENCE_WRITABLE = _declare(Gauge, "evidence_writable", "1 while evidence can be kept.")
 _EVIDENCE_BYTES = _declare(Gauge, "evidence_bytes", "What evidence takes on the disk.")
 _EVIDENCE_QUOTA = _declare(Gauge, "evidence_quota_bytes", "Most that evidence may take.")
+_PREVIEWS = _declare(Counter, "previews",
+    "Previews that were wanted, by what became of them.", "result", _each(*PreviewResult))
 _JOURNAL_UP = _declare(Gauge, "journal_up", "1 while verdicts are recorded.", "", _LINE)
 _JOURNAL_COMMIT = _declare(_COMMITS, "journal_commit_seconds",
     "Time to record a group of verdicts.", "", _LINE)
@@ -480,6 +482,10 @@ class Metrics:
         self._of(_EVIDENCE_WRITABLE).set(writable)
         self._of(_EVIDENCE_BYTES).set(used_bytes)
         self._of(_EVIDENCE_QUOTA).set(quota_bytes)
+
+    def preview(self, result: PreviewResult) -> None:
+        """A preview was wanted, and this became of it."""
+        self._of(_PREVIEWS, result).inc()
 
     def levels(
         self, *, inspections_open: int, waiting: int, scoring: int, triggers_open: int = 0, further: int = 0

@@ -369,6 +369,22 @@ class EvidenceResult(StrEnum):
     """The disk is full, read-only or failing."""
 
 
+class PreviewResult(StrEnum):
+    """Fate of a preview that was wanted. A closed set: it is a metric label."""
+
+    PUBLISHED = "published"
+    BUSY = "busy"
+    """The camera has few slots left, or earlier previews are still being made."""
+    TIMEOUT = "timeout"
+    """It was not made in time, and its slot went back to the camera."""
+    GONE = "gone"
+    """The frame was not there any more, or its region lies beyond it."""
+    DOWN = "down"
+    """The preview process was not there yet, or died with it."""
+    NOT_TAKEN = "not_taken"
+    """Nobody looked any more, or the door had no room for it."""
+
+
 class ReloadResult(StrEnum):
     """What became of a request to read the configuration file again. A closed set: it is a metric label."""
 

@@ -52,6 +52,7 @@ from inspectd.log import event
 from inspectd.metrics import Metrics
 from inspectd.notify import Notifier, ProgressWatchdog
 from inspectd.plant_link import PlantLink
+from inspectd.preview.stage import PreviewStage
 from inspectd.recipes.audit import FILE_NAME
 from inspectd.recipes.book import FILE, LineRecipe, RecipeBook, title_of
 from inspectd.recipes.clerk import DiskClerk
@@ -67,6 +68,7 @@ from inspectd.records import (
     Inspection,
     Outcome,
     PendingView,
+    PreviewResult,
     Score,
     ScoreError,
     Trigger,
@@ -79,6 +81,7 @@ from inspectd.shadow import Shadow
 from inspectd.supervisor import Supervisor
 from inspectd.wire import (
     Accepted,
+    PreviewHeader,
     RecipeAck,
     RecipeRefusal,
     RecipeRequest,
@@ -196,7 +199,10 @@ class Service:
             waiting=lambda: self._batching.waiting, supervisor=self._supervisor, command=scoring,
             metrics=self._metrics, emit=plant.emit, clock=clock,
         )  # fmt: skip
-        self._evidence = EvidenceStage(config, plant.evidence, release=self._shadow.holds.release)
+        self._previews = PreviewStage(
+            config, self, starter=self._supervisor, release=self._shadow.holds.release
+        )
+        self._evidence = EvidenceStage(config, plant.evidence, release=self._previews.holds.release)
         self._clerk = DiskClerk()
         self._audit = LineAudit(config.state_path / FILE_NAME, self._clerk, self._metrics, plant.emit)
         self._golden = GoldenChecks(
@@ -215,7 +221,7 @@ class Service:
             book=self._book, records=records, clerk=self._clerk, changeover=self._changeover,
             cameras=CameraChanges(
                 self._cameras, self._supervisor, self._batching.triggering, config.triggers,
-                holders=(self._evidence, self._shadow),
+                holders=(self._evidence, self._previews, self._shadow),
             ),
             line=self, notifier=notifier, metrics=self._metrics, emit=plant.emit, clock=clock,
         )  # fmt: skip
@@ -308,6 +314,7 @@ class Service:
         self._plant.watch(now_ns)
         self.drift_watch.watch()
         self._evidence.tick(now_ns)
+        self._previews.tick(now_ns)
         self._shadow.tick(now_ns)
         self._golden.turn(now_ns)
         if self._is_reload_asked:
@@ -345,6 +352,7 @@ class Service:
         self._batching.take_frame(frame, now_ns)
         free_slots = self._cameras[frame.camera].free_slots
         self._evidence.relieve(frame.camera, free_slots)
+        self._previews.relieve(frame.camera, free_slots)
         self._shadow.relieve(frame.camera, free_slots)
 
     def on_drop(self, drop: Drop) -> None:
@@ -377,12 +385,14 @@ class Service:
         """Give a new ring to those who read frames."""
         self._scoring.attach(camera, ring)
         self._evidence.attach(camera, ring)
+        self._previews.attach(camera, ring)
         self._shadow.attach(camera, ring)
 
     def on_ring_detached(self, camera: str, generation: int) -> None:
         """Take a ring back in which no frame lies any more."""
         self._scoring.detach(camera, generation)
         self._evidence.detach(camera, generation)
+        self._previews.detach(camera, generation)
         self._shadow.detach(camera, generation)
 
     @property
@@ -629,8 +639,10 @@ class Service:
         now_ns = self._clock()
         self._plant.on_verdict(verdict, now_ns)
         if inspection.frame is not None:
+            free_slots = self._cameras[inspection.camera].free_slots
             self._evidence.offer(inspection.frame, verdict, outcome, now_ns)
-            self._shadow.offer(inspection, verdict, self._cameras[inspection.camera].free_slots, now_ns)
+            self._previews.offer(inspection.frame, verdict, outcome, free_slots, now_ns)
+            self._shadow.offer(inspection, verdict, free_slots, now_ns)
         return verdict
 
     def publish_part(self, part: Part, outcome: Outcome, views: list[ViewVerdict]) -> None:
@@ -652,5 +664,19 @@ class Service:
         self._metrics.untriggered(frame)
 
     def release(self, frame: FrameRef) -> None:
-        """Give a frame's slot back, once evidence and the shadow have it no longer."""
+        """Give a frame's slot back, once evidence, previews and the shadow have it no longer."""
         self._evidence.holds.release(frame)
+
+    # --- previews (preview.stage.PreviewOutlet) -----------------------------------------------------------
+
+    def preview_topics(self) -> set[bytes]:
+        """See `PreviewOutlet.preview_topics`."""
+        return self._bus.preview_topics()
+
+    def publish_preview(self, header: PreviewHeader, jpeg: bytes, heat: bytes) -> bool:
+        """See `PreviewOutlet.publish_preview`."""
+        return self._bus.offer_preview(header, jpeg, heat)
+
+    def on_preview(self, result: PreviewResult) -> None:
+        """See `PreviewOutlet.on_preview`."""
+        self._metrics.preview(result)

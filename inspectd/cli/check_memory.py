@@ -18,6 +18,7 @@ from inspectd.text import printable
 _MAIN_BYTES: Final = 70_000_000
 _DOOR_BYTES: Final = 30_000_000
 _EVIDENCE_BYTES: Final = 65_000_000
+_PREVIEW_BYTES: Final = 65_000_000
 _CAPTURE_BYTES: Final = {"images": 60_000_000, "opencv": 80_000_000, "genicam": 60_000_000}
 _OTHER_CAPTURE_BYTES: Final = 80_000_000
 """What a process takes beside frames; somewhat more than was measured (docs/cameras.md, memory)."""
@@ -41,7 +42,7 @@ class MemoryStatement(msgspec.Struct, frozen=True):
     scoring_bytes: int
     """All scoring processes; 0: not known."""
     other_bytes: int
-    """The main process, doors and evidence."""
+    """The main process, doors, evidence, and previews while somebody looks."""
 
     @property
     def total_bytes(self) -> int:
@@ -66,7 +67,7 @@ class MemoryOfMachine(msgspec.Struct, frozen=True):
 def statement_of(
     cameras: Sequence[config.Camera], slot_bytes: Mapping[str, int], scoring_bytes: int
 ) -> MemoryStatement:
-    """What a line takes that keeps evidence.
+    """What a line takes that keeps evidence and is looked at.
 
     Args:
         cameras: of the line.
@@ -79,7 +80,11 @@ def statement_of(
         {camera.name: ring_bytes(camera.slots, size) for camera, size in sized},
         sum(_capture_bytes(camera, size) for camera, size in sized),
         scoring_bytes,
-        _MAIN_BYTES + 2 * _DOOR_BYTES + _EVIDENCE_BYTES + _FRAMES_IN_EVIDENCE * largest_bytes,
+        _MAIN_BYTES
+        + 2 * _DOOR_BYTES
+        + _EVIDENCE_BYTES
+        + _PREVIEW_BYTES
+        + _FRAMES_IN_EVIDENCE * largest_bytes,
     )
 
 

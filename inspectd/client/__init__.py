@@ -19,9 +19,10 @@ verdict. pyzmq and msgspec are all they need.
 from inspectd.client.aio import AsyncTriggerSender, AsyncVerdictReader
 from inspectd.client.control import TriggerAnswer, TriggerSender
 from inspectd.client.cursor import Cursor
-from inspectd.client.decode import MAX_MESSAGE_BYTES, Heatmap, Message
+from inspectd.client.decode import MAX_MESSAGE_BYTES, Heatmap, Message, Preview
 from inspectd.client.joiner import Item, LossReason, Lost
 from inspectd.client.live import LiveReader
+from inspectd.client.previews import PreviewReader
 from inspectd.client.recipes import ask_recipe
 from inspectd.client.recorded import Replayed, replay
 from inspectd.client.sockets import ClientKeys
@@ -42,6 +43,8 @@ from inspectd.wire import (
     HeatmapRef,
     Late,
     PartVerdict,
+    PreviewHeader,
+    PreviewHeat,
     Reason,
     RecipeAck,
     RecipeAction,
@@ -55,6 +58,8 @@ from inspectd.wire import (
     TriggerRequest,
     Verdict,
     ViewVerdict,
+    heat_of,
+    heat_span,
 )
 from inspectd.wire.golden import (
     GoldenAgreement,
@@ -114,6 +119,10 @@ __all__ = [
     "Message",
     "PartVerdict",
     "Position",
+    "Preview",
+    "PreviewHeader",
+    "PreviewHeat",
+    "PreviewReader",
     "Reason",
     "RecipeAck",
     "RecipeAction",
@@ -140,5 +149,7 @@ __all__ = [
     "ViewVerdict",
     "ask_recipe",
     "ask_status",
+    "heat_of",
+    "heat_span",
     "replay",
 ]

@@ -256,13 +256,16 @@ class ScoringSettings(Settings, frozen=True, kw_only=True):
 
 
 class PublishSettings(Settings, frozen=True, kw_only=True):
-    """The ZeroMQ bus. Local sockets are always open: verdicts, heatmaps, sync and control (.sock)."""
+    """The ZeroMQ bus. Local sockets are always open: verdicts, heatmaps, previews, sync, control (.sock)."""
 
     verdicts_tcp: Annotated[
         str | None, Meta(description="host:port for verdicts over TCP; see [security]. Unset: no TCP.")
     ] = None
     heatmaps_tcp: Annotated[
         str | None, Meta(description="host:port for heatmaps over TCP; see [security]. Unset: no TCP.")
+    ] = None
+    previews_tcp: Annotated[
+        str | None, Meta(description="host:port for previews over TCP; see [security]. Unset: no TCP.")
     ] = None
     sync_tcp: Annotated[
         str | None,
@@ -361,6 +364,25 @@ class EvidenceSettings(Settings, frozen=True, kw_only=True):
     ] = 1.0
 
 
+class PreviewSettings(Settings, frozen=True, kw_only=True):
+    """Small pictures of what was judged, for people; made only while somebody looks at a camera."""
+
+    enabled: Annotated[bool, Meta(description="Make previews.")] = True
+    fps: Annotated[
+        float,
+        Meta(ge=0.1, le=30, description="Most previews a second of a camera, or of each of its regions."),
+    ] = 5.0
+    width_px: Annotated[
+        int,
+        Meta(
+            ge=64,
+            le=4096,
+            description="Frames are halved until they are at most this wide, and at most twice as high.",
+        ),
+    ] = 800
+    jpeg_quality: Annotated[int, Meta(ge=1, le=100, description="JPEG quality.")] = 80
+
+
 class GoldenPart(Settings, frozen=True, kw_only=True):
     """A part that is known to be good or bad, shown to the line from time to time to prove that it judges."""
 
@@ -447,6 +469,7 @@ class Config(Settings, frozen=True, kw_only=True):
     security: Security = Security()
     journal: JournalSettings = JournalSettings()
     evidence: EvidenceSettings = EvidenceSettings()
+    preview: PreviewSettings = PreviewSettings()
     golden: GoldenSettings = GoldenSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: Log = Log()

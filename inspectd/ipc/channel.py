@@ -19,6 +19,9 @@ from inspectd.ipc.messages import CarriesDescriptors
 
 MAX_MESSAGE_BYTES: Final = 4 << 20
 _BUFFER_BYTES: Final = 4 << 20
+_MAX_DESCRIPTORS: Final = 8
+"""Beside one record; a door gets one for each socket of the bus."""
+_DESCRIPTOR_BYTES: Final = 4
 _CUT: Final = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 
 Received = TypeVar("Received")
@@ -117,7 +120,9 @@ class Channel(Generic[Received]):
         """
         try:
             size, ancillary, flags, _ = self._socket.recvmsg_into(
-                [self._buffer], socket.CMSG_SPACE(4 * 4), socket.MSG_CMSG_CLOEXEC
+                [self._buffer],
+                socket.CMSG_SPACE(_MAX_DESCRIPTORS * _DESCRIPTOR_BYTES),
+                socket.MSG_CMSG_CLOEXEC,
             )
         except BlockingIOError:
             return None

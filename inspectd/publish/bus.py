@@ -148,6 +148,19 @@ class DoorStage:
         self.flush()
         return True
 
+    def offer(self, record: Publication) -> bool:
+        """Send a message that is worth nothing later, if there is room for it now; False if it is lost."""
+        if self._channel is None or self._queue:
+            return False
+        try:
+            self._channel.send(record)
+        except (ChannelFullError, ChannelMessageError):
+            return False
+        except ChannelClosedError:  # reading the channel reports it next
+            self._channel = None
+            return False
+        return True
+
     def known_ns(self, now_ns: int) -> int:
         """The time up to which all triggers at this door were handed over; stands still while it is away."""
         return self._known_ns if self._serves_control else now_ns
@@ -254,6 +267,22 @@ class Bus:
     def send_encoded(self, kind: wire.Kind, topic: bytes, header: bytes) -> None:
         """Publish a verdict whose bytes are made already."""
         self._publish("verdicts", kind, [topic, header])
+
+    def preview_topics(self) -> set[bytes]:
+        """Beginnings of topics that readers of previews subscribe to now, at any door."""
+        return {topic for door in self.doors.values() if door.levels for topic in door.levels.preview_topics}
+
+    def offer_preview(self, header: wire.PreviewHeader, jpeg: bytes, heat: bytes) -> bool:
+        """Publish a preview where somebody looks at its camera; False if no door takes it now."""
+        topic = wire.topic(self._plant, self._line, header.camera, wire.Kind.PREVIEW)
+        publication = Publication("previews", [topic, wire.encode(header), jpeg, heat])
+        is_sent = False
+        for door in self.doors.values():
+            if door.levels is not None and topic.startswith(tuple(door.levels.preview_topics)):
+                is_sent = door.offer(publication) or is_sent
+        if is_sent:
+            self._on_published(wire.Kind.PREVIEW)
+        return is_sent
 
     def _publish(self, socket: str, kind: wire.Kind, parts: list[bytes]) -> None:
         publication = Publication(socket, parts)

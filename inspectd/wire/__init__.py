@@ -15,6 +15,7 @@ from inspectd.wire.bus import (
     topic,
 )
 from inspectd.wire.health import HealthCondition, HealthStatus
+from inspectd.wire.preview import PreviewHeader, PreviewHeat, heat_of, heat_span
 from inspectd.wire.recipes import (
     RecipeAck,
     RecipeAction,
@@ -52,6 +53,8 @@ __all__ = [
     "Kind",
     "Late",
     "PartVerdict",
+    "PreviewHeader",
+    "PreviewHeat",
     "Reason",
     "RecipeAck",
     "RecipeAction",
@@ -67,6 +70,8 @@ __all__ = [
     "ViewVerdict",
     "decode",
     "encode",
+    "heat_of",
+    "heat_span",
     "place_of",
     "prefix",
     "topic",

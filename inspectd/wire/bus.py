@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from inspectd.wire.golden import GoldenRecord
 from inspectd.wire.health import HealthCondition
+from inspectd.wire.preview import PreviewHeader
 from inspectd.wire.shadow import ShadowScore
 from inspectd.wire.verdicts import PartVerdict, Rectangle, Verdict
 
@@ -27,6 +28,7 @@ class Kind(StrEnum):
     LATE = "late"
     GOLDEN = "g"
     SHADOW = "s"
+    PREVIEW = "pv"
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -118,7 +120,17 @@ class Late(msgspec.Struct, frozen=True, tag_field="schema", tag="late/1"):
     region: str | None = None
 
 
-Header = Verdict | PartVerdict | Late | HeatmapHeader | Heartbeat | Event | GoldenRecord | ShadowScore
+Header = (
+    Verdict
+    | PartVerdict
+    | Late
+    | HeatmapHeader
+    | Heartbeat
+    | Event
+    | GoldenRecord
+    | ShadowScore
+    | PreviewHeader
+)
 
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(Header)

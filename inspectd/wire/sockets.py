@@ -12,7 +12,7 @@ class Role(StrEnum):
     """Permission of a key; each TCP socket belongs to one role."""
 
     READ = "read"
-    """Verdicts, heatmaps, snapshot and replay."""
+    """Verdicts, heatmaps, previews, snapshot and replay."""
     CONTROL = "control"
     """Triggers."""
 
@@ -60,6 +60,7 @@ class BusSocket(msgspec.Struct, frozen=True):
 SOCKETS: Final = {
     "verdicts": BusSocket(Role.READ, is_published=True),
     "heatmaps": BusSocket(Role.READ, is_published=True),
+    "previews": BusSocket(Role.READ, is_published=True),
     "sync": BusSocket(Role.READ, is_published=False),
     "control": BusSocket(Role.CONTROL, is_published=False),
 }

@@ -51,7 +51,7 @@ def test_a_line_says_how_it_is_in_good_days_and_bad(start_daemon, stub_bank, goo
     assert camera["phase"] == "up"
     assert camera["verdicts"]["pass"] > 0
     assert recipe["bank_sha256"] == daemon.reader.verdicts[0].bank_sha256
-    assert set(facts["connections"]) == {"verdicts", "heatmaps", "sync", "control"}
+    assert set(facts["connections"]) == {"verdicts", "heatmaps", "previews", "sync", "control"}
 
     daemon.behave(Behaviour(fault="error"))
     daemon.until(lambda: daemon.reader.heartbeats[-1].health != "good")

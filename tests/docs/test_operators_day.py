@@ -37,7 +37,7 @@ def test_its_screen_is_what_a_line_says() -> None:
         CameraStatus(name, "up", "cells@3", {"pass": 60, "fail": 1}, *shares)
         for name, shares in (("top", (0.61, 0.58)), ("side", (0.47, 0.45)))
     ]
-    local = {"verdicts": 1, "heatmaps": 0, "sync": 1, "control": 1}
+    local = {"verdicts": 1, "heatmaps": 0, "previews": 0, "sync": 1, "control": 1}
     lines = shown(line(cameras=cameras, connections=local | {"tcp verdicts": 2}))
     (block,) = re.findall(r"<!-- screen -->\n\n((?: {4}.*\n)+)", PAGE)
     expected = [each.strip() for each in lines if not each.startswith("triggers")]

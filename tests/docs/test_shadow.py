@@ -28,5 +28,5 @@ def test_every_word_is_described(heading: str, words: type) -> None:
 
 
 def test_the_example_is_a_real_message() -> None:
-    (example,) = re.findall(r"```json\n(.+?)\n```", PAGE.split("\n## 13. The shadow\n")[1])
+    (example,) = re.findall(r"```json\n(.+?)\n```", PAGE.split("\n## 13. The shadow\n")[1].split("\n## ")[0])
     assert msgspec.json.decode(example, type=ShadowScore).evaluation == "fail"

@@ -29,6 +29,8 @@ STRUCTS = {
         wire.Counts,
         wire.Event,
         wire.HeatmapHeader,
+        wire.PreviewHeader,
+        wire.PreviewHeat,
     )
 }
 JSON_NAMES = {bool: "boolean", int: "integer", float: "number", str: "string"}
@@ -95,14 +97,14 @@ def documented_line(field: str) -> str:
 
 
 def test_examples_are_whole_messages_and_their_topics_are_right() -> None:
-    examples = re.findall(r"```json\n(.+?)\n```\n\nIts topic is `(\S+?)`", PAGE, re.DOTALL)
-    assert len(examples) == 6
+    examples = re.findall(r"```json\n(.+)\n```\n\nIts topic is `(\S+?)`", PAGE)
+    assert len(examples) == 7
     for text, topic in examples:
         header = wire.decode(text.encode())
         assert json.loads(wire.encode(header)) == json.loads(text)
         kind = {
             "Verdict": "v", "PartVerdict": "p", "Late": "late",
-            "Heartbeat": "hb", "Event": "ev", "HeatmapHeader": "h",
+            "Heartbeat": "hb", "Event": "ev", "HeatmapHeader": "h", "PreviewHeader": "pv",
         }[type(header).__name__]  # fmt: skip
         camera = getattr(header, "camera", None) or "-"
         assert wire.topic("demo", "line1", camera, wire.Kind(kind)).decode() == topic
@@ -111,5 +113,6 @@ def test_examples_are_whole_messages_and_their_topics_are_right() -> None:
 def test_every_kind_and_schema_is_described() -> None:
     for kind in wire.Kind:
         assert f"| `{kind.value}` |" in PAGE
-    for struct in (Verdict, PartVerdict, wire.Late, wire.Heartbeat, wire.Event, wire.HeatmapHeader):
+    others = (wire.Late, wire.Heartbeat, wire.Event, wire.HeatmapHeader, wire.PreviewHeader)
+    for struct in (Verdict, PartVerdict, *others):
         assert f"`{struct.__struct_config__.tag}`" in PAGE

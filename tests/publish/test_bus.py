@@ -8,6 +8,10 @@ import zmq
 from inspectd import wire
 from inspectd.config import PublishSettings
 from inspectd.errors import UnavailableError
+from inspectd.ipc.channel import Channel
+from inspectd.publish.bus import DoorStage
+from inspectd.publish.door.listeners import Listeners
+from inspectd.publish.door.messages import DoorLevels, Publication, StartDoor, ToDoor
 from tests.support.served import ServedSockets
 
 COUNTS = wire.Counts(1, 1, 0, 0)
@@ -97,7 +101,63 @@ def test_what_is_no_subscription_is_counted_and_ignored(bus, reader, tmp_path, m
     bus.read_subscriptions("verdicts")
     assert bus.subscriptions["verdicts"] >= 1
     unsubscribes = message.startswith(b"\x00")
-    assert bus.malformed == {"verdicts": 0 if unsubscribes else 1, "heatmaps": 0}
+    assert bus.malformed == {"verdicts": 0 if unsubscribes else 1, "heatmaps": 0, "previews": 0}
+
+
+def test_the_line_hears_of_what_previews_are_wanted(bus, reader, tmp_path):
+    def topics_become(expected: list[bytes]) -> None:
+        deadline = time.monotonic() + 5
+        while bus.preview_topics != expected:
+            assert time.monotonic() < deadline, bus.preview_topics
+            bus.read_subscriptions("previews")
+
+    top, side = b"i1/p/l/top/pv/", b"i1/p/l/side/pv/"
+    first, second = reader(zmq.SUB), reader(zmq.SUB)
+    for each in (first, second):
+        each.connect(f"ipc://{tmp_path}/previews.sock")
+        each.subscribe(top)
+    first.subscribe(side)
+    topics_become([side, top])
+    first.unsubscribe(top)
+    first.unsubscribe(side)
+    topics_become([top])
+    for number in range(65):
+        first.subscribe(b"i1/p/l/%d/pv/" % number)
+    topics_become([b"i1/p/l/"])  # for all of them
+    first.close(0)
+    topics_become([top])
+    second.close(0)
+    topics_become([])
+
+
+def test_a_preview_never_waits_for_a_door(tmp_path):
+    ours, theirs = Channel.pair()
+    door, there = Channel(ours, DoorLevels), Channel(theirs, ToDoor)
+    listeners = Listeners(PublishSettings(), tmp_path)
+    stage = DoorStage("local", StartDoor(PublishSettings(), b"i1/p/l/", None, False), listeners, None)
+    large, small = (
+        Publication(name, [bytes(size)]) for name, size in (("previews", 50_000), ("verdicts", 9))
+    )
+    assert not stage.offer(large)
+    stage.started(door)
+    taken = 0
+    while stage.offer(large):  # nobody reads
+        taken += 1
+        assert taken < 1000
+    stage.send(large)
+    assert stage.has_unsent
+    stage.send(small)
+    for _ in range(5):
+        there.receive()
+    assert not stage.offer(large)  # what waits goes first
+    stage.flush()
+    assert not stage.has_unsent
+    assert stage.lost_messages == 0
+    assert not stage.offer(Publication("previews", [bytes(20 << 20)]))
+    there.close()
+    assert not stage.offer(large)
+    door.close()
+    listeners.close()
 
 
 def test_a_port_that_is_taken_is_named_with_its_setting(tmp_path, reader):

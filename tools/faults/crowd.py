@@ -38,7 +38,7 @@ _LOOK_SECONDS: Final = 0.02
 _OPENED_A_LOOK: Final = 100
 _BURST_SUBSCRIPTIONS: Final = 2000
 _TOPIC_BYTES: Final = 1000
-_PART_BYTES: Final = {"verdicts": 1000, "heatmaps": 1000, "sync": 65_000, "control": 65_000}
+_PART_BYTES: Final = {"verdicts": 1000, "heatmaps": 1000, "previews": 1000, "sync": 65_000, "control": 65_000}
 _EMPTY_SHARE: Final = 0.2
 """Of the bytes; each empty part takes two."""
 
@@ -48,7 +48,13 @@ _BACK_OFF_SECONDS: Final = 0.01
 _GREETING: Final = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
 """ZMTP 3.0 without keys (ZeroMQ RFC 23)."""
 
-_SOCKET_TYPE: Final = {"verdicts": b"SUB", "heatmaps": b"SUB", "sync": b"DEALER", "control": b"DEALER"}
+_SOCKET_TYPE: Final = {
+    "verdicts": b"SUB",
+    "heatmaps": b"SUB",
+    "previews": b"SUB",
+    "sync": b"DEALER",
+    "control": b"DEALER",
+}
 
 Target = tuple[str, str]
 

@@ -67,7 +67,7 @@ class Sender:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, name: str) -> None:
         self._context = context
         self._endpoint = endpoint
-        self._kind = zmq.XSUB if name in {"verdicts", "heatmaps"} else zmq.DEALER
+        self._kind = zmq.XSUB if name in {"verdicts", "heatmaps", "previews"} else zmq.DEALER
         self.is_asked = self._kind == zmq.DEALER
         self._socket = self._connected()
 

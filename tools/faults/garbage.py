@@ -16,7 +16,7 @@ from faults.kill_daemon import check_record
 from faults.rig import Rig
 from support.ports import free_ports
 
-SOCKETS: Final = ("verdicts", "heatmaps", "sync", "control")
+SOCKETS: Final = ("verdicts", "heatmaps", "previews", "sync", "control")
 _GROWTH_BYTES: Final = 8 * 1024 * 1024
 _MORE_FILES: Final = 4
 _REQUESTS: Final = r"inspectd_(sync_requests|triggers)_total\{.*malformed"

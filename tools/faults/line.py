@@ -66,7 +66,7 @@ class Line:
         self.listener = Listener(self.endpoint("verdicts"))
 
     def endpoint(self, socket: str) -> str:
-        """The local endpoint of `verdicts`, `heatmaps`, `sync` or `control`."""
+        """The local endpoint of `verdicts`, `heatmaps`, `previews`, `sync` or `control`."""
         return f"ipc://{self.runtime_dir}/{socket}.sock"
 
     @property

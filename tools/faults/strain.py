@@ -65,7 +65,9 @@ def run_subscriptions(context: Context) -> Outcome:
     """100,000 different subscriptions of up to 1,000 bytes."""
     outcome = Outcome()
     amount = round(_SUBSCRIPTIONS * _share(context))
-    _crowd(context, outcome, "subscribe", amount, parts=context.count, names=("verdicts", "heatmaps"))
+    _crowd(
+        context, outcome, "subscribe", amount, parts=context.count, names=("verdicts", "heatmaps", "previews")
+    )
     return outcome
 
 

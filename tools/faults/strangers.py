@@ -28,6 +28,7 @@ _ON_ITS_WAY_SECONDS: Final = 0.5
 _REQUESTS: Final = {
     "verdicts": None,
     "heatmaps": None,
+    "previews": None,
     "sync": b'{"schema":"snapshot/1"}',
     "control": b'{"schema":"trigger/1","trigger_id":"stranger"}',
 }

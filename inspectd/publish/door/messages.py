@@ -93,6 +93,7 @@ class DoorLevels(msgspec.Struct, frozen=True, array_like=True, tag="door_levels"
         change: of the list of allowed keys.
         keys_unread: the disk of that list does not answer.
         keys_allowed: number of keys on it; None: clients need none.
+        preview_topics: beginnings of topics that readers of previews subscribe to; many: one for all of them.
     """
 
     connections: dict[str, int]
@@ -104,6 +105,7 @@ class DoorLevels(msgspec.Struct, frozen=True, array_like=True, tag="door_levels"
     change: KeysChange | None
     keys_unread: bool
     keys_allowed: int | None = None
+    preview_topics: list[bytes] = []
 
 
 ToDoor = StartDoor | Listen | Publication | Reply | Look

@@ -47,6 +47,11 @@ _MAX_FOREIGN_OF_CLIENT: Final = 16
 _INBOUND_QUEUE_MESSAGES: Final = 16
 """libzmq takes a client's subscriptions for as long as there are any in its queue, whoever else waits."""
 
+_PREVIEW_QUEUE_MESSAGES: Final = 16  # per reader: several cameras at once, and nothing that is old by then
+_PREVIEW_BUFFER_BYTES: Final = 1 << 18
+_MAX_PREVIEW_TOPICS: Final = 64
+"""A line has fewer cameras; with more, whoever asks is given all."""
+
 _REQUESTS_PER_TURN: Final = 64
 _PARTS_PER_TURN: Final = 2000
 _MAX_REQUEST_BYTES: Final = 65_536
@@ -98,7 +103,7 @@ class _Message(msgspec.Struct):
 
 
 class Sockets:
-    """XPUB `verdicts` (verdicts, heartbeats, events) and `heatmaps`; ROUTER `sync` and `control`."""
+    """XPUB `verdicts` (verdicts, heartbeats, events), `heatmaps`, `previews`; ROUTER `sync`, `control`."""
 
     def __init__(
         self,
@@ -138,6 +143,7 @@ class Sockets:
         """Messages on a socket for subscriptions that were none, or to topics of another line."""
         self.cut_off: Counter[tuple[str, CutCause]] = Counter()
         """Connections that were ended for what they sent."""
+        self._preview_topics: Counter[bytes] = Counter()
         self._held: dict[str, Counter[int]] = {name: Counter() for name in PUBLISHED}
         self._strays: dict[str, Counter[int]] = {name: Counter() for name in PUBLISHED}
         self._messages: dict[str, _Message] = {}
@@ -153,6 +159,9 @@ class Sockets:
             bound = min(max_connections, max(8, descriptors // (2 * len(SOCKETS))))
             self.verdicts = self._publisher(settings.queue_messages)
             self.heatmaps = self._publisher(settings.heatmap_queue_messages)
+            self.previews = self._publisher(_PREVIEW_QUEUE_MESSAGES)
+            # The kernel would keep seconds of pictures for a reader behind a slow network.
+            self.previews.setsockopt(zmq.SNDBUF, _PREVIEW_BUFFER_BYTES)
             self.sync = self._router("sync", _REPLAY_QUEUE_MESSAGES)
             self.control = self._router("control", _REPLY_QUEUE_MESSAGES)
             for name in SOCKETS:
@@ -226,12 +235,26 @@ class Sockets:
                 continue
             is_new = message[0] == 1
             self.subscriptions[name] += 1 if is_new else -1
+            if name == "previews":
+                self._count_topic(message[1:], 1 if is_new else -1)
             fd = _descriptor(frame)
             if fd is not None:
                 self._half_sent.came_whole(fd)
                 self._held[name][fd] += 1 if is_new else -1
             if is_new:
                 self._admit(name, fd, frame, message[1:])
+
+    def _count_topic(self, topic: bytes, more: int) -> None:
+        if len(topic) <= _MAX_TOPIC_BYTES:
+            self._preview_topics[topic] += more
+            if self._preview_topics[topic] <= 0:
+                del self._preview_topics[topic]
+
+    @property
+    def preview_topics(self) -> list[bytes]:
+        """Beginnings of topics that readers of previews subscribe to; of many: one for all of them."""
+        topics = sorted(self._preview_topics)
+        return topics if len(topics) <= _MAX_PREVIEW_TOPICS else [self._prefix]
 
     def _admit(self, name: str, fd: int | None, frame: zmq.Frame, topic: bytes) -> None:
         """Cut off a reader with too many subscriptions; count a topic that no message of this line has."""

@@ -226,6 +226,7 @@ class Door:
             self._changes[0] if self._changes else None,
             sockets.keys_unread,
             sockets.keys_allowed,
+            sockets.preview_topics,
         )
         self._turns += 1
         if levels != self._told or levels.change is not None or levels.refused:

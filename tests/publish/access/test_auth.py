@@ -49,7 +49,9 @@ class Line:
         ]
         keys.write_allowed(self.keys_dir, self.clients)
         self.refused: Counter[tuple[str, AuthCause]] = Counter()
-        self.ports = dict(zip(("verdicts", "heatmaps", "sync", "control"), free_ports(4), strict=True))
+        self.ports = dict(
+            zip(("verdicts", "heatmaps", "previews", "sync", "control"), free_ports(5), strict=True)
+        )
         settings = PublishSettings(
             **{f"{name}_tcp": f"127.0.0.1:{port}" for name, port in self.ports.items()}
         )
@@ -142,9 +144,9 @@ def test_an_allowed_key_reads_and_local_readers_need_none(line):
     assert line.refused == {}
 
 
-@pytest.mark.parametrize("name", ["verdicts", "heatmaps", "sync", "control"])
+@pytest.mark.parametrize("name", ["verdicts", "heatmaps", "previews", "sync", "control"])
 def test_who_has_no_allowed_key_gets_nothing(line, name):
-    kind = zmq.SUB if name in {"verdicts", "heatmaps"} else zmq.DEALER
+    kind = zmq.SUB if name in {"verdicts", "heatmaps", "previews"} else zmq.DEALER
     wrong_role = line.controller if name != "control" else line.reader
     clients = [
         line.client(name, kind, None),
@@ -169,7 +171,7 @@ def test_who_has_no_allowed_key_gets_nothing(line, name):
     line.turn_until(turn)
     assert [received(client) for client in clients] == [0, 0, 0, 0]
     assert requests == []
-    assert line.bus.subscriptions == {"verdicts": 0, "heatmaps": 0}
+    assert line.bus.subscriptions == {"verdicts": 0, "heatmaps": 0, "previews": 0}
 
 
 def test_each_role_reaches_its_sockets(line):

@@ -54,7 +54,7 @@ def turn(served: ServedSockets) -> float:
     """What a door does in one turn; how long it took, in seconds."""
     began = time.monotonic()
     served.turn()
-    for name in ("verdicts", "heatmaps"):
+    for name in ("verdicts", "heatmaps", "previews"):
         served.read_subscriptions(name)
     return time.monotonic() - began
 
@@ -209,7 +209,7 @@ def test_everyday_topics_are_no_strays(served, client, topic):
     reader = client(zmq.XSUB, "verdicts")
     reader.send(b"\x01" + topic)
     turn_until(served, lambda: served.subscriptions["verdicts"] == 1)
-    assert served.malformed == {"verdicts": 0, "heatmaps": 0}
+    assert served.malformed == {"verdicts": 0, "heatmaps": 0, "previews": 0}
 
 
 def test_whoever_has_most_subscriptions_makes_room_for_others(served, client, monkeypatch):
