@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "audit": "show who did what to a line, and whether that record is whole",
     "golden": "check a line with parts known to be good or bad, and report on it",
     "gateway": "bring a line to what a plant has: Modbus TCP, MQTT Sparkplug B",
+    "page": "show a line in browsers, and manage who may use that page",
     "keys": "make keys and manage who may connect to a line over TCP",
     "explain": "score a part's evidence again and show why it was judged so",
     "status": "say in one screen how a running line is",

@@ -55,7 +55,10 @@ _UNSET: Final = {"threshold": 5.0, "check_above": 4.0, "frozen_frames": 1, "dead
                  "server_key": "server.key", "client_key": "plc1.key_secret",
                  "recipes": {"12": "cells"}, "ca_file": "ca.pem", "certificate": "gateway.pem",
                  "key": "gateway.key", "user": "inspectd", "password_file": "mqtt.password",
-                 "primary_host": "scada",
+                 "primary_host": "scada", "takt_target_seconds": 2.5,
+                 "evidence_dir": "/var/lib/inspectd/line1/evidence",
+                 "settings_file": "/etc/inspectd/line1.toml",
+                 "recipes_dir": "/var/lib/inspectd/line1/recipes",
                  "keys_dir": "keys", "tls_certificate": "metrics.pem", "tls_key": "metrics.key",
                  "users_file": "metrics.users", "recipe": "label-a",
                  "cameras": ["top"], "score_min": 6.0, "score_max": 20.0}  # fmt: skip

@@ -8,11 +8,13 @@ from typing import Any, ClassVar, Final, Literal
 
 import zmq
 
+from inspectd.client.cursor import Cursor
 from inspectd.client.session import Session
 from inspectd.client.sockets import ClientKeys, connect, requester, subscriber, sync_endpoint
 from inspectd.client.tracker import Liveness
 from inspectd.errors import InputError
 from inspectd.wire import Event, Heartbeat
+from inspectd.wire.golden import GoldenRecord
 from inspectd.wire.sync import Position
 
 _MESSAGES_PER_TURN: Final = 256
@@ -29,14 +31,17 @@ class BaseVerdictReader:
         verdicts: str,
         sync: str | None = None,
         *,
-        cursor: Path | None = None,
+        cursor: Path | Cursor | None = None,
         start: Literal["now", "oldest"] = "now",
         keys: ClientKeys | None = None,
         patience_seconds: float = 10.0,
         on_event: Callable[[Event], None] = lambda _: None,
+        on_golden: Callable[[GoldenRecord], None] = lambda _: None,
     ) -> None:
         sync = sync_endpoint(verdicts, sync)
-        self._session = Session(cursor, start=start, patience_seconds=patience_seconds, on_event=on_event)
+        self._session = Session(
+            cursor, start=start, patience_seconds=patience_seconds, on_event=on_event, on_golden=on_golden
+        )
         self._context: zmq.Context[Any] = zmq.Context()
         self._live, self._sync = subscriber(self._context, _QUEUE_MESSAGES), requester(self._context)
         self._live.setsockopt(zmq.SUBSCRIBE, b"i1/")
@@ -73,6 +78,11 @@ class BaseVerdictReader:
     def position(self) -> Position | None:
         """Everything up to it was received; None before the line's first message."""
         return self._session.position
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """Where a reader goes on after everything received, for the caller to keep; None before the first."""
+        return self._session.cursor
 
     @property
     def unreadable(self) -> int:

@@ -20,11 +20,13 @@ import msgspec
 
 from inspectd import wire
 from inspectd.client import cursor as cursors
+from inspectd.client.cursor import Cursor
 from inspectd.client.decode import decode
 from inspectd.client.joiner import Item, Joiner, Lost, Numbered
 from inspectd.client.tracker import LineTracker, Liveness
 from inspectd.errors import InputError
 from inspectd.wire import Event, Heartbeat, PartVerdict, Verdict, sync
+from inspectd.wire.golden import GoldenRecord
 from inspectd.wire.sync import Position
 
 _MAX_READY: Final = 1000
@@ -48,23 +50,24 @@ class Session:
 
     def __init__(
         self,
-        cursor: Path | None = None,
+        cursor: Path | Cursor | None = None,
         *,
         start: Literal["now", "oldest"] = "now",
         patience_seconds: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
         on_event: Callable[[Event], None] = lambda _: None,
+        on_golden: Callable[[GoldenRecord], None] = lambda _: None,
     ) -> None:
         """Go on from `cursor`, or begin at `start`; see `VerdictReader` for the arguments.
 
         Raises:
             InputError: the cursor file cannot be used.
         """
-        self._file = cursor
-        stored = cursors.read(cursor) if cursor is not None else None
+        self._file = cursor if isinstance(cursor, Path) else None
+        stored = cursors.read(cursor) if isinstance(cursor, Path) else cursor
         self._line = (stored.plant, stored.line) if stored else None
         self._clock = clock
-        self._on_event = on_event
+        self._on_event, self._on_golden = on_event, on_golden
         self._tracker = LineTracker(clock)
         self._joiner = Joiner(
             stored.position if stored else None, start=start, patience_seconds=patience_seconds, clock=clock
@@ -79,6 +82,13 @@ class Session:
     def liveness(self) -> Liveness:
         """See `LineTracker.liveness`."""
         return self._tracker.liveness
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """Where a reader goes on after everything that was given to the caller; None before the first."""
+        if self.position is None or self._line is None:
+            return None
+        return Cursor(*self._line, self.position)
 
     @property
     def heartbeat(self) -> Heartbeat | None:
@@ -123,6 +133,8 @@ class Session:
             case Event():
                 self._tracker.see_event(message)
                 self._on_event(message)
+            case GoldenRecord():
+                self._on_golden(message)
         if self.position is None and not self._joiner.ready:
             self.position = self._joiner.position
 
@@ -145,7 +157,7 @@ class Session:
         if self._file is None or self.position in {None, self.committed} or self._line is None:
             return
         assert self.position is not None
-        cursors.write(self._file, cursors.Cursor(*self._line, self.position))
+        cursors.write(self._file, Cursor(*self._line, self.position))
         self.committed = self.position
 
     def _check_line(self, plant: str, line: str) -> None:

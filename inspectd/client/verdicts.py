@@ -28,12 +28,15 @@ class VerdictReader(BaseVerdictReader):
         verdicts: such as `ipc:///run/inspectd/line1/verdicts.sock` or `tcp://127.0.0.1:5571`. A daemon that
             is not there yet is waited for.
         sync: where replays are requested; by default `sync.sock` beside a local `verdicts.sock`.
-        cursor: the file that remembers how far the caller is; None: nothing is remembered.
+        cursor: the file that remembers how far the caller is; None: nothing is remembered. A `Cursor` that
+            the caller keeps itself, such as in one transaction with what it made of the verdicts: begin right
+            after it; `reader.cursor` is the next one to keep.
         start: where to begin without a cursor: with what is published from now on, or with the oldest verdict
             the line keeps.
         keys: for TCP endpoints of a line that requires keys.
         patience_seconds: what is not replayed within this time is given up and comes as `Lost`.
         on_event: is called for each event of the line, as `receive` takes it in; events are not replayed.
+        on_golden: the same for records of checks with golden parts.
 
     Raises:
         InputError: an endpoint, the cursor file or a key file cannot be used.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,6 +47,20 @@ class EvidenceRecord(msgspec.Struct, frozen=True, tag_field="schema", tag="evide
     heatmap: HeatmapPicture | None
     measures: dict[str, float | None] = {}
     detail: str = ""
+
+
+def folder_of(verdict: Verdict) -> Path:
+    """Where the evidence of a verdict lies, below the evidence directory, if it was kept.
+
+    Raises:
+        ValueError: it was decided at a time that no calendar has; OverflowError and OSError: the same.
+    """
+    decided = datetime.fromtimestamp(verdict.decided_utc_ns / 1e9, UTC)
+    milliseconds = decided.microsecond // 1000
+    return Path(
+        f"{decided:%Y/%m/%d/%H%M%S}.{milliseconds:03d}_{verdict.camera}_{verdict.epoch}-{verdict.seq}"
+        f"_{verdict.evaluation}"
+    )
 
 
 def read_record(directory: Path) -> EvidenceRecord:

@@ -13,10 +13,10 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from inspectd.evidence.record import folder_of
 from inspectd.log import event
 from inspectd.wire import Verdict
 
@@ -119,7 +119,7 @@ class EvidenceStore:
             OSError: it cannot be written.
         """
         self._check_room()
-        place = self._root / _place(verdict)
+        place = self._root / folder_of(verdict)
         partial = place.with_name(place.name + _PARTIAL)
         try:
             partial.mkdir(mode=0o750, parents=True)
@@ -211,15 +211,6 @@ def reason(error: OSError) -> str:
     """An operating system's error in words, with the file it is about."""
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}"
-
-
-def _place(verdict: Verdict) -> str:
-    decided = datetime.fromtimestamp(verdict.decided_utc_ns / 1e9, UTC)
-    milliseconds = decided.microsecond // 1000
-    return (
-        f"{decided:%Y/%m/%d/%H%M%S}.{milliseconds:03d}_{verdict.camera}_{verdict.epoch}-{verdict.seq}"
-        f"_{verdict.evaluation}"
-    )
 
 
 def _disk_bytes(directory: Path) -> int:

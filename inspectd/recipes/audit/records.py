@@ -60,6 +60,17 @@ class AuditAction(StrEnum):
     KEY = "key"
     GOLDEN = "golden"
     RELOAD = "reload"
+    # In the audit file of the operator's page alone:
+    LOGIN = "login"
+    LOGOUT = "logout"
+    USER = "user"
+    PASSWORD = "password"  # noqa: S105 - the kind of a record
+    SESSION = "session"
+    PREPARE = "prepare"
+    UNPREPARE = "unprepare"
+    ORDER = "order"
+    EXPORT = "export"
+    EXPLAIN = "explain"
 
 
 PUT_IN_FORCE: Final = (AuditAction.ACTIVATE, AuditAction.PROMOTE, AuditAction.ROLLBACK)

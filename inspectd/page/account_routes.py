@@ -1,0 +1,356 @@
+"""Routes of login, one's own account, users, sessions and the page's audit file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Any, Final
+from urllib.parse import parse_qs
+
+import msgspec
+from anyio import to_thread
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from inspectd.errors import InputError
+from inspectd.page.accounts.attempts import LoginAttempts
+from inspectd.page.accounts.passwords import PasswordBusyError, PasswordChecker
+from inspectd.page.accounts.roles import ROLES, Act, Role
+from inspectd.page.accounts.store import LONGEST_NAME, User
+from inspectd.page.answers import ApiError, json_answer, read_body, read_json
+from inspectd.page.guard import Account, Guard, address_of
+from inspectd.page.login_form import login_page
+from inspectd.recipes.audit import AuditAction
+from inspectd.text import printable
+
+_MOST_ROWS: Final = 200
+
+_Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
+_Password = Annotated[str, Meta(min_length=1, max_length=200)]
+_Why = Annotated[str, Meta(max_length=200)]
+
+
+class _Unlock(msgspec.Struct, forbid_unknown_fields=True):
+    password: _Password
+
+
+class _NewPassword(msgspec.Struct, forbid_unknown_fields=True):
+    old: _Password
+    new: _Password
+
+
+class _Language(msgspec.Struct, forbid_unknown_fields=True):
+    language: Annotated[str, Meta(pattern=r"^[a-z]{2}\Z")]
+
+
+class _UserChange(msgspec.Struct, forbid_unknown_fields=True):
+    """`do` is `add` (with `role` and `password`), `role`, `disable`, `enable` or `password`."""
+
+    do: Annotated[str, Meta(pattern=r"^(add|role|disable|enable|password)\Z")]
+    name: _Name
+    role: Role | None = None
+    password: _Password | None = None
+    reason: _Why = ""
+
+
+class _Revoke(msgspec.Struct, forbid_unknown_fields=True):
+    id: Annotated[str, Meta(max_length=32)]
+    reason: _Why = ""
+
+
+class AccountRoutes:
+    """Login and everything about accounts.
+
+    Args:
+        guard: who is logged in.
+        passwords: checks and hashes.
+        attempts: bounds on wrong passwords.
+        line: `PLANT/LINE`, the head of the login.
+        language: of who has chosen none.
+        is_encrypted: browsers reach the page over TLS.
+        counts: where logins are counted.
+    """
+
+    def __init__(
+        self, guard: Guard, passwords: PasswordChecker, attempts: LoginAttempts, *, line: str, language: str,
+        is_encrypted: bool, counts: Counter[tuple[str, str]],
+    ) -> None:  # fmt: skip
+        self._guard, self._store, self._trail = guard, guard.store, guard.trail
+        self._passwords, self._attempts, self._counts = passwords, attempts, counts
+        self._line, self._language, self._is_encrypted = line, language, is_encrypted
+
+    @property
+    def routes(self) -> list[Route]:
+        """All of them."""
+        return [
+            Route("/login", self.show_login, methods=["GET"]),
+            Route("/login", self.log_in, methods=["POST"]),
+            Route("/logout", self.log_out, methods=["POST"]),
+            Route("/api/me", self.say_me, methods=["GET"]),
+            Route("/api/me/language", self.set_language, methods=["POST"]),
+            Route("/api/me/password", self.set_own_password, methods=["POST"]),
+            Route("/api/me/unlock", self.unlock, methods=["POST"]),
+            Route("/api/users", self.list_users, methods=["GET"]),
+            Route("/api/users", self.change_user, methods=["POST"]),
+            Route("/api/sessions", self.list_sessions, methods=["GET"]),
+            Route("/api/sessions/revoke", self.revoke_session, methods=["POST"]),
+            Route("/api/audit", self.list_audit, methods=["GET"]),
+        ]
+
+    # --- login --------------------------------------------------------------------------------------------
+
+    async def show_login(self, request: Request) -> Response:
+        """The form; who is logged in already goes to the page."""
+        if self._guard.account(request) is not None:
+            return RedirectResponse("/", 303)
+        return self._form(request, "" if self._store.users() else "nobody", status=200)
+
+    async def log_in(self, request: Request) -> Response:
+        """Check name and password; a name that nobody has takes as long as a wrong password."""
+        form = parse_qs((await read_body(request)).decode(errors="replace"), max_num_fields=10)
+        name, password = (form.get(field, [""])[0] for field in ("name", "password"))
+        name = name.strip()[:LONGEST_NAME]
+        try:
+            user = await self._checked(request, name, password)
+        except ApiError as error:
+            return self._form(
+                request, error.what, status=error.status, given=name, minutes=int(error.sentence or 0)
+            )
+        answer = RedirectResponse("/", 303)
+        self._guard.log_in(user, request, answer)
+        return answer
+
+    async def log_out(self, request: Request) -> Response:
+        """End the browser's session."""
+        account = self._guard.account(request)
+        answer = RedirectResponse("/login", 303)
+        if account is not None:
+            self._store.end_session(account.session.id)
+            await self._record(AuditAction.LOGOUT, account.name, request)
+        self._guard.log_out(answer)
+        return answer
+
+    async def unlock(self, request: Request) -> Response:
+        """Renew a session that was idle, by its person's password."""
+        account = await self._guard.allow(request, Act.VIEW)
+        wanted = await read_json(request, _Unlock)
+        try:
+            await self._checked(request, account.name, wanted.password)
+        except ApiError as error:
+            raise _refused_password(error) from error
+        self._store.use_session(account.session.id)
+        return json_answer({"ok": True})
+
+    async def _checked(self, request: Request, name: str, password: str) -> User:
+        """The user of a name and password.
+
+        Raises:
+            ApiError: `wrong`, `busy`, or `wait` with the minutes as its sentence.
+        """
+        address = address_of(request)
+        wait_seconds = self._attempts.wait_seconds(name, address)
+        if wait_seconds:
+            self._counts["logins", "wait"] += 1
+            raise ApiError(429, "wait", str(1 + int(wait_seconds // 60)))
+        # Counted before it is known: tries side by side must not all come before the first is counted.
+        self._attempts.failed(name, address)
+        user = self._store.user(name)
+        password_hash = None if user is None or user.is_disabled else user.password_hash
+        try:
+            is_right = await self._passwords.is_right(password, password_hash)
+        except PasswordBusyError:
+            self._counts["logins", "busy"] += 1
+            raise ApiError(503, "busy", "") from None
+        if user is None or not is_right:
+            self._counts["logins", "wrong"] += 1
+            await self._record(
+                AuditAction.LOGIN, printable(name) or "nobody", request, result="refused: wrong"
+            )
+            raise ApiError(401, "wrong", "")
+        self._attempts.succeeded(name, address)
+        self._counts["logins", "right"] += 1
+        await self._record(AuditAction.LOGIN, user.name, request)
+        return user
+
+    def _form(
+        self, request: Request, message: str, *, status: int, given: str = "", minutes: int = 0
+    ) -> Response:
+        text = login_page(
+            self._line, accepted=request.headers.get("accept-language", ""), language=self._language,
+            is_encrypted=self._is_encrypted, message=message, given=given, minutes=minutes,
+        )  # fmt: skip
+        return HTMLResponse(text, status, {"Cache-Control": "no-store"})
+
+    async def _record(self, action: AuditAction, who: str, request: Request, **more: str | None) -> None:
+        def write() -> None:
+            self._trail.record(action, who, f"page {address_of(request)}", **more)  # type: ignore[arg-type]
+
+        await to_thread.run_sync(write)
+
+    # --- one's own account --------------------------------------------------------------------------------
+
+    async def say_me(self, request: Request) -> Response:
+        """Who is logged in, and what that person may do now."""
+        account = await self._guard.allow(request, Act.VIEW)
+        session = account.session
+        return json_answer(
+            {
+                "name": account.name,
+                "role": account.role,
+                "acts": sorted(account.acts),
+                "is_idle": account.acts != ROLES[account.role].acts,
+                "language": session.user.language or self._language,
+                "session_ends_ms": session.ends_ms,
+                "idle_ends_ms": session.idle_ends_ms,
+            }
+        )
+
+    async def set_language(self, request: Request) -> Response:
+        """Remember the language of who is logged in."""
+        account = await self._guard.allow(request, Act.VIEW)
+        wanted = await read_json(request, _Language)
+        self._store.set_language(account.name, wanted.language)
+        return json_answer({"ok": True})
+
+    async def set_own_password(self, request: Request) -> Response:
+        """Change one's own password; every session of that person ends, and this browser gets a new one."""
+        account = await self._guard.allow(request, Act.VIEW)
+        wanted = await read_json(request, _NewPassword)
+        try:
+            await self._checked(request, account.name, wanted.old)
+        except ApiError as error:
+            raise _refused_password(error) from error
+        await self._set_password(account.name, wanted.new)
+        await self._record(AuditAction.PASSWORD, account.name, request, about=account.name)
+        answer = json_answer({"ok": True})
+        user = self._store.user(account.name)
+        if user is not None:
+            self._guard.log_in(user, request, answer)
+        return answer
+
+    # --- users and sessions -------------------------------------------------------------------------------
+
+    async def list_users(self, request: Request) -> Response:
+        """Everybody who may log in."""
+        await self._guard.allow(request, Act.USERS)
+        return json_answer({"users": [_shown_user(user) for user in self._store.users()]})
+
+    async def change_user(self, request: Request) -> Response:
+        """Add a user, or change one; whatever is logged in as that person is logged out."""
+        account = await self._guard.allow(request, Act.USERS)
+        wanted = await read_json(request, _UserChange)
+        before = self._store.user(wanted.name)
+        old = _described(before)
+        try:
+            await self._change_user(wanted)
+        except InputError as error:
+            await self._record_change(account, wanted, old, None, f"refused: {error}")
+            raise ApiError(400, "user", str(error)) from error
+        await self._record_change(account, wanted, old, _described(self._store.user(wanted.name)), "done")
+        return json_answer({"ok": True})
+
+    async def _change_user(self, wanted: _UserChange) -> None:
+        match wanted.do:
+            case "add":
+                if wanted.role is None or wanted.password is None:
+                    raise InputError("role or password is missing; give both to a new user")
+                hashed = await self._hashed(wanted.password, wanted.name)
+                self._store.add_user(wanted.name, wanted.role, hashed)
+            case "role":
+                if wanted.role is None:
+                    raise InputError("role is missing")
+                self._store.set_role(wanted.name, wanted.role)
+            case "password":
+                await self._set_password(wanted.name, wanted.password or "")
+            case do:
+                self._store.set_disabled(wanted.name, is_disabled=do == "disable")
+
+    async def _record_change(
+        self, account: Account, wanted: _UserChange, old: str | None, new: str | None, result: str
+    ) -> None:
+        await self._guard.record(
+            account, Act.USERS, about=f"{wanted.do} {wanted.name}", old=old, new=new, why=wanted.reason,
+            result=result,
+        )  # fmt: skip
+
+    async def list_sessions(self, request: Request) -> Response:
+        """Every session that is not over."""
+        account = await self._guard.allow(request, Act.SESSIONS)
+        rows = [
+            {
+                "id": each.id, "name": each.user.name, "role": each.user.role, "address": each.address,
+                "began_ms": each.began_ms, "used_ms": each.used_ms, "ends_ms": each.ends_ms,
+                "is_own": each.id == account.session.id,
+            }
+            for each in self._store.sessions()
+        ]  # fmt: skip
+        return json_answer({"sessions": rows})
+
+    async def revoke_session(self, request: Request) -> Response:
+        """End a session; its tabs are closed within a second."""
+        account = await self._guard.allow(request, Act.SESSIONS)
+        wanted = await read_json(request, _Revoke)
+        whose = next((each.user.name for each in self._store.sessions() if each.id == wanted.id), None)
+        if not self._store.end_session(wanted.id):
+            raise ApiError(404, "session", "There is no such session any more.")
+        await self._guard.record(account, Act.SESSIONS, about=whose, old=wanted.id, why=wanted.reason or None)
+        return json_answer({"ok": True})
+
+    async def list_audit(self, request: Request) -> Response:
+        """Records of the page's audit file, the newest first."""
+        await self._guard.allow(request, Act.AUDIT)
+        before = whole_number(request, "before", None)
+        limit = whole_number(request, "limit", 100) or 100
+        try:
+            rows = await to_thread.run_sync(self._trail.page, before, min(limit, _MOST_ROWS))
+        except InputError as error:
+            raise ApiError(500, "altered", f"The audit file was altered: {error}") from error
+        return json_answer({"rows": rows, "next": rows[-1]["seq"] if len(rows) == limit else None})
+
+    async def _hashed(self, password: str, name: str) -> str:
+        try:
+            return await self._passwords.hashed(password, name)
+        except PasswordBusyError:
+            raise ApiError(503, "busy", "Many people log in at this moment; try again.") from None
+
+    async def _set_password(self, name: str, password: str) -> None:
+        try:
+            self._store.set_password(name, await self._hashed(password, name))
+        except InputError as error:
+            raise ApiError(400, "password", f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+
+
+def whole_number(request: Request, name: str, default: int | None) -> int | None:
+    """A whole number above 0 of the query.
+
+    Raises:
+        ApiError: it is something else.
+    """
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:16]) < 2**53):
+        raise ApiError(400, "malformed", f"{name}: got {text[:40]!r}, expected a whole number above 0.")
+    return int(text[:16])
+
+
+def _refused_password(error: ApiError) -> ApiError:
+    if error.what == "wait":
+        return ApiError(429, "wait", f"Too many wrong passwords; try again in {error.sentence} min.")
+    if error.what == "busy":
+        return ApiError(503, "busy", "Many people log in at this moment; try again.")
+    return ApiError(403, "wrong_password", "The password is wrong.")
+
+
+def _shown_user(user: User) -> dict[str, Any]:
+    return {
+        "name": user.name, "role": user.role, "is_disabled": user.is_disabled, "language": user.language,
+        "created_ms": user.created_ms,
+    }  # fmt: skip
+
+
+def _described(user: User | None) -> str | None:
+    if user is None:
+        return None
+    return f"{user.name} {user.role}{' disabled' if user.is_disabled else ''}"

@@ -1,0 +1,1 @@
+"""Who may use the page, and for what: roles, users, sessions, logins, and the record of what was done."""

@@ -1,0 +1,62 @@
+"""Bounds on wrong passwords, by person and by address. Pure: time is handed in."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Final
+
+WINDOW_SECONDS: Final = 900.0
+_MOST_OF_BOTH: Final = 5
+"""Of one person from one address."""
+_MOST_OF_ADDRESS: Final = 20
+_MOST_OF_PERSON: Final = 50
+"""From all addresses together: who guesses elsewhere must not lock a person out at once."""
+_KEPT: Final = 10_000
+"""Counters that are remembered; with more the oldest is forgotten."""
+
+
+class LoginAttempts:
+    """Counts wrong passwords of the last quarter of an hour, and says whether another try is allowed.
+
+    Args:
+        clock: seconds on a clock that never goes back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failures: OrderedDict[tuple[str, str], list[float]] = OrderedDict()
+
+    def wait_seconds(self, name: str, address: str) -> float:
+        """How long this person has to wait at this address; 0: another try is allowed."""
+        now = self._clock()
+        waits = [0.0]
+        for key, most in _counters(name, address):
+            times = [at for at in self._failures.get(key, []) if now - at < WINDOW_SECONDS]
+            if len(times) >= most:
+                waits.append(WINDOW_SECONDS - (now - times[-most]))
+        return max(waits)
+
+    def failed(self, name: str, address: str) -> None:
+        """A password is tried: it counts as wrong unless `succeeded` follows."""
+        now = self._clock()
+        for key, most in _counters(name, address):
+            times = [at for at in self._failures.pop(key, []) if now - at < WINDOW_SECONDS]
+            self._failures[key] = [*times, now][-most:]
+        while len(self._failures) > _KEPT:
+            self._failures.popitem(last=False)
+
+    def succeeded(self, name: str, address: str) -> None:
+        """The password that `failed` counted was right: it, and what was mistyped here before, count no more."""
+        for key, most in _counters(name, address):
+            times = self._failures.pop(key, [])[:-1]
+            if times and most != _MOST_OF_BOTH:
+                self._failures[key] = times
+
+
+def _counters(name: str, address: str) -> Iterator[tuple[tuple[str, str], int]]:
+    name = name.casefold()
+    yield (name, address), _MOST_OF_BOTH
+    yield ("", address), _MOST_OF_ADDRESS
+    yield (name, ""), _MOST_OF_PERSON

@@ -1,0 +1,312 @@
+"""Users and sessions, in an SQLite file that the page and `inspectd page user` share."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import sqlite3
+import threading
+import time
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from inspectd.errors import InputError, UnavailableError
+from inspectd.page.accounts.roles import ROLES, Act, Role
+
+FILE_NAME: Final = "accounts.sqlite"
+LONGEST_NAME: Final = 40
+_MOST_SESSIONS: Final = 20
+"""Of one person; another login ends the one that was not used for longest."""
+_BUSY_SECONDS: Final = 2.0
+
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS users (
+  key TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, password_hash TEXT NOT NULL,
+  is_disabled INTEGER NOT NULL DEFAULT 0, language TEXT, created_ms INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS sessions (
+  sha256 TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, key TEXT NOT NULL REFERENCES users ON DELETE CASCADE,
+  address TEXT NOT NULL, began_ms INTEGER NOT NULL, used_ms INTEGER NOT NULL, ends_ms INTEGER NOT NULL
+) STRICT;
+"""
+
+
+class User(msgspec.Struct, frozen=True):
+    """A person who may log in.
+
+    Attributes:
+        name: as it is shown; no two differ in case alone.
+        role: what the person may do.
+        password_hash: argon2id, with its parameters and salt.
+        is_disabled: may not log in.
+        language: chosen on the page; None: the plant's.
+        created_ms: since 1970, UTC.
+    """
+
+    name: str
+    role: Role
+    password_hash: str
+    is_disabled: bool
+    language: str | None
+    created_ms: int
+
+
+class Session(msgspec.Struct, frozen=True):
+    """A login that is not over.
+
+    Attributes:
+        id: names it to people; of no use as a key.
+        user: whose.
+        address: where the browser is.
+        began_ms: when the person logged in, since 1970, UTC.
+        used_ms: when the person last did something.
+        ends_ms: when it ends, whatever happens.
+    """
+
+    id: str
+    user: User
+    address: str
+    began_ms: int
+    used_ms: int
+    ends_ms: int
+
+    @property
+    def idle_ends_ms(self) -> int:
+        """From when on it may only look, if nothing is done meanwhile."""
+        return min(self.ends_ms, self.used_ms + round(ROLES[self.user.role].idle_seconds * 1000))
+
+    def acts(self, now_ms: int) -> frozenset[Act]:
+        """What it may do now."""
+        allowed = ROLES[self.user.role].acts
+        return allowed if now_ms < self.idle_ends_ms else allowed & {Act.VIEW}
+
+
+def name_problem(name: str) -> str | None:
+    """What is wrong with a name; None: nothing."""
+    if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable() or name != name.strip():
+        return f"got {name[:80]!r}, expected a name of 1 to {LONGEST_NAME} printable characters"
+    return None
+
+
+class AccountStore:
+    """The file of users and sessions; every method may be called by any thread.
+
+    Args:
+        folder: where it lies; made if it is missing.
+        clock_ms: milliseconds since 1970, UTC.
+
+    Raises:
+        UnavailableError: it cannot be opened, or holds something else.
+    """
+
+    def __init__(
+        self, folder: Path, clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    ) -> None:
+        self._path = folder / FILE_NAME
+        self._clock_ms = clock_ms
+        self._lock = threading.Lock()
+        try:
+            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+            self._database = sqlite3.connect(
+                self._path, timeout=_BUSY_SECONDS, check_same_thread=False, isolation_level=None
+            )
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA foreign_keys = ON")
+            self._database.executescript(_TABLES)
+        except (OSError, sqlite3.Error) as error:
+            raise UnavailableError(f"{self._path}: cannot be used: {error}") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._database.close()
+
+    # --- users --------------------------------------------------------------------------------------------
+
+    def users(self) -> list[User]:
+        """Everybody, by name."""
+        with self._using() as database:
+            return [_user(row) for row in database.execute(f"SELECT {_USER} FROM users u ORDER BY key")]  # noqa: S608
+
+    def user(self, name: str) -> User | None:
+        """The user of that name, in whatever case; None: there is none."""
+        with self._using() as database:
+            row = database.execute(f"SELECT {_USER} FROM users u WHERE key = ?", (_key(name),)).fetchone()  # noqa: S608
+        return None if row is None else _user(row)
+
+    def add_user(self, name: str, role: Role, password_hash: str) -> None:
+        """Add somebody.
+
+        Raises:
+            InputError: the name is taken or cannot be one.
+        """
+        problem = name_problem(name)
+        if problem is not None:
+            raise InputError(problem)
+        try:
+            with self._using() as database:
+                database.execute(
+                    "INSERT INTO users (key, name, role, password_hash, created_ms) VALUES (?, ?, ?, ?, ?)",
+                    (_key(name), name, role.value, password_hash, self._clock_ms()),
+                )
+        except sqlite3.IntegrityError as error:
+            raise InputError(f"there is a user {name!r} already; choose another name") from error
+
+    def set_role(self, name: str, role: Role) -> None:
+        """Give somebody another role; whatever is logged in as that person is logged out.
+
+        Raises:
+            InputError: there is no such user, or nobody who manages users would be left.
+        """
+        self._change(name, "role = ?", role.value)
+
+    def set_disabled(self, name: str, *, is_disabled: bool) -> None:
+        """Let somebody no longer log in, or again; whatever is logged in as that person is logged out.
+
+        Raises:
+            InputError: there is no such user, or nobody who manages users would be left.
+        """
+        self._change(name, "is_disabled = ?", int(is_disabled))
+
+    def set_password(self, name: str, password_hash: str) -> None:
+        """Give somebody another password; whatever is logged in as that person is logged out.
+
+        Raises:
+            InputError: there is no such user.
+        """
+        self._change(name, "password_hash = ?", password_hash)
+
+    def set_language(self, name: str, language: str) -> None:
+        """Remember which language somebody reads."""
+        with self._using() as database:
+            database.execute("UPDATE users SET language = ? WHERE key = ?", (language, _key(name)))
+
+    # --- sessions -----------------------------------------------------------------------------------------
+
+    def begin_session(self, user: User, address: str) -> str:
+        """Log somebody in; the new session's token, which nobody but the browser gets."""
+        token = secrets.token_urlsafe(32)
+        now_ms = self._clock_ms()
+        ends_ms = now_ms + round(ROLES[user.role].session_seconds * 1000)
+        key = _key(user.name)
+        with self._using() as database:
+            database.execute("DELETE FROM sessions WHERE ends_ms <= ?", (now_ms,))
+            database.execute(
+                "DELETE FROM sessions WHERE sha256 IN "
+                "(SELECT sha256 FROM sessions WHERE key = ? ORDER BY used_ms DESC LIMIT -1 OFFSET ?)",
+                (key, _MOST_SESSIONS - 1),
+            )
+            database.execute(
+                "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (_sha256(token), secrets.token_hex(8), key, address, now_ms, now_ms, ends_ms),
+            )
+        return token
+
+    def session(self, token: str) -> Session | None:
+        """The session of a token; None: it is none, is over, or its user may not log in."""
+        with self._using() as database:
+            row = database.execute(
+                f"SELECT {_SESSION} FROM sessions s JOIN users u USING (key) "  # noqa: S608
+                "WHERE sha256 = ? AND ends_ms > ? AND NOT is_disabled",
+                (_sha256(token), self._clock_ms()),
+            ).fetchone()
+        return None if row is None else _session(row)
+
+    def sessions(self) -> list[Session]:
+        """Every session that is not over, the newest first."""
+        with self._using() as database:
+            rows = database.execute(
+                f"SELECT {_SESSION} FROM sessions s JOIN users u USING (key) WHERE ends_ms > ? "  # noqa: S608
+                "ORDER BY began_ms DESC",
+                (self._clock_ms(),),
+            ).fetchall()
+        return [_session(row) for row in rows]
+
+    def use_session(self, session_id: str) -> None:
+        """Somebody has done something."""
+        with self._using() as database:
+            database.execute("UPDATE sessions SET used_ms = ? WHERE id = ?", (self._clock_ms(), session_id))
+
+    def end_session(self, session_id: str) -> bool:
+        """Log a session out; False: there is none of that id."""
+        with self._using() as database:
+            return database.execute("DELETE FROM sessions WHERE id = ?", (session_id,)).rowcount > 0
+
+    def _change(self, name: str, assignment: str, value: object) -> None:
+        with self._using() as database:
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                _change_user(database, name, assignment, value)
+            except BaseException:
+                database.execute("ROLLBACK")
+                raise
+            database.execute("COMMIT")
+
+    @contextmanager
+    def _using(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                yield self._database
+            except sqlite3.IntegrityError:
+                raise
+            except sqlite3.Error as error:
+                raise UnavailableError(f"{self._path}: {error}; is its disk full or gone?") from error
+
+
+_USER: Final = "u.name, u.role, u.password_hash, u.is_disabled, u.language, u.created_ms"
+_SESSION: Final = f"{_USER}, s.id, s.address, s.began_ms, s.used_ms, s.ends_ms"
+
+
+def _change_user(database: sqlite3.Connection, name: str, assignment: str, value: object) -> None:
+    key, had_admins = _key(name), _admins(database) > 0
+    query = f"UPDATE users SET {assignment} WHERE key = ?"  # noqa: S608 - texts of this file
+    if not database.execute(query, (value, key)).rowcount:
+        raise InputError(f"there is no user {name[:80]!r}")
+    if had_admins and not _admins(database):
+        raise InputError(f"{name}: is the last one who manages users, expected another admin first")
+    database.execute("DELETE FROM sessions WHERE key = ?", (key,))
+
+
+def _admins(database: sqlite3.Connection) -> int:
+    row = database.execute(
+        "SELECT count(*) FROM users WHERE role = ? AND NOT is_disabled", (Role.ADMIN.value,)
+    ).fetchone()
+    return int(row[0])
+
+
+def _user(row: tuple[object, ...]) -> User:
+    name, role, password_hash, is_disabled, language, created_ms = row[:6]
+    return msgspec.convert(
+        {
+            "name": name, "role": role, "password_hash": password_hash, "is_disabled": bool(is_disabled),
+            "language": language, "created_ms": created_ms,
+        },
+        User,
+    )  # fmt: skip
+
+
+def _session(row: tuple[object, ...]) -> Session:
+    session_id, address, began_ms, used_ms, ends_ms = row[6:]
+    return msgspec.convert(
+        {
+            "id": session_id, "user": _user(row), "address": address, "began_ms": began_ms,
+            "used_ms": used_ms, "ends_ms": ends_ms,
+        },
+        Session,
+    )  # fmt: skip
+
+
+def _key(name: str) -> str:
+    """What tells two names apart: neither case nor the way a letter is put together."""
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
+def _sha256(token: str) -> str:
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()

@@ -1,0 +1,81 @@
+"""The page's own audit file: what was done and what was refused, in records like those of a line's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from inspectd.recipes.audit import AuditAction, AuditEntry, AuditRecord, append_record, newest_first
+
+FILE_NAME: Final = "page-audit.jsonl"
+
+
+class PageTrail:
+    """The file; a record is on the disk when `record` returns, so it belongs into a thread.
+
+    Args:
+        folder: where it lies.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE_NAME
+
+    def record(
+        self,
+        action: AuditAction,
+        who: str,
+        door: str,
+        *,
+        about: str | None = None,
+        old: str | None = None,
+        new: str | None = None,
+        why: str | None = None,
+        result: str = "done",
+    ) -> None:
+        """Write a record.
+
+        Args:
+            action: what was done or asked for.
+            who: the name it was done under.
+            door: `page ADDRESS`, or `command`.
+            about: what it was done to.
+            old: what was before.
+            new: what is now.
+            why: the reason that was given.
+            result: `done`, or why it was not.
+
+        Raises:
+            InputError: the file's last record was altered.
+            UnavailableError: it cannot be written.
+        """
+        append_record(self.path, AuditEntry(action, who, door, about, old, new, why or None), result)
+
+    def page(self, before: int | None, limit: int) -> list[dict[str, Any]]:
+        """Records, the newest first, of those before number `before`.
+
+        Raises:
+            InputError: the file was altered.
+            UnavailableError: it cannot be read.
+        """
+        records: Iterator[AuditRecord] = newest_first(self.path)
+        if before is not None:
+            records = (record for record in records if record.seq < before)
+        return [_shown(record) for record in islice(records, limit)]
+
+
+def _shown(record: AuditRecord) -> dict[str, Any]:
+    return {
+        "seq": record.seq,
+        "ms": record.utc_ns // 1_000_000,
+        "who": record.who,
+        "door": record.door,
+        "action": record.action.value,
+        "about": record.object,
+        "old": record.old,
+        "new": record.new,
+        "why": record.why,
+        "result": record.result,
+        "sha256": record.sha256,
+    }

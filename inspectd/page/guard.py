@@ -1,0 +1,183 @@
+"""Who makes a request, and whether that person may: what every route of the page asks first."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import msgspec
+from anyio import to_thread
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+
+from inspectd.page.accounts.roles import ROLES, Act, Role
+from inspectd.page.accounts.store import AccountStore, Session, User
+from inspectd.page.accounts.trail import PageTrail
+from inspectd.page.answers import ApiError
+from inspectd.recipes.audit import AuditAction
+
+_ACTS_A_MINUTE: Final = 60
+RECORDED_AS: Final = {
+    Act.EXPORT: AuditAction.EXPORT,
+    Act.EXPLAIN: AuditAction.EXPLAIN,
+    Act.ORDER: AuditAction.ORDER,
+    Act.GOLDEN_BEGIN: AuditAction.GOLDEN,
+    Act.GOLDEN_SHOW: AuditAction.GOLDEN,
+    Act.GOLDEN_END: AuditAction.GOLDEN,
+    Act.RECIPE_PREPARE: AuditAction.PREPARE,
+    Act.RECIPE_UNPREPARE: AuditAction.UNPREPARE,
+    Act.RECIPE_ACTIVATE: AuditAction.ACTIVATE,
+    Act.USERS: AuditAction.USER,
+    Act.SESSIONS: AuditAction.SESSION,
+}
+"""The kind of record of each act; one that only looks has none."""
+
+
+class Account(msgspec.Struct, frozen=True):
+    """Who makes a request.
+
+    Attributes:
+        name: of the person.
+        role: of the person.
+        acts: what the person may do now.
+        session: of the browser.
+        address: of the browser, for the record.
+    """
+
+    name: str
+    role: Role
+    acts: frozenset[Act]
+    session: Session
+    address: str
+
+    @property
+    def door(self) -> str:
+        """The way it is asked, for the record."""
+        return f"page {self.address}"
+
+
+class Allow(Protocol):
+    """What a route asks first: who it is, and whether that person may."""
+
+    async def __call__(self, request: Request, act: str) -> Account:
+        """The person.
+
+        Raises:
+            ApiError: nobody is logged in, or that person may not.
+        """
+
+
+class Guard:
+    """Knows who is logged in, and lets each do what the role allows; what it refuses is recorded.
+
+    Args:
+        store: users and sessions.
+        trail: the page's audit file.
+        is_encrypted: browsers reach the page over TLS.
+        counts: where refusals are counted.
+        clock: seconds on a clock that never goes back.
+        clock_ms: milliseconds since 1970, UTC.
+    """
+
+    def __init__(
+        self,
+        store: AccountStore,
+        trail: PageTrail,
+        *,
+        is_encrypted: bool,
+        counts: Counter[tuple[str, str]],
+        clock: Callable[[], float] = time.monotonic,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self.store, self.trail = store, trail
+        self._is_encrypted, self._counts = is_encrypted, counts
+        self._clock, self.clock_ms = clock, clock_ms
+        self._acts: dict[str, list[float]] = {}
+        # `__Host-` binds a cookie to this host and to TLS; over plain loopback no browser would take it.
+        self.cookie = "__Host-inspectd" if is_encrypted else "inspectd-plain"
+
+    def account(self, request: HTTPConnection) -> Account | None:
+        """Who is logged in in that browser; None: nobody."""
+        token = request.cookies.get(self.cookie)
+        session = self.store.session(token) if token else None
+        if session is None:
+            return None
+        user = session.user
+        return Account(user.name, user.role, session.acts(self.clock_ms()), session, address_of(request))
+
+    async def allow(self, request: Request, act: str) -> Account:
+        """See `Allow`; an act other than looking renews the session."""
+        wanted = Act(act)
+        account = self.account(request)
+        if account is None:
+            raise ApiError(401, "login", "Nobody is logged in here, or the login is over; log in again.")
+        if wanted not in account.acts:
+            self._counts["refused", "role"] += 1
+            is_idle = wanted in ROLES[account.role].acts
+            if request.method not in {"GET", "HEAD"}:
+                self._bound(account)
+                await self.record(account, wanted, about=request.url.path, result="refused: role")
+            if is_idle:
+                raise ApiError(403, "idle", "Nothing was done here for a while; give the password again.")
+            raise ApiError(403, "role", f"The role {account.role} may not do this; ask somebody who may.")
+        if request.method not in {"GET", "HEAD"}:
+            self._bound(account)
+            self.store.use_session(account.session.id)
+        return account
+
+    async def record(
+        self, account: Account, act: Act, *, about: str | None = None, old: str | None = None,
+        new: str | None = None, why: str | None = None, result: str = "done",
+    ) -> None:  # fmt: skip
+        """Write into the page's audit file; it is on the disk when this returns.
+
+        Raises:
+            InputError: the file's last record was altered.
+            UnavailableError: it cannot be written.
+        """
+        action = RECORDED_AS.get(act, AuditAction.SESSION)
+
+        def write() -> None:
+            self.trail.record(
+                action, account.name, account.door, about=about, old=old, new=new, why=why, result=result
+            )
+
+        await to_thread.run_sync(write)
+
+    def log_in(self, user: User, request: HTTPConnection, answer: Response) -> None:
+        """Begin a session of that browser, under a token that nobody knew before, and end the one it had."""
+        before = self.account(request)
+        if before is not None:
+            self.store.end_session(before.session.id)
+        token = self.store.begin_session(user, address_of(request))
+        answer.set_cookie(
+            self.cookie, token, max_age=round(ROLES[user.role].session_seconds), path="/",
+            secure=self._is_encrypted, httponly=True, samesite="strict",
+        )  # fmt: skip
+
+    def log_out(self, answer: Response) -> None:
+        """Have the browser forget its token."""
+        answer.delete_cookie(
+            self.cookie, path="/", secure=self._is_encrypted, httponly=True, samesite="strict"
+        )
+
+    def _bound(self, account: Account) -> None:
+        """Refuse more than so many acts a minute: each is a record on the disk.
+
+        Raises:
+            ApiError: there were too many.
+        """
+        now = self._clock()
+        times = [at for at in self._acts.get(account.session.id, []) if now - at < 60]
+        if len(times) >= _ACTS_A_MINUTE:
+            self._counts["refused", "rate"] += 1
+            raise ApiError(429, "rate", f"More than {_ACTS_A_MINUTE} requests in a minute; wait a little.")
+        self._acts = {key: value for key, value in self._acts.items() if now - value[-1] < 60}
+        self._acts[account.session.id] = [*times, now]
+
+
+def address_of(request: HTTPConnection) -> str:
+    """The browser's address: as the connection has it, or a named proxy says."""
+    return request.client.host if request.client is not None else "unknown"

@@ -1,0 +1,138 @@
+"""Asks the history in threads of their own, each question with a time limit: none holds up the page."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+from inspectd.errors import UnavailableError
+from inspectd.page.history import schema
+
+_T = TypeVar("_T")
+
+_STEPS: Final = 5000
+"""Of SQLite's machine between two looks at the clock: below a millisecond."""
+
+Question = Callable[[sqlite3.Connection], _T]
+
+
+class NotAnsweredError(UnavailableError):
+    """A question has no answer now.
+
+    Attributes:
+        what: `busy`, `too_long` or `no_history`.
+    """
+
+    def __init__(self, what: str, words: str) -> None:
+        """Say `words` to the person who asked."""
+        super().__init__(words)
+        self.what = what
+
+
+class HistoryQuestions:
+    """Answers questions about a history's file.
+
+    Args:
+        path: the file, which need not be there yet, and may be replaced.
+        on_damage: is called when the file is found damaged.
+        seconds: longest that a question may take, in its turn.
+        threads: questions answered at the same time.
+        most_waiting: questions that may wait beside them; more are refused.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        on_damage: Callable[[], None],
+        *,
+        seconds: float = 3.0,
+        threads: int = 2,
+        most_waiting: int = 32,
+    ) -> None:
+        self.refused: dict[str, int] = {"busy": 0, "too_long": 0, "no_history": 0}
+        self.answered = 0
+        self._path, self._on_damage, self._seconds = path, on_damage, seconds
+        self._most = threads + most_waiting
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="history-question")
+        self._own = threading.local()
+        self._asked = 0
+
+    def close(self) -> None:
+        """Take no more questions; those under way end by their time limit."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    async def ask(self, question: Question[_T]) -> _T:
+        """The answer of `question`, which gets a connection that only reads.
+
+        Raises:
+            NotAnsweredError: too many questions wait, it took too long, or there is no history now.
+        """
+        if self._asked >= self._most:
+            raise self._refusal("busy", "too many questions wait for the history: try again in a moment")
+        self._asked += 1
+        waiting = asyncio.get_running_loop().run_in_executor(self._pool, self._answer, question)
+        waiting.add_done_callback(self._ended)
+        answer = await asyncio.shield(waiting)  # who goes away does not end it: its time limit does
+        self.answered += 1
+        return answer
+
+    def _ended(self, waiting: asyncio.Future[_T]) -> None:
+        self._asked -= 1
+        if not waiting.cancelled():
+            waiting.exception()  # of a question whose asker is gone
+
+    # --- in a thread --------------------------------------------------------------------------------------
+
+    def _answer(self, question: Question[_T]) -> _T:
+        until = time.monotonic() + self._seconds
+        try:
+            connection = self._connection()
+            connection.set_progress_handler(lambda: int(time.monotonic() > until), _STEPS)
+            return question(connection)
+        except sqlite3.Error as error:
+            self._forget()
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_INTERRUPT:
+                raise self._refusal(
+                    "too_long",
+                    f"this took more than {self._seconds:g} s and was ended: "
+                    "ask for a shorter time or one camera",
+                ) from error
+            if isinstance(schema.named(error), schema.HistoryDamagedError):
+                self._on_damage()
+            raise self._refusal("no_history", f"the history cannot be read now: {error}") from error
+        except ValueError as error:  # a row that is not what was written
+            self._on_damage()
+            raise self._refusal(
+                "no_history", f"the history is damaged; it is filled anew: {error}"
+            ) from error
+        except OSError as error:
+            raise self._refusal(
+                "no_history", f"there is no history yet: {self._path}: {error.strerror}"
+            ) from error
+
+    def _connection(self) -> sqlite3.Connection:
+        """This thread's connection, to the file that is there now."""
+        state = self._path.stat()
+        identity = state.st_dev, state.st_ino
+        if getattr(self._own, "identity", None) != identity:
+            self._forget()
+            self._own.connection = schema.connect_to_read(self._path)
+            self._own.identity = identity
+        connection: sqlite3.Connection = self._own.connection
+        return connection
+
+    def _forget(self) -> None:
+        connection: sqlite3.Connection | None = getattr(self._own, "connection", None)
+        if connection is not None:
+            connection.close()
+        self._own.connection = self._own.identity = None
+
+    def _refusal(self, what: str, words: str) -> NotAnsweredError:
+        self.refused[what] += 1
+        return NotAnsweredError(what, words)

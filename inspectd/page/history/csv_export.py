@@ -1,0 +1,84 @@
+"""Rows as CSV: times in the plant's zone with their offset, and no cell that a spreadsheet would run."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from inspectd.text import printable
+
+COLUMNS: Final = (
+    "decided", "captured", "kind", "epoch", "seq", "camera", "region", "verdict", "reason", "part_id",
+    "trigger_id", "recipe", "bank", "score", "threshold", "latency_ms", "late", "golden", "simulated",
+    "second_look", "evidence",
+)  # fmt: skip
+_TIMES: Final = {"decided": "decided_ms", "captured": "captured_ms"}
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "|", "%")
+
+
+def local_time(ms: int | None, zone: ZoneInfo) -> str:
+    """Milliseconds since 1970 as `2026-11-28T06:00:00.000+09:00`; empty for None.
+
+    The offset makes the hour that comes twice when clocks are set back two hours.
+    """
+    if ms is None:
+        return ""
+    seconds, rest = divmod(ms, 1000)
+    return (
+        datetime.fromtimestamp(seconds, zone)
+        .replace(microsecond=rest * 1000)
+        .isoformat(timespec="milliseconds")
+    )
+
+
+def heading() -> bytes:
+    """The first line."""
+    return _encoded([COLUMNS])
+
+
+def lines(rows: Iterable[Mapping[str, Any]], zone: ZoneInfo) -> bytes:
+    """Rows as `page.rows.row_of` makes them."""
+    return _encoded([_cells(row, zone) for row in rows])
+
+
+def gap_line(gap: Mapping[str, Any], zone: ZoneInfo) -> bytes:
+    """A time of which verdicts are missing, as a row of its own: else the file would look whole."""
+    cells = dict.fromkeys(COLUMNS, "") | {
+        "decided": local_time(gap["from_ms"], zone), "kind": "gap", "verdict": "lost", "reason": gap["why"],
+        "captured": local_time(gap["to_ms"], zone),
+    }  # fmt: skip
+    return _encoded([list(cells.values())])
+
+
+def broken_line(words: str) -> bytes:
+    """The last line of a file that ends early."""
+    cells = dict.fromkeys(COLUMNS, "") | {"decided": "INCOMPLETE", "kind": "error", "reason": _text(words)}
+    return _encoded([list(cells.values())])
+
+
+def _cells(row: Mapping[str, Any], zone: ZoneInfo) -> list[Any]:
+    return [local_time(row[_TIMES[name]], zone) if name in _TIMES else _cell(row[name]) for name in COLUMNS]
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _text(value) if isinstance(value, str) else value
+
+
+def _text(value: str) -> str:
+    """The plant's text on one line, and never a formula: a spreadsheet runs what begins with one of these."""
+    shown = printable(value)
+    return f"'{shown}" if shown.lstrip().startswith(_FORMULA) else shown
+
+
+def _encoded(rows: Iterable[Iterable[Any]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
+    return text.getvalue().encode()

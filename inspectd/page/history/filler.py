@@ -1,0 +1,294 @@
+"""The thread that fills the history from the bus, and the one that samples how far a line has drifted."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from inspectd.client import ClientKeys, Event, GoldenRecord, Item, Lost, VerdictReader, ask_status
+from inspectd.errors import InspectdError, UnavailableError
+from inspectd.log import event
+from inspectd.page.history import schema
+from inspectd.page.history.store import Batch, DriftSample, HistoryStore
+
+_log: Final = logging.getLogger("inspectd.page.history")
+
+_TURN_SECONDS: Final = 0.25
+"""So old a verdict may be before it can be asked for."""
+_MOST_ITEMS: Final = 500
+_REST_SECONDS: Final = 0.02
+"""After a full batch: while months are read again, the page's other threads want to work too."""
+_HEARD_SECONDS: Final = 10.0
+_RETRY_SECONDS: Final = 5.0
+_DRIFT_SECONDS: Final = 60.0
+_PRUNE_SECONDS: Final = 5.0
+_PRUNE_ROWS: Final = 1000
+_GIVE_BACK_PAGES: Final = 256
+_MAX_WAITING: Final = 10_000
+_DAY_MS: Final = 86_400_000
+
+
+def _free_bytes(folder: Path) -> int:
+    state = os.statvfs(folder)
+    return state.f_bavail * state.f_frsize
+
+
+class HistorySource(msgspec.Struct, frozen=True):
+    """The line whose history it is.
+
+    Attributes:
+        verdicts: its socket for verdicts, `ipc://...` or `tcp://...`.
+        sync: its socket for replays.
+        keys: for TCP with keys.
+        patience_seconds: a verdict that is not replayed within it is a gap.
+    """
+
+    verdicts: str
+    sync: str
+    keys: ClientKeys | None = None
+    patience_seconds: float = 10.0
+
+
+class HistoryLimits(msgspec.Struct, frozen=True):
+    """How much history is kept.
+
+    Attributes:
+        days: older verdicts are removed.
+        max_bytes: with more the oldest are removed.
+        min_free_bytes: with less free room on its disk nothing is added.
+    """
+
+    days: float = 400.0
+    max_bytes: int = 20_000_000_000
+    min_free_bytes: int = 500_000_000
+
+
+class FillerState(msgspec.Struct):
+    """How the filling goes; written by its thread, read by whoever wants to know.
+
+    Attributes:
+        problem: why nothing is added now, as a word: `disk`, `line`, `internal`; empty: nothing is wrong.
+        detail: the same in a sentence.
+        written: verdicts added since the start.
+        gaps: gaps reported by the reader since the start.
+        repeated: verdicts that were there already.
+        unreadable: messages that are not in this format.
+        dropped: events and samples that had to be dropped while nothing could be added.
+        set_aside: files set aside since the start, as damaged or of another version.
+        failures: times that nothing could be written or read, and it was tried again.
+        used_bytes: what the rows take.
+        last_ms: when the last added verdict was decided.
+    """
+
+    problem: str = ""
+    detail: str = ""
+    written: int = 0
+    gaps: int = 0
+    repeated: int = 0
+    unreadable: int = 0
+    dropped: int = 0
+    set_aside: int = 0
+    failures: int = 0
+    used_bytes: int = 0
+    last_ms: int | None = None
+
+
+class HistoryFiller:
+    """Reads a line and writes its history, in a thread of its own, until it is closed.
+
+    Whatever the disk does is said in `state` and tried again; nothing else waits for it.
+
+    Args:
+        path: the file.
+        source: the line.
+        limits: how much is kept.
+        clock: milliseconds since 1970.
+        free_bytes: free room on the disk of a folder.
+        retry_seconds: wait before another try.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        source: HistorySource,
+        limits: HistoryLimits,
+        *,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        free_bytes: Callable[[Path], int] = _free_bytes,
+        retry_seconds: float = _RETRY_SECONDS,
+    ) -> None:
+        self.state = FillerState()
+        self.damage_seen = threading.Event()
+        """Set by whoever reads the file and finds it damaged."""
+        self._path, self._source, self._limits = path, source, limits
+        self._clock, self._free_bytes, self._retry_seconds = clock, free_bytes, retry_seconds
+        self._stop = threading.Event()
+        self._heard: queue.Queue[Event | GoldenRecord | DriftSample] = queue.Queue(_MAX_WAITING)
+        self._threads = [
+            threading.Thread(target=self._fill_for_ever, name="history", daemon=True),
+            threading.Thread(target=self._sample_for_ever, name="drift", daemon=True),
+        ]
+
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """End, after the batch under way."""
+        self._stop.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout=10.0)
+
+    # --- the thread that fills ----------------------------------------------------------------------------
+
+    def _fill_for_ever(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._fill()
+            except schema.HistoryDamagedError as error:
+                self._begin_anew(str(error))
+            except (sqlite3.Error, OSError) as error:
+                self._failed("disk", f"{self._path}: {getattr(error, 'strerror', None) or error}")
+            except InspectdError as error:
+                self._failed("line", str(error))
+            except Exception as error:  # noqa: BLE001 - a thread that ended would look like a quiet line
+                _log.exception("history_failed")
+                self._failed("internal", f"{type(error).__name__}: {error}")
+
+    def _begin_anew(self, why: str) -> None:
+        try:
+            schema.set_aside(self._path, why)
+        except OSError as error:
+            self._failed("disk", f"{self._path}: {why}; and it cannot be set aside: {error.strerror}")
+            return
+        self.state.set_aside += 1
+        self.damage_seen.clear()
+
+    def _failed(self, problem: str, detail: str) -> None:
+        self.state.failures += 1
+        self._say(problem, detail)
+        self._stop.wait(self._retry_seconds)
+
+    def _say(self, problem: str, detail: str) -> None:
+        if (problem, detail) != (self.state.problem, self.state.detail):
+            level, name = (logging.ERROR, "history_stopped") if problem else (logging.INFO, "history_resumed")
+            event(_log, level, name, problem=problem or None, detail=detail or None)
+        self.state.problem, self.state.detail = problem, detail
+
+    def _fill(self) -> None:
+        self._check_room()
+        store = HistoryStore(self._path)
+        try:
+            source = self._source
+            with VerdictReader(
+                source.verdicts, source.sync, cursor=store.cursor, start="oldest", keys=source.keys,
+                patience_seconds=source.patience_seconds, on_event=self._put, on_golden=self._put,
+            ) as reader:  # fmt: skip
+                self._copy(reader, store)
+        finally:
+            store.close()
+
+    def _copy(self, reader: VerdictReader, store: HistoryStore) -> None:
+        heard_at, prune_at, unreadable = -_HEARD_SECONDS, 0.0, self.state.unreadable
+        while not self._stop.is_set():
+            items = self._receive(reader)
+            now = time.monotonic()
+            noted = [self._heard.get_nowait() for _ in range(self._heard.qsize())]
+            if items or noted or now >= heard_at + _HEARD_SECONDS:
+                self._check_room()
+                added = store.write(
+                    Batch(
+                        items,
+                        reader.cursor,
+                        [each for each in noted if isinstance(each, Event)],
+                        [each for each in noted if isinstance(each, GoldenRecord)],
+                        [each for each in noted if isinstance(each, DriftSample)],
+                        self._clock(),
+                    )
+                )
+                heard_at = now
+                self._count(items, added, store)
+                self.state.unreadable = unreadable + reader.unreadable
+            self._say("", "")
+            if now >= prune_at and not self._prune(store):
+                prune_at = now + _PRUNE_SECONDS
+            if self.damage_seen.is_set():
+                raise schema.HistoryDamagedError("a question found it damaged")
+            if len(items) >= _MOST_ITEMS:
+                self._stop.wait(_REST_SECONDS)
+
+    def _receive(self, reader: VerdictReader) -> list[Item]:
+        """What comes within a turn; a full batch sooner."""
+        items: list[Item] = []
+        until = time.monotonic() + _TURN_SECONDS
+        while len(items) < _MOST_ITEMS and (left := until - time.monotonic()) > 0:
+            item = reader.receive(left)
+            if item is None:
+                break
+            items.append(item)
+        return items
+
+    def _count(self, items: list[Item], added: int, store: HistoryStore) -> None:
+        gaps = sum(isinstance(item, Lost) for item in items)
+        self.state.gaps += gaps
+        self.state.written += added
+        self.state.repeated += len(items) - gaps - added
+        self.state.last_ms = store.last_ms
+
+    def _prune(self, store: HistoryStore) -> bool:
+        """Remove a little of what is too old or too much; True if there may be more."""
+        now = min(self._clock(), store.last_ms or 0)  # a clock that is ahead must not remove everything
+        before = int(now - self._limits.days * _DAY_MS)
+        removed = store.prune(before, self._limits.max_bytes, _PRUNE_ROWS)
+        store.give_back(_GIVE_BACK_PAGES)
+        self.state.used_bytes = store.used_bytes
+        return removed == _PRUNE_ROWS
+
+    def _check_room(self) -> None:
+        """Refuse to fill up the disk, which may be the journal's too.
+
+        Raises:
+            OSError: too little is free.
+        """
+        free = self._free_bytes(self._path.parent)
+        if free < self._limits.min_free_bytes:
+            raise OSError(
+                0,
+                f"{free / 1e6:.0f} MB are free on its disk, expected {self._limits.min_free_bytes / 1e6:g}: "
+                "make room; nothing is lost as long as the line's journal keeps it",
+            )
+
+    # --- other threads ------------------------------------------------------------------------------------
+
+    def _put(self, noted: Event | GoldenRecord | DriftSample) -> None:
+        try:
+            self._heard.put_nowait(noted)
+        except queue.Full:
+            self.state.dropped += 1
+
+    def _sample_for_ever(self) -> None:
+        while not self._stop.wait(_DRIFT_SECONDS):
+            try:
+                status = ask_status(self._source.sync, self._source.keys)
+            except UnavailableError:
+                continue  # a line that is away has no drift; the heartbeats say that it is away
+            except InspectdError as error:
+                self.state.failures += 1
+                event(_log, logging.WARNING, "drift_not_asked", detail=str(error))
+                continue
+            for camera in status.cameras:
+                if camera.drift:
+                    self._put(
+                        DriftSample(self._clock(), camera.camera, camera.region or "", dict(camera.drift))
+                    )

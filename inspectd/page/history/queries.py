@@ -1,0 +1,161 @@
+"""Rows by filter, newest first, a page at a time.
+
+Whatever camera, region, recipe, verdict, reason and kind are asked for, the groups that fit are few; each is
+read from an index that has its rows in order of time, and the rows are merged as they are needed. So a page
+costs as many rows as it has, and not as many as lie between them.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, Final
+
+from inspectd.page.history.bins import SCORE_PER_OCTAVE, bin_of
+from inspectd.page.history.filters import Filter, FilterError, PagePlace
+from inspectd.page.history.rows import StoredRow
+
+_MAX_STREAMS: Final = 4000
+_MAX_GAPS: Final = 200
+
+_GROUPS: Final = "SELECT id FROM grp"
+_BINS: Final = "SELECT group_id, score_bin FROM grp_bin JOIN grp ON grp.id = group_id"
+_IN_TIME: Final = "decided_ms >= :from_ms AND decided_ms < :to_ms"
+_BEFORE: Final = "decided_ms <= :before_ms AND (decided_ms < :before_ms OR id < :before_id)"
+_IN_ORDER: Final = "ORDER BY decided_ms DESC, id DESC"
+_SCORES: Final = "score >= coalesce(:score_min, -9e999) AND score <= coalesce(:score_max, 9e999)"
+
+
+def page(
+    connection: sqlite3.Connection, wanted: Filter, before: PagePlace | None, limit: int
+) -> tuple[list[StoredRow], PagePlace | None]:
+    """At most `limit` rows, newest first, and where the next page begins; None: there is none.
+
+    Raises:
+        FilterError: far too many kinds of rows fit.
+        sqlite3.Error: the file cannot be read, or time was up.
+    """
+    names = list(islice(_names(connection, wanted, before), limit + 1))
+    rows = [
+        StoredRow(
+            *connection.execute(
+                "SELECT verdict.id, decided_ms, recipe, body FROM verdict JOIN grp ON grp.id = group_id "
+                "WHERE verdict.id = ?",
+                (key,),
+            ).fetchone()
+        )
+        for _, key in names[:limit]
+    ]
+    return rows, PagePlace(*names[limit - 1]) if len(names) > limit else None
+
+
+def row_named(connection: sqlite3.Connection, epoch: int, seq: int) -> StoredRow | None:
+    """The row of one verdict; None: it is not kept."""
+    found = connection.execute(
+        "SELECT verdict.id, decided_ms, recipe, body FROM verdict JOIN grp ON grp.id = group_id "
+        "WHERE epoch = ? AND seq = ?",
+        (epoch, seq),
+    ).fetchone()
+    return StoredRow(*found) if found else None
+
+
+def gaps(connection: sqlite3.Connection, from_ms: int, to_ms: int, now_ms: int) -> list[dict[str, Any]]:
+    """Times between which verdicts are lost to the history, and why; the newest few hundred."""
+    found = connection.execute(
+        "SELECT coalesce(from_ms, 0), coalesce(to_ms, ?) AS until, why, count FROM gap "
+        "WHERE coalesce(from_ms, 0) < ? AND coalesce(to_ms, ?) >= ? ORDER BY id DESC LIMIT ?",
+        (now_ms, to_ms, now_ms, from_ms, _MAX_GAPS),
+    )
+    return [
+        {"from_ms": start, "to_ms": max(start, end), "why": why, "count": count}
+        for start, end, why, count in found
+    ]
+
+
+def complete_from_ms(connection: sqlite3.Connection) -> int | None:
+    """From when on the history has everything but its gaps; None: it has nothing yet."""
+    found = connection.execute("SELECT value FROM meta WHERE key = 'complete_from_ms'").fetchone()
+    return found[0] if found else None
+
+
+def _names(
+    connection: sqlite3.Connection, wanted: Filter, before: PagePlace | None
+) -> Iterator[tuple[int, int]]:
+    """Time and id of every row that fits, newest first; read from the file as they are taken."""
+    values: dict[str, Any] = {
+        "from_ms": wanted.from_ms, "to_ms": wanted.to_ms, "part_id": wanted.part_id,
+        "score_min": wanted.score_min, "score_max": wanted.score_max,
+    }  # fmt: skip
+    where = _IN_TIME
+    if before is not None:
+        where += f" AND {_BEFORE}"
+        values |= {"before_ms": before.decided_ms, "before_id": before.id}
+    condition, of_group = _group_condition(wanted)
+    if wanted.part_id is not None:
+        where += " AND part_id = :part_id" + (f" AND {_SCORES}" if wanted.has_score else "")
+        where += f" AND group_id IN ({_GROUPS} WHERE {condition})" if of_group else ""
+        return _stream(connection, "verdict_part", where, values | of_group)
+    if wanted.has_score:
+        return _merged(
+            connection, "verdict_score", f"{where} AND {_SCORES}", values, _bins(connection, wanted)
+        )
+    if of_group:
+        found = connection.execute(f"{_GROUPS} WHERE {condition}", of_group)
+        return _merged(connection, "verdict_group", where, values, [(key, None) for (key,) in found])
+    return _stream(connection, "verdict_time", where, values)
+
+
+def _group_condition(wanted: Filter) -> tuple[str, dict[str, str]]:
+    of_group = wanted.of_group
+    return " AND ".join(f"{name} = :{name}" for name in of_group) or "1", of_group
+
+
+def _bins(connection: sqlite3.Connection, wanted: Filter) -> list[tuple[int, int | None]]:
+    """Groups that fit, each with each bin of scores that may."""
+    condition, of_group = _group_condition(wanted)
+    low = -(2**31) if wanted.score_min is None else bin_of(wanted.score_min, SCORE_PER_OCTAVE)
+    high = 2**31 if wanted.score_max is None else bin_of(wanted.score_max, SCORE_PER_OCTAVE)
+    found = connection.execute(
+        f"{_BINS} WHERE {condition} AND score_bin BETWEEN :low AND :high",
+        {**of_group, "low": low, "high": high},
+    )
+    return list(found)
+
+
+def _merged(
+    connection: sqlite3.Connection,
+    index: str,
+    where: str,
+    values: dict[str, Any],
+    keys: list[tuple[int, int | None]],
+) -> Iterator[tuple[int, int]]:
+    if len(keys) > _MAX_STREAMS:
+        raise FilterError(
+            f"this fits {len(keys)} kinds of rows, expected at most {_MAX_STREAMS}: "
+            "ask for one camera, recipe or reason"
+        )
+    streams = [
+        _stream(
+            connection,
+            index,
+            "group_id = :group_id"
+            + ("" if score_bin is None else " AND score_bin = :score_bin")
+            + f" AND {where}",
+            values | {"group_id": group_id, "score_bin": score_bin},
+        )
+        for group_id, score_bin in keys
+    ]
+    return heapq.merge(*streams, reverse=True)
+
+
+def _stream(
+    connection: sqlite3.Connection, index: str, where: str, values: dict[str, Any]
+) -> Iterator[tuple[int, int]]:
+    return iter(
+        connection.execute(
+            f"SELECT decided_ms, id FROM verdict INDEXED BY {index} WHERE {where} {_IN_ORDER}",  # noqa: S608 - own text
+            values,
+        )
+    )

@@ -1,0 +1,214 @@
+"""The history over HTTP: rows, one part with its pictures, trends, export."""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from inspectd.page.answers import ApiError, json_answer
+from inspectd.page.history import csv_export, filters, queries
+from inspectd.page.history.asking import HistoryQuestions, NotAnsweredError, Question
+from inspectd.page.history.evidence import EvidenceTree
+from inspectd.page.history.explaining import Explainer
+from inspectd.page.history.filters import FilterError, PagePlace, RowRequest
+from inspectd.page.history.part_page import PartPages
+from inspectd.page.history.rows import StoredRow, unpack
+from inspectd.page.history.trends import events, trends
+from inspectd.page.rows import row_of
+
+Allow = Callable[[Request, str], Awaitable[Any]]
+"""Asks whether who sent a request may do an act; the account, or an `ApiError`."""
+Record = Callable[[Any, str, str], Awaitable[None]]
+"""Writes into the audit file that an account did an act, and to what."""
+
+VIEW: Final = "view"
+EXPORT: Final = "export"
+EXPLAIN: Final = "explain"
+
+_EXPORT_ROWS: Final = 1000
+_MAX_EVENTS: Final = 500
+_STATUS: Final = {"busy": 503, "too_long": 503, "no_history": 503}
+
+
+def routes(
+    questions: HistoryQuestions,
+    allow: Allow,
+    record: Record,
+    zone: ZoneInfo,
+    *,
+    evidence_root: Path | None = None,
+    line_file: Path | None = None,
+    clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+) -> list[Route]:
+    """The routes of one line's history.
+
+    Args:
+        questions: what answers.
+        allow: is asked before anything else, with `view`, `export` or `explain`.
+        record: is told of each export and explanation.
+        zone: the plant's, of times in exports.
+        evidence_root: the line's evidence directory; None: it is not on this host.
+        line_file: the line's settings, to explain parts; None: they are not on this host.
+        clock: milliseconds since 1970.
+    """
+    tree = EvidenceTree(evidence_root)
+    rows = _RowPages(
+        ask=functools.partial(_asked, questions), allow=allow, record=record,
+        zone=zone, tree=tree, clock=clock,
+    )  # fmt: skip
+    parts = PartPages(
+        ask=functools.partial(_asked, questions), allow=allow, record=record,
+        tree=tree, explainer=Explainer(line_file), clock=clock,
+    )  # fmt: skip
+    named = "/api/parts/{epoch:int}/{seq:int}"
+    return [
+        Route("/api/verdicts", rows.list_rows, methods=["GET"]),
+        Route("/api/verdicts.csv", rows.export, methods=["GET"]),
+        Route("/api/trends", rows.show_trends, methods=["GET"]),
+        Route("/api/events", rows.list_events, methods=["GET"]),
+        Route(named, parts.show, methods=["GET"]),
+        Route(f"{named}/picture", parts.give_picture, methods=["GET"]),
+        Route(f"{named}/heatmap", parts.give_heatmap, methods=["GET"]),
+        Route(f"{named}/explain", parts.explain, methods=["POST"]),
+    ]
+
+
+async def _asked(questions: HistoryQuestions, question: Question[Any]) -> Any:
+    """The answer to a question, or what the browser is told instead."""
+    try:
+        return await questions.ask(question)
+    except NotAnsweredError as error:
+        raise ApiError(_STATUS[error.what], error.what, str(error)) from error
+    except FilterError as error:
+        raise ApiError(400, "filter", str(error)) from error
+
+
+class _RowPages:
+    """Lists, exports, trends."""
+
+    def __init__(
+        self,
+        *,
+        ask: Callable[[Question[Any]], Awaitable[Any]],
+        allow: Allow,
+        record: Record,
+        zone: ZoneInfo,
+        tree: EvidenceTree,
+        clock: Callable[[], int],
+    ) -> None:
+        self._ask, self._allow, self._record = ask, allow, record
+        self._zone, self._tree, self._clock = zone, tree, clock
+
+    async def list_rows(self, request: Request) -> Response:
+        """A page of rows, newest first."""
+        await self._allow(request, VIEW)
+        return json_answer(await self._ask(functools.partial(self._page, _wanted(request))))
+
+    async def export(self, request: Request) -> Response:
+        """All rows that fit, as CSV."""
+        account = await self._allow(request, EXPORT)
+        wanted = msgspec.structs.replace(_wanted(request), limit=_EXPORT_ROWS, before=None)
+        first = await self._ask(functools.partial(self._page, wanted))
+        await self._record(account, EXPORT, f"verdicts.csv?{request.url.query}"[:500])
+        return StreamingResponse(
+            self._csv(wanted, first),
+            media_type="text/csv; charset=utf-8",
+            headers={
+                "Content-Disposition": 'attachment; filename="verdicts.csv"',
+                "Cache-Control": "no-store",
+            },
+        )
+
+    async def show_trends(self, request: Request) -> Response:
+        """How the line went."""
+        await self._allow(request, VIEW)
+        given = _only(request, {"from_ms", "to_ms", "camera", "recipe"})
+        now = self._clock()
+        to_ms = _milliseconds(given, "to_ms", now)
+        from_ms = _milliseconds(given, "from_ms", max(0, to_ms - 86_400_000))
+        if from_ms >= to_ms:
+            raise ApiError(400, "filter", "from_ms: is not before to_ms; expected an earlier time")
+
+        def question(connection: sqlite3.Connection) -> dict[str, Any]:
+            return {
+                **trends(connection, from_ms, to_ms, given.get("camera"), given.get("recipe")),
+                "complete_from_ms": queries.complete_from_ms(connection),
+                "gaps": queries.gaps(connection, from_ms, to_ms, now),
+            }
+
+        return json_answer(await self._ask(question))
+
+    async def list_events(self, request: Request) -> Response:
+        """What the line said of itself, newest first."""
+        await self._allow(request, VIEW)
+        given = _only(request, {"from_ms", "to_ms", "camera"})
+        to_ms = _milliseconds(given, "to_ms", self._clock() + 1)
+        from_ms = _milliseconds(given, "from_ms", 0)
+
+        def question(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+            return events(connection, from_ms, to_ms, given.get("camera"), _MAX_EVENTS)
+
+        return json_answer({"rows": await self._ask(question)})
+
+    def _page(self, wanted: RowRequest, connection: sqlite3.Connection) -> dict[str, Any]:
+        found, after = queries.page(connection, wanted.filter, wanted.before, wanted.limit)
+        return {
+            "rows": [self._shown(row) for row in found],
+            "next": None if after is None else str(after),
+            "complete_from_ms": queries.complete_from_ms(connection),
+            "gaps": queries.gaps(connection, wanted.filter.from_ms, wanted.filter.to_ms, self._clock()),
+        }
+
+    def _shown(self, row: StoredRow) -> dict[str, Any]:
+        item = unpack(row.body)
+        return row_of(item, row.recipe or None) | {"evidence": self._tree.has(item)}
+
+    async def _csv(self, wanted: RowRequest, page: dict[str, Any]) -> AsyncIterator[bytes]:
+        yield csv_export.heading()
+        for gap in page["gaps"]:
+            yield csv_export.gap_line(gap, self._zone)
+        while True:
+            yield csv_export.lines(page["rows"], self._zone)
+            if page["next"] is None:
+                return
+            at, key = page["next"].split(".")
+            wanted = msgspec.structs.replace(wanted, before=PagePlace(int(at), int(key)))
+            try:
+                page = await self._ask(functools.partial(self._page, wanted))
+            except ApiError as error:  # the answer began long ago: only the file itself can say it
+                yield csv_export.broken_line(error.sentence)
+                return
+
+
+def _wanted(request: Request) -> RowRequest:
+    try:
+        return filters.parse(request.query_params.multi_items())
+    except FilterError as error:
+        raise ApiError(400, "filter", str(error)) from error
+
+
+def _only(request: Request, names: set[str]) -> dict[str, str]:
+    """The parameters of a request, none but these, each once."""
+    given: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in names or name in given or len(value) > 256:
+            raise ApiError(400, "filter", f"expected {', '.join(sorted(names))} at most once each")
+        given[name] = value
+    return {name: value for name, value in given.items() if value}
+
+
+def _milliseconds(given: dict[str, str], name: str, default: int) -> int:
+    try:
+        return filters.milliseconds(given, name, default)
+    except FilterError as error:
+        raise ApiError(400, "filter", str(error)) from error

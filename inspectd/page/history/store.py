@@ -1,0 +1,363 @@
+"""The history's file, as its one writer has it: a batch and the cursor after it are one transaction."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from inspectd import wire
+from inspectd.client import Cursor, Event, GoldenRecord, Item, Lost, PartVerdict, Position, Verdict
+from inspectd.page.history import schema
+from inspectd.page.history.bins import SCORE_PER_OCTAVE, bin_of
+from inspectd.page.history.rows import Group, Numbered, decided_ms, group_of, pack
+from inspectd.page.history.tallies import Tallies
+
+_MAX_VIEWS: Final = 20_000
+"""Views whose recipe is remembered until their part comes."""
+_MARK_PAUSE_MS: Final = 60_000
+"""A line that changes recipes from part to part gets one mark a minute, not one a part."""
+
+
+class DriftSample(msgspec.Struct, frozen=True):
+    """How far a place's frames had drifted on their way to a limit, by cause."""
+
+    ms: int
+    camera: str
+    region: str
+    shares: dict[str, float]
+
+
+class Batch(msgspec.Struct):
+    """What one transaction writes.
+
+    Attributes:
+        items: verdicts and losses, in order.
+        cursor: where a reader goes on after them; None: it has none yet.
+        events: of the line, heard live.
+        golden: records of checks with golden parts, heard live.
+        drift: samples.
+        heard_ms: until when what is only heard live was listened to; None: nothing is heard now.
+    """
+
+    items: list[Item]
+    cursor: Cursor | None
+    events: Sequence[Event] = ()
+    golden: Sequence[GoldenRecord] = ()
+    drift: Sequence[DriftSample] = ()
+    heard_ms: int | None = None
+
+
+class HistoryStore:
+    """Writes one line's history. Belongs to the thread that made it.
+
+    Every method raises `schema.HistoryDamagedError` where the file is damaged, and `sqlite3.Error` where the
+    disk does not take it; after either this object is of no more use: close it and make another one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, or make it.
+
+        Raises:
+            HistoryDamagedError: it is damaged, or of another version.
+            sqlite3.Error: it cannot be opened.
+            OSError: it cannot be made.
+        """
+        if not os.path.lexists(path):
+            schema.create(path)
+        self._path = path
+        self._connection = schema.connect(path)
+        self._heard_id: int | None = None
+        self._views: dict[tuple[int, int], str] = {}
+        self._marked_ms: dict[tuple[str, str], int] = {}
+        with _naming():
+            meta = dict(self._connection.execute("SELECT key, value FROM meta"))
+            rows = self._connection.execute(
+                "SELECT id, kind, camera, region, recipe, verdict, reason FROM grp"
+            )
+            self._groups = {Group(*row[1:]): int(row[0]) for row in rows}
+            self._bins = set(self._connection.execute("SELECT group_id, score_bin FROM grp_bin"))
+            self._in_force: dict[tuple[str, str, str], str] = {
+                (row[0], row[1], row[2]): row[3]
+                for row in self._connection.execute("SELECT camera, region, recipe, bank FROM in_force")
+            }
+            self._open_gaps = bool(
+                self._connection.execute("SELECT count(*) FROM gap WHERE to_ms IS NULL").fetchone()[0]
+            )
+        self.cursor = _cursor(meta)
+        """Where a reader goes on; None: the file holds nothing yet."""
+        self.last_ms: int | None = meta.get("last_ms")
+        """When the last verdict in it was decided; None: there is none."""
+        self._epoch: int | None = meta.get("last_epoch")
+        self._recipes: dict[tuple[str, str], str] = {
+            (camera, region): recipe
+            for camera, region, recipe in msgspec.json.decode(meta.get("recipes", "[]"))
+        }
+        self._complete_from_ms: int | None = meta.get("complete_from_ms")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    @property
+    def used_bytes(self) -> int:
+        """What the rows take, without room that was given back."""
+        with _naming():
+            pages, free, size = (
+                int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+        return (pages - free) * size
+
+    def write(self, batch: Batch) -> int:
+        """Write a batch and the cursor after it, or nothing of either; how many verdicts were new."""
+        added = 0
+        with self._transaction():
+            tallies = Tallies()
+            for item in batch.items:
+                if isinstance(item, Lost):
+                    self._add_gap(item)
+                else:
+                    added += self._add(item, tallies)
+            tallies.write(self._connection)
+            for event in batch.events:
+                self._add_event(event)
+            for record in batch.golden:
+                self._add_golden(record)
+            for sample in batch.drift:
+                self._add_drift(sample)
+            self._hear(batch.heard_ms)
+            if batch.cursor is not None:
+                self._set_meta(
+                    plant=batch.cursor.plant, line=batch.cursor.line,
+                    epoch=batch.cursor.position.epoch, seq=batch.cursor.position.seq,
+                    last_ms=self.last_ms, last_epoch=self._epoch, complete_from_ms=self._complete_from_ms,
+                    recipes=_as_json(self._recipes),
+                )  # fmt: skip
+        self.cursor = batch.cursor or self.cursor
+        return added
+
+    def prune(self, before_ms: int, max_bytes: int, most: int) -> int:
+        """Remove at most so many of the oldest rows that are too old or too much; how many it were.
+
+        Counts by time are kept until `before_ms` even where their rows had to go for room.
+
+        Args:
+            before_ms: older rows are too old.
+            max_bytes: what the rows may take.
+            most: rows to remove in this step.
+        """
+        over = self.used_bytes > max_bytes
+        removed = 0
+        with self._transaction():
+            oldest = self._connection.execute(
+                "SELECT id, decided_ms FROM verdict ORDER BY decided_ms, id LIMIT ?", (most,)
+            ).fetchall()
+            going = [row for row in oldest if over or row[1] < before_ms]
+            if going:
+                self._connection.executemany("DELETE FROM verdict WHERE id = ?", [row[:1] for row in going])
+                removed = len(going)
+                # The oldest row that is left may be of the same millisecond: it is not complete.
+                self._complete_from_ms = max(self._complete_from_ms or 0, going[-1][1] + 1)
+                self._set_meta(complete_from_ms=self._complete_from_ms)
+            for table, column in (
+                ("event", "ms"), ("golden", "ms"), ("mark", "ms"), ("heard", "to_ms"), ("gap", "to_ms"),
+            ):  # fmt: skip
+                self._connection.execute(
+                    f"DELETE FROM {table} WHERE id IN "  # noqa: S608 - the names are those above
+                    f"(SELECT id FROM {table} WHERE {column} < ? LIMIT ?)",
+                    (before_ms, most),
+                )
+            self._connection.execute("DELETE FROM drift WHERE start_ms < ?", (before_ms,))
+            for step in (60_000, 3_600_000, 21_600_000):
+                self._connection.execute(
+                    "DELETE FROM agg WHERE step_ms = ? AND start_ms < ?", (step, before_ms - step)
+                )
+        return removed
+
+    def give_back(self, pages: int) -> None:
+        """Give room that removed rows left back to the disk, a few pages at a time."""
+        with _naming():
+            self._connection.execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()
+
+    # --- within a transaction -----------------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with _naming():
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    def _add(self, item: Numbered, tallies: Tallies) -> bool:
+        """Add a verdict; False if it was there already."""
+        at = decided_ms(item)
+        view = item if isinstance(item, Verdict) else None
+        recipe = "" if isinstance(item, Verdict) else self._recipe_of(item)
+        group_id = self._group_id(group_of(item, recipe))
+        score_bin = None if view is None or view.score is None else bin_of(view.score, SCORE_PER_OCTAVE)
+        done = self._connection.execute(
+            "INSERT OR IGNORE INTO verdict "
+            "(epoch, seq, group_id, decided_ms, score, score_bin, part_id, body) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                item.epoch, item.seq, group_id, at,
+                view.score if view else None, score_bin, item.part_id, pack(item),
+            ),
+        )  # fmt: skip
+        if done.rowcount == 0:
+            return False
+        if score_bin is not None and (group_id, score_bin) not in self._bins:
+            self._connection.execute("INSERT OR IGNORE INTO grp_bin VALUES (?, ?)", (group_id, score_bin))
+            self._bins.add((group_id, score_bin))
+        tallies.add(item, group_id)
+        if self._open_gaps:
+            self._connection.execute("UPDATE gap SET to_ms = ? WHERE to_ms IS NULL", (at,))
+            self._open_gaps = False
+        if self._epoch is not None and item.epoch != self._epoch:
+            self._mark(at, "restart", None, None, str(item.epoch))
+        self._epoch, self.last_ms = item.epoch, at
+        self._complete_from_ms = at if self._complete_from_ms is None else self._complete_from_ms
+        if view is not None:
+            self._see_view(view, at)
+        return True
+
+    def _see_view(self, view: Verdict, at: int) -> None:
+        """Remember its recipe for its part, and mark what now judges its place."""
+        if view.trigger_id is not None:
+            self._views[view.epoch, view.seq] = view.recipe
+            if len(self._views) > _MAX_VIEWS:
+                del self._views[next(iter(self._views))]
+        place = view.camera, view.region or ""
+        before = self._recipes.get(place)
+        self._recipes[place] = view.recipe
+        if before not in {None, view.recipe} and at - self._marked_ms.get(place, 0) >= _MARK_PAUSE_MS:
+            self._marked_ms[place] = at
+            self._mark(at, "recipe", *place, f"{before} -> {view.recipe}")
+        bank = view.bank_sha256
+        if bank is None or self._in_force.get((*place, view.recipe)) == bank:
+            return
+        old = self._in_force.get((*place, view.recipe))
+        self._in_force[*place, view.recipe] = bank
+        self._connection.execute(
+            "INSERT OR REPLACE INTO in_force VALUES (?, ?, ?, ?)", (*place, view.recipe, bank)
+        )
+        if old is not None:
+            self._mark(at, "bank", *place, f"{view.recipe}: {old[:16]} -> {bank[:16]}")
+
+    def _recipe_of(self, part: PartVerdict) -> str:
+        """The recipe of a part's views, where one of them is known."""
+        for view in part.views:
+            if (known := self._views.pop((part.epoch, view.seq), None)) is not None:
+                recipe = known
+                break
+        else:
+            recipe = ""
+        for view in part.views:
+            self._views.pop((part.epoch, view.seq), None)
+            if not recipe:  # its views came before this process began
+                row = self._connection.execute(
+                    "SELECT recipe FROM verdict JOIN grp ON grp.id = group_id WHERE epoch = ? AND seq = ?",
+                    (part.epoch, view.seq),
+                ).fetchone()
+                recipe = row[0] if row else ""
+        return recipe
+
+    def _group_id(self, group: Group) -> int:
+        known = self._groups.get(group)
+        if known is None:
+            done = self._connection.execute(
+                "INSERT INTO grp (kind, camera, region, recipe, verdict, reason) VALUES (?, ?, ?, ?, ?, ?)",
+                tuple(str(value) for value in group),
+            )
+            known = self._groups[group] = int(done.lastrowid or 0)
+        return known
+
+    def _add_gap(self, lost: Lost) -> None:
+        self._connection.execute(
+            "INSERT INTO gap (after_epoch, after_seq, before_epoch, before_seq, count, why, from_ms) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                lost.after.epoch, lost.after.seq, lost.before.epoch, lost.before.seq,
+                lost.count, lost.reason, self.last_ms,
+            ),
+        )  # fmt: skip
+        self._open_gaps = True
+
+    def _add_event(self, event: Event) -> None:
+        self._connection.execute(
+            "INSERT INTO event (ms, epoch, severity, name, camera, process, detail) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                event.utc_ns // 1_000_000, event.epoch, event.severity, event.event,
+                event.camera, event.process, event.detail,
+            ),
+        )  # fmt: skip
+
+    def _add_golden(self, record: GoldenRecord) -> None:
+        self._connection.execute(
+            "INSERT INTO golden (ms, name, recipe, version, who, state, outcome, body) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                record.utc_ns // 1_000_000, record.check, record.recipe, record.recipe_version,
+                record.who, record.state, record.outcome, wire.encode(record),
+            ),
+        )  # fmt: skip
+
+    def _add_drift(self, sample: DriftSample) -> None:
+        start = sample.ms - sample.ms % 300_000
+        for cause, share in sample.shares.items():
+            self._connection.execute(
+                "INSERT INTO drift VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET share = max(share, excluded.share)",
+                (start, sample.camera, sample.region, cause, share),
+            )
+
+    def _hear(self, now_ms: int | None) -> None:
+        """Events are not replayed: note from when to when they were listened to."""
+        if now_ms is None:
+            self._heard_id = None
+        elif self._heard_id is None:
+            done = self._connection.execute(
+                "INSERT INTO heard (from_ms, to_ms) VALUES (?, ?)", (now_ms, now_ms)
+            )
+            self._heard_id = done.lastrowid
+        else:
+            self._connection.execute("UPDATE heard SET to_ms = ? WHERE id = ?", (now_ms, self._heard_id))
+
+    def _mark(self, ms: int, kind: str, camera: str | None, region: str | None, text: str) -> None:
+        self._connection.execute(
+            "INSERT INTO mark (ms, kind, camera, region, text) VALUES (?, ?, ?, ?, ?)",
+            (ms, kind, camera, region or None, text),
+        )
+
+    def _set_meta(self, **values: Any) -> None:
+        self._connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
+
+
+def _as_json(recipes: dict[tuple[str, str], str]) -> str:
+    return msgspec.json.encode([(*place, recipe) for place, recipe in recipes.items()]).decode()
+
+
+def _cursor(meta: dict[str, Any]) -> Cursor | None:
+    if "seq" not in meta:
+        return None
+    return Cursor(meta["plant"], meta["line"], Position(meta["epoch"], meta["seq"]))
+
+
+@contextmanager
+def _naming() -> Iterator[None]:
+    """Tell a damaged file from a disk that does not take it."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise schema.named(error) from error

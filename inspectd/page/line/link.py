@@ -1,0 +1,144 @@
+"""The threads that read the line's bus for the page, and hand what they read to its event loop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from inspectd import log
+from inspectd.client import (
+    Event,
+    Heartbeat,
+    LineStatus,
+    LiveReader,
+    Message,
+    PartVerdict,
+    Preview,
+    PreviewReader,
+    UnavailableError,
+    Verdict,
+    VerdictReader,
+    ask_status,
+)
+from inspectd.errors import InputError
+from inspectd.page.line.counts import PartCounts
+from inspectd.page.settings import PageLine
+
+_TURN_SECONDS: Final = 0.2
+_LOOK_SECONDS: Final = 0.1
+_STATUS_SECONDS: Final = 2.0
+_RETRY_SECONDS: Final = 5.0
+_BATCH: Final = 200
+
+_log: Final = logging.getLogger(__name__)
+
+Live = Verdict | PartVerdict | Heartbeat | Event
+
+
+class LineThreads:
+    """Reads the bus in threads of its own, so that nothing the bus does holds up a browser.
+
+    Args:
+        line: where it is.
+        counts: of the verdicts, from the oldest that the line keeps on; filled by one of the threads.
+        on_messages: gets what is published, in the order it came, in a thread.
+        on_status: gets the line's answer on how it is, in a thread.
+        on_preview: gets each picture, in a thread.
+        wanted: cameras whose pictures somebody looks at; the line makes no others.
+    """
+
+    def __init__(
+        self,
+        line: PageLine,
+        counts: PartCounts,
+        *,
+        on_messages: Callable[[list[Live]], None],
+        on_status: Callable[[LineStatus], None],
+        on_preview: Callable[[Preview], None],
+        wanted: Callable[[], frozenset[str]],
+    ) -> None:
+        self._line, self._counts = line, counts
+        self._on_messages, self._on_status = on_messages, on_status
+        self._on_preview, self._wanted = on_preview, wanted
+        self._stopping = threading.Event()
+        self.missed = 0
+        """Live messages that were published and did not come."""
+        self.problems = 0
+        """Times that a thread could not go on, and began again."""
+        self._threads = [
+            threading.Thread(target=self._keep, args=(work,), name=f"line-{name}", daemon=True)
+            for name, work in (
+                ("live", self._live), ("counts", self._count), ("status", self._ask),
+                ("pictures", self._look),
+            )
+        ]  # fmt: skip
+
+    def start(self) -> None:
+        """Begin to read."""
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Stop reading, and wait for it."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _keep(self, work: Callable[[], None]) -> None:
+        """Have a thread's work begin again when it cannot go on: a key that is put right needs no restart."""
+        while not self._stopping.is_set():
+            try:
+                work()
+            except (InputError, UnavailableError) as error:
+                self.problems += 1
+                log.event(_log, logging.WARNING, "line_unreadable", detail=str(error))
+                self._stopping.wait(_RETRY_SECONDS)
+
+    def _live(self) -> None:
+        line = self._line
+        with LiveReader(line.endpoint("verdicts"), keys=line.keys) as reader:
+            while not self._stopping.is_set():
+                batch: list[Live] = []
+                message: Message | None = reader.receive(_TURN_SECONDS)
+                while message is not None:
+                    is_of_line = (message.plant, message.line) == (line.plant, line.name)
+                    if isinstance(message, Live) and is_of_line:
+                        batch.append(message)
+                    message = reader.receive(0) if len(batch) < _BATCH else None
+                self.missed = sum(each.missed for each in reader.lines.values())
+                if batch:
+                    self._on_messages(batch)
+
+    def _count(self) -> None:
+        line = self._line
+        with VerdictReader(
+            line.endpoint("verdicts"), line.endpoint("sync"), start="oldest", keys=line.keys
+        ) as reader:
+            while not self._stopping.is_set():
+                item = reader.receive(_TURN_SECONDS)
+                if item is not None:
+                    self._counts.take(item, time.time_ns() // 1_000_000)
+
+    def _look(self) -> None:
+        line = self._line
+        with PreviewReader(line.endpoint("previews"), line.plant, line.name, keys=line.keys) as reader:
+            shown: frozenset[str] = frozenset()
+            while not self._stopping.is_set():
+                wanted = self._wanted()
+                if wanted != shown:
+                    reader.show(wanted)
+                    shown = wanted
+                preview = reader.receive(_LOOK_SECONDS)
+                if preview is not None:
+                    self._on_preview(preview)
+
+    def _ask(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._on_status(ask_status(self._line.endpoint("sync"), self._line.keys, _STATUS_SECONDS))
+            except UnavailableError as error:  # the heartbeats say it to people
+                _log.debug("%s", error)
+            self._stopping.wait(_STATUS_SECONDS)

@@ -1,0 +1,238 @@
+"""The line as it is now, put together of what its bus says. Pure: time is handed in."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import pairwise
+from statistics import median
+from typing import Any, Final
+
+import msgspec
+
+from inspectd.client import (
+    Event,
+    HealthStatus,
+    Heartbeat,
+    LineStatus,
+    PartVerdict,
+    Reason,
+    Verdict,
+)
+from inspectd.page.line.counts import is_part
+
+STALE_SECONDS: Final = 1.0
+_TAKT_PARTS: Final = 20
+_TAKT_SECONDS: Final = 60.0
+_NE107: Final = {
+    HealthStatus.GOOD: "ok",
+    HealthStatus.MAINTENANCE_REQUIRED: "maintenance",
+    HealthStatus.OUT_OF_SPECIFICATION: "out_of_spec",
+    HealthStatus.FUNCTION_CHECK: "check",
+    HealthStatus.FAILURE: "failure",
+}
+_STATES: Final = {"starting": "starting", "running": "running", "draining": "stopping", "stopped": "stopped"}
+
+
+class CameraNow(msgspec.Struct):
+    """One camera, as the last messages have it.
+
+    Attributes:
+        phase: of its life: `opening`, `up`, `down` or `ended`.
+        detail: of the event that last said why it is down.
+        frame_at: when the last frame of it was heard of, on the page's own clock; None: not yet.
+    """
+
+    phase: str
+    detail: str = ""
+    frame_at: float | None = None
+
+
+class LineNow:
+    """What is known of the line; nothing is shown as it is now that was not heard of within a second.
+
+    Args:
+        clock: seconds on a clock that never goes back.
+        clock_ms: milliseconds since 1970, UTC.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._clock, self._clock_ms = clock, clock_ms
+        self.cameras: dict[str, CameraNow] = {}
+        self.heartbeat: Heartbeat | None = None
+        self.status: LineStatus | None = None
+        """The line's last answer on how it is."""
+        self._heard_at = 0.0
+        self._is_stopped = False
+        self._alarms: dict[tuple[str, str | None], int] = {}
+        self._parts_at: deque[float] = deque(maxlen=_TAKT_PARTS)
+
+    # --- what the bus says --------------------------------------------------------------------------------
+
+    def see_heartbeat(self, heartbeat: Heartbeat) -> None:
+        """The line is alive."""
+        if self.heartbeat is None or self.heartbeat.epoch != heartbeat.epoch:
+            self._parts_at.clear()
+        self.heartbeat, self._heard_at, self._is_stopped = heartbeat, self._clock(), False
+        for name in [name for name in self.cameras if name not in heartbeat.cameras]:
+            del self.cameras[name]
+        for name, phase in heartbeat.cameras.items():
+            camera = self.cameras.setdefault(name, CameraNow(phase))
+            camera.phase = phase
+            if phase == "up":
+                camera.detail = ""
+        now_ms = self._clock_ms()
+        self._alarms = {
+            (each.condition, each.camera): self._alarms.get((each.condition, each.camera), now_ms)
+            for each in heartbeat.conditions
+        }
+
+    def see_event(self, event: Event) -> None:
+        """Something happened: a camera's is kept as the reason why it is down."""
+        if event.event == "stopped":
+            self._is_stopped = True
+        if event.camera in self.cameras and event.severity != "info":
+            self.cameras[event.camera].detail = event.detail
+
+    def see_verdict(self, item: Verdict | PartVerdict) -> None:
+        """A part was judged."""
+        now = self._clock()
+        if isinstance(item, Verdict) and item.captured_utc_ns is not None and item.camera in self.cameras:
+            self.cameras[item.camera].frame_at = now
+        if is_part(item) and item.reason is not Reason.GOLDEN:
+            self._parts_at.append(now)
+
+    def see_frame(self, camera: str) -> None:
+        """A picture of that camera came."""
+        if camera in self.cameras:
+            self.cameras[camera].frame_at = self._clock()
+
+    def see_status(self, status: LineStatus) -> None:
+        """The line answered how it is."""
+        self.status = status
+
+    # --- what is shown ------------------------------------------------------------------------------------
+
+    @property
+    def heartbeat_age_ms(self) -> int | None:
+        """Since the last sign of life; None: there was none yet."""
+        return None if self.heartbeat is None else round((self._clock() - self._heard_at) * 1000)
+
+    @property
+    def is_alive(self) -> bool:
+        """The line was heard of within the last second, or three of its heartbeats where these are rarer."""
+        if self.heartbeat is None or self._is_stopped:
+            return False
+        patience = max(STALE_SECONDS, 3 * self.heartbeat.interval_ms / 1000)
+        return self._clock() - self._heard_at <= patience
+
+    @property
+    def state(self) -> str:
+        """`running`, `starting`, `stopping`, `stopped`, `unreachable`, or `waiting`: not heard of yet."""
+        if self.heartbeat is None:
+            return "waiting"
+        if self._is_stopped:
+            return "stopped"
+        if not self.is_alive:
+            return "unreachable"
+        return _STATES.get(self.heartbeat.state, self.heartbeat.state)
+
+    def said(self) -> dict[str, Any]:
+        """The state as tabs get it, but for counts and the clock."""
+        heartbeat, state = self.heartbeat, self.state
+        is_alive = self.is_alive
+        age_ms = self.heartbeat_age_ms
+        words = {"key": f"line_{state}", "args": {"seconds": round((age_ms or 0) / 1000)}}
+        return {
+            "bus": {
+                "alive": is_alive,
+                "heartbeat_age_ms": age_ms,
+                "epoch": heartbeat.epoch if heartbeat else None,
+                "seq": heartbeat.last_seq if heartbeat else None,
+            },
+            "state": state,
+            "words": words,
+            "ne107": self._ne107(is_alive=is_alive),
+            "cameras": [self._camera(name, is_alive=is_alive) for name in sorted(self.cameras)],
+            "alarms": self._said_alarms(is_alive=is_alive),
+            "takt_ms": self._takt_ms() if is_alive else None,
+            "recipe": self._recipe(),
+            "golden": self._golden(),
+        }
+
+    def _ne107(self, *, is_alive: bool) -> dict[str, Any]:
+        if not is_alive or self.heartbeat is None:
+            level = "check" if self._is_stopped else "failure"
+            cause = {"name": f"line_{self.state}", "camera": None, "detail": ""}
+            return {"level": level, "causes": [cause]}
+        causes = [
+            {"name": each.condition, "camera": each.camera, "detail": each.detail}
+            for each in self.heartbeat.conditions
+        ]
+        try:
+            level = _NE107[HealthStatus(self.heartbeat.health)]
+        except ValueError:  # of another version: what is not known is not called good
+            level = "check"
+        return {"level": level, "causes": causes}
+
+    def _camera(self, name: str, *, is_alive: bool) -> dict[str, Any]:
+        camera = self.cameras[name]
+        age = None if camera.frame_at is None else round((self._clock() - camera.frame_at) * 1000)
+        reason = None if is_alive and camera.phase == "up" else camera.phase if is_alive else "line"
+        return {
+            "name": name, "up": reason is None, "reason": reason, "detail": camera.detail or None,
+            "frame_age_ms": age,
+        }  # fmt: skip
+
+    def _said_alarms(self, *, is_alive: bool) -> list[dict[str, Any]]:
+        if self.heartbeat is None or not is_alive:
+            return []
+        return [
+            {
+                "name": each.condition, "camera": each.camera, "detail": each.detail, "status": each.status,
+                "since_ms": self._alarms[each.condition, each.camera],
+                "words": {"key": f"condition_{each.condition}", "args": {"camera": each.camera or ""}},
+            }
+            for each in self.heartbeat.conditions
+        ]  # fmt: skip
+
+    def _takt_ms(self) -> float | None:
+        """Median time from part to part of the last ones; None while none come."""
+        times = list(self._parts_at)
+        if len(times) < 3 or self._clock() - times[-1] > _TAKT_SECONDS:
+            return None
+        return round(1000 * median(after - before for before, after in pairwise(times)), 1)
+
+    def _recipe(self) -> dict[str, Any] | None:
+        if self.status is None:
+            return None
+        banks = sorted({each.bank_sha256[:16] for each in self.status.recipes})
+        return {
+            "name": self.status.in_force,
+            "number": self.status.in_force_number,
+            "bank": banks[0] if len(banks) == 1 else None,
+            "names": [each.recipe for each in self.status.recipes],
+        }
+
+    def _golden(self) -> list[dict[str, Any]]:
+        if self.status is None:
+            return []
+        return [
+            {
+                "recipe": each.recipe, "state": each.state, "valid": each.state == "passed",
+                "due_ms": _ms(each.due_utc_ns), "due_parts": each.due_parts,
+                "overdue": each.state in {"overdue", "failed"}, "overdue_ms": _ms(each.overdue_utc_ns),
+                "is_held": each.is_held, "under_way": each.under_way,
+                "last": each.last_outcome, "last_ms": _ms(each.last_utc_ns), "last_who": each.last_who,
+            }
+            for each in self.status.golden
+        ]  # fmt: skip
+
+
+def _ms(utc_ns: int | None) -> int | None:
+    return None if utc_ns is None else utc_ns // 1_000_000

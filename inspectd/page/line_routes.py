@@ -1,0 +1,322 @@
+"""Routes of the line as it is, and of what a person asks it for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+from anyio import CapacityLimiter, to_thread
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from inspectd import __version__
+from inspectd.client import RecipeAction
+from inspectd.errors import InputError, UnavailableError
+from inspectd.page.accounts.roles import Act
+from inspectd.page.answers import ApiError, json_answer, read_json
+from inspectd.page.guard import Account, Guard
+from inspectd.page.line.asking import LineAsker, RefusedError
+from inspectd.page.line.orders import Order, OrderFile
+from inspectd.page.line.shifts import shift_began_ms
+from inspectd.page.live.hub import LiveHub
+from inspectd.page.settings import PageConfig
+from inspectd.recipes.audit import BEGUN
+from inspectd.recipes.reading import ListedVersion, RecipeReader
+from inspectd.text import printable
+from inspectd.wire.golden import GoldenAction
+
+_AT_A_TIME: Final = 4
+_SHIFTS_SHOWN: Final = 12
+
+_Recipe = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")]
+_Reason = Annotated[str, Meta(max_length=150)]
+
+
+class RecipeAct(msgspec.Struct, forbid_unknown_fields=True):
+    """What is to be done with which recipe."""
+
+    recipe: _Recipe
+    version: Annotated[int, Meta(ge=0, le=2**31)] | None = None
+    reason: _Reason = ""
+
+
+class GoldenBegin(msgspec.Struct, forbid_unknown_fields=True):
+    """A check of a recipe; without one of the only one that has golden parts."""
+
+    recipe: _Recipe | None = None
+    reason: _Reason = ""
+
+
+class GoldenShow(msgspec.Struct, forbid_unknown_fields=True):
+    """The golden part that lies before the cameras."""
+
+    part: _Recipe
+    reason: _Reason = ""
+
+
+class NoMore(msgspec.Struct, forbid_unknown_fields=True):
+    """Nothing but a reason."""
+
+    reason: _Reason = ""
+
+
+class OrderBegin(msgspec.Struct, forbid_unknown_fields=True):
+    """A new order; the one before it ends."""
+
+    order: Annotated[str, Meta(min_length=1, max_length=64)]
+    reason: _Reason = ""
+
+
+class LineRoutes:
+    """The line, and acts on it.
+
+    Args:
+        settings: the page's.
+        guard: who may.
+        hub: the line as it is.
+        asker: asks the line.
+        orders: the order under way.
+        counts: where acts are counted.
+    """
+
+    def __init__(
+        self, settings: PageConfig, guard: Guard, *, hub: LiveHub, asker: LineAsker, orders: OrderFile,
+        counts: Counter[tuple[str, str]],
+    ) -> None:  # fmt: skip
+        self._settings, self._guard, self._hub = settings, guard, hub
+        self._asker, self._orders, self._counts = asker, orders, counts
+        # The line is asked by few at a time: who waits for it must not take every thread of the page.
+        self._limiter = CapacityLimiter(_AT_A_TIME)
+
+    @property
+    def routes(self) -> list[Route]:
+        """All of them."""
+        return [
+            Route("/api/line", self.say_line, methods=["GET"]),
+            Route("/api/recipes", self.list_recipes, methods=["GET"]),
+            Route("/api/golden", self.say_golden, methods=["GET"]),
+            Route("/api/acts/recipe_prepare", self.prepare_recipe, methods=["POST"]),
+            Route("/api/acts/recipe_unprepare", self.unprepare_recipe, methods=["POST"]),
+            Route("/api/acts/recipe_activate", self.activate_recipe, methods=["POST"]),
+            Route("/api/acts/golden_begin", self.begin_golden, methods=["POST"]),
+            Route("/api/acts/golden_show", self.show_golden, methods=["POST"]),
+            Route("/api/acts/golden_end", self.end_golden, methods=["POST"]),
+            Route("/api/acts/order_begin", self.begin_order, methods=["POST"]),
+            Route("/api/acts/order_end", self.end_order, methods=["POST"]),
+        ]
+
+    # --- looking ------------------------------------------------------------------------------------------
+
+    async def say_line(self, request: Request) -> Response:
+        """What does not change from second to second."""
+        await self._guard.allow(request, Act.VIEW)
+        view, line, hub = self._settings.view, self._settings.line, self._hub.line
+        status = hub.status
+        regions: dict[str, list[str]] = {name: [] for name in hub.cameras}
+        for each in status.cameras if status else []:
+            if each.region is not None:
+                regions.setdefault(each.camera, []).append(each.region)
+        return json_answer(
+            {
+                "plant": line.plant,
+                "line": line.name,
+                "zone": view.zone,
+                "now_ms": self._hub.clock_ms(),
+                "version": __version__,
+                "line_version": status.software if status else None,
+                "cameras": [{"name": name, "regions": found} for name, found in sorted(regions.items())],
+                "recipes": [{"name": each.recipe, "threshold": each.threshold} for each in status.recipes]
+                if status
+                else [],
+                "in_force": status.in_force if status else None,
+                "in_force_number": status.in_force_number if status else None,
+                "shifts": self._shifts(),
+                "takt_target_ms": None
+                if view.takt_target_seconds is None
+                else round(view.takt_target_seconds * 1000),
+                "has_evidence": line.evidence_dir is not None,
+            }
+        )
+
+    def _shifts(self) -> list[dict[str, Any]]:
+        """The last shifts, the present one first."""
+        found, at_ms, zone = [], self._hub.clock_ms(), self._settings.zone
+        for _ in range(_SHIFTS_SHOWN):
+            began_ms = shift_began_ms(at_ms, self._settings.view.shift_starts, zone)
+            found.append({"from_ms": began_ms})
+            at_ms = began_ms - 1
+        return found
+
+    async def list_recipes(self, request: Request) -> Response:
+        """Every recipe there is to choose, and what is loaded and in force."""
+        await self._guard.allow(request, Act.VIEW)
+        status, folder = self._hub.line.status, self._settings.line.recipes_dir
+        listed: list[ListedVersion] = []
+        if folder is not None:
+            listed = await to_thread.run_sync(RecipeReader(Path(folder)).listing, limiter=self._limiter)
+        loaded = {} if status is None else dict.fromkeys(status.prepared, "prepared")
+        if status is not None:
+            loaded[status.in_force] = "in_force"
+            if status.shadow is not None:
+                loaded.setdefault(status.shadow.recipe, "shadow")
+        rows = [_shown_recipe(each, loaded.pop(f"{each.id}@{each.version}", None)) for each in listed]
+        rows += [_loaded_recipe(name, state) for name, state in loaded.items()]
+        return json_answer(
+            {
+                "recipes": rows,
+                "in_force": status.in_force if status else None,
+                "in_force_number": status.in_force_number if status else None,
+                "prepared": status.prepared if status else [],
+                "shadow": status.shadow.recipe if status and status.shadow else None,
+                "has_store": folder is not None,
+                "is_current": status is not None and self._hub.line.is_alive,
+            }
+        )
+
+    async def say_golden(self, request: Request) -> Response:
+        """Which checks are due, and how the one under way stands."""
+        account = await self._guard.allow(request, Act.VIEW)
+        check, problem = None, None
+        try:
+            check = await self._asked(lambda: self._asker.ask_golden(GoldenAction.STATUS, account.name))
+        except RefusedError as error:
+            problem = error.detail if error.reason != "off" else None
+        except UnavailableError as error:
+            problem = str(error)
+        _, state = self._hub.state()
+        return json_answer({"recipes": state["golden"], "check": check, "problem": problem})
+
+    # --- acts ---------------------------------------------------------------------------------------------
+
+    async def prepare_recipe(self, request: Request) -> Response:
+        """Have a recipe loaded beside what runs; an event says when it is."""
+        return await self._act_on_recipe(request, Act.RECIPE_PREPARE, RecipeAction.PREPARE)
+
+    async def unprepare_recipe(self, request: Request) -> Response:
+        """Have a recipe unloaded."""
+        return await self._act_on_recipe(request, Act.RECIPE_UNPREPARE, RecipeAction.UNPREPARE)
+
+    async def activate_recipe(self, request: Request) -> Response:
+        """Put a prepared recipe in force, between two parts."""
+        return await self._act_on_recipe(request, Act.RECIPE_ACTIVATE, RecipeAction.ACTIVATE)
+
+    async def _act_on_recipe(self, request: Request, act: Act, action: RecipeAction) -> Response:
+        account = await self._guard.allow(request, act)
+        wanted = await read_json(request, RecipeAct)
+        version = "" if wanted.version is None else f"@{wanted.version}"
+        return await self._do(
+            account, act, f"{wanted.recipe}{version}", wanted.reason,
+            lambda: self._asker.ask_recipe(
+                action, wanted.recipe, wanted.version, account.name, printable(wanted.reason)
+            ),
+        )  # fmt: skip
+
+    async def begin_golden(self, request: Request) -> Response:
+        """Begin a check with golden parts."""
+        account = await self._guard.allow(request, Act.GOLDEN_BEGIN)
+        wanted = await read_json(request, GoldenBegin)
+        return await self._do(
+            account, Act.GOLDEN_BEGIN, f"begin {wanted.recipe or ''}".strip(), wanted.reason,
+            lambda: self._asker.ask_golden(GoldenAction.BEGIN, account.name, recipe=wanted.recipe),
+        )  # fmt: skip
+
+    async def show_golden(self, request: Request) -> Response:
+        """Say that a golden part lies before the cameras."""
+        account = await self._guard.allow(request, Act.GOLDEN_SHOW)
+        wanted = await read_json(request, GoldenShow)
+        return await self._do(
+            account, Act.GOLDEN_SHOW, f"show {wanted.part}", wanted.reason,
+            lambda: self._asker.ask_golden(GoldenAction.SHOW, account.name, part=wanted.part),
+        )  # fmt: skip
+
+    async def end_golden(self, request: Request) -> Response:
+        """End the check under way."""
+        account = await self._guard.allow(request, Act.GOLDEN_END)
+        wanted = await read_json(request, NoMore)
+        return await self._do(
+            account, Act.GOLDEN_END, "end", wanted.reason,
+            lambda: self._asker.ask_golden(GoldenAction.END, account.name),
+        )  # fmt: skip
+
+    async def begin_order(self, request: Request) -> Response:
+        """Count parts anew, under the order's name."""
+        account = await self._guard.allow(request, Act.ORDER)
+        wanted = await read_json(request, OrderBegin)
+        return await self._set_order(
+            account, Order(printable(wanted.order)[:64], self._hub.clock_ms()), wanted.reason
+        )
+
+    async def end_order(self, request: Request) -> Response:
+        """Count for no order any more."""
+        account = await self._guard.allow(request, Act.ORDER)
+        wanted = await read_json(request, NoMore)
+        return await self._set_order(account, None, wanted.reason)
+
+    async def _set_order(self, account: Account, order: Order | None, reason: str) -> Response:
+        before = self._orders.order
+        await to_thread.run_sync(self._orders.set, order)
+        await self._guard.record(
+            account,
+            Act.ORDER,
+            old=before.name if before else None,
+            new=order.name if order else None,
+            why=reason,
+        )
+        self._counts["acts", "done"] += 1
+        return json_answer({"ok": True, "answer": None})
+
+    async def _do(
+        self, account: Account, act: Act, about: str, reason: str, ask: Callable[[], dict[str, Any]]
+    ) -> Response:
+        """Ask the line between two records, so that nothing is done that has none.
+
+        Raises:
+            ApiError: the line refuses, or does not answer.
+        """
+        await self._guard.record(account, act, about=about, why=reason, result=BEGUN)
+        try:
+            answer = await self._asked(ask)
+        except RefusedError as error:
+            await self._record_end(account, act, about, reason, f"refused: {error.reason}: {error.detail}")
+            raise ApiError(409, error.reason, error.detail) from error
+        except (UnavailableError, InputError) as error:
+            await self._record_end(account, act, about, reason, f"not known: {error}")
+            raise ApiError(503, "unavailable", str(error)) from error
+        await self._record_end(account, act, about, reason, "done")
+        return json_answer({"ok": True, "answer": answer})
+
+    async def _record_end(self, account: Account, act: Act, about: str, reason: str, result: str) -> None:
+        self._counts["acts", result.partition(":")[0].replace(" ", "_")] += 1
+        await self._guard.record(account, act, about=about, why=reason, result=result)
+
+    async def _asked(self, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        return await to_thread.run_sync(ask, limiter=self._limiter)
+
+
+def _shown_recipe(listed: ListedVersion, state: str | None) -> dict[str, Any]:
+    recipe = listed.recipe
+    return {
+        "name": listed.id,
+        "version": listed.version,
+        "state": state,
+        "problem": listed.problem,
+        "number": recipe.number if recipe else None,
+        "cameras": sorted(recipe.cameras) if recipe else [],
+        "who": recipe.who if recipe else None,
+        "why": recipe.why if recipe else None,
+        "created_ms": recipe.created_utc_ns // 1_000_000 if recipe else None,
+    }
+
+
+def _loaded_recipe(name: str, state: str) -> dict[str, Any]:
+    """A recipe that the line has loaded and no store lists, such as that of its configuration file."""
+    identifier, _, version = name.partition("@")
+    return {
+        "name": identifier, "version": int(version) if version.isdigit() else 0, "state": state,
+        "problem": None, "number": None, "cameras": [], "who": None, "why": None, "created_ms": None,
+    }  # fmt: skip

@@ -1,0 +1,201 @@
+"""What every tab is told: the line's state, rows, events and pictures. Belongs to the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from inspectd.client import Event, Heartbeat, LineStatus, PartVerdict, Verdict
+from inspectd.page.line.counts import PartCounts
+from inspectd.page.line.link import Live
+from inspectd.page.line.orders import OrderFile
+from inspectd.page.line.shifts import shift_began_ms
+from inspectd.page.line.state import LineNow
+from inspectd.page.live.pictures import LivePicture, Strip, TabPictures
+from inspectd.page.rows import row_of
+from inspectd.page.settings import PageConfig
+
+MOST_ROWS: Final = 50
+MOST_TABS: Final = 100
+_STATE_SECONDS: Final = 0.1
+"""The state is put together at most so often, for all tabs together."""
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+class Told:
+    """A list that only grows, of which the last are kept, so that each reader knows how many it missed."""
+
+    def __init__(self, kept: int) -> None:
+        self.number = 0
+        self._items: deque[dict[str, Any]] = deque(maxlen=kept)
+
+    def add(self, item: dict[str, Any]) -> None:
+        """One more."""
+        self._items.append(item)
+        self.number += 1
+
+    def after(self, number: int) -> tuple[list[dict[str, Any]], int]:
+        """What came after so many, and how many of these are not kept any more."""
+        new = min(self.number - number, len(self._items))
+        return list(self._items)[len(self._items) - new :], self.number - number - new
+
+
+class OpenTab:
+    """One tab's side of the hub.
+
+    Attributes:
+        pictures: that it still has to get.
+        news: is set when there may be something to send.
+        name: of who is logged in there.
+        rows_seen: rows it was sent, or missed.
+        events_seen: the same of events.
+    """
+
+    def __init__(self, name: str, rows_seen: int, events_seen: int) -> None:
+        self.pictures = TabPictures()
+        self.news = asyncio.Event()
+        self.name = name
+        self.rows_seen, self.events_seen = rows_seen, events_seen
+
+
+class LiveHub:
+    """Takes in what the bus says, and has it ready for tabs.
+
+    Args:
+        settings: the page's.
+        counts: of parts.
+        orders: the order under way.
+        clock: seconds on a clock that never goes back.
+        clock_ms: milliseconds since 1970, UTC.
+    """
+
+    def __init__(
+        self,
+        settings: PageConfig,
+        counts: PartCounts,
+        orders: OrderFile,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._view, self._zone = settings.view, settings.zone
+        self._counts, self._orders = counts, orders
+        self._clock, self.clock_ms = clock, clock_ms
+        self.line = LineNow(clock, clock_ms)
+        self.rows, self.events, self.strip = Told(MOST_ROWS), Told(MOST_ROWS), Strip()
+        self.tabs: set[OpenTab] = set()
+        self.wanted: frozenset[str] = frozenset()
+        """The line's cameras that some tab shows; read by the thread that reads pictures."""
+        self._state: dict[str, Any] = {}
+        self._state_at = float("-inf")
+        self._state_number = 0
+
+    # --- from the bus -------------------------------------------------------------------------------------
+
+    def take(self, messages: list[Live]) -> None:
+        """Take in what was published."""
+        for message in messages:
+            match message:
+                case Heartbeat():
+                    self.line.see_heartbeat(message)
+                    self._find_wanted()
+                case Event():
+                    self.line.see_event(message)
+                    self.events.add(_event(message))
+                case Verdict() | PartVerdict():
+                    self.line.see_verdict(message)
+                    self.rows.add(row_of(message))
+        self._wake()
+
+    def take_status(self, status: LineStatus) -> None:
+        """Take in the line's answer on how it is."""
+        self.line.see_status(status)
+
+    def take_picture(self, picture: LivePicture) -> None:
+        """Take in a picture; tabs that are behind get it in place of an older one."""
+        self.line.see_frame(picture.camera)
+        self.strip.add(picture)
+        for tab in self.tabs:
+            if tab.pictures.offer(picture):
+                tab.news.set()
+
+    # --- for tabs -----------------------------------------------------------------------------------------
+
+    def open_tab(self, name: str) -> OpenTab:
+        """A new tab; it gets the last rows and events that there are."""
+        tab = OpenTab(name, max(0, self.rows.number - MOST_ROWS), max(0, self.events.number - MOST_ROWS))
+        self.tabs.add(tab)
+        return tab
+
+    def close_tab(self, tab: OpenTab) -> None:
+        """It is gone."""
+        self.tabs.discard(tab)
+        self._find_wanted()
+
+    def show(self, tab: OpenTab, cameras: frozenset[str]) -> None:
+        """A tab shows these cameras."""
+        tab.pictures.show(cameras)
+        self._find_wanted()
+
+    def state(self) -> tuple[int, dict[str, Any]]:
+        """The state as it is now, and a number that changes with all of it but times that run."""
+        now = self._clock()
+        if now - self._state_at >= _STATE_SECONDS:
+            self._state_at = now
+            state = {**self.line.said(), "counts": self._said_counts()}
+            state["yield"] = state["counts"]["shift"]["yield"]
+            target = self._view.takt_target_seconds
+            state["takt_target_ms"] = None if target is None else round(target * 1000)
+            if _lasting(state) != _lasting(self._state):
+                self._state_number += 1
+            self._state = state
+        return self._state_number, self._state
+
+    def state_message(self) -> tuple[int, str]:
+        """The same as tabs get it."""
+        number, state = self.state()
+        return number, _encoder.encode({"t": "state", "server_ms": self.clock_ms(), **state}).decode()
+
+    def _said_counts(self) -> dict[str, Any]:
+        began_ms = shift_began_ms(self.clock_ms(), self._view.shift_starts, self._zone)
+        order = self._orders.order
+        return {
+            "shift": self._counts.since(began_ms),
+            "order": None if order is None else {"name": order.name, **self._counts.since(order.from_ms)},
+        }
+
+    def _find_wanted(self) -> None:
+        """Cameras that the line has, and no other text that a tab sends: it becomes a topic on the bus."""
+        shown = frozenset(camera for tab in self.tabs for camera in tab.pictures.shown)
+        self.wanted = shown & self.line.cameras.keys()
+
+    def _wake(self) -> None:
+        for tab in self.tabs:
+            tab.news.set()
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {
+        "ms": event.utc_ns // 1_000_000,
+        "kind": event.severity,
+        "name": event.event,
+        "camera": event.camera,
+        "text": event.detail,
+        "args": {} if event.process is None else {"process": event.process},
+    }
+
+
+def _lasting(state: dict[str, Any]) -> dict[str, Any]:
+    """The state without what changes by itself, or with every heartbeat."""
+    if not state:
+        return state
+    bus = {name: value for name, value in state["bus"].items() if name not in {"heartbeat_age_ms", "seq"}}
+    cameras = [{k: v for k, v in camera.items() if k != "frame_age_ms"} for camera in state["cameras"]]
+    words = {**state["words"], "args": {}}
+    return {**state, "bus": bus, "cameras": cameras, "words": words, "takt_ms": None}

@@ -1,0 +1,111 @@
+"""What holds for every request: headers of its answer, where it may come from, errors without traceback."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from inspectd import log
+from inspectd.errors import InspectdError
+from inspectd.page.answers import ApiError
+
+HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    # Not `no-referrer`: a form of such a page is sent with `Origin: null`, and the login would be refused.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+}
+_HSTS: Final = "max-age=31536000"
+_SAFE: Final = frozenset({"GET", "HEAD"})
+_REFUSED_WEBSOCKET: Final = 4403
+
+_log: Final = logging.getLogger(__name__)
+
+
+class PageGate:
+    """ASGI application before the page's own: whatever it lets in comes from the page itself.
+
+    Args:
+        app: the page's routes.
+        origin: what browsers call the page; None: `http(s)://` and the host they ask for.
+        is_encrypted: the page is reached over TLS alone.
+        counts: where answers by status and refusals are counted.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, origin: str | None, is_encrypted: bool, counts: Counter[tuple[str, str]]
+    ) -> None:
+        self._app, self._origin, self._counts = app, origin, counts
+        self._headers = HEADERS | ({"Strict-Transport-Security": _HSTS} if is_encrypted else {})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or carry one WebSocket."""
+        if scope["type"] == "websocket":
+            if not self._is_own(scope):
+                self._counts["refused", "origin"] += 1
+                await send({"type": "websocket.close", "code": _REFUSED_WEBSOCKET})
+                return
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        has_begun = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal has_begun
+            if message["type"] == "http.response.start":
+                has_begun = True
+                self._counts["answers", f"{message['status'] // 100}xx"] += 1
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers[name] = value
+            await send(message)
+
+        if scope["method"] not in _SAFE and not self._is_own(scope):
+            self._counts["refused", "origin"] += 1
+            foreign = ApiError(403, "origin", "The request does not come from this page; open the page anew.")
+            await foreign.answer()(scope, receive, send_with_headers)
+            return
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except ApiError as error:
+            await self._say(error, scope, receive, send_with_headers, has_begun=has_begun)
+        except InspectdError as error:
+            said = ApiError(503, "unavailable", str(error))
+            await self._say(said, scope, receive, send_with_headers, has_begun=has_begun)
+        except Exception:  # noqa: BLE001 - logged, counted and said; one request must not end the page
+            _log.exception("request_failed", extra={"fields": {"path": scope["path"]}})
+            self._counts["refused", "fault"] += 1
+            said = ApiError(500, "fault", "The page has a fault; its log says more. Try again.")
+            await self._say(said, scope, receive, send_with_headers, has_begun=has_begun)
+
+    async def _say(
+        self, error: ApiError, scope: Scope, receive: Receive, send: Send, *, has_begun: bool
+    ) -> None:
+        if has_begun:  # what is cut off must not look whole: the server ends the connection
+            raise error
+        await error.answer()(scope, receive, send)
+
+    def _is_own(self, scope: Scope) -> bool:
+        """Whether the browser says that the page itself made the request."""
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
+        scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
+        expected = self._origin or f"{scheme}://{headers.get('host', '')}"
+        if origin is None or origin.lower() != expected.lower():
+            log.event(
+                _log, logging.WARNING, "foreign_origin", origin=origin, expected=expected, path=scope["path"]
+            )
+            return False
+        return headers.get("sec-fetch-site", "same-origin") == "same-origin"

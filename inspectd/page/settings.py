@@ -1,0 +1,260 @@
+"""The settings of the operator's page, and the reader of its file."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from msgspec import Meta
+
+from inspectd import config
+from inspectd.client import ClientKeys
+from inspectd.config import Name, Settings
+from inspectd.config.places import default_state_dir
+from inspectd.errors import ConfigError
+
+_ENDPOINTS: Final = ("sync", "control", "previews")
+_PATHS: Final = {
+    "server": ("tls_certificate", "tls_key"),
+    "line": ("server_key", "client_key", "evidence_dir", "recipes_dir", "settings_file"),
+    "store": ("dir",),
+    "metrics": ("tls_certificate", "tls_key", "users_file"),
+}
+
+
+class PageServer(Settings, frozen=True, kw_only=True):
+    """Where browsers reach the page."""
+
+    host: Annotated[
+        str, Meta(min_length=1, description="Address to listen on. Any but loopback needs the TLS files.")
+    ] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535, description="TCP port.")] = 8443
+    tls_certificate: Annotated[
+        str | None, Meta(description="PEM file with the certificate; read again when it changes.")
+    ] = None
+    tls_key: Annotated[str | None, Meta(description="PEM file with the certificate's private key.")] = None
+    connections_per_address: Annotated[
+        int,
+        Meta(ge=4, le=1000, description="Connections of one address; of a proxy: all its own."),
+    ] = 20
+
+
+class PageProxy(Settings, frozen=True, kw_only=True):
+    """A reverse proxy before the page, which brings TLS and says whose request it is; off unless named."""
+
+    addresses: Annotated[
+        tuple[str, ...],
+        Meta(description="IP addresses of the proxy: the only ones whose X-Forwarded-... headers count."),
+    ] = ()
+    origin: Annotated[
+        str, Meta(description="What browsers call the page: https://HOST or https://HOST:PORT.")
+    ] = ""
+
+
+class PageLine(Settings, frozen=True, kw_only=True):
+    """The line that the page shows."""
+
+    plant: Annotated[Name, Meta(description="The line's plant, as in its own file.")] = "plant"
+    name: Annotated[Name, Meta(description="The line's name, as in its own file.")] = "line1"
+    verdicts: Annotated[
+        str,
+        Meta(
+            pattern="^(ipc|tcp)://.", examples=["ipc:///run/inspectd/line1/verdicts.sock"],
+            description="Its socket for verdicts: local, or tcp://HOST:PORT on another host.",
+        ),
+    ] = "ipc:///run/inspectd/line1/verdicts.sock"  # fmt: skip
+    sync: Annotated[
+        str, Meta(description="Its socket for replays. Empty: sync.sock beside a local verdicts.sock.")
+    ] = ""
+    control: Annotated[
+        str,
+        Meta(description="Its socket for recipes and golden checks. Empty: control.sock beside a local one."),
+    ] = ""
+    previews: Annotated[
+        str, Meta(description="Its socket for live pictures. Empty: previews.sock beside a local one.")
+    ] = ""
+    server_key: Annotated[
+        str | None, Meta(description="The line's public key, server.key, for TCP with keys.")
+    ] = None
+    client_key: Annotated[
+        str | None, Meta(description="The page's own key, NAME.key_secret, for TCP with keys.")
+    ] = None
+    evidence_dir: Annotated[
+        str | None, Meta(description="The line's folder of evidence, to show pictures of parts. Unset: none.")
+    ] = None
+    recipes_dir: Annotated[
+        str | None,
+        Meta(description="The line's recipe store, to list what is not loaded. Unset: what the line says."),
+    ] = None
+
+    settings_file: Annotated[
+        str | None, Meta(description="The line's own file, to explain parts on this host. Unset: none are.")
+    ] = None
+
+    @property
+    def keys(self) -> ClientKeys | None:
+        """The keys for TCP, where there are any."""
+        if self.server_key is None or self.client_key is None:
+            return None
+        return ClientKeys(Path(self.server_key), Path(self.client_key))
+
+    def endpoint(self, name: Literal["verdicts", "sync", "control", "previews"]) -> str:
+        """Where a socket of the line is."""
+        given: str = getattr(self, name)
+        return given or f"{self.verdicts.removesuffix('verdicts.sock')}{name}.sock"
+
+
+class PageView(Settings, frozen=True, kw_only=True):
+    """How the page shows the line."""
+
+    zone: Annotated[
+        str, Meta(description="The plant's time zone, such as Europe/Berlin: all times are shown in it.")
+    ] = "UTC"
+    language: Annotated[
+        str, Meta(pattern=r"^[a-z]{2}\Z", description="Language of who has chosen none: en or ko.")
+    ] = "en"
+    shift_starts: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d\Z", examples=["06:00", "22:00"])], ...],
+        Meta(min_length=1, max_length=24, description="Times of day at which shifts start, in that zone."),
+    ] = ("06:00", "14:00", "22:00")
+    takt_target_seconds: Annotated[
+        Annotated[float, Meta(gt=0, le=86_400)] | None,
+        Meta(description="Time from part to part that is aimed at. Unset: none is shown."),
+    ] = None
+
+
+class PageStore(Settings, frozen=True, kw_only=True):
+    """Where the page keeps users, sessions, its audit file and its copy of the line's verdicts."""
+
+    dir: Annotated[str, Meta(description="Its directory. Empty: $STATE_DIRECTORY, which the unit sets.")] = ""
+    days: Annotated[
+        float, Meta(ge=1, le=3650, description="Verdicts older than this are removed from the page's copy.")
+    ] = 400.0
+    max_mb: Annotated[
+        float, Meta(ge=100, le=1_000_000, description="Room that copy may take; then the oldest are removed.")
+    ] = 20_000.0
+    min_free_mb: Annotated[
+        float, Meta(ge=0, le=1_000_000, description="With less room free on its disk nothing is added to it.")
+    ] = 500.0
+
+
+class PageMetricsSettings(config.MetricsSettings, frozen=True, kw_only=True):
+    """The Prometheus endpoint."""
+
+    port: Annotated[int, Meta(ge=0, le=65_535, description="TCP port; 0: no endpoint.")] = 9467
+
+
+class PageConfig(Settings, frozen=True, kw_only=True):
+    """A whole file of the page."""
+
+    server: PageServer = PageServer()
+    proxy: PageProxy = PageProxy()
+    line: PageLine = PageLine()
+    view: PageView = PageView()
+    store: PageStore = PageStore()
+    metrics: PageMetricsSettings = PageMetricsSettings()
+    log: config.Log = config.Log()
+
+    @property
+    def data_dir(self) -> Path:
+        """The directory of what the page keeps.
+
+        Raises:
+            UnavailableError: `store.dir` is empty and the system provides no directory.
+        """
+        if self.store.dir:
+            return Path(self.store.dir)
+        return default_state_dir(self.line.plant, f"page-{self.line.name}")
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The plant's time zone."""
+        return ZoneInfo(self.view.zone)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Browsers reach the page over TLS, its own or the proxy's."""
+        return self.server.tls_certificate is not None or self.proxy.origin.startswith("https://")
+
+
+def load(path: Path) -> PageConfig:
+    """Read the page's file; relative paths in it become absolute, from the file's own folder.
+
+    Raises:
+        ConfigError: the file cannot be read, is not TOML, or has problems; all of them are listed.
+    """
+    data = config.read_toml(path)
+    found = [*config.problems(data, PageConfig, "")]
+    if not found:
+        settings = msgspec.convert(data, PageConfig)
+        found = [*_server_problems(settings), *_line_problems(settings.line), *_view_problems(settings.view)]
+    if found:
+        raise ConfigError(str(path), found)
+    base = path.resolve().parent
+    tables = {name: _absolute(getattr(settings, name), paths, base) for name, paths in _PATHS.items()}
+    return msgspec.structs.replace(settings, **tables)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs of this host can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _server_problems(settings: PageConfig) -> Iterator[str]:
+    server, proxy = settings.server, settings.proxy
+    if (server.tls_certificate is None) != (server.tls_key is None):
+        yield "server.tls_certificate, server.tls_key: one is missing, expected both or neither"
+    if not is_loopback(server.host) and server.tls_certificate is None:
+        yield (
+            f"server.host: {server.host} is reached by other hosts, expected server.tls_certificate and "
+            "server.tls_key with it: passwords never cross a network in plain text"
+        )
+    for index, text in enumerate(proxy.addresses):
+        try:
+            ipaddress.ip_address(text)
+        except ValueError:
+            yield f"proxy.addresses[{index}]: got {text!r}, expected an IP address such as 127.0.0.1"
+    if bool(proxy.addresses) != bool(proxy.origin):
+        yield "proxy.addresses, proxy.origin: one is missing, expected both or neither"
+    if proxy.origin and not _is_origin(proxy.origin):
+        yield f"proxy.origin: got {proxy.origin!r}, expected https://HOST or https://HOST:PORT and no path"
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme == "https" and bool(parts.hostname) and text == f"https://{parts.netloc}"
+    except ValueError:
+        return False
+
+
+def _line_problems(line: PageLine) -> Iterator[str]:
+    is_local = line.verdicts.startswith("ipc://") and line.verdicts.endswith("/verdicts.sock")
+    for name in _ENDPOINTS:
+        endpoint = getattr(line, name)
+        if not endpoint and not is_local:
+            yield f"line.{name}: is empty, expected an endpoint: line.verdicts is no local one"
+        if endpoint and not endpoint.startswith(("ipc://", "tcp://")):
+            yield f"line.{name}: got {endpoint!r}, expected ipc:///PATH or tcp://HOST:PORT"
+    if (line.server_key is None) != (line.client_key is None):
+        yield "line.server_key, line.client_key: one is missing, expected both or neither"
+
+
+def _view_problems(view: PageView) -> Iterator[str]:
+    try:
+        ZoneInfo(view.zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        yield f"view.zone: got {view.zone!r}, expected a time zone such as Europe/Berlin, Asia/Seoul or UTC"
+
+
+def _absolute(table: Any, names: tuple[str, ...], base: Path) -> Any:
+    given = {name: getattr(table, name) for name in names}
+    return msgspec.structs.replace(table, **{k: str(base / v) for k, v in given.items() if v})

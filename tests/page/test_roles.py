@@ -1,0 +1,95 @@
+"""Every role against every act, and every address of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from support.page_process import PageProcess
+
+from inspectd.page.accounts.roles import ROLES, Act, Role
+
+GOLDEN = {"golden_begin", "golden_show", "golden_end"}
+RECIPES = {"recipe_prepare", "recipe_unprepare", "recipe_activate"}
+MAY = {
+    "viewer": {"view"},
+    "operator": {"view", "order"} | GOLDEN,
+    "inspector": {"view", "order", "export", "explain"} | GOLDEN,
+    "engineer": {"view", "order", "export", "explain"} | GOLDEN | RECIPES,
+    "quality": {"view", "export", "explain", "audit"} | GOLDEN,
+    "admin": {"view", "audit", "users", "sessions"},
+}
+
+ADDRESSES = {
+    ("GET", "/api/me"): "view",
+    ("GET", "/api/line"): "view",
+    ("GET", "/api/recipes"): "view",
+    ("GET", "/api/strip/1/1"): "view",
+    ("GET", "/api/verdicts"): "view",
+    ("GET", "/api/trends?from_ms=0&to_ms=1"): "view",
+    ("GET", "/api/parts/1/1"): "view",
+    ("GET", "/api/parts/1/1/picture"): "view",
+    ("GET", "/api/parts/1/1/heatmap"): "view",
+    ("GET", "/api/verdicts.csv"): "export",
+    ("POST", "/api/parts/1/1/explain"): "explain",
+    ("POST", "/api/me/language"): "view",
+    ("GET", "/api/users"): "users",
+    ("POST", "/api/users"): "users",
+    ("GET", "/api/sessions"): "sessions",
+    ("POST", "/api/sessions/revoke"): "sessions",
+    ("GET", "/api/audit"): "audit",
+    ("POST", "/api/acts/order_begin"): "order",
+    ("POST", "/api/acts/order_end"): "order",
+    **{("POST", f"/api/acts/{act}"): act for act in GOLDEN | RECIPES},
+}
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageProcess]:
+    folder = tmp_path_factory.mktemp("page")
+    process = PageProcess(folder, folder / "no-line")
+    yield process
+    process.close()
+
+
+@pytest.fixture(autouse=True)
+def browsers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Closes them after each test."""
+    yield
+    if "page" in request.fixturenames:
+        request.getfixturevalue("page").close_browsers()
+
+
+def test_the_table() -> None:
+    assert {role.value: {act.value for act in rules.acts} for role, rules in ROLES.items()} == MAY
+    assert set(ROLES) == set(Role)
+    assert {act for acts in MAY.values() for act in acts} == {act.value for act in Act}
+
+
+@pytest.mark.daemon
+@pytest.mark.parametrize("role", list(MAY))
+def test_each_role_gets_what_it_may_and_is_refused_the_rest(page, role) -> None:
+    browser = page.browser(role)
+    for (method, address), act in ADDRESSES.items():
+        # A body that nobody takes: whoever may gets as far as being told that it is wrong.
+        answer = browser.request(method, address, json={"wrong": 1} if method == "POST" else None)
+        what = answer.json().get("what") if answer.status_code >= 400 else None
+        if act in MAY[role]:
+            assert what not in {"role", "login", "fault", "origin"}, (role, address, answer.text)
+        else:
+            assert (answer.status_code, what) == (403, "role"), (role, address)
+    refused = {
+        row["object"] for row in page.audit() if row["who"] == role and row["result"] == "refused: role"
+    }
+    wanted = {a for (method, a), act in ADDRESSES.items() if method == "POST" and act not in MAY[role]}
+    assert refused == wanted
+
+
+@pytest.mark.daemon
+def test_nobody_gets_anything_but_the_login(page) -> None:
+    browser = page.browser()
+    for method, address in ADDRESSES:
+        answer = browser.request(method, address, json={} if method == "POST" else None)
+        assert (answer.status_code, answer.json()["what"]) == (401, "login"), address
+    for address in ("/", "/history", "/part/1/2", "/users"):
+        assert browser.get(address).headers["location"] == "/login"
