@@ -221,6 +221,9 @@ class HistoryFiller:
                 self._count(items, added, store)
                 self.state.unreadable = unreadable + reader.unreadable
             self._say("", "")
+            if not store.is_there:
+                event(_log, logging.WARNING, "history_deleted", path=str(self._path))
+                return
             if now >= prune_at and not self._prune(store):
                 prune_at = now + _PRUNE_SECONDS
             if self.damage_seen.is_set():

@@ -16,7 +16,7 @@ from inspectd.client import Cursor, Event, GoldenRecord, Item, Lost, PartVerdict
 from inspectd.page.history import schema
 from inspectd.page.history.bins import SCORE_PER_OCTAVE, bin_of
 from inspectd.page.history.rows import Group, Numbered, decided_ms, group_of, pack
-from inspectd.page.history.tallies import Tallies
+from inspectd.page.history.tallies import STEPS_MS, Tallies
 
 _MAX_VIEWS: Final = 20_000
 """Views whose recipe is remembered until their part comes."""
@@ -72,6 +72,8 @@ class HistoryStore:
             schema.create(path)
         self._path = path
         self._connection = schema.connect(path)
+        state = path.stat()
+        self._identity = state.st_dev, state.st_ino
         self._heard_id: int | None = None
         self._views: dict[tuple[int, int], str] = {}
         self._marked_ms: dict[tuple[str, str], int] = {}
@@ -103,6 +105,15 @@ class HistoryStore:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the file still has its name: somebody who deletes it wants it filled anew."""
+        try:
+            state = self._path.stat()
+        except FileNotFoundError:
+            return False
+        return (state.st_dev, state.st_ino) == self._identity
 
     @property
     def used_bytes(self) -> int:
@@ -174,7 +185,7 @@ class HistoryStore:
                     (before_ms, most),
                 )
             self._connection.execute("DELETE FROM drift WHERE start_ms < ?", (before_ms,))
-            for step in (60_000, 3_600_000, 21_600_000):
+            for step in STEPS_MS:
                 self._connection.execute(
                     "DELETE FROM agg WHERE step_ms = ? AND start_ms < ?", (step, before_ms - step)
                 )

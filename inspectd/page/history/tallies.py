@@ -15,8 +15,8 @@ from inspectd.page.history.bins import (
 from inspectd.page.history.rows import Numbered, decided_ms
 from inspectd.wire import Verdict
 
-STEPS_MS: Final = (60_000, 3_600_000, 21_600_000)
-"""A minute, an hour, six hours; every verdict counts in each."""
+STEPS_MS: Final = (60_000, 600_000, 3_600_000, 21_600_000)
+"""A minute, ten, an hour, six hours; every verdict counts in each."""
 
 
 class Tally:

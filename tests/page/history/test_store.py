@@ -1,0 +1,138 @@
+"""The file by itself: retention in steps, one transaction for rows and cursor, and what questions may cost."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from support.messages import EPOCH
+from support.page_history import START_MS, Filled, cursor, made
+
+from inspectd.client import LossReason, Lost, Position
+from inspectd.errors import UnavailableError
+from inspectd.page.history import queries
+from inspectd.page.history.asking import HistoryQuestions, NotAnsweredError
+from inspectd.page.history.filler import HistorySource
+from inspectd.page.history.filters import Filter
+from inspectd.page.history.history import History
+from inspectd.page.history.metrics import HistoryCollector
+from inspectd.page.history.schema import FILE, HistoryDamagedError
+from inspectd.page.history.store import Batch, HistoryStore
+
+DAY_MS = 86_400_000
+
+
+def count(filled: Filled, table: str = "verdict") -> int:
+    return int(filled.store._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def test_old_rows_go_in_steps_and_the_history_says_from_when_on_it_is_complete(filled: Filled) -> None:
+    filled.write([made(seq, START_MS + seq * DAY_MS) for seq in range(1, 101)])
+    assert filled.ask(queries.complete_from_ms) == START_MS + DAY_MS
+    before = START_MS + 51 * DAY_MS
+    assert [filled.store.prune(before, 10**12, 20) for _ in range(4)] == [20, 20, 10, 0]
+    assert count(filled) == 50
+    assert filled.ask(queries.complete_from_ms) == START_MS + 50 * DAY_MS + 1
+    (oldest,) = filled.store._connection.execute("SELECT min(start_ms) FROM agg").fetchone()
+    assert oldest >= before - DAY_MS
+
+
+def test_too_many_bytes_take_the_oldest_and_leave_the_counts(filled: Filled) -> None:
+    filled.write([made(seq, START_MS + seq * 1000, part_id="x" * 64) for seq in range(1, 3001)])
+    aggregated = count(filled, "agg")
+    limit = filled.store.used_bytes // 2
+    while filled.store.prune(0, limit, 200):
+        filled.store.give_back(10_000)
+    assert filled.store.used_bytes <= limit
+    assert 500 < count(filled) < 2000
+    assert filled.path.stat().st_size < 1.5 * limit
+    assert count(filled, "agg") == aggregated
+    rows, _ = filled.ask(lambda connection: queries.page(connection, Filter(), None, 1))
+    assert rows[0].decided_ms == START_MS + 3_000_000
+
+
+def test_a_batch_that_fails_leaves_neither_rows_nor_cursor(filled: Filled) -> None:
+    filled.write([made(1, START_MS)])
+    filled.store._connection.execute(
+        "CREATE TRIGGER no BEFORE INSERT ON gap BEGIN SELECT RAISE(ABORT, 'full'); END"
+    )
+    lost = Lost(Position(EPOCH, 2), Position(EPOCH, 4), 1, LossReason.MISSING)
+    with pytest.raises(sqlite3.IntegrityError):
+        filled.store.write(Batch([made(2, START_MS + 1), lost], cursor(3)))
+    filled.store.close()
+    again = HistoryStore(filled.path)
+    assert again.cursor == cursor(1)
+    assert again._connection.execute("SELECT count(*), max(seq) FROM verdict").fetchone() == (1, 1)
+    again.close()
+
+
+def test_a_verdict_that_comes_again_counts_once(filled: Filled) -> None:
+    assert filled.store.write(Batch([made(1, START_MS), made(1, START_MS)], cursor(1))) == 1
+    assert filled.store.write(Batch([made(1, START_MS)], cursor(1))) == 0
+    assert filled.store._connection.execute("SELECT sum(n) FROM agg").fetchone()[0] == 4  # one for each step
+
+
+def test_a_gap_ends_with_the_next_verdict_and_is_open_until_then(filled: Filled) -> None:
+    lost = Lost(Position(EPOCH, 1), Position(EPOCH, 9), 7, LossReason.TRUNCATED)
+    filled.write([made(1, START_MS), lost])
+    shown = filled.client(clock=lambda: START_MS + 500).get("/api/verdicts").json()["gaps"]
+    assert shown == [{"from_ms": START_MS, "to_ms": START_MS + 500, "why": "truncated", "count": 7}]
+    filled.write([made(9, START_MS + 90)])
+    shown = filled.client(clock=lambda: START_MS + 500).get("/api/verdicts").json()["gaps"]
+    assert shown == [{"from_ms": START_MS, "to_ms": START_MS + 90, "why": "truncated", "count": 7}]
+    asked = filled.client().get(f"/api/verdicts?from_ms={START_MS + 91}").json()
+    assert asked["gaps"] == []
+
+
+def test_no_more_questions_wait_than_may_and_none_is_answered_late(tmp_path: Path, filled: Filled) -> None:
+    filled.write([made(1, START_MS)])
+    release = threading.Event()
+    questions = HistoryQuestions(filled.path, lambda: None, threads=1, most_waiting=1)
+
+    async def flood() -> list[object]:
+        asked = [asyncio.ensure_future(questions.ask(lambda _: release.wait(5))) for _ in range(3)]
+        await asyncio.sleep(0)
+        asked[0].cancel()  # who goes away frees nothing before its time
+        with pytest.raises(NotAnsweredError) as refused:
+            await questions.ask(lambda _: None)
+        release.set()
+        return [refused.value.what, *await asyncio.gather(*asked, return_exceptions=True)]
+
+    what, gone, second, third = asyncio.run(flood())
+    assert what == "busy"
+    assert isinstance(gone, asyncio.CancelledError)
+    assert second is True
+    assert isinstance(third, NotAnsweredError)
+    questions.close()
+
+
+def test_a_question_without_end_is_ended(filled: Filled) -> None:
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
+    questions = HistoryQuestions(filled.path, lambda: None, seconds=0.05)
+    with pytest.raises(NotAnsweredError, match="took more than"):
+        asyncio.run(questions.ask(lambda connection: connection.execute(endless).fetchall()))
+    with pytest.raises(NotAnsweredError, match="readonly"):
+        asyncio.run(questions.ask(lambda connection: connection.execute("DELETE FROM verdict")))
+    questions.close()
+
+
+@pytest.mark.parametrize("content", [b"not a database at all" * 100, b"", b"SQLite format 3\0" + bytes(4080)])
+def test_what_is_no_history_is_told_from_a_disk_that_fails(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE).write_bytes(content)
+    with pytest.raises(HistoryDamagedError):
+        HistoryStore(tmp_path / FILE)
+
+
+def test_a_folder_has_one_page_and_every_metric_is_there_from_the_start(tmp_path: Path) -> None:
+    source = HistorySource(f"ipc://{tmp_path}/verdicts.sock", f"ipc://{tmp_path}/sync.sock")
+    history = History(tmp_path / "history", source)
+    with pytest.raises(UnavailableError, match="another page"):
+        History(tmp_path / "history", source)
+    found = {sample.name for metric in HistoryCollector(history).collect() for sample in metric.samples}
+    page = (Path(__file__).parents[3] / "docs" / "page_history.md").read_text()
+    assert all(f"`{name}`" in page for name in found)
+    history.close()
+    History(tmp_path / "history", source).close()
