@@ -5,26 +5,6 @@ import { language, t } from "./text";
 
 export const zone = signal("UTC");
 
-const formats = computed(() => {
-  const make = (options: Intl.DateTimeFormatOptions) =>
-    new Intl.DateTimeFormat(language.value === "en" ? "en-GB" : language.value, {
-      timeZone: zone.value,
-      hourCycle: "h23",
-      ...options,
-    });
-  return {
-    clock: make({ hour: "2-digit", minute: "2-digit", second: "2-digit" }),
-    short: make({ hour: "2-digit", minute: "2-digit" }),
-    date: make({ year: "numeric", month: "2-digit", day: "2-digit" }),
-    both: make({ year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" }),
-  };
-});
-
-export const clockText = (ms: number): string => formats.value.clock.format(ms);
-export const shortText = (ms: number): string => formats.value.short.format(ms);
-export const dateText = (ms: number): string => formats.value.date.format(ms);
-export const timeText = (ms: number): string => formats.value.both.format(ms);
-
 const parts = computed(
   () =>
     new Intl.DateTimeFormat("en-CA", {
@@ -44,6 +24,11 @@ export function wallOf(ms: number): string {
   const of = Object.fromEntries(parts.value.formatToParts(ms).map((part) => [part.type, part.value]));
   return `${of.year}-${of.month}-${of.day}T${of.hour}:${of.minute}:${of.second}`;
 }
+
+/** One order of digits in every language: no month is taken for a day. */
+export const clockText = (ms: number): string => wallOf(ms).slice(11);
+export const shortText = (ms: number): string => wallOf(ms).slice(11, 16);
+export const timeText = (ms: number): string => wallOf(ms).replace("T", " ");
 
 /** The moment of a wall clock's time; of one that comes twice the first, of one that is left out the next. */
 export function momentOf(wall: string): number | null {

@@ -7,16 +7,14 @@ import { may } from "../session";
 import { t, word } from "../text";
 import { ageText, clockText, percent, shortText, timeText, whole } from "../time";
 import { Button, Confirm, Field } from "../ui";
-import type { Counts, GoldenDue, LineState } from "../wire";
+import type { Alarm, Counts, GoldenDue, LineState } from "../wire";
 
 export function Figures() {
   const now = state.value;
   if (!now) return <aside class="figures" aria-label={t("figures.label")} />;
   return (
     <aside class="figures" aria-label={t("figures.label")}>
-      <Alarms now={now} />
       <Counter title={t("figures.shift", { time: shortText(now.counts.shift.from_ms) })} counts={now.counts.shift} />
-      <Order counts={now.counts.order} />
       <section class="card facts">
         <Fact label={t("figures.takt")} value={takt(now)} />
         <Fact label={t("figures.recipe")} value={recipe(now)} />
@@ -25,6 +23,8 @@ export function Figures() {
           <Fact key={due.recipe} label={t("figures.golden", { recipe: due.recipe })} value={goldenWords(due)} isBad={due.overdue} />
         ))}
       </section>
+      <Alarms now={now} />
+      <Order counts={now.counts.order} />
     </aside>
   );
 }
@@ -45,8 +45,13 @@ function takt(now: LineState): string {
 
 function recipe(now: LineState): string {
   if (!now.recipe) return "–";
-  const name = now.recipe.name ?? "–";
+  const name = recipeName(now.recipe.name, now.recipe.names);
   return now.recipe.number === null ? name : `${name} (${now.recipe.number})`;
+}
+
+/** `file` is what the line calls the recipes of its settings. */
+export function recipeName(name: string | null, names: string[]): string {
+  return name === null || name === "file" ? names.join(", ") || "–" : name.replace("@", " @ ");
 }
 
 /** When the next check with golden parts is due, in words. */
@@ -128,28 +133,31 @@ function Order({ counts }: { counts: Counts | null }) {
   );
 }
 
-/** The most severe first; the rest by number, so that the screen never scrolls away from the state. */
+/** The most severe first, one line for all cameras that have it. */
 function Alarms({ now }: { now: LineState }) {
   void tick.value;
-  const shown = now.alarms.slice(0, 3);
+  const of = new Map<string, Alarm[]>();
+  for (const alarm of now.alarms) of.set(alarm.name, [...(of.get(alarm.name) ?? []), alarm]);
   return (
-    <section class={`card alarms ${shown.length ? "" : "none"}`} aria-live="polite">
+    <section class={`card alarms ${of.size ? "" : "none"}`} aria-live="polite">
       <h2>{t("alarms.title")}</h2>
       {!isLive.value && <p class="hint">{t("alarms.not_known")}</p>}
-      {isLive.value && shown.length === 0 && <p class="hint">{t("alarms.none")}</p>}
+      {isLive.value && of.size === 0 && <p class="hint">{t("alarms.none")}</p>}
       <ul>
-        {shown.map((alarm) => (
-          <li key={`${alarm.name} ${alarm.camera}`} class={alarm.status}>
-            <b>{word("condition", alarm.name, { camera: alarm.camera ?? "" })}</b>
-            <small>
-              {t("alarms.since", { time: clockText(alarm.since_ms), age: ageText(serverNow() - alarm.since_ms) })}
-              {alarm.camera && ` · ${alarm.camera}`}
-            </small>
-            {alarm.detail && <small>{alarm.detail}</small>}
-          </li>
-        ))}
+        {[...of].map(([name, alarms]) => {
+          const cameras = alarms.flatMap((alarm) => alarm.camera ?? []).join(", ");
+          const since = Math.min(...alarms.map((alarm) => alarm.since_ms));
+          return (
+            <li key={name} class={alarms[0]?.status}>
+              <b>{word("condition", name, { camera: cameras })}</b>
+              <small>
+                {cameras && `${cameras} · `}
+                {t("alarms.since", { time: clockText(since), age: ageText(serverNow() - since) })}
+              </small>
+            </li>
+          );
+        })}
       </ul>
-      {now.alarms.length > shown.length && <p class="hint">{t("state.more", { n: now.alarms.length - shown.length })}</p>}
     </section>
   );
 }

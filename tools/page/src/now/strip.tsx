@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { getBytes, Refused } from "../api";
+import { getBytes } from "../api";
 import { draw, type Shown } from "../heat";
 import { partPath, placeOf, rejects } from "../live";
 import { decode, parse, withHeat } from "../pictures";
@@ -14,7 +14,8 @@ import type { Row } from "../wire";
 /** What the strip shows while the view stands still. */
 export const frozenRejects = signal<Row[] | null>(null);
 
-const TRIES_MS = [0, 700, 2000];
+/** The picture may come after the verdict; many have none. */
+const PATIENCE_MS = 800;
 let asking: Promise<unknown> = Promise.resolve();
 
 export function Strip() {
@@ -47,22 +48,14 @@ function Thumbnail({ row }: { row: Row }) {
   useEffect(() => {
     let isGone = false;
     const load = async (): Promise<void> => {
-      // The picture may come after the verdict; some have none.
-      for (const wait of TRIES_MS) {
-        await new Promise((done) => setTimeout(done, wait));
-        if (isGone) return;
-        const message = await nextTurn(() => getBytes(`/api/strip/${row.epoch}/${row.seq}`)).then(parse, (error: unknown) => {
-          if (error instanceof Refused && error.status !== 404) throw error;
-          return null;
-        });
-        if (!message) continue;
-        const found = await decode(message);
-        if (isGone) found.bitmap.close();
-        else setShown(found);
-        return;
-      }
+      await new Promise((done) => setTimeout(done, PATIENCE_MS));
+      const message = await nextTurn(async () => (isGone ? null : parse(await getBytes(`/api/strip/${row.epoch}/${row.seq}`))));
+      if (!message) return;
+      const found = await decode(message);
+      if (isGone) found.bitmap.close();
+      else setShown(found);
     };
-    load().catch(() => undefined); // there is a part's page for what does not come here
+    load().catch(() => undefined); // none was sent: the strip says so, and the part's page may have one
     return () => {
       isGone = true;
     };

@@ -6,6 +6,10 @@ import { attach, FRESH_MS, frozenAt, pictureOf } from "../pictures";
 import { t, word } from "../text";
 import { ageText } from "../time";
 import { Badge, ScoreBar } from "../ui";
+import type { PictureHead } from "../wire";
+
+/** The line has newer pictures than this screen by more than that. */
+const SLOW_MS = 1500;
 
 export function Tile({ place, isLarge, onLarge }: { place: string; isLarge: boolean; onLarge: (() => void) | null }) {
   const canvas = useRef<HTMLCanvasElement>(null);
@@ -41,7 +45,7 @@ export function Tile({ place, isLarge, onLarge }: { place: string; isLarge: bool
           !isFresh && (
             <p class="over">
               <strong>{t("tile.no_picture")}</strong>
-              <span>{why(place, age)}</span>
+              <span>{why(place, age, picture?.head ?? null)}</span>
             </p>
           )
         )}
@@ -64,7 +68,7 @@ function ageOf(cameAt: number, capturedMs: number): number {
   return Math.max(performance.now() - cameAt, serverNow() - capturedMs);
 }
 
-function why(place: string, age: number | null): string {
+function why(place: string, age: number | null, head: PictureHead | null): string {
   if (!isLinked.value) return t("why.page");
   const camera = state.value?.cameras.find((each) => each.name === place.split("/")[0]);
   if (!state.value?.bus.alive) return t("why.line");
@@ -73,9 +77,11 @@ function why(place: string, age: number | null): string {
     const said = word("camera", camera.reason ?? "down");
     return camera.detail ? `${said} ${camera.detail}` : said;
   }
-  const waits = camera.frame_age_ms === null || camera.frame_age_ms > FRESH_MS;
-  if (waits) return camera.frame_age_ms === null ? t("why.no_part_yet") : t("why.no_part", { age: ageText(camera.frame_age_ms) });
-  return age === null ? t("why.not_sent") : t("why.slow");
+  const waits = camera.frame_age_ms;
+  if (age === null) return waits === null ? t("why.no_part_yet") : t("why.not_sent");
+  const lineTook = head ? head.sent_ms - head.captured_ms : 0;
+  if (lineTook > FRESH_MS && age - lineTook < FRESH_MS) return t("why.line_slow", { age: ageText(lineTook) });
+  return waits !== null && age - waits > SLOW_MS ? t("why.slow") : t("why.no_part", { age: ageText(age) });
 }
 
 /** What the colours of every heat mean. */

@@ -59,7 +59,7 @@ export function Account() {
             <Fact name={t("account.version")} value={line.value?.version ?? "–"} />
             <Fact name={t("account.line_version")} value={line.value?.line_version ?? "–"} />
           </dl>
-          <a href="/assets/licences.txt" target="_blank" rel="noopener">
+          <a class="button" href="/assets/licences.txt" target="_blank" rel="noopener">
             {t("account.licences")}
           </a>
         </section>
@@ -100,6 +100,7 @@ function Password() {
     <section class="card">
       <h2>{t("account.change_password")}</h2>
       <form onSubmit={change}>
+        <input hidden autocomplete="username" value={me.value?.name} readOnly />
         <Field label={t("account.password")}>
           <input type="password" required maxLength={200} autocomplete="current-password" value={old} onInput={(event) => setOld(event.currentTarget.value)} />
         </Field>

@@ -2,7 +2,7 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { language } from "../text";
+import { language, t } from "../text";
 import { isDark } from "../theme";
 import { zone } from "../time";
 import type { Series } from "../wire";
@@ -39,8 +39,7 @@ export function Chart(props: {
   useEffect(() => {
     const parent = box.current;
     if (!parent) return;
-    const style = getComputedStyle(document.documentElement);
-    const colour = (name: string): string => style.getPropertyValue(name).trim();
+    const colour = (name: string): string => colourOf(parent, name);
     const axis = { stroke: colour("--ink"), grid: { stroke: colour("--rule"), width: 1 }, ticks: { stroke: colour("--rule"), width: 1 } };
     const chart = new uPlot(
       {
@@ -55,7 +54,7 @@ export function Chart(props: {
           { ...axis, size: 76, values: (_, values) => values.map((value) => props.unit(value)) },
         ],
         series: [
-          { value: (_, seconds) => (seconds === null ? "–" : timeOf(seconds * 1000)) },
+          { label: t("row.time"), value: (_, seconds) => (seconds === null ? "–" : timeOf(seconds * 1000)) },
           ...props.curves.map((curve) => ({
             label: curve.label,
             stroke: colour(COLOURS[curve.look % COLOURS.length] ?? ""),
@@ -96,6 +95,15 @@ export function Chart(props: {
       <div ref={box} role="img" aria-label={props.label} />
     </figure>
   );
+}
+
+/** As it is now, in light or dark: a canvas knows no names of colours. */
+function colourOf(parent: HTMLElement, name: string): string {
+  const probe = parent.appendChild(document.createElement("i"));
+  probe.style.color = `var(${name})`;
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
 }
 
 function timeOf(ms: number): string {

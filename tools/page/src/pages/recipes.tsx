@@ -77,7 +77,7 @@ export function Recipes() {
   );
 }
 
-const nameOf = (recipe: Recipe): string => (recipe.version ? `${recipe.name} @ ${recipe.version}` : recipe.name);
+const nameOf = (recipe: Recipe): string => (recipe.name === "file" ? t("recipes.file") : recipe.version ? `${recipe.name} @ ${recipe.version}` : recipe.name);
 
 function Acts({ recipe, onAsk }: { recipe: Recipe; onAsk: (act: Act) => void }) {
   const can: Act[] = [];

@@ -71,10 +71,10 @@ export function SpanPicker({ span, onChange }: { span: Span; onChange: (span: Sp
         ))}
       </div>
       <Field label={t("span.from")}>
-        <input type="datetime-local" step="1" required value={wallOf(span.from_ms)} onChange={set("from_ms")} />
+        <input type="datetime-local" required value={wallOf(span.from_ms).slice(0, 16)} onChange={set("from_ms")} />
       </Field>
       <Field label={t("span.to")}>
-        <input type="datetime-local" step="1" required value={wallOf(span.to_ms)} onChange={set("to_ms")} />
+        <input type="datetime-local" required value={wallOf(span.to_ms).slice(0, 16)} onChange={set("to_ms")} />
       </Field>
     </fieldset>
   );
