@@ -25,7 +25,7 @@ export default defineConfig({
   plugins: [licences()],
   build: {
     outDir: "../../inspectd/page/assets",
-    emptyOutDir: false,
+    emptyOutDir: true,
     target: ["chrome123", "firefox128", "safari17.5"],
     modulePreload: false,
     assetsInlineLimit: 0,
