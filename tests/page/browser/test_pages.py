@@ -34,13 +34,13 @@ def test_rejects_of_the_shift_are_two_touches_away_and_lead_to_a_part(page, look
     glass.tab.get_by_label("Verdict").select_option("fail")
     glass.tab.wait_for_url("**verdict=fail**")
     glass.tab.wait_for_function(
-        "[...document.querySelectorAll('tbody tr')].every(row => row.innerText.includes('FAIL'))"
+        "() => [...document.querySelectorAll('tbody tr')].every(row => row.innerText.includes('FAIL'))"
     )
     assert all("Score above the limit" in row for row in rows_of(glass))
     glass.tab.locator("tbody a").last.tap()
     glass.sees(".verdict-line", "FAIL")
     glass.sees(".picture canvas")
-    glass.tab.wait_for_function("document.querySelector('.picture canvas').width > 50")
+    glass.tab.wait_for_function("() => document.querySelector('.picture canvas').width > 50")
     assert glass.colours(".picture canvas") > 8
     glass.sees("dl.facts", "Limit")
     glass.tab.go_back()
@@ -101,14 +101,15 @@ def test_each_role_sees_and_may_only_its_own(page, look) -> None:
 def test_a_user_is_added_and_what_was_done_is_in_the_audit(page, look) -> None:
     glass = look(page, "admin", "/users")
     glass.tab.get_by_role("button", name="Add a user").tap()
-    glass.tab.get_by_label("Name").fill("kim")
-    glass.tab.get_by_label("New password").fill("short")
-    glass.tab.get_by_role("dialog").get_by_label("Role").select_option("quality")
-    glass.tab.get_by_role("button", name="Add", exact=True).tap()
-    assert glass.tab.get_by_role("dialog").is_visible()  # the browser itself says that it is too short
-    glass.tab.get_by_label("New password").fill("kim and a long password")
-    glass.tab.get_by_label("Reason").fill("shift B")
-    glass.tab.get_by_role("button", name="Add", exact=True).tap()
+    dialog = glass.tab.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("kim")
+    dialog.get_by_label("New password").fill("short")
+    dialog.get_by_label("Role").select_option("quality")
+    dialog.get_by_role("button", name="Add", exact=True).tap()
+    assert dialog.is_visible()  # the browser itself says that it is too short
+    dialog.get_by_label("New password").fill("one more long password")
+    dialog.get_by_label("Reason").fill("shift B")
+    dialog.get_by_role("button", name="Add", exact=True).tap()
     glass.sees("tbody tr", "kim")
     glass.open("/audit").sees("tbody tr", "shift B")
 
