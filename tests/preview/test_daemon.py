@@ -118,9 +118,9 @@ def is_quiet(port: int) -> bool:
 
 def test_whatever_becomes_of_it_no_verdict_knows(start_daemon, stub_bank, good_folder):
     """The process killed and stopped, a reader that does not read, readers that come and go without end."""
-    cameras = camera_table("cam", good_folder, fps=40, slots=8)
+    cameras = camera_table("cam", good_folder, fps=20)
     extra = "[preview]\nfps = 30\njpeg_quality = 100\n"
-    daemon = start_daemon(settings(stub_bank, cameras, deadline_ms=1000, extra=extra)).ready()
+    daemon = start_daemon(settings(stub_bank, cameras, extra=extra)).ready()
     context = zmq.Context()
     deaf = context.socket(zmq.SUB)  # as a page that is stopped: its buffers fill, and nothing is taken
     deaf.setsockopt(zmq.RCVHWM, 1)
@@ -138,7 +138,7 @@ def test_whatever_becomes_of_it_no_verdict_knows(start_daemon, stub_bank, good_f
         assert stopped != killed
         os.kill(stopped, signal.SIGSTOP)
         had = len(daemon.reader.verdicts)
-        daemon.until(lambda: len(daemon.reader.verdicts) > had + 60)  # longer than slots are held
+        daemon.until(lambda: len(daemon.reader.verdicts) > had + 30)  # longer than slots are held
         os.kill(stopped, signal.SIGCONT)
         while reader.receive(0) is not None:
             pass
