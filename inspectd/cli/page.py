@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import importlib
+import os
 import signal
 import sys
 from contextlib import closing
@@ -110,6 +111,8 @@ def example() -> str:
 
 
 def _manage(settings: PageConfig, arguments: argparse.Namespace) -> int:
+    who = user_name()
+    _become_owner(settings.data_dir)
     with closing(AccountStore(settings.data_dir)) as store:
         if arguments.user_action == "list":
             return _list(store.users())
@@ -117,11 +120,19 @@ def _manage(settings: PageConfig, arguments: argparse.Namespace) -> int:
         before = store.user(name)
         _change(store, action, name, arguments)
         PageTrail(settings.data_dir).record(
-            AuditAction.USER, user_name(), "command", about=f"{action} {name}",
+            AuditAction.USER, who, "command", about=f"{action} {name}",
             old=_described(before), new=_described(store.user(name)),
         )  # fmt: skip
     print(f"{name}: done; what was logged in under this name is logged out")
     return ExitCode.OK
+
+
+def _become_owner(folder: Path) -> None:
+    """Root becomes whom the folder belongs to: files that root made there the page could not write."""
+    if os.geteuid() == 0 and folder.is_dir() and (owner := folder.stat()).st_uid != 0:
+        os.setgroups([])
+        os.setgid(owner.st_gid)
+        os.setuid(owner.st_uid)
 
 
 def _change(store: AccountStore, action: str, name: str, arguments: argparse.Namespace) -> None:

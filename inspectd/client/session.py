@@ -166,7 +166,7 @@ class Session:
         elif self._line != (plant, line):
             raise InputError(
                 f"got a message of line {plant}/{line}, expected {'/'.join(self._line)} alone; "
-                f"name the endpoint of one line, or another cursor than {self._file}"
+                f"name the endpoint of one line, or another cursor than {self._file or 'the one given'}"
             )
 
     def _numbered(self, header: bytes) -> Numbered:

@@ -21,6 +21,7 @@ REQUEST_SECONDS: Final = 10.0
 """A connection whose first request's head does not come within it is ended."""
 _HANDSHAKE_SECONDS: Final = 5.0
 _KEEP_ALIVE_SECONDS: Final = 15
+_END_SECONDS: Final = 2.0
 _MOST_HEAD_BYTES: Final = 16_384
 MOST_MESSAGE_BYTES: Final = 1024
 """Of a message that a tab sends over its WebSocket."""
@@ -154,17 +155,24 @@ class PageListener:
         app: the page.
         settings: the page's.
         book: of connections.
+        request_seconds: longest time for a request's head to come.
 
     Raises:
         InputError: the certificate or its key cannot be used.
     """
 
-    def __init__(self, app: ASGIApp, settings: PageConfig, book: ConnectionBook) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: PageConfig,
+        book: ConnectionBook,
+        request_seconds: float = REQUEST_SECONDS,
+    ) -> None:
         self._server_settings = settings.server
         self._state = ServerState()
         self._config = uvicorn.Config(
             app, log_config=None, access_log=False, server_header=False, date_header=False, lifespan="off",
-            http=type("_Http", (BoundedHttp,), {"book": book}),
+            http=type("_Http", (BoundedHttp,), {"book": book, "request_seconds": request_seconds}),
             ws=type("_WebSocket", (BoundedWebSocket,), {"book": book}),
             ws_max_size=MOST_MESSAGE_BYTES, ws_per_message_deflate=False,
             ws_ping_interval=_PING_SECONDS, ws_ping_timeout=_PING_SECONDS,
@@ -223,9 +231,8 @@ class PageListener:
         for connection in list(self._state.connections):
             connection.shutdown()
         # Answers under way may end; who does not read is not waited for.
-        until = asyncio.get_running_loop().time() + 2.0
-        while self._state.connections and asyncio.get_running_loop().time() < until:
-            await asyncio.sleep(0.02)
+        if self._state.tasks:
+            await asyncio.wait(set(self._state.tasks), timeout=_END_SECONDS)
         for connection in list(self._state.connections):
             connection.transport.abort()
         for task in list(self._state.tasks):

@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from inspectd.page.history.history import History
+from inspectd.page.history.metrics import HistoryCollector
 from inspectd.page.line.link import LineThreads
 from inspectd.page.listening import ConnectionBook
 from inspectd.page.live.hub import LiveHub
@@ -34,12 +35,10 @@ class PageCollector(Collector):
     """Gives what the parts of the page have counted; a scrape holds up nobody."""
 
     def __init__(
-        self, counts: Counter[tuple[str, str]], *, hub: LiveHub, line: LineThreads, book: ConnectionBook,
-        history: History,
-    ) -> None:  # fmt: skip
+        self, counts: Counter[tuple[str, str]], *, hub: LiveHub, line: LineThreads, book: ConnectionBook
+    ) -> None:
         """Read of these."""
         self._counts, self._hub, self._line, self._book = counts, hub, line, book
-        self._history = history
 
     def collect(self) -> Iterator[Metric]:
         """Every metric, with zeros for what did not happen."""
@@ -50,31 +49,10 @@ class PageCollector(Collector):
                 metric.add_metric([value], counts.get((kind, value), 0))
             yield metric
         yield CounterMetricFamily(
-            "inspectd_page_line_missed", "Live messages of the line that did not come.", self._line.missed
-        )
-        yield CounterMetricFamily(
             "inspectd_page_line_problems", "Times that a reader of the line began again.", self._line.problems
         )
         yield GaugeMetricFamily(
             "inspectd_page_line_alive", "1 while heartbeats of the line come.", int(self._hub.line.is_alive)
-        )
-        state = self._history.filler.state
-        yield CounterMetricFamily(
-            "inspectd_page_history_verdicts", "Verdicts that were added to the history.", state.written
-        )
-        yield CounterMetricFamily(
-            "inspectd_page_history_gaps", "Gaps: verdicts that the line could not give any more.", state.gaps
-        )
-        yield CounterMetricFamily(
-            "inspectd_page_history_failures", "Times that the history could not be written or read.",
-            state.failures,
-        )  # fmt: skip
-        yield GaugeMetricFamily(
-            "inspectd_page_history_stopped", "1 while nothing can be added to the history.",
-            int(bool(state.problem)),
-        )  # fmt: skip
-        yield GaugeMetricFamily(
-            "inspectd_page_history_bytes", "Room that the history takes.", state.used_bytes
         )
         yield GaugeMetricFamily("inspectd_page_tabs", "Open tabs.", len(self._hub.tabs))
         yield GaugeMetricFamily("inspectd_page_connections", "Connections of browsers.", self._book.total)
@@ -88,5 +66,6 @@ def registry(
     made = CollectorRegistry()
     ProcessCollector(registry=made)
     PlatformCollector(registry=made)
-    made.register(PageCollector(counts, hub=hub, line=line, book=book, history=history))
+    made.register(HistoryCollector(history))
+    made.register(PageCollector(counts, hub=hub, line=line, book=book))
     return made

@@ -15,8 +15,8 @@ from msgspec import Meta
 from inspectd import config
 from inspectd.client import ClientKeys
 from inspectd.config import Name, Settings
-from inspectd.config.places import default_state_dir
-from inspectd.errors import ConfigError
+from inspectd.config.places import systemd_directory
+from inspectd.errors import ConfigError, InputError
 
 _ENDPOINTS: Final = ("sync", "control", "previews")
 _PATHS: Final = {
@@ -131,7 +131,10 @@ class PageView(Settings, frozen=True, kw_only=True):
 class PageStore(Settings, frozen=True, kw_only=True):
     """Where the page keeps users, sessions, its audit file and its copy of the line's verdicts."""
 
-    dir: Annotated[str, Meta(description="Its directory. Empty: $STATE_DIRECTORY, which the unit sets.")] = ""
+    dir: Annotated[
+        str,
+        Meta(description="Its directory. Empty: the one systemd gives the service; commands need it here."),
+    ] = ""
     days: Annotated[
         float, Meta(ge=1, le=3650, description="Verdicts older than this are removed from the page's copy.")
     ] = 400.0
@@ -165,11 +168,16 @@ class PageConfig(Settings, frozen=True, kw_only=True):
         """The directory of what the page keeps.
 
         Raises:
-            UnavailableError: `store.dir` is empty and the system provides no directory.
+            InputError: `store.dir` is empty, and systemd names none to this process. Another place would be
+                taken for the service's by whoever adds a user.
         """
-        if self.store.dir:
-            return Path(self.store.dir)
-        return default_state_dir(self.line.plant, f"page-{self.line.name}")
+        found = Path(self.store.dir) if self.store.dir else systemd_directory("STATE_DIRECTORY")
+        if found is None:
+            raise InputError(
+                "store.dir: is empty, expected the directory of users, sessions and history, such as "
+                f"/var/lib/inspectd-page/{self.line.name}; only the service itself is told it by systemd"
+            )
+        return found
 
     @property
     def zone(self) -> ZoneInfo:

@@ -17,7 +17,7 @@ import zmq
 from support.messages import COUNTS, EPOCH, heartbeat, verdict
 
 from inspectd import wire
-from inspectd.client import AsyncVerdictReader, Liveness, Lost, Position, VerdictReader
+from inspectd.client import AsyncVerdictReader, Cursor, Liveness, Lost, Position, VerdictReader
 from inspectd.errors import InputError
 from inspectd.wire import Verdict, sync
 from inspectd.wire.sync import End, ReplayRequest, Snapshot, Truncated, Verdicts, decode_request
@@ -176,6 +176,22 @@ def test_the_cursor_file_lets_the_next_reader_go_on_over_restarts_of_both(line: 
         reader.commit()
         assert reader.position == Position(EPOCH + 1, 2)
     assert sorted(p.name for p in tmp_path.iterdir() if "cursor" in p.name) == ["cursor"]
+
+
+def test_a_cursor_that_the_caller_keeps_does_what_a_file_does(line: Line) -> None:
+    with VerdictReader(line.endpoint, start="oldest") as reader:
+        assert reader.cursor is None
+        line.publish(5)
+        take(reader, 5)
+        kept = reader.cursor
+    assert kept == Cursor("demo", "line1", Position(EPOCH, 5))
+    line.publish(2, live=False)
+    line.restart()
+    line.publish(2)
+    with VerdictReader(line.endpoint, cursor=kept) as reader:
+        assert names(take(reader, 4)) == [(0, 6), (0, 7), (1, 1), (1, 2)]
+        reader.commit()  # there is no file, and so nothing to write
+        assert reader.cursor == Cursor("demo", "line1", Position(EPOCH + 1, 2))
 
 
 def test_what_is_no_longer_kept_is_named(line: Line, tmp_path: Path) -> None:

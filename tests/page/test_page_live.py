@@ -2,86 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.daemon import Daemon, camera_table, settings
+from support.daemon import WELL, Daemon, camera_table, settings
 from support.page_process import PageProcess
-from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from support.page_tab import Tab
+from support.ports import free_ports
+from websockets.exceptions import InvalidStatus
 
+from inspectd import key_files
 from inspectd.cli.daemon_process import DaemonProcess
 from inspectd.page.accounts.roles import Role
+from inspectd.publish.access import keys
+from inspectd.publish.access.keys import Client
+from inspectd.scoring.stub import Behaviour
+from inspectd.wire.sockets import Role as KeyRole
 
 STUB = Path(__file__).parents[1] / "support" / "stub_daemon.py"
 
 pytestmark = pytest.mark.daemon
-
-
-class Tab:
-    """An open tab: what it was sent, by kind."""
-
-    def __init__(self, page: PageProcess, role: Role | None = Role.VIEWER, origin: str | None = None) -> None:
-        headers = {} if role is None else {"Cookie": f"inspectd-plain={page.token(role)}"}
-        self.open = ExitStack()
-        self.socket: ClientConnection = self.open.enter_context(
-            connect(
-                f"ws://127.0.0.1:{page.port}/live", origin=origin or page.origin, additional_headers=headers,
-                compression=None, open_timeout=5, close_timeout=1,
-            )
-        )  # fmt: skip
-        self.said: dict[str, list[dict[str, Any]]] = {"state": [], "v": [], "e": []}
-        self.pictures: list[dict[str, Any]] = []
-        self.acknowledges = True
-
-    def send(self, **message: Any) -> None:
-        self.socket.send(json.dumps(message))
-
-    def read(self, seconds: float = 1.0) -> None:
-        message = self.socket.recv(timeout=seconds)
-        if isinstance(message, str):
-            said = json.loads(message)
-            self.said[said["t"]].append(said)
-            return
-        size = int.from_bytes(message[:4], "big")
-        self.pictures.append({**json.loads(message[4 : 4 + size]), "body": message[4 + size :]})
-        if self.acknowledges:
-            self.send(t="ack")
-
-    def until(self, condition: Callable[[], Any], seconds: float = 15.0) -> None:
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, self.said["state"][-1:]
-            try:
-                self.read(0.5)
-            except TimeoutError:
-                continue
-
-    @property
-    def state(self) -> dict[str, Any]:
-        return self.said["state"][-1] if self.said["state"] else {}
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        return [row for said in self.said["v"] for row in said["rows"]]
-
-    def close_code(self) -> int:
-        end = time.monotonic() + 15
-        while time.monotonic() < end:
-            try:
-                self.socket.recv(timeout=10)
-            except ConnectionClosed as closed:
-                return closed.rcvd.code if closed.rcvd else 1006
-        raise AssertionError("the tab is not cut off")
 
 
 @pytest.fixture
@@ -98,8 +45,26 @@ def tabs() -> Iterator[Callable[..., Tab]]:
 
 
 @pytest.fixture(scope="module")
-def daemon(start_shared_daemon, stub_bank, good_folder) -> Daemon:
-    return start_shared_daemon(settings(stub_bank, camera_table("top", good_folder, fps=20))).ready()
+def keys_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("keys")
+    key_files.new_pair(folder / "server")
+    public, _ = key_files.new_pair(folder / "page1")
+    keys.write_allowed(folder, [Client(key_files.read_public(public), "page1", (KeyRole.READ,))])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ports() -> dict[str, int]:
+    names = ("verdicts", "sync", "control", "previews")
+    return dict(zip(names, free_ports(4), strict=True))
+
+
+@pytest.fixture(scope="module")
+def daemon(start_shared_daemon, stub_bank, good_folder, ports, keys_folder) -> Daemon:
+    tcp = "\n".join(f'{name}_tcp = "127.0.0.1:{port}"' for name, port in ports.items())
+    extra = f'[publish]\n{tcp}\n[security]\nkeys_dir = "{keys_folder}"'
+    camera = camera_table("top", good_folder, fps=20)
+    return start_shared_daemon(settings(stub_bank, camera, extra=extra)).ready()
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +88,43 @@ def test_a_tab_is_told_the_line_and_every_verdict(daemon, page, tabs) -> None:
     tab.until(lambda: tab.state["counts"]["shift"]["parts"] > 60)
     counts = tab.state["counts"]["shift"]
     assert counts["pass"] + counts["fail"] + counts["undecidable"] == counts["parts"]
+
+
+def test_pictures_come_while_they_are_drawn_and_only_of_what_is_shown(page, tabs) -> None:
+    tab = tabs(page)
+    tab.send(t="show", cameras=["top"])
+    tab.until(lambda: len(tab.pictures) >= 5)
+    picture = tab.pictures[-1]
+    assert picture["camera"] == "top"
+    assert picture["body"][: picture["jpeg"]].startswith(b"\xff\xd8")
+    heat = picture["heat"]
+    assert len(picture["body"]) == picture["jpeg"] + (heat["height"] * heat["width"] if heat else 0)
+    assert 0 <= picture["sent_ms"] - picture["captured_ms"] < 2000
+    numbers = [each["seq"] for each in tab.pictures]
+    assert numbers == sorted(set(numbers))
+    tab.acknowledges = False
+    got = len(tab.pictures)
+    rows = len(tab.rows)
+    tab.until(lambda: len(tab.rows) > rows + 30)
+    assert len(tab.pictures) <= got + 2
+    tab.send(t="show", cameras=[])
+    tab.send(t="ack")
+    rows = len(tab.rows)
+    tab.until(lambda: len(tab.rows) > rows + 10)
+    assert len(tab.pictures) <= got + 2
+
+
+def test_the_strip_has_what_did_not_pass(daemon, page, tabs) -> None:
+    daemon.behave(Behaviour(fault="error"))
+    tab = tabs(page)
+    tab.send(t="show", cameras=["top"])
+    tab.until(lambda: [each for each in tab.pictures if each["verdict"] != "pass"])
+    daemon.behave(WELL)
+    shown = next(each for each in tab.pictures if each["verdict"] != "pass")
+    with page.browser("viewer") as browser:
+        answer = browser.get(f"/api/strip/{shown['epoch']}/{shown['seq']}")
+        assert answer.content[4 + int.from_bytes(answer.content[:4], "big") :] == shown["body"]
+        assert browser.get("/api/strip/1/1").json()["what"] == "gone"
 
 
 @pytest.mark.parametrize("origin", ["https://elsewhere.example", "null"])
@@ -177,47 +179,63 @@ def test_what_a_tab_shows_that_the_line_has_not_does_no_harm(daemon, page, tabs)
     assert not tab.pictures
 
 
-def test_a_page_that_is_killed_and_one_that_stands_still_cost_no_verdict(
-    start_daemon, stub_bank, good_folder, tmp_path, tabs
+@pytest.fixture(scope="module")
+def keyed_page(daemon, ports, keys_folder, tmp_path_factory) -> Iterator[PageProcess]:
+    """A page on another host, as it were: over TCP, with a key of its own."""
+    line = "".join(
+        f'{name} = "tcp://127.0.0.1:{port}"\n' for name, port in ports.items() if name != "verdicts"
+    )
+    line += f'server_key = "{keys_folder}/server.key"\nclient_key = "{keys_folder}/page1.key_secret"\n'
+    process = PageProcess(
+        tmp_path_factory.mktemp("keyed"), daemon.runtime_dir, line=line,
+        verdicts=f"tcp://127.0.0.1:{ports['verdicts']}",
+    )  # fmt: skip
+    yield process
+    process.close()
+
+
+def test_a_page_whose_key_is_revoked_shows_nothing_as_live_and_is_back_with_it(
+    keyed_page, keys_folder, tabs
 ) -> None:
-    daemon = start_daemon(settings(stub_bank, camera_table("top", good_folder, fps=40))).ready()
+    tab = tabs(keyed_page)
+    tab.until(lambda: tab.state.get("state") == "running")
+    allowed = keys.read_list(keys_folder).clients
+    keys.write_allowed(keys_folder, [])
+    tab.until(lambda: tab.state["state"] == "unreachable", 10)
+    assert not tab.state["cameras"][0]["up"]
+    keys.write_allowed(keys_folder, list(allowed))
+    tab.until(lambda: tab.state["state"] == "running", 20)
+
+
+def test_a_page_that_stands_still_or_is_killed_costs_no_verdict(daemon, tmp_path, tabs) -> None:
     page = PageProcess(tmp_path / "page", daemon.runtime_dir)
     try:
         tab = tabs(page)
-        tab.until(lambda: len(tab.rows) > 20)
+        tab.send(t="show", cameras=["top"])
+        tab.until(lambda: len(tab.rows) > 20 and tab.pictures)
+        daemon.reader.read(0)
+        began = len(daemon.reader.verdicts)
         page.process.send_signal(signal.SIGSTOP)
-        seen = len(daemon.reader.verdicts)
-        daemon.until(lambda: len(daemon.reader.verdicts) > seen + 80)
+        daemon.until(lambda: len(daemon.reader.verdicts) > began + 40)
         page.process.send_signal(signal.SIGCONT)
         page.kill()
-        seen = len(daemon.reader.verdicts)
-        daemon.until(lambda: len(daemon.reader.verdicts) > seen + 40)
-        reasons = {verdict.reason for verdict in daemon.reader.verdicts}
-        assert reasons <= {"within_threshold", "above_threshold"}
-        numbers = [verdict.seq for verdict in daemon.reader.verdicts]
-        assert numbers == sorted(numbers)
-
-        page.start()
-        tab = tabs(page)
-        tab.until(lambda: tab.state.get("state") == "running")
-        daemon.process.kill()
-        began = time.monotonic()
-        tab.until(lambda: tab.state["state"] == "unreachable", 5)
-        assert time.monotonic() - began < 1.5
-        assert not tab.state["cameras"][0]["up"]
-        assert tab.state["cameras"][0]["reason"] == "line"
-        assert tab.state["ne107"]["level"] == "failure"
-        assert page.stop() == 0
+        daemon.until(lambda: len(daemon.reader.verdicts) > began + 80)
+        since = daemon.reader.verdicts[began:]
+        assert {verdict.reason for verdict in since} <= {"within_threshold", "above_threshold"}
+        assert [verdict.seq for verdict in since] == list(range(since[0].seq, since[0].seq + len(since)))
     finally:
         page.close()
 
 
-def test_a_line_that_ends_says_so_and_is_back_when_it_starts_again(
+def test_a_line_that_ends_says_so_is_back_and_is_unreachable_when_it_is_killed(
     start_daemon, stub_bank, good_folder, tmp_path, tabs
 ) -> None:
-    text = settings(stub_bank, camera_table("top", good_folder, fps=20))
-    daemon = start_daemon(text).ready()
+    daemon = start_daemon(settings(stub_bank, camera_table("top", good_folder, fps=20))).ready()
     page = PageProcess(tmp_path / "page", daemon.runtime_dir)
+    places = {
+        "RUNTIME_DIRECTORY": str(daemon.runtime_dir), "STATE_DIRECTORY": str(daemon.folder / "state"),
+    }  # fmt: skip
+    again = None
     try:
         tab = tabs(page)
         tab.until(lambda: tab.state.get("state") == "running")
@@ -225,17 +243,20 @@ def test_a_line_that_ends_says_so_and_is_back_when_it_starts_again(
         tab.until(lambda: tab.state["state"] == "stopped", 5)
         tab.until(lambda: "stopped" in {row["name"] for said in tab.said["e"] for row in said["rows"]}, 5)
         before = tab.state["bus"]["epoch"]
-        again = DaemonProcess(
-            daemon.file, daemon.folder / "log2", command=[sys.executable, str(STUB)],
-            environment={
-                "RUNTIME_DIRECTORY": str(daemon.runtime_dir), "STATE_DIRECTORY": str(daemon.folder / "state"),
-            },
-        )  # fmt: skip
-        try:
-            tab.until(lambda: tab.state["state"] == "running" and tab.state["bus"]["epoch"] != before, 20)
-            tab.until(lambda: tab.state["counts"]["shift"]["parts"] > 0)
-        finally:
-            again.kill()
-            again.wait()
+        command = [sys.executable, str(STUB)]
+        again = DaemonProcess(daemon.file, daemon.folder / "log2", command=command, environment=places)
+        tab.until(lambda: tab.state["state"] == "running" and tab.state["bus"]["epoch"] != before, 20)
+        tab.until(lambda: tab.state["counts"]["shift"]["parts"] > 0)
+
+        again.kill()
+        began = time.monotonic()
+        tab.until(lambda: tab.state["state"] == "unreachable", 5)
+        assert time.monotonic() - began < 2.0  # a second and a state, on a busy machine
+        assert (tab.state["cameras"][0]["up"], tab.state["cameras"][0]["reason"]) == (False, "line")
+        assert tab.state["ne107"]["level"] == "failure"
+        assert page.stop() == 0
     finally:
         page.close()
+        if again is not None:
+            again.kill()
+            again.wait()

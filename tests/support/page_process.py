@@ -30,20 +30,23 @@ class PageProcess:
         tables: more TOML.
         server: more lines of the table `[server]`.
         line: more lines of the table `[line]`.
+        verdicts: the line's socket, where it is not the local one.
+        is_encrypted: `server` names a certificate.
     """
 
     def __init__(
         self, folder: Path, runtime_dir: Path, tables: str = "", *, server: str = "", line: str = "",
-        metrics_port: int = 0,
+        verdicts: str = "", metrics_port: int = 0, is_encrypted: bool = False,
     ) -> None:  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
+        self.is_encrypted = is_encrypted
         self.folder = folder
         self.log = folder / "page.log"
         self.file = folder / "page.toml"
         self.file.write_text(
             f'[server]\nport = {self.port}\n{server}\n[line]\nplant = "test"\nname = "line"\n'
-            f'verdicts = "ipc://{runtime_dir}/verdicts.sock"\n{line}\n'
+            f'verdicts = "{verdicts or f"ipc://{runtime_dir}/verdicts.sock"}"\n{line}\n'
             f'[store]\ndir = "{folder / "store"}"\n[metrics]\nport = {metrics_port}\n{tables}\n'
         )
         self.store = AccountStore(folder / "store")
@@ -56,7 +59,7 @@ class PageProcess:
     @property
     def origin(self) -> str:
         """What browsers call it."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.is_encrypted else ''}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Start it, and wait until it listens."""

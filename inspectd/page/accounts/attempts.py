@@ -48,7 +48,7 @@ class LoginAttempts:
             self._failures.popitem(last=False)
 
     def succeeded(self, name: str, address: str) -> None:
-        """The password that `failed` counted was right: it, and what was mistyped here before, count no more."""
+        """What `failed` counted was right: it counts no more, nor does what was mistyped here before."""
         for key, most in _counters(name, address):
             times = self._failures.pop(key, [])[:-1]
             if times and most != _MOST_OF_BOTH:

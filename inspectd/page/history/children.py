@@ -13,6 +13,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 _MAX_ERROR_BYTES: Final = 4000
+_END_SECONDS: Final = 2.0
 _NICE: Final = ("nice", "-n", "15")
 
 
@@ -67,5 +68,7 @@ class Children:
                 if child.returncode is None:  # too late, or whoever waited is gone
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(child.pid, signal.SIGKILL)
-                    await asyncio.shield(child.wait())
+                    with contextlib.suppress(TimeoutError):  # one that a disk holds ends when that answers
+                        async with asyncio.timeout(_END_SECONDS):
+                            await child.wait()
             return ChildResult(child.returncode, output, error[-_MAX_ERROR_BYTES:].decode(errors="replace"))

@@ -42,9 +42,9 @@ class EvidenceTree:
 
     def has(self, item: Numbered) -> str:
         """Whether evidence of a verdict is there: "kept", "none" or "unknown". A look at one name."""
-        if self._root is None:
-            return "unknown"
-        if not isinstance(item, Verdict) or (folder := self._folder(item)) is None:
+        if self._root is None or not isinstance(item, Verdict):
+            return "unknown"  # of a part it is each view's
+        if (folder := self._folder(item)) is None:
             return "none"
         try:
             return "kept" if stat.S_ISDIR(os.lstat(folder).st_mode) else "none"

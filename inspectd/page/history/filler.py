@@ -18,7 +18,8 @@ from inspectd.client import ClientKeys, Event, GoldenRecord, Item, Lost, Verdict
 from inspectd.errors import InspectdError, UnavailableError
 from inspectd.log import event
 from inspectd.page.history import schema
-from inspectd.page.history.store import Batch, DriftSample, HistoryStore
+from inspectd.page.history.live_notes import DriftSample
+from inspectd.page.history.store import Batch, HistoryStore
 
 _log: Final = logging.getLogger("inspectd.page.history")
 
@@ -161,7 +162,9 @@ class HistoryFiller:
             except (sqlite3.Error, OSError) as error:
                 self._failed("disk", f"{self._path}: {getattr(error, 'strerror', None) or error}")
             except InspectdError as error:
-                self._failed("line", str(error))
+                self._failed(
+                    "line", f"{error} (history of {self._path}; delete it to begin with another line)"
+                )
             except Exception as error:  # noqa: BLE001 - a thread that ended would look like a quiet line
                 _log.exception("history_failed")
                 self._failed("internal", f"{type(error).__name__}: {error}")

@@ -15,6 +15,7 @@ from inspectd.page.history import queries
 from inspectd.page.history.asking import Question
 from inspectd.page.history.children import Children
 from inspectd.page.history.evidence import EvidenceTree, KeptEvidence, open_heatmap, open_picture
+from inspectd.page.history.evidence_desk import EvidenceDesk
 from inspectd.page.history.explaining import Explainer
 from inspectd.page.history.rows import Numbered, every_field, unpack
 from inspectd.page.rows import row_of
@@ -37,7 +38,7 @@ class PartPages:
         ask: asks the history; raises `ApiError`.
         allow: see `routes.Allow`.
         record: see `routes.Record`.
-        tree: the line's evidence.
+        desk: the line's evidence.
         explainer: scores a part again.
         clock: milliseconds since 1970.
     """
@@ -48,31 +49,31 @@ class PartPages:
         ask: Callable[[Question[Any]], Awaitable[Any]],
         allow: Callable[[Request, str], Awaitable[Any]],
         record: Callable[[Any, str, str], Awaitable[None]],
-        tree: EvidenceTree,
+        desk: EvidenceDesk,
         explainer: Explainer,
         clock: Callable[[], int],
     ) -> None:
         self._ask, self._allow, self._record = ask, allow, record
-        self._tree, self._explainer, self._clock = tree, explainer, clock
+        self._desk, self._explainer, self._clock = desk, explainer, clock
         self._children = Children(_AT_A_TIME)
 
     async def show(self, request: Request) -> Response:
         """Everything about a verdict but the pictures themselves."""
         await self._allow(request, "view")
         item, recipe, views = await self._found(request)
-        kept, problem = None, None
-        try:
-            kept = self._kept(item)
-        except InputError as error:
-            problem = str(error)
-        why = None if kept else "damaged" if problem else self._tree.why_none(item, self._clock())
+        kept, why, problem = await self._looked_up(item)
+        evidence = await self._desk.has([item, *(view for view, _ in views)])
         url = f"/api/parts/{item.epoch}/{item.seq}"
         why_not_explained = self._explainer.why_not(kept)
         return json_answer(
             {
-                "row": self._shown(item, recipe) | {"detail": kept.record.detail or None if kept else None},
+                "row": row_of(item, recipe or None)
+                | {"evidence": evidence[0], "detail": kept.record.detail or None if kept else None},
                 "all": every_field(item),
-                "views": [self._shown(view, of) for view, of in views],
+                "views": [
+                    row_of(view, of or None) | {"evidence": found}
+                    for (view, of), found in zip(views, evidence[1:], strict=True)
+                ],
                 "picture": _picture(kept, why, problem, url),
                 "heatmap": _heatmap(kept, why, url),
                 "measures": kept.record.measures if kept else {},
@@ -129,24 +130,35 @@ class PartPages:
 
     async def _kept_of(self, request: Request) -> KeptEvidence:
         item, _, _ = await self._found(request)
-        try:
-            kept = self._kept(item)
-        except InputError as error:
-            raise ApiError(500, "damaged", f"The evidence of this part cannot be read: {error}") from error
+        kept, why, problem = await self._looked_up(item)
+        if problem is not None:
+            raise ApiError(500, "damaged", f"The evidence of this part cannot be read: {problem}")
         if kept is None:
-            why = self._tree.why_none(item, self._clock())
-            raise ApiError(404, why, f"No picture of this part is there: {why}.")
+            raise ApiError(404, str(why), f"No picture of this part is there: {why}.")
         return kept
 
-    def _kept(self, item: Numbered) -> KeptEvidence | None:
-        return self._tree.find(item) if isinstance(item, Verdict) else None
+    async def _looked_up(self, item: Numbered) -> tuple[KeptEvidence | None, str | None, str | None]:
+        """The evidence of a verdict; else why there is none, and what is wrong with what is there."""
+        now = self._clock()
+
+        def look(tree: EvidenceTree) -> tuple[KeptEvidence | None, str | None, str | None]:
+            try:
+                kept = tree.find(item) if isinstance(item, Verdict) else None
+            except InputError as error:
+                return None, "damaged", str(error)
+            return kept, None if kept else tree.why_none(item, now), None
+
+        try:
+            return await self._desk.ask(look)
+        except ApiError as error:
+            return None, error.what, None
 
     async def _converted(
         self, kept: KeptEvidence, opener: Callable[[KeptEvidence], BinaryIO], arguments: list[str]
     ) -> bytes:
         """A picture of the evidence, made anew by a process of its own."""
         try:
-            with opener(kept) as source:
+            with await self._desk.ask(lambda _: opener(kept)) as source:
                 result = await self._children.run(_MODULE, arguments, seconds=_PICTURE_SECONDS, source=source)
         except (OSError, InputError) as error:
             words = (error.strerror if isinstance(error, OSError) else None) or str(error)
@@ -157,9 +169,6 @@ class PartPages:
             last = (result.error.strip().splitlines() or ["its decoder ended"])[-1]
             raise ApiError(500, "damaged", f"The picture of this part cannot be shown: {last[:300]}")
         return result.output
-
-    def _shown(self, item: Numbered, recipe: str) -> dict[str, Any]:
-        return row_of(item, recipe or None) | {"evidence": self._tree.has(item)}
 
 
 def _read(connection: sqlite3.Connection, epoch: int, seq: int) -> _Found | None:

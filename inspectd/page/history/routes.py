@@ -19,10 +19,11 @@ from inspectd.page.answers import ApiError, json_answer
 from inspectd.page.history import csv_export, filters, queries
 from inspectd.page.history.asking import HistoryQuestions, NotAnsweredError, Question
 from inspectd.page.history.evidence import EvidenceTree
+from inspectd.page.history.evidence_desk import EvidenceDesk
 from inspectd.page.history.explaining import Explainer
 from inspectd.page.history.filters import FilterError, PagePlace, RowRequest
 from inspectd.page.history.part_page import PartPages
-from inspectd.page.history.rows import StoredRow, unpack
+from inspectd.page.history.rows import Numbered, unpack
 from inspectd.page.history.trends import events, trends
 from inspectd.page.rows import row_of
 
@@ -61,14 +62,14 @@ def routes(
         line_file: the line's settings, to explain parts; None: they are not on this host.
         clock: milliseconds since 1970.
     """
-    tree = EvidenceTree(evidence_root)
+    desk = EvidenceDesk(EvidenceTree(evidence_root))
     rows = _RowPages(
         ask=functools.partial(_asked, questions), allow=allow, record=record,
-        zone=zone, tree=tree, clock=clock,
+        zone=zone, desk=desk, clock=clock,
     )  # fmt: skip
     parts = PartPages(
         ask=functools.partial(_asked, questions), allow=allow, record=record,
-        tree=tree, explainer=Explainer(line_file), clock=clock,
+        desk=desk, explainer=Explainer(line_file), clock=clock,
     )  # fmt: skip
     named = "/api/parts/{epoch:int}/{seq:int}"
     return [
@@ -103,22 +104,22 @@ class _RowPages:
         allow: Allow,
         record: Record,
         zone: ZoneInfo,
-        tree: EvidenceTree,
+        desk: EvidenceDesk,
         clock: Callable[[], int],
     ) -> None:
         self._ask, self._allow, self._record = ask, allow, record
-        self._zone, self._tree, self._clock = zone, tree, clock
+        self._zone, self._desk, self._clock = zone, desk, clock
 
     async def list_rows(self, request: Request) -> Response:
         """A page of rows, newest first."""
         await self._allow(request, VIEW)
-        return json_answer(await self._ask(functools.partial(self._page, _wanted(request))))
+        return json_answer(await self._page(_wanted(request)))
 
     async def export(self, request: Request) -> Response:
         """All rows that fit, as CSV."""
         account = await self._allow(request, EXPORT)
         wanted = msgspec.structs.replace(_wanted(request), limit=_EXPORT_ROWS, before=None)
-        first = await self._ask(functools.partial(self._page, wanted))
+        first = await self._page(wanted)
         await self._record(account, EXPORT, f"verdicts.csv?{request.url.query}"[:500])
         return StreamingResponse(
             self._csv(wanted, first),
@@ -160,18 +161,30 @@ class _RowPages:
 
         return json_answer({"rows": await self._ask(question)})
 
-    def _page(self, wanted: RowRequest, connection: sqlite3.Connection) -> dict[str, Any]:
-        found, after = queries.page(connection, wanted.filter, wanted.before, wanted.limit)
-        return {
-            "rows": [self._shown(row) for row in found],
-            "next": None if after is None else str(after),
-            "complete_from_ms": queries.complete_from_ms(connection),
-            "gaps": queries.gaps(connection, wanted.filter.from_ms, wanted.filter.to_ms, self._clock()),
-        }
+    async def _page(self, wanted: RowRequest) -> dict[str, Any]:
+        items: list[Numbered]
+        rows: list[dict[str, Any]]
+        page: dict[str, Any]
+        items, rows, page = await self._ask(functools.partial(self._read, wanted))
+        evidence = await self._desk.has(items)
+        page["rows"] = [row | {"evidence": found} for row, found in zip(rows, evidence, strict=True)]
+        return page
 
-    def _shown(self, row: StoredRow) -> dict[str, Any]:
-        item = unpack(row.body)
-        return row_of(item, row.recipe or None) | {"evidence": self._tree.has(item)}
+    def _read(
+        self, wanted: RowRequest, connection: sqlite3.Connection
+    ) -> tuple[list[Numbered], list[dict[str, Any]], dict[str, Any]]:
+        found, after = queries.page(connection, wanted.filter, wanted.before, wanted.limit)
+        items = [unpack(row.body) for row in found]
+        rows = [row_of(item, row.recipe or None) for item, row in zip(items, found, strict=True)]
+        return (
+            items,
+            rows,
+            {
+                "next": None if after is None else str(after),
+                "complete_from_ms": queries.complete_from_ms(connection),
+                "gaps": queries.gaps(connection, wanted.filter.from_ms, wanted.filter.to_ms, self._clock()),
+            },
+        )
 
     async def _csv(self, wanted: RowRequest, page: dict[str, Any]) -> AsyncIterator[bytes]:
         yield csv_export.heading()
@@ -184,7 +197,7 @@ class _RowPages:
             at, key = page["next"].split(".")
             wanted = msgspec.structs.replace(wanted, before=PagePlace(int(at), int(key)))
             try:
-                page = await self._ask(functools.partial(self._page, wanted))
+                page = await self._page(wanted)
             except ApiError as error:  # the answer began long ago: only the file itself can say it
                 yield csv_export.broken_line(error.sentence)
                 return

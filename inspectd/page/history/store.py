@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
-from inspectd import wire
 from inspectd.client import Cursor, Event, GoldenRecord, Item, Lost, PartVerdict, Position, Verdict
 from inspectd.page.history import schema
 from inspectd.page.history.bins import SCORE_PER_OCTAVE, bin_of
+from inspectd.page.history.live_notes import DriftSample, LiveNotes
 from inspectd.page.history.rows import Group, Numbered, decided_ms, group_of, pack
 from inspectd.page.history.tallies import STEPS_MS, Tallies
 
@@ -22,15 +22,6 @@ _MAX_VIEWS: Final = 20_000
 """Views whose recipe is remembered until their part comes."""
 _MARK_PAUSE_MS: Final = 60_000
 """A line that changes recipes from part to part gets one mark a minute, not one a part."""
-
-
-class DriftSample(msgspec.Struct, frozen=True):
-    """How far a place's frames had drifted on their way to a limit, by cause."""
-
-    ms: int
-    camera: str
-    region: str
-    shares: dict[str, float]
 
 
 class Batch(msgspec.Struct):
@@ -45,7 +36,7 @@ class Batch(msgspec.Struct):
         heard_ms: until when what is only heard live was listened to; None: nothing is heard now.
     """
 
-    items: list[Item]
+    items: Sequence[Item]
     cursor: Cursor | None
     events: Sequence[Event] = ()
     golden: Sequence[GoldenRecord] = ()
@@ -74,7 +65,7 @@ class HistoryStore:
         self._connection = schema.connect(path)
         state = path.stat()
         self._identity = state.st_dev, state.st_ino
-        self._heard_id: int | None = None
+        self._notes = LiveNotes(self._connection)
         self._views: dict[tuple[int, int], str] = {}
         self._marked_ms: dict[tuple[str, str], int] = {}
         with _naming():
@@ -137,12 +128,12 @@ class HistoryStore:
                     added += self._add(item, tallies)
             tallies.write(self._connection)
             for event in batch.events:
-                self._add_event(event)
+                self._notes.add_event(event)
             for record in batch.golden:
-                self._add_golden(record)
+                self._notes.add_golden(record)
             for sample in batch.drift:
-                self._add_drift(sample)
-            self._hear(batch.heard_ms)
+                self._notes.add_drift(sample)
+            self._notes.hear(batch.heard_ms)
             if batch.cursor is not None:
                 self._set_meta(
                     plant=batch.cursor.plant, line=batch.cursor.line,
@@ -303,47 +294,6 @@ class HistoryStore:
             ),
         )  # fmt: skip
         self._open_gaps = True
-
-    def _add_event(self, event: Event) -> None:
-        self._connection.execute(
-            "INSERT INTO event (ms, epoch, severity, name, camera, process, detail) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                event.utc_ns // 1_000_000, event.epoch, event.severity, event.event,
-                event.camera, event.process, event.detail,
-            ),
-        )  # fmt: skip
-
-    def _add_golden(self, record: GoldenRecord) -> None:
-        self._connection.execute(
-            "INSERT INTO golden (ms, name, recipe, version, who, state, outcome, body) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                record.utc_ns // 1_000_000, record.check, record.recipe, record.recipe_version,
-                record.who, record.state, record.outcome, wire.encode(record),
-            ),
-        )  # fmt: skip
-
-    def _add_drift(self, sample: DriftSample) -> None:
-        start = sample.ms - sample.ms % 300_000
-        for cause, share in sample.shares.items():
-            self._connection.execute(
-                "INSERT INTO drift VALUES (?, ?, ?, ?, ?) "
-                "ON CONFLICT DO UPDATE SET share = max(share, excluded.share)",
-                (start, sample.camera, sample.region, cause, share),
-            )
-
-    def _hear(self, now_ms: int | None) -> None:
-        """Events are not replayed: note from when to when they were listened to."""
-        if now_ms is None:
-            self._heard_id = None
-        elif self._heard_id is None:
-            done = self._connection.execute(
-                "INSERT INTO heard (from_ms, to_ms) VALUES (?, ?)", (now_ms, now_ms)
-            )
-            self._heard_id = done.lastrowid
-        else:
-            self._connection.execute("UPDATE heard SET to_ms = ? WHERE id = ?", (now_ms, self._heard_id))
 
     def _mark(self, ms: int, kind: str, camera: str | None, region: str | None, text: str) -> None:
         self._connection.execute(

@@ -14,8 +14,10 @@ from inspectd.client import (
     Heartbeat,
     LineStatus,
     LiveReader,
+    Lost,
     Message,
     PartVerdict,
+    Position,
     Preview,
     PreviewReader,
     UnavailableError,
@@ -31,6 +33,9 @@ _TURN_SECONDS: Final = 0.2
 _LOOK_SECONDS: Final = 0.1
 _STATUS_SECONDS: Final = 2.0
 _RETRY_SECONDS: Final = 5.0
+_SILENT_SECONDS: Final = 5.0
+"""After so long without a message every reader connects anew: ZeroMQ gives up for good where a key was
+refused, and the key may have been allowed again."""
 _BATCH: Final = 200
 
 _log: Final = logging.getLogger(__name__)
@@ -64,8 +69,8 @@ class LineThreads:
         self._on_messages, self._on_status = on_messages, on_status
         self._on_preview, self._wanted = on_preview, wanted
         self._stopping = threading.Event()
-        self.missed = 0
-        """Live messages that were published and did not come."""
+        self._opening = 0  # counts up whenever all readers have to connect anew
+        self._counted = Position(0, 0)
         self.problems = 0
         """Times that a thread could not go on, and began again."""
         self._threads = [
@@ -98,9 +103,12 @@ class LineThreads:
                 self._stopping.wait(_RETRY_SECONDS)
 
     def _live(self) -> None:
-        line = self._line
+        line, heard_at = self._line, time.monotonic()
         with LiveReader(line.endpoint("verdicts"), keys=line.keys) as reader:
             while not self._stopping.is_set():
+                if time.monotonic() - heard_at > _SILENT_SECONDS:
+                    self._opening += 1
+                    return
                 batch: list[Live] = []
                 message: Message | None = reader.receive(_TURN_SECONDS)
                 while message is not None:
@@ -108,25 +116,27 @@ class LineThreads:
                     if isinstance(message, Live) and is_of_line:
                         batch.append(message)
                     message = reader.receive(0) if len(batch) < _BATCH else None
-                self.missed = sum(each.missed for each in reader.lines.values())
                 if batch:
+                    heard_at = time.monotonic()
                     self._on_messages(batch)
 
     def _count(self) -> None:
-        line = self._line
+        line, opening = self._line, self._opening
         with VerdictReader(
             line.endpoint("verdicts"), line.endpoint("sync"), start="oldest", keys=line.keys
         ) as reader:
-            while not self._stopping.is_set():
+            while not self._stopping.is_set() and opening == self._opening:
                 item = reader.receive(_TURN_SECONDS)
-                if item is not None:
+                # One that connected anew is given all again.
+                if item is not None and (position := _position_of(item)) > self._counted:
+                    self._counted = position
                     self._counts.take(item, time.time_ns() // 1_000_000)
 
     def _look(self) -> None:
-        line = self._line
+        line, opening = self._line, self._opening
         with PreviewReader(line.endpoint("previews"), line.plant, line.name, keys=line.keys) as reader:
             shown: frozenset[str] = frozenset()
-            while not self._stopping.is_set():
+            while not self._stopping.is_set() and opening == self._opening:
                 wanted = self._wanted()
                 if wanted != shown:
                     reader.show(wanted)
@@ -142,3 +152,10 @@ class LineThreads:
             except UnavailableError as error:  # the heartbeats say it to people
                 _log.debug("%s", error)
             self._stopping.wait(_STATUS_SECONDS)
+
+
+def _position_of(item: Verdict | PartVerdict | Lost) -> Position:
+    """A verdict's name, or that of the last one that is lost."""
+    if isinstance(item, Lost):
+        return Position(item.before.epoch, item.before.seq - 1)
+    return Position(item.epoch, item.seq)

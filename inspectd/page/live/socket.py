@@ -24,10 +24,6 @@ ROWS_SECONDS: Final = 0.15
 _STATE_SECONDS: Final = 1.0
 _FASTEST_STATE_SECONDS: Final = 0.2
 _SESSION_SECONDS: Final = 1.0
-SEND_SECONDS: Final = 10.0
-"""A tab that takes nothing for so long is cut off."""
-DRAW_SECONDS: Final = 30.0
-"""A tab that draws none of its pictures for so long is cut off."""
 _MESSAGES_A_SECOND: Final = 100
 
 LOGGED_OUT: Final = 4401
@@ -61,6 +57,18 @@ class _TabEndError(Exception):
         self.code = code
 
 
+class TabPatience(msgspec.Struct, frozen=True):
+    """After which time a tab is cut off.
+
+    Attributes:
+        send_seconds: that takes nothing of what it is sent.
+        draw_seconds: that draws none of the pictures it got.
+    """
+
+    send_seconds: float = 10.0
+    draw_seconds: float = 30.0
+
+
 class LiveSockets:
     """Carries tabs.
 
@@ -68,6 +76,7 @@ class LiveSockets:
         hub: what there is to tell.
         guard: who is logged in.
         counts: where tabs that are cut off are counted.
+        patience: how long a tab may be slow.
         clock: seconds on a clock that never goes back.
     """
 
@@ -76,9 +85,11 @@ class LiveSockets:
         hub: LiveHub,
         guard: Guard,
         counts: Counter[tuple[str, str]],
+        patience: TabPatience | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._hub, self._guard, self._counts, self._clock = hub, guard, counts, clock
+        self.hub, self.guard, self._counts, self.clock = hub, guard, counts, clock
+        self.patience = patience or TabPatience()
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -90,14 +101,14 @@ class LiveSockets:
 
     async def show_strip(self, request: Request) -> Response:
         """The small picture of a part that did not pass a moment ago."""
-        await self._guard.allow(request, Act.VIEW)
-        picture = self._hub.strip.find(request.path_params["epoch"], request.path_params["seq"])
+        await self.guard.allow(request, Act.VIEW)
+        picture = self.hub.strip.find(request.path_params["epoch"], request.path_params["seq"])
         if picture is None:
             raise ApiError(
                 404, "gone", "This picture is not kept here any more; the part's page may have it."
             )
         return Response(
-            picture.message(self._hub.clock_ms()),
+            picture.message(self.hub.clock_ms()),
             200,
             {"Cache-Control": "no-store"},
             "application/octet-stream",
@@ -105,18 +116,18 @@ class LiveSockets:
 
     async def carry(self, socket: WebSocket) -> None:
         """Serve one tab until it goes, is logged out, or is too slow."""
-        account = self._guard.account(socket)
+        account = self.guard.account(socket)
         await socket.accept()  # a browser's script sees no code of a handshake that is refused
         if account is None or Act.VIEW not in account.acts:
             await socket.close(LOGGED_OUT)
             return
-        if len(self._hub.tabs) >= MOST_TABS:
+        if len(self.hub.tabs) >= MOST_TABS:
             self._counts["tabs_cut", "too_many"] += 1
             await socket.close(_TOO_MANY)
             return
-        tab = self._hub.open_tab(account.name)
+        tab = self.hub.open_tab(account.name)
         code = 1000
-        writer = asyncio.ensure_future(_TabWriter(self._hub, self._guard, socket, tab, self._clock).run())
+        writer = asyncio.ensure_future(_TabWriter(self, socket, tab).run())
         reader = asyncio.ensure_future(self._read(socket, tab, account))
         try:
             done, _ = await asyncio.wait({writer, reader}, return_when=asyncio.FIRST_COMPLETED)
@@ -127,7 +138,7 @@ class LiveSockets:
                 elif error is not None and not isinstance(error, WebSocketDisconnect):
                     raise error
         finally:
-            self._hub.close_tab(tab)
+            self.hub.close_tab(tab)
             for task in (writer, reader):
                 task.cancel()
             await asyncio.gather(writer, reader, return_exceptions=True)
@@ -136,40 +147,39 @@ class LiveSockets:
             await _close(socket, code)
 
     async def _read(self, socket: WebSocket, tab: OpenTab, account: Account) -> None:
-        began, taken = self._clock(), 0
+        began, taken = self.clock(), 0
         while True:
             message: dict[str, Any] = dict(await socket.receive())
             if message["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(message.get("code", 1005))
             taken += 1
             if taken > _MESSAGES_A_SECOND:
-                if self._clock() - began < 1.0:
+                if self.clock() - began < 1.0:
                     raise _TabEndError(_MALFORMED)
-                began, taken = self._clock(), 0
+                began, taken = self.clock(), 0
             try:
                 said = _decoder.decode(message.get("text") or b"")
             except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
                 raise _TabEndError(_MALFORMED) from None
             match said:
                 case _Show(cameras=cameras):
-                    self._hub.show(tab, frozenset(cameras))
+                    self.hub.show(tab, frozenset(cameras))
                 case _Ack():
                     tab.pictures.drawn()
                 case _Used():
-                    self._guard.store.use_session(account.session.id)
+                    self.guard.store.use_session(account.session.id)
             tab.news.set()
 
 
 class _TabWriter:
     """Sends one tab what it is due, in one task, so that nothing overtakes or piles up."""
 
-    def __init__(
-        self, hub: LiveHub, guard: Guard, socket: WebSocket, tab: OpenTab, clock: Callable[[], float]
-    ) -> None:
-        self._hub, self._guard, self._socket, self._tab, self._clock = hub, guard, socket, tab, clock
+    def __init__(self, sockets: LiveSockets, socket: WebSocket, tab: OpenTab) -> None:
+        self._hub, self._guard, self._clock = sockets.hub, sockets.guard, sockets.clock
+        self._patience, self._socket, self._tab = sockets.patience, socket, tab
         self._state_number = -1
         self._state_at = self._rows_at = float("-inf")
-        self._session_at = self._drawn_at = clock()
+        self._session_at = self._drawn_at = self._clock()
         self._number_drawn = 0
 
     async def run(self) -> None:
@@ -192,7 +202,7 @@ class _TabWriter:
         pictures = self._tab.pictures
         if not pictures.is_owed or pictures.number_drawn != self._number_drawn:
             self._drawn_at, self._number_drawn = now, pictures.number_drawn
-        elif now - self._drawn_at > DRAW_SECONDS:
+        elif now - self._drawn_at > self._patience.draw_seconds:
             raise _TabEndError(_TOO_SLOW)
         if now - self._session_at >= _SESSION_SECONDS:
             self._session_at = now
@@ -231,7 +241,7 @@ class _TabWriter:
 
     async def _send(self, message: dict[str, Any]) -> None:
         try:
-            async with asyncio.timeout(SEND_SECONDS):
+            async with asyncio.timeout(self._patience.send_seconds):
                 await self._socket.send(message)
         except TimeoutError:
             raise _TabEndError(_TOO_SLOW) from None

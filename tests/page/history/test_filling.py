@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from support.daemon import Daemon, camera_table, settings
+from support.disks import needs_root, tmpfs
+from support.page_history import START_MS, Filled, made
 
 from inspectd.client import Truncated, replay
 from inspectd.page.history.filler import HistoryFiller, HistoryLimits, HistorySource
@@ -75,7 +77,7 @@ def daemon(start_shared_daemon, stub_bank, mixed_folder) -> Daemon:
 def test_each_verdict_is_there_once_however_often_the_page_is_killed(daemon: Daemon, tmp_path: Path) -> None:
     folder = tmp_path / "history"
     where = source(daemon)
-    for kill in range(4):
+    for kill in range(3):
         at_least = counted(folder)
         child = subprocess.Popen([sys.executable, "-c", _FILL, str(folder), where.verdicts, where.sync])
         daemon.until(lambda least=at_least: counted(folder) > least + 15)
@@ -89,9 +91,7 @@ def test_each_verdict_is_there_once_however_often_the_page_is_killed(daemon: Dae
             assert step == (counted(folder),)
 
 
-def test_a_file_that_is_deleted_damaged_or_of_another_version_is_filled_anew(
-    daemon: Daemon, tmp_path: Path
-) -> None:
+def test_a_file_that_is_deleted_or_damaged_is_filled_anew(daemon: Daemon, tmp_path: Path) -> None:
     folder = tmp_path / "history"
     file = folder / FILE
 
@@ -107,15 +107,9 @@ def test_a_file_that_is_deleted_damaged_or_of_another_version_is_filled_anew(
             part.unlink()
         daemon.until(lambda: counted(folder) > 10)
     fills()
-    with sqlite3.connect(file) as connection:
-        connection.execute("PRAGMA user_version = 99")
-    fills()
-    assert len(list(folder.glob("*.aside-*Z"))) == 1
     data = bytearray(file.read_bytes())
     data[:100] = b"x" * 100
     file.write_bytes(data)
-    fills()
-    file.write_bytes(b"")
     fills()
     assert len(list(folder.glob("*.aside-*Z"))) == 1
 
@@ -132,6 +126,32 @@ def test_a_full_disk_is_said_and_what_it_missed_is_added_later(daemon: Daemon, t
         daemon.until(lambda: filler.state.written > 20)
         assert filler.state.problem == ""
     assert is_whole(tmp_path / "history", daemon)
+
+
+@needs_root
+def test_a_disk_that_takes_nothing_more_is_said_and_costs_no_row(daemon: Daemon, tmp_path: Path) -> None:
+    with tmpfs(tmp_path / "small", "2m") as small:
+        folder = small / "history"
+        with filling(folder, daemon, retry_seconds=0.05) as filler:
+            daemon.until(lambda: filler.state.written > 5)
+            with pytest.raises(OSError, match="No space"):
+                (small / "ballast").write_bytes(bytes(4_000_000))
+            daemon.until(lambda: filler.state.problem == "disk")
+            (small / "ballast").unlink()
+            daemon.until(lambda: filler.state.problem == "" and filler.state.written > 10)
+        assert is_whole(folder, daemon)
+        assert filler.state.set_aside == 0
+
+
+def test_a_history_of_another_line_is_not_mixed_with_this_one(daemon: Daemon, tmp_path: Path) -> None:
+    other = Filled(tmp_path / "history")
+    other.write([made(1, START_MS)])
+    other.close()
+    with filling(tmp_path / "history", daemon, retry_seconds=0.05) as filler:
+        daemon.until(lambda: filler.state.problem == "line")
+        assert "demo/line1" in filler.state.detail
+        assert str(tmp_path) in filler.state.detail
+    assert counted(tmp_path / "history") == 1
 
 
 def test_what_the_line_no_longer_keeps_is_a_gap_that_is_shown(

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import struct
+import subprocess
+import sys
+import threading
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +24,8 @@ from inspectd.client import Evaluation, Event, LossReason, Lost, Position, Reaso
 from inspectd.evidence.pictures import encode_frame, encode_heatmap
 from inspectd.evidence.record import FACTS, FRAME, HEATMAP, EvidenceRecord
 from inspectd.evidence.store import EvidenceStore
-from inspectd.page.history.store import DriftSample
+from inspectd.page.history import evidence_desk
+from inspectd.page.history.live_notes import DriftSample
 from inspectd.wire.golden import GoldenOutcome, GoldenRecord, GoldenState
 
 MINUTE_MS = 60_000
@@ -89,7 +96,7 @@ def test_a_picture_that_is_not_there_says_why(filled: Filled, tmp_path: Path) ->
     assert (answer.status_code, answer.json()["what"]) == (404, "not_recorded")
 
 
-@pytest.mark.parametrize("what", ["not a picture", "cut", "link", "json"])
+@pytest.mark.parametrize("what", ["not a picture", "cut", "bomb", "link", "json"])
 def test_damaged_evidence_is_an_answer_in_words(filled: Filled, tmp_path: Path, what: str) -> None:
     item = failed(1, START_MS)
     filled.write([item])
@@ -100,6 +107,11 @@ def test_damaged_evidence_is_an_answer_in_words(filled: Filled, tmp_path: Path, 
         frame.symlink_to("/etc/passwd")
     elif what == "json":
         (folder / FACTS).write_bytes(b"{}")
+    elif what == "bomb":
+        data = bytearray(frame.read_bytes())
+        data[16:24] = struct.pack(">II", 60_000, 60_000)  # width and height
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+        frame.write_bytes(data)
     else:
         frame.write_bytes(b"GIF89a" if what == "not a picture" else frame.read_bytes()[:900])
     browser = filled.client(evidence_root=tmp_path / "evidence")
@@ -257,3 +269,25 @@ def test_a_file_that_is_not_there_or_damaged_is_said(filled: Filled) -> None:
     filled.path.unlink()
     answer = filled.client().get("/api/verdicts")
     assert (answer.status_code, answer.json()["what"]) == (503, "no_history")
+
+
+def test_a_disk_of_evidence_that_hangs_costs_pictures_alone(
+    filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled.write([failed(1, START_MS)])
+    release = threading.Event()
+    monkeypatch.setattr(os, "lstat", lambda _: release.wait(10))
+    monkeypatch.setattr(evidence_desk, "_SECONDS", 0.05)
+    browser = filled.client(evidence_root=tmp_path)
+    assert browser.get("/api/verdicts").json()["rows"][0]["evidence"] == "unknown"
+    assert browser.get(f"/api/parts/{EPOCH}/1").json()["picture"]["why"] == "evidence_disk"
+    release.set()
+
+
+def test_the_pages_own_process_loads_nothing_that_decodes_pictures() -> None:
+    code = (
+        "import sys; from inspectd.page.history import history, metrics, routes;"
+        "print(sorted({'PIL', 'cv2', 'numpy', 'torch', 'httpx'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

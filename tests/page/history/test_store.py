@@ -1,4 +1,4 @@
-"""The file by itself: retention in steps, one transaction for rows and cursor, and what questions may cost."""
+"""The file by itself: retention in steps, one transaction for rows and cursor, what questions may cost."""
 
 from __future__ import annotations
 
@@ -117,6 +117,12 @@ def test_a_question_without_end_is_ended(filled: Filled) -> None:
     with pytest.raises(NotAnsweredError, match="readonly"):
         asyncio.run(questions.ask(lambda connection: connection.execute("DELETE FROM verdict")))
     questions.close()
+
+
+def test_a_file_of_another_version_is_none_of_ours(filled: Filled) -> None:
+    filled.store._connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(HistoryDamagedError, match="version 99"):
+        HistoryStore(filled.path)
 
 
 @pytest.mark.parametrize("content", [b"not a database at all" * 100, b"", b"SQLite format 3\0" + bytes(4080)])

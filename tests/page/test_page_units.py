@@ -1,0 +1,322 @@
+"""The page's parts by themselves: pictures with credit, logins, shifts, counts, the line's state, files."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+
+from inspectd.cli.page import example
+from inspectd.client import (
+    Counts,
+    Evaluation,
+    Event,
+    HealthCondition,
+    Heartbeat,
+    LossReason,
+    Lost,
+    PartVerdict,
+    Position,
+    Reason,
+    Verdict,
+    ViewVerdict,
+)
+from inspectd.errors import ConfigError, InputError
+from inspectd.page.accounts.attempts import WINDOW_SECONDS, LoginAttempts
+from inspectd.page.accounts.roles import ROLES, Act, Role
+from inspectd.page.accounts.store import AccountStore
+from inspectd.page.line.counts import PartCounts
+from inspectd.page.line.shifts import shift_began_ms
+from inspectd.page.line.state import LineNow
+from inspectd.page.live.hub import Told
+from inspectd.page.live.pictures import STRIP_PICTURES, LivePicture, Strip, TabPictures
+from inspectd.page.settings import load
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def ms(self) -> int:
+        return round(self.seconds * 1000)
+
+
+def picture(camera: str, seq: int, *, is_pass: bool = True) -> LivePicture:
+    return LivePicture(camera, None, 1, seq, {"verdict": "pass"}, b"jpeg", b"h", is_pass)
+
+
+def sent(tab: TabPictures) -> list[tuple[str, int]]:
+    found = []
+    while (each := tab.take()) is not None:
+        found.append((each.camera, each.seq))
+    return found
+
+
+def test_a_tab_is_never_more_than_two_pictures_ahead_and_gets_the_newest() -> None:
+    tab = TabPictures()
+    assert not tab.offer(picture("a", 1))
+    tab.show(frozenset("ab"))
+    for seq in range(1, 6):
+        tab.offer(picture("a", seq))
+        tab.offer(picture("b", seq))
+    assert sent(tab) == [("a", 5), ("b", 5)]
+    tab.offer(picture("a", 6))
+    tab.offer(picture("a", 7))
+    assert sent(tab) == []
+    tab.drawn()
+    assert sent(tab) == [("a", 7)]
+    for _ in range(9):
+        tab.drawn()  # more words than pictures earn no more than two
+    for camera in "ab":
+        tab.offer(picture(camera, 8))
+    tab.show(frozenset("b"))
+    assert sent(tab) == [("b", 8)]
+    assert tab.is_owed
+
+
+def test_a_fast_camera_takes_no_other_camera_s_turn() -> None:
+    tab = TabPictures()
+    tab.show(frozenset("ab"))
+    order = []
+    for seq in range(20):
+        tab.offer(picture("a", seq))
+        if seq % 5 == 0:
+            tab.offer(picture("b", seq))
+        tab.drawn()
+        order += [camera for camera, _ in sent(tab)]
+    assert order.count("b") == 4
+
+
+def test_the_message_of_a_picture_is_what_tabs_read() -> None:
+    message = picture("a", 7).message(99)
+    size = int.from_bytes(message[:4], "big")
+    head = msgspec.json.decode(message[4 : 4 + size])
+    assert (head["camera"], head["seq"], head["sent_ms"], head["jpeg"]) == ("a", 7, 99, 4)
+    assert message[4 + size :] == b"jpegh"
+
+
+def test_the_strip_keeps_the_last_of_what_did_not_pass() -> None:
+    strip = Strip()
+    for seq in range(50):
+        strip.add(picture("a", seq, is_pass=seq % 2 == 0))
+    kept = [seq for seq in range(50) if strip.find(1, seq)]
+    assert kept == list(range(11, 50, 2))
+    assert len(kept) == STRIP_PICTURES
+
+
+def test_a_reader_of_rows_knows_how_many_it_missed() -> None:
+    told = Told(3)
+    for number in range(5):
+        told.add({"n": number})
+    assert told.after(0) == ([{"n": 2}, {"n": 3}, {"n": 4}], 2)
+    assert told.after(4) == ([{"n": 4}], 0)
+    assert told.after(5) == ([], 0)
+
+
+def test_wrong_passwords_are_bounded_by_person_and_by_address() -> None:
+    clock = Clock()
+    attempts = LoginAttempts(clock)
+    for _ in range(5):
+        assert attempts.wait_seconds("Kim", "a") == 0
+        attempts.failed("Kim", "a")
+    assert attempts.wait_seconds("kim", "a") == WINDOW_SECONDS
+    assert attempts.wait_seconds("kim", "b") == 0
+    assert attempts.wait_seconds("lee", "a") == 0
+    for number in range(15):
+        attempts.failed(f"name{number}", "a")
+    assert attempts.wait_seconds("lee", "a") > 0
+    clock.seconds += WINDOW_SECONDS + 1
+    assert attempts.wait_seconds("kim", "a") == 0
+    for number in range(60):
+        attempts.failed("kim", f"address{number}")
+    assert attempts.wait_seconds("kim", "new") > 0
+    for _ in range(100):  # a shared terminal where everybody types the right one
+        attempts.failed("lee", "c")
+        attempts.succeeded("lee", "c")
+    assert attempts.wait_seconds("lee", "c") == 0
+
+
+def test_memory_of_wrong_passwords_is_bounded() -> None:
+    attempts = LoginAttempts(Clock())
+    for number in range(20_000):
+        attempts.failed(f"name{number}", f"address{number}")
+    assert len(attempts._failures) <= 10_000
+
+
+def at(text: str, zone: str) -> int:
+    return round(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp() * 1000)
+
+
+@pytest.mark.parametrize(
+    ("now", "began"),
+    [
+        ("2026-11-28T13:59:59", "2026-11-28T06:00:00"),
+        ("2026-11-28T14:00:00", "2026-11-28T14:00:00"),
+        ("2026-11-28T03:00:00", "2026-11-27T22:00:00"),
+        ("2026-03-29T04:00:00", "2026-03-28T22:00:00"),
+        ("2026-10-25T05:30:00", "2026-10-24T22:00:00"),
+    ],
+)
+def test_a_shift_begins_by_the_plant_s_clock(now, began) -> None:
+    zone = "Europe/Berlin"
+    starts = ["06:00", "14:00", "22:00"]
+    assert shift_began_ms(at(now, zone), starts, ZoneInfo(zone)) == at(began, zone)
+
+
+def verdict(
+    seq: int, decided_ms: int, evaluation: str = "pass", reason: str = "within_threshold", **more
+) -> Verdict:
+    fields = {
+        "plant": "p", "line": "l", "camera": "top", "epoch": 1, "seq": seq, "inspection_id": seq,
+        "frame_generation": 1, "frame_seq": seq, "evaluation": Evaluation(evaluation),
+        "reason": Reason(reason), "score": 0.1, "threshold": 1.0, "captured_utc_ns": decided_ms * 1_000_000,
+        "decided_utc_ns": decided_ms * 1_000_000, "latency_ms": 5.0, "deadline_ms": 100.0, "late": False,
+        "recipe": "cell", "bank_sha256": "0" * 64, "dropped_before": 0, **more,
+    }  # fmt: skip
+    return Verdict(**fields)
+
+
+def test_counts_leave_out_views_and_golden_parts_and_say_what_they_lack() -> None:
+    counts = PartCounts()
+    counts.take(verdict(1, 60_000), 0)
+    counts.take(verdict(2, 180_000, "fail", "above_threshold"), 0)
+    counts.take(verdict(3, 190_000, "undecidable", "golden"), 0)
+    counts.take(verdict(4, 190_000, trigger_id="7"), 0)
+    view = ViewVerdict("top", 4, Evaluation.PASS, Reason.WITHIN_THRESHOLD)
+    part = PartVerdict(
+        "p", "l", 1, 5, "7", None, None, Evaluation.PASS, Reason.WITHIN_THRESHOLD, 1, 190_000_000_000, 1.0,
+        9.0, 8.0, False, [view],
+    )  # fmt: skip
+    counts.take(part, 0)
+    found = counts.since(120_000)
+    assert (found["parts"], found["pass"], found["fail"], found["yield"]) == (2, 1, 1, 0.5)
+    assert found["by_reason"] == {"above_threshold": 1}
+    assert found["complete"]
+    assert not counts.since(30_000)["complete"]
+    counts.take(Lost(Position(1, 5), Position(1, 9), 3, LossReason.TRUNCATED), 200_000)
+    assert not counts.since(120_000)["complete"]
+    assert counts.since(10**9) | {"from_ms": 0, "complete": True} == PartCounts().since(0) | {
+        "complete": True
+    }
+
+
+def heartbeat(**more) -> Heartbeat:
+    fields = {
+        "plant": "p", "line": "l", "epoch": 1, "last_seq": 5, "utc_ns": 1, "interval_ms": 200.0,
+        "state": "running", "counts": Counts(0, 0, 0, 0), "cameras": {"top": "up", "side": "down"},
+        "health": "good", **more,
+    }  # fmt: skip
+    return Heartbeat(**fields)
+
+
+def test_nothing_is_shown_as_live_that_was_not_heard_of_within_a_second() -> None:
+    clock = Clock()
+    line = LineNow(clock, clock.ms)
+    assert (line.state, line.said()["ne107"]["level"]) == ("waiting", "failure")
+    condition = HealthCondition("failure", "camera_down", "side: no answer", "side")
+    line.see_heartbeat(heartbeat(health="failure", conditions=[condition]))
+    line.see_event(Event("p", "l", 1, 1, "warning", "camera_down", "side", "no answer", Counts(0, 0, 0, 0)))
+    line.see_verdict(verdict(1, 1))
+    clock.seconds += 0.9
+    said = line.said()
+    assert (said["state"], said["bus"]["heartbeat_age_ms"]) == ("running", 900)
+    top, side = said["cameras"][1], said["cameras"][0]
+    assert (top["up"], top["frame_age_ms"]) == (True, 900)
+    assert (side["up"], side["reason"], side["detail"]) == (False, "down", "no answer")
+    assert said["alarms"][0]["since_ms"] == 1_000_000
+    clock.seconds += 0.2
+    said = line.said()
+    assert (said["state"], said["ne107"]["level"]) == ("unreachable", "failure")
+    assert not any(camera["up"] for camera in said["cameras"])
+    assert said["cameras"][1]["reason"] == "line"
+    line.see_heartbeat(heartbeat(state="draining", health="function_check"))
+    assert (line.state, line.said()["ne107"]["level"]) == ("stopping", "check")
+    line.see_event(Event("p", "l", 1, 1, "info", "stopped", None, "", Counts(0, 0, 0, 0)))
+    assert line.state == "stopped"
+
+
+def test_a_line_of_a_later_version_is_not_called_good() -> None:
+    line = LineNow(Clock(), Clock().ms)
+    line.see_heartbeat(heartbeat(health="marvellous", state="dreaming"))
+    assert (line.state, line.said()["ne107"]["level"]) == ("dreaming", "check")
+
+
+def test_takt_is_the_middle_time_from_part_to_part() -> None:
+    clock = Clock()
+    line = LineNow(clock, clock.ms)
+    line.see_heartbeat(heartbeat())
+    for seq, pause in enumerate((2.0, 2.0, 50.0, 2.0)):
+        line.see_verdict(verdict(seq, 1))
+        clock.seconds += pause
+    line.see_heartbeat(heartbeat())
+    assert line.said()["takt_ms"] == 2000.0
+
+
+def test_a_session_that_is_idle_may_look_and_one_that_is_over_is_none(tmp_path) -> None:
+    clock = Clock()
+    store = AccountStore(tmp_path, clock.ms)
+    store.add_user("kim", Role.ENGINEER, "x")
+    token = store.begin_session(store.user("KIM"), "a")
+    session = store.session(token)
+    assert session.acts(clock.ms()) == ROLES[Role.ENGINEER].acts
+    clock.seconds += ROLES[Role.ENGINEER].idle_seconds + 1
+    assert store.session(token).acts(clock.ms()) == {Act.VIEW}
+    store.use_session(session.id)
+    assert store.session(token).acts(clock.ms()) == ROLES[Role.ENGINEER].acts
+    clock.seconds += ROLES[Role.ENGINEER].session_seconds
+    assert store.session(token) is None
+    tokens = [store.begin_session(store.user("kim"), "a") for _ in range(25)]
+    assert sum(store.session(each) is not None for each in tokens) == 20
+    store.close()
+
+
+def test_names_are_one_whatever_their_case_or_letters_and_are_plain_text(tmp_path) -> None:
+    store = AccountStore(tmp_path)
+    store.add_user("Mu\u0308ller", Role.VIEWER, "x")
+    for name in ("M\u00fcller", "MU\u0308LLER", "", " kim", "a\nb", "x" * 41, "\u202eadmin"):
+        with pytest.raises(InputError):
+            store.add_user(name, Role.VIEWER, "x")
+    store.close()
+
+
+def problems(tmp_path: Path, text: str) -> list[str]:
+    file = tmp_path / "page.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as found:
+        load(file)
+    return [problem.partition(":")[0] for problem in found.value.problems]
+
+
+def test_the_example_is_a_file_that_is_taken(tmp_path) -> None:
+    file = tmp_path / "page.toml"
+    file.write_text(example())
+    settings = load(file)
+    assert settings.line.endpoint("control") == "ipc:///run/inspectd/line1/control.sock"
+    assert not settings.is_encrypted
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ('[server]\nhost = "0.0.0.0"', "server.host"),
+        ('[server]\ntls_key = "a"', "server.tls_certificate, server.tls_key"),
+        ('[proxy]\naddresses = ["10.0.0.1"]', "proxy.addresses, proxy.origin"),
+        ('[proxy]\naddresses = ["x"]\norigin = "https://p"', "proxy.addresses[0]"),
+        ('[proxy]\naddresses = ["10.0.0.1"]\norigin = "http://p"', "proxy.origin"),
+        ('[proxy]\naddresses = ["10.0.0.1"]\norigin = "https://p/x"', "proxy.origin"),
+        ('[view]\nzone = "Mars/Base"', "view.zone"),
+        ('[view]\nzone = "../../etc/passwd"', "view.zone"),
+        ("[view]\nshift_starts = []", "view.shift_starts"),
+        ('[line]\nverdicts = "tcp://h:1"\nsync = "tcp://h:2"\nprevews = ""', "line.prevews"),
+        ('[line]\nverdicts = "tcp://h:1"\nsync = "tcp://h:2"\npreviews = "tcp://h:3"', "line.control"),
+        ('[line]\nserver_key = "a"', "line.server_key, line.client_key"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_said(tmp_path, text, where) -> None:
+    assert where in problems(tmp_path, text)
