@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from inspectd.client import ClientKeys, Event, GoldenRecord, Item, Lost, VerdictReader, ask_status
+from inspectd.client import ClientKeys, Event, GoldenRecord, Item, Liveness, Lost, VerdictReader, ask_status
 from inspectd.errors import InspectdError, UnavailableError
 from inspectd.log import event
 from inspectd.page.history import schema
@@ -30,6 +30,7 @@ _REST_SECONDS: Final = 0.02
 """After a full batch: while months are read again, the page's other threads want to work too."""
 _HEARD_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 5.0
+_SILENT_SECONDS: Final = 30.0
 _DRIFT_SECONDS: Final = 60.0
 _PRUNE_SECONDS: Final = 5.0
 _PRUNE_ROWS: Final = 1000
@@ -86,6 +87,7 @@ class FillerState(msgspec.Struct):
         dropped: events and samples that had to be dropped while nothing could be added.
         set_aside: files set aside since the start, as damaged or of another version.
         failures: times that nothing could be written or read, and it was tried again.
+        connections: times that the line was connected to.
         used_bytes: what the rows take.
         last_ms: when the last added verdict was decided.
     """
@@ -99,6 +101,7 @@ class FillerState(msgspec.Struct):
     dropped: int = 0
     set_aside: int = 0
     failures: int = 0
+    connections: int = 0
     used_bytes: int = 0
     last_ms: int | None = None
 
@@ -115,6 +118,8 @@ class HistoryFiller:
         clock: milliseconds since 1970.
         free_bytes: free room on the disk of a folder.
         retry_seconds: wait before another try.
+        silent_seconds: a line that was silent for so long is connected to anew: ZeroMQ gives up for good
+            where a key was refused, and it may have been allowed since.
     """
 
     def __init__(
@@ -126,12 +131,14 @@ class HistoryFiller:
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         free_bytes: Callable[[Path], int] = _free_bytes,
         retry_seconds: float = _RETRY_SECONDS,
+        silent_seconds: float = _SILENT_SECONDS,
     ) -> None:
         self.state = FillerState()
         self.damage_seen = threading.Event()
         """Set by whoever reads the file and finds it damaged."""
         self._path, self._source, self._limits = path, source, limits
-        self._clock, self._free_bytes, self._retry_seconds = clock, free_bytes, retry_seconds
+        self._clock, self._free_bytes = clock, free_bytes
+        self._retry_seconds, self._silent_seconds = retry_seconds, silent_seconds
         self._stop = threading.Event()
         self._heard: queue.Queue[Event | GoldenRecord | DriftSample] = queue.Queue(_MAX_WAITING)
         self._threads = [
@@ -198,15 +205,21 @@ class HistoryFiller:
                 source.verdicts, source.sync, cursor=store.cursor, start="oldest", keys=source.keys,
                 patience_seconds=source.patience_seconds, on_event=self._put, on_golden=self._put,
             ) as reader:  # fmt: skip
+                self.state.connections += 1
                 self._copy(reader, store)
         finally:
             store.close()
 
     def _copy(self, reader: VerdictReader, store: HistoryStore) -> None:
         heard_at, prune_at, unreadable = -_HEARD_SECONDS, 0.0, self.state.unreadable
+        alive_at = time.monotonic()
         while not self._stop.is_set():
             items = self._receive(reader)
             now = time.monotonic()
+            is_alive = reader.liveness is Liveness.ALIVE
+            alive_at = now if is_alive or items else alive_at
+            if now > alive_at + self._silent_seconds:
+                return
             noted = [self._heard.get_nowait() for _ in range(self._heard.qsize())]
             if items or noted or now >= heard_at + _HEARD_SECONDS:
                 self._check_room()
@@ -217,7 +230,7 @@ class HistoryFiller:
                         [each for each in noted if isinstance(each, Event)],
                         [each for each in noted if isinstance(each, GoldenRecord)],
                         [each for each in noted if isinstance(each, DriftSample)],
-                        self._clock(),
+                        self._clock() if is_alive else None,
                     )
                 )
                 heard_at = now

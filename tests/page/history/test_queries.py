@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -172,11 +173,15 @@ def test_what_is_asked_for_is_what_is_read(asked: dict[str, Any]) -> None:
         "camera=a&camera=b", f"part_id={'x' * 257}", "before=1.99999999999999999999",
     ],
 )  # fmt: skip
-def test_a_wrong_filter_is_refused_with_its_name(filled: Filled, query: str) -> None:
-    answer = filled.client().get(f"/api/verdicts?{query}")
-    assert answer.status_code == 400
-    assert answer.json()["what"] == "filter"
-    assert query.partition("=")[0] in answer.json()["error"]
+def test_a_wrong_filter_is_refused_with_its_name(query: str) -> None:
+    with pytest.raises(FilterError, match=query.partition("=")[0]):
+        filters.parse(parse_qsl(query))
+
+
+def test_a_refused_filter_is_an_answer_in_words(filled: Filled) -> None:
+    answer = filled.client().get("/api/verdicts?limit=0")
+    assert (answer.status_code, answer.json()["what"]) == (400, "filter")
+    assert answer.json()["error"] == "limit: got '0', expected 1 to 200"
 
 
 @given(st.floats(allow_nan=False), st.floats(allow_nan=False))

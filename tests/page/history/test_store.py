@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from inspectd.client import LossReason, Lost, Position
 from inspectd.errors import UnavailableError
 from inspectd.page.history import queries
 from inspectd.page.history.asking import HistoryQuestions, NotAnsweredError
-from inspectd.page.history.filler import HistorySource
+from inspectd.page.history.filler import HistoryFiller, HistoryLimits, HistorySource
 from inspectd.page.history.filters import Filter
 from inspectd.page.history.history import History
 from inspectd.page.history.metrics import HistoryCollector
@@ -123,6 +124,18 @@ def test_a_file_of_another_version_is_none_of_ours(filled: Filled) -> None:
     filled.store._connection.execute("PRAGMA user_version = 99")
     with pytest.raises(HistoryDamagedError, match="version 99"):
         HistoryStore(filled.path)
+
+
+def test_a_line_that_is_silent_is_connected_to_anew(tmp_path: Path) -> None:
+    source = HistorySource(f"ipc://{tmp_path}/verdicts.sock", f"ipc://{tmp_path}/sync.sock")
+    filler = HistoryFiller(tmp_path / FILE, source, HistoryLimits(min_free_bytes=0), silent_seconds=0.01)
+    filler.start()
+    until = time.monotonic() + 20
+    while filler.state.connections < 3:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    filler.close()
+    assert (filler.state.failures, filler.state.problem) == (0, "")
 
 
 @pytest.mark.parametrize("content", [b"not a database at all" * 100, b"", b"SQLite format 3\0" + bytes(4080)])
