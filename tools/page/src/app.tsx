@@ -15,7 +15,7 @@ import { serverNow, tick } from "./live";
 import { Now } from "./now/now";
 import { StateBand } from "./now/band";
 import { follow, place } from "./router";
-import { cannotLoad, line, loadMe, loadSession, may, me } from "./session";
+import { cannotLoad, line, loadSession, may, me, refresh } from "./session";
 import { t, type Key } from "./text";
 import { clockText, zone } from "./time";
 import { Button, Confirm, Field, Problem } from "./ui";
@@ -131,7 +131,7 @@ function Idle() {
           onClose={() => setAsked(false)}
           onDo={async () => {
             await post("/api/me/unlock", { password });
-            await loadMe();
+            await refresh();
           }}
         >
           <Field label={t("account.password")}>

@@ -29,11 +29,18 @@ export function Tile({ place, isLarge, onLarge }: { place: string; isLarge: bool
         <span class="place">{place}</span>
         {shown && <Badge verdict={shown.verdict} />}
         {shown && shown.verdict !== "pass" && <span class="reason">{word("reason", shown.reason)}</span>}
-        {onLarge && (
-          <button type="button" class="enlarge" aria-pressed={isLarge} onClick={onLarge}>
-            {isLarge ? t("tile.all") : t("tile.large")}
-          </button>
-        )}
+        <span class="links">
+          {shown && (
+            <a href={partPath(shown)} aria-label={t("tile.part", { camera: place })}>
+              {t("tile.details")}
+            </a>
+          )}
+          {onLarge && (
+            <button type="button" aria-pressed={isLarge} aria-label={`${isLarge ? t("tile.all") : t("tile.large")}: ${place}`} onClick={onLarge}>
+              <span aria-hidden="true">{isLarge ? "⤡" : "⤢"}</span>
+            </button>
+          )}
+        </span>
       </figcaption>
       <div class="glass">
         <canvas ref={canvas} width={4} height={3} role="img" aria-label={t("tile.picture", { camera: place })} hidden={!picture} />
@@ -53,11 +60,6 @@ export function Tile({ place, isLarge, onLarge }: { place: string; isLarge: bool
       <div class="under">
         <ScoreBar score={shown?.score ?? null} threshold={shown?.threshold ?? null} />
         <span class="age">{age === null ? "" : t("tile.age", { age: ageText(age) })}</span>
-        {shown && (
-          <a class="more" href={partPath(shown)} aria-label={t("tile.part", { camera: place })}>
-            {t("tile.details")}
-          </a>
-        )}
       </div>
     </figure>
   );

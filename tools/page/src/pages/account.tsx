@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { post, wordsOf } from "../api";
-import { line, loadMe, may, me } from "../session";
+import { line, refresh, may, me } from "../session";
 import { language, offered, t, useLanguage, word } from "../text";
 import { setTheme, theme, themes, type Theme } from "../theme";
 import { timeText, zone } from "../time";
@@ -15,7 +15,7 @@ export function Account() {
   const choose = (code: string): void => {
     useLanguage(code)
       .then(() => post("/api/me/language", { language: code }))
-      .then(loadMe)
+      .then(refresh)
       .catch((error: unknown) => setProblem(wordsOf(error)));
   };
   return (

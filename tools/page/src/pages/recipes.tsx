@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { post, useLoaded } from "../api";
 import { events, isLive } from "../live";
-import { loadLine, may } from "../session";
+import { refresh, may } from "../session";
 import { t, word } from "../text";
 import { timeText } from "../time";
 import { Button, Confirm, Field, Page, Problem, Table } from "../ui";
@@ -69,7 +69,7 @@ export function Recipes() {
           onDone={(said) => {
             setDone(said);
             reload();
-            void loadLine();
+            void refresh();
           }}
         />
       )}
@@ -104,7 +104,7 @@ function Ask(props: { act: Act; recipe: Recipe; onClose: () => void; onDone: (sa
       doLabel={word("act", act)}
       onClose={props.onClose}
       onDo={async () => {
-        const body = { recipe: recipe.name, version: recipe.version, reason };
+        const body = { recipe: recipe.name, version: recipe.version || null, reason };
         const { answer } = await post<{ answer: { state: string } | null }>(`/api/acts/${act}`, body);
         props.onDone(t("recipes.done", { recipe: nameOf(recipe), state: word("recipe_state", answer?.state ?? "unloaded") }));
       }}
