@@ -1,7 +1,7 @@
 /** The one WebSocket: the line as it is now. What is not heard of any more is never shown as if it were. */
 
 import { batch, computed, signal } from "@preact/signals";
-import { forgetPictures, takePicture } from "./pictures";
+import { drawWaiting, forgetPictures, takePicture } from "./pictures";
 import type { LineEvent, LineState, Row, Told } from "./wire";
 
 /** The server says at least once a second how the line is. */
@@ -75,6 +75,7 @@ function flush(): void {
   flushTimer = 0;
   flushedAt = performance.now();
   batch(() => {
+    drawWaiting();
     tick.value = flushedAt;
     if (newState) state.value = newState;
     if (newRows.length) takeRows();
@@ -145,6 +146,7 @@ function connect(): void {
     else {
       const head = takePicture(data, () => {
         if (socket === mine) say({ t: "ack" });
+        flushSoon();
       });
       if (head) seeClock(head.sent_ms);
     }

@@ -1,4 +1,4 @@
-/** Pictures on their way to the glass: decoded, drawn when the browser draws, and only then acknowledged. */
+/** Pictures on their way to the glass: decoded, acknowledged, and drawn together with the words that belong to them. */
 
 import { signal } from "@preact/signals";
 import { draw, heatPicture, type Shown } from "./heat";
@@ -21,8 +21,8 @@ export const places = signal<string[]>([]);
 
 const canvases = new Map<string, HTMLCanvasElement>();
 const drawnPictures = new Map<string, Picture>();
-const waiting = new Map<string, { picture: Picture; drawn: () => void }>();
-let isDrawing = false;
+/** The newest of each place, until the next moment that the page is touched. */
+const waiting = new Map<string, Picture>();
 
 const nameOf = (head: PictureHead): string => (head.region === null ? head.camera : `${head.camera}/${head.region}`);
 
@@ -64,52 +64,43 @@ export async function decode(message: { head: PictureHead; jpeg: Blob; heat: Uin
   return { bitmap, heat: head.heat ? heatPicture(heat, head.heat.width, head.heat.height) : null };
 }
 
-/** Take a picture in; `drawn` is called when it is on the glass, or need not come there any more. */
-export function takePicture(data: ArrayBuffer, drawn: () => void): PictureHead | null {
+/** Take a picture in; `taken` is called when this browser is ready for another one. */
+export function takePicture(data: ArrayBuffer, taken: () => void): PictureHead | null {
   const cameAt = performance.now();
   const message = parse(data);
   if (!message) {
-    drawn();
+    taken();
     return null;
   }
-  decode(message).then(
-    (shown) => {
+  decode(message)
+    .then((shown) => {
       const place = nameOf(message.head);
-      const before = waiting.get(place);
-      if (before) {
-        before.picture.bitmap.close();
-        before.drawn();
-      }
-      waiting.set(place, { picture: { ...shown, head: message.head, cameAt }, drawn });
-      // A tab in the background is not drawn: what waits there would never be acknowledged.
-      if (document.hidden) drawAll();
-      else if (!isDrawing) {
-        isDrawing = true;
-        requestAnimationFrame(drawAll);
-      }
-    },
-    () => drawn(), // a JPEG that this browser cannot read: the next one, please
-  );
+      waiting.get(place)?.bitmap.close();
+      waiting.set(place, { ...shown, head: message.head, cameAt });
+    })
+    .catch((error: unknown) => console.warn(`a picture of ${message.head.camera} cannot be read: ${String(error)}`))
+    .finally(taken);
   return message.head;
 }
 
-function drawAll(): void {
-  isDrawing = false;
-  for (const [place, { picture, drawn }] of waiting) {
-    if (frozenAt.value === null) {
-      drawnPictures.get(place)?.bitmap.close();
-      drawnPictures.set(place, picture);
-      redraw(place);
-      if (!places.value.includes(place)) places.value = [...places.value, place].sort();
-    } else picture.bitmap.close();
-    drawn();
+/** Put what came onto the glass, in the same moment as its verdict is written beside it. */
+export function drawWaiting(): void {
+  for (const [place, picture] of waiting) {
+    if (frozenAt.value !== null) {
+      picture.bitmap.close();
+      continue;
+    }
+    drawnPictures.get(place)?.bitmap.close();
+    drawnPictures.set(place, picture);
+    redraw(place);
+    if (!places.value.includes(place)) places.value = [...places.value, place].sort();
   }
   waiting.clear();
 }
 
 /** The connection is gone: what still waits came over it. What is on the glass stays, and ages. */
 export function forgetPictures(): void {
-  for (const { picture } of waiting.values()) picture.bitmap.close();
+  for (const picture of waiting.values()) picture.bitmap.close();
   waiting.clear();
 }
 

@@ -50,7 +50,7 @@ export function Chart(props: {
         scales: { x: { min: props.span.from_ms / 1000, max: props.span.to_ms / 1000 }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.05] } },
         cursor: { sync: { key: "trends" }, drag: { x: true, y: false, setScale: false } },
         axes: [
-          { ...axis, values: timeMarks },
+          { ...axis, size: 32, values: timeMarks },
           { ...axis, size: 76, values: (_, values) => values.map((value) => props.unit(value)) },
         ],
         series: [
@@ -60,7 +60,7 @@ export function Chart(props: {
             stroke: colour(COLOURS[curve.look % COLOURS.length] ?? ""),
             dash: DASHES[curve.look % DASHES.length] ?? [],
             width: 2,
-            points: { show: props.t.length < 60 },
+            points: { show: curve.values.filter((value) => value !== null).length < 60 },
             spanGaps: false,
             value: (_: uPlot, value: number | null) => (value === null ? "–" : props.unit(value)),
             ...(curve.isStep ? { paths: uPlot.paths.stepped?.({ align: 1 }) as uPlot.Series.PathBuilder } : {}),
