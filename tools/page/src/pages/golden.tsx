@@ -82,11 +82,15 @@ export function Golden() {
   );
 }
 
+function bandOf(low: number | null, high: number | null): string {
+  return low === null && high === null ? t("golden.any") : `${number(low)} … ${number(high)}`;
+}
+
 function Check(props: { check: GoldenCheck; isUnderWay: boolean; isBusy: boolean; act: (name: string, body: object) => void }) {
   const { check, isUnderWay, isBusy, act } = props;
   const { last } = check;
   return (
-    <section class="card" aria-live="polite">
+    <section class="card check" aria-live="polite">
       <h2>
         {isUnderWay
           ? t("golden.check_of", { recipe: check.recipe ?? "" })
@@ -138,9 +142,7 @@ function Check(props: { check: GoldenCheck; isUnderWay: boolean; isBusy: boolean
                 </td>
                 <td>{word("reason", view.reason)}</td>
                 <td class="number">{number(view.score)}</td>
-                <td class="number">
-                  {number(last.score_min)} … {number(last.score_max)}
-                </td>
+                <td class="number">{bandOf(last.score_min, last.score_max)}</td>
               </tr>
             ))}
           </Table>

@@ -9,6 +9,8 @@ import { timeText } from "../time";
 import { Button, Confirm, Field, Page, Problem, Table } from "../ui";
 import type { Recipe, RecipeList } from "../wire";
 
+const POLL_MS = 2000;
+
 type Act = "recipe_prepare" | "recipe_unprepare" | "recipe_activate";
 
 export function Recipes() {
@@ -16,8 +18,11 @@ export function Recipes() {
   const [asked, setAsked] = useState<{ act: Act; recipe: Recipe } | null>(null);
   const [isDone, setDone] = useState("");
   const last = events.value.find((event) => /^(recipe|shadow)_/.test(event.name));
-  // What was asked for ends with an event: the list is asked for anew.
-  useEffect(reload, [last?.ms, last?.name]);
+  // A recipe is loaded in the background, and others change recipes too.
+  useEffect(() => {
+    const timer = setInterval(reload, POLL_MS);
+    return () => clearInterval(timer);
+  }, []);
   return (
     <Page title="recipes.title" tools={<Button onClick={reload}>{t("act.reload")}</Button>}>
       <p class="hint">{t("recipes.how")}</p>
