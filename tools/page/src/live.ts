@@ -6,7 +6,9 @@ import type { LineEvent, LineState, Row, Told } from "./wire";
 
 /** The server says at least once a second how the line is. */
 const SILENCE_MS = 2000;
-const FLUSH_MS = 190;
+/** The page is touched at most so often; rows come a little more rarely, and at once onto the glass. */
+const ROWS_MS = 160;
+const FLUSH_MS = 200;
 const KEPT_REJECTS = 20;
 const KEPT_EVENTS = 50;
 const LOGGED_OUT = 4401;
@@ -63,10 +65,10 @@ let newSkipped = 0;
 let flushedAt = 0;
 let flushTimer = 0;
 
-function flushSoon(): void {
-  if (flushTimer) return;
-  const left = flushedAt + FLUSH_MS - performance.now();
+function flushSoon(pause = FLUSH_MS): void {
+  const left = flushedAt + pause - performance.now();
   if (left <= 0) flush();
+  else if (flushTimer) return;
   else flushTimer = window.setTimeout(flush, left);
 }
 
@@ -112,7 +114,7 @@ function take(told: Told): void {
     if (newRows.length > 500) newRows.splice(0, newRows.length - 500);
     newSkipped += told.skipped;
   } else if (told.t === "e") newEvents.push(...told.rows);
-  flushSoon();
+  flushSoon(told.t === "v" ? ROWS_MS : FLUSH_MS);
 }
 
 // --- the connection -------------------------------------------------------------------------------------------

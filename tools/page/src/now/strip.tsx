@@ -31,7 +31,7 @@ export function Strip() {
               <Badge verdict={row.verdict} />
               <span class="reason">{word("reason", row.reason)}</span>
               <small>
-                {clockText(row.decided_ms)} · {placeOf(row)}
+                <time dateTime={new Date(row.decided_ms).toISOString()}>{clockText(row.decided_ms)}</time> · {placeOf(row)}
                 {row.part_id && ` · ${row.part_id}`}
               </small>
             </a>
