@@ -199,9 +199,7 @@ class Service:
             waiting=lambda: self._batching.waiting, supervisor=self._supervisor, command=scoring,
             metrics=self._metrics, emit=plant.emit, clock=clock,
         )  # fmt: skip
-        self._previews = PreviewStage(
-            config, self, starter=self._supervisor, release=self._shadow.holds.release
-        )
+        self._previews = PreviewStage(config, self, release=self._shadow.holds.release)
         self._evidence = EvidenceStage(config, plant.evidence, release=self._previews.holds.release)
         self._clerk = DiskClerk()
         self._audit = LineAudit(config.state_path / FILE_NAME, self._clerk, self._metrics, plant.emit)
@@ -244,7 +242,7 @@ class Service:
         self._drain()
 
     def _start(self) -> None:
-        """Start doors, scoring and evidence; the cameras follow once scoring is warm."""
+        """Start doors, scoring, evidence and previews; the cameras follow once scoring is warm."""
         now_ns = self._clock()
         for door in self._bus.doors.values():
             self._supervisor.start(door, now_ns)
@@ -252,6 +250,8 @@ class Service:
             self._supervisor.start(stage, now_ns)
         if self._config.evidence.enabled:
             self._supervisor.start(self._evidence, now_ns)
+        if self._config.preview.enabled:
+            self._supervisor.start(self._previews, now_ns)
         self._poller.add(self._clerk, self._clerk.take_answers)
         self._plant.await_journal(self._poller)
         self._plant.announce_start()

@@ -1,5 +1,5 @@
 """Previews: small pictures of what was judged, for people who look at a line, while somebody does.
 
-`stage` lives in the main process and decides of what one is made; `worker` is a process of its own, there
-only while somebody looks, that reads frames in their rings. Nothing here may hold up a verdict.
+`stage` lives in the main process and decides of what one is made; `worker` is a process of its own that reads
+frames in their rings. Nothing here may hold up a verdict.
 """

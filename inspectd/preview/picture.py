@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 MAX_JPEG_BYTES: Final = 150_000
 """A record of this size, with a heat, fits between processes whatever the kernel's limits are set to."""
 
+cv2.setNumThreads(1)  # the process has other cores for nobody
+
 _TALLEST: Final = 2
 """Times as high as it may be wide: what a line-scan camera delivers."""
 

@@ -22,8 +22,6 @@ _HOLD_NS: Final = 250_000_000
 """Longest that a preview may keep a slot from its camera; as evidence."""
 
 _MAX_UNFINISHED: Final = 16
-_LINGER_NS: Final = 60_000_000_000
-"""The process stays so long when nobody looks any more: whoever changes the page comes back."""
 
 
 class PreviewOutlet(Protocol):
@@ -42,16 +40,6 @@ class PreviewOutlet(Protocol):
         """A preview was wanted, with this result."""
 
 
-class PreviewStarter(Protocol):
-    """Runs the process."""
-
-    def start_again(self, job: PreviewStage, now_ns: int) -> None:
-        """Keep it running from now on."""
-
-    def stop(self, name: str) -> None:
-        """Let it go."""
-
-
 class _Asked(msgspec.Struct, frozen=True):
     """A preview that is being made."""
 
@@ -65,13 +53,15 @@ class _Asked(msgspec.Struct, frozen=True):
 class PreviewStage(RingClient):
     """A job for the supervisor: has previews made while somebody subscribes, and never waits for them.
 
+    The process is there from the start: to launch one holds up this one for as long as a busy machine likes,
+    and no reader may be the cause of that.
+
     A slot is held for one for 250 ms at most, for each camera at most a quarter of its slots, and only while
     more than a quarter of them are free; beyond that the preview is skipped and counted.
 
     Args:
         config: the line's.
         line: where they are wanted, and where they go.
-        starter: runs the process while they are.
         release: gives a slot back to its camera.
     """
 
@@ -86,14 +76,12 @@ class PreviewStage(RingClient):
         self,
         config: Config,
         line: PreviewOutlet,
-        starter: PreviewStarter,
         release: Callable[[FrameRef], None],
     ) -> None:
         settings = config.preview
         super().__init__(StartPreview(settings.width_px, settings.jpeg_quality), line.rings)
         self.holds = SlotHolds(release)
         self._line = line
-        self._starter = starter
         self._pace = PreviewPace(settings.fps)
         self._slots = {camera.name: camera.slots for camera in config.cameras}
         # Of a line without previews no camera has a topic, so nothing that is subscribed to begins one.
@@ -103,8 +91,6 @@ class PreviewStage(RingClient):
         self._subscribed: Collection[bytes] = ()
         self._shown: frozenset[str] = frozenset()
         """Cameras that somebody looks at."""
-        self._end_ns: int | None = None
-        """While the process is to run: when it is let go, if nobody looks until then."""
         self._is_up = False
         self._last_id = 0
         self._unfinished: dict[int, _Asked] = {}
@@ -147,21 +133,13 @@ class PreviewStage(RingClient):
                 self.holds.end(frame)
 
     def tick(self, now_ns: int) -> None:
-        """See who looks at what, run the process while somebody does, and give up on what takes long."""
+        """See who looks at what, and give up on what takes long."""
         subscribed = self._line.preview_topics()
         if subscribed != self._subscribed:
             self._subscribed = subscribed
             self._shown = frozenset(
                 camera for camera, topic in self._topics.items() if topic.startswith(tuple(subscribed))
             )
-        if self._shown:
-            if self._end_ns is None:
-                self._starter.start_again(self, now_ns)
-            self._end_ns = now_ns + _LINGER_NS
-        elif self._end_ns is not None and now_ns >= self._end_ns:
-            self._end_ns = None
-            self._starter.stop(self.name)
-            self.lost("nobody looks", None, now_ns)
         for preview_id, asked in list(self._unfinished.items()):
             if now_ns - asked.since_ns > _HOLD_NS:
                 self._finish(preview_id, PreviewResult.TIMEOUT)

@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
-
 from inspectd import wire
 from inspectd.errors import ExitCode
 from inspectd.ipc import child
@@ -17,9 +15,9 @@ from inspectd.ipc.channel import Channel, ChannelMessageError
 from inspectd.ipc.messages import AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing, RingError
 from inspectd.preview.messages import MakePreview, PreviewMade, PreviewNotMade, StartPreview, ToPreview
-from inspectd.preview.picture import small_jpeg
 from inspectd.records import PreviewResult
 
+_IDLE_SECONDS: Final = 1.0
 _NICE: Final = 15
 """The verdicts' processes go first, and evidence too."""
 
@@ -42,7 +40,7 @@ class PreviewWorker:
         """
         while True:
             self._heart.beat()
-            if self._channel.wait(child.HEARTBEAT_SECONDS):
+            if self._channel.wait(_IDLE_SECONDS):
                 self._take()
 
     def _take(self) -> None:
@@ -63,6 +61,9 @@ class PreviewWorker:
             raise TypeError(f"not a record for a preview process: {record!r}")
 
     def _answer(self, request: MakePreview) -> PreviewMade | PreviewNotMade:
+        # Only now: on most lines nobody ever looks, and OpenCV takes a second and most of the memory.
+        from inspectd.preview.picture import small_jpeg  # noqa: PLC0415
+
         frame = request.frame
         try:
             ring = self._rings[frame.camera, frame.generation]
@@ -80,7 +81,6 @@ def _live(channel: Channel[Any], start: StartPreview) -> ExitCode:
     os.nice(_NICE)
     # Where memory runs out, it goes first.
     Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    cv2.setNumThreads(1)
     return PreviewWorker(channel, start).live()
 
 

@@ -33,7 +33,7 @@ DARK = msgspec.structs.replace(
 
 
 class Desk:
-    """The line and the supervisor, as the stage sees them."""
+    """The line, as the stage sees it."""
 
     def __init__(self, *, enabled: bool = True) -> None:
         camera = ImagesCamera(name="camera1", recipe="r", folder="x", slots=SLOTS)
@@ -47,9 +47,8 @@ class Desk:
         self.results: Counter[PreviewResult] = Counter()
         self.sent: list[tuple[object, bytes, bytes]] = []
         self.is_taken = True
-        self.runs = False
         self.back: list[FrameRef] = []
-        self.stage = PreviewStage(config, self, self, self.back.append)
+        self.stage = PreviewStage(config, self, self.back.append)
         self.ours: Channel | None = None
         self.theirs: Channel | None = None
 
@@ -65,16 +64,6 @@ class Desk:
 
     def on_preview(self, result):
         self.results[result] += 1
-
-    def start_again(self, job, now_ns):
-        assert job is self.stage
-        assert not self.runs
-        self.runs = True
-
-    def stop(self, name):
-        assert name == "preview"
-        assert self.runs
-        self.runs = False
 
     def come(self) -> None:
         ours, theirs = Channel.pair()
@@ -111,29 +100,33 @@ def outcome(judged) -> Outcome:
     return Outcome(judged.evaluation, judged.reason, 0, judged.threshold, score)
 
 
-def test_the_process_is_there_while_somebody_looks_and_a_minute_longer(desk):
-    for topics, now_ns, runs in (
-        (set(), 0, False),
-        ({b"i1/demo/line1/camera10/pv/", b"i1/demo/line2/"}, 1, False),
-        ({TOPIC}, 2 * SECOND, True),
-        (set(), 3 * SECOND, True),
-        ({b""}, 30 * SECOND, True),
-        (set(), 31 * SECOND, True),
-        (set(), 89 * SECOND, True),
-        (set(), 91 * SECOND, False),
-        ({b"i1/demo/"}, 200 * SECOND, True),
+def test_previews_are_made_of_cameras_that_somebody_subscribes_to(desk):
+    desk.come()
+    for number, (topics, is_shown) in enumerate(
+        [
+            (set(), False),
+            ({b"i1/demo/line1/camera10/pv/", b"i1/demo/line2/", b"i1/demo/line1/camera1/v/"}, False),
+            ({TOPIC}, True),
+            (set(), False),
+            ({b""}, True),
+            ({b"i1/demo/", b"x"}, True),
+        ],
+        start=1,
     ):
         desk.topics = topics
-        desk.stage.tick(now_ns)
-        assert desk.runs is runs, (topics, now_ns)
+        desk.stage.tick(number * SECOND)
+        desk.stage.offer(frame(number), DARK, outcome(DARK), SLOTS, number * SECOND)
+        asked = desk.asked()
+        assert bool(asked) is is_shown, topics
+        for each in asked:
+            desk.stage.received(PreviewNotMade(each.preview_id, PreviewResult.GONE), [], number * SECOND)
 
 
-def test_a_line_without_previews_has_no_process():
+def test_a_line_without_previews_makes_none():
     desk = Desk(enabled=False)
     desk.topics = {b"", TOPIC}
     desk.stage.tick(SECOND)
     desk.stage.offer(frame(1), DARK, outcome(DARK), SLOTS, SECOND)
-    assert not desk.runs
     assert desk.results.total() == 0
 
 

@@ -205,9 +205,11 @@ def settings(
     recipe: str = "",
     extra: str = "",
 ) -> str:
-    """A whole configuration around some cameras; evidence is kept only where `extra` asks for it."""
+    """A whole configuration around some cameras; evidence and previews are off unless `extra` has them."""
     if "[evidence]" not in extra:
         extra += "\n[evidence]\nenabled = false\n"  # one process less to start, in most of a hundred daemons
+    if "[preview]" not in extra:
+        extra += "\n[preview]\nenabled = false\n"
     return f"""
 [line]
 plant = "test"
