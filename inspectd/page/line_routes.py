@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,8 @@ from inspectd.wire.golden import GoldenAction
 
 _AT_A_TIME: Final = 4
 _SHIFTS_SHOWN: Final = 12
+_CHECK_SECONDS: Final = 0.5
+"""Whoever looks within it gets the same answer: tabs together ask the line no more often."""
 
 _Recipe = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")]
 _Reason = Annotated[str, Meta(max_length=150)]
@@ -92,6 +95,8 @@ class LineRoutes:
         self._asker, self._orders, self._counts = asker, orders, counts
         # The line is asked by few at a time: who waits for it must not take every thread of the page.
         self._limiter = CapacityLimiter(_AT_A_TIME)
+        self._check: tuple[dict[str, Any] | None, str | None] = (None, None)
+        self._check_at = float("-inf")
 
     @property
     def routes(self) -> list[Route]:
@@ -181,15 +186,21 @@ class LineRoutes:
     async def say_golden(self, request: Request) -> Response:
         """Which checks are due, and how the one under way stands."""
         account = await self._guard.allow(request, Act.VIEW)
-        check, problem = None, None
-        try:
-            check = await self._asked(lambda: self._asker.ask_golden(GoldenAction.STATUS, account.name))
-        except RefusedError as error:
-            problem = error.detail if error.reason != "off" else None
-        except UnavailableError as error:
-            problem = str(error)
+        if time.monotonic() - self._check_at > _CHECK_SECONDS:
+            self._check_at = time.monotonic()
+            self._check = await self._ask_check(account)
+        check, problem = self._check
         _, state = self._hub.state()
         return json_answer({"recipes": state["golden"], "check": check, "problem": problem})
+
+    async def _ask_check(self, account: Account) -> tuple[dict[str, Any] | None, str | None]:
+        """How the check stands, or why that is not known."""
+        try:
+            return await self._asked(lambda: self._asker.ask_golden(GoldenAction.STATUS, account.name)), None
+        except RefusedError as error:
+            return None, error.detail if error.reason != "off" else None
+        except UnavailableError as error:
+            return None, str(error)
 
     # --- acts ---------------------------------------------------------------------------------------------
 

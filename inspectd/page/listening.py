@@ -15,6 +15,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 
 from inspectd.errors import InputError, UnavailableError
+from inspectd.page.addresses import network_of
 from inspectd.page.settings import PageConfig
 
 REQUEST_SECONDS: Final = 10.0
@@ -77,7 +78,7 @@ class BoundedHttp(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         """Take the connection, or refuse it."""
         super().connection_made(transport)
-        self._address = self.client[0] if self.client else "unknown"
+        self._address = network_of(self.client[0]) if self.client else "unknown"
         self._has_entered = self.book.enter(self._address)
         if not self._has_entered:
             transport.abort()
@@ -135,7 +136,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     def connection_made(self, transport: Any) -> None:
         """Take the connection, or refuse it."""
         super().connection_made(transport)
-        self._address = self.client[0] if self.client else "unknown"
+        self._address = network_of(self.client[0]) if self.client else "unknown"
         self._has_entered = self.book.enter(self._address)
         if not self._has_entered:
             transport.abort()
@@ -171,7 +172,8 @@ class PageListener:
         self._server_settings = settings.server
         self._state = ServerState()
         self._config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, date_header=False, lifespan="off",
+            app, log_config=None, log_level="error", access_log=False, server_header=False,
+            date_header=False, lifespan="off",
             http=type("_Http", (BoundedHttp,), {"book": book, "request_seconds": request_seconds}),
             ws=type("_WebSocket", (BoundedWebSocket,), {"book": book}),
             ws_max_size=MOST_MESSAGE_BYTES, ws_per_message_deflate=False,

@@ -135,6 +135,7 @@ async def _keep(notifier: Notifier, listener: PageListener, hub: LiveHub) -> Non
     said = ""
     while True:
         notifier.watchdog()
+        hub.count_anew()
         if hub.line.state != said:
             said = hub.line.state
             notifier.status(f"line {said}")

@@ -29,6 +29,7 @@ HEADERS: Final = {
 _HSTS: Final = "max-age=31536000"
 _SAFE: Final = frozenset({"GET", "HEAD"})
 _REFUSED_WEBSOCKET: Final = 4403
+_FAILED_WEBSOCKET: Final = 1011
 
 _log: Final = logging.getLogger(__name__)
 
@@ -56,7 +57,11 @@ class PageGate:
                 self._counts["refused", "origin"] += 1
                 await send({"type": "websocket.close", "code": _REFUSED_WEBSOCKET})
                 return
-            await self._app(scope, receive, send)
+            try:
+                await self._app(scope, receive, send)
+            except InspectdError as error:  # the disk of the sessions; the tab connects again by itself
+                log.event(_log, logging.ERROR, "tab_failed", detail=str(error))
+                await send({"type": "websocket.close", "code": _FAILED_WEBSOCKET})
             return
         if scope["type"] != "http":
             return
@@ -82,7 +87,10 @@ class PageGate:
         except ApiError as error:
             await self._say(error, scope, receive, send_with_headers, has_begun=has_begun)
         except InspectdError as error:
-            said = ApiError(503, "unavailable", str(error))
+            # It names files of the host: for the log, and not for whoever is at the login.
+            log.event(_log, logging.ERROR, "unavailable", path=scope["path"], detail=str(error))
+            self._counts["refused", "fault"] += 1
+            said = ApiError(503, "unavailable", "The page cannot do this now; its log says why. Try again.")
             await self._say(said, scope, receive, send_with_headers, has_begun=has_begun)
         except Exception:  # noqa: BLE001 - logged, counted and said; one request must not end the page
             _log.exception("request_failed", extra={"fields": {"path": scope["path"]}})

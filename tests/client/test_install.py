@@ -104,7 +104,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 def test_it_is_small_and_the_command_line_helps(installed: Installed) -> None:
     assert installed.megabytes() < MAX_INSTALLED_MB
-    for words in ([], ["status"], ["watch"], ["replay"], ["keys"], ["gateway"]):
+    for words in ([], ["status"], ["watch"], ["replay"], ["keys"], ["gateway"], ["page"]):
         code, output, errors = installed.run(*words, "--help")
         assert (code, errors) == (0, "")
         assert output.startswith("usage: inspectd")
@@ -118,6 +118,14 @@ def test_what_needs_the_extra_says_so_in_one_line(installed: Installed, words: l
     (line,) = errors.splitlines()
     assert line.startswith(f"error: `inspectd {words[0]}` needs ")
     assert "pip install 'inspectd[line]'" in line
+
+
+def test_the_page_says_in_one_line_what_it_needs(installed: Installed) -> None:
+    assert installed.run("page", "--init", installed.folder)[0] == ExitCode.OK
+    code, output, errors = installed.run("page", "--config", installed.folder / "page.toml")
+    assert (code, output) == (ExitCode.UNAVAILABLE, "")
+    (line,) = errors.splitlines()
+    assert "pip install 'inspectd[page]'" in line
 
 
 def test_it_reads_a_running_line_and_sends_it_triggers(

@@ -11,6 +11,7 @@ import pytest
 from support.changeovers import add_recipe
 from support.daemon import Daemon, camera_table, settings
 from support.page_process import PageProcess
+from support.page_tab import Tab
 
 from inspectd import page as page_package
 from inspectd.recipes.audit import AuditSummary, newest_first, verify
@@ -123,6 +124,12 @@ def test_a_golden_check_by_an_operator(daemon, page, act) -> None:
 
 def test_an_order_counts_from_its_beginning_and_outlives_the_page(page, act) -> None:
     assert act("operator", "order_begin", order="A-7 <i>")[0] == 200
+    tab = Tab(page)
+    tab.until(lambda: (tab.state.get("counts") or {}).get("order"))
+    counted = tab.state["counts"]["order"]
+    assert counted["name"] == "A-7 <i>"
+    assert counted["parts"] < 40 < tab.state["counts"]["shift"]["parts"]
+    tab.open.close()
     page.stop()
     page.start()
     assert act("viewer", "order_begin", order="B")[0] == 403

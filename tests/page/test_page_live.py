@@ -62,7 +62,7 @@ def ports() -> dict[str, int]:
 @pytest.fixture(scope="module")
 def daemon(start_shared_daemon, stub_bank, good_folder, ports, keys_folder) -> Daemon:
     tcp = "\n".join(f'{name}_tcp = "127.0.0.1:{port}"' for name, port in ports.items())
-    extra = f'[publish]\n{tcp}\n[security]\nkeys_dir = "{keys_folder}"'
+    extra = f'[preview]\nenabled = true\n[publish]\n{tcp}\n[security]\nkeys_dir = "{keys_folder}"'
     camera = camera_table("top", good_folder, fps=20)
     return start_shared_daemon(settings(stub_bank, camera, extra=extra)).ready()
 

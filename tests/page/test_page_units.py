@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
+from argon2 import PasswordHasher, extract_parameters
 
 from inspectd.cli.page import example
 from inspectd.client import (
@@ -26,8 +28,10 @@ from inspectd.client import (
 )
 from inspectd.errors import ConfigError, InputError
 from inspectd.page.accounts.attempts import WINDOW_SECONDS, LoginAttempts
+from inspectd.page.accounts.passwords import PasswordBusyError, PasswordChecker, hash_password
 from inspectd.page.accounts.roles import ROLES, Act, Role
 from inspectd.page.accounts.store import AccountStore
+from inspectd.page.addresses import network_of
 from inspectd.page.line.counts import PartCounts
 from inspectd.page.line.shifts import shift_began_ms
 from inspectd.page.line.state import LineNow
@@ -142,6 +146,56 @@ def test_wrong_passwords_are_bounded_by_person_and_by_address() -> None:
     assert attempts.wait_seconds("lee", "c") == 0
 
 
+def test_one_host_is_one_address_whatever_it_calls_itself() -> None:
+    assert network_of("10.0.0.7") == "10.0.0.7"
+    assert network_of("2001:db8:1:2:3::4") == network_of("2001:db8:1:2:ffff::1") == "2001:db8:1:2::/64"
+    assert network_of("::ffff:10.0.0.7") == "10.0.0.7"
+    assert network_of("fe80::1%eth0") == "fe80::/64"
+    assert network_of("unknown") == "unknown"
+
+
+class CountingHasher(PasswordHasher):
+    """Counts what takes the time."""
+
+    verified = 0
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> bool:  # noqa: A002 - as it is called there
+        self.verified += 1
+        assert extract_parameters(str(hash)).memory_cost == self.memory_cost
+        return super().verify(hash, password)
+
+
+def test_a_name_that_nobody_has_takes_the_work_of_a_wrong_password() -> None:
+    hasher = CountingHasher(time_cost=1, memory_cost=16, parallelism=1)
+    checker = PasswordChecker(hasher)
+    hashed = hash_password("a long enough password", "kim", hasher)
+
+    async def ask() -> list[bool]:
+        return [
+            await checker.is_right("a long enough password", hashed),
+            await checker.is_right("another password", hashed),
+            await checker.is_right("a long enough password", None),
+            await checker.is_right("a password that nobody has", None),
+        ]
+
+    assert asyncio.run(ask()) == [True, False, False, False]
+    assert hasher.verified == 4
+    checker.close()
+
+
+def test_passwords_wait_in_a_line_of_bounded_length() -> None:
+    checker = PasswordChecker(CountingHasher(time_cost=2, memory_cost=4096, parallelism=1))
+
+    async def ask() -> list[object]:
+        tries = [checker.is_right("wrong", None) for _ in range(20)]
+        return await asyncio.gather(*tries, return_exceptions=True)
+
+    found = asyncio.run(ask())
+    assert found.count(False) == 8
+    assert sum(isinstance(each, PasswordBusyError) for each in found) == 12
+    checker.close()
+
+
 def test_memory_of_wrong_passwords_is_bounded() -> None:
     attempts = LoginAttempts(Clock())
     for number in range(20_000):
@@ -184,6 +238,8 @@ def verdict(
 
 def test_counts_leave_out_views_and_golden_parts_and_say_what_they_lack() -> None:
     counts = PartCounts()
+    counts.begin("shift", 120_000)
+    counts.begin("order", 30_000)
     counts.take(verdict(1, 60_000), 0)
     counts.take(verdict(2, 180_000, "fail", "above_threshold"), 0)
     counts.take(verdict(3, 190_000, "undecidable", "golden"), 0)
@@ -194,16 +250,21 @@ def test_counts_leave_out_views_and_golden_parts_and_say_what_they_lack() -> Non
         9.0, 8.0, False, [view],
     )  # fmt: skip
     counts.take(part, 0)
-    found = counts.since(120_000)
+    found = counts.sums("shift")
     assert (found["parts"], found["pass"], found["fail"], found["yield"]) == (2, 1, 1, 0.5)
     assert found["by_reason"] == {"above_threshold": 1}
     assert found["complete"]
-    assert not counts.since(30_000)["complete"]
+    assert (counts.sums("order")["complete"], counts.sums("order")["counted_from_ms"]) == (False, 60_000)
+    counts.begin("order", 180_001)  # a moment ago, to the millisecond
+    assert (counts.sums("order")["parts"], counts.sums("order")["complete"]) == (1, True)
+    counts.begin("shift", 120_000)
+    assert counts.sums("shift")["parts"] == 2
     counts.take(Lost(Position(1, 5), Position(1, 9), 3, LossReason.TRUNCATED), 200_000)
-    assert not counts.since(120_000)["complete"]
-    assert counts.since(10**9) | {"from_ms": 0, "complete": True} == PartCounts().since(0) | {
-        "complete": True
-    }
+    assert not counts.sums("shift")["complete"]
+    counts.begin("order", None)
+    assert counts.sums("order") is None
+    counts.begin("shift", 10**9)
+    assert (counts.sums("shift")["parts"], counts.sums("shift")["yield"]) == (0, None)
 
 
 def heartbeat(**more) -> Heartbeat:
@@ -271,8 +332,8 @@ def test_a_session_that_is_idle_may_look_and_one_that_is_over_is_none(tmp_path) 
     assert store.session(token).acts(clock.ms()) == ROLES[Role.ENGINEER].acts
     clock.seconds += ROLES[Role.ENGINEER].session_seconds
     assert store.session(token) is None
-    tokens = [store.begin_session(store.user("kim"), "a") for _ in range(25)]
-    assert sum(store.session(each) is not None for each in tokens) == 20
+    tokens = [store.begin_session(store.user("kim"), "a") for _ in range(105)]
+    assert sum(store.session(each) is not None for each in tokens) == 100
     store.close()
 
 

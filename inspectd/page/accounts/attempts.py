@@ -7,6 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from inspectd.page.addresses import network_of
+
 WINDOW_SECONDS: Final = 900.0
 _MOST_OF_BOTH: Final = 5
 """Of one person from one address."""
@@ -56,7 +58,7 @@ class LoginAttempts:
 
 
 def _counters(name: str, address: str) -> Iterator[tuple[tuple[str, str], int]]:
-    name = name.casefold()
+    name, address = name.casefold(), network_of(address)
     yield (name, address), _MOST_OF_BOTH
     yield ("", address), _MOST_OF_ADDRESS
     yield (name, ""), _MOST_OF_PERSON

@@ -1,21 +1,35 @@
-"""Counts of the shift and of the order: parts by verdict and reason. Pure; one thread counts, others read."""
+"""Counts of the shift and of the order: parts by verdict and reason. One thread counts, others read."""
 
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from typing import Any, Final
+
+import msgspec
 
 from inspectd.client import Evaluation, Lost, PartVerdict, Reason, Verdict
 
-_MOST_KEPT: Final = 200_000
-"""Minutes that are kept: counts of an order of four months."""
+_RECENT_PARTS: Final = 100_000
+"""Parts that are remembered one by one: a span that begins a moment ago is counted of these."""
 
-_MINUTE_MS: Final = 60_000
+
+class _Span(msgspec.Struct):
+    """What is counted from a moment on.
+
+    Attributes:
+        from_ms: the moment, since 1970.
+        parts: that were judged since.
+        is_whole: parts were counted from that moment on; False: from a later one.
+    """
+
+    from_ms: int
+    parts: Counter[tuple[Evaluation, Reason]]
+    is_whole: bool
 
 
 class PartCounts:
-    """Parts by the minute they were decided in, so that any span of whole minutes can be summed.
+    """Counts parts in spans that begin at some moment and have no end.
 
     A part is a triggered part, or a frame (or a region of one) where nothing is triggered. Golden parts are
     no production and are not counted.
@@ -23,9 +37,22 @@ class PartCounts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._minutes: dict[int, Counter[tuple[Evaluation, Reason]]] = {}
+        self._spans: dict[str, _Span] = {}
+        self._recent: deque[tuple[int, Evaluation, Reason]] = deque(maxlen=_RECENT_PARTS)
         self._oldest_ms: int | None = None
         self._lost_ms: int | None = None
+
+    def begin(self, name: str, from_ms: int | None) -> None:
+        """Have the span of that name begin at that moment, unless it does already; None: there is none."""
+        with self._lock:
+            span = self._spans.get(name)
+            if from_ms is None:
+                self._spans.pop(name, None)
+            elif span is None or span.from_ms != from_ms:
+                recent = list(self._recent)
+                is_whole = len(recent) < _RECENT_PARTS or recent[0][0] < from_ms
+                parts = Counter((verdict, reason) for at, verdict, reason in recent if at >= from_ms)
+                self._spans[name] = _Span(from_ms, parts, is_whole)
 
     def take(self, item: Verdict | PartVerdict | Lost, now_ms: int) -> None:
         """Count one; `now_ms` is when a loss was noticed, since 1970."""
@@ -37,25 +64,27 @@ class PartCounts:
             self._oldest_ms = decided_ms if self._oldest_ms is None else min(self._oldest_ms, decided_ms)
             if not is_part(item) or item.reason is Reason.GOLDEN:
                 return
-            minute = decided_ms // _MINUTE_MS
-            self._minutes.setdefault(minute, Counter())[item.evaluation, item.reason] += 1
-            while len(self._minutes) > _MOST_KEPT:
-                del self._minutes[min(self._minutes)]
+            self._recent.append((decided_ms, item.evaluation, item.reason))
+            for span in self._spans.values():
+                if decided_ms >= span.from_ms:
+                    span.parts[item.evaluation, item.reason] += 1
 
-    def since(self, from_ms: int) -> dict[str, Any]:
-        """Sums from a moment on, by verdict and by reason.
+    def sums(self, name: str) -> dict[str, Any] | None:
+        """A span's parts by verdict and by reason; None: there is no such span.
 
-        `complete` is false where the line could not give all verdicts since then any more.
+        `complete` is false where some verdict since its beginning could not be had; `counted_from_ms`: since
+        when there are any.
         """
-        total: Counter[tuple[Evaluation, Reason]] = Counter()
         with self._lock:
-            # A shift has few hundred minutes; newest first, so that an old order costs no more than its own.
-            for minute in reversed(self._minutes):
-                if minute >= from_ms // _MINUTE_MS:
-                    total.update(self._minutes[minute])
+            span = self._spans.get(name)
+            if span is None:
+                return None
+            total, from_ms = span.parts.copy(), span.from_ms
+            oldest_ms = self._oldest_ms
             is_complete = (
-                self._oldest_ms is not None
-                and self._oldest_ms <= from_ms
+                span.is_whole
+                and oldest_ms is not None
+                and oldest_ms <= from_ms
                 and (self._lost_ms is None or self._lost_ms < from_ms)
             )
         by_verdict: Counter[Evaluation] = Counter()
@@ -64,6 +93,7 @@ class PartCounts:
         parts = by_verdict.total()
         return {
             "from_ms": from_ms,
+            "counted_from_ms": None if oldest_ms is None else max(oldest_ms, from_ms),
             "complete": is_complete,
             "parts": parts,
             **{evaluation.value: by_verdict[evaluation] for evaluation in Evaluation},

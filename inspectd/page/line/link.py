@@ -71,6 +71,7 @@ class LineThreads:
         self._stopping = threading.Event()
         self._opening = 0  # counts up whenever all readers have to connect anew
         self._counted = Position(0, 0)
+        self._has_said_other = False
         self.problems = 0
         """Times that a thread could not go on, and began again."""
         self._threads = [
@@ -112,13 +113,25 @@ class LineThreads:
                 batch: list[Live] = []
                 message: Message | None = reader.receive(_TURN_SECONDS)
                 while message is not None:
-                    is_of_line = (message.plant, message.line) == (line.plant, line.name)
-                    if isinstance(message, Live) and is_of_line:
+                    if not self._is_own(message.plant, message.line):
+                        heard_at = time.monotonic()
+                    elif isinstance(message, Live):
                         batch.append(message)
                     message = reader.receive(0) if len(batch) < _BATCH else None
                 if batch:
                     heard_at = time.monotonic()
                     self._on_messages(batch)
+
+    def _is_own(self, plant: str, line: str) -> bool:
+        """Whether a message is of the settings' line; another line is not shown, as the log says once."""
+        is_own = (plant, line) == (self._line.plant, self._line.name)
+        if not is_own and not self._has_said_other:
+            self._has_said_other = True
+            log.event(
+                _log, logging.ERROR, "other_line", heard=f"{plant}/{line}",
+                expected=f"{self._line.plant}/{self._line.name}", remedy="line.plant, line.name",
+            )  # fmt: skip
+        return is_own
 
     def _count(self) -> None:
         line, opening = self._line, self._opening
@@ -128,7 +141,8 @@ class LineThreads:
             while not self._stopping.is_set() and opening == self._opening:
                 item = reader.receive(_TURN_SECONDS)
                 # One that connected anew is given all again.
-                if item is not None and (position := _position_of(item)) > self._counted:
+                is_other = isinstance(item, Verdict | PartVerdict) and not self._is_own(item.plant, item.line)
+                if item is not None and not is_other and (position := _position_of(item)) > self._counted:
                     self._counted = position
                     self._counts.take(item, time.time_ns() // 1_000_000)
 

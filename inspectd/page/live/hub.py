@@ -95,6 +95,7 @@ class LiveHub:
         self._state: dict[str, Any] = {}
         self._state_at = float("-inf")
         self._state_number = 0
+        self.count_anew()  # before the first verdict is read
 
     # --- from the bus -------------------------------------------------------------------------------------
 
@@ -163,12 +164,19 @@ class LiveHub:
         return number, _encoder.encode({"t": "state", "server_ms": self.clock_ms(), **state}).decode()
 
     def _said_counts(self) -> dict[str, Any]:
-        began_ms = shift_began_ms(self.clock_ms(), self._view.shift_starts, self._zone)
-        order = self._orders.order
+        self.count_anew()
+        order, of_order = self._orders.order, self._counts.sums("order")
         return {
-            "shift": self._counts.since(began_ms),
-            "order": None if order is None else {"name": order.name, **self._counts.since(order.from_ms)},
+            "shift": self._counts.sums("shift"),
+            "order": None if order is None or of_order is None else {"name": order.name, **of_order},
         }
+
+    def count_anew(self) -> None:
+        """Begin to count for a shift or an order that has begun; to be called every few seconds."""
+        began_ms = shift_began_ms(self.clock_ms(), self._view.shift_starts, self._zone)
+        self._counts.begin("shift", began_ms)
+        order = self._orders.order
+        self._counts.begin("order", order.from_ms if order else None)
 
     def _find_wanted(self) -> None:
         """Cameras that the line has, and no other text that a tab sends: it becomes a topic on the bus."""
