@@ -67,7 +67,13 @@ def test_the_pages_words_for_the_line_are_all_that_it_can_say() -> None:
     english = texts(build_page.PAGE / "texts" / "en.json")
     said = {f"reason.{reason}" for reason in Reason} | {f"condition.{name}" for name in CONDITIONS}
     said |= {f"verdict.{word}" for word in Evaluation} | {f"role.{role}" for role in Role}
+    # What docs/page_history.md lists: why there is no picture, and why verdicts are missing.
+    documented = (build_page.ROOT / "docs" / "page_history.md").read_text()
+    gaps, pictures = re.findall(r"\n\|---\|---\|\n((?:\|.*\n)+)", documented)[:2]
+    said |= {f"gap.{word}" for word in re.findall(r"^\| `(\w+)`", gaps, re.MULTILINE)}
+    said |= {f"no_picture.{word}" for word in re.findall(r"^\| `(\w+)`", pictures, re.MULTILINE)}
     assert said <= english.keys()
+    assert len([key for key in said if key.startswith(("gap.", "no_picture."))]) > 10
     offered = re.search(r"REASONS = \[(.*?)\]", (SOURCES / "words.ts").read_text(), re.DOTALL)
     assert offered is not None
     assert set(re.findall(r'"(\w+)"', offered[1])) == set(Reason)
