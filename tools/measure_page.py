@@ -77,7 +77,7 @@ def measure(folder: Path, rate: float, seconds: float, slow: float) -> dict[str,
     link(cells(defective=False)[:20], images / "good")
     link(cells(defective=True)[:5], images / "bad")
     cameras = "".join(camera_table(name, images, fps=rate / 2) for name in ("top", "side"))
-    daemon = Daemon(folder, settings(Path("stub.bank"), cameras), behaviour=WELL).ready()
+    daemon = Daemon(folder, settings(Path("stub.bank"), cameras, extra="[preview]"), behaviour=WELL).ready()
     page = PageProcess(folder / "page", daemon.runtime_dir)
     try:
         with sync_playwright() as driver:

@@ -61,7 +61,9 @@ def line(start_shared_daemon, stub_bank, tmp_path_factory) -> Daemon:
     cameras = camera_table("top", folder, fps=5) + camera_table("side", folder, fps=5, mode='"triggered"')
     evidence = f'[evidence]\ndir = "{tmp_path_factory.mktemp("evidence")}"\nmax_per_second = 100\n'
     triggers = "[triggers]\nwindow_ms = 1000\nmax_delay_ms = 3000\n"
-    daemon = start_shared_daemon(settings(stub_bank, cameras, extra=triggers + evidence)).ready()
+    daemon = start_shared_daemon(
+        settings(stub_bank, cameras, extra=triggers + evidence + "[preview]\n")
+    ).ready()
     plant = Plant(daemon)
     assert plant.sender.send(TriggerRequest("1", part_id=HOSTILE), timeout_seconds=5)
     plant.close()

@@ -56,7 +56,9 @@ def test_heat_is_drawn_and_taken_away(page, look) -> None:
 
 @pytest.mark.timed
 def test_a_line_that_ends_is_said_at_once(start_daemon, stub_bank, good_folder, tmp_path, look) -> None:
-    daemon = start_daemon(settings(stub_bank, camera_table("top", good_folder, fps=5))).ready()
+    daemon = start_daemon(
+        settings(stub_bank, camera_table("top", good_folder, fps=5), extra="[preview]")
+    ).ready()
     page = PageProcess(tmp_path / "page", daemon.runtime_dir)
     try:
         glass = look(page)
@@ -73,7 +75,9 @@ def test_a_line_that_ends_is_said_at_once(start_daemon, stub_bank, good_folder, 
 def test_a_page_that_hangs_or_dies_is_said_and_comes_back(
     start_daemon, stub_bank, good_folder, tmp_path, look
 ) -> None:
-    daemon = start_daemon(settings(stub_bank, camera_table("top", good_folder, fps=5))).ready()
+    daemon = start_daemon(
+        settings(stub_bank, camera_table("top", good_folder, fps=5), extra="[preview]")
+    ).ready()
     page = PageProcess(tmp_path / "page", daemon.runtime_dir)
     try:
         glass = look(page)
