@@ -58,7 +58,7 @@ export function StateBand({ isLarge }: { isLarge: boolean }) {
       <strong role="status">{large}</strong>
       <div class="why">
         <span>{why}</span>
-        {isLarge && detail && <small>{detail}</small>}
+        {isLarge && detail ? <small>{detail}</small> : null}
       </div>
       <span class="level">{level === "lost" ? t("level.lost") : word("level", level)}</span>
     </section>
