@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { getBytes } from "../api";
 import { draw, type Shown } from "../heat";
-import { partPath, placeOf, rejects } from "../live";
+import { isLive, partPath, placeOf, rejects } from "../live";
 import { decode, parse, withHeat } from "../pictures";
 import { t, word } from "../text";
 import { clockText } from "../time";
@@ -22,7 +22,7 @@ export function Strip() {
   const rows = frozenRejects.value ?? rejects.value;
   return (
     <section class="strip" aria-label={t("strip.label")}>
-      {rows.length === 0 && <p class="hint">{t("strip.none")}</p>}
+      {rows.length === 0 && <p class="hint">{isLive.value ? t("strip.none") : t("alarms.not_known")}</p>}
       <ol>
         {rows.map((row) => (
           <li key={`${row.epoch}:${row.seq}`}>
