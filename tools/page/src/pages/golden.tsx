@@ -20,11 +20,14 @@ export function Golden() {
   const isUnderWay = data?.check != null && data.check.check !== null && data.check.outcome === null;
   const last = events.value.find((event) => event.name.startsWith("golden"));
   useEffect(reload, [last?.ms, last?.name]);
+  const due = isLive.value ? (state.value?.golden ?? []) : (data?.recipes ?? []);
+  // Somebody else may have begun it, and the line says so before the answer to this page does.
+  const isPolled = isUnderWay || due.some((each) => each.under_way !== null);
   useEffect(() => {
-    if (!isUnderWay) return;
+    if (!isPolled) return;
     const timer = setInterval(reload, POLL_MS);
     return () => clearInterval(timer);
-  }, [isUnderWay]);
+  }, [isPolled]);
   const act = (name: string, body: object): void => {
     setBusy(true);
     setProblem(null);
@@ -35,7 +38,6 @@ export function Golden() {
         reload();
       });
   };
-  const due = isLive.value ? (state.value?.golden ?? []) : (data?.recipes ?? []);
   return (
     <Page title="golden.title" tools={<Button onClick={reload}>{t("act.reload")}</Button>}>
       <p class="hint">{t("golden.how")}</p>
