@@ -114,7 +114,8 @@ function take(told: Told): void {
     if (newRows.length > 500) newRows.splice(0, newRows.length - 500);
     newSkipped += told.skipped;
   } else if (told.t === "e") newEvents.push(...told.rows);
-  flushSoon(told.t === "v" ? ROWS_MS : FLUSH_MS);
+  const isNews = told.t === "state" && told.bus.alive !== state.value?.bus.alive;
+  flushSoon(isNews ? 0 : told.t === "v" ? ROWS_MS : FLUSH_MS);
 }
 
 // --- the connection -------------------------------------------------------------------------------------------
