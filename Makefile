@@ -12,7 +12,7 @@ NONE_CHOSEN := test $$? -eq 5
 # Tests start hundreds of processes: each would compile the whole package where the environment forbids to keep it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo quick test test-gpu faults contract lint format clean
+.PHONY: setup demo page quick test test-gpu faults contract lint format clean
 
 setup: $(INSTALLED)
 
@@ -23,6 +23,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: $(INSTALLED)
 	$(BIN)/inspectd demo $(ARGS)
+
+# What a browser loads of the operator's page, from its sources in tools/page. The result is in the repository.
+page: $(INSTALLED)
+	$(BIN)/python tools/build_page.py
 
 # While you work: what needs neither the real scoring process, nor torch or scikit-learn, nor another program.
 MODELS := backends bank bench evaluation model cli/test_bank.py cli/test_demo.py
@@ -65,4 +69,4 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) demo-run faults-run *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) tools/page/node_modules demo-run faults-run *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that the tests use: cameras to read from, a Prometheus to scrape with,
-# an MQTT broker, systemd.
+# an MQTT broker, systemd, a browser with Korean letters.
 # Does nothing, quickly, when they are all there. Leaves no service running.
 set -eu
 

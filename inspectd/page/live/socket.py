@@ -20,7 +20,7 @@ from inspectd.page.answers import ApiError
 from inspectd.page.guard import Account, Guard
 from inspectd.page.live.hub import MOST_TABS, LiveHub, OpenTab
 
-ROWS_SECONDS: Final = 0.15
+ROWS_SECONDS: Final = 0.18
 _STATE_SECONDS: Final = 1.0
 _FASTEST_STATE_SECONDS: Final = 0.2
 _SESSION_SECONDS: Final = 1.0

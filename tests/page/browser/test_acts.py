@@ -1,0 +1,61 @@
+"""What a person has the line do through the page, by touch: a changeover, and a check with golden parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from support.changeovers import add_recipe
+from support.daemon import Daemon, camera_table, settings
+from support.page_process import PageProcess
+
+pytestmark = pytest.mark.system
+
+GOLDEN = """
+[golden]
+at_start = false
+[[golden.parts]]
+name = "good-1"
+recipe = "cell"
+expect = "pass"
+cameras = ["top"]
+"""
+
+
+@pytest.fixture(scope="module")
+def changing(start_shared_daemon, stub_bank, good_folder) -> Daemon:
+    daemon = start_shared_daemon(
+        settings(stub_bank, camera_table("top", good_folder, fps=5), deadline_ms=3000, extra=GOLDEN)
+    ).ready()
+    add_recipe(daemon.folder / "state", "blue", 7, {"top": 1.5})
+    return daemon
+
+
+@pytest.fixture(scope="module")
+def its_page(changing, tmp_path_factory) -> Iterator[PageProcess]:
+    recipes = f'recipes_dir = "{changing.folder / "state" / "recipes"}"\n'
+    process = PageProcess(tmp_path_factory.mktemp("page"), changing.runtime_dir, line=recipes)
+    yield process
+    process.close()
+
+
+def test_an_operator_checks_the_line_with_a_golden_part(its_page, look) -> None:
+    glass = look(its_page, "operator", "/golden")
+    glass.tab.get_by_role("button", name="Begin the check").tap()
+    glass.tab.get_by_role("button", name="good-1 lies before the cameras").tap()
+    glass.sees(".check h2", "Last check of cell: passed")
+    glass.sees("tbody tr", "Passed")
+
+
+def test_an_engineer_changes_over_and_nobody_else_is_offered_it(its_page, look) -> None:
+    quality = look(its_page, "quality", "/recipes")
+    quality.sees("tbody tr", "blue @ 1")
+    assert quality.tab.locator("tbody button").count() == 0
+    glass = look(its_page, "engineer", "/recipes")
+    row = glass.tab.locator("tr", has_text="blue @ 1")
+    for act in ("Prepare", "Put in force"):
+        row.get_by_role("button", name=act).tap()
+        glass.tab.get_by_role("dialog").get_by_label("Reason").fill("order 7")
+        glass.tab.get_by_role("dialog").get_by_role("button", name=act).tap()
+    glass.sees("tr.in_force", "blue @ 1")
+    glass.open("/").sees(".facts", "blue @ 1 (7)")

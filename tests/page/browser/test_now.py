@@ -1,0 +1,97 @@
+"""What a person at the line sees now, and what is said when it is not live any more."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from support.daemon import camera_table, settings
+from support.page_process import PageProcess
+
+pytestmark = pytest.mark.system
+
+LIVE = ".tile.fresh"
+
+
+def test_a_picture_its_verdict_and_the_line_are_shown_live(page, look) -> None:
+    glass = look(page)
+    glass.sees(".band.ok strong", "RUNNING")
+    glass.sees(LIVE, "top")
+    assert glass.colours(f"{LIVE} canvas") > 8
+    assert glass.text(f"{LIVE} .numbers").startswith("Score")
+    glass.sees(".strip a.fail canvas")  # a reject, with its picture
+    glass.sees(".counter .parts", "parts")
+    side = glass.tab.locator(".tile", has_text="side")
+    assert "NO PICTURE" in side.inner_text()
+    assert "No part has come" in side.inner_text()
+
+
+def test_a_frozen_view_says_so_and_the_line_goes_on(page, look) -> None:
+    glass = look(page)
+    glass.sees(".strip a.fail")
+    glass.tab.get_by_role("button", name="Freeze this view").tap()
+    glass.sees(".frozen-said", "The line goes on")
+    strip, parts = glass.text(".strip ol"), glass.text(".counter .parts b")
+    glass.tab.wait_for_function(
+        "before => document.querySelector('.counter .parts b').innerText !== before", arg=parts
+    )
+    assert glass.tab.locator(LIVE).count() == 0
+    assert glass.text(".strip ol").split()[:4] == strip.split()[:4]
+    glass.tab.get_by_role("button", name="Back to live").tap()
+    glass.sees(LIVE)
+
+
+def test_heat_is_drawn_and_taken_away(page, look) -> None:
+    glass = look(page)
+    glass.sees(".strip a.fail canvas")
+    glass.tab.get_by_role("button", name="Freeze this view").tap()
+    shown = "canvas => canvas.toDataURL()"
+    canvas = glass.tab.locator(".strip a.fail canvas").first
+    with_heat = canvas.evaluate(shown)
+    glass.tab.get_by_role("button", name="Show where").tap()
+    glass.tab.wait_for_function(
+        "before => document.querySelector('.strip a.fail canvas').toDataURL() !== before", arg=with_heat
+    )
+
+
+@pytest.mark.timed
+def test_a_line_that_ends_is_said_at_once(start_daemon, stub_bank, good_folder, tmp_path, look) -> None:
+    daemon = start_daemon(
+        settings(stub_bank, camera_table("top", good_folder, fps=5), extra="[preview]")
+    ).ready()
+    page = PageProcess(tmp_path / "page", daemon.runtime_dir)
+    try:
+        glass = look(page)
+        glass.sees(LIVE)
+        daemon.process.kill()
+        assert glass.sees(".band.failure strong", "NO CONTACT") < 1.5
+        assert glass.sees(".tile.stale .over", "NO PICTURE") < 1.5
+        assert "The line is silent" in glass.text(".tile.stale .over")
+    finally:
+        page.close()
+
+
+@pytest.mark.timed
+def test_a_page_that_hangs_or_dies_is_said_and_comes_back(
+    start_daemon, stub_bank, good_folder, tmp_path, look
+) -> None:
+    daemon = start_daemon(
+        settings(stub_bank, camera_table("top", good_folder, fps=5), extra="[preview]")
+    ).ready()
+    page = PageProcess(tmp_path / "page", daemon.runtime_dir)
+    try:
+        glass = look(page)
+        glass.sees(LIVE)
+        assert page.process is not None
+        page.process.send_signal(signal.SIGSTOP)
+        assert glass.sees(".tile.stale .over", "NO PICTURE") < 1.5
+        assert glass.sees(".band.lost strong", "NOT LIVE") < 2.5
+        page.process.send_signal(signal.SIGCONT)
+        glass.sees(LIVE)
+        page.kill()
+        assert glass.sees(".band.lost strong", "NOT LIVE") < 1.5
+        page.start()
+        glass.sees(".band.ok strong", "RUNNING")
+        glass.sees(LIVE)
+    finally:
+        page.close()

@@ -1,0 +1,161 @@
+"""Pages beside the live one: history, a part, roles, languages; for everybody, and with hostile names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import build_page
+import pytest
+from support.glass import PANEL, Glass
+
+pytestmark = pytest.mark.system
+
+HOSTILE = "<img src=x onerror="
+PAGES = {
+    "engineer": ("/", "/history", "/trends", "/recipes", "/golden", "/account"),
+    "admin": ("/users", "/sessions", "/audit"),
+}
+SMALL = """() => [...document.querySelectorAll("button, a, select, input, summary")].filter(each => {
+  const at = each.getBoundingClientRect();
+  return at.width && !each.matches(".skip") && (at.width < 43.5 || at.height < 43.5);
+}).map(each => each.outerHTML.slice(0, 100))"""
+WIDER = "() => document.documentElement.scrollWidth > innerWidth"
+
+
+def rows_of(glass: Glass) -> list[str]:
+    glass.sees("tbody tr")
+    return glass.tab.locator("tbody tr").all_inner_texts()
+
+
+def test_rejects_of_the_shift_are_two_touches_away_and_lead_to_a_part(page, look) -> None:
+    glass = look(page, "inspector", "/history")
+    rows_of(glass)
+    glass.tab.get_by_role("button", name="This shift").tap()
+    glass.tab.get_by_label("Verdict").select_option("fail")
+    glass.tab.wait_for_url("**verdict=fail**")
+    glass.tab.wait_for_function(
+        "() => [...document.querySelectorAll('tbody tr')].every(row => row.innerText.includes('FAIL'))"
+    )
+    assert all("Score above the limit" in row for row in rows_of(glass))
+    glass.tab.locator("tbody a").last.tap()
+    glass.sees(".verdict-line", "FAIL")
+    glass.sees(".picture canvas")
+    glass.tab.wait_for_function("() => document.querySelector('.picture canvas').width > 50")
+    assert glass.colours(".picture canvas") > 8
+    glass.sees("dl.facts", "Limit")
+    glass.tab.go_back()
+    glass.tab.wait_for_url("**verdict=fail**")
+
+
+def test_a_part_without_a_picture_says_why(page, look) -> None:
+    glass = look(page, "viewer", "/history?kind=part")
+    rows_of(glass)
+    glass.tab.locator("tbody a").first.tap()
+    glass.sees(".no-picture", "Each view of this part has its own picture")
+    glass.sees(".views tbody tr")
+
+
+def test_times_are_the_plants_whatever_the_browser_thinks(page, line, look) -> None:
+    glass = look(page, "viewer", "/history")
+    glass.sees("legend", "Asia/Seoul")
+    newest = line.reader.verdicts[-1].decided_utc_ns // 1_000_000
+    hour = glass.tab.evaluate(
+        "ms => new Intl.DateTimeFormat('en-GB', {timeZone: 'Asia/Seoul', hour: '2-digit'}).format(ms)", newest
+    )
+    assert f" {int(hour):02d}:" in rows_of(glass)[-1]
+
+
+def test_hostile_names_are_shown_and_do_nothing(page, look) -> None:
+    glass = look(page, "operator", "/history?kind=part")
+    assert HOSTILE in rows_of(glass)[0]
+    assert glass.ask("POST", "/api/acts/order_begin", {"order": f"{HOSTILE}a>"}) == 200
+    glass.open("/").sees(".counter h2", HOSTILE)
+    assert glass.ask("POST", "/api/acts/order_end", {}) == 200
+    glass.open("/history?verdict=fail")
+    rows_of(glass)
+    glass.tab.locator("tbody a").first.tap()
+    glass.tab.locator("summary", has_text="All fields").tap()
+    glass.sees("dl.raw dd", HOSTILE)
+    assert glass.tab.locator("img").count() == 0
+    assert "hacked" not in glass.tab.title()
+
+
+def test_each_role_sees_and_may_only_its_own(page, look) -> None:
+    viewer = look(page, "viewer", "/users")
+    viewer.sees("main", "Your role may not see this page")
+    links = viewer.tab.get_by_role("navigation").locator("a").all_inner_texts()
+    assert links == ["Now", "History", "Trends", "Recipes", "Golden parts"]
+    assert viewer.ask("GET", "/api/users") == 403
+    assert viewer.ask("POST", "/api/acts/order_begin", {"order": "a"}) == 403
+    viewer.open("/history")
+    rows_of(viewer)
+    assert viewer.tab.get_by_text("Download as CSV").count() == 0
+    admin = look(page, "admin", "/users")
+    assert any("Engineer" in row for row in rows_of(admin))
+    assert admin.ask("POST", "/api/acts/golden_begin", {}) == 403
+    engineer = look(page, "engineer")
+    engineer.sees("button", "Begin an order")
+    assert engineer.ask("GET", "/api/audit") == 403
+
+
+def test_a_user_is_added_and_what_was_done_is_in_the_audit(page, look) -> None:
+    glass = look(page, "admin", "/users")
+    glass.tab.get_by_role("button", name="Add a user").tap()
+    dialog = glass.tab.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("kim")
+    dialog.get_by_label("New password").fill("short")
+    dialog.get_by_label("Role").select_option("quality")
+    dialog.get_by_role("button", name="Add", exact=True).tap()
+    assert dialog.is_visible()  # the browser itself says that it is too short
+    dialog.get_by_label("New password").fill("one more long password")
+    dialog.get_by_label("Reason").fill("shift B")
+    dialog.get_by_role("button", name="Add", exact=True).tap()
+    glass.sees("tbody tr", "kim")
+    glass.open("/audit").sees("tbody tr", "shift B")
+
+
+def test_korean_is_complete_and_fits(page, look) -> None:
+    glass = look(page, "engineer", "/account")
+    glass.tab.get_by_label("Language").select_option("ko")
+    glass.sees("h1", "내 계정")
+    try:
+        assert glass.tab.locator("html").get_attribute("lang") == "ko"
+        for path in PAGES["engineer"]:
+            glass.open(path).sees("nav a", "이력")
+            assert not glass.tab.evaluate(WIDER), path
+    finally:
+        assert glass.ask("POST", "/api/me/language", {"language": "en"}) == 200
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(None, "dark"), (PANEL, "light")])
+def test_everybody_can_read_and_touch_every_page(page, look, size, scheme) -> None:
+    build_page.install()
+    axe = (build_page.PAGE / "node_modules/axe-core/axe.min.js").read_text()
+    more: dict[str, Any] = {"scheme": scheme} | ({"size": size} if size else {})
+    for role, paths in PAGES.items():
+        glass = look(page, role, **more)
+        for path in paths:
+            glass.open(path)
+            glass.sees("tbody tr, .tile, .chart canvas, dl.facts, .hint")
+            glass.tab.evaluate(f"{axe}; 0")
+            found = glass.tab.evaluate(
+                "async () => (await axe.run(document, {resultTypes: ['violations']})).violations"
+            )
+            serious = [
+                (each["id"], each["nodes"][0]["html"][:150], each["nodes"][0]["failureSummary"][:200])
+                for each in found
+                if each["impact"] in {"serious", "critical"}
+            ]
+            assert serious == [], path
+            assert glass.tab.evaluate(SMALL) == [], path
+            assert not glass.tab.evaluate(WIDER), path
+
+
+def test_the_keyboard_alone_reaches_what_there_is(page, look) -> None:
+    glass = look(page, "viewer", "/history")
+    glass.tab.keyboard.press("Tab")
+    assert glass.tab.evaluate("document.activeElement.className") == "skip"
+    glass.tab.keyboard.press("Enter")
+    assert glass.tab.evaluate("document.activeElement.id") == "content"
+    glass.tab.keyboard.press("Tab")
+    assert glass.tab.evaluate("document.activeElement.innerText").startswith("Last hour")

@@ -1,0 +1,102 @@
+"""A real browser before a real page, as a person at the line has it."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from playwright.sync_api import Browser, BrowserContext, Page
+from support.page_process import PageProcess
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+             "--disable-sync", "--disable-quic"]  # fmt: skip
+TABLET = {"width": 1280, "height": 800}
+PANEL = {"width": 1920, "height": 1080}
+
+
+class Glass:
+    """A tab in which somebody is logged in; at its end nothing has failed in it or left its origin.
+
+    Args:
+        browser: Chromium.
+        page: the operator's page.
+        role: of who is logged in.
+        size: of the glass, in pixels.
+        scheme: `light` or `dark`.
+    """
+
+    def __init__(
+        self,
+        browser: Browser,
+        page: PageProcess,
+        role: str,
+        *,
+        size: dict[str, int] = TABLET,
+        scheme: str = "light",
+    ) -> None:
+        self.origin, self.role = page.origin, role
+        self._context: BrowserContext = browser.new_context(
+            viewport=size, color_scheme=scheme, has_touch=True
+        )
+        self._context.add_cookies(
+            [{"name": "inspectd-plain", "value": page.token(role), "url": page.origin, "sameSite": "Strict"}]
+        )
+        self.tab: Page = self._context.new_page()
+        self.tab.set_default_timeout(20_000)
+        self.addresses: list[str] = []
+        self.faults: list[str] = []
+        self.tab.on("request", lambda request: self.addresses.append(request.url))
+        self.tab.on("websocket", lambda socket: self.addresses.append(socket.url))
+        self.tab.on("pageerror", lambda error: self.faults.append(str(error)))
+        # What the policy of the page forbids is said there alone.
+        self.tab.on("console", lambda said: self.faults.append(said.text) if "Refused" in said.text else None)
+
+    def open(self, path: str = "/") -> Self:
+        """Go to a page, and wait until it is there."""
+        self.tab.goto(self.origin + path, wait_until="domcontentloaded")
+        self.tab.wait_for_selector("main#content")
+        return self
+
+    def sees(self, selector: str, text: str | None = None, *, within_seconds: float = 20.0) -> float:
+        """Wait until it is there, and seen; how long it took in seconds."""
+        began = time.monotonic()
+        found = self.tab.locator(selector)
+        if text is not None:
+            found = found.filter(has_text=text)
+        found.first.wait_for(state="visible", timeout=within_seconds * 1000)
+        return time.monotonic() - began
+
+    def text(self, selector: str) -> str:
+        """The words of the first of them."""
+        return self.tab.locator(selector).first.inner_text()
+
+    def ask(self, method: str, path: str, body: Any = None) -> int:
+        """Ask the server as a script of the page would; the status."""
+        status: int = self.tab.evaluate(
+            """async ([method, path, body]) => (await fetch(path, {method, ...(body === null ? {} :
+            {body: JSON.stringify(body), headers: {"Content-Type": "application/json"}})})).status""",
+            [method, path, body],
+        )
+        return status
+
+    def colours(self, selector: str) -> int:
+        """How many colours a canvas shows: 1, or few, where nothing was drawn."""
+        found: int = self.tab.locator(selector).first.evaluate(
+            """canvas => new Set(new Uint32Array(canvas.getContext("2d")
+            .getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size"""
+        )
+        return found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._context.close()
+        if error is None:
+            own = (self.origin, self.origin.replace("http", "ws", 1), "blob:")
+            assert [address for address in self.addresses if not address.startswith(own)] == []
+            assert self.faults == []

@@ -1,0 +1,150 @@
+/** The frame around every page: what the line is, where one can go, who is logged in. */
+
+import { useState } from "preact/hooks";
+import { Account } from "./pages/account";
+import { Audit } from "./pages/audit";
+import { Golden } from "./pages/golden";
+import { History } from "./pages/history";
+import { Part } from "./pages/part";
+import { Recipes } from "./pages/recipes";
+import { Sessions } from "./pages/sessions";
+import { Trends } from "./pages/trends";
+import { Users } from "./pages/users";
+import { post, wordsOf } from "./api";
+import { serverNow, tick } from "./live";
+import { Now } from "./now/now";
+import { StateBand } from "./now/band";
+import { follow, place } from "./router";
+import { cannotLoad, line, loadSession, may, me, refresh } from "./session";
+import { t, type Key } from "./text";
+import { clockText, zone } from "./time";
+import { Button, Confirm, Field, Problem } from "./ui";
+
+const ENTRIES: { path: string; title: Key; act?: string }[] = [
+  { path: "/", title: "nav.now" },
+  { path: "/history", title: "nav.history" },
+  { path: "/trends", title: "nav.trends" },
+  { path: "/recipes", title: "nav.recipes" },
+  { path: "/golden", title: "nav.golden" },
+  { path: "/users", title: "nav.users", act: "users" },
+  { path: "/sessions", title: "nav.sessions", act: "sessions" },
+  { path: "/audit", title: "nav.audit", act: "audit" },
+];
+
+export function App() {
+  if (cannotLoad.value !== null)
+    return (
+      <main class="page alone">
+        <h1>{t("app.cannot_load")}</h1>
+        <Problem said={wordsOf(cannotLoad.value)} />
+        <Button kind="main" onClick={() => void loadSession()}>
+          {t("act.again")}
+        </Button>
+      </main>
+    );
+  if (me.value === null || line.value === null) return <p class="alone">…</p>;
+  const [path = "/"] = place.value.split("?");
+  return (
+    <div class="app" onClick={follow}>
+      <a class="skip" href="#content">
+        {t("nav.skip")}
+      </a>
+      <Head path={path} />
+      <StateBand isLarge={path === "/"} />
+      {me.value.is_idle && <Idle />}
+      <main id="content" tabIndex={-1}>
+        {pageOf(path)}
+      </main>
+    </div>
+  );
+}
+
+function pageOf(path: string) {
+  const part = /^\/part\/(\d{1,16})\/(\d{1,16})$/.exec(path);
+  if (part) return <Part key={path} epoch={Number(part[1])} seq={Number(part[2])} />;
+  const entry = ENTRIES.find((each) => each.path === path);
+  if (entry?.act && !may(entry.act)) return <p class="alone">{t("app.not_allowed")}</p>;
+  switch (path) {
+    case "/":
+      return <Now />;
+    case "/history":
+      return <History />;
+    case "/trends":
+      return <Trends />;
+    case "/recipes":
+      return <Recipes />;
+    case "/golden":
+      return <Golden />;
+    case "/users":
+      return <Users />;
+    case "/sessions":
+      return <Sessions />;
+    case "/audit":
+      return <Audit />;
+    case "/account":
+      return <Account />;
+    default:
+      return <p class="alone">{t("app.no_page")}</p>;
+  }
+}
+
+function Head({ path }: { path: string }) {
+  return (
+    <header class="head">
+      <div class="line-name">{line.value?.line}</div>
+      <nav aria-label={t("nav.label")}>
+        {ENTRIES.filter((entry) => !entry.act || may(entry.act)).map((entry) => (
+          <a key={entry.path} href={entry.path} aria-current={path === entry.path ? "page" : undefined}>
+            {t(entry.title)}
+          </a>
+        ))}
+      </nav>
+      <Clock />
+      <a class="who" href="/account" aria-current={path === "/account" ? "page" : undefined}>
+        {me.value?.name}
+      </a>
+    </header>
+  );
+}
+
+/** The plant's time, by the server's clock. */
+function Clock() {
+  void tick.value;
+  return (
+    <time class="clock" title={zone.value}>
+      {clockText(serverNow())}
+    </time>
+  );
+}
+
+function Idle() {
+  const [isAsked, setAsked] = useState(false);
+  const [password, setPassword] = useState("");
+  return (
+    <p class="notice" role="status">
+      {t("idle.said")}
+      <Button onClick={() => setAsked(true)}>{t("idle.go_on")}</Button>
+      {isAsked && (
+        <Confirm
+          title={t("idle.title", { name: me.value?.name ?? "" })}
+          doLabel={t("idle.go_on")}
+          onClose={() => setAsked(false)}
+          onDo={async () => {
+            await post("/api/me/unlock", { password });
+            await refresh();
+          }}
+        >
+          <Field label={t("account.password")}>
+            <input
+              type="password"
+              autocomplete="current-password"
+              required
+              value={password}
+              onInput={(event) => setPassword(event.currentTarget.value)}
+            />
+          </Field>
+        </Confirm>
+      )}
+    </p>
+  );
+}

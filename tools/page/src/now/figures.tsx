@@ -1,0 +1,163 @@
+/** Counters of shift and order, pace, recipe, golden parts, alarms. */
+
+import { useState } from "preact/hooks";
+import { post } from "../api";
+import { isLive, serverNow, state, tick } from "../live";
+import { may } from "../session";
+import { t, word } from "../text";
+import { ageText, clockText, percent, shortText, timeText, whole } from "../time";
+import { Button, Confirm, Field } from "../ui";
+import type { Alarm, Counts, GoldenDue, LineState } from "../wire";
+
+export function Figures() {
+  const now = state.value;
+  if (!now) return <aside class="figures" aria-label={t("figures.label")} />;
+  return (
+    <aside class="figures" aria-label={t("figures.label")}>
+      <Counter title={t("figures.shift", { time: shortText(now.counts.shift.from_ms) })} counts={now.counts.shift} />
+      <section class="card facts">
+        <Fact label={t("figures.takt")} value={takt(now)} />
+        <Fact label={t("figures.recipe")} value={recipe(now)} />
+        {now.recipe?.bank && <Fact label={t("figures.bank")} value={<code>{now.recipe.bank.slice(0, 8)}</code>} />}
+        {now.golden.map((due) => (
+          <Fact key={due.recipe} label={t("figures.golden", { recipe: due.recipe })} value={goldenWords(due)} isBad={due.overdue} />
+        ))}
+      </section>
+      <Alarms now={now} />
+      <Order counts={now.counts.order} />
+    </aside>
+  );
+}
+
+function Fact({ label, value, isBad }: { label: string; value: preact.ComponentChildren; isBad?: boolean }) {
+  return (
+    <p class={isBad ? "bad" : ""}>
+      <span>{label}</span> <b>{value}</b>
+    </p>
+  );
+}
+
+function takt(now: LineState): string {
+  const seconds = now.takt_ms === null ? "–" : t("figures.seconds", { n: (now.takt_ms / 1000).toFixed(now.takt_ms < 1000 ? 2 : 1) });
+  if (now.takt_target_ms === null) return seconds;
+  return t("figures.takt_of", { takt: seconds, target: (now.takt_target_ms / 1000).toFixed(1) });
+}
+
+function recipe(now: LineState): string {
+  if (!now.recipe) return "–";
+  const name = recipeName(now.recipe.name, now.recipe.names);
+  return now.recipe.number === null ? name : `${name} (${now.recipe.number})`;
+}
+
+/** `file` is what the line calls the recipes of its settings. */
+export function recipeName(name: string | null, names: string[]): string {
+  return name === null || name === "file" ? names.join(", ") || "–" : name.replace("@", " @ ");
+}
+
+/** When the next check with golden parts is due, in words. */
+export function goldenWords(due: GoldenDue): string {
+  if (due.under_way) return t("golden.under_way");
+  if (due.state !== "passed" || due.due_ms === null) return word("golden.state", due.state);
+  const left = due.due_ms - serverNow();
+  return left < 0 ? t("golden.state.due") : t("golden.due_in", { time: shortText(due.due_ms) });
+}
+
+function Counter({ title, counts, children }: { title: string; counts: Counts; children?: preact.ComponentChildren }) {
+  const reasons = Object.entries(counts.by_reason).slice(0, 4);
+  return (
+    <section class="card counter">
+      <h2>{title}</h2>
+      <p class="parts">
+        <b>{whole(counts.parts)}</b> <span>{t("figures.parts")}</span> <b>{percent(counts.yield)}</b> <span>{t("figures.yield")}</span>
+      </p>
+      <ul>
+        <li class="pass">
+          <b>{whole(counts.pass)}</b> {word("verdict", "pass")}
+        </li>
+        <li class="fail">
+          <b>{whole(counts.fail)}</b> {word("verdict", "fail")}
+        </li>
+        <li class="undecidable">
+          <b>{whole(counts.undecidable)}</b> {word("verdict", "undecidable")}
+        </li>
+      </ul>
+      {reasons.length > 0 && (
+        <dl>
+          {reasons.map(([reason, count]) => (
+            <div key={reason}>
+              <dt>{word("reason", reason)}</dt>
+              <dd>{whole(count)}</dd>
+            </div>
+          ))}
+        </dl>
+      )}
+      {!counts.complete && <p class="hint">{t("figures.incomplete")}</p>}
+      {children}
+    </section>
+  );
+}
+
+function Order({ counts }: { counts: Counts | null }) {
+  const [isAsked, setAsked] = useState(false);
+  const [name, setName] = useState("");
+  const mayChange = may("order");
+  const button = mayChange && <Button onClick={() => setAsked(true)}>{counts ? t("order.end") : t("order.begin")}</Button>;
+  const dialog = isAsked && (
+    <Confirm
+      title={counts ? t("order.end_title", { name: counts.name ?? "" }) : t("order.begin_title")}
+      doLabel={counts ? t("order.end") : t("order.begin")}
+      onClose={() => setAsked(false)}
+      onDo={() => (counts ? post("/api/acts/order_end", {}) : post("/api/acts/order_begin", { order: name }))}
+    >
+      {counts ? (
+        <p>{t("order.end_said")}</p>
+      ) : (
+        <Field label={t("order.name")}>
+          <input required maxLength={64} value={name} onInput={(event) => setName(event.currentTarget.value)} />
+        </Field>
+      )}
+    </Confirm>
+  );
+  if (!counts)
+    return mayChange ? (
+      <section class="card order">
+        {button}
+        {dialog}
+      </section>
+    ) : null;
+  return (
+    <Counter title={t("figures.order", { name: counts.name ?? "", time: timeText(counts.from_ms) })} counts={counts}>
+      {button}
+      {dialog}
+    </Counter>
+  );
+}
+
+/** The most severe first, one line for all cameras that have it. */
+function Alarms({ now }: { now: LineState }) {
+  void tick.value;
+  const of = new Map<string, Alarm[]>();
+  for (const alarm of now.alarms) of.set(alarm.name, [...(of.get(alarm.name) ?? []), alarm]);
+  return (
+    <section class={`card alarms ${of.size ? "" : "none"}`} aria-live="polite">
+      <h2>{t("alarms.title")}</h2>
+      {!isLive.value && <p class="hint">{t("alarms.not_known")}</p>}
+      {isLive.value && of.size === 0 && <p class="hint">{t("alarms.none")}</p>}
+      <ul>
+        {[...of].map(([name, alarms]) => {
+          const cameras = alarms.flatMap((alarm) => alarm.camera ?? []).join(", ");
+          const since = Math.min(...alarms.map((alarm) => alarm.since_ms));
+          return (
+            <li key={name} class={alarms[0]?.status}>
+              <b>{word("condition", name, { camera: cameras })}</b>
+              <small>
+                {cameras && `${cameras} · `}
+                {t("alarms.since", { time: clockText(since), age: ageText(serverNow() - since) })}
+              </small>
+            </li>
+          );
+        })}
+      </ul>
+    </section>
+  );
+}

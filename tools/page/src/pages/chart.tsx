@@ -1,0 +1,153 @@
+/** One chart over time, in the plant's zone; dragging chooses a span. */
+
+import { useEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+import { language, t } from "../text";
+import { isDark } from "../theme";
+import { zone } from "../time";
+import type { Series } from "../wire";
+import type { Span } from "./span";
+
+export interface Curve {
+  label: string;
+  values: Series;
+  /** Number of its colour and dashes: never told apart by colour alone. */
+  look: number;
+  isStep?: boolean;
+}
+
+export interface Mark {
+  ms: number;
+  kind: string;
+  text: string;
+}
+
+const COLOURS = ["--curve-0", "--curve-1", "--curve-2", "--curve-3", "--curve-4", "--curve-5"];
+const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [14, 4], [4, 4]];
+const HEIGHT_PX = 220;
+
+export function Chart(props: {
+  label: string;
+  t: number[];
+  curves: Curve[];
+  marks: Mark[];
+  span: Span;
+  onSpan: (span: Span) => void;
+  unit: (value: number) => string;
+}) {
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const parent = box.current;
+    if (!parent) return;
+    const colour = (name: string): string => colourOf(parent, name);
+    const axis = { stroke: colour("--ink"), grid: { stroke: colour("--rule"), width: 1 }, ticks: { stroke: colour("--rule"), width: 1 } };
+    const chart = new uPlot(
+      {
+        width: parent.clientWidth,
+        height: HEIGHT_PX,
+        tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), zone.value),
+        fmtDate: (template) => uPlot.fmtDate(template.replaceAll("{h}{aa}", "{HH}").replaceAll("{h}:{mm}{aa}", "{HH}:{mm}")),
+        scales: { x: { min: props.span.from_ms / 1000, max: props.span.to_ms / 1000 }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.05] } },
+        cursor: { sync: { key: "trends" }, drag: { x: true, y: false, setScale: false } },
+        axes: [
+          { ...axis, size: 32, values: timeMarks },
+          { ...axis, size: 76, values: (_, values) => values.map((value) => props.unit(value)) },
+        ],
+        series: [
+          { label: t("row.time"), value: (_, seconds) => (seconds === null ? "–" : timeOf(seconds * 1000)) },
+          ...props.curves.map((curve) => ({
+            label: curve.label,
+            stroke: colour(COLOURS[curve.look % COLOURS.length] ?? ""),
+            dash: DASHES[curve.look % DASHES.length] ?? [],
+            width: 2,
+            points: { show: curve.values.filter((value) => value !== null).length < 60 },
+            spanGaps: false,
+            value: (_: uPlot, value: number | null) => (value === null ? "–" : props.unit(value)),
+            ...(curve.isStep ? { paths: uPlot.paths.stepped?.({ align: 1 }) as uPlot.Series.PathBuilder } : {}),
+          })),
+        ],
+        hooks: {
+          draw: [(plot) => drawMarks(plot, props.marks, colour)],
+          setSelect: [
+            (plot) => {
+              const { left, width } = plot.select;
+              if (width < 8) return;
+              const [from, to] = [left, left + width].map((at) => Math.round(plot.posToVal(at, "x") * 1000));
+              plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+              if (from !== undefined && to !== undefined && to - from >= 60_000) props.onSpan({ from_ms: from, to_ms: to });
+            },
+          ],
+        },
+      },
+      [props.t.map((ms) => ms / 1000), ...props.curves.map((curve) => curve.values)] as uPlot.AlignedData,
+      parent,
+    );
+    const resized = new ResizeObserver(() => chart.setSize({ width: parent.clientWidth, height: HEIGHT_PX }));
+    resized.observe(parent);
+    return () => {
+      resized.disconnect();
+      chart.destroy();
+    };
+  }, [props.t, props.curves, props.marks, language.value, isDark.value]);
+  return (
+    <figure class="chart">
+      <figcaption>{props.label}</figcaption>
+      <div ref={box} role="img" aria-label={props.label} />
+    </figure>
+  );
+}
+
+/** As it is now, in light or dark: a canvas knows no names of colours. */
+function colourOf(parent: HTMLElement, name: string): string {
+  const probe = parent.appendChild(document.createElement("i"));
+  probe.style.color = `var(${name})`;
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}
+
+function timeOf(ms: number): string {
+  return new Intl.DateTimeFormat(language.value === "en" ? "en-GB" : language.value, {
+    timeZone: zone.value,
+    month: "short",
+    day: "numeric",
+    hour: "2-digit",
+    minute: "2-digit",
+    hourCycle: "h23",
+  }).format(ms);
+}
+
+/** Hours within a day or two, else days. */
+function timeMarks(plot: uPlot, seconds: number[]): string[] {
+  const { min = 0, max = 0 } = plot.scales.x ?? {};
+  const isLong = (max ?? 0) - (min ?? 0) > 2 * 86_400;
+  const format = new Intl.DateTimeFormat(language.value === "en" ? "en-GB" : language.value, {
+    timeZone: zone.value,
+    hourCycle: "h23",
+    ...(isLong ? { month: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit" }),
+  });
+  return seconds.map((each) => format.format(each * 1000));
+}
+
+function drawMarks(plot: uPlot, marks: Mark[], colour: (name: string) => string): void {
+  const { ctx, bbox } = plot;
+  ctx.save();
+  ctx.lineWidth = devicePixelRatio;
+  ctx.font = `${12 * devicePixelRatio}px sans-serif`;
+  ctx.textBaseline = "top";
+  let freeFrom = -Infinity;
+  for (const mark of marks) {
+    const x = Math.round(plot.valToPos(mark.ms / 1000, "x", true));
+    if (x < bbox.left || x > bbox.left + bbox.width) continue;
+    ctx.strokeStyle = ctx.fillStyle = colour(mark.kind === "golden_failed" ? "--fail" : "--mark");
+    ctx.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top);
+    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.stroke();
+    if (x < freeFrom) continue;
+    ctx.fillText(mark.text.slice(0, 24), x + 3 * devicePixelRatio, bbox.top + 2);
+    freeFrom = x + ctx.measureText(mark.text.slice(0, 24)).width + 8;
+  }
+  ctx.restore();
+}

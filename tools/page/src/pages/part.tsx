@@ -1,0 +1,233 @@
+/** One part: its picture and heat, every number, why it was judged so, or why there is no picture. */
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import { getBytes, post, useLoaded, wordsOf } from "../api";
+import { draw, heatPicture, type Shown } from "../heat";
+import { partPath, placeOf } from "../live";
+import { HeatScale } from "../now/tile";
+import { withHeat } from "../pictures";
+import { may } from "../session";
+import { has, t, word } from "../text";
+import { number, percent, timeText } from "../time";
+import { Badge, Button, Page, Problem, ScoreBar } from "../ui";
+import type { PartFacts, Row } from "../wire";
+import { RowTable, useNeighbours } from "./history";
+
+export function Part({ epoch, seq }: { epoch: number; seq: number }) {
+  const { data, error } = useLoaded<PartFacts>(`/api/parts/${epoch}/${seq}`);
+  return (
+    <Page title="part.title" tools={<Steps row={data?.row ?? null} />}>
+      <Problem said={error} />
+      {!data && !error && <p class="hint">{t("app.loading")}</p>}
+      {data && <Facts part={data} />}
+    </Page>
+  );
+}
+
+function Steps({ row }: { row: Row | null }) {
+  const rows = useNeighbours(row);
+  const at = row ? rows.findIndex((each) => each.epoch === row.epoch && each.seq === row.seq) : -1;
+  const older = at >= 0 ? rows[at + 1] : undefined;
+  const newer = at > 0 ? rows[at - 1] : undefined;
+  return (
+    <nav class="buttons" aria-label={t("part.steps")}>
+      {older && (
+        <a class="button" href={partPath(older)}>
+          ‹ {t("part.before")}
+        </a>
+      )}
+      {newer && (
+        <a class="button" href={partPath(newer)}>
+          {t("part.after")} ›
+        </a>
+      )}
+      <Button onClick={() => history.back()}>{t("act.back")}</Button>
+    </nav>
+  );
+}
+
+function Facts({ part }: { part: PartFacts }) {
+  const { row } = part;
+  const facts: [string, preact.ComponentChildren][] = [
+    [t("row.time"), timeText(row.decided_ms)],
+    [t("part.captured"), row.captured_ms === null ? "–" : timeText(row.captured_ms)],
+    [t("row.place"), row.kind === "part" ? word("kind", "part") : placeOf(row)],
+    [t("row.part_id"), row.part_id ?? "–"],
+    [t("part.trigger"), row.trigger_id ?? "–"],
+    [t("row.score"), number(row.score, 4)],
+    [t("row.threshold"), number(row.threshold, 4)],
+    [t("part.ratio"), row.score !== null && row.threshold ? percent(row.score / row.threshold, 0) : "–"],
+    [t("part.latency"), row.latency_ms === null ? "–" : t("part.ms", { n: row.latency_ms.toFixed(1) })],
+    [t("row.recipe"), row.recipe ?? "–"],
+    [t("part.bank"), row.bank ? <code>{row.bank}</code> : "–"],
+    [t("part.number"), `${row.epoch}:${row.seq}`],
+  ];
+  const notes = [
+    row.late && t("part.late"),
+    row.golden && t("part.golden"),
+    row.second_look && t("part.second_look"),
+    row.simulated && t("part.simulated"),
+  ].filter((note): note is string => typeof note === "string");
+  return (
+    <div class="part">
+      <PartPicture part={part} />
+      <section class="card">
+        <p class="verdict-line">
+          <Badge verdict={row.verdict} /> <b>{word("reason", row.reason)}</b>
+        </p>
+        {has(`reason_help.${row.reason}`) && <p>{word("reason_help", row.reason)}</p>}
+        {row.detail && <p class="hint">{row.detail}</p>}
+        {notes.map((note) => (
+          <p key={note} class="notice">
+            {note}
+          </p>
+        ))}
+        {row.kind === "frame" && <ScoreBar score={row.score} threshold={row.threshold} />}
+        <dl class="facts">
+          {facts.map(([label, value]) => (
+            <div key={label}>
+              <dt>{label}</dt>
+              <dd>{value}</dd>
+            </div>
+          ))}
+        </dl>
+        <Explain part={part} />
+        <More title={t("part.measures")} values={part.measures} />
+        <More title={t("part.all")} values={part.all} />
+      </section>
+      {part.views.length > 0 && (
+        <section class="views">
+          <h2>{t("part.views")}</h2>
+          <RowTable rows={part.views} />
+        </section>
+      )}
+    </div>
+  );
+}
+
+function PartPicture({ part }: { part: PartFacts }) {
+  const { picture, heatmap } = part;
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const [shown, setShown] = useState<Shown | null>(null);
+  const [problem, setProblem] = useState<string | null>(null);
+  useEffect(() => {
+    const { url } = picture;
+    if (!url) return;
+    let isGone = false;
+    const load = async (): Promise<void> => {
+      const [bytes, heat] = await Promise.all([
+        getBytes(url),
+        heatmap.url ? getBytes(heatmap.url).catch(() => null) : Promise.resolve(null),
+      ]);
+      const bitmap = await createImageBitmap(new Blob([bytes]));
+      if (isGone) return bitmap.close();
+      setShown({ bitmap, heat: heat ? heatPicture(new Uint8Array(heat), heatmap.width ?? 0, heatmap.height ?? 0) : null });
+    };
+    load().catch((error: unknown) => isGone || setProblem(wordsOf(error)));
+    return () => {
+      isGone = true;
+    };
+  }, [picture.url]);
+  useEffect(() => () => shown?.bitmap.close(), [shown]);
+  useEffect(() => {
+    if (!shown || !canvas.current) return;
+    // The picture was made smaller on its way; what is said in the frame's pixels was not.
+    const scale = shown.bitmap.width / (picture.width ?? shown.bitmap.width);
+    const of = heatmap.rectangle;
+    const over = of && { left: of.left * scale, top: of.top * scale, width: of.width * scale, height: of.height * scale };
+    draw(canvas.current, shown, withHeat.value, over ?? null);
+  }, [shown, withHeat.value]);
+  return (
+    <section class="card picture">
+      {picture.kept ? (
+        <>
+          <canvas ref={canvas} width={4} height={3} role="img" aria-label={t("part.picture")} />
+          <Problem said={problem} />
+          <div class="tools">
+            <Button isPressed={withHeat.value} onClick={() => (withHeat.value = !withHeat.value)}>
+              {t("now.heat")}
+            </Button>
+            <HeatScale />
+          </div>
+          {shown && !shown.heat && <p class="hint">{word("no_heat", heatmap.why ?? "not_recorded")}</p>}
+        </>
+      ) : (
+        <div class="no-picture">
+          <strong>{t("part.no_picture")}</strong>
+          <p>{word("no_picture", picture.why ?? "not_recorded")}</p>
+          {picture.detail && <small>{picture.detail}</small>}
+        </div>
+      )}
+    </section>
+  );
+}
+
+interface Explained {
+  result: string;
+  text: string;
+  picture_png_base64: string | null;
+}
+
+function Explain({ part }: { part: PartFacts }) {
+  const [isBusy, setBusy] = useState(false);
+  const [problem, setProblem] = useState<string | null>(null);
+  const [found, setFound] = useState<Explained | null>(null);
+  const { epoch, seq } = part.row;
+  if (!may("explain") || part.row.kind === "part") return null;
+  if (!part.explain.available) return <p class="hint">{t("explain.not", { why: word("explain_why", part.explain.why ?? "no_evidence") })}</p>;
+  const run = (): void => {
+    setBusy(true);
+    setProblem(null);
+    post<Explained>(`/api/parts/${epoch}/${seq}/explain`, {})
+      .then(setFound, (error: unknown) => setProblem(wordsOf(error)))
+      .finally(() => setBusy(false));
+  };
+  return (
+    <div class="explain">
+      <Button onClick={run} isOff={isBusy}>
+        {isBusy ? t("explain.busy") : t("explain.do")}
+      </Button>
+      <Problem said={problem} />
+      {found && (
+        <>
+          <p>
+            <b>{word("explain_result", found.result)}</b>
+          </p>
+          <pre tabIndex={0}>{found.text}</pre>
+          {found.picture_png_base64 && <ExplainedPicture base64={found.picture_png_base64} />}
+        </>
+      )}
+    </div>
+  );
+}
+
+function ExplainedPicture({ base64 }: { base64: string }) {
+  const [url, setUrl] = useState("");
+  useEffect(() => {
+    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+    const made = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
+    setUrl(made);
+    return () => URL.revokeObjectURL(made);
+  }, [base64]);
+  return url ? <img src={url} alt={t("explain.picture")} /> : null;
+}
+
+function More({ title, values }: { title: string; values: Record<string, unknown> }) {
+  const entries = Object.entries(values);
+  if (entries.length === 0) return null;
+  return (
+    <details>
+      <summary>{title}</summary>
+      <dl class="facts raw">
+        {entries.map(([name, value]) => (
+          <div key={name}>
+            <dt>
+              <code>{name}</code>
+            </dt>
+            <dd>{typeof value === "object" && value !== null ? JSON.stringify(value) : String(value ?? "–")}</dd>
+          </div>
+        ))}
+      </dl>
+    </details>
+  );
+}

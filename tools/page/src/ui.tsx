@@ -1,0 +1,168 @@
+/** Pieces that every page is made of. */
+
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { wordsOf } from "./api";
+import { levelOf } from "./heat";
+import { t, word, type Key } from "./text";
+import { number } from "./time";
+import type { Evaluation } from "./wire";
+
+const SIGNS: Record<Evaluation, string> = { pass: "✓", fail: "✕", undecidable: "?" };
+
+/** A verdict in sign, word and colour: none of them alone. */
+export function Badge({ verdict }: { verdict: Evaluation }) {
+  return (
+    <span class={`badge ${verdict}`}>
+      <span aria-hidden="true">{SIGNS[verdict]}</span> {word("verdict", verdict)}
+    </span>
+  );
+}
+
+/** A score on the one scale of all pictures: the threshold is the mark in the middle. */
+export function ScoreBar({ score, threshold }: { score: number | null; threshold: number | null }) {
+  if (score === null || threshold === null) return <p class="score none">{t("score.none")}</p>;
+  const level = levelOf(score, threshold);
+  const said = t("score.of", { score: number(score), threshold: number(threshold) });
+  return (
+    <div class="score">
+      <div class={`bar ${score > threshold ? "over" : ""}`} role="img" aria-label={said}>
+        <div class="fill" style={{ "--level": `${(100 * level).toFixed(1)}%` }} />
+      </div>
+      <span class="numbers">{said}</span>
+    </div>
+  );
+}
+
+export function Button(props: {
+  onClick: () => void;
+  children: ComponentChildren;
+  kind?: "main" | "danger";
+  isOff?: boolean;
+  isPressed?: boolean;
+  label?: string;
+}) {
+  return (
+    <button
+      type="button"
+      class={props.kind ?? ""}
+      disabled={props.isOff ?? false}
+      aria-pressed={props.isPressed}
+      aria-label={props.label}
+      onClick={props.onClick}
+    >
+      {props.children}
+    </button>
+  );
+}
+
+export function Field({ label, children }: { label: string; children: ComponentChildren }) {
+  return (
+    <label class="field">
+      <span>{label}</span>
+      {children}
+    </label>
+  );
+}
+
+export function Choice(props: {
+  label: string;
+  value: string;
+  options: { value: string; label: string }[];
+  onChange: (value: string) => void;
+}) {
+  return (
+    <Field label={props.label}>
+      <select value={props.value} onChange={(event) => props.onChange(event.currentTarget.value)}>
+        {props.options.map((option) => (
+          <option key={option.value} value={option.value} selected={option.value === props.value}>
+            {option.label}
+          </option>
+        ))}
+      </select>
+    </Field>
+  );
+}
+
+/** What went wrong, in words. */
+export function Problem({ said }: { said: string | null }) {
+  return said === null ? null : (
+    <p class="problem" role="alert">
+      <span aria-hidden="true">⚠</span> {said}
+    </p>
+  );
+}
+
+export function Page({ title, children, tools }: { title: Key; children: ComponentChildren; tools?: ComponentChildren }) {
+  return (
+    <div class="page">
+      <div class="page-head">
+        <h1>{t(title)}</h1>
+        {tools}
+      </div>
+      {children}
+    </div>
+  );
+}
+
+/** A list of rows under heads; scrolls by itself where it is wider than the glass. */
+export function Table({ heads, children, label }: { heads: string[]; children: ComponentChildren; label: string }) {
+  return (
+    <div class="table" tabIndex={0} role="region" aria-label={label}>
+      <table>
+        <thead>
+          <tr>
+            {heads.map((head, at) => (
+              <th key={at} scope="col">
+                {head}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>{children}</tbody>
+      </table>
+    </div>
+  );
+}
+
+/** Asks before something is done, and does it; what went wrong is said in place. */
+export function Confirm(props: {
+  title: string;
+  doLabel: string;
+  onDo: () => Promise<unknown>;
+  onClose: () => void;
+  kind?: "main" | "danger";
+  children?: ComponentChildren;
+}) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [problem, setProblem] = useState<string | null>(null);
+  const [isBusy, setBusy] = useState(false);
+  useEffect(() => dialog.current?.showModal(), []);
+  const run = async (event: Event): Promise<void> => {
+    event.preventDefault();
+    setBusy(true);
+    setProblem(null);
+    try {
+      await props.onDo();
+      props.onClose();
+    } catch (error) {
+      setProblem(wordsOf(error));
+      setBusy(false);
+    }
+  };
+  return (
+    <dialog ref={dialog} aria-label={props.title} onClose={props.onClose}>
+      <form onSubmit={(event) => void run(event)}>
+        <h2>{props.title}</h2>
+        {props.children}
+        <Problem said={problem} />
+        <div class="buttons">
+          <button type="submit" class={props.kind ?? "main"} disabled={isBusy}>
+            {isBusy ? t("act.busy") : props.doLabel}
+          </button>
+          <Button onClick={props.onClose}>{t("act.cancel")}</Button>
+        </div>
+      </form>
+    </dialog>
+  );
+}
