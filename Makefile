@@ -37,6 +37,7 @@ quick: $(INSTALLED)
 test: $(INSTALLED)
 	tools/install_debian_packages.sh
 	tools/install_npm_packages.sh $(BIN)/python tests/js
+	tools/install_npm_packages.sh $(BIN)/python tools/page
 	$(PYTEST) --numprocesses $(shell expr 2 '*' $(CORES)) -m 'not gpu and not timed' $(ARGS) || $(NONE_CHOSEN)
 	$(TIMED) -m 'timed and not gpu' $(ARGS) || $(NONE_CHOSEN)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import hashlib
 import os
 import re
 import subprocess
@@ -20,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "tools" / "page"
+INSTALL = ROOT / "tools" / "install_npm_packages.sh"
 ASSETS = ROOT / "inspectd" / "page" / "assets"
 MOST_PACKED_BYTES = {".js": 60_000, ".css": 12_000}
 """Of what a browser loads before it shows anything, packed by gzip."""
@@ -50,13 +50,7 @@ def install() -> None:
     Raises:
         subprocess.SubprocessError: npm cannot install it.
     """
-    lock = hashlib.sha256((PAGE / "package-lock.json").read_bytes()).hexdigest()
-    done = PAGE / "node_modules" / ".installed"
-    if done.is_file() and done.read_text() == lock:
-        return
-    npm = node().parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    _run([str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], _INSTALL_SECONDS)
-    done.write_text(lock)
+    subprocess.run([INSTALL, sys.executable, PAGE], check=True, timeout=_INSTALL_SECONDS)
 
 
 def build(folder: Path) -> None:
