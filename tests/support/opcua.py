@@ -7,6 +7,8 @@ import logging
 import os
 import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -186,6 +188,30 @@ async def close_socket(client: Client) -> None:
     """End a client's connection as it is."""
     client.disconnect_socket()
     await asyncio.sleep(0.01)  # for the loop to close it
+
+
+def hello() -> bytes:
+    """The first message of a client."""
+    url = b"opc.tcp://x/"
+    body = struct.pack("<IIIIII", 0, 65536, 65536, 0, 0, len(url)) + url
+    return b"HELF" + struct.pack("<I", 8 + len(body)) + body
+
+
+def send_junk(port: int, count: int) -> None:
+    """Connect so many times and send what is no OPC UA, or is it for some bytes."""
+    for number in range(count):
+        junk = os.urandom(200)
+        frames = [
+            junk, hello() + junk, hello() + b"MSGF" + struct.pack("<II", 60, 1) + junk,
+            hello() + b"OPNF" + struct.pack("<II", 100, 0) + junk, b"MSGF\xff\xff\xff\x7f" + junk * 400,
+        ]  # fmt: skip
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as each:
+            try:
+                each.sendall(frames[number % len(frames)])
+                each.settimeout(0.01)
+                each.recv(100)
+            except OSError:
+                continue  # it was cut off already
 
 
 class PlantClient(Client):

@@ -3,11 +3,12 @@
     tools/install_npm_packages.sh .venv/bin/python tests/js
     PYTHONPATH=.:tests:tools python -m faults.opcua_acceptance [PARTS]
 
-Takes about two minutes with 200 parts; prints what it found, and exits 1 where it is not as it should be.
+Takes about four minutes with 200 parts; prints what it found, and exits 1 where it is not as it should be.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from typing import Any
 from faults.acceptance import Checks, middle_and_tail, percentile, triggered_line
 from support.daemon import Daemon
 from support.javascript import JavaScriptClient
-from support.opcua import LINE, ClientPki, OpcUaGateway
+from support.opcua import LINE, ClientPki, OpcUaGateway, hello, send_junk
 
 
 def client(gateway: OpcUaGateway, action: str, pki: ClientPki | None = None, **more: Any) -> JavaScriptClient:
@@ -161,6 +162,28 @@ def load(checks: Checks, daemon: Daemon, gateway: OpcUaGateway) -> None:
           f"{quiet:.1f}, {busy:.1f}", ok=busy < quiet + 50)  # fmt: skip
 
 
+def strangers(checks: Checks, gateway: OpcUaGateway) -> None:
+    """10,000 connections with junk, 2,000 that say nothing, 200 that stay half open: they cost nothing."""
+    before, cpu = gateway.rss_mb(), gateway.cpu_seconds()
+    send_junk(gateway.port, 10_000)
+    for _ in range(2_000):
+        socket.create_connection(("127.0.0.1", gateway.port), timeout=5).close()
+    half_open = []
+    for _ in range(200):
+        each = socket.create_connection(("127.0.0.1", gateway.port), timeout=5)
+        with contextlib.suppress(OSError):
+            each.sendall(hello()[:9])
+        half_open.append(each)
+    time.sleep(3)
+    (browsed,) = [*client(gateway, "browse").said()]
+    for each in half_open:
+        each.close()
+    grown = gateway.rss_mb() - before
+    checks.that("memory after 12,200 strangers, MB more", f"{grown:.1f}", ok=grown < 30)
+    checks.that("a client beside 200 half-open connections", browsed, ok=browsed.get("nodes", 0) > 0)
+    print(f"      gateway's processor time for them {gateway.cpu_seconds() - cpu:.1f} s")
+
+
 def accept(checks: Checks, folder: Path, parts: int, *, short: bool) -> None:
     """The whole trial; in short without what takes a minute: kill and restart, load."""
     daemon = triggered_line(folder)
@@ -182,6 +205,7 @@ def accept(checks: Checks, folder: Path, parts: int, *, short: bool) -> None:
         if not short:
             restart(checks, gateway)
             load(checks, daemon, gateway)
+            strangers(checks, gateway)
         log = gateway.log.read_text()
         checks.that("tracebacks in the gateway's log", log.count("Traceback"), ok="Traceback" not in log)
     finally:

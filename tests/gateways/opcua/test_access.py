@@ -16,7 +16,7 @@ import pytest
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 from asyncua.ua.uaerrors import UaStatusCodeError
-from support.opcua import AUTOMATIC, ClientPki, OpcUaGateway, close_socket
+from support.opcua import AUTOMATIC, ClientPki, OpcUaGateway, close_socket, hello, send_junk
 
 from inspectd.cli import main
 from inspectd.gateways.opcua.certificates import MOST_REJECTED, thumbprint
@@ -270,12 +270,6 @@ def test_more_connections_and_subscriptions_than_there_is_room_for(gateway) -> N
     run(test)
 
 
-def hello() -> bytes:
-    url = b"opc.tcp://x/"
-    body = struct.pack("<IIIIII", 0, 65536, 65536, 0, 0, len(url)) + url
-    return b"HELF" + struct.pack("<I", 8 + len(body)) + body
-
-
 @pytest.mark.parametrize(
     "frame",
     [
@@ -296,19 +290,7 @@ def test_what_is_no_opc_ua_ends_the_connection(gateway, frame) -> None:
 def test_junk_is_cut_off_and_counted_and_leaves_nothing_behind(gateway, count) -> None:
     before = gateway.rss_mb()
     began = time.monotonic()
-    for number in range(count):
-        junk = os.urandom(200)
-        frames = [
-            junk, hello() + junk, hello() + b"MSGF" + struct.pack("<II", 60, 1) + junk,
-            hello() + b"OPNF" + struct.pack("<II", 100, 0) + junk, b"MSGF\xff\xff\xff\x7f" + junk * 400,
-        ]  # fmt: skip
-        with socket.create_connection(("127.0.0.1", gateway.port), timeout=5) as each:
-            try:
-                each.sendall(frames[number % len(frames)])
-                each.settimeout(0.01)
-                each.recv(100)
-            except OSError:
-                continue  # it was cut off already
+    send_junk(gateway.port, count)
     assert time.monotonic() - began < 60
 
     async def test() -> None:
