@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qs
@@ -15,9 +16,10 @@ from starlette.routing import Route
 
 from inspectd.errors import InputError
 from inspectd.page.accounts.attempts import LoginAttempts
+from inspectd.page.accounts.names import LONGEST_NAME
 from inspectd.page.accounts.passwords import PasswordBusyError, PasswordChecker
 from inspectd.page.accounts.roles import ROLES, Act, Role
-from inspectd.page.accounts.store import LONGEST_NAME, User
+from inspectd.page.accounts.store import User, UserChangedError
 from inspectd.page.answers import ApiError, json_answer, read_body, read_json
 from inspectd.page.guard import Account, Guard, address_of
 from inspectd.page.login_form import login_page
@@ -118,7 +120,11 @@ class AccountRoutes:
                 request, error.what, status=error.status, given=name, minutes=int(error.sentence or 0)
             )
         answer = RedirectResponse("/", 303)
-        self._guard.log_in(user, request, answer)
+        try:
+            self._guard.log_in(user, request, answer)
+        except UserChangedError:
+            await self._record(AuditAction.LOGIN, user.name, request, result="refused: changed meanwhile")
+            return self._form(request, "wrong", status=401, given=name)
         return answer
 
     async def log_out(self, request: Request) -> Response:
@@ -139,7 +145,7 @@ class AccountRoutes:
             await self._checked(request, account.name, wanted.password)
         except ApiError as error:
             raise _refused_password(error) from error
-        self._store.use_session(account.session.id)
+        self._store.unlock_session(account.session.id)
         return json_answer({"ok": True})
 
     async def _checked(self, request: Request, name: str, password: str) -> User:
@@ -160,6 +166,7 @@ class AccountRoutes:
         try:
             is_right = await self._passwords.is_right(password, password_hash)
         except PasswordBusyError:
+            self._attempts.not_tried(name, address)
             self._counts["logins", "busy"] += 1
             raise ApiError(503, "busy", "") from None
         if user is None or not is_right:
@@ -226,7 +233,8 @@ class AccountRoutes:
         answer = json_answer({"ok": True})
         user = self._store.user(account.name)
         if user is not None:
-            self._guard.log_in(user, request, answer)
+            with contextlib.suppress(UserChangedError):  # by an admin, this very moment: log in again
+                self._guard.log_in(user, request, answer)
         return answer
 
     # --- users and sessions -------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ class Guard:
             raise ApiError(403, "role", f"The role {account.role} may not do this; ask somebody who may.")
         if request.method not in {"GET", "HEAD"}:
             self._bound(account)
-            self.store.use_session(account.session.id)
+            self.store.use_session(account.session)
         return account
 
     async def record(
@@ -147,11 +147,15 @@ class Guard:
         await to_thread.run_sync(write)
 
     def log_in(self, user: User, request: HTTPConnection, answer: Response) -> None:
-        """Begin a session of that browser, under a token that nobody knew before, and end the one it had."""
+        """Begin a session of that browser, under a token that nobody knew before, and end the one it had.
+
+        Raises:
+            UserChangedError: see `AccountStore.begin_session`.
+        """
         before = self.account(request)
+        token = self.store.begin_session(user, address_of(request))
         if before is not None:
             self.store.end_session(before.session.id)
-        token = self.store.begin_session(user, address_of(request))
         answer.set_cookie(
             self.cookie, token, max_age=round(ROLES[user.role].session_seconds), path="/",
             secure=self._is_encrypted, httponly=True, samesite="strict",

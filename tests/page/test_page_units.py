@@ -328,7 +328,9 @@ def test_a_session_that_is_idle_may_look_and_one_that_is_over_is_none(tmp_path) 
     assert session.acts(clock.ms()) == ROLES[Role.ENGINEER].acts
     clock.seconds += ROLES[Role.ENGINEER].idle_seconds + 1
     assert store.session(token).acts(clock.ms()) == {Act.VIEW}
-    store.use_session(session.id)
+    store.use_session(session)  # a touch is no password
+    assert store.session(token).acts(clock.ms()) == {Act.VIEW}
+    store.unlock_session(session.id)
     assert store.session(token).acts(clock.ms()) == ROLES[Role.ENGINEER].acts
     clock.seconds += ROLES[Role.ENGINEER].session_seconds
     assert store.session(token) is None

@@ -167,7 +167,7 @@ class LiveSockets:
                 case _Ack():
                     tab.pictures.drawn()
                 case _Used():
-                    self.guard.store.use_session(account.session.id)
+                    self.guard.store.use_session(account.session)
             tab.news.set()
 
 
