@@ -71,7 +71,7 @@ def routes(
         ask=functools.partial(_asked, questions), allow=allow, record=record,
         desk=desk, explainer=Explainer(line_file), clock=clock,
     )  # fmt: skip
-    named = "/api/parts/{epoch:int}/{seq:int}"
+    named = "/api/parts/{epoch:number}/{seq:number}"
     return [
         Route("/api/verdicts", rows.list_rows, methods=["GET"]),
         Route("/api/verdicts.csv", rows.export, methods=["GET"]),

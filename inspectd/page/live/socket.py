@@ -96,7 +96,7 @@ class LiveSockets:
         """The WebSocket, and the pictures of the strip."""
         return [
             WebSocketRoute("/live", self.carry),
-            Route("/api/strip/{epoch:int}/{seq:int}", self.show_strip, methods=["GET"]),
+            Route("/api/strip/{epoch:number}/{seq:number}", self.show_strip, methods=["GET"]),
         ]
 
     async def show_strip(self, request: Request) -> Response:
