@@ -20,7 +20,7 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 class _NumberConvertor(Convertor[int]):
-    """`{name:number}` of a route: as many digits as numbers of verdicts have, of which Python makes no error."""
+    """`{name:number}` of a route: as many digits as numbers of verdicts have, and no more."""
 
     regex = "[0-9]{1,16}"
 
