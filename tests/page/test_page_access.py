@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -63,6 +65,19 @@ def test_over_tls_cookies_are_bound_to_it_and_a_new_certificate_needs_no_restart
         assert browser.get("/api/me").json()["name"] == "viewer"
     with pytest.raises(httpx.HTTPError):
         httpx.get(f"http://127.0.0.1:{page.port}/healthz")
+    with ExitStack() as held:  # whoever begins hand-shakes without end has no more connections than others
+        for _ in range(40):
+            held.enter_context(
+                socket.create_connection(("127.0.0.1", page.port), source_address=("127.0.0.9", 0))
+            )
+        assert httpx.get(f"{page.origin}/healthz", verify=trusted).status_code == 200
+        assert page.process is not None
+        held_sockets = [
+            each
+            for each in Path(f"/proc/{page.process.pid}/net/tcp").read_text().splitlines()
+            if f":{page.port:04X} 0900007F" in each and " 01 " in each
+        ]
+        assert len(held_sockets) == 20
 
     renewed = certificate(tmp_path / "tls", "renewed")
     end = time.monotonic() + 10

@@ -249,8 +249,8 @@ class Sockets:
     def _changes(self, name: str, fd: int, topic: bytes, *, is_new: bool) -> bool:
         """Whether a reader subscribes to what it did not, or ends what it had: libzmq passes on all it sends.
 
-        Else one that ends what others have would end it for them, and one that begins the same again and again
-        would be counted for ever: when it goes, libzmq reports each topic once.
+        Else one that ends what others have would end it for them, and one that begins the same twice would be
+        counted for ever: when it goes, libzmq reports each topic once.
         """
         self.connections[name].read()  # the descriptor may have changed hands
         held = self._held[name].setdefault(fd, set())
