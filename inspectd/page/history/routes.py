@@ -122,7 +122,7 @@ class _RowPages:
         first = await self._page(wanted)
         await self._record(account, EXPORT, f"verdicts.csv?{request.url.query}"[:500])
         return StreamingResponse(
-            self._csv(wanted, first),
+            self._csv(request, wanted, first),
             media_type="text/csv; charset=utf-8",
             headers={
                 "Content-Disposition": 'attachment; filename="verdicts.csv"',
@@ -186,7 +186,7 @@ class _RowPages:
             },
         )
 
-    async def _csv(self, wanted: RowRequest, page: dict[str, Any]) -> AsyncIterator[bytes]:
+    async def _csv(self, request: Request, wanted: RowRequest, page: dict[str, Any]) -> AsyncIterator[bytes]:
         yield csv_export.heading()
         for gap in page["gaps"]:
             yield csv_export.gap_line(gap, self._zone)
@@ -197,6 +197,9 @@ class _RowPages:
             at, key = page["next"].split(".")
             wanted = msgspec.structs.replace(wanted, before=PagePlace(int(at), int(key)))
             try:
+                await self._allow(
+                    request, VIEW
+                )  # who was logged out meanwhile, or may not any more, gets no more
                 page = await self._page(wanted)
             except ApiError as error:  # the answer began long ago: only the file itself can say it
                 yield csv_export.broken_line(error.sentence)
