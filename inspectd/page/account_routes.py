@@ -23,7 +23,7 @@ from inspectd.page.accounts.store import User, UserChangedError
 from inspectd.page.answers import ApiError, json_answer, read_body, read_json
 from inspectd.page.guard import Account, Guard, address_of
 from inspectd.page.login_form import login_page
-from inspectd.recipes.audit import AuditAction
+from inspectd.recipes.audit import BEGUN, DONE, AuditAction
 from inspectd.text import printable
 
 _MOST_ROWS: Final = 200
@@ -228,6 +228,7 @@ class AccountRoutes:
             await self._checked(request, account.name, wanted.old)
         except ApiError as error:
             raise _refused_password(error) from error
+        await self._record(AuditAction.PASSWORD, account.name, request, about=account.name, result=BEGUN)
         await self._set_password(account.name, wanted.new)
         await self._record(AuditAction.PASSWORD, account.name, request, about=account.name)
         answer = json_answer({"ok": True})
@@ -250,12 +251,13 @@ class AccountRoutes:
         wanted = await read_json(request, _UserChange)
         before = self._store.user(wanted.name)
         old = _described(before)
+        await self._record_change(account, wanted, old, None, BEGUN)
         try:
             await self._change_user(wanted)
         except InputError as error:
             await self._record_change(account, wanted, old, None, f"refused: {error}")
             raise ApiError(400, "user", str(error)) from error
-        await self._record_change(account, wanted, old, _described(self._store.user(wanted.name)), "done")
+        await self._record_change(account, wanted, old, _described(self._store.user(wanted.name)), DONE)
         return json_answer({"ok": True})
 
     async def _change_user(self, wanted: _UserChange) -> None:
@@ -300,18 +302,26 @@ class AccountRoutes:
         account = await self._guard.allow(request, Act.SESSIONS)
         wanted = await read_json(request, _Revoke)
         whose = next((each.user.name for each in self._store.sessions() if each.id == wanted.id), None)
+
+        async def record(result: str) -> None:
+            await self._guard.record(
+                account, Act.SESSIONS, about=whose, old=wanted.id, why=wanted.reason, result=result
+            )
+
+        await record(BEGUN)
         if not self._store.end_session(wanted.id):
+            await record("refused: no such session")
             raise ApiError(404, "session", "There is no such session any more.")
-        await self._guard.record(account, Act.SESSIONS, about=whose, old=wanted.id, why=wanted.reason or None)
+        await record(DONE)
         return json_answer({"ok": True})
 
     async def list_audit(self, request: Request) -> Response:
         """Records of the page's audit file, the newest first."""
         await self._guard.allow(request, Act.AUDIT)
         before = whole_number(request, "before", None)
-        limit = whole_number(request, "limit", 100) or 100
+        limit = min(whole_number(request, "limit", 100) or 100, _MOST_ROWS)
         try:
-            rows = await to_thread.run_sync(self._trail.page, before, min(limit, _MOST_ROWS))
+            rows = await to_thread.run_sync(self._trail.page, before, limit)
         except InputError as error:
             raise ApiError(500, "altered", f"The audit file was altered: {error}") from error
         return json_answer({"rows": rows, "next": rows[-1]["seq"] if len(rows) == limit else None})

@@ -18,6 +18,7 @@ from inspectd.client import (
     Event,
     HealthCondition,
     Heartbeat,
+    LineStatus,
     LossReason,
     Lost,
     PartVerdict,
@@ -300,6 +301,28 @@ def test_nothing_is_shown_as_live_that_was_not_heard_of_within_a_second() -> Non
     assert (line.state, line.said()["ne107"]["level"]) == ("stopping", "check")
     line.see_event(Event("p", "l", 1, 1, "info", "stopped", None, "", Counts(0, 0, 0, 0)))
     assert line.state == "stopped"
+
+
+def status(epoch: int) -> LineStatus:
+    return LineStatus(
+        "r", "p", "l", epoch, "1", 1, 1, "running", "good", [], Counts(0, 0, 0, 0), [], [], None, 0, 0, "",
+        None, None, None, 0, {}, "a@1",
+    )  # fmt: skip
+
+
+def test_what_the_line_answered_long_ago_or_before_its_restart_is_not_shown_as_in_force() -> None:
+    clock = Clock()
+    line = LineNow(clock, clock.ms)
+    line.see_status(status(1))
+    line.see_heartbeat(heartbeat())
+    assert line.said()["recipe"]["name"] == "a@1"
+    line.see_heartbeat(heartbeat(epoch=2))
+    assert line.said()["recipe"] is None
+    line.see_status(status(2))
+    assert line.said()["recipe"]["name"] == "a@1"
+    clock.seconds += 11
+    line.see_heartbeat(heartbeat(epoch=2))
+    assert (line.said()["state"], line.said()["recipe"]) == ("running", None)
 
 
 def test_a_line_of_a_later_version_is_not_called_good() -> None:
