@@ -20,6 +20,7 @@ from inspectd.page.accounts.names import LONGEST_NAME
 from inspectd.page.accounts.passwords import PasswordBusyError, PasswordChecker
 from inspectd.page.accounts.roles import ROLES, Act, Role
 from inspectd.page.accounts.store import User, UserChangedError
+from inspectd.page.addresses import network_of
 from inspectd.page.answers import ApiError, json_answer, read_body, read_json
 from inspectd.page.guard import Account, Guard, address_of
 from inspectd.page.login_form import login_page
@@ -164,7 +165,7 @@ class AccountRoutes:
         user = self._store.user(name)
         password_hash = None if user is None or user.is_disabled else user.password_hash
         try:
-            is_right = await self._passwords.is_right(password, password_hash)
+            is_right = await self._passwords.is_right(password, password_hash, network_of(address))
         except PasswordBusyError:
             self._attempts.not_tried(name, address)
             self._counts["logins", "busy"] += 1
@@ -229,7 +230,7 @@ class AccountRoutes:
         except ApiError as error:
             raise _refused_password(error) from error
         await self._record(AuditAction.PASSWORD, account.name, request, about=account.name, result=BEGUN)
-        await self._set_password(account.name, wanted.new)
+        await self._set_password(account.name, wanted.new, network_of(account.address))
         await self._record(AuditAction.PASSWORD, account.name, request, about=account.name)
         answer = json_answer({"ok": True})
         user = self._store.user(account.name)
@@ -253,26 +254,26 @@ class AccountRoutes:
         old = _described(before)
         await self._record_change(account, wanted, old, None, BEGUN)
         try:
-            await self._change_user(wanted)
+            await self._change_user(wanted, network_of(account.address))
         except InputError as error:
             await self._record_change(account, wanted, old, None, f"refused: {error}")
             raise ApiError(400, "user", str(error)) from error
         await self._record_change(account, wanted, old, _described(self._store.user(wanted.name)), DONE)
         return json_answer({"ok": True})
 
-    async def _change_user(self, wanted: _UserChange) -> None:
+    async def _change_user(self, wanted: _UserChange, place: str) -> None:
         match wanted.do:
             case "add":
                 if wanted.role is None or wanted.password is None:
                     raise InputError("role or password is missing; give both to a new user")
-                hashed = await self._hashed(wanted.password, wanted.name)
+                hashed = await self._hashed(wanted.password, wanted.name, place)
                 self._store.add_user(wanted.name, wanted.role, hashed)
             case "role":
                 if wanted.role is None:
                     raise InputError("role is missing")
                 self._store.set_role(wanted.name, wanted.role)
             case "password":
-                await self._set_password(wanted.name, wanted.password or "")
+                await self._set_password(wanted.name, wanted.password or "", place)
             case do:
                 self._store.set_disabled(wanted.name, is_disabled=do == "disable")
 
@@ -326,15 +327,15 @@ class AccountRoutes:
             raise ApiError(500, "altered", f"The audit file was altered: {error}") from error
         return json_answer({"rows": rows, "next": rows[-1]["seq"] if len(rows) == limit else None})
 
-    async def _hashed(self, password: str, name: str) -> str:
+    async def _hashed(self, password: str, name: str, place: str) -> str:
         try:
-            return await self._passwords.hashed(password, name)
+            return await self._passwords.hashed(password, name, place)
         except PasswordBusyError:
             raise ApiError(503, "busy", "Many people log in at this moment; try again.") from None
 
-    async def _set_password(self, name: str, password: str) -> None:
+    async def _set_password(self, name: str, password: str, place: str) -> None:
         try:
-            self._store.set_password(name, await self._hashed(password, name))
+            self._store.set_password(name, await self._hashed(password, name, place))
         except InputError as error:
             raise ApiError(400, "password", f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
 

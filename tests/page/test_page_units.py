@@ -173,10 +173,10 @@ def test_a_name_that_nobody_has_takes_the_work_of_a_wrong_password() -> None:
 
     async def ask() -> list[bool]:
         return [
-            await checker.is_right("a long enough password", hashed),
-            await checker.is_right("another password", hashed),
-            await checker.is_right("a long enough password", None),
-            await checker.is_right("a password that nobody has", None),
+            await checker.is_right("a long enough password", hashed, "a"),
+            await checker.is_right("another password", hashed, "a"),
+            await checker.is_right("a long enough password", None, "a"),
+            await checker.is_right("a password that nobody has", None, "a"),
         ]
 
     assert asyncio.run(ask()) == [True, False, False, False]
@@ -188,12 +188,14 @@ def test_passwords_wait_in_a_line_of_bounded_length() -> None:
     checker = PasswordChecker(CountingHasher(time_cost=2, memory_cost=4096, parallelism=1))
 
     async def ask() -> list[object]:
-        tries = [checker.is_right("wrong", None) for _ in range(20)]
+        places = [*"aaaa", *"bcdefg", *"hhhhhhhhhh"]
+        tries = [checker.is_right("wrong", None, place) for place in places]
         return await asyncio.gather(*tries, return_exceptions=True)
 
     found = asyncio.run(ask())
-    assert found.count(False) == 8
+    assert [each is False for each in found] == [True] * 2 + [False] * 2 + [True] * 6 + [False] * 10
     assert sum(isinstance(each, PasswordBusyError) for each in found) == 12
+    assert asyncio.run(ask()).count(False) == 8  # nothing is left of it
     checker.close()
 
 
