@@ -72,8 +72,11 @@ def make_app(
     """
     files, guard, counts = PageFiles(assets), parts.guard, parts.counts
     line = settings.line
+    attempts = LoginAttempts()
+    for session in reversed(guard.store.sessions()):
+        attempts.know(session.user.name, session.address)
     accounts = AccountRoutes(
-        guard, parts.passwords, LoginAttempts(), line=f"{line.plant}/{line.name}",
+        guard, parts.passwords, attempts, line=f"{line.plant}/{line.name}",
         language=settings.view.language, is_encrypted=settings.is_encrypted, counts=counts,
     )  # fmt: skip
     of_line = LineRoutes(

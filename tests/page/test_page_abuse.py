@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.page_process import CHEAP
 
 from inspectd.page.accounts.attempts import WINDOW_SECONDS, LoginAttempts
+from inspectd.page.accounts.passwords import PasswordChecker
 from inspectd.page.accounts.roles import ROLES, Act, Role
 from inspectd.page.accounts.store import AccountStore, UserChangedError
+from inspectd.page.line.counts import PartCounts
+from inspectd.page.line.orders import OrderFile
+from inspectd.page.live.hub import LiveHub
+from inspectd.page.server import PageParts, make_app, make_guard
+from inspectd.page.settings import PageConfig, PageStore
 
 ACTS = ROLES[Role.ENGINEER].acts
 IDLE_SECONDS = ROLES[Role.ENGINEER].idle_seconds
@@ -118,6 +127,25 @@ def test_who_guesses_elsewhere_does_not_lock_a_person_out_where_that_person_logs
     assert attempts.wait_seconds("kim", "10.0.0.1")
     clock.seconds += WINDOW_SECONDS
     assert not attempts.wait_seconds("kim", "10.0.2.1")
+
+
+def test_where_persons_are_logged_in_is_known_from_the_start(store, tmp_path) -> None:
+    store.begin_session(store.user("kim"), "10.0.0.1")
+    settings = PageConfig(store=PageStore(dir=str(tmp_path)))
+    guard, orders = make_guard(settings, Counter(), store), OrderFile(tmp_path)
+    with closing(PasswordChecker(CHEAP)) as passwords:
+        parts = PageParts(guard, passwords, LiveHub(settings, PartCounts(), orders), orders, Counter())
+        app = make_app(settings, parts)
+    login = next(
+        each.endpoint for each in app._app.routes if each.path == "/login" and "POST" in each.methods
+    )
+    attempts: LoginAttempts = login.__self__._attempts
+    for number in range(60):
+        attempts.failed("kim", f"10.0.1.{number}")
+    assert (attempts.wait_seconds("kim", "10.0.0.1"), attempts.wait_seconds("kim", "10.0.0.2") > 0) == (
+        0,
+        True,
+    )
 
 
 def test_a_password_that_a_busy_page_did_not_check_is_no_wrong_one(clock) -> None:

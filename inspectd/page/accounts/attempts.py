@@ -63,6 +63,10 @@ class LoginAttempts:
             times = self._failures.pop(key, [])[:-1]
             if times and most != _MOST_OF_BOTH:
                 self._failures[key] = times
+        self.know(name, address)
+
+    def know(self, name: str, address: str) -> None:
+        """A person has logged in there."""
         place = _counters(name, address)[0][0]
         self._places.pop(place, None)
         self._places[place] = None
