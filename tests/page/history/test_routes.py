@@ -303,3 +303,23 @@ def test_the_pages_own_process_loads_nothing_that_decodes_pictures() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_exports_take_turns_and_leave_room_for_questions(filled: Filled) -> None:
+    filled.write([made(seq, START_MS + seq) for seq in range(1, 3001)])
+    browser = filled.client()
+    most = [0]
+    ask = filled.questions.ask
+
+    async def counting(question: Any) -> Any:
+        most[0] = max(most[0], filled.questions._asked)
+        return await ask(question)
+
+    filled.questions.ask = counting  # type: ignore[method-assign]
+    with browser:
+        exports = [threading.Thread(target=browser.get, args=("/api/verdicts.csv",)) for _ in range(6)]
+        for each in exports:
+            each.start()
+        for each in exports:
+            each.join()
+    assert most[0] == 0
