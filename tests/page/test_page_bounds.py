@@ -144,6 +144,19 @@ def test_a_request_that_does_not_come_whole_is_ended(tmp_path, before, sent) -> 
     served(tmp_path, work, TabPatience(), request_seconds=0.4)
 
 
+def test_a_disk_that_takes_nothing_cuts_off_no_tab(tmp_path) -> None:
+    async def work(page: PageHere) -> None:
+        async with page.tab() as tab:
+            page.store._database.execute("PRAGMA query_only = ON")
+            await tab.send('{"t":"used"}')
+            await tab.send('{"t":"show","cameras":["top"]}')
+            while page.hub.wanted != {"top"}:
+                await asyncio.sleep(0.01)
+            assert len(page.hub.tabs) == 1
+
+    served(tmp_path, work, TabPatience())
+
+
 def test_what_reads_nothing_of_an_answer_is_ended(tmp_path) -> None:
     async def work(page: PageHere) -> None:
         with socket.socket() as silent:
