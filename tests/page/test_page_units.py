@@ -302,7 +302,11 @@ def test_nothing_is_shown_as_live_that_was_not_heard_of_within_a_second() -> Non
     line.see_heartbeat(heartbeat(state="draining", health="function_check"))
     assert (line.state, line.said()["ne107"]["level"]) == ("stopping", "check")
     line.see_event(Event("p", "l", 1, 1, "info", "stopped", None, "", Counts(0, 0, 0, 0)))
+    line.see_heartbeat(heartbeat(state="stopped"))
+    clock.seconds += 5
     assert line.state == "stopped"
+    line.see_heartbeat(heartbeat(state="starting"))
+    assert line.state == "starting"
 
 
 def status(epoch: int) -> LineStatus:

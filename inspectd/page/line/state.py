@@ -80,7 +80,8 @@ class LineNow:
         """The line is alive."""
         if self.heartbeat is None or self.heartbeat.epoch != heartbeat.epoch:
             self._parts_at.clear()
-        self.heartbeat, self._heard_at, self._is_stopped = heartbeat, self._clock(), False
+        self.heartbeat, self._heard_at = heartbeat, self._clock()
+        self._is_stopped = heartbeat.state == "stopped"  # the last one comes after the event
         for name in [name for name in self.cameras if name not in heartbeat.cameras]:
             del self.cameras[name]
         for name, phase in heartbeat.cameras.items():
@@ -108,11 +109,6 @@ class LineNow:
             self.cameras[item.camera].frame_at = now
         if is_part(item) and item.reason is not Reason.GOLDEN:
             self._parts_at.append(now)
-
-    def see_frame(self, camera: str) -> None:
-        """A picture of that camera came."""
-        if camera in self.cameras:
-            self.cameras[camera].frame_at = self._clock()
 
     def see_status(self, status: LineStatus) -> None:
         """The line answered how it is."""
