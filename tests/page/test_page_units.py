@@ -37,7 +37,7 @@ from inspectd.page.line.counts import PartCounts
 from inspectd.page.line.shifts import shift_began_ms
 from inspectd.page.line.state import LineNow
 from inspectd.page.live.hub import Told
-from inspectd.page.live.pictures import STRIP_PICTURES, LivePicture, Strip, TabPictures
+from inspectd.page.live.pictures import STRIP_PICTURES, STRIP_PLACES, LivePicture, Strip, TabPictures
 from inspectd.page.settings import load
 
 
@@ -113,6 +113,9 @@ def test_the_strip_keeps_the_last_of_what_did_not_pass() -> None:
     kept = [seq for seq in range(50) if strip.find(1, seq)]
     assert kept == list(range(11, 50, 2))
     assert len(kept) == STRIP_PICTURES
+    for number in range(200):  # regions that came and went
+        strip.add(picture(f"region{number}", 1000 + number, is_pass=False))
+    assert sum(strip.find(1, seq) is not None for seq in range(2000)) == STRIP_PLACES
 
 
 def test_a_reader_of_rows_knows_how_many_it_missed() -> None:
