@@ -136,6 +136,20 @@ def test_no_more_questions_wait_than_may_and_none_is_answered_late(tmp_path: Pat
     questions.close()
 
 
+def test_an_answer_is_of_one_moment_though_rows_are_removed_meanwhile(filled: Filled) -> None:
+    filled.write([made(seq, START_MS + seq) for seq in range(1, 11)])
+
+    def question(connection: sqlite3.Connection) -> list[int]:
+        first = queries.page(connection, Filter(), None, 5)
+        with sqlite3.connect(filled.path) as writer:
+            writer.execute("DELETE FROM verdict")
+        rows, _ = queries.page(connection, Filter(), first[1], 100)
+        return [row.id for row in (*first[0], *rows)]
+
+    assert len(filled.ask(question)) == 10
+    assert filled.ask(lambda connection: queries.page(connection, Filter(), None, 5)) == ([], None)
+
+
 def test_a_question_without_end_is_ended(filled: Filled) -> None:
     endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
     questions = HistoryQuestions(filled.path, lambda: None, seconds=0.05)
