@@ -142,10 +142,15 @@ def test_users_by_commands(tmp_path, capsys, monkeypatch) -> None:
     assert [line.split() for line in listed] == [["Kim", "admin"], ["Lee", "quality", "disabled"]]
     code, trail = said("audit")
     assert code == ExitCode.OK
-    assert "5 records, none altered" in trail
+    assert trail.count('"result":"begun"') == 9
+    assert trail.count('"result":"done"') == 5
+    assert "18 records, none altered" in trail
     assert PASSWORD not in trail
     audit = tmp_path / "store" / "page-audit.jsonl"
     audit.write_bytes(audit.read_bytes().replace(b"quality", b"admin.."))
     code, trail = said("audit")
-    assert (code, "line 3" in trail) == (ExitCode.FAILED, True)
+    assert (code, "line 12" in trail) == (ExitCode.FAILED, True)
+    audit.write_bytes(audit.read_bytes()[:-3] + b"9}\n")
+    assert said("user", "enable", "Lee")[0] == ExitCode.BAD_INPUT
+    assert "disabled" in said("user", "list")[1]  # nothing is done that cannot be recorded
     assert (tmp_path / "store" / "accounts.sqlite").stat().st_mode & 0o077 == 0
