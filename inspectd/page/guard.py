@@ -75,6 +75,7 @@ class Guard:
     Args:
         store: users and sessions.
         trail: the page's audit file.
+        line: `PLANT.LINE`.
         is_encrypted: browsers reach the page over TLS.
         counts: where refusals are counted.
         clock: seconds on a clock that never goes back.
@@ -86,6 +87,7 @@ class Guard:
         store: AccountStore,
         trail: PageTrail,
         *,
+        line: str,
         is_encrypted: bool,
         counts: Counter[tuple[str, str]],
         clock: Callable[[], float] = time.monotonic,
@@ -96,7 +98,8 @@ class Guard:
         self._clock, self.clock_ms = clock, clock_ms
         self._acts: dict[str, list[float]] = {}
         # `__Host-` binds a cookie to this host and to TLS; over plain loopback no browser would take it.
-        self.cookie = "__Host-inspectd" if is_encrypted else "inspectd-plain"
+        # Cookies know no ports: pages of other lines on this host need other names.
+        self.cookie = f"{'__Host-inspectd' if is_encrypted else 'inspectd-plain'}.{line}"
 
     def account(self, request: HTTPConnection) -> Account | None:
         """Who is logged in in that browser; None: nobody."""

@@ -15,6 +15,8 @@ from inspectd.errors import InspectdError
 from inspectd.page.answers import ApiError
 from inspectd.page.settings import is_loopback
 
+# No Strict-Transport-Security: it holds for every port of a host, and would take from browsers what else the
+# line's host serves without TLS, such as Grafana. The page itself answers nothing without it.
 HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -28,7 +30,6 @@ HEADERS: Final = {
     "X-Frame-Options": "DENY",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
 }
-_HSTS: Final = "max-age=31536000"
 _SAFE: Final = frozenset({"GET", "HEAD"})
 _REFUSED_WEBSOCKET: Final = 4403
 _FAILED_WEBSOCKET: Final = 1011
@@ -51,7 +52,6 @@ class PageGate:
     ) -> None:
         self._app, self._origin, self._counts = app, origin, counts
         self._is_encrypted = is_encrypted
-        self._headers = HEADERS | ({"Strict-Transport-Security": _HSTS} if is_encrypted else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or carry one WebSocket."""
@@ -76,7 +76,7 @@ class PageGate:
                 has_begun = True
                 self._counts["answers", f"{message['status'] // 100}xx"] += 1
                 headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
+                for name, value in HEADERS.items():
                     headers[name] = value
             await send(message)
 

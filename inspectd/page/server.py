@@ -53,7 +53,8 @@ class PageParts(msgspec.Struct, frozen=True):
 def make_guard(settings: PageConfig, counts: Counter[tuple[str, str]], store: AccountStore) -> Guard:
     """The guard of a page with these settings."""
     trail = PageTrail(settings.data_dir)
-    return Guard(store, trail, is_encrypted=settings.is_encrypted, counts=counts)
+    line = f"{settings.line.plant}.{settings.line.name}"
+    return Guard(store, trail, line=line, is_encrypted=settings.is_encrypted, counts=counts)
 
 
 def make_app(

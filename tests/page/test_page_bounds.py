@@ -48,7 +48,7 @@ class PageHere:
 
     def tab(self, **more: object) -> connect:
         token = self.store.begin_session(self.store.user("kim"), "here")
-        headers = {"Cookie": f"inspectd-plain={token}"}
+        headers = {"Cookie": f"inspectd-plain.plant.line1={token}"}
         address = f"ws://127.0.0.1:{self.listener.port}/live"
         return connect(address, additional_headers=headers, compression=None, **more)
 

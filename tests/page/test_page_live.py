@@ -160,7 +160,8 @@ def test_a_tab_that_reads_nothing_is_cut_off_and_holds_up_no_other(page, tabs) -
     slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     slow.sendall(
         f"GET /live HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\nOrigin: {page.origin}\r\n"
-        f"Cookie: inspectd-plain={page.token('viewer')}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Cookie: inspectd-plain.test.line={page.token('viewer')}\r\n"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
     )
     assert b"101" in slow.recv(12)

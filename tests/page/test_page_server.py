@@ -53,11 +53,11 @@ def test_who_logs_in_is_told_what_the_role_may(page) -> None:
 
 def test_a_session_that_somebody_else_knew_is_never_the_one_after_login(page) -> None:
     browser = page.browser()
-    browser.cookies.set("inspectd-plain", "chosen-by-somebody-else", domain="127.0.0.1")
+    browser.cookies.set("inspectd-plain.test.line", "chosen-by-somebody-else", domain="127.0.0.1")
     before = page.token("viewer")
-    browser.cookies.set("inspectd-plain", before, domain="127.0.0.1")
+    browser.cookies.set("inspectd-plain.test.line", before, domain="127.0.0.1")
     answer = browser.post("/login", data={"name": "viewer", "password": PASSWORD})
-    after = answer.cookies["inspectd-plain"]
+    after = answer.cookies["inspectd-plain.test.line"]
     assert after not in {before, "chosen-by-somebody-else"}
     assert page.store.session(before) is None
     assert page.store.session(after) is not None
@@ -117,7 +117,9 @@ def test_every_answer_has_its_headers_and_names_no_server(page) -> None:
 )  # fmt: skip
 def test_no_path_leads_out_of_the_page_s_files(page, path) -> None:
     with socket.create_connection(("127.0.0.1", page.port)) as raw:
-        head = f"GET {path} HTTP/1.1\r\nHost: x\r\nCookie: inspectd-plain={page.token('viewer')}\r\n"
+        head = (
+            f"GET {path} HTTP/1.1\r\nHost: x\r\nCookie: inspectd-plain.test.line={page.token('viewer')}\r\n"
+        )
         raw.sendall(f"{head}Connection: close\r\n\r\n".encode())
         answer = b"".join(iter(lambda: raw.recv(65_536), b""))
     assert answer.split()[1] in {b"404", b"503"}, answer[:200]
