@@ -92,11 +92,13 @@ def test_a_picture_that_is_not_there_says_why(filled: Filled, tmp_path: Path) ->
     why = [part(filled, seq, **now)["picture"]["why"] for seq in range(1, 7)]
     assert why == ["removed", "pass_not_chosen", "no_frame", "not_recorded", "perhaps_soon", "not_recorded"]
     assert part(filled, 4)["picture"]["why"] == "other_host"
+    (tmp_path / "empty").mkdir()  # a line that keeps none
+    assert part(filled, 1, **{**now, "evidence_root": tmp_path / "empty"})["picture"]["why"] == "not_recorded"
     answer = filled.client(**now).get(f"/api/parts/{EPOCH}/4/picture")
     assert (answer.status_code, answer.json()["what"]) == (404, "not_recorded")
 
 
-@pytest.mark.parametrize("what", ["not a picture", "cut", "bomb", "link", "json"])
+@pytest.mark.parametrize("what", ["not a picture", "cut", "bomb", "link", "json", "facts link", "pipe"])
 def test_damaged_evidence_is_an_answer_in_words(filled: Filled, tmp_path: Path, what: str) -> None:
     item = failed(1, START_MS)
     filled.write([item])
@@ -107,6 +109,12 @@ def test_damaged_evidence_is_an_answer_in_words(filled: Filled, tmp_path: Path, 
         frame.symlink_to("/etc/passwd")
     elif what == "json":
         (folder / FACTS).write_bytes(b"{}")
+    elif what == "facts link":
+        (folder / FACTS).rename(tmp_path / "facts")
+        (folder / FACTS).symlink_to(tmp_path / "facts")
+    elif what == "pipe":
+        (folder / FACTS).unlink()
+        os.mkfifo(folder / FACTS)
     elif what == "bomb":
         data = bytearray(frame.read_bytes())
         data[16:24] = struct.pack(">II", 60_000, 60_000)  # width and height
