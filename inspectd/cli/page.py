@@ -9,18 +9,19 @@ import os
 import signal
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from inspectd import log
 from inspectd.cli.init import as_table, write_example
 from inspectd.cli.person import user_name
-from inspectd.errors import ExitCode, InputError, UnavailableError
+from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.page.accounts.roles import Role
 from inspectd.page.accounts.store import AccountStore, User
 from inspectd.page.accounts.trail import PageTrail
 from inspectd.page.settings import PageConfig, load
-from inspectd.recipes.audit import AuditAction, AuditFault, read, verify
+from inspectd.recipes.audit import BEGUN, AuditAction, AuditFault, read, verify
 from inspectd.text import json_line, printable
 
 PACKAGES: Final = {
@@ -117,12 +118,17 @@ def _manage(settings: PageConfig, arguments: argparse.Namespace) -> int:
         if arguments.user_action == "list":
             return _list(store.users())
         action, name = arguments.user_action, arguments.name
-        before = store.user(name)
-        _change(store, action, name, arguments)
-        PageTrail(settings.data_dir).record(
-            AuditAction.USER, who, "command", about=f"{action} {name}",
-            old=_described(before), new=_described(store.user(name)),
+        record = partial(
+            PageTrail(settings.data_dir).record,
+            AuditAction.USER, who, "command", about=f"{action} {name}", old=_described(store.user(name)),
         )  # fmt: skip
+        record(result=BEGUN)
+        try:
+            _change(store, action, name, arguments)
+        except InspectdError as error:
+            record(result=f"refused: {error}")
+            raise
+        record(new=_described(store.user(name)))
     print(f"{name}: done; what was logged in under this name is logged out")
     return ExitCode.OK
 

@@ -9,11 +9,15 @@ from typing import Any, Final
 import msgspec
 
 from inspectd.errors import InputError
+from inspectd.files import open_regular
 from inspectd.wire import Verdict
 
 FACTS: Final = "evidence.json"
 FRAME: Final = "frame.png"
 HEATMAP: Final = "heatmap.png"
+
+_MOST_BYTES: Final = 10_000_000
+"""Far more than the settings of a recipe take."""
 
 
 class HeatmapPicture(msgspec.Struct, frozen=True):
@@ -71,7 +75,11 @@ def read_record(directory: Path) -> EvidenceRecord:
     """
     file = directory / FACTS
     try:
-        return msgspec.json.decode(file.read_bytes(), type=EvidenceRecord)
+        with open_regular(file, follow_links=False) as opened:
+            data = opened.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise InputError(f"{file}: has more than {_MOST_BYTES} bytes, expected evidence")
+        return msgspec.json.decode(data, type=EvidenceRecord)
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qs
@@ -15,13 +16,15 @@ from starlette.routing import Route
 
 from inspectd.errors import InputError
 from inspectd.page.accounts.attempts import LoginAttempts
+from inspectd.page.accounts.names import LONGEST_NAME
 from inspectd.page.accounts.passwords import PasswordBusyError, PasswordChecker
 from inspectd.page.accounts.roles import ROLES, Act, Role
-from inspectd.page.accounts.store import LONGEST_NAME, User
+from inspectd.page.accounts.store import User, UserChangedError
+from inspectd.page.addresses import network_of
 from inspectd.page.answers import ApiError, json_answer, read_body, read_json
 from inspectd.page.guard import Account, Guard, address_of
 from inspectd.page.login_form import login_page
-from inspectd.recipes.audit import AuditAction
+from inspectd.recipes.audit import BEGUN, DONE, AuditAction
 from inspectd.text import printable
 
 _MOST_ROWS: Final = 200
@@ -118,7 +121,11 @@ class AccountRoutes:
                 request, error.what, status=error.status, given=name, minutes=int(error.sentence or 0)
             )
         answer = RedirectResponse("/", 303)
-        self._guard.log_in(user, request, answer)
+        try:
+            self._guard.log_in(user, request, answer)
+        except UserChangedError:
+            await self._record(AuditAction.LOGIN, user.name, request, result="refused: changed meanwhile")
+            return self._form(request, "wrong", status=401, given=name)
         return answer
 
     async def log_out(self, request: Request) -> Response:
@@ -139,7 +146,7 @@ class AccountRoutes:
             await self._checked(request, account.name, wanted.password)
         except ApiError as error:
             raise _refused_password(error) from error
-        self._store.use_session(account.session.id)
+        self._store.unlock_session(account.session.id)
         return json_answer({"ok": True})
 
     async def _checked(self, request: Request, name: str, password: str) -> User:
@@ -158,8 +165,9 @@ class AccountRoutes:
         user = self._store.user(name)
         password_hash = None if user is None or user.is_disabled else user.password_hash
         try:
-            is_right = await self._passwords.is_right(password, password_hash)
+            is_right = await self._passwords.is_right(password, password_hash, network_of(address))
         except PasswordBusyError:
+            self._attempts.not_tried(name, address)
             self._counts["logins", "busy"] += 1
             raise ApiError(503, "busy", "") from None
         if user is None or not is_right:
@@ -221,12 +229,14 @@ class AccountRoutes:
             await self._checked(request, account.name, wanted.old)
         except ApiError as error:
             raise _refused_password(error) from error
-        await self._set_password(account.name, wanted.new)
+        await self._record(AuditAction.PASSWORD, account.name, request, about=account.name, result=BEGUN)
+        await self._set_password(account.name, wanted.new, network_of(account.address))
         await self._record(AuditAction.PASSWORD, account.name, request, about=account.name)
         answer = json_answer({"ok": True})
         user = self._store.user(account.name)
         if user is not None:
-            self._guard.log_in(user, request, answer)
+            with contextlib.suppress(UserChangedError):  # by an admin, this very moment: log in again
+                self._guard.log_in(user, request, answer)
         return answer
 
     # --- users and sessions -------------------------------------------------------------------------------
@@ -242,27 +252,28 @@ class AccountRoutes:
         wanted = await read_json(request, _UserChange)
         before = self._store.user(wanted.name)
         old = _described(before)
+        await self._record_change(account, wanted, old, None, BEGUN)
         try:
-            await self._change_user(wanted)
+            await self._change_user(wanted, network_of(account.address))
         except InputError as error:
             await self._record_change(account, wanted, old, None, f"refused: {error}")
             raise ApiError(400, "user", str(error)) from error
-        await self._record_change(account, wanted, old, _described(self._store.user(wanted.name)), "done")
+        await self._record_change(account, wanted, old, _described(self._store.user(wanted.name)), DONE)
         return json_answer({"ok": True})
 
-    async def _change_user(self, wanted: _UserChange) -> None:
+    async def _change_user(self, wanted: _UserChange, place: str) -> None:
         match wanted.do:
             case "add":
                 if wanted.role is None or wanted.password is None:
                     raise InputError("role or password is missing; give both to a new user")
-                hashed = await self._hashed(wanted.password, wanted.name)
+                hashed = await self._hashed(wanted.password, wanted.name, place)
                 self._store.add_user(wanted.name, wanted.role, hashed)
             case "role":
                 if wanted.role is None:
                     raise InputError("role is missing")
                 self._store.set_role(wanted.name, wanted.role)
             case "password":
-                await self._set_password(wanted.name, wanted.password or "")
+                await self._set_password(wanted.name, wanted.password or "", place)
             case do:
                 self._store.set_disabled(wanted.name, is_disabled=do == "disable")
 
@@ -292,31 +303,39 @@ class AccountRoutes:
         account = await self._guard.allow(request, Act.SESSIONS)
         wanted = await read_json(request, _Revoke)
         whose = next((each.user.name for each in self._store.sessions() if each.id == wanted.id), None)
+
+        async def record(result: str) -> None:
+            await self._guard.record(
+                account, Act.SESSIONS, about=whose, old=wanted.id, why=wanted.reason, result=result
+            )
+
+        await record(BEGUN)
         if not self._store.end_session(wanted.id):
+            await record("refused: no such session")
             raise ApiError(404, "session", "There is no such session any more.")
-        await self._guard.record(account, Act.SESSIONS, about=whose, old=wanted.id, why=wanted.reason or None)
+        await record(DONE)
         return json_answer({"ok": True})
 
     async def list_audit(self, request: Request) -> Response:
         """Records of the page's audit file, the newest first."""
         await self._guard.allow(request, Act.AUDIT)
         before = whole_number(request, "before", None)
-        limit = whole_number(request, "limit", 100) or 100
+        limit = min(whole_number(request, "limit", 100) or 100, _MOST_ROWS)
         try:
-            rows = await to_thread.run_sync(self._trail.page, before, min(limit, _MOST_ROWS))
+            rows = await to_thread.run_sync(self._trail.page, before, limit)
         except InputError as error:
             raise ApiError(500, "altered", f"The audit file was altered: {error}") from error
         return json_answer({"rows": rows, "next": rows[-1]["seq"] if len(rows) == limit else None})
 
-    async def _hashed(self, password: str, name: str) -> str:
+    async def _hashed(self, password: str, name: str, place: str) -> str:
         try:
-            return await self._passwords.hashed(password, name)
+            return await self._passwords.hashed(password, name, place)
         except PasswordBusyError:
             raise ApiError(503, "busy", "Many people log in at this moment; try again.") from None
 
-    async def _set_password(self, name: str, password: str) -> None:
+    async def _set_password(self, name: str, password: str, place: str) -> None:
         try:
-            self._store.set_password(name, await self._hashed(password, name))
+            self._store.set_password(name, await self._hashed(password, name, place))
         except InputError as error:
             raise ApiError(400, "password", f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,6 +17,21 @@ MOST_BODY_BYTES: Final = 65_536
 _BODY_SECONDS: Final = 10.0
 
 _encoder: Final = msgspec.json.Encoder()
+
+
+class _NumberConvertor(Convertor[int]):
+    """`{name:number}` of a route: as many digits as numbers of verdicts have, and no more."""
+
+    regex = "[0-9]{1,16}"
+
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
+register_url_convertor("number", _NumberConvertor())
 
 
 class ApiError(Exception):

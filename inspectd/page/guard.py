@@ -75,6 +75,7 @@ class Guard:
     Args:
         store: users and sessions.
         trail: the page's audit file.
+        line: `PLANT.LINE`.
         is_encrypted: browsers reach the page over TLS.
         counts: where refusals are counted.
         clock: seconds on a clock that never goes back.
@@ -86,6 +87,7 @@ class Guard:
         store: AccountStore,
         trail: PageTrail,
         *,
+        line: str,
         is_encrypted: bool,
         counts: Counter[tuple[str, str]],
         clock: Callable[[], float] = time.monotonic,
@@ -96,7 +98,8 @@ class Guard:
         self._clock, self.clock_ms = clock, clock_ms
         self._acts: dict[str, list[float]] = {}
         # `__Host-` binds a cookie to this host and to TLS; over plain loopback no browser would take it.
-        self.cookie = "__Host-inspectd" if is_encrypted else "inspectd-plain"
+        # Cookies know no ports: pages of other lines on this host need other names.
+        self.cookie = f"{'__Host-inspectd' if is_encrypted else 'inspectd-plain'}.{line}"
 
     def account(self, request: HTTPConnection) -> Account | None:
         """Who is logged in in that browser; None: nobody."""
@@ -124,7 +127,7 @@ class Guard:
             raise ApiError(403, "role", f"The role {account.role} may not do this; ask somebody who may.")
         if request.method not in {"GET", "HEAD"}:
             self._bound(account)
-            self.store.use_session(account.session.id)
+            self.store.use_session(account.session)
         return account
 
     async def record(
@@ -147,11 +150,15 @@ class Guard:
         await to_thread.run_sync(write)
 
     def log_in(self, user: User, request: HTTPConnection, answer: Response) -> None:
-        """Begin a session of that browser, under a token that nobody knew before, and end the one it had."""
+        """Begin a session of that browser, under a token that nobody knew before, and end the one it had.
+
+        Raises:
+            UserChangedError: see `AccountStore.begin_session`.
+        """
         before = self.account(request)
+        token = self.store.begin_session(user, address_of(request))
         if before is not None:
             self.store.end_session(before.session.id)
-        token = self.store.begin_session(user, address_of(request))
         answer.set_cookie(
             self.cookie, token, max_age=round(ROLES[user.role].session_seconds), path="/",
             secure=self._is_encrypted, httponly=True, samesite="strict",

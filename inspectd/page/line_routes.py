@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from inspectd.page.line.orders import Order, OrderFile
 from inspectd.page.line.shifts import shift_began_ms
 from inspectd.page.live.hub import LiveHub
 from inspectd.page.settings import PageConfig
-from inspectd.recipes.audit import BEGUN
+from inspectd.recipes.audit import BEGUN, DONE
 from inspectd.recipes.reading import ListedVersion, RecipeReader
 from inspectd.text import printable
 from inspectd.wire.golden import GoldenAction
@@ -95,7 +96,7 @@ class LineRoutes:
         self._asker, self._orders, self._counts = asker, orders, counts
         # The line is asked by few at a time: who waits for it must not take every thread of the page.
         self._limiter = CapacityLimiter(_AT_A_TIME)
-        self._check: tuple[dict[str, Any] | None, str | None] = (None, None)
+        self._check: asyncio.Future[tuple[dict[str, Any] | None, str | None]] | None = None
         self._check_at = float("-inf")
 
     @property
@@ -186,10 +187,13 @@ class LineRoutes:
     async def say_golden(self, request: Request) -> Response:
         """Which checks are due, and how the one under way stands."""
         account = await self._guard.allow(request, Act.VIEW)
-        if time.monotonic() - self._check_at > _CHECK_SECONDS:
+        is_old = time.monotonic() - self._check_at > _CHECK_SECONDS
+        # All who look while the line is asked wait for that answer: a line that is silent is asked once at a
+        # time, however many look, and nobody is given what was so before.
+        if self._check is None or (self._check.done() and is_old):
             self._check_at = time.monotonic()
-            self._check = await self._ask_check(account)
-        check, problem = self._check
+            self._check = asyncio.ensure_future(self._ask_check(account))
+        check, problem = await asyncio.shield(self._check)
         _, state = self._hub.state()
         return json_answer({"recipes": state["golden"], "check": check, "problem": problem})
 
@@ -270,14 +274,16 @@ class LineRoutes:
 
     async def _set_order(self, account: Account, order: Order | None, reason: str) -> Response:
         before = self._orders.order
+        names = before.name if before else None, order.name if order else None
+
+        async def record(result: str) -> None:
+            await self._guard.record(
+                account, Act.ORDER, old=names[0], new=names[1], why=reason, result=result
+            )
+
+        await record(BEGUN)
         await to_thread.run_sync(self._orders.set, order)
-        await self._guard.record(
-            account,
-            Act.ORDER,
-            old=before.name if before else None,
-            new=order.name if order else None,
-            why=reason,
-        )
+        await record(DONE)
         self._counts["acts", "done"] += 1
         return json_answer({"ok": True, "answer": None})
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +22,7 @@ from inspectd.page.settings import PageConfig
 
 REQUEST_SECONDS: Final = 10.0
 """A connection whose first request's head does not come within it is ended."""
+UNREAD_SECONDS: Final = 30.0
 _HANDSHAKE_SECONDS: Final = 5.0
 _KEEP_ALIVE_SECONDS: Final = 15
 _END_SECONDS: Final = 2.0
@@ -36,9 +39,13 @@ class ConnectionBook:
     Args:
         most_of_address: that one address may have at a time.
         counts: where what is refused is counted.
+        unread_seconds: a connection that reads nothing for so long of what is sent is ended.
     """
 
-    def __init__(self, most_of_address: int, counts: Counter[tuple[str, str]]) -> None:
+    def __init__(
+        self, most_of_address: int, counts: Counter[tuple[str, str]], unread_seconds: float = UNREAD_SECONDS
+    ) -> None:
+        self.unread_ms = round(unread_seconds * 1000)
         self._most = most_of_address
         self._counts = counts
         self._by_address: Counter[str] = Counter()
@@ -67,29 +74,68 @@ class ConnectionBook:
             del self._by_address[address]
 
 
+class BookedConnection(socket.socket):
+    """A connection that counts until it is closed.
+
+    Attributes:
+        on_close: what it is then counted off by.
+    """
+
+    on_close: Callable[[], None] | None = None
+
+    def close(self) -> None:
+        """Close it; as often as one likes."""
+        on_close, self.on_close = self.on_close, None
+        super().close()
+        if on_close is not None:
+            on_close()
+
+
+class BookedListener(socket.socket):
+    """A listening socket that takes so many connections of an address, unfinished hand-shakes included.
+
+    An open one of TLS takes 300 kB: it has to count from its first moment, which no protocol of asyncio sees.
+
+    Attributes:
+        book: of connections.
+    """
+
+    book: ConnectionBook
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection.
+
+        Raises:
+            ConnectionAbortedError: its address has too many; asyncio goes on with the next one.
+        """
+        accepted, address = super().accept()
+        network = network_of(address[0])
+        if not self.book.enter(network):
+            accepted.close()
+            raise ConnectionAbortedError
+        connection = BookedConnection(fileno=accepted.detach())
+        connection.on_close = lambda: self.book.leave(network)
+        # What does not read is ended by the kernel, however little is written to it.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self.book.unread_ms)
+        return connection, address
+
+
 class BoundedHttp(H11Protocol):
-    """HTTP/1.1 whose client has to send its request, and may have only so many connections."""
+    """HTTP/1.1 whose client has to send its request."""
 
     request_seconds = REQUEST_SECONDS
     book: ConnectionBook
-    _has_entered = False
     _head_timer: asyncio.TimerHandle | None = None
+    _has_gone_on = False
 
     def connection_made(self, transport: Any) -> None:
-        """Take the connection, or refuse it."""
+        """Take the connection."""
         super().connection_made(transport)
-        self._address = network_of(self.client[0]) if self.client else "unknown"
-        self._has_entered = self.book.enter(self._address)
-        if not self._has_entered:
-            transport.abort()
-            return
         self._wait_for_head()
 
     def data_received(self, data: bytes) -> None:
         """Take what came; a request that has begun has to come on."""
         super().data_received(data)
-        if not self._has_entered:
-            return
         if self.cycle is None or self.cycle.response_complete:
             self._wait_for_head()
         else:
@@ -97,22 +143,17 @@ class BoundedHttp(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It has ended."""
-        self._leave()
+        self._wait_no_longer()
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self, event: Any) -> None:
-        """It goes on as a WebSocket, which counts for itself."""
-        self._leave()
+        """It goes on as a WebSocket."""
         super().handle_websocket_upgrade(event)
-
-    def _leave(self) -> None:
-        if self._has_entered:
-            self._has_entered = False
-            self._wait_no_longer()
-            self.book.leave(self._address)
+        self._has_gone_on = True
+        self._wait_no_longer()
 
     def _wait_for_head(self) -> None:
-        if self._head_timer is None:
+        if self._head_timer is None and not self._has_gone_on:
             self._head_timer = self.loop.call_later(self.request_seconds, self._end_silent)
 
     def _wait_no_longer(self) -> None:
@@ -125,28 +166,6 @@ class BoundedHttp(H11Protocol):
         if self.cycle is None or self.cycle.response_complete:
             self.book.slow()
             self.transport.abort()
-
-
-class BoundedWebSocket(WebSocketsSansIOProtocol):
-    """A WebSocket that counts among its address's connections."""
-
-    book: ConnectionBook
-    _has_entered = False
-
-    def connection_made(self, transport: Any) -> None:
-        """Take the connection, or refuse it."""
-        super().connection_made(transport)
-        self._address = network_of(self.client[0]) if self.client else "unknown"
-        self._has_entered = self.book.enter(self._address)
-        if not self._has_entered:
-            transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """It has ended."""
-        if self._has_entered:
-            self._has_entered = False
-            self.book.leave(self._address)
-        super().connection_lost(exc)
 
 
 class PageListener:
@@ -170,12 +189,13 @@ class PageListener:
         request_seconds: float = REQUEST_SECONDS,
     ) -> None:
         self._server_settings = settings.server
+        self._book = book
         self._state = ServerState()
         self._config = uvicorn.Config(
             app, log_config=None, log_level="error", access_log=False, server_header=False,
             date_header=False, lifespan="off",
             http=type("_Http", (BoundedHttp,), {"book": book, "request_seconds": request_seconds}),
-            ws=type("_WebSocket", (BoundedWebSocket,), {"book": book}),
+            ws=WebSocketsSansIOProtocol,
             ws_max_size=MOST_MESSAGE_BYTES, ws_per_message_deflate=False,
             ws_ping_interval=_PING_SECONDS, ws_ping_timeout=_PING_SECONDS,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS, h11_max_incomplete_event_size=_MOST_HEAD_BYTES,
@@ -193,13 +213,16 @@ class PageListener:
         """
         host, port = self._server_settings.host, self._server_settings.port
         self._config.load()
+        loop = asyncio.get_running_loop()
         try:
-            self._servers.append(
-                await asyncio.get_running_loop().create_server(
-                    self._protocol, host, port, ssl=self._tls,
-                    ssl_handshake_timeout=_HANDSHAKE_SECONDS if self._tls else None,
-                )
-            )  # fmt: skip
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            for family, address in dict.fromkeys((each[0], each[4]) for each in found):
+                self._servers.append(
+                    await loop.create_server(
+                        self._protocol, sock=self._listener(family, address), ssl=self._tls,
+                        ssl_handshake_timeout=_HANDSHAKE_SECONDS if self._tls else None,
+                    )
+                )  # fmt: skip
         except OSError as error:
             raise UnavailableError(
                 f"server.port: cannot listen on {host}:{port}: {error.strerror or error}; "
@@ -240,6 +263,20 @@ class PageListener:
         for task in list(self._state.tasks):
             task.cancel()
         await asyncio.gather(*self._state.tasks, return_exceptions=True)
+
+    def _listener(self, family: int, address: Any) -> BookedListener:
+        listener = BookedListener(family, socket.SOCK_STREAM)
+        listener.book = self._book
+        try:
+            listener.settimeout(0)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:  # the IPv4 address is another one, as everywhere on this host
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
+        return listener
 
     def _protocol(self) -> asyncio.Protocol:
         made: asyncio.Protocol = self._config.http_protocol_class(  # type: ignore[call-arg]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import signal
 from collections import Counter
@@ -69,7 +70,9 @@ async def _run(settings: PageConfig, assets: Path) -> None:
 
         line = LineThreads(
             settings.line, part_counts,
-            on_messages=into_loop(hub.take),
+            on_messages=lambda messages, is_old: _hand_over(
+                loop, functools.partial(hub.take, is_old=is_old), messages
+            ),
             on_status=into_loop(hub.take_status),
             on_preview=into_loop(lambda preview: hub.take_picture(picture_of(preview))),
             wanted=lambda: hub.wanted,

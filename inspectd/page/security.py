@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,7 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from inspectd import log
 from inspectd.errors import InspectdError
 from inspectd.page.answers import ApiError
+from inspectd.page.settings import is_loopback
 
+# No Strict-Transport-Security: it holds for every port of a host, and would take from browsers what else the
+# line's host serves without TLS, such as Grafana. The page itself answers nothing without it.
 HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -26,7 +30,6 @@ HEADERS: Final = {
     "X-Frame-Options": "DENY",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
 }
-_HSTS: Final = "max-age=31536000"
 _SAFE: Final = frozenset({"GET", "HEAD"})
 _REFUSED_WEBSOCKET: Final = 4403
 _FAILED_WEBSOCKET: Final = 1011
@@ -48,7 +51,7 @@ class PageGate:
         self, app: ASGIApp, *, origin: str | None, is_encrypted: bool, counts: Counter[tuple[str, str]]
     ) -> None:
         self._app, self._origin, self._counts = app, origin, counts
-        self._headers = HEADERS | ({"Strict-Transport-Security": _HSTS} if is_encrypted else {})
+        self._is_encrypted = is_encrypted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or carry one WebSocket."""
@@ -73,11 +76,11 @@ class PageGate:
                 has_begun = True
                 self._counts["answers", f"{message['status'] // 100}xx"] += 1
                 headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
+                for name, value in HEADERS.items():
                     headers[name] = value
             await send(message)
 
-        if scope["method"] not in _SAFE and not self._is_own(scope):
+        if not (self._is_own(scope) if scope["method"] not in _SAFE else self._may_look(scope)):
             self._counts["refused", "origin"] += 1
             foreign = ApiError(403, "origin", "The request does not come from this page; open the page anew.")
             await foreign.answer()(scope, receive, send_with_headers)
@@ -109,6 +112,10 @@ class PageGate:
         """Whether the browser says that the page itself made the request."""
         headers = Headers(scope=scope)
         origin = headers.get("origin")
+        if not self._is_encrypted and not is_loopback(_host_of(headers)):
+            # No certificate binds the page to its name: another site's may have been turned to this host.
+            log.event(_log, logging.WARNING, "foreign_host", host=headers.get("host"), path=scope["path"])
+            return False
         scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
         expected = self._origin or f"{scheme}://{headers.get('host', '')}"
         if origin is None or origin.lower() != expected.lower():
@@ -117,3 +124,19 @@ class PageGate:
             )
             return False
         return headers.get("sec-fetch-site", "same-origin") == "same-origin"
+
+    def _may_look(self, scope: Scope) -> bool:
+        """What only looks may come from anywhere but a page of another site, such as this host's other ports.
+
+        Cookies know no ports: such a page could have exports made, and recorded, in a person's name.
+        """
+        if not scope["path"].startswith("/api/"):
+            return True
+        return Headers(scope=scope).get("sec-fetch-site", "none") in {"same-origin", "none"}
+
+
+def _host_of(headers: Headers) -> str:
+    try:
+        return urlsplit(f"//{headers.get('host', '')}").hostname or ""
+    except ValueError:
+        return ""

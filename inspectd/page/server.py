@@ -53,7 +53,8 @@ class PageParts(msgspec.Struct, frozen=True):
 def make_guard(settings: PageConfig, counts: Counter[tuple[str, str]], store: AccountStore) -> Guard:
     """The guard of a page with these settings."""
     trail = PageTrail(settings.data_dir)
-    return Guard(store, trail, is_encrypted=settings.is_encrypted, counts=counts)
+    line = f"{settings.line.plant}.{settings.line.name}"
+    return Guard(store, trail, line=line, is_encrypted=settings.is_encrypted, counts=counts)
 
 
 def make_app(
@@ -72,8 +73,11 @@ def make_app(
     """
     files, guard, counts = PageFiles(assets), parts.guard, parts.counts
     line = settings.line
+    attempts = LoginAttempts()
+    for session in reversed(guard.store.sessions()):
+        attempts.know(session.user.name, session.address)
     accounts = AccountRoutes(
-        guard, parts.passwords, LoginAttempts(), line=f"{line.plant}/{line.name}",
+        guard, parts.passwords, attempts, line=f"{line.plant}/{line.name}",
         language=settings.view.language, is_encrypted=settings.is_encrypted, counts=counts,
     )  # fmt: skip
     of_line = LineRoutes(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -56,13 +58,26 @@ def test_over_tls_cookies_are_bound_to_it_and_a_new_certificate_needs_no_restart
     with httpx.Client(base_url=page.origin, verify=trusted, headers={"Origin": page.origin}) as browser:
         answer = browser.post("/login", data=form)
         cookie = answer.headers["set-cookie"]
-        assert cookie.startswith("__Host-inspectd=")
+        assert cookie.startswith("__Host-inspectd.test.line=")
         assert {"Secure", "HttpOnly", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))
         assert "Domain" not in cookie
-        assert answer.headers["strict-transport-security"].startswith("max-age=")
+        assert "strict-transport-security" not in answer.headers  # it would hold for every port of the host
         assert browser.get("/api/me").json()["name"] == "viewer"
     with pytest.raises(httpx.HTTPError):
         httpx.get(f"http://127.0.0.1:{page.port}/healthz")
+    with ExitStack() as held:  # whoever begins hand-shakes without end has no more connections than others
+        for _ in range(40):
+            held.enter_context(
+                socket.create_connection(("127.0.0.1", page.port), source_address=("127.0.0.9", 0))
+            )
+        assert httpx.get(f"{page.origin}/healthz", verify=trusted).status_code == 200
+        assert page.process is not None
+        held_sockets = [
+            each
+            for each in Path(f"/proc/{page.process.pid}/net/tcp").read_text().splitlines()
+            if f":{page.port:04X} 0900007F" in each and " 01 " in each
+        ]
+        assert len(held_sockets) == 20
 
     renewed = certificate(tmp_path / "tls", "renewed")
     end = time.monotonic() + 10
@@ -95,7 +110,7 @@ def test_only_a_named_proxy_says_whose_request_it_is(start) -> None:
             assert page.audit()[-1]["door"] == f"page {address}"
             assert proxy.post("/login", data=form, headers={**told, "Origin": page.origin}).status_code == 403
             answer = proxy.post("/login", data={**form, "password": PASSWORD}, headers=told)
-            assert answer.headers["set-cookie"].startswith("__Host-inspectd=")
+            assert answer.headers["set-cookie"].startswith("__Host-inspectd.test.line=")
 
 
 def test_users_by_commands(tmp_path, capsys, monkeypatch) -> None:
@@ -127,10 +142,15 @@ def test_users_by_commands(tmp_path, capsys, monkeypatch) -> None:
     assert [line.split() for line in listed] == [["Kim", "admin"], ["Lee", "quality", "disabled"]]
     code, trail = said("audit")
     assert code == ExitCode.OK
-    assert "5 records, none altered" in trail
+    assert trail.count('"result":"begun"') == 9
+    assert trail.count('"result":"done"') == 5
+    assert "18 records, none altered" in trail
     assert PASSWORD not in trail
     audit = tmp_path / "store" / "page-audit.jsonl"
     audit.write_bytes(audit.read_bytes().replace(b"quality", b"admin.."))
     code, trail = said("audit")
-    assert (code, "line 3" in trail) == (ExitCode.FAILED, True)
+    assert (code, "line 12" in trail) == (ExitCode.FAILED, True)
+    audit.write_bytes(audit.read_bytes()[:-3] + b"9}\n")
+    assert said("user", "enable", "Lee")[0] == ExitCode.BAD_INPUT
+    assert "disabled" in said("user", "list")[1]  # nothing is done that cannot be recorded
     assert (tmp_path / "store" / "accounts.sqlite").stat().st_mode & 0o077 == 0

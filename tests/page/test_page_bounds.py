@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -29,7 +30,9 @@ from inspectd.wire import Counts, Heartbeat
 class PageHere:
     """A page of live tabs alone."""
 
-    def __init__(self, folder: Path, patience: TabPatience, request_seconds: float = 10.0) -> None:
+    def __init__(
+        self, folder: Path, patience: TabPatience, request_seconds: float = 10.0, unread_seconds: float = 30.0
+    ) -> None:
         settings = PageConfig(server=PageServer(port=0), store=PageStore(dir=str(folder)))
         self.counts: Counter[tuple[str, str]] = Counter()
         self.store = AccountStore(folder)
@@ -37,7 +40,7 @@ class PageHere:
         self.hub = LiveHub(settings, PartCounts(), OrderFile(folder))
         guard = make_guard(settings, self.counts, self.store)
         sockets = LiveSockets(self.hub, guard, self.counts, patience)
-        self.book = ConnectionBook(20, self.counts)
+        self.book = ConnectionBook(20, self.counts, unread_seconds)
         self.listener = PageListener(Router(sockets.routes), settings, self.book, request_seconds)
         self.hub.take(
             [Heartbeat("plant", "line1", 1, 1, 1, 60_000.0, "running", Counts(0, 0, 0, 0), {"top": "up"})]
@@ -45,7 +48,7 @@ class PageHere:
 
     def tab(self, **more: object) -> connect:
         token = self.store.begin_session(self.store.user("kim"), "here")
-        headers = {"Cookie": f"inspectd-plain={token}"}
+        headers = {"Cookie": f"inspectd-plain.plant.line1={token}"}
         address = f"ws://127.0.0.1:{self.listener.port}/live"
         return connect(address, additional_headers=headers, compression=None, **more)
 
@@ -139,3 +142,36 @@ def test_a_request_that_does_not_come_whole_is_ended(tmp_path, before, sent) -> 
         assert page.book.total == 0
 
     served(tmp_path, work, TabPatience(), request_seconds=0.4)
+
+
+def test_a_disk_that_takes_nothing_cuts_off_no_tab(tmp_path) -> None:
+    async def work(page: PageHere) -> None:
+        async with page.tab() as tab:
+            page.store._database.execute("PRAGMA query_only = ON")
+            await tab.send('{"t":"used"}')
+            await tab.send('{"t":"show","cameras":["top"]}')
+            while page.hub.wanted != {"top"}:
+                await asyncio.sleep(0.01)
+            assert len(page.hub.tabs) == 1
+
+    served(tmp_path, work, TabPatience())
+
+
+def test_what_reads_nothing_of_an_answer_is_ended(tmp_path) -> None:
+    async def work(page: PageHere) -> None:
+        with socket.socket() as silent:
+            silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            silent.connect(("127.0.0.1", page.listener.port))
+            silent.setblocking(False)
+            end = asyncio.get_running_loop().time() + 0.5
+            while asyncio.get_running_loop().time() < end:
+                try:
+                    silent.send(WHOLE * 20)
+                except BlockingIOError:
+                    await asyncio.sleep(0.01)
+                await asyncio.sleep(0)
+            assert page.book.total == 1
+            while page.book.total:
+                await asyncio.sleep(0.05)
+
+    served(tmp_path, work, TabPatience(), unread_seconds=1.0)

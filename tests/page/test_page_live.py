@@ -160,7 +160,8 @@ def test_a_tab_that_reads_nothing_is_cut_off_and_holds_up_no_other(page, tabs) -
     slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     slow.sendall(
         f"GET /live HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\nOrigin: {page.origin}\r\n"
-        f"Cookie: inspectd-plain={page.token('viewer')}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Cookie: inspectd-plain.test.line={page.token('viewer')}\r\n"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
     )
     assert b"101" in slow.recv(12)
@@ -260,3 +261,26 @@ def test_a_line_that_ends_says_so_is_back_and_is_unreachable_when_it_is_killed(
         if again is not None:
             again.kill()
             again.wait()
+
+
+def test_a_page_that_stood_still_does_not_take_for_live_what_was_queued_meanwhile(
+    start_daemon, stub_bank, good_folder, tmp_path, tabs
+) -> None:
+    daemon = start_daemon(settings(stub_bank, camera_table("top", good_folder, fps=20))).ready()
+    page = PageProcess(tmp_path / "page", daemon.runtime_dir)
+    try:
+        tab = tabs(page)
+        tab.until(lambda: tab.state.get("state") == "running" and tab.rows)
+        daemon.reader.read(0)
+        page.process.send_signal(signal.SIGSTOP)
+        began = len(daemon.reader.verdicts)
+        daemon.until(lambda: len(daemon.reader.verdicts) > began + 40)
+        daemon.process.kill()
+        time.sleep(1.5)  # what it last said is older than a second, by any clock
+        told, rows = len(tab.said["state"]), len(tab.rows)
+        page.process.send_signal(signal.SIGCONT)
+        tab.until(lambda: len(tab.said["state"]) > told + 2 and len(tab.rows) > rows + 20)
+        since = [said["state"] for said in tab.said["state"][told + 1 :]]
+        assert set(since) == {"unreachable"}
+    finally:
+        page.close()

@@ -53,11 +53,11 @@ def test_who_logs_in_is_told_what_the_role_may(page) -> None:
 
 def test_a_session_that_somebody_else_knew_is_never_the_one_after_login(page) -> None:
     browser = page.browser()
-    browser.cookies.set("inspectd-plain", "chosen-by-somebody-else", domain="127.0.0.1")
+    browser.cookies.set("inspectd-plain.test.line", "chosen-by-somebody-else", domain="127.0.0.1")
     before = page.token("viewer")
-    browser.cookies.set("inspectd-plain", before, domain="127.0.0.1")
+    browser.cookies.set("inspectd-plain.test.line", before, domain="127.0.0.1")
     answer = browser.post("/login", data={"name": "viewer", "password": PASSWORD})
-    after = answer.cookies["inspectd-plain"]
+    after = answer.cookies["inspectd-plain.test.line"]
     assert after not in {before, "chosen-by-somebody-else"}
     assert page.store.session(before) is None
     assert page.store.session(after) is not None
@@ -112,21 +112,28 @@ def test_every_answer_has_its_headers_and_names_no_server(page) -> None:
         "/assets/../../settings.py", "/assets/%2e%2e/settings.py", "/assets/..%2f..%2fsettings.py",
         "/assets//etc/passwd", "/assets/login.css/..", "/assets/login.css%00.js", "/assets/",
         "/api/strip/1/../../me", "/api/strip/99999999999999999999999/1",
+        f"/api/strip/1/{'9' * 5000}", f"/api/parts/{'9' * 5000}/1", "/api/parts/-1/1",
     ],
 )  # fmt: skip
 def test_no_path_leads_out_of_the_page_s_files(page, path) -> None:
     with socket.create_connection(("127.0.0.1", page.port)) as raw:
-        head = f"GET {path} HTTP/1.1\r\nHost: x\r\nCookie: inspectd-plain={page.token('viewer')}\r\n"
+        head = (
+            f"GET {path} HTTP/1.1\r\nHost: x\r\nCookie: inspectd-plain.test.line={page.token('viewer')}\r\n"
+        )
         raw.sendall(f"{head}Connection: close\r\n\r\n".encode())
         answer = b"".join(iter(lambda: raw.recv(65_536), b""))
     assert answer.split()[1] in {b"404", b"503"}, answer[:200]
     assert b"root:" not in answer
     assert b"import" not in answer
+    assert "Traceback" not in page.log.read_text()
 
 
 FOREIGN = [
     {"Origin": "https://elsewhere.example"}, {"Origin": "null"}, {"Origin": ""},
     {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Host": "elsewhere.example"},
+    # A name that was turned to this host:
+    {"Host": "elsewhere.example", "Origin": "http://elsewhere.example"},
+    {"Host": "127.0.0.1.elsewhere.example:80", "Origin": "http://127.0.0.1.elsewhere.example:80"},
 ]  # fmt: skip
 
 
@@ -137,6 +144,17 @@ def test_what_another_site_has_a_browser_send_does_nothing(page, path, headers) 
     answer = browser.post(path, json={"language": "ko"}, headers=headers)
     assert (answer.status_code, answer.json()["what"]) == (403, "origin")
     assert browser.get("/api/me").json()["language"] == "en"
+
+
+def test_another_port_s_page_can_have_nothing_exported_in_a_person_s_name(page) -> None:
+    browser = page.browser("inspector")
+    before = len(page.audit())
+    for site in ("same-site", "cross-site"):
+        answer = browser.get("/api/verdicts.csv", headers={"Sec-Fetch-Site": site})
+        assert (answer.status_code, answer.json()["what"]) == (403, "origin")
+    assert len(page.audit()) == before
+    assert browser.get("/api/me", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
+    assert browser.get("/", headers={"Sec-Fetch-Site": "cross-site"}).status_code != 403  # a link in a mail
 
 
 def test_a_form_of_another_kind_than_json_does_nothing(page) -> None:
@@ -224,7 +242,7 @@ def test_an_admin_adds_changes_and_disables_people(page) -> None:
     }
     newest = admin.get("/api/audit?limit=3").json()["rows"][0]
     assert (newest["about"], newest["result"]) == ("disable Kim 민수", "done")
-    assert [row["why"] for row in page.audit() if row["object"] == "role Kim 민수"] == ["new job"]
+    assert [row["why"] for row in page.audit() if row["object"] == "role Kim 민수"] == ["new job"] * 2
     assert not any(PASSWORD in str(row) for row in page.audit())
 
 

@@ -18,6 +18,7 @@ from inspectd.client import (
     Event,
     HealthCondition,
     Heartbeat,
+    LineStatus,
     LossReason,
     Lost,
     PartVerdict,
@@ -36,7 +37,7 @@ from inspectd.page.line.counts import PartCounts
 from inspectd.page.line.shifts import shift_began_ms
 from inspectd.page.line.state import LineNow
 from inspectd.page.live.hub import Told
-from inspectd.page.live.pictures import STRIP_PICTURES, LivePicture, Strip, TabPictures
+from inspectd.page.live.pictures import STRIP_PICTURES, STRIP_PLACES, LivePicture, Strip, TabPictures
 from inspectd.page.settings import load
 
 
@@ -112,6 +113,9 @@ def test_the_strip_keeps_the_last_of_what_did_not_pass() -> None:
     kept = [seq for seq in range(50) if strip.find(1, seq)]
     assert kept == list(range(11, 50, 2))
     assert len(kept) == STRIP_PICTURES
+    for number in range(200):  # regions that came and went
+        strip.add(picture(f"region{number}", 1000 + number, is_pass=False))
+    assert sum(strip.find(1, seq) is not None for seq in range(2000)) == STRIP_PLACES
 
 
 def test_a_reader_of_rows_knows_how_many_it_missed() -> None:
@@ -172,10 +176,10 @@ def test_a_name_that_nobody_has_takes_the_work_of_a_wrong_password() -> None:
 
     async def ask() -> list[bool]:
         return [
-            await checker.is_right("a long enough password", hashed),
-            await checker.is_right("another password", hashed),
-            await checker.is_right("a long enough password", None),
-            await checker.is_right("a password that nobody has", None),
+            await checker.is_right("a long enough password", hashed, "a"),
+            await checker.is_right("another password", hashed, "a"),
+            await checker.is_right("a long enough password", None, "a"),
+            await checker.is_right("a password that nobody has", None, "a"),
         ]
 
     assert asyncio.run(ask()) == [True, False, False, False]
@@ -187,12 +191,14 @@ def test_passwords_wait_in_a_line_of_bounded_length() -> None:
     checker = PasswordChecker(CountingHasher(time_cost=2, memory_cost=4096, parallelism=1))
 
     async def ask() -> list[object]:
-        tries = [checker.is_right("wrong", None) for _ in range(20)]
+        places = [*"aaaa", *"bcdefg", *"hhhhhhhhhh"]
+        tries = [checker.is_right("wrong", None, place) for place in places]
         return await asyncio.gather(*tries, return_exceptions=True)
 
     found = asyncio.run(ask())
-    assert found.count(False) == 8
+    assert [each is False for each in found] == [True] * 2 + [False] * 2 + [True] * 6 + [False] * 10
     assert sum(isinstance(each, PasswordBusyError) for each in found) == 12
+    assert asyncio.run(ask()).count(False) == 8  # nothing is left of it
     checker.close()
 
 
@@ -299,7 +305,33 @@ def test_nothing_is_shown_as_live_that_was_not_heard_of_within_a_second() -> Non
     line.see_heartbeat(heartbeat(state="draining", health="function_check"))
     assert (line.state, line.said()["ne107"]["level"]) == ("stopping", "check")
     line.see_event(Event("p", "l", 1, 1, "info", "stopped", None, "", Counts(0, 0, 0, 0)))
+    line.see_heartbeat(heartbeat(state="stopped"))
+    clock.seconds += 5
     assert line.state == "stopped"
+    line.see_heartbeat(heartbeat(state="starting"))
+    assert line.state == "starting"
+
+
+def status(epoch: int) -> LineStatus:
+    return LineStatus(
+        "r", "p", "l", epoch, "1", 1, 1, "running", "good", [], Counts(0, 0, 0, 0), [], [], None, 0, 0, "",
+        None, None, None, 0, {}, "a@1",
+    )  # fmt: skip
+
+
+def test_what_the_line_answered_long_ago_or_before_its_restart_is_not_shown_as_in_force() -> None:
+    clock = Clock()
+    line = LineNow(clock, clock.ms)
+    line.see_status(status(1))
+    line.see_heartbeat(heartbeat())
+    assert line.said()["recipe"]["name"] == "a@1"
+    line.see_heartbeat(heartbeat(epoch=2))
+    assert line.said()["recipe"] is None
+    line.see_status(status(2))
+    assert line.said()["recipe"]["name"] == "a@1"
+    clock.seconds += 11
+    line.see_heartbeat(heartbeat(epoch=2))
+    assert (line.said()["state"], line.said()["recipe"]) == ("running", None)
 
 
 def test_a_line_of_a_later_version_is_not_called_good() -> None:
@@ -328,7 +360,9 @@ def test_a_session_that_is_idle_may_look_and_one_that_is_over_is_none(tmp_path) 
     assert session.acts(clock.ms()) == ROLES[Role.ENGINEER].acts
     clock.seconds += ROLES[Role.ENGINEER].idle_seconds + 1
     assert store.session(token).acts(clock.ms()) == {Act.VIEW}
-    store.use_session(session.id)
+    store.use_session(session)  # a touch is no password
+    assert store.session(token).acts(clock.ms()) == {Act.VIEW}
+    store.unlock_session(session.id)
     assert store.session(token).acts(clock.ms()) == ROLES[Role.ENGINEER].acts
     clock.seconds += ROLES[Role.ENGINEER].session_seconds
     assert store.session(token) is None

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
-from support.page_process import PageProcess
+from starlette.routing import Route
+from support.page_process import CHEAP, PageProcess
 
+from inspectd.page.accounts.passwords import PasswordChecker
 from inspectd.page.accounts.roles import ROLES, Act, Role
+from inspectd.page.accounts.store import AccountStore
+from inspectd.page.history.asking import HistoryQuestions
+from inspectd.page.history.routes import routes
+from inspectd.page.line.counts import PartCounts
+from inspectd.page.line.orders import OrderFile
+from inspectd.page.live.hub import LiveHub
+from inspectd.page.server import PageParts, make_app, make_guard
+from inspectd.page.settings import PageConfig, PageStore
 
 GOLDEN = {"golden_begin", "golden_show", "golden_end"}
 RECIPES = {"recipe_prepare", "recipe_unprepare", "recipe_activate"}
@@ -24,6 +37,8 @@ ADDRESSES = {
     ("GET", "/api/me"): "view",
     ("GET", "/api/line"): "view",
     ("GET", "/api/recipes"): "view",
+    ("GET", "/api/golden"): "view",
+    ("GET", "/api/events"): "view",
     ("GET", "/api/strip/1/1"): "view",
     ("GET", "/api/verdicts"): "view",
     ("GET", "/api/trends?from_ms=0&to_ms=1"): "view",
@@ -33,6 +48,8 @@ ADDRESSES = {
     ("GET", "/api/verdicts.csv"): "export",
     ("POST", "/api/parts/1/1/explain"): "explain",
     ("POST", "/api/me/language"): "view",
+    ("POST", "/api/me/password"): "view",
+    ("POST", "/api/me/unlock"): "view",
     ("GET", "/api/users"): "users",
     ("POST", "/api/users"): "users",
     ("GET", "/api/sessions"): "sessions",
@@ -64,6 +81,29 @@ def test_the_table() -> None:
     assert {role.value: {act.value for act in rules.acts} for role, rules in ROLES.items()} == MAY
     assert set(ROLES) == set(Role)
     assert {act for acts in MAY.values() for act in acts} == {act.value for act in Act}
+
+
+def test_the_addresses_are_all_there_are(tmp_path) -> None:
+    settings = PageConfig(store=PageStore(dir=str(tmp_path)))
+    counts: Counter[tuple[str, str]] = Counter()
+    with closing(AccountStore(tmp_path)) as store, closing(PasswordChecker(CHEAP)) as passwords:
+        guard, orders = make_guard(settings, counts, store), OrderFile(tmp_path)
+        parts = PageParts(guard, passwords, LiveHub(settings, PartCounts(), orders), orders, counts)
+        questions = HistoryQuestions(tmp_path / "history", lambda: None)
+        more = routes(questions, guard.allow, guard.record, settings.zone)
+        app = make_app(settings, parts, more_routes=more)
+        questions.close()
+    there = {
+        (method, each.path)
+        for each in app._app.routes
+        if isinstance(each, Route) and each.path.startswith("/api")
+        for method in each.methods - {"HEAD"}
+    }
+    named = {
+        (method, re.sub("/1/1", "/{epoch:number}/{seq:number}", address.partition("?")[0]))
+        for method, address in ADDRESSES
+    }
+    assert named == there
 
 
 @pytest.mark.daemon

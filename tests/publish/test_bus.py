@@ -12,6 +12,7 @@ from inspectd.ipc.channel import Channel
 from inspectd.publish.bus import DoorStage
 from inspectd.publish.door.listeners import Listeners
 from inspectd.publish.door.messages import DoorLevels, Publication, StartDoor, ToDoor
+from tests.support.raw_client import shake_hands
 from tests.support.served import ServedSockets
 
 COUNTS = wire.Counts(1, 1, 0, 0)
@@ -166,3 +167,30 @@ def test_a_port_that_is_taken_is_named_with_its_setting(tmp_path, reader):
     with pytest.raises(UnavailableError, match=r"publish\.verdicts_tcp: cannot bind"):
         ServedSockets(tmp_path, PublishSettings(verdicts_tcp=f"127.0.0.1:{port}"))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_reader_ends_and_repeats_no_subscription_but_its_own(bus, reader, tmp_path):
+    top = b"i1/p/l/top/pv/"
+
+    def send(client, kind: bytes, times: int) -> None:
+        client.sendall((bytes([0, 1 + len(top)]) + kind + top) * times)
+
+    def settle() -> None:
+        for _ in range(20):
+            bus.read_subscriptions("previews")
+            time.sleep(0.005)
+
+    honest = reader(zmq.SUB)
+    honest.connect(f"ipc://{tmp_path}/previews.sock")
+    honest.subscribe(top)
+    subscribed(bus, "previews")
+    with shake_hands(tmp_path / "previews.sock", b"SUB") as stranger:
+        send(stranger, b"\x00", 5)
+        settle()
+        assert (bus.preview_topics, bus.subscriptions["previews"]) == ([top], 1)
+        send(stranger, b"\x01", 5)
+        settle()
+        assert bus.subscriptions["previews"] == 2
+    honest.close(0)
+    settle()
+    assert (bus.preview_topics, bus.subscriptions["previews"]) == ([], 0)  # nobody looks any more

@@ -81,7 +81,7 @@ class PageProcess:
 
     def browser(self, role: Role | str | None = None, address: str = "127.0.0.1") -> httpx.Client:
         """A browser at a loopback address, in which the user of that role is logged in; None: nobody."""
-        cookies = {} if role is None else {"inspectd-plain": self.token(role)}
+        cookies = {} if role is None else {"inspectd-plain.test.line": self.token(role)}
         self._browsers.append(
             httpx.Client(
                 base_url=self.origin,

@@ -19,7 +19,7 @@ class Tab:
     """An open tab: what it was sent, by kind."""
 
     def __init__(self, page: PageProcess, role: Role | None = Role.VIEWER, origin: str | None = None) -> None:
-        headers = {} if role is None else {"Cookie": f"inspectd-plain={page.token(role)}"}
+        headers = {} if role is None else {"Cookie": f"inspectd-plain.test.line={page.token(role)}"}
         self.open = ExitStack()
         self.socket: ClientConnection = self.open.enter_context(
             connect(

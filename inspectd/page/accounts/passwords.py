@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -18,6 +19,8 @@ SHORTEST: Final = 12
 LONGEST: Final = 200
 _MOST_WAITING: Final = 8
 """Each takes 64 MiB and some 200 ms: with more waiting, who comes is asked to try again."""
+_MOST_OF_ONE: Final = 2
+"""Of these, from one place: whoever logs in again and again leaves room for others."""
 
 
 def new_hasher() -> PasswordHasher:
@@ -57,38 +60,43 @@ class PasswordChecker:
         """Hash by `hasher`; by default as `new_hasher`."""
         self._hasher = hasher or new_hasher()
         self._thread = ThreadPoolExecutor(1, "passwords")
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
         self._nobody = self._hasher.hash("a password that nobody has")
 
-    async def is_right(self, password: str, password_hash: str | None) -> bool:
+    async def is_right(self, password: str, password_hash: str | None, place: str) -> bool:
         """Whether that is the password of this hash; without a hash: False, after the same time.
+
+        Args:
+            password: that was given.
+            password_hash: of the person.
+            place: where it was given.
 
         Raises:
             PasswordBusyError: too many wait already.
         """
-        return await self._in_turn(lambda: self._verify(password, password_hash))
+        return await self._in_turn(place, lambda: self._verify(password, password_hash))
 
-    async def hashed(self, password: str, name: str) -> str:
-        """As `hash_password`.
+    async def hashed(self, password: str, name: str, place: str) -> str:
+        """As `hash_password`, of a password that was given at a place.
 
         Raises:
             InputError: the password is too short, too long or too easy.
             PasswordBusyError: too many wait already.
         """
-        return await self._in_turn(lambda: hash_password(password, name, self._hasher))
+        return await self._in_turn(place, lambda: hash_password(password, name, self._hasher))
 
     def close(self) -> None:
         """End the thread; what waits is dropped."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _in_turn(self, work: Callable[[], _Result]) -> _Result:
-        if self._waiting >= _MOST_WAITING:
+    async def _in_turn(self, place: str, work: Callable[[], _Result]) -> _Result:
+        if self._waiting.total() >= _MOST_WAITING or self._waiting[place] >= _MOST_OF_ONE:
             raise PasswordBusyError
-        self._waiting += 1
+        self._waiting[place] += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         finally:
-            self._waiting -= 1
+            self._waiting -= Counter({place: 1})
 
     def _verify(self, password: str, password_hash: str | None) -> bool:
         try:

@@ -8,7 +8,6 @@ import secrets
 import sqlite3
 import threading
 import time
-import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +16,16 @@ from typing import Final
 import msgspec
 
 from inspectd.errors import InputError, UnavailableError
+from inspectd.page.accounts.names import name_key, name_problem
 from inspectd.page.accounts.roles import ROLES, Act, Role
 
 FILE_NAME: Final = "accounts.sqlite"
-LONGEST_NAME: Final = 40
 _MOST_SESSIONS: Final = 100
 """Of one person, such as the account of all panels; another login ends the one not used for longest."""
+_CLOCK_MS: Final = 60_000
+"""A session from so far ahead shows that the clock was set back: how old it is can no longer be known."""
+_NOTED_MS: Final = 5_000
+"""Use is written down at most so often: each time waits for the disk."""
 _BUSY_SECONDS: Final = 2.0
 
 _TABLES: Final = """
@@ -84,14 +87,12 @@ class Session(msgspec.Struct, frozen=True):
     def acts(self, now_ms: int) -> frozenset[Act]:
         """What it may do now."""
         allowed = ROLES[self.user.role].acts
-        return allowed if now_ms < self.idle_ends_ms else allowed & {Act.VIEW}
+        is_in_use = self.used_ms - _CLOCK_MS <= now_ms < self.idle_ends_ms
+        return allowed if is_in_use else allowed & {Act.VIEW}
 
 
-def name_problem(name: str) -> str | None:
-    """What is wrong with a name; None: nothing."""
-    if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable() or name != name.strip():
-        return f"got {name[:80]!r}, expected a name of 1 to {LONGEST_NAME} printable characters"
-    return None
+class UserChangedError(Exception):
+    """A person changed while being logged in: the password that was checked may be that person's no more."""
 
 
 class AccountStore:
@@ -138,7 +139,7 @@ class AccountStore:
     def user(self, name: str) -> User | None:
         """The user of that name, in whatever case; None: there is none."""
         with self._using() as database:
-            row = database.execute(f"SELECT {_USER} FROM users u WHERE key = ?", (_key(name),)).fetchone()  # noqa: S608
+            row = database.execute(f"SELECT {_USER} FROM users u WHERE key = ?", (name_key(name),)).fetchone()  # noqa: S608
         return None if row is None else _user(row)
 
     def add_user(self, name: str, role: Role, password_hash: str) -> None:
@@ -154,7 +155,7 @@ class AccountStore:
             with self._using() as database:
                 database.execute(
                     "INSERT INTO users (key, name, role, password_hash, created_ms) VALUES (?, ?, ?, ?, ?)",
-                    (_key(name), name, role.value, password_hash, self._clock_ms()),
+                    (name_key(name), name, role.value, password_hash, self._clock_ms()),
                 )
         except sqlite3.IntegrityError as error:
             raise InputError(f"there is a user {name!r} already; choose another name") from error
@@ -186,16 +187,20 @@ class AccountStore:
     def set_language(self, name: str, language: str) -> None:
         """Remember which language somebody reads."""
         with self._using() as database:
-            database.execute("UPDATE users SET language = ? WHERE key = ?", (language, _key(name)))
+            database.execute("UPDATE users SET language = ? WHERE key = ?", (language, name_key(name)))
 
     # --- sessions -----------------------------------------------------------------------------------------
 
     def begin_session(self, user: User, address: str) -> str:
-        """Log somebody in; the new session's token, which nobody but the browser gets."""
+        """Log somebody in; the new session's token, which nobody but the browser gets.
+
+        Raises:
+            UserChangedError: that person's password, role or state changed since `user` was read.
+        """
         token = secrets.token_urlsafe(32)
         now_ms = self._clock_ms()
         ends_ms = now_ms + round(ROLES[user.role].session_seconds * 1000)
-        key = _key(user.name)
+        key = name_key(user.name)
         with self._using() as database:
             database.execute("DELETE FROM sessions WHERE ends_ms <= ?", (now_ms,))
             database.execute(
@@ -203,10 +208,16 @@ class AccountStore:
                 "(SELECT sha256 FROM sessions WHERE key = ? ORDER BY used_ms DESC LIMIT -1 OFFSET ?)",
                 (key, _MOST_SESSIONS - 1),
             )
-            database.execute(
-                "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (_sha256(token), secrets.token_hex(8), key, address, now_ms, now_ms, ends_ms),
-            )
+            begun = database.execute(
+                "INSERT INTO sessions SELECT ?, ?, key, ?, ?, ?, ? FROM users "
+                "WHERE key = ? AND password_hash = ? AND role = ? AND NOT is_disabled",
+                (
+                    _sha256(token), secrets.token_hex(8), address, now_ms, now_ms, ends_ms,
+                    key, user.password_hash, user.role.value,
+                ),
+            )  # fmt: skip
+        if not begun.rowcount:
+            raise UserChangedError
         return token
 
     def session(self, token: str) -> Session | None:
@@ -214,8 +225,8 @@ class AccountStore:
         with self._using() as database:
             row = database.execute(
                 f"SELECT {_SESSION} FROM sessions s JOIN users u USING (key) "  # noqa: S608
-                "WHERE sha256 = ? AND ends_ms > ? AND NOT is_disabled",
-                (_sha256(token), self._clock_ms()),
+                f"WHERE sha256 = :sha256 AND {_IS_ON} AND NOT is_disabled",
+                {"sha256": _sha256(token), "now_ms": self._clock_ms()},
             ).fetchone()
         return None if row is None else _session(row)
 
@@ -223,14 +234,24 @@ class AccountStore:
         """Every session that is not over, the newest first."""
         with self._using() as database:
             rows = database.execute(
-                f"SELECT {_SESSION} FROM sessions s JOIN users u USING (key) WHERE ends_ms > ? "  # noqa: S608
+                f"SELECT {_SESSION} FROM sessions s JOIN users u USING (key) WHERE {_IS_ON} "  # noqa: S608
                 "ORDER BY began_ms DESC",
-                (self._clock_ms(),),
+                {"now_ms": self._clock_ms()},
             ).fetchall()
         return [_session(row) for row in rows]
 
-    def use_session(self, session_id: str) -> None:
-        """Somebody has done something."""
+    def use_session(self, session: Session) -> None:
+        """Somebody has done something. A session that may only look stays so, until `unlock_session`."""
+        now_ms = self._clock_ms()
+        idle_ms = round(ROLES[session.user.role].idle_seconds * 1000)
+        with self._using() as database:
+            database.execute(
+                "UPDATE sessions SET used_ms = ? WHERE id = ? AND used_ms > ? AND used_ms <= ?",
+                (now_ms, session.id, now_ms - idle_ms, now_ms - _NOTED_MS),
+            )
+
+    def unlock_session(self, session_id: str) -> None:
+        """Its person has given the password again."""
         with self._using() as database:
             database.execute("UPDATE sessions SET used_ms = ? WHERE id = ?", (self._clock_ms(), session_id))
 
@@ -261,11 +282,12 @@ class AccountStore:
 
 
 _USER: Final = "u.name, u.role, u.password_hash, u.is_disabled, u.language, u.created_ms"
+_IS_ON: Final = f"ends_ms > :now_ms AND began_ms <= :now_ms + {_CLOCK_MS}"
 _SESSION: Final = f"{_USER}, s.id, s.address, s.began_ms, s.used_ms, s.ends_ms"
 
 
 def _change_user(database: sqlite3.Connection, name: str, assignment: str, value: object) -> None:
-    key, had_admins = _key(name), _admins(database) > 0
+    key, had_admins = name_key(name), _admins(database) > 0
     query = f"UPDATE users SET {assignment} WHERE key = ?"  # noqa: S608 - texts of this file
     if not database.execute(query, (value, key)).rowcount:
         raise InputError(f"there is no user {name[:80]!r}")
@@ -301,11 +323,6 @@ def _session(row: tuple[object, ...]) -> Session:
         },
         Session,
     )  # fmt: skip
-
-
-def _key(name: str) -> str:
-    """What tells two names apart: neither case nor the way a letter is put together."""
-    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def _sha256(token: str) -> str:

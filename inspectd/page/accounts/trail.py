@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,8 @@ class PageTrail:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE_NAME
+        # The page's own threads wait for each other as long as it takes; for a command of a person, a second.
+        self._lock = threading.Lock()
 
     def record(
         self,
@@ -50,7 +53,8 @@ class PageTrail:
             InputError: the file's last record was altered.
             UnavailableError: it cannot be written.
         """
-        append_record(self.path, AuditEntry(action, who, door, about, old, new, why or None), result)
+        with self._lock:
+            append_record(self.path, AuditEntry(action, who, door, about, old, new, why or None), result)
 
     def page(self, before: int | None, limit: int) -> list[dict[str, Any]]:
         """Records, the newest first, of those before number `before`.

@@ -94,7 +94,12 @@ class HistoryQuestions:
         try:
             connection = self._connection()
             connection.set_progress_handler(lambda: int(time.monotonic() > until), _STEPS)
-            return question(connection)
+            connection.execute("BEGIN")  # all of an answer is of one moment: rows may be removed meanwhile
+            try:
+                return question(connection)
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
         except sqlite3.Error as error:
             self._forget()
             if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_INTERRUPT:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -73,9 +74,16 @@ def _cell(value: Any) -> Any:
 
 
 def _text(value: str) -> str:
-    """The plant's text on one line, and never a formula: a spreadsheet runs what begins with one of these."""
-    shown = printable(value)
-    return f"'{shown}" if shown.lstrip().startswith(_FORMULA) else shown
+    """The plant's text on one line, and never a formula: spreadsheets run cells that begin like one.
+
+    A cell may begin behind a semicolon too, where the spreadsheet's country parts cells by it; and in East
+    Asia the wide forms of these characters count as well.
+    """
+    return ";".join(f"'{cell}" if _begins_formula(cell) else cell for cell in printable(value).split(";"))
+
+
+def _begins_formula(cell: str) -> bool:
+    return unicodedata.normalize("NFKC", cell[:16]).lstrip(" '\"").startswith(_FORMULA)
 
 
 def _encoded(rows: Iterable[Iterable[Any]]) -> bytes:

@@ -86,7 +86,7 @@ class EvidenceTree:
         yield "no_frame", item.frame_seq is None and item.captured_utc_ns is None
         yield "perhaps_soon", now_ms - item.decided_utc_ns // 1_000_000 < _WRITING_MS
         oldest = self._oldest_day()
-        yield "removed", oldest is None or folder_of(item).parts[:3] < oldest
+        yield "removed", oldest is not None and folder_of(item).parts[:3] < oldest
         yield "pass_not_chosen", item.evaluation is Evaluation.PASS and not item.second_look
         yield "not_recorded", True
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from inspectd.age_clock import AgeClock
 from inspectd.client import ClientKeys, Event, GoldenRecord, Item, Liveness, Lost, VerdictReader, ask_status
 from inspectd.errors import InspectdError, UnavailableError
 from inspectd.log import event
@@ -37,6 +38,8 @@ _PRUNE_ROWS: Final = 1000
 _GIVE_BACK_PAGES: Final = 256
 _MAX_WAITING: Final = 10_000
 _DAY_MS: Final = 86_400_000
+_LEAP_SHARE: Final = 0.25
+"""Of the days that are kept: a clock that leaps further ahead is not believed for a day."""
 
 
 def _free_bytes(folder: Path) -> int:
@@ -139,6 +142,7 @@ class HistoryFiller:
         self._path, self._source, self._limits = path, source, limits
         self._clock, self._free_bytes = clock, free_bytes
         self._retry_seconds, self._silent_seconds = retry_seconds, silent_seconds
+        self._age_clock = AgeClock(int(limits.days * 86_400e9 * _LEAP_SHARE))
         self._stop = threading.Event()
         self._heard: queue.Queue[Event | GoldenRecord | DriftSample] = queue.Queue(_MAX_WAITING)
         self._threads = [
@@ -267,7 +271,10 @@ class HistoryFiller:
 
     def _prune(self, store: HistoryStore) -> bool:
         """Remove a little of what is too old or too much; True if there may be more."""
-        now = min(self._clock(), store.last_ms or 0)  # a clock that is ahead must not remove everything
+        newest_ms, monotonic_ns = store.last_ms or 0, time.monotonic_ns()
+        self._age_clock.begin(newest_ms * 1_000_000, monotonic_ns)
+        # Neither the page's clock nor the line's may remove everything by being ahead.
+        now = min(self._age_clock.now_ns(self._clock() * 1_000_000, monotonic_ns) // 1_000_000, newest_ms)
         before = int(now - self._limits.days * _DAY_MS)
         removed = store.prune(before, self._limits.max_bytes, _PRUNE_ROWS)
         store.give_back(_GIVE_BACK_PAGES)

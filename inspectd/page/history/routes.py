@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import sqlite3
 import time
@@ -11,6 +12,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -71,7 +73,7 @@ def routes(
         ask=functools.partial(_asked, questions), allow=allow, record=record,
         desk=desk, explainer=Explainer(line_file), clock=clock,
     )  # fmt: skip
-    named = "/api/parts/{epoch:int}/{seq:int}"
+    named = "/api/parts/{epoch:number}/{seq:number}"
     return [
         Route("/api/verdicts", rows.list_rows, methods=["GET"]),
         Route("/api/verdicts.csv", rows.export, methods=["GET"]),
@@ -109,6 +111,7 @@ class _RowPages:
     ) -> None:
         self._ask, self._allow, self._record = ask, allow, record
         self._zone, self._desk, self._clock = zone, desk, clock
+        self._export_turn = asyncio.Semaphore(1)
 
     async def list_rows(self, request: Request) -> Response:
         """A page of rows, newest first."""
@@ -119,10 +122,10 @@ class _RowPages:
         """All rows that fit, as CSV."""
         account = await self._allow(request, EXPORT)
         wanted = msgspec.structs.replace(_wanted(request), limit=_EXPORT_ROWS, before=None)
-        first = await self._page(wanted)
+        first = await self._exported(wanted)
         await self._record(account, EXPORT, f"verdicts.csv?{request.url.query}"[:500])
         return StreamingResponse(
-            self._csv(wanted, first),
+            self._csv(request, wanted, first),
             media_type="text/csv; charset=utf-8",
             headers={
                 "Content-Disposition": 'attachment; filename="verdicts.csv"',
@@ -186,18 +189,30 @@ class _RowPages:
             },
         )
 
-    async def _csv(self, wanted: RowRequest, page: dict[str, Any]) -> AsyncIterator[bytes]:
+    async def _exported(self, wanted: RowRequest) -> tuple[dict[str, Any], bytes]:
+        """A page of rows, and the same as lines; exports take turns, so that questions are not held up."""
+        async with self._export_turn:
+            page = await self._page(wanted)
+            return page, await to_thread.run_sync(csv_export.lines, page["rows"], self._zone)
+
+    async def _csv(
+        self, request: Request, wanted: RowRequest, first: tuple[dict[str, Any], bytes]
+    ) -> AsyncIterator[bytes]:
+        page, lines = first
         yield csv_export.heading()
         for gap in page["gaps"]:
             yield csv_export.gap_line(gap, self._zone)
         while True:
-            yield csv_export.lines(page["rows"], self._zone)
+            yield lines
             if page["next"] is None:
                 return
             at, key = page["next"].split(".")
             wanted = msgspec.structs.replace(wanted, before=PagePlace(int(at), int(key)))
             try:
-                page = await self._page(wanted)
+                await self._allow(
+                    request, VIEW
+                )  # who was logged out meanwhile, or may not any more, gets no more
+                page, lines = await self._exported(wanted)
             except ApiError as error:  # the answer began long ago: only the file itself can say it
                 yield csv_export.broken_line(error.sentence)
                 return

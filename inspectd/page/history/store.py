@@ -223,7 +223,12 @@ class HistoryStore:
             self._bins.add((group_id, score_bin))
         tallies.add(item, group_id)
         if self._open_gaps:
-            self._connection.execute("UPDATE gap SET to_ms = ? WHERE to_ms IS NULL", (at,))
+            # A clock that was set back meanwhile: then it may be any of the time between.
+            self._connection.execute(
+                "UPDATE gap SET from_ms = min(from_ms, ?1), to_ms = max(coalesce(from_ms, ?1), ?1) "
+                "WHERE to_ms IS NULL",
+                (at,),
+            )
             self._open_gaps = False
         if self._epoch is not None and item.epoch != self._epoch:
             self._mark(at, "restart", None, None, str(item.epoch))
@@ -242,7 +247,7 @@ class HistoryStore:
         place = view.camera, view.region or ""
         before = self._recipes.get(place)
         self._recipes[place] = view.recipe
-        if before not in {None, view.recipe} and at - self._marked_ms.get(place, 0) >= _MARK_PAUSE_MS:
+        if before not in {None, view.recipe} and abs(at - self._marked_ms.get(place, 0)) >= _MARK_PAUSE_MS:
             self._marked_ms[place] = at
             self._mark(at, "recipe", *place, f"{before} -> {view.recipe}")
         bank = view.bank_sha256

@@ -27,6 +27,7 @@ from inspectd.client import (
 )
 from inspectd.errors import InputError
 from inspectd.page.line.counts import PartCounts
+from inspectd.page.line.state import STALE_SECONDS
 from inspectd.page.settings import PageLine
 
 _TURN_SECONDS: Final = 0.2
@@ -37,6 +38,8 @@ _SILENT_SECONDS: Final = 5.0
 """After so long without a message every reader connects anew: ZeroMQ gives up for good where a key was
 refused, and the key may have been allowed again."""
 _BATCH: Final = 200
+_SETTLE_SECONDS: Final = 0.5
+"""What is queued comes within it, one after the other."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -49,7 +52,8 @@ class LineThreads:
     Args:
         line: where it is.
         counts: of the verdicts, from the oldest that the line keeps on; filled by one of the threads.
-        on_messages: gets what is published, in the order it came, in a thread.
+        on_messages: gets what is published, in the order it came, in a thread; and whether it came while this
+            program did not run, as when its host was too busy: then it says nothing of the line as it is now.
         on_status: gets the line's answer on how it is, in a thread.
         on_preview: gets each picture, in a thread.
         wanted: cameras whose pictures somebody looks at; the line makes no others.
@@ -60,7 +64,7 @@ class LineThreads:
         line: PageLine,
         counts: PartCounts,
         *,
-        on_messages: Callable[[list[Live]], None],
+        on_messages: Callable[[list[Live], bool], None],
         on_status: Callable[[LineStatus], None],
         on_preview: Callable[[Preview], None],
         wanted: Callable[[], frozenset[str]],
@@ -104,12 +108,13 @@ class LineThreads:
                 self._stopping.wait(_RETRY_SECONDS)
 
     def _live(self) -> None:
-        line, heard_at = self._line, time.monotonic()
+        line, heard_at, old_until = self._line, time.monotonic(), 0.0
         with LiveReader(line.endpoint("verdicts"), keys=line.keys) as reader:
             while not self._stopping.is_set():
                 if time.monotonic() - heard_at > _SILENT_SECONDS:
                     self._opening += 1
                     return
+                turn_at = time.monotonic()
                 batch: list[Live] = []
                 message: Message | None = reader.receive(_TURN_SECONDS)
                 while message is not None:
@@ -118,9 +123,13 @@ class LineThreads:
                     elif isinstance(message, Live):
                         batch.append(message)
                     message = reader.receive(0) if len(batch) < _BATCH else None
+                now, has_more = time.monotonic(), message is not None
+                # After a pause of this program, all that is queued is from before its end.
+                if now - turn_at > STALE_SECONDS or (now < old_until and has_more):
+                    old_until = now + _SETTLE_SECONDS
                 if batch:
-                    heard_at = time.monotonic()
-                    self._on_messages(batch)
+                    heard_at = now
+                    self._on_messages(batch, now < old_until)
 
     def _is_own(self, plant: str, line: str) -> bool:
         """Whether a message is of the settings' line; another line is not shown, as the log says once."""

@@ -23,6 +23,8 @@ from inspectd.client import (
 from inspectd.page.line.counts import is_part
 
 STALE_SECONDS: Final = 1.0
+_ANSWER_SECONDS: Final = 10.0
+"""The line is asked every two seconds: what it said longer ago may no longer be so."""
 _TAKT_PARTS: Final = 20
 _TAKT_SECONDS: Final = 60.0
 _NE107: Final = {
@@ -65,8 +67,8 @@ class LineNow:
         self._clock, self._clock_ms = clock, clock_ms
         self.cameras: dict[str, CameraNow] = {}
         self.heartbeat: Heartbeat | None = None
-        self.status: LineStatus | None = None
-        """The line's last answer on how it is."""
+        self._status: LineStatus | None = None
+        self._answered_at = 0.0
         self._heard_at = 0.0
         self._is_stopped = False
         self._alarms: dict[tuple[str, str | None], int] = {}
@@ -78,7 +80,8 @@ class LineNow:
         """The line is alive."""
         if self.heartbeat is None or self.heartbeat.epoch != heartbeat.epoch:
             self._parts_at.clear()
-        self.heartbeat, self._heard_at, self._is_stopped = heartbeat, self._clock(), False
+        self.heartbeat, self._heard_at = heartbeat, self._clock()
+        self._is_stopped = heartbeat.state == "stopped"  # the last one comes after the event
         for name in [name for name in self.cameras if name not in heartbeat.cameras]:
             del self.cameras[name]
         for name, phase in heartbeat.cameras.items():
@@ -107,16 +110,19 @@ class LineNow:
         if is_part(item) and item.reason is not Reason.GOLDEN:
             self._parts_at.append(now)
 
-    def see_frame(self, camera: str) -> None:
-        """A picture of that camera came."""
-        if camera in self.cameras:
-            self.cameras[camera].frame_at = self._clock()
-
     def see_status(self, status: LineStatus) -> None:
         """The line answered how it is."""
-        self.status = status
+        self._status, self._answered_at = status, self._clock()
 
     # --- what is shown ------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> LineStatus | None:
+        """The line's last answer on how it is; None: there is none of this run of this line, or it is old."""
+        status, heartbeat = self._status, self.heartbeat
+        if status is None or self._clock() - self._answered_at > _ANSWER_SECONDS:
+            return None
+        return status if heartbeat is None or heartbeat.epoch == status.epoch else None
 
     @property
     def heartbeat_age_ms(self) -> int | None:
@@ -209,18 +215,20 @@ class LineNow:
         return round(1000 * median(after - before for before, after in pairwise(times)), 1)
 
     def _recipe(self) -> dict[str, Any] | None:
-        if self.status is None:
+        status = self.status
+        if status is None:
             return None
-        banks = sorted({each.bank_sha256[:16] for each in self.status.recipes})
+        banks = sorted({each.bank_sha256[:16] for each in status.recipes})
         return {
-            "name": self.status.in_force,
-            "number": self.status.in_force_number,
+            "name": status.in_force,
+            "number": status.in_force_number,
             "bank": banks[0] if len(banks) == 1 else None,
-            "names": [each.recipe for each in self.status.recipes],
+            "names": [each.recipe for each in status.recipes],
         }
 
     def _golden(self) -> list[dict[str, Any]]:
-        if self.status is None:
+        status = self.status
+        if status is None:
             return []
         return [
             {
@@ -230,7 +238,7 @@ class LineNow:
                 "is_held": each.is_held, "under_way": each.under_way,
                 "last": each.last_outcome, "last_ms": _ms(each.last_utc_ns), "last_who": each.last_who,
             }
-            for each in self.status.golden
+            for each in status.golden
         ]  # fmt: skip
 
 

@@ -99,10 +99,12 @@ class LiveHub:
 
     # --- from the bus -------------------------------------------------------------------------------------
 
-    def take(self, messages: list[Live]) -> None:
-        """Take in what was published."""
+    def take(self, messages: list[Live], *, is_old: bool = False) -> None:
+        """Take in what was published; `is_old`: while nobody read it, so that it says nothing of now."""
         for message in messages:
             match message:
+                case Heartbeat() if is_old:
+                    continue
                 case Heartbeat():
                     self.line.see_heartbeat(message)
                     self._find_wanted()
@@ -110,7 +112,8 @@ class LiveHub:
                     self.line.see_event(message)
                     self.events.add(_event(message))
                 case Verdict() | PartVerdict():
-                    self.line.see_verdict(message)
+                    if not is_old:
+                        self.line.see_verdict(message)
                     self.rows.add(row_of(message))
         self._wake()
 
@@ -120,7 +123,6 @@ class LiveHub:
 
     def take_picture(self, picture: LivePicture) -> None:
         """Take in a picture; tabs that are behind get it in place of an older one."""
-        self.line.see_frame(picture.camera)
         self.strip.add(picture)
         for tab in self.tabs:
             if tab.pictures.offer(picture):

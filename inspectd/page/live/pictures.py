@@ -11,6 +11,8 @@ from inspectd.client import Evaluation, Preview
 
 CREDIT: Final = 2
 STRIP_PICTURES: Final = 20
+STRIP_PLACES: Final = 64
+"""With more, as regions come and go with recipes, those of which nothing came for longest are forgotten."""
 
 _encoder: Final = msgspec.json.Encoder()
 
@@ -127,12 +129,15 @@ class Strip:
     """The last pictures of parts that did not pass, of each place."""
 
     def __init__(self) -> None:
-        self._places: dict[tuple[str, str | None], deque[LivePicture]] = {}
+        self._places: OrderedDict[tuple[str, str | None], deque[LivePicture]] = OrderedDict()
 
     def add(self, picture: LivePicture) -> None:
         """Keep it, unless the part passed."""
         if not picture.is_pass:
             self._places.setdefault(picture.place, deque(maxlen=STRIP_PICTURES)).append(picture)
+            self._places.move_to_end(picture.place)
+            if len(self._places) > STRIP_PLACES:
+                self._places.popitem(last=False)
 
     def find(self, epoch: int, seq: int) -> LivePicture | None:
         """The picture of a verdict; None: it is gone, or there was none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from inspectd import log
+from inspectd.errors import UnavailableError
 from inspectd.page.accounts.roles import Act
 from inspectd.page.answers import ApiError
 from inspectd.page.guard import Account, Guard
@@ -32,6 +35,7 @@ _TOO_SLOW: Final = 4408
 _MALFORMED: Final = 4400
 
 _encoder: Final = msgspec.json.Encoder()
+_log: Final = logging.getLogger(__name__)
 
 
 class _Show(msgspec.Struct, tag_field="t", tag="show", forbid_unknown_fields=True):
@@ -96,7 +100,7 @@ class LiveSockets:
         """The WebSocket, and the pictures of the strip."""
         return [
             WebSocketRoute("/live", self.carry),
-            Route("/api/strip/{epoch:int}/{seq:int}", self.show_strip, methods=["GET"]),
+            Route("/api/strip/{epoch:number}/{seq:number}", self.show_strip, methods=["GET"]),
         ]
 
     async def show_strip(self, request: Request) -> Response:
@@ -167,8 +171,14 @@ class LiveSockets:
                 case _Ack():
                     tab.pictures.drawn()
                 case _Used():
-                    self.guard.store.use_session(account.session.id)
+                    self._note_use(account)
             tab.news.set()
+
+    def _note_use(self, account: Account) -> None:
+        try:
+            self.guard.store.use_session(account.session)
+        except UnavailableError as error:  # a disk that is full refuses acts, and no look
+            log.event(_log, logging.WARNING, "use_not_noted", detail=str(error))
 
 
 class _TabWriter:

@@ -144,7 +144,7 @@ class Sockets:
         self.cut_off: Counter[tuple[str, CutCause]] = Counter()
         """Connections that were ended for what they sent."""
         self._preview_topics: Counter[bytes] = Counter()
-        self._held: dict[str, Counter[int]] = {name: Counter() for name in PUBLISHED}
+        self._held: dict[str, dict[int, set[bytes]]] = {name: {} for name in PUBLISHED}
         self._strays: dict[str, Counter[int]] = {name: Counter() for name in PUBLISHED}
         self._messages: dict[str, _Message] = {}
         self._waits: dict[str, FairWaits] = {}
@@ -233,16 +233,31 @@ class Sockets:
                 self.malformed[name] += 1
                 self._stray(name, frame)
                 continue
-            is_new = message[0] == 1
-            self.subscriptions[name] += 1 if is_new else -1
-            if name == "previews":
-                self._count_topic(message[1:], 1 if is_new else -1)
+            is_new, topic = message[0] == 1, message[1:]
             fd = _descriptor(frame)
             if fd is not None:
                 self._half_sent.came_whole(fd)
-                self._held[name][fd] += 1 if is_new else -1
+                if not self._changes(name, fd, topic, is_new=is_new):
+                    self._stray(name, frame)
+                    continue
+            self.subscriptions[name] += 1 if is_new else -1
+            if name == "previews":
+                self._count_topic(topic, 1 if is_new else -1)
             if is_new:
-                self._admit(name, fd, frame, message[1:])
+                self._admit(name, fd, frame, topic)
+
+    def _changes(self, name: str, fd: int, topic: bytes, *, is_new: bool) -> bool:
+        """Whether a reader subscribes to what it did not, or ends what it had: libzmq passes on all it sends.
+
+        Else one that ends what others have would end it for them, and one that begins the same twice would be
+        counted for ever: when it goes, libzmq reports each topic once.
+        """
+        self.connections[name].read()  # the descriptor may have changed hands
+        held = self._held[name].setdefault(fd, set())
+        if is_new == (topic in held):
+            return False
+        held.symmetric_difference_update({topic})
+        return True
 
     def _count_topic(self, topic: bytes, more: int) -> None:
         if len(topic) <= _MAX_TOPIC_BYTES:
@@ -258,12 +273,13 @@ class Sockets:
 
     def _admit(self, name: str, fd: int | None, frame: zmq.Frame, topic: bytes) -> None:
         """Cut off a reader with too many subscriptions; count a topic that no message of this line has."""
-        held = self._held[name][fd] if fd is not None else 0
+        held = len(self._held[name][fd]) if fd is not None else 0
         if len(topic) > _MAX_TOPIC_BYTES or held > _MAX_SUBSCRIPTIONS_OF_CLIENT:
             self._cut_off(name, _descriptor(frame), CutCause.SUBSCRIPTIONS)
         elif self.subscriptions[name] > _MAX_SUBSCRIPTIONS:  # whoever has most of them makes room
-            greediest = self._held[name].most_common(1)
-            self._cut_off(name, greediest[0][0] if greediest else None, CutCause.SUBSCRIPTIONS)
+            every = self._held[name]
+            greediest = max(every, key=lambda each: len(every[each]), default=None)
+            self._cut_off(name, greediest, CutCause.SUBSCRIPTIONS)
         elif not (topic.startswith(self._prefix) or self._prefix.startswith(topic)):
             self.malformed[name] += 1
             self._stray(name, frame)
@@ -278,7 +294,8 @@ class Sockets:
     def _forget(self, name: str, fd: int) -> None:
         self._half_sent.ended(fd)
         if name in PUBLISHED:
-            del self._held[name][fd], self._strays[name][fd]
+            self._held[name].pop(fd, None)
+            del self._strays[name][fd]
 
     def _cut_off(self, name: str, fd: int | None, cause: CutCause) -> None:
         if fd is not None:

@@ -19,8 +19,8 @@ import zlib
 from pathlib import Path
 from typing import Final
 
+from inspectd.age_clock import AgeClock
 from inspectd.config import JournalSettings
-from inspectd.publish.journal.age_clock import AgeClock
 from inspectd.publish.journal.records import Group, Levels, Opened, ReplayChunk, Row, Stored
 from inspectd.publish.journal.sqlite import (
     CorruptError,

@@ -92,11 +92,13 @@ def test_a_picture_that_is_not_there_says_why(filled: Filled, tmp_path: Path) ->
     why = [part(filled, seq, **now)["picture"]["why"] for seq in range(1, 7)]
     assert why == ["removed", "pass_not_chosen", "no_frame", "not_recorded", "perhaps_soon", "not_recorded"]
     assert part(filled, 4)["picture"]["why"] == "other_host"
+    (tmp_path / "empty").mkdir()  # a line that keeps none
+    assert part(filled, 1, **{**now, "evidence_root": tmp_path / "empty"})["picture"]["why"] == "not_recorded"
     answer = filled.client(**now).get(f"/api/parts/{EPOCH}/4/picture")
     assert (answer.status_code, answer.json()["what"]) == (404, "not_recorded")
 
 
-@pytest.mark.parametrize("what", ["not a picture", "cut", "bomb", "link", "json"])
+@pytest.mark.parametrize("what", ["not a picture", "cut", "bomb", "link", "json", "facts link", "pipe"])
 def test_damaged_evidence_is_an_answer_in_words(filled: Filled, tmp_path: Path, what: str) -> None:
     item = failed(1, START_MS)
     filled.write([item])
@@ -107,6 +109,12 @@ def test_damaged_evidence_is_an_answer_in_words(filled: Filled, tmp_path: Path, 
         frame.symlink_to("/etc/passwd")
     elif what == "json":
         (folder / FACTS).write_bytes(b"{}")
+    elif what == "facts link":
+        (folder / FACTS).rename(tmp_path / "facts")
+        (folder / FACTS).symlink_to(tmp_path / "facts")
+    elif what == "pipe":
+        (folder / FACTS).unlink()
+        os.mkfifo(folder / FACTS)
     elif what == "bomb":
         data = bytearray(frame.read_bytes())
         data[16:24] = struct.pack(">II", 60_000, 60_000)  # width and height
@@ -187,16 +195,28 @@ def test_an_export_has_every_row_and_gap_in_the_plants_zone_across_a_change_of_c
 
 
 @pytest.mark.parametrize(
-    "part_id", ['=HYPERLINK("http://x")', "+1", "-1", "@A1", "\t=1", " =1", "a\r\n=1", '"']
-)
+    "part_id",
+    ['=HYPERLINK("http://x")', "+1", "-1", "@A1", "\t=1", " =1", "a\r\n=1", '"',
+     "\uff1d1", "\uff0bA1", "7;=1", "7; @A1", '7;"=1"']
+)  # fmt: skip
 def test_no_cell_of_an_export_is_a_formula(filled: Filled, part_id: str) -> None:
     filled.write([made(1, START_MS, part_id=part_id, score=-1.5)])
     (row,) = rows_of(filled.client().get("/api/verdicts.csv").text)
-    assert not row["part_id"].lstrip().startswith(("=", "+", "-", "@"))
+    for cell in row["part_id"].split(";"):  # as spreadsheets of half of Europe do
+        assert not cell.strip(' "').startswith(("=", "+", "-", "@", "\uff1d", "\uff0b"))
     assert "\n" not in row["part_id"]
     assert row["score"] == "-1.5"
     asked = filled.client().get("/api/verdicts", params={"part_id": part_id}).json()
     assert [found["part_id"] for found in asked["rows"]] == [part_id]
+
+
+def test_who_is_logged_out_while_it_is_written_gets_no_more_of_an_export(filled: Filled) -> None:
+    filled.write([made(seq, START_MS + seq) for seq in range(1, 2503)])
+    with filled.client().stream("GET", "/api/verdicts.csv") as answer:
+        filled.acts.clear()
+        *found, last = rows_of(answer.read().decode())
+    assert len(found) == 1000
+    assert last["decided"] == "INCOMPLETE"
 
 
 def test_a_long_export_is_whole(filled: Filled) -> None:
@@ -291,3 +311,23 @@ def test_the_pages_own_process_loads_nothing_that_decodes_pictures() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_exports_take_turns_and_leave_room_for_questions(filled: Filled) -> None:
+    filled.write([made(seq, START_MS + seq) for seq in range(1, 3001)])
+    browser = filled.client()
+    most = [0]
+    ask = filled.questions.ask
+
+    async def counting(question: Any) -> Any:
+        most[0] = max(most[0], filled.questions._asked)
+        return await ask(question)
+
+    filled.questions.ask = counting  # type: ignore[method-assign]
+    with browser:
+        exports = [threading.Thread(target=browser.get, args=("/api/verdicts.csv",)) for _ in range(6)]
+        for each in exports:
+            each.start()
+        for each in exports:
+            each.join()
+    assert most[0] == 0

@@ -88,6 +88,32 @@ def test_a_gap_ends_with_the_next_verdict_and_is_open_until_then(filled: Filled)
     assert asked["gaps"] == []
 
 
+def test_a_clock_that_is_set_back_hides_no_gap_and_no_change_of_recipe(filled: Filled) -> None:
+    hour_ms = 3_600_000
+    filled.write([made(1, START_MS + hour_ms), made(2, START_MS + hour_ms, recipe="other")])
+    filled.write([Lost(Position(EPOCH, 2), Position(EPOCH, 9), 6, LossReason.TRUNCATED)])
+    filled.write([made(9, START_MS, recipe="third"), made(10, START_MS + 1, recipe="third")])
+    between = f"from_ms={START_MS + hour_ms // 4}&to_ms={START_MS + hour_ms // 2}"
+    (gap,) = filled.client().get(f"/api/verdicts?{between}").json()["gaps"]
+    assert (gap["from_ms"], gap["to_ms"]) == (START_MS, START_MS + hour_ms)
+    marks = filled.store._connection.execute(
+        "SELECT ms FROM mark WHERE kind = 'recipe' ORDER BY id"
+    ).fetchall()
+    assert marks == [(START_MS + hour_ms,), (START_MS,)]
+
+
+def test_a_clock_that_leaps_ahead_removes_nothing(filled: Filled, tmp_path: Path) -> None:
+    now_ms = [START_MS]
+    source = HistorySource(f"ipc://{tmp_path}/verdicts.sock", f"ipc://{tmp_path}/sync.sock")
+    filler = HistoryFiller(filled.path, source, HistoryLimits(days=400), clock=lambda: now_ms[0])
+    filled.write([made(seq, START_MS + seq) for seq in range(1, 11)])
+    filler._prune(filled.store)
+    now_ms[0] += 500 * DAY_MS  # of the host that both the line and the page are on
+    filled.write([made(11, now_ms[0])])
+    filler._prune(filled.store)
+    assert (count(filled), count(filled, "agg")) == (11, 8)
+
+
 def test_no_more_questions_wait_than_may_and_none_is_answered_late(tmp_path: Path, filled: Filled) -> None:
     filled.write([made(1, START_MS)])
     release = threading.Event()
@@ -108,6 +134,20 @@ def test_no_more_questions_wait_than_may_and_none_is_answered_late(tmp_path: Pat
     assert second is True
     assert isinstance(third, NotAnsweredError)
     questions.close()
+
+
+def test_an_answer_is_of_one_moment_though_rows_are_removed_meanwhile(filled: Filled) -> None:
+    filled.write([made(seq, START_MS + seq) for seq in range(1, 11)])
+
+    def question(connection: sqlite3.Connection) -> list[int]:
+        first = queries.page(connection, Filter(), None, 5)
+        with sqlite3.connect(filled.path) as writer:
+            writer.execute("DELETE FROM verdict")
+        rows, _ = queries.page(connection, Filter(), first[1], 100)
+        return [row.id for row in (*first[0], *rows)]
+
+    assert len(filled.ask(question)) == 10
+    assert filled.ask(lambda connection: queries.page(connection, Filter(), None, 5)) == ([], None)
 
 
 def test_a_question_without_end_is_ended(filled: Filled) -> None:

@@ -1,4 +1,4 @@
-"""The clock for the age of verdicts: a wall clock that leaps ahead must not empty the journal. Pure."""
+"""The clock for the age of verdicts: a wall clock that leaps ahead must not empty what keeps them. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class AgeClock:
         self._leapt_ns: int | None = None
 
     def begin(self, utc_ns: int, monotonic_ns: int) -> None:
-        """Begin at the time of the journal's newest verdict; later calls change nothing."""
+        """Begin at the time of the newest verdict that is kept; later calls change nothing."""
         if self._seen is None:
             self._seen = utc_ns, monotonic_ns
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inspectd.publish.journal.age_clock import AgeClock
+from inspectd.age_clock import AgeClock
 
 DAY = 86_400 * 10**9
 START = 1000 * DAY
