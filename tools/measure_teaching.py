@@ -1,10 +1,10 @@
-"""Measures what teaching a bank does to defects that escape: by today's rule, and if taught images set no threshold.
+"""Measures what teaching a bank does to defects that escape, by the rule for all images and by that for taught.
 
     python tools/measure_teaching.py GOOD_DIR DEFECTS_DIR --own 100 --draws 1
 
-Of the good images some are the bank's own, drawn by chance; of the next ones those that score highest are taught, as
-an operator teaches false rejects; the rest and the defects are judged. A wrong click is a defect that the bank found,
-and that somebody called good: the clearest defects that are, in the middle of the scores.
+Of the good images, in an order by chance, the first are the bank's own, the next are judged, the next are parts drawn
+by chance that help to set a threshold; of the rest those that score highest are taught, as an operator teaches false
+rejects. A wrong click is a defect that the bank found, in the middle of their scores, and that somebody called good.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from inspectd.backends.precisions import prepare
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.build import BankBuilder, BuildSpec
 from inspectd.bank.collect import pixel_digest
-from inspectd.bank.file import write_bank
+from inspectd.bank.file import GOOD_SCORES, write_bank
 from inspectd.bank.images import find_images, named_image
+from inspectd.bank.threshold import find_threshold, outliers
 from inspectd.files import temporary_folder
 from inspectd.pictures.reading import read_picture
 
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("defects", type=Path)
     parser.add_argument("--own", type=int, default=100)
     parser.add_argument("--judged", type=int, default=150)
+    parser.add_argument("--drawn", type=int, default=100)
     parser.add_argument("--taught", type=int, default=10)
     parser.add_argument("--wrong", type=int, nargs="*", default=[0, 1])
     parser.add_argument("--draws", type=int, default=1)
@@ -46,7 +48,7 @@ def main() -> None:
 def _draw(arguments: argparse.Namespace, chance: np.random.Generator) -> None:
     good = [find_images(arguments.good)[row] for row in chance.permutation(len(find_images(arguments.good)))]
     own, judged = good[: arguments.own], good[arguments.own :][: arguments.judged]
-    offered = good[arguments.own + arguments.judged :]
+    drawn, offered = (good[arguments.own + arguments.judged :][part] for part in _parts(arguments.drawn))
     defects = find_images(arguments.defects)
     score, threshold = _bank(own, [], is_own=False)
     of_defects = score(defects)
@@ -58,14 +60,23 @@ def _draw(arguments: argparse.Namespace, chance: np.random.Generator) -> None:
         middle = len(found) // 2
         clicked = [defects[row] for row in found[middle : middle + wrong]]
         rest = [path for path in defects if path not in clicked]
-        for rule, is_own in (("all scores", True), ("taught ones set nothing", False)):
-            score, threshold = _bank(own, [*rejects, *clicked], is_own=is_own)
-            what = f"{len(rejects)} taught, {wrong} wrong, {rule}"
-            _say(what, threshold, score(rest), score(judged))
+        what = f"{len(rejects)} taught, {wrong} wrong"
+        score, threshold = _bank(own, [*rejects, *clicked], is_own=True)
+        _say(f"{what}, as all images", threshold, score(rest), score(judged))
+        score, threshold, own_scores = _bank(own, [*rejects, *clicked], is_own=False, with_scores=True)
+        of_rest, of_judged = score(rest), score(judged)
+        _say(f"{what}, they set nothing", threshold, of_rest, of_judged)
+        together = np.concatenate([own_scores, score(drawn)])
+        threshold = find_threshold(together, outliers(together)).value
+        _say(f"{what}, and {len(drawn)} drawn do", threshold, of_rest, of_judged)
 
 
-def _bank(own: Sequence[Path], taught: Sequence[Path], *, is_own: bool) -> Any:
-    """What scores images by such a bank, and its threshold."""
+def _parts(count: int) -> tuple[slice, slice]:
+    return slice(count), slice(count, None)
+
+
+def _bank(own: Sequence[Path], taught: Sequence[Path], *, is_own: bool, with_scores: bool = False) -> Any:
+    """What scores images by such a bank, its threshold, and the scores of its own images."""
     spec = BuildSpec()
     if not is_own:
         digests = {pixel_digest(read_picture(path)).tobytes().hex() for path in taught}
@@ -80,7 +91,8 @@ def _bank(own: Sequence[Path], taught: Sequence[Path], *, is_own: bool) -> Any:
     def score(paths: Sequence[Path]) -> NDArray[np.float64]:
         return np.array([scorer.score([read_picture(path)])[0].image_score for path in paths])
 
-    return score, built.manifest.threshold
+    found = (score, built.manifest.threshold)
+    return (*found, built.arrays[GOOD_SCORES]) if with_scores else found
 
 
 def _say(what: str, threshold: float, defects: NDArray[np.float64], good: NDArray[np.float64]) -> None:
