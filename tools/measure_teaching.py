@@ -1,10 +1,11 @@
-"""Measures what teaching a bank does to defects that escape, by the rule for all images and by that for taught.
+"""Measures what teaching a bank does to defects that escape, by three rules for its threshold.
 
     python tools/measure_teaching.py GOOD_DIR DEFECTS_DIR --own 100 --draws 1
 
-Of the good images, in an order by chance, the first are the bank's own, the next are judged, the next are parts drawn
-by chance that help to set a threshold; of the rest those that score highest are taught, as an operator teaches false
-rejects. A wrong click is a defect that the bank found, in the middle of their scores, and that somebody called good.
+Of the good images, in an order by chance, the first are the bank's own, the next are judged, the next are
+parts drawn by chance that help to set a threshold; of the rest those that score highest are taught, as an
+operator teaches false rejects. A wrong click is a defect that the bank found, in the middle of their scores,
+and that somebody called good.
 """
 
 from __future__ import annotations

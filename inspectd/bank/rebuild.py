@@ -62,8 +62,9 @@ def rebuild(
     missing = [digest for digest in (*kept, *taught) if digest not in found]
     if missing:
         raise InputError(
-            f"--images: {len(missing)} of the {len(digests) + len(taught)} images bank {path} was built from "
-            f"are not there (the first has the sha256 {missing[0][:SHORT]}), expected all but those that leave it"
+            f"--images: {len(missing)} of the {len(digests) + len(taught)} images bank {path} was built "
+            f"from are not there (the first has the sha256 {missing[0][:SHORT]}), expected all but those "
+            "that leave it"
         )
     unlike, scores = outliers_of(bank), bank.tensors[GOOD_SCORES]
     excluded = tuple(

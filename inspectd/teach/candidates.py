@@ -151,9 +151,12 @@ def build_candidate(
         prepare=prepare, memory_gb=memory_gb, device=device, progress=progress,
     )  # fmt: skip
     manifest = _named(built.manifest, base, cases)
+    limits = {"threshold": base.settings.threshold, "check_above": base.settings.check_above}
     notes = [
-        f"threshold {base.settings.threshold:g} of the recipe is left out: scores have another scale"
-    ] * (base.settings.threshold is not None)
+        f"{name} {limit:g} of the recipe is left out: the scores of another bank have another scale"
+        for name, limit in limits.items()
+        if limit is not None
+    ]
     helped: list[ListedImage] = []
     if drawn:
         manifest, helped, left_out = _threshold_of(
