@@ -6,7 +6,7 @@ import argparse
 from collections import Counter
 
 from inspectd.bank.file import read_bank
-from inspectd.cli.bank_common import Steps, print_names, print_table
+from inspectd.cli.bank_common import Steps, print_names
 from inspectd.cli.teach_common import person, teach_place
 from inspectd.errors import ExitCode, InputError
 from inspectd.publish.journal.recorded import recorded_verdicts
@@ -14,7 +14,7 @@ from inspectd.teach.candidates import BANK, Candidate, find_candidate
 from inspectd.teach.place import TeachPlace
 from inspectd.teach.replay import Replay, replay
 from inspectd.teach.report import report_on
-from inspectd.teach.report_page import FLIP_HEADINGS, defect_words, flip_rows, write_teach_report
+from inspectd.teach.report_page import defect_words, flip_rows, write_teach_report
 from inspectd.teach.roles import TeachAct, refuse_role
 from inspectd.teach.signing import judging_banks, keep_report
 from inspectd.text import json_line
@@ -42,7 +42,10 @@ def main(arguments: argparse.Namespace) -> int:
         print(json_line(report))
         return ExitCode.OK
     print(f"threshold {report.threshold_before:.4f} -> {report.threshold:.4f}")
-    print_table(FLIP_HEADINGS, flip_rows(report))
+    for name, replayed, judged, to_fail, to_pass in flip_rows(report):
+        print(f"{name}: {replayed} replayed, judged by the line in that time: {judged}")
+        print(f"  fail from now on: {to_fail}")
+        print(f"  pass from now on: {to_pass}")
     print(
         f"golden images judged wrong: {report.golden_wrong_before} -> {report.golden_wrong} "
         f"of {report.golden}"
