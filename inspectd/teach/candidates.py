@@ -8,24 +8,20 @@ from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
-import numpy as np
 
 from inspectd.backends.precisions import prepare
-from inspectd.backends.scorer import Scorer
-from inspectd.bank.answers import SHORT, aside_mask, digests_of
-from inspectd.bank.build import Built, Progress
-from inspectd.bank.file import GOOD_SCORES, BankFile, Manifest, read_bank, write_bank
-from inspectd.bank.images import named_image
+from inspectd.bank.answers import SHORT, digests_of
+from inspectd.bank.build import Progress
+from inspectd.bank.file import BankFile, Manifest, read_bank, write_bank
 from inspectd.bank.rebuild import rebuild
-from inspectd.bank.threshold import find_threshold, outliers
 from inspectd.errors import InputError
 from inspectd.files import temporary_folder
 from inspectd.recipes.canonical import Digest
 from inspectd.recipes.version import CameraRecipe
 from inspectd.teach.cases import CaseBook, CaseState
+from inspectd.teach.drawn_parts import threshold_with
 from inspectd.teach.golden_images import golden_images
 from inspectd.teach.image_lists import ImageList, ListedImage, keep_list, list_of, read_list
-from inspectd.teach.kept_parts import digest_of
 from inspectd.teach.place import TeachPlace
 from inspectd.teach.roles import Person, TeachAct, refuse_role
 from inspectd.teach.sealed import read_sealed, write_sealed
@@ -159,7 +155,7 @@ def build_candidate(
     ]
     helped: list[ListedImage] = []
     if drawn:
-        manifest, helped, left_out = _threshold_of(
+        manifest, helped, left_out = threshold_with(
             place, built, manifest, drawn=drawn, refused={*digests, *golden}, device=device
         )
         notes += left_out
@@ -269,42 +265,3 @@ def _named(manifest: Manifest, base: Base, cases: Sequence[CaseState]) -> Manife
         ),
         taught=tuple(msgspec.structs.replace(image, name=names[image.sha256]) for image in manifest.taught),
     )
-
-
-def _threshold_of(
-    place: TeachPlace,
-    built: Built,
-    manifest: Manifest,
-    *,
-    drawn: Sequence[Path],
-    refused: set[str],
-    device: str,
-) -> tuple[Manifest, list[ListedImage], list[str]]:
-    """The manifest with the threshold by the bank's own images and those drawn; these; who was left out."""
-    with temporary_folder() as folder:
-        path = Path(folder) / BANK
-        write_bank(path, manifest, built.arrays)
-        scorer = Scorer.load(path, device)
-        scores, helped, left_out, seen = [], [], 0, set(refused)
-        for image in drawn:
-            name, frame = named_image(image, manifest.bit_depth)
-            if isinstance(frame, str):
-                raise InputError(f"--drawn: {name}: {frame}")
-            digest = digest_of(frame)
-            if digest in seen:
-                left_out += 1
-                continue
-            seen.add(digest)
-            scores.append(scorer.score([frame])[0].image_score)
-            helped.append(ListedImage(digest, place.images.keep_file(image), image.name))
-    own = built.arrays[GOOD_SCORES]
-    together = np.concatenate([own, np.array(scores, dtype=np.float64)])
-    aside = outliers(together)
-    aside[: len(own)] = aside_mask(BankFile(manifest, built.arrays, ""))
-    found = find_threshold(together, aside)
-    basis = f"{found.basis}; {len(scores)} of them of parts drawn by chance, scored by the bank itself"
-    notes = [f"{left_out} of the images drawn are the bank's own, taught, golden or repeated: left out"]
-    manifest = msgspec.structs.replace(
-        manifest, threshold=found.value, threshold_basis=basis, threshold_with_outliers=found.with_outliers
-    )
-    return manifest, helped, notes if left_out else []

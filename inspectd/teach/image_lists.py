@@ -104,8 +104,10 @@ def list_of(
 
 
 def keep_list(place: TeachPlace, images: ImageList) -> None:
-    """Write a bank's list; raises UnavailableError where it cannot be written."""
-    write_sealed(_path(place, images.bank_sha256), images)
+    """Write a bank's list, unless it is kept already; raises UnavailableError where it cannot be written."""
+    path = _path(place, images.bank_sha256)
+    if not path.exists():  # the same bank may come out again when what it was taught is taken back
+        write_sealed(path, images)
 
 
 def read_list(place: TeachPlace, bank_sha256: str) -> ImageList:

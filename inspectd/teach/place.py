@@ -62,10 +62,8 @@ class TeachPlace:
         except OSError as error:
             raise UnavailableError(f"{self.root}: cannot be used: {error.strerror or error}") from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor, self.root)
             yield
-        except BlockingIOError as error:
-            raise UnavailableError(f"{self.root}: another command is at work; try again") from error
         finally:
             os.close(descriptor)
 
@@ -95,3 +93,10 @@ class TeachPlace:
             for record in read(self.audit)
             if record.action is AuditAction.TEACH and record.result == DONE
         ]
+
+
+def _lock(descriptor: int, root: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UnavailableError(f"{root}: another command is at work; try again") from error

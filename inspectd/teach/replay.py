@@ -17,6 +17,7 @@ from inspectd.bank.file import read_bank
 from inspectd.bank.images import named_image
 from inspectd.bank.own_images import OwnImages
 from inspectd.errors import InputError
+from inspectd.evaluation.page import thumbnail
 from inspectd.teach.cases import CaseBook
 from inspectd.teach.golden_images import golden_images
 from inspectd.teach.kept_parts import KeptPart, newest_first
@@ -42,7 +43,7 @@ class Replayed:
         scores: by the bank in use and the candidate; of an image it was built from by a fit without it.
         passes: whether each is within the bank's threshold.
         own: whether each bank was built from it, or taught it.
-        frame: (H, W, 3) uint8 BGR; None: nothing about it is shown.
+        picture: small copy, (h, w, 3) uint8 BGR; None: nothing about it is shown.
         heatmaps: (h, w) float16, of each.
     """
 
@@ -54,7 +55,7 @@ class Replayed:
     scores: tuple[float, float]
     passes: tuple[bool, bool]
     own: tuple[bool, bool]
-    frame: NDArray[np.uint8] | None
+    picture: NDArray[np.uint8] | None
     heatmaps: tuple[NDArray[np.float16], NDArray[np.float16]]
 
     @property
@@ -152,7 +153,6 @@ def _judged(
 ) -> Replayed:
     old, new = (bank.judge(frame) for bank in banks)
     passes = (old[0] <= banks[0].threshold, new[0] <= banks[1].threshold)
-    # Pictures of all would not fit in memory, and only these are shown.
     is_shown = kind != "evidence" or passes[0] is not passes[1]
     verdict = None if part is None else part.verdict
     return Replayed(
@@ -160,7 +160,7 @@ def _judged(
         judged=None if verdict is None else verdict.evaluation,
         by_chance=verdict is not None and verdict.evaluation is Evaluation.PASS and not verdict.second_look,
         scores=(old[0], new[0]), passes=passes, own=(old[1], new[1]),
-        frame=frame if is_shown else None, heatmaps=(old[2], new[2]),
+        picture=thumbnail(frame) if is_shown else None, heatmaps=(old[2], new[2]),
     )  # fmt: skip
 
 

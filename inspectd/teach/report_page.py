@@ -10,7 +10,7 @@ import numpy as np
 
 from inspectd.bank.answers import SHORT
 from inspectd.evaluation.calibrate import Interval
-from inspectd.evaluation.page import beside_heatmap, facts, gallery, page, table, thumbnail
+from inspectd.evaluation.page import beside_heatmap, facts, gallery, page, table
 from inspectd.evaluation.plots import escape
 from inspectd.files import write_text
 from inspectd.teach.replay import Replay, Replayed
@@ -118,8 +118,8 @@ def _pictures(heading: str, items: Sequence[Replayed], report: TeachReport) -> I
     """Each picture beside its heatmaps by the bank in use and by the candidate."""
     figures = []
     for item in items[:_MOST_PICTURES]:
-        assert item.frame is not None
-        small = thumbnail(item.frame)
+        assert item.picture is not None
+        small = item.picture
         old = beside_heatmap(small, item.heatmaps[0], report.threshold_before)
         new = beside_heatmap(small, item.heatmaps[1], report.threshold)
         figures.append((np.hstack([old, new[:, small.shape[1] :]]), _caption(item)))
