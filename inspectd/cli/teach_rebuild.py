@@ -32,5 +32,6 @@ def main(arguments: argparse.Namespace) -> int:
     elif is_same:
         print(f"{arguments.out}: the same bank, bit for bit")
     else:
-        print(f"{arguments.out}: another bank, {sha256[:12]}: another processor or version adds up otherwise")
+        print(f"another bank came out, {sha256[:12]}: another processor or version adds up otherwise")
+        print("nothing was written")
     return ExitCode.OK if is_same else ExitCode.FAILED

@@ -115,11 +115,14 @@ def vouch(place: TeachPlace, case_id: str, person: Person) -> CaseState:
 def withdraw(place: TeachPlace, case_id: str, person: Person) -> CaseState:
     """Take a confirmed case back, with a reason: no later candidate is taught it or held against it.
 
+    Of a known defect quality alone may.
+
     Raises:
         InputError: the role may not, there is no reason, or no such case is confirmed.
         UnavailableError: it cannot be written.
     """
-    refuse_role(TeachAct.WITHDRAW, person)
+    is_escape = CaseBook(place).find(case_id).case.answer == "bad"
+    refuse_role(TeachAct.WITHDRAW_ESCAPE if is_escape else TeachAct.WITHDRAW, person)
     return _say(place, case_id, "withdrawn", person)
 
 

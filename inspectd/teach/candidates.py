@@ -16,6 +16,7 @@ from inspectd.bank.file import BankFile, Manifest, read_bank, write_bank
 from inspectd.bank.rebuild import rebuild
 from inspectd.errors import InputError
 from inspectd.files import temporary_folder
+from inspectd.recipes.audit import AuditRecord
 from inspectd.recipes.canonical import Digest
 from inspectd.recipes.version import CameraRecipe
 from inspectd.teach.cases import CaseBook, CaseState
@@ -153,6 +154,8 @@ def build_candidate(
         for name, limit in limits.items()
         if limit is not None
     ]
+    if base.bank.manifest.is_calibrated:
+        notes.append("calibrate had set the threshold of the bank in use; this one is by the default rule")
     helped: list[ListedImage] = []
     if drawn:
         manifest, helped, left_out = threshold_with(
@@ -195,29 +198,37 @@ def find_candidate(place: TeachPlace, word: str) -> tuple[Candidate, Path]:
             f"{', '.join(name[:SHORT] for name in names) or 'none is there yet'}"
         )
     folder = root / found[0]
-    candidate, seal = read_sealed(folder / FACTS, Candidate)
-    said = [record.new for record in place.records() if record.object == f"{_PREFIX}{found[0]}"]
-    if not any((new or "").split(" ")[:2] == ["built", seal] for new in said):
-        raise InputError(f"{folder / FACTS}: is not what the audit file has; build the candidate again")
+    candidate = _read(place, found[0], place.records())
     if candidate.bank_sha256 != read_bank(folder / BANK).sha256:
         raise InputError(f"{folder / BANK}: is another bank than {FACTS} says; build the candidate again")
     return candidate, folder
 
 
 def list_candidates(place: TeachPlace) -> list[Candidate]:
-    """Every candidate, in the order they were built.
+    """What is said of every candidate, in the order they were built; their banks are not read.
 
     Raises:
         InputError: one was altered.
     """
+    records = place.records()
     built = dict.fromkeys(
         record.object.removeprefix(_PREFIX)
-        for record in place.records()
+        for record in records
         if record.object is not None
         and record.object.startswith(_PREFIX)
         and (record.new or "").startswith("built ")
     )
-    return [find_candidate(place, sha256)[0] for sha256 in built]
+    return [_read(place, sha256, records) for sha256 in built]
+
+
+def _read(place: TeachPlace, sha256: str, records: Sequence[AuditRecord]) -> Candidate:
+    """What a candidate's file says, if that is what the audit file has."""
+    path = place.root / "candidates" / sha256 / FACTS
+    candidate, seal = read_sealed(path, Candidate)
+    said = [record.new for record in records if record.object == f"{_PREFIX}{sha256}"]
+    if not any((new or "").split(" ")[:2] == ["built", seal] for new in said):
+        raise InputError(f"{path}: is not what the audit file has; build the candidate again")
+    return candidate
 
 
 def candidate_object(bank_sha256: str) -> str:

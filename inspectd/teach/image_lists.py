@@ -26,6 +26,7 @@ from inspectd.bank.file import (
 from inspectd.bank.images import named_image
 from inspectd.bank.rebuild import rebuild
 from inspectd.errors import BankError, InputError
+from inspectd.files import temporary_folder
 from inspectd.recipes.canonical import Digest
 from inspectd.teach.kept_parts import digest_of
 from inspectd.teach.place import TeachPlace
@@ -170,10 +171,10 @@ def rebuild_listed(
     device: str,
     progress: Progress,
 ) -> str:
-    """Build a bank again from its list, and write it.
+    """Build a bank again from its list, and write it if it is the same one bit for bit.
 
     Returns:
-        Its sha256: that of the list, if it is the same bank bit for bit.
+        Its sha256; if that is not the list's, nothing was written: no threshold is known to fit its scores.
 
     Raises:
         BankError: the weights of its backbone are not those it was built with.
@@ -190,7 +191,10 @@ def rebuild_listed(
     taught = tuple(
         msgspec.structs.replace(image, name=by_sha256[image.sha256].name) for image in built.manifest.taught
     )
-    return write_bank(out, msgspec.structs.replace(built.manifest, taught=taught, **kept), built.arrays)
+    manifest = msgspec.structs.replace(built.manifest, taught=taught, **kept)
+    with temporary_folder() as folder:  # only the writer knows its digest
+        sha256 = write_bank(Path(folder) / "bank", manifest, built.arrays)
+    return write_bank(out, manifest, built.arrays) if sha256 == images.bank_sha256 else sha256
 
 
 def listed_bank(images: ImageList) -> BankFile:

@@ -86,6 +86,8 @@ def find_part(evidence: Path, word: str) -> KeptPart:
         raise InputError(f"got {word[:100]!r}, expected EPOCH:SEQ of a verdict, such as 1763924400000:17")
     epoch, seq = (int(number) for number in named.groups())
     for folder in evidence.glob(f"*/*/*/*_{epoch}-{seq}_*"):
+        if folder.suffix == ".partial":
+            continue  # it is written now, or was when the power went
         part = KeptPart(folder)
         if (part.verdict.epoch, part.verdict.seq) == (epoch, seq):
             return part

@@ -19,7 +19,9 @@ class TeachAct(StrEnum):
     VOUCH = "vouch"
     """Confirm an unusual image as good, with a reason."""
     WITHDRAW = "withdraw"
-    """Take a confirmed case out of all later candidates."""
+    """Take a confirmed good part out of all later candidates."""
+    WITHDRAW_ESCAPE = "withdraw_escape"
+    """No longer hold candidates against a known defect."""
     ADOPT = "adopt"
     """Keep the images a bank was built from."""
     GOLDEN = "golden"
@@ -55,6 +57,7 @@ ALLOWED: Final[Mapping[TeachAct, frozenset[str]]] = {
     TeachAct.CONFIRM: frozenset({"inspector", "quality"}),
     TeachAct.VOUCH: frozenset({"quality"}),
     TeachAct.WITHDRAW: frozenset({"inspector", "quality"}),
+    TeachAct.WITHDRAW_ESCAPE: frozenset({"quality"}),
     TeachAct.ADOPT: frozenset({"engineer"}),
     TeachAct.GOLDEN: frozenset({"quality"}),
     TeachAct.BUILD: frozenset({"engineer"}),

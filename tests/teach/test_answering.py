@@ -162,3 +162,12 @@ def test_of_a_region_its_own_picture_is_kept(line: TaughtLine) -> None:
     assert case.frame != case.image
     cut = read_picture(line.place.images.path(case.image))
     np.testing.assert_array_equal(cut, read_picture(GOOD[0])[20:110, 10:110])
+
+
+def test_quality_alone_takes_a_known_defect_back(line: TaughtLine) -> None:
+    mark(line.place, line.keep(GOOD[0], PASS), "bad", OPERATOR)
+    confirm(line.place, "7-1", INSPECTOR)
+    assert len(CaseBook(line.place).confirmed("cells", "top", "bad")) == 1
+    with pytest.raises(InputError, match="only these may withdraw_escape"):
+        withdraw(line.place, "7-1", INSPECTOR)
+    assert withdraw(line.place, "7-1", QUALITY).state == "withdrawn"

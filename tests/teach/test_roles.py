@@ -15,6 +15,7 @@ mark      operator inspector engineer quality
 confirm   inspector quality
 vouch     quality
 withdraw  inspector quality
+withdraw_escape quality
 adopt     engineer
 golden    quality
 build     engineer
