@@ -68,7 +68,8 @@ def threshold_with(
     aside = outliers(together)
     aside[: len(own)] = aside_mask(BankFile(manifest, built.arrays, ""))
     found = find_threshold(together, aside)
-    basis = f"{found.basis}; {len(scores)} of them of parts drawn by chance, scored by the bank itself"
+    counted = int((~aside[len(own) :]).sum())
+    basis = f"{found.basis}; {counted} of these are of parts drawn by chance, by the bank itself"
     notes = [f"{left_out} of the images drawn are the bank's own, taught, golden or repeated: left out"]
     manifest = msgspec.structs.replace(
         manifest, threshold=found.value, threshold_basis=basis, threshold_with_outliers=found.with_outliers
