@@ -16,7 +16,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inspectd.bank.collect import Collection, Look, NamedFrame, collect, feature_dtype, memory_bytes
+from inspectd.bank.collect import (
+    Collection,
+    Look,
+    NamedFrame,
+    collect,
+    feature_dtype,
+    memory_bytes,
+    pixel_digest,
+)
 from inspectd.bank.file import (
     GOOD_SCORES,
     IMAGE_DIGESTS,
@@ -24,6 +32,7 @@ from inspectd.bank.file import (
     Excluded,
     Manifest,
     Outlier,
+    Taught,
     write_bank,
 )
 from inspectd.bank.fit import CrossFit, FitSpec, cross_fit, fit_detector
@@ -31,7 +40,7 @@ from inspectd.bank.images import named_image, read_image
 from inspectd.bank.lists import add_lists
 from inspectd.bank.polygons import JudgedArea
 from inspectd.bank.settings_choice import SettingsChoice
-from inspectd.bank.threshold import FoundThreshold, find_threshold, outliers
+from inspectd.bank.threshold import FoundThreshold, find_threshold, outlier_limit, outliers
 from inspectd.errors import InputError
 from inspectd.model.backbones import DEFAULT_BACKBONE, load_backbone
 from inspectd.model.detectors import Detector
@@ -86,6 +95,9 @@ class BuildSpec:
         keep_outliers: all outliers are good, and count in finding the threshold.
         accepted: sha256 of the pixels of images that are, in hexadecimal.
         excluded: images that were taken out of an earlier bank of the same images.
+        taught: sha256 of the pixels of images that are in it because the line rejected them, in hexadecimal:
+            they give rows to the bank, and nothing to threshold, head and limits of quality, which stand for
+            parts drawn by chance.
         bit_depth: bits a channel of the images; above 8 they lie in words of 16.
         precision: of the backbone; `auto`: the fastest of the device, if it is much faster than float32.
         settings_choice: how some of these settings were chosen, for the bank to record.
@@ -110,6 +122,7 @@ class BuildSpec:
     keep_outliers: bool = False
     accepted: frozenset[str] = frozenset()
     excluded: tuple[Excluded, ...] = ()
+    taught: frozenset[str] = frozenset()
     bit_depth: int = 8
     precision: WantedPrecision = "float32"
     settings_choice: SettingsChoice | None = None
@@ -256,6 +269,7 @@ class BankBuilder:
     def write(self, built: Built, out: Path) -> BuildReport:
         """Write the bank file; raises as `build`."""
         manifest, images = built.manifest, built.images
+        own = np.flatnonzero(~self._taught(images))
         extract_s, coreset_s, fit_s = (round(seconds, 3) for seconds in built.seconds)
         return BuildReport(
             images=manifest.images,
@@ -269,7 +283,7 @@ class BankBuilder:
             unreadable=images.unreadable,
             duplicates=images.duplicates,
             rare_sizes=_rare_sizes(images),
-            outliers=[images.names[row] for row in np.flatnonzero(outliers(built.arrays[GOOD_SCORES]))],
+            outliers=[images.names[row] for row in own[outliers(built.arrays[GOOD_SCORES])]],
             outliers_count=self._spec.keep_outliers and bool(manifest.outliers),
             threshold_with_outliers=manifest.threshold_with_outliers,
             quality=manifest.quality,
@@ -298,24 +312,33 @@ class BankBuilder:
         made, frames = self._prepared(self._of_the_polygons_size(frames))
         progress("features", 0, total)
         learner = QualityLearner(self._spec.patches.region)
-        look: Look = _looked_at(learner) if aligned is None else aligned.lay
+        look: Look = _looked_at(learner, self._spec.taught) if aligned is None else aligned.lay
         images = collect(
             made.extractor, frames, self.room_for(total), lambda done: progress("features", done, total),
             look,
         )  # fmt: skip
-        _check_enough(images, strict=self._spec.strict)
+        taught = self._taught(images)
+        _check_enough(images, int((~taught).sum()), strict=self._spec.strict)
         extracted = time.perf_counter()
         fit = self._fit
         with torch.inference_mode():
             fitted = fit_detector(images.features, fit, lambda done, count: progress("bank", done, count))
             add_lists(fitted.detector, images.features)
-            held_out = cross_fit(images.features, fit, lambda done, count: progress("threshold", done, count))
+            held_out = cross_fit(
+                images.features, fit, lambda done, count: progress("threshold", done, count), taught
+            )
         finished = time.perf_counter()
-        unlike, aside = self._unlike_the_rest(images, held_out.scores)
-        threshold = find_threshold(held_out.scores, aside)
+        own_scores = held_out.scores[~taught]
+        unlike, aside = self._unlike_the_rest(images, np.flatnonzero(~taught), own_scores)
+        threshold = find_threshold(own_scores, aside)
         learnt = learner.learn() if aligned is None else aligned.learnt
         manifest = self._manifest(images, fitted.detector, unlike, threshold, made.precision)
-        arrays = _arrays(fitted.detector, held_out, images) | dict(made.tensors)
+        manifest = msgspec.structs.replace(
+            manifest,
+            images=len(own_scores),
+            taught=_taught(images, np.flatnonzero(taught), held_out.scores, outlier_limit(own_scores)),
+        )
+        arrays = _arrays(fitted.detector, held_out, images, taught) | dict(made.tensors)
         if learnt is not None:
             manifest = msgspec.structs.replace(manifest, quality=learnt.quality)
             arrays |= learnt.tensors
@@ -327,6 +350,11 @@ class BankBuilder:
         return Built(
             manifest, arrays, images, seconds, pipeline, [images.names[row] for row in left_out.rows]
         )
+
+    def _taught(self, images: Collection) -> NDArray[np.bool_]:
+        """Mask (N,) of the images that were taught."""
+        wanted = self._spec.taught
+        return np.array([digest.tobytes().hex() in wanted for digest in images.digests], dtype=bool)
 
     def _of_the_polygons_size(self, frames: Iterable[NamedFrame]) -> Iterator[NamedFrame]:
         """The same frames; raises InputError at one of another size than polygons were drawn on."""
@@ -346,15 +374,15 @@ class BankBuilder:
         return made, itertools.chain(first, all_frames)
 
     def _unlike_the_rest(
-        self, images: Collection, scores: NDArray[np.float64]
+        self, images: Collection, own: NDArray[np.int64], scores: NDArray[np.float64]
     ) -> tuple[list[Outlier], NDArray[np.bool_]]:
-        """The outliers, and the mask (n,) of those among them that do not count."""
+        """The outliers, and the mask (n,) of those that do not count; `scores` (n,) are of the rows `own`."""
         spec, aside, unlike = self._spec, outliers(scores), []
         for row in np.flatnonzero(aside):
-            sha256 = images.digests[row].tobytes().hex()
+            sha256 = images.digests[own[row]].tobytes().hex()
             is_accepted = spec.keep_outliers or sha256 in spec.accepted
             status: Literal["open", "accepted"] = "accepted" if is_accepted else "open"
-            unlike.append(Outlier(file_name(images.names[row]), sha256, float(scores[row]), status))
+            unlike.append(Outlier(file_name(images.names[own[row]]), sha256, float(scores[row]), status))
             aside[row] = not is_accepted
         return unlike, aside
 
@@ -431,9 +459,10 @@ def _judged_patches(spec: BuildSpec, shape: tuple[int, int, int]) -> torch.Tenso
     return judged
 
 
-def _looked_at(learner: QualityLearner) -> Look:
+def _looked_at(learner: QualityLearner, taught: frozenset[str]) -> Look:
     def look(name: str, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        learner.add(name, frame)
+        if not taught or pixel_digest(frame).tobytes().hex() not in taught:
+            learner.add(name, frame)
         return frame
 
     return look
@@ -461,11 +490,11 @@ def _rows(bank_mb: float, patch_bytes: int) -> int:
     return rows
 
 
-def _check_enough(images: Collection, *, strict: bool) -> None:
+def _check_enough(images: Collection, count: int, *, strict: bool) -> None:
+    """Refuse too few images, `count` without those that were taught, or in a strict build unreadable ones."""
     if strict and images.unreadable:
         named = "; ".join(f"{name}: {why}" for name, why in images.unreadable.items())
         raise InputError(f"{len(images.unreadable)} unreadable images: {named}")
-    count = len(images.features)
     if count < FEWEST_IMAGES:
         left_out = f"{len(images.unreadable)} unreadable and {len(images.duplicates)} repeated ones left out"
         first = "".join(f"; {name}: {why}" for name, why in list(images.unreadable.items())[:1])
@@ -480,7 +509,24 @@ def file_name(name: str) -> str:
     return Path(name).name.encode(errors="backslashreplace").decode()
 
 
-def _arrays(detector: Detector, held_out: CrossFit, images: Collection) -> dict[str, NDArray[Any]]:
+def _taught(
+    images: Collection, rows: NDArray[np.int64], scores: NDArray[np.float64], limit: float
+) -> tuple[Taught, ...]:
+    """The taught images, by their rows; those that score above a limit are unlike the rest."""
+    return tuple(
+        Taught(
+            file_name(images.names[row]),
+            images.digests[row].tobytes().hex(),
+            float(scores[row]),
+            unlike_the_rest=bool(scores[row] > limit),
+        )
+        for row in rows
+    )
+
+
+def _arrays(
+    detector: Detector, held_out: CrossFit, images: Collection, taught: NDArray[np.bool_]
+) -> dict[str, NDArray[Any]]:
     """Tensors of the bank file, by name."""
     tensors = {f"detector.{name}": tensor for name, tensor in detector.tensors().items()}
     tensors |= {f"head.{name}": tensor for name, tensor in held_out.head.tensors().items()}
@@ -488,9 +534,10 @@ def _arrays(detector: Detector, held_out: CrossFit, images: Collection) -> dict[
         name: (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
         for name, tensor in tensors.items()
     }
-    arrays |= {GOOD_SCORES: held_out.scores, IMAGE_DIGESTS: images.digests}
-    unlike = outliers(held_out.scores)
-    return arrays | {OUTLIER_HEATMAPS: held_out.heatmaps[unlike]} if unlike.any() else arrays
+    scores = held_out.scores[~taught]
+    arrays |= {GOOD_SCORES: scores, IMAGE_DIGESTS: images.digests[~taught]}
+    unlike = outliers(scores)
+    return arrays | {OUTLIER_HEATMAPS: held_out.heatmaps[~taught][unlike]} if unlike.any() else arrays
 
 
 def _rare_sizes(images: Collection) -> list[str]:

@@ -72,6 +72,19 @@ class Excluded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From the fit of that earlier bank that left it out."""
 
 
+class Taught(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A good image added to the bank's own by people: it gives rows, and nothing to threshold or head."""
+
+    name: str
+    """Its file's name."""
+    sha256: Digest
+    """Of its pixels."""
+    score: float
+    """From a fit that left it out."""
+    unlike_the_rest: bool
+    """Whether that lies as far above the scores of the bank's own images as an outlier's does."""
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Description of a bank, enough to score with it exactly as it was built."""
 
@@ -92,13 +105,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     input_height: Count
     input_width: Count
     images: Count
-    """Good images it was fitted on."""
+    """Good images it was fitted on, without those that were taught."""
     image_sizes: tuple[tuple[Count, Count], ...] = ()
     """Every (height, width) those images have, in order; empty: not recorded, by an earlier version."""
     bit_depth: Annotated[int, Meta(ge=8, le=16)] = 8
     """Bits a channel of those images; of more than 8 the upper 8 were used (`pictures.depth`)."""
     patches: Count
-    """Patches those images gave."""
+    """Patches those images and the taught ones gave."""
     rows: Count
     dims: Count
     coreset_ratio: float | None
@@ -115,6 +128,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The threshold if they counted; None: there are none, or they do."""
     excluded: tuple[Excluded, ...] = ()
     """Images taken out of it, the first one first."""
+    taught: tuple[Taught, ...] = ()
+    """Images added to it later because the line rejected them: not drawn by chance as its own were."""
     settings_choice: SettingsChoice | None = None
     """How its settings were chosen for its images; None: they were not."""
     calibrated: bool | None = None
@@ -172,7 +187,8 @@ class BankFile:
         """
         manifest = msgspec.structs.replace(
             self.manifest, threshold=0.0, threshold_basis="", outliers=(), outliers_count=False,
-            threshold_with_outliers=None, excluded=(), settings_choice=None, calibrated=None, quality=None,
+            threshold_with_outliers=None, excluded=(), taught=(), settings_choice=None, calibrated=None,
+            quality=None,
         )  # fmt: skip
         tensors = {name: self.tensors[name] for name in self.tensors if name not in _NOT_SCORED_BY}
         return _digest(msgspec.json.encode(manifest, order="deterministic"), tensors)

@@ -71,7 +71,7 @@ class CrossFit:
     """Scores of good images under detectors that have not seen them.
 
     Attributes:
-        head: fitted on all of their maps.
+        head: fitted on the maps of all that were not taught.
         scores: (N,) float64; each from a detector and a head fitted without that image's fold.
         heatmaps: (N, h, w) float32, from the same.
         held_out: the last of these fits.
@@ -116,15 +116,21 @@ def coreset_size(coreset: float, patches: int) -> int:
     return min(max(1, count), patches)
 
 
-def cross_fit(features: torch.Tensor, spec: FitSpec, step: Step) -> CrossFit:
+def cross_fit(
+    features: torch.Tensor, spec: FitSpec, step: Step, taught: NDArray[np.bool_] | None = None
+) -> CrossFit:
     """Score every image by a detector fitted on the other folds: no image is in the bank that scores it.
 
     Args:
         features: (N, h, w, D) float32 of good images.
         spec: settings.
         step: called with the folds that are done.
+        taught: (N,) bool, images that were chosen because they score high: detectors learn them as any other,
+            but heads do not, whose statistics stand for parts drawn by chance; None: there are none.
     """
-    folds = _folds(len(features), spec.seed)
+    taught = np.zeros(len(features), dtype=bool) if taught is None else taught
+    own = np.flatnonzero(~taught)
+    folds = _folds(own, np.flatnonzero(taught), spec.seed)
     step(0, len(folds))
     parts = []
     for done, held_out in enumerate(folds, start=1):
@@ -141,14 +147,16 @@ def cross_fit(features: torch.Tensor, spec: FitSpec, step: Step) -> CrossFit:
             for start in range(0, len(features), _SCORE_BATCH)
         ]
     )
-    head = Head.fit(spec.head, maps, embeddings, spec.mask)
-    scores, heatmaps, of_last = _scores(maps, embeddings, folds, spec)
+    drawn = torch.from_numpy(own)
+    head = Head.fit(spec.head, maps[drawn], embeddings[drawn], spec.mask)
+    scores, heatmaps, of_last = _scores(maps, embeddings, folds, own, spec)
     return CrossFit(head, scores, heatmaps, HeldOut(detector, of_last, folds[-1]))
 
 
-def _folds(images: int, seed: int) -> list[NDArray[np.int64]]:
-    order = np.random.default_rng(seed).permutation(images)
-    return [np.sort(order[fold::FOLDS]) for fold in range(FOLDS)]
+def _folds(own: NDArray[np.int64], taught: NDArray[np.int64], seed: int) -> list[NDArray[np.int64]]:
+    """Rows of each fold; the bank's own images lie in the same ones whatever was taught."""
+    orders = [np.random.default_rng(seed).permutation(rows) for rows in (own, taught)]
+    return [np.sort(np.concatenate([order[fold::FOLDS] for order in orders])) for fold in range(FOLDS)]
 
 
 def _maps(detector: Detector, features: torch.Tensor, rows: NDArray[np.int64]) -> Iterator[torch.Tensor]:
@@ -157,12 +165,16 @@ def _maps(detector: Detector, features: torch.Tensor, rows: NDArray[np.int64]) -
 
 
 def _scores(
-    maps: torch.Tensor, embeddings: torch.Tensor, folds: list[NDArray[np.int64]], spec: FitSpec
+    maps: torch.Tensor,
+    embeddings: torch.Tensor,
+    folds: list[NDArray[np.int64]],
+    own: NDArray[np.int64],
+    spec: FitSpec,
 ) -> tuple[NDArray[np.float64], NDArray[np.float32], Head]:
     """Image scores and heatmaps under heads that were fitted without the image's own fold; the last head."""
     scores, heatmaps = np.empty(len(maps)), np.empty(tuple(maps.shape), dtype=np.float32)
     for held_out in folds:
-        seen = torch.from_numpy(np.setdiff1d(np.arange(len(maps)), held_out))
+        seen = torch.from_numpy(np.setdiff1d(own, held_out))
         head = Head.fit(spec.head, maps[seen], embeddings[seen], spec.mask)
         rows = torch.from_numpy(held_out)
         found, of_places = head(maps[rows], embeddings[rows])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,13 @@ class OwnImages:
 
     Args:
         scores: those scores by the sha256 of the images' pixels; None: not recorded.
+        taught: sha256 of those among them that were taught.
     """
 
-    def __init__(self, scores: Mapping[bytes, float] | None) -> None:
+    def __init__(self, scores: Mapping[bytes, float] | None, taught: Collection[bytes] = ()) -> None:
         self.recorded = scores is not None
         self._scores = scores or {}
+        self._taught = frozenset(taught)
 
     @classmethod
     def of(cls, bank: BankFile) -> OwnImages:
@@ -30,9 +32,17 @@ class OwnImages:
         digests = bank.tensors.get(IMAGE_DIGESTS)
         if digests is None:
             return cls(None)
-        scores = bank.tensors[GOOD_SCORES]
-        return cls({digest.tobytes(): float(own) for digest, own in zip(digests, scores, strict=True)})
+        scores = {
+            digest.tobytes(): float(own)
+            for digest, own in zip(digests, bank.tensors[GOOD_SCORES], strict=True)
+        }
+        taught = {bytes.fromhex(image.sha256): image.score for image in bank.manifest.taught}
+        return cls(scores | taught, taught)
 
     def score(self, frame: NDArray[np.uint8]) -> float | None:
         """The cross-fitted score of an image (H, W, 3) uint8 BGR; None where it is not one of them."""
         return self._scores.get(pixel_digest(frame).tobytes()) if self._scores else None
+
+    def is_taught(self, frame: NDArray[np.uint8]) -> bool:
+        """Whether an image (H, W, 3) uint8 BGR was taught: chosen for its score, it can set no threshold."""
+        return bool(self._taught) and pixel_digest(frame).tobytes() in self._taught

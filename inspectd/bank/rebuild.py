@@ -1,4 +1,4 @@
-"""Builds a bank again from its own images, by its manifest: without some of them, or in another precision."""
+"""Builds a bank again by its manifest: without some images, with more taught ones, in another precision."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def rebuild(
     images: Sequence[Path],
     *,
     without: Sequence[int] = (),
+    taught: Sequence[str] | None = None,
     precision: WantedPrecision | None = None,
     prepare: Prepare,
     memory_gb: float,
@@ -36,6 +37,7 @@ def rebuild(
         bank: its content.
         images: files among which are all that stay, known by their pixels; the rest of them is left out.
         without: rows of the images that leave it.
+        taught: sha256 of the pixels of all images that are taught, in place of those that were; None: these.
         precision: of its backbone; None: as before.
         prepare: see `BankBuilder`.
         memory_gb: limit of the build.
@@ -50,12 +52,19 @@ def rebuild(
     """
     digests, gone = digests_of(bank), set(without)
     kept = [digest for row, digest in enumerate(digests) if row not in gone]
+    taught = [image.sha256 for image in bank.manifest.taught] if taught is None else taught
+    both = set(kept).intersection(taught)
+    if both:
+        raise InputError(
+            f"image {min(both)[:SHORT]}: is one that bank {path} was built from: nothing to teach"
+        )
     found = _found(images, bank.manifest.bit_depth, progress)
-    missing = [digest for digest in kept if digest not in found]
+    missing = [digest for digest in (*kept, *taught) if digest not in found]
     if missing:
         raise InputError(
-            f"--images: {len(missing)} of the {len(digests)} images bank {path} was built from are not there "
-            f"(the first has the sha256 {missing[0][:SHORT]}), expected all but those that leave it"
+            f"--images: {len(missing)} of the {len(digests) + len(taught)} images bank {path} was built "
+            f"from are not there (the first has the sha256 {missing[0][:SHORT]}), expected all but those "
+            "that leave it"
         )
     unlike, scores = outliers_of(bank), bank.tensors[GOOD_SCORES]
     excluded = tuple(
@@ -68,6 +77,7 @@ def rebuild(
     )
     accepted = frozenset(image.sha256 for image in unlike.values() if image.status == "accepted")
     spec = _spec(path, bank, excluded, accepted, memory_gb)
+    spec = replace(spec, taught=frozenset(taught))
     if precision is not None:
         spec = replace(spec, precision=precision)
     builder = BankBuilder(spec, device, prepare)
@@ -76,14 +86,14 @@ def rebuild(
             f"bank {path}: was built with weights {bank.manifest.weights_sha256[:SHORT]}... of "
             f"{bank.manifest.backbone}, here are {builder.weights_sha256[:SHORT]}...; use the same weights"
         )
-    frames = (_same_image(found[digest], bank.manifest.bit_depth, digest) for digest in kept)
+    frames = (_same_image(found[digest], bank.manifest.bit_depth, digest) for digest in (*kept, *taught))
     aligned = None
     if bank.manifest.quality is not None and bank.manifest.quality.aligned:
         again = (_same_image(found[digest], bank.manifest.bit_depth, digest) for digest in kept)
         aligned = learn_aligned(again, spec.patches.region)
         if aligned is None:
             raise InputError(f"bank {path}: is aligned, and the images that stay cannot be; build it anew")
-    return builder.fit(frames, len(kept), progress, aligned)
+    return builder.fit(frames, len(kept) + len(taught), progress, aligned)
 
 
 def _found(images: Sequence[Path], bit_depth: int, progress: Progress) -> dict[str, Path]:

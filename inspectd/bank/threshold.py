@@ -101,6 +101,11 @@ def outliers(good_scores: NDArray[np.float64]) -> NDArray[np.bool_]:
     Found by the median and the absolute deviation from it, which a few scores cannot move: such an image may
     show a defect, and a threshold taken from it would let that defect pass.
     """
+    return np.asarray(good_scores > outlier_limit(good_scores))
+
+
+def outlier_limit(good_scores: NDArray[np.float64]) -> float:
+    """The score above which `outliers` are, for scores (n,) of good images."""
     median = float(np.median(good_scores))
     deviation = ROBUST * float(np.median(np.abs(good_scores - median)))
-    return np.asarray(good_scores > median + OUTLIER_DEVIATIONS * deviation)
+    return median + OUTLIER_DEVIATIONS * deviation

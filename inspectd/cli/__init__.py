@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "camera": "find cameras, see what they show the line, record pictures, calibrate, measure latency",
     "bank": "build, measure and tune banks",
     "recipe": "keep recipes for a line's products, put them in force, try them as a shadow",
+    "teach": "turn people's answers about parts into better banks that two of them sign",
     "audit": "show who did what to a line, and whether that record is whole",
     "golden": "check a line with parts known to be good or bad, and report on it",
     "gateway": "bring a line to what a plant has: Modbus TCP, OPC UA, S7, MQTT Sparkplug B",

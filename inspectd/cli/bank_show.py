@@ -58,7 +58,7 @@ def main(arguments: argparse.Namespace) -> int:
             print(f"  {name}")
             for inner, what in value.items():
                 print(f"    {inner:<28} {what}")
-        elif name in {"unlike_the_rest", "excluded"}:
+        elif name in {"unlike_the_rest", "excluded", "taught"}:
             print(f"  {name:<30} {', '.join(image['name'] for image in value) or None}")
         else:
             print(

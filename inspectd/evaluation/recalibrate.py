@@ -192,6 +192,8 @@ def _score(
         name, frame = named_image(path, scorer.info.bit_depth)
         if isinstance(frame, str):
             found.skipped[name] = frame
+        elif step == "good" and own_images.is_taught(frame):
+            found.skipped[name] = "was taught because the line rejected it, so it can set no threshold"
         else:
             score = own_images.score(frame)
             if score is not None:

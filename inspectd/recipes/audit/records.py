@@ -60,6 +60,7 @@ class AuditAction(StrEnum):
     KEY = "key"
     GOLDEN = "golden"
     RELOAD = "reload"
+    TEACH = "teach"
     # In the audit file of the operator's page alone:
     LOGIN = "login"
     LOGOUT = "logout"

@@ -1,0 +1,29 @@
+"""Shared by the teach commands: where a line keeps it, and who asks."""
+
+from __future__ import annotations
+
+import argparse
+
+from inspectd.cli.person import command_door, user_name
+from inspectd.cli.recipe_common import LineState
+from inspectd.teach.place import TeachPlace
+from inspectd.teach.roles import Person
+
+
+def teach_place(arguments: argparse.Namespace) -> TeachPlace:
+    """The folder of teaching of the line whose configuration file was given.
+
+    Raises:
+        ConfigError: the file cannot be used.
+        UnavailableError: nothing names a directory for the line's state.
+    """
+    line = LineState(arguments.config)
+    root = line.audit.parent
+    evidence = line.settings.evidence_path if line.settings.evidence.dir else root / "evidence"
+    return TeachPlace(root / "teach", line.audit, evidence, line.store)
+
+
+def person(arguments: argparse.Namespace) -> Person:
+    """Who asks, in what role, and why."""
+    who = arguments.who or user_name()
+    return Person(who, arguments.role, command_door(arguments.who), arguments.why)

@@ -1,0 +1,1 @@
+"""People's answers about parts become better banks, safely: cases, candidates, reports, signatures."""

@@ -1,0 +1,77 @@
+"""A candidate's threshold by its bank's own images and by good parts that were drawn by chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from inspectd.backends.scorer import Scorer
+from inspectd.bank.answers import aside_mask
+from inspectd.bank.build import Built
+from inspectd.bank.file import GOOD_SCORES, BankFile, Manifest, write_bank
+from inspectd.bank.images import named_image
+from inspectd.bank.threshold import find_threshold, outliers
+from inspectd.errors import InputError
+from inspectd.files import temporary_folder
+from inspectd.teach.image_lists import ListedImage
+from inspectd.teach.kept_parts import digest_of
+from inspectd.teach.place import TeachPlace
+
+
+def threshold_with(
+    place: TeachPlace,
+    built: Built,
+    manifest: Manifest,
+    *,
+    drawn: Sequence[Path],
+    refused: set[str],
+    device: str,
+) -> tuple[Manifest, list[ListedImage], list[str]]:
+    """The manifest with a threshold by the bank's own images and those drawn.
+
+    Args:
+        place: keeps the images.
+        built: the candidate.
+        manifest: of it.
+        drawn: images of good parts that were drawn by chance.
+        refused: sha256 of the pixels of images that may not set a threshold: the bank's own, taught, golden.
+        device: `cpu` or `cuda:N`.
+
+    Returns:
+        The manifest; the images that helped; notes on those that were left out.
+
+    Raises:
+        InputError: an image cannot be read.
+        UnavailableError: it cannot be kept.
+    """
+    with temporary_folder() as folder:
+        path = Path(folder) / "bank.safetensors"
+        write_bank(path, manifest, built.arrays)
+        scorer = Scorer.load(path, device)
+        scores, helped, left_out, seen = [], [], 0, set(refused)
+        for image in drawn:
+            name, frame = named_image(image, manifest.bit_depth)
+            if isinstance(frame, str):
+                raise InputError(f"--drawn: {name}: {frame}")
+            digest = digest_of(frame)
+            if digest in seen:
+                left_out += 1
+                continue
+            seen.add(digest)
+            scores.append(scorer.score([frame])[0].image_score)
+            helped.append(ListedImage(digest, place.images.keep_file(image), image.name))
+    own = built.arrays[GOOD_SCORES]
+    together = np.concatenate([own, np.array(scores, dtype=np.float64)])
+    aside = outliers(together)
+    aside[: len(own)] = aside_mask(BankFile(manifest, built.arrays, ""))
+    found = find_threshold(together, aside)
+    counted = int((~aside[len(own) :]).sum())
+    basis = f"{found.basis}; {counted} of these are of parts drawn by chance, by the bank itself"
+    notes = [f"{left_out} of the images drawn are the bank's own, taught, golden or repeated: left out"]
+    manifest = msgspec.structs.replace(
+        manifest, threshold=found.value, threshold_basis=basis, threshold_with_outliers=found.with_outliers
+    )
+    return manifest, helped, notes if left_out else []

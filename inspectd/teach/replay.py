@@ -1,0 +1,203 @@
+"""Old and candidate bank over everything whose picture is kept: what each makes of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.backends.scorer import Scorer
+from inspectd.bank.build import Progress
+from inspectd.bank.file import read_bank
+from inspectd.bank.images import named_image
+from inspectd.bank.own_images import OwnImages
+from inspectd.errors import InputError
+from inspectd.evaluation.page import thumbnail
+from inspectd.teach.cases import CaseBook
+from inspectd.teach.golden_images import golden_images
+from inspectd.teach.kept_parts import KeptPart, newest_first
+from inspectd.teach.place import TeachPlace
+from inspectd.wire import Evaluation
+
+Kind = Literal["evidence", "golden", "known_defect"]
+
+MOST_PARTS: Final = 2000
+"""Of evidence that are replayed, the newest ones."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A picture, and what both banks make of it.
+
+    Attributes:
+        kind: where it comes from.
+        name: `EPOCH:SEQ` of a verdict, or a file's name.
+        expect: what is right, where that is known.
+        judged: the evaluation then; None: it is no verdict's.
+        by_chance: whether it was kept by chance alone: a pass that was not marked for a second look.
+        scores: by the bank in use and the candidate; of an image it was built from by a fit without it.
+        passes: whether each is within the bank's threshold.
+        own: whether each bank was built from it, or taught it.
+        picture: small copy, (h, w, 3) uint8 BGR; None: nothing about it is shown.
+        heatmaps: (h, w) float16, of each.
+    """
+
+    kind: Kind
+    name: str
+    expect: Evaluation | None
+    judged: Evaluation | None
+    by_chance: bool
+    scores: tuple[float, float]
+    passes: tuple[bool, bool]
+    own: tuple[bool, bool]
+    picture: NDArray[np.uint8] | None
+    heatmaps: tuple[NDArray[np.float16], NDArray[np.float16]]
+
+    @property
+    def flips(self) -> bool:
+        """Whether the banks judge it differently."""
+        return self.passes[0] is not self.passes[1]
+
+
+class JudgingBank:
+    """A bank that judges pictures exactly as `inspectd bank evaluate` and `compare` do.
+
+    Args:
+        path: its file.
+        threshold: in force; None: its own.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+    """
+
+    def __init__(self, path: Path, threshold: float | None, device: str) -> None:
+        self.bank = read_bank(path)
+        self._own = OwnImages.of(self.bank)
+        self._scorer = Scorer.load(path, device)
+        self.threshold = self.bank.manifest.threshold if threshold is None else threshold
+
+    def judge(self, frame: NDArray[np.uint8]) -> tuple[float, bool, NDArray[np.float16]]:
+        """Score, whether it is one of the bank's images, and heatmap of a picture (H, W, 3) uint8 BGR."""
+        (found,) = self._scorer.score([frame])
+        own = self._own.score(frame)
+        return found.image_score if own is None else own, own is not None, found.heatmap
+
+
+Banks = tuple[JudgingBank, JudgingBank]
+"""The one in use, and the candidate."""
+
+
+@dataclass
+class Replay:
+    """Everything that was replayed, and what was not.
+
+    Attributes:
+        items: pictures that both banks judged.
+        oldest_utc_ns: when the first of the evidence was judged, ns since 1970, UTC; None: there is none.
+        left_out: reasons for leaving evidence out, and their numbers.
+    """
+
+    items: list[Replayed] = field(default_factory=list)
+    oldest_utc_ns: int | None = None
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def replay(
+    place: TeachPlace,
+    recipe: str,
+    camera: str,
+    banks: Banks,
+    progress: Progress,
+) -> Replay:
+    """Judge all that is kept of a recipe on a camera or region by the bank in use and by the candidate.
+
+    Raises:
+        InputError: a golden image or a known defect was altered; evidence that cannot be read is counted.
+    """
+    found = Replay()
+    known = list(_known(place, recipe, camera))
+    for done, (kind, name, expect, frame) in enumerate(known, start=1):
+        found.items.append(_judged(frame, banks, kind=kind, name=name, expect=expect))
+        progress("known", done, len(known))
+    parts = list(_parts(place, recipe, camera, found.left_out))
+    found.oldest_utc_ns = min((part.verdict.decided_utc_ns for part in parts), default=None)
+    right = {"good": Evaluation.PASS, "bad": Evaluation.FAIL}
+    answers = {
+        each.case.id: right[each.case.answer] for each in CaseBook(place).all() if each.state == "confirmed"
+    }
+    for done, part in enumerate(parts, start=1):
+        try:
+            frame = part.judged()
+        except InputError:
+            found.left_out["its picture cannot be read, or is not the one that was judged"] += 1
+        else:
+            answer = answers.get(part.name.replace(":", "-"))
+            found.items.append(
+                _judged(frame, banks, kind="evidence", name=part.name, expect=answer, part=part)
+            )
+        progress("evidence", done, len(parts))
+    return found
+
+
+def _judged(
+    frame: NDArray[np.uint8],
+    banks: Banks,
+    *,
+    kind: Kind,
+    name: str,
+    expect: Evaluation | None,
+    part: KeptPart | None = None,
+) -> Replayed:
+    old, new = (bank.judge(frame) for bank in banks)
+    passes = (old[0] <= banks[0].threshold, new[0] <= banks[1].threshold)
+    is_shown = kind != "evidence" or passes[0] is not passes[1]
+    verdict = None if part is None else part.verdict
+    return Replayed(
+        kind, name, expect,
+        judged=None if verdict is None else verdict.evaluation,
+        by_chance=verdict is not None and verdict.evaluation is Evaluation.PASS and not verdict.second_look,
+        scores=(old[0], new[0]), passes=passes, own=(old[1], new[1]),
+        picture=thumbnail(frame) if is_shown else None, heatmaps=(old[2], new[2]),
+    )  # fmt: skip
+
+
+def _known(
+    place: TeachPlace, recipe: str, camera: str
+) -> Iterator[tuple[Kind, str, Evaluation, NDArray[np.uint8]]]:
+    """Golden images and known defects: kind, name, what is right, pixels."""
+    for golden in golden_images(place, recipe, camera):
+        frame = _read(place.images.path(golden.image), golden.bit_depth)
+        yield "golden", golden.name, Evaluation(golden.expect), frame
+    for each in CaseBook(place).confirmed(recipe, camera, "bad"):
+        yield "known_defect", each.case.id, Evaluation.FAIL, _read(place.images.path(each.case.image), 8)
+
+
+def _read(path: Path, bit_depth: int) -> NDArray[np.uint8]:
+    name, frame = named_image(path, bit_depth)
+    if isinstance(frame, str):
+        raise InputError(f"{name}: {frame}; restore a copy")
+    return frame
+
+
+def _parts(place: TeachPlace, recipe: str, camera: str, left_out: Counter[str]) -> Iterator[KeptPart]:
+    """Evidence of verdicts on parts of the recipe on the camera or region, the newest first."""
+    taken = 0
+    for folder in newest_first(place.evidence):
+        try:
+            part = KeptPart(folder)
+        except InputError:
+            left_out["its evidence.json cannot be read"] += 1
+            continue
+        verdict = part.verdict
+        if (verdict.recipe, verdict.place) != (recipe, camera):
+            left_out["of another recipe or camera"] += 1
+        elif verdict.evaluation is Evaluation.UNDECIDABLE:
+            left_out["undecidable"] += 1
+        elif taken == MOST_PARTS:
+            left_out[f"older than the {MOST_PARTS} newest"] += 1
+        else:
+            taken += 1
+            yield part

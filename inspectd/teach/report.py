@@ -1,0 +1,193 @@
+"""The report on a candidate: every verdict that flips, both ways, and what it is worth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Literal
+
+import msgspec
+import numpy as np
+
+from inspectd.bank.answers import aside_mask
+from inspectd.bank.file import GOOD_SCORES, BankFile
+from inspectd.evaluation.calibrate import Interval, interval
+from inspectd.recipes.canonical import Digest
+from inspectd.teach.candidates import Candidate
+from inspectd.teach.replay import Replay, Replayed
+from inspectd.wire import Evaluation
+
+MOST_RISE: Final = 0.10
+"""A threshold that rises by a larger share needs a second reason."""
+_SEEN: Final = 0.05
+"""A defect is seen where a threshold that catches it rejects no larger share of good parts."""
+
+
+class ReplayedPart(msgspec.Struct, frozen=True):
+    """A picture, and what both banks make of it."""
+
+    kind: Literal["evidence", "golden", "known_defect"]
+    name: str
+    expect: Evaluation | None
+    """What is right, where a person said it."""
+    judged: Evaluation | None
+    """By the line, then."""
+    score_before: float
+    score: float
+    passes_before: bool
+    passes: bool
+    from_the_bank: bool
+    """The candidate was built from it, or taught it: its score is from a fit that left it out."""
+
+
+class KnownDefect(msgspec.Struct, frozen=True):
+    """An escape that people confirmed, and what the candidate makes of it."""
+
+    name: str
+    score_before: float
+    score: float
+    found_before: bool
+    found: bool
+    good_as_high: Interval
+    """Share of the bank's own good images that score as high: what a threshold that finds it would reject."""
+    seen: bool
+    """The bank sees it, if only the threshold were lower; if not, teaching does not help."""
+
+
+class Flips(msgspec.Struct, frozen=True):
+    """What flips among parts of one kind."""
+
+    kept: int
+    """That were replayed."""
+    judged: int | None
+    """By the line in the same time; None: not known."""
+    to_fail: Interval
+    to_pass: Interval
+
+
+class TeachReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate beside the bank in use."""
+
+    schema: Literal["teach_report/1"] = "teach_report/1"
+    bank_sha256: Digest
+    base_bank_sha256: Digest
+    recipe: str
+    recipe_version: int
+    place: str
+    threshold_before: float
+    threshold: float
+    taught: list[str]
+    unlike_the_rest: list[str]
+    flips: list[ReplayedPart]
+    """Every one, those that pass from now on first."""
+    passes_by_chance: Flips
+    """Passed parts that were kept by chance: as they flip, so do parts of the line."""
+    other_passes: Flips
+    """Passed parts that were kept as they were marked for a second look."""
+    fails: Flips
+    """Failed parts that were kept."""
+    golden_wrong_before: int
+    golden_wrong: int
+    golden: int
+    known_defects: list[KnownDefect]
+    left_out: dict[str, int]
+    """Evidence that was not replayed: reasons, and their numbers."""
+    needs: list[str]
+    """Why it takes a second reason to sign it."""
+    notes: list[str]
+
+
+def report_on(
+    candidate: Candidate, bank: BankFile, found: Replay, judged: Mapping[Evaluation, int] | None
+) -> TeachReport:
+    """The report of a replay.
+
+    Args:
+        candidate: what is reported on.
+        bank: its bank.
+        found: of the replay.
+        judged: verdicts of the line on such parts in the time of the evidence; None: not known.
+    """
+    defects = [_defect(item, bank) for item in found.items if item.kind == "known_defect"]
+    golden = [item for item in found.items if item.kind == "golden"]
+    wrong = [
+        sum(item.passes[side] is not (item.expect is Evaluation.PASS) for item in golden) for side in (0, 1)
+    ]
+    evidence = [item for item in found.items if item.kind == "evidence"]
+    flips = sorted(
+        (item for item in found.items if item.flips), key=lambda item: (item.passes[0], item.scores[1])
+    )
+    passes = [item for item in evidence if item.judged is Evaluation.PASS]
+    totals = judged or {}
+    known = judged is not None
+    return TeachReport(
+        bank_sha256=candidate.bank_sha256,
+        base_bank_sha256=candidate.base_bank_sha256,
+        recipe=candidate.recipe,
+        recipe_version=candidate.recipe_version,
+        place=candidate.place,
+        threshold_before=candidate.threshold_before,
+        threshold=candidate.threshold,
+        taught=candidate.taught,
+        unlike_the_rest=candidate.unlike_the_rest,
+        flips=[_part(item) for item in flips],
+        passes_by_chance=_flips(
+            [item for item in passes if item.by_chance], totals.get(Evaluation.PASS, 0) if known else None
+        ),
+        other_passes=_flips([item for item in passes if not item.by_chance], None),
+        fails=_flips(
+            [item for item in evidence if item.judged is Evaluation.FAIL],
+            totals.get(Evaluation.FAIL, 0) if known else None,
+        ),
+        golden_wrong_before=wrong[0],
+        golden_wrong=wrong[1],
+        golden=len(golden),
+        known_defects=defects,
+        left_out=dict(found.left_out),
+        needs=list(_needs(candidate, defects, golden)),
+        notes=candidate.notes,
+    )
+
+
+def _needs(candidate: Candidate, defects: Sequence[KnownDefect], golden: Sequence[Replayed]) -> Iterable[str]:
+    rise = candidate.rise
+    if rise is None or rise > MOST_RISE:
+        by = "from below zero" if rise is None else f"by {rise:.0%}"
+        yield (
+            f"the threshold rises {by}, from {candidate.threshold_before:.4g} to {candidate.threshold:.4g}, "
+            f"expected at most {MOST_RISE:.0%}: a defect among what was taught does that"
+        )
+    if passed := [defect.name for defect in defects if not defect.found]:
+        yield f"{len(passed)} of {len(defects)} known defects pass: {', '.join(passed)[:200]}"
+    bad = [item.name for item in golden if item.expect is Evaluation.FAIL and item.passes[1]]
+    if bad:
+        yield f"{len(bad)} golden images of bad parts pass: {', '.join(bad)[:200]}"
+
+
+def _defect(item: Replayed, bank: BankFile) -> KnownDefect:
+    good = bank.tensors[GOOD_SCORES][~aside_mask(bank)]
+    as_high = interval(int(np.count_nonzero(good >= item.scores[1])), len(good))
+    return KnownDefect(
+        item.name, *item.scores, found_before=not item.passes[0], found=not item.passes[1],
+        good_as_high=as_high, seen=as_high.share <= _SEEN,
+    )  # fmt: skip
+
+
+def _flips(items: Sequence[Replayed], judged: int | None) -> Flips:
+    count = Counter(item.passes for item in items)
+    return Flips(
+        len(items), judged,
+        to_fail=_bounded(count[True, False], len(items)), to_pass=_bounded(count[False, True], len(items)),
+    )  # fmt: skip
+
+
+def _bounded(count: int, total: int) -> Interval:
+    """The share with its 95 % interval; where nothing was replayed it may be anything."""
+    return interval(count, total) if total else Interval(0, 0, 0.0, 0.0, 1.0)
+
+
+def _part(item: Replayed) -> ReplayedPart:
+    return ReplayedPart(
+        kind=item.kind, name=item.name, expect=item.expect, judged=item.judged, score_before=item.scores[0],
+        score=item.scores[1], passes_before=item.passes[0], passes=item.passes[1], from_the_bank=item.own[1],
+    )  # fmt: skip

@@ -1,0 +1,220 @@
+"""Two people sign a candidate; then it is a version of its recipe. Nothing is put in force here."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from inspectd.bank.answers import SHORT
+from inspectd.bank.file import read_bank
+from inspectd.bank.reach import admit_threshold
+from inspectd.errors import InputError
+from inspectd.recipes.audit import AuditAction, AuditEntry, recorded_change
+from inspectd.recipes.store import RecipeDraft
+from inspectd.recipes.version import BANKS, RecipeVersion, recipe_of
+from inspectd.teach.candidates import BANK, Candidate, candidate_object, find_candidate
+from inspectd.teach.cases import CaseBook
+from inspectd.teach.golden_images import golden_images
+from inspectd.teach.place import TeachPlace
+from inspectd.teach.replay import Banks, JudgingBank
+from inspectd.teach.report import TeachReport
+from inspectd.teach.roles import Person, TeachAct, is_same_person, refuse_role
+from inspectd.teach.sealed import read_sealed, write_sealed
+
+REPORT: Final = "report.json"
+
+
+def judging_banks(place: TeachPlace, candidate: Candidate, folder: Path, device: str) -> Banks:
+    """The bank that a candidate was made from, with the threshold that was in force, and the candidate.
+
+    Raises:
+        BankError: one cannot be used.
+        InputError: that version of the recipe is no more.
+    """
+    before = place.recipes.read(candidate.recipe, candidate.recipe_version).cameras[candidate.place]
+    old = place.recipes.folder(candidate.recipe, candidate.recipe_version) / before.bank
+    return JudgingBank(old, before.threshold, device), JudgingBank(folder / BANK, None, device)
+
+
+def keep_report(folder: Path, report: TeachReport) -> str:
+    """Keep a report beside its candidate, in place of an older one; signatures go by its sha256.
+
+    Raises:
+        UnavailableError: it cannot be written.
+    """
+    return write_sealed(folder / REPORT, report)
+
+
+class Proposal(NamedTuple):
+    """A first signature.
+
+    Attributes:
+        who: signed.
+        report_sha256: of the report it was signed on.
+    """
+
+    who: str
+    report_sha256: str
+
+
+def propose(place: TeachPlace, word: str, person: Person, second_why: str = "") -> Candidate:
+    """Sign a candidate first, on its report.
+
+    Args:
+        place: the line's folder of teaching.
+        word: the first digits of its sha256.
+        person: who signs, with a reason.
+        second_why: another reason, where the report says that it takes one.
+
+    Raises:
+        InputError: the role may not, a reason or the report is missing or older than what is known now, or
+            quality has not vouched for an image unlike the rest.
+        UnavailableError: it cannot be written.
+    """
+    refuse_role(TeachAct.PROPOSE, person)
+    _refuse_no_reason(person)
+    with place.alone():
+        candidate, folder = find_candidate(place, word)
+        report, seal = _report(place, candidate, folder)
+        if report.needs and not second_why.strip():
+            needs = "; ".join(report.needs)
+            raise InputError(f"candidate {word}: {needs}; expected a second reason (--second-why)")
+        book = CaseBook(place)
+        open_cases = [name for name in candidate.unlike_the_rest if not book.find(name).vouched_by]
+        if open_cases:
+            raise InputError(
+                f"candidate {word}: images of cases {', '.join(open_cases)[:200]} are unlike the rest, "
+                "expected that quality vouches for them (`inspectd teach vouch`) or that they are withdrawn"
+            )
+        if second_why.strip():
+            second = person._replace(why=second_why)
+            place.record(candidate_object(candidate.bank_sha256), "reasoned", second)
+        place.record(candidate_object(candidate.bank_sha256), f"proposed {seal}", person)
+        return candidate
+
+
+def approve(place: TeachPlace, word: str, person: Person) -> RecipeVersion:
+    """Sign a proposed candidate as a second person: it becomes the next version of its recipe, not in force.
+
+    Raises:
+        InputError: the role or the person may not, a reason is missing, it was not proposed on the report as
+            it is, the recipe has a newer version, or the line cannot judge by it.
+        UnavailableError: it cannot be written.
+    """
+    refuse_role(TeachAct.APPROVE, person)
+    _refuse_no_reason(person)
+    with place.alone():
+        candidate, folder = find_candidate(place, word)
+        _, seal = _report(place, candidate, folder)
+        proposal = _proposal(place, candidate)
+        if proposal is None or proposal.report_sha256 != seal:
+            raise InputError(
+                f"candidate {word}: is not proposed on its report as it is, expected an engineer first"
+            )
+        if is_same_person(proposal.who, person.who):
+            raise InputError(f"candidate {word}: {person.who} proposed it, expected a second person")
+        with ExitStack() as stack:
+
+            def admit(made: Path, recipe: RecipeVersion) -> None:
+                """Once this returns the version appears: without its record it does not."""
+                _admit(made, recipe, candidate)
+                parent, new = f"{recipe.id}@{recipe.parent}", f"{recipe} {recipe.sha256}"
+                entry = AuditEntry(
+                    AuditAction.IMPORT, person.who, person.door, recipe.id, parent, new, recipe.why
+                )
+                stack.enter_context(recorded_change(place.audit, entry))
+
+            recipe = place.recipes.add(_draft(place, candidate, folder, proposal, person), admit)
+        place.record(candidate_object(candidate.bank_sha256), f"approved {recipe}", person)
+        return recipe
+
+
+def _refuse_no_reason(person: Person) -> None:
+    if not person.why.strip():
+        raise InputError("--why: is missing, expected the reason")
+
+
+def _report(place: TeachPlace, candidate: Candidate, folder: Path) -> tuple[TeachReport, str]:
+    """The candidate's report and its seal, if it is of this candidate and of all that is known now."""
+    if not (folder / REPORT).exists():
+        raise InputError(
+            f"candidate {candidate.bank_sha256[:SHORT]}: has no report; `inspectd teach report` makes it"
+        )
+    report, seal = read_sealed(folder / REPORT, TeachReport)
+    book = CaseBook(place)
+    known = [each.case.id for each in book.confirmed(candidate.recipe, candidate.place, "bad")]
+    golden = len(golden_images(place, candidate.recipe, candidate.place))
+    held = ([each.name for each in report.known_defects], report.golden)
+    if report.bank_sha256 != candidate.bank_sha256 or held != (known, golden):
+        raise InputError(
+            f"candidate {candidate.bank_sha256[:SHORT]}: its report is not of all that is known now; make it "
+            "again with `inspectd teach report`"
+        )
+    taken_back = [name for name in candidate.taught if book.find(name).state != "confirmed"]
+    if taken_back:
+        raise InputError(
+            f"candidate {candidate.bank_sha256[:SHORT]}: was taught cases that were withdrawn since "
+            f"({', '.join(taken_back)[:200]}); build another one"
+        )
+    return report, seal
+
+
+def _proposal(place: TeachPlace, candidate: Candidate) -> Proposal | None:
+    """The newest first signature on a candidate; None: there is none, or it is approved already."""
+    found = None
+    for record in place.records():
+        if record.object == candidate_object(candidate.bank_sha256):
+            verb, _, rest = (record.new or "").partition(" ")
+            if verb == "proposed":
+                found = Proposal(record.who, rest.split(" ")[0])
+            elif verb == "approved":
+                found = None
+    return found
+
+
+def _draft(
+    place: TeachPlace, candidate: Candidate, folder: Path, proposal: Proposal, person: Person
+) -> RecipeDraft:
+    """The next version: as the one the candidate was made from, with its bank in that place."""
+    newest = place.recipes.newest(candidate.recipe)
+    if newest != candidate.recipe_version:
+        raise InputError(
+            f"candidate {candidate.bank_sha256[:SHORT]}: was made from {candidate.recipe}@"
+            f"{candidate.recipe_version}, and {newest} is the newest version; build a candidate from that"
+        )
+    before = place.recipes.verify(candidate.recipe, newest)
+    root = place.recipes.folder(candidate.recipe, newest)
+    cameras = dict(before.cameras)
+    # Other cameras that share the bank keep it.
+    used = {camera.bank for name, camera in cameras.items() if name != candidate.place}
+    stem, number = candidate.place.replace("/", "_")[:58], 1
+    while (bank := f"{BANKS}/{stem}{'' if number == 1 else f'-{number}'}.safetensors") in used:
+        number += 1
+    # Scores have another scale, so limits that a person set for those of before mean nothing.
+    cameras[candidate.place] = msgspec.structs.replace(
+        cameras[candidate.place], bank=bank, bank_sha256=candidate.bank_sha256, threshold=None,
+        check_above=None, accept_threshold=False,
+    )  # fmt: skip
+    return RecipeDraft(
+        id=before.id,
+        number=before.number,
+        cameras=cameras,
+        banks={name: root / name for name in used} | {bank: folder / BANK},
+        who=f"{proposal.who} and {person.who}"[:100],
+        why=person.why[:300],
+        parent=newest,
+    )
+
+
+def _admit(made: Path, recipe: RecipeVersion, candidate: Candidate) -> None:
+    """Look at the candidate's bank where it was copied to."""
+    settings = recipe.cameras[candidate.place]
+    bank = read_bank(made / settings.bank)
+    if bank.sha256 != candidate.bank_sha256:
+        raise InputError(f"bank {made / settings.bank}: is not the candidate's; build it again")
+    admit_threshold(
+        recipe_of(settings, f"{recipe.id}, camera {candidate.place}", str(made / settings.bank)), bank
+    )
