@@ -194,7 +194,10 @@ class BankBuilder:
                     "--mask, --polygon: dfkde judges images as a whole, expected patchcore or padim"
                 )
             head = msgspec.structs.replace(head, similar_images=0)
-        self._backbone = load_backbone(spec.backbone, spec.layers, spec.weights, target)
+        self._backbone = load_backbone(
+            spec.backbone, spec.layers, spec.weights, target,
+            size=(spec.height, spec.width), token_norm=spec.patches.token_norm,
+        )  # fmt: skip
         self._extractor = FeatureExtractor(self._backbone, spec.height, spec.width, target, spec.patches)
         self._shape = self._extractor.shape()
         judged = _judged_patches(spec, self._shape)

@@ -45,7 +45,7 @@ def synthetic_pipeline(spec: Synthetic, device: str = "auto") -> ReferencePipeli
     name = spec.backbone or (_WITHOUT_TIMM if missing(("timm",)) else DEFAULT_BACKBONE)
     shipped = name == DEFAULT_BACKBONE and not missing((_WEIGHTS_PACKAGE,))
     weights = spec.weights or (PACKAGED if shipped else RANDOM)
-    backbone = load_backbone(name, spec.layers, weights, target)
+    backbone = load_backbone(name, spec.layers, weights, target, size=(spec.height, spec.width))
     extractor = FeatureExtractor(backbone, spec.height, spec.width, target, _patch_options(spec))
     with torch.inference_mode():
         detector = _detector(spec, extractor)

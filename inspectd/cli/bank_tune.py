@@ -72,7 +72,7 @@ def _layers(arguments: argparse.Namespace) -> list[tuple[str, ...]]:
     if arguments.layers is not None:
         return [tuple(choice.split(",")) for choice in arguments.layers.split(";")]
     usual = default_layers(arguments.backbone)
-    return [usual, usual[1:]]
+    return [usual, usual[1:]] if len(usual) > 1 else [usual]
 
 
 def _plot(result: Tuning) -> str:

@@ -20,6 +20,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import feature_extraction
 
 from inspectd.errors import InputError
+from inspectd.model.intermediates import (
+    IntermediateMaps,
+    Size,
+    gives_intermediates,
+    has_fixed_size,
+    refuse_size,
+    usual_blocks,
+)
 
 
 def fuse_batch_norm(network: fx.GraphModule) -> fx.GraphModule:
@@ -99,6 +107,8 @@ _IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 _IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 _HALF: Final = (0.5, 0.5, 0.5)
 _RANDOM_SEED: Final = 0
+_LONGEST_REASON: Final = 200
+"""Characters: torch names every tensor that is missing."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +140,13 @@ class Backbone:
 
 
 def load_backbone(
-    name: str, layers: tuple[str, ...] | None, weights: str | None, device: torch.device
+    name: str,
+    layers: tuple[str, ...] | None,
+    weights: str | None,
+    device: torch.device,
+    *,
+    size: Size | None = None,
+    token_norm: bool = True,
 ) -> Backbone:
     """Build a backbone by name and load its weights.
 
@@ -140,21 +156,27 @@ def load_backbone(
         weights: None for the backbone's own (shipped or downloaded), else `packaged`, `download`, `random`
             or a file.
         device: where the network goes.
+        size: height and width of the input; needed by networks that are made for one size.
+        token_norm: whether a transformer's tokens are normalised as it does it after its last block.
 
     Raises:
-        InputError: unknown backbone, unknown layer, or weights that cannot be had or do not fit.
+        InputError: unknown backbone, unknown layer, a size that it does not take, or weights that cannot be
+            had or do not fit.
     """
     network, mean, std = _architecture(name)
+    if size is not None:
+        refuse_size(name, network, size)
+    elif has_fixed_size(network):
+        raise InputError(f"backbone {name!r} is made for one size of input: expected a size")
     source = weights or (PACKAGED if name == DEFAULT_BACKBONE else DOWNLOAD)
     state = _state(name, network, source)
     _load_state(name, network, state, source)
     network.eval()
     layers = layers or default_layers(name)
-    extractor = _cut(name, network, layers)
-    extractor = fuse_batch_norm(extractor).to(device).to(memory_format=torch.channels_last)
-    return Backbone(
-        name, layers, source, digest(state), mean, std, extractor.requires_grad_(requires_grad=False)
-    )
+    sha256 = digest(state)  # of what was loaded: positions are interpolated after that
+    extractor = _cut(name, network, layers, size, token_norm=token_norm)
+    extractor = extractor.to(device).to(memory_format=torch.channels_last)
+    return Backbone(name, layers, source, sha256, mean, std, extractor.requires_grad_(requires_grad=False))
 
 
 def default_layers(name: str) -> tuple[str, ...]:
@@ -167,13 +189,17 @@ def default_layers(name: str) -> tuple[str, ...]:
         return ("blocks.1", "blocks.2", "blocks.4")
     if "resnet" in name or "resnext" in name:
         return ("layer2", "layer3")
+    if not _is_torchvisions(name) and _timm_library(name).is_model(name):
+        network = _timm(name, "meta")  # its shape alone
+        if gives_intermediates(network):
+            return usual_blocks(name, network)
     raise InputError(f"backbone {name!r} has no usual layers: name them, e.g. --layers LAYER1,LAYER2")
 
 
 def _architecture(name: str) -> tuple[nn.Module, tuple[float, float, float], tuple[float, float, float]]:
     if name == DEFAULT_BACKBONE:
         return _timm("tf_efficientnet_lite0"), _HALF, _HALF
-    if name in torchvision.models.list_models(module=torchvision.models):
+    if _is_torchvisions(name):
         return _torchvision(name), _IMAGENET_MEAN, _IMAGENET_STD
     if _timm_library(name).is_model(name):
         network = _timm(name)
@@ -185,8 +211,12 @@ def _architecture(name: str) -> tuple[nn.Module, tuple[float, float, float], tup
     )
 
 
-def _timm(name: str) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
+def _is_torchvisions(name: str) -> bool:
+    return name in torchvision.models.list_models(module=torchvision.models)
+
+
+def _timm(name: str, device: str = "cpu") -> nn.Module:
+    with torch.random.fork_rng(devices=[]), torch.device(device):
         torch.manual_seed(_RANDOM_SEED)
         network: nn.Module = _timm_library(name).create_model(name, pretrained=False)
     return network
@@ -236,8 +266,8 @@ def _packaged_state(name: str, network: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _downloaded_state(name: str) -> dict[str, torch.Tensor]:
-    if name not in torchvision.models.list_models(module=torchvision.models):
-        raise InputError(f"backbone {name!r}: no download is known for it, give a file with --weights")
+    if not _is_torchvisions(name):
+        return _state_by_timm(name)
     weights = torchvision.models.get_model_weights(name).DEFAULT
     file = _downloaded_file(name, weights.url)
     if file.exists():
@@ -250,6 +280,19 @@ def _downloaded_state(name: str) -> dict[str, torch.Tensor]:
             f"backbone {name!r}: its weights cannot be downloaded to {file} ({error}); "
             "give a file with --weights"
         ) from error
+
+
+def _state_by_timm(name: str) -> dict[str, torch.Tensor]:
+    """What timm downloads, or keeps of an earlier download; it reads tensors alone."""
+    try:
+        network: nn.Module = _timm_library(name).create_model(name, pretrained=True)
+    except (OSError, RuntimeError, HTTPException, EOFError, UnpicklingError) as error:
+        said = str(error).partition("\n")[0]
+        raise InputError(
+            f"backbone {name!r}: its weights cannot be downloaded by timm ({said}); "
+            "give a file with --weights"
+        ) from error
+    return dict(network.state_dict())
 
 
 def _downloaded_file(name: str, url: str) -> Path:
@@ -283,10 +326,15 @@ def _load_state(name: str, network: nn.Module, state: dict[str, torch.Tensor], s
         network.load_state_dict(state, strict=True)
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        first = f"{first[:_LONGEST_REASON]}..." if len(first) > _LONGEST_REASON else first
         raise InputError(f"weights {source}: do not fit backbone {name!r}: {first}") from error
 
 
-def _cut(name: str, network: nn.Module, layers: tuple[str, ...]) -> fx.GraphModule:
+def _cut(
+    name: str, network: nn.Module, layers: tuple[str, ...], size: Size | None, *, token_norm: bool
+) -> nn.Module:
+    if has_fixed_size(network):
+        return IntermediateMaps(name, network, layers, size, is_normed=token_norm)
     modules = [module for module, _ in network.named_modules() if module]
     unknown = [layer for layer in layers if layer not in modules]
     if unknown:
@@ -299,8 +347,10 @@ def _cut(name: str, network: nn.Module, layers: tuple[str, ...]) -> fx.GraphModu
             network, {layer: layer for layer in layers}, tracer_kwargs={"leaf_modules": _leaves(network)}
         )
     except (TraceError, ValueError, RuntimeError) as error:
+        if gives_intermediates(network):
+            return IntermediateMaps(name, network, layers, None, is_normed=token_norm)
         raise InputError(f"backbone {name!r}: cannot be cut at {', '.join(layers)}: {error}") from error
-    return extractor
+    return fuse_batch_norm(extractor)
 
 
 def _leaves(network: nn.Module) -> list[type[nn.Module]]:
