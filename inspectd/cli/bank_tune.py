@@ -17,7 +17,7 @@ from inspectd.evaluation.dataset import read_dataset
 from inspectd.evaluation.plots import trade_off_svg
 from inspectd.evaluation.tune import Limits, Sweep, Tuning, tune
 from inspectd.files import write_text
-from inspectd.model.backbones import default_layers
+from inspectd.model.architectures import default_layers
 from inspectd.pictures.folder import described, list_pictures
 from inspectd.text import json_line
 

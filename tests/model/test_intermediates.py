@@ -12,7 +12,8 @@ import timm
 import torch
 
 from inspectd.errors import InputError
-from inspectd.model.backbones import default_layers, load_backbone
+from inspectd.model.architectures import default_layers
+from inspectd.model.backbones import load_backbone
 
 CPU = torch.device("cpu")
 ANY_SIZE = [  # each with a size that is not its own, blocks, and whether tokens are normalised
