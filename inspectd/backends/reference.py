@@ -61,7 +61,7 @@ def _extractor(path: Path, manifest: Manifest, device: torch.device) -> FeatureE
     try:
         backbone = load_backbone(
             manifest.backbone, manifest.layers, weights_of(path, manifest), device,
-            size=(manifest.input_height, manifest.input_width), token_norm=manifest.patch_options.token_norm,
+            size=(manifest.input_height, manifest.input_width), final_norm=manifest.patch_options.final_norm,
         )  # fmt: skip
     except InputError as error:
         raise BankError(f"bank {path}: {error}") from error

@@ -117,6 +117,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Images taken out of it, the first one first."""
     settings_choice: SettingsChoice | None = None
     """How its settings were chosen for its images; None: they were not."""
+    foreground: bool = False
+    """Whether the places that are judged were learnt of its images, as those that show the part."""
     calibrated: bool | None = None
     """Whether `bank calibrate` set the threshold; None: not recorded, by an earlier version."""
     quality: LearntQuality | None = None

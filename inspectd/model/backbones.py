@@ -57,7 +57,7 @@ def load_backbone(
     device: torch.device,
     *,
     size: Size | None = None,
-    token_norm: bool = True,
+    final_norm: bool = True,
 ) -> Backbone:
     """Build a backbone by name and load its weights.
 
@@ -68,7 +68,7 @@ def load_backbone(
             or a file.
         device: where the network goes.
         size: height and width of the input; needed by networks that are made for one size.
-        token_norm: whether a transformer's tokens are normalised as it does it after its last block.
+        final_norm: whether a transformer's tokens are normalised as it does it after its last block.
 
     Raises:
         InputError: unknown backbone, unknown layer, a size that it does not take, or weights that cannot be
@@ -85,16 +85,16 @@ def load_backbone(
     network.eval()
     layers = layers or default_layers(name)
     sha256 = digest(state)  # of what was loaded: positions are interpolated after that
-    extractor = _cut(name, network, layers, size, token_norm=token_norm)
+    extractor = _cut(name, network, layers, size, final_norm=final_norm)
     extractor = extractor.to(device).to(memory_format=torch.channels_last)
     return Backbone(name, layers, source, sha256, mean, std, extractor.requires_grad_(requires_grad=False))
 
 
 def _cut(
-    name: str, network: nn.Module, layers: tuple[str, ...], size: Size | None, *, token_norm: bool
+    name: str, network: nn.Module, layers: tuple[str, ...], size: Size | None, *, final_norm: bool
 ) -> nn.Module:
     if has_fixed_size(network):
-        return IntermediateMaps(name, network, layers, size, is_normed=token_norm)
+        return IntermediateMaps(name, network, layers, size, is_normed=final_norm)
     modules = [module for module, _ in network.named_modules() if module]
     unknown = [layer for layer in layers if layer not in modules]
     if unknown:
@@ -108,7 +108,7 @@ def _cut(
         )
     except (TraceError, ValueError, RuntimeError) as error:
         if gives_intermediates(network):
-            return IntermediateMaps(name, network, layers, None, is_normed=token_norm)
+            return IntermediateMaps(name, network, layers, None, is_normed=final_norm)
         raise InputError(f"backbone {name!r}: cannot be cut at {', '.join(layers)}: {error}") from error
     return fuse_batch_norm(extractor)
 

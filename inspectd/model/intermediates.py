@@ -113,6 +113,9 @@ class IntermediateMaps(nn.Module):
                 # Torch would have timm interpolate what windows have learnt in other words.
                 warnings.simplefilter("ignore", UserWarning)
                 network.set_input_size(img_size=size)
+        is_dynamic = size is not None and getattr(network, "dynamic_img_size", False)
+        if is_dynamic and getattr(network, "rope", None) is not None:
+            network.rope = _RotaryPositions(network.rope, network.patch_embed.dynamic_feat_size(size))
         network.prune_intermediate_layers(self._wanted, prune_norm=not self._is_normed, prune_head=True)
         self.network = network
 
@@ -122,6 +125,25 @@ class IntermediateMaps(nn.Module):
             images, indices=self._wanted, norm=self._is_normed, stop_early=True, intermediates_only=True
         )
         return dict(zip(self._names, maps, strict=True))
+
+
+class _RotaryPositions(nn.Module):
+    """Rotary positions of one grid. timm works them out for every image, on the CPU, for which a card waits.
+
+    Args:
+        rope: timm's.
+        grid: rows and columns of patches.
+    """
+
+    positions: torch.Tensor
+
+    def __init__(self, rope: Any, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.register_buffer("positions", rope.get_embed(shape=grid).detach(), persistent=False)
+
+    def get_embed(self, shape: object) -> torch.Tensor:  # noqa: ARG002 - as timm calls it
+        """The positions, as timm's own module gives them."""
+        return self.positions
 
 
 def _stages(network: Any) -> list[dict[str, Any]]:

@@ -27,17 +27,17 @@ ANY_SIZE = [  # each with a size that is not its own, blocks, and whether tokens
 ]
 
 
-@pytest.mark.parametrize(("name", "size", "layers", "token_norm"), ANY_SIZE)
+@pytest.mark.parametrize(("name", "size", "layers", "final_norm"), ANY_SIZE)
 def test_maps_are_timms_at_another_size(
-    name: str, size: tuple[int, int], layers: tuple[str, ...], token_norm: bool
+    name: str, size: tuple[int, int], layers: tuple[str, ...], final_norm: bool
 ) -> None:
     """timm interpolates positions for every image here, as `dynamic_img_size` asks it to; we do it once."""
-    backbone = load_backbone(name, layers, "random", CPU, size=size, token_norm=token_norm)
+    backbone = load_backbone(name, layers, "random", CPU, size=size, final_norm=final_norm)
     own = of_timm(name, dynamic_img_size=True)
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         expected = own.forward_intermediates(
-            images, indices=[int(layer.split(".")[1]) for layer in layers], norm=token_norm,
+            images, indices=[int(layer.split(".")[1]) for layer in layers], norm=final_norm,
             intermediates_only=True,
         )  # fmt: skip
         for want, got in zip(expected, backbone(images), strict=True):
