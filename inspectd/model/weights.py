@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
@@ -23,6 +24,8 @@ DOWNLOAD: Final = "download"
 RANDOM: Final = "random"
 """Weights drawn with a fixed seed: enough to measure speed, not to find defects."""
 
+_OF_THE_AUTHORS: Final = {"mask_token", "storage_tokens"}
+"""Tensors that only their files hold, which timm has no use for or calls otherwise."""
 _LONGEST_REASON: Final = 200
 """Characters: torch names every tensor that is missing."""
 
@@ -80,7 +83,18 @@ def state_of(name: str, network: nn.Module, source: str) -> dict[str, torch.Tens
         return _downloaded_state(name)
     if source == RANDOM:
         return dict(network.state_dict())
-    return load_weights(Path(source))
+    return _in_timms_names(network, load_weights(Path(source)))
+
+
+def _in_timms_names(network: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights of DINOv2 and DINOv3 as their authors publish them, by timm's names; all others as they are."""
+    translate = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
+    if translate is None or _OF_THE_AUTHORS.isdisjoint(state):
+        return state
+    try:
+        return dict(translate(dict(state), network))
+    except (AttributeError, IndexError, KeyError, RuntimeError, ValueError):  # of another network
+        return state  # which is said as soon as they are loaded
 
 
 def load_state(name: str, network: nn.Module, state: dict[str, torch.Tensor], source: str) -> None:

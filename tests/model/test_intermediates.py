@@ -136,6 +136,17 @@ def test_weights_of_a_file_give_the_same_maps_at_every_size(tmp_path: Path) -> N
         assert [level.shape[2:] for level in small(torch.zeros(1, 3, 32, 48))] == [(2, 3), (2, 3)]
 
 
+def test_weights_as_the_authors_of_dinov2_publish_them_are_the_same(tmp_path: Path) -> None:
+    name, path = "vit_small_patch14_reg4_dinov2", str(tmp_path / "dinov2_vits14_reg4_pretrain.pth")
+    state = of_timm(name).state_dict()
+    published = {"mask_token": torch.ones(1, 384), "register_tokens": state.pop("reg_token")}
+    no_position = torch.zeros(1, 1, 384)
+    published |= state | {"pos_embed": torch.cat([no_position, state["pos_embed"]], dim=1)}
+    torch.save(published, path)
+    taken, wanted = (load_backbone(name, None, source, CPU, size=(28, 28)) for source in (path, "random"))
+    assert taken.weights_sha256 == wanted.weights_sha256
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
