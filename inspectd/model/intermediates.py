@@ -65,8 +65,10 @@ def refuse_size(name: str, network: nn.Module, size: Size) -> None:
     Raises:
         InputError: no whole number of patches fills it, or the network takes its own size alone.
     """
+    if not has_fixed_size(network):
+        return
     own = _own_size(network)
-    if not has_fixed_size(network) or size == own:
+    if size == own:
         return
     got = f"--size: got {size[0]}x{size[1]}, backbone {name!r} takes"
     if not hasattr(network, "set_input_size"):
