@@ -21,8 +21,8 @@ LEAST_SEPARATION: Final = 0.8
 """Share of the variance that two groups explain. Values of one group, cut in the middle, have 0.64 of it if
 they are normally distributed, and 0.75 if uniformly."""
 LEAST_OF_BORDER: Final = 0.6
-MOST_OF_CENTRE: Final = 0.65
-"""As in AnomalyDINO, where a part fills at least 35 % of the centre."""
+MOST_OF_CENTRE: Final = 0.8
+"""What fills less than a fifth of it may be a reflection, and the part be taken for background."""
 _MARGIN: Final = 0.2
 """Of the height and width, at each side of the centre."""
 
