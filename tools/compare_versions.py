@@ -28,7 +28,8 @@ from inspectd.bank.coreset import greedy_coreset
 from inspectd.bank.file import GOOD_SCORES, Manifest, write_bank
 from inspectd.bank.images import find_images, read_image
 from inspectd.bank.lists import add_lists
-from inspectd.model.backbones import DEFAULT_BACKBONE, load_backbone
+from inspectd.model.architectures import DEFAULT_BACKBONE
+from inspectd.model.backbones import load_backbone
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.head import Head, image_embedding
 from inspectd.model.options import HeadOptions, PaDiMOptions, PatchCoreOptions, PatchOptions

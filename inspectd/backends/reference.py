@@ -59,7 +59,10 @@ def reference_pipeline(path: Path, bank: BankFile, device: torch.device) -> Refe
 
 def _extractor(path: Path, manifest: Manifest, device: torch.device) -> FeatureExtractor:
     try:
-        backbone = load_backbone(manifest.backbone, manifest.layers, weights_of(path, manifest), device)
+        backbone = load_backbone(
+            manifest.backbone, manifest.layers, weights_of(path, manifest), device,
+            size=(manifest.input_height, manifest.input_width), final_norm=manifest.patch_options.final_norm,
+        )  # fmt: skip
     except InputError as error:
         raise BankError(f"bank {path}: {error}") from error
     if backbone.weights_sha256 != manifest.weights_sha256:

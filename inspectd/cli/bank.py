@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Final, get_args
 
+from inspectd.bank.presets import PRESETS
 from inspectd.bank.settings_choice import FEWEST_IMAGES
 from inspectd.cli.times import utc_ns
 from inspectd.errors import InputError
@@ -77,10 +78,24 @@ def _add_build(build: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="a setting of the detector; repeatable",
     )
-    build.add_argument("--backbone", default="efficientnet_lite0", help="default: %(default)s")
+    build.add_argument(
+        "--preset", choices=tuple(PRESETS),
+        help="backbone, layers, size and coreset by purpose: "
+        + ", ".join(f"{name}: {one.backbone} at {one.height}" for name, one in PRESETS.items())
+        + "; what each needs: docs/banks.md",
+    )  # fmt: skip
+    build.add_argument(
+        "--backbone",
+        help="efficientnet_lite0, or a network of torchvision or timm by its name, such as "
+        "vit_small_patch14_dinov2; default: efficientnet_lite0",
+    )
     build.add_argument("--layers", metavar="A,B", help="layer names; default: the backbone's usual ones")
     build.add_argument("--weights", metavar="FILE", help="weights file; default: the backbone's own")
     build.add_argument("--size", help="network input: 256 or HEIGHTxWIDTH; default: 256")
+    build.add_argument(
+        "--final-norm", choices=("on", "off"), default="on",
+        help="normalise a transformer's tokens as it does after its last block; default: %(default)s",
+    )  # fmt: skip
     build.add_argument(
         "--grid", choices=("coarse", "fine"), help="patches of the coarsest (default) or finest layer"
     )
@@ -107,6 +122,10 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--exclude-polygon", type=Path, metavar="FILE", help="the same; what lies in one is not judged"
     )
+    build.add_argument(
+        "--foreground", action="store_true",
+        help="judge only the places where the images show a part before a background",
+    )  # fmt: skip
     build.add_argument("--coreset", help="patches kept: a share (0.04, 4%%) or a number; default: 0.04")
     build.add_argument(
         "--bank-mb", type=float, metavar="MB", help="size of the patches kept, instead of --coreset"

@@ -8,8 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from inspectd.backends.cuda.device import choose_device
 from inspectd.backends.precisions import prepare, refuse_unavailable
@@ -19,6 +22,7 @@ from inspectd.bank.collect import NamedFrame
 from inspectd.bank.file import read_bank
 from inspectd.bank.images import named_image, read_image, video_frames
 from inspectd.bank.polygons import JudgedArea, read_polygons
+from inspectd.bank.presets import PRESETS, Preset
 from inspectd.cli.bank_choice import print_choice
 from inspectd.cli.bank_common import (
     MOST_PASTES,
@@ -43,6 +47,8 @@ from inspectd.pictures.folder import described, list_pictures
 from inspectd.quality.align import AlignedLearnt, has_place, learn_aligned
 from inspectd.quality.learn import FEWEST
 from inspectd.text import json_line
+
+_OF_PRESET: Final = ("backbone", "layers", "size", "grid", "coreset", "bank_mb")
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,8 @@ def main(arguments: argparse.Namespace) -> int:
         facts = {"choice": choice, "settings": chosen if isinstance(chosen, str) else _facts(chosen)}
         print(json_line({**msgspec.to_builtins(report), **msgspec.to_builtins(facts)}))
     else:
-        _print_report(arguments.out, report, choice)
+        foreground = bank.tensors["head.mask"] if bank.manifest.foreground else None
+        _print_report(arguments.out, report, choice, foreground)
         if arguments.review is not None:
             print(f"review: {arguments.review}")
         print(f"next: inspectd bank evaluate {arguments.out} --data DATA --report report.html")
@@ -137,29 +144,57 @@ def _with_synthetic_defects(
 
 
 def _spec(arguments: argparse.Namespace) -> BuildSpec:
-    height, width = parse_size(arguments.size or "256")
+    preset = _preset(arguments)
+    height, width = parse_size(arguments.size) if arguments.size else (preset.height, preset.width)
     options = parse_options(arguments.option)
     if arguments.neighbours is not None:
         options["neighbours"] = arguments.neighbours
     return BuildSpec(
         detector=arguments.detector,
         options=options,
-        patches=PatchOptions(grid=arguments.grid or "coarse", region=parse_region(arguments.roi)),
-        backbone=arguments.backbone,
-        layers=tuple(arguments.layers.split(",")) if arguments.layers else None,
+        patches=PatchOptions(
+            grid=arguments.grid or "coarse",
+            region=parse_region(arguments.roi),
+            final_norm=arguments.final_norm == "on",
+        ),
+        backbone=arguments.backbone or preset.backbone,
+        layers=_layers(arguments, preset),
         weights=str(Path(arguments.weights).resolve()) if arguments.weights else None,
         height=height,
         width=width,
-        coreset=parse_coreset(arguments.coreset or "0.04"),
+        coreset=parse_coreset(arguments.coreset) if arguments.coreset else preset.coreset,
         bank_mb=arguments.bank_mb,
         seed=arguments.seed,
         memory_gb=arguments.memory_gb,
         strict=arguments.strict,
         mask=arguments.mask,
         area=_area(arguments),
+        foreground=arguments.foreground,
         keep_outliers=arguments.keep_outliers,
         precision=arguments.precision,
     )
+
+
+def _preset(arguments: argparse.Namespace) -> Preset:
+    """The preset that was asked for, else the one whose settings are the defaults.
+
+    Raises:
+        InputError: something is given that the preset says.
+    """
+    if arguments.preset is None:
+        return PRESETS["fast"]
+    given = [name for name in _OF_PRESET if getattr(arguments, name) is not None]
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise InputError(f"--preset: got {arguments.preset} and {names}, expected one or the other")
+    return PRESETS[arguments.preset]
+
+
+def _layers(arguments: argparse.Namespace, preset: Preset) -> tuple[str, ...] | None:
+    """Layers that are given, or the preset's; None: the usual ones of the backbone."""
+    if arguments.layers:
+        return tuple(arguments.layers.split(","))
+    return None if arguments.preset is None else preset.layers
 
 
 def _area(arguments: argparse.Namespace) -> JudgedArea | None:
@@ -250,9 +285,14 @@ def _facts(chosen: ChosenSettings) -> dict[str, object]:
     return {**msgspec.to_builtins(chosen.spec.settings_choice), "image_ms": chosen.image_ms}
 
 
-def _print_report(out: Path, report: BuildReport, choice: Choice) -> None:
+def _print_report(
+    out: Path, report: BuildReport, choice: Choice, foreground: NDArray[np.float32] | None
+) -> None:
     bank = report.bank
     print(f"{out}: {bank.rows} x {bank.dims} from {report.patches} patches of {report.images} images")
+    if foreground is not None:
+        judged = f"{int((foreground > 0).sum())} of {foreground.size}"
+        print(f"foreground: {judged} places show the part and are judged; `inspectd bank show` draws them")
     print(f"threshold {report.threshold:.4f}, sha256 {report.sha256[:12]}")
     steps = f"features {report.extract_s:.1f}, coreset {report.coreset_s:.1f}, whole fit {report.fit_s:.1f}"
     print(f"seconds: {steps}")

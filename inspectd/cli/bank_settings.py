@@ -14,6 +14,8 @@ from inspectd.errors import InputError
 from inspectd.evaluation.choose_settings import DEFAULT, MARGIN, ChosenSettings, choose_settings
 
 _GIVEN: Final = ("size", "grid", "layers", "coreset", "bank_mb")
+_PRESET: Final = ("size", "layers", "coreset")
+"""What a preset gives."""
 _NOTEWORTHY: Final = 1.2
 """Times as long as by default."""
 _HEADINGS: Final = ("settings", "AUROC", "gain (95 %)", "found", "time", "")
@@ -33,9 +35,13 @@ def chosen_settings(
         return "--tune off"
     if spec.detector != "patchcore":
         return f"--tune chooses for patchcore alone, not for {spec.detector}"
+    if spec.foreground:
+        return "--foreground: what is judged is not known before the build"
     if not paths:
         return "--tune takes --images, which can be read more than once"
     given = [name for name in _GIVEN if getattr(arguments, name) is not None]
+    if arguments.preset is not None:
+        given += [name for name in _PRESET if name not in given]
     try:
         with Steps() as steps:
             return choose_settings(

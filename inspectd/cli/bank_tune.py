@@ -17,7 +17,7 @@ from inspectd.evaluation.dataset import read_dataset
 from inspectd.evaluation.plots import trade_off_svg
 from inspectd.evaluation.tune import Limits, Sweep, Tuning, tune
 from inspectd.files import write_text
-from inspectd.model.backbones import default_layers
+from inspectd.model.architectures import default_layers
 from inspectd.pictures.folder import described, list_pictures
 from inspectd.text import json_line
 
@@ -72,7 +72,7 @@ def _layers(arguments: argparse.Namespace) -> list[tuple[str, ...]]:
     if arguments.layers is not None:
         return [tuple(choice.split(",")) for choice in arguments.layers.split(";")]
     usual = default_layers(arguments.backbone)
-    return [usual, usual[1:]]
+    return [usual, usual[1:]] if len(usual) > 1 else [usual]
 
 
 def _plot(result: Tuning) -> str:

@@ -30,7 +30,7 @@ from inspectd.errors import InputError
 from inspectd.evaluation.drawn_defects import WHOLE, drawn, place_of, reader, size_range
 from inspectd.evaluation.paste_plan import PlannedPaste, plan_pastes
 from inspectd.evaluation.synthetic import Frame
-from inspectd.model.backbones import default_layers
+from inspectd.model.architectures import default_layers
 from inspectd.model.options import PatchCoreOptions, options_of
 from inspectd.model.resize import Region
 

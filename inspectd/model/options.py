@@ -94,6 +94,8 @@ class PatchOptions(Options, frozen=True, kw_only=True):
     dimensions: Annotated[int, Meta(ge=1, le=65_536)] | None = None
     """Average neighbouring channels down to this many dimensions, at most those the layers give; None: keep
     them all."""
+    final_norm: bool = True
+    """Normalise a transformer's tokens as it does itself after its last block; no other network has them."""
 
 
 KINDS: Final[dict[str, type[Options]]] = {

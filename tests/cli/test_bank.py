@@ -17,6 +17,7 @@ from support.messages import EPOCH, verdict
 from inspectd import __version__, cli, wire
 from inspectd.bank.build import BuildSpec
 from inspectd.bank.file import read_bank, write_bank
+from inspectd.bank.presets import PRESETS
 from inspectd.cli import bank as bank_command
 from inspectd.cli import bank_build
 from inspectd.cli.bank_common import (
@@ -28,6 +29,8 @@ from inspectd.cli.bank_common import (
 )
 from inspectd.config import JournalSettings
 from inspectd.errors import InputError
+from inspectd.model.architectures import architecture, default_layers
+from inspectd.model.intermediates import refuse_size
 from inspectd.model.options import PatchOptions
 from inspectd.publish.journal.file import JournalFile
 from inspectd.publish.journal.records import Group, Row
@@ -127,14 +130,37 @@ def test_every_option_of_build_reaches_the_build(tmp_path: Path) -> None:
     words = (
         "build --images . --out x --detector padim --option dimensions=20 --backbone resnet18 "
         f"--layers layer1,layer2 --weights {tmp_path}/w.pth --size 64x96 --grid fine --roi 0.1,0.2,0.5,0.6 "
-        "--coreset 7 --bank-mb 3 --seed 5 --memory-gb 2 --strict --mask m.png --keep-outliers"
+        "--coreset 7 --bank-mb 3 --seed 5 --memory-gb 2 --strict --mask m.png --keep-outliers "
+        "--final-norm off --foreground"
     )
     assert bank_build._spec(parser.parse_args(words.split())) == BuildSpec(
         detector="padim", options={"dimensions": 20}, backbone="resnet18", layers=("layer1", "layer2"),
         weights=f"{tmp_path}/w.pth", height=64, width=96, coreset=7, bank_mb=3.0, seed=5, memory_gb=2.0,
-        patches=PatchOptions(grid="fine", region=(0.1, 0.2, 0.5, 0.6)), strict=True, mask=Path("m.png"),
-        keep_outliers=True,
+        patches=PatchOptions(grid="fine", region=(0.1, 0.2, 0.5, 0.6), final_norm=False), strict=True,
+        mask=Path("m.png"), keep_outliers=True, foreground=True,
     )  # fmt: skip
+
+
+def test_a_preset_is_taken_whole_or_not_at_all() -> None:
+    parser = argparse.ArgumentParser()
+    bank_command.add_arguments(parser)
+    words = ["build", "--images", ".", "--out", "x", "--seed", "5", "--preset"]
+    for name, preset in PRESETS.items():
+        assert bank_build._spec(parser.parse_args([*words, name])) == BuildSpec(
+            backbone=preset.backbone, layers=preset.layers, height=preset.height, width=preset.width,
+            coreset=preset.coreset, seed=5,
+        )  # fmt: skip
+    given = parser.parse_args([*words, "balanced", "--size", "224", "--bank-mb", "3"])
+    with pytest.raises(InputError, match="--preset: got balanced and --size, --bank-mb, expected"):
+        bank_build._spec(given)
+
+
+@pytest.mark.system
+def test_presets_are_settings_that_their_networks_take() -> None:
+    for preset in PRESETS.values():
+        network, _, _ = architecture(preset.backbone)
+        refuse_size(preset.backbone, network, (preset.height, preset.width))
+        assert preset.layers == default_layers(preset.backbone)
 
 
 @pytest.mark.system

@@ -39,7 +39,7 @@ def test_the_packaged_weights_see_edges() -> None:
 
 
 def test_a_torchvision_model_is_cut_at_its_layers(resnet_weights: Path) -> None:
-    backbone = load_backbone("resnet18", ("layer2", "layer3"), str(resnet_weights), CPU)
+    backbone = load_backbone("resnet18", ("layer2", "layer3"), str(resnet_weights), CPU, size=(60, 64))
     whole = torchvision.models.resnet18(weights=None).eval()
     whole.load_state_dict(torch.load(resnet_weights, weights_only=True))
     images = torch.rand(1, 3, 64, 64)

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from inspectd.errors import InputError
-from inspectd.model.backbones import digest, load_backbone, load_weights
+from inspectd.model.backbones import load_backbone
+from inspectd.model.weights import digest, load_weights
 
 
 def test_the_digest_sees_values_names_and_shapes() -> None:

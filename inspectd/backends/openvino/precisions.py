@@ -27,6 +27,7 @@ from inspectd.bank.file import NETWORK, BankFile
 from inspectd.errors import InputError, UnavailableError
 from inspectd.log import event
 from inspectd.model.features import FeatureExtractor, Preprocess
+from inspectd.model.intermediates import IntermediateMaps
 from inspectd.model.options import BackbonePrecision
 from inspectd.model.resize import resized
 
@@ -93,6 +94,15 @@ def prepared(
         InputError: the backbone cannot be had in that precision.
         UnavailableError: this processor does not compute in it, or a package for it is missing.
     """
+    choices = ROUNDED
+    if isinstance(extractor.backbone.network, IntermediateMaps):
+        # A few channels of tokens are hundreds of times as large as the others: they would take all 8 bits.
+        choices = ("bfloat16",)
+        if wanted == "int8":
+            raise InputError(
+                f"--precision int8: is for convolutions, backbone {extractor.backbone.name!r} is read by its "
+                "blocks; use bfloat16 or float32"
+            )
     try:
         network = export_features(extractor)
     except UnconvertibleError as error:
@@ -104,7 +114,7 @@ def prepared(
     usual = _seconds(OpenVinoExtractor(extractor, network, "float32"))
     made = {
         precision: _in(precision, extractor, network, frames)
-        for precision in ROUNDED
+        for precision in choices
         if _missing(precision) is None
     }
     seconds = {precision: _seconds(one.extractor) for precision, one in made.items()}

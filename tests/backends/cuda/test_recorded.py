@@ -28,8 +28,8 @@ NO_LIKENESS = HeadOptions(similar_images=0)
 
 
 @functools.cache
-def loaded(backbone, layers):
-    return load_backbone(backbone, layers, "random", CPU)
+def loaded(backbone, layers, size):
+    return load_backbone(backbone, layers, "random", CPU, size=(size, size))
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ USUAL = Network("efficientnet_lite0", ("blocks.2", "blocks.4"), 256)
 
 def reference(network, rows, options, head, *, is_masked=False):
     """A reference pipeline of a bank without values; only its shapes matter."""
-    made = copy.deepcopy(loaded(network.backbone, network.layers))
+    made = copy.deepcopy(loaded(network.backbone, network.layers, network.size))
     patches = PatchOptions(grid="fine", dimensions=network.dims)
     extractor = FeatureExtractor(made, network.size, network.size, CPU, patches)
     height, width, dims = extractor.shape()
@@ -132,6 +132,19 @@ def test_the_fake_card_finds_what_it_is_for(monkeypatch):
 )
 def test_nothing_waits_for_the_card_or_comes_from_the_host(monkeypatch, options, head, rows, is_masked):
     recorded(monkeypatch, reference(SMALL, rows, options, head, is_masked=is_masked), (1, 4))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        Network("vit_tiny_patch16_224", ("blocks.1", "blocks.3"), 64),
+        Network("vit_tiny_patch16_dinov3_qkvb", ("blocks.1",), 64),
+        Network("swin_tiny_patch4_window7_224", ("layers.1",), 64),
+    ],
+    ids=lambda network: network.backbone,
+)
+def test_transformers_wait_for_nothing_either(monkeypatch, network):
+    recorded(monkeypatch, reference(network, 300, DEFAULT, HeadOptions()), (1, 4))
 
 
 @pytest.mark.parametrize(
