@@ -230,7 +230,13 @@ class AccountRoutes:
         except ApiError as error:
             raise _refused_password(error) from error
         await self._record(AuditAction.PASSWORD, account.name, request, about=account.name, result=BEGUN)
-        await self._set_password(account.name, wanted.new, network_of(account.address))
+        try:
+            await self._set_password(account.name, wanted.new, network_of(account.address))
+        except ApiError as error:
+            await self._record(
+                AuditAction.PASSWORD, account.name, request, about=account.name, result=f"refused: {error}"
+            )
+            raise
         await self._record(AuditAction.PASSWORD, account.name, request, about=account.name)
         answer = json_answer({"ok": True})
         user = self._store.user(account.name)
@@ -255,9 +261,9 @@ class AccountRoutes:
         await self._record_change(account, wanted, old, None, BEGUN)
         try:
             await self._change_user(wanted, network_of(account.address))
-        except InputError as error:
+        except (InputError, ApiError) as error:
             await self._record_change(account, wanted, old, None, f"refused: {error}")
-            raise ApiError(400, "user", str(error)) from error
+            raise error if isinstance(error, ApiError) else ApiError(400, "user", str(error)) from error
         await self._record_change(account, wanted, old, _described(self._store.user(wanted.name)), DONE)
         return json_answer({"ok": True})
 

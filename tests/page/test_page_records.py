@@ -24,8 +24,18 @@ def test_nothing_is_done_that_cannot_be_recorded(page) -> None:
     admin, engineer = page.browser("admin"), page.browser("engineer")
     assert engineer.post("/api/acts/order_begin", json={"order": "A 1"}).status_code == 200
     assert [record["result"] for record in page.audit()] == ["begun", "done"]
+    short = {"do": "password", "name": "viewer", "password": "short"}
+    assert admin.post("/api/users", json=short).status_code == 400
+    assert engineer.post("/api/me/password", json={"old": PASSWORD, "new": "short"}).status_code == 400
+    assert [record["result"].partition(":")[0] for record in page.audit()[2:]] == [
+        "begun",
+        "refused",
+        "done",
+        "begun",
+        "refused",
+    ]  # fmt: skip - `done`: the password that was given is the right one
     file = page.folder / "store" / "page-audit.jsonl"
-    file.write_bytes(file.read_bytes().replace(b"A 1", b"B 2"))
+    file.write_bytes(file.read_bytes().replace(b"refused", b"allowed"))
     viewer = page.browser("viewer")
     session = next(each for each in page.store.sessions() if each.user.name == "viewer")
     assert engineer.post("/api/acts/order_begin", json={"order": "C 3"}).status_code == 503

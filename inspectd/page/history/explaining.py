@@ -55,11 +55,15 @@ class Explainer:
         try:
             with temporary_folder("inspectd-explain-") as folder:
                 picture = Path(folder) / _PICTURE
+                # Never on the GPU, which the line's verdicts need, with its memory.
                 result = await self._children.run(
                     "inspectd",
-                    ["explain", str(kept.folder), "--config", str(self._line_file), "--out", str(picture)],
+                    [
+                        "explain", str(kept.folder), "--config", str(self._line_file), "--out", str(picture),
+                        "--device", "cpu",
+                    ],
                     seconds=_SECONDS,
-                )
+                )  # fmt: skip
                 if result.code is None:
                     raise ApiError(
                         504, "too_long", f"It took more than {_SECONDS:g} s and was ended; run "
