@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from playwright.sync_api import Browser, BrowserContext, Page
-from support.page_process import PageProcess
+from support.page_process import COOKIE, PageProcess
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
@@ -41,7 +41,7 @@ class Glass:
             viewport=size, color_scheme=scheme, has_touch=True
         )
         self._context.add_cookies(
-            [{"name": "inspectd-plain", "value": page.token(role), "url": page.origin, "sameSite": "Strict"}]
+            [{"name": COOKIE, "value": page.token(role), "url": page.origin, "sameSite": "Strict"}]
         )
         self.tab: Page = self._context.new_page()
         self.tab.set_default_timeout(20_000)

@@ -20,6 +20,9 @@ from inspectd.page.accounts.store import AccountStore
 PASSWORD = "a long enough password"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
+COOKIE = "inspectd-plain.test.line"
+"""Of a session on a page over plain loopback."""
+
 
 class PageProcess:
     """A page on a free port of the loopback interface.
@@ -81,7 +84,7 @@ class PageProcess:
 
     def browser(self, role: Role | str | None = None, address: str = "127.0.0.1") -> httpx.Client:
         """A browser at a loopback address, in which the user of that role is logged in; None: nobody."""
-        cookies = {} if role is None else {"inspectd-plain.test.line": self.token(role)}
+        cookies = {} if role is None else {COOKIE: self.token(role)}
         self._browsers.append(
             httpx.Client(
                 base_url=self.origin,

@@ -22,7 +22,7 @@ HOSTILE = "<img src=x onerror=document.title='hacked'>"
 ZONE = '[view]\nzone = "Asia/Seoul"\n'
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, nothing else in this process can run an event loop
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
