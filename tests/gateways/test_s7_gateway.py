@@ -153,7 +153,7 @@ def test_a_plc_that_is_killed_and_comes_back(daemon, tmp_path: Path) -> None:
         return int.from_bytes(found, "big")
 
     def until(condition: Callable[[], object]) -> None:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while not condition():
             assert time.monotonic() < end
             time.sleep(0.02)
