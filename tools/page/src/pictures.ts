@@ -75,6 +75,11 @@ export function takePicture(data: ArrayBuffer, taken: () => void): PictureHead |
   decode(message)
     .then((shown) => {
       const place = nameOf(message.head);
+      const newest = waiting.get(place) ?? drawnPictures.get(place);
+      if (newest && newest.cameAt > cameAt) {
+        shown.bitmap.close(); // it took longer to decode than one that came after it
+        return;
+      }
       waiting.get(place)?.bitmap.close();
       waiting.set(place, { ...shown, head: message.head, cameAt });
     })
