@@ -63,8 +63,8 @@ class _Showing(msgspec.Struct):
     claimed: set[tuple[str, int, int]] = set()
     """Frames of it without a verdict, or regions of them: place, generation and number."""
     views: list[GoldenView] = []
-    subjects: set[GoldenSubject] = set()
-    """What judged its views."""
+    subjects: dict[str, GoldenSubject] = {}
+    """What judged its views, by camera or `CAMERA/REGION`."""
 
 
 class GoldenChecks:
@@ -253,7 +253,7 @@ class GoldenChecks:
         refusal = self._check.refusal(part)
         if refusal is not None:
             return refusal[1]
-        self._showing = _Showing(part, None, trigger_id, {}, set(), [], set())
+        self._showing = _Showing(part, None, trigger_id)
         return None
 
     def drop(self) -> None:
@@ -308,7 +308,7 @@ class GoldenChecks:
                 score.image_score if score else None, outcome.threshold, score.bank_sha256 if score else None,
             )
         )  # fmt: skip
-        showing.subjects.add(self._subject(inspection.recipe))
+        showing.subjects[inspection.place] = self._subject(inspection.recipe)
         if inspection.trigger is None and inspection.frame is not None:
             showing.claimed.discard(_identity(inspection.frame))
             if not showing.claimed and not showing.awaited:
@@ -385,7 +385,7 @@ class GoldenChecks:
         now_ns = self._clock()
         longest_ns = max(self._book.deadline_ns(key) for key in self._book.in_force.places.values())
         awaited = dict.fromkeys((place.partition("/")[0] for place in cameras), now_ns)
-        self._showing = _Showing(part, now_ns + _FRAME_NS + longest_ns, None, awaited, set(), [], set())
+        self._showing = _Showing(part, now_ns + _FRAME_NS + longest_ns, None, awaited)
         return None
 
     def _end(self, why: str) -> tuple[GoldenRefusalReason, str] | None:
@@ -403,7 +403,9 @@ class GoldenChecks:
         check = self._check
         if check is None or self._outcome is not None:
             return
-        others = [subject for subject in showing.subjects if subject != check.subject]
+        # Other cameras, and other regions of the same frame, may well judge by another recipe.
+        judged = [showing.subjects.get(place, check.subject) for place in check.cameras(showing.part)]
+        others = [subject for subject in judged if subject != check.subject]
         taken = check.take(
             showing.part, showing.views, others[0] if others else check.subject,
             now_ns=self._clock(), utc_ns=time.time_ns(), trigger_id=showing.trigger_id,

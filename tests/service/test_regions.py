@@ -214,6 +214,27 @@ cameras = ["top/right"]
     assert judged == {("left", "pass"), ("mid", "fail"), ("right", "fail")}
 
 
+def test_a_golden_part_proves_its_recipe_though_another_judges_the_frames_other_regions(start_daemon, frames):
+    golden = """
+[golden]
+grace_minutes = 0
+[[golden.parts]]
+name = "dark"
+recipe = "cell"
+expect = "pass"
+"""
+    camera = camera_table("top", frames, fps=40, slots=32) + regions(left=None, right="bright")
+    text = settings("stub.bank", camera, deadline_ms=3000, recipe=f"threshold = 0.3\n{RECIPES}", extra=golden)
+    daemon = start_daemon(text).ready()
+    with GoldenAsker(f"ipc://{daemon.runtime_dir}/control.sock", who="kim") as asker:
+        assert asker.ask(GoldenAction.BEGIN).to_show[0].cameras == ["top/left"]
+        asker.ask(GoldenAction.SHOW, part="dark")
+        daemon.until(lambda: asker.ask(GoldenAction.STATUS).shown)
+        assert asker.ask(GoldenAction.STATUS).last.problems == []
+        daemon.until(lambda: asker.ask(GoldenAction.STATUS).outcome is GoldenOutcome.PASSED)
+    daemon.until(lambda: any(v.region == "left" and v.score for v in daemon.reader.verdicts))
+
+
 def test_the_real_scorer_sees_the_region_and_nothing_else_and_explain_gives_its_score_again(
     start_real_daemon, bank_file, tmp_path, capsys
 ):
