@@ -193,7 +193,7 @@ class PartsUnderWay:
         """A view of a part was judged."""
         part = self._open.get(verdict.trigger_id or "")
         if part is not None and len(part.views) < _MOST_VIEWS:
-            part.views[verdict.camera] = verdict
+            part.views[verdict.place] = verdict
 
     def saw_part(self, verdict: PartVerdict, now: float) -> None:
         """A part was judged; the first verdict that belongs to it counts."""
@@ -245,6 +245,6 @@ def _deciding(part: _Open, verdict: PartVerdict) -> Verdict | None:
     """The first view with the part's evaluation, whose reason is the part's."""
     for view in verdict.views:
         if view.evaluation is verdict.evaluation:
-            heard = part.views.get(view.camera)
+            heard = part.views.get(view.place)
             return heard if heard is not None and heard.seq == view.seq else None
     return None

@@ -168,6 +168,11 @@ class ViewVerdict(msgspec.Struct, frozen=True):
     second_look: bool = False
     region: str | None = None
 
+    @property
+    def place(self) -> str:
+        """What was judged: `CAMERA`, or `CAMERA/REGION`."""
+        return place_of(self.camera, self.region)
+
 
 class PartVerdict(msgspec.Struct, frozen=True, tag_field="schema", tag="part/1"):
     """The judgement of a triggered part over all its views, as published: what a gate acts on."""

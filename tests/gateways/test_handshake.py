@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
+from support.messages import verdict
 from support.plant_side import ENABLED, EPOCH, PlantSide, accepted
 
 from inspectd.gateways.handshake import LineSeen, TriggerState
 from inspectd.gateways.parts import Judgement
-from inspectd.gateways.registers import ControlBit, LineBit, OfflineReason, RegisterError, StatusBit
-from inspectd.wire import Evaluation
+from inspectd.gateways.registers import (
+    ControlBit,
+    LineBit,
+    OfflineReason,
+    RegisterError,
+    ResultBit,
+    StatusBit,
+)
+from inspectd.wire import Evaluation, Reason, ViewVerdict
 from inspectd.wire.numbers import REASON_NUMBERS, TRIGGER_REFUSAL_NUMBERS
 
 TRIGGERED = ENABLED | ControlBit.TRIGGER
@@ -67,6 +76,30 @@ def test_no_other_evaluation_has_a_pass_key(
 ) -> None:
     side.judge(side.taken()[1], evaluation)
     assert (side.value("evaluation"), side.value("pass_key")) == (shown, 0)
+
+
+def test_the_score_of_the_region_that_decided_is_shown_whichever_came_last(side: PlantSide) -> None:
+    order, answer = side.taken()
+    above = (Evaluation.FAIL, Reason.ABOVE_THRESHOLD)
+    for seq, region, score in ((1, "label", 0.25), (2, "cap", 0.75), (3, "cup", 0.5)):
+        seen = {"camera": "top", "region": region, "score": score, "threshold": 0.6}
+        view = msgspec.structs.replace(verdict(seq), trigger_id=order.trigger_id, **seen)
+        side.handshake.saw_view(view)
+    views = [
+        ViewVerdict("top", 1, Evaluation.PASS, Reason.WITHIN_THRESHOLD, region="label"),
+        ViewVerdict("top", 2, *above, region="cap"),
+        ViewVerdict("top", 3, Evaluation.PASS, Reason.WITHIN_THRESHOLD, region="cup"),
+    ]
+    side.judge(answer, Evaluation.FAIL, views=views)
+    assert (side.value("result"), side.value("score")) == (ResultBit.HAS_SCORE, 0.75)
+
+
+@pytest.mark.parametrize(("latency_ms", "shown"), [(1e308, 0xFFFFFFFF), (-1.0, 0), (0.25, 2)])
+def test_a_number_that_does_not_fit_its_register_is_its_limit(
+    side: PlantSide, latency_ms: float, shown: int
+) -> None:
+    side.judge(side.taken()[1], Evaluation.FAIL, latency_ms=latency_ms)
+    assert side.value("latency") == shown
 
 
 def test_the_next_result_is_shown_when_the_acknowledgement_has_fallen(side: PlantSide) -> None:

@@ -56,7 +56,7 @@ def _part(part: PartVerdict, views: list[Verdict]) -> PartRow:
         "TriggerId": part.trigger_id,
         "PartId": part.part_id,
         "EncoderCount": part.encoder_count,
-        "Views": ", ".join(f"{view.camera}={view.evaluation}" for view in part.views),
+        "Views": ", ".join(f"{view.place}={view.evaluation}" for view in part.views),
         "Triggered": part.triggered_utc_ns // 1_000_000,
         "Recipe": _same([view.recipe for view in views]),
         "RecipeVersion": _same([view.recipe_version for view in views]),
@@ -71,10 +71,10 @@ def _frame(verdict: Verdict) -> PartRow:
     values: dict[str, Value] = {
         **_common(verdict),
         **_score(verdict),
-        "Camera": verdict.camera,
+        "Camera": verdict.place,
         "PartId": verdict.part_id,
         "EncoderCount": verdict.encoder_count,
-        "Views": f"{verdict.camera}={verdict.evaluation}",
+        "Views": f"{verdict.place}={verdict.evaluation}",
         "Recipe": verdict.recipe,
         "RecipeVersion": verdict.recipe_version,
         "BankSha256": verdict.bank_sha256,
@@ -101,7 +101,7 @@ def _common(verdict: Verdict | PartVerdict) -> dict[str, Value]:
 def _score(view: Verdict | None) -> dict[str, Value]:
     if view is None or view.score is None:
         return {}
-    return {"Camera": view.camera, "Score": view.score, "Threshold": view.threshold}
+    return {"Camera": view.place, "Score": view.score, "Threshold": view.threshold}
 
 
 def _score_share(view: Verdict) -> float:

@@ -17,7 +17,9 @@ def view(seq: int, camera: str, **more: object):
 
 
 def part(seq: int, *views, evaluation=Evaluation.PASS) -> PartVerdict:
-    shown = [ViewVerdict(each.camera, each.seq, each.evaluation, each.reason) for each in views]
+    shown = [
+        ViewVerdict(each.camera, each.seq, each.evaluation, each.reason, region=each.region) for each in views
+    ]
     return PartVerdict(
         plant="demo", line="line1", epoch=EPOCH, seq=seq, trigger_id="4711", part_id="P-1", encoder_count=-3,
         evaluation=evaluation, reason=Reason.WITHIN_THRESHOLD, triggered_utc_ns=1_763_924_431_000_000_000,
@@ -53,6 +55,19 @@ def test_a_triggered_part_has_the_score_of_its_worst_view() -> None:
     assert row.values["Views"] == "top=pass, side=pass"
     assert row.values["Recipe"] == "cells"
     assert row.values.keys() <= {told.name for told in PART}
+
+
+def test_regions_of_a_camera_are_told_apart() -> None:
+    rows, label = PartRows(), view(1, "top", region="label", score=2.0, threshold=4.0)
+    cap = view(2, "top", region="cap", score=5.0, threshold=4.0, evaluation=Evaluation.FAIL)
+    rows.row(label)
+    rows.row(cap)
+    row = rows.row(part(3, label, cap, evaluation=Evaluation.FAIL))
+    assert row is not None
+    assert (row.values["Camera"], row.values["Views"]) == ("top/cap", "top/label=pass, top/cap=fail")
+    free = PartRows().row(msgspec.structs.replace(verdict(1), region="cap"))
+    assert free is not None
+    assert (free.values["Camera"], free.values["Views"]) == ("camera1/cap", "camera1/cap=pass")
 
 
 def test_of_views_that_are_not_known_nothing_is_told() -> None:
