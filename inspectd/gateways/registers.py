@@ -200,4 +200,4 @@ def _fitting(kind: str, value: Value) -> Value:
         return value
     bits = 8 * struct.calcsize(FORMATS[kind])
     lowest = -(1 << bits - 1) if kind.startswith("int") else 0
-    return min(max(int(value), lowest), lowest + (1 << bits) - 1)
+    return round(min(max(value, lowest), lowest + (1 << bits) - 1))

@@ -97,8 +97,8 @@ def result_values(result: PartResult, numbers: Mapping[str, int]) -> dict[str, V
     verdict, view = result.verdict, result.view
     if verdict is not None:
         values |= {
-            "latency": round(verdict.latency_ms * 10),
-            "margin": round(verdict.deadline_margin_ms * 10),
+            "latency": verdict.latency_ms * 10,
+            "margin": verdict.deadline_margin_ms * 10,
             "epoch": verdict.epoch // 1000,
             "seq": verdict.seq,
         }

@@ -169,7 +169,7 @@ def _varint(number: int) -> bytes:
 
 
 def _integer(field: int, number: int) -> bytes:
-    return _varint(field << 3 | _VARINT) + _varint(number)
+    return _varint(field << 3 | _VARINT) + _varint(number & _UINT64)
 
 
 def _bytes(field: int, data: bytes) -> bytes:
