@@ -304,7 +304,7 @@ def _label(path: Path, header: dict[str, Any]) -> _Label:
         )
     try:
         return msgspec.json.decode(text, type=_Label)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise BankError(f"bank {path}: its manifest is damaged: {error}") from error
 
 
@@ -312,7 +312,7 @@ def _manifest(path: Path, text: msgspec.Raw) -> Manifest:
     try:
         values = msgspec.json.decode(text)
         schema = values.get("schema")
-    except (msgspec.DecodeError, UnicodeError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise BankError(f"bank {path}: its manifest is damaged: {error}") from error
     if schema not in (SCHEMA, _EARLIER):
         raise BankError(f"bank {path}: has schema {schema!r}, this version reads {SCHEMA!r}; build it again")

@@ -41,7 +41,7 @@ def ask_recipe(
             answer: RecipeAck | RecipeRefusal = msgspec.json.decode(
                 socket.recv_multipart()[0], type=RecipeAck | RecipeRefusal
             )
-        except msgspec.MsgspecError as error:
+        except (ValueError, RecursionError) as error:
             raise UnavailableError(
                 f"{endpoint}: answered with something else: {error}; this line's inspectd may be older"
             ) from error

@@ -59,5 +59,5 @@ def read_record(directory: Path) -> EvidenceRecord:
         return msgspec.json.decode(file.read_bytes(), type=EvidenceRecord)
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: is not evidence of this version: {error}") from error

@@ -112,6 +112,15 @@ def test_any_other_file_says_so(tmp_path: Path) -> None:
         read_bank(path)
 
 
+@pytest.mark.parametrize("label", ['{"more": DEEP}', '{"manifest": DEEP}', '{"manifest": {"more": DEEP}}'])
+def test_a_manifest_that_is_nested_without_end_is_refused(label: str, tmp_path: Path) -> None:
+    path = tmp_path / "deep.bank"
+    text = label.replace("DEEP", "[" * 5000 + "]" * 5000)
+    safetensors.numpy.save_file({"a": np.zeros(3)}, path, {"inspectd": text})
+    with pytest.raises(BankError, match="its manifest is damaged"):
+        read_bank(path)
+
+
 def sparse(header: dict[str, object], size: int, path: Path) -> None:
     text = json.dumps(header).encode()
     with path.open("wb") as file:

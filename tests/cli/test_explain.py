@@ -99,5 +99,7 @@ def test_what_is_no_evidence_is_said_so(explain, evidence, bank_file, tmp_path):
     assert "frame.png: is not a picture in a supported format" in refused(evidence)
     (evidence / "evidence.json").write_text('{"schema": "evidence/1"}')
     assert "evidence.json: is not evidence of this version" in refused(evidence)
+    (evidence / "evidence.json").write_text('{"more": ' + "[" * 5000 + "]" * 5000 + "}")
+    assert "evidence.json: is not evidence of this version" in refused(evidence)
     with pytest.raises(SystemExit, match="2"):  # neither a bank nor a line to find it
         explain(evidence)

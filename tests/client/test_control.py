@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import zmq
 
-from inspectd.client import AsyncTriggerSender, TriggerSender
-from inspectd.errors import InputError
+from inspectd.client import AsyncTriggerSender, RecipeAction, RecipeRequest, TriggerSender, ask_recipe
+from inspectd.errors import InputError, UnavailableError
 from inspectd.wire import Accepted, Refusal, RefusalReason, TriggerRequest
 
 TOOL = Path(__file__).parents[2] / "tools" / "send_triggers.py"
@@ -48,7 +48,7 @@ class Line(threading.Thread):
                 if router.poll(20):
                     client, body = router.recv_multipart()
                     self.requests.append(json.loads(body))
-                    for answer in self.answers(self.requests[-1]["trigger_id"]):
+                    for answer in self.answers(self.requests[-1].get("trigger_id")):
                         router.send_multipart([client, answer])
 
 
@@ -179,3 +179,12 @@ def test_the_tool_prints_each_answer_and_its_ids_wrap(start_line):
     assert done.returncode == 1
     assert [request["part_id"] for request in line.requests] == ["part-65535", "part-65536"]
     assert {request["golden"] for request in line.requests} == {"crack-1"}
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b'{"schema": "recipe_refusal/1", "detail": "\xff"}', b'{"more": ' + b'{"a":' * 5000]
+)
+def test_an_answer_about_a_recipe_that_is_none_is_said_so(start_line, answer):
+    line = start_line(lambda _: [answer])
+    with pytest.raises(UnavailableError, match="answered with something else"):
+        ask_recipe(line.endpoint, RecipeRequest("1", RecipeAction.PREPARE, 7))

@@ -51,7 +51,7 @@ def recorded_verdicts(journal: Path, since_utc_ns: int = 0) -> Iterator[Verdict]
             yield from _verdicts(connection, since_utc_ns)
         except (sqlite3.Error, CorruptError) as error:
             raise InputError(f"journal {path}: is damaged: {named(error)}") from error
-        except msgspec.ValidationError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"journal {path}: holds a verdict of another version: {error}") from error
         finally:
             connection.close()
