@@ -14,6 +14,8 @@ from typing import Final
 
 import msgspec
 
+from inspectd.text import printable
+
 _QUERYCAP: Final = 0x80685600  # VIDIOC_QUERYCAP
 _ENUM_FMT: Final = 0xC0405602
 _ENUM_FRAMESIZES: Final = 0xC02C564A
@@ -105,7 +107,7 @@ def _formats(device: int, ioctl: Ioctl) -> Iterator[DeviceFormat]:
         except OSError:
             return  # there is no format of that number: those before were all
         _, _, _, name, fourcc = _FORMAT.unpack(data)
-        text = fourcc.to_bytes(4, "little").decode("ascii", errors="replace")
+        text = printable(fourcc.to_bytes(4, "little").decode("ascii", errors="replace"))
         yield DeviceFormat(text, _text(name), list(_sizes(device, fourcc, ioctl)))
 
 
@@ -126,4 +128,4 @@ def _sizes(device: int, fourcc: int, ioctl: Ioctl) -> Iterator[str]:
 
 
 def _text(field: bytes) -> str:
-    return field.split(b"\0", 1)[0].decode("utf-8", errors="replace").strip()
+    return printable(field.split(b"\0", 1)[0].decode("utf-8", errors="replace").strip())

@@ -14,7 +14,7 @@ from inspectd.capture.v4l2 import VideoDevice, video_devices
 from inspectd.cli.line_sockets import socket_of
 from inspectd.client import ask_status
 from inspectd.errors import ExitCode, InspectdError
-from inspectd.text import json_line
+from inspectd.text import json_line, printable
 
 _ANSWER_SECONDS = 2.0
 
@@ -68,7 +68,7 @@ def main(arguments: argparse.Namespace) -> int:
         print(json_line(found))
     else:
         for line in _lines(found, has_config=settings is not None):
-            print(line)
+            print(printable(line))  # what a camera says of itself may hold a line break
     return ExitCode.OK
 
 

@@ -16,7 +16,7 @@ from inspectd import config
 from inspectd.capture.probe import ProbeResult, probe
 from inspectd.cli.stopped_line import stopped_line
 from inspectd.errors import ExitCode, InputError
-from inspectd.text import json_line
+from inspectd.text import json_line, printable
 
 _MOST_SECONDS: Final = 3600.0
 _MOST_URL: Final = 4096
@@ -49,7 +49,7 @@ def main(arguments: argparse.Namespace) -> int:
         print(json_line({"camera": camera.name, camera.source_key: shown, **builtins}))
     else:
         for line in _lines(found, camera, shown):
-            print(line)
+            print(printable(line))  # what a camera says of itself may hold a line break
     good = found.qualities.get("ok", 0)
     return ExitCode.OK if found.frames and good >= _LEAST_GOOD_SHARE * found.frames else ExitCode.FAILED
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,9 @@ _ANSWER_BY_BROADCAST: Final = 0x11
 _IP_PKTINFO: Final = 8
 _PKTINFO: Final = struct.Struct("=i4s4s")
 _NETWORKS: Final = Path("/sys/class/net")
+_MOST: Final = 256
+"""Cameras of one network; whoever may send there can answer for any number."""
+_ASKED_AT_ONCE: Final = 32
 
 
 class GigeAnswer(msgspec.Struct, frozen=True):
@@ -67,11 +71,15 @@ def ask_interface(name: str, wait_seconds: float = 0.5) -> InterfaceAsked:
                 found = identity_of(asking.recv(2048), name)
                 if found is not None:
                     answers[found.mac] = found
+                if len(answers) == _MOST:
+                    problem = f"{_MOST} answered, and no more were waited for"
+                    break
         except TimeoutError:
             pass  # all that answer in time have answered
         except OSError as error:
             problem = f"not asked: {error.strerror or error}"
-    return InterfaceAsked(name, _mtu_bytes(name), problem, [_reached(each) for each in answers.values()])
+    with ThreadPoolExecutor(_ASKED_AT_ONCE) as asked:
+        return InterfaceAsked(name, _mtu_bytes(name), problem, list(asked.map(_reached, answers.values())))
 
 
 def _reached(found: GigeIdentity) -> GigeAnswer:

@@ -11,6 +11,7 @@ import struct
 from typing import Final, NamedTuple, Self
 
 from inspectd.capture.driver import CameraError
+from inspectd.text import printable
 
 PORT: Final = 3956
 _HEADER: Final = struct.Struct(">BBHHH")
@@ -88,7 +89,7 @@ def identity_of(answer: bytes, interface: str, address: str | None = None) -> Gi
 
 
 def _text(field: bytes) -> str:
-    return field.split(b"\0", 1)[0].decode("utf-8", errors="replace").strip()
+    return printable(field.split(b"\0", 1)[0].decode("utf-8", errors="replace").strip())
 
 
 def path_mtu_bytes(address: str) -> int:

@@ -1,5 +1,8 @@
 """GigE Vision cameras found by a broadcast, and what a probe says of one."""
 
+import socket
+import threading
+
 import pytest
 from support.gige_camera import GigeCamera
 from support.lone_network import lone_network
@@ -28,6 +31,32 @@ def test_a_camera_is_found_through_the_interface_it_is_at_and_probed():
     assert facts["most_socket_bytes"] > facts["frame_bytes"]
     assert facts["heartbeat_ms"] > 0
     assert (silent.frames, silent.interval_ms) == (0, None)
+
+
+def answer_for_many(answering: socket.socket, cameras: int) -> None:
+    """Answer a broadcast as so many cameras, whose names have line breaks, and nothing else."""
+    request, asker = answering.recvfrom(2048)
+    while request[1] != 0x11:
+        request, asker = answering.recvfrom(2048)
+    for number in range(cameras):
+        said = bytearray(248)
+        said[0x0A:0x10] = number.to_bytes(6, "big")
+        said[0x24:0x28] = socket.inet_aton("127.0.0.9")
+        said[0xE8:0xEC] = b"a\nb\x1b"
+        answering.sendto(bytes((0, 0, 0, 3, 0, 248, 0, 1)) + said, asker)
+
+
+def test_who_answers_for_many_cameras_neither_holds_up_nor_forges_lines():
+    with lone_network(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as answering:
+        answering.bind(("", 3956))
+        many = threading.Thread(target=answer_for_many, args=(answering, 400))
+        many.start()
+        asked = ask_interface("lo")
+        many.join()
+    assert len(asked.found) <= 256
+    assert asked.problem == ("256 answered, and no more were waited for" if len(asked.found) == 256 else "")
+    assert {each.is_reachable for each in asked.found} == {False}
+    assert {each.camera.user_name for each in asked.found} == {r"a\u000ab\u001b"}
 
 
 def test_an_interface_that_cannot_broadcast_says_why():
