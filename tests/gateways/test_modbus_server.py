@@ -208,6 +208,25 @@ def test_connections_have_a_limit_and_a_plc_that_comes_back_finds_room() -> None
     run(test)
 
 
+def test_no_reader_keeps_the_plc_out_or_takes_its_place() -> None:
+    async def test() -> None:
+        async with serving(max_connections=2, readers=["127.0.0.2"]) as served:
+            panels = [await served.connect("127.0.0.2") for _ in range(2)]
+            for panel in panels:
+                assert await served.sound(*panel)
+            plc = await served.connect()
+            assert await served.sound(*plc)
+            assert await closed(panels[0][0])
+            served.side.now += 10.0  # the PLC is silent, and the panel that is left is not
+            assert await served.sound(*panels[1])
+            another = await served.connect("127.0.0.2")
+            assert await closed(another[0])
+            assert await served.sound(*plc)
+            assert served.server.cuts == {CutReason.REPLACED: 1, CutReason.LIMIT: 1}
+
+    run(test)
+
+
 def test_who_takes_no_answers_is_cut_off_and_holds_up_nobody() -> None:
     async def test() -> None:
         async with serving() as served:

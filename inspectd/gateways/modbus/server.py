@@ -45,9 +45,9 @@ class CutReason(StrEnum):
     PEER = "peer"
     """The address is neither the PLC's nor a reader's."""
     LIMIT = "limit"
-    """There are as many as there may be, and none of them is silent."""
+    """There are as many as there may be, and none of them makes room for it."""
     REPLACED = "replaced"
-    """It was silent, and another came."""
+    """It was silent, and another came; or it only reads, and the PLC came."""
     NOT_MODBUS = "not_modbus"
     HALF_SENT = "half_sent"
     IDLE = "idle"
@@ -151,8 +151,13 @@ class ModbusServer:
             return CutReason.PEER
         if len(self.connections) < self._settings.max_connections:
             return None
-        oldest = min(self.connections, key=lambda connection: connection.heard_at)
-        if self.clock() - oldest.heard_at < _REPLACED_AFTER_SECONDS:
+        of_readers = [connection for connection in self.connections if not connection.may_write]
+        is_plc = self.may_write(address)
+        oldest = min(self.connections if is_plc else of_readers, key=_heard_at, default=None)
+        if oldest is not None and self.clock() - oldest.heard_at < _REPLACED_AFTER_SECONDS:
+            # Nobody who only reads keeps the PLC out, however busy its connections are.
+            oldest = min(of_readers, key=_heard_at, default=None) if is_plc else None
+        if oldest is None:
             return CutReason.LIMIT
         oldest.cut(CutReason.REPLACED)
         return None
@@ -168,7 +173,7 @@ class _Connection(asyncio.Protocol):
         self._received = bytearray()
         self._transport: asyncio.Transport | None = None
         self._is_paused = False
-        self._may_write = False
+        self.may_write = False
 
     @property
     def is_within_request(self) -> bool:
@@ -185,7 +190,7 @@ class _Connection(asyncio.Protocol):
             transport.abort()
             return
         self._transport = transport
-        self._may_write = self._server.may_write(address)
+        self.may_write = self._server.may_write(address)
         self._server.connections[self] = None
         _set_up(transport.get_extra_info("socket"))
 
@@ -249,13 +254,17 @@ class _Connection(asyncio.Protocol):
         request = bytes(self._received[HEADER_BYTES:end])
         del self._received[:end]
         self.began_at = self.heard_at
-        if self._may_write and request[0] in WRITING and not self._server.takes_writes(self):
+        if self.may_write and request[0] in WRITING and not self._server.takes_writes(self):
             return False
-        answer = answer_to(self._server.bank, request, may_write=self._may_write)
+        answer = answer_to(self._server.bank, request, may_write=self.may_write)
         self._server.requests[_function(request[0]), exception_in(answer)] += 1
         assert self._transport is not None
         self._transport.write(struct.pack(">HHHB", transaction, 0, len(answer) + 1, unit) + answer)
         return True
+
+
+def _heard_at(connection: _Connection) -> float:
+    return connection.heard_at
 
 
 def _function(code: int) -> str:
