@@ -16,6 +16,9 @@ from inspectd.capture.quality import FrameGate, frame_digest
 from inspectd.capture.registry import make_driver
 from inspectd.records import Quality
 
+SIZE_CHANGED: Final = (
+    "of another size than the one before: the line would start the camera anew (size_changed)"
+)
 _HELD_FRAMES: Final = 8
 _TURN_SECONDS: Final = 0.2
 
@@ -48,6 +51,7 @@ class FrameFeed:
         self._camera = camera
         self._driver: CameraDriver = make_driver(camera)
         self._gate = FrameGate(camera.quality)
+        self._shape: tuple[int, ...] = ()
         self._frames: queue.Queue[FedFrame] = queue.Queue(_HELD_FRAMES)
         self._problem: Exception | None = None
         self._facts: Facts = {}
@@ -127,6 +131,10 @@ class FrameFeed:
         read_ns = time.monotonic_ns()
         self.left_out["passed over, too old or of unknown time (backlog)"] += frame.passed_over
         self.left_out["lost on the way (lost_in_transfer)"] += frame.lost_before
+        before, self._shape = self._shape, frame.pixels.shape
+        if before and before != self._shape and not self._camera.may_vary_in_size:
+            self.left_out[SIZE_CHANGED] += 1
+            return
         quality = self._gate.judge(frame, frame_digest(frame.pixels).digest())
         fed = FedFrame(frame, quality, read_ns, (read_ns - began_ns) / 1e6)
         while not self._stop.is_set():

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from inspectd import config
+from inspectd.capture.frame_feed import SIZE_CHANGED
 from inspectd.capture.probe import ProbeResult, probe
 from inspectd.cli.stopped_line import stopped_line
 from inspectd.errors import ExitCode, InputError
@@ -50,8 +51,8 @@ def main(arguments: argparse.Namespace) -> int:
     else:
         for line in _lines(found, camera, shown):
             print(printable(line))  # what a camera says of itself may hold a line break
-    good = found.qualities.get("ok", 0)
-    return ExitCode.OK if found.frames and good >= _LEAST_GOOD_SHARE * found.frames else ExitCode.FAILED
+    good, frames = found.qualities.get("ok", 0), found.frames + found.left_out.get(SIZE_CHANGED, 0)
+    return ExitCode.OK if frames and good >= _LEAST_GOOD_SHARE * frames else ExitCode.FAILED
 
 
 def _unconfigured(text: str) -> config.Camera:

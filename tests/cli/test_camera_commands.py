@@ -82,6 +82,15 @@ def test_probe_ends_with_1_where_the_line_would_judge_hardly_any_frame(camera):
     assert " frozen, 1 ok" in done.stdout
 
 
+def test_frames_that_change_in_size_are_none_that_the_line_would_judge(camera):
+    with MjpegCamera(lambda seed: noise(seed, 64, 512 + 64 * (seed % 2)), period_seconds=0.02) as source:
+        done = camera("probe", source.url, "--seconds", "0.5", "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["frames"], len(found["sizes"])) == (1, 1, 1)
+    (left_out,) = (count for reason, count in found["left_out"].items() if "size_changed" in reason)
+    assert left_out > 5
+
+
 def test_what_is_wrong_with_a_camera_is_one_line_that_shows_no_password(camera, tmp_path):
     video = tmp_path / "v.avi"
     video.write_bytes(b"no video")
