@@ -259,7 +259,9 @@ class CaptureWorker:
     def _turn(self, timeout_seconds: float) -> None:
         """Send a sign of life, and wait up to `timeout_seconds` for a record of the main process."""
         self._heart.beat()
-        while self._channel.wait(min(timeout_seconds, _TURN_SECONDS)):
+        # Records may come one after the other: none of them begins the wait anew.
+        end = self._heart.now() + min(timeout_seconds, _TURN_SECONDS)
+        while self._channel.wait(max(0.0, end - self._heart.now())):
             received = self._channel.receive()
             if received is not None and isinstance(received[0], Stop):
                 self._stop.is_set = True

@@ -11,11 +11,11 @@ import pytest
 from support.capture_child import CaptureChild
 from support.pictures import write_images, write_video
 
-from inspectd.capture.messages import FromCapture, StartCapture
+from inspectd.capture.messages import ApplySettings, FromCapture, StartCapture
 from inspectd.config import ImagesCamera, OpenCvCamera
 from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import Alive, Failed, RingReady
-from inspectd.records import CameraPhase, DropCause, FrameRef, Quality
+from inspectd.records import CameraPhase, CameraSettings, DropCause, FrameRef, Quality
 
 
 def images(folder, **settings):
@@ -143,6 +143,20 @@ def test_a_missing_folder_is_down_until_it_is_there(tmp_path):
         CameraPhase.ENDED,
     ]
     assert len(child.frames()) == 1
+
+
+def test_settings_that_come_all_the_time_hold_up_neither_its_heart_nor_its_reopening(tmp_path):
+    folder = tmp_path / "images"
+    with CaptureChild(images(folder, reconnect_max_ms=100)) as child:
+        child.until_phase(CameraPhase.DOWN)
+        write_images(folder, ["a.png"])
+        child.beats.clear()
+        end = time.monotonic() + 5
+        while not child.frames():
+            assert time.monotonic() < end
+            child.channel.send(ApplySettings(CameraSettings(exposure_us=1000.0 + len(child.beats))))
+            child.take(0.002)
+        assert child.stop() == 0
 
 
 def test_a_changed_frame_size_drops_the_frame_and_asks_for_a_new_generation(tmp_path):
