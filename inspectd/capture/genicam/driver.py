@@ -25,12 +25,13 @@ from inspectd.capture.genicam.gvcp import (
     GigeIdentity,
     heartbeat_ms,
     is_controlled,
+    is_there,
     path_mtu_bytes,
 )
 from inspectd.capture.genicam.pixel_formats import PixelFormat, format_of, to_picture
 from inspectd.capture.genicam.selection import find_camera
 from inspectd.capture.genicam.stream import AravisStream, StreamedFrame
-from inspectd.records import CameraSettings, Quality
+from inspectd.records import UNSET, CameraSettings, Quality
 
 logger = logging.getLogger("inspectd.capture")
 
@@ -41,7 +42,8 @@ _MOST_SOCKET_BYTES: Final = Path("/proc/sys/net/core/rmem_max")
 class _OpenCamera:
     """A camera under control, its stream, and what was learnt of its frames since it was opened."""
 
-    def __init__(self, camera: AravisCamera, stream: AravisStream, watch: ControlWatch) -> None:
+    def __init__(self, address: str, camera: AravisCamera, stream: AravisStream, watch: ControlWatch) -> None:
+        self.address = address
         self.camera = camera
         self.stream = stream
         self.watch = watch
@@ -136,7 +138,7 @@ class GenicamDriver:
             self._shape = (camera.whole("Height"), camera.whole("Width"), self._format.picture_channels)
             self._remark = "; ".join(filter(None, (_socket_remark(camera.payload_bytes()), chunks.remark)))
             stream = AravisStream(camera, ChunkReader(camera, chunks.facts))
-            self._open = _OpenCamera(camera, stream, watch)
+            self._open = _OpenCamera(found.address, camera, stream, watch)
             undo.pop_all()
         self._earliest_ns = time.monotonic_ns()
         self._await_frame(self._earliest_ns)
@@ -151,6 +153,10 @@ class GenicamDriver:
         """
         if self._open is None:
             raise CameraSettingsError("it is not open")
+        # Asked beforehand: of a camera that is gone Aravis waits for seconds, and its return would be missed.
+        if settings != UNSET and not is_there(self._open.address):
+            self._open.is_there = False
+            raise CameraSettingsError("it does not answer")
         apply_settings(self._open.camera, settings)
 
     def shape_ahead(self) -> tuple[int, ...] | None:
@@ -172,6 +178,8 @@ class GenicamDriver:
             return True
         opened = self._opened()
         now_ns = time.monotonic_ns()
+        if not opened.is_there:
+            raise CameraError(f"{self._settings.device}: does not answer; is it switched on and connected?")
         try:
             opened.watch.turn(now_ns)
             self._held = opened.next_frame()

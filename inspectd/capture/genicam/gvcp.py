@@ -24,6 +24,7 @@ _CONTROL_BITS: Final = 0b11
 _HEARTBEAT_REGISTER: Final = 0x0938
 _DISCOVERY_BYTES: Final = 248
 _ANSWER_SECONDS: Final = 0.3
+_TRIES: Final = 2
 _IP_MTU: Final = 14
 
 
@@ -105,6 +106,11 @@ def path_mtu_bytes(address: str) -> int:
 def is_controlled(address: str) -> bool:
     """Whether a program controls the camera at an address; False where none answers within 0.3 s."""
     return bool((_register(address, _CONTROL_REGISTER) or 0) & _CONTROL_BITS)
+
+
+def is_there(address: str) -> bool:
+    """Whether the camera at an address answers one of two requests, each within 0.3 s: one may be lost."""
+    return any(_register(address, _CONTROL_REGISTER) is not None for _ in range(_TRIES))
 
 
 def heartbeat_ms(address: str) -> int | None:

@@ -12,6 +12,7 @@ from support.lone_network import lone_network
 
 from inspectd.capture.driver import CameraError, CameraSettingsError
 from inspectd.capture.genicam.aravis import library
+from inspectd.capture.messages import ApplySettings
 from inspectd.capture.registry import make_driver
 from inspectd.cli.bank_camera import camera_frames
 from inspectd.records import CameraPhase, CameraSettings, DropCause, Quality
@@ -143,6 +144,23 @@ def test_unplugged_it_is_down_within_a_second_and_back_within_two(camera):
         began, count = time.monotonic(), len(child.records)
         child.until(lambda: any(frame.quality is Quality.OK for frame in child.frames(count)))
         assert time.monotonic() - began < 2
+        assert child.stop() == 0
+
+
+def test_a_setting_that_comes_while_it_is_gone_does_not_hold_up_its_return(camera):
+    with CaptureChild(camera.settings(exposure_us=4000.0, settle_ms=5.0)) as child:
+        child.until(lambda: len(child.frames()) > 3)
+        camera.switch_off()
+        began, count = time.monotonic(), len(child.records)
+        child.channel.send(ApplySettings(CameraSettings(exposure_us=8000.0)))
+        child.until_phase(CameraPhase.DOWN, count)
+        assert time.monotonic() - began < 1.1
+        assert any("it does not answer" in report.problem for report in child.reports())
+        camera.switch_on()
+        began, count = time.monotonic(), len(child.records)
+        child.until(lambda: any(frame.camera_settings for frame in child.frames(count)))
+        assert time.monotonic() - began < 2
+        assert child.frames()[-1].camera_settings == CameraSettings(exposure_us=8000.0)
         assert child.stop() == 0
 
 
