@@ -233,9 +233,27 @@ class _Head:
         self._file.close()
 
 
+class _Answer:
+    """An answer on its way; a client that goes over TLS is one that hung up, as without it."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, data: bytes) -> int:
+        try:
+            written: int = self._file.write(data)
+        except ssl.SSLError as error:
+            raise BrokenPipeError(str(error)) from error
+        return written
+
+
 class _Handler(WSGIRequestHandler):
     def setup(self) -> None:
         super().setup()
+        self.wfile = _Answer(self.wfile)  # type: ignore[assignment]  # it is a file otherwise
         self._head = _Head(self.rfile)
         self.rfile = self._head  # type: ignore[assignment]  # all of it that is used
 

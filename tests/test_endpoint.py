@@ -92,6 +92,32 @@ def test_clients_that_say_nothing_hold_up_nobody(certificate):
         endpoint.close()
 
 
+def test_a_client_that_hangs_up_over_tls_before_its_answer_leaves_no_traceback(certificate, capfd):
+    asked, gone = threading.Event(), threading.Event()
+
+    def slow(environ, start_response):
+        asked.set()
+        gone.wait(10)
+        return app(environ, start_response)
+
+    endpoint = Endpoint(slow, ("127.0.0.1", 0), tls=tls_context(*certificate))
+    before = set(threading.enumerate())
+    try:
+        context = ssl.create_default_context(cafile=certificate[0])
+        plain = socket.create_connection(("127.0.0.1", endpoint.port), 10)
+        with context.wrap_socket(plain, server_hostname="127.0.0.1") as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert asked.wait(10)
+            client.shutdown(socket.SHUT_RDWR)
+        time.sleep(0.05)  # its end is there
+        gone.set()
+        for thread in set(threading.enumerate()) - before:
+            thread.join(10)
+    finally:
+        endpoint.close()
+    assert "Traceback" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("header", ["Basic", "Basic !!!", "Bearer abc", "Basic " + "A" * 5000, "basic Og=="])
 def test_a_header_that_is_none_is_refused(tmp_path, header):
     add_user(tmp_path / "users", "prometheus", "secret")
