@@ -98,3 +98,14 @@ def test_a_journal_that_is_not_there_or_damaged_is_said(tmp_path: Path) -> None:
     path.write_bytes(b"nothing of the kind" * 1000)
     with pytest.raises(InputError, match="is damaged: file is not a database"):
         list(recorded_verdicts(path))
+
+
+@pytest.mark.parametrize(
+    "header", [b'{"more": ' + b"[" * 5000 + b"]" * 5000 + b"}", b'{"camera": "\xff"}', b"{"]
+)
+def test_a_record_that_is_whole_and_no_verdict_is_said(tmp_path: Path, header: bytes) -> None:
+    file = opened(tmp_path)
+    file.commit(EPOCH, Group([Row(1, b"i1/demo/line1/camera1/v/", header)]))
+    file.close()
+    with pytest.raises(InputError, match="holds a verdict of another version"):
+        list(recorded_verdicts(tmp_path))
