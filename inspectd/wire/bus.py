@@ -16,6 +16,9 @@ from inspectd.wire.verdicts import PartVerdict, Rectangle, Verdict
 
 TOPIC_VERSION: Final = "i1"
 
+CameraName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")]
+"""As the line's settings take it: clients make topics and file names of it, and a slash is refused."""
+
 
 class Kind(StrEnum):
     """The last part of a topic."""
@@ -79,7 +82,7 @@ class Heartbeat(msgspec.Struct, frozen=True, tag_field="schema", tag="heartbeat/
     interval_ms: float
     state: str
     counts: Counts
-    cameras: dict[str, str]
+    cameras: dict[CameraName, str]
     journal: str = "recording"
     health: str = ""
     """A `HealthStatus`: the most severe of the conditions'; empty from versions that do not say."""

@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import zmq
 from hypothesis import given
 from hypothesis import strategies as st
 from support.journal_line import Line
-from support.messages import COUNTS
+from support.messages import COUNTS, heartbeat
 
 from inspectd import wire
+from inspectd.config.values import Name
 from inspectd.publish.sync import SyncStage
 from inspectd.wire import sync
 from inspectd.wire.sync import (
@@ -349,6 +351,15 @@ def test_nonsense_by_the_thousand_stops_nothing(line, client) -> None:
     while len(headers) != 2:
         assert time.monotonic() < deadline
         _, headers = ask(line, fresh)
+
+
+@pytest.mark.parametrize("name", ["a/b", "+", "#", "", "../x", "-", "a\n"])
+def test_a_heartbeat_with_a_camera_that_no_settings_take_is_none(name: str) -> None:
+    told = msgspec.structs.replace(heartbeat(1), cameras={name: "up"})
+    with pytest.raises(ValueError, match="matching regex"):
+        wire.decode(wire.encode(told))
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(name, Name)
 
 
 @given(st.binary(max_size=300))
