@@ -99,8 +99,9 @@ def test_a_child_that_ends_is_replaced_after_a_back_off_that_doubles(harness):
             waited += 100
         waits.append(waited)
     assert waits == [100, 200, 400, 800]
-    assert job.losses[0] == ("exited with code 7", 7)
-    assert harness.replaced[0] == ("child", "exited with code 7")
+    # A busy machine may tell of one only after the wait for its code.
+    assert ("exited with code 7", 7) in job.losses
+    assert ("child", "exited with code 7") in harness.replaced
 
 
 def test_a_child_that_worked_for_a_while_between_its_ends_is_not_kept_away_for_longer_each_time(harness):

@@ -21,6 +21,7 @@ from inspectd.errors import ExitCode
 
 pytestmark = pytest.mark.daemon
 
+TESTS = Path(__file__).parents[1]
 FAST = "[handshake]\nanswer_ms = 1000\nplc_timeout_ms = 300\npass_hold_ms = 60000\n"
 
 
@@ -142,7 +143,7 @@ def test_a_plc_that_is_killed_and_comes_back(daemon, tmp_path: Path) -> None:
     port = free_port()
 
     def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-m", "support.s7", str(port)])
+        return subprocess.Popen([sys.executable, "-m", "support.s7", str(port)], cwd=TESTS)
 
     def status() -> int:
         """The status block's first word, read by a client of the test's own."""
