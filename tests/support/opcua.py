@@ -154,7 +154,7 @@ class OpcUaGateway:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(signum)
-        return self.process.wait(10)
+        return self.process.wait(15)  # as long as the unit gives it
 
     async def client(self, user: str | None = "anna", password: str | None = None,
         pki: ClientPki | None = None, port: int | None = None,
