@@ -18,6 +18,8 @@ from inspectd.model.features import FeatureExtractor
 _BATCH: Final = 8
 _RUNTIME_BYTES: Final = 700_000_000
 """Memory of the process beside the features: libraries, network, blocks of distances."""
+_WORKER_BYTES: Final = 300_000_000
+"""The same of a process that chooses a coreset."""
 
 NamedFrame = tuple[str, NDArray[np.uint8] | str]
 """An image's name and its pixels (H, W, 3) uint8 BGR, or why it cannot be used."""
@@ -48,9 +50,10 @@ class Collection:
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
 
 
-def memory_bytes(images: int, patches: int, dims: int, dtype: torch.dtype) -> int:
-    """Peak memory of a build: the features, the share of them a fold copies, and the process itself."""
-    return 2 * images * patches * dims * dtype.itemsize + _RUNTIME_BYTES
+def memory_bytes(images: int, patches: int, dims: int, dtype: torch.dtype, workers: int = 1) -> int:
+    """Peak memory of a build: the features, the share of them a fold copies, and its processes."""
+    own = _RUNTIME_BYTES + (workers * _WORKER_BYTES if workers > 1 else 0)
+    return 2 * images * patches * dims * dtype.itemsize + own
 
 
 def collect(
@@ -108,16 +111,16 @@ def _is_new(
     return True
 
 
-def feature_dtype(images: int, patches: int, dims: int, limit_bytes: int) -> torch.dtype:
+def feature_dtype(images: int, patches: int, dims: int, limit_bytes: int, workers: int = 1) -> torch.dtype:
     """The most precise type in which so many features fit.
 
     Raises:
         InputError: none does.
     """
     for dtype in (torch.float32, torch.float16):
-        if memory_bytes(images, patches, dims, dtype) <= limit_bytes:
+        if memory_bytes(images, patches, dims, dtype, workers) <= limit_bytes:
             return dtype
-    needed = memory_bytes(images, patches, dims, torch.float16)
+    needed = memory_bytes(images, patches, dims, torch.float16, workers)
     raise InputError(
         f"{images} images of {patches} patches with {dims} dimensions need {needed / 1e9:.1f} GB, "
         f"{limit_bytes / 1e9:.1f} GB are allowed: raise --memory-gb, or use fewer images or a smaller --size"
