@@ -19,12 +19,12 @@ import torch
 from numpy.typing import NDArray
 
 from inspectd.bank.collect import (
+    BuildMemory,
     Collection,
     Look,
     NamedFrame,
     collect,
     feature_dtype,
-    memory_bytes,
     pixel_digest,
 )
 from inspectd.bank.coreset_workers import CoresetWorkers
@@ -51,7 +51,16 @@ from inspectd.model.architectures import DEFAULT_BACKBONE
 from inspectd.model.backbones import load_backbone
 from inspectd.model.detectors import Detector
 from inspectd.model.features import FeatureExtractor
-from inspectd.model.options import BackbonePrecision, HeadOptions, PatchOptions, WantedPrecision, options_of
+from inspectd.model.options import (
+    BackbonePrecision,
+    HeadOptions,
+    Options,
+    PaDiMOptions,
+    PatchCoreOptions,
+    PatchOptions,
+    WantedPrecision,
+    options_of,
+)
 from inspectd.model.pipeline import ReferencePipeline
 from inspectd.model.score import Scoring
 from inspectd.quality.align import AlignedLearnt, AligningPipeline
@@ -243,6 +252,7 @@ class BankBuilder:
         mask = None if judged is None else judged.to(target)
         coreset = spec.coreset if spec.bank_mb is None else _rows(spec.bank_mb, 4 * self._shape[2])
         self._fit = FitSpec(options, head, coreset, spec.seed, mask)
+        self._memory = BuildMemory(_place_dims(options), spec.workers)
 
     @property
     def extractor(self) -> FeatureExtractor:
@@ -274,7 +284,7 @@ class BankBuilder:
             InputError: it does not fit in the memory that is allowed.
         """
         height, width, dims = self._shape
-        needed = memory_bytes(images, height * width, dims, self._dtype(images), self._spec.workers) / 1e9
+        needed = self._memory.peak_bytes(images, height * width, dims, self._dtype(images)) / 1e9
         return (
             f"{images} images, {height}x{width} patches of {dims} dimensions each: "
             f"at most {needed:.1f} GB of memory of {self._spec.memory_gb:g} GB allowed"
@@ -444,7 +454,7 @@ class BankBuilder:
     def _dtype(self, images: int) -> torch.dtype:
         height, width, dims = self._shape
         limit_bytes = int(self._spec.memory_gb * 1e9)
-        return feature_dtype(images, height * width, dims, limit_bytes, self._spec.workers)
+        return feature_dtype(images, height * width, dims, limit_bytes, self._memory)
 
     def _manifest(
         self,
@@ -484,6 +494,13 @@ class BankBuilder:
             foreground=spec.foreground,
             calibrated=False,
         )
+
+
+def _place_dims(options: Options) -> int:
+    """Dimensions of the Gaussian that a detector has for each place; 0: none."""
+    if isinstance(options, PatchCoreOptions):
+        return PaDiMOptions().dimensions if options.position_weight else 0
+    return options.dimensions if isinstance(options, PaDiMOptions) else 0
 
 
 def _check_workers(spec: BuildSpec, device: torch.device) -> None:

@@ -154,5 +154,5 @@ def test_workers_that_cannot_be_are_refused(spec: BuildSpec, said: str) -> None:
 
 
 def test_they_count_in_the_memory_of_a_build() -> None:
-    for workers, said in ((1, "at most 0.8 GB"), (2, "at most 1.4 GB")):
+    for workers, said in ((1, "at most 0.9 GB"), (2, "at most 1.5 GB")):
         assert said in BankBuilder(BuildSpec(workers=workers)).estimate(300)
