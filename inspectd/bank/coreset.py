@@ -230,7 +230,8 @@ class PointsHere:
         centred = added.values - self._origin
         norms = centred.square().sum(dim=1)
         columns = centred.T.contiguous()
-        block = max(256, self._budget // (4 * len(added.rows)))
+        # Dimensions count too: for one centre, distances alone would make blocks of 262,144 points.
+        block = max(256, self._budget // (4 * max(centred.shape)))
         for start in range(0, len(self._points), block):
             part = self._points[start : start + block].float() - self._origin
             nearest = torch.addmm(norms, part, columns, alpha=-2.0).amin(dim=1)
