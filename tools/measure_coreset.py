@@ -31,11 +31,11 @@ LATENT = 12
 def fill(features: torch.Tensor, steps: Steps) -> None:
     chance = torch.Generator().manual_seed(0)
     mixing = torch.randn(LATENT, features.shape[-1], generator=chance)
+    noise = 0.05 * torch.randn(IMAGES_AT_ONCE, *features.shape[1:], generator=chance)
     for start in range(0, len(features), IMAGES_AT_ONCE):
         part = features[start : start + IMAGES_AT_ONCE]
         latent = torch.randn(*part.shape[:3], LATENT, generator=chance)
-        noise = torch.randn(part.shape, generator=chance)
-        part.copy_((latent @ mixing + 0.05 * noise).abs())
+        part.copy_((latent @ mixing + noise[: len(part)]).abs())
         steps("features", start + len(part), len(features))
 
 
