@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
@@ -17,14 +19,15 @@ import torch
 from numpy.typing import NDArray
 
 from inspectd.bank.collect import (
+    BuildMemory,
     Collection,
     Look,
     NamedFrame,
     collect,
     feature_dtype,
-    memory_bytes,
     pixel_digest,
 )
+from inspectd.bank.coreset_workers import CoresetWorkers
 from inspectd.bank.file import (
     GOOD_SCORES,
     IMAGE_DIGESTS,
@@ -35,10 +38,11 @@ from inspectd.bank.file import (
     Taught,
     write_bank,
 )
-from inspectd.bank.fit import CrossFit, FitSpec, cross_fit, fit_detector
+from inspectd.bank.fit import ChooseOf, CrossFit, FitSpec, Fitted, cross_fit, fit_detector
 from inspectd.bank.foreground import learn_foreground
 from inspectd.bank.images import named_image, read_image
 from inspectd.bank.lists import add_lists
+from inspectd.bank.patches import SharedFeatures
 from inspectd.bank.polygons import JudgedArea
 from inspectd.bank.settings_choice import SettingsChoice
 from inspectd.bank.threshold import FoundThreshold, find_threshold, outlier_limit, outliers
@@ -47,7 +51,16 @@ from inspectd.model.architectures import DEFAULT_BACKBONE
 from inspectd.model.backbones import load_backbone
 from inspectd.model.detectors import Detector
 from inspectd.model.features import FeatureExtractor
-from inspectd.model.options import BackbonePrecision, HeadOptions, PatchOptions, WantedPrecision, options_of
+from inspectd.model.options import (
+    BackbonePrecision,
+    HeadOptions,
+    Options,
+    PaDiMOptions,
+    PatchCoreOptions,
+    PatchOptions,
+    WantedPrecision,
+    options_of,
+)
 from inspectd.model.pipeline import ReferencePipeline
 from inspectd.model.score import Scoring
 from inspectd.quality.align import AlignedLearnt, AligningPipeline
@@ -77,6 +90,7 @@ Progress = Callable[[str, int, int], None]
 """Called with the name of the step, how much of it is done, and how much there is."""
 
 FEWEST_IMAGES: Final = 10
+MOST_WORKERS: Final = 64
 _LOOKED_AT: Final = 100
 """Images that tell which values a backbone has, before the first is used."""
 
@@ -105,6 +119,8 @@ class BuildSpec:
         bit_depth: bits a channel of the images; above 8 they lie in words of 16.
         precision: of the backbone; `auto`: the fastest of the device, if it is much faster than float32.
         settings_choice: how some of these settings were chosen, for the bank to record.
+        workers: processes that choose PatchCore's coreset, each for a share of the images; 1: this one does.
+            The bank is the same.
     """
 
     detector: str = "patchcore"
@@ -131,6 +147,7 @@ class BuildSpec:
     bit_depth: int = 8
     precision: WantedPrecision = "float32"
     settings_choice: SettingsChoice | None = None
+    workers: int = 1
 
 
 class BankSize(msgspec.Struct, frozen=True):
@@ -165,6 +182,11 @@ class BuildReport(msgspec.Struct, frozen=True):
     """The threshold if they counted; None: there are none, or they do."""
     quality: LearntQuality | None = None
     """How its images were taken; None: they are too few to learn it."""
+    radius: float | None = None
+    """Of PatchCore's coreset: the largest distance of a patch of these images to the nearest that is kept. No
+    choice of as many patches has less than half of it. None: there is no coreset."""
+    workers_lost: int = 0
+    """Processes that were lost while they chose it, and made anew."""
     left_out: dict[str, int] = {}
     """Other files of the folder: the reason for passing them over, and their number."""
 
@@ -177,6 +199,8 @@ class Built:
         arrays: its tensors, by their names in the file.
         images: what it was built from.
         seconds: features, coreset, and the whole fit.
+        radius: of the coreset; None: there is none.
+        workers_lost: processes that were lost while they chose it.
         held_out: scores as this bank would if it had been built without `held_out_images`.
         held_out_images: names.
     """
@@ -185,6 +209,8 @@ class Built:
     arrays: dict[str, NDArray[Any]]
     images: Collection
     seconds: tuple[float, float, float]
+    radius: float | None
+    workers_lost: int
     held_out: Scoring
     held_out_images: list[str]
 
@@ -205,6 +231,7 @@ class BankBuilder:
         self._spec = spec
         self._prepare = prepare
         target = torch.device(device)
+        _check_workers(spec, target)
         options, head = options_of(spec.detector, spec.options), spec.head
         if spec.detector == "dfkde":  # it compares whole images itself
             if spec.mask is not None or spec.area is not None or spec.foreground:
@@ -225,6 +252,7 @@ class BankBuilder:
         mask = None if judged is None else judged.to(target)
         coreset = spec.coreset if spec.bank_mb is None else _rows(spec.bank_mb, 4 * self._shape[2])
         self._fit = FitSpec(options, head, coreset, spec.seed, mask)
+        self._memory = BuildMemory(_place_dims(options), spec.workers)
 
     @property
     def extractor(self) -> FeatureExtractor:
@@ -256,7 +284,7 @@ class BankBuilder:
             InputError: it does not fit in the memory that is allowed.
         """
         height, width, dims = self._shape
-        needed = memory_bytes(images, height * width, dims, self._dtype(images)) / 1e9
+        needed = self._memory.peak_bytes(images, height * width, dims, self._dtype(images)) / 1e9
         return (
             f"{images} images, {height}x{width} patches of {dims} dimensions each: "
             f"at most {needed:.1f} GB of memory of {self._spec.memory_gb:g} GB allowed"
@@ -298,6 +326,8 @@ class BankBuilder:
             outliers_count=self._spec.keep_outliers and bool(manifest.outliers),
             threshold_with_outliers=manifest.threshold_with_outliers,
             quality=manifest.quality,
+            radius=None if built.radius is None else round(built.radius, 4),
+            workers_lost=built.workers_lost,
         )
 
     def fit(
@@ -318,16 +348,33 @@ class BankBuilder:
 
         Raises:
             InputError: as `build`.
+            UnavailableError: a worker was lost again and again.
         """
+        if self._spec.workers == 1:
+            return self._built(frames, total, progress, aligned, None)
+        with closing(SharedFeatures.make((total, *self._shape), self._dtype(total))) as shared:
+            return self._built(frames, total, progress, aligned, shared)
+
+    def _built(
+        self,
+        frames: Iterable[NamedFrame],
+        total: int,
+        progress: Progress,
+        aligned: AlignedLearnt | None,
+        shared: SharedFeatures | None,
+    ) -> Built:
         start = time.perf_counter()
         made, frames = self._prepared(self._of_the_polygons_size(frames))
         progress("features", 0, total)
         learner = QualityLearner(self._spec.patches.region)
         look: Look = _looked_at(learner, self._spec.taught) if aligned is None else aligned.lay
         images = collect(
-            made.extractor, frames, self.room_for(total), lambda done: progress("features", done, total),
+            made.extractor,
+            frames,
+            self.room_for(total) if shared is None else shared.tensor,
+            lambda done: progress("features", done, total),
             look,
-        )  # fmt: skip
+        )
         taught = self._taught(images)
         _check_enough(images, int((~taught).sum()), strict=self._spec.strict)
         extracted = time.perf_counter()
@@ -335,11 +382,15 @@ class BankBuilder:
         with torch.inference_mode():
             if self._spec.foreground:
                 fit = replace(fit, mask=learn_foreground(images.features))
-            fitted = fit_detector(images.features, fit, lambda done, count: progress("bank", done, count))
-            add_lists(fitted.detector, images.features)
-            held_out = cross_fit(
-                images.features, fit, lambda done, count: progress("threshold", done, count), taught
-            )
+            if shared is None:
+                fitted, held_out = _fitted(images, fit, taught, progress, None)
+                lost = 0
+            else:
+                with CoresetWorkers(
+                    shared, len(images.features), fit.mask, self._spec.workers, fit.seed
+                ) as workers:
+                    fitted, held_out = _fitted(images, fit, taught, progress, workers.choose)
+                    lost = workers.lost
         finished = time.perf_counter()
         own_scores = held_out.scores[~taught]
         unlike, aside = self._unlike_the_rest(images, np.flatnonzero(~taught), own_scores)
@@ -361,8 +412,9 @@ class BankBuilder:
         if aligned is not None:
             pipeline = AligningPipeline(pipeline, aligned.check)
         return Built(
-            manifest, arrays, images, seconds, pipeline, [images.names[row] for row in left_out.rows]
-        )
+            manifest, arrays, images, seconds, fitted.radius, lost, pipeline,
+            [images.names[row] for row in left_out.rows],
+        )  # fmt: skip
 
     def _taught(self, images: Collection) -> NDArray[np.bool_]:
         """Mask (N,) of the images that were taught."""
@@ -401,7 +453,8 @@ class BankBuilder:
 
     def _dtype(self, images: int) -> torch.dtype:
         height, width, dims = self._shape
-        return feature_dtype(images, height * width, dims, int(self._spec.memory_gb * 1e9))
+        limit_bytes = int(self._spec.memory_gb * 1e9)
+        return feature_dtype(images, height * width, dims, limit_bytes, self._memory)
 
     def _manifest(
         self,
@@ -441,6 +494,33 @@ class BankBuilder:
             foreground=spec.foreground,
             calibrated=False,
         )
+
+
+def _place_dims(options: Options) -> int:
+    """Dimensions of the Gaussian that a detector has for each place; 0: none."""
+    if isinstance(options, PatchCoreOptions):
+        return PaDiMOptions().dimensions if options.position_weight else 0
+    return options.dimensions if isinstance(options, PaDiMOptions) else 0
+
+
+def _check_workers(spec: BuildSpec, device: torch.device) -> None:
+    if not 1 <= spec.workers <= MOST_WORKERS:
+        raise InputError(f"--workers: got {spec.workers}, expected 1 to {MOST_WORKERS}")
+    if spec.workers > 1 and (spec.detector != "patchcore" or device.type != "cpu"):
+        raise InputError(
+            f"--workers: got {spec.workers} with {spec.detector} on {device}, expected it with patchcore on "
+            "the CPU, whose coreset they choose"
+        )
+
+
+def _fitted(
+    images: Collection, fit: FitSpec, taught: NDArray[np.bool_], progress: Progress, choose: ChooseOf | None
+) -> tuple[Fitted, CrossFit]:
+    """The detector, with the lists of its search, and scores of all images by fits without them."""
+    of_all = None if choose is None else partial(choose, np.arange(len(images.features)))
+    fitted = fit_detector(images.features, fit, partial(progress, "bank"), of_all)
+    add_lists(fitted.detector, images.features)
+    return fitted, cross_fit(images.features, fit, partial(progress, "threshold"), taught, choose)
 
 
 def build_bank(

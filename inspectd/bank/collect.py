@@ -14,10 +14,15 @@ from numpy.typing import NDArray
 
 from inspectd.errors import InputError
 from inspectd.model.features import FeatureExtractor
+from inspectd.model.padim import POSITIONS_AT_ONCE
 
 _BATCH: Final = 8
 _RUNTIME_BYTES: Final = 700_000_000
 """Memory of the process beside the features: libraries, network, blocks of distances."""
+_WORKER_BYTES: Final = 300_000_000
+"""The same of a process that chooses a coreset."""
+_COVARIANCE_BYTES: Final = 20
+"""Of a value of some positions' samples while their covariances are found: in float32, twice in float64."""
 
 NamedFrame = tuple[str, NDArray[np.uint8] | str]
 """An image's name and its pixels (H, W, 3) uint8 BGR, or why it cannot be used."""
@@ -48,9 +53,31 @@ class Collection:
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
 
 
-def memory_bytes(images: int, patches: int, dims: int, dtype: torch.dtype) -> int:
-    """Peak memory of a build: the features, the share of them a fold copies, and the process itself."""
-    return 2 * images * patches * dims * dtype.itemsize + _RUNTIME_BYTES
+@dataclass(frozen=True)
+class BuildMemory:
+    """What a build takes.
+
+    Attributes:
+        place_dims: dimensions of a Gaussian for each place (PaDiM); 0: there are none.
+        workers: processes that choose the coreset.
+    """
+
+    place_dims: int = 0
+    workers: int = 1
+
+    def peak_bytes(self, images: int, patches: int, dims: int, dtype: torch.dtype) -> int:
+        """The features, the share of them a fold copies, what Gaussians are fitted to, and the processes.
+
+        Args:
+            images: their number.
+            patches: of an image.
+            dims: of a patch.
+            dtype: of the features.
+        """
+        samples = 4 * patches + _COVARIANCE_BYTES * min(patches, POSITIONS_AT_ONCE)
+        own = _RUNTIME_BYTES + (self.workers * _WORKER_BYTES if self.workers > 1 else 0)
+        features = 2 * images * patches * dims * dtype.itemsize
+        return features + images * min(self.place_dims, dims) * samples + own
 
 
 def collect(
@@ -108,16 +135,16 @@ def _is_new(
     return True
 
 
-def feature_dtype(images: int, patches: int, dims: int, limit_bytes: int) -> torch.dtype:
+def feature_dtype(images: int, patches: int, dims: int, limit_bytes: int, memory: BuildMemory) -> torch.dtype:
     """The most precise type in which so many features fit.
 
     Raises:
         InputError: none does.
     """
     for dtype in (torch.float32, torch.float16):
-        if memory_bytes(images, patches, dims, dtype) <= limit_bytes:
+        if memory.peak_bytes(images, patches, dims, dtype) <= limit_bytes:
             return dtype
-    needed = memory_bytes(images, patches, dims, torch.float16)
+    needed = memory.peak_bytes(images, patches, dims, torch.float16)
     raise InputError(
         f"{images} images of {patches} patches with {dims} dimensions need {needed / 1e9:.1f} GB, "
         f"{limit_bytes / 1e9:.1f} GB are allowed: raise --memory-gb, or use fewer images or a smaller --size"

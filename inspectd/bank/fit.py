@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inspectd.bank.coreset import greedy_coreset
+from inspectd.bank.coreset import Coreset, Progress, coreset_of
 from inspectd.model.detectors import Detector
 from inspectd.model.dfkde import DFKDE
 from inspectd.model.head import Head, image_embedding
@@ -24,6 +25,11 @@ _SCORE_BATCH: Final = 8
 
 Step = Callable[[int, int], None]
 """Called with how much of a step is done, and how much there is."""
+
+Choose = Callable[[int, Progress], Coreset]
+"""Called with the number of patches to choose, and with what is to be told how many are."""
+ChooseOf = Callable[[NDArray[np.int64], int, Progress], Coreset]
+"""The same for the patches of some images, by their numbers in ascending order."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +53,16 @@ class FitSpec:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A detector and the seconds its coreset took to choose, 0 where it has none."""
+    """A detector and its coreset.
+
+    Attributes:
+        coreset_seconds: what it took to choose, 0 where there is none.
+        radius: of the coreset; None: there is none.
+    """
 
     detector: Detector
     coreset_seconds: float = 0.0
+    radius: float | None = None
 
 
 @dataclass(frozen=True)
@@ -83,31 +95,42 @@ class CrossFit:
     held_out: HeldOut
 
 
-def fit_detector(features: torch.Tensor, spec: FitSpec, step: Step) -> Fitted:
-    """Fit a detector to features (N, h, w, D) float32 of good images."""
+def fit_detector(features: torch.Tensor, spec: FitSpec, step: Step, choose: Choose | None = None) -> Fitted:
+    """Fit a detector to features (N, h, w, D) float32 of good images.
+
+    Args:
+        features: of the images.
+        spec: settings.
+        step: called with the patches that are chosen.
+        choose: chooses the coreset of the same features; None: this process does.
+    """
     match spec.options:
         case PaDiMOptions():
             return Fitted(PaDiM.fit(features, spec.options, spec.seed))
         case DFKDEOptions():
             return Fitted(DFKDE.fit(features, spec.options))
         case PatchCoreOptions():
-            return _fit_patchcore(features, spec.options, spec, step)
+            return _fit_patchcore(features, spec.options, spec, step, choose)
     raise TypeError(f"no detector has options of type {type(spec.options).__name__}")
 
 
-def _fit_patchcore(features: torch.Tensor, options: PatchCoreOptions, spec: FitSpec, step: Step) -> Fitted:
-    points = (
-        features.reshape(-1, features.shape[-1])
-        if spec.mask is None
-        else features[:, spec.mask].flatten(0, 1)
-    )
-    count = coreset_size(spec.coreset, len(points))
+def _fit_patchcore(
+    features: torch.Tensor, options: PatchCoreOptions, spec: FitSpec, step: Step, choose: Choose | None
+) -> Fitted:
+    places = features[0, ..., 0].numel() if spec.mask is None else int(spec.mask.sum())
+    count = coreset_size(spec.coreset, len(features) * places)
     start = time.perf_counter()
-    chosen = greedy_coreset(points, count, spec.seed, lambda done: step(done, count))
+    if choose is None:
+        images = features.flatten(1, 2) if spec.mask is None else features[:, spec.mask]
+        choose = partial(_choose_here, images.flatten(0, 1), spec.seed)
+    coreset = choose(count, lambda done: step(done, count))
     seconds = time.perf_counter() - start
     positions = PaDiM.fit(features, PaDiMOptions(), spec.seed) if options.position_weight else None
-    bank = points[chosen.to(points.device)].float()
-    return Fitted(PatchCore(bank, options, positions=positions), seconds)
+    return Fitted(PatchCore(coreset.values, options, positions=positions), seconds, coreset.radius)
+
+
+def _choose_here(points: torch.Tensor, seed: int, count: int, progress: Progress) -> Coreset:
+    return coreset_of(points, count, seed, progress)
 
 
 def coreset_size(coreset: float, patches: int) -> int:
@@ -117,7 +140,11 @@ def coreset_size(coreset: float, patches: int) -> int:
 
 
 def cross_fit(
-    features: torch.Tensor, spec: FitSpec, step: Step, taught: NDArray[np.bool_] | None = None
+    features: torch.Tensor,
+    spec: FitSpec,
+    step: Step,
+    taught: NDArray[np.bool_] | None = None,
+    choose: ChooseOf | None = None,
 ) -> CrossFit:
     """Score every image by a detector fitted on the other folds: no image is in the bank that scores it.
 
@@ -127,6 +154,7 @@ def cross_fit(
         step: called with the folds that are done.
         taught: (N,) bool, images that were chosen because they score high: detectors learn them as any other,
             but heads do not, whose statistics stand for parts drawn by chance; None: there are none.
+        choose: chooses coresets of some of these images; None: this process does.
     """
     taught = np.zeros(len(features), dtype=bool) if taught is None else taught
     own = np.flatnonzero(~taught)
@@ -134,8 +162,13 @@ def cross_fit(
     step(0, len(folds))
     parts = []
     for done, held_out in enumerate(folds, start=1):
-        others = torch.from_numpy(np.setdiff1d(np.arange(len(features)), held_out))
-        detector = fit_detector(features[others], spec, lambda _done, _total: None).detector
+        others = np.setdiff1d(np.arange(len(features)), held_out)
+        detector = fit_detector(
+            features[torch.from_numpy(others)],
+            spec,
+            lambda _done, _total: None,
+            None if choose is None else partial(choose, others),
+        ).detector
         parts.append(torch.cat(list(_maps(detector, features, held_out))))
         step(done, len(folds))
     maps = parts[0].new_empty((len(features), *parts[0].shape[1:]))

@@ -130,6 +130,11 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--bank-mb", type=float, metavar="MB", help="size of the patches kept, instead of --coreset"
     )
+    build.add_argument(
+        "--workers", type=int, default=1, metavar="N",
+        help="processes that choose the patches kept, each for a share of the images; the bank is the same; "
+        "default: %(default)s",
+    )  # fmt: skip
     build.add_argument("--neighbours", "--neighbors", type=int, metavar="K", help="PatchCore's k; default: 1")
     build.add_argument(
         "--precision", choices=get_args(WantedPrecision), default="float32",

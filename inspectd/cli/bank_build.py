@@ -172,6 +172,7 @@ def _spec(arguments: argparse.Namespace) -> BuildSpec:
         foreground=arguments.foreground,
         keep_outliers=arguments.keep_outliers,
         precision=arguments.precision,
+        workers=arguments.workers,
     )
 
 
@@ -296,6 +297,13 @@ def _print_report(
     print(f"threshold {report.threshold:.4f}, sha256 {report.sha256[:12]}")
     steps = f"features {report.extract_s:.1f}, coreset {report.coreset_s:.1f}, whole fit {report.fit_s:.1f}"
     print(f"seconds: {steps}")
+    if report.radius is not None:
+        print(
+            f"coreset: no patch of these images is farther than {report.radius:.4g} from one that is kept; "
+            f"no choice of {bank.rows} gets below {report.radius / 2:.4g}"
+        )
+    if report.workers_lost:
+        print(f"workers: {report.workers_lost} lost and made anew; the bank is the same")
     if report.left_out:
         print(f"other files, left out: {described(Counter(report.left_out))}")
     print_names("unusable, left out", [f"{name}: {why}" for name, why in report.unreadable.items()])

@@ -9,7 +9,8 @@ import torch
 
 from inspectd.model.options import PaDiMOptions
 
-_POSITIONS_AT_ONCE: Final = 64
+POSITIONS_AT_ONCE: Final = 64
+"""Whose covariances are found together."""
 
 
 class PaDiM:
@@ -149,4 +150,4 @@ def _whitening(covariance: torch.Tensor, regularisation: float) -> torch.Tensor:
 
 
 def _blocks(positions: int) -> list[slice]:
-    return [slice(start, start + _POSITIONS_AT_ONCE) for start in range(0, positions, _POSITIONS_AT_ONCE)]
+    return [slice(start, start + POSITIONS_AT_ONCE) for start in range(0, positions, POSITIONS_AT_ONCE)]

@@ -131,13 +131,13 @@ def test_every_option_of_build_reaches_the_build(tmp_path: Path) -> None:
         "build --images . --out x --detector padim --option dimensions=20 --backbone resnet18 "
         f"--layers layer1,layer2 --weights {tmp_path}/w.pth --size 64x96 --grid fine --roi 0.1,0.2,0.5,0.6 "
         "--coreset 7 --bank-mb 3 --seed 5 --memory-gb 2 --strict --mask m.png --keep-outliers "
-        "--final-norm off --foreground"
+        "--final-norm off --foreground --workers 3"
     )
     assert bank_build._spec(parser.parse_args(words.split())) == BuildSpec(
         detector="padim", options={"dimensions": 20}, backbone="resnet18", layers=("layer1", "layer2"),
         weights=f"{tmp_path}/w.pth", height=64, width=96, coreset=7, bank_mb=3.0, seed=5, memory_gb=2.0,
         patches=PatchOptions(grid="fine", region=(0.1, 0.2, 0.5, 0.6), final_norm=False), strict=True,
-        mask=Path("m.png"), keep_outliers=True, foreground=True,
+        mask=Path("m.png"), keep_outliers=True, foreground=True, workers=3,
     )  # fmt: skip
 
 

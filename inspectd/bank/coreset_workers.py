@@ -1,0 +1,231 @@
+"""Chooses a coreset by processes, each of which keeps to its own share of the images."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import subprocess
+import sys
+from types import TracebackType
+from typing import Any, Final, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inspectd.bank.coreset import Candidates, Centres, Coreset, Progress, first_of, greedy_over
+from inspectd.bank.coreset_messages import (
+    BeginCoreset,
+    FarthestPatches,
+    FromCoresetWorker,
+    StartCoresetWorker,
+    TakeCentres,
+    TakePart,
+)
+from inspectd.bank.patches import Patches, SharedFeatures
+from inspectd.errors import UnavailableError
+from inspectd.ipc.channel import Channel, ChannelClosedError
+from inspectd.ipc.messages import Failed
+
+_MODULE: Final = "inspectd.bank.coreset_worker"
+_MOST_LOSSES: Final = 3
+"""Of one worker for one answer."""
+_WAIT_SECONDS: Final = 60.0
+_ENDS_SECONDS: Final = 2.0
+
+
+class CoresetWorkers:
+    """Processes that choose patches together; use it as a context manager.
+
+    One that is lost is made anew from its share of the images, which lies in memory that all see, and from
+    the centres so far, which it takes in again in the same groups: what is chosen is the same.
+
+    Args:
+        shared: the features.
+        images: how many of them there are.
+        mask: (h, w) bool, the places whose patches count; None: all.
+        count: number of processes; at most one for each image.
+        seed: names the first patch.
+
+    Raises:
+        UnavailableError: the machine cannot start a process.
+    """
+
+    def __init__(
+        self, shared: SharedFeatures, images: int, mask: torch.Tensor | None, count: int, seed: int
+    ) -> None:
+        self._patches = Patches(shared.tensor[:images], mask)
+        self._images = images
+        self._seed = seed
+        cuts = np.linspace(0, images, min(count, images) + 1).astype(int).tolist()
+        threads = max(1, len(os.sched_getaffinity(0)) // (len(cuts) - 1))
+        places = None if mask is None else mask.numpy().tobytes()
+        self.parts: list[WorkerPart] = []
+        try:
+            for first, stop in itertools.pairwise(cuts):
+                part = TakePart(shared.shape, shared.kind, first, stop, places)
+                self.parts.append(WorkerPart(self._patches, part, shared.fd, threads))
+        except UnavailableError:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def lost(self) -> int:
+        """Workers that were lost, and made anew."""
+        return sum(part.lost for part in self.parts)
+
+    def close(self) -> None:
+        """End all processes; they hold nothing."""
+        for part in self.parts:
+            part.close()
+
+    def choose(self, images: NDArray[np.int64], count: int, progress: Progress) -> Coreset:
+        """Choose `count` patches of some images, by their numbers in ascending order; see `greedy_over`.
+
+        Raises:
+            UnavailableError: a worker was lost again and again.
+        """
+        each = self._patches.each
+        if not 1 <= count <= len(images) * each:
+            raise ValueError(f"cannot choose {count} of {len(images) * each} patches")
+        image, place = divmod(first_of(len(images) * each, self._seed), each)
+        left_out = np.setdiff1d(np.arange(self._images), images).tolist()
+        for part in self.parts:
+            part.left_out = left_out
+        return greedy_over(self.parts, int(images[image]) * each + place, count, progress)
+
+
+class WorkerPart:
+    """A part of the patches, with a process that knows how far each is from all centres.
+
+    Args:
+        patches: of all images.
+        part: which are its own.
+        fd: descriptor of the features.
+        threads: of its arithmetic.
+
+    Raises:
+        UnavailableError: the machine cannot start a process.
+    """
+
+    def __init__(self, patches: Patches, part: TakePart, fd: int, threads: int) -> None:
+        self.stop = part.stop_image * patches.each
+        self.left_out: list[int] = []
+        """Images whose patches are not chosen."""
+        self.lost = 0
+        """Processes that were lost."""
+        self._patches = patches
+        self._part = part
+        self._fd = fd
+        self._threads = threads
+        self._begin = BeginCoreset(b"", [])
+        self._groups: list[list[int]] = []
+        self._width = 0
+        self.process, self._channel = self._started()
+
+    def value(self, row: int) -> torch.Tensor:
+        """See `Part.value`."""
+        return self._patches.values(np.array([row]))[0]
+
+    def begin(self, origin: torch.Tensor) -> None:
+        """See `Part.begin`."""
+        self._begin = BeginCoreset(origin.numpy().tobytes(), self.left_out)
+        self._groups = []
+        self._send(self._begin)
+
+    def ask(self, added: Centres, width: int) -> None:
+        """See `Part.ask`."""
+        self._groups.append(added.rows)
+        self._width = width
+        self._send(TakeCentres([added.rows], width))
+
+    def answer(self) -> Candidates:
+        """See `Part.answer`.
+
+        Raises:
+            UnavailableError: its process was lost again and again, or failed.
+        """
+        losses = 0
+        while True:
+            try:
+                found = self._received()
+            except ChannelClosedError as error:
+                losses += 1
+                if losses == _MOST_LOSSES:
+                    raise UnavailableError(self._lost_again()) from error
+                self._made_anew()
+                continue
+            rows = np.frombuffer(found.rows, dtype=np.int64)
+            bounds = np.frombuffer(found.bounds, dtype=np.float32)
+            return Candidates(rows, self._patches.values(rows), bounds, found.outside)
+
+    def close(self) -> None:
+        """End its process."""
+        self._channel.close()
+        self.process.kill()
+        self.process.wait()
+
+    def _started(self) -> tuple[subprocess.Popen[bytes], Channel[Any]]:
+        try:
+            ours, theirs = Channel.pair()
+            channel: Channel[Any] = Channel(ours, FromCoresetWorker)
+        except OSError as error:
+            raise UnavailableError(f"cannot start a worker: {error.strerror}") from error
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", _MODULE, "--channel", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
+        except OSError as error:
+            channel.close()
+            raise UnavailableError(f"cannot start a worker: {error.strerror}") from error
+        finally:
+            theirs.close()
+        with contextlib.suppress(ChannelClosedError):  # it has died; `answer` finds that out
+            channel.send_wait(StartCoresetWorker(self._threads))
+            channel.send_wait(self._part, (self._fd,))
+        return process, channel
+
+    def _made_anew(self) -> None:
+        self.close()
+        self.lost += 1
+        self.process, self._channel = self._started()
+        self._send(self._begin)
+        self._send(TakeCentres(self._groups, self._width))
+
+    def _lost_again(self) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_ENDS_SECONDS)
+        code = self.process.poll()
+        how = "without a word" if code is None else f"with exit code {code}"
+        if code is not None and code < 0:
+            how = f"by signal {-code}"
+        return (
+            f"--workers: the one for images {self._part.first_image + 1} to {self._part.stop_image} was lost "
+            f"{_MOST_LOSSES} times in a row, the last time {how}; expected memory for all of them: take "
+            "fewer, or see in the kernel's log what ends them"
+        )
+
+    def _send(self, record: BeginCoreset | TakeCentres) -> None:
+        try:
+            self._channel.send_wait(record)
+        except ChannelClosedError:
+            return  # `answer` finds that out, and sends all of it to another one
+
+    def _received(self) -> FarthestPatches:
+        while (received := self._channel.receive()) is None:
+            self._channel.wait(_WAIT_SECONDS)
+        record: FarthestPatches | Failed = received[0]
+        if isinstance(record, Failed):
+            raise UnavailableError(f"a worker failed: {record.detail}")
+        return record
