@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import parse_qs
 
 import msgspec
@@ -24,6 +24,7 @@ from inspectd.page.addresses import network_of
 from inspectd.page.answers import ApiError, json_answer, read_body, read_json
 from inspectd.page.guard import Account, Guard, address_of
 from inspectd.page.login_form import login_page
+from inspectd.page.told import ToldMe, ToldSession, ToldUser
 from inspectd.recipes.audit import BEGUN, DONE, AuditAction
 from inspectd.text import printable
 
@@ -202,17 +203,16 @@ class AccountRoutes:
         """Who is logged in, and what that person may do now."""
         account = await self._guard.allow(request, Act.VIEW)
         session = account.session
-        return json_answer(
-            {
-                "name": account.name,
-                "role": account.role,
-                "acts": sorted(account.acts),
-                "is_idle": account.acts != ROLES[account.role].acts,
-                "language": session.user.language or self._language,
-                "session_ends_ms": session.ends_ms,
-                "idle_ends_ms": session.idle_ends_ms,
-            }
-        )
+        told: ToldMe = {
+            "name": account.name,
+            "role": account.role,
+            "acts": sorted(account.acts),
+            "is_idle": account.acts != ROLES[account.role].acts,
+            "language": session.user.language or self._language,
+            "session_ends_ms": session.ends_ms,
+            "idle_ends_ms": session.idle_ends_ms,
+        }
+        return json_answer(told)
 
     async def set_language(self, request: Request) -> Response:
         """Remember the language of who is logged in."""
@@ -294,7 +294,7 @@ class AccountRoutes:
     async def list_sessions(self, request: Request) -> Response:
         """Every session that is not over."""
         account = await self._guard.allow(request, Act.SESSIONS)
-        rows = [
+        rows: list[ToldSession] = [
             {
                 "id": each.id, "name": each.user.name, "role": each.user.role, "address": each.address,
                 "began_ms": each.began_ms, "used_ms": each.used_ms, "ends_ms": each.ends_ms,
@@ -368,7 +368,7 @@ def _refused_password(error: ApiError) -> ApiError:
     return ApiError(403, "wrong_password", "The password is wrong.")
 
 
-def _shown_user(user: User) -> dict[str, Any]:
+def _shown_user(user: User) -> ToldUser:
     return {
         "name": user.name, "role": user.role, "is_disabled": user.is_disabled, "language": user.language,
         "created_ms": user.created_ms,

@@ -101,9 +101,13 @@ class Guard:
         # Cookies know no ports: pages of other lines on this host need other names.
         self.cookie = f"{'__Host-inspectd' if is_encrypted else 'inspectd-plain'}.{line}"
 
+    def token_of(self, request: HTTPConnection) -> str:
+        """What the browser gives as the name of its session; empty: nothing."""
+        return request.cookies.get(self.cookie, "")
+
     def account(self, request: HTTPConnection) -> Account | None:
         """Who is logged in in that browser; None: nobody."""
-        token = request.cookies.get(self.cookie)
+        token = self.token_of(request)
         session = self.store.session(token) if token else None
         if session is None:
             return None

@@ -2,7 +2,8 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { post, useLoaded, wordsOf } from "../api";
-import { events, isLive, serverNow, state } from "../live";
+import { serverNow } from "../clock";
+import { events, isLive, state } from "../live";
 import { goldenWords } from "../now/figures";
 import { may } from "../session";
 import { t, word } from "../text";
