@@ -1,7 +1,7 @@
 """Writes what browsers are told as types of TypeScript: `python tools/page_types.py`.
 
-They are those of `inspectd/page/told.py`; `ToldRow` of Python is `Row` of TypeScript. `tools/build_page.py` writes
-them before it builds.
+They are those of `inspectd/page/told.py`; `ToldRow` of Python is `Row` of TypeScript. `tools/build_page.py`
+writes them before it builds.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ function Check(props: { check: GoldenCheck; isUnderWay: boolean; isBusy: boolean
   const { check, isUnderWay, isBusy, act } = props;
   const { last } = check;
   return (
-    <section class="card check" aria-live="polite">
+    <section class="card golden-check" aria-live="polite">
       <h2>
         {isUnderWay
           ? t("golden.check_of", { recipe: check.recipe ?? "" })
