@@ -87,6 +87,7 @@ def open_page(glass: Glass, name: str) -> None:
         glass.sees("tbody a")
         glass.tab.locator("tbody a").last.tap()
         glass.sees(".verdict-line")
+        glass.sees(".picture canvas")
     if name == "now":
         glass.sees(".tile.fresh")
     glass.tab.wait_for_timeout(1200)

@@ -15,6 +15,7 @@ from inspectd.wire.verdicts import Rectangle
 Level = Literal["ok", "maintenance", "out_of_spec", "check", "failure"]
 Series = list[float | None]
 RecipeWord = Literal["prepared", "in_force", "shadow"]
+LoginWord = Literal["password", "proxy", "oidc"]
 EvidenceWord = Literal["kept", "none", "unknown"]
 
 
@@ -52,6 +53,7 @@ class ToldMe(TypedDict):
     role: str
     acts: list[str]
     is_idle: bool
+    login: LoginWord
     language: str
     session_ends_ms: int
     idle_ends_ms: int
@@ -436,6 +438,7 @@ class ToldUser(TypedDict):
     is_disabled: bool
     language: str | None
     created_ms: int
+    login: LoginWord
 
 
 class ToldSession(TypedDict):

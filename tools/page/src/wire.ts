@@ -53,6 +53,7 @@ export interface Me {
   idle_ends_ms: number;
   is_idle: boolean;
   language: string;
+  login: "oidc" | "password" | "proxy";
   name: string;
   role: string;
   session_ends_ms: number;
@@ -446,6 +447,7 @@ export interface User {
   created_ms: number;
   is_disabled: boolean;
   language: string | null;
+  login: "oidc" | "password" | "proxy";
   name: string;
   role: string;
 }

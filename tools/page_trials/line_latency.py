@@ -1,0 +1,94 @@
+"""Whether a page that is looked at costs the line time: verdicts with it and without it, in turns.
+
+`PYTHONPATH=tests:tools python -m page_trials.line_latency --pairs 8`: of each pair one span without a page and one
+with a page and a browser before it, in either order, on one line that goes on all the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from page_trials.hour import opened
+from rich.progress import track
+from support.cells import cells, link
+from support.daemon import WELL, Daemon, camera_table, settings
+from support.page_process import PageProcess
+
+_SETTLE_SECONDS = 4.0
+
+
+def span(daemon: Daemon, seconds: float) -> list[float]:
+    """Latencies of the verdicts of the next seconds, in ms."""
+    for lasts in (_SETTLE_SECONDS, seconds):
+        daemon.reader.verdicts.clear()
+        end = time.monotonic() + lasts
+        while time.monotonic() < end:
+            daemon.reader.read(100)
+    return [verdict.latency_ms for verdict in daemon.reader.verdicts]
+
+
+def looked_at(daemon: Daemon, folder: Path, seconds: float) -> list[float]:
+    """The same while somebody looks at a page."""
+    with ExitStack() as open_now:
+        page = PageProcess(folder / "page", daemon.runtime_dir)
+        open_now.callback(page.close)
+        open_now.enter_context(opened(page, folder / "chromium"))
+        return span(daemon, seconds)
+
+
+def compare(folder: Path, rate: float, pairs: int, seconds: float) -> dict[str, Any]:
+    """Spans in turns; what was found."""
+    images = folder / "images"
+    link(cells(defective=False)[:20], images / "good")
+    link(cells(defective=True)[:5], images / "bad")
+    cameras = "".join(camera_table(name, images, fps=rate / 2) for name in ("top", "side"))
+    daemon = Daemon(folder, settings(Path("stub.bank"), cameras, extra="[preview]"), behaviour=WELL).ready()
+    found: list[dict[bool, list[float]]] = []
+    try:
+        for number in track(range(pairs), "pairs"):
+            found.append({})
+            for is_looked_at in (number % 2 == 0, number % 2 == 1):
+                place = folder / f"{number}-{is_looked_at}"
+                found[-1][is_looked_at] = (
+                    looked_at(daemon, place, seconds) if is_looked_at else span(daemon, seconds)
+                )
+    finally:
+        daemon.close()
+    said: dict[str, Any] = {}
+    for name, of in (
+        ("p50_ms", statistics.median),
+        ("p99_ms", lambda all_: statistics.quantiles(all_, n=100)[-1]),
+    ):
+        without, with_page = ([of(pair[which]) for pair in found] for which in (False, True))
+        more = sorted(b - a for a, b in zip(without, with_page, strict=True))
+        said[name] = {
+            "without": round(statistics.median(without), 2),
+            "with": round(statistics.median(with_page), 2),
+            "more_by_pair": [round(each, 2) for each in more],
+            "more": round(statistics.median(more), 2),
+            "without_by_span": [round(each, 2) for each in without],
+        }
+    return said
+
+
+def main() -> None:
+    """Compare and print."""
+    parser = argparse.ArgumentParser(description="Compares a line's latency with and without a page.")
+    parser.add_argument("--rate", type=float, default=20, help="verdicts a second of both cameras together")
+    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=15, help="of each span")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="inspectd-latency-") as folder:
+        found = compare(Path(folder), arguments.rate, arguments.pairs, arguments.seconds)
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
