@@ -1,6 +1,6 @@
 """Writes what browsers are told as types of TypeScript: `python tools/page_types.py`.
 
-They are those of `inspectd/page/told.py`; `ToldRow` of Python is `Row` of TypeScript. `tools/build_page.py`
+They are those of `inspectd/page/told*.py`; `ToldRow` of Python is `Row` of TypeScript. `tools/build_page.py`
 writes them before it builds.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec.inspect as types
 from msgspec import NODEFAULT
 
-from inspectd.page import told
+from inspectd.page import told, told_pages
 from inspectd.wire import Evaluation
 from inspectd.wire.golden import GoldenToShow
 from inspectd.wire.verdicts import Rectangle
@@ -34,17 +34,18 @@ _PLAIN: Final = {
 
 def text() -> str:
     """The file as it should be."""
-    shapes = [each for each in vars(told).values() if typing.is_typeddict(each) and each.__name__ != "_Yield"]
-    shapes = [each for each in shapes if each.__module__ == told.__name__]
-    parts = [f"export type {name} = {_alias(name)};\n" for name in ("Level", "Series")]
+    shapes = [
+        each
+        for module in (told, told_pages)
+        for each in vars(module).values()
+        if typing.is_typeddict(each) and each.__module__ == module.__name__ and each.__name__ != "_Yield"
+    ]
+    aliases = {"Level": told.Level, "Series": told_pages.Series}
+    parts = [f"export type {name} = {_written(types.type_info(kind))};\n" for name, kind in aliases.items()]
     parts = [f"export type Evaluation = {_written(types.type_info(Evaluation), top=True)};\n", *parts]
     for shape in [Rectangle, GoldenToShow, *shapes]:
         parts.append(_interface(shape))
     return "\n".join([_HEAD, *parts]) + _TAIL
-
-
-def _alias(name: str) -> str:
-    return _written(types.type_info(getattr(told, name)))
 
 
 def _interface(shape: Any) -> str:

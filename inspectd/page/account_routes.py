@@ -26,7 +26,8 @@ from inspectd.page.answers import ApiError, json_answer, read_body, read_json
 from inspectd.page.guard import Account, Guard, address_of
 from inspectd.page.login_form import LoginForm
 from inspectd.page.outside_routes import OutsideRoutes
-from inspectd.page.told import ToldMe, ToldSession, ToldUser
+from inspectd.page.told import ToldMe
+from inspectd.page.told_pages import ToldSession, ToldUser
 from inspectd.recipes.audit import BEGUN, DONE, AuditAction
 from inspectd.text import printable
 

@@ -27,15 +27,8 @@ from inspectd.page.line.orders import Order, OrderFile
 from inspectd.page.line.shifts import shift_began_ms
 from inspectd.page.live.hub import LiveHub
 from inspectd.page.settings import PageConfig
-from inspectd.page.told import (
-    RecipeWord,
-    ToldGoldenCheck,
-    ToldGoldenFacts,
-    ToldLineFacts,
-    ToldRecipe,
-    ToldRecipeList,
-    ToldShift,
-)
+from inspectd.page.told import ToldLineFacts, ToldShift
+from inspectd.page.told_pages import RecipeWord, ToldGoldenCheck, ToldGoldenFacts, ToldRecipe, ToldRecipeList
 from inspectd.recipes.audit import BEGUN, DONE
 from inspectd.recipes.reading import ListedVersion, RecipeReader
 from inspectd.text import printable

@@ -1,7 +1,7 @@
 """Whether a page that is looked at costs the line time: verdicts with it and without it, in turns.
 
-`PYTHONPATH=tests:tools python -m page_trials.line_latency --pairs 8`: of each pair one span without a page and one
-with a page and a browser before it, in either order, on one line that goes on all the time.
+`PYTHONPATH=tests:tools python -m page_trials.line_latency --pairs 8`: of each pair one span without a page
+and one with a page and a browser before it, in either order, on one line that goes on all the time.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from page_trials.hour import opened
 from rich.progress import track
 from support.cells import cells, link
 from support.daemon import WELL, Daemon, camera_table, settings
 from support.page_process import PageProcess
+
+from page_trials.hour import opened
 
 _SETTLE_SECONDS = 4.0
 

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from inspectd.page.told import ToldAuditRow
+from inspectd.page.told_pages import ToldAuditRow
 from inspectd.recipes.audit import AuditAction, AuditEntry, AuditRecord, append_record, newest_first
 
 FILE_NAME: Final = "page-audit.jsonl"

@@ -12,7 +12,7 @@ from inspectd.files import temporary_folder
 from inspectd.page.answers import ApiError
 from inspectd.page.history.children import Children
 from inspectd.page.history.evidence import KeptEvidence
-from inspectd.page.told import ToldExplained
+from inspectd.page.told_pages import ToldExplained
 
 _SECONDS: Final = 180.0
 _PICTURE: Final = "explained.png"

@@ -19,7 +19,7 @@ from inspectd.page.history.evidence_desk import EvidenceDesk
 from inspectd.page.history.explaining import Explainer
 from inspectd.page.history.rows import Numbered, every_field, unpack
 from inspectd.page.rows import row_of
-from inspectd.page.told import ToldHeatmap, ToldPartFacts, ToldPicture
+from inspectd.page.told_pages import ToldHeatmap, ToldPartFacts, ToldPicture
 from inspectd.wire import PartVerdict, Verdict
 
 _EDGE_PX: Final = 1600

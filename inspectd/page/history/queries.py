@@ -16,7 +16,7 @@ from typing import Any, Final
 from inspectd.page.history.bins import SCORE_PER_OCTAVE, bin_of
 from inspectd.page.history.filters import Filter, FilterError, PagePlace
 from inspectd.page.history.rows import StoredRow
-from inspectd.page.told import ToldGap
+from inspectd.page.told_pages import ToldGap
 
 _MAX_STREAMS: Final = 4000
 _MAX_GAPS: Final = 200

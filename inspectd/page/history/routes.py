@@ -29,7 +29,7 @@ from inspectd.page.history.rows import Numbered, unpack
 from inspectd.page.history.trends import events, trends
 from inspectd.page.history.turns import QuestionTurns
 from inspectd.page.rows import row_of
-from inspectd.page.told import ToldRowPage, ToldTrends
+from inspectd.page.told_pages import ToldRowPage, ToldTrends
 
 Allow = Callable[[Request, str], Awaitable[Any]]
 """Asks whether who sent a request may do an act; the account, or an `ApiError`."""

@@ -9,7 +9,7 @@ from inspectd.page.history.bins import LATENCY_PER_OCTAVE, SHARE_PER_OCTAVE, add
 from inspectd.page.history.filters import FilterError
 from inspectd.page.history.rows import RowKind
 from inspectd.page.history.tallies import STEPS_MS
-from inspectd.page.told import Series, ToldCurves, ToldGoldenMark, ToldMark, ToldSpan
+from inspectd.page.told_pages import Series, ToldCurves, ToldGoldenMark, ToldMark, ToldSpan
 from inspectd.wire import Evaluation, Reason
 
 _WANTED_POINTS: Final = 800

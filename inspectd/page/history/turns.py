@@ -13,6 +13,7 @@ import msgspec
 from inspectd.page.answers import ApiError
 
 _MOST_WAITING: Final = 8
+_REFUSED_SECONDS: Final = 1.0
 
 
 class _Turns(msgspec.Struct):
@@ -56,6 +57,7 @@ class QuestionTurns:
         own = self._logins.setdefault(login, _Turns(asyncio.Lock()))
         if own.asking > self._most:
             self.refused += 1
+            await self._rest(_REFUSED_SECONDS)  # who asks again at once would keep the page busy with refusals
             raise ApiError(
                 429, "rate", f"More than {self._most} questions of this login wait; wait a little."
             )

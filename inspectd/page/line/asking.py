@@ -8,7 +8,7 @@ from typing import Any
 from inspectd.client import RecipeAck, RecipeAction, RecipeRefusal, RecipeRequest, ask_recipe
 from inspectd.client.golden import GoldenAsker
 from inspectd.page.settings import PageLine
-from inspectd.page.told import ToldGoldenCheck
+from inspectd.page.told_pages import ToldGoldenCheck
 from inspectd.wire.golden import GoldenAck, GoldenAction, GoldenAnswer, GoldenRefusal
 
 _SECONDS = 5.0

@@ -58,6 +58,7 @@ def test_too_many_questions_of_a_login_are_refused_and_those_of_others_are_not()
     assert [isinstance(each, ApiError) for each in found] == [False] * 4 + [True] * 16 + [False]
     assert turns.refused == 16
     assert {each.status for each in found if isinstance(each, ApiError)} == {429}
+    assert bench.rests.count(1.0) >= 16  # nor does who is refused keep the page busy
 
 
 def test_a_question_that_fails_ends_its_turn() -> None:
