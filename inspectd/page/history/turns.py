@@ -57,7 +57,9 @@ class QuestionTurns:
         own = self._logins.setdefault(login, _Turns(asyncio.Lock()))
         if own.asking > self._most:
             self.refused += 1
-            await self._rest(_REFUSED_SECONDS)  # who asks again at once would keep the page busy with refusals
+            await self._rest(
+                _REFUSED_SECONDS
+            )  # who asks again at once would keep the page busy with refusals
             raise ApiError(
                 429, "rate", f"More than {self._most} questions of this login wait; wait a little."
             )
