@@ -68,7 +68,11 @@ def routes(
         login_of: names the login of who sent a request; each login has its turn.
         clock: milliseconds since 1970.
     """
-    turns = QuestionTurns()
+
+    def count_refused() -> None:
+        questions.refused["busy"] += 1
+
+    turns = QuestionTurns(on_refused=count_refused)
 
     def in_turn(
         endpoint: Callable[[Request], Awaitable[Response]],

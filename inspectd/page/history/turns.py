@@ -31,6 +31,7 @@ class QuestionTurns:
         most_waiting: questions of a login that may wait; more are refused.
         clock: seconds on a clock that never goes back.
         rest: waits for so many seconds.
+        on_refused: a question was refused.
     """
 
     def __init__(
@@ -38,8 +39,9 @@ class QuestionTurns:
         most_waiting: int = _MOST_WAITING,
         clock: Callable[[], float] = time.monotonic,
         rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        on_refused: Callable[[], None] = lambda: None,
     ) -> None:
-        self.refused = 0
+        self._on_refused = on_refused
         self._most, self._clock, self._rest = most_waiting, clock, rest
         self._logins: dict[str, _Turns] = {}
 
@@ -56,7 +58,7 @@ class QuestionTurns:
         }
         own = self._logins.setdefault(login, _Turns(asyncio.Lock()))
         if own.asking > self._most:
-            self.refused += 1
+            self._on_refused()
             await self._rest(
                 _REFUSED_SECONDS
             )  # who asks again at once would keep the page busy with refusals

@@ -47,8 +47,8 @@ def test_a_login_asks_one_question_at_a_time_and_rests_as_long_as_it_took() -> N
 
 
 def test_too_many_questions_of_a_login_are_refused_and_those_of_others_are_not() -> None:
-    bench = Bench()
-    turns = QuestionTurns(most_waiting=3, clock=bench.clock, rest=bench.rest)
+    bench, refused = Bench(), []
+    turns = QuestionTurns(3, bench.clock, bench.rest, lambda: refused.append(1))
 
     async def crowd() -> list[object]:
         asked = [bench.ask(turns, "hog") for _ in range(20)] + [bench.ask(turns, "other")]
@@ -56,7 +56,7 @@ def test_too_many_questions_of_a_login_are_refused_and_those_of_others_are_not()
 
     found = asyncio.run(crowd())
     assert [isinstance(each, ApiError) for each in found] == [False] * 4 + [True] * 16 + [False]
-    assert turns.refused == 16
+    assert len(refused) == 16
     assert {each.status for each in found if isinstance(each, ApiError)} == {429}
     assert bench.rests.count(1.0) >= 16  # nor does who is refused keep the page busy
 
