@@ -161,9 +161,11 @@ class Changeover:
         else:
             self._activate(request, who, door, reply)
 
-    def refuse_malformed(self, detail: str, reply: Reply) -> None:
-        """See `RecipeEvents.on_malformed_recipe`."""
-        self._refuse(None, reply, RecipeRefusalReason.MALFORMED, detail)
+    def refuse(
+        self, request: RecipeRequest | None, reason: RecipeRefusalReason, detail: str, reply: Reply
+    ) -> None:
+        """See `RequestEvents.on_refused_recipe`."""
+        self._refuse(request, reply, reason, detail)
 
     def _prepare(self, request: RecipeRequest, reply: Reply) -> None:
         if self.is_preparing:

@@ -113,7 +113,14 @@ class PlantLink:
         self._health = HealthWatch(
             [place for camera in config.cameras for place in camera.places], metrics, self.emit
         )
-        self._control = ControlStage(self.bus, line, line, self.journal.when_recorded, self)
+        self._control = ControlStage(
+            self.bus,
+            line,
+            line,
+            self.journal.when_recorded,
+            self,
+            line=f"{config.line.plant}/{config.line.name}",
+        )
         self.evidence = EvidenceWatch(config.evidence.quota_mb, metrics, self.emit, line.rings)
         self._teller = StatusTeller(
             config, line, batching, cameras, book,

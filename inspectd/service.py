@@ -84,6 +84,7 @@ from inspectd.wire import (
     PreviewHeader,
     RecipeAck,
     RecipeRefusal,
+    RecipeRefusalReason,
     RecipeRequest,
     Refusal,
     RefusalReason,
@@ -461,9 +462,12 @@ class Service:
         """See `RequestEvents.on_golden`."""
         self._golden.take(request, who, door, reply)
 
-    def on_malformed_recipe(self, detail: str, reply: Callable[[RecipeAck | RecipeRefusal], None]) -> None:
-        """See `RequestEvents.on_malformed_recipe`."""
-        self._changeover.refuse_malformed(detail, reply)
+    def on_refused_recipe(
+        self, request: RecipeRequest | None, reason: RecipeRefusalReason, detail: str,
+        reply: Callable[[RecipeAck | RecipeRefusal], None],
+    ) -> None:  # fmt: skip
+        """See `RequestEvents.on_refused_recipe`."""
+        self._changeover.refuse(request, reason, detail, reply)
 
     def pass_by(self, from_ns: int, until_ns: int | None = None) -> None:
         """Give no frame from then until `until_ns`, or now, to an older trigger: one may have been lost."""

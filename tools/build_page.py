@@ -17,6 +17,8 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
+import page_types
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "tools" / "page"
 INSTALL = ROOT / "tools" / "install_npm_packages.sh"
@@ -108,6 +110,7 @@ def main() -> int:
     try:
         install()
         if not arguments.check:
+            page_types.main()
             build(ASSETS)
         with tempfile.TemporaryDirectory() as folder:
             build(Path(folder))

@@ -32,6 +32,8 @@ PACKAGES: Final = {
     "websockets": "websockets",
 }
 """Packages of the extra `page`, by the names they are imported by."""
+_OIDC_PACKAGES: Final = {"authlib": "authlib", "httpx": "httpx", "joserfc": "joserfc"}
+"""Those of the extra `oidc`, which a page needs whose file names a provider."""
 
 _HEAD: Final = """\
 # inspectd, the operator's page of one line (docs/page.md). Every setting is listed with its
@@ -92,16 +94,25 @@ def main(arguments: argparse.Namespace) -> int:
             return _manage(settings, arguments)
         program = importlib.import_module("inspectd.page.run")
     except ModuleNotFoundError as error:
-        if error.name not in PACKAGES:
-            raise
-        raise UnavailableError(
-            f"`inspectd page` needs {PACKAGES[error.name]}, which is not installed here; "
-            "pip install 'inspectd[page]' brings all that it needs"
-        ) from error
+        raise _missing(error) from error
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that closes
     log.setup(settings.log.level, settings.log.format)
-    program.run(settings)
+    try:
+        program.run(settings)
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
     return ExitCode.OK
+
+
+def _missing(error: ModuleNotFoundError) -> Exception:
+    """What is said of a package that is not there; one that is not known stays what it is."""
+    for extra, packages in (("page", PACKAGES), ("oidc", _OIDC_PACKAGES)):
+        if error.name in packages:
+            return UnavailableError(
+                f"`inspectd page` needs {packages[error.name]}, which is not installed here; "
+                f"pip install 'inspectd[{extra}]' brings all that it needs"
+            )
+    return error
 
 
 def example() -> str:

@@ -24,6 +24,7 @@ class GoldenAsker:
     Args:
         endpoint: of the control socket, such as `ipc:///run/inspectd/line1/control.sock`.
         who: who asks, for the record.
+        line: `PLANT/LINE` that is meant: any other refuses; empty: whichever is there.
         keys: for TCP with keys; local sockets need none.
         clock: seconds on a clock that never goes back.
 
@@ -36,10 +37,11 @@ class GoldenAsker:
         endpoint: str,
         *,
         who: str = "",
+        line: str = "",
         keys: ClientKeys | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._endpoint, self._who, self._clock = endpoint, who, clock
+        self._endpoint, self._who, self._line, self._clock = endpoint, who, line, clock
         self._asked = 0
         self._context: zmq.Context[Any] = zmq.Context()
         self._socket = requester(self._context)
@@ -66,7 +68,7 @@ class GoldenAsker:
         """
         self._asked += 1
         request = GoldenRequest(
-            f"{self._who or 'golden'}-{self._asked}"[:64], action, recipe, part, self._who
+            f"{self._who or 'golden'}-{self._asked}"[:64], action, recipe, part, self._who, self._line
         )
         deadline = self._clock() + timeout_seconds
         if self._socket.poll(self._left_ms(deadline), zmq.POLLOUT):

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import parse_qs
 
 import msgspec
 from anyio import to_thread
 from msgspec import Meta
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from inspectd.errors import InputError
 from inspectd.page.accounts.attempts import LoginAttempts
 from inspectd.page.accounts.names import LONGEST_NAME
+from inspectd.page.accounts.outside import Login
 from inspectd.page.accounts.passwords import PasswordBusyError, PasswordChecker
 from inspectd.page.accounts.roles import ROLES, Act, Role
 from inspectd.page.accounts.store import User, UserChangedError
 from inspectd.page.addresses import network_of
 from inspectd.page.answers import ApiError, json_answer, read_body, read_json
 from inspectd.page.guard import Account, Guard, address_of
-from inspectd.page.login_form import login_page
+from inspectd.page.login_form import LoginForm
+from inspectd.page.outside_routes import OutsideRoutes
+from inspectd.page.told import ToldMe
+from inspectd.page.told_pages import ToldSession, ToldUser
 from inspectd.recipes.audit import BEGUN, DONE, AuditAction
 from inspectd.text import printable
 
@@ -69,19 +73,19 @@ class AccountRoutes:
         guard: who is logged in.
         passwords: checks and hashes.
         attempts: bounds on wrong passwords.
-        line: `PLANT/LINE`, the head of the login.
+        form: the login.
+        outside: logs in whom others vouch for.
         language: of who has chosen none.
-        is_encrypted: browsers reach the page over TLS.
         counts: where logins are counted.
     """
 
     def __init__(
-        self, guard: Guard, passwords: PasswordChecker, attempts: LoginAttempts, *, line: str, language: str,
-        is_encrypted: bool, counts: Counter[tuple[str, str]],
+        self, guard: Guard, passwords: PasswordChecker, attempts: LoginAttempts, *, form: LoginForm,
+        outside: OutsideRoutes, language: str, counts: Counter[tuple[str, str]],
     ) -> None:  # fmt: skip
         self._guard, self._store, self._trail = guard, guard.store, guard.trail
         self._passwords, self._attempts, self._counts = passwords, attempts, counts
-        self._line, self._language, self._is_encrypted = line, language, is_encrypted
+        self._form, self._outside, self._language = form, outside, language
 
     @property
     def routes(self) -> list[Route]:
@@ -105,9 +109,18 @@ class AccountRoutes:
 
     async def show_login(self, request: Request) -> Response:
         """The form; who is logged in already goes to the page."""
-        if self._guard.account(request) is not None:
+        proxy = self._guard.proxy
+        if "out" in request.query_params:
+            return self._form.page(request, "out" if proxy is not None else "", status=200)
+        account = self._guard.account(request)
+        if account is not None and not ("again" in request.query_params and account.login is Login.PROXY):
             return RedirectResponse("/", 303)
-        return self._form(request, "" if self._store.users() else "nobody", status=200)
+        if proxy is not None and proxy.name(request):
+            person = proxy.person(request)
+            if person is None:
+                return self._form.page(request, "no_role", status=403)
+            return await self._outside.admit(request, person)
+        return self._form.page(request, "" if self._store.users() else "nobody", status=200)
 
     async def log_in(self, request: Request) -> Response:
         """Check name and password; a name that nobody has takes as long as a wrong password."""
@@ -117,7 +130,7 @@ class AccountRoutes:
         try:
             user = await self._checked(request, name, password)
         except ApiError as error:
-            return self._form(
+            return self._form.page(
                 request, error.what, status=error.status, given=name, minutes=int(error.sentence or 0)
             )
         answer = RedirectResponse("/", 303)
@@ -125,13 +138,13 @@ class AccountRoutes:
             self._guard.log_in(user, request, answer)
         except UserChangedError:
             await self._record(AuditAction.LOGIN, user.name, request, result="refused: changed meanwhile")
-            return self._form(request, "wrong", status=401, given=name)
+            return self._form.page(request, "wrong", status=401, given=name)
         return answer
 
     async def log_out(self, request: Request) -> Response:
         """End the browser's session."""
         account = self._guard.account(request)
-        answer = RedirectResponse("/login", 303)
+        answer = RedirectResponse("/login?out" if self._guard.proxy is not None else "/login", 303)
         if account is not None:
             self._store.end_session(account.session.id)
             await self._record(AuditAction.LOGOUT, account.name, request)
@@ -163,7 +176,8 @@ class AccountRoutes:
         # Counted before it is known: tries side by side must not all come before the first is counted.
         self._attempts.failed(name, address)
         user = self._store.user(name)
-        password_hash = None if user is None or user.is_disabled else user.password_hash
+        is_own = user is not None and not user.is_disabled and user.login is Login.PASSWORD
+        password_hash = user.password_hash if user is not None and is_own else None
         try:
             is_right = await self._passwords.is_right(password, password_hash, network_of(address))
         except PasswordBusyError:
@@ -181,15 +195,6 @@ class AccountRoutes:
         await self._record(AuditAction.LOGIN, user.name, request)
         return user
 
-    def _form(
-        self, request: Request, message: str, *, status: int, given: str = "", minutes: int = 0
-    ) -> Response:
-        text = login_page(
-            self._line, accepted=request.headers.get("accept-language", ""), language=self._language,
-            is_encrypted=self._is_encrypted, message=message, given=given, minutes=minutes,
-        )  # fmt: skip
-        return HTMLResponse(text, status, {"Cache-Control": "no-store"})
-
     async def _record(self, action: AuditAction, who: str, request: Request, **more: str | None) -> None:
         def write() -> None:
             self._trail.record(action, who, f"page {address_of(request)}", **more)  # type: ignore[arg-type]
@@ -202,17 +207,17 @@ class AccountRoutes:
         """Who is logged in, and what that person may do now."""
         account = await self._guard.allow(request, Act.VIEW)
         session = account.session
-        return json_answer(
-            {
-                "name": account.name,
-                "role": account.role,
-                "acts": sorted(account.acts),
-                "is_idle": account.acts != ROLES[account.role].acts,
-                "language": session.user.language or self._language,
-                "session_ends_ms": session.ends_ms,
-                "idle_ends_ms": session.idle_ends_ms,
-            }
-        )
+        told: ToldMe = {
+            "name": account.name,
+            "role": account.role,
+            "acts": sorted(account.acts),
+            "is_idle": account.acts != ROLES[account.role].acts,
+            "login": account.login.value,
+            "language": session.user.language or self._language,
+            "session_ends_ms": session.ends_ms,
+            "idle_ends_ms": session.idle_ends_ms,
+        }
+        return json_answer(told)
 
     async def set_language(self, request: Request) -> Response:
         """Remember the language of who is logged in."""
@@ -294,7 +299,7 @@ class AccountRoutes:
     async def list_sessions(self, request: Request) -> Response:
         """Every session that is not over."""
         account = await self._guard.allow(request, Act.SESSIONS)
-        rows = [
+        rows: list[ToldSession] = [
             {
                 "id": each.id, "name": each.user.name, "role": each.user.role, "address": each.address,
                 "began_ms": each.began_ms, "used_ms": each.used_ms, "ends_ms": each.ends_ms,
@@ -368,10 +373,10 @@ def _refused_password(error: ApiError) -> ApiError:
     return ApiError(403, "wrong_password", "The password is wrong.")
 
 
-def _shown_user(user: User) -> dict[str, Any]:
+def _shown_user(user: User) -> ToldUser:
     return {
         "name": user.name, "role": user.role, "is_disabled": user.is_disabled, "language": user.language,
-        "created_ms": user.created_ms,
+        "created_ms": user.created_ms, "login": user.login.value,
     }  # fmt: skip
 
 

@@ -12,10 +12,13 @@ from anyio import to_thread
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
+from inspectd.page.accounts.names import name_key
+from inspectd.page.accounts.outside import Login
 from inspectd.page.accounts.roles import ROLES, Act, Role
 from inspectd.page.accounts.store import AccountStore, Session, User
 from inspectd.page.accounts.trail import PageTrail
 from inspectd.page.answers import ApiError
+from inspectd.page.proxy_login import ProxyLogin
 from inspectd.recipes.audit import AuditAction
 
 _ACTS_A_MINUTE: Final = 60
@@ -53,6 +56,11 @@ class Account(msgspec.Struct, frozen=True):
     address: str
 
     @property
+    def login(self) -> Login:
+        """How the person logged in."""
+        return self.session.user.login
+
+    @property
     def door(self) -> str:
         """The way it is asked, for the record."""
         return f"page {self.address}"
@@ -78,6 +86,8 @@ class Guard:
         line: `PLANT.LINE`.
         is_encrypted: browsers reach the page over TLS.
         counts: where refusals are counted.
+        logins: ways in beside passwords; a session by one that is off any more is none.
+        proxy: tells whom a proxy logged in; None: none does.
         clock: seconds on a clock that never goes back.
         clock_ms: milliseconds since 1970, UTC.
     """
@@ -90,25 +100,42 @@ class Guard:
         line: str,
         is_encrypted: bool,
         counts: Counter[tuple[str, str]],
+        logins: frozenset[Login] = frozenset(),
+        proxy: ProxyLogin | None = None,
         clock: Callable[[], float] = time.monotonic,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self.store, self.trail = store, trail
         self._is_encrypted, self._counts = is_encrypted, counts
+        self.logins, self.proxy = logins, proxy
         self._clock, self.clock_ms = clock, clock_ms
         self._acts: dict[str, list[float]] = {}
         # `__Host-` binds a cookie to this host and to TLS; over plain loopback no browser would take it.
         # Cookies know no ports: pages of other lines on this host need other names.
         self.cookie = f"{'__Host-inspectd' if is_encrypted else 'inspectd-plain'}.{line}"
 
+    def token_of(self, request: HTTPConnection) -> str:
+        """What the browser gives as the name of its session; empty: nothing."""
+        return request.cookies.get(self.cookie, "")
+
     def account(self, request: HTTPConnection) -> Account | None:
         """Who is logged in in that browser; None: nobody."""
-        token = request.cookies.get(self.cookie)
+        token = self.token_of(request)
         session = self.store.session(token) if token else None
-        if session is None:
+        if session is None or not self._is_still(session.user, request):
             return None
         user = session.user
         return Account(user.name, user.role, session.acts(self.clock_ms()), session, address_of(request))
+
+    def _is_still(self, user: User, request: HTTPConnection) -> bool:
+        """Whether who says it is this person still does, as far as that can be known."""
+        if user.login is Login.PASSWORD:
+            return True
+        if user.login is not Login.PROXY or self.proxy is None:
+            return user.login in self.logins
+        # The proxy says it with every request: whom it logged out, or gave another role, is so here at once.
+        person = self.proxy.person(request)
+        return person is not None and (name_key(person.name), person.role) == (name_key(user.name), user.role)
 
     async def allow(self, request: Request, act: str) -> Account:
         """See `Allow`; an act other than looking renews the session."""

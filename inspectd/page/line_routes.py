@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from anyio import CapacityLimiter, to_thread
@@ -27,6 +27,8 @@ from inspectd.page.line.orders import Order, OrderFile
 from inspectd.page.line.shifts import shift_began_ms
 from inspectd.page.live.hub import LiveHub
 from inspectd.page.settings import PageConfig
+from inspectd.page.told import ToldLineFacts, ToldShift
+from inspectd.page.told_pages import RecipeWord, ToldGoldenCheck, ToldGoldenFacts, ToldRecipe, ToldRecipeList
 from inspectd.recipes.audit import BEGUN, DONE
 from inspectd.recipes.reading import ListedVersion, RecipeReader
 from inspectd.text import printable
@@ -36,6 +38,8 @@ _AT_A_TIME: Final = 4
 _SHIFTS_SHOWN: Final = 12
 _CHECK_SECONDS: Final = 0.5
 """Whoever looks within it gets the same answer: tabs together ask the line no more often."""
+
+_Answer = TypeVar("_Answer")
 
 _Recipe = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")]
 _Reason = Annotated[str, Meta(max_length=150)]
@@ -96,7 +100,7 @@ class LineRoutes:
         self._asker, self._orders, self._counts = asker, orders, counts
         # The line is asked by few at a time: who waits for it must not take every thread of the page.
         self._limiter = CapacityLimiter(_AT_A_TIME)
-        self._check: asyncio.Future[tuple[dict[str, Any] | None, str | None]] | None = None
+        self._check: asyncio.Future[tuple[ToldGoldenCheck | None, str | None]] | None = None
         self._check_at = float("-inf")
 
     @property
@@ -127,31 +131,31 @@ class LineRoutes:
         for each in status.cameras if status else []:
             if each.region is not None:
                 regions.setdefault(each.camera, []).append(each.region)
-        return json_answer(
-            {
-                "plant": line.plant,
-                "line": line.name,
-                "zone": view.zone,
-                "now_ms": self._hub.clock_ms(),
-                "version": __version__,
-                "line_version": status.software if status else None,
-                "cameras": [{"name": name, "regions": found} for name, found in sorted(regions.items())],
-                "recipes": [{"name": each.recipe, "threshold": each.threshold} for each in status.recipes]
-                if status
-                else [],
-                "in_force": status.in_force if status else None,
-                "in_force_number": status.in_force_number if status else None,
-                "shifts": self._shifts(),
-                "takt_target_ms": None
-                if view.takt_target_seconds is None
-                else round(view.takt_target_seconds * 1000),
-                "has_evidence": line.evidence_dir is not None,
-            }
-        )
+        told: ToldLineFacts = {
+            "plant": line.plant,
+            "line": line.name,
+            "zone": view.zone,
+            "now_ms": self._hub.clock_ms(),
+            "version": __version__,
+            "line_version": status.software if status else None,
+            "cameras": [{"name": name, "regions": found} for name, found in sorted(regions.items())],
+            "recipes": [{"name": each.recipe, "threshold": each.threshold} for each in status.recipes]
+            if status
+            else [],
+            "in_force": status.in_force if status else None,
+            "in_force_number": status.in_force_number if status else None,
+            "shifts": self._shifts(),
+            "takt_target_ms": None
+            if view.takt_target_seconds is None
+            else round(view.takt_target_seconds * 1000),
+            "has_evidence": line.evidence_dir is not None,
+        }
+        return json_answer(told)
 
-    def _shifts(self) -> list[dict[str, Any]]:
+    def _shifts(self) -> list[ToldShift]:
         """The last shifts, the present one first."""
-        found, at_ms, zone = [], self._hub.clock_ms(), self._settings.zone
+        found: list[ToldShift] = []
+        at_ms, zone = self._hub.clock_ms(), self._settings.zone
         for _ in range(_SHIFTS_SHOWN):
             began_ms = shift_began_ms(at_ms, self._settings.view.shift_starts, zone)
             found.append({"from_ms": began_ms})
@@ -165,24 +169,24 @@ class LineRoutes:
         listed: list[ListedVersion] = []
         if folder is not None:
             listed = await to_thread.run_sync(RecipeReader(Path(folder)).listing, limiter=self._limiter)
-        loaded = {} if status is None else dict.fromkeys(status.prepared, "prepared")
+        loaded: dict[str, RecipeWord] = {}
         if status is not None:
+            loaded |= dict.fromkeys(status.prepared, "prepared")
             loaded[status.in_force] = "in_force"
             if status.shadow is not None:
                 loaded.setdefault(status.shadow.recipe, "shadow")
         rows = [_shown_recipe(each, loaded.pop(f"{each.id}@{each.version}", None)) for each in listed]
         rows += [_loaded_recipe(name, state) for name, state in loaded.items()]
-        return json_answer(
-            {
-                "recipes": rows,
-                "in_force": status.in_force if status else None,
-                "in_force_number": status.in_force_number if status else None,
-                "prepared": status.prepared if status else [],
-                "shadow": status.shadow.recipe if status and status.shadow else None,
-                "has_store": folder is not None,
-                "is_current": status is not None and self._hub.line.is_alive,
-            }
-        )
+        told: ToldRecipeList = {
+            "recipes": rows,
+            "in_force": status.in_force if status else None,
+            "in_force_number": status.in_force_number if status else None,
+            "prepared": status.prepared if status else [],
+            "shadow": status.shadow.recipe if status and status.shadow else None,
+            "has_store": folder is not None,
+            "is_current": status is not None and self._hub.line.is_alive,
+        }
+        return json_answer(told)
 
     async def say_golden(self, request: Request) -> Response:
         """Which checks are due, and how the one under way stands."""
@@ -195,9 +199,10 @@ class LineRoutes:
             self._check = asyncio.ensure_future(self._ask_check(account))
         check, problem = await asyncio.shield(self._check)
         _, state = self._hub.state()
-        return json_answer({"recipes": state["golden"], "check": check, "problem": problem})
+        told: ToldGoldenFacts = {"recipes": state["golden"], "check": check, "problem": problem}
+        return json_answer(told)
 
-    async def _ask_check(self, account: Account) -> tuple[dict[str, Any] | None, str | None]:
+    async def _ask_check(self, account: Account) -> tuple[ToldGoldenCheck | None, str | None]:
         """How the check stands, or why that is not known."""
         try:
             return await self._asked(lambda: self._asker.ask_golden(GoldenAction.STATUS, account.name)), None
@@ -288,7 +293,7 @@ class LineRoutes:
         return json_answer({"ok": True, "answer": None})
 
     async def _do(
-        self, account: Account, act: Act, about: str, reason: str, ask: Callable[[], dict[str, Any]]
+        self, account: Account, act: Act, about: str, reason: str, ask: Callable[[], Any]
     ) -> Response:
         """Ask the line between two records, so that nothing is done that has none.
 
@@ -311,11 +316,11 @@ class LineRoutes:
         self._counts["acts", result.partition(":")[0].replace(" ", "_")] += 1
         await self._guard.record(account, act, about=about, why=reason, result=result)
 
-    async def _asked(self, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    async def _asked(self, ask: Callable[[], _Answer]) -> _Answer:
         return await to_thread.run_sync(ask, limiter=self._limiter)
 
 
-def _shown_recipe(listed: ListedVersion, state: str | None) -> dict[str, Any]:
+def _shown_recipe(listed: ListedVersion, state: RecipeWord | None) -> ToldRecipe:
     recipe = listed.recipe
     return {
         "name": listed.id,
@@ -330,7 +335,7 @@ def _shown_recipe(listed: ListedVersion, state: str | None) -> dict[str, Any]:
     }
 
 
-def _loaded_recipe(name: str, state: str) -> dict[str, Any]:
+def _loaded_recipe(name: str, state: RecipeWord) -> ToldRecipe:
     """A recipe that the line has loaded and no store lists, such as that of its configuration file."""
     identifier, _, version = name.partition("@")
     return {

@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 
 from inspectd.errors import InputError, UnavailableError
 from inspectd.page.addresses import network_of
+from inspectd.page.proxy_login import PeerMark
 from inspectd.page.settings import PageConfig
 
 REQUEST_SECONDS: Final = 10.0
@@ -213,6 +214,7 @@ class PageListener:
         """
         host, port = self._server_settings.host, self._server_settings.port
         self._config.load()
+        self._config.loaded_app = PeerMark(self._config.loaded_app)
         loop = asyncio.get_running_loop()
         try:
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from html import escape
 from typing import Final
 
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
 _TEXTS: Final = {
     "en": {
         "title": "Log in", "name": "Name", "password": "Password", "send": "Log in",
@@ -13,6 +16,13 @@ _TEXTS: Final = {
         "busy": "Many people log in at this moment. Try again.",
         "plain": "This connection is not encrypted: it works on this computer alone.",
         "nobody": "No user is set up yet. On the page's host: inspectd page user add NAME --role admin",
+        "oidc": "Log in with the plant's account", "again": "Log in again",
+        "out": "You are logged out here. The plant's own login may still be open.",
+        "no_role": "Your account has no role on this page. Tell who looks after the plant's accounts.",
+        "outside_name": "This account cannot log in here. Tell who looks after the page's users.",
+        "outside_away": "The plant's login does not answer. Try again in a moment.",
+        "not_confirmed": "The plant's login did not confirm it. Try again.",
+        "onward": "You are logged in.",
     },
     "ko": {
         "title": "로그인", "name": "이름", "password": "비밀번호", "send": "로그인",
@@ -21,6 +31,13 @@ _TEXTS: Final = {
         "busy": "지금 로그인이 많습니다. 다시 시도하십시오.",
         "plain": "암호화되지 않은 연결입니다. 이 컴퓨터에서만 쓸 수 있습니다.",
         "nobody": "아직 사용자가 없습니다. 서버에서 실행: inspectd page user add NAME --role admin",
+        "oidc": "공장 계정으로 로그인", "again": "다시 로그인",
+        "out": "로그아웃되었습니다. 공장 로그인은 아직 열려 있을 수 있습니다.",
+        "no_role": "이 페이지에 대한 역할이 없습니다. 계정 담당자에게 알리십시오.",
+        "outside_name": "이 계정으로는 로그인할 수 없습니다. 사용자 관리자에게 알리십시오.",
+        "outside_away": "공장 로그인 서버가 응답하지 않습니다. 잠시 후 다시 시도하십시오.",
+        "not_confirmed": "공장 로그인에서 확인되지 않았습니다. 다시 시도하십시오.",
+        "onward": "로그인되었습니다.",
     },
 }  # fmt: skip
 _PAGE: Final = """<!doctype html>
@@ -36,7 +53,7 @@ _PAGE: Final = """<!doctype html>
 <h1>{line}</h1>
 <form method="post" action="/login">
 {message}
-<label for="name">{name}</label>
+{outside}<label for="name">{name}</label>
 <input id="name" name="name" autocomplete="username" maxlength="40" required autofocus value="{given}">
 <label for="password">{password}</label>
 <input id="password" name="password" type="password" autocomplete="current-password" maxlength="200" required>
@@ -49,6 +66,53 @@ _PAGE: Final = """<!doctype html>
 """
 
 
+_OUTSIDE: Final = '<a class="outside" href="{address}">{title}</a>\n'
+_ADDRESSES: Final = {"oidc": "/login/oidc", "again": "/login"}
+# Whom another site sends here has no session yet, as browsers see it: the page itself has to lead on.
+_ONWARD: Final = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="refresh" content="0;url=/">
+<title>{title}</title>
+<link rel="stylesheet" href="/assets/login.css">
+</head>
+<body><main><a class="outside" href="/">{title}</a></main></body>
+</html>
+"""
+
+
+class LoginForm:
+    """The login of one page.
+
+    Args:
+        line: `PLANT/LINE`, its head.
+        language: of who has chosen none.
+        is_encrypted: browsers reach the page over TLS.
+        outside: the login that others check, which is offered too: `oidc`, `again`, or empty.
+    """
+
+    def __init__(self, line: str, *, language: str, is_encrypted: bool, outside: str = "") -> None:
+        self._line, self._language, self._is_encrypted = line, language, is_encrypted
+        self._outside = outside
+
+    def page(
+        self, request: Request, message: str, *, status: int, given: str = "", minutes: int = 0
+    ) -> HTMLResponse:
+        """The form, with what went wrong; see `login_page`."""
+        text = login_page(
+            self._line, accepted=request.headers.get("accept-language", ""), language=self._language,
+            is_encrypted=self._is_encrypted, message=message, given=given, minutes=minutes,
+            outside=self._outside,
+        )  # fmt: skip
+        return HTMLResponse(text, status, {"Cache-Control": "no-store"})
+
+    def onward(self, request: Request) -> HTMLResponse:
+        """Leads whom others logged in to the page."""
+        texts = _TEXTS[_chosen(request.headers.get("accept-language", ""), self._language)]
+        return HTMLResponse(_ONWARD.format(title=escape(texts["onward"])), 200, {"Cache-Control": "no-store"})
+
+
 def login_page(
     line: str,
     *,
@@ -58,6 +122,7 @@ def login_page(
     message: str = "",
     given: str = "",
     minutes: int = 0,
+    outside: str = "",
 ) -> str:
     """The page.
 
@@ -66,15 +131,17 @@ def login_page(
         accepted: the browser's Accept-Language.
         language: where that says none of the page's languages.
         is_encrypted: else the page says that it is not.
-        message: what went wrong: `wrong`, `wait`, `busy` or `nobody`; empty: nothing.
+        message: what went wrong, such as `wrong`, `wait`, `busy` or `nobody`; empty: nothing.
         given: the name that was given.
         minutes: of `wait`.
+        outside: the login that others check: `oidc` or `again`; empty: there is none.
     """  # fmt: skip
-    chosen = next((word for word in _preferred(accepted) if word in _TEXTS), language)
-    texts = _TEXTS.get(chosen, _TEXTS["en"])
+    chosen = _chosen(accepted, language)
+    texts = _TEXTS[chosen]
     said = texts[message].format(minutes=minutes) if message else ""
     return _PAGE.format(
-        language=chosen if chosen in _TEXTS else "en",
+        outside=_OUTSIDE.format(address=_ADDRESSES[outside], title=escape(texts[outside])) if outside else "",
+        language=chosen,
         title=texts["title"], name=texts["name"], password=texts["password"], send=texts["send"],
         line=escape(line), given=escape(given),
         message=f'<p class="message" role="alert">{escape(said)}</p>' if said else "",
@@ -82,5 +149,7 @@ def login_page(
     )  # fmt: skip
 
 
-def _preferred(accepted: str) -> list[str]:
-    return [word.strip()[:2].lower() for word in accepted[:200].split(",")]
+def _chosen(accepted: str, language: str) -> str:
+    """The first of a browser's languages that there is; else the plant's; else English."""
+    preferred = [word.strip()[:2].lower() for word in accepted[:200].split(",")]
+    return next((word for word in [*preferred, language] if word in _TEXTS), "en")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from inspectd.client import PartVerdict, Reason, Verdict
+from inspectd.page.told import ToldRow
 
 
-def row_of(item: Verdict | PartVerdict, recipe: str | None = None) -> dict[str, Any]:
+def row_of(item: Verdict | PartVerdict, recipe: str | None = None) -> ToldRow:
     """A verdict as one row.
 
     Args:

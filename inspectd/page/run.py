@@ -130,6 +130,7 @@ def _history_routes(settings: PageConfig, history: History, guard: Guard) -> lis
         history.questions, guard.allow, record, settings.zone,
         evidence_root=Path(line.evidence_dir) if line.evidence_dir else None,
         line_file=Path(line.settings_file) if line.settings_file else None,
+        login_of=guard.token_of,
     )  # fmt: skip
 
 

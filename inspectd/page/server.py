@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp
 
 from inspectd.page.account_routes import AccountRoutes
 from inspectd.page.accounts.attempts import LoginAttempts
+from inspectd.page.accounts.outside import Login
 from inspectd.page.accounts.passwords import PasswordChecker
 from inspectd.page.accounts.store import AccountStore
 from inspectd.page.accounts.trail import PageTrail
@@ -25,6 +27,9 @@ from inspectd.page.line.orders import OrderFile
 from inspectd.page.line_routes import LineRoutes
 from inspectd.page.live.hub import LiveHub
 from inspectd.page.live.socket import LiveSockets
+from inspectd.page.login_form import LoginForm
+from inspectd.page.outside_routes import LoginProvider, OutsideRoutes
+from inspectd.page.proxy_login import ProxyLogin
 from inspectd.page.security import PageGate
 from inspectd.page.settings import PageConfig
 
@@ -51,10 +56,33 @@ class PageParts(msgspec.Struct, frozen=True):
 
 
 def make_guard(settings: PageConfig, counts: Counter[tuple[str, str]], store: AccountStore) -> Guard:
-    """The guard of a page with these settings."""
+    """The guard of a page with these settings.
+
+    Raises:
+        InputError: the proxy's secret cannot be read.
+    """
+    proxy = ProxyLogin(settings.proxy) if settings.proxy.user_header else None
+    logins = {Login.OIDC} if settings.oidc.issuer else set()
     trail = PageTrail(settings.data_dir)
     line = f"{settings.line.plant}.{settings.line.name}"
-    return Guard(store, trail, line=line, is_encrypted=settings.is_encrypted, counts=counts)
+    return Guard(
+        store,
+        trail,
+        line=line,
+        is_encrypted=settings.is_encrypted,
+        counts=counts,
+        logins=frozenset(logins),
+        proxy=proxy,
+    )
+
+
+def _provider(settings: PageConfig) -> tuple[LoginProvider | None, dict[type[Exception], str]]:
+    """The plant's provider of logins, and what its refusals are called; loaded only where one is named."""
+    if not settings.oidc.issuer:
+        return None, {}
+    oidc = importlib.import_module("inspectd.page.oidc")
+    refusals = {oidc.NotConfirmedError: "not_confirmed", oidc.NoRoleError: "no_role"}
+    return oidc.OidcProvider(settings.oidc), refusals
 
 
 def make_app(
@@ -69,6 +97,7 @@ def make_app(
         assets: folder of the page's files.
 
     Raises:
+        InputError: a file of a login cannot be read.
         UnavailableError: the page's files cannot be read.
     """
     files, guard, counts = PageFiles(assets), parts.guard, parts.counts
@@ -76,9 +105,17 @@ def make_app(
     attempts = LoginAttempts()
     for session in reversed(guard.store.sessions()):
         attempts.know(session.user.name, session.address)
+    offered = "oidc" if settings.oidc.issuer else "again" if settings.proxy.user_header else ""
+    form = LoginForm(
+        f"{line.plant}/{line.name}", language=settings.view.language, is_encrypted=settings.is_encrypted,
+        outside=offered,
+    )  # fmt: skip
+    outside = OutsideRoutes(
+        guard, *_provider(settings), form=form, is_encrypted=settings.is_encrypted, counts=counts
+    )
     accounts = AccountRoutes(
-        guard, parts.passwords, attempts, line=f"{line.plant}/{line.name}",
-        language=settings.view.language, is_encrypted=settings.is_encrypted, counts=counts,
+        guard, parts.passwords, attempts, form=form, outside=outside, language=settings.view.language,
+        counts=counts,
     )  # fmt: skip
     of_line = LineRoutes(
         settings, guard, hub=parts.hub, asker=LineAsker(line), orders=parts.orders, counts=counts
@@ -99,6 +136,7 @@ def make_app(
     router = Router(
         [
             *accounts.routes,
+            *outside.routes,
             *of_line.routes,
             *sockets.routes,
             *more_routes,

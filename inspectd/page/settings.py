@@ -6,7 +6,6 @@ import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -17,10 +16,13 @@ from inspectd.client import ClientKeys
 from inspectd.config import Name, Settings
 from inspectd.config.places import systemd_directory
 from inspectd.errors import ConfigError, InputError
+from inspectd.page.login_settings import PageOidc, PageProxy, oidc_problems, proxy_problems
 
 _ENDPOINTS: Final = ("sync", "control", "previews")
 _PATHS: Final = {
     "server": ("tls_certificate", "tls_key"),
+    "proxy": ("secret_file",),
+    "oidc": ("client_secret_file", "ca_file"),
     "line": ("server_key", "client_key", "evidence_dir", "recipes_dir", "settings_file"),
     "store": ("dir",),
     "metrics": ("tls_certificate", "tls_key", "users_file"),
@@ -42,18 +44,6 @@ class PageServer(Settings, frozen=True, kw_only=True):
         int,
         Meta(ge=4, le=1000, description="Connections of one address; of a proxy: all its own."),
     ] = 20
-
-
-class PageProxy(Settings, frozen=True, kw_only=True):
-    """A reverse proxy before the page, which brings TLS and says whose request it is; off unless named."""
-
-    addresses: Annotated[
-        tuple[str, ...],
-        Meta(description="IP addresses of the proxy: the only ones whose X-Forwarded-... headers count."),
-    ] = ()
-    origin: Annotated[
-        str, Meta(description="What browsers call the page: https://HOST or https://HOST:PORT.")
-    ] = ""
 
 
 class PageLine(Settings, frozen=True, kw_only=True):
@@ -157,6 +147,7 @@ class PageConfig(Settings, frozen=True, kw_only=True):
 
     server: PageServer = PageServer()
     proxy: PageProxy = PageProxy()
+    oidc: PageOidc = PageOidc()
     line: PageLine = PageLine()
     view: PageView = PageView()
     store: PageStore = PageStore()
@@ -200,7 +191,13 @@ def load(path: Path) -> PageConfig:
     found = [*config.problems(data, PageConfig, "")]
     if not found:
         settings = msgspec.convert(data, PageConfig)
-        found = [*_server_problems(settings), *_line_problems(settings.line), *_view_problems(settings.view)]
+        found = [
+            *_server_problems(settings),
+            *proxy_problems(settings.proxy),
+            *oidc_problems(settings.oidc, settings.proxy),
+            *_line_problems(settings.line),
+            *_view_problems(settings.view),
+        ]
     if found:
         raise ConfigError(str(path), found)
     base = path.resolve().parent
@@ -217,7 +214,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _server_problems(settings: PageConfig) -> Iterator[str]:
-    server, proxy = settings.server, settings.proxy
+    server = settings.server
     if (server.tls_certificate is None) != (server.tls_key is None):
         yield "server.tls_certificate, server.tls_key: one is missing, expected both or neither"
     if not is_loopback(server.host) and server.tls_certificate is None:
@@ -225,23 +222,6 @@ def _server_problems(settings: PageConfig) -> Iterator[str]:
             f"server.host: {server.host} is reached by other hosts, expected server.tls_certificate and "
             "server.tls_key with it: passwords never cross a network in plain text"
         )
-    for index, text in enumerate(proxy.addresses):
-        try:
-            ipaddress.ip_address(text)
-        except ValueError:
-            yield f"proxy.addresses[{index}]: got {text!r}, expected an IP address such as 127.0.0.1"
-    if bool(proxy.addresses) != bool(proxy.origin):
-        yield "proxy.addresses, proxy.origin: one is missing, expected both or neither"
-    if proxy.origin and not _is_origin(proxy.origin):
-        yield f"proxy.origin: got {proxy.origin!r}, expected https://HOST or https://HOST:PORT and no path"
-
-
-def _is_origin(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme == "https" and bool(parts.hostname) and text == f"https://{parts.netloc}"
-    except ValueError:
-        return False
 
 
 def _line_problems(line: PageLine) -> Iterator[str]:

@@ -19,6 +19,7 @@ from inspectd.wire import (
     Accepted,
     RecipeAck,
     RecipeRefusal,
+    RecipeRefusalReason,
     RecipeRequest,
     Refusal,
     RefusalReason,
@@ -79,8 +80,11 @@ class RequestEvents(Protocol):
             reply: sends the answer.
         """
 
-    def on_malformed_recipe(self, detail: str, reply: Callable[[RecipeAck | RecipeRefusal], None]) -> None:
-        """Answer a request that cannot be read, for this reason, by `reply`."""
+    def on_refused_recipe(
+        self, request: RecipeRequest | None, reason: RecipeRefusalReason, detail: str,
+        reply: Callable[[RecipeAck | RecipeRefusal], None],
+    ) -> None:  # fmt: skip
+        """Refuse a request by `reply`; None: it cannot be read."""
 
 
 class ControlMetrics(Protocol):
@@ -100,6 +104,8 @@ class ControlStage:
         requests: RequestEvents,
         when_recorded: Callable[[Callable[[], None]], None],
         metrics: ControlMetrics,
+        *,
+        line: str,
     ) -> None:
         """Answer triggers and requests for recipes.
 
@@ -110,12 +116,14 @@ class ControlStage:
             when_recorded: calls what it is given once all that was admitted so far would survive a crash; so
                 an acknowledged trigger gets its verdict, whatever happens.
             metrics: counts each answer.
+            line: `PLANT/LINE` that this is: a request that means another one is refused.
         """
         self._bus = bus
         self._events = events
         self._requests = requests
         self._when_recorded = when_recorded
         self._metrics = metrics
+        self._line = line
 
     def take(self, client: Asker, request: Request) -> None:
         """Answer a client's message."""
@@ -136,7 +144,12 @@ class ControlStage:
         try:
             asked = parse_recipe(parts)
         except ValueError as error:
-            self._requests.on_malformed_recipe(str(error)[:_MAX_DETAIL_CHARACTERS], reply)
+            detail = str(error)[:_MAX_DETAIL_CHARACTERS]
+            self._requests.on_refused_recipe(None, RecipeRefusalReason.MALFORMED, detail, reply)
+            return
+        if not self._is_meant(asked.line):
+            detail = self._other_line(asked.line)
+            self._requests.on_refused_recipe(asked, RecipeRefusalReason.OTHER_LINE, detail, reply)
         else:
             self._requests.on_recipe(asked, key or asked.who, client.door, reply)
 
@@ -144,12 +157,22 @@ class ControlStage:
         reply = partial(self._send, client, envelope)
         try:
             asked: GoldenRequest = _read(parts, _golden)
-            _admit_printable(asked, ("request", "recipe", "part", "who"))
+            _admit_printable(asked, ("request", "recipe", "part", "who", "line"))
         except ValueError as error:
             detail = str(error)[:_MAX_DETAIL_CHARACTERS]
             reply(GoldenRefusal(None, GoldenRefusalReason.MALFORMED, detail))
+            return
+        if not self._is_meant(asked.line):
+            detail = self._other_line(asked.line)
+            reply(GoldenRefusal(asked.request, GoldenRefusalReason.OTHER_LINE, detail))
         else:
             self._requests.on_golden(asked, key or asked.who, client.door, reply)
+
+    def _is_meant(self, line: str) -> bool:
+        return line in {"", self._line}
+
+    def _other_line(self, line: str) -> str:
+        return f"line: got {line!r}, but this is {self._line}; is the control endpoint another line's?"
 
     def _take_trigger(
         self, client: Asker, envelope: list[bytes], parts: list[bytes], request: Request
@@ -193,7 +216,7 @@ def parse_recipe(parts: list[bytes]) -> RecipeRequest:
         ValueError: it is none; the message names what is wrong.
     """
     request: RecipeRequest = _read(parts, _recipes)
-    _admit_printable(request, ("request", "recipe", "who", "why"))
+    _admit_printable(request, ("request", "recipe", "who", "why", "line"))
     return request
 
 

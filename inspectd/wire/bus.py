@@ -12,7 +12,7 @@ from inspectd.wire.golden import GoldenRecord
 from inspectd.wire.health import HealthCondition
 from inspectd.wire.preview import PreviewHeader
 from inspectd.wire.shadow import ShadowScore
-from inspectd.wire.verdicts import PartVerdict, Rectangle, Verdict
+from inspectd.wire.verdicts import Int64, Number, PartVerdict, Rectangle, Verdict
 
 TOPIC_VERSION: Final = "i1"
 
@@ -59,8 +59,8 @@ class Counts(msgspec.Struct, frozen=True):
 class HeatmapHeader(msgspec.Struct, frozen=True, tag_field="schema", tag="heatmap/1"):
     """Header of a heatmap; the payload is `(height, width)` values of `dtype`, little endian, row by row."""
 
-    epoch: int
-    seq: int
+    epoch: Number
+    seq: Number
     camera: str
     height: int
     width: int
@@ -76,9 +76,9 @@ class Heartbeat(msgspec.Struct, frozen=True, tag_field="schema", tag="heartbeat/
 
     plant: str
     line: str
-    epoch: int
-    last_seq: int
-    utc_ns: int
+    epoch: Number
+    last_seq: Number
+    utc_ns: Int64
     interval_ms: float
     state: str
     counts: Counts
@@ -94,8 +94,8 @@ class Event(msgspec.Struct, frozen=True, tag_field="schema", tag="event/1"):
 
     plant: str
     line: str
-    epoch: int
-    utc_ns: int
+    epoch: Number
+    utc_ns: Int64
     severity: Annotated[str, Meta(pattern="^(info|warning|alarm)$")]
     event: str
     camera: str | None
@@ -111,8 +111,8 @@ class Late(msgspec.Struct, frozen=True, tag_field="schema", tag="late/1"):
     plant: str
     line: str
     camera: str
-    epoch: int
-    seq: int
+    epoch: Number
+    seq: Number
     inspection_id: int
     score: float
     threshold: float

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from inspectd.wire.verdicts import Evaluation
+from inspectd.wire.verdicts import Evaluation, Int64, Number
 
 
 class GoldenState(StrEnum):
@@ -72,6 +72,8 @@ class GoldenRequest(
     """Of `show`: name of the golden part."""
     who: Annotated[str, Meta(max_length=64)] = ""
     """Who asks, for the record; over TCP the name of the client's key stands there instead."""
+    line: Annotated[str, Meta(max_length=200)] = ""
+    """`PLANT/LINE` that is meant: any other refuses. Empty: whichever is asked."""
 
 
 class GoldenView(msgspec.Struct, frozen=True):
@@ -93,7 +95,7 @@ class GoldenShowing(msgspec.Struct, frozen=True):
     """One showing of a golden part: what was expected, and what was found."""
 
     part: str
-    utc_ns: int
+    utc_ns: Int64
     """When its verdict was made."""
     expect: Evaluation
     """`pass` or `fail`."""
@@ -125,7 +127,7 @@ class GoldenDue(msgspec.Struct, frozen=True):
 
     recipe: str
     state: GoldenState
-    due_utc_ns: int | None
+    due_utc_ns: Int64 | None
     """When its check is, or was, due; null: it is not known before so many more parts."""
     reason: str | None
     """The `Reason` that its parts' verdicts have now because of it; null: they are judged."""
@@ -177,6 +179,8 @@ class GoldenRefusalReason(StrEnum):
     """This part need not be shown any more in this check."""
     TRIGGERED = "triggered"
     """No free-running camera must see this part: its trigger announces it."""
+    OTHER_LINE = "other_line"
+    """Another line was meant."""
 
 
 class GoldenRefusal(msgspec.Struct, frozen=True, tag_field="schema", tag="golden_refusal/1"):
@@ -194,8 +198,8 @@ class GoldenRecord(msgspec.Struct, frozen=True, tag_field="schema", tag="golden_
 
     plant: str
     line: str
-    epoch: int
-    utc_ns: int
+    epoch: Number
+    utc_ns: Int64
     check: str
     """Name of the check: that of the request that began it, or of the trigger."""
     recipe: str

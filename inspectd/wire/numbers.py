@@ -72,6 +72,7 @@ COMMAND_REFUSAL_NUMBERS: Final = {
     "in_force": 47,
     "no_shadow": 48,
     "not_recorded": 49,
+    "other_line": 50,
     "unknown_command": 60,
     "no_answer": 61,
     "recipe_number": 62,

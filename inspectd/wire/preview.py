@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from inspectd.wire.verdicts import Evaluation, Reason, Rectangle, place_of
+from inspectd.wire.verdicts import Evaluation, Int64, Number, Reason, Rectangle, place_of
 
 HEAT_AT_THRESHOLD: Final = 128
 """The value of a heat that stands for a score at the threshold."""
@@ -25,11 +25,11 @@ class PreviewHeat(msgspec.Struct, frozen=True):
 class PreviewHeader(msgspec.Struct, frozen=True, tag_field="schema", tag="preview/1"):
     """Header of a preview; a JPEG follows, and then its heat, which is empty where `heat` is None."""
 
-    epoch: int
-    seq: int
+    epoch: Number
+    seq: Number
     camera: str
     region: str | None
-    captured_utc_ns: int
+    captured_utc_ns: Int64
     width: int
     height: int
     evaluation: Evaluation

@@ -8,6 +8,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from inspectd.wire.verdicts import Int64
+
 
 class RecipeAction(StrEnum):
     """What is to be done with a recipe (OPC 40100-1: PrepareRecipe, UnprepareRecipe; a closed set)."""
@@ -55,6 +57,8 @@ class RecipeRequest(
     """Who asks, as the client says; over TCP with keys the key's name counts instead."""
     why: Annotated[str, Meta(max_length=200)] = ""
     """For the audit journal."""
+    line: Annotated[str, Meta(max_length=200)] = ""
+    """`PLANT/LINE` that is meant: any other refuses. Empty: whichever is asked."""
 
 
 class RecipeRefusalReason(StrEnum):
@@ -78,6 +82,8 @@ class RecipeRefusalReason(StrEnum):
     """It is not the shadow of this line."""
     NOT_RECORDED = "not_recorded"
     """The audit journal could not be written in time; nothing changed."""
+    OTHER_LINE = "other_line"
+    """Another line was meant."""
 
 
 class RecipeAck(msgspec.Struct, frozen=True, tag_field="schema", tag="recipe_ack/1"):
@@ -93,7 +99,7 @@ class RecipeAck(msgspec.Struct, frozen=True, tag_field="schema", tag="recipe_ack
     number: int | None
     recipe_sha256: str
     """Of this version, as the store names it."""
-    in_force_utc_ns: int | None = None
+    in_force_utc_ns: Int64 | None = None
     """Of `activate`: what is captured, or triggered, after it is judged by this version."""
     before: str | None = None
     """Of `activate`: what was in force until then, `ID@VERSION`."""

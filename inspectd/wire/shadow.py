@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from inspectd.wire.verdicts import Evaluation
+from inspectd.wire.verdicts import Evaluation, Int64, Number
 
 
 class ShadowScore(msgspec.Struct, frozen=True, tag_field="schema", tag="shadow/1"):
@@ -15,8 +15,8 @@ class ShadowScore(msgspec.Struct, frozen=True, tag_field="schema", tag="shadow/1
     plant: str
     line: str
     camera: str
-    epoch: int
-    seq: int
+    epoch: Number
+    seq: Number
     """Of the verdict on the same frame, as the next."""
     inspection_id: int
     trigger_id: str | None
@@ -79,7 +79,7 @@ class ShadowStatus(msgspec.Struct, frozen=True):
     """`ID@VERSION`."""
     against: str
     """What was in force when it began."""
-    since_utc_ns: int
+    since_utc_ns: Int64
     state: str
     """A `ShadowState`."""
     detail: str

@@ -11,26 +11,21 @@ from msgspec import Meta
 from inspectd.wire.bus import Counts
 from inspectd.wire.health import HealthCondition
 from inspectd.wire.shadow import ShadowStatus
-from inspectd.wire.verdicts import place_of
+from inspectd.wire.verdicts import Int64, Number, place_of
 
 MAX_REQUEST_BYTES: Final = 4096
 MAX_LIMIT: Final = 1000
 """Verdicts that one request may ask for; for more there is the next request."""
 DEFAULT_LIMIT: Final = 500
 
-MAX_NUMBER: Final = 2**53
-"""Larger epochs and numbers are refused: nothing of this line has such a name."""
-
 _RequestId = Annotated[str, Meta(max_length=64)]
-_Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-"""What a reader can reckon with in floating point, and as a span of time."""
 
 
 class Position(msgspec.Struct, frozen=True, order=True):
     """A verdict's name, and a place in the order of all verdicts of a line."""
 
-    epoch: Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
-    seq: Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
+    epoch: Number
+    seq: Number
 
     def __str__(self) -> str:
         return f"{self.epoch}:{self.seq}"
@@ -71,8 +66,8 @@ class Snapshot(msgspec.Struct, frozen=True, tag_field="schema", tag="snapshot/1"
     request: str
     plant: str
     line: str
-    epoch: int
-    last_seq: int
+    epoch: Number
+    last_seq: Number
     oldest: Position | None
     state: str
     journal: str
@@ -124,17 +119,17 @@ class GoldenStatus(msgspec.Struct, frozen=True):
     """A `GoldenState`."""
     is_held: bool
     """Its parts are undecidable because of it."""
-    due_utc_ns: _Int64 | None
+    due_utc_ns: Int64 | None
     """When its check is, or was, due; None: not by time."""
     due_parts: int | None
     """So many more parts until it is due; None: not by their number."""
-    overdue_utc_ns: _Int64 | None
+    overdue_utc_ns: Int64 | None
     """When the check that is due becomes, or became, overdue; None: none is due."""
     under_way: str | None = None
     """Name of the check that is under way; None: none is."""
     last_outcome: str | None = None
     """How the last check of this version ended; None: none is known."""
-    last_utc_ns: _Int64 | None = None
+    last_utc_ns: Int64 | None = None
     last_who: str = ""
     """Who began it; empty: a trigger without a key did."""
 
@@ -158,10 +153,10 @@ class LineStatus(msgspec.Struct, frozen=True, tag_field="schema", tag="status/1"
     request: str
     plant: str
     line: str
-    epoch: int
+    epoch: Number
     software: str
-    started_utc_ns: _Int64
-    utc_ns: _Int64
+    started_utc_ns: Int64
+    utc_ns: Int64
     state: str
     health: str
     conditions: list[HealthCondition]
@@ -174,13 +169,13 @@ class LineStatus(msgspec.Struct, frozen=True, tag_field="schema", tag="status/1"
     """Inspections that wait for scoring."""
     with_scoring: int
     journal: str
-    journal_bytes: _Int64 | None
+    journal_bytes: Int64 | None
     """None: not known yet, as the next."""
-    disk_free_bytes: _Int64 | None
+    disk_free_bytes: Int64 | None
     """On the journal's disk."""
-    evidence_bytes: _Int64 | None
+    evidence_bytes: Int64 | None
     """None: none is kept, or not known yet."""
-    evidence_quota_bytes: _Int64
+    evidence_quota_bytes: Int64
     connections: dict[str, int]
     """Clients by socket; those over TCP as `tcp NAME`."""
     in_force: str = "file"

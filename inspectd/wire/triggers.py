@@ -8,6 +8,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from inspectd.wire.verdicts import Int64, Number
+
 
 class TriggerRequest(
     msgspec.Struct, frozen=True, tag_field="schema", tag="trigger/1", forbid_unknown_fields=True
@@ -51,8 +53,8 @@ class Accepted(msgspec.Struct, frozen=True, tag_field="schema", tag="trigger_ack
     """The answer to a trigger that was taken: exactly one part verdict will be published for it."""
 
     trigger_id: str
-    epoch: int
-    received_utc_ns: int
+    epoch: Number
+    received_utc_ns: Int64
     deadline_ms: float
     cameras: list[str]
     recipe: str | None = None

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
+
+MAX_NUMBER: Final = 2**53
+"""Larger epochs and numbers are refused: nothing of this line has such a name."""
+Number = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""What a reader can reckon with in floating point, as a span of time, and in a database."""
 
 
 class Evaluation(StrEnum):
@@ -106,8 +114,8 @@ class Verdict(msgspec.Struct, frozen=True, tag_field="schema", tag="verdict/1"):
     plant: str
     line: str
     camera: str
-    epoch: int
-    seq: int
+    epoch: Number
+    seq: Number
     inspection_id: int
     frame_generation: int | None
     frame_seq: int | None
@@ -115,8 +123,8 @@ class Verdict(msgspec.Struct, frozen=True, tag_field="schema", tag="verdict/1"):
     reason: Reason
     score: float | None
     threshold: float | None
-    captured_utc_ns: int | None
-    decided_utc_ns: int
+    captured_utc_ns: Int64 | None
+    decided_utc_ns: Int64
     latency_ms: float
     """From the frame's capture, or the trigger if there is one, to this verdict, on the monotonic clock."""
     deadline_ms: float
@@ -134,7 +142,7 @@ class Verdict(msgspec.Struct, frozen=True, tag_field="schema", tag="verdict/1"):
     source: str | None = None
     deadline_margin_ms: float = 0.0
     """Time that was left at the decision; negative when it was late."""
-    triggered_utc_ns: int | None = None
+    triggered_utc_ns: Int64 | None = None
     recipe_sha256: str | None = None
     """SHA-256 of the recipe's settings and its bank's sha256; `docs/evidence.md` defines the bytes."""
     software: str | None = None
@@ -162,7 +170,7 @@ class ViewVerdict(msgspec.Struct, frozen=True):
     """Result of one camera's view of a part, or of a region of it; `seq` names its verdict."""
 
     camera: str
-    seq: int
+    seq: Number
     evaluation: Evaluation
     reason: Reason
     second_look: bool = False
@@ -179,15 +187,15 @@ class PartVerdict(msgspec.Struct, frozen=True, tag_field="schema", tag="part/1")
 
     plant: str
     line: str
-    epoch: int
-    seq: int
+    epoch: Number
+    seq: Number
     trigger_id: str
     part_id: str | None
     encoder_count: int | None
     evaluation: Evaluation
     reason: Reason
-    triggered_utc_ns: int
-    decided_utc_ns: int
+    triggered_utc_ns: Int64
+    decided_utc_ns: Int64
     latency_ms: float
     """From the trigger's arrival to this verdict, on the monotonic clock."""
     deadline_ms: float

@@ -122,6 +122,10 @@ def test_lines_are_numbered_apart(publisher: Publisher, reader: LiveReader) -> N
         [b"i1/d/l/c/h/", wire.encode(wire.HeatmapHeader(1, 1, "c", -2, -2, "float16", 1.0)), b"01234567"],
         [b"i1/d/l/c/h/", wire.encode(wire.HeatmapHeader(1, 1, "c", 2, 2, "int4", 1.0)), b"01"],
         [b"i1/d/l/c/h/", wire.encode(wire.HeatmapHeader(1, 1, "c", 2, 2, "float16", 1.0))],
+        # Numbers that no database and no browser can take.
+        [b"i1/demo/line1/camera1/v/", wire.encode(verdict(2**63))],
+        [b"i1/demo/line1/camera1/v/", wire.encode(verdict(1, epoch=2**63))],
+        [b"i1/demo/line1/-/hb", wire.encode(heartbeat(2**63))],
     ],
 )
 def test_a_foreign_message_is_counted_and_passed_over(

@@ -42,8 +42,9 @@ PUBLISHED = {
         },
     ),
     "Result of a command": (
-        "malformed not_ready busy unknown damaged failed not_prepared in_force no_shadow not_recorded",
-        [*range(40, 50)],
+        """malformed not_ready busy unknown damaged failed not_prepared in_force no_shadow not_recorded
+        other_line""",
+        [*range(40, 51)],
         {
             "unknown_command": 60,
             "no_answer": 61,

@@ -164,3 +164,26 @@ def test_a_line_that_is_away_says_so_and_the_record_does_too(daemon, page, act) 
     status, said = act("engineer", "recipe_activate", recipe="b")
     assert (status, said["what"]) == (503, "unavailable")
     assert page.audit()[-1]["result"].startswith("not known: ")
+
+
+def test_a_control_socket_of_another_line_is_not_acted_on(
+    start_daemon, stub_bank, good_folder, daemon, tmp_path
+) -> None:
+    cameras = camera_table("free", good_folder, fps=5)
+    text = settings(stub_bank, cameras, extra=GOLDEN).replace('name = "line"', 'name = "other"')
+    other = start_daemon(text).ready()
+    add_recipe(other.folder / "state", "a", 1, {"free": 1.5})
+    page = PageProcess(
+        tmp_path / "page", daemon.runtime_dir, line=f'control = "ipc://{other.runtime_dir}/control.sock"'
+    )
+    try:
+        for role, what, body in (
+            ("engineer", "recipe_prepare", {"recipe": "a"}),
+            ("operator", "golden_begin", {}),
+        ):
+            answer = page.browser(role).post(f"/api/acts/{what}", json=body)
+            assert (answer.status_code, answer.json()["what"]) == (409, "other_line")
+            assert "test/other" in answer.json()["error"]
+            assert page.audit()[-1]["result"].startswith("refused: other_line")
+    finally:
+        page.close()

@@ -53,7 +53,7 @@ class PageHere:
         return connect(address, additional_headers=headers, compression=None, **more)
 
     def show(self, seq: int, size: int) -> None:
-        self.hub.take_picture(LivePicture("top", None, 1, seq, {}, bytes(size), b"", is_pass=True))
+        self.hub.take_picture(LivePicture("top", None, 1, seq, 0, {}, bytes(size), b"", is_pass=True))
 
 
 def served(

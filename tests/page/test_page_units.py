@@ -33,6 +33,7 @@ from inspectd.page.accounts.passwords import PasswordBusyError, PasswordChecker,
 from inspectd.page.accounts.roles import ROLES, Act, Role
 from inspectd.page.accounts.store import AccountStore
 from inspectd.page.addresses import network_of
+from inspectd.page.line.answered import Answered
 from inspectd.page.line.counts import PartCounts
 from inspectd.page.line.shifts import shift_began_ms
 from inspectd.page.line.state import LineNow
@@ -53,7 +54,7 @@ class Clock:
 
 
 def picture(camera: str, seq: int, *, is_pass: bool = True) -> LivePicture:
-    return LivePicture(camera, None, 1, seq, {"verdict": "pass"}, b"jpeg", b"h", is_pass)
+    return LivePicture(camera, None, 1, seq, 0, {"verdict": "pass"}, b"jpeg", b"h", is_pass)
 
 
 def sent(tab: TabPictures) -> list[tuple[str, int]]:
@@ -99,10 +100,16 @@ def test_a_fast_camera_takes_no_other_camera_s_turn() -> None:
 
 
 def test_the_message_of_a_picture_is_what_tabs_read() -> None:
-    message = picture("a", 7).message(99)
+    message = picture("a", 7).message(99, 1.0)
     size = int.from_bytes(message[:4], "big")
     head = msgspec.json.decode(message[4 : 4 + size])
-    assert (head["camera"], head["seq"], head["sent_ms"], head["jpeg"]) == ("a", 7, 99, 4)
+    assert (head["camera"], head["seq"], head["sent_ms"], head["jpeg"], head["age_ms"]) == (
+        "a",
+        7,
+        99,
+        4,
+        None,
+    )
     assert message[4 + size :] == b"jpegh"
 
 
@@ -312,11 +319,43 @@ def test_nothing_is_shown_as_live_that_was_not_heard_of_within_a_second() -> Non
     assert line.state == "starting"
 
 
-def status(epoch: int) -> LineStatus:
-    return LineStatus(
-        "r", "p", "l", epoch, "1", 1, 1, "running", "good", [], Counts(0, 0, 0, 0), [], [], None, 0, 0, "",
-        None, None, None, 0, {}, "a@1",
+def status(epoch: int, utc_ns: int = 1, asked_at: float = 0.0, took: float = 0.0) -> Answered:
+    found = LineStatus(
+        "r", "p", "l", epoch, "1", 1, utc_ns, "running", "good", [], Counts(0, 0, 0, 0), [], [], None, 0, 0,
+        "", None, None, None, 0, {}, "a@1",
     )  # fmt: skip
+    return Answered(found, asked_at, asked_at + took)
+
+
+def test_by_no_clock_of_the_line_does_an_old_picture_look_new() -> None:
+    for ahead in (-3600.0, 0.0, 3600.0):  # the line's clock before the page's
+        clock = Clock()
+        line = LineNow(clock, clock.ms)
+
+        def stamp(seconds: float, ahead: float = ahead) -> int:
+            return round((seconds + ahead) * 1e9)
+
+        assert line.taken_at(stamp(clock.seconds)) is None  # nobody was asked yet
+        line.see_heartbeat(heartbeat(utc_ns=stamp(clock.seconds)))
+        assert line.taken_at(stamp(clock.seconds)) is None  # who knows how long it was under way
+        # Asked at 1000.0; the line answered at 1000.1; it was here at 1000.4.
+        line.see_status(status(1, stamp(1000.1), 1000.0, 0.4))
+        clock.seconds = 1000.5
+        for taken in (995.0, 1000.0, 1000.45):
+            found = line.taken_at(stamp(taken))
+            assert taken - 0.11 <= found <= taken
+        assert line.said()["clock_ahead_ms"] == pytest.approx(ahead * 1000, abs=110)
+        line.see_status(status(1, stamp(1000.501), 1000.5, 0.1))  # a faster one tells more
+        assert line.taken_at(stamp(1000.0)) == pytest.approx(1000.0, abs=0.002)
+        assert line.taken_at(stamp(1001.0)) is None  # it has not been yet: the clock was set meanwhile
+        clock.seconds = 1010.0
+        line.see_heartbeat(heartbeat(utc_ns=stamp(1010.0 + 5)))  # somebody set it ahead by 5 s
+        assert line.taken_at(stamp(1010.0)) is None
+        line.see_status(status(1, stamp(1015.02), 1010.01, 0.02))
+        clock.seconds = 1010.1
+        assert line.taken_at(stamp(1015.0)) == pytest.approx(1010.0, abs=0.02)
+        clock.seconds += 61.0
+        assert line.taken_at(stamp(1076.0)) is None  # nobody answered for long
 
 
 def test_what_the_line_answered_long_ago_or_before_its_restart_is_not_shown_as_in_force() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from inspectd import wire
 from inspectd.publish.control import MAX_REQUEST_BYTES, ControlStage, parse
-from inspectd.wire import Accepted, Refusal, RefusalReason, TriggerRequest
+from inspectd.wire import Accepted, RecipeRefusal, Refusal, RefusalReason, TriggerRequest
 from tests.support.served import Doorway, ServedSockets
 
 GOOD = {"schema": "trigger/1", "trigger_id": "17"}
@@ -117,6 +117,7 @@ class Recorder:
         self.answers = []
         self.unrecorded = []
         self.passed_by = []
+        self.requests = []
 
     def on_trigger(self, request, came_ns, source, key):
         if request.trigger_id == "full":
@@ -129,6 +130,14 @@ class Recorder:
     def trigger(self, refusal):
         self.answers.append(refusal)
 
+    def on_recipe(self, request, who, door, reply):
+        self.requests.append(request)
+
+    on_golden = on_recipe
+
+    def on_refused_recipe(self, request, reason, detail, reply):
+        reply(RecipeRefusal(request.request, reason, detail))
+
     def when_recorded(self, then):
         self.unrecorded.append(then)
 
@@ -139,7 +148,7 @@ def control(tmp_path):
     doorway = Doorway(bus)
     recorder = Recorder()
 
-    stage = ControlStage(doorway, recorder, recorder, recorder.when_recorded, recorder)
+    stage = ControlStage(doorway, recorder, recorder, recorder.when_recorded, recorder, line="demo/line1")
 
     def read():
         for asker, request in doorway.requests("control"):
@@ -183,6 +192,27 @@ def test_answers_go_to_both_kinds_of_client(control, kind):
         "schema": "trigger_refusal/1", "trigger_id": "full", "reason": "overload", "detail": ""
     }  # fmt: skip
     assert recorder.answers == [RefusalReason.OVERLOAD]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"schema": "recipe/1", "action": "activate", "recipe": "a"},
+        {"schema": "golden/1", "action": "begin"},
+    ],
+)
+def test_a_request_that_means_another_line_is_not_done(control, asked):
+    bus, read, recorder, client = control
+    socket = client(zmq.DEALER)
+    for line in ("demo/line1", "", "demo/line2"):
+        socket.send(json.dumps({**asked, "request": "7", "line": line}).encode())
+        assert bus.control.poll(5000)
+        read()
+    assert [each.line for each in recorder.requests] == ["demo/line1", ""]
+    assert socket.poll(5000)
+    answer = json.loads(socket.recv())
+    assert (answer["request"], answer["reason"]) == ("7", "other_line")
+    assert "demo/line1" in answer["detail"]
 
 
 def test_an_acknowledgement_waits_until_the_trigger_would_survive_a_crash(control):

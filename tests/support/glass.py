@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,6 +27,7 @@ class Glass:
         role: of who is logged in.
         size: of the glass, in pixels.
         scheme: `light` or `dark`.
+        through: port of what stands before the page; 0: nothing does.
     """
 
     def __init__(
@@ -35,13 +38,16 @@ class Glass:
         *,
         size: dict[str, int] = TABLET,
         scheme: str = "light",
+        through: int = 0,
     ) -> None:
         self.origin, self.role = page.origin, role
+        if through:
+            self.origin = f"http://127.0.0.1:{through}"
         self._context: BrowserContext = browser.new_context(
             viewport=size, color_scheme=scheme, has_touch=True
         )
         self._context.add_cookies(
-            [{"name": COOKIE, "value": page.token(role), "url": page.origin, "sameSite": "Strict"}]
+            [{"name": COOKIE, "value": page.token(role), "url": self.origin, "sameSite": "Strict"}]
         )
         self.tab: Page = self._context.new_page()
         self.tab.set_default_timeout(20_000)
@@ -89,6 +95,32 @@ class Glass:
         )
         return found
 
+    def left_origin(self) -> list[str]:
+        """Addresses that were asked for and are not the page's own."""
+        own = (self.origin, self.origin.replace("http", "ws", 1), "blob:")
+        return [address for address in self.addresses if not address.startswith(own)]
+
+    def live_share(self, *, seconds: float) -> float:
+        """Share of the next seconds in which the first picture is shown as live."""
+        found: float = self.tab.evaluate(
+            """async seconds => {
+              let [live, looks] = [0, 0];
+              for (const end = performance.now() + 1000 * seconds; performance.now() < end; looks++) {
+                live += document.querySelector(".tile.fresh") ? 1 : 0;
+                await new Promise(done => setTimeout(done, 50));
+              }
+              return live / looks;
+            }""",
+            seconds,
+        )
+        return found
+
+    def shot(self, name: str) -> None:
+        """Keep a picture of the glass in the folder `SHOTS`, if there is one."""
+        folder = os.environ.get("SHOTS")
+        if folder:
+            self.tab.screenshot(path=Path(folder) / f"{name}.png")
+
     def __enter__(self) -> Self:
         return self
 
@@ -97,6 +129,5 @@ class Glass:
     ) -> None:
         self._context.close()
         if error is None:
-            own = (self.origin, self.origin.replace("http", "ws", 1), "blob:")
-            assert [address for address in self.addresses if not address.startswith(own)] == []
+            assert self.left_origin() == []
             assert self.faults == []

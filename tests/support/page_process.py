@@ -35,11 +35,12 @@ class PageProcess:
         line: more lines of the table `[line]`.
         verdicts: the line's socket, where it is not the local one.
         is_encrypted: `server` names a certificate.
+        start: begin at once.
     """
 
     def __init__(
         self, folder: Path, runtime_dir: Path, tables: str = "", *, server: str = "", line: str = "",
-        verdicts: str = "", metrics_port: int = 0, is_encrypted: bool = False,
+        verdicts: str = "", metrics_port: int = 0, is_encrypted: bool = False, start: bool = True,
     ) -> None:  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -57,7 +58,8 @@ class PageProcess:
             self.store.add_user(role.value, role, CHEAP.hash(PASSWORD))
         self.process: subprocess.Popen[bytes] | None = None
         self._browsers: list[httpx.Client] = []
-        self.start()
+        if start:
+            self.start()
 
     @property
     def origin(self) -> str:

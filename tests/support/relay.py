@@ -1,15 +1,18 @@
-"""A hop between camera and line that can hold back what passes, as a network does that loses packets."""
+"""A hop between two hosts that holds back what passes, as a network does that loses packets, or delays it."""
 
 import contextlib
 import socket
 import threading
+import time
+from collections import deque
 
 
 class Relay:
-    """Passes bytes on to `port` of this host; while `held` is set, it keeps them, in order."""
+    """Passes bytes on to `port`, after `delay_seconds`; while `held` is set, it keeps them, in order."""
 
     def __init__(self, port: int):
         self.held = threading.Event()
+        self.delay_seconds = 0.0
         self._to = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -32,7 +35,7 @@ class Relay:
                     threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
 
     def _pass(self, source, sink):
-        kept = bytearray()
+        kept = deque()
         source.settimeout(0.005)
         with contextlib.suppress(OSError), source, sink:
             while not self._ended.is_set():
@@ -40,7 +43,6 @@ class Relay:
                     data = source.recv(65_536)
                     if not data:
                         return
-                    kept += data
-                if kept and not self.held.is_set():
-                    sink.sendall(kept)
-                    kept.clear()
+                    kept.append((time.monotonic() + self.delay_seconds, data))
+                while kept and not self.held.is_set() and kept[0][0] <= time.monotonic():
+                    sink.sendall(kept.popleft()[1])

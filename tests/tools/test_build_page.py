@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import build_page
+import page_types
 import pytest
 
 from inspectd.page.accounts.roles import Role
@@ -20,6 +21,10 @@ TEXTS = sorted((build_page.PAGE / "texts").glob("*.json"))
 def texts(path: Path) -> dict[str, str]:
     found: dict[str, str] = json.loads(path.read_text())
     return found
+
+
+def test_the_types_of_what_browsers_are_told_are_the_server_s() -> None:
+    assert page_types.text() == page_types.FILE.read_text(), "run: make page"
 
 
 @pytest.mark.system

@@ -32,17 +32,8 @@ def run(context: Context) -> Outcome:
     outcome = Outcome()
     clock = context.folder / "clock"
     context.folder.mkdir(parents=True, exist_ok=True)
-    _set(clock, 0)
-    path = f"{HOOK}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    environment = {
-        "PYTHONPATH": path,
-        "LD_PRELOAD": str(library()),
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_CACHE_DURATION": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # its detection is wrong here, and every timed wait would be too
-        "NO_FAKE_STAT": "1",
-    }
+    set_to(clock, 0)
+    environment = by(clock)
     steps: list[int] = []
     seed = context.random.randrange(10**6)
     up = []
@@ -51,7 +42,7 @@ def run(context: Context) -> Outcome:
             up.append((time.monotonic_ns(), 0))
             time.sleep(_BETWEEN_SECONDS / 2)
             steps.append(-1 if sum(steps) > 0 or (sum(steps) == 0 and number % 2) else 1)
-            _set(clock, sum(steps) * _HOUR_SECONDS)
+            set_to(clock, sum(steps) * _HOUR_SECONDS)
             time.sleep(_BETWEEN_SECONDS)
             up[-1] = (up[-1][0], time.monotonic_ns() - int(1e9))
             if number % 4 == 3:
@@ -73,7 +64,21 @@ def run(context: Context) -> Outcome:
     return outcome
 
 
-def _set(clock: Path, seconds: int) -> None:
+def by(clock: Path) -> dict[str, str]:
+    """Environment of a program whose wall clock goes by that file."""
+    return {
+        "PYTHONPATH": f"{HOOK}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+        "LD_PRELOAD": str(library()),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # its detection is wrong here, and every timed wait would be too
+        "NO_FAKE_STAT": "1",
+    }
+
+
+def set_to(clock: Path, seconds: int) -> None:
+    """Have that clock be so many seconds ahead of the machine's."""
     new = clock.with_suffix(".new")
     new.write_text(f"{seconds:+d}s\n")
     new.rename(clock)

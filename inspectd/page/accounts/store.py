@@ -17,6 +17,7 @@ import msgspec
 
 from inspectd.errors import InputError, UnavailableError
 from inspectd.page.accounts.names import name_key, name_problem
+from inspectd.page.accounts.outside import Login, OutsidePerson, admit
 from inspectd.page.accounts.roles import ROLES, Act, Role
 
 FILE_NAME: Final = "accounts.sqlite"
@@ -31,7 +32,8 @@ _BUSY_SECONDS: Final = 2.0
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS users (
   key TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, password_hash TEXT NOT NULL,
-  is_disabled INTEGER NOT NULL DEFAULT 0, language TEXT, created_ms INTEGER NOT NULL
+  is_disabled INTEGER NOT NULL DEFAULT 0, language TEXT, created_ms INTEGER NOT NULL,
+  origin TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE TABLE IF NOT EXISTS sessions (
   sha256 TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, key TEXT NOT NULL REFERENCES users ON DELETE CASCADE,
@@ -50,6 +52,8 @@ class User(msgspec.Struct, frozen=True):
         is_disabled: may not log in.
         language: chosen on the page; None: the plant's.
         created_ms: since 1970, UTC.
+        origin: who says that it is this person: empty, the page itself, by a password; `proxy`; or `oidc`
+            with the provider and what it calls the person.
     """
 
     name: str
@@ -58,6 +62,12 @@ class User(msgspec.Struct, frozen=True):
     is_disabled: bool
     language: str | None
     created_ms: int
+    origin: str = ""
+
+    @property
+    def login(self) -> Login:
+        """How this person logs in."""
+        return Login(self.origin.partition(" ")[0] or Login.PASSWORD)
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -121,6 +131,9 @@ class AccountStore:
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA foreign_keys = ON")
             self._database.executescript(_TABLES)
+            columns = {row[1] for row in self._database.execute("PRAGMA table_info(users)")}
+            if "origin" not in columns:  # a file from before there were logins from outside
+                self._database.execute("ALTER TABLE users ADD COLUMN origin TEXT NOT NULL DEFAULT ''")
         except (OSError, sqlite3.Error) as error:
             raise UnavailableError(f"{self._path}: cannot be used: {error}") from error
 
@@ -188,6 +201,27 @@ class AccountStore:
         """Remember which language somebody reads."""
         with self._using() as database:
             database.execute("UPDATE users SET language = ? WHERE key = ?", (language, name_key(name)))
+
+    def admit(self, person: OutsidePerson) -> User:
+        """Let somebody in who logged in elsewhere, in the role that is said there, and give the user.
+
+        Raises:
+            InputError: the name is another one's here, cannot be one, or may not log in.
+        """
+        problem = name_problem(person.name)
+        if problem is not None:
+            raise InputError(problem)
+        with self._using() as database:
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                admit(database, person, self._clock_ms())
+            except BaseException:
+                database.execute("ROLLBACK")
+                raise
+            database.execute("COMMIT")
+        user = self.user(person.name)
+        assert user is not None
+        return user
 
     # --- sessions -----------------------------------------------------------------------------------------
 
@@ -281,13 +315,16 @@ class AccountStore:
                 raise UnavailableError(f"{self._path}: {error}; is its disk full or gone?") from error
 
 
-_USER: Final = "u.name, u.role, u.password_hash, u.is_disabled, u.language, u.created_ms"
+_USER: Final = "u.name, u.role, u.password_hash, u.is_disabled, u.language, u.created_ms, u.origin"
 _IS_ON: Final = f"ends_ms > :now_ms AND began_ms <= :now_ms + {_CLOCK_MS}"
 _SESSION: Final = f"{_USER}, s.id, s.address, s.began_ms, s.used_ms, s.ends_ms"
 
 
 def _change_user(database: sqlite3.Connection, name: str, assignment: str, value: object) -> None:
     key, had_admins = name_key(name), _admins(database) > 0
+    is_outside = database.execute("SELECT 1 FROM users WHERE key = ? AND origin != ''", (key,)).fetchone()
+    if is_outside and "is_disabled" not in assignment:
+        raise InputError(f"{name}: role and password are given where this person logs in, and not here")
     query = f"UPDATE users SET {assignment} WHERE key = ?"  # noqa: S608 - texts of this file
     if not database.execute(query, (value, key)).rowcount:
         raise InputError(f"there is no user {name[:80]!r}")
@@ -298,24 +335,26 @@ def _change_user(database: sqlite3.Connection, name: str, assignment: str, value
 
 def _admins(database: sqlite3.Connection) -> int:
     row = database.execute(
-        "SELECT count(*) FROM users WHERE role = ? AND NOT is_disabled", (Role.ADMIN.value,)
+        # Who logs in elsewhere may be none tomorrow.
+        "SELECT count(*) FROM users WHERE role = ? AND NOT is_disabled AND origin = ''",
+        (Role.ADMIN.value,),
     ).fetchone()
     return int(row[0])
 
 
 def _user(row: tuple[object, ...]) -> User:
-    name, role, password_hash, is_disabled, language, created_ms = row[:6]
+    name, role, password_hash, is_disabled, language, created_ms, origin = row[:7]
     return msgspec.convert(
         {
             "name": name, "role": role, "password_hash": password_hash, "is_disabled": bool(is_disabled),
-            "language": language, "created_ms": created_ms,
+            "language": language, "created_ms": created_ms, "origin": origin,
         },
         User,
     )  # fmt: skip
 
 
 def _session(row: tuple[object, ...]) -> Session:
-    session_id, address, began_ms, used_ms, ends_ms = row[6:]
+    session_id, address, began_ms, used_ms, ends_ms = row[7:]
     return msgspec.convert(
         {
             "id": session_id, "user": _user(row), "address": address, "began_ms": began_ms,

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from inspectd.page.told_pages import ToldAuditRow
 from inspectd.recipes.audit import AuditAction, AuditEntry, AuditRecord, append_record, newest_first
 
 FILE_NAME: Final = "page-audit.jsonl"
@@ -56,7 +57,7 @@ class PageTrail:
         with self._lock:
             append_record(self.path, AuditEntry(action, who, door, about, old, new, why or None), result)
 
-    def page(self, before: int | None, limit: int) -> list[dict[str, Any]]:
+    def page(self, before: int | None, limit: int) -> list[ToldAuditRow]:
         """Records, the newest first, of those before number `before`.
 
         Raises:
@@ -69,7 +70,7 @@ class PageTrail:
         return [_shown(record) for record in islice(records, limit)]
 
 
-def _shown(record: AuditRecord) -> dict[str, Any]:
+def _shown(record: AuditRecord) -> ToldAuditRow:
     return {
         "seq": record.seq,
         "ms": record.utc_ns // 1_000_000,

@@ -15,6 +15,7 @@ from inspectd.errors import InputError
 from inspectd.evidence.record import FRAME, HEATMAP, EvidenceRecord, folder_of, read_record
 from inspectd.files import open_regular
 from inspectd.page.history.rows import Numbered
+from inspectd.page.told import EvidenceWord
 from inspectd.wire import Evaluation, Verdict
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
@@ -40,7 +41,7 @@ class EvidenceTree:
     def __init__(self, root: Path | None) -> None:
         self._root = root
 
-    def has(self, item: Numbered) -> str:
+    def has(self, item: Numbered) -> EvidenceWord:
         """Whether evidence of a verdict is there: "kept", "none" or "unknown". A look at one name."""
         if self._root is None or not isinstance(item, Verdict):
             return "unknown"  # of a part it is each view's

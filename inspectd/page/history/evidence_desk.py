@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from inspectd.page.answers import ApiError
 from inspectd.page.history.evidence import EvidenceTree
 from inspectd.page.history.rows import Numbered
+from inspectd.page.told import EvidenceWord
 
 _T = TypeVar("_T")
 
@@ -47,7 +48,7 @@ class EvidenceDesk:
                 pass
         raise ApiError(504, "evidence_disk", "The disk of the evidence does not answer; try again.")
 
-    async def has(self, items: Sequence[Numbered]) -> list[str]:
+    async def has(self, items: Sequence[Numbered]) -> list[EvidenceWord]:
         """Of each verdict, whether its evidence is there: "kept", "none" or "unknown"."""
         try:
             return await self.ask(lambda tree: [tree.has(item) for item in items])

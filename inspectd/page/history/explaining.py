@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import importlib.util
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from inspectd.errors import ExitCode
 from inspectd.files import temporary_folder
 from inspectd.page.answers import ApiError
 from inspectd.page.history.children import Children
 from inspectd.page.history.evidence import KeptEvidence
+from inspectd.page.told_pages import ToldExplained
 
 _SECONDS: Final = 180.0
 _PICTURE: Final = "explained.png"
@@ -43,7 +44,7 @@ class Explainer:
             return "not_installed"
         return None
 
-    async def explain(self, kept: KeptEvidence) -> dict[str, Any]:
+    async def explain(self, kept: KeptEvidence) -> ToldExplained:
         """Score a part again; what `inspectd explain` says, and its picture.
 
         Raises:

@@ -19,6 +19,7 @@ from inspectd.page.history.evidence_desk import EvidenceDesk
 from inspectd.page.history.explaining import Explainer
 from inspectd.page.history.rows import Numbered, every_field, unpack
 from inspectd.page.rows import row_of
+from inspectd.page.told_pages import ToldHeatmap, ToldPartFacts, ToldPicture
 from inspectd.wire import PartVerdict, Verdict
 
 _EDGE_PX: Final = 1600
@@ -65,22 +66,21 @@ class PartPages:
         evidence = await self._desk.has([item, *(view for view, _ in views)])
         url = f"/api/parts/{item.epoch}/{item.seq}"
         why_not_explained = self._explainer.why_not(kept)
-        return json_answer(
-            {
-                "row": row_of(item, recipe or None)
-                | {"evidence": evidence[0], "detail": kept.record.detail or None if kept else None},
-                "all": every_field(item),
-                "views": [
-                    row_of(view, of or None) | {"evidence": found}
-                    for (view, of), found in zip(views, evidence[1:], strict=True)
-                ],
-                "picture": _picture(kept, why, problem, url),
-                "heatmap": _heatmap(kept, why, url),
-                "measures": kept.record.measures if kept else {},
-                "settings": kept.record.recipe if kept else None,
-                "explain": {"available": why_not_explained is None, "why": why_not_explained},
-            }
-        )
+        rows = [row_of(item, recipe or None), *(row_of(view, of or None) for view, of in views)]
+        for row, found in zip(rows, evidence, strict=True):
+            row["evidence"] = found
+        rows[0]["detail"] = kept.record.detail or None if kept else None
+        told: ToldPartFacts = {
+            "row": rows[0],
+            "all": every_field(item),
+            "views": rows[1:],
+            "picture": _picture(kept, why, problem, url),
+            "heatmap": _heatmap(kept, why, url),
+            "measures": kept.record.measures if kept else {},
+            "settings": kept.record.recipe if kept else None,
+            "explain": {"available": why_not_explained is None, "why": why_not_explained},
+        }
+        return json_answer(told)
 
     async def give_picture(self, request: Request) -> Response:
         """The frame as JPEG."""
@@ -181,9 +181,12 @@ def _read(connection: sqlite3.Connection, epoch: int, seq: int) -> _Found | None
     return item, row.recipe, [(unpack(view.body), view.recipe) for view in found if view is not None]
 
 
-def _picture(kept: KeptEvidence | None, why: str | None, problem: str | None, url: str) -> dict[str, Any]:
+def _picture(kept: KeptEvidence | None, why: str | None, problem: str | None, url: str) -> ToldPicture:
     if kept is None:
-        return {"kept": False, "why": why, "detail": problem, "url": None, "width": None, "height": None}
+        return {
+            "kept": False, "why": why, "detail": problem, "url": None, "width": None, "height": None,
+            "rectangle": None,
+        }  # fmt: skip
     record = kept.record
     return {
         "kept": True, "why": None, "detail": None, "url": f"{url}/picture",
@@ -192,10 +195,13 @@ def _picture(kept: KeptEvidence | None, why: str | None, problem: str | None, ur
     }  # fmt: skip
 
 
-def _heatmap(kept: KeptEvidence | None, why: str | None, url: str) -> dict[str, Any]:
+def _heatmap(kept: KeptEvidence | None, why: str | None, url: str) -> ToldHeatmap:
     heatmap = kept.record.heatmap if kept else None
     if kept is None or heatmap is None or kept.record.verdict.threshold is None:
-        return {"kept": False, "why": why or "no_score", "url": None, "width": None, "height": None}
+        return {
+            "kept": False, "why": why or "no_score", "url": None, "width": None, "height": None,
+            "threshold": None, "rectangle": None,
+        }  # fmt: skip
     return {
         "kept": True, "why": None, "url": f"{url}/heatmap",
         "height": heatmap.height, "width": heatmap.width,

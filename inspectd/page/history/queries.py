@@ -16,6 +16,7 @@ from typing import Any, Final
 from inspectd.page.history.bins import SCORE_PER_OCTAVE, bin_of
 from inspectd.page.history.filters import Filter, FilterError, PagePlace
 from inspectd.page.history.rows import StoredRow
+from inspectd.page.told_pages import ToldGap
 
 _MAX_STREAMS: Final = 4000
 _MAX_GAPS: Final = 200
@@ -61,7 +62,7 @@ def row_named(connection: sqlite3.Connection, epoch: int, seq: int) -> StoredRow
     return StoredRow(*found) if found else None
 
 
-def gaps(connection: sqlite3.Connection, from_ms: int, to_ms: int, now_ms: int) -> list[dict[str, Any]]:
+def gaps(connection: sqlite3.Connection, from_ms: int, to_ms: int, now_ms: int) -> list[ToldGap]:
     """Times between which verdicts are lost to the history, and why; the newest few hundred."""
     found = connection.execute(
         "SELECT coalesce(from_ms, 0), coalesce(to_ms, ?) AS until, why, count FROM gap "

@@ -27,7 +27,9 @@ from inspectd.page.history.filters import FilterError, PagePlace, RowRequest
 from inspectd.page.history.part_page import PartPages
 from inspectd.page.history.rows import Numbered, unpack
 from inspectd.page.history.trends import events, trends
+from inspectd.page.history.turns import QuestionTurns
 from inspectd.page.rows import row_of
+from inspectd.page.told_pages import ToldRowPage, ToldTrends
 
 Allow = Callable[[Request, str], Awaitable[Any]]
 """Asks whether who sent a request may do an act; the account, or an `ApiError`."""
@@ -51,6 +53,7 @@ def routes(
     *,
     evidence_root: Path | None = None,
     line_file: Path | None = None,
+    login_of: Callable[[Request], str] = lambda _: "",
     clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
 ) -> list[Route]:
     """The routes of one line's history.
@@ -62,8 +65,24 @@ def routes(
         zone: the plant's, of times in exports.
         evidence_root: the line's evidence directory; None: it is not on this host.
         line_file: the line's settings, to explain parts; None: they are not on this host.
+        login_of: names the login of who sent a request; each login has its turn.
         clock: milliseconds since 1970.
     """
+
+    def count_refused() -> None:
+        questions.refused["busy"] += 1
+
+    turns = QuestionTurns(on_refused=count_refused)
+
+    def in_turn(
+        endpoint: Callable[[Request], Awaitable[Response]],
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            async with turns.turn(login_of(request)):
+                return await endpoint(request)
+
+        return answer
+
     desk = EvidenceDesk(EvidenceTree(evidence_root))
     rows = _RowPages(
         ask=functools.partial(_asked, questions), allow=allow, record=record,
@@ -75,13 +94,13 @@ def routes(
     )  # fmt: skip
     named = "/api/parts/{epoch:number}/{seq:number}"
     return [
-        Route("/api/verdicts", rows.list_rows, methods=["GET"]),
-        Route("/api/verdicts.csv", rows.export, methods=["GET"]),
-        Route("/api/trends", rows.show_trends, methods=["GET"]),
-        Route("/api/events", rows.list_events, methods=["GET"]),
-        Route(named, parts.show, methods=["GET"]),
-        Route(f"{named}/picture", parts.give_picture, methods=["GET"]),
-        Route(f"{named}/heatmap", parts.give_heatmap, methods=["GET"]),
+        Route("/api/verdicts", in_turn(rows.list_rows), methods=["GET"]),
+        Route("/api/verdicts.csv", in_turn(rows.export), methods=["GET"]),
+        Route("/api/trends", in_turn(rows.show_trends), methods=["GET"]),
+        Route("/api/events", in_turn(rows.list_events), methods=["GET"]),
+        Route(named, in_turn(parts.show), methods=["GET"]),
+        Route(f"{named}/picture", in_turn(parts.give_picture), methods=["GET"]),
+        Route(f"{named}/heatmap", in_turn(parts.give_heatmap), methods=["GET"]),
         Route(f"{named}/explain", parts.explain, methods=["POST"]),
     ]
 
@@ -143,7 +162,7 @@ class _RowPages:
         if from_ms >= to_ms:
             raise ApiError(400, "filter", "from_ms: is not before to_ms; expected an earlier time")
 
-        def question(connection: sqlite3.Connection) -> dict[str, Any]:
+        def question(connection: sqlite3.Connection) -> ToldTrends:
             return {
                 **trends(connection, from_ms, to_ms, given.get("camera"), given.get("recipe")),
                 "complete_from_ms": queries.complete_from_ms(connection),
@@ -164,39 +183,33 @@ class _RowPages:
 
         return json_answer({"rows": await self._ask(question)})
 
-    async def _page(self, wanted: RowRequest) -> dict[str, Any]:
+    async def _page(self, wanted: RowRequest) -> ToldRowPage:
         items: list[Numbered]
-        rows: list[dict[str, Any]]
-        page: dict[str, Any]
-        items, rows, page = await self._ask(functools.partial(self._read, wanted))
+        page: ToldRowPage
+        items, page = await self._ask(functools.partial(self._read, wanted))
         evidence = await self._desk.has(items)
-        page["rows"] = [row | {"evidence": found} for row, found in zip(rows, evidence, strict=True)]
+        for row, found in zip(page["rows"], evidence, strict=True):
+            row["evidence"] = found
         return page
 
-    def _read(
-        self, wanted: RowRequest, connection: sqlite3.Connection
-    ) -> tuple[list[Numbered], list[dict[str, Any]], dict[str, Any]]:
+    def _read(self, wanted: RowRequest, connection: sqlite3.Connection) -> tuple[list[Numbered], ToldRowPage]:
         found, after = queries.page(connection, wanted.filter, wanted.before, wanted.limit)
         items = [unpack(row.body) for row in found]
-        rows = [row_of(item, row.recipe or None) for item, row in zip(items, found, strict=True)]
-        return (
-            items,
-            rows,
-            {
-                "next": None if after is None else str(after),
-                "complete_from_ms": queries.complete_from_ms(connection),
-                "gaps": queries.gaps(connection, wanted.filter.from_ms, wanted.filter.to_ms, self._clock()),
-            },
-        )
+        return items, {
+            "rows": [row_of(item, row.recipe or None) for item, row in zip(items, found, strict=True)],
+            "next": None if after is None else str(after),
+            "complete_from_ms": queries.complete_from_ms(connection),
+            "gaps": queries.gaps(connection, wanted.filter.from_ms, wanted.filter.to_ms, self._clock()),
+        }
 
-    async def _exported(self, wanted: RowRequest) -> tuple[dict[str, Any], bytes]:
+    async def _exported(self, wanted: RowRequest) -> tuple[ToldRowPage, bytes]:
         """A page of rows, and the same as lines; exports take turns, so that questions are not held up."""
         async with self._export_turn:
             page = await self._page(wanted)
             return page, await to_thread.run_sync(csv_export.lines, page["rows"], self._zone)
 
     async def _csv(
-        self, request: Request, wanted: RowRequest, first: tuple[dict[str, Any], bytes]
+        self, request: Request, wanted: RowRequest, first: tuple[ToldRowPage, bytes]
     ) -> AsyncIterator[bytes]:
         page, lines = first
         yield csv_export.heading()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from inspectd.page.history.bins import LATENCY_PER_OCTAVE, SHARE_PER_OCTAVE, add_packed, quantiles
 from inspectd.page.history.filters import FilterError
 from inspectd.page.history.rows import RowKind
 from inspectd.page.history.tallies import STEPS_MS
+from inspectd.page.told_pages import Series, ToldCurves, ToldGoldenMark, ToldMark, ToldSpan
 from inspectd.wire import Evaluation, Reason
 
 _WANTED_POINTS: Final = 800
@@ -53,7 +54,7 @@ def trends(
     to_ms: int,
     camera: str | None = None,
     recipe: str | None = None,
-) -> dict[str, Any]:
+) -> ToldCurves:
     """How the line went from one time to another.
 
     Parts are counted where the line has triggers and no camera is asked for, else frames. Golden parts count
@@ -87,7 +88,7 @@ def trends(
         if row[1] in wanted
     ]
     has_parts = any(wanted[row[1]][0] == RowKind.PART for row in rows)
-    kind = RowKind.PART if has_parts else RowKind.FRAME
+    kind: Literal["frame", "part"] = "part" if has_parts else "frame"
     series = {at: _Series() for at in times}
     for row in rows:
         _add(series[row[0]], wanted[row[1]], row, kind)
@@ -104,11 +105,14 @@ def trends(
         "reject": _by_reason(every, Evaluation.FAIL),
         "undecidable": _by_reason(every, Evaluation.UNDECIDABLE),
         "score_unit": "share_of_threshold",
-        **{f"score_p{name}": [each[at] for each in scores] for at, name in enumerate((50, 90, 99))},
+        "score_p50": [each[0] for each in scores],
+        "score_p90": [each[1] for each in scores],
+        "score_p99": [each[2] for each in scores],
         "threshold": [1.0 if each.thresholds else None for each in every],
         "threshold_low": [min(each.thresholds, default=None) for each in every],
         "threshold_high": [max(each.thresholds, default=None) for each in every],
-        **{f"latency_p{name}": [each[at] for each in latencies] for at, name in enumerate((50, 99))},
+        "latency_p50": [each[0] for each in latencies],
+        "latency_p99": [each[1] for each in latencies],
         "drift": _drift(connection, times, step, camera),
         "golden": _golden(connection, from_ms, to_ms, recipe),
         "marks": marks,
@@ -117,7 +121,7 @@ def trends(
     }
 
 
-def _add(series: _Series, group: tuple[str, ...], row: tuple[Any, ...], kind: RowKind) -> None:
+def _add(series: _Series, group: tuple[str, ...], row: tuple[Any, ...], kind: str) -> None:
     _, _, n, late, low, high, share, latency = row
     if group[0] == RowKind.FRAME:
         add_packed(series.shares, share)
@@ -131,14 +135,14 @@ def _add(series: _Series, group: tuple[str, ...], row: tuple[Any, ...], kind: Ro
     add_packed(series.latencies, latency)
 
 
-def _by_reason(every: list[_Series], verdict: Evaluation) -> dict[str, list[int]]:
+def _by_reason(every: list[_Series], verdict: Evaluation) -> dict[str, Series]:
     reasons = sorted({reason for each in every for what, reason in each.by_reason if what == verdict})
     return {reason: [each.by_reason.get((verdict, reason), 0) for each in every] for reason in reasons}
 
 
 def _drift(
     connection: sqlite3.Connection, times: list[int], step: int, camera: str | None
-) -> dict[str, list[float | None]]:
+) -> dict[str, Series]:
     """The largest share of the way to a limit, by cause; None where nobody listened."""
     found = connection.execute(
         "SELECT start_ms - start_ms % ?, cause, max(share) FROM drift "
@@ -153,7 +157,7 @@ def _drift(
 
 def _golden(
     connection: sqlite3.Connection, from_ms: int, to_ms: int, recipe: str | None
-) -> list[dict[str, Any]]:
+) -> list[ToldGoldenMark]:
     found = connection.execute(
         "SELECT ms, recipe, outcome, name, who FROM golden WHERE ms >= ? AND ms < ? AND outcome IS NOT NULL "
         "AND (? IS NULL OR recipe = ?) ORDER BY ms DESC LIMIT ?",
@@ -167,7 +171,7 @@ def _golden(
 
 def _marks(
     connection: sqlite3.Connection, from_ms: int, to_ms: int, camera: str | None
-) -> tuple[list[dict[str, Any]], int]:
+) -> tuple[list[ToldMark], int]:
     """What was changed, in order of time: the newest few hundred; and how many more there are."""
     where = "FROM mark WHERE ms >= ? AND ms < ? AND (? IS NULL OR camera IS NULL OR camera = ?)"
     values = from_ms, to_ms, camera, camera
@@ -176,11 +180,14 @@ def _marks(
         (*values, _MAX_MARKS),
     ).fetchall()
     count = connection.execute(f"SELECT count(*) {where}", values).fetchone()[0]
-    names = "ms", "kind", "camera", "region", "text"
-    return [dict(zip(names, row, strict=True)) for row in reversed(found)], count - len(found)
+    marks: list[ToldMark] = [
+        {"ms": ms, "kind": kind, "camera": of, "region": region, "text": text}
+        for ms, kind, of, region, text in reversed(found)
+    ]
+    return marks, count - len(found)
 
 
-def _heard(connection: sqlite3.Connection, from_ms: int, to_ms: int) -> list[dict[str, int]]:
+def _heard(connection: sqlite3.Connection, from_ms: int, to_ms: int) -> list[ToldSpan]:
     """Spans in which drift, golden checks and events were listened to: they cannot be read again."""
     found = connection.execute(
         "SELECT from_ms, to_ms FROM heard WHERE to_ms >= ? AND from_ms < ? ORDER BY id DESC LIMIT ?",

@@ -8,6 +8,7 @@ from typing import Any
 from inspectd.client import RecipeAck, RecipeAction, RecipeRefusal, RecipeRequest, ask_recipe
 from inspectd.client.golden import GoldenAsker
 from inspectd.page.settings import PageLine
+from inspectd.page.told_pages import ToldGoldenCheck
 from inspectd.wire.golden import GoldenAck, GoldenAction, GoldenAnswer, GoldenRefusal
 
 _SECONDS = 5.0
@@ -36,6 +37,8 @@ class LineAsker:
 
     def __init__(self, line: PageLine) -> None:
         self._control, self._keys = line.endpoint("control"), line.keys
+        # The line itself says whether it is meant: another one does nothing.
+        self._line = f"{line.plant}/{line.name}"
 
     def ask_recipe(
         self, action: RecipeAction, recipe: str, version: int | None, who: str, why: str
@@ -49,7 +52,9 @@ class LineAsker:
         """
         # Over TCP the key's name stands for who asks: the person is named beside the reason.
         why = f"{who}: {why}" if self._keys is not None else why
-        request = RecipeRequest(secrets.token_hex(8), action, recipe, version, who[:64], why[:200])
+        request = RecipeRequest(
+            secrets.token_hex(8), action, recipe, version, who[:64], why[:200], self._line
+        )
         answer: RecipeAck | RecipeRefusal = ask_recipe(self._control, request, self._keys, _SECONDS)
         if isinstance(answer, RecipeRefusal):
             raise RefusedError(answer.reason, answer.detail)
@@ -61,7 +66,7 @@ class LineAsker:
 
     def ask_golden(
         self, action: GoldenAction, who: str, *, recipe: str | None = None, part: str | None = None
-    ) -> dict[str, Any]:
+    ) -> ToldGoldenCheck:
         """Begin or end a check, say which golden part lies before the cameras, or ask how it stands.
 
         Raises:
@@ -69,14 +74,14 @@ class LineAsker:
             InputError: the endpoint or a key file cannot be used.
             UnavailableError: the line does not answer.
         """
-        with GoldenAsker(self._control, who=who[:64], keys=self._keys) as asker:
+        with GoldenAsker(self._control, who=who[:64], line=self._line, keys=self._keys) as asker:
             answer: GoldenAnswer = asker.ask(action, recipe=recipe, part=part, timeout_seconds=_SECONDS)
         if isinstance(answer, GoldenRefusal):
             raise RefusedError(answer.reason, answer.detail)
         return _shown_check(answer)
 
 
-def _shown_check(answer: GoldenAck) -> dict[str, Any]:
+def _shown_check(answer: GoldenAck) -> ToldGoldenCheck:
     last = answer.last
     return {
         "check": answer.check,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from inspectd.client import Evaluation, Lost, PartVerdict, Reason, Verdict
+from inspectd.page.told import ToldCounts
 
 _RECENT_PARTS: Final = 100_000
 """Parts that are remembered one by one: a span that begins a moment ago is counted of these."""
@@ -69,7 +70,7 @@ class PartCounts:
                 if decided_ms >= span.from_ms:
                     span.parts[item.evaluation, item.reason] += 1
 
-    def sums(self, name: str) -> dict[str, Any] | None:
+    def sums(self, name: str) -> ToldCounts | None:
         """A span's parts by verdict and by reason; None: there is no such span.
 
         `complete` is false where some verdict since its beginning could not be had; `counted_from_ms`: since
@@ -96,7 +97,9 @@ class PartCounts:
             "counted_from_ms": None if oldest_ms is None else max(oldest_ms, from_ms),
             "complete": is_complete,
             "parts": parts,
-            **{evaluation.value: by_verdict[evaluation] for evaluation in Evaluation},
+            "pass": by_verdict[Evaluation.PASS],
+            "fail": by_verdict[Evaluation.FAIL],
+            "undecidable": by_verdict[Evaluation.UNDECIDABLE],
             "by_reason": {
                 reason.value: number
                 for (evaluation, reason), number in sorted(total.items(), key=lambda each: -each[1])

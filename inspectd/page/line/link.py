@@ -12,7 +12,6 @@ from inspectd import log
 from inspectd.client import (
     Event,
     Heartbeat,
-    LineStatus,
     LiveReader,
     Lost,
     Message,
@@ -26,6 +25,7 @@ from inspectd.client import (
     ask_status,
 )
 from inspectd.errors import InputError
+from inspectd.page.line.answered import Answered
 from inspectd.page.line.counts import PartCounts
 from inspectd.page.line.state import STALE_SECONDS
 from inspectd.page.settings import PageLine
@@ -65,7 +65,7 @@ class LineThreads:
         counts: PartCounts,
         *,
         on_messages: Callable[[list[Live], bool], None],
-        on_status: Callable[[LineStatus], None],
+        on_status: Callable[[Answered], None],
         on_preview: Callable[[Preview], None],
         wanted: Callable[[], frozenset[str]],
     ) -> None:
@@ -171,7 +171,10 @@ class LineThreads:
     def _ask(self) -> None:
         while not self._stopping.is_set():
             try:
-                self._on_status(ask_status(self._line.endpoint("sync"), self._line.keys, _STATUS_SECONDS))
+                asked_at = time.monotonic()
+                status = ask_status(self._line.endpoint("sync"), self._line.keys, _STATUS_SECONDS)
+                if self._is_own(status.plant, status.line):
+                    self._on_status(Answered(status, asked_at, time.monotonic()))
             except UnavailableError as error:  # the heartbeats say it to people
                 _log.debug("%s", error)
             self._stopping.wait(_STATUS_SECONDS)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import pairwise
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -20,14 +20,27 @@ from inspectd.client import (
     Reason,
     Verdict,
 )
+from inspectd.page.line.answered import Answered
+from inspectd.page.line.clocks import OtherClock
 from inspectd.page.line.counts import is_part
+from inspectd.page.told import (
+    Level,
+    ToldAlarm,
+    ToldCameraState,
+    ToldCause,
+    ToldGoldenDue,
+    ToldHealth,
+    ToldInForce,
+    ToldLineNow,
+    ToldWords,
+)
 
 STALE_SECONDS: Final = 1.0
 _ANSWER_SECONDS: Final = 10.0
 """The line is asked every two seconds: what it said longer ago may no longer be so."""
 _TAKT_PARTS: Final = 20
 _TAKT_SECONDS: Final = 60.0
-_NE107: Final = {
+_NE107: Final[dict[HealthStatus, Level]] = {
     HealthStatus.GOOD: "ok",
     HealthStatus.MAINTENANCE_REQUIRED: "maintenance",
     HealthStatus.OUT_OF_SPECIFICATION: "out_of_spec",
@@ -73,6 +86,8 @@ class LineNow:
         self._is_stopped = False
         self._alarms: dict[tuple[str, str | None], int] = {}
         self._parts_at: deque[float] = deque(maxlen=_TAKT_PARTS)
+        self.other_clock = OtherClock()
+        """Of the line's host."""
 
     # --- what the bus says --------------------------------------------------------------------------------
 
@@ -81,6 +96,7 @@ class LineNow:
         if self.heartbeat is None or self.heartbeat.epoch != heartbeat.epoch:
             self._parts_at.clear()
         self.heartbeat, self._heard_at = heartbeat, self._clock()
+        self.other_clock.heard(self._heard_at, heartbeat.utc_ns / 1e9)
         self._is_stopped = heartbeat.state == "stopped"  # the last one comes after the event
         for name in [name for name in self.cameras if name not in heartbeat.cameras]:
             del self.cameras[name]
@@ -110,9 +126,16 @@ class LineNow:
         if is_part(item) and item.reason is not Reason.GOLDEN:
             self._parts_at.append(now)
 
-    def see_status(self, status: LineStatus) -> None:
+    def see_status(self, answer: Answered) -> None:
         """The line answered how it is."""
-        self._status, self._answered_at = status, self._clock()
+        self._status, self._answered_at = answer.status, self._clock()
+        self.other_clock.answered(answer.asked_at, answer.answered_at, answer.status.utc_ns / 1e9)
+
+    def taken_at(self, captured_utc_ns: int) -> float | None:
+        """When a picture was taken at the earliest, on the page's own clock; None: that is not known."""
+        now = self._clock()
+        age = self.other_clock.age(captured_utc_ns / 1e9, now)
+        return None if age is None else now - age
 
     # --- what is shown ------------------------------------------------------------------------------------
 
@@ -148,12 +171,12 @@ class LineNow:
             return "unreachable"
         return _STATES.get(self.heartbeat.state, self.heartbeat.state)
 
-    def said(self) -> dict[str, Any]:
+    def said(self) -> ToldLineNow:
         """The state as tabs get it, but for counts and the clock."""
         heartbeat, state = self.heartbeat, self.state
         is_alive = self.is_alive
         age_ms = self.heartbeat_age_ms
-        words = {"key": f"line_{state}", "args": {"seconds": round((age_ms or 0) / 1000)}}
+        words: ToldWords = {"key": f"line_{state}", "args": {"seconds": round((age_ms or 0) / 1000)}}
         return {
             "bus": {
                 "alive": is_alive,
@@ -166,27 +189,27 @@ class LineNow:
             "ne107": self._ne107(is_alive=is_alive),
             "cameras": [self._camera(name, is_alive=is_alive) for name in sorted(self.cameras)],
             "alarms": self._said_alarms(is_alive=is_alive),
+            "clock_ahead_ms": self._clock_ahead_ms(),
             "takt_ms": self._takt_ms() if is_alive else None,
             "recipe": self._recipe(),
             "golden": self._golden(),
         }
 
-    def _ne107(self, *, is_alive: bool) -> dict[str, Any]:
+    def _ne107(self, *, is_alive: bool) -> ToldHealth:
         if not is_alive or self.heartbeat is None:
-            level = "check" if self._is_stopped else "failure"
-            cause = {"name": f"line_{self.state}", "camera": None, "detail": ""}
-            return {"level": level, "causes": [cause]}
-        causes = [
+            cause: ToldCause = {"name": f"line_{self.state}", "camera": None, "detail": ""}
+            return {"level": "check" if self._is_stopped else "failure", "causes": [cause]}
+        causes: list[ToldCause] = [
             {"name": each.condition, "camera": each.camera, "detail": each.detail}
             for each in self.heartbeat.conditions
         ]
         try:
-            level = _NE107[HealthStatus(self.heartbeat.health)]
+            level: Level = _NE107[HealthStatus(self.heartbeat.health)]
         except ValueError:  # of another version: what is not known is not called good
             level = "check"
         return {"level": level, "causes": causes}
 
-    def _camera(self, name: str, *, is_alive: bool) -> dict[str, Any]:
+    def _camera(self, name: str, *, is_alive: bool) -> ToldCameraState:
         camera = self.cameras[name]
         age = None if camera.frame_at is None else round((self._clock() - camera.frame_at) * 1000)
         reason = None if is_alive and camera.phase == "up" else camera.phase if is_alive else "line"
@@ -195,7 +218,7 @@ class LineNow:
             "frame_age_ms": age,
         }  # fmt: skip
 
-    def _said_alarms(self, *, is_alive: bool) -> list[dict[str, Any]]:
+    def _said_alarms(self, *, is_alive: bool) -> list[ToldAlarm]:
         if self.heartbeat is None or not is_alive:
             return []
         return [
@@ -207,6 +230,12 @@ class LineNow:
             for each in self.heartbeat.conditions
         ]  # fmt: skip
 
+    def _clock_ahead_ms(self) -> int | None:
+        """How far the clock of the line's host is ahead of the page's, at the most; None: not known."""
+        now = self._clock()
+        ahead = self.other_clock.ahead(now)
+        return None if ahead is None else round((now + ahead) * 1000 - self._clock_ms())
+
     def _takt_ms(self) -> float | None:
         """Median time from part to part of the last ones; None while none come."""
         times = list(self._parts_at)
@@ -214,7 +243,7 @@ class LineNow:
             return None
         return round(1000 * median(after - before for before, after in pairwise(times)), 1)
 
-    def _recipe(self) -> dict[str, Any] | None:
+    def _recipe(self) -> ToldInForce | None:
         status = self.status
         if status is None:
             return None
@@ -226,7 +255,7 @@ class LineNow:
             "names": [each.recipe for each in status.recipes],
         }
 
-    def _golden(self) -> list[dict[str, Any]]:
+    def _golden(self) -> list[ToldGoldenDue]:
         status = self.status
         if status is None:
             return []

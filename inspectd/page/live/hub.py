@@ -6,11 +6,12 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from inspectd.client import Event, Heartbeat, LineStatus, PartVerdict, Verdict
+from inspectd.client import Event, Heartbeat, PartVerdict, Verdict
+from inspectd.page.line.answered import Answered
 from inspectd.page.line.counts import PartCounts
 from inspectd.page.line.link import Live
 from inspectd.page.line.orders import OrderFile
@@ -19,28 +20,38 @@ from inspectd.page.line.state import LineNow
 from inspectd.page.live.pictures import LivePicture, Strip, TabPictures
 from inspectd.page.rows import row_of
 from inspectd.page.settings import PageConfig
+from inspectd.page.told import (
+    ToldBothCounts,
+    ToldClock,
+    ToldLineCounted,
+    ToldLineEvent,
+    ToldLineState,
+    ToldRow,
+)
 
 MOST_ROWS: Final = 50
 MOST_TABS: Final = 100
 _STATE_SECONDS: Final = 0.1
 """The state is put together at most so often, for all tabs together."""
 
+_Item = TypeVar("_Item")
+
 _encoder: Final = msgspec.json.Encoder()
 
 
-class Told:
+class Told(Generic[_Item]):
     """A list that only grows, of which the last are kept, so that each reader knows how many it missed."""
 
     def __init__(self, kept: int) -> None:
         self.number = 0
-        self._items: deque[dict[str, Any]] = deque(maxlen=kept)
+        self._items: deque[_Item] = deque(maxlen=kept)
 
-    def add(self, item: dict[str, Any]) -> None:
+    def add(self, item: _Item) -> None:
         """One more."""
         self._items.append(item)
         self.number += 1
 
-    def after(self, number: int) -> tuple[list[dict[str, Any]], int]:
+    def after(self, number: int) -> tuple[list[_Item], int]:
         """What came after so many, and how many of these are not kept any more."""
         new = min(self.number - number, len(self._items))
         return list(self._items)[len(self._items) - new :], self.number - number - new
@@ -51,6 +62,7 @@ class OpenTab:
 
     Attributes:
         pictures: that it still has to get.
+        clock: its question for the page's clock, to be answered.
         news: is set when there may be something to send.
         name: of who is logged in there.
         rows_seen: rows it was sent, or missed.
@@ -59,6 +71,7 @@ class OpenTab:
 
     def __init__(self, name: str, rows_seen: int, events_seen: int) -> None:
         self.pictures = TabPictures()
+        self.clock: ToldClock | None = None
         self.news = asyncio.Event()
         self.name = name
         self.rows_seen, self.events_seen = rows_seen, events_seen
@@ -88,11 +101,13 @@ class LiveHub:
         self._counts, self._orders = counts, orders
         self._clock, self.clock_ms = clock, clock_ms
         self.line = LineNow(clock, clock_ms)
-        self.rows, self.events, self.strip = Told(MOST_ROWS), Told(MOST_ROWS), Strip()
+        self.rows: Told[ToldRow] = Told(MOST_ROWS)
+        self.events: Told[ToldLineEvent] = Told(MOST_ROWS)
+        self.strip = Strip()
         self.tabs: set[OpenTab] = set()
         self.wanted: frozenset[str] = frozenset()
         """The line's cameras that some tab shows; read by the thread that reads pictures."""
-        self._state: dict[str, Any] = {}
+        self._state: ToldLineCounted | None = None
         self._state_at = float("-inf")
         self._state_number = 0
         self.count_anew()  # before the first verdict is read
@@ -117,12 +132,13 @@ class LiveHub:
                     self.rows.add(row_of(message))
         self._wake()
 
-    def take_status(self, status: LineStatus) -> None:
+    def take_status(self, answer: Answered) -> None:
         """Take in the line's answer on how it is."""
-        self.line.see_status(status)
+        self.line.see_status(answer)
 
     def take_picture(self, picture: LivePicture) -> None:
         """Take in a picture; tabs that are behind get it in place of an older one."""
+        picture = msgspec.structs.replace(picture, taken_at=self.line.taken_at(picture.captured_utc_ns))
         self.strip.add(picture)
         for tab in self.tabs:
             if tab.pictures.offer(picture):
@@ -146,30 +162,40 @@ class LiveHub:
         tab.pictures.show(cameras)
         self._find_wanted()
 
-    def state(self) -> tuple[int, dict[str, Any]]:
+    def state(self) -> tuple[int, ToldLineCounted]:
         """The state as it is now, and a number that changes with all of it but times that run."""
         now = self._clock()
-        if now - self._state_at >= _STATE_SECONDS:
+        if self._state is None or now - self._state_at >= _STATE_SECONDS:
             self._state_at = now
-            state = {**self.line.said(), "counts": self._said_counts()}
-            state["yield"] = state["counts"]["shift"]["yield"]
-            target = self._view.takt_target_seconds
-            state["takt_target_ms"] = None if target is None else round(target * 1000)
-            if _lasting(state) != _lasting(self._state):
+            counts, target = self._said_counts(), self._view.takt_target_seconds
+            state: ToldLineCounted = {
+                **self.line.said(),
+                "counts": counts,
+                "yield": counts["shift"]["yield"],
+                "takt_target_ms": None if target is None else round(target * 1000),
+            }
+            if self._state is None or _lasting(state) != _lasting(self._state):
                 self._state_number += 1
             self._state = state
         return self._state_number, self._state
 
+    def picture_message(self, picture: LivePicture) -> bytes:
+        """A picture as tabs get it, with how old it is."""
+        return picture.message(self.clock_ms(), self._clock())
+
     def state_message(self) -> tuple[int, str]:
         """The same as tabs get it."""
         number, state = self.state()
-        return number, _encoder.encode({"t": "state", "server_ms": self.clock_ms(), **state}).decode()
+        told: ToldLineState = {"t": "state", "server_ms": self.clock_ms(), **state}
+        return number, _encoder.encode(told).decode()
 
-    def _said_counts(self) -> dict[str, Any]:
+    def _said_counts(self) -> ToldBothCounts:
         self.count_anew()
         order, of_order = self._orders.order, self._counts.sums("order")
+        shift = self._counts.sums("shift")
+        assert shift is not None  # it was begun just now
         return {
-            "shift": self._counts.sums("shift"),
+            "shift": shift,
             "order": None if order is None or of_order is None else {"name": order.name, **of_order},
         }
 
@@ -190,7 +216,7 @@ class LiveHub:
             tab.news.set()
 
 
-def _event(event: Event) -> dict[str, Any]:
+def _event(event: Event) -> ToldLineEvent:
     return {
         "ms": event.utc_ns // 1_000_000,
         "kind": event.severity,
@@ -201,11 +227,9 @@ def _event(event: Event) -> dict[str, Any]:
     }
 
 
-def _lasting(state: dict[str, Any]) -> dict[str, Any]:
+def _lasting(state: ToldLineCounted) -> dict[str, Any]:
     """The state without what changes by itself, or with every heartbeat."""
-    if not state:
-        return state
     bus = {name: value for name, value in state["bus"].items() if name not in {"heartbeat_age_ms", "seq"}}
     cameras = [{k: v for k, v in camera.items() if k != "frame_age_ms"} for camera in state["cameras"]]
     words = {**state["words"], "args": {}}
-    return {**state, "bus": bus, "cameras": cameras, "words": words, "takt_ms": None}
+    return {**state, "bus": bus, "cameras": cameras, "words": words, "takt_ms": None, "clock_ahead_ms": None}

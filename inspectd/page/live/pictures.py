@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from inspectd.client import Evaluation, Preview
+from inspectd.page.told import ToldPictureFacts, ToldPictureHead
 
 CREDIT: Final = 2
 STRIP_PICTURES: Final = 20
@@ -25,34 +26,44 @@ class LivePicture(msgspec.Struct, frozen=True):
         region: of the frame that was judged; None: all of it.
         epoch: with `seq` the verdict's name.
         seq: see `epoch`.
+        captured_utc_ns: when it was taken, by the clock of the line's host.
         facts: what is sent with it: when it was taken, its size, verdict, score, place of the heatmap.
         jpeg: the picture.
         heat: one byte for each place, row by row; empty: none.
         is_pass: the verdict is.
+        taken_at: when it was taken at the earliest, in seconds on the page's clock that never goes back;
+            None: not known, as the line's clock says nothing of this host's.
     """
 
     camera: str
     region: str | None
     epoch: int
     seq: int
-    facts: dict[str, Any]
+    captured_utc_ns: int
+    facts: ToldPictureFacts
     jpeg: bytes
     heat: bytes
     is_pass: bool
+    taken_at: float | None = None
 
     @property
     def place(self) -> tuple[str, str | None]:
         """What it shows."""
         return self.camera, self.region
 
-    def message(self, sent_ms: int) -> bytes:
-        """As tabs get it: the length of the JSON (4 bytes, big endian), the JSON, the JPEG, the heatmap."""
-        head = _encoder.encode(
-            {
-                "camera": self.camera, "region": self.region, "epoch": self.epoch, "seq": self.seq,
-                "sent_ms": sent_ms, "jpeg": len(self.jpeg), **self.facts,
-            }
-        )  # fmt: skip
+    def message(self, sent_ms: int, at: float) -> bytes:
+        """As tabs get it: the length of the JSON (4 bytes, big endian), the JSON, the JPEG, the heatmap.
+
+        Args:
+            sent_ms: now, since 1970, UTC.
+            at: now, in seconds on the clock of `taken_at`.
+        """
+        age_ms = None if self.taken_at is None else round((at - self.taken_at) * 1000)
+        told: ToldPictureHead = {
+            "camera": self.camera, "region": self.region, "epoch": self.epoch, "seq": self.seq,
+            "sent_ms": sent_ms, "age_ms": age_ms, "jpeg": len(self.jpeg), **self.facts,
+        }  # fmt: skip
+        head = _encoder.encode(told)
         return b"".join((len(head).to_bytes(4, "big"), head, self.jpeg, self.heat))
 
 
@@ -60,7 +71,7 @@ def picture_of(preview: Preview) -> LivePicture:
     """A preview of the bus as tabs get it."""
     header = preview.header
     heat = header.heat
-    facts = {
+    facts: ToldPictureFacts = {
         "captured_ms": header.captured_utc_ns // 1_000_000,
         "width": header.width,
         "height": header.height,
@@ -73,8 +84,8 @@ def picture_of(preview: Preview) -> LivePicture:
         "heat": None if heat is None else {"height": heat.height, "width": heat.width, "rectangle": None},
     }
     return LivePicture(
-        header.camera, header.region, header.epoch, header.seq, facts, preview.jpeg, preview.heat,
-        header.evaluation is Evaluation.PASS,
+        header.camera, header.region, header.epoch, header.seq, header.captured_utc_ns, facts,
+        preview.jpeg, preview.heat, header.evaluation is Evaluation.PASS,
     )  # fmt: skip
 
 

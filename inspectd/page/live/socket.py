@@ -22,6 +22,7 @@ from inspectd.page.accounts.roles import Act
 from inspectd.page.answers import ApiError
 from inspectd.page.guard import Account, Guard
 from inspectd.page.live.hub import MOST_TABS, LiveHub, OpenTab
+from inspectd.page.told import ToldEvents, ToldRows
 
 ROWS_SECONDS: Final = 0.18
 _STATE_SECONDS: Final = 1.0
@@ -50,7 +51,15 @@ class _Used(msgspec.Struct, tag_field="t", tag="used", forbid_unknown_fields=Tru
     """A person touched the page: the session is in use."""
 
 
-_decoder: Final[msgspec.json.Decoder[_Show | _Ack | _Used]] = msgspec.json.Decoder(_Show | _Ack | _Used)
+class _Clock(msgspec.Struct, tag_field="t", tag="clock", forbid_unknown_fields=True):
+    """The tab asks for the page's clock; `asked` is its own time, which it gets back."""
+
+    asked: float
+
+
+_decoder: Final[msgspec.json.Decoder[_Show | _Ack | _Used | _Clock]] = msgspec.json.Decoder(
+    _Show | _Ack | _Used | _Clock
+)
 
 
 class _TabEndError(Exception):
@@ -112,7 +121,7 @@ class LiveSockets:
                 404, "gone", "This picture is not kept here any more; the part's page may have it."
             )
         return Response(
-            picture.message(self.hub.clock_ms()),
+            self.hub.picture_message(picture),
             200,
             {"Cache-Control": "no-store"},
             "application/octet-stream",
@@ -170,6 +179,9 @@ class LiveSockets:
                     self.hub.show(tab, frozenset(cameras))
                 case _Ack():
                     tab.pictures.drawn()
+                case _Clock(asked=asked):
+                    # Of now, however long the answer is under way: it bounds the page's clock for the tab.
+                    tab.clock = {"t": "clock", "asked": asked, "server_ms": self.hub.clock_ms()}
                 case _Used():
                     self._note_use(account)
             tab.news.set()
@@ -201,6 +213,7 @@ class _TabWriter:
         while True:
             self._tab.news.clear()
             self._check_session()
+            await self._send_clock()
             await self._send_state()
             await self._send_rows()
             if await self._send_picture():
@@ -219,6 +232,11 @@ class _TabWriter:
             if self._guard.account(self._socket) is None:
                 raise _TabEndError(LOGGED_OUT)
 
+    async def _send_clock(self) -> None:
+        answer, self._tab.clock = self._tab.clock, None
+        if answer is not None:
+            await self._send({"type": "websocket.send", "text": _encoder.encode(answer).decode()})
+
     async def _send_state(self) -> None:
         now = self._clock()
         if now - self._state_at < _FASTEST_STATE_SECONDS:
@@ -236,17 +254,20 @@ class _TabWriter:
         events, skipped_events = hub.events.after(tab.events_seen)
         # Before anything is waited for: what comes meanwhile is for the next time.
         tab.rows_seen, tab.events_seen = hub.rows.number, hub.events.number
-        for kind, found, skipped in (("v", rows, skipped_rows), ("e", events, skipped_events)):
-            if found:
+        told: list[ToldRows | ToldEvents] = [
+            {"t": "v", "rows": rows, "skipped": skipped_rows},
+            {"t": "e", "rows": events, "skipped": skipped_events},
+        ]
+        for each in told:
+            if each["rows"]:
                 self._rows_at = now
-                text = _encoder.encode({"t": kind, "rows": found, "skipped": skipped}).decode()
-                await self._send({"type": "websocket.send", "text": text})
+                await self._send({"type": "websocket.send", "text": _encoder.encode(each).decode()})
 
     async def _send_picture(self) -> bool:
         picture = self._tab.pictures.take()
         if picture is None:
             return False
-        await self._send({"type": "websocket.send", "bytes": picture.message(self._hub.clock_ms())})
+        await self._send({"type": "websocket.send", "bytes": self._hub.picture_message(picture)})
         return True
 
     async def _send(self, message: dict[str, Any]) -> None:

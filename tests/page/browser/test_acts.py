@@ -43,7 +43,7 @@ def test_an_operator_checks_the_line_with_a_golden_part(its_page, look) -> None:
     glass = look(its_page, "operator", "/golden")
     glass.tab.get_by_role("button", name="Begin the check").tap()
     glass.tab.get_by_role("button", name="good-1 lies before the cameras").tap()
-    glass.sees(".check h2", "Last check of cell: passed")
+    glass.sees(".golden-check h2", "Last check of cell: passed")
     glass.sees("tbody tr", "Passed")
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import build_page
 import pytest
-from support.glass import PANEL, Glass
+from playwright.sync_api import Page
+from support.glass import PANEL, TABLET, Glass
 
 pytestmark = pytest.mark.system
 
@@ -20,6 +19,18 @@ SMALL = """() => [...document.querySelectorAll("button, a, select, input, summar
   return at.width && !each.matches(".skip") && (at.width < 43.5 || at.height < 43.5);
 }).map(each => each.outerHTML.slice(0, 100))"""
 WIDER = "() => document.documentElement.scrollWidth > innerWidth"
+
+
+def serious(tab: Page) -> list[tuple[str, ...]]:
+    """What `axe` finds of a page that keeps people from using it."""
+    build_page.install()
+    tab.evaluate(f"{(build_page.PAGE / 'node_modules/axe-core/axe.min.js').read_text()}; 0")
+    found = tab.evaluate("async () => (await axe.run(document, {resultTypes: ['violations']})).violations")
+    return [
+        (each["id"], each["nodes"][0]["html"][:150], each["nodes"][0]["failureSummary"][:200])
+        for each in found
+        if each["impact"] in {"serious", "critical"}
+    ]
 
 
 def rows_of(glass: Glass) -> list[str]:
@@ -127,28 +138,37 @@ def test_korean_is_complete_and_fits(page, look) -> None:
         assert glass.ask("POST", "/api/me/language", {"language": "en"}) == 200
 
 
-@pytest.mark.parametrize(("size", "scheme"), [(None, "dark"), (PANEL, "light")])
-def test_everybody_can_read_and_touch_every_page(page, look, size, scheme) -> None:
-    build_page.install()
-    axe = (build_page.PAGE / "node_modules/axe-core/axe.min.js").read_text()
-    more: dict[str, Any] = {"scheme": scheme} | ({"size": size} if size else {})
+@pytest.mark.parametrize(
+    ("size", "scheme", "language"),
+    [(TABLET, "dark", "en"), (PANEL, "light", "en"), (TABLET, "light", "ko"), (PANEL, "dark", "ko")],
+)
+def test_everybody_can_read_and_touch_every_page(page, look, size, scheme, language) -> None:
     for role, paths in PAGES.items():
-        glass = look(page, role, **more)
-        for path in paths:
+        glass = look(page, role, size=size, scheme=scheme)
+        assert glass.ask("POST", "/api/me/language", {"language": language}) == 200
+        for path in (*paths, "/history?verdict=fail"):
             glass.open(path)
             glass.sees("tbody tr, .tile, .chart canvas, dl.facts, .hint")
-            glass.tab.evaluate(f"{axe}; 0")
-            found = glass.tab.evaluate(
-                "async () => (await axe.run(document, {resultTypes: ['violations']})).violations"
-            )
-            serious = [
-                (each["id"], each["nodes"][0]["html"][:150], each["nodes"][0]["failureSummary"][:200])
-                for each in found
-                if each["impact"] in {"serious", "critical"}
-            ]
-            assert serious == [], path
+            if path.endswith("fail"):
+                glass.tab.locator("tbody a").last.tap()
+                glass.sees(".verdict-line")
+            assert glass.tab.locator("html").get_attribute("lang") == language
+            assert serious(glass.tab) == [], path
             assert glass.tab.evaluate(SMALL) == [], path
             assert not glass.tab.evaluate(WIDER), path
+        assert glass.ask("POST", "/api/me/language", {"language": "en"}) == 200
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_everybody_can_log_in(page, chromium, scheme, language) -> None:
+    with chromium.new_context(viewport=TABLET, color_scheme=scheme, locale=language) as context:
+        tab = context.new_page()
+        tab.goto(f"{page.origin}/login")
+        assert tab.locator("html").get_attribute("lang") == language
+        assert serious(tab) == []
+        assert tab.evaluate(SMALL) == []
+        assert not tab.evaluate(WIDER)
 
 
 def test_the_keyboard_alone_reaches_what_there_is(page, look) -> None:

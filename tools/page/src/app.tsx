@@ -11,7 +11,8 @@ import { Sessions } from "./pages/sessions";
 import { Trends } from "./pages/trends";
 import { Users } from "./pages/users";
 import { post, wordsOf } from "./api";
-import { serverNow, tick } from "./live";
+import { serverNow } from "./clock";
+import { tick } from "./live";
 import { Now } from "./now/now";
 import { StateBand } from "./now/band";
 import { follow, place } from "./router";
@@ -117,9 +118,22 @@ function Clock() {
   );
 }
 
+/** Where somebody logs in again who has no password here. */
+const AGAIN = { oidc: "/login/oidc?again", proxy: "/login?again" };
+
 function Idle() {
   const [isAsked, setAsked] = useState(false);
   const [password, setPassword] = useState("");
+  const login = me.value?.login ?? "password";
+  if (login !== "password")
+    return (
+      <p class="notice" role="status">
+        {t("idle.said_outside")}
+        <a class="button" href={AGAIN[login]}>
+          {t("idle.go_on")}
+        </a>
+      </p>
+    );
   return (
     <p class="notice" role="status">
       {t("idle.said")}

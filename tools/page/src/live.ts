@@ -1,6 +1,7 @@
 /** The one WebSocket: the line as it is now. What is not heard of any more is never shown as if it were. */
 
 import { batch, computed, signal } from "@preact/signals";
+import { ageOf, answered, forget, heard } from "./clock";
 import { drawWaiting, forgetPictures, takePicture } from "./pictures";
 import type { LineEvent, LineState, Row, Told } from "./wire";
 
@@ -12,7 +13,8 @@ const FLUSH_MS = 200;
 const KEPT_REJECTS = 20;
 const KEPT_EVENTS = 50;
 const LOGGED_OUT = 4401;
-const CLOCK_SAMPLES = 60;
+/** The server is asked for its clock so often: without an answer nothing that comes can be called live. */
+const CLOCK_MS = 2000;
 
 export const state = signal<LineState | null>(null);
 /** The browser's monotonic clock, five times a second: what shows an age looks at it. */
@@ -25,7 +27,9 @@ export const latest = signal<ReadonlyMap<string, Row>>(new Map());
 export const skipped = signal(0);
 
 const isOpen = signal(false);
+/** When the newest that came was sent, at the earliest; what was long under way is no word of now. */
 const heardAt = signal(performance.now());
+let cameAt = performance.now();
 const closedFor = signal("");
 
 /** Whether what is shown can be live: connected, and heard of a moment ago. */
@@ -40,21 +44,6 @@ export const isLive = computed(() => isLinked.value && state.value?.bus.alive ==
 let socket: WebSocket | null = null;
 let tries = 0;
 let wanted: string[] = [];
-
-// --- the server's clock -------------------------------------------------------------------------------------
-
-let samples: number[] = [];
-let clockAhead = Date.now() - performance.now();
-
-/** Each message dates the server's clock to when it came at the latest: the largest says it best. */
-function seeClock(serverMs: number): void {
-  samples.push(serverMs - performance.now());
-  if (samples.length > CLOCK_SAMPLES) samples.shift();
-  clockAhead = Math.max(...samples);
-}
-
-/** Now, on the server's clock, by the browser's monotonic one. */
-export const serverNow = (): number => performance.now() + clockAhead;
 
 // --- what came, five times a second ---------------------------------------------------------------------------
 
@@ -106,8 +95,13 @@ function takeRows(): void {
 }
 
 function take(told: Told): void {
+  if (told.t === "clock") {
+    answered(told.asked, performance.now(), told.server_ms);
+    hear(told.server_ms);
+    return;
+  }
   if (told.t === "state") {
-    seeClock(told.server_ms);
+    hear(told.server_ms);
     newState = told;
   } else if (told.t === "v") {
     newRows.push(...told.rows);
@@ -118,10 +112,22 @@ function take(told: Told): void {
   flushSoon(isNews ? 0 : told.t === "v" ? ROWS_MS : FLUSH_MS);
 }
 
+/** A message dates from when the server wrote it, and counts as late as it may be. */
+function hear(serverMs: number): void {
+  const now = performance.now();
+  heard(now, serverMs);
+  const age = ageOf(serverMs, now);
+  if (age !== null) heardAt.value = Math.max(heardAt.value, now - age);
+}
+
 // --- the connection -------------------------------------------------------------------------------------------
 
 function say(message: object): void {
   if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+}
+
+function askClock(): void {
+  say({ t: "clock", asked: performance.now() });
 }
 
 /** Say which cameras' pictures are wanted; none: the line makes none for this tab. */
@@ -137,13 +143,14 @@ function connect(): void {
   socket = mine;
   mine.binaryType = "arraybuffer";
   mine.onopen = () => {
-    samples = [];
+    forget();
     isOpen.value = true;
-    heardAt.value = performance.now();
+    cameAt = performance.now();
+    askClock();
     if (wanted.length) say({ t: "show", cameras: wanted });
   };
   mine.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
-    heardAt.value = performance.now();
+    cameAt = performance.now();
     tries = 0;
     if (typeof data === "string") take(JSON.parse(data) as Told);
     else {
@@ -151,7 +158,7 @@ function connect(): void {
         if (socket === mine) say({ t: "ack" });
         flushSoon();
       });
-      if (head) seeClock(head.sent_ms);
+      if (head) hear(head.sent_ms);
     }
   };
   mine.onclose = ({ code }) => {
@@ -175,8 +182,9 @@ export function start(): void {
   setInterval(() => {
     if (performance.now() - flushedAt >= FLUSH_MS) flush();
     // A server that hangs closes nothing: leave it, and try anew.
-    if (isOpen.value && performance.now() - heardAt.value > 5 * SILENCE_MS) socket?.close();
+    if (isOpen.value && performance.now() - cameAt > 5 * SILENCE_MS) socket?.close();
   }, 200);
+  setInterval(askClock, CLOCK_MS);
   let usedAt = 0;
   const used = (): void => {
     if (performance.now() - usedAt < 30_000) return;

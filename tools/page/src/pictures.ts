@@ -1,6 +1,7 @@
 /** Pictures on their way to the glass: decoded, acknowledged, and drawn together with the words that belong to them. */
 
 import { signal } from "@preact/signals";
+import { ageOf } from "./clock";
 import { draw, heatPicture, type Shown } from "./heat";
 import type { PictureHead } from "./wire";
 
@@ -8,6 +9,10 @@ export interface Picture extends Shown {
   head: PictureHead;
   /** When it came, on the browser's monotonic clock. */
   cameAt: number;
+  /** When it was taken at the earliest, on the same clock; null: not known, so that it is not shown as live. */
+  takenAt: number | null;
+  /** From the page's server to here, at the longest, in ms; 0: not known. */
+  underWay: number;
 }
 
 /** A picture older than this is not shown as live. */
@@ -72,6 +77,9 @@ export function takePicture(data: ArrayBuffer, taken: () => void): PictureHead |
     taken();
     return null;
   }
+  const { age_ms: age, sent_ms: sent } = message.head;
+  const underWay = ageOf(sent, cameAt);
+  const takenAt = age === null || underWay === null ? null : cameAt - underWay - age;
   decode(message)
     .then((shown) => {
       const place = nameOf(message.head);
@@ -81,7 +89,7 @@ export function takePicture(data: ArrayBuffer, taken: () => void): PictureHead |
         return;
       }
       waiting.get(place)?.bitmap.close();
-      waiting.set(place, { ...shown, head: message.head, cameAt });
+      waiting.set(place, { ...shown, head: message.head, cameAt, takenAt, underWay: underWay ?? 0 });
     })
     .catch((error: unknown) => console.warn(`a picture of ${message.head.camera} cannot be read: ${String(error)}`))
     .finally(taken);

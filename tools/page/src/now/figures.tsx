@@ -2,12 +2,15 @@
 
 import { useState } from "preact/hooks";
 import { post } from "../api";
-import { isLive, serverNow, state, tick } from "../live";
+import { serverNow } from "../clock";
+import { isLive, state, tick } from "../live";
 import { may } from "../session";
 import { t, word } from "../text";
 import { ageText, clockText, percent, shortText, timeText, whole } from "../time";
 import { Button, Confirm, Field } from "../ui";
 import type { Alarm, Counts, GoldenDue, LineState } from "../wire";
+
+const CLOCKS_APART_MS = 2000;
 
 export function Figures() {
   const now = state.value;
@@ -23,9 +26,21 @@ export function Figures() {
           <Fact key={due.recipe} label={t("figures.golden", { recipe: due.recipe })} value={goldenWords(due)} isBad={due.overdue} />
         ))}
       </section>
+      <Clocks now={now} />
       <Alarms now={now} />
       <Order counts={now.counts.order} />
     </aside>
+  );
+}
+
+/** Times of parts are the line's: where its clock is another, nobody shall wonder. */
+function Clocks({ now }: { now: LineState }) {
+  const ahead = now.clock_ahead_ms;
+  if (!now.bus.alive || ahead === null || Math.abs(ahead) < CLOCKS_APART_MS) return null;
+  return (
+    <p class="hint" role="status">
+      {t(ahead > 0 ? "figures.clock_ahead" : "figures.clock_behind", { age: ageText(Math.abs(ahead)) })}
+    </p>
   );
 }
 

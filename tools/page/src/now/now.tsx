@@ -2,7 +2,8 @@
 
 import { computed, signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { isLive, rejects, serverNow, show, state } from "../live";
+import { serverNow } from "../clock";
+import { isLive, rejects, show, state } from "../live";
 import { forgetPlace, frozenAt, places, withHeat } from "../pictures";
 import { line } from "../session";
 import { t } from "../text";

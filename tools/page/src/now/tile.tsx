@@ -1,12 +1,11 @@
 /** One camera, or one region of it: its picture with its age, verdict and score. */
 
 import { useEffect, useRef } from "preact/hooks";
-import { isLinked, isLive, latest, partPath, serverNow, state, tick } from "../live";
-import { attach, FRESH_MS, frozenAt, pictureOf } from "../pictures";
+import { isLinked, isLive, latest, partPath, state, tick } from "../live";
+import { attach, FRESH_MS, frozenAt, pictureOf, type Picture } from "../pictures";
 import { t, word } from "../text";
 import { ageText } from "../time";
 import { Badge, ScoreBar } from "../ui";
-import type { PictureHead } from "../wire";
 
 /** The line has newer pictures than this screen by more than that. */
 const SLOW_MS = 1500;
@@ -20,13 +19,14 @@ export function Tile({ place, isLarge, onLarge }: { place: string; isLarge: bool
   void tick.value; // the age runs on
   const picture = pictureOf(place);
   const isFrozen = frozenAt.value !== null;
-  const age = picture ? ageOf(picture.cameAt, picture.head.captured_ms) : null;
+  const age = picture ? ageOf(picture) : null;
   const isFresh = isLive.value && age !== null && age <= FRESH_MS;
   const shown = picture?.head ?? latest.value.get(place);
   return (
     <figure class={`tile ${isFresh && !isFrozen ? "fresh" : "stale"} ${shown && isLive.value ? shown.verdict : ""}`}>
       <figcaption>
         <span class="place">{place}</span>
+        {shown && !isLive.value && <span class="last">{t("tile.last")}</span>}
         {shown && <Badge verdict={shown.verdict} />}
         {shown && shown.verdict !== "pass" && <span class="reason">{word("reason", shown.reason)}</span>}
         <span class="links">
@@ -52,7 +52,7 @@ export function Tile({ place, isLarge, onLarge }: { place: string; isLarge: bool
           !isFresh && (
             <p class="over">
               <strong>{t("tile.no_picture")}</strong>
-              <span>{why(place, age, picture?.head ?? null)}</span>
+              <span>{why(place, age, picture ?? null)}</span>
             </p>
           )
         )}
@@ -65,12 +65,12 @@ export function Tile({ place, isLarge, onLarge }: { place: string; isLarge: bool
   );
 }
 
-/** By the server's clock since it was taken, and never less than since it came. */
-function ageOf(cameAt: number, capturedMs: number): number {
-  return Math.max(performance.now() - cameAt, serverNow() - capturedMs);
+/** Since it was taken, at the longest, in ms; null: nobody can say, as the clocks between are not known. */
+function ageOf(picture: Picture): number | null {
+  return picture.takenAt === null ? null : performance.now() - picture.takenAt;
 }
 
-function why(place: string, age: number | null, head: PictureHead | null): string {
+function why(place: string, age: number | null, picture: Picture | null): string {
   if (!isLinked.value) return t("why.page");
   const camera = state.value?.cameras.find((each) => each.name === place.split("/")[0]);
   if (!state.value?.bus.alive) return t("why.line");
@@ -80,9 +80,12 @@ function why(place: string, age: number | null, head: PictureHead | null): strin
     return camera.detail ? `${said} ${camera.detail}` : said;
   }
   const waits = camera.frame_age_ms;
+  if (picture && age === null) return t("why.age_not_known");
   if (age === null) return waits === null ? t("why.no_part_yet") : t("why.not_sent");
-  const lineTook = head ? head.sent_ms - head.captured_ms : 0;
-  if (lineTook > FRESH_MS && age - lineTook < FRESH_MS) return t("why.line_slow", { age: ageText(lineTook) });
+  const ofLine = picture?.head.age_ms ?? 0;
+  const ofScreen = picture ? picture.underWay : 0;
+  if (ofLine + ofScreen > FRESH_MS && age - ofLine - ofScreen < FRESH_MS)
+    return ofLine > ofScreen ? t("why.line_slow", { age: ageText(ofLine) }) : t("why.slow");
   return waits !== null && age - waits > SLOW_MS ? t("why.slow") : t("why.no_part", { age: ageText(age) });
 }
 

@@ -50,7 +50,7 @@ export function Account() {
             onChange={(chosen) => setTheme(chosen as Theme)}
           />
         </section>
-        <Password />
+        {who.login === "password" && <Password />}
         <section class="card">
           <h2>{t("account.about")}</h2>
           <dl class="facts">

@@ -2,7 +2,8 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { post, useLoaded, wordsOf } from "../api";
-import { events, isLive, serverNow, state } from "../live";
+import { serverNow } from "../clock";
+import { events, isLive, state } from "../live";
 import { goldenWords } from "../now/figures";
 import { may } from "../session";
 import { t, word } from "../text";
@@ -92,7 +93,7 @@ function Check(props: { check: GoldenCheck; isUnderWay: boolean; isBusy: boolean
   const { check, isUnderWay, isBusy, act } = props;
   const { last } = check;
   return (
-    <section class="card check" aria-live="polite">
+    <section class="card golden-check" aria-live="polite">
       <h2>
         {isUnderWay
           ? t("golden.check_of", { recipe: check.recipe ?? "" })

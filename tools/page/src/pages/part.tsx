@@ -141,7 +141,12 @@ function PartPicture({ part }: { part: PartFacts }) {
     <section class="card picture">
       {picture.kept ? (
         <>
-          <canvas ref={canvas} width={4} height={3} role="img" aria-label={t("part.picture")} />
+          {!shown && !problem && (
+            <p class="hint" role="status">
+              {t("app.loading")}
+            </p>
+          )}
+          <canvas ref={canvas} width={4} height={3} role="img" aria-label={t("part.picture")} hidden={!shown} />
           <Problem said={problem} />
           <div class="tools">
             <Button isPressed={withHeat.value} onClick={() => (withHeat.value = !withHeat.value)}>

@@ -1,6 +1,6 @@
 /** From when to when: shifts and days in one touch, or any span, in the plant's time. */
 
-import { serverNow } from "../live";
+import { serverNow } from "../clock";
 import { line } from "../session";
 import { t, type Key } from "../text";
 import { dayBegan, momentOf, shortText, wallOf, zone } from "../time";

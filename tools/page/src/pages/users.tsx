@@ -29,7 +29,7 @@ export function Users() {
           {data.users.map((user) => (
             <tr key={user.name}>
               <td>
-                <b>{user.name}</b>
+                <b>{user.name}</b> {user.login !== "password" && <small>{word("users.login", user.login)}</small>}
               </td>
               <td>{word("role", user.role)}</td>
               <td>{user.is_disabled ? t("users.disabled") : t("users.enabled")}</td>
@@ -38,6 +38,7 @@ export function Users() {
                 <div class="buttons">
                   {(["role", "password", user.is_disabled ? "enable" : "disable"] as Do[])
                     .filter((what) => user.name !== me.value?.name || what === "password")
+                    .filter((what) => user.login === "password" || what === "disable" || what === "enable")
                     .map((what) => (
                       <Button key={what} label={`${word("users.do", what)}: ${user.name}`} onClick={() => setAsked({ what, user })}>
                         {word("users.do", what)}

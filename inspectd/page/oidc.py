@@ -1,0 +1,274 @@
+"""Login at an OpenID Connect provider: authorization code with PKCE (OpenID Connect Core 1.0, RFC 7636).
+
+What belongs to one login (state, nonce, code verifier) is kept by the browser that began it: the state in a
+cookie, the others derived from it by a key of this process. So logins that nobody ends take no memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+import ssl
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import httpx
+from authlib.integrations.httpx_client import AsyncOAuth2Client, OAuthError
+from authlib.oidc.core import CodeIDToken
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from inspectd.errors import InputError, UnavailableError
+from inspectd.page.accounts.outside import Login, OutsidePerson
+from inspectd.page.login_settings import PageOidc, role_by
+from inspectd.page.proxy_login import secret_of
+
+RETURN_PATH: Final = "/login/oidc/return"
+LOGIN_SECONDS: Final = 600.0
+"""A login that was begun is ended within it, or begun anew."""
+_ALGORITHMS: Final = [
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
+]
+"""None of a shared secret, and not `none`."""
+_ANSWER_SECONDS: Final = 10.0
+_LEEWAY_SECONDS: Final = 60
+_KNOWN_SECONDS: Final = 3600.0
+_KEYS_SECONDS: Final = 10.0
+"""Keys are asked for again at most so often, whatever tokens name."""
+_METADATA: Final = "/.well-known/openid-configuration"
+
+
+class NotConfirmedError(Exception):
+    """The provider did not confirm who it is: refused there, forged, or too late."""
+
+
+class NoRoleError(Exception):
+    """The provider knows the person, and no group of theirs gives a role here.
+
+    Attributes:
+        name: what the person is called there.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Of this person."""
+        super().__init__(name)
+        self.name = name
+
+
+class OidcProvider:
+    """The plant's provider.
+
+    Args:
+        settings: with an issuer.
+        clock: seconds on a clock that never goes back.
+        transport: by which it is reached; None: the network.
+
+    Raises:
+        InputError: the client's secret or the certificate cannot be read.
+    """
+
+    def __init__(
+        self,
+        settings: PageOidc,
+        clock: Callable[[], float] = time.monotonic,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._settings, self._clock, self._transport = settings, clock, transport
+        file = settings.client_secret_file
+        self._secret = None if file is None else secret_of("oidc.client_secret_file", file)
+        try:
+            self._trust = ssl.create_default_context(cafile=settings.ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise InputError(f"oidc.ca_file: {settings.ca_file} cannot be used: {error}") from error
+        self._key = secrets.token_bytes(32)
+        self._turn = asyncio.Lock()
+        self._metadata: dict[str, Any] = {}
+        self._keys: KeySet | None = None
+        self._metadata_at = self._keys_at = float("-inf")
+
+    # --- a login ------------------------------------------------------------------------------------------
+
+    async def begin(self, *, again: bool = False) -> tuple[str, str]:
+        """The address to send the browser to, and the state that it keeps.
+
+        Args:
+            again: the person is to give the password there, even if logged in there already.
+
+        Raises:
+            UnavailableError: the provider does not answer.
+        """
+        state = f"{int(self._clock())}.{secrets.token_urlsafe(32)}"
+        metadata = await self._known()
+        more = {"prompt": "login"} if again else {}
+        async with self._client() as client:
+            address, _ = client.create_authorization_url(
+                metadata["authorization_endpoint"],
+                state=state,
+                nonce=self._derived("nonce", state),
+                code_verifier=self._derived("verifier", state),
+                **more,
+            )
+        return str(address), state
+
+    async def end(self, state: str, kept: str, code: str) -> OutsidePerson:
+        """Who has logged in.
+
+        Args:
+            state: that the provider sent back.
+            kept: the state that this browser began with; empty: it began none.
+            code: of the provider.
+
+        Raises:
+            NotConfirmedError: it is not this browser's login, too late, or not confirmed.
+            NoRoleError: the person has no role here.
+            UnavailableError: the provider does not answer.
+        """
+        if not kept or not hmac.compare_digest(state.encode(), kept.encode()) or not self._is_recent(state):
+            raise NotConfirmedError("another browser began this login, or it took too long")
+        metadata = await self._known()
+        async with self._client() as client:
+            try:
+                token = await client.fetch_token(
+                    metadata["token_endpoint"],
+                    grant_type="authorization_code",
+                    code=code,
+                    code_verifier=self._derived("verifier", state),
+                )
+            except OAuthError as error:
+                raise NotConfirmedError(f"the provider refuses: {error}") from error
+            except (httpx.HTTPError, ValueError) as error:
+                raise UnavailableError(f"{metadata['token_endpoint']}: {error}") from error
+        claims = await self._claims(token, self._derived("nonce", state))
+        return self._person(claims)
+
+    async def _claims(self, token: dict[str, Any], nonce: str) -> dict[str, Any]:
+        given = token.get("id_token")
+        if not isinstance(given, str):
+            raise NotConfirmedError("the provider gave no id_token")
+        try:
+            decoded = await self._decoded(given)
+            settings = self._settings
+            claims = CodeIDToken(
+                decoded.claims,
+                decoded.header,
+                options={
+                    "iss": {"essential": True, "value": settings.issuer},
+                    "aud": {"essential": True, "value": settings.client_id},
+                    "nonce": {"essential": True, "value": nonce},
+                },
+                params={
+                    "nonce": nonce,
+                    "client_id": settings.client_id,
+                    "access_token": token.get("access_token"),
+                },
+            )
+            claims.validate(leeway=_LEEWAY_SECONDS)
+        except (JoseError, ValueError, TypeError) as error:
+            raise NotConfirmedError(f"its id_token does not hold: {type(error).__name__}: {error}") from error
+        return dict(claims)
+
+    async def _decoded(self, given: str) -> jwt.Token:
+        """A token whose signature is right, by the keys that are known or those the provider has now."""
+        try:
+            return jwt.decode(given, await self._known_keys(), algorithms=_ALGORITHMS)
+        except (JoseError, ValueError):
+            if self._clock() - self._keys_at < _KEYS_SECONDS:
+                raise
+        self._keys = None  # it may have changed its keys
+        return jwt.decode(given, await self._known_keys(), algorithms=_ALGORITHMS)
+
+    def _person(self, claims: dict[str, Any]) -> OutsidePerson:
+        name, subject = claims.get(self._settings.name_claim), claims.get("sub")
+        if not isinstance(name, str) or not isinstance(subject, str) or not subject:
+            raise NotConfirmedError(f"its id_token has no text as sub or {self._settings.name_claim}")
+        role = role_by(self._settings.roles, _texts(claims, self._settings.roles_claim))
+        if role is None:
+            raise NoRoleError(name)
+        return OutsidePerson(name, role, f"{Login.OIDC} {self._settings.issuer} {subject}")
+
+    def _is_recent(self, state: str) -> bool:
+        began = state.partition(".")[0]
+        return began.isdigit() and 0 <= self._clock() - int(began[:12]) <= LOGIN_SECONDS
+
+    def _derived(self, what: str, state: str) -> str:
+        """43 characters of the URL-safe alphabet, as RFC 7636 has it at the least."""
+        return hmac.new(self._key, f"{what} {state}".encode(), hashlib.sha256).hexdigest()
+
+    # --- the provider -------------------------------------------------------------------------------------
+
+    def _client(self) -> AsyncOAuth2Client:
+        return AsyncOAuth2Client(
+            client_id=self._settings.client_id,
+            client_secret=self._secret,
+            token_endpoint_auth_method="client_secret_basic" if self._secret else "none",
+            scope=self._settings.scope,
+            redirect_uri=f"{self._settings.origin}{RETURN_PATH}",
+            code_challenge_method="S256",
+            timeout=_ANSWER_SECONDS,
+            verify=self._trust,
+            trust_env=False,
+            transport=self._transport,
+        )
+
+    async def _known(self) -> dict[str, Any]:
+        """What the provider says of itself."""
+        async with self._turn:
+            if self._clock() - self._metadata_at > _KNOWN_SECONDS:
+                found = await self._asked(f"{self._settings.issuer.rstrip('/')}{_METADATA}")
+                if found.get("issuer") != self._settings.issuer:
+                    raise UnavailableError(
+                        f"oidc.issuer: the provider calls itself {found.get('issuer')!r}, expected "
+                        f"{self._settings.issuer!r}, letter by letter"
+                    )
+                wanted = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+                if not all(isinstance(found.get(name), str) for name in wanted):
+                    raise UnavailableError(f"{self._settings.issuer}: does not say {', '.join(wanted)}")
+                self._metadata, self._metadata_at = found, self._clock()
+            return self._metadata
+
+    async def _known_keys(self) -> KeySet:
+        metadata = await self._known()
+        async with self._turn:
+            if self._keys is None or self._clock() - self._keys_at > _KNOWN_SECONDS:
+                self._keys_at = self._clock()
+                self._keys = KeySet.import_key_set(await self._asked(metadata["jwks_uri"]))  # type: ignore[arg-type]
+            return self._keys
+
+    async def _asked(self, address: str) -> dict[str, Any]:
+        try:
+            async with httpx.AsyncClient(
+                timeout=_ANSWER_SECONDS, verify=self._trust, trust_env=False, transport=self._transport
+            ) as client:
+                answer = await client.get(address)
+                answer.raise_for_status()
+                found = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise UnavailableError(f"{address}: {error or type(error).__name__}") from error
+        if not isinstance(found, dict):
+            raise UnavailableError(f"{address}: answers with something else than an object")
+        return found
+
+
+def _texts(claims: dict[str, Any], name: str) -> list[str]:
+    """The texts of a claim, by its name, or within another where the name has dots."""
+    found: Any = claims
+    if name in claims:
+        found = claims[name]
+    else:
+        for step in name.split("."):
+            found = found.get(step) if isinstance(found, dict) else None
+    listed = found if isinstance(found, list) else [found]
+    return [each for each in listed if isinstance(each, str)]

@@ -1,0 +1,129 @@
+"""Routes of logins that others check: an OpenID Connect provider, or a reverse proxy."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import Final, Protocol
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from inspectd import log
+from inspectd.errors import InputError, UnavailableError
+from inspectd.page.accounts.outside import OutsidePerson
+from inspectd.page.accounts.store import UserChangedError
+from inspectd.page.guard import Guard, address_of
+from inspectd.page.login_form import LoginForm
+from inspectd.recipes.audit import AuditAction
+from inspectd.text import printable
+
+_COOKIE_SECONDS: Final = 600
+_log: Final = logging.getLogger(__name__)
+
+
+class LoginProvider(Protocol):
+    """Where persons log in; see `inspectd.page.oidc.OidcProvider`."""
+
+    async def begin(self, *, again: bool = False) -> tuple[str, str]:
+        """The address to send the browser to, and the state that it keeps."""
+
+    async def end(self, state: str, kept: str, code: str) -> OutsidePerson:
+        """Who has logged in."""
+
+
+class OutsideRoutes:
+    """Logs in whom others vouch for.
+
+    Args:
+        guard: who is logged in.
+        provider: of OpenID Connect; None: there is none.
+        refusals: errors of the provider, and the word of each for the login.
+        form: the login.
+        is_encrypted: browsers reach the page over TLS.
+        counts: where logins are counted.
+    """
+
+    def __init__(
+        self, guard: Guard, provider: LoginProvider | None, refusals: dict[type[Exception], str], *,
+        form: LoginForm, is_encrypted: bool, counts: Counter[tuple[str, str]],
+    ) -> None:  # fmt: skip
+        self._guard, self._provider, self._refusals = guard, provider, refusals
+        self._form, self._is_encrypted, self._counts = form, is_encrypted, counts
+        # The provider sends the browser back from another site: no `Strict` cookie would come along.
+        self._cookie = f"{guard.cookie}.oidc"
+
+    @property
+    def routes(self) -> list[Route]:
+        """All of them."""
+        if self._provider is None:
+            return []
+        return [
+            Route("/login/oidc", self.begin_oidc, methods=["GET"]),
+            Route("/login/oidc/return", self.end_oidc, methods=["GET"]),
+        ]
+
+    async def begin_oidc(self, request: Request) -> Response:
+        """Send the browser to the provider."""
+        assert self._provider is not None
+        try:
+            address, state = await self._provider.begin(again="again" in request.query_params)
+        except UnavailableError as error:
+            return self._unavailable(request, error)
+        answer = RedirectResponse(address, 303, {"Cache-Control": "no-store"})
+        answer.set_cookie(
+            self._cookie, state, max_age=_COOKIE_SECONDS, path="/", secure=self._is_encrypted,
+            httponly=True, samesite="lax",
+        )  # fmt: skip
+        return answer
+
+    async def end_oidc(self, request: Request) -> Response:
+        """Take whom the provider sends back."""
+        assert self._provider is not None
+        given = request.query_params
+        try:
+            person = await self._provider.end(
+                given.get("state", ""), request.cookies.get(self._cookie, ""), given.get("code", "")
+            )
+        except UnavailableError as error:
+            return self._unavailable(request, error)
+        except tuple(self._refusals) as error:
+            name = printable(str(getattr(error, "name", "")))[:40]
+            return await self._refused(request, name, self._refusals[type(error)], str(error))
+        answer = await self.admit(request, person)
+        answer.delete_cookie(self._cookie, path="/", secure=self._is_encrypted, httponly=True, samesite="lax")
+        return answer
+
+    async def admit(self, request: Request, person: OutsidePerson) -> Response:
+        """Begin a session of somebody who is vouched for."""
+        answer = self._form.onward(request)
+        try:
+            user = self._guard.store.admit(person)
+            await self._record(request, user.name, "done", old=str(user.role))
+            self._guard.log_in(user, request, answer)
+        except (InputError, UserChangedError) as error:
+            why = str(error) or "changed meanwhile"
+            return await self._refused(request, printable(person.name)[:40], "outside_name", why)
+        self._counts["logins", "right"] += 1
+        return answer
+
+    async def _refused(self, request: Request, name: str, word: str, detail: str) -> Response:
+        self._counts["logins", "wrong"] += 1
+        log.event(_log, logging.WARNING, "login_refused", reason=word, name=name or None, detail=detail)
+        await self._record(request, name or "nobody", f"refused: {printable(detail)[:200]}")
+        return self._form.page(request, word, status=403)
+
+    def _unavailable(self, request: Request, error: UnavailableError) -> HTMLResponse:
+        log.event(_log, logging.ERROR, "login_unavailable", detail=str(error))
+        self._counts["logins", "busy"] += 1
+        return self._form.page(request, "outside_away", status=503)
+
+    async def _record(self, request: Request, who: str, result: str, old: str | None = None) -> None:
+        door = f"page {address_of(request)}"
+
+        def write() -> None:
+            self._guard.trail.record(AuditAction.LOGIN, who, door, new=old, result=result)
+
+        await to_thread.run_sync(write)
