@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from inspectd.model.backbones import load_backbone
 from inspectd.model.detectors import Detector, restore
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.head import Head
+from inspectd.model.options import IMPORTED
 from inspectd.model.pipeline import ReferencePipeline
 
 
@@ -29,7 +31,8 @@ def load(path: Path, bank: BankFile, device: torch.device, options: ScoringOptio
     Raises:
         BankError: the bank or its weights cannot be used, or it was made in another precision.
     """
-    refuse_rounded(path, bank, "torch computes in float32")
+    if bank.manifest.detector != IMPORTED:
+        refuse_rounded(path, bank, "torch computes in float32")
     if options.threads:
         torch.set_num_threads(options.threads)
     return Loaded(reference_pipeline(path, bank, device), str(device), "torch", "float32", "exact")
@@ -46,7 +49,7 @@ def reference_pipeline(path: Path, bank: BankFile, device: torch.device) -> Refe
     Raises:
         BankError: the bank or its weights cannot be used.
     """
-    extractor = _extractor(path, bank.manifest, device)
+    extractor = _imported(path, bank, device) or _extractor(path, bank.manifest, device)
     pipeline = ReferencePipeline(extractor, *_detector(path, bank, device))
     try:
         pipeline.warm_up(1)
@@ -55,6 +58,23 @@ def reference_pipeline(path: Path, bank: BankFile, device: torch.device) -> Refe
             raise
         raise BankError(f"bank {path}: its parts do not match: {error}; build it again") from error
     return pipeline
+
+
+def _imported(path: Path, bank: BankFile, device: torch.device) -> FeatureExtractor | None:
+    """What makes the features of an imported model, which OpenVINO computes in float32; None: it is none."""
+    if bank.manifest.detector != IMPORTED:
+        return None
+    if device.type != "cpu":
+        raise BankError(
+            f"bank {path}: holds an imported model, whose reference is computed on the CPU; use cpu"
+        )
+    if importlib.util.find_spec("openvino") is None:
+        raise BankError(
+            f"bank {path}: holds an imported model: needs the package openvino, which is not installed"
+        )
+    from inspectd.backends.openvino.imported import extractor_of_bank  # noqa: PLC0415 - may be missing
+
+    return extractor_of_bank(path, bank)
 
 
 def _extractor(path: Path, manifest: Manifest, device: torch.device) -> FeatureExtractor:
