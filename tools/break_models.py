@@ -2,10 +2,12 @@
 
     python tools/break_models.py [--count 300] [--seed 0] [--model FILE [--weights FILE]]... [--out FILE]
 
-Each is made of a small model, or of those given: bytes changed, cut or put in, shapes that no memory holds, loops,
-networks within operators, operators that nobody knows, weights elsewhere, and files that are no models at all. Every
-one is read within limits of memory and time. It fails where one does anything but be refused with a reason or be
-admitted, or where a limit does not hold.
+Each is made of a small model, or of those given: bytes changed, cut or put in, shapes that no memory holds,
+loops,
+networks within operators, operators that nobody knows, weights elsewhere, and files that are no models at
+all. Every
+one is read within limits of memory and time. It fails where one does anything but be refused with a reason
+or be admitted, or where a limit does not hold.
 """
 
 from __future__ import annotations
@@ -20,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import openvino
 from onnx import TensorProto, helper, numpy_helper
 from rich.progress import track
@@ -131,8 +132,10 @@ def with_weights_elsewhere(generator: Generator) -> bytes:
 
 
 def with_operator(generator: Generator) -> bytes:
-    kinds = [("Wobble", "com.acme"), ("Wobble", ""), ("PyOp", "ai.onnx.contrib"), ("ATen", "org.pytorch.aten"),
-             ("RandomUniform", ""), ("RandomNormalLike", ""), ("Multinomial", ""), ("\x1b[2J\n", "x" * 5000)]  # fmt: skip
+    kinds = [
+        ("Wobble", "com.acme"), ("Wobble", ""), ("PyOp", "ai.onnx.contrib"), ("ATen", "org.pytorch.aten"),
+        ("RandomUniform", ""), ("RandomNormalLike", ""), ("Multinomial", ""), ("\x1b[2J\n", "x" * 5000),
+    ]  # fmt: skip
     name, domain = kinds[int(generator.integers(len(kinds)))]
     model = small_model()
     model.graph.node.append(helper.make_node(name, ["map"], ["more"], domain=domain))
@@ -151,8 +154,10 @@ def with_a_circle(generator: Generator) -> bytes:
 
 
 def no_model(generator: Generator) -> bytes:
-    kinds = [b"", b"\x80\x04\x95", b"PK\x03\x04", b"<?xml version='1.0'?><net/>", generator.bytes(5000), b"\x0a" * 9000,
-             b"\x0b" * 100_000]  # fmt: skip
+    kinds = [
+        b"", b"\x80\x04\x95", b"PK\x03\x04", b"<?xml version='1.0'?><net/>", generator.bytes(5000),
+        b"\x0a" * 9000, b"\x0b" * 100_000,
+    ]  # fmt: skip
     return kinds[int(generator.integers(len(kinds)))]
 
 
@@ -241,7 +246,8 @@ def main() -> None:
         print(f"{number} {outcome}")
     ended = sum("what read it was ended" in line for line in lines)
     print(
-        f"of the refused, {ended} ended what read them; slowest {slowest:.1f} s, largest admitted {largest:.0f} MB"
+        f"of the refused, {ended} ended what read them; slowest {slowest:.1f} s, largest admitted "
+        f"{largest:.0f} MB"
     )
     if set(outcomes) - {"admitted", "refused"} or slowest > SECONDS + 5:
         raise SystemExit(1)

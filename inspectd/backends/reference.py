@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import torch
@@ -15,11 +14,16 @@ from inspectd.model.backbones import load_backbone
 from inspectd.model.detectors import Detector, restore
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.head import Head
-from inspectd.model.options import IMPORTED
 from inspectd.model.pipeline import ReferencePipeline
 
 
-def load(path: Path, bank: BankFile, device: torch.device, options: ScoringOptions) -> Loaded:
+def load(
+    path: Path,
+    bank: BankFile,
+    device: torch.device,
+    options: ScoringOptions,
+    imported: FeatureExtractor | None = None,
+) -> Loaded:
     """A bank's pipeline by torch in float32.
 
     Args:
@@ -27,29 +31,33 @@ def load(path: Path, bank: BankFile, device: torch.device, options: ScoringOptio
         bank: its content.
         device: where to compute.
         options: only its threads matter.
+        imported: see `reference_pipeline`.
 
     Raises:
         BankError: the bank or its weights cannot be used, or it was made in another precision.
     """
-    if bank.manifest.detector != IMPORTED:
+    if imported is None:
         refuse_rounded(path, bank, "torch computes in float32")
     if options.threads:
         torch.set_num_threads(options.threads)
-    return Loaded(reference_pipeline(path, bank, device), str(device), "torch", "float32", "exact")
+    return Loaded(reference_pipeline(path, bank, device, imported), str(device), "torch", "float32", "exact")
 
 
-def reference_pipeline(path: Path, bank: BankFile, device: torch.device) -> ReferencePipeline:
+def reference_pipeline(
+    path: Path, bank: BankFile, device: torch.device, imported: FeatureExtractor | None = None
+) -> ReferencePipeline:
     """Load the backbone a bank was built with and restore its detector.
 
     Args:
         path: the bank file; weights may lie beside it.
         bank: its content.
         device: where to compute.
+        imported: what makes the features of an imported model; None: the backbone of the bank.
 
     Raises:
         BankError: the bank or its weights cannot be used.
     """
-    extractor = _imported(path, bank, device) or _extractor(path, bank.manifest, device)
+    extractor = imported or _extractor(path, bank.manifest, device)
     pipeline = ReferencePipeline(extractor, *_detector(path, bank, device))
     try:
         pipeline.warm_up(1)
@@ -58,23 +66,6 @@ def reference_pipeline(path: Path, bank: BankFile, device: torch.device) -> Refe
             raise
         raise BankError(f"bank {path}: its parts do not match: {error}; build it again") from error
     return pipeline
-
-
-def _imported(path: Path, bank: BankFile, device: torch.device) -> FeatureExtractor | None:
-    """What makes the features of an imported model, which OpenVINO computes in float32; None: it is none."""
-    if bank.manifest.detector != IMPORTED:
-        return None
-    if device.type != "cpu":
-        raise BankError(
-            f"bank {path}: holds an imported model, whose reference is computed on the CPU; use cpu"
-        )
-    if importlib.util.find_spec("openvino") is None:
-        raise BankError(
-            f"bank {path}: holds an imported model: needs the package openvino, which is not installed"
-        )
-    from inspectd.backends.openvino.imported import extractor_of_bank  # noqa: PLC0415 - may be missing
-
-    return extractor_of_bank(path, bank)
 
 
 def _extractor(path: Path, manifest: Manifest, device: torch.device) -> FeatureExtractor:

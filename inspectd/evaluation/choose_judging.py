@@ -15,11 +15,13 @@ from typing import Final, Literal
 import numpy as np
 
 from inspectd.bank.build import BankBuilder, BuildSpec, Built
+from inspectd.bank.file import GOOD_SCORES
 from inspectd.bank.imported_sample import ImportedSample
 from inspectd.bank.settings_choice import SettingsChoice
 from inspectd.errors import InputError
 from inspectd.evaluation.choose_settings import ChosenSettings, SettingsJudge, material_of
 from inspectd.model.options import HeadOptions, ImportedOptions, options_of
+from inspectd.model.score import NAN_SCORE
 
 Progress = Callable[[str, int, int], None]
 
@@ -83,7 +85,8 @@ def choose_judging(
     judge = SettingsJudge(material.owners, spec.seed)
     specs = {name: judged_by(spec, name) for name in judgings_of(spec)}
     judge.compare([(name, sample.scores(_options(one), one.head)) for name, one in specs.items()])
-    if all((trial.auroc or 0.0) < _LOWEST for trial in judge.trials):
+    auroc = next(trial.auroc for trial in judge.trials if trial.name == judge.in_force)
+    if auroc is not None and auroc < _LOWEST:
         told = ", ".join(
             f"{trial.name} {trial.auroc:.2f}" for trial in judge.trials if trial.auroc is not None
         )
@@ -97,7 +100,7 @@ def choose_judging(
 
 
 def refuse_blind(built: Built, shape: tuple[int, int]) -> None:
-    """Refuse an imported model for which no picture, however odd, scores above the threshold.
+    """Refuse an imported model that gives no numbers, or under which no picture scores above the threshold.
 
     Its score is cut off at the top, as anomalib's normalised one is at 1, or is the wrong way round.
 
@@ -108,6 +111,14 @@ def refuse_blind(built: Built, shape: tuple[int, int]) -> None:
     Raises:
         InputError: it is one.
     """
+    scores = built.arrays[GOOD_SCORES]
+    endless = int((~np.isfinite(scores) | (scores >= NAN_SCORE)).sum())
+    if endless:
+        raise InputError(
+            f"{endless} of {len(scores)} good images make the model give values that are not finite: "
+            f"expected none; "
+            "is --preprocessing that of its training?"
+        )
     noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     black, rows = np.zeros_like(noise), np.zeros_like(noise)
     rows[: shape[0] // 2] = 255

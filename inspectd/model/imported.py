@@ -36,11 +36,12 @@ class Imported:
         return len(self._options.outputs)
 
     def score_maps(self, features: torch.Tensor) -> torch.Tensor:
-        """See `Detector.score_maps`; NaN where an output is not finite, which makes an image fail."""
+        """See `Detector.score_maps`; NaN for an image with an output that is not finite."""
         maps = features[..., 0]
         if self.dims > 1 and self._options.judged == "score":
             maps = maps - maps.amax(dim=(1, 2), keepdim=True) + features[..., 1]
-        return torch.where(torch.isfinite(features).all(dim=3), maps, torch.nan)
+        is_whole = torch.isfinite(features).all(dim=3).all(dim=2).all(dim=1)
+        return torch.where(is_whole[:, None, None], maps, torch.nan)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """See `Detector.tensors`; none."""

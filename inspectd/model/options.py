@@ -151,7 +151,7 @@ def options_of(kind: str, values: dict[str, Any]) -> Options:
     Raises:
         InputError: the detector is unknown, or a value does not fit.
     """
-    kinds = {**KINDS, IMPORTED: ImportedOptions}
+    kinds: dict[str, type[Options]] = {**KINDS, IMPORTED: ImportedOptions}
     if kind not in kinds:
         raise InputError(f"unknown detector {kind!r}, expected one of: {', '.join(kinds)}")
     return converted(values, kinds[kind], f"options of detector {kind!r}")

@@ -66,7 +66,7 @@ def expected_map(frame: np.ndarray) -> np.ndarray:
 
 def good_parts(folder: Path, count: int = 20, side: int = SIDE) -> Path:
     """Smooth pictures with the noise of a sensor."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for seed in range(count):
         generator = np.random.default_rng(seed)
         picture = np.linspace(90, 130, side)[:, None, None] + generator.normal(0, 4, (side, side, 3))

@@ -65,13 +65,15 @@ def _convert(path: Path, bank: BankFile) -> Exported | None:
     import torch  # noqa: PLC0415 - hundreds of megabytes, which a scoring process does without
 
     from inspectd.backends.openvino.export import UnconvertibleError, export  # noqa: PLC0415 - as above
-    from inspectd.backends.openvino.imported import network_of_bank  # noqa: PLC0415 - as above
+    from inspectd.backends.openvino.imported import extractor_of_bank, network_of_bank  # noqa: PLC0415 - as above
     from inspectd.backends.openvino.precisions import network_of  # noqa: PLC0415 - as above
     from inspectd.backends.reference import reference_pipeline  # noqa: PLC0415 - as above
 
-    network = network_of_bank(path, bank) if bank.manifest.detector == IMPORTED else network_of(bank)
+    is_imported = bank.manifest.detector == IMPORTED
+    imported = extractor_of_bank(path, bank) if is_imported else None
+    network = network_of_bank(path, bank) if is_imported else network_of(bank)
     try:
-        return export(reference_pipeline(path, bank, torch.device("cpu")), network)
+        return export(reference_pipeline(path, bank, torch.device("cpu"), imported), network)
     except UnconvertibleError:
         return None
 

@@ -34,8 +34,8 @@ _REFUSED: Final = {
 }  # fmt: skip
 """Operators with which the same picture would not always have the same score in the same time."""
 _NOT_SAID: Final = (
-    "Exception from", "Check '", "While validating", "[ ERROR", "Summary", "FrontEnd API failed", "Converting input",
-    "Model wasn't fully", "Shape inference input",
+    "Exception from", "Check '", "While validating", "[ ERROR", "Summary", "FrontEnd API failed",
+    "Converting input", "Model wasn't fully", "Shape inference input",
 )  # fmt: skip
 """Lines of OpenVINO's errors that tell where in its own sources they come from."""
 _OF_OPERATOR: Final = " with a message:"
