@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 
 from inspectd.backends.scorer import Scorer
-from inspectd.bench.machine import memory
 from inspectd.errors import InspectdError
+from inspectd.limits import memory_bytes
 
 _RUNS: Final = 5
 
@@ -38,7 +38,7 @@ def main() -> None:
     size = info.image_sizes[0] if info.image_sizes else (info.input_height, info.input_width)
     for _ in range(_RUNS):
         scorer.score([np.zeros((*size, 3), np.uint8)])
-    print(memory(info.device)["peak_rss_mb"])  # noqa: T201
+    print(round(memory_bytes("VmHWM") / 1e6, 1))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -33,23 +33,27 @@ def main(arguments: argparse.Namespace) -> int:
     _check(arguments)
     data = read_dataset(arguments.data)
     with Steps() as steps:
-        banks = [_compared(path, arguments, data, steps) for path in arguments.banks]
+        labels = _labels(arguments.banks)
+        banks = [
+            _compared(path, label, arguments, data, steps)
+            for path, label in zip(arguments.banks, labels, strict=True)
+        ]
     if arguments.report is not None:
         title = f"{len(banks)} banks on {arguments.data.name}"
         write_comparison(arguments.report, banks, arguments.false_reject_rate, title)
     for bank in banks:
         if bank.report.from_the_bank != []:
-            print(f"{bank.name}:", file=sys.stderr)
+            print(f"{bank.label}:", file=sys.stderr)
             say_own_images(bank.report.from_the_bank, bank.report.images)
     if arguments.json:
         print(json_line(_told(banks, data)))
         return ExitCode.OK
-    table = Table("", *(Column(cell(bank.name)) for bank in banks))
+    table = Table("", *(Column(cell(bank.label)) for bank in banks))
     for name, *values in figures_of(banks, arguments.false_reject_rate):
         table.add_row(name, *(cell(value) for value in values))
     output.console().print(table)
     for bank in banks:
-        print_names(f"images {bank.name} was built from", bank.report.from_the_bank or ())
+        print_names(f"images {bank.label} was built from", bank.report.from_the_bank or ())
     for note in data.notes:
         print(note)
     if arguments.report is not None:
@@ -66,15 +70,23 @@ def _check(arguments: argparse.Namespace) -> None:
         )
 
 
-def _compared(path: Path, arguments: argparse.Namespace, data: DataSet, steps: Steps) -> Compared:
-    judgement = evaluate(path, data.images, arguments.device, steps.named(path.name))
+def _labels(paths: list[Path]) -> list[str]:
+    """Names of the files, or all of each path where two files have one name."""
+    names = [path.name for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
+
+
+def _compared(path: Path, label: str, arguments: argparse.Namespace, data: DataSet, steps: Steps) -> Compared:
+    judgement = evaluate(path, data.images, arguments.device, steps.named(label))
     memory_mb = resident_mb(path, arguments.device)
-    return compared(str(path), read_bank(path), judgement, arguments.false_reject_rate, memory_mb)
+    return compared(
+        path, label, read_bank(path), judgement, budget=arguments.false_reject_rate, memory_mb=memory_mb
+    )
 
 
 def _told(banks: list[Compared], data: DataSet) -> dict[str, object]:
     return {
-        bank.name: {
+        str(bank.path): {
             **msgspec.to_builtins(bank.report), **facts(data), "fails_what_the_first_passes": to_fail,
             "passes_what_the_first_fails": to_pass, "budget_threshold": bank.budget_threshold,
             "found_at_budget": msgspec.to_builtins(bank.found),

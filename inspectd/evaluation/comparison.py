@@ -31,7 +31,8 @@ class Compared:
     """One bank of a comparison.
 
     Attributes:
-        name: for people, no two alike.
+        path: its file.
+        label: for people, no two alike.
         judgement: of all images.
         budget_threshold: the score that a stated share of its own good images exceeds.
         found: share of defective images above that.
@@ -39,7 +40,8 @@ class Compared:
         memory_mb: what a process that scores with it alone holds; None: not measured.
     """
 
-    name: str
+    path: Path
+    label: str
     judgement: Judgement
     budget_threshold: float
     found: Interval
@@ -53,7 +55,7 @@ class Compared:
 
 
 def compared(
-    name: str, bank: BankFile, judgement: Judgement, budget: float, memory_mb: float | None
+    path: Path, label: str, bank: BankFile, judgement: Judgement, *, budget: float, memory_mb: float | None
 ) -> Compared:
     """A bank at the threshold of a budget of false rejects, which its own good scores give.
 
@@ -61,14 +63,14 @@ def compared(
         InputError: it holds no scores of its own images.
     """
     if not OwnImages.of(bank).recorded:
-        raise InputError(f"bank {name}: does not hold the scores of its own images; build it again")
+        raise InputError(f"bank {path}: does not hold the scores of its own images; build it again")
     scores = bank.tensors["good_scores"][~aside_mask(bank)]
     threshold = default_threshold(scores, budget)[0]
     above = {defective: [] for defective in (False, True)}  # type: dict[bool, list[bool]]
     for item in judgement.judged:
         above[item.image.defective].append(item.score > threshold)
     found, rejected = (interval(sum(above[kind]), len(above[kind])) for kind in (True, False))
-    return Compared(name, judgement, threshold, found, rejected, memory_mb)
+    return Compared(path, label, judgement, threshold, found, rejected, memory_mb)
 
 
 def figures_of(banks: Sequence[Compared], budget: float) -> Iterator[tuple[str, ...]]:
@@ -112,7 +114,7 @@ def _body(banks: Sequence[Compared], budget: float) -> Iterator[str]:
     first = banks[0].report
     yield f"<p class='note'>{first.images} images, {escape(first.device)}. At a budget: at the score that "
     yield f"{100 * budget:g} % of each bank's own good images exceed.</p>"
-    yield from table(("", *(bank.name for bank in banks)), figures_of(banks, budget))
+    yield from table(("", *(bank.label for bank in banks)), figures_of(banks, budget))
     by_path = [{item.image.path: item for item in bank.judgement.judged} for bank in banks]
     common = [path for path in by_path[0] if all(path in judged for judged in by_path)]
     apart = [
@@ -149,7 +151,7 @@ def _figure_of(
         item, threshold = judged[at][path], bank.report.threshold
         pictures.append(overlaid(small, item.heatmap, threshold))
         verdict = "fail" if _fails(banks, judged, at, path) else "pass"
-        said.append(f"{escape(bank.name)}: {verdict}, {item.score:.4g} of {threshold:.4g}")
+        said.append(f"{escape(bank.label)}: {verdict}, {item.score:.4g} of {threshold:.4g}")
     label = escape(f"{judged[0][path].image.label} · {path.name}")
     return np.hstack(pictures), f"{label}<br>{'<br>'.join(said)}"
 

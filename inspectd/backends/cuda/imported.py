@@ -73,7 +73,8 @@ class OnnxExtractor(FeatureExtractor):
         taken = image if options.channels == "first" else image.permute(0, 2, 3, 1)
         name = self._session.get_inputs()[0].name
         answers = self._session.run(list(options.outputs), {name: taken.contiguous().cpu().numpy()})
-        levels = [_level(values) * (-1 if options.is_lower_worse else 1) for values in answers]
+        sign = -1 if options.is_lower_worse else 1
+        levels = [_level(sign * values) for values in answers]
         whole = all(np.isfinite(values).all() for values in answers)
         both = torch.cat([level.expand_as(levels[0]) for level in levels], dim=1).permute(0, 2, 3, 1)
         return (both if whole else torch.full_like(both, torch.nan)).to(self.device)

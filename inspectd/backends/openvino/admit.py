@@ -23,6 +23,7 @@ from inspectd.backends.openvino.runtime import Representation, compiled, read_mo
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.files import temporary_folder
 from inspectd.ipc import child
+from inspectd.limits import memory_bytes
 from inspectd.text import printable
 
 _FACTS: Final = "facts.json"
@@ -94,12 +95,10 @@ def _refuse_failed(request: ModelRequest, code: int, said: str) -> None:
     )
 
 
-def _limit(memory_bytes: int) -> None:
-    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
-    taken = 1024 * int(next(line.split()[1] for line in status if line.startswith("VmData:")))
+def _limit(most_bytes: int) -> None:
     # Not of addresses: libraries reserve many more than they use. What they have taken comes before.
-    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes + taken,) * 2)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (memory_bytes,) * 2)
+    resource.setrlimit(resource.RLIMIT_DATA, (most_bytes + memory_bytes("VmData"),) * 2)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
@@ -112,7 +111,7 @@ def _try(request: ModelRequest, folder: Path) -> None:
         (folder / _ONNX).write_bytes(foreign.onnx)
     xml = folder / _XML
     picture_ms = _picture_ms(request, (xml.read_bytes(), xml.with_suffix(".bin").read_bytes()))
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    peak_mb = memory_bytes("VmHWM") / 1e6
     facts = msgspec.structs.replace(facts, picture_ms=round(picture_ms, 3), peak_mb=round(peak_mb, 1))
     (folder / _FACTS).write_bytes(msgspec.json.encode(facts))
 
