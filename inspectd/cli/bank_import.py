@@ -10,23 +10,28 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.build import FEWEST_IMAGES, BankBuilder, BuildReport, BuildSpec, Prepared
+from inspectd.bank.build import FEWEST_IMAGES, BankBuilder, BuildReport, BuildSpec, Built, Prepared
 from inspectd.bank.file import NETWORK, ONNX, read_bank
 from inspectd.bank.images import named_image
 from inspectd.bank.settings_choice import FEWEST_IMAGES as FEWEST_TO_CHOOSE
 from inspectd.cli.bank_choice import print_choice
-from inspectd.cli.bank_common import Steps, parse_region, parse_size, print_names
-from inspectd.cli.bank_import_options import PREPROCESSING
+from inspectd.cli.bank_common import Steps, print_names
+from inspectd.cli.bank_import_input import input_options, input_size, region_of
 from inspectd.cli.bank_settings import print_settings
 from inspectd.cli.bank_show import print_quality
-from inspectd.cli.numbers import size
 from inspectd.errors import ExitCode, InputError, UnavailableError
 from inspectd.evaluation.budgets import choice_of
-from inspectd.evaluation.choose_judging import choose_judging, judged_by, judgings_of, refuse_blind
-from inspectd.model.options import IMPORTED, ImportedOptions, PatchOptions, converted
-from inspectd.model.resize import Region
+from inspectd.evaluation.choose_judging import (
+    choose_judging,
+    judged_by,
+    judgings_of,
+    refuse_blind,
+    unseen_fields,
+)
+from inspectd.model.options import IMPORTED, ImportedOptions, PatchOptions
 from inspectd.pictures.folder import described, list_pictures
 from inspectd.text import json_line, printable
 
@@ -46,7 +51,7 @@ def main(arguments: argparse.Namespace) -> int:
         )
     found = _admitted(arguments)
     facts = found.facts
-    options = _options(arguments, facts)
+    options = input_options(arguments, facts)
     spec = _spec(arguments, facts, options)
     prepared = _prepared(arguments, found, options, spec)
     builder = BankBuilder(spec, imported=prepared)
@@ -56,15 +61,18 @@ def main(arguments: argparse.Namespace) -> int:
         frames = (named_image(path, spec.bit_depth) for path in listing.pictures)
         built = builder.fit(frames, len(listing.pictures), steps)
         refuse_blind(built, max(built.images.sizes, key=lambda shape: built.images.sizes[shape]))
+        unseen = _unseen(builder, built)
         report = builder.write(built, arguments.out)
     report = msgspec.structs.replace(report, left_out=dict(listing.left_out))
     # The first load brings the model into the form the daemon starts with, and remembers it.
     Scorer.load(arguments.out, "cpu")
     if arguments.json:
         told = {**msgspec.to_builtins(report), "model": msgspec.to_builtins(facts), "options": options}
+        told["unseen_fields"] = unseen.tolist()
         print(json_line({**told, "choice": choice_of(read_bank(arguments.out)), "judging": why}))
     else:
         _print_report(arguments, report, facts, options, why)
+        _print_unseen(unseen)
     return ExitCode.OK
 
 
@@ -80,7 +88,7 @@ def _admitted(arguments: argparse.Namespace) -> Admitted:
         ModelRequest(
             model=str(arguments.model),
             weights=None if arguments.weights is None else str(arguments.weights),
-            size=_input_size(arguments),
+            size=input_size(arguments),
             score_output=arguments.score_output,
             map_output=arguments.map_output,
             memory_bytes=int(arguments.memory_gb * 1e9),
@@ -89,106 +97,11 @@ def _admitted(arguments: argparse.Namespace) -> Admitted:
     )
 
 
-def _input_size(arguments: argparse.Namespace) -> tuple[int, int] | None:
-    """Height and width of the model's input, as far as they were given."""
-    if arguments.crop is not None:
-        if arguments.size is None:
-            raise InputError("--crop: expected --size with it, to which pictures are stretched before")
-        return size("--crop", arguments.crop, least=8, most=4096)
-    return None if arguments.size is None else parse_size(arguments.size)
-
-
-def _region(arguments: argparse.Namespace) -> Region | None:
-    """The part of every picture that becomes the input: the centre of the region that was given."""
-    left, top, width, height = parse_region(arguments.roi) or (0.0, 0.0, 1.0, 1.0)
-    if arguments.crop is not None:
-        whole, crop = parse_size(arguments.size), size("--crop", arguments.crop, least=8, most=4096)
-        if crop[0] > whole[0] or crop[1] > whole[1]:
-            raise InputError(f"--crop: got {arguments.crop}, expected at most --size, {arguments.size}")
-        down, across = crop[0] / whole[0], crop[1] / whole[1]
-        left, top = left + width * (1 - across) / 2, top + height * (1 - down) / 2
-        width, height = width * across, height * down
-    region = (left, top, width, height)
-    return None if region == (0.0, 0.0, 1.0, 1.0) else region
-
-
-def _options(arguments: argparse.Namespace, facts: AdmittedModel) -> ImportedOptions:
-    """How the model takes pictures: as stated, else as its file says.
-
-    Raises:
-        InputError: neither says it, or it does not fit.
-    """
-    told: dict[str, object] = {}
-    resize = facts.metadata.get("resize_type", "standard")
-    if resize not in {"standard", "crop"} and arguments.size is None:
-        raise InputError(
-            f"model {arguments.model}: says that pictures are resized by the rule {printable(resize)!r}, "
-            f"inspectd "
-            "stretches them: state --size if the model takes that, and --roi so that little is stretched"
-        )
-    if "mean_values" in facts.metadata or "scale_values" in facts.metadata:
-        told |= {"scale": 1.0}
-        for name, key in (("mean", "mean_values"), ("deviation", "scale_values")):
-            told[name] = _numbers(
-                f"model {arguments.model}: {key}", facts.metadata.get(key, str(int(key[0] == "s")))
-            )
-    if facts.is_anomalibs and facts.resizes:
-        told |= _named("anomalib")
-    if arguments.preprocessing is not None:
-        told |= _named(arguments.preprocessing)
-    told |= {
-        name: value
-        for name, value in (
-            ("colours", "grey" if facts.colours == 1 else arguments.colours),
-            ("scale", arguments.scale),
-            ("mean", None if arguments.mean is None else _numbers("--mean", arguments.mean)),
-            (
-                "deviation",
-                None if arguments.deviation is None else _numbers("--deviation", arguments.deviation),
-            ),
-        )
-        if value is not None
-    }
-    missing = [f"--{name}" for name in ("colours", "scale", "mean", "deviation") if name not in told]
-    if missing:
-        raise InputError(
-            f"model {arguments.model}: its file does not say how pictures are brought to it: expected "
-            f"{', '.join(missing)}, or --preprocessing anomalib (RGB, values 0 to 1) or imagenet"
-        )
-    if (told["colours"] == "grey") != (facts.colours == 1):
-        raise InputError(
-            f"--colours: got {told['colours']}, model {arguments.model} takes {facts.colours} channels"
-        )
-    for name in ("mean", "deviation"):
-        values = told[name]
-        if not isinstance(values, tuple) or len(values) not in {1, facts.colours}:
-            raise InputError(f"--{name}: got {values}, expected 1 or {facts.colours} numbers")
-    values = {
-        "score_output": facts.score_output, "map_output": facts.map_output, "channels": facts.channels,
-        "judged": "map" if facts.score_output is None else "score",
-        "is_lower_worse": arguments.lower_is_worse,
-    } | told  # fmt: skip
-    return converted(values, ImportedOptions, f"model {arguments.model}")
-
-
-def _named(name: str) -> dict[str, object]:
-    return dict(zip(("colours", "scale", "mean", "deviation"), PREPROCESSING[name], strict=True))
-
-
-def _numbers(what: str, text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.replace(",", " ").split())
-    except ValueError as error:
-        raise InputError(
-            f"{what}: got {printable(text)!r}, expected numbers such as 0.485,0.456,0.406"
-        ) from error
-
-
 def _spec(arguments: argparse.Namespace, facts: AdmittedModel, options: ImportedOptions) -> BuildSpec:
     spec = BuildSpec(
         detector=IMPORTED,
         options=msgspec.to_builtins(options),
-        patches=PatchOptions(region=_region(arguments), compression=1.0),
+        patches=PatchOptions(region=region_of(arguments), compression=1.0),
         height=facts.height,
         width=facts.width,
         coreset=1,
@@ -273,6 +186,25 @@ def _print_report(
     print_quality(report.quality)
     print_choice(choice_of(bank))
     print(f"next: inspectd bank evaluate {arguments.out} --data DATA --report report.html")
+
+
+def _unseen(builder: BankBuilder, built: Built) -> NDArray[np.bool_]:
+    """Fields (8, 8) of the region that the model does not look at, by the first image."""
+    _, frame = named_image(Path(built.images.names[0]), built.manifest.bit_depth)
+    if isinstance(frame, str):
+        raise InputError(f"{built.images.names[0]}: {frame}, but could be read a moment ago")
+    return unseen_fields(builder, frame)
+
+
+def _print_unseen(unseen: NDArray[np.bool_]) -> None:
+    if not unseen.any():
+        return
+    print(
+        f"NOT LOOKED AT: {int(unseen.sum())} of {unseen.size} fields of the picture change nothing in what "
+        "the model says: no defect there is found (a crop within the model?):"
+    )
+    for row in unseen:
+        print(f"    {''.join(' .' if field else '##' for field in row)}")
 
 
 def _listed(values: tuple[float, ...]) -> str:

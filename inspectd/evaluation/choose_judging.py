@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inspectd.bank.build import BankBuilder, BuildSpec, Built
 from inspectd.bank.file import GOOD_SCORES
@@ -20,7 +21,9 @@ from inspectd.bank.imported_sample import ImportedSample
 from inspectd.bank.settings_choice import SettingsChoice
 from inspectd.errors import InputError
 from inspectd.evaluation.choose_settings import ChosenSettings, SettingsJudge, material_of
+from inspectd.evaluation.synthetic import Frame
 from inspectd.model.options import HeadOptions, ImportedOptions, options_of
+from inspectd.model.resize import pixels_of
 from inspectd.model.score import NAN_SCORE
 
 Progress = Callable[[str, int, int], None]
@@ -31,6 +34,7 @@ RAW: Final = HeadOptions(standardise=False, smoothing=0.0, top=1, similar_images
 """The head by which a model's own score, or the highest place of its map, is the image's score."""
 BY_PLACE: Final = HeadOptions(similar_images=0)
 """The usual head, without what is predicted of images that look alike: maps tell no looks."""
+_FIELDS: Final = 8
 _LOWEST: Final = 0.5
 """AUROC of a model that tells nothing."""
 
@@ -132,6 +136,31 @@ def refuse_blind(built: Built, shape: tuple[int, int]) -> None:
             f"(export it "
             "without normalisation, docs/import.md), or fall with defects (--lower-is-worse)"
         )
+
+
+def unseen_fields(builder: BankBuilder, frame: Frame) -> NDArray[np.bool_]:
+    """Fields (8, 8) of the judged region in which nothing changes what the model gives.
+
+    No defect is found there. A crop within a model leaves such a border.
+
+    Args:
+        builder: whose extractor runs the model.
+        frame: (H, W, 3) uint8 BGR, a good image.
+    """
+    rows, columns = pixels_of(builder.extractor.region, *frame.shape[:2])
+    usual, noise = builder.extractor([frame]), np.random.default_rng(0)
+    unseen = np.zeros((_FIELDS, _FIELDS), dtype=bool)
+    for down, across in np.ndindex(unseen.shape):
+        changed = frame.copy()
+        field = changed[rows, columns][_field(rows, down), _field(columns, across)]
+        field[:] = noise.integers(0, 256, field.shape, np.uint8)
+        unseen[down, across] = bool((builder.extractor([changed]) == usual).all())
+    return unseen
+
+
+def _field(pixels: slice, number: int) -> slice:
+    length = pixels.stop - pixels.start
+    return slice(number * length // _FIELDS, (number + 1) * length // _FIELDS)
 
 
 def _options(spec: BuildSpec) -> ImportedOptions:

@@ -222,6 +222,25 @@ def test_a_map_larger_than_the_grid_keeps_its_highest_places(
     np.testing.assert_allclose(answer.heatmap, blocks, rtol=2e-3, atol=1e-3)
 
 
+def cropping() -> Any:
+    """A model that looks at the middle 16 x 16 pixels alone."""
+    model = spot_model()
+    for name, value in (("begin", 8), ("end", 24)):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([value] * 2, np.int64), name))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([2, 3], np.int64), "axes"))
+    model.graph.node[0].input[0] = "middle"
+    model.graph.node.insert(0, helper.make_node("Slice", ["input", "begin", "end", "axes"], ["middle"]))
+    for side in (2, 3):
+        model.graph.output[0].type.tensor_type.shape.dim[side].dim_value = 16
+    return model
+
+
+def test_what_a_model_does_not_look_at_is_said(bank_import: Callable[..., Done], tmp_path: Path) -> None:
+    path = written(cropping(), tmp_path / "x.onnx")
+    fields = json.loads(bank_import(path, *PREPROCESSED, "--json")[1])["unseen_fields"]
+    assert np.array_equal(fields, np.pad(np.zeros((4, 4), bool), 2, constant_values=True))
+
+
 def test_the_map_is_moved_until_its_highest_place_has_the_score() -> None:
     options = ImportedOptions(map_output="map", score_output="score")
     features = torch.tensor([[[[1.0, 9.0], [3.0, 9.0]]], [[[1.0, 9.0], [torch.inf, 9.0]]]])

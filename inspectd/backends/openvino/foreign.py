@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,6 +14,7 @@ import numpy as np
 import openvino
 
 from inspectd.backends.openvino.onnx_file import metadata_of, self_contained
+from inspectd.backends.openvino.outputs import name_of, outputs_of
 from inspectd.backends.openvino.runtime import Representation, core
 from inspectd.errors import InputError
 from inspectd.files import open_regular
@@ -23,9 +22,6 @@ from inspectd.text import printable
 
 _SUFFIXES: Final[dict[str, Literal["onnx", "openvino"]]] = {".onnx": "onnx", ".xml": "openvino"}
 _RUNS_CODE: Final = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".keras", ".h5")
-_SCORES: Final = ("pred_score", "anomaly_score", "image_score", "score")
-"""Usual names of a score, anomalib's first."""
-_MAPS: Final = ("anomaly_map", "score_map", "heatmap", "map")
 _REFUSED: Final = {
     "If": "branches", "Loop": "loops", "TensorIterator": "loops",
     "Assign": "remembers the picture before", "ReadValue": "remembers the picture before",
@@ -142,7 +138,7 @@ def read_foreign(request: ModelRequest) -> Foreign:
     resize = _resize_within(model, channels)
     height, width = _size(path, model, channels, request.size, resize)
     _fix(path, model, channels, colours, (height, width))
-    score_output, map_output = _outputs(path, model, request)
+    score_output, map_output = outputs_of(path, model, request.score_output, request.map_output)
     facts = AdmittedModel(
         kind=kind, sha256=sha256, height=height, width=width, channels=channels, colours=colours,
         score_output=score_output, map_output=map_output, metadata=metadata,
@@ -225,7 +221,7 @@ def _model_info_of_ir(model: Any) -> dict[str, str]:
 def _layout(path: Path, model: Any) -> tuple[Literal["first", "last"], int]:
     """Where the channels of the one input lie, and their number."""
     inputs = model.inputs
-    shapes = ", ".join(f"{_name(one)} {one.get_partial_shape()}" for one in inputs)
+    shapes = ", ".join(f"{name_of(one)} {one.get_partial_shape()}" for one in inputs)
     if len(inputs) != 1 or inputs[0].get_partial_shape().rank.is_dynamic:
         raise InputError(f"model {path}: takes {printable(shapes) or 'nothing'}: expected one picture")
     shape = list(inputs[0].get_partial_shape())
@@ -291,67 +287,3 @@ def _fix(path: Path, model: Any, channels: str, colours: int, size: tuple[int, i
             f"model {path}: does not take pictures of {size[0]}x{size[1]}: {reason_of(error)}"
         ) from error
     refuse_unfit(path, model)
-
-
-def _outputs(path: Path, model: Any, request: ModelRequest) -> tuple[str | None, str | None]:
-    """Names of the score and of the map."""
-    shapes = {name: _shape(output) for output, name in _named(model) if output.get_element_type().is_real()}
-    told = (
-        printable(", ".join(f"{name[:100]} {shape or '[of any shape]'}" for name, shape in shapes.items()))
-        or "none"
-    )
-    found = []
-    for option, given, names, fits in (
-        ("--score-output", request.score_output, _SCORES, is_score),
-        ("--map-output", request.map_output, _MAPS, is_map),
-    ):
-        if given is not None and not (given in shapes and fits(shapes[given])):
-            raise InputError(f"{option}: got {given!r}, model {path} has {told}")
-        fitting = [name for name, shape in shapes.items() if shape and fits(shape)]
-        usual = [name for name in names if name in fitting]
-        if (
-            given is None
-            and not usual
-            and len(fitting) > 1
-            and not (request.score_output or request.map_output)
-        ):
-            raise InputError(
-                f"model {path}: has several outputs of a kind, {told}: expected one named by {option}"
-            )
-        found.append(given or next(iter(usual), fitting[0] if len(fitting) == 1 else None))
-    if found == [None, None]:
-        raise InputError(
-            f"model {path}: has the outputs {told}: expected a score, one number, or a map, [1,1,H,W], of "
-            f"one picture"
-        )
-    return found[0], found[1]
-
-
-def is_score(shape: list[int]) -> bool:
-    """Whether an output of a shape is one number."""
-    return math.prod(shape) == 1
-
-
-def is_map(shape: list[int]) -> bool:
-    """Whether an output of a shape is one map of places: [H, W] with only ones before it or after it."""
-    sides = [side for side in shape if side != 1]
-    return (
-        len(sides) == 2
-        and len(shape) <= 4
-        and shape.index(sides[1], shape.index(sides[0]) + 1) == (shape.index(sides[0]) + 1)
-    )
-
-
-def _named(model: Any) -> Iterator[tuple[Any, str]]:
-    for output in model.outputs:
-        yield output, _name(output)
-
-
-def _name(output: Any) -> str:
-    names: Iterable[str] = output.get_names()
-    return min(names, default=output.get_node().get_friendly_name())
-
-
-def _shape(output: Any) -> list[int]:
-    shape = output.get_partial_shape()
-    return list(shape.to_shape()) if shape.is_static else []

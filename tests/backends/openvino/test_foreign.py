@@ -13,7 +13,8 @@ from onnx import TensorProto, helper
 from support.foreign_models import SIDE, spot_model, with_weights_outside, written
 
 from inspectd.backends.openvino.admit import admitted
-from inspectd.backends.openvino.foreign import ModelRequest, is_map, read_foreign
+from inspectd.backends.openvino.foreign import ModelRequest, read_foreign
+from inspectd.backends.openvino.outputs import is_map
 from inspectd.errors import InputError
 
 MEMORY = 500_000_000
