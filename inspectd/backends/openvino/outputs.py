@@ -79,7 +79,7 @@ def _named(model: Any) -> Iterator[tuple[Any, str]]:
 def name_of(output: Any) -> str:
     """Name of an input or output, as people see it in their export."""
     names: Iterable[str] = output.get_names()
-    return min(names, default=output.get_node().get_friendlyname_of())
+    return min(names, default=output.get_node().get_friendly_name())
 
 
 def _shape(output: Any) -> list[int]:
