@@ -136,7 +136,7 @@ def export(
             normal_dir=linked(good[:TRAINED_ON], Path(work) / "train"),
             normal_test_dir=linked(good[TRAINED_ON : TRAINED_ON + 20], Path(work) / "good"),
             abnormal_dir=linked(bad[:: len(bad) // 20][:20], Path(work) / "bad"),
-            train_batch_size=1 if name == "efficient_ad" else 8,
+            train_batch_size={"efficient_ad": 1, "draem": 2}.get(name, 8),
             eval_batch_size=8, num_workers=0, val_split_mode="same_as_test",
         )  # fmt: skip
         parts = (

@@ -31,6 +31,7 @@ from inspectd.evaluation.choose_judging import (
     refuse_blind,
     unseen_fields,
 )
+from inspectd.evaluation.synthetic import Frame
 from inspectd.model.options import IMPORTED, ImportedOptions, PatchOptions
 from inspectd.pictures.folder import described, list_pictures
 from inspectd.text import json_line, printable
@@ -60,8 +61,9 @@ def main(arguments: argparse.Namespace) -> int:
         builder = BankBuilder(spec, imported=prepared)
         frames = (named_image(path, spec.bit_depth) for path in listing.pictures)
         built = builder.fit(frames, len(listing.pictures), steps)
-        refuse_blind(built, max(built.images.sizes, key=lambda shape: built.images.sizes[shape]))
-        unseen = _unseen(builder, built)
+        frame = _first(built)
+        refuse_blind(built, frame)
+        unseen = unseen_fields(builder, frame)
         report = builder.write(built, arguments.out)
     report = msgspec.structs.replace(report, left_out=dict(listing.left_out))
     # The first load brings the model into the form the daemon starts with, and remembers it.
@@ -188,12 +190,12 @@ def _print_report(
     print(f"next: inspectd bank evaluate {arguments.out} --data DATA --report report.html")
 
 
-def _unseen(builder: BankBuilder, built: Built) -> NDArray[np.bool_]:
-    """Fields (8, 8) of the region that the model does not look at, by the first image."""
-    _, frame = named_image(Path(built.images.names[0]), built.manifest.bit_depth)
+def _first(built: Built) -> Frame:
+    """The first of the bank's images again."""
+    name, frame = named_image(Path(built.images.names[0]), built.manifest.bit_depth)
     if isinstance(frame, str):
-        raise InputError(f"{built.images.names[0]}: {frame}, but could be read a moment ago")
-    return unseen_fields(builder, frame)
+        raise InputError(f"{name}: {frame}, but could be read a moment ago")
+    return frame
 
 
 def _print_unseen(unseen: NDArray[np.bool_]) -> None:

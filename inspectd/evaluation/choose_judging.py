@@ -7,7 +7,7 @@ images, and what makes them stand out clearly better than the model's own score 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
@@ -103,14 +103,14 @@ def choose_judging(
     return ChosenSettings(replace(specs[judge.in_force], settings_choice=record), {})
 
 
-def refuse_blind(built: Built, shape: tuple[int, int]) -> None:
+def refuse_blind(built: Built, frame: Frame) -> None:
     """Refuse an imported model that gives no numbers, or under which no picture scores above the threshold.
 
     Its score is cut off at the top, as anomalib's normalised one is at 1, or is the wrong way round.
 
     Args:
         built: the bank.
-        shape: height and width of a picture.
+        frame: (H, W, 3) uint8 BGR, a good image.
 
     Raises:
         InputError: it is one.
@@ -119,23 +119,31 @@ def refuse_blind(built: Built, shape: tuple[int, int]) -> None:
     endless = int((~np.isfinite(scores) | (scores >= NAN_SCORE)).sum())
     if endless:
         raise InputError(
-            f"{endless} of {len(scores)} good images make the model give values that are not finite: "
-            f"expected none; "
-            "is --preprocessing that of its training?"
+            f"{endless} of {len(scores)} good images make the model give values that are not finite: expected "
+            "none; is --preprocessing that of its training?"
         )
-    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
-    black, rows = np.zeros_like(noise), np.zeros_like(noise)
-    rows[: shape[0] // 2] = 255
-    odd = [noise, black, np.full_like(noise, 255), rows]
-    highest = max(answer.image_score for answer in built.held_out.score(odd))
+    highest = max(answer.image_score for answer in built.held_out.score(list(_odd_pictures(frame))))
     if not highest > built.manifest.threshold:
         raise InputError(
-            f"no picture scores above the threshold {built.manifest.threshold:.6g}: noise, black, white "
-            f"and half white "
-            f"score {highest:.6g} at most, so no defect could fail; the model's values are cut off there "
-            f"(export it "
-            "without normalisation, docs/import.md), or fall with defects (--lower-is-worse)"
+            f"no picture scores above the threshold {built.manifest.threshold:.6g}: noise, black, white, turned "
+            f"around and with large blots score {highest:.6g} at most, so no defect could fail; the model's "
+            "values are cut off there (export it without normalisation, docs/import.md), it was hardly trained, "
+            "or they fall with defects (--lower-is-worse)"
         )
+
+
+def _odd_pictures(frame: Frame) -> Iterator[Frame]:
+    """Pictures unlike good parts: some of nothing, and a good image (H, W, 3) uint8 BGR, spoilt."""
+    noise = np.random.default_rng(0).integers(0, 256, frame.shape, np.uint8)
+    black = np.zeros_like(frame)
+    yield from (noise, black, ~black, ~frame, np.ascontiguousarray(frame[::-1]))
+    height, width = frame.shape[:2]
+    for row, column in np.ndindex(2, 2):
+        for paint in (black, ~black, noise):
+            spoilt, at = frame.copy(), (slice(row * height // 2, None), slice(column * width // 2, None))
+            blot = spoilt[at][: max(1, height // 4), : max(1, width // 4)]
+            blot[:] = paint[: blot.shape[0], : blot.shape[1]]
+            yield spoilt
 
 
 def unseen_fields(builder: BankBuilder, frame: Frame) -> NDArray[np.bool_]:
