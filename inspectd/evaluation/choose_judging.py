@@ -119,16 +119,16 @@ def refuse_blind(built: Built, frame: Frame) -> None:
     endless = int((~np.isfinite(scores) | (scores >= NAN_SCORE)).sum())
     if endless:
         raise InputError(
-            f"{endless} of {len(scores)} good images make the model give values that are not finite: expected "
-            "none; is --preprocessing that of its training?"
+            f"{endless} of {len(scores)} good images make the model give values that are not finite: "
+            "expected none; is --preprocessing that of its training?"
         )
     highest = max(answer.image_score for answer in built.held_out.score(list(_odd_pictures(frame))))
     if not highest > built.manifest.threshold:
         raise InputError(
-            f"no picture scores above the threshold {built.manifest.threshold:.6g}: noise, black, white, turned "
-            f"around and with large blots score {highest:.6g} at most, so no defect could fail; the model's "
-            "values are cut off there (export it without normalisation, docs/import.md), it was hardly trained, "
-            "or they fall with defects (--lower-is-worse)"
+            f"no picture scores above the threshold {built.manifest.threshold:.6g}: noise, black, white, "
+            f"turned around and with large blots score {highest:.6g} at most, so no defect could fail; the "
+            "model's values are cut off there (export it without normalisation, docs/import.md), it was "
+            "hardly trained, or they fall with defects (--lower-is-worse)"
         )
 
 

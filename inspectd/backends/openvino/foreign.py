@@ -189,10 +189,14 @@ def _read(path: Path, model: Representation, unknown: list[str]) -> Any:
     except (RuntimeError, ValueError, TypeError) as error:
         if unknown:
             raise InputError(
-                f"model {path}: has operators that are not known: {printable(', '.join(unknown[:10]))}; "
+                f"model {path}: has operators that are not known: {_listed(unknown)}; "
                 "export it with standard ones"
             ) from error
         raise InputError(f"model {path}: OpenVINO cannot read it: {reason_of(error)}") from error
+
+
+def _listed(operators: list[str]) -> str:
+    return printable(", ".join(name[:100] for name in operators[:10]))
 
 
 def reason_of(error: Exception) -> str:
