@@ -53,8 +53,7 @@ def rebuild(
     if bank.manifest.detector == IMPORTED:
         raise InputError(
             f"bank {path}: is a model that was trained elsewhere, and learns of no image: import it again "
-            f"with the "
-            "good images that it is to be judged by (inspectd bank import)"
+            "with the good images that it is to be judged by (inspectd bank import)"
         )
     digests, gone = digests_of(bank), set(without)
     kept = [digest for row, digest in enumerate(digests) if row not in gone]

@@ -127,7 +127,7 @@ def _prepared(
         raise InputError(f"--keep-onnx: model {arguments.model} is OpenVINO IR, expected ONNX")
     try:
         network = wrapped(found.network, options, size_pixels)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         said = printable(str(error).strip().splitlines()[-1][:300])
         raise InputError(f"model {arguments.model}: its outputs cannot be used: {said}") from error
     file = arguments.model.name.encode(errors="backslashreplace").decode()

@@ -48,11 +48,11 @@ def input_options(arguments: argparse.Namespace, facts: AdmittedModel) -> Import
     """
     told: dict[str, object] = {}
     resize = facts.metadata.get("resize_type", "standard")
-    if resize not in {"standard", "crop"} and arguments.size is None:
+    if resize != "standard" and arguments.size is None:
         raise InputError(
             f"model {arguments.model}: says that pictures are resized by the rule {printable(resize)!r}, "
-            f"inspectd "
-            "stretches them: state --size if the model takes that, and --roi so that little is stretched"
+            "inspectd stretches them: state --size if the model takes that, and --roi so that little is "
+            "stretched"
         )
     if "mean_values" in facts.metadata or "scale_values" in facts.metadata:
         told |= {"scale": 1.0}

@@ -96,8 +96,7 @@ def choose_judging(
         )
         raise InputError(
             f"synthetic defects score lower than good images (AUROC {told}): expected a model whose values "
-            f"rise with "
-            "defects; --lower-is-worse turns them around"
+            "rise with defects; --lower-is-worse turns them around"
         )
     record = SettingsChoice(judge.in_force, len(material.paths), len(material.planned), judge.trials)
     return ChosenSettings(replace(specs[judge.in_force], settings_choice=record), {})

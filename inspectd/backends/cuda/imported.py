@@ -90,14 +90,13 @@ def load(path: Path, bank: BankFile, device: torch.device) -> Loaded:
     if ONNX not in bank.tensors:
         raise BankError(
             f"bank {path}: was imported without its ONNX model, by which CUDA devices compute: import it "
-            f"with "
+            "with "
             '--keep-onnx, or score it on the CPU (scoring.device = "cpu")'
         )
     if importlib.util.find_spec("onnxruntime") is None:
         raise UnavailableError(
             f"bank {path}: holds an imported model: needs the package onnxruntime on {device}, which is "
-            f"not installed "
-            "(pip install 'inspectd[onnx-cuda]')"
+            "not installed (pip install 'inspectd[onnx-cuda]')"
         )
     cuda = ("CUDAExecutionProvider", {"device_id": device.index or 0, "use_tf32": "0"})
     pipeline = pipeline_of(path, bank, device, [cuda])
@@ -120,8 +119,7 @@ def pipeline_of(
     if wanted not in session.get_providers():
         raise UnavailableError(
             f"bank {path}: ONNX Runtime does not compute on {device} here, it has "
-            f"{session.get_providers()}: install "
-            "onnxruntime-gpu in place of onnxruntime"
+            f"{session.get_providers()}: install onnxruntime-gpu in place of onnxruntime"
         )
     extractor = OnnxExtractor(session, bank, device)
     try:

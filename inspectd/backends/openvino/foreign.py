@@ -119,8 +119,7 @@ def read_foreign(request: ModelRequest) -> Foreign:
         code = " that may hold code, which is never loaded" if path.suffix.lower() in _RUNS_CODE else ""
         raise InputError(
             f"model {path}: is a file {path.suffix or 'without a suffix'}{code}: expected .onnx or .xml of "
-            f"OpenVINO "
-            "IR; docs/import.md says how to export it"
+            "OpenVINO IR; docs/import.md says how to export it"
         )
     weights = None if request.weights is None else Path(request.weights)
     onnx, metadata = None, {}
@@ -160,15 +159,14 @@ def refuse_unfit(path: Path, model: Any) -> None:
         if kind in _REFUSED:
             raise InputError(
                 f"model {path}: has the operator {kind}, which {_REFUSED[kind]}: expected a network that "
-                f"gives one "
-                "picture always the same score in the same time"
+                "gives one picture always the same score in the same time"
             )
         if kind == "Constant" and node.get_output_element_type(0).is_real():
             values = node.get_data()
             if values.size and np.isnan(values).any():
                 raise InputError(
                     f"model {path}: its weights {printable(node.get_friendly_name())[:100]!r} hold NaN; "
-                    f"export it again"
+                    "export it again"
                 )
 
 
@@ -189,8 +187,8 @@ def _read(path: Path, model: Representation, unknown: list[str]) -> Any:
     except (RuntimeError, ValueError, TypeError) as error:
         if unknown:
             raise InputError(
-                f"model {path}: has operators that are not known: {_listed(unknown)}; "
-                "export it with standard ones"
+                f"model {path}: has operators that are not known: {_listed(unknown)}; export it with "
+                "standard ones"
             ) from error
         raise InputError(f"model {path}: OpenVINO cannot read it: {reason_of(error)}") from error
 
@@ -235,7 +233,7 @@ def _layout(path: Path, model: Any) -> tuple[Literal["first", "last"], int]:
                 return channels, shape[axis].get_length()  # type: ignore[return-value]
     raise InputError(
         f"model {path}: takes {printable(shapes)}: expected a picture with 1 or 3 channels, first or last, "
-        f"[1,3,H,W]"
+        "[1,3,H,W]"
     )
 
 
@@ -270,7 +268,7 @@ def _size(
     if size is None:
         raise InputError(
             f"model {path}: takes pictures of any size: expected --size, the size it was trained with, "
-            f"such as 256"
+            "such as 256"
         )
     if own is not None and size != own:
         raise InputError(f"model {path}: takes {own[0]}x{own[1]}, got --size {size[0]}x{size[1]}")

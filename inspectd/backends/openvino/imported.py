@@ -43,6 +43,7 @@ def wrapped(network: Representation, options: ImportedOptions, size: tuple[int, 
 
     Raises:
         RuntimeError: the network does not fit the rest.
+        ValueError: it has no such output.
     """
     model = read_model(network)
     frames = op.parameter([1, *size, 3], np.uint8, name="frames")
@@ -76,8 +77,7 @@ def extractor_of_bank(path: Path, bank: BankFile) -> FeatureExtractor:
     if not computes_in(manifest.precision):
         raise BankError(
             f"bank {path}: its model was rounded to 8 bits, in which this processor does not compute; "
-            f"import the model "
-            "as it was before that"
+            "import the model as it was before that"
         )
     size = (manifest.input_height, manifest.input_width)
     return extractor_of(
@@ -152,7 +152,10 @@ def _normalised(frames: Any, options: ImportedOptions) -> Any:
 
 def _values(model: Any, name: str, options: ImportedOptions) -> Any:
     """An output as (1, 1, h, w) float32, one place where it is a score."""
-    output = next(one for one in model.outputs if name in one.get_names() or _is_called(one, name))
+    found = [one for one in model.outputs if name in one.get_names() or _is_called(one, name)]
+    if not found:
+        raise ValueError(f"has no output {name!r}")
+    output = found[0]
     sides = [side for side in output.get_shape() if side != 1] or [1, 1]
     values = op.reshape(output.get_node().input_value(0), _constant([1, 1, *sides]), special_zero=False)
     values = op.convert(values, "f32")

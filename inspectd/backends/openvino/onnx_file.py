@@ -57,7 +57,7 @@ def self_contained(path: Path, weights: Path | None) -> tuple[bytes, list[str]]:
     except ValueError as error:
         raise InputError(
             f"model {path}: is larger than 2 GB with its weights, which ONNX does not allow; export it as "
-            f"OpenVINO IR"
+            "OpenVINO IR"
         ) from error
 
 
@@ -89,8 +89,7 @@ def _refuse_networks_within(path: Path, nodes: Iterable[Any]) -> None:
     if found:
         raise InputError(
             f"model {path}: has the operators {_listed(found)}, whose time depends on the picture: "
-            f"expected none; "
-            "export it so that loops are unrolled"
+            "expected none; export it so that loops are unrolled"
         )
 
 
@@ -119,7 +118,7 @@ def _fill(path: Path, tensors: Iterable[Any], weights: Path | None) -> None:
     if weights is None:
         raise InputError(
             f"model {path}: has its weights in {_listed(names)}: expected all in one file, named with "
-            f"--weights"
+            "--weights"
         )
     if names != {weights.name}:
         raise InputError(

@@ -51,7 +51,7 @@ def outputs_of(
     if found == [None, None]:
         raise InputError(
             f"model {path}: has the outputs {told}: expected a score, one number, or a map, [1,1,H,W], of "
-            f"one picture"
+            "one picture"
         )
     return found[0], found[1]
 
