@@ -1,8 +1,9 @@
-"""Limits of the kernel on this process."""
+"""Limits of the kernel on this process, and what it has taken."""
 
 from __future__ import annotations
 
 import resource
+from pathlib import Path
 
 
 def raise_descriptor_limit() -> int:
@@ -10,3 +11,12 @@ def raise_descriptor_limit() -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
+
+
+def memory_bytes(kind: str) -> int:
+    """Memory of this process: `VmData`, what is private and writable, or `VmHWM`, the most it has held.
+
+    getrusage would count what the program held that started this one.
+    """
+    lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith(f"{kind}:")))

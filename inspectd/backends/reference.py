@@ -17,7 +17,13 @@ from inspectd.model.head import Head
 from inspectd.model.pipeline import ReferencePipeline
 
 
-def load(path: Path, bank: BankFile, device: torch.device, options: ScoringOptions) -> Loaded:
+def load(
+    path: Path,
+    bank: BankFile,
+    device: torch.device,
+    options: ScoringOptions,
+    imported: FeatureExtractor | None = None,
+) -> Loaded:
     """A bank's pipeline by torch in float32.
 
     Args:
@@ -25,28 +31,33 @@ def load(path: Path, bank: BankFile, device: torch.device, options: ScoringOptio
         bank: its content.
         device: where to compute.
         options: only its threads matter.
+        imported: see `reference_pipeline`.
 
     Raises:
         BankError: the bank or its weights cannot be used, or it was made in another precision.
     """
-    refuse_rounded(path, bank, "torch computes in float32")
+    if imported is None:
+        refuse_rounded(path, bank, "torch computes in float32")
     if options.threads:
         torch.set_num_threads(options.threads)
-    return Loaded(reference_pipeline(path, bank, device), str(device), "torch", "float32", "exact")
+    return Loaded(reference_pipeline(path, bank, device, imported), str(device), "torch", "float32", "exact")
 
 
-def reference_pipeline(path: Path, bank: BankFile, device: torch.device) -> ReferencePipeline:
+def reference_pipeline(
+    path: Path, bank: BankFile, device: torch.device, imported: FeatureExtractor | None = None
+) -> ReferencePipeline:
     """Load the backbone a bank was built with and restore its detector.
 
     Args:
         path: the bank file; weights may lie beside it.
         bank: its content.
         device: where to compute.
+        imported: what makes the features of an imported model; None: the backbone of the bank.
 
     Raises:
         BankError: the bank or its weights cannot be used.
     """
-    extractor = _extractor(path, bank.manifest, device)
+    extractor = imported or _extractor(path, bank.manifest, device)
     pipeline = ReferencePipeline(extractor, *_detector(path, bank, device))
     try:
         pipeline.warm_up(1)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Final
 from inspectd.backends.base import Loaded, ScoringOptions
 from inspectd.bank.file import BankFile, good_scores, read_bank
 from inspectd.errors import InputError, UnavailableError
+from inspectd.model.options import IMPORTED
 from inspectd.model.score import ImageScore, Scoring
 
 if TYPE_CHECKING:
+    from inspectd.model.features import FeatureExtractor
     from inspectd.quality.check import FrameCheck
 
 _DEFAULT: Final = ScoringOptions()
@@ -115,7 +117,18 @@ def _load(path: Path, bank: BankFile, device: str, options: ScoringOptions) -> L
 
     from inspectd.backends import reference  # noqa: PLC0415 - as above
 
-    return reference.load(path, bank, torch.device("cpu"), options)
+    return reference.load(path, bank, torch.device("cpu"), options, _imported(path, bank))
+
+
+def _imported(path: Path, bank: BankFile) -> FeatureExtractor | None:
+    """What makes the features of an imported model, which only OpenVINO computes; None: it is none."""
+    if bank.manifest.detector != IMPORTED:
+        return None
+    if importlib.util.find_spec("openvino") is None:
+        raise UnavailableError(f"bank {path}: needs the package openvino, which is not installed")
+    from inspectd.backends.openvino.imported import extractor_of_bank  # noqa: PLC0415 - may be missing
+
+    return extractor_of_bank(path, bank)
 
 
 def computes_on_cuda(device: str) -> bool:

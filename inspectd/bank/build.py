@@ -222,14 +222,24 @@ class BankBuilder:
         spec: settings.
         device: `cpu` or `cuda:N`.
         prepare: brings the backbone to another precision than float32.
+        imported: what makes the features where the detector is an imported model; None: the backbone that
+            the specification names.
 
     Raises:
         InputError: the specification cannot be met.
     """
 
-    def __init__(self, spec: BuildSpec, device: str = "cpu", prepare: Prepare | None = None) -> None:
+    def __init__(
+        self,
+        spec: BuildSpec,
+        device: str = "cpu",
+        prepare: Prepare | None = None,
+        *,
+        imported: Prepared | None = None,
+    ) -> None:
         self._spec = spec
         self._prepare = prepare
+        self._imported = imported
         target = torch.device(device)
         _check_workers(spec, target)
         options, head = options_of(spec.detector, spec.options), spec.head
@@ -242,11 +252,15 @@ class BankBuilder:
             head = msgspec.structs.replace(head, similar_images=0)
         if spec.foreground and (spec.mask is not None or spec.area is not None):
             raise InputError("--foreground: finds what is judged, expected it without --mask and polygons")
-        self._backbone = load_backbone(
-            spec.backbone, spec.layers, spec.weights, target,
-            size=(spec.height, spec.width), final_norm=spec.patches.final_norm,
-        )  # fmt: skip
-        self._extractor = FeatureExtractor(self._backbone, spec.height, spec.width, target, spec.patches)
+        if imported is None:
+            backbone = load_backbone(
+                spec.backbone, spec.layers, spec.weights, target,
+                size=(spec.height, spec.width), final_norm=spec.patches.final_norm,
+            )  # fmt: skip
+            self._extractor = FeatureExtractor(backbone, spec.height, spec.width, target, spec.patches)
+        else:
+            self._extractor = imported.extractor
+        self._backbone = self._extractor.backbone
         self._shape = self._extractor.shape()
         judged = _judged_patches(spec, self._shape)
         mask = None if judged is None else judged.to(target)
@@ -430,6 +444,8 @@ class BankBuilder:
 
     def _prepared(self, frames: Iterable[NamedFrame]) -> tuple[Prepared, Iterable[NamedFrame]]:
         """The extractor in the precision that is wanted, and all frames again."""
+        if self._imported is not None:
+            return self._imported, frames
         if self._spec.precision == "float32" or self._prepare is None:
             return Prepared(self._extractor), frames
         all_frames = iter(frames)

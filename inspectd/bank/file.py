@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from inspectd.bank.settings_choice import SettingsChoice
 from inspectd.errors import BankError, InputError
 from inspectd.files import write_bytes
-from inspectd.model.options import BackbonePrecision, HeadOptions, PatchOptions, converted
+from inspectd.model.options import IMPORTED, BackbonePrecision, HeadOptions, PatchOptions, converted
 from inspectd.quality.learnt import LEAST_SIDE, NEAREST, REFERENCES, TINT, LearntQuality
 
 SCHEMA: Final = "inspectd-bank/2"
@@ -39,7 +39,10 @@ IMAGE_DIGESTS: Final = "image_digests"
 OUTLIER_HEATMAPS: Final = "outlier_heatmaps"
 """Name of the (K, h, w) float32 heatmaps of the manifest's K outliers, each from a fit that left it out."""
 NETWORK: Final = ("network.model", "network.weights")
-"""Names of the (n,) uint8 bytes of an `int8` backbone: a model of OpenVINO, which its images calibrated."""
+"""Names of the (n,) uint8 bytes of a model of OpenVINO: an `int8` backbone, which its images calibrated, or a
+network that was imported."""
+ONNX: Final = "network.onnx"
+"""Name of the (n,) uint8 bytes of an imported network as ONNX, where they were kept: CUDA needs them."""
 LISTS: Final = "detector.lists"
 """Name of PatchCore's (B, L) integers: rows of its memory for each block of places."""
 _NOT_SCORED_BY: Final = (GOOD_SCORES, IMAGE_DIGESTS, OUTLIER_HEATMAPS, REFERENCES, NEAREST, TINT)
@@ -101,7 +104,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     weights_sha256: Digest
     layers: Annotated[tuple[str, ...], Meta(min_length=1)]
     precision: BackbonePrecision = "float32"
-    """Of the backbone when the bank was made; it is scored with in this one alone."""
+    """Of the backbone when the bank was made; it is scored with in this one alone. An imported one in `int8`
+    was rounded by its maker."""
     input_height: Count
     input_width: Count
     images: Count
@@ -371,10 +375,11 @@ def _check_content(path: Path, manifest: Manifest, tensors: Tensors) -> None:
     if IMAGE_DIGESTS in tensors and GOOD_SCORES not in tensors:
         raise BankError(f"bank {path}: holds digests of its images but not their scores; build it again")
     held = [name for name in NETWORK if name in tensors and tensors[name].dtype == np.uint8]
-    if len(held) != (len(NETWORK) if manifest.precision == "int8" else 0):
+    has_network = manifest.precision == "int8" or manifest.detector == IMPORTED
+    if len(held) != (len(NETWORK) if has_network else 0):
         raise BankError(
             f"bank {path}: holds {held or 'no network'}, which does not fit its precision "
-            f"{manifest.precision}; build it again"
+            f"{manifest.precision} and detector {manifest.detector}; build it again"
         )
     _check_quality(path, manifest, tensors)
     lists = tensors.get(LISTS)

@@ -16,7 +16,15 @@ from inspectd.bank.coreset import Coreset, Progress, coreset_of
 from inspectd.model.detectors import Detector
 from inspectd.model.dfkde import DFKDE
 from inspectd.model.head import Head, image_embedding
-from inspectd.model.options import DFKDEOptions, HeadOptions, Options, PaDiMOptions, PatchCoreOptions
+from inspectd.model.imported import Imported
+from inspectd.model.options import (
+    DFKDEOptions,
+    HeadOptions,
+    ImportedOptions,
+    Options,
+    PaDiMOptions,
+    PatchCoreOptions,
+)
 from inspectd.model.padim import PaDiM
 from inspectd.model.patchcore import PatchCore
 
@@ -109,6 +117,8 @@ def fit_detector(features: torch.Tensor, spec: FitSpec, step: Step, choose: Choo
             return Fitted(PaDiM.fit(features, spec.options, spec.seed))
         case DFKDEOptions():
             return Fitted(DFKDE.fit(features, spec.options))
+        case ImportedOptions():
+            return Fitted(Imported(spec.options))
         case PatchCoreOptions():
             return _fit_patchcore(features, spec.options, spec, step, choose)
     raise TypeError(f"no detector has options of type {type(spec.options).__name__}")

@@ -13,7 +13,7 @@ from inspectd.bank.file import GOOD_SCORES, BankFile, Excluded
 from inspectd.bank.images import named_image
 from inspectd.bank.weights import weights_of
 from inspectd.errors import BankError, InputError
-from inspectd.model.options import WantedPrecision
+from inspectd.model.options import IMPORTED, WantedPrecision
 from inspectd.quality.align import learn_aligned
 
 
@@ -50,6 +50,11 @@ def rebuild(
             be had.
         UnavailableError: this processor does not compute in that precision.
     """
+    if bank.manifest.detector == IMPORTED:
+        raise InputError(
+            f"bank {path}: is a model that was trained elsewhere, and learns of no image: import it again "
+            "with the good images that it is to be judged by (inspectd bank import)"
+        )
     digests, gone = digests_of(bank), set(without)
     kept = [digest for row, digest in enumerate(digests) if row not in gone]
     taught = [image.sha256 for image in bank.manifest.taught] if taught is None else taught

@@ -21,7 +21,7 @@ from inspectd.bench.machine import FOR_IMAGES, missing
 from inspectd.bench.timing import Frame
 from inspectd.errors import InputError, InspectdError, UnavailableError
 from inspectd.files import temporary_folder
-from inspectd.model.options import PatchCoreOptions
+from inspectd.model.options import IMPORTED, PatchCoreOptions
 from inspectd.model.score import Scoring
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def of_bank(path: Path, device: str, options: ScoringOptions) -> Subject:
         "precision": info.precision,
         "search": info.search,
     }
-    if info.device == "cpu":
+    if info.device == "cpu" or info.detector == IMPORTED:
         return Subject(scorer.pipeline, info.device, facts, None)
     import torch  # noqa: PLC0415 - it scores on CUDA and is there already
 

@@ -1,4 +1,4 @@
-"""`inspectd bank`: build, review, calibrate, evaluate, measure, tune, compare and show banks."""
+"""`inspectd bank`: build, import, review, calibrate, evaluate, measure, tune, compare and show banks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Final, get_args
 
 from inspectd.bank.presets import PRESETS
 from inspectd.bank.settings_choice import FEWEST_IMAGES
+from inspectd.cli.bank_import_options import DESCRIPTION
+from inspectd.cli.bank_import_options import add_options as add_import
 from inspectd.cli.times import utc_ns
 from inspectd.errors import InputError
 from inspectd.model.options import WantedPrecision
@@ -25,12 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommands of `inspectd bank`; each one's work is in the module `bank_<name>`."""
     commands = parser.add_subparsers(dest="bank_command", required=True, metavar="COMMAND")
     _add_build(commands.add_parser("build", help="make a bank from images of good parts"))
+    imported = "make a bank of a model that was trained elsewhere"
+    add_import(commands.add_parser("import", help=imported, description=DESCRIPTION))
     _add_calibrate(commands.add_parser("calibrate", help="set the threshold for a false-reject rate"))
     _add_evaluate(commands.add_parser("evaluate", help="measure a bank on labelled images"))
     sensitivity = "which sizes of synthetic defects a bank finds, and where"
     _add_sensitivity(commands.add_parser("sensitivity", help=sensitivity, description=_SENSITIVITY))
     _add_tune(commands.add_parser("tune", help="compare settings and recommend one"))
-    _add_compare(commands.add_parser("compare", help="compare two banks on the same images"))
+    _add_compare(commands.add_parser("compare", help="compare banks of any kinds on the same images"))
     _add_show(commands.add_parser("show", help="verify a bank file and show its contents"))
     _add_review(commands.add_parser("review", help="write a page of the images unlike the rest"))
     _add_accept(commands.add_parser("accept", help="count images unlike the rest as good"))
@@ -47,13 +51,22 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _refuse_page_over_bank(arguments: argparse.Namespace) -> None:
-    """A page with the bank's own name would take the bank's place."""
+    """A page with the bank's own name would take the bank's place, and a bank that of its model."""
     given = vars(arguments)
-    bank = given.get("bank", given.get("out", ""))
+    files = [given["bank"]] if "bank" in given else [given.get("out"), *given.get("banks", ())]
+    files.append(given.get("model"))
     for name in ("review", "report", "out", "pictures"):
-        page = given.get(name)
-        if page is not None and page is not bank and os.path.realpath(page) == os.path.realpath(bank):
-            raise InputError(f"--{name}: got {page}, the bank itself; expected another file")
+        page: Path | None = given.get(name)
+        for file in files:
+            if (
+                page is None
+                or file is None
+                or page is file
+                or os.path.realpath(page) != os.path.realpath(file)
+            ):
+                continue
+            what = "model" if file is given.get("model") else "bank"
+            raise InputError(f"--{name}: got {page}, the {what} itself; expected another file")
 
 
 def _add_build(build: argparse.ArgumentParser) -> None:
@@ -270,8 +283,17 @@ def _add_tune(tune: argparse.ArgumentParser) -> None:
 
 
 def _add_compare(compare: argparse.ArgumentParser) -> None:
-    compare.add_argument("banks", type=Path, nargs=2, metavar="BANK")
+    compare.add_argument("banks", type=Path, nargs="+", metavar="BANK", help="two or more, of any kinds")
     _add_data(compare)
+    compare.add_argument(
+        "--false-reject-rate", type=float, default=0.02, metavar="RATE",
+        help="budget at which the defects found are compared; default: %(default)g",
+    )  # fmt: skip
+    compare.add_argument(
+        "--report", type=Path, metavar="FILE", help="write a self-contained HTML page, with pictures of "
+        "what the "
+        "banks judge differently",
+    )  # fmt: skip
     _add_common(compare)
 
 

@@ -1,89 +1,96 @@
-"""`inspectd bank compare`: judge two banks by the same images."""
+"""`inspectd bank compare`: judge banks of any kinds by the same images."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 import msgspec
 from rich.table import Column, Table
 
+from inspectd.bank.file import read_bank
+from inspectd.bench.footprint import resident_mb
 from inspectd.cli import output
 from inspectd.cli.bank_common import Steps, print_names, say_own_images
 from inspectd.cli.bank_evaluate import facts
 from inspectd.cli.output import cell
-from inspectd.errors import ExitCode
-from inspectd.evaluation.dataset import read_dataset
-from inspectd.evaluation.evaluate import BankReport, Judgement, evaluate
-from inspectd.text import json_line
-
-_FIGURES = (
-    "image_auroc",
-    "average_precision",
-    "f1_max",
-    "pixel_auroc",
-    "aupro",
-    "false_reject_rate",
-    "escape_rate",
-    "bank_mb",
+from inspectd.errors import ExitCode, InputError
+from inspectd.evaluation.comparison import (
+    Compared,
+    compared,
+    figures_of,
+    otherwise_than_first,
+    write_comparison,
 )
+from inspectd.evaluation.dataset import DataSet, read_dataset
+from inspectd.evaluation.evaluate import evaluate
+from inspectd.text import json_line
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Evaluate both banks and print them side by side."""
+    """Evaluate the banks, print them side by side and write the page."""
+    _check(arguments)
     data = read_dataset(arguments.data)
     with Steps() as steps:
-        results = [
-            evaluate(bank, data.images, arguments.device, steps.named(bank.name)) for bank in arguments.banks
+        labels = _labels(arguments.banks)
+        banks = [
+            _compared(path, label, arguments, data, steps)
+            for path, label in zip(arguments.banks, labels, strict=True)
         ]
-    figures = [result.report for result in results]
-    otherwise = [_otherwise(results[0], result) for result in results]
-    for bank, figure in zip(arguments.banks, figures, strict=True):
-        if figure.from_the_bank != []:
-            print(f"{bank}:", file=sys.stderr)
-            say_own_images(figure.from_the_bank, figure.images)
+    if arguments.report is not None:
+        title = f"{len(banks)} banks on {arguments.data.name}"
+        write_comparison(arguments.report, banks, arguments.false_reject_rate, title)
+    for bank in banks:
+        if bank.report.from_the_bank != []:
+            print(f"{bank.label}:", file=sys.stderr)
+            say_own_images(bank.report.from_the_bank, bank.report.images)
     if arguments.json:
-        told = [
-            {**msgspec.to_builtins(figure), **facts(data), "fails_what_the_first_passes": to_fail,
-             "passes_what_the_first_fails": to_pass}
-            for figure, (to_fail, to_pass) in zip(figures, otherwise, strict=True)
-        ]  # fmt: skip
-        print(json_line(dict(zip(map(str, arguments.banks), told, strict=True))))
+        print(json_line(_told(banks, data)))
         return ExitCode.OK
-    table = Table("", *(Column(cell(str(bank))) for bank in arguments.banks))
-    for name in _FIGURES:
-        table.add_row(name, *(_shown(getattr(figure, name)) for figure in figures))
-    table.add_row("fails what the first passes", *(str(to_fail) for to_fail, _ in otherwise))
-    table.add_row("passes what the first fails", *(str(to_pass) for _, to_pass in otherwise))
-    table.add_row("latency_ms p50", *(f"{figure.latency_ms['p50']:.2f}" for figure in figures))
-    table.add_row("the bank's own images", *(_own(figure) for figure in figures))
-    table.add_row("detector", *(_described(figure) for figure in figures))
+    table = Table("", *(Column(cell(bank.label)) for bank in banks))
+    for name, *values in figures_of(banks, arguments.false_reject_rate):
+        table.add_row(name, *(cell(value) for value in values))
     output.console().print(table)
-    for bank, figure in zip(arguments.banks, figures, strict=True):
-        print_names(f"images {bank} was built from", figure.from_the_bank or ())
+    for bank in banks:
+        print_names(f"images {bank.label} was built from", bank.report.from_the_bank or ())
     for note in data.notes:
         print(note)
+    if arguments.report is not None:
+        print(f"report: {arguments.report}")
     return ExitCode.OK
 
 
-def _otherwise(first: Judgement, other: Judgement) -> tuple[int, int]:
-    """Images that the other bank fails and the first one passes, and the other way round."""
-    passed = {item.image.path: item.score <= first.report.threshold for item in first.judged}
-    passes = {item.image.path: item.score <= other.report.threshold for item in other.judged}
-    both = passed.keys() & passes.keys()
-    return (
-        sum(passed[path] and not passes[path] for path in both),
-        sum(passes[path] and not passed[path] for path in both),
+def _check(arguments: argparse.Namespace) -> None:
+    if len(arguments.banks) < 2 or len(set(arguments.banks)) < len(arguments.banks):
+        raise InputError(f"expected two banks or more, no two the same, got {len(set(arguments.banks))}")
+    if not 0 < arguments.false_reject_rate <= 0.2:
+        raise InputError(
+            f"--false-reject-rate: got {arguments.false_reject_rate:g}, expected above 0, up to 0.2"
+        )
+
+
+def _labels(paths: list[Path]) -> list[str]:
+    """Names of the files, or all of each path where two files have one name."""
+    names = [path.name for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
+
+
+def _compared(path: Path, label: str, arguments: argparse.Namespace, data: DataSet, steps: Steps) -> Compared:
+    judgement = evaluate(path, data.images, arguments.device, steps.named(label))
+    memory_mb = resident_mb(path, arguments.device)
+    return compared(
+        path, label, read_bank(path), judgement, budget=arguments.false_reject_rate, memory_mb=memory_mb
     )
 
 
-def _shown(value: float | None) -> str:
-    return "no masks" if value is None else f"{value:.4f}"
-
-
-def _own(figure: BankReport) -> str:
-    return "not known" if figure.from_the_bank is None else f"{len(figure.from_the_bank)} of {figure.images}"
-
-
-def _described(figure: BankReport) -> str:
-    return f"{figure.detector} on {figure.backbone}"
+def _told(banks: list[Compared], data: DataSet) -> dict[str, object]:
+    return {
+        str(bank.path): {
+            **msgspec.to_builtins(bank.report), **facts(data), "fails_what_the_first_passes": to_fail,
+            "passes_what_the_first_fails": to_pass, "budget_threshold": bank.budget_threshold,
+            "found_at_budget": msgspec.to_builtins(bank.found),
+            "rejected_at_budget": msgspec.to_builtins(bank.rejected), "memory_mb": bank.memory_mb,
+        }
+        for bank, (to_fail, to_pass) in zip(banks, otherwise_than_first(banks), strict=True)
+    }  # fmt: skip

@@ -130,7 +130,7 @@ class _TimeIsOverError(Exception):
 
 
 @dataclass(frozen=True)
-class _Material:
+class Material:
     """Good images, and what is to be drawn into them.
 
     Attributes:
@@ -275,7 +275,7 @@ def choose_settings(
     end = clock() + 60 * minutes
     mask = BankBuilder(spec, device).fit_spec.mask
     scored_places = None if mask is None else mask.cpu().numpy()
-    material = _material(spec, paths, scored_places, progress)
+    material = material_of(spec, paths, scored_places, progress)
     ladder = extractions(spec, given)
     judge = SettingsJudge(material.owners, spec.seed)
     image_ms: dict[str, float] = {}
@@ -354,7 +354,7 @@ def candidates_of(extraction: Extraction) -> list[tuple[str, BuildSpec]]:
 
 def _scored(
     candidates: Sequence[tuple[str, BuildSpec]],
-    material: _Material,
+    material: Material,
     device: str,
     step: Callable[[int], None],
 ) -> list[tuple[str, SampleScores]]:
@@ -371,9 +371,9 @@ def _scored(
     return scored
 
 
-def _material(
+def material_of(
     spec: BuildSpec, paths: Sequence[Path], scored: NDArray[np.bool_] | None, progress: Progress
-) -> _Material:
+) -> Material:
     """Some of the images, no two the same, and a balanced plan of synthetic defects of every size.
 
     Args:
@@ -401,4 +401,4 @@ def _material(
     planned = plan_pastes(_EACH, len(kept), size_range(sizes, region), spec.seed, scored=scored)
     planned.sort(key=lambda one: one.image)
     owners = np.array([one.image for one in planned], dtype=np.int64)
-    return _Material(kept, sizes, planned, owners, region, spec.bit_depth)
+    return Material(kept, sizes, planned, owners, region, spec.bit_depth)

@@ -105,11 +105,11 @@ def beside_heatmap(
     small: NDArray[np.uint8], heatmap: NDArray[np.floating], threshold: float
 ) -> NDArray[np.uint8]:
     """A small image (H, W, 3) uint8 BGR beside itself with its heatmap (h, w) laid over."""
-    return np.hstack([small, _overlaid(small, heatmap, threshold)])
+    return np.hstack([small, overlaid(small, heatmap, threshold)])
 
 
-def _overlaid(small: NDArray[np.uint8], heatmap: NDArray[np.floating], threshold: float) -> NDArray[np.uint8]:
-    """(h, w, 3) uint8 BGR; the colour scale ends at the larger of threshold and the map's own maximum."""
+def overlaid(small: NDArray[np.uint8], heatmap: NDArray[np.floating], threshold: float) -> NDArray[np.uint8]:
+    """A small image with its heatmap laid over, which ends at the larger of threshold and its own maximum."""
     values = heatmap.astype(np.float32)
     low, high = float(min(values.min(), 0.0)), float(max(values.max(), threshold))
     scaled = np.clip((values - low) / max(high - low, 1e-9) * 255, 0, 255).astype(np.uint8)

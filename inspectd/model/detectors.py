@@ -8,7 +8,14 @@ import torch
 
 from inspectd.errors import InputError
 from inspectd.model.dfkde import DFKDE
-from inspectd.model.options import DFKDEOptions, PaDiMOptions, PatchCoreOptions, options_of
+from inspectd.model.imported import Imported
+from inspectd.model.options import (
+    DFKDEOptions,
+    ImportedOptions,
+    PaDiMOptions,
+    PatchCoreOptions,
+    options_of,
+)
 from inspectd.model.padim import PaDiM
 from inspectd.model.patchcore import PatchCore
 
@@ -56,6 +63,8 @@ def restore(kind: str, tensors: dict[str, torch.Tensor], values: dict[str, Any])
                 return PaDiM.restore(tensors)
             case DFKDEOptions():
                 return DFKDE.restore(tensors)
+            case ImportedOptions():
+                return Imported(options)
     except (KeyError, IndexError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and any(one.device.type != "cpu" for one in tensors.values()):
             raise

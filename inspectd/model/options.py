@@ -15,6 +15,9 @@ OUTLIER_DEVIATIONS: Final = 6.0
 ROBUST: Final = 1.4826
 """Median absolute deviations in a standard deviation of the normal distribution."""
 
+IMPORTED: Final = "imported"
+"""The kind of detector that is a model trained elsewhere."""
+
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 BackbonePrecision = Literal["float32", "bfloat16", "int8"]
@@ -65,6 +68,34 @@ class DFKDEOptions(Options, frozen=True, kw_only=True):
     """Rule for the kernel's width; cross-validation maximises the leave-one-out likelihood."""
 
 
+class ImportedOptions(Options, frozen=True, kw_only=True):
+    """Settings of a model that was trained elsewhere: how it takes pictures, and what it says of them."""
+
+    judged: Literal["score", "map"] = "score"
+    """What counts: the model's own score of the image, or its map of places, by the head."""
+    score_output: str | None = None
+    """Name of the output that is the score; None: it gives none."""
+    map_output: str | None = None
+    """Name of the output that is the map; None: it gives none."""
+    is_lower_worse: bool = False
+    """Whether the model gives defects lower values than good parts: the sign of all is then changed."""
+    colours: Literal["rgb", "bgr", "grey"] = "rgb"
+    """Order of the channels that it takes."""
+    channels: Literal["first", "last"] = "first"
+    """Whether they come before height and width or after these."""
+    scale: Annotated[float, Meta(gt=0, le=65_535)] = 255.0
+    """Pixel values, 0 to 255, are divided by this,"""
+    mean: tuple[float, ...] = (0.0,)
+    """then this is taken off each channel, of one value all,"""
+    deviation: tuple[Annotated[float, Meta(gt=0)], ...] = (1.0,)
+    """and each is divided by this."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs that are used, in the order of the features made of them."""
+        return tuple(name for name in (self.map_output, self.score_output) if name is not None)
+
+
 class HeadOptions(Options, frozen=True, kw_only=True):
     """Settings of the head, which makes a score of a map."""
 
@@ -103,6 +134,7 @@ KINDS: Final[dict[str, type[Options]]] = {
     "padim": PaDiMOptions,
     "dfkde": DFKDEOptions,
 }
+"""Of the detectors that learn from good images."""
 
 
 def smoothing_reach(deviation: float) -> int:
@@ -119,9 +151,10 @@ def options_of(kind: str, values: dict[str, Any]) -> Options:
     Raises:
         InputError: the detector is unknown, or a value does not fit.
     """
-    if kind not in KINDS:
-        raise InputError(f"unknown detector {kind!r}, expected one of: {', '.join(KINDS)}")
-    return converted(values, KINDS[kind], f"options of detector {kind!r}")
+    kinds: dict[str, type[Options]] = {**KINDS, IMPORTED: ImportedOptions}
+    if kind not in kinds:
+        raise InputError(f"unknown detector {kind!r}, expected one of: {', '.join(kinds)}")
+    return converted(values, kinds[kind], f"options of detector {kind!r}")
 
 
 def converted(values: object, kind: type[_Struct], where: str) -> _Struct:

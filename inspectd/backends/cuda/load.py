@@ -10,6 +10,7 @@ import torch
 
 from inspectd.backends import reference
 from inspectd.backends.base import Loaded, ScoringOptions, refuse_rounded
+from inspectd.backends.cuda import imported
 from inspectd.backends.cuda.device import choose_device
 from inspectd.backends.cuda.faults import answers, exhausted, lost
 from inspectd.backends.cuda.pipeline import CudaPipeline
@@ -17,6 +18,7 @@ from inspectd.backends.cuda.search import refuse_on_cuda
 from inspectd.bank.file import BankFile
 from inspectd.errors import InspectdError, UnavailableError
 from inspectd.log import event
+from inspectd.model.options import IMPORTED
 
 _log: Final = logging.getLogger("inspectd.bank")
 
@@ -29,6 +31,8 @@ def load(path: Path, bank: BankFile, device: str, options: ScoringOptions) -> Lo
         InputError: the device has no such search.
         UnavailableError: the device cannot be used, its memory is taken, or it was lost meanwhile.
     """
+    if bank.manifest.detector == IMPORTED:
+        return imported.load(path, bank, choose_device(device))
     refuse_rounded(path, bank, "a CUDA device has half precision and float32 alone")
     target = choose_device(device)
     if options.threads:

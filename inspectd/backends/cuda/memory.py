@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
-from inspectd.bank.file import BankFile
+from inspectd.bank.file import NETWORK, ONNX, BankFile
 from inspectd.errors import BankError, InspectdError, UnavailableError
 from inspectd.log import event
 
@@ -48,12 +48,15 @@ def footprint(recipe: str, path: str, bank: BankFile) -> Footprint:
 
     | Kept | Tensors |
     |---|---|
-    | always | every tensor in float32 |
+    | always | every tensor in float32, of an imported model its bytes |
     | always, PaDiM | the full matrix beside each packed triangle |
     | always, PatchCore | a float16 copy of the rows, padded to multiples of 256 x 64 |
     | only while loading, PatchCore | three more float32 copies of the rows, distances of a trial |
     """
-    stays = sum(4 * tensor.size for tensor in bank.tensors.values())
+    stays = sum(
+        tensor.nbytes if name in (*NETWORK, ONNX) else 4 * tensor.size
+        for name, tensor in bank.tensors.items()
+    )
     passes = 0
     if _MEMORY in bank.tensors:
         rows, dims = bank.tensors[_MEMORY].shape

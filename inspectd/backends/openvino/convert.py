@@ -16,6 +16,7 @@ from inspectd.errors import BankError, ExitCode, InspectdError
 from inspectd.files import temporary_folder
 from inspectd.ipc import child
 from inspectd.log import event
+from inspectd.model.options import IMPORTED
 
 _log: Final = logging.getLogger("inspectd.bank")
 _CONVERSION_SECONDS: Final = 300.0
@@ -64,11 +65,15 @@ def _convert(path: Path, bank: BankFile) -> Exported | None:
     import torch  # noqa: PLC0415 - hundreds of megabytes, which a scoring process does without
 
     from inspectd.backends.openvino.export import UnconvertibleError, export  # noqa: PLC0415 - as above
+    from inspectd.backends.openvino.imported import extractor_of_bank, network_of_bank  # noqa: PLC0415 - as above
     from inspectd.backends.openvino.precisions import network_of  # noqa: PLC0415 - as above
     from inspectd.backends.reference import reference_pipeline  # noqa: PLC0415 - as above
 
+    is_imported = bank.manifest.detector == IMPORTED
+    imported = extractor_of_bank(path, bank) if is_imported else None
+    network = network_of_bank(path, bank) if is_imported else network_of(bank)
     try:
-        return export(reference_pipeline(path, bank, torch.device("cpu")), network_of(bank))
+        return export(reference_pipeline(path, bank, torch.device("cpu"), imported), network)
     except UnconvertibleError:
         return None
 

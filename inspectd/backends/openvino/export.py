@@ -20,6 +20,7 @@ from inspectd.files import temporary_folder
 from inspectd.model.detectors import Detector
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.head import Head
+from inspectd.model.imported import Imported
 from inspectd.model.padim import PaDiM
 from inspectd.model.patchcore import PatchCore
 from inspectd.model.pipeline import ReferencePipeline, finish
@@ -99,13 +100,20 @@ def export(pipeline: ReferencePipeline, network: Representation | None = None) -
 
     Args:
         pipeline: the reference.
-        network: its backbone as `export_features` makes it, and in another precision; None: the pipeline's.
+        network: its backbone as `export_features` makes it, and in another precision, or an imported one
+            with its
+            preprocessing; None: the pipeline's.
 
     Raises:
         UnconvertibleError: OpenVINO has no rule for something in it, or its weights are not finite.
     """
     _refuse_endless(pipeline.extractor)
     frames, detector = _blank(pipeline.extractor), pipeline.detector
+    if isinstance(detector, Imported):
+        assert network is not None
+        with torch.no_grad():
+            features = pipeline.extractor.features(frames)
+            return Exported(network, _converted(_Judge(detector, pipeline.head).eval(), (features,)))
     with torch.no_grad():
         extract = _Extract(pipeline.extractor, detector).eval()
         features = extract(frames)[0]
