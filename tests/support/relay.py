@@ -36,8 +36,8 @@ class Relay:
 
     def _pass(self, source, sink):
         kept = deque()
-        source.settimeout(0.005)
         with contextlib.suppress(OSError), source, sink:
+            source.settimeout(0.005)
             while not self._ended.is_set():
                 with contextlib.suppress(TimeoutError):
                     data = source.recv(65_536)

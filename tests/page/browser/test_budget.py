@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from page_trials.budget import exceeded, measure
+from page_trials.budget import best, exceeded
 from support.glass import Glass
 
 pytestmark = [pytest.mark.system, pytest.mark.timed]
@@ -14,6 +14,6 @@ pytestmark = [pytest.mark.system, pytest.mark.timed]
 )
 def test_a_page_is_small_and_soon_there(page, chromium, path, seen) -> None:
     with Glass(chromium, page, "viewer") as glass:
-        found = measure(glass.tab, page.origin + path, seen)
+        found = best(glass.tab, page.origin + path, seen)
     print(path, found)
     assert exceeded(found) == []
