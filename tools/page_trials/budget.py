@@ -82,7 +82,7 @@ def measure(tab: Page, address: str, seen: str) -> dict[str, float]:
 
 
 def best(tab: Page, address: str, seen: str, loads: int = 4) -> dict[str, float]:
-    """The least of each figure in so many loads, as others use the machine; fewer where all is in the budget."""
+    """The least of each figure in so many loads, as others use the machine; fewer where all fits."""
     found = measure(tab, address, seen)
     for _ in range(loads - 1):
         if not exceeded(found):
