@@ -179,6 +179,8 @@ class Built:
         seconds: features, coreset, and the whole fit.
         held_out: scores as this bank would if it had been built without `held_out_images`.
         held_out_images: names.
+        taught_rows: by the sha256 of each taught image's pixels: rows of the bank that come from it, in
+            ascending order; None: its detector has no such rows.
     """
 
     manifest: Manifest
@@ -187,6 +189,7 @@ class Built:
     seconds: tuple[float, float, float]
     held_out: Scoring
     held_out_images: list[str]
+    taught_rows: dict[str, list[int]] | None = None
 
 
 class BankBuilder:
@@ -361,8 +364,9 @@ class BankBuilder:
         if aligned is not None:
             pipeline = AligningPipeline(pipeline, aligned.check)
         return Built(
-            manifest, arrays, images, seconds, pipeline, [images.names[row] for row in left_out.rows]
-        )
+            manifest, arrays, images, seconds, pipeline, [images.names[row] for row in left_out.rows],
+            _taught_rows(images, np.flatnonzero(taught), fitted.row_images),
+        )  # fmt: skip
 
     def _taught(self, images: Collection) -> NDArray[np.bool_]:
         """Mask (N,) of the images that were taught."""
@@ -536,6 +540,18 @@ def _taught(
         )
         for row in rows
     )
+
+
+def _taught_rows(
+    images: Collection, taught: NDArray[np.int64], row_images: NDArray[np.int64] | None
+) -> dict[str, list[int]] | None:
+    """Rows of the bank by the sha256 of each taught image."""
+    if row_images is None:
+        return None
+    return {
+        images.digests[image].tobytes().hex(): np.flatnonzero(row_images == image).tolist()
+        for image in taught
+    }
 
 
 def _arrays(

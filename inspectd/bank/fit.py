@@ -47,10 +47,16 @@ class FitSpec:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A detector and the seconds its coreset took to choose, 0 where it has none."""
+    """A detector.
+
+    Attributes:
+        coreset_seconds: that its coreset took to choose; 0: it has none.
+        row_images: (M,) int64, the image that each row of its bank comes from; None: it has no such rows.
+    """
 
     detector: Detector
     coreset_seconds: float = 0.0
+    row_images: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,8 @@ def _fit_patchcore(features: torch.Tensor, options: PatchCoreOptions, spec: FitS
     seconds = time.perf_counter() - start
     positions = PaDiM.fit(features, PaDiMOptions(), spec.seed) if options.position_weight else None
     bank = points[chosen.to(points.device)].float()
-    return Fitted(PatchCore(bank, options, positions=positions), seconds)
+    of_an_image = len(points) // len(features)
+    return Fitted(PatchCore(bank, options, positions=positions), seconds, chosen.cpu().numpy() // of_an_image)
 
 
 def coreset_size(coreset: float, patches: int) -> int:
