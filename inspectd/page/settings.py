@@ -21,7 +21,7 @@ from inspectd.errors import ConfigError, InputError
 _ENDPOINTS: Final = ("sync", "control", "previews")
 _PATHS: Final = {
     "server": ("tls_certificate", "tls_key"),
-    "line": ("server_key", "client_key", "evidence_dir", "recipes_dir", "settings_file"),
+    "line": ("server_key", "client_key", "evidence_dir", "recipes_dir", "settings_file", "teach_socket"),
     "store": ("dir",),
     "metrics": ("tls_certificate", "tls_key", "users_file"),
 }
@@ -94,6 +94,10 @@ class PageLine(Settings, frozen=True, kw_only=True):
 
     settings_file: Annotated[
         str | None, Meta(description="The line's own file, to explain parts on this host. Unset: none are.")
+    ] = None
+    teach_socket: Annotated[
+        str | None,
+        Meta(description="The socket of `inspectd teach serve` on this host. Unset: nothing is taught here."),
     ] = None
 
     @property

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from support.page_process import CHEAP, PageProcess
 
 from inspectd.page.accounts.passwords import PasswordChecker
-from inspectd.page.accounts.roles import ROLES, Act, Role
+from inspectd.page.accounts.roles import ELSEWHERE, ROLES, Act, Role
 from inspectd.page.accounts.store import AccountStore
 from inspectd.page.history.asking import HistoryQuestions
 from inspectd.page.history.routes import routes
@@ -21,17 +21,28 @@ from inspectd.page.line.orders import OrderFile
 from inspectd.page.live.hub import LiveHub
 from inspectd.page.server import PageParts, make_app, make_guard
 from inspectd.page.settings import PageConfig, PageStore
+from inspectd.teach.roles import ALLOWED
 
 GOLDEN = {"golden_begin", "golden_show", "golden_end"}
-RECIPES = {"recipe_prepare", "recipe_unprepare", "recipe_activate"}
+RECIPES = {
+    "recipe_prepare", "recipe_unprepare", "recipe_activate", "recipe_shadow", "recipe_unshadow",
+    "recipe_promote", "recipe_rollback",
+}  # fmt: skip
 MAY = {
     "viewer": {"view"},
-    "operator": {"view", "order"} | GOLDEN,
-    "inspector": {"view", "order", "export", "explain"} | GOLDEN,
-    "engineer": {"view", "order", "export", "explain"} | GOLDEN | RECIPES,
-    "quality": {"view", "export", "explain", "audit"} | GOLDEN,
+    "operator": {"view", "order", "teach_mark"} | GOLDEN,
+    "inspector": {"view", "order", "export", "explain", "teach_mark", "teach_confirm", "teach_withdraw"}
+    | GOLDEN,
+    "engineer": {
+        "view", "order", "export", "explain", "teach_mark", "teach_build", "teach_report", "teach_propose",
+    } | GOLDEN | RECIPES,
+    "quality": {
+        "view", "export", "explain", "audit", "recipe_rollback", "teach_mark", "teach_confirm", "teach_vouch",
+        "teach_withdraw", "teach_withdraw_escape", "teach_report", "teach_approve",
+    } | GOLDEN,
     "admin": {"view", "audit", "users", "sessions"},
-}
+}  # fmt: skip
+SHA256 = "ab" * 32
 
 ADDRESSES = {
     ("GET", "/api/me"): "view",
@@ -39,6 +50,12 @@ ADDRESSES = {
     ("GET", "/api/recipes"): "view",
     ("GET", "/api/golden"): "view",
     ("GET", "/api/events"): "view",
+    ("GET", "/api/watch"): "view",
+    ("GET", "/api/teach"): "view",
+    ("GET", "/api/teach/job"): "view",
+    ("GET", f"/api/teach/reports/{SHA256}"): "view",
+    ("GET", f"/api/teach/pictures/{SHA256}"): "view",
+    ("GET", f"/api/teach/shown/{SHA256}"): "view",
     ("GET", "/api/strip/1/1"): "view",
     ("GET", "/api/verdicts"): "view",
     ("GET", "/api/trends?from_ms=0&to_ms=1"): "view",
@@ -57,7 +74,13 @@ ADDRESSES = {
     ("GET", "/api/audit"): "audit",
     ("POST", "/api/acts/order_begin"): "order",
     ("POST", "/api/acts/order_end"): "order",
+    ("POST", "/api/acts/teach_cancel"): "teach_build",
     **{("POST", f"/api/acts/{act}"): act for act in GOLDEN | RECIPES},
+    **{
+        ("POST", f"/api/acts/{act}"): act
+        for act in Act
+        if act.startswith("teach_") and act is not Act.TEACH_WITHDRAW_ESCAPE  # the desk tells it apart
+    },
 }
 
 
@@ -83,6 +106,18 @@ def test_the_table() -> None:
     assert {act for acts in MAY.values() for act in acts} == {act.value for act in Act}
 
 
+def test_teaching_has_one_table_of_roles() -> None:
+    of_page = {
+        (act.removeprefix("teach_"), role)
+        for role, acts in MAY.items()
+        for act in acts
+        if act.startswith("teach_")
+    }
+    assert of_page == {
+        (act.value, role) for act, roles in ALLOWED.items() if act not in ELSEWHERE for role in roles
+    }
+
+
 def test_the_addresses_are_all_there_are(tmp_path) -> None:
     settings = PageConfig(store=PageStore(dir=str(tmp_path)))
     counts: Counter[tuple[str, str]] = Counter()
@@ -100,7 +135,12 @@ def test_the_addresses_are_all_there_are(tmp_path) -> None:
         for method in each.methods - {"HEAD"}
     }
     named = {
-        (method, re.sub("/1/1", "/{epoch:number}/{seq:number}", address.partition("?")[0]))
+        (
+            method,
+            re.sub("/1/1", "/{epoch:number}/{seq:number}", address.partition("?")[0]).replace(
+                SHA256, "{sha256}"
+            ),
+        )
         for method, address in ADDRESSES
     }
     assert named == there

@@ -27,6 +27,7 @@ from inspectd.page.history.filters import FilterError, PagePlace, RowRequest
 from inspectd.page.history.part_page import PartPages
 from inspectd.page.history.rows import Numbered, unpack
 from inspectd.page.history.trends import events, trends
+from inspectd.page.history.watching import WatchedPlace, watch
 from inspectd.page.rows import row_of
 
 Allow = Callable[[Request, str], Awaitable[Any]]
@@ -79,6 +80,7 @@ def routes(
         Route("/api/verdicts.csv", rows.export, methods=["GET"]),
         Route("/api/trends", rows.show_trends, methods=["GET"]),
         Route("/api/events", rows.list_events, methods=["GET"]),
+        Route("/api/watch", rows.show_watch, methods=["GET"]),
         Route(named, parts.show, methods=["GET"]),
         Route(f"{named}/picture", parts.give_picture, methods=["GET"]),
         Route(f"{named}/heatmap", parts.give_heatmap, methods=["GET"]),
@@ -163,6 +165,20 @@ class _RowPages:
             return events(connection, from_ms, to_ms, given.get("camera"), _MAX_EVENTS)
 
         return json_answer({"rows": await self._ask(question)})
+
+    async def show_watch(self, request: Request) -> Response:
+        """Whether more or fewer parts of a recipe are rejected than before a moment."""
+        await self._allow(request, VIEW)
+        given = _only(request, {"since_ms", "place", "recipe"})
+        now = self._clock()
+        since_ms = _milliseconds(given, "since_ms", now)
+        camera, _, region = given.get("place", "").partition("/")
+        of = WatchedPlace(given.get("recipe", ""), camera, region)
+
+        def question(connection: sqlite3.Connection) -> dict[str, Any]:
+            return watch(connection, of, since_ms, now)
+
+        return json_answer(await self._ask(question))
 
     async def _page(self, wanted: RowRequest) -> dict[str, Any]:
         items: list[Numbered]

@@ -48,6 +48,8 @@ export interface LineFacts {
   recipes: { name: string; threshold: number | null }[];
   /** The newest first. */
   shifts: { from_ms: number }[];
+  /** Whether the line can be taught from this page. */
+  has_teaching: boolean;
 }
 
 export type Level = "ok" | "maintenance" | "out_of_spec" | "check" | "failure";
@@ -262,6 +264,17 @@ export interface RecipeList {
   in_force_number: number | null;
   has_store: boolean;
   is_current: boolean;
+  /** What scores the same frames without a vote. */
+  compared: {
+    recipe: string;
+    against: string;
+    state: string;
+    detail: string;
+    since_ms: number;
+    frames: Record<string, number>;
+    to_fail: number;
+    to_pass: number;
+  } | null;
 }
 
 export interface GoldenView {
