@@ -29,7 +29,6 @@ async function ask(act: LiveAct, recipe: string, version: number | null, reason:
     await new Promise((resolve) => setTimeout(resolve, 1000));
     const { recipes } = await get<RecipeList>("/api/recipes");
     if (recipes.some((each) => each.name === recipe && each.version === version && each.state === "prepared")) break;
-    if (recipes.some((each) => each.name === recipe && each.version === version && each.state === "shadow")) break;
   }
   await post(`/api/acts/${act}`, body);
 }
