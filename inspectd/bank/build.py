@@ -203,6 +203,8 @@ class Built:
         workers_lost: processes that were lost while they chose it.
         held_out: scores as this bank would if it had been built without `held_out_images`.
         held_out_images: names.
+        taught_rows: by the sha256 of each taught image's pixels: rows of the bank that come from it, in
+            ascending order; None: its detector has no such rows.
     """
 
     manifest: Manifest
@@ -213,6 +215,7 @@ class Built:
     workers_lost: int
     held_out: Scoring
     held_out_images: list[str]
+    taught_rows: dict[str, list[int]] | None = None
 
 
 class BankBuilder:
@@ -428,6 +431,7 @@ class BankBuilder:
         return Built(
             manifest, arrays, images, seconds, fitted.radius, lost, pipeline,
             [images.names[row] for row in left_out.rows],
+            _taught_rows(images, np.flatnonzero(taught), fitted.row_images),
         )  # fmt: skip
 
     def _taught(self, images: Collection) -> NDArray[np.bool_]:
@@ -632,6 +636,18 @@ def _taught(
         )
         for row in rows
     )
+
+
+def _taught_rows(
+    images: Collection, taught: NDArray[np.int64], row_images: NDArray[np.int64] | None
+) -> dict[str, list[int]] | None:
+    """Rows of the bank by the sha256 of each taught image."""
+    if row_images is None:
+        return None
+    return {
+        images.digests[image].tobytes().hex(): np.flatnonzero(row_images == image).tolist()
+        for image in taught
+    }
 
 
 def _arrays(

@@ -66,11 +66,13 @@ class Fitted:
     Attributes:
         coreset_seconds: what it took to choose, 0 where there is none.
         radius: of the coreset; None: there is none.
+        row_images: (M,) int64, the image that each row of its bank comes from; None: it has no such rows.
     """
 
     detector: Detector
     coreset_seconds: float = 0.0
     radius: float | None = None
+    row_images: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,8 @@ def _fit_patchcore(
     coreset = choose(count, lambda done: step(done, count))
     seconds = time.perf_counter() - start
     positions = PaDiM.fit(features, PaDiMOptions(), spec.seed) if options.position_weight else None
-    return Fitted(PatchCore(coreset.values, options, positions=positions), seconds, coreset.radius)
+    detector = PatchCore(coreset.values, options, positions=positions)
+    return Fitted(detector, seconds, coreset.radius, coreset.rows.numpy() // places)
 
 
 def _choose_here(points: torch.Tensor, seed: int, count: int, progress: Progress) -> Coreset:

@@ -80,6 +80,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_build(rebuild)
     _add_common(rebuild)
 
+    serve = commands.add_parser("serve", help="do all this for the operator's page, over a socket")
+    serve.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="the line's configuration file"
+    )
+    serve.add_argument(
+        "--user", action="append", default=[], metavar="NAME",
+        help="user whose programs may ask, such as inspectd-page; the own one always may",
+    )  # fmt: skip
+    serve.add_argument(
+        "--runtime-dir", type=Path, metavar="DIR", help="of the socket; default: the one systemd gives it"
+    )
+
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the chosen subcommand."""

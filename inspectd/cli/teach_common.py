@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
+from pathlib import Path
 
 from inspectd.cli.person import command_door, user_name
 from inspectd.cli.recipe_common import LineState
+from inspectd.publish.journal.recorded import recorded_verdicts
 from inspectd.teach.place import TeachPlace
 from inspectd.teach.roles import Person
 
@@ -17,10 +20,15 @@ def teach_place(arguments: argparse.Namespace) -> TeachPlace:
         ConfigError: the file cannot be used.
         UnavailableError: nothing names a directory for the line's state.
     """
-    line = LineState(arguments.config)
+    return place_of_line(arguments.config)
+
+
+def place_of_line(config: Path) -> TeachPlace:
+    """As `teach_place`, by the configuration file alone."""
+    line = LineState(config)
     root = line.audit.parent
     evidence = line.settings.evidence_path if line.settings.evidence.dir else root / "evidence"
-    return TeachPlace(root / "teach", line.audit, evidence, line.store)
+    return TeachPlace(root / "teach", line.audit, evidence, line.store, partial(recorded_verdicts, root))
 
 
 def person(arguments: argparse.Namespace) -> Person:

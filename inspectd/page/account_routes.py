@@ -155,12 +155,20 @@ class AccountRoutes:
         """Renew a session that was idle, by its person's password."""
         account = await self._guard.allow(request, Act.VIEW)
         wanted = await read_json(request, _Unlock)
-        try:
-            await self._checked(request, account.name, wanted.password)
-        except ApiError as error:
-            raise _refused_password(error) from error
+        await self.refuse_wrong_password(request, account, wanted.password)
         self._store.unlock_session(account.session.id)
         return json_answer({"ok": True})
+
+    async def refuse_wrong_password(self, request: Request, account: Account, password: str) -> None:
+        """Check the password of who is logged in, with which a person signs.
+
+        Raises:
+            ApiError: it is wrong, or cannot be checked now.
+        """
+        try:
+            await self._checked(request, account.name, password)
+        except ApiError as error:
+            raise _refused_password(error) from error
 
     async def _checked(self, request: Request, name: str, password: str) -> User:
         """The user of a name and password.
@@ -230,10 +238,7 @@ class AccountRoutes:
         """Change one's own password; every session of that person ends, and this browser gets a new one."""
         account = await self._guard.allow(request, Act.VIEW)
         wanted = await read_json(request, _NewPassword)
-        try:
-            await self._checked(request, account.name, wanted.old)
-        except ApiError as error:
-            raise _refused_password(error) from error
+        await self.refuse_wrong_password(request, account, wanted.old)
         await self._record(AuditAction.PASSWORD, account.name, request, about=account.name, result=BEGUN)
         try:
             await self._set_password(account.name, wanted.new, network_of(account.address))

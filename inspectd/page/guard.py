@@ -32,6 +32,11 @@ RECORDED_AS: Final = {
     Act.RECIPE_PREPARE: AuditAction.PREPARE,
     Act.RECIPE_UNPREPARE: AuditAction.UNPREPARE,
     Act.RECIPE_ACTIVATE: AuditAction.ACTIVATE,
+    Act.RECIPE_SHADOW: AuditAction.SHADOW,
+    Act.RECIPE_UNSHADOW: AuditAction.SHADOW,
+    Act.RECIPE_PROMOTE: AuditAction.PROMOTE,
+    Act.RECIPE_ROLLBACK: AuditAction.ROLLBACK,
+    **{act: AuditAction.TEACH for act in Act if act.startswith("teach_")},
     Act.USERS: AuditAction.USER,
     Act.SESSIONS: AuditAction.SESSION,
 }

@@ -28,11 +28,19 @@ from inspectd.page.line.shifts import shift_began_ms
 from inspectd.page.live.hub import LiveHub
 from inspectd.page.settings import PageConfig
 from inspectd.page.told import ToldLineFacts, ToldShift
-from inspectd.page.told_pages import RecipeWord, ToldGoldenCheck, ToldGoldenFacts, ToldRecipe, ToldRecipeList
+from inspectd.page.told_pages import (
+    RecipeWord,
+    ToldGoldenCheck,
+    ToldGoldenFacts,
+    ToldRecipe,
+    ToldRecipeList,
+    ToldShadow,
+)
 from inspectd.recipes.audit import BEGUN, DONE
 from inspectd.recipes.reading import ListedVersion, RecipeReader
 from inspectd.text import printable
 from inspectd.wire.golden import GoldenAction
+from inspectd.wire.shadow import ShadowStatus
 
 _AT_A_TIME: Final = 4
 _SHIFTS_SHOWN: Final = 12
@@ -113,6 +121,10 @@ class LineRoutes:
             Route("/api/acts/recipe_prepare", self.prepare_recipe, methods=["POST"]),
             Route("/api/acts/recipe_unprepare", self.unprepare_recipe, methods=["POST"]),
             Route("/api/acts/recipe_activate", self.activate_recipe, methods=["POST"]),
+            Route("/api/acts/recipe_shadow", self.shadow_recipe, methods=["POST"]),
+            Route("/api/acts/recipe_unshadow", self.unshadow_recipe, methods=["POST"]),
+            Route("/api/acts/recipe_promote", self.promote_recipe, methods=["POST"]),
+            Route("/api/acts/recipe_rollback", self.take_back_recipe, methods=["POST"]),
             Route("/api/acts/golden_begin", self.begin_golden, methods=["POST"]),
             Route("/api/acts/golden_show", self.show_golden, methods=["POST"]),
             Route("/api/acts/golden_end", self.end_golden, methods=["POST"]),
@@ -149,6 +161,7 @@ class LineRoutes:
             if view.takt_target_seconds is None
             else round(view.takt_target_seconds * 1000),
             "has_evidence": line.evidence_dir is not None,
+            "has_teaching": line.teach_socket is not None,
         }
         return json_answer(told)
 
@@ -184,6 +197,7 @@ class LineRoutes:
             "prepared": status.prepared if status else [],
             "shadow": status.shadow.recipe if status and status.shadow else None,
             "has_store": folder is not None,
+            "compared": None if status is None or status.shadow is None else _shown_shadow(status.shadow),
             "is_current": status is not None and self._hub.line.is_alive,
         }
         return json_answer(told)
@@ -224,6 +238,22 @@ class LineRoutes:
     async def activate_recipe(self, request: Request) -> Response:
         """Put a prepared recipe in force, between two parts."""
         return await self._act_on_recipe(request, Act.RECIPE_ACTIVATE, RecipeAction.ACTIVATE)
+
+    async def shadow_recipe(self, request: Request) -> Response:
+        """Have a recipe score without a vote; an event says when it does."""
+        return await self._act_on_recipe(request, Act.RECIPE_SHADOW, RecipeAction.SHADOW)
+
+    async def unshadow_recipe(self, request: Request) -> Response:
+        """End that."""
+        return await self._act_on_recipe(request, Act.RECIPE_UNSHADOW, RecipeAction.UNSHADOW)
+
+    async def promote_recipe(self, request: Request) -> Response:
+        """Put the shadow in force, between two parts; it has to be prepared."""
+        return await self._act_on_recipe(request, Act.RECIPE_PROMOTE, RecipeAction.PROMOTE)
+
+    async def take_back_recipe(self, request: Request) -> Response:
+        """Put what was in force before in force again; it has to be prepared."""
+        return await self._act_on_recipe(request, Act.RECIPE_ROLLBACK, RecipeAction.ROLLBACK)
 
     async def _act_on_recipe(self, request: Request, act: Act, action: RecipeAction) -> Response:
         account = await self._guard.allow(request, act)
@@ -333,6 +363,14 @@ def _shown_recipe(listed: ListedVersion, state: RecipeWord | None) -> ToldRecipe
         "why": recipe.why if recipe else None,
         "created_ms": recipe.created_utc_ns // 1_000_000 if recipe else None,
     }
+
+
+def _shown_shadow(shadow: ShadowStatus) -> ToldShadow:
+    return {
+        "recipe": shadow.recipe, "against": shadow.against, "state": shadow.state, "detail": shadow.detail,
+        "since_ms": shadow.since_utc_ns // 1_000_000, "frames": shadow.frames,
+        "to_fail": shadow.to_fail, "to_pass": shadow.to_pass,
+    }  # fmt: skip
 
 
 def _loaded_recipe(name: str, state: RecipeWord) -> ToldRecipe:

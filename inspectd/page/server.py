@@ -32,6 +32,8 @@ from inspectd.page.outside_routes import LoginProvider, OutsideRoutes
 from inspectd.page.proxy_login import ProxyLogin
 from inspectd.page.security import PageGate
 from inspectd.page.settings import PageConfig
+from inspectd.page.teach_routes import TeachRoutes
+from inspectd.page.teaching import TeachingDesk
 
 _EVERY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"]
 _NO_PAGES = ("api/", "assets/", "live", "healthz", "logout")
@@ -120,6 +122,9 @@ def make_app(
     of_line = LineRoutes(
         settings, guard, hub=parts.hub, asker=LineAsker(line), orders=parts.orders, counts=counts
     )
+    taught = TeachRoutes(
+        guard, TeachingDesk(line.teach_socket, guard, counts), accounts.refuse_wrong_password
+    )
     sockets = LiveSockets(parts.hub, guard, counts)
 
     async def say_healthy(_: Request) -> Response:
@@ -138,6 +143,7 @@ def make_app(
             *accounts.routes,
             *outside.routes,
             *of_line.routes,
+            *taught.routes,
             *sockets.routes,
             *more_routes,
             Route("/assets/{name}", files.serve, methods=["GET"]),

@@ -23,7 +23,7 @@ _PATHS: Final = {
     "server": ("tls_certificate", "tls_key"),
     "proxy": ("secret_file",),
     "oidc": ("client_secret_file", "ca_file"),
-    "line": ("server_key", "client_key", "evidence_dir", "recipes_dir", "settings_file"),
+    "line": ("server_key", "client_key", "evidence_dir", "recipes_dir", "settings_file", "teach_socket"),
     "store": ("dir",),
     "metrics": ("tls_certificate", "tls_key", "users_file"),
 }
@@ -84,6 +84,10 @@ class PageLine(Settings, frozen=True, kw_only=True):
 
     settings_file: Annotated[
         str | None, Meta(description="The line's own file, to explain parts on this host. Unset: none are.")
+    ] = None
+    teach_socket: Annotated[
+        str | None,
+        Meta(description="The socket of `inspectd teach serve` on this host. Unset: nothing is taught here."),
     ] = None
 
     @property

@@ -92,6 +92,7 @@ class ToldLineFacts(TypedDict):
     shifts: list[ToldShift]
     takt_target_ms: int | None
     has_evidence: bool
+    has_teaching: bool
 
 
 ToldCounts = TypedDict(

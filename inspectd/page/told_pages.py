@@ -197,6 +197,19 @@ class ToldRecipe(TypedDict):
     created_ms: int | None
 
 
+class ToldShadow(TypedDict):
+    """What scores the same frames without a vote, and against what."""
+
+    recipe: str
+    against: str
+    state: str
+    detail: str
+    since_ms: int
+    frames: dict[str, int]
+    to_fail: int
+    to_pass: int
+
+
 class ToldRecipeList(TypedDict):
     """Every recipe there is to choose."""
 
@@ -206,6 +219,7 @@ class ToldRecipeList(TypedDict):
     prepared: list[str]
     shadow: str | None
     has_store: bool
+    compared: ToldShadow | None
     is_current: bool
 
 

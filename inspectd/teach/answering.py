@@ -10,6 +10,8 @@ from inspectd.teach.cases import Answer, Case, CaseBook, CaseState, case_object,
 from inspectd.teach.golden_images import golden_images
 from inspectd.teach.kept_parts import KeptPart, digest_of
 from inspectd.teach.place import TeachPlace
+from inspectd.teach.refusals import TeachRefusedError
+from inspectd.teach.reject_runs import refuse_in_a_run
 from inspectd.teach.roles import Person, TeachAct, is_same_person, refuse_role
 from inspectd.teach.sealed import write_sealed
 from inspectd.wire import Evaluation
@@ -23,7 +25,7 @@ def mark(place: TeachPlace, part: KeptPart, answer: Answer, person: Person) -> C
 
     Raises:
         InputError: the role may not; the verdict is not such a one, has a case, its picture is another case's
-            or golden, or a day's number of good parts is reached.
+            or golden; or of a good part: a day's number of them is reached, or there is a run of rejects.
         UnavailableError: it cannot be written.
     """
     refuse_role(TeachAct.MARK, person)
@@ -33,24 +35,32 @@ def mark(place: TeachPlace, part: KeptPart, answer: Answer, person: Person) -> C
         why = (
             f"it was undecidable ({verdict.reason}), which teaches nothing" if undecided else "that is right"
         )
-        raise InputError(
+        raise TeachRefusedError(
+            "not_wrong",
             f"verdict {part.name}: is {verdict.evaluation}, and the part is called {answer}: {why}; "
-            f"expected a {_WRONG[answer]}"
+            f"expected a {_WRONG[answer]}",
         )
     if None in {verdict.score, verdict.threshold, verdict.bank_sha256, verdict.frame_sha256}:
         raise InputError(f"verdict {part.name}: has no score, threshold, bank or frame, expected all of them")
+    if answer == "good":
+        refuse_in_a_run(place, verdict.place, verdict)
     with place.alone():
         book, pixels = CaseBook(place), part.judged()
         pixels_sha256, case_id = digest_of(pixels), part.name.replace(":", "-")
         for other in book.all():
             if other.case.id == case_id:
-                raise InputError(
-                    f"verdict {part.name}: has a case already ({other.state}), expected one of each"
+                raise TeachRefusedError(
+                    "has_case",
+                    f"verdict {part.name}: has a case already ({other.state}), expected one of each",
                 )
             if (other.case.pixels_sha256, other.case.place) == (pixels_sha256, verdict.place):
-                raise InputError(f"verdict {part.name}: its picture is that of case {other.case.id}")
+                raise TeachRefusedError(
+                    "has_case", f"verdict {part.name}: its picture is that of case {other.case.id}"
+                )
         if any(image.pixels_sha256 == pixels_sha256 for image in golden_images(place)):
-            raise InputError(f"verdict {part.name}: its picture is of the golden set, which is never taught")
+            raise TeachRefusedError(
+                "golden", f"verdict {part.name}: its picture is of the golden set, which is never taught"
+            )
         if answer == "good":
             book.refuse_more("marked", verdict.place)
         frame = image = place.images.keep_file(part.folder / FRAME)
@@ -74,24 +84,31 @@ def confirm(place: TeachPlace, case_id: str, person: Person, *, agrees: bool = T
     What is unusual takes somebody of quality who gives a reason to call it good; that vouches for it.
 
     Raises:
-        InputError: the role or the person may not, there is no such case, it is decided, or a day's number is
-            reached.
+        InputError: the role or the person may not, there is no such case, it is decided; or of a good part: a
+            day's number of them is reached, or its camera rejects part after part.
         UnavailableError: it cannot be written.
     """
     refuse_role(TeachAct.CONFIRM, person)
+    if agrees and (marked := CaseBook(place).find(case_id).case).answer == "good":
+        refuse_in_a_run(place, marked.place)
     with place.alone():
         book = CaseBook(place)
         found = book.find(case_id)
         if found.state != "marked":
-            raise InputError(f"case {found.case.id}: is {found.state}, expected one that nobody has decided")
+            raise TeachRefusedError(
+                "decided", f"case {found.case.id}: is {found.state}, expected one that nobody has decided"
+            )
         if is_same_person(person.who, found.marked_by):
-            raise InputError(f"case {found.case.id}: {person.who} marked it, expected a second person")
+            raise TeachRefusedError(
+                "same_person", f"case {found.case.id}: {person.who} marked it, expected a second person"
+            )
         vouches = found.case.answer == "good" and person.role == "quality" and bool(person.why.strip())
         if agrees and found.case.is_unusual and not vouches:
-            raise InputError(
+            raise TeachRefusedError(
+                "unusual",
                 f"case {found.case.id}: its score {found.case.score:.4g} is more than three times the "
                 f"threshold {found.case.threshold:.4g}, expected somebody of quality with a reason "
-                "(--role quality --why)"
+                "(--role quality --why)",
             )
         if agrees and found.case.answer == "good":
             book.refuse_more("confirmed", found.case.place)
@@ -128,12 +145,13 @@ def withdraw(place: TeachPlace, case_id: str, person: Person) -> CaseState:
 
 def _say(place: TeachPlace, case_id: str, verb: str, person: Person) -> CaseState:
     if not person.why.strip():
-        raise InputError("--why: is missing, expected the reason")
+        raise TeachRefusedError("no_reason", "--why: is missing, expected the reason")
     with place.alone():
         found = CaseBook(place).find(case_id)
         if found.state != "confirmed" or (verb == "vouched" and found.case.answer != "good"):
-            raise InputError(
-                f"case {found.case.id}: is {found.state} as {found.case.answer}, expected a confirmed one"
+            raise TeachRefusedError(
+                "decided",
+                f"case {found.case.id}: is {found.state} as {found.case.answer}, expected a confirmed one",
             )
         place.record(case_object(found.case.id), verb, person)
         return CaseBook(place).find(case_id)

@@ -11,7 +11,7 @@ import msgspec
 
 from inspectd.backends.precisions import prepare
 from inspectd.bank.answers import SHORT, digests_of
-from inspectd.bank.build import Progress
+from inspectd.bank.build import Built, Progress
 from inspectd.bank.file import BankFile, Manifest, read_bank, write_bank
 from inspectd.bank.rebuild import rebuild
 from inspectd.errors import InputError
@@ -24,6 +24,7 @@ from inspectd.teach.drawn_parts import threshold_with
 from inspectd.teach.golden_images import golden_images
 from inspectd.teach.image_lists import ImageList, ListedImage, keep_list, list_of, read_list
 from inspectd.teach.place import TeachPlace
+from inspectd.teach.refusals import TeachRefusedError
 from inspectd.teach.roles import Person, TeachAct, refuse_role
 from inspectd.teach.sealed import read_sealed, write_sealed
 
@@ -52,6 +53,9 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Cases whose images it was taught, beside those that the bank before was taught without a case here."""
     unlike_the_rest: list[str]
     """Of these, whose images score as far above the bank's own as a defect may, by fits without them."""
+    rows: dict[str, list[int]] | None
+    """Of each case that the bank before was taught without: rows of this bank that its image gave it. None:
+    its detector has no such rows."""
     drawn: int
     """Good parts drawn by chance that helped to set the threshold."""
     notes: list[str]
@@ -173,7 +177,7 @@ def build_candidate(
         threshold_before=_in_force(base), threshold_basis=manifest.threshold_basis,
         taught=[each.case.id for each in cases],
         unlike_the_rest=[each.case.id for each in cases if each.case.pixels_sha256 in known],
-        drawn=len(helped), notes=notes,
+        rows=_rows_of_new(base, built, cases), drawn=len(helped), notes=notes,
     )  # fmt: skip
     bank = BankFile(manifest, built.arrays, sha256)
     keep_list(place, list_of(bank, files, helped, base.bank.sha256))
@@ -253,8 +257,9 @@ def _refuse_what_cannot_be_taught(
     base: Base, cases: Sequence[CaseState], taught: Sequence[str], golden: set[str], drawn: Sequence[Path]
 ) -> None:
     if list(taught) == [image.sha256 for image in base.bank.manifest.taught] and not drawn:
-        raise InputError(
-            f"{base.recipe}@{base.version}, {base.place}: no confirmed case is new, expected one or more"
+        raise TeachRefusedError(
+            "nothing_new",
+            f"{base.recipe}@{base.version}, {base.place}: no confirmed case is new, expected one or more",
         )
     if cases and base.bank.manifest.bit_depth > 8:
         raise InputError(
@@ -263,6 +268,18 @@ def _refuse_what_cannot_be_taught(
         )
     if spoilt := golden.intersection(taught):
         raise InputError(f"image {min(spoilt)[:SHORT]}: is of the golden set, which is never taught")
+
+
+def _rows_of_new(base: Base, built: Built, cases: Sequence[CaseState]) -> dict[str, list[int]] | None:
+    """Rows that each case gave, of those that the bank in use was not taught."""
+    if built.taught_rows is None:
+        return None
+    before = {image.sha256 for image in base.bank.manifest.taught}
+    return {
+        each.case.id: built.taught_rows[each.case.pixels_sha256]
+        for each in cases
+        if each.case.pixels_sha256 not in before
+    }
 
 
 def _named(manifest: Manifest, base: Base, cases: Sequence[CaseState]) -> Manifest:

@@ -15,6 +15,7 @@ from inspectd.errors import InputError
 from inspectd.recipes.audit import AuditRecord
 from inspectd.recipes.canonical import Digest
 from inspectd.teach.place import TeachPlace
+from inspectd.teach.refusals import TeachRefusedError
 from inspectd.teach.sealed import read_sealed
 from inspectd.wire import Evaluation
 
@@ -127,9 +128,10 @@ class CaseBook:
         since = self._place.clock_ns() - _DAY_NS
         count = sum(done == verb and where == place and at > since for done, where, at in self._good)
         if count >= MOST_A_DAY:
-            raise InputError(
+            raise TeachRefusedError(
+                "day_limit",
                 f"{place}: {count} parts were {verb} good within 24 hours, expected at most {MOST_A_DAY}; if "
-                "so many good parts are rejected, build a bank from new images that were drawn by chance"
+                "so many good parts are rejected, build a bank from new images that were drawn by chance",
             )
 
     def _take(self, case_id: str, record: AuditRecord) -> None:

@@ -30,6 +30,7 @@ from inspectd.files import temporary_folder
 from inspectd.recipes.canonical import Digest
 from inspectd.teach.kept_parts import digest_of
 from inspectd.teach.place import TeachPlace
+from inspectd.teach.refusals import TeachRefusedError
 from inspectd.teach.roles import Person, TeachAct, refuse_role
 from inspectd.teach.sealed import read_sealed, write_sealed
 
@@ -119,9 +120,10 @@ def read_list(place: TeachPlace, bank_sha256: str) -> ImageList:
     """
     path = _path(place, bank_sha256)
     if not path.exists():
-        raise InputError(
+        raise TeachRefusedError(
+            "images_not_kept",
             f"bank {bank_sha256[:SHORT]}: its images are not kept, expected them: "
-            "`inspectd teach adopt` keeps the images a bank was built from"
+            "`inspectd teach adopt` keeps the images a bank was built from",
         )
     return read_sealed(path, ImageList)[0]
 

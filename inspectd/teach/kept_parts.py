@@ -17,6 +17,7 @@ from inspectd.evidence.record import FRAME, EvidenceRecord, read_record
 from inspectd.pictures.channels import as_bgr
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.reading import decode_levels, read_bytes
+from inspectd.teach.refusals import TeachRefusedError
 from inspectd.wire import Verdict
 
 _VERDICT: Final = re.compile(r"([0-9]{1,16}):([0-9]{1,16})")
@@ -65,7 +66,9 @@ class KeptPart:
         found = hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
         if verdict.frame_sha256 != found:
             said = str(verdict.frame_sha256)[:12]
-            raise InputError(f"{file}: is not the frame that was judged: sha256 {found[:12]}, not {said}")
+            raise TeachRefusedError(
+                "no_evidence", f"{file}: is not the frame that was judged: sha256 {found[:12]}, not {said}"
+            )
         part = verdict.rectangle
         if part is not None:
             height, width = pixels.shape[:2]
@@ -91,7 +94,9 @@ def find_part(evidence: Path, word: str) -> KeptPart:
         part = KeptPart(folder)
         if (part.verdict.epoch, part.verdict.seq) == (epoch, seq):
             return part
-    raise InputError(f"{evidence}: holds no evidence of verdict {word}: not kept, or the quota removed it")
+    raise TeachRefusedError(
+        "no_evidence", f"{evidence}: holds no evidence of verdict {word}: not kept, or the quota removed it"
+    )
 
 
 def newest_first(evidence: Path) -> Iterator[Path]:

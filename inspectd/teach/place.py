@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from inspectd.recipes.audit import (
 from inspectd.recipes.store import RecipeStore
 from inspectd.teach.images import ImageStore
 from inspectd.teach.roles import Person
+from inspectd.wire import Verdict
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class TeachPlace:
         audit: the line's audit file.
         evidence: its evidence directory.
         recipes: its store of recipes.
+        judged_since: the line's verdicts on frames since a time (ns since 1970, UTC), oldest first; raises
+            InputError where its journal cannot be read.
         clock_ns: nanoseconds since 1970, UTC.
     """
 
@@ -42,12 +45,18 @@ class TeachPlace:
     audit: Path
     evidence: Path
     recipes: RecipeStore
+    judged_since: Callable[[int], Iterable[Verdict]]
     clock_ns: Callable[[], int] = time.time_ns
 
     @property
     def images(self) -> ImageStore:
         """Its store of images."""
         return ImageStore(self.root / "images")
+
+    @property
+    def shown(self) -> ImageStore:
+        """Small pictures that reports were made of: JPEG by this program, for a screen."""
+        return ImageStore(self.root / "shown")
 
     @contextmanager
     def alone(self) -> Iterator[None]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -25,6 +26,8 @@ from inspectd.teach.place import TeachPlace
 from inspectd.wire import Evaluation
 
 Kind = Literal["evidence", "golden", "known_defect"]
+LeftOut = Literal["unreadable", "no_picture", "other", "undecidable", "older"]
+"""Why evidence was not replayed."""
 
 MOST_PARTS: Final = 2000
 """Of evidence that are replayed, the newest ones."""
@@ -45,6 +48,7 @@ class Replayed:
         own: whether each bank was built from it, or taught it.
         picture: small copy, (h, w, 3) uint8 BGR; None: nothing about it is shown.
         heatmaps: (h, w) float16, of each.
+        read: reads it again, (H, W, 3) uint8 BGR; raises InputError where it cannot be read any more.
     """
 
     kind: Kind
@@ -57,6 +61,14 @@ class Replayed:
     own: tuple[bool, bool]
     picture: NDArray[np.uint8] | None
     heatmaps: tuple[NDArray[np.float16], NDArray[np.float16]]
+    read: Callable[[], NDArray[np.uint8]]
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether it shows a bad part as far as anybody knows: rejected, or known so, and not called good."""
+        if self.expect is not None:
+            return self.expect is Evaluation.FAIL
+        return self.judged is Evaluation.FAIL
 
     @property
     def flips(self) -> bool:
@@ -102,7 +114,7 @@ class Replay:
 
     items: list[Replayed] = field(default_factory=list)
     oldest_utc_ns: int | None = None
-    left_out: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[LeftOut] = field(default_factory=Counter)
 
 
 def replay(
@@ -119,8 +131,8 @@ def replay(
     """
     found = Replay()
     known = list(_known(place, recipe, camera))
-    for done, (kind, name, expect, frame) in enumerate(known, start=1):
-        found.items.append(_judged(frame, banks, kind=kind, name=name, expect=expect))
+    for done, (kind, name, expect, read) in enumerate(known, start=1):
+        found.items.append(_judged(read, banks, kind=kind, name=name, expect=expect))
         progress("known", done, len(known))
     parts = list(_parts(place, recipe, camera, found.left_out))
     found.oldest_utc_ns = min((part.verdict.decided_utc_ns for part in parts), default=None)
@@ -129,21 +141,19 @@ def replay(
         each.case.id: right[each.case.answer] for each in CaseBook(place).all() if each.state == "confirmed"
     }
     for done, part in enumerate(parts, start=1):
+        answer = answers.get(part.name.replace(":", "-"))
         try:
-            frame = part.judged()
-        except InputError:
-            found.left_out["its picture cannot be read, or is not the one that was judged"] += 1
-        else:
-            answer = answers.get(part.name.replace(":", "-"))
             found.items.append(
-                _judged(frame, banks, kind="evidence", name=part.name, expect=answer, part=part)
+                _judged(part.judged, banks, kind="evidence", name=part.name, expect=answer, part=part)
             )
+        except InputError:
+            found.left_out["no_picture"] += 1
         progress("evidence", done, len(parts))
     return found
 
 
 def _judged(
-    frame: NDArray[np.uint8],
+    read: Callable[[], NDArray[np.uint8]],
     banks: Banks,
     *,
     kind: Kind,
@@ -151,6 +161,7 @@ def _judged(
     expect: Evaluation | None,
     part: KeptPart | None = None,
 ) -> Replayed:
+    frame = read()
     old, new = (bank.judge(frame) for bank in banks)
     passes = (old[0] <= banks[0].threshold, new[0] <= banks[1].threshold)
     is_shown = kind != "evidence" or passes[0] is not passes[1]
@@ -160,44 +171,49 @@ def _judged(
         judged=None if verdict is None else verdict.evaluation,
         by_chance=verdict is not None and verdict.evaluation is Evaluation.PASS and not verdict.second_look,
         scores=(old[0], new[0]), passes=passes, own=(old[1], new[1]),
-        picture=thumbnail(frame) if is_shown else None, heatmaps=(old[2], new[2]),
+        picture=thumbnail(frame) if is_shown else None, heatmaps=(old[2], new[2]), read=read,
     )  # fmt: skip
 
 
 def _known(
     place: TeachPlace, recipe: str, camera: str
-) -> Iterator[tuple[Kind, str, Evaluation, NDArray[np.uint8]]]:
-    """Golden images and known defects: kind, name, what is right, pixels."""
+) -> Iterator[tuple[Kind, str, Evaluation, Callable[[], NDArray[np.uint8]]]]:
+    """Golden images and known defects: kind, name, what is right, and what reads its pixels."""
     for golden in golden_images(place, recipe, camera):
-        frame = _read(place.images.path(golden.image), golden.bit_depth)
-        yield "golden", golden.name, Evaluation(golden.expect), frame
+        read = partial(read_kept, place, golden.image, golden.bit_depth)
+        yield "golden", golden.name, Evaluation(golden.expect), read
     for each in CaseBook(place).confirmed(recipe, camera, "bad"):
-        yield "known_defect", each.case.id, Evaluation.FAIL, _read(place.images.path(each.case.image), 8)
+        yield "known_defect", each.case.id, Evaluation.FAIL, partial(read_kept, place, each.case.image, 8)
 
 
-def _read(path: Path, bit_depth: int) -> NDArray[np.uint8]:
-    name, frame = named_image(path, bit_depth)
+def read_kept(place: TeachPlace, image: str, bit_depth: int) -> NDArray[np.uint8]:
+    """Pixels (H, W, 3) uint8 BGR, or uint16 of more than 8 bits, of an image in the store.
+
+    Raises:
+        InputError: it is not there, was altered, or cannot be read.
+    """
+    name, frame = named_image(place.images.path(image), bit_depth)
     if isinstance(frame, str):
         raise InputError(f"{name}: {frame}; restore a copy")
     return frame
 
 
-def _parts(place: TeachPlace, recipe: str, camera: str, left_out: Counter[str]) -> Iterator[KeptPart]:
+def _parts(place: TeachPlace, recipe: str, camera: str, left_out: Counter[LeftOut]) -> Iterator[KeptPart]:
     """Evidence of verdicts on parts of the recipe on the camera or region, the newest first."""
     taken = 0
     for folder in newest_first(place.evidence):
         try:
             part = KeptPart(folder)
         except InputError:
-            left_out["its evidence.json cannot be read"] += 1
+            left_out["unreadable"] += 1
             continue
         verdict = part.verdict
         if (verdict.recipe, verdict.place) != (recipe, camera):
-            left_out["of another recipe or camera"] += 1
+            left_out["other"] += 1
         elif verdict.evaluation is Evaluation.UNDECIDABLE:
             left_out["undecidable"] += 1
         elif taken == MOST_PARTS:
-            left_out[f"older than the {MOST_PARTS} newest"] += 1
+            left_out["older"] += 1
         else:
             taken += 1
             yield part

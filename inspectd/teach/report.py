@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, Literal
 
 import msgspec
@@ -14,7 +15,8 @@ from inspectd.bank.file import GOOD_SCORES, BankFile
 from inspectd.evaluation.calibrate import Interval, interval
 from inspectd.recipes.canonical import Digest
 from inspectd.teach.candidates import Candidate
-from inspectd.teach.replay import Replay, Replayed
+from inspectd.teach.effects import TaughtEffect
+from inspectd.teach.replay import LeftOut, Replay, Replayed
 from inspectd.wire import Evaluation
 
 MOST_RISE: Final = 0.10
@@ -38,6 +40,8 @@ class ReplayedPart(msgspec.Struct, frozen=True):
     passes: bool
     from_the_bank: bool
     """The candidate was built from it, or taught it: its score is from a fit that left it out."""
+    picture: Digest | None = None
+    """Of a small picture beside both heatmaps, in the store of those that are shown; None: it has none."""
 
 
 class KnownDefect(msgspec.Struct, frozen=True):
@@ -52,6 +56,8 @@ class KnownDefect(msgspec.Struct, frozen=True):
     """Share of the bank's own good images that score as high: what a threshold that finds it would reject."""
     seen: bool
     """The bank sees it, if only the threshold were lower; if not, teaching does not help."""
+    picture: Digest | None = None
+    """As of `ReplayedPart`."""
 
 
 class Flips(msgspec.Struct, frozen=True):
@@ -63,6 +69,18 @@ class Flips(msgspec.Struct, frozen=True):
     """By the line in the same time; None: not known."""
     to_fail: Interval
     to_pass: Interval
+
+
+class Need(msgspec.Struct, frozen=True):
+    """Why it takes a second reason to sign a candidate."""
+
+    what: Literal["threshold", "known_defects", "golden", "rejects_pass"]
+    words: str
+    """The same, for people."""
+    case: str = ""
+    """Whose picture it is about."""
+    count: int = 0
+    total: int = 0
 
 
 class TeachReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,15 +108,23 @@ class TeachReport(msgspec.Struct, frozen=True, kw_only=True):
     golden_wrong: int
     golden: int
     known_defects: list[KnownDefect]
-    left_out: dict[str, int]
+    effects: list[TaughtEffect] | None
+    """Of each picture that is newly taught, the largest first; None: nobody can tell for this detector."""
+    left_out: dict[LeftOut, int]
     """Evidence that was not replayed: reasons, and their numbers."""
-    needs: list[str]
+    needs: list[Need]
     """Why it takes a second reason to sign it."""
     notes: list[str]
 
 
 def report_on(
-    candidate: Candidate, bank: BankFile, found: Replay, judged: Mapping[Evaluation, int] | None
+    candidate: Candidate,
+    bank: BankFile,
+    found: Replay,
+    *,
+    judged: Mapping[Evaluation, int] | None,
+    effects: list[TaughtEffect] | None,
+    pictures: Mapping[tuple[str, str], str] = MappingProxyType({}),
 ) -> TeachReport:
     """The report of a replay.
 
@@ -107,8 +133,10 @@ def report_on(
         bank: its bank.
         found: of the replay.
         judged: verdicts of the line on such parts in the time of the evidence; None: not known.
+        effects: of each taught picture; None: they cannot be told.
+        pictures: by kind and name: the sha256 of what is shown of a part.
     """
-    defects = [_defect(item, bank) for item in found.items if item.kind == "known_defect"]
+    defects = [_defect(item, bank, pictures) for item in found.items if item.kind == "known_defect"]
     golden = [item for item in found.items if item.kind == "golden"]
     wrong = [
         sum(item.passes[side] is not (item.expect is Evaluation.PASS) for item in golden) for side in (0, 1)
@@ -130,7 +158,7 @@ def report_on(
         threshold=candidate.threshold,
         taught=candidate.taught,
         unlike_the_rest=candidate.unlike_the_rest,
-        flips=[_part(item) for item in flips],
+        flips=[_part(item, pictures) for item in flips],
         passes_by_chance=_flips(
             [item for item in passes if item.by_chance], totals.get(Evaluation.PASS, 0) if known else None
         ),
@@ -143,33 +171,56 @@ def report_on(
         golden_wrong=wrong[1],
         golden=len(golden),
         known_defects=defects,
+        effects=effects,
         left_out=dict(found.left_out),
-        needs=list(_needs(candidate, defects, golden)),
+        needs=list(_needs(candidate, defects, golden, effects or [])),
         notes=candidate.notes,
     )
 
 
-def _needs(candidate: Candidate, defects: Sequence[KnownDefect], golden: Sequence[Replayed]) -> Iterable[str]:
+def _needs(
+    candidate: Candidate,
+    defects: Sequence[KnownDefect],
+    golden: Sequence[Replayed],
+    effects: Sequence[TaughtEffect],
+) -> Iterable[Need]:
     rise = candidate.rise
     if rise is None or rise > MOST_RISE:
         by = "from below zero" if rise is None else f"by {rise:.0%}"
-        yield (
+        yield Need(
+            "threshold",
             f"the threshold rises {by}, from {candidate.threshold_before:.4g} to {candidate.threshold:.4g}, "
-            f"expected at most {MOST_RISE:.0%}: a defect among what was taught does that"
+            f"expected at most {MOST_RISE:.0%}: a defect among what was taught does that",
         )
     if passed := [defect.name for defect in defects if not defect.found]:
-        yield f"{len(passed)} of {len(defects)} known defects pass: {', '.join(passed)[:200]}"
-    bad = [item.name for item in golden if item.expect is Evaluation.FAIL and item.passes[1]]
-    if bad:
-        yield f"{len(bad)} golden images of bad parts pass: {', '.join(bad)[:200]}"
+        yield Need(
+            "known_defects",
+            f"{len(passed)} of {len(defects)} known defects pass: {', '.join(passed)[:200]}",
+            count=len(passed), total=len(defects),
+        )  # fmt: skip
+    bad = [item for item in golden if item.expect is Evaluation.FAIL]
+    if wrong := [item.name for item in bad if item.passes[1]]:
+        yield Need(
+            "golden",
+            f"{len(wrong)} golden images of bad parts pass: {', '.join(wrong)[:200]}",
+            count=len(wrong), total=len(bad),
+        )  # fmt: skip
+    for effect in effects:
+        if effect.passes:
+            yield Need(
+                "rejects_pass",
+                f"case {effect.case}: because of this picture {len(effect.passes)} of {effect.rejects} "
+                "rejects pass that nobody called good: look whether each of them is good, and whether it is",
+                case=effect.case, count=len(effect.passes), total=effect.rejects,
+            )  # fmt: skip
 
 
-def _defect(item: Replayed, bank: BankFile) -> KnownDefect:
+def _defect(item: Replayed, bank: BankFile, pictures: Mapping[tuple[str, str], str]) -> KnownDefect:
     good = bank.tensors[GOOD_SCORES][~aside_mask(bank)]
     as_high = interval(int(np.count_nonzero(good >= item.scores[1])), len(good))
     return KnownDefect(
         item.name, *item.scores, found_before=not item.passes[0], found=not item.passes[1],
-        good_as_high=as_high, seen=as_high.share <= _SEEN,
+        good_as_high=as_high, seen=as_high.share <= _SEEN, picture=pictures.get((item.kind, item.name)),
     )  # fmt: skip
 
 
@@ -186,8 +237,9 @@ def _bounded(count: int, total: int) -> Interval:
     return interval(count, total) if total else Interval(0, 0, 0.0, 0.0, 1.0)
 
 
-def _part(item: Replayed) -> ReplayedPart:
+def _part(item: Replayed, pictures: Mapping[tuple[str, str], str]) -> ReplayedPart:
     return ReplayedPart(
         kind=item.kind, name=item.name, expect=item.expect, judged=item.judged, score_before=item.scores[0],
         score=item.scores[1], passes_before=item.passes[0], passes=item.passes[1], from_the_bank=item.own[1],
+        picture=pictures.get((item.kind, item.name)),
     )  # fmt: skip

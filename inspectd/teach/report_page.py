@@ -6,17 +6,23 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from inspectd.bank.answers import SHORT
 from inspectd.evaluation.calibrate import Interval
-from inspectd.evaluation.page import beside_heatmap, facts, gallery, page, table
+from inspectd.evaluation.page import facts, gallery, page, table
 from inspectd.evaluation.plots import escape
 from inspectd.files import write_text
-from inspectd.teach.replay import Replay, Replayed
+from inspectd.teach.replay import MOST_PARTS, LeftOut, Replay, Replayed
 from inspectd.teach.report import Flips, KnownDefect, TeachReport
+from inspectd.teach.report_pictures import beside_both
 
 _MOST_PICTURES: Final = 60
+_LEFT_OUT: Final[dict[LeftOut, str]] = {
+    "unreadable": "its evidence.json cannot be read",
+    "no_picture": "its picture cannot be read, or is not the one that was judged",
+    "other": "of another recipe or camera",
+    "undecidable": "undecidable",
+    "older": f"older than the {MOST_PARTS} newest",
+}
 
 
 def write_teach_report(path: Path, report: TeachReport, found: Replay) -> None:
@@ -49,6 +55,28 @@ def flip_rows(report: TeachReport) -> list[tuple[str, ...]]:
 FLIP_HEADINGS: Final = ("parts", "replayed", "judged by the line", "fail from now on", "pass from now on")
 
 
+EFFECT_HEADINGS: Final = ("case", "rejects that pass because of it", "which")
+EFFECT_NOTE: Final = (
+    "Counted are kept rejects that nobody called good, and known bad parts. A defect that was called good by "
+    "mistake shows here, if rejects like it were kept."
+)
+
+
+def effect_rows(report: TeachReport) -> list[tuple[str, ...]]:
+    """Rows of the table of what each newly taught picture does."""
+    if report.effects is None:
+        return [("all", "not known", "this detector keeps no rows of single pictures")]
+    return [
+        (each.case, f"{len(each.passes)} of {each.rejects}", ", ".join(each.passes)[:200] or "none")
+        for each in report.effects
+    ]
+
+
+def left_out_rows(report: TeachReport) -> list[tuple[str, str]]:
+    """Reasons for not replaying evidence, in words, and how often each."""
+    return [(_LEFT_OUT[why], str(count)) for why, count in report.left_out.items()]
+
+
 def defect_words(defect: KnownDefect) -> str:
     """What a candidate makes of a known defect, for people."""
     cost = f"a threshold that finds it rejects {share_words(defect.good_as_high)} of the bank's good images"
@@ -68,7 +96,7 @@ def _body(report: TeachReport, found: Replay) -> Iterator[str]:
     yield f"<p class='note'>Beside the bank in use, {report.base_bank_sha256[:SHORT]}. "
     yield "Shares have exact 95 % bounds.</p>"
     for need in report.needs:
-        yield f"<p><b>Needs a second reason:</b> {escape(need)}.</p>"
+        yield f"<p><b>Needs a second reason:</b> {escape(need.words)}.</p>"
     yield from facts(
         [
             ("threshold before", f"{report.threshold_before:.4g}"),
@@ -80,6 +108,9 @@ def _body(report: TeachReport, found: Replay) -> Iterator[str]:
             ("known defects that pass", _passed(report)),
         ]
     )
+    yield "<h2>What each taught picture does</h2>"
+    yield from table(EFFECT_HEADINGS, effect_rows(report))
+    yield f"<p class='note'>{EFFECT_NOTE}</p>"
     yield "<h2>How verdicts flip</h2>"
     yield from table(FLIP_HEADINGS, flip_rows(report))
     yield "<p class='note'>Only passes that were kept by chance stand for parts of the line; of the others "
@@ -87,7 +118,7 @@ def _body(report: TeachReport, found: Replay) -> Iterator[str]:
     yield "it flips.</p>"
     if report.left_out:
         yield "<h2>Evidence that was not replayed</h2>"
-        yield from table(("reason", "parts"), ((why, str(count)) for why, count in report.left_out.items()))
+        yield from table(("reason", "parts"), left_out_rows(report))
     flips = [item for item in found.items if item.flips]
     for heading, passes in (("Pass from now on", True), ("Fail from now on", False)):
         items = sorted(
@@ -118,11 +149,8 @@ def _pictures(heading: str, items: Sequence[Replayed], report: TeachReport) -> I
     """Each picture beside its heatmaps by the bank in use and by the candidate."""
     figures = []
     for item in items[:_MOST_PICTURES]:
-        assert item.picture is not None
-        small = item.picture
-        old = beside_heatmap(small, item.heatmaps[0], report.threshold_before)
-        new = beside_heatmap(small, item.heatmaps[1], report.threshold)
-        figures.append((np.hstack([old, new[:, small.shape[1] :]]), _caption(item)))
+        shown = beside_both(item, (report.threshold_before, report.threshold))
+        figures.append((shown, _caption(item)))
     yield from gallery(heading, figures, len(items), wide=True)
     if len(items) > _MOST_PICTURES:
         yield f"<p class='note'>And {len(items) - _MOST_PICTURES} more; the JSON has all of them.</p>"

@@ -19,6 +19,7 @@ from inspectd.teach.candidates import BANK, Candidate, candidate_object, find_ca
 from inspectd.teach.cases import CaseBook
 from inspectd.teach.golden_images import golden_images
 from inspectd.teach.place import TeachPlace
+from inspectd.teach.refusals import TeachRefusedError
 from inspectd.teach.replay import Banks, JudgingBank
 from inspectd.teach.report import TeachReport
 from inspectd.teach.roles import Person, TeachAct, is_same_person, refuse_role
@@ -60,6 +61,51 @@ class Proposal(NamedTuple):
     report_sha256: str
 
 
+class Signatures(NamedTuple):
+    """Who did what with a candidate; an empty name: nobody yet.
+
+    Attributes:
+        built_by: had it built.
+        built_utc_ns: when, ns since 1970, UTC.
+        proposed_by: signed first.
+        proposed_why: the reason.
+        second_why: the second reason, where there is one.
+        approved_by: signed second.
+        version: that it became, `ID@VERSION`.
+    """
+
+    built_by: str = ""
+    built_utc_ns: int = 0
+    proposed_by: str = ""
+    proposed_why: str = ""
+    second_why: str = ""
+    approved_by: str = ""
+    version: str = ""
+
+
+def signatures(place: TeachPlace, candidate: Candidate) -> Signatures:
+    """What the audit file has of a candidate.
+
+    Raises:
+        InputError: the audit file was altered.
+    """
+    found = Signatures()
+    for record in place.records():
+        if record.object != candidate_object(candidate.bank_sha256):
+            continue
+        verb, _, rest = (record.new or "").partition(" ")
+        match verb:
+            case "built":
+                found = Signatures(record.who, record.utc_ns)
+            case "reasoned":
+                found = found._replace(second_why=record.why or "")
+            case "proposed":
+                found = found._replace(proposed_by=record.who, proposed_why=record.why or "")
+            case "approved":
+                found = found._replace(approved_by=record.who, version=rest.split(" ")[0])
+    return found
+
+
 def propose(place: TeachPlace, word: str, person: Person, second_why: str = "") -> Candidate:
     """Sign a candidate first, on its report.
 
@@ -80,14 +126,17 @@ def propose(place: TeachPlace, word: str, person: Person, second_why: str = "") 
         candidate, folder = find_candidate(place, word)
         report, seal = _report(place, candidate, folder)
         if report.needs and not second_why.strip():
-            needs = "; ".join(report.needs)
-            raise InputError(f"candidate {word}: {needs}; expected a second reason (--second-why)")
+            needs = "; ".join(need.words for need in report.needs)
+            raise TeachRefusedError(
+                "second_reason", f"candidate {word}: {needs}; expected a second reason (--second-why)"
+            )
         book = CaseBook(place)
         open_cases = [name for name in candidate.unlike_the_rest if not book.find(name).vouched_by]
         if open_cases:
-            raise InputError(
+            raise TeachRefusedError(
+                "unlike_the_rest",
                 f"candidate {word}: images of cases {', '.join(open_cases)[:200]} are unlike the rest, "
-                "expected that quality vouches for them (`inspectd teach vouch`) or that they are withdrawn"
+                "expected that quality vouches for them (`inspectd teach vouch`) or that they are withdrawn",
             )
         if second_why.strip():
             second = person._replace(why=second_why)
@@ -111,11 +160,14 @@ def approve(place: TeachPlace, word: str, person: Person) -> RecipeVersion:
         _, seal = _report(place, candidate, folder)
         proposal = _proposal(place, candidate)
         if proposal is None or proposal.report_sha256 != seal:
-            raise InputError(
-                f"candidate {word}: is not proposed on its report as it is, expected an engineer first"
+            raise TeachRefusedError(
+                "not_proposed",
+                f"candidate {word}: is not proposed on its report as it is, expected an engineer first",
             )
         if is_same_person(proposal.who, person.who):
-            raise InputError(f"candidate {word}: {person.who} proposed it, expected a second person")
+            raise TeachRefusedError(
+                "same_person", f"candidate {word}: {person.who} proposed it, expected a second person"
+            )
         with ExitStack() as stack:
 
             def admit(made: Path, recipe: RecipeVersion) -> None:
@@ -134,14 +186,15 @@ def approve(place: TeachPlace, word: str, person: Person) -> RecipeVersion:
 
 def _refuse_no_reason(person: Person) -> None:
     if not person.why.strip():
-        raise InputError("--why: is missing, expected the reason")
+        raise TeachRefusedError("no_reason", "--why: is missing, expected the reason")
 
 
 def _report(place: TeachPlace, candidate: Candidate, folder: Path) -> tuple[TeachReport, str]:
     """The candidate's report and its seal, if it is of this candidate and of all that is known now."""
     if not (folder / REPORT).exists():
-        raise InputError(
-            f"candidate {candidate.bank_sha256[:SHORT]}: has no report; `inspectd teach report` makes it"
+        raise TeachRefusedError(
+            "no_report",
+            f"candidate {candidate.bank_sha256[:SHORT]}: has no report; `inspectd teach report` makes it",
         )
     report, seal = read_sealed(folder / REPORT, TeachReport)
     book = CaseBook(place)
@@ -149,15 +202,17 @@ def _report(place: TeachPlace, candidate: Candidate, folder: Path) -> tuple[Teac
     golden = len(golden_images(place, candidate.recipe, candidate.place))
     held = ([each.name for each in report.known_defects], report.golden)
     if report.bank_sha256 != candidate.bank_sha256 or held != (known, golden):
-        raise InputError(
+        raise TeachRefusedError(
+            "report_old",
             f"candidate {candidate.bank_sha256[:SHORT]}: its report is not of all that is known now; make it "
-            "again with `inspectd teach report`"
+            "again with `inspectd teach report`",
         )
     taken_back = [name for name in candidate.taught if book.find(name).state != "confirmed"]
     if taken_back:
-        raise InputError(
+        raise TeachRefusedError(
+            "taken_back",
             f"candidate {candidate.bank_sha256[:SHORT]}: was taught cases that were withdrawn since "
-            f"({', '.join(taken_back)[:200]}); build another one"
+            f"({', '.join(taken_back)[:200]}); build another one",
         )
     return report, seal
 
@@ -181,9 +236,10 @@ def _draft(
     """The next version: as the one the candidate was made from, with its bank in that place."""
     newest = place.recipes.newest(candidate.recipe)
     if newest != candidate.recipe_version:
-        raise InputError(
+        raise TeachRefusedError(
+            "newer_version",
             f"candidate {candidate.bank_sha256[:SHORT]}: was made from {candidate.recipe}@"
-            f"{candidate.recipe_version}, and {newest} is the newest version; build a candidate from that"
+            f"{candidate.recipe_version}, and {newest} is the newest version; build a candidate from that",
         )
     before = place.recipes.verify(candidate.recipe, newest)
     root = place.recipes.folder(candidate.recipe, newest)

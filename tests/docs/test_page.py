@@ -18,15 +18,24 @@ from inspectd.page.settings import PageConfig, PageStore
 TEXT = (Path(__file__).parents[2] / "docs/page.md").read_text()
 
 ACTS = {
-    "look: now, history, trends, recipes, golden checks": [Act.VIEW],
+    "look: now, history, trends, recipes, golden checks, teaching": [Act.VIEW],
     "begin and end an order": [Act.ORDER],
     "golden checks": [Act.GOLDEN_BEGIN, Act.GOLDEN_SHOW, Act.GOLDEN_END],
     "export as CSV": [Act.EXPORT],
     "explain a part": [Act.EXPLAIN],
     "prepare, activate, unload recipes": [Act.RECIPE_PREPARE, Act.RECIPE_ACTIVATE, Act.RECIPE_UNPREPARE],
+    "compare a recipe, put it in force": [Act.RECIPE_SHADOW, Act.RECIPE_UNSHADOW, Act.RECIPE_PROMOTE],
+    "go back to the recipe of before": [Act.RECIPE_ROLLBACK],
+    "mark a part as judged wrong": [Act.TEACH_MARK],
+    "confirm or refuse what another person marked, withdraw": [Act.TEACH_CONFIRM, Act.TEACH_WITHDRAW],
+    "build, cancel, propose a candidate": [Act.TEACH_BUILD, Act.TEACH_PROPOSE],
+    "try a candidate again": [Act.TEACH_REPORT],
+    "approve a candidate, vouch, withdraw a known defect": [
+        Act.TEACH_APPROVE, Act.TEACH_VOUCH, Act.TEACH_WITHDRAW_ESCAPE,
+    ],
     "read the page's audit file": [Act.AUDIT],
     "users and sessions": [Act.USERS, Act.SESSIONS],
-}
+}  # fmt: skip
 
 
 def rows(heading: str) -> list[list[str]]:

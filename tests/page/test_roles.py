@@ -10,10 +10,10 @@ from contextlib import closing
 import pytest
 from starlette.routing import Route
 from support.page_process import CHEAP, PageProcess
-from support.page_roles import ADDRESSES, MAY
+from support.page_roles import ADDRESSES, MAY, SHA256
 
 from inspectd.page.accounts.passwords import PasswordChecker
-from inspectd.page.accounts.roles import ROLES, Act, Role
+from inspectd.page.accounts.roles import ELSEWHERE, ROLES, Act, Role
 from inspectd.page.accounts.store import AccountStore
 from inspectd.page.history.asking import HistoryQuestions
 from inspectd.page.history.routes import routes
@@ -22,6 +22,7 @@ from inspectd.page.line.orders import OrderFile
 from inspectd.page.live.hub import LiveHub
 from inspectd.page.server import PageParts, make_app, make_guard
 from inspectd.page.settings import PageConfig, PageStore
+from inspectd.teach.roles import ALLOWED
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,18 @@ def test_the_table() -> None:
     assert {act for acts in MAY.values() for act in acts} == {act.value for act in Act}
 
 
+def test_teaching_has_one_table_of_roles() -> None:
+    of_page = {
+        (act.removeprefix("teach_"), role)
+        for role, acts in MAY.items()
+        for act in acts
+        if act.startswith("teach_")
+    }
+    assert of_page == {
+        (act.value, role) for act, roles in ALLOWED.items() if act not in ELSEWHERE for role in roles
+    }
+
+
 def test_the_addresses_are_all_there_are(tmp_path) -> None:
     settings = PageConfig(store=PageStore(dir=str(tmp_path)))
     counts: Counter[tuple[str, str]] = Counter()
@@ -63,7 +76,12 @@ def test_the_addresses_are_all_there_are(tmp_path) -> None:
         for method in each.methods - {"HEAD"}
     }
     named = {
-        (method, re.sub("/1/1", "/{epoch:number}/{seq:number}", address.partition("?")[0]))
+        (
+            method,
+            re.sub("/1/1", "/{epoch:number}/{seq:number}", address.partition("?")[0]).replace(
+                SHA256, "{sha256}"
+            ),
+        )
         for method, address in ADDRESSES
     }
     assert named == there

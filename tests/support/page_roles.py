@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from inspectd.page.accounts.roles import Act
+
 GOLDEN = {"golden_begin", "golden_show", "golden_end"}
-RECIPES = {"recipe_prepare", "recipe_unprepare", "recipe_activate"}
+RECIPES = {
+    "recipe_prepare", "recipe_unprepare", "recipe_activate", "recipe_shadow", "recipe_unshadow",
+    "recipe_promote", "recipe_rollback",
+}  # fmt: skip
 MAY = {
     "viewer": {"view"},
-    "operator": {"view", "order"} | GOLDEN,
-    "inspector": {"view", "order", "export", "explain"} | GOLDEN,
-    "engineer": {"view", "order", "export", "explain"} | GOLDEN | RECIPES,
-    "quality": {"view", "export", "explain", "audit"} | GOLDEN,
+    "operator": {"view", "order", "teach_mark"} | GOLDEN,
+    "inspector": {"view", "order", "export", "explain", "teach_mark", "teach_confirm", "teach_withdraw"}
+    | GOLDEN,
+    "engineer": {
+        "view", "order", "export", "explain", "teach_mark", "teach_build", "teach_report", "teach_propose",
+    } | GOLDEN | RECIPES,
+    "quality": {
+        "view", "export", "explain", "audit", "recipe_rollback", "teach_mark", "teach_confirm", "teach_vouch",
+        "teach_withdraw", "teach_withdraw_escape", "teach_report", "teach_approve",
+    } | GOLDEN,
     "admin": {"view", "audit", "users", "sessions"},
-}
+}  # fmt: skip
+SHA256 = "ab" * 32
 
 ADDRESSES = {
     ("GET", "/api/me"): "view",
@@ -19,6 +31,12 @@ ADDRESSES = {
     ("GET", "/api/recipes"): "view",
     ("GET", "/api/golden"): "view",
     ("GET", "/api/events"): "view",
+    ("GET", "/api/watch"): "view",
+    ("GET", "/api/teach"): "view",
+    ("GET", "/api/teach/job"): "view",
+    ("GET", f"/api/teach/reports/{SHA256}"): "view",
+    ("GET", f"/api/teach/pictures/{SHA256}"): "view",
+    ("GET", f"/api/teach/shown/{SHA256}"): "view",
     ("GET", "/api/strip/1/1"): "view",
     ("GET", "/api/verdicts"): "view",
     ("GET", "/api/trends?from_ms=0&to_ms=1"): "view",
@@ -37,5 +55,11 @@ ADDRESSES = {
     ("GET", "/api/audit"): "audit",
     ("POST", "/api/acts/order_begin"): "order",
     ("POST", "/api/acts/order_end"): "order",
+    ("POST", "/api/acts/teach_cancel"): "teach_build",
     **{("POST", f"/api/acts/{act}"): act for act in GOLDEN | RECIPES},
+    **{
+        ("POST", f"/api/acts/{act}"): act
+        for act in Act
+        if act.startswith("teach_") and act is not Act.TEACH_WITHDRAW_ESCAPE  # the desk tells it apart
+    },
 }

@@ -11,11 +11,15 @@ import msgspec
 import numpy as np
 from support.cells import cells
 
+from inspectd import wire
 from inspectd.bank.build import BuildSpec, build_bank
 from inspectd.bank.file import read_bank
+from inspectd.config import JournalSettings
 from inspectd.evidence.pictures import encode_frame
 from inspectd.evidence.record import EvidenceRecord, folder_of
 from inspectd.pictures.reading import read_picture
+from inspectd.publish.journal.file import JournalFile
+from inspectd.publish.journal.records import Group, Row
 from inspectd.recipes.store import RecipeDraft, RecipeStore
 from inspectd.recipes.version import CameraRecipe
 from inspectd.teach.kept_parts import KeptPart
@@ -25,6 +29,8 @@ from inspectd.wire import Evaluation, Reason, Rectangle, Verdict
 
 SPEC = BuildSpec(height=64, width=64, coreset=0.2, seed=3)
 DAY_NS = 86_400 * 1_000_000_000
+APART_NS = 11 * 60 * 1_000_000_000
+"""Between two kept parts: no run of rejects."""
 OPERATOR, INSPECTOR, ENGINEER, QUALITY = (
     Person(who, role, "command", "because")
     for who, role in (
@@ -53,17 +59,30 @@ class TaughtLine:
     bank: Path
     now_ns: int = field(default_factory=time.time_ns)
     seq: int = field(default=0)
+    judged: list[Verdict] = field(default_factory=list)
+    """What its journal has."""
+    apart_ns: int = APART_NS
 
     def __post_init__(self) -> None:
         self.place = TeachPlace(
             self.root / "teach", self.root / "audit.jsonl", self.root / "evidence",
-            RecipeStore(self.root / "recipes"), lambda: self.now_ns,
+            RecipeStore(self.root / "recipes"),
+            lambda since_ns: [each for each in self.judged if each.decided_utc_ns >= since_ns],
+            lambda: self.now_ns,
         )  # fmt: skip
         name = "banks/top.safetensors"
         top = CameraRecipe(bank=name, bank_sha256=read_bank(self.bank).sha256, check_above=0.1)
         self.place.recipes.add(
             RecipeDraft(id="cells", number=12, cameras={"top": top}, banks={name: self.bank}, who="anna")
         )
+
+    def write_journal(self) -> None:
+        """Have the line's journal hold what was judged, as its commands read it."""
+        file = JournalFile(self.root, JournalSettings())
+        file.open(7, is_first=True, may_raise=True)
+        rows = [Row(each.seq, b"i1/p/l/top/v/", wire.encode(each)) for each in self.judged]
+        file.commit(7, Group(rows))
+        file.close()
 
     def keep(
         self,
@@ -75,6 +94,7 @@ class TaughtLine:
     ) -> KeptPart:
         """Evidence of a part, as the evidence process writes it."""
         self.seq += 1
+        self.now_ns += self.apart_ns
         pixels = read_picture(picture) if isinstance(picture, Path) else picture
         verdict = Verdict(
             plant="p", line="l", camera="top", epoch=7, seq=self.seq, inspection_id=self.seq,
@@ -84,6 +104,7 @@ class TaughtLine:
             bank_sha256="ab" * 32, dropped_before=0, frame_sha256=hashlib.sha256(pixels.data).hexdigest(),
             rectangle=rectangle,
         )  # fmt: skip
+        self.judged.append(verdict)
         folder = self.place.evidence / folder_of(verdict)
         folder.mkdir(parents=True)
         (folder / "frame.png").write_bytes(encode_frame(pixels))

@@ -22,10 +22,11 @@ from inspectd.teach.answering import confirm, mark, vouch, withdraw
 from inspectd.teach.candidates import BANK, Candidate, build_candidate, find_base, find_candidate
 from inspectd.teach.golden_images import keep_golden
 from inspectd.teach.image_lists import adopt, read_list, rebuild_listed
-from inspectd.teach.replay import Replay, replay
+from inspectd.teach.replay import Replay
 from inspectd.teach.report import TeachReport, report_on
 from inspectd.teach.report_page import write_teach_report
-from inspectd.teach.signing import approve, judging_banks, keep_report, propose
+from inspectd.teach.reporting import make_report
+from inspectd.teach.signing import approve, propose
 from inspectd.wire import Evaluation
 
 PASS, FAIL = Evaluation.PASS, Evaluation.FAIL
@@ -51,12 +52,7 @@ def build(line: TaughtLine, drawn: list[Path] | tuple[Path, ...] = ()) -> Candid
 
 
 def report(line: TaughtLine, candidate: Candidate) -> tuple[TeachReport, Replay]:
-    _, folder = find_candidate(line.place, candidate.bank_sha256)
-    banks = judging_banks(line.place, candidate, folder, "cpu")
-    found = replay(line.place, "cells", "top", banks, quiet)
-    made = report_on(candidate, read_bank(folder / BANK), found, {PASS: 1000, FAIL: 50})
-    keep_report(folder, made)
-    return made, found
+    return make_report(line.place, candidate.bank_sha256, ENGINEER, "cpu", quiet)
 
 
 @pytest.fixture
@@ -116,7 +112,7 @@ def test_the_report_is_what_evaluate_says_and_two_people_sign(adopted: TaughtLin
     flips = [item for item in found.items if item.flips]
     assert len(made.flips) == len(flips)
     assert made.left_out == {"undecidable": 1}
-    assert (made.passes_by_chance.kept, made.passes_by_chance.judged, made.fails.kept) == (7, 1000, 5)
+    assert (made.passes_by_chance.kept, made.passes_by_chance.judged, made.fails.kept) == (7, 7, 5)
     assert made.passes_by_chance.to_fail.high > made.passes_by_chance.to_fail.share
     assert (made.golden, [defect.name for defect in made.known_defects]) == (2, [escape])
     taught = next(item for item in found.items if item.name == ids[0].replace("-", ":"))
@@ -182,14 +178,16 @@ def test_a_threshold_that_rises_and_a_defect_that_passes_take_a_second_reason(ad
     risen = msgspec.structs.replace(base, threshold=base.threshold_before * 1.11)
     bank = read_bank(line.bank)
     assert made.needs == [] if base.rise is not None and base.rise <= 0.1 else made.needs
-    assert "the threshold rises by 11%" in report_on(risen, bank, found, None).needs[0]
+    assert (
+        "the threshold rises by 11%" in report_on(risen, bank, found, judged=None, effects=[]).needs[0].words
+    )
     below = msgspec.structs.replace(base, threshold_before=-1.0, threshold=0.5)
-    assert "from below zero" in report_on(below, bank, found, None).needs[0]
-    assert report_on(base, bank, found, None).fails.judged is None
+    assert "from below zero" in report_on(below, bank, found, judged=None, effects=[]).needs[0].words
+    assert report_on(base, bank, found, judged=None, effects=None).fails.judged is None
 
     teach(line, [OWN[0]], "bad")  # an image the bank knows as good: no bank of these images finds it
     made, _ = report(line, base)
-    assert "1 of 1 known defects pass" in made.needs[-1]
+    assert "1 of 1 known defects pass" in made.needs[-1].words
     (defect,) = made.known_defects
     assert not defect.found
     with pytest.raises(InputError, match="expected a second reason"):

@@ -55,6 +55,7 @@ def test_from_a_touch_to_a_version(
     top = ("--recipe", "cells", "--camera", "top")
     assert "20 images are kept" in teach("adopt", *top, "--images", images, role="engineer", who="eva").out
     part = line.keep(GOOD[40], Evaluation.FAIL)
+    line.write_journal()
     marked = teach("mark", part.name, "--part-is", "good", role="operator", who="olga")
     assert marked.out.startswith("case 7-1: top, fail with 2, the part is good")
     assert teach("confirm", "7-1", role="quality", who="quentin").out == "case 7-1: confirmed, good\n"

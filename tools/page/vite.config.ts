@@ -32,7 +32,7 @@ export default defineConfig({
     rolldownOptions: {
       output: {
         entryFileNames: "app.js",
-        chunkFileNames: "text-[name].js",
+        chunkFileNames: (chunk) => (chunk.facadeModuleId?.includes("/texts/") ? "text-[name].js" : "chart.js"),
         assetFileNames: (asset) => (asset.names[0]?.endsWith(".css") ? "app.css" : "[name][extname]"),
       },
     },

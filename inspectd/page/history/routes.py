@@ -28,6 +28,7 @@ from inspectd.page.history.part_page import PartPages
 from inspectd.page.history.rows import Numbered, unpack
 from inspectd.page.history.trends import events, trends
 from inspectd.page.history.turns import QuestionTurns
+from inspectd.page.history.watching import WatchedPlace, watch
 from inspectd.page.rows import row_of
 from inspectd.page.told_pages import ToldRowPage, ToldTrends
 
@@ -98,6 +99,7 @@ def routes(
         Route("/api/verdicts.csv", in_turn(rows.export), methods=["GET"]),
         Route("/api/trends", in_turn(rows.show_trends), methods=["GET"]),
         Route("/api/events", in_turn(rows.list_events), methods=["GET"]),
+        Route("/api/watch", in_turn(rows.show_watch), methods=["GET"]),
         Route(named, in_turn(parts.show), methods=["GET"]),
         Route(f"{named}/picture", in_turn(parts.give_picture), methods=["GET"]),
         Route(f"{named}/heatmap", in_turn(parts.give_heatmap), methods=["GET"]),
@@ -182,6 +184,20 @@ class _RowPages:
             return events(connection, from_ms, to_ms, given.get("camera"), _MAX_EVENTS)
 
         return json_answer({"rows": await self._ask(question)})
+
+    async def show_watch(self, request: Request) -> Response:
+        """Whether more or fewer parts of a recipe are rejected than before a moment."""
+        await self._allow(request, VIEW)
+        given = _only(request, {"since_ms", "place", "recipe"})
+        now = self._clock()
+        since_ms = _milliseconds(given, "since_ms", now)
+        camera, _, region = given.get("place", "").partition("/")
+        of = WatchedPlace(given.get("recipe", ""), camera, region)
+
+        def question(connection: sqlite3.Connection) -> dict[str, Any]:
+            return watch(connection, of, since_ms, now)
+
+        return json_answer(await self._ask(question))
 
     async def _page(self, wanted: RowRequest) -> ToldRowPage:
         items: list[Numbered]

@@ -6,8 +6,10 @@ import { Audit } from "./pages/audit";
 import { Golden } from "./pages/golden";
 import { History } from "./pages/history";
 import { Part } from "./pages/part";
+import { CandidatePage } from "./pages/candidate";
 import { Recipes } from "./pages/recipes";
 import { Sessions } from "./pages/sessions";
+import { Teach } from "./pages/teach";
 import { Trends } from "./pages/trends";
 import { Users } from "./pages/users";
 import { post, wordsOf } from "./api";
@@ -27,6 +29,7 @@ const ENTRIES: { path: string; title: Key; act?: string }[] = [
   { path: "/trends", title: "nav.trends" },
   { path: "/recipes", title: "nav.recipes" },
   { path: "/golden", title: "nav.golden" },
+  { path: "/teach", title: "nav.teach" },
   { path: "/users", title: "nav.users", act: "users" },
   { path: "/sessions", title: "nav.sessions", act: "sessions" },
   { path: "/audit", title: "nav.audit", act: "audit" },
@@ -63,6 +66,8 @@ export function App() {
 function pageOf(path: string) {
   const part = /^\/part\/(\d{1,16})\/(\d{1,16})$/.exec(path);
   if (part) return <Part key={path} epoch={Number(part[1])} seq={Number(part[2])} />;
+  const candidate = /^\/teach\/([0-9a-f]{64})$/.exec(path);
+  if (candidate?.[1]) return <CandidatePage key={path} sha256={candidate[1]} />;
   const entry = ENTRIES.find((each) => each.path === path);
   if (entry?.act && !may(entry.act)) return <p class="alone">{t("app.not_allowed")}</p>;
   switch (path) {
@@ -76,6 +81,8 @@ function pageOf(path: string) {
       return <Recipes />;
     case "/golden":
       return <Golden />;
+    case "/teach":
+      return <Teach />;
     case "/users":
       return <Users />;
     case "/sessions":
@@ -89,13 +96,17 @@ function pageOf(path: string) {
   }
 }
 
+/** A line that nobody can teach from here has no such page. */
+const isOffered = (entry: { path: string; act?: string }): boolean =>
+  (!entry.act || may(entry.act)) && (entry.path !== "/teach" || line.value?.has_teaching === true);
+
 function Head({ path }: { path: string }) {
   return (
     <header class="head">
       <div class="line-name">{line.value?.line}</div>
       <nav aria-label={t("nav.label")}>
-        {ENTRIES.filter((entry) => !entry.act || may(entry.act)).map((entry) => (
-          <a key={entry.path} href={entry.path} aria-current={path === entry.path ? "page" : undefined}>
+        {ENTRIES.filter(isOffered).map((entry) => (
+          <a key={entry.path} href={entry.path} aria-current={path === entry.path || path.startsWith(`${entry.path}/`) ? "page" : undefined}>
             {t(entry.title)}
           </a>
         ))}

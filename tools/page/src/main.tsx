@@ -2,6 +2,7 @@ import "uplot/dist/uPlot.min.css";
 import "./styles/base.css";
 import "./styles/now.css";
 import "./styles/pages.css";
+import "./styles/teach.css";
 import { render } from "preact";
 import { App } from "./app";
 import { start } from "./live";

@@ -80,6 +80,7 @@ export interface Shift {
 export interface LineFacts {
   cameras: CameraPlace[];
   has_evidence: boolean;
+  has_teaching: boolean;
   in_force: string | null;
   in_force_number: number | null;
   line: string;
@@ -492,8 +493,21 @@ export interface Recipe {
   why: string | null;
 }
 
+/** What scores the same frames without a vote, and against what. */
+export interface Shadow {
+  against: string;
+  detail: string;
+  frames: Record<string, number>;
+  recipe: string;
+  since_ms: number;
+  state: string;
+  to_fail: number;
+  to_pass: number;
+}
+
 /** Every recipe there is to choose. */
 export interface RecipeList {
+  compared: Shadow | null;
   has_store: boolean;
   in_force: string | null;
   in_force_number: number | null;

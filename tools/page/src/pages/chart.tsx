@@ -1,7 +1,7 @@
 /** One chart over time, in the plant's zone; dragging chooses a span. */
 
-import { useEffect, useRef } from "preact/hooks";
-import uPlot from "uplot";
+import { useEffect, useRef, useState } from "preact/hooks";
+import type uPlot from "uplot";
 import { language, t } from "../text";
 import { isDark } from "../theme";
 import { zone } from "../time";
@@ -36,9 +36,10 @@ export function Chart(props: {
   unit: (value: number) => string;
 }) {
   const box = useRef<HTMLDivElement>(null);
+  const uPlot = usePlot();
   useEffect(() => {
     const parent = box.current;
-    if (!parent) return;
+    if (!parent || !uPlot) return;
     const colour = (name: string): string => colourOf(parent, name);
     const axis = { stroke: colour("--ink"), grid: { stroke: colour("--rule"), width: 1 }, ticks: { stroke: colour("--rule"), width: 1 } };
     const chart = new uPlot(
@@ -88,13 +89,22 @@ export function Chart(props: {
       resized.disconnect();
       chart.destroy();
     };
-  }, [props.t, props.curves, props.marks, language.value, isDark.value]);
+  }, [uPlot, props.t, props.curves, props.marks, language.value, isDark.value]);
   return (
     <figure class="chart">
       <figcaption>{props.label}</figcaption>
       <div ref={box} role="img" aria-label={props.label} />
     </figure>
   );
+}
+
+/** What draws, loaded by the first page that has charts. */
+function usePlot(): typeof uPlot | null {
+  const [found, setFound] = useState<{ plot: typeof uPlot } | null>(null);
+  useEffect(() => {
+    void import("uplot").then((loaded) => setFound({ plot: loaded.default }));
+  }, []);
+  return found?.plot ?? null;
 }
 
 /** As it is now, in light or dark: a canvas knows no names of colours. */

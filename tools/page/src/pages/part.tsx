@@ -12,6 +12,7 @@ import { number, percent, timeText } from "../time";
 import { Badge, Button, Page, Problem, ScoreBar } from "../ui";
 import type { PartFacts, Row } from "../wire";
 import { RowTable, useNeighbours } from "./history";
+import { TeachPart } from "./teach_mark";
 
 export function Part({ epoch, seq }: { epoch: number; seq: number }) {
   const { data, error } = useLoaded<PartFacts>(`/api/parts/${epoch}/${seq}`);
@@ -91,6 +92,7 @@ function Facts({ part }: { part: PartFacts }) {
             </div>
           ))}
         </dl>
+        <TeachPart row={row} isKept={part.picture.kept} />
         <Explain part={part} />
         <More title={t("part.measures")} values={part.measures} />
         <More title={t("part.all")} values={part.all} />

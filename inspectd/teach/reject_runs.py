@@ -1,0 +1,66 @@
+"""Runs of rejects: while a camera rejects part after part, no part of it is called good.
+
+Then something happened to the process, the light or the camera, and "all of these are good" is what a person
+says who wants the line to go on. Taught, it would make that state the new normal.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from inspectd.teach.place import TeachPlace
+from inspectd.teach.refusals import TeachRefusedError
+from inspectd.wire import Evaluation, Verdict
+
+AROUND: Final = 20
+"""Verdicts of a camera that are looked at together."""
+MOST_REJECTS: Final = 9
+"""More of them that fail are a run of rejects."""
+_NEAR_NS: Final = 600 * 1_000_000_000
+"""Verdicts of other times tell nothing of a run."""
+
+
+def refuse_in_a_run(place: TeachPlace, camera: str, part: Verdict | None = None) -> None:
+    """Refuse to call a part of a camera or region good while that rejects part after part, or did so then.
+
+    Args:
+        place: the line's folder of teaching.
+        camera: or region of one.
+        part: the verdict that is called wrong; None: only now counts.
+
+    Raises:
+        InputError: there is such a run, or the line's journal does not tell.
+    """
+    now_ns = place.clock_ns()
+    since_ns = min(now_ns, now_ns if part is None else part.decided_utc_ns) - _NEAR_NS
+    judged = [verdict for verdict in place.judged_since(since_ns) if verdict.place == camera]
+    _refuse_run(camera, "now", [v for v in judged if now_ns - v.decided_utc_ns <= _NEAR_NS][-AROUND:])
+    if part is None:
+        return
+    at = next(
+        (row for row, each in enumerate(judged) if (each.epoch, each.seq) == (part.epoch, part.seq)), None
+    )
+    if at is None:
+        raise TeachRefusedError(
+            "not_in_journal",
+            f"{camera}: the line's journal does not have verdict {part.epoch}:{part.seq} any more, expected "
+            "it: whether the part was one of a run of rejects cannot be known",
+        )
+    # The window that lies around the part, or as near to it as the journal reaches.
+    first = max(0, min(at - AROUND // 2, len(judged) - AROUND))
+    near = [
+        each
+        for each in judged[first : first + AROUND]
+        if abs(each.decided_utc_ns - part.decided_utc_ns) <= _NEAR_NS
+    ]
+    _refuse_run(camera, "when the part was judged", near)
+
+
+def _refuse_run(camera: str, when: str, judged: list[Verdict]) -> None:
+    rejects = sum(verdict.evaluation is Evaluation.FAIL for verdict in judged)
+    if rejects > MOST_REJECTS:
+        raise TeachRefusedError(
+            "reject_run",
+            f"{camera}: {rejects} of {len(judged)} parts were rejected {when}, expected at most "
+            f"{MOST_REJECTS} of {AROUND}: find out what changed before any part is called good",
+        )

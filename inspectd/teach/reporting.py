@@ -1,0 +1,64 @@
+"""Makes the report on a candidate: replays, weighs, keeps."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from inspectd.bank.build import Progress
+from inspectd.bank.file import read_bank
+from inspectd.errors import InputError
+from inspectd.teach.candidates import BANK, Candidate, find_candidate
+from inspectd.teach.effects import effects_of
+from inspectd.teach.place import TeachPlace
+from inspectd.teach.replay import Replay, replay
+from inspectd.teach.report import TeachReport, report_on
+from inspectd.teach.report_pictures import keep_pictures
+from inspectd.teach.roles import Person, TeachAct, refuse_role
+from inspectd.teach.signing import judging_banks, keep_report
+from inspectd.wire import Evaluation
+
+
+def make_report(
+    place: TeachPlace, word: str, person: Person, device: str, progress: Progress
+) -> tuple[TeachReport, Replay]:
+    """Hold a candidate against evidence, golden images and known defects, and keep what comes out beside it.
+
+    Args:
+        place: the line's folder of teaching.
+        word: the first digits of the candidate's sha256.
+        person: who does it.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        progress: called with every step's progress.
+
+    Raises:
+        InputError: the role may not, there is no such candidate, or what is known was altered.
+        UnavailableError: the report cannot be written.
+    """
+    refuse_role(TeachAct.REPORT, person)
+    candidate, folder = find_candidate(place, word)
+    banks = judging_banks(place, candidate, folder, device)
+    bank = read_bank(folder / BANK)
+    found = replay(place, candidate.recipe, candidate.place, banks, progress)
+    effects = effects_of(candidate, (banks[0].bank, bank), found, device, progress)
+    pictures = keep_pictures(place, found, (banks[0].threshold, banks[1].threshold))
+    report = report_on(
+        candidate, bank, found,
+        judged=_judged(place, candidate, found), effects=effects, pictures=pictures,
+    )  # fmt: skip
+    keep_report(folder, report)
+    return report, found
+
+
+def _judged(place: TeachPlace, candidate: Candidate, found: Replay) -> dict[Evaluation, int] | None:
+    """How many such parts the line judged in the time of the evidence; None: its journal does not tell."""
+    if found.oldest_utc_ns is None:
+        return None
+    try:
+        counts = Counter(
+            verdict.evaluation
+            for verdict in place.judged_since(found.oldest_utc_ns)
+            if (verdict.recipe, verdict.place) == (candidate.recipe, candidate.place)
+        )
+    except InputError:  # no journal, or one that was shortened or damaged: the report says "not known"
+        return None
+    return dict(counts)

@@ -1,0 +1,162 @@
+"""The desk: the rules of the commands over a socket, and one job at a time that is told honestly."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.cells import cells
+from support.teaching import TaughtLine
+
+from inspectd.errors import UnavailableError
+from inspectd.recipes.audit import read
+from inspectd.teach.desk import TeachDesk
+from inspectd.teach.desk_client import ask_desk
+from inspectd.teach.desk_messages import (
+    AnswerAsked,
+    BuildAsked,
+    CancelAsked,
+    DeskAnswer,
+    DeskPerson,
+    JobAsked,
+    LookAsked,
+    MarkAsked,
+    PictureAsked,
+    ReportAsked,
+    decode_answer,
+)
+from inspectd.teach.desk_server import DeskServer
+from inspectd.teach.jobs import JobOrder, TeachJobs
+from inspectd.wire import Evaluation
+
+GOOD = cells(defective=False)[40:]
+SLOW = """
+import sys, time
+sys.stdin.readline()
+print('words of a library', flush=True)
+print('{"step":"features","done":3,"total":9}', flush=True)
+time.sleep(60)
+"""
+WORKS = """
+import sys
+sys.stdin.readline()
+print('{"step":"bank","done":1,"total":1}')
+print('{"candidate":"abcdef"}')
+"""
+FAILS = """
+import sys
+sys.stdin.readline()
+print('{"failed":"cells: no confirmed case is new"}')
+sys.exit(2)
+"""
+
+
+def person(who: str, role: str, why: str = "") -> DeskPerson:
+    return DeskPerson(who, role, "page 10.0.0.7", why)
+
+
+EVA = person("eva", "engineer")
+BUILD = BuildAsked(EVA, "cells", "top")
+
+
+@pytest.fixture
+def serve(line: TaughtLine) -> Iterator[Callable[..., Callable[[Any], DeskAnswer]]]:
+    """Serves a desk whose jobs are a script; what asks it."""
+    servers: list[tuple[DeskServer, TeachJobs]] = []
+
+    def start(script: str = SLOW, users: set[int] | None = None) -> Callable[[Any], DeskAnswer]:
+        line.place.root.mkdir(exist_ok=True)
+        jobs = TeachJobs(line.place.root, [sys.executable, "-c", script], lambda: time.time_ns() // 1_000_000)
+        path = line.root / f"desk{len(servers)}.sock"
+        server = DeskServer(path, TeachDesk(line.place, jobs), {os.getuid()} if users is None else users)
+        servers.append((server, jobs))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return lambda request: ask_desk(str(path), request, 20)[0]
+
+    yield start
+    for server, jobs in servers:
+        server.shutdown()
+        server.server_close()
+        jobs.close()
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    end = time.monotonic() + 20
+    while not (found := condition()):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return found
+
+
+def test_what_is_asked_is_done_by_the_rules_and_recorded_with_its_door(line: TaughtLine, serve) -> None:
+    ask = serve()
+    part = line.keep(GOOD[0], Evaluation.FAIL)
+    marked = ask(MarkAsked(person("olga", "operator", "oil"), part.name, "good"))
+    assert (marked.what, marked.value["id"]) == ("", "7-1")
+    again = ask(MarkAsked(person("olga", "operator"), part.name, "good"))
+    assert (again.what, again.value) == ("has_case", None)
+    assert ask(AnswerAsked(person("otto", "operator"), "7-1", "confirm")).what == "refused"
+    assert ask(AnswerAsked(person("Olga", "inspector"), "7-1", "confirm")).what == "same_person"
+    assert ask(AnswerAsked(person("ivan", "inspector"), "7-1", "confirm")).value["state"] == "confirmed"
+    (case,) = ask(LookAsked()).value["cases"]
+    assert (case["state"], case["marked_by"], case["decided_by"]) == ("confirmed", "olga", "ivan")
+    picture = ask_desk(str(line.root / "desk0.sock"), PictureAsked(case["picture"]))[1]
+    assert picture == (part.folder / "frame.png").read_bytes()
+    assert ask(PictureAsked("0" * 64)).what == "refused"
+    assert ask(ReportAsked("0" * 64)).what == "no_report"
+    first = next(read(line.place.audit))
+    user = first.door.removeprefix("page 10.0.0.7 by ")
+    assert (first.who, first.why, bool(user)) == ("olga", "oil", True)
+
+
+def test_one_job_at_a_time_with_its_progress_and_its_end(line: TaughtLine, serve) -> None:
+    ask = serve()
+    assert ask(JobAsked()).value is None
+    assert ask(BuildAsked(person("olga", "operator"), "cells", "top")).what == "refused"
+    assert ask(CancelAsked(EVA)).what == "no_job"
+    assert ask(BUILD).value["state"] == "running"
+    assert ask(BUILD).what == "job_busy"
+    until(lambda: ask(JobAsked()).value["done"] == 3)
+    assert ask(JobAsked()).value["step"] == "features"
+    assert ask(CancelAsked(EVA)).value["state"] == "cancelled"
+    assert ask(BUILD).value["state"] == "running"
+    # The power goes: the next desk says so.
+    other = serve(WORKS)
+    interrupted = other(JobAsked()).value
+    assert (interrupted["state"], interrupted["who"]) == ("interrupted", "eva")
+    assert other(BUILD).what == ""
+    done = until(lambda: (job := other(JobAsked()).value)["state"] != "running" and job)
+    assert (done["state"], done["candidate"]) == ("done", "abcdef")
+    third = serve(FAILS)
+    third(BUILD)
+    failed = until(lambda: (job := third(JobAsked()).value)["state"] != "running" and job)
+    assert (failed["state"], failed["detail"]) == ("failed", "cells: no confirmed case is new")
+
+
+def test_a_job_is_gone_when_it_is_cancelled(tmp_path: Path) -> None:
+    jobs = TeachJobs(tmp_path, [sys.executable, "-c", SLOW], lambda: 0)
+    jobs.begin(JobOrder("build", "eva", "engineer", "page", ""), "cells, top")
+    child = jobs._child
+    assert child is not None
+    jobs.cancel()
+    assert child.poll() is not None
+
+
+def test_nobody_else_is_answered_and_nonsense_is_refused(line: TaughtLine, serve) -> None:
+    assert serve(users={os.getuid() + 1})(LookAsked()).what == "refused"
+    serve()
+    for words in (b"{}\n", b'{"do":"mark"}\n', b"\xff\n", b'{"do":"picture","sha256":"../../etc/passwd"}\n'):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(line.root / "desk1.sock"))
+            connection.sendall(words)
+            answer = decode_answer(connection.makefile("rb").readline())
+        assert (answer.what, "cannot be read" in answer.detail) == ("refused", True)
+    with pytest.raises(UnavailableError, match="is `inspectd teach serve` running"):
+        ask_desk(str(line.root / "none.sock"), LookAsked())
