@@ -60,6 +60,7 @@ _UNSET: Final = {"threshold": 5.0, "check_above": 4.0, "frozen_frames": 1, "dead
                  "primary_host": "scada", "takt_target_seconds": 2.5,
                  "evidence_dir": "/var/lib/inspectd/line1/evidence",
                  "settings_file": "/etc/inspectd/line1.toml", "secret_file": "proxy.secret",
+                 "teach_socket": "/run/inspectd-teach/line1/teach.sock",
                  "client_secret_file": "oidc.secret",
                  "recipes_dir": "/var/lib/inspectd/line1/recipes",
                  "keys_dir": "keys", "tls_certificate": "metrics.pem", "tls_key": "metrics.key",
