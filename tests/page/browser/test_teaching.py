@@ -20,7 +20,7 @@ from inspectd.pictures.reading import read_picture
 from inspectd.teach.candidates import BANK
 from inspectd.wire import Evaluation
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timed]  # not one part may be undecidable meanwhile
 
 OWN, GOOD = cells(defective=False)[:30], cells(defective=False)[40:64]
 DEFECTS = cells(defective=True)[:14]
