@@ -192,7 +192,15 @@ class TaughtDaemon:
     def touch(self, glass: Glass, button: str, why: str) -> None:
         """Compare, put in force, or back; waits until the line has done it."""
         glass.tab.get_by_role("button", name=button).first.tap()
-        _fill(glass, button, seconds=240, Reason=why)
+        dialog = glass.tab.get_by_role("dialog")
+        dialog.get_by_label("Reason").fill(why)
+        dialog.get_by_role("button", name=button).tap()
+        end = time.monotonic() + 240
+        while dialog.count():
+            self.hurry()
+            self.daemon.reader.read(200)
+            assert time.monotonic() < end, dialog.inner_text()
+            assert dialog.locator(".problem").count() == 0, dialog.inner_text()
 
     def ask(self, request: Any) -> Any:
         """What the desk answers to a look."""
@@ -210,10 +218,9 @@ class TaughtDaemon:
 
     def hurry(self) -> None:
         """Have what comes behind everything else take part: on a busy host of tests it would never end."""
-        for pid in (*_children(self.desk.process.pid), self.daemon.children().get("shadow")):
-            if pid is not None:
-                with contextlib.suppress(OSError):
-                    take_part(pid)
+        for pid in (*_children(self.desk.process.pid), *self.daemon.children().values()):
+            with contextlib.suppress(OSError):
+                take_part(pid)
 
 
 def _fill(glass: Glass, button: str, *, seconds: float = 30, **fields: str) -> None:
