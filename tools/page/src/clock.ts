@@ -16,7 +16,8 @@ const most = (at: number): number => high + DRIFT * Math.max(0, at - (answeredAt
 
 /** The server wrote its time into an answer; `askedAt` and `at` are of the browser's monotonic clock. */
 export function answered(askedAt: number, at: number, serverMs: number): void {
-  let [lower, upper] = [serverMs - at, serverMs - askedAt];
+  // The server writes whole milliseconds: up to one more has passed.
+  let [lower, upper] = [serverMs - at, serverMs + 1 - askedAt];
   if (answeredAt !== null) {
     const wider = DRIFT * Math.max(0, at - answeredAt);
     // Apart: one of the clocks was set.
