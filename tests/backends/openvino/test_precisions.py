@@ -138,7 +138,7 @@ def test_a_bank_of_8_bits_holds_its_network_and_no_other_bank_does(
     bank = read_bank(banks["float32"])
     wrong = msgspec.structs.replace(bank.manifest, precision="int8")
     write_bank(tmp_path / "x.bank", wrong, bank.tensors)
-    with pytest.raises(BankError, match="holds no network, which does not fit its precision int8; build it"):
+    with pytest.raises(BankError, match="no network, which does not fit its precision int8 and detector"):
         read_bank(tmp_path / "x.bank")
     write_bank(tmp_path / "y.bank", bank.manifest, {**bank.tensors, NETWORK[0]: np.zeros(3, np.uint8)})
     with pytest.raises(BankError, match=r"holds \['network.model'\], which does not fit its precision"):
