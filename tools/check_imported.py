@@ -51,7 +51,7 @@ def difference_of_network(folder: Path, kind: str) -> float:
         network, name=folder.name, weights="", sha256="", outputs=options.outputs, size=size, region=None,
         precision="float32",
     )  # fmt: skip
-    shares = []
+    shares: list[float] = []
     for name, expected in json.loads((folder / "scores.json").read_text(encoding="utf-8")).items():
         frame = read_image(folder / "pictures" / name)
         assert frame is not None
