@@ -92,7 +92,8 @@ export function Chart(props: {
   return (
     <figure class="chart">
       <figcaption>{props.label}</figcaption>
-      <div ref={box} role="img" aria-label={props.label} />
+      {/* As high as what is drawn there, with its legend: nothing below it moves when it is. */}
+      <div ref={box} role="img" aria-label={props.label} style={`min-height: calc(${HEIGHT_PX}px + 1.9rem)`} />
     </figure>
   );
 }
