@@ -18,7 +18,7 @@ def test_the_daemon_and_evaluate_give_the_same_scores(
     for kind, bank in detector_banks.items():
         settings += f'[[recipes]]\nname = "{kind}"\nbank = "{bank}"\n\n'
     for kind in KINDS:
-        settings += camera_table(kind, mixed_folder, fps=20, loop=False, recipe=kind) + "\n"
+        settings += camera_table(kind, mixed_folder, fps=8, loop=False, recipe=kind) + "\n"
     daemon = start_real_daemon(settings)
     daemon.until(lambda: daemon.phases() == ["ended"] * len(KINDS), 60)
     assert daemon.stop() == 0
