@@ -65,7 +65,7 @@ class Glass:
         self.tab.wait_for_selector("main#content")
         return self
 
-    def sees(self, selector: str, text: str | None = None, *, within_seconds: float = 20.0) -> float:
+    def sees(self, selector: str, text: str | None = None, *, within_seconds: float = 60.0) -> float:
         """Wait until it is there, and seen; how long it took in seconds."""
         began = time.monotonic()
         found = self.tab.locator(selector)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-
 import pytest
-from support.daemon import camera_table, settings
-from support.page_process import PageProcess
 
 pytestmark = pytest.mark.system
 
@@ -52,46 +48,3 @@ def test_heat_is_drawn_and_taken_away(page, look) -> None:
     glass.tab.wait_for_function(
         "before => document.querySelector('.strip a.fail canvas').toDataURL() !== before", arg=with_heat
     )
-
-
-@pytest.mark.timed
-def test_a_line_that_ends_is_said_at_once(start_daemon, stub_bank, good_folder, tmp_path, look) -> None:
-    daemon = start_daemon(
-        settings(stub_bank, camera_table("top", good_folder, fps=5), extra="[preview]")
-    ).ready()
-    page = PageProcess(tmp_path / "page", daemon.runtime_dir)
-    try:
-        glass = look(page)
-        glass.sees(LIVE)
-        daemon.process.kill()
-        assert glass.sees(".band.failure strong", "NO CONTACT") < 1.5
-        assert glass.sees(".tile.stale .over", "NO PICTURE") < 1.5
-        assert "The line is silent" in glass.text(".tile.stale .over")
-    finally:
-        page.close()
-
-
-@pytest.mark.timed
-def test_a_page_that_hangs_or_dies_is_said_and_comes_back(
-    start_daemon, stub_bank, good_folder, tmp_path, look
-) -> None:
-    daemon = start_daemon(
-        settings(stub_bank, camera_table("top", good_folder, fps=5), extra="[preview]")
-    ).ready()
-    page = PageProcess(tmp_path / "page", daemon.runtime_dir)
-    try:
-        glass = look(page)
-        glass.sees(LIVE)
-        assert page.process is not None
-        page.process.send_signal(signal.SIGSTOP)
-        assert glass.sees(".tile.stale .over", "NO PICTURE") < 1.5
-        assert glass.sees(".band.lost strong", "NOT LIVE") < 2.5
-        page.process.send_signal(signal.SIGCONT)
-        glass.sees(LIVE)
-        page.kill()
-        assert glass.sees(".band.lost strong", "NOT LIVE") < 1.5
-        page.start()
-        glass.sees(".band.ok strong", "RUNNING")
-        glass.sees(LIVE)
-    finally:
-        page.close()
