@@ -19,6 +19,8 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from itertools import islice, pairwise
+from statistics import median
 from typing import Any, Final, NamedTuple
 
 import httpcore
@@ -31,10 +33,19 @@ _LONGEST_SILENCE_NS: Final = 8_000_000
 _SHORTEST_SILENCE_NS: Final = 2_000_000
 _SILENT_SHARE: Final = 0.25
 """Of the time between two pictures: silence this long shows that the sender has nothing left to send."""
+_SOON_SHARE: Final = 0.25
+"""Of that time: a picture that comes sooner after the one before, by more than this, waited somewhere."""
+_LATE_SHARE: Final = 0.5
+"""Of that time: behind a picture that comes later than it was due, by more than this, others may wait."""
+_RATE_WINDOW_NS: Final = 30_000_000_000
+_ARRIVALS: Final = 16  # whose middle interval is taken
+_FEW: Final = 3  # with the beginning of the connection, which is none
 _OF_A_PAUSE: Final = 2
 """A sender that waits for the network pauses within pictures too; a silence is longer than such a pause, and
 than a round trip, by so much."""
 _PAUSES: Final = 8  # pictures whose longest pause is remembered
+_SO_TIMESTAMPNS: Final = 35  # of Linux; the module `socket` does not name it
+_TIMESPEC: Final = struct.Struct("=qq")
 _TCP_INFO: Final = struct.Struct("=68xI")  # tcpi_rtt, in microseconds
 _LONGEST_PICTURE_BYTES: Final = 256 << 20
 """Most that a demuxer may gather for one picture; no JPEG of a camera is as large."""
@@ -71,18 +82,22 @@ class ArrivalLog:
     back meanwhile (a lost packet, a link that was down, a radio that sleeps). One that comes without a
     silence before it may have waited, here or at the sender, since the last. A silence within a picture shows
     that the sender waits for the network, and how long: none as short shows anything between two pictures.
+    Nor does a silence before or after a picture that comes sooner than the camera takes them, or after one
+    that comes later: what hands on a backlog may rest between them. How often the camera takes pictures shows
+    over a time that a backlog and what caused it fit in.
     """
 
     def __init__(self, began_ns: int) -> None:
         """Nothing can have come before the connection began."""
-        self.silence_ns = _LONGEST_SILENCE_NS
         self.round_trip_ns = 0
+        self._begun_ns: deque[int] = deque([began_ns])
+        self._was_due = True
         self._silent_since_ns = began_ns
         self._silent_until_ns = began_ns
         self._earliest_ns = began_ns
         self._offset = 0
         self._offsets: deque[int] = deque(maxlen=_REMEMBERED_CHUNKS)
-        self._read_ns: deque[int] = deque(maxlen=_REMEMBERED_CHUNKS)
+        self._came: deque[ArrivalSpan] = deque(maxlen=_REMEMBERED_CHUNKS)
         self._silences: deque[_Silence] = deque(maxlen=_REMEMBERED_CHUNKS)
         self._pauses_ns: deque[int] = deque(maxlen=_PAUSES)
         self._end = 0
@@ -91,17 +106,22 @@ class ArrivalLog:
         """Note that there was nothing to read up to this moment."""
         self._silent_until_ns = time_ns
 
-    def something_at(self, now_ns: int) -> None:
-        """Note that something was there and has been read."""
+    def something_at(self, latest_ns: int, earliest_ns: int | None = None) -> None:
+        """Note that something has been read that came between these moments, as far as they are known.
+
+        It had not come while there was nothing to read, whatever clocks say.
+        """
+        earliest_ns = max(earliest_ns or 0, self._silent_until_ns)
+        latest_ns = max(latest_ns, earliest_ns)
         if self._silent_until_ns > self._silent_since_ns:
             lasted_ns = self._silent_until_ns - self._silent_since_ns
             self._silences.append(_Silence(self._offset, self._silent_since_ns, lasted_ns))
         if self._offsets and self._offsets[-1] == self._offset:
             # What was read before held no byte of the body yet.
-            self._read_ns[-1] = now_ns
+            self._came.pop()
         else:
             self._offsets.append(self._offset)
-            self._read_ns.append(now_ns)
+        self._came.append(ArrivalSpan(earliest_ns, latest_ns))
 
     def received(self, size: int, now_ns: int) -> None:
         """Note that `size` bytes of what was read belong to the stream."""
@@ -121,21 +141,44 @@ class ArrivalLog:
                 before.append(found)
             else:  # it lay within the one before, and came to light since
                 self._pauses_ns.append(found.lasted_ns)
-        least_ns = max(self.silence_ns, _OF_A_PAUSE * max(self.round_trip_ns, *self._pauses_ns, 0))
-        for silence in before:
-            if silence.lasted_ns >= least_ns:
-                self._earliest_ns = silence.since_ns
         self._pauses_ns.append(pause_ns)
         self._end = end
         index = bisect_right(self._offsets, begin) - 1
         if index < 0:  # longer ago than is remembered
-            return ArrivalSpan(0, self._read_ns[0] if self._read_ns else 0)
-        return ArrivalSpan(self._earliest_ns, self._read_ns[index])
+            return ArrivalSpan(0, self._came[0].latest_ns if self._came else 0)
+        came = self._came[index]
+        self._note_silences(before, came.earliest_ns)
+        self._begun_ns.append(came.latest_ns)
+        while self._begun_ns[-1] - self._begun_ns[0] > _RATE_WINDOW_NS:
+            self._begun_ns.popleft()
+        return ArrivalSpan(self._earliest_ns, came.latest_ns)
 
-    def pictures_every(self, interval_ns: int) -> None:
-        """Set the least silence between two pictures, a share of the time between them."""
-        share_ns = int(_SILENT_SHARE * interval_ns)
-        self.silence_ns = min(_LONGEST_SILENCE_NS, max(_SHORTEST_SILENCE_NS, share_ns))
+    def _note_silences(self, before: Iterable[_Silence], came_ns: int) -> None:
+        """Take the last silence before a picture that came then, if it shows anything."""
+        least_ns = max(self._silence_ns(), _OF_A_PAUSE * max(self.round_trip_ns, *self._pauses_ns, 0))
+        soonest_ns, latest_ns = self._due_ns()
+        if self._was_due and came_ns >= soonest_ns:
+            for silence in before:
+                if silence.lasted_ns >= least_ns:
+                    self._earliest_ns = silence.since_ns
+        self._was_due = soonest_ns <= came_ns <= latest_ns
+
+    def _silence_ns(self) -> int:
+        """The least silence between two pictures, a share of the time between the last ones."""
+        last = list(islice(reversed(self._begun_ns), _ARRIVALS))
+        if len(last) <= _FEW:
+            return _LONGEST_SILENCE_NS
+        share_ns = int(_SILENT_SHARE * median(later - sooner for later, sooner in pairwise(last)))
+        return min(_LONGEST_SILENCE_NS, max(_SHORTEST_SILENCE_NS, share_ns))
+
+    def _due_ns(self) -> tuple[int, int]:
+        """Span in which the next picture comes if neither it nor the one before had to wait."""
+        last_ns, interval_ns = self._begun_ns[-1], 0.0
+        if len(self._begun_ns) > 1:
+            interval_ns = (last_ns - self._begun_ns[0]) / (len(self._begun_ns) - 1)
+        soon_ns = max(_SOON_SHARE * interval_ns, 2e9 * _SLICE_SECONDS)
+        late_ns = max(_LATE_SHARE * interval_ns, 2e9 * _SLICE_SECONDS)
+        return last_ns + int(interval_ns - soon_ns), last_ns + int(interval_ns + late_ns)
 
 
 class _WatchedConnection(httpcore.NetworkStream):
@@ -166,9 +209,19 @@ class _WatchedConnection(httpcore.NetworkStream):
             if self._clock() > give_up_ns:
                 raise httpcore.ReadTimeout("no data")
         self._seen.round_trip_ns = _round_trip_ns(connection)
-        data = self._inner.read(max_bytes, timeout)
-        self._seen.something_at(self._clock())  # after it: more may have come since it was looked for
-        return data
+        if isinstance(connection, ssl.SSLSocket):
+            data = self._inner.read(max_bytes, timeout)
+            self._seen.something_at(self._clock())  # after it: more may have come since it was looked for
+            return data
+        try:
+            found: tuple[bytes, list[tuple[int, int, bytes]], int, Any]
+            found = connection.recvmsg(max_bytes, socket.CMSG_SPACE(_TIMESPEC.size))
+        except OSError as error:
+            raise httpcore.ReadError(str(error)) from error
+        now_ns = self._clock()
+        age_ns = _age_ns(found[1])
+        self._seen.something_at(*[now_ns - age_ns] * 2 if age_ns is not None else (now_ns,))
+        return found[0]
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """See `httpcore.NetworkStream.write`."""
@@ -188,6 +241,16 @@ class _WatchedConnection(httpcore.NetworkStream):
     def get_extra_info(self, info: str) -> Any:
         """See `httpcore.NetworkStream.get_extra_info`."""
         return self._inner.get_extra_info(info)
+
+
+def _age_ns(told: Iterable[tuple[int, int, bytes]]) -> int | None:
+    """How long ago the last of the bytes that were just read came, if the kernel noted it."""
+    for level, kind, data in told:
+        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
+            seconds, ns = _TIMESPEC.unpack(data)
+            age_ns: int = time.time_ns() - seconds * 1_000_000_000 - ns
+            return max(0, age_ns)
+    return None
 
 
 def _round_trip_ns(connection: socket.socket) -> int:
@@ -211,6 +274,7 @@ class _WatchedNetwork(httpcore.SyncBackend):
     ) -> httpcore.NetworkStream:
         """Connect, and watch what comes."""
         inner = super().connect_tcp(host, port, timeout, local_address, socket_options)
+        inner.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         return _WatchedConnection(inner, self._seen, self._clock)
 
 

@@ -7,9 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import Any, Final
 
 import av
@@ -170,7 +168,6 @@ class StreamDriver:
         self._passed_over = 0
         self._has_warned = False
         self._last_timestamp_ms: float | None = None
-        self._arrivals_ns: deque[int] = deque(maxlen=16)
 
     def open(self, beat: Callable[[], None]) -> None:
         """Connect.
@@ -189,7 +186,6 @@ class StreamDriver:
             ) from error
         self._clock = StreamClock()
         self._has_begun = self._has_warned = False
-        self._arrivals_ns.clear()
         try:
             self._container = self._connected()
             video = self._container.streams.video
@@ -348,11 +344,7 @@ class StreamDriver:
             return read_ns, read_ns
         if position is None or position < 0:
             return 0, read_ns
-        earliest_ns, latest_ns = self._http.arrivals.picture(position, size)
-        self._arrivals_ns.append(latest_ns)
-        if len(self._arrivals_ns) > 2:
-            self._http.arrivals.pictures_every(int(median(b - a for a, b in pairwise(self._arrivals_ns))))
-        return earliest_ns, latest_ns
+        return self._http.arrivals.picture(position, size)
 
 
 def _why_not_opened(error: Exception) -> str:

@@ -1,9 +1,15 @@
 """When the bytes of a stream came in: bounds that hold however its reader is held up."""
 
+import contextlib
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspectd.capture.http_stream import ArrivalLog
+from inspectd.capture.http_stream import ArrivalLog, HttpStream
 
 MS = 1_000_000
 SLICE = 2 * MS
@@ -16,7 +22,6 @@ def read_with_pauses(sent, pauses):
     while the reader's buffer of 3 pictures is full, as TCP lets it; what waited comes `ROUND_TRIP` later.
     """
     now, log, pending, spans = 0, ArrivalLog(0), list(sent), []
-    log.pictures_every(20 * MS)
     held = iter(pauses)
     buffered, freed = [], 0  # what the reader's machine holds; when it last had room again
     while pending or buffered:
@@ -64,19 +69,26 @@ def test_a_reader_that_is_not_held_up_knows_the_time_to_that_between_two_picture
 
 
 @given(
-    st.integers(5, 120),
+    st.integers(12, 120),
     st.lists(st.tuples(st.integers(1, 400), st.integers(0, 300)), max_size=20),
+    st.floats(0, 0.6),
 )
-def test_what_the_network_held_back_is_not_new(interval_ms, holds):
-    """The link lets nothing through for some ms at a time, and then all at once: `(open, held)`."""
+def test_what_the_network_held_back_is_not_new(interval_ms, holds, rest):
+    """The link lets nothing through for some ms at a time: `(open, held)`; then all, with rests or none."""
     log, sent_ms, sent = ArrivalLog(0), interval_ms, []
-    log.pictures_every(interval_ms * MS)
-    is_held = [held for span in [*holds, (10 * interval_ms, 0)] for held in [0] * span[0] + [1] * span[1]]
+    if rest:  # it has handed on what it kept before it is held again
+        drained_ms = [0, *(3 * held + 2 * interval_ms for _, held in holds)]
+        holds = [(span[0] + more, span[1]) for span, more in zip(holds, drained_ms, strict=False)]
+    is_held = [held for span in [*holds, (150 * interval_ms, 0)] for held in [0] * span[0] + [1] * span[1]]
+    kept, rests_until_ms = [], 0.0
     for now_ms, held in enumerate(is_held):
         came = []
-        while sent_ms <= now_ms and not held:
-            came.append(sent_ms)
+        while sent_ms <= now_ms:
+            kept.append(sent_ms)
             sent_ms += interval_ms
+        while kept and not held and rests_until_ms <= now_ms:
+            came.append(kept.pop(0))
+            rests_until_ms = now_ms + rest * interval_ms
         for at_ms in came:
             log.something_at(now_ms * MS)
             log.received(1, now_ms * MS)
@@ -89,15 +101,14 @@ def test_what_the_network_held_back_is_not_new(interval_ms, holds):
 
 
 def test_a_silence_within_a_round_trip_shows_nothing():
-    log = ArrivalLog(0)
-    log.pictures_every(20 * MS)
+    log = ArrivalLog(80 * MS)
     log.round_trip_ns = 10 * MS
-    for number, (silent_ms, read_ms) in enumerate([(99, 100), (112, 113), (135, 136)]):
-        log.nothing_until(silent_ms * MS)
+    for number, read_ms in enumerate([100, 120, 133, 151, 175]):
+        log.nothing_until((read_ms - 1) * MS)
         log.something_at(read_ms * MS)
         log.received(1, read_ms * MS)
         earliest_ns = log.picture(number, 1).earliest_ns
-        assert earliest_ns == [0, 0, 113 * MS][number]
+        assert earliest_ns == [80, 80, 80, 80, 151][number] * MS
 
 
 @given(
@@ -112,7 +123,6 @@ def test_a_sender_that_waits_for_the_network_makes_no_old_picture_new(
 ):
     """Nothing comes for a while, and then a packet at a time, until what was kept has gone."""
     log, rate_ms = ArrivalLog(0), load * interval_ms / packets
-    log.pictures_every(interval_ms * MS)
     begins_ms = 400 + seed
     free_ms, offset, looked_ms, done_ms = 0.0, 0, 0.0, 0.0
     for number in range(40):
@@ -141,3 +151,33 @@ def test_what_was_forgotten_has_no_beginning():
         log.received(1, at)
     assert log.picture(5, 1) == (0, 10_000 - 4096)
     assert log.picture(9_999, 1) == (0, 9_999)
+
+
+def test_when_bytes_came_is_known_however_late_they_are_read():
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: image/jpeg\r\n\r\n")
+                asked.wait(5)
+                sent_ns = time.monotonic_ns()
+                connection.sendall(b"picture")
+                sent.set()
+                read.wait(5)
+                return sent_ns
+
+        asked, sent, read = threading.Event(), threading.Event(), threading.Event()
+        serving = pool.submit(serve)
+        stream = HttpStream(
+            f"http://127.0.0.1:{server.getsockname()[1]}/", "cam", open_seconds=5, read_seconds=5
+        )
+        with contextlib.closing(stream):
+            asked.set()
+            sent.wait(5)
+            before_ns = time.monotonic_ns()
+            assert stream.read(100) == b"picture"
+            read.set()
+            span = stream.arrivals.picture(0, 7)
+        assert serving.result() - MS <= span.latest_ns <= before_ns

@@ -11,7 +11,7 @@ _SHARED = 3.0
 def within(seconds: float) -> float:
     """How long something may take that is promised within so many seconds.
 
-    The suite shares its processors among several tests: there a promise holds if it comes within three times as long.
-    `ALONE=1`, on a machine that has nothing else to do, takes it at its word.
+    The suite shares its processors among several tests: there a promise holds if it is kept within three
+    times as long. `ALONE=1`, on a machine that has nothing else to do, takes it at its word.
     """
     return seconds if _ALONE else _SHARED * seconds

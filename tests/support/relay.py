@@ -1,4 +1,7 @@
-"""A hop between two hosts that holds back what passes, as a network does that loses packets, or delays it."""
+"""A hop between two hosts that holds back what passes, as a network does that loses packets, or delays it.
+
+What it kept it may hand on with rests, as a proxy on a busy host does.
+"""
 
 import contextlib
 import socket
@@ -8,11 +11,15 @@ from collections import deque
 
 
 class Relay:
-    """Passes bytes on to `port`, after `delay_seconds`; while `held` is set, it keeps them, in order."""
+    """Passes bytes on to `port`, after `delay_seconds`; while `held` is set, it keeps them, in order.
+
+    Between two pieces that it kept it rests for `rest_seconds`.
+    """
 
     def __init__(self, port: int):
         self.held = threading.Event()
         self.delay_seconds = 0.0
+        self.rest_seconds = 0.0
         self._to = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -46,3 +53,5 @@ class Relay:
                     kept.append((time.monotonic() + self.delay_seconds, data))
                 while kept and not self.held.is_set() and kept[0][0] <= time.monotonic():
                     sink.sendall(kept.popleft()[1])
+                    if kept:
+                        time.sleep(self.rest_seconds)

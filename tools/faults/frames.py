@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import cv2
 from faults import line
 from faults.fault import Context, Outcome
-from faults.live import Cutting, LiveCamera, MjpegCamera, Repeating
+from faults.live import FPS, Cutting, LiveCamera, MjpegCamera, Repeating
 from faults.parts import PartSource
 from faults.rig import BRISK, Pace, Rig
 from faults.starve import LATENCY_MS, MAIN_MIB
@@ -29,6 +29,7 @@ _FILES: Final = 40
 _FILES_FPS: Final = 10
 _LOSS: Final = 0.02
 _HELD_SECONDS: Final = (0.02, 3.0)
+_RESTS: Final = (0.1, 0.6)  # of the time between two pictures
 _REPEATED_SECONDS: Final = (0.1, 1.5)
 _FRESH_SECONDS: Final = (0.1, 0.8)
 
@@ -93,7 +94,10 @@ def run_lost(context: Context) -> Outcome:
 
 
 def run_held(context: Context) -> Outcome:
-    """The network holds back what the camera sends, as it does for a lost packet or a link that is down."""
+    """The network holds back what the camera sends, as it does for a lost packet or a link that is down.
+
+    Then it hands on what it kept at once, or with rests, as a proxy on a busy host does.
+    """
     camera = MjpegCamera(context.random.randrange(10**6))
     shortest, longest = _HELD_SECONDS
     held: list[float] = []
@@ -103,6 +107,7 @@ def run_held(context: Context) -> Outcome:
         def disturb(trial: Trial) -> None:
             while trial.lasts:
                 held.append(shortest * (longest / shortest) ** context.random.random())
+                relay.rest_seconds = context.random.choice((0.0, context.random.uniform(*_RESTS) / FPS))
                 relay.held.set()
                 trial.wait(held[-1])
                 relay.held.clear()

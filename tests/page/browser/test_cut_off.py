@@ -1,7 +1,7 @@
 """What a person sees when something between line and glass is gone: killed, stopped, flooded, cut, revoked.
 
-All of it runs in a network of its own without a route. `SHOTS=FOLDER` keeps a picture of each moment, `ALONE=1`
-takes the times of docs/page.md at their word.
+All of it runs in a network of its own without a route. `SHOTS=FOLDER` keeps a picture of each moment,
+`ALONE=1` takes the times of docs/page.md at their word.
 """
 
 from __future__ import annotations
