@@ -100,6 +100,7 @@ class TaughtDaemon:
         self.desk = DeskProcess(self.daemon.file, folder / "desk", environment)
         self.page = PageProcess(
             folder / "page", self.daemon.runtime_dir,
+            server="connections_per_address = 100",  # who is logged in here has a browser of their own
             line=f'evidence_dir = "{self.place.evidence}"\nrecipes_dir = "{state / "recipes"}"\n'
             f'teach_socket = "{self.desk.socket}"\n',
         )  # fmt: skip
