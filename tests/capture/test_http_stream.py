@@ -72,7 +72,7 @@ def test_a_reader_that_is_not_held_up_knows_the_time_to_that_between_two_picture
 @given(
     st.integers(12, 120),
     st.lists(st.tuples(st.integers(1, 400), st.integers(0, 300)), max_size=20),
-    st.floats(0, 0.9),
+    st.floats(0, 0.8),
 )
 def test_what_the_network_held_back_is_not_new(interval_ms, holds, rest):
     """The link lets nothing through for some ms at a time: `(open, held)`; then all, with rests or none."""
