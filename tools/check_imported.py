@@ -150,6 +150,8 @@ port = 0
                 if daemon.poll() is not None:
                     sys.exit(daemon.log_tail())
         reader.close()
+        if any(verdict.evaluation == "undecidable" for verdict in found.values()):
+            print((line / "log").read_text(encoding="utf-8"), file=sys.stderr)
     return found
 
 
