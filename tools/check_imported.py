@@ -95,7 +95,7 @@ def difference_of_daemon(folder: Path, bank: Path) -> str:
     judgement = evaluate(bank, images, "cpu", lambda *_: None)
     evaluated = {item.image.path.name: item.score for item in judgement.judged}
     # Slow enough that scoring, which shares the processor with the line, keeps up.
-    rate = min(5.0, 250 / judgement.report.latency_ms["p50"])
+    rate = min(5.0, 600 / judgement.report.latency_ms["p50"])
     verdicts = verdicts_of_line(bank, folder / "pictures", rate, len(images))
     shares = [
         abs(verdict.score - evaluated[name]) / abs(evaluated[name])
