@@ -133,6 +133,8 @@ folder = {json.dumps(str(pictures.resolve()))}
 fps = {rate}
 slots = 32
 loop = false
+[scoring]
+stall_timeout_ms = 60000
 [evidence]
 enabled = false
 [metrics]

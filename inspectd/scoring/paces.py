@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from inspectd.backends.scorer import Scorer
-from inspectd.errors import BankError
+from inspectd.errors import UnavailableError
 from inspectd.records import Pace
 
 _TRIALS: Final = 3
@@ -41,13 +41,13 @@ def admit_pace(pace: Pace, bank: str, stall_timeout_ms: float, *, is_one_by_one:
         is_one_by_one: whether each frame of a batch is answered as soon as it is scored.
 
     Raises:
-        BankError: it takes longer than that.
+        UnavailableError: it takes longer than that, now: a machine that is less busy may be fast enough.
     """
     silent_ms, what, less = pace.one_ms, "one image", ""
     if not is_one_by_one:
         silent_ms, what, less = pace.full_ms, "a full batch", " or a smaller batching.max_batch"
     if silent_ms >= stall_timeout_ms:
-        raise BankError(
+        raise UnavailableError(
             f"bank {bank}: {what} takes {silent_ms:.0f} ms here, and a scoring process that answers nothing "
             f"for {stall_timeout_ms:g} ms is replaced: expected less; set scoring.stall_timeout_ms to "
             f"{1000 * -(-3 * silent_ms // 1000):g}, or take a faster bank{less}"

@@ -216,7 +216,8 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
 
     Raises:
         BankError: a bank or a threshold cannot be used, or the device never holds all banks; it names one.
-        UnavailableError: the device is not there, does not hold all of them now, or was lost meanwhile.
+        UnavailableError: the device is not there, does not hold all of them now, was lost meanwhile, or is
+            too slow for one of them.
     """
     began = time.perf_counter()
     start = with_room(start)
