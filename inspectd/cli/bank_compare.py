@@ -21,6 +21,7 @@ from inspectd.evaluation.comparison import (
     compared,
     figures_of,
     otherwise_than_first,
+    refuse_incomparable,
     write_comparison,
 )
 from inspectd.evaluation.dataset import DataSet, read_dataset
@@ -32,6 +33,8 @@ def main(arguments: argparse.Namespace) -> int:
     """Evaluate the banks, print them side by side and write the page."""
     _check(arguments)
     data = read_dataset(arguments.data)
+    for path in arguments.banks:  # all of them, before the first takes minutes
+        refuse_incomparable(path, read_bank(path))
     with Steps() as steps:
         labels = _labels(arguments.banks)
         banks = [

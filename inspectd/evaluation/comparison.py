@@ -54,16 +54,20 @@ class Compared:
         return self.judgement.report
 
 
-def compared(
-    path: Path, label: str, bank: BankFile, judgement: Judgement, *, budget: float, memory_mb: float | None
-) -> Compared:
-    """A bank at the threshold of a budget of false rejects, which its own good scores give.
+def refuse_incomparable(path: Path, bank: BankFile) -> None:
+    """Refuse a bank that has no threshold at a budget of false rejects.
 
     Raises:
         InputError: it holds no scores of its own images.
     """
     if not OwnImages.of(bank).recorded:
         raise InputError(f"bank {path}: does not hold the scores of its own images; build it again")
+
+
+def compared(
+    path: Path, label: str, bank: BankFile, judgement: Judgement, *, budget: float, memory_mb: float | None
+) -> Compared:
+    """A bank that `refuse_incomparable` let through, at the threshold of a budget by its own good scores."""
     scores = bank.tensors["good_scores"][~aside_mask(bank)]
     threshold = default_threshold(scores, budget)[0]
     above = {defective: [] for defective in (False, True)}  # type: dict[bool, list[bool]]

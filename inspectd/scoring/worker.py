@@ -47,11 +47,11 @@ from inspectd.records import (
     Inspection,
     MeasureLimit,
     Measures,
-    Pace,
     Score,
     ScoreError,
 )
 from inspectd.scoring.messages import ScoringReady, StartScoring, ToScoring
+from inspectd.scoring.paces import admit_pace, measured_pace
 from inspectd.scoring.placement import place_recipes
 from inspectd.scoring.pool import process_names, process_starts
 from inspectd.wire import Reason
@@ -216,7 +216,8 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
 
     Raises:
         BankError: a bank or a threshold cannot be used, or the device never holds all banks; it names one.
-        UnavailableError: the device is not there, does not hold all of them now, or was lost meanwhile.
+        UnavailableError: the device is not there, does not hold all of them now, was lost meanwhile, or is
+            too slow for one of them.
     """
     began = time.perf_counter()
     start = with_room(start)
@@ -259,7 +260,10 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
                 _log, logging.INFO, "images_not_answered", recipe=recipe.name, bank=recipe.bank,
                 images=reach.left_out,
             )  # fmt: skip
-        paces.append(_pace(recipe.name, scorer, start.max_batch))
+        pace = measured_pace(recipe.name, scorer, start.max_batch)
+        if not start.is_shadow:  # nobody waits for a shadow, and another time-out holds for it
+            admit_pace(pace, recipe.bank, start.scoring.stall_timeout_ms, is_one_by_one=scorer.is_one_by_one)
+        paces.append(pace)
     return ScoringReady(banks, paces, device, time.perf_counter() - began), scorers
 
 
@@ -273,23 +277,6 @@ def _warm_up_as_used(scorer: Scorer) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     for _ in range(_TRIALS):
         scorer.score([noise])
-
-
-def _pace(recipe: str, scorer: Scorer, max_batch: int) -> Pace:
-    """The least time of a few blank images, alone and as a full batch; a disturbance only ever adds to it."""
-    info = scorer.info
-    blank = np.zeros((info.input_height, info.input_width, 3), np.uint8)
-
-    def milliseconds(size: int) -> float:
-        spent = []
-        for _ in range(_TRIALS):
-            began = time.perf_counter()
-            scorer.score([blank] * size)
-            spent.append(1e3 * (time.perf_counter() - began))
-        return min(spent)
-
-    one_ms = milliseconds(1)
-    return Pace(recipe, one_ms, max_batch * one_ms if scorer.is_one_by_one else milliseconds(max_batch))
 
 
 def with_room(start: StartScoring) -> StartScoring:
