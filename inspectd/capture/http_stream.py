@@ -33,10 +33,8 @@ _LONGEST_SILENCE_NS: Final = 8_000_000
 _SHORTEST_SILENCE_NS: Final = 2_000_000
 _SILENT_SHARE: Final = 0.25
 """Of the time between two pictures: silence this long shows that the sender has nothing left to send."""
-_STEADY: Final = 8
-"""Pictures one after the other that must not have come quicker, all in all, than the camera takes them."""
-_AFTER_LATE: Final = 4
-"""So many have to come as the camera takes them after one that came late: behind that others may wait."""
+_STEADY: Final = 4
+"""Pictures one after the other that have to come as the camera takes them before a silence shows anything."""
 _UNSTEADY_SHARE: Final = 0.75
 """Of that time: pictures that come sooner or later than even ones would, by more than this, are a backlog, or
 may hide one. A camera that leaves out every third picture of its sensor is within it."""
@@ -183,15 +181,13 @@ class ArrivalLog:
         if came_ns < self._settled_ns or len(self._begun_ns) <= _STEADY:
             return False
         interval_ns = (self._begun_ns[-1] - self._begun_ns[0]) / (len(self._begun_ns) - 1)
-        # By how much each came later than this one, had they come evenly; the newest first.
+        # By how much each came later than this one, had they come evenly.
         late_ns = [
             begun_ns - came_ns + number * interval_ns
             for number, begun_ns in enumerate(islice(reversed(self._begun_ns), _STEADY + 1), 1)
         ]
         most_ns = max(_UNSTEADY_SHARE * interval_ns, 2e9 * _SLICE_SECONDS)
-        last_ns = late_ns[: _AFTER_LATE + 1]
-        has_caught_up = max(late_ns) - min(0.0, late_ns[0]) > most_ns
-        return not has_caught_up and max(last_ns) - min(last_ns) <= most_ns
+        return max(late_ns) <= most_ns and max(late_ns) - min(late_ns) <= most_ns
 
 
 class _WatchedConnection(httpcore.NetworkStream):

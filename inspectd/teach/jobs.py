@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -14,7 +15,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from inspectd.errors import InspectdError
+from inspectd import log
+from inspectd.errors import InspectdError, UnavailableError
 from inspectd.files import write_bytes
 from inspectd.teach.desk_messages import DeskJob
 from inspectd.teach.refusals import TeachRefusedError
@@ -22,6 +24,8 @@ from inspectd.teach.roles import Person
 
 FILE: Final = "job.json"
 _END_SECONDS: Final = 10.0
+
+_log: Final = logging.getLogger(__name__)
 
 
 class JobOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,11 +66,7 @@ class TeachJobs:
     """
 
     def __init__(self, folder: Path, command: list[str], clock_ms: Callable[[], int]) -> None:
-        """Look what was under way when the last desk ended.
-
-        Raises:
-            UnavailableError: that it was interrupted cannot be written.
-        """
+        """Look what was under way when the last desk ended."""
         self._file, self._command, self._clock_ms = folder / FILE, command, clock_ms
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
@@ -121,16 +121,16 @@ class TeachJobs:
         with self._lock:
             if self._child is None or self._job is None or self._job.state != "running":
                 raise TeachRefusedError("no_job", "nothing is under way, expected a build or a report")
-            self._end("cancelled", "")
             _kill(self._child)
+            self._end("cancelled", "")
         self._join()
 
     def close(self) -> None:
         """End what is under way, as the desk ends."""
         with self._lock:
             if self._child is not None and self._job is not None and self._job.state == "running":
-                self._end("interrupted", "the teaching desk was stopped meanwhile; begin it again")
                 _kill(self._child)
+                self._end("interrupted", "the teaching desk was stopped meanwhile; begin it again")
         self._join()
 
     def _join(self) -> None:
@@ -174,11 +174,13 @@ class TeachJobs:
         return self._job
 
     def _end(self, state: Any, detail: str) -> None:
-        self._change(
-            msgspec.structs.replace(
-                self._current(), state=state, detail=detail[:1000], ended_ms=self._clock_ms()
-            )
+        self._job = msgspec.structs.replace(
+            self._current(), state=state, detail=detail[:1000], ended_ms=self._clock_ms()
         )
+        try:
+            self._change(self._job)
+        except UnavailableError as error:  # it is over all the same; the next desk calls it interrupted
+            log.event(_log, logging.ERROR, "teach_job_not_recorded", state=state, detail=str(error))
 
     def _change(self, job: DeskJob) -> None:
         write_bytes(self._file, msgspec.json.encode(job))
@@ -191,6 +193,8 @@ def job_command(config: Path) -> list[str]:
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is not None:  # its number may be another process's by now
+        return
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
 

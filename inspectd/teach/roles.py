@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -82,4 +83,5 @@ def refuse_role(act: TeachAct, person: Person) -> None:
 
 def is_same_person(one: str, other: str) -> bool:
     """Whether two names are one person's, however they are written."""
-    return one.strip().casefold() == other.strip().casefold()
+    first, second = (unicodedata.normalize("NFKC", name).strip().casefold() for name in (one, other))
+    return first == second

@@ -135,6 +135,15 @@ def test_who_is_not_confirmed_or_has_no_role_is_not_logged_in(page, log_in, name
     assert page.audit()[-1]["result"].startswith("refused: ")
 
 
+def test_a_name_that_the_provider_changes_makes_nobody_a_second_person(page, log_in, provider) -> None:
+    log_in("eva", "plant-engineer")
+    browser, _ = log_in("eva", "plant-quality", preferred_username="eve")
+    me = browser.get("/api/me").json()
+    assert (me["name"], me["role"]) == ("eva", "quality")
+    _, answer = log_in("eva", "plant-quality", sub="id-another")
+    assert answer.status_code == 403
+
+
 def test_a_token_that_another_signed_is_none_and_new_keys_of_the_provider_are_taken(
     page, log_in, provider
 ) -> None:

@@ -149,6 +149,26 @@ def test_a_job_is_gone_when_it_is_cancelled(tmp_path: Path) -> None:
     assert child.poll() is not None
 
 
+def test_a_job_ends_though_its_end_cannot_be_written(tmp_path: Path) -> None:
+    folder = tmp_path / "teach"
+    for script, state in ((SLOW, "cancelled"), ("import sys; sys.stdin.readline(); input()", "failed")):
+        jobs = TeachJobs(folder, [sys.executable, "-c", script], lambda: 0)
+        jobs.begin(JobOrder("build", "eva", "engineer", "page", ""), "cells, top")
+        (child := jobs._child).poll()
+        (folder / "job.json").unlink()
+        folder.rmdir()
+        folder.write_text("in its way, as a full disk is")
+        if state == "cancelled":
+            jobs.cancel()
+        else:
+            child.kill()
+        until(lambda jobs=jobs: jobs.job.state != "running")
+        assert (jobs.job.state, child.wait()) == (state, -9)
+        folder.unlink()
+        assert jobs.begin(JobOrder("build", "eva", "engineer", "page", ""), "cells, top").state == "running"
+        jobs.close()
+
+
 def test_nobody_else_is_answered_and_nonsense_is_refused(line: TaughtLine, serve) -> None:
     assert serve(users={os.getuid() + 1})(LookAsked()).what == "refused"
     serve()

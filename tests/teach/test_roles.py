@@ -44,5 +44,6 @@ def test_the_table_knows_every_act_and_no_other_role() -> None:
 
 def test_nobody_is_another_person_by_writing_the_name_otherwise() -> None:
     assert is_same_person("Anna", " anna ")
+    assert is_same_person("M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller", "Mu\N{COMBINING DIAERESIS}ller")
     with pytest.raises(InputError, match="--who: got no name"):
         refuse_role(TeachAct.MARK, Person(" ", "operator", "command"))

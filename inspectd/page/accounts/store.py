@@ -214,12 +214,12 @@ class AccountStore:
         with self._using() as database:
             database.execute("BEGIN IMMEDIATE")
             try:
-                admit(database, person, self._clock_ms())
+                name = admit(database, person, self._clock_ms())
             except BaseException:
                 database.execute("ROLLBACK")
                 raise
             database.execute("COMMIT")
-        user = self.user(person.name)
+        user = self.user(name)
         assert user is not None
         return user
 
