@@ -112,6 +112,12 @@ class ForwardSettings(config.Settings, frozen=True, kw_only=True):
         float,
         Meta(ge=1, le=1000, description="Heatmaps and previews that wait; the oldest go first. MB of 10^6."),
     ] = 16.0
+    extras_per_second: Annotated[
+        float,
+        Meta(
+            ge=0.1, le=1000, description="Heatmaps and previews together, at most so many; more are dropped."
+        ),
+    ] = 20.0
     compare_minutes: Annotated[
         float, Meta(ge=0.05, le=1440, description="How often the stream is searched for verdicts it lacks.")
     ] = 60.0

@@ -62,6 +62,17 @@ class ForwarderProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
+    @property
+    def is_running(self) -> bool:
+        """It has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it, again after an end."""
         with self.log.open("ab") as log:

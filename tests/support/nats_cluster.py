@@ -13,7 +13,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,9 +28,10 @@ from nats.js import api
 from support.ports import free_ports
 
 from inspectd.fleet.keys import new_key
+from inspectd.fleet.make_streams import make_streams
 from inspectd.fleet.names import ID_HEADER, LineNames, position_of
 from inspectd.fleet.servers import Servers, ServersDoor, ServersError
-from inspectd.fleet.settings import PlantServers
+from inspectd.fleet.settings import ForwardConfig, ForwardedLine, PlantServers
 from inspectd.wire.sync import Position
 
 CONFIG = Path(__file__).parents[2] / "config/nats"
@@ -46,7 +48,7 @@ def server_program() -> str:
     return found
 
 
-def make_certificates(folder: Path) -> None:
+def make_certificates(folder: Path, addresses: Sequence[str]) -> None:
     """An authority's certificate, and one of it for all servers here."""
     now = dt.datetime.now(dt.UTC)
 
@@ -63,8 +65,8 @@ def make_certificates(folder: Path) -> None:
     authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     own = (x509.BasicConstraints(ca=True, path_length=None), True)
     authority = signed("plant", authority_key, "plant", authority_key, own)
-    loopback = ipaddress.ip_address("127.0.0.1")
-    names = (x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(loopback)]), False)
+    hosts = [x509.IPAddress(ipaddress.ip_address(address)) for address in sorted({*addresses})]
+    names = (x509.SubjectAlternativeName([x509.DNSName("localhost"), *hosts]), False)
     server = signed("nats", server_key, "plant", authority_key, names)
     pem = serialization.Encoding.PEM
     (folder / "ca.pem").write_bytes(authority.public_bytes(pem))
@@ -82,6 +84,8 @@ class NatsCluster:
         lines: names of lines of the plant `test`, each with a user of its own.
         stores: where each keeps its streams; by default in `folder`.
         sync: their `sync_interval`, as of another configuration than the project's.
+        max_disk: what the streams of each may take.
+        addresses: of the three; those that are not the loopback's own are put on it.
     """
 
     def __init__(
@@ -92,16 +96,19 @@ class NatsCluster:
         stores: list[Path] | None = None,
         sync: str = "always",
         max_disk: str = "2GB",
+        addresses: tuple[str, str, str] = ("127.0.0.1",) * _COUNT,
     ) -> None:
         self.folder = folder
         self.lines = {line: LineNames("test", line) for line in lines}
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
         self.stores = stores or [folder / f"store{i}" for i in range(_COUNT)]
-        self._max_disk = max_disk
+        self._max_disk, self.addresses = max_disk, addresses
+        for address in {*addresses} - {"127.0.0.1"}:
+            _loopback("add", address)
         ports = free_ports(3 * _COUNT)
         self.clients, self.monitors, self.routes = (ports[i::_COUNT] for i in range(3))
         folder.mkdir(parents=True, exist_ok=True)
-        make_certificates(folder)
+        make_certificates(folder, addresses)
         self.keys = {name: new_key(folder / name) for name in ("administrator", "reader", "system", *lines)}
         (folder / "accounts.conf").write_text(self._accounts((CONFIG / "accounts.conf").read_text()))
         (folder / "server.conf").write_text(
@@ -128,12 +135,15 @@ class NatsCluster:
 
     def environment(self, index: int) -> dict[str, str]:
         """What `host.env` is on a host."""
-        routes = {f"NATS_ROUTE_{i + 1}": f"nats://127.0.0.1:{port}" for i, port in enumerate(self.routes)}
+        routes = {
+            f"NATS_ROUTE_{i + 1}": f"nats://{self.addresses[i]}:{port}" for i, port in enumerate(self.routes)
+        }
+        host = self.addresses[index]
         own = {
             "NATS_NAME": f"nats{index + 1}",
-            "NATS_CLIENTS": f"127.0.0.1:{self.clients[index]}",
-            "NATS_MONITOR": f"127.0.0.1:{self.monitors[index]}",
-            "NATS_ROUTES": f"127.0.0.1:{self.routes[index]}",
+            "NATS_CLIENTS": f"{host}:{self.clients[index]}",
+            "NATS_MONITOR": f"{host}:{self.monitors[index]}",
+            "NATS_ROUTES": f"{host}:{self.routes[index]}",
             "NATS_CA": str(self.folder / "ca.pem"),
             "NATS_CERTIFICATE": str(self.folder / "server.pem"),
             "NATS_KEY": str(self.folder / "server.key"),
@@ -165,17 +175,46 @@ class NatsCluster:
             process.send_signal(signum)
             process.wait()
 
+    @contextmanager
+    def cut_off(self, index: int) -> Iterator[None]:
+        """Nothing reaches a server meanwhile, whose address is its own, and no connection ends by that."""
+        _loopback("del", self.addresses[index])
+        try:
+            yield
+        finally:
+            _loopback("add", self.addresses[index])
+
+    def make_streams(self, seconds: float = 60.0) -> None:
+        """Make the streams of every line, once the servers know each other."""
+        deadline = time.monotonic() + seconds
+        for line in self.lines:
+            settings = ForwardConfig(
+                line=ForwardedLine(plant="test", name=line), servers=self.settings("administrator")
+            )
+            key = self.keys["administrator"][0]
+            while True:
+                try:
+                    asyncio.run(make_streams(settings, key, days=1, max_gb=0.5, extras_gb=0.05))
+                    break
+                except ServersError:
+                    assert time.monotonic() < deadline, "the servers make no streams"
+                    time.sleep(0.5)
+
     def close(self) -> None:
         """End all."""
         for process in self.processes.values():
             process.send_signal(signal.SIGCONT)
         self.kill()
 
-    def settings(self, user: str, addresses: list[int] | None = None) -> PlantServers:
+    def settings(self, user: str) -> PlantServers:
         """How a user reaches them."""
         return PlantServers(
-            addresses=tuple(f"tls://127.0.0.1:{port}" for port in addresses or self.clients),
-            monitors=tuple(f"https://127.0.0.1:{port}" for port in self.monitors),
+            addresses=tuple(
+                f"tls://{host}:{port}" for host, port in zip(self.addresses, self.clients, strict=True)
+            ),
+            monitors=tuple(
+                f"https://{host}:{port}" for host, port in zip(self.addresses, self.monitors, strict=True)
+            ),
             ca_file=str(self.folder / "ca.pem"),
             seed_file=str(self.keys[user][0]),
         )
@@ -234,3 +273,8 @@ class NatsCluster:
             return found
 
         return self.as_user("reader", read)
+
+
+def _loopback(what: str, address: str) -> None:
+    """Give an address to the loopback interface, of a network of its own, or take it away."""
+    subprocess.run(["ip", "address", what, f"{address}/32", "dev", "lo"], check=True)

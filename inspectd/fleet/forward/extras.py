@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -76,21 +78,46 @@ class ExtrasQueue:
             return extra
 
 
+class Allowance:
+    """So many a second, and after a rest as many at once.
+
+    Args:
+        per_second: how many.
+        clock: seconds on a clock that never goes back.
+    """
+
+    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_second, self._clock = per_second, clock
+        self._most = max(1.0, per_second)
+        self._left, self._at = self._most, clock()
+
+    def take(self) -> bool:
+        """Whether one more is within it."""
+        now = self._clock()
+        self._left = min(self._most, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        is_allowed = self._left >= 1
+        self._left -= is_allowed
+        return is_allowed
+
+
 class ExtrasReader:
     """Reads heatmaps and previews of the bus in a thread.
 
     Args:
         settings: the forwarder's.
         queue: where they go.
+        metrics: where those beyond the bound are counted.
 
     Raises:
         InputError: an endpoint or a key file cannot be used.
     """
 
-    def __init__(self, settings: ForwardConfig, queue: ExtrasQueue) -> None:
+    def __init__(self, settings: ForwardConfig, queue: ExtrasQueue, metrics: ForwardMetrics) -> None:
         line, wanted = settings.line, settings.forward
         chosen = ((wanted.heatmaps, line.heatmaps_socket), (wanted.thumbnails, line.previews_socket))
         self._names, self._queue = line.names, queue
+        self._allowance, self._metrics = Allowance(wanted.extras_per_second), metrics
         self._ending = threading.Event()
         self._reader = LiveReader(
             *(endpoint for is_wanted, endpoint in chosen if is_wanted),
@@ -110,12 +137,16 @@ class ExtrasReader:
         with self._reader as reader:
             while not self._ending.is_set():
                 message = reader.receive(_TURN_SECONDS)
-                if isinstance(message, Heatmap | Preview):
-                    self._queue.put(self._waiting(message))
+                if not isinstance(message, Heatmap | Preview):
+                    continue
+                kind = "h" if isinstance(message, Heatmap) else "pv"
+                if self._allowance.take():
+                    self._queue.put(self._waiting(kind, message))
+                else:
+                    self._metrics.extra_ended(kind, Extra.DROPPED)
 
-    def _waiting(self, message: Heatmap | Preview) -> WaitingExtra:
+    def _waiting(self, kind: str, message: Heatmap | Preview) -> WaitingExtra:
         header = message.header
-        kind = "h" if isinstance(message, Heatmap) else "pv"
         body = message.values if isinstance(message, Heatmap) else message.jpeg + message.heat
         return WaitingExtra(
             kind,

@@ -21,6 +21,7 @@ from inspectd.fleet.safety import UnsafeServersError
 from inspectd.fleet.servers import DeniedError, ServersDoor, ServersError
 from inspectd.fleet.settings import ForwardConfig
 from inspectd.fleet.streams import WrongStreamError
+from inspectd.fleet.together import together
 from inspectd.gateways.program import until_signalled
 from inspectd.metrics_server import MetricsServer
 from inspectd.notify import Notifier
@@ -71,13 +72,11 @@ async def _work(config: ForwardConfig, metrics: ForwardMetrics, notifier: Notifi
     extras = None
     if wanted.heatmaps or wanted.thumbnails:
         queue = ExtrasQueue(round(wanted.extras_mb * 1e6), metrics)
-        extras = ExtrasReader(config, queue)
+        extras = ExtrasReader(config, queue, metrics)
         works.append(send_extras(door, names.extras_stream, queue, metrics))
     notifier.ready()
     try:
-        async with asyncio.TaskGroup() as tasks:
-            for work in works:
-                tasks.create_task(work)
+        await together(*works)
     finally:
         if extras is not None:
             extras.close()

@@ -27,6 +27,7 @@ from inspectd.fleet.forward.writer import Sent, StreamWriter
 from inspectd.fleet.safety import ServerState
 from inspectd.fleet.servers import Servers, ServersDoor, ServersError
 from inspectd.fleet.settings import ForwardConfig
+from inspectd.fleet.together import together
 from inspectd.wire import PartVerdict, Verdict
 from inspectd.wire.sync import Position
 
@@ -114,23 +115,13 @@ class ForwardSession:
             after=str(end.position) if end.position else "nothing",
         )  # fmt: skip
         self._metrics.session_began()
-        works = (
+        await together(
             writer.acknowledge(lambda sent: self._sent(sent, writer)),
             self._forward(writer, end.position),
             self._compare(servers, writer),
             self._watch_servers(servers),
             _until_lost(servers),
         )
-        tasks = [asyncio.create_task(work) for work in works]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            ends = await asyncio.gather(*tasks, return_exceptions=True)
-        for ended in ends:
-            if isinstance(ended, Exception):
-                raise ended
 
     def _sent(self, sent: Sent, writer: StreamWriter) -> None:
         self.acknowledged += 1
