@@ -63,11 +63,16 @@ def public_of(seed: str) -> str:
     if not (seed.isascii() and seed.startswith("SU")):
         raise ValueError("no user's seed")
     try:
+        prefix, raw = nkeys.decode_seed(bytearray(seed.encode()))
+        # The library does not look at the check sum, by which a mistyped key is none.
+        is_whole = prefix == nkeys.PREFIX_BYTE_USER and bytes(nkeys.encode_seed(raw, prefix)) == seed.encode()
         pair = nkeys.from_seed(bytearray(seed.encode()))
-        public: str = pair.public_key.decode()
     except (nkeys.NkeysError, ValueError) as error:
         raise ValueError("no user's seed") from error
+    public: str = pair.public_key.decode()
     pair.wipe()
+    if not is_whole:
+        raise ValueError("no user's seed: its check sum is wrong")
     return public
 
 

@@ -12,8 +12,8 @@ _AGAIN_SECONDS: Final = 0.2
 async def together(*works: Coroutine[Any, Any, None]) -> None:
     """Do all works until the first ends, and end the others.
 
-    A work is cancelled until it is over: nats-py catches the cancellation of a flush, and `asyncio.wait_for` of
-    Python 3.11 loses one that comes together with what it waits for (python/cpython#81839).
+    A work is cancelled until it is over: nats-py catches the cancellation of a flush, and `asyncio.wait_for`
+    of Python 3.11 loses one that comes together with what it waits for (python/cpython#81839).
 
     Raises:
         Exception: what the first raised.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +10,37 @@ from support.forwarder import ForwarderProcess
 from support.nats_cluster import NatsCluster
 
 
+@contextmanager
+def _clusters(root: Path) -> Iterator[Callable[..., NatsCluster]]:
+    started: list[NatsCluster] = []
+
+    def start(lines: tuple[str, ...] = ("line",), *, with_streams: bool = True, **more: Any) -> NatsCluster:
+        cluster = NatsCluster(root / f"nats{len(started)}", lines, **more)
+        started.append(cluster)
+        cluster.start()
+        if with_streams:
+            cluster.make_streams()
+        return cluster
+
+    try:
+        yield start
+    finally:
+        for cluster in started:
+            cluster.close()
+
+
 @pytest.fixture
 def start_cluster(tmp_path: Path) -> Iterator[Callable[..., NatsCluster]]:
     """Starts clusters, with the streams of their lines."""
-    started: list[NatsCluster] = []
+    with _clusters(tmp_path) as start:
+        yield start
 
-    def start(lines: tuple[str, ...] = ("line",), **more: Any) -> NatsCluster:
-        cluster = NatsCluster(tmp_path / f"nats{len(started)}", lines, **more)
-        started.append(cluster)
-        cluster.start()
-        cluster.make_streams()
-        return cluster
 
-    yield start
-    for cluster in started:
-        cluster.close()
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsCluster]:
+    """Three servers for the lines `line` and `other`, for a whole file."""
+    with _clusters(tmp_path_factory.mktemp("shared")) as start:
+        yield start(("line", "other"))
 
 
 @pytest.fixture
