@@ -14,6 +14,8 @@ EXPECTED_HEADER: Final = "Nats-Expected-Last-Sequence"
 ABOUT_HEADER: Final = "Inspectd-Header"
 """The JSON header of a heatmap or preview, as on the bus."""
 
+_REPAIR: Final = ":fix"
+
 LINE_AS_WHOLE: Final = "-"
 """In place of the camera, of parts."""
 
@@ -73,14 +75,14 @@ class LineNames(msgspec.Struct, frozen=True):
         return int(rest[1]) if is_ours and rest[1].isascii() and rest[1].isdigit() else None
 
 
-def message_id(position: Position) -> str:
-    """The id by which servers know a verdict again."""
-    return f"{position.epoch}:{position.seq}"
+def message_id(position: Position, *, is_repair: bool = False) -> str:
+    """The id by which servers know a verdict again; a repair's is another than that of the one that is gone."""
+    return f"{position.epoch}:{position.seq}{_REPAIR if is_repair else ''}"
 
 
 def position_of(text: str | None) -> Position | None:
     """The verdict that a message id names; None where it is none."""
-    epoch, colon, seq = (text or "").partition(":")
+    epoch, colon, seq = (text or "").removesuffix(_REPAIR).partition(":")
     if not (colon and epoch.isascii() and epoch.isdigit() and seq.isascii() and seq.isdigit()):
         return None
     return Position(int(epoch), int(seq))

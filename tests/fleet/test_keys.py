@@ -40,5 +40,5 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     secret.chmod(0o644)
     with pytest.raises(InputError, match="600"):
         read_key(secret, None)
-    with pytest.raises(InputError, match="none.nk"):
+    with pytest.raises(InputError, match=r"none\.nk"):
         read_key(tmp_path / "none.nk", None)

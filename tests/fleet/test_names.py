@@ -34,8 +34,9 @@ def test_other_subjects_have_no_epoch(subject: str) -> None:
 
 def test_an_id_names_a_verdict_and_nothing_else_does() -> None:
     here = Position(1_763_924_400_000, 17)
-    assert position_of(message_id(here)) == here
-    for text in (None, "", "17", "1:", ":1", "a:1", "1:b", "-1:2", "1:2:3", "１:2"):
+    assert position_of(message_id(here)) == position_of(message_id(here, is_repair=True)) == here
+    assert message_id(here) != message_id(here, is_repair=True)
+    for text in (None, "", "17", "1:", ":1", "a:1", "1:b", "-1:2", "1:2:3", "\uff11:2"):
         assert position_of(text) is None
 
 

@@ -6,11 +6,11 @@ import asyncio
 import subprocess
 import time
 
-import nats.js.errors
 import pytest
 from nats.js import api
 from support.nats_cluster import CONFIG, NatsCluster
 
+from inspectd.fleet.keys import new_key
 from inspectd.fleet.servers import DeniedError, NotThereError, Servers, ServersDoor, ServersError
 from inspectd.fleet.streams import end_of
 from inspectd.wire.sync import Position
@@ -63,8 +63,6 @@ def test_nobody_listens_to_another_line(cluster: NatsCluster) -> None:
 
 
 def test_an_unknown_key_does_not_get_in(cluster: NatsCluster, tmp_path) -> None:
-    from inspectd.fleet.keys import new_key
-
     async def attempt() -> None:
         settings = cluster.settings("line")
         stranger, _ = new_key(tmp_path / "stranger")

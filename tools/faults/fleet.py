@@ -1,8 +1,7 @@
 """Lines, their forwarders and three NATS servers on one machine, and what may happen to them.
 
-The lines are real daemons whose scoring is the stub; servers and forwarders are niced, as they run on other
-hosts than the lines in a plant. What a line published is heard here by its own numbers, and compared with
-what is in its stream.
+The lines are real daemons whose scoring is the stub; forwarders stand back for them, as their unit has it.
+What a line published is heard here by its own numbers, and compared with what is in its stream.
 """
 
 from __future__ import annotations
@@ -134,9 +133,10 @@ class Fleet:
         self.nice()
 
     def nice(self) -> None:
-        """Have servers and forwarders stand back."""
-        pids = [process.pid for process in self.cluster.processes.values()]
-        pids += [forwarder.pid for forwarder in self.forwarders.values() if forwarder.is_running]
+        """Have forwarders stand back for the lines."""
+        pids = [forwarder.pid for forwarder in self.forwarders.values() if forwarder.is_running]
+        if not pids:
+            return
         subprocess.run(["renice", "-n", _NICE, "-p", *map(str, pids)], check=True, capture_output=True)
 
     def step_clock(self, hours: int) -> None:
@@ -174,6 +174,7 @@ class Fleet:
         wanted = {name: ear.positions[-1] for name, ear in self.ears.items()}
         for name, position in wanted.items():
             while self._end(name) < position:
+                assert self.forwarders[name].is_running, f"the forwarder of {name} ended by itself"
                 assert time.monotonic() - began < patience_seconds, f"{name} is not drained"
                 self.hear(0.1)
         return time.monotonic() - began
@@ -216,10 +217,19 @@ class Mishaps:
         fleet: whose.
         random: chooses.
         say: takes one line for people.
+        longest_seconds: that one lasts.
     """
 
-    def __init__(self, fleet: Fleet, random: random.Random, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        random: random.Random,
+        say: Callable[[str], None],
+        *,
+        longest_seconds: float = 20.0,
+    ) -> None:
         self.counts: dict[str, int] = {}
+        self._longest_seconds = longest_seconds
         self._fleet, self._random, self._say = fleet, random, say
         self._hours = 0
 
@@ -271,7 +281,7 @@ class Mishaps:
         self._begin("stand_still", index)
         process = self._fleet.cluster.processes[index]
         process.send_signal(signal.SIGSTOP)
-        self._fleet.hear(self._random.uniform(2, 15))
+        self._last(2, 15)
         process.send_signal(signal.SIGCONT)
 
     def cut_link(self) -> None:
@@ -279,14 +289,14 @@ class Mishaps:
         index = self._random.randrange(3)
         self._begin("cut_link", index)
         with self._fleet.cluster.cut_off(index):
-            self._fleet.hear(self._random.uniform(1, 20))
+            self._last(1, 20)
 
     def fill_disk(self) -> None:
         """The disk of a server is full; it is made room on, and the server is started again."""
         index = self._random.randrange(3)
         self._begin("fill_disk", index)
         ballast = fill(self._fleet.stores[index])
-        self._fleet.hear(self._random.uniform(5, 10))
+        self._last(5, 10)
         ballast.unlink()
         self._fleet.cluster.kill(index)
         self._fleet.cluster.start(index)
@@ -304,13 +314,17 @@ class Mishaps:
         index = self._random.randrange(3)
         self._begin("hand_over", index)
         self._fleet.cluster.kill(index, signum=signal.SIGTERM)
-        self._fleet.hear(self._random.uniform(1, 5))
+        self._last(1, 5)
         self._fleet.cluster.start(index)
         self._fleet.nice()
 
     def _leader(self) -> int:
         name = self._random.choice(self._fleet.names)
         return self._fleet.cluster.leader(self._fleet.cluster.lines[name].stream)
+
+    def _last(self, shortest_seconds: float, longest_seconds: float) -> None:
+        seconds = self._random.uniform(shortest_seconds, longest_seconds)
+        self._fleet.hear(min(seconds, self._longest_seconds))
 
     def _begin(self, kind: str, which: Any) -> None:
         self.counts[kind] = self.counts.get(kind, 0) + 1
@@ -319,7 +333,7 @@ class Mishaps:
     def _down(self, kind: str, *indices: int) -> None:
         self._begin(kind, indices)
         self._fleet.cluster.kill(*indices)
-        self._fleet.hear(self._random.uniform(1, 10))
+        self._last(1, 10)
         self._fleet.cluster.start(*indices)
         self._fleet.nice()
 
@@ -327,7 +341,7 @@ class Mishaps:
         self._begin(kind, names)
         for name in names:
             self._fleet.forwarders[name].stop(signal.SIGKILL)
-        self._fleet.hear(self._random.uniform(0.2, 5))
+        self._last(0.2, 5)
         for name in names:
             self._fleet.forwarders[name].start()
         self._fleet.nice()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
+import signal
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -22,7 +24,6 @@ from inspectd.fleet.servers import DeniedError, ServersDoor, ServersError
 from inspectd.fleet.settings import ForwardConfig
 from inspectd.fleet.streams import WrongStreamError
 from inspectd.fleet.together import together
-from inspectd.gateways.program import until_signalled
 from inspectd.metrics_server import MetricsServer
 from inspectd.notify import Notifier
 
@@ -47,12 +48,22 @@ def run(config: ForwardConfig) -> None:
     server = MetricsServer(registry, config.metrics) if config.metrics.port else None
     notifier = Notifier.from_environment()
     try:
-        asyncio.run(until_signalled(_work(config, metrics, notifier)))
+        asyncio.run(_until_signalled(_work(config, metrics, notifier)))
     finally:
         notifier.stopping()
         log.event(_log, logging.INFO, "stopped")
         if server is not None:
             server.close()
+
+
+async def _until_signalled(work: Coroutine[Any, Any, None]) -> None:
+    """Work until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    working = loop.create_task(work)
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, working.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
 
 
 async def _work(config: ForwardConfig, metrics: ForwardMetrics, notifier: Notifier) -> None:

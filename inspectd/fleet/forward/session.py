@@ -115,13 +115,16 @@ class ForwardSession:
             after=str(end.position) if end.position else "nothing",
         )  # fmt: skip
         self._metrics.session_began()
-        await together(
-            writer.acknowledge(lambda sent: self._sent(sent, writer)),
-            self._forward(writer, end.position),
-            self._compare(servers, writer),
-            self._watch_servers(servers),
-            _until_lost(servers),
-        )
+        try:
+            await together(
+                writer.acknowledge(lambda sent: self._sent(sent, writer)),
+                self._forward(writer, end.position),
+                self._compare(servers, writer),
+                self._watch_servers(servers),
+                _until_lost(servers),
+            )
+        finally:
+            writer.close()
 
     def _sent(self, sent: Sent, writer: StreamWriter) -> None:
         self.acknowledged += 1

@@ -94,17 +94,25 @@ class StreamWriter:
         """
         await self._window.acquire()
         async with self._sending:  # number and message are one step, whoever sends
-            headers = {ID_HEADER: message_id(position), EXPECTED_HEADER: str(self._next_expected)}
+            headers = {
+                ID_HEADER: message_id(position, is_repair=is_repair),
+                EXPECTED_HEADER: str(self._next_expected),
+            }
             with as_servers_error():
-                answer = await self._servers.js.publish_async(
-                    subject, body, wait_stall=self._acknowledge_seconds, headers=headers
-                )
+                answer = await self._servers.js.publish_async(subject, body, headers=headers)
             self._next_expected += 1
             self.under_way += 1
             self._idle.clear()
             self._under_way.put_nowait(
                 _UnderWay(position, decided_utc_ns, is_repair, self._next_expected, self._clock(), answer)
             )
+
+    def close(self) -> None:
+        """Nobody waits for answers any more."""
+        while not self._under_way.empty():
+            answer = self._under_way.get_nowait().answer
+            if not answer.cancel() and not answer.cancelled():
+                answer.exception()  # looked at, or asyncio would say that nobody did
 
     async def acknowledge(self, on_sent: Callable[[Sent], None]) -> None:
         """Take in answers in order, without end.
@@ -116,7 +124,8 @@ class StreamWriter:
             message = await self._under_way.get()
             left = max(0.0, message.sent_at + self._acknowledge_seconds - self._clock())
             with as_servers_error():
-                answer = await asyncio.wait_for(message.answer, left)
+                done = message.answer.done()  # as a rule: a time-out would cost as much as all the rest
+                answer = message.answer.result() if done else await asyncio.wait_for(message.answer, left)
             if answer.seq != message.sequence:
                 raise ServersError(
                     f"{message_id(message.position)} is at {answer.seq} of the stream, expected "
