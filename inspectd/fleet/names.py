@@ -76,7 +76,7 @@ class LineNames(msgspec.Struct, frozen=True):
 
 
 def message_id(position: Position, *, is_repair: bool = False) -> str:
-    """The id by which servers know a verdict again; a repair's is another than that of the one that is gone."""
+    """The id by which servers know a verdict again; a repair has another than the one that is gone."""
     return f"{position.epoch}:{position.seq}{_REPAIR if is_repair else ''}"
 
 

@@ -1,4 +1,4 @@
-"""Lines, forwarders and servers while things go wrong: the short form of `tools/faults/fleet_acceptance.py`."""
+"""Lines, forwarders, servers while things go wrong: the short form of `tools/faults/fleet_acceptance.py`."""
 
 from __future__ import annotations
 
