@@ -246,12 +246,13 @@ async def watch_distance(
         InputError: an endpoint or a key cannot be used.
     """
     while True:
+        is_known = progress.is_known
         try:
             found = await distance(settings.line, progress.end)
         except UnavailableError:  # the line stands still: nothing is known, and said so
             metrics.distance(math.nan, math.nan, progress.under_way)
         else:
-            backlog = found.backlog_seconds if progress.is_known else math.nan
+            backlog = found.backlog_seconds if is_known else math.nan
             metrics.distance(backlog, found.kept_seconds, progress.under_way)
         await asyncio.sleep(every_seconds)
 
