@@ -27,6 +27,7 @@ class _StoreConfig(msgspec.Struct):
 
 
 class _StoreReport(msgspec.Struct):
+    disabled: bool = False
     config: _StoreConfig | None = None
     storage: int = 0
 
@@ -43,7 +44,7 @@ class ServerState(msgspec.Struct, frozen=True):
         monitor: the address that was asked.
         name: the server's name; empty: it did not answer.
         version: of nats-server.
-        always_flushes: every message is on its disk before it is acknowledged; None: not known.
+        always_flushes: every message is on its disk before it is acknowledged; None: that is not known.
         detail: in words, what it does or why it is not known.
     """
 
@@ -72,22 +73,15 @@ def ask(monitor: str, tls: ssl.SSLContext) -> ServerState:
         return ServerState(
             monitor, "", "", None, f"does not say how it stores: {error or type(error).__name__}"
         )
-    if store.config is None:
-        return ServerState(
-            monitor,
-            server.server_name,
-            server.version,
-            always_flushes=False,
-            detail="stores nothing: no jetstream",
-        )
-    if store.config.sync_always:
-        return ServerState(
-            monitor, server.server_name, server.version, always_flushes=True, detail="flushes every message"
-        )
-    seconds = store.config.sync_interval / 1e9
+    name, version, config = server.server_name, server.version, store.config
+    if store.disabled or config is None or not (config.sync_always or config.sync_interval):
+        off = "stores nothing now: its jetstream is off, or still starts; its log says why"
+        return ServerState(monitor, name, version, None, off)
+    if config.sync_always:
+        return ServerState(monitor, name, version, always_flushes=True, detail="flushes every message")
     return ServerState(
-        monitor, server.server_name, server.version, always_flushes=False,
-        detail=f"flushes every {seconds:g} s: what it acknowledges, a power cut may take; "
+        monitor, name, version, always_flushes=False,
+        detail=f"flushes every {config.sync_interval / 1e9:g} s: what it acknowledges, a power cut may take; "
         "expected sync_interval: always in its jetstream",
     )  # fmt: skip
 
@@ -108,7 +102,9 @@ def refuse_unsafe(states: Sequence[ServerState], replicas: Sequence[str]) -> Non
     known = {state.name for state in states if state.always_flushes}
     silent = [name for name in replicas if name not in known]
     if len(replicas) - len(silent) <= len(replicas) // 2:
-        said = "; ".join(f"{state.monitor}: {state.detail}" for state in states if not state.name)
+        said = "; ".join(
+            f"{state.monitor}: {state.detail}" for state in states if state.always_flushes is None
+        )
         raise UnsafeServersError(
             f"of the stream's servers {', '.join(silent)} do not say how they store: servers.monitors must "
             f"have each server's monitoring endpoint{f' ({said})' if said else ''}"

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import json
+import ssl
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
+
 import pytest
 
 from inspectd.fleet.names import LineNames
-from inspectd.fleet.safety import ServerState, UnsafeServersError, refuse_unsafe
+from inspectd.fleet.safety import ServerState, UnsafeServersError, ask, refuse_unsafe
 from inspectd.fleet.streams import extras_config, problems, verdicts_config
 
 REPLICAS = ["nats1", "nats2", "nats3"]
@@ -64,3 +70,45 @@ def test_a_stream_of_another_form_is_named(change: dict[str, object], problem: s
 def test_heatmaps_are_bounded() -> None:
     config = extras_config(NAMES, days=2, max_gb=5)
     assert (config.max_bytes, config.max_age, config.num_replicas) == (5_000_000_000, 172_800, 1)
+
+
+class Monitoring(BaseHTTPRequestHandler):
+    """A server's monitoring endpoint that says what it is told to."""
+
+    says: ClassVar[dict[str, bytes]] = {}
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.says[self.path])
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("report", "flushes", "words"),
+    [
+        ({"config": {"sync_always": True, "sync_interval": 120_000_000_000}}, True, "flushes every message"),
+        ({"config": {"sync_interval": 120_000_000_000}}, False, "flushes every 120 s"),
+        ({"disabled": True, "config": {"sync_interval": 0}}, None, "stores nothing now"),
+        ({"config": {}}, None, "stores nothing now"),
+        ({}, None, "stores nothing now"),
+        ([], None, "does not say how it stores"),
+    ],
+)
+def test_a_servers_report_is_believed_and_nothing_else(
+    report: object, flushes: bool | None, words: str
+) -> None:
+    Monitoring.says = {
+        "/varz": b'{"server_name":"nats1","version":"2.15.1"}',
+        "/jsz": json.dumps(report).encode(),
+    }
+    with HTTPServer(("127.0.0.1", 0), Monitoring) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        found = ask(f"http://127.0.0.1:{server.server_port}", ssl.create_default_context())
+        server.shutdown()
+        thread.join()
+    assert found.always_flushes is flushes
+    assert words in found.detail

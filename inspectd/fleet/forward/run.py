@@ -62,8 +62,17 @@ async def _until_signalled(work: Coroutine[Any, Any, None]) -> None:
     working = loop.create_task(work)
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, working.cancel)
+    loop.set_exception_handler(_left_behind)
     with contextlib.suppress(asyncio.CancelledError):
         await working
+
+
+def _left_behind(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What a task of the library ended with that nobody waits for: its session has ended by it already."""
+    error = context.get("exception")
+    log.event(
+        _log, logging.WARNING, "left_behind", detail=context["message"], error=repr(error) if error else None
+    )
 
 
 async def _work(config: ForwardConfig, metrics: ForwardMetrics, notifier: Notifier) -> None:
