@@ -29,7 +29,6 @@ from inspectd.notify import Notifier
 
 _FIRST_PAUSE_SECONDS: Final = 0.25
 _LONGEST_PAUSE_SECONDS: Final = 5.0
-_UNSAFE_PAUSE_SECONDS: Final = 15.0
 _KEEP_ALIVE_SECONDS: Final = 2.0
 _DISTANCE_SECONDS: Final = 10.0
 
@@ -141,32 +140,29 @@ class Forwarder:
                 comparison=self._comparison,
                 clock=self._clock,
             )
-            why = await self._one(session)
+            await self._one(session)
             pause = _FIRST_PAUSE_SECONDS if session.acknowledged else min(2 * pause, _LONGEST_PAUSE_SECONDS)
-            wait = _UNSAFE_PAUSE_SECONDS if why is SessionEnd.UNSAFE else pause
-            await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret
 
-    async def _one(self, session: ForwardSession) -> SessionEnd:
-        """From a connection to its end; why it ended."""
+    async def _one(self, session: ForwardSession) -> None:
+        """From a connection to its end."""
         try:
             async with self._door.connect() as servers:
                 await session.run(servers)
         except (UnsafeServersError, WrongStreamError) as error:
             self._metrics.servers(is_unsafe=True)
-            return self._ended(SessionEnd.UNSAFE, logging.ERROR, error)
+            self._ended(SessionEnd.UNSAFE, logging.ERROR, error)
         except DeniedError as error:
-            return self._ended(SessionEnd.DENIED, logging.ERROR, error)
+            self._ended(SessionEnd.DENIED, logging.ERROR, error)
         except ServersError as error:
             why = SessionEnd.UNREACHABLE if error.is_unreachable else SessionEnd.LOST
-            return self._ended(why, logging.WARNING, error)
+            self._ended(why, logging.WARNING, error)
         except (LineSilentError, UnavailableError) as error:
-            return self._ended(SessionEnd.LINE, logging.WARNING, error)
-        raise AssertionError("a session without an end")
+            self._ended(SessionEnd.LINE, logging.WARNING, error)
 
-    def _ended(self, why: SessionEnd, level: int, error: Exception) -> SessionEnd:
+    def _ended(self, why: SessionEnd, level: int, error: Exception) -> None:
         self._metrics.session_ended(why)
         log.event(_log, level, "session_ended", why=why, detail=str(error))
-        return why
 
 
 async def _keep_alive(notifier: Notifier) -> None:
