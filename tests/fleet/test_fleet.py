@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
-from faults.fleet import Fleet, Mishaps
+from faults.fleet import Fleet
+from faults.mishaps import Mishaps
 from support.disks import needs_root
 from support.lone_network import lone_network
 

@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 from faults.acceptance import Checks
-from faults.fleet import Fleet, Mishaps, rests
+from faults.fleet import Fleet
+from faults.mishaps import Mishaps, rests
 from support.lone_network import lone_network
 
 _CALM_SECONDS = 20.0
