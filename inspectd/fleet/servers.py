@@ -223,4 +223,6 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
 def _said(error: BaseException) -> str:
     if isinstance(error, nats.js.errors.APIError):
         return error.description or str(error)
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
     return str(error).removeprefix("nats: ") or type(error).__name__

@@ -105,6 +105,7 @@ class Fleet:
         )
         self._stack.callback(self.cluster.close)
         self.forwarders: dict[str, ForwarderProcess] = {}
+        self._published: dict[str, list[Position]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -166,10 +167,11 @@ class Fleet:
         return statistics.quantiles(every, n=100)[98]
 
     def drained(self, patience_seconds: float) -> float:
-        """Seconds until the streams have all that was published by now."""
+        """Seconds until the streams have all that was published by now, which is what `compared` looks at."""
         began = time.monotonic()
-        wanted = {name: ear.positions[-1] for name, ear in self.ears.items()}
-        for name, position in wanted.items():
+        self._published = {name: [*ear.positions] for name, ear in self.ears.items()}
+        for name, published in self._published.items():
+            position = published[-1]
             while self._end(name) < position:
                 assert self.forwarders[name].is_running, f"the forwarder of {name} ended by itself"
                 assert time.monotonic() - began < patience_seconds, f"{name} is not drained"
@@ -181,8 +183,8 @@ class Fleet:
         return end.position or Position(0, 0)
 
     def compared(self, name: str) -> StreamFigures:
-        """What a line published, against what its stream has."""
-        published = [*self.ears[name].positions]
+        """What a line had published when it was last `drained`, against what its stream has."""
+        published = self._published[name]
         stored = self.cluster.positions(name)
         in_order = [position for kind, position in stored if kind == "v"]
         every = [position for _, position in stored]
