@@ -39,6 +39,8 @@ _SMALL = """() => [...document.querySelectorAll("button, a, select, input, summa
   return at.width && !each.matches(".skip") && (at.width < 43.5 || at.height < 43.5);
 }).map(each => each.outerHTML.slice(0, 120))"""
 
+_SPARE = 3
+
 
 def main() -> None:
     """Do it, and print what was found."""
@@ -82,7 +84,9 @@ class _Show:
         paths = [train[row] for row in chance.permutation(len(train))]
         own, others = paths[: arguments.own], [*paths[arguments.own :], *good]
         side = arguments.side
-        bank, scores = build_first(folder, own, BuildSpec(height=side, width=side), others, arguments.rejects)
+        # Some that the bank rejects the line does not even judge: they are too bright for it.
+        rejects = arguments.rejects + _SPARE
+        bank, scores = build_first(folder, own, BuildSpec(height=side, width=side), others, rejects)
         limit = read_bank(bank).manifest.threshold
         self.rejects = [path for path in others if scores[path] > limit]
         passes = [path for path in others if scores[path] <= limit][: arguments.passes]
@@ -104,6 +108,7 @@ class _Show:
     def run(self) -> None:
         """All steps."""
         verdicts = self.line.first_verdicts()
+        self.rejects = [path for path in self.rejects if path in verdicts][: self.arguments.rejects]
         self._say("all_pictures_judged")
         operator, inspector, engineer, quality = (
             Glass(self.browser, self.line.page, role)

@@ -33,18 +33,24 @@ _LONGEST_SILENCE_NS: Final = 8_000_000
 _SHORTEST_SILENCE_NS: Final = 2_000_000
 _SILENT_SHARE: Final = 0.25
 """Of the time between two pictures: silence this long shows that the sender has nothing left to send."""
-_SOON_SHARE: Final = 0.25
-"""Of that time: a picture that comes sooner after the one before, by more than this, waited somewhere."""
-_LATE_SHARE: Final = 0.5
-"""Of that time: behind a picture that comes later than it was due, by more than this, others may wait."""
+_STEADY: Final = 8
+"""Pictures one after the other that must not have come quicker, all in all, than the camera takes them."""
+_AFTER_LATE: Final = 4
+"""So many have to come as the camera takes them after one that came late: behind that others may wait."""
+_UNSTEADY_SHARE: Final = 0.75
+"""Of that time: pictures that come sooner or later than even ones would, by more than this, are a backlog, or
+may hide one. A camera that leaves out every third picture of its sensor is within it."""
+_SETTLE_NS: Final = 1_000_000_000
 _RATE_WINDOW_NS: Final = 30_000_000_000
 _ARRIVALS: Final = 16  # whose middle interval is taken
-_FEW: Final = 3  # with the beginning of the connection, which is none
 _OF_A_PAUSE: Final = 2
 """A sender that waits for the network pauses within pictures too; a silence is longer than such a pause, and
 than a round trip, by so much."""
 _PAUSES: Final = 8  # pictures whose longest pause is remembered
 _SO_TIMESTAMPNS: Final = 35  # of Linux; the module `socket` does not name it
+_CLOCK_SET_NS: Final = 1_000_000
+_STAMPS_OLD_NS: Final = 10_000_000_000
+"""What was stamped before the host's clock was set has been read after so long."""
 _TIMESPEC: Final = struct.Struct("=qq")
 _TCP_INFO: Final = struct.Struct("=68xI")  # tcpi_rtt, in microseconds
 _LONGEST_PICTURE_BYTES: Final = 256 << 20
@@ -82,19 +88,20 @@ class ArrivalLog:
     back meanwhile (a lost packet, a link that was down, a radio that sleeps). One that comes without a
     silence before it may have waited, here or at the sender, since the last. A silence within a picture shows
     that the sender waits for the network, and how long: none as short shows anything between two pictures.
-    Nor does a silence before or after a picture that comes sooner than the camera takes them, or after one
-    that comes later: what hands on a backlog may rest between them. How often the camera takes pictures shows
-    over a time that a backlog and what caused it fit in.
+    Nor does a silence show anything unless the last pictures came as the camera takes them: what hands on a
+    backlog may rest between them. How often the camera takes pictures shows over a time that a backlog and
+    what caused it fit in. So nothing is known of the first pictures of a connection: a relay may begin with
+    what it kept from before.
     """
 
     def __init__(self, began_ns: int) -> None:
-        """Nothing can have come before the connection began."""
+        """Nothing has come when the connection begins."""
         self.round_trip_ns = 0
-        self._begun_ns: deque[int] = deque([began_ns])
-        self._was_due = True
+        self._begun_ns: deque[int] = deque()
+        self._settled_ns: int | None = None
         self._silent_since_ns = began_ns
         self._silent_until_ns = began_ns
-        self._earliest_ns = began_ns
+        self._earliest_ns = 0
         self._offset = 0
         self._offsets: deque[int] = deque(maxlen=_REMEMBERED_CHUNKS)
         self._came: deque[ArrivalSpan] = deque(maxlen=_REMEMBERED_CHUNKS)
@@ -156,29 +163,35 @@ class ArrivalLog:
     def _note_silences(self, before: Iterable[_Silence], came_ns: int) -> None:
         """Take the last silence before a picture that came then, if it shows anything."""
         least_ns = max(self._silence_ns(), _OF_A_PAUSE * max(self.round_trip_ns, *self._pauses_ns, 0))
-        soonest_ns, latest_ns = self._due_ns()
-        if self._was_due and came_ns >= soonest_ns:
+        if self._is_steady(came_ns):
             for silence in before:
                 if silence.lasted_ns >= least_ns:
                     self._earliest_ns = silence.since_ns
-        self._was_due = soonest_ns <= came_ns <= latest_ns
 
     def _silence_ns(self) -> int:
         """The least silence between two pictures, a share of the time between the last ones."""
         last = list(islice(reversed(self._begun_ns), _ARRIVALS))
-        if len(last) <= _FEW:
+        if len(last) <= 1:
             return _LONGEST_SILENCE_NS
         share_ns = int(_SILENT_SHARE * median(later - sooner for later, sooner in pairwise(last)))
         return min(_LONGEST_SILENCE_NS, max(_SHORTEST_SILENCE_NS, share_ns))
 
-    def _due_ns(self) -> tuple[int, int]:
-        """Span in which the next picture comes if neither it nor the one before had to wait."""
-        last_ns, interval_ns = self._begun_ns[-1], 0.0
-        if len(self._begun_ns) > 1:
-            interval_ns = (last_ns - self._begun_ns[0]) / (len(self._begun_ns) - 1)
-        soon_ns = max(_SOON_SHARE * interval_ns, 2e9 * _SLICE_SECONDS)
-        late_ns = max(_LATE_SHARE * interval_ns, 2e9 * _SLICE_SECONDS)
-        return last_ns + int(interval_ns - soon_ns), last_ns + int(interval_ns + late_ns)
+    def _is_steady(self, came_ns: int) -> bool:
+        """Whether the last pictures came as the camera takes them, and one that comes now not too soon."""
+        if self._settled_ns is None:
+            self._settled_ns = came_ns + _SETTLE_NS
+        if came_ns < self._settled_ns or len(self._begun_ns) <= _STEADY:
+            return False
+        interval_ns = (self._begun_ns[-1] - self._begun_ns[0]) / (len(self._begun_ns) - 1)
+        # By how much each came later than this one, had they come evenly; the newest first.
+        late_ns = [
+            begun_ns - came_ns + number * interval_ns
+            for number, begun_ns in enumerate(islice(reversed(self._begun_ns), _STEADY + 1), 1)
+        ]
+        most_ns = max(_UNSTEADY_SHARE * interval_ns, 2e9 * _SLICE_SECONDS)
+        last_ns = late_ns[: _AFTER_LATE + 1]
+        has_caught_up = max(late_ns) - min(0.0, late_ns[0]) > most_ns
+        return not has_caught_up and max(last_ns) - min(last_ns) <= most_ns
 
 
 class _WatchedConnection(httpcore.NetworkStream):
@@ -188,6 +201,7 @@ class _WatchedConnection(httpcore.NetworkStream):
         self._inner = inner
         self._seen = seen
         self._clock = clock
+        self._stamps = Stamps(clock)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read what comes within `timeout` seconds, and note when.
@@ -202,6 +216,7 @@ class _WatchedConnection(httpcore.NetworkStream):
         slice_ns = int(_SLICE_SECONDS * 1e9)
         while not (isinstance(connection, ssl.SSLSocket) and connection.pending()):
             looked_ns = self._clock()
+            self._stamps.look()
             if poller.poll(_SLICE_SECONDS * 1000):
                 break
             # Nothing came up to the end of the slice, however much later this process could go on.
@@ -218,9 +233,8 @@ class _WatchedConnection(httpcore.NetworkStream):
             found = connection.recvmsg(max_bytes, socket.CMSG_SPACE(_TIMESPEC.size))
         except OSError as error:
             raise httpcore.ReadError(str(error)) from error
-        now_ns = self._clock()
-        age_ns = _age_ns(found[1])
-        self._seen.something_at(*[now_ns - age_ns] * 2 if age_ns is not None else (now_ns,))
+        came_ns = self._stamps.came_ns(found[1])
+        self._seen.something_at(*[came_ns] * 2 if came_ns is not None else (self._clock(),))
         return found[0]
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -243,14 +257,31 @@ class _WatchedConnection(httpcore.NetworkStream):
         return self._inner.get_extra_info(info)
 
 
-def _age_ns(told: Iterable[tuple[int, int, bytes]]) -> int | None:
-    """How long ago the last of the bytes that were just read came, if the kernel noted it."""
-    for level, kind, data in told:
-        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
-            seconds, ns = _TIMESPEC.unpack(data)
-            age_ns: int = time.time_ns() - seconds * 1_000_000_000 - ns
-            return max(0, age_ns)
-    return None
+class Stamps:
+    """When bytes came by the kernel, which notes it by the host's wall clock; that may be set at any time."""
+
+    def __init__(self, clock: Callable[[], int], wall_clock: Callable[[], int] = time.time_ns) -> None:
+        self._clock, self._wall_clock = clock, wall_clock
+        self._ahead_ns = wall_clock() - clock()
+        self._valid_from_ns = 0
+
+    def look(self) -> None:
+        """Note whether the wall clock was set since the last look: what was stamped before is not known."""
+        ahead_ns = self._wall_clock() - self._clock()
+        if abs(ahead_ns - self._ahead_ns) > _CLOCK_SET_NS:
+            self._valid_from_ns = self._clock() + _STAMPS_OLD_NS
+        self._ahead_ns = ahead_ns
+
+    def came_ns(self, told: Iterable[tuple[int, int, bytes]]) -> int | None:
+        """When the last of the bytes that were just read came; None: that is not known."""
+        self.look()
+        now_ns = self._clock()
+        for level, kind, data in told:
+            if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS) and now_ns >= self._valid_from_ns:
+                seconds, ns = _TIMESPEC.unpack(data)
+                came_ns: int = seconds * 1_000_000_000 + ns - self._ahead_ns
+                return min(now_ns, came_ns)
+        return None
 
 
 def _round_trip_ns(connection: socket.socket) -> int:

@@ -213,7 +213,7 @@ class CaptureWorker:
             self._say_now_and_then(
                 "camera_read_late",
                 f"frames waited up to {late_ms:.0f} ms for their reader, {frame.passed_over} were "
-                "skipped; is this machine overloaded?",
+                "skipped; is this machine overloaded, or does something hold pictures back on their way?",
             )
         if frame.remark:
             self._say_now_and_then("camera_clock", frame.remark)

@@ -43,7 +43,7 @@ class PageServer(Settings, frozen=True, kw_only=True):
     connections_per_address: Annotated[
         int,
         Meta(ge=4, le=1000, description="Connections of one address; of a proxy: all its own."),
-    ] = 20
+    ] = 40
 
 
 class PageLine(Settings, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspectd.capture.http_stream import ArrivalLog, HttpStream
+from inspectd.capture.http_stream import ArrivalLog, HttpStream, Stamps
 
 MS = 1_000_000
 SLICE = 2 * MS
@@ -63,15 +64,15 @@ def test_a_picture_was_sent_within_its_span_whatever_holds_the_reader_up(interva
 
 
 def test_a_reader_that_is_not_held_up_knows_the_time_to_that_between_two_pictures():
-    sent = [(5 + 20 * number) * MS for number in range(1, 50)]
-    for _, (earliest_ns, latest_ns) in read_with_pauses(sent, [])[2:]:
+    sent = [(5 + 20 * number) * MS for number in range(1, 100)]
+    for _, (earliest_ns, latest_ns) in read_with_pauses(sent, [])[51:]:
         assert latest_ns - earliest_ns <= 20 * MS + SLICE
 
 
 @given(
     st.integers(12, 120),
     st.lists(st.tuples(st.integers(1, 400), st.integers(0, 300)), max_size=20),
-    st.floats(0, 0.6),
+    st.floats(0, 0.8),
 )
 def test_what_the_network_held_back_is_not_new(interval_ms, holds, rest):
     """The link lets nothing through for some ms at a time: `(open, held)`; then all, with rests or none."""
@@ -100,15 +101,65 @@ def test_what_the_network_held_back_is_not_new(interval_ms, holds, rest):
     assert sent[-1][1].latest_ns - sent[-1][1].earliest_ns <= interval_ms * MS, "it knows the time again"
 
 
+def spans_of(came_ms, log=None):
+    """Spans of pictures of one byte that are read as they come."""
+    log, looked_ms, spans = log or ArrivalLog(0), 0.0, []
+    for number, at_ms in enumerate(came_ms):
+        while looked_ms + 2 <= at_ms:
+            looked_ms += 2
+            log.nothing_until(int(looked_ms * MS))
+        looked_ms = at_ms
+        log.something_at(int(at_ms * MS))
+        log.received(1, int(at_ms * MS))
+        spans.append(log.picture(number, 1))
+    return spans
+
+
 def test_a_silence_within_a_round_trip_shows_nothing():
-    log = ArrivalLog(80 * MS)
+    log = ArrivalLog(0)
+    even_ms = [20 * number for number in range(1, 61)]
+    assert spans_of(even_ms, log)[-1].earliest_ns == 1180 * MS
     log.round_trip_ns = 10 * MS
-    for number, read_ms in enumerate([100, 120, 133, 151, 175]):
+    for number, read_ms in enumerate([1220, 1233, 1251, 1275], len(even_ms)):
         log.nothing_until((read_ms - 1) * MS)
         log.something_at(read_ms * MS)
         log.received(1, read_ms * MS)
-        earliest_ns = log.picture(number, 1).earliest_ns
-        assert earliest_ns == [80, 80, 80, 80, 151][number] * MS
+        assert log.picture(number, 1).earliest_ns == (1180 if read_ms < 1275 else 1251) * MS
+
+
+@given(
+    st.integers(8, 200),
+    st.sampled_from([(1,), (2, 4), (3, 3, 3, 3, 6), (3, 6, 6), (1, 4)]),
+    st.lists(st.floats(-0.3, 0.3), min_size=300, max_size=300),
+    st.booleans(),
+)
+def test_a_camera_of_any_rate_and_rhythm_is_dated(interval_ms, rhythm, jitter, jitters):
+    """Also one that leaves out some of its sensor's pictures, or takes each up to 30 % sooner or later."""
+    came_ms, at_ms = [], 100.0
+    step_ms = interval_ms * len(rhythm) / sum(rhythm)
+    for number in range(300):
+        at_ms += step_ms * rhythm[number % len(rhythm)]
+        late = jitter[number] if jitters and len(rhythm) == 1 else 0.0
+        came_ms.append(at_ms + interval_ms * late)
+    for came, span in zip(came_ms, spans_of(came_ms), strict=True):
+        if came > came_ms[0] + 2000 + 20 * interval_ms:
+            assert came * MS - span.earliest_ns <= 4 * interval_ms * MS
+
+
+@given(st.integers(12, 200), st.integers(1, 20), st.floats(0, 0.9))
+def test_what_a_hop_kept_from_before_the_connection_is_not_new(interval_ms, kept, rest):
+    """It begins with that, at once or with rests."""
+    kept = min(kept, int(900 / interval_ms))
+    rests_ms = [50 + number * rest * interval_ms for number in range(kept)]
+    spans = spans_of(rests_ms)
+    assert all(span.earliest_ns == 0 for span in spans)
+
+
+def test_a_rate_that_changes_is_known_within_half_a_minute():
+    for before_ms, after_ms in ((100, 33), (33, 100), (16, 200)):
+        came_ms = [before_ms * number for number in range(1, 40_000 // before_ms)]
+        came_ms += [came_ms[-1] + after_ms * number for number in range(1, 31_000 // after_ms)]
+        assert spans_of(came_ms)[-1].earliest_ns >= came_ms[-2] * MS
 
 
 @given(
@@ -123,9 +174,9 @@ def test_a_sender_that_waits_for_the_network_makes_no_old_picture_new(
 ):
     """Nothing comes for a while, and then a packet at a time, until what was kept has gone."""
     log, rate_ms = ArrivalLog(0), load * interval_ms / packets
-    begins_ms = 400 + seed
+    begins_ms = 2500 + seed
     free_ms, offset, looked_ms, done_ms = 0.0, 0, 0.0, 0.0
-    for number in range(40):
+    for number in range(60 + 5000 // interval_ms):
         sent_ms = (number + 1) * interval_ms
         for _ in range(packets):
             free_ms = max(free_ms, sent_ms)
@@ -181,3 +232,29 @@ def test_when_bytes_came_is_known_however_late_they_are_read():
             read.set()
             span = stream.arrivals.picture(0, 7)
         assert serving.result() - MS <= span.latest_ns <= before_ns
+
+
+def test_bytes_that_were_stamped_before_the_hosts_clock_was_set_are_not_dated_by_it():
+    now = {"own": 0, "wall": 1_000 * 10**9}
+
+    def stamp():
+        seconds, ns = divmod(now["wall"], 10**9)
+        return [(socket.SOL_SOCKET, 35, struct.pack("=qq", seconds, ns))]
+
+    def goes_on(ms):
+        for clock in now:
+            now[clock] += ms * MS
+
+    stamps = Stamps(lambda: now["own"], lambda: now["wall"])
+    came = stamp()
+    goes_on(700)
+    assert stamps.came_ns(came) == 0
+    for set_ms in (2000, -3000):
+        came = stamp()
+        goes_on(300)
+        now["wall"] += set_ms * MS
+        assert stamps.came_ns(came) is None
+        goes_on(500)
+        assert stamps.came_ns(came) is None, "it waited in the buffer since"
+        goes_on(10_000)
+        assert stamps.came_ns(stamp()) == now["own"]

@@ -77,7 +77,7 @@ def test_over_tls_cookies_are_bound_to_it_and_a_new_certificate_needs_no_restart
             for each in Path(f"/proc/{page.process.pid}/net/tcp").read_text().splitlines()
             if f":{page.port:04X} 0900007F" in each and " 01 " in each
         ]
-        assert len(held_sockets) == 20
+        assert len(held_sockets) == 40
 
     renewed = certificate(tmp_path / "tls", "renewed")
     end = time.monotonic() + 10

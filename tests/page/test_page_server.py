@@ -195,7 +195,7 @@ def test_a_body_without_end_is_cut_off(page) -> None:
 def test_an_address_has_so_many_connections_and_others_are_served(page) -> None:
     before = page.browser("viewer")
     assert before.get("/api/me").status_code == 200
-    held = [socket.create_connection(("127.0.0.1", page.port)) for _ in range(19)]
+    held = [socket.create_connection(("127.0.0.1", page.port)) for _ in range(39)]
     more = socket.create_connection(("127.0.0.1", page.port))
     try:
         more.settimeout(5)

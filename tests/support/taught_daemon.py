@@ -100,6 +100,7 @@ class TaughtDaemon:
         self.desk = DeskProcess(self.daemon.file, folder / "desk", environment)
         self.page = PageProcess(
             folder / "page", self.daemon.runtime_dir,
+            server="connections_per_address = 100",  # who is logged in here has a browser of their own
             line=f'evidence_dir = "{self.place.evidence}"\nrecipes_dir = "{state / "recipes"}"\n'
             f'teach_socket = "{self.desk.socket}"\n',
         )  # fmt: skip
@@ -124,14 +125,22 @@ class TaughtDaemon:
     # --- what it judged -------------------------------------------------------------------------------------
 
     def first_verdicts(self) -> dict[Path, Verdict]:
-        """The first verdict by the recipe `parts` on each picture; waits until there is one on each."""
+        """The first verdict by the recipe `parts` on each picture; waits until there is one on each.
+
+        A picture that the line does not judge, unlike those of the bank as it is, has none.
+        """
         found: dict[Path, Verdict] = {}
+        unlike: set[Path] = set()
 
         def all_seen() -> bool:
             for verdict in self.daemon.reader.verdicts:
-                if verdict.recipe == "parts" and verdict.score is not None and verdict.source:
-                    found.setdefault(self.pictures[Path(verdict.source).name], verdict)
-            return len(found) == len(self.pictures)
+                if verdict.recipe == "parts" and verdict.source:
+                    path = self.pictures[Path(verdict.source).name]
+                    if verdict.score is not None:
+                        found.setdefault(path, verdict)
+                    elif verdict.reason.startswith("quality_"):
+                        unlike.add(path)
+            return len(found) + len(unlike) == len(self.pictures)
 
         self.daemon.until(all_seen, 600)
         return found

@@ -43,7 +43,7 @@ def main() -> int:
         console.print("building a bank", highlight=False)
         bank = build_bank(Path(folder))
         held = [_run(console, fault, arguments.count or fault.full, bank, arguments.seed) for fault in chosen]
-    _PAGE.write_text(report.page(FAULTS, runner.read_results(_RESULTS)))
+    _PAGE.write_text(report.page(FAULTS, runner.read_results(_RESULTS), _PAGE.read_text()))
     console.print(f"{sum(held)} of {len(held)} held; see {_PAGE.relative_to(_ROOT)}", highlight=False)
     return 0 if all(held) else 1
 

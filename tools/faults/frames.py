@@ -29,7 +29,7 @@ _FILES: Final = 40
 _FILES_FPS: Final = 10
 _LOSS: Final = 0.02
 _HELD_SECONDS: Final = (0.02, 3.0)
-_RESTS: Final = (0.1, 0.6)  # of the time between two pictures
+_RESTS: Final = (0.1, 0.8)  # of the time between two pictures
 _REPEATED_SECONDS: Final = (0.1, 1.5)
 _FRESH_SECONDS: Final = (0.1, 0.8)
 

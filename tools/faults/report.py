@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -24,29 +25,38 @@ short form; this runs one fault alone:
 
     make faults ARGS='--only daemon-killed --count 20'
 
-This page is written by `make faults`. A fault that was not run with its full count says so.
+This page is written by `make faults`, which leaves what it did not run as it was. A fault not run with its
+full count says so.
 
 | Fault | Injected | Held | What must hold |
 |---|---|---|---|
 """
 
 
-def page(faults: Sequence[Fault], results: Iterable[dict[str, Any]]) -> str:
-    """The whole page."""
-    found = {result["name"]: result for result in results}
-    rows = [_row(fault, found.get(fault.name)) for fault in faults]
-    details = [_details(found[fault.name]) for fault in faults if fault.name in found]
-    return "\n".join([_HEAD + "\n".join(rows), "", *details, _FOUND_OUTSIDE.read_text()])
+_ROW: Final = re.compile(r"\| ([a-z0-9-]+): .* \|( [^|]* \| [^|]*)\| [^|]* \|")
+_NOT_RUN: Final = " not run | "
 
 
-def _row(fault: Fault, result: dict[str, Any] | None) -> str:
-    if result is None:
-        return f"| {fault.name}: {fault.what} | not run | | {fault.must_hold} |"
+def page(faults: Sequence[Fault], results: Iterable[dict[str, Any]], before: str) -> str:
+    """The whole page; of faults without a result, with what it said before."""
+    said = {found[1]: found[2] for found in map(_ROW.fullmatch, before.splitlines()) if found}
+    details = {text.partition("\n")[0]: f"## {text}" for text in before.split("\n## ")[1:]}
+    for result in results:
+        said[result["name"]] = _said(result, next(f.full for f in faults if f.name == result["name"]))
+        details[result["name"]] = _details(result)
+    rows = [
+        f"| {fault.name}: {fault.what} |{said.get(fault.name, _NOT_RUN)}| {fault.must_hold} |"
+        for fault in faults
+    ]
+    kept = [details[fault.name].rstrip() + "\n" for fault in faults if fault.name in details]
+    return "\n".join([_HEAD + "\n".join(rows), "", *kept, _FOUND_OUTSIDE.read_text()])
+
+
+def _said(result: dict[str, Any], full: int) -> str:
     injected = f"{result['injected']:,}"
-    if result["injected"] < fault.full:
-        injected += f" of {fault.full:,}"
-    held = "yes" if result["held"] else "**no**"
-    return f"| {fault.name}: {fault.what} | {injected} | {held} | {fault.must_hold} |"
+    if result["injected"] < full:
+        injected += f" of {full:,}"
+    return f" {injected} | {'yes' if result['held'] else '**no**'} "
 
 
 def _details(result: dict[str, Any]) -> str:

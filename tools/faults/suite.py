@@ -231,7 +231,7 @@ FAULTS: Final = (
     ),
     Fault(
         "link-held",
-        "the network holds back what a live camera sends for 20 ms to 3 s, then gives it at once or with rests",
+        "the network holds a live camera's data back for 20 ms to 3 s, then gives it at once or in pieces",
         PARTS_HOLD,
         full=2000,
         short=30,

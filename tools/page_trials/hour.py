@@ -16,19 +16,18 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx
-from measure_page import cpu_seconds, resident_mb
 from rich.progress import track
-from support.cells import cells, link
-from support.daemon import WELL, Daemon, camera_table, settings
 from support.glass import ARGUMENTS, CHROMIUM
 from support.page_process import COOKIE, PageProcess
 from websockets.sync.client import connect
+
+from page_trials.watched_line import cpu_seconds, resident_mb, watched_line
 
 _HEADLESS = ["--headless=new", "--remote-debugging-port=0", "--window-size=1280,800", "about:blank"]
 _FLAT_SHARE = 0.05
@@ -138,14 +137,11 @@ def opened(page: PageProcess, folder: Path) -> Iterator[Chromium]:
 
 def watch(folder: Path, rate: float, minutes: int, out: Path) -> dict[str, Any]:
     """Keep a tab open for so long; what was found."""
-    images = folder / "images"
-    link(cells(defective=False)[:20], images / "good")
-    link(cells(defective=True)[:5], images / "bad")
-    cameras = "".join(camera_table(name, images, fps=rate / 2) for name in ("top", "side"))
-    daemon = Daemon(folder, settings(Path("stub.bank"), cameras, extra="[preview]"), behaviour=WELL).ready()
-    page = PageProcess(folder / "page", daemon.runtime_dir)
     rows: list[dict[str, float]] = []
-    try:
+    with ExitStack() as open_now:
+        daemon = open_now.enter_context(watched_line(folder, rate))
+        page = PageProcess(folder / "page", daemon.runtime_dir)
+        open_now.callback(page.close)
         with opened(page, folder / "chromium") as chromium, out.open("w", newline="") as file:
             renderer, verdicts, began = chromium.renderer(), 0, time.monotonic()
             writer = None
@@ -173,9 +169,6 @@ def watch(folder: Path, rate: float, minutes: int, out: Path) -> dict[str, Any]:
                 "minutes_live": sum(row["shown"] == 2 for row in rows),
                 **growth(rows),
             }
-    finally:
-        page.close()
-        daemon.close()
 
 
 def main() -> None:

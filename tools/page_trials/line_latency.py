@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.progress import track
-from support.cells import cells, link
-from support.daemon import WELL, Daemon, camera_table, settings
+from support.daemon import Daemon
 from support.page_process import PageProcess
 from support.page_tab import Tab
+
+from page_trials.watched_line import watched_line
 
 _SETTLE_SECONDS = 4.0
 _NICE = 7
@@ -69,13 +70,8 @@ def _read(tab: Tab, ended: threading.Event) -> None:
 
 def compare(folder: Path, rate: float, pairs: int, seconds: float) -> dict[str, Any]:
     """Spans in turns; what was found."""
-    images = folder / "images"
-    link(cells(defective=False)[:20], images / "good")
-    link(cells(defective=True)[:5], images / "bad")
-    cameras = "".join(camera_table(name, images, fps=rate / 2) for name in ("top", "side"))
-    daemon = Daemon(folder, settings(Path("stub.bank"), cameras, extra="[preview]"), behaviour=WELL).ready()
     found: list[dict[bool, list[float]]] = []
-    try:
+    with watched_line(folder, rate) as daemon:
         for number in track(range(pairs), "pairs"):
             found.append({})
             for is_looked_at in (number % 2 == 0, number % 2 == 1):
@@ -83,8 +79,6 @@ def compare(folder: Path, rate: float, pairs: int, seconds: float) -> dict[str, 
                 found[-1][is_looked_at] = (
                     looked_at(daemon, place, seconds) if is_looked_at else span(daemon, seconds)
                 )
-    finally:
-        daemon.close()
     said: dict[str, Any] = {}
     for name, of in (
         ("p50_ms", statistics.median),

@@ -14,7 +14,7 @@ import type { Row } from "../wire";
 /** What the strip shows while the view stands still. */
 export const frozenRejects = signal<Row[] | null>(null);
 
-/** The picture may come after the verdict; many have none. */
+/** A picture may come so long after its verdict; many have none. */
 const PATIENCE_MS = 800;
 let asking: Promise<unknown> = Promise.resolve();
 
@@ -45,17 +45,19 @@ export function Strip() {
 function Thumbnail({ row }: { row: Row }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [shown, setShown] = useState<Shown | null>(null);
+  const [hasNone, setNone] = useState(false);
   useEffect(() => {
     let isGone = false;
     const load = async (): Promise<void> => {
-      await new Promise((done) => setTimeout(done, PATIENCE_MS));
+      const left = row.decided_ms + PATIENCE_MS - Date.now();
+      await new Promise((done) => setTimeout(done, Math.min(PATIENCE_MS, left)));
       const message = await nextTurn(async () => (isGone ? null : parse(await getBytes(`/api/strip/${row.epoch}/${row.seq}`))));
       if (!message) return;
       const found = await decode(message);
       if (isGone) found.bitmap.close();
       else setShown(found);
     };
-    load().catch(() => undefined); // none was sent: the strip says so, and the part's page may have one
+    load().catch(() => setNone(!isGone)); // none was sent: the part's page may have one
     return () => {
       isGone = true;
     };
@@ -64,7 +66,7 @@ function Thumbnail({ row }: { row: Row }) {
   useEffect(() => {
     if (shown && canvas.current) draw(canvas.current, shown, withHeat.value);
   }, [shown, withHeat.value]);
-  return shown ? <canvas ref={canvas} width={4} height={3} aria-hidden="true" /> : <span class="no-thumb">{t("strip.no_picture")}</span>;
+  return shown ? <canvas ref={canvas} width={4} height={3} aria-hidden="true" /> : <span class="no-thumb">{hasNone && t("strip.no_picture")}</span>;
 }
 
 /** One at a time: pictures of the strip never crowd out the live ones. */

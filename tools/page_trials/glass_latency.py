@@ -1,8 +1,8 @@
 """How the operator's page keeps up: from the bus to the glass, and what it costs.
 
 A line of two cameras that is scored by the stub, its page, and Chromium before it:
-`PYTHONPATH=tests python tools/measure_page.py --rate 20 --seconds 60`: so many verdicts a second of both.
-`--slow 6` slows the browser so many times.
+`PYTHONPATH=tests:tools python -m page_trials.glass_latency --rate 20 --seconds 60`: so many verdicts a second
+of both. `--slow 6` slows the browser so many times.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import json
 import statistics
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import sync_playwright
-from support.cells import cells, link
-from support.daemon import WELL, Daemon, camera_table, settings
 from support.glass import ARGUMENTS, CHROMIUM, Glass
 from support.page_process import PageProcess
+
+from page_trials.watched_line import cpu_seconds, resident_mb, watched_line
 
 _WATCH = """() => {
   window.ages = []; window.waits = []; window.touched = 0;
@@ -43,17 +44,6 @@ _WATCH = """() => {
 }"""
 
 
-def cpu_seconds(pid: int) -> float:
-    """Processor time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
-
-
-def resident_mb(pid: int) -> float:
-    """Memory of a process."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 1e6
-
-
 def heap_mb(glass: Glass) -> float:
     """The tab's memory, after it was tidied up."""
     found: float = glass.tab.evaluate("() => { gc(); return performance.memory.usedJSHeapSize / 1e6; }")
@@ -73,13 +63,10 @@ def spread(values: list[float]) -> dict[str, float]:
 
 def measure(folder: Path, rate: float, seconds: float, slow: float) -> dict[str, Any]:
     """Watch for so long; what was found."""
-    images = folder / "images"
-    link(cells(defective=False)[:20], images / "good")
-    link(cells(defective=True)[:5], images / "bad")
-    cameras = "".join(camera_table(name, images, fps=rate / 2) for name in ("top", "side"))
-    daemon = Daemon(folder, settings(Path("stub.bank"), cameras, extra="[preview]"), behaviour=WELL).ready()
-    page = PageProcess(folder / "page", daemon.runtime_dir)
-    try:
+    with ExitStack() as open_now:
+        daemon = open_now.enter_context(watched_line(folder, rate))
+        page = PageProcess(folder / "page", daemon.runtime_dir)
+        open_now.callback(page.close)
         with sync_playwright() as driver:
             more = ["--js-flags=--expose-gc", "--enable-precise-memory-info"]
             browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS + more)
@@ -109,9 +96,6 @@ def measure(folder: Path, rate: float, seconds: float, slow: float) -> dict[str,
                 "tab_heap_mb": [heap, heap_mb(glass)],
                 "nodes": glass.tab.evaluate("document.querySelectorAll('*').length"),
             }
-    finally:
-        page.close()
-        daemon.close()
 
 
 def main() -> None:
