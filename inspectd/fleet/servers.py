@@ -26,6 +26,7 @@ from inspectd.fleet.keys import UserKey, read_key
 from inspectd.fleet.settings import PlantServers
 
 _CONNECT_SECONDS: Final = 5
+_TRY_AGAIN_SECONDS: Final = 0.5
 _ANSWER_SECONDS: Final = 5.0
 _PING_SECONDS: Final = 2
 _PINGS_UNANSWERED: Final = 2
@@ -166,6 +167,8 @@ class ServersDoor:
                     tls=self.tls,
                     inbox_prefix=self._inbox.encode(),
                     allow_reconnect=False,
+                    max_reconnect_attempts=1,  # of each server: or nobody would hear for minutes that none is there
+                    reconnect_time_wait=_TRY_AGAIN_SECONDS,
                     connect_timeout=_CONNECT_SECONDS,
                     ping_interval=_PING_SECONDS,
                     max_outstanding_pings=_PINGS_UNANSWERED,
