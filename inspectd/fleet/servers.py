@@ -167,7 +167,7 @@ class ServersDoor:
                     tls=self.tls,
                     inbox_prefix=self._inbox.encode(),
                     allow_reconnect=False,
-                    max_reconnect_attempts=1,  # of each server: or nobody would hear for minutes that none is there
+                    max_reconnect_attempts=1,  # of each server, or the end takes minutes
                     reconnect_time_wait=_TRY_AGAIN_SECONDS,
                     connect_timeout=_CONNECT_SECONDS,
                     ping_interval=_PING_SECONDS,
