@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "audit": "show who did what to a line, and whether that record is whole",
     "golden": "check a line with parts known to be good or bad, and report on it",
     "gateway": "bring a line to what a plant has: Modbus TCP, OPC UA, S7, MQTT Sparkplug B",
+    "forward": "forward what a line records to the plant's NATS servers",
     "page": "show a line in browsers, and manage who may use that page",
     "opcua": "manage who may connect to an OPC UA gateway: certificates and passwords",
     "keys": "make keys and manage who may connect to a line over TCP",

@@ -65,6 +65,7 @@ _UNSET: Final = {"threshold": 5.0, "check_above": 4.0, "frozen_frames": 1, "dead
                  "recipes_dir": "/var/lib/inspectd/line1/recipes",
                  "keys_dir": "keys", "tls_certificate": "metrics.pem", "tls_key": "metrics.key",
                  "users_file": "metrics.users", "recipe": "label-a",
+                 "seed_file": "line1.nk", "credentials_file": "line1.creds",
                  "cameras": ["top"], "score_min": 6.0, "score_max": 20.0}  # fmt: skip
 
 _TABLES_OF_THEIR_OWN: Final = {"parts", "regions"}

@@ -1,4 +1,4 @@
-"""Asks a line how it is."""
+"""Asks a line how it is, and what it keeps."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from inspectd import wire
 from inspectd.client.sockets import ClientKeys, connect, requester
 from inspectd.errors import UnavailableError
 from inspectd.wire import sync
-from inspectd.wire.sync import ErrorReason, LineStatus, StatusRequest
+from inspectd.wire.sync import ErrorReason, LineStatus, Snapshot, SnapshotRequest, StatusRequest
 
-_REQUEST: Final = wire.encode(StatusRequest("status"))
+_STATUS: Final = wire.encode(StatusRequest("status"))
+_SNAPSHOT: Final = wire.encode(SnapshotRequest("snapshot"))
 
 
 def ask_status(endpoint: str, keys: ClientKeys | None = None, timeout_seconds: float = 5.0) -> LineStatus:
@@ -27,21 +28,37 @@ def ask_status(endpoint: str, keys: ClientKeys | None = None, timeout_seconds: f
         InputError: the endpoint or a key file cannot be used.
         UnavailableError: the line does not answer, or not in this format.
     """
-    with zmq.Context() as context, requester(context) as socket:
-        connect(socket, endpoint, keys)
-        socket.send(_REQUEST)
-        if not socket.poll(round(timeout_seconds * 1000)):
-            raise UnavailableError(
-                f"{endpoint}: no answer within {timeout_seconds:g} s; is this the sync socket of a "
-                "running line?"
-            )
-        try:
-            answer = sync.decode_answer(socket.recv_multipart()[0])
-        except ValueError as error:
-            raise UnavailableError(f"{endpoint}: answered with something else: {error}") from error
+    answer = _asked(_STATUS, endpoint, keys, timeout_seconds)
     if isinstance(answer, LineStatus):
         return answer
     if isinstance(answer, sync.Error) and answer.reason is ErrorReason.MALFORMED:
         raise UnavailableError(f"{endpoint}: this line's inspectd is older and cannot say how it is")
     detail = answer.detail if isinstance(answer, sync.Error) else f"got {type(answer).__name__}"
     raise UnavailableError(f"{endpoint}: {detail}; try again")
+
+
+def ask_snapshot(endpoint: str, keys: ClientKeys | None = None, timeout_seconds: float = 5.0) -> Snapshot:
+    """The last verdict that a line has published, and the oldest that it keeps.
+
+    Arguments and errors are those of `ask_status`.
+    """
+    answer = _asked(_SNAPSHOT, endpoint, keys, timeout_seconds)
+    if isinstance(answer, Snapshot):
+        return answer
+    detail = answer.detail if isinstance(answer, sync.Error) else f"got {type(answer).__name__}"
+    raise UnavailableError(f"{endpoint}: {detail}; try again")
+
+
+def _asked(request: bytes, endpoint: str, keys: ClientKeys | None, timeout_seconds: float) -> sync.Answer:
+    with zmq.Context() as context, requester(context) as socket:
+        connect(socket, endpoint, keys)
+        socket.send(request)
+        if not socket.poll(round(timeout_seconds * 1000)):
+            raise UnavailableError(
+                f"{endpoint}: no answer within {timeout_seconds:g} s; is this the sync socket of a "
+                "running line?"
+            )
+        try:
+            return sync.decode_answer(socket.recv_multipart()[0])
+        except ValueError as error:
+            raise UnavailableError(f"{endpoint}: answered with something else: {error}") from error

@@ -104,7 +104,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 def test_it_is_small_and_the_command_line_helps(installed: Installed) -> None:
     assert installed.megabytes() < MAX_INSTALLED_MB
-    for words in ([], ["status"], ["watch"], ["replay"], ["keys"], ["gateway"], ["page"]):
+    for words in ([], ["status"], ["watch"], ["replay"], ["keys"], ["gateway"], ["forward"], ["page"]):
         code, output, errors = installed.run(*words, "--help")
         assert (code, errors) == (0, "")
         assert output.startswith("usage: inspectd")
@@ -126,6 +126,14 @@ def test_the_page_says_in_one_line_what_it_needs(installed: Installed) -> None:
     assert (code, output) == (ExitCode.UNAVAILABLE, "")
     (line,) = errors.splitlines()
     assert "pip install 'inspectd[page]'" in line
+
+
+def test_the_forwarder_says_in_one_line_what_it_needs(installed: Installed) -> None:
+    assert installed.run("forward", "init", installed.folder)[0] == ExitCode.OK
+    code, output, errors = installed.run("forward", "new-key", installed.folder / "line1")
+    assert (code, output) == (ExitCode.UNAVAILABLE, "")
+    (line,) = errors.splitlines()
+    assert "pip install 'inspectd[fleet]'" in line
 
 
 def test_it_reads_a_running_line_and_sends_it_triggers(

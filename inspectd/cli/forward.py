@@ -1,0 +1,145 @@
+"""`inspectd forward`: a line's verdicts to the plant's servers."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import signal
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from inspectd import log
+from inspectd.cli.init import as_table, write_example
+from inspectd.errors import ExitCode, InputError, UnavailableError
+from inspectd.fleet import settings as forward_settings
+from inspectd.fleet.settings import ForwardConfig
+
+_HEAD: Final = """\
+# inspectd, the forwarder of one line (docs/fleet.md). Every setting is listed with its
+# meaning and default; one that is commented out is unset, and its value is an example.
+# `inspectd forward --config FILE --check` asks servers and line, and says every problem.
+"""
+_TABLES: Final = ("line", "servers", "forward", "metrics", "log")
+_PACKAGES: Final = {
+    "nats": "nats-py",
+    "nkeys": "nkeys",
+    "nacl": "pynacl",
+    "prometheus_client": "prometheus-client",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options and what else there is to do."""
+    parser.description = (
+        "Forward what a line records to the plant's NATS servers. The forwarder is a program of its own and "
+        "an ordinary client of the line: nothing it does, and nothing that comes from the servers, can make "
+        "a part pass."
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the forwarder's own file")
+    parser.add_argument(
+        "--check", action="store_true", help="ask servers and line, say in words how everything is, and end"
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    init = actions.add_parser("init", help="write a commented example of the forwarder's file")
+    init.add_argument("dir", type=Path, metavar="DIR", help="folder to write forward.toml into")
+    key = actions.add_parser(
+        "new-key", help="make a user's key (NKEY), and say what servers are to know of it"
+    )
+    key.add_argument("name", type=Path, metavar="NAME", help="NAME.nk is the secret, NAME.nk_public is not")
+    make = actions.add_parser(
+        "make-streams", help="make a line's streams on the servers, as their administrator"
+    )
+    make.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="the forwarder's file of the line"
+    )
+    make.add_argument(
+        "--key", type=Path, required=True, metavar="FILE", help="the administrator's key, NAME.nk"
+    )
+    make.add_argument("--days", type=_positive, default=400.0, help="so long verdicts stay; default: 400")
+    make.add_argument(
+        "--gb", type=_positive, default=50.0, help="so much of each server's disk they may take; default: 50"
+    )
+    make.add_argument("--extras-gb", type=_positive, default=5.0, help="the same of heatmaps; default: 5")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run one action; the forwarder until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: the file has problems.
+        InputError: an endpoint, a key or another file cannot be used, or the example exists already.
+        UnavailableError: the servers cannot be reached, a port is taken, a file cannot be written, or a
+            package that the forwarder needs is not installed.
+    """
+    if arguments.action == "init":
+        print(f"wrote {write_example(arguments.dir, 'forward.toml', example())}")
+        return ExitCode.OK
+    if arguments.action == "new-key":
+        secret, public = _needed("inspectd.fleet.keys").new_key(arguments.name)
+        print(f"wrote {secret}\nthe servers know it as\n{public}")
+        return ExitCode.OK
+    if arguments.config is None:
+        raise InputError("--config FILE: is missing; `inspectd forward init DIR` writes an example")
+    settings = forward_settings.load(arguments.config)
+    if arguments.action == "make-streams":
+        return _make_streams(settings, arguments)
+    if arguments.check:
+        return _check(settings)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that closes
+    program = _needed("inspectd.fleet.forward.run")
+    log.setup(settings.log.level, settings.log.format)
+    program.run(settings)
+    return ExitCode.OK
+
+
+def example() -> str:
+    """The commented example of the forwarder's file."""
+    default = ForwardConfig()
+    tables = {table: type(getattr(default, table)) for table in _TABLES}
+    return "\n".join([_HEAD, *(as_table(f"[{table}]", kind) for table, kind in tables.items())])
+
+
+def _check(settings: ForwardConfig) -> int:
+    check = _needed("inspectd.fleet.forward.check").ForwardCheck(settings, print)
+    asyncio.run(check.run())
+    print("no problem" if not check.problems else f"problems: {check.problems}")
+    return ExitCode.FAILED if check.problems else ExitCode.OK
+
+
+def _make_streams(settings: ForwardConfig, arguments: argparse.Namespace) -> int:
+    making, servers = _needed("inspectd.fleet.make_streams"), _needed("inspectd.fleet.servers")
+    work = making.make_streams(
+        settings, arguments.key, days=arguments.days, max_gb=arguments.gb, extras_gb=arguments.extras_gb
+    )
+    try:
+        for said in asyncio.run(work):
+            print(said)
+    except servers.ServersError as error:
+        raise UnavailableError(f"the plant's servers: {error}") from error
+    return ExitCode.OK
+
+
+def _needed(name: str) -> ModuleType:
+    """A module that stands on packages of the extra `fleet`.
+
+    Raises:
+        UnavailableError: one of them is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name not in _PACKAGES:
+            raise
+        raise UnavailableError(
+            f"`inspectd forward` needs {_PACKAGES[error.name]}, which is not installed here; "
+            "pip install 'inspectd[fleet]' brings all that it needs"
+        ) from error
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise ValueError(text)
+    return value

@@ -1,0 +1,1 @@
+"""A plant's lines together, on NATS JetStream (`docs/fleet.md`)."""

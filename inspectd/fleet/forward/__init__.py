@@ -1,0 +1,1 @@
+"""The forwarder: what one line records goes into its stream on the plant's servers."""

@@ -1,0 +1,88 @@
+"""Names on the plant's servers: streams, subjects, message ids. Pure; `docs/fleet.md` is their page."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from inspectd.wire import PartVerdict, Verdict
+from inspectd.wire.sync import Position
+
+ID_HEADER: Final = "Nats-Msg-Id"
+EXPECTED_HEADER: Final = "Nats-Expected-Last-Sequence"
+ABOUT_HEADER: Final = "Inspectd-Header"
+"""The JSON header of a heatmap or preview, as on the bus."""
+
+_REPAIR: Final = ":fix"
+
+LINE_AS_WHOLE: Final = "-"
+"""In place of the camera, of parts."""
+
+
+class LineNames(msgspec.Struct, frozen=True):
+    """What belongs to one line on the servers.
+
+    Attributes:
+        plant: plant name, as on the bus.
+        line: line name.
+    """
+
+    plant: str
+    line: str
+
+    @property
+    def stream(self) -> str:
+        """The stream of its verdicts. Neither name can have a `+`, so no two lines share one."""
+        return f"V+{self.plant}+{self.line}"
+
+    @property
+    def extras_stream(self) -> str:
+        """The stream of its heatmaps and thumbnails."""
+        return f"H+{self.plant}+{self.line}"
+
+    @property
+    def base(self) -> str:
+        """What its subjects begin with."""
+        return f"i1.{self.plant}.{self.line}"
+
+    @property
+    def inbox(self) -> str:
+        """Where answers to its forwarder go: no other line's user may listen there."""
+        return f"_INBOX.{self.plant}.{self.line}"
+
+    def verdicts(self, epoch: int | None = None) -> str:
+        """Subjects of verdicts that were forwarded in order, of one epoch or all."""
+        return f"{self.base}.v.>" if epoch is None else f"{self.base}.v.{epoch}.*"
+
+    def repairs(self, epoch: int | None = None) -> str:
+        """Subjects of verdicts that were found missing and added later."""
+        return f"{self.base}.fix.>" if epoch is None else f"{self.base}.fix.{epoch}.*"
+
+    def subject(self, verdict: Verdict | PartVerdict, *, is_repair: bool = False) -> str:
+        """The subject of one verdict: the epoch is part of it, so that servers count verdicts by epoch."""
+        camera = LINE_AS_WHOLE if isinstance(verdict, PartVerdict) else verdict.camera
+        return f"{self.base}.{'fix' if is_repair else 'v'}.{verdict.epoch}.{camera}"
+
+    def extra_subject(self, kind: str, camera: str) -> str:
+        """The subject of a camera's heatmaps (`h`) or previews (`pv`)."""
+        return f"{self.base}.{kind}.{camera}"
+
+    def epoch_of(self, subject: str) -> int | None:
+        """The epoch of a subject of verdicts; None where it is another line's, or no such subject."""
+        rest = subject.removeprefix(f"{self.base}.").split(".")
+        is_ours = subject.startswith(f"{self.base}.") and len(rest) == 3 and rest[0] in {"v", "fix"}
+        return int(rest[1]) if is_ours and rest[1].isascii() and rest[1].isdigit() else None
+
+
+def message_id(position: Position, *, is_repair: bool = False) -> str:
+    """The id by which servers know a verdict again; a repair has another than the one that is gone."""
+    return f"{position.epoch}:{position.seq}{_REPAIR if is_repair else ''}"
+
+
+def position_of(text: str | None) -> Position | None:
+    """The verdict that a message id names; None where it is none."""
+    epoch, colon, seq = (text or "").removesuffix(_REPAIR).partition(":")
+    if not (colon and epoch.isascii() and epoch.isdigit() and seq.isascii() and seq.isdigit()):
+        return None
+    return Position(int(epoch), int(seq))

@@ -1,0 +1,134 @@
+"""Whether servers keep what they acknowledge: by their own report, of every one.
+
+A server that flushes every two minutes, which is the default, acknowledges what a power cut takes away. So
+each server's monitoring endpoint is asked (`/varz` for its name, `/jsz` for how it stores), and what it does
+not say is not assumed.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from inspectd.errors import InspectdError
+
+_ANSWER_SECONDS: Final = 3.0
+_MAX_ANSWER_BYTES: Final = 4_000_000
+
+
+class _StoreConfig(msgspec.Struct):
+    sync_always: bool = False
+    sync_interval: int = 0
+
+
+class _StoreReport(msgspec.Struct):
+    disabled: bool = False
+    config: _StoreConfig | None = None
+    storage: int = 0
+
+
+class _ServerReport(msgspec.Struct):
+    server_name: str
+    version: str = ""
+
+
+class ServerState(msgspec.Struct, frozen=True):
+    """What one server says of itself.
+
+    Attributes:
+        monitor: the address that was asked.
+        name: the server's name; empty: it did not answer.
+        version: of nats-server.
+        always_flushes: every message is on its disk before it is acknowledged; None: that is not known.
+        detail: in words, what it does or why it is not known.
+    """
+
+    monitor: str
+    name: str
+    version: str
+    always_flushes: bool | None
+    detail: str
+
+
+class UnsafeServersError(InspectdError):
+    """Servers may lose what they acknowledge, or too few of them say that they do not."""
+
+
+def ask(monitor: str, tls: ssl.SSLContext) -> ServerState:
+    """What a server says of itself; blocks for a few seconds at most.
+
+    Args:
+        monitor: its monitoring endpoint, `https://HOST:PORT`.
+        tls: what its certificate is checked by.
+    """
+    try:
+        server = msgspec.json.decode(_get(monitor, "/varz", tls), type=_ServerReport)
+        store = msgspec.json.decode(_get(monitor, "/jsz", tls), type=_StoreReport)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return ServerState(
+            monitor, "", "", None, f"does not say how it stores: {error or type(error).__name__}"
+        )
+    name, version, config = server.server_name, server.version, store.config
+    if store.disabled or config is None or not (config.sync_always or config.sync_interval):
+        off = "stores nothing now: its jetstream is off, or still starts; its log says why"
+        return ServerState(monitor, name, version, None, off)
+    if config.sync_always:
+        return ServerState(monitor, name, version, always_flushes=True, detail="flushes every message")
+    return ServerState(
+        monitor, name, version, always_flushes=False,
+        detail=f"flushes every {config.sync_interval / 1e9:g} s: what it acknowledges, a power cut may take; "
+        "expected sync_interval: always in its jetstream",
+    )  # fmt: skip
+
+
+def refuse_unsafe(states: Sequence[ServerState], replicas: Sequence[str]) -> None:
+    """Refuse servers that may lose what they acknowledge.
+
+    Args:
+        states: of every server that could be asked.
+        replicas: names of the servers that keep the stream.
+
+    Raises:
+        UnsafeServersError: one does not flush every message, or not even a majority of the stream's says so.
+    """
+    for state in states:
+        if state.always_flushes is False:
+            raise UnsafeServersError(f"{state.name} ({state.monitor}): {state.detail}")
+    known = {state.name for state in states if state.always_flushes}
+    silent = [name for name in replicas if name not in known]
+    if len(replicas) - len(silent) <= len(replicas) // 2:
+        said = "; ".join(
+            f"{state.monitor}: {state.detail}" for state in states if state.always_flushes is None
+        )
+        raise UnsafeServersError(
+            f"of the stream's servers {', '.join(silent)} do not say how they store: servers.monitors must "
+            f"have each server's monitoring endpoint{f' ({said})' if said else ''}"
+        )
+
+
+def _get(monitor: str, path: str, tls: ssl.SSLContext) -> bytes:
+    """The answer to a GET.
+
+    Raises:
+        OSError, http.client.HTTPException: there is none.
+        ValueError: it is no answer to this.
+    """
+    url = urlsplit(monitor)
+    assert url.hostname is not None
+    if url.scheme == "https":
+        connection = http.client.HTTPSConnection(url.hostname, url.port, timeout=_ANSWER_SECONDS, context=tls)
+    else:
+        connection = http.client.HTTPConnection(url.hostname, url.port, timeout=_ANSWER_SECONDS)  # type: ignore[assignment]
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        if answer.status != http.client.OK:
+            raise ValueError(f"{path} answered {answer.status}")
+        return answer.read(_MAX_ANSWER_BYTES)
+    finally:
+        connection.close()

@@ -1,0 +1,231 @@
+"""The connection to the plant's servers: keys, TLS 1.3, and errors of one kind.
+
+Nothing is kept beyond a connection: it is never made again by itself, so nothing that was handed to a lost
+one can arrive after what its successor sends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import nats
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+
+from inspectd import log
+from inspectd.errors import InputError
+from inspectd.fleet.keys import UserKey, read_key
+from inspectd.fleet.settings import PlantServers
+
+_CONNECT_SECONDS: Final = 5
+_TRY_AGAIN_SECONDS: Final = 0.5
+_ANSWER_SECONDS: Final = 5.0
+_PING_SECONDS: Final = 2
+_PINGS_UNANSWERED: Final = 2
+_CLOSE_SECONDS: Final = 2.0
+_DENIED: Final = "permissions violation"
+
+_T = TypeVar("_T")
+_log: Final = logging.getLogger(__name__)
+# At every end of a TLS connection asyncio says something of the library's reader that helps nobody.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
+
+
+class ServersError(Exception):
+    """The servers cannot be used now.
+
+    Attributes:
+        is_unreachable: no connection came about at all.
+    """
+
+    def __init__(self, detail: str, *, is_unreachable: bool = False) -> None:
+        super().__init__(detail)
+        self.is_unreachable = is_unreachable
+
+
+class DeniedError(ServersError):
+    """The servers refuse what this user wants: its permissions do not have it."""
+
+
+class NotThereError(ServersError):
+    """The servers have no such stream or message."""
+
+
+class Servers:
+    """A connection, from its beginning to its end.
+
+    Attributes:
+        js: the stream engine.
+        lost: done when the connection is gone.
+        max_payload_bytes: the longest message the server takes.
+    """
+
+    def __init__(self, client: Client, lost: asyncio.Future[None], denials: list[str]) -> None:
+        self.js: JetStreamContext = client.jetstream(timeout=_ANSWER_SECONDS)
+        self.lost = lost
+        self.max_payload_bytes = client.max_payload
+        self._client, self._denials = client, denials
+
+    @property
+    def where(self) -> str:
+        """The server's address."""
+        url = self._client.connected_url
+        return url.netloc if url is not None else "a server that is gone"
+
+    async def asked(self, answer: Awaitable[_T]) -> _T:
+        """Wait for an answer.
+
+        Raises:
+            DeniedError: this user may not ask it.
+            NotThereError: there is no such stream or message.
+            ServersError: no answer, or an error.
+        """
+        denied = len(self._denials)
+        try:
+            with as_servers_error():
+                return await answer
+        except ServersError as error:
+            # The library shows a refusal as a time-out; the reason came beside it.
+            if len(self._denials) > denied:
+                raise DeniedError(self._denials[-1]) from error
+            raise
+
+
+class ServersDoor:
+    """Connects to the plant's servers with the key of the settings.
+
+    Args:
+        settings: of the servers.
+        inbox: where answers go.
+        name: of this program, in the servers' reports.
+        on_denied: is called when a server refuses what this user's permissions do not have.
+
+    Raises:
+        InputError: the key file or the authority's certificate cannot be used.
+    """
+
+    def __init__(
+        self, settings: PlantServers, inbox: str, name: str, on_denied: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._settings, self._inbox, self._name, self._on_denied = settings, inbox, name, on_denied
+        self.key = key_of(settings)
+        self.tls = tls_context(settings.ca_file)
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Servers]:
+        """A connection to any of the servers.
+
+        Raises:
+            ServersError: none comes about.
+        """
+        lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        denials: list[str] = []
+        last: list[str] = []
+
+        async def failed(error: Exception) -> None:
+            last.append(str(error) or type(error).__name__)
+            if _DENIED in str(error).lower():
+                denials.append(str(error))
+                self._on_denied(str(error))
+                log.event(_log, logging.WARNING, "denied", detail=str(error))
+
+        async def closed() -> None:
+            if not lost.done():
+                lost.set_result(None)
+
+        client = await self._connected(failed, closed, last)
+        try:
+            yield Servers(client, lost, denials)
+        finally:
+            try:
+                await asyncio.wait_for(client.close(), _CLOSE_SECONDS)
+            except (TimeoutError, OSError, nats.errors.Error) as error:
+                log.event(_log, logging.DEBUG, "close_failed", detail=str(error))
+
+    async def _connected(
+        self,
+        failed: Callable[[Exception], Awaitable[None]],
+        closed: Callable[[], Awaitable[None]],
+        last: list[str],
+    ) -> Client:
+        key: dict[str, Any] = (
+            {"nkeys_seed_str": self.key.seed} if self.key.seed else {"user_credentials": self.key.credentials}
+        )
+        try:
+            with as_servers_error():
+                return await nats.connect(
+                    list(self._settings.addresses),
+                    name=self._name,
+                    tls=self.tls,
+                    inbox_prefix=self._inbox.encode(),
+                    allow_reconnect=False,
+                    max_reconnect_attempts=1,  # of each server, or the end takes minutes
+                    reconnect_time_wait=_TRY_AGAIN_SECONDS,
+                    connect_timeout=_CONNECT_SECONDS,
+                    ping_interval=_PING_SECONDS,
+                    max_outstanding_pings=_PINGS_UNANSWERED,
+                    error_cb=failed,
+                    closed_cb=closed,
+                    **key,
+                )
+        except ServersError as error:
+            detail = "; ".join(dict.fromkeys(last)) or str(error)
+            is_refused = "authorization" in detail.lower()
+            if is_refused:
+                detail += f": the servers do not know the user {self.key.public}, or refuse its JWT"
+            raise ServersError(detail, is_unreachable=not is_refused) from error
+
+
+@contextmanager
+def as_servers_error() -> Iterator[None]:
+    """Turn what the library raises into errors of this module."""
+    try:
+        yield
+    except nats.js.errors.NotFoundError as error:
+        raise NotThereError(_said(error)) from error
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        raise ServersError(_said(error)) from error
+
+
+def key_of(settings: PlantServers) -> UserKey:
+    """The user's key.
+
+    Raises:
+        InputError: its file cannot be used.
+    """
+    return read_key(
+        None if settings.seed_file is None else Path(settings.seed_file),
+        None if settings.credentials_file is None else Path(settings.credentials_file),
+    )
+
+
+def tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """What a connection to a server is checked by: its certificate and name, and no TLS before 1.3.
+
+    Raises:
+        InputError: the file cannot be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise InputError(
+            f"servers.ca_file {ca_file}: cannot be used: {error.strerror or error}; expected a PEM file"
+        ) from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, nats.js.errors.APIError):
+        return error.description or str(error)
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error).removeprefix("nats: ") or type(error).__name__

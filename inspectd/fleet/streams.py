@@ -1,0 +1,185 @@
+"""A line's streams: how they are made, what is wrong with one, and where it ends."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from nats.js import api
+
+from inspectd.errors import InspectdError
+from inspectd.fleet.names import ID_HEADER, LineNames, position_of
+from inspectd.fleet.servers import NotThereError, Servers
+from inspectd.wire.sync import Position
+
+DUPLICATE_SECONDS: Final = 120.0
+"""So long a server knows ids of messages again: far longer than anything sent can still be on its way."""
+_REPLICAS: Final = 3
+_MAX_FOREIGN: Final = 1000
+"""Messages that are not the forwarder's, at the end of its stream, that are looked past."""
+_DAY_SECONDS: Final = 86_400.0
+
+
+class WrongStreamError(InspectdError):
+    """The stream on the servers is not what a line's verdicts need."""
+
+
+class StreamEnd(msgspec.Struct, frozen=True):
+    """Where a stream ends.
+
+    Attributes:
+        last_sequence: of its last message.
+        position: of the last verdict that was forwarded in order; None: there is none.
+        foreign: messages at its end that no forwarder sent.
+    """
+
+    last_sequence: int
+    position: Position | None
+    foreign: int = 0
+
+
+def verdicts_config(
+    names: LineNames, *, days: float, max_gb: float, replicas: int = _REPLICAS
+) -> api.StreamConfig:
+    """The stream of a line's verdicts: what is in it stays until it is old, or its share of disk is full."""
+    return api.StreamConfig(
+        name=names.stream,
+        description=f"verdicts of {names.plant}/{names.line}",
+        subjects=[names.verdicts(), names.repairs()],
+        retention=api.RetentionPolicy.LIMITS,
+        storage=api.StorageType.FILE,
+        discard=api.DiscardPolicy.OLD,
+        num_replicas=replicas,
+        max_age=days * _DAY_SECONDS,
+        max_bytes=round(max_gb * 1e9),
+        duplicate_window=DUPLICATE_SECONDS,
+        deny_delete=True,
+        deny_purge=True,
+        allow_direct=True,
+    )
+
+
+def extras_config(names: LineNames, *, days: float, max_gb: float) -> api.StreamConfig:
+    """The stream of its heatmaps and thumbnails: one copy, which nothing waits for."""
+    return api.StreamConfig(
+        name=names.extras_stream,
+        description=f"heatmaps and thumbnails of {names.plant}/{names.line}",
+        subjects=[names.extra_subject("h", "*"), names.extra_subject("pv", "*")],
+        retention=api.RetentionPolicy.LIMITS,
+        storage=api.StorageType.FILE,
+        discard=api.DiscardPolicy.OLD,
+        num_replicas=1,
+        max_age=days * _DAY_SECONDS,
+        max_bytes=round(max_gb * 1e9),
+        duplicate_window=DUPLICATE_SECONDS,
+        allow_direct=True,
+    )
+
+
+async def make(servers: Servers, config: api.StreamConfig) -> bool:
+    """Make a stream, or give the one that is there these limits; whether it was made.
+
+    Raises:
+        ServersError: the servers refuse it.
+    """
+    assert config.name is not None
+    try:
+        await servers.asked(servers.js.stream_info(config.name))
+    except NotThereError:
+        await servers.asked(servers.js.add_stream(config))
+        return True
+    await servers.asked(servers.js.update_stream(config))
+    return False
+
+
+def problems(info: api.StreamInfo, names: LineNames) -> list[str]:
+    """What is wrong with a line's stream; each says what was expected."""
+    config = info.config
+    found = []
+    if (config.num_replicas or 1) < _REPLICAS:
+        found.append(f"has {config.num_replicas} copies, expected {_REPLICAS} on as many hosts")
+    if config.storage != api.StorageType.FILE:
+        found.append(f"is kept in {config.storage}, expected file")
+    if config.retention != api.RetentionPolicy.LIMITS:
+        found.append(f"has the retention {config.retention}, expected limits: others delete what was read")
+    if config.discard != api.DiscardPolicy.OLD:
+        found.append(f"discards {config.discard} messages when it is full, expected old")
+    if sorted(config.subjects or []) != sorted([names.verdicts(), names.repairs()]):
+        found.append(f"takes {config.subjects}, expected {[names.verdicts(), names.repairs()]} alone")
+    if (config.duplicate_window or 0) < DUPLICATE_SECONDS:
+        found.append(
+            f"knows ids again for {config.duplicate_window} s, expected {DUPLICATE_SECONDS:g} or more"
+        )
+    if config.max_msgs_per_subject not in {None, -1} or config.no_ack or config.sources or config.mirror:
+        found.append("has other sources, other limits or no acknowledgements, expected a plain stream")
+    return found
+
+
+def refuse_wrong(info: api.StreamInfo, names: LineNames) -> None:
+    """Refuse a stream that is not what verdicts need.
+
+    Raises:
+        WrongStreamError: with everything that is wrong.
+    """
+    if found := problems(info, names):
+        raise WrongStreamError(f"the stream {names.stream} {'; '.join(found)}")
+
+
+def replicas(info: api.StreamInfo) -> list[str]:
+    """Names of the servers that keep a stream, its leader first; empty while it has no leader."""
+    cluster = info.cluster
+    if cluster is None or not cluster.leader:
+        return []
+    return [cluster.leader, *(peer.name or "?" for peer in cluster.replicas or [])]
+
+
+def replicas_behind(info: api.StreamInfo) -> list[str]:
+    """Of them those that are not up to date, in words."""
+    peers = (info.cluster.replicas or []) if info.cluster is not None else []
+    return [
+        f"{peer.name} {'is away' if peer.offline else f'lacks {peer.lag or 0} messages'}"
+        for peer in peers
+        if not peer.current or peer.offline
+    ]
+
+
+async def end_of(servers: Servers, names: LineNames) -> StreamEnd:
+    """Where a line's stream ends, by its leader: other servers may lag behind.
+
+    A message without a forwarder's id is nobody's verdict: it is looked past.
+
+    Raises:
+        ServersError: the servers do not say.
+        WrongStreamError: its end is nothing but messages of others.
+    """
+    info = await servers.asked(servers.js.stream_info(names.stream))
+    last_sequence = info.state.last_seq
+    try:
+        message = await servers.asked(servers.js.get_last_msg(names.stream, names.verdicts()))
+    except NotThereError:
+        return StreamEnd(last_sequence, None)
+    foreign = 0
+    while (position := position_of((message.headers or {}).get(ID_HEADER))) is None:
+        foreign += 1
+        if foreign > _MAX_FOREIGN or message.seq is None:
+            raise WrongStreamError(
+                f"the stream {names.stream} ends with more than {_MAX_FOREIGN} messages that no forwarder "
+                "sent; find out whose key wrote them, and have the administrator make the stream anew"
+            )
+        found = await _before(servers, names, message.seq)
+        if found is None:
+            return StreamEnd(last_sequence, None, foreign)
+        message = found
+    return StreamEnd(last_sequence, position, foreign)
+
+
+async def _before(servers: Servers, names: LineNames, sequence: int) -> api.RawStreamMsg | None:
+    """The verdict before a sequence; None where there is none."""
+    for earlier in range(sequence - 1, max(0, sequence - 1 - _MAX_FOREIGN), -1):
+        try:
+            message = await servers.asked(servers.js.get_msg(names.stream, seq=earlier))
+        except NotThereError:
+            continue
+        if (message.subject or "").startswith(f"{names.base}.v."):
+            return message
+    return None
