@@ -108,6 +108,7 @@ class _Show:
     def run(self) -> None:
         """All steps."""
         verdicts = self.line.first_verdicts()
+        self.judged = set(verdicts)
         self.rejects = [path for path in self.rejects if path in verdicts][: self.arguments.rejects]
         self._say("all_pictures_judged")
         operator, inspector, engineer, quality = (
@@ -211,8 +212,10 @@ class _Show:
         return [named.get(part, part) for part in parts]
 
     def _compare(self, candidate: str, report: dict[str, Any]) -> None:
-        """What `bank compare` says of both banks on the same pictures."""
+        """What `bank compare` says of both banks on the pictures that the line judged."""
         for name, path in self.line.pictures.items():
+            if path not in self.judged:
+                continue
             kind = "good" if path.parent.name == "good" else "defect"
             place = self.folder / "data" / "test" / kind / name
             place.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -24,8 +25,10 @@ LATENCY_MS: Final = 40
 """Of a camera on this host that sends at once, however busy the host is."""
 
 MAIN_MIB: Final = 200
-_SHARES: Final = (0.05, 0.2, 0.5)
+_SHARES: Final = (0.5, 0.2, 0.05)
 _SPELL_SECONDS: Final = (4.0, 12.0)
+_SHORT_SPELL_SECONDS: Final = 0.07
+"""For each part of a run that is short: it has all of the shares, too."""
 _SLICE_SECONDS: Final = (0.002, 0.008)
 _STOPPED_SECONDS: Final = (0.05, 5.0)
 _BETWEEN_SECONDS: Final = (0.1, 0.8)
@@ -91,12 +94,13 @@ def run_starved(context: Context, make: Make = MjpegCamera) -> Outcome:
         Throttle(rig, context.random) as throttle,
     ):
         trial.wait(camera.SETTLE_SECONDS if camera is not None else 0.0)
-        chosen = _SHARES[0]
-        while trial.lasts:
+        for chosen in itertools.chain(_SHARES, iter(lambda: context.random.choice(_SHARES), None)):
+            if not trial.lasts:
+                break
             throttle.share = chosen
             spells.append((time.monotonic_ns(), chosen))
-            trial.wait(context.random.uniform(*_SPELL_SECONDS))
-            chosen = context.random.choice(_SHARES)
+            spell = min(context.random.uniform(*_SPELL_SECONDS), context.count * _SHORT_SPELL_SECONDS)
+            trial.wait(spell)
         throttle.share = 1.0
         evidence = trial.finish()
     for share in (1.0, *_SHARES):
