@@ -168,6 +168,10 @@ def approve(place: TeachPlace, word: str, person: Person) -> RecipeVersion:
             raise TeachRefusedError(
                 "same_person", f"candidate {word}: {person.who} proposed it, expected a second person"
             )
+        made = _made_before(place, candidate, f"{proposal.who} and {person.who}"[:100])
+        if made is not None:  # and then the host went down, before it was recorded as approved
+            place.record(candidate_object(candidate.bank_sha256), f"approved {made}", person)
+            return made
         with ExitStack() as stack:
 
             def admit(made: Path, recipe: RecipeVersion) -> None:
@@ -228,6 +232,16 @@ def _proposal(place: TeachPlace, candidate: Candidate) -> Proposal | None:
             elif verb == "approved":
                 found = None
     return found
+
+
+def _made_before(place: TeachPlace, candidate: Candidate, who: str) -> RecipeVersion | None:
+    """The version that these two made of a candidate, if it is the newest."""
+    newest = place.recipes.read(candidate.recipe, place.recipes.newest(candidate.recipe))
+    camera = newest.cameras.get(candidate.place)
+    is_it = (newest.parent, newest.who, camera and camera.bank_sha256) == (
+        candidate.recipe_version, who, candidate.bank_sha256,
+    )  # fmt: skip
+    return newest if is_it else None
 
 
 def _draft(

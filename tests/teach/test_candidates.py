@@ -144,6 +144,14 @@ def test_the_report_is_what_evaluate_says_and_two_people_sign(adopted: TaughtLin
     assert isinstance(verify(line.place.audit), AuditSummary)
     with pytest.raises(InputError, match="is not proposed"):
         approve(line.place, candidate.bank_sha256, QUALITY)
+    # Where the host went down before that was recorded, the same person signs again.
+    *before, approved = line.place.audit.read_bytes().splitlines(keepends=True)
+    assert b"approved cells@2" in approved
+    line.place.audit.write_bytes(b"".join(before))
+    with pytest.raises(InputError, match="2 is the newest version"):
+        approve(line.place, candidate.bank_sha256, QUALITY._replace(who="otto"))
+    assert approve(line.place, candidate.bank_sha256, QUALITY) == version
+    assert line.place.recipes.versions("cells") == [1, 2]
     # What it learnt stays in the next candidate, unless it is withdrawn.
     with pytest.raises(InputError, match="no confirmed case is new"):
         build(line)
