@@ -124,7 +124,7 @@ def test_a_fault_that_breaks_off_did_not_hold(parts_bank):
 def test_the_page_says_what_did_not_hold_and_what_was_not_run_in_full():
     outcome = fault.Outcome(injected=3, violations=["a part passed\nwith more"], figures={"parts": "7"})
     first = FAULTS[0]
-    text = report.page(FAULTS, [runner.result(first, 3, 1, outcome, 2.0)])
+    text = report.page(FAULTS, [runner.result(first, 3, 1, outcome, 2.0)], "")
     assert f"| 3 of {first.full:,} | **no** |" in text
     assert "- **Did not hold**: a part passed\n" in text
     assert text.count("| not run |") == len(FAULTS) - 1
