@@ -70,15 +70,15 @@ def test_a_reader_that_is_not_held_up_knows_the_time_to_that_between_two_picture
 
 
 @given(
-    st.integers(12, 120),
+    st.integers(16, 120),
     st.lists(st.tuples(st.integers(1, 400), st.integers(0, 300)), max_size=20),
-    st.floats(0, 0.8),
+    st.floats(0, 0.75),
 )
 def test_what_the_network_held_back_is_not_new(interval_ms, holds, rest):
     """The link lets nothing through for some ms at a time: `(open, held)`; then all, with rests or none."""
     log, sent_ms, sent = ArrivalLog(0), interval_ms, []
     if rest:  # it has handed on what it kept before it is held again
-        drained_ms = [0, *(3 * held + 2 * interval_ms for _, held in holds)]
+        drained_ms = [0, *(5 * held + 2 * interval_ms for _, held in holds)]
         holds = [(span[0] + more, span[1]) for span, more in zip(holds, drained_ms, strict=False)]
     is_held = [held for span in [*holds, (150 * interval_ms, 0)] for held in [0] * span[0] + [1] * span[1]]
     kept, rests_until_ms = [], 0.0
