@@ -31,6 +31,8 @@ _DARK_BELOW: Final = 12.0
 _RESPONDS_ABOVE: Final = 0.5
 _NONE_BELOW, _ALL_ABOVE = 0.1, 0.9
 _EARLIER_FRAMES: Final = 4
+_MOST_DOUBT: Final = 2.0
+"""Frame intervals of doubt: a stamp that is known less well says nothing of the shortest latency."""
 _MARGIN_OF_SPREAD: Final = 0.25
 LEAST_FLASHES: Final = 10
 
@@ -78,7 +80,8 @@ class LatencyEstimate(msgspec.Struct, frozen=True):
     longest_ms: float
     """No frame that was seen to change took longer; up to a frame interval above what it truly took."""
     shortest_ms: float
-    """No frame that was seen to change took less; up to a frame interval below what it truly took."""
+    """No frame that was seen to change took less, where the time of the one before it is known to two frame
+    intervals; up to a frame interval below what it truly took."""
     spread_ms: float
     """Between the flashes with the largest and the smallest `longest_ms`; mostly the frame interval."""
     margin_ms: float
@@ -102,7 +105,7 @@ def estimate_latency(
     """
     if len(glances) < 2:
         raise LatencyError(f"{len(glances)} frames came in all; is the camera running?")
-    interval_ns = float(np.median(np.diff([glance.captured_ns for glance in glances])))
+    interval_ns = float(np.median(np.diff([glance.captured_ns + glance.doubt_ns for glance in glances])))
     shares, contrast = _shares(flashes, glances, is_pulse=is_pulse)
     _refuse_long_latency(flashes, glances, shares)
     bounds = []
@@ -110,7 +113,7 @@ def estimate_latency(
         end_ns = flashes[index + 1].before_ns if index + 1 < len(flashes) else glances[-1].captured_ns + 1
         bound = _bound(flash, end_ns, glances, shares if flash.on else 1 - shares, is_pulse=is_pulse)
         if bound is not None:
-            bounds.append((bound[0] + (interval_ns if is_pulse else 0), bound[1]))
+            bounds.append((bound[0] + (interval_ns if is_pulse else 0), *bound[1:]))
     least = max(LEAST_FLASHES, len(flashes) // 2)
     if len(bounds) < least:
         raise LatencyError(
@@ -119,9 +122,11 @@ def estimate_latency(
             "exposure off, or hold each change longer (--hold-ms, more than the latency)"
         )
     uppers, lowers = (
-        np.array([upper for upper, _ in bounds]) / 1e6,
-        np.array([low for _, low in bounds]) / 1e6,
+        np.array([upper for upper, _, _ in bounds]) / 1e6,
+        np.array([low for _, low, doubt_ns in bounds if doubt_ns <= _MOST_DOUBT * interval_ns]) / 1e6,
     )
+    if not len(lowers):
+        lowers = np.zeros(1)
     spread_ms = float(uppers.max() - uppers.min())
     margin_ms = _MARGIN_OF_SPREAD * spread_ms
     return LatencyEstimate(
@@ -225,8 +230,12 @@ def _bound(
     shares: NDArray[np.float32],
     *,
     is_pulse: bool,
-) -> tuple[int, int] | None:
-    """Longest and shortest time from the change to the stamp that one flash allows; None: it was not seen."""
+) -> tuple[int, int, int] | None:
+    """What one flash allows, None: it was not seen.
+
+    Returns:
+        Longest and shortest time from the change to the stamp, and the doubt of what gives the latter.
+    """
     within = [
         i
         for i, g in enumerate(glances)
@@ -246,7 +255,8 @@ def _bound(
     if not is_pulse and any(shares[i] < _RESPONDS_ABOVE for i in surely):
         return None
     first, last = glances[changed], glances[unchanged]
-    return first.captured_ns + first.doubt_ns - flash.before_ns, last.captured_ns - flash.after_ns
+    longest_ns = first.captured_ns + first.doubt_ns - flash.before_ns
+    return longest_ns, last.captured_ns - flash.after_ns, last.doubt_ns
 
 
 class BrightnessReader:
