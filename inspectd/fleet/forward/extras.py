@@ -7,7 +7,7 @@ acknowledged is not sent again. So neither a slow link nor a server that is away
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import threading
 import time
 from collections import deque
@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from inspectd import wire
+from inspectd import log, wire
 from inspectd.client import Heatmap, LiveReader, Preview
 from inspectd.fleet.forward.metrics import Extra, ForwardMetrics
 from inspectd.fleet.names import ABOUT_HEADER, ID_HEADER
@@ -29,6 +29,8 @@ _AT_ONCE: Final = 16
 _ACKNOWLEDGE_SECONDS: Final = 3.0
 _AGAIN_SECONDS: Final = 2.0
 _ROOM_FOR_HEADERS: Final = 2048
+
+_log: Final = logging.getLogger(__name__)
 
 
 class WaitingExtra(msgspec.Struct, frozen=True):
@@ -166,10 +168,15 @@ async def send_extras(door: ServersDoor, stream: str, queue: ExtrasQueue, metric
         queue: what waits.
         metrics: where what becomes of each is counted.
     """
+    said = ""
     while True:
-        with contextlib.suppress(ServersError):  # the verdicts' own session says and counts that
+        try:
             async with door.connect() as servers:
                 await _send(servers, stream, queue, metrics)
+        except ServersError as error:  # what it could not send is dropped and counted by the queue
+            if str(error) != said:
+                log.event(_log, logging.WARNING, "extras_held_up", stream=stream, detail=str(error))
+            said = str(error)
         await asyncio.sleep(_AGAIN_SECONDS)
 
 
