@@ -93,7 +93,7 @@ def test_a_frame_is_judged_by_what_was_in_force_when_it_was_captured(start_daemo
     for number in range(20):
         answer = ask(daemon, ACTIVATE, "ab"[number % 2])
         switches.append((answer.in_force_utc_ns, answer.recipe))
-        daemon.reader.read(100)
+        daemon.until(lambda: daemon.reader.verdicts[-1].recipe == switches[-1][1])
     assert daemon.stop() == 0
     verdicts = daemon.reader.verdicts
     for verdict in verdicts:
