@@ -3,9 +3,10 @@
     PYTHONPATH=tests:tools python tools/measure_teach_page.py DATA --out FOLDER
 
 DATA has `train/good`, `test/good` and other folders below `test`, each a kind of defect. Good parts that the
-first bank rejects are marked as good, defects that it passes as bad, and one defect that it finds is called
-good by mistake; two people confirm, an engineer has a candidate built. The mistake has to show in the report;
-it is withdrawn, another candidate is built, signed by two, compared, put in force under load, and taken back.
+first bank rejects by its own threshold are marked as good, defects that it passes as bad, and one defect that
+it finds is called good by mistake; two people confirm, an engineer has a candidate built. The mistake has to
+show in the report; it is withdrawn, another candidate is built, signed by two, compared, put in force under
+load, and taken back. How many good parts there are to mark depends on which images the bank is of: `--seed`.
 Printed is what was found, as JSON; FOLDER gets pictures of each screen in both sizes and languages.
 """
 
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--own", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1, help="names which images are the bank's own")
     parser.add_argument("--passes", type=int, default=80)
     parser.add_argument("--rejects", type=int, default=10)
     parser.add_argument("--escapes", type=int, default=5)
@@ -80,17 +82,17 @@ class _Show:
             if kind.name != "good"
             for path in _frames(arguments, folder, f"test/{kind.name}")
         ]
-        chance = np.random.default_rng(0)
+        chance = np.random.default_rng(arguments.seed)
         paths = [train[row] for row in chance.permutation(len(train))]
         own, others = paths[: arguments.own], [*paths[arguments.own :], *good]
         side = arguments.side
+        self.first, scores = build_first(folder, own, BuildSpec(height=side, width=side), others, None)
+        limit = read_bank(self.first).manifest.threshold
         # Some that the bank rejects the line does not even judge: they are too bright for it.
-        rejects = arguments.rejects + _SPARE
-        bank, scores = build_first(folder, own, BuildSpec(height=side, width=side), others, rejects)
-        limit = read_bank(bank).manifest.threshold
-        self.rejects = [path for path in others if scores[path] > limit]
+        rejected = [path for path in others if scores[path] > limit]
+        self.rejects = rejected[: arguments.rejects + _SPARE]
         passes = [path for path in others if scores[path] <= limit][: arguments.passes]
-        of_defects = judged_by(bank, defects)
+        of_defects = judged_by(self.first, defects)
         ordered = sorted(defects, key=of_defects.__getitem__)
         escaping = [path for path in ordered if of_defects[path] <= limit]
         finding = [path for path in ordered if of_defects[path] > limit]
@@ -99,10 +101,11 @@ class _Show:
         self.wrong = caught[len(caught) // 2]
         self.found |= {
             "limit": round(limit, 3), "defects": len(defects), "found_by_the_first_bank": len(finding),
-            "kept_rejects": len(caught), "wrong": self.wrong.name,
+            "good_parts_rejected": [len(rejected), len(others)], "kept_rejects": len(caught),
+            "wrong": self.wrong.name,
         }  # fmt: skip
         seen = _mixed(passes, [*self.rejects, *caught, *self.escapes], chance)
-        self.line = TaughtDaemon(folder, bank, own, seen, fps=arguments.fps)
+        self.line = TaughtDaemon(folder, self.first, own, seen, fps=arguments.fps)
         self._say("line_ready")
 
     def run(self) -> None:
@@ -221,7 +224,7 @@ class _Show:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to(path.resolve())
         banks = [
-            self.folder / "first.safetensors",
+            self.first,
             self.line.place.root / "candidates" / candidate / BANK,
         ]
         done = subprocess.run(

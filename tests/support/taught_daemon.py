@@ -45,13 +45,18 @@ def judged_by(bank: Path, images: Sequence[Path]) -> dict[Path, float]:
 
 
 def build_first(
-    folder: Path, own: Sequence[Path], spec: BuildSpec, good: Sequence[Path], rejects: int
+    folder: Path, own: Sequence[Path], spec: BuildSpec, good: Sequence[Path], rejects: int | None
 ) -> tuple[Path, dict[Path, float]]:
-    """A bank of good parts, with a threshold at which it rejects so many of some others; and their scores."""
+    """A bank of good parts, with a threshold at which it rejects so many of some others; and their scores.
+
+    None leaves the threshold that the bank has of its own.
+    """
     whole = folder / "whole.safetensors"
     build_bank(list(own), whole, spec, quiet)
     bank = read_bank(whole)
     scores = judged_by(whole, good)
+    if rejects is None:
+        return whole, scores
     last, first = sorted(scores.values(), reverse=True)[rejects - 1 : rejects + 1]
     path = folder / "first.safetensors"
     write_bank(path, msgspec.structs.replace(bank.manifest, threshold=(last + first) / 2), bank.tensors)
