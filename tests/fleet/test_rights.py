@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
+import msgspec
 import pytest
 from nats.js import api
+from prometheus_client import CollectorRegistry
 from support.nats_cluster import CONFIG, NatsCluster
 
+from inspectd.fleet.forward.extras import ExtrasQueue, send_extras
+from inspectd.fleet.forward.metrics import ForwardMetrics
 from inspectd.fleet.keys import new_key
 from inspectd.fleet.servers import DeniedError, NotThereError, Servers, ServersDoor, ServersError
+from inspectd.fleet.settings import PlantServers
 from inspectd.fleet.streams import end_of
 from inspectd.wire.sync import Position
 
@@ -62,22 +69,42 @@ def test_nobody_listens_to_another_line(cluster: NatsCluster) -> None:
     assert len(denied) == 5
 
 
+def strangers(cluster: NatsCluster, folder: Path) -> PlantServers:
+    stranger, _ = new_key(folder / "stranger")
+    return msgspec.structs.replace(cluster.settings("line"), seed_file=str(stranger))
+
+
 def test_an_unknown_key_does_not_get_in(cluster: NatsCluster, tmp_path) -> None:
     async def attempt() -> None:
-        settings = cluster.settings("line")
-        stranger, _ = new_key(tmp_path / "stranger")
-        settings = type(settings)(
-            addresses=settings.addresses,
-            monitors=settings.monitors,
-            ca_file=settings.ca_file,
-            seed_file=str(stranger),
-        )
-        async with ServersDoor(settings, "_INBOX.test.line", "test").connect():
+        async with ServersDoor(strangers(cluster, tmp_path), "_INBOX.test.line", "test").connect():
             pass
 
     with pytest.raises(ServersError, match="do not know the user U") as caught:
         asyncio.run(attempt())
     assert not caught.value.is_unreachable
+
+
+def test_why_heatmaps_are_held_up_is_said_once(cluster: NatsCluster, tmp_path, monkeypatch, caplog) -> None:
+    monkeypatch.setattr("inspectd.fleet.forward.extras._AGAIN_SECONDS", 0.01)
+    rounds: list[float] = []
+
+    class CountedDoor(ServersDoor):
+        def connect(self) -> AbstractAsyncContextManager[Servers]:
+            rounds.append(time.monotonic())
+            return super().connect()
+
+    door = CountedDoor(strangers(cluster, tmp_path), "_INBOX.test.line", "test")
+    metrics = ForwardMetrics(CollectorRegistry())
+
+    async def attempts() -> None:
+        sending = asyncio.create_task(send_extras(door, "H+test+line", ExtrasQueue(1_000, metrics), metrics))
+        while len(rounds) < 3:
+            await asyncio.sleep(0.05)
+        sending.cancel()
+
+    asyncio.run(attempts())
+    said = [record for record in caplog.records if record.message == "extras_held_up"]
+    assert [record.levelname for record in said] == ["WARNING"]
 
 
 def test_refusals_are_counted_for_prometheus(cluster: NatsCluster, tmp_path) -> None:
