@@ -9,6 +9,7 @@ CORES := $(shell nproc)
 PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
 TIMED := $(BIN)/pytest --dist load --numprocesses $(shell expr 1 + $(CORES))
 NONE_CHOSEN := test $$? -eq 5
+SECOND_LOOK := $(BIN)/python tools/second_look.py $$?
 # Tests start hundreds of processes: each would compile the whole package where the environment forbids to keep it.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -33,13 +34,14 @@ MODELS := backends bank bench evaluation model cli/test_bank.py cli/test_demo.py
 quick: $(INSTALLED)
 	$(PYTEST) --numprocesses $(shell expr 3 '*' $(CORES)) -m 'not gpu and not system and not timed' $(MODELS:%=--ignore=tests/%) $(ARGS)
 
-# Everything. What looks at milliseconds comes last, when nothing else keeps the processors busy.
+# Everything. What looks at milliseconds comes last, when nothing else keeps the processors busy. One or two that
+# fail among others are looked at again alone, and named where they hold.
 test: $(INSTALLED)
 	tools/install_debian_packages.sh
 	tools/install_npm_packages.sh $(BIN)/python tests/js
 	tools/install_npm_packages.sh $(BIN)/python tools/page
-	$(PYTEST) --numprocesses $(shell expr 2 '*' $(CORES)) -m 'not gpu and not timed' $(ARGS) || $(NONE_CHOSEN)
-	$(TIMED) -m 'timed and not gpu' $(ARGS) || $(NONE_CHOSEN)
+	$(PYTEST) --numprocesses $(shell expr 2 '*' $(CORES)) -m 'not gpu and not timed' $(ARGS) || $(SECOND_LOOK)
+	$(TIMED) -m 'timed and not gpu' $(ARGS) || $(SECOND_LOOK)
 
 # Each file in a process of its own: what takes the device from its process fails that file alone.
 test-gpu: $(INSTALLED)
