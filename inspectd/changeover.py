@@ -70,6 +70,7 @@ class _Loading(msgspec.Struct):
     request: RecipeRequest
     recipe: LineRecipe
     hurry_ns: int
+    is_in_hurry: bool = False
     ready: set[int] = set()
     use_ns: int = 0
     """Until then it waits for recipes that have to leave, once it is warm."""
@@ -469,10 +470,8 @@ class Changeover:
         loading = self._loading
         if loading is not None and len(loading.ready) == len(self._pool.standby):
             self._change_sides(loading)
-        elif loading is not None and now_ns > loading.hurry_ns:
-            loading.hurry_ns = now_ns + _PATIENCE_NS
-            for stage in self._pool.standby:
-                self._supervisor.hurry(stage.name)
+        elif loading is not None:
+            self._load_behind(loading, now_ns)
         for stage in list(self._retiring):
             if self._batching.is_done(self._pool.stages.index(stage)):
                 self._supervisor.stop(stage.name, behind=True)
@@ -482,6 +481,20 @@ class Changeover:
             recording.is_given_up = True
             detail = f"not in the audit journal within {RECORD_NS / 1e9:g} s: the disk does not answer"
             self._refuse(recording.request, recording.reply, RecipeRefusalReason.NOT_RECORDED, detail)
+
+    def _load_behind(self, loading: _Loading, now_ns: int) -> None:
+        """Have what loads leave the processors to what scores, for as long as there is patience."""
+        if now_ns > loading.hurry_ns:
+            loading.hurry_ns = now_ns + _PATIENCE_NS
+            loading.is_in_hurry = True
+            for stage in self._pool.standby:
+                self._supervisor.hurry(stage.name)
+        # Caches and memory have no priorities: beside scoring on the same processors it stands still.
+        serving = [stage.ready for stage in self._pool.serving if stage.ready is not None]
+        is_beside = not any(ready.device.startswith("cuda") for ready in serving)
+        still = is_beside and self._batching.scoring > 0 and not loading.is_in_hurry
+        for stage in self._pool.standby:
+            self._supervisor.stand_still(stage.name, still=still)
 
     @property
     def is_busy(self) -> bool:
@@ -513,6 +526,7 @@ class Changeover:
             assert stage.ready is not None
             beside = pool.number_beside(number)
             self._batching.use_banks(number, stage.ready.banks, stage.ready.paces, beside)
+            self._supervisor.stand_still(stage.name, still=False)
             self._supervisor.keep(stage.name)
             self._metrics.scoring_up(stage.name, up=True)
         before = pool.serving

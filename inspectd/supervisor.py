@@ -83,6 +83,7 @@ class Child:
         """When it sent its first record."""
         self.is_finishing = False
         self.is_asked_to_end = False
+        self.stands_still = False
         self.failure: Failed | None = None
 
     @property
@@ -205,6 +206,13 @@ class Supervisor:
         if name in self._children:
             take_part(self._children[name].process.pid)
 
+    def stand_still(self, name: str, *, still: bool) -> None:
+        """Have a child stand still, or go on."""
+        child = self._children.get(name)
+        if child is not None and child.stands_still != still:
+            child.stands_still = still
+            child.process.send_signal(signal.SIGSTOP if still else signal.SIGCONT)
+
     def keep(self, name: str) -> None:
         """Restart a child from now on that was started once."""
         if name in self._children:
@@ -218,6 +226,7 @@ class Supervisor:
             behind: it gives its memory back when others leave it time.
         """
         self._restarts.pop(name, None)
+        self.stand_still(name, still=False)  # else it could not end by itself
         child = self._children.pop(name, None)
         if child is not None:
             self._poller.remove(child.channel)

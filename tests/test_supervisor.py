@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -261,3 +262,24 @@ def test_a_record_that_contradicts_what_was_asked_costs_its_sender_and_no_other_
     harness.after(1000)
     with pytest.raises(ChannelMessageError):
         harness.until(lambda: False)
+
+
+def stands_still(job):
+    return Path(f"/proc/{job.records[0].progress}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def test_a_child_stands_still_until_it_may_go_on_or_is_let_go(harness):
+    job = start(harness, "answer")
+    harness.until(lambda: job.records)
+    harness.supervisor.stand_still("child", still=True)
+    harness.until(lambda: stands_still(job))
+    job.channel.send(Stop())
+    harness.supervisor.stand_still("child", still=False)
+    harness.until(lambda: job.losses)
+    assert len(job.records) == 2  # its answer
+    harness.after(100)
+    harness.until(lambda: len(job.records) == 3)
+    harness.supervisor.stand_still("child", still=True)
+    pid = job.records[2].progress
+    harness.supervisor.stop("child")
+    assert os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT).si_code == os.CLD_EXITED

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.changeovers import add_recipe, ask, prepare
 from support.daemon import Daemon, camera_table, settings
@@ -147,6 +148,23 @@ def test_what_cannot_be_done_is_refused_and_changes_nothing(start_daemon, good_f
     assert daemon.stop() == 0
     assert {v.reason for v in daemon.reader.verdicts} <= {"within_threshold", "above_threshold"}
     assert not daemon.reader.event("scoring_lost")
+
+
+def test_what_loads_stands_still_while_something_is_scored(start_daemon, good_folder):
+    slow = Behaviour(latency_ms=10)
+    daemon = free_line(start_daemon, good_folder, behaviour=slow)
+    add_recipe(daemon.folder / "state", "a", 1, {"free": 0.5})
+    daemon.behave(msgspec.structs.replace(slow, load_seconds=2))
+    ask(daemon, PREPARE, "a")
+    daemon.until(lambda: "scoring-b" in daemon.children(), 10)
+    state = Path(f"/proc/{daemon.children()['scoring-b']}/stat")
+    seen = set()
+    while not daemon.reader.event("recipe_prepared"):
+        seen |= {state.read_text().rpartition(")")[2].split()[0] == "T" for _ in range(100)}
+        daemon.reader.read(1)
+    assert seen == {False, True}
+    assert state.read_text().rpartition(")")[2].split()[0] != "T"
+    assert daemon.stop() == 0
 
 
 def test_a_recipe_that_kills_who_loads_it_costs_no_part_anything(start_daemon, good_folder):
