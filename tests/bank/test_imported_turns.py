@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from onnx import helper, numpy_helper
 from support.daemon import Daemon, camera_table
-from support.foreign_models import SIDE, good_parts, written
+from support.foreign_models import SIDE, good_parts, imported_bank, written
 from support.turning_models import Turn, marked, parts_and_marked, scaled, turning
 
 from inspectd import cli
@@ -20,18 +20,6 @@ from inspectd.model.score import NAN_SCORE
 Capture = pytest.CaptureFixture[str]
 
 
-def imported(folder: Path, model: object, *words: str) -> Path:
-    """A bank of a model, from 20 good parts."""
-    images = folder / "good"
-    if not images.exists():
-        good_parts(images)
-    path = written(model, folder / "x.onnx")
-    bank = folder / f"{len(list(folder.glob('*.bank')))}.bank"
-    given = ["bank", "import", path, "--images", images, "--out", bank, "--preprocessing", "anomalib", *words]
-    assert cli.main([str(word) for word in given]) == 0
-    return bank
-
-
 def first_marked(folder: Path) -> np.ndarray:
     picture = read_image(folder / "good/00.png")
     assert picture is not None
@@ -41,7 +29,7 @@ def first_marked(folder: Path) -> np.ndarray:
 @pytest.mark.parametrize("judge", ["score", "map", "places"])
 @pytest.mark.parametrize("turn", ["nan", "inf", "-inf"])
 def test_what_is_not_finite_fails_by_every_path(turn: Turn, judge: str, tmp_path: Path) -> None:
-    bank = imported(tmp_path, turning(turn, "anomaly_map"), "--judge", judge)
+    bank = imported_bank(tmp_path, turning(turn, "anomaly_map"), "--judge", judge)
     for backend in ("torch", "openvino"):
         scorer = Scorer.load(bank, "cpu", ScoringOptions(backend=backend))  # type: ignore[arg-type]
         (answer,) = scorer.score([first_marked(tmp_path)])
@@ -51,8 +39,8 @@ def test_what_is_not_finite_fails_by_every_path(turn: Turn, judge: str, tmp_path
 
 def test_maps_around_a_billion_are_judged_as_they_are_by_every_path(tmp_path: Path) -> None:
     """One backend once cut them off there, so that a defect scored far below good parts."""
-    plain = imported(tmp_path, scaled(1.0, 0.0), "--judge", "places")
-    large = imported(tmp_path, scaled(1e9, 5e9), "--judge", "places")
+    plain = imported_bank(tmp_path, scaled(1.0, 0.0), "--judge", "places")
+    large = imported_bank(tmp_path, scaled(1e9, 5e9), "--judge", "places")
     picture = first_marked(tmp_path)
     (expected,) = Scorer.load(plain, "cpu").score([picture])
     for backend in ("torch", "openvino"):
@@ -62,7 +50,7 @@ def test_maps_around_a_billion_are_judged_as_they_are_by_every_path(tmp_path: Pa
 
 
 def test_a_threshold_is_taken_from_no_score_that_is_not_finite(capsys: Capture, tmp_path: Path) -> None:
-    bank = imported(tmp_path, turning("nan"))
+    bank = imported_bank(tmp_path, turning("nan"))
     before = bank.read_bytes()
     images = parts_and_marked(tmp_path / "calibrated", 4, 20)
     capsys.readouterr()
@@ -87,7 +75,7 @@ def test_a_model_that_is_not_finite_where_it_should_fail_is_blind(capsys: Captur
 
 
 def test_a_picture_at_which_a_model_fails_is_one_clear_line(capsys: Capture, tmp_path: Path) -> None:
-    bank = imported(tmp_path, turning("error"))
+    bank = imported_bank(tmp_path, turning("error"))
     parts_and_marked(tmp_path / "data/test/good", 4, 0)
     parts_and_marked(tmp_path / "data/test/spot", 0, 4)
     capsys.readouterr()
@@ -99,7 +87,7 @@ def test_a_picture_at_which_a_model_fails_is_one_clear_line(capsys: Capture, tmp
 def test_no_marked_part_passes_in_the_daemon(
     start_real_daemon: Callable[[str], Daemon], turn: Turn, tmp_path: Path
 ) -> None:
-    bank = imported(tmp_path, turning(turn))
+    bank = imported_bank(tmp_path, turning(turn))
     parts = parts_and_marked(tmp_path / "parts", 8, 3)
     text = '[line]\nplant = "test"\nname = "line"\ndeadline_ms = 10000\n\n[metrics]\nport = 0\n\n'
     text += f'[[recipes]]\nname = "turning"\nbank = "{bank}"\n\n'
