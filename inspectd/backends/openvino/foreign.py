@@ -195,6 +195,12 @@ def _layout(path: Path, model: Any) -> tuple[Literal["first", "last"], int]:
     if len(inputs) != 1 or inputs[0].get_partial_shape().rank.is_dynamic:
         raise InputError(f"model {path}: takes {printable(shapes) or 'nothing'}: expected one picture")
     shape = list(inputs[0].get_partial_shape())
+    if len(shape) == 4 and shape[0].is_static and shape[0].get_length() != 1:
+        # What it would say of one picture is another network's answer than it was made for.
+        raise InputError(
+            f"model {path}: takes {shape[0].get_length()} pictures at once: expected one, or any number; "
+            "export it so, as parts are judged one by one"
+        )
     if len(shape) == 4:
         for channels, axis in (("first", 1), ("last", 3)):
             if shape[axis].is_static and shape[axis].get_length() in {1, 3}:

@@ -109,6 +109,12 @@ def of_nan() -> Any:
     return model
 
 
+def of_eight() -> Any:
+    model = spot_model()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 8
+    return model
+
+
 def growing() -> Any:
     """As many numbers as the picture has bright places, each with each: harmless for most pictures."""
     nodes = [
@@ -125,6 +131,7 @@ def growing() -> Any:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
+        (of_eight, "takes 8 pictures at once: expected one, or any number"),
         (growing, "has the operators NonZero, which make more or less of a picture by what it shows"),
         (lambda: with_node("Wobble", ["input"], ["w"], domain="com.acme"), "not known: com.acme::Wobble"),
         (lambda: with_node("Wobble", ["input"], ["w"]), "not known: Wobble"),
