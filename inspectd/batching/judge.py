@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+from inspectd.model.score import NAN_SCORE
 from inspectd.records import BankInForce, FrameRef, Inspection, Outcome, Quality, Score
 from inspectd.wire import Evaluation, Reason
 
@@ -23,7 +24,8 @@ def judge(inspection: Inspection, score: Score, now_ns: int) -> Outcome:
     """Judge a part by its score and by the bank and threshold it was opened under.
 
     A pass needs a finite score, of that bank, at or below its threshold, on time, and of a frame that is like
-    the bank's good images. Every comparison is written so that a NaN on either side cannot pass.
+    the bank's good images. Every comparison is written so that a NaN on either side cannot pass, and what
+    stands for a NaN passes under no threshold, however high.
     """
     if now_ns > inspection.deadline_ns:
         return undecidable(Reason.DEADLINE, now_ns)
@@ -35,7 +37,7 @@ def judge(inspection: Inspection, score: Score, now_ns: int) -> Outcome:
     threshold = judged_by.threshold
     if not math.isfinite(score.image_score) or not math.isfinite(threshold):
         return undecidable(Reason.SCORING_ERROR, now_ns)
-    if score.image_score <= threshold:
+    if score.image_score <= threshold and score.image_score < NAN_SCORE:
         look = judged_by.check_above is not None and score.image_score > judged_by.check_above
         return Outcome(
             Evaluation.PASS, Reason.WITHIN_THRESHOLD, now_ns, threshold, score, second_look=look,

@@ -22,6 +22,7 @@ from inspectd.cli.bank_common import Steps, print_names
 from inspectd.cli.bank_import_input import input_options, input_size, region_of
 from inspectd.cli.bank_settings import print_settings
 from inspectd.cli.bank_show import print_quality
+from inspectd.config import ScoringSettings
 from inspectd.errors import ExitCode, InputError, UnavailableError
 from inspectd.evaluation.budgets import choice_of
 from inspectd.evaluation.choose_judging import (
@@ -34,6 +35,7 @@ from inspectd.evaluation.choose_judging import (
 from inspectd.evaluation.synthetic import Frame
 from inspectd.model.options import IMPORTED, ImportedOptions, PatchOptions
 from inspectd.pictures.folder import described, list_pictures
+from inspectd.scoring.paces import measured_pace, near_stall
 from inspectd.text import json_line, printable
 
 if TYPE_CHECKING:
@@ -67,14 +69,17 @@ def main(arguments: argparse.Namespace) -> int:
         report = builder.write(built, arguments.out)
     report = msgspec.structs.replace(report, left_out=dict(listing.left_out))
     # The first load brings the model into the form the daemon starts with, and remembers it.
-    Scorer.load(arguments.out, "cpu")
+    slow = _slow(Scorer.load(arguments.out, "cpu"))
     if arguments.json:
         told = {**msgspec.to_builtins(report), "model": msgspec.to_builtins(facts), "options": options}
         told["unseen_fields"] = unseen.tolist()
+        told["near_stall"] = slow
         print(json_line({**told, "choice": choice_of(read_bank(arguments.out)), "judging": why}))
     else:
         _print_report(arguments, report, facts, options, why)
         _print_unseen(unseen)
+        if slow is not None:
+            print(f"SLOW: {slow}")
     return ExitCode.OK
 
 
@@ -97,6 +102,12 @@ def _admitted(arguments: argparse.Namespace) -> Admitted:
         ),
         arguments.limit_seconds,
     )
+
+
+def _slow(scorer: Scorer) -> str | None:
+    """What to do if the daemon, as it is set by default, might take the bank for hung; None: nothing."""
+    pace = measured_pace("", scorer, 1)
+    return near_stall(pace, ScoringSettings().stall_timeout_ms, is_one_by_one=scorer.is_one_by_one)
 
 
 def _spec(arguments: argparse.Namespace, facts: AdmittedModel, options: ImportedOptions) -> BuildSpec:

@@ -6,6 +6,7 @@ images, and what makes them stand out clearly better than the model's own score 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -121,7 +122,9 @@ def refuse_blind(built: Built, frame: Frame) -> None:
             f"{endless} of {len(scores)} good images make the model give values that are not finite: "
             "expected none; is --preprocessing that of its training?"
         )
-    highest = max(answer.image_score for answer in built.held_out.score(list(_odd_pictures(frame))))
+    answers = [answer.image_score for answer in built.held_out.score(list(_odd_pictures(frame)))]
+    # One that is not finite would fail, and tell nothing of defects.
+    highest = max((score for score in answers if score < NAN_SCORE), default=-math.inf)
     if not highest > built.manifest.threshold:
         raise InputError(
             f"no picture scores above the threshold {built.manifest.threshold:.6g}: noise, black, white, "

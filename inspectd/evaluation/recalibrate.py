@@ -20,6 +20,8 @@ from inspectd.bank.threshold import outliers
 from inspectd.errors import InputError
 from inspectd.evaluation.budgets import Budget, budgets_of
 from inspectd.evaluation.calibrate import Calibration, Interval, calibrate, interval, shown_rate
+from inspectd.model.score import NAN_SCORE
+from inspectd.text import printable
 
 Progress = Callable[[str, int, int], None]
 
@@ -127,6 +129,7 @@ def recalibrate(
         scores = _score(scorer, good, own_images, "good", progress)
     if not len(scores.values):
         raise InputError("no good image can be read, expected some; hundreds show a useful rate")
+    _refuse_endless(path, scores)
     outlying = outliers(scores.values) & ~scores.accepted(manifest)
     aside = 0 if keep_outliers else int(outlying.sum())
     counted = scores.values[~outlying] if aside else scores.values
@@ -172,6 +175,17 @@ def recalibrate(
         own_images_recorded=own_images.recorded,
         written=written,
     )
+
+
+def _refuse_endless(path: Path, scores: GoodScores) -> None:
+    """Refuse good images that have no finite score: they would carry the threshold beyond all others."""
+    endless = [scores.names[row] for row in np.flatnonzero(scores.values >= NAN_SCORE)]
+    if endless:
+        raise InputError(
+            f"bank {path}: {len(endless)} of {len(scores.values)} {scores.kind} have no finite score, "
+            f"{printable(endless[0])} the first: expected none, no threshold can be taken from them; take "
+            "them out if they show no part, else the bank cannot judge such parts: build or import another"
+        )
 
 
 def _of_the_bank(path: Path, bank: BankFile) -> GoodScores:

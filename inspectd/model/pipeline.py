@@ -83,11 +83,15 @@ class ReferencePipeline:
 def finish(head: Head, maps: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Image scores (N,) float32, finite, and heatmaps (N, h, w) float16.
 
+    NaN would never be above a threshold, and so pass. An image of which a score is not finite has
+    `NAN_SCORE`, whatever the head would make of it: where maps lie around a billion, it would make it usual.
+
     Args:
         head: of the pipeline.
         maps: (N, h, w) float32, score maps of the detector.
         features: (N, h, w, D) float32 that the maps were made of.
     """
-    # NaN would never be above a threshold, and so pass; make it fail.
     scores, heatmaps = head(maps.nan_to_num(nan=NAN_SCORE, posinf=NAN_SCORE), image_embedding(features))
-    return scores, heatmaps.clamp(-FLOAT16_MAX, FLOAT16_MAX).to(torch.float16)
+    is_whole = torch.isfinite(maps).all(dim=2).all(dim=1) & torch.isfinite(scores)
+    heatmaps = heatmaps.nan_to_num(nan=FLOAT16_MAX).clamp(-FLOAT16_MAX, FLOAT16_MAX)
+    return torch.where(is_whole, scores, NAN_SCORE), heatmaps.to(torch.float16)

@@ -51,7 +51,7 @@ from inspectd.records import (
     ScoreError,
 )
 from inspectd.scoring.messages import ScoringReady, StartScoring, ToScoring
-from inspectd.scoring.paces import admit_pace, measured_pace
+from inspectd.scoring.paces import admit_pace, measured_pace, near_stall
 from inspectd.scoring.placement import place_recipes
 from inspectd.scoring.pool import process_names, process_starts
 from inspectd.wire import Reason
@@ -263,6 +263,12 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
         pace = measured_pace(recipe.name, scorer, start.max_batch)
         if not start.is_shadow:  # nobody waits for a shadow, and another time-out holds for it
             admit_pace(pace, recipe.bank, start.scoring.stall_timeout_ms, is_one_by_one=scorer.is_one_by_one)
+            near = near_stall(pace, start.scoring.stall_timeout_ms, is_one_by_one=scorer.is_one_by_one)
+            if near is not None:
+                event(
+                    _log, logging.WARNING, "bank_near_stall", recipe=recipe.name, bank=recipe.bank,
+                    detail=near,
+                )  # fmt: skip
         paces.append(pace)
     return ScoringReady(banks, paces, device, time.perf_counter() - began), scorers
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspectd.batching.judge import is_like_the_banks, judge, judge_part
+from inspectd.model.score import NAN_SCORE
 from inspectd.records import BankInForce, FrameRef, Inspection, JudgedBy, Measures, Score
 from inspectd.wire import Evaluation, Reason
 
@@ -38,6 +39,11 @@ def test_the_score_of_another_bank_never_passes():
 def test_a_score_that_is_no_number_is_undecidable(value):
     assert outcome(value).reason is Reason.SCORING_ERROR
     assert outcome(0.0, threshold=value).reason is Reason.SCORING_ERROR
+
+
+def test_what_stands_for_a_score_that_is_no_number_passes_under_no_threshold():
+    assert outcome(NAN_SCORE, threshold=1e300).evaluation is Evaluation.FAIL
+    assert outcome(math.nextafter(NAN_SCORE, 0), threshold=1e300).evaluation is Evaluation.PASS
 
 
 def test_a_pass_above_the_second_limit_is_marked_and_stays_a_pass():

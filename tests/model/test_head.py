@@ -2,8 +2,10 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from inspectd.model.head import Head
+from inspectd.model.head import Head, image_embedding
 from inspectd.model.options import HeadOptions
+from inspectd.model.pipeline import finish
+from inspectd.model.score import NAN_SCORE
 
 PLAIN = HeadOptions(standardise=False, smoothing=0.0, top=1, similar_images=0)
 GENERATOR = torch.Generator().manual_seed(0)
@@ -94,3 +96,17 @@ def test_a_place_where_nothing_varies_has_a_share_of_the_usual_deviation() -> No
     still = torch.zeros(50, 6, 8)
     head = Head.fit(HeadOptions(), still, EMBEDDINGS, masked)  # nothing varies at all: finite all the same
     assert all(torch.isfinite(tensor).all() for tensor in head(still, EMBEDDINGS))
+
+
+def test_an_image_with_a_place_that_is_no_number_is_never_usual() -> None:
+    """Among maps around five billion, the number that stands for NaN would lie far below all of them."""
+    good = 5e9 + 1e9 * torch.randn(20, 6, 5, generator=torch.Generator().manual_seed(0))
+    features = good[..., None]
+    head = Head.fit(HeadOptions(similar_images=0), good, image_embedding(features))
+    for value in (torch.nan, torch.inf, -torch.inf):
+        spoilt = good.clone()
+        spoilt[3, 2, 2] = value
+        scores, heatmaps = finish(head, spoilt, features)
+        assert scores[3] == NAN_SCORE
+        assert scores[:3].equal(finish(head, good, features)[0][:3])
+        assert torch.isfinite(heatmaps).all()

@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from inspectd import cli
+
 SIDE = 32
 
 
@@ -79,3 +81,14 @@ def broken_part(side: int = SIDE) -> np.ndarray:
     picture = np.full((side, side, 3), 110, np.uint8)
     picture[8:11, 8:11] = 250
     return picture
+
+
+def imported_bank(folder: Path, model: Any, *words: str) -> Path:
+    """A new bank in a folder, imported of a model with 20 good parts, which are in `good` beside it."""
+    images = folder / "good"
+    if not images.exists():
+        good_parts(images)
+    path, bank = written(model, folder / "x.onnx"), folder / f"{len(list(folder.glob('*.bank')))}.bank"
+    given = ["bank", "import", path, "--images", images, "--out", bank, "--preprocessing", "anomalib", *words]
+    assert cli.main([str(word) for word in given]) == 0
+    return bank

@@ -15,13 +15,14 @@ from torch.nn import functional
 
 from inspectd.backends.base import Loaded
 from inspectd.bank.file import ONNX, BankFile
-from inspectd.errors import BankError, InputError, UnavailableError
+from inspectd.errors import BankError, InputError, InspectdError, UnavailableError
 from inspectd.model.backbones import Backbone
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.head import Head
 from inspectd.model.imported import Imported
 from inspectd.model.options import ImportedOptions, PatchOptions, options_of
 from inspectd.model.pipeline import ReferencePipeline
+from inspectd.text import printable
 
 _MOST_PLACES: Final = 64
 """As in `backends.openvino.imported`, whose features these are."""
@@ -72,7 +73,15 @@ class OnnxExtractor(FeatureExtractor):
             image = (image * weights).sum(dim=1, keepdim=True)
         taken = image if options.channels == "first" else image.permute(0, 2, 3, 1)
         name = self._session.get_inputs()[0].name
-        answers = self._session.run(list(options.outputs), {name: taken.contiguous().cpu().numpy()})
+        picture = {name: taken.contiguous().cpu().numpy()}
+        try:
+            answers = self._session.run(list(options.outputs), picture)
+        except Exception as error:  # its kinds share no base
+            said = printable(" ".join(str(error).split())[:300])
+            raise InspectdError(
+                f"the bank's model fails at this picture: {said}; a part that shows such a picture is never "
+                "judged: take another model"
+            ) from error
         sign = -1 if options.is_lower_worse else 1
         levels = [_level(sign * values) for values in answers]
         whole = all(np.isfinite(values).all() for values in answers)

@@ -14,6 +14,7 @@ import numpy as np
 import openvino
 
 from inspectd.backends.openvino.onnx_file import metadata_of, self_contained
+from inspectd.backends.openvino.operators import listed, refuse_growing, refuse_unfit
 from inspectd.backends.openvino.outputs import name_of, outputs_of
 from inspectd.backends.openvino.runtime import Representation, core
 from inspectd.errors import InputError
@@ -22,13 +23,6 @@ from inspectd.text import printable
 
 _SUFFIXES: Final[dict[str, Literal["onnx", "openvino"]]] = {".onnx": "onnx", ".xml": "openvino"}
 _RUNS_CODE: Final = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".keras", ".h5")
-_REFUSED: Final = {
-    "If": "branches", "Loop": "loops", "TensorIterator": "loops",
-    "Assign": "remembers the picture before", "ReadValue": "remembers the picture before",
-    "RandomUniform": "draws random numbers", "Multinomial": "draws random numbers",
-    "RandomPoisson": "draws random numbers",
-}  # fmt: skip
-"""Operators with which the same picture would not always have the same score in the same time."""
 _NOT_SAID: Final = (
     "Exception from", "Check '", "While validating", "[ ERROR", "Summary", "FrontEnd API failed",
     "Converting input", "Model wasn't fully", "Shape inference input",
@@ -148,28 +142,6 @@ def read_foreign(request: ModelRequest) -> Foreign:
     return Foreign(facts, model, onnx)
 
 
-def refuse_unfit(path: Path, model: Any) -> None:
-    """Refuse a network that does not give the same picture the same score in the same time, or holds NaN.
-
-    Raises:
-        InputError: it is one; with the operators.
-    """
-    for node in model.get_ordered_ops():
-        kind = node.get_type_name()
-        if kind in _REFUSED:
-            raise InputError(
-                f"model {path}: has the operator {kind}, which {_REFUSED[kind]}: expected a network that "
-                "gives one picture always the same score in the same time"
-            )
-        if kind == "Constant" and node.get_output_element_type(0).is_real():
-            values = node.get_data()
-            if values.size and np.isnan(values).any():
-                raise InputError(
-                    f"model {path}: its weights {printable(node.get_friendly_name())[:100]!r} hold NaN; "
-                    "export it again"
-                )
-
-
 def _ir_files(path: Path, weights: Path | None) -> Representation:
     with open_regular(path) as file:
         xml = file.read()
@@ -187,14 +159,10 @@ def _read(path: Path, model: Representation, unknown: list[str]) -> Any:
     except (RuntimeError, ValueError, TypeError) as error:
         if unknown:
             raise InputError(
-                f"model {path}: has operators that are not known: {_listed(unknown)}; export it with "
+                f"model {path}: has operators that are not known: {listed(unknown)}; export it with "
                 "standard ones"
             ) from error
         raise InputError(f"model {path}: OpenVINO cannot read it: {reason_of(error)}") from error
-
-
-def _listed(operators: list[str]) -> str:
-    return printable(", ".join(name[:100] for name in operators[:10]))
 
 
 def reason_of(error: Exception) -> str:
@@ -227,6 +195,12 @@ def _layout(path: Path, model: Any) -> tuple[Literal["first", "last"], int]:
     if len(inputs) != 1 or inputs[0].get_partial_shape().rank.is_dynamic:
         raise InputError(f"model {path}: takes {printable(shapes) or 'nothing'}: expected one picture")
     shape = list(inputs[0].get_partial_shape())
+    if len(shape) == 4 and shape[0].is_static and shape[0].get_length() != 1:
+        # What it would say of one picture is another network's answer than it was made for.
+        raise InputError(
+            f"model {path}: takes {shape[0].get_length()} pictures at once: expected one, or any number; "
+            "export it so, as parts are judged one by one"
+        )
     if len(shape) == 4:
         for channels, axis in (("first", 1), ("last", 3)):
             if shape[axis].is_static and shape[axis].get_length() in {1, 3}:
@@ -289,3 +263,4 @@ def _fix(path: Path, model: Any, channels: str, colours: int, size: tuple[int, i
             f"model {path}: does not take pictures of {size[0]}x{size[1]}: {reason_of(error)}"
         ) from error
     refuse_unfit(path, model)
+    refuse_growing(path, model)

@@ -14,7 +14,7 @@ from openvino import opset13 as op
 from torch import nn
 
 from inspectd.backends.openvino.export import saved
-from inspectd.backends.openvino.foreign import refuse_unfit
+from inspectd.backends.openvino.operators import refuse_growing, refuse_unfit
 from inspectd.backends.openvino.precisions import OpenVinoExtractor
 from inspectd.backends.openvino.runtime import Representation, computes_in, read_model
 from inspectd.bank.file import NETWORK, BankFile
@@ -96,7 +96,9 @@ def network_of_bank(path: Path, bank: BankFile) -> Representation:
     manifest = bank.manifest
     xml, weights = (bank.tensors[name].tobytes() for name in NETWORK)
     try:
-        refuse_unfit(path, read_model((xml, weights)))
+        network = read_model((xml, weights))
+        refuse_unfit(path, network)
+        refuse_growing(path, network)
         options = options_of(manifest.detector, manifest.options)
         assert isinstance(options, ImportedOptions)
         return wrapped((xml, weights), options, (manifest.input_height, manifest.input_width))

@@ -65,7 +65,8 @@ def is_map(shape: list[int]) -> bool:
     """Whether an output of a shape is one map of places: [H, W] with only ones before it or after it."""
     sides = [side for side in shape if side != 1]
     return (
-        len(sides) == 2
+        min(sides, default=0) > 0
+        and len(sides) == 2
         and len(shape) <= 4
         and shape.index(sides[1], shape.index(sides[0]) + 1) == (shape.index(sides[0]) + 1)
     )

@@ -15,7 +15,14 @@ from openvino import opset13 as op
 
 from inspectd.backends.openvino.exact import ExactIndex, product
 from inspectd.backends.openvino.lazy import LazySearch
-from inspectd.backends.openvino.runtime import Representation, compiled, products_of, read_model, shared
+from inspectd.backends.openvino.runtime import (
+    Representation,
+    compiled,
+    infer,
+    products_of,
+    read_model,
+    shared,
+)
 from inspectd.model.options import BackbonePrecision
 from inspectd.model.resize import Region, resized
 from inspectd.model.score import FLOAT16_MAX, NAN_SCORE, ImageScore
@@ -113,7 +120,7 @@ class OpenVinoPipeline:
         marks = [time.perf_counter_ns()]
         pixels = resized(frame, self.height, self.width, self._region)
         marks.append(time.perf_counter_ns())
-        self._extract.infer([pixels[None]], share_inputs=True)
+        infer(self._extract, pixels[None])
         features = self._extract.get_output_tensor(0).data
         patches = features.reshape(-1, features.shape[-1])
         marks.append(time.perf_counter_ns())

@@ -21,7 +21,14 @@ import torch
 from numpy.typing import NDArray
 
 from inspectd.backends.openvino.export import UnconvertibleError, export_features, saved
-from inspectd.backends.openvino.runtime import Representation, compiled, computes_in, products_of, read_model
+from inspectd.backends.openvino.runtime import (
+    Representation,
+    compiled,
+    computes_in,
+    infer,
+    products_of,
+    read_model,
+)
 from inspectd.bank.build import Prepared
 from inspectd.bank.file import NETWORK, BankFile
 from inspectd.errors import InputError, UnavailableError
@@ -67,7 +74,7 @@ class OpenVinoExtractor(FeatureExtractor):
         return torch.cat([self._features(image) for image in images[:, None]])
 
     def _features(self, image: torch.Tensor) -> torch.Tensor:
-        self._request.infer([image.numpy()], share_inputs=True)
+        infer(self._request, image.numpy())
         return torch.from_numpy(self._request.get_output_tensor(0).data.copy())
 
 

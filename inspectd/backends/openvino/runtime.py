@@ -11,7 +11,9 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
+from inspectd.errors import InspectdError
 from inspectd.model.options import BackbonePrecision
+from inspectd.text import printable
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -53,6 +55,26 @@ def read_model(model: Representation) -> Any:
     """An `openvino.Model` from its XML and its weights."""
     xml, weights = model
     return core().read_model(xml, openvino.Tensor(np.frombuffer(weights, dtype=np.uint8).copy()))
+
+
+def infer(request: Any, picture: NDArray[Any]) -> None:
+    """Have a compiled model compute a picture, which is not copied.
+
+    Args:
+        request: of the model.
+        picture: as the model takes it.
+
+    Raises:
+        InspectdError: it cannot; an operator may fail at what one picture in many shows.
+    """
+    try:
+        request.infer([picture], share_inputs=True)
+    except RuntimeError as error:
+        said = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise InspectdError(
+            f"the bank's model fails at this picture: {printable(said[-1][:300])}; a part that shows such a "
+            "picture is never judged: take another model"
+        ) from error
 
 
 def shared(array: NDArray[Any]) -> Any:

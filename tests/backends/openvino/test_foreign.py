@@ -11,6 +11,7 @@ import pytest
 from break_models import broken_models
 from onnx import TensorProto, helper
 from support.foreign_models import SIDE, spot_model, with_weights_outside, written
+from support.turning_models import turning
 
 from inspectd.backends.openvino.admit import admitted
 from inspectd.backends.openvino.foreign import ModelRequest, read_foreign
@@ -108,9 +109,30 @@ def of_nan() -> Any:
     return model
 
 
+def of_eight() -> Any:
+    model = spot_model()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 8
+    return model
+
+
+def growing() -> Any:
+    """As many numbers as the picture has bright places, each with each: harmless for most pictures."""
+    nodes = [
+        helper.make_node("Floor", ["input"], ["bright"]),
+        helper.make_node("NonZero", ["bright"], ["places"]),
+        helper.make_node("Cast", ["places"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["numbers"], ["turned"]),
+        helper.make_node("MatMul", ["turned", "numbers"], ["each_with_each"]),
+        helper.make_node("ReduceSum", ["each_with_each"], ["w"], keepdims=0),
+    ]
+    return spot_model(extra=nodes, outputs=["w", "anomaly_map"])
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
+        (of_eight, "takes 8 pictures at once: expected one, or any number"),
+        (growing, "has the operators NonZero, which make more or less of a picture by what it shows"),
         (lambda: with_node("Wobble", ["input"], ["w"], domain="com.acme"), "not known: com.acme::Wobble"),
         (lambda: with_node("Wobble", ["input"], ["w"]), "not known: Wobble"),
         (loop, "operators 'Loop', whose time depends on the picture"),
@@ -136,7 +158,7 @@ def test_what_may_hold_code_is_not_even_opened(name: str, tmp_path: Path) -> Non
 
 def test_maps_are_told_from_other_outputs() -> None:
     maps = [[1, 1, 8, 9], [1, 8, 9], [8, 9], [1, 8, 9, 1]]
-    others = [[1], [1, 1], [1, 3, 8, 9], [1, 8, 1, 9], [1, 512], [1, 1, 1, 8, 9]]
+    others = [[1], [1, 1], [1, 1, 0, 0], [0, 8], [1, 3, 8, 9], [1, 8, 1, 9], [1, 512], [1, 1, 1, 8, 9]]
     assert [is_map(shape) for shape in maps + others] == [True] * len(maps) + [False] * len(others)
 
 
@@ -151,6 +173,12 @@ def test_reading_has_limits(tmp_path: Path) -> None:
     huge.graph.output.append(helper.make_tensor_value_info("huge", TensorProto.FLOAT, None))
     with pytest.raises(InputError, match=r"huge|memory"):
         admitted(ModelRequest(model=str(written(huge, path)), memory_bytes=MEMORY), 60)
+
+
+def test_a_model_that_ends_its_process_at_an_even_picture_is_refused(tmp_path: Path) -> None:
+    path = written(turning("crash", fewest=SIDE * SIDE * 3), tmp_path / "x.onnx")
+    with pytest.raises(InputError, match="what read it was ended by SIGSEGV"):
+        admitted(ModelRequest(model=str(path), memory_bytes=MEMORY), 60)
 
 
 def test_broken_models_are_refused_or_harmless(tmp_path: Path) -> None:
