@@ -58,8 +58,8 @@ class ForwardedLine(ReadLine, frozen=True, kw_only=True):
         return given or f"{self.verdicts.removesuffix('verdicts.sock')}{name}.sock"
 
 
-class PlantServers(config.Settings, frozen=True, kw_only=True):
-    """The plant's NATS servers, of which one is used at a time."""
+class NatsServers(config.Settings, frozen=True, kw_only=True):
+    """The plant's NATS servers, of which one is used at a time, and who connects to them."""
 
     addresses: Annotated[
         tuple[_Url, ...],
@@ -67,6 +67,22 @@ class PlantServers(config.Settings, frozen=True, kw_only=True):
             min_length=1, max_length=9, description='All servers, such as ["tls://nats1.plant.example:4222"].'
         ),
     ] = ("tls://nats1.plant.example:4222", "tls://nats2.plant.example:4222", "tls://nats3.plant.example:4222")
+    ca_file: Annotated[
+        str | None, Meta(description="PEM file of who signed their certificates. Unset: the system's.")
+    ] = None
+    seed_file: Annotated[
+        str | None,
+        Meta(description="File of the user's NKEY, of `inspectd forward new-key`, mode 0600. Unset: a JWT."),
+    ] = None
+    credentials_file: Annotated[
+        str | None,
+        Meta(description="File of the user's JWT and its key (.creds), mode 0600. Unset: an NKEY."),
+    ] = None
+
+
+class PlantServers(NatsServers, frozen=True, kw_only=True):
+    """The plant's NATS servers, as a line's forwarder needs them."""
+
     monitors: Annotated[
         tuple[_Url, ...],
         Meta(
@@ -79,17 +95,6 @@ class PlantServers(config.Settings, frozen=True, kw_only=True):
         "https://nats2.plant.example:8222",
         "https://nats3.plant.example:8222",
     )  # fmt: skip
-    ca_file: Annotated[
-        str | None, Meta(description="PEM file of who signed their certificates. Unset: the system's.")
-    ] = None
-    seed_file: Annotated[
-        str | None,
-        Meta(description="File of this line's NKEY, of `inspectd forward new-key`, mode 0600. Unset: a JWT."),
-    ] = None
-    credentials_file: Annotated[
-        str | None,
-        Meta(description="File of this line's JWT and its key (.creds), mode 0600. Unset: an NKEY."),
-    ] = None
 
 
 class ForwardSettings(config.Settings, frozen=True, kw_only=True):
@@ -145,7 +150,11 @@ def load(path: Path) -> ForwardConfig:
         ConfigError: the file cannot be read, is not TOML, or has problems; all of them are listed.
     """
     settings = common.load(path, ForwardConfig, _PATHS)
-    found = [*_line_problems(settings), *_server_problems(settings.servers)]
+    found = [
+        *_line_problems(settings),
+        *server_problems(settings.servers),
+        *_monitor_problems(settings.servers),
+    ]
     if found:
         raise ConfigError(str(path), found)
     return settings
@@ -162,13 +171,23 @@ def _line_problems(settings: ForwardConfig) -> Iterator[str]:
             yield f"line.{name}: got {given!r}, expected ipc:///PATH or tcp://HOST:PORT"
 
 
-def _server_problems(servers: PlantServers) -> Iterator[str]:
+def server_problems(servers: NatsServers) -> Iterator[str]:
+    """What is wrong with addresses and key of the servers, in words."""
     for index, text in enumerate(servers.addresses):
         if not _is_url(text, "tls"):
             yield (
                 f"servers.addresses[{index}]: got {text!r}, expected tls://HOST:PORT such as "
                 "tls://nats1.plant.example:4222; connections without TLS are not made"
             )
+    if (servers.seed_file is None) == (servers.credentials_file is None):
+        both = servers.seed_file is not None
+        yield (
+            f"servers.seed_file, servers.credentials_file: {'both are' if both else 'none is'} set, "
+            "expected one: `inspectd forward new-key NAME` makes a key"
+        )
+
+
+def _monitor_problems(servers: PlantServers) -> Iterator[str]:
     for index, text in enumerate(servers.monitors):
         if not _is_url(text, "https") and not (
             _is_url(text, "http") and urlsplit(text).hostname in _LOOPBACK
@@ -181,12 +200,6 @@ def _server_problems(servers: PlantServers) -> Iterator[str]:
         yield (
             f"servers.monitors: got {len(servers.monitors)} for {len(servers.addresses)} servers.addresses, "
             "expected one for each server: what a server does with what it acknowledges has to be known"
-        )
-    if (servers.seed_file is None) == (servers.credentials_file is None):
-        both = servers.seed_file is not None
-        yield (
-            f"servers.seed_file, servers.credentials_file: {'both are' if both else 'none is'} set, "
-            "expected one: `inspectd forward new-key NAME` makes a key"
         )
 
 
