@@ -28,7 +28,7 @@ from inspectd.fleet.together import together
 from inspectd.hub.batch import LineBatch, StoredLine, StreamPlace
 from inspectd.hub.engine import DatabaseAwayError, DatabaseRefusesError
 from inspectd.hub.messages import report_of, verdict_of
-from inspectd.hub.reading_state import HubTrouble, ReadingState
+from inspectd.hub.reading_state import HubTrouble, LineReading, ReadingState
 from inspectd.hub.store import HubStore
 
 _FETCHED: Final = 25
@@ -131,6 +131,7 @@ class HubSession:
         self._plant, self._servers, self._store, self._state = plant, servers, store, state
         self._keeps_from_ms, self._clock_ms = keeps_from_ms, clock_ms
         self._read_up_to: dict[LineNames, int] = {}
+        self._ends_at: dict[LineNames, int] = {}
         self._moved_at: dict[LineNames, float] = {}
 
     async def run(self) -> None:
@@ -177,14 +178,20 @@ class HubSession:
             await asyncio.sleep(_LISTED_SECONDS)
 
     def _look_at(self, names: LineNames, last_sequence: int) -> None:
-        reading = self._state.of(names)
-        reading.behind = max(0, last_sequence - self._read_up_to[names])
-        reading.seen_ms = self._clock_ms()
+        self._ends_at[names] = last_sequence
+        reading = self._count_behind(names)
         if reading.behind == 0:
             self._moved_at[names] = time.monotonic()
         elif time.monotonic() - self._moved_at[names] > _STALLED_SECONDS:
             # Such as a consumer that went with its server: nobody says so.
             raise ServersError(f"{names.stream} goes on, and gives nothing; it is asked anew")
+
+    def _count_behind(self, names: LineNames) -> LineReading:
+        """A line's reading, after its stream was looked at or read on."""
+        reading = self._state.of(names)
+        if (ends_at := self._ends_at.get(names)) is not None:
+            reading.behind = max(0, ends_at - self._read_up_to[names])
+        return reading
 
     async def _take_report(self, line: StoredLine, info: api.StreamInfo) -> None:
         names, stream = line.names, info.config.name or ""
@@ -233,6 +240,7 @@ class HubSession:
             start = place.sequence
             self._read_up_to[line.names] = start
             self._moved_at[line.names] = time.monotonic()
+            self._count_behind(line.names)
             if len(messages) < _MOST_MESSAGES:
                 await asyncio.sleep(_PAUSE_SECONDS)
 

@@ -25,7 +25,6 @@ class LineReading(msgspec.Struct):
 
     Attributes:
         behind: messages of its stream that are not in the database yet; None: not known.
-        seen_ms: when that was so, by the hub's clock.
         stored: verdicts that were added since the start.
         foreign: messages that are no verdicts, likewise.
         passed_over: messages that were gone before they could be read, likewise.
@@ -34,7 +33,6 @@ class LineReading(msgspec.Struct):
     """
 
     behind: int | None = None
-    seen_ms: int | None = None
     stored: int = 0
     foreign: int = 0
     passed_over: int = 0

@@ -27,21 +27,24 @@ class HubProcess:
         cluster: whose streams it reads.
         url: of its database.
         tables: more TOML.
-        database: more lines of the table `[database]`.
+        silent: seconds after which a line stands still.
     """
 
+    cookie = COOKIE
+
     def __init__(
-        self, folder: Path, cluster: NatsCluster, url: str, tables: str = "", database: str = ""
+        self, folder: Path, cluster: NatsCluster, url: str, tables: str = "", *, silent: float = 5
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port, self.metrics_port = free_port(), free_port()
+        self.url = url
         self.log, self.file, self.folder = folder / "hub.log", folder / "hub.toml", folder
         servers = cluster.settings("reader")
         self.file.write_text(
-            f'[plant]\nname = "test"\nsilent_seconds = 5\n'
+            f'[plant]\nname = "test"\nsilent_seconds = {silent}\n'
             f"[servers]\naddresses = {list(servers.addresses)}\n"
             f'ca_file = "{servers.ca_file}"\nseed_file = "{servers.seed_file}"\n'
-            f'[database]\nurl = "{url}"\n{database}\n[server]\nport = {self.port}\n'
+            f'[database]\nurl = "{url}"\n[server]\nport = {self.port}\n'
             f'[store]\ndir = "{folder / "store"}"\n[metrics]\nport = {self.metrics_port}\n{tables}\n'
         )
         self.store = AccountStore(folder / "store")
