@@ -28,12 +28,19 @@ class StreamPlace(msgspec.Struct, frozen=True):
 
 
 class StoredLine(msgspec.Struct, frozen=True):
-    """A line as the database has it."""
+    """A line as the database has it.
+
+    Attributes:
+        place: up to where its stream was read.
+        report_sequence: of the last report that was kept; None: there is none.
+        received_ms: when the servers got its newest verdict; None: there is none.
+    """
 
     id: int
     names: LineNames
     place: StreamPlace
     report_sequence: int | None = None
+    received_ms: int | None = None
 
 
 class LineBatch(msgspec.Struct, frozen=True):

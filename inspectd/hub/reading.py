@@ -148,6 +148,8 @@ class HubSession:
             self._read_up_to[names] = lines[names].place.sequence
             self._moved_at[names] = time.monotonic()
         self._state.lines = {names: self._state.of(names) for names in lines}
+        for names, line in lines.items():
+            self._state.of(names).received_ms = line.received_ms
         log.event(_log, logging.INFO, "reading", server=self._servers.where, lines=len(lines))
         self._state.reads(self._clock_ms())
         await together(

@@ -28,8 +28,8 @@ class LineReading(msgspec.Struct):
         stored: verdicts that were added since the start.
         foreign: messages that are no verdicts, likewise.
         passed_over: messages that were gone before they could be read, likewise.
-        received_ms: when the servers got the newest message that was read; None: none was since the start.
-        arrived: when that was read, in seconds on a clock that never goes back.
+        received_ms: when the servers got the newest message that was read; None: none was.
+        arrived: when that was read since the start, in seconds on a clock that never goes back.
     """
 
     behind: int | None = None

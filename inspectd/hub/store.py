@@ -95,10 +95,11 @@ class HubStore:
             )  # fmt: skip
             row = connection.execute(
                 sa.select(
-                    table.c.id, table.c.stream_created, table.c.last_sequence, table.c.report_sequence
+                    table.c.id, table.c.stream_created, table.c.last_sequence, table.c.report_sequence,
+                    table.c.received_ms,
                 ).where(table.c.plant == names.plant, table.c.name == names.line)
-            ).one()
-            return StoredLine(row.id, names, StreamPlace(row[1], row[2]), row[3])
+            ).one()  # fmt: skip
+            return StoredLine(row.id, names, StreamPlace(row[1], row[2]), row[3], row[4])
 
     def write(self, line: StoredLine, batch: LineBatch, *, from_ms: int = 0) -> int:
         """Add a batch and move the line's place, or neither; how many verdicts were new.
@@ -268,15 +269,21 @@ class HubStore:
         self._add_latencies(connection, line_id, counts)
 
     def _add_latencies(self, connection: sa.Connection, line_id: int, counts: BatchCounts) -> None:
-        table = schema.latency
-        rows: list[dict[str, Any]] = []
-        for (step, start, kind), bins in sorted(counts.latencies.items()):
-            key = {"step_ms": step, "start_ms": start, "line_id": line_id, "kind": kind}
-            same = [table.c[name] == value for name, value in key.items()]
-            before = connection.execute(sa.select(table.c.counts).where(*same)).scalar_one_or_none()
-            if before is not None:
-                add_packed(bins, before)
-            rows.append({**key, "counts": packed(bins)})
+        table, left = schema.latency, sorted(counts.latencies)
+        while left:
+            some, left = left[:_LOOKED_UP], left[_LOOKED_UP:]
+            found = connection.execute(
+                sa.select(table.c.step_ms, table.c.start_ms, table.c.kind, table.c.counts).where(
+                    table.c.line_id == line_id,
+                    sa.tuple_(table.c.step_ms, table.c.start_ms, table.c.kind).in_(some),
+                )
+            )
+            for step, start, kind, before in found:
+                add_packed(counts.latencies[step, start, kind], before)
+        rows = [
+            {"step_ms": step, "start_ms": start, "line_id": line_id, "kind": kind, "counts": packed(bins)}
+            for (step, start, kind), bins in sorted(counts.latencies.items())
+        ]
         upsert = self._insert(table)
         connection.execute(
             upsert.on_conflict_do_update(
