@@ -16,7 +16,7 @@ from inspectd.fleet.names import LineNames
 from inspectd.gateways import settings as common
 from inspectd.gateways.settings import GatewayConfig, GatewayMetricsSettings, ReadLine
 
-_PATHS: Final = {"servers": ("ca_file", "seed_file", "credentials_file")}
+LINK_PATHS: Final = {"servers": ("ca_file", "seed_file", "credentials_file")}
 _LOOPBACK: Final = {"127.0.0.1", "::1", "localhost"}
 
 _Url = Annotated[str, Meta(min_length=1, max_length=300)]
@@ -58,8 +58,8 @@ class ForwardedLine(ReadLine, frozen=True, kw_only=True):
         return given or f"{self.verdicts.removesuffix('verdicts.sock')}{name}.sock"
 
 
-class NatsServers(config.Settings, frozen=True, kw_only=True):
-    """The plant's NATS servers, of which one is used at a time, and who connects to them."""
+class ServersLink(config.Settings, frozen=True, kw_only=True):
+    """The plant's NATS servers, of which one is used at a time."""
 
     addresses: Annotated[
         tuple[_Url, ...],
@@ -72,16 +72,16 @@ class NatsServers(config.Settings, frozen=True, kw_only=True):
     ] = None
     seed_file: Annotated[
         str | None,
-        Meta(description="File of the user's NKEY, of `inspectd forward new-key`, mode 0600. Unset: a JWT."),
+        Meta(description="File of this user's NKEY, of `inspectd forward new-key`, mode 0600. Unset: a JWT."),
     ] = None
     credentials_file: Annotated[
         str | None,
-        Meta(description="File of the user's JWT and its key (.creds), mode 0600. Unset: an NKEY."),
+        Meta(description="File of this user's JWT and its key (.creds), mode 0600. Unset: an NKEY."),
     ] = None
 
 
-class PlantServers(NatsServers, frozen=True, kw_only=True):
-    """The plant's NATS servers, as a line's forwarder needs them."""
+class PlantServers(ServersLink, frozen=True, kw_only=True):
+    """The plant's NATS servers, of which one is used at a time."""
 
     monitors: Annotated[
         tuple[_Url, ...],
@@ -149,12 +149,8 @@ def load(path: Path) -> ForwardConfig:
     Raises:
         ConfigError: the file cannot be read, is not TOML, or has problems; all of them are listed.
     """
-    settings = common.load(path, ForwardConfig, _PATHS)
-    found = [
-        *_line_problems(settings),
-        *server_problems(settings.servers),
-        *_monitor_problems(settings.servers),
-    ]
+    settings = common.load(path, ForwardConfig, LINK_PATHS)
+    found = [*_line_problems(settings), *_server_problems(settings.servers)]
     if found:
         raise ConfigError(str(path), found)
     return settings
@@ -171,8 +167,8 @@ def _line_problems(settings: ForwardConfig) -> Iterator[str]:
             yield f"line.{name}: got {given!r}, expected ipc:///PATH or tcp://HOST:PORT"
 
 
-def server_problems(servers: NatsServers) -> Iterator[str]:
-    """What is wrong with addresses and key of the servers, in words."""
+def link_problems(servers: ServersLink) -> Iterator[str]:
+    """What does not fit together of how servers are reached."""
     for index, text in enumerate(servers.addresses):
         if not _is_url(text, "tls"):
             yield (
@@ -187,7 +183,8 @@ def server_problems(servers: NatsServers) -> Iterator[str]:
         )
 
 
-def _monitor_problems(servers: PlantServers) -> Iterator[str]:
+def _server_problems(servers: PlantServers) -> Iterator[str]:
+    yield from link_problems(servers)
     for index, text in enumerate(servers.monitors):
         if not _is_url(text, "https") and not (
             _is_url(text, "http") and urlsplit(text).hostname in _LOOPBACK

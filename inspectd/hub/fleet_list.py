@@ -142,13 +142,16 @@ def _report(names: LineNames, row: Any) -> ToldReport | None:
     report = None if row.report is None else report_of(names, row.report.encode())
     if report is None:
         return None
+    bank = report.bank_sha256.get(report.recipe or "")
     return {
         "recipe": report.recipe,
         "version": None if report.version is None else str(report.version),
-        "bank": report.bank_sha256 and report.bank_sha256[:16],
-        "wanted": None if report.wanted_serial is None else str(report.wanted_serial),
+        "bank": None if bank is None else bank[:16],
+        "wanted": report.wanted_recipe,
+        "wanted_serial": None if report.wanted_serial is None else str(report.wanted_serial),
         "state": report.state,
-        "why": report.why,
-        "at_ms": None if report.at_utc_ns is None else report.at_utc_ns // 1_000_000,
+        "why": report.refusal or report.why,
+        "progress": report.progress,
+        "at_ms": report.at_utc_ns // 1_000_000,
         "read_ms": row.report_ms,
     }

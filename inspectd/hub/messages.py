@@ -19,24 +19,29 @@ _MOST_TEXT: Final = 1000
 """Characters of a name; databases index no longer ones."""
 
 
-class LineReport(msgspec.Struct, frozen=True):
-    """What a line says it runs; every field may be missing.
+class LineReport(msgspec.Struct, frozen=True, tag_field="schema", tag="fleet_report/1"):
+    """What a line says it runs, of that what is shown (`docs/fleet.md`).
 
     Attributes:
-        state: such as `as_wanted`, in a word.
-        why: in words.
         at_utc_ns: when it was said, by the line's clock.
+        state: of the line's agent, in a word.
+        bank_sha256: the banks in force, by recipe.
+        refusal: why the newest entry will not be used.
+        progress: share of the chunks that are there.
     """
 
-    plant: str | None = None
-    line: str | None = None
+    plant: str
+    line: str
+    at_utc_ns: int
+    state: str
+    why: str = ""
     recipe: str | None = None
-    version: int | str | None = None
-    bank_sha256: str | None = None
-    wanted_serial: int | str | None = None
-    state: str | None = None
-    why: str | None = None
-    at_utc_ns: int | None = None
+    version: int | None = None
+    bank_sha256: dict[str, str] = {}
+    wanted_serial: int | None = None
+    wanted_recipe: str | None = None
+    refusal: str | None = None
+    progress: float | None = None
 
 
 _report: Final = msgspec.json.Decoder(LineReport)
@@ -75,8 +80,8 @@ def report_of(names: LineNames, body: bytes) -> LineReport | None:
         report = _report.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    is_its_own = report.plant in {None, names.plant} and report.line in {None, names.line}
-    return report if is_its_own and len(body) < 65_536 else None
+    is_its_own = (report.plant, report.line) == (names.plant, names.line)
+    return report if is_its_own and len(body) < 65_536 and 0 <= report.at_utc_ns < 2**63 else None
 
 
 def stored_text(text: str | None) -> Any:

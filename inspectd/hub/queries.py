@@ -51,19 +51,17 @@ def page(connection: sa.Connection, wanted: HubRequest) -> tuple[list[HubRow], P
 
 def row_named(connection: sa.Connection, line: str, epoch: int, seq: int) -> HubRow | None:
     """The row of one verdict; None: it is not kept."""
-    table = schema.verdict.c
-    found = connection.execute(
-        _select().where(schema.line.c.name == line, table.epoch == epoch, table.seq == seq)
-    ).first()
-    return HubRow(*found) if found else None
+    return next(iter(rows_named(connection, line, epoch, [seq])), None)
 
 
 def rows_named(connection: sa.Connection, line: str, epoch: int, seqs: Sequence[int]) -> list[HubRow]:
     """Rows of some verdicts of one epoch, in order."""
     table = schema.verdict.c
+    # By the line's number, and not its name: SQLite else reads the verdicts of all lines for it.
+    line_id = connection.scalar(sa.select(schema.line.c.id).where(schema.line.c.name == line))
     found = connection.execute(
         _select()
-        .where(schema.line.c.name == line, table.epoch == epoch, table.seq.in_([*seqs]))
+        .where(table.line_id == line_id, table.epoch == epoch, table.seq.in_([*seqs]))
         .order_by(table.seq)
     )
     return [HubRow(*row) for row in found]

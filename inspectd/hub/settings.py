@@ -14,7 +14,7 @@ from inspectd import config
 from inspectd.config import Name, Settings
 from inspectd.config.places import systemd_directory
 from inspectd.errors import ConfigError, InputError
-from inspectd.fleet.settings import NatsServers, server_problems
+from inspectd.fleet.settings import ServersLink, link_problems
 from inspectd.page.login_settings import PageOidc, PageProxy, oidc_problems, proxy_problems
 from inspectd.page.settings import PageServer, SiteView, absolute, site_problems, view_problems
 
@@ -81,7 +81,7 @@ class HubConfig(Settings, frozen=True, kw_only=True):
     """A whole file of the hub."""
 
     plant: HubPlant = HubPlant()
-    servers: NatsServers = NatsServers()
+    servers: ServersLink = ServersLink()
     database: HubDatabase = HubDatabase()
     server: PageServer = PageServer()
     proxy: PageProxy = PageProxy()
@@ -150,7 +150,7 @@ def _problems(settings: HubConfig) -> Iterator[str]:
     yield from proxy_problems(settings.proxy)
     yield from oidc_problems(settings.oidc, settings.proxy)
     yield from view_problems(settings.view)
-    yield from server_problems(settings.servers)
+    yield from link_problems(settings.servers)
     url = settings.database.url
     if not url.startswith(("postgresql://", "sqlite:////")):
         shown = url.partition(":")[0]

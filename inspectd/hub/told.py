@@ -26,9 +26,11 @@ class ToldReport(TypedDict):
     version: str | None
     bank: str | None
     wanted: str | None
-    state: str | None
-    why: str | None
-    at_ms: int | None
+    wanted_serial: str | None
+    state: str
+    why: str
+    progress: float | None
+    at_ms: int
     read_ms: int
 
 

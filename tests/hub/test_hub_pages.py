@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from nats.js import api
 from playwright.sync_api import Browser, sync_playwright
 from support.glass import ARGUMENTS, CHROMIUM, PANEL, TABLET, Glass
 from support.hub_lines import send, send_raw, some, until
@@ -22,6 +24,18 @@ pytestmark = pytest.mark.system  # NATS is no part of the project
 
 HOSTILE = "<img src=x onerror=document.title='hacked'>"
 FAIL = {"evaluation": Evaluation.FAIL, "reason": Reason.ABOVE_THRESHOLD, "score": 3.5}
+
+
+def report(cluster: NatsCluster, line: str) -> None:
+    """Say what a line runs, as its agent does, after another's words in its stream."""
+    reports = api.StreamConfig(name=f"R+test+{line}", subjects=[f"i1.test.{line}.run"])
+    cluster.as_user("administrator", lambda servers: servers.js.add_stream(reports))
+    said = {
+        "schema": "fleet_report/1", "plant": "test", "line": line, "at_utc_ns": time.time_ns(),
+        "state": "refused", "why": "", "recipe": "seam", "version": 3, "bank_sha256": {"seam": "cd" * 32},
+        "wanted_serial": 7, "wanted_recipe": "seam2", "refusal": HOSTILE,
+    }  # fmt: skip
+    send_raw(cluster, line, f"i1.test.{line}.run", json.dumps(said).encode(), {})
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +54,7 @@ def hub(tmp_path_factory) -> Iterator[HubProcess]:
         send(cluster, "press", some("press", 150, at_ms=now))
         send(cluster, "weld", some("weld", 6, at_ms=now, part_id=HOSTILE, recipe="seam", **FAIL))
         send_raw(cluster, "press", "i1.test.press.v.1.x", b"{}", {})
+        report(cluster, "weld")
         process.start()
         viewer = process.browser("viewer")
 
@@ -48,6 +63,7 @@ def hub(tmp_path_factory) -> Iterator[HubProcess]:
             return [line["line"] for line in found.get("lines", []) if line["state"] == "running"]
 
         until(lambda: running() == ["press", "weld"])
+        until(lambda: viewer.get("/api/fleet").json()["lines"][1]["report"])
         yield process
 
 
@@ -73,6 +89,13 @@ def test_a_viewer_looks_and_an_inspector_exports(hub) -> None:
         ("weld", 6, 0),
     ]
     assert lines[1]["hour"] == {"kind": "frame", "n": 6, "fail": 6, "undecidable": 0}
+    said = lines[1]["report"]
+    assert (said["recipe"], said["version"], said["bank"], said["state"]) == (
+        "seam",
+        "3",
+        "cd" * 8,
+        "refused",
+    )
     names = viewer.get("/api/names").json()
     assert (names["lines"], names["recipes"]) == (["press", "weld"], ["cells", "seam"])
     assert viewer.get("/api/verdicts.csv").status_code == 403
@@ -111,6 +134,8 @@ def test_what_people_see(hub, chromium, size, tmp_path) -> None:
         glass.sees(".band.ok", "2 of them send verdicts now")
         glass.sees("tr:has-text('press') .state.running")
         assert "none of its verdicts: 1 messages" in glass.text("tr:has-text('press')")
+        glass.tab.locator("details.said.wrong summary").tap()
+        glass.sees("details.said", HOSTILE)
         glass.tab.screenshot(path=tmp_path / "lines.png")
         glass.tab.locator("tr:has-text('weld') a").first.tap()
         glass.sees("tbody tr", HOSTILE)

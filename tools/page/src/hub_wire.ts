@@ -12,14 +12,16 @@ export interface Share {
 
 /** What a line says it runs, and when it was read. */
 export interface Report {
-  at_ms: number | null;
+  at_ms: number;
   bank: string | null;
+  progress: number | null;
   read_ms: number;
   recipe: string | null;
-  state: string | null;
+  state: string;
   version: string | null;
   wanted: string | null;
-  why: string | null;
+  wanted_serial: string | null;
+  why: string;
 }
 
 /** A line in the list: `state` holds since `since_ms`. */

@@ -86,14 +86,18 @@ function Rejects({ of, against }: { of: Share; against?: Share }) {
 
 /** What the line itself reports, which may be another thing than what its last verdict was judged by. */
 function Said({ report }: { report: Report }) {
-  const runs = [report.recipe, report.version === null ? null : t("hub.version", { n: report.version })].filter((each) => each !== null);
-  const more = [report.wanted === null ? null : t("hub.wants", { n: report.wanted }), report.state, report.why].filter((each) => each !== null);
+  const runs = [report.recipe ?? "–", report.version === null ? "" : t("hub.version", { n: report.version })].filter((each) => each !== "");
+  const isWrong = report.state === "refused" || report.state === "held" || report.state === "unknown";
   return (
-    <details class="said">
-      <summary>{t("hub.says")}</summary>
-      <small>{[...runs, ...more].join(", ")}</small>
+    <details class={`said ${isWrong ? "wrong" : ""}`}>
+      <summary>
+        {word("hub_agent", report.state)} {report.progress !== null && percent(report.progress, 0)}
+      </summary>
+      <small>{t("hub.says", { runs: runs.join(", ") })}</small>
       {report.bank && <code>{report.bank}</code>}
-      <small class="below">{t("hub.said_at", { time: timeText(report.at_ms ?? report.read_ms) })}</small>
+      {report.wanted && <small>{t("hub.wants", { name: report.wanted, n: report.wanted_serial ?? "–" })}</small>}
+      {report.why && <small>{report.why}</small>}
+      <small>{t("hub.said_at", { time: timeText(report.at_ms) })}</small>
     </details>
   );
 }
