@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
-from inspectd.hub.engine import DatabaseAwayError, as_database_error, engine_to_ask
+from inspectd.hub.engine import DatabaseAwayError, DatabaseRefusesError, as_database_error, engine_to_ask
 from inspectd.page.answers import ApiError
 from inspectd.page.history.filters import FilterError
 
@@ -65,7 +65,7 @@ class HubQuestions:
         waiting.add_done_callback(self._ended)
         try:
             found = await asyncio.shield(waiting)  # who goes away does not end it: its time limit does
-        except DatabaseAwayError as error:
+        except (DatabaseAwayError, DatabaseRefusesError) as error:
             self.refused["database"] += 1
             raise ApiError(
                 503,

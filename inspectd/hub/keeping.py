@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from inspectd import log
-from inspectd.hub.engine import DatabaseAwayError
+from inspectd.hub.engine import DatabaseAwayError, DatabaseRefusesError
 from inspectd.hub.store import HubStore
 
 _REST_SECONDS: Final = 60.0
@@ -33,17 +33,14 @@ class Keeping:
     ) -> None:
         self._store, self._kept_ms, self._clock_ms = store, round(days * _DAY_MS), clock_ms
 
-    def from_ms(self) -> int:
-        """Verdicts decided before it are too old."""
-        return max(0, self._clock_ms() - self._kept_ms)
-
     async def run(self) -> None:
         """Remove without end; whoever reads goes first between two steps."""
         await asyncio.sleep(_REST_SECONDS)
         while True:
             try:
-                removed = await asyncio.to_thread(self._store.prune, self.from_ms())
-            except DatabaseAwayError as error:  # the reader says so, and counts it
+                before_ms = self._clock_ms() - self._kept_ms
+                removed = await asyncio.to_thread(self._store.prune, before_ms, self._kept_ms)
+            except (DatabaseAwayError, DatabaseRefusesError) as error:  # the reader says so, and counts it
                 log.event(_log, logging.DEBUG, "nothing_removed", detail=str(error))
                 removed = 0
             await asyncio.sleep(_BETWEEN_SECONDS if removed else _REST_SECONDS)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-import nats.errors
 from msgspec.structs import replace
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
@@ -63,7 +62,6 @@ class HubReader:
         door: by which servers are connected to.
         store: where verdicts go.
         state: of the reading.
-        keeps_from_ms: gives the time before which verdicts are too old to be kept.
         clock_ms: milliseconds since 1970, UTC.
     """
 
@@ -74,11 +72,10 @@ class HubReader:
         store: HubStore,
         state: ReadingState,
         *,
-        keeps_from_ms: Callable[[], int] = lambda: 0,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._plant, self._door, self._store, self._state = plant, door, store, state
-        self._keeps_from_ms, self._clock_ms = keeps_from_ms, clock_ms
+        self._clock_ms = clock_ms
 
     async def run(self) -> None:
         """Read without end.
@@ -93,12 +90,12 @@ class HubReader:
                 async with self._door.connect() as servers:
                     session = HubSession(
                         self._plant, servers, self._store, self._state,
-                        keeps_from_ms=self._keeps_from_ms, clock_ms=self._clock_ms,
+                        clock_ms=self._clock_ms,
                     )  # fmt: skip
                     await session.run()
                 pause = _FIRST_PAUSE_SECONDS
                 continue  # there are other streams now
-            except DatabaseAwayError as error:
+            except (DatabaseAwayError, DatabaseRefusesError) as error:
                 self._failed(HubTrouble.DATABASE, error)
             except DeniedError as error:
                 self._failed(HubTrouble.DENIED, error)
@@ -126,10 +123,10 @@ class HubSession:
 
     def __init__(
         self, plant: str, servers: Servers, store: HubStore, state: ReadingState, *,
-        keeps_from_ms: Callable[[], int], clock_ms: Callable[[], int],
+        clock_ms: Callable[[], int],
     ) -> None:  # fmt: skip
         self._plant, self._servers, self._store, self._state = plant, servers, store, state
-        self._keeps_from_ms, self._clock_ms = keeps_from_ms, clock_ms
+        self._clock_ms = clock_ms
         self._read_up_to: dict[LineNames, int] = {}
         self._ends_at: dict[LineNames, int] = {}
         self._moved_at: dict[LineNames, float] = {}
@@ -181,6 +178,8 @@ class HubSession:
 
     def _look_at(self, names: LineNames, last_sequence: int) -> None:
         self._ends_at[names] = last_sequence
+        if self._store.busy_seconds > _STALLED_SECONDS:
+            raise DatabaseAwayError(f"it has not answered for {self._store.busy_seconds:.0f} s")
         reading = self._count_behind(names)
         if reading.behind == 0:
             self._moved_at[names] = time.monotonic()
@@ -250,7 +249,7 @@ class HubSession:
         """Write a batch; one of which the database refuses a verdict goes in halves, and without that."""
         reading = self._state.of(line.names)
         try:
-            added = await asyncio.to_thread(self._store.write, line, batch, from_ms=self._keeps_from_ms())
+            added = await asyncio.to_thread(self._store.write, line, batch)
         except DatabaseRefusesError as error:
             if not batch.items:
                 raise DatabaseAwayError(str(error)) from error
@@ -319,7 +318,7 @@ async def _fetched(pull: JetStreamContext.PullSubscription) -> list[Msg]:
         with as_servers_error():
             try:
                 some = await pull.fetch(_FETCHED, timeout=_FETCH_SECONDS)
-            except nats.errors.TimeoutError:
+            except TimeoutError:  # the library's own is one too
                 some = []
         found += some
         if len(some) < _FETCHED:

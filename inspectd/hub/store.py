@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -32,6 +33,7 @@ from inspectd.page.history.rows import Group, Numbered, decided_ms, pack
 
 _PRUNED_ROWS: Final = 2000
 _LOOKED_UP: Final = 500
+_TURN_SECONDS: Final = 10.0
 
 
 class PlaceMovedError(DatabaseAwayError):
@@ -51,7 +53,15 @@ class HubStore:
         self._is_sqlite = url.get_backend_name() == SQLITE
         self._file = DatabaseFile(url.database) if self._is_sqlite and url.database else None
         self._lock = threading.Lock()
+        self._clock = time.monotonic
+        self._busy_since: float | None = None
         self._groups: dict[tuple[int, Group], int] = {}
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long the transaction under way has lasted; 0: there is none."""
+        since = self._busy_since
+        return 0.0 if since is None else self._clock() - since
 
     def close(self) -> None:
         """Close all connections."""
@@ -63,7 +73,7 @@ class HubStore:
         Raises:
             InputError: they are of another version.
         """
-        with self._lock, as_database_error():
+        with self._turn(), as_database_error():
             self._engine.dispose()
             self._groups.clear()
             if self._file is not None:
@@ -101,19 +111,18 @@ class HubStore:
             ).one()  # fmt: skip
             return StoredLine(row.id, names, StreamPlace(row[1], row[2]), row[3], row[4])
 
-    def write(self, line: StoredLine, batch: LineBatch, *, from_ms: int = 0) -> int:
+    def write(self, line: StoredLine, batch: LineBatch) -> int:
         """Add a batch and move the line's place, or neither; how many verdicts were new.
 
         Args:
             line: whose it is.
             batch: what was read.
-            from_ms: verdicts decided before it are too old to be kept.
 
         Raises:
             PlaceMovedError: the place is not `batch.before`.
             DatabaseRefusesError: the database does not take one of the verdicts.
         """
-        items = {name: item for name, item in distinct(batch.items).items() if decided_ms(item) >= from_ms}
+        items = distinct(batch.items)
         with self._begun() as connection:
             self._move(connection, line, batch)  # first: it locks the line's counts too
             groups, new = self._groups_of(connection, line.id, items)
@@ -133,14 +142,24 @@ class HubStore:
                 .values(report=stored_text(body.decode()), report_sequence=sequence, report_ms=ms)
             )  # fmt: skip
 
-    def prune(self, before_ms: int) -> int:
-        """Remove some of the oldest rows that were decided before `before_ms`; how many it were."""
+    def prune(self, before_ms: int, kept_ms: int) -> int:
+        """Remove some of the oldest rows; how many it were.
+
+        Args:
+            before_ms: rows that were decided before it are too old.
+            kept_ms: so long before the newest verdict nothing is too old: a clock of this host that is
+                set far ahead by mistake must not empty the database.
+        """
         table = schema.verdict
-        old = (
-            sa.select(table.c.id).where(table.c.decided_ms < before_ms)
-            .order_by(table.c.decided_ms, table.c.id).limit(_PRUNED_ROWS)
-        )  # fmt: skip
         with self._begun() as connection:
+            newest = connection.scalar(sa.select(sa.func.max(schema.line.c.newest_ms)))
+            before_ms = min(before_ms, (newest or 0) - kept_ms)
+            old = (
+                sa.select(table.c.id)
+                .where(table.c.decided_ms < before_ms)
+                .order_by(table.c.decided_ms, table.c.id)
+                .limit(_PRUNED_ROWS)
+            )
             removed = connection.execute(table.delete().where(table.c.id.in_(old))).rowcount
             for counts in (schema.tally, schema.latency):
                 connection.execute(counts.delete().where(counts.c.start_ms + counts.c.step_ms <= before_ms))
@@ -149,9 +168,21 @@ class HubStore:
     # --- within a transaction -----------------------------------------------------------------------------
 
     @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One writes at a time; who waits too long for a database that hangs says that it does."""
+        if not self._lock.acquire(timeout=_TURN_SECONDS):
+            raise DatabaseAwayError(f"it has not answered for {self.busy_seconds:.0f} s")
+        self._busy_since = self._clock()
+        try:
+            yield
+        finally:
+            self._busy_since = None
+            self._lock.release()
+
+    @contextmanager
     def _begun(self) -> Iterator[sa.Connection]:
         """One transaction: all of it, or nothing."""
-        with self._lock, as_database_error():
+        with self._turn(), as_database_error():
             if self._file is not None:
                 self._file.refuse_other()
             with self._engine.begin() as connection:

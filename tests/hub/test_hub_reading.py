@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
-from pathlib import Path
 
 import pytest
-from support.hub_lines import counts_in, rows_in, send, send_raw, some, until
+from support.hub_lines import counts_in, rows_in, send, send_raw, some, stored, until
 from support.nats_cluster import NatsCluster
-from support.postgresql import PostgresServer
 
 from inspectd import wire
 
 pytestmark = pytest.mark.system  # neither NATS nor PostgreSQL is part of the project
-
-
-def stored(url: str) -> int:
-    try:
-        return len(rows_in(url))
-    except Exception:  # noqa: BLE001 - it has no tables yet; until() says when that lasts
-        return 0
 
 
 def test_killed_in_the_middle_and_rebuilt_from_nothing(new_cluster, new_hub, postgresql) -> None:
@@ -68,54 +59,6 @@ def test_what_is_no_verdict_of_the_line_is_counted_and_passed_over(new_cluster, 
     until(lambda: hub.metrics().get('inspectd_hub_foreign_total{line="line"}') == 5)
     assert [row[3] for row in rows_in(url)] == [1, 3]
     assert hub.metrics()['inspectd_hub_stored_total{line="line"}'] == 2
-
-
-def test_the_database_stops_and_starts(new_cluster, new_hub) -> None:
-    cluster: NatsCluster = new_cluster("line")
-    server = PostgresServer()
-    try:
-        url = server.new_database("hub")
-        items = some("line", 600)
-        send(cluster, "line", items[:300])
-        hub = new_hub(cluster, url).start()
-        until(lambda: stored(url) == 300)
-        server.stop(signal.SIGQUIT)
-        send(cluster, "line", items[300:])
-        until(lambda: hub.metrics()['inspectd_hub_troubles_total{why="database"}'] > 0)
-        assert hub.metrics()["inspectd_hub_reading"] == 0
-        said = hub.browser("viewer").get("/api/fleet")
-        assert (said.status_code, said.json()["what"]) == (503, "database")
-        assert hub.command("--check").returncode == 1
-        server.start()
-        until(lambda: stored(url) == 600)
-        until(lambda: hub.metrics()["inspectd_hub_reading"] == 1)
-        viewer = hub.browser("viewer")
-        send(cluster, "line", some("line", 1, first=601))
-        until(lambda: viewer.get("/api/fleet").json()["lines"][0]["state"] == "running")
-        until(lambda: viewer.get("/api/fleet").json()["lines"][0]["state"] == "silent")
-        assert "Traceback" not in hub.log.read_text()
-    finally:
-        server.close()
-
-
-def test_a_line_that_comes_later_is_found(new_cluster, new_hub, tmp_path: Path) -> None:
-    cluster: NatsCluster = new_cluster("line")
-    url = f"sqlite:///{tmp_path / 'hub.sqlite'}"
-    hub = new_hub(cluster, url).start()
-    until(lambda: "reading" in hub.log.read_text())
-    cluster.kill()
-    until(lambda: hub.metrics()["inspectd_hub_reading"] == 0)
-    cluster.start()
-    until(lambda: hub.metrics()["inspectd_hub_reading"] == 1)
-    send(cluster, "line", some("line", 5))
-    until(lambda: stored(url) == 5)
-    code = hub.command("--check")
-    assert code.returncode == 0, code.stdout
-    for words in (
-        "5 verdicts counted of 1 lines",
-        "line: 5 messages in its stream, 0 not in the database yet",
-    ):
-        assert words in code.stdout
 
 
 def _id(item) -> dict[str, str]:

@@ -71,6 +71,14 @@ def rows_in(url: str) -> list[tuple[Any, ...]]:
         engine.dispose()
 
 
+def stored(url: str) -> int:
+    """How many verdicts a database has; 0 while it does not answer or has no tables."""
+    try:
+        return len(rows_in(url))
+    except sa.exc.SQLAlchemyError:
+        return 0
+
+
 def counts_in(url: str) -> list[tuple[Any, ...]]:
     """Every count of a database, likewise."""
     line, grp, tally = schema.line.c, schema.grp.c, schema.tally.c
