@@ -20,8 +20,8 @@ from inspectd.page.history.filters import Filter, PagePlace
 _COMMON_SHARE: Final = 0.02
 """From so large a share of a stretch's rows on, the index of time is read, and the rest passed over."""
 _BY_HOUR_MS: Final = 4 * DAY_MS
-_MOST_STREAMS: Final = 60
-"""Groups whose newest rows are taken each for itself; of more, all of the stretch are sorted."""
+_MOST_SORTED: Final = 20_000
+"""Rows of a stretch that are sorted; of more, the newest of each group are taken for themselves."""
 
 
 class HubRow(NamedTuple):
@@ -116,8 +116,8 @@ def _in_stretch(connection: sa.Connection, wanted: HubRequest, stretch: _Stretch
     )
     if stretch.fitting >= _COMMON_SHARE * _rows_between(connection, later):
         return _newest(connection, later, [(table.group_id + 0).in_(stretch.groups)])
-    if len(stretch.groups) > _MOST_STREAMS:
-        return _newest(connection, later, [table.group_id.in_(stretch.groups)])
+    if stretch.fitting <= _MOST_SORTED:
+        return _newest(connection, later, [table.group_id.in_(stretch.groups)], by_group=True)
     found = [
         name for group in stretch.groups for name in _newest(connection, later, [table.group_id == group])
     ]
@@ -125,9 +125,15 @@ def _in_stretch(connection: sa.Connection, wanted: HubRequest, stretch: _Stretch
 
 
 def _newest(
-    connection: sa.Connection, wanted: HubRequest, where: list[sa.ColumnElement[bool]]
+    connection: sa.Connection,
+    wanted: HubRequest,
+    where: list[sa.ColumnElement[bool]],
+    *,
+    by_group: bool = False,
 ) -> list[PagePlace]:
+    """The newest rows; `by_group`: not read in order of time, however much that may look like less work."""
     table, before = schema.verdict.c, wanted.before
+    order = (table.decided_ms + 0, table.id + 0) if by_group else (table.decided_ms, table.id)
     conditions = [*where, table.decided_ms >= wanted.filter.from_ms, table.decided_ms < wanted.filter.to_ms]
     if before is not None:
         conditions += [
@@ -137,7 +143,7 @@ def _newest(
     found = connection.execute(
         sa.select(table.decided_ms, table.id)
         .where(*conditions)
-        .order_by(table.decided_ms.desc(), table.id.desc())
+        .order_by(*(column.desc() for column in order))
         .limit(wanted.limit + 1)
     )
     return [PagePlace(*row) for row in found]

@@ -107,8 +107,9 @@ class ToldLineCurves(TypedDict):
 
 
 class ToldHubTrends(TypedDict):
-    """How lines went, a point for each step."""
+    """How lines went, a point for each step; `left_out`: lines with fewer verdicts than those."""
 
     step_ms: int
+    left_out: int
     t: list[int]
     lines: list[ToldLineCurves]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,6 +19,8 @@ from inspectd.wire import Evaluation, Reason
 _WANTED_POINTS: Final = 200
 """A finer step is taken as long as it gives no more points."""
 _MOST_POINTS: Final = 4000
+MOST_LINES: Final = 6
+"""More curves than these nobody can tell apart."""
 
 
 def step_of(from_ms: int, to_ms: int) -> int:
@@ -35,7 +38,7 @@ def step_of(from_ms: int, to_ms: int) -> int:
 
 
 def trends(connection: sa.Connection, from_ms: int, to_ms: int, lines: Sequence[str]) -> ToldHubTrends:
-    """How `lines` went from one time to another; empty: all of them.
+    """How `lines` went from one time to another; empty: all of them. Of many, those with most verdicts.
 
     Parts are counted of a line that has triggers, else frames. Golden parts count nowhere.
 
@@ -53,10 +56,16 @@ def trends(connection: sa.Connection, from_ms: int, to_ms: int, lines: Sequence[
     counted = _counted(connection, step, first, to_ms, list(names))
     has_parts = {line_id for line_id, kind, _, _ in counted if kind == RowKind.PART}
     kinds = {line_id: RowKind.PART if line_id in has_parts else RowKind.FRAME for line_id in names}
+    totals = Counter[int]()
+    for (line_id, kind, _, _), n in counted.items():
+        totals[line_id] += n if kind == kinds[line_id] else 0
+    most = {line_id for line_id, _ in totals.most_common(MOST_LINES)}
+    kinds = {line_id: kind for line_id, kind in kinds.items() if line_id in most}
     latencies = _latencies(connection, step, first, to_ms, kinds)
     return {
         "step_ms": step,
         "t": times,
+        "left_out": len(totals) - len(kinds),
         "lines": [
             _curves(line_id, names[line_id], kind, times=times, counted=counted, latencies=latencies)
             for line_id, kind in kinds.items()

@@ -111,8 +111,9 @@ export interface LineCurves {
   undecidable: (number | null)[];
 }
 
-/** How lines went, a point for each step. */
+/** How lines went, a point for each step; `left_out`: lines with fewer verdicts than those. */
 export interface HubTrends {
+  left_out: number;
   lines: LineCurves[];
   step_ms: number;
   t: number[];

@@ -12,9 +12,6 @@ import { Button, Page, Problem } from "../ui";
 import { LineChooser } from "./choose";
 
 const NO_MARKS: Mark[] = [];
-/** More curves than these cannot be told apart. */
-const MOST_LINES = 6;
-
 export function HubTrends() {
   const query = new URLSearchParams(place.value.split("?")[1] ?? "");
   const [first] = useState(() => spanOf(query));
@@ -69,16 +66,13 @@ export function HubTrends() {
   );
 }
 
-const sum = (counts: number[]): number => counts.reduce((all, each) => all + each, 0);
 const inPercent = (value: number): string => percent(value, value < 0.1 && value > 0 ? 1 : 0);
 const inMs = (value: number): string => t("part.ms", { n: value < 10 ? value.toFixed(1) : value.toFixed(0) });
 
 function Charts({ found, span, onSpan }: { found: Found; span: Span; onSpan: (span: Span) => void }) {
   const drawn = useMemo(() => {
-    const most = [...found.lines].sort((a, b) => sum(b.n) - sum(a.n)).slice(0, MOST_LINES);
-    const shown = most.sort((a, b) => (a.line < b.line ? -1 : 1));
     const curves = (of: "reject" | "undecidable" | "latency_p50" | "latency_p99", isStep: boolean): Curve[] =>
-      shown.map((line: LineCurves, look) => ({ label: line.line, values: line[of], look, isStep }));
+      found.lines.map((line: LineCurves, look) => ({ label: line.line, values: line[of], look, isStep }));
     return { reject: curves("reject", true), undecidable: curves("undecidable", true), p50: curves("latency_p50", false), p99: curves("latency_p99", false) };
   }, [found, language.value]);
   const common = { t: found.t, marks: NO_MARKS, span, onSpan };
@@ -86,7 +80,7 @@ function Charts({ found, span, onSpan }: { found: Found; span: Span; onSpan: (sp
     <>
       <p class="hint">
         {t("hub.point", { minutes: Math.round(found.step_ms / 60_000) })}{" "}
-        {found.lines.length > MOST_LINES && t("hub.first_lines", { n: MOST_LINES })}
+        {found.left_out > 0 && t("hub.first_lines", { n: found.lines.length })}
       </p>
       <Chart {...common} label={t("hub.reject")} curves={drawn.reject} unit={inPercent} />
       <Chart {...common} label={t("hub.undecided")} curves={drawn.undecidable} unit={inPercent} />
