@@ -1,10 +1,9 @@
-"""Reads the streams of all lines into the database: one session with the plant's servers after another."""
+"""Reads the streams of all lines into the database: one session with the plant's servers."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -16,10 +15,8 @@ from nats.js import JetStreamContext, api
 from inspectd import log
 from inspectd.fleet.names import LineNames
 from inspectd.fleet.servers import (
-    DeniedError,
     NotThereError,
     Servers,
-    ServersDoor,
     ServersError,
     as_servers_error,
 )
@@ -27,7 +24,7 @@ from inspectd.fleet.together import together
 from inspectd.hub.batch import LineBatch, StoredLine, StreamPlace
 from inspectd.hub.engine import DatabaseAwayError, DatabaseRefusesError
 from inspectd.hub.messages import report_of, verdict_of
-from inspectd.hub.reading_state import HubTrouble, LineReading, ReadingState
+from inspectd.hub.reading_state import LineReading, ReadingState
 from inspectd.hub.store import HubStore
 
 _FETCHED: Final = 25
@@ -40,8 +37,6 @@ _PAUSE_SECONDS: Final = 0.2
 _LISTED_SECONDS: Final = 5.0
 _STALLED_SECONDS: Final = 20.0
 _INACTIVE_SECONDS: Final = 120.0
-_FIRST_PAUSE_SECONDS: Final = 0.25
-_LONGEST_PAUSE_SECONDS: Final = 5.0
 _MOST_STREAMS: Final = 5000
 
 _log: Final = logging.getLogger(__name__)
@@ -54,71 +49,15 @@ class PlantStreams(NamedTuple):
     reports: dict[LineNames, api.StreamInfo]
 
 
-class HubReader:
-    """Makes sessions, one after another; what one began, the next goes on with from the database's place.
-
-    Args:
-        plant: the plant whose lines are read.
-        door: by which servers are connected to.
-        store: where verdicts go.
-        state: of the reading.
-        clock_ms: milliseconds since 1970, UTC.
-    """
-
-    def __init__(
-        self,
-        plant: str,
-        door: ServersDoor,
-        store: HubStore,
-        state: ReadingState,
-        *,
-        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-    ) -> None:
-        self._plant, self._door, self._store, self._state = plant, door, store, state
-        self._clock_ms = clock_ms
-
-    async def run(self) -> None:
-        """Read without end.
-
-        Raises:
-            InputError: the database is of another version.
-        """
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                await asyncio.to_thread(self._store.prepare)
-                async with self._door.connect() as servers:
-                    session = HubSession(
-                        self._plant, servers, self._store, self._state,
-                        clock_ms=self._clock_ms,
-                    )  # fmt: skip
-                    await session.run()
-                pause = _FIRST_PAUSE_SECONDS
-                continue  # there are other streams now
-            except (DatabaseAwayError, DatabaseRefusesError) as error:
-                self._failed(HubTrouble.DATABASE, error)
-            except DeniedError as error:
-                self._failed(HubTrouble.DENIED, error)
-            except ServersError as error:
-                self._failed(HubTrouble.SERVERS, error)
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-
-    def _failed(self, trouble: HubTrouble, error: Exception) -> None:
-        is_new = self._state.fails(trouble, str(error), self._clock_ms())
-        log.event(
-            _log,
-            logging.WARNING if is_new else logging.DEBUG,
-            "reading_failed",
-            why=trouble,
-            detail=str(error),
-        )
-
-
 class HubSession:
     """One connection, from the list of streams to its end.
 
-    Args: see `HubReader`; `servers` is the connection.
+    Args:
+        plant: the plant whose lines are read.
+        servers: the connection.
+        store: where verdicts go.
+        state: of the reading.
+        clock_ms: milliseconds since 1970, UTC.
     """
 
     def __init__(
@@ -312,15 +251,15 @@ def _made(streams: dict[LineNames, api.StreamInfo]) -> dict[LineNames, str]:
 async def _fetched(pull: JetStreamContext.PullSubscription) -> list[Msg]:
     """What comes next of a stream, as much as one transaction takes; empty: nothing within a second."""
     found: list[Msg] = []
-    while (
-        len(found) < _MOST_MESSAGES and sum(len(message.data) for message in found[-_FETCHED:]) < _MOST_BYTES
-    ):
+    size = 0
+    while len(found) < _MOST_MESSAGES and size < _MOST_BYTES:
         with as_servers_error():
             try:
                 some = await pull.fetch(_FETCHED, timeout=_FETCH_SECONDS)
             except TimeoutError:  # the library's own is one too
                 some = []
         found += some
+        size += sum(len(message.data) for message in some)
         if len(some) < _FETCHED:
             break
     return found

@@ -20,7 +20,7 @@ from inspectd.hub import metrics
 from inspectd.hub.asking import HubQuestions
 from inspectd.hub.engine import url_of
 from inspectd.hub.keeping import Keeping
-from inspectd.hub.reading import HubReader
+from inspectd.hub.reader import HubReader
 from inspectd.hub.reading_state import ReadingState
 from inspectd.hub.routes import HubRoutes
 from inspectd.hub.settings import HubConfig
