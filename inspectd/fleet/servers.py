@@ -23,7 +23,7 @@ from nats.js import JetStreamContext
 from inspectd import log
 from inspectd.errors import InputError
 from inspectd.fleet.keys import UserKey, read_key
-from inspectd.fleet.settings import PlantServers
+from inspectd.fleet.settings import ServersLink
 
 _CONNECT_SECONDS: Final = 5
 _TRY_AGAIN_SECONDS: Final = 0.5
@@ -113,7 +113,7 @@ class ServersDoor:
     """
 
     def __init__(
-        self, settings: PlantServers, inbox: str, name: str, on_denied: Callable[[str], None] = lambda _: None
+        self, settings: ServersLink, inbox: str, name: str, on_denied: Callable[[str], None] = lambda _: None
     ) -> None:
         self._settings, self._inbox, self._name, self._on_denied = settings, inbox, name, on_denied
         self.key = key_of(settings)
@@ -195,7 +195,7 @@ def as_servers_error() -> Iterator[None]:
         raise ServersError(_said(error)) from error
 
 
-def key_of(settings: PlantServers) -> UserKey:
+def key_of(settings: ServersLink) -> UserKey:
     """The user's key.
 
     Raises:

@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 from inspectd.errors import InputError, UnavailableError
 from inspectd.page.addresses import network_of
 from inspectd.page.proxy_login import PeerMark
-from inspectd.page.settings import PageConfig
+from inspectd.page.site import SiteSettings
 
 REQUEST_SECONDS: Final = 10.0
 """A connection whose first request's head does not come within it is ended."""
@@ -185,7 +185,7 @@ class PageListener:
     def __init__(
         self,
         app: ASGIApp,
-        settings: PageConfig,
+        settings: SiteSettings,
         book: ConnectionBook,
         request_seconds: float = REQUEST_SECONDS,
     ) -> None:

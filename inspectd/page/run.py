@@ -32,8 +32,9 @@ from inspectd.page.line.orders import OrderFile
 from inspectd.page.listening import ConnectionBook, PageListener
 from inspectd.page.live.hub import LiveHub
 from inspectd.page.live.pictures import picture_of
-from inspectd.page.server import PageParts, make_app, make_guard
+from inspectd.page.server import PageParts, make_app
 from inspectd.page.settings import PageConfig
+from inspectd.page.site import make_guard
 
 _KEEP_ALIVE_SECONDS: Final = 2.0
 

@@ -103,8 +103,8 @@ class PageLine(Settings, frozen=True, kw_only=True):
         return given or f"{self.verdicts.removesuffix('verdicts.sock')}{name}.sock"
 
 
-class PageView(Settings, frozen=True, kw_only=True):
-    """How the page shows the line."""
+class SiteView(Settings, frozen=True, kw_only=True):
+    """How times are shown, and in which language."""
 
     zone: Annotated[
         str, Meta(description="The plant's time zone, such as Europe/Berlin: all times are shown in it.")
@@ -116,6 +116,11 @@ class PageView(Settings, frozen=True, kw_only=True):
         tuple[Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d\Z", examples=["06:00", "22:00"])], ...],
         Meta(min_length=1, max_length=24, description="Times of day at which shifts start, in that zone."),
     ] = ("06:00", "14:00", "22:00")
+
+
+class PageView(SiteView, frozen=True, kw_only=True):
+    """How the page shows the line."""
+
     takt_target_seconds: Annotated[
         Annotated[float, Meta(gt=0, le=86_400)] | None,
         Meta(description="Time from part to part that is aimed at. Unset: none is shown."),
@@ -184,6 +189,16 @@ class PageConfig(Settings, frozen=True, kw_only=True):
         """Browsers reach the page over TLS, its own or the proxy's."""
         return self.server.tls_certificate is not None or self.proxy.origin.startswith("https://")
 
+    @property
+    def site(self) -> str:
+        """What it is called in names of cookies."""
+        return f"{self.line.plant}.{self.line.name}"
+
+    @property
+    def title(self) -> str:
+        """What the login is headed by."""
+        return f"{self.line.plant}/{self.line.name}"
+
 
 def load(path: Path) -> PageConfig:
     """Read the page's file; relative paths in it become absolute, from the file's own folder.
@@ -196,16 +211,16 @@ def load(path: Path) -> PageConfig:
     if not found:
         settings = msgspec.convert(data, PageConfig)
         found = [
-            *_server_problems(settings),
+            *site_problems(settings.server),
             *proxy_problems(settings.proxy),
             *oidc_problems(settings.oidc, settings.proxy),
             *_line_problems(settings.line),
-            *_view_problems(settings.view),
+            *view_problems(settings.view),
         ]
     if found:
         raise ConfigError(str(path), found)
     base = path.resolve().parent
-    tables = {name: _absolute(getattr(settings, name), paths, base) for name, paths in _PATHS.items()}
+    tables = {name: absolute(getattr(settings, name), paths, base) for name, paths in _PATHS.items()}
     return msgspec.structs.replace(settings, **tables)
 
 
@@ -217,8 +232,8 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _server_problems(settings: PageConfig) -> Iterator[str]:
-    server = settings.server
+def site_problems(server: PageServer) -> Iterator[str]:
+    """What is wrong with where browsers reach a page, in words."""
     if (server.tls_certificate is None) != (server.tls_key is None):
         yield "server.tls_certificate, server.tls_key: one is missing, expected both or neither"
     if not is_loopback(server.host) and server.tls_certificate is None:
@@ -240,13 +255,15 @@ def _line_problems(line: PageLine) -> Iterator[str]:
         yield "line.server_key, line.client_key: one is missing, expected both or neither"
 
 
-def _view_problems(view: PageView) -> Iterator[str]:
+def view_problems(view: SiteView) -> Iterator[str]:
+    """What is wrong with how it is shown, in words."""
     try:
         ZoneInfo(view.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         yield f"view.zone: got {view.zone!r}, expected a time zone such as Europe/Berlin, Asia/Seoul or UTC"
 
 
-def _absolute(table: Any, names: tuple[str, ...], base: Path) -> Any:
+def absolute(table: Any, names: tuple[str, ...], base: Path) -> Any:
+    """A table whose relative paths, of the settings `names`, begin at the folder `base`."""
     given = {name: getattr(table, name) for name in names}
     return msgspec.structs.replace(table, **{k: str(base / v) for k, v in given.items() if v})

@@ -18,8 +18,9 @@ from inspectd.page.accounts.store import AccountStore, UserChangedError
 from inspectd.page.line.counts import PartCounts
 from inspectd.page.line.orders import OrderFile
 from inspectd.page.live.hub import LiveHub
-from inspectd.page.server import PageParts, make_app, make_guard
+from inspectd.page.server import PageParts, make_app
 from inspectd.page.settings import PageConfig, PageStore
+from inspectd.page.site import make_guard
 
 ACTS = ROLES[Role.ENGINEER].acts
 IDLE_SECONDS = ROLES[Role.ENGINEER].idle_seconds

@@ -22,8 +22,8 @@ from inspectd.page.listening import ConnectionBook, PageListener
 from inspectd.page.live.hub import LiveHub
 from inspectd.page.live.pictures import LivePicture
 from inspectd.page.live.socket import LiveSockets, TabPatience
-from inspectd.page.server import make_guard
 from inspectd.page.settings import PageConfig, PageServer, PageStore
+from inspectd.page.site import make_guard
 from inspectd.wire import Counts, Heartbeat
 
 

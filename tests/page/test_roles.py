@@ -20,8 +20,9 @@ from inspectd.page.history.routes import routes
 from inspectd.page.line.counts import PartCounts
 from inspectd.page.line.orders import OrderFile
 from inspectd.page.live.hub import LiveHub
-from inspectd.page.server import PageParts, make_app, make_guard
+from inspectd.page.server import PageParts, make_app
 from inspectd.page.settings import PageConfig, PageStore
+from inspectd.page.site import make_guard
 from inspectd.teach.roles import ALLOWED
 
 

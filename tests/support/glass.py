@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from playwright.sync_api import Browser, BrowserContext, Page
-from support.page_process import COOKIE, PageProcess
+from support.page_process import PageProcess
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
@@ -23,7 +23,7 @@ class Glass:
 
     Args:
         browser: Chromium.
-        page: the operator's page.
+        page: the operator's page, or a hub.
         role: of who is logged in.
         size: of the glass, in pixels.
         scheme: `light` or `dark`.
@@ -47,7 +47,7 @@ class Glass:
             viewport=size, color_scheme=scheme, has_touch=True
         )
         self._context.add_cookies(
-            [{"name": COOKIE, "value": page.token(role), "url": self.origin, "sameSite": "Strict"}]
+            [{"name": page.cookie, "value": page.token(role), "url": self.origin, "sameSite": "Strict"}]
         )
         self.tab: Page = self._context.new_page()
         self.tab.set_default_timeout(20_000)

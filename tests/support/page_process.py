@@ -38,6 +38,8 @@ class PageProcess:
         start: begin at once.
     """
 
+    cookie = COOKIE
+
     def __init__(
         self, folder: Path, runtime_dir: Path, tables: str = "", *, server: str = "", line: str = "",
         verdicts: str = "", metrics_port: int = 0, is_encrypted: bool = False, start: bool = True,

@@ -25,13 +25,15 @@ def texts(path: Path) -> dict[str, str]:
 
 def test_the_types_of_what_browsers_are_told_are_the_server_s() -> None:
     assert page_types.text() == page_types.FILE.read_text(), "run: make page"
+    assert page_types.hub_text() == page_types.HUB_FILE.read_text(), "run: make page"
 
 
 @pytest.mark.system
 def test_the_bundle_of_the_repository_is_built_from_its_sources(tmp_path) -> None:
     build_page.install()
-    build_page.build(tmp_path / "built")
+    build_page.build(tmp_path / "built", tmp_path / "hub")
     assert build_page.problems(build_page.ASSETS, tmp_path / "built") == []
+    assert build_page.problems(build_page.HUB_ASSETS, tmp_path / "hub") == []
 
 
 def test_a_bundle_that_is_another_or_too_large_or_names_another_host_is_found(tmp_path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -36,14 +36,14 @@ def local_time(ms: int | None, zone: ZoneInfo) -> str:
     )
 
 
-def heading() -> bytes:
+def heading(columns: Sequence[str] = COLUMNS) -> bytes:
     """The first line."""
-    return _encoded([COLUMNS])
+    return _encoded([columns])
 
 
-def lines(rows: Iterable[Mapping[str, Any]], zone: ZoneInfo) -> bytes:
+def lines(rows: Iterable[Mapping[str, Any]], zone: ZoneInfo, columns: Sequence[str] = COLUMNS) -> bytes:
     """Rows as `page.rows.row_of` makes them."""
-    return _encoded([_cells(row, zone) for row in rows])
+    return _encoded([_cells(row, zone, columns) for row in rows])
 
 
 def gap_line(gap: Mapping[str, Any], zone: ZoneInfo) -> bytes:
@@ -55,14 +55,14 @@ def gap_line(gap: Mapping[str, Any], zone: ZoneInfo) -> bytes:
     return _encoded([list(cells.values())])
 
 
-def broken_line(words: str) -> bytes:
+def broken_line(words: str, columns: Sequence[str] = COLUMNS) -> bytes:
     """The last line of a file that ends early."""
-    cells = dict.fromkeys(COLUMNS, "") | {"decided": "INCOMPLETE", "kind": "error", "reason": _text(words)}
+    cells = dict.fromkeys(columns, "") | {"decided": "INCOMPLETE", "kind": "error", "reason": _text(words)}
     return _encoded([list(cells.values())])
 
 
-def _cells(row: Mapping[str, Any], zone: ZoneInfo) -> list[Any]:
-    return [local_time(row[_TIMES[name]], zone) if name in _TIMES else _cell(row[name]) for name in COLUMNS]
+def _cells(row: Mapping[str, Any], zone: ZoneInfo, columns: Sequence[str]) -> list[Any]:
+    return [local_time(row[_TIMES[name]], zone) if name in _TIMES else _cell(row[name]) for name in columns]
 
 
 def _cell(value: Any) -> Any:

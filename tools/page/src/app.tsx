@@ -1,6 +1,5 @@
 /** The frame around every page: what the line is, where one can go, who is logged in. */
 
-import { useState } from "preact/hooks";
 import { Account } from "./pages/account";
 import { Audit } from "./pages/audit";
 import { Golden } from "./pages/golden";
@@ -12,16 +11,17 @@ import { Sessions } from "./pages/sessions";
 import { Teach } from "./pages/teach";
 import { Trends } from "./pages/trends";
 import { Users } from "./pages/users";
-import { post, wordsOf } from "./api";
+import { wordsOf } from "./api";
 import { serverNow } from "./clock";
+import { Idle } from "./idle";
 import { tick } from "./live";
 import { Now } from "./now/now";
 import { StateBand } from "./now/band";
 import { follow, place } from "./router";
-import { cannotLoad, line, loadSession, may, me, refresh } from "./session";
+import { cannotLoad, line, loadSession, may, me } from "./session";
 import { t, type Key } from "./text";
 import { clockText, zone } from "./time";
-import { Button, Confirm, Field, Problem } from "./ui";
+import { Button, Problem } from "./ui";
 
 const ENTRIES: { path: string; title: Key; act?: string }[] = [
   { path: "/", title: "nav.now" },
@@ -126,50 +126,5 @@ function Clock() {
     <time class="clock" title={zone.value}>
       {clockText(serverNow())}
     </time>
-  );
-}
-
-/** Where somebody logs in again who has no password here. */
-const AGAIN = { oidc: "/login/oidc?again", proxy: "/login?again" };
-
-function Idle() {
-  const [isAsked, setAsked] = useState(false);
-  const [password, setPassword] = useState("");
-  const login = me.value?.login ?? "password";
-  if (login !== "password")
-    return (
-      <p class="notice" role="status">
-        {t("idle.said_outside")}
-        <a class="button" href={AGAIN[login]}>
-          {t("idle.go_on")}
-        </a>
-      </p>
-    );
-  return (
-    <p class="notice" role="status">
-      {t("idle.said")}
-      <Button onClick={() => setAsked(true)}>{t("idle.go_on")}</Button>
-      {isAsked && (
-        <Confirm
-          title={t("idle.title", { name: me.value?.name ?? "" })}
-          doLabel={t("idle.go_on")}
-          onClose={() => setAsked(false)}
-          onDo={async () => {
-            await post("/api/me/unlock", { password });
-            await refresh();
-          }}
-        >
-          <Field label={t("account.password")}>
-            <input
-              type="password"
-              autocomplete="current-password"
-              required
-              value={password}
-              onInput={(event) => setPassword(event.currentTarget.value)}
-            />
-          </Field>
-        </Confirm>
-      )}
-    </p>
   );
 }

@@ -166,3 +166,24 @@ export function Confirm(props: {
     </dialog>
   );
 }
+
+/** Everything that was said of something, by name. */
+export function More({ title, values }: { title: string; values: Record<string, unknown> }) {
+  const entries = Object.entries(values);
+  if (entries.length === 0) return null;
+  return (
+    <details>
+      <summary>{title}</summary>
+      <dl class="facts raw">
+        {entries.map(([name, value]) => (
+          <div key={name}>
+            <dt>
+              <code>{name}</code>
+            </dt>
+            <dd>{typeof value === "object" && value !== null ? JSON.stringify(value) : String(value ?? "–")}</dd>
+          </div>
+        ))}
+      </dl>
+    </details>
+  );
+}

@@ -9,7 +9,7 @@ import { withHeat } from "../pictures";
 import { may } from "../session";
 import { has, t, word } from "../text";
 import { number, percent, timeText } from "../time";
-import { Badge, Button, Page, Problem, ScoreBar } from "../ui";
+import { Badge, Button, More, Page, Problem, ScoreBar } from "../ui";
 import type { PartFacts, Row } from "../wire";
 import { RowTable, useNeighbours } from "./history";
 import { TeachPart } from "./teach_mark";
@@ -217,24 +217,4 @@ function ExplainedPicture({ base64 }: { base64: string }) {
     return () => URL.revokeObjectURL(made);
   }, [base64]);
   return url ? <img src={url} alt={t("explain.picture")} /> : null;
-}
-
-function More({ title, values }: { title: string; values: Record<string, unknown> }) {
-  const entries = Object.entries(values);
-  if (entries.length === 0) return null;
-  return (
-    <details>
-      <summary>{title}</summary>
-      <dl class="facts raw">
-        {entries.map(([name, value]) => (
-          <div key={name}>
-            <dt>
-              <code>{name}</code>
-            </dt>
-            <dd>{typeof value === "object" && value !== null ? JSON.stringify(value) : String(value ?? "–")}</dd>
-          </div>
-        ))}
-      </dl>
-    </details>
-  );
 }

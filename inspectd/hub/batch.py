@@ -1,0 +1,136 @@
+"""What one transaction of the hub adds, and the counts of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from inspectd.fleet.names import LineNames
+from inspectd.hub.messages import stored_text
+from inspectd.hub.schema import STEPS_MS
+from inspectd.page.history.bins import LATENCY_PER_OCTAVE, bin_of
+from inspectd.page.history.rows import Group, Numbered, RowKind, decided_ms, group_of
+from inspectd.wire import PartVerdict, Verdict
+
+
+class StreamPlace(msgspec.Struct, frozen=True):
+    """Up to where a stream was read.
+
+    Attributes:
+        created: when the stream was made, as the servers say it; empty: nothing was read yet.
+        sequence: of the last message that was read; 0: none.
+    """
+
+    created: str = ""
+    sequence: int = 0
+
+
+class StoredLine(msgspec.Struct, frozen=True):
+    """A line as the database has it.
+
+    Attributes:
+        place: up to where its stream was read.
+        report_sequence: of the last report that was kept; None: there is none.
+        received_ms: when the servers got its newest verdict; None: there is none.
+    """
+
+    id: int
+    names: LineNames
+    place: StreamPlace
+    report_sequence: int | None = None
+    received_ms: int | None = None
+
+
+class LineBatch(msgspec.Struct, frozen=True):
+    """What was read of a line's stream.
+
+    Attributes:
+        items: verdicts, in the stream's order.
+        before: the place that they were read from.
+        after: the place after them.
+        foreign: messages between them that are no verdicts.
+        passed_over: messages that the stream had no more when they were to be read.
+        received_ms: when the servers got the newest of them, by their clock; None: there is none.
+    """
+
+    items: Sequence[Numbered]
+    before: StreamPlace
+    after: StreamPlace
+    foreign: int = 0
+    passed_over: int = 0
+    received_ms: int | None = None
+
+
+class RowName(NamedTuple):
+    """What identifies a verdict of a line for ever."""
+
+    epoch: int
+    seq: int
+
+
+class BatchCounts:
+    """Counts of what a transaction adds, by step of time.
+
+    Attributes:
+        rows: verdicts and late ones among them, by step, its start and group.
+        latencies: counts by bin, by step, its start and kind.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is counted yet."""
+        self.rows: dict[tuple[int, int, int], tuple[int, int]] = {}
+        self.latencies: dict[tuple[int, int, str], dict[int, int]] = {}
+
+    def add(self, item: Numbered, group_id: int) -> None:
+        """Count a verdict that was not there before."""
+        at = decided_ms(item)
+        kind = RowKind.PART if isinstance(item, PartVerdict) else RowKind.FRAME
+        place = bin_of(item.latency_ms, LATENCY_PER_OCTAVE)
+        for step in STEPS_MS:
+            start = at - at % step
+            n, late = self.rows.get((step, start, group_id), (0, 0))
+            self.rows[step, start, group_id] = n + 1, late + item.late
+            counts = self.latencies.setdefault((step, start, kind.value), {})
+            counts[place] = counts.get(place, 0) + 1
+
+
+def distinct(items: Iterable[Numbered]) -> dict[RowName, Numbered]:
+    """Verdicts by name; of one that comes twice the first."""
+    found: dict[RowName, Numbered] = {}
+    for item in items:
+        found.setdefault(RowName(item.epoch, item.seq), item)
+    return found
+
+
+def views_to_find(items: dict[RowName, Numbered]) -> set[RowName]:
+    """First views of parts, whose recipe is the part's, that are not among the items."""
+    return {
+        name
+        for item in items.values()
+        if isinstance(item, PartVerdict) and item.views
+        if (name := RowName(item.epoch, item.views[0].seq)) not in items
+    }
+
+
+def group_in(item: Numbered, items: dict[RowName, Numbered], found: dict[RowName, str]) -> Group:
+    """The group of a verdict; a part has its first view's recipe, as far as that is known."""
+    recipe = ""
+    if isinstance(item, PartVerdict) and item.views:
+        name = RowName(item.epoch, item.views[0].seq)
+        view = items.get(name)
+        recipe = view.recipe if isinstance(view, Verdict) else found.get(name, "")
+    return Group(*(stored_text(str(text)) for text in group_of(item, recipe)))
+
+
+def judged_by(items: Sequence[Numbered]) -> dict[str, str | int | None]:
+    """Recipe, version and bank of the last view among them that was judged by one; empty: there is none."""
+    for item in reversed(items):
+        if isinstance(item, Verdict) and item.bank_sha256 is not None:
+            return {
+                "recipe": stored_text(item.recipe),
+                "recipe_version": item.recipe_version,
+                "bank_sha256": stored_text(item.bank_sha256),
+            }
+    return {}

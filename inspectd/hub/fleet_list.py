@@ -1,0 +1,157 @@
+"""The list of lines: what is known of each, and since when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from inspectd.fleet.names import LineNames
+from inspectd.hub import schema
+from inspectd.hub.messages import report_of
+from inspectd.hub.reading_state import ReadingState
+from inspectd.hub.schema import DAY_MS, HOUR_MS, TEN_MINUTES_MS
+from inspectd.hub.told import LineWord, ToldFleet, ToldFleetLine, ToldHubNames, ToldReport, ToldShare
+from inspectd.page.history.rows import RowKind
+from inspectd.wire import Evaluation, Reason
+
+_BEHIND_MESSAGES: Final = 1000
+"""So far behind its stream a line is not shown as it is now; less is what comes in a moment."""
+
+Counted = dict[tuple[int, str, str], int]
+
+
+class FleetList:
+    """Tells what is known of every line.
+
+    Args:
+        state: of the reading.
+        silent_seconds: a line without a new verdict for so long stands still.
+        clock: seconds on a clock that never goes back.
+        clock_ms: milliseconds since 1970, UTC.
+    """
+
+    def __init__(
+        self,
+        state: ReadingState,
+        silent_seconds: float,
+        clock: Callable[[], float],
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._state, self._silent_seconds = state, silent_seconds
+        self._clock, self._clock_ms = clock, clock_ms
+
+    def fleet(self, connection: sa.Connection) -> ToldFleet:
+        """All lines, by name."""
+        now_ms = self._clock_ms()
+        hour = _counted(connection, TEN_MINUTES_MS, now_ms - HOUR_MS)
+        day = _counted(connection, HOUR_MS, now_ms - DAY_MS)
+        rows = connection.execute(sa.select(schema.line).order_by(schema.line.c.name)).all()
+        trouble = self._state.trouble
+        return {
+            "now_ms": now_ms,
+            "trouble": None if trouble is None else trouble.value,
+            "trouble_since_ms": None if trouble is None else self._state.since_ms,
+            "lines": [self._line(row, hour, day, now_ms) for row in rows],
+        }
+
+    def _line(self, row: Any, hour: Counted, day: Counted, now_ms: int) -> ToldFleetLine:
+        names = LineNames(row.plant, row.name)
+        word, since_ms = self._word(names, row.received_ms, now_ms)
+        reading = self._state.lines.get(names)
+        return {
+            "line": row.name,
+            "state": word,
+            "since_ms": since_ms,
+            "newest_ms": row.newest_ms,
+            "behind": None if reading is None else reading.behind,
+            "hour": _share(row.id, hour, day),
+            "day": _share(row.id, day, day),
+            "recipe": row.recipe,
+            "version": None if row.recipe_version is None else str(row.recipe_version),
+            "bank": row.bank_sha256 and row.bank_sha256[:16],
+            "report": _report(names, row),
+            "foreign": row.foreign_messages,
+            "passed_over": row.passed_over,
+        }
+
+    def _word(self, names: LineNames, received_ms: int | None, now_ms: int) -> tuple[LineWord, int | None]:
+        """The state of a line, and since when; one that is not certainly running is not called so.
+
+        A verdict counts as of now if it was read a short time ago by the hub's own clock that is never set,
+        and reached the servers a short time ago by theirs: what waited there for the hub is
+        old when it is read.
+        """
+        reading = self._state.lines.get(names)
+        if self._state.trouble is not None:
+            return "not_read", self._state.since_ms
+        if reading is None or reading.behind is None:
+            return "not_read", received_ms  # its stream is gone, or nobody has looked yet
+        if reading.behind > _BEHIND_MESSAGES:
+            return "catching_up", received_ms
+        if received_ms is None:
+            return "nothing", None
+        is_read_now = reading.arrived is not None and self._clock() - reading.arrived <= self._silent_seconds
+        is_of_now = now_ms - received_ms <= 1000 * self._silent_seconds
+        return ("running" if is_read_now and is_of_now else "silent"), received_ms
+
+
+def names_known(connection: sa.Connection, kept_days: float) -> ToldHubNames:
+    """What rows can be asked for by."""
+
+    def each(column: sa.ColumnElement[str]) -> list[str]:
+        return [text for text in connection.scalars(sa.select(column).distinct().order_by(column)) if text]
+
+    grp = schema.grp.c
+    return {
+        "lines": each(schema.line.c.name), "cameras": each(grp.camera), "recipes": each(grp.recipe),
+        "reasons": each(grp.reason), "kept_days": kept_days,
+    }  # fmt: skip
+
+
+def _counted(connection: sa.Connection, step_ms: int, from_ms: int) -> Counted:
+    """Verdicts by line, kind and verdict since the step that `from_ms` is in."""
+    grp, tally = schema.grp.c, schema.tally.c
+    found = connection.execute(
+        sa.select(grp.line_id, grp.kind, grp.verdict, sa.func.sum(tally.n))
+        .join_from(schema.tally, schema.grp, grp.id == tally.group_id)
+        .where(
+            tally.step_ms == step_ms,
+            tally.start_ms >= from_ms - from_ms % step_ms,
+            grp.reason != Reason.GOLDEN,
+        )
+        .group_by(grp.line_id, grp.kind, grp.verdict)
+    )
+    return {(row[0], row[1], row[2]): int(row[3]) for row in found}
+
+
+def _share(line_id: int, counted: Counted, day: Counted) -> ToldShare:
+    has_parts = any(key[0] == line_id and key[1] == RowKind.PART for key in day)
+    kind = RowKind.PART if has_parts else RowKind.FRAME
+    by_verdict = {each: counted.get((line_id, kind.value, each.value), 0) for each in Evaluation}
+    return {
+        "kind": "part" if has_parts else "frame",
+        "n": sum(by_verdict.values()),
+        "fail": by_verdict[Evaluation.FAIL],
+        "undecidable": by_verdict[Evaluation.UNDECIDABLE],
+    }
+
+
+def _report(names: LineNames, row: Any) -> ToldReport | None:
+    report = None if row.report is None else report_of(names, row.report.encode())
+    if report is None:
+        return None
+    bank = report.bank_sha256.get(report.recipe or "")
+    return {
+        "recipe": report.recipe,
+        "version": None if report.version is None else str(report.version),
+        "bank": None if bank is None else bank[:16],
+        "wanted": report.wanted_recipe,
+        "wanted_serial": None if report.wanted_serial is None else str(report.wanted_serial),
+        "state": report.state,
+        "why": report.refusal or report.why,
+        "progress": report.progress,
+        "at_ms": report.at_utc_ns // 1_000_000,
+        "read_ms": row.report_ms,
+    }

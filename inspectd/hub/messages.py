@@ -1,0 +1,102 @@
+"""What a message of a line's stream is: one of its verdicts, or nobody's. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from inspectd import wire
+from inspectd.fleet.names import ID_HEADER, LineNames, message_id, position_of
+from inspectd.wire import PartVerdict, Verdict
+from inspectd.wire.sync import Position
+
+REPAIR_MARK: Final = ".fix."
+_MOST_NUMBER: Final = 2**63 - 1
+_MOST_MS: Final = 253_402_300_800_000  # the year 10000
+_MOST_TEXT: Final = 1000
+"""Characters of a name; databases index no longer ones."""
+
+
+class LineReport(msgspec.Struct, frozen=True, tag_field="schema", tag="fleet_report/1"):
+    """What a line says it runs, of that what is shown (`docs/fleet.md`).
+
+    Attributes:
+        at_utc_ns: when it was said, by the line's clock.
+        state: of the line's agent, in a word.
+        bank_sha256: the banks in force, by recipe.
+        refusal: why the newest entry will not be used.
+        progress: share of the chunks that are there.
+    """
+
+    plant: str
+    line: str
+    at_utc_ns: int
+    state: str
+    why: str = ""
+    recipe: str | None = None
+    version: int | None = None
+    bank_sha256: dict[str, str] = {}
+    wanted_serial: int | None = None
+    wanted_recipe: str | None = None
+    refusal: str | None = None
+    progress: float | None = None
+
+
+_report: Final = msgspec.json.Decoder(LineReport)
+
+
+def verdict_of(
+    names: LineNames, subject: str, headers: Mapping[str, str] | None, body: bytes
+) -> Verdict | PartVerdict | None:
+    """The verdict in a message of a line's stream; None: nobody who forwards this line sent it.
+
+    Only a message with the id of a verdict, on that verdict's subject and with that verdict in it is one:
+    a server writes acknowledgements to whatever subject somebody names for them (`docs/fleet.md`, section 4).
+    """
+    position = position_of((headers or {}).get(ID_HEADER))
+    if position is None:
+        return None
+    try:
+        item = wire.decode(body)
+    except ValueError:
+        return None
+    if not isinstance(item, Verdict | PartVerdict):
+        return None
+    is_repair = REPAIR_MARK in subject.removeprefix(names.base)[: len(REPAIR_MARK)]
+    is_its_own = (
+        (item.plant, item.line) == (names.plant, names.line)
+        and Position(item.epoch, item.seq) == position
+        and (headers or {})[ID_HEADER] == message_id(position, is_repair=is_repair)
+        and names.subject(item, is_repair=is_repair) == subject
+    )
+    return item if is_its_own and _can_be_kept(item) else None
+
+
+def report_of(names: LineNames, body: bytes) -> LineReport | None:
+    """What a line reports; None: it is no report of this line."""
+    try:
+        report = _report.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    is_its_own = (report.plant, report.line) == (names.plant, names.line)
+    return report if is_its_own and len(body) < 65_536 and 0 <= report.at_utc_ns < 2**63 else None
+
+
+def stored_text(text: str | None) -> Any:
+    """A text as a database takes it: PostgreSQL has no character 0. The verdict itself is kept as it came."""
+    return None if text is None else text.replace("\x00", "\ufffd")
+
+
+def _can_be_kept(item: Verdict | PartVerdict) -> bool:
+    numbers = [item.epoch, item.seq]
+    texts = [item.part_id, item.reason]
+    if isinstance(item, Verdict):
+        texts += [item.camera, item.region, item.recipe, item.bank_sha256]
+        numbers.append(item.recipe_version or 0)
+    return (
+        all(0 <= number <= _MOST_NUMBER for number in numbers)
+        and 0 <= item.decided_utc_ns // 1_000_000 < _MOST_MS
+        and all(len(text or "") <= _MOST_TEXT for text in texts)
+    )

@@ -1,0 +1,92 @@
+"""Metrics of the hub, read from its state when somebody scrapes. `docs/hub.md` lists them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from inspectd.hub.asking import HubQuestions
+from inspectd.hub.reading_state import HubTrouble, ReadingState
+
+
+class HubCollector(Collector):
+    """Gives what the hub has counted; a scrape asks neither servers nor database.
+
+    Args:
+        state: of the reading.
+        questions: of the page.
+        clock_ms: milliseconds since 1970, UTC.
+    """
+
+    def __init__(
+        self, state: ReadingState, questions: HubQuestions,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:  # fmt: skip
+        self._state, self._questions, self._clock_ms = state, questions, clock_ms
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric, with zeros for what did not happen."""
+        state = self._state
+        yield GaugeMetricFamily(
+            "inspectd_hub_reading", "1 while streams are read.", int(state.trouble is None)
+        )
+        troubles = CounterMetricFamily(
+            "inspectd_hub_troubles", "Times that reading ended, by why.", labels=["why"]
+        )
+        for why in HubTrouble:
+            troubles.add_metric([why.value], state.troubles[why])
+        yield troubles
+        yield from self._lines()
+        refused = CounterMetricFamily(
+            "inspectd_hub_questions_refused", "Questions of pages without an answer, by why.", labels=["why"]
+        )
+        for reason, n in self._questions.refused.items():
+            refused.add_metric([reason], n)
+        yield refused
+        yield CounterMetricFamily("inspectd_hub_questions", "Questions answered.", self._questions.answered)
+        yield CounterMetricFamily(
+            "inspectd_hub_question_seconds", "Time that they took.", self._questions.seconds
+        )
+
+    def _lines(self) -> Iterator[Metric]:
+        counters = {
+            name: CounterMetricFamily(f"inspectd_hub_{name}", about, labels=["line"])
+            for name, about in (
+                ("stored", "Verdicts added to the database."),
+                ("foreign", "Messages in a line's streams that are none of its verdicts or reports."),
+                ("passed_over", "Messages that were gone before they could be read."),
+            )
+        }
+        behind = GaugeMetricFamily(
+            "inspectd_hub_behind",
+            "Messages of a line's stream that are not in the database.",
+            labels=["line"],
+        )
+        age = GaugeMetricFamily(
+            "inspectd_hub_newest_age_seconds", "Age of a line's newest verdict, by the servers' clock.",
+            labels=["line"],
+        )  # fmt: skip
+        for names, line in self._state.lines.items():
+            for name, counter in counters.items():
+                counter.add_metric([names.line], getattr(line, name))
+            behind.add_metric([names.line], float("nan") if line.behind is None else line.behind)
+            seconds = float("nan")
+            if line.received_ms is not None:
+                seconds = (self._clock_ms() - line.received_ms) / 1000
+            age.add_metric([names.line], seconds)
+        yield from counters.values()
+        yield behind
+        yield age
+
+
+def registry(state: ReadingState, questions: HubQuestions) -> CollectorRegistry:
+    """Everything that is scraped of the hub."""
+    made = CollectorRegistry()
+    ProcessCollector(registry=made)
+    PlatformCollector(registry=made)
+    made.register(HubCollector(state, questions))
+    return made

@@ -1,0 +1,281 @@
+"""Reads the streams of all lines into the database: one session with the plant's servers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext, api
+
+from inspectd import log
+from inspectd.fleet.names import LineNames
+from inspectd.fleet.servers import (
+    NotThereError,
+    Servers,
+    ServersError,
+    as_servers_error,
+)
+from inspectd.fleet.together import together
+from inspectd.hub.batch import LineBatch, StoredLine, StreamPlace
+from inspectd.hub.engine import DatabaseAwayError, DatabaseRefusesError
+from inspectd.hub.messages import report_of, verdict_of
+from inspectd.hub.reading_state import LineReading, ReadingState
+from inspectd.hub.store import HubStore
+
+_FETCHED: Final = 25
+"""At a time: the client library keeps 128 MB, and a message of anybody's has up to 4 MB."""
+_FETCH_SECONDS: Final = 1.0
+_MOST_MESSAGES: Final = 500
+_MOST_BYTES: Final = 4_000_000
+_PAUSE_SECONDS: Final = 0.2
+"""After less than a whole batch: a transaction takes as long for one verdict as for a hundred."""
+_LISTED_SECONDS: Final = 5.0
+_STALLED_SECONDS: Final = 20.0
+_INACTIVE_SECONDS: Final = 120.0
+_MOST_STREAMS: Final = 5000
+
+_log: Final = logging.getLogger(__name__)
+
+
+class PlantStreams(NamedTuple):
+    """Streams of a plant's lines: of verdicts, and of what each reports that it runs."""
+
+    verdicts: dict[LineNames, api.StreamInfo]
+    reports: dict[LineNames, api.StreamInfo]
+
+
+class HubSession:
+    """One connection, from the list of streams to its end.
+
+    Args:
+        plant: the plant whose lines are read.
+        servers: the connection.
+        store: where verdicts go.
+        state: of the reading.
+        clock_ms: milliseconds since 1970, UTC.
+    """
+
+    def __init__(
+        self, plant: str, servers: Servers, store: HubStore, state: ReadingState, *,
+        clock_ms: Callable[[], int],
+    ) -> None:  # fmt: skip
+        self._plant, self._servers, self._store, self._state = plant, servers, store, state
+        self._clock_ms = clock_ms
+        self._read_up_to: dict[LineNames, int] = {}
+        self._ends_at: dict[LineNames, int] = {}
+        self._moved_at: dict[LineNames, float] = {}
+
+    async def run(self) -> None:
+        """Read until the connection ends, or there are other streams.
+
+        Raises:
+            ServersError: the connection is gone, or a stream gives nothing.
+            DatabaseAwayError: the database does not take what was read.
+        """
+        streams = (await streams_of(self._servers, self._plant)).verdicts
+        lines = {}
+        for names in streams:
+            lines[names] = await asyncio.to_thread(self._store.line, names)
+            self._read_up_to[names] = lines[names].place.sequence
+            self._moved_at[names] = time.monotonic()
+        self._state.lines = {names: self._state.of(names) for names in lines}
+        for names, line in lines.items():
+            self._state.of(names).received_ms = line.received_ms
+        log.event(_log, logging.INFO, "reading", server=self._servers.where, lines=len(lines))
+        self._state.reads(self._clock_ms())
+        await together(
+            self._watch(streams, lines),
+            self._end_with_connection(),
+            *(self._read(lines[names], info) for names, info in streams.items()),
+        )
+
+    async def _end_with_connection(self) -> None:
+        await asyncio.shield(self._servers.lost)
+        raise ServersError("the connection is gone")
+
+    async def _watch(
+        self, streams: dict[LineNames, api.StreamInfo], lines: dict[LineNames, StoredLine]
+    ) -> None:
+        """Look how far behind the reading is, and whether there are other streams or reports."""
+        reported = {names: line.report_sequence for names, line in lines.items()}
+        while True:
+            now = await streams_of(self._servers, self._plant)
+            if _made(now.verdicts) != _made(streams):
+                return
+            for names, info in now.verdicts.items():
+                self._look_at(names, info.state.last_seq)
+            for names, info in now.reports.items():
+                if names in lines and info.state.last_seq != reported[names]:
+                    reported[names] = info.state.last_seq
+                    await self._take_report(lines[names], info)
+            await asyncio.sleep(_LISTED_SECONDS)
+
+    def _look_at(self, names: LineNames, last_sequence: int) -> None:
+        self._ends_at[names] = last_sequence
+        if self._store.busy_seconds > _STALLED_SECONDS:
+            raise DatabaseAwayError(f"it has not answered for {self._store.busy_seconds:.0f} s")
+        reading = self._count_behind(names)
+        if reading.behind == 0:
+            self._moved_at[names] = time.monotonic()
+        elif time.monotonic() - self._moved_at[names] > _STALLED_SECONDS:
+            # Such as a consumer that went with its server: nobody says so.
+            raise ServersError(f"{names.stream} goes on, and gives nothing; it is asked anew")
+
+    def _count_behind(self, names: LineNames) -> LineReading:
+        """A line's reading, after its stream was looked at or read on."""
+        reading = self._state.of(names)
+        if (ends_at := self._ends_at.get(names)) is not None:
+            reading.behind = max(0, ends_at - self._read_up_to[names])
+        return reading
+
+    async def _take_report(self, line: StoredLine, info: api.StreamInfo) -> None:
+        names, stream = line.names, info.config.name or ""
+        try:
+            message = await self._servers.asked(self._servers.js.get_last_msg(stream, f"{names.base}.run"))
+        except NotThereError:
+            return
+        body = message.data or b""
+        if report_of(names, body) is None:
+            self._state.of(names).foreign += 1
+            log.event(_log, logging.WARNING, "foreign_report", stream=stream, sequence=message.seq)
+            return
+        await asyncio.to_thread(self._store.write_report, line, info.state.last_seq, self._clock_ms(), body)
+
+    async def _read(self, line: StoredLine, info: api.StreamInfo) -> None:
+        """Read one line's stream without end."""
+        place = line.place
+        is_same = place.created == created(info) and place.sequence <= info.state.last_seq
+        if place.created and not is_same:
+            log.event(_log, logging.WARNING, "stream_anew", stream=line.names.stream, was=place.sequence)
+        start = place.sequence if is_same else 0
+        self._read_up_to[line.names] = start
+        config = api.ConsumerConfig(
+            deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=start + 1,
+            ack_policy=api.AckPolicy.NONE,
+            inactive_threshold=_INACTIVE_SECONDS,
+        )
+        pull = await self._servers.asked(
+            self._servers.js.pull_subscribe("", stream=line.names.stream, config=config)
+        )
+        given = 0
+        while True:
+            messages = await _fetched(pull)
+            if not messages:
+                continue
+            for message in messages:
+                given += 1
+                if message.metadata.sequence.consumer != given:
+                    raise ServersError(
+                        f"{line.names.stream}: messages were lost on their way; it is asked anew"
+                    )
+            batch = _batch(line.names, place, StreamPlace(created(info), start), messages)
+            await self._write(line, batch)
+            place = batch.after
+            start = place.sequence
+            self._read_up_to[line.names] = start
+            self._moved_at[line.names] = time.monotonic()
+            self._count_behind(line.names)
+            if len(messages) < _MOST_MESSAGES:
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _write(self, line: StoredLine, batch: LineBatch) -> None:
+        """Write a batch; one of which the database refuses a verdict goes in halves, and without that."""
+        reading = self._state.of(line.names)
+        try:
+            added = await asyncio.to_thread(self._store.write, line, batch)
+        except DatabaseRefusesError as error:
+            if not batch.items:
+                raise DatabaseAwayError(str(error)) from error
+            if len(batch.items) > 1:
+                half = len(batch.items) // 2
+                first = replace(
+                    batch, items=batch.items[:half], after=batch.before, foreign=0, passed_over=0,
+                    received_ms=None,
+                )  # fmt: skip
+                await self._write(line, first)
+                await self._write(line, replace(batch, items=batch.items[half:]))
+                return
+            item = batch.items[0]
+            log.event(
+                _log, logging.ERROR, "verdict_refused", line=line.names.line, epoch=item.epoch, seq=item.seq,
+                detail=str(error),
+            )  # fmt: skip
+            await self._write(line, replace(batch, items=(), foreign=batch.foreign + 1))
+            return
+        reading.stored += added
+        reading.foreign += batch.foreign
+        reading.passed_over += batch.passed_over
+        if batch.received_ms is not None:
+            reading.received_ms, reading.arrived = batch.received_ms, time.monotonic()
+        if batch.foreign:
+            log.event(_log, logging.WARNING, "foreign_messages", line=line.names.line, n=batch.foreign)
+        if batch.passed_over:
+            log.event(_log, logging.ERROR, "messages_gone", line=line.names.line, n=batch.passed_over)
+
+
+async def streams_of(servers: Servers, plant: str) -> PlantStreams:
+    """The streams of a plant's lines.
+
+    Raises:
+        ServersError: the servers do not say.
+    """
+    found = PlantStreams({}, {})
+    kinds = {"V": found.verdicts, "R": found.reports}
+    offset = 0
+    while some := await servers.asked(servers.js.streams_info(offset)):
+        offset += len(some)
+        for info in some:
+            kind, *names = (info.config.name or "").split("+")
+            if kind in kinds and len(names) == 2 and names[0] == plant:
+                kinds[kind][LineNames(*names)] = info
+        if offset > _MOST_STREAMS:
+            raise ServersError(f"the servers list more than {_MOST_STREAMS} streams")
+    return found
+
+
+def created(info: api.StreamInfo) -> str:
+    """When a stream was made, as the servers say it."""
+    return info.created.isoformat() if info.created else "?"
+
+
+def _made(streams: dict[LineNames, api.StreamInfo]) -> dict[LineNames, str]:
+    return {names: created(info) for names, info in streams.items()}
+
+
+async def _fetched(pull: JetStreamContext.PullSubscription) -> list[Msg]:
+    """What comes next of a stream, as much as one transaction takes; empty: nothing within a second."""
+    found: list[Msg] = []
+    size = 0
+    while len(found) < _MOST_MESSAGES and size < _MOST_BYTES:
+        with as_servers_error():
+            try:
+                some = await pull.fetch(_FETCHED, timeout=_FETCH_SECONDS)
+            except TimeoutError:  # the library's own is one too
+                some = []
+        found += some
+        size += sum(len(message.data) for message in some)
+        if len(some) < _FETCHED:
+            break
+    return found
+
+
+def _batch(names: LineNames, before: StreamPlace, start: StreamPlace, messages: list[Msg]) -> LineBatch:
+    """What a stretch of the stream is, from after `start`; `before` is what the database has."""
+    found = [verdict_of(names, message.subject, message.headers, message.data) for message in messages]
+    last = messages[-1].metadata
+    gone = last.sequence.stream - start.sequence - len(messages)
+    return LineBatch(
+        items=[item for item in found if item is not None],
+        before=before,
+        after=StreamPlace(start.created, last.sequence.stream),
+        foreign=sum(item is None for item in found),
+        # What was gone before the hub ever read this stream is none of its losses.
+        passed_over=gone if start.sequence else 0,
+        received_ms=round(last.timestamp.timestamp() * 1000),
+    )

@@ -1,0 +1,121 @@
+"""`inspectd hub`: from its file to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from inspectd import log
+from inspectd.errors import InputError
+from inspectd.fleet.servers import ServersDoor
+from inspectd.fleet.together import together
+from inspectd.hub import metrics
+from inspectd.hub.asking import HubQuestions
+from inspectd.hub.engine import url_of
+from inspectd.hub.keeping import Keeping
+from inspectd.hub.reader import HubReader
+from inspectd.hub.reading_state import ReadingState
+from inspectd.hub.routes import HubRoutes
+from inspectd.hub.settings import HubConfig
+from inspectd.hub.store import HubStore
+from inspectd.metrics_server import MetricsServer
+from inspectd.notify import Notifier
+from inspectd.page.accounts.passwords import PasswordChecker
+from inspectd.page.accounts.store import AccountStore
+from inspectd.page.listening import ConnectionBook, PageListener
+from inspectd.page.site import PageSite, make_guard
+
+ASSETS: Final = Path(__file__).with_name("assets")
+INBOX: Final = "_INBOX.reader"
+"""Where answers to the hub go; its user in `accounts.conf` may listen there."""
+_KEEP_ALIVE_SECONDS: Final = 2.0
+
+_log: Final = logging.getLogger(__name__)
+
+
+def run(settings: HubConfig) -> None:
+    """Read and serve until SIGTERM or SIGINT.
+
+    Raises:
+        InputError: a key, a certificate, or the database's address or version cannot be used.
+        UnavailableError: a port is taken, or what the hub keeps cannot be written.
+    """
+    asyncio.run(_until_signalled(settings))
+
+
+async def _until_signalled(settings: HubConfig) -> None:
+    loop = asyncio.get_running_loop()
+    working = loop.create_task(_work(settings))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, working.cancel)
+    loop.set_exception_handler(_left_behind)
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
+    log.event(_log, logging.INFO, "stopped")
+
+
+def _left_behind(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What a task of the NATS library ended with that nobody waits for: its session has ended already."""
+    error = context.get("exception")
+    log.event(
+        _log, logging.WARNING, "left_behind", detail=context["message"], error=repr(error) if error else None
+    )
+
+
+async def _work(settings: HubConfig) -> None:
+    notifier = Notifier.from_environment()
+    now_ms = time.time_ns() // 1_000_000
+    with ExitStack() as open_now:
+        url = url_of(settings.database.url, settings.database.password_file)
+        accounts = AccountStore(settings.data_dir)
+        open_now.callback(accounts.close)
+        passwords = PasswordChecker()
+        open_now.callback(passwords.close)
+        store, questions = HubStore(url), HubQuestions(url)
+        open_now.callback(store.close)
+        open_now.callback(questions.close)
+        state = ReadingState(now_ms)
+        counts: Counter[tuple[str, str]] = Counter()
+        guard = make_guard(settings, counts, accounts)
+        site = PageSite(settings, guard, passwords, counts, ASSETS)
+        door = ServersDoor(settings.servers, INBOX, f"inspectd-hub {settings.plant.name}")
+        keeping = Keeping(store, settings.database.days)
+        reader = HubReader(settings.plant.name, door, store, state)
+        app = site.app(HubRoutes(settings, guard, questions, state).routes)
+        listener = PageListener(
+            app, settings, ConnectionBook(settings.server.connections_per_address, counts)
+        )
+        await listener.start()
+        if settings.metrics.port:
+            open_now.callback(MetricsServer(metrics.registry(state, questions), settings.metrics).close)
+        if not accounts.users():
+            log.event(_log, logging.WARNING, "no_user", remedy="inspectd hub user add NAME --role admin")
+        log.event(
+            _log, logging.INFO, "listening", host=settings.server.host, port=listener.port,
+            encrypted=settings.is_encrypted, database=url.render_as_string(),
+        )  # fmt: skip
+        notifier.ready()
+        try:
+            await together(reader.run(), keeping.run(), _keep(notifier, listener))
+        finally:
+            notifier.stopping()
+            await listener.close()
+
+
+async def _keep(notifier: Notifier, listener: PageListener) -> None:
+    """Show the service manager that the loop goes round, and look after the certificate."""
+    while True:
+        notifier.watchdog()
+        try:
+            if listener.renew_certificate():
+                log.event(_log, logging.INFO, "certificate_renewed")
+        except InputError as error:
+            log.event(_log, logging.ERROR, "certificate_refused", detail=str(error))
+        await asyncio.sleep(_KEEP_ALIVE_SECONDS)

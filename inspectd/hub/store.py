@@ -1,0 +1,325 @@
+"""The hub's database, as its one writer has it: rows, counts and the stream's place are one transaction."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL
+
+from inspectd.errors import InputError
+from inspectd.fleet.names import LineNames
+from inspectd.hub import schema
+from inspectd.hub.batch import (
+    BatchCounts,
+    LineBatch,
+    RowName,
+    StoredLine,
+    StreamPlace,
+    distinct,
+    group_in,
+    judged_by,
+    views_to_find,
+)
+from inspectd.hub.engine import SQLITE, DatabaseAwayError, DatabaseFile, as_database_error, engine_to_write
+from inspectd.hub.messages import stored_text
+from inspectd.page.history.bins import add_packed, packed
+from inspectd.page.history.rows import Group, Numbered, decided_ms, pack
+
+_PRUNED_ROWS: Final = 2000
+_LOOKED_UP: Final = 500
+_TURN_SECONDS: Final = 10.0
+
+
+class PlaceMovedError(DatabaseAwayError):
+    """The line's place is not where it was left: another hub writes the same database."""
+
+
+class HubStore:
+    """Writes verdicts of all lines. Any thread may call; one of them writes at a time.
+
+    Every method raises `DatabaseAwayError` where the database does not answer or was replaced; nothing of
+    what was to be written is there then, and `prepare` has to be called again.
+    """
+
+    def __init__(self, url: URL) -> None:
+        """Of the database at `url`, which need not answer yet."""
+        self._engine = engine_to_write(url)
+        self._is_sqlite = url.get_backend_name() == SQLITE
+        self._file = DatabaseFile(url.database) if self._is_sqlite and url.database else None
+        self._lock = threading.Lock()
+        self._clock = time.monotonic
+        self._busy_since: float | None = None
+        self._groups: dict[tuple[int, Group], int] = {}
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long the transaction under way has lasted; 0: there is none."""
+        since = self._busy_since
+        return 0.0 if since is None else self._clock() - since
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def prepare(self) -> None:
+        """Make the tables where there are none.
+
+        Raises:
+            InputError: they are of another version.
+        """
+        with self._turn(), as_database_error():
+            self._engine.dispose()
+            self._groups.clear()
+            if self._file is not None:
+                self._file.forget()
+            with self._engine.begin() as connection:
+                schema.METADATA.create_all(connection)
+                version = connection.scalar(sa.select(schema.meta.c.version))
+                if version is None:
+                    connection.execute(schema.meta.insert().values(version=schema.VERSION))
+                elif version != schema.VERSION:
+                    raise InputError(
+                        f"database: its tables are of version {version}, expected {schema.VERSION}; delete "
+                        "the database: the hub fills it anew from the streams"
+                    )
+            if self._file is not None:
+                self._file.remember()
+
+    def line(self, names: LineNames) -> StoredLine:
+        """A line, which is added where it is not known yet."""
+        table = schema.line
+        with self._begun() as connection:
+            connection.execute(
+                self._insert(table)
+                .values(
+                    plant=names.plant, name=names.line, stream_created="", last_sequence=0,
+                    foreign_messages=0, passed_over=0,
+                )
+                .on_conflict_do_nothing(index_elements=["plant", "name"])
+            )  # fmt: skip
+            row = connection.execute(
+                sa.select(
+                    table.c.id, table.c.stream_created, table.c.last_sequence, table.c.report_sequence,
+                    table.c.received_ms,
+                ).where(table.c.plant == names.plant, table.c.name == names.line)
+            ).one()  # fmt: skip
+            return StoredLine(row.id, names, StreamPlace(row[1], row[2]), row[3], row[4])
+
+    def write(self, line: StoredLine, batch: LineBatch) -> int:
+        """Add a batch and move the line's place, or neither; how many verdicts were new.
+
+        Args:
+            line: whose it is.
+            batch: what was read.
+
+        Raises:
+            PlaceMovedError: the place is not `batch.before`.
+            DatabaseRefusesError: the database does not take one of the verdicts.
+        """
+        items = distinct(batch.items)
+        with self._begun() as connection:
+            self._move(connection, line, batch)  # first: it locks the line's counts too
+            groups, new = self._groups_of(connection, line.id, items)
+            added = self._add_rows(connection, line.id, items, groups)
+            counts = BatchCounts()
+            for name in added:
+                counts.add(items[name], groups[name])
+            self._add_counts(connection, line.id, counts)
+        self._groups |= new
+        return len(added)
+
+    def write_report(self, line: StoredLine, sequence: int, ms: int, body: bytes) -> None:
+        """Keep what a line last reported."""
+        with self._begun() as connection:
+            connection.execute(
+                schema.line.update().where(schema.line.c.id == line.id)
+                .values(report=stored_text(body.decode()), report_sequence=sequence, report_ms=ms)
+            )  # fmt: skip
+
+    def prune(self, before_ms: int, kept_ms: int) -> int:
+        """Remove some of the oldest rows; how many it were.
+
+        Args:
+            before_ms: rows that were decided before it are too old.
+            kept_ms: so long before the newest verdict nothing is too old: a clock of this host that is
+                set far ahead by mistake must not empty the database.
+        """
+        table = schema.verdict
+        with self._begun() as connection:
+            newest = connection.scalar(sa.select(sa.func.max(schema.line.c.newest_ms)))
+            before_ms = min(before_ms, (newest or 0) - kept_ms)
+            old = (
+                sa.select(table.c.id)
+                .where(table.c.decided_ms < before_ms)
+                .order_by(table.c.decided_ms, table.c.id)
+                .limit(_PRUNED_ROWS)
+            )
+            removed = connection.execute(table.delete().where(table.c.id.in_(old))).rowcount
+            for counts in (schema.tally, schema.latency):
+                connection.execute(counts.delete().where(counts.c.start_ms + counts.c.step_ms <= before_ms))
+        return int(removed)
+
+    # --- within a transaction -----------------------------------------------------------------------------
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One writes at a time; who waits too long for a database that hangs says that it does."""
+        if not self._lock.acquire(timeout=_TURN_SECONDS):
+            raise DatabaseAwayError(f"it has not answered for {self.busy_seconds:.0f} s")
+        self._busy_since = self._clock()
+        try:
+            yield
+        finally:
+            self._busy_since = None
+            self._lock.release()
+
+    @contextmanager
+    def _begun(self) -> Iterator[sa.Connection]:
+        """One transaction: all of it, or nothing."""
+        with self._turn(), as_database_error():
+            if self._file is not None:
+                self._file.refuse_other()
+            with self._engine.begin() as connection:
+                yield connection
+
+    def _insert(self, table: sa.Table) -> Any:
+        return sqlite.insert(table) if self._is_sqlite else postgresql.insert(table)
+
+    def _move(self, connection: sa.Connection, line: StoredLine, batch: LineBatch) -> None:
+        table = schema.line
+        values: dict[str, Any] = {
+            "stream_created": batch.after.created,
+            "last_sequence": batch.after.sequence,
+            "foreign_messages": table.c.foreign_messages + batch.foreign,
+            "passed_over": table.c.passed_over + batch.passed_over,
+        }
+        if batch.items:
+            newest = max(map(decided_ms, batch.items))
+            known = sa.func.coalesce(table.c.newest_ms, newest)
+            values["newest_ms"] = sa.case((known > newest, known), else_=newest)
+            values |= judged_by(batch.items)
+        if batch.received_ms is not None:
+            values["received_ms"] = batch.received_ms
+        moved = connection.execute(
+            table.update()
+            .where(
+                table.c.id == line.id,
+                table.c.stream_created == batch.before.created,
+                table.c.last_sequence == batch.before.sequence,
+            )
+            .values(**values)
+        )
+        if moved.rowcount != 1:
+            raise PlaceMovedError(
+                f"{line.names.plant}/{line.names.line}: its place in the database was moved by another "
+                "program; let one hub alone write a database"
+            )
+
+    def _groups_of(
+        self, connection: sa.Connection, line_id: int, items: dict[RowName, Numbered]
+    ) -> tuple[dict[RowName, int], dict[tuple[int, Group], int]]:
+        """The group of each verdict, and groups that are known only once this transaction is done."""
+        found = self._recipes(connection, line_id, views_to_find(items))
+        new: dict[tuple[int, Group], int] = {}
+        groups: dict[RowName, int] = {}
+        for name, item in items.items():
+            key = line_id, group_in(item, items, found)
+            known = self._groups.get(key) or new.get(key)
+            if known is None:
+                known = new[key] = self._group_id(connection, *key)
+            groups[name] = known
+        return groups, new
+
+    def _group_id(self, connection: sa.Connection, line_id: int, group: Group) -> int:
+        table = schema.grp
+        values = {"line_id": line_id, **group._asdict()}
+        connection.execute(
+            self._insert(table).values(**values).on_conflict_do_nothing(index_elements=[*values])
+        )
+        same = [table.c[name] == value for name, value in values.items()]
+        return int(connection.execute(sa.select(table.c.id).where(*same)).scalar_one())
+
+    def _recipes(
+        self, connection: sa.Connection, line_id: int, names: Iterable[RowName]
+    ) -> dict[RowName, str]:
+        """Recipes of views that were stored before their parts came."""
+        table, left, found = schema.verdict, sorted(names), dict[RowName, str]()
+        while left:
+            some, left = left[:_LOOKED_UP], left[_LOOKED_UP:]
+            rows = connection.execute(
+                sa.select(table.c.epoch, table.c.seq, schema.grp.c.recipe)
+                .join(schema.grp, schema.grp.c.id == table.c.group_id)
+                .where(table.c.line_id == line_id, sa.tuple_(table.c.epoch, table.c.seq).in_(some))
+            )
+            found |= {RowName(row.epoch, row.seq): row.recipe for row in rows}
+        return found
+
+    def _add_rows(
+        self, connection: sa.Connection, line_id: int, items: dict[RowName, Numbered],
+        groups: dict[RowName, int],
+    ) -> list[RowName]:  # fmt: skip
+        if not items:
+            return []
+        table = schema.verdict
+        insert = (
+            self._insert(table)
+            .on_conflict_do_nothing(index_elements=["line_id", "epoch", "seq"])
+            .returning(table.c.epoch, table.c.seq)
+        )
+        rows = [
+            {
+                "line_id": line_id, "epoch": item.epoch, "seq": item.seq, "group_id": groups[name],
+                "decided_ms": decided_ms(item), "part_id": stored_text(item.part_id), "body": pack(item),
+            }
+            for name, item in items.items()
+        ]  # fmt: skip
+        return [RowName(row.epoch, row.seq) for row in connection.execute(insert, rows)]
+
+    def _add_counts(self, connection: sa.Connection, line_id: int, counts: BatchCounts) -> None:
+        if not counts.rows:
+            return
+        table = schema.tally
+        upsert = self._insert(table)
+        upsert = upsert.on_conflict_do_update(
+            index_elements=["step_ms", "start_ms", "group_id"],
+            set_={"n": table.c.n + upsert.excluded.n, "late": table.c.late + upsert.excluded.late},
+        )
+        connection.execute(
+            upsert,
+            [
+                {"step_ms": step, "start_ms": start, "group_id": group, "n": n, "late": late}
+                for (step, start, group), (n, late) in sorted(counts.rows.items())
+            ],
+        )
+        self._add_latencies(connection, line_id, counts)
+
+    def _add_latencies(self, connection: sa.Connection, line_id: int, counts: BatchCounts) -> None:
+        table, left = schema.latency, sorted(counts.latencies)
+        while left:
+            some, left = left[:_LOOKED_UP], left[_LOOKED_UP:]
+            found = connection.execute(
+                sa.select(table.c.step_ms, table.c.start_ms, table.c.kind, table.c.counts).where(
+                    table.c.line_id == line_id,
+                    sa.tuple_(table.c.step_ms, table.c.start_ms, table.c.kind).in_(some),
+                )
+            )
+            for step, start, kind, before in found:
+                add_packed(counts.latencies[step, start, kind], before)
+        rows = [
+            {"step_ms": step, "start_ms": start, "line_id": line_id, "kind": kind, "counts": packed(bins)}
+            for (step, start, kind), bins in sorted(counts.latencies.items())
+        ]
+        upsert = self._insert(table)
+        connection.execute(
+            upsert.on_conflict_do_update(
+                index_elements=["step_ms", "start_ms", "line_id", "kind"],
+                set_={"counts": upsert.excluded.counts},
+            ),
+            rows,
+        )

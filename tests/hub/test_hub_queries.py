@@ -1,0 +1,221 @@
+"""Rows, list and trends against what a plain look at every verdict gives, in both kinds of database."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from support.page_history import made
+
+from inspectd.fleet.names import LineNames
+from inspectd.hub import queries
+from inspectd.hub.asking import HubQuestions
+from inspectd.hub.batch import LineBatch, StreamPlace
+from inspectd.hub.engine import url_of
+from inspectd.hub.filters import parse
+from inspectd.hub.fleet_list import FleetList
+from inspectd.hub.reading_state import HubTrouble, ReadingState
+from inspectd.hub.schema import DAY_MS, HOUR_MS
+from inspectd.hub.store import HubStore
+from inspectd.hub.trends import trends
+from inspectd.page.answers import ApiError
+from inspectd.page.history.filters import FilterError
+from inspectd.page.history.rows import Numbered
+from inspectd.wire import Evaluation, Reason, Verdict
+
+pytestmark = pytest.mark.system  # PostgreSQL is no part of the project
+
+END_MS = 1_800_000_000_000
+LINES = ("a", "b", "c")
+
+
+def rows_of(line: str, count: int, chance: random.Random) -> list[Verdict]:
+    """Verdicts over ten days: most pass, some fail, a reason that comes a few times in all."""
+    found = []
+    for seq in range(1, count + 1):
+        kind = chance.random()
+        changes: dict[str, Any] = {"recipe": chance.choice(("red", "blue")), "camera": chance.choice("xyz")}
+        if kind < 0.1:
+            changes |= {"evaluation": Evaluation.FAIL, "reason": Reason.ABOVE_THRESHOLD}
+        elif kind < 0.105:
+            changes |= {"evaluation": Evaluation.UNDECIDABLE, "reason": Reason.BLACK}
+        at = END_MS - 10 * DAY_MS + round(10 * DAY_MS * seq / count / 1000) * 1000  # many of the same time
+        part = f"P{chance.randrange(300)}" if chance.random() < 0.5 else None
+        found.append(
+            made(seq, at, plant="test", line=line, part_id=part, latency_ms=float(seq % 50), **changes)
+        )
+    return found
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def filled(request, tmp_path_factory) -> Iterator[tuple[HubQuestions, list[Numbered]]]:
+    """A database, and every verdict in it."""
+    folder: Path = tmp_path_factory.mktemp("filled")
+    is_sqlite = request.param == "sqlite"
+    address = f"sqlite:///{folder}/hub.sqlite" if is_sqlite else request.getfixturevalue("postgresql").url
+    url = url_of(address)
+    store = HubStore(url)
+    store.prepare()
+    chance, every = random.Random(7), []
+    for name in LINES:
+        items = rows_of(name, 2500 if name == "a" else 700, chance)
+        line = store.line(LineNames("test", name))
+        store.write(line, LineBatch(items, line.place, StreamPlace("now", len(items))))
+        every += items
+    questions = HubQuestions(url)
+    yield questions, every
+    questions.close()
+    store.close()
+
+
+def fits(item: Verdict, given: list[tuple[str, str]]) -> bool:
+    wanted = dict(given)
+    lines = {value for name, value in given if name == "line"}
+    at = item.decided_utc_ns // 1_000_000
+    return (
+        (not lines or item.line in lines)
+        and int(wanted.get("from_ms", 0)) <= at < int(wanted.get("to_ms", 2**62))
+        and wanted.get("verdict", item.evaluation) == item.evaluation
+        and wanted.get("reason", item.reason) == item.reason
+        and wanted.get("recipe", item.recipe) == item.recipe
+        and wanted.get("camera", item.camera) == item.camera
+        and wanted.get("part_id", item.part_id) == item.part_id
+    )
+
+
+def asked(chance: random.Random) -> list[tuple[str, str]]:
+    given = [("limit", str(chance.choice((20, 100))))]
+    if chance.random() < 0.5:
+        start = END_MS - chance.randrange(1, 11 * DAY_MS)
+        given += [("from_ms", str(start)), ("to_ms", str(start + chance.randrange(1, 6 * DAY_MS)))]
+    given += [("line", name) for name in chance.sample([*LINES, "none"], chance.randrange(3))]
+    for name, values in {
+        "verdict": ["fail", "pass"], "reason": ["black", "above_threshold"],
+        "recipe": ["red", "blue", "green"], "camera": ["x", "y"], "part_id": ["P1", "P2", "P999"],
+    }.items():  # fmt: skip
+        if chance.random() < 0.25:
+            given.append((name, chance.choice(values)))
+    return given
+
+
+def test_pages_have_every_row_that_fits_once_and_in_order(filled) -> None:
+    questions, every = filled
+    chance = random.Random(3)
+    for _ in range(25):
+        given = asked(chance)
+        found: list[tuple[int, str, int]] = []
+        more: list[tuple[str, str]] = []
+        while len(found) < 300:
+            wanted = parse([*given, *more])
+            rows, after = questions.answer(lambda connection, wanted=wanted: queries.page(connection, wanted))
+            found += [(row.decided_ms, row.line, row.id) for row in rows]
+            if after is None:
+                break
+            more = [("before", str(after))]
+        expected = sorted(
+            ((item.decided_utc_ns // 1_000_000, item.line) for item in every if fits(item, given)),
+            key=lambda each: -each[0],
+        )
+        assert [each[0] for each in found] == [each[0] for each in expected][: len(found)], given
+        assert len(found) >= min(300, len(expected)), given
+        assert len({each[2] for each in found}) == len(found)
+        if len(found) == len(expected):
+            assert sorted(each[:2] for each in found) == sorted(expected)
+
+
+def test_trends_are_the_counts_of_every_verdict(filled) -> None:
+    questions, every = filled
+    start = END_MS - 3 * DAY_MS
+    found = questions.answer(lambda connection: trends(connection, start, END_MS, ["a", "b"]))
+    assert (found["step_ms"], [line["line"] for line in found["lines"]]) == (HOUR_MS, ["a", "b"])
+    for curves in found["lines"]:
+        for at, n, reject in zip(found["t"], curves["n"], curves["reject"], strict=True):
+            there = [
+                item for item in every
+                if item.line == curves["line"] and at <= item.decided_utc_ns // 1_000_000 < at + HOUR_MS
+            ]  # fmt: skip
+            fails = sum(item.evaluation is Evaluation.FAIL for item in there)
+            assert (n, reject) == (len(there), fails / len(there) if there else None)
+    assert max(value or 0 for value in found["lines"][0]["latency_p99"]) < 51
+
+
+def test_the_list_says_what_is_certain(filled) -> None:
+    questions, every = filled
+    state, now = ReadingState(0), [1000.0]
+    told = FleetList(state, 60, lambda: now[0], lambda: END_MS)
+
+    def word() -> tuple[str, int | None]:
+        line = questions.answer(told.fleet)["lines"][0]
+        return line["state"], line["since_ms"]
+
+    assert word() == ("not_read", 0)
+    state.reads(5)
+    assert word()[0] == "not_read"  # nobody has looked yet
+    reading = state.of(LineNames("test", "a"))
+    reading.behind = 0
+    assert word() == ("nothing", None)
+    line = questions.answer(told.fleet)["lines"][0]
+    fails = [item for item in every if item.line == "a" and item.evaluation is Evaluation.FAIL]
+    day = END_MS - DAY_MS
+    assert line["day"]["fail"] == sum(item.decided_utc_ns // 1_000_000 >= day for item in fails)
+    assert line["recipe"] in {"red", "blue"}
+    state.fails(HubTrouble.DATABASE, "away", 9)
+    assert word() == ("not_read", 9)
+
+
+def test_a_line_is_running_only_while_verdicts_come_and_are_new(tmp_path) -> None:
+    url = url_of(f"sqlite:///{tmp_path / 'hub.sqlite'}")
+    store = HubStore(url)
+    store.prepare()
+    names = LineNames("test", "a")
+    line = store.line(names)
+    store.write(line, LineBatch([], line.place, StreamPlace("now", 1), received_ms=END_MS))
+    questions, state = HubQuestions(url), ReadingState(0)
+    state.reads(0)
+    now, now_ms = [100.0], [END_MS + 1000]
+    told = FleetList(state, 60, lambda: now[0], lambda: now_ms[0])
+    reading = state.of(names)
+
+    def word() -> str:
+        return questions.answer(told.fleet)["lines"][0]["state"]
+
+    reading.behind = 0
+    assert word() == "silent"  # it was read before this program began: nobody knows what came since
+    reading.arrived = 100.0
+    assert word() == "running"
+    reading.behind = 5000
+    assert word() == "catching_up"
+    reading.behind, now[0] = 0, 161.0
+    assert word() == "silent"
+    now[0], now_ms[0] = 100.0, END_MS + 61_000  # read just now, but it had waited at the servers
+    assert word() == "silent"
+    questions.close()
+    store.close()
+
+
+def test_a_question_that_takes_too_long_ends(filled) -> None:
+    questions, _ = filled
+    short = HubQuestions(questions._engine.url, seconds=0.2)
+    endless = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t"
+
+    async def ask() -> Any:
+        return await short.ask(lambda connection: connection.scalar(sa.text(endless)))
+
+    with pytest.raises(ApiError, match="does not answer this now"):
+        asyncio.run(ask())
+    short.close()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [[("score_min", "1")], [("line", "x" * 64)], [("camera", "a\x00")], [("limit", "9999")], [("what", "1")],
+     [("camera", "a"), ("camera", "b")], [("line", str(n)) for n in range(201)]],
+)  # fmt: skip
+def test_what_cannot_be_asked_for(given) -> None:
+    with pytest.raises(FilterError):
+        parse(given)

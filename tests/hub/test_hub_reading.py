@@ -1,0 +1,65 @@
+"""Three real servers, a real hub, a real database: every verdict once, whatever is killed meanwhile."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+from support.hub_lines import counts_in, rows_in, send, send_raw, some, stored, until
+from support.nats_cluster import NatsCluster
+
+from inspectd import wire
+
+pytestmark = pytest.mark.system  # neither NATS nor PostgreSQL is part of the project
+
+
+def test_killed_in_the_middle_and_rebuilt_from_nothing(new_cluster, new_hub, postgresql) -> None:
+    cluster: NatsCluster = new_cluster("line", "other")
+    url = postgresql.new_database("hub")
+    items = some("line", 1500)  # more than two transactions
+    send(cluster, "line", items[:1000])
+    send(cluster, "other", some("other", 200))
+    hub = new_hub(cluster, url).start()
+    until(lambda: stored(url) > 100)
+    hub.end(signal.SIGKILL)
+    between = stored(url)
+    # Of a hole that the forwarder filled later: at the stream's end, and in its place in the database.
+    send(cluster, "line", [*items[1000:1200], *items[1250:]])
+    send(cluster, "line", items[1200:1250], is_repair=True)
+    hub.start()
+    until(lambda: stored(url) == 1700)
+    assert between < 1700
+    assert hub.end() == 0
+    assert [row[3] for row in rows_in(url) if row[1] == "line"] == list(range(1, 1501))
+    found = rows_in(url), counts_in(url)
+    postgresql.new_database("hub")  # deleted, and made empty
+    hub.start()
+    until(lambda: stored(url) == 1700)
+    assert (rows_in(url), counts_in(url)) == found
+    assert "Traceback" not in hub.log.read_text()
+
+
+def test_what_is_no_verdict_of_the_line_is_counted_and_passed_over(new_cluster, new_hub, tmp_path) -> None:
+    cluster: NatsCluster = new_cluster("line")
+    url = f"sqlite:///{tmp_path / 'hub.sqlite'}"
+    first, second, third = some("line", 3)
+    (foreign,) = some("other", 1, first=7)
+    send(cluster, "line", [first])
+    subject = f"i1.test.line.v.{first.epoch}.camera1"
+    body = json.dumps({"stream": "V+test+line", "seq": 3}).encode()
+    send_raw(cluster, "line", subject, body, {})  # as an acknowledgement is
+    send_raw(cluster, "line", subject, body, {"Nats-Msg-Id": f"{first.epoch}:22"})
+    for item, name in ((second, 9), (foreign, 7)):  # of another number; of another line
+        send_raw(cluster, "line", subject, wire.encode(item), {"Nats-Msg-Id": f"{item.epoch}:{name}"})
+    send_raw(cluster, "line", f"i1.test.line.v.{second.epoch}.elsewhere", wire.encode(second), _id(second))
+    send(cluster, "line", [third])
+    hub = new_hub(cluster, url).start()
+    until(lambda: stored(url) == 2)
+    until(lambda: hub.metrics().get('inspectd_hub_foreign_total{line="line"}') == 5)
+    assert [row[3] for row in rows_in(url)] == [1, 3]
+    assert hub.metrics()['inspectd_hub_stored_total{line="line"}'] == 2
+
+
+def _id(item) -> dict[str, str]:
+    return {"Nats-Msg-Id": f"{item.epoch}:{item.seq}"}

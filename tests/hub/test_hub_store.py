@@ -1,0 +1,168 @@
+"""Rows, counts and place in one transaction, in PostgreSQL and in SQLite alike."""
+
+from __future__ import annotations
+
+import pytest
+from support.hub_lines import NOW_MS, counts_in, rows_in, some
+from support.messages import EPOCH
+from support.postgresql import PostgresServer
+
+from inspectd.errors import InputError
+from inspectd.fleet.names import LineNames
+from inspectd.hub.batch import LineBatch, StreamPlace
+from inspectd.hub.engine import DatabaseAwayError, url_of
+from inspectd.hub.schema import DAY_MS
+from inspectd.hub.store import HubStore, PlaceMovedError
+from inspectd.page.history.rows import unpack
+from inspectd.wire import Evaluation, PartVerdict, Reason, ViewVerdict
+
+pytestmark = pytest.mark.system  # PostgreSQL is no part of the project
+
+LINE = LineNames("test", "line")
+
+
+def opened(url: str) -> HubStore:
+    store = HubStore(url_of(url))
+    store.prepare()
+    return store
+
+
+def put(store: HubStore, items, *, to: int, **more) -> int:
+    line = store.line(LINE)
+    return store.write(line, LineBatch(items, line.place, StreamPlace("now", to), **more))
+
+
+def part(seq: int, view: int) -> PartVerdict:
+    return PartVerdict(
+        plant="test", line="line", epoch=EPOCH, seq=seq, trigger_id="1", part_id="P-\x001",
+        encoder_count=None,
+        evaluation=Evaluation.PASS, reason=Reason.WITHIN_THRESHOLD, triggered_utc_ns=0,
+        decided_utc_ns=10**18, latency_ms=5.0, deadline_ms=100.0, deadline_margin_ms=95.0, late=False,
+        views=(ViewVerdict("top", view, Evaluation.PASS, Reason.WITHIN_THRESHOLD, second_look=False),),
+        journaled=True, second_look=False,
+    )  # fmt: skip
+
+
+def test_what_comes_again_is_there_once_and_counted_once(url) -> None:
+    store = opened(url)
+    items = some("line", 50)
+    assert put(store, items[:40], to=40) == 40
+    assert put(store, items[20:], to=80) == 10
+    counted = [row for row in counts_in(url) if row[0] == DAY_MS and len(row) == 10]
+    assert [row[3] for row in rows_in(url)] == list(range(1, 51))
+    assert sum(row[8] for row in counted) == 50
+    assert store.line(LINE).place == StreamPlace("now", 80)
+    store.close()
+
+
+def test_the_order_of_arrival_changes_nothing(url, tmp_path) -> None:
+    items = some("line", 300)
+    ways = [items[:100], items[200:], items[100:200]], [items[150:], items[:150]]
+    found = []
+    for address, batches in zip((url, f"sqlite:///{tmp_path / 'other.sqlite'}"), ways, strict=True):
+        store = opened(address)
+        for number, batch in enumerate(batches, 1):
+            put(store, batch, to=number)
+        found.append((rows_in(address), counts_in(address)))
+        store.close()
+    assert found[0] == found[1]
+
+
+def test_a_part_has_its_views_recipe_also_from_an_earlier_batch(url) -> None:
+    store = opened(url)
+    put(store, some("line", 1, recipe="red"), to=1)
+    put(store, [part(2, view=1), part(3, view=99)], to=3)
+    parts = [row for row in rows_in(url) if row[6] == "part"]
+    assert [(row[3], row[8]) for row in parts] == [(2, "red"), (3, "")]
+    assert parts[0][5] == "P-\ufffd1"  # no database takes the character; the verdict itself has it
+    store.close()
+
+
+def test_a_second_hub_is_refused_and_leaves_no_trace(url) -> None:
+    store = opened(url)
+    line, items = store.line(LINE), some("line", 10)
+    store.write(line, LineBatch(items[:5], line.place, StreamPlace("now", 5)))
+    with pytest.raises(PlaceMovedError, match="let one hub alone"):
+        store.write(line, LineBatch(items, line.place, StreamPlace("now", 10)))
+    assert len(rows_in(url)) == 5
+    store.close()
+
+
+def test_old_rows_go_and_their_counts_with_them(url) -> None:
+    store = opened(url)
+    old = some("line", 30, at_ms=100 * DAY_MS + 1000 * 30)
+    put(store, [*old, *some("line", 20, first=100)], to=50)
+    newest = NOW_MS
+    assert store.prune(newest + 9000 * DAY_MS, newest) == 0  # this host's clock is set far ahead
+    assert store.prune(150 * DAY_MS, newest - 150 * DAY_MS) == 30
+    assert store.prune(150 * DAY_MS, newest - 150 * DAY_MS) == 0
+    assert len(rows_in(url)) == 20
+    assert {row[1] < 150 * DAY_MS for row in counts_in(url)} == {False}
+    store.close()
+
+
+def test_tables_of_another_version_are_refused(url) -> None:
+    store = opened(url)
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE inspectd_hub SET version = 99")
+    with pytest.raises(InputError, match="version 99, expected 1; delete the database"):
+        store.prepare()
+    store.close()
+
+
+def test_a_database_that_stops_and_starts(postgresql: PostgresServer) -> None:
+    address = postgresql.new_database("stops")
+    store, items = opened(address), some("line", 20)
+    put(store, items[:10], to=10)
+    line = store.line(LINE)
+    postgresql.stop()
+    with pytest.raises(DatabaseAwayError):
+        store.write(line, LineBatch(items[10:], line.place, StreamPlace("now", 20)))
+    with pytest.raises(DatabaseAwayError):
+        store.prepare()
+    postgresql.start()
+    store.prepare()
+    assert put(store, items, to=20) == 10
+    store.close()
+
+
+def test_a_file_that_is_deleted_under_a_running_hub_is_made_anew(tmp_path) -> None:
+    file = tmp_path / "hub.sqlite"
+    store, items = opened(f"sqlite:///{file}"), some("line", 20)
+    put(store, items, to=20)
+    line = store.line(LINE)
+    file.unlink()
+    with pytest.raises(DatabaseAwayError, match="removed or replaced"):
+        store.write(line, LineBatch(items, line.place, StreamPlace("now", 40)))
+    store.prepare()
+    assert store.line(LINE).place == StreamPlace()
+    assert put(store, items, to=20) == 20
+    store.close()
+
+
+@pytest.mark.parametrize("text", ["mysql://host/name", "sqlite:///relative.sqlite", "postgresql://host", "x"])
+def test_addresses_that_are_none(text) -> None:
+    with pytest.raises(InputError, match="expected postgresql://USER@HOST/NAME"):
+        url_of(text)
+
+
+def test_a_password_is_in_no_message(tmp_path) -> None:
+    file = tmp_path / "password"
+    file.write_text("very secret\n")
+    file.chmod(0o600)
+    address = url_of("postgresql://hub@127.0.0.1:1/hub", str(file))
+    assert (address.password, "secret" in address.render_as_string()) == ("very secret", False)
+    with pytest.raises(DatabaseAwayError) as told:
+        HubStore(address).prepare()
+    assert "secret" not in str(told.value)
+    file.chmod(0o644)
+    with pytest.raises(InputError, match="mode 644, expected 600"):
+        url_of("postgresql://hub@127.0.0.1:1/hub", str(file))
+
+
+def test_a_verdict_keeps_every_field(url) -> None:
+    store = opened(url)
+    (item,) = some("line", 1, part_id="Teil 1 <b>")
+    put(store, [item], to=1)
+    assert unpack(bytes(rows_in(url)[0][-1])) == item
+    store.close()
