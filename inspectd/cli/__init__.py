@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "golden": "check a line with parts known to be good or bad, and report on it",
     "gateway": "bring a line to what a plant has: Modbus TCP, OPC UA, S7, MQTT Sparkplug B",
     "forward": "forward what a line records to the plant's NATS servers",
+    "fleet": "have lines run what two people signed: a line's agent, orders, rollouts by waves",
     "page": "show a line in browsers, and manage who may use that page",
     "opcua": "manage who may connect to an OPC UA gateway: certificates and passwords",
     "keys": "make keys and manage who may connect to a line over TCP",

@@ -18,12 +18,13 @@ import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from inspectd import log
 from inspectd.errors import InputError
 from inspectd.fleet.keys import UserKey, read_key
-from inspectd.fleet.settings import PlantServers
+from inspectd.fleet.settings import ServersLink
 
 _CONNECT_SECONDS: Final = 5
 _TRY_AGAIN_SECONDS: Final = 0.5
@@ -98,6 +99,19 @@ class Servers:
                 raise DeniedError(self._denials[-1]) from error
             raise
 
+    async def hear(self, subject: str, heard: Callable[[], None]) -> None:
+        """Have `heard` called for every message of a subject. It is a hint: what is there, is asked for.
+
+        Raises:
+            ServersError: the connection is gone.
+        """
+
+        async def came(_: Msg) -> None:
+            heard()
+
+        with as_servers_error():
+            await self._client.subscribe(subject, cb=came)
+
 
 class ServersDoor:
     """Connects to the plant's servers with the key of the settings.
@@ -113,7 +127,7 @@ class ServersDoor:
     """
 
     def __init__(
-        self, settings: PlantServers, inbox: str, name: str, on_denied: Callable[[str], None] = lambda _: None
+        self, settings: ServersLink, inbox: str, name: str, on_denied: Callable[[str], None] = lambda _: None
     ) -> None:
         self._settings, self._inbox, self._name, self._on_denied = settings, inbox, name, on_denied
         self.key = key_of(settings)
@@ -195,7 +209,7 @@ def as_servers_error() -> Iterator[None]:
         raise ServersError(_said(error)) from error
 
 
-def key_of(settings: PlantServers) -> UserKey:
+def key_of(settings: ServersLink) -> UserKey:
     """The user's key.
 
     Raises:

@@ -16,7 +16,7 @@ from inspectd.fleet.names import LineNames
 from inspectd.gateways import settings as common
 from inspectd.gateways.settings import GatewayConfig, GatewayMetricsSettings, ReadLine
 
-_PATHS: Final = {"servers": ("ca_file", "seed_file", "credentials_file")}
+LINK_PATHS: Final = {"servers": ("ca_file", "seed_file", "credentials_file")}
 _LOOPBACK: Final = {"127.0.0.1", "::1", "localhost"}
 
 _Url = Annotated[str, Meta(min_length=1, max_length=300)]
@@ -58,7 +58,7 @@ class ForwardedLine(ReadLine, frozen=True, kw_only=True):
         return given or f"{self.verdicts.removesuffix('verdicts.sock')}{name}.sock"
 
 
-class PlantServers(config.Settings, frozen=True, kw_only=True):
+class ServersLink(config.Settings, frozen=True, kw_only=True):
     """The plant's NATS servers, of which one is used at a time."""
 
     addresses: Annotated[
@@ -67,6 +67,22 @@ class PlantServers(config.Settings, frozen=True, kw_only=True):
             min_length=1, max_length=9, description='All servers, such as ["tls://nats1.plant.example:4222"].'
         ),
     ] = ("tls://nats1.plant.example:4222", "tls://nats2.plant.example:4222", "tls://nats3.plant.example:4222")
+    ca_file: Annotated[
+        str | None, Meta(description="PEM file of who signed their certificates. Unset: the system's.")
+    ] = None
+    seed_file: Annotated[
+        str | None,
+        Meta(description="File of this user's NKEY, of `inspectd forward new-key`, mode 0600. Unset: a JWT."),
+    ] = None
+    credentials_file: Annotated[
+        str | None,
+        Meta(description="File of this user's JWT and its key (.creds), mode 0600. Unset: an NKEY."),
+    ] = None
+
+
+class PlantServers(ServersLink, frozen=True, kw_only=True):
+    """The plant's NATS servers, of which one is used at a time."""
+
     monitors: Annotated[
         tuple[_Url, ...],
         Meta(
@@ -79,17 +95,6 @@ class PlantServers(config.Settings, frozen=True, kw_only=True):
         "https://nats2.plant.example:8222",
         "https://nats3.plant.example:8222",
     )  # fmt: skip
-    ca_file: Annotated[
-        str | None, Meta(description="PEM file of who signed their certificates. Unset: the system's.")
-    ] = None
-    seed_file: Annotated[
-        str | None,
-        Meta(description="File of this line's NKEY, of `inspectd forward new-key`, mode 0600. Unset: a JWT."),
-    ] = None
-    credentials_file: Annotated[
-        str | None,
-        Meta(description="File of this line's JWT and its key (.creds), mode 0600. Unset: an NKEY."),
-    ] = None
 
 
 class ForwardSettings(config.Settings, frozen=True, kw_only=True):
@@ -144,7 +149,7 @@ def load(path: Path) -> ForwardConfig:
     Raises:
         ConfigError: the file cannot be read, is not TOML, or has problems; all of them are listed.
     """
-    settings = common.load(path, ForwardConfig, _PATHS)
+    settings = common.load(path, ForwardConfig, LINK_PATHS)
     found = [*_line_problems(settings), *_server_problems(settings.servers)]
     if found:
         raise ConfigError(str(path), found)
@@ -162,13 +167,24 @@ def _line_problems(settings: ForwardConfig) -> Iterator[str]:
             yield f"line.{name}: got {given!r}, expected ipc:///PATH or tcp://HOST:PORT"
 
 
-def _server_problems(servers: PlantServers) -> Iterator[str]:
+def link_problems(servers: ServersLink) -> Iterator[str]:
+    """What does not fit together of how servers are reached."""
     for index, text in enumerate(servers.addresses):
         if not _is_url(text, "tls"):
             yield (
                 f"servers.addresses[{index}]: got {text!r}, expected tls://HOST:PORT such as "
                 "tls://nats1.plant.example:4222; connections without TLS are not made"
             )
+    if (servers.seed_file is None) == (servers.credentials_file is None):
+        both = servers.seed_file is not None
+        yield (
+            f"servers.seed_file, servers.credentials_file: {'both are' if both else 'none is'} set, "
+            "expected one: `inspectd forward new-key NAME` makes a key"
+        )
+
+
+def _server_problems(servers: PlantServers) -> Iterator[str]:
+    yield from link_problems(servers)
     for index, text in enumerate(servers.monitors):
         if not _is_url(text, "https") and not (
             _is_url(text, "http") and urlsplit(text).hostname in _LOOPBACK
@@ -181,12 +197,6 @@ def _server_problems(servers: PlantServers) -> Iterator[str]:
         yield (
             f"servers.monitors: got {len(servers.monitors)} for {len(servers.addresses)} servers.addresses, "
             "expected one for each server: what a server does with what it acknowledges has to be known"
-        )
-    if (servers.seed_file is None) == (servers.credentials_file is None):
-        both = servers.seed_file is not None
-        yield (
-            f"servers.seed_file, servers.credentials_file: {'both are' if both else 'none is'} set, "
-            "expected one: `inspectd forward new-key NAME` makes a key"
         )
 
 

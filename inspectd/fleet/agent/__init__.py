@@ -1,1 +1,1 @@
-"""What a plant's lines should run: orders that two people sign, and the agent that carries them out on a line."""
+"""What a plant's lines should run: orders that two people sign, and the agent that follows them."""

@@ -1,4 +1,4 @@
-"""What a line says it runs: one JSON message, at every change and every minute (`docs/fleet.md`, section 8)."""
+"""What a line says it runs: one JSON message, at every change and every minute (`docs/fleet.md`)."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema",
     wanted_recipe: str | None
     wanted_recipe_sha256: str | None
     offered_sha256: str | None
+    refusal: str | None
     progress: float | None
     counted_since_utc_ns: int | None
     verdicts: dict[str, int]
