@@ -55,31 +55,6 @@ def test_it_is_refused(cluster: NatsCluster, what: str) -> None:
     assert cluster.info("V+test+other").state.messages == 0
 
 
-FORBIDDEN_TO_AGENTS = {
-    "another line's report": lambda js: js.publish("i1.test.other.run", b"{}", timeout=2),
-    "a verdict of its own line": lambda js: js.publish("i1.test.line.v.1.top", b"{}", timeout=2),
-    "what its line is to run": lambda js: js.publish("fleet1.test.desired.line", b"{}", timeout=2),
-    "a chunk": lambda js: js.publish(f"fleet1.test.chunk.{'0' * 64}.0", b"{}", timeout=2),
-    "another line's order": lambda js: js.get_last_msg(
-        "DESIRED+test", "fleet1.test.desired.other", direct=True
-    ),
-    "any order": lambda js: js.get_msg("DESIRED+test", seq=1),
-    "a list of chunks": lambda js: js.stream_info("BANKS+test"),
-}
-
-
-@pytest.mark.parametrize("what", FORBIDDEN_TO_AGENTS)
-def test_an_agent_has_no_more_than_it_needs(cluster: NatsCluster, what: str) -> None:
-    async def attempt() -> None:
-        async with ServersDoor(
-            cluster.settings("agent-line"), "_INBOX.agent.test.line", "test"
-        ).connect() as servers:
-            await servers.asked(FORBIDDEN_TO_AGENTS[what](servers.js))
-
-    with pytest.raises(DeniedError, match=r"(?i)permissions violation"):
-        asyncio.run(attempt())
-
-
 def test_nobody_listens_to_another_line(cluster: NatsCluster) -> None:
     denied: list[str] = []
 

@@ -52,7 +52,9 @@ def make_recipe(folder: Path, *, megabytes: float = 0, threshold: float = 1.5, s
     file = folder / f"{seed}.safetensors"
     write_bank(file, bank.manifest, {**bank.tensors, "ballast": ballast})
     store, name = RecipeStore(folder / f"maker{seed}"), "banks/top.safetensors"
-    camera = CameraRecipe(bank=name, bank_sha256=read_bank(file).sha256, threshold=threshold)
+    camera = CameraRecipe(
+        bank=name, bank_sha256=read_bank(file).sha256, threshold=threshold, accept_threshold=True
+    )
     made = store.add(
         RecipeDraft(id="cells", number=12, cameras={"top": camera}, banks={name: file}, who="anna")
     )

@@ -88,12 +88,16 @@ class LineEar:
             self._thread.join()
         self._reader.close()
 
-    def count(self, recipe: str, version: int, since_utc_ns: int | None = None) -> Tally:
-        """The verdicts by this version so far; from now on others are not counted."""
+    def begin(self, recipe: str, version: int, since_utc_ns: int) -> None:
+        """Count the verdicts by this version from now on, and no others."""
         with self._lock:
-            if self._counted != (recipe, version):
-                self._counted = recipe, version
-                self._tally = Tally(since_utc_ns or self._clock_ns(), {})
+            self._counted, self._tally = (recipe, version), Tally(since_utc_ns, {})
+
+    def count(self, recipe: str, version: int) -> Tally:
+        """The verdicts by this version so far; from now on others are not counted."""
+        if self._counted != (recipe, version):
+            self.begin(recipe, version, self._clock_ns())
+        with self._lock:
             return Tally(self._tally.since_utc_ns, dict(self._tally.counts))
 
     def end_of(self, request: str) -> Event | None:
@@ -143,7 +147,7 @@ class LineDesk:
             raise UnavailableError(f"{self._sync} is of {status.plant}/{status.line}, expected {self._meant}")
         return status
 
-    async def put_in_force(self, recipe: str, version: int, why: str) -> RecipeAck:
+    async def put_in_force(self, recipe: str, version: int, why: str) -> None:
         """Have a version loaded beside what runs, and put in force between two parts.
 
         Raises:
@@ -162,7 +166,9 @@ class LineDesk:
         answer = await self._asked(request)
         if answer.state is RecipeState.LOADING:
             await self._loaded(request)
-        return await self._asked(msgspec.structs.replace(request, action=RecipeAction.ACTIVATE))
+        answer = await self._asked(msgspec.structs.replace(request, action=RecipeAction.ACTIVATE))
+        if answer.in_force_utc_ns is not None:
+            self._ear.begin(recipe, version, answer.in_force_utc_ns)
 
     async def _loaded(self, request: RecipeRequest) -> None:
         name = f"{request.recipe}@{request.version}"

@@ -16,7 +16,7 @@ from inspectd.errors import UnavailableError
 from inspectd.fleet.agent import report as reports
 from inspectd.fleet.agent.line_side import LineDesk, LineEar
 from inspectd.fleet.agent.metrics import AgentMetrics
-from inspectd.fleet.agent.report import FleetReport
+from inspectd.fleet.agent.report import AgentState, FleetReport
 from inspectd.fleet.agent.settings import AgentConfig
 from inspectd.fleet.agent.state import StateFolder
 from inspectd.fleet.agent.work import OrderBook, OrderWork, Outlook
@@ -159,6 +159,8 @@ class FleetAgent:
                 pass  # nothing was said to this line yet
             else:
                 if self._is_newest(found.seq or 0) and self._book.take(found.data or b""):
+                    # At once: what runs by the order before must not be taken for what this one wants.
+                    self._outlook.now(AgentState.WAITING, f"order {self._book.kept.serial} was accepted")
                     self._new_order.set()
                 if self._book.refusal:
                     self._changed.set()
@@ -196,8 +198,7 @@ class FleetAgent:
         recipe, version = _in_force(status)
         tally = None
         if recipe is not None and version is not None:
-            since = self._work.in_force_utc_ns if version == book.kept.version else None
-            tally = self._ear.count(recipe, version, since)
+            tally = self._ear.count(recipe, version)
         wanted = book.order.recipe if book.order is not None else None
         drifts = [share for camera in status.cameras for share in camera.drift.values()] if status else []
         judged_by = {camera.recipe for camera in status.cameras} if status else set()

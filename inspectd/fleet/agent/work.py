@@ -198,8 +198,6 @@ class OrderWork:
     ) -> None:
         self.servers: Servers | None = None
         """The connection, while there is one."""
-        self.in_force_utc_ns: int | None = None
-        """When the line put the order's recipe in force, as far as this agent saw it."""
         self._settings, self._book, self._folder, self._desk = settings, book, folder, desk
         self._metrics, self._outlook, self._clock_ns = metrics, outlook, clock_ns
         self._store = LineStore(Path(settings.fleet.line_file))
@@ -250,8 +248,7 @@ class OrderWork:
                 version = await self._brought(order)
             self._outlook.now(AgentState.ACTIVATING, f"{order.recipe.id}@{version}")
             why = f"order {order.serial} by {' and '.join(self._book.by)}: {order.why}"
-            answer = await self._desk.put_in_force(order.recipe.id, version, why)
-            self.in_force_utc_ns = answer.in_force_utc_ns
+            await self._desk.put_in_force(order.recipe.id, version, why)
             self._book.done(order, version)
         except RefusedOrderError as error:
             self._book.give_up(order, error)
