@@ -30,7 +30,8 @@ def says(minutes: float = 11, *, silent: float = 0, **changes: Any) -> Seen:
     given: dict[str, Any] = {
         "plant": "test", "line": "a", "at_utc_ns": 100 * MINUTE_NS, "software": "0",
         "state": AgentState.RUNNING, "why": "", "recipe": "cells", "version": 1, "bank_sha256": {},
-        "wanted_serial": 7, "wanted_recipe": "cells", "wanted_recipe_sha256": "a" * 64, "offered_sha256": "f" * 64,
+        "wanted_serial": 7, "wanted_recipe": "cells", "wanted_recipe_sha256": "a" * 64,
+        "offered_sha256": "f" * 64,
         "refusal": None, "progress": None, "counted_since_utc_ns": round((100 - minutes) * MINUTE_NS),
         "verdicts": {"pass": 990, "fail": 10}, "reject_share": 0.01, "drift": 0.2, **changes,
     }  # fmt: skip
