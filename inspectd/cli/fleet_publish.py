@@ -16,7 +16,7 @@ from inspectd.cli.fleet_order import read_order
 from inspectd.errors import ExitCode, InputError, UnavailableError
 from inspectd.fleet.agent import publisher
 from inspectd.fleet.agent.order import FleetOrder, SignedOrder
-from inspectd.fleet.agent.rollout import Decision, Rollout, Step, what_runs_where
+from inspectd.fleet.agent.rollout import Rollout, Step, what_runs_where
 from inspectd.fleet.agent.settings import load_publisher
 from inspectd.fleet.agent.signing import NEEDED
 from inspectd.fleet.names import PlantNames
@@ -26,7 +26,9 @@ from inspectd.text import printable
 
 _ADMINISTRATOR: Final = "_INBOX.administrator"
 _AGAIN_SECONDS: Final = 2.0
+_FIRST_PATIENCE_SECONDS: Final = 20.0
 _PATIENCE_SECONDS: Final = 600.0
+"""Without a chunk more."""
 
 _T = TypeVar("_T")
 _Say = Callable[[str], None]
@@ -67,7 +69,7 @@ async def _make_streams(door: ServersDoor, names: PlantNames, max_gb: float) -> 
 async def _publish(door: ServersDoor, arguments: argparse.Namespace, order: FleetOrder) -> int:
     """Send what is missing, over a new connection wherever one is lost."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    until = time.monotonic() + _PATIENCE_SECONDS
+    until = time.monotonic() + _FIRST_PATIENCE_SECONDS
     with Progress(*columns, console=Console(stderr=True)) as bars:
         bar = bars.add_task("chunks", total=len(order.recipe.chunk_sha256))
         best = 0
@@ -82,7 +84,7 @@ async def _publish(door: ServersDoor, arguments: argparse.Namespace, order: Flee
             names = PlantNames(order.plant)
             return await publisher.publish_chunks(servers, names, arguments.archive, order.recipe, progress)
 
-        sent, were_there = await _again(door, send, lambda: time.monotonic() < until)
+        sent, were_there = await _again(door, send, lambda _: time.monotonic() < until)
     print(f"{order.recipe}: {sent} chunks sent, {were_there} were there")
     return ExitCode.OK
 
@@ -107,7 +109,7 @@ def _refuse_unsigned(signed: SignedOrder, arguments: argparse.Namespace) -> None
 
 
 async def _again(
-    door: ServersDoor, work: Callable[[Servers], Awaitable[_T]], may_go_on: Callable[[], bool]
+    door: ServersDoor, work: Callable[[Servers], Awaitable[_T]], may_go_on: Callable[[ServersError], bool]
 ) -> _T:
     """What a work gives, over one connection after another while it may go on.
 
@@ -120,8 +122,8 @@ async def _again(
                 return await work(servers)
         except DeniedError:
             raise
-        except ServersError:
-            if not may_go_on():
+        except ServersError as error:
+            if not may_go_on(error):
                 raise
         await asyncio.sleep(_AGAIN_SECONDS)
 
@@ -144,7 +146,7 @@ class _Run:
             await self._ask(partial(rollout.record, is_stopped=False, why="resumed"))
         while True:
             decision = await self._ask(rollout.look)
-            self._tell_people(decision)
+            self._tell_people(f"{decision.step}: {decision.text}")
             match decision.step:
                 case Step.TELL:
                     await self._ask(partial(rollout.tell, lines=decision.lines))
@@ -157,12 +159,16 @@ class _Run:
 
     async def _ask(self, work: Callable[[Servers], Awaitable[_T]]) -> _T:
         """Servers that are away are waited for: meanwhile no further line is told."""
-        return await _again(self._door, work, lambda: True)
+        return await _again(self._door, work, self._away)
 
-    def _tell_people(self, decision: Decision) -> None:
-        if decision.text != self._said:
-            self._said = decision.text
-            self._say(printable(f"{decision.step}: {decision.text}"))
+    def _away(self, error: ServersError) -> bool:
+        self._tell_people(f"servers: {error}; waiting for them")
+        return True
+
+    def _tell_people(self, text: str) -> None:
+        if text != self._said:
+            self._said = text
+            self._say(printable(text))
 
     def _ended(self, text: str, step: Step) -> int:
         self._say(printable(text))

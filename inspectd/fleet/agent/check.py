@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -55,8 +56,13 @@ class AgentCheck:
         self._say(f"PROBLEM: {text}")
 
     def _kept(self) -> OrderBook | None:
+        place = self._settings.fleet.state_dir or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+        if not place or not Path(place).exists():
+            where = place or "its folder, which systemd gives it alone"
+            self._say(f"what it accepted last is not known here: {where}")
+            return None
         try:
-            folder = StateFolder(self._settings.fleet.state_dir)
+            folder = StateFolder(place)
             book = OrderBook(self._settings, folder, AgentMetrics(CollectorRegistry()), time.time_ns)
             free_mb = shutil.disk_usage(folder.path).free / 1e6
         except (InputError, UnavailableError, OSError) as error:
