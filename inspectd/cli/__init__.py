@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "gateway": "bring a line to what a plant has: Modbus TCP, OPC UA, S7, MQTT Sparkplug B",
     "forward": "forward what a line records to the plant's NATS servers",
     "hub": "show all lines of a plant in browsers, from what their forwarders sent",
+    "fleet": "have lines run what two people signed: a line's agent, orders, rollouts by waves",
     "page": "show a line in browsers, and manage who may use that page",
     "opcua": "manage who may connect to an OPC UA gateway: certificates and passwords",
     "keys": "make keys and manage who may connect to a line over TCP",

@@ -17,7 +17,7 @@ _INBOX: Final = "_INBOX.administrator"
 async def make_streams(
     settings: ForwardConfig, key: Path, *, days: float, max_gb: float, extras_gb: float
 ) -> list[str]:
-    """Make both streams of the line, or give those that are there these limits; says what was done.
+    """Make the streams of the line, or give those that are there these limits; says what was done.
 
     Args:
         settings: of the line's forwarder: its names and the servers.
@@ -33,15 +33,10 @@ async def make_streams(
     link = msgspec.structs.replace(settings.servers, seed_file=str(key), credentials_file=None)
     door = ServersDoor(link, _INBOX, "inspectd-forward make-streams")
     names = settings.line.names
-    said = []
     async with door.connect() as servers:
-        for config in (
+        wanted = (
             streams.verdicts_config(names, days=days, max_gb=max_gb),
             streams.extras_config(names, days=days, max_gb=extras_gb),
-        ):
-            was_made = await streams.make(servers, config)
-            said.append(
-                f"{config.name}: {'made' if was_made else 'was there, has these limits now'}: "
-                f"{config.num_replicas} copies, {days:g} days, {(config.max_bytes or 0) / 1e9:g} GB"
-            )
-    return said
+            streams.reports_config(names),
+        )
+        return [await streams.made(servers, config) for config in wanted]

@@ -42,6 +42,16 @@ class LineNames(msgspec.Struct, frozen=True):
         return f"H+{self.plant}+{self.line}"
 
     @property
+    def reports_stream(self) -> str:
+        """The stream of what it says it runs."""
+        return f"R+{self.plant}+{self.line}"
+
+    @property
+    def report(self) -> str:
+        """The subject of what it says it runs."""
+        return f"{self.base}.run"
+
+    @property
     def base(self) -> str:
         """What its subjects begin with."""
         return f"i1.{self.plant}.{self.line}"
@@ -50,6 +60,11 @@ class LineNames(msgspec.Struct, frozen=True):
     def inbox(self) -> str:
         """Where answers to its forwarder go: no other line's user may listen there."""
         return f"_INBOX.{self.plant}.{self.line}"
+
+    @property
+    def agent_inbox(self) -> str:
+        """Where answers to its agent go."""
+        return f"_INBOX.agent.{self.plant}.{self.line}"
 
     def verdicts(self, epoch: int | None = None) -> str:
         """Subjects of verdicts that were forwarded in order, of one epoch or all."""
@@ -73,6 +88,43 @@ class LineNames(msgspec.Struct, frozen=True):
         rest = subject.removeprefix(f"{self.base}.").split(".")
         is_ours = subject.startswith(f"{self.base}.") and len(rest) == 3 and rest[0] in {"v", "fix"}
         return int(rest[1]) if is_ours and rest[1].isascii() and rest[1].isdigit() else None
+
+
+class PlantNames(msgspec.Struct, frozen=True):
+    """What belongs to all lines of a plant. No line's subjects begin like these, whatever its name.
+
+    Attributes:
+        plant: plant name, as on the bus.
+    """
+
+    plant: str
+
+    @property
+    def banks_stream(self) -> str:
+        """The stream of recipes with their banks, in chunks."""
+        return f"BANKS+{self.plant}"
+
+    @property
+    def desired_stream(self) -> str:
+        """The stream of what each line should run."""
+        return f"DESIRED+{self.plant}"
+
+    @property
+    def base(self) -> str:
+        """What its subjects begin with."""
+        return f"fleet1.{self.plant}"
+
+    def chunk(self, sha256: str, number: int | None = None) -> str:
+        """The subject of a chunk of the archive with that digest; of all its chunks without a number."""
+        return f"{self.base}.chunk.{sha256}.{'*' if number is None else number}"
+
+    def desired(self, line: str) -> str:
+        """The subject of what a line should run."""
+        return f"{self.base}.desired.{line}"
+
+    def rollout(self, serial: int) -> str:
+        """The subject of how the rollout of an order stands."""
+        return f"{self.base}.rollout.{serial}"
 
 
 def message_id(position: Position, *, is_repair: bool = False) -> str:

@@ -18,6 +18,7 @@ import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from inspectd import log
@@ -97,6 +98,19 @@ class Servers:
             if len(self._denials) > denied:
                 raise DeniedError(self._denials[-1]) from error
             raise
+
+    async def hear(self, subject: str, heard: Callable[[], None]) -> None:
+        """Have `heard` called for every message of a subject. It is a hint: what is there, is asked for.
+
+        Raises:
+            ServersError: the connection is gone.
+        """
+
+        async def came(_: Msg) -> None:
+            heard()
+
+        with as_servers_error():
+            await self._client.subscribe(subject, cb=came)
 
 
 class ServersDoor:

@@ -17,6 +17,9 @@ DUPLICATE_SECONDS: Final = 120.0
 _REPLICAS: Final = 3
 _MAX_FOREIGN: Final = 1000
 """Messages that are not the forwarder's, at the end of its stream, that are looked past."""
+_REPORTS: Final = 1_000
+_REPORT_BYTES: Final = 64_000
+_REPORTS_BYTES: Final = 8_000_000
 _DAY_SECONDS: Final = 86_400.0
 
 
@@ -76,6 +79,23 @@ def extras_config(names: LineNames, *, days: float, max_gb: float) -> api.Stream
     )
 
 
+def reports_config(names: LineNames, *, replicas: int = _REPLICAS) -> api.StreamConfig:
+    """The stream of what a line says it runs: the last ones."""
+    return api.StreamConfig(
+        name=names.reports_stream,
+        description=f"what {names.plant}/{names.line} runs",
+        subjects=[names.report],
+        retention=api.RetentionPolicy.LIMITS,
+        storage=api.StorageType.FILE,
+        discard=api.DiscardPolicy.OLD,
+        num_replicas=replicas,
+        max_msgs=_REPORTS,
+        max_bytes=_REPORTS_BYTES,
+        max_msg_size=_REPORT_BYTES,
+        allow_direct=True,
+    )
+
+
 async def make(servers: Servers, config: api.StreamConfig) -> bool:
     """Make a stream, or give the one that is there these limits; whether it was made.
 
@@ -90,6 +110,16 @@ async def make(servers: Servers, config: api.StreamConfig) -> bool:
         return True
     await servers.asked(servers.js.update_stream(config))
     return False
+
+
+async def made(servers: Servers, config: api.StreamConfig) -> str:
+    """As `make`; what was done, in words."""
+    was_made = await make(servers, config)
+    days = f", {config.max_age / _DAY_SECONDS:g} days" if config.max_age else ""
+    return (
+        f"{config.name}: {'made' if was_made else 'was there, has these limits now'}: "
+        f"{config.num_replicas} copies{days}, {(config.max_bytes or 0) / 1e9:g} GB"
+    )
 
 
 def problems(info: api.StreamInfo, names: LineNames) -> list[str]:

@@ -16,6 +16,7 @@ from inspectd.config import Name, Settings
 from inspectd.errors import ConfigError
 
 _Config = TypeVar("_Config", bound="GatewayConfig")
+_Settings = TypeVar("_Settings", bound=Settings)
 
 RecipeNumber = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,2}\Z", examples=["12"])]
 
@@ -151,9 +152,13 @@ def load(
         found = [*settings_problems(settings)]
     if found:
         raise ConfigError(str(path), found)
-    base = path.resolve().parent
-    every = {**_PATHS, **own_paths}
-    tables = {name: _absolute(getattr(settings, name), paths, base) for name, paths in every.items()}
+    return with_absolute_paths(settings, {**_PATHS, **own_paths}, path)
+
+
+def with_absolute_paths(settings: _Settings, paths: Mapping[str, tuple[str, ...]], file: Path) -> _Settings:
+    """The settings of a file, with relative paths in these tables as from the file's own folder."""
+    base = file.resolve().parent
+    tables = {name: _absolute(getattr(settings, name), given, base) for name, given in paths.items()}
     return msgspec.structs.replace(settings, **tables)
 
 

@@ -61,6 +61,8 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kills it. `refuse`: it cannot load its banks, as if they were damaged."""
     bank: str = ""
     """Names the bank; scores that name another one than was loaded are of the wrong bank."""
+    digests: dict[str, str] = {}
+    """Digests of banks by recipe, where it is to be taken for a scorer that reads them."""
     image_sizes: tuple[tuple[int, int], ...] = ()
     """(height, width) of the images that the bank would be of; empty: not recorded."""
     mean_grey: MeasureLimit | None = None
@@ -101,7 +103,7 @@ class Stub:
             time.sleep(0.01)
         banks = [
             BankInForce(
-                recipe.name, bank_sha256(recipe.name, behaviour.bank), "stub", "none", 0, 0, 0, 0,
+                recipe.name, _digest(behaviour, recipe.name), "stub", "none", 0, 0, 0, 0,
                 _THRESHOLD if recipe.threshold is None else recipe.threshold,
                 behaviour.image_sizes, any_size=recipe.any_size, check_above=recipe.check_above,
                 limits={} if behaviour.mean_grey is None else {"mean_grey": behaviour.mean_grey},
@@ -137,7 +139,7 @@ class Stub:
         while behaviour.fault == "hang":
             time.sleep(1.0)
         time.sleep(behaviour.latency_ms / 1000)
-        digest = bank_sha256(batch.recipe, behaviour.bank)
+        digest = _digest(behaviour, batch.recipe)
         for inspection in batch.inspections:
             if behaviour.fault == "error":
                 answer: Score | ScoreError = ScoreError(
@@ -191,6 +193,10 @@ def _bytes_looked_at(pixels: memoryview, frame: FrameRef) -> memoryview | bytes:
         for row in range(region.top, region.top + region.height)
     )
     return b"".join(pixels[start : start + region.width * frame.channels] for start in starts)
+
+
+def _digest(behaviour: Behaviour, recipe: str) -> str:
+    return behaviour.digests.get(recipe) or bank_sha256(recipe, behaviour.bank)
 
 
 def bank_sha256(recipe: str, bank: str = "") -> str:

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.agents import AgentProcess, MadeRecipe, Signers, know_banks, line_settings
+from support.daemon import Daemon, camera_table, settings
 from support.forwarder import ForwarderProcess
 from support.nats_cluster import NatsCluster
+from support.orders import people_with_keys
 
 
 @contextmanager
@@ -55,3 +58,38 @@ def start_forwarder(tmp_path: Path) -> Iterator[Callable[..., ForwarderProcess]]
     yield start
     for forwarder in started:
         forwarder.close()
+
+
+@pytest.fixture(scope="module")
+def signers(tmp_path_factory: pytest.TempPathFactory) -> Signers:
+    """People who sign orders."""
+    return Signers(people_with_keys(tmp_path_factory.mktemp("people"), "anna", "otto", "eve"))
+
+
+@pytest.fixture
+def start_agent(signers: Signers) -> Iterator[Callable[..., AgentProcess]]:
+    """Starts agents."""
+    started: list[AgentProcess] = []
+
+    def start(cluster: NatsCluster, line: str, daemon: Daemon, **more: Any) -> AgentProcess:
+        started.append(AgentProcess(cluster, line, daemon, signers, **more))
+        return started[-1]
+
+    yield start
+    for agent in started:
+        agent.close()
+
+
+@pytest.fixture
+def start_line(start_cluster, start_daemon, good_folder, start_agent):
+    """Starts servers, a line that knows the banks of recipes, and its agent."""
+
+    def start(*recipes: MadeRecipe, **fleet: float) -> tuple[NatsCluster, Daemon, AgentProcess]:
+        cluster = start_cluster()
+        cluster.make_fleet_streams()
+        text = line_settings(settings("stub.bank", camera_table("top", good_folder, fps=20)), "line")
+        daemon = start_daemon(text).ready()
+        know_banks(daemon, *recipes)
+        return cluster, daemon, start_agent(cluster, "line", daemon, **fleet)
+
+    return start

@@ -74,6 +74,7 @@ def test_what_keeps_verdicts_safe_is_in_the_files() -> None:
     [
         (CONFIG, "nats.service", "/opt/nats/bin/nats-server"),
         (ROOT / "systemd", "inspectd-forward@.service", "/opt/inspectd/bin/inspectd"),
+        (ROOT / "systemd", "inspectd-fleet@.service", "/opt/inspectd/bin/inspectd"),
     ],
 )
 def test_systemd_accepts_the_units_and_they_are_hardened(

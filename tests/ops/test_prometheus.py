@@ -223,7 +223,7 @@ def test_every_metric_a_rule_names_is_one_that_is_there(prometheus: Prometheus) 
     for page in ("page.md", "page_history.md"):  # their tables are held against the page's own metrics
         known |= set(re.findall(r"inspectd_page_\w+", (ROOT / "docs" / page).read_text()))
     fleet = (ROOT / "docs/fleet.md").read_text()  # and its tables against the forwarder's
-    known |= set(re.findall(r"inspectd_(?:forward|nats)_\w+", fleet))
+    known |= set(re.findall(r"inspectd_(?:forward|fleet|nats)_\w+", fleet))
     known |= set(re.findall(r"inspectd_hub_\w+", (ROOT / "docs/hub.md").read_text()))
     expressions = [rule["expr"] for group in RULES["groups"] for rule in group["rules"]]
     words = {word for text in [*expressions, *(expr for _, expr in QUERIES)] for word in names(text)}

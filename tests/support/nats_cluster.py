@@ -27,11 +27,13 @@ from cryptography.x509.oid import NameOID
 from nats.js import api
 from support.ports import free_ports
 
+from inspectd.fleet.agent.publisher import banks_config, desired_config
 from inspectd.fleet.keys import new_key
 from inspectd.fleet.make_streams import make_streams
-from inspectd.fleet.names import ID_HEADER, LineNames, position_of
+from inspectd.fleet.names import ID_HEADER, LineNames, PlantNames, position_of
 from inspectd.fleet.servers import Servers, ServersDoor, ServersError
 from inspectd.fleet.settings import ForwardConfig, ForwardedLine, PlantServers
+from inspectd.fleet.streams import made
 from inspectd.wire.sync import Position
 
 CONFIG = Path(__file__).parents[2] / "config/nats"
@@ -109,7 +111,9 @@ class NatsCluster:
         self.clients, self.monitors, self.routes = (ports[i::_COUNT] for i in range(3))
         folder.mkdir(parents=True, exist_ok=True)
         make_certificates(folder, addresses)
-        self.keys = {name: new_key(folder / name) for name in ("administrator", "reader", "system", *lines)}
+        agents = [f"agent-{line}" for line in lines]
+        users = ("administrator", "reader", "system", "publisher", *lines, *agents)
+        self.keys = {name: new_key(folder / name) for name in users}
         (folder / "accounts.conf").write_text(self._accounts((CONFIG / "accounts.conf").read_text()))
         (folder / "server.conf").write_text(
             (CONFIG / "server.conf").read_text().replace("sync_interval: always", f"sync_interval: {sync}")
@@ -119,19 +123,23 @@ class NatsCluster:
         """The project's file with these keys, and the block of its line once for each line."""
         public = {name: key for name, (_, key) in self.keys.items()}
         named = re.findall(r"nkey: (U[A-Z2-7]{55})", text)
-        assert len(named) == 4, named
-        for key, name in zip(named, ("administrator", "line1", "reader", "system"), strict=True):
-            text = text.replace(key, "KEY_OF_LINE" if name == "line1" else public[name])
-        block = re.search(r"      \{ nkey: KEY_OF_LINE.*?\n        \} \}\n", text, re.DOTALL)
-        assert block is not None
-        own = "".join(
-            block[0]
-            .replace("KEY_OF_LINE", public[line])
-            .replace("demo.line1", f"test.{line}")
-            .replace("demo+line1", f"test+{line}")
-            for line in self.lines
-        )
-        return text.replace(block[0], own)
+        assert len(named) == 6, named
+        users = ("administrator", "line1", "agent-line1", "publisher", "reader", "system")
+        for key, name in zip(named, users, strict=True):
+            text = text.replace(key, public.get(name, f"KEY_OF_{name}"))
+        for marked, prefix in (("KEY_OF_line1", ""), ("KEY_OF_agent-line1", "agent-")):
+            block = re.search(rf"      \{{ nkey: {marked}\n.*?\n        \}} \}}\n", text, re.DOTALL)
+            assert block is not None
+            own = "".join(
+                block[0]
+                .replace(marked, public[f"{prefix}{line}"])
+                .replace("demo.line1", f"test.{line}")
+                .replace("demo+line1", f"test+{line}")
+                .replace("desired.line1", f"desired.{line}")
+                for line in self.lines
+            )
+            text = text.replace(block[0], own)
+        return text.replace("demo", "test")
 
     def environment(self, index: int) -> dict[str, str]:
         """What `host.env` is on a host."""
@@ -200,6 +208,15 @@ class NatsCluster:
                     assert time.monotonic() < deadline, "the servers make no streams"
                     time.sleep(0.5)
 
+    def make_fleet_streams(self, max_gb: float = 0.1) -> None:
+        """Make the streams of what lines should run."""
+        names = PlantNames("test")
+        for config in (
+            banks_config(names, max_gb=max_gb),
+            desired_config(names).evolve(max_bytes=20_000_000),
+        ):
+            self.as_user("administrator", lambda servers, config=config: made(servers, config))
+
     def close(self) -> None:
         """End all."""
         for process in self.processes.values():
@@ -222,6 +239,8 @@ class NatsCluster:
     def as_user(self, user: str, work: Callable[[Servers], Awaitable[_T]], seconds: float = 60.0) -> _T:
         """What `work` gives on a connection of a user; tried again while servers do not answer."""
         inbox = f"_INBOX.test.{user}" if user in self.lines else f"_INBOX.{user}"
+        if user.startswith("agent-"):
+            inbox = f"_INBOX.agent.test.{user.removeprefix('agent-')}"
 
         async def once() -> _T:
             async with ServersDoor(self.settings(user), inbox, "test").connect() as servers:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
-import signal
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -19,6 +17,7 @@ from inspectd.fleet.forward.comparison import Comparison
 from inspectd.fleet.forward.extras import ExtrasQueue, ExtrasReader, send_extras
 from inspectd.fleet.forward.metrics import ForwardMetrics, SessionEnd
 from inspectd.fleet.forward.session import ForwardSession, LineSilentError, Progress, watch_distance
+from inspectd.fleet.program import keep_alive, until_signalled
 from inspectd.fleet.safety import UnsafeServersError
 from inspectd.fleet.servers import DeniedError, ServersDoor, ServersError
 from inspectd.fleet.settings import ForwardConfig
@@ -29,7 +28,6 @@ from inspectd.notify import Notifier
 
 _FIRST_PAUSE_SECONDS: Final = 0.25
 _LONGEST_PAUSE_SECONDS: Final = 5.0
-_KEEP_ALIVE_SECONDS: Final = 2.0
 _DISTANCE_SECONDS: Final = 10.0
 
 _log: Final = logging.getLogger(__name__)
@@ -47,31 +45,12 @@ def run(config: ForwardConfig) -> None:
     server = MetricsServer(registry, config.metrics) if config.metrics.port else None
     notifier = Notifier.from_environment()
     try:
-        asyncio.run(_until_signalled(_work(config, metrics, notifier)))
+        asyncio.run(until_signalled(_work(config, metrics, notifier)))
     finally:
         notifier.stopping()
         log.event(_log, logging.INFO, "stopped")
         if server is not None:
             server.close()
-
-
-async def _until_signalled(work: Coroutine[Any, Any, None]) -> None:
-    """Work until SIGTERM or SIGINT."""
-    loop = asyncio.get_running_loop()
-    working = loop.create_task(work)
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, working.cancel)
-    loop.set_exception_handler(_left_behind)
-    with contextlib.suppress(asyncio.CancelledError):
-        await working
-
-
-def _left_behind(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What a task of the library ended with that nobody waits for: its session has ended by it already."""
-    error = context.get("exception")
-    log.event(
-        _log, logging.WARNING, "left_behind", detail=context["message"], error=repr(error) if error else None
-    )
 
 
 async def _work(config: ForwardConfig, metrics: ForwardMetrics, notifier: Notifier) -> None:
@@ -86,7 +65,7 @@ async def _work(config: ForwardConfig, metrics: ForwardMetrics, notifier: Notifi
     works: list[Coroutine[Any, Any, None]] = [
         Forwarder(config, door, metrics, progress, time.monotonic).run(),
         watch_distance(config, progress, metrics, _DISTANCE_SECONDS),
-        _keep_alive(notifier),
+        keep_alive(notifier),
     ]
     extras = None
     if wanted.heatmaps or wanted.thumbnails:
@@ -163,10 +142,3 @@ class Forwarder:
     def _ended(self, why: SessionEnd, level: int, error: Exception) -> None:
         self._metrics.session_ended(why)
         log.event(_log, level, "session_ended", why=why, detail=str(error))
-
-
-async def _keep_alive(notifier: Notifier) -> None:
-    """Show the service manager that the loop goes round."""
-    while True:
-        notifier.watchdog()
-        await asyncio.sleep(_KEEP_ALIVE_SECONDS)

@@ -1,0 +1,167 @@
+"""`inspectd fleet`: a line's agent, and orders of what lines should run."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import signal
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from inspectd import log
+from inspectd.cli.init import as_table, write_example
+from inspectd.errors import ExitCode, InputError, UnavailableError
+
+_HEAD: Final = """\
+# inspectd, the agent of one line (docs/fleet.md). Every setting is listed with its meaning
+# and default; one that is commented out is unset, and its value is an example.
+# `inspectd fleet --config FILE --check` asks servers and line, and says every problem.
+"""
+_PUBLISHER_HEAD: Final = """\
+# inspectd, who publishes recipes and orders (docs/fleet.md).
+"""
+_ROLLOUT_HEAD: Final = """\
+# inspectd, a rollout (docs/fleet.md): `inspectd fleet order FILE --out ORDER` makes an order of it.
+"""
+_SIGNERS: Final = """\
+# Two people or more whose signatures count on this line; `inspectd fleet new-signer NAME` makes keys.
+#[[signers]]
+#name = "anna"
+#key = "0000000000000000000000000000000000000000000000000000000000000000"
+#[[signers]]
+#name = "otto"
+#key = "1111111111111111111111111111111111111111111111111111111111111111"
+"""
+_WAVES: Final = """\
+# Lines that change at the same time, and how long they are watched before the next wave; in order.
+[[waves]]
+lines = ["line1"]
+watch_minutes = 240
+[[waves]]
+lines = ["line2", "line3"]
+watch_minutes = 60
+"""
+_TABLES: Final = ("line", "servers", "fleet", "metrics", "log")
+_PACKAGES: Final = {
+    "nats": "nats-py",
+    "nkeys": "nkeys",
+    "nacl": "pynacl",
+    "prometheus_client": "prometheus-client",
+}
+_ORDERS: Final = {"order", "sign", "show"}
+_SERVERS: Final = {"publish", "desire", "rollout", "make-streams"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options and what else there is to do."""
+    parser.description = (
+        "A line's agent: it fetches what the line should run, which two people signed, gives it to its "
+        "recipe store, and asks the line as any operator would. Servers that are gone, wrong or taken over "
+        "cannot change what a line runs. The other actions make, sign and bring such orders."
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the agent's own file")
+    parser.add_argument(
+        "--check", action="store_true", help="ask servers and line, say in words how everything is, and end"
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    init = actions.add_parser("init", help="write commented examples: agent, publisher, rollout")
+    init.add_argument("dir", type=Path, metavar="DIR", help="folder to write them into")
+    signer = actions.add_parser("new-signer", help="make the key by which a person signs orders")
+    signer.add_argument("name", type=Path, metavar="NAME", help="NAME.signer is the secret")
+    order = actions.add_parser("order", help="make an order of a rollout's file and its archive")
+    order.add_argument("file", type=Path, metavar="FILE", help="the rollout's TOML file")
+    order.add_argument("--out", type=Path, required=True, metavar="ORDER", help="the order to write")
+    sign = actions.add_parser("sign", help="show an order, and sign it; two different people must")
+    sign.add_argument("--name", required=True, metavar="NAME", help="yours, as the lines know it")
+    sign.add_argument("--key", type=Path, required=True, metavar="FILE", help="your NAME.signer")
+    publish = actions.add_parser("publish", help="bring the archive of an order to the plant's servers")
+    publish.add_argument("archive", type=Path, metavar="ARCHIVE", help="the file of `inspectd recipe export`")
+    publish.add_argument("--order", type=Path, required=True, metavar="ORDER", help="the order that names it")
+    desire = actions.add_parser("desire", help="tell lines at once, without watching, what they should run")
+    desire.add_argument("--line", action="append", metavar="LINE", help="a line of the order; default: all")
+    rollout = actions.add_parser(
+        "rollout", help="tell wave after wave, watch, and stop when one leaves its band"
+    )
+    rollout.add_argument("--resume", action="store_true", help="go on with a rollout that was stopped")
+    rollout.add_argument("--every", type=float, default=5.0, metavar="SECONDS", help="default: 5")
+    for each in (sign, actions.add_parser("show", help="say in words what an order wants"), desire, rollout):
+        each.add_argument("order", type=Path, metavar="ORDER", help="the order's file")
+    streams = actions.add_parser(
+        "make-streams", help="make a plant's streams, as administrator of the servers"
+    )
+    streams.add_argument("--plant", required=True, metavar="PLANT", help="the plant's name")
+    streams.add_argument("--gb", type=float, default=50.0, help="for archives, on each server; default: 50")
+    for each in (publish, desire, rollout, streams):
+        each.add_argument("--config", type=Path, required=True, metavar="FILE", help="the publisher's file")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run one action; the agent until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: a file has problems.
+        InputError: an endpoint, a key, an order or another file cannot be used, or an example exists already.
+        UnavailableError: the servers cannot be reached, a port is taken, a file cannot be written, or a
+            package that the fleet needs is not installed.
+    """
+    if arguments.action in _ORDERS:
+        return _code(_needed("inspectd.cli.fleet_order").main(arguments))
+    if arguments.action in _SERVERS:
+        return _code(_needed("inspectd.cli.fleet_publish").main(arguments))
+    if arguments.action == "init":
+        for name, text in examples().items():
+            print(f"wrote {write_example(arguments.dir, name, text)}")
+        return ExitCode.OK
+    if arguments.action == "new-signer":
+        secret, public = _needed("inspectd.fleet.agent.signing").new_signer(arguments.name)
+        print(f"wrote {secret}\nlines know it as\n{public}")
+        return ExitCode.OK
+    if arguments.config is None:
+        raise InputError("--config FILE: is missing; `inspectd fleet init DIR` writes an example")
+    settings = _needed("inspectd.fleet.agent.settings").load(arguments.config)
+    if arguments.check:
+        check = _needed("inspectd.fleet.agent.check").AgentCheck(settings, print)
+        asyncio.run(check.run())
+        print("no problem" if not check.problems else f"problems: {check.problems}")
+        return ExitCode.FAILED if check.problems else ExitCode.OK
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that closes
+    program = _needed("inspectd.fleet.agent.run")
+    log.setup(settings.log.level, settings.log.format)
+    program.run(settings)
+    return ExitCode.OK
+
+
+def examples() -> dict[str, str]:
+    """The commented examples, by the name of their file."""
+    settings, plan = _needed("inspectd.fleet.agent.settings"), _needed("inspectd.fleet.agent.plan")
+    default = settings.AgentConfig()
+    agent = [as_table(f"[{table}]", type(getattr(default, table))) for table in _TABLES]
+    rollout = [as_table("[order]", plan.OrderSettings), as_table("[band]", plan.BandSettings)]
+    return {
+        "fleet.toml": "\n".join([_HEAD, *agent, _SIGNERS]),
+        "publish.toml": f"{_PUBLISHER_HEAD}\n{as_table('[servers]', settings.ServersLink)}",
+        "rollout.toml": "\n".join([_ROLLOUT_HEAD, *rollout, _WAVES]),
+    }
+
+
+def _code(code: int) -> int:
+    return code
+
+
+def _needed(name: str) -> ModuleType:
+    """A module that stands on packages of the extra `fleet`.
+
+    Raises:
+        UnavailableError: one of them is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name not in _PACKAGES:
+            raise
+        raise UnavailableError(
+            f"`inspectd fleet` needs {_PACKAGES[error.name]}, which is not installed here; "
+            "pip install 'inspectd[fleet]' brings all that it needs"
+        ) from error

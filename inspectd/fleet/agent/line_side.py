@@ -1,0 +1,193 @@
+"""What the agent hears of its line, and asks it for: as any operator would, over the bus."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from inspectd.client import (
+    Event,
+    LiveReader,
+    RecipeAck,
+    RecipeAction,
+    RecipeRefusal,
+    RecipeRefusalReason,
+    RecipeRequest,
+    RecipeState,
+    Verdict,
+    ask_recipe,
+    ask_status,
+)
+from inspectd.errors import UnavailableError
+from inspectd.fleet.agent.order import Refusal, RefusedOrderError
+from inspectd.fleet.agent.settings import AgentLine
+from inspectd.wire.sync import LineStatus
+
+WHO: Final = "fleet"
+"""In the line's audit file; over TCP with keys the key's name stands there."""
+_TURN_SECONDS: Final = 0.2
+_AGAIN_SECONDS: Final = 0.5
+_ENDS_KEPT: Final = 50
+_NEVER: Final = {RecipeRefusalReason.DAMAGED, RecipeRefusalReason.UNKNOWN, RecipeRefusalReason.OTHER_LINE}
+"""What asking again cannot change."""
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """Verdicts of one version of a recipe.
+
+    Attributes:
+        since_utc_ns: counted since.
+        counts: number by evaluation.
+    """
+
+    since_utc_ns: int
+    counts: dict[str, int]
+
+    @property
+    def reject_share(self) -> float | None:
+        """Share of fails among passes and fails."""
+        passes, fails = self.counts.get("pass", 0), self.counts.get("fail", 0)
+        return fails / (passes + fails) if passes + fails else None
+
+
+class LineEar:
+    """Hears what a line publishes, in a thread of its own.
+
+    Args:
+        line: the line.
+        clock_ns: ns since 1970.
+
+    Raises:
+        InputError: the endpoint cannot be one, or a key file cannot be used.
+    """
+
+    def __init__(self, line: AgentLine, clock_ns: Callable[[], int]) -> None:
+        self._reader = LiveReader(line.verdicts, keys=line.keys)
+        self._clock_ns = clock_ns
+        self._lock = threading.Lock()
+        self._ends: deque[Event] = deque(maxlen=_ENDS_KEPT)
+        self._counted: tuple[str, int] | None = None
+        self._tally = Tally(clock_ns(), {})
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._listen, name="line-ear", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End, and disconnect."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._reader.close()
+
+    def begin(self, recipe: str, version: int, since_utc_ns: int) -> None:
+        """Count the verdicts by this version from now on, and no others."""
+        with self._lock:
+            self._counted, self._tally = (recipe, version), Tally(since_utc_ns, {})
+
+    def count(self, recipe: str, version: int) -> Tally:
+        """The verdicts by this version so far; from now on others are not counted."""
+        if self._counted != (recipe, version):
+            self.begin(recipe, version, self._clock_ns())
+        with self._lock:
+            return Tally(self._tally.since_utc_ns, dict(self._tally.counts))
+
+    def end_of(self, request: str) -> Event | None:
+        """The event that ended the loading which was asked for so; None: it has not come."""
+        with self._lock:
+            return next((event for event in self._ends if f"({request})" in event.detail), None)
+
+    def _listen(self) -> None:
+        while not self._stop.is_set():
+            message = self._reader.receive(_TURN_SECONDS)
+            if isinstance(message, Event) and message.event in {"recipe_prepared", "recipe_failed"}:
+                with self._lock:
+                    self._ends.append(message)
+            elif isinstance(message, Verdict):
+                self._heard(message)
+
+    def _heard(self, verdict: Verdict) -> None:
+        with self._lock:
+            if self._counted == (verdict.recipe, verdict.recipe_version):
+                counts = self._tally.counts
+                counts[verdict.evaluation] = counts.get(verdict.evaluation, 0) + 1
+
+
+class LineDesk:
+    """Asks a line for what an order wants.
+
+    Args:
+        line: the line.
+        ear: hears how loading ends.
+        load_seconds: longest time for that.
+    """
+
+    def __init__(self, line: AgentLine, ear: LineEar, load_seconds: float) -> None:
+        _, self._sync, self._control = line.endpoints
+        self._line, self._ear, self._load_seconds = line, ear, load_seconds
+        self._meant = f"{line.plant}/{line.name}"
+
+    async def status(self) -> LineStatus:
+        """How the line is.
+
+        Raises:
+            InputError: an endpoint or a key cannot be used.
+            UnavailableError: it does not answer, or it is another line.
+        """
+        status = await asyncio.to_thread(ask_status, self._sync, self._line.keys)
+        if (status.plant, status.line) != (self._line.plant, self._line.name):
+            raise UnavailableError(f"{self._sync} is of {status.plant}/{status.line}, expected {self._meant}")
+        return status
+
+    async def put_in_force(self, recipe: str, version: int, why: str) -> None:
+        """Have a version loaded beside what runs, and put in force between two parts.
+
+        Raises:
+            RefusedOrderError: the line refuses, and will again.
+            UnavailableError: it refuses now, or does not answer.
+        """
+        request = RecipeRequest(
+            f"fleet-{secrets.token_hex(8)}",
+            RecipeAction.PREPARE,
+            recipe,
+            version,
+            WHO,
+            why[:200],
+            self._meant,
+        )
+        answer = await self._asked(request)
+        if answer.state is RecipeState.LOADING:
+            await self._loaded(request)
+        answer = await self._asked(msgspec.structs.replace(request, action=RecipeAction.ACTIVATE))
+        if answer.in_force_utc_ns is not None:
+            self._ear.begin(recipe, version, answer.in_force_utc_ns)
+
+    async def _loaded(self, request: RecipeRequest) -> None:
+        name = f"{request.recipe}@{request.version}"
+        try:
+            async with asyncio.timeout(self._load_seconds):
+                while (end := self._ear.end_of(request.request)) is None:
+                    if name in (await self.status()).prepared:
+                        return
+                    await asyncio.sleep(_AGAIN_SECONDS)
+        except TimeoutError as error:
+            raise UnavailableError(f"{name}: not loaded within {self._load_seconds:g} s") from error
+        if end.event == "recipe_failed":
+            raise UnavailableError(end.detail.replace(f" ({request.request})", ""))
+
+    async def _asked(self, request: RecipeRequest) -> RecipeAck:
+        answer = await asyncio.to_thread(ask_recipe, self._control, request, self._line.keys)
+        if isinstance(answer, RecipeRefusal):
+            detail = f"{request.recipe}@{request.version}: the line refuses, {answer.reason}: {answer.detail}"
+            if answer.reason in _NEVER:
+                raise RefusedOrderError(Refusal.LINE, detail)
+            raise UnavailableError(detail)
+        return answer

@@ -1,0 +1,268 @@
+"""Brings an order to its lines, wave after wave, and stops when a line leaves the order's band.
+
+Everything it goes by is on the servers: what each line was told, what it reports, and whether the rollout was
+stopped. So it can be killed and started again, also elsewhere. It needs no signing key: two people signed all
+lines, their order and the band.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from inspectd.fleet.agent.order import (
+    Band,
+    FleetOrder,
+    RefusedOrderError,
+    SignedOrder,
+    decode_order,
+    decode_signed,
+)
+from inspectd.fleet.agent.publisher import desire, desired, report_of
+from inspectd.fleet.agent.report import AgentState, FleetReport
+from inspectd.fleet.names import LineNames, PlantNames
+from inspectd.fleet.servers import NotThereError, Servers
+
+_MINUTE_NS: Final = 60e9
+_MINUTE_SECONDS: Final = 60.0
+
+
+class Step(StrEnum):
+    """What comes next."""
+
+    TELL = "tell"
+    """Lines of a wave are to be told."""
+    WAIT = "wait"
+    STOP = "stop"
+    DONE = "done"
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What comes next, with the lines it is about and a word for people."""
+
+    step: Step
+    lines: tuple[str, ...]
+    text: str
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What is known of a line.
+
+    Attributes:
+        is_told: the order is what it was told last.
+        told_other: it was told something else since, of this serial number or a higher one.
+        report: the last one; None: there is none.
+        silent_seconds: so long no other came, as far as this program saw.
+    """
+
+    is_told: bool
+    told_other: int | None
+    report: FleetReport | None
+    silent_seconds: float
+
+
+class RolloutRecord(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema", tag="fleet_rollout/1"
+):
+    """That a rollout was stopped, or goes on after all."""
+
+    order_sha256: str
+    is_stopped: bool
+    why: str
+
+
+def decide(order: FleetOrder, sha256: str, seen: Mapping[str, Seen]) -> Decision:
+    """What comes next by what is known of the lines.
+
+    Args:
+        order: the order.
+        sha256: names it.
+        seen: what is known, of each of its lines.
+    """
+    for line in order.lines:
+        here = seen[line]
+        if here.told_other is not None:
+            return Decision(Step.STOP, (line,), f"{line} was told order {here.told_other} by somebody else")
+        if here.is_told and (why := wrong_with(order, sha256, here)):
+            return Decision(Step.STOP, (line,), f"{line}: {why}")
+    for number, wave in enumerate(order.waves, 1):
+        untold = tuple(line for line in wave.lines if not seen[line].is_told)
+        if untold:
+            return Decision(Step.TELL, untold, f"wave {number} of {len(order.waves)}: {', '.join(untold)}")
+        left = [line for line in wave.lines if not _is_watched(order, wave.watch_minutes, seen[line])]
+        if left:
+            words = "; ".join(f"{line} {_stands(order, seen[line])}" for line in left)
+            return Decision(Step.WAIT, tuple(left), f"wave {number} of {len(order.waves)}: {words}")
+    return Decision(Step.DONE, tuple(order.lines), "every line runs it, and was watched")
+
+
+def wrong_with(order: FleetOrder, sha256: str, seen: Seen) -> str:
+    """Why a line that was told must stop the rollout; empty: nothing."""
+    band, report = order.band, seen.report
+    if seen.silent_seconds > band.silent_minutes * _MINUTE_SECONDS:
+        return f"has said nothing for {seen.silent_seconds / _MINUTE_SECONDS:.1f} minutes"
+    if report is None:
+        return ""
+    if report.offered_sha256 == sha256 and report.refusal:
+        return f"refuses: {report.refusal}"
+    if report.wanted_serial != order.serial:
+        return ""
+    if report.state is AgentState.HELD:
+        return report.why
+    return _out_of_band(band, report) if report.state is AgentState.RUNNING else ""
+
+
+def _out_of_band(band: Band, report: FleetReport) -> str:
+    count, share = sum(report.verdicts.values()), report.reject_share
+    is_known = share is not None and count >= band.min_verdicts
+    if is_known and not band.min_reject_share <= (share or 0.0) <= band.max_reject_share:
+        return (
+            f"rejects {share:.2%} of {count} verdicts, expected {band.min_reject_share:.2%} to "
+            f"{band.max_reject_share:.2%}"
+        )
+    if report.drift is not None and report.drift > band.max_drift:
+        return f"has drifted to {report.drift:.2f} of a limit, expected at most {band.max_drift:.2f}"
+    return ""
+
+
+def _is_watched(order: FleetOrder, watch_minutes: float, seen: Seen) -> bool:
+    report = seen.report
+    return (
+        report is not None
+        and report.state is AgentState.RUNNING
+        and report.wanted_serial == order.serial
+        and report.counted_since_utc_ns is not None
+        and report.at_utc_ns - report.counted_since_utc_ns >= watch_minutes * _MINUTE_NS
+        and sum(report.verdicts.values()) >= order.band.min_verdicts
+    )
+
+
+def _stands(order: FleetOrder, seen: Seen) -> str:
+    report = seen.report
+    if report is None or report.wanted_serial != order.serial:
+        return "has not taken the order yet"
+    if report.state is not AgentState.RUNNING:
+        share = f" {report.progress:.0%}" if report.progress is not None else ""
+        return f"is {report.state}{share}{f', {report.why}' if report.why else ''}"
+    minutes = (report.at_utc_ns - (report.counted_since_utc_ns or report.at_utc_ns)) / _MINUTE_NS
+    reject = "" if report.reject_share is None else f", rejects {report.reject_share:.2%}"
+    return f"runs it since {minutes:.1f} min, {sum(report.verdicts.values())} verdicts{reject}"
+
+
+class Rollout:
+    """Brings one order to its lines.
+
+    Args:
+        signed: the order.
+        clock: seconds on a clock that never goes back.
+
+    Raises:
+        RefusedOrderError: it is none.
+    """
+
+    def __init__(self, signed: SignedOrder, clock: Callable[[], float]) -> None:
+        self.order = decode_order(signed.text)
+        self.seen: dict[str, Seen] = {}
+        """What is known of each line, by the last look."""
+        self._signed, self._clock = signed, clock
+        self._names = PlantNames(self.order.plant)
+        self._heard: dict[str, tuple[int, float]] = {}
+
+    async def stopped(self, servers: Servers) -> str | None:
+        """Why it was stopped before; None: it was not.
+
+        Raises:
+            ServersError: the servers do not answer.
+        """
+        subject = self._names.rollout(self.order.serial)
+        try:
+            found = await servers.asked(servers.js.get_last_msg(self._names.desired_stream, subject))
+        except NotThereError:
+            return None
+        try:
+            record = msgspec.json.decode(found.data or b"", type=RolloutRecord)
+        except ValueError:
+            return "something unreadable stands in its record"
+        is_ours = record.order_sha256 == self._signed.sha256
+        return record.why if record.is_stopped and is_ours else None
+
+    async def record(self, servers: Servers, *, is_stopped: bool, why: str) -> None:
+        """Record that it was stopped, or that it goes on.
+
+        Raises:
+            ServersError: the servers do not take it.
+        """
+        record = RolloutRecord(self._signed.sha256, is_stopped, why[:1000])
+        subject = self._names.rollout(self.order.serial)
+        await servers.asked(servers.js.publish(subject, msgspec.json.encode(record)))
+
+    async def look(self, servers: Servers) -> Decision:
+        """Look at all lines, and decide.
+
+        Raises:
+            ServersError: the servers do not answer.
+        """
+        lines = self.order.lines
+        seen = await asyncio.gather(*(self._see(servers, line) for line in lines))
+        self.seen = dict(zip(lines, seen, strict=True))
+        return decide(self.order, self._signed.sha256, self.seen)
+
+    async def tell(self, servers: Servers, lines: tuple[str, ...]) -> None:
+        """Tell lines what they should run.
+
+        Raises:
+            ServersError: the servers do not take it.
+        """
+        for line in lines:
+            await desire(servers, self._names, line, self._signed)
+            self._heard.pop(line, None)
+
+    async def _see(self, servers: Servers, line: str) -> Seen:
+        is_told, told_other = _told(
+            await desired(servers, self._names, line), self._signed, self.order.serial
+        )
+        found = await report_of(servers, LineNames(self.order.plant, line))
+        sequence, now = found[0] if found else 0, self._clock()
+        if self._heard.setdefault(line, (sequence, now))[0] != sequence:
+            self._heard[line] = sequence, now
+        return Seen(is_told, told_other, found[1] if found else None, now - self._heard[line][1])
+
+
+def what_runs_where(order: FleetOrder, seen: Mapping[str, Seen]) -> Iterator[str]:
+    """In words, line by line, and how to go back."""
+    changed = []
+    for line in order.lines:
+        here = seen.get(line)
+        report = here.report if here else None
+        version = f"@{report.version}" if report is not None and report.version is not None else ""
+        runs = (
+            f"runs {report.recipe or 'nobody knows what'}{version}, {report.state}" if report else "is silent"
+        )
+        told = "was told" if here and here.is_told else "was not told"
+        if here and here.is_told:
+            changed.append(line)
+        yield f"  {line}: {runs}; {told} order {order.serial}"
+    if changed:
+        yield (
+            f"to go back on {', '.join(changed)}: make and sign a new order with a higher serial number that "
+            "names the archive of before, and `inspectd fleet desire` it; lines that still have that version "
+            "fetch nothing. Or on one line, at once: `inspectd recipe rollback`"
+        )
+
+
+def _told(data: bytes | None, signed: SignedOrder, serial: int) -> tuple[bool, int | None]:
+    """Whether a line was told this order; the serial number of another one that it was told instead."""
+    if data is None:
+        return False, None
+    try:
+        other = decode_signed(data)
+        if other.text == signed.text:
+            return True, None
+        their = decode_order(other.text).serial
+    except RefusedOrderError:
+        return False, None
+    return False, their if their >= serial else None

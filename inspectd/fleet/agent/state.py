@@ -1,0 +1,103 @@
+"""What an agent remembers: the last order it accepted, and how far that is. One file, replaced whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from inspectd.errors import InputError, UnavailableError
+from inspectd.files import write_bytes
+from inspectd.fleet.agent.order import MOST_BYTES, SignedOrder
+
+_FILE: Final = "accepted.json"
+_FETCHED: Final = "fetched"
+
+
+class AcceptedOrder(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema", tag="fleet_state/1"
+):
+    """What is remembered.
+
+    Attributes:
+        serial: of the order that was accepted last; None: none was.
+        order: that order.
+        is_done: the line has put its recipe in force, so that whatever runs afterwards is somebody's choice.
+        version: of its recipe in the line's store; None: it is not there yet.
+    """
+
+    serial: int | None = None
+    order: SignedOrder | None = None
+    is_done: bool = False
+    version: int | None = None
+
+
+class StateFolder:
+    """The agent's own folder.
+
+    Args:
+        given: of the settings; empty: systemd's.
+
+    Raises:
+        InputError: none is named.
+        UnavailableError: it cannot be made.
+    """
+
+    def __init__(self, given: str) -> None:
+        place = given or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+        if not place:
+            raise InputError("fleet.state_dir: is empty, and systemd gives none; expected a folder")
+        self.path = Path(place)
+        self._file = self.path / _FILE
+        try:
+            (self.path / _FETCHED).mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise UnavailableError(f"{self.path}: cannot be made: {error.strerror}") from error
+
+    def fetched(self, sha256: str) -> Path:
+        """Where an archive is fetched to; what was fetched of others is taken away.
+
+        Raises:
+            UnavailableError: that fails.
+        """
+        place = self.path / _FETCHED / f"{sha256}.part"
+        try:
+            for other in (self.path / _FETCHED).iterdir():
+                if other != place:
+                    other.unlink()
+        except OSError as error:
+            raise UnavailableError(f"{self.path}: cannot be cleared: {error.strerror}") from error
+        return place
+
+    def read(self) -> AcceptedOrder:
+        """What is remembered; nothing, where there is no file yet.
+
+        Raises:
+            InputError: the file is damaged: nobody knows any more which orders are old.
+        """
+        try:
+            data = self._file.read_bytes()
+        except FileNotFoundError:
+            return AcceptedOrder()
+        except OSError as error:
+            raise InputError(f"{self._file}: cannot be read: {error.strerror}") from error
+        try:
+            if len(data) > 2 * MOST_BYTES:
+                raise InputError(f"{self._file}: is too large, {len(data)} bytes")
+            return msgspec.json.decode(data, type=AcceptedOrder)
+        except (ValueError, RecursionError) as error:
+            raise InputError(
+                f"{self._file}: is damaged ({str(error)[:200]}). It says which orders are old. Restore a "
+                "copy; or take it away, and the next order that two people signed for this line is taken, "
+                "were it an old one"
+            ) from error
+
+    def write(self, state: AcceptedOrder) -> None:
+        """Remember.
+
+        Raises:
+            UnavailableError: it cannot be written; what was remembered before still is.
+        """
+        write_bytes(self._file, msgspec.json.encode(state), 0o600, has_one_writer=True)

@@ -1,0 +1,125 @@
+"""Hands archives to a line's recipe store by the command that a person uses, in its own process.
+
+So all that the store checks is checked, the audit file has its record, and the agent loads nothing that reads
+banks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+
+from inspectd.errors import ExitCode, UnavailableError
+from inspectd.fleet.agent.order import OrderedRecipe, Refusal, RefusedOrderError
+
+_LIST_SECONDS: Final = 120.0
+_IMPORT_SECONDS: Final = 3600.0
+_OF_THE_AGENT: Final = {
+    "STATE_DIRECTORY",
+    "RUNTIME_DIRECTORY",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+}
+"""Variables that systemd gives the agent, and that mean something else to the command."""
+
+
+_Kind = TypeVar("_Kind")
+
+
+class _Version(msgspec.Struct):
+    id: str
+    version: int
+    sha256: str
+    origin: str | None = None
+
+
+class _Listed(msgspec.Struct):
+    id: str
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    recipe: _Version | None
+
+
+class LineStore:
+    """A line's recipe store.
+
+    Args:
+        line_file: the line's configuration file.
+    """
+
+    def __init__(self, line_file: Path) -> None:
+        self._file = line_file
+
+    async def version_of(self, recipe: OrderedRecipe) -> int | None:
+        """The version under which the store has a recipe; None: it has not.
+
+        Raises:
+            RefusedOrderError: the line's file cannot be used.
+            UnavailableError: the store cannot be read now.
+        """
+        for listed in await self._listing():
+            found = listed.recipe
+            if found is not None and found.id == recipe.id and recipe.sha256 in {found.sha256, found.origin}:
+                return listed.version
+        return None
+
+    async def count(self) -> int:
+        """The number of versions in the store; errors are those of `version_of`."""
+        return len(await self._listing())
+
+    async def bring(self, archive: Path, recipe: OrderedRecipe, who: str, why: str) -> int:
+        """Make a version of what is in an archive; the number that the store gives it.
+
+        Raises:
+            RefusedOrderError: the store refuses it, or it is another recipe than the order says.
+            UnavailableError: the store is in use, or cannot be written now.
+        """
+        words = ("import", str(archive), "--json", "--who", who[:100], "--why", why[:300])
+        made = _decoded(await self._run(*words, seconds=_IMPORT_SECONDS), _Version)
+        if (made.id, made.origin) != (recipe.id, recipe.sha256):
+            raise RefusedOrderError(
+                Refusal.STORE,
+                f"names {recipe}, and its archive holds {made.id} ({(made.origin or '')[:12]}), which is now "
+                f"in the store as {made.id}@{made.version}, and is not put in force; make the order anew",
+            )
+        return made.version
+
+    async def _listing(self) -> list[_Listed]:
+        said = await self._run("list", "--json", seconds=_LIST_SECONDS)
+        return [_decoded(row, _Listed) for row in said.splitlines()]
+
+    async def _run(self, *words: str, seconds: float) -> bytes:
+        environment = {name: value for name, value in os.environ.items() if name not in _OF_THE_AGENT}
+        command = [sys.executable, "-m", "inspectd", "recipe", *words, "--config", str(self._file)]
+        process = await asyncio.create_subprocess_exec(
+            *command, env=environment, stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            said, wrong = await asyncio.wait_for(process.communicate(), seconds)
+        except TimeoutError as error:
+            raise UnavailableError(f"`inspectd recipe {words[0]}` took longer than {seconds:g} s") from error
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        detail = wrong.decode(errors="replace").strip().removeprefix("error: ")
+        if process.returncode == ExitCode.BAD_INPUT:
+            raise RefusedOrderError(Refusal.STORE, f"is refused by the line's store: {detail}")
+        if process.returncode != ExitCode.OK:
+            raise UnavailableError(
+                f"`inspectd recipe {words[0]}` ended with {process.returncode}: {detail[-300:]}"
+            )
+        return said
+
+
+def _decoded(data: bytes, kind: type[_Kind]) -> _Kind:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (ValueError, RecursionError) as error:
+        raise UnavailableError(f"`inspectd recipe` said something else than expected: {error}") from error

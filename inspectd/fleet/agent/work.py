@@ -1,0 +1,278 @@
+"""What an agent does with orders: accepts or refuses them, and has its line carry out the one in force.
+
+Nothing comes to the line but what two of its trusted people signed, byte for byte, and nothing is put in
+force but by the line itself. What fails is tried again, or left where that can never work; the line goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from inspectd import log
+from inspectd.errors import UnavailableError
+from inspectd.fleet.agent import fetch
+from inspectd.fleet.agent.line_side import WHO, LineDesk
+from inspectd.fleet.agent.metrics import AgentMetrics, Attempt
+from inspectd.fleet.agent.order import (
+    FleetOrder,
+    RefusedOrderError,
+    SignedOrder,
+    decode_signed,
+    refuse_misplaced,
+)
+from inspectd.fleet.agent.report import AgentState
+from inspectd.fleet.agent.settings import AgentConfig
+from inspectd.fleet.agent.signing import verified
+from inspectd.fleet.agent.state import AcceptedOrder, StateFolder
+from inspectd.fleet.agent.store_side import LineStore
+from inspectd.fleet.names import PlantNames
+from inspectd.fleet.servers import Servers, ServersError
+from inspectd.wire.sync import LineStatus
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Outlook:
+    """What the agent shows of itself: its state, why, and what it saw last."""
+
+    def __init__(self, metrics: AgentMetrics, changed: Callable[[], None]) -> None:
+        self.state, self.why = AgentState.UNKNOWN, "the agent has just started"
+        self.progress: float | None = None
+        self.status: LineStatus | None = None
+        """Of the line, when it was asked last; None: it gave no answer."""
+        self._metrics, self._changed = metrics, changed
+
+    def now(self, state: AgentState, why: str = "") -> None:
+        """The agent is in this state."""
+        if (state, why) == (self.state, self.why):
+            return
+        if state is not self.state:
+            log.event(_log, logging.INFO, "state", state=state, why=why)
+        self.state, self.why = state, why
+        self.progress = None
+        self._metrics.is_in(state)
+        self._changed()
+
+    def fetched(self, here: int, total: int) -> None:
+        """So many chunks are here."""
+        self.progress = here / total
+        self._changed()
+
+    def saw(self, status: LineStatus | None) -> None:
+        """The line answered, or did not."""
+        before = self.status.in_force if self.status is not None else None
+        self.status = status
+        if before != (status.in_force if status is not None else None):
+            self._changed()
+
+
+class OrderBook:
+    """Orders as they come: the one that was accepted last, and what became of the newest.
+
+    Args:
+        settings: the agent's.
+        folder: where the accepted one is kept.
+        metrics: where refusals are counted.
+        clock_ns: ns since 1970.
+
+    Raises:
+        InputError: what is kept is damaged.
+    """
+
+    def __init__(
+        self, settings: AgentConfig, folder: StateFolder, metrics: AgentMetrics, clock_ns: Callable[[], int]
+    ) -> None:
+        self.kept: AcceptedOrder = folder.read()
+        self.order: FleetOrder | None = None
+        """The order that was accepted last, while its signatures are good by today's list of people."""
+        self.by: list[str] = []
+        """Who signed it."""
+        self.newest_sha256: str | None = None
+        """Names the newest entry."""
+        self.refusal = ""
+        """Why that will not be used; empty: it is used."""
+        self._settings, self._folder, self._metrics, self._clock_ns = settings, folder, metrics, clock_ns
+        self._newest: bytes | None = None
+        metrics.wanted(self.kept.serial)
+        if self.kept.order is not None:
+            try:
+                self.order, self.by = verified(self.kept.order, settings.people)
+                self.newest_sha256 = self.kept.order.sha256
+            except RefusedOrderError as error:
+                self._refuse(self.kept.order.sha256, error)
+
+    def take(self, data: bytes) -> bool:
+        """Look at the newest entry for this line; whether it is a new order, which is accepted now.
+
+        Raises:
+            UnavailableError: it cannot be kept, so it is not accepted yet.
+        """
+        if data == self._newest:
+            return False
+        sha256 = hashlib.sha256(data).hexdigest()
+        try:
+            signed = decode_signed(data)
+            sha256 = signed.sha256
+            order, by = verified(signed, self._settings.people)
+            if self.kept.order is None or signed.text != self.kept.order.text:
+                line = self._settings.line
+                refuse_misplaced(
+                    order, plant=line.plant, line=line.name, last_serial=self.kept.serial,
+                    utc_ns=self._clock_ns(),
+                )  # fmt: skip
+                fetch.refuse_large(order.recipe, self._settings.fleet.max_mb)
+                self._accept(order, by, signed)
+                is_new = True
+            else:
+                is_new = self.order is None
+                self.order, self.by = order, by
+        except RefusedOrderError as error:
+            self._newest = data
+            self._refuse(sha256, error)
+            return False
+        self._newest, self.newest_sha256, self.refusal = data, sha256, ""
+        return is_new
+
+    def done(self, order: FleetOrder, version: int) -> None:
+        """The line has put the order's recipe in force, as this version of its store.
+
+        Raises:
+            UnavailableError: that cannot be kept; it will be asked again.
+        """
+        if self.order is order:
+            self._keep(AcceptedOrder(self.kept.serial, self.kept.order, is_done=True, version=version))
+
+    def give_up(self, order: FleetOrder, error: RefusedOrderError) -> None:
+        """Nothing can come of this order any more; another one may."""
+        if self.order is order and self.kept.order is not None:
+            self.order = None
+            self._refuse(self.kept.order.sha256, error)
+
+    def _accept(self, order: FleetOrder, by: list[str], signed: SignedOrder) -> None:
+        self._keep(AcceptedOrder(order.serial, signed))
+        self.order, self.by = order, by
+        self._metrics.wanted(order.serial)
+        log.event(
+            _log, logging.INFO, "accepted", serial=order.serial, recipe=str(order.recipe), by=", ".join(by),
+            why=order.why,
+        )  # fmt: skip
+
+    def _keep(self, kept: AcceptedOrder) -> None:
+        self._folder.write(kept)
+        self.kept = kept
+
+    def _refuse(self, sha256: str, error: RefusedOrderError) -> None:
+        self.newest_sha256 = sha256
+        self.refusal = f"the order {sha256[:12]} {error}"
+        self._metrics.refused(error.refusal)
+        log.event(_log, logging.ERROR, "refused", why=error.refusal, order=sha256[:12], detail=str(error))
+
+
+class OrderWork:
+    """Has the line carry out the order that was accepted last.
+
+    Args:
+        settings: the agent's.
+        book: has the order.
+        folder: where archives are fetched to.
+        desk: asks the line.
+        metrics: where attempts are counted.
+        outlook: is told how it goes.
+        clock_ns: ns since 1970.
+    """
+
+    def __init__(
+        self,
+        settings: AgentConfig,
+        *,
+        book: OrderBook,
+        folder: StateFolder,
+        desk: LineDesk,
+        metrics: AgentMetrics,
+        outlook: Outlook,
+        clock_ns: Callable[[], int],
+    ) -> None:
+        self.servers: Servers | None = None
+        """The connection, while there is one."""
+        self._settings, self._book, self._folder, self._desk = settings, book, folder, desk
+        self._metrics, self._outlook, self._clock_ns = metrics, outlook, clock_ns
+        self._store = LineStore(Path(settings.fleet.line_file))
+        self._names = PlantNames(settings.line.plant)
+
+    async def once(self) -> bool:
+        """One attempt; whether there is nothing to be tried again soon.
+
+        Raises:
+            InputError: an endpoint or a key cannot be used.
+        """
+        order, outlook = self._book.order, self._outlook
+        try:
+            status = await self._desk.status()
+        except UnavailableError as error:
+            outlook.saw(None)
+            outlook.now(AgentState.UNKNOWN, f"the line gives no answer: {error}")
+            return False
+        outlook.saw(status)
+        if order is None or self._book.kept.is_done:
+            self._rest(order, status)
+            return True
+        if (wait_ns := order.not_before_utc_ns - self._clock_ns()) > 0:
+            outlook.now(AgentState.WAITING, f"order {order.serial} begins later")
+            return wait_ns > 60_000_000_000
+        return await self._attempt(order)
+
+    def _rest(self, order: FleetOrder | None, status: LineStatus) -> None:
+        """There is nothing to do: say how it stands."""
+        kept, outlook = self._book.kept, self._outlook
+        if self._book.refusal:
+            outlook.now(AgentState.REFUSED, f"{self._book.refusal}; the line goes on by {status.in_force}")
+        elif order is None:
+            outlook.now(AgentState.IDLE)
+        elif status.in_force == f"{order.recipe.id}@{kept.version}":
+            outlook.now(AgentState.RUNNING)
+        else:
+            outlook.now(
+                AgentState.HELD,
+                f"order {order.serial} put {order.recipe.id}@{kept.version} in force, and somebody put "
+                f"{status.in_force} in its place since: a new order is needed to change that",
+            )
+
+    async def _attempt(self, order: FleetOrder) -> bool:
+        try:
+            version = await self._store.version_of(order.recipe)
+            if version is None:
+                version = await self._brought(order)
+            self._outlook.now(AgentState.ACTIVATING, f"{order.recipe.id}@{version}")
+            why = f"order {order.serial} by {' and '.join(self._book.by)}: {order.why}"
+            await self._desk.put_in_force(order.recipe.id, version, why)
+            self._book.done(order, version)
+        except RefusedOrderError as error:
+            self._book.give_up(order, error)
+            self._metrics.attempted(Attempt.GIVEN_UP)
+            return True
+        except (UnavailableError, ServersError) as error:
+            self._metrics.attempted(Attempt.AGAIN)
+            self._outlook.now(AgentState.WAITING, str(error))
+            return False
+        self._metrics.attempted(Attempt.DONE)
+        log.event(_log, logging.INFO, "in_force", serial=order.serial, recipe=f"{order.recipe.id}@{version}")
+        return True
+
+    async def _brought(self, order: FleetOrder) -> int:
+        """Fetch the order's archive, and hand it to the line's store; the version that this made."""
+        recipe = order.recipe
+        place = self._folder.fetched(recipe.archive_sha256)
+        if self.servers is None:
+            raise ServersError("the plant's servers are away")
+        self._outlook.now(AgentState.FETCHING, str(recipe))
+        fetch.need_room(recipe, self._folder.path, self._settings.fleet.min_free_mb)
+        await fetch.fetch(self.servers, self._names, recipe, place, self._outlook.fetched)
+        self._outlook.now(AgentState.IMPORTING, str(recipe))
+        why = f"order {order.serial}, signed by {' and '.join(self._book.by)}: {order.why}"
+        version = await self._store.bring(place, recipe, WHO, why)
+        place.unlink(missing_ok=True)
+        return version

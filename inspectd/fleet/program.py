@@ -1,0 +1,43 @@
+"""What every program of the fleet is: it works until it is told to end, and shows that it lives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from inspectd import log
+from inspectd.notify import Notifier
+
+_KEEP_ALIVE_SECONDS: Final = 2.0
+
+_log: Final = logging.getLogger(__name__)
+
+
+async def until_signalled(work: Coroutine[Any, Any, None]) -> None:
+    """Work until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    working = loop.create_task(work)
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, working.cancel)
+    loop.set_exception_handler(_left_behind)
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
+
+
+def _left_behind(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What a task of the library ended with that nobody waits for: its session has ended by it already."""
+    error = context.get("exception")
+    log.event(
+        _log, logging.WARNING, "left_behind", detail=context["message"], error=repr(error) if error else None
+    )
+
+
+async def keep_alive(notifier: Notifier) -> None:
+    """Show the service manager that the loop goes round."""
+    while True:
+        notifier.watchdog()
+        await asyncio.sleep(_KEEP_ALIVE_SECONDS)

@@ -1,0 +1,125 @@
+"""Orders: which are followed, and which are refused, whatever was done to them."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.orders import HOUR_NS, NOW_NS, an_order, people_with_keys
+
+from inspectd.errors import InputError
+from inspectd.fleet.agent.order import (
+    FleetOrder,
+    Refusal,
+    RefusedOrderError,
+    SignedOrder,
+    Wave,
+    canonical,
+    decode_order,
+    decode_signed,
+    refuse_misplaced,
+)
+from inspectd.fleet.agent.signing import new_signer, problems_of_people, sign, verified
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    """Secret files and public keys of anna, otto and eve; eve is trusted nowhere."""
+    return people_with_keys(tmp_path_factory.mktemp("people"), "anna", "otto", "eve")
+
+
+def trusted(people) -> dict[str, str]:
+    return {name: people[name][1] for name in ("anna", "otto")}
+
+
+def signed_by(people, *names: str, order: FleetOrder | None = None) -> SignedOrder:
+    signed = SignedOrder(canonical(order or an_order()))
+    for name in names:
+        signed = sign(signed, name, people[name][0])
+    return signed
+
+
+def refused(signed: SignedOrder, people) -> Refusal:
+    with pytest.raises(RefusedOrderError) as raised:
+        verified(signed, trusted(people))
+    return raised.value.refusal
+
+
+def test_two_people_are_needed(people) -> None:
+    order, by = verified(signed_by(people, "anna", "otto"), trusted(people))
+    assert (order, by) == (an_order(), ["anna", "otto"])
+    for names in ((), ("anna",), ("anna", "eve"), ("anna", "anna")):
+        assert refused(signed_by(people, *names), people) is Refusal.SIGNATURES
+
+
+def test_one_signature_twice_or_under_two_names_is_one(people) -> None:
+    one = signed_by(people, "anna").signatures[0]
+    text = canonical(an_order())
+    for name in ("anna", "otto"):
+        twice = SignedOrder(text, (one, msgspec.structs.replace(one, name=name)))
+        assert refused(twice, people) is Refusal.SIGNATURES
+
+
+def test_nothing_of_the_text_can_be_changed(people) -> None:
+    signed = signed_by(people, "anna", "otto")
+    other = canonical(msgspec.structs.replace(an_order(), serial=8))
+    assert refused(msgspec.structs.replace(signed, text=other), people) is Refusal.SIGNATURES
+    assert refused(msgspec.structs.replace(signed, text=f"{signed.text} "), people) is Refusal.SIGNATURES
+
+
+def test_what_is_not_written_as_orders_are_is_refused_though_two_people_signed(people) -> None:
+    with pytest.raises(RefusedOrderError, match="canonical"):
+        decode_order(f"{canonical(an_order())} ")
+    for order in (
+        an_order(waves=(Wave(lines=("line1",)), Wave(lines=("line1",)))),
+        an_order(archive_bytes=5 << 20),
+    ):
+        with pytest.raises(RefusedOrderError, match=r"twice|chunks"):
+            signed_by(people, "anna", order=order)
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_are_an_order(data: bytes) -> None:
+    with pytest.raises(RefusedOrderError) as raised:
+        decode_signed(data)
+    assert raised.value.refusal is Refusal.MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "refusal"),
+    [
+        ({}, {"plant": "other"}, Refusal.OTHER_LINE),
+        ({}, {"line": "line9"}, Refusal.OTHER_LINE),
+        ({}, {"last_serial": 7}, Refusal.OLD_SERIAL),
+        ({}, {"last_serial": 8}, Refusal.OLD_SERIAL),
+        ({}, {"utc_ns": NOW_NS + 2 * HOUR_NS}, Refusal.TOO_LATE),
+    ],
+)
+def test_an_order_out_of_place_is_refused(changes, place, refusal) -> None:
+    here = {"plant": "test", "line": "line1", "last_serial": 6, "utc_ns": NOW_NS}
+    refuse_misplaced(an_order(), **here)
+    with pytest.raises(RefusedOrderError) as raised:
+        refuse_misplaced(an_order(**changes), **{**here, **place})
+    assert raised.value.refusal is refusal
+
+
+def test_the_list_of_people_has_two_names_and_two_keys(people) -> None:
+    anna, otto = people["anna"][1], people["otto"][1]
+    assert problems_of_people([("anna", anna), ("otto", otto)]) == []
+    assert "expected 2 or more" in problems_of_people([("anna", anna)])[0]
+    assert "same key" in problems_of_people([("anna", anna), ("otto", anna)])[0]
+    assert "twice" in problems_of_people([("anna", anna), ("anna", otto)])[0]
+
+
+def test_a_key_that_is_none_is_said(tmp_path, people) -> None:
+    with pytest.raises(InputError, match="never overwritten"):
+        new_signer(people["anna"][0].with_suffix(""))
+    wrong = tmp_path / "wrong"
+    wrong.write_text("SUAM\n")
+    wrong.chmod(0o600)
+    with pytest.raises(InputError, match="holds no signer's key"):
+        sign(SignedOrder(canonical(an_order())), "anna", wrong)
+    wrong.chmod(0o644)
+    with pytest.raises(InputError, match="chmod 600"):
+        sign(SignedOrder(canonical(an_order())), "anna", wrong)

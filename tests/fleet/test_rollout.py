@@ -1,0 +1,150 @@
+"""Rollouts by waves: what is decided by lines' reports, and a real one that is killed, and one that stops."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from support.agents import Signers, know_banks, line_settings, make_recipe, publish, report
+from support.daemon import camera_table, settings
+from support.nats_cluster import NatsCluster
+from support.orders import an_order
+
+from inspectd.fleet.agent.order import Band, Wave
+from inspectd.fleet.agent.report import AgentState, FleetReport
+from inspectd.fleet.agent.rollout import Seen, Step, decide, what_runs_where
+
+ORDER = an_order(waves=(Wave(lines=("a", "b"), watch_minutes=10), Wave(lines=("c",), watch_minutes=10)))
+MINUTE_NS = 60 * 10**9
+UNTOLD = Seen(is_told=False, told_other=None, report=None, silent_seconds=0)
+
+
+def says(minutes: float = 11, *, silent: float = 0, **changes: Any) -> Seen:
+    """A line that runs the order's recipe since so long."""
+    given: dict[str, Any] = {
+        "plant": "test", "line": "a", "at_utc_ns": 100 * MINUTE_NS, "software": "0",
+        "state": AgentState.RUNNING, "why": "", "recipe": "cells", "version": 1, "bank_sha256": {},
+        "wanted_serial": 7, "wanted_recipe": "cells", "wanted_recipe_sha256": "a" * 64,
+        "offered_sha256": "f" * 64,
+        "refusal": None, "progress": None, "counted_since_utc_ns": round((100 - minutes) * MINUTE_NS),
+        "verdicts": {"pass": 990, "fail": 10}, "reject_share": 0.01, "drift": 0.2, **changes,
+    }  # fmt: skip
+    return Seen(is_told=True, told_other=None, report=FleetReport(**given), silent_seconds=silent)
+
+
+def decided(a: Seen, b: Seen, c: Seen = UNTOLD) -> tuple[Step, tuple[str, ...], str]:
+    found = decide(ORDER, "f" * 64, {"a": a, "b": b, "c": c})
+    return found.step, found.lines, found.text
+
+
+def test_wave_after_wave() -> None:
+    assert decided(UNTOLD, UNTOLD)[:2] == (Step.TELL, ("a", "b"))
+    assert decided(says(), UNTOLD)[:2] == (Step.TELL, ("b",))
+    assert decided(says(), says(9))[:2] == (Step.WAIT, ("b",))
+    assert decided(says(), says(state=AgentState.FETCHING, progress=0.5))[2].endswith("b is fetching 50%")
+    assert decided(says(), says(verdicts={"pass": 100}))[0] is Step.WAIT, "too few to say anything"
+    assert decided(says(), says(wanted_serial=6))[0] is Step.WAIT
+    assert decided(says(), says())[:2] == (Step.TELL, ("c",))
+    assert decided(says(), says(), says(1))[:2] == (Step.WAIT, ("c",))
+    assert decided(says(), says(), says())[0] is Step.DONE
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (says(reject_share=0.06), "rejects 6.00% of 1000 verdicts, expected 0.00% to 5.00%"),
+        (says(drift=1.2), "has drifted to 1.20 of a limit"),
+        (says(refusal="it is damaged"), "refuses: it is damaged"),
+        (says(state=AgentState.HELD, why="somebody put file in its place"), "somebody"),
+        (says(silent=301), "has said nothing for 5.0 minutes"),
+        (msgspec.structs.replace(UNTOLD, is_told=True, silent_seconds=400), "has said nothing"),
+        (msgspec.structs.replace(UNTOLD, told_other=9), "was told order 9 by somebody else"),
+    ],
+)
+def test_a_line_that_is_not_well_stops_it(line: Seen, words: str) -> None:
+    for seen in ((line, says(), UNTOLD), (says(), says(), line), (says(), line, says(1))):
+        step, _, text = decided(*seen)
+        assert step is Step.STOP
+        assert words in text
+    told = [*what_runs_where(ORDER, {"a": line, "b": UNTOLD, "c": UNTOLD})]
+    assert told[1] == "  b: is silent; was not told order 7"
+
+
+def test_a_share_of_few_verdicts_stops_nothing() -> None:
+    few = says(verdicts={"fail": 20}, reject_share=1.0)
+    assert decided(few, says())[0] is Step.WAIT
+
+
+def rollout(cluster: NatsCluster, order: Path, *more: str) -> subprocess.Popen[str]:
+    """`inspectd fleet rollout` as a process."""
+    link = cluster.settings("publisher")
+    file = order.parent / "publish.toml"
+    file.write_text(
+        f'[servers]\naddresses = {[*link.addresses]}\nca_file = "{link.ca_file}"\n'
+        f'seed_file = "{link.seed_file}"\n'
+    )
+    command = [sys.executable, "-m", "inspectd", "fleet", "rollout", str(order), "--config", str(file)]
+    return subprocess.Popen(
+        [*command, "--every", "0.5", *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+@pytest.fixture
+def two_lines(start_cluster, start_daemon, good_folder, start_agent):
+    """Starts servers and two lines with their agents."""
+
+    def start(*recipes: Any) -> tuple[NatsCluster, dict[str, Any]]:
+        cluster = start_cluster(("l1", "l2"), max_disk="3GB")
+        cluster.make_fleet_streams()
+        agents = {}
+        for line in ("l1", "l2"):
+            text = line_settings(settings("stub.bank", camera_table("top", good_folder, fps=20)), line)
+            daemon = start_daemon(text).ready()
+            know_banks(daemon, *recipes)
+            agents[line] = start_agent(cluster, line, daemon)
+        return cluster, agents
+
+    return start
+
+
+@pytest.mark.system
+def test_a_rollout_is_killed_and_goes_on_and_another_stops_at_its_band(
+    two_lines, signers: Signers, tmp_path
+) -> None:
+    good, bad = make_recipe(tmp_path), make_recipe(tmp_path, seed=1, threshold=0.01)
+    cluster, agents = two_lines(good, bad)
+    given = {
+        "waves": tuple(Wave(lines=(line,), watch_minutes=0.02) for line in ("l1", "l2")),
+        "band": Band(max_reject_share=0.05, min_verdicts=20, silent_minutes=2.0),
+    }
+    files = {}
+    for serial, made in enumerate((good, bad), 1):
+        publish(cluster, made)
+        files[serial] = tmp_path / f"order{serial}.json"
+        files[serial].write_bytes(msgspec.json.encode(signers.order(made.ordered, serial, **given)))
+    first = rollout(cluster, files[1])
+    agents["l1"].until_report(lambda r: r.wanted_serial == 1)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    time.sleep(2)
+    assert report(cluster, "l2").wanted_serial is None, "nothing goes on without it"
+    again = rollout(cluster, files[1])
+    said, _ = again.communicate(timeout=60)
+    assert again.returncode == 0, said
+    assert "done: every line runs it, and was watched" in said
+    assert {report(cluster, line).wanted_serial for line in agents} == {1}
+    stopped = rollout(cluster, files[2])
+    said, _ = stopped.communicate(timeout=60)
+    assert stopped.returncode == 1, said
+    assert "STOPPED: l1: rejects 100.00%" in said
+    assert "l2: runs cells@1, running; was not told order 2" in said
+    assert "to go back on l1: make and sign a new order with a higher serial number" in said
+    assert report(cluster, "l2").version == 1
+    said, _ = rollout(cluster, files[2]).communicate(timeout=60)
+    assert "was stopped before: l1: rejects 100.00%" in said
