@@ -147,9 +147,10 @@ def test_transformers_wait_for_nothing_either(monkeypatch, network):
     recorded(monkeypatch, reference(network, 300, DEFAULT, HeadOptions()), (1, 4))
 
 
+# Seven of them, on single numbers or one map, see to it that nothing passes by a score that is not finite.
 @pytest.mark.parametrize(
     ("network", "rows", "joined", "most"),
-    [(LARGE, 16384, 40, {1: 124, 32: 124}), (USUAL, 3072, 33, {1: 107, 32: 107})],
+    [(LARGE, 16384, 40, {1: 131, 32: 131}), (USUAL, 3072, 33, {1: 114, 32: 114})],
     ids=["wide_resnet50_2", "efficientnet_lite0"],
 )
 def test_there_are_no_more_kernels_than_it_needs(monkeypatch, network, rows, joined, most):
