@@ -308,6 +308,10 @@ class MeasureLimit(msgspec.Struct, frozen=True):
         return not inside
 
 
+NAN_SCORE: Final = 1e9
+"""Stands for NaN, which would never be above a threshold, and so pass."""
+
+
 class Score(msgspec.Struct, frozen=True, array_like=True, tag="score"):
     """The answer of the scoring process for one inspection."""
 

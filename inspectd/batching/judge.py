@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from inspectd.model.score import NAN_SCORE
-from inspectd.records import BankInForce, FrameRef, Inspection, Outcome, Quality, Score
+from inspectd.records import NAN_SCORE, BankInForce, FrameRef, Inspection, Outcome, Quality, Score
 from inspectd.wire import Evaluation, Reason
 
 _WORST_FIRST: Final = (Evaluation.FAIL, Evaluation.UNDECIDABLE)

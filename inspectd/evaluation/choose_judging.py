@@ -25,7 +25,7 @@ from inspectd.evaluation.choose_settings import ChosenSettings, SettingsJudge, m
 from inspectd.evaluation.synthetic import Frame
 from inspectd.model.options import HeadOptions, ImportedOptions, options_of
 from inspectd.model.resize import pixels_of
-from inspectd.model.score import NAN_SCORE
+from inspectd.records import NAN_SCORE
 
 Progress = Callable[[str, int, int], None]
 

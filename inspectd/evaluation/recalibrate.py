@@ -20,7 +20,7 @@ from inspectd.bank.threshold import outliers
 from inspectd.errors import InputError
 from inspectd.evaluation.budgets import Budget, budgets_of
 from inspectd.evaluation.calibrate import Calibration, Interval, calibrate, interval, shown_rate
-from inspectd.model.score import NAN_SCORE
+from inspectd.records import NAN_SCORE
 from inspectd.text import printable
 
 Progress = Callable[[str, int, int], None]

@@ -155,8 +155,9 @@ class ServersDoor:
             if not lost.done():
                 lost.set_result(None)
 
-        client = await self._connected(failed, closed, last)
+        client = Client()
         try:
+            await self._connect(client, failed, closed, last)
             yield Servers(client, lost, denials)
         finally:
             try:
@@ -164,31 +165,32 @@ class ServersDoor:
             except (TimeoutError, OSError, nats.errors.Error) as error:
                 log.event(_log, logging.DEBUG, "close_failed", detail=str(error))
 
-    async def _connected(
+    async def _connect(
         self,
+        client: Client,
         failed: Callable[[Exception], Awaitable[None]],
         closed: Callable[[], Awaitable[None]],
         last: list[str],
-    ) -> Client:
-        key: dict[str, Any] = (
+    ) -> None:
+        more: dict[str, Any] = (
             {"nkeys_seed_str": self.key.seed} if self.key.seed else {"user_credentials": self.key.credentials}
         )
+        more["reconnect_time_wait"] = _TRY_AGAIN_SECONDS  # taken as whole seconds by its type alone
         try:
             with as_servers_error():
-                return await nats.connect(
+                await client.connect(
                     list(self._settings.addresses),
                     name=self._name,
                     tls=self.tls,
                     inbox_prefix=self._inbox.encode(),
                     allow_reconnect=False,
                     max_reconnect_attempts=1,  # of each server, or the end takes minutes
-                    reconnect_time_wait=_TRY_AGAIN_SECONDS,
                     connect_timeout=_CONNECT_SECONDS,
                     ping_interval=_PING_SECONDS,
                     max_outstanding_pings=_PINGS_UNANSWERED,
                     error_cb=failed,
                     closed_cb=closed,
-                    **key,
+                    **more,
                 )
         except ServersError as error:
             detail = "; ".join(dict.fromkeys(last)) or str(error)

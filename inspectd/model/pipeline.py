@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from inspectd.model.detectors import Detector
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.head import Head, image_embedding
-from inspectd.model.score import FLOAT16_MAX, NAN_SCORE, ImageScore
+from inspectd.model.score import FLOAT16_MAX, ImageScore
+from inspectd.records import NAN_SCORE
 
 _LARGEST: Final = torch.finfo(torch.float32).max
 _STAGES: Final = ("preprocess", "backbone", "search", "head")

@@ -9,8 +9,6 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-NAN_SCORE: Final = 1e9
-"""Stands for NaN, which would never be above a threshold, and so pass."""
 FLOAT16_MAX: Final = 65504.0
 
 

@@ -30,7 +30,7 @@ from inspectd.bank.file import GOOD_SCORES, ONNX, read_bank
 from inspectd.bank.images import find_images, read_image
 from inspectd.model.imported import Imported
 from inspectd.model.options import ImportedOptions
-from inspectd.model.score import NAN_SCORE
+from inspectd.records import NAN_SCORE
 
 Done = tuple[int, str, str]
 

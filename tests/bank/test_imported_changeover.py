@@ -35,12 +35,12 @@ def test_models_that_turn_reach_no_verdict_as_shadow_and_pass_nothing_as_recipe(
     parts = parts_and_marked(tmp_path / "parts", 6, 1)
     text = '[line]\nplant = "test"\nname = "line"\ndeadline_ms = 10000\n\n[metrics]\nport = 0\n\n'
     text += f'[[recipes]]\nname = "file"\nbank = "{banks["file"]}"\n\n'
-    daemon = start_real_daemon(text + camera_table("cam", parts, fps=4, recipe="file", slots=32)).ready()
+    daemon = start_real_daemon(text + camera_table("cam", parts, fps=8, recipe="file", slots=32)).ready()
     for number, name in enumerate(("nan", "crash"), start=2):
         store(daemon.folder / "state", name, number, banks[name])
 
     begin_shadow(daemon, "nan")
-    daemon.until(lambda: len(daemon.reader.shadows) > 20, 60)
+    daemon.until(lambda: len(daemon.reader.shadows) > 10, 60)
     assert isinstance(ask(daemon, RecipeAction.UNSHADOW, "nan"), RecipeAck)
     daemon.until(lambda: daemon.reader.event("shadow_ended"))
     begin_shadow(daemon, "crash")
@@ -53,7 +53,7 @@ def test_models_that_turn_reach_no_verdict_as_shadow_and_pass_nothing_as_recipe(
         prepare(daemon, name)
         assert isinstance(ask(daemon, RecipeAction.ACTIVATE, name), RecipeAck)
         seen = len(daemon.reader.verdicts)
-        daemon.until(lambda seen=seen: len(daemon.reader.verdicts) > seen + 20, 60)  # type: ignore[misc]
+        daemon.until(lambda seen=seen: len(daemon.reader.verdicts) > seen + 10, 60)  # type: ignore[misc]
     assert isinstance(ask(daemon, RecipeAction.ROLLBACK, "file"), RecipeAck)
     daemon.until(lambda: daemon.reader.verdicts[-1].recipe == "file", 60)
     assert daemon.stop() == 0

@@ -15,7 +15,7 @@ from inspectd.backends.scorer import Scorer, ScoringOptions
 from inspectd.bank.images import read_image
 from inspectd.evaluation.dataset import LabelledImage
 from inspectd.evaluation.evaluate import evaluate
-from inspectd.model.score import NAN_SCORE
+from inspectd.records import NAN_SCORE
 
 Capture = pytest.CaptureFixture[str]
 

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspectd.batching.judge import is_like_the_banks, judge, judge_part
-from inspectd.model.score import NAN_SCORE
-from inspectd.records import BankInForce, FrameRef, Inspection, JudgedBy, Measures, Score
+from inspectd.records import NAN_SCORE, BankInForce, FrameRef, Inspection, JudgedBy, Measures, Score
 from inspectd.wire import Evaluation, Reason
 
 INSPECTION = Inspection(1, FrameRef("cam", 1, 0, 1, 0, 0, 2, 2), "r", 0, 100)

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from nats.js import api
 from playwright.sync_api import Browser, sync_playwright
 from support.glass import ARGUMENTS, CHROMIUM, PANEL, TABLET, Glass
 from support.hub_lines import send, send_raw, some, until
@@ -28,8 +27,6 @@ FAIL = {"evaluation": Evaluation.FAIL, "reason": Reason.ABOVE_THRESHOLD, "score"
 
 def report(cluster: NatsCluster, line: str) -> None:
     """Say what a line runs, as its agent does, after another's words in its stream."""
-    reports = api.StreamConfig(name=f"R+test+{line}", subjects=[f"i1.test.{line}.run"])
-    cluster.as_user("administrator", lambda servers: servers.js.add_stream(reports))
     said = {
         "schema": "fleet_report/1", "plant": "test", "line": line, "at_utc_ns": time.time_ns(),
         "state": "refused", "why": "", "recipe": "seam", "version": 3, "bank_sha256": {"seam": "cd" * 32},

@@ -5,7 +5,7 @@ from scipy import ndimage
 from inspectd.model.head import Head, image_embedding
 from inspectd.model.options import HeadOptions
 from inspectd.model.pipeline import finish
-from inspectd.model.score import NAN_SCORE
+from inspectd.records import NAN_SCORE
 
 PLAIN = HeadOptions(standardise=False, smoothing=0.0, top=1, similar_images=0)
 GENERATOR = torch.Generator().manual_seed(0)

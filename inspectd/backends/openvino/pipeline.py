@@ -25,7 +25,8 @@ from inspectd.backends.openvino.runtime import (
 )
 from inspectd.model.options import BackbonePrecision
 from inspectd.model.resize import Region, resized
-from inspectd.model.score import FLOAT16_MAX, NAN_SCORE, ImageScore
+from inspectd.model.score import FLOAT16_MAX, ImageScore
+from inspectd.records import NAN_SCORE
 
 _STAGES: Final = ("preprocess", "backbone", "search", "head")
 

@@ -8,7 +8,7 @@ from inspectd.backends.cuda.half import HalvedPipeline
 from inspectd.backends.cuda.pipeline import CudaPipeline
 from inspectd.bench.subject import Synthetic
 from inspectd.bench.synthetic import synthetic_pipeline
-from inspectd.model.score import NAN_SCORE
+from inspectd.records import NAN_SCORE
 
 SPECS = [
     Synthetic("vit_tiny_patch16_224", ("blocks.1", "blocks.3"), "random", height=64, width=96, rows=200),

@@ -19,7 +19,7 @@ from inspectd.model.features import FeatureExtractor
 from inspectd.model.options import HeadOptions, PatchOptions, options_of
 from inspectd.model.patchcore import PatchCore
 from inspectd.model.pipeline import ReferencePipeline
-from inspectd.model.score import NAN_SCORE
+from inspectd.records import NAN_SCORE
 
 pytestmark = pytest.mark.system
 

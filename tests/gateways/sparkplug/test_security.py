@@ -90,6 +90,8 @@ def test_a_key_that_may_read_is_all_it_needs_on_another_host(
     host = plant.host(broker)
     gateway = plant.gateway(daemon, broker, bus=bus)
     host.until(lambda: len(host.view.parts) > 5)
+    cursor = gateway.file.parent / "state/cursor"
+    host.until(cursor.exists)  # before that it begins with what comes
     gateway.stop(signal.SIGKILL)
     plant.gateway(daemon, broker, bus=bus)
     host.until(lambda: any(part["historical"] for part in host.view.parts[6:]))
