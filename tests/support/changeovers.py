@@ -70,12 +70,14 @@ def prepare(daemon: Daemon, recipe: str | int, version: int | None = None) -> No
         ]
 
     if answer.state == "loading":
-        daemon.until(told, 30)
+        daemon.until(told, 60)  # after 20 s it comes no longer behind the other tests
         assert told() == ["recipe_prepared"], daemon.reader.events[-1]
 
 
 def give_time(daemon: Daemon) -> None:
     """Have the shadow's process come no longer behind the other tests, which leave it nothing."""
+    daemon.until(lambda: "shadow" in daemon.children() or daemon.reader.event("shadow_failed"))
+    take_part(daemon.children().get("shadow") or 0)  # until it makes way by itself
     daemon.until(lambda: standing_back(daemon) or daemon.reader.event("shadow_failed"))
     take_part(standing_back(daemon) or 0)
 
