@@ -11,6 +11,7 @@ from typing import Final
 
 from inspectd import __version__
 from inspectd.backends.cuda.faults import faults_told
+from inspectd.cli.extras import needing
 from inspectd.cli.output import plain_output
 from inspectd.errors import ExitCode, InspectdError
 from inspectd.files import name_some_home
@@ -79,23 +80,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if word in COMMANDS), None)
     try:
-        arguments = _parser(chosen).parse_args(words)
-        module = importlib.import_module(f"inspectd.cli.{arguments.command}")
-        with plain_output(), faults_told():
-            code: int = module.main(arguments)
-            sys.stdout.flush()
+        extras = {"opcua": OPCUA_PACKAGES} if chosen == "opcua" else {"line": LINE_PACKAGES}
+        with needing(str(chosen), **extras):
+            arguments = _parser(chosen).parse_args(words)
+            module = importlib.import_module(f"inspectd.cli.{arguments.command}")
+            with plain_output(), faults_told():
+                code: int = module.main(arguments)
+                sys.stdout.flush()
     except InspectdError as error:
         last_words(f"error: {printable_lines(str(error))}")
         return error.exit_code
-    except ModuleNotFoundError as error:
-        extra, packages = ("opcua", OPCUA_PACKAGES) if chosen == "opcua" else ("line", LINE_PACKAGES)
-        if error.name not in packages:
-            raise
-        last_words(
-            f"error: `inspectd {chosen}` needs {packages[error.name]}, which is not installed here; "
-            f"pip install 'inspectd[{extra}]' brings all that it needs"
-        )
-        return ExitCode.UNAVAILABLE
     except BrokenPipeError:
         # The reader of our output (`| head`) has seen enough; nothing more can be written there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -11,8 +11,9 @@ from types import ModuleType
 from typing import Final
 
 from inspectd import log
+from inspectd.cli.extras import FLEET_PACKAGES, needing
 from inspectd.cli.init import as_table, write_example
-from inspectd.errors import ExitCode, InputError, UnavailableError
+from inspectd.errors import ExitCode, InputError
 
 _HEAD: Final = """\
 # inspectd, the agent of one line (docs/fleet.md). Every setting is listed with its meaning
@@ -44,12 +45,6 @@ lines = ["line2", "line3"]
 watch_minutes = 60
 """
 _TABLES: Final = ("line", "servers", "fleet", "metrics", "log")
-_PACKAGES: Final = {
-    "nats": "nats-py",
-    "nkeys": "nkeys",
-    "nacl": "pynacl",
-    "prometheus_client": "prometheus-client",
-}
 _ORDERS: Final = {"order", "sign", "show"}
 _SERVERS: Final = {"publish", "desire", "rollout", "make-streams"}
 
@@ -156,12 +151,5 @@ def _needed(name: str) -> ModuleType:
     Raises:
         UnavailableError: one of them is not installed.
     """
-    try:
+    with needing("fleet", fleet=FLEET_PACKAGES):
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name not in _PACKAGES:
-            raise
-        raise UnavailableError(
-            f"`inspectd fleet` needs {_PACKAGES[error.name]}, which is not installed here; "
-            "pip install 'inspectd[fleet]' brings all that it needs"
-        ) from error

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Final
 
 from inspectd import log
+from inspectd.cli.extras import FLEET_PACKAGES, needing
 from inspectd.cli.init import as_table, write_example
 from inspectd.errors import ExitCode, InputError, UnavailableError
 from inspectd.fleet import settings as forward_settings
@@ -22,12 +23,6 @@ _HEAD: Final = """\
 # `inspectd forward --config FILE --check` asks servers and line, and says every problem.
 """
 _TABLES: Final = ("line", "servers", "forward", "metrics", "log")
-_PACKAGES: Final = {
-    "nats": "nats-py",
-    "nkeys": "nkeys",
-    "nacl": "pynacl",
-    "prometheus_client": "prometheus-client",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,15 +122,8 @@ def _needed(name: str) -> ModuleType:
     Raises:
         UnavailableError: one of them is not installed.
     """
-    try:
+    with needing("forward", fleet=FLEET_PACKAGES):
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name not in _PACKAGES:
-            raise
-        raise UnavailableError(
-            f"`inspectd forward` needs {_PACKAGES[error.name]}, which is not installed here; "
-            "pip install 'inspectd[fleet]' brings all that it needs"
-        ) from error
 
 
 def _positive(text: str) -> float:

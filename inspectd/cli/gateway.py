@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from inspectd import log
+from inspectd.cli.extras import needing
 from inspectd.cli.init import as_table, write_example
-from inspectd.errors import ExitCode, UnavailableError
+from inspectd.errors import ExitCode
 from inspectd.gateways.modbus import settings as modbus
 from inspectd.gateways.opcua import settings as opcua
 from inspectd.gateways.s7 import settings as s7
@@ -125,15 +126,8 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"{arguments.config}: no problem")
         return ExitCode.OK
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that closes
-    try:
+    with needing(f"gateway {arguments.action}", **{gateway.extra: gateway.packages}):
         program = importlib.import_module(gateway.program)
-    except ModuleNotFoundError as error:
-        if error.name not in gateway.packages:
-            raise
-        raise UnavailableError(
-            f"`inspectd gateway {arguments.action}` needs {gateway.packages[error.name]}, which is not "
-            f"installed here; pip install 'inspectd[{gateway.extra}]' brings all that it needs"
-        ) from error
     log.setup(settings.log.level, settings.log.format)
     program.run(settings)
     return ExitCode.OK

@@ -12,9 +12,10 @@ from typing import Final
 
 from inspectd import log
 from inspectd.cli import site_users
+from inspectd.cli.extras import FLEET_PACKAGES, needing
 from inspectd.cli.init import as_table, write_example
 from inspectd.cli.page import PACKAGES as PAGE_PACKAGES
-from inspectd.errors import ExitCode, InputError, UnavailableError
+from inspectd.errors import ExitCode, InputError
 from inspectd.hub import settings as hub_settings
 from inspectd.hub.settings import HubConfig
 
@@ -25,9 +26,7 @@ _HEAD: Final = """\
 """
 _PACKAGES: Final = {
     **PAGE_PACKAGES,
-    "nats": "nats-py",
-    "nkeys": "nkeys",
-    "nacl": "pynacl",
+    **FLEET_PACKAGES,
     "psycopg": "psycopg[binary]",
     "sqlalchemy": "sqlalchemy",
 }
@@ -98,12 +97,5 @@ def _needed(name: str) -> ModuleType:
     Raises:
         UnavailableError: one of them is not installed.
     """
-    try:
+    with needing("hub", hub=_PACKAGES):
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name not in _PACKAGES:
-            raise
-        raise UnavailableError(
-            f"`inspectd hub` needs {_PACKAGES[error.name]}, which is not installed here; "
-            "pip install 'inspectd[hub]' brings all that it needs"
-        ) from error

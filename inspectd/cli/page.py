@@ -10,8 +10,9 @@ from typing import Final
 
 from inspectd import log
 from inspectd.cli import site_users
+from inspectd.cli.extras import needing
 from inspectd.cli.init import as_table, write_example
-from inspectd.errors import ExitCode, InputError, UnavailableError
+from inspectd.errors import ExitCode, InputError
 from inspectd.page.settings import PageConfig, load
 
 PACKAGES: Final = {
@@ -65,30 +66,14 @@ def main(arguments: argparse.Namespace) -> int:
         return ExitCode.OK
     if arguments.action == "audit":
         return site_users.print_audit(settings.data_dir)
-    try:
+    with needing("page", page=PACKAGES, oidc=_OIDC_PACKAGES):
         if arguments.action == "user":
             return site_users.manage(settings.data_dir, arguments)
         program = importlib.import_module("inspectd.page.run")
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that closes
-    log.setup(settings.log.level, settings.log.format)
-    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that closes
+        log.setup(settings.log.level, settings.log.format)
         program.run(settings)
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
     return ExitCode.OK
-
-
-def _missing(error: ModuleNotFoundError) -> Exception:
-    """What is said of a package that is not there; one that is not known stays what it is."""
-    for extra, packages in (("page", PACKAGES), ("oidc", _OIDC_PACKAGES)):
-        if error.name in packages:
-            return UnavailableError(
-                f"`inspectd page` needs {packages[error.name]}, which is not installed here; "
-                f"pip install 'inspectd[{extra}]' brings all that it needs"
-            )
-    return error
 
 
 def example() -> str:
