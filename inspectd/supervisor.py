@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from inspectd.errors import UnavailableError
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelMessageError, ContradictionError
-from inspectd.ipc.child import end_behind, hold_back, take_part
+from inspectd.ipc.child import end_behind, hold_back, is_tied, take_part
 from inspectd.ipc.messages import Failed
 from inspectd.ipc.poller import Poller
 from inspectd.ipc.ring import RingError
@@ -83,7 +83,9 @@ class Child:
         """When it sent its first record."""
         self.is_finishing = False
         self.is_asked_to_end = False
-        self.stands_still = False
+        self.is_tied = False
+        """Whether it is known to end with this process, however that ends."""
+        self.still_since_ns: int | None = None
         self.failure: Failed | None = None
 
     @property
@@ -92,9 +94,9 @@ class Child:
         return 0 if self.up_ns is None else self.progress_ns - self.up_ns
 
     def stalled_for_ns(self, now_ns: int) -> int | None:
-        """Time without progress, if that is too long; else None."""
+        """Time without progress that is too long, without what it was made to stand still; else None."""
         limit_ns = self.job.start_timeout_ns if self.up_ns is None else self.job.stall_timeout_ns
-        silent_ns = now_ns - self.progress_ns
+        silent_ns = (now_ns if self.still_since_ns is None else self.still_since_ns) - self.progress_ns
         return silent_ns if silent_ns > limit_ns else None
 
 
@@ -207,11 +209,22 @@ class Supervisor:
             take_part(self._children[name].process.pid)
 
     def stand_still(self, name: str, *, still: bool) -> None:
-        """Have a child stand still, or go on."""
+        """Have a child stand still, or go on; the time is not held against it.
+
+        One that is not tied to this process yet goes on: it would stand still for ever if this process were
+        killed.
+        """
         child = self._children.get(name)
-        if child is not None and child.stands_still != still:
-            child.stands_still = still
-            child.process.send_signal(signal.SIGSTOP if still else signal.SIGCONT)
+        if child is None or (child.still_since_ns is not None) == still:
+            return
+        if child.still_since_ns is not None:
+            child.progress_ns += self._clock() - child.still_since_ns
+            child.still_since_ns = None
+            child.process.send_signal(signal.SIGCONT)
+        elif child.is_tied or is_tied(child.process.pid):
+            child.is_tied = True
+            child.still_since_ns = self._clock()
+            child.process.send_signal(signal.SIGSTOP)
 
     def keep(self, name: str) -> None:
         """Restart a child from now on that was started once."""

@@ -269,7 +269,7 @@ def stands_still(job):
 
 
 def test_a_child_stands_still_until_it_may_go_on_or_is_let_go(harness):
-    job = start(harness, "answer")
+    job = start(harness, "tied")
     harness.until(lambda: job.records)
     harness.supervisor.stand_still("child", still=True)
     harness.until(lambda: stands_still(job))
@@ -283,3 +283,25 @@ def test_a_child_stands_still_until_it_may_go_on_or_is_let_go(harness):
     pid = job.records[2].progress
     harness.supervisor.stop("child")
     assert os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT).si_code == os.CLD_EXITED
+
+
+def test_a_child_that_would_outlive_this_process_never_stands_still(harness):
+    job = start(harness, "answer")
+    harness.until(lambda: job.records)
+    harness.supervisor.stand_still("child", still=True)
+    job.channel.send(Stop())
+    harness.until(lambda: len(job.records) == 2)
+
+
+def test_time_that_a_child_stood_still_is_not_held_against_it(harness):
+    job = start(harness, "tied")
+    harness.until(lambda: job.records)
+    harness.supervisor.stand_still("child", still=True)
+    harness.until(lambda: stands_still(job))
+    harness.after(5_000)  # its stall time-out is one second
+    harness.supervisor.stand_still("child", still=False)
+    harness.after(900)
+    assert not job.losses
+    harness.after(200)
+    harness.until(lambda: job.losses)
+    assert job.losses[0][0] == "no progress for 1.1 s"

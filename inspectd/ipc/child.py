@@ -100,6 +100,19 @@ def die_with_parent() -> None:
         raise InspectdError(f"cannot tie this process to its parent: {os.strerror(ctypes.get_errno())}")
 
 
+def is_tied(pid: int) -> bool:
+    """Whether a child that lives in `run` is past `die_with_parent`, and ends with its parent.
+
+    Told by SIGTERM, which it ignores from then on; False of a process that has ended.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    ignored = next((line for line in status.splitlines() if line.startswith("SigIgn:")), "SigIgn: 0")
+    return bool(int(ignored.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def pin(cores: Collection[int]) -> None:
     """Keep this process, and every thread it starts, to these cores; none: to those it has."""
     if cores:

@@ -150,21 +150,41 @@ def test_what_cannot_be_done_is_refused_and_changes_nothing(start_daemon, good_f
     assert not daemon.reader.event("scoring_lost")
 
 
-def test_what_loads_stands_still_while_something_is_scored(start_daemon, good_folder):
+def loads_behind(start_daemon, folder, load_seconds):
+    """A daemon that scores all the time while a recipe is loaded, and the loading process's state file."""
     slow = Behaviour(latency_ms=10)
-    daemon = free_line(start_daemon, good_folder, behaviour=slow)
+    daemon = free_line(start_daemon, folder, behaviour=slow)
     add_recipe(daemon.folder / "state", "a", 1, {"free": 0.5})
-    daemon.behave(msgspec.structs.replace(slow, load_seconds=2))
+    daemon.behave(msgspec.structs.replace(slow, load_seconds=load_seconds))
     ask(daemon, PREPARE, "a")
     daemon.until(lambda: "scoring-b" in daemon.children(), 10)
-    state = Path(f"/proc/{daemon.children()['scoring-b']}/stat")
+    return daemon, Path(f"/proc/{daemon.children()['scoring-b']}/stat")
+
+
+def stands_still(stat):
+    return stat.read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def test_what_loads_stands_still_while_something_is_scored(start_daemon, good_folder):
+    daemon, stat = loads_behind(start_daemon, good_folder, 2)
     seen = set()
     while not daemon.reader.event("recipe_prepared"):
-        seen |= {state.read_text().rpartition(")")[2].split()[0] == "T" for _ in range(100)}
+        seen |= {stands_still(stat) for _ in range(100)}
         daemon.reader.read(1)
     assert seen == {False, True}
-    assert state.read_text().rpartition(")")[2].split()[0] != "T"
+    assert not stands_still(stat)
     assert daemon.stop() == 0
+
+
+def test_what_stands_still_does_not_outlive_a_line_that_is_killed(start_daemon, good_folder):
+    daemon, stat = loads_behind(start_daemon, good_folder, 60)
+    daemon.until(lambda: stands_still(stat), 10)
+    os.kill(daemon.process.pid, signal.SIGKILL)
+    for _ in range(500):
+        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.01)
+    pytest.fail(f"{stat} is still there: {stat.read_text()}")
 
 
 def test_a_recipe_that_kills_who_loads_it_costs_no_part_anything(start_daemon, good_folder):

@@ -10,6 +10,7 @@ import time
 
 from inspectd.capture.messages import ToCapture
 from inspectd.ipc.channel import Channel
+from inspectd.ipc.child import die_with_parent
 from inspectd.ipc.messages import Alive, Failed
 
 
@@ -21,7 +22,9 @@ def main() -> int:
     if behaviour == "nonsense":
         end.send(b"nonsense")
         time.sleep(60)
-    if behaviour == "ignore-signals":
+    if behaviour == "tied":
+        die_with_parent()
+    if behaviour in ("ignore-signals", "tied"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     channel = Channel(end, ToCapture)
     if behaviour == "fail":
@@ -31,7 +34,7 @@ def main() -> int:
     if behaviour == "ignore-signals":
         time.sleep(60)  # not even the end of its channel
     channel.wait(60)
-    if behaviour == "answer":
+    if behaviour in ("answer", "tied"):
         channel.send(Alive(time.monotonic_ns()))
     return 0
 
