@@ -17,7 +17,7 @@ pytestmark = pytest.mark.system  # NATS is no part of the project
 def test_nothing_is_lost_doubled_or_out_of_order(tmp_path) -> None:
     with lone_network(), Fleet(tmp_path, 2, 50) as fleet:
         fleet.start_servers()
-        fleet.start_forwarders()
+        fleet.start_clients()
         fleet.hear(2)
         mishaps = Mishaps(fleet, random.Random(3), print, longest_seconds=2)
         for kind in (
@@ -25,11 +25,16 @@ def test_nothing_is_lost_doubled_or_out_of_order(tmp_path) -> None:
             mishaps.kill_leader,
             mishaps.kill_all_forwarders,
             mishaps.kill_all,
+            mishaps.cut_power,
+            mishaps.kill_hub,
+            mishaps.kill_agent,
         ):
             kind()
         fleet.hear(1)
         fleet.drained(60)
+        in_hub = fleet.read_by_hub(60)
         for line in fleet.names:
+            assert (in_hub[line].lost, in_hub[line].counted_too_many) == (0, 0), in_hub
             found = fleet.compared(line)
             assert found.published > 300, found
             assert (found.lost, found.double, found.out_of_order) == (0, 0, 0), found

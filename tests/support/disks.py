@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,6 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+_EXT4_SHUTDOWN = 0x8004_587D  # _IOR('X', 125, __u32)
+_WITHOUT_FLUSHING = struct.pack("I", 2)
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="mounting a file system takes root")
 
@@ -41,6 +46,46 @@ def disk(folder: Path, megabytes: int = 32) -> Iterator[Path]:
         image.unlink()
 
 
+class PowerDisk:
+    """An ext4 whose power can be cut: what was written to it and not flushed is gone then.
+
+    Args:
+        folder: where it is mounted.
+        image: the file that it lies in; it takes room as it fills.
+        megabytes: its size.
+    """
+
+    def __init__(self, folder: Path, image: Path, megabytes: int) -> None:
+        self.folder, self._image = folder, image
+        folder.mkdir(parents=True, exist_ok=True)
+        with image.open("wb") as target:
+            target.truncate(megabytes * 1024 * 1024)
+        small = ["-m", "0", "-N", "8192", "-J", "size=16", "-E", "lazy_itable_init=0"]
+        subprocess.run(["mkfs.ext4", "-q", *small, image], check=True)
+        self._mount()
+
+    def cut(self) -> None:
+        """Cut its power: whoever has a file of it open gets errors from now on."""
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.ioctl(descriptor, _EXT4_SHUTDOWN, _WITHOUT_FLUSHING)
+        finally:
+            os.close(descriptor)
+
+    def give_power(self) -> None:
+        """Mount it again, as its host does that starts; nobody may have a file of it open."""
+        subprocess.run(["umount", self.folder], check=True)
+        self._mount()
+
+    def close(self) -> None:
+        """Let go of it."""
+        subprocess.run(["umount", "--lazy", self.folder], check=True)
+        self._image.unlink()
+
+    def _mount(self) -> None:
+        subprocess.run(["mount", "-o", "loop,discard", self._image, self.folder], check=True)
+
+
 @contextmanager
 def frozen(folder: Path) -> Iterator[None]:
     """Nothing can be written there meanwhile, and nobody is told: it just takes long."""
@@ -55,6 +100,10 @@ def fill(folder: Path) -> Path:
     """Take all the space that is left."""
     ballast = folder / "ballast"
     with ballast.open("wb", buffering=0) as target:
+        room = os.statvfs(folder)
+        if most := int(0.9 * room.f_bavail) * room.f_frsize:
+            os.posix_fallocate(target.fileno(), 0, most)
+            target.seek(most)
         for size in (65_536, 4096, 512):
             try:
                 while target.write(b"\0" * size):

@@ -71,6 +71,39 @@ def rows_in(url: str) -> list[tuple[Any, ...]]:
         engine.dispose()
 
 
+def positions_in(url: str) -> dict[str, list[Position]]:
+    """The name of every verdict of a database, by line; a line without one is not there."""
+    found: dict[str, list[Position]] = {}
+    line, verdict = schema.line.c, schema.verdict.c
+    engine = sa.create_engine(url_of(url))
+    try:
+        with engine.connect() as connection:
+            rows = connection.execute(
+                sa.select(line.name, verdict.epoch, verdict.seq).join(schema.line, line.id == verdict.line_id)
+            )
+            for name, epoch, seq in rows:
+                found.setdefault(name, []).append(Position(epoch, seq))
+    finally:
+        engine.dispose()
+    return found
+
+
+def counted_in(url: str) -> dict[str, int]:
+    """Verdicts of each line by a database's counts, of their shortest step."""
+    line, grp, tally = schema.line.c, schema.grp.c, schema.tally.c
+    engine = sa.create_engine(url_of(url))
+    try:
+        with engine.connect() as connection:
+            rows = connection.execute(
+                sa.select(line.name, sa.func.sum(tally.n))
+                .join(schema.grp, grp.id == tally.group_id).join(schema.line, line.id == grp.line_id)
+                .where(tally.step_ms == min(schema.STEPS_MS)).group_by(line.name)
+            )  # fmt: skip
+            return {name: int(count) for name, count in rows}
+    finally:
+        engine.dispose()
+
+
 def stored(url: str) -> int:
     """How many verdicts a database has; 0 while it does not answer or has no tables."""
     try:

@@ -1,7 +1,8 @@
-"""Lines, their forwarders and three NATS servers on one machine, and what may happen to them.
+"""Lines, their forwarders and agents, three NATS servers and a hub on one machine.
 
-The lines are real daemons whose scoring is the stub; forwarders stand back for them, as their unit has it.
-What a line published is heard here by its own numbers, and compared with what is in its stream.
+The lines are real daemons whose scoring is the stub; all others stand back for them, as forwarders and agents
+have it in their units, and the rest is on other hosts. What a line published is heard here by its own
+numbers, and compared with what is in its stream and in the hub's database.
 """
 
 from __future__ import annotations
@@ -19,11 +20,26 @@ import msgspec
 import numpy as np
 import zmq
 from faults import clock
+from support.agents import (
+    AgentProcess,
+    MadeRecipe,
+    Signers,
+    know_banks,
+    line_settings,
+    make_recipe,
+    publish,
+    report,
+    tell,
+)
 from support.daemon import WELL, Daemon, camera_table, settings
-from support.disks import tmpfs
+from support.disks import PowerDisk, tmpfs
 from support.forwarder import ForwarderProcess
+from support.hub_lines import counted_in, positions_in
+from support.hub_process import HubProcess
 from support.nats_cluster import NatsCluster
+from support.orders import people_with_keys
 
+from inspectd.fleet.agent.report import FleetReport
 from inspectd.fleet.streams import end_of
 from inspectd.wire.sync import Position
 
@@ -32,6 +48,10 @@ _TURN_SECONDS: Final = 0.05
 _NICE: Final = "10"
 _ADDRESSES: Final = ("10.213.8.1", "10.213.8.2", "10.213.8.3")
 """Of the servers, in a network namespace of this program alone."""
+_DISK_MB: Final = 3900
+_JOURNAL_MB: Final = 1500
+"""Holds more verdicts than are made in the longest time without servers."""
+_KEPT_GB: Final = 1.0
 
 
 class _Judged(msgspec.Struct):
@@ -81,18 +101,22 @@ class Fleet:
         self.names = tuple(f"l{number}" for number in range(1, lines + 1))
         self._clock = folder / "clock"
         clock.set_to(self._clock, 0)
-        self.stores = [self._stack.enter_context(tmpfs(folder / f"disk{index}", "3g")) for index in range(3)]
+        images = self._stack.enter_context(tmpfs(folder / "images", f"{3 * _DISK_MB + 100}m"))
+        self.disks = [PowerDisk(folder / f"disk{index}", images / str(index), _DISK_MB) for index in range(3)]
+        for disk in self.disks:
+            self._stack.callback(disk.close)
+        self.signers = Signers(people_with_keys(folder, "anna", "otto"))
+        self.recipe: MadeRecipe = make_recipe(folder / "made", megabytes=1)
         pictures = _pictures(folder)
         self.daemons: dict[str, Daemon] = {}
         self.ears: dict[str, LineEar] = {}
         for name in self.names:
             (folder / name).mkdir()
             camera = camera_table("top", pictures, fps=rate, slots=64)
-            text = settings(Path("stub.bank"), camera, deadline_ms=2000).replace(
-                'name = "line"', f'name = "{name}"'
-            )
+            journal = f"[journal]\nmax_mb = {_JOURNAL_MB}\n"
+            text = settings(Path("stub.bank"), camera, deadline_ms=2000, extra=journal)
             environment = clock.by(self._clock) if steps_clock and name == self.names[0] else None
-            daemon = Daemon(folder / name, text, environment, behaviour=WELL)
+            daemon = Daemon(folder / name, line_settings(text, name), environment, behaviour=WELL)
             self._stack.callback(daemon.close)
             self.daemons[name] = daemon
             self.ears[name] = LineEar(daemon.runtime_dir)
@@ -100,11 +124,16 @@ class Fleet:
         for daemon in self.daemons.values():
             daemon.ready()
             daemon.reader.close()  # its queue has no bound
+            know_banks(daemon, self.recipe)
+        stores = [disk.folder / "js" for disk in self.disks]
         self.cluster = NatsCluster(
-            folder / "nats", self.names, stores=[store / "js" for store in self.stores], addresses=_ADDRESSES
+            folder / "nats", self.names, stores=stores, addresses=_ADDRESSES, max_disk="3500MB"
         )
         self._stack.callback(self.cluster.close)
         self.forwarders: dict[str, ForwarderProcess] = {}
+        self.agents: dict[str, AgentProcess] = {}
+        self.hub = HubProcess(folder / "hub", self.cluster, f"sqlite:///{folder / 'hub.sqlite'}")
+        self._stack.callback(self.hub.close)
         self._published: dict[str, list[Position]] = {}
 
     def __enter__(self) -> Self:
@@ -116,11 +145,12 @@ class Fleet:
     def start_servers(self) -> None:
         """Start the servers, and make all streams."""
         self.cluster.start()
-        self.cluster.make_streams()
+        self.cluster.make_streams(max_gb=_KEPT_GB)
+        self.cluster.make_fleet_streams()
         self.nice()
 
-    def start_forwarders(self) -> None:
-        """Start a forwarder for each line."""
+    def start_clients(self) -> None:
+        """Start a forwarder and an agent for each line, and the hub."""
         for name in self.names:
             forwarder = ForwarderProcess(
                 self.cluster.folder, self.cluster, name, self.daemons[name].runtime_dir,
@@ -128,14 +158,47 @@ class Fleet:
             )  # fmt: skip
             self._stack.callback(forwarder.close)
             self.forwarders[name] = forwarder
+            self.agents[name] = AgentProcess(self.cluster, name, self.daemons[name], self.signers)
+            self._stack.callback(self.agents[name].close)
+        self.hub.start()
         self.nice()
 
     def nice(self) -> None:
-        """Have forwarders stand back for the lines."""
-        pids = [forwarder.pid for forwarder in self.forwarders.values() if forwarder.is_running]
-        if not pids:
-            return
+        """Have everything but the lines stand back for them."""
+        clients = [*self.forwarders.values(), *self.agents.values()]
+        pids = [client.pid for client in clients if client.is_running]
+        others = [*self.cluster.processes.values(), *([self.hub.process] if self.hub.process else [])]
+        pids += [process.pid for process in others]
         subprocess.run(["renice", "-n", _NICE, "-p", *map(str, pids)], check=True, capture_output=True)
+
+    def order(self) -> None:
+        """Tell every line to run a recipe."""
+        publish(self.cluster, self.recipe)
+        for name in self.names:
+            tell(self.cluster, name, self.signers.order(self.recipe.ordered, 1, *self.names))
+
+    def runs(self, name: str) -> FleetReport | None:
+        """What a line says it runs."""
+        return report(self.cluster, name)
+
+    def read_by_hub(self, patience_seconds: float) -> dict[str, HubFigures]:
+        """What the hub's database has of each line, once it has all that `compared` looks at."""
+        began = time.monotonic()
+        while True:
+            found, counted = positions_in(self.hub.url), counted_in(self.hub.url)
+            figures = {
+                name: HubFigures(
+                    len(found.get(name, ())),
+                    len({*published} - {*found.get(name, ())}),
+                    counted.get(name, 0) - len(found.get(name, ())),
+                )
+                for name, published in self._published.items()
+            }
+            if not any(each.lost for each in figures.values()) or (
+                time.monotonic() - began > patience_seconds
+            ):
+                return figures
+            self.hear(1.0)
 
     def step_clock(self, hours: int) -> None:
         """Set the first line's clock so many hours ahead of the machine's."""
@@ -207,6 +270,14 @@ class StreamFigures(msgspec.Struct, frozen=True):
     double: int
     out_of_order: int
     repaired: int
+
+
+class HubFigures(msgspec.Struct, frozen=True):
+    """What the hub has of one line's verdicts."""
+
+    rows: int
+    lost: int
+    counted_too_many: int
 
 
 def _pictures(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Acceptance of the forwarder: lines, three NATS servers, and what may go wrong, at random for half an hour.
+"""Acceptance of a fleet: lines with all that serves them, and what may go wrong, at random for half an hour.
 
     PYTHONPATH=.:tests:tools python -m faults.fleet_acceptance [MINUTES] [LINES] [VERDICTS_PER_SECOND] [SEED]
 
@@ -21,6 +21,9 @@ from support.lone_network import lone_network
 
 _CALM_SECONDS = 20.0
 _DRAIN_SECONDS = 300.0
+_LONG_CUT_SECONDS = 600.0
+_CUT_SHARE = 1 / 3
+"""Of the whole time, at most, for the long cut."""
 
 
 def main(minutes: float = 30, lines: int = 3, rate: float = 200, seed: int = 1) -> int:
@@ -33,7 +36,7 @@ def main(minutes: float = 30, lines: int = 3, rate: float = 200, seed: int = 1) 
     ):
         alone = fleet.p99_ms(_CALM_SECONDS)
         fleet.start_servers()
-        fleet.start_forwarders()
+        fleet.start_clients()
         first = fleet.drained(_DRAIN_SECONDS)
         calm = fleet.p99_ms(_CALM_SECONDS)
         print(f"what was there before, forwarded in {first:.1f} s; calm", flush=True)
@@ -44,9 +47,11 @@ def main(minutes: float = 30, lines: int = 3, rate: float = 200, seed: int = 1) 
 
         chooser = random.Random(seed)
         mishaps = Mishaps(fleet, chooser, say)
+        fleet.order()
         for kind in mishaps.every():
             kind()
             fleet.hear(2)
+        mishaps.cut_link_for(min(_LONG_CUT_SECONDS, minutes * 60 * _CUT_SHARE))
         for rest in rests(minutes * 60 - (time.monotonic() - began), chooser):
             mishaps.one()
             fleet.hear(rest)
@@ -54,10 +59,17 @@ def main(minutes: float = 30, lines: int = 3, rate: float = 200, seed: int = 1) 
         drained = fleet.drained(_DRAIN_SECONDS)
         checks.that("mishaps", mishaps.counts, ok=True)
         checks.that("backlog drained", f"{drained:.1f} s after the last", ok=True)
+        in_hub = fleet.read_by_hub(_DRAIN_SECONDS)
         for line in fleet.names:
             found = fleet.compared(line)
             is_whole = not (found.lost or found.double or found.out_of_order)
             checks.that(line, found, ok=is_whole and found.published > rate * 60 * minutes * 0.8)
+            checks.that(
+                f"{line} in the hub", in_hub[line], ok=not in_hub[line].lost + in_hub[line].counted_too_many
+            )
+            runs = fleet.runs(line)
+            has_run = runs is not None and (runs.state, runs.wanted_serial) == ("running", 1)
+            checks.that(f"{line}: runs what was ordered", runs and runs.state, ok=has_run)
             metrics = fleet.forwarders[line].metrics()
             heatmaps = metrics.get('inspectd_forward_extras_total{kind="h",result="stored"}', 0)
             checks.that(f"{line}: heatmaps stored since its forwarder's last start", heatmaps, ok=True)

@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 from faults.fleet import Fleet
@@ -19,7 +20,8 @@ class Mishaps:
         fleet: whose.
         random: chooses.
         say: takes one line for people.
-        longest_seconds: that one lasts.
+        longest_seconds: that one lasts, other than a cut link.
+        longest_cut_seconds: that a link stays cut.
     """
 
     def __init__(
@@ -29,19 +31,24 @@ class Mishaps:
         say: Callable[[str], None],
         *,
         longest_seconds: float = 20.0,
+        longest_cut_seconds: float = 60.0,
     ) -> None:
         self.counts: dict[str, int] = {}
-        self._longest_seconds = longest_seconds
+        self._longest_seconds, self._longest_cut_seconds = longest_seconds, longest_cut_seconds
         self._fleet, self._random, self._say = fleet, random, say
         self._hours = 0
 
     def every(self) -> list[Callable[[], None]]:
         """All kinds that this fleet can have."""
         return [
-            self.kill_follower, self.kill_leader, self.kill_two, self.kill_all, self.kill_forwarder,
-            self.kill_all_forwarders, self.stand_still, self.cut_link, self.fill_disk, self.set_clock,
-            self.hand_over,
+            self.kill_follower, self.kill_leader, self.kill_two, self.kill_all, self.cut_power,
+            self.stand_still, self.cut_link, self.cut_all_links, self.fill_disk, self.hand_over,
+            *self.beside_servers(),
         ]  # fmt: skip
+
+    def beside_servers(self) -> list[Callable[[], None]]:
+        """Those that leave the servers as they are."""
+        return [self.kill_forwarder, self.kill_all_forwarders, self.kill_agent, self.kill_hub, self.set_clock]
 
     def one(self) -> None:
         """Any of them."""
@@ -70,11 +77,43 @@ class Mishaps:
         self._end_forwarders("kill_forwarder", self._random.choice(self._fleet.names))
 
     def kill_all_forwarders(self) -> None:
-        """All forwarders and the leader are killed at once."""
-        leader = self._leader()
-        self._fleet.cluster.kill(leader)
+        """All forwarders are killed at once."""
         self._end_forwarders("kill_all_forwarders", *self._fleet.names)
-        self._fleet.cluster.start(leader)
+
+    def kill_agent(self) -> None:
+        """A line's agent is killed."""
+        name = self._random.choice(self._fleet.names)
+        self._begin("kill_agent", name)
+        self._fleet.agents[name].stop(signal.SIGKILL)
+        self._last(0.2, 5)
+        self._fleet.agents[name].start()
+        self._fleet.nice()
+
+    def kill_hub(self) -> None:
+        """The hub is killed."""
+        self._begin("kill_hub", "")
+        self._fleet.hub.end(signal.SIGKILL)
+        self._last(0.2, 10)
+        self._fleet.hub.start()
+        self._fleet.nice()
+
+    def cut_power(self) -> None:
+        """The hosts of one, two or all servers lose their power; with all of them forwarders are killed."""
+        indices = self._random.sample(range(3), self._random.choice((1, 2, 3, 3)))
+        self._begin("cut_power", indices)
+        for index in indices:
+            self._fleet.disks[index].cut()
+        self._fleet.cluster.kill(*indices)
+        if len(indices) == len(self._fleet.disks):
+            for forwarder in self._fleet.forwarders.values():
+                forwarder.stop(signal.SIGKILL)
+        for index in indices:
+            self._fleet.disks[index].give_power()
+        self._last(1, 10)
+        self._fleet.cluster.start(*indices)
+        for forwarder in self._fleet.forwarders.values():
+            if not forwarder.is_running:
+                forwarder.start()
         self._fleet.nice()
 
     def stand_still(self) -> None:
@@ -89,15 +128,34 @@ class Mishaps:
     def cut_link(self) -> None:
         """Nothing passes between one server and everybody else, and nobody is told."""
         index = self._random.randrange(3)
-        self._begin("cut_link", index)
+        seconds = self._cut_seconds()
+        self._begin("cut_link", f"{index} for {seconds:.0f} s")
         with self._fleet.cluster.cut_off(index):
-            self._last(1, 20)
+            self._fleet.hear(seconds)
+
+    def cut_all_links(self) -> None:
+        """Nothing passes between all servers and everybody else."""
+        seconds = self._cut_seconds()
+        self._begin("cut_all_links", f"for {seconds:.0f} s")
+        with ExitStack() as cut:
+            for index in range(3):
+                cut.enter_context(self._fleet.cluster.cut_off(index))
+            self._fleet.hear(seconds)
+
+    def cut_link_for(self, seconds: float) -> None:
+        """One server is cut off so long, while clients are killed and clocks are set."""
+        index = self._random.randrange(3)
+        self._begin("cut_link_for", f"{index}, {seconds:.0f} s")
+        with self._fleet.cluster.cut_off(index):
+            for rest in rests(seconds, self._random):
+                self._random.choice(self.beside_servers())()
+                self._fleet.hear(rest)
 
     def fill_disk(self) -> None:
         """The disk of a server is full; it is made room on, and the server is started again."""
         index = self._random.randrange(3)
         self._begin("fill_disk", index)
-        ballast = fill(self._fleet.stores[index])
+        ballast = fill(self._fleet.disks[index].folder)
         self._last(5, 10)
         ballast.unlink()
         self._fleet.cluster.kill(index)
@@ -127,6 +185,10 @@ class Mishaps:
     def _last(self, shortest_seconds: float, longest_seconds: float) -> None:
         seconds = self._random.uniform(shortest_seconds, longest_seconds)
         self._fleet.hear(min(seconds, self._longest_seconds))
+
+    def _cut_seconds(self) -> float:
+        """Between one second and the longest, each length as often as one twice as long."""
+        return self._longest_cut_seconds ** self._random.random()
 
     def _begin(self, kind: str, which: Any) -> None:
         self.counts[kind] = self.counts.get(kind, 0) + 1
