@@ -182,23 +182,22 @@ class Fleet:
         return report(self.cluster, name)
 
     def read_by_hub(self, patience_seconds: float) -> dict[str, HubFigures]:
-        """What the hub's database has of each line, once it has all that `compared` looks at."""
-        began = time.monotonic()
-        while True:
-            found, counted = positions_in(self.hub.url), counted_in(self.hub.url)
-            figures = {
-                name: HubFigures(
-                    len(found.get(name, ())),
-                    len({*published} - {*found.get(name, ())}),
-                    counted.get(name, 0) - len(found.get(name, ())),
-                )
-                for name, published in self._published.items()
-            }
-            if not any(each.lost for each in figures.values()) or (
-                time.monotonic() - began > patience_seconds
-            ):
-                return figures
+        """What the hub's database has of each line, once it has as many as `compared` looks at."""
+        deadline = time.monotonic() + patience_seconds
+        while time.monotonic() < deadline:
+            counted = counted_in(self.hub.url)
+            if all(counted.get(name, 0) >= len(some) for name, some in self._published.items()):
+                break
             self.hear(1.0)
+        found, counted = positions_in(self.hub.url), counted_in(self.hub.url)
+        return {
+            name: HubFigures(
+                len(found.get(name, ())),
+                len({*published} - {*found.get(name, ())}),
+                counted.get(name, 0),
+            )
+            for name, published in self._published.items()
+        }
 
     def step_clock(self, hours: int) -> None:
         """Set the first line's clock so many hours ahead of the machine's."""
@@ -277,7 +276,7 @@ class HubFigures(msgspec.Struct, frozen=True):
 
     rows: int
     lost: int
-    counted_too_many: int
+    counted: int
 
 
 def _pictures(folder: Path) -> Path:
