@@ -46,7 +46,7 @@ watch_minutes = 60
 """
 _TABLES: Final = ("line", "servers", "fleet", "metrics", "log")
 _ORDERS: Final = {"order", "sign", "show"}
-_SERVERS: Final = {"publish", "desire", "rollout", "make-streams"}
+_SERVERS: Final = {"publish", "desire", "rollout", "make-streams", "archives"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,9 +86,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     streams = actions.add_parser(
         "make-streams", help="make a plant's streams, as administrator of the servers"
     )
-    streams.add_argument("--plant", required=True, metavar="PLANT", help="the plant's name")
+    archives = actions.add_parser(
+        "archives", help="list the archives on the servers, or remove one, as their administrator"
+    )
+    archives.add_argument("--remove", metavar="SHA256", help="the archive whose digest begins so, for good")
+    for each in (streams, archives):
+        each.add_argument("--plant", required=True, metavar="PLANT", help="the plant's name")
     streams.add_argument("--gb", type=float, default=50.0, help="for archives, on each server; default: 50")
-    for each in (publish, desire, rollout, streams):
+    for each in (publish, desire, rollout, streams, archives):
         each.add_argument("--config", type=Path, required=True, metavar="FILE", help="the publisher's file")
 
 

@@ -1,4 +1,4 @@
-"""`inspectd fleet publish | desire | rollout | make-streams`: what is done with the plant's servers."""
+"""`inspectd fleet publish | desire | rollout | make-streams | archives`: what is done with the servers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from inspectd.cli.fleet_order import read_order
 from inspectd.errors import ExitCode, InputError, UnavailableError
 from inspectd.fleet.agent import publisher
+from inspectd.fleet.agent.archives import archives, remove
 from inspectd.fleet.agent.order import FleetOrder, SignedOrder
 from inspectd.fleet.agent.rollout import Rollout, Step, what_runs_where
 from inspectd.fleet.agent.settings import load_publisher
@@ -43,11 +44,13 @@ def main(arguments: argparse.Namespace) -> int:
         UnavailableError: the servers cannot be reached, or refuse it.
     """
     settings = load_publisher(arguments.config)
-    inbox = _ADMINISTRATOR if arguments.action == "make-streams" else publisher.INBOX
+    inbox = _ADMINISTRATOR if arguments.action in {"make-streams", "archives"} else publisher.INBOX
     door = ServersDoor(settings, inbox, f"inspectd-fleet {arguments.action}")
     try:
         if arguments.action == "make-streams":
             return asyncio.run(_make_streams(door, PlantNames(arguments.plant), arguments.gb))
+        if arguments.action == "archives":
+            return asyncio.run(_archives(door, PlantNames(arguments.plant), arguments.remove))
         signed, order = read_order(arguments.order)
         if arguments.action == "publish":
             return asyncio.run(_publish(door, arguments, order))
@@ -63,6 +66,16 @@ async def _make_streams(door: ServersDoor, names: PlantNames, max_gb: float) -> 
     async with door.connect() as servers:
         for config in (publisher.banks_config(names, max_gb=max_gb), publisher.desired_config(names)):
             print(await made(servers, config))
+    return ExitCode.OK
+
+
+async def _archives(door: ServersDoor, names: PlantNames, removed: str | None) -> int:
+    async with door.connect() as servers:
+        if removed is not None:
+            print(f"removed {await remove(servers, names, removed)}")
+            return ExitCode.OK
+        found = await archives(servers, names)
+        print("\n".join(map(str, found)) if found else "there are no archives")
     return ExitCode.OK
 
 

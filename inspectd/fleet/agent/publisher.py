@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from nats.js import api
 
-from inspectd.errors import InputError
+from inspectd.errors import InputError, UnavailableError
 from inspectd.files import open_regular
 from inspectd.fleet.agent.order import CHUNK_BYTES, MOST_BYTES, MOST_CHUNKS, OrderedRecipe, SignedOrder
 from inspectd.fleet.agent.report import FleetReport
@@ -25,6 +25,7 @@ _AT_ONCE: Final = 8
 _HISTORY: Final = 20
 _HEADROOM_BYTES: Final = 4096
 _THERE: Final = "maximum messages per subject"
+_FULL: Final = "maximum bytes exceeded"
 
 Progress = Callable[[int, int], None]
 """Told of the chunks that are there, and of all there are."""
@@ -105,6 +106,7 @@ async def publish_chunks(
 
     Raises:
         InputError: the file is another one, or changed meanwhile.
+        UnavailableError: the servers have no room for it.
         ServersError: the servers do not take it.
     """
     every = names.chunk(recipe.archive_sha256)
@@ -127,6 +129,11 @@ async def publish_chunks(
                     servers.js.publish(names.chunk(recipe.archive_sha256, number), chunk, timeout=10)
                 )
             except ServersError as error:
+                if _FULL in str(error):
+                    raise UnavailableError(
+                        f"{names.banks_stream} is full: `inspectd fleet archives` lists what is there and "
+                        "removes what no line should run; `make-streams --gb` gives it more"
+                    ) from error
                 if _THERE not in str(error):  # it came, and its acknowledgement did not
                     raise
             done += 1

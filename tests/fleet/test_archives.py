@@ -1,0 +1,72 @@
+"""Archives on the plant's servers: what is there, who was told of it, and how room is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.agents import Signers, make_recipe, publish, tell
+from support.nats_cluster import NatsCluster
+
+from inspectd import cli
+from inspectd.errors import UnavailableError
+
+pytestmark = pytest.mark.system  # NATS is no part of the project
+
+
+@pytest.fixture
+def said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """What `inspectd fleet archives` says by a user's key, after its exit code."""
+
+    def run(cluster: NatsCluster, user: str, *more: str) -> tuple[int, str]:
+        link = cluster.settings(user)
+        file = tmp_path / f"{user}.toml"
+        file.write_text(
+            f'[servers]\naddresses = {[*link.addresses]}\nca_file = "{link.ca_file}"\n'
+            f'seed_file = "{link.seed_file}"\n'
+        )
+        capsys.readouterr()
+        code = cli.main(["fleet", "archives", "--plant", "test", "--config", str(file), *more])
+        words = capsys.readouterr()
+        assert "Traceback" not in words.err
+        return code, words.out + words.err
+
+    return run
+
+
+def test_they_are_listed_and_make_room_unless_a_line_should_run_them(
+    start_cluster, said, tmp_path: Path, signers: Signers
+) -> None:
+    cluster = start_cluster()
+    cluster.make_fleet_streams(max_gb=0.005)
+    assert said(cluster, "administrator") == (0, "there are no archives\n")
+    old, new = (make_recipe(tmp_path / "made", megabytes=3, seed=seed) for seed in (1, 2))
+    publish(cluster, old)
+    tell(cluster, "line", b"rubbish")
+    tell(cluster, "line", signers.order(old.ordered, 7, "line"))
+    code, words = said(cluster, "administrator")
+    digest = old.ordered.archive_sha256
+    assert (code, words.startswith(digest)) == (0, True), words
+    assert "whole: cells@1" in words
+    assert words.endswith("orders 7; wanted by line\n")
+    with pytest.raises(UnavailableError, match=r"BANKS\+test is full: .*archives"):
+        publish(cluster, new)
+    code, words = said(cluster, "administrator", "--remove", digest)
+    assert (code, "line should run it" in words) == (2, True), words
+    tell(cluster, "line", signers.order(new.ordered, 8, "line"))
+    for wrong in (digest[:7], "f" * 64):
+        code, words = said(cluster, "administrator", "--remove", wrong)
+        assert (code, "archives begin so" in words) == (2, True), words
+    assert said(cluster, "administrator", "--remove", digest[:8])[0] == 0
+    publish(cluster, new)
+    words = said(cluster, "administrator")[1]
+    assert digest not in words
+    assert f"{new.ordered.archive_sha256}  " in words
+
+
+def test_nobody_else_may(start_cluster, said) -> None:
+    cluster = start_cluster()
+    cluster.make_fleet_streams()
+    for user in ("publisher", "agent-line"):
+        code, words = said(cluster, user, "--remove", "a" * 64)
+        assert (code, "error: the plant's servers:" in words) == (3, True), words
