@@ -15,6 +15,8 @@ from tests.support.tools import tool
 ROOT = Path(__file__).parents[2]
 # Targets a service needs by default; the real ones would start the whole of this machine once more.
 TARGETS = ("test", "sysinit", "basic", "shutdown")
+OF_A_PLANT = ("inspectd-forward@.service", "inspectd-fleet@.service", "inspectd-hub.service")
+"""Units of a plant's many lines, which are installed too."""
 
 
 class Machine:
@@ -73,10 +75,15 @@ class Machine:
             "[Service]\nType=oneshot\nRestart=no\nUser=root\nGroup=root\n"
             "ExecStart=\nExecStart=/bin/sh /opt/inspectd/src/tests/ops/probe.sh\n"
         )
-        (units / "inspectd@.service.d/test.conf").write_text(
+        common = (
             "[Service]\nEnvironment=PYTHONPATH=/opt/inspectd/src LD_LIBRARY_PATH=/opt/python/lib\n"
-            f"StandardOutput=append:{self.log}\nStandardError=append:{self.log}\n{drop_in}"
+            f"StandardOutput=append:{self.log}\nStandardError=append:{self.log}\n"
         )
+        (units / "inspectd@.service.d/test.conf").write_text(common + drop_in)
+        for name in OF_A_PLANT:
+            shutil.copy(ROOT / "systemd" / name, units)
+            (units / f"{name}.d").mkdir()
+            (units / f"{name}.d/test.conf").write_text(common)
 
     def _wait_for_boot(self) -> None:
         end = time.monotonic() + 20
@@ -93,6 +100,14 @@ class Machine:
     def _pid1(self) -> str:
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         return children.read_text().strip()
+
+    def give(self, name: str, data: bytes, *, owner: str = "root", mode: int = 0o644) -> str:
+        """Put a file into the machine's /etc/inspectd; its path there."""
+        file = self.log.parent / "etc/inspectd" / name
+        file.write_bytes(data)
+        file.chmod(mode)
+        assert self.run("chown", owner, f"/etc/inspectd/{name}").returncode == 0
+        return f"/etc/inspectd/{name}"
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command on the machine."""

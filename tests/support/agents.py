@@ -51,6 +51,11 @@ def make_recipe(folder: Path, *, megabytes: float = 0, threshold: float = 1.5, s
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{seed}.safetensors"
     write_bank(file, bank.manifest, {**bank.tensors, "ballast": ballast})
+    return recipe_with(folder, file, threshold=threshold, seed=seed)
+
+
+def recipe_with(folder: Path, file: Path, *, threshold: float, seed: int = 0) -> MadeRecipe:
+    """A recipe `cells` for the camera `top`, with the bank in a file."""
     store, name = RecipeStore(folder / f"maker{seed}"), "banks/top.safetensors"
     camera = CameraRecipe(
         bank=name, bank_sha256=read_bank(file).sha256, threshold=threshold, accept_threshold=True

@@ -126,7 +126,7 @@ class NatsCluster:
         assert len(named) == 6, named
         users = ("administrator", "line1", "agent-line1", "publisher", "reader", "system")
         for key, name in zip(named, users, strict=True):
-            text = text.replace(key, public.get(name, f"KEY_OF_{name}"))
+            text = text.replace(key, f"KEY_OF_{name}" if name.endswith("line1") else public[name])
         for marked, prefix in (("KEY_OF_line1", ""), ("KEY_OF_agent-line1", "agent-")):
             block = re.search(rf"      \{{ nkey: {marked}\n.*?\n        \}} \}}\n", text, re.DOTALL)
             assert block is not None
