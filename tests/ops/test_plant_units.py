@@ -14,11 +14,11 @@ from support.disks import needs_root
 from support.nats_cluster import NatsCluster
 from support.orders import people_with_keys
 from support.ports import free_port
+
+from inspectd.fleet.streams import end_of
 from tests.ops.machine import Machine
 from tests.support.cells import cells
 from tests.support.daemon import camera_table, settings
-
-from inspectd.fleet.streams import end_of
 
 LINE_STATE = Path("/var/lib/inspectd/line1")
 UNITS = ("inspectd@line1", "inspectd-forward@line1", "inspectd-fleet@line1", "inspectd-hub")
