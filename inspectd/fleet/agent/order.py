@@ -8,6 +8,7 @@ that it is of no use on another line, after a later order, or after its time.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -231,7 +232,7 @@ def decode_order(text: str) -> FleetOrder:
             f"has digests of {len(recipe.chunk_sha256)} chunks for {recipe.archive_bytes} bytes, expected "
             f"one for every {CHUNK_BYTES}",
         )
-    twice = sorted({line for line in lines if lines.count(line) > 1})
+    twice = sorted(line for line, count in Counter(lines).items() if count > 1)
     if twice:
         raise RefusedOrderError(Refusal.MALFORMED, f"has {', '.join(twice)} twice, expected each line once")
     if canonical(order) != text:

@@ -139,10 +139,15 @@ class LineStore:
     async def _run(self, *words: str, seconds: float) -> bytes:
         environment = {name: value for name, value in os.environ.items() if name not in _OF_THE_AGENT}
         command = [sys.executable, "-m", "inspectd", "recipe", *words, "--config", str(self._file)]
-        process = await asyncio.create_subprocess_exec(
-            *command, env=environment, stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command, env=environment, stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+        except OSError as error:  # no process or no descriptor is free
+            raise UnavailableError(
+                f"`inspectd recipe {words[0]}` cannot be started: {error.strerror}"
+            ) from error
         try:
             said, wrong = await asyncio.wait_for(process.communicate(), seconds)
         except TimeoutError as error:

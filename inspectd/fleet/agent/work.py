@@ -221,7 +221,7 @@ class OrderWork:
         Raises:
             InputError: an endpoint or a key cannot be used.
         """
-        order, outlook = self._book.order, self._outlook
+        order, sha256, outlook = self._book.order, self._book.sha256, self._outlook
         try:
             status = await self._desk.status()
         except UnavailableError as error:
@@ -235,7 +235,7 @@ class OrderWork:
         if (wait_ns := order.not_before_utc_ns - self._clock_ns()) > 0:
             outlook.now(AgentState.WAITING, f"order {order.serial} begins later")
             return wait_ns > 60_000_000_000
-        return await self._attempt(order)
+        return await self._attempt(order, sha256)
 
     def _rest(self, order: FleetOrder | None, status: LineStatus) -> None:
         """There is nothing to do: say how it stands."""
@@ -253,7 +253,7 @@ class OrderWork:
                 f"{status.in_force} in its place since: a new order is needed to change that",
             )
 
-    async def _attempt(self, order: FleetOrder) -> bool:
+    async def _attempt(self, order: FleetOrder, sha256: str) -> bool:
         try:
             version = await self._store.version_of(order.recipe)
             if version is None:
@@ -261,7 +261,7 @@ class OrderWork:
             name = f"{order.recipe.id}@{version}"
             self._outlook.now(AgentState.ACTIVATING, name)
             # What is kept may lack that it was done: the disk was full, or the agent killed just then.
-            mark = f"order {order.serial} ({self._book.sha256[:12]}) by "
+            mark = f"order {order.serial} ({sha256[:12]}) by "
             if not await self._store.was_put_in_force(name, mark):
                 why = f"{mark}{' and '.join(self._book.by)}: {order.why}"
                 await self._desk.put_in_force(order.recipe.id, version, why)
@@ -285,10 +285,11 @@ class OrderWork:
         if self.servers is None:
             raise ServersError("the plant's servers are away")
         self._outlook.now(AgentState.FETCHING, str(recipe))
-        fetch.need_room(recipe, self._folder.path, self._settings.fleet.min_free_mb)
+        line_free_bytes = self._outlook.status.disk_free_bytes if self._outlook.status is not None else None
+        fetch.need_room(recipe, self._folder.path, self._settings.fleet.min_free_mb, line_free_bytes)
         await fetch.fetch(self.servers, self._names, recipe, place, self._outlook.fetched)
         self._outlook.now(AgentState.IMPORTING, str(recipe))
         why = f"order {order.serial}, signed by {' and '.join(self._book.by)}: {order.why}"
         version = await self._store.bring(place, recipe, WHO, why)
-        place.unlink(missing_ok=True)
+        self._folder.drop(place)
         return version
