@@ -53,6 +53,8 @@ def test_wave_after_wave() -> None:
     other = decided(says(), says(offered_sha256="e" * 64))
     assert other[0] is Step.WAIT, "what it runs by another order of this number says nothing of this one"
     assert "b has not taken the order yet" in other[2]
+    unheard = msgspec.structs.replace(says(), is_heard=False)
+    assert decided(says(), unheard)[0] is Step.WAIT, "it may be dead since it said that"
     none = decided(says(), says(verdicts={"undecidable": 5000}, reject_share=None))
     assert none[0] is Step.WAIT, "a line that decides nothing shows nothing"
     assert none[2].endswith("0 verdicts, 5000 undecidable")
@@ -173,3 +175,29 @@ def test_one_of_two_rollouts_that_stops_stops_both(two_lines, signers: Signers, 
     said, _ = running.communicate(timeout=60)
     assert running.returncode == 1, said
     assert "STOPPED: l1: was silent to another" in said
+
+
+@pytest.mark.system
+def test_a_rollout_that_is_started_again_believes_no_line_that_is_silent(
+    two_lines, signers: Signers, tmp_path
+) -> None:
+    made = make_recipe(tmp_path)
+    cluster, agents = two_lines(made)
+    waves = tuple(Wave(lines=(line,), watch_minutes=0.02) for line in ("l1", "l2"))
+    band = Band(max_reject_share=1.0, min_verdicts=1, silent_minutes=0.1)
+    order = signers.order(made.ordered, 1, waves=waves, band=band)
+    file = tmp_path / "order.json"
+    file.write_bytes(msgspec.json.encode(order))
+    publish(cluster, made)
+    cluster.as_user("publisher", lambda servers: Rollout(order, time.monotonic).tell(servers, ("l1",)))
+    agents["l1"].until_report(
+        lambda r: (
+            r.state == "running" and r.at_utc_ns - r.counted_since_utc_ns > 2e9 and r.verdicts.get("pass")
+        )
+    )
+    agents["l1"].stop(signal.SIGKILL)
+    started = rollout(cluster, file)
+    said, _ = started.communicate(timeout=60)
+    assert started.returncode == 1, said
+    assert "STOPPED: l1: has said nothing for 0.1 minutes" in said
+    assert report(cluster, "l2").wanted_serial is None

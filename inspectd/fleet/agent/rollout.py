@@ -57,12 +57,15 @@ class Seen(msgspec.Struct, frozen=True):
         told_other: it was told something else since, of this serial number or a higher one.
         report: the last one; None: there is none.
         silent_seconds: so long no other came, as far as this program saw.
+        is_heard: it came since this program looks, and since the line was told: an older one may be the last
+            word of a line that is dead since.
     """
 
     is_told: bool
     told_other: int | None
     report: FleetReport | None
     silent_seconds: float
+    is_heard: bool = True
 
 
 class RolloutRecord(
@@ -143,6 +146,7 @@ def _is_watched(order: FleetOrder, sha256: str, watch_minutes: float, seen: Seen
     report = seen.report
     return (
         report is not None
+        and seen.is_heard
         and report.state is AgentState.RUNNING
         and _has_taken(order, sha256, report)
         and report.counted_since_utc_ns is not None
@@ -155,6 +159,8 @@ def _stands(order: FleetOrder, sha256: str, seen: Seen) -> str:
     report = seen.report
     if report is None or not _has_taken(order, sha256, report):
         return "has not taken the order yet"
+    if not seen.is_heard:
+        return "was not heard of yet"
     if report.state is not AgentState.RUNNING:
         share = f" {report.progress:.0%}" if report.progress is not None else ""
         return f"is {report.state}{share}{f', {report.why}' if report.why else ''}"
@@ -182,7 +188,7 @@ class Rollout:
         """What is known of each line, by the last look."""
         self._signed, self._clock = signed, clock
         self._names = PlantNames(self.order.plant)
-        self._heard: dict[str, tuple[int, float]] = {}
+        self._heard: dict[str, tuple[int, float, bool]] = {}
 
     async def stopped(self, servers: Servers) -> str | None:
         """Why it was stopped before; None: it was not.
@@ -241,9 +247,10 @@ class Rollout:
         )
         found = await report_of(servers, LineNames(self.order.plant, line))
         sequence, now = found[0] if found else 0, self._clock()
-        if self._heard.setdefault(line, (sequence, now))[0] != sequence:
-            self._heard[line] = sequence, now
-        return Seen(is_told, told_other, found[1] if found else None, now - self._heard[line][1])
+        if self._heard.setdefault(line, (sequence, now, False))[0] != sequence:
+            self._heard[line] = sequence, now, True
+        _, heard_at, is_heard = self._heard[line]
+        return Seen(is_told, told_other, found[1] if found else None, now - heard_at, is_heard)
 
 
 def what_runs_where(order: FleetOrder, seen: Mapping[str, Seen]) -> Iterator[str]:
