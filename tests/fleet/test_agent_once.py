@@ -41,6 +41,11 @@ def test_what_a_person_put_in_its_place_stays_also_where_nothing_can_be_remember
     full.rmdir()
     found = agent.until_report(lambda r: r.state == "held", 60)
     assert (found.recipe, found.wanted_serial) == ("file", 1)
+    agent.stop()
+    (agent.state / "accepted.json").unlink()
+    agent.start()  # and takes the same order again
+    found = agent.until_report(lambda r: r.state == "held" and r.wanted_serial == 1)
+    assert found.recipe == "file"
     assert "Traceback" not in agent.log.read_text()
 
 
