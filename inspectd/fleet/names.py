@@ -8,6 +8,7 @@ import msgspec
 
 from inspectd.wire import PartVerdict, Verdict
 from inspectd.wire.sync import Position
+from inspectd.wire.verdicts import MAX_NUMBER
 
 ID_HEADER: Final = "Nats-Msg-Id"
 EXPECTED_HEADER: Final = "Nats-Expected-Last-Sequence"
@@ -87,7 +88,7 @@ class LineNames(msgspec.Struct, frozen=True):
         """The epoch of a subject of verdicts; None where it is another line's, or no such subject."""
         rest = subject.removeprefix(f"{self.base}.").split(".")
         is_ours = subject.startswith(f"{self.base}.") and len(rest) == 3 and rest[0] in {"v", "fix"}
-        return int(rest[1]) if is_ours and rest[1].isascii() and rest[1].isdigit() else None
+        return _number(rest[1]) if is_ours else None
 
 
 class PlantNames(msgspec.Struct, frozen=True):
@@ -135,6 +136,15 @@ def message_id(position: Position, *, is_repair: bool = False) -> str:
 def position_of(text: str | None) -> Position | None:
     """The verdict that a message id names; None where it is none."""
     epoch, colon, seq = (text or "").removesuffix(_REPAIR).partition(":")
-    if not (colon and epoch.isascii() and epoch.isdigit() and seq.isascii() and seq.isdigit()):
+    numbers = _number(epoch), _number(seq)
+    if not colon or numbers[0] is None or numbers[1] is None:
         return None
-    return Position(int(epoch), int(seq))
+    return Position(numbers[0], numbers[1])
+
+
+def _number(text: str) -> int | None:
+    """An epoch or number of a verdict; None where none can have it: Python reads none of 5,000 digits."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_NUMBER))):
+        return None
+    number = int(text)
+    return number if number <= MAX_NUMBER else None

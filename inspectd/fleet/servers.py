@@ -14,12 +14,14 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import msgspec
 import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext
+from nats.aio.subscription import Subscription
+from nats.js import JetStreamContext, api
 
 from inspectd import log
 from inspectd.errors import InputError
@@ -33,6 +35,9 @@ _PING_SECONDS: Final = 2
 _PINGS_UNANSWERED: Final = 2
 _CLOSE_SECONDS: Final = 2.0
 _DENIED: Final = "permissions violation"
+_NEXT: Final = "$JS.API.CONSUMER.MSG.NEXT"
+_NO_MORE: Final = {"404", "408"}
+"""What servers say where there is no more, or no more came in time."""
 
 _T = TypeVar("_T")
 _log: Final = logging.getLogger(__name__)
@@ -111,6 +116,65 @@ class Servers:
 
         with as_servers_error():
             await self._client.subscribe(subject, cb=came)
+
+    async def pull(self, stream: str, config: api.ConsumerConfig) -> StreamPull:
+        """Read a stream by a new consumer.
+
+        Raises:
+            DeniedError: this user may not.
+            NotThereError: there is no such stream.
+            ServersError: no answer, or an error.
+        """
+        consumer = await self.asked(self.js.add_consumer(stream, config))
+        inbox = self._client.new_inbox()
+        with as_servers_error():
+            heard = await self._client.subscribe(inbox)
+        return StreamPull(self._client, heard, inbox, f"{_NEXT}.{stream}.{consumer.name}")
+
+
+class StreamPull:
+    """Gives what is in a stream, from its consumer's start on.
+
+    The client library's own takes a message for a word of the server's by a header, which whoever writes into
+    the stream can give it too: it would leave that message out, or end. A message of a stream has a subject
+    for its acknowledgement, and a word of the server's has none.
+
+    Args:
+        client: the connection.
+        heard: what comes for `inbox`.
+        inbox: where messages are sent to.
+        next_subject: where they are asked for.
+    """
+
+    def __init__(self, client: Client, heard: Subscription, inbox: str, next_subject: str) -> None:
+        self._client, self._heard, self._inbox, self._next = client, heard, inbox, next_subject
+
+    async def fetch(self, most: int, wait_seconds: float) -> list[Msg]:
+        """At most so many messages that are there; where there are none, what comes next; empty: nothing did.
+
+        Raises:
+            ServersError: the consumer is gone, or nobody answers.
+        """
+        found = await self._some({"batch": most, "no_wait": True}, _ANSWER_SECONDS)
+        if found:
+            return found
+        waiting = {"batch": 1, "expires": round(wait_seconds * 1e9)}
+        return await self._some(waiting, wait_seconds + _ANSWER_SECONDS)
+
+    async def _some(self, request: dict[str, Any], answer_seconds: float) -> list[Msg]:
+        found: list[Msg] = []
+        with as_servers_error():
+            await self._client.publish(self._next, msgspec.json.encode(request), self._inbox)
+            while len(found) < request["batch"]:
+                message = await self._heard.next_msg(answer_seconds)
+                if not message.reply:
+                    status = (message.headers or {}).get("Status", "")
+                    if status not in _NO_MORE:
+                        words = (message.headers or {}).get("Description", "")
+                        raise ServersError(f"{self._next}: {status} {words}".strip())
+                    break
+                found.append(message)
+        return found
 
 
 class ServersDoor:
@@ -209,6 +273,9 @@ def as_servers_error() -> Iterator[None]:
         raise NotThereError(_said(error)) from error
     except (nats.errors.Error, OSError, TimeoutError) as error:
         raise ServersError(_said(error)) from error
+    # The library takes an answer apart without asking whether it is one.
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise ServersError(f"what they say cannot be understood: {type(error).__name__}: {error}") from error
 
 
 def key_of(settings: ServersLink) -> UserKey:

@@ -65,7 +65,9 @@ class HubQuestions:
         waiting.add_done_callback(self._ended)
         try:
             found = await asyncio.shield(waiting)  # who goes away does not end it: its time limit does
-        except (DatabaseAwayError, DatabaseRefusesError) as error:
+        except DatabaseRefusesError as error:  # of what was asked for, such as a name with the character 0
+            raise ApiError(400, "filter", f"The database takes no such values: {error}.") from error
+        except DatabaseAwayError as error:
             self.refused["database"] += 1
             raise ApiError(
                 503,

@@ -77,8 +77,13 @@ def url_of(text: str, password_file: str | None = None) -> URL:
     try:
         url = make_url(text)
         kind = url.get_backend_name()
-    except sa.exc.ArgumentError as error:
-        raise InputError(f"database.url: {error}; expected postgresql://USER@HOST/NAME") from error
+    except (sa.exc.ArgumentError, ValueError):  # which may quote it, with a password
+        raise InputError("database.url: is no address, expected postgresql://USER@HOST/NAME") from None
+    if "@" in (url.host or "") or any("pass" in name for name in url.query):
+        raise InputError(
+            "database.url: has a password where it would be shown, expected it in database.password_file, or "
+            "as postgresql://USER:PASSWORD@HOST/NAME with %40 for an @ in it"
+        )
     if kind == SQLITE and url.database and Path(url.database).is_absolute() and not url.query:
         return url.set(drivername="sqlite")
     if kind != POSTGRESQL or not url.database:

@@ -15,8 +15,10 @@ from inspectd.wire.sync import Position
 REPAIR_MARK: Final = ".fix."
 _MOST_NUMBER: Final = 2**63 - 1
 _MOST_MS: Final = 253_402_300_800_000  # the year 10000
-_MOST_TEXT: Final = 1000
-"""Characters of a name; databases index no longer ones."""
+_MOST_TEXT: Final = 600
+"""Bytes of a name, as it is stored: PostgreSQL indexes 2,704 at most, of four of these and more together."""
+_MOST_BYTES: Final = 262_144
+"""Of a verdict: a part of 256 views has a fifth. A page holds hundreds of them in memory."""
 
 
 class LineReport(msgspec.Struct, frozen=True, tag_field="schema", tag="fleet_report/1"):
@@ -56,7 +58,7 @@ def verdict_of(
     a server writes acknowledgements to whatever subject somebody names for them (`docs/fleet.md`, section 4).
     """
     position = position_of((headers or {}).get(ID_HEADER))
-    if position is None:
+    if position is None or len(body) > _MOST_BYTES:
         return None
     try:
         item = wire.decode(body)
@@ -77,7 +79,7 @@ def verdict_of(
 def report_of(names: LineNames, body: bytes) -> LineReport | None:
     """What a line reports; None: it is no report of this line."""
     try:
-        report = _report.decode(body)
+        report = _report.decode(body.decode())  # all of it is kept as text, also what is passed over here
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     is_its_own = (report.plant, report.line) == (names.plant, names.line)
@@ -98,5 +100,5 @@ def _can_be_kept(item: Verdict | PartVerdict) -> bool:
     return (
         all(0 <= number <= _MOST_NUMBER for number in numbers)
         and 0 <= item.decided_utc_ns // 1_000_000 < _MOST_MS
-        and all(len(text or "") <= _MOST_TEXT for text in texts)
+        and all(len((stored_text(text) or "").encode()) <= _MOST_TEXT for text in texts)
     )

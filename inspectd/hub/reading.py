@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext, api
+from nats.js import api
 
 from inspectd import log
 from inspectd.fleet.names import LineNames
@@ -18,6 +18,7 @@ from inspectd.fleet.servers import (
     NotThereError,
     Servers,
     ServersError,
+    StreamPull,
     as_servers_error,
 )
 from inspectd.fleet.together import together
@@ -160,20 +161,17 @@ class HubSession:
             ack_policy=api.AckPolicy.NONE,
             inactive_threshold=_INACTIVE_SECONDS,
         )
-        pull = await self._servers.asked(
-            self._servers.js.pull_subscribe("", stream=line.names.stream, config=config)
-        )
+        pull = await self._servers.pull(line.names.stream, config)
         given = 0
         while True:
             messages = await _fetched(pull)
             if not messages:
                 continue
-            for message in messages:
-                given += 1
-                if message.metadata.sequence.consumer != given:
-                    raise ServersError(
-                        f"{line.names.stream}: messages were lost on their way; it is asked anew"
-                    )
+            with as_servers_error():
+                numbers = [message.metadata.sequence.consumer for message in messages]
+            if numbers != [*range(given + 1, given + 1 + len(messages))]:
+                raise ServersError(f"{line.names.stream}: messages were lost on their way; it is asked anew")
+            given += len(messages)
             batch = _batch(line.names, place, StreamPlace(created(info), start), messages)
             await self._write(line, batch)
             place = batch.after
@@ -248,16 +246,12 @@ def _made(streams: dict[LineNames, api.StreamInfo]) -> dict[LineNames, str]:
     return {names: created(info) for names, info in streams.items()}
 
 
-async def _fetched(pull: JetStreamContext.PullSubscription) -> list[Msg]:
+async def _fetched(pull: StreamPull) -> list[Msg]:
     """What comes next of a stream, as much as one transaction takes; empty: nothing within a second."""
     found: list[Msg] = []
     size = 0
     while len(found) < _MOST_MESSAGES and size < _MOST_BYTES:
-        with as_servers_error():
-            try:
-                some = await pull.fetch(_FETCHED, timeout=_FETCH_SECONDS)
-            except TimeoutError:  # the library's own is one too
-                some = []
+        some = await pull.fetch(_FETCHED, _FETCH_SECONDS)
         found += some
         size += sum(len(message.data) for message in some)
         if len(some) < _FETCHED:
@@ -268,14 +262,15 @@ async def _fetched(pull: JetStreamContext.PullSubscription) -> list[Msg]:
 def _batch(names: LineNames, before: StreamPlace, start: StreamPlace, messages: list[Msg]) -> LineBatch:
     """What a stretch of the stream is, from after `start`; `before` is what the database has."""
     found = [verdict_of(names, message.subject, message.headers, message.data) for message in messages]
-    last = messages[-1].metadata
-    gone = last.sequence.stream - start.sequence - len(messages)
+    last = messages[-1].metadata.sequence.stream
+    # Of its verdicts alone: what others wrote into its stream does not show that a line runs.
+    newest = next((m for m, item in zip(reversed(messages), reversed(found), strict=True) if item), None)
     return LineBatch(
         items=[item for item in found if item is not None],
         before=before,
-        after=StreamPlace(start.created, last.sequence.stream),
+        after=StreamPlace(start.created, last),
         foreign=sum(item is None for item in found),
         # What was gone before the hub ever read this stream is none of its losses.
-        passed_over=gone if start.sequence else 0,
-        received_ms=round(last.timestamp.timestamp() * 1000),
+        passed_over=last - start.sequence - len(messages) if start.sequence else 0,
+        received_ms=None if newest is None else round(newest.metadata.timestamp.timestamp() * 1000),
     )

@@ -26,7 +26,14 @@ def test_a_subject_says_line_epoch_and_camera() -> None:
 
 @pytest.mark.parametrize(
     "subject",
-    ["i1.demo.line10.v.42.a", "i1.demo.line1.h.42.a", "i1.demo.line1.v.x.a", "i1.demo.line1.v.4", ""],
+    [
+        "i1.demo.line10.v.42.a",
+        "i1.demo.line1.h.42.a",
+        "i1.demo.line1.v.x.a",
+        "i1.demo.line1.v.4",
+        f"i1.demo.line1.v.{'4' * 5000}.a",
+        "",
+    ],
 )
 def test_other_subjects_have_no_epoch(subject: str) -> None:
     assert NAMES.epoch_of(subject) is None
@@ -36,7 +43,20 @@ def test_an_id_names_a_verdict_and_nothing_else_does() -> None:
     here = Position(1_763_924_400_000, 17)
     assert position_of(message_id(here)) == position_of(message_id(here, is_repair=True)) == here
     assert message_id(here) != message_id(here, is_repair=True)
-    for text in (None, "", "17", "1:", ":1", "a:1", "1:b", "-1:2", "1:2:3", "\uff11:2"):
+    for text in (
+        None,
+        "",
+        "17",
+        "1:",
+        ":1",
+        "a:1",
+        "1:b",
+        "-1:2",
+        "1:2:3",
+        "\uff11:2",
+        f"{2**53 + 1}:1",
+        f"1:{'9' * 5000}",
+    ):
         assert position_of(text) is None
 
 

@@ -18,7 +18,8 @@ from inspectd.fleet.agent.order import (
     canonical,
     decode_order,
     decode_signed,
-    refuse_misplaced,
+    refuse_old,
+    refuse_other_line,
 )
 from inspectd.fleet.agent.signing import new_signer, problems_of_people, sign, verified
 
@@ -86,22 +87,34 @@ def test_no_bytes_are_an_order(data: bytes) -> None:
     assert raised.value.refusal is Refusal.MALFORMED
 
 
+@pytest.mark.parametrize("here", [{"plant": "other"}, {"line": "line9"}])
+def test_an_order_for_elsewhere_is_refused(here) -> None:
+    refuse_other_line(an_order(), plant="test", line="line1")
+    with pytest.raises(RefusedOrderError) as raised:
+        refuse_other_line(an_order(), **{"plant": "test", "line": "line1", **here})
+    assert raised.value.refusal is Refusal.OTHER_LINE
+
+
 @pytest.mark.parametrize(
-    ("changes", "place", "refusal"),
+    ("now", "refusal"),
     [
-        ({}, {"plant": "other"}, Refusal.OTHER_LINE),
-        ({}, {"line": "line9"}, Refusal.OTHER_LINE),
-        ({}, {"last_serial": 7}, Refusal.OLD_SERIAL),
-        ({}, {"last_serial": 8}, Refusal.OLD_SERIAL),
-        ({}, {"utc_ns": NOW_NS + 2 * HOUR_NS}, Refusal.TOO_LATE),
+        ({"last_serial": 7}, Refusal.OLD_SERIAL),
+        ({"last_serial": 8}, Refusal.OLD_SERIAL),
+        ({"utc_ns": NOW_NS + 2 * HOUR_NS}, Refusal.TOO_LATE),
     ],
 )
-def test_an_order_out_of_place_is_refused(changes, place, refusal) -> None:
-    here = {"plant": "test", "line": "line1", "last_serial": 6, "utc_ns": NOW_NS}
-    refuse_misplaced(an_order(), **here)
+def test_an_order_out_of_time_is_refused(now, refusal) -> None:
+    refuse_old(an_order(), last_serial=6, utc_ns=NOW_NS)
     with pytest.raises(RefusedOrderError) as raised:
-        refuse_misplaced(an_order(**changes), **{**here, **place})
+        refuse_old(an_order(), **{"last_serial": 6, "utc_ns": NOW_NS, **now})
     assert raised.value.refusal is refusal
+
+
+@pytest.mark.parametrize("why", ["a\x00b", "one\ntwo", "\u202e"])
+def test_a_reason_that_does_not_print_is_refused(people, why) -> None:
+    """No program can be given a NUL, and no store takes the others: the line's agent would end, or refuse."""
+    with pytest.raises(RefusedOrderError, match="do not print"):
+        signed_by(people, "anna", order=an_order(why=why))
 
 
 def test_the_list_of_people_has_two_names_and_two_keys(people) -> None:

@@ -18,7 +18,7 @@ from support.orders import an_order
 
 from inspectd.fleet.agent.order import Band, Wave
 from inspectd.fleet.agent.report import AgentState, FleetReport
-from inspectd.fleet.agent.rollout import Seen, Step, decide, what_runs_where
+from inspectd.fleet.agent.rollout import Rollout, Seen, Step, decide, what_runs_where
 
 ORDER = an_order(waves=(Wave(lines=("a", "b"), watch_minutes=10), Wave(lines=("c",), watch_minutes=10)))
 MINUTE_NS = 60 * 10**9
@@ -50,6 +50,14 @@ def test_wave_after_wave() -> None:
     assert decided(says(), says(state=AgentState.FETCHING, progress=0.5))[2].endswith("b is fetching 50%")
     assert decided(says(), says(verdicts={"pass": 100}))[0] is Step.WAIT, "too few to say anything"
     assert decided(says(), says(wanted_serial=6))[0] is Step.WAIT
+    other = decided(says(), says(offered_sha256="e" * 64))
+    assert other[0] is Step.WAIT, "what it runs by another order of this number says nothing of this one"
+    assert "b has not taken the order yet" in other[2]
+    unheard = msgspec.structs.replace(says(), is_heard=False)
+    assert decided(says(), unheard)[0] is Step.WAIT, "it may be dead since it said that"
+    none = decided(says(), says(verdicts={"undecidable": 5000}, reject_share=None))
+    assert none[0] is Step.WAIT, "a line that decides nothing shows nothing"
+    assert none[2].endswith("0 verdicts, 5000 undecidable")
     assert decided(says(), says())[:2] == (Step.TELL, ("c",))
     assert decided(says(), says(), says(1))[:2] == (Step.WAIT, ("c",))
     assert decided(says(), says(), says())[0] is Step.DONE
@@ -58,7 +66,8 @@ def test_wave_after_wave() -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (says(reject_share=0.06), "rejects 6.00% of 1000 verdicts, expected 0.00% to 5.00%"),
+        (says(verdicts={"pass": 940, "fail": 60}), "rejects 6.00% of 1000 verdicts, expected 0.00% to 5.00%"),
+        (says(verdicts={"fail": 500}, reject_share=None), "rejects 100.00% of 500 verdicts"),
         (says(drift=1.2), "has drifted to 1.20 of a limit"),
         (says(refusal="it is damaged"), "refuses: it is damaged"),
         (says(state=AgentState.HELD, why="somebody put file in its place"), "somebody"),
@@ -148,3 +157,47 @@ def test_a_rollout_is_killed_and_goes_on_and_another_stops_at_its_band(
     assert report(cluster, "l2").version == 1
     said, _ = rollout(cluster, files[2]).communicate(timeout=60)
     assert "was stopped before: l1: rejects 100.00%" in said
+
+
+@pytest.mark.system
+def test_one_of_two_rollouts_that_stops_stops_both(two_lines, signers: Signers, tmp_path) -> None:
+    made = make_recipe(tmp_path)
+    cluster, agents = two_lines(made)
+    waves = Wave(lines=("l1",), watch_minutes=60.0), Wave(lines=("l2",), watch_minutes=0.0)
+    order = signers.order(made.ordered, 1, waves=waves, band=Band(max_reject_share=1.0, min_verdicts=1))
+    file = tmp_path / "order.json"
+    file.write_bytes(msgspec.json.encode(order))
+    publish(cluster, made)
+    running = rollout(cluster, file)
+    agents["l1"].until_report(lambda r: r.state == "running")
+    other = Rollout(order, time.monotonic)
+    cluster.as_user("publisher", lambda s: other.record(s, is_stopped=True, why="l1: was silent to another"))
+    said, _ = running.communicate(timeout=60)
+    assert running.returncode == 1, said
+    assert "STOPPED: l1: was silent to another" in said
+
+
+@pytest.mark.system
+def test_a_rollout_that_is_started_again_believes_no_line_that_is_silent(
+    two_lines, signers: Signers, tmp_path
+) -> None:
+    made = make_recipe(tmp_path)
+    cluster, agents = two_lines(made)
+    waves = tuple(Wave(lines=(line,), watch_minutes=0.02) for line in ("l1", "l2"))
+    band = Band(max_reject_share=1.0, min_verdicts=1, silent_minutes=0.1)
+    order = signers.order(made.ordered, 1, waves=waves, band=band)
+    file = tmp_path / "order.json"
+    file.write_bytes(msgspec.json.encode(order))
+    publish(cluster, made)
+    cluster.as_user("publisher", lambda servers: Rollout(order, time.monotonic).tell(servers, ("l1",)))
+    agents["l1"].until_report(
+        lambda r: (
+            r.state == "running" and r.at_utc_ns - r.counted_since_utc_ns > 2e9 and r.verdicts.get("pass")
+        )
+    )
+    agents["l1"].stop(signal.SIGKILL)
+    started = rollout(cluster, file)
+    said, _ = started.communicate(timeout=60)
+    assert started.returncode == 1, said
+    assert "STOPPED: l1: has said nothing for 0.1 minutes" in said
+    assert report(cluster, "l2").wanted_serial is None

@@ -219,3 +219,14 @@ def test_a_question_that_takes_too_long_ends(filled) -> None:
 def test_what_cannot_be_asked_for(given) -> None:
     with pytest.raises(FilterError):
         parse(given)
+
+
+def test_a_name_that_no_database_takes_is_the_askers_fault(filled) -> None:
+    questions, _ = filled
+    refused, status = dict(questions.refused), 0
+    try:
+        found = asyncio.run(questions.ask(lambda connection: queries.row_named(connection, "a\x00", 1, 1)))
+    except ApiError as error:  # of PostgreSQL; SQLite looks, and finds none
+        found, status = None, error.status
+    assert (found, status) in {(None, 0), (None, 400)}
+    assert questions.refused == refused

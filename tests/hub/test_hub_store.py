@@ -140,10 +140,26 @@ def test_a_file_that_is_deleted_under_a_running_hub_is_made_anew(tmp_path) -> No
     store.close()
 
 
-@pytest.mark.parametrize("text", ["mysql://host/name", "sqlite:///relative.sqlite", "postgresql://host", "x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mysql://host/name", "sqlite:///relative.sqlite", "postgresql://host", "x", "postgresql://hub@h:p/name",
+        "postgresql://hub@[::1/name",
+    ],
+)  # fmt: skip
 def test_addresses_that_are_none(text) -> None:
     with pytest.raises(InputError, match="expected postgresql://USER@HOST/NAME"):
         url_of(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["hub@h/name?password=very-secret", "hub@h/name?sslpassword=very-secret", "hub:very@secret@h/name"],
+)
+def test_a_password_that_would_be_shown_is_refused_and_not_shown(text) -> None:
+    with pytest.raises(InputError, match=r"expected it in database\.password_file") as told:
+        url_of(f"postgresql://{text}")
+    assert "secret" not in str(told.value)
 
 
 def test_a_password_is_in_no_message(tmp_path) -> None:

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from inspectd.errors import InputError, UnavailableError
 from inspectd.fleet.agent.line_side import LineDesk, LineEar
 from inspectd.fleet.agent.metrics import AgentMetrics
-from inspectd.fleet.agent.order import RefusedOrderError, decode_signed, refuse_misplaced
+from inspectd.fleet.agent.order import RefusedOrderError, decode_signed, refuse_old, refuse_other_line
 from inspectd.fleet.agent.settings import AgentConfig
 from inspectd.fleet.agent.signing import verified
 from inspectd.fleet.agent.state import StateFolder
@@ -105,19 +105,17 @@ class AgentCheck:
         try:
             signed = decode_signed(found.data or b"")
             order, by = verified(signed, self._settings.people)
+            refuse_other_line(order, plant=line.plant, line=line.name)
             kept = book.kept if book is not None else None
             if kept is None or kept.order is None or kept.order.text != signed.text:
-                refuse_misplaced(
-                    order, plant=line.plant, line=line.name, last_serial=kept.serial if kept else None,
-                    utc_ns=time.time_ns(),
-                )  # fmt: skip
+                refuse_old(order, last_serial=kept.serial if kept else None, utc_ns=time.time_ns())
         except RefusedOrderError as error:
             self._bad(f"the newest order is refused: it {error}")
             return
         self._say(f"wanted: order {order.serial}, {order.recipe}, signed by {' and '.join(by)}: {order.why}")
 
     async def _line(self) -> None:
-        ear = LineEar(self._settings.line, time.time_ns)
+        ear = LineEar(self._settings.line, time.monotonic)
         try:
             status = await LineDesk(self._settings.line, ear, 1.0).status()
             self._say(f"the line runs {status.in_force}, and is {status.state}")

@@ -34,8 +34,14 @@ def refuse_large(recipe: OrderedRecipe, max_mb: float) -> None:
         )
 
 
-def need_room(recipe: OrderedRecipe, folder: Path, min_free_mb: float) -> None:
+def need_room(recipe: OrderedRecipe, folder: Path, min_free_mb: float, line_free_bytes: int | None) -> None:
     """Make sure that an archive finds room, here and in the line's store, and enough is left.
+
+    Args:
+        recipe: names the archive.
+        folder: where it is fetched to.
+        min_free_mb: so much must stay free.
+        line_free_bytes: on the disk of the line's journal, beside which its store lies; None: not known.
 
     Raises:
         UnavailableError: it does not.
@@ -49,6 +55,12 @@ def need_room(recipe: OrderedRecipe, folder: Path, min_free_mb: float) -> None:
         raise UnavailableError(
             f"{folder}: {free_bytes / 1e6:.0f} MB are free, and {needed / 1e6:.0f} are needed, of which "
             f"{min_free_mb:g} must stay free (fleet.min_free_mb); make room"
+        )
+    needed = recipe.archive_bytes + min_free_mb * 1e6
+    if line_free_bytes is not None and line_free_bytes < needed:  # it may be another disk
+        raise UnavailableError(
+            f"the line's disk: {line_free_bytes / 1e6:.0f} MB are free, and {needed / 1e6:.0f} are needed, "
+            f"of which {min_free_mb:g} must stay free (fleet.min_free_mb); make room"
         )
 
 

@@ -42,11 +42,11 @@ class Tally(msgspec.Struct, frozen=True):
     """Verdicts of one version of a recipe.
 
     Attributes:
-        since_utc_ns: counted since.
+        began: counted since, in seconds on a clock that never goes back.
         counts: number by evaluation.
     """
 
-    since_utc_ns: int
+    began: float
     counts: dict[str, int]
 
     @property
@@ -61,19 +61,19 @@ class LineEar:
 
     Args:
         line: the line.
-        clock_ns: ns since 1970.
+        clock: seconds on a clock that never goes back.
 
     Raises:
         InputError: the endpoint cannot be one, or a key file cannot be used.
     """
 
-    def __init__(self, line: AgentLine, clock_ns: Callable[[], int]) -> None:
+    def __init__(self, line: AgentLine, clock: Callable[[], float]) -> None:
         self._reader = LiveReader(line.verdicts, keys=line.keys)
-        self._clock_ns = clock_ns
+        self._clock = clock
         self._lock = threading.Lock()
         self._ends: deque[Event] = deque(maxlen=_ENDS_KEPT)
         self._counted: tuple[str, int] | None = None
-        self._tally = Tally(clock_ns(), {})
+        self._tally = Tally(clock(), {})
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="line-ear", daemon=True)
 
@@ -88,17 +88,17 @@ class LineEar:
             self._thread.join()
         self._reader.close()
 
-    def begin(self, recipe: str, version: int, since_utc_ns: int) -> None:
+    def begin(self, recipe: str, version: int) -> None:
         """Count the verdicts by this version from now on, and no others."""
         with self._lock:
-            self._counted, self._tally = (recipe, version), Tally(since_utc_ns, {})
+            self._counted, self._tally = (recipe, version), Tally(self._clock(), {})
 
     def count(self, recipe: str, version: int) -> Tally:
         """The verdicts by this version so far; from now on others are not counted."""
         if self._counted != (recipe, version):
-            self.begin(recipe, version, self._clock_ns())
+            self.begin(recipe, version)
         with self._lock:
-            return Tally(self._tally.since_utc_ns, dict(self._tally.counts))
+            return Tally(self._tally.began, dict(self._tally.counts))
 
     def end_of(self, request: str) -> Event | None:
         """The event that ended the loading which was asked for so; None: it has not come."""
@@ -168,7 +168,7 @@ class LineDesk:
             await self._loaded(request)
         answer = await self._asked(msgspec.structs.replace(request, action=RecipeAction.ACTIVATE))
         if answer.in_force_utc_ns is not None:
-            self._ear.begin(recipe, version, answer.in_force_utc_ns)
+            self._ear.begin(recipe, version)
 
     async def _loaded(self, request: RecipeRequest) -> None:
         name = f"{request.recipe}@{request.version}"

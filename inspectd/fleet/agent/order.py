@@ -8,6 +8,7 @@ that it is of no use on another line, after a later order, or after its time.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -111,7 +112,7 @@ class Band(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         min_reject_share: least share of fails among passes and fails.
         max_reject_share: largest one.
         max_drift: largest drift of a camera; 1 is its limit.
-        min_verdicts: so many verdicts a line must have made before its share says anything.
+        min_verdicts: so many passes and fails a line must have made before its share says anything.
         silent_minutes: a line that says nothing for longer stops the rollout.
     """
 
@@ -221,13 +222,17 @@ def decode_order(text: str) -> FleetOrder:
     except (ValueError, RecursionError) as error:
         raise RefusedOrderError(Refusal.MALFORMED, f"holds no order: {str(error)[:200]}") from error
     recipe, lines = order.recipe, order.lines
+    if not order.why.isprintable():
+        raise RefusedOrderError(
+            Refusal.MALFORMED, "has a reason with characters that do not print; leave them out"
+        )
     if len(recipe.chunk_sha256) != -(-recipe.archive_bytes // CHUNK_BYTES):
         raise RefusedOrderError(
             Refusal.MALFORMED,
             f"has digests of {len(recipe.chunk_sha256)} chunks for {recipe.archive_bytes} bytes, expected "
             f"one for every {CHUNK_BYTES}",
         )
-    twice = sorted({line for line in lines if lines.count(line) > 1})
+    twice = sorted(line for line, count in Counter(lines).items() if count > 1)
     if twice:
         raise RefusedOrderError(Refusal.MALFORMED, f"has {', '.join(twice)} twice, expected each line once")
     if canonical(order) != text:
@@ -235,26 +240,30 @@ def decode_order(text: str) -> FleetOrder:
     return order
 
 
-def refuse_misplaced(
-    order: FleetOrder, *, plant: str, line: str, last_serial: int | None, utc_ns: int
-) -> None:
-    """Refuse an order, whose signatures were found good, that this line must not follow.
-
-    Args:
-        order: the order.
-        plant: the line's plant.
-        line: the line.
-        last_serial: of the last order that it accepted; None: it accepted none.
-        utc_ns: now, ns since 1970.
+def refuse_other_line(order: FleetOrder, *, plant: str, line: str) -> None:
+    """Refuse an order that is not for this line.
 
     Raises:
-        RefusedOrderError: it is another line's, old, or late.
+        RefusedOrderError: it is another plant's, or another line's.
     """
     if order.plant != plant or line not in order.lines:
         where = ", ".join(order.lines)[:200]
         raise RefusedOrderError(
             Refusal.OTHER_LINE, f"is for the lines {where} of plant {order.plant}, and this is {plant}/{line}"
         )
+
+
+def refuse_old(order: FleetOrder, *, last_serial: int | None, utc_ns: int) -> None:
+    """Refuse an order that comes too late, or after a later one.
+
+    Args:
+        order: the order, whose signatures were found good.
+        last_serial: of the last order that this line accepted; None: it accepted none.
+        utc_ns: now, ns since 1970.
+
+    Raises:
+        RefusedOrderError: it is old, or late.
+    """
     if last_serial is not None and order.serial <= last_serial:
         raise RefusedOrderError(
             Refusal.OLD_SERIAL,

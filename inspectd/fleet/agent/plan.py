@@ -43,7 +43,7 @@ class BandSettings(config.Settings, frozen=True, kw_only=True):
         float, Meta(gt=0, le=1000, description="Largest drift of a camera; 1 is its limit.")
     ] = 1.0
     min_verdicts: Annotated[
-        int, Meta(ge=1, le=10_000_000, description="So many verdicts before a share says anything.")
+        int, Meta(ge=1, le=10_000_000, description="So many passes and fails before a share says anything.")
     ] = 200
     silent_minutes: Annotated[
         float, Meta(ge=0.05, le=1440, description="A line that says nothing for longer stops it.")

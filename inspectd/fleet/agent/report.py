@@ -54,7 +54,7 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema",
     refusal: str | None
     progress: float | None
     counted_since_utc_ns: int | None
-    verdicts: dict[str, int]
+    verdicts: dict[str, Annotated[int, Meta(ge=0)]]
     reject_share: float | None
     drift: float | None
 

@@ -57,12 +57,15 @@ class Seen(msgspec.Struct, frozen=True):
         told_other: it was told something else since, of this serial number or a higher one.
         report: the last one; None: there is none.
         silent_seconds: so long no other came, as far as this program saw.
+        is_heard: it came since this program looks, and since the line was told: an older one may be the last
+            word of a line that is dead since.
     """
 
     is_told: bool
     told_other: int | None
     report: FleetReport | None
     silent_seconds: float
+    is_heard: bool = True
 
 
 class RolloutRecord(
@@ -93,9 +96,9 @@ def decide(order: FleetOrder, sha256: str, seen: Mapping[str, Seen]) -> Decision
         untold = tuple(line for line in wave.lines if not seen[line].is_told)
         if untold:
             return Decision(Step.TELL, untold, f"wave {number} of {len(order.waves)}: {', '.join(untold)}")
-        left = [line for line in wave.lines if not _is_watched(order, wave.watch_minutes, seen[line])]
+        left = [line for line in wave.lines if not _is_watched(order, sha256, wave.watch_minutes, seen[line])]
         if left:
-            words = "; ".join(f"{line} {_stands(order, seen[line])}" for line in left)
+            words = "; ".join(f"{line} {_stands(order, sha256, seen[line])}" for line in left)
             return Decision(Step.WAIT, tuple(left), f"wave {number} of {len(order.waves)}: {words}")
     return Decision(Step.DONE, tuple(order.lines), "every line runs it, and was watched")
 
@@ -109,48 +112,63 @@ def wrong_with(order: FleetOrder, sha256: str, seen: Seen) -> str:
         return ""
     if report.offered_sha256 == sha256 and report.refusal:
         return f"refuses: {report.refusal}"
-    if report.wanted_serial != order.serial:
+    if not _has_taken(order, sha256, report):
         return ""
     if report.state is AgentState.HELD:
         return report.why
     return _out_of_band(band, report) if report.state is AgentState.RUNNING else ""
 
 
+def _has_taken(order: FleetOrder, sha256: str, report: FleetReport) -> bool:
+    """Whether it is this very order that a line follows: another one may have the same number."""
+    return report.wanted_serial == order.serial and report.offered_sha256 == sha256
+
+
+def _judged(report: FleetReport) -> int:
+    """Verdicts that a share of rejects is of: a line that decides nothing shows nothing."""
+    return report.verdicts.get("pass", 0) + report.verdicts.get("fail", 0)
+
+
 def _out_of_band(band: Band, report: FleetReport) -> str:
-    count, share = sum(report.verdicts.values()), report.reject_share
-    is_known = share is not None and count >= band.min_verdicts
-    if is_known and not band.min_reject_share <= (share or 0.0) <= band.max_reject_share:
-        return (
-            f"rejects {share:.2%} of {count} verdicts, expected {band.min_reject_share:.2%} to "
-            f"{band.max_reject_share:.2%}"
-        )
+    if (count := _judged(report)) >= band.min_verdicts:
+        share = report.verdicts.get("fail", 0) / count
+        if not band.min_reject_share <= share <= band.max_reject_share:
+            return (
+                f"rejects {share:.2%} of {count} verdicts, expected {band.min_reject_share:.2%} to "
+                f"{band.max_reject_share:.2%}"
+            )
     if report.drift is not None and report.drift > band.max_drift:
         return f"has drifted to {report.drift:.2f} of a limit, expected at most {band.max_drift:.2f}"
     return ""
 
 
-def _is_watched(order: FleetOrder, watch_minutes: float, seen: Seen) -> bool:
+def _is_watched(order: FleetOrder, sha256: str, watch_minutes: float, seen: Seen) -> bool:
     report = seen.report
     return (
         report is not None
+        and seen.is_heard
         and report.state is AgentState.RUNNING
-        and report.wanted_serial == order.serial
+        and _has_taken(order, sha256, report)
         and report.counted_since_utc_ns is not None
         and report.at_utc_ns - report.counted_since_utc_ns >= watch_minutes * _MINUTE_NS
-        and sum(report.verdicts.values()) >= order.band.min_verdicts
+        and _judged(report) >= order.band.min_verdicts
     )
 
 
-def _stands(order: FleetOrder, seen: Seen) -> str:
+def _stands(order: FleetOrder, sha256: str, seen: Seen) -> str:
     report = seen.report
-    if report is None or report.wanted_serial != order.serial:
+    if report is None or not _has_taken(order, sha256, report):
         return "has not taken the order yet"
+    if not seen.is_heard:
+        return "was not heard of yet"
     if report.state is not AgentState.RUNNING:
         share = f" {report.progress:.0%}" if report.progress is not None else ""
         return f"is {report.state}{share}{f', {report.why}' if report.why else ''}"
     minutes = (report.at_utc_ns - (report.counted_since_utc_ns or report.at_utc_ns)) / _MINUTE_NS
-    reject = "" if report.reject_share is None else f", rejects {report.reject_share:.2%}"
-    return f"runs it since {minutes:.1f} min, {sum(report.verdicts.values())} verdicts{reject}"
+    count, undecidable = _judged(report), report.verdicts.get("undecidable", 0)
+    reject = f", rejects {report.verdicts.get('fail', 0) / count:.2%}" if count else ""
+    more = f", {undecidable} undecidable" if undecidable else ""
+    return f"runs it since {minutes:.1f} min, {count} verdicts{reject}{more}"
 
 
 class Rollout:
@@ -170,7 +188,7 @@ class Rollout:
         """What is known of each line, by the last look."""
         self._signed, self._clock = signed, clock
         self._names = PlantNames(self.order.plant)
-        self._heard: dict[str, tuple[int, float]] = {}
+        self._heard: dict[str, tuple[int, float, bool]] = {}
 
     async def stopped(self, servers: Servers) -> str | None:
         """Why it was stopped before; None: it was not.
@@ -201,7 +219,7 @@ class Rollout:
         await servers.asked(servers.js.publish(subject, msgspec.json.encode(record)))
 
     async def look(self, servers: Servers) -> Decision:
-        """Look at all lines, and decide.
+        """Look at all lines, and decide; what was stopped, also by another such program, stays so.
 
         Raises:
             ServersError: the servers do not answer.
@@ -209,6 +227,8 @@ class Rollout:
         lines = self.order.lines
         seen = await asyncio.gather(*(self._see(servers, line) for line in lines))
         self.seen = dict(zip(lines, seen, strict=True))
+        if (why := await self.stopped(servers)) is not None:
+            return Decision(Step.STOP, (), why)
         return decide(self.order, self._signed.sha256, self.seen)
 
     async def tell(self, servers: Servers, lines: tuple[str, ...]) -> None:
@@ -227,9 +247,10 @@ class Rollout:
         )
         found = await report_of(servers, LineNames(self.order.plant, line))
         sequence, now = found[0] if found else 0, self._clock()
-        if self._heard.setdefault(line, (sequence, now))[0] != sequence:
-            self._heard[line] = sequence, now
-        return Seen(is_told, told_other, found[1] if found else None, now - self._heard[line][1])
+        if self._heard.setdefault(line, (sequence, now, False))[0] != sequence:
+            self._heard[line] = sequence, now, True
+        _, heard_at, is_heard = self._heard[line]
+        return Seen(is_told, told_other, found[1] if found else None, now - heard_at, is_heard)
 
 
 def what_runs_where(order: FleetOrder, seen: Mapping[str, Seen]) -> Iterator[str]:

@@ -52,7 +52,7 @@ def run(config: AgentConfig) -> None:
     registry = CollectorRegistry()
     metrics = AgentMetrics(registry)
     notifier = Notifier.from_environment()
-    agent = FleetAgent(config, metrics, time.time_ns)
+    agent = FleetAgent(config, metrics, time.time_ns, time.monotonic)
     server = MetricsServer(registry, config.metrics) if config.metrics.port else None
     try:
         asyncio.run(until_signalled(agent.work(notifier)))
@@ -71,14 +71,21 @@ class FleetAgent:
         settings: the agent's.
         metrics: where what happens is counted.
         clock_ns: ns since 1970.
+        clock: seconds on a clock that never goes back.
 
     Raises:
         InputError: an endpoint, a key, a certificate or what was kept cannot be used.
         UnavailableError: its folder cannot be made.
     """
 
-    def __init__(self, settings: AgentConfig, metrics: AgentMetrics, clock_ns: Callable[[], int]) -> None:
-        self._settings, self._metrics, self._clock_ns = settings, metrics, clock_ns
+    def __init__(
+        self,
+        settings: AgentConfig,
+        metrics: AgentMetrics,
+        clock_ns: Callable[[], int],
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings, self._metrics, self._clock_ns, self._clock = settings, metrics, clock_ns, clock
         self._names, self._plant = settings.line.names, PlantNames(settings.line.plant)
         self._door = ServersDoor(
             settings.servers, self._names.agent_inbox,
@@ -88,7 +95,7 @@ class FleetAgent:
         self._changed, self._hint, self._new_order = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._outlook = Outlook(metrics, self._changed.set)
         self._book = OrderBook(settings, folder, metrics, clock_ns)
-        self._ear = LineEar(settings.line, clock_ns)
+        self._ear = LineEar(settings.line, clock)
         self._work = OrderWork(
             settings, book=self._book, folder=folder,
             desk=LineDesk(settings.line, self._ear, settings.fleet.load_seconds),
@@ -196,7 +203,7 @@ class FleetAgent:
     def _now(self) -> FleetReport:
         book, status = self._book, self._outlook.status
         recipe, version = _in_force(status)
-        tally = None
+        utc_ns, tally = self._clock_ns(), None
         if recipe is not None and version is not None:
             tally = self._ear.count(recipe, version)
         wanted = book.order.recipe if book.order is not None else None
@@ -205,7 +212,7 @@ class FleetAgent:
         return FleetReport(
             plant=self._names.plant,
             line=self._names.line,
-            at_utc_ns=self._clock_ns(),
+            at_utc_ns=utc_ns,
             software=__version__,
             state=self._outlook.state,
             why=reports.cut(self._outlook.why),
@@ -222,7 +229,10 @@ class FleetAgent:
             offered_sha256=book.newest_sha256,
             refusal=reports.cut(book.refusal) or None,
             progress=self._outlook.progress,
-            counted_since_utc_ns=tally.since_utc_ns if tally is not None else None,
+            # So long before now, whatever happened to the host's clock since: rollouts go by the difference.
+            counted_since_utc_ns=(
+                None if tally is None else max(0, utc_ns - round((self._clock() - tally.began) * 1e9))
+            ),
             verdicts=tally.counts if tally is not None else {},
             reject_share=tally.reject_share if tally is not None else None,
             drift=max(drifts, default=None),

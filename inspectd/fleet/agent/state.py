@@ -71,6 +71,17 @@ class StateFolder:
             raise UnavailableError(f"{self.path}: cannot be cleared: {error.strerror}") from error
         return place
 
+    def drop(self, place: Path) -> None:
+        """Take away what was fetched.
+
+        Raises:
+            UnavailableError: that fails.
+        """
+        try:
+            place.unlink(missing_ok=True)
+        except OSError as error:
+            raise UnavailableError(f"{place}: cannot be removed: {error.strerror}") from error
+
     def read(self) -> AcceptedOrder:
         """What is remembered; nothing, where there is no file yet.
 

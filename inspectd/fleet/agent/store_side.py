@@ -27,16 +27,32 @@ _OF_THE_AGENT: Final = {
     "WATCHDOG_PID",
 }
 """Variables that systemd gives the agent, and that mean something else to the command."""
+_TAKEN_BACK_BY: Final = "inspectd"
+_TAKEN_BACK: Final = "the record took longer"
+"""How a line says in its audit file that it took a change back (`recipes.stored`)."""
 
 
 _Kind = TypeVar("_Kind")
+
+
+class _Camera(msgspec.Struct):
+    bank_sha256: str
 
 
 class _Version(msgspec.Struct):
     id: str
     version: int
     sha256: str
+    cameras: dict[str, _Camera]
     origin: str | None = None
+
+
+class _Change(msgspec.Struct):
+    """A record of the audit file."""
+
+    who: str
+    new: str | None
+    why: str | None
 
 
 class _Listed(msgspec.Struct):
@@ -59,14 +75,40 @@ class LineStore:
         """The version under which the store has a recipe; None: it has not.
 
         Raises:
-            RefusedOrderError: the line's file cannot be used.
+            RefusedOrderError: the line's file cannot be used, or the order names other banks than its recipe.
             UnavailableError: the store cannot be read now.
         """
         for listed in await self._listing():
             found = listed.recipe
             if found is not None and found.id == recipe.id and recipe.sha256 in {found.sha256, found.origin}:
+                _refuse_other_banks(found, recipe)
                 return listed.version
         return None
+
+    async def was_put_in_force(self, name: str, mark: str) -> bool:
+        """Whether the line's audit file says that a version came in force for a reason that begins so.
+
+        A change that the line took back, because its record came too late, is none.
+
+        Args:
+            name: the version, `ID@VERSION` of the line's own store.
+            mark: what the reason begins with.
+
+        Raises:
+            RefusedOrderError: the audit file was altered.
+            UnavailableError: it cannot be read now.
+        """
+        was = is_newest = False
+        for row in (await self._run("history", "--json", seconds=_LIST_SECONDS)).splitlines():
+            change = _decoded(row, _Change)
+            why = change.why or ""
+            if why.startswith(mark):  # a line that gave it up says so with old and new swapped
+                was = is_newest = (change.new or "").startswith(f"{name} ")
+            elif is_newest and change.who == _TAKEN_BACK_BY and why.startswith(_TAKEN_BACK):
+                was = is_newest = False
+            else:
+                is_newest = False
+        return was
 
     async def count(self) -> int:
         """The number of versions in the store; errors are those of `version_of`."""
@@ -87,6 +129,7 @@ class LineStore:
                 f"names {recipe}, and its archive holds {made.id} ({(made.origin or '')[:12]}), which is now "
                 f"in the store as {made.id}@{made.version}, and is not put in force; make the order anew",
             )
+        _refuse_other_banks(made, recipe)
         return made.version
 
     async def _listing(self) -> list[_Listed]:
@@ -96,10 +139,15 @@ class LineStore:
     async def _run(self, *words: str, seconds: float) -> bytes:
         environment = {name: value for name, value in os.environ.items() if name not in _OF_THE_AGENT}
         command = [sys.executable, "-m", "inspectd", "recipe", *words, "--config", str(self._file)]
-        process = await asyncio.create_subprocess_exec(
-            *command, env=environment, stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command, env=environment, stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+        except OSError as error:  # no process or no descriptor is free
+            raise UnavailableError(
+                f"`inspectd recipe {words[0]}` cannot be started: {error.strerror}"
+            ) from error
         try:
             said, wrong = await asyncio.wait_for(process.communicate(), seconds)
         except TimeoutError as error:
@@ -116,6 +164,20 @@ class LineStore:
                 f"`inspectd recipe {words[0]}` ended with {process.returncode}: {detail[-300:]}"
             )
         return said
+
+
+def _refuse_other_banks(found: _Version, recipe: OrderedRecipe) -> None:
+    """Refuse an order whose signers were shown other banks than the recipe that it names judges by."""
+    banks = {place: camera.bank_sha256 for place, camera in found.cameras.items()}
+    if banks != recipe.bank_sha256:
+        here, there = (
+            ", ".join(f"{place} {sha256[:12]}" for place, sha256 in sorted(each.items()))[:200]
+            for each in (banks, recipe.bank_sha256)
+        )
+        raise RefusedOrderError(
+            Refusal.STORE,
+            f"names {recipe} with the banks {there}, and that recipe has {here}; make the order anew",
+        )
 
 
 def _decoded(data: bytes, kind: type[_Kind]) -> _Kind:

@@ -22,7 +22,8 @@ from inspectd.fleet.agent.order import (
     RefusedOrderError,
     SignedOrder,
     decode_signed,
-    refuse_misplaced,
+    refuse_old,
+    refuse_other_line,
 )
 from inspectd.fleet.agent.report import AgentState
 from inspectd.fleet.agent.settings import AgentConfig
@@ -100,7 +101,7 @@ class OrderBook:
         metrics.wanted(self.kept.serial)
         if self.kept.order is not None:
             try:
-                self.order, self.by = verified(self.kept.order, settings.people)
+                self.order, self.by = self._trusted(self.kept.order)
                 self.newest_sha256 = self.kept.order.sha256
             except RefusedOrderError as error:
                 self._refuse(self.kept.order.sha256, error)
@@ -117,13 +118,9 @@ class OrderBook:
         try:
             signed = decode_signed(data)
             sha256 = signed.sha256
-            order, by = verified(signed, self._settings.people)
+            order, by = self._trusted(signed)
             if self.kept.order is None or signed.text != self.kept.order.text:
-                line = self._settings.line
-                refuse_misplaced(
-                    order, plant=line.plant, line=line.name, last_serial=self.kept.serial,
-                    utc_ns=self._clock_ns(),
-                )  # fmt: skip
+                refuse_old(order, last_serial=self.kept.serial, utc_ns=self._clock_ns())
                 fetch.refuse_large(order.recipe, self._settings.fleet.max_mb)
                 self._accept(order, by, signed)
                 is_new = True
@@ -136,6 +133,11 @@ class OrderBook:
             return False
         self._newest, self.newest_sha256, self.refusal = data, sha256, ""
         return is_new
+
+    @property
+    def sha256(self) -> str:
+        """Names the order that was accepted last; empty: none was."""
+        return self.kept.order.sha256 if self.kept.order is not None else ""
 
     def done(self, order: FleetOrder, version: int) -> None:
         """The line has put the order's recipe in force, as this version of its store.
@@ -151,6 +153,16 @@ class OrderBook:
         if self.order is order and self.kept.order is not None:
             self.order = None
             self._refuse(self.kept.order.sha256, error)
+
+    def _trusted(self, signed: SignedOrder) -> tuple[FleetOrder, list[str]]:
+        """The order, and who signed it: good signatures, for this line. What is kept may be another line's.
+
+        Raises:
+            RefusedOrderError: it is not.
+        """
+        order, by = verified(signed, self._settings.people)
+        refuse_other_line(order, plant=self._settings.line.plant, line=self._settings.line.name)
+        return order, by
 
     def _accept(self, order: FleetOrder, by: list[str], signed: SignedOrder) -> None:
         self._keep(AcceptedOrder(order.serial, signed))
@@ -209,7 +221,7 @@ class OrderWork:
         Raises:
             InputError: an endpoint or a key cannot be used.
         """
-        order, outlook = self._book.order, self._outlook
+        order, sha256, outlook = self._book.order, self._book.sha256, self._outlook
         try:
             status = await self._desk.status()
         except UnavailableError as error:
@@ -223,7 +235,7 @@ class OrderWork:
         if (wait_ns := order.not_before_utc_ns - self._clock_ns()) > 0:
             outlook.now(AgentState.WAITING, f"order {order.serial} begins later")
             return wait_ns > 60_000_000_000
-        return await self._attempt(order)
+        return await self._attempt(order, sha256)
 
     def _rest(self, order: FleetOrder | None, status: LineStatus) -> None:
         """There is nothing to do: say how it stands."""
@@ -241,14 +253,18 @@ class OrderWork:
                 f"{status.in_force} in its place since: a new order is needed to change that",
             )
 
-    async def _attempt(self, order: FleetOrder) -> bool:
+    async def _attempt(self, order: FleetOrder, sha256: str) -> bool:
         try:
             version = await self._store.version_of(order.recipe)
             if version is None:
                 version = await self._brought(order)
-            self._outlook.now(AgentState.ACTIVATING, f"{order.recipe.id}@{version}")
-            why = f"order {order.serial} by {' and '.join(self._book.by)}: {order.why}"
-            await self._desk.put_in_force(order.recipe.id, version, why)
+            name = f"{order.recipe.id}@{version}"
+            self._outlook.now(AgentState.ACTIVATING, name)
+            # What is kept may lack that it was done: the disk was full, or the agent killed just then.
+            mark = f"order {order.serial} ({sha256[:12]}) by "
+            if not await self._store.was_put_in_force(name, mark):
+                why = f"{mark}{' and '.join(self._book.by)}: {order.why}"
+                await self._desk.put_in_force(order.recipe.id, version, why)
             self._book.done(order, version)
         except RefusedOrderError as error:
             self._book.give_up(order, error)
@@ -259,7 +275,7 @@ class OrderWork:
             self._outlook.now(AgentState.WAITING, str(error))
             return False
         self._metrics.attempted(Attempt.DONE)
-        log.event(_log, logging.INFO, "in_force", serial=order.serial, recipe=f"{order.recipe.id}@{version}")
+        log.event(_log, logging.INFO, "in_force", serial=order.serial, recipe=name)
         return True
 
     async def _brought(self, order: FleetOrder) -> int:
@@ -269,10 +285,11 @@ class OrderWork:
         if self.servers is None:
             raise ServersError("the plant's servers are away")
         self._outlook.now(AgentState.FETCHING, str(recipe))
-        fetch.need_room(recipe, self._folder.path, self._settings.fleet.min_free_mb)
+        line_free_bytes = self._outlook.status.disk_free_bytes if self._outlook.status is not None else None
+        fetch.need_room(recipe, self._folder.path, self._settings.fleet.min_free_mb, line_free_bytes)
         await fetch.fetch(self.servers, self._names, recipe, place, self._outlook.fetched)
         self._outlook.now(AgentState.IMPORTING, str(recipe))
         why = f"order {order.serial}, signed by {' and '.join(self._book.by)}: {order.why}"
         version = await self._store.bring(place, recipe, WHO, why)
-        place.unlink(missing_ok=True)
+        self._folder.drop(place)
         return version
