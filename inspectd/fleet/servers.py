@@ -31,6 +31,8 @@ from inspectd.fleet.settings import ServersLink
 _CONNECT_SECONDS: Final = 5
 _TRY_AGAIN_SECONDS: Final = 0.5
 _ANSWER_SECONDS: Final = 5.0
+_AFTER_DENIAL_SECONDS: Final = 0.5
+"""A server answers in turn, so what it does not answer soon after a denial is what it denied."""
 _PING_SECONDS: Final = 2
 _PINGS_UNANSWERED: Final = 2
 _CLOSE_SECONDS: Final = 2.0
@@ -65,6 +67,32 @@ class NotThereError(ServersError):
     """The servers have no such stream or message."""
 
 
+class _Denials:
+    """What a connection was denied, and who waits for an answer on it meanwhile."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self._waiting: set[asyncio.Timeout] = set()
+
+    def came(self, said: str) -> None:
+        """A server denied something; which of the questions, it does not say."""
+        self.said.append(said)
+        ends = asyncio.get_running_loop().time() + _AFTER_DENIAL_SECONDS
+        for limit in self._waiting:
+            if limit.when() is None:
+                limit.reschedule(ends)
+
+    @asynccontextmanager
+    async def end_waiting(self) -> AsyncIterator[None]:
+        """Raise `TimeoutError` in what waits inside, soon after a denial."""
+        async with asyncio.timeout(None) as limit:
+            self._waiting.add(limit)
+            try:
+                yield
+            finally:
+                self._waiting.discard(limit)
+
+
 class Servers:
     """A connection, from its beginning to its end.
 
@@ -74,7 +102,7 @@ class Servers:
         max_payload_bytes: the longest message the server takes.
     """
 
-    def __init__(self, client: Client, lost: asyncio.Future[None], denials: list[str]) -> None:
+    def __init__(self, client: Client, lost: asyncio.Future[None], denials: _Denials) -> None:
         self.js: JetStreamContext = client.jetstream(timeout=_ANSWER_SECONDS)
         self.lost = lost
         self.max_payload_bytes = client.max_payload
@@ -94,14 +122,15 @@ class Servers:
             NotThereError: there is no such stream or message.
             ServersError: no answer, or an error.
         """
-        denied = len(self._denials)
+        denied = len(self._denials.said)
         try:
             with as_servers_error():
-                return await answer
+                async with self._denials.end_waiting():
+                    return await answer
         except ServersError as error:
-            # The library shows a refusal as a time-out; the reason came beside it.
-            if len(self._denials) > denied:
-                raise DeniedError(self._denials[-1]) from error
+            # The library waits for an answer to what was denied; that it was came beside it.
+            if len(self._denials.said) > denied:
+                raise DeniedError(self._denials.said[-1]) from error
             raise
 
     async def hear(self, subject: str, heard: Callable[[], None]) -> None:
@@ -205,13 +234,13 @@ class ServersDoor:
             ServersError: none comes about.
         """
         lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        denials: list[str] = []
+        denials = _Denials()
         last: list[str] = []
 
         async def failed(error: Exception) -> None:
             last.append(str(error) or type(error).__name__)
             if _DENIED in str(error).lower():
-                denials.append(str(error))
+                denials.came(str(error))
                 self._on_denied(str(error))
                 log.event(_log, logging.WARNING, "denied", detail=str(error))
 
