@@ -7,7 +7,9 @@ CORES := $(shell nproc)
 # A worker has whole files, so that what a file shares is made once. There are more of them than cores, because many
 # tests wait; ARGS='-n 0' runs all in one process.
 PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
-TIMED := $(BIN)/pytest --dist load --numprocesses $(shell expr 1 + $(CORES))
+# Of these files alone: to collect all the others takes each worker longer than most of these tests.
+TIMED := $(BIN)/pytest --dist load --numprocesses $(shell expr 1 + $(CORES)) \
+	$(shell grep -rl --include='test_*.py' 'mark.timed' tests | sort)
 NONE_CHOSEN := test $$? -eq 5
 SECOND_LOOK := $(BIN)/python tools/second_look.py $$?
 # Tests start hundreds of processes: each would compile the whole package where the environment forbids to keep it.
