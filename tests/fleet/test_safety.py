@@ -105,7 +105,7 @@ def test_a_servers_report_is_believed_and_nothing_else(
         "/jsz": json.dumps(report).encode(),
     }
     with HTTPServer(("127.0.0.1", 0), Monitoring) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         found = ask(f"http://127.0.0.1:{server.server_port}", ssl.create_default_context())
         server.shutdown()
