@@ -14,6 +14,7 @@ from inspectd import log
 from inspectd.cli.extras import FLEET_PACKAGES, needing
 from inspectd.cli.init import as_table, write_example
 from inspectd.errors import ExitCode, InputError
+from inspectd.struct_types import prepare_struct_types
 
 _HEAD: Final = """\
 # inspectd, the agent of one line (docs/fleet.md). Every setting is listed with its meaning
@@ -129,6 +130,7 @@ def main(arguments: argparse.Namespace) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that closes
     program = _needed("inspectd.fleet.agent.run")
     log.setup(settings.log.level, settings.log.format)
+    prepare_struct_types()
     program.run(settings)
     return ExitCode.OK
 

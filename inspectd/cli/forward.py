@@ -16,6 +16,7 @@ from inspectd.cli.init import as_table, write_example
 from inspectd.errors import ExitCode, InputError, UnavailableError
 from inspectd.fleet import settings as forward_settings
 from inspectd.fleet.settings import ForwardConfig
+from inspectd.struct_types import prepare_struct_types
 
 _HEAD: Final = """\
 # inspectd, the forwarder of one line (docs/fleet.md). Every setting is listed with its
@@ -85,6 +86,7 @@ def main(arguments: argparse.Namespace) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that closes
     program = _needed("inspectd.fleet.forward.run")
     log.setup(settings.log.level, settings.log.format)
+    prepare_struct_types()
     program.run(settings)
     return ExitCode.OK
 

@@ -17,6 +17,7 @@ from inspectd.gateways.modbus import settings as modbus
 from inspectd.gateways.opcua import settings as opcua
 from inspectd.gateways.s7 import settings as s7
 from inspectd.gateways.sparkplug import settings as sparkplug
+from inspectd.struct_types import prepare_struct_types
 
 _HEAD: Final = """\
 # inspectd, the {title} of one line (docs/gateways/{name}.md). Every setting is listed with its
@@ -129,6 +130,7 @@ def main(arguments: argparse.Namespace) -> int:
     with needing(f"gateway {arguments.action}", **{gateway.extra: gateway.packages}):
         program = importlib.import_module(gateway.program)
     log.setup(settings.log.level, settings.log.format)
+    prepare_struct_types()
     program.run(settings)
     return ExitCode.OK
 

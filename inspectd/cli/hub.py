@@ -18,6 +18,7 @@ from inspectd.cli.page import PACKAGES as PAGE_PACKAGES
 from inspectd.errors import ExitCode, InputError
 from inspectd.hub import settings as hub_settings
 from inspectd.hub.settings import HubConfig
+from inspectd.struct_types import prepare_struct_types
 
 _HEAD: Final = """\
 # inspectd, the hub of a plant (docs/hub.md). Every setting is listed with its meaning
@@ -73,6 +74,7 @@ def main(arguments: argparse.Namespace) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that closes
     program = _needed("inspectd.hub.run")
     log.setup(settings.log.level, settings.log.format)
+    prepare_struct_types()
     program.run(settings)
     return ExitCode.OK
 

@@ -14,6 +14,7 @@ from inspectd.cli.extras import needing
 from inspectd.cli.init import as_table, write_example
 from inspectd.errors import ExitCode, InputError
 from inspectd.page.settings import PageConfig, load
+from inspectd.struct_types import prepare_struct_types
 
 PACKAGES: Final = {
     "argon2": "argon2-cffi",
@@ -72,6 +73,7 @@ def main(arguments: argparse.Namespace) -> int:
         program = importlib.import_module("inspectd.page.run")
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that closes
         log.setup(settings.log.level, settings.log.format)
+        prepare_struct_types()
         program.run(settings)
     return ExitCode.OK
 

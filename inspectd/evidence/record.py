@@ -53,10 +53,6 @@ class EvidenceRecord(msgspec.Struct, frozen=True, tag_field="schema", tag="evide
     detail: str = ""
 
 
-# Made here, before there are threads that read evidence side by side: see `fleet.safety`.
-_RECORD: Final = msgspec.json.Decoder(EvidenceRecord)
-
-
 def folder_of(verdict: Verdict) -> Path:
     """Where the evidence of a verdict lies, below the evidence directory, if it was kept.
 
@@ -83,7 +79,7 @@ def read_record(directory: Path) -> EvidenceRecord:
             data = opened.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
             raise InputError(f"{file}: has more than {_MOST_BYTES} bytes, expected evidence")
-        return _RECORD.decode(data)
+        return msgspec.json.decode(data, type=EvidenceRecord)
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

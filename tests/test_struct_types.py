@@ -1,0 +1,56 @@
+"""Records are read by several threads at once, from their first use on."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "inspectd"
+ROUNDS = """
+import sys, threading, msgspec
+from inspectd.struct_types import prepare_struct_types
+
+sys.setswitchinterval(1e-6)
+
+
+def once():
+    inner = msgspec.defstruct("Inner", [(f"a{i}", int | None, None) for i in range(20)])
+    outer = msgspec.defstruct("Outer", [(f"f{i}", inner | None, None) for i in range(20)])
+    never_read = msgspec.defstruct("Neither", [("either", inner | outer)])
+    body = msgspec.json.encode(outer(*[inner(*range(20)) for _ in range(20)]))
+    prepare_struct_types()
+    begin = threading.Barrier(3)
+
+    def read():
+        begin.wait()
+        msgspec.json.decode(body, type=outer)
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+for _ in range(300):
+    once()
+"""
+
+
+def test_threads_that_read_a_record_first_do_not_end_the_process() -> None:
+    """Without being prepared these rounds ended it by a segmentation fault each time, six of six."""
+    done = subprocess.run([sys.executable, "-c", ROUNDS], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_program_that_goes_on_prepares_its_records() -> None:
+    begins = [
+        file
+        for file in PACKAGE.rglob("*.py")
+        if re.search(r"^ +log\.setup\(", file.read_text(), re.MULTILINE)
+    ]
+    assert len(begins) > 6
+    for file in begins:
+        assert re.search(r"log\.setup\(.*\)\n +prepare_struct_types\(\)\n", file.read_text()), file
