@@ -21,6 +21,9 @@ _REPORTS: Final = 1_000
 _REPORT_BYTES: Final = 64_000
 _REPORTS_BYTES: Final = 8_000_000
 _DAY_SECONDS: Final = 86_400.0
+_IN_PASSING: Final = 200
+"""Messages that a server may lack while they flow: more than a forwarder has under way."""
+_AWAY_NS: Final = 10_000_000_000
 
 
 class WrongStreamError(InspectdError):
@@ -164,12 +167,13 @@ def replicas(info: api.StreamInfo) -> list[str]:
 
 
 def replicas_behind(info: api.StreamInfo) -> list[str]:
-    """Of them those that are not up to date, in words."""
+    """Of them those that are not up to date, in words; not what every one lacks in passing while verdicts flow."""
     peers = (info.cluster.replicas or []) if info.cluster is not None else []
     return [
         f"{peer.name} {'is away' if peer.offline else f'lacks {peer.lag or 0} messages'}"
         for peer in peers
-        if not peer.current or peer.offline
+        if peer.offline
+        or (not peer.current and ((peer.lag or 0) > _IN_PASSING or (peer.active or 0) > _AWAY_NS))
     ]
 
 
