@@ -105,23 +105,43 @@ def distinct(items: Iterable[Numbered]) -> dict[RowName, Numbered]:
 
 
 def views_to_find(items: dict[RowName, Numbered]) -> set[RowName]:
-    """First views of parts, whose recipe is the part's, that are not among the items."""
-    return {
-        name
-        for item in items.values()
-        if isinstance(item, PartVerdict) and item.views
-        if (name := RowName(item.epoch, item.views[0].seq)) not in items
-    }
+    """First views of parts, whose recipe is the part's, that do not come before it among the items."""
+    seen: set[RowName] = set()
+    wanted: set[RowName] = set()
+    for own, item in items.items():
+        name = first_view(item)
+        if name is not None and name not in seen:
+            wanted.add(name)
+        seen.add(own)
+    return wanted
 
 
-def group_in(item: Numbered, items: dict[RowName, Numbered], found: dict[RowName, str]) -> Group:
-    """The group of a verdict; a part has its first view's recipe, as far as that is known."""
-    recipe = ""
+def groups_in(items: dict[RowName, Numbered], found: dict[RowName, str]) -> dict[RowName, Group]:
+    """The group of each verdict; a part has its first view's recipe, if that comes before it in the stream.
+
+    A view that comes after its part counts for nothing, whether one transaction has both or not: else a
+    database that is filled anew, by other transactions, would have other rows.
+
+    Args:
+        items: in the stream's order.
+        found: recipes of views that were stored before.
+    """
+    recipes = dict(found)
+    groups: dict[RowName, Group] = {}
+    for own, item in items.items():
+        name = first_view(item)
+        recipe = "" if name is None else recipes.get(name, "")
+        groups[own] = Group(*(stored_text(str(text)) for text in group_of(item, recipe)))
+        if isinstance(item, Verdict):
+            recipes.setdefault(own, item.recipe)
+    return groups
+
+
+def first_view(item: Numbered) -> RowName | None:
+    """The name of a part's first view; None: it is no part, or has none."""
     if isinstance(item, PartVerdict) and item.views:
-        name = RowName(item.epoch, item.views[0].seq)
-        view = items.get(name)
-        recipe = view.recipe if isinstance(view, Verdict) else found.get(name, "")
-    return Group(*(stored_text(str(text)) for text in group_of(item, recipe)))
+        return RowName(item.epoch, item.views[0].seq)
+    return None
 
 
 def judged_by(items: Sequence[Numbered]) -> dict[str, str | int | None]:

@@ -22,7 +22,7 @@ from inspectd.hub.batch import (
     StoredLine,
     StreamPlace,
     distinct,
-    group_in,
+    groups_in,
     judged_by,
     views_to_find,
 )
@@ -228,8 +228,8 @@ class HubStore:
         found = self._recipes(connection, line_id, views_to_find(items))
         new: dict[tuple[int, Group], int] = {}
         groups: dict[RowName, int] = {}
-        for name, item in items.items():
-            key = line_id, group_in(item, items, found)
+        for name, group in groups_in(items, found).items():
+            key = line_id, group
             known = self._groups.get(key) or new.get(key)
             if known is None:
                 known = new[key] = self._group_id(connection, *key)

@@ -192,7 +192,7 @@ class NatsCluster:
         finally:
             _loopback("add", self.addresses[index])
 
-    def make_streams(self, seconds: float = 60.0) -> None:
+    def make_streams(self, seconds: float = 60.0, *, max_gb: float = 0.5) -> None:
         """Make the streams of every line, once the servers know each other."""
         deadline = time.monotonic() + seconds
         for line in self.lines:
@@ -202,7 +202,7 @@ class NatsCluster:
             key = self.keys["administrator"][0]
             while True:
                 try:
-                    asyncio.run(make_streams(settings, key, days=1, max_gb=0.5, extras_gb=0.05))
+                    asyncio.run(make_streams(settings, key, days=1, max_gb=max_gb, extras_gb=0.05))
                     break
                 except ServersError:
                     assert time.monotonic() < deadline, "the servers make no streams"
