@@ -78,10 +78,14 @@ def rows_in(url: str) -> list[tuple[Any, ...]]:
 
 def stored(url: str) -> int:
     """How many verdicts a database has; 0 while it does not answer or has no tables."""
+    engine = sa.create_engine(url_of(url))
     try:
-        return len(rows_in(url))
+        with engine.connect() as connection:
+            return connection.scalar(sa.select(sa.func.count()).select_from(schema.verdict)) or 0
     except sa.exc.SQLAlchemyError:
         return 0
+    finally:
+        engine.dispose()
 
 
 def counts_in(url: str) -> list[tuple[Any, ...]]:
