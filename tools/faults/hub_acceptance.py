@@ -1,11 +1,11 @@
 """Acceptance of the hub: down for an hour while lines go on, then rebuilt from nothing, killed meanwhile.
 
-    PYTHONPATH=.:tests:tools python -m faults.hub_acceptance [MINUTES] [LINES] [VERDICTS_PER_SECOND] [DATABASE]
+    PYTHONPATH=.:tests:tools python -m faults.hub_acceptance [MINUTES] [LINES] [PER_SECOND] [DATABASE]
 
-MINUTES is how long the hub is down, DATABASE postgresql or sqlite. Three real NATS servers, a real hub, a real
-database; the verdicts are put straight into the streams, in the very form of the forwarder: with views that
-come after their parts as repairs, verdicts that come twice, and messages that are none. Prints what it found,
-and exits 1 where it is not as it should be.
+MINUTES is how long the hub is down, PER_SECOND how many verdicts each line makes, DATABASE postgresql or
+sqlite. Three real NATS servers, a real hub, a real database; the verdicts are put straight into the streams,
+in the very form of the forwarder: views come after their parts as repairs, verdicts come twice, and there are
+messages that are none. Prints what it found, and exits 1 where it is not as it should be.
 """
 
 from __future__ import annotations
@@ -151,7 +151,9 @@ def _contents(connection: sa.Connection) -> Contents:
             tallies[step, start, row.group_id] += 1
             late[step, start, row.group_id] += item.late
             latencies[step, start, row.line_id, row.kind][bin_] += 1
-    counted = {(row[0], row[1], row[2]): (row[3], row[4]) for row in connection.execute(sa.select(schema.tally))}
+    counted = {
+        (row[0], row[1], row[2]): (row[3], row[4]) for row in connection.execute(sa.select(schema.tally))
+    }
     binned = {tuple(row[:4]): bytes(row[4]) for row in connection.execute(sa.select(schema.latency))}
     expected = {key: (n, late[key]) for key, n in tallies.items()}
     bins = {key: packed(counts) for key, counts in latencies.items()}
@@ -170,7 +172,8 @@ def _rows(connection: sa.Connection) -> Iterator[sa.Row]:
     wanted = (
         sa.select(
             line.name, verdict.line_id, verdict.epoch, verdict.seq, verdict.decided_ms, verdict.part_id,
-            verdict.group_id, verdict.body, grp.kind, grp.camera, grp.region, grp.recipe, grp.verdict, grp.reason,
+            verdict.group_id, verdict.body, grp.kind, grp.camera, grp.region, grp.recipe, grp.verdict,
+            grp.reason,
         )
         .join_from(schema.verdict, schema.grp, grp.id == verdict.group_id)
         .join(schema.line, line.id == verdict.line_id)
@@ -187,7 +190,9 @@ def examine(lab: HubLab, checks: Checks, down_seconds: float, chooser: random.Ra
         rows = sum(digest.n for digest in found.digests.values())
         text = f"{rows} rows, expected {sum(digest.n for digest in expected.values())}"
         checks.that(f"{when}: rows as published, none missing or double", text, ok=found.digests == expected)
-        checks.that(f"{when}: counts that are not those of the rows", found.miscounted, ok=not found.miscounted)
+        checks.that(
+            f"{when}: counts that are not those of the rows", found.miscounted, ok=not found.miscounted
+        )
         others = found.foreign == lab.lines.foreign and not found.passed_over
         checks.that(f"{when}: messages that are none", sum(found.foreign.values()), ok=others)
         return found
@@ -223,7 +228,9 @@ def examine(lab: HubLab, checks: Checks, down_seconds: float, chooser: random.Ra
         time.sleep(chooser.uniform(0.2, _LONGEST_LIFE_SECONDS))
         lab.hub.end(signal.SIGKILL)
         kills += 1
-    checks.that("rebuilt again, while lines go on: killed", f"{kills} times, {lab.behind(ends)} left", ok=True)
+    checks.that(
+        "rebuilt again, while lines go on: killed", f"{kills} times, {lab.behind(ends)} left", ok=True
+    )
     lab.hub.start()
     drain("then")
     lab.lines.stop()

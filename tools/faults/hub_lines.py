@@ -1,4 +1,4 @@
-"""Lines that put verdicts straight into their streams, as their forwarders do, and what a hub has to have of them."""
+"""Lines that put verdicts straight into their streams, as their forwarders do, and what a hub has of them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Digest(msgspec.Struct):
 
 
 def text_of(item: Numbered, recipe: str, row: Any = None) -> bytes:
-    """All that a row says: what it has to be of a verdict, or what `row` of a database has, and the verdict."""
+    """All that a row says: what it has to be, or what `row` of a database has, and the verdict itself."""
     if row is not None:
         columns = [
             row.name, row.epoch, row.seq, row.decided_ms, row.part_id, row.kind, row.camera, row.region,
@@ -103,9 +103,10 @@ class _Line:
         camera, latency_ms = _CAMERAS[self.seq % 2], 10.0 + self.seq % 83
         if self.seq % _EACH:
             return made(
-                self.seq, now_ms, plant=self.names.plant, line=self.names.line, camera=camera, recipe=_recipe(self.seq),
-                evaluation=evaluation, reason=reason, latency_ms=latency_ms, late=self.seq % 101 == 0,
-                part_id=f"P{self.seq // _EACH}", frame_sha256=hashlib.sha256(str(self.seq).encode()).hexdigest(),
+                self.seq, now_ms, plant=self.names.plant, line=self.names.line, camera=camera,
+                recipe=_recipe(self.seq), evaluation=evaluation, reason=reason, latency_ms=latency_ms,
+                late=self.seq % 101 == 0, part_id=f"P{self.seq // _EACH}",
+                frame_sha256=hashlib.sha256(str(self.seq).encode()).hexdigest(),
             )  # fmt: skip
         return PartVerdict(
             plant=self.names.plant, line=self.names.line, epoch=EPOCH, seq=self.seq, trigger_id=str(self.seq),
@@ -149,7 +150,9 @@ class HubLines:
 
     def ends(self) -> dict[str, int]:
         """The last sequence of each stream."""
-        return {name: self._cluster.info(line.names.stream).state.last_seq for name, line in self._lines.items()}
+        return {
+            name: self._cluster.info(line.names.stream).state.last_seq for name, line in self._lines.items()
+        }
 
     def go(self) -> None:
         """Go on publishing."""
