@@ -11,7 +11,7 @@ from support.postgresql import PostgresServer
 from inspectd.errors import InputError
 from inspectd.fleet.names import LineNames
 from inspectd.hub.batch import LineBatch, StreamPlace, stretches
-from inspectd.hub.engine import DatabaseAwayError, url_of
+from inspectd.hub.engine import DatabaseAwayError, DatabaseRefusesError, url_of
 from inspectd.hub.schema import DAY_MS
 from inspectd.hub.store import HubStore, PlaceMovedError
 from inspectd.page.history.rows import unpack
@@ -103,6 +103,17 @@ def test_what_was_there_is_found_however_far_apart_it_lies(url) -> None:
     assert put(store, items, to=3) + len({*again, *items[::3]} & {*items}) == 4000
     counted = [row for row in counts_in(url) if row[0] == DAY_MS and len(row) == 10]
     assert sum(row[8] for row in counted) == len(rows_in(url)) == 4002
+    store.close()
+
+
+def test_one_that_the_database_refuses_takes_the_rest_of_its_transaction_with_it(postgresql) -> None:
+    address = postgresql.new_database("refuses")
+    store, items = opened(address), some("line", 10)
+    too_large = made(2**63, 10**12, plant="test", line="line")  # no stream's reader lets it through
+    with pytest.raises(DatabaseRefusesError):
+        put(store, [*items[:5], too_large, *items[5:]], to=11)
+    assert (rows_in(address), counts_in(address)) == ([], [])
+    assert put(store, items, to=11) == 10
     store.close()
 
 
