@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -78,22 +79,43 @@ class BatchCounts:
         latencies: counts by bin, by step, its start and kind.
     """
 
-    def __init__(self) -> None:
-        """Nothing is counted yet."""
+    def __init__(self, added: Iterable[tuple[Numbered, int]]) -> None:
+        """Of verdicts that were not there before, each with its group."""
         self.rows: dict[tuple[int, int, int], tuple[int, int]] = {}
         self.latencies: dict[tuple[int, int, str], dict[int, int]] = {}
+        finest, *coarser = STEPS_MS
+        rows, late, bins = (
+            Counter[tuple[int, int]](),
+            Counter[tuple[int, int]](),
+            Counter[tuple[int, str, int]](),
+        )
+        for item, group_id in added:
+            at = decided_ms(item)
+            start = at - at % finest
+            kind = RowKind.PART if isinstance(item, PartVerdict) else RowKind.FRAME
+            rows[start, group_id] += 1
+            if item.late:
+                late[start, group_id] += 1
+            bins[start, kind.value, bin_of(item.latency_ms, LATENCY_PER_OCTAVE)] += 1
+        for step in (finest, *coarser):  # each is a whole number of the finest
+            for (start, group_id), n in rows.items():
+                key = step, start - start % step, group_id
+                before, before_late = self.rows.get(key, (0, 0))
+                self.rows[key] = before + n, before_late + late[start, group_id]
+            for (start, kind_value, place), n in bins.items():
+                counts = self.latencies.setdefault((step, start - start % step, kind_value), {})
+                counts[place] = counts.get(place, 0) + n
 
-    def add(self, item: Numbered, group_id: int) -> None:
-        """Count a verdict that was not there before."""
-        at = decided_ms(item)
-        kind = RowKind.PART if isinstance(item, PartVerdict) else RowKind.FRAME
-        place = bin_of(item.latency_ms, LATENCY_PER_OCTAVE)
-        for step in STEPS_MS:
-            start = at - at % step
-            n, late = self.rows.get((step, start, group_id), (0, 0))
-            self.rows[step, start, group_id] = n + 1, late + item.late
-            counts = self.latencies.setdefault((step, start, kind.value), {})
-            counts[place] = counts.get(place, 0) + 1
+
+def stretches(numbers: Iterable[int], gap: int) -> list[tuple[int, int]]:
+    """First and last of stretches that have all the numbers, in order; between two lies more than `gap`."""
+    found: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if found and number - found[-1][1] <= gap:
+            found[-1] = found[-1][0], number
+        else:
+            found.append((number, number))
+    return found
 
 
 def distinct(items: Iterable[Numbered]) -> dict[RowName, Numbered]:
@@ -105,23 +127,47 @@ def distinct(items: Iterable[Numbered]) -> dict[RowName, Numbered]:
 
 
 def views_to_find(items: dict[RowName, Numbered]) -> set[RowName]:
-    """First views of parts, whose recipe is the part's, that are not among the items."""
-    return {
-        name
-        for item in items.values()
-        if isinstance(item, PartVerdict) and item.views
-        if (name := RowName(item.epoch, item.views[0].seq)) not in items
-    }
+    """First views of parts, whose recipe is the part's, that do not come before it among the items."""
+    seen: set[RowName] = set()
+    wanted: set[RowName] = set()
+    for own, item in items.items():
+        name = first_view(item)
+        if name is not None and name not in seen:
+            wanted.add(name)
+        seen.add(own)
+    return wanted
 
 
-def group_in(item: Numbered, items: dict[RowName, Numbered], found: dict[RowName, str]) -> Group:
-    """The group of a verdict; a part has its first view's recipe, as far as that is known."""
-    recipe = ""
+def groups_in(items: dict[RowName, Numbered], found: dict[RowName, str]) -> dict[RowName, Group]:
+    """The group of each verdict; a part has its first view's recipe, if that comes before it in the stream.
+
+    A view that comes after its part counts for nothing, whether one transaction has both or not: else a
+    database that is filled anew, by other transactions, would have other rows.
+
+    Args:
+        items: in the stream's order.
+        found: recipes of views that were stored before.
+    """
+    recipes = dict(found)
+    groups: dict[RowName, Group] = {}
+    as_stored: dict[Group, Group] = {}
+    for own, item in items.items():
+        name = first_view(item)
+        recipe = "" if name is None else recipes.get(name, "")
+        group = group_of(item, recipe)
+        if group not in as_stored:  # of thousands of verdicts only a few have another one
+            as_stored[group] = Group(*(stored_text(str(text)) for text in group))
+        groups[own] = as_stored[group]
+        if isinstance(item, Verdict):
+            recipes.setdefault(own, item.recipe)
+    return groups
+
+
+def first_view(item: Numbered) -> RowName | None:
+    """The name of a part's first view; None: it is no part, or has none."""
     if isinstance(item, PartVerdict) and item.views:
-        name = RowName(item.epoch, item.views[0].seq)
-        view = items.get(name)
-        recipe = view.recipe if isinstance(view, Verdict) else found.get(name, "")
-    return Group(*(stored_text(str(text)) for text in group_of(item, recipe)))
+        return RowName(item.epoch, item.views[0].seq)
+    return None
 
 
 def judged_by(items: Sequence[Numbered]) -> dict[str, str | int | None]:

@@ -38,6 +38,7 @@ class _Stretch(NamedTuple):
     """A time in which there are enough rows that fit, the groups that are in it, and how many."""
 
     from_ms: int
+    to_ms: int
     groups: tuple[int, ...]
     fitting: int
 
@@ -111,9 +112,7 @@ def _names(connection: sa.Connection, wanted: HubRequest) -> list[PagePlace]:
 
 def _in_stretch(connection: sa.Connection, wanted: HubRequest, stretch: _Stretch) -> list[PagePlace]:
     table = schema.verdict.c
-    later = HubRequest(
-        Filter(from_ms=stretch.from_ms, to_ms=wanted.filter.to_ms), (), wanted.limit, wanted.before
-    )
+    later = HubRequest(Filter(from_ms=stretch.from_ms, to_ms=stretch.to_ms), (), wanted.limit, wanted.before)
     if stretch.fitting >= _COMMON_SHARE * _rows_between(connection, later):
         return _newest(connection, later, [(table.group_id + 0).in_(stretch.groups)])
     if stretch.fitting <= _MOST_SORTED:
@@ -154,6 +153,8 @@ def _stretch(connection: sa.Connection, wanted: HubRequest, groups: tuple[int, .
     start, end = wanted.filter.from_ms, _end(wanted)
     for step in (DAY_MS, HOUR_MS):
         counted = _steps(connection, step, groups, start, end)
+        if counted:  # by the index of time, rows of a recipe that is no more in use were reached last
+            end = min(end, counted[0][0] + step)
         enough = 0
         for begins, n in counted:
             # Of the step in which the stretch ends, no more is known than that there may be some.
@@ -171,7 +172,7 @@ def _stretch(connection: sa.Connection, wanted: HubRequest, groups: tuple[int, .
     ).all()  # fmt: skip
     if not there:
         return None
-    return _Stretch(start, tuple(row[0] for row in there), int(sum(row[1] for row in there)))
+    return _Stretch(start, end, tuple(row[0] for row in there), int(sum(row[1] for row in there)))
 
 
 def _steps(

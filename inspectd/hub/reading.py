@@ -31,7 +31,7 @@ from inspectd.hub.store import HubStore
 _FETCHED: Final = 25
 """At a time: the client library keeps 128 MB, and a message of anybody's has up to 4 MB."""
 _FETCH_SECONDS: Final = 1.0
-_MOST_MESSAGES: Final = 500
+_MOST_MESSAGES: Final = 2000
 _MOST_BYTES: Final = 4_000_000
 _PAUSE_SECONDS: Final = 0.2
 """After less than a whole batch: a transaction takes as long for one verdict as for a hundred."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -22,17 +23,22 @@ from inspectd.hub.batch import (
     StoredLine,
     StreamPlace,
     distinct,
-    group_in,
+    groups_in,
     judged_by,
+    stretches,
     views_to_find,
 )
 from inspectd.hub.engine import SQLITE, DatabaseAwayError, DatabaseFile, as_database_error, engine_to_write
+from inspectd.hub.many import add_many
 from inspectd.hub.messages import stored_text
 from inspectd.page.history.bins import add_packed, packed
 from inspectd.page.history.rows import Group, Numbered, decided_ms, pack
 
 _PRUNED_ROWS: Final = 2000
 _LOOKED_UP: Final = 500
+_NEAR_NUMBERS: Final = 100
+_NEAR_STEPS: Final = 10
+"""What lies so near is looked up together."""
 _TURN_SECONDS: Final = 10.0
 
 
@@ -126,10 +132,10 @@ class HubStore:
         with self._begun() as connection:
             self._move(connection, line, batch)  # first: it locks the line's counts too
             groups, new = self._groups_of(connection, line.id, items)
-            added = self._add_rows(connection, line.id, items, groups)
-            counts = BatchCounts()
-            for name in added:
-                counts.add(items[name], groups[name])
+            there = self._there(connection, line.id, items)
+            added = {name: item for name, item in items.items() if name not in there}
+            self._add_rows(connection, line.id, added, groups)
+            counts = BatchCounts((item, groups[name]) for name, item in added.items())
             self._add_counts(connection, line.id, counts)
         self._groups |= new
         return len(added)
@@ -228,8 +234,8 @@ class HubStore:
         found = self._recipes(connection, line_id, views_to_find(items))
         new: dict[tuple[int, Group], int] = {}
         groups: dict[RowName, int] = {}
-        for name, item in items.items():
-            key = line_id, group_in(item, items, found)
+        for name, group in groups_in(items, found).items():
+            key = line_id, group
             known = self._groups.get(key) or new.get(key)
             if known is None:
                 known = new[key] = self._group_id(connection, *key)
@@ -260,66 +266,70 @@ class HubStore:
             found |= {RowName(row.epoch, row.seq): row.recipe for row in rows}
         return found
 
+    def _there(self, connection: sa.Connection, line_id: int, names: Iterable[RowName]) -> set[RowName]:
+        """Those that are stored already; nobody adds one meanwhile, as the line's place is locked."""
+        table, of_epoch = schema.verdict, defaultdict[int, list[int]](list)
+        for name in names:
+            of_epoch[name.epoch].append(name.seq)
+        found: set[RowName] = set()
+        for epoch, seqs in of_epoch.items():
+            for first, last in stretches(seqs, _NEAR_NUMBERS):
+                rows = connection.execute(
+                    sa.select(table.c.epoch, table.c.seq).where(
+                        table.c.line_id == line_id, table.c.epoch == epoch, table.c.seq.between(first, last)
+                    )
+                )
+                found.update(RowName(*row) for row in rows)
+        return found
+
     def _add_rows(
         self, connection: sa.Connection, line_id: int, items: dict[RowName, Numbered],
         groups: dict[RowName, int],
-    ) -> list[RowName]:  # fmt: skip
-        if not items:
-            return []
-        table = schema.verdict
-        insert = (
-            self._insert(table)
-            .on_conflict_do_nothing(index_elements=["line_id", "epoch", "seq"])
-            .returning(table.c.epoch, table.c.seq)
-        )
+    ) -> None:  # fmt: skip
+        table = schema.verdict.c
         rows = [
-            {
-                "line_id": line_id, "epoch": item.epoch, "seq": item.seq, "group_id": groups[name],
-                "decided_ms": decided_ms(item), "part_id": stored_text(item.part_id), "body": pack(item),
-            }
+            (
+                line_id, item.epoch, item.seq, groups[name], decided_ms(item), stored_text(item.part_id),
+                pack(item),
+            )
             for name, item in items.items()
         ]  # fmt: skip
-        return [RowName(row.epoch, row.seq) for row in connection.execute(insert, rows)]
+        columns = (
+            table.line_id, table.epoch, table.seq, table.group_id, table.decided_ms, table.part_id,
+            table.body,
+        )  # fmt: skip
+        add_many(connection, columns, rows)
 
     def _add_counts(self, connection: sa.Connection, line_id: int, counts: BatchCounts) -> None:
-        if not counts.rows:
-            return
-        table = schema.tally
-        upsert = self._insert(table)
-        upsert = upsert.on_conflict_do_update(
-            index_elements=["step_ms", "start_ms", "group_id"],
-            set_={"n": table.c.n + upsert.excluded.n, "late": table.c.late + upsert.excluded.late},
-        )
-        connection.execute(
-            upsert,
-            [
-                {"step_ms": step, "start_ms": start, "group_id": group, "n": n, "late": late}
-                for (step, start, group), (n, late) in sorted(counts.rows.items())
-            ],
+        table = schema.tally.c
+        add_many(
+            connection,
+            (table.step_ms, table.start_ms, table.group_id, table.n, table.late),
+            [(*key, *n) for key, n in sorted(counts.rows.items())],
+            "ON CONFLICT (step_ms, start_ms, group_id) "
+            "DO UPDATE SET n = tally.n + excluded.n, late = tally.late + excluded.late",
         )
         self._add_latencies(connection, line_id, counts)
 
     def _add_latencies(self, connection: sa.Connection, line_id: int, counts: BatchCounts) -> None:
-        table, left = schema.latency, sorted(counts.latencies)
-        while left:
-            some, left = left[:_LOOKED_UP], left[_LOOKED_UP:]
-            found = connection.execute(
-                sa.select(table.c.step_ms, table.c.start_ms, table.c.kind, table.c.counts).where(
-                    table.c.line_id == line_id,
-                    sa.tuple_(table.c.step_ms, table.c.start_ms, table.c.kind).in_(some),
+        table = schema.latency.c
+        for step in schema.STEPS_MS:
+            starts = {start for of, start, _ in counts.latencies if of == step}
+            for first, last in stretches(starts, _NEAR_STEPS * step):
+                found = connection.execute(
+                    sa.select(table.start_ms, table.kind, table.counts).where(
+                        table.step_ms == step, table.line_id == line_id, table.start_ms.between(first, last)
+                    )
                 )
-            )
-            for step, start, kind, before in found:
-                add_packed(counts.latencies[step, start, kind], before)
-        rows = [
-            {"step_ms": step, "start_ms": start, "line_id": line_id, "kind": kind, "counts": packed(bins)}
-            for (step, start, kind), bins in sorted(counts.latencies.items())
-        ]
-        upsert = self._insert(table)
-        connection.execute(
-            upsert.on_conflict_do_update(
-                index_elements=["step_ms", "start_ms", "line_id", "kind"],
-                set_={"counts": upsert.excluded.counts},
-            ),
-            rows,
+                for start, kind, before in found:
+                    if (step, start, kind) in counts.latencies:
+                        add_packed(counts.latencies[step, start, kind], before)
+        add_many(
+            connection,
+            (table.step_ms, table.start_ms, table.line_id, table.kind, table.counts),
+            [
+                (step, start, line_id, kind, packed(bins))
+                for (step, start, kind), bins in sorted(counts.latencies.items())
+            ],
+            "ON CONFLICT (step_ms, start_ms, line_id, kind) DO UPDATE SET counts = excluded.counts",
         )

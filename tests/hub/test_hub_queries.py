@@ -44,6 +44,8 @@ def rows_of(line: str, count: int, chance: random.Random) -> list[Verdict]:
             changes |= {"evaluation": Evaluation.FAIL, "reason": Reason.ABOVE_THRESHOLD}
         elif kind < 0.105:
             changes |= {"evaluation": Evaluation.UNDECIDABLE, "reason": Reason.BLACK}
+        if seq < count // 3 and kind > 0.5:
+            changes["recipe"] = "old"  # is no more in use
         at = END_MS - 10 * DAY_MS + round(10 * DAY_MS * seq / count / 1000) * 1000  # many of the same time
         part = f"P{chance.randrange(300)}" if chance.random() < 0.5 else None
         found.append(
@@ -96,7 +98,7 @@ def asked(chance: random.Random) -> list[tuple[str, str]]:
     given += [("line", name) for name in chance.sample([*LINES, "none"], chance.randrange(3))]
     for name, values in {
         "verdict": ["fail", "pass"], "reason": ["black", "above_threshold"],
-        "recipe": ["red", "blue", "green"], "camera": ["x", "y"], "part_id": ["P1", "P2", "P999"],
+        "recipe": ["red", "old", "green"], "camera": ["x", "y"], "part_id": ["P1", "P2", "P999"],
     }.items():  # fmt: skip
         if chance.random() < 0.25:
             given.append((name, chance.choice(values)))

@@ -17,25 +17,25 @@ pytestmark = pytest.mark.system  # neither NATS nor PostgreSQL is part of the pr
 def test_killed_in_the_middle_and_rebuilt_from_nothing(new_cluster, new_hub, postgresql) -> None:
     cluster: NatsCluster = new_cluster("line", "other")
     url = postgresql.new_database("hub")
-    items = some("line", 1500)  # more than two transactions
-    send(cluster, "line", items[:1000])
+    items = some("line", 5000)  # more than two transactions
+    send(cluster, "line", items[:4500])
     send(cluster, "other", some("other", 200))
     hub = new_hub(cluster, url).start()
     until(lambda: stored(url) > 100)
     hub.end(signal.SIGKILL)
     between = stored(url)
     # Of a hole that the forwarder filled later: at the stream's end, and in its place in the database.
-    send(cluster, "line", [*items[1000:1200], *items[1250:]])
-    send(cluster, "line", items[1200:1250], is_repair=True)
+    send(cluster, "line", [*items[4500:4700], *items[4750:]])
+    send(cluster, "line", items[4700:4750], is_repair=True)
     hub.start()
-    until(lambda: stored(url) == 1700)
-    assert between < 1700
+    until(lambda: stored(url) == 5200)
+    assert between < 5200
     assert hub.end() == 0
-    assert [row[3] for row in rows_in(url) if row[1] == "line"] == list(range(1, 1501))
+    assert [row[3] for row in rows_in(url) if row[1] == "line"] == list(range(1, 5001))
     found = rows_in(url), counts_in(url)
     postgresql.new_database("hub")  # deleted, and made empty
     hub.start()
-    until(lambda: stored(url) == 1700)
+    until(lambda: stored(url) == 5200)
     assert (rows_in(url), counts_in(url)) == found
     assert "Traceback" not in hub.log.read_text()
 

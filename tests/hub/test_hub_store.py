@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from support.hub_lines import NOW_MS, counts_in, rows_in, some
 from support.messages import EPOCH
+from support.page_history import made
 from support.postgresql import PostgresServer
 
 from inspectd.errors import InputError
 from inspectd.fleet.names import LineNames
-from inspectd.hub.batch import LineBatch, StreamPlace
-from inspectd.hub.engine import DatabaseAwayError, url_of
+from inspectd.hub.batch import LineBatch, StreamPlace, stretches
+from inspectd.hub.engine import DatabaseAwayError, DatabaseRefusesError, url_of
 from inspectd.hub.schema import DAY_MS
 from inspectd.hub.store import HubStore, PlaceMovedError
 from inspectd.page.history.rows import unpack
@@ -76,6 +77,49 @@ def test_a_part_has_its_views_recipe_also_from_an_earlier_batch(url) -> None:
     assert [(row[3], row[8]) for row in parts] == [(2, "red"), (3, "")]
     assert parts[0][5] == "P-\ufffd1"  # no database takes the character; the verdict itself has it
     store.close()
+
+
+def test_which_transaction_has_a_view_changes_nothing(url, tmp_path) -> None:
+    views = some("line", 2, recipe="red")
+    items = [part(3, view=1), *views, part(4, view=2)]  # the first view was added after its part, as a repair
+    found = []
+    for address, ways in ((url, [items]), (f"sqlite:///{tmp_path}/x.sqlite", [[item] for item in items])):
+        store = opened(address)
+        for number, batch in enumerate(ways, 1):
+            put(store, batch, to=number)
+        store.close()
+        found.append((rows_in(address), counts_in(address)))
+    assert found[0] == found[1]
+    assert [(row[3], row[8]) for row in found[0][0]] == [(1, "red"), (2, "red"), (3, ""), (4, "red")]
+
+
+def test_what_was_there_is_found_however_far_apart_it_lies(url) -> None:
+    store = opened(url)
+    items = some("line", 4000)
+    old = [made(n, 10**12 + n, plant="test", line="line", epoch=5) for n in (1, 2)]
+    assert put(store, [*items[::3], *old], to=1) == 1336
+    again = [*items[:5], *items[1990:2010], *items[3995:], *old]
+    assert put(store, again, to=2) == len(again) - len({*again} & {*items[::3], *old})
+    assert put(store, items, to=3) + len({*again, *items[::3]} & {*items}) == 4000
+    counted = [row for row in counts_in(url) if row[0] == DAY_MS and len(row) == 10]
+    assert sum(row[8] for row in counted) == len(rows_in(url)) == 4002
+    store.close()
+
+
+def test_one_that_the_database_refuses_takes_the_rest_of_its_transaction_with_it(postgresql) -> None:
+    address = postgresql.new_database("refuses")
+    store, items = opened(address), some("line", 10)
+    too_large = made(2**63, 10**12, plant="test", line="line")  # no stream's reader lets it through
+    with pytest.raises(DatabaseRefusesError):
+        put(store, [*items[:5], too_large, *items[5:]], to=11)
+    assert (rows_in(address), counts_in(address)) == ([], [])
+    assert put(store, items, to=11) == 10
+    store.close()
+
+
+def test_stretches_have_every_number_and_no_wide_gap() -> None:
+    assert stretches([], 10) == []
+    assert stretches([7, 30, 1, 17, 31], 10) == [(1, 17), (30, 31)]
 
 
 def test_a_second_hub_is_refused_and_leaves_no_trace(url) -> None:
