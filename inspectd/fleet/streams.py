@@ -167,7 +167,7 @@ def replicas(info: api.StreamInfo) -> list[str]:
 
 
 def replicas_behind(info: api.StreamInfo) -> list[str]:
-    """Of them those that are not up to date, in words; not what every one lacks in passing while verdicts flow."""
+    """Of them those that are not up to date, in words; not what every one lacks in passing."""
     peers = (info.cluster.replicas or []) if info.cluster is not None else []
     return [
         f"{peer.name} {'is away' if peer.offline else f'lacks {peer.lag or 0} messages'}"
