@@ -26,6 +26,7 @@ import torch
 
 from inspectd.bank.coreset import greedy_coreset
 from inspectd.bank.file import GOOD_SCORES, Manifest, write_bank
+from inspectd.bank.fit import FeaturesHere
 from inspectd.bank.images import find_images, read_image
 from inspectd.bank.lists import add_lists
 from inspectd.model.architectures import DEFAULT_BACKBONE
@@ -93,7 +94,7 @@ def banks(data: Path, grid: str, sizes: list[int], folder: Path) -> Iterator[tup
             paths = []
             for schema in SCHEMAS:
                 if schema == SCHEMAS[0]:
-                    add_lists(detector, train)
+                    add_lists(detector, train[0, ..., 0].numel(), FeaturesHere(train).nearest)
                 else:
                     detector.lists = None
                 memory = {f"detector.{name}": tensor.numpy() for name, tensor in detector.tensors().items()}

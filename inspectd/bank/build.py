@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import cv2
 import msgspec
@@ -23,8 +23,12 @@ from inspectd.bank.collect import (
     Collection,
     Look,
     NamedFrame,
+    ShareMemory,
+    Take,
     collect,
     feature_dtype,
+    filling,
+    kept_bytes,
     pixel_digest,
 )
 from inspectd.bank.coreset_workers import CoresetWorkers
@@ -38,13 +42,14 @@ from inspectd.bank.file import (
     Taught,
     write_bank,
 )
-from inspectd.bank.fit import ChooseOf, CrossFit, FitSpec, Fitted, cross_fit, fit_detector
+from inspectd.bank.fit import CrossFit, Features, FeaturesHere, FitSpec, Fitted, cross_fit
 from inspectd.bank.foreground import learn_foreground
 from inspectd.bank.images import named_image, read_image
 from inspectd.bank.lists import add_lists
 from inspectd.bank.patches import SharedFeatures
 from inspectd.bank.polygons import JudgedArea
 from inspectd.bank.settings_choice import SettingsChoice
+from inspectd.bank.share import ShareSpec
 from inspectd.bank.threshold import FoundThreshold, find_threshold, outlier_limit, outliers
 from inspectd.errors import InputError
 from inspectd.model.architectures import DEFAULT_BACKBONE
@@ -66,6 +71,9 @@ from inspectd.model.score import Scoring
 from inspectd.quality.align import AlignedLearnt, AligningPipeline
 from inspectd.quality.learn import QualityLearner
 from inspectd.quality.learnt import LearntQuality
+
+if TYPE_CHECKING:
+    from inspectd.bank.ray_workers import RayWorkers
 
 
 class Prepared(NamedTuple):
@@ -121,6 +129,8 @@ class BuildSpec:
         settings_choice: how some of these settings were chosen, for the bank to record.
         workers: processes that choose PatchCore's coreset, each for a share of the images; 1: this one does.
             The bank is the same.
+        ray: HOST:PORT of a Ray cluster whose machines the workers run on; each makes and keeps the features
+            of its share, and `memory_gb` is the limit of each. None: they run here.
     """
 
     detector: str = "patchcore"
@@ -148,6 +158,7 @@ class BuildSpec:
     precision: WantedPrecision = "float32"
     settings_choice: SettingsChoice | None = None
     workers: int = 1
+    ray: str | None = None
 
 
 class BankSize(msgspec.Struct, frozen=True):
@@ -245,6 +256,8 @@ class BankBuilder:
         self._imported = imported
         target = torch.device(device)
         _check_workers(spec, target)
+        if spec.ray is not None:
+            _check_ray(spec, imported)
         options, head = options_of(spec.detector, spec.options), spec.head
         if spec.detector == "dfkde":  # it compares whole images itself
             if spec.mask is not None or spec.area is not None or spec.foreground:
@@ -301,6 +314,16 @@ class BankBuilder:
             InputError: it does not fit in the memory that is allowed.
         """
         height, width, dims = self._shape
+        if self._spec.ray is not None:
+            share = -(-images // self._spec.workers)
+            memory = self._share_memory()
+            needed = memory.peak_bytes(share, height * width, dims, self._dtype(images)) / 1e9
+            return (
+                f"{images} images, {height}x{width} patches of {dims} dimensions each: at most "
+                f"{needed:.1f} GB of memory for each of {self._spec.workers} workers and "
+                f"{kept_bytes(images, height * width) / 1e9:.1f} GB here, of {self._spec.memory_gb:g} GB "
+                "allowed for each"
+            )
         needed = self._memory.peak_bytes(images, height * width, dims, self._dtype(images)) / 1e9
         return (
             f"{images} images, {height}x{width} patches of {dims} dimensions each: "
@@ -367,6 +390,14 @@ class BankBuilder:
             InputError: as `build`.
             UnavailableError: a worker was lost again and again.
         """
+        if self._spec.ray is not None:
+            if aligned is not None:
+                raise InputError("--ray: its workers align no images, expected --align off")
+            from inspectd.bank.ray_workers import RayCluster  # noqa: PLC0415 - an extra of its own
+
+            self._dtype(total)
+            with RayCluster(self._spec.ray):
+                return self._built(frames, total, progress, aligned, None)
         if self._spec.workers == 1:
             return self._built(frames, total, progress, aligned, None)
         with closing(SharedFeatures.make((total, *self._shape), self._dtype(total))) as shared:
@@ -382,32 +413,39 @@ class BankBuilder:
     ) -> Built:
         start = time.perf_counter()
         made, frames = self._prepared(self._of_the_polygons_size(frames))
-        progress("features", 0, total)
+        reading = "features" if self._spec.ray is None else "images"
+        progress(reading, 0, total)
         learner = QualityLearner(self._spec.patches.region)
         look: Look = _looked_at(learner, self._spec.taught) if aligned is None else aligned.lay
-        images = collect(
-            made.extractor,
-            frames,
-            self.room_for(total) if shared is None else shared.tensor,
-            lambda done: progress("features", done, total),
-            look,
-        )
+        groups: list[int] = []
+        room = torch.empty(0) if self._spec.ray is not None else self._room(total, shared)
+        take: Take = filling(room, made.extractor)
+        if self._spec.ray is not None:  # workers make the features, of the same images together
+            take = lambda _rows, laid: groups.append(len(laid))  # noqa: E731 - its type is said above
+        images = collect(frames, total, take, lambda done: progress(reading, done, total), look)
         taught = self._taught(images)
         _check_enough(images, int((~taught).sum()), strict=self._spec.strict)
-        extracted = time.perf_counter()
-        fit = self._fit
-        with torch.inference_mode():
-            if self._spec.foreground:
-                fit = replace(fit, mask=learn_foreground(images.features))
-            if shared is None:
-                fitted, held_out = _fitted(images, fit, taught, progress, None)
-                lost = 0
+        with torch.inference_mode(), ExitStack() as stack:
+            fit = self._fit
+            features: Features
+            workers: RayWorkers | CoresetWorkers | None = None
+            if self._spec.ray is not None:
+                features = workers = stack.enter_context(self._by_ray(images, groups, progress))
+                extracted = time.perf_counter()
             else:
-                with CoresetWorkers(
-                    shared, len(images.features), fit.mask, self._spec.workers, fit.seed
-                ) as workers:
-                    fitted, held_out = _fitted(images, fit, taught, progress, workers.choose)
-                    lost = workers.lost
+                tensor = room[: len(images.names)]
+                extracted = time.perf_counter()
+                if self._spec.foreground:
+                    fit = replace(fit, mask=learn_foreground(tensor))
+                if shared is None:
+                    features = FeaturesHere(tensor)
+                else:
+                    workers = stack.enter_context(
+                        CoresetWorkers(shared, len(tensor), fit.mask, self._spec.workers, fit.seed)
+                    )
+                    features = FeaturesHere(tensor, workers.choose)
+            fitted, held_out = _fitted(features, fit, taught, progress)
+            lost = 0 if workers is None else workers.lost
         finished = time.perf_counter()
         own_scores = held_out.scores[~taught]
         unlike, aside = self._unlike_the_rest(images, np.flatnonzero(~taught), own_scores)
@@ -433,6 +471,50 @@ class BankBuilder:
             [images.names[row] for row in left_out.rows],
             _taught_rows(images, np.flatnonzero(taught), fitted.row_images),
         )  # fmt: skip
+
+    def _room(self, total: int, shared: SharedFeatures | None) -> torch.Tensor:
+        return self.room_for(total) if shared is None else shared.tensor
+
+    def _by_ray(self, images: Collection, groups: list[int], progress: Progress) -> RayWorkers:
+        """Workers with the features of all images."""
+        from inspectd.bank.ray_workers import RayWorkers  # noqa: PLC0415 - an extra of its own
+
+        total = len(images.names)
+        specs = self._shares(images, groups)
+        return RayWorkers(
+            specs, self._shape, self._fit.seed, self._fit.mask, lambda done: progress("features", done, total)
+        )
+
+    def _shares(self, images: Collection, groups: list[int]) -> list[ShareSpec]:
+        """Shares of nearly as many images, cut where those that are extracted together end."""
+        spec, backbone, mask = self._spec, self._backbone, self._fit.mask
+        ends = np.cumsum(groups)
+        cuts = np.linspace(0, len(groups), min(spec.workers, len(groups)) + 1).astype(int).tolist()
+        shares = []
+        for first, stop in itertools.pairwise(cuts):
+            rows = slice(int(ends[first - 1]) if first else 0, int(ends[stop - 1]))
+            shares.append(
+                ShareSpec(
+                    backbone=backbone.name,
+                    layers=backbone.layers,
+                    weights=backbone.weights,
+                    weights_sha256=backbone.weights_sha256,
+                    height=spec.height,
+                    width=spec.width,
+                    patches=spec.patches,
+                    bit_depth=spec.bit_depth,
+                    kind="float16" if self._dtype(len(images.names)) == torch.float16 else "float32",
+                    mask=None if mask is None else mask.numpy().tobytes(),
+                    first_image=rows.start,
+                    paths=[str(Path(name).absolute()) for name in images.names[rows]],
+                    digests=images.digests[rows].tobytes(),
+                    groups=groups[first:stop],
+                )
+            )
+        return shares
+
+    def _share_memory(self) -> ShareMemory:
+        return ShareMemory(self._memory.place_dims, self._fit.mask is not None)
 
     def _taught(self, images: Collection) -> NDArray[np.bool_]:
         """Mask (N,) of the images that were taught."""
@@ -474,6 +556,14 @@ class BankBuilder:
     def _dtype(self, images: int) -> torch.dtype:
         height, width, dims = self._shape
         limit_bytes = int(self._spec.memory_gb * 1e9)
+        if self._spec.ray is not None:
+            if (needed := kept_bytes(images, height * width)) > limit_bytes:
+                raise InputError(
+                    f"{images} images of {height * width} patches need {needed / 1e9:.1f} GB here, "
+                    f"{limit_bytes / 1e9:.1f} GB are allowed: raise --memory-gb, or use fewer images"
+                )
+            share = -(-images // self._spec.workers)
+            return feature_dtype(share, height * width, dims, limit_bytes, self._share_memory())
         return feature_dtype(images, height * width, dims, limit_bytes, self._memory)
 
     def _manifest(
@@ -497,10 +587,10 @@ class BankBuilder:
             precision=precision,
             input_height=spec.height,
             input_width=spec.width,
-            images=len(images.features),
+            images=len(images.names),
             image_sizes=tuple(sorted(images.sizes)),
             bit_depth=spec.bit_depth,
-            patches=images.features[..., 0].numel(),
+            patches=len(images.names) * self._shape[0] * self._shape[1],
             rows=detector.rows,
             dims=detector.dims,
             coreset_ratio=fit.coreset if isinstance(fit.coreset, float) else None,
@@ -526,21 +616,32 @@ def _place_dims(options: Options) -> int:
 def _check_workers(spec: BuildSpec, device: torch.device) -> None:
     if not 1 <= spec.workers <= MOST_WORKERS:
         raise InputError(f"--workers: got {spec.workers}, expected 1 to {MOST_WORKERS}")
-    if spec.workers > 1 and (spec.detector != "patchcore" or device.type != "cpu"):
+    if (spec.workers > 1 or spec.ray is not None) and (spec.detector != "patchcore" or device.type != "cpu"):
         raise InputError(
             f"--workers: got {spec.workers} with {spec.detector} on {device}, expected it with patchcore on "
             "the CPU, whose coreset they choose"
         )
 
 
+def _check_ray(spec: BuildSpec, imported: Prepared | None) -> None:
+    """Refuse what the workers of a cluster do not do."""
+    for given, what in (
+        (spec.detector != "patchcore" or imported is not None, f"--detector {spec.detector}"),
+        (spec.foreground, "--foreground"),
+        (spec.precision != "float32", f"--precision {spec.precision}"),
+    ):
+        if given:
+            raise InputError(f"--ray: got it with {what}, expected it with patchcore in float32 alone")
+
+
 def _fitted(
-    images: Collection, fit: FitSpec, taught: NDArray[np.bool_], progress: Progress, choose: ChooseOf | None
+    features: Features, fit: FitSpec, taught: NDArray[np.bool_], progress: Progress
 ) -> tuple[Fitted, CrossFit]:
     """The detector, with the lists of its search, and scores of all images by fits without them."""
-    of_all = None if choose is None else partial(choose, np.arange(len(images.features)))
-    fitted = fit_detector(images.features, fit, partial(progress, "bank"), of_all)
-    add_lists(fitted.detector, images.features)
-    return fitted, cross_fit(images.features, fit, partial(progress, "threshold"), taught, choose)
+    fitted = features.fitted(None, fit, partial(progress, "bank"))
+    _, height, width, _ = features.shape
+    add_lists(fitted.detector, height * width, features.nearest)
+    return fitted, cross_fit(features, fit, partial(progress, "threshold"), taught)
 
 
 def build_bank(

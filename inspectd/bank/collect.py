@@ -1,4 +1,4 @@
-"""Gathers the features of many images without ever holding the images."""
+"""Reads many images for a bank, without ever holding them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ _RUNTIME_BYTES: Final = 700_000_000
 """Memory of the process beside the features: libraries, network, blocks of distances."""
 _WORKER_BYTES: Final = 300_000_000
 """The same of a process that chooses a coreset."""
+_MAPS_AT_ONCE: Final = 6
+"""Of each image, while heads are fitted."""
+_EMBEDDING_BYTES: Final = 3 * 4 * 32 * 49
+"""Three times in memory, by the same."""
 _COVARIANCE_BYTES: Final = 20
 """Of a value of some positions' samples while their covariances are found: in float32, twice in float64."""
 
@@ -31,21 +35,31 @@ NamedFrame = tuple[str, NDArray[np.uint8] | str]
 Look = Callable[[str, NDArray[np.uint8]], NDArray[np.uint8]]
 """Called with an image's name and pixels; gives those that it is to be learnt by."""
 
+Take = Callable[[slice, list[NDArray[np.uint8]]], None]
+"""Called with the numbers of a few images that follow each other, and their pixels."""
+
+
+def filling(features: torch.Tensor, extractor: FeatureExtractor) -> Take:
+    """What fills (N, h, w, D) float32 or float16 with the features of images."""
+
+    def take(rows: slice, frames: list[NDArray[np.uint8]]) -> None:
+        features[rows] = extractor(frames).to(features.dtype)
+
+    return take
+
 
 @dataclass
 class Collection:
-    """Features of many images, and notes on them.
+    """Notes on many images.
 
     Attributes:
-        features: (N, h, w, D) float32, or float16 where float32 would not fit in memory.
-        digests: (N, 32) uint8, sha256 of each image's pixels.
-        names: of those images, in the same order.
+        digests: (N, 32) uint8, sha256 of the pixels of each image that is used.
+        names: of these images, in the same order.
         unreadable: names of images that cannot be used, each with the reason.
         duplicates: names of images with the same pixels as an earlier one; they are left out.
         sizes: number of images of each (height, width).
     """
 
-    features: torch.Tensor
     digests: NDArray[np.uint8]
     names: list[str] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -80,23 +94,47 @@ class BuildMemory:
         return features + images * min(self.place_dims, dims) * samples + own
 
 
+@dataclass(frozen=True)
+class ShareMemory:
+    """What a worker takes that keeps the features of a share of the images.
+
+    Attributes:
+        place_dims: as of `BuildMemory`.
+        masked: whether some places do not count: the patches that do are copied.
+    """
+
+    place_dims: int
+    masked: bool
+
+    def peak_bytes(self, images: int, patches: int, dims: int, dtype: torch.dtype) -> int:
+        """The features, their bounds, and sums for covariances; arguments as of `BuildMemory`."""
+        features = (1 + self.masked) * images * patches * dims * dtype.itemsize
+        modelled = min(self.place_dims, dims)
+        return features + 4 * images * patches + 3 * 8 * patches * modelled**2 + _RUNTIME_BYTES
+
+
+def kept_bytes(images: int, patches: int) -> int:
+    """What a build takes that has the features of none of so many images: maps and embeddings of all."""
+    return _RUNTIME_BYTES + images * (_MAPS_AT_ONCE * 4 * patches + _EMBEDDING_BYTES)
+
+
 def collect(
-    extractor: FeatureExtractor,
     frames: Iterable[NamedFrame],
-    features: torch.Tensor,
+    total: int,
+    take: Take,
     step: Callable[[int], None],
     look: Look,
 ) -> Collection:
-    """Read, digest and extract, a few images at a time.
+    """Read and digest, a few images at a time.
 
     Args:
-        extractor: makes the features.
         frames: every image with its name.
-        features: (total, h, w, D) float32 or float16, filled; `total` is the most images there can be.
+        total: the most images there can be.
+        take: called with the few that are used, as `look` gives them.
         step: called with the number of images done.
         look: called with each image that is used, once.
     """
-    kept = Collection(features, np.empty((len(features), 32), dtype=np.uint8))
+    kept = Collection(np.empty((total, 32), dtype=np.uint8))
     seen: set[bytes] = set()
     for batch in _batches(frames):
         fresh = [frame for name, frame in batch if _is_new(frame, name, seen, kept)]
@@ -104,10 +142,10 @@ def collect(
             rows = slice(len(kept.names) - len(fresh), len(kept.names))
             names = kept.names[rows]
             laid = [look(name, frame) for name, frame in zip(names, fresh, strict=True)]
-            features[rows] = extractor(laid).to(features.dtype)
+            take(rows, laid)
             kept.digests[rows] = [pixel_digest(frame) for frame in fresh]
         step(len(kept.names) + len(kept.unreadable) + len(kept.duplicates))
-    kept.features, kept.digests = features[: len(kept.names)], kept.digests[: len(kept.names)]
+    kept.digests = kept.digests[: len(kept.names)]
     return kept
 
 
@@ -135,7 +173,9 @@ def _is_new(
     return True
 
 
-def feature_dtype(images: int, patches: int, dims: int, limit_bytes: int, memory: BuildMemory) -> torch.dtype:
+def feature_dtype(
+    images: int, patches: int, dims: int, limit_bytes: int, memory: BuildMemory | ShareMemory
+) -> torch.dtype:
     """The most precise type in which so many features fit.
 
     Raises:

@@ -200,7 +200,7 @@ class PointsHere:
 
     def __init__(self, points: torch.Tensor, start: int = 0, left_out: Sequence[slice] = ()) -> None:
         self.stop = start + len(points)
-        self._points = points
+        self.points = points
         self._start = start
         self._left_out = left_out
         self._bounds = torch.empty(len(points), device=points.device)
@@ -210,7 +210,7 @@ class PointsHere:
 
     def value(self, row: int) -> torch.Tensor:
         """See `Part.value`."""
-        return self._points[row - self._start].float()
+        return self.points[row - self._start].float()
 
     def begin(self, origin: torch.Tensor) -> None:
         """See `Part.begin`."""
@@ -232,8 +232,8 @@ class PointsHere:
         columns = centred.T.contiguous()
         # Dimensions count too: for one centre, distances alone would make blocks of 262,144 points.
         block = max(256, self._budget // (4 * max(centred.shape)))
-        for start in range(0, len(self._points), block):
-            part = self._points[start : start + block].float() - self._origin
+        for start in range(0, len(self.points), block):
+            part = self.points[start : start + block].float() - self._origin
             nearest = torch.addmm(norms, part, columns, alpha=-2.0).amin(dim=1)
             nearest += part.square().sum(dim=1)
             bounds = self._bounds[start : start + block]
@@ -244,8 +244,8 @@ class PointsHere:
     def answer(self) -> Candidates:
         """See `Part.answer`."""
         rows, bounds, outside = self.farthest(self._width)
-        own = torch.from_numpy(rows - self._start).to(self._points.device)
-        return Candidates(rows, self._points[own].float(), bounds, outside)
+        own = torch.from_numpy(rows - self._start).to(self.points.device)
+        return Candidates(rows, self.points[own].float(), bounds, outside)
 
     def farthest(self, width: int) -> tuple[Array, Array, float]:
         """`Candidates` without their values; fewer than `width` where some are tied."""

@@ -17,7 +17,7 @@ from inspectd.bank.coreset_messages import (
     TakePart,
     ToCoresetWorker,
 )
-from inspectd.bank.patches import Patches, SharedFeatures
+from inspectd.bank.patches import Patches, SharedFeatures, left_out_slices
 from inspectd.errors import ExitCode
 from inspectd.ipc import child
 from inspectd.ipc.channel import Channel
@@ -59,11 +59,7 @@ class CoresetWorker:
 
     def _begin(self, begin: BeginCoreset) -> None:
         each = self._patches.each
-        left_out = [
-            slice((image - self._first) * each, (image - self._first + 1) * each)
-            for image in begin.left_out
-            if self._first <= image < self._stop
-        ]
+        left_out = left_out_slices(begin.left_out, self._first, self._stop, each)
         self._part = PointsHere(self._points, self._first * each, left_out)
         self._part.begin(torch.from_numpy(np.frombuffer(begin.origin, dtype=np.float32).copy()))
 

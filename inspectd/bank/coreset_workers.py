@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inspectd.bank.coreset import Candidates, Centres, Coreset, Progress, first_of, greedy_over
+from inspectd.bank.coreset import Candidates, Centres, Coreset, Progress
 from inspectd.bank.coreset_messages import (
     BeginCoreset,
     FarthestPatches,
@@ -23,14 +23,13 @@ from inspectd.bank.coreset_messages import (
     TakeCentres,
     TakePart,
 )
+from inspectd.bank.made_anew import MOST_LOSSES, PartMadeAnew, WorkerLostError, choose_of
 from inspectd.bank.patches import Patches, SharedFeatures
 from inspectd.errors import UnavailableError
 from inspectd.ipc.channel import Channel, ChannelClosedError
 from inspectd.ipc.messages import Failed
 
 _MODULE: Final = "inspectd.bank.coreset_worker"
-_MOST_LOSSES: Final = 3
-"""Of one worker for one answer."""
 _WAIT_SECONDS: Final = 60.0
 _ENDS_SECONDS: Final = 2.0
 
@@ -89,22 +88,14 @@ class CoresetWorkers:
             part.close()
 
     def choose(self, images: NDArray[np.int64], count: int, progress: Progress) -> Coreset:
-        """Choose `count` patches of some images, by their numbers in ascending order; see `greedy_over`.
-
-        Raises:
-            UnavailableError: a worker was lost again and again.
-        """
-        each = self._patches.each
-        if not 1 <= count <= len(images) * each:
-            raise ValueError(f"cannot choose {count} of {len(images) * each} patches")
-        image, place = divmod(first_of(len(images) * each, self._seed), each)
-        left_out = np.setdiff1d(np.arange(self._images), images).tolist()
-        for part in self.parts:
-            part.left_out = left_out
-        return greedy_over(self.parts, int(images[image]) * each + place, count, progress)
+        """See `choose_of`; raises as it."""
+        return choose_of(
+            self.parts, images, of_images=self._images, each=self._patches.each, count=count, seed=self._seed,
+            progress=progress,
+        )  # fmt: skip
 
 
-class WorkerPart:
+class WorkerPart(PartMadeAnew):
     """A part of the patches, with a process that knows how far each is from all centres.
 
     Args:
@@ -118,55 +109,16 @@ class WorkerPart:
     """
 
     def __init__(self, patches: Patches, part: TakePart, fd: int, threads: int) -> None:
-        self.stop = part.stop_image * patches.each
-        self.left_out: list[int] = []
-        """Images whose patches are not chosen."""
-        self.lost = 0
-        """Processes that were lost."""
+        super().__init__(part.stop_image * patches.each)
         self._patches = patches
         self._part = part
         self._fd = fd
         self._threads = threads
-        self._begin = BeginCoreset(b"", [])
-        self._groups: list[list[int]] = []
-        self._width = 0
         self.process, self._channel = self._started()
 
     def value(self, row: int) -> torch.Tensor:
         """See `Part.value`."""
         return self._patches.values(np.array([row]))[0]
-
-    def begin(self, origin: torch.Tensor) -> None:
-        """See `Part.begin`."""
-        self._begin = BeginCoreset(origin.numpy().tobytes(), self.left_out)
-        self._groups = []
-        self._send(self._begin)
-
-    def ask(self, added: Centres, width: int) -> None:
-        """See `Part.ask`."""
-        self._groups.append(added.rows)
-        self._width = width
-        self._send(TakeCentres([added.rows], width))
-
-    def answer(self) -> Candidates:
-        """See `Part.answer`.
-
-        Raises:
-            UnavailableError: its process was lost again and again, or failed.
-        """
-        losses = 0
-        while True:
-            try:
-                found = self._received()
-            except ChannelClosedError as error:
-                losses += 1
-                if losses == _MOST_LOSSES:
-                    raise UnavailableError(self._lost_again()) from error
-                self._made_anew()
-                continue
-            rows = np.frombuffer(found.rows, dtype=np.int64)
-            bounds = np.frombuffer(found.bounds, dtype=np.float32)
-            return Candidates(rows, self._patches.values(rows), bounds, found.outside)
 
     def close(self) -> None:
         """End its process."""
@@ -196,12 +148,20 @@ class WorkerPart:
             channel.send_wait(self._part, (self._fd,))
         return process, channel
 
-    def _made_anew(self) -> None:
+    def _restart(self) -> None:
         self.close()
-        self.lost += 1
         self.process, self._channel = self._started()
-        self._send(self._begin)
-        self._send(TakeCentres(self._groups, self._width))
+
+    def _send_begin(self, origin: torch.Tensor) -> None:
+        self._send(BeginCoreset(origin.numpy().tobytes(), self.left_out))
+
+    def _send_take(self, groups: list[Centres], width: int) -> None:
+        self._send(TakeCentres([group.rows for group in groups], width))
+
+    def _candidates(self, found: FarthestPatches) -> Candidates:
+        rows = np.frombuffer(found.rows, dtype=np.int64)
+        bounds = np.frombuffer(found.bounds, dtype=np.float32)
+        return Candidates(rows, self._patches.values(rows), bounds, found.outside)
 
     def _lost_again(self) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -212,7 +172,7 @@ class WorkerPart:
             how = f"by signal {-code}"
         return (
             f"--workers: the one for images {self._part.first_image + 1} to {self._part.stop_image} was lost "
-            f"{_MOST_LOSSES} times in a row, the last time {how}; expected memory for all of them: take "
+            f"{MOST_LOSSES} times in a row, the last time {how}; expected memory for all of them: take "
             "fewer, or see in the kernel's log what ends them"
         )
 
@@ -220,11 +180,14 @@ class WorkerPart:
         try:
             self._channel.send_wait(record)
         except ChannelClosedError:
-            return  # `answer` finds that out, and sends all of it to another one
+            return  # `_received` finds that out
 
     def _received(self) -> FarthestPatches:
-        while (received := self._channel.receive()) is None:
-            self._channel.wait(_WAIT_SECONDS)
+        try:
+            while (received := self._channel.receive()) is None:
+                self._channel.wait(_WAIT_SECONDS)
+        except ChannelClosedError as error:
+            raise WorkerLostError from error
         record: FarthestPatches | Failed = received[0]
         if isinstance(record, Failed):
             raise UnavailableError(f"a worker failed: {record.detail}")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from inspectd.bank.coreset import Coreset, Progress, coreset_of
+from inspectd.bank.lists import nearest_rows
 from inspectd.model.detectors import Detector
 from inspectd.model.dfkde import DFKDE
 from inspectd.model.head import Head, image_embedding
@@ -105,6 +106,72 @@ class CrossFit:
     held_out: HeldOut
 
 
+class Features(Protocol):
+    """The features of a build's images, wherever they lie."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """N, h, w and D."""
+
+    def fitted(self, images: NDArray[np.int64] | None, spec: FitSpec, step: Step) -> Fitted:
+        """A detector of some images, by their numbers in ascending order; None: of all."""
+
+    def maps(self, detector: Detector, images: NDArray[np.int64]) -> torch.Tensor:
+        """Score maps (n, h, w) float32 of some images, by their numbers in ascending order."""
+
+    def embeddings(self) -> torch.Tensor:
+        """(N, L) float32, see `model.head.image_embedding`."""
+
+    def nearest(self, detector: PatchCore, every: int) -> torch.Tensor:
+        """(n, h, w) int64, `bank.lists.nearest_rows` of the first image and every so many after it."""
+
+
+class FeaturesHere:
+    """All features in this process's memory.
+
+    Args:
+        features: (N, h, w, D) float32 or float16, of good images.
+        choose: chooses coresets of some of these images; None: this process does.
+    """
+
+    def __init__(self, features: torch.Tensor, choose: ChooseOf | None = None) -> None:
+        self._features = features
+        self._choose = choose
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """See `Features`."""
+        images, height, width, dims = self._features.shape
+        return images, height, width, dims
+
+    def fitted(self, images: NDArray[np.int64] | None, spec: FitSpec, step: Step) -> Fitted:
+        """See `Features.fitted`."""
+        features = self._features if images is None else self._features[torch.from_numpy(images)]
+        if self._choose is None:
+            return fit_detector(features, spec, step)
+        own = np.arange(len(self._features)) if images is None else images
+        return fit_detector(features, spec, step, partial(self._choose, own))
+
+    def maps(self, detector: Detector, images: NDArray[np.int64]) -> torch.Tensor:
+        """See `Features.maps`."""
+        return torch.cat(
+            [
+                detector.score_maps(
+                    self._features[torch.from_numpy(images[start : start + _SCORE_BATCH])].float()
+                )
+                for start in range(0, len(images), _SCORE_BATCH)
+            ]
+        )
+
+    def embeddings(self) -> torch.Tensor:
+        """See `Features.embeddings`."""
+        return torch.cat([image_embedding(batch) for batch in torch.split(self._features, _SCORE_BATCH)])
+
+    def nearest(self, detector: PatchCore, every: int) -> torch.Tensor:
+        """See `Features.nearest`."""
+        return nearest_rows(detector, self._features[::every])
+
+
 def fit_detector(features: torch.Tensor, spec: FitSpec, step: Step, choose: Choose | None = None) -> Fitted:
     """Fit a detector to features (N, h, w, D) float32 of good images.
 
@@ -138,6 +205,13 @@ def _fit_patchcore(
     coreset = choose(count, lambda done: step(done, count))
     seconds = time.perf_counter() - start
     positions = PaDiM.fit(features, PaDiMOptions(), spec.seed) if options.position_weight else None
+    return patchcore_of(coreset, options, positions, places, seconds)
+
+
+def patchcore_of(
+    coreset: Coreset, options: PatchCoreOptions, positions: PaDiM | None, places: int, seconds: float
+) -> Fitted:
+    """A PatchCore of patches that were chosen, of so many places of each image, in so many seconds."""
     detector = PatchCore(coreset.values, options, positions=positions)
     return Fitted(detector, seconds, coreset.radius, coreset.rows.numpy() // places)
 
@@ -153,46 +227,32 @@ def coreset_size(coreset: float, patches: int) -> int:
 
 
 def cross_fit(
-    features: torch.Tensor,
-    spec: FitSpec,
-    step: Step,
-    taught: NDArray[np.bool_] | None = None,
-    choose: ChooseOf | None = None,
+    features: Features, spec: FitSpec, step: Step, taught: NDArray[np.bool_] | None = None
 ) -> CrossFit:
     """Score every image by a detector fitted on the other folds: no image is in the bank that scores it.
 
     Args:
-        features: (N, h, w, D) float32 of good images.
+        features: of good images.
         spec: settings.
         step: called with the folds that are done.
         taught: (N,) bool, images that were chosen because they score high: detectors learn them as any other,
             but heads do not, whose statistics stand for parts drawn by chance; None: there are none.
-        choose: chooses coresets of some of these images; None: this process does.
     """
-    taught = np.zeros(len(features), dtype=bool) if taught is None else taught
+    images = features.shape[0]
+    taught = np.zeros(images, dtype=bool) if taught is None else taught
     own = np.flatnonzero(~taught)
     folds = _folds(own, np.flatnonzero(taught), spec.seed)
     step(0, len(folds))
     parts = []
     for done, held_out in enumerate(folds, start=1):
-        others = np.setdiff1d(np.arange(len(features)), held_out)
-        detector = fit_detector(
-            features[torch.from_numpy(others)],
-            spec,
-            lambda _done, _total: None,
-            None if choose is None else partial(choose, others),
-        ).detector
-        parts.append(torch.cat(list(_maps(detector, features, held_out))))
+        others = np.setdiff1d(np.arange(images), held_out)
+        detector = features.fitted(others, spec, lambda _done, _total: None).detector
+        parts.append(features.maps(detector, held_out))
         step(done, len(folds))
-    maps = parts[0].new_empty((len(features), *parts[0].shape[1:]))
+    maps = parts[0].new_empty((images, *parts[0].shape[1:]))
     for held_out, part in zip(folds, parts, strict=True):
         maps[torch.from_numpy(held_out)] = part
-    embeddings = torch.cat(
-        [
-            image_embedding(features[start : start + _SCORE_BATCH])
-            for start in range(0, len(features), _SCORE_BATCH)
-        ]
-    )
+    embeddings = features.embeddings()
     drawn = torch.from_numpy(own)
     head = Head.fit(spec.head, maps[drawn], embeddings[drawn], spec.mask)
     scores, heatmaps, of_last = _scores(maps, embeddings, folds, own, spec)
@@ -203,11 +263,6 @@ def _folds(own: NDArray[np.int64], taught: NDArray[np.int64], seed: int) -> list
     """Rows of each fold; the bank's own images lie in the same ones whatever was taught."""
     orders = [np.random.default_rng(seed).permutation(rows) for rows in (own, taught)]
     return [np.sort(np.concatenate([order[fold::FOLDS] for order in orders])) for fold in range(FOLDS)]
-
-
-def _maps(detector: Detector, features: torch.Tensor, rows: NDArray[np.int64]) -> Iterator[torch.Tensor]:
-    for start in range(0, len(rows), _SCORE_BATCH):
-        yield detector.score_maps(features[torch.from_numpy(rows[start : start + _SCORE_BATCH])].float())
 
 
 def _scores(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import torch
@@ -15,35 +16,39 @@ _EVERY: Final = 3
 """A third of the images serves as well as all of them."""
 
 
-def add_lists(detector: Detector, features: torch.Tensor) -> None:
+Nearest = Callable[[PatchCore, int], torch.Tensor]
+"""Called with a detector and a number k: gives `nearest_rows` of every k-th image."""
+
+
+def add_lists(detector: Detector, patches: int, nearest: Nearest) -> None:
     """Give a PatchCore its lists where they make its search faster.
 
     Args:
         detector: any; others, and those that lists make no faster, stay as they are.
-        features: (N, h, w, D) float, of good images.
+        patches: of an image.
+        nearest: searches its bank for the patches of good images.
     """
-    patches = features.shape[1] * features.shape[2]
     if isinstance(detector, PatchCore) and pays(patches, detector.rows):
-        detector.lists = place_lists(detector, features[::_EVERY])
+        detector.lists = place_lists(nearest(detector, _EVERY), detector.rows)
 
 
-def place_lists(detector: PatchCore, features: torch.Tensor) -> torch.Tensor:
-    """The rows (B, L) int32 that are nearest most often in and around each of `model.lists.blocks`.
-
-    Args:
-        detector: its bank is searched.
-        features: (N, h, w, D) float, of good images.
-    """
-    _, height, width, _ = features.shape
+def nearest_rows(detector: PatchCore, features: torch.Tensor) -> torch.Tensor:
+    """The row of its bank that is nearest at each place, (N, h, w) int64, of features (N, h, w, D)."""
     search = ExactSearch(detector.bank, detector.scale)
-    nearest = torch.stack(
-        [search.search(image.flatten(0, 1).float(), 1)[1].reshape(height, width) for image in features]
-    )
+    rows = torch.empty(features.shape[:3], dtype=torch.int64, device=features.device)
+    for image, found in zip(features, rows, strict=True):
+        found.copy_(search.search(image.flatten(0, 1).float(), 1)[1].reshape(found.shape))
+    return rows
+
+
+def place_lists(nearest: torch.Tensor, rows: int) -> torch.Tensor:
+    """The rows (B, L) int32 that are nearest most often in and around each of `model.lists.blocks`."""
+    _, height, width = nearest.shape
     lists = []
     for top in range(0, height, SIDE):
         for left in range(0, width, SIDE):
             # One place around: parts do not lie exactly alike.
             around = nearest[:, max(0, top - 1) : top + SIDE + 1, max(0, left - 1) : left + SIDE + 1]
-            wins = torch.bincount(around.flatten(), minlength=detector.rows)
-            lists.append(wins.argsort(descending=True, stable=True)[: list_length(detector.rows)])
+            wins = torch.bincount(around.flatten(), minlength=rows)
+            lists.append(wins.argsort(descending=True, stable=True)[: list_length(rows)])
     return torch.stack(lists).int()

@@ -55,6 +55,15 @@ class SharedFeatures:
         os.close(self.fd)
 
 
+def left_out_slices(left_out: list[int], first: int, stop: int, each: int) -> list[slice]:
+    """Where the patches of some images lie among those of images `first` to `stop` - 1, of so many each."""
+    return [
+        slice((image - first) * each, (image - first + 1) * each)
+        for image in left_out
+        if first <= image < stop
+    ]
+
+
 class Patches:
     """Patches of images, numbered image by image, and within one row by row.
 

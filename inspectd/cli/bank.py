@@ -148,6 +148,11 @@ def _add_build(build: argparse.ArgumentParser) -> None:
         help="processes that choose the patches kept, each for a share of the images; the bank is the same; "
         "default: %(default)s",
     )  # fmt: skip
+    build.add_argument(
+        "--ray", metavar="HOST:PORT",
+        help="the workers run on the machines of this Ray cluster, each has the features of its share alone, "
+        "and --memory-gb is for each; images lie at the same paths on all; extra `ray`",
+    )  # fmt: skip
     build.add_argument("--neighbours", "--neighbors", type=int, metavar="K", help="PatchCore's k; default: 1")
     build.add_argument(
         "--precision", choices=get_args(WantedPrecision), default="float32",

@@ -35,6 +35,7 @@ from inspectd.cli.bank_common import (
 )
 from inspectd.cli.bank_settings import chosen_settings, print_settings
 from inspectd.cli.bank_show import print_quality
+from inspectd.cli.extras import needing
 from inspectd.errors import ExitCode, InputError
 from inspectd.evaluation.budgets import Choice, choice_of
 from inspectd.evaluation.choose_settings import ChosenSettings
@@ -74,6 +75,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Build a bank and print the report."""
     if not 0 <= arguments.pastes <= MOST_PASTES:
         raise InputError(f"--pastes: got {arguments.pastes}, expected 0 to {MOST_PASTES}")
+    _refuse_ray(arguments)
     spec = _spec(arguments)
     target = choose_device(arguments.device)
     refuse_unavailable(arguments.precision, target)
@@ -115,6 +117,17 @@ def main(arguments: argparse.Namespace) -> int:
             print(f"review: {arguments.review}")
         print(f"next: inspectd bank evaluate {arguments.out} --data DATA --report report.html")
     return ExitCode.OK
+
+
+def _refuse_ray(arguments: argparse.Namespace) -> None:
+    """Refuse a cluster where its workers cannot read the images, or nothing here speaks with it."""
+    if arguments.ray is None:
+        return
+    if arguments.images is None or arguments.align != "off":
+        raise InputError("--ray: expected it with --images and without --align: workers read the files")
+    with needing("bank build --ray", ray={"ray": "ray"}):
+        from inspectd.bank.ray_workers import refuse_unreachable  # noqa: PLC0415 - an extra of its own
+    refuse_unreachable(arguments.ray)
 
 
 def _with_synthetic_defects(
@@ -173,6 +186,7 @@ def _spec(arguments: argparse.Namespace) -> BuildSpec:
         keep_outliers=arguments.keep_outliers,
         precision=arguments.precision,
         workers=arguments.workers,
+        ray=arguments.ray,
     )
 
 

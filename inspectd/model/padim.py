@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, Final
 
 import numpy as np
@@ -52,18 +53,43 @@ class PaDiM:
             seed: names the random reduction.
         """
         images, height, width, dims = features.shape
-        kept = min(options.dimensions, dims)
-        reduction = _reduction(dims, kept, options.reduction, seed).to(features.device)
-        samples = _reduced(features.reshape(images, height * width, dims), reduction)
+        reduction = reduction_of(dims, options, seed).to(features.device)
+        samples = reduced(features.reshape(images, height * width, dims), reduction)
         means = samples.mean(dim=0)
-        lower = torch.tril_indices(kept, kept, device=features.device)
-        pooled = _pooled(samples, means)
+
+        def covariance(block: slice) -> torch.Tensor:
+            return _covariance(samples[:, block] - means[block])
+
+        return cls.of_covariances(reduction, means.reshape(height, width, -1), covariance, options)
+
+    @classmethod
+    def of_covariances(
+        cls,
+        reduction: torch.Tensor,
+        means: torch.Tensor,
+        covariance: Callable[[slice], torch.Tensor],
+        options: PaDiMOptions,
+    ) -> PaDiM:
+        """The Gaussians of samples whose means and covariances are known.
+
+        Args:
+            reduction: (D, d) float32, see `reduction_of`.
+            means: (h, w, d) float32.
+            covariance: gives (P, d, d) float64 of some of the positions, which are numbered row by row.
+            options: its settings.
+        """
+        height, width, kept = means.shape
+        lower = torch.tril_indices(kept, kept, device=means.device)
+        blocks = _blocks(height * width)
+        pooled = torch.zeros(kept, kept, dtype=torch.float64, device=means.device)
+        for block in blocks:
+            pooled += covariance(block).sum(dim=0)
+        pooled /= height * width
         parts = []
-        for block in _blocks(height * width):
-            own = _covariance(samples[:, block] - means[block])
-            mixed = (1.0 - options.shrinkage) * own + options.shrinkage * pooled
+        for block in blocks:
+            mixed = (1.0 - options.shrinkage) * covariance(block) + options.shrinkage * pooled
             parts.append(_whitening(mixed, options.regularisation)[:, lower[0], lower[1]])
-        return cls(reduction, means.reshape(height, width, kept), torch.cat(parts))
+        return cls(reduction, means, torch.cat(parts))
 
     @property
     def rows(self) -> int:
@@ -101,9 +127,11 @@ class PaDiM:
         return {"reduction": self._reduction, "means": self._means, "factors": self._factors}
 
 
-def _reduction(dims: int, kept: int, kind: str, seed: int) -> torch.Tensor:
+def reduction_of(dims: int, options: PaDiMOptions, seed: int) -> torch.Tensor:
+    """(D, d) float32: maps features of so many dimensions to those that are modelled."""
+    kept = min(options.dimensions, dims)
     generator = np.random.default_rng(seed)
-    if kind == "selection":
+    if options.reduction == "selection":
         matrix = np.eye(dims, dtype=np.float32)[:, np.sort(generator.permutation(dims)[:kept])]
     else:
         matrix = np.linalg.qr(generator.standard_normal((dims, kept)))[0].astype(np.float32)
@@ -118,26 +146,18 @@ def _selected(reduction: torch.Tensor) -> torch.Tensor | None:
     return nonzero.int().argmax(dim=0)
 
 
-def _reduced(features: torch.Tensor, reduction: torch.Tensor) -> torch.Tensor:
+def reduced(features: torch.Tensor, reduction: torch.Tensor) -> torch.Tensor:
     """(N, P, d) float32 of features (N, P, D) in any precision, image by image to save memory."""
-    reduced = torch.empty((*features.shape[:2], reduction.shape[1]), device=features.device)
-    for image, row in zip(features, reduced, strict=True):
+    samples = torch.empty((*features.shape[:2], reduction.shape[1]), device=features.device)
+    for image, row in zip(features, samples, strict=True):
         torch.matmul(image.float(), reduction, out=row)
-    return reduced
+    return samples
 
 
 def _covariance(offsets: torch.Tensor) -> torch.Tensor:
     """(P, d, d) float64 of samples (N, P, d) around their means."""
     by_position = offsets.permute(1, 2, 0).double()
     return by_position @ by_position.mT / max(1, offsets.shape[0] - 1)
-
-
-def _pooled(samples: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
-    """(d, d) float64, the mean over all positions of the covariance of samples (N, P, d)."""
-    total = torch.zeros(samples.shape[2], samples.shape[2], dtype=torch.float64, device=samples.device)
-    for block in _blocks(samples.shape[1]):
-        total += _covariance(samples[:, block] - means[block]).sum(dim=0)
-    return total / samples.shape[1]
 
 
 def _whitening(covariance: torch.Tensor, regularisation: float) -> torch.Tensor:

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from inspectd.bank.fit import FOLDS, FitSpec, coreset_size, cross_fit, fit_detector
+from inspectd.bank.fit import FOLDS, FeaturesHere, FitSpec, coreset_size, cross_fit, fit_detector
 from inspectd.model.options import HeadOptions, PatchCoreOptions
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -15,12 +15,12 @@ def test_no_image_is_in_the_bank_that_scores_it() -> None:
     spec = FitSpec(PLAIN, HEAD, coreset=1.0, seed=0)
     whole = fit_detector(FEATURES, spec, lambda _done, _total: None).detector
     assert whole.score_maps(FEATURES).max() < 0.01
-    assert cross_fit(FEATURES, spec, lambda _done, _total: None).scores.min() > 0.1
+    assert cross_fit(FeaturesHere(FEATURES), spec, lambda _done, _total: None).scores.min() > 0.1
 
 
 def test_a_held_out_score_is_what_the_other_folds_give() -> None:
     spec = FitSpec(PLAIN, HEAD, coreset=1.0, seed=0)
-    scores = cross_fit(FEATURES, spec, lambda _done, _total: None).scores
+    scores = cross_fit(FeaturesHere(FEATURES), spec, lambda _done, _total: None).scores
     order = np.random.default_rng(0).permutation(30)
     held_out = order[0::FOLDS]
     bank = FEATURES[np.setdiff1d(np.arange(30), held_out)].reshape(-1, 6)
@@ -31,8 +31,8 @@ def test_a_held_out_score_is_what_the_other_folds_give() -> None:
 
 def test_half_precision_features_give_nearly_the_same_scores() -> None:
     spec = FitSpec(PatchCoreOptions(), HeadOptions(), coreset=0.5, seed=0)
-    full = cross_fit(FEATURES, spec, lambda _done, _total: None).scores
-    half = cross_fit(FEATURES.half(), spec, lambda _done, _total: None).scores
+    full = cross_fit(FeaturesHere(FEATURES), spec, lambda _done, _total: None).scores
+    half = cross_fit(FeaturesHere(FEATURES.half()), spec, lambda _done, _total: None).scores
     np.testing.assert_allclose(half, full, rtol=0.1, atol=0.1)
 
 

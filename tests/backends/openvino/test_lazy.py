@@ -8,7 +8,7 @@ import torch
 
 from inspectd.backends.openvino.exact import ExactIndex, Expansion
 from inspectd.backends.openvino.lazy import AT_ONCE, LazySearch, PlaceBounds, Windows
-from inspectd.bank.lists import place_lists
+from inspectd.bank.lists import nearest_rows, place_lists
 from inspectd.model.head import Head, image_embedding
 from inspectd.model.lists import blocks
 from inspectd.model.options import HeadOptions, PaDiMOptions, PatchCoreOptions, smoothing_reach
@@ -63,7 +63,10 @@ class Trial:
         self.detector = PatchCore(bank, options, positions=PaDiM.fit(TRAINING, PaDiMOptions(), 0))
         maps = self.detector.score_maps(good(8))
         self.head = Head.fit(HeadOptions(**head), maps, image_embedding(good(8)), mask)
-        scale, own = self.detector.scale.numpy(), lists(place_lists(self.detector, TRAINING)).numpy()
+        scale, own = (
+            self.detector.scale.numpy(),
+            lists(place_lists(nearest_rows(self.detector, TRAINING), self.detector.rows)).numpy(),
+        )
         count = self.detector.neighbours
         expansion = Expansion(bank.numpy(), scale)
         self.whole = ExactIndex(expansion, count, "float32", PATCHES, 1)
@@ -169,7 +172,7 @@ def test_blocks_hold_every_patch() -> None:
 
 
 def test_lists_hold_the_rows_that_win_at_their_place(usual: Trial) -> None:
-    lists = place_lists(usual.detector, TRAINING)
+    lists = place_lists(nearest_rows(usual.detector, TRAINING), usual.detector.rows)
     assert lists.shape == (len(blocks(*GRID)), 700 // 8)
     assert all(len(set(rows.tolist())) == len(rows) for rows in lists)
     features = good(1)

@@ -11,9 +11,9 @@ from inspectd.backends.openvino.exact import ExactIndex, Expansion
 from inspectd.backends.openvino.export import UnconvertibleError, export
 from inspectd.backends.openvino.lazy import AT_ONCE, LazySearch, PlaceBounds, Windows
 from inspectd.backends.openvino.pipeline import OpenVinoPipeline
-from inspectd.bank.fit import FitSpec, cross_fit, fit_detector
+from inspectd.bank.fit import FeaturesHere, FitSpec, cross_fit, fit_detector
 from inspectd.bank.images import read_image
-from inspectd.bank.lists import place_lists
+from inspectd.bank.lists import nearest_rows, place_lists
 from inspectd.model.backbones import load_backbone
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.options import HeadOptions, PatchOptions, options_of
@@ -83,8 +83,8 @@ def both(
         if request.param is LAZY:
             assert isinstance(detector, PatchCore)
             assert features.shape[1:3] == GRID
-            detector.lists = place_lists(detector, features)
-        head_fitted = cross_fit(features, spec, lambda *_: None).head
+            detector.lists = place_lists(nearest_rows(detector, features), detector.rows)
+        head_fitted = cross_fit(FeaturesHere(features), spec, lambda *_: None).head
     reference = ReferencePipeline(extractor, detector, head_fitted)
     return reference, compiled(reference)
 

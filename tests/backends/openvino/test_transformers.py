@@ -6,7 +6,7 @@ import torch
 
 from inspectd.backends.openvino.export import export_features
 from inspectd.backends.openvino.precisions import prepared
-from inspectd.bank.fit import FitSpec, cross_fit, fit_detector
+from inspectd.bank.fit import FeaturesHere, FitSpec, cross_fit, fit_detector
 from inspectd.errors import InputError
 from inspectd.model.backbones import load_backbone
 from inspectd.model.features import FeatureExtractor
@@ -42,7 +42,7 @@ def pipeline_of(extractor: FeatureExtractor, kind: str) -> ReferencePipeline:
     with torch.inference_mode():
         features = extractor(frames(14))
         detector = fit_detector(features, spec, lambda *_: None).detector
-        head = cross_fit(features, spec, lambda *_: None).head
+        head = cross_fit(FeaturesHere(features), spec, lambda *_: None).head
     return ReferencePipeline(extractor, detector, head)
 
 

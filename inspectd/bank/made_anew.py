@@ -1,0 +1,141 @@
+"""A part of the patches with a worker, which is made anew where it is lost."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inspectd.bank.coreset import Candidates, Centres, Coreset, Progress, first_of, greedy_over
+from inspectd.errors import UnavailableError
+
+MOST_LOSSES: Final = 3
+"""Of one worker for one answer."""
+
+
+class WorkerLostError(Exception):
+    """A worker has ended before it answered."""
+
+
+class PartMadeAnew(ABC):
+    """A `Part` whose worker knows how far each of its patches is from all centres.
+
+    One that is lost is made anew from what it had at first and from the centres so far, which it takes in
+    again in the same groups: what is chosen is the same.
+
+    Args:
+        stop: see `Part`.
+    """
+
+    def __init__(self, stop: int) -> None:
+        self.stop = stop
+        self.left_out: list[int] = []
+        """Images whose patches are not chosen."""
+        self.lost = 0
+        """Workers that were lost."""
+        self._origin = torch.empty(0)
+        self._groups: list[Centres] = []
+        self._width = 0
+
+    @abstractmethod
+    def value(self, row: int) -> torch.Tensor:
+        """See `Part.value`."""
+
+    def begin(self, origin: torch.Tensor) -> None:
+        """See `Part.begin`."""
+        self._origin = origin
+        self._groups = []
+        self._send_begin(origin)
+
+    def ask(self, added: Centres, width: int) -> None:
+        """See `Part.ask`."""
+        self._groups.append(added)
+        self._width = width
+        self._send_take([added], width)
+
+    def answer(self) -> Candidates:
+        """See `Part.answer`.
+
+        Raises:
+            UnavailableError: its worker was lost again and again, or failed.
+        """
+        return self._candidates(self._until_answered(self._taught_again))
+
+    def _until_answered(self, again: Callable[[], None]) -> Any:
+        """What the worker answers; `again` asks one that was made anew."""
+        losses = 0
+        while True:
+            try:
+                return self._received()
+            except WorkerLostError as error:
+                losses += 1
+                if losses == MOST_LOSSES:
+                    raise UnavailableError(self._lost_again()) from error
+                self.lost += 1
+                self._restart()
+                again()
+
+    def _taught_again(self) -> None:
+        self._send_begin(self._origin)
+        self._send_take(self._groups, self._width)
+
+    @abstractmethod
+    def _send_begin(self, origin: torch.Tensor) -> None:
+        """Have the worker forget all centres; one that is lost is found by `_received`."""
+
+    @abstractmethod
+    def _send_take(self, groups: list[Centres], width: int) -> None:
+        """Have it take in centres and offer candidates; one that is lost is found by `_received`."""
+
+    @abstractmethod
+    def _received(self) -> Any:
+        """Its next answer; raises WorkerLostError."""
+
+    @abstractmethod
+    def _candidates(self, found: Any) -> Candidates:
+        """The answer to `_send_take`."""
+
+    @abstractmethod
+    def _restart(self) -> None:
+        """Make a new worker instead of one that was lost."""
+
+    @abstractmethod
+    def _lost_again(self) -> str:
+        """What is said of a worker that was lost `MOST_LOSSES` times in a row."""
+
+
+def choose_of(
+    parts: Sequence[PartMadeAnew],
+    images: NDArray[np.int64],
+    *,
+    of_images: int,
+    each: int,
+    count: int,
+    seed: int,
+    progress: Progress,
+) -> Coreset:
+    """Choose patches of some images; see `greedy_over`.
+
+    Args:
+        parts: the patches of all images, one part behind the other.
+        images: numbers of those that count, ascending.
+        of_images: how many there are in all.
+        each: patches of an image.
+        count: patches to choose.
+        seed: names the first one.
+        progress: called with the number of patches chosen.
+
+    Raises:
+        UnavailableError: a worker was lost again and again.
+    """
+    if not 1 <= count <= len(images) * each:
+        raise ValueError(f"cannot choose {count} of {len(images) * each} patches")
+    image, place = divmod(first_of(len(images) * each, seed), each)
+    left_out = np.setdiff1d(np.arange(of_images), images).tolist()
+    for part in parts:
+        part.left_out = left_out
+    return greedy_over(parts, int(images[image]) * each + place, count, progress)
