@@ -181,6 +181,11 @@ class Fleet:
         """What a line says it runs."""
         return report(self.cluster, name)
 
+    def stop_lines(self) -> None:
+        """Have no more verdicts made."""
+        for daemon in self.daemons.values():
+            daemon.close()
+
     def read_by_hub(self, patience_seconds: float) -> dict[str, HubFigures]:
         """What the hub's database has of each line, once it has as many as `compared` looks at."""
         deadline = time.monotonic() + patience_seconds
