@@ -24,7 +24,6 @@ from inspectd.bank.collect import (
     Look,
     NamedFrame,
     ShareMemory,
-    Take,
     collect,
     feature_dtype,
     filling,
@@ -49,7 +48,7 @@ from inspectd.bank.lists import add_lists
 from inspectd.bank.patches import SharedFeatures
 from inspectd.bank.polygons import JudgedArea
 from inspectd.bank.settings_choice import SettingsChoice
-from inspectd.bank.share import ShareSpec
+from inspectd.bank.share import ShareSpec, shares_of
 from inspectd.bank.threshold import FoundThreshold, find_threshold, outlier_limit, outliers
 from inspectd.errors import InputError
 from inspectd.model.architectures import DEFAULT_BACKBONE
@@ -255,9 +254,9 @@ class BankBuilder:
         self._prepare = prepare
         self._imported = imported
         target = torch.device(device)
-        _check_workers(spec, target)
         if spec.ray is not None:
-            _check_ray(spec, imported)
+            _check_ray(spec, imported, target)
+        _check_workers(spec, target)
         options, head = options_of(spec.detector, spec.options), spec.head
         if spec.detector == "dfkde":  # it compares whole images itself
             if spec.mask is not None or spec.area is not None or spec.foreground:
@@ -419,9 +418,11 @@ class BankBuilder:
         look: Look = _looked_at(learner, self._spec.taught) if aligned is None else aligned.lay
         groups: list[int] = []
         room = torch.empty(0) if self._spec.ray is not None else self._room(total, shared)
-        take: Take = filling(room, made.extractor)
-        if self._spec.ray is not None:  # workers make the features, of the same images together
-            take = lambda _rows, laid: groups.append(len(laid))  # noqa: E731 - its type is said above
+
+        def left_to_workers(_rows: slice, laid: list[NDArray[np.uint8]]) -> None:
+            groups.append(len(laid))  # they extract the same ones together
+
+        take = filling(room, made.extractor) if self._spec.ray is None else left_to_workers
         images = collect(frames, total, take, lambda done: progress(reading, done, total), look)
         taught = self._taught(images)
         _check_enough(images, int((~taught).sum()), strict=self._spec.strict)
@@ -479,39 +480,27 @@ class BankBuilder:
         """Workers with the features of all images."""
         from inspectd.bank.ray_workers import RayWorkers  # noqa: PLC0415 - an extra of its own
 
-        total = len(images.names)
-        specs = self._shares(images, groups)
+        fit, total = self._fit, len(images.names)
         return RayWorkers(
-            specs, self._shape, self._fit.seed, self._fit.mask, lambda done: progress("features", done, total)
-        )
+            self._shares(images, groups), self._shape, fit.seed, fit.mask,
+            lambda done: progress("features", done, total),
+        )  # fmt: skip
 
     def _shares(self, images: Collection, groups: list[int]) -> list[ShareSpec]:
-        """Shares of nearly as many images, cut where those that are extracted together end."""
         spec, backbone, mask = self._spec, self._backbone, self._fit.mask
-        ends = np.cumsum(groups)
-        cuts = np.linspace(0, len(groups), min(spec.workers, len(groups)) + 1).astype(int).tolist()
-        shares = []
-        for first, stop in itertools.pairwise(cuts):
-            rows = slice(int(ends[first - 1]) if first else 0, int(ends[stop - 1]))
-            shares.append(
-                ShareSpec(
-                    backbone=backbone.name,
-                    layers=backbone.layers,
-                    weights=backbone.weights,
-                    weights_sha256=backbone.weights_sha256,
-                    height=spec.height,
-                    width=spec.width,
-                    patches=spec.patches,
-                    bit_depth=spec.bit_depth,
-                    kind="float16" if self._dtype(len(images.names)) == torch.float16 else "float32",
-                    mask=None if mask is None else mask.numpy().tobytes(),
-                    first_image=rows.start,
-                    paths=[str(Path(name).absolute()) for name in images.names[rows]],
-                    digests=images.digests[rows].tobytes(),
-                    groups=groups[first:stop],
-                )
-            )
-        return shares
+        every = ShareSpec(
+            backbone=backbone.name,
+            layers=backbone.layers,
+            weights=backbone.weights,
+            weights_sha256=backbone.weights_sha256,
+            height=spec.height,
+            width=spec.width,
+            patches=spec.patches,
+            bit_depth=spec.bit_depth,
+            kind="float16" if self._dtype(len(images.names)) == torch.float16 else "float32",
+            mask=None if mask is None else mask.numpy().tobytes(),
+        )
+        return shares_of(every, images.names, images.digests, groups, spec.workers)
 
     def _share_memory(self) -> ShareMemory:
         return ShareMemory(self._memory.place_dims, self._fit.mask is not None)
@@ -616,22 +605,25 @@ def _place_dims(options: Options) -> int:
 def _check_workers(spec: BuildSpec, device: torch.device) -> None:
     if not 1 <= spec.workers <= MOST_WORKERS:
         raise InputError(f"--workers: got {spec.workers}, expected 1 to {MOST_WORKERS}")
-    if (spec.workers > 1 or spec.ray is not None) and (spec.detector != "patchcore" or device.type != "cpu"):
+    if spec.workers > 1 and (spec.detector != "patchcore" or device.type != "cpu"):
         raise InputError(
             f"--workers: got {spec.workers} with {spec.detector} on {device}, expected it with patchcore on "
             "the CPU, whose coreset they choose"
         )
 
 
-def _check_ray(spec: BuildSpec, imported: Prepared | None) -> None:
+def _check_ray(spec: BuildSpec, imported: Prepared | None, device: torch.device) -> None:
     """Refuse what the workers of a cluster do not do."""
     for given, what in (
         (spec.detector != "patchcore" or imported is not None, f"--detector {spec.detector}"),
         (spec.foreground, "--foreground"),
         (spec.precision != "float32", f"--precision {spec.precision}"),
+        (device.type != "cpu", f"--device {device}"),
     ):
         if given:
-            raise InputError(f"--ray: got it with {what}, expected it with patchcore in float32 alone")
+            raise InputError(
+                f"--ray: got it with {what}, expected it with patchcore in float32 on the CPU alone"
+            )
 
 
 def _fitted(

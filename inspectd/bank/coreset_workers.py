@@ -7,8 +7,7 @@ import itertools
 import os
 import subprocess
 import sys
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from inspectd.bank.coreset_messages import (
     TakeCentres,
     TakePart,
 )
-from inspectd.bank.made_anew import MOST_LOSSES, PartMadeAnew, WorkerLostError, choose_of
+from inspectd.bank.made_anew import MOST_LOSSES, PartMadeAnew, PartsMadeAnew, WorkerLostError, choose_of
 from inspectd.bank.patches import Patches, SharedFeatures
 from inspectd.errors import UnavailableError
 from inspectd.ipc.channel import Channel, ChannelClosedError
@@ -34,7 +33,7 @@ _WAIT_SECONDS: Final = 60.0
 _ENDS_SECONDS: Final = 2.0
 
 
-class CoresetWorkers:
+class CoresetWorkers(PartsMadeAnew["WorkerPart"]):
     """Processes that choose patches together; use it as a context manager.
 
     One that is lost is made anew from its share of the images, which lies in memory that all see, and from
@@ -54,13 +53,13 @@ class CoresetWorkers:
     def __init__(
         self, shared: SharedFeatures, images: int, mask: torch.Tensor | None, count: int, seed: int
     ) -> None:
+        super().__init__()
         self._patches = Patches(shared.tensor[:images], mask)
         self._images = images
         self._seed = seed
         cuts = np.linspace(0, images, min(count, images) + 1).astype(int).tolist()
         threads = max(1, len(os.sched_getaffinity(0)) // (len(cuts) - 1))
         places = None if mask is None else mask.numpy().tobytes()
-        self.parts: list[WorkerPart] = []
         try:
             for first, stop in itertools.pairwise(cuts):
                 part = TakePart(shared.shape, shared.kind, first, stop, places)
@@ -68,24 +67,6 @@ class CoresetWorkers:
         except UnavailableError:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @property
-    def lost(self) -> int:
-        """Workers that were lost, and made anew."""
-        return sum(part.lost for part in self.parts)
-
-    def close(self) -> None:
-        """End all processes; they hold nothing."""
-        for part in self.parts:
-            part.close()
 
     def choose(self, images: NDArray[np.int64], count: int, progress: Progress) -> Coreset:
         """See `choose_of`; raises as it."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Generic, Self, TypeVar
 
 import numpy as np
 import torch
@@ -84,6 +85,10 @@ class PartMadeAnew(ABC):
         self._send_take(self._groups, self._width)
 
     @abstractmethod
+    def close(self) -> None:
+        """End its worker."""
+
+    @abstractmethod
     def _send_begin(self, origin: torch.Tensor) -> None:
         """Have the worker forget all centres; one that is lost is found by `_received`."""
 
@@ -106,6 +111,35 @@ class PartMadeAnew(ABC):
     @abstractmethod
     def _lost_again(self) -> str:
         """What is said of a worker that was lost `MOST_LOSSES` times in a row."""
+
+
+_Part = TypeVar("_Part", bound=PartMadeAnew)
+
+
+class PartsMadeAnew(Generic[_Part]):
+    """The patches of all images, one part behind the other; use it as a context manager."""
+
+    def __init__(self) -> None:
+        """There is no part yet."""
+        self.parts: list[_Part] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def lost(self) -> int:
+        """Workers that were lost, and made anew."""
+        return sum(part.lost for part in self.parts)
+
+    def close(self) -> None:
+        """End all workers; they hold nothing."""
+        for part in self.parts:
+            part.close()
 
 
 def choose_of(

@@ -34,7 +34,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 import inspectd
 from inspectd.bank.coreset import Candidates, Centres
 from inspectd.bank.fit import FitSpec, Fitted, Step, coreset_size, patchcore_of
-from inspectd.bank.made_anew import MOST_LOSSES, PartMadeAnew, WorkerLostError, choose_of
+from inspectd.bank.made_anew import MOST_LOSSES, PartMadeAnew, PartsMadeAnew, WorkerLostError, choose_of
 from inspectd.bank.share import ShareOfImages, ShareSpec
 from inspectd.errors import InputError, InspectdError, UnavailableError
 from inspectd.model.detectors import Detector
@@ -154,7 +154,7 @@ class RayCluster:
         ray.shutdown()
 
 
-class RayWorkers:
+class RayWorkers(PartsMadeAnew["RayPart"]):
     """The features of a build's images, in shares, each with a worker; see `bank.fit.Features`.
 
     Use it as a context manager, with a `RayCluster` around it.
@@ -179,12 +179,12 @@ class RayWorkers:
         mask: torch.Tensor | None,
         step: Callable[[int], None],
     ) -> None:
+        super().__init__()
         self._images = sum(len(spec.paths) for spec in specs)
         self._shape = shape
         self._seed = seed
         self._each = shape[0] * shape[1] if mask is None else int(mask.sum())
         places = _Places(len(specs))
-        self.parts: list[RayPart] = []
         try:
             for spec in specs:
                 self.parts.append(RayPart(spec, self._each, places))
@@ -193,28 +193,10 @@ class RayWorkers:
             self.close()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @property
-    def lost(self) -> int:
-        """Workers that were lost, and made anew."""
-        return sum(part.lost for part in self.parts)
-
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """See `Features`."""
         return (self._images, *self._shape)
-
-    def close(self) -> None:
-        """End all workers."""
-        for part in self.parts:
-            part.close()
 
     def fitted(self, images: NDArray[np.int64] | None, spec: FitSpec, step: Step) -> Fitted:
         """See `Features.fitted`; of PatchCore alone."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,13 +43,39 @@ class ShareSpec(msgspec.Struct, frozen=True):
     kind: FeatureType
     mask: bytes | None
     """`(h, w) bool`, the places whose patches count; None: all."""
-    first_image: int
+    first_image: int = 0
     """Number, among all, of the first one."""
-    paths: list[str]
-    digests: bytes
+    paths: list[str] = []
+    digests: bytes = b""
     """`(n, 32) uint8`, sha256 of the pixels of each."""
-    groups: list[int]
+    groups: list[int] = []
     """How many are extracted together: a batch of another size may round otherwise."""
+
+
+def shares_of(
+    every: ShareSpec, names: Sequence[str], digests: NDArray[np.uint8], groups: Sequence[int], count: int
+) -> list[ShareSpec]:
+    """Shares of nearly as many images, cut where those that are extracted together end.
+
+    Args:
+        every: what all shares have in common.
+        names: of all images.
+        digests: (N, 32), sha256 of the pixels of each.
+        groups: how many of them are extracted together, one after the other.
+        count: shares; at most one for each group.
+    """
+    ends = np.cumsum([0, *groups]).tolist()
+    cuts = np.linspace(0, len(groups), min(count, len(groups)) + 1).astype(int).tolist()
+    return [
+        msgspec.structs.replace(
+            every,
+            first_image=ends[first],
+            paths=[str(Path(name).absolute()) for name in names[ends[first] : ends[stop]]],
+            digests=digests[ends[first] : ends[stop]].tobytes(),
+            groups=list(groups[first:stop]),
+        )
+        for first, stop in itertools.pairwise(cuts)
+    ]
 
 
 class ShareOfImages:

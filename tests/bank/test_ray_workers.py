@@ -229,7 +229,7 @@ def test_where_no_cluster_is_that_is_said(address: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        (BuildSpec(ray="a:1", detector="padim"), "--workers: got 1 with padim"),
+        (BuildSpec(ray="a:1", detector="padim"), "--ray: got it with --detector padim"),
         (BuildSpec(ray="a:1", foreground=True), "--ray: got it with --foreground"),
         (BuildSpec(ray="a:1", precision="int8"), "--ray: got it with --precision int8"),
     ],
