@@ -21,6 +21,7 @@ from inspectd.recipes.audit import (
     in_force,
     shadowed,
 )
+from inspectd.recipes.audit.records import TAKEN_BACK, TAKEN_BACK_BY
 from inspectd.recipes.book import FILE, LineRecipe, of_file
 from inspectd.recipes.reading import RecipeReader
 from inspectd.recipes.version import RecipeVersion
@@ -152,10 +153,10 @@ class RecipeRecords:
         until_ns = time.monotonic_ns() + RECORD_NS
         self._append(change, old, new)
         if time.monotonic_ns() > until_ns:
-            why = f"the record took longer than {RECORD_NS / 1e9:g} s"
+            why = f"{TAKEN_BACK} than {RECORD_NS / 1e9:g} s"
             # A reload says nothing of what the next start judges by, so its end must not either.
             action = change.action if change.action is AuditAction.RELOAD else AuditAction.ROLLBACK
-            self._append(Change(action, "inspectd", change.door, why), new, old)
+            self._append(Change(action, TAKEN_BACK_BY, change.door, why), new, old)
             raise UnavailableError(f"{self._audit}: not written within {RECORD_NS / 1e9:g} s; taken back")
 
     def record_shadow(self, change: Change, old: LineRecipe | None, new: LineRecipe | None) -> None:

@@ -16,6 +16,7 @@ import msgspec
 
 from inspectd.errors import ExitCode, UnavailableError
 from inspectd.fleet.agent.order import OrderedRecipe, Refusal, RefusedOrderError
+from inspectd.recipes.audit.records import TAKEN_BACK, TAKEN_BACK_BY
 
 _LIST_SECONDS: Final = 120.0
 _IMPORT_SECONDS: Final = 3600.0
@@ -27,9 +28,6 @@ _OF_THE_AGENT: Final = {
     "WATCHDOG_PID",
 }
 """Variables that systemd gives the agent, and that mean something else to the command."""
-_TAKEN_BACK_BY: Final = "inspectd"
-_TAKEN_BACK: Final = "the record took longer"
-"""How a line says in its audit file that it took a change back (`recipes.stored`)."""
 
 
 _Kind = TypeVar("_Kind")
@@ -104,7 +102,7 @@ class LineStore:
             why = change.why or ""
             if why.startswith(mark):  # a line that gave it up says so with old and new swapped
                 was = is_newest = (change.new or "").startswith(f"{name} ")
-            elif is_newest and change.who == _TAKEN_BACK_BY and why.startswith(_TAKEN_BACK):
+            elif is_newest and change.who == TAKEN_BACK_BY and why.startswith(TAKEN_BACK):
                 was = is_newest = False
             else:
                 is_newest = False
