@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
-from support.agents import Signers, make_recipe, publish, tell
+from support.agents import MadeRecipe, Signers, make_recipe, publish, tell
 from support.nats_cluster import NatsCluster
 
 from inspectd import cli
 from inspectd.errors import UnavailableError
+from inspectd.fleet.agent.report import AgentState, FleetReport
 
 pytestmark = pytest.mark.system  # NATS is no part of the project
 
@@ -34,6 +36,19 @@ def said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     return run
 
 
+def report(wanted_serial: int, wanted: MadeRecipe) -> bytes:
+    """What a line says that runs nothing yet, and wants an order's recipe."""
+    return msgspec.json.encode(
+        FleetReport(
+            plant="test", line="line", at_utc_ns=1, software="0", state=AgentState.FETCHING, why="",
+            recipe=None, version=None, bank_sha256={}, wanted_serial=wanted_serial,
+            wanted_recipe=wanted.ordered.id, wanted_recipe_sha256=wanted.ordered.sha256,
+            offered_sha256=None, refusal=None, progress=0.5, counted_since_utc_ns=None, verdicts={},
+            reject_share=None, drift=None,
+        )
+    )  # fmt: skip
+
+
 def test_they_are_listed_and_make_room_unless_a_line_should_run_them(
     start_cluster, said, tmp_path: Path, signers: Signers
 ) -> None:
@@ -53,7 +68,13 @@ def test_they_are_listed_and_make_room_unless_a_line_should_run_them(
         publish(cluster, new)
     code, words = said(cluster, "administrator", "--remove", digest)
     assert (code, "line should run it" in words) == (2, True), words
-    tell(cluster, "line", signers.order(new.ordered, 8, "line"))
+    tell(cluster, "line", signers.order(new.ordered, 8, "line", by="anna"))
+    tell(cluster, "line", b"rubbish")
+    cluster.as_user("agent-line", lambda servers: servers.js.publish("i1.test.line.run", report(7, old)))
+    code, words = said(cluster, "administrator", "--remove", digest)  # the line refuses what came after
+    assert (code, "line should run it" in words) == (2, True), words
+    tell(cluster, "line", signers.order(new.ordered, 9, "line"))
+    cluster.as_user("agent-line", lambda servers: servers.js.publish("i1.test.line.run", report(9, new)))
     for wrong in (digest[:7], "f" * 64):
         code, words = said(cluster, "administrator", "--remove", wrong)
         assert (code, "archives begin so" in words) == (2, True), words

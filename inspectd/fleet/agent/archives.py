@@ -8,7 +8,8 @@ import msgspec
 
 from inspectd.errors import InputError
 from inspectd.fleet.agent.order import CHUNK_BYTES, FleetOrder, RefusedOrderError, decode_order, decode_signed
-from inspectd.fleet.names import PlantNames
+from inspectd.fleet.agent.publisher import report_of
+from inspectd.fleet.names import LineNames, PlantNames
 from inspectd.fleet.servers import NotThereError, Servers, ServersError
 
 _MOST_LISTED: Final = 100_000
@@ -23,7 +24,8 @@ class StoredArchive(msgspec.Struct, frozen=True):
         sha256: of the whole.
         chunks: how many of its chunks are there.
         orders: the orders that name it, as far as they are kept, oldest first.
-        wanted_by: lines whose newest order names it.
+        wanted_by: lines whose newest order names it, or that report that they want its recipe: the newest may
+            be one that they refuse.
     """
 
     sha256: str
@@ -62,16 +64,29 @@ async def archives(servers: Servers, names: PlantNames) -> list[StoredArchive]:
     for subject in subjects:
         digest = subject.removeprefix(f"{names.base}.chunk.").partition(".")[0]
         found[digest] = found.get(digest, 0) + 1
-    orders, newest = await _orders(servers, names)
+    orders = await _orders(servers, names)
+    wanted = {line: await _wanted(servers, names, line, of_line) for line, of_line in sorted(orders.items())}
+    every = [order for of_line in orders.values() for order in of_line]
     return [
         StoredArchive(
             digest,
             chunks,
-            tuple(order for order in orders if order.recipe.archive_sha256 == digest),
-            tuple(line for line, order in newest.items() if order.recipe.archive_sha256 == digest),
+            tuple(order for order in every if order.recipe.archive_sha256 == digest),
+            tuple(line for line, archives_wanted in wanted.items() if digest in archives_wanted),
         )
         for digest, chunks in sorted(found.items())
     ]
+
+
+async def _wanted(servers: Servers, names: PlantNames, line: str, orders: list[FleetOrder]) -> set[str]:
+    """Digests of the archives that a line may still have to fetch."""
+    report = await report_of(servers, LineNames(names.plant, line))
+    recipe = report[1].wanted_recipe_sha256 if report else None
+    return {
+        order.recipe.archive_sha256
+        for order in orders
+        if order.recipe.sha256 == recipe or order is orders[-1]
+    }
 
 
 async def remove(servers: Servers, names: PlantNames, beginning: str) -> StoredArchive:
@@ -103,10 +118,9 @@ async def remove(servers: Servers, names: PlantNames, beginning: str) -> StoredA
     return archive
 
 
-async def _orders(servers: Servers, names: PlantNames) -> tuple[list[FleetOrder], dict[str, FleetOrder]]:
-    """Every order that is kept, and the newest of each line; what is no order is passed over."""
-    found: list[FleetOrder] = []
-    newest: dict[str, FleetOrder] = {}
+async def _orders(servers: Servers, names: PlantNames) -> dict[str, list[FleetOrder]]:
+    """The orders that are kept, by line, oldest first; what is no order is passed over."""
+    found: dict[str, list[FleetOrder]] = {}
     sequence = 1
     while True:
         try:
@@ -114,13 +128,11 @@ async def _orders(servers: Servers, names: PlantNames) -> tuple[list[FleetOrder]
                 servers.js.get_msg(names.desired_stream, seq=sequence, subject=names.desired("*"), next=True)
             )
         except NotThereError:
-            return found, newest
+            return found
         sequence = (message.seq or sequence) + 1
         line = (message.subject or "").removeprefix(names.desired(""))
-        newest.pop(line, None)
         try:
             order = decode_order(decode_signed(message.data or b"").text)
         except RefusedOrderError:
             continue
-        found.append(order)
-        newest[line] = order
+        found.setdefault(line, []).append(order)
