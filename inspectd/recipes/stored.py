@@ -21,11 +21,11 @@ from inspectd.recipes.audit import (
     in_force,
     shadowed,
 )
-from inspectd.recipes.audit.records import TAKEN_BACK, TAKEN_BACK_BY
 from inspectd.recipes.book import FILE, LineRecipe, of_file
 from inspectd.recipes.reading import RecipeReader
 from inspectd.recipes.version import RecipeVersion
 from inspectd.records import UNSET, CameraSettings
+from inspectd.wire.recipes import TAKEN_BACK, TAKEN_BACK_BY
 
 RECORD_NS: Final = 2_000_000_000
 """A change that is not in the audit file by then is taken back."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
 from inspectd.wire.verdicts import Int64
+
+TAKEN_BACK_BY: Final = "inspectd"
+TAKEN_BACK: Final = "the record took longer"
+"""By the audit file: who takes a change back whose record came too late, and how the reason begins."""
 
 
 class RecipeAction(StrEnum):

@@ -16,7 +16,7 @@ import msgspec
 
 from inspectd.errors import ExitCode, UnavailableError
 from inspectd.fleet.agent.order import OrderedRecipe, Refusal, RefusedOrderError
-from inspectd.recipes.audit.records import TAKEN_BACK, TAKEN_BACK_BY
+from inspectd.wire.recipes import TAKEN_BACK, TAKEN_BACK_BY
 
 _LIST_SECONDS: Final = 120.0
 _IMPORT_SECONDS: Final = 3600.0
