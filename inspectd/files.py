@@ -92,6 +92,11 @@ def is_folder(path: Path) -> bool:
     return stat.S_ISDIR(_mode(path))
 
 
+def is_there(path: Path) -> bool:
+    """As `is_file`, of anything by that name."""
+    return _mode(path) != 0
+
+
 def _mode(path: Path) -> int:
     """What a path names, as `stat` gives it; 0: nothing."""
     try:

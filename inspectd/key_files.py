@@ -16,7 +16,7 @@ import zmq.auth
 from zmq.utils import z85
 
 from inspectd.errors import InputError
-from inspectd.files import write_text
+from inspectd.files import is_there, write_text
 
 Z85_CHARACTERS: Final = 40
 _PUBLIC_SUFFIX: Final = ".key"
@@ -37,13 +37,13 @@ def new_pair(path: Path) -> tuple[Path, Path]:
         The public and the secret file.
 
     Raises:
-        InputError: one of the files exists.
+        InputError: one of the files exists, or that cannot be seen.
         UnavailableError: they cannot be written.
     """
     public, secret = zmq.curve_keypair()
     files = path.with_name(path.name + _PUBLIC_SUFFIX), path.with_name(path.name + _SECRET_SUFFIX)
     for file in files:
-        if file.exists():
+        if is_there(file):
             raise InputError(f"{file}: exists, and a key is never overwritten; choose another name")
     head = "metadata\ncurve\n"
     write_text(

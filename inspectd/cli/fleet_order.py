@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from inspectd.errors import ExitCode, InputError
-from inspectd.files import write_bytes
+from inspectd.files import is_there, write_bytes
 from inspectd.fleet.agent.order import FleetOrder, OrderedRecipe, RefusedOrderError, SignedOrder, decode_order
 from inspectd.fleet.agent.order import decode_signed as decode
 from inspectd.fleet.agent.plan import load_plan, order_text
@@ -77,7 +77,7 @@ def in_words(order: FleetOrder, signed: SignedOrder) -> Iterator[str]:
 
 
 def _make(file: Path, out: Path) -> int:
-    if out.exists():
+    if is_there(out):
         raise InputError(f"{out}: exists, and an order is never replaced; choose another name")
     plan = load_plan(file)
     archive = Path(plan.order.archive)

@@ -10,7 +10,7 @@ import msgspec
 import nkeys
 
 from inspectd.errors import InputError
-from inspectd.files import write_text
+from inspectd.files import is_there, write_text
 from inspectd.key_files import refuse_mode
 
 _SEED_SUFFIX: Final = ".nk"
@@ -40,12 +40,12 @@ def new_key(path: Path) -> tuple[Path, str]:
         The secret file, and the public key for the servers' configuration.
 
     Raises:
-        InputError: one of the files exists.
+        InputError: one of the files exists, or that cannot be seen.
         UnavailableError: they cannot be written.
     """
     secret, public = (path.with_name(path.name + suffix) for suffix in (_SEED_SUFFIX, _PUBLIC_SUFFIX))
     for file in (secret, public):
-        if file.exists():
+        if is_there(file):
             raise InputError(f"{file}: exists, and a key is never overwritten; choose another name")
     seed = bytes(nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)).decode()
     name = public_of(seed)

@@ -12,6 +12,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 
 from inspectd.errors import InputError, UnavailableError
+from inspectd.files import is_there
 from inspectd.fleet.agent.line_side import LineDesk, LineEar
 from inspectd.fleet.agent.metrics import AgentMetrics
 from inspectd.fleet.agent.order import RefusedOrderError, decode_signed, refuse_old, refuse_other_line
@@ -57,11 +58,11 @@ class AgentCheck:
 
     def _kept(self) -> OrderBook | None:
         place = self._settings.fleet.state_dir or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-        if not place or not Path(place).exists():
-            where = place or "its folder, which systemd gives it alone"
-            self._say(f"what it accepted last is not known here: {where}")
-            return None
         try:
+            if not place or not is_there(Path(place)):
+                where = place or "its folder, which systemd gives it alone"
+                self._say(f"what it accepted last is not known here: {where}")
+                return None
             folder = StateFolder(place)
             book = OrderBook(self._settings, folder, AgentMetrics(CollectorRegistry()), time.time_ns)
             free_mb = shutil.disk_usage(folder.path).free / 1e6

@@ -14,7 +14,7 @@ import nacl.exceptions
 import nacl.signing
 
 from inspectd.errors import InputError
-from inspectd.files import write_text
+from inspectd.files import is_there, write_text
 from inspectd.fleet.agent.order import (
     FleetOrder,
     Refusal,
@@ -41,12 +41,12 @@ def new_signer(path: Path) -> tuple[Path, str]:
         The secret file, and the public key for the lines' files.
 
     Raises:
-        InputError: one of the files exists.
+        InputError: one of the files exists, or that cannot be seen.
         UnavailableError: they cannot be written.
     """
     secret, public = (path.with_name(path.name + suffix) for suffix in (_SECRET_SUFFIX, _PUBLIC_SUFFIX))
     for file in (secret, public):
-        if file.exists():
+        if is_there(file):
             raise InputError(f"{file}: exists, and a key is never overwritten; choose another name")
     key = nacl.signing.SigningKey.generate()
     name: str = key.verify_key.encode().hex()

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from inspectd.errors import InputError, UnavailableError
-from inspectd.files import write_bytes
+from inspectd.files import is_there, write_bytes
 
 MOST_REJECTED: Final = 32
 """Files in `rejected/`; any program that reaches the port can have one written."""
@@ -65,7 +65,7 @@ class CertificateFolder:
             UnavailableError: they cannot be written.
         """
         for file in (self.certificate, self.key):
-            if file.exists():
+            if is_there(file):
                 raise InputError(f"{file}: exists, and a key is never overwritten; move it away first")
         key = generate_private_key()
         names = [x509.UniformResourceIdentifier(uri), *map(_general_name, hosts)]
