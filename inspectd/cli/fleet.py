@@ -13,6 +13,7 @@ from typing import Final
 from inspectd import log
 from inspectd.cli.extras import FLEET_PACKAGES, needing
 from inspectd.cli.init import as_table, write_example
+from inspectd.cli.numbers import positive
 from inspectd.errors import ExitCode, InputError
 from inspectd.struct_types import prepare_struct_types
 
@@ -81,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "rollout", help="tell wave after wave, watch, and stop when one leaves its band"
     )
     rollout.add_argument("--resume", action="store_true", help="go on with a rollout that was stopped")
-    rollout.add_argument("--every", type=float, default=5.0, metavar="SECONDS", help="default: 5")
+    rollout.add_argument("--every", type=positive, default=5.0, metavar="SECONDS", help="default: 5")
     for each in (sign, actions.add_parser("show", help="say in words what an order wants"), desire, rollout):
         each.add_argument("order", type=Path, metavar="ORDER", help="the order's file")
     streams = actions.add_parser(
@@ -93,7 +94,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     archives.add_argument("--remove", metavar="SHA256", help="the archive whose digest begins so, for good")
     for each in (streams, archives):
         each.add_argument("--plant", required=True, metavar="PLANT", help="the plant's name")
-    streams.add_argument("--gb", type=float, default=50.0, help="for archives, on each server; default: 50")
+    streams.add_argument(
+        "--gb", type=positive, default=50.0, help="for archives, on each server; default: 50"
+    )
     for each in (publish, desire, rollout, streams, archives):
         each.add_argument("--config", type=Path, required=True, metavar="FILE", help="the publisher's file")
 

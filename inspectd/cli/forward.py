@@ -13,6 +13,7 @@ from typing import Final
 from inspectd import log
 from inspectd.cli.extras import FLEET_PACKAGES, needing
 from inspectd.cli.init import as_table, write_example
+from inspectd.cli.numbers import positive
 from inspectd.errors import ExitCode, InputError, UnavailableError
 from inspectd.fleet import settings as forward_settings
 from inspectd.fleet.settings import ForwardConfig
@@ -53,11 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     make.add_argument(
         "--key", type=Path, required=True, metavar="FILE", help="the administrator's key, NAME.nk"
     )
-    make.add_argument("--days", type=_positive, default=400.0, help="so long verdicts stay; default: 400")
+    make.add_argument("--days", type=positive, default=400.0, help="so long verdicts stay; default: 400")
     make.add_argument(
-        "--gb", type=_positive, default=50.0, help="so much of each server's disk they may take; default: 50"
+        "--gb", type=positive, default=50.0, help="so much of each server's disk they may take; default: 50"
     )
-    make.add_argument("--extras-gb", type=_positive, default=5.0, help="the same of heatmaps; default: 5")
+    make.add_argument("--extras-gb", type=positive, default=5.0, help="the same of heatmaps; default: 5")
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -126,10 +127,3 @@ def _needed(name: str) -> ModuleType:
     """
     with needing("forward", fleet=FLEET_PACKAGES):
         return importlib.import_module(name)
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e6:
-        raise ValueError(text)
-    return value

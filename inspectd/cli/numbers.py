@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 from inspectd.errors import InputError
 
 
@@ -15,6 +17,21 @@ def numbers(option: str, text: str) -> list[int]:
     if found is None:
         raise InputError(f"{option}: got {text!r}, expected whole numbers above 0 between ','")
     return found
+
+
+def positive(text: str) -> float:
+    """A number above 0, of an option.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none, or a million or more.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number above 0, below 1000000")
+    return value
 
 
 def size(option: str, text: str, least: int = 16, most: int = 16_384) -> tuple[int, int]:

@@ -135,3 +135,35 @@ def test_the_text_of_an_order_is_what_its_file_says(fleet, tmp_path) -> None:
     order = decode_order(decode_signed((tmp_path / "order.json").read_bytes()).text)
     assert (order.serial, order.not_before_utc_ns) == (4, 1_796_072_400 * 10**9)
     assert order.until_utc_ns - order.not_before_utc_ns == 2 * 86_400 * 10**9
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("keys", "new", "PLACE"),
+        ("forward", "new-key", "PLACE"),
+        ("fleet", "new-signer", "PLACE"),
+        ("fleet", "order", "rollout.toml", "--out", "PLACE"),
+    ],
+)
+def test_a_place_that_cannot_be_looked_at_is_said(words, tmp_path, capsys) -> None:
+    """A name too long for a file stands for a folder without rights, which root does not know."""
+    place = str(tmp_path / ("x" * 300))
+    assert cli.main([place if word == "PLACE" else word for word in words]) == 2
+    assert "cannot be read: File name too long" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["-1", "0", "nan", "inf", "much"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("fleet", "make-streams", "--plant", "p", "--config", "f", "--gb"),
+        ("fleet", "rollout", "order.json", "--config", "f", "--every"),
+        ("forward", "make-streams", "--config", "f", "--key", "k", "--days"),
+    ],
+)
+def test_a_number_that_is_none_is_refused_in_words(words, value, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*words, value])
+    assert ended.value.code == 2
+    assert f"got '{value}', expected a number above 0" in capsys.readouterr().err
