@@ -12,6 +12,7 @@ import msgspec
 
 from inspectd import config
 from inspectd.errors import InputError
+from inspectd.files import is_folder, is_there, write_text
 
 FILE_NAME: Final = "inspectd.toml"
 
@@ -81,7 +82,8 @@ def main(arguments: argparse.Namespace) -> int:
     """Write the example; an existing file is not overwritten.
 
     Raises:
-        InputError: the file exists, or cannot be written.
+        InputError: the file exists, or its folder is none.
+        UnavailableError: it cannot be written.
     """
     file = write_example(arguments.dir, FILE_NAME, example())
     print(f"wrote {file}\n\nNext:")
@@ -94,17 +96,15 @@ def write_example(folder: Path, name: str, text: str) -> Path:
     """Write an example that is not there yet, and its folder; the file.
 
     Raises:
-        InputError: the file exists, or cannot be written.
+        InputError: the file exists, or its folder is none.
+        UnavailableError: it cannot be written.
     """
     file = folder / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with file.open("x", encoding="utf-8") as target:
-            target.write(text)
-    except FileExistsError as error:
-        raise InputError(f"{error.filename}: already exists, not overwritten; name another folder") from error
-    except OSError as error:
-        raise InputError(f"{file}: cannot be written: {error.strerror}") from error
+    if is_there(folder) and not is_folder(folder):
+        raise InputError(f"{folder}: is a file, expected a folder; name another one")
+    if is_there(file):
+        raise InputError(f"{file}: already exists, not overwritten; name another folder")
+    write_text(file, text)
     return file
 
 
