@@ -96,7 +96,8 @@ async def _work(settings: HubConfig) -> None:
         if settings.metrics.port:
             open_now.callback(MetricsServer(metrics.registry(state, questions), settings.metrics).close)
         if not accounts.users():
-            log.event(_log, logging.WARNING, "no_user", remedy="inspectd hub user add NAME --role admin")
+            remedy = "inspectd hub --config FILE user add NAME --role admin"
+            log.event(_log, logging.WARNING, "no_user", remedy=remedy)
         log.event(
             _log, logging.INFO, "listening", host=settings.server.host, port=listener.port,
             encrypted=settings.is_encrypted, database=url.render_as_string(),

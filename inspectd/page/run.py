@@ -96,7 +96,8 @@ async def _run(settings: PageConfig, assets: Path) -> None:
         line.start()
         open_now.callback(line.close)
         if not store.users():
-            log.event(_log, logging.WARNING, "no_user", remedy="inspectd page user add NAME --role admin")
+            remedy = "inspectd page --config FILE user add NAME --role admin"
+            log.event(_log, logging.WARNING, "no_user", remedy=remedy)
         log.event(
             _log, logging.INFO, "listening", host=settings.server.host, port=listener.port,
             encrypted=settings.is_encrypted, line=settings.line.verdicts,
