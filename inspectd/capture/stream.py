@@ -278,8 +278,9 @@ class StreamDriver:
         )
         read_seconds = max(_SHORTEST_TIMEOUT_SECONDS, _READ_SHARE * stall_seconds)
         if self._url.partition("://")[0].lower() not in {"http", "https"}:
-            # RTP over UDP loses packets, and it cannot always be seen which pictures that spoils.
-            options = {"rtsp_transport": "tcp", "fflags": "nobuffer"}
+            # RTP over UDP loses packets, and it cannot always be seen which pictures that spoils. How many
+            # pictures come in a second is of no use here, and FFmpeg would wait for twenty to know it.
+            options = {"rtsp_transport": "tcp", "fflags": "nobuffer", "fpsprobesize": "0"}
             return av.open(self._url, options=options, timeout=(open_seconds, read_seconds))
         self._http = HttpStream(self._url, self._name, open_seconds=open_seconds, read_seconds=read_seconds)
         if self._http.content_type in _PLAYLISTS:

@@ -58,7 +58,7 @@ CASES: Final = (
     Case("folder", FolderContractCamera),
     Case("video file", VideoContractCamera, unplugged=False),
     Case("mjpeg", _mjpeg, least_judged=0.95),
-    Case("rtsp", _rtsp, least_judged=0.95, settle_seconds=2, back_seconds=4),
+    Case("rtsp", _rtsp, least_judged=0.95, settle_seconds=2),
     Case("gige a, photo eye, ids wrap", SensorContractCamera, is_fired=True),
     Case("gige a, free", lambda folder: SensorContractCamera(folder, eye=False)),
     Case("gige a, gone for 0.3 s", SensorContractCamera, away_seconds=0.3),
