@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=200)
     arguments = parser.parse_args()
     url = url_of(arguments.url)
-    store, questions = HubStore(url), HubQuestions(url, seconds=60.0)
+    store, questions = HubStore(url, "demo"), HubQuestions(url, seconds=60.0)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns) as bar:
         store.prepare()

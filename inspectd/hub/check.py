@@ -60,12 +60,7 @@ class HubCheck:
                 if not sa.inspect(connection).has_table(schema.meta.name):
                     self._say(f"database: {shown}, empty; the hub makes its tables and fills it")
                     return {}
-                version = connection.scalar(sa.select(schema.meta.c.version))
-                if version not in {None, schema.VERSION}:
-                    self._bad(
-                        f"database: its tables are of version {version}, expected {schema.VERSION}; delete "
-                        "it, and the hub fills it anew"
-                    )
+                schema.refuse_other(connection, self._settings.plant.name)
                 rows = connection.execute(sa.select(schema.line.c.name, schema.line.c.last_sequence)).all()
                 verdicts = connection.scalar(
                     sa.select(sa.func.sum(schema.tally.c.n)).where(schema.tally.c.step_ms == schema.DAY_MS)

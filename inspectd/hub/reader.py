@@ -49,7 +49,7 @@ class HubReader:
         """Read without end.
 
         Raises:
-            InputError: the database is of another version.
+            InputError: the database is of another version, or another plant's.
         """
         pause = _FIRST_PAUSE_SECONDS
         while True:

@@ -44,7 +44,7 @@ def run(settings: HubConfig) -> None:
     """Read and serve until SIGTERM or SIGINT.
 
     Raises:
-        InputError: a key, a certificate, or the database's address or version cannot be used.
+        InputError: a key, a certificate, the database's address or what it holds cannot be used.
         UnavailableError: a port is taken, or what the hub keeps cannot be written.
     """
     asyncio.run(_until_signalled(settings))
@@ -78,7 +78,7 @@ async def _work(settings: HubConfig) -> None:
         open_now.callback(accounts.close)
         passwords = PasswordChecker()
         open_now.callback(passwords.close)
-        store, questions = HubStore(url), HubQuestions(url)
+        store, questions = HubStore(url, settings.plant.name), HubQuestions(url)
         open_now.callback(store.close)
         open_now.callback(questions.close)
         state = ReadingState(now_ms)

@@ -6,6 +6,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from inspectd.errors import InputError
+
 VERSION: Final = 1
 """Of the tables and of `rows`' packing; a database of another version is refused, and filled anew."""
 
@@ -100,3 +102,23 @@ latency: Final = sa.Table(
     sa.Column("counts", sa.LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )  # fmt: skip
+
+
+def refuse_other(connection: sa.Connection, plant: str) -> None:
+    """Refuse tables that are not this plant's, or not of this version; their lines would be told as its own.
+
+    Raises:
+        InputError: they hold another plant's lines, or are of another version.
+    """
+    version = connection.scalar(sa.select(meta.c.version))
+    if version not in {None, VERSION}:
+        raise InputError(
+            f"database: its tables are of version {version}, expected {VERSION}; delete the database: the "
+            "hub fills it anew from the streams"
+        )
+    other = connection.scalar(sa.select(line.c.plant).where(line.c.plant != plant).limit(1))
+    if other is not None:
+        raise InputError(
+            f"database: holds lines of plant {other}, expected {plant} alone (plant.name); give every plant "
+            "a database of its own, or delete this one: the hub fills it anew from the streams"
+        )

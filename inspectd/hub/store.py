@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 
-from inspectd.errors import InputError
 from inspectd.fleet.names import LineNames
 from inspectd.hub import schema
 from inspectd.hub.batch import (
@@ -53,8 +52,9 @@ class HubStore:
     what was to be written is there then, and `prepare` has to be called again.
     """
 
-    def __init__(self, url: URL) -> None:
-        """Of the database at `url`, which need not answer yet."""
+    def __init__(self, url: URL, plant: str) -> None:
+        """Of the database of a plant's lines at `url`, which need not answer yet."""
+        self._plant = plant
         self._engine = engine_to_write(url)
         self._is_sqlite = url.get_backend_name() == SQLITE
         self._file = DatabaseFile(url.database) if self._is_sqlite and url.database else None
@@ -77,7 +77,7 @@ class HubStore:
         """Make the tables where there are none.
 
         Raises:
-            InputError: they are of another version.
+            InputError: they are of another version, or hold another plant's lines.
         """
         with self._turn(), as_database_error():
             self._engine.dispose()
@@ -86,14 +86,9 @@ class HubStore:
                 self._file.forget()
             with self._engine.begin() as connection:
                 schema.METADATA.create_all(connection)
-                version = connection.scalar(sa.select(schema.meta.c.version))
-                if version is None:
+                schema.refuse_other(connection, self._plant)
+                if connection.scalar(sa.select(schema.meta.c.version)) is None:
                     connection.execute(schema.meta.insert().values(version=schema.VERSION))
-                elif version != schema.VERSION:
-                    raise InputError(
-                        f"database: its tables are of version {version}, expected {schema.VERSION}; delete "
-                        "the database: the hub fills it anew from the streams"
-                    )
             if self._file is not None:
                 self._file.remember()
 

@@ -61,7 +61,7 @@ def filled(request, tmp_path_factory) -> Iterator[tuple[HubQuestions, list[Numbe
     is_sqlite = request.param == "sqlite"
     address = f"sqlite:///{folder}/hub.sqlite" if is_sqlite else request.getfixturevalue("postgresql").url
     url = url_of(address)
-    store = HubStore(url)
+    store = HubStore(url, "test")
     store.prepare()
     chance, every = random.Random(7), []
     for name in LINES:
@@ -172,7 +172,7 @@ def test_the_list_says_what_is_certain(filled) -> None:
 
 def test_a_line_is_running_only_while_verdicts_come_and_are_new(tmp_path) -> None:
     url = url_of(f"sqlite:///{tmp_path / 'hub.sqlite'}")
-    store = HubStore(url)
+    store = HubStore(url, "test")
     store.prepare()
     names = LineNames("test", "a")
     line = store.line(names)

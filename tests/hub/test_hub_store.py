@@ -23,7 +23,7 @@ LINE = LineNames("test", "line")
 
 
 def opened(url: str) -> HubStore:
-    store = HubStore(url_of(url))
+    store = HubStore(url_of(url), LINE.plant)
     store.prepare()
     return store
 
@@ -154,6 +154,17 @@ def test_tables_of_another_version_are_refused(url) -> None:
     store.close()
 
 
+def test_another_plants_lines_are_refused(url) -> None:
+    store = opened(url)
+    store.line(LineNames("test", "line"))
+    other = HubStore(url_of(url), "plant2")
+    with pytest.raises(InputError, match="lines of plant test, expected plant2 alone"):
+        other.prepare()
+    store.prepare()
+    for each in (store, other):
+        each.close()
+
+
 def test_a_database_that_stops_and_starts(postgresql: PostgresServer) -> None:
     address = postgresql.new_database("stops")
     store, items = opened(address), some("line", 20)
@@ -213,7 +224,7 @@ def test_a_password_is_in_no_message(tmp_path) -> None:
     address = url_of("postgresql://hub@127.0.0.1:1/hub", str(file))
     assert (address.password, "secret" in address.render_as_string()) == ("very secret", False)
     with pytest.raises(DatabaseAwayError) as told:
-        HubStore(address).prepare()
+        HubStore(address, LINE.plant).prepare()
     assert "secret" not in str(told.value)
     file.chmod(0o644)
     with pytest.raises(InputError, match="mode 644, expected 600"):
