@@ -18,7 +18,7 @@ from inspectd.bank.threshold import default_threshold
 from inspectd.errors import InputError
 from inspectd.evaluation.calibrate import Interval, interval
 from inspectd.evaluation.evaluate import BankReport, Judged, Judgement
-from inspectd.evaluation.page import gallery, overlaid, page, table, thumbnail
+from inspectd.evaluation.page import gallery, overlaid, page, table, thumbnail, tiled
 from inspectd.evaluation.plots import escape
 from inspectd.files import write_text
 
@@ -129,7 +129,7 @@ def _body(banks: Sequence[Compared], budget: float) -> Iterator[str]:
         paths.sort(key=lambda path: -_spread(banks, by_path, path))
         figures = [_figure_of(banks, by_path, path) for path in paths[:_MOST_PICTURES]]
         yield from gallery(heading, figures, len(paths), wide=True)
-    yield "<p class='note'>Each picture: the image, then each bank's heatmap, in the table's order.</p>"
+    yield "<p class='note'>Each shows the image, then each bank's heatmap, row by row, as in the table.</p>"
 
 
 def _fails(banks: Sequence[Compared], judged: Sequence[Mapping[Path, Judged]], at: int, path: Path) -> bool:
@@ -157,7 +157,7 @@ def _figure_of(
         verdict = "fail" if _fails(banks, judged, at, path) else "pass"
         said.append(f"{escape(bank.label)}: {verdict}, {item.score:.4g} of {threshold:.4g}")
     label = escape(f"{judged[0][path].image.label} · {path.name}")
-    return np.hstack(pictures), f"{label}<br>{'<br>'.join(said)}"
+    return tiled(pictures), f"{label}<br>{'<br>'.join(said)}"
 
 
 def _otherwise(first: Judgement, other: Judgement) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -29,6 +30,7 @@ h2 { font-size: 19px; margin: 32px 0 10px; }
 .plots.one { max-width: 640px; }
 .plots div { background: #fff; border-radius: 8px; padding: 12px; }
 svg { width: 100%; height: auto; display: block; }
+.table { overflow-x: auto; overflow-wrap: normal; }
 table { border-collapse: collapse; background: #fff; border-radius: 8px; width: 100%; }
 th, td { text-align: right; padding: 7px 12px; border-bottom: 1px solid #e6e9ee; }
 th:first-child, td:first-child { text-align: left; }
@@ -58,11 +60,16 @@ def facts(values: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """A table of texts."""
-    yield f"<table><tr>{''.join(f'<th>{escape(text)}</th>' for text in headings)}</tr>"
+    """A table of texts; one that is too wide for the page is scrolled, and no word in it is broken."""
+    yield f"<div class='table'><table><tr>{''.join(f'<th>{_breakable(text)}</th>' for text in headings)}</tr>"
     for row in rows:
-        yield f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>"
-    yield "</table>"
+        yield f"<tr>{''.join(f'<td>{_breakable(text)}</td>' for text in row)}</tr>"
+    yield "</table></div>"
+
+
+def _breakable(text: str) -> str:
+    """HTML of a text, with lines that may end within names of files and models."""
+    return escape(text).replace("_", "_<wbr>")
 
 
 def gallery(
@@ -92,6 +99,15 @@ def jpeg(picture: NDArray[np.uint8]) -> str:
     """A picture (h, w, 3) uint8 BGR as the address of an image in a page."""
     _, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 82])
     return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}"
+
+
+def tiled(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Pictures (h, w, 3) uint8 BGR of one size in rows, about twice as wide as high in all."""
+    height, width = pictures[0].shape[:2]
+    columns = min(len(pictures), max(1, math.ceil(math.sqrt(2 * len(pictures) * height / width))))
+    black = np.zeros_like(pictures[0])
+    padded = [*pictures, *[black] * (-len(pictures) % columns)]
+    return np.vstack([np.hstack(padded[at : at + columns]) for at in range(0, len(padded), columns)])
 
 
 def thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:

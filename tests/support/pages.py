@@ -17,7 +17,7 @@ class Tags(HTMLParser):
         if tag == "img":
             self.images += 1
             assert str(dict(attrs)["src"]).startswith("data:image/jpeg;base64,")
-        elif tag not in {"meta", "br"}:
+        elif tag not in {"meta", "br", "wbr"}:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
