@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import sqlalchemy as sa
 
 from inspectd.errors import InputError
+from inspectd.files import is_there
 from inspectd.fleet import streams
 from inspectd.fleet.servers import Servers, ServersDoor, ServersError
 from inspectd.hub import schema
-from inspectd.hub.engine import DatabaseAwayError, as_database_error, engine_to_write, url_of
+from inspectd.hub.engine import SQLITE, DatabaseAwayError, as_database_error, engine_to_write, url_of
 from inspectd.hub.reading import streams_of
 from inspectd.hub.run import INBOX
 from inspectd.hub.settings import HubConfig
@@ -56,6 +58,10 @@ class HubCheck:
         shown = self._url.render_as_string()
         engine = engine_to_write(self._url)
         try:
+            if self._url.get_backend_name() == SQLITE and not is_there(Path(self._url.database or "")):
+                # It would be made by whoever asks, and be closed to the hub's own user.
+                self._say(f"database: {shown}, not there yet; the hub makes it and fills it")
+                return {}
             with as_database_error(), engine.begin() as connection:
                 if not sa.inspect(connection).has_table(schema.meta.name):
                     self._say(f"database: {shown}, empty; the hub makes its tables and fills it")

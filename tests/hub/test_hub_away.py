@@ -44,7 +44,11 @@ def test_the_database_stops_and_starts(new_cluster, new_hub) -> None:
 def test_a_line_that_comes_later_is_found(new_cluster, new_hub, tmp_path: Path) -> None:
     cluster: NatsCluster = new_cluster("line")
     url = f"sqlite:///{tmp_path / 'hub.sqlite'}"
-    hub = new_hub(cluster, url).start()
+    hub = new_hub(cluster, url)
+    before = hub.command("--check")
+    assert "hub.sqlite, not there yet; the hub makes it" in before.stdout
+    assert not (tmp_path / "hub.sqlite").exists()
+    hub.start()
     until(lambda: "reading" in hub.log.read_text())
     cluster.kill()
     until(lambda: hub.metrics()["inspectd_hub_reading"] == 0)
