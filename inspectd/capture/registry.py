@@ -25,7 +25,9 @@ def _opencv_driver(settings: config.OpenCvCamera) -> CameraDriver:
 def _genicam_driver(settings: config.GenicamCamera) -> CameraDriver:
     from inspectd.capture.genicam.driver import GenicamDriver  # noqa: PLC0415 - as above
 
-    return GenicamDriver(settings)
+    from inspectd.capture.genicam.gige import GigeWay  # noqa: PLC0415
+
+    return GenicamDriver(settings, GigeWay(settings))
 
 
 def _synthetic_driver(settings: config.SyntheticCamera) -> CameraDriver:
