@@ -23,6 +23,8 @@ def set_choice(camera: Features, feature: str, value: str) -> None:
     try:
         camera.set_text(feature, value)
     except FeatureError as error:
+        if camera.text(feature) == value:
+            return  # it has no other value, and takes none
         known = ", ".join(camera.choices(feature))
         raise CameraError(f"{feature} cannot be {value}, expected one of: {known} ({error})") from error
     answered = camera.text(feature)
