@@ -13,9 +13,10 @@ import numpy as np
 
 from inspectd.capture.driver import CameraError
 from inspectd.capture.genicam.camera import StreamedFrame
-from inspectd.capture.genicam.chunks import CHUNKS, facts_of
+from inspectd.capture.genicam.chunks import facts_of
+from inspectd.capture.genicam.gentl.chunks import GentlChunks
 from inspectd.capture.genicam.gentl.library import GentlError, ProducerLibrary
-from inspectd.capture.genicam.gentl.nodes import AttachedChunks, NodeFeatures
+from inspectd.capture.genicam.gentl.nodes import NodeFeatures
 from inspectd.capture.genicam.gentl.producer import Producer
 from inspectd.capture.genicam.gentl.standard import (
     DISCARD_ALL,
@@ -38,19 +39,11 @@ _BUFFERS: Final = 16
 _MOST_BUFFERS: Final = 1024
 _ALIGNMENT: Final = 64
 _MOST_ALIGNMENT: Final = 1 << 21
-_MOST_CHUNKS: Final = 256
-_MOST_CHUNK_BYTES: Final = 4096
-"""A chunk that says a number has eight bytes; the picture is one too, and is not copied for its sake."""
 _NS: Final = 1_000_000_000
 _IMAGE: Final = frozenset({PayloadType.IMAGE, PayloadType.CHUNK_DATA})
 _NAMESPACES: Final = frozenset({PixelNamespace.UNKNOWN, PixelNamespace.GEV, PixelNamespace.PFNC_32BIT})
-_NO_LIST: Final = frozenset({Gc.NOT_IMPLEMENTED, Gc.NOT_AVAILABLE, Gc.NO_DATA, Gc.PARSING_CHUNK_DATA})
 _NEVER_FREED: Final[list[ctypes.Array[ctypes.c_char]]] = []
 """Memory that a producer did not give back: it may still write there."""
-
-
-class _SingleChunk(ctypes.Structure):
-    _fields_ = (("number", ctypes.c_uint64), ("offset", ctypes.c_ssize_t), ("length", c_size_t))
 
 
 class _NewBuffer(ctypes.Structure):
@@ -72,7 +65,7 @@ class GentlStream:
         producer: closes all of it again.
         device: handle of the camera, set as it is to be: what a frame takes must not change from now on.
         features: of the camera.
-        chunk_facts: names of `CHUNKS` that its frames carry.
+        chunk_facts: names of `chunks.CHUNKS` that its frames carry.
 
     Raises:
         CameraError: there is no stream, or no room for its frames.
@@ -87,10 +80,8 @@ class GentlStream:
         chunk_facts: Collection[str],
     ) -> None:
         self._library = library
-        self._features = features
-        self._facts = tuple(chunk_facts)
+        self._chunks = GentlChunks(library, features, chunk_facts)
         self._announced: dict[int, _Announced] = {}
-        self._attached: dict[str, AttachedChunks] = {}
         self._pixels = features.whole("PixelFormat"), features.whole("Width"), features.whole("Height")
         self._frequency_hz = 0
         self._said_unnumbered = False
@@ -215,7 +206,7 @@ class GentlStream:
             width=width,
             height=height,
             padding_bytes=padding,
-            facts=facts_of(self._chunks(buffer, data), frame_id, device_ns),
+            facts=facts_of(self._chunks.read(self._stream, buffer, data), frame_id, device_ns),
         )
 
     def _numbers_remark(self, number: int | None) -> str:
@@ -265,53 +256,9 @@ class GentlStream:
         if self._number(buffer, BufferInfo.PIXEL_ENDIANNESS) == PIXELS_BIG_ENDIAN:
             raise CameraError("sends pixels with their higher byte first, expected the lower one first")
 
-    def _chunks(self, buffer: int, data: bytes) -> dict[str, float]:
-        """The values in a whole frame; of a chunk that is not in it there is none."""
-        if not self._facts:
-            return {}
-        listed = self._listed(buffer, len(data))
-        if listed is None:
-            layout = self._library.text("DSGetBufferInfo", self._stream, buffer, BufferInfo.TLTYPE)
-            if layout not in {"GEV", "U3V"}:
-                return {}
-            with self._attacher(layout).of_layout(data):
-                return self._values()
-        # Those that say a number, one behind the other: the picture need not be copied.
-        small = [chunk for chunk in listed if chunk[2] <= _MOST_CHUNK_BYTES]
-        together = b"".join(data[offset : offset + length] for _, offset, length in small)
-        moved, at = [], 0
-        for number, _, length in small:
-            moved.append((number, at, length))
-            at += length
-        with self._attacher("").of_list(together, moved):
-            return self._values()
-
-    def _values(self) -> dict[str, float]:
-        found = {fact: self._features.chunk(f"Chunk{CHUNKS[fact]}") for fact in self._facts}
-        return {fact: value for fact, value in found.items() if value is not None}
-
-    def _attacher(self, layout: str) -> AttachedChunks:
-        if layout not in self._attached:
-            self._attached[layout] = AttachedChunks(self._features, layout)
-        return self._attached[layout]
-
-    def _listed(self, buffer: int, size: int) -> list[tuple[int, int, int]] | None:
-        """Number, place and length of each chunk, as the producer lists them; None: it does not."""
-        chunks, count = (_SingleChunk * _MOST_CHUNKS)(), c_size_t(_MOST_CHUNKS)
-        try:
-            self._library.call("DSGetBufferChunkData", self._stream, buffer, chunks, byref(count))
-        except GentlError as error:
-            if error.code in _NO_LIST:
-                return None
-            raise
-        found = [(each.number, each.offset, each.length) for each in chunks[: count.value]]
-        return [each for each in found if each[1] >= 0 and each[1] + each[2] <= size]
-
     def let_go_of_chunks(self) -> None:
         """Close what reads chunks."""
-        for attached in self._attached.values():
-            attached.close()
-        self._attached.clear()
+        self._chunks.close()
 
     def _give_back(self) -> None:
         """Have the producer forget its buffers; memory that it does not give back is never used again."""
