@@ -101,6 +101,17 @@ def test_it_is_found_by_what_names_it_alone(camera, opened, device):
         )
 
 
+def test_two_cameras_of_one_producer_are_open_in_one_process_and_the_last_closes_it(camera, opened):
+    """As `inspectd check` has them; a library can be opened only once in a process."""
+    with GentlCamera("SIM08", "right side", folder=camera.folder) as other:
+        left, right = opened(camera, **EYE), opened(other, **EYE)
+        np.testing.assert_array_equal(fired(other, right, 4).pixels, picture(4))
+        left.close()
+        np.testing.assert_array_equal(fired(other, right, 5).pixels, picture(5))
+        right.close()
+        np.testing.assert_array_equal(fired(camera, opened(camera, **EYE), 6).pixels, picture(6))
+
+
 @pytest.mark.parametrize("device", ["ip:192.168.40.12", "mac:00-11-1C-00-00-02"])
 def test_it_is_found_by_an_address_where_the_interface_says_it(camera, opened, device):
     with GentlCamera("SIM08", "right side", folder=camera.folder):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection
-from contextlib import ExitStack
 from ctypes import byref, c_size_t, create_string_buffer
 from typing import Final
 
@@ -14,7 +13,7 @@ from inspectd.capture.driver import CameraError, Facts
 from inspectd.capture.genicam.camera import StreamedFrame
 from inspectd.capture.genicam.gentl.library import GentlError, ProducerLibrary
 from inspectd.capture.genicam.gentl.nodes import NodeFeatures
-from inspectd.capture.genicam.gentl.producer import FoundCamera, Producer
+from inspectd.capture.genicam.gentl.producer import Closing, FoundCamera, Producer, borrow
 from inspectd.capture.genicam.gentl.selection import choose, is_meant
 from inspectd.capture.genicam.gentl.standard import (
     AccessStatus,
@@ -50,19 +49,19 @@ class ReachedGentlCamera:
         producer: open.
         found: which camera.
         device: its handle.
-        undo: closes all of it.
+        closing: closes all of it.
     """
 
     why_silent = "does the viewer of its vendor show pictures of it on this machine?"
 
     def __init__(
-        self, library: ProducerLibrary, producer: Producer, found: FoundCamera, device: int, undo: ExitStack
+        self, library: ProducerLibrary, producer: Producer, found: FoundCamera, device: int, closing: Closing
     ) -> None:
         self._library = library
         self._producer = producer
         self._found = found
         self._device = device
-        self._undo = undo
+        self._closing = closing
         self._stream: GentlStream | None = None
         self._due_ns = 0
         self._features = NodeFeatures(library, library.handle("DevGetPort", device))
@@ -80,7 +79,7 @@ class ReachedGentlCamera:
             event = self._library.handle("GCRegisterEvent", self._device, EventType.ERROR)
         except GentlError:
             return None
-        self._producer.later("GCUnregisterEvent", self._device, EventType.ERROR)
+        self._closing.later("GCUnregisterEvent", self._device, EventType.ERROR)
         return event
 
     def _access(self) -> int | None:
@@ -88,7 +87,7 @@ class ReachedGentlCamera:
 
     def make_ready(self, chunk_facts: Collection[str], beat: Callable[[], None]) -> str:
         """See `genicam.camera.ReachedCamera.make_ready`."""
-        self._stream = GentlStream(self._library, self._producer, self._device, self._features, chunk_facts)
+        self._stream = GentlStream(self._library, self._closing, self._device, self._features, chunk_facts)
         beat()
         self._stream.set_frequency(self._ticks_a_second())
         return ""
@@ -176,14 +175,13 @@ class ReachedGentlCamera:
         close_within(_LET_GO_SECONDS, lambda: self._let_go(is_there=is_there), self._library)
 
     def _let_go(self, *, is_there: bool) -> None:
-        with self._undo:
-            if self._stream is None:
-                return
+        if self._stream is not None:
             self._stream.let_go_of_chunks()
-            for step in (lambda: self._features.execute("AcquisitionStop"), lambda: self._lock_settings(0)):
-                if is_there:
-                    self._try(step)
+            if is_there:
+                self._try(lambda: self._features.execute("AcquisitionStop"))
+                self._try(lambda: self._lock_settings(0))
             self._try(self._stream.stop)
+        self._closing.close()
 
     @staticmethod
     def _try(step: Callable[[], None]) -> None:
@@ -243,25 +241,29 @@ def reach(
         CameraError: the producer cannot be opened, the camera is not there, or is another program's.
         ProducerHangsError: the producer does not come back.
     """
-    undo = ExitStack()
+    closing = Closing(library)
     try:
-        producer = Producer(library, undo)
+        producer = borrow(library, closing)
         found = _find(settings.device, producer, last, beat)
         beat()
-        device = producer.open_camera(found)
+        device = producer.open_camera(found, closing)
         beat()
-        return ReachedGentlCamera(library, producer, found, device, undo), found
+        return ReachedGentlCamera(library, producer, found, device, closing), found
     except CameraError:
-        close_within(_LET_GO_SECONDS, undo.close, library)
+        close_within(_LET_GO_SECONDS, closing.close, library)
         raise
 
 
 def _find(device: str, producer: Producer, last: FoundCamera | None, beat: Callable[[], None]) -> FoundCamera:
     by_address = device.startswith(("mac:", "ip:"))
     seen: list[FoundCamera] = []
+    problems: list[str] = []
     for found in producer.cameras(beat, last.interface if last else "", addresses=by_address):
+        if isinstance(found, str):
+            problems.append(found)
+            continue
         # Where it was last it is looked for first: the other interfaces of a machine take their time.
         if last is not None and is_meant(device, found) and (found.interface, found.id) == last[:2]:
             return found
         seen.append(found)
-    return choose(device, seen, producer.problems)
+    return choose(device, seen, problems)

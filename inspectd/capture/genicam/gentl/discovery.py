@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 import msgspec
 
 from inspectd.capture.genicam.gentl.library import open_library
@@ -45,10 +43,12 @@ def ask_producer(cti: str) -> ProducerAsked:
     """
     need_package()
     library = open_library(cti)
-    from inspectd.capture.genicam.gentl.producer import Producer  # noqa: PLC0415 - it needs the package
+    from inspectd.capture.genicam.gentl.producer import Closing, borrow  # noqa: PLC0415 - it needs the package
 
-    with ExitStack() as undo:
-        producer = Producer(library, undo)
+    closing = Closing(library)
+    try:
+        producer = borrow(library, closing)
+        seen = list(producer.cameras(lambda: None, addresses=True))
         found = [
             ProducerCamera(
                 camera.id,
@@ -59,6 +59,10 @@ def ask_producer(cti: str) -> ProducerAsked:
                 camera.ip,
                 str(camera),
             )
-            for camera in producer.cameras(lambda: None, addresses=True)
+            for camera in seen
+            if not isinstance(camera, str)
         ]
-        return ProducerAsked(cti, producer.about(), producer.problems, found)
+        problems = [problem for problem in seen if isinstance(problem, str)]
+        return ProducerAsked(cti, producer.about(), problems, found)
+    finally:
+        closing.close()

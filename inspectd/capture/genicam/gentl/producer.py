@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from ctypes import byref, c_uint8
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from inspectd.capture.driver import CameraError
@@ -15,6 +17,10 @@ from inspectd.capture.genicam.gentl.nodes import NodeFeatures
 from inspectd.capture.genicam.gentl.standard import Access, AccessStatus, DeviceInfo, Gc, SystemInfo
 
 logger = logging.getLogger("inspectd.capture")
+
+_lending = threading.Lock()
+_open: dict[Path, Producer] = {}
+"""The producers that this process has open. A line's processes have one camera each; `check` has all."""
 
 _INTERFACES_MS: Final = 500
 _CAMERAS_MS: Final = 500
@@ -61,37 +67,64 @@ class FoundCamera(NamedTuple):
         return f"{self.vendor} {self.model}{serial}{named}, id {self.id}{address}{state}"
 
 
-class Producer:
-    """Opens a library and what is in it; all of that is closed by what was handed in, the last first.
+class Closing:
+    """Steps that close what was opened, the last first.
 
     Args:
         library: of the producer.
-        undo: takes the steps that close it again.
-
-    Raises:
-        CameraError: it cannot be opened.
     """
 
-    def __init__(self, library: ProducerLibrary, undo: ExitStack) -> None:
+    def __init__(self, library: ProducerLibrary) -> None:
         self._library = library
-        self.undo = undo
-        self._interfaces: dict[str, int] = {}
-        library.call("GCInitLib")
-        self.later("GCCloseLib")
-        self._system = library.handle("TLOpen")
-        self.later("TLClose", self._system)
-        self.problems: list[str] = []
-        """Why an interface could not be asked."""
+        self._steps = ExitStack()
 
     def later(self, function: str, *arguments: Any) -> None:
         """Call a function when all is closed. One that fails then is said, and the others are called too."""
-        self.undo.callback(self._quietly, function, *arguments)
+        self._steps.callback(self._quietly, function, *arguments)
+
+    def callback(self, step: Callable[[], None]) -> None:
+        """Do something else when all is closed."""
+        self._steps.callback(step)
+
+    def close(self) -> None:
+        """Take all steps."""
+        self._steps.close()
 
     def _quietly(self, function: str, *arguments: Any) -> None:
         try:
             self._library.call(function, *arguments)
         except GentlError as error:
             logger.warning("GenTL producer: %s", error)
+
+
+class Producer:
+    """A library that is open, and what is in it. A process can open each only once: see `borrow`.
+
+    Args:
+        library: of the producer.
+
+    Raises:
+        CameraError: it cannot be opened.
+    """
+
+    def __init__(self, library: ProducerLibrary) -> None:
+        self._library = library
+        self._closing = Closing(library)
+        self._interfaces: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self.borrowers = 0
+        library.call("GCInitLib")
+        self._closing.later("GCCloseLib")
+        try:
+            self._system = library.handle("TLOpen")
+        except GentlError:
+            self._closing.close()
+            raise
+        self._closing.later("TLClose", self._system)
+
+    def close(self) -> None:
+        """Close all of it."""
+        self._closing.close()
 
     def about(self) -> str:
         """Vendor, model and version of the producer."""
@@ -100,8 +133,8 @@ class Producer:
 
     def cameras(
         self, beat: Callable[[], None], first: str = "", *, addresses: bool = False
-    ) -> Iterator[FoundCamera]:
-        """All cameras that it sees now.
+    ) -> Iterator[FoundCamera | str]:
+        """All cameras that it sees now, and of an interface that could not be asked, why.
 
         Args:
             beat: called now and then while that takes long.
@@ -111,19 +144,20 @@ class Producer:
         Raises:
             CameraError: it cannot say which there are.
         """
-        self._library.call("TLUpdateInterfaceList", self._system, byref(c_uint8()), _INTERFACES_MS)
-        beat()
-        count = min(_MOST, self._library.count("TLGetNumInterfaces", self._system))
-        names = [self._library.name("TLGetInterfaceID", self._system, index) for index in range(count)]
+        with self._lock:
+            self._library.call("TLUpdateInterfaceList", self._system, byref(c_uint8()), _INTERFACES_MS)
+            beat()
+            count = min(_MOST, self._library.count("TLGetNumInterfaces", self._system))
+            names = [self._library.name("TLGetInterfaceID", self._system, index) for index in range(count)]
         for name in sorted(names, key=lambda name: name != first):
             try:
-                found = list(self._of_interface(name, addresses=addresses))
+                with self._lock:
+                    found = list(self._of_interface(name, addresses=addresses))
             except GentlError as error:
-                self.problems.append(f"interface {name}: {error}")
-                continue
-            finally:
-                beat()
-            yield from found
+                yield f"interface {name}: {error}"
+            else:
+                yield from found
+            beat()
 
     def _of_interface(self, name: str, *, addresses: bool) -> Iterator[FoundCamera]:
         interface = self._opened(name)
@@ -142,16 +176,22 @@ class Producer:
         if name not in self._interfaces:
             named = name.encode(errors="surrogateescape")
             self._interfaces[name] = self._library.handle("TLOpenInterface", self._system, named)
-            self.later("IFClose", self._interfaces[name])
+            self._closing.later("IFClose", self._interfaces[name])
         return self._interfaces[name]
 
-    def open_camera(self, found: FoundCamera) -> int:
+    def open_camera(self, found: FoundCamera, closing: Closing) -> int:
         """Take control of a camera, so that no other program has it; its handle.
+
+        Args:
+            found: the camera.
+            closing: closes it again.
 
         Raises:
             CameraError: another program controls it, or it cannot be opened.
         """
-        interface, named = self._opened(found.interface), found.id.encode(errors="surrogateescape")
+        named = found.id.encode(errors="surrogateescape")
+        with self._lock:
+            interface = self._opened(found.interface)
         try:
             camera = self._open_as(interface, named)
         except GentlError as error:
@@ -161,7 +201,7 @@ class Producer:
                     "seconds if it died"
                 ) from error
             raise CameraError(f"{found} cannot be opened: {error}") from error
-        self.later("DevClose", camera)
+        closing.later("DevClose", camera)
         return camera
 
     def _open_as(self, interface: int, named: bytes) -> int:
@@ -172,6 +212,33 @@ class Producer:
                 raise
         # Its kind of camera cannot be kept from others' eyes; nobody else can set it.
         return self._library.handle("IFOpenDevice", interface, named, Access.CONTROL)
+
+
+def borrow(library: ProducerLibrary, closing: Closing) -> Producer:
+    """A producer that is open, for one more camera of this process; the last that gives it back closes it.
+
+    Args:
+        library: of the producer.
+        closing: gives it back.
+
+    Raises:
+        CameraError: it cannot be opened.
+    """
+    with _lending:
+        producer = _open.get(library.path)
+        if producer is None:
+            producer = _open[library.path] = Producer(library)
+        producer.borrowers += 1
+    closing.callback(lambda: _give_back(library, producer))
+    return producer
+
+
+def _give_back(library: ProducerLibrary, producer: Producer) -> None:
+    with _lending:
+        producer.borrowers -= 1
+        if not producer.borrowers:
+            del _open[library.path]
+            producer.close()
 
 
 def _addresses(library: ProducerLibrary, interface: int) -> dict[str, tuple[str, str]]:

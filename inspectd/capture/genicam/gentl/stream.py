@@ -17,7 +17,7 @@ from inspectd.capture.genicam.chunks import facts_of
 from inspectd.capture.genicam.gentl.chunks import GentlChunks
 from inspectd.capture.genicam.gentl.library import GentlError, ProducerLibrary
 from inspectd.capture.genicam.gentl.nodes import NodeFeatures
-from inspectd.capture.genicam.gentl.producer import Producer
+from inspectd.capture.genicam.gentl.producer import Closing
 from inspectd.capture.genicam.gentl.standard import (
     DISCARD_ALL,
     ENDLESS,
@@ -62,7 +62,7 @@ class GentlStream:
 
     Args:
         library: of the producer.
-        producer: closes all of it again.
+        closing: closes all of it again.
         device: handle of the camera, set as it is to be: what a frame takes must not change from now on.
         features: of the camera.
         chunk_facts: names of `chunks.CHUNKS` that its frames carry.
@@ -74,7 +74,7 @@ class GentlStream:
     def __init__(
         self,
         library: ProducerLibrary,
-        producer: Producer,
+        closing: Closing,
         device: int,
         features: NodeFeatures,
         chunk_facts: Collection[str],
@@ -89,10 +89,10 @@ class GentlStream:
             raise CameraError("has no stream of pictures")
         name = library.name("DevGetDataStreamID", device, 0)
         self._stream = library.handle("DevOpenDataStream", device, name.encode(errors="surrogateescape"))
-        producer.later("DSClose", self._stream)
-        producer.undo.callback(self._give_back)
+        closing.later("DSClose", self._stream)
+        closing.callback(self._give_back)
         self._event = library.handle("GCRegisterEvent", self._stream, EventType.NEW_BUFFER)
-        producer.later("GCUnregisterEvent", self._stream, EventType.NEW_BUFFER)
+        closing.later("GCUnregisterEvent", self._stream, EventType.NEW_BUFFER)
         self.payload_bytes = self._of_stream(StreamInfo.PAYLOAD_SIZE, default=0)
         if not self._of_stream(StreamInfo.DEFINES_PAYLOADSIZE, default=0) or not self.payload_bytes:
             self.payload_bytes = features.whole("PayloadSize")
