@@ -338,13 +338,13 @@ def test_an_error_that_the_producer_reports_has_the_camera_asked_at_once(opened,
 
 
 def test_a_producer_that_does_not_let_go_ends_the_process(camera):
-    with CaptureChild(camera.settings()) as child:
+    with CaptureChild(camera.settings(stall_timeout_ms=1000)) as child:
         child.until(lambda: len(child.frames()) > 3)
         with camera.hanging("DevClose"):
             camera.switch_off()
             failed = child.until(lambda: next((r for r in child.records if isinstance(r, Failed)), None))
             assert child.exit_code() != 0
-        assert "does not let go of its camera within 3 s; this process ends" in failed.detail
+        assert "does not let go of its camera within 0.5 s; this process ends" in failed.detail
 
 
 def cti_of_every_bad_kind(folder, good):

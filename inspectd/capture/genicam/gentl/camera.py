@@ -31,7 +31,7 @@ logger = logging.getLogger("inspectd.capture")
 _ASK_EVERY_NS: Final = 200_000_000
 _ASKED: Final = "Width"
 """Every camera has it, and it stands in a register of its own."""
-_LET_GO_SECONDS: Final = 3.0
+_MOST_LET_GO_SECONDS: Final = 3.0
 _LEAST_EVENT_BYTES: Final = 1024
 _TICKS: Final = ("DeviceTimestampFrequency", "GevTimestampTickFrequency")
 _OURS: Final = AccessStatus.OPEN_READWRITE
@@ -50,18 +50,27 @@ class ReachedGentlCamera:
         found: which camera.
         device: its handle.
         closing: closes all of it.
+        let_go_seconds: so long it may take the producer to let go of it.
     """
 
     why_silent = "does the viewer of its vendor show pictures of it on this machine?"
 
     def __init__(
-        self, library: ProducerLibrary, producer: Producer, found: FoundCamera, device: int, closing: Closing
+        self,
+        library: ProducerLibrary,
+        producer: Producer,
+        found: FoundCamera,
+        device: int,
+        closing: Closing,
+        *,
+        let_go_seconds: float,
     ) -> None:
         self._library = library
         self._producer = producer
         self._found = found
         self._device = device
         self._closing = closing
+        self._let_go_seconds = let_go_seconds
         self._stream: GentlStream | None = None
         self._due_ns = 0
         self._features = NodeFeatures(library, library.handle("DevGetPort", device))
@@ -172,7 +181,7 @@ class ReachedGentlCamera:
         Raises:
             ProducerHangsError: the producer does not come back.
         """
-        close_within(_LET_GO_SECONDS, lambda: self._let_go(is_there=is_there), self._library)
+        close_within(self._let_go_seconds, lambda: self._let_go(is_there=is_there), self._library)
 
     def _let_go(self, *, is_there: bool) -> None:
         if self._stream is not None:
@@ -242,16 +251,19 @@ def reach(
         ProducerHangsError: the producer does not come back.
     """
     closing = Closing(library)
+    # Before the process would be taken for one that hangs: then it can still say what does.
+    let_go_seconds = min(_MOST_LET_GO_SECONDS, settings.stall_timeout_ms / 2000)
     try:
         producer = borrow(library, closing)
         found = _find(settings.device, producer, last, beat)
         beat()
         device = producer.open_camera(found, closing)
         beat()
-        return ReachedGentlCamera(library, producer, found, device, closing), found
+        reached = ReachedGentlCamera(library, producer, found, device, closing, let_go_seconds=let_go_seconds)
     except CameraError:
-        close_within(_LET_GO_SECONDS, closing.close, library)
+        close_within(let_go_seconds, closing.close, library)
         raise
+    return reached, found
 
 
 def _find(device: str, producer: Producer, last: FoundCamera | None, beat: Callable[[], None]) -> FoundCamera:
