@@ -31,6 +31,8 @@ logger = logging.getLogger("inspectd.capture")
 _ASK_EVERY_NS: Final = 200_000_000
 _ASKED: Final = "Width"
 """Every camera has it, and it stands in a register of its own."""
+_QUIET_NS: Final = 10_000_000_000
+"""A producer may report the same for every frame: it is said once in so long."""
 _MOST_LET_GO_SECONDS: Final = 3.0
 _LEAST_EVENT_BYTES: Final = 1024
 _TICKS: Final = ("DeviceTimestampFrequency", "GevTimestampTickFrequency")
@@ -73,6 +75,7 @@ class ReachedGentlCamera:
         self._let_go_seconds = let_go_seconds
         self._stream: GentlStream | None = None
         self._due_ns = 0
+        self._quiet_until_ns = 0
         self._features = NodeFeatures(library, library.handle("DevGetPort", device))
         self._errors = self._listen()
         self._says_access = self._access() == _OURS
@@ -135,7 +138,8 @@ class ReachedGentlCamera:
                 "is no longer under this line's control: it restarted, or another program took it (close "
                 "that program)"
             )
-        if reported:
+        if reported and now_ns >= self._quiet_until_ns:
+            self._quiet_until_ns = now_ns + _QUIET_NS
             logger.warning("GenTL producer reported of %s: %s", self._found.id, reported)
 
     def _reported(self) -> str:
@@ -148,7 +152,10 @@ class ReachedGentlCamera:
         try:
             self._library.call("EventGetData", self._errors, said, byref(size), 0)
         except GentlError as error:
-            return "" if error.code in {Gc.TIMEOUT, Gc.NO_DATA} else str(error)
+            if error.code in {Gc.TIMEOUT, Gc.NO_DATA}:
+                return ""
+            self._errors = None  # it would say the same again and again
+            return str(error)
         words = self._library.text("EventGetDataInfo", self._errors, said, size.value, EventData.VALUE)
         return words or "an error"
 
