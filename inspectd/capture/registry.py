@@ -25,7 +25,13 @@ def _opencv_driver(settings: config.OpenCvCamera) -> CameraDriver:
 def _genicam_driver(settings: config.GenicamCamera) -> CameraDriver:
     from inspectd.capture.genicam.driver import GenicamDriver  # noqa: PLC0415 - as above
 
-    return GenicamDriver(settings)
+    if settings.backend == "gentl":
+        from inspectd.capture.genicam.gentl.way import GentlWay  # noqa: PLC0415
+
+        return GenicamDriver(settings, GentlWay(settings))
+    from inspectd.capture.genicam.gige import GigeWay  # noqa: PLC0415
+
+    return GenicamDriver(settings, GigeWay(settings))
 
 
 def _synthetic_driver(settings: config.SyntheticCamera) -> CameraDriver:

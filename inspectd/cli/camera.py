@@ -44,6 +44,13 @@ def _add_list(listed: argparse.ArgumentParser) -> None:
         action="store_true",
         help="send nothing into any network: GigE Vision cameras are then not looked for",
     )
+    listed.add_argument(
+        "--cti",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="ask this GenTL producer too, a library (absolute path) that is loaded here; repeatable",
+    )
     listed.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -60,6 +67,11 @@ def _add_probe(probe: argparse.ArgumentParser) -> None:
         "with a password",
     )
     probe.add_argument("--config", type=Path, metavar="FILE", help="the configuration that names the camera")
+    probe.add_argument(
+        "--cti",
+        metavar="FILE",
+        help="without --config: reach a camera (serial:..., name:..., id:...) by this GenTL producer",
+    )
     probe.add_argument(
         "--seconds", type=float, default=5.0, metavar="S", help="how long to read it; default: %(default)g"
     )

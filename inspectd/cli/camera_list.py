@@ -10,6 +10,7 @@ import msgspec
 
 from inspectd import config
 from inspectd.capture.genicam.discovery import InterfaceAsked, ask_interface, interfaces
+from inspectd.capture.genicam.gentl.discovery import ProducerAsked, ask_producer
 from inspectd.capture.v4l2 import VideoDevice, video_devices
 from inspectd.cli.line_sockets import socket_of
 from inspectd.client import ask_status
@@ -36,6 +37,8 @@ class CamerasFound(msgspec.Struct, frozen=True):
     devices: list[VideoDevice]
     networks: list[InterfaceAsked]
     """None was asked with --no-broadcast."""
+    producers: list[ProducerAsked]
+    """Those that were named with --cti."""
     configured: list[ConfiguredCamera]
     line: str
     """Why the states are not known; empty where the line answers, or no configuration was given."""
@@ -46,6 +49,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: the configuration has problems.
+        CameraError: a producer cannot be opened.
     """
     settings = config.load(arguments.config, unmeasured=True) if arguments.config else None
     asked = [] if arguments.no_broadcast else [ask_interface(name) for name in interfaces()]
@@ -53,6 +57,7 @@ def main(arguments: argparse.Namespace) -> int:
     found = CamerasFound(
         devices=video_devices(),
         networks=asked,
+        producers=[ask_producer(cti) for cti in arguments.cti],
         configured=[
             ConfiguredCamera(
                 camera.name,
@@ -91,6 +96,8 @@ def _lines(found: CamerasFound, *, has_config: bool) -> Iterator[str]:
             yield from _network_lines(asked)
     else:
         yield "GigE Vision cameras: not looked for (--no-broadcast)"
+    for producer in found.producers:
+        yield from _producer_lines(producer)
     if not has_config:
         return
     yield ""
@@ -117,3 +124,13 @@ def _network_lines(asked: InterfaceAsked) -> Iterator[str]:
     for answer in asked.found:
         reach = "" if answer.is_reachable else "; answers broadcasts only: not in this machine's network"
         yield f"    {answer.camera}{reach}"
+
+
+def _producer_lines(asked: ProducerAsked) -> Iterator[str]:
+    yield ""
+    yield f"Cameras by the GenTL producer {asked.cti} ({asked.producer}):"
+    for camera in asked.found:
+        yield f"  {camera.described}"
+    yield from (f"  {problem}" for problem in asked.problems)
+    if not asked.found:
+        yield "  none"

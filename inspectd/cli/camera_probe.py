@@ -21,7 +21,7 @@ from inspectd.text import json_line, printable
 
 _MOST_SECONDS: Final = 3600.0
 _MOST_URL: Final = 4096
-_GENICAM: Final = re.compile(r"(serial|mac|ip|name):")
+_GENICAM: Final = re.compile(r"(serial|mac|ip|name|id):")
 _MAY_HOLD_A_SECRET: Final = re.compile(r"[@?&=]")
 _STDIN: Final = "-"
 _LEAST_GOOD_SHARE: Final = 0.5
@@ -36,9 +36,11 @@ def main(arguments: argparse.Namespace) -> int:
     """
     if not 0 < arguments.seconds <= _MOST_SECONDS:
         raise InputError(f"--seconds: got {arguments.seconds:g}, expected above 0, at most {_MOST_SECONDS:g}")
+    if arguments.cti is not None and arguments.config is not None:
+        raise InputError("--cti: is for a camera without --config; a configuration has the setting cti")
     with ExitStack() as stack:
         if arguments.config is None:
-            camera = _unconfigured(arguments.camera)
+            camera = _unconfigured(arguments.camera, arguments.cti)
         else:
             settings, camera = config.load_camera(arguments.config, arguments.camera, unmeasured=True)
             if camera.is_live:
@@ -55,8 +57,8 @@ def main(arguments: argparse.Namespace) -> int:
     return ExitCode.OK if frames and good >= _LEAST_GOOD_SHARE * frames else ExitCode.FAILED
 
 
-def _unconfigured(text: str) -> config.Camera:
-    """The camera that a command line names.
+def _unconfigured(text: str, cti: str | None) -> config.Camera:
+    """The camera that a command line names, and the GenTL producer that is to reach it.
 
     Raises:
         InputError: it can hold a password, or is no camera's name.
@@ -72,7 +74,12 @@ def _unconfigured(text: str) -> config.Camera:
         )
     common = {"name": "probe", "recipe": "none"}
     if _GENICAM.match(text):
-        return _made({**common, "kind": "genicam", "device": text})
+        reached = {} if cti is None else {"backend": "gentl", "cti": cti}
+        return _made({**common, "kind": "genicam", "device": text, **reached})
+    if cti is not None:
+        raise InputError(
+            f"--cti: got {config.masked(text)} as the camera, expected serial:..., name:... or id:..."
+        )
     if Path(text).is_dir():
         return _made({**common, "kind": "images", "folder": text})
     if "://" not in text and not config.is_device(text) and not Path(text).is_file():

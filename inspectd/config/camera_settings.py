@@ -76,6 +76,6 @@ def settings_problems(camera: Camera, where: str) -> Iterator[str]:
         yield (
             f"{where}.settle_ms: is missing, expected the longest time from setting the camera to the time "
             "stamp of the first frame that shows it: without it a frame of the exposure before may be "
-            "judged; latency_ms and three times the time between two frames suffice for most. A GigE Vision "
+            "judged; latency_ms and three times the time between two frames suffice for most. A GenICam "
             "camera whose frames carry the exposure time (chunks = true) needs none"
         )

@@ -358,18 +358,32 @@ class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
 
 
 class GenicamCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag="genicam"):
-    """A GigE Vision camera, read through Aravis; the line controls it alone."""
+    """A GigE Vision camera, or one that a vendor's GenTL producer reaches; the line controls it alone."""
 
     source_key = "device"
     source_is_path = False
     device: Annotated[
         str,
         Meta(
-            pattern=r"^(serial|mac|ip|name):[ -~]{1,64}\Z",
-            description="The camera: serial:40012345, mac:00:11:1c:00:00:01, ip:192.168.40.11, or its "
-            "user-defined name as name:NAME. With ip nothing is broadcast.",
+            pattern=r"^(?:(serial|mac|ip|name):[ -~]{1,64}|id:[ -~]{1,256})\Z",
+            description="The camera: serial:40012345, mac:00:11:1c:00:00:01, ip:192.168.40.11, its "
+            "user-defined name as name:NAME, or with gentl its id as id:ID. With ip nothing is broadcast.",
         ),
     ]
+    backend: Annotated[
+        Literal["aravis", "gentl"],
+        Meta(
+            description='What reaches it: "aravis" (GigE Vision), or "gentl", the GenTL producer of its '
+            "vendor (USB3 Vision, CoaXPress, frame grabbers)."
+        ),
+    ] = "aravis"
+    cti: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=4096)] | None,
+        Meta(
+            description="With gentl the producer: absolute path of its .cti file, which root or this user "
+            "owns and nobody else may write. Unset: none."
+        ),
+    ] = None
     pixel_format: Annotated[
         PixelFormatName | None,
         Meta(
@@ -422,6 +436,27 @@ class GenicamCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag
         expected = expected_device(self.device)
         if expected is not None:
             yield "device", f"got {self.device!r}, expected {expected}"
+        if self.backend == "gentl":
+            yield from self._gentl_problems()
+            return
+        if self.device.startswith("id:"):
+            yield (
+                "device",
+                f'got {self.device!r}, expected serial, mac, ip or name: an id takes backend = "gentl"',
+            )
+        if self.cti is not None:
+            yield "cti", f'got {self.cti!r}, expected none unless backend = "gentl"'
+
+    def _gentl_problems(self) -> Iterator[tuple[str, str]]:
+        if self.cti is None:
+            yield "cti", 'is missing, expected the path of the vendor\'s GenTL producer for backend = "gentl"'
+        elif not self.cti.startswith("/"):
+            yield "cti", f"got {self.cti!r}, expected an absolute path: it is not looked for"
+        if self.packet_bytes is not None:
+            yield (
+                "packet_bytes",
+                f"got {self.packet_bytes}, expected none: with gentl the producer sizes packets",
+            )
 
 
 class SyntheticFault(Settings, frozen=True, kw_only=True):

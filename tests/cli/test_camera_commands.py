@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from support.disks import needs_root, tmpfs
+from support.gentl_camera import GentlCamera
 from support.mjpeg_camera import MjpegCamera, stamped
 from support.pictures import noise, write_images
 from support.ports import free_port
@@ -229,3 +230,32 @@ def test_list_shows_a_lines_cameras_without_their_passwords(camera, configured):
         {"name": "cam", "kind": "opencv", "source": "rtsp://127.0.0.1:9", "state": ""}
     ]
     assert "its line does not run here" in found["line"]
+
+
+@pytest.mark.system
+def test_a_producers_cameras_are_listed_and_one_of_them_is_probed(camera):
+    with GentlCamera() as left, GentlCamera("SIM08", "right side", folder=left.folder):
+        listed = camera("list", "--no-broadcast", "--cti", left.cti).stdout
+        asked = json.loads(camera("list", "--no-broadcast", "--cti", left.cti, "--json").stdout)["producers"]
+        probed = camera("probe", "id:SIM::SIM08", "--cti", left.cti, "--seconds", 0.5)
+    assert f"Cameras by the GenTL producer {left.cti} (inspectd test producer 1.0):" in listed
+    assert '  inspectd Simulated serial SIM08 named "right side", id SIM::SIM08, mac 00:11:1c:' in listed
+    assert {found["serial"] for found in asked[0]["found"]} == {"SIM07", "SIM08"}
+    assert probed.returncode == 0, probed.stderr
+    assert "reached_through          inspectd test producer 1.0" in probed.stdout
+    assert "256x192; 8 bits a channel" in probed.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("list", "--no-broadcast", "--cti", "/nowhere/p.cti"), "cti: /nowhere/p.cti cannot be read"),
+        (("probe", "/dev/video0", "--cti", "/nowhere/p.cti"), "expected serial:..., name:... or id:..."),
+        (("probe", "cam", "--cti", "/p.cti", "--config", "line.toml"), "a configuration has the setting cti"),
+    ],
+)
+def test_a_producer_that_cannot_be_asked_is_said_in_one_line(camera, words, said):
+    done = camera(*words)
+    assert (done.returncode != 0, said in done.stderr, done.stderr.count("\n")) == (True, True, 1), (
+        done.stderr
+    )

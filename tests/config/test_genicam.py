@@ -11,9 +11,9 @@ TEXT = (
 )
 
 
-def load(folder, device):
+def load(folder, device, more=""):
     file = folder / "line.toml"
-    file.write_text(TEXT.format(device=device))
+    file.write_text(TEXT.format(device=device) + more)
     return config.load(file)
 
 
@@ -38,4 +38,31 @@ def test_a_device_is_no_path(tmp_path, device):
 def test_what_does_not_name_one_camera_is_refused(tmp_path, device, told):
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, device)
+    assert told in str(caught.value)
+
+
+GENTL = 'backend = "gentl"\n'
+CTI = 'cti = "/opt/vendor/producer.cti"\n'
+
+
+@pytest.mark.parametrize("device", ["serial:40012345", "name:left side", "id:VENDOR::DEV_1 (00:11)"])
+def test_a_producer_is_named_by_its_file(tmp_path, device):
+    camera = load(tmp_path, device, GENTL + CTI).cameras[0]
+    assert (camera.backend, camera.cti) == ("gentl", "/opt/vendor/producer.cti")
+
+
+@pytest.mark.parametrize(
+    ("device", "more", "told"),
+    [
+        ("serial:1", GENTL, "cameras[0].cti: is missing, expected the path of the vendor's GenTL producer"),
+        ("serial:1", GENTL + 'cti = "producer.cti"', "expected an absolute path: it is not looked for"),
+        ("serial:1", CTI, "cameras[0].cti: got '/opt/vendor/producer.cti', expected none unless backend ="),
+        ("id:1", "", 'an id takes backend = "gentl"'),
+        ("serial:1", GENTL + CTI + "packet_bytes = 1500", "with gentl the producer sizes packets"),
+        ("serial:1", 'backend = "harvesters"', "cameras[0].backend"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(tmp_path, device, more, told):
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, device, more)
     assert told in str(caught.value)

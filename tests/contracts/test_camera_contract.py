@@ -24,6 +24,8 @@ HERE = (
     "gige b, slow registers",
     "gige a, exposures in turn",
     "gige b, exposures in turn",
+    "gentl",
+    "gentl, producer hangs",
 )
 
 

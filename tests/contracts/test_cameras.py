@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+from support.gentl_camera import GentlCamera
 from support.gige_camera import GigeCamera
 from support.lone_network import lone_network
 from support.mjpeg_camera import MjpegCamera
@@ -28,6 +29,7 @@ MISSING = {
     "mjpeg": OpenCvCamera(name="c", recipe="r", source="http://127.0.0.1:9/none", open_timeout_ms=100),
     "device": OpenCvCamera(name="c", recipe="r", source=98),
     "genicam": GenicamCamera(name="c", recipe="r", device="ip:127.0.0.99"),
+    "gentl": GenicamCamera(name="c", recipe="r", device="serial:1", backend="gentl", cti="/nowhere/p.cti"),
     "synthetic": SyntheticCamera(
         name="c", recipe="r", faults=(SyntheticFault(kind="unplug", frames=1_000_000),)
     ),
@@ -40,9 +42,10 @@ WORKING = {
     "rtsp": OpenCvCamera,
     "mjpeg": OpenCvCamera,
     "genicam": GenicamCamera,
+    "gentl": GenicamCamera,
     "synthetic": SyntheticCamera,
 }
-SYSTEM = {"rtsp", "genicam"}
+SYSTEM = {"rtsp", "genicam", "gentl"}
 
 
 @pytest.fixture(
@@ -59,6 +62,9 @@ def settings(request, tmp_path):
         yield SyntheticCamera(name="c", recipe="r", fps=200, width=160, height=120)
     elif request.param == "genicam":
         with lone_network(), GigeCamera() as camera:
+            yield camera.settings()
+    elif request.param == "gentl":
+        with GentlCamera() as camera:
             yield camera.settings()
     else:
         camera = RtspCamera() if request.param == "rtsp" else MjpegCamera()

@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from camera_contract.cases import CASES
+from camera_contract.gentl import lacks_gentl
 from camera_contract.plant import Case, ContractResult, run
 
 _CANNOT_RUN: Final = 3
@@ -34,7 +35,7 @@ _COLUMNS: Final = ("camera", "parts", "passed", "undecidable", "drops", "away", 
 def main() -> int:
     """Run what was asked for; the exit code."""
     arguments = _arguments()
-    why = netns.missing() or lacks_gige() or lacks_rtsp()
+    why = netns.missing() or lacks_gige() or lacks_rtsp() or lacks_gentl()
     if why is not None:
         print(f"cameras cannot be held to their contract here: {why}", file=sys.stderr)
         return _CANNOT_RUN

@@ -21,6 +21,7 @@ from camera_contract.exposure import (
     take_turns,
 )
 from camera_contract.files import FolderContractCamera, SyntheticContractCamera, VideoContractCamera
+from camera_contract.gentl import GentlContractCamera, HangingGentlCamera, RevokedGentlCamera
 from camera_contract.gige import (
     ChunkContractCamera,
     RevokedContractCamera,
@@ -103,6 +104,24 @@ CASES: Final = (
     Case(
         "gige b, exposures in turn",
         lambda _: ChunkContractCamera(_exposures("chunks = true\n"), fake={"fps": 200}),
+        least_judged=0.5,
+        reasons=frozenset({"camera_settings"}),
+        prepare=prepare_both,
+        before=take_turns,
+        check=exposure_of_chunk,
+    ),
+    Case("gentl", GentlContractCamera, is_fired=True),
+    Case(
+        "gentl, incomplete",
+        lambda folder: GentlContractCamera(folder, every_tenth="incomplete"),
+        least_judged=0.88,
+        reasons=frozenset({"partial"}),
+    ),
+    Case("gentl, control taken", RevokedGentlCamera, away_seconds=0),
+    Case("gentl, producer hangs", HangingGentlCamera, back_seconds=4),
+    Case(
+        "gentl, exposures in turn",
+        lambda folder: GentlContractCamera(folder, _exposures("chunks = true\n")),
         least_judged=0.5,
         reasons=frozenset({"camera_settings"}),
         prepare=prepare_both,

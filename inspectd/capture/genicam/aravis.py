@@ -18,12 +18,13 @@ from functools import cache
 from typing import Any, Final
 
 from inspectd.capture.driver import CameraError
+from inspectd.capture.genicam.camera import FeatureError
 
 _CAMERA: Final = "arv_camera_"
 _INSTALL: Final = "install it: apt-get install libaravis-0.8-0"
 
 
-class AravisError(CameraError):
+class AravisError(FeatureError):
     """Aravis refused a call, in its own words."""
 
 
@@ -247,6 +248,14 @@ class AravisCamera:
         names = [(found[index] or b"").decode(errors="replace") for index in range(count.value)]
         self._library.free(found)  # the array is ours, its texts are the camera's
         return names
+
+    def exposure_us(self) -> float:
+        """Exposure time, microseconds."""
+        return float(self.do("get_exposure_time", result=c_double))
+
+    def set_exposure_us(self, value_us: float) -> None:
+        """Set the exposure time, microseconds."""
+        self.do("set_exposure_time", (c_double, value_us))
 
     def find_packet_size(self, wished_bytes: int | None) -> int:
         """Set the packet size, or have the largest that gets through found by test packets.

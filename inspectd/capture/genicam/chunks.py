@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from ctypes import c_char_p, c_double, c_int64, c_void_p
 from typing import Final, NamedTuple
 
 from inspectd import config
 from inspectd.capture.driver import CameraError
-from inspectd.capture.genicam.aravis import AravisCamera, AravisError, library
+from inspectd.capture.genicam.camera import Features
 from inspectd.capture.genicam.features import set_choice, set_flag
 from inspectd.wire import DeviceFacts
 
@@ -22,7 +21,7 @@ CHUNKS: Final[dict[str, str]] = {
     "line_status": "LineStatusAll",
 }
 """The chunk, by its name in the GenICam standard features (SFNC), that gives each fact. The time is not among
-them: it stands in the first packet of every frame, whatever chunks there are."""
+them: every frame is sent with it, whatever chunks there are."""
 _SETTINGS: Final = ("exposure_us", "gain_db")
 _NO_UNIT_OF_ITS_OWN: Final = ""
 
@@ -39,7 +38,7 @@ class SwitchedOn(NamedTuple):
     remark: str
 
 
-def set_chunks(camera: AravisCamera, settings: config.GenicamCamera) -> SwitchedOn:
+def set_chunks(camera: Features, settings: config.GenicamCamera) -> SwitchedOn:
     """Switch on the chunks of a camera that give facts, or all of them off, and read that back.
 
     Raises:
@@ -64,7 +63,7 @@ def set_chunks(camera: AravisCamera, settings: config.GenicamCamera) -> Switched
     return SwitchedOn(_demanded(found, settings, "; ".join(problems)), "; ".join(problems))
 
 
-def _switch_on(camera: AravisCamera, name: str) -> bool:
+def _switch_on(camera: Features, name: str) -> bool:
     """Have a chunk sent; False where nothing can be read of it."""
     set_choice(camera, "ChunkSelector", name)
     set_flag(camera, "ChunkEnable", value=True)
@@ -93,45 +92,8 @@ def facts_of(values: dict[str, float], frame_id: int, device_ns: int) -> DeviceF
 
     Args:
         values: by the names of `CHUNKS`, as they came.
-        frame_id: number in the frame's first packet; 0: it was lost.
-        device_ns: stamp in the frame's first packet; 0: there was none.
+        frame_id: number that it was sent with; 0: it was lost, or there is none.
+        device_ns: stamp that it was sent with; 0: there was none.
     """
     known: dict[str, float | int] = {name: value for name, value in values.items() if math.isfinite(value)}
     return DeviceFacts(**({"frame_id": frame_id or None, "time_ns": device_ns or None} | known))  # type: ignore[arg-type]
-
-
-class ChunkReader:
-    """Reads the chunks of a camera's frames.
-
-    Args:
-        camera: with the chunks switched on.
-        facts: names of `CHUNKS`.
-    """
-
-    def __init__(self, camera: AravisCamera, facts: Collection[str]) -> None:
-        self._library = library()
-        self._real = {fact: camera.is_real(f"Chunk{CHUNKS[fact]}") for fact in facts}
-        new_parser = self._library.plain("arv_camera_create_chunk_parser", c_void_p, c_void_p)
-        self._parser: int = new_parser(camera.pointer)
-
-    def read(self, buffer: int) -> dict[str, float]:
-        """The values in a whole frame's buffer; of a chunk that is not in it there is none."""
-        found = {}
-        for fact, is_real in self._real.items():
-            kind, result = ("float", c_double) if is_real else ("integer", c_int64)
-            feature = f"Chunk{CHUNKS[fact]}".encode()
-            try:
-                found[fact] = self._library.call(
-                    f"arv_chunk_parser_get_{kind}_value",
-                    result,
-                    (c_void_p, self._parser),
-                    (c_void_p, buffer),
-                    (c_char_p, feature),
-                )
-            except AravisError:
-                continue  # what the frame does not say is not known of it
-        return found
-
-    def close(self) -> None:
-        """Let go of the parser."""
-        self._library.unref(self._parser)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from ctypes import c_double
-
 from inspectd import config
 from inspectd.capture.camera_settings import refuse_another_value
 from inspectd.capture.driver import CameraError, CameraSettingsError
-from inspectd.capture.genicam.aravis import AravisCamera, AravisError
+from inspectd.capture.genicam.camera import FeatureError, Features
 from inspectd.capture.genicam.pixel_formats import PixelFormat, format_of
 from inspectd.records import CameraSettings
 
 _DELAYS = ("TriggerDelay", "TriggerDelayAbs")
 
 
-def set_choice(camera: AravisCamera, feature: str, value: str) -> None:
+def set_choice(camera: Features, feature: str, value: str) -> None:
     """Set a feature that has named values.
 
     Raises:
@@ -24,7 +22,9 @@ def set_choice(camera: AravisCamera, feature: str, value: str) -> None:
         raise CameraError(f"has no feature {feature}, which was to be {value}")
     try:
         camera.set_text(feature, value)
-    except AravisError as error:
+    except FeatureError as error:
+        if camera.text(feature) == value:
+            return  # it has no other value, and takes none
         known = ", ".join(camera.choices(feature))
         raise CameraError(f"{feature} cannot be {value}, expected one of: {known} ({error})") from error
     answered = camera.text(feature)
@@ -32,7 +32,7 @@ def set_choice(camera: AravisCamera, feature: str, value: str) -> None:
         raise CameraError(f"{feature} was set to {value}, and the camera says {answered}")
 
 
-def set_flag(camera: AravisCamera, feature: str, *, value: bool) -> None:
+def set_flag(camera: Features, feature: str, *, value: bool) -> None:
     """Switch a feature on or off, if it is not so already: some cannot be changed.
 
     Raises:
@@ -47,7 +47,7 @@ def set_flag(camera: AravisCamera, feature: str, *, value: bool) -> None:
         raise CameraError(f"{feature} was switched {'on' if value else 'off'}, and the camera says otherwise")
 
 
-def set_up(camera: AravisCamera, settings: config.GenicamCamera) -> PixelFormat:
+def set_up(camera: Features, settings: config.GenicamCamera) -> PixelFormat:
     """Set what the settings name, and how frames are started; the format of its pixels.
 
     Raises:
@@ -61,7 +61,7 @@ def set_up(camera: AravisCamera, settings: config.GenicamCamera) -> PixelFormat:
     return format_of(name, code)
 
 
-def _set_trigger(camera: AravisCamera, settings: config.GenicamCamera) -> None:
+def _set_trigger(camera: Features, settings: config.GenicamCamera) -> None:
     # A trigger that another program left switched on would hold frames back, or start others.
     for selector in camera.choices("TriggerSelector") if camera.has("TriggerSelector") else ():
         set_choice(camera, "TriggerSelector", selector)
@@ -86,19 +86,7 @@ def _set_trigger(camera: AravisCamera, settings: config.GenicamCamera) -> None:
     set_choice(camera, "TriggerMode", "On")
 
 
-def set_packets(camera: AravisCamera, packet_bytes: int | None) -> None:
-    """Set how large its packets are, and that an ordinary socket receives them.
-
-    Raises:
-        CameraError: it has another size than it was set to.
-    """
-    camera.without_packet_socket()
-    answered = camera.find_packet_size(packet_bytes)
-    if packet_bytes not in {None, answered}:
-        raise CameraError(f"packet_bytes was set to {packet_bytes}, and the camera says {answered}")
-
-
-def apply_settings(camera: AravisCamera, settings: CameraSettings) -> None:
+def apply_settings(camera: Features, settings: CameraSettings) -> None:
     """Set exposure time and gain, with what is automatic about them off.
 
     Raises:
@@ -107,21 +95,20 @@ def apply_settings(camera: AravisCamera, settings: CameraSettings) -> None:
     try:
         if settings.exposure_us is not None:
             _switch_off(camera, "ExposureAuto")
-            camera.do("set_exposure_time", (c_double, settings.exposure_us))
-            answered = camera.do("get_exposure_time", result=c_double)
-            refuse_another_value("exposure_us", settings.exposure_us, answered)
+            camera.set_exposure_us(settings.exposure_us)
+            refuse_another_value("exposure_us", settings.exposure_us, camera.exposure_us())
         if settings.gain_db is not None:
             _set_gain(camera, settings.gain_db)
     except CameraError as error:
         raise CameraSettingsError(str(error)) from error
 
 
-def _switch_off(camera: AravisCamera, feature: str) -> None:
+def _switch_off(camera: Features, feature: str) -> None:
     if camera.has(feature):
         set_choice(camera, feature, "Off")
 
 
-def _set_gain(camera: AravisCamera, gain_db: float) -> None:
+def _set_gain(camera: Features, gain_db: float) -> None:
     unit = camera.unit("Gain") if camera.has("Gain") else None
     if unit != "dB":
         says = "has no feature Gain" if unit is None else f'gives the unit of its gain as "{unit}"'

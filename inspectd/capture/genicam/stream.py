@@ -5,15 +5,15 @@ from __future__ import annotations
 import ctypes
 import time
 from ctypes import POINTER, byref, c_int, c_size_t, c_uint64, c_void_p
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inspectd.capture.driver import CameraError
 from inspectd.capture.genicam.aravis import AravisCamera, library
-from inspectd.capture.genicam.chunks import ChunkReader, facts_of
-from inspectd.wire import DeviceFacts
+from inspectd.capture.genicam.aravis_chunks import ChunkReader
+from inspectd.capture.genicam.camera import StreamedFrame
+from inspectd.capture.genicam.chunks import facts_of
 
 _BUFFERS: Final = 16
 _WHOLE: Final = 0  # ARV_BUFFER_STATUS_SUCCESS
@@ -25,38 +25,6 @@ _FIXED, _RESEND_ALWAYS = 0, 1
 _LEAST_SOCKET_BYTES: Final = 1 << 20
 _FRAME_RETENTION_US: Final = 100_000
 """A frame of which a packet is missing is waited for so long, with the packet asked for again."""
-
-
-class StreamedFrame(NamedTuple):
-    """One buffer's content.
-
-    Attributes:
-        frame_id: the camera's number of it; 0 where it was lost with the first packet.
-        device_ns: the camera's stamp; 0 where it gives none.
-        arrival_ns: when it was taken from the stream, CLOCK_MONOTONIC.
-        waited: nothing was there before it.
-        problem: why it is not whole; empty if it is.
-        missing_packets: most that are missing from it.
-        data: `(N,) uint8`, a copy of its bytes; empty if it is not whole.
-        pixel_code: PFNC number of its pixels.
-        width: pixels.
-        height: rows.
-        padding_bytes: at the end of each row.
-        facts: what the camera says of it; None: it is not whole.
-    """
-
-    frame_id: int
-    device_ns: int
-    arrival_ns: int
-    waited: bool
-    problem: str = ""
-    missing_packets: int = 0
-    data: NDArray[np.uint8] = np.zeros(0, np.uint8)
-    pixel_code: int = 0
-    width: int = 0
-    height: int = 0
-    padding_bytes: int = 0
-    facts: DeviceFacts | None = None
 
 
 class AravisStream:
@@ -125,12 +93,15 @@ class AravisStream:
     def _read(self, buffer: int, now_ns: int, *, waited: bool) -> StreamedFrame:
         status = self._number("status", buffer)
         frame_id = self._number("frame_id", buffer, c_uint64)
-        device_ns = self._number("timestamp", buffer, c_uint64)
+        # A stamp that was lost is lost with the number: both stand in the first packet.
+        device_ns = self._number("timestamp", buffer, c_uint64) if frame_id else 0
         missing = self._missing_since()
         if status != _WHOLE:
             # Of a broken one nothing else counts: what did not come is what the buffer held before.
             problem = _STATUS.get(status, f"status {status}")
-            return StreamedFrame(frame_id, device_ns, now_ns, waited, problem, missing)
+            return StreamedFrame(
+                frame_id, device_ns, now_ns, waited, f"{problem}, up to {missing} packets are missing"
+            )
         payload = self._number("payload_type", buffer)
         if payload not in _IMAGE_PAYLOADS:
             raise CameraError(f"sends payload of type {payload}, expected pictures; set it to send images")

@@ -8,7 +8,8 @@ from support.gige_camera import ChunkCamera, GigeCamera
 from support.lone_network import lone_network
 
 from inspectd.capture.driver import CameraError
-from inspectd.capture.genicam.chunks import ChunkReader, facts_of
+from inspectd.capture.genicam.aravis_chunks import ChunkReader
+from inspectd.capture.genicam.chunks import facts_of
 from inspectd.capture.messages import ApplySettings
 from inspectd.capture.registry import make_driver
 from inspectd.records import CameraPhase, CameraSettings

@@ -1,0 +1,1 @@
+"""Cameras that a vendor's GenTL producer reaches."""
