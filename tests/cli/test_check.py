@@ -31,7 +31,7 @@ def test_a_sound_line_is_tried_out_and_found_good(tmp_path, bank_file, good_fold
     file.write_text(settings(bank_file, camera_table("cam", good_folder)))
     done = inspectd("check", file)
     assert done.returncode == 0, done.stderr
-    assert "no problems, 1 cameras, 1 recipes; banks load, cameras deliver, ports are free" in done.stdout
+    assert "no problems, 1 camera, 1 recipe; banks load, cameras deliver, ports are free" in done.stdout
     assert re.search(
         r"memory: the line takes about .* scoring [1-9].*\n  cam: 4 MB, 16 slots\n", done.stdout, re.DOTALL
     )
