@@ -11,6 +11,7 @@ from inspectd.ipc.ring import FrameRing
 from inspectd.metrics import Metrics
 from inspectd.publish.door.messages import DoorLevels
 from inspectd.records import BankInForce, EvidenceResult, FrameRef, Inspection, Outcome, PendingView
+from inspectd.text import counted, few
 from inspectd.wire import Reason
 
 _PAUSE_NS: Final = 10_000_000_000
@@ -39,7 +40,6 @@ class Refusals:
 
 
 _FORMAT_QUIET_NS: Final = 60_000_000_000
-_FEW_SIZES: Final = 5
 
 _STOOD_STILL_NS: Final = 100_000_000
 _STOOD_STILL_QUIET_NS: Final = 10_000_000_000
@@ -205,7 +205,7 @@ class LoopWatch:
             self._times += 1
             self._longest_ns = max(self._longest_ns, gap_ns)
         if self._times and now_ns - self._warned_ns >= _STOOD_STILL_QUIET_NS:
-            detail = f"{self._times} times for more than {_STOOD_STILL_NS / 1e6:.0f} ms"
+            detail = f"{counted(self._times, 'time')} for more than {_STOOD_STILL_NS / 1e6:.0f} ms"
             self._emit(
                 "warning", "stood_still", detail=f"{detail}, {self._longest_ns / 1e6:.0f} ms at the longest"
             )
@@ -269,11 +269,7 @@ def unlike(frame: FrameRef, bank: BankInForce) -> str:
     if frame.bit_depth != bank.bit_depth:
         had = f"{bank.bit_depth} bits per channel"
         return f"frames have {frame.bit_depth} bits per channel, the images of recipe {bank.recipe} had {had}"
-    sizes = [f"{width}x{height}" for height, width in bank.image_sizes[:_FEW_SIZES]]
-    more = (
-        f" and {len(bank.image_sizes) - _FEW_SIZES} more sizes" if len(bank.image_sizes) > _FEW_SIZES else ""
-    )
-    had = ", ".join(sizes) + more
+    had = few([f"{width}x{height}" for height, width in bank.image_sizes], "size")
     height, width = frame.looked_at_size
     what = "frames are" if region is None else f"region {region.name} is"
     return f"{what} {width}x{height}, the images of recipe {bank.recipe} were {had}"

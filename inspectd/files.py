@@ -48,6 +48,27 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o644, *, has_one_writer: b
         raise UnavailableError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
+def refuse_unwritable(path: Path) -> None:
+    """Refuse a file's place before the work whose outcome goes there, and make nothing.
+
+    A nameless file is made in the nearest folder that is there: a disk that is read-only or full shows too.
+
+    Raises:
+        InputError: a folder is there, or what is there cannot be seen.
+        UnavailableError: nothing can be written there.
+    """
+    if is_folder(path):
+        raise InputError(f"{path}: is a folder, expected the name of a file to write")
+    nearest = next(folder for folder in path.absolute().parents if is_there(folder))
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise UnavailableError(
+            f"{path}: cannot be written: folder {nearest}: {error.strerror or error}"
+        ) from error
+
+
 def open_regular(path: Path, *, follow_links: bool = True) -> BinaryIO:
     """Open a regular file for reading and nothing else: a pipe would never end, and a device may act on it.
 

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from inspectd import config
 from inspectd.endpoint import Endpoint, Users, tls_context
 from inspectd.errors import UnavailableError
+from inspectd.text import why
 
 
 def metrics_access(settings: config.MetricsSettings) -> tuple[ssl.SSLContext | None, Users | None]:
@@ -48,7 +49,7 @@ class MetricsServer:
             )
         except OSError as error:
             raise UnavailableError(
-                f"metrics.port: cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; "
+                f"metrics.port: cannot listen on {settings.host}:{settings.port}: {why(error)}; "
                 "choose another port or stop what uses it"
             ) from error
 

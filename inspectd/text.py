@@ -6,6 +6,9 @@ mark turns words around, and half a surrogate pair (a file name that is not UTF-
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -21,6 +24,23 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """`printable`, but keeps line breaks: for text that this program has laid out in lines."""
     return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 camera`, `2 cameras`: a number with what it counts, in the singular or with an s."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def why(error: OSError) -> str:
+    """What the system says of an error, without what a library wrapped around it."""
+    number = error.errno
+    return os.strerror(number) if number is not None and number in errno.errorcode else str(error)
+
+
+def few(names: Sequence[str], noun: str, most: int = 5) -> str:
+    """The first `most` of `names`, and how many more `noun` there are."""
+    more = f" and {counted(len(names) - most, f'more {noun}')}" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def json_line(value: Any) -> str:

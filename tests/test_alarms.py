@@ -163,7 +163,7 @@ def test_a_main_process_that_stood_still_is_counted_each_time_and_said_now_and_t
     for at_ms, gap_ms in ((0, 90), (50, 101), (100, 700), (200, 20), (10_000, 300), (10_050, 1), (30_000, 1)):
         watch.watch(int(gap_ms * 1e6), int(at_ms * 1e6))
     assert said == [
-        "warning stood_still: 1 times for more than 100 ms, 101 ms at the longest",
+        "warning stood_still: 1 time for more than 100 ms, 101 ms at the longest",
         "warning stood_still: 2 times for more than 100 ms, 700 ms at the longest",
     ]
     assert metrics.registry.get_sample_value("inspectd_stood_still_total", {"line": "line1"}) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import unicodedata
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspectd import log
-from inspectd.text import json_line, printable, printable_lines
+from inspectd.text import counted, few, json_line, printable, printable_lines, why
 
 _ANY = st.text(st.characters(exclude_categories=()))
 
@@ -76,3 +77,20 @@ def test_a_line_of_the_log_is_one_line_that_a_terminal_does_not_obey(capfd, shap
     assert line.count("\\u001b[2J") == 1
     if shape == "json":
         assert json.loads(line)["a"] == "\x1b[2J"
+
+
+def test_what_is_counted_is_singular_or_plural():
+    assert [counted(number, "camera") for number in (0, 1, 2, 1200)] == [
+        "0 cameras", "1 camera", "2 cameras", "1,200 cameras",
+    ]  # fmt: skip
+
+
+def test_of_many_names_the_first_are_told():
+    assert few(["a", "b"], "size", 2) == "a, b"
+    assert few(["a", "b", "c"], "size", 2) == "a, b and 1 more size"
+
+
+def test_an_error_is_told_as_the_system_does_and_else_as_it_is():
+    wrapped = OSError(errno.EADDRINUSE, "error while attempting to bind on ('::1', 1): address in use")
+    assert why(wrapped) == "Address already in use"
+    assert why(OSError("no name")) == "no name"

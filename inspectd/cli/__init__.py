@@ -82,7 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         extras = {"opcua": OPCUA_PACKAGES} if chosen == "opcua" else {"line": LINE_PACKAGES}
         with needing(str(chosen), **extras):
-            arguments = _parser(chosen).parse_args(words)
+            parser = _parser(chosen)
+            if not words:
+                parser.print_help(sys.stderr)
+                return ExitCode.BAD_INPUT
+            arguments = parser.parse_args(words)
             module = importlib.import_module(f"inspectd.cli.{arguments.command}")
             with plain_output(), faults_told():
                 code: int = module.main(arguments)

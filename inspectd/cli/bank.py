@@ -12,6 +12,7 @@ from inspectd.bank.presets import PRESETS
 from inspectd.bank.settings_choice import FEWEST_IMAGES
 from inspectd.cli.bank_import_options import DESCRIPTION
 from inspectd.cli.bank_import_options import add_options as add_import
+from inspectd.cli.outcome_files import file_to_write
 from inspectd.cli.times import utc_ns
 from inspectd.errors import InputError
 from inspectd.model.options import WantedPrecision
@@ -82,7 +83,7 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--count", type=int, default=200, help="frames from a video or camera; default: %(default)s"
     )
-    build.add_argument("--out", type=Path, required=True, metavar="FILE", help="bank file to write")
+    build.add_argument("--out", type=file_to_write, required=True, metavar="FILE", help="bank file to write")
     build.add_argument("--detector", choices=DETECTORS, default="patchcore", help="default: %(default)s")
     build.add_argument(
         "--option",
@@ -175,7 +176,7 @@ def _add_build(build: argparse.ArgumentParser) -> None:
         "0: none; default: %(default)s",
     )  # fmt: skip
     build.add_argument(
-        "--review", type=Path, metavar="FILE", help="write a page of the images unlike the rest"
+        "--review", type=file_to_write, metavar="FILE", help="write a page of the images unlike the rest"
     )
     _add_common(build)
 
@@ -228,7 +229,9 @@ def _add_journal(group: argparse._ArgumentGroup) -> None:
 def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("bank", type=Path, metavar="BANK")
     _add_data(evaluate)
-    evaluate.add_argument("--report", type=Path, metavar="FILE", help="write a self-contained HTML page")
+    evaluate.add_argument(
+        "--report", type=file_to_write, metavar="FILE", help="write a self-contained HTML page"
+    )
     _add_common(evaluate)
 
 
@@ -241,7 +244,9 @@ def _add_sensitivity(sensitivity: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="images of good parts; at least 10 that the bank was not built from",
     )
-    sensitivity.add_argument("--report", type=Path, metavar="FILE", help="write a self-contained HTML page")
+    sensitivity.add_argument(
+        "--report", type=file_to_write, metavar="FILE", help="write a self-contained HTML page"
+    )
     sensitivity.add_argument(
         "--pastes",
         type=int,
@@ -295,9 +300,8 @@ def _add_compare(compare: argparse.ArgumentParser) -> None:
         help="budget at which the defects found are compared; default: %(default)g",
     )  # fmt: skip
     compare.add_argument(
-        "--report", type=Path, metavar="FILE", help="write a self-contained HTML page, with pictures of "
-        "what the "
-        "banks judge differently",
+        "--report", type=file_to_write, metavar="FILE",
+        help="write a self-contained HTML page, with pictures of what the banks judge differently",
     )  # fmt: skip
     _add_common(compare)
 
@@ -316,7 +320,7 @@ def _add_review(review: argparse.ArgumentParser) -> None:
     review.add_argument(
         "--images", type=Path, required=True, metavar="DIR", help="folder the bank was built from"
     )
-    review.add_argument("--out", type=Path, required=True, metavar="FILE", help="HTML page to write")
+    review.add_argument("--out", type=file_to_write, required=True, metavar="FILE", help="HTML page to write")
 
 
 def _add_accept(accept: argparse.ArgumentParser) -> None:

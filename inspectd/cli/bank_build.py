@@ -50,6 +50,7 @@ from inspectd.quality.learn import FEWEST
 from inspectd.text import json_line
 
 _OF_PRESET: Final = ("backbone", "layers", "size", "grid", "coreset", "bank_mb")
+_FEW_SIZES: Final = 5
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def main(arguments: argparse.Namespace) -> int:
     else:
         foreground = bank.tensors["head.mask"] if bank.manifest.foreground else None
         _print_report(arguments.out, report, choice, foreground)
+        _say_sizes(len(bank.manifest.image_sizes))
         if arguments.review is not None:
             print(f"review: {arguments.review}")
         print(f"next: inspectd bank evaluate {arguments.out} --data DATA --report report.html")
@@ -327,6 +329,15 @@ def _print_report(
     print_choice(choice)
     if report.outliers:
         print_names(_outliers(out, report), report.outliers)
+
+
+def _say_sizes(count: int) -> None:
+    """Tell that a line would judge few frames of parts that are each cut out in a size of their own."""
+    if count > _FEW_SIZES:
+        print(
+            f"the images have {count} sizes, and a line judges frames of these alone; for parts that are cut "
+            "out one by one set any_size = true in the recipe"
+        )
 
 
 def _outliers(out: Path, report: BuildReport) -> str:

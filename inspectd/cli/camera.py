@@ -6,6 +6,8 @@ import argparse
 import importlib
 from pathlib import Path
 
+from inspectd.cli.outcome_files import file_to_write, picture_to_write
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommands of `inspectd camera`; the work of each is in the module `camera_<name>`."""
@@ -109,7 +111,7 @@ def _add_preview(preview: argparse.ArgumentParser) -> None:
     preview.add_argument("name", metavar="NAME", help="a camera of the configuration, or CAMERA/REGION")
     preview.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration")
     preview.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="picture to write, .png or .jpg"
+        "--out", type=picture_to_write, required=True, metavar="FILE", help="picture to write, .png or .jpg"
     )
     preview.add_argument(
         "--seconds", type=float, default=10.0, metavar="S",
@@ -143,9 +145,14 @@ def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
         "--plane", type=Path, metavar="PICTURE",
         help="picture of the board lying where parts lie: makes that plane be seen from straight above",
     )  # fmt: skip
-    calibrate.add_argument("--out", type=Path, required=True, metavar="FILE", help="calibration to write")
     calibrate.add_argument(
-        "--picture", type=Path, metavar="FILE", help="picture of the corrected board; default: beside --out"
+        "--out", type=file_to_write, required=True, metavar="FILE", help="calibration to write"
+    )
+    calibrate.add_argument(
+        "--picture",
+        type=file_to_write,
+        metavar="FILE",
+        help="picture of the corrected board; default: beside --out",
     )
     calibrate.add_argument("--json", action="store_true", help="print one JSON object")
 

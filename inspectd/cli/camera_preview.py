@@ -31,12 +31,11 @@ from inspectd.pictures.drawing import write_image
 from inspectd.pictures.panels import Box, Panel, page_of, shaded, with_boxes
 from inspectd.recipes.stored import RecipeRecords
 from inspectd.records import FrameRegion, Quality
-from inspectd.text import json_line, printable
+from inspectd.text import few, json_line, printable
 from inspectd.wire import place_of
 
 _TIMES: Final = 7
 """Each step is done so often; the median counts."""
-_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg"})
 
 
 class _Judging(NamedTuple):
@@ -45,6 +44,7 @@ class _Judging(NamedTuple):
     recipe: str
     bank: BankFile
     region: FrameRegion | None
+    any_size: bool
 
     def seen(self, frame: Frame) -> NDArray[np.uint8]:
         """What is judged of a frame, `(H, W, C) uint8`."""
@@ -83,8 +83,6 @@ def main(arguments: argparse.Namespace) -> int:
         InputError: an option, the configuration, the bank or a file of the camera cannot be used.
         UnavailableError: the line is running, or the camera gives no frame that would be judged.
     """
-    if arguments.out.suffix.lower() not in _SUFFIXES:
-        raise InputError(f"--out: got {arguments.out}, expected a name ending in .png or .jpg")
     if not 1 <= arguments.seconds <= 3600:
         raise InputError(f"--seconds: got {arguments.seconds:g}, expected 1 to 3600")
     settings, camera = config.load_camera(arguments.config, arguments.name.partition("/")[0])
@@ -93,7 +91,7 @@ def main(arguments: argparse.Namespace) -> int:
         fed = _frame(camera, arguments.seconds)
     frame = fed.frame
     facts = _facts(arguments, camera, judging, frame, fed.read_ms)
-    lines = _lines(camera, facts)
+    lines = _lines(camera, facts, any_size=judging.any_size)
     write_image(arguments.out, page_of(_panels(judging, frame), lines))
     if arguments.json:
         print(json_line(facts))
@@ -110,14 +108,14 @@ def _judging(arguments: argparse.Namespace, camera: config.Camera) -> _Judging:
             f"NAME: got {place!r}, expected what is judged by itself: {', '.join(camera.places)}"
         )
     name = camera.places[place]
-    bank = next(recipe.bank for recipe in line.recipes if recipe.name == name)
+    recipe = next(recipe for recipe in line.recipes if recipe.name == name)
     try:
         state = LineState(arguments.config)
         force = RecipeRecords(state.settings, state.audit.parent).in_force()
         if not force.is_file:
             key = force.places[place]
             name = f"{force.name}, in force"
-            bank = next(recipe.bank for recipe in force.recipes if recipe.name == key)
+            recipe = next(recipe for recipe in force.recipes if recipe.name == key)
     except InspectdError as error:
         print(
             f"warning: the file's recipe is shown, the one in force is not known: {printable(str(error))}",
@@ -125,7 +123,7 @@ def _judging(arguments: argparse.Namespace, camera: config.Camera) -> _Judging:
         )
     regions = (region.of_frame for region in camera.regions)
     region = next((each for each in regions if place_of(camera.name, each.name) == place), None)
-    return _Judging(name, read_bank(Path(bank)), region)
+    return _Judging(name, read_bank(Path(recipe.bank)), region, recipe.any_size)
 
 
 def _frame(camera: config.Camera, seconds: float) -> FedFrame:
@@ -183,7 +181,7 @@ def _facts(
     )
 
 
-def _lines(camera: config.Camera, facts: PreviewFacts) -> list[str]:
+def _lines(camera: config.Camera, facts: PreviewFacts, *, any_size: bool) -> list[str]:
     """What the picture shows, in words."""
     geometry, difference = camera.geometry, facts.differs_from_empty_belt
     done = [] if geometry.calibration is None else ["straightened"]
@@ -192,7 +190,10 @@ def _lines(camera: config.Camera, facts: PreviewFacts) -> list[str]:
     how = ", ".join(done) or "as it is"
     fits = "the bank's images have this size"
     if facts.bank_images and facts.line_sees not in facts.bank_images:
-        fits = f"THE BANK'S IMAGES ARE {', '.join(facts.bank_images)}, and none of this size is judged"
+        sizes = few(facts.bank_images, "size")
+        fits = f"THE BANK'S IMAGES ARE {sizes}, and none of this size is judged"
+        if any_size:
+            fits = f"the bank's images are {sizes}; with any_size = true this size is judged too"
     present = "no pictures of the empty belt are set: every frame is inspected"
     if difference is not None:
         verdict = "inspected" if difference > 1 else "taken for the empty belt"

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -32,11 +32,14 @@ from inspectd.publish.access.keys import read_allowed, read_server_pair
 from inspectd.recipes.stored import RecipeRecords
 from inspectd.records import BankInForce, FrameRef
 from inspectd.scoring.pool import process_names, process_starts
-from inspectd.text import printable
+from inspectd.text import counted, printable, why
 from inspectd.wire.sockets import TCP_SETTINGS
 
 if TYPE_CHECKING:
     from inspectd.capture.driver import Frame
+
+
+_IF_CUT_OUT: Final = " (parts cut out one by one, each of a size of its own, take any_size = true)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +68,8 @@ def main(arguments: argparse.Namespace) -> int:
     if problems:
         raise ConfigError(str(arguments.file), problems)
     tried = "" if arguments.settings_only else "; banks load, cameras deliver, ports are free"
-    print(f"{arguments.file}: no problems, {len(found.cameras)} cameras, {len(found.recipes)} recipes{tried}")
+    what = f"{counted(len(found.cameras), 'camera')}, {counted(len(found.recipes), 'recipe')}"
+    print(f"{arguments.file}: no problems, {what}{tried}")
     return 0
 
 
@@ -293,13 +297,15 @@ def _format_problem(camera: config.Camera, frame: Frame, banks: Mapping[str, Ban
     """Differences for which the daemon would not judge such frames, or a region of them, if any."""
     height, width, _ = frame.pixels.shape
     whole = FrameRef(camera.name, 1, 0, 1, 0, 0, height, width, bit_depth=frame.bit_depth)
-    found = []
+    found, hint = [], ""
     for region in camera.regions or (None,):
         seen = whole if region is None else msgspec.structs.replace(whole, region=region.of_frame)
         bank = banks.get(camera.places[seen.place])
         if bank is not None and not is_like_the_banks(seen, bank):
             found.append(unlike(seen, bank))
-    return f"{camera.source_key}: {'; '.join(found)}; none would be judged" if found else None
+            if region is None and seen.bit_depth == bank.bit_depth:
+                hint = _IF_CUT_OUT
+    return f"{camera.source_key}: {'; '.join(found)}; none would be judged{hint}" if found else None
 
 
 def _start(
@@ -330,7 +336,7 @@ def _port_problem(where: str, host: str, port: int) -> Iterator[str]:
         socket.create_server((host, port), family=_family(host)).close()
     except OSError as error:
         yield (
-            f"{where}: cannot listen on {host}:{port}: {error.strerror or error}; "
+            f"{where}: cannot listen on {host}:{port}: {why(error)}; "
             "choose another port, or stop what uses it (this line's daemon, if it is running)"
         )
 

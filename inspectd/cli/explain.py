@@ -13,6 +13,7 @@ from rich.table import Table
 from inspectd import __version__, config
 from inspectd.bank.file import read_bank
 from inspectd.cli import output
+from inspectd.cli.outcome_files import picture_to_write
 from inspectd.cli.output import cell
 from inspectd.cli.recipe_common import LineState
 from inspectd.errors import BankError, ExitCode, InputError
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bank.add_argument("--bank", type=Path, metavar="FILE", help="the bank to score with")
     parser.add_argument("--device", default="auto", help='"auto", "cpu", "cuda" or "cuda:1"')
     parser.add_argument(
-        "--out", type=Path, metavar="PICTURE", help=f"default: {_PICTURE} in the frame's folder"
+        "--out", type=picture_to_write, metavar="PICTURE", help=f"default: {_PICTURE} in the frame's folder"
     )
     parser.add_argument(
         "--tolerance",

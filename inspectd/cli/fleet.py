@@ -14,6 +14,7 @@ from inspectd import log
 from inspectd.cli.extras import FLEET_PACKAGES, needing
 from inspectd.cli.init import as_table, write_example
 from inspectd.cli.numbers import positive
+from inspectd.cli.outcome_files import file_to_write
 from inspectd.errors import ExitCode, InputError
 from inspectd.struct_types import prepare_struct_types
 
@@ -69,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     signer.add_argument("name", type=Path, metavar="NAME", help="NAME.signer is the secret")
     order = actions.add_parser("order", help="make an order of a rollout's file and its archive")
     order.add_argument("file", type=Path, metavar="FILE", help="the rollout's TOML file")
-    order.add_argument("--out", type=Path, required=True, metavar="ORDER", help="the order to write")
+    order.add_argument("--out", type=file_to_write, required=True, metavar="ORDER", help="the order to write")
     sign = actions.add_parser("sign", help="show an order, and sign it; two different people must")
     sign.add_argument("--name", required=True, metavar="NAME", help="yours, as the lines know it")
     sign.add_argument("--key", type=Path, required=True, metavar="FILE", help="your NAME.signer")

@@ -8,6 +8,7 @@ from typing import Final
 
 from inspectd import config
 from inspectd.errors import UnavailableError
+from inspectd.files import is_file
 
 _BY_SYSTEMD: Final = Path("/run/inspectd")
 """`RuntimeDirectory=` of the unit, above the instance's name, which is that of its configuration file."""
@@ -23,6 +24,16 @@ def runtime_places(file: Path) -> list[Path]:
     return (
         [settings.runtime_path] if settings.runtime_dir else [_BY_SYSTEMD / file.stem, settings.runtime_path]
     )
+
+
+def endpoint_of(text: str, name: str) -> str:
+    """An endpoint as it is; of a line's configuration file its socket `name` on this host.
+
+    Raises:
+        ConfigError: the file cannot be used.
+        UnavailableError: no line runs by it here.
+    """
+    return socket_of(Path(text), name) if "://" not in text and is_file(Path(text)) else text
 
 
 def socket_of(file: Path, name: str) -> str:

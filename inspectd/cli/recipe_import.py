@@ -21,7 +21,7 @@ from inspectd.recipes.audit import AuditAction, AuditEntry, recorded_change
 from inspectd.recipes.recipe_file import CameraInFile, read_recipe_file
 from inspectd.recipes.store import RecipeDraft
 from inspectd.recipes.version import BANKS, CameraRecipe, RecipeVersion, recipe_of
-from inspectd.text import json_line
+from inspectd.text import counted, json_line
 
 _LONG_BYTES: Final = 100_000_000
 """A copy of so much is shown as a bar."""
@@ -63,8 +63,8 @@ def main(arguments: argparse.Namespace) -> int:
         return ExitCode.OK
     total_bytes = sum(file.bytes for file in recipe.files.values())
     print(
-        f"{recipe}, number {recipe.number}: imported, {len(recipe.cameras)} cameras, "
-        f"{len(recipe.files)} banks of {total_bytes / 1e6:.1f} MB"
+        f"{recipe}, number {recipe.number}: imported, {counted(len(recipe.cameras), 'camera')}, "
+        f"{counted(len(recipe.files), 'bank')} of {total_bytes / 1e6:.1f} MB"
     )
     for name, reach in admission.reaches.items():
         print("\n".join(wrapped(f"{name}: {reach}", 2)))

@@ -53,10 +53,11 @@ def _settings(camera: CameraRecipe) -> dict[str, str]:
         "deadline_ms": "the line's",
         "exposure_us": "the camera's own",
         "gain_db": "the camera's own",
+        "quality_off": "nothing",
     }
     values = {name: getattr(camera, name) for name in camera.__struct_fields__}
     words = {"True": "yes", "False": "no"}
     return {
-        name: left_open[name] if value is None else words.get(f"{value}", f"{value}")
+        name: left_open[name] if value is None or value == () else words.get(f"{value}", f"{value}")
         for name, value in sorted(values.items())
     }

@@ -6,7 +6,7 @@ import argparse
 
 from inspectd.cli.recipe_common import LineState, version_named, wrapped
 from inspectd.errors import ExitCode, InputError
-from inspectd.text import json_line, printable
+from inspectd.text import counted, json_line, printable
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -35,5 +35,5 @@ def main(arguments: argparse.Namespace) -> int:
             said = "intact" if problem is None else f"DAMAGED: {problem}"
             print("\n".join(wrapped(printable(f"{name}@{version}: {said}"), 0)))
     if not arguments.json:
-        print(f"{len(chosen)} versions, {damaged} damaged")
+        print(f"{counted(len(chosen), 'version')}, {damaged} damaged")
     return ExitCode.FAILED if damaged else ExitCode.OK

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from inspectd.cli.line_sockets import endpoint_of
 from inspectd.client import ClientKeys, PartVerdict, Position, Replayed, Truncated, Verdict, replay
 from inspectd.errors import ExitCode, InputError
 from inspectd.text import printable
@@ -18,7 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Print verdicts that a line has recorded, oldest first."
     parser.epilog = "Exit codes: 0 all were printed; 1 some are no longer kept, or the line does not answer."
     parser.add_argument(
-        "endpoint", help="the line's sync socket: ipc:///path/to/sync.sock or tcp://127.0.0.1:5573"
+        "endpoint",
+        metavar="FILE|ENDPOINT",
+        help="the running line's configuration file, on its host; or its sync socket: "
+        "ipc:///path/to/sync.sock or tcp://127.0.0.1:5573",
     )
     parser.add_argument(
         "--from",
@@ -59,7 +63,8 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.server_key:
         keys = ClientKeys(arguments.server_key, arguments.client_key)
     code = ExitCode.OK
-    for item in replay(arguments.endpoint, arguments.first, arguments.last, keys, arguments.timeout):
+    endpoint = endpoint_of(arguments.endpoint, "sync")
+    for item in replay(endpoint, arguments.first, arguments.last, keys, arguments.timeout):
         if isinstance(item, Truncated):
             print(f"truncated: what is kept begins at {item.oldest}", file=sys.stderr)
             code = ExitCode.FAILED

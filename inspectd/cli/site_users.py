@@ -64,7 +64,8 @@ def manage(data_dir: Path, arguments: argparse.Namespace) -> int:
             record(result=f"refused: {error}")
             raise
         record(new=_described(store.user(name)))
-    print(f"{name}: done; what was logged in under this name is logged out")
+    after = "can log in" if action == "add" else "done; what was logged in under this name is logged out"
+    print(f"{name}: {after}")
     return ExitCode.OK
 
 

@@ -10,7 +10,7 @@ from inspectd.cli.teach_common import person, teach_place
 from inspectd.errors import ExitCode
 from inspectd.pictures.folder import list_pictures
 from inspectd.teach.candidates import build_candidate, find_base
-from inspectd.text import json_line
+from inspectd.text import counted, json_line
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -34,7 +34,7 @@ def main(arguments: argparse.Namespace) -> int:
     short = made.bank_sha256[:12]
     print(
         f"candidate {short}: {made.recipe}@{made.recipe_version}, {made.place}, "
-        f"{len(made.taught)} cases taught"
+        f"{counted(len(made.taught), 'case')} taught"
     )
     print(f"threshold {made.threshold_before:.4f} -> {made.threshold:.4f} ({made.threshold_basis})")
     print_names("unlike the rest, quality has to vouch for them", made.unlike_the_rest)

@@ -10,6 +10,7 @@ from rich.console import Console, Group
 from rich.live import Live
 
 from inspectd.cli import output
+from inspectd.cli.line_sockets import endpoint_of
 from inspectd.cli.live_view import LineView, plain_line
 from inspectd.client import Liveness, LiveReader, Message
 from inspectd.errors import ExitCode
@@ -22,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `inspectd watch`."""
     parser.description = "Show what a line publishes, live. Ctrl-C ends it."
     parser.add_argument(
-        "endpoint", help="where verdicts are published: ipc:///path/to/verdicts.sock or tcp://127.0.0.1:5571"
+        "endpoint",
+        metavar="FILE|ENDPOINT",
+        help="the line's configuration file, on its host; or where it publishes verdicts: "
+        "ipc:///path/to/verdicts.sock or tcp://127.0.0.1:5571",
     )
 
 
@@ -30,15 +34,17 @@ def main(arguments: argparse.Namespace) -> int:
     """Watch until Ctrl-C.
 
     Raises:
-        InputError: the endpoint cannot be one.
+        InputError: the endpoint cannot be one, or the file cannot be used.
+        UnavailableError: no line runs by that file here.
     """
     console = output.console()
-    with LiveReader(arguments.endpoint) as reader:
+    endpoint = endpoint_of(arguments.endpoint, "verdicts")
+    with LiveReader(endpoint) as reader:
         try:
             if console.is_terminal:
-                _watch_live(reader, console, arguments.endpoint)
+                _watch_live(reader, console, endpoint)
             else:
-                _watch_plain(reader, arguments.endpoint)
+                _watch_plain(reader, endpoint)
         except KeyboardInterrupt:
             console.print("stopped watching")
     return ExitCode.OK

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
@@ -12,6 +14,14 @@ from inspectd.config.sources import masked
 from inspectd.config.values import Settings
 
 _CAMERA_KINDS: Final = {str(kind.__struct_config__.tag): kind for kind in get_args(Camera)}
+_WORDS: Final = {
+    "float": "a number",
+    "int": "a whole number",
+    "str": "a text in quotes",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
 _UNNAMED: Final = {"name": "unnamed", "recipe": "unknown"}
 
 
@@ -49,7 +59,10 @@ def _table_problems(table: dict[str, Any], kind: type[Settings], where: str) -> 
     prefix = f"{where}." if where else ""
     for key in table:
         if key not in kind.__struct_fields__:
-            yield f"{prefix}{masked(key)}: unknown key, expected one of {', '.join(kind.__struct_fields__)}"
+            near = difflib.get_close_matches(key, kind.__struct_fields__, n=1)
+            meant = f" (is {near[0]} meant?)" if near else ""
+            known = ", ".join(kind.__struct_fields__)
+            yield f"{prefix}{masked(key)}: unknown key{meant}, expected one of {known}"
     for field in msgspec.structs.fields(kind):
         if field.name in table:
             yield from problems(table[field.name], hints[field.name], prefix + field.name)
@@ -67,7 +80,15 @@ def _value_problem(value: Any, kind: Any, where: str) -> Iterator[str]:
         examples = [str(each) for meta in _unwrap(kind)[1] for each in meta.examples or ()]
         if examples and " matching regex " in detail:  # which says little to whoever writes a file
             detail = f"expected such as {', '.join(examples)}"
-        yield f"{where}: got {short(value)}, {detail[:1].lower()}{detail[1:]}"
+        yield f"{where}: got {short(value)}, {_in_words(detail)}"
+
+
+def _in_words(detail: str) -> str:
+    """What msgspec says of a value, without names of Python's types; the value itself is told before it."""
+    expected = re.sub(r", got `[^`]*`$", "", detail).replace(" | null`", "`")
+    for name, words in _WORDS.items():
+        expected = expected.replace(f"`{name}`", words)
+    return expected[:1].lower() + expected[1:]
 
 
 def _unwrap(kind: Any) -> tuple[Any, tuple[Any, ...]]:

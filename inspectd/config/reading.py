@@ -127,6 +127,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors begin with a BOM
+    except IsADirectoryError as error:
+        raise ConfigError(str(path), ["is a folder, expected a TOML file"]) from error
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
@@ -150,5 +152,13 @@ def _absolute(table: _Table, base: Path) -> _Table:
                 _absolute(item, base) if isinstance(item, Settings) else item for item in value
             )
         elif name in names and isinstance(value, str) and value and "://" not in value:
-            changed[name] = str(base / value)
+            changed[name] = str(_from(base, value))
     return msgspec.structs.replace(table, **changed)
+
+
+def _from(base: Path, value: str) -> Path:
+    """`value` from the folder `base`, which has no links, without `..` at its beginning: people read it."""
+    path = Path(value)
+    while path.parts[:1] == ("..",):
+        base, path = base.parent, Path(*path.parts[1:])
+    return base / path

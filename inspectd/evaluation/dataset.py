@@ -91,7 +91,8 @@ def read_dataset(source: Path) -> DataSet:
         if not any(image.defective is wanted for image in found.images):
             kind = "defective" if wanted else "good"
             raise InputError(
-                f"data set {source}: has no {kind} images, expected some; good ones are labelled {GOOD!r}"
+                f"data set {source}: has no {kind} images, expected some: good ones in its folder "
+                f"test/{GOOD}, others in test/LABEL"
             )
     return found
 

@@ -81,6 +81,8 @@ def read_record(directory: Path) -> EvidenceRecord:
             raise InputError(f"{file}: has more than {_MOST_BYTES} bytes, expected evidence")
         return msgspec.json.decode(data, type=EvidenceRecord)
     except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
+        raise InputError(
+            f"{file}: cannot be read: {error.strerror}; expected in the folder of one part's evidence"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: is not evidence of this version: {error}") from error

@@ -20,6 +20,7 @@ from inspectd.errors import InputError, UnavailableError
 from inspectd.page.addresses import network_of
 from inspectd.page.proxy_login import PeerMark
 from inspectd.page.site import SiteSettings
+from inspectd.text import why
 
 REQUEST_SECONDS: Final = 10.0
 """A connection whose first request's head does not come within it is ended."""
@@ -227,7 +228,7 @@ class PageListener:
                 )  # fmt: skip
         except OSError as error:
             raise UnavailableError(
-                f"server.port: cannot listen on {host}:{port}: {error.strerror or error}; "
+                f"server.port: cannot listen on {host}:{port}: {why(error)}; "
                 "choose another port or stop what uses it"
             ) from error
 

@@ -83,6 +83,8 @@ def contact_sheet(sections: Sequence[tuple[str, Sequence[Tile]]], columns: int =
 def write_image(path: Path, image: NDArray[np.uint8]) -> None:
     """Write `(H, W, 3) uint8 BGR` in the format that `path`'s suffix names, as a whole or not at all.
 
+    Folders on the way are made.
+
     Raises:
         UnavailableError: it cannot be written.
     """
@@ -90,6 +92,7 @@ def write_image(path: Path, image: NDArray[np.uint8]) -> None:
     assert done, f"OpenCV cannot encode {path.suffix}"
     partial = path.with_name(f".{path.name}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(data.tobytes())
         partial.replace(path)
     except OSError as error:

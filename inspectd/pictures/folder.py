@@ -84,7 +84,8 @@ def list_pictures(folder: Path, beat: Callable[[], None] = lambda: None) -> List
     except OSError as error:
         raise InputError(f"folder {folder}: cannot be read: {error.strerror}") from error
     if not is_there:
-        raise NoPicturesError(f"folder {folder}: not found, expected a folder of images")
+        wrong = "is a file" if folder.exists() else "not found"
+        raise NoPicturesError(f"folder {folder}: {wrong}, expected a folder of images")
     found = Listing(folder)
     files = sorted(_files(found, beat))
     _refuse_nameless(folder, files)

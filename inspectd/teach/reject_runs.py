@@ -34,7 +34,7 @@ def refuse_in_a_run(place: TeachPlace, camera: str, part: Verdict | None = None)
     now_ns = place.clock_ns()
     since_ns = min(now_ns, now_ns if part is None else part.decided_utc_ns) - _NEAR_NS
     judged = [verdict for verdict in place.judged_since(since_ns) if verdict.place == camera]
-    _refuse_run(camera, "now", [v for v in judged if now_ns - v.decided_utc_ns <= _NEAR_NS][-AROUND:])
+    _refuse_run(camera, "until now", [v for v in judged if now_ns - v.decided_utc_ns <= _NEAR_NS][-AROUND:])
     if part is None:
         return
     at = next(
@@ -53,7 +53,7 @@ def refuse_in_a_run(place: TeachPlace, camera: str, part: Verdict | None = None)
         for each in judged[first : first + AROUND]
         if abs(each.decided_utc_ns - part.decided_utc_ns) <= _NEAR_NS
     ]
-    _refuse_run(camera, "when the part was judged", near)
+    _refuse_run(camera, "around this one", near)
 
 
 def _refuse_run(camera: str, when: str, judged: list[Verdict]) -> None:
@@ -61,6 +61,6 @@ def _refuse_run(camera: str, when: str, judged: list[Verdict]) -> None:
     if rejects > MOST_REJECTS:
         raise TeachRefusedError(
             "reject_run",
-            f"{camera}: {rejects} of {len(judged)} parts were rejected {when}, expected at most "
+            f"{camera}: {rejects} of {len(judged)} parts {when} were rejected, expected at most "
             f"{MOST_REJECTS} of {AROUND}: find out what changed before any part is called good",
         )

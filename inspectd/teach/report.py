@@ -190,7 +190,8 @@ def _needs(
         yield Need(
             "threshold",
             f"the threshold rises {by}, from {candidate.threshold_before:.4g} to {candidate.threshold:.4g}, "
-            f"expected at most {MOST_RISE:.0%}: a defect among what was taught does that",
+            f"expected at most {MOST_RISE:.0%}: a defect among what was taught does that, or a threshold in "
+            "force that was set by hand",
         )
     if passed := [defect.name for defect in defects if not defect.found]:
         yield Need(

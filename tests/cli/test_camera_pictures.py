@@ -134,6 +134,15 @@ def test_a_size_that_the_bank_does_not_have_is_shouted(line):
     assert "THE BANK'S IMAGES ARE 48x64, and none of this size is judged" in done.stdout
 
 
+def test_a_size_that_the_recipe_takes_all_the_same_is_not(line):
+    file = line / "line.toml"
+    text = file.read_text().replace("rotate = 90", "rotate = 0")
+    file.write_text(text.replace("[[recipes]]", "[[recipes]]\nany_size = true", 1))
+    done = inspectd("preview", "cam", "--config", file, "--out", line / "new" / "p.png")
+    assert "the bank's images are 48x64; with any_size = true this size is judged too" in done.stdout
+    assert (line / "new" / "p.png").exists()
+
+
 def test_a_preview_of_a_replay_without_a_whole_frame_says_so(line):
     assert cv2.imwrite(str(line / "parts" / "1.png"), np.zeros((48, 64, 3), np.uint8))
     out = line / "p.png"

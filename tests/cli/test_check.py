@@ -31,7 +31,7 @@ def test_a_sound_line_is_tried_out_and_found_good(tmp_path, bank_file, good_fold
     file.write_text(settings(bank_file, camera_table("cam", good_folder)))
     done = inspectd("check", file)
     assert done.returncode == 0, done.stderr
-    assert "no problems, 1 cameras, 1 recipes; banks load, cameras deliver, ports are free" in done.stdout
+    assert "no problems, 1 camera, 1 recipe; banks load, cameras deliver, ports are free" in done.stdout
     assert re.search(
         r"memory: the line takes about .* scoring [1-9].*\n  cam: 4 MB, 16 slots\n", done.stdout, re.DOTALL
     )
@@ -214,7 +214,8 @@ def test_a_camera_of_another_size_than_the_banks_images_is_found(tmp_path, bank_
     done = inspectd("check", file)
     assert done.returncode == 2
     for problem in (
-        "cameras[0].folder: frames are 64x48, the images of recipe cell were 300x300; none would be judged",
+        "cameras[0].folder: frames are 64x48, the images of recipe cell were 300x300; none would be judged (",
+        "(parts cut out one by one, each of a size of its own, take any_size = true)",
         "cameras[1].folder: region far reaches to column 300 and row 48, frames are 64x48; region small is",
         "region small is 40x48, the images of recipe cell were 300x300; none would be judged",
     ):

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import zmq
 from rich.console import Console
+from support.daemon import camera_table, settings
 
 from inspectd import wire
 from inspectd.cli.live_view import LineView, plain_line, score_bar
@@ -188,3 +189,11 @@ def test_the_bar_reaches_its_mark_at_the_threshold(score: float, filled: int) ->
     assert bar.count("━") == filled
     cells = bar.split("2.500 ")[-1]
     assert cells.index("┃") == 10
+
+
+def test_a_line_that_does_not_run_is_told_by_its_file(tmp_path):
+    file = tmp_path / "line.toml"
+    file.write_text(f"{settings(tmp_path / 'a.bank', camera_table('cam', tmp_path))}\n")
+    done = subprocess.run([*WATCH, str(file)], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 3
+    assert "its line does not run here" in done.stderr

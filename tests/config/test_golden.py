@@ -70,7 +70,7 @@ def test_the_example_shows_every_setting_of_a_part(tmp_path):
         ),
         (PART + "repeats = 0", "golden.parts[0].repeats: got 0, "),
         (PART.replace('"fail"', '"bad"'), "golden.parts[0].expect: got 'bad', expected one of pass, fail"),
-        (PART.replace("expect", "expects"), "golden.parts[0].expects: unknown key, "),
+        (PART.replace("expect", "expects"), "golden.parts[0].expects: unknown key (is expect meant?), "),
         (
             "[golden]\nat_start = false\nat_changeover = false\n" + PART,
             (

@@ -67,9 +67,39 @@ def test_all_problems_are_found_at_once_each_with_its_path(tmp_path):
         "cameras[0].folder", "cameras[0].fsp", "cameras[0].slots", "cameras[1].name", "cameras[1].recipe",
         "cameras[2].kind", "line.deadline_ms", "line.name", "publish.verdicts_tcp", "nonsense",
     ])  # fmt: skip
-    assert "got -1, expected `float` >= 1.0" in found[paths.index("line.deadline_ms")]
+    assert "got -1, expected a number >= 1.0" in found[paths.index("line.deadline_ms")]
     kinds = sorted(kind.__struct_config__.tag for kind in get_args(config.Camera))
     assert f"expected one of {', '.join(kinds)}" in found[paths.index("cameras[2].kind")]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('deadline_ms = "fast"', "line.deadline_ms: got 'fast', expected a number"),
+        ("name = 3", "line.name: got 3, expected a text in quotes"),
+        ("dealine_ms = 3.0", "line.dealine_ms: unknown key (is deadline_ms meant?), expected one of "),
+        ("colour = 3", "line.colour: unknown key, expected one of "),
+    ],
+)
+def test_what_was_expected_is_said_in_words_and_what_may_be_meant(tmp_path, line, said):
+    (problem,) = problems(tmp_path, f"{MINIMAL}[line]\n{line}\n")
+    assert problem.startswith(said)
+    assert "`" not in problem
+
+
+def test_a_threshold_of_text_is_told_apart_from_one_left_out(tmp_path):
+    (problem,) = problems(tmp_path, MINIMAL.replace("[[recipes]]", '[[recipes]]\nthreshold = "high"', 1))
+    assert problem == "recipes[0].threshold: got 'high', expected a number"
+
+
+def test_folders_above_the_files_own_are_named_without_dots(tmp_path):
+    settings = load(tmp_path, f'{MINIMAL}[line]\nstate_dir = "../../state"\n')
+    assert settings.line.state_dir == str(tmp_path.resolve().parents[1] / "state")
+
+
+def test_a_folder_in_place_of_the_file_is_told(tmp_path):
+    with pytest.raises(ConfigError, match="is a folder, expected a TOML file"):
+        config.load(tmp_path)
 
 
 LIVE = MINIMAL.replace('kind = "images"', 'kind = "opencv"').replace('folder = "pictures"', "source = 0")
@@ -180,7 +210,7 @@ def test_a_number_too_long_to_write_out_is_one_problem(tmp_path):
 
 def test_a_name_does_not_end_with_a_line_break(tmp_path):
     (problem,) = problems(tmp_path, MINIMAL.replace('name = "cam"', 'name = "cam\\n"'))
-    assert problem.startswith("cameras[0].name: got 'cam\\n', expected `str` matching regex ")
+    assert problem.startswith("cameras[0].name: got 'cam\\n', expected a text in quotes matching regex ")
 
 
 def test_a_file_that_is_not_there_is_one_problem(tmp_path):

@@ -71,16 +71,25 @@ def test_the_example_shows_every_setting_of_a_region(tmp_path):
             region("x", 'recipe = "b"'), "",
             "cameras[0].recipe: got 'a', which judges nothing, as every region names another one",
         ),
-        (region("x", width=0), "", "cameras[0].regions[0].rectangle.width: got 0, expected `int` >= 1"),
-        (region("x", left=-1), "", "cameras[0].regions[0].rectangle.left: got -1, expected `int` >= 0"),
-        (region("a/b"), "", "cameras[0].regions[0].name: got 'a/b', expected `str` matching regex"),
+        (
+            region("x", width=0), "",
+            "cameras[0].regions[0].rectangle.width: got 0, expected a whole number >= 1",
+        ),
+        (
+            region("x", left=-1), "",
+            "cameras[0].regions[0].rectangle.left: got -1, expected a whole number >= 0",
+        ),
+        (
+            region("a/b"), "",
+            "cameras[0].regions[0].name: got 'a/b', expected a text in quotes matching regex",
+        ),
         (
             '[[cameras.regions]]\nname = "x"\n', "",
             "cameras[0].regions[0].rectangle: is missing, expected where it lies in the frame",
         ),
         (
             "".join(region(f"r{number}") for number in range(33)), "",
-            "cameras[0].regions: got an array of 33, expected `array` of length <= 32",
+            "cameras[0].regions: got an array of 33, expected a list of length <= 32",
         ),
         (
             region("x") + region("y") + region("z"), "[batching]\nmax_queue = 2",

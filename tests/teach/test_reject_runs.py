@@ -31,7 +31,7 @@ def test_nothing_is_called_good_during_a_run_of_rejects(line: TaughtLine, word: 
     judge(line, word)
     part = line.keep(noise(999), FAIL)
     with pytest.raises(
-        InputError, match=r"top: \d+ of \d+ parts were rejected now, expected at most 9 of 20"
+        InputError, match=r"top: \d+ of \d+ parts until now were rejected, expected at most 9 of 20"
     ):
         mark(line.place, part, "good", OPERATOR)
     escape = line.keep(noise(1000), PASS)
@@ -42,7 +42,7 @@ def test_a_part_of_a_run_is_not_called_good_when_the_run_is_over(line: TaughtLin
     judge(line, "f" * 12)
     part = line.keep(noise(999), FAIL)
     judge(line, "p" * 20)
-    with pytest.raises(InputError, match="parts were rejected when the part was judged"):
+    with pytest.raises(InputError, match="parts around this one were rejected"):
         mark(line.place, part, "good", OPERATOR)
 
 
@@ -56,7 +56,7 @@ def test_rejects_among_passes_or_of_another_time_are_no_run(line: TaughtLine) ->
 def test_nothing_is_confirmed_as_good_during_a_run(line: TaughtLine) -> None:
     case = mark(line.place, line.keep(noise(999), FAIL), "good", OPERATOR)
     judge(line, "f" * 12)
-    with pytest.raises(InputError, match="parts were rejected now"):
+    with pytest.raises(InputError, match="parts until now were rejected"):
         confirm(line.place, case.id, INSPECTOR)
     line.now_ns += APART_NS
     assert confirm(line.place, case.id, INSPECTOR).state == "confirmed"

@@ -34,6 +34,7 @@ from inspectd.gateways.opcua.vision import MachineState, VisionSystem
 from inspectd.gateways.settings import endpoints
 from inspectd.metrics_server import MetricsServer
 from inspectd.notify import Notifier
+from inspectd.text import why
 
 _TRUST_SECONDS: Final = 1.0
 _NO_DATE: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -114,7 +115,7 @@ class _Gateway:
                 await self._server.start()
             except OSError as error:
                 raise UnavailableError(
-                    f"opcua.port: cannot listen on {plant.host}:{plant.port}: {error.strerror or error}; "
+                    f"opcua.port: cannot listen on {plant.host}:{plant.port}: {why(error)}; "
                     "choose another port or address, or stop what uses it"
                 ) from error
             if self._settings.metrics.port:

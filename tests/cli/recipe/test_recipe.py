@@ -54,7 +54,7 @@ def test_from_a_toml_file_to_another_line(folder, recipe, tmp_path_factory):
 def test_cameras_with_one_bank_share_one_copy(folder, recipe):
     (folder / "link.safetensors").symlink_to(folder / "banks" / "a.safetensors")
     (folder / "cells.toml").write_text(RECIPE_FILE.replace("banks/b.", "link."))
-    assert "2 cameras, 1 banks" in recipe("import", folder / "cells.toml").out
+    assert "2 cameras, 1 bank " in recipe("import", folder / "cells.toml").out
     made = store_of(folder).verify("cells", 1)
     assert {camera.bank for camera in made.cameras.values()} == {"banks/top.safetensors"}
 

@@ -1,0 +1,54 @@
+"""Where a command's outcome cannot be written, it says so before the work."""
+
+from __future__ import annotations
+
+import pytest
+
+from inspectd.cli import main
+from inspectd.cli.outcome_files import file_to_write, picture_to_write
+from inspectd.errors import InputError, UnavailableError
+
+
+def test_a_place_that_can_be_written_is_taken_and_nothing_is_made(tmp_path):
+    for name in ("a.bank", "new/folder/a.bank"):
+        assert file_to_write(str(tmp_path / name)) == tmp_path / name
+    assert picture_to_write(str(tmp_path / "a.PNG")) == tmp_path / "a.PNG"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_no_file_to_write(tmp_path):
+    with pytest.raises(InputError, match="is a folder, expected the name of a file to write"):
+        file_to_write(str(tmp_path))
+
+
+@pytest.mark.parametrize("folder", ["/proc/nowhere", "file"])
+def test_a_place_that_cannot_be_written_is_named_with_its_folder(tmp_path, folder):
+    (tmp_path / "file").touch()
+    with pytest.raises(UnavailableError, match=r"a\.bank: cannot be written: folder "):
+        file_to_write(str(tmp_path / folder / "a.bank"))
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a"])
+def test_a_picture_has_a_name_that_says_its_format(tmp_path, name):
+    with pytest.raises(InputError, match=r"expected a name ending in \.png or \.jpg"):
+        picture_to_write(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["bank", "build", "--images", "nowhere", "--out"],
+        ["bank", "evaluate", "nowhere.bank", "--data", "nowhere", "--report"],
+        ["bank", "sensitivity", "nowhere.bank", "--images", "nowhere", "--report"],
+        ["bank", "compare", "nowhere.bank", "--data", "nowhere", "--report"],
+        ["explain", "nowhere", "--bank", "nowhere.bank", "--out"],
+    ],
+)
+def test_commands_refuse_it_before_they_read_anything(command, capsys):
+    assert main([*command, "/proc/nowhere/outcome.png"]) == 3
+    assert "error: /proc/nowhere/outcome.png: cannot be written: folder /proc: " in capsys.readouterr().err
+
+
+def test_without_a_command_all_are_listed(capsys):
+    assert main([]) == 2
+    assert "write a commented example configuration" in capsys.readouterr().err
