@@ -52,3 +52,9 @@ def test_commands_refuse_it_before_they_read_anything(command, capsys):
 def test_without_a_command_all_are_listed(capsys):
     assert main([]) == 2
     assert "write a commented example configuration" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_looked_at_is_said(tmp_path):
+    """A name too long for a file stands for a folder without rights, which root does not know."""
+    with pytest.raises(InputError, match="cannot be read: File name too long"):
+        file_to_write(str(tmp_path / ("x" * 300) / "a.bank"))

@@ -31,7 +31,8 @@ def test_prints_what_was_published_and_says_what_is_not_kept(start_daemon, stub_
     by_file = tmp_path / "by_file.toml"
     here = f'[line]\nruntime_dir = "{daemon.runtime_dir}"'
     by_file.write_text(daemon.file.read_text().replace("[line]", here))
-    assert replay(by_file, "--json", "--to", f"{epoch}:20").stdout == printed.stdout
+    again = replay(by_file, "--json", "--to", f"{epoch}:20")
+    assert again.stdout == printed.stdout, again.stderr
 
     part = replay(endpoint, "--from", f"{epoch}:5", "--to", f"{epoch}:7")
     first = daemon.reader.verdicts[4]
