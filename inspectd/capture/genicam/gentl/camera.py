@@ -13,7 +13,13 @@ from inspectd.capture.driver import CameraError, Facts
 from inspectd.capture.genicam.camera import StreamedFrame
 from inspectd.capture.genicam.gentl.library import GentlError, ProducerLibrary
 from inspectd.capture.genicam.gentl.nodes import NodeFeatures
-from inspectd.capture.genicam.gentl.producer import Closing, FoundCamera, Producer, borrow
+from inspectd.capture.genicam.gentl.producer import (
+    Closing,
+    FoundCamera,
+    Producer,
+    ProducerHangsError,
+    borrow,
+)
 from inspectd.capture.genicam.gentl.selection import choose, is_meant
 from inspectd.capture.genicam.gentl.standard import (
     AccessStatus,
@@ -24,7 +30,7 @@ from inspectd.capture.genicam.gentl.standard import (
     Gc,
 )
 from inspectd.capture.genicam.gentl.stream import GentlStream
-from inspectd.errors import InspectdError
+from inspectd.text import printable
 
 logger = logging.getLogger("inspectd.capture")
 
@@ -35,12 +41,9 @@ _QUIET_NS: Final = 10_000_000_000
 """A producer may report the same for every frame: it is said once in so long."""
 _MOST_LET_GO_SECONDS: Final = 3.0
 _LEAST_EVENT_BYTES: Final = 1024
+_MOST_EVENT_BYTES: Final = 1 << 16
 _TICKS: Final = ("DeviceTimestampFrequency", "GevTimestampTickFrequency")
 _OURS: Final = AccessStatus.OPEN_READWRITE
-
-
-class ProducerHangsError(InspectdError):
-    """A producer does not come back from a call; only a new process can use it again."""
 
 
 class ReachedGentlCamera:
@@ -147,7 +150,7 @@ class ReachedGentlCamera:
         if self._errors is None:
             return ""
         most = self._library.number("EventGetInfo", self._errors, EventInfo.SIZE_MAX) or 0
-        said = create_string_buffer(max(_LEAST_EVENT_BYTES, most))
+        said = create_string_buffer(min(max(_LEAST_EVENT_BYTES, most), _MOST_EVENT_BYTES))
         size = c_size_t(len(said))
         try:
             self._library.call("EventGetData", self._errors, said, byref(size), 0)
@@ -177,7 +180,7 @@ class ReachedGentlCamera:
         return {
             "camera": str(self._found),
             "reached_through": f"{self._producer.about()} ({self._library.path})",
-            "interface": self._found.interface,
+            "interface": printable(self._found.interface),
             "transport": self._found.transport or "not known",
             "frame_bytes": stream.payload_bytes if stream is not None else 0,
         }

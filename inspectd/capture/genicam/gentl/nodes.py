@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ctypes import byref, c_size_t, create_string_buffer
@@ -17,7 +18,7 @@ from genicam import genapi
 from inspectd.capture.driver import CameraError
 from inspectd.capture.genicam.camera import FeatureError
 from inspectd.capture.genicam.gentl.library import GentlError, ProducerLibrary
-from inspectd.capture.genicam.gentl.standard import PortInfo, UrlInfo
+from inspectd.capture.genicam.gentl.standard import Gc, PortInfo, UrlInfo
 from inspectd.text import printable
 
 _MOST_BYTES: Final = 64 << 20
@@ -38,9 +39,7 @@ class _Port(genapi.AbstractPort):  # type: ignore[misc]  # genicam says nothing 
 
     def read(self, address: int, length: int) -> bytes:
         """So many bytes from an address on."""
-        memory, size = create_string_buffer(length), c_size_t(length)
-        self._library.call("GCReadPort", self._port, address, memory, byref(size))
-        return memory.raw
+        return _read(self._library, self._port, address, length)
 
     def write(self, address: int, data: bytes) -> None:
         """Put bytes at an address."""
@@ -53,6 +52,14 @@ class _Port(genapi.AbstractPort):  # type: ignore[misc]  # genicam says nothing 
     def is_open(self) -> bool:
         """It is, as long as there is this object."""
         return True
+
+
+def _read(library: ProducerLibrary, port: int, address: int, length: int) -> bytes:
+    memory, size = create_string_buffer(length), c_size_t(length)
+    library.call("GCReadPort", port, address, memory, byref(size))
+    if size.value != length:
+        raise GentlError("GCReadPort", Gc.ERROR, f"it read {size.value} of {length} bytes")
+    return memory.raw
 
 
 @contextmanager
@@ -299,9 +306,7 @@ def _fetched(library: ProducerLibrary, port: int, url: str) -> bytes | None:
             raise CameraError(f"its description lies at {url!r}, expected local:NAME;ADDRESS;SIZE") from error
         if not 0 < size <= _MOST_BYTES:
             raise CameraError(f"its description has {size} bytes, expected 1 to {_MOST_BYTES}")
-        memory, filled = create_string_buffer(size), c_size_t(size)
-        library.call("GCReadPort", port, address, memory, byref(filled))
-        return memory.raw[: filled.value]
+        return _read(library, port, address, size)
     if scheme.lower() == "file":
         path = Path(unquote(urlsplit(url).path))
         try:
@@ -323,5 +328,5 @@ def _unpacked(data: bytes) -> bytes:
                     f"its description has {first.file_size} bytes, expected {_MOST_BYTES} at most"
                 )
             return archive.read(first).rstrip(b"\0")
-    except (zipfile.BadZipFile, IndexError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, IndexError, EOFError, RuntimeError, ValueError) as error:
         raise CameraError(f"its description is a ZIP file that cannot be read: {error}") from error
