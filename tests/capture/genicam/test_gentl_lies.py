@@ -8,6 +8,8 @@ from support.capture_child import CaptureChild
 from support.gentl_camera import GentlCamera, picture
 
 from inspectd.capture.driver import CameraError
+from inspectd.capture.genicam.gentl import discovery
+from inspectd.capture.genicam.gentl.producer import ProducerHangsError
 from inspectd.capture.registry import make_driver
 from inspectd.ipc.messages import Failed
 from inspectd.records import CameraPhase, Quality
@@ -157,6 +159,12 @@ def test_a_producer_that_keeps_buffers_is_used_in_a_new_process(camera):
         failed = child.until(lambda: next((r for r in child.records if isinstance(r, Failed)), None))
         assert child.exit_code() != 0
     assert "did not close what was opened: a buffer is not given back" in failed.detail
+
+
+def test_a_producer_that_does_not_come_back_is_not_waited_for_by_a_command(camera, monkeypatch):
+    monkeypatch.setattr(discovery, "_MOST_SECONDS", 0.3)
+    with camera.hanging("TLOpen"), pytest.raises(ProducerHangsError, match=r"not come back within 0\.3 s"):
+        discovery.ask_producer(str(camera.cti))
 
 
 def test_names_that_are_no_text_are_said_in_one_line(camera):

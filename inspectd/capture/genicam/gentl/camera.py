@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Collection
 from ctypes import byref, c_size_t, create_string_buffer
 from typing import Final
@@ -17,8 +16,8 @@ from inspectd.capture.genicam.gentl.producer import (
     Closing,
     FoundCamera,
     Producer,
-    ProducerHangsError,
     borrow,
+    within,
 )
 from inspectd.capture.genicam.gentl.selection import choose, is_meant
 from inspectd.capture.genicam.gentl.standard import (
@@ -191,7 +190,7 @@ class ReachedGentlCamera:
         Raises:
             ProducerHangsError: the producer does not come back.
         """
-        close_within(self._let_go_seconds, lambda: self._let_go(is_there=is_there), self._library)
+        within(self._let_go_seconds, lambda: self._let_go(is_there=is_there), self._library)
 
     def _let_go(self, *, is_there: bool) -> None:
         if self._stream is not None:
@@ -209,37 +208,6 @@ class ReachedGentlCamera:
         except CameraError as error:
             # It is let go of either way, and whoever opens it next hears what is wrong.
             logger.warning("camera did not stop: %s", error)
-
-
-def close_within(seconds: float, close: Callable[[], None], library: ProducerLibrary) -> None:
-    """Close what belongs to a producer, and do not wait for it for ever.
-
-    Args:
-        seconds: so long it is waited for.
-        close: does it.
-        library: of the producer.
-
-    Raises:
-        ProducerHangsError: it does not come back.
-    """
-    raised: list[BaseException] = []
-
-    def closing() -> None:
-        try:
-            close()
-        except BaseException as error:  # noqa: BLE001 - raised again below, where somebody hears it
-            raised.append(error)
-
-    thread = threading.Thread(target=closing, name="lets go of a camera", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        raise ProducerHangsError(
-            f"the GenTL producer {library.path} does not let go of its camera within {seconds:g} s; this "
-            "process ends, and another one takes its place"
-        )
-    if raised:
-        raise raised[0]
 
 
 def reach(
@@ -271,7 +239,7 @@ def reach(
         beat()
         reached = ReachedGentlCamera(library, producer, found, device, closing, let_go_seconds=let_go_seconds)
     except CameraError:
-        close_within(let_go_seconds, closing.close, library)
+        within(let_go_seconds, closing.close, library)
         raise
     return reached, found
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from ctypes import byref, c_uint8
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from inspectd.capture.driver import CameraError
 from inspectd.capture.genicam.gentl.library import GentlError, ProducerLibrary
@@ -226,6 +226,42 @@ class Producer:
                 raise
         # Its kind of camera cannot be kept from others' eyes; nobody else can set it.
         return self._library.handle("IFOpenDevice", interface, named, Access.CONTROL)
+
+
+_Found = TypeVar("_Found")
+
+
+def within(seconds: float, step: Callable[[], _Found], library: ProducerLibrary) -> _Found:
+    """Do what a producer may not come back from, and do not wait for it for ever.
+
+    Args:
+        seconds: so long it is waited for.
+        step: does it.
+        library: of the producer.
+
+    Raises:
+        ProducerHangsError: it does not come back.
+    """
+    found: list[_Found] = []
+    raised: list[BaseException] = []
+
+    def doing() -> None:
+        try:
+            found.append(step())
+        except BaseException as error:  # noqa: BLE001 - raised again below, where somebody hears it
+            raised.append(error)
+
+    thread = threading.Thread(target=doing, name="asks a GenTL producer", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise ProducerHangsError(
+            f"the GenTL producer {library.path} does not come back within {seconds:g} s; only a new process "
+            "can use it again"
+        )
+    if raised:
+        raise raised[0]
+    return found[0]
 
 
 def borrow(library: ProducerLibrary, closing: Closing) -> Producer:
