@@ -8,7 +8,7 @@ from support.capture_child import CaptureChild
 from support.gentl_camera import GentlCamera, picture
 
 from inspectd.capture.driver import CameraError
-from inspectd.capture.genicam.gentl import discovery
+from inspectd.capture.genicam.gentl import chunks, discovery
 from inspectd.capture.genicam.gentl.producer import ProducerHangsError
 from inspectd.capture.registry import make_driver
 from inspectd.ipc.messages import Failed
@@ -124,6 +124,26 @@ def test_sizes_that_do_not_fit_the_picture_make_it_partial(camera, driver, said,
     frame = fired(camera, driver, 2)
     assert (frame.flaw, frame.pixels.max()) == (Quality.PARTIAL, 0)
     assert why in frame.transfer_remark
+
+
+@pytest.mark.parametrize("layout", ["GEV", "U3V"])
+def test_chunks_that_do_not_take_the_bytes_of_their_frame_are_refused(layout):
+    tail = chunks._TAILS[layout]
+    good = bytes(12) + tail.pack(7, 12) + bytes(8) + tail.pack(9, 8)
+    assert chunks.laid_out(good, tail) == [(9, 20, 8), (7, 0, 12)]
+    assert chunks.laid_out(b"", tail) == []
+    for length in (0, 100, 2**32 - 8, 2**32 - 1):
+        with pytest.raises(CameraError, match="sent chunks that do not fit its frame"):
+            chunks.laid_out(bytes(12) + tail.pack(7, length), tail)
+
+
+def test_a_frame_without_chunks_says_nothing_beside_its_number_and_stamp(camera):
+    driver = make_driver(camera.settings(**EYE))
+    driver.open(lambda: None)
+    camera.tell("bare", 1)
+    said = fired(camera, driver, 2).device
+    assert (said.frame_id, said.exposure_us) == (1, None)
+    driver.close()
 
 
 def test_numbers_and_stamps_that_no_reader_can_keep_are_not_said(camera, driver):

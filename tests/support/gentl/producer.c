@@ -23,7 +23,7 @@
  * program takes control), `error` (an event), `say N=VALUE` (BUFFER_INFO N of all frames; none: it has no
  * answer; any: as it is), `again 0` (the frame before in another buffer, as it was), `again 1` (with another
  * number), `twice` (the buffer before, given a second time), `overwrite N` (the next N are written over while they are read),
- * `keep` (buffers are not given back any more), `do WHAT` (ends or changes the whole process). Answers: `done`, or `deaf`: it waits for no signal at Line1.
+ * `bare N` (no chunk is listed of the next N), `keep` (buffers are not given back any more), `do WHAT` (ends or changes the whole process). Answers: `done`, or `deaf`: it waits for no signal at Line1.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -104,7 +104,7 @@ struct device {
     struct event error, filled;
     uint64_t frame_id, opened_ns, due_ns, later_ns, underrun, delivered;
     uint32_t later_tag;
-    int incomplete, shortened, larger, old, cut, unstamped, overwrite, is_keeping;
+    int incomplete, shortened, larger, old, cut, unstamped, overwrite, is_keeping, bare;
     int64_t said[MOST_INFO];
     uint8_t is_said[MOST_INFO];
     struct buffer last;
@@ -336,6 +336,7 @@ static void expose(struct device *device, uint32_t tag) {
                 end = close_chunk(buffer, end, 0x1001 + chunk, 8);
             }
     }
+    if (device->bare && device->bare--) buffer->chunks = 0;
     buffer->intended = buffer->filled = end;
     if (device->incomplete && device->incomplete--) { buffer->is_incomplete = 1; buffer->filled = end / 2; }
     if (device->shortened && device->shortened--) buffer->filled = end / 2;
@@ -403,6 +404,7 @@ static const char *command(struct device *device, char *said) {
     if (!strcmp(said, "again")) { repeat(device, 1, value); return "done"; }
     if (!strcmp(said, "twice")) { repeat(device, 0, 0); return "done"; }
     if (!strcmp(said, "overwrite")) { device->overwrite = value; return "done"; }
+    if (!strcmp(said, "bare")) { device->bare = value; return "done"; }
     if (!strcmp(said, "keep")) { device->is_keeping = 1; return "done"; }
     if (!strcmp(said, "skip")) { device->frame_id += value; return "done"; }
     if (!strcmp(said, "stamps")) { device->unstamped = !value; return "done"; }

@@ -6,7 +6,7 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import byref, c_size_t, create_string_buffer
 from pathlib import Path
@@ -224,15 +224,10 @@ class AttachedChunks:
 
     Args:
         features: of the camera.
-        layout: how they are found in the frame's bytes: `GEV` or `U3V`; else the producer lists them.
     """
 
-    def __init__(self, features: NodeFeatures, layout: str) -> None:
-        makers: dict[str, Callable[[Any], Any]] = {
-            "GEV": genapi.ChunkAdapterGEV,
-            "U3V": genapi.ChunkAdapterU3V,
-        }
-        self._adapter = makers.get(layout, genapi.ChunkAdapterGeneric)(features.nodes)
+    def __init__(self, features: NodeFeatures) -> None:
+        self._adapter = genapi.ChunkAdapterGeneric(features.nodes)
 
     @contextmanager
     def of_list(self, data: bytes, listed: list[tuple[int, int, int]]) -> Iterator[None]:
@@ -242,19 +237,8 @@ class AttachedChunks:
             chunk = genapi.SingleChunkData()
             chunk.chunk_id, chunk.chunk_offset, chunk.chunk_length = number, offset, length
             chunks.append(chunk)
-        with self._attached(data, chunks):
-            yield
-
-    @contextmanager
-    def of_layout(self, data: bytes) -> Iterator[None]:
-        """The chunks of a frame, found by their layout from the end of `data` on."""
-        with self._attached(data, len(data)):
-            yield
-
-    @contextmanager
-    def _attached(self, data: bytes, where: Any) -> Iterator[None]:
         with _refusals("its chunks cannot be read"):
-            self._adapter.attach_buffer(data, where)
+            self._adapter.attach_buffer(data, chunks)
         try:
             yield
         finally:
