@@ -1,6 +1,8 @@
 """What a GenTL producer can say or do that is not so: no old, torn or foreign picture is a new one."""
 
+import io
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from support.capture_child import CaptureChild
 from support.gentl_camera import GentlCamera, picture
 
 from inspectd.capture.driver import CameraError
-from inspectd.capture.genicam.gentl import chunks, discovery
+from inspectd.capture.genicam.gentl import chunks, discovery, nodes
 from inspectd.capture.genicam.gentl.producer import ProducerHangsError
 from inspectd.capture.registry import make_driver
 from inspectd.ipc.messages import Failed
@@ -185,6 +187,27 @@ def test_a_producer_that_does_not_come_back_is_not_waited_for_by_a_command(camer
     monkeypatch.setattr(discovery, "_MOST_SECONDS", 0.3)
     with camera.hanging("TLOpen"), pytest.raises(ProducerHangsError, match=r"not come back within 0\.3 s"):
         discovery.ask_producer(str(camera.cti))
+
+
+def packed(change):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("camera.xml", "<RegisterDescription/>" * 100)
+    data = bytearray(file.getvalue())
+    change(data)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("at", [(6, 1), (8, 99), (45, 255), (50, 255)])  # flags, method, what is packed
+def test_a_packed_description_that_is_broken_is_said(at):
+    def broken(data):
+        data[at[0]] = at[1]
+        if at[0] < 10:
+            data[data.index(b"PK\1\2") + at[0] + 2] = at[1]
+
+    assert nodes._unpacked(packed(lambda data: None)).startswith(b"<RegisterDescription/>")
+    with pytest.raises(CameraError, match="ZIP file that cannot be read"):
+        nodes._unpacked(packed(broken))
 
 
 def test_names_that_are_no_text_are_said_in_one_line(camera):

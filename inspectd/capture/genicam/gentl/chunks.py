@@ -38,7 +38,8 @@ def laid_out(data: bytes, tail: struct.Struct) -> list[tuple[int, int, int]]:
     Raises:
         CameraError: the chunks do not take the frame's bytes.
     """
-    found, end = [], len(data)
+    found: list[tuple[int, int, int]] = []
+    end = len(data)
     while end and len(found) < _MOST_CHUNKS:
         number, length = tail.unpack_from(data, end - tail.size) if end >= tail.size else (0, end)
         start = end - tail.size - length
