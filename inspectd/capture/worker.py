@@ -39,11 +39,13 @@ from inspectd.records import (
     FrameRef,
     Quality,
 )
+from inspectd.text import printable
 
 STAGE: Final = "capture"
 _SLOT_POLL_SECONDS: Final = 0.002
 _LATE_MS: Final = 100.0
 _NOTICE_EVERY_NS: Final = 10_000_000_000
+_MOST_WORDS: Final = 2000
 _TURN_SECONDS: Final = child.HEARTBEAT_SECONDS / 2
 
 logger = logging.getLogger("inspectd.capture")
@@ -224,7 +226,7 @@ class CaptureWorker:
         now_ns = time.monotonic_ns()
         if now_ns >= self._quiet_until_ns.get(name, 0):
             self._quiet_until_ns[name] = now_ns + _NOTICE_EVERY_NS
-            self._channel.send_wait(CameraNotice(self._camera.name, name, detail))
+            self._channel.send_wait(CameraNotice(self._camera.name, name, _fit(detail)))
 
     def _fits_first(self, frame: Frame) -> bool:
         return self._camera.may_vary_in_size or frame.pixels.shape == self._shape
@@ -270,19 +272,25 @@ class CaptureWorker:
                 self._setter.want(received[0].settings)
 
     def _say_settings(self, settings: CameraSettings, problem: str) -> None:
+        problem = _fit(problem)
         self._channel.send_wait(CameraSettingsReport(self._camera.name, settings, problem))
         level = logging.WARNING if problem else logging.INFO
         name = "camera_settings_failed" if problem else "camera_settings_applied"
         log.event(logger, level, name, camera=self._camera.name, detail=problem or str(settings))
 
     def _say(self, phase: CameraPhase, detail: str = "") -> None:
-        state = CameraState(self._camera.name, phase, detail)
+        state = CameraState(self._camera.name, phase, _fit(detail))
         if state == self._state:
             return
         self._state = state
         self._channel.send_wait(state)
         level = logging.WARNING if phase is CameraPhase.DOWN else logging.INFO
-        log.event(logger, level, f"camera_{phase}", camera=self._camera.name, detail=detail or None)
+        log.event(logger, level, f"camera_{phase}", camera=self._camera.name, detail=state.detail or None)
+
+
+def _fit(words: str) -> str:
+    """Words that may be a camera's own, as they can be sent and shown: one line of some length."""
+    return printable(words[:_MOST_WORDS])
 
 
 def _size(shape: tuple[int, ...]) -> str:

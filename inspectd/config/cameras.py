@@ -452,6 +452,8 @@ class GenicamCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag
             yield "cti", 'is missing, expected the path of the vendor\'s GenTL producer for backend = "gentl"'
         elif not self.cti.startswith("/"):
             yield "cti", f"got {self.cti!r}, expected an absolute path: it is not looked for"
+        elif not self.cti.isprintable():
+            yield "cti", f"got {self.cti!r}, expected a path without line breaks and other control characters"
         if self.packet_bytes is not None:
             yield (
                 "packet_bytes",

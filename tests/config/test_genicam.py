@@ -56,6 +56,11 @@ def test_a_producer_is_named_by_its_file(tmp_path, device):
     [
         ("serial:1", GENTL, "cameras[0].cti: is missing, expected the path of the vendor's GenTL producer"),
         ("serial:1", GENTL + 'cti = "producer.cti"', "expected an absolute path: it is not looked for"),
+        (
+            "serial:1",
+            GENTL + r'cti = "/opt/a\nb.cti"',
+            "expected a path without line breaks and other control",
+        ),
         ("serial:1", CTI, "cameras[0].cti: got '/opt/vendor/producer.cti', expected none unless backend ="),
         ("id:1", "", 'an id takes backend = "gentl"'),
         ("serial:1", GENTL + CTI + "packet_bytes = 1500", "with gentl the producer sizes packets"),

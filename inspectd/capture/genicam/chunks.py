@@ -23,6 +23,7 @@ CHUNKS: Final[dict[str, str]] = {
 """The chunk, by its name in the GenICam standard features (SFNC), that gives each fact. The time is not among
 them: every frame is sent with it, whatever chunks there are."""
 _SETTINGS: Final = ("exposure_us", "gain_db")
+_MOST_WHOLE: Final = 1 << 63
 _NO_UNIT_OF_ITS_OWN: Final = ""
 
 
@@ -95,5 +96,7 @@ def facts_of(values: dict[str, float], frame_id: int, device_ns: int) -> DeviceF
         frame_id: number that it was sent with; 0: it was lost, or there is none.
         device_ns: stamp that it was sent with; 0: there was none.
     """
-    known: dict[str, float | int] = {name: value for name, value in values.items() if math.isfinite(value)}
-    return DeviceFacts(**({"frame_id": frame_id or None, "time_ns": device_ns or None} | known))  # type: ignore[arg-type]
+    sent: dict[str, float] = {"frame_id": frame_id, "time_ns": device_ns}
+    known = {name: value for name, value in sent.items() if value} | values
+    # Readers keep whole numbers in 64 bits with a sign; no clock and no counter gets beyond that.
+    return DeviceFacts(**{n: v for n, v in known.items() if math.isfinite(v) and abs(v) < _MOST_WHOLE})  # type: ignore[arg-type]

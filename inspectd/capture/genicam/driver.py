@@ -16,7 +16,7 @@ from inspectd.capture.genicam.camera import ReachedCamera, StreamedFrame, Way
 from inspectd.capture.genicam.chunks import set_chunks
 from inspectd.capture.genicam.device_clock import DeviceClock, FrameSpan
 from inspectd.capture.genicam.features import apply_settings, set_up
-from inspectd.capture.genicam.frame_ids import FrameIds
+from inspectd.capture.genicam.frame_ids import FrameIds, FrameOrder
 from inspectd.capture.genicam.pixel_formats import PixelFormat, format_of, to_picture
 from inspectd.records import UNSET, CameraSettings, Quality
 
@@ -37,6 +37,7 @@ class GenicamDriver:
         self._open: ReachedCamera | None = None
         self._is_there = True
         self._ids = FrameIds()
+        self._order = FrameOrder()
         self._clock = DeviceClock()
         self._format: PixelFormat | None = None
         self._shape: tuple[int, ...] = ()
@@ -73,6 +74,7 @@ class GenicamDriver:
             undo.pop_all()
         self._open, self._is_there = camera, True
         self._ids, self._clock = FrameIds(), DeviceClock()
+        self._order.reopened()
         self._earliest_ns = time.monotonic_ns()
         self._await_frame(self._earliest_ns)
         camera.start()
@@ -114,10 +116,13 @@ class GenicamDriver:
         if not self._is_there:
             raise CameraError(f"{self._settings.device}: does not answer; is it switched on and connected?")
         try:
+            self._is_there = False
             opened.turn(now_ns)
+            self._is_there = True
             self._held = opened.next_frame(_POLL_MS)
         except CameraError as error:
-            self._is_there = False
+            # One that sends what is refused is stopped: else it goes on, and cannot be set when it is opened.
+            self._is_there = self._is_there and opened.answers()
             raise CameraError(f"{self._settings.device}: {error}") from error
         if self._held is None and self._settings.trigger_source is None and now_ns > self._frame_by_ns:
             raise CameraError(
@@ -138,6 +143,10 @@ class GenicamDriver:
         if raw is None:  # poll() has just said otherwise
             raise CameraError(f"{self._settings.device}: gave no frame")
         self._await_frame(raw.arrival_ns)
+        # What is not whole never passes; its number and stamp may be those of what the buffer held before.
+        old = "" if raw.problem else self._order.problem(raw.frame_id, raw.device_ns)
+        if old:
+            raise CameraError(f"{self._settings.device}: {old}")
         lost = self._ids.lost_before(raw.frame_id)
         span = self._span(raw)
         remarks = [self._remark, raw.remark, self._ids.take_remark()]

@@ -2,12 +2,61 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 _WRAP: Final = 65_535
 """GigE Vision 1.x counts 1 to 65535 and goes on with 1: 0 is no frame's number."""
 _MOST_LOST: Final = 1000
 """A gap beyond this is a camera that counts anew, not a network that lost so many frames."""
+
+
+_STAMPS: Final = 1024
+"""As many as a producer may have buffers: none of what lies in one can be older."""
+
+
+class FrameOrder:
+    """Whether each frame is newer than those before it, as its number and its stamp show.
+
+    Libraries give a frame again, or an old one late. Dated by its arrival it would be the next part's.
+    """
+
+    def __init__(self) -> None:
+        self._number = self._stamp_ns = 0
+        self._stamps: deque[int] = deque(maxlen=_STAMPS)
+
+    def reopened(self) -> None:
+        """Its numbers and its clock may have begun anew; no frame that was there before comes again."""
+        self._number = self._stamp_ns = 0
+
+    def problem(self, number: int, stamp_ns: int) -> str:
+        """Why nothing shows that a frame is a new one; empty: it is, or says neither number nor stamp.
+
+        Args:
+            number: 0: it has none.
+            stamp_ns: on the camera's clock; 0: it has none.
+        """
+        before, self._number = self._number, number or self._number
+        before_ns, self._stamp_ns = self._stamp_ns, stamp_ns or self._stamp_ns
+        was_seen = stamp_ns in self._stamps
+        if stamp_ns:
+            self._stamps.append(stamp_ns)
+        steps = []
+        if number and before:
+            steps.append(number - before if max(number, before) > _WRAP else _step(before, number))
+        if stamp_ns and before_ns:
+            steps.append(stamp_ns - before_ns)
+        if not was_seen and 0 not in steps and (not steps or max(steps) > 0):
+            return ""
+        return (
+            f"gave a frame again, or an old one: number {number}, stamped {stamp_ns}, after number {before}, "
+            f"stamped {before_ns}"
+        )
+
+
+def _step(before: int, number: int) -> int:
+    """How far 16-bit numbers went; below 0: back."""
+    return (number - before + _WRAP // 2) % _WRAP - _WRAP // 2
 
 
 class FrameIds:

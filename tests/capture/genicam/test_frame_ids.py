@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspectd.capture.genicam.frame_ids import FrameIds
+from inspectd.capture.genicam.frame_ids import FrameIds, FrameOrder
 
 
 def lost(ids):
@@ -42,3 +42,35 @@ def test_what_came_and_what_was_lost_are_all_that_was_sent(first, came):
     seen = [frame_id for frame_id, is_there in zip(sent, [True, *came, True], strict=True) if is_there]
     counts, _ = lost(seen)
     assert len(seen) + sum(counts) == len(sent)
+
+
+def problems(*frames):
+    order = FrameOrder()
+    return [bool(order.problem(*frame)) for frame in frames]
+
+
+def test_a_frame_is_new_that_goes_ahead_by_its_number_or_its_stamp():
+    assert not any(problems((1, 100), (2, 200), (5, 300)))
+    assert not any(problems((65_534, 100), (65_535, 200), (1, 300), (2, 400)))  # 16 bits
+    assert not any(problems((2**32 - 1, 100), (0, 200), (1, 300)))  # 32 bits
+    assert not any(problems((7, 900), (8, 50), (9, 60)))  # its clock was set back
+    assert not any(problems((7, 100), (1, 200), (2, 300)))  # its numbers began anew
+    assert not any(problems((0, 0), (0, 0)))  # nothing is known of it
+    assert not any(problems((1, 0), (2, 0), (0, 0), (3, 0)))
+    assert not any(problems((0, 100), (0, 200)))
+
+
+@pytest.mark.parametrize(
+    "last",
+    [(2, 300), (3, 200), (2, 200), (1, 150), (1, 0), (2, 0), (0, 200), (0, 150), (3, 100), (65_535, 99)],
+)
+def test_a_frame_is_not_new_that_repeats_or_shows_nothing_that_goes_ahead(last):
+    assert problems((1, 100), (2, 200), last) == [False, False, True]
+
+
+def test_opened_anew_all_may_begin_again_but_no_stamp_comes_twice():
+    order = FrameOrder()
+    assert not order.problem(7, 900)
+    order.reopened()
+    assert not order.problem(1, 100)
+    assert order.problem(2, 900)

@@ -344,7 +344,7 @@ def test_a_producer_that_does_not_let_go_ends_the_process(camera):
             camera.switch_off()
             failed = child.until(lambda: next((r for r in child.records if isinstance(r, Failed)), None))
             assert child.exit_code() != 0
-        assert "does not let go of its camera within 0.5 s; this process ends" in failed.detail
+        assert "does not come back within 0.5 s; only a new process can use it again" in failed.detail
 
 
 def cti_of_every_bad_kind(folder, good):

@@ -8,6 +8,7 @@
  *                   whoever had opened it before has to open it again. Whoever locks it (flock) controls it.
  *   camera.xml      the description of all cameras
  *   interface.xml   the description of the interface; may be missing
+ *   many            while it is there, the interface says that it has 10,000 cameras
  *   hang            the name of a function that does not return while the file says so
  *   eye-SERIAL      made here: a datagram socket that takes commands while the camera is open
  *
@@ -19,7 +20,10 @@
  * Commands: `fire TAG` (the photo eye sees something, and the picture shows TAG), `later TAG` (30 ms after the
  * answer), `incomplete N`, `short N`,
  * `large N`, `old N`, `cut N` (faults of the next N frames), `skip N` (numbers), `stamps 0|1`, `revoke` (another
- * program takes control), `error` (an event). Answers: `done`, or `deaf`: it waits for no signal at Line1.
+ * program takes control), `error` (an event), `say N=VALUE` (BUFFER_INFO N of all frames; none: it has no
+ * answer; any: as it is), `again 0` (the frame before in another buffer, as it was), `again 1` (with another
+ * number), `twice` (the buffer before, given a second time), `overwrite N` (the next N are written over while they are read),
+ * `bare N` (no chunk is listed of the next N), `keep` (buffers are not given back any more), `do WHAT` (ends or changes the whole process). Answers: `done`, or `deaf`: it waits for no signal at Line1.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -28,6 +32,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -54,7 +59,7 @@ enum {
 enum { T_STRING = 1, T_INT32 = 5, T_UINT32 = 6, T_UINT64 = 8, T_PTR = 10, T_BOOL8 = 11, T_SIZET = 12 };
 enum { EVENT_ERROR = 0, EVENT_NEW_BUFFER = 1 };
 enum { SYSTEM = 0x51, INTERFACE, DEVICE, REMOTE, STREAM, BUFFER, EVENT };
-enum { MOST_CAMERAS = 4, MOST_BUFFERS = 64, CHUNKS = 6 };
+enum { MOST_CAMERAS = 4, MOST_BUFFERS = 64, MOST_INFO = 40, CHUNKS = 6 };
 
 /* Registers of a camera, little-endian. */
 enum {
@@ -99,7 +104,12 @@ struct device {
     struct event error, filled;
     uint64_t frame_id, opened_ns, due_ns, later_ns, underrun, delivered;
     uint32_t later_tag;
-    int incomplete, shortened, larger, old, cut, unstamped;
+    int incomplete, shortened, larger, old, cut, unstamped, overwrite, is_keeping, bare;
+    int64_t said[MOST_INFO];
+    uint8_t is_said[MOST_INFO];
+    struct buffer last;
+    int last_index;
+    uint8_t *last_bytes;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -326,25 +336,76 @@ static void expose(struct device *device, uint32_t tag) {
                 end = close_chunk(buffer, end, 0x1001 + chunk, 8);
             }
     }
+    if (device->bare && device->bare--) buffer->chunks = 0;
     buffer->intended = buffer->filled = end;
     if (device->incomplete && device->incomplete--) { buffer->is_incomplete = 1; buffer->filled = end / 2; }
     if (device->shortened && device->shortened--) buffer->filled = end / 2;
     if (device->larger && device->larger--) buffer->is_larger = 1;
     if (device->old && device->old--) buffer->has_new_data = 0;
     if (device->cut && device->cut--) buffer->delivered /= 2;
+    device->last = *buffer;
+    device->last_index = index;
+    device->last_bytes = realloc(device->last_bytes, buffer->size);
+    memcpy(device->last_bytes, buffer->base, buffer->size);
     device->output[device->ready++] = index;
     device->delivered++;
     device->filled.pending++;
     pthread_cond_broadcast(&told);
 }
 
+/* Gives a frame that it gave before: in another buffer, or the same buffer a second time. */
+static void repeat(struct device *device, int is_in_another, int is_renumbered) {
+    int index = device->last_index;
+    if (is_in_another) {
+        index = device->queue[0];
+        memmove(device->queue, device->queue + 1, --device->queued * sizeof(int));
+    }
+    struct buffer *buffer = device->buffers[index], held = *buffer;
+    *buffer = device->last;
+    buffer->base = held.base;
+    memcpy(buffer->base, device->last_bytes, buffer->size);
+    if (is_renumbered) buffer->frame_id = device->frame_id++;
+    if (!is_in_another) buffer->is_queued = held.is_queued;
+    device->output[device->ready++] = index;
+    device->filled.pending++;
+    pthread_cond_broadcast(&told);
+}
+
+static void end_or_change(const char *what) {
+    if (!strcmp(what, "segv")) raise(SIGSEGV);
+    if (!strcmp(what, "abort")) abort();
+    if (!strcmp(what, "exit")) _exit(0);
+    if (!strcmp(what, "close")) for (int file = 3; file < 100; file++) close(file);
+    if (!strcmp(what, "signals")) for (int number = 1; number < 32; number++) signal(number, SIG_IGN);
+    if (!strcmp(what, "print")) {
+        char line[200];
+        memset(line, 'x', sizeof line - 1);
+        line[sizeof line - 1] = 0;
+        for (int count = 0; count < 20000; count++) fprintf(stderr, "%s\n", line);
+    }
+    if (!strcmp(what, "move") && chdir("/")) abort();
+}
+
 static const char *command(struct device *device, char *said) {
+    if (!strncmp(said, "do ", 3)) { end_or_change(said + 3); return "done"; }
+    if (!strncmp(said, "say ", 4)) {
+        long which = strtol(said + 4, NULL, 10);
+        const char *value = strchr(said, '=') + 1;
+        device->is_said[which] = !strcmp(value, "any") ? 0 : !strcmp(value, "none") ? 2 : 1;
+        device->said[which] = strtoll(value, NULL, 10);
+        return "done";
+    }
     long value = strchr(said, ' ') ? strtol(strchr(said, ' ') + 1, NULL, 10) : 1;
     int *faults[] = {&device->incomplete, &device->shortened, &device->larger, &device->old, &device->cut};
     const char *names[] = {"incomplete", "short", "large", "old", "cut"};
     said[strcspn(said, " ")] = 0;
     for (size_t fault = 0; fault < 5; fault++)
         if (!strcmp(said, names[fault])) { *faults[fault] = value; return "done"; }
+    if (!strcmp(said, "again")) { repeat(device, 1, value); return "done"; }
+    if (!strcmp(said, "twice")) { repeat(device, 0, 0); return "done"; }
+    if (!strcmp(said, "overwrite")) { device->overwrite = value; return "done"; }
+    if (!strcmp(said, "bare")) { device->bare = value; return "done"; }
+    if (!strcmp(said, "keep")) { device->is_keeping = 1; return "done"; }
     if (!strcmp(said, "skip")) { device->frame_id += value; return "done"; }
     if (!strcmp(said, "stamps")) { device->unstamped = !value; return "done"; }
     if (!strcmp(said, "revoke")) { device->is_revoked = 1; return "done"; }
@@ -542,7 +603,12 @@ GC_ERROR IFUpdateDeviceList(handle module, bool8_t *changed, uint64_t timeout) {
     return OK;
 }
 
-GC_ERROR IFGetNumDevices(handle module, uint32_t *count) { *count = listed_count; return OK; }
+GC_ERROR IFGetNumDevices(handle module, uint32_t *count) {
+    char path[500];
+    snprintf(path, sizeof path, "%s/many", folder);
+    *count = access(path, F_OK) ? listed_count : 10000;
+    return OK;
+}
 
 static void id_of(struct device *device, char *id) { sprintf(id, "SIM::%s", device->serial); }
 
@@ -935,6 +1001,7 @@ GC_ERROR DSRevokeBuffer(handle stream, handle which, void **memory, void **user)
     NEED(index >= 0, ERR_INVALID_HANDLE, "no such buffer");
     struct buffer *buffer = which;
     NEED(!buffer->is_queued && !buffer->is_output, ERR_RESOURCE_IN_USE, "the buffer is queued");
+    NEED(!device->is_keeping, ERR_RESOURCE_IN_USE, "the buffer is kept");
     if (memory) *memory = buffer->is_ours ? NULL : buffer->base;
     if (user) *user = buffer->user;
     if (buffer->is_ours) free(buffer->base);
@@ -1023,6 +1090,12 @@ GC_ERROR DSGetBufferInfo(handle stream, handle which, int32_t command, int32_t *
     struct device *device = of_stream(stream);
     struct buffer *buffer = which;
     NEED(device && index_of(device, which) >= 0, ERR_INVALID_HANDLE, "no such buffer");
+    if (command == 19 && device->overwrite && device->overwrite--) {
+        buffer->frame_id++;
+        memset(buffer->base, 99, buffer->size / 2);
+    }
+    NEED(command >= MOST_INFO || device->is_said[command] != 2, ERR_NOT_AVAILABLE, "it does not say");
+    if (command < MOST_INFO && device->is_said[command]) GIVE(7, int64_t, device->said[command]);
     switch (command) {
     case 0: GIVE(T_PTR, void *, buffer->base);
     case 1: GIVE(T_SIZET, size_t, buffer->size);

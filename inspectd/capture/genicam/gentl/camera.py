@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Collection
 from ctypes import byref, c_size_t, create_string_buffer
 from typing import Final
@@ -13,7 +12,13 @@ from inspectd.capture.driver import CameraError, Facts
 from inspectd.capture.genicam.camera import StreamedFrame
 from inspectd.capture.genicam.gentl.library import GentlError, ProducerLibrary
 from inspectd.capture.genicam.gentl.nodes import NodeFeatures
-from inspectd.capture.genicam.gentl.producer import Closing, FoundCamera, Producer, borrow
+from inspectd.capture.genicam.gentl.producer import (
+    Closing,
+    FoundCamera,
+    Producer,
+    borrow,
+    within,
+)
 from inspectd.capture.genicam.gentl.selection import choose, is_meant
 from inspectd.capture.genicam.gentl.standard import (
     AccessStatus,
@@ -24,7 +29,7 @@ from inspectd.capture.genicam.gentl.standard import (
     Gc,
 )
 from inspectd.capture.genicam.gentl.stream import GentlStream
-from inspectd.errors import InspectdError
+from inspectd.text import printable
 
 logger = logging.getLogger("inspectd.capture")
 
@@ -35,12 +40,9 @@ _QUIET_NS: Final = 10_000_000_000
 """A producer may report the same for every frame: it is said once in so long."""
 _MOST_LET_GO_SECONDS: Final = 3.0
 _LEAST_EVENT_BYTES: Final = 1024
+_MOST_EVENT_BYTES: Final = 1 << 16
 _TICKS: Final = ("DeviceTimestampFrequency", "GevTimestampTickFrequency")
 _OURS: Final = AccessStatus.OPEN_READWRITE
-
-
-class ProducerHangsError(InspectdError):
-    """A producer does not come back from a call; only a new process can use it again."""
 
 
 class ReachedGentlCamera:
@@ -147,7 +149,7 @@ class ReachedGentlCamera:
         if self._errors is None:
             return ""
         most = self._library.number("EventGetInfo", self._errors, EventInfo.SIZE_MAX) or 0
-        said = create_string_buffer(max(_LEAST_EVENT_BYTES, most))
+        said = create_string_buffer(min(max(_LEAST_EVENT_BYTES, most), _MOST_EVENT_BYTES))
         size = c_size_t(len(said))
         try:
             self._library.call("EventGetData", self._errors, said, byref(size), 0)
@@ -177,7 +179,7 @@ class ReachedGentlCamera:
         return {
             "camera": str(self._found),
             "reached_through": f"{self._producer.about()} ({self._library.path})",
-            "interface": self._found.interface,
+            "interface": printable(self._found.interface),
             "transport": self._found.transport or "not known",
             "frame_bytes": stream.payload_bytes if stream is not None else 0,
         }
@@ -188,7 +190,7 @@ class ReachedGentlCamera:
         Raises:
             ProducerHangsError: the producer does not come back.
         """
-        close_within(self._let_go_seconds, lambda: self._let_go(is_there=is_there), self._library)
+        within(self._let_go_seconds, lambda: self._let_go(is_there=is_there), self._library)
 
     def _let_go(self, *, is_there: bool) -> None:
         if self._stream is not None:
@@ -206,37 +208,6 @@ class ReachedGentlCamera:
         except CameraError as error:
             # It is let go of either way, and whoever opens it next hears what is wrong.
             logger.warning("camera did not stop: %s", error)
-
-
-def close_within(seconds: float, close: Callable[[], None], library: ProducerLibrary) -> None:
-    """Close what belongs to a producer, and do not wait for it for ever.
-
-    Args:
-        seconds: so long it is waited for.
-        close: does it.
-        library: of the producer.
-
-    Raises:
-        ProducerHangsError: it does not come back.
-    """
-    raised: list[BaseException] = []
-
-    def closing() -> None:
-        try:
-            close()
-        except BaseException as error:  # noqa: BLE001 - raised again below, where somebody hears it
-            raised.append(error)
-
-    thread = threading.Thread(target=closing, name="lets go of a camera", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        raise ProducerHangsError(
-            f"the GenTL producer {library.path} does not let go of its camera within {seconds:g} s; this "
-            "process ends, and another one takes its place"
-        )
-    if raised:
-        raise raised[0]
 
 
 def reach(
@@ -268,7 +239,7 @@ def reach(
         beat()
         reached = ReachedGentlCamera(library, producer, found, device, closing, let_go_seconds=let_go_seconds)
     except CameraError:
-        close_within(let_go_seconds, closing.close, library)
+        within(let_go_seconds, closing.close, library)
         raise
     return reached, found
 

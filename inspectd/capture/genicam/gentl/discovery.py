@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
-from inspectd.capture.genicam.gentl.library import open_library
+from inspectd.capture.genicam.gentl.library import ProducerLibrary, open_library
 from inspectd.capture.genicam.gentl.way import need_package
+
+_MOST_SECONDS: Final = 15.0
 
 
 class ProducerCamera(msgspec.Struct, frozen=True):
@@ -40,10 +44,17 @@ def ask_producer(cti: str) -> ProducerAsked:
 
     Raises:
         CameraError: it cannot be opened.
+        ProducerHangsError: it does not come back.
     """
     need_package()
     library = open_library(cti)
-    from inspectd.capture.genicam.gentl.producer import Closing, borrow  # noqa: PLC0415 - it needs the package
+    from inspectd.capture.genicam.gentl.producer import within  # noqa: PLC0415 - it needs the package
+
+    return within(_MOST_SECONDS, lambda: _asked(cti, library), library)
+
+
+def _asked(cti: str, library: ProducerLibrary) -> ProducerAsked:
+    from inspectd.capture.genicam.gentl.producer import Closing, borrow  # noqa: PLC0415 - as above
 
     closing = Closing(library)
     try:

@@ -98,6 +98,7 @@ _UNKNOWN: Final = frozenset(
 """Answers to a question that a producer has no answer to."""
 _NAMES: Final = {int(code): code.name for code in Gc}
 _MOST_TEXT: Final = 4096
+_MOST_SHOWN: Final = 200
 _OTHERS_MAY_WRITE: Final = 0o022
 _ELF: Final = b"\x7fELF"
 _ELF_HEAD: Final = struct.Struct("<4sBB12xH20xQ10xHH2x")
@@ -144,6 +145,8 @@ class ProducerLibrary:
                 f"{f' and {len(missing) - 1} other functions' if missing[1:] else ''}"
             )
         self.path = path
+        self.spent = ""
+        """Why nothing can be opened with it again in this process, as it kept something; empty: it can."""
         self._functions: dict[str, Any] = {}
         for name, arguments in (_NEEDED | _NEWER).items():
             function = getattr(loaded, name, None)
@@ -241,7 +244,7 @@ class ProducerLibrary:
 
 
 def _decoded(text: bytes) -> str:
-    return printable(text.decode(errors="replace").strip())
+    return printable(text.decode(errors="replace").strip())[:_MOST_SHOWN]
 
 
 def open_library(cti: str) -> ProducerLibrary:
@@ -250,9 +253,7 @@ def open_library(cti: str) -> ProducerLibrary:
     Raises:
         CameraError: it is not there, others may write it, or it is no producer for this machine.
     """
-    path = Path(cti)
-    _refuse_file(path)
-    return _loaded(path)
+    return _loaded(_refuse_file(Path(cti)))
 
 
 @cache
@@ -260,13 +261,18 @@ def _loaded(path: Path) -> ProducerLibrary:
     return ProducerLibrary(path)
 
 
-def _refuse_file(path: Path) -> None:
-    """Refuse what is no library, and what others could have written: it runs as part of the line."""
+def _refuse_file(path: Path) -> Path:
+    """Refuse what is no library, and what others could have written: it runs as part of the line.
+
+    Returns:
+        The file itself, without symbolic links: what is loaded is what was looked at, since nobody else can
+        change anything on the way to it.
+    """
     if not path.is_absolute():
         raise CameraError(f"cti: got {path}, expected an absolute path")
     try:
         real = path.resolve(strict=True)
-        for checked in (real, real.parent):
+        for checked in (real, *real.parents):
             _refuse_writers(checked)
         (mark, *kind, end), size = _elf_head(real), real.stat().st_size
         _, *own, _ = _elf_head(Path("/proc/self/exe"))
@@ -284,6 +290,7 @@ def _refuse_file(path: Path) -> None:
         )
     if size < end:  # to load it would end this process
         raise CameraError(f"cti: {path} was cut: it has {size} bytes of {end}; install its package again")
+    return real
 
 
 def _elf_head(path: Path) -> tuple[bytes, int, int, int, int]:

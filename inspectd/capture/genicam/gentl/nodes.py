@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import byref, c_size_t, create_string_buffer
 from pathlib import Path
@@ -17,7 +18,7 @@ from genicam import genapi
 from inspectd.capture.driver import CameraError
 from inspectd.capture.genicam.camera import FeatureError
 from inspectd.capture.genicam.gentl.library import GentlError, ProducerLibrary
-from inspectd.capture.genicam.gentl.standard import PortInfo, UrlInfo
+from inspectd.capture.genicam.gentl.standard import Gc, PortInfo, UrlInfo
 from inspectd.text import printable
 
 _MOST_BYTES: Final = 64 << 20
@@ -38,9 +39,7 @@ class _Port(genapi.AbstractPort):  # type: ignore[misc]  # genicam says nothing 
 
     def read(self, address: int, length: int) -> bytes:
         """So many bytes from an address on."""
-        memory, size = create_string_buffer(length), c_size_t(length)
-        self._library.call("GCReadPort", self._port, address, memory, byref(size))
-        return memory.raw
+        return _read(self._library, self._port, address, length)
 
     def write(self, address: int, data: bytes) -> None:
         """Put bytes at an address."""
@@ -53,6 +52,14 @@ class _Port(genapi.AbstractPort):  # type: ignore[misc]  # genicam says nothing 
     def is_open(self) -> bool:
         """It is, as long as there is this object."""
         return True
+
+
+def _read(library: ProducerLibrary, port: int, address: int, length: int) -> bytes:
+    memory, size = create_string_buffer(length), c_size_t(length)
+    library.call("GCReadPort", port, address, memory, byref(size))
+    if size.value != length:
+        raise GentlError("GCReadPort", Gc.ERROR, f"it read {size.value} of {length} bytes")
+    return memory.raw
 
 
 @contextmanager
@@ -217,15 +224,10 @@ class AttachedChunks:
 
     Args:
         features: of the camera.
-        layout: how they are found in the frame's bytes: `GEV` or `U3V`; else the producer lists them.
     """
 
-    def __init__(self, features: NodeFeatures, layout: str) -> None:
-        makers: dict[str, Callable[[Any], Any]] = {
-            "GEV": genapi.ChunkAdapterGEV,
-            "U3V": genapi.ChunkAdapterU3V,
-        }
-        self._adapter = makers.get(layout, genapi.ChunkAdapterGeneric)(features.nodes)
+    def __init__(self, features: NodeFeatures) -> None:
+        self._adapter = genapi.ChunkAdapterGeneric(features.nodes)
 
     @contextmanager
     def of_list(self, data: bytes, listed: list[tuple[int, int, int]]) -> Iterator[None]:
@@ -235,19 +237,8 @@ class AttachedChunks:
             chunk = genapi.SingleChunkData()
             chunk.chunk_id, chunk.chunk_offset, chunk.chunk_length = number, offset, length
             chunks.append(chunk)
-        with self._attached(data, chunks):
-            yield
-
-    @contextmanager
-    def of_layout(self, data: bytes) -> Iterator[None]:
-        """The chunks of a frame, found by their layout from the end of `data` on."""
-        with self._attached(data, len(data)):
-            yield
-
-    @contextmanager
-    def _attached(self, data: bytes, where: Any) -> Iterator[None]:
         with _refusals("its chunks cannot be read"):
-            self._adapter.attach_buffer(data, where)
+            self._adapter.attach_buffer(data, chunks)
         try:
             yield
         finally:
@@ -299,9 +290,7 @@ def _fetched(library: ProducerLibrary, port: int, url: str) -> bytes | None:
             raise CameraError(f"its description lies at {url!r}, expected local:NAME;ADDRESS;SIZE") from error
         if not 0 < size <= _MOST_BYTES:
             raise CameraError(f"its description has {size} bytes, expected 1 to {_MOST_BYTES}")
-        memory, filled = create_string_buffer(size), c_size_t(size)
-        library.call("GCReadPort", port, address, memory, byref(filled))
-        return memory.raw[: filled.value]
+        return _read(library, port, address, size)
     if scheme.lower() == "file":
         path = Path(unquote(urlsplit(url).path))
         try:
@@ -323,5 +312,5 @@ def _unpacked(data: bytes) -> bytes:
                     f"its description has {first.file_size} bytes, expected {_MOST_BYTES} at most"
                 )
             return archive.read(first).rstrip(b"\0")
-    except (zipfile.BadZipFile, IndexError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, IndexError, EOFError, RuntimeError, ValueError) as error:
         raise CameraError(f"its description is a ZIP file that cannot be read: {error}") from error

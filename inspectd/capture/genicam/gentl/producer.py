@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from ctypes import byref, c_uint8
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from inspectd.capture.driver import CameraError
 from inspectd.capture.genicam.gentl.library import GentlError, ProducerLibrary
 from inspectd.capture.genicam.gentl.nodes import NodeFeatures
 from inspectd.capture.genicam.gentl.standard import Access, AccessStatus, DeviceInfo, Gc, SystemInfo
+from inspectd.errors import InspectdError
+from inspectd.text import printable
 
 logger = logging.getLogger("inspectd.capture")
 
@@ -44,6 +46,10 @@ _TEXTS: Final = {
 """What is asked for each of `FoundCamera`'s fields."""
 
 
+class ProducerHangsError(InspectdError):
+    """A producer does not come back from a call, or keeps what it was to close: only a new process helps."""
+
+
 class FoundCamera(NamedTuple):
     """What a producer says of a camera; empty texts: nothing."""
 
@@ -64,7 +70,7 @@ class FoundCamera(NamedTuple):
         serial = f" serial {self.serial}" if self.serial else ""
         address = f", mac {self.mac}, at {self.ip}" if self.mac else ""
         state = f", {_IN_WORDS[self.access]}" if self.access in _IN_WORDS else ""
-        return f"{self.vendor} {self.model}{serial}{named}, id {self.id}{address}{state}"
+        return f"{self.vendor} {self.model}{serial}{named}, id {printable(self.id)}{address}{state}"
 
 
 class Closing:
@@ -94,6 +100,7 @@ class Closing:
         try:
             self._library.call(function, *arguments)
         except GentlError as error:
+            self._library.spent = str(error)
             logger.warning("GenTL producer: %s", error)
 
 
@@ -147,14 +154,14 @@ class Producer:
         with self._lock:
             self._library.call("TLUpdateInterfaceList", self._system, byref(c_uint8()), _INTERFACES_MS)
             beat()
-            count = min(_MOST, self._library.count("TLGetNumInterfaces", self._system))
+            count = self._count("TLGetNumInterfaces", self._system)
             names = [self._library.name("TLGetInterfaceID", self._system, index) for index in range(count)]
         for name in sorted(names, key=lambda name: name != first):
             try:
                 with self._lock:
                     found = list(self._of_interface(name, addresses=addresses))
             except GentlError as error:
-                yield f"interface {name}: {error}"
+                yield f"interface {printable(name)}: {error}"
             else:
                 yield from found
             beat()
@@ -162,7 +169,7 @@ class Producer:
     def _of_interface(self, name: str, *, addresses: bool) -> Iterator[FoundCamera]:
         interface = self._opened(name)
         self._library.call("IFUpdateDeviceList", interface, byref(c_uint8()), _CAMERAS_MS)
-        count = min(_MOST, self._library.count("IFGetNumDevices", interface))
+        count = self._count("IFGetNumDevices", interface)
         known = _addresses(self._library, interface) if addresses and count else {}
         for index in range(count):
             camera_id = self._library.name("IFGetDeviceID", interface, index)
@@ -171,6 +178,13 @@ class Producer:
             texts = {field: self._library.text(*asked, command) for field, command in _TEXTS.items()}
             mac, ip = known.get(camera_id, ("", ""))
             yield FoundCamera(name, camera_id, access, mac=mac, ip=ip, **texts)
+
+    def _count(self, function: str, module: int) -> int:
+        """So many as there are: of more than can be listed, nobody knows whether two have the same name."""
+        count = self._library.count(function, module)
+        if count > _MOST:
+            raise GentlError(function, Gc.ERROR, f"it says {count}, expected {_MOST} at most")
+        return count
 
     def _opened(self, name: str) -> int:
         if name not in self._interfaces:
@@ -214,6 +228,42 @@ class Producer:
         return self._library.handle("IFOpenDevice", interface, named, Access.CONTROL)
 
 
+_Found = TypeVar("_Found")
+
+
+def within(seconds: float, step: Callable[[], _Found], library: ProducerLibrary) -> _Found:
+    """Do what a producer may not come back from, and do not wait for it for ever.
+
+    Args:
+        seconds: so long it is waited for.
+        step: does it.
+        library: of the producer.
+
+    Raises:
+        ProducerHangsError: it does not come back.
+    """
+    found: list[_Found] = []
+    raised: list[BaseException] = []
+
+    def doing() -> None:
+        try:
+            found.append(step())
+        except BaseException as error:  # noqa: BLE001 - raised again below, where somebody hears it
+            raised.append(error)
+
+    thread = threading.Thread(target=doing, name="asks a GenTL producer", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise ProducerHangsError(
+            f"the GenTL producer {library.path} does not come back within {seconds:g} s; only a new process "
+            "can use it again"
+        )
+    if raised:
+        raise raised[0]
+    return found[0]
+
+
 def borrow(library: ProducerLibrary, closing: Closing) -> Producer:
     """A producer that is open, for one more camera of this process; the last that gives it back closes it.
 
@@ -223,8 +273,14 @@ def borrow(library: ProducerLibrary, closing: Closing) -> Producer:
 
     Raises:
         CameraError: it cannot be opened.
+        ProducerHangsError: it did not close all that was opened with it before.
     """
     with _lending:
+        if library.spent:  # it would go on for ever, and keep a little more each time
+            raise ProducerHangsError(
+                f"the GenTL producer {library.path} did not close what was opened: {library.spent}; this "
+                "process ends, and another one takes its place"
+            )
         producer = _open.get(library.path)
         if producer is None:
             producer = _open[library.path] = Producer(library)

@@ -39,8 +39,12 @@ _BUFFERS: Final = 16
 _MOST_BUFFERS: Final = 1024
 _ALIGNMENT: Final = 64
 _MOST_ALIGNMENT: Final = 1 << 21
+_MOST_PICTURE_BYTES: Final = 1 << 30
+_LEAST_BOUND_BYTES: Final = 1 << 26
+"""Some ask for far more than a picture takes. Beyond this, and twice the picture, it is a wrong number."""
 _NS: Final = 1_000_000_000
-_IMAGE: Final = frozenset({PayloadType.IMAGE, PayloadType.CHUNK_DATA})
+_IMAGE: Final = frozenset({PayloadType.UNKNOWN, PayloadType.IMAGE, PayloadType.CHUNK_DATA})
+_PIXELS: Final = (BufferInfo.PIXELFORMAT, BufferInfo.WIDTH, BufferInfo.HEIGHT)
 _NAMESPACES: Final = frozenset({PixelNamespace.UNKNOWN, PixelNamespace.GEV, PixelNamespace.PFNC_32BIT})
 _NEVER_FREED: Final[list[ctypes.Array[ctypes.c_char]]] = []
 """Memory that a producer did not give back: it may still write there."""
@@ -109,10 +113,17 @@ class GentlStream:
     def _announce(self) -> None:
         alignment = max(_ALIGNMENT, self._of_stream(StreamInfo.BUF_ALIGNMENT, default=1))
         count = max(_BUFFERS, self._of_stream(StreamInfo.BUF_ANNOUNCE_MIN, default=1))
-        if alignment > _MOST_ALIGNMENT or count > _MOST_BUFFERS or self.payload_bytes < 1:
+        code, width, height = self._pixels
+        picture = height * width * format_of("another format than it said", code).bytes_a_pixel
+        most = max(2 * min(picture, _MOST_PICTURE_BYTES), _LEAST_BOUND_BYTES)
+        if (
+            alignment > _MOST_ALIGNMENT
+            or count > _MOST_BUFFERS
+            or not 0 < picture <= self.payload_bytes <= most
+        ):
             raise CameraError(
-                f"its producer wants {count} buffers of {self.payload_bytes} bytes, each at a multiple of "
-                f"{alignment}"
+                f"wants {count} buffers of {self.payload_bytes} bytes, each at a multiple of {alignment}, "
+                f"for pictures of {width}x{height} pixels, which take {picture}; expected {most} at most"
             )
         for _ in range(count):
             memory = ctypes.create_string_buffer(self.payload_bytes + alignment)
@@ -163,38 +174,42 @@ class GentlStream:
             if error.code == Gc.TIMEOUT:
                 return None
             raise CameraError(f"its producer gives no frames any more: {error}") from error
-        if said.buffer not in self._announced:
+        if said.buffer not in self._announced:  # another camera's, or none
             raise CameraError("its producer gave a buffer that is not one of this line's")
         return int(said.buffer)
 
     def _number(self, buffer: int, command: BufferInfo) -> int | None:
-        return self._library.number("DSGetBufferInfo", self._stream, buffer, command)
+        found = self._library.number("DSGetBufferInfo", self._stream, buffer, command)
+        if found is not None and found < 0:
+            raise CameraError(f"its producer says {found} for BUFFER_INFO_{command.name} of a frame")
+        return found
 
     def _read(self, buffer: int, now_ns: int, *, waited: bool) -> StreamedFrame:
-        number = self._number(buffer, BufferInfo.FRAMEID)
+        number, device_ns = told = self._number_and_stamp(buffer)
         frame_id, remark = number or 0, self._numbers_remark(number)
-        device_ns = self._device_ns(buffer)
         filled = self._number(buffer, BufferInfo.SIZE_FILLED)
+        is_incomplete = self._number(buffer, BufferInfo.IS_INCOMPLETE)
+        if filled is None or is_incomplete is None:
+            raise CameraError("its producer does not say whether a frame is whole; is it up to date?")
         code, width, height = self._pixels
-        width = self._number(buffer, BufferInfo.WIDTH) or width
-        height = self._number(buffer, BufferInfo.HEIGHT) or height
         offset = self._number(buffer, BufferInfo.IMAGEOFFSET) or 0
         padding = self._number(buffer, BufferInfo.XPADDING) or 0
-        code = self._number(buffer, BufferInfo.PIXELFORMAT) or code
-        problem = next(self._problems(buffer, filled, height), "")
+        problem = next(self._problems(buffer, filled, height, is_incomplete=bool(is_incomplete)), "")
+        data = b""
         if not problem:
-            self._refuse_other_kinds(buffer, code)
+            self._refuse_other_kinds(buffer)
             pixel_format = format_of("another format than it said", code)
             needed = offset + height * (width * pixel_format.bytes_a_pixel + padding)
-            if filled is not None and filled < needed:
+            if filled < needed:
                 problem = f"{filled} of {needed} bytes came"
-            elif needed > self.payload_bytes:
-                problem = f"its pixels take {needed} bytes, and a buffer has {self.payload_bytes}"
+        if not problem:
+            data = ctypes.string_at(self._announced[buffer].address, filled)
+            values = self._chunks.read(self._stream, buffer, data)
+            if self._number_and_stamp(buffer) != told:
+                problem = "its producer wrote another frame over it while it was read"
         if problem:
             # Of a broken one nothing else counts: what did not come is what the buffer held before.
             return StreamedFrame(frame_id, device_ns, now_ns, waited, problem, remark)
-        length = self.payload_bytes if filled is None else filled
-        data = ctypes.string_at(self._announced[buffer].address, length)
         return StreamedFrame(
             frame_id,
             device_ns,
@@ -206,8 +221,11 @@ class GentlStream:
             width=width,
             height=height,
             padding_bytes=padding,
-            facts=facts_of(self._chunks.read(self._stream, buffer, data), frame_id, device_ns),
+            facts=facts_of(values, frame_id, device_ns),
         )
+
+    def _number_and_stamp(self, buffer: int) -> tuple[int | None, int]:
+        return self._number(buffer, BufferInfo.FRAMEID), self._device_ns(buffer)
 
     def _numbers_remark(self, number: int | None) -> str:
         if number is not None or self._said_unnumbered:
@@ -223,30 +241,37 @@ class GentlStream:
         ticks = self._number(buffer, BufferInfo.TIMESTAMP)
         return ticks * _NS // self._frequency_hz if ticks and self._frequency_hz else 0
 
-    def _problems(self, buffer: int, filled: int | None, height: int) -> Iterator[str]:
+    def _problems(self, buffer: int, filled: int, height: int, *, is_incomplete: bool) -> Iterator[str]:
         """Why a frame is not whole, by what the producer says of it."""
-        if self._number(buffer, BufferInfo.IS_INCOMPLETE):
-            yield f"its producer calls it incomplete, {filled or 0} bytes came"
+        if is_incomplete:
+            yield f"its producer calls it incomplete, {filled} bytes came"
         if self._number(buffer, BufferInfo.DATA_LARGER_THAN_BUFFER):
             yield "the camera sent more than it said"
         if self._number(buffer, BufferInfo.NEW_DATA) == 0:
             yield "its producer gave a buffer without new data"
-        if filled is not None and filled > self.payload_bytes:
+        if filled > self.payload_bytes:
             yield f"{filled} bytes came, and a buffer has {self.payload_bytes}"
         sent = self._number(buffer, BufferInfo.DATA_SIZE)
-        if filled is not None and sent is not None and filled < sent:
+        if sent is not None and filled < sent:
             yield f"{filled} of {sent} bytes came"
         rows = self._number(buffer, BufferInfo.DELIVERED_IMAGEHEIGHT)
         if rows is not None and 0 < rows < height:
             yield f"{rows} of {height} rows came"
 
-    def _refuse_other_kinds(self, buffer: int, code: int) -> None:
-        payload = self._number(buffer, BufferInfo.PAYLOADTYPE)
-        is_image = payload in _IMAGE
-        if not payload:  # it does not say
-            is_image = self._number(buffer, BufferInfo.IMAGEPRESENT) != 0
-        if not is_image:
+    def _refuse_other_kinds(self, buffer: int) -> None:
+        """Refuse what is no picture, or another one than the camera said it sends: see `TLParamsLocked`."""
+        payload = self._number(buffer, BufferInfo.PAYLOADTYPE) or PayloadType.UNKNOWN
+        if payload not in _IMAGE or self._number(buffer, BufferInfo.IMAGEPRESENT) == 0:
             raise CameraError(f"sends payload of type {payload}, expected pictures; set it to send images")
+        code, width, height = said = self._pixels
+        came = tuple(
+            self._number(buffer, command) or expected for command, expected in zip(_PIXELS, said, strict=True)
+        )
+        if came != said:
+            raise CameraError(
+                f"sent a frame of {came[1]}x{came[2]} pixels of format 0x{came[0]:X}, and says that it sends "
+                f"{width}x{height} of 0x{code:X}"
+            )
         namespace = self._number(buffer, BufferInfo.PIXELFORMAT_NAMESPACE) or PixelNamespace.UNKNOWN
         if namespace not in _NAMESPACES:
             raise CameraError(
@@ -272,6 +297,7 @@ class GentlStream:
                     "DSRevokeBuffer", self._stream, buffer, byref(c_void_p()), byref(c_void_p())
                 )
             except GentlError as error:
-                logger.warning("GenTL producer: a buffer is not given back: %s", error)
+                self._library.spent = f"a buffer is not given back: {error}"
+                logger.warning("GenTL producer: %s", self._library.spent)
                 _NEVER_FREED.append(announced.memory)
         self._announced.clear()

@@ -1,0 +1,251 @@
+"""What a GenTL producer can say or do that is not so: no old, torn or foreign picture is a new one."""
+
+import io
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from support.capture_child import CaptureChild
+from support.gentl_camera import GentlCamera, picture
+
+from inspectd.capture.driver import CameraError
+from inspectd.capture.genicam.gentl import chunks, discovery, nodes
+from inspectd.capture.genicam.gentl.producer import ProducerHangsError
+from inspectd.capture.registry import make_driver
+from inspectd.ipc.messages import Failed
+from inspectd.records import CameraPhase, Quality
+
+pytestmark = pytest.mark.system
+
+EYE = {"trigger_source": "Line1"}
+TIMESTAMP, IS_INCOMPLETE, SIZE_FILLED, WIDTH, HEIGHT, XPADDING, FRAMEID = 3, 7, 9, 10, 11, 14, 16
+IMAGEPRESENT, IMAGEOFFSET, PAYLOADTYPE, PIXELFORMAT, DATA_SIZE, TIMESTAMP_NS = 17, 18, 19, 20, 27, 28
+
+
+@pytest.fixture
+def camera():
+    with GentlCamera() as camera:
+        yield camera
+
+
+@pytest.fixture
+def driver(camera):
+    driver = make_driver(camera.settings(**EYE, chunks=False))
+    driver.open(lambda: None)
+    yield driver
+    driver.close()
+
+
+def fired(camera, driver, tag):
+    assert camera.tell("fire", tag) == "done"
+    return driver.read()
+
+
+def say(camera, number, value):
+    assert camera.tell("say", f"{number}={value}") == "done"
+
+
+def refusal(camera, **settings):
+    driver = make_driver(camera.settings(**settings))
+    with pytest.raises(CameraError) as caught:
+        driver.open(lambda: None)
+    driver.close()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("command", ["again 0", "again 1"])
+def test_an_old_frame_in_another_buffer_is_no_new_one(camera, driver, command):
+    fired(camera, driver, 1)
+    fired(camera, driver, 2)
+    camera.tell(command)
+    with pytest.raises(CameraError, match="gave a frame again, or an old one: number"):
+        driver.read()
+
+
+def test_a_frame_from_before_the_camera_was_opened_anew_is_no_new_one(camera, driver):
+    say(camera, TIMESTAMP_NS, 5_000_000)
+    fired(camera, driver, 1)
+    driver.open(lambda: None)
+    with pytest.raises(CameraError, match="gave a frame again, or an old one"):
+        fired(camera, driver, 2)
+
+
+def test_a_buffer_that_is_given_a_second_time_is_not_read_again(camera, driver):
+    fired(camera, driver, 1)
+    camera.tell("twice")
+    with pytest.raises(CameraError, match="the buffer is queued"):
+        driver.read()
+
+
+def test_a_frame_that_is_written_over_while_it_is_read_is_partial(camera, driver):
+    fired(camera, driver, 1)
+    camera.tell("overwrite", 1)
+    frame = fired(camera, driver, 2)
+    assert frame.flaw is Quality.PARTIAL
+    assert "its producer wrote another frame over it while it was read" in frame.transfer_remark
+    assert frame.pixels.max() == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "value", "why"),
+    [
+        (WIDTH, 128, "sent a frame of 128x192 pixels of format 0x1080001, and says that it sends 256x192"),
+        (WIDTH, 2**31, "sent a frame of 2147483648x192 pixels"),
+        (HEIGHT, 96, "sent a frame of 256x96 pixels"),
+        (PIXELFORMAT, 0x01080009, "of format 0x1080009, and says that it sends 256x192 of 0x1080001"),
+        (XPADDING, -1, "says -1 for BUFFER_INFO_XPADDING"),
+        (IMAGEOFFSET, -4, "says -4 for BUFFER_INFO_IMAGEOFFSET"),
+        (SIZE_FILLED, "none", "does not say whether a frame is whole"),
+        (IS_INCOMPLETE, "none", "does not say whether a frame is whole"),
+        (IMAGEPRESENT, 0, "sends payload of type 1, expected pictures"),
+        (PAYLOADTYPE, 10, "sends payload of type 10, expected pictures"),
+    ],
+)
+def test_what_is_not_the_picture_that_the_camera_said_it_sends_is_refused(camera, driver, said, value, why):
+    fired(camera, driver, 1)
+    say(camera, said, value)
+    with pytest.raises(CameraError, match=why):
+        fired(camera, driver, 2)
+    say(camera, said, "any")
+    np.testing.assert_array_equal(fired(camera, driver, 3).pixels, picture(3))  # no buffer is lost
+
+
+@pytest.mark.parametrize(
+    ("said", "value", "why"),
+    [
+        (SIZE_FILLED, 2**40, "1099511627776 bytes came, and a buffer has"),
+        (SIZE_FILLED, 49_151, "49151 of 49152 bytes came"),
+        (IMAGEOFFSET, 2**40, "49152 of 1099511676928 bytes came"),
+        (XPADDING, 1, "49152 of 49344 bytes came"),
+        (DATA_SIZE, 49_153, "49152 of 49153 bytes came"),
+    ],
+)
+def test_sizes_that_do_not_fit_the_picture_make_it_partial(camera, driver, said, value, why):
+    say(camera, said, value)
+    frame = fired(camera, driver, 2)
+    assert (frame.flaw, frame.pixels.max()) == (Quality.PARTIAL, 0)
+    assert why in frame.transfer_remark
+
+
+@pytest.mark.parametrize("layout", ["GEV", "U3V"])
+def test_chunks_that_do_not_take_the_bytes_of_their_frame_are_refused(layout):
+    tail = chunks._TAILS[layout]
+    good = bytes(12) + tail.pack(7, 12) + bytes(8) + tail.pack(9, 8)
+    assert chunks.laid_out(good, tail) == [(9, 20, 8), (7, 0, 12)]
+    assert chunks.laid_out(b"", tail) == []
+    for length in (0, 100, 2**32 - 8, 2**32 - 1):
+        with pytest.raises(CameraError, match="sent chunks that do not fit its frame"):
+            chunks.laid_out(bytes(12) + tail.pack(7, length), tail)
+
+
+def test_a_frame_without_chunks_says_nothing_beside_its_number_and_stamp(camera):
+    driver = make_driver(camera.settings(**EYE))
+    driver.open(lambda: None)
+    camera.tell("bare", 1)
+    said = fired(camera, driver, 2).device
+    assert (said.frame_id, said.exposure_us) == (1, None)
+    driver.close()
+
+
+def test_numbers_and_stamps_that_no_reader_can_keep_are_not_said(camera, driver):
+    say(camera, FRAMEID, -1)  # of 64 bits without a sign, all of them set
+    say(camera, TIMESTAMP_NS, "none")
+    say(camera, TIMESTAMP, 2**62)  # in ticks of a clock that counts one a second
+    with pytest.raises(CameraError, match="says -1 for BUFFER_INFO_FRAMEID"):
+        fired(camera, driver, 1)
+    say(camera, FRAMEID, "any")
+    assert fired(camera, driver, 2).device.time_ns is None
+
+
+@pytest.mark.parametrize("value", [0, 100, 2**40])
+def test_a_payload_size_that_cannot_be_is_refused_before_memory_is_taken(camera, value):
+    file = camera.folder / "camera.xml"
+    text = file.read_text()
+    at = text.index('<Integer Name="PayloadSize"')
+    end = text.index("</Integer>", at)
+    file.write_text(text[:at] + f'<Integer Name="PayloadSize"><Value>{value}</Value>' + text[end:])
+    assert f"wants 16 buffers of {value} bytes" in refusal(camera)
+
+
+def test_more_cameras_than_can_be_told_apart_are_refused(camera):
+    (camera.folder / "many").touch()
+    assert "it says 10000, expected 256 at most" in refusal(camera)
+
+
+def test_a_producer_that_keeps_buffers_is_used_in_a_new_process(camera):
+    with CaptureChild(camera.settings()) as child:
+        child.until(lambda: len(child.frames()) > 3)
+        camera.tell("keep")
+        camera.switch_off()
+        failed = child.until(lambda: next((r for r in child.records if isinstance(r, Failed)), None))
+        assert child.exit_code() != 0
+    assert "did not close what was opened: a buffer is not given back" in failed.detail
+
+
+def test_a_producer_that_does_not_come_back_is_not_waited_for_by_a_command(camera, monkeypatch):
+    monkeypatch.setattr(discovery, "_MOST_SECONDS", 0.3)
+    with camera.hanging("TLOpen"), pytest.raises(ProducerHangsError, match=r"not come back within 0\.3 s"):
+        discovery.ask_producer(str(camera.cti))
+
+
+def packed(change):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("camera.xml", "<RegisterDescription/>" * 100)
+    data = bytearray(file.getvalue())
+    change(data)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("at", [(6, 1), (8, 99), (45, 255), (50, 255)])  # flags, method, what is packed
+def test_a_packed_description_that_is_broken_is_said(at):
+    def broken(data):
+        data[at[0]] = at[1]
+        if at[0] < 10:
+            data[data.index(b"PK\1\2") + at[0] + 2] = at[1]
+
+    assert nodes._unpacked(packed(lambda data: None)).startswith(b"<RegisterDescription/>")
+    with pytest.raises(CameraError, match="ZIP file that cannot be read"):
+        nodes._unpacked(packed(broken))
+
+
+def test_names_that_are_no_text_are_said_in_one_line(camera):
+    odd = GentlCamera("S\udcff\n2", "x" * 3000, folder=camera.folder)
+    with odd, CaptureChild(camera.settings(device="serial:SIM09")) as child:
+        down = child.until_phase(CameraPhase.DOWN)
+        assert "cameras found: " in down.detail
+        assert down.detail.isprintable()
+        assert child.stop() == 0
+
+
+def test_a_link_is_followed_once_and_every_folder_above_is_looked_at(camera):
+    above = camera.folder / "above"
+    (above / "lib").mkdir(parents=True)
+    shutil.copyfile(camera.cti, above / "lib" / "p.cti")
+    above.chmod(0o777)
+    assert "above has mode 777, and others may write it" in refusal(camera, cti=str(above / "lib" / "p.cti"))
+    link = camera.folder / "link.cti"
+    link.symlink_to(camera.cti)
+    driver = make_driver(camera.settings(cti=str(link)))
+    driver.open(lambda: None)
+    assert f"({camera.cti.resolve()})" in driver.facts()["reached_through"]
+    driver.close()
+
+
+@pytest.mark.parametrize("what", ["segv", "abort", "exit", "close"])
+def test_a_producer_that_ends_the_process_ends_no_other(camera, what):
+    with CaptureChild(camera.settings()) as child:
+        child.until(lambda: len(child.frames()) > 3)
+        camera.tell("do", what)
+        child.exit_code()
+
+
+@pytest.mark.parametrize("what", ["signals", "move"])
+def test_what_a_producer_changes_of_the_process_does_not_hold_it(camera, what):
+    with CaptureChild(camera.settings()) as child:
+        child.until(lambda: len(child.frames()) > 3)
+        camera.tell("do", what)
+        count = len(child.records)
+        child.until(lambda: len(child.frames(count)) > 3)
+        assert child.stop() == 0
