@@ -17,7 +17,9 @@ def replay(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_prints_what_was_published_and_says_what_is_not_kept(start_daemon, stub_bank, good_folder, tmp_path):
+def test_prints_what_was_published_and_says_what_is_not_kept(
+    start_daemon, stub_bank, good_folder, monkeypatch
+):
     daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=50))).ready()
     daemon.until(lambda: len(daemon.reader.verdicts) > 20)
     endpoint = f"ipc://{daemon.runtime_dir}/sync.sock"
@@ -28,10 +30,8 @@ def test_prints_what_was_published_and_says_what_is_not_kept(start_daemon, stub_
     lines = printed.stdout.splitlines()
     assert [wire.decode(line.encode()) for line in lines] == daemon.reader.verdicts[:20]
     assert json.loads(lines[0])["schema"] == "verdict/1"
-    by_file = tmp_path / "by_file.toml"
-    here = f'[line]\nruntime_dir = "{daemon.runtime_dir}"'
-    by_file.write_text(daemon.file.read_text().replace("[line]", here))
-    again = replay(by_file, "--json", "--to", f"{epoch}:20")
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(daemon.runtime_dir))
+    again = replay(daemon.file, "--json", "--to", f"{epoch}:20")
     assert again.stdout == printed.stdout, again.stderr
 
     part = replay(endpoint, "--from", f"{epoch}:5", "--to", f"{epoch}:7")
