@@ -211,14 +211,8 @@ class AccountStore:
         problem = name_problem(person.name)
         if problem is not None:
             raise InputError(problem)
-        with self._using() as database:
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                name = admit(database, person, self._clock_ms())
-            except BaseException:
-                database.execute("ROLLBACK")
-                raise
-            database.execute("COMMIT")
+        with self._changing() as database:
+            name = admit(database, person, self._clock_ms())
         user = self.user(name)
         assert user is not None
         return user
@@ -295,11 +289,17 @@ class AccountStore:
             return database.execute("DELETE FROM sessions WHERE id = ?", (session_id,)).rowcount > 0
 
     def _change(self, name: str, assignment: str, value: object) -> None:
+        with self._changing() as database:
+            _change_user(database, name, assignment, value)
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it, or nothing."""
         with self._using() as database:
             database.execute("BEGIN IMMEDIATE")
             try:
-                _change_user(database, name, assignment, value)
-            except BaseException:
+                yield database
+            except BaseException:  # Ctrl-C in the middle must leave nothing either
                 database.execute("ROLLBACK")
                 raise
             database.execute("COMMIT")
