@@ -11,7 +11,7 @@ from faults.live import MjpegCamera
 from faults.rtsp_camera import RtspLiveCamera
 from support.ports import free_port
 
-from camera_contract.camera import SOON, LiveContractCamera
+from camera_contract.camera import SOON, ContractCamera, LiveContractCamera
 from camera_contract.clock import dated
 from camera_contract.exposure import (
     EXPOSURE_US,
@@ -29,6 +29,7 @@ from camera_contract.gige import (
     WideContractCamera,
 )
 from camera_contract.plant import Case
+from inspectd.wire import Verdict
 
 _SEEDS: Final = itertools.count(1)
 _LOST: Final = [[number, 20] for number in range(7, 1000, 10)]
@@ -54,6 +55,23 @@ def _exposures(more: str) -> str:
     return f"exposure_us = {EXPOSURE_US['dark']}\n{more}"
 
 
+def _exposures_in_turn(
+    kind: str,
+    make: Callable[[Path], ContractCamera],
+    check: Callable[[ContractCamera, int, Verdict], str],
+) -> Case:
+    """A recipe with another exposure for every part."""
+    return Case(
+        f"{kind}, exposures in turn",
+        make,
+        least_judged=0.5,
+        reasons=frozenset({"camera_settings"}),
+        prepare=prepare_both,
+        before=take_turns,
+        check=check,
+    )
+
+
 CASES: Final = (
     Case("synthetic", SyntheticContractCamera),
     Case("folder", FolderContractCamera),
@@ -70,14 +88,10 @@ CASES: Final = (
         figures=dated,
         most={"age_off_beyond_ms": 1.0},
     ),
-    Case(
-        "gige a, exposures in turn",
+    _exposures_in_turn(
+        "gige a",
         lambda folder: SensorContractCamera(folder, _exposures("settle_ms = 5\n")),
-        least_judged=0.5,
-        reasons=frozenset({"camera_settings"}),
-        prepare=prepare_both,
-        before=take_turns,
-        check=exposure_of_sensor,
+        exposure_of_sensor,
     ),
     Case("gige b, photo eye", _chunks(), is_fired=True),
     Case(
@@ -101,14 +115,10 @@ CASES: Final = (
         reasons=frozenset({"partial"}),
     ),
     Case("gige b, slow registers", _chunks(slow=_SLOW), back_seconds=6),
-    Case(
-        "gige b, exposures in turn",
+    _exposures_in_turn(
+        "gige b",
         lambda _: ChunkContractCamera(_exposures("chunks = true\n"), fake={"fps": 200}),
-        least_judged=0.5,
-        reasons=frozenset({"camera_settings"}),
-        prepare=prepare_both,
-        before=take_turns,
-        check=exposure_of_chunk,
+        exposure_of_chunk,
     ),
     Case("gentl", GentlContractCamera, is_fired=True),
     Case(
@@ -119,13 +129,7 @@ CASES: Final = (
     ),
     Case("gentl, control taken", RevokedGentlCamera, away_seconds=0),
     Case("gentl, producer hangs", HangingGentlCamera, back_seconds=4),
-    Case(
-        "gentl, exposures in turn",
-        lambda folder: GentlContractCamera(folder, _exposures("chunks = true\n")),
-        least_judged=0.5,
-        reasons=frozenset({"camera_settings"}),
-        prepare=prepare_both,
-        before=take_turns,
-        check=exposure_of_chunk,
+    _exposures_in_turn(
+        "gentl", lambda folder: GentlContractCamera(folder, _exposures("chunks = true\n")), exposure_of_chunk
     ),
 )

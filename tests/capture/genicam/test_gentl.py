@@ -17,7 +17,7 @@ from support.capture_child import CaptureChild
 from support.gentl_camera import GentlCamera, picture
 
 from inspectd.capture.driver import CameraError, CameraSettingsError
-from inspectd.capture.genicam.gentl import library
+from inspectd.capture.genicam.gentl import producer_library
 from inspectd.capture.genicam.gentl.way import need_package
 from inspectd.capture.messages import ApplySettings
 from inspectd.capture.registry import make_driver
@@ -407,7 +407,8 @@ def test_no_folder_is_searched_for_producers(camera, monkeypatch):
 
 
 def test_a_library_is_loaded_once(camera):
-    assert library.open_library(str(camera.cti)) is library.open_library(str(camera.cti))
+    cti = str(camera.cti)
+    assert producer_library.open_library(cti) is producer_library.open_library(cti)
 
 
 INDEPENDENT = """

@@ -10,7 +10,6 @@ from typing import Final
 from inspectd import config
 from inspectd.capture.driver import CameraError, Facts
 from inspectd.capture.genicam.camera import StreamedFrame
-from inspectd.capture.genicam.gentl.library import GentlError, ProducerLibrary
 from inspectd.capture.genicam.gentl.nodes import NodeFeatures
 from inspectd.capture.genicam.gentl.producer import (
     Closing,
@@ -19,6 +18,7 @@ from inspectd.capture.genicam.gentl.producer import (
     borrow,
     within,
 )
+from inspectd.capture.genicam.gentl.producer_library import GentlError, ProducerLibrary
 from inspectd.capture.genicam.gentl.selection import choose, is_meant
 from inspectd.capture.genicam.gentl.standard import (
     AccessStatus,

@@ -10,8 +10,8 @@ from typing import Final
 
 from inspectd.capture.driver import CameraError
 from inspectd.capture.genicam.chunks import CHUNKS
-from inspectd.capture.genicam.gentl.library import GentlError, ProducerLibrary
 from inspectd.capture.genicam.gentl.nodes import AttachedChunks, NodeFeatures
+from inspectd.capture.genicam.gentl.producer_library import GentlError, ProducerLibrary
 from inspectd.capture.genicam.gentl.standard import BufferInfo, Gc
 
 _MOST_CHUNKS: Final = 256

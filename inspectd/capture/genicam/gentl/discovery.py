@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from inspectd.capture.genicam.gentl.library import ProducerLibrary, open_library
+from inspectd.capture.genicam.gentl.producer_library import ProducerLibrary, open_library
 from inspectd.capture.genicam.gentl.way import need_package
 
 _MOST_SECONDS: Final = 15.0

@@ -17,7 +17,7 @@ from genicam import genapi
 
 from inspectd.capture.driver import CameraError
 from inspectd.capture.genicam.camera import FeatureError
-from inspectd.capture.genicam.gentl.library import GentlError, ProducerLibrary
+from inspectd.capture.genicam.gentl.producer_library import GentlError, ProducerLibrary
 from inspectd.capture.genicam.gentl.standard import Gc, PortInfo, UrlInfo
 from inspectd.text import printable
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from inspectd.capture.driver import CameraError
-from inspectd.capture.genicam.gentl.library import GentlError, ProducerLibrary
 from inspectd.capture.genicam.gentl.nodes import NodeFeatures
+from inspectd.capture.genicam.gentl.producer_library import GentlError, ProducerLibrary
 from inspectd.capture.genicam.gentl.standard import Access, AccessStatus, DeviceInfo, Gc, SystemInfo
 from inspectd.errors import InspectdError
 from inspectd.text import printable

@@ -15,9 +15,9 @@ from inspectd.capture.driver import CameraError
 from inspectd.capture.genicam.camera import StreamedFrame
 from inspectd.capture.genicam.chunks import facts_of
 from inspectd.capture.genicam.gentl.chunks import GentlChunks
-from inspectd.capture.genicam.gentl.library import GentlError, ProducerLibrary
 from inspectd.capture.genicam.gentl.nodes import NodeFeatures
 from inspectd.capture.genicam.gentl.producer import Closing
+from inspectd.capture.genicam.gentl.producer_library import GentlError, ProducerLibrary
 from inspectd.capture.genicam.gentl.standard import (
     DISCARD_ALL,
     ENDLESS,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from inspectd import config
 from inspectd.capture.driver import CameraError
 from inspectd.capture.genicam.camera import ReachedCamera
-from inspectd.capture.genicam.gentl.library import open_library
+from inspectd.capture.genicam.gentl.producer_library import open_library
 
 if TYPE_CHECKING:
     from inspectd.capture.genicam.gentl.producer import FoundCamera
