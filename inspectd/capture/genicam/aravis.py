@@ -249,6 +249,10 @@ class AravisCamera:
         self._library.free(found)  # the array is ours, its texts are the camera's
         return names
 
+    def execute(self, feature: str) -> None:
+        """Have the camera do what a command stands for."""
+        self.do("execute_command", (c_char_p, feature.encode()))
+
     def exposure_us(self) -> float:
         """Exposure time, microseconds."""
         return float(self.do("get_exposure_time", result=c_double))

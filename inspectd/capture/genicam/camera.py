@@ -55,6 +55,9 @@ class Features(Protocol):
     def set_flag(self, feature: str, *, value: bool) -> None:
         """Switch on or off."""
 
+    def execute(self, feature: str) -> None:
+        """Have the camera do what a command stands for."""
+
     def exposure_us(self) -> float:
         """Exposure time, microseconds, whatever the camera calls that feature."""
 

@@ -20,7 +20,7 @@ _FEWEST: Final = 32
 _STEADY_NS: Final = 4_000_000_000
 """From a window of this length on, the drift is taken from it."""
 _STEADY_BUCKETS: Final = 8
-_MOST_DRIFT: Final = 6e-4
+MOST_DRIFT: Final = 6e-4
 """Two quartz clocks that drift further apart than 0.6 ms a second are broken."""
 _LEFT_DRIFT: Final = 5e-5
 """What the fitted drift may be wrong by, and clocks change with temperature."""
@@ -32,6 +32,8 @@ _BEHIND_NS: Final = 20_000_000
 _WITNESSES: Final = 8
 """So many frames in a row that were waited for, and look equally late, show that the clock went back."""
 _AGREE_NS: Final = 5_000_000
+_QUICKER_NS: Final = 5_000_000
+"""A frame so much quicker than all before it shows that they were old, and nothing of itself."""
 
 
 class FrameSpan(NamedTuple):
@@ -42,7 +44,11 @@ class FrameSpan(NamedTuple):
 
 
 class DeviceClock:
-    """Places the device's stamps on the machine's clock."""
+    """Places the device's stamps on the machine's clock.
+
+    A frame that is the quickest so far may have been held up itself, by anything up to the time since the
+    camera was started: it is dated only once another one came no quicker.
+    """
 
     def __init__(self) -> None:
         self._points: list[tuple[int, int]] = []
@@ -55,13 +61,16 @@ class DeviceClock:
         self._has_waited = False
         self._remark = ""
 
-    def place(self, device_ns: int, arrival_ns: int, *, waited: bool) -> FrameSpan | None:
+    def place(
+        self, device_ns: int, arrival_ns: int, *, waited: bool, is_bounded: bool = False
+    ) -> FrameSpan | None:
         """When this frame was stamped; None where nobody can know.
 
         Args:
             device_ns: the frame's stamp, on the device's clock.
             arrival_ns: when it was there, CLOCK_MONOTONIC.
             waited: the reader had nothing left to read, and waited for this frame.
+            is_bounded: the camera's own answer (`asked_time`) shows how old it is at least.
         """
         if device_ns == 0:
             return None
@@ -75,9 +84,12 @@ class DeviceClock:
         elif self._has_waited and waited and self._is_behind(device_ns, offset_ns):
             self._restart(f"the camera's clock went back by {self._late_ns / 1e6:.0f} ms")
         self._has_waited = self._has_waited or waited
+        is_quickest = self._is_quickest(device_ns, offset_ns)
         self._remember(device_ns, offset_ns)
         if not self._has_waited:
             return None  # every frame so far may have lain here, for nobody knows how long
+        if is_quickest and not is_bounded:
+            return None
         baseline_ns, slack_ns = self._baseline(device_ns), self._slack(device_ns)
         first_ns = min(arrival_ns, device_ns + baseline_ns - slack_ns)
         # One that looks late was held up, or the clock went back: it may be as young as its arrival.
@@ -109,6 +121,12 @@ class DeviceClock:
         self._late, self._late_ns = (self._late + 1 if agrees else 1), late_ns
         return self._late >= _WITNESSES
 
+    def _is_quickest(self, device_ns: int, offset_ns: int) -> bool:
+        """Whether it came that much quicker than all before it, or is the first."""
+        if not self._points:
+            return True
+        return offset_ns < self._baseline(device_ns) - self._slack(device_ns) - _QUICKER_NS
+
     def _remember(self, device_ns: int, offset_ns: int) -> None:
         points = self._points
         if self._late:
@@ -131,7 +149,7 @@ class DeviceClock:
         """How far the envelope may be off at this moment."""
         if self._is_steady():
             return _SLACK_NS + int(_LEFT_DRIFT * max(0, device_ns - self._points[-1][0]))
-        return _SLACK_NS + int(_MOST_DRIFT * (device_ns - self._points[0][0]))
+        return _SLACK_NS + int(MOST_DRIFT * (device_ns - self._points[0][0]))
 
     def _baseline(self, device_ns: int) -> int:
         """Offset of a frame that nothing delayed, at this moment of the device's clock."""
@@ -145,7 +163,7 @@ class DeviceClock:
         middle = (self._points[0][0] + self._points[-1][0]) // 2
         right = next(index for index, point in enumerate(hull) if point[0] >= middle) or 1
         (x0, y0), (x1, y1) = hull[right - 1], hull[right]
-        return x1, y1, max(-_MOST_DRIFT, min(_MOST_DRIFT, (y1 - y0) / (x1 - x0)))
+        return x1, y1, max(-MOST_DRIFT, min(MOST_DRIFT, (y1 - y0) / (x1 - x0)))
 
 
 def _lower_hull(points: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from inspectd import config
 from inspectd.capture.driver import CameraError, CameraSettingsError, Facts, Frame
-from inspectd.capture.genicam.camera import ReachedCamera, StreamedFrame, Way
+from inspectd.capture.genicam.asked_time import AskedTime
+from inspectd.capture.genicam.camera import FeatureError, ReachedCamera, StreamedFrame, Way
 from inspectd.capture.genicam.chunks import set_chunks
 from inspectd.capture.genicam.device_clock import DeviceClock, FrameSpan
-from inspectd.capture.genicam.features import apply_settings, set_up
+from inspectd.capture.genicam.features import apply_settings, ask_time_ns, set_up
 from inspectd.capture.genicam.frame_ids import FrameIds, FrameOrder
 from inspectd.capture.genicam.pixel_formats import PixelFormat, format_of, to_picture
 from inspectd.records import UNSET, CameraSettings, Quality
@@ -39,12 +40,14 @@ class GenicamDriver:
         self._ids = FrameIds()
         self._order = FrameOrder()
         self._clock = DeviceClock()
+        self._asked = AskedTime()
         self._format: PixelFormat | None = None
         self._shape: tuple[int, ...] = ()
         self._held: StreamedFrame | None = None
         self._frame_by_ns = 0
         self._earliest_ns = 0
         self._remark = ""
+        self._has_just_come = False
 
     def open(self, beat: Callable[[], None]) -> None:
         """Find the camera, take control, set it and start it.
@@ -73,12 +76,28 @@ class GenicamDriver:
             self._remark = "; ".join(filter(None, (way_remark, chunks.remark)))
             undo.pop_all()
         self._open, self._is_there = camera, True
-        self._ids, self._clock = FrameIds(), DeviceClock()
+        self._ids, self._clock, self._asked = FrameIds(), DeviceClock(), AskedTime()
         self._order.reopened()
         self._earliest_ns = time.monotonic_ns()
         self._await_frame(self._earliest_ns)
         camera.start()
+        self._ask_time(camera)
         beat()
+
+    def _ask_time(self, camera: ReachedCamera) -> None:
+        """Ask the camera for its time where that is due."""
+        asked_ns = time.monotonic_ns()
+        if not self._asked.is_due(asked_ns):
+            return
+        try:
+            device_ns = ask_time_ns(camera.features)
+        except FeatureError as error:
+            self._asked.give_up(str(error))
+            return
+        if device_ns is None:
+            self._asked.give_up("")
+        else:
+            self._asked.answered(device_ns, asked_ns, time.monotonic_ns())
 
     def apply(self, settings: CameraSettings) -> None:
         """Set exposure time and gain; see `apply_settings`.
@@ -119,6 +138,10 @@ class GenicamDriver:
             self._is_there = False
             opened.turn(now_ns)
             self._is_there = True
+            if self._has_just_come:
+                # A camera that is gone would be waited for at length: it is asked when it has shown itself.
+                self._has_just_come = False
+                self._ask_time(opened)
             self._held = opened.next_frame(_POLL_MS)
         except CameraError as error:
             # One that sends what is refused is stopped: else it goes on, and cannot be set when it is opened.
@@ -143,12 +166,13 @@ class GenicamDriver:
         if raw is None:  # poll() has just said otherwise
             raise CameraError(f"{self._settings.device}: gave no frame")
         self._await_frame(raw.arrival_ns)
+        self._has_just_come = True
         # What is not whole never passes; its number and stamp may be those of what the buffer held before.
         old = "" if raw.problem else self._order.problem(raw.frame_id, raw.device_ns)
         if old:
             raise CameraError(f"{self._settings.device}: {old}")
         lost = self._ids.lost_before(raw.frame_id)
-        span = self._span(raw)
+        span, is_dated = self._span(raw)
         remarks = [self._remark, raw.remark, self._ids.take_remark()]
         self._remark = ""
         if raw.problem:
@@ -162,23 +186,31 @@ class GenicamDriver:
             (raw.arrival_ns - span.captured_ns) / 1e6,
             doubt_ns=span.doubt_ns,
             never_repeats=True,
-            flaw=Quality.PARTIAL if raw.problem else Quality.OK,
+            flaw=Quality.PARTIAL if raw.problem else Quality.OK if is_dated else Quality.STALE,
             lost_before=lost,
-            remark=self._clock.take_remark(),
+            remark="; ".join(filter(None, (self._clock.take_remark(), self._asked.take_remark()))),
             transfer_remark="; ".join(filter(None, remarks)),
             bit_depth=self._format.bit_depth if self._format is not None else 8,
             device=raw.facts,
         )
 
-    def _span(self, raw: StreamedFrame) -> FrameSpan:
-        """When it was stamped; where the clocks do not show it, from the frame before to its arrival."""
-        span = self._clock.place(raw.device_ns, raw.arrival_ns, waited=raw.waited and not raw.problem)
-        if span is None:
-            span = FrameSpan(self._earliest_ns, raw.arrival_ns - self._earliest_ns)
+    def _span(self, raw: StreamedFrame) -> tuple[FrameSpan, bool]:
+        """When it was stamped, and whether that is known; else from the frame before to its arrival."""
+        latest_ns = self._asked.latest_ns(raw.device_ns, raw.arrival_ns)
+        placed = self._clock.place(
+            raw.device_ns,
+            raw.arrival_ns,
+            waited=raw.waited and not raw.problem,
+            is_bounded=latest_ns is not None,
+        )
+        span = placed or FrameSpan(self._earliest_ns, raw.arrival_ns - self._earliest_ns)
         # A camera sends frames in the order it took them, and none from before it was started.
         captured_ns = max(span.captured_ns, self._earliest_ns)
+        if latest_ns is not None:  # unless it held one back, which its own clock shows
+            captured_ns = min(captured_ns, latest_ns + self._settings.latency_span_ns[1])
         self._earliest_ns = captured_ns
-        return FrameSpan(captured_ns, max(0, span.captured_ns + span.doubt_ns - captured_ns))
+        doubt_ns = max(0, span.captured_ns + span.doubt_ns - captured_ns)
+        return FrameSpan(captured_ns, doubt_ns), placed is not None or latest_ns is not None
 
     def slot_bytes(self, first: Frame) -> int:
         """Bytes of its frames, which are all of one size."""
@@ -194,6 +226,7 @@ class GenicamDriver:
             "camera": said.pop("camera"),
             "pixel_format": features.text("PixelFormat"),
             "pixel_formats": " ".join(features.choices("PixelFormat")),
+            "says_its_time": "yes" if self._asked.is_known else "no",
             **said,
         }
 

@@ -10,6 +10,11 @@ from inspectd.capture.genicam.pixel_formats import PixelFormat, format_of
 from inspectd.records import CameraSettings
 
 _DELAYS = ("TriggerDelay", "TriggerDelayAbs")
+_LATCHES = (
+    ("TimestampLatch", "TimestampLatchValue", ""),
+    ("GevTimestampControlLatch", "GevTimestampValue", "GevTimestampTickFrequency"),
+)
+"""A command that has the camera read its clock, what it read, and its ticks a second; none: nanoseconds."""
 
 
 def set_choice(camera: Features, feature: str, value: str) -> None:
@@ -84,6 +89,20 @@ def _set_trigger(camera: Features, settings: config.GenicamCamera) -> None:
                 "give a value that it has"
             )
     set_choice(camera, "TriggerMode", "On")
+
+
+def ask_time_ns(camera: Features) -> int | None:
+    """Ask a camera for its time, nanoseconds on the clock by which it stamps frames; None: it cannot say it.
+
+    Raises:
+        FeatureError: it names such features, and refuses.
+    """
+    for latch, value, ticks in _LATCHES:
+        if camera.has(latch) and camera.has(value):
+            camera.execute(latch)
+            said = camera.whole(value)
+            return said * 10**9 // camera.whole(ticks) if ticks else said
+    return None
 
 
 def apply_settings(camera: Features, settings: CameraSettings) -> None:

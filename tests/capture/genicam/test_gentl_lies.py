@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import time
 import zipfile
 
 import numpy as np
@@ -42,6 +43,12 @@ def fired(camera, driver, tag):
     return driver.read()
 
 
+def waited_for(camera, driver, tag):
+    """The reader waits when it comes: nothing of it has lain anywhere."""
+    assert camera.tell("later", tag) == "done"
+    return driver.read()
+
+
 def say(camera, number, value):
     assert camera.tell("say", f"{number}={value}") == "done"
 
@@ -69,6 +76,61 @@ def test_a_frame_from_before_the_camera_was_opened_anew_is_no_new_one(camera, dr
     driver.open(lambda: None)
     with pytest.raises(CameraError, match="gave a frame again, or an old one"):
         fired(camera, driver, 2)
+
+
+def test_a_frame_that_was_held_while_the_camera_was_opened_anew_is_as_old_as_it_is(camera, driver):
+    fired(camera, driver, 1)
+    camera.tell("hold", 2)
+    driver.close()
+    opened_ns = time.monotonic_ns()
+    driver.open(lambda: None)
+    frame = driver.read()
+    np.testing.assert_array_equal(frame.pixels, picture(2))
+    assert frame.captured_ns < opened_ns
+    asked_ns = time.monotonic_ns()
+    new = waited_for(camera, driver, 3)
+    assert (new.flaw, new.captured_ns > asked_ns) == (Quality.OK, True)
+
+
+def test_a_camera_that_gives_each_frame_at_the_next_trigger_dates_none_as_new(camera, driver):
+    camera.tell("lag", 1)
+    camera.tell("fire", 1)
+    for tag in range(2, 12):
+        next_ns = time.monotonic_ns()
+        frame = fired(camera, driver, tag)
+        np.testing.assert_array_equal(frame.pixels, picture(tag - 1))
+        assert frame.captured_ns <= next_ns
+
+
+def test_of_a_camera_that_does_not_say_its_time_nothing_is_judged_before_a_frame_came_no_quicker(camera):
+    camera.change_description(">TimestampLatch<", ">OtherLatch<")
+    camera.change_description('"TimestampLatch"', '"OtherLatch"')
+    driver = make_driver(camera.settings(**EYE, chunks=False))
+    driver.open(lambda: None)
+    flaws = [waited_for(camera, driver, tag).flaw for tag in (1, 2, 3)]
+    camera.tell("hold", 4)
+    driver.open(lambda: None)
+    flaws += [driver.read().flaw] + [waited_for(camera, driver, tag).flaw for tag in (5, 6)]
+    driver.close()
+    assert flaws == [Quality.STALE, Quality.OK, Quality.OK, Quality.STALE, Quality.STALE, Quality.OK]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("0xA0", "stamped by another clock, 4"),  # of its exposure time, as a whole number: far ahead
+        ("0x110", "stamped by another clock, which is ahead of it"),  # a register that stays 0
+    ],
+)
+def test_a_time_that_is_of_another_clock_is_not_believed(camera, said, why):
+    camera.change_description("<Address>0x100</Address>", f"<Address>{said}</Address>")
+    driver = make_driver(camera.settings(**EYE, chunks=False))
+    driver.open(lambda: None)
+    frames = [waited_for(camera, driver, tag) for tag in range(1, 16)]
+    driver.close()
+    assert why in "; ".join(frame.remark for frame in frames)
+    assert frames[-1].flaw is Quality.OK
+    assert frames[-1].age_ms < 1000
 
 
 def test_a_buffer_that_is_given_a_second_time_is_not_read_again(camera, driver):

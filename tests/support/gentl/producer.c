@@ -23,7 +23,8 @@
  * program takes control), `error` (an event), `say N=VALUE` (BUFFER_INFO N of all frames; none: it has no
  * answer; any: as it is), `again 0` (the frame before in another buffer, as it was), `again 1` (with another
  * number), `twice` (the buffer before, given a second time), `overwrite N` (the next N are written over while they are read),
- * `bare N` (no chunk is listed of the next N), `keep` (buffers are not given back any more), `do WHAT` (ends or changes the whole process). Answers: `done`, or `deaf`: it waits for no signal at Line1.
+ * `bare N` (no chunk is listed of the next N), `keep` (buffers are not given back any more), `hold TAG` (seen now, and given when the camera is started the next
+ * time), `lag 1` (what the photo eye sees is given when it sees the next thing), `do WHAT` (ends or changes the whole process). Answers: `done`, or `deaf`: it waits for no signal at Line1.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -66,7 +67,7 @@ enum {
     WIDTH = 0x00, HEIGHT = 0x04, PIXEL_FORMAT = 0x08, ACQUISITION_MODE = 0x0C, START = 0x10, STOP = 0x14,
     PARAMS_LOCKED = 0x18, PAYLOAD_SIZE = 0x1C, TRIGGER_SELECTOR = 0x20, EXPOSURE_AUTO = 0x24, GAIN_AUTO = 0x28,
     CHUNK_MODE = 0x30, CHUNK_SELECTOR = 0x34, TRIGGER_MODE = 0x40, TRIGGER_SOURCE = 0x50, TRIGGER_ACTIVATION = 0x60,
-    TRIGGER_DELAY = 0x70, CHUNK_ENABLE = 0x80, EXPOSURE_TIME = 0xA0, GAIN = 0xA8, SERIAL = 0xC0, USER_ID = 0xE0,
+    LATCH = 0x78, LATCHED_NS = 0x100, TRIGGER_DELAY = 0x70, CHUNK_ENABLE = 0x80, EXPOSURE_TIME = 0xA0, GAIN = 0xA8, SERIAL = 0xC0, USER_ID = 0xE0,
     REGISTERS = 0x200, XML = 0x10000
 };
 
@@ -102,8 +103,10 @@ struct device {
     struct buffer *buffers[MOST_BUFFERS];
     int buffer_count, queue[MOST_BUFFERS], queued, output[MOST_BUFFERS], ready;
     struct event error, filled;
-    uint64_t frame_id, opened_ns, due_ns, later_ns, underrun, delivered;
-    uint32_t later_tag;
+    uint64_t frame_id, powered_ns, due_ns, later_ns, underrun, delivered;
+    uint32_t later_tag, held_tag;
+    uint64_t held_ns;
+    int has_lag;
     int incomplete, shortened, larger, old, cut, unstamped, overwrite, is_keeping, bare;
     int64_t said[MOST_INFO];
     uint8_t is_said[MOST_INFO];
@@ -295,15 +298,20 @@ static size_t close_chunk(struct buffer *buffer, size_t at, uint32_t id, size_t 
     return at + length + 8;
 }
 
-static void expose(struct device *device, uint32_t tag) {
+/* What its clock shows at a moment. */
+static uint64_t clock_ns(struct device *device, uint64_t at_ns) {
+    uint64_t since_ns = at_ns - device->powered_ns;
+    return 5000000000000u + since_ns + since_ns / 1000 * number(device, " fast=", 0) / 1000;
+}
+
+static void expose_at(struct device *device, uint32_t tag, uint64_t at_ns) {
     uint64_t frame_id = device->frame_id++;
     if (!device->queued) { device->underrun++; return; }
     int index = device->queue[0];
     struct buffer *buffer = device->buffers[index];
     if (payload_bytes(device) > buffer->size) return;
     memmove(device->queue, device->queue + 1, --device->queued * sizeof(int));
-    uint64_t since_ns = now_ns() - device->opened_ns;
-    uint64_t stamp_ns = 5000000000000u + since_ns + since_ns / 1000 * number(device, " fast=", 0) / 1000;
+    uint64_t stamp_ns = clock_ns(device, at_ns);
     size_t pixels = (size_t)reg(device, WIDTH) * reg(device, HEIGHT), image = image_bytes(device);
     buffer->is_queued = 0;
     buffer->is_output = buffer->has_new_data = 1;
@@ -352,6 +360,8 @@ static void expose(struct device *device, uint32_t tag) {
     device->filled.pending++;
     pthread_cond_broadcast(&told);
 }
+
+static void expose(struct device *device, uint32_t tag) { expose_at(device, tag, now_ns()); }
 
 /* Gives a frame that it gave before: in another buffer, or the same buffer a second time. */
 static void repeat(struct device *device, int is_in_another, int is_renumbered) {
@@ -410,11 +420,19 @@ static const char *command(struct device *device, char *said) {
     if (!strcmp(said, "stamps")) { device->unstamped = !value; return "done"; }
     if (!strcmp(said, "revoke")) { device->is_revoked = 1; return "done"; }
     if (!strcmp(said, "error")) { device->error.pending++; return "done"; }
+    if (!strcmp(said, "hold")) { device->held_tag = value; device->held_ns = now_ns(); return "done"; }
+    if (!strcmp(said, "lag")) { device->has_lag = value; return "done"; }
     if (!strcmp(said, "later")) { device->later_ns = now_ns() + 30000000u; device->later_tag = value; return "done"; }
     if (strcmp(said, "fire")) return "what?";
     if (device->is_lost || device->is_revoked || !device->is_acquiring || !device->is_started ||
         !reg(device, TRIGGER_MODE) || reg(device, TRIGGER_SOURCE))
         return "deaf";
+    if (device->has_lag) {
+        if (device->held_ns) expose_at(device, device->held_tag, device->held_ns);
+        device->held_tag = value;
+        device->held_ns = now_ns();
+        return "done";
+    }
     expose(device, value);
     return "done";
 }
@@ -442,7 +460,9 @@ static void *live(void *argument) {
         }
         if (device->later_ns && now_ns() >= device->later_ns) {
             device->later_ns = 0;
-            expose(device, device->later_tag);
+            if (device->held_ns) expose_at(device, device->held_tag, device->held_ns);
+            else expose(device, device->later_tag);
+            device->held_ns = 0;
         }
         if (device->is_acquiring && device->is_started && !device->is_lost && !device->is_revoked &&
             !reg(device, TRIGGER_MODE) && now_ns() >= device->due_ns) {
@@ -675,11 +695,11 @@ GC_ERROR IFOpenDevice(handle module, const char *id, int32_t access, handle *ope
     }
     struct stat now;
     fstat(device->fd, &now);
+    if (!device->powered_ns || device->inode != now.st_ino) device->powered_ns = now_ns();
     device->inode = now.st_ino;
     device->is_lost = device->is_revoked = device->is_stopping = device->is_started = device->is_acquiring = 0;
     device->incomplete = device->shortened = device->larger = device->old = device->cut = device->unstamped = 0;
     device->error.pending = device->underrun = device->delivered = device->later_ns = 0;
-    device->opened_ns = now_ns();
     power_up(device);
     free(device->xml);
     device->xml = whole_file("camera.xml", &device->xml_size);
@@ -819,6 +839,11 @@ GC_ERROR GCWritePort(handle port, uint64_t address, const void *value, size_t *s
         device->is_acquiring = 1;
         device->frame_id = number(device, " first=", 1);
         device->due_ns = now_ns();
+        if (device->held_ns) device->later_ns = now_ns();
+    }
+    if (address == LATCH) {
+        uint64_t latched_ns = clock_ns(device, now_ns());
+        memcpy(device->registers + LATCHED_NS, &latched_ns, 8);
     }
     if (address == STOP) device->is_acquiring = 0;
     pthread_mutex_unlock(&lock);
