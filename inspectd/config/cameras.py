@@ -410,6 +410,13 @@ class GenicamCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag
             "is set of it, and settle_ms is not needed. Unset: what it can say."
         ),
     ] = None
+    ask_time: Annotated[
+        bool,
+        Meta(
+            description="Whether the camera is asked for its time, which shows that it held a frame back. "
+            "false: it stamps frames by another clock than it says."
+        ),
+    ] = True
     packet_bytes: Annotated[
         Annotated[int, Meta(ge=220, le=16_000)] | None,
         Meta(description="Size of its packets. Unset: the largest that gets through, found by test packets."),

@@ -56,3 +56,7 @@ class ChunkCamera(GigeCamera):
         self.address = address
         self._command = [sys.executable, str(Path(__file__).with_name("chunk_fake.py")), address]
         self.process = None
+
+    def settings(self, **more):
+        # It stamps frames since it was started, and says its time since it was switched on.
+        return super().settings(**({"ask_time": False} | more))

@@ -19,7 +19,13 @@ SOON: Final = "reconnect_max_ms = 300\n"
 
 
 class ContractCamera(Protocol):
-    """A camera that parts come by, which can be unplugged."""
+    """A camera that parts come by, which can be unplugged.
+
+    Attributes:
+        undated: parts that come by before anything shows that its frames are new: it does not say its time.
+    """
+
+    undated: int
 
     def __enter__(self) -> Self: ...
 
@@ -58,6 +64,8 @@ class LiveContractCamera:
         make: makes it, switched off; called anew each time it is plugged in.
         more: settings of it.
     """
+
+    undated = 0
 
     def __init__(self, make: Callable[[], LiveCamera], more: str) -> None:
         self._make = make

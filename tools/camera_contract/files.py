@@ -25,6 +25,8 @@ _UNPLUGGED: Final = '[[faults]]\nkind = "unplug"\nframes = 1000000\n'
 class _Replayed:
     """Nothing is fired, and nothing has to be closed."""
 
+    undated = 0
+
     def __enter__(self) -> Self:
         return self
 

@@ -39,6 +39,8 @@ class GentlContractCamera:
         every_tenth: what goes wrong with every tenth frame, as its producer calls it; empty: nothing.
     """
 
+    undated = 0
+
     def __init__(self, _: Path, more: str = "", *, every_tenth: str = "") -> None:
         self._more = more
         self._every_tenth = every_tenth

@@ -20,6 +20,8 @@ from inspectd.wire import Verdict
 
 _EYE: Final = 'trigger_source = "Software"\nlatency_ms = 10\n'
 """Aravis' fake and viva-genicam's have no line that anybody could pull: their own process pulls this."""
+_OTHER_CLOCK: Final = "ask_time = false\n"
+"""viva-genicam's fake stamps frames since it was started, and says its time since it was switched on."""
 _LATER_SECONDS: Final = 0.02
 """The photo eye sees a part so long after its trigger was taken: longer than `latency_ms`."""
 _PROCESS: Final = Path(gige_camera.__file__).with_name("chunk_fake.py")
@@ -34,6 +36,8 @@ class SensorContractCamera(LiveContractCamera):
         eye: a photo eye fires it; else it runs free.
         fast_ppm: its clock runs so much too fast.
     """
+
+    undated = 1
 
     def __init__(self, folder: Path, more: str = "", *, eye: bool = True, fast_ppm: int = 0) -> None:
         self._eye = eye
@@ -80,6 +84,7 @@ class ChunkContractCamera:
     """
 
     NUMBERED_FROM = 1
+    undated = 1
 
     def __init__(
         self, more: str = "", *, revoked: bool = False, fake: Mapping[str, object], address: str = ADDRESS
@@ -106,7 +111,7 @@ class ChunkContractCamera:
         """See `ContractCamera.table`."""
         return (
             f'\n[[cameras]]\nkind = "genicam"\nname = "{NAME}"\nrecipe = "part"\n'
-            f'device = "ip:{self._address}"\n{_EYE}{TRIGGERED}{self._more}\n'
+            f'device = "ip:{self._address}"\n{_EYE}{TRIGGERED}{_OTHER_CLOCK}{self._more}\n'
         )
 
     def put(self, number: int) -> None:

@@ -234,7 +234,7 @@ def _judge(showing: _Showing, result: ContractResult) -> None:
             )
         elif said := case.check(camera, number, view):
             wrong.append(f"part {number}: {said}")
-    _judge_counts(case, daemon, result)
+    _judge_counts(case, camera, daemon, result)
     result.figures = case.figures(camera, judged)
     wrong += [
         f"{name} {result.figures[name]:g}, expected {most:g} at most"
@@ -244,7 +244,7 @@ def _judge(showing: _Showing, result: ContractResult) -> None:
     del wrong[_SHOWN:]  # one kind of mistake is often made a thousand times
 
 
-def _judge_counts(case: Case, daemon: Daemon, result: ContractResult) -> None:
+def _judge_counts(case: Case, camera: ContractCamera, daemon: Daemon, result: ContractResult) -> None:
     wrong = result.violations
     stopped = daemon.reader.event("stopped")
     counts = stopped.counts if stopped is not None else None
@@ -259,7 +259,7 @@ def _judge_counts(case: Case, daemon: Daemon, result: ContractResult) -> None:
     if case.is_fired and counts.drops > counts.missed:
         wrong.append(f"{counts.drops} frames were dropped, for {counts.missed} parts that had none: {counts}")
     missing = result.parts - result.passed
-    if missing > (1 - case.least_judged) * result.parts:
+    if missing > camera.undated + (1 - case.least_judged) * result.parts:
         wrong.append(f"{result.passed} of {result.parts} parts passed: {dict(result.undecidable)}")
     if not set(result.undecidable) <= case.reasons | {_TOO_LATE} or result.refused:
         wrong.append(f"undecidable {dict(result.undecidable)}, refused {dict(result.refused)}")

@@ -1,7 +1,7 @@
 """How old a frame is at least, by a camera that was asked for its time. Pure: time is handed in.
 
-How quickly frames come shows nothing of a delay that all of them have. A frame that a camera still held when it
-was opened, or gives at the next trigger only, would look as if it had been taken just now.
+How quickly frames come shows nothing of a delay that all of them have. A frame that a camera still held when
+it was opened, or gives at the next trigger only, would look as if it had been taken just now.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from inspectd.capture.genicam.device_clock import MOST_DRIFT
 
 EVERY_NS: Final = 2_000_000_000
 """So long afterwards it is asked again: until then the clocks drift apart by a millisecond."""
-_NEVER_SO_LATE_NS: Final = 10_000_000_000
-_AGREE_NS: Final = 5_000_000
 _WITNESSES: Final = 8
-"""So many frames in a row, equally late and later than any frame is, show that it was another clock's time."""
-_MOST_AHEAD: Final = 3
-"""So many frames in a row that were stamped after they were here show the same: by one the clock was set."""
+"""So many frames in a row that cannot be as the camera says are no accident."""
 
 
 class AskedTime:
-    """What the camera answered last."""
+    """What the camera answered last.
 
-    def __init__(self) -> None:
+    Args:
+        usual_ns: a frame takes so long at most from its stamp to its arrival; what takes longer is said.
+    """
+
+    def __init__(self, usual_ns: int) -> None:
+        self._usual_ns = usual_ns
         self._answer: tuple[int, int, int] | None = None
-        self._is_foreign = False
+        self._is_asked = True
         self._ahead = self._late = 0
-        self._late_ns = 0
         self._remark = ""
 
     @property
@@ -36,14 +36,12 @@ class AskedTime:
         return self._answer is not None
 
     def is_due(self, now_ns: int) -> bool:
-        """Whether to ask again.
+        """Whether to ask now, or again.
 
         Args:
             now_ns: CLOCK_MONOTONIC.
         """
-        if self._is_foreign:
-            return False
-        return self._answer is None or now_ns >= self._answer[2] + EVERY_NS
+        return self._is_asked and (self._answer is None or now_ns >= self._answer[2] + EVERY_NS)
 
     def answered(self, device_ns: int, asked_ns: int, answered_ns: int) -> None:
         """The camera said its time.
@@ -59,10 +57,10 @@ class AskedTime:
         """Ask no longer: it has no answer, or what it answers says nothing of its frames.
 
         Args:
-            why: for a person; empty: it never had an answer.
+            why: for a person; empty: there is nothing to say.
         """
-        self._answer, self._is_foreign = None, True
-        self._remark = why and f"the camera's time is not asked for any longer: {why}"
+        self._answer, self._is_asked = None, False
+        self._remark = why and f"the camera is not asked for its time any longer: {why}"
 
     def latest_ns(self, device_ns: int, arrival_ns: int) -> int | None:
         """When a frame was stamped at the latest, CLOCK_MONOTONIC; None where nothing shows it.
@@ -80,9 +78,8 @@ class AskedTime:
             self._note_ahead()
             return None
         self._ahead = 0
-        latest_ns = min(arrival_ns, answered_ns + since_ns + drift_ns)
-        self._note_late(arrival_ns - answered_ns - since_ns)
-        return None if self._is_foreign else latest_ns
+        self._note_late(arrival_ns - answered_ns - since_ns - drift_ns)
+        return min(arrival_ns, answered_ns + since_ns + drift_ns)
 
     def take_remark(self) -> str:
         """What a person should know since the last call; empty: nothing."""
@@ -92,12 +89,14 @@ class AskedTime:
     def _note_ahead(self) -> None:
         self._answer = None  # its clock was set since: it is asked anew
         self._ahead += 1
-        if self._ahead >= _MOST_AHEAD:
+        if self._ahead >= _WITNESSES:
             self.give_up("its frames are stamped by another clock, which is ahead of it")
 
     def _note_late(self, late_ns: int) -> None:
-        agrees = self._late and abs(late_ns - self._late_ns) <= _AGREE_NS
-        self._late = 0 if late_ns < _NEVER_SO_LATE_NS else self._late + 1 if agrees else 1
-        self._late_ns = late_ns
-        if self._late >= _WITNESSES:
-            self.give_up(f"its frames are stamped by another clock, {late_ns / 1e9:.0f} s behind it")
+        self._late = self._late + 1 if late_ns > self._usual_ns else 0
+        if self._late % _WITNESSES == _WITNESSES - 1:
+            self._remark = (
+                f"by the camera's own time its frames come {late_ns / 1e6:.0f} ms late, expected "
+                f"{self._usual_ns / 1e6:.0f} ms at most: the camera or the network holds them back, or it "
+                "stamps them by another clock than it says (then ask_time = false; docs/cameras.md)"
+            )

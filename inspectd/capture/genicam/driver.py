@@ -22,6 +22,10 @@ from inspectd.capture.genicam.pixel_formats import PixelFormat, format_of, to_pi
 from inspectd.records import UNSET, CameraSettings, Quality
 
 _POLL_MS: Final = 20.0
+_LATE_NS: Final = 20_000_000
+"""A frame that takes so much longer than `latency_ms` is late."""
+_LATE_FREE_NS: Final = 500_000_000
+"""Or so much, where no trigger takes it."""
 
 
 class GenicamDriver:
@@ -40,7 +44,7 @@ class GenicamDriver:
         self._ids = FrameIds()
         self._order = FrameOrder()
         self._clock = DeviceClock()
-        self._asked = AskedTime()
+        self._asked = self._ask_anew()
         self._format: PixelFormat | None = None
         self._shape: tuple[int, ...] = ()
         self._held: StreamedFrame | None = None
@@ -76,13 +80,22 @@ class GenicamDriver:
             self._remark = "; ".join(filter(None, (way_remark, chunks.remark)))
             undo.pop_all()
         self._open, self._is_there = camera, True
-        self._ids, self._clock, self._asked = FrameIds(), DeviceClock(), AskedTime()
+        self._ids, self._clock, self._asked = FrameIds(), DeviceClock(), self._ask_anew()
         self._order.reopened()
         self._earliest_ns = time.monotonic_ns()
         self._await_frame(self._earliest_ns)
         camera.start()
         self._ask_time(camera)
         beat()
+
+    def _ask_anew(self) -> AskedTime:
+        """Nothing is known of its time yet."""
+        latency_ns = self._settings.latency_span_ns[1]
+        is_gated = self._settings.mode == "triggered"
+        asked = AskedTime(latency_ns + _LATE_NS if is_gated else max(latency_ns, _LATE_FREE_NS))
+        if not self._settings.ask_time:
+            asked.give_up("")
+        return asked
 
     def _ask_time(self, camera: ReachedCamera) -> None:
         """Ask the camera for its time where that is due."""

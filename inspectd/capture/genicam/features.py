@@ -10,11 +10,10 @@ from inspectd.capture.genicam.pixel_formats import PixelFormat, format_of
 from inspectd.records import CameraSettings
 
 _DELAYS = ("TriggerDelay", "TriggerDelayAbs")
-_LATCHES = (
-    ("TimestampLatch", "TimestampLatchValue", ""),
-    ("GevTimestampControlLatch", "GevTimestampValue", "GevTimestampTickFrequency"),
-)
-"""A command that has the camera read its clock, what it read, and its ticks a second; none: nanoseconds."""
+_LATCHES = ("TimestampLatch", "GevTimestampControlLatch")
+"""Commands that have a camera read its clock."""
+_LATCHED = (("TimestampLatchValue", None), ("GevTimestampValue", "GevTimestampTickFrequency"))
+"""What it read, and its ticks a second; None: nanoseconds. Cameras mix the names of two standards."""
 
 
 def set_choice(camera: Features, feature: str, value: str) -> None:
@@ -97,12 +96,13 @@ def ask_time_ns(camera: Features) -> int | None:
     Raises:
         FeatureError: it names such features, and refuses.
     """
-    for latch, value, ticks in _LATCHES:
-        if camera.has(latch) and camera.has(value):
-            camera.execute(latch)
-            said = camera.whole(value)
-            return said * 10**9 // camera.whole(ticks) if ticks else said
-    return None
+    latch = next((name for name in _LATCHES if camera.has(name)), None)
+    value, ticks = next((both for both in _LATCHED if camera.has(both[0])), (None, None))
+    if latch is None or value is None:
+        return None
+    camera.execute(latch)
+    said = camera.whole(value)
+    return said if ticks is None else said * 10**9 // camera.whole(ticks)
 
 
 def apply_settings(camera: Features, settings: CameraSettings) -> None:

@@ -115,22 +115,31 @@ def test_of_a_camera_that_does_not_say_its_time_nothing_is_judged_before_a_frame
     assert flaws == [Quality.STALE, Quality.OK, Quality.OK, Quality.STALE, Quality.STALE, Quality.OK]
 
 
-@pytest.mark.parametrize(
-    ("said", "why"),
-    [
-        ("0xA0", "stamped by another clock, 4"),  # of its exposure time, as a whole number: far ahead
-        ("0x110", "stamped by another clock, which is ahead of it"),  # a register that stays 0
-    ],
-)
-def test_a_time_that_is_of_another_clock_is_not_believed(camera, said, why):
-    camera.change_description("<Address>0x100</Address>", f"<Address>{said}</Address>")
-    driver = make_driver(camera.settings(**EYE, chunks=False))
+def frames_by_another_clock(camera, register, **settings):
+    """Fifteen frames of a camera that says another register as its time, and what is said of them."""
+    camera.change_description("<Address>0x100</Address>", f"<Address>{register}</Address>")
+    driver = make_driver(camera.settings(**EYE, chunks=False, **settings))
     driver.open(lambda: None)
     frames = [waited_for(camera, driver, tag) for tag in range(1, 16)]
     driver.close()
-    assert why in "; ".join(frame.remark for frame in frames)
+    return frames, "; ".join(frame.remark for frame in frames)
+
+
+def test_a_time_behind_that_of_its_frames_is_not_believed(camera):
+    frames, said = frames_by_another_clock(camera, "0x110")  # a register that stays 0
+    assert "its frames are stamped by another clock, which is ahead of it" in said
     assert frames[-1].flaw is Quality.OK
     assert frames[-1].age_ms < 1000
+
+
+@pytest.mark.parametrize("ask_time", [True, False])
+def test_a_time_ahead_of_that_of_its_frames_makes_them_old_unless_it_is_not_asked(camera, ask_time):
+    frames, said = frames_by_another_clock(
+        camera, "0xA0", ask_time=ask_time
+    )  # its exposure as a whole number
+    assert ("ms late, expected 500 ms at most" in said) == ask_time
+    assert (min(frame.age_ms for frame in frames[1:]) > 1e9) == ask_time
+    assert frames[-1].flaw is Quality.OK  # the gate finds it too old
 
 
 def test_a_buffer_that_is_given_a_second_time_is_not_read_again(camera, driver):
