@@ -6,10 +6,11 @@ from inspectd import config
 from inspectd.capture.camera_settings import refuse_another_value
 from inspectd.capture.driver import CameraError, CameraSettingsError
 from inspectd.capture.genicam.camera import FeatureError, Features
-from inspectd.capture.genicam.pixel_formats import PixelFormat, format_of
+from inspectd.capture.genicam.pixel_formats import BY_CODE, PixelFormat, format_of
 from inspectd.records import CameraSettings
 
 _DELAYS = ("TriggerDelay", "TriggerDelayAbs")
+_FRAME_START = "FrameStart"
 _LATCHES = ("TimestampLatch", "GevTimestampControlLatch")
 """Commands that have a camera read its clock."""
 _LATCHED = (("TimestampLatchValue", None), ("GevTimestampValue", "GevTimestampTickFrequency"))
@@ -61,18 +62,21 @@ def set_up(camera: Features, settings: config.GenicamCamera) -> PixelFormat:
     if settings.pixel_format is not None:
         set_choice(camera, "PixelFormat", settings.pixel_format)
     _set_trigger(camera, settings)
-    name, code = camera.text("PixelFormat"), camera.whole("PixelFormat")
-    return format_of(name, code)
+    code = camera.whole("PixelFormat")
+    return format_of("" if code in BY_CODE else camera.text("PixelFormat"), code)
 
 
 def _set_trigger(camera: Features, settings: config.GenicamCamera) -> None:
+    is_started = settings.trigger_source is not None
     # A trigger that another program left switched on would hold frames back, or start others.
     for selector in camera.choices("TriggerSelector") if camera.has("TriggerSelector") else ():
+        if is_started and selector == _FRAME_START:
+            continue  # that one is set below; some cameras take a third of a second for each register
         set_choice(camera, "TriggerSelector", selector)
         set_choice(camera, "TriggerMode", "Off")
     if settings.trigger_source is None:
         return
-    set_choice(camera, "TriggerSelector", "FrameStart")
+    set_choice(camera, "TriggerSelector", _FRAME_START)
     set_choice(camera, "TriggerSource", settings.trigger_source)
     if settings.trigger_activation is not None:
         set_choice(camera, "TriggerActivation", settings.trigger_activation)

@@ -57,7 +57,7 @@ FORMATS: Final[dict[PixelFormatName, PixelFormat]] = {
     "RGB8": PixelFormat(0x02180014, 8, 3, cv2.COLOR_RGB2BGR),
     "BGR8": PixelFormat(0x02180015, 8, 3, None),
 }
-_BY_CODE: Final = {found.code: found for found in FORMATS.values()}
+BY_CODE: Final = {found.code: found for found in FORMATS.values()}
 
 
 def format_of(name: str, code: int) -> PixelFormat:
@@ -70,7 +70,7 @@ def format_of(name: str, code: int) -> PixelFormat:
     Raises:
         CameraError: there is no conversion for it.
     """
-    found = _BY_CODE.get(code)
+    found = BY_CODE.get(code)
     if found is None:
         raise CameraError(
             f"sends pixels as {name} (0x{code:08X}), for which there is no conversion; set pixel_format to "
