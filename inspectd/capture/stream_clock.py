@@ -13,7 +13,10 @@ _JITTER_MS: Final = 15.0
 """A timestamp this far ahead of all before it may be a quicker delivery; further ahead it is odd."""
 
 _QUICKER_MS: Final = 3.0
-"""A delivery this much quicker than all before it shows that those before had waited."""
+"""Deliveries that within a second become this much quicker show that those before had waited."""
+
+_PAUSE: Final = 1.5
+"""A gap between two arrivals longer than this, against that between their timestamps, is a pause."""
 
 _WITNESSES: Final = 3
 _REMEMBERED: Final = 32
@@ -35,10 +38,12 @@ class StreamClock:
     """
 
     def __init__(self, settle_ms: float = 1000.0) -> None:
-        """Nothing is known until the quickest delivery has stood for `settle_ms`."""
+        """Nothing is known until for `settle_ms` none came quicker than all before by more than 3 ms."""
         self._settle_ms = settle_ms
-        self._stands_since_ms: float | None = None
-        self._stands_at_ms = 0.0
+        self._quickest: deque[tuple[float, float]] = deque()
+        """When each delivery quicker than all before it came, by `_flown_ms`, and its offset."""
+        self._flown_ms = 0.0
+        """So long the stream was seen to flow: what comes after a pause shows nothing of the pause."""
         self._has_waited = False
         self.settled = False
         self._remark = ""
@@ -60,6 +65,9 @@ class StreamClock:
         if timestamp_ms is None or timestamp_ms == self._last_timestamp_ms:
             return None  # of two pictures for one moment, one has a wrong timestamp
         offset_ms = arrival_ms - timestamp_ms
+        last_ms = timestamp_ms if self._last_timestamp_ms is None else self._last_timestamp_ms
+        pace_ms = timestamp_ms - last_ms
+        self._flown_ms += max(0.0, min(arrival_ms - self._last_arrival_ms, _PAUSE * pace_ms))
         if self._baseline_ms is None:
             self._restart(offset_ms)
         else:
@@ -67,22 +75,25 @@ class StreamClock:
             self._last_arrival_ms = arrival_ms
             if offset_ms < self._baseline_ms - _JITTER_MS and not self._is_witnessed(offset_ms):
                 return None
-            back_ms = (self._last_timestamp_ms or timestamp_ms) - timestamp_ms
-            if back_ms > 0 and offset_ms > self._baseline_ms + _JITTER_MS:
-                self._remark = f"the stream's own clock went back by {back_ms:.0f} ms; synchronised again"
+            if pace_ms < 0 and offset_ms > self._baseline_ms + _JITTER_MS:
+                self._remark = f"the stream's own clock went back by {-pace_ms:.0f} ms; synchronised again"
                 self.settled = False
                 self._restart(offset_ms)
         self._last_arrival_ms = arrival_ms
         self._last_timestamp_ms = timestamp_ms
-        self._settle(arrival_ms, offset_ms, waited=waited)
+        self._settle(offset_ms, waited=waited)
         self._baseline_ms = min(self._baseline_ms or offset_ms, offset_ms)
         return offset_ms - self._baseline_ms if self.settled else None
 
-    def _settle(self, arrival_ms: float, offset_ms: float, *, waited: bool) -> None:
+    def _settle(self, offset_ms: float, *, waited: bool) -> None:
         self._has_waited = self._has_waited or waited
-        if self._stands_since_ms is None or offset_ms < self._stands_at_ms - _QUICKER_MS:
-            self._stands_since_ms, self._stands_at_ms = arrival_ms, offset_ms
-        self.settled = self._has_waited and arrival_ms - self._stands_since_ms >= self._settle_ms
+        quickest, since_ms = self._quickest, self._flown_ms - self._settle_ms
+        if not quickest or offset_ms < quickest[-1][1]:
+            quickest.append((self._flown_ms, offset_ms))
+        while len(quickest) > 1 and quickest[1][0] <= since_ms:
+            quickest.popleft()
+        stood = quickest[0][0] <= since_ms and quickest[0][1] <= quickest[-1][1] + _QUICKER_MS
+        self.settled = self._has_waited and stood
 
     def take_remark(self) -> str:
         """Oddities of the stream's own clock since the last call, in words; empty when there were none."""
@@ -91,7 +102,7 @@ class StreamClock:
 
     def _restart(self, offset_ms: float) -> None:
         self._baseline_ms = offset_ms
-        self._stands_since_ms = None
+        self._quickest.clear()
         self._has_waited = False
         self._ahead.clear()
 

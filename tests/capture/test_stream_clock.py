@@ -1,3 +1,5 @@
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,6 +129,28 @@ def test_a_backlog_that_drains_slowly_from_the_start_is_not_new(rate):
         age = clock.age_ms(arrival, taken, waited=True)
         assert age is None or age >= arrival - taken - 2 * 3.0 - 1e-3 * number * PERIOD_MS
     assert age == pytest.approx(0, abs=1)
+
+
+@pytest.mark.parametrize("rate", [1.01, 1.03])
+def test_a_pause_while_a_backlog_drains_does_not_make_the_rest_of_it_new(rate):
+    """Whatever the link holds back meanwhile: that nothing came quicker during a pause shows nothing."""
+    for seed in range(20):
+        clock, chance, arrival, resumed = StreamClock(), random.Random(seed), 5_000.0, 0.0
+        pauses = {chance.randrange(500): chance.uniform(300, 1_200) for _ in range(3)}
+        for number in range(2_000):
+            taken = 3_500.0 + number * PERIOD_MS
+            arrival = max(arrival + PERIOD_MS / rate, taken)
+            here = arrival + chance.expovariate(1 / 2)
+            resumed = here + pauses.get(number, -1e9) if number in pauses else resumed
+            here = max(here, resumed)
+            age = clock.age_ms(here, taken, waited=True)
+            assert age is None or age >= here - taken - 30
+
+
+def test_one_quick_delivery_does_not_begin_the_second_anew_where_there_was_one_as_quick_before():
+    delays = [10.0] * 5 + [7.5] + [10.0] * 14 + [6.5] + [10.0] * 20
+    ages = play(StreamClock(), delays)
+    assert [age is not None for age in ages] == [False] * 30 + [True] * 11
 
 
 def test_a_stream_that_is_not_held_up_settles_within_a_second():
