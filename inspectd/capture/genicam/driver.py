@@ -1,4 +1,4 @@
-"""A GenICam camera: one that GigE Vision reaches, or a vendor's GenTL producer."""
+"""A GenICam camera: one that GigE Vision reaches, a vendor's GenTL producer, or Basler's pylon."""
 
 from __future__ import annotations
 
@@ -174,7 +174,8 @@ class GenicamDriver:
         """When it was stamped; where the clocks do not show it, from the frame before to its arrival."""
         span = self._clock.place(raw.device_ns, raw.arrival_ns, waited=raw.waited and not raw.problem)
         if span is None:
-            span = FrameSpan(self._earliest_ns, raw.arrival_ns - self._earliest_ns)
+            since_ns = max(self._earliest_ns, raw.since_ns)
+            span = FrameSpan(since_ns, raw.arrival_ns - since_ns)
         # A camera sends frames in the order it took them, and none from before it was started.
         captured_ns = max(span.captured_ns, self._earliest_ns)
         self._earliest_ns = captured_ns
