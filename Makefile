@@ -21,7 +21,7 @@ setup: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[line,gentl,mqtt,opcua,s7,page,oidc,fleet,hub,onnx,int8,ray,demo,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[line,gentl,pylon,mqtt,opcua,s7,page,oidc,fleet,hub,onnx,int8,ray,demo,dev]'
 	touch $@
 
 demo: $(INSTALLED)

@@ -29,6 +29,10 @@ def _genicam_driver(settings: config.GenicamCamera) -> CameraDriver:
         from inspectd.capture.genicam.gentl.way import GentlWay  # noqa: PLC0415
 
         return GenicamDriver(settings, GentlWay(settings))
+    if settings.backend == "pylon":
+        from inspectd.capture.genicam.pylon.way import PylonWay  # noqa: PLC0415
+
+        return GenicamDriver(settings, PylonWay(settings))
     from inspectd.capture.genicam.gige import GigeWay  # noqa: PLC0415
 
     return GenicamDriver(settings, GigeWay(settings))

@@ -53,6 +53,11 @@ def _add_list(listed: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="ask this GenTL producer too, a library (absolute path) that is loaded here; repeatable",
     )
+    listed.add_argument(
+        "--pylon",
+        action="store_true",
+        help="ask Basler's pylon too (pip install 'inspectd[pylon]'): USB3, GigE by a broadcast of its own",
+    )
     listed.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -73,6 +78,11 @@ def _add_probe(probe: argparse.ArgumentParser) -> None:
         "--cti",
         metavar="FILE",
         help="without --config: reach a camera (serial:..., name:..., id:...) by this GenTL producer",
+    )
+    probe.add_argument(
+        "--pylon",
+        action="store_true",
+        help="without --config: reach a camera (serial:..., ip:...) by Basler's pylon",
     )
     probe.add_argument(
         "--seconds", type=float, default=5.0, metavar="S", help="how long to read it; default: %(default)g"

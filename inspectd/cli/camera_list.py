@@ -10,7 +10,9 @@ import msgspec
 
 from inspectd import config
 from inspectd.capture.genicam.discovery import InterfaceAsked, ask_interface, interfaces
+from inspectd.capture.genicam.found import ListedCamera
 from inspectd.capture.genicam.gentl.discovery import ProducerAsked, ask_producer
+from inspectd.capture.genicam.pylon.discovery import PylonAsked, ask_pylon
 from inspectd.capture.v4l2 import VideoDevice, video_devices
 from inspectd.cli.line_sockets import socket_of
 from inspectd.client import ask_status
@@ -39,6 +41,8 @@ class CamerasFound(msgspec.Struct, frozen=True):
     """None was asked with --no-broadcast."""
     producers: list[ProducerAsked]
     """Those that were named with --cti."""
+    pylon: PylonAsked | None
+    """What Basler's pylon sees; None: it was not asked, as without --pylon."""
     configured: list[ConfiguredCamera]
     line: str
     """Why the states are not known; empty where the line answers, or no configuration was given."""
@@ -49,7 +53,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: the configuration has problems.
-        CameraError: a producer cannot be opened.
+        CameraError: a producer cannot be opened, or pylon is not installed.
     """
     settings = config.load(arguments.config, unmeasured=True) if arguments.config else None
     asked = [] if arguments.no_broadcast else [ask_interface(name) for name in interfaces()]
@@ -58,6 +62,7 @@ def main(arguments: argparse.Namespace) -> int:
         devices=video_devices(),
         networks=asked,
         producers=[ask_producer(cti) for cti in arguments.cti],
+        pylon=ask_pylon(broadcast=not arguments.no_broadcast) if arguments.pylon else None,
         configured=[
             ConfiguredCamera(
                 camera.name,
@@ -97,7 +102,10 @@ def _lines(found: CamerasFound, *, has_config: bool) -> Iterator[str]:
     else:
         yield "GigE Vision cameras: not looked for (--no-broadcast)"
     for producer in found.producers:
-        yield from _producer_lines(producer)
+        by = f"the GenTL producer {producer.cti} ({producer.producer})"
+        yield from _library_lines(by, producer.found, producer.problems)
+    if found.pylon is not None:
+        yield from _library_lines(f"Basler's {found.pylon.pylon}", found.pylon.found, found.pylon.problems)
     if not has_config:
         return
     yield ""
@@ -126,11 +134,11 @@ def _network_lines(asked: InterfaceAsked) -> Iterator[str]:
         yield f"    {answer.camera}{reach}"
 
 
-def _producer_lines(asked: ProducerAsked) -> Iterator[str]:
+def _library_lines(by: str, cameras: list[ListedCamera], problems: list[str]) -> Iterator[str]:
     yield ""
-    yield f"Cameras by the GenTL producer {asked.cti} ({asked.producer}):"
-    for camera in asked.found:
+    yield f"Cameras by {by}:"
+    for camera in cameras:
         yield f"  {camera.described}"
-    yield from (f"  {problem}" for problem in asked.problems)
-    if not asked.found:
+    yield from (f"  {problem}" for problem in problems)
+    if not cameras:
         yield "  none"

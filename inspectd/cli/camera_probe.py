@@ -36,11 +36,15 @@ def main(arguments: argparse.Namespace) -> int:
     """
     if not 0 < arguments.seconds <= _MOST_SECONDS:
         raise InputError(f"--seconds: got {arguments.seconds:g}, expected above 0, at most {_MOST_SECONDS:g}")
-    if arguments.cti is not None and arguments.config is not None:
-        raise InputError("--cti: is for a camera without --config; a configuration has the setting cti")
+    reached = _reached(arguments.cti, pylon=arguments.pylon)
+    if reached and arguments.config is not None:
+        raise InputError(
+            "--cti, --pylon: are for a camera without --config; a configuration has the settings backend and "
+            "cti"
+        )
     with ExitStack() as stack:
         if arguments.config is None:
-            camera = _unconfigured(arguments.camera, arguments.cti)
+            camera = _unconfigured(arguments.camera, reached)
         else:
             settings, camera = config.load_camera(arguments.config, arguments.camera, unmeasured=True)
             if camera.is_live:
@@ -57,8 +61,21 @@ def main(arguments: argparse.Namespace) -> int:
     return ExitCode.OK if frames and good >= _LEAST_GOOD_SHARE * frames else ExitCode.FAILED
 
 
-def _unconfigured(text: str, cti: str | None) -> config.Camera:
-    """The camera that a command line names, and the GenTL producer that is to reach it.
+def _reached(cti: str | None, *, pylon: bool) -> dict[str, str]:
+    """The settings by which a GenICam camera is to be reached.
+
+    Raises:
+        InputError: they are two ways at once.
+    """
+    if pylon:
+        if cti is not None:
+            raise InputError("--pylon: got --cti too, expected one of them")
+        return {"backend": "pylon"}
+    return {} if cti is None else {"backend": "gentl", "cti": cti}
+
+
+def _unconfigured(text: str, reached: dict[str, str]) -> config.Camera:
+    """The camera that a command line names, and what is to reach it.
 
     Raises:
         InputError: it can hold a password, or is no camera's name.
@@ -74,11 +91,11 @@ def _unconfigured(text: str, cti: str | None) -> config.Camera:
         )
     common = {"name": "probe", "recipe": "none"}
     if _GENICAM.match(text):
-        reached = {} if cti is None else {"backend": "gentl", "cti": cti}
         return _made({**common, "kind": "genicam", "device": text, **reached})
-    if cti is not None:
+    if reached:
         raise InputError(
-            f"--cti: got {config.masked(text)} as the camera, expected serial:..., name:... or id:..."
+            f"--cti, --pylon: got {config.masked(text)} as the camera, expected serial:..., name:... or "
+            "id:..."
         )
     if Path(text).is_dir():
         return _made({**common, "kind": "images", "folder": text})

@@ -49,6 +49,7 @@ _UNSET: Final = {"threshold": 5.0, "check_above": 4.0, "frozen_frames": 1, "dead
                  "pixel_format": "Mono8", "trigger_source": "Line1", "trigger_activation": "RisingEdge",
                  "trigger_delay_us": 0.0, "chunks": True, "packet_bytes": 8192,
                  "cti": "/opt/vendor/lib/producer.cti",
+                 "features": {"AcquisitionFrameRateEnable": True, "AcquisitionFrameRate": 50.0},
                  "shuffle_seed": 1, "phase": 0.25, "frames": 1000, "fault_file": "faults.toml",
                  "verdicts_tcp": "127.0.0.1:5571", "heatmaps_tcp": "127.0.0.1:5572",
                  "previews_tcp": "127.0.0.1:5575",

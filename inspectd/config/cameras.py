@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from typing import Annotated, ClassVar, Final, Literal
 
 from msgspec import Meta
 
 from inspectd.config.sources import WHOLE_SCHEMES, expected_device, is_device, lossy_scheme
-from inspectd.config.values import ExposureUs, GainDb, Name, PixelFormatName, Pixels, Rate, Settings
+from inspectd.config.values import (
+    ExposureUs,
+    FeatureName,
+    FeatureValue,
+    GainDb,
+    Name,
+    PixelFormatName,
+    Pixels,
+    Rate,
+    Settings,
+)
 from inspectd.records import FrameRegion
 from inspectd.wire import place_of
 
 _V4L2_STEP_US: Final = 100
+_OTHER_SETTINGS: Final = {
+    "TriggerMode": "trigger_source",
+    "TriggerSource": "trigger_source",
+    "TriggerSelector": "trigger_source",
+    "TriggerActivation": "trigger_activation",
+    "TriggerDelay": "trigger_delay_us",
+    "TriggerDelayAbs": "trigger_delay_us",
+    "PixelFormat": "pixel_format",
+    "ExposureTime*": "exposure_us",
+    "Gain*": "gain_db",
+    "Chunk*": "chunks",
+    "GevSCPSPacketSize": "packet_bytes",
+    "AcquisitionMode": "",
+    "TLParamsLocked": "",
+}
+"""What sets these features of a GenICam camera, in place of `features`; empty: the line, always alike."""
 
 
 class QualityGate(Settings, frozen=True, kw_only=True):
@@ -358,7 +386,7 @@ class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
 
 
 class GenicamCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag="genicam"):
-    """A GigE Vision camera, or one that a vendor's GenTL producer reaches; the line controls it alone."""
+    """A GigE Vision camera, or one by a GenTL producer or Basler's pylon; the line controls it alone."""
 
     source_key = "device"
     source_is_path = False
@@ -367,14 +395,15 @@ class GenicamCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag
         Meta(
             pattern=r"^(?:(serial|mac|ip|name):[ -~]{1,64}|id:[ -~]{1,256})\Z",
             description="The camera: serial:40012345, mac:00:11:1c:00:00:01, ip:192.168.40.11, its "
-            "user-defined name as name:NAME, or with gentl its id as id:ID. With ip nothing is broadcast.",
+            "user-defined name as name:NAME, or with gentl and pylon its id as id:ID. With ip nothing is "
+            "broadcast.",
         ),
     ]
     backend: Annotated[
-        Literal["aravis", "gentl"],
+        Literal["aravis", "gentl", "pylon"],
         Meta(
-            description='What reaches it: "aravis" (GigE Vision), or "gentl", the GenTL producer of its '
-            "vendor (USB3 Vision, CoaXPress, frame grabbers)."
+            description='What reaches it: "aravis" (GigE Vision), "gentl", the GenTL producer of its '
+            'vendor (USB3 Vision, CoaXPress, frame grabbers), or "pylon" (Basler, USB3 and GigE).'
         ),
     ] = "aravis"
     cti: Annotated[
@@ -419,7 +448,17 @@ class GenicamCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag
     ] = True
     packet_bytes: Annotated[
         Annotated[int, Meta(ge=220, le=16_000)] | None,
-        Meta(description="Size of its packets. Unset: the largest that gets through, found by test packets."),
+        Meta(
+            description="Size of its packets. Unset: the largest that gets through, found by test packets; "
+            "with pylon as the camera is."
+        ),
+    ] = None
+    features: Annotated[
+        Annotated[dict[FeatureName, FeatureValue], Meta(max_length=64)] | None,
+        Meta(
+            description="What else to set of it, by the camera's own names, in this order at every start; it "
+            "is read back. Unset: nothing."
+        ),
     ] = None
     reconnect_max_ms: Annotated[
         float,
@@ -443,16 +482,26 @@ class GenicamCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag
         expected = expected_device(self.device)
         if expected is not None:
             yield "device", f"got {self.device!r}, expected {expected}"
+        yield from self._features_problems()
         if self.backend == "gentl":
             yield from self._gentl_problems()
             return
-        if self.device.startswith("id:"):
-            yield (
-                "device",
-                f'got {self.device!r}, expected serial, mac, ip or name: an id takes backend = "gentl"',
-            )
         if self.cti is not None:
             yield "cti", f'got {self.cti!r}, expected none unless backend = "gentl"'
+        if self.backend == "aravis" and self.device.startswith("id:"):
+            yield (
+                "device",
+                f'got {self.device!r}, expected another way: an id takes backend = "gentl" or "pylon"',
+            )
+
+    def _features_problems(self) -> Iterator[tuple[str, str]]:
+        for name, value in (self.features or {}).items():
+            found = next((by for pattern, by in _OTHER_SETTINGS.items() if fnmatchcase(name, pattern)), None)
+            if found is not None:
+                expected = f"the setting {found} instead" if found else "none: the line itself sets it"
+                yield f"features.{name}", f"got {value!r}, expected {expected}"
+            elif isinstance(value, float) and not math.isfinite(value):
+                yield f"features.{name}", f"got {value!r}, expected a finite number"
 
     def _gentl_problems(self) -> Iterator[tuple[str, str]]:
         if self.cti is None:

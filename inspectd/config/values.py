@@ -31,6 +31,12 @@ PixelFormatName = Literal[
     "BGR8",
 ]
 """Pixel formats of GenICam cameras that the line has a conversion for."""
+FeatureName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_]{1,64}\Z")]
+"""A feature of a GenICam camera, by its name in the camera's description."""
+FeatureValue = (
+    bool | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float | Annotated[str, Meta(max_length=256)]
+)
+"""What such a feature is set to: on or off, a number, a choice or a text."""
 ExposureUs = Annotated[float, Meta(ge=1, le=60_000_000)]
 GainDb = Annotated[float, Meta(ge=-100, le=100)]
 

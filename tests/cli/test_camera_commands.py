@@ -251,7 +251,10 @@ def test_a_producers_cameras_are_listed_and_one_of_them_is_probed(camera):
     [
         (("list", "--no-broadcast", "--cti", "/nowhere/p.cti"), "cti: /nowhere/p.cti cannot be read"),
         (("probe", "/dev/video0", "--cti", "/nowhere/p.cti"), "expected serial:..., name:... or id:..."),
-        (("probe", "cam", "--cti", "/p.cti", "--config", "line.toml"), "a configuration has the setting cti"),
+        (
+            ("probe", "cam", "--cti", "/p.cti", "--config", "line.toml"),
+            "a configuration has the settings backend and cti",
+        ),
     ],
 )
 def test_a_producer_that_cannot_be_asked_is_said_in_one_line(camera, words, said):

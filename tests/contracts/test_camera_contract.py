@@ -26,6 +26,7 @@ HERE = (
     "gige b, exposures in turn",
     "gentl",
     "gentl, producer hangs",
+    "pylon, free",
 )
 
 

@@ -30,6 +30,7 @@ MISSING = {
     "device": OpenCvCamera(name="c", recipe="r", source=98),
     "genicam": GenicamCamera(name="c", recipe="r", device="ip:127.0.0.99"),
     "gentl": GenicamCamera(name="c", recipe="r", device="serial:1", backend="gentl", cti="/nowhere/p.cti"),
+    "pylon": GenicamCamera(name="c", recipe="r", device="ip:127.0.0.99", backend="pylon"),
     "synthetic": SyntheticCamera(
         name="c", recipe="r", faults=(SyntheticFault(kind="unplug", frames=1_000_000),)
     ),
@@ -43,15 +44,16 @@ WORKING = {
     "mjpeg": OpenCvCamera,
     "genicam": GenicamCamera,
     "gentl": GenicamCamera,
+    "pylon": GenicamCamera,
     "synthetic": SyntheticCamera,
 }
-SYSTEM = {"rtsp", "genicam", "gentl"}
+SYSTEM = {"rtsp", "genicam", "gentl", "pylon"}
 
 
 @pytest.fixture(
     params=[pytest.param(name, marks=[pytest.mark.system] * (name in SYSTEM)) for name in WORKING]
 )
-def settings(request, tmp_path):
+def settings(request, tmp_path, monkeypatch):
     if request.param == "images":
         write_images(tmp_path, [f"{i}.png" for i in range(6)])
         yield ImagesCamera(name="c", recipe="r", folder=str(tmp_path), fps=200)
@@ -66,6 +68,10 @@ def settings(request, tmp_path):
     elif request.param == "gentl":
         with GentlCamera() as camera:
             yield camera.settings()
+    elif request.param == "pylon":
+        monkeypatch.setenv("PYLON_CAMEMU", "1")
+        with lone_network():
+            yield GenicamCamera(name="c", recipe="r", device="serial:0815-0000", backend="pylon")
     else:
         camera = RtspCamera() if request.param == "rtsp" else MjpegCamera()
         camera.switch_on()

@@ -1,5 +1,6 @@
 """A capture process under test, with this process in the main process's part."""
 
+import os
 import subprocess
 import sys
 import time
@@ -24,11 +25,15 @@ from inspectd.records import (
 class CaptureChild:
     """Starts the real worker, and takes what it sends like the main process does."""
 
-    def __init__(self, camera, generation=1, release=True, settings=UNSET):
+    def __init__(self, camera, generation=1, release=True, settings=UNSET, env=None):
         mine, theirs = Channel.pair()
         command = [sys.executable, "-m", "inspectd.capture.worker", "--channel", str(theirs.fileno())]
         self.process = subprocess.Popen(
-            [*command, "--camera", camera.name], pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, text=True
+            [*command, "--camera", camera.name],
+            pass_fds=[theirs.fileno()],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(env or {})},
         )
         theirs.close()
         self.channel = Channel(mine, FromCapture)

@@ -27,6 +27,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from camera_contract.cases import CASES
 from camera_contract.gentl import lacks_gentl
 from camera_contract.plant import Case, ContractResult, run
+from camera_contract.pylon import lacks_pylon
 
 _CANNOT_RUN: Final = 3
 _COLUMNS: Final = ("camera", "parts", "passed", "undecidable", "drops", "away", "back s", "held")
@@ -35,7 +36,7 @@ _COLUMNS: Final = ("camera", "parts", "passed", "undecidable", "drops", "away", 
 def main() -> int:
     """Run what was asked for; the exit code."""
     arguments = _arguments()
-    why = netns.missing() or lacks_gige() or lacks_rtsp() or lacks_gentl()
+    why = netns.missing() or lacks_gige() or lacks_rtsp() or lacks_gentl() or lacks_pylon()
     if why is not None:
         print(f"cameras cannot be held to their contract here: {why}", file=sys.stderr)
         return _CANNOT_RUN

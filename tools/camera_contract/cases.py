@@ -29,11 +29,14 @@ from camera_contract.gige import (
     WideContractCamera,
 )
 from camera_contract.plant import Case
+from camera_contract.pylon import PylonContractCamera
 from inspectd.wire import Verdict
 
 _SEEDS: Final = itertools.count(1)
 _LOST: Final = [[number, 20] for number in range(7, 1000, 10)]
 """One packet of every tenth frame."""
+_FAILING: Final = 200
+"""Of a camera with 100 frames a second: those of its first two seconds."""
 _SLOW: Final = {"ExposureTime": 0.2, "TriggerMode": 0.3, "TriggerSource": 0.3, "PixelFormat": 0.3, "CCP": 0.1}
 
 
@@ -131,5 +134,13 @@ CASES: Final = (
     Case("gentl, producer hangs", HangingGentlCamera, back_seconds=4),
     _exposures_in_turn(
         "gentl", lambda folder: GentlContractCamera(folder, _exposures("chunks = true\n")), exposure_of_chunk
+    ),
+    Case("pylon, free", PylonContractCamera, unplugged=False),
+    Case(
+        "pylon, failing grabs",
+        lambda folder: PylonContractCamera(folder, failing=_FAILING),
+        unplugged=False,
+        least_judged=0.7,
+        reasons=frozenset({"partial"}),
     ),
 )

@@ -198,6 +198,10 @@ class AravisCamera:
         """Value of a whole number."""
         return int(self.do("get_integer", (c_char_p, feature.encode()), result=c_int64))
 
+    def set_whole(self, feature: str, value: int) -> None:
+        """Set a whole number."""
+        self.do("set_integer", (c_char_p, feature.encode()), (c_int64, value))
+
     def real(self, feature: str) -> float:
         """Value of a number."""
         return float(self.do("get_float", (c_char_p, feature.encode()), result=c_double))

@@ -40,6 +40,12 @@ class Features(Protocol):
     def whole(self, feature: str) -> int:
         """Value of a whole number, or the number of a choice."""
 
+    def set_whole(self, feature: str, value: int) -> None:
+        """Set a whole number."""
+
+    def is_real(self, feature: str) -> bool:
+        """Whether a feature is a number that may have a fraction."""
+
     def real(self, feature: str) -> float:
         """Value of a number."""
 
@@ -75,6 +81,7 @@ class StreamedFrame(NamedTuple):
         waited: nothing was there before it.
         problem: why it is not whole; empty if it is.
         remark: what a person should know of the way here, said once; empty: nothing.
+        since_ns: moment before which it cannot have been taken, CLOCK_MONOTONIC; 0: the way here shows none.
         data: `(N,) uint8`, a copy of its bytes; empty if it is not whole.
         pixel_code: PFNC number of its pixels.
         width: pixels.
@@ -89,6 +96,7 @@ class StreamedFrame(NamedTuple):
     waited: bool
     problem: str = ""
     remark: str = ""
+    since_ns: int = 0
     data: NDArray[np.uint8] = np.zeros(0, np.uint8)
     pixel_code: int = 0
     width: int = 0

@@ -45,7 +45,9 @@ def set_chunks(camera: Features, settings: config.GenicamCamera) -> SwitchedOn:
     Raises:
         CameraError: they cannot be switched off, or there is none for what its frames have to say.
     """
-    if settings.chunks is False or not camera.has("ChunkModeActive"):
+    # Which there are may be said only once they are on; that there are any is in its description.
+    has_chunks = camera.has("ChunkModeActive") and camera.is_known("ChunkSelector")
+    if settings.chunks is False or not has_chunks:
         if camera.has("ChunkModeActive"):
             set_flag(camera, "ChunkModeActive", value=False)
         return SwitchedOn(_demanded((), settings, "its frames carry nothing else than pixels"), "")

@@ -1,4 +1,4 @@
-"""A GenICam camera: one that GigE Vision reaches, or a vendor's GenTL producer."""
+"""A GenICam camera: one that GigE Vision reaches, a vendor's GenTL producer, or Basler's pylon."""
 
 from __future__ import annotations
 
@@ -216,14 +216,16 @@ class GenicamDriver:
             waited=raw.waited and not raw.problem,
             is_bounded=latest_ns is not None,
         )
-        span = placed or FrameSpan(self._earliest_ns, raw.arrival_ns - self._earliest_ns)
+        since_ns = max(self._earliest_ns, raw.since_ns)
+        span = placed or FrameSpan(since_ns, raw.arrival_ns - since_ns)
         # A camera sends frames in the order it took them, and none from before it was started.
         captured_ns = max(span.captured_ns, self._earliest_ns)
         if latest_ns is not None:  # unless it held one back, which its own clock shows
             captured_ns = min(captured_ns, latest_ns + self._settings.latency_span_ns[1])
         self._earliest_ns = captured_ns
         doubt_ns = max(0, span.captured_ns + span.doubt_ns - captured_ns)
-        return FrameSpan(captured_ns, doubt_ns), placed is not None or latest_ns is not None
+        is_dated = placed is not None or latest_ns is not None or raw.since_ns > 0
+        return FrameSpan(captured_ns, doubt_ns), is_dated
 
     def slot_bytes(self, first: Frame) -> int:
         """Bytes of its frames, which are all of one size."""

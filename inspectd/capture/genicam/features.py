@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from inspectd import config
-from inspectd.capture.camera_settings import refuse_another_value
+from inspectd.capture.camera_settings import is_as_set, refuse_another_value
 from inspectd.capture.driver import CameraError, CameraSettingsError
 from inspectd.capture.genicam.camera import FeatureError, Features
+from inspectd.capture.genicam.names import DELAYS, OLDER_PIXEL_FORMATS, first_of
 from inspectd.capture.genicam.pixel_formats import BY_CODE, PixelFormat, format_of
 from inspectd.records import CameraSettings
 
-_DELAYS = ("TriggerDelay", "TriggerDelayAbs")
 _FRAME_START = "FrameStart"
 _LATCHES = ("TimestampLatch", "GevTimestampControlLatch")
 """Commands that have a camera read its clock."""
@@ -30,11 +32,17 @@ def set_choice(camera: Features, feature: str, value: str) -> None:
     except FeatureError as error:
         if camera.text(feature) == value:
             return  # it has no other value, and takes none
-        known = ", ".join(camera.choices(feature))
-        raise CameraError(f"{feature} cannot be {value}, expected one of: {known} ({error})") from error
+        raise CameraError(f"{feature} cannot be {value}{_expected(camera, feature)} ({error})") from error
     answered = camera.text(feature)
     if answered != value:
         raise CameraError(f"{feature} was set to {value}, and the camera says {answered}")
+
+
+def _expected(camera: Features, feature: str) -> str:
+    try:
+        return f", expected one of: {', '.join(camera.choices(feature))}"
+    except FeatureError:
+        return ""  # it is a text, and nobody knows which
 
 
 def set_flag(camera: Features, feature: str, *, value: bool) -> None:
@@ -60,10 +68,56 @@ def set_up(camera: Features, settings: config.GenicamCamera) -> PixelFormat:
     """
     set_choice(camera, "AcquisitionMode", "Continuous")
     if settings.pixel_format is not None:
-        set_choice(camera, "PixelFormat", settings.pixel_format)
+        _set_pixel_format(camera, settings.pixel_format)
+    set_features(camera, settings.features or {})
     _set_trigger(camera, settings)
     code = camera.whole("PixelFormat")
     return format_of("" if code in BY_CODE else camera.text("PixelFormat"), code)
+
+
+def _set_pixel_format(camera: Features, name: str) -> None:
+    older = OLDER_PIXEL_FORMATS.get(name)
+    is_older = older is not None and older in camera.choices("PixelFormat")
+    set_choice(camera, "PixelFormat", older if older is not None and is_older else name)
+
+
+def set_features(camera: Features, features: Mapping[str, bool | int | float | str]) -> None:
+    """Set features that no other setting is for, in the given order.
+
+    Args:
+        camera: under this line's control.
+        features: their values by their names.
+
+    Raises:
+        CameraError: the camera has none of that name or cannot set it, or says that it has another value.
+    """
+    for name, value in features.items():
+        try:
+            if isinstance(value, bool):
+                set_flag(camera, name, value=value)
+            elif isinstance(value, str):
+                set_choice(camera, name, value)
+            else:
+                _set_number(camera, name, value)
+        except CameraError as error:
+            raise CameraError(f"features.{name} = {value!r}: {error}") from error
+
+
+def _set_number(camera: Features, feature: str, value: float) -> None:
+    if not camera.has(feature):
+        raise CameraError(f"has no feature {feature}, which was to be {value:g}")
+    if camera.is_real(feature):
+        camera.set_real(feature, value)
+        answered = camera.real(feature)
+        if not is_as_set(feature, value, answered):
+            raise CameraError(f"{feature} was set to {value:g}, and the camera says {answered:g}")
+        return
+    if value != int(value):
+        raise CameraError(f"{feature} is a whole number, and was to be {value:g}")
+    camera.set_whole(feature, int(value))
+    held = camera.whole(feature)
+    if held != value:
+        raise CameraError(f"{feature} was set to {value:g}, and the camera says {held}")
 
 
 def _set_trigger(camera: Features, settings: config.GenicamCamera) -> None:
@@ -81,9 +135,9 @@ def _set_trigger(camera: Features, settings: config.GenicamCamera) -> None:
     if settings.trigger_activation is not None:
         set_choice(camera, "TriggerActivation", settings.trigger_activation)
     if settings.trigger_delay_us is not None:
-        feature = next((name for name in _DELAYS if camera.has(name)), None)
+        feature = first_of(camera, DELAYS)
         if feature is None:
-            raise CameraError(f"has no feature {' or '.join(_DELAYS)}; leave trigger_delay_us out")
+            raise CameraError(f"has no feature {' or '.join(DELAYS)}; leave trigger_delay_us out")
         camera.set_real(feature, settings.trigger_delay_us)
         answered = camera.real(feature)
         if abs(answered - settings.trigger_delay_us) > max(1.0, 0.02 * settings.trigger_delay_us):

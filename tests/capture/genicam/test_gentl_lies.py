@@ -12,7 +12,7 @@ from support.gentl_camera import GentlCamera, picture
 
 from inspectd.capture.driver import CameraError
 from inspectd.capture.genicam.gentl import chunks, discovery, nodes
-from inspectd.capture.genicam.gentl.producer import ProducerHangsError
+from inspectd.capture.genicam.hanging import LibraryHangsError
 from inspectd.capture.registry import make_driver
 from inspectd.ipc.messages import Failed
 from inspectd.records import CameraPhase, Quality
@@ -256,7 +256,7 @@ def test_a_producer_that_keeps_buffers_is_used_in_a_new_process(camera):
 
 def test_a_producer_that_does_not_come_back_is_not_waited_for_by_a_command(camera, monkeypatch):
     monkeypatch.setattr(discovery, "_MOST_SECONDS", 0.3)
-    with camera.hanging("TLOpen"), pytest.raises(ProducerHangsError, match=r"not come back within 0\.3 s"):
+    with camera.hanging("TLOpen"), pytest.raises(LibraryHangsError, match=r"not come back within 0\.3 s"):
         discovery.ask_producer(str(camera.cti))
 
 

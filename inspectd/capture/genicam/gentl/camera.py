@@ -10,16 +10,10 @@ from typing import Final
 from inspectd import config
 from inspectd.capture.driver import CameraError, Facts
 from inspectd.capture.genicam.camera import StreamedFrame
+from inspectd.capture.genicam.found import FoundCamera, choose, is_meant
 from inspectd.capture.genicam.gentl.nodes import NodeFeatures
-from inspectd.capture.genicam.gentl.producer import (
-    Closing,
-    FoundCamera,
-    Producer,
-    borrow,
-    within,
-)
+from inspectd.capture.genicam.gentl.producer import Closing, Producer, borrow
 from inspectd.capture.genicam.gentl.producer_library import GentlError, ProducerLibrary
-from inspectd.capture.genicam.gentl.selection import choose, is_meant
 from inspectd.capture.genicam.gentl.standard import (
     AccessStatus,
     DeviceInfo,
@@ -29,6 +23,8 @@ from inspectd.capture.genicam.gentl.standard import (
     Gc,
 )
 from inspectd.capture.genicam.gentl.stream import GentlStream
+from inspectd.capture.genicam.hanging import let_go_seconds, within
+from inspectd.capture.genicam.names import ticks_a_second
 from inspectd.text import printable
 
 logger = logging.getLogger("inspectd.capture")
@@ -38,10 +34,8 @@ _ASKED: Final = "Width"
 """Every camera has it, and it stands in a register of its own."""
 _QUIET_NS: Final = 10_000_000_000
 """A producer may report the same for every frame: it is said once in so long."""
-_MOST_LET_GO_SECONDS: Final = 3.0
 _LEAST_EVENT_BYTES: Final = 1024
 _MOST_EVENT_BYTES: Final = 1 << 16
-_TICKS: Final = ("DeviceTimestampFrequency", "GevTimestampTickFrequency")
 _OURS: Final = AccessStatus.OPEN_READWRITE
 
 
@@ -108,8 +102,7 @@ class ReachedGentlCamera:
 
     def _ticks_a_second(self) -> int:
         found = self._library.number("DevGetInfo", self._device, DeviceInfo.TIMESTAMP_FREQUENCY)
-        names = [] if found else [name for name in _TICKS if self._features.has(name)]
-        return self._features.whole(names[0]) if names else found or 0
+        return found or ticks_a_second(self._features)
 
     def start(self) -> None:
         """See `genicam.camera.ReachedCamera.start`."""
@@ -188,9 +181,9 @@ class ReachedGentlCamera:
         """Close all that was opened, the producer last.
 
         Raises:
-            ProducerHangsError: the producer does not come back.
+            LibraryHangsError: the producer does not come back.
         """
-        within(self._let_go_seconds, lambda: self._let_go(is_there=is_there), self._library)
+        within(self._let_go_seconds, lambda: self._let_go(is_there=is_there), self._library.called)
 
     def _let_go(self, *, is_there: bool) -> None:
         if self._stream is not None:
@@ -226,20 +219,19 @@ def reach(
 
     Raises:
         CameraError: the producer cannot be opened, the camera is not there, or is another program's.
-        ProducerHangsError: the producer does not come back.
+        LibraryHangsError: the producer does not come back.
     """
     closing = Closing(library)
-    # Before the process would be taken for one that hangs: then it can still say what does.
-    let_go_seconds = min(_MOST_LET_GO_SECONDS, settings.stall_timeout_ms / 2000)
+    seconds = let_go_seconds(settings)
     try:
         producer = borrow(library, closing)
         found = _find(settings.device, producer, last, beat)
         beat()
         device = producer.open_camera(found, closing)
         beat()
-        reached = ReachedGentlCamera(library, producer, found, device, closing, let_go_seconds=let_go_seconds)
+        reached = ReachedGentlCamera(library, producer, found, device, closing, let_go_seconds=seconds)
     except CameraError:
-        within(let_go_seconds, closing.close, library)
+        within(seconds, closing.close, library.called)
         raise
     return reached, found
 
@@ -256,4 +248,4 @@ def _find(device: str, producer: Producer, last: FoundCamera | None, beat: Calla
         if last is not None and is_meant(device, found) and (found.interface, found.id) == last[:2]:
             return found
         seen.append(found)
-    return choose(device, seen, problems)
+    return choose(device, seen, problems, "the producer")

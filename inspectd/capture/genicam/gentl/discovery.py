@@ -6,23 +6,12 @@ from typing import Final
 
 import msgspec
 
+from inspectd.capture.genicam.found import ListedCamera
 from inspectd.capture.genicam.gentl.producer_library import ProducerLibrary, open_library
 from inspectd.capture.genicam.gentl.way import need_package
+from inspectd.capture.genicam.hanging import within
 
 _MOST_SECONDS: Final = 15.0
-
-
-class ProducerCamera(msgspec.Struct, frozen=True):
-    """A camera that a producer sees; empty texts: it does not say."""
-
-    id: str
-    serial: str
-    user_name: str
-    transport: str
-    mac: str
-    ip: str
-    described: str
-    """All of it in one line, and whether another program has it."""
 
 
 class ProducerAsked(msgspec.Struct, frozen=True):
@@ -33,7 +22,7 @@ class ProducerAsked(msgspec.Struct, frozen=True):
     """Its vendor, model and version."""
     problems: list[str]
     """Why some of its interfaces could not be asked."""
-    found: list[ProducerCamera]
+    found: list[ListedCamera]
 
 
 def ask_producer(cti: str) -> ProducerAsked:
@@ -44,35 +33,21 @@ def ask_producer(cti: str) -> ProducerAsked:
 
     Raises:
         CameraError: it cannot be opened.
-        ProducerHangsError: it does not come back.
+        LibraryHangsError: it does not come back.
     """
     need_package()
     library = open_library(cti)
-    from inspectd.capture.genicam.gentl.producer import within  # noqa: PLC0415 - it needs the package
-
-    return within(_MOST_SECONDS, lambda: _asked(cti, library), library)
+    return within(_MOST_SECONDS, lambda: _asked(cti, library), library.called)
 
 
 def _asked(cti: str, library: ProducerLibrary) -> ProducerAsked:
-    from inspectd.capture.genicam.gentl.producer import Closing, borrow  # noqa: PLC0415 - as above
+    from inspectd.capture.genicam.gentl.producer import Closing, borrow  # noqa: PLC0415 - it needs the package
 
     closing = Closing(library)
     try:
         producer = borrow(library, closing)
         seen = list(producer.cameras(lambda: None, addresses=True))
-        found = [
-            ProducerCamera(
-                camera.id,
-                camera.serial,
-                camera.user_name,
-                camera.transport,
-                camera.mac,
-                camera.ip,
-                str(camera),
-            )
-            for camera in seen
-            if not isinstance(camera, str)
-        ]
+        found = [ListedCamera.of(camera) for camera in seen if not isinstance(camera, str)]
         problems = [problem for problem in seen if isinstance(problem, str)]
         return ProducerAsked(cti, producer.about(), problems, found)
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -19,11 +18,10 @@ from inspectd.capture.driver import CameraError
 from inspectd.capture.genicam.camera import FeatureError
 from inspectd.capture.genicam.gentl.producer_library import GentlError, ProducerLibrary
 from inspectd.capture.genicam.gentl.standard import Gc, PortInfo, UrlInfo
+from inspectd.capture.genicam.names import exposure_feature, in_words
 from inspectd.text import printable
 
 _MOST_BYTES: Final = 64 << 20
-_EXPOSURES: Final = ("ExposureTime", "ExposureTimeAbs")
-_THROWN: Final = re.compile(r"\s*:\s*\w+Exception thrown.*", re.DOTALL)
 _AVAILABLE: Final = frozenset({genapi.EAccessMode.RO, genapi.EAccessMode.WO, genapi.EAccessMode.RW})
 _FRESH: Final = (False, True)
 """`get_value` without a check, and from the camera instead of what was written to it before."""
@@ -68,7 +66,7 @@ def _refusals(feature: str) -> Iterator[None]:
     try:
         yield
     except genapi.GenericException as error:
-        raise FeatureError(f"{feature}: {_THROWN.sub('', printable(str(error)))}") from error
+        raise FeatureError(f"{feature}: {in_words(error)}") from error
 
 
 class NodeFeatures:
@@ -158,6 +156,16 @@ class NodeFeatures:
         with _refusals(feature):
             return float(node.get_value(*_FRESH))
 
+    def set_whole(self, feature: str, value: int) -> None:
+        """See `camera.Features.set_whole`."""
+        node = self._of(feature, genapi.IInteger)
+        with _refusals(feature):
+            node.set_value(value)
+
+    def is_real(self, feature: str) -> bool:
+        """See `camera.Features.is_real`."""
+        return isinstance(self._node(feature), genapi.IFloat)
+
     def set_real(self, feature: str, value: float) -> None:
         """See `camera.Features.set_real`."""
         node = self._of(feature, genapi.IFloat, genapi.IInteger)
@@ -184,17 +192,11 @@ class NodeFeatures:
 
     def exposure_us(self) -> float:
         """See `camera.Features.exposure_us`."""
-        return self.real(self._exposure())
+        return self.real(exposure_feature(self))
 
     def set_exposure_us(self, value_us: float) -> None:
         """See `camera.Features.set_exposure_us`."""
-        self.set_real(self._exposure(), value_us)
-
-    def _exposure(self) -> str:
-        name = next((name for name in _EXPOSURES if self.has(name)), None)
-        if name is None:
-            raise FeatureError(f"has no feature {' or '.join(_EXPOSURES)}")
-        return name
+        self.set_real(exposure_feature(self), value_us)
 
     def execute(self, feature: str) -> None:
         """Carry out a command.

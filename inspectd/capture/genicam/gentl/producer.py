@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from ctypes import byref, c_uint8
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final
 
 from inspectd.capture.driver import CameraError
+from inspectd.capture.genicam.found import FoundCamera
 from inspectd.capture.genicam.gentl.nodes import NodeFeatures
 from inspectd.capture.genicam.gentl.producer_library import GentlError, ProducerLibrary
 from inspectd.capture.genicam.gentl.standard import Access, AccessStatus, DeviceInfo, Gc, SystemInfo
-from inspectd.errors import InspectdError
+from inspectd.capture.genicam.hanging import LibraryHangsError
 from inspectd.text import printable
 
 logger = logging.getLogger("inspectd.capture")
@@ -30,7 +31,7 @@ _CAMERAS_MS: Final = 500
 _MOST: Final = 256
 _TAKEN: Final = frozenset({Gc.ACCESS_DENIED, Gc.RESOURCE_IN_USE, Gc.BUSY})
 _NO_SUCH_ACCESS: Final = frozenset({Gc.NOT_IMPLEMENTED, Gc.NOT_AVAILABLE, Gc.INVALID_PARAMETER})
-_IN_WORDS: Final[dict[int | None, str]] = {
+_STATES: Final[dict[int | None, str]] = {
     AccessStatus.READONLY: "read only",
     AccessStatus.NOACCESS: "cannot be reached",
     AccessStatus.BUSY: "in use",
@@ -44,33 +45,6 @@ _TEXTS: Final = {
     "transport": DeviceInfo.TLTYPE,
 }
 """What is asked for each of `FoundCamera`'s fields."""
-
-
-class ProducerHangsError(InspectdError):
-    """A producer does not come back from a call, or keeps what it was to close: only a new process helps."""
-
-
-class FoundCamera(NamedTuple):
-    """What a producer says of a camera; empty texts: nothing."""
-
-    interface: str
-    id: str
-    access: int | None
-    vendor: str
-    model: str
-    serial: str
-    user_name: str
-    transport: str
-    mac: str = ""
-    ip: str = ""
-
-    def __str__(self) -> str:
-        """In one line, for a person."""
-        named = f' named "{self.user_name}"' if self.user_name else ""
-        serial = f" serial {self.serial}" if self.serial else ""
-        address = f", mac {self.mac}, at {self.ip}" if self.mac else ""
-        state = f", {_IN_WORDS[self.access]}" if self.access in _IN_WORDS else ""
-        return f"{self.vendor} {self.model}{serial}{named}, id {printable(self.id)}{address}{state}"
 
 
 class Closing:
@@ -177,7 +151,7 @@ class Producer:
             access = self._library.number(*asked, DeviceInfo.ACCESS_STATUS)
             texts = {field: self._library.text(*asked, command) for field, command in _TEXTS.items()}
             mac, ip = known.get(camera_id, ("", ""))
-            yield FoundCamera(name, camera_id, access, mac=mac, ip=ip, **texts)
+            yield FoundCamera(name, camera_id, _STATES.get(access, ""), mac=mac, ip=ip, **texts)
 
     def _count(self, function: str, module: int) -> int:
         """So many as there are: of more than can be listed, nobody knows whether two have the same name."""
@@ -228,42 +202,6 @@ class Producer:
         return self._library.handle("IFOpenDevice", interface, named, Access.CONTROL)
 
 
-_Found = TypeVar("_Found")
-
-
-def within(seconds: float, step: Callable[[], _Found], library: ProducerLibrary) -> _Found:
-    """Do what a producer may not come back from, and do not wait for it for ever.
-
-    Args:
-        seconds: so long it is waited for.
-        step: does it.
-        library: of the producer.
-
-    Raises:
-        ProducerHangsError: it does not come back.
-    """
-    found: list[_Found] = []
-    raised: list[BaseException] = []
-
-    def doing() -> None:
-        try:
-            found.append(step())
-        except BaseException as error:  # noqa: BLE001 - raised again below, where somebody hears it
-            raised.append(error)
-
-    thread = threading.Thread(target=doing, name="asks a GenTL producer", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        raise ProducerHangsError(
-            f"the GenTL producer {library.path} does not come back within {seconds:g} s; only a new process "
-            "can use it again"
-        )
-    if raised:
-        raise raised[0]
-    return found[0]
-
-
 def borrow(library: ProducerLibrary, closing: Closing) -> Producer:
     """A producer that is open, for one more camera of this process; the last that gives it back closes it.
 
@@ -273,12 +211,12 @@ def borrow(library: ProducerLibrary, closing: Closing) -> Producer:
 
     Raises:
         CameraError: it cannot be opened.
-        ProducerHangsError: it did not close all that was opened with it before.
+        LibraryHangsError: it did not close all that was opened with it before.
     """
     with _lending:
         if library.spent:  # it would go on for ever, and keep a little more each time
-            raise ProducerHangsError(
-                f"the GenTL producer {library.path} did not close what was opened: {library.spent}; this "
+            raise LibraryHangsError(
+                f"{library.called} did not close what was opened: {library.spent}; this "
                 "process ends, and another one takes its place"
             )
         producer = _open.get(library.path)

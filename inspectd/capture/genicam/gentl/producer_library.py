@@ -145,6 +145,7 @@ class ProducerLibrary:
                 f"{f' and {len(missing) - 1} other functions' if missing[1:] else ''}"
             )
         self.path = path
+        self.called = f"the GenTL producer {path}"
         self.spent = ""
         """Why nothing can be opened with it again in this process, as it kept something; empty: it can."""
         self._functions: dict[str, Any] = {}

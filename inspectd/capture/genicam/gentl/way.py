@@ -11,7 +11,7 @@ from inspectd.capture.genicam.camera import ReachedCamera
 from inspectd.capture.genicam.gentl.producer_library import open_library
 
 if TYPE_CHECKING:
-    from inspectd.capture.genicam.gentl.producer import FoundCamera
+    from inspectd.capture.genicam.found import FoundCamera
 
 
 def need_package() -> None:
