@@ -414,7 +414,7 @@ class BankBuilder:
         made, frames = self._prepared(self._of_the_polygons_size(frames))
         reading = "features" if self._spec.ray is None else "images"
         progress(reading, 0, total)
-        learner = QualityLearner(self._spec.patches.region)
+        learner = QualityLearner(self._spec.patches.region, most=total)
         look: Look = _looked_at(learner, self._spec.taught) if aligned is None else aligned.lay
         groups: list[int] = []
         room = torch.empty(0) if self._spec.ray is not None else self._room(total, shared)

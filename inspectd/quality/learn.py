@@ -62,12 +62,16 @@ class QualityLearner:
 
     Args:
         region: of the images that is judged, as shares; None: all of it.
+        most: images that there can be; nothing is done for fewer than `FEWEST`. None: it is not known.
         aligned: frames will be shifted and turned onto the reference before they are judged, so that they may
             lie as far off as registration reaches.
     """
 
-    def __init__(self, region: Region | None = None, *, aligned: bool = False) -> None:
+    def __init__(
+        self, region: Region | None = None, *, most: int | None = None, aligned: bool = False
+    ) -> None:
         self._region = region
+        self._is_vain = most is not None and most < FEWEST
         self._aligned = aligned
         self._names: list[str] = []
         self._seen: list[Sighting] = []
@@ -76,6 +80,8 @@ class QualityLearner:
 
     def add(self, name: str, pixels: NDArray[np.uint8]) -> None:
         """Look at a good image, (H, W) or (H, W, 3) uint8 BGR."""
+        if self._is_vain:
+            return  # the faults that are tried take longer than all else that a small bank takes
         pixels = pixels[pixels_of(self._region, *pixels.shape[:2])]
         self._sizes[pixels.shape[0], pixels.shape[1]] += 1
         self._names.append(name)
