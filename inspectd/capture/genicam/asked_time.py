@@ -13,7 +13,7 @@ from inspectd.capture.genicam.device_clock import MOST_DRIFT
 EVERY_NS: Final = 2_000_000_000
 """So long afterwards it is asked again: until then the clocks drift apart by a millisecond."""
 _WITNESSES: Final = 8
-"""So many frames in a row that cannot be as the camera says are no accident."""
+"""So many frames in a row that cannot be as the camera says, or unanswered questions, are no accident."""
 
 
 class AskedTime:
@@ -27,7 +27,8 @@ class AskedTime:
         self._usual_ns = usual_ns
         self._answer: tuple[int, int, int] | None = None
         self._is_asked = True
-        self._ahead = self._late = 0
+        self._due_ns = 0
+        self._failed = self._ahead = self._late = 0
         self._remark = ""
 
     @property
@@ -41,7 +42,7 @@ class AskedTime:
         Args:
             now_ns: CLOCK_MONOTONIC.
         """
-        return self._is_asked and (self._answer is None or now_ns >= self._answer[2] + EVERY_NS)
+        return self._is_asked and now_ns >= self._due_ns
 
     def answered(self, device_ns: int, asked_ns: int, answered_ns: int) -> None:
         """The camera said its time.
@@ -52,6 +53,20 @@ class AskedTime:
             answered_ns: after it.
         """
         self._answer = device_ns, asked_ns, answered_ns
+        self._due_ns = answered_ns + EVERY_NS
+        self._failed = 0
+
+    def failed(self, why: str, now_ns: int) -> None:
+        """The camera did not answer: what it said before holds, and it is asked again.
+
+        Args:
+            why: for a person.
+            now_ns: CLOCK_MONOTONIC.
+        """
+        self._due_ns = now_ns + EVERY_NS
+        self._failed += 1
+        if self._failed >= _WITNESSES:
+            self.give_up(why)
 
     def give_up(self, why: str) -> None:
         """Ask no longer: it has no answer, or what it answers says nothing of its frames.
@@ -87,7 +102,7 @@ class AskedTime:
         return remark
 
     def _note_ahead(self) -> None:
-        self._answer = None  # its clock was set since: it is asked anew
+        self._answer, self._due_ns = None, 0  # its clock was set since: it is asked anew
         self._ahead += 1
         if self._ahead >= _WITNESSES:
             self.give_up("its frames are stamped by another clock, which is ahead of it")

@@ -105,7 +105,7 @@ class GenicamDriver:
         try:
             device_ns = ask_time_ns(camera.features)
         except FeatureError as error:
-            self._asked.give_up(str(error))
+            self._asked.failed(str(error), time.monotonic_ns())
             return
         if device_ns is None:
             self._asked.give_up("")

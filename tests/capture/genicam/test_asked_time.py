@@ -43,6 +43,19 @@ def test_it_is_right_for_clocks_that_drift_and_is_asked_again_every_two_seconds(
         assert 0 <= latest_ns - true_ns <= 3.5 * MS
 
 
+def test_a_question_without_an_answer_costs_nothing_and_eight_in_a_row_end_it():
+    time = asked()
+    for failed in range(8):
+        now_ns = (903 + 3 * failed) * SECOND
+        assert time.is_due(now_ns)
+        assert time.latest_ns(51 * SECOND, now_ns) < 902 * SECOND
+        time.failed("no answer", now_ns)
+        assert not time.is_due(now_ns + SECOND)
+    assert not time.is_due(10_000 * SECOND)
+    assert time.latest_ns(51 * SECOND, 1000 * SECOND) is None
+    assert time.take_remark().endswith("any longer: no answer")
+
+
 def test_a_clock_that_was_set_ahead_is_asked_anew_and_another_clock_never_again():
     time = asked()
     assert time.latest_ns(60 * SECOND, 901 * SECOND) is None
