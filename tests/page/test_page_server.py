@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import socket
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support.page_process import PASSWORD, PageProcess
@@ -49,6 +53,21 @@ def test_who_logs_in_is_told_what_the_role_may(page) -> None:
     assert browser.get("/api/me").status_code == 401
     records = [(each["action"], each["who"], each["result"]) for each in page.audit()]
     assert records[-2:] == [("login", "engineer", "done"), ("logout", "engineer", "done")]
+
+
+def test_the_commands_of_the_documentation_log_in_read_and_log_out(page, tmp_path) -> None:
+    documented = (Path(__file__).parents[2] / "docs/page.md").read_text().splitlines()
+    commands = [line.strip() for line in documented if line.startswith("    curl ")]
+    (tmp_path / "secret").write_text(PASSWORD)
+    said = [
+        subprocess.run(
+            shlex.split(command.replace("https://HOST:8443", page.origin)),
+            cwd=tmp_path, capture_output=True, text=True, check=True,
+        ).stdout.strip()
+        for command in commands
+    ]  # fmt: skip
+    assert (said[0], json.loads(said[1])["line"], len(said)) == ("303", "line", 3)
+    assert [each["action"] for each in page.audit()][-2:] == ["login", "logout"]
 
 
 def test_a_session_that_somebody_else_knew_is_never_the_one_after_login(page) -> None:
