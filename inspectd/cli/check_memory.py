@@ -19,7 +19,12 @@ _MAIN_BYTES: Final = 70_000_000
 _DOOR_BYTES: Final = 30_000_000
 _EVIDENCE_BYTES: Final = 65_000_000
 _PREVIEW_BYTES: Final = 65_000_000
-_CAPTURE_BYTES: Final = {"images": 60_000_000, "opencv": 80_000_000, "genicam": 60_000_000}
+_CAPTURE_BYTES: Final = {
+    "images": 60_000_000,
+    "opencv": 80_000_000,
+    "genicam": 60_000_000,
+    "pylon": 90_000_000,
+}
 _OTHER_CAPTURE_BYTES: Final = 80_000_000
 """What a process takes beside frames; somewhat more than was measured (docs/cameras.md, memory)."""
 _FRAMES_IN_CAPTURE: Final = 4
@@ -89,8 +94,11 @@ def statement_of(
 
 
 def _capture_bytes(camera: config.Camera, frame_bytes: int) -> int:
-    kind = str(camera.__struct_config__.tag)
-    frames = _FRAMES_IN_CAPTURE + (_GENICAM_BUFFERS if kind == "genicam" else 0)
+    kind, frames = str(camera.__struct_config__.tag), _FRAMES_IN_CAPTURE
+    if isinstance(camera, config.GenicamCamera):
+        frames += _GENICAM_BUFFERS
+        # Of a GenTL producer nobody knows what it takes.
+        kind = "pylon" if camera.backend == "pylon" else kind
     return _CAPTURE_BYTES.get(kind, _OTHER_CAPTURE_BYTES) + frames * frame_bytes
 
 
