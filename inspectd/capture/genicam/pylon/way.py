@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from inspectd import config
 from inspectd.capture.driver import CameraError
@@ -14,12 +15,19 @@ if TYPE_CHECKING:
     from inspectd.capture.genicam.found import FoundCamera
 
 
+_CACHE: Final = "GENICAM_CACHE_V3_5"
+
+
 def need_package() -> None:
-    """See to it that Basler's runtime is there.
+    """See to it that Basler's runtime is there, and that no other process can hold it up.
 
     Raises:
         CameraError: it is not installed.
     """
+    # It keeps descriptions that it has read in a folder, under locks that all processes of the machine share.
+    # One that is killed with such a lock leaves it, and no camera can be opened any more. Without a folder it
+    # takes no locks, and reads a description in some milliseconds.
+    os.environ[_CACHE] = ""
     try:
         with warnings.catch_warnings():
             # It ends the process where its own use of something deprecated counts as an error.

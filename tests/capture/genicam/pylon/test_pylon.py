@@ -1,6 +1,7 @@
 """Cameras by Basler's pylon: its own emulated ones, in a process and a network of their own."""
 
 import json
+import os
 import socket
 import struct
 import subprocess
@@ -11,6 +12,7 @@ from itertools import pairwise
 
 import pytest
 from support.capture_child import CaptureChild
+from support.disks import needs_root
 from support.lone_network import lone_network
 from support.pylon_camera import EMULATED, QUICK, SERIALS, SMALL, PylonCameras, RefusedError
 
@@ -196,13 +198,30 @@ def test_a_capture_process_reads_it_and_ends():
         assert child.stop() == 0
 
 
+@needs_root
+def test_it_leaves_nothing_behind_that_another_process_could_wait_for(tmp_path, monkeypatch):
+    """Locks of descriptions that were read; one that a killed process holds would be waited for for ever."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    own_locks = "mount -t tmpfs none /dev/shm && trap 'ls /dev/shm >&2' EXIT && "
+    command = [*inspectd_command("camera", "probe", f"serial:{SERIALS[0]}", "--pylon", "--seconds", "0.2")]
+    alone = ["unshare", "--mount", "--net", "sh", "-c", f'{own_locks}"$@"', "sh", *command]
+    done = subprocess.run(alone, env={**os.environ, **EMULATED}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not list(tmp_path.iterdir())
+
+
 COMMAND = "import sys; from inspectd.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def inspectd_command(*words):
+    return [sys.executable, "-c", COMMAND, *words]
 
 
 def inspectd(*words, **environment):
     with lone_network():
-        command = [sys.executable, "-c", COMMAND, *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            inspectd_command(*words), env=environment, capture_output=True, text=True, check=False
+        )
 
 
 def test_emulated_cameras_are_listed_and_probed_if_they_are_asked_for():
