@@ -98,12 +98,17 @@ def set_features(camera: Features, features: Mapping[str, bool | int | float | s
             elif isinstance(value, str):
                 set_choice(camera, name, value)
             else:
-                _set_number(camera, name, value)
+                set_number(camera, name, value)
         except CameraError as error:
             raise CameraError(f"features.{name} = {value!r}: {error}") from error
 
 
-def _set_number(camera: Features, feature: str, value: float) -> None:
+def set_number(camera: Features, feature: str, value: float) -> None:
+    """Set a number, which the camera may round if it may have a fraction.
+
+    Raises:
+        CameraError: the camera has no such feature, refuses the value, or says that it has another one.
+    """
     if not camera.has(feature):
         raise CameraError(f"has no feature {feature}, which was to be {value:g}")
     if camera.is_real(feature):

@@ -15,6 +15,7 @@ from inspectd import config
 from inspectd.capture.driver import CameraError, Facts
 from inspectd.capture.genicam.camera import StreamedFrame
 from inspectd.capture.genicam.chunks import CHUNKS, facts_of
+from inspectd.capture.genicam.features import set_flag, set_number
 from inspectd.capture.genicam.found import FoundCamera
 from inspectd.capture.genicam.gvcp import ControlWatch, heartbeat_ms, is_there
 from inspectd.capture.genicam.hanging import let_go_seconds, within
@@ -230,14 +231,16 @@ def reach(
             lambda: within(let_go_seconds(settings), lambda: _let_go(camera, is_said=False), CALLED)
         )
         watch = undo.enter_context(ControlWatch(found.ip)) if found.interface == GIGE else None
-        with refusals(f"{found} cannot be opened; is it in use by another program, or was it a moment ago?"):
+        with refusals(
+            f"{found} cannot be opened (is another program using it, or did one die a moment ago?)"
+        ):
             # What pylon would set by itself when it opens a camera is left out: the settings say what is set.
             camera.RegisterConfiguration(None, pylon.RegistrationMode_ReplaceAll, pylon.Cleanup_None)
             camera.Attach(create(), pylon.Cleanup_Delete)
             if watch is not None:
                 connection = PylonFeatures(camera.GetTLNodeMap())
-                connection.set_whole("HeartbeatTimeout", _HEARTBEAT_MS)
-                connection.set_flag("ConnectionGuardEnable", value=False)
+                set_number(connection, "HeartbeatTimeout", _HEARTBEAT_MS)
+                set_flag(connection, "ConnectionGuardEnable", value=False)
             camera.Open()
         reached = ReachedPylonCamera(found, camera, settings, watch)
         undo.pop_all()

@@ -314,7 +314,7 @@ def test_by_its_address_a_camera_alone_is_asked_and_what_goes_wrong_there_is_sai
         assert (
             f'Basler acA1300 serial 21234567 named "left", id Basler acA1300#003053010203#{HERE}:3956' in said
         )
-        assert "cannot be opened; is it in use by another program" in said
+        assert "cannot be opened (is another program using it, or did one die a moment ago?): " in said
         # Any other name has it look around.
         assert "cameras found: Basler acA1300 serial 21234567" in refusal(cameras, device="serial:1")
         assert "192.168.40.255" in name.asked()
