@@ -23,7 +23,7 @@ _CAPTURE_BYTES: Final = {
     "images": 60_000_000,
     "opencv": 80_000_000,
     "genicam": 60_000_000,
-    "pylon": 90_000_000,
+    "pylon": 105_000_000,
 }
 _OTHER_CAPTURE_BYTES: Final = 80_000_000
 """What a process takes beside frames; somewhat more than was measured (docs/cameras.md, memory)."""
