@@ -111,6 +111,14 @@ def test_of_too_few_images_nothing_is_learnt():
     assert learnt_of(Station().pictures(FEWEST - 1)) is None
 
 
+@pytest.mark.parametrize(("most", "is_learnt"), [(FEWEST, True), (FEWEST - 1, False)])
+def test_it_looks_at_images_where_there_can_be_enough_of_them(most, is_learnt):
+    learner = QualityLearner(most=most)
+    for number, picture in enumerate(Station().pictures(FEWEST)):
+        learner.add(f"{number}.png", picture)
+    assert (learner.learn() is not None) is is_learnt
+
+
 def test_several_faults_give_the_first_reason_and_all_are_described(check, learnt):
     measures = check.measure(brighter(blurred(Station().picture(), 2.0), 0.5))
     beyond = check.beyond(measures)
