@@ -117,7 +117,7 @@ CASES: Final = (
         least_judged=0.88,
         reasons=frozenset({"partial"}),
     ),
-    Case("gige b, slow registers", _chunks(slow=_SLOW), back_seconds=6),
+    Case("gige b, slow registers", _chunks(slow=_SLOW), back_seconds=3),
     _exposures_in_turn(
         "gige b",
         lambda _: ChunkContractCamera(_exposures("chunks = true\n"), fake={"fps": 200}),
@@ -131,7 +131,7 @@ CASES: Final = (
         reasons=frozenset({"partial"}),
     ),
     Case("gentl, control taken", RevokedGentlCamera, away_seconds=0),
-    Case("gentl, producer hangs", HangingGentlCamera, back_seconds=4),
+    Case("gentl, producer hangs", HangingGentlCamera),
     _exposures_in_turn(
         "gentl", lambda folder: GentlContractCamera(folder, _exposures("chunks = true\n")), exposure_of_chunk
     ),
