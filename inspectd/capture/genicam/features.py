@@ -117,8 +117,8 @@ def set_number(camera: Features, feature: str, value: float) -> None:
         if not is_as_set(feature, value, answered):
             raise CameraError(f"{feature} was set to {value:g}, and the camera says {answered:g}")
         return
-    if value != int(value):
-        raise CameraError(f"{feature} is a whole number, and was to be {value:g}")
+    if value != int(value) or not -(2**63) <= value < 2**63:
+        raise CameraError(f"{feature} is a whole number of 64 bits, and was to be {value:g}")
     camera.set_whole(feature, int(value))
     held = camera.whole(feature)
     if held != value:
@@ -163,9 +163,11 @@ def ask_time_ns(camera: Features) -> int | None:
     value, ticks = next((both for both in _LATCHED if camera.has(both[0])), (None, None))
     if latch is None or value is None:
         return None
+    a_second = 10**9 if ticks is None else camera.whole(ticks)
+    if a_second == 0:
+        return None  # GigE Vision's word for a camera without a clock
     camera.execute(latch)
-    said = camera.whole(value)
-    return said if ticks is None else said * 10**9 // camera.whole(ticks)
+    return camera.whole(value) * 10**9 // a_second
 
 
 def apply_settings(camera: Features, settings: CameraSettings) -> None:

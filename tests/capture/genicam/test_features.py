@@ -7,7 +7,7 @@ from support.lone_network import lone_network
 
 from inspectd.capture.driver import CameraError
 from inspectd.capture.genicam.camera import FeatureError
-from inspectd.capture.genicam.features import set_features
+from inspectd.capture.genicam.features import ask_time_ns, set_features
 from inspectd.capture.registry import make_driver
 
 
@@ -88,6 +88,28 @@ def test_what_a_choice_can_be_is_said_and_a_name_that_there_is_not():
             set_features(StubbornCamera(), {"Nope": value})
 
 
+@pytest.mark.parametrize("beyond", [1e300, -1e19, 2.0**63])
+def test_a_number_that_no_library_can_hand_on_is_refused_in_words(beyond):
+    camera = StubbornCamera()
+    with pytest.raises(CameraError, match="Whole is a whole number of 64 bits, and was to be"):
+        set_features(camera, {"Whole": beyond})
+    assert not camera.told
+
+
+def test_a_clock_of_no_ticks_a_second_says_no_time():
+    class NoClock:
+        def has(self, feature):
+            return feature.startswith("GevTimestamp")
+
+        def whole(self, feature):
+            return 0
+
+        def execute(self, feature):
+            pass
+
+    assert ask_time_ns(NoClock()) is None
+
+
 def refusal(camera, **features):
     driver = make_driver(camera.settings(features=features))
     with pytest.raises(CameraError) as caught:
@@ -113,7 +135,7 @@ def test_of_a_gige_camera_by_aravis():
     with lone_network(), GigeCamera() as camera:
         asked = {"TestBoolean": True, "OffsetX": 8, "AcquisitionFrameRate": 50.0}
         assert held_by(camera, asked) == asked
-        assert "features.OffsetX = 1.5: OffsetX is a whole number" in refusal(camera, OffsetX=1.5)
+        assert "features.OffsetX = 1.5: OffsetX is a whole number of 64 bits" in refusal(camera, OffsetX=1.5)
         assert "features.Nope = 1: has no feature Nope" in refusal(camera, Nope=1)
         assert "AcquisitionStart:ArvGcCommand] Not a ArvGc" in refusal(camera, AcquisitionStart=True)
 
