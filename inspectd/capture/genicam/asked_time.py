@@ -12,8 +12,12 @@ from inspectd.capture.genicam.device_clock import MOST_DRIFT
 
 EVERY_NS: Final = 2_000_000_000
 """So long afterwards it is asked again: until then the clocks drift apart by a millisecond."""
+_SHARP_NS: Final = 5_000_000
+"""An answer that took longer leaves open whether a frame is new: it may be older by as much."""
+_TRIES: Final = 3
+"""So often it is asked at once where answers take too long: this machine may have been busy."""
 _WITNESSES: Final = 8
-"""So many frames in a row that cannot be as the camera says, or unanswered questions, are no accident."""
+"""So many frames in a row that cannot be as the camera says are no accident."""
 
 
 class AskedTime:
@@ -27,8 +31,8 @@ class AskedTime:
         self._usual_ns = usual_ns
         self._answer: tuple[int, int, int] | None = None
         self._is_asked = True
-        self._due_ns = 0
-        self._failed = self._ahead = self._late = 0
+        self._ahead = self._late = self._loose = self._refused = 0
+        self._not_before_ns = 0
         self._remark = ""
 
     @property
@@ -36,13 +40,22 @@ class AskedTime:
         """Whether it said its time, as far as anybody can tell."""
         return self._answer is not None
 
+    @property
+    def is_sharp(self) -> bool:
+        """Whether it said its time so quickly that this shows which frames are new."""
+        return self._answer is not None and self._answer[2] - self._answer[1] <= _SHARP_NS
+
     def is_due(self, now_ns: int) -> bool:
         """Whether to ask now, or again.
 
         Args:
             now_ns: CLOCK_MONOTONIC.
         """
-        return self._is_asked and now_ns >= self._due_ns
+        if now_ns < self._not_before_ns:
+            return False
+        if self._answer is None or 0 < self._loose < _TRIES:
+            return self._is_asked
+        return self._is_asked and now_ns >= self._answer[2] + EVERY_NS
 
     def answered(self, device_ns: int, asked_ns: int, answered_ns: int) -> None:
         """The camera said its time.
@@ -52,20 +65,28 @@ class AskedTime:
             asked_ns: before it read it, CLOCK_MONOTONIC.
             answered_ns: after it.
         """
+        self._refused = 0
+        self._not_before_ns = 0
+        took_ns = answered_ns - asked_ns
+        self._loose = self._loose + 1 if took_ns > _SHARP_NS else 0
+        if self._loose and self._answer is not None:
+            _, before_ns, known_ns = self._answer
+            if known_ns - before_ns + 2 * MOST_DRIFT * (answered_ns - known_ns) < took_ns:
+                # What it said before says more still, until the clocks have drifted apart by as much.
+                self._not_before_ns = 0 if self._loose < _TRIES else answered_ns + EVERY_NS
+                return
         self._answer = device_ns, asked_ns, answered_ns
-        self._due_ns = answered_ns + EVERY_NS
-        self._failed = 0
 
-    def failed(self, why: str, now_ns: int) -> None:
-        """The camera did not answer: what it said before holds, and it is asked again.
+    def refused(self, why: str, now_ns: int) -> None:
+        """It did not say its time: what it said before still holds, and it is asked again later.
 
         Args:
             why: for a person.
             now_ns: CLOCK_MONOTONIC.
         """
-        self._due_ns = now_ns + EVERY_NS
-        self._failed += 1
-        if self._failed >= _WITNESSES:
+        self._not_before_ns = now_ns + EVERY_NS
+        self._refused += 1
+        if self._refused >= _WITNESSES:
             self.give_up(why)
 
     def give_up(self, why: str) -> None:
@@ -102,7 +123,7 @@ class AskedTime:
         return remark
 
     def _note_ahead(self) -> None:
-        self._answer, self._due_ns = None, 0  # its clock was set since: it is asked anew
+        self._answer = None  # its clock was set since: it is asked anew
         self._ahead += 1
         if self._ahead >= _WITNESSES:
             self.give_up("its frames are stamped by another clock, which is ahead of it")

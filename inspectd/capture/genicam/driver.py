@@ -85,7 +85,9 @@ class GenicamDriver:
         self._earliest_ns = time.monotonic_ns()
         self._await_frame(self._earliest_ns)
         camera.start()
-        self._ask_time(camera)
+        while self._asked.is_due(time.monotonic_ns()):
+            beat()
+            self._ask_time(camera)
         beat()
 
     def _ask_anew(self) -> AskedTime:
@@ -99,18 +101,19 @@ class GenicamDriver:
 
     def _ask_time(self, camera: ReachedCamera) -> None:
         """Ask the camera for its time where that is due."""
-        asked_ns = time.monotonic_ns()
-        if not self._asked.is_due(asked_ns):
+        if not self._asked.is_due(time.monotonic_ns()):
             return
         try:
-            device_ns = ask_time_ns(camera.features)
+            answer = ask_time_ns(camera.features)
         except FeatureError as error:
-            self._asked.failed(str(error), time.monotonic_ns())
+            self._asked.refused(str(error), time.monotonic_ns())
             return
-        if device_ns is None:
+        if answer is None and self._asked.is_known:
+            self._asked.refused("it has no such features any more", time.monotonic_ns())
+        elif answer is None:
             self._asked.give_up("")
         else:
-            self._asked.answered(device_ns, asked_ns, time.monotonic_ns())
+            self._asked.answered(*answer)
 
     def apply(self, settings: CameraSettings) -> None:
         """Set exposure time and gain; see `apply_settings`.
@@ -210,11 +213,12 @@ class GenicamDriver:
     def _span(self, raw: StreamedFrame) -> tuple[FrameSpan, bool]:
         """When it was stamped, and whether that is known; else from the frame before to its arrival."""
         latest_ns = self._asked.latest_ns(raw.device_ns, raw.arrival_ns)
+        is_bounded = latest_ns is not None and self._asked.is_sharp
         placed = self._clock.place(
             raw.device_ns,
             raw.arrival_ns,
             waited=raw.waited and not raw.problem,
-            is_bounded=latest_ns is not None,
+            is_bounded=is_bounded,
         )
         since_ns = max(self._earliest_ns, raw.since_ns)
         span = placed or FrameSpan(since_ns, raw.arrival_ns - since_ns)
@@ -224,7 +228,7 @@ class GenicamDriver:
             captured_ns = min(captured_ns, latest_ns + self._settings.latency_span_ns[1])
         self._earliest_ns = captured_ns
         doubt_ns = max(0, span.captured_ns + span.doubt_ns - captured_ns)
-        is_dated = placed is not None or latest_ns is not None or raw.since_ns > 0
+        is_dated = placed is not None or is_bounded or raw.since_ns > 0
         return FrameSpan(captured_ns, doubt_ns), is_dated
 
     def slot_bytes(self, first: Frame) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from inspectd import config
@@ -153,8 +154,10 @@ def _set_trigger(camera: Features, settings: config.GenicamCamera) -> None:
     set_choice(camera, "TriggerMode", "On")
 
 
-def ask_time_ns(camera: Features) -> int | None:
+def ask_time_ns(camera: Features) -> tuple[int, int, int] | None:
     """Ask a camera for its time, nanoseconds on the clock by which it stamps frames; None: it cannot say it.
+
+    Beside it, when that was asked and done, CLOCK_MONOTONIC: what else is asked for takes no part in it.
 
     Raises:
         FeatureError: it names such features, and refuses.
@@ -166,8 +169,10 @@ def ask_time_ns(camera: Features) -> int | None:
     a_second = 10**9 if ticks is None else camera.whole(ticks)
     if a_second == 0:
         return None  # GigE Vision's word for a camera without a clock
+    asked_ns = time.monotonic_ns()
     camera.execute(latch)
-    return camera.whole(value) * 10**9 // a_second
+    answered_ns = time.monotonic_ns()
+    return camera.whole(value) * 10**9 // a_second, asked_ns, answered_ns
 
 
 def apply_settings(camera: Features, settings: CameraSettings) -> None:

@@ -43,17 +43,50 @@ def test_it_is_right_for_clocks_that_drift_and_is_asked_again_every_two_seconds(
         assert 0 <= latest_ns - true_ns <= 3.5 * MS
 
 
-def test_a_question_without_an_answer_costs_nothing_and_eight_in_a_row_end_it():
+def test_an_answer_that_took_long_bounds_frames_and_does_not_show_that_one_is_new():
+    time = asked(answered_ns=900 * SECOND + 400 * MS)
+    assert time.is_known
+    assert not time.is_sharp
+    assert time.latest_ns(50 * SECOND - 300 * MS, 901 * SECOND) == pytest.approx(900.1 * SECOND, abs=MS)
+    assert time.is_due(901 * SECOND)  # this machine may have been busy
+    for _ in range(2):
+        time.answered(50 * SECOND, 900 * SECOND, 900 * SECOND + 400 * MS)
+    assert not time.is_due(901 * SECOND)  # the camera is slow: it is not asked for every frame
+    assert time.is_due(903 * SECOND)
+    time.answered(53 * SECOND, 903 * SECOND, 903 * SECOND + MS)
+    assert time.is_sharp
+
+
+def test_an_answer_that_took_long_does_not_replace_one_that_says_more():
     time = asked()
-    for failed in range(8):
-        now_ns = (903 + 3 * failed) * SECOND
-        assert time.is_due(now_ns)
-        assert time.latest_ns(51 * SECOND, now_ns) < 902 * SECOND
-        time.failed("no answer", now_ns)
-        assert not time.is_due(now_ns + SECOND)
-    assert not time.is_due(10_000 * SECOND)
-    assert time.latest_ns(51 * SECOND, 1000 * SECOND) is None
-    assert time.take_remark().endswith("any longer: no answer")
+    for second in (902, 904, 906):
+        time.answered((second - 850) * SECOND, second * SECOND, second * SECOND + 400 * MS)
+        held_ns = (second - 850) * SECOND - 300 * MS
+        assert time.latest_ns(held_ns, second * SECOND + 450 * MS) < (second - 0.3) * SECOND + 10 * MS
+        assert time.is_sharp
+    assert not time.is_due(908 * SECOND)
+    assert time.is_due(909 * SECOND)
+    time.answered(1000 * SECOND, 2000 * SECOND, 2000 * SECOND + 400 * MS)  # too long ago: it was set since
+    assert not time.is_sharp
+    assert time.latest_ns(1000 * SECOND, 2001 * SECOND) == 2000 * SECOND + 400 * MS
+
+
+def test_a_camera_that_refuses_now_and_then_is_asked_again_and_what_it_said_holds():
+    time = asked()
+    for second in range(2, 14, 2):
+        assert time.is_due((900 + second) * SECOND + MS)
+        time.refused("busy", (900 + second) * SECOND)
+        assert not time.is_due((901 + second) * SECOND)
+        held_ns = (49 + second) * SECOND
+        assert time.latest_ns(held_ns, (900 + second) * SECOND) < (899 + second) * SECOND + 15 * MS
+    assert not time.take_remark()
+    time.answered(66 * SECOND, 916 * SECOND, 916 * SECOND + MS)
+    for second in range(18, 34, 2):
+        assert time.is_known
+        time.refused("busy", (900 + second) * SECOND)
+    assert not time.is_known
+    assert time.take_remark() == "the camera is not asked for its time any longer: busy"
+    assert not time.is_due(1000 * SECOND)
 
 
 def test_a_clock_that_was_set_ahead_is_asked_anew_and_another_clock_never_again():

@@ -116,7 +116,10 @@ def test_every_trigger_gives_its_frame_while_the_numbers_wrap(camera):
             pass
         assert len(child.frames()) == 150
         assert not child.drops()
-        assert len({frame.captured_ns for frame in child.frames()}) == 150
+        dated = [frame.captured_ns for frame in child.frames() if frame.quality is Quality.OK]
+        assert (
+            len({*dated}) == len(dated) > 140
+        )  # the first one is not, nor one far quicker than those before
         assert child.stop() == 0
 
 

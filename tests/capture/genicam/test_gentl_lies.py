@@ -11,6 +11,7 @@ from support.capture_child import CaptureChild
 from support.gentl_camera import GentlCamera, picture
 
 from inspectd.capture.driver import CameraError
+from inspectd.capture.genicam.camera import FeatureError
 from inspectd.capture.genicam.gentl import chunks, discovery, nodes
 from inspectd.capture.genicam.hanging import LibraryHangsError
 from inspectd.capture.registry import make_driver
@@ -90,6 +91,42 @@ def test_a_frame_that_was_held_while_the_camera_was_opened_anew_is_as_old_as_it_
     asked_ns = time.monotonic_ns()
     new = waited_for(camera, driver, 3)
     assert (new.flaw, new.captured_ns > asked_ns) == (Quality.OK, True)
+
+
+def test_a_held_frame_is_not_new_where_the_camera_took_long_to_say_its_time(camera, driver, monkeypatch):
+    execute = nodes.NodeFeatures.execute
+
+    def slowly(self, feature):
+        execute(self, feature)
+        time.sleep(0.3 if feature == "TimestampLatch" else 0)
+
+    fired(camera, driver, 1)
+    monkeypatch.setattr(nodes.NodeFeatures, "execute", slowly)
+    camera.tell("hold", 2)
+    driver.close()
+    driver.open(lambda: None)
+    frame = driver.read()
+    np.testing.assert_array_equal(frame.pixels, picture(2))
+    assert frame.flaw is Quality.STALE
+
+
+def test_a_camera_that_refused_its_time_once_is_still_asked(camera, driver, monkeypatch):
+    execute, refused = nodes.NodeFeatures.execute, []
+
+    def refuses_once(self, feature):
+        if feature == "TimestampLatch" and not refused:
+            refused.append(feature)
+            raise FeatureError("busy")
+        execute(self, feature)
+
+    monkeypatch.setattr(nodes.NodeFeatures, "execute", refuses_once)
+    deadline_ns = time.monotonic_ns() + 6_000_000_000
+    while not refused and time.monotonic_ns() < deadline_ns:
+        waited_for(camera, driver, 1)
+        time.sleep(0.1)
+        driver.poll()  # asks it when that is due
+    assert refused
+    assert driver.facts()["says_its_time"] == "yes"
 
 
 def test_a_camera_that_gives_each_frame_at_the_next_trigger_dates_none_as_new(camera, driver):

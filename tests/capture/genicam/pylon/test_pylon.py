@@ -172,7 +172,7 @@ def test_another_camera_is_never_taken_in_its_place(cameras, device, said):
         ({"chunks": True}, "chunks is true, but no chunk FrameID or ExposureTime"),
         ({"packet_bytes": 9015}, "GevSCPSPacketSize: Value = 9015 must be equal or smaller than Max = 9014"),
         ({"features": {"Nope": 1}}, "features.Nope = 1: has no feature Nope, which was to be 1"),
-        ({"features": {"Width": 1.5}}, "features.Width = 1.5: Width is a whole number of 64 bits, and was to be 1.5"),
+        ({"features": {"Width": 1.5}}, "features.Width = 1.5: Width is a whole number of 64 bits, and"),
         ({"features": {"Width": 5000}}, "features.Width = 5000: Width: Value = 5000 must be equal or"),
         ({"features": {"Width": "wide"}}, "features.Width = 'wide': Width: is IntegerParameter, which"),
         ({"features": {"ReverseX": 1}}, "features.ReverseX = 1: ReverseX: is BooleanParameter, which has no"),
@@ -203,7 +203,7 @@ def test_it_leaves_nothing_behind_that_another_process_could_wait_for(tmp_path, 
     """Locks of descriptions that were read; one that a killed process holds would be waited for for ever."""
     monkeypatch.setenv("HOME", str(tmp_path))
     own_locks = "mount -t tmpfs none /dev/shm && trap 'ls /dev/shm >&2' EXIT && "
-    command = [*inspectd_command("camera", "probe", f"serial:{SERIALS[0]}", "--pylon", "--seconds", "0.2")]
+    command = [*inspectd_command("camera", "probe", f"serial:{SERIALS[0]}", "--pylon", "--seconds", "1")]
     alone = ["unshare", "--mount", "--net", "sh", "-c", f'{own_locks}"$@"', "sh", *command]
     done = subprocess.run(alone, env={**os.environ, **EMULATED}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
