@@ -37,6 +37,9 @@ _OTHER_SETTINGS: Final = {
     "Gain*": "gain_db",
     "Chunk*": "chunks",
     "GevSCPSPacketSize": "packet_bytes",
+    "GevCCP": "",
+    "GevSCDA": "",
+    "GevSCPHostPort": "",
     "AcquisitionMode": "",
     "TLParamsLocked": "",
 }

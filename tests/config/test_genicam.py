@@ -105,6 +105,7 @@ def test_features_keep_their_order_and_their_types(tmp_path):
         ("ChunkModeActive = true", "expected the setting chunks instead"),
         ("GevSCPSPacketSize = 1500", "expected the setting packet_bytes instead"),
         ('AcquisitionMode = "SingleFrame"', "got 'SingleFrame', expected none: the line itself sets it"),
+        ('GevCCP = "OpenAccess"', "got 'OpenAccess', expected none: the line itself sets it"),
         ("Gamma = nan", "features.Gamma: got nan, expected a finite number"),
         ('"Wid th" = 5', "cameras[0].features"),
         ('"" = 5', "cameras[0].features"),

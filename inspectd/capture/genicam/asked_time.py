@@ -107,15 +107,22 @@ class AskedTime:
         """
         if self._answer is None or device_ns == 0:
             return None
-        device_then_ns, asked_ns, answered_ns = self._answer
+        device_then_ns, _, answered_ns = self._answer
         since_ns = device_ns - device_then_ns
         drift_ns = int(MOST_DRIFT * abs(since_ns))
-        if asked_ns + since_ns - drift_ns > arrival_ns:
+        if self.earliest_ns(device_ns) > arrival_ns:
             self._note_ahead()
             return None
         self._ahead = 0
         self._note_late(arrival_ns - answered_ns - since_ns - drift_ns)
         return min(arrival_ns, answered_ns + since_ns + drift_ns)
+
+    def earliest_ns(self, device_ns: int) -> int:
+        """When a frame was stamped at the earliest, CLOCK_MONOTONIC; only where `latest_ns` is known."""
+        assert self._answer is not None, "nothing is known"
+        device_then_ns, asked_ns, _ = self._answer
+        since_ns = device_ns - device_then_ns
+        return asked_ns + since_ns - int(MOST_DRIFT * abs(since_ns))
 
     def take_remark(self) -> str:
         """What a person should know since the last call; empty: nothing."""

@@ -129,6 +129,17 @@ def test_a_camera_that_refused_its_time_once_is_still_asked(camera, driver, monk
     assert driver.facts()["says_its_time"] == "yes"
 
 
+def test_a_frame_that_lay_here_before_any_was_waited_for_is_dated_by_the_cameras_clock(camera, driver):
+    before_ns = time.monotonic_ns()
+    camera.tell("fire", 1)
+    fired_ns = time.monotonic_ns()
+    time.sleep(0.1)
+    frame = driver.read()
+    assert before_ns - 5_000_000 < frame.captured_ns < fired_ns
+    assert frame.doubt_ns < 10_000_000
+    assert frame.flaw is Quality.OK
+
+
 def test_a_camera_that_gives_each_frame_at_the_next_trigger_dates_none_as_new(camera, driver):
     camera.tell("lag", 1)
     camera.tell("fire", 1)
