@@ -194,7 +194,10 @@ class Fleet:
             if all(counted.get(name, 0) >= len(some) for name, some in self._published.items()):
                 break
             self.hear(1.0)
-        found, counted = positions_in(self.hub.url), counted_in(self.hub.url)
+        counted, found = counted_in(self.hub.url), positions_in(self.hub.url)
+        # What the hub wrote between two questions is in the second answer alone.
+        while (again := counted_in(self.hub.url)) != counted and time.monotonic() < deadline:
+            counted, found = again, positions_in(self.hub.url)
         return {
             name: HubFigures(
                 len(found.get(name, ())),
