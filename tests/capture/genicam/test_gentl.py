@@ -18,7 +18,7 @@ from support.gentl_camera import GentlCamera, picture
 
 from inspectd.capture.driver import CameraError, CameraSettingsError
 from inspectd.capture.genicam.gentl import producer_library
-from inspectd.capture.genicam.gentl.way import need_package
+from inspectd.capture.genicam.gentl.way import need_genapi
 from inspectd.capture.messages import ApplySettings
 from inspectd.capture.registry import make_driver
 from inspectd.ipc.messages import Failed
@@ -398,7 +398,7 @@ def test_without_the_package_it_is_said_how_to_install_it(monkeypatch, camera):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "genicam", None)
     with pytest.raises(CameraError, match=r"pip install 'inspectd\[gentl\]' brings it"):
-        need_package()
+        need_genapi()
 
 
 def test_no_folder_is_searched_for_producers(camera, monkeypatch):

@@ -8,7 +8,7 @@ import msgspec
 
 from inspectd.capture.genicam.found import ListedCamera
 from inspectd.capture.genicam.gentl.producer_library import ProducerLibrary, open_library
-from inspectd.capture.genicam.gentl.way import need_package
+from inspectd.capture.genicam.gentl.way import need_genapi
 from inspectd.capture.genicam.hanging import within
 
 _MOST_SECONDS: Final = 15.0
@@ -35,7 +35,7 @@ def ask_producer(cti: str) -> ProducerAsked:
         CameraError: it cannot be opened.
         LibraryHangsError: it does not come back.
     """
-    need_package()
+    need_genapi()
     library = open_library(cti)
     return within(_MOST_SECONDS, lambda: _asked(cti, library), library.called)
 

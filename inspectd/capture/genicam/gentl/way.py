@@ -9,26 +9,19 @@ from inspectd import config
 from inspectd.capture.driver import CameraError
 from inspectd.capture.genicam.camera import ReachedCamera
 from inspectd.capture.genicam.gentl.producer_library import open_library
+from inspectd.capture.genicam.packages import need_package
 
 if TYPE_CHECKING:
     from inspectd.capture.genicam.found import FoundCamera
 
 
-def need_package() -> None:
+def need_genapi() -> None:
     """See to it that the reader of cameras' descriptions is there.
 
     Raises:
         CameraError: it is not installed.
     """
-    try:
-        import genicam.genapi  # noqa: F401, PLC0415 - it may be missing, and takes some megabytes
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "genicam":
-            raise
-        raise CameraError(
-            'cameras with backend = "gentl" need the package genicam, which is not installed here; '
-            "pip install 'inspectd[gentl]' brings it"
-        ) from error
+    need_package("gentl", "genicam.genapi")
 
 
 class GentlWay:
@@ -46,7 +39,7 @@ class GentlWay:
         """See `genicam.camera.Way.reach`."""
         if self._settings.cti is None:
             raise CameraError('backend = "gentl" needs cti, the path of the vendor\'s GenTL producer')
-        need_package()
+        need_genapi()
         library = open_library(self._settings.cti)
         from inspectd.capture.genicam.gentl.camera import reach  # noqa: PLC0415 - it needs the package
 

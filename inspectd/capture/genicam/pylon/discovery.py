@@ -8,7 +8,7 @@ import msgspec
 
 from inspectd.capture.genicam.found import ListedCamera
 from inspectd.capture.genicam.hanging import within
-from inspectd.capture.genicam.pylon.way import need_package
+from inspectd.capture.genicam.pylon.way import need_pylon
 
 _MOST_SECONDS: Final = 15.0
 
@@ -33,7 +33,7 @@ def ask_pylon(*, broadcast: bool) -> PylonAsked:
         CameraError: it is not installed.
         LibraryHangsError: it does not come back.
     """
-    need_package()
+    need_pylon()
     from inspectd.capture.genicam.pylon.finding import CALLED, about, look  # noqa: PLC0415 - needs the package
 
     found, problems = within(_MOST_SECONDS, lambda: look(broadcast=broadcast), CALLED)

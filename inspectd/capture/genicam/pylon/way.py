@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from inspectd import config
-from inspectd.capture.driver import CameraError
 from inspectd.capture.genicam.camera import ReachedCamera
+from inspectd.capture.genicam.packages import need_package
 
 if TYPE_CHECKING:
     from inspectd.capture.genicam.found import FoundCamera
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _CACHE: Final = "GENICAM_CACHE_V3_5"
 
 
-def need_package() -> None:
+def need_pylon() -> None:
     """See to it that Basler's runtime is there, and that no other process can hold it up.
 
     Raises:
@@ -28,18 +28,10 @@ def need_package() -> None:
     # One that is killed with such a lock leaves it, and no camera can be opened any more. Without a folder it
     # takes no locks, and reads a description in some milliseconds.
     os.environ[_CACHE] = ""
-    try:
-        with warnings.catch_warnings():
-            # It ends the process where its own use of something deprecated counts as an error.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            import pypylon.pylon  # noqa: F401, PLC0415 - it may be missing, and takes some megabytes
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "pypylon":
-            raise
-        raise CameraError(
-            'cameras with backend = "pylon" need the package pypylon, which is not installed here; '
-            "pip install 'inspectd[pylon]' brings it"
-        ) from error
+    with warnings.catch_warnings():
+        # It ends the process where its own use of something deprecated counts as an error.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        need_package("pylon", "pypylon.pylon")
 
 
 class PylonWay:
@@ -55,7 +47,7 @@ class PylonWay:
 
     def reach(self, beat: Callable[[], None]) -> ReachedCamera:
         """See `genicam.camera.Way.reach`."""
-        need_package()
+        need_pylon()
         from inspectd.capture.genicam.pylon.camera import reach  # noqa: PLC0415 - it needs the package
 
         reached, self._last = reach(self._settings, self._last, beat)

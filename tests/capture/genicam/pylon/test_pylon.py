@@ -17,7 +17,7 @@ from support.lone_network import lone_network
 from support.pylon_camera import EMULATED, QUICK, SERIALS, SMALL, PylonCameras, RefusedError
 
 from inspectd.capture.driver import CameraError
-from inspectd.capture.genicam.pylon.way import need_package
+from inspectd.capture.genicam.pylon.way import need_pylon
 from inspectd.config import GenicamCamera
 from inspectd.records import CameraPhase
 
@@ -238,7 +238,7 @@ def test_emulated_cameras_are_listed_and_probed_if_they_are_asked_for():
 def test_without_the_package_it_is_said_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pypylon", None)
     with pytest.raises(CameraError, match=r"pip install 'inspectd\[pylon\]' brings it"):
-        need_package()
+        need_pylon()
 
 
 class GigeName:
