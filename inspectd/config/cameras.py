@@ -470,7 +470,7 @@ class GenicamCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag
             le=3_600_000,
             description="Longest wait before reopening a camera, which takes it one packet to ask.",
         ),
-    ] = 500.0
+    ] = 250.0
 
     @property
     def says_settings(self) -> bool:
