@@ -20,7 +20,8 @@ from pathlib import Path
 
 from made_sets import make_sets
 
-from inspectd.bank.build import BuildSpec, build_bank
+from inspectd.bank.build import build_bank
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.images import find_images
 from inspectd.bank.settings_choice import SettingsChoice
 from inspectd.cli.bank_common import Steps

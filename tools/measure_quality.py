@@ -24,7 +24,8 @@ import cv2
 import numpy as np
 
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.build import BankBuilder, BuildSpec
+from inspectd.bank.build import BankBuilder
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.images import find_images, named_image, read_image
 from inspectd.evaluation.calibrate import shown_rate
 from inspectd.evaluation.dataset import GOOD, LabelledImage, load_dataset

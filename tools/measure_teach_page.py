@@ -29,7 +29,7 @@ from support.glass import ARGUMENTS, CHROMIUM, PANEL, TABLET, Glass
 from support.page_process import PASSWORD
 from support.taught_daemon import TaughtDaemon, build_first, judged_by
 
-from inspectd.bank.build import BuildSpec
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.file import read_bank
 from inspectd.teach.candidates import BANK
 from inspectd.wire import Evaluation

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from inspectd.backends.precisions import prepare
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.build import BankBuilder, BuildSpec
+from inspectd.bank.build import BankBuilder
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.collect import pixel_digest
 from inspectd.bank.file import GOOD_SCORES, write_bank
 from inspectd.bank.images import find_images, named_image

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from inspectd.backends.precisions import prepare
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.build import BankBuilder, BuildSpec, Built
+from inspectd.bank.build import BankBuilder, Built
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.collect import pixel_digest
 from inspectd.bank.file import BankFile, write_bank
 from inspectd.bank.images import find_images, named_image

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inspectd.bank.build import Prepared
+from inspectd.bank.build_spec import Prepared
 from inspectd.errors import InputError
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.options import WantedPrecision
@@ -18,7 +18,7 @@ from inspectd.model.options import WantedPrecision
 def prepare(
     extractor: FeatureExtractor, wanted: WantedPrecision, frames: Sequence[NDArray[np.uint8]]
 ) -> Prepared:
-    """An extractor in a precision; see `bank.build.Prepare`.
+    """An extractor in a precision; see `bank.build_spec.Prepare`.
 
     Args:
         extractor: in float32.

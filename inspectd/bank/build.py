@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-import cv2
 import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from inspectd.bank.build_spec import (
+    BuildSpec,
+    Prepare,
+    Prepared,
+    check_ray,
+    check_workers,
+    judged_patches,
+    rows_of,
+)
 from inspectd.bank.collect import (
     BuildMemory,
     Collection,
@@ -35,7 +42,6 @@ from inspectd.bank.file import (
     GOOD_SCORES,
     IMAGE_DIGESTS,
     OUTLIER_HEATMAPS,
-    Excluded,
     Manifest,
     Outlier,
     Taught,
@@ -43,26 +49,20 @@ from inspectd.bank.file import (
 )
 from inspectd.bank.fit import CrossFit, Features, FeaturesHere, FitSpec, Fitted, cross_fit
 from inspectd.bank.foreground import learn_foreground
-from inspectd.bank.images import named_image, read_image
+from inspectd.bank.images import named_image
 from inspectd.bank.lists import add_lists
 from inspectd.bank.patches import SharedFeatures
-from inspectd.bank.polygons import JudgedArea
-from inspectd.bank.settings_choice import SettingsChoice
 from inspectd.bank.share import ShareSpec, shares_of
 from inspectd.bank.threshold import FoundThreshold, find_threshold, outlier_limit, outliers
 from inspectd.errors import InputError
-from inspectd.model.architectures import DEFAULT_BACKBONE
 from inspectd.model.backbones import load_backbone
 from inspectd.model.detectors import Detector
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.options import (
     BackbonePrecision,
-    HeadOptions,
     Options,
     PaDiMOptions,
     PatchCoreOptions,
-    PatchOptions,
-    WantedPrecision,
     options_of,
 )
 from inspectd.model.pipeline import ReferencePipeline
@@ -75,89 +75,12 @@ if TYPE_CHECKING:
     from inspectd.bank.ray_workers import RayWorkers
 
 
-class Prepared(NamedTuple):
-    """What makes the features of a bank.
-
-    Attributes:
-        extractor: on the build's device.
-        precision: of its backbone.
-        tensors: of the bank file, by name, where its weights alone do not give that backbone.
-    """
-
-    extractor: FeatureExtractor
-    precision: BackbonePrecision = "float32"
-    tensors: Mapping[str, NDArray[np.uint8]] = MappingProxyType({})
-
-
-Prepare = Callable[[FeatureExtractor, WantedPrecision, Sequence[NDArray[np.uint8]]], Prepared]
-"""Called with an extractor in float32, the precision a build asks for, and some of its images; see
-`backends.precisions.prepare`."""
-
 Progress = Callable[[str, int, int], None]
 """Called with the name of the step, how much of it is done, and how much there is."""
 
 FEWEST_IMAGES: Final = 10
-MOST_WORKERS: Final = 64
 _LOOKED_AT: Final = 100
 """Images that tell which values a backbone has, before the first is used."""
-
-
-@dataclass(frozen=True)
-class BuildSpec:
-    """Settings of a build.
-
-    Attributes:
-        options: the detector's own settings; the others have their defaults.
-        coreset: share of all patches to keep (float, up to 1), or their number (int).
-        bank_mb: size of the patches to keep, in MB of 1e6 bytes, instead of `coreset`.
-        memory_gb: limit of the whole build; the features of all images are held at once.
-        mask: an image whose pixels above 127 are scored, laid over the region; or (h, w) bool, the patches
-            that are; None: all.
-        area: what of every image is judged, by polygons; with `mask` what both leave. None: all.
-        foreground: judge the places where the images show a part before a background, and no others; then
-            there is neither `mask` nor `area`.
-        strict: refuse unreadable images instead of leaving them out.
-        keep_outliers: all outliers are good, and count in finding the threshold.
-        accepted: sha256 of the pixels of images that are, in hexadecimal.
-        excluded: images that were taken out of an earlier bank of the same images.
-        taught: sha256 of the pixels of images that are in it because the line rejected them, in hexadecimal:
-            they give rows to the bank, and nothing to threshold, head and limits of quality, which stand for
-            parts drawn by chance.
-        bit_depth: bits a channel of the images; above 8 they lie in words of 16.
-        precision: of the backbone; `auto`: the fastest of the device, if it is much faster than float32.
-        settings_choice: how some of these settings were chosen, for the bank to record.
-        workers: processes that choose PatchCore's coreset, each for a share of the images; 1: this one does.
-            The bank is the same.
-        ray: HOST:PORT of a Ray cluster whose machines the workers run on; each makes and keeps the features
-            of its share, and `memory_gb` is the limit of each. None: they run here.
-    """
-
-    detector: str = "patchcore"
-    options: dict[str, Any] = field(default_factory=dict)
-    head: HeadOptions = field(default_factory=HeadOptions)
-    patches: PatchOptions = field(default_factory=PatchOptions)
-    backbone: str = DEFAULT_BACKBONE
-    layers: tuple[str, ...] | None = None
-    weights: str | None = None
-    height: int = 256
-    width: int = 256
-    coreset: float | int = 0.04
-    bank_mb: float | None = None
-    seed: int = 0
-    memory_gb: float = 3.0
-    mask: Path | NDArray[np.bool_] | None = None
-    area: JudgedArea | None = None
-    foreground: bool = False
-    strict: bool = False
-    keep_outliers: bool = False
-    accepted: frozenset[str] = frozenset()
-    excluded: tuple[Excluded, ...] = ()
-    taught: frozenset[str] = frozenset()
-    bit_depth: int = 8
-    precision: WantedPrecision = "float32"
-    settings_choice: SettingsChoice | None = None
-    workers: int = 1
-    ray: str | None = None
 
 
 class BankSize(msgspec.Struct, frozen=True):
@@ -255,8 +178,8 @@ class BankBuilder:
         self._imported = imported
         target = torch.device(device)
         if spec.ray is not None:
-            _check_ray(spec, imported, target)
-        _check_workers(spec, target)
+            check_ray(spec, imported, target)
+        check_workers(spec, target)
         options, head = options_of(spec.detector, spec.options), spec.head
         if spec.detector == "dfkde":  # it compares whole images itself
             if spec.mask is not None or spec.area is not None or spec.foreground:
@@ -277,9 +200,9 @@ class BankBuilder:
             self._extractor = imported.extractor
         self._backbone = self._extractor.backbone
         self._shape = self._extractor.shape()
-        judged = _judged_patches(spec, self._shape)
+        judged = judged_patches(spec, self._shape)
         mask = None if judged is None else judged.to(target)
-        coreset = spec.coreset if spec.bank_mb is None else _rows(spec.bank_mb, 4 * self._shape[2])
+        coreset = spec.coreset if spec.bank_mb is None else rows_of(spec.bank_mb, 4 * self._shape[2])
         self._fit = FitSpec(options, head, coreset, spec.seed, mask)
         self._memory = BuildMemory(_place_dims(options), spec.workers)
 
@@ -602,30 +525,6 @@ def _place_dims(options: Options) -> int:
     return options.dimensions if isinstance(options, PaDiMOptions) else 0
 
 
-def _check_workers(spec: BuildSpec, device: torch.device) -> None:
-    if not 1 <= spec.workers <= MOST_WORKERS:
-        raise InputError(f"--workers: got {spec.workers}, expected 1 to {MOST_WORKERS}")
-    if spec.workers > 1 and (spec.detector != "patchcore" or device.type != "cpu"):
-        raise InputError(
-            f"--workers: got {spec.workers} with {spec.detector} on {device}, expected it with patchcore on "
-            "the CPU, whose coreset they choose"
-        )
-
-
-def _check_ray(spec: BuildSpec, imported: Prepared | None, device: torch.device) -> None:
-    """Refuse what the workers of a cluster do not do."""
-    for given, what in (
-        (spec.detector != "patchcore" or imported is not None, f"--detector {spec.detector}"),
-        (spec.foreground, "--foreground"),
-        (spec.precision != "float32", f"--precision {spec.precision}"),
-        (device.type != "cpu", f"--device {device}"),
-    ):
-        if given:
-            raise InputError(
-                f"--ray: got it with {what}, expected it with patchcore in float32 on the CPU alone"
-            )
-
-
 def _fitted(
     features: Features, fit: FitSpec, taught: NDArray[np.bool_], progress: Progress
 ) -> tuple[Fitted, CrossFit]:
@@ -650,22 +549,6 @@ def build_bank(
     return BankBuilder(spec, device, prepare).build(frames, len(paths), out, progress)
 
 
-def _judged_patches(spec: BuildSpec, shape: tuple[int, int, int]) -> torch.Tensor | None:
-    """(h, w) bool: the patches that mask and polygons both leave to be judged; None: all.
-
-    Raises:
-        InputError: they leave none.
-    """
-    mask = None if spec.mask is None else _mask(spec.mask, shape)
-    if spec.area is None:
-        return mask
-    judged = torch.from_numpy(spec.area.patches(spec.patches.region, *shape[:2]))
-    judged = judged if mask is None else judged & mask
-    if not judged.any():
-        raise InputError("--polygon, --exclude-polygon, --mask: leave no patch to judge")
-    return judged
-
-
 def _looked_at(learner: QualityLearner, taught: frozenset[str]) -> Look:
     def look(name: str, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if not taught or pixel_digest(frame).tobytes().hex() not in taught:
@@ -673,28 +556,6 @@ def _looked_at(learner: QualityLearner, taught: frozenset[str]) -> Look:
         return frame
 
     return look
-
-
-def _mask(path: Path | NDArray[np.bool_], shape: tuple[int, int, int]) -> torch.Tensor:
-    """(h, w) bool: the patches of which at least half is scored, of features of a shape (h, w, D)."""
-    if not isinstance(path, Path):
-        return torch.from_numpy(path)
-    image = read_image(path)
-    if image is None:
-        raise InputError(f"--mask: {path} cannot be read as an image")
-    height, width, _ = shape
-    share = cv2.resize(image.max(axis=2), (width, height), interpolation=cv2.INTER_AREA)
-    if not (share > 127).any():
-        raise InputError(f"--mask: {path} leaves no patch to judge, expected white where parts are judged")
-    return torch.from_numpy(share > 127)
-
-
-def _rows(bank_mb: float, patch_bytes: int) -> int:
-    """Patches of so many bytes that a bank of a size holds."""
-    rows = int(bank_mb * 1e6 / patch_bytes)
-    if rows < 1:
-        raise InputError(f"--bank-mb: {bank_mb} MB hold no patch of {patch_bytes} bytes")
-    return rows
 
 
 def _check_enough(images: Collection, count: int, *, strict: bool) -> None:

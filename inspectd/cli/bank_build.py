@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from inspectd.backends.cuda.device import choose_device
 from inspectd.backends.precisions import prepare, refuse_unavailable
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.build import BankBuilder, BuildReport, BuildSpec, Built, Progress
+from inspectd.bank.build import BankBuilder, BuildReport, Built, Progress
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.collect import NamedFrame
 from inspectd.bank.file import read_bank
 from inspectd.bank.images import named_image, read_image, video_frames

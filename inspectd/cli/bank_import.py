@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.build import FEWEST_IMAGES, BankBuilder, BuildReport, BuildSpec, Built, Prepared
+from inspectd.bank.build import FEWEST_IMAGES, BankBuilder, BuildReport, Built
+from inspectd.bank.build_spec import BuildSpec, Prepared
 from inspectd.bank.file import NETWORK, ONNX, read_bank
 from inspectd.bank.images import named_image
 from inspectd.bank.settings_choice import FEWEST_IMAGES as FEWEST_TO_CHOOSE

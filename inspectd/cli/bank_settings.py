@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from inspectd.bank.build import BuildSpec
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.settings_choice import SettingsChoice, SettingsTrial
 from inspectd.cli.bank_common import Steps, print_table
 from inspectd.errors import InputError

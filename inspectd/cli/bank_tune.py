@@ -8,7 +8,7 @@ import msgspec
 from rich.table import Table
 
 from inspectd.backends.cuda.device import choose_device
-from inspectd.bank.build import BuildSpec
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.cli import output
 from inspectd.cli.bank_common import Steps, parse_coreset, parse_size, print_names, say_own_images
 from inspectd.cli.bank_evaluate import facts

@@ -16,7 +16,8 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.bank.build import BankBuilder, BuildSpec, Built
+from inspectd.bank.build import BankBuilder, Built
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.file import GOOD_SCORES
 from inspectd.bank.imported_sample import ImportedSample
 from inspectd.bank.settings_choice import SettingsChoice

@@ -20,7 +20,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.bank.build import BankBuilder, BuildSpec
+from inspectd.bank.build import BankBuilder
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.collect import pixel_digest
 from inspectd.bank.images import named_image
 from inspectd.bank.sample import Sample, SampleScores

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from inspectd.bank.build import BuildSpec, build_bank
+from inspectd.bank.build import build_bank
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.errors import InputError
 from inspectd.evaluation.dataset import LabelledImage
 from inspectd.evaluation.evaluate import BankReport, evaluate

@@ -11,7 +11,8 @@ import torchvision
 from sklearn.metrics import roc_auc_score
 
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.build import BuildSpec, build_bank
+from inspectd.bank.build import build_bank
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.file import read_bank, write_bank
 from inspectd.bank.images import find_images, read_image
 from inspectd.errors import BankError, UnavailableError

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from support.once import made_once
 
-from inspectd.bank.build import BuildSpec, build_bank
+from inspectd.bank.build import build_bank
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.images import find_images
 from inspectd.model.options import KINDS
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from support.pictures import noise, write_video
 
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.build import BankBuilder, BuildSpec, build_bank
+from inspectd.bank.build import BankBuilder, build_bank
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.collect import pixel_digest
 from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, OUTLIER_HEATMAPS, read_bank
 from inspectd.bank.images import find_images, read_image, video_frames

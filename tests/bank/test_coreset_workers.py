@@ -13,7 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inspectd.bank.build import BankBuilder, BuildSpec, build_bank
+from inspectd.bank.build import BankBuilder, build_bank
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.coreset import Coreset, PointsHere, coreset_of, first_of, greedy_coreset, greedy_over
 from inspectd.bank.coreset_workers import CoresetWorkers
 from inspectd.bank.images import find_images

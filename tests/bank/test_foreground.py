@@ -11,7 +11,8 @@ import torch
 
 from inspectd.backends.precisions import prepare
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.build import BankBuilder, BuildSpec, build_bank
+from inspectd.bank.build import BankBuilder, build_bank
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.file import read_bank
 from inspectd.bank.foreground import learn_foreground
 from inspectd.bank.images import find_images, read_image

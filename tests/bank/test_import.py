@@ -25,7 +25,8 @@ from support.foreign_models import (
 
 from inspectd import cli
 from inspectd.backends.scorer import Scorer, ScoringOptions
-from inspectd.bank.build import BuildSpec, build_bank
+from inspectd.bank.build import build_bank
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.file import GOOD_SCORES, ONNX, read_bank
 from inspectd.bank.images import find_images, read_image
 from inspectd.model.imported import Imported

@@ -18,7 +18,8 @@ from ray.cluster_utils import Cluster
 
 import inspectd
 from inspectd.bank import ray_workers
-from inspectd.bank.build import BankBuilder, BuildSpec, build_bank
+from inspectd.bank.build import BankBuilder, build_bank
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.collect import collect, filling
 from inspectd.bank.file import read_bank
 from inspectd.bank.fit import FeaturesHere

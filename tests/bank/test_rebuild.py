@@ -8,7 +8,8 @@ import pytest
 
 from inspectd.backends.precisions import prepare
 from inspectd.bank.answers import digests_of
-from inspectd.bank.build import BuildSpec, build_bank
+from inspectd.bank.build import build_bank
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.file import GOOD_SCORES, OUTLIER_HEATMAPS, read_bank, write_bank
 from inspectd.bank.images import find_images
 from inspectd.bank.rebuild import rebuild

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from inspectd.backends.precisions import prepare
 from inspectd.bank.answers import digests_of
-from inspectd.bank.build import BuildSpec, build_bank
+from inspectd.bank.build import build_bank
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.collect import pixel_digest
 from inspectd.bank.file import GOOD_SCORES, read_bank, write_bank
 from inspectd.bank.images import find_images, read_image

@@ -9,7 +9,8 @@ from support.daemon import Daemon, camera_table
 from support.once import made_once
 
 from inspectd.backends.scorer import Scorer, ScoringOptions
-from inspectd.bank.build import BuildSpec, build_bank
+from inspectd.bank.build import build_bank
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.images import find_images, read_image
 from inspectd.evaluation.dataset import load_dataset
 from inspectd.evaluation.evaluate import evaluate

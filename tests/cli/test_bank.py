@@ -15,7 +15,7 @@ import pytest
 from support.messages import EPOCH, verdict
 
 from inspectd import __version__, cli, wire
-from inspectd.bank.build import BuildSpec
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.file import read_bank, write_bank
 from inspectd.bank.presets import PRESETS
 from inspectd.cli import bank as bank_command

@@ -11,7 +11,8 @@ import pytest
 
 from inspectd import cli
 from inspectd.backends.precisions import prepare
-from inspectd.bank.build import BuildSpec, build_bank
+from inspectd.bank.build import build_bank
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.file import BankFile, read_bank
 from inspectd.bank.images import find_images
 from inspectd.bank.rebuild import rebuild

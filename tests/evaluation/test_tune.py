@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from inspectd.bank.build import BuildSpec
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.images import find_images
 from inspectd.errors import InputError
 from inspectd.evaluation.dataset import load_dataset

@@ -17,7 +17,8 @@ from support.page_process import PASSWORD, PageProcess
 from support.teaching import quiet
 
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.build import BuildSpec, build_bank
+from inspectd.bank.build import build_bank
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.file import read_bank, write_bank
 from inspectd.client import RecipeAction, RecipeRefusal, RecipeRequest, ask_recipe
 from inspectd.ipc.child import take_part

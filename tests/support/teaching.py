@@ -12,7 +12,8 @@ import numpy as np
 from support.cells import cells
 
 from inspectd import wire
-from inspectd.bank.build import BuildSpec, build_bank
+from inspectd.bank.build import build_bank
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.file import read_bank
 from inspectd.config import JournalSettings
 from inspectd.evidence.pictures import encode_frame

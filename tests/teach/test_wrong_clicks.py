@@ -11,7 +11,8 @@ from support.teaching import quiet
 
 from inspectd.backends.precisions import prepare
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.build import BankBuilder, BuildSpec
+from inspectd.bank.build import BankBuilder
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.collect import pixel_digest
 from inspectd.bank.file import write_bank
 from inspectd.pictures.reading import read_picture

@@ -29,7 +29,7 @@ from inspectd.backends.openvino.runtime import (
     products_of,
     read_model,
 )
-from inspectd.bank.build import Prepared
+from inspectd.bank.build_spec import Prepared
 from inspectd.bank.file import NETWORK, BankFile
 from inspectd.errors import InputError, UnavailableError
 from inspectd.log import event

@@ -10,7 +10,8 @@ import pytest
 from inspectd.backends.openvino.cache import ModelCache
 from inspectd.backends.openvino.pipeline import Exported, OpenVinoPipeline
 from inspectd.backends.scorer import Scorer, ScoringOptions
-from inspectd.bank.build import BuildSpec, build_bank
+from inspectd.bank.build import build_bank
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.file import read_bank, write_bank
 from inspectd.bank.images import find_images, read_image
 from inspectd.errors import BankError, InputError, UnavailableError

@@ -15,7 +15,8 @@ from inspectd.backends.openvino.precisions import ROUNDED, OpenVinoExtractor, fa
 from inspectd.backends.openvino.runtime import computes_in
 from inspectd.backends.precisions import prepare
 from inspectd.backends.scorer import Scorer, ScoringOptions
-from inspectd.bank.build import BuildSpec, Prepared, build_bank
+from inspectd.bank.build import build_bank
+from inspectd.bank.build_spec import BuildSpec, Prepared
 from inspectd.bank.file import NETWORK, read_bank, write_bank
 from inspectd.bank.images import find_images, read_image
 from inspectd.errors import BankError, InputError, UnavailableError

@@ -12,7 +12,7 @@ from support.cells import cells
 from support.page_process import PASSWORD
 from support.taught_daemon import TaughtDaemon, build_first, judged_by
 
-from inspectd.bank.build import BuildSpec
+from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.file import read_bank
 from inspectd.evaluation.dataset import read_dataset
 from inspectd.evaluation.evaluate import evaluate

@@ -1,0 +1,165 @@
+"""What a build of a bank is asked for, and what of it cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inspectd.bank.file import Excluded
+from inspectd.bank.images import read_image
+from inspectd.bank.polygons import JudgedArea
+from inspectd.bank.settings_choice import SettingsChoice
+from inspectd.errors import InputError
+from inspectd.model.architectures import DEFAULT_BACKBONE
+from inspectd.model.features import FeatureExtractor
+from inspectd.model.options import BackbonePrecision, HeadOptions, PatchOptions, WantedPrecision
+
+MOST_WORKERS: Final = 64
+
+
+class Prepared(NamedTuple):
+    """What makes the features of a bank.
+
+    Attributes:
+        extractor: on the build's device.
+        precision: of its backbone.
+        tensors: of the bank file, by name, where its weights alone do not give that backbone.
+    """
+
+    extractor: FeatureExtractor
+    precision: BackbonePrecision = "float32"
+    tensors: Mapping[str, NDArray[np.uint8]] = MappingProxyType({})
+
+
+Prepare = Callable[[FeatureExtractor, WantedPrecision, Sequence[NDArray[np.uint8]]], Prepared]
+"""Called with an extractor in float32, the precision a build asks for, and some of its images; see
+`backends.precisions.prepare`."""
+
+
+@dataclass(frozen=True)
+class BuildSpec:
+    """Settings of a build.
+
+    Attributes:
+        options: the detector's own settings; the others have their defaults.
+        coreset: share of all patches to keep (float, up to 1), or their number (int).
+        bank_mb: size of the patches to keep, in MB of 1e6 bytes, instead of `coreset`.
+        memory_gb: limit of the whole build; the features of all images are held at once.
+        mask: an image whose pixels above 127 are scored, laid over the region; or (h, w) bool, the patches
+            that are; None: all.
+        area: what of every image is judged, by polygons; with `mask` what both leave. None: all.
+        foreground: judge the places where the images show a part before a background, and no others; then
+            there is neither `mask` nor `area`.
+        strict: refuse unreadable images instead of leaving them out.
+        keep_outliers: all outliers are good, and count in finding the threshold.
+        accepted: sha256 of the pixels of images that are, in hexadecimal.
+        excluded: images that were taken out of an earlier bank of the same images.
+        taught: sha256 of the pixels of images that are in it because the line rejected them, in hexadecimal:
+            they give rows to the bank, and nothing to threshold, head and limits of quality, which stand for
+            parts drawn by chance.
+        bit_depth: bits a channel of the images; above 8 they lie in words of 16.
+        precision: of the backbone; `auto`: the fastest of the device, if it is much faster than float32.
+        settings_choice: how some of these settings were chosen, for the bank to record.
+        workers: processes that choose PatchCore's coreset, each for a share of the images; 1: this one does.
+            The bank is the same.
+        ray: HOST:PORT of a Ray cluster whose machines the workers run on; each makes and keeps the features
+            of its share, and `memory_gb` is the limit of each. None: they run here.
+    """
+
+    detector: str = "patchcore"
+    options: dict[str, Any] = field(default_factory=dict)
+    head: HeadOptions = field(default_factory=HeadOptions)
+    patches: PatchOptions = field(default_factory=PatchOptions)
+    backbone: str = DEFAULT_BACKBONE
+    layers: tuple[str, ...] | None = None
+    weights: str | None = None
+    height: int = 256
+    width: int = 256
+    coreset: float | int = 0.04
+    bank_mb: float | None = None
+    seed: int = 0
+    memory_gb: float = 3.0
+    mask: Path | NDArray[np.bool_] | None = None
+    area: JudgedArea | None = None
+    foreground: bool = False
+    strict: bool = False
+    keep_outliers: bool = False
+    accepted: frozenset[str] = frozenset()
+    excluded: tuple[Excluded, ...] = ()
+    taught: frozenset[str] = frozenset()
+    bit_depth: int = 8
+    precision: WantedPrecision = "float32"
+    settings_choice: SettingsChoice | None = None
+    workers: int = 1
+    ray: str | None = None
+
+
+def check_workers(spec: BuildSpec, device: torch.device) -> None:
+    """Refuse more processes than there may be, and any where nothing is theirs to do; raises InputError."""
+    if not 1 <= spec.workers <= MOST_WORKERS:
+        raise InputError(f"--workers: got {spec.workers}, expected 1 to {MOST_WORKERS}")
+    if spec.workers > 1 and (spec.detector != "patchcore" or device.type != "cpu"):
+        raise InputError(
+            f"--workers: got {spec.workers} with {spec.detector} on {device}, expected it with patchcore on "
+            "the CPU, whose coreset they choose"
+        )
+
+
+def check_ray(spec: BuildSpec, imported: Prepared | None, device: torch.device) -> None:
+    """Refuse what the workers of a cluster do not do; raises InputError."""
+    for given, what in (
+        (spec.detector != "patchcore" or imported is not None, f"--detector {spec.detector}"),
+        (spec.foreground, "--foreground"),
+        (spec.precision != "float32", f"--precision {spec.precision}"),
+        (device.type != "cpu", f"--device {device}"),
+    ):
+        if given:
+            raise InputError(
+                f"--ray: got it with {what}, expected it with patchcore in float32 on the CPU alone"
+            )
+
+
+def judged_patches(spec: BuildSpec, shape: tuple[int, int, int]) -> torch.Tensor | None:
+    """(h, w) bool: the patches that mask and polygons both leave to be judged; None: all.
+
+    Raises:
+        InputError: they leave none.
+    """
+    mask = None if spec.mask is None else _mask(spec.mask, shape)
+    if spec.area is None:
+        return mask
+    judged = torch.from_numpy(spec.area.patches(spec.patches.region, *shape[:2]))
+    judged = judged if mask is None else judged & mask
+    if not judged.any():
+        raise InputError("--polygon, --exclude-polygon, --mask: leave no patch to judge")
+    return judged
+
+
+def _mask(path: Path | NDArray[np.bool_], shape: tuple[int, int, int]) -> torch.Tensor:
+    """(h, w) bool: the patches of which at least half is scored, of features of a shape (h, w, D)."""
+    if not isinstance(path, Path):
+        return torch.from_numpy(path)
+    image = read_image(path)
+    if image is None:
+        raise InputError(f"--mask: {path} cannot be read as an image")
+    height, width, _ = shape
+    share = cv2.resize(image.max(axis=2), (width, height), interpolation=cv2.INTER_AREA)
+    if not (share > 127).any():
+        raise InputError(f"--mask: {path} leaves no patch to judge, expected white where parts are judged")
+    return torch.from_numpy(share > 127)
+
+
+def rows_of(bank_mb: float, patch_bytes: int) -> int:
+    """Patches of so many bytes that a bank of a size holds."""
+    rows = int(bank_mb * 1e6 / patch_bytes)
+    if rows < 1:
+        raise InputError(f"--bank-mb: {bank_mb} MB hold no patch of {patch_bytes} bytes")
+    return rows
