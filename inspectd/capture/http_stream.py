@@ -35,6 +35,8 @@ _SILENT_SHARE: Final = 0.25
 """Of the time between two pictures: silence this long shows that the sender has nothing left to send."""
 _STEADY: Final = 4
 """Pictures one after the other that have to come as the camera takes them before a silence shows anything."""
+_USUALLY_SILENT: Final = 4
+"""Of twice as many pictures: so many have to have come after a silence, else what is sent fills the link."""
 _UNSTEADY_SHARE: Final = 0.75
 """Of that time: pictures that come sooner or later than even ones would, by more than this, are a backlog, or
 may hide one. A camera that leaves out every third picture of its sensor is within it."""
@@ -86,7 +88,8 @@ class ArrivalLog:
     back meanwhile (a lost packet, a link that was down, a radio that sleeps). One that comes without a
     silence before it may have waited, here or at the sender, since the last. A silence within a picture shows
     that the sender waits for the network, and how long: none as short shows anything between two pictures.
-    Nor does a silence show anything unless the last pictures came as the camera takes them: what hands on a
+    Where what is sent fills the link, pictures come without one, and a silence is a rest of the link. Nor
+    does a silence show anything unless the last pictures came as the camera takes them: what hands on a
     backlog may rest between them. How often the camera takes pictures shows over a time that a backlog and
     what caused it fit in. So nothing is known of the first pictures of a connection: a relay may begin with
     what it kept from before.
@@ -105,6 +108,7 @@ class ArrivalLog:
         self._came: deque[ArrivalSpan] = deque(maxlen=_REMEMBERED_CHUNKS)
         self._silences: deque[_Silence] = deque(maxlen=_REMEMBERED_CHUNKS)
         self._pauses_ns: deque[int] = deque(maxlen=_PAUSES)
+        self._came_after_silence: deque[bool] = deque(maxlen=2 * _USUALLY_SILENT)
         self._end = 0
 
     def nothing_until(self, time_ns: int) -> None:
@@ -129,9 +133,13 @@ class ArrivalLog:
         self._came.append(ArrivalSpan(earliest_ns, latest_ns))
 
     def received(self, size: int, now_ns: int) -> None:
-        """Note that `size` bytes of what was read belong to the stream."""
+        """Note that `size` bytes of what was read belong to the stream, as is found by now.
+
+        Nothing has come since they did, however late they were read: else it would have been read with them.
+        """
         self._offset += size
-        self._silent_since_ns = self._silent_until_ns = now_ns
+        came_ns = self._came[-1].latest_ns if self._came else now_ns
+        self._silent_since_ns = self._silent_until_ns = min(came_ns, now_ns)
 
     def picture(self, begin: int, size: int) -> ArrivalSpan:
         """Span in which the picture at these bytes was sent; call it for each in order, after it has come."""
@@ -160,8 +168,12 @@ class ArrivalLog:
 
     def _note_silences(self, before: Iterable[_Silence], came_ns: int) -> None:
         """Take the last silence before a picture that came then, if it shows anything."""
-        least_ns = max(self._silence_ns(), _OF_A_PAUSE * max(self.round_trip_ns, *self._pauses_ns, 0))
-        if self._is_steady(came_ns):
+        spare_ns = self._silence_ns()
+        least_ns = max(spare_ns, _OF_A_PAUSE * max(self.round_trip_ns, *self._pauses_ns, 0))
+        is_usual = sum(self._came_after_silence) >= _USUALLY_SILENT
+        self._came_after_silence.append(any(silence.lasted_ns >= spare_ns for silence in before))
+        # Not `and`: what is steady is learnt from every picture.
+        if self._is_steady(came_ns) & is_usual:
             for silence in before:
                 if silence.lasted_ns >= least_ns:
                     self._earliest_ns = silence.since_ns

@@ -1,12 +1,14 @@
 """When the bytes of a stream came in: bounds that hold however its reader is held up."""
 
 import contextlib
+import random
 import socket
 import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -193,6 +195,65 @@ def test_a_sender_that_waits_for_the_network_makes_no_old_picture_new(
             done_ms = free_ms
         span = log.picture(offset - packets, packets)
         assert span.earliest_ns <= sent_ms * MS + 2 * rate_ms * MS, (number, done_ms)
+
+
+def over_a_narrow_link(seed, interval_ms, spare, gap_share):
+    """When 400 pictures were sent, in ms, and when each of their 12 pieces came.
+
+    The link passes on `1 + spare` times what the camera sends, is down twice, and before a share of the
+    pieces it rests a moment, as a radio does.
+    """
+    chance = random.Random(seed)
+    downs = [(chance.uniform(2000, 9000), chance.uniform(200, 3000)) for _ in range(2)]
+    free_ms, pictures = 0.0, []
+    for number in range(400):
+        sent_ms, came_ms = interval_ms * (number + chance.uniform(0, 0.02)), []
+        for _ in range(12):
+            free_ms = max(free_ms, sent_ms)
+            for since_ms, lasted_ms in downs:
+                if since_ms <= free_ms < since_ms + lasted_ms:
+                    free_ms = since_ms + lasted_ms
+            free_ms += chance.uniform(10, 50) if chance.random() < gap_share else 0.0
+            free_ms += interval_ms / (1 + spare) / 12
+            came_ms.append(free_ms)
+        pictures.append((sent_ms, came_ms))
+    return pictures
+
+
+@pytest.mark.parametrize(
+    ("interval_ms", "spare", "gap_share", "known"),
+    [(40, 0.05, 0.03, 0.0), (100, 0.1, 0.02, 0.0), (100, 0.5, 0.002, 0.5), (40, 1, 0.001, 0.5)],
+)
+def test_a_rest_of_a_link_that_lags_behind_makes_no_old_picture_new(interval_ms, spare, gap_share, known):
+    """Where what is sent fills the link, a silence shows that the link rests, not that nothing was left."""
+    dated = 0
+    for seed in range(12):
+        log, looked_ms = ArrivalLog(0), 0.0
+        for number, (sent_ms, came_ms) in enumerate(over_a_narrow_link(seed, interval_ms, spare, gap_share)):
+            for at_ms in came_ms:
+                while looked_ms + 2 <= at_ms:
+                    looked_ms += 2
+                    log.nothing_until(int(looked_ms * MS))
+                looked_ms = at_ms
+                log.something_at(int(at_ms * MS))
+                log.received(1, int(at_ms * MS))
+            span = log.picture(12 * number, 12)
+            assert span.earliest_ns <= (sent_ms + 50) * MS, (seed, number)
+            dated += span.earliest_ns >= (sent_ms - interval_ms) * MS
+    assert dated >= known * 12 * 400
+
+
+def test_a_silence_begins_when_the_last_bytes_came_however_late_they_were_read():
+    log = ArrivalLog(0)
+    even_ms = [20 * number for number in range(1, 61)]
+    spans_of(even_ms, log)
+    log.something_at(1220 * MS)
+    log.received(1, 1300 * MS)  # this process stood still; nothing more had come
+    log.picture(60, 1)
+    log.nothing_until(1302 * MS)
+    log.something_at(1303 * MS)
+    log.received(1, 1303 * MS)
+    assert log.picture(61, 1).earliest_ns == 1220 * MS
 
 
 def test_what_was_forgotten_has_no_beginning():
