@@ -55,6 +55,7 @@ _TIMESPEC: Final = struct.Struct("=qq")
 _TCP_INFO: Final = struct.Struct("=68xI")  # tcpi_rtt, in microseconds
 _LONGEST_PICTURE_BYTES: Final = 256 << 20
 """Most that a demuxer may gather for one picture; no JPEG of a camera is as large."""
+_NO_STREAM: Final = ("text/", "application/json", "application/xml", "application/xhtml")
 _PREAMBLE_BYTES: Final = 4096
 _PART_HEAD: Final = re.compile(rb"--[^\n]*\n(?:[^\r\n][^\n]*\n)+\r?\n")
 _REMEMBERED_CHUNKS: Final = 4096
@@ -406,6 +407,11 @@ class HttpStream:
                     f"{name}: cannot be opened ({_why(error)}); is it there and reachable?"
                 ) from error
             self.content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if self.content_type.startswith(_NO_STREAM):
+                raise CameraError(
+                    f"{name}: answers with {self.content_type}, expected a stream such as "
+                    "multipart/x-mixed-replace; does the path of `source` lead to a page instead?"
+                )
             self._is_multipart = self.content_type.startswith("multipart/")
             # The stream's first byte is the first of the body: what came before were headers.
             self._chunks = response.iter_raw()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -77,9 +78,8 @@ def _value_problem(value: Any, kind: Any, where: str) -> Iterator[str]:
         detail = str(error).split(" - at ")[0]
         if isinstance(value, str):  # msgspec repeats it
             detail = detail.replace(repr(value), short(value)).replace(value, masked(value))
-        examples = [str(each) for meta in _unwrap(kind)[1] for each in meta.examples or ()]
-        if examples and " matching regex " in detail:  # which says little to whoever writes a file
-            detail = f"expected such as {', '.join(examples)}"
+        if " matching regex " in detail:  # which says little to whoever writes a file
+            detail = f"expected {_like(_unwrap(kind)[1])}"
         yield f"{where}: got {short(value)}, {_in_words(detail)}"
 
 
@@ -91,12 +91,29 @@ def _in_words(detail: str) -> str:
     return expected[:1].lower() + expected[1:]
 
 
+def _like(metas: tuple[Any, ...]) -> str:
+    """What a text has to be like, in words and by examples; every pattern of a setting has some."""
+    words = [str(meta.extra["words"]) for meta in metas if meta.extra]
+    examples = [str(each) for meta in metas for each in meta.examples or ()]
+    return ", ".join([*words, f"such as {', '.join(examples)}"])
+
+
 def _unwrap(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A type without its notes, and these; of one that may be unset what it is else: a file has no null."""
     metas: tuple[Any, ...] = ()
-    while get_origin(kind) is Annotated:
-        metas = (*kind.__metadata__, *metas)
-        kind = kind.__origin__
+    while get_origin(kind) is Annotated or len(_set(kind)) == 1:
+        if get_origin(kind) is Annotated:
+            metas = (*kind.__metadata__, *metas)
+            kind = kind.__origin__
+        else:
+            (kind,) = _set(kind)
     return kind, metas
+
+
+def _set(kind: Any) -> list[Any]:
+    """Of a type that may be None, what else it may be; of others nothing."""
+    each = get_args(kind) if get_origin(kind) in {Union, UnionType} else ()
+    return [one for one in each if one is not NoneType] if NoneType in each else []
 
 
 def _expected(kind: Any) -> str:

@@ -194,11 +194,12 @@ class ScoringSettings(Settings, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^(auto|cpu|cuda(:\d+)?)\Z",
+            examples=["auto", "cpu", "cuda:0"],
             description='Device to score on: "auto", "cpu", "cuda" or "cuda:1".',
         ),
     ] = "auto"
     devices: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^(cpu|cuda:(0|[1-9]\d*))\Z")], ...],
+        tuple[Annotated[str, Meta(pattern=r"^(cpu|cuda:(0|[1-9]\d*))\Z", examples=["cpu", "cuda:0"])], ...],
         Meta(
             description='A scoring process each, instead of `device`: ["cuda:0", "cuda:1"]; several "cpu" '
             "share the cores.",

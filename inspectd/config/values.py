@@ -8,11 +8,16 @@ import msgspec
 from msgspec import Meta
 
 _NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z"  # `$` would let a line break follow
+_NAME_WORDS: Final = "letters, digits, - and _, at most 63, a letter or digit first"
 
 
-Name = Annotated[str, Meta(pattern=_NAME_PATTERN)]
+Name = Annotated[str, Meta(pattern=_NAME_PATTERN, examples=["side-2"], extra={"words": _NAME_WORDS})]
 PlaceName = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}(/[A-Za-z0-9][A-Za-z0-9_-]{0,62})?\Z")
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}(/[A-Za-z0-9][A-Za-z0-9_-]{0,62})?\Z",
+        examples=["side-2", "side-2/label"],
+    ),
 ]
 """What is judged by itself: `CAMERA`, or `CAMERA/REGION` of a camera with regions."""
 Pixels = Annotated[int, Meta(ge=1, le=100_000)]
@@ -31,7 +36,7 @@ PixelFormatName = Literal[
     "BGR8",
 ]
 """Pixel formats of GenICam cameras that the line has a conversion for."""
-FeatureName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_]{1,64}\Z")]
+FeatureName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_]{1,64}\Z", examples=["Line1"])]
 """A feature of a GenICam camera, by its name in the camera's description."""
 FeatureValue = (
     bool | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float | Annotated[str, Meta(max_length=256)]

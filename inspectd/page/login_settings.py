@@ -32,11 +32,17 @@ class PageProxy(Settings, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=_HEADER,
+            examples=["X-Forwarded-User"],
             description="Header in which the proxy names who is logged in there. Empty: none does.",
         ),
     ] = ""
     roles_header: Annotated[
-        str, Meta(pattern=_HEADER, description="Header with that person's groups, parted by commas.")
+        str,
+        Meta(
+            pattern=_HEADER,
+            examples=["X-Forwarded-Groups"],
+            description="Header with that person's groups, parted by commas.",
+        ),
     ] = ""
     secret_file: Annotated[
         str | None,

@@ -110,7 +110,12 @@ class SiteView(Settings, frozen=True, kw_only=True):
         str, Meta(description="The plant's time zone, such as Europe/Berlin: all times are shown in it.")
     ] = "UTC"
     language: Annotated[
-        str, Meta(pattern=r"^[a-z]{2}\Z", description="Language of who has chosen none: en or ko.")
+        str,
+        Meta(
+            pattern=r"^[a-z]{2}\Z",
+            examples=["en", "ko"],
+            description="Language of who has chosen none: en or ko.",
+        ),
     ] = "en"
     shift_starts: Annotated[
         tuple[Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d\Z", examples=["06:00", "22:00"])], ...],

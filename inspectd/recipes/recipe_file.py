@@ -20,7 +20,14 @@ _MOST_BYTES: Final = 1_000_000
 class CameraInFile(CameraRecipeSettings, frozen=True, kw_only=True):
     """What is to judge the pictures of one camera, and what it is to be set to meanwhile."""
 
-    bank: Annotated[str, Meta(pattern=r"^[^\0]{1,4096}\Z", description="Bank file, relative to this file.")]
+    bank: Annotated[
+        str,
+        Meta(
+            pattern=r"^[^\0]{1,4096}\Z",
+            examples=["side.safetensors"],
+            description="Bank file, relative to this file.",
+        ),
+    ]
 
 
 class _Tables(Settings, frozen=True, kw_only=True):

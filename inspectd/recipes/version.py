@@ -24,7 +24,12 @@ MOST_CAMERAS: Final = 256
 
 VersionNumber = Annotated[int, Meta(ge=1, le=999_999_999)]
 RecipeNumber = Annotated[int, Meta(ge=1, le=999, description="Number by which a PLC names it, 1 to 999.")]
-BankPath = Annotated[str, Meta(pattern=r"^banks/[A-Za-z0-9][A-Za-z0-9_-]{0,62}\.safetensors\Z")]
+BankPath = Annotated[
+    str,
+    Meta(
+        pattern=r"^banks/[A-Za-z0-9][A-Za-z0-9_-]{0,62}\.safetensors\Z", examples=["banks/side.safetensors"]
+    ),
+]
 Who = Annotated[str, Meta(min_length=1, max_length=100)]
 Why = Annotated[str, Meta(max_length=300)]
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import re
 import socket
 import struct
 import threading
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspectd.capture.driver import CameraError
 from inspectd.capture.http_stream import ArrivalLog, HttpStream, Stamps
 
 MS = 1_000_000
@@ -319,3 +321,21 @@ def test_bytes_that_were_stamped_before_the_hosts_clock_was_set_are_not_dated_by
         assert stamps.came_ns(came) is None, "it waited in the buffer since"
         goes_on(10_000)
         assert stamps.came_ns(stamp()) == now["own"]
+
+
+@pytest.mark.parametrize("content_type", ["text/html; charset=utf-8", "application/json"])
+def test_a_page_is_told_from_a_stream(content_type):
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(f"HTTP/1.0 200 OK\r\nContent-Type: {content_type}\r\n\r\n".encode())
+
+        serving = pool.submit(serve)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        said = f"cam: answers with {content_type.partition(';')[0]}, expected a stream such as multipart/"
+        with pytest.raises(CameraError, match=re.escape(said)):
+            HttpStream(url, "cam", open_seconds=5, read_seconds=5)
+        serving.result()

@@ -210,7 +210,10 @@ def test_a_number_too_long_to_write_out_is_one_problem(tmp_path):
 
 def test_a_name_does_not_end_with_a_line_break(tmp_path):
     (problem,) = problems(tmp_path, MINIMAL.replace('name = "cam"', 'name = "cam\\n"'))
-    assert problem.startswith("cameras[0].name: got 'cam\\n', expected a text in quotes matching regex ")
+    assert problem == (
+        "cameras[0].name: got 'cam\\n', expected letters, digits, - and _, at most 63, "
+        "a letter or digit first, such as side-2"
+    )
 
 
 def test_a_file_that_is_not_there_is_one_problem(tmp_path):

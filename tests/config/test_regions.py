@@ -81,7 +81,7 @@ def test_the_example_shows_every_setting_of_a_region(tmp_path):
         ),
         (
             region("a/b"), "",
-            "cameras[0].regions[0].name: got 'a/b', expected a text in quotes matching regex",
+            "cameras[0].regions[0].name: got 'a/b', expected letters, digits, - and _, at most 63, a letter",
         ),
         (
             '[[cameras.regions]]\nname = "x"\n', "",
