@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,15 +22,14 @@ from made_sets import make_sets
 from inspectd.bank.build import build_bank
 from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.images import find_images
-from inspectd.bank.settings_choice import SettingsChoice
+from inspectd.bank.progress import Progress
+from inspectd.bank.settings_choice import DEFAULT, SettingsChoice
 from inspectd.cli.bank_common import Steps
-from inspectd.evaluation.choose_settings import DEFAULT, choose_settings
+from inspectd.evaluation.choose_settings import choose_settings
 from inspectd.evaluation.dataset import GOOD, LabelledImage, load_dataset
 from inspectd.evaluation.evaluate import BankReport, evaluate
 from inspectd.files import write_text
 from inspectd.model.options import HeadOptions, PatchOptions
-
-Progress = Callable[[str, int, int], None]
 
 PUBLISHED = BuildSpec(
     options={"local_scale": False, "position_weight": 0.0, "reweight": True},

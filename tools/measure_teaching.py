@@ -23,9 +23,8 @@ from inspectd.backends.precisions import prepare
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.build import BankBuilder
 from inspectd.bank.build_spec import BuildSpec
-from inspectd.bank.collect import pixel_digest
 from inspectd.bank.file import GOOD_SCORES, write_bank
-from inspectd.bank.images import find_images, named_image
+from inspectd.bank.images import find_images, named_image, pixel_digest
 from inspectd.bank.threshold import find_threshold, outliers
 from inspectd.files import temporary_folder
 from inspectd.pictures.reading import read_picture

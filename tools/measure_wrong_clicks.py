@@ -24,9 +24,8 @@ from inspectd.backends.precisions import prepare
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.build import BankBuilder, Built
 from inspectd.bank.build_spec import BuildSpec
-from inspectd.bank.collect import pixel_digest
 from inspectd.bank.file import BankFile, write_bank
-from inspectd.bank.images import find_images, named_image
+from inspectd.bank.images import find_images, named_image, pixel_digest
 from inspectd.bank.with_rows import with_rows
 from inspectd.files import temporary_folder
 from inspectd.pictures.reading import read_picture

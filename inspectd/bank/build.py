@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,13 +29,11 @@ from inspectd.bank.collect import (
     BuildMemory,
     Collection,
     Look,
-    NamedFrame,
     ShareMemory,
     collect,
     feature_dtype,
     filling,
     kept_bytes,
-    pixel_digest,
 )
 from inspectd.bank.coreset_workers import CoresetWorkers
 from inspectd.bank.file import (
@@ -49,9 +47,10 @@ from inspectd.bank.file import (
 )
 from inspectd.bank.fit import CrossFit, Features, FeaturesHere, FitSpec, Fitted, cross_fit
 from inspectd.bank.foreground import learn_foreground
-from inspectd.bank.images import named_image
+from inspectd.bank.images import NamedFrame, named_image, pixel_digest
 from inspectd.bank.lists import add_lists
 from inspectd.bank.patches import SharedFeatures
+from inspectd.bank.progress import Progress
 from inspectd.bank.share import ShareSpec, shares_of
 from inspectd.bank.threshold import FoundThreshold, find_threshold, outlier_limit, outliers
 from inspectd.errors import InputError
@@ -74,9 +73,6 @@ from inspectd.quality.learnt import LearntQuality
 if TYPE_CHECKING:
     from inspectd.bank.ray_workers import RayWorkers
 
-
-Progress = Callable[[str, int, int], None]
-"""Called with the name of the step, how much of it is done, and how much there is."""
 
 FEWEST_IMAGES: Final = 10
 _LOOKED_AT: Final = 100

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from inspectd.bank.images import NamedFrame, pixel_digest
 from inspectd.errors import InputError
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.padim import POSITIONS_AT_ONCE
@@ -27,9 +27,6 @@ _EMBEDDING_BYTES: Final = 3 * 4 * 32 * 49
 """Three times in memory, by the same."""
 _COVARIANCE_BYTES: Final = 20
 """Of a value of some positions' samples while their covariances are found: in float32, twice in float64."""
-
-NamedFrame = tuple[str, NDArray[np.uint8] | str]
-"""An image's name and its pixels (H, W, 3) uint8 BGR, or why it cannot be used."""
 
 
 Look = Callable[[str, NDArray[np.uint8]], NDArray[np.uint8]]
@@ -147,13 +144,6 @@ def collect(
         step(len(kept.names) + len(kept.unreadable) + len(kept.duplicates))
     kept.digests = kept.digests[: len(kept.names)]
     return kept
-
-
-def pixel_digest(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """sha256 (32,) uint8 of an image's size and pixels, whatever file format they came in."""
-    sha = hashlib.sha256(str(frame.shape).encode())
-    sha.update(np.ascontiguousarray(frame).data)
-    return np.frombuffer(sha.digest(), dtype=np.uint8)
 
 
 def _is_new(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,9 @@ from inspectd.pictures.depth import EIGHT_BITS, PictureError
 from inspectd.pictures.folder import list_pictures
 from inspectd.pictures.reading import read_picture
 from inspectd.video import VideoError, count_pictures, open_video
+
+NamedFrame = tuple[str, NDArray[np.uint8] | str]
+"""An image's name and its pixels (H, W, 3) uint8 BGR, or why it cannot be used."""
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -33,7 +37,7 @@ def read_image(path: Path, bit_depth: int = EIGHT_BITS) -> NDArray[np.uint8] | N
         return None
 
 
-def named_image(path: Path, bit_depth: int) -> tuple[str, NDArray[np.uint8] | str]:
+def named_image(path: Path, bit_depth: int) -> NamedFrame:
     """An image's name and its pixels, (H, W, 3) uint8 BGR, or why it cannot be used."""
     try:
         return str(path), read_picture(path, bit_depth)
@@ -41,7 +45,14 @@ def named_image(path: Path, bit_depth: int) -> tuple[str, NDArray[np.uint8] | st
         return str(path), str(error)
 
 
-def video_frames(path: Path, count: int) -> Iterator[tuple[str, NDArray[np.uint8] | str]]:
+def pixel_digest(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """sha256 (32,) uint8 of an image's size and pixels, whatever file format they came in."""
+    sha = hashlib.sha256(str(frame.shape).encode())
+    sha.update(np.ascontiguousarray(frame).data)
+    return np.frombuffer(sha.digest(), dtype=np.uint8)
+
+
+def video_frames(path: Path, count: int) -> Iterator[NamedFrame]:
     """Up to `count` frames spread evenly over a video, each with a name; and why any is left out.
 
     A frame that was not received whole is left out, and the next whole one stands for it. Where the header

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.bank.collect import pixel_digest
 from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, BankFile
+from inspectd.bank.images import pixel_digest
 
 
 class OwnImages:

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from inspectd.bank.answers import SHORT, digests_of, outliers_of
-from inspectd.bank.build import BankBuilder, Built, Progress, file_name
+from inspectd.bank.build import BankBuilder, Built, file_name
 from inspectd.bank.build_spec import BuildSpec, Prepare
-from inspectd.bank.collect import NamedFrame, pixel_digest
 from inspectd.bank.file import GOOD_SCORES, BankFile, Excluded
-from inspectd.bank.images import named_image
+from inspectd.bank.images import NamedFrame, named_image, pixel_digest
+from inspectd.bank.progress import Progress
 from inspectd.bank.weights import weights_of
 from inspectd.errors import BankError, InputError
 from inspectd.model.options import IMPORTED, WantedPrecision

@@ -8,6 +8,11 @@ import msgspec
 
 FEWEST_IMAGES: Final = 60
 """Good images by which settings can be chosen."""
+MARGIN: Final = 0.02
+"""AUROC that the lower end of a gain's 95 % interval has to exceed. Smaller gains of synthetic defects did
+not go with gains of real ones (docs/settings.md)."""
+DEFAULT: Final = "default"
+"""Name of the settings that the build has otherwise."""
 
 
 class SettingsTrial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

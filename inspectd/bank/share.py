@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inspectd.bank.collect import pixel_digest
 from inspectd.bank.coreset import Centres, PointsHere
-from inspectd.bank.images import named_image
+from inspectd.bank.images import named_image, pixel_digest
 from inspectd.bank.lists import nearest_rows
 from inspectd.bank.patches import FeatureType, Patches, left_out_slices
 from inspectd.errors import InputError

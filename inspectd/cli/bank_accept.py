@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from inspectd.bank.answers import accept, row_of
-from inspectd.bank.collect import pixel_digest
 from inspectd.bank.file import read_bank
+from inspectd.bank.images import pixel_digest
 from inspectd.cli.bank_common import print_names, write_if_agreed
 from inspectd.errors import ExitCode, InputError
 from inspectd.files import is_file

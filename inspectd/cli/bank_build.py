@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from inspectd.backends.cuda.device import choose_device
 from inspectd.backends.precisions import prepare, refuse_unavailable
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.build import BankBuilder, BuildReport, Built, Progress
+from inspectd.bank.build import BankBuilder, BuildReport, Built
 from inspectd.bank.build_spec import BuildSpec
-from inspectd.bank.collect import NamedFrame
 from inspectd.bank.file import read_bank
-from inspectd.bank.images import named_image, read_image, video_frames
+from inspectd.bank.images import NamedFrame, named_image, read_image, video_frames
 from inspectd.bank.polygons import JudgedArea, read_polygons
 from inspectd.bank.presets import PRESETS, Preset
+from inspectd.bank.progress import Progress
 from inspectd.cli.bank_choice import print_choice
 from inspectd.cli.bank_common import (
     MOST_PASTES,
@@ -34,7 +34,8 @@ from inspectd.cli.bank_common import (
     parse_size,
     print_names,
 )
-from inspectd.cli.bank_settings import chosen_settings, print_settings
+from inspectd.cli.bank_settings import chosen_settings
+from inspectd.cli.bank_settings_table import print_settings
 from inspectd.cli.bank_show import print_quality
 from inspectd.cli.extras import needing
 from inspectd.errors import ExitCode, InputError

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd import config
-from inspectd.bank.collect import NamedFrame
+from inspectd.bank.images import NamedFrame
 from inspectd.capture.backoff import Backoff
 from inspectd.capture.camera_settings import open_as_set
 from inspectd.capture.driver import CameraError, Frame, UnreadableImageError

@@ -21,7 +21,7 @@ from inspectd.bank.settings_choice import FEWEST_IMAGES as FEWEST_TO_CHOOSE
 from inspectd.cli.bank_choice import print_choice
 from inspectd.cli.bank_common import Steps, print_names
 from inspectd.cli.bank_import_input import input_options, input_size, region_of
-from inspectd.cli.bank_settings import print_settings
+from inspectd.cli.bank_settings_table import print_settings
 from inspectd.cli.bank_show import print_quality
 from inspectd.config import ScoringSettings
 from inspectd.errors import ExitCode, InputError, UnavailableError

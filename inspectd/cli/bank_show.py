@@ -13,7 +13,7 @@ from inspectd.bank.file import read_bank
 from inspectd.bank.reach import reach_of
 from inspectd.cli.bank_choice import print_choice
 from inspectd.cli.bank_common import print_table
-from inspectd.cli.bank_settings import print_settings
+from inspectd.cli.bank_settings_table import print_settings
 from inspectd.errors import ExitCode
 from inspectd.evaluation.budgets import choice_of
 from inspectd.evaluation.quality_report import (

@@ -9,7 +9,8 @@ from inspectd.cli.bank_common import Steps, print_names
 from inspectd.cli.teach_common import person, teach_place
 from inspectd.errors import ExitCode
 from inspectd.pictures.folder import list_pictures
-from inspectd.teach.candidates import build_candidate, find_base
+from inspectd.teach.building import build_candidate
+from inspectd.teach.candidates import find_base
 from inspectd.text import counted, json_line
 
 

@@ -18,7 +18,8 @@ import msgspec
 from inspectd.cli.teach_common import place_of_line
 from inspectd.errors import ExitCode, InspectdError
 from inspectd.ipc.child import stand_back
-from inspectd.teach.candidates import build_candidate, find_base
+from inspectd.teach.building import build_candidate
+from inspectd.teach.candidates import find_base
 from inspectd.teach.jobs import JobNews, JobOrder
 from inspectd.teach.place import TeachPlace
 from inspectd.teach.reporting import make_report

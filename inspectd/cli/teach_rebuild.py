@@ -8,7 +8,8 @@ from inspectd.backends.cuda.device import choose_device
 from inspectd.cli.bank_common import Steps
 from inspectd.cli.teach_common import teach_place
 from inspectd.errors import ExitCode
-from inspectd.teach.image_lists import read_list, rebuild_listed
+from inspectd.teach.building import rebuild_listed
+from inspectd.teach.image_lists import read_list
 from inspectd.text import json_line
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
@@ -20,6 +20,7 @@ from inspectd.bank.build import BankBuilder, Built
 from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.file import GOOD_SCORES
 from inspectd.bank.imported_sample import ImportedSample
+from inspectd.bank.progress import Progress
 from inspectd.bank.settings_choice import SettingsChoice
 from inspectd.errors import InputError
 from inspectd.evaluation.choose_settings import ChosenSettings, SettingsJudge, material_of
@@ -27,8 +28,6 @@ from inspectd.evaluation.synthetic import Frame
 from inspectd.model.options import HeadOptions, ImportedOptions, options_of
 from inspectd.model.resize import pixels_of
 from inspectd.records import NAN_SCORE
-
-Progress = Callable[[str, int, int], None]
 
 JUDGINGS: Final = ("score", "map", "places")
 """The model's own score; the highest place of its map; that map, each place held against good images."""

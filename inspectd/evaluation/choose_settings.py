@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from inspectd.bank.build import BankBuilder
 from inspectd.bank.build_spec import BuildSpec
-from inspectd.bank.collect import pixel_digest
-from inspectd.bank.images import named_image
+from inspectd.bank.images import named_image, pixel_digest
+from inspectd.bank.progress import Progress
 from inspectd.bank.sample import Sample, SampleScores
-from inspectd.bank.settings_choice import FEWEST_IMAGES, SettingsChoice, SettingsTrial
+from inspectd.bank.settings_choice import DEFAULT, FEWEST_IMAGES, MARGIN, SettingsChoice, SettingsTrial
 from inspectd.bank.threshold import default_threshold, outliers
 from inspectd.errors import InputError
 from inspectd.evaluation.drawn_defects import WHOLE, drawn, place_of, reader, size_range
@@ -35,14 +35,7 @@ from inspectd.model.architectures import default_layers
 from inspectd.model.options import PatchCoreOptions, options_of
 from inspectd.model.resize import Region
 
-Progress = Callable[[str, int, int], None]
-
-MARGIN: Final = 0.02
-"""AUROC that the lower end of a gain's 95 % interval has to exceed. Smaller gains of synthetic defects did
-not go with gains of real ones (docs/settings.md)."""
 MOST_IMAGES: Final = 150
-DEFAULT: Final = "default"
-"""Name of the settings that the build has otherwise."""
 _EACH: Final = 30
 """Synthetic defects of each kind and contrast."""
 _FOLDS: Final = 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,14 +17,13 @@ from inspectd.backends.scorer import Scorer
 from inspectd.bank.file import read_bank
 from inspectd.bank.images import named_image
 from inspectd.bank.own_images import OwnImages
+from inspectd.bank.progress import Progress
 from inspectd.errors import InputError
 from inspectd.evaluation.calibrate import Interval, interval
 from inspectd.evaluation.dataset import GOOD, LabelledImage
 from inspectd.evaluation.metrics import image_metrics, pixel_metrics
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.folder import defective_pixels
-
-Progress = Callable[[str, int, int], None]
 
 
 class ClassResult(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,18 +12,16 @@ from numpy.typing import NDArray
 
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.answers import SHORT, digests_of
-from inspectd.bank.collect import pixel_digest
 from inspectd.bank.file import BankFile, Manifest, good_scores, read_bank, write_bank
-from inspectd.bank.images import named_image
+from inspectd.bank.images import named_image, pixel_digest
 from inspectd.bank.own_images import OwnImages
+from inspectd.bank.progress import Progress
 from inspectd.bank.threshold import outliers
 from inspectd.errors import InputError
 from inspectd.evaluation.budgets import Budget, budgets_of
 from inspectd.evaluation.calibrate import Calibration, Interval, calibrate, interval, shown_rate
 from inspectd.records import NAN_SCORE
 from inspectd.text import printable
-
-Progress = Callable[[str, int, int], None]
 
 
 class Recalibration(msgspec.Struct, frozen=True):

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.bank.answers import SHORT, aside_mask
-from inspectd.bank.collect import NamedFrame, pixel_digest
 from inspectd.bank.file import GOOD_SCORES, OUTLIER_HEATMAPS, BankFile
+from inspectd.bank.images import NamedFrame, pixel_digest
 from inspectd.evaluation.budgets import (
     FOUND_MEANS,
     UNLIKE_HEADINGS,

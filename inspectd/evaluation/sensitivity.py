@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from inspectd.bank.answers import aside_mask
 from inspectd.bank.file import BankFile, good_scores, read_bank
 from inspectd.bank.images import named_image
 from inspectd.bank.own_images import OwnImages
+from inspectd.bank.progress import Progress
 from inspectd.bank.threshold import default_threshold
 from inspectd.errors import InputError
 from inspectd.evaluation.calibrate import Interval
@@ -33,8 +34,6 @@ from inspectd.evaluation.drawn_defects import (
 from inspectd.evaluation.paste_plan import plan_pastes
 from inspectd.evaluation.synthetic import Frame
 from inspectd.model.resize import Region
-
-Progress = Callable[[str, int, int], None]
 
 FEWEST_IMAGES: Final = 10
 PASTES: Final = 300

@@ -11,12 +11,11 @@ import msgspec
 
 from inspectd.bank.build import build_bank
 from inspectd.bank.build_spec import BuildSpec
+from inspectd.bank.progress import Progress
 from inspectd.errors import InputError
 from inspectd.evaluation.dataset import LabelledImage
 from inspectd.evaluation.evaluate import BankReport, evaluate
 from inspectd.files import temporary_folder
-
-Progress = Callable[[str, int, int], None]
 
 _NOISE = 0.002
 """Image AUROC differences below this are chance: another seed moves it as much."""

@@ -9,24 +9,15 @@ from typing import Final, Literal
 
 import msgspec
 
-from inspectd.backends.precisions import prepare
-from inspectd.bank.answers import SHORT, digests_of
-from inspectd.bank.build import Built, Progress
-from inspectd.bank.file import BankFile, Manifest, read_bank, write_bank
-from inspectd.bank.rebuild import rebuild
+from inspectd.bank.answers import SHORT
+from inspectd.bank.file import BankFile, read_bank
 from inspectd.errors import InputError
-from inspectd.files import temporary_folder
 from inspectd.recipes.audit import AuditRecord
 from inspectd.recipes.canonical import Digest
 from inspectd.recipes.version import CameraRecipe
-from inspectd.teach.cases import CaseBook, CaseState
-from inspectd.teach.drawn_parts import threshold_with
-from inspectd.teach.golden_images import golden_images
-from inspectd.teach.image_lists import ImageList, ListedImage, keep_list, list_of, read_list
+from inspectd.teach.image_lists import ImageList, read_list
 from inspectd.teach.place import TeachPlace
-from inspectd.teach.refusals import TeachRefusedError
-from inspectd.teach.roles import Person, TeachAct, refuse_role
-from inspectd.teach.sealed import read_sealed, write_sealed
+from inspectd.teach.sealed import read_sealed
 
 BANK: Final = "bank.safetensors"
 FACTS: Final = "candidate.json"
@@ -113,80 +104,6 @@ def bank_in_use(place: TeachPlace, recipe: str, camera: str) -> tuple[int, Camer
     return version, cameras[camera], place.recipes.folder(recipe, version) / cameras[camera].bank
 
 
-def build_candidate(
-    place: TeachPlace,
-    base: Base,
-    person: Person,
-    *,
-    drawn: Sequence[Path] = (),
-    memory_gb: float,
-    device: str,
-    progress: Progress,
-) -> Candidate:
-    """Build a candidate from all images of the bank in use and the confirmed good parts, and keep it.
-
-    Args:
-        place: the line's folder of teaching.
-        base: the bank in use.
-        person: who does it.
-        drawn: images of good parts drawn by chance, which help to set the threshold and give no row.
-        memory_gb: limit of the build.
-        device: `cpu` or `cuda:N`.
-        progress: called with every step's progress.
-
-    Raises:
-        InputError: the role may not, there is nothing to teach, or an image cannot be used.
-        UnavailableError: it cannot be kept.
-    """
-    refuse_role(TeachAct.BUILD, person)
-    book = CaseBook(place)
-    cases = book.confirmed(base.recipe, base.place, "good")
-    taught = _taught(base, cases, book.all())
-    golden = {image.pixels_sha256 for image in golden_images(place)}
-    _refuse_what_cannot_be_taught(base, cases, taught, golden, drawn)
-    files = {image.pixels_sha256: (image.image, image.name) for image in base.images.images}
-    files |= {each.case.pixels_sha256: (each.case.image, f"{each.case.id}.png") for each in cases}
-    digests = [*digests_of(base.bank), *taught]
-    built = rebuild(
-        base.path, base.bank, [place.images.path(files[digest][0]) for digest in digests], taught=taught,
-        prepare=prepare, memory_gb=memory_gb, device=device, progress=progress,
-    )  # fmt: skip
-    manifest = _named(built.manifest, base, cases)
-    limits = {"threshold": base.settings.threshold, "check_above": base.settings.check_above}
-    notes = [
-        f"{name} {limit:g} of the recipe is left out: the scores of another bank have another scale"
-        for name, limit in limits.items()
-        if limit is not None
-    ]
-    if base.bank.manifest.is_calibrated:
-        notes.append("calibrate had set the threshold of the bank in use; this one is by the default rule")
-    helped: list[ListedImage] = []
-    if drawn:
-        manifest, helped, left_out = threshold_with(
-            place, built, manifest, drawn=drawn, refused={*digests, *golden}, device=device
-        )
-        notes += left_out
-    with temporary_folder() as folder:  # its digest names its folder, and only the writer knows it
-        sha256 = write_bank(Path(folder) / BANK, manifest, built.arrays)
-    root = place.root / "candidates" / sha256
-    write_bank(root / BANK, manifest, built.arrays)
-    known = {image.sha256 for image in manifest.taught if image.unlike_the_rest}
-    candidate = Candidate(
-        bank_sha256=sha256, recipe=base.recipe, recipe_version=base.version, place=base.place,
-        base_bank_sha256=base.bank.sha256, threshold=manifest.threshold,
-        threshold_before=_in_force(base), threshold_basis=manifest.threshold_basis,
-        taught=[each.case.id for each in cases],
-        unlike_the_rest=[each.case.id for each in cases if each.case.pixels_sha256 in known],
-        rows=_rows_of_new(base, built, cases), drawn=len(helped), notes=notes,
-    )  # fmt: skip
-    bank = BankFile(manifest, built.arrays, sha256)
-    keep_list(place, list_of(bank, files, helped, base.bank.sha256))
-    with place.alone():
-        seal = write_sealed(root / FACTS, candidate)
-        place.record(f"{_PREFIX}{sha256}", f"built {seal}", person, base.bank.sha256)
-    return candidate
-
-
 def find_candidate(place: TeachPlace, word: str) -> tuple[Candidate, Path]:
     """A candidate by the first digits of its bank's sha256, and its folder.
 
@@ -238,58 +155,3 @@ def _read(place: TeachPlace, sha256: str, records: Sequence[AuditRecord]) -> Can
 def candidate_object(bank_sha256: str) -> str:
     """What records about a candidate have as their object."""
     return f"{_PREFIX}{bank_sha256}"
-
-
-def _in_force(base: Base) -> float:
-    own = base.settings.threshold
-    return base.bank.manifest.threshold if own is None else own
-
-
-def _taught(base: Base, cases: Sequence[CaseState], all_cases: Sequence[CaseState]) -> list[str]:
-    """sha256 of the pixels of what the candidate is taught: what the bank was, without cases taken back."""
-    confirmed = [each.case.pixels_sha256 for each in cases]
-    gone = {each.case.pixels_sha256 for each in all_cases if each.state == "withdrawn"} - set(confirmed)
-    before = [image.sha256 for image in base.bank.manifest.taught if image.sha256 not in gone]
-    return list(dict.fromkeys([*before, *confirmed]))
-
-
-def _refuse_what_cannot_be_taught(
-    base: Base, cases: Sequence[CaseState], taught: Sequence[str], golden: set[str], drawn: Sequence[Path]
-) -> None:
-    if list(taught) == [image.sha256 for image in base.bank.manifest.taught] and not drawn:
-        raise TeachRefusedError(
-            "nothing_new",
-            f"{base.recipe}@{base.version}, {base.place}: no confirmed case is new, expected one or more",
-        )
-    if cases and base.bank.manifest.bit_depth > 8:
-        raise InputError(
-            f"{base.place}: its bank is of images of {base.bank.manifest.bit_depth} bits, expected 8: "
-            "evidence has no more"
-        )
-    if spoilt := golden.intersection(taught):
-        raise InputError(f"image {min(spoilt)[:SHORT]}: is of the golden set, which is never taught")
-
-
-def _rows_of_new(base: Base, built: Built, cases: Sequence[CaseState]) -> dict[str, list[int]] | None:
-    """Rows that each case gave, of those that the bank in use was not taught."""
-    if built.taught_rows is None:
-        return None
-    before = {image.sha256 for image in base.bank.manifest.taught}
-    return {
-        each.case.id: built.taught_rows[each.case.pixels_sha256]
-        for each in cases
-        if each.case.pixels_sha256 not in before
-    }
-
-
-def _named(manifest: Manifest, base: Base, cases: Sequence[CaseState]) -> Manifest:
-    """The manifest with the names that images had before they were kept under their digests."""
-    names = {image.pixels_sha256: image.name for image in base.images.images}
-    names |= {each.case.pixels_sha256: f"{each.case.id}.png" for each in cases}
-    return msgspec.structs.replace(
-        manifest,
-        outliers=tuple(
-            msgspec.structs.replace(image, name=names[image.sha256]) for image in manifest.outliers
-        ),
-        taught=tuple(msgspec.structs.replace(image, name=names[image.sha256]) for image in manifest.taught),
-    )

@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.build import Progress
 from inspectd.bank.file import BankFile, write_bank
+from inspectd.bank.progress import Progress
 from inspectd.bank.with_rows import with_rows
 from inspectd.errors import InputError
 from inspectd.files import temporary_folder

@@ -11,9 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.backends.precisions import prepare
 from inspectd.bank.answers import SHORT, digests_of
-from inspectd.bank.build import Progress
 from inspectd.bank.file import (
     GOOD_SCORES,
     IMAGE_DIGESTS,
@@ -21,12 +19,10 @@ from inspectd.bank.file import (
     Manifest,
     good_scores,
     read_bank,
-    write_bank,
 )
 from inspectd.bank.images import named_image
-from inspectd.bank.rebuild import rebuild
+from inspectd.bank.progress import Progress
 from inspectd.errors import BankError, InputError
-from inspectd.files import temporary_folder
 from inspectd.recipes.canonical import Digest
 from inspectd.teach.kept_parts import digest_of
 from inspectd.teach.place import TeachPlace
@@ -35,8 +31,6 @@ from inspectd.teach.roles import Person, TeachAct, refuse_role
 from inspectd.teach.sealed import read_sealed, write_sealed
 
 _MASK: Final = "head.mask"
-_THRESHOLD: Final = ("threshold", "threshold_basis", "threshold_with_outliers", "calibrated")
-_HISTORY: Final = ("excluded", "outliers")
 
 
 class ListedImage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -162,41 +156,6 @@ def adopt(
         keep_list(place, found)
         place.record(f"bank {bank.sha256}", f"kept {len(found.images)} images", person)
     return found
-
-
-def rebuild_listed(
-    place: TeachPlace,
-    images: ImageList,
-    out: Path,
-    *,
-    memory_gb: float,
-    device: str,
-    progress: Progress,
-) -> str:
-    """Build a bank again from its list, and write it if it is the same one bit for bit.
-
-    Returns:
-        Its sha256; if that is not the list's, nothing was written: no threshold is known to fit its scores.
-
-    Raises:
-        BankError: the weights of its backbone are not those it was built with.
-        InputError: an image is missing or was altered.
-        UnavailableError: the file cannot be written.
-    """
-    bank = listed_bank(images)
-    paths = [place.images.path(image.image) for image in images.images]
-    built = rebuild(out, bank, paths, prepare=prepare, memory_gb=memory_gb, device=device, progress=progress)
-    was = images.manifest
-    # A threshold that somebody set, or that drawn parts helped to set, is as it was; names of files are too.
-    kept = {name: getattr(was, name) for name in (*_THRESHOLD, *_HISTORY)}
-    by_sha256 = {image.sha256: image for image in was.taught}
-    taught = tuple(
-        msgspec.structs.replace(image, name=by_sha256[image.sha256].name) for image in built.manifest.taught
-    )
-    manifest = msgspec.structs.replace(built.manifest, taught=taught, **kept)
-    with temporary_folder() as folder:  # only the writer knows its digest
-        sha256 = write_bank(Path(folder) / "bank", manifest, built.arrays)
-    return write_bank(out, manifest, built.arrays) if sha256 == images.bank_sha256 else sha256
 
 
 def listed_bank(images: ImageList) -> BankFile:

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.bank.collect import pixel_digest
+from inspectd.bank.images import pixel_digest
 from inspectd.errors import InputError
 from inspectd.evidence.record import FRAME, EvidenceRecord, read_record
 from inspectd.pictures.channels import as_bgr

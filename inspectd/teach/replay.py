@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.build import Progress
 from inspectd.bank.file import read_bank
 from inspectd.bank.images import named_image
 from inspectd.bank.own_images import OwnImages
+from inspectd.bank.progress import Progress
 from inspectd.errors import InputError
 from inspectd.evaluation.page import thumbnail
 from inspectd.teach.cases import CaseBook

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
-from inspectd.bank.build import Progress
 from inspectd.bank.file import read_bank
+from inspectd.bank.progress import Progress
 from inspectd.errors import InputError
 from inspectd.teach.candidates import BANK, Candidate, find_candidate
 from inspectd.teach.effects import effects_of
 from inspectd.teach.place import TeachPlace
-from inspectd.teach.replay import Replay, replay
+from inspectd.teach.replay import Banks, JudgingBank, Replay, replay
 from inspectd.teach.report import TeachReport, report_on
 from inspectd.teach.report_pictures import keep_pictures
 from inspectd.teach.roles import Person, TeachAct, refuse_role
-from inspectd.teach.signing import judging_banks, keep_report
+from inspectd.teach.signing import keep_report
 from inspectd.wire import Evaluation
 
 
@@ -36,7 +37,7 @@ def make_report(
     """
     refuse_role(TeachAct.REPORT, person)
     candidate, folder = find_candidate(place, word)
-    banks = judging_banks(place, candidate, folder, device)
+    banks = _judging_banks(place, candidate, folder, device)
     bank = read_bank(folder / BANK)
     found = replay(place, candidate.recipe, candidate.place, banks, progress)
     effects = effects_of(candidate, (banks[0].bank, bank), found, device, progress)
@@ -62,3 +63,15 @@ def _judged(place: TeachPlace, candidate: Candidate, found: Replay) -> dict[Eval
     except InputError:  # no journal, or one that was shortened or damaged: the report says "not known"
         return None
     return dict(counts)
+
+
+def _judging_banks(place: TeachPlace, candidate: Candidate, folder: Path, device: str) -> Banks:
+    """The bank that a candidate was made from, with the threshold that was in force, and the candidate.
+
+    Raises:
+        BankError: one cannot be used.
+        InputError: that version of the recipe is no more.
+    """
+    before = place.recipes.read(candidate.recipe, candidate.recipe_version).cameras[candidate.place]
+    old = place.recipes.folder(candidate.recipe, candidate.recipe_version) / before.bank
+    return JudgingBank(old, before.threshold, device), JudgingBank(folder / BANK, None, device)

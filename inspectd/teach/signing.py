@@ -20,24 +20,11 @@ from inspectd.teach.cases import CaseBook
 from inspectd.teach.golden_images import golden_images
 from inspectd.teach.place import TeachPlace
 from inspectd.teach.refusals import TeachRefusedError
-from inspectd.teach.replay import Banks, JudgingBank
 from inspectd.teach.report import TeachReport
 from inspectd.teach.roles import Person, TeachAct, is_same_person, refuse_role
 from inspectd.teach.sealed import read_sealed, write_sealed
 
 REPORT: Final = "report.json"
-
-
-def judging_banks(place: TeachPlace, candidate: Candidate, folder: Path, device: str) -> Banks:
-    """The bank that a candidate was made from, with the threshold that was in force, and the candidate.
-
-    Raises:
-        BankError: one cannot be used.
-        InputError: that version of the recipe is no more.
-    """
-    before = place.recipes.read(candidate.recipe, candidate.recipe_version).cameras[candidate.place]
-    old = place.recipes.folder(candidate.recipe, candidate.recipe_version) / before.bank
-    return JudgingBank(old, before.threshold, device), JudgingBank(folder / BANK, None, device)
 
 
 def keep_report(folder: Path, report: TeachReport) -> str:

@@ -12,9 +12,8 @@ from support.pictures import noise, write_video
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.build import BankBuilder, build_bank
 from inspectd.bank.build_spec import BuildSpec
-from inspectd.bank.collect import pixel_digest
 from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, OUTLIER_HEATMAPS, read_bank
-from inspectd.bank.images import find_images, read_image, video_frames
+from inspectd.bank.images import find_images, pixel_digest, read_image, video_frames
 from inspectd.bank.polygons import JudgedArea, read_polygons
 from inspectd.errors import InputError
 from inspectd.model.options import PatchOptions

@@ -14,9 +14,8 @@ from inspectd.backends.precisions import prepare
 from inspectd.bank.answers import digests_of
 from inspectd.bank.build import build_bank
 from inspectd.bank.build_spec import BuildSpec
-from inspectd.bank.collect import pixel_digest
 from inspectd.bank.file import GOOD_SCORES, read_bank, write_bank
-from inspectd.bank.images import find_images, read_image
+from inspectd.bank.images import find_images, pixel_digest, read_image
 from inspectd.bank.own_images import OwnImages
 from inspectd.bank.rebuild import rebuild
 from inspectd.errors import InputError

@@ -17,10 +17,9 @@ from inspectd.bank.file import BankFile, read_bank
 from inspectd.bank.images import find_images
 from inspectd.bank.rebuild import rebuild
 from inspectd.bank.sample import SampleScores
-from inspectd.bank.settings_choice import FEWEST_IMAGES, SettingsChoice, SettingsTrial
+from inspectd.bank.settings_choice import DEFAULT, FEWEST_IMAGES, SettingsChoice, SettingsTrial
 from inspectd.errors import InputError
 from inspectd.evaluation.choose_settings import (
-    DEFAULT,
     RECIPES,
     Extraction,
     SettingsJudge,

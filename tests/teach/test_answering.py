@@ -7,7 +7,7 @@ import pytest
 from support.cells import cells
 from support.teaching import DAY_NS, INSPECTOR, OPERATOR, QUALITY, TaughtLine
 
-from inspectd.bank.collect import pixel_digest
+from inspectd.bank.images import pixel_digest
 from inspectd.errors import InputError
 from inspectd.pictures.reading import read_picture
 from inspectd.recipes.audit import read, verify

@@ -19,9 +19,10 @@ from inspectd.evaluation.evaluate import evaluate
 from inspectd.recipes.audit import in_force, verify
 from inspectd.recipes.audit.reading import AuditSummary
 from inspectd.teach.answering import confirm, mark, vouch, withdraw
-from inspectd.teach.candidates import BANK, Candidate, build_candidate, find_base, find_candidate
+from inspectd.teach.building import build_candidate, rebuild_listed
+from inspectd.teach.candidates import BANK, Candidate, find_base, find_candidate
 from inspectd.teach.golden_images import keep_golden
-from inspectd.teach.image_lists import adopt, read_list, rebuild_listed
+from inspectd.teach.image_lists import adopt, read_list
 from inspectd.teach.replay import Replay
 from inspectd.teach.report import TeachReport, report_on
 from inspectd.teach.report_page import write_teach_report

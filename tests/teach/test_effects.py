@@ -9,7 +9,8 @@ from support.teaching import ENGINEER, OPERATOR, QUALITY, TaughtLine, quiet
 from inspectd.backends.scorer import Scorer
 from inspectd.pictures.reading import read_picture
 from inspectd.teach.answering import confirm, mark
-from inspectd.teach.candidates import build_candidate, find_base
+from inspectd.teach.building import build_candidate
+from inspectd.teach.candidates import find_base
 from inspectd.teach.image_lists import adopt
 from inspectd.teach.reporting import make_report
 from inspectd.wire import Evaluation

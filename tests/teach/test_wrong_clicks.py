@@ -13,8 +13,8 @@ from inspectd.backends.precisions import prepare
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.build import BankBuilder
 from inspectd.bank.build_spec import BuildSpec
-from inspectd.bank.collect import pixel_digest
 from inspectd.bank.file import write_bank
+from inspectd.bank.images import pixel_digest
 from inspectd.pictures.reading import read_picture
 
 SPEC = BuildSpec(height=96, width=96, coreset=0.1)

@@ -1,0 +1,28 @@
+"""What people type answers at once: only commands that learn or score load torch, which takes seconds."""
+
+import pkgutil
+import subprocess
+import sys
+
+import inspectd.cli
+
+LEARN = {
+    "bank_build", "bank_convert", "bank_exclude", "bank_import", "bank_rebuilt", "bank_settings", "bank_tune",
+    "teach_candidate", "teach_job", "teach_rebuild",
+}  # fmt: skip
+CODE = """
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(f"inspectd.cli.{name}")
+    if "torch" in sys.modules:
+        sys.exit(f"{name} loads torch")
+"""
+
+
+def test_only_what_learns_loads_torch():
+    others = {module.name for module in pkgutil.iter_modules(inspectd.cli.__path__)} - LEARN
+    assert len(others) > 60
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, *sorted(others)], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
