@@ -49,6 +49,9 @@ _NOT_SCORED_BY: Final = (GOOD_SCORES, IMAGE_DIGESTS, OUTLIER_HEATMAPS, REFERENCE
 
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Meta(ge=1)]
+MOST_INPUT_SIDE: Final = 4096
+"""Pixels of a side of what a network is given."""
+InputSide = Annotated[int, Meta(ge=1, le=MOST_INPUT_SIDE)]
 
 
 class Outlier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,8 +109,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     precision: BackbonePrecision = "float32"
     """Of the backbone when the bank was made; it is scored with in this one alone. An imported one in `int8`
     was rounded by its maker."""
-    input_height: Count
-    input_width: Count
+    input_height: InputSide
+    input_width: InputSide
     images: Count
     """Good images it was fitted on, without those that were taught."""
     image_sizes: tuple[tuple[Count, Count], ...] = ()

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from inspectd.bank.file import BankFile, Manifest, Tensors, read_bank, write_bank
+from inspectd.bank.file import MOST_INPUT_SIDE, BankFile, Manifest, Tensors, read_bank, write_bank
 from inspectd.cli import output
 from inspectd.cli.numbers import size
 from inspectd.cli.output import cell
@@ -142,7 +142,7 @@ def parse_size(text: str) -> tuple[int, int]:
     Raises:
         InputError: it is neither.
     """
-    return size("--size", text, least=32, most=4096)
+    return size("--size", text, least=32, most=MOST_INPUT_SIDE)
 
 
 def parse_coreset(text: str) -> float | int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from inspectd.bank.file import MOST_INPUT_SIDE
 from inspectd.cli.bank_common import parse_region, parse_size
 from inspectd.cli.bank_import_options import PREPROCESSING
 from inspectd.cli.numbers import size
@@ -22,7 +23,7 @@ def input_size(arguments: argparse.Namespace) -> tuple[int, int] | None:
     if arguments.crop is not None:
         if arguments.size is None:
             raise InputError("--crop: expected --size with it, to which pictures are stretched before")
-        return size("--crop", arguments.crop, least=8, most=4096)
+        return size("--crop", arguments.crop, least=8, most=MOST_INPUT_SIDE)
     return None if arguments.size is None else parse_size(arguments.size)
 
 
@@ -30,7 +31,10 @@ def region_of(arguments: argparse.Namespace) -> Region | None:
     """The part of every picture that becomes the input: the centre of the region that was given."""
     left, top, width, height = parse_region(arguments.roi) or (0.0, 0.0, 1.0, 1.0)
     if arguments.crop is not None:
-        whole, crop = parse_size(arguments.size), size("--crop", arguments.crop, least=8, most=4096)
+        whole, crop = (
+            parse_size(arguments.size),
+            size("--crop", arguments.crop, least=8, most=MOST_INPUT_SIDE),
+        )
         if crop[0] > whole[0] or crop[1] > whole[1]:
             raise InputError(f"--crop: got {arguments.crop}, expected at most --size, {arguments.size}")
         down, across = crop[0] / whole[0], crop[1] / whole[1]

@@ -121,6 +121,13 @@ def test_a_manifest_that_is_nested_without_end_is_refused(label: str, tmp_path: 
         read_bank(path)
 
 
+def test_no_bank_asks_for_more_than_a_network_can_be_given(tmp_path: Path) -> None:
+    path = tmp_path / "huge.bank"
+    write_bank(path, msgspec.structs.replace(MANIFEST, input_height=10**9), TENSORS)
+    with pytest.raises(BankError, match="input_height is 1000000000, expected a whole number from 1 to 4096"):
+        read_bank(path)
+
+
 def sparse(header: dict[str, object], size: int, path: Path) -> None:
     text = json.dumps(header).encode()
     with path.open("wb") as file:
