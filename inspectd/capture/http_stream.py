@@ -103,6 +103,7 @@ class ArrivalLog:
         self._settled_ns: int | None = None
         self._silent_since_ns = began_ns
         self._silent_until_ns = began_ns
+        self._read_ns = began_ns
         self._earliest_ns = 0
         self._offset = 0
         self._offsets: deque[int] = deque(maxlen=_REMEMBERED_CHUNKS)
@@ -123,8 +124,8 @@ class ArrivalLog:
         """
         earliest_ns = max(earliest_ns or 0, self._silent_until_ns)
         latest_ns = max(latest_ns, earliest_ns)
-        if self._silent_until_ns > self._silent_since_ns:
-            lasted_ns = self._silent_until_ns - self._silent_since_ns
+        lasted_ns = self._silent_until_ns - max(self._silent_since_ns, self._read_ns)
+        if lasted_ns > 0:
             self._silences.append(_Silence(self._offset, self._silent_since_ns, lasted_ns))
         if self._offsets and self._offsets[-1] == self._offset:
             # What was read before held no byte of the body yet.
@@ -137,10 +138,12 @@ class ArrivalLog:
         """Note that `size` bytes of what was read belong to the stream, as is found by now.
 
         Nothing has come since they did, however late they were read: else it would have been read with them.
+        But only from now on does that show anything of the sender: until then there may have been no room.
         """
         self._offset += size
         came_ns = self._came[-1].latest_ns if self._came else now_ns
         self._silent_since_ns = self._silent_until_ns = min(came_ns, now_ns)
+        self._read_ns = now_ns
 
     def picture(self, begin: int, size: int) -> ArrivalSpan:
         """Span in which the picture at these bytes was sent; call it for each in order, after it has come."""
@@ -173,8 +176,7 @@ class ArrivalLog:
         least_ns = max(spare_ns, _OF_A_PAUSE * max(self.round_trip_ns, *self._pauses_ns, 0))
         is_usual = sum(self._came_after_silence) >= _USUALLY_SILENT
         self._came_after_silence.append(any(silence.lasted_ns >= spare_ns for silence in before))
-        # Not `and`: what is steady is learnt from every picture.
-        if self._is_steady(came_ns) & is_usual:
+        if self._is_steady(came_ns) and is_usual:
             for silence in before:
                 if silence.lasted_ns >= least_ns:
                     self._earliest_ns = silence.since_ns

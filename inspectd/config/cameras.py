@@ -279,7 +279,15 @@ class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
         Rate | None, Meta(description="Frames per second to request from a device, or to replay a file at.")
     ] = None
     fourcc: Annotated[
-        Annotated[str, Meta(pattern=r"^[A-Za-z0-9 ]{4}\Z", examples=["MJPG", "Y16 "])] | None,
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[A-Za-z0-9 ]{4}\Z",
+                examples=["MJPG"],
+                extra={"words": "four letters, digits or blanks"},
+            ),
+        ]
+        | None,
         Meta(description='Pixel format to request from a device, e.g. "MJPG".'),
     ] = None
     bit_depth: Annotated[
@@ -397,7 +405,7 @@ class GenicamCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag
         str,
         Meta(
             pattern=r"^(?:(serial|mac|ip|name):[ -~]{1,64}|id:[ -~]{1,256})\Z",
-            examples=["serial:40012345", "mac:00:11:1c:00:00:01", "ip:192.168.40.11", "name:side"],
+            examples=["serial:40012345", "mac:00:11:1c:00:00:01", "ip:192.168.40.11", "name:side", "id:ID"],
             description="The camera: serial:40012345, mac:00:11:1c:00:00:01, ip:192.168.40.11, its "
             "user-defined name as name:NAME, or with gentl and pylon its id as id:ID. With ip nothing is "
             "broadcast.",
@@ -425,7 +433,7 @@ class GenicamCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag
         ),
     ] = None
     trigger_source: Annotated[
-        FeatureName | None,
+        Annotated[str, Meta(pattern=r"^[A-Za-z0-9_]{1,64}\Z", examples=["Line1"])] | None,
         Meta(description="Input of the camera that starts each frame, such as Line1. Unset: it runs free."),
     ] = None
     trigger_activation: Annotated[

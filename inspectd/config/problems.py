@@ -36,6 +36,17 @@ def problems(value: Any, kind: Any, where: str) -> Iterator[str]:
             for problem in problems(item, get_args(inner)[0], f"{where}[{index}]")
         ]
         yield from of_items or _value_problem(value, kind, where)  # which is then the number of items
+    elif get_origin(inner) is dict and isinstance(value, dict):
+        of_key, of_value = get_args(inner)
+        of_items = [
+            problem
+            for key, item in value.items()
+            for problem in (
+                *_value_problem(key, of_key, where),
+                *problems(item, of_value, f"{where}.{masked(key)}"),
+            )
+        ]
+        yield from of_items or _value_problem(value, kind, where)  # which is then the number of items
     elif inner == Camera and isinstance(value, dict):
         yield from _camera_problems(value, where)
     elif isinstance(inner, type) and issubclass(inner, Settings) and isinstance(value, dict):
@@ -85,7 +96,7 @@ def _value_problem(value: Any, kind: Any, where: str) -> Iterator[str]:
 
 def _in_words(detail: str) -> str:
     """What msgspec says of a value, without names of Python's types; the value itself is told before it."""
-    expected = re.sub(r", got `[^`]*`$", "", detail).replace(" | null`", "`")
+    expected = re.sub(r", got `[^`]*`$", "", detail)
     for name, words in _WORDS.items():
         expected = expected.replace(f"`{name}`", words)
     return expected[:1].lower() + expected[1:]
@@ -95,7 +106,7 @@ def _like(metas: tuple[Any, ...]) -> str:
     """What a text has to be like, in words and by examples; every pattern of a setting has some."""
     words = [str(meta.extra["words"]) for meta in metas if meta.extra]
     examples = [str(each) for meta in metas for each in meta.examples or ()]
-    return ", ".join([*words, f"such as {', '.join(examples)}"])
+    return ", ".join([*words, *([f"such as {', '.join(examples)}"] if examples else [])])
 
 
 def _unwrap(kind: Any) -> tuple[Any, tuple[Any, ...]]:

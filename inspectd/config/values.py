@@ -36,7 +36,7 @@ PixelFormatName = Literal[
     "BGR8",
 ]
 """Pixel formats of GenICam cameras that the line has a conversion for."""
-FeatureName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_]{1,64}\Z", examples=["Line1"])]
+FeatureName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_]{1,64}\Z", examples=["ExposureTime"])]
 """A feature of a GenICam camera, by its name in the camera's description."""
 FeatureValue = (
     bool | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float | Annotated[str, Meta(max_length=256)]

@@ -15,7 +15,7 @@ from msgspec import Meta
 SHA256: Final = "sha256"
 """The field that holds the digest over all others."""
 
-Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z", examples=["64 of 0-9 and a-f"])]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z", extra={"words": "64 of 0-9 and a-f"})]
 
 
 def canonical_json(fields: dict[str, Any]) -> bytes:

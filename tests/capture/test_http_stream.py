@@ -252,10 +252,26 @@ def test_a_silence_begins_when_the_last_bytes_came_however_late_they_were_read()
     log.something_at(1220 * MS)
     log.received(1, 1300 * MS)  # this process stood still; nothing more had come
     log.picture(60, 1)
-    log.nothing_until(1302 * MS)
-    log.something_at(1303 * MS)
-    log.received(1, 1303 * MS)
+    log.nothing_until(1310 * MS)
+    log.something_at(1311 * MS)
+    log.received(1, 1311 * MS)
     assert log.picture(61, 1).earliest_ns == 1220 * MS
+
+
+def test_what_waited_for_room_in_a_reader_that_stood_still_is_not_new():
+    """While its buffer is full nothing comes, however much the sender has left."""
+    log = ArrivalLog(0)
+    spans_of([20 * number for number in range(1, 61)], log)
+    log.round_trip_ns = 12 * MS
+    log.something_at(1220 * MS, 1220 * MS)
+    log.received(1, 1244 * MS)  # it stood still, and makes room only now
+    log.something_at(1250 * MS, 1250 * MS)
+    log.received(1, 1308 * MS)  # again; the next picture, sent at 1240, waits for room
+    log.picture(60, 2)
+    log.nothing_until(1318 * MS)  # the sender hears of it a round trip later
+    log.something_at(1320 * MS, 1320 * MS)
+    log.received(1, 1320 * MS)
+    assert log.picture(62, 1).earliest_ns <= 1240 * MS
 
 
 def test_what_was_forgotten_has_no_beginning():

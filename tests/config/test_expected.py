@@ -41,11 +41,12 @@ def test_every_text_of_a_form_has_examples():
         if note.pattern
     ]
     assert len(patterns) > 50
-    assert [(table, name) for table, name, note in patterns if not note.examples] == []
+    assert [(table, name) for table, name, note in patterns if not (note.examples or note.extra)] == []
 
 
 class Chosen(Settings):
     which: Annotated[Annotated[inspectd.config.values.PixelFormatName, msgspec.Meta()] | None, msgspec.Meta()]
+    by_name: dict[inspectd.config.values.Name, int] | None
     source: Annotated[inspectd.config.values.FeatureName | None, msgspec.Meta(description="An input.")]
 
 
@@ -54,7 +55,9 @@ class Chosen(Settings):
     [
         ({"which": "Mono99"}, "which: got 'Mono99', expected one of Mono8, Mono10, "),
         ({"which": 8}, "which: got 8, expected one of Mono8, Mono10, "),
-        ({"source": "Line 1"}, "source: got 'Line 1', expected such as Line1"),
+        ({"source": "Line 1"}, "source: got 'Line 1', expected such as ExposureTime"),
+        ({"by_name": {"a b": 1}}, "by_name: got 'a b', expected letters, digits, - and _, at most 63, "),
+        ({"by_name": {"a": "b"}}, "by_name.a: got 'b', expected a whole number"),
         ({"source": 1}, "source: got 1, expected a text in quotes"),
     ],
 )

@@ -119,8 +119,8 @@ class _Showing:
         self.daemon.until(lambda: str(number) in self._heard_parts(), _PART_SECONDS)
         return self._parts[str(number)]
 
-    def show_at_pitch(self) -> bool:
-        """A part comes by while the camera comes back; whether it, or one before it that was awaited, passed.
+    def show_at_pitch(self) -> int | None:
+        """A part comes by while the camera comes back; the number of the first that passed, it or one before.
 
         Of a camera whose first frame is of no use the next part does not wait until that one is given up, as
         on a belt; of others it does: their frames are dated too loosely for parts that close.
@@ -130,9 +130,18 @@ class _Showing:
             self.camera.fire(number)
             self._awaited.append(str(number))
             end = time.monotonic() + (_BACK_PITCH_SECONDS if self.camera.undated else _PART_SECONDS)
-            self.daemon.until(lambda: str(number) in self._heard_parts() or time.monotonic() > end)
+            self.daemon.until(
+                lambda: str(number) in self._heard_parts() or self._passed() or time.monotonic() > end
+            )
+        return self._passed()
+
+    def _passed(self) -> int | None:
+        """The first part of those that are awaited that passed."""
         heard = self._heard_parts()
-        return any(each in heard and heard[each].evaluation is Evaluation.PASS for each in self._awaited)
+        passed = (
+            int(each) for each in self._awaited if each in heard and heard[each].evaluation is Evaluation.PASS
+        )
+        return next(passed, None)
 
     def show_away(self) -> None:
         """A part comes by while the camera is away; nobody waits for its verdict."""
@@ -170,13 +179,14 @@ def run(case: Case, folder: Path, parts: int, advance: Callable[[], None]) -> Co
             daemon.until(_after(case.settle_seconds), case.settle_seconds + 1)
             with closing(Plant(daemon)) as plant:
                 showing = _Showing(case, camera, daemon, plant)
-                for _ in range(parts // 2):
+                shown = parts // 2
+                for _ in range(shown):
                     showing.show()
                     advance()
                 if case.unplugged:
-                    _take_away(showing, result)
+                    shown += _take_away(showing, result)
                     advance()
-                for _ in range(parts - parts // 2 - case.unplugged):
+                for _ in range(parts - shown):
                     showing.show()
                     advance()
             if (code := daemon.stop()) != 0:
@@ -190,7 +200,8 @@ def _after(seconds: float) -> Callable[[], bool]:
     return lambda: time.monotonic() >= end
 
 
-def _take_away(showing: _Showing, result: ContractResult) -> None:
+def _take_away(showing: _Showing, result: ContractResult) -> int:
+    """Unplug the camera for a while; the parts since the first one that passed after its return."""
     case, camera = showing.case, showing.camera
     camera.unplug()
     end = time.monotonic() + case.away_seconds
@@ -201,9 +212,9 @@ def _take_away(showing: _Showing, result: ContractResult) -> None:
     began = time.monotonic()
     first = showing.number + 1
     while True:
-        has_passed = showing.show_at_pitch()
+        passed = showing.show_at_pitch()
         since = time.monotonic() - began
-        if has_passed:
+        if passed is not None:
             result.back_seconds = since
             break
         if since > 5 * case.back_seconds:
@@ -216,8 +227,10 @@ def _take_away(showing: _Showing, result: ContractResult) -> None:
             f"{case.back_seconds:g} s at most"
         )
     # It comes back meanwhile: these parts may be refused or missed, and are not counted among the others.
-    showing.away.update(range(first, showing.number))
+    back = showing.number if passed is None else passed
+    showing.away.update(range(first, back))
     result.away_parts = len(showing.away)
+    return showing.number + 1 - back
 
 
 def _judge(showing: _Showing, result: ContractResult) -> None:

@@ -17,6 +17,7 @@ from inspectd.backends.openvino.onnx_file import metadata_of, self_contained
 from inspectd.backends.openvino.operators import listed, refuse_growing, refuse_unfit
 from inspectd.backends.openvino.outputs import name_of, outputs_of
 from inspectd.backends.openvino.runtime import Representation, core
+from inspectd.bank.file import MOST_INPUT_SIDE
 from inspectd.errors import InputError
 from inspectd.files import open_regular
 from inspectd.text import printable
@@ -32,7 +33,6 @@ _OF_OPERATOR: Final = " with a message:"
 _ROUNDED: Final = "FakeQuantize"
 _RESIZED_WITHIN: Final = 12
 """Operators from the input on among which a resize is looked for."""
-_LARGEST_SIDE: Final = 4096
 
 
 class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -246,9 +246,9 @@ def _size(
         )
     if own is not None and size != own:
         raise InputError(f"model {path}: takes {own[0]}x{own[1]}, got --size {size[0]}x{size[1]}")
-    if not all(1 <= side <= _LARGEST_SIDE for side in size):
+    if not all(1 <= side <= MOST_INPUT_SIDE for side in size):
         raise InputError(
-            f"model {path}: takes {size[0]}x{size[1]}, expected at most {_LARGEST_SIDE} pixels a side"
+            f"model {path}: takes {size[0]}x{size[1]}, expected at most {MOST_INPUT_SIDE} pixels a side"
         )
     return size
 

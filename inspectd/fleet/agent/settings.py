@@ -82,7 +82,7 @@ class Signer(config.Settings, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^[0-9a-f]{64}\Z",
-            examples=["64 of 0-9 and a-f"],
+            extra={"words": "64 of 0-9 and a-f"},
             description="The public key, of `inspectd fleet new-signer` (NAME.signer_public).",
         ),
     ]
