@@ -40,6 +40,11 @@ _USUALLY_SILENT: Final = 4
 _UNSTEADY_SHARE: Final = 0.75
 """Of that time: pictures that come sooner or later than even ones would, by more than this, are a backlog, or
 may hide one. A camera that leaves out every third picture of its sensor is within it."""
+_STALL_SHARE: Final = 1.5
+"""Of that time: a picture that comes so much later than it should may begin a backlog."""
+_STILL_COMING: Final = 48
+"""Pictures in which a backlog becomes smaller, by `_FEWER_SHARE` of that time, if there is one."""
+_FEWER_SHARE: Final = 0.5
 _SETTLE_NS: Final = 1_000_000_000
 _RATE_WINDOW_NS: Final = 30_000_000_000
 _ARRIVALS: Final = 16  # whose middle interval is taken
@@ -93,7 +98,8 @@ class ArrivalLog:
     does a silence show anything unless the last pictures came as the camera takes them: what hands on a
     backlog may rest between them. How often the camera takes pictures shows over a time that a backlog and
     what caused it fit in. So nothing is known of the first pictures of a connection: a relay may begin with
-    what it kept from before.
+    what it kept from before. Nor of those after a stall, until the pictures of that time have come or plainly
+    do not: where others on the link stand between those of a backlog it comes evenly, each after a silence.
     """
 
     def __init__(self, began_ns: int) -> None:
@@ -112,10 +118,15 @@ class ArrivalLog:
         self._pauses_ns: deque[int] = deque(maxlen=_PAUSES)
         self._came_after_silence: deque[bool] = deque(maxlen=2 * _USUALLY_SILENT)
         self._end = 0
+        self._stall = _Stall()
 
     def nothing_until(self, time_ns: int) -> None:
         """Note that there was nothing to read up to this moment."""
         self._silent_until_ns = time_ns
+
+    def waited(self, lasted_ns: int) -> None:
+        """Note that what had begun to come took so long until it could be read."""
+        self._silences.append(_Silence(self._offset + 1, self._silent_until_ns, lasted_ns))
 
     def something_at(self, latest_ns: int, earliest_ns: int | None = None) -> None:
         """Note that something has been read that came between these moments, as far as they are known.
@@ -165,6 +176,10 @@ class ArrivalLog:
             return ArrivalSpan(0, self._came[0].latest_ns if self._came else 0)
         came = self._came[index]
         self._note_silences(before, came.earliest_ns)
+        if self._stall.note(came.latest_ns, self._begun_ns):
+            # The time without those that were lost says nothing of how often the camera takes pictures.
+            while len(self._begun_ns) > _STILL_COMING:
+                self._begun_ns.popleft()
         self._begun_ns.append(came.latest_ns)
         while self._begun_ns[-1] - self._begun_ns[0] > _RATE_WINDOW_NS:
             self._begun_ns.popleft()
@@ -172,11 +187,10 @@ class ArrivalLog:
 
     def _note_silences(self, before: Iterable[_Silence], came_ns: int) -> None:
         """Take the last silence before a picture that came then, if it shows anything."""
-        spare_ns = self._silence_ns()
-        least_ns = max(spare_ns, _OF_A_PAUSE * max(self.round_trip_ns, *self._pauses_ns, 0))
+        least_ns = max(self._silence_ns(), _OF_A_PAUSE * max(self.round_trip_ns, *self._pauses_ns, 0))
         is_usual = sum(self._came_after_silence) >= _USUALLY_SILENT
-        self._came_after_silence.append(any(silence.lasted_ns >= spare_ns for silence in before))
-        if self._is_steady(came_ns) and is_usual:
+        self._came_after_silence.append(any(silence.lasted_ns >= least_ns for silence in before))
+        if self._is_steady(came_ns) and is_usual and not self._stall.owed_ns:
             for silence in before:
                 if silence.lasted_ns >= least_ns:
                     self._earliest_ns = silence.since_ns
@@ -203,6 +217,45 @@ class ArrivalLog:
         ]
         most_ns = max(_UNSTEADY_SHARE * interval_ns, 2e9 * _SLICE_SECONDS)
         return max(late_ns) <= most_ns and max(late_ns) - min(late_ns) <= most_ns
+
+
+class _Stall:
+    """Whether pictures of the time of a stall are still to come, by how far those since then are behind."""
+
+    def __init__(self) -> None:
+        self.owed_ns = 0.0
+        """Time whose pictures may still come; 0: none."""
+        self._owed_before_ns = 0.0
+        self._pictures = 0
+        self._was_late = False
+        self._pace_ns = 0.0
+
+    def note(self, begun_ns: int, before_ns: deque[int]) -> bool:
+        """Note when a picture came, and when those before it did; True where those of a stall were lost."""
+        last_ns = before_ns[-1] if before_ns else begun_ns
+        if not self.owed_ns:
+            self._was_late = False
+            if len(before_ns) <= _STEADY or last_ns - before_ns[0] < _SETTLE_NS:
+                return False
+            self._pace_ns = (last_ns - before_ns[0]) / (len(before_ns) - 1)
+        late_ns = begun_ns - last_ns - self._pace_ns
+        is_late = late_ns > _STALL_SHARE * self._pace_ns
+        if not (is_late or self.owed_ns):
+            return False
+        self.owed_ns += late_ns
+        self._pictures += 1
+        if is_late and not self._was_late:  # not each time: then the camera's rate has changed
+            self._owed_before_ns, self._pictures = self.owed_ns, 0
+        self._was_late = is_late
+        if self.owed_ns <= _UNSTEADY_SHARE * self._pace_ns:
+            self.owed_ns = 0.0  # they have come
+        elif self._pictures >= _STILL_COMING:
+            were_lost = self._owed_before_ns - self.owed_ns < _FEWER_SHARE * self._pace_ns
+            if were_lost:
+                self.owed_ns = 0.0
+            self._owed_before_ns, self._pictures = self.owed_ns, 0
+            return were_lost
+        return False
 
 
 class _WatchedConnection(httpcore.NetworkStream):
@@ -236,7 +289,10 @@ class _WatchedConnection(httpcore.NetworkStream):
                 raise httpcore.ReadTimeout("no data")
         self._seen.round_trip_ns = _round_trip_ns(connection)
         if isinstance(connection, ssl.SSLSocket):
-            data = self._inner.read(max_bytes, timeout)
+            began_ns = self._clock()
+            data = self._inner.read(max_bytes, timeout)  # waits until a whole TLS record has come
+            if (lasted_ns := self._clock() - began_ns) > slice_ns:
+                self._seen.waited(lasted_ns)
             self._seen.something_at(self._clock())  # after it: more may have come since it was looked for
             return data
         try:

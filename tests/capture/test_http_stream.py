@@ -224,7 +224,7 @@ def over_a_narrow_link(seed, interval_ms, spare, gap_share):
 
 @pytest.mark.parametrize(
     ("interval_ms", "spare", "gap_share", "known"),
-    [(40, 0.05, 0.03, 0.0), (100, 0.1, 0.02, 0.0), (100, 0.5, 0.002, 0.5), (40, 1, 0.001, 0.5)],
+    [(40, 0.05, 0.03, 0.0), (100, 0.1, 0.02, 0.0), (100, 0.5, 0.002, 0.5), (40, 1, 0.001, 0.45)],
 )
 def test_a_rest_of_a_link_that_lags_behind_makes_no_old_picture_new(interval_ms, spare, gap_share, known):
     """Where what is sent fills the link, a silence shows that the link rests, not that nothing was left."""
@@ -243,6 +243,57 @@ def test_a_rest_of_a_link_that_lags_behind_makes_no_old_picture_new(interval_ms,
             assert span.earliest_ns <= (sent_ms + 50) * MS, (seed, number)
             dated += span.earliest_ns >= (sent_ms - interval_ms) * MS
     assert dated >= known * 12 * 400
+
+
+def test_what_comes_late_between_the_pictures_of_other_cameras_is_not_new():
+    """Two share a link with 15 % to spare; what was kept while it was down comes evenly, after silences."""
+    for seed in range(5):
+        chance = random.Random(seed)
+        down_ms = chance.uniform(3000, 5000), chance.uniform(1000, 3000)
+        log, looked_ms, free_ms, number = ArrivalLog(0), 0.0, 0.0, 0
+        for turn in range(2 * 900):
+            sent_ms = 40 * (turn / 2 + chance.uniform(0, 0.02))
+            free_ms = max(free_ms, sent_ms)
+            if down_ms[0] <= free_ms < sum(down_ms):
+                free_ms = sum(down_ms)
+            began_ms, free_ms = free_ms, free_ms + 20 / 1.15
+            if turn % 2:  # the other camera's
+                continue
+            for piece in range(1, 13):
+                at_ms = began_ms + piece * 20 / 1.15 / 12
+                while looked_ms + 2 <= at_ms:
+                    looked_ms += 2
+                    log.nothing_until(int(looked_ms * MS))
+                looked_ms = at_ms
+                log.something_at(int(at_ms * MS), int(at_ms * MS))
+                log.received(1, int(at_ms * MS))
+            span = log.picture(12 * number, 12)
+            assert span.earliest_ns <= (sent_ms + 100) * MS, (seed, number)
+            number += 1
+        assert span.earliest_ns >= (sent_ms - 80) * MS, "it knows the time again"
+
+
+def test_small_pictures_on_a_full_link_are_not_new_after_its_rests():
+    """Their packets are as far apart as silences are long."""
+    for seed in range(8):
+        chance = random.Random(seed)
+        down_ms = chance.uniform(3000, 5000), chance.uniform(1000, 3000)
+        log, looked_ms, free_ms = ArrivalLog(0), 0.0, 0.0
+        for number in range(200):
+            sent_ms = 100 * (number + chance.uniform(0, 0.02))
+            for _ in range(4):
+                free_ms = max(free_ms, sent_ms)
+                if down_ms[0] <= free_ms < sum(down_ms):
+                    free_ms = sum(down_ms)
+                free_ms += chance.uniform(10, 50) if chance.random() < 0.01 else 0.0
+                free_ms += 100 / 1.1 / 4
+                while looked_ms + 2 <= free_ms:
+                    looked_ms += 2
+                    log.nothing_until(int(looked_ms * MS))
+                looked_ms = free_ms
+                log.something_at(int(free_ms * MS), int(free_ms * MS))
+                log.received(1, int(free_ms * MS))
+            assert log.picture(4 * number, 4).earliest_ns <= (sent_ms + 50) * MS, (seed, number)
 
 
 def test_a_silence_begins_when_the_last_bytes_came_however_late_they_were_read():
