@@ -5,7 +5,7 @@ from support.daemon import settings
 from support.gige_camera import ChunkCamera, GigeCamera
 from support.lone_network import lone_network
 
-from inspectd.wire import Accepted, Evaluation, Refusal
+from inspectd.wire import Accepted, Evaluation, Reason, Refusal
 
 pytestmark = pytest.mark.system
 
@@ -54,15 +54,24 @@ def test_every_part_has_its_own_frame_and_none_passes_while_the_camera_is_away(
     camera.tell("most", 400)
     camera.tell("gain", 1)  # it draws the pictures of before again, which would be frozen
     judged += [show(camera, line_plant, number) for number in range(PARTS // 2, PARTS)]
-    # It does not say its time: nothing shows that its first frame after each start is of that part.
-    undated = {0, PARTS // 2}
-    said = [Evaluation.UNDECIDABLE if part in undated else Evaluation.PASS for part in range(PARTS)]
-    assert [part.evaluation for part in judged] == said
+    # It does not say its time: nothing shows that its first frame after each start is of that part, nor one
+    # that comes quicker than all before it, as it may on a busy machine.
+    undated = {number for number, part in enumerate(judged) if part.evaluation is not Evaluation.PASS}
+    assert {0, PARTS // 2} <= undated
+    assert len(undated) <= 2 + 2
+    assert {(judged[part].evaluation, judged[part].reason) for part in undated} == {
+        (Evaluation.UNDECIDABLE, Reason.MISSED_TRIGGER)
+    }
     views = [view for view in daemon.reader.verdicts if view.evaluation is Evaluation.PASS]
-    assert [view.trigger_id for view in views] == [str(part) for part in range(PARTS) if part not in undated]
-    for run in (views[: PARTS // 2 - 1], views[PARTS // 2 - 1 :]):  # in each it counts its frames anew
-        numbers = [view.device.frame_id for view in run]
-        assert [(number - numbers[0]) % 65_535 for number in numbers] == list(range(len(run)))
+    passed = [part for part in range(PARTS) if part not in undated]
+    assert [view.trigger_id for view in views] == [str(part) for part in passed]
+    for first in (0, PARTS // 2):  # from each start on it counts its frames anew
+        numbers = {
+            part: view.device.frame_id
+            for part, view in zip(passed, views, strict=True)
+            if first <= part < first + PARTS // 2
+        }
+        assert len({(number - part) % 65_535 for part, number in numbers.items()}) == 1
 
 
 def test_verdicts_say_what_the_camera_said_and_only_frames_of_the_set_exposure_are_judged(
