@@ -105,16 +105,22 @@ def test_what_the_network_held_back_is_not_new(interval_ms, holds, rest):
     assert sent[-1][1].latest_ns - sent[-1][1].earliest_ns <= interval_ms * MS, "it knows the time again"
 
 
+def read_as_it_comes(log, looked_ms, at_ms, *, stamped=False):
+    """Look for something every 2 ms since the last look, and read the byte that comes; when that was."""
+    while looked_ms + 2 <= at_ms:
+        looked_ms += 2
+        log.nothing_until(int(looked_ms * MS))
+    at_ns = int(at_ms * MS)
+    log.something_at(at_ns, at_ns if stamped else None)
+    log.received(1, at_ns)
+    return at_ms
+
+
 def spans_of(came_ms, log=None):
     """Spans of pictures of one byte that are read as they come."""
     log, looked_ms, spans = log or ArrivalLog(0), 0.0, []
     for number, at_ms in enumerate(came_ms):
-        while looked_ms + 2 <= at_ms:
-            looked_ms += 2
-            log.nothing_until(int(looked_ms * MS))
-        looked_ms = at_ms
-        log.something_at(int(at_ms * MS))
-        log.received(1, int(at_ms * MS))
+        looked_ms = read_as_it_comes(log, looked_ms, at_ms)
         spans.append(log.picture(number, 1))
     return spans
 
@@ -187,12 +193,7 @@ def test_a_sender_that_waits_for_the_network_makes_no_old_picture_new(
             if begins_ms <= free_ms < begins_ms + outage_ms:
                 free_ms = begins_ms + outage_ms
             free_ms += rate_ms
-            while looked_ms + 2 <= free_ms:
-                looked_ms += 2
-                log.nothing_until(int(looked_ms * MS))
-            looked_ms = free_ms
-            log.something_at(int(free_ms * MS))
-            log.received(1, int(free_ms * MS))
+            looked_ms = read_as_it_comes(log, looked_ms, free_ms)
             offset += 1
             done_ms = free_ms
         span = log.picture(offset - packets, packets)
@@ -233,12 +234,7 @@ def test_a_rest_of_a_link_that_lags_behind_makes_no_old_picture_new(interval_ms,
         log, looked_ms = ArrivalLog(0), 0.0
         for number, (sent_ms, came_ms) in enumerate(over_a_narrow_link(seed, interval_ms, spare, gap_share)):
             for at_ms in came_ms:
-                while looked_ms + 2 <= at_ms:
-                    looked_ms += 2
-                    log.nothing_until(int(looked_ms * MS))
-                looked_ms = at_ms
-                log.something_at(int(at_ms * MS))
-                log.received(1, int(at_ms * MS))
+                looked_ms = read_as_it_comes(log, looked_ms, at_ms)
             span = log.picture(12 * number, 12)
             assert span.earliest_ns <= (sent_ms + 50) * MS, (seed, number)
             dated += span.earliest_ns >= (sent_ms - interval_ms) * MS
@@ -261,12 +257,7 @@ def test_what_comes_late_between_the_pictures_of_other_cameras_is_not_new():
                 continue
             for piece in range(1, 13):
                 at_ms = began_ms + piece * 20 / 1.15 / 12
-                while looked_ms + 2 <= at_ms:
-                    looked_ms += 2
-                    log.nothing_until(int(looked_ms * MS))
-                looked_ms = at_ms
-                log.something_at(int(at_ms * MS), int(at_ms * MS))
-                log.received(1, int(at_ms * MS))
+                looked_ms = read_as_it_comes(log, looked_ms, at_ms, stamped=True)
             span = log.picture(12 * number, 12)
             assert span.earliest_ns <= (sent_ms + 100) * MS, (seed, number)
             number += 1
@@ -287,12 +278,7 @@ def test_small_pictures_on_a_full_link_are_not_new_after_its_rests():
                     free_ms = sum(down_ms)
                 free_ms += chance.uniform(10, 50) if chance.random() < 0.01 else 0.0
                 free_ms += 100 / 1.1 / 4
-                while looked_ms + 2 <= free_ms:
-                    looked_ms += 2
-                    log.nothing_until(int(looked_ms * MS))
-                looked_ms = free_ms
-                log.something_at(int(free_ms * MS), int(free_ms * MS))
-                log.received(1, int(free_ms * MS))
+                looked_ms = read_as_it_comes(log, looked_ms, free_ms, stamped=True)
             assert log.picture(4 * number, 4).earliest_ns <= (sent_ms + 50) * MS, (seed, number)
 
 
