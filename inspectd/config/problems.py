@@ -51,7 +51,7 @@ def problems(value: Any, kind: Any, where: str) -> Iterator[str]:
         yield from _camera_problems(value, where)
     elif isinstance(inner, type) and issubclass(inner, Settings) and isinstance(value, dict):
         yield from _table_problems(value, inner, where)
-    elif get_origin(inner) is Literal and value not in get_args(inner):
+    elif get_origin(inner) is Literal and not _is_one_of(value, get_args(inner)):
         yield f"{where}: got {short(value)}, expected one of {', '.join(map(str, get_args(inner)))}"
     else:
         yield from _value_problem(value, Annotated[(inner, *metas)] if metas else inner, where)
@@ -94,11 +94,19 @@ def _value_problem(value: Any, kind: Any, where: str) -> Iterator[str]:
         yield f"{where}: got {short(value)}, {_in_words(detail)}"
 
 
+def _is_one_of(value: Any, choices: tuple[Any, ...]) -> bool:
+    """Whether a value is one of these: `false` is not 0."""
+    return any(type(value) is type(choice) and value == choice for choice in choices)
+
+
 def _in_words(detail: str) -> str:
     """What msgspec says of a value, without names of Python's types; the value itself is told before it."""
     expected = re.sub(r", got `[^`]*`$", "", detail)
-    for name, words in _WORDS.items():
-        expected = expected.replace(f"`{name}`", words)
+    expected = re.sub(
+        r"`([a-z |]+)`",
+        lambda names: " or ".join(_WORDS.get(name, name) for name in names[1].split(" | ")),
+        expected,
+    )
     return expected[:1].lower() + expected[1:]
 
 

@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 from collections.abc import Iterator
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
@@ -46,6 +46,8 @@ def test_every_text_of_a_form_has_examples():
 
 class Chosen(Settings):
     which: Annotated[Annotated[inspectd.config.values.PixelFormatName, msgspec.Meta()] | None, msgspec.Meta()]
+    turn: Literal[0, 90]
+    either: int | str
     by_name: dict[inspectd.config.values.Name, int] | None
     source: Annotated[inspectd.config.values.FeatureName | None, msgspec.Meta(description="An input.")]
 
@@ -59,6 +61,8 @@ class Chosen(Settings):
         ({"by_name": {"a b": 1}}, "by_name: got 'a b', expected letters, digits, - and _, at most 63, "),
         ({"by_name": {"a": "b"}}, "by_name.a: got 'b', expected a whole number"),
         ({"source": 1}, "source: got 1, expected a text in quotes"),
+        ({"turn": False}, "turn: got False, expected one of 0, 90"),
+        ({"either": 1.5}, "either: got 1.5, expected a whole number or a text in quotes"),
     ],
 )
 def test_what_may_be_left_out_is_said_as_what_may_not(table, expected):
