@@ -1,10 +1,11 @@
 """Offers a line more than scoring can do, and shows what becomes of it.
 
 Usage: measure_overload.py IMAGES [--bank BANK] [--devices cpu,cpu] [--loads 0.8,1,2] [--deadlines 100,1000]
-    [--kinds free,...]
+    [--kinds free,...] [--grey]
 
 Without a bank the stub scores: two images every 40 ms. With one, the real scoring process does, and what it
-can do alone is what it reaches when it is offered more and has 10 s for each part.
+can do alone is what it reaches when it is offered more and has 10 s for each part: the median of three times.
+With devices, what they can do is shown beside it.
 Prints tables in Markdown, or JSON. The second table is what each process took for each verdict; this program,
 which sends the triggers and reads the verdicts on the same cores, is one of them.
 """
@@ -60,6 +61,7 @@ mode = "{mode}"
 slots = 256
 loop = true
 preload = true
+colour = {json.dumps(not arguments.grey)}
 """
     bank = str(arguments.bank.resolve()) if arguments.bank else "stub.bank"
     devices = [each for each in arguments.devices.split(",") if each]
@@ -200,15 +202,22 @@ def run(
     }
 
 
-def able_alone(arguments: argparse.Namespace) -> float:
-    """What scoring reaches where nothing is late."""
+def with_(arguments: argparse.Namespace, **changes: Any) -> argparse.Namespace:
+    """The same arguments, with others for some of them."""
+    return argparse.Namespace(**{**vars(arguments), **changes})
+
+
+def able_alone(arguments: argparse.Namespace, devices: str) -> float:
+    """What scoring on these devices reaches where nothing is late."""
     if arguments.bank is None:
         return 1000 * STUB_BATCH / STUB_MS
-    rate, reached = 50.0, 50.0
-    while reached > 0.9 * rate:  # until it is offered more than it can do
+    there = with_(arguments, devices=devices)
+    rate, reached = 50.0, [50.0]
+    while reached[-1] > 0.9 * rate:  # until it is offered more than it can do
         rate *= 2
-        reached = float(run(arguments, "free", 10_000, rate, 0)["decided_per_second"])
-    return reached
+        reached = [float(run(there, "free", 10_000, rate, 0)["decided_per_second"])]
+    reached += [float(run(there, "free", 10_000, rate, 0)["decided_per_second"]) for _ in range(2)]
+    return median(reached)
 
 
 def recovery(arguments: argparse.Namespace, deadline_ms: float, able: float) -> str:
@@ -226,21 +235,23 @@ def recovery(arguments: argparse.Namespace, deadline_ms: float, able: float) -> 
     )
 
 
-def table(rows: list[dict[str, Any]], able: float) -> str:
-    heads = "kind|deadline, ms|offered|came/s|decided/s|of what scoring can do|by deadline|refused"
-    heads += "|deadline left then (median)|late passes"
+def table(rows: list[dict[str, Any]], able: float, of_devices: float) -> str:
+    heads = "kind|deadline, ms|offered|came/s|decided/s|of what one process can do|of what devices can do"
+    heads += "|by deadline|refused|deadline left then (median)|no frame|late passes"
     lines = [
-        f"Scoring alone: {able:.1f} images a second.",
+        f"Scoring alone: {able:.1f} images a second by one process, {of_devices:.1f} by the devices.",
         "",
         f"|{heads}|",
         "|---" * (heads.count("|") + 1) + "|",
     ]
     for row in rows:
         left = "" if row["left_share"] is None else f"{100 * row['left_share']:.0f} %"
+        of_them = row["decided_per_second"] / of_devices
         lines.append(
             f"| {row['kind']} | {row['deadline_ms']:g} | {row['load']:g}x | {row['came_per_second']:.0f} | "
-            f"{row['decided_per_second']:.1f} | {100 * row['of_able']:.0f} % | {row['deadline']} | "
-            f"{row['refused']} | {left} | {row['late_passes']} |"
+            f"{row['decided_per_second']:.1f} | {100 * row['of_able']:.0f} % | "
+            f"{100 * of_them:.0f} % | {row['deadline']} | {row['refused']} | {left} | "
+            f"{row['missed']} | {row['late_passes']} |"
         )
     return "\n".join(lines)
 
@@ -269,9 +280,11 @@ def main() -> None:
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--oversample", type=float, default=1.25, help="frames a trigger")
+    parser.add_argument("--grey", action="store_true", help="frames of one channel; the images are grey")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    able = able_alone(arguments)
+    able = able_alone(arguments, "")
+    of_devices = able_alone(arguments, arguments.devices) if arguments.devices else able
     runs = [
         (kind, float(deadline_ms), float(load) * able)
         for kind in arguments.kinds.split(",")
@@ -281,9 +294,9 @@ def main() -> None:
     rows = [run(arguments, *one, able) for one in track(runs, "flooding", disable=not sys.stderr.isatty())]
     calm = [recovery(arguments, float(deadline_ms), able) for deadline_ms in arguments.deadlines.split(",")]
     if arguments.json:
-        print(json.dumps({"able": able, "rows": rows, "recovery": calm}))
+        print(json.dumps({"able": able, "of_devices": of_devices, "rows": rows, "recovery": calm}))
     else:
-        print("\n".join([table(rows, able), "", cpu_table(rows), "", *calm]))
+        print("\n".join([table(rows, able, of_devices), "", cpu_table(rows), "", *calm]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Shows what several scoring processes do: their rate, what the death of one costs, two on a CPU beside one.
 
-Usage: measure_pool.py IMAGES [--bank BANK] [--parts rate,deaths,cores] [--seconds 6]
+Usage: measure_pool.py IMAGES [--bank BANK] [--parts rate,deaths,cores] [--seconds 6] [--grey]
 
 The stub scores for `rate` and `deaths`: two images every 40 ms in each process. `cores` needs a bank, and
 compares one real process on all cores with one on each.
@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from measure_overload import KINDS, STUB_BATCH, STUB_MS, able_alone, line, run
+from measure_overload import KINDS, STUB_BATCH, STUB_MS, able_alone, line, run, with_
 from rich.console import Console
 from rich.progress import Progress
 
@@ -37,10 +37,6 @@ DEATHS_DEADLINE_MS, DEATHS_LOAD = 300.0, 0.5
 SAME_NS: Final = 50_000_000
 """An event and the verdicts of the same death are dated as close as this."""
 CORES: Final = len(os.sched_getaffinity(0))
-
-
-def with_(arguments: argparse.Namespace, **changes: Any) -> argparse.Namespace:
-    return argparse.Namespace(**{**vars(arguments), **changes})
 
 
 def rate(arguments: argparse.Namespace, progress: Progress) -> list[str]:
@@ -117,7 +113,7 @@ def cores(arguments: argparse.Namespace, progress: Progress) -> list[str]:
     """One process on all cores beside one on each, in turn, so that both meet the same neighbours."""
     setups = {"1, all cores": "", f"{CORES}, a core each": ",".join(["cpu"] * CORES)}
     tries = [
-        (name, able_alone(with_(arguments, devices=devices)))
+        (name, able_alone(arguments, devices))
         for _ in progress.track(range(arguments.repeats), description="alone")
         for name, devices in setups.items()
     ]
@@ -183,6 +179,7 @@ def main() -> None:
     parser.add_argument("--parts", default="rate,deaths")
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--oversample", type=float, default=3.0, help="frames a trigger")
+    parser.add_argument("--grey", action="store_true", help="frames of one channel; the images are grey")
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)

@@ -17,6 +17,7 @@ from inspectd.capture.driver import CameraError, Facts, Frame, UnreadableImageEr
 from inspectd.capture.schedule import ReplaySchedule
 from inspectd.capture.simulated_exposure import SimulatedExposure
 from inspectd.errors import InputError
+from inspectd.pictures.channels import as_grey
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.folder import described, list_pictures
 from inspectd.pictures.reading import claimed_pixels, read_picture
@@ -149,7 +150,8 @@ class ImagesDriver:
 
     def _read(self, path: Path) -> NDArray[np.uint8] | PictureError:
         try:
-            return read_picture(path, self._settings.bit_depth)
+            pixels = read_picture(path, self._settings.bit_depth)
+            return pixels if self._settings.colour else as_grey(pixels)
         except PictureError as error:
             return error
 

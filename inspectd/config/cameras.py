@@ -381,6 +381,10 @@ class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
             description="Bits per channel of the images, as of the bank's; above 8 in 16-bit files.",
         ),
     ] = 8
+    colour: Annotated[
+        bool,
+        Meta(description="Frames of three channels; false: of one, as grey cameras give. Needs grey images."),
+    ] = True
 
     @property
     def interval_ms(self) -> float | None:

@@ -1,10 +1,12 @@
 import os
 
+import cv2
 import pytest
-from support.pictures import png_of_size, write_images
+from support.pictures import noise, png_of_size, write_images
 
 from inspectd.capture.driver import CameraError, UnreadableImageError
 from inspectd.capture.images import ImagesDriver
+from inspectd.capture.quality import frame_digest
 from inspectd.config import ImagesCamera
 
 
@@ -111,6 +113,26 @@ def test_an_absurd_header_makes_no_ring_and_is_said_once(tmp_path):
         with pytest.raises(UnreadableImageError, match=rf"{name}\.png"):
             driver.read()
     assert sources(driver, most=4) == ["a.png", "b.png"] * 2
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_what_a_grey_camera_recorded_comes_as_it_gave_it(tmp_path, preload):
+    grey = noise(3)[:, :, :1].copy()
+    assert cv2.imwrite(str(tmp_path / "a.png"), grey)
+    frame = opened(tmp_path, colour=False, preload=preload).read()
+    assert frame.pixels.shape == grey.shape
+    assert frame_digest(frame.pixels).digest() == frame_digest(grey).digest()
+    assert frame.pixels.flags.c_contiguous
+    assert opened(tmp_path, preload=preload).read().pixels.shape[2] == 3
+
+
+def test_a_picture_with_colours_is_no_grey_cameras(tmp_path):
+    write_images(tmp_path, ["a.png"])
+    assert cv2.imwrite(str(tmp_path / "b.png"), noise(1)[:, :, 0])
+    driver = opened(tmp_path, colour=False, loop=True)
+    with pytest.raises(UnreadableImageError, match=r"a\.png: shows colours, expected a grey picture"):
+        driver.read()
+    assert sources(driver, most=2) == ["b.png", "b.png"]
 
 
 def test_names_that_are_not_utf8_are_refused(tmp_path):
