@@ -144,6 +144,8 @@ def _recipe_problems(file: Path) -> Iterator[str]:
     except InspectdError as error:
         yield str(error)
         return
+    if not in_force.is_file:
+        print(f"in force: {in_force.name} of the recipe store, not the recipes of this file")
     for name in line.store.ids():
         try:
             if name != in_force.id:

@@ -118,6 +118,8 @@ def _record(
     """Record what the next start judges by, with the line's directory locked against that start."""
     records = RecipeRecords(line.settings, line.audit.parent)
     new = records.read(*named)
+    if not new.is_file:
+        line.store.verify(new.id, new.version)
     try:
         old = records.in_force()
     except InputError:  # this is how to get out of that

@@ -88,7 +88,8 @@ class RecipeRecords:
             return self._file
         name = f"{found.id}@{found.version}"
         try:
-            recipe = self._line_recipe(self.store.read(found.id, found.version))
+            # To the last byte: scoring would find a damaged bank too, and not know what to do about it.
+            recipe = self._line_recipe(self.store.verify(found.id, found.version))
         except InputError as error:
             raise InputError(
                 f"recipe {name} is in force by {self._audit}, and cannot be used: {error}; restore it from "

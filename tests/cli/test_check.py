@@ -59,6 +59,29 @@ def test_recipes_of_the_store_that_the_cameras_cannot_be_set_for_are_found(tmp_p
     assert (done.returncode, "recipe a@1 is in force by" in done.stderr) == (2, True)
 
 
+def test_the_recipe_in_force_is_named_and_every_byte_of_its_banks_is_read(tmp_path, bank_file, good_folder):
+    file, state = tmp_path / "line.toml", tmp_path / "state"
+    text = settings(bank_file, camera_table("cam", good_folder))
+    file.write_text(text.replace("[line]", '[line]\nstate_dir = "state"'))
+    (state / "recipes").mkdir(parents=True)
+    add_recipe(state, "a", 1, {"cam": 5.0})
+    store = RecipeStore(state / "recipes")
+    with AuditLog(state / "audit.jsonl") as log:
+        in_force = InForce("a", 1, store.read("a", 1).sha256)
+        log.append(AuditAction.ACTIVATE, who="anna", door="local", new=format_in_force(in_force))
+    done = inspectd("check", file)
+    assert done.returncode == 0, done.stderr
+    assert "in force: a@1 of the recipe store, not the recipes of this file" in done.stdout
+    (bank,) = (store.folder("a", 1) / "banks").iterdir()
+    data = bytearray(bank.read_bytes())
+    data[-1] ^= 1
+    bank.chmod(0o644)
+    bank.write_bytes(data)
+    done = inspectd("check", file)
+    assert done.returncode == 2
+    assert re.search(r"a@1 is in force by .*, and cannot be used: .*altered.*recipe activate", done.stderr)
+
+
 def test_a_golden_part_of_no_recipe_is_warned_of(tmp_path, bank_file, good_folder):
     file, state = tmp_path / "line.toml", tmp_path / "state"
     parts = "".join(

@@ -265,3 +265,16 @@ def test_a_recipe_has_a_table_for_each_region_and_sets_their_camera_to_one_thing
         "side/rim": "banks/side_rim.safetensors",
     }
     assert "side/pin" in recipe("show", "cells").out
+
+
+def test_a_damaged_version_is_not_put_in_force_where_no_line_runs(folder, recipe):
+    assert recipe("import", folder / "cells.toml").code == 0
+    (bank, *_) = sorted((folder / "state" / "recipes" / "cells" / "1" / "banks").iterdir())
+    data = bytearray(bank.read_bytes())
+    bank.chmod(0o644)
+    bank.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    done = recipe("activate", "cells")
+    assert (done.code, "was altered" in done.err) == (2, True)
+    assert "activate" not in recipe("history").out
+    bank.write_bytes(data)
+    assert recipe("activate", "cells").code == 0
