@@ -119,7 +119,7 @@ def _record(
     records = RecipeRecords(line.settings, line.audit.parent)
     new = records.read(*named)
     if not new.is_file:
-        line.store.verify(new.id, new.version)
+        line.store.read_whole(new.id, new.version)
     try:
         old = records.in_force()
     except InputError:  # this is how to get out of that

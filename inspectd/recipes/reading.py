@@ -152,6 +152,19 @@ class RecipeReader:
             refuse_other_than_folder(folder / BANKS)
             refuse_other_names(folder, {MANIFEST, BANKS})
             refuse_other_names(folder / BANKS, {Path(name).name for name in recipe.files})
+        except OSError as error:
+            raise InputError(f"{error.filename or folder}: cannot be read: {error.strerror}") from error
+        return self.read_whole(id, version)
+
+    def read_whole(self, id: str, version: int) -> RecipeVersion:  # noqa: A002
+        """Read a version and every byte of its files; what else lies beside them does not matter.
+
+        Raises:
+            InputError: there is no such version, or it is damaged.
+        """
+        recipe, folder = self.read(id, version), self.folder(id, version)
+        try:
+            refuse_other_than_folder(folder / BANKS)
             for name, expected in recipe.files.items():
                 verify_file(folder / name, expected)
         except OSError as error:

@@ -89,7 +89,7 @@ class RecipeRecords:
         name = f"{found.id}@{found.version}"
         try:
             # To the last byte: scoring would find a damaged bank too, and not know what to do about it.
-            recipe = self._line_recipe(self.store.verify(found.id, found.version))
+            recipe = self._line_recipe(self.store.read_whole(found.id, found.version))
         except InputError as error:
             raise InputError(
                 f"recipe {name} is in force by {self._audit}, and cannot be used: {error}; restore it from "

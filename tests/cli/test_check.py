@@ -69,6 +69,7 @@ def test_the_recipe_in_force_is_named_and_every_byte_of_its_banks_is_read(tmp_pa
     with AuditLog(state / "audit.jsonl") as log:
         in_force = InForce("a", 1, store.read("a", 1).sha256)
         log.append(AuditAction.ACTIVATE, who="anna", door="local", new=format_in_force(in_force))
+    (store.folder("a", 1) / "note.txt").write_text("nothing that is judged by")
     done = inspectd("check", file)
     assert done.returncode == 0, done.stderr
     assert "in force: a@1 of the recipe store, not the recipes of this file" in done.stdout
