@@ -40,6 +40,8 @@ class DropCause(StrEnum):
     """The camera sent it, by the numbers of the frames before and after, and nothing of it arrived."""
     UNTRIGGERED = "untriggered"
     """No trigger claimed the frame; the usual end of most frames of a camera that runs faster than parts."""
+    UNREADABLE = "unreadable"
+    """A picture of a replayed folder that cannot be used; counted once, and left out from then on."""
     NO_PART = "no_part"
     """It shows the empty belt, of a camera that runs free."""
 

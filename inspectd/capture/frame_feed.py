@@ -39,6 +39,7 @@ class FrameFeed:
 
     Attributes:
         left_out: frames that did not come to the taker, by the reason.
+        unreadable: pictures of a replayed folder that cannot be used, and why.
         has_ended: a replay has no more frames.
         stall_seconds: time without a frame after which the line would replace the camera's process.
     """
@@ -46,6 +47,7 @@ class FrameFeed:
     def __init__(self, camera: config.Camera) -> None:
         """Nothing is opened before the `with`."""
         self.left_out: Counter[str] = Counter()
+        self.unreadable: list[str] = []
         self.has_ended = False
         self.stall_seconds = camera.stall_timeout_ms / 1000
         self._camera = camera
@@ -122,8 +124,9 @@ class FrameFeed:
         began_ns = time.monotonic_ns()
         try:
             frame = self._driver.read()
-        except UnreadableImageError:
-            self.left_out["cannot be read"] += 1
+        except UnreadableImageError as error:
+            self.left_out["pictures that cannot be used (unreadable)"] += 1
+            self.unreadable.append(str(error))
             return
         if frame is None:
             self.has_ended = True

@@ -16,6 +16,8 @@ from inspectd.capture.frame_feed import FrameFeed
 from inspectd.records import Quality
 
 _WAIT_SECONDS: Final = 0.5
+_NAMED: Final = 3
+"""Pictures that cannot be used, of those that are left out."""
 
 
 class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +52,7 @@ class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
     cpu_ms: float | None
     """Processor time for each frame, for receiving, decoding and judging it."""
     remarks: list[str]
-    """What the driver noticed about the camera's clock and the way here."""
+    """What the driver noticed about the camera's clock and the way here, or about pictures of a folder."""
     facts: Facts
     """What the camera says of itself."""
 
@@ -113,7 +115,7 @@ def probe(camera: config.Camera, seconds: float) -> ProbeResult:
         age_ms=_rounded(median(ages)) if ages else None,
         longest_age_ms=_rounded(max(ages, default=None)),
         cpu_ms=_rounded(cpu_ns / 1e6 / len(came)) if came else None,
-        remarks=list(remarks),
+        remarks=[*feed.unreadable[:_NAMED], *remarks],
         facts=feed.facts(),
     )
 

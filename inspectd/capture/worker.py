@@ -118,7 +118,7 @@ class CaptureWorker:
             try:
                 frame = self._driver.read()
             except UnreadableImageError as error:
-                self._say(self._state.phase, str(error))
+                self._leave_out(str(error))
                 continue
             if frame is None:
                 return self._idle()
@@ -190,6 +190,13 @@ class CaptureWorker:
                 )
             )
             self._heart.shown()
+
+    def _leave_out(self, why: str) -> None:
+        """Count a picture that cannot be used; of many, the log has each and the bus hears of some."""
+        self._seq += 1
+        self._drop(DropCause.UNREADABLE)
+        log.event(logger, logging.WARNING, "picture_unreadable", camera=self._camera.name, detail=_fit(why))
+        self._say_now_and_then("picture_unreadable", why)
 
     def _is_empty(self, frame: Frame) -> bool:
         """Whether a good frame certainly shows the empty belt."""

@@ -256,7 +256,7 @@ def _camera_problems(
     """
     from inspectd.capture.camera_settings import open_as_set  # noqa: PLC0415 - as below
     from inspectd.capture.registry import make_driver  # noqa: PLC0415 - loads the cameras' libraries
-    from inspectd.cli.check_pictures import try_pictures  # noqa: PLC0415 - as above
+    from inspectd.cli.check_pictures import first_frame, try_pictures  # noqa: PLC0415 - as above
 
     results: dict[str, str | None] = {}
     pictures = {where: try_pictures(where, camera) for where, camera in cameras}
@@ -267,9 +267,7 @@ def _camera_problems(
         driver = make_driver(camera)
         try:
             open_as_set(driver, camera, _no_beat)
-            while driver.due_seconds() > 0:
-                threading.Event().wait(driver.due_seconds())
-            frame = driver.read()
+            frame = first_frame(where, driver)
             results[where] = None if frame is None else pictures[where].problem_of(frame)
             if frame is not None:
                 slot_bytes[camera.name] = driver.slot_bytes(frame)

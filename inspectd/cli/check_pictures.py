@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from dataclasses import dataclass, field
+from typing import Final
 
 from inspectd import config
-from inspectd.capture.driver import Frame
+from inspectd.capture.driver import CameraDriver, Frame, UnreadableImageError
 from inspectd.capture.geometry.calibration import CalibrationError
 from inspectd.capture.geometry.picture import read_geometry
 from inspectd.capture.presence import EmptyBelt, PresenceError, read_empty_belt
+from inspectd.text import counted, printable
+
+_NAMED: Final = 3
 
 
 @dataclass
@@ -47,3 +53,25 @@ def try_pictures(where: str, camera: config.Camera) -> TriedPictures:
     except PresenceError as error:
         tried.problems.append(f"{where}.presence.empty_folder: {error}")
     return tried
+
+
+def first_frame(where: str, driver: CameraDriver) -> Frame | None:
+    """What the line would get first; of pictures before it that it would leave out, people are warned.
+
+    Raises:
+        CameraError: it gives no frame.
+    """
+    left_out: list[str] = []
+    try:
+        while True:
+            while (due_seconds := driver.due_seconds()) > 0:
+                threading.Event().wait(due_seconds)
+            try:
+                return driver.read()
+            except UnreadableImageError as error:
+                left_out.append(str(error))
+    finally:
+        for warning in left_out[:_NAMED]:
+            print(f"warning: {where}.folder: {printable(warning)}", file=sys.stderr)
+        if (further := len(left_out) - _NAMED) > 0:
+            print(f"warning: {where}.folder: {counted(further, 'more picture')} left out", file=sys.stderr)

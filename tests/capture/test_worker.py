@@ -122,8 +122,10 @@ def test_a_damaged_image_is_reported_and_the_replay_goes_on(tmp_path):
         child.until_phase(CameraPhase.ENDED)
         assert child.stop() == 0
         assert "b.png" in child.log()
-    assert [(f.seq, f.source) for f in child.frames()] == [(1, "a.png"), (2, "c.png")]
-    assert any(s.phase is CameraPhase.UP and "b.png" in s.detail for s in child.states())
+    assert [(f.seq, f.source) for f in child.frames()] == [(1, "a.png"), (3, "c.png")]
+    assert [(d.seq, d.cause) for d in child.drops()] == [(2, DropCause.UNREADABLE)]
+    assert [(n.event, "b.png" in n.detail) for n in child.notices()] == [("picture_unreadable", True)]
+    assert [s.detail for s in child.states() if s.phase is CameraPhase.UP] == ["64x48"]
 
 
 def test_a_missing_folder_is_down_until_it_is_there(tmp_path):

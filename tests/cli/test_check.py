@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -265,6 +266,19 @@ def test_files_that_a_camera_cannot_use_are_found_before_the_line_starts(tmp_pat
         "cameras[2].presence.empty_folder: its pictures are 60x40, frames are 64x48",
     ):
         assert problem in done.stderr
+
+
+def test_a_picture_that_the_line_would_leave_out_is_warned_of_and_no_problem(
+    tmp_path, bank_file, good_folder
+):
+    shutil.copytree(good_folder, tmp_path / "parts")
+    (tmp_path / "parts" / "0.png").write_bytes(b"nothing")
+    file = tmp_path / "line.toml"
+    file.write_text(settings(bank_file, camera_table("cam", tmp_path / "parts")))
+    done = inspectd("check", file)
+    assert done.returncode == 0, done.stderr
+    assert "warning: cameras[0].folder: 0.png: " in done.stderr
+    assert "it is left out of the replay" in done.stderr
 
 
 def test_every_file_in_config_is_sound():
