@@ -50,6 +50,9 @@ _HOLD_NS: Final = 2_000_000_000
 _ANSWER_NS: Final = 60_000_000_000
 """A process that gets no processor time for so long is taken for hung; a score may be as late."""
 _LOAD_NS: Final = 600_000_000_000
+_LONGEST: Final = 300
+"""Characters of an event's detail."""
+_TO_END: Final = "; this is told until another begins, or `inspectd recipe unshadow` ends it"
 _REMEMBERED: Final = 1000
 """Scores whose quantiles are given."""
 _QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -209,7 +212,8 @@ class Shadow:
     def _fail(self, run: _Run, detail: str) -> None:
         self._stop(run)
         run.state, run.detail = ShadowState.FAILED, detail
-        self._emit("warning", "shadow_failed", detail=f"{run.recipe.name} ({run.request}): {detail}"[:300])
+        told = f"{run.recipe.name} ({run.request}): {detail}"
+        self._emit("warning", "shadow_failed", detail=told[: _LONGEST - len(_TO_END)] + _TO_END)
 
     # --- what there is -------------------------------------------------------------------------------------
 
@@ -233,7 +237,8 @@ class Shadow:
         run = self._run
         if run is None or run.state in {ShadowState.LOADING, ShadowState.RUNNING}:
             return []
-        return [("shadow_down", f"{run.recipe.name} is not scored: {run.detail}")]
+        to_end = _TO_END if run.state is ShadowState.FAILED else ""
+        return [("shadow_down", f"{run.recipe.name} is not scored: {run.detail}{to_end}")]
 
     def status(self) -> ShadowStatus | None:
         """All that is known of the comparison."""

@@ -108,6 +108,7 @@ def test_whatever_becomes_of_it_parts_are_judged(start_daemon, good_folder):
     give_time(daemon)
     daemon.until(lambda: daemon.reader.event("shadow_failed"))
     assert "its bank is another than the recipe names" in daemon.reader.event("shadow_failed").detail
+    assert daemon.reader.event("shadow_failed").detail.endswith("`inspectd recipe unshadow` ends it")
     assert [c.condition for c in status(daemon).conditions] == ["shadow_down"]
     begin_shadow(daemon, "b")
     assert status(daemon).conditions == []
