@@ -6,7 +6,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import msgspec
@@ -29,12 +29,13 @@ from inspectd.capture.geometry.picture import PictureGeometry
 from inspectd.cli.bank_common import Steps, print_table
 from inspectd.config import GeometrySettings
 from inspectd.errors import ExitCode, InputError
+from inspectd.files import is_there
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.drawing import write_image
 from inspectd.pictures.folder import list_pictures
 from inspectd.pictures.panels import Panel, page_of
 from inspectd.pictures.reading import read_picture
-from inspectd.text import json_line, printable
+from inspectd.text import counted, json_line, printable
 
 _ENOUGH_COVERED: Final = 0.8
 
@@ -55,6 +56,12 @@ class PictureOfBoard(msgspec.Struct, frozen=True):
     verdict: str
 
 
+class _Flat(NamedTuple):
+    corners: BoardCorners
+    shape: tuple[int, int]
+    """Height and width of the picture."""
+
+
 def main(arguments: argparse.Namespace) -> int:
     """Find the board, work out the lens, write the calibration and a picture of the corrected board.
 
@@ -66,14 +73,19 @@ def main(arguments: argparse.Namespace) -> int:
     page = arguments.picture or arguments.out.with_suffix(".png")
     if page.suffix.lower() != ".png" or page == arguments.out:
         raise InputError(f"--picture: got {page}, expected another name than --out, ending in .png")
+    for path in (arguments.out, page):
+        if is_there(path):  # a line may run by it, and would take it up with its camera's next start
+            raise InputError(f"{path}: already exists, not overwritten; name another file")
+    flat = None if arguments.plane is None else _flat(arguments.plane, board)
     paths = list_pictures(arguments.folder).pictures
     with Steps() as steps:
         rows, found, shape = _search(paths, board, steps)
     try:
-        lens = solve_lens(found, *shape)
+        _refuse_sizes(len(rows), shape, flat)
+        lens = solve_lens(board, found, *shape)
         calibration = lens.calibration
-        if arguments.plane is not None:
-            calibration = seen_from_above(lens.calibration, _flat(arguments.plane, board, shape))
+        if flat is not None:
+            calibration = seen_from_above(lens.calibration, flat.corners)
     except CalibrationError as error:
         _print_pictures(rows, arguments)
         raise CalibrationError(f"{arguments.folder}: {error}; nothing was written") from error
@@ -131,17 +143,23 @@ def _search(
     return rows, found, shape
 
 
-def _flat(path: Path, board: Board, shape: tuple[int, int]) -> BoardCorners:
+def _flat(path: Path, board: Board) -> _Flat:
+    """What is seen of the board where parts lie."""
     try:
         pixels = read_picture(path)
     except PictureError as error:
         raise CalibrationError(f"--plane: {path}: {error}") from error
-    if pixels.shape[:2] != shape:
-        raise CalibrationError(f"--plane: {path}: has another size than the other pictures")
     corners = board.find(_grey(pixels))
     if corners is None:
-        raise CalibrationError(f"--plane: {path}: the board was not found in it")
-    return corners
+        raise CalibrationError(f"--plane: {path}: the board was not found in it; {board.to_be_found}")
+    return _Flat(corners, pixels.shape[:2])
+
+
+def _refuse_sizes(pictures: int, shape: tuple[int, int], flat: _Flat | None) -> None:
+    if shape == (0, 0):
+        raise CalibrationError(f"{counted(pictures, 'picture')}, and none can be read")
+    if flat is not None and flat.shape != shape:
+        raise CalibrationError(f"--plane: its picture is {_size(flat.shape)}, the others are {_size(shape)}")
 
 
 def _judged(rows: Sequence[PictureOfBoard], lens: SolvedLens) -> list[PictureOfBoard]:

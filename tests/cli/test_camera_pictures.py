@@ -91,6 +91,11 @@ def test_on_the_plane_squares_become_square_and_keep_their_direction(calibrated)
             "--markers: got 'DICT_NONE', expected one of: DICT_4X4",
         ),
         (["--markers", "DICT_4X4_50"], "expected both or none"),
+        (
+            ["--markers", "DICT_4X4_50", "--marker-mm", "9", "--board", "20x20"],
+            "DICT_4X4_50 has 50, a board of 20x20 squares needs 200",
+        ),
+        (["--plane", "/nowhere.png"], "--plane: /nowhere.png: "),
     ],
 )
 def test_without_a_calibration_nothing_is_written_and_the_reason_is_said(calibrated, tmp_path, words, said):
@@ -98,6 +103,32 @@ def test_without_a_calibration_nothing_is_written_and_the_reason_is_said(calibra
     assert done.returncode == 2, done.stdout
     assert said in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_file_that_is_there_is_written_over(calibrated):
+    folder, _, words = calibrated
+    before = (folder / "lens.yml").read_bytes()
+    for changes, named in (
+        ((), "lens.yml"),
+        (("--out", folder / "new.yml", "--picture", folder / "belt.png"), "belt.png"),
+    ):
+        done = inspectd(*words, *changes)
+        assert done.returncode == 2, done.stdout
+        assert f"{folder}/{named}: already exists, not overwritten; name another file" in done.stderr
+    assert (folder / "lens.yml").read_bytes() == before
+
+
+def test_pictures_that_cannot_be_read_and_a_plane_of_another_size_are_named(calibrated, tmp_path):
+    words = [*calibrated[2][2:-1], tmp_path / "none.yml"]
+    (tmp_path / "views").mkdir()
+    (tmp_path / "views" / "1.png").write_bytes(b"nothing")
+    assert "1 picture, and none can be read" in inspectd("calibrate", tmp_path / "views", *words).stderr
+    other = chessboard.seen((-0.5, 0.1, 0.2), (0, 0, 320))
+    assert cv2.imwrite(
+        str(tmp_path / "other.png"), cv2.copyMakeBorder(other, 8, 8, 8, 8, cv2.BORDER_REPLICATE)
+    )
+    done = inspectd("calibrate", calibrated[0] / "views", *words, "--plane", tmp_path / "other.png")
+    assert "--plane: its picture is 336x256, the others are 320x240" in done.stderr
 
 
 @pytest.fixture

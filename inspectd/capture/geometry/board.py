@@ -40,6 +40,9 @@ class BoardCorners(NamedTuple):
 class Board(Protocol):
     """A board whose corners can be found."""
 
+    to_be_found: str
+    """What to look at where it is not."""
+
     def find(self, grey: NDArray[np.uint8]) -> BoardCorners | None:
         """Its corners in a picture `(H, W) uint8`; None: it is not there, or not enough of it."""
 
@@ -52,6 +55,11 @@ class Chessboard:
         rows: inner corners from top to bottom.
         square_mm: edge of a square.
     """
+
+    to_be_found = (
+        "is --board the number of its inner corners, has it markers (--markers), is the whole board in the "
+        "picture, sharp and without reflections?"
+    )
 
     def __init__(self, columns: int, rows: int, square_mm: float) -> None:
         self._size = (columns, rows)
@@ -79,14 +87,24 @@ class CharucoBoard:
         dictionary: kind of the markers, as OpenCV names it, such as `DICT_4X4_50`.
 
     Raises:
-        CalibrationError: OpenCV knows no such markers.
+        CalibrationError: OpenCV knows no such markers, or they are too few for the board.
     """
+
+    to_be_found = (
+        "is --board the number of its squares, --markers the kind of its markers, is most of the board in "
+        "the picture, sharp and without reflections?"
+    )
 
     def __init__(self, columns: int, rows: int, square_mm: float, marker_mm: float, dictionary: str) -> None:
         known = [name for name in dir(cv2.aruco) if name.startswith("DICT_")]
         if dictionary not in known:
             raise CalibrationError(f"--markers: got {dictionary!r}, expected one of: {', '.join(known)}")
         markers = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, dictionary))
+        count, needed = len(markers.bytesList), columns * rows // 2
+        if needed > count:
+            raise CalibrationError(
+                f"--markers: {dictionary} has {count}, a board of {columns}x{rows} squares needs {needed}"
+            )
         self._board = cv2.aruco.CharucoBoard((columns, rows), square_mm, marker_mm, markers)
         self._detector = cv2.aruco.CharucoDetector(self._board)
 
@@ -115,10 +133,11 @@ class SolvedLens(NamedTuple):
     covered: float
 
 
-def solve_lens(seen: Sequence[BoardCorners], height: int, width: int) -> SolvedLens:
+def solve_lens(board: Board, seen: Sequence[BoardCorners], height: int, width: int) -> SolvedLens:
     """The lens that explains best where corners of the board are seen.
 
     Args:
+        board: that was looked for.
         seen: corners of each picture.
         height: of the pictures, in pixels.
         width: the same.
@@ -129,8 +148,7 @@ def solve_lens(seen: Sequence[BoardCorners], height: int, width: int) -> SolvedL
     if len(seen) < FEWEST_PICTURES:
         raise CalibrationError(
             f"the board was found in {len(seen)} pictures, expected at least {FEWEST_PICTURES}, 20 serve "
-            "well; is --board right (inner corners of a chessboard), is the whole board in the picture, "
-            "sharp and without reflections?"
+            f"well; {board.to_be_found}"
         )
     try:
         error, camera, distortion, _, _, _, _, per_picture = cv2.calibrateCameraExtended(
