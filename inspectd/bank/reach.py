@@ -17,6 +17,8 @@ from inspectd.errors import BankError, CheckAboveError, ThresholdError
 FURTHEST: Final = 10.0
 """Times as far above the median of the good scores as the highest of them. The strongest defect of the
 development sets is 5 times as far, so a threshold at 10 times passes every one of their defects."""
+_FAR: Final = 3.0
+"""As many times beyond which people are warned: far more than the highest good image of a sound bank."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,17 @@ class Reach:
     def too_far(self) -> bool:
         """Whether the threshold cannot be meant: it would pass defects far clearer than any good part."""
         return self.times > FURTHEST
+
+    @property
+    def warning(self) -> str:
+        """What to look at where the threshold may not be meant; empty: nothing."""
+        if self.times <= _FAR:
+            return ""
+        return (
+            f"threshold {self.threshold:.6g} lies {self.times:.3g} times as far above the median of the good "
+            f"images as the highest of them, {self.highest:.4g}: defects that score up to it pass; leave it "
+            "out for the bank's own, or calibrate the bank"
+        )
 
     def __str__(self) -> str:
         """For people."""

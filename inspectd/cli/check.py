@@ -36,6 +36,7 @@ from inspectd.text import counted, printable, why
 from inspectd.wire.sockets import TCP_SETTINGS
 
 if TYPE_CHECKING:
+    from inspectd.bank.reach import Reach
     from inspectd.capture.driver import Frame
 
 
@@ -199,8 +200,8 @@ def _scoring_problems(
         try:
             reach = admit_threshold(recipe)
             print(f"{where}, {recipe.name}: {reach}")
-            if reach.left_out:
-                print(f"warning: {where}.bank: {_not_answered(recipe.bank, reach.left_out)}", file=sys.stderr)
+            for warning in _reach_warnings(where, recipe, reach):
+                print(f"warning: {printable(warning)}", file=sys.stderr)
             sound.append((where, recipe))
         except CheckAboveError as error:
             yield f"{where}.check_above: {error}"
@@ -230,12 +231,16 @@ def _scoring_problems(
         yield f"scoring: {error}"
 
 
-def _not_answered(bank: str, images: int) -> str:
-    return printable(
-        f"{images} of the good images of {bank} are unlike the rest, and nobody has said if they are good: "
-        f"`inspectd bank review {bank} --images DIR --out review.html` shows them, `bank accept` and "
-        "`bank exclude` answer"
-    )
+def _reach_warnings(where: str, recipe: config.Recipe, reach: Reach) -> Iterator[str]:
+    """What of a threshold, or of what it was found by, a person should look at."""
+    if reach.warning and not recipe.accept_threshold:
+        yield f"{where}.{'bank' if recipe.threshold is None else 'threshold'}: {reach.warning}"
+    if reach.left_out:
+        yield (
+            f"{where}.bank: {reach.left_out} of the good images of {recipe.bank} are unlike the rest, and "
+            f"nobody has said if they are good: `inspectd bank review {recipe.bank} --images DIR --out "
+            "review.html` shows them, `bank accept` and `bank exclude` answer"
+        )
 
 
 def _not_held(recipe: config.Recipe) -> str:

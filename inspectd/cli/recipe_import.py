@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Container, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,13 +15,20 @@ from inspectd.bank.reach import Reach, admit_threshold
 from inspectd.cli.bank_common import Steps
 from inspectd.cli.person import command_door, user_name
 from inspectd.cli.recipe_common import LineState, wrapped
-from inspectd.config import Camera, CameraRecipeSettings, RecipeSettings, settings_by_camera
+from inspectd.config import (
+    Camera,
+    CameraRecipeSettings,
+    Name,
+    RecipeSettings,
+    problems,
+    settings_by_camera,
+)
 from inspectd.errors import ExitCode, InputError
 from inspectd.recipes.archive import is_archive
 from inspectd.recipes.audit import AuditAction, AuditEntry, recorded_change
 from inspectd.recipes.recipe_file import CameraInFile, read_recipe_file
 from inspectd.recipes.store import RecipeDraft
-from inspectd.recipes.version import BANKS, CameraRecipe, RecipeVersion, recipe_of
+from inspectd.recipes.version import BANKS, CameraRecipe, RecipeNumber, RecipeVersion, recipe_of
 from inspectd.text import counted, json_line
 
 _LONG_BYTES: Final = 100_000_000
@@ -34,6 +42,14 @@ def main(arguments: argparse.Namespace) -> int:
         InputError: the source, a bank or a threshold cannot be used, or does not fit the line.
         UnavailableError: the store is in use, or it or the audit file cannot be written.
     """
+    wrong = [
+        problem
+        for name, kind in (("id", Name), ("number", RecipeNumber))
+        if (value := getattr(arguments, name)) is not None
+        for problem in problems(value, kind, f"--{name}")
+    ]
+    if wrong:
+        raise InputError("; ".join(wrong))
     line = LineState(arguments.config)
     admission = _Admission(line.settings.cameras)
     who = arguments.who or user_name()
@@ -68,6 +84,8 @@ def main(arguments: argparse.Namespace) -> int:
     )
     for name, reach in admission.reaches.items():
         print("\n".join(wrapped(f"{name}: {reach}", 2)))
+        if reach.warning and not recipe.cameras[name].accept_threshold:
+            print(f"warning: {name}: {reach.warning}", file=sys.stderr)
     return ExitCode.OK
 
 
@@ -148,11 +166,13 @@ def _draft(arguments: argparse.Namespace, who: str, admission: _Admission) -> Re
     """
     source = arguments.source
     file = read_recipe_file(source)
-    name: str | None = arguments.id or file.id
+    name: str | None = file.id if arguments.id is None else arguments.id
     number: int | None = file.number if arguments.number is None else arguments.number
     if name is None or number is None:
-        key = "id" if name is None else "number"
-        raise InputError(f"{source}: {key}: is missing, expected it there or as --{key}")
+        missing = [key for key, value in (("id", name), ("number", number)) if value is None]
+        raise InputError(
+            "; ".join(f"{source}: {key}: is missing, expected it there or as --{key}" for key in missing)
+        )
     try:
         admission.refuse_what_does_not_fit(file.cameras)
     except InputError as error:

@@ -42,14 +42,14 @@ class Archived(NamedTuple):
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file begins as an archive does.
+    """Whether a file is, by its name or its beginning, one that should be an archive.
 
     Raises:
         InputError: it is no regular file, or cannot be read.
     """
     try:
         with open_regular(path) as file:
-            return file.read(len(_BEGIN)) == _BEGIN
+            return file.read(len(_BEGIN)) == _BEGIN or path.suffix.lower() == ".zip"
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pwd
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,7 +138,10 @@ def test_what_is_damaged_is_named_and_the_rest_is_shown(folder, recipe):
         (("import", "/dev/zero"), "/dev/zero: is not a regular file"),
         (("import", "cells.toml", "--who", "a\nb"), "its `who` holds characters that do not print"),
         (("import", "cells.toml", "--id", "glass"), "number 12 is that of cells, expected another one"),
-        (("import", "cells.toml", "--number", "0"), "Expected `int` >= 1 - at `$.number`"),
+        (("import", "cells.toml", "--number", "0"), "--number: got 0, expected a whole number >= 1"),
+        (("import", "cells.toml", "--number", "1000"), "--number: got 1000, expected a whole number <= 999"),
+        (("import", "cells.toml", "--id", "a/../b"), "--id: got 'a/../b', expected letters, digits, - and _"),
+        (("import", "cells.toml", "--id", ""), "--id: got '', expected letters, digits, - and _"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_in_words(folder, recipe, words, said, monkeypatch):
@@ -278,3 +282,23 @@ def test_a_damaged_version_is_not_put_in_force_where_no_line_runs(folder, recipe
     assert "activate" not in recipe("history").out
     bank.write_bytes(data)
     assert recipe("activate", "cells").code == 0
+
+
+def test_a_threshold_far_beyond_the_good_images_is_warned_of_unless_it_is_accepted(folder, recipe):
+    text = (folder / "cells.toml").read_text()
+    assert "warning" not in recipe("import", folder / "cells.toml").err
+    far = text.replace("threshold = 2.5", "threshold = 3.2")
+    (folder / "cells.toml").write_text(far)
+    assert "warning: top: threshold 3.2 lies 3.4 times as far" in recipe("import", folder / "cells.toml").err
+    accepted = far.replace("threshold = 3.2", "threshold = 3.2\naccept_threshold = true")
+    (folder / "cells.toml").write_text(accepted)
+    assert "warning" not in recipe("import", folder / "cells.toml").err
+
+
+def test_a_zip_file_that_is_no_archive_is_called_so(folder, recipe):
+    zipfile.ZipFile(folder / "empty.zip", "w").close()
+    (folder / "nothing.zip").write_bytes(b"")
+    for name in ("empty.zip", "nothing.zip"):
+        done = recipe("import", folder / name)
+        assert done.code == 2
+        assert "no archive of `inspectd recipe export`" in done.err
