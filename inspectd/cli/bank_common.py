@@ -196,6 +196,7 @@ def parse_region(text: str | None) -> tuple[float, float, float, float] | None:
     inside = all(0 <= share <= 1 for share in (left, top, width, height))
     if not inside or min(width, height) == 0 or max(left + width, top + height) > 1 + 1e-9:
         raise InputError(
-            f"--roi: got {text!r}, expected X,Y,WIDTH,HEIGHT as shares of the image: 0.1,0.1,0.8,0.8"
+            f"--roi: got {text!r}, expected X,Y,WIDTH,HEIGHT as shares of the image, such as "
+            "0.1,0.1,0.8,0.8: WIDTH and HEIGHT above 0, X + WIDTH and Y + HEIGHT at most 1"
         )
     return left, top, width, height

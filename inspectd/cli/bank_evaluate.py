@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -14,6 +14,8 @@ from inspectd.evaluation.dataset import DataSet, read_dataset
 from inspectd.evaluation.evaluate import CLASS_HEADINGS, BankReport, class_cells, evaluate
 from inspectd.evaluation.report import write_report
 from inspectd.text import json_line
+
+_BY_CHANCE: Final = 0.5
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -48,6 +50,11 @@ def share(value: Interval) -> str:
 
 def _print_result(result: BankReport) -> None:
     print(f"image AUROC        {result.image_auroc:.4f}")
+    if result.image_auroc < _BY_CHANCE:
+        print(
+            "  below 0.5: good images score higher than defective ones. Are the folders' labels right? A "
+            "model whose values fall with defects is imported with --lower-is-worse"
+        )
     print(f"average precision  {result.average_precision:.4f}")
     print(f"best F1            {result.f1_max:.4f}")
     if result.pixel_auroc is not None and result.aupro is not None:

@@ -12,7 +12,7 @@ from inspectd.cli.numbers import size
 from inspectd.errors import InputError
 from inspectd.model.options import ImportedOptions, converted
 from inspectd.model.resize import Region
-from inspectd.text import printable
+from inspectd.text import counted, printable
 
 if TYPE_CHECKING:
     from inspectd.backends.openvino.foreign import AdmittedModel
@@ -94,7 +94,14 @@ def input_options(arguments: argparse.Namespace, facts: AdmittedModel) -> Import
     for name in ("mean", "deviation"):
         values = told[name]
         if not isinstance(values, tuple) or len(values) not in {1, facts.colours}:
-            raise InputError(f"--{name}: got {values}, expected 1 or {facts.colours} numbers")
+            said_by = f"--{name}"
+            if getattr(arguments, name) is None and arguments.preprocessing is not None:
+                said_by = f"--preprocessing {arguments.preprocessing}, its {name}"
+            expected = "1 number" if facts.colours == 1 else f"1 or {facts.colours} numbers"
+            raise InputError(
+                f"{said_by}: got {values}, model {arguments.model} takes "
+                f"{counted(facts.colours, 'channel')}: expected {expected}, as --{name}"
+            )
     values = {
         "score_output": facts.score_output, "map_output": facts.map_output, "channels": facts.channels,
         "judged": "map" if facts.score_output is None else "score",

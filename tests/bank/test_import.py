@@ -117,6 +117,35 @@ def test_preprocessing_that_nobody_states_is_refused(
     assert "takes 3 channels" in bank_import(path, *PREPROCESSED, "--colours", "grey")[2]
 
 
+def test_what_does_not_fit_is_said_before_the_model_is_read(
+    bank_import: Callable[..., Done], tmp_path: Path
+) -> None:
+    path = written(spot_model(), tmp_path / "x.onnx")
+    code, _, err = bank_import(tmp_path / "good", *PREPROCESSED)
+    assert (code, "good: is a folder, expected a file .onnx" in err) == (2, True)
+    code, _, err = bank_import(path, *PREPROCESSED, "--weights", tmp_path / "none.data")
+    assert (code, "none.data is no file; leave it out" in err) == (2, True)
+    grey = written(spot_model(channels=1), tmp_path / "grey.onnx")
+    code, _, err = bank_import(grey, "--preprocessing", "imagenet")
+    assert (code, "--preprocessing imagenet, its mean: got (0.485, 0.456, 0.406), model" in err) == (2, True)
+    assert "takes 1 channel: expected 1 number, as --mean" in err
+
+
+def test_scores_that_fall_with_defects_are_named_as_such(
+    spot_bank: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good_parts(tmp_path / "spots")
+    (tmp_path / "good").mkdir()
+    assert cv2.imwrite(str(tmp_path / "good" / "1.png"), broken_part())
+    for folder, is_told in ((tmp_path, True), (tmp_path / "right", False)):
+        assert cli.main(["bank", "evaluate", str(spot_bank), "--data", str(folder)]) == 0
+        assert ("--lower-is-worse" in capsys.readouterr().out) is is_told
+        if is_told:
+            good_parts(tmp_path / "right" / "good")
+            (tmp_path / "right" / "spots").mkdir()
+            assert cv2.imwrite(str(tmp_path / "right" / "spots" / "1.png"), broken_part())
+
+
 def test_preprocessing_of_the_models_own_metadata(bank_import: Callable[..., Done], tmp_path: Path) -> None:
     model = spot_model()
     helper.set_model_props(

@@ -489,7 +489,7 @@ def test_sizes_coresets_and_options_are_read() -> None:
             parse_coreset(text)
     assert parse_region("0.1,0,0.5,1") == (0.1, 0.0, 0.5, 1.0)
     for text in ("0.5,0,0.6,1", "1,2,3", "a,b,c,d", "0,0,0,1"):
-        with pytest.raises(InputError, match="--roi"):
+        with pytest.raises(InputError, match=r"--roi: .* X \+ WIDTH and Y \+ HEIGHT at most 1"):
             parse_region(text)
     with pytest.raises(InputError, match="expected NAME=VALUE"):
         parse_options(["neighbours"])

@@ -17,12 +17,16 @@ SIDE = 32
 
 
 def spot_model(
-    *, side: int | str = SIDE, extra: Sequence[Any] = (), outputs: Sequence[str] | None = None
+    *,
+    side: int | str = SIDE,
+    channels: int = 3,
+    extra: Sequence[Any] = (),
+    outputs: Sequence[str] | None = None,
 ) -> Any:
     """How much each place differs from those around it: `anomaly_map` and its highest value, `pred_score`."""
-    blur = np.full((1, 3, 5, 5), 1 / 75, np.float32)
+    blur = np.full((1, channels, 5, 5), 1 / (25 * channels), np.float32)
     one = np.zeros_like(blur)
-    one[:, :, 2, 2] = 1 / 3
+    one[:, :, 2, 2] = 1 / channels
     nodes = [
         helper.make_node("Conv", ["input", "kernel"], ["difference"], pads=[2, 2, 2, 2], name="look"),
         helper.make_node("Abs", ["difference"], ["anomaly_map"]),
@@ -32,7 +36,7 @@ def spot_model(
     graph = helper.make_graph(
         [*nodes, *extra],
         "spots",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 3, side, side])],
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", channels, side, side])],
         [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, shapes.get(name, [None]))
             for name in outputs or shapes

@@ -19,7 +19,7 @@ from inspectd.backends.openvino.outputs import name_of, outputs_of
 from inspectd.backends.openvino.runtime import Representation, core
 from inspectd.bank.file import MOST_INPUT_SIDE
 from inspectd.errors import InputError
-from inspectd.files import open_regular
+from inspectd.files import is_file, is_folder, open_regular
 from inspectd.text import printable
 
 _SUFFIXES: Final[dict[str, Literal["onnx", "openvino"]]] = {".onnx": "onnx", ".xml": "openvino"}
@@ -108,6 +108,8 @@ def read_foreign(request: ModelRequest) -> Foreign:
         OSError: a file cannot be read.
     """
     path = Path(request.model)
+    if is_folder(path):
+        raise InputError(f"model {path}: is a folder, expected a file .onnx or .xml of OpenVINO IR")
     kind = _SUFFIXES.get(path.suffix.lower())
     if kind is None:
         code = " that may hold code, which is never loaded" if path.suffix.lower() in _RUNS_CODE else ""
@@ -116,6 +118,8 @@ def read_foreign(request: ModelRequest) -> Foreign:
             "OpenVINO IR; docs/import.md says how to export it"
         )
     weights = None if request.weights is None else Path(request.weights)
+    if weights is not None and not is_file(weights):
+        raise InputError(f"--weights: {weights} is no file; leave it out if the model has its own")
     onnx, metadata = None, {}
     if kind == "onnx":
         onnx, unknown = self_contained(path, weights)
