@@ -66,6 +66,10 @@ class CameraChanges:
             self._stages[camera.name].begin_change()
             self._under_way.append(_CameraChange(camera))
 
+    def with_changed_files(self) -> set[str]:
+        """Cameras whose pictures are made by files that have changed; each is down until it is changed."""
+        return {name for name, stage in self._stages.items() if stage.files_changed}
+
     def turn(self, now_ns: int) -> bool:
         """Do what can be done now; True once every camera's process has started with its new settings."""
         self._under_way = [each for each in self._under_way if not self._go_on(each, now_ns)]

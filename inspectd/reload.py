@@ -10,7 +10,7 @@ A reload goes through these steps; whatever goes wrong before the last one leave
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, Protocol
 
@@ -19,12 +19,12 @@ import msgspec
 from inspectd.alarms import EmitEvent
 from inspectd.camera_changes import CameraChanges
 from inspectd.changeover import Changeover
-from inspectd.config import Config, ConfigChange, compare
+from inspectd.config import Camera, Config, ConfigChange, compare
 from inspectd.errors import ConfigError, InspectdError
 from inspectd.notify import Notifier
 from inspectd.recipes.book import FILE, LineRecipe, RecipeBook, of_file
 from inspectd.recipes.clerk import DiskClerk
-from inspectd.recipes.line_file import BankStamp, FileContent, LineFile, stamps_of
+from inspectd.recipes.line_file import FileContent, FileStamp, LineFile, camera_stamps_of, stamps_of
 from inspectd.recipes.stored import RecipeRecords, sha256_of_file
 from inspectd.records import ReloadResult
 from inspectd.wire import RecipeAck, RecipeRefusal, RecipeState
@@ -104,7 +104,8 @@ class Reload:
     ) -> None:
         self._file = file
         self._config = config
-        self._banks: dict[str, BankStamp | None] = stamps_of(config.recipes)
+        self._banks: dict[str, FileStamp | None] = stamps_of(config.recipes)
+        self._camera_files = camera_stamps_of(config.cameras)
         self._book = book
         self._records = records
         self._clerk = clerk
@@ -176,7 +177,11 @@ class Reload:
             for name, stamp in content.banks.items()
             if name in self._banks and self._banks[name] != stamp
         ]
-        change = msgspec.structs.replace(change, recipes=(*change.recipes, *replaced))
+        change = msgspec.structs.replace(
+            change,
+            recipes=(*change.recipes, *replaced),
+            cameras=(*change.cameras, *self._with_other_files(change, content)),
+        )
         old = new = self._records.file
         if change.recipes:
             self._version += 1  # also where it is refused later: its keys were known to scoring then
@@ -188,6 +193,14 @@ class Reload:
             self._go_on = partial(self._prepare, plan)
         else:
             self._go_on = partial(self._record, plan)
+
+    def _with_other_files(self, change: ConfigChange, content: FileContent) -> Iterator[Camera]:
+        """Cameras whose settings are as they were, but not the files that their pictures are made by."""
+        found_by_cameras = self._cameras.with_changed_files()
+        for camera in content.config.cameras:
+            is_other = self._camera_files[camera.name] != content.camera_files[camera.name]
+            if camera not in change.cameras and (is_other or camera.name in found_by_cameras):
+                yield camera
 
     def _is_over(self, reading: int) -> bool:
         """Whether nobody waits for this reading any more."""
@@ -232,6 +245,7 @@ class Reload:
             return
         self._book.withheld = None
         self._config, self._banks = plan.content.config, plan.content.banks
+        self._camera_files = plan.content.camera_files
         self._records.use_file(plan.content.config, plan.new)
         self._forget(plan.old, plan.new)
         self._cameras.begin(plan.change.cameras)

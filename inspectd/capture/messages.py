@@ -28,6 +28,14 @@ class StartCapture(msgspec.Struct, frozen=True, array_like=True, tag="start_capt
     generation: int
     settings: CameraSettings = UNSET
     """What the camera is to be set to before its first frame counts."""
+    files_sha256: str | None = None
+    """Of the files that its pictures are made by, as an earlier process found them; None: none has yet."""
+
+
+class FilesFound(msgspec.Struct, frozen=True, array_like=True, tag="files_found"):
+    """Capture to main: the files that the camera's pictures are made by, as they lie there now."""
+
+    sha256: str
 
 
 class ApplySettings(msgspec.Struct, frozen=True, array_like=True, tag="apply_settings"):
@@ -41,4 +49,14 @@ class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop"):
 
 
 ToCapture = StartCapture | Stop | ApplySettings
-FromCapture = RingReady | FrameRef | Drop | CameraState | CameraNotice | CameraSettingsReport | Alive | Failed
+FromCapture = (
+    RingReady
+    | FrameRef
+    | Drop
+    | CameraState
+    | CameraNotice
+    | CameraSettingsReport
+    | FilesFound
+    | Alive
+    | Failed
+)

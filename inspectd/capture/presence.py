@@ -171,15 +171,24 @@ def read_empty_belt(settings: PresenceSettings, beat: Callable[[], None] = lambd
     if settings.empty_folder is None:
         return None
     folder = Path(settings.empty_folder)
-    try:
-        paths = list_pictures(folder, beat).pictures
-    except InputError as error:
-        raise PresenceError(str(error)) from error
+    paths = list_empty_belt(folder, beat)
     try:
         _refuse_number(len(paths))
         return EmptyBelt((_read(path, beat) for path in paths), settings.light_change)
     except PresenceError as error:
         raise PresenceError(f"{folder}: {error}") from error
+
+
+def list_empty_belt(folder: Path, beat: Callable[[], None]) -> list[Path]:
+    """The pictures in a folder of the empty belt, in path order.
+
+    Raises:
+        PresenceError: there are none; the message begins with the folder.
+    """
+    try:
+        return list_pictures(folder, beat).pictures
+    except InputError as error:
+        raise PresenceError(str(error)) from error
 
 
 def _read(path: Path, beat: Callable[[], None]) -> tuple[str, NDArray[np.uint8]]:

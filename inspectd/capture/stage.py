@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from inspectd.capture.messages import ApplySettings, FromCapture, StartCapture, Stop
+from inspectd.capture.messages import ApplySettings, FilesFound, FromCapture, StartCapture, Stop
 from inspectd.config import Camera
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError
 from inspectd.ipc.messages import Alive, RingReady
@@ -77,6 +77,9 @@ class CameraStage:
         self.stuck: str | None = None
         self.settings_problem = ""
         """The reason why it is not set as it should be; empty: none is known."""
+        self.files_changed = False
+        """Whether the files that its pictures are made by are not those that the line took up."""
+        self._files_sha256: str | None = None
         self._settings = UNSET
         self._stopping = False
         self._is_changing = False
@@ -91,7 +94,8 @@ class CameraStage:
         self.generation += 1
         self.stuck = None
         self._channel = channel
-        channel.send(StartCapture(self.camera, self.generation, self._settings))
+        self.files_changed = False
+        channel.send(StartCapture(self.camera, self.generation, self._settings, self._files_sha256))
 
     def use_settings(self, settings: CameraSettings) -> None:
         """Have the camera set to these from now on; frames say with what they were taken."""
@@ -122,6 +126,9 @@ class CameraStage:
         elif isinstance(record, CameraSettingsReport):
             self.settings_problem = record.problem
             self._events.on_camera_settings(self.camera.name, record.settings, record.problem)
+        elif isinstance(record, FilesFound):
+            self._files_sha256 = self._files_sha256 or record.sha256
+            self.files_changed = record.sha256 != self._files_sha256
         elif not isinstance(record, Alive):
             raise TypeError(f"not a record of a capture process: {record!r}")
 
@@ -155,8 +162,9 @@ class CameraStage:
         self._is_changing = True
 
     def use(self, camera: Camera) -> None:
-        """Start every capture process from now on with these settings of the same camera."""
+        """Start every capture process from now on with these settings, and files as they are by then."""
         self._is_changing = False
+        self._files_sha256 = None
         self.camera = camera
         self.stall_timeout_ns = int(camera.stall_timeout_ms * 1e6)
 

@@ -16,10 +16,11 @@ from typing import Final
 
 from inspectd import log
 from inspectd.capture.backoff import Backoff
+from inspectd.capture.camera_files import FilesChangedError, files_sha256
 from inspectd.capture.camera_settings import CameraSetter
 from inspectd.capture.driver import CameraDriver, CameraError, Frame, UnreadableImageError
 from inspectd.capture.inspect_camera import show
-from inspectd.capture.messages import ApplySettings, StartCapture, Stop, ToCapture
+from inspectd.capture.messages import ApplySettings, FilesFound, StartCapture, Stop, ToCapture
 from inspectd.capture.presence import EmptyBelt, PresenceError, read_empty_belt
 from inspectd.capture.quality import FrameGate, frame_digest
 from inspectd.capture.registry import make_driver
@@ -76,6 +77,8 @@ class CaptureWorker:
         self._gate = FrameGate(start.camera.quality)
         self._backoff = Backoff(start.camera.reconnect_min_ms, start.camera.reconnect_max_ms, rng)
         self._setter = CameraSetter(driver, start.settings, start.camera.settle_ns, self._say_settings)
+        self._files_sha256 = start.files_sha256
+        self._has_files = False
         self._belt: EmptyBelt | None = None
         self._ring: FrameRing | None = None
         self._shape: tuple[int, ...] = ()
@@ -94,7 +97,7 @@ class CaptureWorker:
         self._say(CameraPhase.OPENING)
         while not self._stop.is_set:
             try:
-                self._belt = self._belt or read_empty_belt(self._camera.presence, self._heart.beat)
+                self._take_files()
                 self._stream()
             except (CameraError, PresenceError) as error:
                 self._say(CameraPhase.DOWN, str(error))
@@ -102,6 +105,19 @@ class CaptureWorker:
             finally:
                 self._driver.close()
         return ExitCode.OK
+
+    def _take_files(self) -> None:
+        """Read the files that pictures are made by, once; the driver reads its calibration when it opens."""
+        if self._has_files:
+            return
+        found = files_sha256(self._camera, self._heart.beat)
+        if found is not None:
+            self._channel.send_wait(FilesFound(found))
+        if self._files_sha256 not in {None, found}:
+            raise FilesChangedError
+        self._files_sha256 = found
+        self._belt = read_empty_belt(self._camera.presence, self._heart.beat)
+        self._has_files = True
 
     def _stream(self) -> None:
         self._driver.open(self._heart.beat)

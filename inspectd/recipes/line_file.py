@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
-from inspectd.config import Config, Recipe, examine, load
+from inspectd.config import Camera, Config, Recipe, examine, load
 from inspectd.errors import ConfigError
 
+_MOST_FILES: Final = 10_000
+"""Of one camera; its empty belt has 500 pictures at most."""
 
-class BankStamp(msgspec.Struct, frozen=True):
-    """Tells a bank file from another one that was put in its place: one of these differs.
 
-    The other way round it may be the same bank, which is then loaded once more for nothing.
+class FileStamp(msgspec.Struct, frozen=True):
+    """Tells a file from another one that was put in its place: one of these differs.
+
+    The other way round it may be the same bank, say, which is then loaded once more for nothing.
     """
 
     device: int
@@ -29,10 +35,12 @@ class FileContent(msgspec.Struct, frozen=True):
     Attributes:
         config: all of it, without a problem.
         banks: of each recipe, by its name.
+        camera_files: that each camera's pictures are made by, by its name.
     """
 
     config: Config
-    banks: dict[str, BankStamp | None]
+    banks: dict[str, FileStamp | None]
+    camera_files: dict[str, list[FileStamp | None]]
 
 
 class LineFile:
@@ -57,20 +65,38 @@ class LineFile:
             raise ConfigError(str(self.path), problems)
         # Stamps before the settings: a bank that comes between is taken for a new one by the next reading.
         stamps = stamps_of([recipe for _, recipe in found.recipes])
-        return FileContent(load(self.path), stamps)
+        camera_files = camera_stamps_of([camera for _, camera in found.cameras])
+        return FileContent(load(self.path), stamps, camera_files)
 
 
-def stamps_of(recipes: Iterable[Recipe]) -> dict[str, BankStamp | None]:
+def stamps_of(recipes: Iterable[Recipe]) -> dict[str, FileStamp | None]:
     """Of the bank of each recipe, by its name; None where none can be seen."""
     return {recipe.name: _stamp(recipe.bank) for recipe in recipes}
 
 
-def _stamp(path: str) -> BankStamp | None:
+def camera_stamps_of(cameras: Iterable[Camera]) -> dict[str, list[FileStamp | None]]:
+    """Of the calibration of each camera and of what lies in its folder of the empty belt, by its name."""
+    return {camera.name: [_stamp(path) for path in _camera_files(camera)] for camera in cameras}
+
+
+def _camera_files(camera: Camera) -> Iterator[str]:
+    if camera.geometry.calibration is not None:
+        yield camera.geometry.calibration
+    if camera.presence.empty_folder is not None:
+        found = (
+            str(Path(folder) / name)
+            for folder, _, names in os.walk(camera.presence.empty_folder)
+            for name in names
+        )
+        yield from sorted(islice(found, _MOST_FILES))
+
+
+def _stamp(path: str) -> FileStamp | None:
     try:
         status = Path(path).stat()
     except (OSError, ValueError):
         return None
-    return BankStamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    return FileStamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def _bank_problems(recipes: list[tuple[str, Recipe]]) -> Iterator[str]:

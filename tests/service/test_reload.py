@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.changeovers import add_recipe, ask, prepare
 from support.daemon import Daemon, camera_table, settings
 from support.triggers import Plant
 
+from inspectd.capture.geometry.calibration import LensCalibration, write_calibration
 from inspectd.client import Accepted, RecipeAck, RecipeAction, Refusal, Verdict
 from inspectd.recipes.audit import AuditAction, AuditSummary, read, verify
 from inspectd.scoring.stub import Behaviour, bank_sha256
@@ -90,6 +92,41 @@ def test_a_changed_camera_starts_anew_and_no_other_loses_a_frame(start_daemon, g
     assert_all_accounted_for(daemon)
     assert_untouched(daemon, "steady")
     assert {v.recipe for v in daemon.reader.verdicts} == {"cell"}
+
+
+def write_lens(path: Path, focal_length: float) -> None:
+    matrix = np.array([[focal_length, 0, 150], [0, focal_length, 150], [0, 0, 1]])
+    write_calibration(path, LensCalibration(matrix, np.zeros(5), 300, 300, None, 300, 300), {})
+
+
+def test_what_pictures_are_made_by_changes_with_a_reload_and_never_with_a_restart(
+    start_daemon, good_folder, bank, tmp_path
+):
+    lens = tmp_path / "lens.yml"
+    write_lens(lens, 900)
+    text = text_of(bank, good_folder)
+    named = f'name = "free"\ngeometry = {{ calibration = "{lens}" }}'
+    daemon = start_daemon(text.replace('name = "free"', named)).ready()
+
+    def generation() -> int:
+        return of_camera(daemon, "free")[-1].frame_generation
+
+    daemon.until(lambda: of_camera(daemon, "free"))
+    os.kill(daemon.children()["free"], signal.SIGKILL)
+    daemon.until(lambda: generation() == 2, 20)  # the same file: it goes on
+    write_lens(lens, 910)
+    os.kill(daemon.children()["free"], signal.SIGKILL)
+    daemon.until(lambda: "is not what the line took up" in daemon.reader.event("camera_down").detail, 20)
+    assert generation() == 2
+    assert reload(daemon) == ("reloaded", "camera free")
+    daemon.until(lambda: generation() > 2, 20)
+    taken = generation()
+    write_lens(lens, 920)
+    assert reload(daemon) == ("reloaded", "camera free")
+    daemon.until(lambda: generation() > taken, 20)
+    assert reload(daemon) == ("reloaded", "nothing changed")
+    assert_all_accounted_for(daemon)
+    assert_untouched(daemon, "steady")
 
 
 def test_a_triggered_camera_changes_between_two_parts(

@@ -25,7 +25,7 @@ from inspectd.records import (
 class CaptureChild:
     """Starts the real worker, and takes what it sends like the main process does."""
 
-    def __init__(self, camera, generation=1, release=True, settings=UNSET, env=None):
+    def __init__(self, camera, generation=1, *, release=True, settings=UNSET, env=None, files_sha256=None):
         mine, theirs = Channel.pair()
         command = [sys.executable, "-m", "inspectd.capture.worker", "--channel", str(theirs.fileno())]
         self.process = subprocess.Popen(
@@ -42,7 +42,7 @@ class CaptureChild:
         self.pixels = {}  # seq -> copy of the frame
         self.ring = None
         self.release = release
-        self.channel.send(StartCapture(camera, generation, settings))
+        self.channel.send(StartCapture(camera, generation, settings, files_sha256))
 
     def __enter__(self):
         return self

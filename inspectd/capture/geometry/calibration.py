@@ -124,6 +124,19 @@ def read_calibration(path: Path) -> LensCalibration:
     Raises:
         CalibrationError: it cannot be read, or is none; the message begins with the file.
     """
+    data = calibration_bytes(path)
+    try:
+        return _parsed(_Fields(data))
+    except CalibrationError as error:
+        raise CalibrationError(f"{path}: {error}") from error
+
+
+def calibration_bytes(path: Path) -> bytes:
+    """The bytes of a file that may be a calibration.
+
+    Raises:
+        CalibrationError: it cannot be read, or is too large for one; the message begins with the file.
+    """
     try:
         with open_regular(path) as file:
             data = file.read(_MOST_BYTES + 1)
@@ -133,10 +146,7 @@ def read_calibration(path: Path) -> LensCalibration:
         raise CalibrationError(str(error)) from error
     if len(data) > _MOST_BYTES:
         raise CalibrationError(f"{path}: has more than {_MOST_BYTES} bytes, expected a calibration")
-    try:
-        return _parsed(_Fields(data))
-    except CalibrationError as error:
-        raise CalibrationError(f"{path}: {error}") from error
+    return data
 
 
 def write_calibration(path: Path, calibration: LensCalibration, notes: dict[str, float]) -> None:

@@ -16,8 +16,8 @@ from inspectd.records import CameraSettings
 class CorrectedDriver:
     """Reads a camera and corrects each frame; what the camera gave stays in `Frame.as_given`.
 
-    Everything after it sees one picture. The calibration is read once, at the first opening: a file that is
-    changed while the camera runs changes nothing until its capture process starts anew.
+    Everything after it sees one picture. The calibration is read once, at the first opening, and a later
+    capture process reads the same or none (`camera_files`).
 
     Args:
         driver: of the camera.

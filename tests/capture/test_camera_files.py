@@ -1,0 +1,94 @@
+"""A capture process that starts anew works by the files that the first one found, or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from support.capture_child import CaptureChild
+from support.pictures import write_images
+
+from inspectd.capture.camera_files import files_sha256
+from inspectd.capture.driver import CameraError
+from inspectd.capture.geometry.calibration import LensCalibration, write_calibration
+from inspectd.capture.messages import FilesFound
+from inspectd.config import GeometrySettings, ImagesCamera, PresenceSettings
+from inspectd.records import CameraPhase
+
+
+def write_lens(path: Path, focal_length: float = 300.0) -> None:
+    matrix = np.array([[focal_length, 0, 32], [0, focal_length, 24], [0, 0, 1]])
+    lens = LensCalibration(matrix, np.zeros(5), 48, 64, None, 48, 64)
+    write_calibration(path, lens, {})
+
+
+def camera(folder: Path, *kinds: str) -> ImagesCamera:
+    """A camera whose pictures are made by some of its files, which are written."""
+    write_images(folder / "parts", ["1.png", "2.png"])
+    write_lens(folder / "lens.yml")
+    write_images(folder / "empty", [f"{number}.png" for number in range(12)])
+    return ImagesCamera(
+        name="cam",
+        recipe="r",
+        folder=str(folder / "parts"),
+        loop=True,
+        fps=100.0,
+        reconnect_min_ms=20,
+        reconnect_max_ms=50,
+        geometry=GeometrySettings(calibration=str(folder / "lens.yml") if "lens" in kinds else None),
+        presence=PresenceSettings(empty_folder=str(folder / "empty") if "belt" in kinds else None),
+    )
+
+
+def change(folder: Path, kind: str) -> None:
+    if kind == "lens":
+        write_lens(folder / "lens.yml", 310.0)
+    elif kind == "belt":
+        assert cv2.imwrite(str(folder / "empty" / "0.png"), np.full((48, 64, 3), 90, np.uint8))
+    else:
+        (folder / "empty" / "0.png").rename(folder / "empty" / "another.png")
+
+
+@pytest.mark.parametrize("kind", ["lens", "belt"])
+def test_what_was_changed_in_place_takes_the_camera_down_until_it_is_put_back(
+    tmp_path: Path, kind: str
+) -> None:
+    settings = camera(tmp_path, kind)
+    path = tmp_path / ("lens.yml" if kind == "lens" else "empty/0.png")
+    before = path.read_bytes()
+    with CaptureChild(settings) as child:
+        child.until_phase(CameraPhase.UP)
+        (found,) = (record for record in child.records if isinstance(record, FilesFound))
+    change(tmp_path, kind)
+    with CaptureChild(settings, generation=2, files_sha256=found.sha256) as child:
+        down = child.until_phase(CameraPhase.DOWN)
+        assert "what lies there now is not what the line took up" in down.detail
+        assert child.frames() == []
+        path.write_bytes(before)
+        child.until_phase(CameraPhase.UP)
+        child.until(lambda: child.frames() or child.drops())
+    with CaptureChild(settings, generation=3) as child:  # as after a reload: nothing is expected
+        child.until_phase(CameraPhase.UP)
+
+
+def test_every_byte_and_name_counts(tmp_path: Path) -> None:
+    settings = camera(tmp_path, "lens", "belt")
+    seen = {files_sha256(settings, lambda: None)}
+    assert seen == {files_sha256(settings, lambda: None)}
+    for number, kind in enumerate(("lens", "belt", "name"), start=2):
+        change(tmp_path, kind)
+        seen.add(files_sha256(settings, lambda: None))
+        assert len(seen) == number
+    assert files_sha256(camera(tmp_path), lambda: None) is None
+
+
+def test_files_that_cannot_be_read_are_named_with_their_setting(tmp_path: Path) -> None:
+    settings = camera(tmp_path, "lens", "belt")
+    (tmp_path / "empty" / "0.png").write_bytes(b"")
+    with pytest.raises(CameraError, match=r"^presence\.empty_folder: .*empty: 0\.png: is empty"):
+        files_sha256(settings, lambda: None)
+    (tmp_path / "lens.yml").unlink()
+    with pytest.raises(CameraError, match=r"^geometry\.calibration: .*lens\.yml: cannot be read"):
+        files_sha256(settings, lambda: None)
