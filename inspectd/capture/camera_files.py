@@ -1,9 +1,9 @@
 """The files that a camera's pictures are made by: a person puts them in force, and no restart does.
 
 A capture process starts anew whenever something went wrong. Were it to work by its calibration, or by its
-pictures of the empty belt, as they lie there by then, a file that was changed in place would come into
-force at a moment that nobody chose, and be recorded nowhere. So the first process says what it found, and later ones
-work by that or not at all, until a reload (`CameraStage`).
+pictures of the empty belt, as they lie there by then, a file that was changed in place would come into force
+at a moment that nobody chose, and be recorded nowhere. So the first process says what it found, and later
+ones work by that or not at all, until a reload (`CameraStage`).
 """
 
 from __future__ import annotations
