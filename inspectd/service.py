@@ -44,6 +44,7 @@ from inspectd.drift_watch import DriftWatch
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.evidence.stage import EvidenceStage
 from inspectd.golden_checks import GoldenChecks
+from inspectd.host_sleep import HostSleepWatch, boottime_ns
 from inspectd.ipc.poller import Poller
 from inspectd.ipc.ring import FrameRing
 from inspectd.ipc.runtime_dir import RuntimeDir
@@ -113,6 +114,7 @@ def open_service(
     clock: Callable[[], int] = time.monotonic_ns,
     scoring: Sequence[str] = SCORING,
     file: Path | None = None,
+    boot_clock: Callable[[], int] = boottime_ns,
 ) -> Iterator[Service]:
     """Lock the line's runtime directory and open everything it needs; undo that in reverse order.
 
@@ -121,6 +123,7 @@ def open_service(
         clock: monotonic, in nanoseconds.
         scoring: the module of the scoring process, and its own arguments; no setting changes it.
         file: that `config` was read from, and that SIGHUP has read again.
+        boot_clock: CLOCK_BOOTTIME, in nanoseconds.
 
     Raises:
         InputError: a key, certificate or users file cannot be used.
@@ -130,7 +133,10 @@ def open_service(
     notifier = Notifier.from_environment()
     with RuntimeDir(config.runtime_path) as runtime_dir, ExitStack() as stack:
         try:
-            service = Service(config, notifier, runtime_dir, stack, clock=clock, scoring=scoring, file=file)
+            service = Service(
+                config, notifier, runtime_dir, stack,
+                clock=clock, scoring=scoring, file=file, host_sleep=HostSleepWatch(clock, boot_clock),
+            )  # fmt: skip
         except OSError as error:
             raise UnavailableError(f"the line cannot be opened: {error}") from error
         yield service
@@ -153,6 +159,7 @@ class Service:
         clock: Callable[[], int],
         scoring: Sequence[str],
         file: Path | None,
+        host_sleep: HostSleepWatch,
     ) -> None:
         """Make every part and open what the plant connects to; `stack` undoes that, and what `run` starts."""
         self.state = "starting"
@@ -169,7 +176,7 @@ class Service:
         self._banks: dict[str, str] = {}  # sha256 of each recipe's bank, by key
         self._unavailable: set[int] = set()
         self._watchdog = ProgressWatchdog(notifier.watchdog_interval_ns or int(1e18))
-        self._poller = Poller(look_ms=_TICK_NS // 1_000_000)
+        self._poller = Poller(look_ms=_TICK_NS // 1_000_000, may_go_on=host_sleep.look)
         self._cameras = {camera.name: CameraStage(camera, self, clock) for camera in config.cameras}
         records = RecipeRecords(config)
         self._book = RecipeBook(records.in_force())
@@ -232,7 +239,7 @@ class Service:
         """Start, serve until SIGTERM or SIGINT, drain; a second signal ends the drain at once.
 
         Raises:
-            UnavailableError: a process cannot be had, or another daemon uses the journal.
+            UnavailableError: a process cannot be had, another daemon uses the journal, or the host slept.
             InspectdError: scoring cannot use what it was given to load.
         """
         self._start()

@@ -27,6 +27,7 @@ class Poller:
         clock: Callable[[], int] = time.monotonic_ns,
         is_handed_on: Callable[[], bool] = lambda: True,
         look_ms: int = LOOK_MS,
+        may_go_on: Callable[[], None] = lambda: None,
     ) -> None:
         """Wait on nothing yet.
 
@@ -34,6 +35,7 @@ class Poller:
             clock: monotonic, in nanoseconds.
             is_handed_on: True when nothing that came is on its way to a source, within this process.
             look_ms: longest time without a look at every source.
+            may_go_on: called before what was found is called back; raises where that must not be.
         """
         self._poller = zmq.Poller()
         self._callbacks: dict[int | zmq.Socket[bytes], Callable[[], None]] = {}
@@ -42,6 +44,7 @@ class Poller:
         self._empty_ns: dict[int | zmq.Socket[bytes], int] = {}
         self._is_handed_on = is_handed_on
         self._look_ms = look_ms
+        self._may_go_on = may_go_on
         self._longest_gap_ns = 0
 
     def add(self, source: HasFileno | zmq.Socket[bytes], callback: Callable[[], None]) -> None:
@@ -92,6 +95,7 @@ class Poller:
         began_ns = self._clock()
         is_handed_on = self._is_handed_on()
         readable = self._poller.poll(timeout_ms)
+        self._may_go_on()
         now_ns = self._clock()
         overrun_ns = max(0, now_ns - began_ns - timeout_ms * 1_000_000)
         self._longest_gap_ns = max(self._longest_gap_ns, began_ns - self._looked_ns + overrun_ns)
