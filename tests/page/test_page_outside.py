@@ -192,7 +192,10 @@ def test_a_provider_that_is_away_is_said(tmp_path) -> None:
         answer = page.browser().get("/login/oidc")
         assert answer.status_code == 503
         assert "does not answer" in answer.text
-        assert "login_unavailable" in page.log.read_text()
+        end = time.monotonic() + 10  # a thread of its own writes the log
+        while "login_unavailable" not in page.log.read_text():
+            assert time.monotonic() < end, page.log.read_text()
+            time.sleep(0.05)
     finally:
         page.close()
 
