@@ -19,8 +19,8 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from itertools import islice, pairwise
-from statistics import median
+from itertools import accumulate, islice, pairwise
+from statistics import fmean, median
 from typing import Any, Final, NamedTuple
 
 import httpcore
@@ -45,9 +45,19 @@ _STALL_SHARE: Final = 1.5
 _STILL_COMING: Final = 48
 """Pictures in which a backlog becomes smaller, by `_FEWER_SHARE` of that time, if there is one."""
 _FEWER_SHARE: Final = 0.5
+_NEAR_SHARE: Final = 0.25
+"""Of that time: a picture that comes so near a multiple of it comes after some that the camera left out."""
+_EVEN_SHARE: Final = 0.25
+"""Of that time: a pace is even if the mean of `_ARRIVALS` pictures is never sooner or later by more. So a
+camera may jitter, but what hands on a backlog, whose every delay stays, is not even for long."""
+_SURE_PICTURES: Final = 256
+"""So many in a row tell the pace to `_PACE_DOUBT`, with the jitter that cameras have."""
+_PACE_DOUBT: Final = 0.003
+_LOOK_NS: Final = 500_000_000
+"""How often the pace is learned, which costs about a microsecond for each picture of half a minute."""
 _SETTLE_NS: Final = 1_000_000_000
 _RATE_WINDOW_NS: Final = 30_000_000_000
-_ARRIVALS: Final = 16  # whose middle interval is taken
+_ARRIVALS: Final = 16  # whose middle interval is taken, or whose mean
 _OF_A_PAUSE: Final = 2
 """A sender that waits for the network pauses within pictures too; a silence is longer than such a pause, and
 than a round trip, by so much."""
@@ -100,6 +110,8 @@ class ArrivalLog:
     what caused it fit in. So nothing is known of the first pictures of a connection: a relay may begin with
     what it kept from before. Nor of those after a stall, until the pictures of that time have come or plainly
     do not: where others on the link stand between those of a backlog it comes evenly, each after a silence.
+    A backlog also gathers without a stall, while the share of a link falls slowly: a picture may have been
+    sent sooner by what it is behind the camera's pace, and nothing is known while that is much.
     """
 
     def __init__(self, began_ns: int) -> None:
@@ -119,6 +131,7 @@ class ArrivalLog:
         self._came_after_silence: deque[bool] = deque(maxlen=2 * _USUALLY_SILENT)
         self._end = 0
         self._stall = _Stall()
+        self._lag = _Lag()
 
     def nothing_until(self, time_ns: int) -> None:
         """Note that there was nothing to read up to this moment."""
@@ -176,7 +189,11 @@ class ArrivalLog:
             return ArrivalSpan(0, self._came[0].latest_ns if self._came else 0)
         came = self._came[index]
         self._note_silences(before, came.earliest_ns)
-        if self._stall.note(came.latest_ns, self._begun_ns):
+        was_stalled = bool(self._stall.owed_ns)
+        were_lost = self._stall.note(came.latest_ns, self._begun_ns)
+        if came.latest_ns >= (self._settled_ns or 0):
+            self._lag.note(came.latest_ns, is_stalled=was_stalled or bool(self._stall.owed_ns))
+        if were_lost:
             # The time without those that were lost says nothing of how often the camera takes pictures.
             while len(self._begun_ns) > _STILL_COMING:
                 self._begun_ns.popleft()
@@ -190,10 +207,11 @@ class ArrivalLog:
         least_ns = max(self._silence_ns(), _OF_A_PAUSE * max(self.round_trip_ns, *self._pauses_ns, 0))
         is_usual = sum(self._came_after_silence) >= _USUALLY_SILENT
         self._came_after_silence.append(any(silence.lasted_ns >= least_ns for silence in before))
-        if self._is_steady(came_ns) and is_usual and not self._stall.owed_ns:
+        if self._is_steady(came_ns) and is_usual and not self._stall.owed_ns and not self._lag.is_long:
             for silence in before:
                 if silence.lasted_ns >= least_ns:
-                    self._earliest_ns = silence.since_ns
+                    since_ns = silence.since_ns - int(self._lag.lag_ns)
+                    self._earliest_ns = max(self._earliest_ns, since_ns)
 
     def _silence_ns(self) -> int:
         """The least silence between two pictures, a share of the time between the last ones."""
@@ -256,6 +274,71 @@ class _Stall:
             self._owed_before_ns, self._pictures = self.owed_ns, 0
             return were_lost
         return False
+
+
+class _Lag:
+    """How far pictures are behind the quickest even pace that they kept on this connection.
+
+    While a sender gets a little less of the link than its camera takes, it gathers a backlog, and they come
+    evenly, a little too slowly. Those of a camera that became slower come so, too: the two cannot be told
+    apart. So either is behind until what is missing has come, or until the pace has been even for half a
+    minute, as a camera's is, and a link's only where nothing on it varies. So is what lost some meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self.lag_ns = 0.0
+        self.is_long = False
+        """Whether it is so much that nothing is known of the pictures."""
+        self._pace_ns = 0.0
+        self._begun_ns: deque[int] = deque(maxlen=_REMEMBERED_CHUNKS)
+        self._look_ns = 0
+
+    def note(self, begun_ns: int, *, is_stalled: bool) -> None:
+        """Note when a picture came, and whether in a stall, which `_Stall` knows about."""
+        if self._pace_ns and self._begun_ns and not is_stalled:
+            since_ns = begun_ns - self._begun_ns[-1]
+            due_ns = _intervals(since_ns, self._pace_ns) * self._pace_ns * (1 + _PACE_DOUBT)
+            self.lag_ns = max(0.0, self.lag_ns + since_ns - due_ns)
+            self.is_long = self.lag_ns > _UNSTEADY_SHARE * self._pace_ns
+        self._begun_ns.append(begun_ns)
+        while len(self._begun_ns) > 1 and begun_ns - self._begun_ns[1] >= _RATE_WINDOW_NS:
+            self._begun_ns.popleft()
+        is_whole = (
+            begun_ns - self._begun_ns[0] >= _RATE_WINDOW_NS or len(self._begun_ns) == _REMEMBERED_CHUNKS
+        )
+        are_enough = is_whole or (len(self._begun_ns) >= _SURE_PICTURES and not self.is_long)
+        if are_enough and not is_stalled and begun_ns >= self._look_ns:
+            self._look_ns = begun_ns + _LOOK_NS
+            self._learn()
+
+    def _learn(self) -> None:
+        """Learn the pace from the last pictures, if they kept one."""
+        pace_ns, is_even = _pace(self._begun_ns)
+        if is_even and (self.is_long or not self._pace_ns):
+            self._pace_ns, self.lag_ns, self.is_long = pace_ns, 0.0, False
+        elif is_even:
+            self._pace_ns = min(self._pace_ns, pace_ns)
+
+
+def _intervals(since_ns: float, pace_ns: float) -> int:
+    """How many intervals of a camera lie between two pictures: those between were left out, or lost."""
+    number = round(since_ns / pace_ns)
+    is_near = abs(since_ns - number * pace_ns) <= _NEAR_SHARE * pace_ns
+    return max(1, number) if is_near or number > 1 + _STALL_SHARE else 1
+
+
+def _pace(begun_ns: Iterable[int]) -> tuple[float, bool]:
+    """The mean time between pictures, also those that were left out, and whether they kept it all along."""
+    since_ns = [later - sooner for sooner, later in pairwise(begun_ns)]
+    usual_ns = max(1.0, median(since_ns))
+    numbers = [_intervals(each_ns, usual_ns) for each_ns in since_ns]
+    pace_ns = sum(since_ns) / sum(numbers)
+    late_ns = list(
+        accumulate(each - number * pace_ns for each, number in zip(since_ns, numbers, strict=True))
+    )
+    firsts = range(0, max(1, len(late_ns) - _ARRIVALS + 1), _ARRIVALS)
+    means_ns = [fmean(late_ns[first : first + _ARRIVALS]) for first in firsts]
+    return pace_ns, max(means_ns) - min(means_ns) <= _EVEN_SHARE * pace_ns
 
 
 class _WatchedConnection(httpcore.NetworkStream):

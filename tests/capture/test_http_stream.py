@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -262,6 +263,75 @@ def test_what_comes_late_between_the_pictures_of_other_cameras_is_not_new():
             assert span.earliest_ns <= (sent_ms + 100) * MS, (seed, number)
             number += 1
         assert span.earliest_ns >= (sent_ms - 80) * MS, "it knows the time again"
+
+
+def over_a_share_that_falls(seed, share_at, seconds, jitter=0.05):
+    """When pictures were sent, in ms, and when each of their 4 pieces came, of 25 a second.
+
+    The link passes on `share_at(second)` times what the camera takes, and others' pictures stand between. The
+    sender keeps 12 pictures, and the camera leaves out those for which there is no room.
+    """
+    chance = random.Random(seed)
+    free_ms, kept, pictures = 0.0, deque(), []
+    for number in range(25 * seconds):
+        sent_ms = 40 * (number + chance.uniform(0, 0.02))
+        while kept and free_ms <= sent_ms:
+            began_ms = max(free_ms, kept[0])
+            slot_ms = 40 / share_at(began_ms / 1000) * (1 + chance.uniform(-jitter, jitter))
+            pictures.append((kept.popleft(), [began_ms + slot_ms * piece / 10 for piece in range(1, 5)]))
+            free_ms = began_ms + slot_ms
+        if len(kept) < 12:
+            kept.append(sent_ms)
+            free_ms = max(free_ms, kept[0])
+    return pictures
+
+
+@pytest.mark.parametrize(
+    ("least", "falls_seconds", "jitter"), [(0.95, 40, 0.05), (0.98, 20, 0.05), (0.97, 0, 0.05), (0.95, 40, 0)]
+)
+def test_what_gathers_while_the_share_of_a_link_falls_slowly_is_not_new(least, falls_seconds, jitter):
+    """Pictures come evenly, each after a silence, a little more slowly than the camera takes them."""
+
+    def share_at(second):
+        fallen = min(1.0, (second - 15) / falls_seconds if falls_seconds else 1.0) if second > 15 else 0.0
+        return 1.2 - (1.2 - least) * fallen if second < 65 else 1.2
+
+    for seed in range(2):
+        log, looked_ms, known = ArrivalLog(0), 0.0, []
+        pictures = over_a_share_that_falls(seed, share_at, 110, jitter)
+        for number, (sent_ms, came_ms) in enumerate(pictures):
+            for at_ms in came_ms:
+                looked_ms = read_as_it_comes(log, looked_ms, at_ms, stamped=True)
+            span = log.picture(4 * number, 4)
+            assert span.earliest_ns <= (sent_ms + 5) * MS, (seed, number)
+            if span.earliest_ns >= (sent_ms - 80) * MS:
+                known.append(sent_ms)
+        assert sum(2_000 < sent_ms < 15_000 for sent_ms in known) >= 320, "it is known before"
+        assert known[-1] == pictures[-1][0], "it knows the time again"
+        if least == 0.95:
+            assert not any(60_000 < sent_ms < 64_000 for sent_ms in known), "it would have been old"
+
+
+def test_a_camera_that_becomes_a_little_slower_is_known_again_within_half_a_minute():
+    came_ms = [40 * number for number in range(1, 500)]
+    came_ms += [came_ms[-1] + 42 * number for number in range(1, 31_000 // 42)]
+    spans = spans_of(came_ms)
+    assert spans[498].earliest_ns == came_ms[497] * MS
+    assert spans[498 + 100].earliest_ns <= came_ms[498 + 25] * MS, "it cannot be told from a backlog"
+    assert spans[-1].earliest_ns == came_ms[-2] * MS
+
+
+@pytest.mark.parametrize(("jitter", "left_out"), [(0.2, 0), (0.3, 0), (0.1, 3)])
+def test_a_camera_of_a_steady_pace_stays_known(jitter, left_out):
+    """Also one that leaves out pictures of its sensor."""
+    chance = random.Random(7)
+    came_ms = [
+        100 + 40 * (number + chance.uniform(-jitter, jitter))
+        for number in range(4000)
+        if not left_out or number % left_out
+    ]
+    for came, span in list(zip(came_ms, spans_of(came_ms), strict=True))[100:]:
+        assert came * MS - span.earliest_ns <= 4 * 40 * MS
 
 
 def test_small_pictures_on_a_full_link_are_not_new_after_its_rests():
