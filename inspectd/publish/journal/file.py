@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import secrets
 import sqlite3
 import time
 import zlib
@@ -21,6 +22,8 @@ from typing import Final
 
 from inspectd.age_clock import AgeClock
 from inspectd.config import JournalSettings
+from inspectd.errors import InputError
+from inspectd.files import open_regular
 from inspectd.publish.journal.records import Group, Levels, Opened, ReplayChunk, Row, Stored
 from inspectd.publish.journal.sqlite import (
     CorruptError,
@@ -45,6 +48,15 @@ _SCRUB_ROWS: Final = 200
 _LEAP_SHARE: Final = 0.25  # of `journal.days`: a clock that leaps further ahead is not believed at once
 
 
+def epoch_after(epoch: int) -> int:
+    """A later epoch where the clock gives none: it is behind, or was ahead once.
+
+    The next number would not do: whoever restores a copy of the state, or goes back to one, would give the
+    verdicts of another run their names once more. So it is one within a quarter of an hour after it.
+    """
+    return epoch + 1 + secrets.randbelow(1_000_000)
+
+
 class Mark:
     """The position of the last commit, in some sixty bytes that are rewritten in place, in microseconds.
 
@@ -60,10 +72,11 @@ class Mark:
     def read(self) -> Position | None:
         """The position; None where there is none that can be read."""
         try:
-            text, _, checksum = self._path.read_bytes()[:80].strip().rpartition(b" ")
+            with open_regular(self._path) as file:  # a pipe in its place would hold up the start for good
+                text, _, checksum = file.read(80).strip().rpartition(b" ")
             epoch, _, seq = text.partition(b":")
             return Position(int(epoch), int(seq)) if int(checksum) == zlib.crc32(text) else None
-        except (OSError, ValueError):
+        except (InputError, OSError, ValueError):
             return None
 
     def write(self, position: Position) -> None:
@@ -71,7 +84,8 @@ class Mark:
         text = str(position).encode()
         with contextlib.suppress(OSError):
             if self._fd < 0:
-                self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+                flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+                self._fd = os.open(self._path, flags, 0o640)
             os.pwrite(self._fd, (text + b" %d" % zlib.crc32(text)).ljust(64) + b"\n", 0)
 
     def forget(self) -> None:
@@ -127,7 +141,8 @@ class JournalFile:
             self._connection = connect(self.path)
             if is_first:
                 self._check()
-                epoch = max(epoch, max(self._epochs, default=0) + 1) if may_raise else epoch
+                if may_raise and self._epochs and epoch <= max(self._epochs):
+                    epoch = epoch_after(max(self._epochs))
             newest_utc_ns = self._enter(epoch)
             unfinished = self._unfinished() if is_first else []
         except sqlite3.Error as error:

@@ -19,11 +19,12 @@ from typing import Final
 
 from inspectd.config import JournalSettings
 from inspectd.errors import UnavailableError
-from inspectd.publish.journal.file import Mark
+from inspectd.publish.journal.file import Mark, epoch_after
 from inspectd.publish.journal.pending import Entry, JournalMetrics, Pending
 from inspectd.publish.journal.records import Group, Levels, Opened, ReplayChunk, Stored
 from inspectd.publish.journal.state import JournalEvent, JournalState
 from inspectd.publish.journal.thread import (
+    EPOCH_PASSED,
     Committed,
     DiskFailed,
     InUse,
@@ -32,7 +33,6 @@ from inspectd.publish.journal.thread import (
     ReadJob,
     Result,
     SetAside,
-    epoch_passed,
 )
 from inspectd.wire.sync import Position
 
@@ -70,7 +70,9 @@ class Journal:
             clock: monotonic, in nanoseconds.
         """
         mark = Mark(folder / "journal.mark").read()
-        self.epoch = max(time.time_ns() // 1_000_000, mark.epoch + 1 if mark else 0)
+        self.epoch = time.time_ns() // 1_000_000
+        if mark is not None and self.epoch <= mark.epoch:
+            self.epoch = epoch_after(mark.epoch)
         self.newest_utc_ns = self.epoch * 1_000_000
         """The latest time that an earlier start has recorded, as far as it was read, or that of this one."""
         self.failure: str | None = None
@@ -217,7 +219,7 @@ class Journal:
 
     def _file_opened(self, opened: Opened) -> None:
         if not self._is_opening and opened.epoch != self.epoch:
-            self._on(JournalEvent.EPOCH_PASSED, epoch_passed(opened.epoch))
+            self._on(JournalEvent.EPOCH_PASSED, EPOCH_PASSED)
             return
         self._on(JournalEvent.OPENED)
         self.epoch = opened.epoch

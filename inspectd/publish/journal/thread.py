@@ -71,9 +71,8 @@ class ReadDone(msgspec.Struct, frozen=True):
     """None when the journal cannot be read."""
 
 
-def epoch_passed(entered: int) -> str:
-    """In words: the file was opened under a later epoch than the line's, as it holds the one before that."""
-    return f"it holds epoch {entered - 1}, which is after the one under way"
+EPOCH_PASSED: Final = "it holds epochs after the one under way"
+"""In words: the file was opened under a later epoch than the line's."""
 
 
 Result = Opened | Committed | DiskFailed | InUse | SetAside | ReadDone | Levels
@@ -171,7 +170,7 @@ class JournalThread:
 
     def _commit(self, epoch: int, group: Group) -> None:
         if epoch != self._epoch:  # the line went on under its own before the file was open
-            self._answer(DiskFailed(epoch_passed(self._epoch), of_group=True))
+            self._answer(DiskFailed(EPOCH_PASSED, of_group=True))
             return
         if not self._is_open:
             self._open()

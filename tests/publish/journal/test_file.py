@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -57,11 +58,32 @@ def test_an_epoch_is_larger_than_any_before_even_if_the_clock_went_back(tmp_path
     first.commit(EPOCH, Group([row(1)]))
     first.close()
     second = JournalFile(tmp_path, Settings())
-    assert second.open(EPOCH - 10_000, is_first=True, may_raise=True).epoch == EPOCH + 1
-    second.commit(EPOCH + 1, Group([row(1)]))
-    everything = second.read(None, Position(EPOCH + 1, 1), 10).verdicts
-    assert [s.position for s in everything] == [Position(EPOCH, 1), Position(EPOCH + 1, 1)]
+    later = second.open(EPOCH - 10_000, is_first=True, may_raise=True).epoch
+    assert EPOCH < later <= EPOCH + 1_000_000
+    second.commit(later, Group([row(1)]))
+    everything = second.read(None, Position(later, 1), 10).verdicts
+    assert [s.position for s in everything] == [Position(EPOCH, 1), Position(later, 1)]
     second.close()
+
+
+def test_runs_on_copies_of_one_state_have_other_epochs_even_if_the_clock_went_back(tmp_path: Path) -> None:
+    opened(tmp_path / "state").close()
+    copies = [shutil.copytree(tmp_path / "state", tmp_path / name) for name in ("one", "two", "three")]
+    epochs = set()
+    for copy in copies:
+        file = JournalFile(copy, Settings())
+        epochs.add(file.open(EPOCH - 10_000, is_first=True, may_raise=True).epoch)
+        file.close()
+    assert len(epochs) > 1
+
+
+def test_a_pipe_in_place_of_the_mark_holds_up_nothing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "journal.mark")
+    file = opened(tmp_path)
+    file.commit(EPOCH, Group([row(1)]))
+    assert seqs(file) == [1]
+    assert file.mark.read() is None
+    file.close()
 
 
 def test_what_a_process_left_open_is_handed_to_the_next_start_until_it_is_closed(tmp_path: Path) -> None:
