@@ -26,6 +26,7 @@ from inspectd.errors import InputError
 from inspectd.files import open_regular
 from inspectd.publish.journal.records import Group, Levels, Opened, ReplayChunk, Row, Stored
 from inspectd.publish.journal.sqlite import (
+    BELIEVED,
     CorruptError,
     check_structure,
     checksum_of,
@@ -116,6 +117,8 @@ class JournalFile:
         self._scrubbed = 0
         self._trimmed = 0
         self._inode = 0
+        self._is_disbelieved = False
+        """The file says which time is believed instead of the wall clock's."""
 
     def open(self, epoch: int, *, is_first: bool, may_raise: bool) -> Opened:
         """Open or make the file, check it, and enter an epoch.
@@ -158,7 +161,7 @@ class JournalFile:
     def commit(self, epoch: int, group: Group) -> None:
         """Write a group, all of it or nothing; when this returns it is on the disk."""
         utc_ns = time.time_ns()
-        self._clock.begin(utc_ns, time.monotonic_ns())
+        believed_ns = self._clock.now_ns(utc_ns, time.monotonic_ns())
         rows = [self._values(epoch, row, utc_ns) for row in group.rows]
         with transaction(self._open_connection()) as connection:
             if group.all_open:
@@ -172,6 +175,11 @@ class JournalFile:
             closes = [(self._key(row.closes),) for row in group.rows if row.closes is not None]
             closes += [(row.closes_earlier,) for row in group.rows if row.closes_earlier is not None]
             connection.executemany("DELETE FROM open WHERE key = ?", closes)
+            if self._clock.ahead_ns:  # the next start goes by it: the newest verdict has the time that leapt
+                connection.execute("INSERT OR REPLACE INTO believed VALUES (0, ?)", (believed_ns,))
+            elif self._is_disbelieved:
+                connection.execute("DELETE FROM believed")
+        self._is_disbelieved = self._clock.ahead_ns > 0
         if group.rows:
             self.mark.write(Position(epoch, max(row.seq for row in group.rows)))
 
@@ -311,11 +319,15 @@ class JournalFile:
         trimmed = connection.execute("SELECT id FROM trimmed").fetchone()
         self._trimmed = integer(trimmed[0] if trimmed else None, "how far it was trimmed")
         self._inode = self.path.stat().st_ino
+        connection.execute(BELIEVED)
         newest = connection.execute("SELECT utc_ns FROM verdict ORDER BY id DESC LIMIT 1").fetchone()
         if not newest:
             return None
         newest_utc_ns = integer(newest[0], "a time")
-        self._clock.begin(newest_utc_ns, time.monotonic_ns())
+        believed = connection.execute("SELECT utc_ns FROM believed").fetchone()
+        self._is_disbelieved = believed is not None
+        began_utc_ns = integer(believed[0], "a time") if believed else newest_utc_ns
+        self._clock.begin(min(began_utc_ns, newest_utc_ns), time.monotonic_ns())
         return newest_utc_ns
 
     def _unfinished(self) -> list[tuple[str, bytes]]:

@@ -33,6 +33,9 @@ _SCHEMA: Final = """
     INSERT INTO trimmed VALUES (0);
 """
 
+BELIEVED: Final = "CREATE TABLE IF NOT EXISTS believed (id INTEGER PRIMARY KEY, utc_ns INTEGER NOT NULL)"
+"""While the wall clock is not believed, one row with the time that is. Files of earlier versions lack it."""
+
 
 class CorruptError(Exception):
     """The file is not what was written to it."""

@@ -154,6 +154,34 @@ def test_a_clock_that_leaps_ahead_removes_nothing_and_is_told(tmp_path: Path) ->
     again.close()
 
 
+def test_a_restart_does_not_make_a_clock_believed_that_leapt_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead_ns = [0]
+    clock = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: clock() + ahead_ns[0])
+    file = opened(tmp_path, days=30)
+    file.commit(EPOCH, Group([row(n) for n in range(1, 501)]))
+    ahead_ns[0] = 40 * 86_400 * 10**9
+    file.commit(EPOCH, Group([row(501)]))
+    file.close()
+    for start in (1, 2):
+        file = JournalFile(tmp_path, Settings(days=30))
+        file.open(EPOCH + start, is_first=True, may_raise=True)
+        file.commit(EPOCH + start, Group([row(1)]))
+        assert not file.trim(time.time_ns())
+        assert seqs(file)[:500] == list(range(1, 501))
+        assert file.levels().clock_ahead_ns > 39 * 86_400 * 10**9
+        file.close()
+    ahead_ns[0] = 0  # put right
+    file = JournalFile(tmp_path, Settings(days=30))
+    file.open(EPOCH + 3, is_first=True, may_raise=True)
+    file.commit(EPOCH + 3, Group([row(1)]))
+    assert file.levels().clock_ahead_ns <= 0
+    assert file._open_connection().execute("SELECT * FROM believed").fetchall() == []
+    file.close()
+
+
 def test_what_is_not_old_stays_where_a_few_before_it_are_old(tmp_path: Path) -> None:
     file = opened(tmp_path, days=7)
     file.commit(EPOCH, Group([row(n) for n in range(1, 201)]))
