@@ -19,10 +19,21 @@ class AgeClock:
         self._seen: tuple[int, int] | None = None  # wall clock, monotonic clock
         self._leapt_ns: int | None = None
 
-    def begin(self, utc_ns: int, monotonic_ns: int) -> None:
-        """Begin at the time of the newest verdict that is kept; later calls change nothing."""
+    def begin(self, utc_ns: int, monotonic_ns: int, held_ns: int = 0) -> None:
+        """Begin at the time of the newest verdict that is kept; later calls change nothing.
+
+        Args:
+            utc_ns: that time, or the one that was believed in its stead.
+            monotonic_ns: the time by the monotonic clock.
+            held_ns: for how long it was.
+        """
         if self._seen is None:
             self._seen = utc_ns, monotonic_ns
+            self._leapt_ns = monotonic_ns - held_ns if held_ns else None
+
+    def held_ns(self, monotonic_ns: int) -> int:
+        """For how long the wall clock has not been believed; 0: it is."""
+        return 0 if self._leapt_ns is None else monotonic_ns - self._leapt_ns
 
     def now_ns(self, utc_ns: int, monotonic_ns: int) -> int:
         """The time to measure ages by, in ns since 1970-01-01 UTC, where the clocks show these times."""

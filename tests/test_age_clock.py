@@ -35,6 +35,19 @@ def test_a_leap_is_not_believed_for_a_day_and_then_is():
     assert made.ahead_ns == 0
 
 
+def test_a_day_may_have_a_restart_in_it():
+    made = clock()
+    made.now_ns(START + 40 * DAY, 5)
+    held_ns = made.held_ns(DAY // 2 + 5)
+    assert held_ns == DAY // 2
+    again = AgeClock(7 * DAY)
+    again.begin(START + DAY // 2, 100, held_ns)
+    assert again.now_ns(START + 41 * DAY, 100 + DAY // 4) == START + 3 * DAY // 4
+    assert again.held_ns(100 + DAY // 4) == 3 * DAY // 4
+    assert again.now_ns(START + 41 * DAY, 100 + DAY // 2) == START + 41 * DAY
+    assert again.held_ns(100 + DAY // 2) == 0
+
+
 def test_a_leap_that_is_put_right_leaves_nothing_behind():
     made = clock()
     made.now_ns(START + 40 * DAY, 5)

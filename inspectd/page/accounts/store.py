@@ -134,7 +134,7 @@ class AccountStore:
             columns = {row[1] for row in self._database.execute("PRAGMA table_info(users)")}
             if "origin" not in columns:  # a file from before there were logins from outside
                 self._database.execute("ALTER TABLE users ADD COLUMN origin TEXT NOT NULL DEFAULT ''")
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, UnicodeDecodeError) as error:  # the last of a damaged schema's words
             raise UnavailableError(f"{self._path}: cannot be used: {error}") from error
 
     def close(self) -> None:

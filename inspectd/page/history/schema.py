@@ -129,6 +129,9 @@ def connect(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         connection.close()
         raise named(error) from error
+    except UnicodeDecodeError as error:  # of what SQLite says of a schema whose bytes are no text
+        connection.close()
+        raise HistoryDamagedError(f"its schema is not what was written: {error}") from error
     if (application, version) != (_APPLICATION_ID, _VERSION):
         connection.close()
         raise HistoryDamagedError(

@@ -160,8 +160,8 @@ class JournalFile:
 
     def commit(self, epoch: int, group: Group) -> None:
         """Write a group, all of it or nothing; when this returns it is on the disk."""
-        utc_ns = time.time_ns()
-        believed_ns = self._clock.now_ns(utc_ns, time.monotonic_ns())
+        utc_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
+        believed = 0, self._clock.now_ns(utc_ns, monotonic_ns), self._clock.held_ns(monotonic_ns)
         rows = [self._values(epoch, row, utc_ns) for row in group.rows]
         with transaction(self._open_connection()) as connection:
             if group.all_open:
@@ -176,7 +176,7 @@ class JournalFile:
             closes += [(row.closes_earlier,) for row in group.rows if row.closes_earlier is not None]
             connection.executemany("DELETE FROM open WHERE key = ?", closes)
             if self._clock.ahead_ns:  # the next start goes by it: the newest verdict has the time that leapt
-                connection.execute("INSERT OR REPLACE INTO believed VALUES (0, ?)", (believed_ns,))
+                connection.execute("INSERT OR REPLACE INTO believed VALUES (?, ?, ?)", believed)
             elif self._is_disbelieved:
                 connection.execute("DELETE FROM believed")
         self._is_disbelieved = self._clock.ahead_ns > 0
@@ -324,10 +324,10 @@ class JournalFile:
         if not newest:
             return None
         newest_utc_ns = integer(newest[0], "a time")
-        believed = connection.execute("SELECT utc_ns FROM believed").fetchone()
+        believed = connection.execute("SELECT utc_ns, held_ns FROM believed").fetchone()
         self._is_disbelieved = believed is not None
-        began_utc_ns = integer(believed[0], "a time") if believed else newest_utc_ns
-        self._clock.begin(min(began_utc_ns, newest_utc_ns), time.monotonic_ns())
+        began_utc_ns, held_ns = (integer(each, "a time") for each in believed or (newest_utc_ns, 0))
+        self._clock.begin(min(began_utc_ns, newest_utc_ns), time.monotonic_ns(), held_ns)
         return newest_utc_ns
 
     def _unfinished(self) -> list[tuple[str, bytes]]:

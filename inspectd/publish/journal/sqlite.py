@@ -33,8 +33,13 @@ _SCHEMA: Final = """
     INSERT INTO trimmed VALUES (0);
 """
 
-BELIEVED: Final = "CREATE TABLE IF NOT EXISTS believed (id INTEGER PRIMARY KEY, utc_ns INTEGER NOT NULL)"
-"""While the wall clock is not believed, one row with the time that is. Files of earlier versions lack it."""
+BELIEVED: Final = """
+    CREATE TABLE IF NOT EXISTS believed (
+        id INTEGER PRIMARY KEY, utc_ns INTEGER NOT NULL, held_ns INTEGER NOT NULL
+    )
+"""
+"""While the wall clock is not believed, one row with the time that is, and how long lines have gone by it.
+Files of earlier versions lack the table."""
 
 
 class CorruptError(Exception):
@@ -87,6 +92,9 @@ def connect(path: Path) -> sqlite3.Connection:
     except (sqlite3.Error, CorruptError):
         connection.close()
         raise
+    except UnicodeDecodeError as error:  # of what SQLite says of a schema whose bytes are no text
+        connection.close()
+        raise CorruptError(f"its schema is not what was written: {error}") from error
     return connection
 
 
