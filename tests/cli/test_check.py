@@ -84,6 +84,23 @@ def test_the_recipe_in_force_is_named_and_every_byte_of_its_banks_is_read(tmp_pa
     assert re.search(r"a@1 is in force by .*, and cannot be used: .*altered.*recipe activate", done.stderr)
 
 
+def test_an_audit_file_that_was_emptied_puts_no_other_recipe_in_force(tmp_path, bank_file, good_folder):
+    file, state = tmp_path / "line.toml", tmp_path / "state"
+    text = settings(bank_file, camera_table("cam", good_folder))
+    file.write_text(text.replace("[line]", '[line]\nstate_dir = "state"\nruntime_dir = "run"'))
+    (state / "recipes").mkdir(parents=True)
+    add_recipe(state, "a", 1, {"cam": 5.0})
+    assert inspectd("recipe", "activate", "a", "--config", file).returncode == 0
+    (state / "audit.jsonl").write_bytes(b"")
+    for words in (("check", file), ("run", file)):
+        done = inspectd(*words)
+        assert done.returncode == 2
+        assert "record 1, which put a@1" in done.stderr
+        assert "inspectd recipe activate ID@VERSION (or file)" in done.stderr
+    assert inspectd("recipe", "activate", "a", "--config", file).returncode == 0
+    assert inspectd("check", file).returncode == 0
+
+
 def test_a_golden_part_of_no_recipe_is_warned_of(tmp_path, bank_file, good_folder):
     file, state = tmp_path / "line.toml", tmp_path / "state"
     parts = "".join(

@@ -238,6 +238,44 @@ def test_in_force_is_what_was_last_put_in_force(path):
         assert audit.in_force(path).is_file
 
 
+@pytest.mark.parametrize("left", [0, 1, 2, None])
+def test_a_file_that_lost_what_says_what_is_in_force_says_nothing_else(path, left):
+    with AuditLog(path) as log:
+        activate(log, STARTED)
+        log.append(AuditAction.KEY, who="x", door="y")
+        activate(log, CELLS)
+    whole = path.read_bytes()
+    if left is None:
+        path.unlink()
+    else:
+        path.write_bytes(b"".join(whole.splitlines(keepends=True)[:left]))
+    for _ in range(3):  # whatever else is recorded, and however much, does not make up for it
+        with pytest.raises(InputError, match=r"record 3, which put cells@2 ab.* in force, is gone"):
+            audit.in_force(path)
+        with AuditLog(path) as log:
+            log.append(AuditAction.KEY, who="x", door="y")
+    cut = path.read_bytes()
+    path.write_bytes(whole)
+    assert audit.in_force(path) == CELLS
+    path.write_bytes(cut)
+    with AuditLog(path) as log:
+        activate(log, STARTED)  # a person says so
+    assert audit.in_force(path) == STARTED
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"seq":1}', "x" * 5000])
+def test_a_mark_that_says_nothing_keeps_no_line_from_starting(path, text):
+    with AuditLog(path) as log:
+        activate(log, CELLS)
+    path.with_suffix(".mark").write_text(text)
+    assert audit.in_force(path) == CELLS
+    path.with_suffix(".mark").unlink()
+    path.with_suffix(".mark").mkdir()
+    with AuditLog(path) as log:
+        activate(log, STARTED)
+    assert audit.in_force(path) == STARTED
+
+
 def test_in_force_is_found_behind_many_other_records(path):
     with AuditLog(path) as log:
         activate(log, CELLS)

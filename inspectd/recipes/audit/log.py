@@ -7,6 +7,7 @@ force: written and flushed before a change is acknowledged. `docs/recipes.md` de
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
@@ -17,6 +18,7 @@ from typing import Self
 
 from inspectd.errors import UnavailableError
 from inspectd.files import sync_folder, write_bytes
+from inspectd.recipes.audit.mark import write_mark
 from inspectd.recipes.audit.records import (
     DONE,
     LONGEST_LINE_BYTES,
@@ -24,6 +26,7 @@ from inspectd.recipes.audit.records import (
     AuditRecord,
     decode_line,
     new_line,
+    puts_in_force,
     refuse_damage,
 )
 
@@ -131,6 +134,9 @@ class AuditLog:
             ) from error
         self._length_bytes += len(line)
         self.last = record
+        if puts_in_force(record):
+            with contextlib.suppress(UnavailableError):  # it is done: only a later cut would not show
+                write_mark(self._path, record)
         return record
 
     def close(self) -> None:

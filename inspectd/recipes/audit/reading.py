@@ -14,18 +14,19 @@ import msgspec
 
 from inspectd.errors import InputError, UnavailableError
 from inspectd.files import open_regular
+from inspectd.recipes.audit.mark import refuse_lost
 from inspectd.recipes.audit.records import (
     BEGUN,
     DONE,
     LONGEST_LINE_BYTES,
     NO_SHA256,
-    PUT_IN_FORCE,
     AuditAction,
     AuditLineError,
     AuditRecord,
     InForce,
     decode_line,
     parse_in_force,
+    puts_in_force,
     refuse_damage,
 )
 
@@ -104,7 +105,7 @@ def history(path: Path) -> Iterator[AuditRecord]:
     Raises:
         InputError: as `read`.
     """
-    return (record for record in read(path) if _puts_in_force(record))
+    return (record for record in read(path) if puts_in_force(record))
 
 
 def in_force(path: Path) -> InForce | None:
@@ -113,13 +114,14 @@ def in_force(path: Path) -> InForce | None:
     Reads from the end and no further than needed. Every record on the way is held against its own digest.
 
     Raises:
-        InputError: a record on the way was altered, so that nobody can know.
+        InputError: a record on the way was altered, or the one that says it is gone, so that nobody can know.
         UnavailableError: the file cannot be read now.
     """
-    for record in newest_first(path):
-        if _puts_in_force(record):
-            return parse_in_force(record.new or "", f"{path}, record {record.seq}: ")
-    return None
+    found = next((record for record in newest_first(path) if puts_in_force(record)), None)
+    refuse_lost(path, found)
+    if found is None:
+        return None
+    return parse_in_force(found.new or "", f"{path}, record {found.seq}: ")
 
 
 def shadowed(path: Path) -> InForce | None:
@@ -131,7 +133,7 @@ def shadowed(path: Path) -> InForce | None:
     """
     in_force_since = set()
     for record in newest_first(path):
-        if _puts_in_force(record):
+        if puts_in_force(record):
             in_force_since.add(record.new)
         if record.action is AuditAction.SHADOW and record.result == DONE:
             is_over = record.new is None or record.new in in_force_since  # by whichever way, as on the line
@@ -171,10 +173,6 @@ def without_beginnings(records: Iterable[AuditRecord]) -> list[AuditRecord]:
         elif change in begun:
             del shown[begun.pop(change)]
     return list(shown.values())
-
-
-def _puts_in_force(record: AuditRecord) -> bool:
-    return record.action in PUT_IN_FORCE and record.result == DONE
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -116,6 +116,11 @@ class InForce(msgspec.Struct, frozen=True):
         return self.id == FILE_ID
 
 
+def puts_in_force(record: AuditRecord) -> bool:
+    """Whether another recipe judges since it, or the same by other settings."""
+    return record.action in PUT_IN_FORCE and record.result == DONE
+
+
 def format_in_force(in_force: InForce) -> str:
     """`ID@VERSION SHA256`, as `new` and `old` of a record have it."""
     return f"{in_force.id}@{in_force.version} {in_force.sha256}"
