@@ -63,11 +63,13 @@ class _Connection(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         user_id = _user_of(self.connection)
+        line = self.rfile.readline(
+            MOST_REQUEST_BYTES
+        )  # of anybody: closing before loses the answer on its way
         if user_id not in self.server.users:
             log.event(_log, logging.WARNING, "desk_user_refused", user=user_id)
             self._send(DeskAnswer(what="refused", detail=f"user {user_id} may not ask this desk"), b"")
             return
-        line = self.rfile.readline(MOST_REQUEST_BYTES)
         try:
             request = decode_request(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
