@@ -135,7 +135,8 @@ def test_a_line_lives_under_systemd(started: Machine, port: int) -> None:
     # Nothing gets through: systemd ends the daemon and starts it anew, and parts are judged again.
     machine.run("kill", "-STOP", children(machine, main_pid)["inspectd.scoring.worker"])
     wait_for(lambda: machine.show(LINE, "Result") == ["watchdog"], 3 * WATCHDOG_SECONDS, machine)
-    assert "Fatal Python error: Aborted" in machine.log.read_text()  # the journal says where it stood
+    # The journal says where it stood, as soon as it has been written into the log.
+    wait_for(lambda: "Fatal Python error: Aborted" in machine.log.read_text(), 10, machine)
     wait_for(lambda: machine.show(LINE, "NRestarts", "ActiveState") == ["1", "active"], 60, machine)
     wait_for(lambda: metric(port, 'inspectd_verdicts_total{camera="cam1",evaluation="pass"') > 3, 20, machine)
 

@@ -94,4 +94,8 @@ def test_a_file_that_nobody_lets_go_is_given_up(path):
 def test_what_root_makes_belongs_to_whom_the_folder_does(path):
     os.chown(path.parent, 4321, 4322)
     append_record(path, ENTRY)
-    assert (path.stat().st_uid, path.stat().st_gid) == (4321, 4322)
+    append_record(
+        path, AuditEntry(AuditAction.ACTIVATE, "anna", "command", "file", None, f"file@0 {'ab' * 32}", "")
+    )
+    for made in (path, path.with_suffix(".mark")):
+        assert (made.stat().st_uid, made.stat().st_gid) == (4321, 4322)

@@ -6,12 +6,13 @@ line would then judge by an earlier recipe, or the configuration file's, and nob
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from inspectd.errors import InputError
+from inspectd.errors import InputError, UnavailableError
 from inspectd.files import open_regular, write_bytes
 from inspectd.recipes.audit.records import AuditRecord
 
@@ -39,6 +40,12 @@ def write_mark(audit: Path, record: AuditRecord) -> None:
     """
     mark = AuditMark(record.seq, record.sha256, record.new or "")
     write_bytes(_path(audit), msgspec.json.encode(mark) + b"\n", 0o640)
+    try:
+        if os.geteuid() == 0:  # as the audit file itself: else the line could not read it
+            owner = audit.stat()
+            os.chown(_path(audit), owner.st_uid, owner.st_gid)
+    except OSError as error:
+        raise UnavailableError(f"{_path(audit)}: cannot be given to the line: {error.strerror}") from error
 
 
 def refuse_lost(audit: Path, found: AuditRecord | None) -> None:
@@ -50,10 +57,13 @@ def refuse_lost(audit: Path, found: AuditRecord | None) -> None:
 
     Raises:
         InputError: it is; nobody can know what is in force.
+        UnavailableError: the note may not be read.
     """
     try:
         with open_regular(_path(audit)) as file:
             mark = msgspec.json.decode(file.read(_MOST_BYTES), type=AuditMark)
+    except PermissionError as error:
+        raise UnavailableError(f"{_path(audit)}: cannot be read: {error.strerror}") from error
     except (OSError, InputError, msgspec.DecodeError):
         return  # none, as before there were any, or one that says nothing
     if found is not None and (found.seq > mark.seq or found.sha256 == mark.sha256):
