@@ -15,6 +15,7 @@ from pathlib import Path
 from inspectd import config
 from inspectd.capture.driver import CameraError
 from inspectd.capture.geometry.calibration import CalibrationError, calibration_bytes
+from inspectd.capture.geometry.picture import read_geometry
 from inspectd.capture.presence import PresenceError, list_empty_belt
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.reading import read_bytes
@@ -53,6 +54,18 @@ def files_sha256(camera: config.Camera, beat: Callable[[], None]) -> str | None:
     except PresenceError as error:
         raise CameraError(f"presence.empty_folder: {error}") from error
     return digest.hexdigest() if is_any else None
+
+
+def refuse_unusable(geometry: config.GeometrySettings) -> None:
+    """Refuse a calibration of which no pictures can be made.
+
+    Raises:
+        CameraError: it is none.
+    """
+    try:
+        read_geometry(geometry)
+    except CalibrationError as error:
+        raise CameraError(f"geometry.calibration: {error}") from error
 
 
 def _files(camera: config.Camera, beat: Callable[[], None]) -> Iterator[tuple[str, bytes]]:

@@ -16,7 +16,7 @@ from typing import Final
 
 from inspectd import log
 from inspectd.capture.backoff import Backoff
-from inspectd.capture.camera_files import FilesChangedError, files_sha256
+from inspectd.capture.camera_files import FilesChangedError, files_sha256, refuse_unusable
 from inspectd.capture.camera_settings import CameraSetter
 from inspectd.capture.driver import CameraDriver, CameraError, Frame, UnreadableImageError
 from inspectd.capture.inspect_camera import show
@@ -107,17 +107,22 @@ class CaptureWorker:
         return ExitCode.OK
 
     def _take_files(self) -> None:
-        """Read the files that pictures are made by, once; the driver reads its calibration when it opens."""
+        """Read the files that pictures are made by, once; the driver then opens with its calibration.
+
+        What cannot be used is not what the line took up: it may be put right without a reload.
+        """
         if self._has_files:
             return
         found = files_sha256(self._camera, self._heart.beat)
+        is_other = self._files_sha256 not in {None, found}
+        if not is_other:
+            self._belt = read_empty_belt(self._camera.presence, self._heart.beat)
+            refuse_unusable(self._camera.geometry)
+            self._has_files = True
         if found is not None:
             self._channel.send_wait(FilesFound(found))
-        if self._files_sha256 not in {None, found}:
+        if is_other:
             raise FilesChangedError
-        self._files_sha256 = found
-        self._belt = read_empty_belt(self._camera.presence, self._heart.beat)
-        self._has_files = True
 
     def _stream(self) -> None:
         self._driver.open(self._heart.beat)

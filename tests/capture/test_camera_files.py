@@ -73,6 +73,22 @@ def test_what_was_changed_in_place_takes_the_camera_down_until_it_is_put_back(
         child.until_phase(CameraPhase.UP)
 
 
+@pytest.mark.parametrize("kind", ["lens", "belt"])
+def test_what_could_not_be_used_may_be_put_right_without_a_reload(tmp_path: Path, kind: str) -> None:
+    settings = camera(tmp_path, kind)
+    path = tmp_path / ("lens.yml" if kind == "lens" else "empty/0.png")
+    right = path.read_bytes()
+    path.write_bytes(
+        b"%YAML:1.0" if kind == "lens" else cv2.imencode(".png", np.zeros((9, 9, 3), np.uint8))[1]
+    )
+    with CaptureChild(settings) as child:
+        child.until_phase(CameraPhase.DOWN)
+        path.write_bytes(right)
+        child.until_phase(CameraPhase.UP)
+        (found,) = (record for record in child.records if isinstance(record, FilesFound))
+    assert found.sha256 == files_sha256(settings, lambda: None)
+
+
 def test_every_byte_and_name_counts(tmp_path: Path) -> None:
     settings = camera(tmp_path, "lens", "belt")
     seen = {files_sha256(settings, lambda: None)}
