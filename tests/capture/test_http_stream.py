@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspectd.capture.arrival_log import ArrivalLog
 from inspectd.capture.driver import CameraError
-from inspectd.capture.http_stream import ArrivalLog, HttpStream, Stamps
+from inspectd.capture.http_stream import HttpStream, Stamps
 
 MS = 1_000_000
 SLICE = 2 * MS

@@ -60,12 +60,18 @@ def test_recipes_of_the_store_that_the_cameras_cannot_be_set_for_are_found(tmp_p
     assert (done.returncode, "recipe a@1 is in force by" in done.stderr) == (2, True)
 
 
-def test_the_recipe_in_force_is_named_and_every_byte_of_its_banks_is_read(tmp_path, bank_file, good_folder):
-    file, state = tmp_path / "line.toml", tmp_path / "state"
+def line_with_a_recipe(folder: Path, bank_file: Path, good_folder: Path) -> tuple[Path, Path]:
+    """The settings of a line and its state, whose store has the recipe `a`."""
+    file, state = folder / "line.toml", folder / "state"
     text = settings(bank_file, camera_table("cam", good_folder))
-    file.write_text(text.replace("[line]", '[line]\nstate_dir = "state"'))
+    file.write_text(text.replace("[line]", '[line]\nstate_dir = "state"\nruntime_dir = "run"'))
     (state / "recipes").mkdir(parents=True)
     add_recipe(state, "a", 1, {"cam": 5.0})
+    return file, state
+
+
+def test_the_recipe_in_force_is_named_and_every_byte_of_its_banks_is_read(tmp_path, bank_file, good_folder):
+    file, state = line_with_a_recipe(tmp_path, bank_file, good_folder)
     store = RecipeStore(state / "recipes")
     with AuditLog(state / "audit.jsonl") as log:
         in_force = InForce("a", 1, store.read("a", 1).sha256)
@@ -85,11 +91,7 @@ def test_the_recipe_in_force_is_named_and_every_byte_of_its_banks_is_read(tmp_pa
 
 
 def test_an_audit_file_that_was_emptied_puts_no_other_recipe_in_force(tmp_path, bank_file, good_folder):
-    file, state = tmp_path / "line.toml", tmp_path / "state"
-    text = settings(bank_file, camera_table("cam", good_folder))
-    file.write_text(text.replace("[line]", '[line]\nstate_dir = "state"\nruntime_dir = "run"'))
-    (state / "recipes").mkdir(parents=True)
-    add_recipe(state, "a", 1, {"cam": 5.0})
+    file, state = line_with_a_recipe(tmp_path, bank_file, good_folder)
     assert inspectd("recipe", "activate", "a", "--config", file).returncode == 0
     (state / "audit.jsonl").write_bytes(b"")
     for words in (("check", file), ("run", file)):
