@@ -103,7 +103,8 @@ class PlantLink:
         )  # fmt: skip
         stack.callback(self.bus.close)
         self.journal = Journal(
-            config.state_path, config.journal, observer=metrics,
+            config.state_path, config.journal, plant=config.line.plant, line=config.line.name,
+            observer=metrics,
             say=lambda severity, name, detail: self.emit(severity, name, detail=detail),
             remind=self._remind, group_every_ns=group_every_ns(config.deadlines_ns.values()), clock=clock,
         )  # fmt: skip

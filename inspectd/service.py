@@ -126,7 +126,7 @@ def open_service(
         boot_clock: CLOCK_BOOTTIME, in nanoseconds.
 
     Raises:
-        InputError: a key, certificate or users file cannot be used.
+        InputError: a key, certificate or users file cannot be used, or the journal is another line's.
         UnavailableError: a port, the runtime directory or a descriptor cannot be had.
         SystemExit: SIGTERM or SIGINT came before all was open.
     """

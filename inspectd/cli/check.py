@@ -29,6 +29,7 @@ from inspectd.errors import (
 )
 from inspectd.metrics_server import metrics_access
 from inspectd.publish.access.keys import read_allowed, read_server_pair
+from inspectd.publish.journal.file import refuse_other_line
 from inspectd.recipes.stored import RecipeRecords
 from inspectd.records import BankInForce, FrameRef
 from inspectd.scoring.pool import process_names, process_starts
@@ -65,7 +66,7 @@ def main(arguments: argparse.Namespace) -> int:
     problems = list(found.problems)
     if not arguments.settings_only:
         problems += _try_out(found)
-        problems += _recipe_problems(arguments.file) if not problems else ()
+        problems += _state_problems(arguments.file) if not problems else ()
     if problems:
         raise ConfigError(str(arguments.file), problems)
     tried = "" if arguments.settings_only else "; banks load, cameras deliver, ports are free"
@@ -136,10 +137,11 @@ def _try_out(found: config.Examined) -> Iterator[str]:
             yield from _endpoint_problem(f"publish.{key}", getattr(found.publish, key))
 
 
-def _recipe_problems(file: Path) -> Iterator[str]:
-    """What the line's cameras lack for the recipe of the store that is in force; of others it warns."""
+def _state_problems(file: Path) -> Iterator[str]:
+    """A state of another line, and what cameras lack for the store's recipe in force; of others it warns."""
     try:
         line = LineState(file)
+        refuse_other_line(line.audit.parent, line.settings.line.plant, line.settings.line.name)
         records = RecipeRecords(line.settings, line.audit.parent)
         in_force = records.in_force()
     except InspectdError as error:

@@ -261,7 +261,7 @@ def line_with_journal(bank_file: Path, tmp_path: Path) -> tuple[Path, Path]:
     """A bank and the state directory of a line that it judged 400 parts of."""
     bank = Path(shutil.copy(bank_file, tmp_path / "x.bank"))
     sha256 = read_bank(bank).sha256
-    journal = JournalFile(tmp_path / "state", JournalSettings())
+    journal = JournalFile(tmp_path / "state", JournalSettings(), "demo", "line1")
     journal.open(EPOCH, is_first=True, may_raise=True)
     parts = [
         msgspec.structs.replace(
@@ -335,7 +335,7 @@ def test_what_is_unlike_the_rest_among_confirmed_parts_is_said_of_parts(
     inspectd: Callable[..., Done], line_with_journal: tuple[Path, Path]
 ) -> None:
     bank, state = line_with_journal
-    journal = JournalFile(state, JournalSettings())
+    journal = JournalFile(state, JournalSettings(), "demo", "line1")
     journal.open(EPOCH + 1, is_first=True, may_raise=True)
     odd = msgspec.structs.replace(
         verdict(1, EPOCH + 1),

@@ -17,6 +17,7 @@ from support.pictures import write_images
 
 from inspectd.bank.file import GOOD_SCORES, read_bank, write_bank
 from inspectd.bank.reach import reach_of
+from inspectd.publish.journal.file import MARK_NAME, Mark
 from inspectd.recipes.audit import AuditAction, AuditLog, InForce, format_in_force
 from inspectd.recipes.store import RecipeStore
 
@@ -100,6 +101,21 @@ def test_an_audit_file_that_was_emptied_puts_no_other_recipe_in_force(tmp_path, 
         assert "record 1, which put a@1" in done.stderr
         assert "inspectd recipe activate ID@VERSION (or file)" in done.stderr
     assert inspectd("recipe", "activate", "a", "--config", file).returncode == 0
+    assert inspectd("check", file).returncode == 0
+
+
+def test_the_state_of_another_line_is_refused(tmp_path, bank_file, good_folder):
+    file, state = line_with_a_recipe(tmp_path, bank_file, good_folder)
+    mark = Mark(state / MARK_NAME)
+    mark.write_line("demo/press6")
+    mark.close()
+    for words in (("check", file), ("run", file)):
+        done = inspectd(*words)
+        assert done.returncode == 2
+        assert re.search(
+            "has the journal of line demo/press6, expected that of .*If the line was renamed", done.stderr
+        )
+    (state / MARK_NAME).unlink()
     assert inspectd("check", file).returncode == 0
 
 

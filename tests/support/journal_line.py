@@ -67,6 +67,8 @@ class Line:
         self.journal = Journal(
             folder,
             Settings(**settings),
+            plant="demo",
+            line="line1",
             observer=self.told,
             say=self.told.say,
             remind=self.told.remind,

@@ -79,7 +79,7 @@ class TaughtLine:
 
     def write_journal(self) -> None:
         """Have the line's journal hold what was judged, as its commands read it."""
-        file = JournalFile(self.root, JournalSettings())
+        file = JournalFile(self.root, JournalSettings(), "p", "l")
         file.open(7, is_first=True, may_raise=True)
         rows = [Row(each.seq, b"i1/p/l/top/v/", wire.encode(each)) for each in self.judged]
         file.commit(7, Group(rows))

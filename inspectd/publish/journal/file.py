@@ -38,9 +38,11 @@ from inspectd.publish.journal.sqlite import (
     set_aside,
     transaction,
 )
+from inspectd.wire import prefix
 from inspectd.wire.sync import Position
 
 NAME: Final = "journal.sqlite"
+MARK_NAME: Final = "journal.mark"
 
 SEQ_BITS: Final = 40
 _CHECK_SECONDS: Final = 1.0  # for each of the two checks at the start; the rest is checked while it runs
@@ -58,11 +60,16 @@ def epoch_after(epoch: int) -> int:
     return epoch + 1 + secrets.randbelow(1_000_000)
 
 
+_POSITION_BYTES: Final = 65
+_LINE_AT: Final = 128
+"""Where the mark has the line's name: behind all that versions without it read."""
+
+
 class Mark:
     """The position of the last commit, in some sixty bytes that are rewritten in place, in microseconds.
 
     It is written after the journal and not flushed: it is never ahead of it, and a process that is killed
-    leaves both. A damaged mark is ignored.
+    leaves both. A damaged mark is ignored. Behind the position stands whose journal it is.
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,11 +90,25 @@ class Mark:
     def write(self, position: Position) -> None:
         """Best effort. If the write fails the old position stays, which is never ahead of the journal."""
         text = str(position).encode()
-        with contextlib.suppress(OSError):
-            if self._fd < 0:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-                self._fd = os.open(self._path, flags, 0o640)
-            os.pwrite(self._fd, (text + b" %d" % zlib.crc32(text)).ljust(64) + b"\n", 0)
+        self._write(0, (text + b" %d" % zlib.crc32(text)).ljust(_POSITION_BYTES - 1) + b"\n")
+
+    def read_line(self) -> str | None:
+        """`PLANT/LINE` whose journal it is; None where no mark says so."""
+        try:
+            with open_regular(self._path) as file:
+                file.seek(_LINE_AT)
+                name, _, checksum = file.readline(400).strip().rpartition(b" ")
+            return name.decode() if int(checksum) == zlib.crc32(name) else None
+        except (InputError, OSError, ValueError):
+            return None
+
+    def write_line(self, name: str) -> None:
+        """Best effort, as `write`."""
+        if self.read_line() == name:
+            return
+        text = name.encode()
+        begin = _POSITION_BYTES if self._path.exists() else 0  # earlier versions take blanks for nothing
+        self._write(begin, b" " * (_LINE_AT - begin) + b"%s %d\n" % (text, zlib.crc32(text)))
 
     def forget(self) -> None:
         """Keep the epoch alone, so that the next one is larger: the journal was set aside."""
@@ -101,15 +122,42 @@ class Mark:
             os.close(self._fd)
         self._fd = -1
 
+    def _write(self, at: int, data: bytes) -> None:
+        with contextlib.suppress(OSError):
+            if self._fd < 0:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+                self._fd = os.open(self._path, flags, 0o640)
+            os.pwrite(self._fd, data, at)
+
+
+def refuse_other_line(folder: Path, plant: str, line: str) -> None:
+    """Refuse a state folder whose journal is another line's: it was copied, or the line was renamed.
+
+    What is open in it would be closed as this line's, and readers would be given verdicts of both.
+
+    Raises:
+        InputError: it is.
+    """
+    found, name = Mark(folder / MARK_NAME).read_line(), f"{plant}/{line}"
+    if found not in {None, name}:
+        raise InputError(
+            f"line.state_dir: {folder} has the journal of line {found}, expected that of {name}. If the line "
+            f"was renamed, or this is a copy for another one, move {NAME}, {NAME}-wal and {MARK_NAME} "
+            "away, of a copy golden.jsonl and evidence too; recipes and audit.jsonl may stay "
+            "(docs/operations.md)"
+        )
+
 
 class JournalFile:
     """An open journal. Every method may raise `sqlite3.Error` or `OSError`; `CorruptError` where named."""
 
-    def __init__(self, folder: Path, settings: JournalSettings) -> None:
+    def __init__(self, folder: Path, settings: JournalSettings, plant: str, line: str) -> None:
         """Opens nothing: `open` does."""
         self.path = folder / NAME
-        self.mark = Mark(folder / "journal.mark")
+        self.mark = Mark(folder / MARK_NAME)
         self._settings = settings
+        self._line = f"{plant}/{line}"
+        self._topics = prefix(plant, line)
         self._clock = AgeClock(int(settings.days * 86_400e9 * _LEAP_SHARE))
         self._connection: sqlite3.Connection | None = None
         self._epochs: dict[int, int] = {}  # epoch to ordinal
@@ -130,7 +178,7 @@ class JournalFile:
             may_raise: nothing was published under `epoch` yet, so it may be raised above those in the file.
 
         Raises:
-            CorruptError: the file is damaged, cut, or not a journal.
+            CorruptError: the file is damaged, cut, not a journal, or another line's.
             BlockingIOError: another daemon has it.
         """
         self.close()
@@ -147,6 +195,7 @@ class JournalFile:
                 if may_raise and self._epochs and epoch <= max(self._epochs):
                     epoch = epoch_after(max(self._epochs))
             newest_utc_ns = self._enter(epoch)
+            self.mark.write_line(self._line)
             unfinished = self._unfinished() if is_first else []
         except sqlite3.Error as error:
             self.close()
@@ -192,11 +241,24 @@ class JournalFile:
         begin = self._first_id(first) if first is not None else 0
         end = self._last_id(last)
         found = self._rows("WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?", (begin, end, limit))
-        oldest = self._rows("WHERE id >= ? ORDER BY id LIMIT 1", (begin,)) or self._rows(
-            "ORDER BY id LIMIT 1", ()
+        oldest = [
+            stored.position
+            for stored in found[:1] or self._rows("WHERE id >= ? ORDER BY id LIMIT 1", (begin,))
+        ]
+        if not oldest and first is not None and first.epoch < last.epoch:
+            oldest = [Position(last.epoch, 1)]  # nothing yet of what follows, and nothing of before again
+        oldest = oldest or [stored.position for stored in self._rows("ORDER BY id LIMIT 1", ())]
+        truncated = first is not None and (
+            begin <= self._trimmed or first.epoch not in self._epochs or self._ended_before(first, last)
         )
-        truncated = first is not None and (begin <= self._trimmed or first.epoch not in self._epochs)
-        return ReplayChunk(found, truncated, oldest[0].position if oldest else None)
+        return ReplayChunk(found, truncated, oldest[0] if oldest else None)
+
+    def _ended_before(self, first: Position, last: Position) -> bool:
+        """Whether `first` follows a verdict of an earlier epoch that the file lacks: it is an older copy."""
+        if first.seq <= 1 or first.epoch >= last.epoch:
+            return False
+        ids = self._first_id(first) - 1, self._epochs[first.epoch] + 1 << SEQ_BITS
+        return not self._rows("WHERE id >= ? AND id < ? LIMIT 1", ids)
 
     def trim(self, now_utc_ns: int) -> bool:
         """Remove a few of the oldest verdicts if they are too old or too many; True if more may be.
@@ -280,6 +342,11 @@ class JournalFile:
         self._read_epochs()
         self._check_rows()
         newest = self._rows("ORDER BY id DESC LIMIT 1", ())
+        if newest and not newest[0].topic.startswith(self._topics):
+            found = newest[0].topic.decode(errors="replace")
+            raise CorruptError(
+                f"its verdicts are of another line: {found}, expected {self._topics.decode()}..."
+            )
         mark = self.mark.read()
         if mark is not None and mark.seq > 0 and (not newest or newest[0].position < mark):
             raise CorruptError(

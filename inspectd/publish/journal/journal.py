@@ -19,7 +19,7 @@ from typing import Final
 
 from inspectd.config import JournalSettings
 from inspectd.errors import UnavailableError
-from inspectd.publish.journal.file import Mark, epoch_after
+from inspectd.publish.journal.file import MARK_NAME, JournalFile, Mark, epoch_after, refuse_other_line
 from inspectd.publish.journal.pending import Entry, JournalMetrics, Pending
 from inspectd.publish.journal.records import Group, Levels, Opened, ReplayChunk, Stored
 from inspectd.publish.journal.state import JournalEvent, JournalState
@@ -52,6 +52,8 @@ class Journal:
         folder: Path,
         settings: JournalSettings,
         *,
+        plant: str,
+        line: str,
         observer: JournalMetrics,
         say: Callable[[str, str, str], None],
         remind: Callable[[str, str], None],
@@ -63,13 +65,19 @@ class Journal:
         Args:
             folder: the line's state directory; made if it is not there.
             settings: retention, and how long a verdict may wait.
+            plant: the line's.
+            line: its name.
             observer: takes counts and levels, for the metrics.
             say: publishes an event, given its severity, name and detail.
             remind: takes the name and detail of an alarm that still holds, for readers that came meanwhile.
             group_every_ns: see `Pending`.
             clock: monotonic, in nanoseconds.
+
+        Raises:
+            InputError: it is another line's.
         """
-        mark = Mark(folder / "journal.mark").read()
+        refuse_other_line(folder, plant, line)
+        mark = Mark(folder / MARK_NAME).read()
         self.epoch = time.time_ns() // 1_000_000
         if mark is not None and self.epoch <= mark.epoch:
             self.epoch = epoch_after(mark.epoch)
@@ -91,7 +99,7 @@ class Journal:
         self._remind_ns = 0
         self._is_clock_ahead = False
         self._held_back: list[tuple[str, str, str]] = []
-        self._thread = JournalThread(folder, settings, self.epoch, self._answered)
+        self._thread = JournalThread(JournalFile(folder, settings, plant, line), self.epoch, self._answered)
         max_wait_ns = int(settings.max_wait_ms * 1e6)
         self._pending = Pending(self._commit, max_wait_ns, observer, clock, group_every_ns=group_every_ns)
 

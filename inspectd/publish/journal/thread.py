@@ -11,12 +11,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from inspectd.config import JournalSettings
 from inspectd.publish.journal.file import JournalFile
 from inspectd.publish.journal.records import Group, Levels, Opened, ReplayChunk
 from inspectd.publish.journal.sqlite import CorruptError, named
@@ -81,18 +79,15 @@ Result = Opened | Committed | DiskFailed | InUse | SetAside | ReadDone | Levels
 class JournalThread:
     """Runs the file in a thread of its own. It has one group at a time, and any number of reads."""
 
-    def __init__(
-        self, folder: Path, settings: JournalSettings, epoch: int, answer: Callable[[Result], None]
-    ) -> None:
+    def __init__(self, file: JournalFile, epoch: int, answer: Callable[[Result], None]) -> None:
         """Start the thread; it begins with opening the file.
 
         Args:
-            folder: where the file is or will be.
-            settings: retention.
+            file: not opened yet; this thread's alone from now on.
             epoch: the epoch to enter, raised where the file holds a later one.
             answer: takes results; called in this thread.
         """
-        self._file = JournalFile(folder, settings)
+        self._file = file
         self._answer = answer
         self._epoch = epoch
         self._group: tuple[int, Group] | None = None

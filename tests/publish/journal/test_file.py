@@ -7,13 +7,15 @@ import random
 import shutil
 import sqlite3
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from inspectd.config import JournalSettings as Settings
-from inspectd.publish.journal.file import NAME, JournalFile
+from inspectd.errors import InputError
+from inspectd.publish.journal.file import MARK_NAME, NAME, JournalFile, Mark, refuse_other_line
 from inspectd.publish.journal.records import Group, Row
 from inspectd.publish.journal.sqlite import CorruptError, forget_oldest
 from inspectd.wire.sync import Position
@@ -26,7 +28,7 @@ def row(seq: int, size: int = 300, closes: str | None = None, closes_earlier: st
 
 
 def opened(folder: Path, epoch: int = EPOCH, **settings: float) -> JournalFile:
-    file = JournalFile(folder, Settings(**settings))
+    file = JournalFile(folder, Settings(**settings), "p", "l")
     file.open(epoch, is_first=True, may_raise=True)
     return file
 
@@ -57,7 +59,7 @@ def test_an_epoch_is_larger_than_any_before_even_if_the_clock_went_back(tmp_path
     first = opened(tmp_path)
     first.commit(EPOCH, Group([row(1)]))
     first.close()
-    second = JournalFile(tmp_path, Settings())
+    second = JournalFile(tmp_path, Settings(), "p", "l")
     later = second.open(EPOCH - 10_000, is_first=True, may_raise=True).epoch
     assert EPOCH < later <= EPOCH + 1_000_000
     second.commit(later, Group([row(1)]))
@@ -71,7 +73,7 @@ def test_runs_on_copies_of_one_state_have_other_epochs_even_if_the_clock_went_ba
     copies = [shutil.copytree(tmp_path / "state", tmp_path / name) for name in ("one", "two", "three")]
     epochs = set()
     for copy in copies:
-        file = JournalFile(copy, Settings())
+        file = JournalFile(copy, Settings(), "p", "l")
         epochs.add(file.open(EPOCH - 10_000, is_first=True, may_raise=True).epoch)
         file.close()
     assert len(epochs) > 1
@@ -86,13 +88,79 @@ def test_a_pipe_in_place_of_the_mark_holds_up_nothing(tmp_path: Path) -> None:
     file.close()
 
 
+def test_a_state_folder_is_one_lines(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    refuse_other_line(state, "p", "l")
+    file = opened(state)
+    file.close()
+    file.mark.close()
+    copy = shutil.copytree(state, tmp_path / "copy")
+    refuse_other_line(copy, "p", "l")
+    for plant, line in (("p", "other"), ("other", "l")):
+        with pytest.raises(InputError, match=f"has the journal of line p/l, expected that of {plant}/{line}"):
+            refuse_other_line(copy, plant, line)
+    (copy / MARK_NAME).write_bytes(b"\0" * 400)  # a damaged mark says nothing
+    refuse_other_line(copy, "p", "other")
+
+
+def test_the_mark_of_an_earlier_version_gets_the_lines_name_and_stays_readable_for_it(tmp_path: Path) -> None:
+    mark = tmp_path / MARK_NAME
+    text = b"%d:7" % EPOCH
+    mark.write_bytes((text + b" %d" % zlib.crc32(text)).ljust(64) + b"\n")
+    refuse_other_line(tmp_path, "p", "l")
+    file = Mark(mark)
+    file.write_line("p/l")
+    assert (file.read(), file.read_line()) == (Position(EPOCH, 7), "p/l")
+    file.write(Position(EPOCH, 8))
+    file.close()
+    assert (file.read(), file.read_line()) == (Position(EPOCH, 8), "p/l")
+    found, _, checksum = (
+        mark.read_bytes()[:80].strip().rpartition(b" ")
+    )  # as it was read before there were names
+    assert (found, int(checksum)) == (b"%d:8" % EPOCH, zlib.crc32(found))
+
+
+def test_a_journal_with_the_verdicts_of_another_line_is_set_aside_even_without_its_mark(
+    tmp_path: Path,
+) -> None:
+    first = opened(tmp_path)
+    first.commit(EPOCH, Group([row(1)], [("i1", b"open")]))
+    first.close()
+    first.mark.close()
+    (tmp_path / MARK_NAME).unlink()
+    renamed = JournalFile(tmp_path, Settings(), "p", "other")
+    with pytest.raises(CorruptError, match="of another line: i1/p/l/cam/v/, expected i1/p/other/"):
+        renamed.open(EPOCH + 1, is_first=True, may_raise=True)
+
+
+def test_an_older_copy_of_the_journal_says_that_verdicts_are_missing(tmp_path: Path) -> None:
+    file = opened(tmp_path)
+    file.commit(EPOCH, Group([row(n) for n in range(1, 6)]))
+    file.close()
+    (tmp_path / MARK_NAME).unlink()  # of the newer file that was there before
+    later = opened(tmp_path, EPOCH + 1)
+    last = Position(EPOCH + 1, 0)
+    assert not later.read(Position(EPOCH, 6), last, 10).truncated  # a reader that has all there is
+    lost = later.read(Position(EPOCH, 9), last, 10)
+    assert (lost.truncated, lost.verdicts, lost.oldest) == (True, [], Position(EPOCH + 1, 1))
+    later.commit(EPOCH + 1, Group([row(1)]))
+    lost = later.read(Position(EPOCH, 9), Position(EPOCH + 1, 1), 10)
+    assert (lost.truncated, lost.oldest) == (True, Position(EPOCH + 1, 1))
+    later.close()
+    again = opened(tmp_path, EPOCH + 5)
+    # Of an epoch that it never had, it goes on behind that, not from the beginning.
+    lost = again.read(Position(EPOCH + 3, 2), Position(EPOCH + 5, 0), 10)
+    assert (lost.truncated, lost.verdicts, lost.oldest) == (True, [], Position(EPOCH + 5, 1))
+    again.close()
+
+
 def test_what_a_process_left_open_is_handed_to_the_next_start_until_it_is_closed(tmp_path: Path) -> None:
     began_utc_ns = time.time_ns()
     first = opened(tmp_path)
     first.commit(EPOCH, Group([], [("i1", b"one"), ("i2", b"two"), ("i3", b"three")]))
     first.commit(EPOCH, Group([row(1, closes="i2")]))
     first.close()
-    second = JournalFile(tmp_path, Settings())
+    second = JournalFile(tmp_path, Settings(), "p", "l")
     reopened = second.open(EPOCH + 5, is_first=True, may_raise=True)
     left = reopened.unfinished
     assert [record for _, record in left] == [b"one", b"three"]
@@ -100,7 +168,7 @@ def test_what_a_process_left_open_is_handed_to_the_next_start_until_it_is_closed
     second.commit(EPOCH + 5, Group([row(1, closes_earlier=left[0][0])]))
     second.commit(EPOCH + 5, Group([row(2, closes="i1")]))  # its own i1, and not the earlier start's
     second.close()
-    third = JournalFile(tmp_path, Settings())
+    third = JournalFile(tmp_path, Settings(), "p", "l")
     assert [r for _, r in third.open(EPOCH + 9, is_first=True, may_raise=True).unfinished] == [b"three"]
     third.close()
 
@@ -113,7 +181,7 @@ def test_writing_all_that_is_open_forgets_what_was_open_in_this_epoch_alone(tmp_
     second.commit(EPOCH + 1, Group([], [("i1", b"gone"), ("i2", b"stays")]))
     second.commit(EPOCH + 1, Group([], [("i2", b"stays")], all_open=True))
     second.close()
-    third = JournalFile(tmp_path, Settings())
+    third = JournalFile(tmp_path, Settings(), "p", "l")
     left = third.open(EPOCH + 2, is_first=True, may_raise=True).unfinished
     assert [record for _, record in left] == [b"earlier", b"stays"]
     third.close()
@@ -145,7 +213,7 @@ def test_a_clock_that_leaps_ahead_removes_nothing_and_is_told(tmp_path: Path) ->
     assert len(seqs(file)) == 500
     assert file.levels().clock_ahead_ns > 39 * 86_400 * 10**9
     file.close()
-    again = JournalFile(tmp_path, Settings(days=30))  # started while the clock is wrong
+    again = JournalFile(tmp_path, Settings(days=30), "p", "l")  # started while the clock is wrong
     again.open(EPOCH + 1, is_first=True, may_raise=True)
     assert not again.trim(leapt_ns)
     assert again.levels().clock_ahead_ns > 39 * 86_400 * 10**9
@@ -166,7 +234,7 @@ def test_a_restart_does_not_make_a_clock_believed_that_leapt_ahead(
     file.commit(EPOCH, Group([row(501)]))
     file.close()
     for start in (1, 2):
-        file = JournalFile(tmp_path, Settings(days=30))
+        file = JournalFile(tmp_path, Settings(days=30), "p", "l")
         file.open(EPOCH + start, is_first=True, may_raise=True)
         file.commit(EPOCH + start, Group([row(1)]))
         assert not file.trim(time.time_ns())
@@ -174,7 +242,7 @@ def test_a_restart_does_not_make_a_clock_believed_that_leapt_ahead(
         assert file.levels().clock_ahead_ns > 39 * 86_400 * 10**9
         file.close()
     ahead_ns[0] = 0  # put right
-    file = JournalFile(tmp_path, Settings(days=30))
+    file = JournalFile(tmp_path, Settings(days=30), "p", "l")
     file.open(EPOCH + 3, is_first=True, may_raise=True)
     file.commit(EPOCH + 3, Group([row(1)]))
     assert file.levels().clock_ahead_ns <= 0
@@ -209,7 +277,7 @@ def test_a_second_daemon_cannot_have_it(journal: JournalFile, tmp_path: Path) ->
     pid = os.fork()  # locks are a process's: the second daemon is another one
     if pid == 0:
         try:
-            JournalFile(tmp_path, Settings()).open(EPOCH, is_first=True, may_raise=True)
+            JournalFile(tmp_path, Settings(), "p", "l").open(EPOCH, is_first=True, may_raise=True)
         except BlockingIOError:
             os._exit(17)
         os._exit(0)
@@ -219,7 +287,7 @@ def test_a_second_daemon_cannot_have_it(journal: JournalFile, tmp_path: Path) ->
 def test_an_epoch_the_file_knows_later_ones_of_is_refused(tmp_path: Path) -> None:
     opened(tmp_path).close()
     with pytest.raises(CorruptError, match="holds epochs after"):
-        JournalFile(tmp_path, Settings()).open(EPOCH - 1, is_first=True, may_raise=False)
+        JournalFile(tmp_path, Settings(), "p", "l").open(EPOCH - 1, is_first=True, may_raise=False)
 
 
 # --- damage -------------------------------------------------------------------------------------------------
@@ -237,7 +305,7 @@ def written(folder: Path, rows: int = 400) -> bytes:
 
 def outcome(folder: Path, rows: int = 400) -> str:
     """`noticed`, or `intact`: every verdict is there to the byte. Anything else is a failed test."""
-    file = JournalFile(folder, Settings())
+    file = JournalFile(folder, Settings(), "p", "l")
     try:
         file.open(EPOCH + 1, is_first=True, may_raise=True)
         stored = file.read(None, Position(EPOCH, rows), 10_000).verdicts
@@ -342,7 +410,7 @@ def test_a_remnant_that_cannot_be_deleted_holds_up_no_other(
 
 def test_a_damaged_file_is_set_aside_and_a_new_one_begun_under_a_later_epoch(tmp_path: Path) -> None:
     whole = written(tmp_path)
-    file = JournalFile(tmp_path, Settings())
+    file = JournalFile(tmp_path, Settings(), "p", "l")
     for _ in range(5):
         (tmp_path / NAME).write_bytes(whole[:5000])
         with pytest.raises(CorruptError):

@@ -71,7 +71,8 @@ def test_an_epoch_is_new_and_larger_at_every_start(start) -> None:
 def test_two_lines_cannot_share_a_state_directory(start, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from inspectd.publish.journal.file import *;"
-        "f = JournalFile(Path(sys.argv[1]), JournalSettings()); f.open(1, is_first=True, may_raise=True);"
+        "f = JournalFile(Path(sys.argv[1]), JournalSettings(), 'demo', 'line1');"
+        "f.open(1, is_first=True, may_raise=True);"
         "print('open', flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen(
@@ -215,7 +216,7 @@ def test_a_file_of_later_epochs_that_opens_too_late_takes_nothing_of_this_one(
     start, tmp_path, monkeypatch
 ) -> None:
     with disk(tmp_path / "slow") as folder:
-        later = JournalFile(folder, JournalSettings())
+        later = JournalFile(folder, JournalSettings(), "demo", "line1")
         later.open(2**45, is_first=True, may_raise=True)
         later.close()
         monkeypatch.setattr("inspectd.publish.journal.journal._OPEN_SECONDS", 0.1)

@@ -26,7 +26,7 @@ def rows(first: int, last: int, epoch: int = EPOCH) -> Group:
 
 
 def opened(folder: Path, epoch: int = EPOCH) -> JournalFile:
-    file = JournalFile(folder, JournalSettings())
+    file = JournalFile(folder, JournalSettings(), "demo", "line1")
     file.open(epoch, is_first=True, may_raise=True)
     return file
 
@@ -59,7 +59,7 @@ def test_whatever_is_written_meanwhile_what_is_read_is_whole(tmp_path: Path) -> 
     file.close()
 
     def write() -> None:
-        writer = JournalFile(tmp_path, JournalSettings())
+        writer = JournalFile(tmp_path, JournalSettings(), "demo", "line1")
         writer.open(EPOCH, is_first=True, may_raise=False)
         while not done.is_set():
             writer.commit(EPOCH, rows(committed[0] + 1, committed[0] + 150))
