@@ -21,10 +21,11 @@ from inspectd.config import Config
 from inspectd.errors import InspectdError
 from inspectd.golden.check import GoldenCheck
 from inspectd.golden.results import FILE_NAME, CheckDue, CheckResult, GoldenLines, past_of, read_lines
-from inspectd.golden.schedule import GoldenChange, GoldenSchedule, GoldenSubject
+from inspectd.golden.schedule import GoldenChange, GoldenPast, GoldenSchedule, GoldenSubject
 from inspectd.golden_record import GoldenRecorder
-from inspectd.line_audit import LineAudit
+from inspectd.line_audit import LineAudit, lost_failures
 from inspectd.metrics import Metrics
+from inspectd.recipes.audit import FILE_NAME as AUDIT_NAME
 from inspectd.recipes.book import RecipeBook, title_of
 from inspectd.recipes.clerk import DiskClerk
 from inspectd.records import FrameRef, Inspection, Outcome, PendingView, Trigger
@@ -83,7 +84,7 @@ class GoldenChecks:
         clock: monotonic, in nanoseconds.
 
     Raises:
-        InputError: the record of earlier checks cannot be read.
+        InputError: the record of earlier checks, or the audit file, cannot be read.
     """
 
     def __init__(
@@ -134,7 +135,11 @@ class GoldenChecks:
         read = read_lines(self._file) if self.is_on else GoldenLines([], 0, 0, 0)
         self._last = {each.recipe_sha256: each for each in read.checks}
         """The last check that is recorded of each version of a recipe, by its sha256."""
-        self._schedule = GoldenSchedule(config.golden, past_of(read.lines, read.unbelieved))
+        past = past_of(read.lines, read.unbelieved)
+        self._lost = lost_failures(config.state_path / AUDIT_NAME, read.checks) if self.is_on else set()
+        for sha256 in self._lost:
+            past[sha256] = msgspec.structs.replace(past.get(sha256, GoldenPast()), is_failed=True)
+        self._schedule = GoldenSchedule(config.golden, past)
 
     # --- the line's life -----------------------------------------------------------------------------------
 
@@ -144,6 +149,13 @@ class GoldenChecks:
             self._is_running = True
             self._audit.make_up_for(self._file)
             self._schedule.start(self._subjects(), self._clock(), time.time_ns(), newest_utc_ns)
+            for subject in self._subjects():
+                if subject.sha256 in self._lost:
+                    detail = (
+                        f"recipe {subject.recipe}: its last check failed by {AUDIT_NAME}, and {FILE_NAME} "
+                        "lacks it; it holds until one passes"
+                    )
+                    self._emit("alarm", "golden_not_recorded", detail=detail)
             self.turn(self._clock())
 
     def change_over(self) -> None:

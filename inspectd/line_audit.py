@@ -6,7 +6,8 @@ next start. The clerk reads and writes: nothing here waits for the disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -20,11 +21,16 @@ from inspectd.recipes.audit import DONE, AuditAction, AuditEntry, append_record,
 from inspectd.recipes.book import title_of
 from inspectd.recipes.clerk import DiskClerk
 from inspectd.records import BankInForce
+from inspectd.wire.golden import GoldenOutcome
 
 _MOST_RECORDS: Final = 10_000
 """Looked through from the newest on for what is recorded already."""
 _MOST_CHECKS: Final = 100
 """Made up for at a start."""
+_CHECKED: Final = re.compile(
+    r"(passed|failed), .*, recipe ([0-9a-f]{64}), line of golden\.jsonl ([0-9a-f]{64})"
+)
+"""`new` of a check's record; it has no recipe's sha256 in those of earlier versions."""
 _START: Final = "start"
 """The door of what the line found when it started."""
 
@@ -85,11 +91,44 @@ def check_entry(result: CheckResult, door: str, old: str | None, why: str) -> Au
     """The record of a check; the digest in it is that of the check's line in `golden.jsonl`."""
     version = "" if result.recipe_version is None else f"@{result.recipe_version}"
     new = (
-        f"{result.outcome}, check {result.check}, {len(result.showings)} shown, line of golden.jsonl "
-        f"{digest_of(result)}"
+        f"{result.outcome}, check {result.check}, {len(result.showings)} shown, "
+        f"recipe {result.recipe_sha256}, line of golden.jsonl {digest_of(result)}"
     )
     who = result.who or "a trigger"
     return AuditEntry(AuditAction.GOLDEN, who, door, f"{result.recipe}{version}", old, new, why)
+
+
+def lost_failures(audit: Path, checks: Sequence[CheckResult]) -> set[str]:
+    """What failed its last check by the audit file, where `golden.jsonl` lacks that check.
+
+    Args:
+        audit: the file.
+        checks: those of `golden.jsonl`.
+
+    Returns:
+        The sha256 of each.
+
+    Raises:
+        InputError: a record was altered.
+        UnavailableError: the file cannot be read now.
+    """
+    failures = {digest_of(check) for check in checks if check.outcome is GoldenOutcome.FAILED}
+    passed_utc_ns = {
+        each.recipe_sha256: each.utc_ns for each in checks if each.outcome is GoldenOutcome.PASSED
+    }
+    lost, seen = set(), set()
+    for record in islice(newest_first(audit), _MOST_RECORDS):
+        found = _CHECKED.fullmatch(record.new or "") if record.action is AuditAction.GOLDEN else None
+        if found is None or found[2] in seen:
+            continue
+        outcome, sha256, digest = found.groups()
+        if outcome == GoldenOutcome.PASSED and record.result != DONE:
+            continue  # it was not on the disk, and so did not count
+        seen.add(sha256)
+        is_later = record.utc_ns > passed_utc_ns.get(sha256, -1)
+        if outcome == GoldenOutcome.FAILED and digest not in failures and is_later:
+            lost.add(sha256)
+    return lost
 
 
 def record_missing_checks(audit: Path, golden: Path) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from inspectd.golden.results import CheckResult, append_line, digest_of
-from inspectd.line_audit import check_entry, record_changed_judgements, record_missing_checks
+from inspectd.line_audit import check_entry, lost_failures, record_changed_judgements, record_missing_checks
 from inspectd.recipes import audit
 from inspectd.recipes.audit import AuditAction, append_record
 from inspectd.records import BankInForce
@@ -48,6 +48,24 @@ def test_checks_that_have_no_record_get_one_at_the_next_start(files):
     late = records[2]
     assert (late.who, late.door, late.object, late.action) == ("kim", "start", "cells@2", AuditAction.GOLDEN)
     assert late.why == "recorded at the next start; crack-1 on side: pass"
+
+
+def test_a_check_that_failed_counts_where_only_the_audit_file_is_left_to_say_so(files):
+    log, golden = files
+    assert lost_failures(log, []) == set()
+    results = [check(1), check(2, GoldenOutcome.FAILED)]
+    for result in results:
+        append_line(golden, result)
+        append_record(log, check_entry(result, "local", "due", ""))
+    assert lost_failures(log, results) == set()
+    assert lost_failures(log, results[:1]) == {"cd" * 32}  # an older golden.jsonl
+    assert lost_failures(log, []) == {"cd" * 32}
+    made_up = msgspec.structs.replace(check(3), utc_ns=2**62)  # it passed, and the audit file lacks that
+    assert lost_failures(log, [made_up]) == set()
+    append_record(log, check_entry(check(4), "local", "failed", ""), "not in golden.jsonl: disk full")
+    assert lost_failures(log, []) == {"cd" * 32}
+    append_record(log, check_entry(check(5), "local", "failed", ""))
+    assert lost_failures(log, []) == set()
 
 
 def test_a_line_without_checks_records_none(files):

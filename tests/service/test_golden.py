@@ -100,7 +100,7 @@ def test_no_part_passes_until_a_check_has_passed_and_none_after_one_failed(
     assert (judges.action, judges.object, judges.door) == ("threshold", "cell", "start")
     assert (passed.action, passed.who, passed.door) == ("golden", "a trigger", "local")
     assert (passed.object, passed.old, passed.result) == ("cell", "overdue", "done")
-    assert passed.new.startswith("passed, check 3, 3 shown, line of golden.jsonl ")
+    assert passed.new.startswith("passed, check 3, 3 shown, recipe ")
 
     # Another line of the same state, whose bad part is said to be good.
     parts = part("good-1", "pass", "g") + part("bad-1", "pass", "b")
@@ -117,6 +117,12 @@ def test_no_part_passes_until_a_check_has_passed_and_none_after_one_failed(
     daemon.process.wait()
     daemon = line(start_daemon, folders, text, environment=environment)
     assert state(daemon) == GoldenState.FAILED
+    assert judged(plant(daemon), 1) == ("undecidable", "golden_failed")
+    assert daemon.stop() == 0
+    (tmp_path / "state" / "golden.jsonl").unlink()  # the audit file still says so
+    daemon = line(start_daemon, folders, text, environment=environment)
+    daemon.until(lambda: daemon.reader.event("golden_not_recorded"))
+    assert "golden.jsonl lacks it" in daemon.reader.event("golden_not_recorded").detail
     assert judged(plant(daemon), 1) == ("undecidable", "golden_failed")
     assert daemon.stop() == 0
 
