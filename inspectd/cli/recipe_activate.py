@@ -122,6 +122,9 @@ def _record(
         line.store.read_whole(new.id, new.version)
     try:
         old = records.in_force()
+        if (old.name, old.sha256) == (new.name, new.sha256):
+            print(f"{new.name}: in force already")
+            return ExitCode.OK
     except InputError:  # this is how to get out of that
         old = records.read(FILE, None)
     places = [place for place in runtime_places(arguments.config) if place.is_dir()]
@@ -145,7 +148,8 @@ def _meant(line: LineState, arguments: argparse.Namespace, action: RecipeAction)
 
 def _before(line: LineState) -> tuple[str, int | None]:
     """What was in force before the last change."""
-    last = next(iter(deque(history(line.audit), maxlen=1)), None)
+    changes = (record for record in history(line.audit) if record.old != record.new)
+    last = next(iter(deque(changes, maxlen=1)), None)
     if last is None or last.old is None:
         raise InputError(f"{line.audit}: no recipe was put in force yet, so there is none to go back to")
     before: InForce = parse_in_force(last.old, f"{line.audit}, record {last.seq}: ")

@@ -279,6 +279,8 @@ def test_a_person_changes_recipes_by_command(start_daemon, good_folder):
     daemon.until(lambda: daemon.reader.verdicts and daemon.reader.verdicts[-1].recipe_version == 2)
     assert daemon.stop() == 0
     assert run(daemon, "activate", "file") == "file: in force from the line's next start, instead of a@2\n"
+    assert run(daemon, "activate", "file") == "file: in force already\n"
+    assert run(daemon, "rollback") == "a@2: in force from the line's next start, instead of file\n"
     assert isinstance(verify(state / "audit.jsonl"), AuditSummary)
 
 
