@@ -92,6 +92,9 @@ class HistoryStore:
             for camera, region, recipe in msgspec.json.decode(meta.get("recipes", "[]"))
         }
         self._complete_from_ms: int | None = meta.get("complete_from_ms")
+        believed_ns, held_ns = meta.get("believed_ns"), meta.get("held_ns", 0)
+        self.believed: tuple[int, int] | None = None if believed_ns is None else (believed_ns, held_ns)
+        """The time that is believed instead of the wall clock's, and for how long it has been, in ns."""
 
     def close(self) -> None:
         """Close the file."""
@@ -143,6 +146,13 @@ class HistoryStore:
                 )  # fmt: skip
         self.cursor = batch.cursor or self.cursor
         return added
+
+    def believe(self, believed: tuple[int, int] | None) -> None:
+        """Keep what `believed` says for the next start; None: the wall clock is believed."""
+        if believed != self.believed:
+            with self._transaction():
+                self._set_meta(**dict(zip(("believed_ns", "held_ns"), believed or (None, None), strict=True)))
+            self.believed = believed
 
     def prune(self, before_ms: int, max_bytes: int, most: int) -> int:
         """Remove at most so many of the oldest rows that are too old or too much; how many it were.

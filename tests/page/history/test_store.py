@@ -112,6 +112,14 @@ def test_a_clock_that_leaps_ahead_removes_nothing(filled: Filled, tmp_path: Path
     filled.write([made(11, now_ms[0])])
     filler._prune(filled.store)
     assert (count(filled), count(filled, "agg")) == (11, 8)
+    filled.store.close()
+    filled.store = HistoryStore(filled.path)  # as the page's next start finds it, the clock still ahead
+    again = HistoryFiller(filled.path, source, HistoryLimits(days=400), clock=lambda: now_ms[0])
+    again._prune(filled.store)
+    assert (count(filled), count(filled, "agg")) == (11, 8)
+    now_ms[0] = START_MS + DAY_MS  # and put right
+    HistoryFiller(filled.path, source, HistoryLimits(days=400), clock=lambda: now_ms[0])._prune(filled.store)
+    assert filled.store.believed is None
 
 
 def test_no_more_questions_wait_than_may_and_none_is_answered_late(tmp_path: Path, filled: Filled) -> None:
