@@ -103,7 +103,7 @@ case $PART in
      "$PYTHON" "$STEPS" ceilings benches 2>&1 | tee "$OUT/log2.txt"
      "$PYTHON" "$STEPS" table "$OUT" ;;
   3) setup .gpuday/two
-     "$PYTHON" "$STEPS" ceilings profile stages service taken sustained 2>&1 | tee "$OUT/log3.txt"
+     "$PYTHON" "$STEPS" ceilings profile stages service taken killed sustained 2>&1 | tee "$OUT/log3.txt"
      "$PYTHON" "$STEPS" table "$OUT" ;;
   table) shift; "$PYTHON" "$STEPS" table "$@" ;;
   dry) export GPU_DAY_DRY=1 PYTHONPATH="$PWD" GPU_DAY_END=$(( $(date +%s) + 240 )); rm -f "$OUT"/part*.jsonl

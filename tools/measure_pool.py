@@ -3,7 +3,8 @@
 Usage: measure_pool.py IMAGES [--bank BANK] [--parts rate,deaths,cores] [--seconds 6] [--grey]
 
 The stub scores for `rate` and `deaths`: two images every 40 ms in each process. `cores` needs a bank, and
-compares one real process on all cores with one on each.
+compares one real process on all cores with one on each. With `--bank` and `--devices`, such as cuda:0, real
+processes die in `deaths`, of as many frames a second as `--rate` says, `--every` so many seconds.
 Prints tables in Markdown.
 """
 
@@ -61,19 +62,22 @@ def rate(arguments: argparse.Namespace, progress: Progress) -> list[str]:
 
 
 def deaths(arguments: argparse.Namespace, progress: Progress) -> list[str]:
-    """Kills a process each second, and audits every verdict from outside."""
+    """Kills a process now and then, and audits every verdict from outside."""
     chance = random.Random(arguments.seed)
     seen: list[Verdict | Event | Heartbeat] = []
     killed: Counter[str] = Counter()
-    setup = with_(arguments, bank=None, devices=STUBS)
-    with line(setup, "free", DEATHS_DEADLINE_MS, DEATHS_LOAD * PROCESSES * ABLE) as (reader, _, main_pid):
+    is_real = bool(arguments.devices)
+    setup = arguments if is_real else with_(arguments, bank=None, devices=STUBS)
+    per_second = arguments.rate if is_real else DEATHS_LOAD * PROCESSES * ABLE
+    holds = "" if is_real else f", a process holds {2 * STUB_BATCH} at most"
+    with line(setup, "free", DEATHS_DEADLINE_MS, per_second) as (reader, _, main_pid):
         for _ in progress.track(range(arguments.kills), description="deaths"):
             there = sorted(scorers(main_pid).items())
             name, pid = chance.choice(there) if there else ("nobody, none was there", 0)
             if pid:
                 os.kill(pid, signal.SIGKILL)
             killed[name] += 1
-            read(reader, 1.0, seen)
+            read(reader, arguments.every, seen)
         read(reader, 2.0, seen)
         os.kill(main_pid, signal.SIGTERM)
         read(reader, 3.0, seen)
@@ -96,7 +100,7 @@ def deaths(arguments: argparse.Namespace, progress: Progress) -> list[str]:
 - {len(verdicts)} verdicts, {gaps} gaps in their numbers; of {len(passes)} passes {wrong} without an own score
   in time and within its threshold
 - {sum(why.values())} undecidable ({listed(why)}); lost in one death at most
-  {max(at.values(), default=0)}, a process holds {2 * STUB_BATCH} at most
+  {max(at.values(), default=0)}{holds}
 - captured {counts.captured} = {counts.verdicts} verdicts + {counts.drops} drops
   + {counts.in_flight} in flight; the last verdict has number {verdicts[-1].seq}""".splitlines()
 
@@ -180,13 +184,18 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--oversample", type=float, default=3.0, help="frames a trigger")
     parser.add_argument("--grey", action="store_true", help="frames of one channel; the images are grey")
+    parser.add_argument("--devices", default="", help="of the real processes that die")
+    parser.add_argument("--rate", type=float, default=100.0, help="frames a second of those")
     parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--every", type=float, default=1.0, help="seconds between two deaths")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     parts = {"rate": rate, "deaths": deaths, "cores": cores}
     if "cores" in arguments.parts and arguments.bank is None:
         parser.error("cores needs --bank")
+    if arguments.devices and arguments.bank is None:
+        parser.error("--devices needs --bank")
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         for name in arguments.parts.split(","):
             print("\n".join([f"## {name}", "", *parts[name](arguments, progress), ""]), flush=True)

@@ -764,6 +764,33 @@ def taken() -> None:
         )  # fmt: skip
 
 
+def killed() -> None:
+    """The daemon's scoring process is killed under load: how long until it scores again, and what is lost."""
+    from PIL import Image
+
+    from inspectd.bench.subject import Synthetic, write_synthetic
+
+    if not (CUDA or DRY):
+        return
+    with step("scoring killed under load", 100) as go:
+        if not go:
+            return
+        folder = OUT / "killed"
+        (folder / "good").mkdir(parents=True, exist_ok=True)
+        for number, frame in enumerate(noise(8)):
+            Image.fromarray(np.asarray(frame)).save(folder / "good" / f"{number}.bmp")
+        write_synthetic(folder / "r.bank", Synthetic(**LITE))
+        command = [
+            sys.executable, "tools/measure_pool.py", str(folder / "good"), "--bank", str(folder / "r.bank"),
+            "--parts", "deaths", "--devices", DEV, "--rate", "300" if CUDA else "10",
+            "--kills", "5" if CUDA else "2", "--every", "12" if CUDA else "6",
+        ]  # fmt: skip
+        done = run_to_end(command)
+        shutil.rmtree(folder)
+        kind = "failed" if done.returncode else "contact"
+        put(kind, what="scoring killed under load", said=(done.stdout or done.stderr).strip()[-1500:])
+
+
 def sustained() -> None:
     """Batches of 32, two in flight, as long as there is time: rate and memory from minute to minute."""
     from inspectd.backends.cuda.pipeline import CudaPipeline
@@ -938,6 +965,7 @@ STEPS = {
     "stages": stages,
     "service": service,
     "taken": taken,
+    "killed": killed,
     "sustained": sustained,
     "tiny": tiny,
     "table": table,
