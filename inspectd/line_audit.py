@@ -27,10 +27,9 @@ _MOST_RECORDS: Final = 10_000
 """Looked through from the newest on for what is recorded already."""
 _MOST_CHECKS: Final = 100
 """Made up for at a start."""
-_CHECKED: Final = re.compile(
-    r"(passed|failed), .*, recipe ([0-9a-f]{64}), line of golden\.jsonl ([0-9a-f]{64})"
-)
-"""`new` of a check's record; it has no recipe's sha256 in those of earlier versions."""
+_LINE: Final = re.compile(r"line of golden\.jsonl ([0-9a-f]{64})")
+_CHECKED: Final = re.compile(r"(passed|failed), \d+ shown, recipe ([0-9a-f]{64}), " + _LINE.pattern)
+"""`new` of a check's record begins so; those of earlier versions have no recipe's sha256."""
 _START: Final = "start"
 """The door of what the line found when it started."""
 
@@ -90,9 +89,9 @@ class LineAudit:
 def check_entry(result: CheckResult, door: str, old: str | None, why: str) -> AuditEntry:
     """The record of a check; the digest in it is that of the check's line in `golden.jsonl`."""
     version = "" if result.recipe_version is None else f"@{result.recipe_version}"
-    new = (
-        f"{result.outcome}, check {result.check}, {len(result.showings)} shown, "
-        f"recipe {result.recipe_sha256}, line of golden.jsonl {digest_of(result)}"
+    new = (  # the name last: it may be so long that it is cut
+        f"{result.outcome}, {len(result.showings)} shown, recipe {result.recipe_sha256}, "
+        f"line of golden.jsonl {digest_of(result)}, check {result.check}"
     )
     who = result.who or "a trigger"
     return AuditEntry(AuditAction.GOLDEN, who, door, f"{result.recipe}{version}", old, new, why)
@@ -118,7 +117,7 @@ def lost_failures(audit: Path, checks: Sequence[CheckResult]) -> set[str]:
     }
     lost, seen = set(), set()
     for record in islice(newest_first(audit), _MOST_RECORDS):
-        found = _CHECKED.fullmatch(record.new or "") if record.action is AuditAction.GOLDEN else None
+        found = _CHECKED.match(record.new or "") if record.action is AuditAction.GOLDEN else None
         if found is None or found[2] in seen:
             continue
         outcome, sha256, digest = found.groups()
@@ -139,9 +138,9 @@ def record_missing_checks(audit: Path, golden: Path) -> None:
         UnavailableError: a file cannot be read or written now.
     """
     known = {
-        (record.new or "").rpartition(" ")[2]
+        found[1]
         for record in islice(newest_first(audit), _MOST_RECORDS)
-        if record.action is AuditAction.GOLDEN
+        if record.action is AuditAction.GOLDEN and (found := _LINE.search(record.new or ""))
     }
     missing = []
     for digest, result in newest_checks(golden, _MOST_CHECKS):

@@ -44,7 +44,7 @@ def test_checks_that_have_no_record_get_one_at_the_next_start(files):
             "failed",
             "passed",
         ]
-    assert [record.new.split()[-1] for record in records] == [digest_of(result) for result in results]
+    assert [record.new.split()[8] for record in records] == [f"{digest_of(result)}," for result in results]
     late = records[2]
     assert (late.who, late.door, late.object, late.action) == ("kim", "start", "cells@2", AuditAction.GOLDEN)
     assert late.why == "recorded at the next start; crack-1 on side: pass"
@@ -66,6 +66,16 @@ def test_a_check_that_failed_counts_where_only_the_audit_file_is_left_to_say_so(
     assert lost_failures(log, []) == {"cd" * 32}
     append_record(log, check_entry(check(5), "local", "failed", ""))
     assert lost_failures(log, []) == set()
+
+
+def test_the_name_of_a_check_cannot_push_its_line_out_of_the_record(files):
+    log, golden = files
+    failed = msgspec.structs.replace(check(1, GoldenOutcome.FAILED), check="\x01" * 64)
+    append_line(golden, failed)
+    for _ in range(2):
+        record_missing_checks(log, golden)
+        assert len(list(audit.read(log))) == 1
+    assert lost_failures(log, []) == {"cd" * 32}
 
 
 def test_a_line_without_checks_records_none(files):
