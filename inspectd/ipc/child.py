@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import errno
 import os
 import resource
 import signal
@@ -260,7 +261,7 @@ def serve(channel: Channel[Any], life: Callable[[], ExitCode]) -> ExitCode:
     """Call `life` and return its exit code. An error is sent as `Failed`.
 
     A main process that is gone is a quiet end. An error that is not an `InspectdError` is raised again, so
-    that its traceback reaches the log.
+    that its traceback reaches the log, but for one of descriptors that ran out: it is the system's.
     """
     try:
         return life()
@@ -270,6 +271,11 @@ def serve(channel: Channel[Any], life: Callable[[], ExitCode]) -> ExitCode:
         _send_failed(channel, str(error), error.exit_code)
         return error.exit_code
     except Exception as error:
+        if getattr(error, "errno", None) in {errno.EMFILE, errno.ENFILE}:  # of the system, or of ZeroMQ
+            most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+            detail = f"too few files may be open: {most} in one process; raise LimitNOFILE= or ulimit -n"
+            _send_failed(channel, detail, ExitCode.UNAVAILABLE)
+            return ExitCode.UNAVAILABLE
         # Its text may hold anything, such as a URL with its password; the log has it.
         _send_failed(channel, f"{type(error).__name__}, see the log", ExitCode.FAILED)
         raise

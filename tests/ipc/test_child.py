@@ -1,8 +1,11 @@
+import errno
 import os
+import re
 import subprocess
 import sys
 
 import pytest
+import zmq
 from support.ordinary import run_without_rights
 
 from inspectd.capture.messages import Stop
@@ -86,6 +89,17 @@ def test_a_bug_is_sent_and_raised_on(ends):
     with pytest.raises(ZeroDivisionError):
         child.serve(ends[0], life)
     assert received(ends[1]) == [Failed("ZeroDivisionError, see the log", 1)]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, "Too many open files"), zmq.ZMQError(errno.ENFILE)])
+def test_descriptors_that_ran_out_are_told_in_words(ends, error):
+    def life():
+        raise error
+
+    assert child.serve(ends[0], life) is ExitCode.UNAVAILABLE
+    (failed,) = received(ends[1])
+    assert failed.exit_code == ExitCode.UNAVAILABLE
+    assert re.match(r"too few files may be open: \d+ in one process; raise LimitNOFILE=", failed.detail)
 
 
 def test_a_main_process_that_is_gone_is_a_quiet_end(ends):
