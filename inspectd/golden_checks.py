@@ -20,10 +20,10 @@ from inspectd.batching.judge import undecidable
 from inspectd.config import Config
 from inspectd.errors import InspectdError
 from inspectd.golden.check import GoldenCheck
-from inspectd.golden.results import FILE_NAME, CheckDue, CheckResult, GoldenLines, past_of, read_lines
-from inspectd.golden.schedule import GoldenChange, GoldenPast, GoldenSchedule, GoldenSubject
+from inspectd.golden.results import FILE_NAME, CheckDue, CheckResult, GoldenLines, read_lines
+from inspectd.golden.schedule import GoldenChange, GoldenSchedule, GoldenSubject
 from inspectd.golden_record import GoldenRecorder
-from inspectd.line_audit import LineAudit, lost_failures
+from inspectd.line_audit import LineAudit, past_by_audit
 from inspectd.metrics import Metrics
 from inspectd.recipes.audit import FILE_NAME as AUDIT_NAME
 from inspectd.recipes.book import RecipeBook, title_of
@@ -84,7 +84,8 @@ class GoldenChecks:
         clock: monotonic, in nanoseconds.
 
     Raises:
-        InputError: the record of earlier checks, or the audit file, cannot be read.
+        InputError: the record of earlier checks cannot be read.
+        UnavailableError: the audit file cannot be read now.
     """
 
     def __init__(
@@ -135,10 +136,8 @@ class GoldenChecks:
         read = read_lines(self._file) if self.is_on else GoldenLines([], 0, 0, 0)
         self._last = {each.recipe_sha256: each for each in read.checks}
         """The last check that is recorded of each version of a recipe, by its sha256."""
-        past = past_of(read.lines, read.unbelieved)
-        self._lost = lost_failures(config.state_path / AUDIT_NAME, read.checks) if self.is_on else set()
-        for sha256 in self._lost:
-            past[sha256] = msgspec.structs.replace(past.get(sha256, GoldenPast()), is_failed=True)
+        past, self._lost = past_by_audit(config.state_path / AUDIT_NAME, read) if self.is_on else ({}, set())
+        """Of the lost ones, only the audit file has that they failed."""
         self._schedule = GoldenSchedule(config.golden, past)
 
     # --- the line's life -----------------------------------------------------------------------------------
@@ -152,8 +151,8 @@ class GoldenChecks:
             for subject in self._subjects():
                 if subject.sha256 in self._lost:
                     detail = (
-                        f"recipe {subject.recipe}: its last check failed by {AUDIT_NAME}, and {FILE_NAME} "
-                        "lacks it; it holds until one passes"
+                        f"recipe {subject.recipe}: according to {AUDIT_NAME} its last check failed, but "
+                        f"{FILE_NAME} has no record of it; parts are held until a check passes"
                     )
                     self._emit("alarm", "golden_not_recorded", detail=detail)
             self.turn(self._clock())

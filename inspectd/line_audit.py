@@ -7,15 +7,18 @@ next start. The clerk reads and writes: nothing here waits for the disk.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from inspectd.alarms import EmitEvent
-from inspectd.errors import InspectdError, UnavailableError
-from inspectd.golden.results import CheckResult, digest_of, newest_checks
+from inspectd.errors import InputError, InspectdError, UnavailableError
+from inspectd.golden.results import CheckResult, GoldenLines, digest_of, newest_checks, past_of
+from inspectd.golden.schedule import GoldenPast
 from inspectd.metrics import Metrics
 from inspectd.recipes.audit import DONE, AuditAction, AuditEntry, append_record, newest_first
 from inspectd.recipes.book import title_of
@@ -97,37 +100,47 @@ def check_entry(result: CheckResult, door: str, old: str | None, why: str) -> Au
     return AuditEntry(AuditAction.GOLDEN, who, door, f"{result.recipe}{version}", old, new, why)
 
 
-def lost_failures(audit: Path, checks: Sequence[CheckResult]) -> set[str]:
-    """What failed its last check by the audit file, where `golden.jsonl` lacks that check.
+def past_by_audit(audit: Path, golden: GoldenLines) -> tuple[dict[str, GoldenPast], set[str]]:
+    """What a schedule goes on from: `golden.jsonl`, and what the audit file knows of checks that it lacks.
 
-    Args:
-        audit: the file.
-        checks: those of `golden.jsonl`.
+    A check that failed by the audit file holds although `golden.jsonl` was lost, cut or replaced by an older
+    copy. Where an altered record hides what comes before it, no pass counts that no later record confirms.
 
     Returns:
-        The sha256 of each.
+        The past by the sha256 of what was checked, and those whose failure only the audit file has.
 
     Raises:
-        InputError: a record was altered.
-        UnavailableError: the file cannot be read now.
+        UnavailableError: the audit file cannot be read now.
     """
-    failures = {digest_of(check) for check in checks if check.outcome is GoldenOutcome.FAILED}
-    passed_utc_ns = {
-        each.recipe_sha256: each.utc_ns for each in checks if each.outcome is GoldenOutcome.PASSED
+    digests = {digest_of(check): check for check in golden.checks}
+    newest: dict[str, tuple[str, str, int]] = {}
+    recorded, is_whole = set(), True
+    try:
+        for record in islice(newest_first(audit), _MOST_RECORDS):
+            found = _CHECKED.match(record.new or "") if record.action is AuditAction.GOLDEN else None
+            # A pass that was not on the disk did not count.
+            if found is not None and (found[1] == GoldenOutcome.FAILED or record.result == DONE):
+                recorded.add(found[3])
+                newest.setdefault(found[2], (found[1], found[3], record.utc_ns))
+    except InputError:
+        is_whole = False  # `make_up_for` comes upon it too, and tells
+    later = {
+        check.recipe_sha256: check.utc_ns
+        for digest, check in digests.items()
+        if check.outcome is GoldenOutcome.PASSED and digest not in recorded
     }
-    lost, seen = set(), set()
-    for record in islice(newest_first(audit), _MOST_RECORDS):
-        found = _CHECKED.match(record.new or "") if record.action is AuditAction.GOLDEN else None
-        if found is None or found[2] in seen:
-            continue
-        outcome, sha256, digest = found.groups()
-        if outcome == GoldenOutcome.PASSED and record.result != DONE:
-            continue  # it was not on the disk, and so did not count
-        seen.add(sha256)
-        is_later = record.utc_ns > passed_utc_ns.get(sha256, -1)
-        if outcome == GoldenOutcome.FAILED and digest not in failures and is_later:
-            lost.add(sha256)
-    return lost
+    past = past_of(golden.lines, golden.unbelieved)
+    if not is_whole:
+        for sha256 in past.keys() - newest.keys():
+            past[sha256] = msgspec.structs.replace(past[sha256], passed_utc_ns=None)
+    lost = {
+        sha256
+        for sha256, (outcome, digest, utc_ns) in newest.items()
+        if outcome == GoldenOutcome.FAILED and digest not in digests and utc_ns > later.get(sha256, -1)
+    }
+    for sha256 in lost:
+        past[sha256] = msgspec.structs.replace(past.get(sha256, GoldenPast()), is_failed=True)
+    return past, lost
 
 
 def record_missing_checks(audit: Path, golden: Path) -> None:

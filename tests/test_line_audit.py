@@ -7,10 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from inspectd.golden.results import CheckResult, append_line, digest_of
-from inspectd.line_audit import check_entry, lost_failures, record_changed_judgements, record_missing_checks
+from inspectd.golden.results import CheckResult, GoldenLines, append_line, digest_of
+from inspectd.golden.schedule import GoldenPast
+from inspectd.line_audit import check_entry, past_by_audit, record_changed_judgements, record_missing_checks
 from inspectd.recipes import audit
-from inspectd.recipes.audit import AuditAction, append_record
+from inspectd.recipes.audit import AuditAction, AuditEntry, append_record
 from inspectd.records import BankInForce
 from inspectd.wire.golden import GoldenOutcome
 
@@ -50,22 +51,46 @@ def test_checks_that_have_no_record_get_one_at_the_next_start(files):
     assert late.why == "recorded at the next start; crack-1 on side: pass"
 
 
+def lost(log: Path, *checks: CheckResult) -> set[str]:
+    return past_by_audit(log, GoldenLines(list(checks), 0, 0, 0))[1]
+
+
 def test_a_check_that_failed_counts_where_only_the_audit_file_is_left_to_say_so(files):
     log, golden = files
-    assert lost_failures(log, []) == set()
+    assert lost(log) == set()
     results = [check(1), check(2, GoldenOutcome.FAILED)]
     for result in results:
         append_line(golden, result)
         append_record(log, check_entry(result, "local", "due", ""))
-    assert lost_failures(log, results) == set()
-    assert lost_failures(log, results[:1]) == {"cd" * 32}  # an older golden.jsonl
-    assert lost_failures(log, []) == {"cd" * 32}
+    assert lost(log, *results) == set()
+    assert lost(log, results[0]) == {"cd" * 32}  # an older golden.jsonl
+    assert lost(log) == {"cd" * 32}
+    assert past_by_audit(log, GoldenLines([], 0, 0, 0))[0] == {"cd" * 32: GoldenPast(is_failed=True)}
     made_up = msgspec.structs.replace(check(3), utc_ns=2**62)  # it passed, and the audit file lacks that
-    assert lost_failures(log, [made_up]) == set()
+    assert lost(log, made_up) == set()
     append_record(log, check_entry(check(4), "local", "failed", ""), "not in golden.jsonl: disk full")
-    assert lost_failures(log, []) == {"cd" * 32}
+    assert lost(log) == {"cd" * 32}
     append_record(log, check_entry(check(5), "local", "failed", ""))
-    assert lost_failures(log, []) == set()
+    assert lost(log) == set()
+
+
+def test_a_pass_of_a_clock_that_was_ahead_is_not_after_the_check_that_failed(files):
+    log, _ = files
+    ahead = msgspec.structs.replace(check(1), utc_ns=2**62)
+    append_record(log, check_entry(ahead, "local", "due", ""))
+    append_record(log, check_entry(check(2, GoldenOutcome.FAILED), "local", "passed", ""))
+    assert lost(log, ahead) == {"cd" * 32}
+
+
+def test_no_pass_counts_that_an_altered_record_may_hide_a_failure_of(files):
+    log, _ = files
+    for who in ("kim", "ann"):
+        append_record(log, AuditEntry(AuditAction.RELOAD, who, "local", "file", None, None, "a"))
+    log.write_bytes(log.read_bytes().replace(b'"kim"', b'"tim"'))
+    passed = check(1)
+    assert past_by_audit(log, GoldenLines([passed], 0, 0, 0))[0]["cd" * 32].passed_utc_ns is None
+    append_record(log, check_entry(passed, "local", "due", ""))  # a later record confirms it
+    assert past_by_audit(log, GoldenLines([passed], 0, 0, 0))[0]["cd" * 32].passed_utc_ns == 1
 
 
 def test_the_name_of_a_check_cannot_push_its_line_out_of_the_record(files):
@@ -75,7 +100,7 @@ def test_the_name_of_a_check_cannot_push_its_line_out_of_the_record(files):
     for _ in range(2):
         record_missing_checks(log, golden)
         assert len(list(audit.read(log))) == 1
-    assert lost_failures(log, []) == {"cd" * 32}
+    assert lost(log) == {"cd" * 32}
 
 
 def test_a_line_without_checks_records_none(files):

@@ -122,7 +122,7 @@ def test_no_part_passes_until_a_check_has_passed_and_none_after_one_failed(
     (tmp_path / "state" / "golden.jsonl").unlink()  # the audit file still says so
     daemon = line(start_daemon, folders, text, environment=environment)
     daemon.until(lambda: daemon.reader.event("golden_not_recorded"))
-    assert "golden.jsonl lacks it" in daemon.reader.event("golden_not_recorded").detail
+    assert "golden.jsonl has no record of it" in daemon.reader.event("golden_not_recorded").detail
     assert judged(plant(daemon), 1) == ("undecidable", "golden_failed")
     assert daemon.stop() == 0
 

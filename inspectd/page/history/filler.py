@@ -271,19 +271,23 @@ class HistoryFiller:
 
     def _prune(self, store: HistoryStore) -> bool:
         """Remove a little of what is too old or too much; True if there may be more."""
-        newest_ms, monotonic_ns = store.last_ms or 0, time.monotonic_ns()
-        believed_ns, held_ns = store.believed or (newest_ms * 1_000_000, 0)
-        self._age_clock.begin(min(believed_ns, newest_ms * 1_000_000), monotonic_ns, held_ns)
-        believed_ns = self._age_clock.now_ns(self._clock() * 1_000_000, monotonic_ns)
-        is_ahead = self._age_clock.ahead_ns > 0
-        store.believe((believed_ns, self._age_clock.held_ns(monotonic_ns)) if is_ahead else None)
         # Neither the page's clock nor the line's may remove everything by being ahead.
-        now = min(believed_ns // 1_000_000, newest_ms)
+        now = min(self._believed_ms(store, store.last_ms), store.last_ms) if store.last_ms else 0
         before = int(now - self._limits.days * _DAY_MS)
         removed = store.prune(before, self._limits.max_bytes, _PRUNE_ROWS)
         store.give_back(_GIVE_BACK_PAGES)
         self.state.used_bytes = store.used_bytes
         return removed == _PRUNE_ROWS
+
+    def _believed_ms(self, store: HistoryStore, newest_ms: int) -> int:
+        """The time that verdicts grow old by; the file keeps it while the clock does not show it."""
+        monotonic_ns = time.monotonic_ns()
+        began_ns, held_ns = store.believed or (newest_ms * 1_000_000, 0)
+        self._age_clock.begin(min(began_ns, newest_ms * 1_000_000), monotonic_ns, held_ns)
+        now_ns = self._age_clock.now_ns(self._clock() * 1_000_000, monotonic_ns)
+        is_ahead = self._age_clock.ahead_ns > 0
+        store.believe((now_ns, self._age_clock.held_ns(monotonic_ns)) if is_ahead else None)
+        return now_ns // 1_000_000
 
     def _check_room(self) -> None:
         """Refuse to fill up the disk, which may be the journal's too.

@@ -55,9 +55,9 @@ def epoch_after(epoch: int) -> int:
     """A later epoch where the clock gives none: it is behind, or was ahead once.
 
     The next number would not do: whoever restores a copy of the state, or goes back to one, would give the
-    verdicts of another run their names once more. So it is one within a quarter of an hour after it.
+    verdicts of another run their names once more. So it is one of the next quarter of an hour, and no time.
     """
-    return epoch + 1 + secrets.randbelow(1_000_000)
+    return epoch + 1 + secrets.randbelow(900_000)
 
 
 _POSITION_BYTES: Final = 65
@@ -258,7 +258,7 @@ class JournalFile:
         if first.seq <= 1 or first.epoch >= last.epoch:
             return False
         ids = self._first_id(first) - 1, self._epochs[first.epoch] + 1 << SEQ_BITS
-        return not self._rows("WHERE id >= ? AND id < ? LIMIT 1", ids)
+        return ids[0] > self._trimmed and not self._rows("WHERE id >= ? AND id < ? LIMIT 1", ids)
 
     def trim(self, now_utc_ns: int) -> bool:
         """Remove a few of the oldest verdicts if they are too old or too many; True if more may be.

@@ -81,7 +81,7 @@ class Journal:
         self.epoch = time.time_ns() // 1_000_000
         if mark is not None and self.epoch <= mark.epoch:
             self.epoch = epoch_after(mark.epoch)
-        self.newest_utc_ns = self.epoch * 1_000_000
+        self.newest_utc_ns = time.time_ns()
         """The latest time that an earlier start has recorded, as far as it was read, or that of this one."""
         self.failure: str | None = None
         """The reason why nothing is recorded; None while verdicts are."""
@@ -232,7 +232,7 @@ class Journal:
         self._on(JournalEvent.OPENED)
         self.epoch = opened.epoch
         self.unfinished = opened.unfinished
-        self.newest_utc_ns = max(self.epoch * 1_000_000, opened.newest_utc_ns or 0)
+        self.newest_utc_ns = max(self.newest_utc_ns, opened.newest_utc_ns or 0)
         self._observer.journal_recording(recording=self.failure is None)
 
     def _commit(self, group: Group) -> None:

@@ -102,6 +102,14 @@ def test_a_clock_that_is_set_back_hides_no_gap_and_no_change_of_recipe(filled: F
     assert marks == [(START_MS + hour_ms,), (START_MS,)]
 
 
+def test_a_history_without_verdicts_is_behind_no_clock(tmp_path: Path) -> None:
+    store = HistoryStore(tmp_path / FILE)
+    source = HistorySource(f"ipc://{tmp_path}/verdicts.sock", f"ipc://{tmp_path}/sync.sock")
+    HistoryFiller(tmp_path / FILE, source, HistoryLimits(days=400))._prune(store)
+    assert store.believed is None
+    store.close()
+
+
 def test_a_clock_that_leaps_ahead_removes_nothing(filled: Filled, tmp_path: Path) -> None:
     now_ms = [START_MS]
     source = HistorySource(f"ipc://{tmp_path}/verdicts.sock", f"ipc://{tmp_path}/sync.sock")

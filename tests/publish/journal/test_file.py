@@ -15,7 +15,7 @@ import pytest
 
 from inspectd.config import JournalSettings as Settings
 from inspectd.errors import InputError
-from inspectd.publish.journal.file import MARK_NAME, NAME, JournalFile, Mark, refuse_other_line
+from inspectd.publish.journal.file import MARK_NAME, NAME, SEQ_BITS, JournalFile, Mark, refuse_other_line
 from inspectd.publish.journal.records import Group, Row
 from inspectd.publish.journal.sqlite import CorruptError, forget_oldest
 from inspectd.wire.sync import Position
@@ -152,6 +152,24 @@ def test_an_older_copy_of_the_journal_says_that_verdicts_are_missing(tmp_path: P
     lost = again.read(Position(EPOCH + 3, 2), Position(EPOCH + 5, 0), 10)
     assert (lost.truncated, lost.verdicts, lost.oldest) == (True, [], Position(EPOCH + 5, 1))
     again.close()
+
+
+def test_a_reader_of_all_there_was_lacks_nothing_where_trimming_ended_with_an_epoch(tmp_path: Path) -> None:
+    file = opened(tmp_path, days=1)
+    file.commit(EPOCH, Group([row(n) for n in range(1, 101)]))
+    file.close()
+    later = opened(tmp_path, EPOCH + 1, days=1)
+    later.commit(EPOCH + 1, Group([row(1)]))
+    later._open_connection().execute(
+        "UPDATE verdict SET utc_ns = utc_ns - ? WHERE id < ?", (2 * 86_400 * 10**9, 2 << SEQ_BITS)
+    )
+    while later.trim(time.time_ns()):
+        pass
+    assert seqs(later) == [1]
+    last = Position(EPOCH + 1, 1)
+    assert not later.read(Position(EPOCH, 101), last, 10).truncated
+    assert later.read(Position(EPOCH, 100), last, 10).truncated
+    later.close()
 
 
 def test_what_a_process_left_open_is_handed_to_the_next_start_until_it_is_closed(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from support.journal_line import Line
 
 from inspectd.config import JournalSettings
 from inspectd.errors import UnavailableError
-from inspectd.publish.journal.file import JournalFile
+from inspectd.publish.journal.file import MARK_NAME, JournalFile, Mark
 from inspectd.wire.sync import Position
 
 
@@ -66,6 +66,16 @@ def test_an_epoch_is_new_and_larger_at_every_start(start) -> None:
         epochs.append(line.journal.epoch)
         line.journal.close()
     assert epochs == sorted(set(epochs))
+
+
+def test_an_epoch_that_the_clock_is_behind_is_no_time(start, tmp_path: Path) -> None:
+    start().journal.close()
+    mark = Mark(tmp_path / "state" / MARK_NAME)
+    mark.write(Position(time.time_ns() // 1_000_000 + 3_600_000, 0))
+    mark.close()
+    line = start()
+    assert line.journal.epoch * 1_000_000 > time.time_ns()
+    assert line.journal.newest_utc_ns <= time.time_ns()
 
 
 def test_two_lines_cannot_share_a_state_directory(start, tmp_path: Path) -> None:
