@@ -237,6 +237,10 @@ class Changeover:
             self._refuse(request, reply, RecipeRefusalReason.NOT_PREPARED, detail)
         elif recipe.name == self._book.in_force.name:
             self._acknowledge(request, reply, recipe)
+            if self._recording is None:
+                change = Change(AuditAction(request.action), who, door, request.why)
+                confirm = partial(self._records.confirm, change, recipe)
+                self._clerk.ask(confirm, _nothing, partial(self._on_not_confirmed, recipe))
         elif request.action is RecipeAction.PROMOTE and recipe.name != self._shadow.name:
             self._refuse_no_shadow(request, reply)
         elif self._recording is not None:
@@ -425,6 +429,9 @@ class Changeover:
         self._emit("alarm", "recipe_not_recorded", detail=f"{recording.recipe.name}: {error}")
         if not recording.is_given_up:
             self._refuse(recording.request, recording.reply, RecipeRefusalReason.NOT_RECORDED, str(error))
+
+    def _on_not_confirmed(self, recipe: LineRecipe, error: InspectdError) -> None:
+        self._emit("alarm", "recipe_not_recorded", detail=f"{recipe.name}: {error}")
 
     # --- what scoring answers ------------------------------------------------------------------------------
 
@@ -622,6 +629,10 @@ class Changeover:
         self._metrics.recipe_request(None if request is None else request.action, reason)
         name = None if request is None else request.request
         reply(RecipeRefusal(name, reason, detail[:_MAX_DETAIL_CHARACTERS]))
+
+
+def _nothing(_: object) -> None:
+    """It is in force and recorded, and that is all."""
 
 
 def _unreadable(error: InspectdError) -> RecipeRefusalReason:

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from inspectd.cli.recipe_common import LineState, shortened, wrapped
+from inspectd.cli.recipe_common import LineState, in_force_if_known, shortened, wrapped
 from inspectd.cli.times import last_utc_ns, shown_time
 from inspectd.errors import ExitCode
 from inspectd.recipes.audit import (
@@ -29,7 +29,9 @@ _RESULTS: Final = {BEGUN: "begun, and nothing says how it ended: is it under way
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `inspectd audit`."""
-    parser.epilog = "Exit codes: 0 the record is whole; 1 it was altered: the first wrong line is named."
+    parser.epilog = (
+        "Exit codes: 0 the record is whole; 1 it was altered or cut: the first wrong line is named."
+    )
     parser.add_argument(
         "--config", type=Path, required=True, metavar="FILE", help="the line's configuration file"
     )
@@ -68,6 +70,10 @@ def main(arguments: argparse.Namespace) -> int:
             print("no record is of what was asked for")
     if isinstance(found, AuditFault):
         print(f"error: {path}: {printable(str(found))}", file=sys.stderr)
+        return ExitCode.FAILED
+    _, missing = in_force_if_known(path)
+    if missing is not None:
+        print(f"error: {printable(str(missing))}", file=sys.stderr)
         return ExitCode.FAILED
     if not arguments.json:
         print(_summary(path, found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import time
 from collections import deque
@@ -25,7 +26,7 @@ from inspectd.client import (
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.ipc.runtime_dir import RuntimeDir
 from inspectd.recipes.audit import AuditAction, InForce, history, parse_in_force
-from inspectd.recipes.book import FILE
+from inspectd.recipes.book import FILE, LineRecipe
 from inspectd.recipes.stored import Change, RecipeRecords
 from inspectd.text import json_line, printable
 from inspectd.wire import Event, RecipeState
@@ -120,17 +121,17 @@ def _record(
     new = records.read(*named)
     if not new.is_file:
         line.store.read_whole(new.id, new.version)
-    try:
+    old: LineRecipe | None = None
+    with contextlib.suppress(InputError):  # this is how to get out of that
         old = records.in_force()
-        if (old.name, old.sha256) == (new.name, new.sha256):
-            print(f"{new.name}: in force already")
-            return ExitCode.OK
-    except InputError:  # this is how to get out of that
-        old = records.read(FILE, None)
+    if old is not None and (old.name, old.sha256) == (new.name, new.sha256):
+        print(f"{new.name}: in force already")
+        return ExitCode.OK
     places = [place for place in runtime_places(arguments.config) if place.is_dir()]
     with RuntimeDir(places[0] if places else line.settings.runtime_path):
         records.record(change, old, new)
-    print(f"{new.name}: in force from the line's next start, instead of {old.name}")
+    before = f", instead of {old.name}" if old is not None else ""
+    print(f"{new.name}: in force from the line's next start{before}")
     return ExitCode.OK
 
 
@@ -150,8 +151,13 @@ def _before(line: LineState) -> tuple[str, int | None]:
     """What was in force before the last change."""
     changes = (record for record in history(line.audit) if record.old != record.new)
     last = next(iter(deque(changes, maxlen=1)), None)
-    if last is None or last.old is None:
+    if last is None:
         raise InputError(f"{line.audit}: no recipe was put in force yet, so there is none to go back to")
+    if last.old is None:
+        raise InputError(
+            f"{line.audit}: record {last.seq} was made where nobody knew what was in force before; say "
+            "which it is to be: inspectd recipe activate ID@VERSION (or file)"
+        )
     before: InForce = parse_in_force(last.old, f"{line.audit}, record {last.seq}: ")
     return before.id, before.version
 

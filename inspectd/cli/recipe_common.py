@@ -10,7 +10,7 @@ from typing import Final
 
 from inspectd import config
 from inspectd.errors import InputError
-from inspectd.recipes.audit import FILE_NAME, InForce
+from inspectd.recipes.audit import FILE_NAME, InForce, in_force
 from inspectd.recipes.store import RecipeStore
 from inspectd.recipes.version import RecipeVersion
 
@@ -59,6 +59,18 @@ def version_named(store: RecipeStore, text: str) -> tuple[str, int]:
     if not (version.isascii() and version.isdigit() and len(version) < 10):
         raise InputError(f"got {text[:200]!r}, expected ID or ID@VERSION such as cells@3")
     return name, int(version)
+
+
+def in_force_if_known(audit: Path) -> tuple[InForce | None, InputError | None]:
+    """What the audit file says is in force; or why nobody can know, to be told after what else there is.
+
+    Raises:
+        UnavailableError: the file cannot be read now.
+    """
+    try:
+        return in_force(audit), None
+    except InputError as error:
+        return None, error
 
 
 def is_in_force(force: InForce | None, recipe: RecipeVersion | None) -> bool:

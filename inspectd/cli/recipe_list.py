@@ -9,26 +9,29 @@ from rich.table import Table
 
 from inspectd.cli import output
 from inspectd.cli.output import cell
-from inspectd.cli.recipe_common import LineState, is_in_force, wrapped
+from inspectd.cli.recipe_common import LineState, in_force_if_known, is_in_force, wrapped
 from inspectd.cli.times import shown_time
 from inspectd.errors import ExitCode
-from inspectd.recipes.audit import InForce, in_force
+from inspectd.recipes.audit import InForce
 from inspectd.recipes.reading import ListedVersion
 from inspectd.text import json_line, printable
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Print the list; what is damaged is named below it.
+    """Print the list; what is damaged is named below it, and last that nobody knows what is in force.
 
     Raises:
         InputError: the configuration or the audit file cannot be read.
         UnavailableError: the store cannot be read.
     """
     line = LineState(arguments.config)
-    listed, force = line.store.listing(), in_force(line.audit)
+    listed = line.store.listing()
+    force, unknown = in_force_if_known(line.audit)
     if arguments.json:
         for each in listed:
             print(json_line({**_fields(each), "in_force": is_in_force(force, each.recipe)}))
+        if unknown is not None:
+            raise unknown
         return ExitCode.OK
     if listed:
         output.console(highlight=False).print(_table(listed, force))
@@ -37,6 +40,8 @@ def main(arguments: argparse.Namespace) -> int:
     for each in listed:
         if each.problem is not None:
             print("\n".join(wrapped(printable(f"damaged: {each.id}@{each.version}: {each.problem}"), 0)))
+    if unknown is not None:
+        raise unknown
     if force is None or force.is_file:
         print("in force: the recipes of the configuration file")
     elif not any(is_in_force(force, each.recipe) for each in listed):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from inspectd.cli.recipe_common import LineState, is_in_force, version_named, wrapped
+from inspectd.cli.recipe_common import LineState, in_force_if_known, is_in_force, version_named, wrapped
 from inspectd.cli.times import shown_time
 from inspectd.errors import ExitCode
-from inspectd.recipes.audit import in_force
 from inspectd.recipes.version import CameraRecipe
 from inspectd.text import json_line
 
@@ -23,7 +22,8 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json_line(recipe))
         return ExitCode.OK
-    force = ", in force" if is_in_force(in_force(line.audit), recipe) else ""
+    in_force, unknown = in_force_if_known(line.audit)
+    force = ", in force" if is_in_force(in_force, recipe) else ""
     print(f"{recipe}, number {recipe.number}: intact{force}")
     made_from = "nothing in this store" if recipe.parent is None else f"{recipe.id}@{recipe.parent}"
     facts = {
@@ -42,6 +42,8 @@ def main(arguments: argparse.Namespace) -> int:
             print(f"    {key:<18}{value}")
     for name, file in recipe.files.items():
         print(f"  file {name}\n    {file.sha256}, {file.bytes:,} bytes")
+    if unknown is not None:
+        raise unknown
     return ExitCode.OK
 
 

@@ -135,17 +135,35 @@ class RecipeRecords:
             InputError: it says something else, or was altered.
             UnavailableError: as `record`.
         """
-        found = in_force(self._audit)
-        said = FILE if found is None or found.is_file else format_in_force(found)
-        if said != (FILE if old.id == FILE else _words(old)):
-            raise InputError(
-                f"{self._audit}: says that {said} is in force, and the line judges by {old.name}; was it "
-                "replaced, or is its disk away? Put it back, or restart the line to judge by what it says"
-            )
+        self._refuse_other(in_force(self._audit), old)
         self.record(change, old, new)
 
-    def record(self, change: Change, old: LineRecipe, new: LineRecipe) -> None:
+    def confirm(self, change: Change, judging: LineRecipe) -> None:
+        """Have the file say what is in force, `judging` by which a running line judges, if that was lost.
+
+        Raises:
+            InputError: it says that something else is.
+            UnavailableError: as `record`.
+        """
+        try:
+            found = in_force(self._audit)
+        except InputError:  # this is how to get out of that
+            self.record(change, None, judging)
+        else:
+            self._refuse_other(found, judging)
+
+    def _refuse_other(self, found: InForce | None, judging: LineRecipe) -> None:
+        said = FILE if found is None or found.is_file else format_in_force(found)
+        if said != (FILE if judging.id == FILE else _words(judging)):
+            raise InputError(
+                f"{self._audit}: says that {said} is in force, and the line judges by {judging.name}; was it "
+                "replaced, or is its disk away? Put it back, or restart the line to judge by what it says"
+            )
+
+    def record(self, change: Change, old: LineRecipe | None, new: LineRecipe) -> None:
         """Record that `new` is in force instead of `old`; where that takes too long, it is taken back.
+
+        Without `old`, nobody knows what was, and nothing is taken back.
 
         Raises:
             InputError: the audit file was altered.
@@ -153,7 +171,7 @@ class RecipeRecords:
         """
         until_ns = time.monotonic_ns() + RECORD_NS
         self._append(change, old, new)
-        if time.monotonic_ns() > until_ns:
+        if old is not None and time.monotonic_ns() > until_ns:
             why = f"{TAKEN_BACK} than {RECORD_NS / 1e9:g} s"
             # A reload says nothing of what the next start judges by, so its end must not either.
             action = change.action if change.action is AuditAction.RELOAD else AuditAction.ROLLBACK

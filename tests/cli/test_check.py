@@ -95,13 +95,19 @@ def test_an_audit_file_that_was_emptied_puts_no_other_recipe_in_force(tmp_path, 
     file, state = line_with_a_recipe(tmp_path, bank_file, good_folder)
     assert inspectd("recipe", "activate", "a", "--config", file).returncode == 0
     (state / "audit.jsonl").write_bytes(b"")
-    for words in (("check", file), ("run", file)):
+    for words in (("check", file), ("run", file), ("recipe", "list", "--config", file)):
         done = inspectd(*words)
         assert done.returncode == 2
-        assert "record 1, which put a@1" in done.stderr
+        assert "record 1, which put a@1 in force, is gone" in done.stderr
         assert "inspectd recipe activate ID@VERSION (or file)" in done.stderr
+    assert re.search(r"a +1 +1", done.stdout)  # which ID and VERSION there are
+    done = inspectd("audit", "--verify", "--config", file)
+    assert (done.returncode, "record 1, which put a@1 in force, is gone" in done.stderr) == (1, True)
     assert inspectd("recipe", "activate", "a", "--config", file).returncode == 0
     assert inspectd("check", file).returncode == 0
+    done = inspectd("recipe", "rollback", "--config", file)
+    assert done.returncode == 2
+    assert "record 1 was made where nobody knew what was in force before" in done.stderr
 
 
 def test_the_state_of_another_line_is_refused(tmp_path, bank_file, good_folder):

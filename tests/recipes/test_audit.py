@@ -250,7 +250,7 @@ def test_a_file_that_lost_what_says_what_is_in_force_says_nothing_else(path, lef
     else:
         path.write_bytes(b"".join(whole.splitlines(keepends=True)[:left]))
     for _ in range(3):  # whatever else is recorded, and however much, does not make up for it
-        with pytest.raises(InputError, match=r"record 3, which put cells@2 ab.* in force, is gone"):
+        with pytest.raises(InputError, match=r"record 3, which put cells@2 in force, is gone"):
             audit.in_force(path)
         with AuditLog(path) as log:
             log.append(AuditAction.KEY, who="x", door="y")
@@ -263,17 +263,60 @@ def test_a_file_that_lost_what_says_what_is_in_force_says_nothing_else(path, lef
     assert audit.in_force(path) == STARTED
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"seq":1}', "x" * 5000])
-def test_a_mark_that_says_nothing_keeps_no_line_from_starting(path, text):
+@pytest.mark.parametrize("text", ["", "{", '{"seq":1}', "x" * 5000, "\\xff", None])
+def test_a_damaged_mark_is_no_leave_to_judge_by_what_a_cut_file_says(path, text):
     with AuditLog(path) as log:
         activate(log, CELLS)
-    path.with_suffix(".mark").write_text(text)
-    assert audit.in_force(path) == CELLS
-    path.with_suffix(".mark").unlink()
-    path.with_suffix(".mark").mkdir()
+    mark = path.with_suffix(".mark")
+    mark.unlink()
+    if text is None:
+        mark.mkdir()
+    else:
+        mark.write_text(text)
+    with pytest.raises(InputError, match=r"audit\.mark: is damaged.* delete it; else say what is in force"):
+        audit.in_force(path)
+    if text is None:
+        mark.rmdir()
+    else:
+        with AuditLog(path) as log:
+            activate(log, STARTED)
+        assert audit.in_force(path) == STARTED
+        mark.unlink()
+    assert audit.in_force(path) is not None
+
+
+def test_the_longer_file_of_another_line_does_not_say_what_is_in_force(path, tmp_path):
+    with AuditLog(path) as log:
+        activate(log, CELLS)
+    other = tmp_path / "other" / "audit.jsonl"
+    with AuditLog(other) as log:
+        for _ in range(3):
+            activate(log, STARTED)
+    path.write_bytes(other.read_bytes())
+    with pytest.raises(InputError, match="record 1, which put cells@2 in force, is gone"):
+        audit.in_force(path)
+
+
+def test_an_older_mark_is_enough(path):
+    with AuditLog(path) as log:
+        activate(log, CELLS)
+    older = path.with_suffix(".mark").read_bytes()
     with AuditLog(path) as log:
         activate(log, STARTED)
+    path.with_suffix(".mark").write_bytes(older)  # killed before it was written
     assert audit.in_force(path) == STARTED
+
+
+def test_whoever_may_read_the_file_may_read_the_mark(path):
+    with AuditLog(path) as log:
+        log.append(AuditAction.KEY, who="x", door="y")
+    path.chmod(0o664)
+    if os.geteuid() == 0:
+        os.chown(path, 1234, 4321)
+    with AuditLog(path) as log:
+        activate(log, CELLS)
+    like, mark = path.stat(), path.with_suffix(".mark").stat()
+    assert (like.st_uid, like.st_gid, like.st_mode) == (mark.st_uid, mark.st_gid, mark.st_mode)
 
 
 def test_in_force_is_found_behind_many_other_records(path):

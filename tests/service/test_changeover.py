@@ -284,6 +284,24 @@ def test_a_person_changes_recipes_by_command(start_daemon, good_folder):
     assert isinstance(verify(state / "audit.jsonl"), AuditSummary)
 
 
+def test_a_running_line_says_anew_what_is_in_force_where_its_audit_file_was_emptied(
+    start_daemon, good_folder
+):
+    daemon = free_line(start_daemon, good_folder)
+    state, audit = daemon.folder / "state", daemon.folder / "state" / "audit.jsonl"
+    for name in "ab":
+        add_recipe(state, name, "ab".index(name) + 1, {"free": 0.5})
+        prepare(daemon, name)
+    assert isinstance(ask(daemon, ACTIVATE, "a"), RecipeAck)
+    audit.write_bytes(b"")
+    assert refused(daemon, ACTIVATE, "b") is RecipeRefusalReason.NOT_RECORDED
+    assert ask(daemon, ACTIVATE, "a").before is None
+    assert ask(daemon, ACTIVATE, "b").before == "a@1"
+    said = list(history(audit))
+    assert [(record.object, record.old is None) for record in said] == [("a", True), ("b", False)]
+    assert daemon.stop() == 0
+
+
 def test_a_change_is_refused_where_the_audit_file_says_that_another_one_is_in_force(
     start_daemon, good_folder
 ):

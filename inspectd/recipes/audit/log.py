@@ -7,17 +7,18 @@ force: written and flushed before a change is acknowledged. `docs/recipes.md` de
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from inspectd.errors import UnavailableError
 from inspectd.files import sync_folder, write_bytes
+from inspectd.log import event
 from inspectd.recipes.audit.mark import write_mark
 from inspectd.recipes.audit.records import (
     DONE,
@@ -29,6 +30,8 @@ from inspectd.recipes.audit.records import (
     puts_in_force,
     refuse_damage,
 )
+
+_log: Final = logging.getLogger("inspectd.recipes")
 
 
 class AuditInUseError(UnavailableError):
@@ -135,8 +138,10 @@ class AuditLog:
         self._length_bytes += len(line)
         self.last = record
         if puts_in_force(record):
-            with contextlib.suppress(UnavailableError):  # it is done: only a later cut would not show
+            try:
                 write_mark(self._path, record)
+            except UnavailableError as error:  # it is done: only a later cut would not show
+                event(_log, logging.WARNING, "audit_mark_not_written", detail=str(error))
         return record
 
     def close(self) -> None:

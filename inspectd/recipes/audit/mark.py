@@ -7,6 +7,7 @@ line would then judge by an earlier recipe, or the configuration file's, and nob
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,10 @@ from inspectd.files import open_regular, write_bytes
 from inspectd.recipes.audit.records import AuditRecord
 
 _MOST_BYTES: Final = 1000
+_REMEDY: Final = (
+    "say what is in force: inspectd recipe activate ID@VERSION (or file), while the line runs first the one "
+    "that judges"
+)
 
 
 class AuditMark(msgspec.Struct, frozen=True):
@@ -33,43 +38,52 @@ def _path(audit: Path) -> Path:
 
 
 def write_mark(audit: Path, record: AuditRecord) -> None:
-    """Note a record that is on the disk.
+    """Note a record that is on the disk; whoever may read the audit file may read this.
 
     Raises:
         UnavailableError: it cannot be noted; an older mark still shows what was cut before it.
     """
     mark = AuditMark(record.seq, record.sha256, record.new or "")
-    write_bytes(_path(audit), msgspec.json.encode(mark) + b"\n", 0o640)
     try:
-        if os.geteuid() == 0:  # as the audit file itself: else the line could not read it
-            owner = audit.stat()
-            os.chown(_path(audit), owner.st_uid, owner.st_gid)
+        like = audit.stat()
     except OSError as error:
-        raise UnavailableError(f"{_path(audit)}: cannot be given to the line: {error.strerror}") from error
+        raise UnavailableError(f"{audit}: cannot be looked at: {error.strerror}") from error
+    is_root = os.geteuid() == 0
+    owner = like.st_uid if is_root else -1, like.st_gid
+    may_give = is_root or like.st_gid in {os.getegid(), *os.getgroups()}
+    mode = stat.S_IMODE(like.st_mode) & 0o666
+    data = msgspec.json.encode(mark) + b"\n"
+    write_bytes(_path(audit), data, mode, owner=owner if may_give else None)
 
 
-def refuse_lost(audit: Path, found: AuditRecord | None) -> None:
-    """Refuse an audit file whose newest record that put something in force is older than the one noted.
-
-    Args:
-        audit: the file.
-        found: that record of it; None: it has none.
+def read_mark(audit: Path) -> AuditMark | None:
+    """What was noted of the newest record that put something in force; None: nothing, as in earlier versions.
 
     Raises:
-        InputError: it is; nobody can know what is in force.
-        UnavailableError: the note may not be read.
+        InputError: it is damaged, so that nobody can know whether records are missing.
+        UnavailableError: it cannot be read now.
     """
+    path = _path(audit)
     try:
-        with open_regular(_path(audit)) as file:
-            mark = msgspec.json.decode(file.read(_MOST_BYTES), type=AuditMark)
-    except PermissionError as error:
-        raise UnavailableError(f"{_path(audit)}: cannot be read: {error.strerror}") from error
-    except (OSError, InputError, msgspec.DecodeError):
-        return  # none, as before there were any, or one that says nothing
-    if found is not None and (found.seq > mark.seq or found.sha256 == mark.sha256):
-        return
-    raise InputError(
-        f"{audit}: record {mark.seq}, which put {mark.new[:100]} in force, is gone: the file was emptied, "
-        "cut or replaced by an older one. Put it back, or say what is in force: inspectd recipe activate "
-        f"ID@VERSION (or file); who restores a copy of the state removes {_path(audit).name} with it"
+        with open_regular(path) as file:
+            return msgspec.json.decode(file.read(_MOST_BYTES), type=AuditMark)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UnavailableError(
+            f"{path}: cannot be read: {error.strerror}; it should belong to whom {audit.name} does"
+        ) from error
+    except (InputError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path}: is damaged, so nobody can know whether records of {audit.name} are missing. If none "
+            f"is, delete it; else {_REMEDY}"
+        ) from error
+
+
+def lost(audit: Path, mark: AuditMark) -> InputError:
+    """The error of an audit file that lacks the record that was noted."""
+    recipe = mark.new.partition(" ")[0]
+    return InputError(
+        f"{audit}: record {mark.seq}, which put {recipe[:100]} in force, is gone: the file was emptied, "
+        f"cut or replaced. Put it back, or {_REMEDY}; if you restored a backup, delete {_path(audit).name}"
     )

@@ -14,7 +14,7 @@ import msgspec
 
 from inspectd.errors import InputError, UnavailableError
 from inspectd.files import open_regular
-from inspectd.recipes.audit.mark import refuse_lost
+from inspectd.recipes.audit.mark import lost, read_mark
 from inspectd.recipes.audit.records import (
     BEGUN,
     DONE,
@@ -117,8 +117,16 @@ def in_force(path: Path) -> InForce | None:
         InputError: a record on the way was altered, or the one that says it is gone, so that nobody can know.
         UnavailableError: the file cannot be read now.
     """
-    found = next((record for record in newest_first(path) if puts_in_force(record)), None)
-    refuse_lost(path, found)
+    mark, found, marked = read_mark(path), None, None
+    for record in newest_first(path):
+        if found is None and puts_in_force(record):
+            found = record
+        if mark is not None and record.seq == mark.seq:
+            marked = record
+        if found is not None and (mark is None or record.seq <= mark.seq):
+            break
+    if mark is not None and (marked is None or marked.sha256 != mark.sha256):
+        raise lost(path, mark)
     if found is None:
         return None
     return parse_in_force(found.new or "", f"{path}, record {found.seq}: ")
