@@ -25,7 +25,7 @@ from inspectd.config import PresenceSettings
 from inspectd.errors import InputError
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.folder import list_pictures
-from inspectd.pictures.reading import read_picture
+from inspectd.pictures.reading import decode_picture, read_bytes
 
 FEWEST_PICTURES: Final = 10
 MOST_PICTURES: Final = 500
@@ -158,12 +158,17 @@ def _refuse_odd(names: Sequence[str], held_out: NDArray[np.float64]) -> None:
         )
 
 
-def read_empty_belt(settings: PresenceSettings, beat: Callable[[], None] = lambda: None) -> EmptyBelt | None:
+def read_empty_belt(
+    settings: PresenceSettings,
+    beat: Callable[[], None] = lambda: None,
+    read: Callable[[Path], NDArray[np.uint8]] = read_bytes,
+) -> EmptyBelt | None:
     """The empty belt by the pictures in the folder that the settings name; None: they name none.
 
     Args:
         settings: of a camera.
         beat: called now and then, as reading takes long.
+        read: the bytes of each file, once each.
 
     Raises:
         PresenceError: they cannot be used; the message begins with the folder.
@@ -174,7 +179,7 @@ def read_empty_belt(settings: PresenceSettings, beat: Callable[[], None] = lambd
     paths = list_empty_belt(folder, beat)
     try:
         _refuse_number(len(paths))
-        return EmptyBelt((_read(path, beat) for path in paths), settings.light_change)
+        return EmptyBelt((_read(path, read, beat) for path in paths), settings.light_change)
     except PresenceError as error:
         raise PresenceError(f"{folder}: {error}") from error
 
@@ -191,10 +196,12 @@ def list_empty_belt(folder: Path, beat: Callable[[], None]) -> list[Path]:
         raise PresenceError(str(error)) from error
 
 
-def _read(path: Path, beat: Callable[[], None]) -> tuple[str, NDArray[np.uint8]]:
+def _read(
+    path: Path, read: Callable[[Path], NDArray[np.uint8]], beat: Callable[[], None]
+) -> tuple[str, NDArray[np.uint8]]:
     beat()
     try:
-        return path.name, read_picture(path)
+        return path.name, decode_picture(read(path))
     except PictureError as error:
         raise PresenceError(f"{path.name}: {error}") from error
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from inspectd import config
 from inspectd.capture.driver import CameraDriver
 from inspectd.capture.geometry.corrected_driver import CorrectedDriver
+from inspectd.capture.geometry.picture import PictureGeometry
 from inspectd.capture.images import ImagesDriver
 
 
@@ -52,7 +53,14 @@ KINDS: Final[dict[type[config.CameraBase], Callable[[Any], CameraDriver]]] = {
 }
 
 
-def make_driver(settings: config.Camera) -> CameraDriver:
-    """The driver for a camera, not yet opened; its frames come as the camera's geometry says."""
+def make_driver(
+    settings: config.Camera, geometry: Callable[[], PictureGeometry] | None = None
+) -> CameraDriver:
+    """The driver for a camera, not yet opened; its frames come as the camera's geometry says.
+
+    Args:
+        settings: of the camera.
+        geometry: what was made of its geometry's settings, asked for once it opens; None: it is made then.
+    """
     driver = KINDS[type(settings)](settings)
-    return driver if settings.geometry.is_neutral else CorrectedDriver(driver, settings.geometry)
+    return driver if settings.geometry.is_neutral else CorrectedDriver(driver, settings.geometry, geometry)

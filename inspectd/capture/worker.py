@@ -16,12 +16,11 @@ from typing import Final
 
 from inspectd import log
 from inspectd.capture.backoff import Backoff
-from inspectd.capture.camera_files import FilesChangedError, files_sha256, refuse_unusable
+from inspectd.capture.camera_files import CameraFiles, FilesChangedError
 from inspectd.capture.camera_settings import CameraSetter
 from inspectd.capture.driver import CameraDriver, CameraError, Frame, UnreadableImageError
 from inspectd.capture.inspect_camera import show
 from inspectd.capture.messages import ApplySettings, FilesFound, StartCapture, Stop, ToCapture
-from inspectd.capture.presence import EmptyBelt, PresenceError, read_empty_belt
 from inspectd.capture.quality import FrameGate, frame_digest
 from inspectd.capture.registry import make_driver
 from inspectd.errors import ExitCode, InspectdError
@@ -62,15 +61,17 @@ class CaptureWorker:
     def __init__(
         self,
         start: StartCapture,
-        driver: CameraDriver,
+        files: CameraFiles,
         channel: Channel[ToCapture],
         stop: child.StopFlag,
         rng: random.Random,
     ) -> None:
-        """Capture from `driver` as `start` sets out; `rng` gives the jitter of reconnects."""
+        """Capture as `start` and `files` set out; `rng` gives the jitter of reconnects."""
+        driver: CameraDriver = make_driver(start.camera, lambda: files.geometry)
         self._camera = start.camera
         self._generation = start.generation
         self._driver = driver
+        self._files = files
         self._channel = channel
         self._stop = stop
         self._heart = child.Heart(channel)
@@ -79,7 +80,6 @@ class CaptureWorker:
         self._setter = CameraSetter(driver, start.settings, start.camera.settle_ns, self._say_settings)
         self._files_sha256 = start.files_sha256
         self._has_files = False
-        self._belt: EmptyBelt | None = None
         self._ring: FrameRing | None = None
         self._shape: tuple[int, ...] = ()
         self._seq = 0
@@ -99,7 +99,7 @@ class CaptureWorker:
             try:
                 self._take_files()
                 self._stream()
-            except (CameraError, PresenceError) as error:
+            except CameraError as error:
                 self._say(CameraPhase.DOWN, str(error))
                 self._pause(self._backoff.next_seconds())
             finally:
@@ -113,11 +113,10 @@ class CaptureWorker:
         """
         if self._has_files:
             return
-        found = files_sha256(self._camera, self._heart.beat)
+        found = self._files.read(self._heart.beat)
         is_other = self._files_sha256 not in {None, found}
         if not is_other:
-            self._belt = read_empty_belt(self._camera.presence, self._heart.beat)
-            refuse_unusable(self._camera.geometry)
+            self._files.make(self._heart.beat)
             self._has_files = True
         if found is not None:
             self._channel.send_wait(FilesFound(found))
@@ -221,16 +220,16 @@ class CaptureWorker:
 
     def _is_empty(self, frame: Frame) -> bool:
         """Whether a good frame certainly shows the empty belt."""
-        if self._belt is None:
+        if self._files.belt is None:
             return False
-        if frame.pixels.shape[:2] != self._belt.size:
+        if frame.pixels.shape[:2] != self._files.belt.size:
             self._say_now_and_then(
                 "camera_presence",
-                f"presence.empty_folder: its pictures are {_size(self._belt.size)}, frames are "
+                f"presence.empty_folder: its pictures are {_size(self._files.belt.size)}, frames are "
                 f"{_size(frame.pixels.shape)}: every frame is inspected",
             )
             return False
-        return self._belt.is_in(frame.pixels)
+        return self._files.belt.is_in(frame.pixels)
 
     def _notice(self, frame: Frame) -> None:
         """Report oddities of a frame, for a person, each kind at most every ten seconds."""
@@ -329,7 +328,7 @@ def _live(channel: Channel[ToCapture], start: StartCapture) -> ExitCode:
     stop = child.StopFlag()
     stop.install()
     rng = random.Random()  # noqa: S311 - jitter is no secret
-    return CaptureWorker(start, make_driver(start.camera), channel, stop, rng).run()
+    return CaptureWorker(start, CameraFiles(start.camera), channel, stop, rng).run()
 
 
 def _by_hand(arguments: argparse.Namespace) -> ExitCode:

@@ -19,13 +19,8 @@ from numpy.typing import NDArray
 from inspectd.errors import InputError
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.reading import decode_levels, read_bytes
+from inspectd.pictures.suffixes import SUFFIXES
 
-SUFFIXES: Final = frozenset(
-    {
-        ".bmp", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff",
-        ".webp",
-    }
-)  # fmt: skip
 LOSSY: Final = frozenset({".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".webp"})
 GROUND_TRUTH: Final = "ground_truth"
 _SYSTEM: Final = frozenset(

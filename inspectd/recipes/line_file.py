@@ -12,6 +12,7 @@ import msgspec
 
 from inspectd.config import Camera, Config, Recipe, examine, load
 from inspectd.errors import ConfigError
+from inspectd.pictures.suffixes import SUFFIXES
 
 _MOST_FILES: Final = 10_000
 """Of one camera; its empty belt has 500 pictures at most."""
@@ -85,8 +86,9 @@ def _camera_files(camera: Camera) -> Iterator[str]:
     if camera.presence.empty_folder is not None:
         found = (
             str(Path(folder) / name)
-            for folder, _, names in os.walk(camera.presence.empty_folder)
+            for folder, _, names in os.walk(camera.presence.empty_folder, followlinks=True)
             for name in names
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
         )
         yield from sorted(islice(found, _MOST_FILES))
 

@@ -116,7 +116,10 @@ def test_what_pictures_are_made_by_changes_with_a_reload_and_never_with_a_restar
     daemon.until(lambda: generation() == 2, 20)  # the same file: it goes on
     write_lens(lens, 910)
     os.kill(daemon.children()["free"], signal.SIGKILL)
-    daemon.until(lambda: "is not what the line took up" in daemon.reader.event("camera_down").detail, 20)
+    daemon.until(
+        lambda: "has changed on disk since the line loaded it" in daemon.reader.event("camera_down").detail,
+        20,
+    )
     assert generation() == 2
     assert reload(daemon) == ("reloaded", "camera free")
     daemon.until(lambda: generation() > 2, 20)

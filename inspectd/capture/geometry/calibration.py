@@ -118,15 +118,18 @@ class LensCalibration:
             )
 
 
-def read_calibration(path: Path) -> LensCalibration:
+def read_calibration(path: Path, data: bytes | None = None) -> LensCalibration:
     """A calibration file, with every number in it looked at.
+
+    Args:
+        path: the file.
+        data: its bytes, where it was read.
 
     Raises:
         CalibrationError: it cannot be read, or is none; the message begins with the file.
     """
-    data = calibration_bytes(path)
     try:
-        return _parsed(_Fields(data))
+        return _parsed(_Fields(calibration_bytes(path) if data is None else data))
     except CalibrationError as error:
         raise CalibrationError(f"{path}: {error}") from error
 

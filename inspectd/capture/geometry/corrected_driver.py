@@ -16,17 +16,23 @@ from inspectd.records import CameraSettings
 class CorrectedDriver:
     """Reads a camera and corrects each frame; what the camera gave stays in `Frame.as_given`.
 
-    Everything after it sees one picture. The calibration is read once, at the first opening, and a later
-    capture process reads the same or none (`camera_files`).
+    Everything after it sees one picture.
 
     Args:
         driver: of the camera.
         settings: its geometry.
+        given: the geometry that was made of them; None: the calibration is read once, at the first opening.
     """
 
-    def __init__(self, driver: CameraDriver, settings: GeometrySettings) -> None:
+    def __init__(
+        self,
+        driver: CameraDriver,
+        settings: GeometrySettings,
+        given: Callable[[], PictureGeometry] | None = None,
+    ) -> None:
         self._driver = driver
         self._settings = settings
+        self._given = given
         self._geometry: PictureGeometry | None = None
 
     def open(self, beat: Callable[[], None]) -> None:
@@ -100,7 +106,7 @@ class CorrectedDriver:
     def _made(self) -> PictureGeometry:
         if self._geometry is None:
             try:
-                self._geometry = read_geometry(self._settings)
+                self._geometry = read_geometry(self._settings) if self._given is None else self._given()
             except CalibrationError as error:
                 raise _refused(error) from error
         return self._geometry

@@ -16,8 +16,12 @@ _TURNS: Final = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTA
 _MIRRORS: Final = {"horizontal": 1, "vertical": 0}
 
 
-def read_geometry(settings: GeometrySettings) -> PictureGeometry:
+def read_geometry(settings: GeometrySettings, data: bytes | None = None) -> PictureGeometry:
     """The geometry that a camera's settings and the file they name make.
+
+    Args:
+        settings: of the camera.
+        data: bytes of the file, where it was read; else it is now.
 
     Raises:
         CalibrationError: the file cannot be used; the message begins with it.
@@ -25,7 +29,7 @@ def read_geometry(settings: GeometrySettings) -> PictureGeometry:
     if settings.calibration is None:
         return PictureGeometry(settings)
     path = Path(settings.calibration)
-    calibration = read_calibration(path)
+    calibration = read_calibration(path, data)
     try:
         return PictureGeometry(settings, calibration)
     except CalibrationError as error:

@@ -1,0 +1,32 @@
+"""What of a running line's configuration file, and of the files it names, is another than before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from inspectd.config import ImagesCamera, PresenceSettings
+from inspectd.recipes.line_file import camera_stamps_of
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [("1.png", True), ("deep/2.JPG", True), ("linked/3.png", True), (".DS_Store", False), ("notes.txt", False),
+     (".hidden.png", False)],
+)  # fmt: skip
+def test_a_file_of_the_empty_belt_counts_where_it_is_one_of_its_pictures(
+    tmp_path: Path, name: str, counts: bool
+) -> None:
+    belt, elsewhere = tmp_path / "belt", tmp_path / "elsewhere"
+    for folder in (belt / "deep", elsewhere):
+        folder.mkdir(parents=True)
+    (belt / "linked").symlink_to(elsewhere)
+    (belt / "round").symlink_to(belt)  # ends, however often it is followed
+    camera = ImagesCamera(
+        name="cam", recipe="r", folder="parts", presence=PresenceSettings(empty_folder=str(belt))
+    )
+    before = camera_stamps_of([camera])
+    assert before == camera_stamps_of([camera])
+    (belt / name).write_bytes(b"a picture")
+    assert (camera_stamps_of([camera]) != before) == counts
