@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import socketserver
@@ -19,6 +20,8 @@ from inspectd.teach.desk_messages import MOST_REQUEST_BYTES, DeskAnswer, decode_
 
 _SECONDS: Final = 10.0
 """A program that sends or reads nothing for so long is cut off."""
+_REFUSED_SECONDS: Final = 0.5
+"""The same of one whose user may not ask."""
 _CREDENTIALS: Final = struct.Struct("3i")
 
 _log: Final = logging.getLogger(__name__)
@@ -63,19 +66,26 @@ class _Connection(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         user_id = _user_of(self.connection)
-        line = self.rfile.readline(
-            MOST_REQUEST_BYTES
-        )  # of anybody: closing before loses the answer on its way
         if user_id not in self.server.users:
             log.event(_log, logging.WARNING, "desk_user_refused", user=user_id)
             self._send(DeskAnswer(what="refused", detail=f"user {user_id} may not ask this desk"), b"")
+            self._drop_request()
             return
         try:
-            request = decode_request(line)
+            request = decode_request(self.rfile.readline(MOST_REQUEST_BYTES))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self._send(DeskAnswer(what="refused", detail=f"the request cannot be read: {error}"), b"")
             return
         self._send(*self.server.desk.answer(request, user_id))
+
+    def _drop_request(self) -> None:
+        """Let who is refused read the answer: what was sent and is not read takes it along."""
+        self.connection.shutdown(socket.SHUT_WR)
+        self.connection.settimeout(_REFUSED_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            left = MOST_REQUEST_BYTES
+            while left > 0 and (data := self.connection.recv(left)):
+                left -= len(data)
 
     def _send(self, answer: DeskAnswer, picture: bytes) -> None:
         self.wfile.write(msgspec.json.encode(answer) + b"\n" + picture)

@@ -12,9 +12,15 @@ from inspectd.recipes.line_file import camera_stamps_of
 
 @pytest.mark.parametrize(
     ("name", "counts"),
-    [("1.png", True), ("deep/2.JPG", True), ("linked/3.png", True), (".DS_Store", False), ("notes.txt", False),
-     (".hidden.png", False)],
-)  # fmt: skip
+    [
+        ("1.png", True),
+        ("deep/2.JPG", True),
+        ("linked/3.png", True),
+        (".DS_Store", False),
+        ("notes.txt", False),
+        (".hidden.png", False),
+    ],
+)
 def test_a_file_of_the_empty_belt_counts_where_it_is_one_of_its_pictures(
     tmp_path: Path, name: str, counts: bool
 ) -> None:

@@ -171,6 +171,11 @@ def test_a_job_ends_though_its_end_cannot_be_written(tmp_path: Path) -> None:
 
 def test_nobody_else_is_answered_and_nonsense_is_refused(line: TaughtLine, serve) -> None:
     assert serve(users={os.getuid() + 1})(LookAsked()).what == "refused"
+    with socket.socket(socket.AF_UNIX) as silent:  # is told, and does not keep a thread
+        silent.settimeout(5)
+        silent.connect(str(line.root / "desk0.sock"))
+        assert decode_answer(silent.makefile("rb").readline()).what == "refused"
+        assert silent.recv(1) == b""
     serve()
     for words in (b"{}\n", b'{"do":"mark"}\n', b"\xff\n", b'{"do":"picture","sha256":"../../etc/passwd"}\n'):
         with socket.socket(socket.AF_UNIX) as connection:
