@@ -142,9 +142,8 @@ def refuse_other_line(folder: Path, plant: str, line: str) -> None:
     if found not in {None, name}:
         raise InputError(
             f"line.state_dir: {folder} has the journal of line {found}, expected that of {name}. If the line "
-            f"was renamed, or this is a copy for another one, move {NAME}, {NAME}-wal and {MARK_NAME} "
-            "away, of a copy golden.jsonl and evidence too; recipes and audit.jsonl may stay "
-            "(docs/operations.md)"
+            f"was renamed, move {NAME}, {NAME}-wal and {MARK_NAME} away. If this is a copy of another "
+            "line's, begin with an empty directory, and copy recipes and audit.jsonl alone (docs/operations.md)"
         )
 
 
