@@ -143,7 +143,8 @@ def refuse_other_line(folder: Path, plant: str, line: str) -> None:
         raise InputError(
             f"line.state_dir: {folder} has the journal of line {found}, expected that of {name}. If the line "
             f"was renamed, move {NAME}, {NAME}-wal and {MARK_NAME} away. If this is a copy of another "
-            "line's, begin with an empty directory, and copy recipes and audit.jsonl alone (docs/operations.md)"
+            "line's, begin with an empty directory, and copy recipes and audit.jsonl alone "
+            "(docs/operations.md)"
         )
 
 
@@ -209,7 +210,7 @@ class JournalFile:
     def commit(self, epoch: int, group: Group) -> None:
         """Write a group, all of it or nothing; when this returns it is on the disk."""
         utc_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
-        believed = 0, self._clock.now_ns(utc_ns, monotonic_ns), self._clock.held_ns(monotonic_ns)
+        believed = self._clock.now_ns(utc_ns, monotonic_ns), self._clock.held_ns(monotonic_ns)
         rows = [self._values(epoch, row, utc_ns) for row in group.rows]
         with transaction(self._open_connection()) as connection:
             if group.all_open:
@@ -223,10 +224,10 @@ class JournalFile:
             closes = [(self._key(row.closes),) for row in group.rows if row.closes is not None]
             closes += [(row.closes_earlier,) for row in group.rows if row.closes_earlier is not None]
             connection.executemany("DELETE FROM open WHERE key = ?", closes)
-            if self._clock.ahead_ns:  # the next start goes by it: the newest verdict has the time that leapt
-                connection.execute("INSERT OR REPLACE INTO believed VALUES (?, ?, ?)", believed)
-            elif self._is_disbelieved:
+            if self._is_disbelieved:
                 connection.execute("DELETE FROM believed")
+            if self._clock.ahead_ns:  # the next start goes by it: the newest verdict has the time that leapt
+                connection.execute("INSERT INTO believed SELECT max(id), ?, ? FROM verdict", believed)
         self._is_disbelieved = self._clock.ahead_ns > 0
         if group.rows:
             self.mark.write(Position(epoch, max(row.seq for row in group.rows)))
@@ -390,8 +391,9 @@ class JournalFile:
         if not newest:
             return None
         newest_utc_ns = integer(newest[0], "a time")
-        believed = connection.execute("SELECT utc_ns, held_ns FROM believed").fetchone()
-        self._is_disbelieved = believed is not None
+        self._is_disbelieved = True  # or a row of another verdict, which an earlier version left
+        query = "SELECT utc_ns, held_ns FROM believed WHERE id = (SELECT max(id) FROM verdict)"
+        believed = connection.execute(query).fetchone()
         began_utc_ns, held_ns = (integer(each, "a time") for each in believed or (newest_utc_ns, 0))
         self._clock.begin(min(began_utc_ns, newest_utc_ns), time.monotonic_ns(), held_ns)
         return newest_utc_ns

@@ -38,8 +38,8 @@ BELIEVED: Final = """
         id INTEGER PRIMARY KEY, utc_ns INTEGER NOT NULL, held_ns INTEGER NOT NULL
     )
 """
-"""While the wall clock is not believed, one row with the time that is, and how long lines have gone by it.
-Files of earlier versions lack the table."""
+"""While the wall clock is not believed, one row with the time that is, and how long lines have gone by it;
+its id is that of the newest verdict. Files of earlier versions lack the table."""
 
 
 class CorruptError(Exception):

@@ -268,6 +268,23 @@ def test_a_restart_does_not_make_a_clock_believed_that_leapt_ahead(
     file.close()
 
 
+def test_a_time_that_was_believed_before_an_earlier_version_ran_is_none(tmp_path: Path) -> None:
+    file = opened(tmp_path, days=30)
+    file.commit(EPOCH, Group([row(1), row(2)]))
+    file.close()
+    long_ago_ns = time.time_ns() - 60 * 86_400 * 10**9
+    with sqlite3.connect(tmp_path / NAME) as connection:
+        newest = connection.execute("SELECT max(id) FROM verdict").fetchone()[0]
+        connection.execute("INSERT INTO believed VALUES (?, ?, 5)", (newest - 1, long_ago_ns))
+    connection.close()
+    file = opened(tmp_path, EPOCH + 1, days=30)
+    assert not file.trim(time.time_ns())
+    assert file.levels().clock_ahead_ns == 0
+    file.commit(EPOCH + 1, Group([row(1)]))
+    assert file._open_connection().execute("SELECT * FROM believed").fetchall() == []
+    file.close()
+
+
 def test_what_is_not_old_stays_where_a_few_before_it_are_old(tmp_path: Path) -> None:
     file = opened(tmp_path, days=7)
     file.commit(EPOCH, Group([row(n) for n in range(1, 201)]))
