@@ -13,14 +13,7 @@ from inspectd.errors import InputError, UnavailableError
 _NO_HOME: Final = "/nonexistent"  # as Debian names the home of users who have none
 
 
-def write_bytes(
-    path: Path,
-    data: bytes,
-    mode: int = 0o644,
-    *,
-    has_one_writer: bool = False,
-    owner: tuple[int, int] | None = None,
-) -> None:
+def write_bytes(path: Path, data: bytes, mode: int = 0o644, *, has_one_writer: bool = False) -> None:
     """Write a file under a temporary name beside its place, then rename it there.
 
     Args:
@@ -29,7 +22,6 @@ def write_bytes(
         mode: who may read it; until it is whole only its owner may.
         has_one_writer: nobody else writes this file. Its temporary name is then always the same, so that a
             program that is killed often leaves one such file, not many.
-        owner: user and group that it is given to, -1 for none; before it has its place.
 
     Raises:
         UnavailableError: it cannot be written.
@@ -47,8 +39,6 @@ def write_bytes(
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            if owner is not None:
-                os.chown(temporary, *owner)
             temporary.chmod(mode)
             temporary.replace(path)
         except BaseException:  # Ctrl-C in the middle of writing must leave nothing either

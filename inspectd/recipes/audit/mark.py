@@ -6,8 +6,6 @@ line would then judge by an earlier recipe, or the configuration file's, and nob
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 from typing import Final
 
@@ -38,22 +36,15 @@ def _path(audit: Path) -> Path:
 
 
 def write_mark(audit: Path, record: AuditRecord) -> None:
-    """Note a record that is on the disk; whoever may read the audit file may read this.
+    """Note a record that is on the disk.
+
+    Everybody who gets into the directory may read it, whoever wrote it: the line, its group, or root.
 
     Raises:
         UnavailableError: it cannot be noted; an older mark still shows what was cut before it.
     """
     mark = AuditMark(record.seq, record.sha256, record.new or "")
-    try:
-        like = audit.stat()
-    except OSError as error:
-        raise UnavailableError(f"{audit}: cannot be looked at: {error.strerror}") from error
-    is_root = os.geteuid() == 0
-    owner = like.st_uid if is_root else -1, like.st_gid
-    may_give = is_root or like.st_gid in {os.getegid(), *os.getgroups()}
-    mode = stat.S_IMODE(like.st_mode) & 0o666
-    data = msgspec.json.encode(mark) + b"\n"
-    write_bytes(_path(audit), data, mode, owner=owner if may_give else None)
+    write_bytes(_path(audit), msgspec.json.encode(mark) + b"\n")
 
 
 def read_mark(audit: Path) -> AuditMark | None:
@@ -70,9 +61,7 @@ def read_mark(audit: Path) -> AuditMark | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise UnavailableError(
-            f"{path}: cannot be read: {error.strerror}; it should belong to whom {audit.name} does"
-        ) from error
+        raise UnavailableError(f"{path}: cannot be read: {error.strerror}") from error
     except (InputError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path}: is damaged, so nobody can know whether records of {audit.name} are missing. If none "
