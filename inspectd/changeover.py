@@ -8,6 +8,7 @@ the change is in the audit journal: that is what the next start goes by.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -88,7 +89,23 @@ class _Recording(msgspec.Struct):
     action: AuditAction
     is_to_judge: bool = True
     """Whether the recipe is in force then; not where only the configuration file changed."""
+    lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
     is_given_up: bool = False
+    """Who asked was told that nothing changes."""
+    is_certain: bool = False
+    """It is recorded and will count: from then on it cannot be given up."""
+
+    def give_up(self) -> bool:
+        """Whether nothing changes; called by the loop."""
+        with self.lock:
+            self.is_given_up = not self.is_certain
+            return self.is_given_up
+
+    def be_certain(self) -> bool:
+        """Whether it may count; called by the clerk's thread."""
+        with self.lock:
+            self.is_certain = not self.is_given_up
+            return self.is_certain
 
 
 class Changeover:
@@ -235,17 +252,16 @@ class Changeover:
             loaded = ", ".join(map(_numbered, self._book.loaded))
             detail = f"{_named(request)} is not prepared, or is not one recipe alone; prepared are {loaded}"
             self._refuse(request, reply, RecipeRefusalReason.NOT_PREPARED, detail)
-        elif recipe.name == self._book.in_force.name:
-            self._acknowledge(request, reply, recipe)
-            if self._recording is None:
-                change = Change(AuditAction(request.action), who, door, request.why)
-                confirm = partial(self._records.confirm, change, recipe)
-                self._clerk.ask(confirm, _nothing, partial(self._on_not_confirmed, recipe))
-        elif request.action is RecipeAction.PROMOTE and recipe.name != self._shadow.name:
-            self._refuse_no_shadow(request, reply)
         elif self._recording is not None:
             detail = f"{self._recording.recipe.name} is being put in force; ask again"
             self._refuse(request, reply, RecipeRefusalReason.BUSY, detail)
+        elif recipe.name == self._book.in_force.name:
+            self._acknowledge(request, reply, recipe)
+            change = Change(AuditAction(request.action), who, door, request.why)
+            confirm = partial(self._records.confirm, change, recipe)
+            self._clerk.ask(confirm, _nothing, partial(self._on_not_confirmed, recipe))
+        elif request.action is RecipeAction.PROMOTE and recipe.name != self._shadow.name:
+            self._refuse_no_shadow(request, reply)
         else:
             until_ns = self._clock() + _GIVE_UP_NS
             recording = _Recording(request, recipe, who, door, reply, until_ns, AuditAction(request.action))
@@ -311,8 +327,14 @@ class Changeover:
 
     # --- the shadow ----------------------------------------------------------------------------------------
 
-    def resume_shadow(self) -> None:
-        """Go on with the shadow that there was when the line ended."""
+    def resume(self) -> None:
+        """Go on as the line was when it ended, but for a change of which it could tell nobody."""
+        what = "which record is in force cannot be noted"
+        self._clerk.ask(
+            self._records.settle,
+            _nothing,
+            lambda error: self._emit("alarm", "recipe_not_recorded", detail=f"{what}: {error}"),
+        )
         self._clerk.ask(
             self._records.shadow,
             self._on_shadow_found,
@@ -388,22 +410,17 @@ class Changeover:
 
     def _begin_recording(self, recording: _Recording, old: LineRecipe) -> None:
         self._recording = recording
-        self._record(recording, old, recording.recipe, partial(self._on_recorded, recording, old))
-
-    def _record(
-        self, recording: _Recording, old: LineRecipe, new: LineRecipe, then: Callable[[object], None]
-    ) -> None:
-        request = recording.request
-        change = Change(recording.action, recording.who, recording.door, request.why)
+        change = Change(recording.action, recording.who, recording.door, recording.request.why)
         is_reload = recording.action is AuditAction.RELOAD  # which may be of what is not in force
-        work = partial(self._records.record if is_reload else self._records.change, change, old, new)
-        self._clerk.ask(work, then, partial(self._on_not_recorded, recording))
+        record = self._records.record if is_reload else self._records.change
+        self._clerk.ask(
+            partial(record, change, old, recording.recipe, recording.be_certain),
+            partial(self._on_recorded, recording, old),
+            partial(self._on_not_recorded, recording),
+        )
 
     def _on_recorded(self, recording: _Recording, old: LineRecipe, _: object) -> None:
         """Put the recipe in force, now that the next start would go by it."""
-        if recording.is_given_up:  # who asked was told that nothing changed
-            self._record(recording, recording.recipe, old, self._on_taken_back)
-            return
         self._recording = None
         if not recording.is_to_judge:
             self._acknowledge(recording.request, recording.reply, recording.recipe)
@@ -420,9 +437,6 @@ class Changeover:
             in_force_utc_ns=in_force_utc_ns,
             before=old.name,
         )
-
-    def _on_taken_back(self, _: object) -> None:
-        self._recording = None
 
     def _on_not_recorded(self, recording: _Recording, error: InspectdError) -> None:
         self._recording = None
@@ -484,8 +498,8 @@ class Changeover:
                 self._supervisor.stop(stage.name, behind=True)
                 self._retire(stage)
         recording = self._recording
-        if recording is not None and not recording.is_given_up and now_ns > recording.until_ns:
-            recording.is_given_up = True
+        is_late = recording is not None and not recording.is_given_up and now_ns > recording.until_ns
+        if recording is not None and is_late and recording.give_up():
             detail = f"not in the audit journal within {RECORD_NS / 1e9:g} s: the disk does not answer"
             self._refuse(recording.request, recording.reply, RecipeRefusalReason.NOT_RECORDED, detail)
 

@@ -527,7 +527,7 @@ class Service:
             self._record_judged()
             for camera in self._cameras.values():
                 self._supervisor.start(camera, self._clock())
-            self._changeover.resume_shadow()
+            self._changeover.resume()
             self._notifier.ready()
             devices = ", ".join(self._config.scoring.devices) or ready.device
             count = len(self._book.in_force.keys)

@@ -9,11 +9,13 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from inspectd.errors import InspectdError
 
 _Answer = TypeVar("_Answer")
+
+_CLOSE_SECONDS: Final = 10.0
 
 
 class DiskClerk:
@@ -23,7 +25,8 @@ class DiskClerk:
         self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._work: queue.SimpleQueue[Callable[[], Callable[[], None]] | None] = queue.SimpleQueue()
         self._answers: deque[Callable[[], None]] = deque()
-        threading.Thread(target=self._run, name="disk-clerk", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="disk-clerk", daemon=True)
+        self._thread.start()
 
     def ask(
         self,
@@ -46,8 +49,12 @@ class DiskClerk:
             self._answers.popleft()()
 
     def close(self) -> None:
-        """Take no more work. What hangs is left to the end of the process."""
+        """Take no more work, and wait for what was given: a golden check that failed, say, must be recorded.
+
+        A disk that answers nothing is waited for some seconds; what hangs then is left to the process's end.
+        """
         self._work.put(None)
+        self._thread.join(_CLOSE_SECONDS)
 
     # --- in the thread -------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -15,10 +16,14 @@ from inspectd.recipes.audit import (
     FILE_NAME,
     AuditAction,
     AuditEntry,
+    AuditLog,
     InForce,
     append_record,
     format_in_force,
     in_force,
+    newest_first,
+    puts_in_force,
+    record_in_force,
     shadowed,
 )
 from inspectd.recipes.book import FILE, LineRecipe, of_file
@@ -126,7 +131,7 @@ class RecipeRecords:
             raise RecipeNotFoundError(f"the store {there}, got version {found}")
         return self._line_recipe(self.store.read(recipe_id, found))
 
-    def change(self, change: Change, old: LineRecipe, new: LineRecipe) -> None:
+    def change(self, change: Change, old: LineRecipe, new: LineRecipe, is_wanted: Callable[[], bool]) -> None:
         """As `record`, for a line that runs: only where the file says that `old`, which judges, is in force.
 
         Another file, as where the disk is no longer there, would not be the one that the next start reads.
@@ -136,7 +141,7 @@ class RecipeRecords:
             UnavailableError: as `record`.
         """
         self._refuse_other(in_force(self._audit), old)
-        self.record(change, old, new)
+        self.record(change, old, new, is_wanted)
 
     def confirm(self, change: Change, judging: LineRecipe) -> None:
         """Have the file say what is in force, `judging` by which a running line judges, if that was lost.
@@ -160,23 +165,66 @@ class RecipeRecords:
                 "replaced, or is its disk away? Put it back, or restart the line to judge by what it says"
             )
 
-    def record(self, change: Change, old: LineRecipe | None, new: LineRecipe) -> None:
+    def record(
+        self,
+        change: Change,
+        old: LineRecipe | None,
+        new: LineRecipe,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Record that `new` is in force instead of `old`; where that takes too long, it is taken back.
 
-        Without `old`, nobody knows what was, and nothing is taken back.
+        Until it counts `old` is in force, whatever ends this process.
+
+        Args:
+            change: who changed it, how, and why.
+            old: what judged before; None: nobody knows, and nothing is taken back.
+            new: what judges from now on.
+            is_wanted: asked once, when the record is on the disk; from then on it is.
 
         Raises:
             InputError: the audit file was altered.
             UnavailableError: it cannot be written, or was not in time; then `old` is in force by it.
         """
         until_ns = time.monotonic_ns() + RECORD_NS
-        self._append(change, old, new)
-        if old is not None and time.monotonic_ns() > until_ns:
+        was_wanted = True
+
+        def is_in_time() -> bool:
+            nonlocal was_wanted
+            was_wanted = old is None or (time.monotonic_ns() <= until_ns and is_wanted())
+            return was_wanted
+
+        self._append(change, old, new, is_in_time)
+        if change.action is AuditAction.RELOAD:
+            is_in_time()
+        if not was_wanted:
             why = f"{TAKEN_BACK} than {RECORD_NS / 1e9:g} s"
             # A reload says nothing of what the next start judges by, so its end must not either.
             action = change.action if change.action is AuditAction.RELOAD else AuditAction.ROLLBACK
             self._append(Change(action, TAKEN_BACK_BY, change.door, why), new, old)
             raise UnavailableError(f"{self._audit}: not written within {RECORD_NS / 1e9:g} s; taken back")
+
+    def settle(self) -> None:
+        """At a start: record that what the last run recorded and told nobody is not in force.
+
+        After a restore, which removes that, note again beside the audit file which record counts.
+
+        Raises:
+            InputError: the audit file was altered.
+            UnavailableError: it cannot be read or written.
+        """
+        if not self._audit.exists():
+            return
+        with AuditLog(self._audit) as log:
+            log.note_in_force()
+        newest = next((record for record in newest_first(self._audit) if puts_in_force(record)), None)
+        counts = record_in_force(self._audit)
+        if newest is None or (counts is not None and counts.seq == newest.seq):
+            return
+        new = counts.new if counts is not None else _words(self._file)
+        why = f"{TAKEN_BACK} than the line that asked for it ran"
+        entry = AuditEntry(AuditAction.ROLLBACK, TAKEN_BACK_BY, "start", newest.object, newest.new, new, why)
+        append_record(self._audit, entry)
 
     def record_shadow(self, change: Change, old: LineRecipe | None, new: LineRecipe | None) -> None:
         """Record that `new` scores without a vote from now on, instead of `old`; None: none does.
@@ -197,13 +245,19 @@ class RecipeRecords:
         found = shadowed(self._audit)
         return None if found is None else self.read(found.id, found.version)
 
-    def _append(self, change: Change, old: LineRecipe | None, new: LineRecipe | None) -> None:
+    def _append(
+        self,
+        change: Change,
+        old: LineRecipe | None,
+        new: LineRecipe | None,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
         named = old if new is None else new
         entry = AuditEntry(
             change.action, change.who, change.door, None if named is None else named.id,
             _words(old), _words(new), change.why,
         )  # fmt: skip
-        append_record(self._audit, entry)
+        append_record(self._audit, entry, is_wanted=is_wanted)
 
     def _line_recipe(self, recipe: RecipeVersion) -> LineRecipe:
         """What a version makes of this line.

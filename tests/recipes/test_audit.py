@@ -297,14 +297,46 @@ def test_the_longer_file_of_another_line_does_not_say_what_is_in_force(path, tmp
         audit.in_force(path)
 
 
-def test_an_older_mark_is_enough(path):
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_was_recorded_and_told_nobody_is_not_in_force(path, is_first):
     with AuditLog(path) as log:
-        activate(log, CELLS)
-    older = path.with_suffix(".mark").read_bytes()
+        if not is_first:
+            activate(log, CELLS)
+        log.append(
+            AuditAction.ACTIVATE, who="anna", door="local", object="file", new=audit.format_in_force(STARTED),
+            is_wanted=lambda: False,
+        )  # fmt: skip
+        log.append(AuditAction.KEY, who="x", door="y")
+    assert audit.in_force(path) == (None if is_first else CELLS)
     with AuditLog(path) as log:
         activate(log, STARTED)
-    path.with_suffix(".mark").write_bytes(older)  # killed before it was written
     assert audit.in_force(path) == STARTED
+
+
+def test_what_cannot_be_noted_is_not_in_force(path):
+    with AuditLog(path) as log:
+        activate(log, CELLS)
+    mark = path.with_suffix(".mark")
+    kept = mark.read_bytes()
+    mark.unlink()
+    mark.mkdir()
+    with pytest.raises(UnavailableError), AuditLog(path) as log:
+        activate(log, STARTED)
+    mark.rmdir()
+    mark.write_bytes(kept)
+    assert audit.in_force(path) == CELLS
+
+
+def test_a_file_without_a_mark_is_that_of_an_earlier_version(path):
+    with AuditLog(path) as log:
+        activate(log, CELLS)
+        path.with_suffix(".mark").unlink()
+        assert audit.in_force(path) == CELLS
+        log.append(
+            AuditAction.ACTIVATE, who="anna", door="local", object="file", new=audit.format_in_force(STARTED),
+            is_wanted=lambda: False,
+        )  # fmt: skip
+    assert audit.in_force(path) == CELLS
 
 
 def test_whoever_may_read_the_file_may_read_the_mark(path):

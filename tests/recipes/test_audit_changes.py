@@ -97,5 +97,7 @@ def test_what_root_makes_belongs_to_whom_the_folder_does(path):
     append_record(
         path, AuditEntry(AuditAction.ACTIVATE, "anna", "command", "file", None, f"file@0 {'ab' * 32}", "")
     )
-    for made in (path, path.with_suffix(".mark")):
-        assert (made.stat().st_uid, made.stat().st_gid) == (4321, 4322)
+    assert (path.stat().st_uid, path.stat().st_gid) == (4321, 4322)
+    assert (
+        path.with_suffix(".mark").stat().st_mode & 0o777 == 0o644
+    )  # the line reads it and puts others there

@@ -9,6 +9,7 @@ from inspectd.recipes.audit.reading import (
     in_force,
     newest_first,
     read,
+    record_in_force,
     shadowed,
     verify,
     without_beginnings,
@@ -23,6 +24,7 @@ from inspectd.recipes.audit.records import (
     InForce,
     format_in_force,
     parse_in_force,
+    puts_in_force,
 )
 
 __all__ = [
@@ -43,7 +45,9 @@ __all__ = [
     "in_force",
     "newest_first",
     "parse_in_force",
+    "puts_in_force",
     "read",
+    "record_in_force",
     "recorded_change",
     "shadowed",
     "verify",

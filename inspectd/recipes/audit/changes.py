@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -29,8 +29,12 @@ class AuditEntry(NamedTuple):
     why: str | None = None
 
 
-def append_record(path: Path, entry: AuditEntry, result: str = DONE) -> AuditRecord:
+def append_record(
+    path: Path, entry: AuditEntry, result: str = DONE, is_wanted: Callable[[], bool] = lambda: True
+) -> AuditRecord:
     """Write a record, once nobody else writes one; it is on the disk when this returns.
+
+    `is_wanted`: see `AuditLog.append`.
 
     Raises:
         InputError: the file's last record was altered.
@@ -43,6 +47,7 @@ def append_record(path: Path, entry: AuditEntry, result: str = DONE) -> AuditRec
                 return log.append(
                     entry.action, who=entry.who or "unknown", door=entry.door, object=entry.object,
                     old=entry.old, new=entry.new, why=entry.why or None, result=result,
+                    is_wanted=is_wanted,
                 )  # fmt: skip
         except AuditInUseError:
             if time.monotonic() > until:

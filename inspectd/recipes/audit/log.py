@@ -8,18 +8,17 @@ force: written and flushed before a change is acknowledged. `docs/recipes.md` de
 from __future__ import annotations
 
 import fcntl
-import logging
 import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from inspectd.errors import UnavailableError
 from inspectd.files import sync_folder, write_bytes
-from inspectd.log import event
-from inspectd.recipes.audit.mark import write_mark
+from inspectd.recipes.audit.mark import has_mark, write_mark
+from inspectd.recipes.audit.reading import record_in_force
 from inspectd.recipes.audit.records import (
     DONE,
     LONGEST_LINE_BYTES,
@@ -30,8 +29,6 @@ from inspectd.recipes.audit.records import (
     puts_in_force,
     refuse_damage,
 )
-
-_log: Final = logging.getLogger("inspectd.recipes")
 
 
 class AuditInUseError(UnavailableError):
@@ -102,6 +99,7 @@ class AuditLog:
         new: str | None = None,
         why: str | None = None,
         result: str = DONE,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> AuditRecord:
         """Write a record; it is on the disk when this returns.
 
@@ -117,10 +115,12 @@ class AuditLog:
             new: what is now.
             why: the reason that was given.
             result: `done`, or why it was not.
+            is_wanted: asked once a record that puts something in force is on the disk; if it is not, what was
+                in force before still is.
 
         Raises:
-            UnavailableError: it cannot be written, and the file is as it was before; or somebody else changed
-                or replaced the file.
+            UnavailableError: it cannot be written, and the file is as it was before; or it cannot be noted
+                that it counts; or somebody else changed or replaced the file.
         """
         line, record = new_line(
             self.last, self._clock_ns(), action, {
@@ -130,6 +130,8 @@ class AuditLog:
         )  # fmt: skip
         try:
             self._refuse_foreign_change()
+            if puts_in_force(record):
+                self.note_in_force()
             self._write(line)
         except OSError as error:
             raise UnavailableError(
@@ -137,12 +139,19 @@ class AuditLog:
             ) from error
         self._length_bytes += len(line)
         self.last = record
-        if puts_in_force(record):
-            try:
-                write_mark(self._path, record)
-            except UnavailableError as error:  # it is done: only a later cut would not show
-                event(_log, logging.WARNING, "audit_mark_not_written", detail=str(error))
+        if puts_in_force(record) and is_wanted():
+            write_mark(self._path, record)
         return record
+
+    def note_in_force(self) -> None:
+        """Note what is in force where nothing is noted: after a restore, or of an earlier version.
+
+        Raises:
+            InputError: a record was altered.
+            UnavailableError: it cannot be noted.
+        """
+        if not has_mark(self._path):
+            write_mark(self._path, record_in_force(self._path))
 
     def close(self) -> None:
         """Let the file go."""

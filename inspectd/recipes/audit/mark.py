@@ -1,11 +1,13 @@
-"""Which record put the recipe in force, beside the audit file: one that was emptied or cut shows.
+"""Which record put the recipe in force, beside the audit file: what judges changes by this and nothing else.
 
-The audit file alone says what is in force. Its chain shows every change but one: what is cut off its end. A
-line would then judge by an earlier recipe, or the configuration file's, and nobody would know.
+The audit file alone would say what is in force, but for two things. Its chain shows every change but one:
+what is cut off its end. And a record may reach the disk too late, when whoever asked was told that nothing
+changed, or was told nothing, because the process ended. So a record counts once it is noted here.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +15,7 @@ import msgspec
 
 from inspectd.errors import InputError, UnavailableError
 from inspectd.files import open_regular, write_bytes
-from inspectd.recipes.audit.records import AuditRecord
+from inspectd.recipes.audit.records import NO_SHA256, AuditRecord
 
 _MOST_BYTES: Final = 1000
 _REMEDY: Final = (
@@ -26,6 +28,7 @@ class AuditMark(msgspec.Struct, frozen=True):
     """The newest record that put a recipe in force."""
 
     seq: int
+    """0: nothing was put in force yet."""
     sha256: str
     new: str
     """What it put in force, for people."""
@@ -35,16 +38,23 @@ def _path(audit: Path) -> Path:
     return audit.with_suffix(".mark")
 
 
-def write_mark(audit: Path, record: AuditRecord) -> None:
-    """Note a record that is on the disk.
+def write_mark(audit: Path, record: AuditRecord | None) -> None:
+    """Note a record that is on the disk; None: that there was none before the one which now comes.
 
     Everybody who gets into the directory may read it, whoever wrote it: the line, its group, or root.
 
     Raises:
-        UnavailableError: it cannot be noted; an older mark still shows what was cut before it.
+        UnavailableError: it cannot be noted; what was in force before still is.
     """
-    mark = AuditMark(record.seq, record.sha256, record.new or "")
+    mark = AuditMark(0, NO_SHA256, "")
+    if record is not None:
+        mark = AuditMark(record.seq, record.sha256, record.new or "")
     write_bytes(_path(audit), msgspec.json.encode(mark) + b"\n")
+
+
+def has_mark(audit: Path) -> bool:
+    """Whether anything was noted, or lies in its place."""
+    return os.path.lexists(_path(audit))
 
 
 def read_mark(audit: Path) -> AuditMark | None:

@@ -108,8 +108,26 @@ def history(path: Path) -> Iterator[AuditRecord]:
     return (record for record in read(path) if puts_in_force(record))
 
 
+def record_in_force(path: Path) -> AuditRecord | None:
+    """The record that put in force what is: the one that is noted beside the file, else its newest.
+
+    Raises:
+        InputError: a record on the way was altered, or the one that is noted is gone.
+        UnavailableError: the file cannot be read now.
+    """
+    mark = read_mark(path)
+    if mark is None:  # as files of earlier versions have none
+        return next((record for record in newest_first(path) if puts_in_force(record)), None)
+    if not mark.seq:
+        return None
+    found = next((record for record in newest_first(path) if record.seq <= mark.seq), None)
+    if found is None or found.sha256 != mark.sha256:
+        raise lost(path, mark)
+    return found
+
+
 def in_force(path: Path) -> InForce | None:
-    """What the newest of `history` put in force; None: nothing ever was.
+    """What `record_in_force` put in force; None: nothing ever was.
 
     Reads from the end and no further than needed. Every record on the way is held against its own digest.
 
@@ -117,16 +135,7 @@ def in_force(path: Path) -> InForce | None:
         InputError: a record on the way was altered, or the one that says it is gone, so that nobody can know.
         UnavailableError: the file cannot be read now.
     """
-    mark, found, marked = read_mark(path), None, None
-    for record in newest_first(path):
-        if found is None and puts_in_force(record):
-            found = record
-        if mark is not None and record.seq == mark.seq:
-            marked = record
-        if found is not None and (mark is None or record.seq <= mark.seq):
-            break
-    if mark is not None and (marked is None or marked.sha256 != mark.sha256):
-        raise lost(path, mark)
+    found = record_in_force(path)
     if found is None:
         return None
     return parse_in_force(found.new or "", f"{path}, record {found.seq}: ")
