@@ -167,6 +167,18 @@ class GoldenChecks:
         self._schedule.change_over(self._subjects(), self._clock(), time.time_ns())
         self.turn(self._clock())
 
+    def change_cameras(self, cameras: Iterable[str]) -> None:
+        """Pictures of these cameras are made otherwise from now on."""
+        if not self._is_running:
+            return
+        in_force = self._book.in_force.places
+        subjects = [self._subject(in_force[place]) for name in cameras for place in self._places[name]]
+        if self._check is not None and self._outcome is None and self._check.subject in subjects:
+            self._check.end()
+            self._conclude(self._check, "a camera was changed")
+        self._schedule.change_pictures(subjects, self._clock())
+        self.turn(self._clock())
+
     def turn(self, now_ns: int) -> None:
         """Tell of what became due or is overdue, and give up on what is not shown."""
         if not self._is_running:

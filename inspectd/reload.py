@@ -10,7 +10,7 @@ A reload goes through these steps; whatever goes wrong before the last one leave
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final, Protocol
 
@@ -50,6 +50,9 @@ class ReloadedLine(Protocol):
 
     def on_banks_changed(self) -> None:
         """Other recipes are loaded than before."""
+
+    def on_cameras_changed(self, cameras: Iterable[Camera]) -> None:
+        """These cameras begin to make their pictures otherwise."""
 
 
 class _Plan(msgspec.Struct, frozen=True):
@@ -249,6 +252,7 @@ class Reload:
         self._records.use_file(plan.content.config, plan.new)
         self._forget(plan.old, plan.new)
         self._cameras.begin(plan.change.cameras)
+        self._line.on_cameras_changed(plan.change.cameras)
         self._go_on = partial(self._await_cameras, plan)
 
     def _is_loaded(self, recipe: LineRecipe) -> bool:

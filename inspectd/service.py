@@ -27,7 +27,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -39,7 +39,7 @@ from inspectd.batching.stage import make_batching
 from inspectd.camera_changes import CameraChanges
 from inspectd.capture.stage import CameraStage
 from inspectd.changeover import Changeover
-from inspectd.config import Config
+from inspectd.config import Camera, Config
 from inspectd.drift_watch import DriftWatch
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.evidence.stage import EvidenceStage
@@ -594,6 +594,10 @@ class Service:
         self._formats.use_banks(banks)
         self.drift_watch.use_banks(banks)
         self._metrics.banks(banks)
+
+    def on_cameras_changed(self, cameras: Iterable[Camera]) -> None:
+        """A reload changes how pictures are made: golden parts have to be shown again."""
+        self._golden.change_cameras(camera.name for camera in cameras)
 
     def on_recipe_in_force(self, recipe: LineRecipe, before: LineRecipe | None) -> None:
         """Have cameras set as the recipe needs, and report that it judges from now on."""

@@ -132,6 +132,13 @@ class GoldenSchedule:
             if self._settings.at_changeover:
                 self._become_due(course, now_ns)
 
+    def change_pictures(self, subjects: Iterable[GoldenSubject], now_ns: int) -> None:
+        """What these judge looks otherwise from now on: a check that passed says nothing of it."""
+        for subject in subjects:
+            course = self._courses.get(subject.sha256)
+            if course is not None and self._settings.at_changeover:
+                self._become_due(course, now_ns)
+
     def count_part(self, sha256: str) -> None:
         """A part was judged by this subject; a golden one is none."""
         course = self._courses.get(sha256)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import pytest
@@ -124,6 +125,29 @@ def test_no_part_passes_until_a_check_has_passed_and_none_after_one_failed(
     daemon.until(lambda: daemon.reader.event("golden_not_recorded"))
     assert "golden.jsonl has no record of it" in daemon.reader.event("golden_not_recorded").detail
     assert judged(plant(daemon), 1) == ("undecidable", "golden_failed")
+    assert daemon.stop() == 0
+
+
+def test_a_camera_that_a_reload_changes_makes_a_check_due(start_daemon, plant, folders, tmp_path):
+    bank = tmp_path / "there.bank"
+    bank.write_bytes(b"what the stub does not read")
+    parts = part("good-1", "pass", "g") + part("bad-1", "fail", "b")
+    text = golden(parts, interval_hours=1)
+    daemon = line(
+        lambda whole, *more: start_daemon(whole.replace("stub.bank", str(bank)), *more), folders, text
+    )
+    line_plant = plant(daemon)
+    for number, name in enumerate(("good-1", "bad-1"), 1):
+        assert line_plant.trigger(number, golden=name)
+        line_plant.part(number)
+    daemon.until(lambda: daemon.reader.event("golden_passed"))
+    assert state(daemon) == GoldenState.PASSED
+    file = daemon.file.read_text()
+    daemon.file.write_text(file.replace('name = "g"', 'name = "g"\ngeometry = { flip = "horizontal" }'))
+    assert daemon.file.read_text() != file
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.until(lambda: daemon.reader.event("reloaded"))
+    assert state(daemon) == GoldenState.DUE
     assert daemon.stop() == 0
 
 
