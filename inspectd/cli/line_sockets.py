@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import Final
 
@@ -44,11 +45,27 @@ def socket_of(file: Path, name: str) -> str:
         UnavailableError: no line runs by it here.
     """
     sockets = [f"{place}/{name}.sock" for place in runtime_places(file)]
-    # Path.exists raises where the directory may not be looked into.
-    found = next((socket for socket in sockets if os.path.exists(socket)), None)  # noqa: PTH110
+    found = next((path for path in sockets if _is_listened_at(path)), None)
     if found is None:
         raise UnavailableError(
             f"{file}: its line does not run here, or may not be seen by this user (group inspectd): "
             f"no {' and no '.join(sockets)}"
         )
     return f"ipc://{found}"
+
+
+def _is_listened_at(path: str) -> bool:
+    """Whether somebody listens there; a line that was killed leaves its sockets.
+
+    Where this user may not connect, whoever asks is told so.
+    """
+    if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where the directory may not be looked into
+        return False
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(path)
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            return True
+    return True
