@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 import sys
 import threading
@@ -29,7 +30,8 @@ from inspectd.errors import (
 )
 from inspectd.metrics_server import metrics_access
 from inspectd.publish.access.keys import read_allowed, read_server_pair
-from inspectd.publish.journal.file import refuse_other_line
+from inspectd.publish.journal.file import MARK_NAME, refuse_other_line
+from inspectd.publish.journal.file import NAME as JOURNAL
 from inspectd.recipes.stored import RecipeRecords
 from inspectd.records import BankInForce, FrameRef
 from inspectd.scoring.pool import process_names, process_starts
@@ -141,6 +143,7 @@ def _state_problems(file: Path) -> Iterator[str]:
     """A state of another line, and what cameras lack for the store's recipe in force; of others it warns."""
     try:
         line = LineState(file)
+        yield from _unusable_state(line.audit.parent)
         refuse_other_line(line.audit.parent, line.settings.line.plant, line.settings.line.name)
         records = RecipeRecords(line.settings, line.audit.parent)
         in_force = records.in_force()
@@ -162,6 +165,21 @@ def _state_problems(file: Path) -> Iterator[str]:
                 f"warning: golden.parts[{index}].recipe: {part.recipe!r} is in neither this file nor the "
                 f"store, so no recipe is held by this part; these are there: {', '.join(known)}",
                 file=sys.stderr,
+            )
+
+
+def _unusable_state(state: Path) -> Iterator[str]:
+    """A state directory, or a journal in it, that this user cannot use; the line would record nothing."""
+    there = next(folder for folder in (state, *state.parents) if os.path.lexists(folder))
+    if not there.is_dir():
+        yield f"line.state_dir: {there} is no directory; choose one that the line's user may write"
+        return
+    for path in (there, *(state / name for name in (JOURNAL, f"{JOURNAL}-wal", MARK_NAME))):
+        if os.path.lexists(path) and not os.access(path, os.R_OK | os.W_OK):
+            owner = path.stat().st_uid
+            yield (
+                f"line.state_dir: {path} belongs to user {owner} and cannot be written by user "
+                f"{os.getuid()}; give it to the line's user (chown), or check as that user"
             )
 
 

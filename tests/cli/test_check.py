@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from support.changeovers import add_recipe
 from support.daemon import camera_table, settings
+from support.ordinary import run_without_rights
 from support.pictures import write_images
 
 from inspectd.bank.file import GOOD_SCORES, read_bank, write_bank
@@ -123,6 +124,27 @@ def test_the_state_of_another_line_is_refused(tmp_path, bank_file, good_folder):
         )
     (state / MARK_NAME).unlink()
     assert inspectd("check", file).returncode == 0
+
+
+def test_a_state_that_the_line_cannot_write_is_found(tmp_path, bank_file, good_folder):
+    file, state = line_with_a_recipe(tmp_path, bank_file, good_folder)
+    text = file.read_text()
+    (tmp_path / "a file").write_text("no directory")
+    file.write_text(text.replace('state_dir = "state"', 'state_dir = "a file/state"'))
+    done = inspectd("check", file)
+    assert done.returncode == 2
+    assert "a file is no directory; choose one that the line's user may write" in done.stderr
+    file.write_text(text)
+    (state / "journal.sqlite").write_bytes(b"")
+    (state / "journal.sqlite").chmod(0o400)
+    said = run_without_rights(
+        "import runpy, sys; sys.argv[0:1] = ['inspectd', 'check']; sys.stderr = sys.stdout\n"
+        "try: runpy.run_module('inspectd', run_name='__main__')\n"
+        "except SystemExit as end: print(end.code)",
+        file,
+    )
+    assert re.search(r"journal\.sqlite belongs to user \d+ and cannot be written by user \d+; give it", said)
+    assert said.endswith("\n2\n")
 
 
 def test_a_golden_part_of_no_recipe_is_warned_of(tmp_path, bank_file, good_folder):
