@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -67,8 +67,9 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"warning: {printable(warning)}", file=sys.stderr)
     problems = list(found.problems)
     if not arguments.settings_only:
-        problems += _try_out(found)
-        problems += _state_problems(arguments.file) if not problems else ()
+        banks: dict[str, BankInForce] = {}
+        problems += _try_out(found, banks)
+        problems += _state_problems(arguments.file, banks) if not problems else ()
     if problems:
         raise ConfigError(str(arguments.file), problems)
     tried = "" if arguments.settings_only else "; banks load, cameras deliver, ports are free"
@@ -113,12 +114,11 @@ def _timing_warnings(found: config.Examined) -> Iterator[str]:
             )
 
 
-def _try_out(found: config.Examined) -> Iterator[str]:
-    """Problems that only show when banks, cameras and ports are tried."""
+def _try_out(found: config.Examined, banks: dict[str, BankInForce]) -> Iterator[str]:
+    """Problems that only show when banks, which are put into `banks`, cameras and ports are tried."""
     if found.line is not None:
         for where in ("runtime_path", "state_path"):
             yield from _unavailable(partial(getattr, found.line, where))
-    banks: dict[str, BankInForce] = {}
     cameras = [camera for _, camera in found.cameras]
     scoring = found.scoring or config.ScoringSettings()
     yield from _scoring_problems(found.recipes, scoring, cameras, banks)
@@ -139,7 +139,7 @@ def _try_out(found: config.Examined) -> Iterator[str]:
             yield from _endpoint_problem(f"publish.{key}", getattr(found.publish, key))
 
 
-def _state_problems(file: Path) -> Iterator[str]:
+def _state_problems(file: Path, banks: Mapping[str, BankInForce]) -> Iterator[str]:
     """A state of another line, and what cameras lack for the store's recipe in force; of others it warns."""
     try:
         line = LineState(file)
@@ -150,7 +150,9 @@ def _state_problems(file: Path) -> Iterator[str]:
     except InspectdError as error:
         yield str(error)
         return
-    if not in_force.is_file:
+    if in_force.is_file:
+        yield from _golden_problems(line.settings.golden.parts, banks)
+    else:
         print(f"in force: {in_force.name} of the recipe store, not the recipes of this file")
     for name in line.store.ids():
         try:
@@ -269,6 +271,22 @@ def _not_held(recipe: config.Recipe) -> str:
         "frames are not held against how the good images were taken, so dark, blurred or shifted ones are "
         f"judged like any other: {why}; build it again, of enough images"
     )
+
+
+def _golden_problems(parts: Sequence[config.GoldenPart], banks: Mapping[str, BankInForce]) -> Iterator[str]:
+    """Bands of scores that no score with the expected verdict lies in, so that no check can pass."""
+    for index, part in enumerate(parts):
+        bank = banks.get(part.recipe)
+        if bank is None:
+            continue
+        where, threshold = (
+            f"golden.parts[{index}]",
+            f"the threshold of recipe {part.recipe}, {bank.threshold:g}",
+        )
+        if part.expect == "fail" and part.score_max is not None and part.score_max <= bank.threshold:
+            yield f"{where}.score_max: is {part.score_max:g}, expected above {threshold}: it has to fail"
+        if part.expect == "pass" and part.score_min is not None and part.score_min > bank.threshold:
+            yield f"{where}.score_min: is {part.score_min:g}, expected at most {threshold}: it has to pass"
 
 
 def _camera_problems(

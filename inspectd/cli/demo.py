@@ -26,11 +26,13 @@ from inspectd.cli.live_view import LineView, plain_line
 from inspectd.client import LiveReader, Message
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.files import write_bytes
-from inspectd.wire import Counts, Event
+from inspectd.recipes.audit import FILE_NAME, in_force
+from inspectd.wire import Counts, Event, Reason
 
 _FPS: Final = 7.5
 _PLAIN_SECONDS: Final = 5.0
 _INTERRUPTED: Final = 130
+_LATE: Final = frozenset({Reason.DEADLINE, Reason.OVERLOAD})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,6 +116,13 @@ def _claim(work: Path) -> None:
         if is_strange:
             raise InputError(f"--out {work}: is not empty and not from an earlier demo; choose a new folder")
         (work / ".inspectd-demo").touch()
+        force = in_force(work / "state" / FILE_NAME)
+        if force is not None and not force.is_file:
+            raise InputError(
+                f"--out {work}: its line judges by {force.id}@{force.version} of its recipe store, which "
+                "knows nothing of a new bank; choose a new folder, or go back first: inspectd recipe "
+                f"activate file --config {work / 'demo.toml'}"
+            )
     except OSError as error:
         raise UnavailableError(f"--out {work}: cannot be used as work folder: {error.strerror}") from error
 
@@ -233,9 +242,11 @@ def _conclude(
     console.print("Every captured frame is accounted for.")
     if result.undecidable:
         reasons = ", ".join(f"{reason} {count}" for reason, count in result.undecidable.most_common())
+        is_late = not _LATE.isdisjoint(result.undecidable)
+        hint = f"If this machine was busy, try --fps {line_file.fps / 2:g}; the" if is_late else "The"
         console.print(
-            f"[yellow]Undecidable: {reasons}.[/] If this machine was busy, try --fps {line_file.fps / 2:g}; "
-            f"the line's log is {escape(str(line_file.path.with_name('daemon.log')))}"
+            f"[yellow]Undecidable: {reasons}.[/] {hint} line's log is "
+            f"{escape(str(line_file.path.with_name('daemon.log')))}"
         )
     _print_next(console, line_file, sheet)
     return ExitCode.OK

@@ -164,6 +164,19 @@ def test_a_golden_part_of_no_recipe_is_warned_of(tmp_path, bank_file, good_folde
     assert warning.endswith("these are there: b, cell")
 
 
+def test_a_band_of_scores_that_no_check_can_pass_by_is_found(tmp_path, bank_file, good_folder):
+    file, _ = line_with_a_recipe(tmp_path, bank_file, good_folder)
+    text = file.read_text()
+    for expect, band, wrong in (
+        ("fail", "score_max = 0.5", "is 0.5, expected above the threshold of recipe"),
+        ("pass", "score_min = 1e6", "is 1e+06, expected at most the threshold of recipe"),
+    ):
+        part = f'[[golden.parts]]\nname = "g"\nrecipe = "cell"\nexpect = "{expect}"\n{band}\n'
+        file.write_text(f"{text}\n{part}")
+        done = inspectd("check", file)
+        assert (done.returncode, wrong in done.stderr) == (2, True), done.stderr
+
+
 def test_eight_different_faults_are_eight_lines(tmp_path, bank_file, good_folder):
     other_weights = bank_file.read_bytes()
     damaged = tmp_path / "damaged.safetensors"
