@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Final
 
 from inspectd import log
 from inspectd.gateways import metrics
+from inspectd.gateways.clock import clock_seconds
 from inspectd.gateways.handshake import Handshake, Order
 from inspectd.gateways.line_link import LineLink
 from inspectd.gateways.modbus.metrics import ModbusCollector
@@ -63,7 +63,7 @@ def run(settings: ModbusConfig) -> None:
 class _Gateway:
     def __init__(self, settings: ModbusConfig) -> None:
         self._settings = settings
-        self._clock = time.monotonic
+        self._clock = clock_seconds
         self._notifier = Notifier.from_environment()
         self._handshake = handshake_of(settings.handshake)
         self._link = LineLink(settings.line, settings.handshake, self._handshake, self._clock)

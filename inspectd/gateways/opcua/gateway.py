@@ -17,6 +17,7 @@ from asyncua import ua
 from inspectd import __version__, log
 from inspectd.client import Event
 from inspectd.errors import InputError, UnavailableError
+from inspectd.gateways.clock import clock_seconds
 from inspectd.gateways.opcua import metrics
 from inspectd.gateways.opcua.access import CallerRules, PlantUsers
 from inspectd.gateways.opcua.audit import PlantAudit
@@ -56,7 +57,7 @@ def run(settings: OpcUaConfig) -> None:
 class _Gateway:
     def __init__(self, settings: OpcUaConfig) -> None:
         plant = settings.opcua
-        self._settings, self._clock = settings, time.monotonic
+        self._settings, self._clock = settings, clock_seconds
         self._notifier = Notifier.from_environment()
         self._audit = PlantAudit()
         self._certificates = CertificateFolder(Path(plant.certificates))

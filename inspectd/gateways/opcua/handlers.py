@@ -10,6 +10,7 @@ from typing import Any, Final
 from asyncua import ua
 
 from inspectd.client import Accepted, Event, RecipeAck, RecipeAction, RecipeState
+from inspectd.gateways.clock import clock_seconds
 from inspectd.gateways.opcua.access import CALLER
 from inspectd.gateways.opcua.line_side import LineSide
 from inspectd.gateways.opcua.methods import Answer, PlantMethod
@@ -84,7 +85,7 @@ class VisionHandlers:
         if error:
             return [ua.Variant(job("JobId", "")), _error(error)]
         begun = self._vision.begin(
-            time.monotonic(), part_id=part or None, meas_id=meas, product_id=product, recipe=explicit,
+            clock_seconds(), part_id=part or None, meas_id=meas, product_id=product, recipe=explicit,
             user=CALLER.get(),
         )  # fmt: skip
         answer = await self._line.trigger(begun)
@@ -120,12 +121,12 @@ class VisionHandlers:
         return [_error(MethodError.OK if ended else MethodError.NOT_READY)]
 
     async def _abort(self, _cause: int, _text: str) -> Answer:
-        self._vision.abort(time.monotonic(), time.time_ns())
+        self._vision.abort(clock_seconds(), time.time_ns())
         await self._on_change()
         return [_error(MethodError.OK)]
 
     async def _halt(self, _cause: int, _text: str) -> Answer:
-        self._vision.halt(time.monotonic(), time.time_ns())
+        self._vision.halt(clock_seconds(), time.time_ns())
         await self._on_change()
         return [_error(MethodError.OK)]
 

@@ -21,6 +21,10 @@ from inspectd.wire.numbers import reason_number
 
 _FAILED: Final = {"scoring_down", "golden_failed", "golden_overdue"}
 _NO_PICTURES: Final = {"down", "ended"}
+_SET_BACK_NS: Final = 100_000_000
+_SET_BACK_SECONDS: Final = 5.0
+_DRIFT_NS: Final = 1_000_000
+"""From one heartbeat to the next: clocks do not run alike."""
 _MOST_VIEWS: Final = 512
 """Views kept until their part's verdict comes."""
 
@@ -109,7 +113,9 @@ class VisionSystem:
         self._parts = PartsUnderWay()
         self._heartbeat: Heartbeat | None = None
         self._last: Heartbeat | None = None
-        self._heard_at = 0.0
+        self._ahead_ns: int | None = None
+        """Of the line's wall clock before the gateway's clock, by the heartbeats that came quickest."""
+        self._behind_since: float | None = None
         self._was_heard = self._is_halted = False
         self._has_recipe = False
         self._continuous: str | None = "" if is_continuous else None
@@ -146,9 +152,24 @@ class VisionSystem:
     def line_seen(self, heartbeat: Heartbeat | None, now: float) -> None:
         """The line lives, as its last heartbeat shows it; None: it does not."""
         if heartbeat is not None and heartbeat is not self._last:
-            self._last, self._heard_at = heartbeat, now
+            self._last = heartbeat
+            self._note_ahead(heartbeat.utc_ns - round(now * 1e9), now)
         self._heartbeat = heartbeat
         self._was_heard |= heartbeat is not None
+
+    def _note_ahead(self, ahead_ns: int, now: float) -> None:
+        """Take in what a heartbeat shows, which may have waited here or on its way.
+
+        It may as well show that the line's clock was set back; that is believed once nothing else was shown
+        for some seconds, in which every part of others looks late.
+        """
+        if self._ahead_ns is None or ahead_ns >= self._ahead_ns - _SET_BACK_NS:
+            least_ns = ahead_ns if self._ahead_ns is None else self._ahead_ns - _DRIFT_NS
+            self._ahead_ns, self._behind_since = max(ahead_ns, least_ns), None
+        elif self._behind_since is None:
+            self._behind_since = now
+        elif now - self._behind_since > _SET_BACK_SECONDS:
+            self._ahead_ns, self._behind_since = ahead_ns, None
 
     def recipe_known(self, *, is_known: bool) -> None:
         """It is known by which recipe the line judges."""
@@ -247,8 +268,8 @@ class VisionSystem:
         if self._continuous is None or self._is_halted:
             return
         is_old = True  # what cannot be known to be in time is late
-        if self._heartbeat is not None:
-            line_utc_ns = self._heartbeat.utc_ns + round((now - self._heard_at) * 1e9)
+        if self._heartbeat is not None and self._ahead_ns is not None:
+            line_utc_ns = self._ahead_ns + round(now * 1e9)
             is_old = line_utc_ns > started_utc_ns + verdict.deadline_ms * 1e6
         named = verdict.views if isinstance(verdict, PartVerdict) else []
         views = [found for view in named if (found := self._views.get((verdict.epoch, view.seq))) is not None]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from contextlib import ExitStack
 from typing import Final
 
 from inspectd import log
 from inspectd.gateways import metrics
+from inspectd.gateways.clock import clock_seconds
 from inspectd.gateways.line_link import LineLink
 from inspectd.gateways.program import handshake_of, keep_time, until_signalled
 from inspectd.gateways.s7.metrics import S7Collector
@@ -42,7 +42,7 @@ async def _run(settings: S7Config) -> None:
 
 
 async def _work(settings: S7Config, notifier: Notifier) -> None:
-    clock = time.monotonic
+    clock = clock_seconds
     handshake = handshake_of(settings.handshake)
     link = LineLink(settings.line, settings.handshake, handshake, clock)
     plc = S7Link(handshake, link.take, settings.s7, clock)

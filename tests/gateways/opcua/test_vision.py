@@ -143,6 +143,30 @@ def test_a_part_of_others_is_no_pass_while_the_line_is_silent() -> None:
     assert [result.judgement for result in plant.results()] == [Judgement.UNDECIDABLE]
 
 
+def test_neither_a_heartbeat_that_waited_nor_a_clock_that_was_set_back_makes_an_old_pass_new() -> None:
+    plant = Plant(is_continuous=True).beats()
+    sent = plant.now + 0.1
+
+    def told(utc_s: float, *, beat_utc_s: float) -> Judgement:
+        """What is told of a part that was triggered then, behind a heartbeat of then."""
+        beat = msgspec.structs.replace(plant.beat, utc_ns=UTC_NS + round(beat_utc_s * 1e9))
+        plant.vision.line_seen(beat, plant.now)
+        triggered_utc_ns = UTC_NS + round(utc_s * 1e9)
+        plant.vision.saw_part(others(triggered_utc_ns=triggered_utc_ns), plant.now)
+        (result,) = plant.results()
+        return result.judgement
+
+    plant.now += 4  # the gateway was held up, and reads what came meanwhile
+    assert told(sent - 100, beat_utc_s=0.1) is Judgement.UNDECIDABLE
+    assert told(3.9, beat_utc_s=4) is Judgement.PASS
+    for _ in range(60):  # ten seconds back: for five of them nobody knows
+        plant.now += 0.1
+        utc_s = plant.now - 110
+        judgement = told(utc_s - 0.1, beat_utc_s=utc_s)
+        assert judgement is (Judgement.UNDECIDABLE if plant.now < 109.15 else Judgement.PASS)
+    assert plant.now > 109.9
+
+
 def test_parts_of_others_are_told_in_a_continuous_job_alone() -> None:
     plant = Plant().beats()
     plant.vision.saw_part(others(), plant.now)
