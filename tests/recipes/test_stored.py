@@ -1,0 +1,85 @@
+"""What a line records of its recipes: a change that was acknowledged to nobody judges at no start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.changeovers import add_recipe
+from support.daemon import camera_table, settings
+
+from inspectd import config
+from inspectd.errors import InputError, UnavailableError
+from inspectd.recipes.audit import AuditAction, history, in_force
+from inspectd.recipes.stored import Change, RecipeRecords
+
+ASKED = Change(AuditAction.ACTIVATE, "anna", "local", "order 7")
+
+
+@pytest.fixture
+def records(tmp_path: Path, stub_bank: Path, good_folder: Path) -> RecipeRecords:
+    state = tmp_path / "state"
+    state.mkdir()
+    for number, name in enumerate("ab", 1):
+        add_recipe(state, name, number, {"cam": 0.5 * number})
+    file = tmp_path / "line.toml"
+    file.write_text(settings(stub_bank, camera_table("cam", good_folder)))
+    return RecipeRecords(config.load(file), state)
+
+
+def test_a_change_that_was_given_up_meanwhile_is_taken_back(records: RecipeRecords, tmp_path: Path) -> None:
+    a, b = records.read("a", 1), records.read("b", 1)
+    records.record(ASKED, records.file, a)
+    with pytest.raises(UnavailableError, match="taken back"):
+        records.record(ASKED, a, b, lambda: False)
+    assert records.in_force().name == "a@1"
+    said = [(record.action, (record.new or "")[:3]) for record in history(tmp_path / "state" / "audit.jsonl")]
+    assert said == [("activate", "a@1"), ("activate", "b@1"), ("rollback", "a@1")]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_a_killed_line_had_recorded_and_told_nobody_is_taken_back_by_the_next_start(
+    records: RecipeRecords, tmp_path: Path, is_first: bool
+) -> None:
+    audit = tmp_path / "state" / "audit.jsonl"
+    a, b = records.read("a", 1), records.read("b", 1)
+    old = records.file
+    if not is_first:
+        records.record(ASKED, records.file, a)
+        old = a
+
+    class KilledError(BaseException):
+        """Where the line is killed."""
+
+    def kill() -> bool:
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        records.record(ASKED, old, b, kill)
+    assert records.in_force().name == old.name
+    for _ in range(2):
+        records.settle()
+        assert records.in_force().name == old.name
+    last = list(history(audit))[-1]
+    assert (last.action, last.who, last.door) == ("rollback", "inspectd", "start")
+    assert last.old == f"b@1 {b.sha256}"
+    assert (last.new or "").startswith(old.name)
+    assert len(list(history(audit))) == (2 if is_first else 3)
+    records.record(ASKED, old, b)
+    assert records.in_force().name == "b@1"
+
+
+def test_a_restored_file_is_guarded_again_from_the_next_start_on(
+    records: RecipeRecords, tmp_path: Path
+) -> None:
+    audit = tmp_path / "state" / "audit.jsonl"
+    records.settle()
+    assert not audit.exists()
+    records.record(ASKED, records.file, records.read("a", 1))
+    audit.with_suffix(".mark").unlink()  # as who restores a copy does
+    records.settle()
+    audit.write_bytes(b"")
+    with pytest.raises(InputError, match="record 1, which put a@1 in force, is gone"):
+        in_force(audit)
+    records.confirm(ASKED, records.read("b", 1))  # by which a running line judges
+    assert records.in_force().name == "b@1"
