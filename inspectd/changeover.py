@@ -327,6 +327,11 @@ class Changeover:
 
     # --- the shadow ----------------------------------------------------------------------------------------
 
+    def close(self) -> None:
+        """The line ends: a change that is not recorded yet does not come, as nobody can be told of it."""
+        if self._recording is not None:
+            self._recording.give_up()
+
     def resume(self) -> None:
         """Go on as the line was when it ended, but for a change of which it could tell nobody."""
         what = "which record is in force cannot be noted"

@@ -222,6 +222,7 @@ class Service:
             records=records, clerk=self._clerk, supervisor=self._supervisor, line=self,
             metrics=self._metrics, emit=plant.emit, clock=clock,
         )  # fmt: skip
+        stack.callback(self._changeover.close)
         self._reload = Reload(
             None if file is None else LineFile(file), config,
             book=self._book, records=records, clerk=self._clerk, changeover=self._changeover,

@@ -11,6 +11,7 @@ from inspectd import config
 from inspectd.errors import UnavailableError
 from inspectd.files import is_file
 
+_CONNECT_SECONDS: Final = 1.0
 _BY_SYSTEMD: Final = Path("/run/inspectd")
 """`RuntimeDirectory=` of the unit, above the instance's name, which is that of its configuration file."""
 
@@ -62,6 +63,7 @@ def _is_listened_at(path: str) -> bool:
     if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where the directory may not be looked into
         return False
     with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_CONNECT_SECONDS)
         try:
             connection.connect(path)
         except ConnectionRefusedError:

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import os
 import time
-from collections import deque
 from typing import Final
 
 import msgspec
@@ -25,7 +24,7 @@ from inspectd.client import (
 )
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.ipc.runtime_dir import RuntimeDir
-from inspectd.recipes.audit import AuditAction, InForce, history, parse_in_force
+from inspectd.recipes.audit import AuditAction, InForce, changes_in_force, parse_in_force
 from inspectd.recipes.book import FILE, LineRecipe
 from inspectd.recipes.stored import Change, RecipeRecords
 from inspectd.text import json_line, printable
@@ -121,14 +120,14 @@ def _record(
     new = records.read(*named)
     if not new.is_file:
         line.store.read_whole(new.id, new.version)
-    old: LineRecipe | None = None
-    with contextlib.suppress(InputError):  # this is how to get out of that
-        old = records.in_force()
-    if old is not None and (old.name, old.sha256) == (new.name, new.sha256):
-        print(f"{new.name}: in force already")
-        return ExitCode.OK
     places = [place for place in runtime_places(arguments.config) if place.is_dir()]
     with RuntimeDir(places[0] if places else line.settings.runtime_path):
+        old: LineRecipe | None = None
+        with contextlib.suppress(InputError):  # this is how to get out of that
+            old = records.in_force()
+        if old is not None and (old.name, old.sha256) == (new.name, new.sha256):
+            print(f"{new.name}: in force already")
+            return ExitCode.OK
         records.record(change, old, new)
     before = f", instead of {old.name}" if old is not None else ""
     print(f"{new.name}: in force from the line's next start{before}")
@@ -149,8 +148,8 @@ def _meant(line: LineState, arguments: argparse.Namespace, action: RecipeAction)
 
 def _before(line: LineState) -> tuple[str, int | None]:
     """What was in force before the last change."""
-    changes = (record for record in history(line.audit) if record.old != record.new)
-    last = next(iter(deque(changes, maxlen=1)), None)
+    changes = [record for record in changes_in_force(line.audit) if record.old != record.new]
+    last = changes[-1] if changes else None
     if last is None:
         raise InputError(f"{line.audit}: no recipe was put in force yet, so there is none to go back to")
     if last.old is None:

@@ -21,8 +21,10 @@ from inspectd.recipes.audit import (
     append_record,
     format_in_force,
     in_force,
+    is_take_back,
     newest_first,
     puts_in_force,
+    read_mark,
     record_in_force,
     shadowed,
 )
@@ -186,6 +188,7 @@ class RecipeRecords:
             InputError: the audit file was altered.
             UnavailableError: it cannot be written, or was not in time; then `old` is in force by it.
         """
+        self._settle_pending()
         until_ns = time.monotonic_ns() + RECORD_NS
         was_wanted = True
 
@@ -217,10 +220,13 @@ class RecipeRecords:
             return
         with AuditLog(self._audit) as log:
             log.note_in_force()
-        newest = next((record for record in newest_first(self._audit) if puts_in_force(record)), None)
-        counts = record_in_force(self._audit)
-        if newest is None or (counts is not None and counts.seq == newest.seq):
-            return
+            newest = next((record for record in newest_first(self._audit) if puts_in_force(record)), None)
+            counts = record_in_force(self._audit)
+            if newest is None or (counts is not None and counts.seq == newest.seq):
+                return
+            if is_take_back(newest):
+                log.note(newest)
+                return
         new = counts.new if counts is not None else _words(self._file)
         why = f"{TAKEN_BACK} than the line that asked for it ran"
         entry = AuditEntry(AuditAction.ROLLBACK, TAKEN_BACK_BY, "start", newest.object, newest.new, new, why)
@@ -244,6 +250,15 @@ class RecipeRecords:
         """
         found = shadowed(self._audit)
         return None if found is None else self.read(found.id, found.version)
+
+    def _settle_pending(self) -> None:
+        """Take back what an earlier change has left, before another one comes."""
+        try:
+            mark = read_mark(self._audit)
+        except InputError:
+            return  # whoever says what is in force gets out of that
+        if mark is not None and mark.pending:
+            self.settle()
 
     def _append(
         self,

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import pwd
 import threading
-from collections import deque
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from inspectd.errors import InputError, InspectdError, UnavailableError
-from inspectd.recipes.audit import AuditFault, history, parse_in_force, verify
+from inspectd.recipes.audit import AuditFault, changes_in_force, parse_in_force, verify
 from inspectd.teach.answering import confirm, mark, vouch, withdraw
 from inspectd.teach.candidates import Candidate, list_candidates
 from inspectd.teach.cases import CaseBook, CaseState
@@ -220,7 +219,7 @@ def _back_to(place: TeachPlace) -> dict[str, Any] | None:
         return None
     if isinstance(fault := verify(place.audit), AuditFault):
         raise InputError(f"{place.audit}: was altered: {fault}; restore a copy")
-    last = next(iter(deque(history(place.audit), maxlen=1)), None)
+    last = next(reversed(changes_in_force(place.audit)), None)
     if last is None or last.old is None or last.new is None:
         return None
     before, now = (

@@ -313,6 +313,16 @@ def test_what_was_recorded_and_told_nobody_is_not_in_force(path, is_first):
     assert audit.in_force(path) == STARTED
 
 
+def test_what_an_earlier_version_recorded_beside_an_older_mark_counts(path):
+    with AuditLog(path) as log:
+        activate(log, CELLS)
+    older = path.with_suffix(".mark").read_bytes()
+    with AuditLog(path) as log:
+        activate(log, STARTED)
+    path.with_suffix(".mark").write_bytes(older)
+    assert audit.in_force(path) == STARTED
+
+
 def test_what_cannot_be_noted_is_not_in_force(path):
     with AuditLog(path) as log:
         activate(log, CELLS)
@@ -322,6 +332,7 @@ def test_what_cannot_be_noted_is_not_in_force(path):
     mark.mkdir()
     with pytest.raises(UnavailableError), AuditLog(path) as log:
         activate(log, STARTED)
+    assert len(list(audit.read(path))) == 1
     mark.rmdir()
     mark.write_bytes(kept)
     assert audit.in_force(path) == CELLS

@@ -10,7 +10,8 @@ from support.daemon import camera_table, settings
 
 from inspectd import config
 from inspectd.errors import InputError, UnavailableError
-from inspectd.recipes.audit import AuditAction, history, in_force
+from inspectd.recipes.audit import AuditAction, changes_in_force, history, in_force, log
+from inspectd.recipes.audit.mark import AuditMark, write_mark
 from inspectd.recipes.stored import Change, RecipeRecords
 
 ASKED = Change(AuditAction.ACTIVATE, "anna", "local", "order 7")
@@ -33,6 +34,9 @@ def test_a_change_that_was_given_up_meanwhile_is_taken_back(records: RecipeRecor
     with pytest.raises(UnavailableError, match="taken back"):
         records.record(ASKED, a, b, lambda: False)
     assert records.in_force().name == "a@1"
+    assert [record.new for record in changes_in_force(tmp_path / "state" / "audit.jsonl")] == [
+        f"a@1 {a.sha256}"
+    ]
     said = [(record.action, (record.new or "")[:3]) for record in history(tmp_path / "state" / "audit.jsonl")]
     assert said == [("activate", "a@1"), ("activate", "b@1"), ("rollback", "a@1")]
 
@@ -60,13 +64,41 @@ def test_what_a_killed_line_had_recorded_and_told_nobody_is_taken_back_by_the_ne
     for _ in range(2):
         records.settle()
         assert records.in_force().name == old.name
-    last = list(history(audit))[-1]
+    last = list(history(audit))[-1]  # now that it is settled
     assert (last.action, last.who, last.door) == ("rollback", "inspectd", "start")
     assert last.old == f"b@1 {b.sha256}"
     assert (last.new or "").startswith(old.name)
     assert len(list(history(audit))) == (2 if is_first else 3)
     records.record(ASKED, old, b)
     assert records.in_force().name == "b@1"
+
+
+def test_what_is_taken_back_never_counts_whenever_that_is_killed(
+    records: RecipeRecords, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = records.read("a", 1), records.read("b", 1)
+    records.record(ASKED, records.file, a)
+    written = 0
+    for last in range(1, 6):  # of all marks that are written until it is taken back
+        written = 0
+
+        def write(audit: Path, mark: AuditMark, most: int = last) -> None:
+            nonlocal written
+            written += 1
+            if written == most:
+                raise UnavailableError("killed")
+            write_mark(audit, mark)
+
+        monkeypatch.setattr(log, "write_mark", write)
+        with pytest.raises(UnavailableError):
+            records.record(ASKED, a, b, lambda: False)
+        monkeypatch.undo()
+        assert records.in_force().name == "a@1"
+        assert [record.object for record in changes_in_force(tmp_path / "state" / "audit.jsonl")] == ["a"]
+    records.settle()
+    assert records.in_force().name == "a@1"
+    records.record(ASKED, a, b)
+    assert [record.object for record in changes_in_force(tmp_path / "state" / "audit.jsonl")] == ["a", "b"]
 
 
 def test_a_restored_file_is_guarded_again_from_the_next_start_on(

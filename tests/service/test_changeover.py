@@ -14,8 +14,18 @@ import pytest
 from support.changeovers import add_recipe, ask, prepare
 from support.daemon import Daemon, camera_table, settings
 
-from inspectd.client import Accepted, RecipeAck, RecipeAction, RecipeRefusal, RecipeRefusalReason, RecipeState
-from inspectd.recipes.audit import AuditSummary, history, verify
+from inspectd.client import (
+    Accepted,
+    RecipeAck,
+    RecipeAction,
+    RecipeRefusal,
+    RecipeRefusalReason,
+    RecipeRequest,
+    RecipeState,
+    ask_recipe,
+)
+from inspectd.errors import UnavailableError
+from inspectd.recipes.audit import AuditLog, AuditSummary, history, in_force, verify
 from inspectd.scoring.stub import Behaviour, bank_sha256
 
 ACTIVATE, PREPARE, UNPREPARE = RecipeAction.ACTIVATE, RecipeAction.PREPARE, RecipeAction.UNPREPARE
@@ -300,6 +310,22 @@ def test_a_running_line_says_anew_what_is_in_force_where_its_audit_file_was_empt
     said = list(history(audit))
     assert [(record.object, record.old is None) for record in said] == [("a", True), ("b", False)]
     assert daemon.stop() == 0
+
+
+def test_a_stop_lets_no_change_come_that_nobody_is_told_of(start_daemon, good_folder):
+    daemon = free_line(start_daemon, good_folder)
+    state = daemon.folder / "state"
+    add_recipe(state, "a", 1, {"free": 0.5})
+    prepare(daemon, "a")
+    with AuditLog(state / "audit.jsonl"):  # somebody writes a record, and the line waits for it
+        request = RecipeRequest("late", ACTIVATE, "a", None, who="anna")
+        with pytest.raises(UnavailableError):
+            ask_recipe(f"ipc://{daemon.runtime_dir}/control.sock", request, timeout_seconds=0.2)
+        daemon.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)  # the loop has ended; a second is what the line waits for the file
+    assert daemon.process.wait(20) == 0
+    found = in_force(state / "audit.jsonl")
+    assert found is None or found.is_file
 
 
 def test_a_change_is_refused_where_the_audit_file_says_that_another_one_is_in_force(

@@ -2,11 +2,14 @@
 
 from inspectd.recipes.audit.changes import AuditEntry, append_record, recorded_change
 from inspectd.recipes.audit.log import AuditLog
+from inspectd.recipes.audit.mark import read_mark
 from inspectd.recipes.audit.reading import (
     AuditFault,
     AuditSummary,
+    changes_in_force,
     history,
     in_force,
+    is_take_back,
     newest_first,
     read,
     record_in_force,
@@ -40,13 +43,16 @@ __all__ = [
     "AuditSummary",
     "InForce",
     "append_record",
+    "changes_in_force",
     "format_in_force",
     "history",
     "in_force",
+    "is_take_back",
     "newest_first",
     "parse_in_force",
     "puts_in_force",
     "read",
+    "read_mark",
     "record_in_force",
     "recorded_change",
     "shadowed",

@@ -15,14 +15,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from inspectd.errors import UnavailableError
-from inspectd.files import sync_folder, write_bytes
-from inspectd.recipes.audit.mark import has_mark, write_mark
+import msgspec
+
+from inspectd.errors import InputError, UnavailableError
+from inspectd.files import is_file, sync_folder, write_bytes
+from inspectd.recipes.audit.mark import has_mark, mark_of, mark_path, read_mark, write_mark
 from inspectd.recipes.audit.reading import record_in_force
 from inspectd.recipes.audit.records import (
     DONE,
     LONGEST_LINE_BYTES,
     AuditAction,
+    AuditLineError,
     AuditRecord,
     decode_line,
     new_line,
@@ -131,7 +134,7 @@ class AuditLog:
         try:
             self._refuse_foreign_change()
             if puts_in_force(record):
-                self.note_in_force()
+                self._announce(record)
             self._write(line)
         except OSError as error:
             raise UnavailableError(
@@ -140,8 +143,16 @@ class AuditLog:
         self._length_bytes += len(line)
         self.last = record
         if puts_in_force(record) and is_wanted():
-            write_mark(self._path, record)
+            write_mark(self._path, mark_of(record))
         return record
+
+    def note(self, record: AuditRecord) -> None:
+        """Note that a record of the file counts.
+
+        Raises:
+            UnavailableError: it cannot be noted.
+        """
+        write_mark(self._path, mark_of(record))
 
     def note_in_force(self) -> None:
         """Note what is in force where nothing is noted: after a restore, or of an earlier version.
@@ -151,7 +162,19 @@ class AuditLog:
             UnavailableError: it cannot be noted.
         """
         if not has_mark(self._path):
-            write_mark(self._path, record_in_force(self._path))
+            write_mark(self._path, mark_of(record_in_force(self._path)))
+
+    def _announce(self, record: AuditRecord) -> None:
+        """Note that a record comes which does not count yet, whatever ends this process."""
+        try:
+            mark = read_mark(self._path) or mark_of(record_in_force(self._path))
+        except AuditLineError:
+            return  # whoever says what is in force gets out of that
+        except InputError as error:
+            if not is_file(mark_path(self._path)):
+                raise UnavailableError(str(error)) from error  # nothing can be noted in its place
+            return
+        write_mark(self._path, msgspec.structs.replace(mark, pending=mark.pending or record.seq))
 
     def close(self) -> None:
         """Let the file go."""

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from inspectd.errors import InputError, UnavailableError
-from inspectd.files import open_regular, write_bytes
+from inspectd.files import open_regular, sync_folder, write_bytes
 from inspectd.recipes.audit.records import NO_SHA256, AuditRecord
 
 _MOST_BYTES: Final = 1000
@@ -32,29 +32,41 @@ class AuditMark(msgspec.Struct, frozen=True):
     sha256: str
     new: str
     """What it put in force, for people."""
+    pending: int = 0
+    """From this `seq` on records are being written and do not count; 0: none are. Others that are newer than
+    the noted one were acknowledged by a version that notes nothing."""
 
 
-def _path(audit: Path) -> Path:
+def mark_path(audit: Path) -> Path:
+    """Where it is noted."""
     return audit.with_suffix(".mark")
 
 
-def write_mark(audit: Path, record: AuditRecord | None) -> None:
-    """Note a record that is on the disk; None: that there was none before the one which now comes.
+def mark_of(record: AuditRecord | None) -> AuditMark:
+    """What is noted of a record; None: there is none yet."""
+    if record is None:
+        return AuditMark(0, NO_SHA256, "")
+    return AuditMark(record.seq, record.sha256, record.new or "")
+
+
+def write_mark(audit: Path, mark: AuditMark) -> None:
+    """Note what counts; when this returns no power cut undoes it.
 
     Everybody who gets into the directory may read it, whoever wrote it: the line, its group, or root.
 
     Raises:
         UnavailableError: it cannot be noted; what was in force before still is.
     """
-    mark = AuditMark(0, NO_SHA256, "")
-    if record is not None:
-        mark = AuditMark(record.seq, record.sha256, record.new or "")
-    write_bytes(_path(audit), msgspec.json.encode(mark) + b"\n")
+    write_bytes(mark_path(audit), msgspec.json.encode(mark) + b"\n")
+    try:
+        sync_folder(audit.parent)
+    except OSError as error:
+        raise UnavailableError(f"{audit.parent}: cannot be written: {error.strerror}") from error
 
 
 def has_mark(audit: Path) -> bool:
     """Whether anything was noted, or lies in its place."""
-    return os.path.lexists(_path(audit))
+    return os.path.lexists(mark_path(audit))
 
 
 def read_mark(audit: Path) -> AuditMark | None:
@@ -64,7 +76,7 @@ def read_mark(audit: Path) -> AuditMark | None:
         InputError: it is damaged, so that nobody can know whether records are missing.
         UnavailableError: it cannot be read now.
     """
-    path = _path(audit)
+    path = mark_path(audit)
     try:
         with open_regular(path) as file:
             return msgspec.json.decode(file.read(_MOST_BYTES), type=AuditMark)
@@ -84,5 +96,6 @@ def lost(audit: Path, mark: AuditMark) -> InputError:
     recipe = mark.new.partition(" ")[0]
     return InputError(
         f"{audit}: record {mark.seq}, which put {recipe[:100]} in force, is gone: the file was emptied, "
-        f"cut or replaced. Put it back, or {_REMEDY}; if you restored a backup, delete {_path(audit).name}"
+        f"cut or replaced. Put it back, or {_REMEDY}; if you restored a backup, delete "
+        f"{mark_path(audit).name}"
     )

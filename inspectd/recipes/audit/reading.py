@@ -29,6 +29,7 @@ from inspectd.recipes.audit.records import (
     puts_in_force,
     refuse_damage,
 )
+from inspectd.wire.recipes import TAKEN_BACK, TAKEN_BACK_BY
 
 _BLOCK_BYTES: Final = 65_536
 
@@ -100,16 +101,22 @@ def verify(path: Path) -> AuditSummary | AuditFault:
 
 
 def history(path: Path) -> Iterator[AuditRecord]:
-    """The records that put a recipe in force, oldest first.
+    """The records that put a recipe in force, oldest first; none that was acknowledged to nobody.
 
     Raises:
         InputError: as `read`.
+        UnavailableError: what is noted beside the file cannot be read now.
     """
-    return (record for record in read(path) if puts_in_force(record))
+    try:
+        mark = read_mark(path)
+    except InputError:
+        mark = None  # of what is in force nobody knows then, but these were
+    pending = mark.pending if mark is not None else 0
+    return (record for record in read(path) if puts_in_force(record) and not 0 < pending <= record.seq)
 
 
 def record_in_force(path: Path) -> AuditRecord | None:
-    """The record that put in force what is: the one that is noted beside the file, else its newest.
+    """The record that put in force what is: the one noted beside the file, or a newer one that counts.
 
     Raises:
         InputError: a record on the way was altered, or the one that is noted is gone.
@@ -118,12 +125,37 @@ def record_in_force(path: Path) -> AuditRecord | None:
     mark = read_mark(path)
     if mark is None:  # as files of earlier versions have none
         return next((record for record in newest_first(path) if puts_in_force(record)), None)
-    if not mark.seq:
-        return None
-    found = next((record for record in newest_first(path) if record.seq <= mark.seq), None)
-    if found is None or found.sha256 != mark.sha256:
+    newer, noted = None, None
+    for record in newest_first(path):
+        if record.seq <= mark.seq:
+            noted = record
+            break
+        if newer is None and puts_in_force(record) and not 0 < mark.pending <= record.seq:
+            newer = record
+    if mark.seq and (noted is None or noted.sha256 != mark.sha256):
         raise lost(path, mark)
+    return newer or noted
+
+
+def changes_in_force(path: Path) -> list[AuditRecord]:
+    """The records of `history` that took effect, oldest first: without those that were taken back.
+
+    Raises:
+        InputError: as `read`.
+        UnavailableError: what is noted beside the file cannot be read now.
+    """
+    found: list[AuditRecord] = []
+    for record in history(path):
+        if not is_take_back(record):
+            found.append(record)
+        elif found and found[-1].new == record.old:
+            found.pop()
     return found
+
+
+def is_take_back(record: AuditRecord) -> bool:
+    """Whether it says that the record before it never counted."""
+    return record.who == TAKEN_BACK_BY and (record.why or "").startswith(TAKEN_BACK)
 
 
 def in_force(path: Path) -> InForce | None:
