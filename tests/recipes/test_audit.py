@@ -338,6 +338,22 @@ def test_what_cannot_be_noted_is_not_in_force(path):
     assert audit.in_force(path) == CELLS
 
 
+def test_what_is_not_certainly_noted_is_not_in_force(path, monkeypatch):
+    with AuditLog(path) as log:
+        activate(log, CELLS)
+    flushed = []
+
+    def sync_folder(folder: Path) -> None:
+        flushed.append(folder)
+        if len(flushed) == 2:  # of the announcement, and then of what counts
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("inspectd.recipes.audit.mark.sync_folder", sync_folder)
+    with pytest.raises(UnavailableError, match="Input/output error"), AuditLog(path) as log:
+        activate(log, STARTED)
+    assert audit.in_force(path) == CELLS
+
+
 def test_a_file_without_a_mark_is_that_of_an_earlier_version(path):
     with AuditLog(path) as log:
         activate(log, CELLS)

@@ -19,7 +19,7 @@ import msgspec
 
 from inspectd.errors import InputError, UnavailableError
 from inspectd.files import is_file, sync_folder, write_bytes
-from inspectd.recipes.audit.mark import has_mark, mark_of, mark_path, read_mark, write_mark
+from inspectd.recipes.audit.mark import AuditMark, has_mark, mark_of, mark_path, read_mark, write_mark
 from inspectd.recipes.audit.reading import record_in_force
 from inspectd.recipes.audit.records import (
     DONE,
@@ -131,10 +131,11 @@ class AuditLog:
                 "result": result,
             },
         )  # fmt: skip
+        announced: AuditMark | None = None
         try:
             self._refuse_foreign_change()
             if puts_in_force(record):
-                self._announce(record)
+                announced = self._announce(record)
             self._write(line)
         except OSError as error:
             raise UnavailableError(
@@ -143,7 +144,12 @@ class AuditLog:
         self._length_bytes += len(line)
         self.last = record
         if puts_in_force(record) and is_wanted():
-            write_mark(self._path, mark_of(record))
+            try:
+                write_mark(self._path, mark_of(record))
+            except UnavailableError:
+                if announced is not None:  # it may lie there, and is told not to
+                    write_mark(self._path, announced)
+                raise
         return record
 
     def note(self, record: AuditRecord) -> None:
@@ -164,17 +170,19 @@ class AuditLog:
         if not has_mark(self._path):
             write_mark(self._path, mark_of(record_in_force(self._path)))
 
-    def _announce(self, record: AuditRecord) -> None:
-        """Note that a record comes which does not count yet, whatever ends this process."""
+    def _announce(self, record: AuditRecord) -> AuditMark | None:
+        """Note that a record comes which does not count yet; None: what is noted is damaged."""
         try:
             mark = read_mark(self._path) or mark_of(record_in_force(self._path))
         except AuditLineError:
-            return  # whoever says what is in force gets out of that
+            return None  # whoever says what is in force gets out of that
         except InputError as error:
             if not is_file(mark_path(self._path)):
                 raise UnavailableError(str(error)) from error  # nothing can be noted in its place
-            return
-        write_mark(self._path, msgspec.structs.replace(mark, pending=mark.pending or record.seq))
+            return None
+        announced = msgspec.structs.replace(mark, pending=mark.pending or record.seq)
+        write_mark(self._path, announced)
+        return announced
 
     def close(self) -> None:
         """Let the file go."""

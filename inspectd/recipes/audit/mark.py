@@ -55,7 +55,7 @@ def write_mark(audit: Path, mark: AuditMark) -> None:
     Everybody who gets into the directory may read it, whoever wrote it: the line, its group, or root.
 
     Raises:
-        UnavailableError: it cannot be noted; what was in force before still is.
+        UnavailableError: it cannot be noted, or not for certain: it may lie there all the same.
     """
     write_bytes(mark_path(audit), msgspec.json.encode(mark) + b"\n")
     try:
