@@ -50,7 +50,7 @@ def main(arguments: argparse.Namespace) -> int:
         return ExitCode.OK
     match arguments.what:
         case "new":
-            folder.make_own(f"urn:inspectd:{config.opcua.line}", arguments.host or own_hosts())
+            folder.make_own(f"urn:inspectd:{config.line.name}", arguments.host or own_hosts())
             print(f"wrote {folder.certificate} (for clients) and {folder.key} (mode 600, keep it)")
         case "trust":
             print(f"{_words(folder.trust(arguments.which))} may connect")

@@ -32,7 +32,7 @@ class AsyncVerdictReader(BaseVerdictReader):
         """The next verdict, or what was lost in its place; None when nothing came in time.
 
         Raises:
-            InputError: the endpoint publishes another line than the cursor file is of, or several.
+            InputError: the endpoint publishes another line than `line` or the cursor file is of, or several.
         """
         for step in self._session.steps(timeout_seconds):
             if not isinstance(step, Wait):

@@ -31,6 +31,7 @@ class BaseVerdictReader:
         verdicts: str,
         sync: str | None = None,
         *,
+        line: tuple[str, str] | None = None,
         cursor: Path | Cursor | None = None,
         start: Literal["now", "oldest"] = "now",
         keys: ClientKeys | None = None,
@@ -40,8 +41,9 @@ class BaseVerdictReader:
     ) -> None:
         sync = sync_endpoint(verdicts, sync)
         self._session = Session(
-            cursor, start=start, patience_seconds=patience_seconds, on_event=on_event, on_golden=on_golden
-        )
+            cursor, line=line, start=start, patience_seconds=patience_seconds,
+            on_event=on_event, on_golden=on_golden,
+        )  # fmt: skip
         self._context: zmq.Context[Any] = zmq.Context()
         self._live, self._sync = subscriber(self._context, _QUEUE_MESSAGES), requester(self._context)
         self._live.setsockopt(zmq.SUBSCRIBE, b"i1/")

@@ -52,6 +52,7 @@ class Session:
         self,
         cursor: Path | Cursor | None = None,
         *,
+        line: tuple[str, str] | None = None,
         start: Literal["now", "oldest"] = "now",
         patience_seconds: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
@@ -61,11 +62,13 @@ class Session:
         """Go on from `cursor`, or begin at `start`; see `VerdictReader` for the arguments.
 
         Raises:
-            InputError: the cursor file cannot be used.
+            InputError: the cursor file cannot be used, or is of another line than `line`.
         """
         self._file = cursor if isinstance(cursor, Path) else None
         stored = cursors.read(cursor) if isinstance(cursor, Path) else cursor
-        self._line = (stored.plant, stored.line) if stored else None
+        self._line = line
+        if stored is not None:
+            self._check_line("a cursor", stored.plant, stored.line)
         self._clock = clock
         self._on_event, self._on_golden = on_event, on_golden
         self._tracker = LineTracker(clock)
@@ -123,7 +126,7 @@ class Session:
         except ValueError:
             self.unreadable += 1
             return
-        self._check_line(message.plant, message.line)
+        self._check_line("a message", message.plant, message.line)
         match message:
             case Verdict() | PartVerdict():
                 self._joiner.live(message)
@@ -160,13 +163,13 @@ class Session:
         cursors.write(self._file, Cursor(*self._line, self.position))
         self.committed = self.position
 
-    def _check_line(self, plant: str, line: str) -> None:
+    def _check_line(self, what: str, plant: str, line: str) -> None:
         if self._line is None:
             self._line = (plant, line)
         elif self._line != (plant, line):
             raise InputError(
-                f"got a message of line {plant}/{line}, expected {'/'.join(self._line)} alone; "
-                f"name the endpoint of one line, or another cursor than {self._file or 'the one given'}"
+                f"got {what} of line {plant}/{line}, expected {'/'.join(self._line)} alone; correct the "
+                f"endpoint, or which line is meant (line.plant, line.name; cursor file: {self._file})"
             )
 
     def _numbered(self, header: bytes) -> Numbered:

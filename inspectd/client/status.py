@@ -8,7 +8,7 @@ import zmq
 
 from inspectd import wire
 from inspectd.client.sockets import ClientKeys, connect, requester
-from inspectd.errors import UnavailableError
+from inspectd.errors import InputError, UnavailableError
 from inspectd.wire import sync
 from inspectd.wire.sync import ErrorReason, LineStatus, Snapshot, SnapshotRequest, StatusRequest
 
@@ -16,20 +16,32 @@ _STATUS: Final = wire.encode(StatusRequest("status"))
 _SNAPSHOT: Final = wire.encode(SnapshotRequest("snapshot"))
 
 
-def ask_status(endpoint: str, keys: ClientKeys | None = None, timeout_seconds: float = 5.0) -> LineStatus:
+def ask_status(
+    endpoint: str,
+    keys: ClientKeys | None = None,
+    timeout_seconds: float = 5.0,
+    *,
+    line: tuple[str, str] | None = None,
+) -> LineStatus:
     """How a line is now.
 
     Args:
         endpoint: the line's sync socket.
         keys: for a TCP endpoint of a line that requires keys.
         timeout_seconds: longest wait for the answer.
+        line: plant and name of the line that is meant; None: whichever is there.
 
     Raises:
-        InputError: the endpoint or a key file cannot be used.
+        InputError: the endpoint or a key file cannot be used, or the line there is another one.
         UnavailableError: the line does not answer, or not in this format.
     """
     answer = _asked(_STATUS, endpoint, keys, timeout_seconds)
     if isinstance(answer, LineStatus):
+        if line not in {None, (answer.plant, answer.line)}:
+            raise InputError(
+                f"{endpoint}: is of line {answer.plant}/{answer.line}, expected {'/'.join(line)}; correct "
+                "the endpoint, or which line is meant (line.plant, line.name)"
+            )
         return answer
     if isinstance(answer, sync.Error) and answer.reason is ErrorReason.MALFORMED:
         raise UnavailableError(f"{endpoint}: this line's inspectd is older and cannot say how it is")

@@ -28,6 +28,8 @@ class VerdictReader(BaseVerdictReader):
         verdicts: such as `ipc:///run/inspectd/line1/verdicts.sock` or `tcp://127.0.0.1:5571`. A daemon that
             is not there yet is waited for.
         sync: where replays are requested; by default `sync.sock` beside a local `verdicts.sock`.
+        line: plant and name of the line, as in its own file: nothing of another one is taken. None: the line
+            of the cursor, or of the first message.
         cursor: the file that remembers how far the caller is; None: nothing is remembered. A `Cursor` that
             the caller keeps itself, such as in one transaction with what it made of the verdicts: begin right
             after it; `reader.cursor` is the next one to keep.
@@ -39,14 +41,14 @@ class VerdictReader(BaseVerdictReader):
         on_golden: the same for records of checks with golden parts.
 
     Raises:
-        InputError: an endpoint, the cursor file or a key file cannot be used.
+        InputError: an endpoint, the cursor or a key file cannot be used, or the cursor is of another line.
     """
 
     def receive(self, timeout_seconds: float) -> Item | None:
         """The next verdict, or what was lost in its place; None when nothing came in time.
 
         Raises:
-            InputError: the endpoint publishes another line than the cursor file is of, or several.
+            InputError: the endpoint publishes another line than `line` or the cursor file is of, or several.
         """
         for step in self._session.steps(timeout_seconds):
             if not isinstance(step, Wait):

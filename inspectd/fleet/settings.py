@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from msgspec import Meta
 
 from inspectd import config
-from inspectd.config import Name
 from inspectd.errors import ConfigError
 from inspectd.fleet.names import LineNames
 from inspectd.gateways import settings as common
@@ -25,8 +24,6 @@ _Url = Annotated[str, Meta(min_length=1, max_length=300)]
 class ForwardedLine(ReadLine, frozen=True, kw_only=True):
     """The line whose verdicts are forwarded."""
 
-    plant: Annotated[Name, Meta(description="Its plant's name, as in its own file.")] = "plant"
-    name: Annotated[Name, Meta(description="Its name, as in its own file.")] = "line1"
     heatmaps: Annotated[
         str, Meta(description="Its socket for heatmaps. Empty: heatmaps.sock beside a local verdicts.sock.")
     ] = ""

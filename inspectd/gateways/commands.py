@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Final
 
 from inspectd.client import (
-    ClientKeys,
     Event,
     RecipeAck,
     RecipeAction,
@@ -21,6 +20,7 @@ from inspectd.client.golden import GoldenAsker
 from inspectd.errors import UnavailableError
 from inspectd.gateways.command_cycle import RecipeCommand
 from inspectd.gateways.registers import CommandCode
+from inspectd.gateways.settings import GatewayLine
 from inspectd.wire.golden import GoldenAction, GoldenRefusal
 
 _BUSY_SECONDS: Final = 10.0
@@ -34,16 +34,16 @@ class RecipeDesk:
     """Does commands one after the other.
 
     Args:
-        control: the line's control socket.
-        keys: for TCP with keys.
+        line: the line.
+        control: its control socket.
         load_seconds: longest time for a recipe to be loaded.
         clock: makes the names of requests differ from those of another start.
     """
 
     def __init__(
-        self, control: str, keys: ClientKeys | None, load_seconds: float, clock: Callable[[], float]
+        self, line: GatewayLine, control: str, load_seconds: float, clock: Callable[[], float]
     ) -> None:
-        self._control, self._keys, self._load_seconds, self._clock = control, keys, load_seconds, clock
+        self._line, self._control, self._load_seconds, self._clock = line, control, load_seconds, clock
         self._awaited: tuple[str, asyncio.Future[str | None]] | None = None
 
     def heard(self, event: Event) -> None:
@@ -97,16 +97,18 @@ class RecipeDesk:
         return None if isinstance(answer, RecipeAck) else answer
 
     async def _answer(self, action: RecipeAction, number: int, name: str) -> RecipeAck | str:
-        request = RecipeRequest(name, action, number, who="plc", why="")
+        request = RecipeRequest(name, action, number, who="plc", line=self._line.meant)
         try:
-            answer = await asyncio.to_thread(ask_recipe, self._control, request, self._keys, _ASK_SECONDS)
+            answer = await asyncio.to_thread(
+                ask_recipe, self._control, request, self._line.keys, _ASK_SECONDS
+            )
         except UnavailableError:
             return "no_answer"
         return answer.reason if isinstance(answer, RecipeRefusal) else answer
 
     def _end_check(self) -> str | None:
         try:
-            with GoldenAsker(self._control, who="plc", keys=self._keys) as asker:
+            with GoldenAsker(self._control, who="plc", line=self._line.meant, keys=self._line.keys) as asker:
                 answer = asker.ask(GoldenAction.END, timeout_seconds=_ASK_SECONDS)
         except UnavailableError:
             return "no_answer"

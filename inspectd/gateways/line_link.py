@@ -66,7 +66,7 @@ class LineLink:
         self._triggers: asyncio.Queue[PlantTrigger] = asyncio.Queue()
         self._commands: asyncio.Queue[RecipeCommand] = asyncio.Queue()
         self._recipe_may_differ = asyncio.Event()
-        self._desk = RecipeDesk(self._control, line.keys, settings.command_seconds, clock)
+        self._desk = RecipeDesk(line, self._control, settings.command_seconds, clock)
 
     def take(self, order: Order) -> None:
         """Have the line asked; its answer goes to the hand-shake."""
@@ -79,7 +79,7 @@ class LineLink:
         """Work until it is cancelled.
 
         Raises:
-            InputError: an endpoint or a key cannot be used, or the endpoint is of several lines.
+            InputError: an endpoint or a key cannot be used, or is of another line.
         """
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._read())
@@ -90,8 +90,8 @@ class LineLink:
     async def _read(self) -> None:
         epoch, was_alive = None, False
         async with AsyncVerdictReader(
-            self._verdicts, self._sync, keys=self._line.keys, patience_seconds=_PATIENCE_SECONDS,
-            on_event=self._heard,
+            self._verdicts, self._sync, line=self._line.own_names, keys=self._line.keys,
+            patience_seconds=_PATIENCE_SECONDS, on_event=self._heard,
         ) as reader:  # fmt: skip
             while True:
                 item = await reader.receive(_TURN_SECONDS)
@@ -149,7 +149,9 @@ class LineLink:
             await self._recipe_may_differ.wait()
             self._recipe_may_differ.clear()
             try:
-                status = await asyncio.to_thread(ask_status, self._sync, self._line.keys, _STATUS_SECONDS)
+                status = await asyncio.to_thread(
+                    ask_status, self._sync, self._line.keys, _STATUS_SECONDS, line=self._line.own_names
+                )
             except UnavailableError:
                 await asyncio.sleep(_AGAIN_SECONDS)
                 if self._handshake.is_line_alive(self._clock()):

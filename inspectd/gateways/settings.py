@@ -24,6 +24,11 @@ RecipeNumber = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,2}\Z", examples=["12"
 class ReadLine(Settings, frozen=True, kw_only=True):
     """The line whose verdicts are told."""
 
+    plant: Annotated[Name, Meta(description="Its plant's name, as in its own file.")] = "plant"
+    name: Annotated[
+        Name,
+        Meta(description="Its name, as in its own file. Where another line is found, this program ends."),
+    ] = "line1"
     verdicts: Annotated[
         str,
         Meta(
@@ -40,6 +45,16 @@ class ReadLine(Settings, frozen=True, kw_only=True):
     client_key: Annotated[
         str | None, Meta(description="This gateway's own key, NAME.key_secret, for TCP with keys.")
     ] = None
+
+    @property
+    def meant(self) -> str:
+        """What a request to it says, so that another line refuses."""
+        return f"{self.plant}/{self.name}"
+
+    @property
+    def own_names(self) -> tuple[str, str]:
+        """Its plant and name: messages of another line are never taken for its own."""
+        return self.plant, self.name
 
     @property
     def keys(self) -> ClientKeys | None:

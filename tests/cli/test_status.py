@@ -16,6 +16,8 @@ from support.daemon import camera_table, settings
 from inspectd import wire
 from inspectd.cli import line_sockets
 from inspectd.cli.status_screen import screen
+from inspectd.client import ask_status
+from inspectd.errors import InputError
 from inspectd.scoring.stub import Behaviour
 from inspectd.wire import Counts, HealthCondition
 from inspectd.wire.shadow import ShadowStatus
@@ -68,6 +70,9 @@ def test_an_answer_is_of_now_and_not_of_the_last_heartbeat(start_daemon, stub_ba
     daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=20), extra=rare))
     daemon.until(lambda: len(daemon.reader.verdicts) > 1)
     facts = json.loads(status(f"ipc://{daemon.runtime_dir}/sync.sock", "--json").stdout)
+    assert ask_status(f"ipc://{daemon.runtime_dir}/sync.sock", line=("test", "line")).line == "line"
+    with pytest.raises(InputError, match="is of line test/line, expected test/line2"):
+        ask_status(f"ipc://{daemon.runtime_dir}/sync.sock", line=("test", "line2"))
     assert (facts["state"], facts["health"], facts["conditions"]) == ("running", "good", [])
 
 

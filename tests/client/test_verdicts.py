@@ -194,6 +194,21 @@ def test_a_cursor_that_the_caller_keeps_does_what_a_file_does(line: Line) -> Non
         assert reader.cursor == Cursor("demo", "line1", Position(EPOCH + 1, 2))
 
 
+def test_nothing_of_another_line_is_taken(line: Line, tmp_path: Path) -> None:
+    cursor = tmp_path / "cursor"
+    with VerdictReader(line.endpoint, line=("demo", "line1"), cursor=cursor, start="oldest") as reader:
+        line.publish(1)
+        take(reader, 1)
+        reader.commit()
+    for other in [("demo", "line2"), ("other", "line1")]:
+        with VerdictReader(line.endpoint, line=other) as reader:
+            line.publish(1)
+            with pytest.raises(InputError, match=f"line demo/line1, expected {'/'.join(other)} alone"):
+                take(reader, 1)
+        with pytest.raises(InputError, match="got a cursor of line demo/line1"):
+            VerdictReader(line.endpoint, line=other, cursor=cursor)
+
+
 def test_what_is_no_longer_kept_is_named(line: Line, tmp_path: Path) -> None:
     cursor = tmp_path / "cursor"
     with VerdictReader(line.endpoint, cursor=cursor, start="oldest") as reader:

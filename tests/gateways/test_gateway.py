@@ -375,6 +375,25 @@ def test_a_port_that_is_taken_is_one_line(daemon, gateways, tmp_path: Path) -> N
     )
 
 
+@pytest.mark.parametrize("kind", ["modbus", "s7"])
+@pytest.mark.parametrize("names", ['plant = "test"\nname = "line2"', 'plant = "other"\nname = "line"', ""])
+def test_a_gateway_serves_no_other_line(daemon, tmp_path: Path, kind: str, names: str) -> None:
+    file = tmp_path / "gateway.toml"
+    address = 'host = "127.0.0.1"\nport = 1' if kind == "s7" else f"port = {free_port()}"
+    file.write_text(
+        f'[line]\n{names}\nverdicts = "ipc://{daemon.runtime_dir}/verdicts.sock"\n[{kind}]\n{address}\n'
+        "[metrics]\nport = 0\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "inspectd", "gateway", kind, "--config", str(file)],
+        capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == ExitCode.BAD_INPUT, done.stderr
+    assert "line test/line, expected " in done.stderr.splitlines()[-1]
+    assert "line.plant, line.name" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
 def test_reasons_are_numbers_of_the_table(daemon, gateways, plc) -> None:
     unit = plc(gateways(daemon))
     unit.until(lambda status: status[0] & 1)

@@ -50,7 +50,7 @@ class GatewayProcess:
         self._file = folder / "gateway.toml"
         local = f'verdicts = "ipc://{runtime_dir}/verdicts.sock"'
         self._file.write_text(
-            f"[line]\n{line or local}\n"
+            f'[line]\nplant = "test"\nname = "line"\n{line or local}\n'
             f"[modbus]\nport = {self.port}\n{modbus}\n[metrics]\nport = {metrics_port}\n{tables}\n"
         )
         self.process: subprocess.Popen[bytes] | None = None

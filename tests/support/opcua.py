@@ -96,8 +96,8 @@ class OpcUaGateway:
         users = ", ".join(f'{user} = "{role}"' for user, role in USERS.items())
         self.file = folder / "gateway.toml"
         self.file.write_text(
-            f'[line]\nverdicts = "ipc://{runtime_dir}/verdicts.sock"\n'
-            f'[opcua]\nport = {self.port}\nline = "{line}"\nusers = {{ {users} }}\n{opcua}\n'
+            f'[line]\nplant = "test"\nname = "{line}"\nverdicts = "ipc://{runtime_dir}/verdicts.sock"\n'
+            f"[opcua]\nport = {self.port}\nusers = {{ {users} }}\n{opcua}\n"
             f"[metrics]\nport = {metrics_port}\n"
         )
         self.process: subprocess.Popen[bytes] | None = None

@@ -93,7 +93,7 @@ class S7Gateway(GatewayProcess):
         self.log = folder / "gateway.log"
         self._file = folder / "gateway.toml"
         self._file.write_text(
-            f'[line]\nverdicts = "ipc://{runtime_dir}/verdicts.sock"\n'
+            f'[line]\nplant = "test"\nname = "line"\nverdicts = "ipc://{runtime_dir}/verdicts.sock"\n'
             f'[s7]\nhost = "127.0.0.1"\nport = {port}\n[metrics]\nport = {metrics_port}\n{tables}\n'
         )
         self.process = None

@@ -20,6 +20,8 @@ def sparkplug_file(
     servers = json.dumps([f"127.0.0.1:{each.port}" for each in brokers])
     return f"""
         [line]
+        plant = "test"
+        name = "line"
         {bus or f'verdicts = "ipc://{line.runtime_dir}/verdicts.sock"'}
         [broker]
         servers = {servers}

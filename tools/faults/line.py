@@ -146,7 +146,7 @@ def settings(bank: Bank, cameras: str, *, deadline_ms: float, metrics_port: int,
     """A whole configuration around some cameras."""
     return f"""
 [line]
-plant = "faults"
+plant = "test"
 name = "line"
 deadline_ms = {deadline_ms}
 [[recipes]]

@@ -133,19 +133,15 @@ class LineDesk:
     def __init__(self, line: AgentLine, ear: LineEar, load_seconds: float) -> None:
         _, self._sync, self._control = line.endpoints
         self._line, self._ear, self._load_seconds = line, ear, load_seconds
-        self._meant = f"{line.plant}/{line.name}"
 
     async def status(self) -> LineStatus:
         """How the line is.
 
         Raises:
-            InputError: an endpoint or a key cannot be used.
-            UnavailableError: it does not answer, or it is another line.
+            InputError: an endpoint or a key cannot be used, or it is another line.
+            UnavailableError: it does not answer.
         """
-        status = await asyncio.to_thread(ask_status, self._sync, self._line.keys)
-        if (status.plant, status.line) != (self._line.plant, self._line.name):
-            raise UnavailableError(f"{self._sync} is of {status.plant}/{status.line}, expected {self._meant}")
-        return status
+        return await asyncio.to_thread(ask_status, self._sync, self._line.keys, line=self._line.own_names)
 
     async def put_in_force(self, recipe: str, version: int, why: str) -> None:
         """Have a version loaded beside what runs, and put in force between two parts.
@@ -161,7 +157,7 @@ class LineDesk:
             version,
             WHO,
             why[:200],
-            self._meant,
+            self._line.meant,
         )
         answer = await self._asked(request)
         if answer.state is RecipeState.LOADING:

@@ -24,9 +24,6 @@ _PATHS: Final = {**LINK_PATHS, "fleet": ("line_file", "state_dir")}
 class AgentLine(GatewayLine, frozen=True, kw_only=True):
     """The line that the agent looks after."""
 
-    plant: Annotated[Name, Meta(description="Its plant's name, as in its own file.")] = "plant"
-    name: Annotated[Name, Meta(description="Its name, as in its own file.")] = "line1"
-
     @property
     def names(self) -> LineNames:
         """Its names on the servers."""

@@ -18,7 +18,7 @@ from nats.js import api
 
 from inspectd import log, wire
 from inspectd.client import AsyncVerdictReader, Cursor, LossReason, Lost
-from inspectd.errors import InputError, UnavailableError
+from inspectd.errors import UnavailableError
 from inspectd.fleet import safety, streams
 from inspectd.fleet.forward.comparison import Comparison
 from inspectd.fleet.forward.line_side import distance
@@ -28,7 +28,6 @@ from inspectd.fleet.safety import ServerState
 from inspectd.fleet.servers import Servers, ServersDoor, ServersError
 from inspectd.fleet.settings import ForwardConfig
 from inspectd.fleet.together import together
-from inspectd.wire import PartVerdict, Verdict
 from inspectd.wire.sync import Position
 
 _TURN_SECONDS: Final = 0.5
@@ -137,25 +136,16 @@ class ForwardSession:
         line, names = self._settings.line, self._names
         cursor = None if position is None else Cursor(names.plant, names.line, position)
         async with AsyncVerdictReader(
-            line.verdicts, line.sync_socket, cursor=cursor, start="oldest", keys=line.keys,
-            patience_seconds=_PATIENCE_SECONDS,
+            line.verdicts, line.sync_socket, line=line.own_names, cursor=cursor, start="oldest",
+            keys=line.keys, patience_seconds=_PATIENCE_SECONDS,
         ) as reader:  # fmt: skip
             while True:
                 item = await reader.receive(_TURN_SECONDS)
                 if isinstance(item, Lost):
                     self._lost(item)
                 elif item is not None:
-                    self._refuse_other_line(item)
                     here = Position(item.epoch, item.seq)
                     await writer.send(names.subject(item), wire.encode(item), here, item.decided_utc_ns)
-
-    def _refuse_other_line(self, item: Verdict | PartVerdict) -> None:
-        names = self._names
-        if (item.plant, item.line) != (names.plant, names.line):
-            raise InputError(
-                f"line.plant, line.name: got {names.plant!r} and {names.line!r}, but "
-                f"{self._settings.line.verdicts} is of plant {item.plant!r} and line {item.line!r}"
-            )
 
     def _lost(self, lost: Lost) -> None:
         if lost.reason is LossReason.UNANSWERED:

@@ -69,10 +69,10 @@ class _Gateway:
         )  # fmt: skip
         self._vision = VisionSystem(secrets.randbits(63), is_continuous=plant.continuous)
         self._line = LineSide(
-            settings.line, plant.line, plant.answer_ms / 1000, self._vision, self._clock,
+            settings.line, plant.answer_ms / 1000, self._vision, self._clock,
             on_event=self._heard, on_turn=self._tell,
         )  # fmt: skip
-        self._nodes = PlantNodes(self._server, plant.line)
+        self._nodes = PlantNodes(self._server, settings.line.name)
         self._events: list[Event] = []
         self._told_error = False
         self._telling = asyncio.Lock()

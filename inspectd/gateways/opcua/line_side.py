@@ -29,7 +29,7 @@ from inspectd.client import (
     ask_recipe,
     ask_status,
 )
-from inspectd.errors import InputError, UnavailableError
+from inspectd.errors import UnavailableError
 from inspectd.gateways.opcua.results import VisionJob
 from inspectd.gateways.opcua.vision import VisionSystem
 from inspectd.gateways.settings import GatewayLine, endpoints
@@ -54,7 +54,6 @@ class LineSide:
 
     Args:
         line: where the line is.
-        name: the line that must be there.
         answer_seconds: longest time from a job to the line's answer.
         vision: what clients see.
         clock: seconds on a clock that never goes back.
@@ -67,13 +66,13 @@ class LineSide:
     """
 
     def __init__(
-        self, line: GatewayLine, name: str, answer_seconds: float, vision: VisionSystem,
+        self, line: GatewayLine, answer_seconds: float, vision: VisionSystem,
         clock: Callable[[], float], *, on_event: Callable[[Event], None],
         on_turn: Callable[[], Awaitable[None]],
     ) -> None:  # fmt: skip
         self.lost = 0
         self.status: LineStatus | None = None
-        self._line, self._name, self._answer_seconds = line, name, answer_seconds
+        self._line, self._answer_seconds = line, answer_seconds
         self._vision, self._clock, self._on_turn, self._on_event = vision, clock, on_turn, on_event
         self._verdicts, self.sync, self._control = endpoints(line)
         self._starts: dict[int, int] = {}
@@ -114,7 +113,8 @@ class LineSide:
         self, action: RecipeAction, recipe: str, version: int | None, who: str, request: str
     ) -> RecipeAck | str:
         """Ask for a recipe: the line's answer, or why it was not done."""
-        asked = RecipeRequest(request, action, recipe, version, who=who, why=f"OPC UA user {who}")
+        why = f"OPC UA user {who}"
+        asked = RecipeRequest(request, action, recipe, version, who=who, why=why, line=self._line.meant)
         try:
             answer = await asyncio.to_thread(ask_recipe, self._control, asked, self._line.keys, _ASK_SECONDS)
         except UnavailableError:
@@ -128,7 +128,9 @@ class LineSide:
     async def refresh(self) -> None:
         """Ask the line how it is."""
         try:
-            self.status = await asyncio.to_thread(ask_status, self.sync, self._line.keys, _STATUS_SECONDS)
+            self.status = await asyncio.to_thread(
+                ask_status, self.sync, self._line.keys, _STATUS_SECONDS, line=self._line.own_names
+            )
         except UnavailableError:
             self.status = None
         self._vision.recipe_known(is_known=self.status is not None)
@@ -136,8 +138,8 @@ class LineSide:
     async def _read(self) -> None:
         was_alive = False
         async with AsyncVerdictReader(
-            self._verdicts, self.sync, keys=self._line.keys, patience_seconds=_PATIENCE_SECONDS,
-            on_event=self._heard,
+            self._verdicts, self.sync, line=self._line.own_names, keys=self._line.keys,
+            patience_seconds=_PATIENCE_SECONDS, on_event=self._heard,
         ) as reader:  # fmt: skip
             while True:
                 item = await reader.receive(_TURN_SECONDS)
@@ -145,7 +147,6 @@ class LineSide:
                 is_alive = reader.liveness is Liveness.ALIVE and heartbeat is not None
                 self._vision.line_seen(heartbeat if is_alive else None, now)
                 if heartbeat is not None:
-                    self._check_name(heartbeat.line)
                     self._reached(heartbeat.epoch, heartbeat.last_seq)
                 if isinstance(item, PartVerdict | Verdict):
                     self._reached(item.epoch, item.seq)
@@ -165,13 +166,6 @@ class LineSide:
         self._starts[epoch] = max(seq, self._starts.get(epoch, 0))
         if len(self._starts) > _MOST_STARTS:
             del self._starts[min(self._starts)]
-
-    def _check_name(self, found: str) -> None:
-        if found != self._name:
-            raise InputError(
-                f"opcua.line: got {self._name!r}, but {self._verdicts} is of the line {found!r}; "
-                "correct whichever is wrong"
-            )
 
     def _heard(self, event: Event) -> None:
         self._on_event(event)

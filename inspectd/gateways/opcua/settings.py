@@ -35,9 +35,6 @@ class OpcUaSettings(Settings, frozen=True, kw_only=True):
         str, Meta(min_length=1, description="Address to listen on: that of the plant's network.")
     ] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535, description="TCP port; 4840 is that of OPC UA.")] = 4840
-    line: Annotated[
-        Name, Meta(description="The line's name: Objects/LINE. The gateway ends where the bus has another.")
-    ] = "line1"
     certificates: Annotated[
         str,
         Meta(

@@ -122,7 +122,7 @@ class Telling:
             return
         line = self._settings.line
         async with AsyncVerdictReader(
-            line.verdicts, line.sync or None, cursor=self._cursor, keys=line.keys
+            line.verdicts, line.sync or None, line=line.own_names, cursor=self._cursor, keys=line.keys
         ) as reader:
             until = self._clock() + _FIRST_HEARTBEAT_SECONDS
             self._picture.forget()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,10 @@ from asyncua import Client, ua
 from asyncua.ua.uaerrors import UaStatusCodeError
 from support.daemon import Daemon, camera_table, settings
 from support.opcua import AUTOMATIC, OpcUaGateway, meta_of
+from support.ports import free_port
 from support.triggers import Plant
+
+from inspectd.errors import ExitCode
 
 pytestmark = pytest.mark.daemon
 
@@ -53,6 +58,16 @@ def live(gateway) -> Iterator[Callable[..., None]]:
         asyncio.run(whole())
 
     return run
+
+
+def test_it_serves_no_other_line(gateway) -> None:
+    file = gateway.file.with_name("other.toml")
+    text = gateway.file.read_text().replace('name = "line"', 'name = "line2"')
+    file.write_text(text.replace(f"port = {gateway.port}", f"port = {free_port()}"))
+    command = [sys.executable, "-m", "inspectd", "gateway", "opcua", "--config", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert "line test/line, expected test/line2" in done.stderr.splitlines()[-1]
 
 
 def test_each_job_has_one_result_that_the_bus_has(daemon, live) -> None:
