@@ -9,6 +9,7 @@ import fcntl
 import itertools
 import logging
 import os
+import re
 import shutil
 import time
 from collections import deque
@@ -18,13 +19,15 @@ from typing import Final
 
 from inspectd.evidence.record import folder_of
 from inspectd.log import event
-from inspectd.wire import Verdict
+from inspectd.wire import Evaluation, Verdict
 
 _log: Final = logging.getLogger("inspectd.evidence")
 
 _PROBE: Final = ".probe"
 _PARTIAL: Final = ".partial"
 _FOLDERS_ABOVE: Final = 3  # year, month, day
+_PIECE: Final = re.compile(rf"[0-9]{{6}}\.[0-9]{{3}}_.+_[0-9]+-[0-9]+_({'|'.join(Evaluation)})({_PARTIAL})?")
+"""What `folder_of` gives, and nothing else: a plant's own pictures may lie by date too, and must stay."""
 _RECOUNT_SECONDS: Final = 3600.0
 """So often what could not be removed or listed is looked at again."""
 
@@ -176,7 +179,8 @@ class EvidenceStore:
         folders = [self._root]
         for _ in range(_FOLDERS_ABOVE):
             folders = [inner for folder in folders for inner in self._folders(folder) if inner.name.isdigit()]
-        for place in sorted(inner for folder in folders for inner in self._folders(folder)):
+        inside = sorted(inner for folder in folders for inner in self._folders(folder))
+        for place in (inner for inner in inside if _PIECE.fullmatch(inner.name)):
             if place.name.endswith(_PARTIAL):
                 shutil.rmtree(place, ignore_errors=True)
             self._count(place)

@@ -120,6 +120,23 @@ def test_what_a_person_took_away_or_left_in_the_tree_stops_nothing(tmp_path):
     assert again.used_bytes == store.used_bytes
 
 
+def test_pictures_of_others_that_lie_by_date_too_are_never_removed(tmp_path):
+    mine = [
+        tmp_path / "2024/01/02" / name for name in ("part-7", "120000.000_cam_7-1", "a_1-1_fail", "x.partial")
+    ]
+    for folder in mine:
+        folder.mkdir(parents=True)
+        (folder / "picture.png").write_bytes(bytes(30_000))
+    store = EvidenceStore(tmp_path, 40_000, 0)
+    store.probe()
+    assert store.used_bytes == 0
+    for n in range(3):
+        store.save(verdict(n), {"frame.png": bytes(30_000)})
+    assert all((folder / "picture.png").exists() for folder in mine)
+    assert len(pieces(tmp_path / "2025/11/23")) == 0
+    assert len(list(tmp_path.glob("2025/11/23/*"))) == 1
+
+
 _STUCK = """
 import os, pathlib, sys
 from inspectd.evidence.store import EvidenceStore, NoSpaceError

@@ -89,7 +89,7 @@ class ModelCache:
     @staticmethod
     def _forget_oldest(folder: Path) -> None:
         """Keep the newest entries; one that cannot be removed is passed over and named."""
-        ages = {entry: age for entry in folder.glob("*.*") if (age := _age(entry)) is not None}
+        ages = {entry: age for entry in folder.glob("*.models*") if (age := _age(entry)) is not None}
         for entry in sorted(ages, key=lambda entry: ages[entry])[:-_MOST_ENTRIES]:
             try:
                 entry.unlink(missing_ok=True)

@@ -42,9 +42,12 @@ def test_a_damaged_entry_counts_as_missing(tmp_path: Path, damage: str) -> None:
 
 def test_old_entries_make_room(tmp_path: Path) -> None:
     cache = ModelCache(tmp_path)
+    mine = tmp_path / "thesis.doc"
+    mine.write_text("of whoever owns the folder")
     for number in range(70):
         cache.keep_models(f"{number:064x}", MODELS)
-    assert len(list(tmp_path.iterdir())) == 64
+    assert len(list(tmp_path.glob("*.models"))) == 64
+    assert mine.exists()
     assert cache.models(f"{69:064x}") == MODELS
 
 
