@@ -12,7 +12,7 @@ from inspectd.bank.presets import PRESETS
 from inspectd.bank.settings_choice import FEWEST_IMAGES
 from inspectd.cli.bank_import_options import DESCRIPTION
 from inspectd.cli.bank_import_options import add_options as add_import
-from inspectd.cli.outcome_files import file_to_write
+from inspectd.cli.outcome_files import bank_to_write, drawing_to_write, page_to_write
 from inspectd.cli.times import utc_ns
 from inspectd.errors import InputError
 from inspectd.model.options import WantedPrecision
@@ -45,29 +45,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the chosen subcommand."""
-    _refuse_page_over_bank(arguments)
+    _refuse_one_file_for_two(vars(arguments).get("out"), vars(arguments).get("review"))
     module = importlib.import_module(f"inspectd.cli.bank_{arguments.bank_command}")
     code: int = module.main(arguments)
     return code
 
 
-def _refuse_page_over_bank(arguments: argparse.Namespace) -> None:
-    """A page with the bank's own name would take the bank's place, and a bank that of its model."""
-    given = vars(arguments)
-    files = [given["bank"]] if "bank" in given else [given.get("out"), *given.get("banks", ())]
-    files.append(given.get("model"))
-    for name in ("review", "report", "out", "pictures"):
-        page: Path | None = given.get(name)
-        for file in files:
-            if (
-                page is None
-                or file is None
-                or page is file
-                or os.path.realpath(page) != os.path.realpath(file)
-            ):
-                continue
-            what = "model" if file is given.get("model") else "bank"
-            raise InputError(f"--{name}: got {page}, the {what} itself; expected another file")
+def _refuse_one_file_for_two(out: Path | None, review: Path | None) -> None:
+    """A page with the new bank's own name would take its place."""
+    if out is not None and review is not None and os.path.realpath(out) == os.path.realpath(review):
+        raise InputError(f"--review: got {review}, the bank itself; expected another file")
 
 
 def _add_build(build: argparse.ArgumentParser) -> None:
@@ -83,7 +70,7 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--count", type=int, default=200, help="frames from a video or camera; default: %(default)s"
     )
-    build.add_argument("--out", type=file_to_write, required=True, metavar="FILE", help="bank file to write")
+    build.add_argument("--out", type=bank_to_write, required=True, metavar="FILE", help="bank file to write")
     build.add_argument("--detector", choices=DETECTORS, default="patchcore", help="default: %(default)s")
     build.add_argument(
         "--option",
@@ -176,7 +163,7 @@ def _add_build(build: argparse.ArgumentParser) -> None:
         "0: none; default: %(default)s",
     )  # fmt: skip
     build.add_argument(
-        "--review", type=file_to_write, metavar="FILE", help="write a page of the images unlike the rest"
+        "--review", type=page_to_write, metavar="FILE", help="write a page of the images unlike the rest"
     )
     _add_common(build)
 
@@ -230,7 +217,7 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("bank", type=Path, metavar="BANK")
     _add_data(evaluate)
     evaluate.add_argument(
-        "--report", type=file_to_write, metavar="FILE", help="write a self-contained HTML page"
+        "--report", type=page_to_write, metavar="FILE", help="write a self-contained HTML page"
     )
     _add_common(evaluate)
 
@@ -245,7 +232,7 @@ def _add_sensitivity(sensitivity: argparse.ArgumentParser) -> None:
         help="images of good parts; at least 10 that the bank was not built from",
     )
     sensitivity.add_argument(
-        "--report", type=file_to_write, metavar="FILE", help="write a self-contained HTML page"
+        "--report", type=page_to_write, metavar="FILE", help="write a self-contained HTML page"
     )
     sensitivity.add_argument(
         "--pastes",
@@ -286,7 +273,10 @@ def _add_tune(tune: argparse.ArgumentParser) -> None:
     tune.add_argument("--limit-ms", type=float, help="slowest image to recommend")
     tune.add_argument("--limit-mb", type=float, help="largest bank to recommend")
     tune.add_argument(
-        "--plot", type=Path, metavar="FILE", help="write accuracy against latency and memory as SVG"
+        "--plot",
+        type=drawing_to_write,
+        metavar="FILE",
+        help="write accuracy against latency and memory as SVG",
     )
     tune.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     _add_common(tune)
@@ -300,7 +290,7 @@ def _add_compare(compare: argparse.ArgumentParser) -> None:
         help="budget at which the defects found are compared; default: %(default)g",
     )  # fmt: skip
     compare.add_argument(
-        "--report", type=file_to_write, metavar="FILE",
+        "--report", type=page_to_write, metavar="FILE",
         help="write a self-contained HTML page, with pictures of what the banks judge differently",
     )  # fmt: skip
     _add_common(compare)
@@ -309,7 +299,7 @@ def _add_compare(compare: argparse.ArgumentParser) -> None:
 def _add_show(show: argparse.ArgumentParser) -> None:
     show.add_argument("bank", type=Path, metavar="BANK")
     show.add_argument(
-        "--pictures", type=Path, metavar="FILE",
+        "--pictures", type=page_to_write, metavar="FILE",
         help="write a page of how its images were taken: what they show, and those nearest to each limit",
     )  # fmt: skip
     show.add_argument("--json", action="store_true", help="print one JSON object")
@@ -320,7 +310,7 @@ def _add_review(review: argparse.ArgumentParser) -> None:
     review.add_argument(
         "--images", type=Path, required=True, metavar="DIR", help="folder the bank was built from"
     )
-    review.add_argument("--out", type=file_to_write, required=True, metavar="FILE", help="HTML page to write")
+    review.add_argument("--out", type=page_to_write, required=True, metavar="FILE", help="HTML page to write")
 
 
 def _add_accept(accept: argparse.ArgumentParser) -> None:

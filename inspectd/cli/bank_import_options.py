@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from inspectd.cli.outcome_files import file_to_write
+from inspectd.cli.outcome_files import bank_to_write
 
 DESCRIPTION: Final = (
     "Make a bank of a model that was trained elsewhere: ONNX or OpenVINO IR that gives a score, a map of "
@@ -28,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images", type=Path, required=True, metavar="DIR", help="folder of images of good parts"
     )
-    parser.add_argument("--out", type=file_to_write, required=True, metavar="FILE", help="bank file to write")
+    parser.add_argument("--out", type=bank_to_write, required=True, metavar="FILE", help="bank file to write")
     parser.add_argument(
         "--weights", type=Path, metavar="FILE",
         help="the one file that an ONNX model may have its weights in, such as model.onnx.data; default of "

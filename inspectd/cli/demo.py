@@ -23,6 +23,7 @@ from inspectd.cli.demo_data import DemoData, lay_out, own_folder, solar_cells
 from inspectd.cli.demo_line import LINE, PLANT, LineFile, LineRun, free_ports, runtime_dir
 from inspectd.cli.demo_result import Result
 from inspectd.cli.live_view import LineView, plain_line
+from inspectd.cli.outcome_files import figures_to_write
 from inspectd.client import LiveReader, Message
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.files import write_bytes
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="your own images: train/good to learn from, test/* to inspect",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+    parser.add_argument("--json", type=figures_to_write, metavar="FILE", help="also write the figures here")
     parser.add_argument(
         "--out", type=Path, default=Path("demo-run"), metavar="DIR", help="work folder; default: %(default)s"
     )

@@ -6,7 +6,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-from inspectd.cli.outcome_files import file_to_write
+from inspectd.cli.outcome_files import page_to_write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     end.add_argument("--who", metavar="NAME", help="who ends it, for the record; default: this user")
     report = commands.add_parser("report", help="agreement over time, drifts of scores, failed checks")
     _add_config(report)
-    report.add_argument("--out", type=file_to_write, metavar="FILE", help="write a self-contained HTML page")
+    report.add_argument("--out", type=page_to_write, metavar="FILE", help="write a self-contained HTML page")
     report.add_argument("--recipe", metavar="NAME", help="only this recipe's checks; default: all")
     report.add_argument("--json", action="store_true", help="print one JSON object")
 

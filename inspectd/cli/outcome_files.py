@@ -1,18 +1,32 @@
-"""Options that name a file to write: a place that cannot take it is refused before the work, not after it."""
+"""Options that name a file to write: a place that cannot take it is refused before the work, not after it.
+
+A name that was mistyped must not cost a file: what a command writes takes the place of its own kind alone.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
 from inspectd.errors import InputError
-from inspectd.files import refuse_unwritable
+from inspectd.files import is_there, open_regular, refuse_unwritable
 
 _PICTURES: Final = (".png", ".jpg", ".jpeg")
+_MOST_BYTES: Final = 256
+_BEGINNINGS: Final = {
+    "bank": rb".{8}\{",
+    "page": rb"(?i:\s*<!doctype html)",
+    "picture": rb"\x89PNG|\xff\xd8\xff",
+    "drawing": rb"\s*<(svg|\?xml)",
+    "archive": rb"PK\x03\x04",
+    "figures": rb"\s*\{",
+}
+"""How a file of each kind begins: safetensors, HTML, PNG and JPEG, SVG, ZIP, JSON."""
 
 
 def file_to_write(text: str) -> Path:
-    """The `type` of an option for a file that a command writes.
+    """The `type` of an option for a file that a command writes, and for itself lets no other be replaced.
 
     Raises:
         InputError: a folder is there.
@@ -23,13 +37,61 @@ def file_to_write(text: str) -> Path:
     return path
 
 
-def picture_to_write(text: str) -> Path:
-    """As `file_to_write`, of a picture.
+def bank_to_write(text: str) -> Path:
+    """As `file_to_write`, of a bank: in the place of none or another one.
 
     Raises:
-        InputError: the name says no format of a picture, or a folder is there.
+        InputError: something else is there.
+        UnavailableError: nothing can be written there.
+    """
+    return _to_write(text, "bank")
+
+
+def page_to_write(text: str) -> Path:
+    """As `bank_to_write`, of an HTML page."""
+    return _to_write(text, "page")
+
+
+def drawing_to_write(text: str) -> Path:
+    """As `bank_to_write`, of an SVG drawing."""
+    return _to_write(text, "drawing")
+
+
+def archive_to_write(text: str) -> Path:
+    """As `bank_to_write`, of a recipe's archive."""
+    return _to_write(text, "archive")
+
+
+def figures_to_write(text: str) -> Path:
+    """As `bank_to_write`, of figures in JSON."""
+    return _to_write(text, "figures")
+
+
+def picture_to_write(text: str) -> Path:
+    """As `bank_to_write`, of a picture.
+
+    Raises:
+        InputError: the name says no format of a picture, or something else is there.
         UnavailableError: nothing can be written there.
     """
     if Path(text).suffix.lower() not in _PICTURES:
         raise InputError(f"--out: got {text}, expected a name ending in .png or .jpg")
-    return file_to_write(text)
+    return _to_write(text, "picture")
+
+
+def _to_write(text: str, kind: str) -> Path:
+    path = file_to_write(text)
+    if not is_there(path):
+        return path
+    try:
+        with open_regular(path) as file:
+            begin = file.read(_MOST_BYTES)
+    except OSError as error:
+        raise InputError(
+            f"{path}: is there and cannot be read: {error.strerror}; name another file"
+        ) from error
+    if begin and re.match(_BEGINNINGS[kind], begin, re.DOTALL) is None:
+        raise InputError(
+            f"{path}: is there already and is no {kind}, so it is not replaced; name another file"
+        )
+    return path

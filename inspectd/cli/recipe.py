@@ -7,7 +7,7 @@ import importlib
 from pathlib import Path
 from typing import Final
 
-from inspectd.cli.outcome_files import file_to_write
+from inspectd.cli.outcome_files import archive_to_write
 
 _CHANGES: Final = {
     "prepare": "load a recipe beside those in use, so that it can be put in force at once",
@@ -45,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     export = commands.add_parser("export", help="write a version into one file, for another line")
     export.add_argument("recipe", metavar="ID[@VERSION]", help=_NAMED)
-    export.add_argument("--out", type=file_to_write, required=True, metavar="FILE", help="archive to write")
+    export.add_argument(
+        "--out", type=archive_to_write, required=True, metavar="FILE", help="archive to write"
+    )
     _add_common(export)
 
     verify = commands.add_parser("verify", help="read every byte of versions and say which are damaged")

@@ -7,7 +7,7 @@ import importlib
 from pathlib import Path
 from typing import Final
 
-from inspectd.cli.outcome_files import file_to_write
+from inspectd.cli.outcome_files import bank_to_write, page_to_write
 from inspectd.ipc.child import stand_back
 
 _ANSWERS: Final = {
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     report = commands.add_parser("report", help="hold a candidate against all that is known")
     report.add_argument("candidate", metavar="SHA256", help="of the candidate, or its first digits")
-    report.add_argument("--out", type=file_to_write, metavar="PAGE", help="write it as one HTML page")
+    report.add_argument("--out", type=page_to_write, metavar="PAGE", help="write it as one HTML page")
     report.add_argument("--device", default="auto", help='"auto", "cpu", "cuda" or "cuda:1"')
     _add_person(report)
 
@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rebuild = commands.add_parser("rebuild", help="build a bank again from its list of images, bit for bit")
     rebuild.add_argument("bank", metavar="SHA256", help="of the bank, all digits")
     rebuild.add_argument(
-        "--out", type=file_to_write, required=True, metavar="FILE", help="bank file to write"
+        "--out", type=bank_to_write, required=True, metavar="FILE", help="bank file to write"
     )
     _add_build(rebuild)
     _add_common(rebuild)

@@ -361,16 +361,21 @@ def test_a_page_is_not_written_over_the_bank(
     bank = Path(shutil.copy(bank_file, tmp_path / "x.bank"))
     (tmp_path / "link.html").symlink_to(bank)
     before = bank.read_bytes()
-    for words, option in (
-        (("build", "--images", tmp_path, "--out", bank, "--review", bank), "--review"),
-        (("review", bank, "--images", tmp_path, "--out", tmp_path / "." / "link.html"), "--out"),
-        (("evaluate", bank, "--data", tmp_path, "--report", bank), "--report"),
-        (("sensitivity", bank, "--images", tmp_path, "--report", bank), "--report"),
+    for words in (
+        ("build", "--images", tmp_path, "--out", bank, "--review", bank),
+        ("review", bank, "--images", tmp_path, "--out", tmp_path / "." / "link.html"),
+        ("evaluate", bank, "--data", tmp_path, "--report", bank),
+        ("sensitivity", bank, "--images", tmp_path, "--report", bank),
+        ("show", bank, "--pictures", bank),
     ):
         done = inspectd(*words)
         assert done.returncode == 2
-        assert f"{option}: got " in done.stderr
-        assert "the bank itself; expected another file" in done.stderr
+        assert "is there already and is no page, so it is not replaced" in done.stderr
+    new = tmp_path / "new.bank"
+    done = inspectd("build", "--images", tmp_path, "--out", new, "--review", tmp_path / "." / "new.bank")
+    assert done.returncode == 2
+    assert "--review: got " in done.stderr
+    assert "the bank itself; expected another file" in done.stderr
     assert bank.read_bytes() == before
 
 
