@@ -145,10 +145,15 @@ class Session:
         """Take in a message of the sync socket."""
         try:
             answer = sync.decode_answer(parts[0])
-            verdicts = [self._numbered(header) for header in parts[2::2]]
         except ValueError:
             self.unreadable += 1
             return
+        verdicts = []
+        for header in parts[2::2]:
+            try:
+                verdicts.append(self._numbered(header))
+            except ValueError:  # asked for again, it would be the same: what it should be comes as `Lost`
+                self.unreadable += 1
         self._joiner.answer(answer, verdicts)
 
     def commit(self) -> None:

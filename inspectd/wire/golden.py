@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from inspectd.wire.open_enum import OpenStrEnum
 from inspectd.wire.verdicts import Evaluation, Int64, Number
 
 
@@ -158,7 +159,7 @@ class GoldenAck(msgspec.Struct, frozen=True, tag_field="schema", tag="golden_ack
     """Cameras that wait for triggers: for these a trigger announces the part, with the field `golden`."""
 
 
-class GoldenRefusalReason(StrEnum):
+class GoldenRefusalReason(OpenStrEnum):
     """Reason for not taking a golden request."""
 
     MALFORMED = "malformed"

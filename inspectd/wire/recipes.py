@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from inspectd.wire.open_enum import OpenStrEnum
 from inspectd.wire.verdicts import Int64
 
 TAKEN_BACK_BY: Final = "inspectd"
@@ -65,8 +66,8 @@ class RecipeRequest(
     """`PLANT/LINE` that is meant: any other refuses. Empty: whichever is asked."""
 
 
-class RecipeRefusalReason(StrEnum):
-    """Reason for not doing what a recipe request asks. A closed set: it is a metric label."""
+class RecipeRefusalReason(OpenStrEnum):
+    """Reason for not doing what a recipe request asks. A line makes no others: it is a metric label."""
 
     MALFORMED = "malformed"
     NOT_READY = "not_ready"

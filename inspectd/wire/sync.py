@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -10,6 +9,7 @@ from msgspec import Meta
 
 from inspectd.wire.bus import Counts
 from inspectd.wire.health import HealthCondition
+from inspectd.wire.open_enum import OpenStrEnum
 from inspectd.wire.shadow import ShadowStatus
 from inspectd.wire.verdicts import Int64, Number, place_of
 
@@ -216,8 +216,8 @@ class End(msgspec.Struct, frozen=True, tag_field="schema", tag="end/1"):
     """Number of messages of this answer before this one; if fewer arrived, ask again."""
 
 
-class ErrorReason(StrEnum):
-    """Reason for refusing a request. A closed set: it is a metric label."""
+class ErrorReason(OpenStrEnum):
+    """Reason for refusing a request. A line makes no others: it is a metric label."""
 
     MALFORMED = "malformed"
     BUSY = "busy"

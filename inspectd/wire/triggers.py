@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from inspectd.wire.open_enum import OpenStrEnum
 from inspectd.wire.verdicts import Int64, Number
 
 
@@ -27,8 +27,8 @@ class TriggerRequest(
     """The part is this golden one: it is checked, opens no gate and counts nowhere else."""
 
 
-class RefusalReason(StrEnum):
-    """Reason for not taking a trigger. A closed set: it is a metric label."""
+class RefusalReason(OpenStrEnum):
+    """Reason for not taking a trigger. A line makes no others: it is a metric label."""
 
     NOT_READY = "not_ready"
     UNKNOWN_RECIPE = "unknown_recipe"

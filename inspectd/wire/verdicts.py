@@ -8,6 +8,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from inspectd.wire.open_enum import OpenStrEnum
+
 MAX_NUMBER: Final = 2**53
 """Larger epochs and numbers are refused: nothing of this line has such a name."""
 Number = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
@@ -23,8 +25,8 @@ class Evaluation(StrEnum):
     UNDECIDABLE = "undecidable"
 
 
-class Reason(StrEnum):
-    """Reason for a verdict. A closed set: it is a metric label."""
+class Reason(OpenStrEnum):
+    """Reason for a verdict. A line makes no others: it is a metric label."""
 
     WITHIN_THRESHOLD = "within_threshold"
     ABOVE_THRESHOLD = "above_threshold"

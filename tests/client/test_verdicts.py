@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import zmq
 from support.messages import COUNTS, EPOCH, heartbeat, verdict
 
 from inspectd import wire
 from inspectd.client import AsyncVerdictReader, Cursor, Liveness, Lost, Position, VerdictReader
+from inspectd.client.joiner import LossReason
 from inspectd.errors import InputError
-from inspectd.wire import Verdict, sync
+from inspectd.wire import Evaluation, Reason, Verdict, sync
+from inspectd.wire.numbers import UNKNOWN, reason_number
 from inspectd.wire.sync import End, ReplayRequest, Snapshot, Truncated, Verdicts, decode_request
 
 
@@ -41,11 +44,11 @@ class Line:
         self._thread.start()
         assert self._ready.wait(5)
 
-    def publish(self, count: int = 1, *, live: bool = True, record: bool = True) -> None:
+    def publish(self, count: int = 1, *, live: bool = True, record: bool = True, **changes: Any) -> None:
         with self._lock:
             for _ in range(count):
                 self.seq += 1
-                made = verdict(self.seq, self.epoch)
+                made = msgspec.structs.replace(verdict(self.seq, self.epoch), **changes)
                 if record:
                     self.kept.append(made)
                 if live:
@@ -146,6 +149,39 @@ def test_or_with_the_oldest_there_is_if_it_asks_for_it(line: Line) -> None:
     line.publish(10)
     with VerdictReader(line.endpoint, start="oldest") as reader:
         assert names(take(reader, 10)) == [(0, n) for n in range(1, 11)]
+
+
+@pytest.mark.parametrize("start", ["now", "oldest"])
+def test_a_reason_that_only_a_later_version_knows_is_read_and_kept(line: Line, start: Any) -> None:
+    later = {"evaluation": Evaluation.UNDECIDABLE, "reason": Reason("mirrored")}
+    with VerdictReader(line.endpoint, start=start) as reader:
+        while reader.position is None and start == "now":
+            reader.receive(0.05)
+        line.publish(2)
+        line.publish(1, **later)
+        line.publish(1, live=False, **later)
+        line.publish(1)
+        taken = take(reader, 5)
+        assert reader.unreadable == 0
+    assert [each.reason for each in taken] == [
+        "within_threshold", "within_threshold", "mirrored", "mirrored", "within_threshold",
+    ]  # fmt: skip
+    assert b'"reason":"mirrored"' in wire.encode(taken[2])
+    assert reason_number(taken[2].reason) == UNKNOWN
+
+
+@pytest.mark.parametrize("start", ["now", "oldest"])
+def test_a_verdict_that_cannot_be_read_is_one_that_is_lost(line: Line, start: Any) -> None:
+    with VerdictReader(line.endpoint, start=start) as reader:
+        while reader.position is None and start == "now":
+            reader.receive(0.05)
+        line.publish(2)
+        line.publish(1, evaluation="perhaps")
+        line.publish(2)
+        first, second, lost, *rest = take(reader, 5)
+        assert reader.unreadable > 0
+    assert names([first, second, *rest]) == [(0, 1), (0, 2), (0, 4), (0, 5)]
+    assert (lost.after.seq, lost.before.seq, lost.reason) == (2, 4, LossReason.MISSING)
 
 
 def test_what_is_missed_in_the_middle_and_at_the_end_comes_in_its_place(line: Line) -> None:
