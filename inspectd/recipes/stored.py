@@ -210,7 +210,8 @@ class RecipeRecords:
     def settle(self) -> None:
         """At a start: record that what the last run recorded and told nobody is not in force.
 
-        After a restore, which removes that, note again beside the audit file which record counts.
+        Where nothing is noted beside the audit file, as after a restore, or another version has put something
+        in force since, note which record counts.
 
         Raises:
             InputError: the audit file was altered.
@@ -219,12 +220,9 @@ class RecipeRecords:
         if not self._audit.exists():
             return
         with AuditLog(self._audit) as log:
-            log.note_in_force()
             newest = next((record for record in newest_first(self._audit) if puts_in_force(record)), None)
             counts = record_in_force(self._audit)
-            if newest is None or (counts is not None and counts.seq == newest.seq):
-                return
-            if is_take_back(newest):
+            if newest is None or newest == counts or is_take_back(newest):
                 log.note(newest)
                 return
         new = counts.new if counts is not None else _words(self._file)
@@ -257,7 +255,7 @@ class RecipeRecords:
             mark = read_mark(self._audit)
         except InputError:
             return  # whoever says what is in force gets out of that
-        if mark is not None and mark.pending:
+        if mark is not None and mark.pending_sha256:
             self.settle()
 
     def _append(

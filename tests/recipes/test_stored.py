@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -115,3 +117,31 @@ def test_a_restored_file_is_guarded_again_from_the_next_start_on(
         in_force(audit)
     records.confirm(ASKED, records.read("b", 1))  # by which a running line judges
     assert records.in_force().name == "b@1"
+
+
+def test_what_a_version_that_notes_nothing_puts_in_force_counts_and_is_guarded_from_the_next_start_on(
+    records: RecipeRecords, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit, a, b = tmp_path / "state" / "audit.jsonl", records.read("a", 1), records.read("b", 1)
+    records.record(ASKED, records.file, a)
+
+    def fill(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", fill)
+        with pytest.raises(UnavailableError, match="nothing was changed"):
+            records.record(ASKED, a, b)
+    assert records.in_force().name == "a@1"
+    noted = audit.with_suffix(".mark").read_bytes()
+    assert b"pending_sha256" in noted
+    records.record(Change(AuditAction.ACTIVATE, "eve", "command", "by an older version"), a, b)
+    audit.with_suffix(".mark").write_bytes(noted)  # as such a version leaves it
+    assert records.in_force().name == "b@1"
+    records.settle()
+    assert records.in_force().name == "b@1"
+    assert [record.object for record in changes_in_force(audit)] == ["a", "b"]
+    *rest, _last = audit.read_bytes().splitlines(keepends=True)
+    audit.write_bytes(b"".join(rest))
+    with pytest.raises(InputError, match="record 2, which put b@1 in force, is gone"):
+        records.in_force()

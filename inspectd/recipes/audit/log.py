@@ -19,8 +19,8 @@ import msgspec
 
 from inspectd.errors import InputError, UnavailableError
 from inspectd.files import is_file, sync_folder, write_bytes
-from inspectd.recipes.audit.mark import AuditMark, has_mark, mark_of, mark_path, read_mark, write_mark
-from inspectd.recipes.audit.reading import record_in_force
+from inspectd.recipes.audit.mark import AuditMark, mark_of, mark_path, read_mark, write_mark
+from inspectd.recipes.audit.reading import pending_records, record_in_force
 from inspectd.recipes.audit.records import (
     DONE,
     LONGEST_LINE_BYTES,
@@ -152,35 +152,28 @@ class AuditLog:
                 raise
         return record
 
-    def note(self, record: AuditRecord) -> None:
-        """Note that a record of the file counts.
+    def note(self, record: AuditRecord | None) -> None:
+        """Note that a record of the file counts, and none beside it; None: that none is there.
 
         Raises:
+            InputError: what is noted is damaged.
             UnavailableError: it cannot be noted.
         """
-        write_mark(self._path, mark_of(record))
-
-    def note_in_force(self) -> None:
-        """Note what is in force where nothing is noted: after a restore, or of an earlier version.
-
-        Raises:
-            InputError: a record was altered.
-            UnavailableError: it cannot be noted.
-        """
-        if not has_mark(self._path):
-            write_mark(self._path, mark_of(record_in_force(self._path)))
+        if read_mark(self._path) != mark_of(record):
+            write_mark(self._path, mark_of(record))
 
     def _announce(self, record: AuditRecord) -> AuditMark | None:
         """Note that a record comes which does not count yet; None: what is noted is damaged."""
         try:
             mark = read_mark(self._path) or mark_of(record_in_force(self._path))
+            in_vain = pending_records(self._path, mark) if mark.pending_sha256 else ()
         except AuditLineError:
             return None  # whoever says what is in force gets out of that
         except InputError as error:
             if not is_file(mark_path(self._path)):
                 raise UnavailableError(str(error)) from error  # nothing can be noted in its place
             return None
-        announced = msgspec.structs.replace(mark, pending=mark.pending or record.seq)
+        announced = msgspec.structs.replace(mark, pending_sha256=(*in_vain, record.sha256))
         write_mark(self._path, announced)
         return announced
 

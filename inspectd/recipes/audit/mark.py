@@ -7,7 +7,6 @@ changed, or was told nothing, because the process ended. So a record counts once
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +16,7 @@ from inspectd.errors import InputError, UnavailableError
 from inspectd.files import open_regular, sync_folder, write_bytes
 from inspectd.recipes.audit.records import NO_SHA256, AuditRecord
 
-_MOST_BYTES: Final = 1000
+_MOST_BYTES: Final = 10_000
 _REMEDY: Final = (
     "say what is in force: inspectd recipe activate ID@VERSION (or file), while the line runs first the one "
     "that judges"
@@ -32,9 +31,9 @@ class AuditMark(msgspec.Struct, frozen=True):
     sha256: str
     new: str
     """What it put in force, for people."""
-    pending: int = 0
-    """From this `seq` on records are being written and do not count; 0: none are. Others that are newer than
-    the noted one were acknowledged by a version that notes nothing."""
+    pending_sha256: tuple[str, ...] = ()
+    """Digests of records that are being written, or were in vain: they do not count. Others that are newer
+    than the noted one do: a version that notes nothing acknowledged them."""
 
 
 def mark_path(audit: Path) -> Path:
@@ -62,11 +61,6 @@ def write_mark(audit: Path, mark: AuditMark) -> None:
         sync_folder(audit.parent)
     except OSError as error:
         raise UnavailableError(f"{audit.parent}: cannot be written: {error.strerror}") from error
-
-
-def has_mark(audit: Path) -> bool:
-    """Whether anything was noted, or lies in its place."""
-    return os.path.lexists(mark_path(audit))
 
 
 def read_mark(audit: Path) -> AuditMark | None:

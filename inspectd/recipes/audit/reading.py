@@ -5,6 +5,7 @@ What lies behind the last line break is no record: a crash left it, or the write
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import msgspec
 
 from inspectd.errors import InputError, UnavailableError
 from inspectd.files import open_regular
-from inspectd.recipes.audit.mark import lost, read_mark
+from inspectd.recipes.audit.mark import AuditMark, lost, read_mark
 from inspectd.recipes.audit.records import (
     BEGUN,
     DONE,
@@ -111,8 +112,8 @@ def history(path: Path) -> Iterator[AuditRecord]:
         mark = read_mark(path)
     except InputError:
         mark = None  # of what is in force nobody knows then, but these were
-    pending = mark.pending if mark is not None else 0
-    return (record for record in read(path) if puts_in_force(record) and not 0 < pending <= record.seq)
+    pending = mark.pending_sha256 if mark is not None else ()
+    return (record for record in read(path) if puts_in_force(record) and record.sha256 not in pending)
 
 
 def record_in_force(path: Path) -> AuditRecord | None:
@@ -130,11 +131,22 @@ def record_in_force(path: Path) -> AuditRecord | None:
         if record.seq <= mark.seq:
             noted = record
             break
-        if newer is None and puts_in_force(record) and not 0 < mark.pending <= record.seq:
+        if newer is None and puts_in_force(record) and record.sha256 not in mark.pending_sha256:
             newer = record
     if mark.seq and (noted is None or noted.sha256 != mark.sha256):
         raise lost(path, mark)
     return newer or noted
+
+
+def pending_records(path: Path, mark: AuditMark) -> tuple[str, ...]:
+    """Digests of the records that are pending by a mark, and in the file: as a rule one, or none.
+
+    Raises:
+        InputError: a record on the way was altered.
+        UnavailableError: the file cannot be read now.
+    """
+    newer = itertools.takewhile(lambda record: record.seq > mark.seq, newest_first(path))
+    return tuple(record.sha256 for record in newer if record.sha256 in mark.pending_sha256)
 
 
 def changes_in_force(path: Path) -> list[AuditRecord]:
