@@ -155,6 +155,7 @@ class GoldenChecks:
                         f"{FILE_NAME} has no record of it; parts are held until a check passes"
                     )
                     self._emit("alarm", "golden_not_recorded", detail=detail)
+            self._tell_of_none()
             self.turn(self._clock())
 
     def change_over(self) -> None:
@@ -165,6 +166,7 @@ class GoldenChecks:
             self._check.end()
             self._conclude(self._check, "another recipe was put in force")
         self._schedule.change_over(self._subjects(), self._clock(), time.time_ns())
+        self._tell_of_none()
         self.turn(self._clock())
 
     def change_cameras(self, cameras: Iterable[str]) -> None:
@@ -198,7 +200,7 @@ class GoldenChecks:
     def conditions(self) -> list[tuple[str, str]]:
         """Name and detail of what is wrong now, for the line's health."""
         now_ns, utc_ns = self._clock(), time.time_ns()
-        found = []
+        found = [("golden_none", self._none)] if self._is_running and self._none else []
         for subject in self._subjects() if self._is_running else []:
             state = self._schedule.state(subject, now_ns, utc_ns)
             if state in {GoldenState.DUE, GoldenState.OVERDUE, GoldenState.FAILED}:
@@ -490,6 +492,19 @@ class GoldenChecks:
             self._outcome, self._problems = GoldenOutcome.ABANDONED, [f"passed, but not recorded: {error}"]
 
     # --- what is told --------------------------------------------------------------------------------------
+
+    @property
+    def _none(self) -> str:
+        """Says that nothing in force has golden parts, though others have; empty: something has."""
+        names = {title_of(key)[0] for key in self._book.in_force.keys}
+        if names & {part.recipe for part in self._parts.values()}:
+            return ""
+        named = ", ".join(sorted(names))
+        return f"recipe {named} has none in golden.parts: its parts are judged without checks"
+
+    def _tell_of_none(self) -> None:
+        if self._none:
+            self._emit("warning", "golden_none", detail=self._none)
 
     def _tell(self, change: GoldenChange) -> None:
         """Publish that a recipe's state is another one, and record since when a check is due."""

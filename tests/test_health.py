@@ -64,6 +64,7 @@ def drifting(cause: DriftCause) -> Drift:
         ({"evidence_problem": "disk full"}, ("evidence_stopped", None)),
         ({"evidence_stuck": "2026-11-27"}, ("evidence_stuck", None)),
         ({"told": [("golden_due", "recipe r")]}, ("golden_due", None)),
+        ({"told": [("golden_none", "recipe r")]}, ("golden_none", None)),
         ({"told": [("golden_overdue", "recipe r")]}, ("golden_overdue", None)),
         ({"told": [("golden_failed", "recipe r")]}, ("golden_failed", None)),
         ({"told": [("shadow_down", "r@2")]}, ("shadow_down", None)),

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,6 +17,7 @@ import msgspec
 from inspectd import config
 from inspectd.alarms import unlike
 from inspectd.batching.judge import is_like_the_banks
+from inspectd.cli.check_golden import impossible_checks, unproven
 from inspectd.cli.check_memory import memory_problems, own_peak_bytes
 from inspectd.cli.recipe_common import LineState
 from inspectd.errors import (
@@ -151,7 +152,9 @@ def _state_problems(file: Path, banks: Mapping[str, BankInForce]) -> Iterator[st
         yield str(error)
         return
     if in_force.is_file:
-        yield from _golden_problems(line.settings.golden.parts, banks)
+        yield from impossible_checks(line.settings, banks)
+        for warning in unproven(line.settings):
+            print(f"warning: {printable(warning)}", file=sys.stderr)
     else:
         print(f"in force: {in_force.name} of the recipe store, not the recipes of this file")
     for name in line.store.ids():
@@ -271,22 +274,6 @@ def _not_held(recipe: config.Recipe) -> str:
         "frames are not held against how the good images were taken, so dark, blurred or shifted ones are "
         f"judged like any other: {why}; build it again, of enough images"
     )
-
-
-def _golden_problems(parts: Sequence[config.GoldenPart], banks: Mapping[str, BankInForce]) -> Iterator[str]:
-    """Bands of scores that no score with the expected verdict lies in, so that no check can pass."""
-    for index, part in enumerate(parts):
-        bank = banks.get(part.recipe)
-        if bank is None:
-            continue
-        where, threshold = (
-            f"golden.parts[{index}]",
-            f"the threshold of recipe {part.recipe}, {bank.threshold:g}",
-        )
-        if part.expect == "fail" and part.score_max is not None and part.score_max <= bank.threshold:
-            yield f"{where}.score_max: is {part.score_max:g}, expected above {threshold}: it has to fail"
-        if part.expect == "pass" and part.score_min is not None and part.score_min > bank.threshold:
-            yield f"{where}.score_min: is {part.score_min:g}, expected at most {threshold}: it has to pass"
 
 
 def _camera_problems(

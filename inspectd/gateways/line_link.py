@@ -172,6 +172,6 @@ def _seen(heartbeat: Heartbeat) -> LineSeen | None:
         bits |= bit if name in conditions else LineBit(0)
     if heartbeat.journal == "failed":
         bits |= LineBit.JOURNAL_FAILED
-    if not bits & (LineBit.GOLDEN_DUE | LineBit.GOLDEN_FAILED):
+    if not bits & (LineBit.GOLDEN_DUE | LineBit.GOLDEN_FAILED) and "golden_none" not in conditions:
         bits |= LineBit.GOLDEN_VALID
     return LineSeen(heartbeat.epoch, bits)

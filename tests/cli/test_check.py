@@ -159,9 +159,44 @@ def test_a_golden_part_of_no_recipe_is_warned_of(tmp_path, bank_file, good_folde
     add_recipe(state, "b", 1, {"cam": 5.0})
     done = inspectd("check", file)
     assert done.returncode == 0, done.stderr
-    (warning,) = [line for line in done.stderr.splitlines() if "golden" in line]
+    expect, warning = [line for line in done.stderr.splitlines() if "golden" in line]
+    assert "recipe cell has no part with expect = 'fail', so a line that passes everything would" in expect
     assert "golden.parts[2].recipe: 'c' is in neither this file nor the store" in warning
     assert warning.endswith("these are there: b, cell")
+
+
+def test_what_golden_parts_do_not_prove_is_warned_of(tmp_path, bank_file, good_folder):
+    judged_by = {"top": "cell", "side": "cell", "back": "other", "left": "third"}
+    cameras = "".join(camera_table(name, good_folder, recipe=recipe) for name, recipe in judged_by.items())
+    recipes = "".join(f'[[recipes]]\nname = "{name}"\nbank = "{bank_file}"\n' for name in ("other", "third"))
+    parts = "".join(
+        f'[[golden.parts]]\nname = "{name}"\nrecipe = "{recipe}"\nexpect = "{expect}"\n'
+        f'cameras = ["{camera}"]\n'
+        for name, recipe, expect, camera in (
+            ("good", "cell", "pass", "side"),
+            ("bad", "cell", "fail", "side"),
+            ("odd", "other", "fail", "top"),
+        )
+    )
+    file = tmp_path / "line.toml"
+    file.write_text(settings(bank_file, cameras + recipes) + parts)
+    done = inspectd("check", file)
+    assert done.returncode == 2
+    said = [line.strip() for line in done.stderr.splitlines() if " golden.parts" in line]
+    no_good_part = (
+        "recipe other has no part with expect = 'pass', so a line that passes nothing would pass its checks"
+    )
+    wrong_camera = (
+        "golden.parts[2].cameras: top is judged by recipe cell, expected cameras that are judged by other, "
+        "the part's own"
+    )
+    assert said == [
+        "warning: golden.parts: no part of recipe cell is shown to top, which judges by it",
+        f"warning: golden.parts: {no_good_part}",
+        "warning: golden.parts: no part of recipe other is shown to back, which judges by it",
+        "warning: golden.parts: recipe third has none: its parts are judged without checks",
+        wrong_camera,
+    ]
 
 
 def test_a_band_of_scores_that_no_check_can_pass_by_is_found(tmp_path, bank_file, good_folder):

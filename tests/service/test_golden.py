@@ -221,3 +221,27 @@ def test_each_version_is_held_by_what_it_has_shown_itself_whatever_is_in_force(s
     assert (last.trigger_id, last.agreement) == ("3", "undecided")
     assert "judged by recipe z@1" in last.problems[0]
     assert daemon.stop() == 0
+
+
+def test_a_changeover_to_a_recipe_without_golden_parts_is_told(start_daemon, plant, folders):
+    text = golden(part("bad-1", "fail", "b", recipe="a"), grace_minutes=60)
+    daemon = line(start_daemon, folders, text)
+    line_plant = plant(daemon)
+
+    def conditions() -> dict[str, str]:
+        status = ask_status(f"ipc://{daemon.runtime_dir}/sync.sock")
+        return {each.condition: each.detail for each in status.conditions}
+
+    assert conditions()["golden_none"].startswith("recipe cell has none in golden.parts")
+    for number, name in enumerate("az", 1):
+        add_recipe(daemon.folder / "state", name, number, {"g": 100.0, "b": 0.0001})
+        prepare(daemon, name)
+    ask(daemon, RecipeAction.ACTIVATE, "a")
+    assert "golden_none" not in conditions()
+    told = len([each for each in daemon.reader.events if each.event == "golden_none"])
+    ask(daemon, RecipeAction.ACTIVATE, "z")
+    daemon.until(lambda: len([each for each in daemon.reader.events if each.event == "golden_none"]) > told)
+    assert conditions()["golden_none"].startswith("recipe z has none in golden.parts")
+    line_plant.trigger(1, cameras=["g"])
+    assert line_plant.part(1).evaluation == "pass"
+    assert daemon.stop() == 0
