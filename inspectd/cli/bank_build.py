@@ -46,7 +46,7 @@ from inspectd.evaluation.review import Pictures, keep_pictures, write_review
 from inspectd.evaluation.synthetic import Frame
 from inspectd.model.options import PatchOptions
 from inspectd.pictures.depth import EIGHT_BITS
-from inspectd.pictures.folder import described, list_pictures
+from inspectd.pictures.folder import described, list_good_pictures
 from inspectd.quality.align import AlignedLearnt, has_place, learn_aligned
 from inspectd.quality.learn import FEWEST
 from inspectd.text import json_line
@@ -242,7 +242,7 @@ def _source(arguments: argparse.Namespace) -> _Source:
         raise InputError(f"expected one of --images, --video and --camera, got {', '.join(given) or 'none'}")
     depth = arguments.bit_depth
     if arguments.images is not None:
-        found = list_pictures(arguments.images)
+        found = list_good_pictures(arguments.images)
         images = (named_image(path, depth) for path in found.pictures)
         return _Source(images, len(found.pictures), depth, found.left_out, found.pictures)
     if depth != EIGHT_BITS:

@@ -24,7 +24,7 @@ from inspectd.evaluation.confirmed import (
     read_confirmed,
 )
 from inspectd.evaluation.recalibrate import GoodScores, Recalibration, recalibrate
-from inspectd.pictures.folder import described, list_pictures
+from inspectd.pictures.folder import described, list_good_pictures, list_pictures
 from inspectd.publish.journal.recorded import recorded_verdicts
 from inspectd.text import json_line
 
@@ -34,8 +34,8 @@ _OF_JOURNAL: Final = ("confirmed", "good_from", "good_until", "since", "recipe",
 def main(arguments: argparse.Namespace) -> int:
     """Calibrate a bank; exit 1 where the scores cannot show the rate asked for."""
     _check(arguments)
-    given = {"images": arguments.images, "defects": arguments.defects}
-    folders = {name: list_pictures(folder) for name, folder in given.items() if folder is not None}
+    given = {"images": (list_good_pictures, arguments.images), "defects": (list_pictures, arguments.defects)}
+    folders = {name: find(folder) for name, (find, folder) in given.items() if folder is not None}
     confirmed = None if arguments.journal is None else _confirmed(arguments)
     good = folders["images"].pictures if "images" in folders else None
     with Steps() as steps:

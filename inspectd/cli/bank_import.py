@@ -35,7 +35,7 @@ from inspectd.evaluation.choose_judging import (
 )
 from inspectd.evaluation.synthetic import Frame
 from inspectd.model.options import IMPORTED, ImportedOptions, PatchOptions
-from inspectd.pictures.folder import described, list_pictures
+from inspectd.pictures.folder import described, list_good_pictures
 from inspectd.scoring.paces import measured_pace, near_stall
 from inspectd.text import json_line, printable
 
@@ -48,7 +48,7 @@ Colours = Literal["rgb", "bgr", "grey"]
 
 def main(arguments: argparse.Namespace) -> int:
     """Read and try the model, find head and threshold from good images, and write the bank."""
-    listing = list_pictures(arguments.images)
+    listing = list_good_pictures(arguments.images)
     if len(listing.pictures) < FEWEST_IMAGES:
         raise InputError(
             f"--images: {len(listing.pictures)} images, expected at least {FEWEST_IMAGES} of good parts"

@@ -21,7 +21,7 @@ from inspectd.evaluation.sensitivity_report import (
     table_row,
     write_sensitivity_report,
 )
-from inspectd.pictures.folder import described, list_pictures
+from inspectd.pictures.folder import described, list_good_pictures
 from inspectd.text import json_line
 
 _FEWEST_PASTES = 10
@@ -37,7 +37,7 @@ def main(arguments: argparse.Namespace) -> int:
     scale = arguments.mm_per_pixel
     if scale is not None and not 0 < scale < 1e6:
         raise InputError(f"--mm-per-pixel: got {scale:g}, expected a number above 0")
-    found = list_pictures(arguments.images)
+    found = list_good_pictures(arguments.images)
     with Steps() as steps:
         run = measure_sensitivity(
             arguments.bank, found.pictures, device=arguments.device, progress=steps, each=arguments.pastes,

@@ -18,14 +18,14 @@ from inspectd.evaluation.plots import trade_off_svg
 from inspectd.evaluation.tune import Limits, Sweep, Tuning, tune
 from inspectd.files import write_text
 from inspectd.model.architectures import default_layers
-from inspectd.pictures.folder import described, list_pictures
+from inspectd.pictures.folder import described, list_good_pictures
 from inspectd.text import json_line
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Sweep, show the table and the plot, recommend."""
     data = read_dataset(arguments.data)
-    good = list_pictures(arguments.images or arguments.data / "train" / "good")
+    good = list_good_pictures(arguments.images or arguments.data / "train" / "good")
     base = BuildSpec(
         backbone=arguments.backbone,
         weights=arguments.weights,

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -132,12 +133,13 @@ def _try_out(found: config.Examined, banks: dict[str, BankInForce]) -> Iterator[
         keys_dir = Path(found.security.keys_dir)
         yield from _access_problem("security.keys_dir", partial(read_server_pair, keys_dir))
         yield from _access_problem("security.keys_dir", partial(read_allowed, keys_dir))
-    if found.metrics is not None and found.metrics.port:
-        yield from _access_problem("metrics", partial(metrics_access, found.metrics))
-        yield from _port_problem("metrics.port", found.metrics.host, found.metrics.port)
-    if found.publish is not None:
-        for key in TCP_SETTINGS:
-            yield from _endpoint_problem(f"publish.{key}", getattr(found.publish, key))
+    with ExitStack() as taken:  # each stays taken, so that one for two of them shows
+        if found.metrics is not None and found.metrics.port:
+            yield from _access_problem("metrics", partial(metrics_access, found.metrics))
+            yield from _port_problem("metrics.port", found.metrics.host, found.metrics.port, taken)
+        if found.publish is not None:
+            for key in TCP_SETTINGS:
+                yield from _endpoint_problem(f"publish.{key}", getattr(found.publish, key), taken)
 
 
 def _state_problems(file: Path, banks: Mapping[str, BankInForce]) -> Iterator[str]:
@@ -350,24 +352,24 @@ def _no_beat() -> None:
     """Nobody waits for a sign of life here."""
 
 
-def _endpoint_problem(where: str, endpoint: str | None) -> Iterator[str]:
+def _endpoint_problem(where: str, endpoint: str | None, taken: ExitStack) -> Iterator[str]:
     if endpoint is None:
         return
     try:
         host, port = config.tcp_address(endpoint, anywhere=True)
     except ValueError:
         return  # reported with the settings
-    yield from _port_problem(where, host.strip("[]"), port)
+    yield from _port_problem(where, host.strip("[]"), port, taken)
 
 
-def _port_problem(where: str, host: str, port: int) -> Iterator[str]:
-    """The reason why this process cannot listen there, if any."""
+def _port_problem(where: str, host: str, port: int, taken: ExitStack) -> Iterator[str]:
+    """The reason why this process cannot listen there, if any; else it does, until the end of `taken`."""
     try:
-        socket.create_server((host, port), family=_family(host)).close()
+        taken.enter_context(socket.create_server((host, port), family=_family(host)))
     except OSError as error:
         yield (
             f"{where}: cannot listen on {host}:{port}: {why(error)}; "
-            "choose another port, or stop what uses it (this line's daemon, if it is running)"
+            "choose another port, or stop what uses it (this line's daemon, if it runs, or another setting)"
         )
 
 

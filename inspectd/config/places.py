@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from inspectd.errors import UnavailableError
 from inspectd.files import home_folder, temporary_root
+
+_SERVICE_LINE: Final = "INSPECTD_LINE"
+"""The units set it to their instance: `inspectd@line1` is for `line1`."""
+
+
+def other_line_problems(name: str) -> Iterator[str]:
+    """A file that was copied for another line, and not changed: its service says which line it is for.
+
+    Args:
+        name: of the line, as the file has it.
+    """
+    meant = os.environ.get(_SERVICE_LINE)
+    if meant and meant != name:
+        yield (
+            f"line.name: got {name!r}, expected {meant!r}, the line that this service was started for "
+            f"({_SERVICE_LINE}); was the file copied from another line's?"
+        )
 
 
 def systemd_directory(variable: str) -> Path | None:

@@ -10,6 +10,7 @@ import msgspec
 
 from inspectd.config.cameras import Camera, CameraBase, GeometrySettings, PresenceSettings, SyntheticCamera
 from inspectd.config.consistency import cross_problems, timing_problems
+from inspectd.config.places import other_line_problems
 from inspectd.config.problems import problems, sound
 from inspectd.config.settings import (
     Config,
@@ -68,9 +69,12 @@ def load(path: Path, *, unmeasured: bool = False) -> Config:
     base = path.resolve().parent
     found = [*problems(data, Config, ""), *cross_problems(data, base)]
     found += [] if unmeasured else timing_problems(data)
+    if not found:
+        settings = _absolute(msgspec.convert(data, Config), base)
+        found = [*other_line_problems(settings.line.name)]
     if found:
         raise ConfigError(str(path), found)
-    return _absolute(msgspec.convert(data, Config), base)
+    return settings
 
 
 def load_camera(path: Path, name: str, *, unmeasured: bool = False) -> tuple[Config, Camera]:

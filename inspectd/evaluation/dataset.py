@@ -153,10 +153,11 @@ def _from_csv(source: Path) -> DataSet:
             newline="", encoding="utf-8-sig"
         ) as file:  # spreadsheets put a byte order mark there
             reader = csv.DictReader(file)
-            rows = list(reader)
+            header, rows = list(reader.fieldnames or []), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"data set {source}: cannot be read as CSV: {error}") from error
-    header = list(reader.fieldnames or [])
+    if not header:
+        raise InputError(f"data set {source}: is empty, expected the columns path and label")
     if len(header) == 1 and ";" in header[0]:
         raise InputError(f"data set {source}: its columns are separated by ';', expected ','")
     return DataSet([_row(source, line, row) for line, row in enumerate(rows, start=2)])

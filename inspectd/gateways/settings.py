@@ -13,6 +13,7 @@ from msgspec import Meta
 from inspectd import config
 from inspectd.client import ClientKeys
 from inspectd.config import Name, Settings
+from inspectd.config.places import other_line_problems
 from inspectd.errors import ConfigError
 
 _Config = TypeVar("_Config", bound="GatewayConfig")
@@ -164,7 +165,7 @@ def load(
     found = [*config.problems(data, kind, "")]
     if not found:
         settings = msgspec.convert(data, kind)
-        found = [*settings_problems(settings)]
+        found = [*settings_problems(settings), *other_line_problems(settings.line.name)]
     if found:
         raise ConfigError(str(path), found)
     return with_absolute_paths(settings, {**_PATHS, **own_paths}, path)

@@ -14,7 +14,7 @@ from msgspec import Meta
 from inspectd import config
 from inspectd.client import ClientKeys
 from inspectd.config import Name, Settings
-from inspectd.config.places import systemd_directory
+from inspectd.config.places import other_line_problems, systemd_directory
 from inspectd.errors import ConfigError, InputError
 from inspectd.page.login_settings import PageOidc, PageProxy, oidc_problems, proxy_problems
 
@@ -221,6 +221,7 @@ def load(path: Path) -> PageConfig:
             *oidc_problems(settings.oidc, settings.proxy),
             *_line_problems(settings.line),
             *view_problems(settings.view),
+            *other_line_problems(settings.line.name),
         ]
     if found:
         raise ConfigError(str(path), found)

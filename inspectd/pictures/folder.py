@@ -6,6 +6,7 @@ each of them. Files left out are counted with the reason, so that a person can c
 
 from __future__ import annotations
 
+import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -30,6 +31,10 @@ _SYSTEM: Final = frozenset(
     }
 )  # fmt: skip
 """Folders of file servers and desktops: deleted files, thumbnails, old copies. In lower case."""
+_GOOD: Final = ("good", "ok", "normal")
+"""How labelled data sets begin the name of the folder of good parts, in lower case."""
+_BAD: Final = re.compile(r"(bad|defect|fail|reject|anomal|nok|not[ _-]?ok|ng\Z)", re.IGNORECASE)
+"""And those of others."""
 _MASK_ENDINGS: Final = ("_mask", "_gt")
 _MASK_BEGINNING: Final = "mask_"
 _LOSSY_SLACK: Final = 24
@@ -99,6 +104,33 @@ def list_pictures(folder: Path, beat: Callable[[], None] = lambda: None) -> List
         raise NoPicturesError(
             f"folder {folder}: holds no image; expected files ending in {kinds}{_but(found)}"
         )
+    return found
+
+
+def list_good_pictures(folder: Path) -> Listing:
+    """As `list_pictures`, of a folder that holds good parts alone.
+
+    Raises:
+        NoPicturesError: there is no such folder, or it holds no picture.
+        InputError: as `list_pictures`; or folders in it are named as those of a labelled data set, whose
+            defects would be taken for good parts.
+    """
+    found = list_pictures(folder)
+    inside: dict[Path, set[str]] = {}
+    for path in found.pictures:
+        for place in path.relative_to(folder).parents[:-1]:
+            inside.setdefault(folder / place.parent, set()).add(place.name)
+    for parent, names in sorted(inside.items()):
+        good = sorted(name for name in names if name.lower().startswith(_GOOD))
+        others = names.difference(good) if good else {name for name in names if _BAD.match(name)}
+        if others or {"test", "train"} <= {name.lower() for name in names}:
+            meant = parent / good[0] if good else parent / "train" / "good"
+            such = f", such as {meant}" if meant.is_dir() else ""
+            raise InputError(
+                f"folder {folder}: holds pictures in {', '.join(sorted(names)[:6])}, so it looks like a "
+                "labelled data set, whose defects would be learnt as good; name the folder of good parts "
+                f"alone{such}"
+            )
     return found
 
 

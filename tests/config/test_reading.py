@@ -11,6 +11,13 @@ import pytest
 from inspectd import config
 from inspectd.cli.init import example
 from inspectd.errors import ConfigError
+from inspectd.fleet import settings as forward
+from inspectd.fleet.agent import settings as agent
+from inspectd.gateways.modbus import settings as modbus
+from inspectd.gateways.opcua import settings as opcua
+from inspectd.gateways.s7 import settings as s7
+from inspectd.gateways.sparkplug import settings as sparkplug
+from inspectd.page import settings as page
 
 MINIMAL = """
 [[recipes]]
@@ -324,3 +331,24 @@ def test_a_camera_is_set_only_to_what_its_kind_has(tmp_path, camera, said):
         return
     (problem,) = problems(tmp_path, camera)
     assert problem.startswith(said)
+
+
+def test_a_service_takes_no_file_of_another_line(tmp_path, monkeypatch):
+    text = MINIMAL + '[line]\nname = "line2"\n'
+    monkeypatch.setenv("INSPECTD_LINE", "line2")
+    assert load(tmp_path, text).line.name == "line2"
+    monkeypatch.setenv("INSPECTD_LINE", "line3")
+    (problem,) = problems(tmp_path, text)
+    assert problem.startswith(
+        "line.name: got 'line2', expected 'line3', the line that this service was started"
+    )
+
+
+@pytest.mark.parametrize("program", [modbus, s7, opcua, sparkplug, forward, agent, page])
+def test_nor_does_any_program_beside_a_line(tmp_path, monkeypatch, program):
+    monkeypatch.setenv("INSPECTD_LINE", "line3")
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    file = tmp_path / "other.toml"
+    file.write_text('[line]\nname = "line2"\n')
+    with pytest.raises(ConfigError, match=r"line\.name: got 'line2', expected 'line3', the line that this"):
+        program.load(file)

@@ -46,6 +46,7 @@ def test_a_csv_of_paths_and_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("", r"is empty, expected the columns path and label"),
         ("file,label\na.png,good\n", r"line 2: expected the columns path and label"),
         ("path,label\nnone.png,good\n", r"line 2: image .*none.png not found"),
         ("path,label\na.png,good\n", r"has no defective images"),

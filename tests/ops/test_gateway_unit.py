@@ -42,3 +42,7 @@ def test_modbus_may_listen_on_port_502_and_nobody_may_more(name: str) -> None:
 
 def test_bad_settings_are_not_tried_again(name: str) -> None:
     assert f"RestartPreventExitStatus={int(ExitCode.BAD_INPUT)}\n" in UNITS[name].read_text()
+
+
+def test_the_unit_says_which_line_it_is_for(name: str) -> None:
+    assert "\nEnvironment=INSPECTD_LINE=%i " in UNITS[name].read_text()

@@ -9,7 +9,7 @@ from support.pictures import noise, write_images
 from inspectd.capture.images import ImagesDriver
 from inspectd.config import ImagesCamera
 from inspectd.errors import InputError
-from inspectd.pictures.folder import defective_pixels, described, list_pictures
+from inspectd.pictures.folder import defective_pixels, described, list_good_pictures, list_pictures
 
 SQUARE = np.zeros((48, 64), np.uint8)
 SQUARE[10:20, 30:40] = 255
@@ -137,3 +137,39 @@ def test_a_folder_without_pictures_says_what_there_is(tmp_path):
     (tmp_path / "a.txt").write_text("x")
     with pytest.raises(InputError, match=r"holds no image; .*\.jfif.*; left out: 1 files ending in \.txt"):
         list_pictures(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "meant"),
+    [
+        (["good/a.png", "dent/b.png"], "good"),
+        (["OK/a.png", "NOK/b.png"], "OK"),
+        (["train/good/a.png", "test/good/b.png", "test/dent/c.png"], "train/good"),
+        (["cells/Good/a.png", "cells/cracked/b.png"], "cells/Good"),
+        (["parts/a.png", "parts/NOK/b.png"], ""),
+        (["a.png", "defective/b.png"], ""),
+    ],
+)
+def test_defects_of_a_labelled_data_set_are_not_learnt_as_good(tmp_path, files, meant):
+    write_images(tmp_path, files)
+    with pytest.raises(InputError, match="looks like a labelled data set") as error:
+        list_good_pictures(tmp_path)
+    if meant:
+        assert str(error.value).endswith(f", such as {tmp_path / meant}")
+        assert len(list_good_pictures(tmp_path / meant).pictures) == 1
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["a.png", "b.png"],
+        ["good/a.png", "c.png"],
+        ["good/a.png", "good-2/b.png"],
+        ["monday/a.png", "tuesday/b.png"],
+        ["train/good/a.png"],
+        ["test/a.png"],
+    ],
+)
+def test_other_folders_of_good_parts_are_taken_whole(tmp_path, files):
+    write_images(tmp_path, files)
+    assert len(list_good_pictures(tmp_path).pictures) == len(files)
