@@ -271,6 +271,7 @@ class Service:
         self.state = "draining"
         self._notifier.stopping()
         self._plant.emit("info", "draining", detail=f"{self._batching.counts().in_flight} inspections open")
+        self._changeover.stop()
         for camera in self._cameras.values():
             self._supervisor.finish(camera.name)
             camera.stop_capturing()
@@ -295,7 +296,7 @@ class Service:
 
     def _is_drained(self) -> bool:
         capturing = any(self._supervisor.running(camera.name) for camera in self._cameras.values())
-        return not capturing and self._batching.idle
+        return not capturing and self._batching.idle and not self._changeover.owes_answer
 
     def _turn(self) -> None:
         """Wait for the next thing to do, then do everything that is due."""

@@ -34,6 +34,7 @@ from inspectd.metrics_server import metrics_access
 from inspectd.publish.access.keys import read_allowed, read_server_pair
 from inspectd.publish.journal.file import MARK_NAME, refuse_other_line
 from inspectd.publish.journal.file import NAME as JOURNAL
+from inspectd.publish.journal.sqlite import refuse_later_version
 from inspectd.recipes.stored import RecipeRecords
 from inspectd.records import BankInForce, FrameRef
 from inspectd.scoring.pool import process_names, process_starts
@@ -148,6 +149,7 @@ def _state_problems(file: Path, banks: Mapping[str, BankInForce]) -> Iterator[st
         line = LineState(file)
         yield from _unusable_state(line.audit.parent)
         refuse_other_line(line.audit.parent, line.settings.line.plant, line.settings.line.name)
+        refuse_later_version(line.audit.parent / JOURNAL)
         records = RecipeRecords(line.settings, line.audit.parent)
         in_force = records.in_force()
     except InspectdError as error:

@@ -14,6 +14,8 @@ class StartEvidence(msgspec.Struct, frozen=True, array_like=True, tag="start_evi
     directory: str
     quota_bytes: int
     min_free_bytes: int
+    line: str
+    """Whose evidence it is: `PLANT/LINE`."""
 
 
 class SaveEvidence(msgspec.Struct, frozen=True, array_like=True, tag="save_evidence"):

@@ -66,7 +66,8 @@ class EvidenceStage(RingClient):
         """Keep evidence by the settings of `config`; slots go back by `release`."""
         settings = config.evidence
         limits = int(settings.quota_mb * 1e6), int(settings.min_free_mb * 1e6)
-        super().__init__(StartEvidence(str(config.evidence_path), *limits), events.rings)
+        owner = f"{config.line.plant}/{config.line.name}"
+        super().__init__(StartEvidence(str(config.evidence_path), *limits, owner), events.rings)
         self.holds = SlotHolds(release)
         self._policy = EvidencePolicy(settings, chance)
         self._enabled = settings.enabled

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import itertools
 import logging
@@ -24,6 +25,7 @@ from inspectd.wire import Evaluation, Verdict
 _log: Final = logging.getLogger("inspectd.evidence")
 
 _PROBE: Final = ".probe"
+_OWNER: Final = ".line"
 _PARTIAL: Final = ".partial"
 _FOLDERS_ABOVE: Final = 3  # year, month, day
 _PIECE: Final = re.compile(rf"[0-9]{{6}}\.[0-9]{{3}}_.+_[0-9]+-[0-9]+_({'|'.join(Evaluation)})({_PARTIAL})?")
@@ -47,6 +49,8 @@ class EvidenceStore:
         root: Path,
         quota_bytes: int,
         min_free_bytes: int,
+        *,
+        line: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Touch nothing before `claim` or `probe`.
@@ -55,11 +59,13 @@ class EvidenceStore:
             root: the tree's directory.
             quota_bytes: most that the tree may take on the disk.
             min_free_bytes: how much must stay free there for others.
+            line: whose it is, `PLANT/LINE`; empty: nobody asks.
             clock: seconds on a clock that never goes back.
         """
         self._root = root
         self._quota_bytes = quota_bytes
         self._min_free_bytes = min_free_bytes
+        self._line = line
         self._clock = clock
         self._pieces: deque[tuple[Path, int]] = deque()
         self._stuck: dict[Path, tuple[int, str]] = {}
@@ -79,12 +85,13 @@ class EvidenceStore:
         return f"{place}: {why}{more}; skipped, but its {self._stuck_bytes / 1e6:.1f} MB still count"
 
     def claim(self) -> None:
-        """Have the tree for this process alone: of two that trim one tree, each would count it by itself.
+        """Have the tree for this process and line alone: of two that trim one tree, each takes the other's.
 
         Raises:
-            OSError: another process has it, or the directory cannot be made.
+            OSError: another process has it, it is another line's, or the directory cannot be made.
         """
         if self._lock_fd is not None:
+            self._refuse_other_line()
             return
         self._root.mkdir(mode=0o750, parents=True, exist_ok=True)
         fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -97,6 +104,24 @@ class EvidenceStore:
         except OSError as error:  # a file system without locks, on which evidence can be kept all the same
             event(_log, logging.WARNING, "evidence_unlocked", path=str(self._root), detail=error.strerror)
         self._lock_fd = fd
+        self._refuse_other_line()
+
+    def _refuse_other_line(self) -> None:
+        """Refuse a tree whose pieces another line has kept: they would be removed as this one's oldest."""
+        owner = self._root / _OWNER
+        if not self._line:
+            return
+        try:
+            found = owner.read_text(encoding="utf-8", errors="replace").strip()
+        except FileNotFoundError:
+            owner.write_text(f"{self._line}\n", encoding="utf-8")
+            return
+        if found != self._line:
+            why = (
+                f"the evidence here is line {found[:130]}'s; give each line an evidence.dir of its own, or "
+                f"delete {_OWNER} if it may be counted and removed as line {self._line}'s"
+            )
+            raise PermissionError(errno.EPERM, why, str(self._root))
 
     def probe(self) -> None:
         """Find what is there, the first time; and make sure that more can be written.

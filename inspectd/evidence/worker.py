@@ -37,7 +37,8 @@ class EvidenceWorker:
     def __init__(self, channel: Channel[Any], start: StartEvidence) -> None:
         """Serve `channel`, writing as `start` sets out."""
         self._channel = channel
-        self._writer = Writer(EvidenceStore(Path(start.directory), start.quota_bytes, start.min_free_bytes))
+        store = EvidenceStore(Path(start.directory), start.quota_bytes, start.min_free_bytes, line=start.line)
+        self._writer = Writer(store)
         self._heart = child.Heart(channel)
         self._rings: dict[tuple[str, int], FrameRing] = {}
 

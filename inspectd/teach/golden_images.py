@@ -72,20 +72,27 @@ def keep_golden(
         How many are new.
 
     Raises:
-        InputError: the role may not, or an image cannot be read.
+        InputError: the role may not, an image cannot be read, or is kept already with the other verdict. Then
+            none is kept.
         UnavailableError: one cannot be kept.
     """
     refuse_role(TeachAct.GOLDEN, person)
     with place.alone():
-        known = {image.pixels_sha256 for image in golden_images(place, recipe, camera)}
-        count = 0
+        known = {image.pixels_sha256: image.expect for image in golden_images(place, recipe, camera)}
+        new_ones: dict[str, Path] = {}
         for path in paths:
             name, frame = named_image(path, bit_depth)
             if isinstance(frame, str):
                 raise InputError(f"{name}: {frame}")
-            if (digest := digest_of(frame)) in known:
-                continue
-            known.add(digest)
+            digest = digest_of(frame)
+            if known.get(digest, expect) != expect:
+                raise InputError(
+                    f"{name}: the same picture is kept as one that has to {known[digest]}, expected "
+                    f"{expect}; leave it out. Nothing was kept"
+                )
+            if digest not in known:
+                new_ones.setdefault(digest, path)
+        for digest, path in new_ones.items():
             golden = GoldenImage(
                 name=path.name, recipe=recipe, place=camera, expect=expect, bit_depth=bit_depth,
                 image=place.images.keep_file(path), pixels_sha256=digest,
@@ -94,5 +101,4 @@ def keep_golden(
             sha256 = write_sealed(new, golden)
             new.replace(new.with_name(f"{sha256}.json"))
             place.record(f"{_PREFIX}{path.name}", f"kept {expect} {sha256}", person)
-            count += 1
-        return count
+        return len(new_ones)

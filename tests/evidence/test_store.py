@@ -205,3 +205,16 @@ def test_a_tree_belongs_to_one_process(tmp_path):
     first.claim()
     with pytest.raises(BlockingIOError, match="another inspectd keeps its evidence here"):
         second.claim()
+
+
+def test_a_tree_belongs_to_one_line(tmp_path):
+    owner = tmp_path / ".line"
+    owner.write_text("plant/line1\n")
+    store = EvidenceStore(tmp_path, 10_000, 0, line="plant/line2")
+    for _ in range(2):
+        with pytest.raises(PermissionError, match="the evidence here is line plant/line1's"):
+            store.claim()
+    owner.unlink()
+    store.claim()
+    assert owner.read_text() == "plant/line2\n"
+    store.claim()

@@ -18,6 +18,7 @@ import pytest
 from inspectd.errors import InputError, UnavailableError
 from inspectd.recipes import audit
 from inspectd.recipes.audit import AuditAction, AuditFault, AuditLog, InForce
+from inspectd.recipes.canonical import canonical_json, sealing_sha256
 
 CELLS = InForce("cells", 2, "ab" * 32)
 STARTED = InForce("file", 0, "cd" * 32)
@@ -46,6 +47,22 @@ def test_records_come_back_in_order_and_are_chained(path):
     assert records[0].previous_sha256 == "0" * 64
     assert [record.previous_sha256 for record in records[1:]] == [record.sha256 for record in records[:2]]
     assert audit.verify(path) == audit.AuditSummary(3, 10**18, 10**18 + 2, records[2].sha256)
+
+
+def test_records_of_a_later_version_are_in_the_chain_and_change_nothing(path):
+    with AuditLog(path) as log:
+        activate(log, CELLS)
+        log.append(AuditAction("calibrate"), who="anna", door="local", new="cells@9 " + "ef" * 32)
+        more = {name: getattr(log.last, name) for name in log.last.__struct_fields__ if name != "sha256"}
+    fields = more | {"seq": 3, "previous_sha256": log.last.sha256, "shift": "night"}
+    fields["sha256"] = sealing_sha256(fields)
+    with path.open("ab") as file:
+        file.write(canonical_json(fields) + b"\n")
+    assert [record.action for record in audit.read(path)] == ["activate", "calibrate", "calibrate"]
+    assert audit.verify(path).records == 3
+    assert audit.in_force(path) == CELLS
+    write(path, 1)
+    assert audit.verify(path).records == 4
 
 
 def test_a_later_start_goes_on_with_the_chain(path):

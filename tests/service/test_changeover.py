@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -24,7 +25,6 @@ from inspectd.client import (
     RecipeState,
     ask_recipe,
 )
-from inspectd.errors import UnavailableError
 from inspectd.recipes.audit import AuditLog, AuditSummary, history, in_force, verify
 from inspectd.scoring.stub import Behaviour, bank_sha256
 
@@ -319,10 +319,14 @@ def test_a_stop_lets_no_change_come_that_nobody_is_told_of(start_daemon, good_fo
     prepare(daemon, "a")
     with AuditLog(state / "audit.jsonl"):  # somebody writes a record, and the line waits for it
         request = RecipeRequest("late", ACTIVATE, "a", None, who="anna")
-        with pytest.raises(UnavailableError):
-            ask_recipe(f"ipc://{daemon.runtime_dir}/control.sock", request, timeout_seconds=0.2)
-        daemon.process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)  # the loop has ended; a second is what the line waits for the file
+        with ThreadPoolExecutor(1) as asking:
+            control = f"ipc://{daemon.runtime_dir}/control.sock"
+            answer = asking.submit(ask_recipe, control, request, timeout_seconds=10)
+            with pytest.raises(TimeoutError):
+                answer.result(0.2)
+            daemon.process.send_signal(signal.SIGTERM)
+            refusal = answer.result(10)
+    assert (refusal.reason, refusal.detail) == (RecipeRefusalReason.NOT_READY, "the line stops")
     assert daemon.process.wait(20) == 0
     found = in_force(state / "audit.jsonl")
     assert found is None or found.is_file

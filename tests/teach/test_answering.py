@@ -14,7 +14,7 @@ from inspectd.recipes.audit import read, verify
 from inspectd.recipes.audit.reading import AuditSummary
 from inspectd.teach.answering import confirm, mark, vouch, withdraw
 from inspectd.teach.cases import MOST_A_DAY, CaseBook, case_path
-from inspectd.teach.golden_images import keep_golden
+from inspectd.teach.golden_images import golden_images, keep_golden
 from inspectd.teach.kept_parts import find_part
 from inspectd.wire import Evaluation, Rectangle
 
@@ -90,6 +90,9 @@ def test_the_golden_set_is_never_taught(line: TaughtLine) -> None:
     keep = {"recipe": "cells", "camera": "top", "expect": "pass", "bit_depth": 8, "person": QUALITY}
     assert keep_golden(line.place, GOOD[:2], **keep) == 2
     assert keep_golden(line.place, GOOD[:2], **keep) == 0
+    with pytest.raises(InputError, match="the same picture is kept as one that has to pass, expected fail"):
+        keep_golden(line.place, [GOOD[5], GOOD[0]], **{**keep, "expect": "fail"})
+    assert len(golden_images(line.place)) == 2
     with pytest.raises(InputError, match="its picture is of the golden set"):
         mark(line.place, line.keep(GOOD[0], FAIL), "good", OPERATOR)
 

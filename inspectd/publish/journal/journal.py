@@ -19,9 +19,10 @@ from typing import Final
 
 from inspectd.config import JournalSettings
 from inspectd.errors import UnavailableError
-from inspectd.publish.journal.file import MARK_NAME, JournalFile, Mark, epoch_after, refuse_other_line
+from inspectd.publish.journal.file import MARK_NAME, NAME, JournalFile, Mark, epoch_after, refuse_other_line
 from inspectd.publish.journal.pending import Entry, JournalMetrics, Pending
 from inspectd.publish.journal.records import Group, Levels, Opened, ReplayChunk, Stored
+from inspectd.publish.journal.sqlite import refuse_later_version
 from inspectd.publish.journal.state import JournalEvent, JournalState
 from inspectd.publish.journal.thread import (
     EPOCH_PASSED,
@@ -74,9 +75,10 @@ class Journal:
             clock: monotonic, in nanoseconds.
 
         Raises:
-            InputError: it is another line's.
+            InputError: it is another line's, or of a later version.
         """
         refuse_other_line(folder, plant, line)
+        refuse_later_version(folder / NAME)
         mark = Mark(folder / MARK_NAME).read()
         self.epoch = time.time_ns() // 1_000_000
         if mark is not None and self.epoch <= mark.epoch:

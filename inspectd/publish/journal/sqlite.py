@@ -12,12 +12,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from inspectd.errors import InputError
+from inspectd.files import open_regular
 from inspectd.log import event
 
 _log: Final = logging.getLogger("inspectd.publish")
 
 _APPLICATION_ID: Final = 0x1D5B
 _VERSION: Final = 1
+_HEADER_BYTES: Final = 100
 _KEPT_ASIDE: Final = 3
 _SUFFIXES: Final = ("-wal", "-shm", "-journal", "")
 _CHECKPOINT_PAGES: Final = 256  # 1 MB: moving it into the file takes a few milliseconds
@@ -125,6 +128,26 @@ def check_structure(connection: sqlite3.Connection, seconds: float) -> None:
     report = _within(connection, seconds, "PRAGMA quick_check(1)")
     if report is not None and report != "ok":
         raise CorruptError(report)
+
+
+def refuse_later_version(path: Path) -> None:
+    """Refuse a journal that a later version wrote: set aside as damaged, it would be lost to readers.
+
+    Raises:
+        InputError: it is one.
+    """
+    try:
+        with open_regular(path) as file:
+            header = file.read(_HEADER_BYTES)
+    except (OSError, InputError):
+        return  # there is none, or whoever opens it says what is wrong
+    version = int.from_bytes(header[60:64], "big")  # SQLite's file format, section 1.3
+    application = int.from_bytes(header[68:72], "big")
+    if application == _APPLICATION_ID and version > _VERSION:
+        raise InputError(
+            f"line.state_dir: {path} was written by a later version of inspectd, in format {version}, and "
+            f"this one knows {_VERSION}; run that version, or move the file away: its verdicts go with it"
+        )
 
 
 def set_aside(path: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -13,6 +12,7 @@ from inspectd.config import Name
 from inspectd.errors import InputError
 from inspectd.recipes.canonical import SHA256, Digest, canonical_json, json_object, sealing_sha256
 from inspectd.text import printable
+from inspectd.wire.open_enum import OpenStrEnum
 
 NO_SHA256: Final = "0" * 64
 """What the first record has for the digest of the one before it."""
@@ -48,8 +48,8 @@ class AuditLineError(InputError):
         super().__init__(f"{where}: expected {expected}, found {found}; restore a copy of the file")
 
 
-class AuditAction(StrEnum):
-    """The kinds of records."""
+class AuditAction(OpenStrEnum):
+    """The kinds of records; others, which later versions add, are in the chain and change nothing here."""
 
     ACTIVATE = "activate"
     PROMOTE = "promote"
@@ -78,8 +78,8 @@ PUT_IN_FORCE: Final = (AuditAction.ACTIVATE, AuditAction.PROMOTE, AuditAction.RO
 """Actions whose `new` says what is in force from then on."""
 
 
-class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One line of the audit file."""
+class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the audit file; fields that a later version adds are held by its digest like all others."""
 
     seq: Annotated[int, Meta(ge=1, le=2**53)]
     """1 for the first, then one more each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -17,7 +18,7 @@ from inspectd.config import JournalSettings as Settings
 from inspectd.errors import InputError
 from inspectd.publish.journal.file import MARK_NAME, NAME, SEQ_BITS, JournalFile, Mark, refuse_other_line
 from inspectd.publish.journal.records import Group, Row
-from inspectd.publish.journal.sqlite import CorruptError, forget_oldest
+from inspectd.publish.journal.sqlite import CorruptError, forget_oldest, refuse_later_version
 from inspectd.wire.sync import Position
 
 EPOCH = 1_763_924_400_000
@@ -101,6 +102,18 @@ def test_a_state_folder_is_one_lines(tmp_path: Path) -> None:
             refuse_other_line(copy, plant, line)
     (copy / MARK_NAME).write_bytes(b"\0" * 400)  # a damaged mark says nothing
     refuse_other_line(copy, "p", "other")
+
+
+def test_a_journal_of_a_later_version_is_no_damaged_one(tmp_path: Path) -> None:
+    file = opened(tmp_path)
+    file.close()
+    file.mark.close()
+    refuse_later_version(tmp_path / "none")
+    refuse_later_version(file.path)
+    with contextlib.closing(sqlite3.connect(file.path)) as later:
+        later.execute("PRAGMA user_version = 2")
+    with pytest.raises(InputError, match="was written by a later version of inspectd, in format 2"):
+        refuse_later_version(file.path)
 
 
 def test_the_mark_of_an_earlier_version_gets_the_lines_name_and_stays_readable_for_it(tmp_path: Path) -> None:
