@@ -66,7 +66,7 @@ def main(arguments: argparse.Namespace) -> int:
         ConfigError: there is a problem; all are listed.
     """
     found = config.examine(arguments.file)
-    for warning in (*_warnings(found), *_timing_warnings(found)):
+    for warning in (*_warnings(found), *_camera_warnings(found), *_timing_warnings(found)):
         print(f"warning: {printable(warning)}", file=sys.stderr)
     problems = list(found.problems)
     if not arguments.settings_only:
@@ -92,6 +92,31 @@ def _warnings(found: config.Examined) -> Iterator[str]:
             "and whoever takes the port while the line is down can answer as the line; a gate needs the "
             "local sockets, or keys (docs/security.md)"
         )
+
+
+def _camera_warnings(found: config.Examined) -> Iterator[str]:
+    """Cameras that are allowed, and yet may look at no part, or at one that no gate hears of."""
+    has_triggers = any(camera.mode == "triggered" for _, camera in found.cameras)
+    seen: dict[object, str] = {}
+    for where, camera in found.cameras:
+        source = getattr(camera, camera.source_key)
+        if has_triggers and camera.mode != "triggered":
+            yield (
+                f'{where}.mode: is "{camera.mode}" beside triggered cameras, so what {camera.name} rejects '
+                'belongs to no part, and no gate hears of it; is "triggered" meant?'
+            )
+        if camera.is_live and source in seen:
+            yield (
+                f"{where}.{camera.source_key}: is that of {seen[source]} too, so both look at the same; is "
+                "another one meant? Several parts of one picture are regions (docs/cameras.md)"
+            )
+        elif camera.is_live:
+            seen[source] = where
+        if camera.mode == "triggered" and not camera.is_live:
+            yield (
+                f"{where}.kind: {camera.name} replays pictures, or makes them up, and gates act on them: it "
+                "looks at no part on the line"
+            )
 
 
 def _timing_warnings(found: config.Examined) -> Iterator[str]:

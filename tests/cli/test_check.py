@@ -517,3 +517,25 @@ def test_a_live_triggered_camera_without_its_latency_is_refused_everywhere(tmp_p
         assert done.returncode == 2
         assert "cameras[0].latency_ms: is missing, expected the longest time from exposure" in done.stderr
         assert "`inspectd camera latency cam --config FILE` measures it" in done.stderr
+
+
+def test_cameras_that_look_at_no_part_or_that_no_gate_hears_of_are_warned_of(
+    tmp_path, bank_file, good_folder
+):
+    live = 'kind = "opencv"\nsource = "rtsp://127.0.0.1:1/a"\nrecipe = "cell"\n'
+    cameras = (
+        camera_table("top", good_folder, mode='"triggered"')
+        + camera_table("side", good_folder)
+        + f'[[cameras]]\nname = "left"\nmode = "triggered"\nlatency_ms = 80\n{live}'
+        + f'[[cameras]]\nname = "right"\nmode = "triggered"\nlatency_ms = 80\n{live}'
+    )
+    file = tmp_path / "line.toml"
+    file.write_text(settings(bank_file, cameras))
+    done = inspectd("check", file, "--settings-only")
+    assert done.returncode == 0, done.stderr
+    said = [line.partition(", ")[0] for line in done.stderr.splitlines() if "cameras[" in line]
+    assert said[:3] == [
+        "warning: cameras[0].kind: top replays pictures",
+        'warning: cameras[1].mode: is "free" beside triggered cameras',
+        "warning: cameras[3].source: is that of cameras[2] too",
+    ]
