@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from inspectd.backends.cuda.device import choose_device
 from inspectd.backends.precisions import prepare, refuse_unavailable
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.build import BankBuilder, BuildReport, Built
 from inspectd.bank.build_spec import BuildSpec
-from inspectd.bank.file import read_bank
+from inspectd.bank.file import BankFile, read_bank
 from inspectd.bank.images import NamedFrame, named_image, read_image, video_frames
 from inspectd.bank.polygons import JudgedArea, read_polygons
 from inspectd.bank.presets import PRESETS, Preset
@@ -114,8 +112,7 @@ def main(arguments: argparse.Namespace) -> int:
         facts = {"choice": choice, "settings": chosen if isinstance(chosen, str) else _facts(chosen)}
         print(json_line({**msgspec.to_builtins(report), **msgspec.to_builtins(facts)}))
     else:
-        foreground = bank.tensors["head.mask"] if bank.manifest.foreground else None
-        _print_report(arguments.out, report, choice, foreground)
+        _print_report(arguments.out, report, choice, bank)
         _say_sizes(len(bank.manifest.image_sizes))
         if arguments.review is not None:
             print(f"review: {arguments.review}")
@@ -304,14 +301,15 @@ def _facts(chosen: ChosenSettings) -> dict[str, object]:
     return {**msgspec.to_builtins(chosen.spec.settings_choice), "image_ms": chosen.image_ms}
 
 
-def _print_report(
-    out: Path, report: BuildReport, choice: Choice, foreground: NDArray[np.float32] | None
-) -> None:
+def _print_report(out: Path, report: BuildReport, choice: Choice, written: BankFile) -> None:
     bank = report.bank
     print(f"{out}: {bank.rows} x {bank.dims} from {report.patches} patches of {report.images} images")
-    if foreground is not None:
-        judged = f"{int((foreground > 0).sum())} of {foreground.size}"
-        print(f"foreground: {judged} places show the part and are judged; `inspectd bank show` draws them")
+    share = _judged_share(written)
+    if share < 1:
+        print(
+            f"judged: {share:.1%} of each picture; what lies elsewhere is never looked at, and no figure "
+            f"here knows of it. `inspectd bank show {out}` draws the mask"
+        )
     print(f"threshold {report.threshold:.4f}, sha256 {report.sha256[:12]}")
     steps = f"features {report.extract_s:.1f}, coreset {report.coreset_s:.1f}, whole fit {report.fit_s:.1f}"
     print(f"seconds: {steps}")
@@ -331,6 +329,13 @@ def _print_report(
     print_choice(choice)
     if report.outliers:
         print_names(_outliers(out, report), report.outliers)
+
+
+def _judged_share(bank: BankFile) -> float:
+    """The share of each picture that a bank judges, by its region of interest and its mask."""
+    region, mask = bank.manifest.patch_options.region, bank.tensors.get("head.mask")
+    share = 1.0 if region is None else region[2] * region[3]
+    return share if mask is None else share * float((mask > 0).mean())
 
 
 def _say_sizes(count: int) -> None:

@@ -498,3 +498,13 @@ def test_sizes_coresets_and_options_are_read() -> None:
             parse_region(text)
     with pytest.raises(InputError, match="expected NAME=VALUE"):
         parse_options(["neighbours"])
+
+
+def test_a_build_says_how_much_of_each_picture_it_judges(
+    inspectd: Callable[..., Done], good_folder: Path, tmp_path: Path
+) -> None:
+    bank = tmp_path / "corner.bank"
+    small = ("--size", 64, "--pastes", 0, "--tune", "off")
+    done = inspectd("build", "--images", good_folder, "--out", bank, "--roi", "0.5,0,0.5,0.5", *small)
+    assert done.returncode == 0, done.stderr
+    assert "judged: 25.0% of each picture; what lies elsewhere is never looked at" in done.stdout
