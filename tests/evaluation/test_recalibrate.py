@@ -132,3 +132,12 @@ def test_defects_the_bank_was_built_from_are_named(bank: Path, mixed_folder: Pat
 def test_a_rate_that_is_none_is_refused(bank: Path, rate: float) -> None:
     with pytest.raises(InputError, match="expected a share between 0 and 1"):
         recalibrate(bank, None, [], rate, device="cpu", progress=quiet, write=True)
+
+
+def test_a_threshold_that_would_pass_clear_defects_is_not_stored(bank: Path) -> None:
+    before = bank.read_bytes()
+    usual = float(read_bank(bank).tensors[GOOD_SCORES].max())
+    rejects = GoodScores(np.linspace(0.5 * usual, 40 * usual, 100), [str(n) for n in range(100)])
+    with pytest.raises(InputError, match=r"is unchanged.*times as far above the median as the highest"):
+        recalibrate(bank, rejects, [], 0.05, device="cpu", progress=quiet, write=True)
+    assert bank.read_bytes() == before
