@@ -327,22 +327,6 @@ class Changeover:
 
     # --- the shadow ----------------------------------------------------------------------------------------
 
-    def stop(self) -> None:
-        """The line begins to stop: a change that is not recorded for certain yet does not come."""
-        recording = self._recording
-        if recording is not None and not recording.is_given_up and recording.give_up():
-            self._refuse(recording.request, recording.reply, RecipeRefusalReason.NOT_READY, "the line stops")
-
-    def close(self) -> None:
-        """The line ends: a change that is not recorded yet does not come, as nobody can be told of it."""
-        if self._recording is not None:
-            self._recording.give_up()
-
-    @property
-    def owes_answer(self) -> bool:
-        """Whether a change counts, or may yet, of which who asked was told nothing."""
-        return self._recording is not None and not self._recording.is_given_up
-
     def resume(self) -> None:
         """Go on as the line was when it ended, but for a change of which it could tell nobody."""
         what = "which record is in force cannot be noted"
@@ -423,6 +407,22 @@ class Changeover:
         self._refuse(request, reply, RecipeRefusalReason.NO_SHADOW, detail)
 
     # --- the audit journal ---------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """The line begins to stop: a change that is not recorded for certain yet does not come."""
+        recording = self._recording
+        if recording is not None and not recording.is_given_up and recording.give_up():
+            self._refuse(recording.request, recording.reply, RecipeRefusalReason.NOT_READY, "the line stops")
+
+    def close(self) -> None:
+        """The line ends: a change that is not recorded yet does not come, as nobody can be told of it."""
+        if self._recording is not None:
+            self._recording.give_up()
+
+    @property
+    def owes_answer(self) -> bool:
+        """Whether a change counts, or may yet, of which who asked was told nothing."""
+        return self._recording is not None and not self._recording.is_given_up
 
     def _begin_recording(self, recording: _Recording, old: LineRecipe) -> None:
         self._recording = recording

@@ -200,7 +200,8 @@ class GoldenChecks:
     def conditions(self) -> list[tuple[str, str]]:
         """Name and detail of what is wrong now, for the line's health."""
         now_ns, utc_ns = self._clock(), time.time_ns()
-        found = [("golden_none", self._none)] if self._is_running and self._none else []
+        none = self._none() if self._is_running else ""
+        found = [("golden_none", none)] if none else []
         for subject in self._subjects() if self._is_running else []:
             state = self._schedule.state(subject, now_ns, utc_ns)
             if state in {GoldenState.DUE, GoldenState.OVERDUE, GoldenState.FAILED}:
@@ -493,7 +494,6 @@ class GoldenChecks:
 
     # --- what is told --------------------------------------------------------------------------------------
 
-    @property
     def _none(self) -> str:
         """Says that nothing in force has golden parts, though others have; empty: something has."""
         names = {title_of(key)[0] for key in self._book.in_force.keys}
@@ -503,8 +503,8 @@ class GoldenChecks:
         return f"recipe {named} has none in golden.parts: its parts are judged without checks"
 
     def _tell_of_none(self) -> None:
-        if self._none:
-            self._emit("warning", "golden_none", detail=self._none)
+        if none := self._none():
+            self._emit("warning", "golden_none", detail=none)
 
     def _tell(self, change: GoldenChange) -> None:
         """Publish that a recipe's state is another one, and record since when a check is due."""

@@ -37,6 +37,7 @@ from inspectd.publish.journal.file import NAME as JOURNAL
 from inspectd.publish.journal.sqlite import refuse_later_version
 from inspectd.recipes.stored import RecipeRecords
 from inspectd.records import BankInForce, FrameRef
+from inspectd.scoring.messages import StartScoring
 from inspectd.scoring.pool import process_names, process_starts
 from inspectd.text import counted, printable, why
 from inspectd.wire.sockets import TCP_SETTINGS
@@ -149,7 +150,7 @@ def _try_out(found: config.Examined, banks: dict[str, BankInForce]) -> Iterator[
             yield from _unavailable(partial(getattr, found.line, where))
     cameras = [camera for _, camera in found.cameras]
     scoring = found.scoring or config.ScoringSettings()
-    yield from _scoring_problems(found.recipes, scoring, cameras, banks)
+    yield from _scoring_problems(found.recipes, scoring, found.cameras, banks)
     # Nothing but scoring was loaded so far, so that this process shows what a scoring process takes.
     scoring_bytes = own_peak_bytes() * len(process_names(scoring)) if banks else 0
     slot_bytes: dict[str, int] = {}
@@ -236,7 +237,7 @@ def _access_problem(where: str, read: Callable[[], object]) -> Iterator[str]:
 def _scoring_problems(
     recipes: list[tuple[str, config.Recipe]],
     scoring: config.ScoringSettings,
-    cameras: list[config.Camera],
+    cameras: list[tuple[str, config.Camera]],
     banks: dict[str, BankInForce],
 ) -> Iterator[str]:
     """Read every bank, check that all fit on the devices, and load each as the daemon would.
@@ -247,7 +248,7 @@ def _scoring_problems(
         return
     from inspectd.backends.cuda.memory import release_memory  # noqa: PLC0415 - seconds of imports, for this check only
     from inspectd.bank.reach import admit_threshold  # noqa: PLC0415 - as above
-    from inspectd.scoring.worker import admit_banks, load, placed  # noqa: PLC0415 - as above
+    from inspectd.scoring.worker import admit_banks, placed  # noqa: PLC0415 - as above
 
     sound = []
     for where, recipe in recipes:
@@ -265,7 +266,7 @@ def _scoring_problems(
             yield f"{where}.bank: {error}"
     places = {recipe.name: where for where, recipe in sound}
     try:
-        starts = process_starts(scoring, [recipe for _, recipe in sound], 1, cameras)
+        starts = process_starts(scoring, [each for _, each in sound], 1, [each for _, each in cameras])
     except InputError as error:
         yield str(error)  # it names the setting
         return
@@ -275,7 +276,7 @@ def _scoring_problems(
             for recipe in start.recipes:
                 try:
                     one = msgspec.structs.replace(start, recipes=(recipe,))
-                    banks |= {bank.recipe: bank for bank in load(one)[0].banks}
+                    banks[recipe.name] = _load(one, recipe, cameras)
                     if not banks[recipe.name].limits:
                         print(f"warning: {places[recipe.name]}: {_not_held(recipe)}", file=sys.stderr)
                 except BankError as error:
@@ -283,6 +284,20 @@ def _scoring_problems(
                 release_memory()
     except InspectdError as error:
         yield f"scoring: {error}"
+
+
+def _load(
+    start: StartScoring, recipe: config.Recipe, cameras: list[tuple[str, config.Camera]]
+) -> BankInForce:
+    """Load a recipe's bank, and let it go again; warn of pictures of the empty belt that it would pass."""
+    from inspectd.cli.check_belts import belts_with_parts  # noqa: PLC0415 - as above
+    from inspectd.scoring.worker import load  # noqa: PLC0415 - as above
+
+    ready, scorers = load(start)
+    (bank,) = ready.banks
+    for warning in belts_with_parts(cameras, recipe, bank, scorers[recipe.name]):
+        print(f"warning: {printable(warning)}", file=sys.stderr)
+    return bank
 
 
 def _reach_warnings(where: str, recipe: config.Recipe, reach: Reach) -> Iterator[str]:

@@ -49,7 +49,7 @@ def unproven(settings: Config) -> Iterator[str]:
         for expect, passes in (("fail", "everything"), ("pass", "nothing")):
             if all(part.expect != expect for part in own):
                 yield (
-                    f"golden.parts: recipe {recipe} has no part with expect = {expect!r}, so a line that "
+                    f'golden.parts: recipe {recipe} has no part with expect = "{expect}", so a line that '
                     f"passes {passes} would pass its checks"
                 )
         judged = [place for place, by in judged_by.items() if by == recipe]

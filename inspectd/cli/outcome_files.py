@@ -15,10 +15,10 @@ from inspectd.files import is_there, open_regular, refuse_unwritable
 _PICTURES: Final = (".png", ".jpg", ".jpeg")
 _MOST_BYTES: Final = 256
 _BEGINNINGS: Final = {
-    "bank": rb".{8}\{",
+    "bank": rb'.{8}\{"__metadata__":\{"inspectd"',
     "page": rb"(?i:\s*<!doctype html)",
     "picture": rb"\x89PNG|\xff\xd8\xff",
-    "drawing": rb"\s*<(svg|\?xml)",
+    "drawing": rb"\s*<svg",
     "archive": rb"PK\x03\x04",
     "figures": rb"\s*\{",
 }

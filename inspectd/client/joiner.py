@@ -18,6 +18,7 @@ import msgspec
 
 from inspectd.wire import PartVerdict, Verdict
 from inspectd.wire.sync import Answer, End, Position, ReplayRequest, Truncated
+from inspectd.wire.verdicts import Number
 
 RETRY_SECONDS: Final = 1.0
 """An answer that does not come within it is asked for again."""
@@ -31,9 +32,19 @@ class LossReason(StrEnum):
     TRUNCATED = "truncated"
     """The line does not keep them any longer, or its journal was replaced."""
     MISSING = "missing"
-    """The line published them and could not record them, and this reader did not receive them."""
+    """The line published them and could not record them, and this reader did not receive them; or they cannot
+    be read."""
     UNANSWERED = "unanswered"
     """The line did not answer in time when it was asked for them."""
+
+
+class Unread(msgspec.Struct, frozen=True):
+    """What is known of a replayed verdict that this version cannot read."""
+
+    plant: str
+    line: str
+    epoch: Number
+    seq: Number
 
 
 class Lost(msgspec.Struct, frozen=True):
@@ -141,8 +152,8 @@ class Joiner:
         """When `request` has something to do by itself; None when never."""
         return self._ask_at if self._behind else None
 
-    def answer(self, answer: Answer, verdicts: Sequence[Numbered] = ()) -> None:
-        """Take in an answer of the line, and the verdicts that came with it."""
+    def answer(self, answer: Answer, verdicts: Sequence[Numbered | Unread] = ()) -> None:
+        """Take in an answer of the line, and the verdicts that came with it, readable or not."""
         if answer.request != self._asked or not self._behind:
             return  # the answer to an earlier request, which was asked again
         if isinstance(answer, End) and answer.messages != self._answers:
@@ -160,13 +171,17 @@ class Joiner:
 
     # --- the position moves -------------------------------------------------------------------------------
 
-    def _replayed(self, verdict: Numbered) -> None:
+    def _replayed(self, verdict: Numbered | Unread) -> None:
         here = Position(verdict.epoch, verdict.seq)
         if here <= self._start(here):
             return
         self._release_held(here)
-        self._pass_to(here, LossReason.MISSING)
-        self._put_out(verdict, here)
+        if isinstance(verdict, Unread):
+            self._pass_to(_next_after(here), LossReason.MISSING)
+            self._move_to(here)
+        else:
+            self._pass_to(here, LossReason.MISSING)
+            self._put_out(verdict, here)
 
     def _truncated(self, oldest: Position) -> None:
         if self.position is None:

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from inspectd import wire
 from inspectd.client import cursor as cursors
 from inspectd.client.cursor import Cursor
 from inspectd.client.decode import decode
-from inspectd.client.joiner import Item, Joiner, Lost, Numbered
+from inspectd.client.joiner import Item, Joiner, Lost, Numbered, Unread
 from inspectd.client.tracker import LineTracker, Liveness
 from inspectd.errors import InputError
 from inspectd.wire import Event, Heartbeat, PartVerdict, Verdict, sync
@@ -142,18 +143,26 @@ class Session:
             self.position = self._joiner.position
 
     def answered(self, parts: list[bytes]) -> None:
-        """Take in a message of the sync socket."""
+        """Take in a message of the sync socket.
+
+        Raises:
+            InputError: it has a verdict of another line than this reader's.
+        """
         try:
             answer = sync.decode_answer(parts[0])
         except ValueError:
             self.unreadable += 1
             return
-        verdicts = []
+        verdicts: list[Numbered | Unread] = []
         for header in parts[2::2]:
             try:
                 verdicts.append(self._numbered(header))
-            except ValueError:  # asked for again, it would be the same: what it should be comes as `Lost`
+            except ValueError:  # asked for again, it would be the same: it comes as `Lost`
                 self.unreadable += 1
+                with contextlib.suppress(ValueError):
+                    verdicts.append(msgspec.json.decode(header, type=Unread))
+        for verdict in verdicts:
+            self._check_line("a verdict", verdict.plant, verdict.line)
         self._joiner.answer(answer, verdicts)
 
     def commit(self) -> None:
@@ -172,9 +181,10 @@ class Session:
         if self._line is None:
             self._line = (plant, line)
         elif self._line != (plant, line):
+            cursor = f", or the cursor {self._file}" if self._file else ""
             raise InputError(
                 f"got {what} of line {plant}/{line}, expected {'/'.join(self._line)} alone; correct the "
-                f"endpoint, or which line is meant (line.plant, line.name; cursor file: {self._file})"
+                f"endpoint, or which line is meant (line.plant, line.name){cursor}"
             )
 
     def _numbered(self, header: bytes) -> Numbered:
@@ -183,8 +193,6 @@ class Session:
             raise ValueError(  # noqa: TRY004 - what was sent is wrong, not who called
                 f"got a {type(message).__name__} in a replay"
             )
-        if self._line is not None and (message.plant, message.line) != self._line:
-            raise ValueError(f"got a verdict of line {message.plant}/{message.line} in a replay")
         return message
 
 

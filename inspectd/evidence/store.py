@@ -91,7 +91,6 @@ class EvidenceStore:
             OSError: another process has it, it is another line's, or the directory cannot be made.
         """
         if self._lock_fd is not None:
-            self._refuse_other_line()
             return
         self._root.mkdir(mode=0o750, parents=True, exist_ok=True)
         fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -103,20 +102,24 @@ class EvidenceStore:
             raise BlockingIOError(error.errno, why, str(self._root)) from error
         except OSError as error:  # a file system without locks, on which evidence can be kept all the same
             event(_log, logging.WARNING, "evidence_unlocked", path=str(self._root), detail=error.strerror)
+        try:
+            self._refuse_other_line()
+        except OSError:
+            os.close(fd)  # its own line may come
+            raise
         self._lock_fd = fd
-        self._refuse_other_line()
 
     def _refuse_other_line(self) -> None:
         """Refuse a tree whose pieces another line has kept: they would be removed as this one's oldest."""
         owner = self._root / _OWNER
         if not self._line:
             return
-        try:
-            found = owner.read_text(encoding="utf-8", errors="replace").strip()
-        except FileNotFoundError:
-            owner.write_text(f"{self._line}\n", encoding="utf-8")
-            return
-        if found != self._line:
+        found = owner.read_text(encoding="utf-8", errors="replace").strip() if owner.exists() else ""
+        if not found:  # or a power cut has emptied it
+            new = owner.with_suffix(".new")
+            new.write_text(f"{self._line}\n", encoding="utf-8")
+            new.replace(owner)
+        elif found != self._line:
             why = (
                 f"the evidence here is line {found[:130]}'s; give each line an evidence.dir of its own, or "
                 f"delete {_OWNER} if it may be counted and removed as line {self._line}'s"

@@ -31,9 +31,13 @@ _SYSTEM: Final = frozenset(
     }
 )  # fmt: skip
 """Folders of file servers and desktops: deleted files, thumbnails, old copies. In lower case."""
-_GOOD: Final = ("good", "ok", "normal")
-"""How labelled data sets begin the name of the folder of good parts, in lower case."""
-_BAD: Final = re.compile(r"(bad|defect|fail|reject|anomal|nok|not[ _-]?ok|ng\Z)", re.IGNORECASE)
+_GOOD: Final = re.compile(r"(good|ok|normal)([ _.-]?[0-9]+)?", re.IGNORECASE)
+"""How labelled data sets name the folder of good parts."""
+_BAD: Final = re.compile(
+    r"(bad|defect(s|ive|ives)?|fail(ed|ure|ures)?|reject(s|ed)?|anomal(y|ies|ous)|nok|not[ _-]?ok|ng)"
+    r"([ _.-].*|[0-9]+)?",
+    re.IGNORECASE,
+)
 """And those of others."""
 _MASK_ENDINGS: Final = ("_mask", "_gt")
 _MASK_BEGINNING: Final = "mask_"
@@ -121,8 +125,8 @@ def list_good_pictures(folder: Path) -> Listing:
         for place in path.relative_to(folder).parents[:-1]:
             inside.setdefault(folder / place.parent, set()).add(place.name)
     for parent, names in sorted(inside.items()):
-        good = sorted(name for name in names if name.lower().startswith(_GOOD))
-        others = names.difference(good) if good else {name for name in names if _BAD.match(name)}
+        good = sorted(name for name in names if _GOOD.fullmatch(name))
+        others = names.difference(good) if good else {name for name in names if _BAD.fullmatch(name)}
         if others or {"test", "train"} <= {name.lower() for name in names}:
             meant = parent / good[0] if good else parent / "train" / "good"
             such = f", such as {meant}" if meant.is_dir() else ""

@@ -255,7 +255,7 @@ class RecipeRecords:
             mark = read_mark(self._audit)
         except InputError:
             return  # whoever says what is in force gets out of that
-        if mark is not None and mark.pending_sha256:
+        if mark is not None and mark.pending:
             self.settle()
 
     def _append(

@@ -106,7 +106,7 @@ class ScoringWorker:
         self._channel = channel
         self._start = start
         self._scorers: dict[str, Scorer] = {}
-        self._off = {recipe.name: _reasons(recipe.quality_off) for recipe in start.recipes}
+        self._off = {recipe.name: switched_off(recipe.quality_off) for recipe in start.recipes}
         self._rings: dict[tuple[str, int], FrameRing] = {}
         self._under_way: deque[_UnderWay] = deque()
         self._pinned = PinnedRings("cpu")
@@ -228,7 +228,7 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
     for recipe in start.recipes:
         scorer = Scorer.load(Path(recipe.bank), start.scoring.device, _options(start))
         if scorer.check is not None:
-            scorer.check.admit(_reasons(recipe.quality_off))
+            scorer.check.admit(switched_off(recipe.quality_off))
         scorer.warm_up(start.max_batch)
         _warm_up_as_used(scorer)
         scorers[recipe.name] = scorer
@@ -358,14 +358,15 @@ def find(check: FrameCheck | None, pixels: NDArray[np.uint8], off: frozenset[Rea
     return Finding(measures, check.reason(beyond), check.described(beyond, measures))
 
 
-def _reasons(off: Sequence[str]) -> frozenset[Reason]:
+def switched_off(off: Sequence[str]) -> frozenset[Reason]:
+    """The reasons that `quality_off` of a recipe names."""
     return frozenset(Reason(f"quality_{each}") for each in off)
 
 
 def _limits_in_force(scorer: Scorer, recipe: config.KeyedRecipe) -> dict[str, MeasureLimit]:
     if scorer.check is None:
         return {}
-    off = _reasons(recipe.quality_off)
+    off = switched_off(recipe.quality_off)
     limits = scorer.check.learnt.limits
     return {name: limit for name, limit in limits.items() if REASONS[name] not in off}
 

@@ -160,7 +160,7 @@ def test_a_golden_part_of_no_recipe_is_warned_of(tmp_path, bank_file, good_folde
     done = inspectd("check", file)
     assert done.returncode == 0, done.stderr
     expect, warning = [line for line in done.stderr.splitlines() if "golden" in line]
-    assert "recipe cell has no part with expect = 'fail', so a line that passes everything would" in expect
+    assert 'recipe cell has no part with expect = "fail", so a line that passes everything would' in expect
     assert "golden.parts[2].recipe: 'c' is in neither this file nor the store" in warning
     assert warning.endswith("these are there: b, cell")
 
@@ -184,7 +184,7 @@ def test_what_golden_parts_do_not_prove_is_warned_of(tmp_path, bank_file, good_f
     assert done.returncode == 2
     said = [line.strip() for line in done.stderr.splitlines() if " golden.parts" in line]
     no_good_part = (
-        "recipe other has no part with expect = 'pass', so a line that passes nothing would pass its checks"
+        'recipe other has no part with expect = "pass", so a line that passes nothing would pass its checks'
     )
     wrong_camera = (
         "golden.parts[2].cameras: top is judged by recipe cell, expected cameras that are judged by other, "
@@ -539,3 +539,16 @@ def test_cameras_that_look_at_no_part_or_that_no_gate_hears_of_are_warned_of(
         'warning: cameras[1].mode: is "free" beside triggered cameras',
         "warning: cameras[3].source: is that of cameras[2] too",
     ]
+
+
+def test_parts_among_the_pictures_of_the_empty_belt_are_warned_of(tmp_path, bank_file, good_folder):
+    file = tmp_path / "line.toml"
+    (tmp_path / "belt").mkdir()
+    for number in range(10):
+        shutil.copy(min(good_folder.iterdir()), tmp_path / f"belt/{number}.png")
+    camera = camera_table("cam", good_folder) + '[cameras.presence]\nempty_folder = "belt"\n'
+    file.write_text(settings(bank_file, camera))
+    done = inspectd("check", file)
+    assert done.returncode == 0, done.stderr
+    (warning,) = [line for line in done.stderr.splitlines() if "empty_folder" in line]
+    assert " would pass by recipe cell: does it show a part? " in warning

@@ -43,7 +43,7 @@ def test_a_picture_has_a_name_that_says_its_format(tmp_path, name):
 
 
 KINDS = {
-    bank_to_write: b'\x10\x00\x00\x00\x00\x00\x00\x00{"__metadata__"',
+    bank_to_write: b'\x10\x00\x00\x00\x00\x00\x00\x00{"__metadata__":{"inspectd":"',
     page_to_write: b"<!doctype html><html>",
     drawing_to_write: b"<svg xmlns",
     archive_to_write: b"PK\x03\x04recipe.json",

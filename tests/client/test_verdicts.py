@@ -151,6 +151,20 @@ def test_or_with_the_oldest_there_is_if_it_asks_for_it(line: Line) -> None:
         assert names(take(reader, 10)) == [(0, n) for n in range(1, 11)]
 
 
+def test_of_another_line_behind_the_sync_socket_nothing_is_taken(line: Line, tmp_path: Path) -> None:
+    cursor = tmp_path / "cursor"
+    with VerdictReader(line.endpoint, line=("demo", "line1"), cursor=cursor, start="oldest") as reader:
+        line.publish(3)
+        take(reader, 3)
+        reader.commit()
+        before = cursor.read_bytes()
+        line.publish(2, live=False, line="line2")
+        with pytest.raises(InputError, match="got a verdict of line demo/line2, expected demo/line1 alone"):
+            take(reader, 2)
+        reader.commit()
+    assert cursor.read_bytes() == before
+
+
 @pytest.mark.parametrize("start", ["now", "oldest"])
 def test_a_reason_that_only_a_later_version_knows_is_read_and_kept(line: Line, start: Any) -> None:
     later = {"evaluation": Evaluation.UNDECIDABLE, "reason": Reason("mirrored")}
@@ -171,17 +185,27 @@ def test_a_reason_that_only_a_later_version_knows_is_read_and_kept(line: Line, s
 
 
 @pytest.mark.parametrize("start", ["now", "oldest"])
-def test_a_verdict_that_cannot_be_read_is_one_that_is_lost(line: Line, start: Any) -> None:
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_verdict_that_cannot_be_read_is_one_that_is_lost(line: Line, start: Any, ends: bool) -> None:
+    odd = {"evaluation": "perhaps"}
     with VerdictReader(line.endpoint, start=start) as reader:
         while reader.position is None and start == "now":
             reader.receive(0.05)
+        line.publish(1, **odd)
         line.publish(2)
-        line.publish(1, evaluation="perhaps")
+        line.publish(1, **odd)
         line.publish(2)
-        first, second, lost, *rest = take(reader, 5)
+        line.publish(2, **odd)
+        if ends:
+            line.restart()
+            line.publish(2)
+        taken, expected = take(reader, 10 if ends else 8), [1, 2, 3, 4, 5, 6, 7, 8]
         assert reader.unreadable > 0
-    assert names([first, second, *rest]) == [(0, 1), (0, 2), (0, 4), (0, 5)]
-    assert (lost.after.seq, lost.before.seq, lost.reason) == (2, 4, LossReason.MISSING)
+    lost = [(each.before.epoch - EPOCH, each.before.seq - 1) for each in taken if isinstance(each, Lost)]
+    assert lost == [(0, 1), (0, 4), (0, 7), (0, 8)]
+    given = names([each for each in taken if not isinstance(each, Lost)])
+    assert sorted(lost + given) == [(0, seq) for seq in expected] + ([(1, 1), (1, 2)] if ends else [])
+    assert {each.reason for each in taken if isinstance(each, Lost)} == {LossReason.MISSING}
 
 
 def test_what_is_missed_in_the_middle_and_at_the_end_comes_in_its_place(line: Line) -> None:

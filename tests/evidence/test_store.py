@@ -214,7 +214,16 @@ def test_a_tree_belongs_to_one_line(tmp_path):
     for _ in range(2):
         with pytest.raises(PermissionError, match="the evidence here is line plant/line1's"):
             store.claim()
-    owner.unlink()
-    store.claim()
+    own = EvidenceStore(tmp_path, 10_000, 0, line="plant/line1")
+    own.claim()  # which the other one does not hold up
+    own.claim()
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_a_tree_that_is_nobodys_becomes_the_lines(tmp_path, content):
+    owner = tmp_path / ".line"
+    if content is not None:
+        owner.write_text(content)  # as a power cut leaves it
+    EvidenceStore(tmp_path, 10_000, 0, line="plant/line2").claim()
     assert owner.read_text() == "plant/line2\n"
-    store.claim()
+    assert [path.name for path in tmp_path.iterdir()] == [".line"]

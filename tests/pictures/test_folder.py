@@ -148,6 +148,7 @@ def test_a_folder_without_pictures_says_what_there_is(tmp_path):
         (["cells/Good/a.png", "cells/cracked/b.png"], "cells/Good"),
         (["parts/a.png", "parts/NOK/b.png"], ""),
         (["a.png", "defective/b.png"], ""),
+        (["pass/a.png", "NG_2024/b.png"], ""),
     ],
 )
 def test_defects_of_a_labelled_data_set_are_not_learnt_as_good(tmp_path, files, meant):
@@ -166,6 +167,9 @@ def test_defects_of_a_labelled_data_set_are_not_learnt_as_good(tmp_path, files, 
         ["good/a.png", "c.png"],
         ["good/a.png", "good-2/b.png"],
         ["monday/a.png", "tuesday/b.png"],
+        ["okuma/a.png", "mazak/b.png"],
+        ["normal_exposure/a.png", "low_exposure/b.png"],
+        ["badge/a.png", "failsafe/b.png"],
         ["train/good/a.png"],
         ["test/a.png"],
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -145,3 +146,19 @@ def test_what_a_version_that_notes_nothing_puts_in_force_counts_and_is_guarded_f
     audit.write_bytes(b"".join(rest))
     with pytest.raises(InputError, match="record 2, which put b@1 in force, is gone"):
         records.in_force()
+
+
+def test_a_change_that_an_earlier_version_announced_by_its_number_does_not_count_either(
+    records: RecipeRecords, tmp_path: Path
+) -> None:
+    audit, a, b = tmp_path / "state" / "audit.jsonl", records.read("a", 1), records.read("b", 1)
+    records.record(ASKED, records.file, a)
+    noted = json.loads(audit.with_suffix(".mark").read_bytes())
+    records.record(ASKED, a, b)
+    audit.with_suffix(".mark").write_text(
+        json.dumps({name: noted[name] for name in ("seq", "sha256", "new")} | {"pending": 2})
+    )
+    assert records.in_force().name == "a@1"
+    records.settle()
+    assert records.in_force().name == "a@1"
+    assert [record.object for record in changes_in_force(audit)] == ["a"]

@@ -49,6 +49,10 @@ class CorruptError(Exception):
     """The file is not what was written to it."""
 
 
+class LaterVersionError(sqlite3.DatabaseError):
+    """The file is of a format that only a later version knows: nothing is recorded, and nothing is lost."""
+
+
 def create(path: Path) -> None:
     """Make a whole file or none, so that an empty one is known to have been cut."""
     new = path.with_name(f"{path.name}.new")
@@ -119,10 +123,13 @@ def check_structure(connection: sqlite3.Connection, seconds: float) -> None:
     """Check that the file is a journal and that its pages are whole, as far as `seconds` allow.
 
     Raises:
+        LaterVersionError: a later version of this program wrote it.
         CorruptError: it is not a journal, or is damaged.
     """
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application == _APPLICATION_ID and version > _VERSION:  # by what a crash left beside the file alone
+        raise LaterVersionError(f"was written by a later version of inspectd, in format {version}")
     if (application, version) != (_APPLICATION_ID, _VERSION):
         raise CorruptError(f"is not a journal: application {application:#x}, version {version}")
     report = _within(connection, seconds, "PRAGMA quick_check(1)")

@@ -166,14 +166,16 @@ class AuditLog:
         """Note that a record comes which does not count yet; None: what is noted is damaged."""
         try:
             mark = read_mark(self._path) or mark_of(record_in_force(self._path))
-            in_vain = pending_records(self._path, mark) if mark.pending_sha256 else ()
+            in_vain = pending_records(self._path, mark) if mark.pending else ()
         except AuditLineError:
             return None  # whoever says what is in force gets out of that
         except InputError as error:
             if not is_file(mark_path(self._path)):
                 raise UnavailableError(str(error)) from error  # nothing can be noted in its place
             return None
-        announced = msgspec.structs.replace(mark, pending_sha256=(*in_vain, record.sha256))
+        announced = msgspec.structs.replace(
+            mark, pending=mark.pending or record.seq, pending_sha256=(*in_vain, record.sha256)
+        )
         write_mark(self._path, announced)
         return announced
 

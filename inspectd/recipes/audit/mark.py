@@ -31,9 +31,17 @@ class AuditMark(msgspec.Struct, frozen=True):
     sha256: str
     new: str
     """What it put in force, for people."""
+    pending: int = 0
+    """For versions from before there were digests: from this `seq` on records do not count; 0: all do."""
     pending_sha256: tuple[str, ...] = ()
     """Digests of records that are being written, or were in vain: they do not count. Others that are newer
     than the noted one do: a version that notes nothing acknowledged them."""
+
+    def is_pending(self, record: AuditRecord) -> bool:
+        """Whether a record does not count."""
+        if self.pending_sha256:
+            return record.sha256 in self.pending_sha256
+        return 0 < self.pending <= record.seq
 
 
 def mark_path(audit: Path) -> Path:

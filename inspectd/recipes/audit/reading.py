@@ -112,8 +112,8 @@ def history(path: Path) -> Iterator[AuditRecord]:
         mark = read_mark(path)
     except InputError:
         mark = None  # of what is in force nobody knows then, but these were
-    pending = mark.pending_sha256 if mark is not None else ()
-    return (record for record in read(path) if puts_in_force(record) and record.sha256 not in pending)
+    found = (record for record in read(path) if puts_in_force(record))
+    return found if mark is None else (record for record in found if not mark.is_pending(record))
 
 
 def record_in_force(path: Path) -> AuditRecord | None:
@@ -131,7 +131,7 @@ def record_in_force(path: Path) -> AuditRecord | None:
         if record.seq <= mark.seq:
             noted = record
             break
-        if newer is None and puts_in_force(record) and record.sha256 not in mark.pending_sha256:
+        if newer is None and puts_in_force(record) and not mark.is_pending(record):
             newer = record
     if mark.seq and (noted is None or noted.sha256 != mark.sha256):
         raise lost(path, mark)
@@ -146,7 +146,7 @@ def pending_records(path: Path, mark: AuditMark) -> tuple[str, ...]:
         UnavailableError: the file cannot be read now.
     """
     newer = itertools.takewhile(lambda record: record.seq > mark.seq, newest_first(path))
-    return tuple(record.sha256 for record in newer if record.sha256 in mark.pending_sha256)
+    return tuple(record.sha256 for record in newer if mark.is_pending(record))
 
 
 def changes_in_force(path: Path) -> list[AuditRecord]:

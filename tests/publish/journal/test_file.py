@@ -18,7 +18,12 @@ from inspectd.config import JournalSettings as Settings
 from inspectd.errors import InputError
 from inspectd.publish.journal.file import MARK_NAME, NAME, SEQ_BITS, JournalFile, Mark, refuse_other_line
 from inspectd.publish.journal.records import Group, Row
-from inspectd.publish.journal.sqlite import CorruptError, forget_oldest, refuse_later_version
+from inspectd.publish.journal.sqlite import (
+    CorruptError,
+    LaterVersionError,
+    forget_oldest,
+    refuse_later_version,
+)
 from inspectd.wire.sync import Position
 
 EPOCH = 1_763_924_400_000
@@ -114,6 +119,9 @@ def test_a_journal_of_a_later_version_is_no_damaged_one(tmp_path: Path) -> None:
         later.execute("PRAGMA user_version = 2")
     with pytest.raises(InputError, match="was written by a later version of inspectd, in format 2"):
         refuse_later_version(file.path)
+    with pytest.raises(LaterVersionError):  # nor is it set aside
+        opened(tmp_path)
+    assert file.path.exists()
 
 
 def test_the_mark_of_an_earlier_version_gets_the_lines_name_and_stays_readable_for_it(tmp_path: Path) -> None:

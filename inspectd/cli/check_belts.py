@@ -1,0 +1,55 @@
+"""For `inspectd check`: pictures of the empty belt that show parts, so that parts would be dropped unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from inspectd.backends.scorer import Scorer
+from inspectd.config import Camera, Recipe
+from inspectd.pictures.depth import PictureError
+from inspectd.pictures.folder import NoPicturesError, list_pictures
+from inspectd.pictures.reading import read_picture
+from inspectd.records import BankInForce
+from inspectd.scoring.worker import find, switched_off
+
+
+def belts_with_parts(
+    cameras: Iterable[tuple[str, Camera]], recipe: Recipe, bank: BankInForce, scorer: Scorer
+) -> Iterator[str]:
+    """Pictures of the empty belt that a recipe's bank would pass, of cameras that it judges; three are tried.
+
+    Args:
+        cameras: each with its path in the configuration.
+        recipe: the recipe.
+        bank: its bank, with the threshold in force.
+        scorer: scores by it.
+    """
+    for where, camera in cameras:
+        folder = camera.presence.empty_folder
+        if folder is None or list(camera.places.items()) != [(camera.name, recipe.name)]:
+            continue
+        passed = next(_passed(Path(folder), recipe, bank, scorer), None)
+        if passed is not None:
+            yield (
+                f"{where}.presence.empty_folder: {passed} would pass by recipe {recipe.name}: does it show a "
+                "part? Frames that look like these pictures are no parts to the line, and get no verdict"
+            )
+
+
+def _passed(folder: Path, recipe: Recipe, bank: BankInForce, scorer: Scorer) -> Iterator[str]:
+    try:
+        paths = list_pictures(folder).pictures
+    except NoPicturesError:
+        return  # whoever reads the belt's pictures says so
+    off = switched_off(recipe.quality_off)
+    for path in (paths[0], paths[len(paths) // 2], paths[-1]):
+        try:
+            pixels = read_picture(path, bank.bit_depth)
+        except PictureError:
+            continue  # as above
+        is_of_its_size = recipe.any_size or pixels.shape[:2] in bank.image_sizes
+        if is_of_its_size and find(scorer.check, pixels, off).flaw is None:
+            (score,) = scorer.score([pixels])
+            if score.image_score <= bank.threshold:
+                yield path.name
