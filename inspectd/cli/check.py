@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import socket
 import sys
@@ -30,6 +31,7 @@ from inspectd.errors import (
     ThresholdError,
     UnavailableError,
 )
+from inspectd.evidence.store import owner_of
 from inspectd.metrics_server import metrics_access
 from inspectd.publish.access.keys import read_allowed, read_server_pair
 from inspectd.publish.journal.file import MARK_NAME, refuse_other_line
@@ -187,6 +189,13 @@ def _state_problems(file: Path, banks: Mapping[str, BankInForce]) -> Iterator[st
             print(f"warning: {printable(warning)}", file=sys.stderr)
     else:
         print(f"in force: {in_force.name} of the recipe store, not the recipes of this file")
+        parts = line.settings.golden.parts
+        if parts and in_force.id not in {part.recipe for part in parts}:
+            none = (
+                f"golden.parts: recipe {in_force.name} in force has none: its parts are judged without checks"
+            )
+            print(f"warning: {none}", file=sys.stderr)
+    yield from _evidence_problem(line.settings)
     for name in line.store.ids():
         try:
             if name != in_force.id:
@@ -201,6 +210,18 @@ def _state_problems(file: Path, banks: Mapping[str, BankInForce]) -> Iterator[st
                 f"store, so no recipe is held by this part; these are there: {', '.join(known)}",
                 file=sys.stderr,
             )
+
+
+def _evidence_problem(settings: config.Config) -> Iterator[str]:
+    """A directory of another line's evidence, which none is kept in."""
+    owner, own = "", f"{settings.line.plant}/{settings.line.name}"
+    with contextlib.suppress(OSError):  # the line says so when it keeps some
+        owner = owner_of(settings.evidence_path)
+    if settings.evidence.enabled and owner not in {"", own}:
+        yield (
+            f"evidence.dir: {settings.evidence_path} has the evidence of line {printable(owner[:130])}, "
+            f"expected a directory of {own}'s own"
+        )
 
 
 def _unusable_state(state: Path) -> Iterator[str]:

@@ -110,8 +110,10 @@ def examine(path: Path) -> Examined:
         tried = [sound(value, kind) for value in (values if isinstance(values, list) else [])]
         return [(f"{key}[{i}]", _absolute(item, base)) for i, item in enumerate(tried) if item is not None]
 
+    line = table("line", LineSettings)
+    found = [*problems(data, Config, ""), *cross_problems(data, base), *timing_problems(data)]
     return Examined(
-        [*problems(data, Config, ""), *cross_problems(data, base), *timing_problems(data)],
+        [*found, *(() if line is None else other_line_problems(line.name))],
         items("recipes", Recipe),
         items("cameras", Camera),
         table("triggers", Triggers),
@@ -119,7 +121,7 @@ def examine(path: Path) -> Examined:
         table("publish", PublishSettings),
         table("metrics", MetricsSettings),
         table("security", Security),
-        table("line", LineSettings),
+        line,
     )
 
 

@@ -114,7 +114,7 @@ class EvidenceStore:
         owner = self._root / _OWNER
         if not self._line:
             return
-        found = owner.read_text(encoding="utf-8", errors="replace").strip() if owner.exists() else ""
+        found = owner_of(self._root)
         if not found:  # or a power cut has emptied it
             new = owner.with_suffix(".new")
             new.write_text(f"{self._line}\n", encoding="utf-8")
@@ -237,6 +237,16 @@ class EvidenceStore:
             return
         self._pieces.append((place, size))
         self.used_bytes += size
+
+
+def owner_of(root: Path) -> str:
+    """The line, `PLANT/LINE`, whose evidence a directory has; empty: nobody's yet.
+
+    Raises:
+        OSError: that cannot be read.
+    """
+    owner = root / _OWNER
+    return owner.read_text(encoding="utf-8", errors="replace").strip() if owner.is_file() else ""
 
 
 def reason(error: OSError) -> str:

@@ -552,3 +552,24 @@ def test_parts_among_the_pictures_of_the_empty_belt_are_warned_of(tmp_path, bank
     assert done.returncode == 0, done.stderr
     (warning,) = [line for line in done.stderr.splitlines() if "empty_folder" in line]
     assert " would pass by recipe cell: does it show a part? " in warning
+
+
+def test_evidence_of_another_line_and_a_recipe_in_force_without_golden_parts_are_told(
+    tmp_path, bank_file, good_folder, monkeypatch
+):
+    file, state = line_with_a_recipe(tmp_path, bank_file, good_folder)
+    part = '[[golden.parts]]\nname = "g"\nrecipe = "cell"\nexpect = "fail"\n'
+    file.write_text(file.read_text().replace("enabled = false", f'dir = "{tmp_path}/kept"', 1) + part)
+    with AuditLog(state / "audit.jsonl") as log:
+        in_force = InForce("a", 1, RecipeStore(state / "recipes").read("a", 1).sha256)
+        log.append(AuditAction.ACTIVATE, who="anna", door="local", new=format_in_force(in_force))
+    done = inspectd("check", file)
+    assert done.returncode == 0, done.stderr
+    assert "warning: golden.parts: recipe a@1 in force has none: its parts are judged without" in done.stderr
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/.line").write_text("test/other\n")
+    done = inspectd("check", file)
+    assert done.returncode == 2
+    assert f"evidence.dir: {tmp_path}/kept has the evidence of line test/other, expected" in done.stderr
+    monkeypatch.setenv("INSPECTD_LINE", "line9")
+    assert "line.name: got 'line', expected 'line9'" in inspectd("check", file, "--settings-only").stderr
