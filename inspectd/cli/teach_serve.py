@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from inspectd import log
+from inspectd import config, log
 from inspectd.cli.teach_common import place_of_line
 from inspectd.config.places import systemd_directory
 from inspectd.errors import ExitCode, InputError
@@ -43,7 +43,7 @@ def main(arguments: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     jobs = TeachJobs(place.root, job_command(arguments.config.resolve()), lambda: time.time_ns() // 1_000_000)
-    with closing(jobs), DeskServer(path, TeachDesk(place, jobs), users) as server:
+    with closing(jobs), DeskServer(path, TeachDesk(place, jobs, _line(arguments.config)), users) as server:
         serving = threading.Thread(target=server.serve_forever, name="desk", daemon=True)
         serving.start()
         log.event(_log, logging.INFO, "listening", socket=str(path))
@@ -54,6 +54,11 @@ def main(arguments: argparse.Namespace) -> int:
     path.unlink(missing_ok=True)
     log.event(_log, logging.INFO, "stopped")
     return ExitCode.OK
+
+
+def _line(file: Path) -> str:
+    line = config.load(file).line
+    return f"{line.plant}/{line.name}"
 
 
 def _socket(arguments: argparse.Namespace) -> Path:

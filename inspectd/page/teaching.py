@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final
 
+import msgspec
 from anyio import CapacityLimiter, to_thread
 
 from inspectd.errors import UnavailableError
@@ -25,12 +26,13 @@ class TeachingDesk:
 
     Args:
         socket: of the desk; None: there is none on this host.
+        line: `PLANT/LINE` that it has to be of.
         guard: writes the records.
         counts: where acts are counted.
     """
 
-    def __init__(self, socket: str | None, guard: Guard, counts: Counter[tuple[str, str]]) -> None:
-        self._socket, self._guard, self._counts = socket, guard, counts
+    def __init__(self, socket: str | None, line: str, guard: Guard, counts: Counter[tuple[str, str]]) -> None:
+        self._socket, self._line, self._guard, self._counts = socket, line, guard, counts
         # Who waits for the desk must not take every thread of the page.
         self._limiter = CapacityLimiter(_AT_A_TIME)
 
@@ -78,7 +80,8 @@ class TeachingDesk:
             raise ApiError(
                 404, "no_teaching", "Nothing can be taught from this page: line.teach_socket is not set."
             )
-        answer, picture = await to_thread.run_sync(lambda: ask_desk(socket, request), limiter=self._limiter)
+        meant = msgspec.structs.replace(request, line=self._line)
+        answer, picture = await to_thread.run_sync(lambda: ask_desk(socket, meant), limiter=self._limiter)
         if answer.what == "unavailable":
             raise UnavailableError(answer.detail)
         if answer.what:

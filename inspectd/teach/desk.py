@@ -52,10 +52,11 @@ class TeachDesk:
     Args:
         place: the line's folder of teaching.
         jobs: what it computes.
+        line: `PLANT/LINE`.
     """
 
-    def __init__(self, place: TeachPlace, jobs: TeachJobs) -> None:
-        self._place, self._jobs = place, jobs
+    def __init__(self, place: TeachPlace, jobs: TeachJobs, line: str) -> None:
+        self._place, self._jobs, self._line = place, jobs, line
         self._act = threading.Lock()
 
     def answer(self, request: DeskRequest, user_id: int) -> tuple[DeskAnswer, bytes]:
@@ -65,6 +66,9 @@ class TeachDesk:
             request: what is asked.
             user_id: of the program that asks, as the system has it.
         """
+        if request.line not in {"", self._line}:
+            detail = f"this is the teaching desk of line {self._line}, asked was that of {request.line}"
+            return DeskAnswer(what="other_line", detail=detail), b""
         try:
             if isinstance(request, PictureAsked):
                 return self._picture(request)

@@ -28,8 +28,11 @@ class DeskPerson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     why: _Text = ""
 
 
-class _Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):
+class _Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):
     """Something that is asked of the desk."""
+
+    line: Annotated[str, Meta(max_length=200)] = ""
+    """`PLANT/LINE` that is meant: the desk of any other refuses. Empty: whichever is asked."""
 
 
 class LookAsked(_Asked, frozen=True, tag="look"):

@@ -75,7 +75,9 @@ def serve(line: TaughtLine) -> Iterator[Callable[..., Callable[[Any], DeskAnswer
         line.place.root.mkdir(exist_ok=True)
         jobs = TeachJobs(line.place.root, [sys.executable, "-c", script], lambda: time.time_ns() // 1_000_000)
         path = line.root / f"desk{len(servers)}.sock"
-        server = DeskServer(path, TeachDesk(line.place, jobs), {os.getuid()} if users is None else users)
+        server = DeskServer(
+            path, TeachDesk(line.place, jobs, "plant/line1"), {os.getuid()} if users is None else users
+        )
         servers.append((server, jobs))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         return lambda request: ask_desk(str(path), request, 20)[0]
@@ -93,6 +95,18 @@ def until(condition: Callable[[], Any]) -> Any:
         assert time.monotonic() < end
         time.sleep(0.02)
     return found
+
+
+def test_the_desk_of_another_line_does_nothing(line: TaughtLine, serve) -> None:
+    ask = serve()
+    part = line.keep(GOOD[0], Evaluation.FAIL)
+    meant = MarkAsked(person("olga", "operator"), part.name, "good", line="plant/line2")
+    refused = ask(meant)
+    assert (refused.what, "desk of line plant/line1, asked was that of plant/line2" in refused.detail) == (
+        "other_line", True,
+    )  # fmt: skip
+    assert ask(LookAsked()).value["cases"] == []
+    assert ask(LookAsked(line="plant/line1")).what == ""
 
 
 def test_what_is_asked_is_done_by_the_rules_and_recorded_with_its_door(line: TaughtLine, serve) -> None:
