@@ -496,7 +496,7 @@ class GoldenChecks:
 
     def _none(self) -> str:
         """Says that nothing in force has golden parts, though others have; empty: something has."""
-        names = {title_of(key)[0] for key in self._book.in_force.keys}
+        names = {title_of(key)[0] for key in self._book.in_force.places.values()}
         if names & {part.recipe for part in self._parts.values()}:
             return ""
         named = ", ".join(sorted(names))

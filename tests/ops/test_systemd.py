@@ -27,6 +27,11 @@ WATCHDOG_SECONDS = 4
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a systemd of one's own takes root")
 
 
+def _named(text: str, line: str) -> str:
+    """A service's settings: it takes none of another line."""
+    return text.replace('name = "line"', f'name = "{line}"')
+
+
 @pytest.fixture(scope="module")
 def port() -> int:
     return free_port()
@@ -57,14 +62,14 @@ def machine(
         metrics_port=port,
         extra=extra,
     )
-    (folder / "settings/line1.toml").write_text(line)
+    (folder / "settings/line1.toml").write_text(_named(line, "line1"))
     keyed = settings(
         state / "cells.safetensors",
         camera_table("cam1", state / "images", fps=5),
         extra=f'[publish]\nverdicts_tcp = "127.0.0.1:{keyed_port}"\n'
         '[security]\nkeys_dir = "/etc/inspectd/keyed.keys"',
     )
-    (folder / "settings/keyed.toml").write_text(keyed)
+    (folder / "settings/keyed.toml").write_text(_named(keyed, "keyed"))
     (folder / "settings/wrong.toml").write_text("[line]\ndeadline_ms = -1\n")
     booted = Machine(folder, drop_in=f"WatchdogSec={WATCHDOG_SECONDS}\nRestartSec=2\n")
     yield booted
@@ -126,9 +131,9 @@ def test_a_line_lives_under_systemd(started: Machine, port: int) -> None:
     file = machine.log.parent / "etc/inspectd/line1.toml"
     file.write_text(file.read_text().replace("fps = 5", "fps = 6"))
     assert machine.run("systemctl", "reload", LINE).returncode == 0
-    wait_for(lambda: metric(port, 'inspectd_reloads_total{line="line",result="done"') == 1, 20, machine)
+    wait_for(lambda: metric(port, 'inspectd_reloads_total{line="line1",result="done"') == 1, 20, machine)
     assert machine.run("systemctl", "reload", LINE).returncode == 0
-    wait_for(lambda: metric(port, 'inspectd_reloads_total{line="line",result="unchanged"') == 1, 20, machine)
+    wait_for(lambda: metric(port, 'inspectd_reloads_total{line="line1",result="unchanged"') == 1, 20, machine)
     wait_for(lambda: machine.show(LINE, "ActiveState", "MainPID") == ["active", main_pid], 5, machine)
     wait_for(lambda: metric(port, "inspectd_camera_up") == 1, 10, machine)
 

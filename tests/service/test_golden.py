@@ -224,7 +224,8 @@ def test_each_version_is_held_by_what_it_has_shown_itself_whatever_is_in_force(s
 
 
 def test_a_changeover_to_a_recipe_without_golden_parts_is_told(start_daemon, plant, folders):
-    text = golden(part("bad-1", "fail", "b", recipe="a"), grace_minutes=60)
+    unused = '[[recipes]]\nname = "a"\nbank = "stub.bank"\n'
+    text = golden(part("bad-1", "fail", "b", recipe="a"), grace_minutes=60) + unused
     daemon = line(start_daemon, folders, text)
     line_plant = plant(daemon)
 
