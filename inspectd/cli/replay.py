@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from inspectd.cli.line_sockets import endpoint_of
-from inspectd.client import ClientKeys, PartVerdict, Position, Replayed, Truncated, Verdict, replay
+from inspectd.client import ClientKeys, PartVerdict, Position, Replayed, Truncated, Unread, Verdict, replay
 from inspectd.errors import ExitCode, InputError
 from inspectd.text import printable
 
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Print what there is; 1 if something that was asked for is no longer kept.
+    """Print what there is; 1 if something that was asked for is no longer kept, or cannot be read.
 
     Raises:
         InputError: the endpoint or a key file cannot be used.
@@ -67,6 +67,9 @@ def main(arguments: argparse.Namespace) -> int:
     for item in replay(endpoint, arguments.first, arguments.last, keys, arguments.timeout):
         if isinstance(item, Truncated):
             print(f"truncated: what is kept begins at {item.oldest}", file=sys.stderr)
+            code = ExitCode.FAILED
+        elif isinstance(item, Unread):
+            print(f"unreadable: {item.epoch}:{item.seq} is of another version", file=sys.stderr)
             code = ExitCode.FAILED
         else:
             print(msgspec.json.format(item.header, indent=-1).decode() if arguments.json else _line(item))

@@ -20,7 +20,7 @@ from inspectd.client.aio import AsyncTriggerSender, AsyncVerdictReader
 from inspectd.client.control import TriggerAnswer, TriggerSender
 from inspectd.client.cursor import Cursor
 from inspectd.client.decode import MAX_MESSAGE_BYTES, Heatmap, Message, Preview
-from inspectd.client.joiner import Item, LossReason, Lost
+from inspectd.client.joiner import Item, LossReason, Lost, Unread
 from inspectd.client.live import LiveReader
 from inspectd.client.previews import PreviewReader
 from inspectd.client.recipes import ask_recipe
@@ -144,6 +144,7 @@ __all__ = [
     "TriggerSender",
     "Truncated",
     "UnavailableError",
+    "Unread",
     "Verdict",
     "VerdictReader",
     "ViewVerdict",

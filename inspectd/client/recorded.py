@@ -8,7 +8,7 @@ import msgspec
 import zmq
 
 from inspectd import wire
-from inspectd.client.joiner import Numbered
+from inspectd.client.joiner import Numbered, Unread
 from inspectd.client.sockets import ClientKeys, connect, requester
 from inspectd.errors import InputError, UnavailableError
 from inspectd.wire import PartVerdict, Verdict, sync
@@ -37,7 +37,7 @@ def replay(
     last: Position | None = None,
     keys: ClientKeys | None = None,
     timeout_seconds: float = 5.0,
-) -> Iterator[Replayed | Truncated]:
+) -> Iterator[Replayed | Truncated | Unread]:
     """Every verdict from `first` (None: the oldest) to `last` (None: the newest), both included, in order.
 
         for item in replay("ipc:///run/inspectd/line1/sync.sock", Position(1763924400000, 1)):
@@ -51,7 +51,8 @@ def replay(
         timeout_seconds: longest wait for an answer.
 
     Yields:
-        Verdicts; and a `Truncated` before the first where something that was asked for is no longer kept.
+        Verdicts, and what is known of those that this version cannot read; and a `Truncated` before the first
+        where something that was asked for is no longer kept.
 
     Raises:
         InputError: the endpoint or a key file cannot be used.
@@ -76,7 +77,7 @@ def replay(
 
 def _receive(
     socket: zmq.Socket[bytes], endpoint: str, timeout_seconds: float
-) -> tuple[sync.Answer, list[Replayed]]:
+) -> tuple[sync.Answer, list[Replayed | Unread]]:
     if not socket.poll(round(timeout_seconds * 1000)):
         raise UnavailableError(
             f"{endpoint}: no answer within {timeout_seconds:g} s; is this the sync socket of a running line?"
@@ -94,8 +95,11 @@ def _receive(
     return answer, found
 
 
-def _replayed(header: bytes) -> Replayed:
-    verdict = wire.decode(header)
+def _replayed(header: bytes) -> Replayed | Unread:
+    try:
+        verdict = wire.decode(header)
+    except ValueError:
+        return msgspec.json.decode(header, type=Unread)
     if not isinstance(verdict, Verdict | PartVerdict):
         raise ValueError(f"{type(verdict).__name__} among verdicts")  # noqa: TRY004 - what was sent is wrong
     return Replayed(verdict, header)

@@ -18,7 +18,17 @@ import zmq
 from support.messages import COUNTS, EPOCH, heartbeat, verdict
 
 from inspectd import wire
-from inspectd.client import AsyncVerdictReader, Cursor, Liveness, Lost, Position, VerdictReader
+from inspectd.client import (
+    AsyncVerdictReader,
+    Cursor,
+    Liveness,
+    Lost,
+    Position,
+    Replayed,
+    Unread,
+    VerdictReader,
+    replay,
+)
 from inspectd.client.joiner import LossReason
 from inspectd.errors import InputError
 from inspectd.wire import Evaluation, Reason, Verdict, sync
@@ -206,6 +216,15 @@ def test_a_verdict_that_cannot_be_read_is_one_that_is_lost(line: Line, start: An
     given = names([each for each in taken if not isinstance(each, Lost)])
     assert sorted(lost + given) == [(0, seq) for seq in expected] + ([(1, 1), (1, 2)] if ends else [])
     assert {each.reason for each in taken if isinstance(each, Lost)} == {LossReason.MISSING}
+
+
+def test_a_replay_goes_on_behind_what_it_cannot_read(line: Line) -> None:
+    line.publish(2)
+    line.publish(2, evaluation="perhaps")
+    line.publish(2)
+    found = list(replay(line.endpoint.replace("verdicts.sock", "sync.sock")))
+    assert [type(item) for item in found] == [Replayed] * 2 + [Unread] * 2 + [Replayed] * 2
+    assert [item.seq for item in found if isinstance(item, Unread)] == [3, 4]
 
 
 def test_what_is_missed_in_the_middle_and_at_the_end_comes_in_its_place(line: Line) -> None:
