@@ -42,7 +42,7 @@ from inspectd.config.settings import (
     Triggers,
 )
 from inspectd.config.sources import is_device, masked
-from inspectd.config.values import Name, PixelFormatName, PlaceName, Settings
+from inspectd.config.values import Host, Name, PixelFormatName, PlaceName, Settings
 
 __all__ = [
     "Batching",
@@ -58,6 +58,7 @@ __all__ = [
     "GeometrySettings",
     "GoldenPart",
     "GoldenSettings",
+    "Host",
     "ImagesCamera",
     "JournalSettings",
     "KeyedRecipe",

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from inspectd.config.cameras import Camera
 from inspectd.config.places import default_runtime_dir, default_state_dir
-from inspectd.config.values import ExposureUs, GainDb, Name, PlaceName, Settings
+from inspectd.config.values import ExposureUs, GainDb, Host, Name, PlaceName, Settings
 
 
 class LineSettings(Settings, frozen=True, kw_only=True):
@@ -306,7 +306,7 @@ class JournalSettings(Settings, frozen=True, kw_only=True):
 class MetricsSettings(Settings, frozen=True, kw_only=True):
     """The Prometheus endpoint."""
 
-    host: Annotated[str, Meta(min_length=1, description="Address to listen on.")] = "127.0.0.1"
+    host: Annotated[Host, Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535, description="TCP port; 0: no endpoint.")] = 9464
     tls_certificate: Annotated[
         str | None, Meta(description="PEM file with the certificate, for HTTPS only. Unset: plain HTTP.")

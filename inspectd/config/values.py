@@ -12,6 +12,15 @@ _NAME_WORDS: Final = "letters, digits, - and _, at most 63, a letter or digit fi
 
 
 Name = Annotated[str, Meta(pattern=_NAME_PATTERN, examples=["side-2"], extra={"words": _NAME_WORDS})]
+Host = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        pattern=r"^([^:]+|[^:]*:[^:]*:.*)\Z",
+        examples=["127.0.0.1"],
+        extra={"words": "an address alone, as the port is a setting of its own"},
+    ),
+]
 PlaceName = Annotated[
     str,
     Meta(

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from inspectd import config
 from inspectd.client import ClientKeys
-from inspectd.config import Name, Settings
+from inspectd.config import Host, Name, Settings
 from inspectd.config.places import other_line_problems, systemd_directory
 from inspectd.errors import ConfigError, InputError
 from inspectd.page.login_settings import PageOidc, PageProxy, oidc_problems, proxy_problems
@@ -32,9 +32,9 @@ _PATHS: Final = {
 class PageServer(Settings, frozen=True, kw_only=True):
     """Where browsers reach the page."""
 
-    host: Annotated[
-        str, Meta(min_length=1, description="Address to listen on. Any but loopback needs the TLS files.")
-    ] = "127.0.0.1"
+    host: Annotated[Host, Meta(description="Address to listen on. Any but loopback needs the TLS files.")] = (
+        "127.0.0.1"
+    )
     port: Annotated[int, Meta(ge=0, le=65_535, description="TCP port.")] = 8443
     tls_certificate: Annotated[
         str | None, Meta(description="PEM file with the certificate; read again when it changes.")

@@ -352,3 +352,12 @@ def test_nor_does_any_program_beside_a_line(tmp_path, monkeypatch, program):
     file.write_text('[line]\nname = "line2"\n')
     with pytest.raises(ConfigError, match=r"line\.name: got 'line2', expected 'line3', the line that this"):
         program.load(file)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "fe80::1%eth0", "plant-pc", "0.0.0.0"])
+def test_a_host_is_an_address_without_a_port(tmp_path, host):
+    assert load(tmp_path, f'{MINIMAL}[metrics]\nhost = "{host}"\n').metrics.host == host
+    (problem,) = problems(tmp_path, MINIMAL + '[metrics]\nhost = "127.0.0.1:9464"\n')
+    assert problem.startswith(
+        "metrics.host: got '127.0.0.1:9464', expected an address alone, as the port is a"
+    )

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from inspectd.config import Settings
+from inspectd.config import Host, Settings
 from inspectd.errors import ConfigError
 from inspectd.gateways import settings as common
 from inspectd.gateways.settings import HandshakeConfig
@@ -20,9 +20,9 @@ _IP: str = "an IP address such as 192.168.0.10"
 class ModbusSettings(Settings, frozen=True, kw_only=True):
     """The Modbus TCP server that the PLC connects to."""
 
-    host: Annotated[
-        str, Meta(min_length=1, description="Address to listen on: that of the plant's network.")
-    ] = "127.0.0.1"
+    host: Annotated[Host, Meta(description="Address to listen on: that of the plant's network.")] = (
+        "127.0.0.1"
+    )
     port: Annotated[int, Meta(ge=0, le=65_535, description="TCP port; 502 is that of Modbus.")] = 502
     plc: Annotated[
         str, Meta(description="IP address of the PLC: the only one that may write and so trigger parts.")

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from inspectd.config import Name, Settings
+from inspectd.config import Host, Name, Settings
 from inspectd.gateways import settings as common
 from inspectd.gateways.settings import GatewayConfig, GatewayLine
 
@@ -31,9 +31,9 @@ class PlantRole(StrEnum):
 class OpcUaSettings(Settings, frozen=True, kw_only=True):
     """The OPC UA server that clients connect to, and who may."""
 
-    host: Annotated[
-        str, Meta(min_length=1, description="Address to listen on: that of the plant's network.")
-    ] = "127.0.0.1"
+    host: Annotated[Host, Meta(description="Address to listen on: that of the plant's network.")] = (
+        "127.0.0.1"
+    )
     port: Annotated[int, Meta(ge=0, le=65_535, description="TCP port; 4840 is that of OPC UA.")] = 4840
     certificates: Annotated[
         str,

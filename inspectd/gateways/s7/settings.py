@@ -9,7 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from inspectd.config import Settings
+from inspectd.config import Host, Settings
 from inspectd.errors import ConfigError
 from inspectd.gateways import settings as common
 from inspectd.gateways.settings import GatewayMetricsSettings, HandshakeConfig
@@ -29,7 +29,7 @@ class S7Settings(Settings, frozen=True, kw_only=True):
     """The PLC that the gateway connects to."""
 
     host: Annotated[
-        str, Meta(min_length=1, description="IP address of the PLC's Ethernet interface.")
+        Host, Meta(description="IP address of the PLC's Ethernet interface.")
     ] = "192.168.0.1"  # fmt: skip
     port: Annotated[int, Meta(ge=1, le=65_535, description="TCP port; 102 is that of S7.")] = 102
     rack: Annotated[int, Meta(ge=0, le=7, description="Rack of the CPU, as the hardware has it.")] = 0
