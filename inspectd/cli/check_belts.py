@@ -7,8 +7,9 @@ from pathlib import Path
 
 from inspectd.backends.scorer import Scorer
 from inspectd.config import Camera, Recipe
+from inspectd.errors import InputError
 from inspectd.pictures.depth import PictureError
-from inspectd.pictures.folder import NoPicturesError, list_pictures
+from inspectd.pictures.folder import list_pictures
 from inspectd.pictures.reading import read_picture
 from inspectd.records import BankInForce
 from inspectd.scoring.worker import find, switched_off
@@ -40,7 +41,7 @@ def belts_with_parts(
 def _passed(folder: Path, recipe: Recipe, bank: BankInForce, scorer: Scorer) -> Iterator[str]:
     try:
         paths = list_pictures(folder).pictures
-    except NoPicturesError:
+    except InputError:
         return  # whoever reads the belt's pictures says so
     off = switched_off(recipe.quality_off)
     for path in (paths[0], paths[len(paths) // 2], paths[-1]):

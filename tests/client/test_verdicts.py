@@ -138,6 +138,12 @@ def take(reader: VerdictReader, count: int, seconds: float = 10.0) -> list[Any]:
     return items
 
 
+def begin(reader: VerdictReader, start: str) -> None:
+    """Wait until a reader that begins now has begun; one that begins with the oldest needs no heartbeat."""
+    while reader.position is None and start == "now":
+        reader.receive(0.05)
+
+
 def names(items: list[Any]) -> list[tuple[int, int]]:
     return [(v.epoch - EPOCH, v.seq) for v in items]
 
@@ -179,8 +185,7 @@ def test_of_another_line_behind_the_sync_socket_nothing_is_taken(line: Line, tmp
 def test_a_reason_that_only_a_later_version_knows_is_read_and_kept(line: Line, start: Any) -> None:
     later = {"evaluation": Evaluation.UNDECIDABLE, "reason": Reason("mirrored")}
     with VerdictReader(line.endpoint, start=start) as reader:
-        while reader.position is None and start == "now":
-            reader.receive(0.05)
+        begin(reader, start)
         line.publish(2)
         line.publish(1, **later)
         line.publish(1, live=False, **later)
@@ -199,8 +204,7 @@ def test_a_reason_that_only_a_later_version_knows_is_read_and_kept(line: Line, s
 def test_a_verdict_that_cannot_be_read_is_one_that_is_lost(line: Line, start: Any, ends: bool) -> None:
     odd = {"evaluation": "perhaps"}
     with VerdictReader(line.endpoint, start=start) as reader:
-        while reader.position is None and start == "now":
-            reader.receive(0.05)
+        begin(reader, start)
         line.publish(1, **odd)
         line.publish(2)
         line.publish(1, **odd)
