@@ -1,34 +1,28 @@
 """Changeover: prepares recipes beside the one in force, and puts a prepared one in force between two parts.
 
-A recipe is loaded by the idle side of the scoring pool, together with those that stay loaded. When that side
-is warm it takes the place of the other one, which ends once it owes nothing. Until then, and whatever goes
-wrong, the line goes on as it was. To put a recipe in force is one assignment in the main process, made once
-the change is in the audit journal: that is what the next start goes by.
+How a recipe is loaded is in `recipe_loading`. To put it in force is one assignment in the main process, made
+once the change is in the audit journal: that is what the next start goes by.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Protocol
 
 import msgspec
 
 from inspectd.alarms import EmitEvent
-from inspectd.batching.stage import BatchingStage
-from inspectd.config import Config
 from inspectd.errors import InspectdError
 from inspectd.metrics import Metrics
+from inspectd.recipe_loading import RecipeLoader
 from inspectd.recipes.audit import AuditAction
 from inspectd.recipes.book import FILE, LineRecipe, RecipeBook
 from inspectd.recipes.clerk import DiskClerk
 from inspectd.recipes.stored import RECORD_NS, Change, RecipeNotFoundError, RecipeRecords
-from inspectd.scoring.pool import ScoringPool
-from inspectd.scoring.stage import ScoringStage
 from inspectd.shadow import Shadow
-from inspectd.supervisor import Supervisor
 from inspectd.wire import (
     RecipeAck,
     RecipeAction,
@@ -41,10 +35,6 @@ from inspectd.wire import (
 _GIVE_UP_NS: Final = RECORD_NS + 500_000_000
 """A change that is not in the audit journal by then is refused: whoever asked for it has given up. The clerk
 takes it back where it gets there later than `RECORD_NS`."""
-_PATIENCE_NS: Final = 20_000_000_000
-"""A recipe that found no free time to load until then is loaded at the cost of the others."""
-_IN_USE_NS: Final = 10_000_000_000
-"""Recipes that have to leave may be in use for so long."""
 _MAX_DETAIL_CHARACTERS: Final = 300
 SIGNAL: Final = "signal"
 """Who had the configuration file read again, and by which door: whoever may send the daemon SIGHUP."""
@@ -63,18 +53,6 @@ class ChangeoverLine(Protocol):
 
     def on_recipe_in_force(self, recipe: LineRecipe, before: LineRecipe | None) -> None:
         """Parts are judged by this one from now on; until now by `before`, or the line starts."""
-
-
-class _Loading(msgspec.Struct):
-    """A recipe that the idle side of the pool loads."""
-
-    request: RecipeRequest
-    recipe: LineRecipe
-    hurry_ns: int
-    is_in_hurry: bool = False
-    ready: set[int] = set()
-    use_ns: int = 0
-    """Until then it waits for recipes that have to leave, once it is warm."""
 
 
 class _Recording(msgspec.Struct):
@@ -112,14 +90,11 @@ class Changeover:
     """Answers requests for recipes, and does what they ask for.
 
     Args:
-        config: the line's.
         book: what is loaded and in force.
-        pool: the scoring processes.
-        batching: whose lanes they are.
+        loader: loads recipes beside those.
         shadow: scores without a vote.
         records: the recipe store and the audit journal, asked by `clerk` alone.
         clerk: asks the disk.
-        supervisor: starts and ends processes.
         line: is told of what changes.
         metrics: counts requests.
         emit: publishes events.
@@ -128,39 +103,29 @@ class Changeover:
 
     def __init__(
         self,
-        config: Config,
         book: RecipeBook,
-        pool: ScoringPool,
-        batching: BatchingStage,
+        loader: RecipeLoader,
         shadow: Shadow,
         *,
         records: RecipeRecords,
         clerk: DiskClerk,
-        supervisor: Supervisor,
         line: ChangeoverLine,
         metrics: Metrics,
         emit: EmitEvent,
         clock: Callable[[], int],
     ) -> None:
-        self._most = config.scoring.max_recipes
         self._book = book
-        self._pool = pool
-        self._batching = batching
+        self._loader = loader
         self._shadow = shadow
         self._records = records
         self._clerk = clerk
-        self._supervisor = supervisor
         self._line = line
         self._metrics = metrics
         self._emit = emit
         self._clock = clock
         self._is_reading = False
         self._is_changing_shadow = False
-        self._loading: _Loading | None = None
         self._recording: _Recording | None = None
-        self._retiring: list[ScoringStage] = []
-        self.last_failure = ""
-        """Why the last recipe could not be prepared, in words."""
 
     # --- requests --------------------------------------------------------------------------------------
 
@@ -187,7 +152,7 @@ class Changeover:
 
     def _prepare(self, request: RecipeRequest, reply: Reply) -> None:
         if self.is_preparing:
-            what = "another recipe" if self._loading is None else self._loading.recipe.name
+            what = "another recipe" if self._loader.recipe is None else self._loader.recipe.name
             self._refuse(request, reply, RecipeRefusalReason.BUSY, f"{what} is being prepared; ask again")
             return
         loaded = self._find(request) if request.version is not None else None
@@ -223,28 +188,13 @@ class Changeover:
             self._load(request, reply, recipe)
 
     def _load(self, request: RecipeRequest, reply: Reply, recipe: LineRecipe) -> None:
-        """Have the idle side load a recipe beside those that stay."""
-        kept = self._kept_beside()
-        wanted = {each.name: each for line_recipe in (recipe, *kept) for each in line_recipe.recipes}
-        spare = [key for each in kept if each is not self._book.in_force for key in sorted(each.keys)]
-        stages = self._pool.load(list(wanted.values()), spare)
-        self._loading = _Loading(request, recipe, self._clock() + _PATIENCE_NS)
-        now_ns = self._clock()
+        """Have it loaded beside those that stay; it cannot be put in force before `book` has it."""
         try:
-            for stage in stages:
-                self._supervisor.start(stage, now_ns, once=True)
+            self._loader.load(recipe, request.request)
         except InspectdError as error:  # no process can be had now
-            self._loading = None
-            self._stop(stages)
             self._refuse(request, reply, RecipeRefusalReason.NOT_READY, str(error))
-            return
-        self._acknowledge(request, reply, recipe)
-
-    def _kept_beside(self) -> list[LineRecipe]:
-        """Loaded ones that stay beside a new one: those used last, the one in force at the end."""
-        others = [each for each in self._book.loaded if each is not self._book.in_force]
-        room = max(0, self._most - 2)
-        return [*(others[-room:] if room else []), self._book.in_force]
+        else:
+            self._acknowledge(request, reply, recipe)
 
     def _activate(self, request: RecipeRequest, who: str, door: str, reply: Reply) -> None:
         recipe = self._find(request)
@@ -269,9 +219,9 @@ class Changeover:
 
     def _unprepare(self, request: RecipeRequest, reply: Reply) -> None:
         recipe = self._find(request)
-        loading = self._loading.recipe if self._loading is not None else None
+        loading = self._loader.recipe
         if recipe is None and loading is not None and _names(request, loading):
-            self._fail(RecipeRefusalReason.FAILED, "no longer wanted")
+            self._loader.fail(RecipeRefusalReason.FAILED, "no longer wanted")
             self._acknowledge(request, reply, loading)
         elif recipe is None:
             self._refuse(
@@ -298,7 +248,12 @@ class Changeover:
     @property
     def is_preparing(self) -> bool:
         """Whether a recipe is being prepared, so that no other one can be."""
-        return self._is_reading or self._loading is not None or bool(self._retiring)
+        return self._is_reading or self._loader.is_busy
+
+    @property
+    def last_failure(self) -> str:
+        """Why the last recipe could not be prepared, in words."""
+        return self._loader.last_failure
 
     @property
     def is_recording(self) -> bool:
@@ -463,147 +418,19 @@ class Changeover:
     def _on_not_confirmed(self, recipe: LineRecipe, error: InspectdError) -> None:
         self._emit("alarm", "recipe_not_recorded", detail=f"{recipe.name}: {error}")
 
-    # --- what scoring answers ------------------------------------------------------------------------------
-
-    def concerns(self, process: int) -> bool:
-        """Whether a process is none of those that serve: what becomes of it changes nothing for parts."""
-        return self._pool.stages[process] in self._pool.standby
-
     @property
-    def expected_banks(self) -> dict[str, str]:
-        """The bank's sha256 by key of the recipe that is being loaded."""
-        return {} if self._loading is None else self._loading.recipe.banks
-
-    def on_ready(self, process: int, changed: Mapping[str, tuple[str, str]]) -> None:
-        """A process of the idle side has loaded and warmed what it could.
-
-        Args:
-            process: its number.
-            changed: keys whose bank is not the one it should be, with the sha256 of both.
-        """
-        loading = self._loading
-        if loading is None:
-            return
-        if changed:
-            told = (f"{key}: is {has[:12]}..., expected {had[:12]}..." for key, (had, has) in changed.items())
-            detail = f"sha256 of the bank of {'; '.join(told)}; import it again, or restart the line"
-            self._fail(RecipeRefusalReason.DAMAGED, detail)
-            return
-        if not loading.ready:
-            loading.use_ns = self._clock() + _IN_USE_NS
-        loading.ready.add(process)
-        self.turn(self._clock())
-
-    def on_lost(self, process: int, cause: str) -> None:
-        """A process that does not serve is gone: the recipe it was loading cannot be prepared."""
-        stage = self._pool.stages[process]
-        if stage in self._retiring:
-            self._retire(stage)
-        elif self._loading is not None:
-            self._fail(RecipeRefusalReason.FAILED, cause)
+    def is_busy(self) -> bool:
+        """Whether `turn` has something to wait for."""
+        return self._loader.is_busy or self._recording is not None
 
     def turn(self, now_ns: int) -> None:
-        """Change sides when the idle one is warm, end processes that owe nothing, give up on a slow disk."""
-        loading = self._loading
-        if loading is not None and len(loading.ready) == len(self._pool.standby):
-            self._change_sides(loading)
-        elif loading is not None:
-            self._load_behind(loading, now_ns)
-        for stage in list(self._retiring):
-            if self._batching.is_done(self._pool.stages.index(stage)):
-                self._supervisor.stop(stage.name, behind=True)
-                self._retire(stage)
+        """Go on with what is being loaded, and give up on a slow disk."""
+        self._loader.turn(now_ns, is_recording=self._recording is not None)
         recording = self._recording
         is_late = recording is not None and not recording.is_given_up and now_ns > recording.until_ns
         if recording is not None and is_late and recording.give_up():
             detail = f"not in the audit journal within {RECORD_NS / 1e9:g} s: the disk does not answer"
             self._refuse(recording.request, recording.reply, RecipeRefusalReason.NOT_RECORDED, detail)
-
-    def _load_behind(self, loading: _Loading, now_ns: int) -> None:
-        """Have what loads leave the processors to what scores, for as long as there is patience."""
-        if now_ns > loading.hurry_ns:
-            loading.hurry_ns = now_ns + _PATIENCE_NS
-            loading.is_in_hurry = True
-            for stage in self._pool.standby:
-                self._supervisor.hurry(stage.name)
-        # Caches and memory have no priorities: beside scoring on the same processors it stands still.
-        serving = [stage.ready for stage in self._pool.serving if stage.ready is not None]
-        is_beside = not any(ready.device.startswith("cuda") for ready in serving)
-        still = is_beside and self._batching.scoring > 0 and not loading.is_in_hurry
-        for stage in self._pool.standby:
-            self._supervisor.stand_still(stage.name, still=still)
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether `turn` has something to wait for."""
-        return self._loading is not None or self._recording is not None or bool(self._retiring)
-
-    def _change_sides(self, loading: _Loading) -> None:
-        """Score by the processes that have loaded the recipe, unless something open still needs others."""
-        pool, book = self._pool, self._book
-        there = {bank.recipe for bank in pool.loaded(pool.standby)}
-        if not book.in_force.keys <= there:
-            self._fail(RecipeRefusalReason.FAILED, f"{book.in_force.name} was put in force meanwhile")
-            return
-        if not loading.recipe.keys <= there:
-            self._fail(RecipeRefusalReason.FAILED, "it finds no room beside the recipe in force")
-            return
-        leaving = [each for each in book.loaded if not each.keys <= there]
-        if self._recording is not None:
-            return  # it may be one of them that is put in force
-        if self._batching.open_recipes() & {key for each in leaving for key in each.keys}:
-            if self._clock() > loading.use_ns:
-                names = ", ".join(each.name for each in leaving)
-                self._fail(
-                    RecipeRefusalReason.FAILED, f"{names} would have to leave, and are in use all the time"
-                )
-            return
-        for stage in pool.standby:
-            number = pool.stages.index(stage)
-            assert stage.ready is not None
-            beside = pool.number_beside(number)
-            self._batching.use_banks(number, stage.ready.banks, stage.ready.paces, beside)
-            self._supervisor.stand_still(stage.name, still=False)
-            self._supervisor.keep(stage.name)
-            self._metrics.scoring_up(stage.name, up=True)
-        before = pool.serving
-        pool.swap()
-        for stage in before:
-            self._batching.close_lane(pool.stages.index(stage))
-            self._supervisor.finish(stage.name)
-        self._retiring = [stage for stage in before if self._supervisor.running(stage.name)]
-        for stage in before:
-            if stage not in self._retiring:
-                self._metrics.scoring_gone(stage.name)
-        for each in leaving:
-            book.remove(each)
-        book.add(loading.recipe)
-        self._loading = None
-        self._line.on_banks_changed()
-        gone = f"; no longer prepared: {', '.join(each.name for each in leaving)}" if leaving else ""
-        self._emit(
-            "info", "recipe_prepared", detail=f"{loading.recipe.name} ({loading.request.request}){gone}"
-        )
-
-    def _retire(self, stage: ScoringStage) -> None:
-        self._retiring.remove(stage)
-        stage.let_go()
-        self._metrics.scoring_gone(stage.name)
-
-    def _fail(self, reason: RecipeRefusalReason, detail: str) -> None:
-        """End the preparation of a recipe; the line goes on as it was."""
-        assert self._loading is not None
-        loading, self._loading = self._loading, None
-        self._stop(self._pool.standby)
-        self._metrics.recipe_request(RecipeAction.PREPARE, reason)
-        text = f"{loading.recipe.name} ({loading.request.request}): {reason}: {detail}"
-        self.last_failure = f"{reason}: {detail}"
-        self._emit("warning", "recipe_failed", detail=text[:_MAX_DETAIL_CHARACTERS])
-
-    def _stop(self, stages: Iterable[ScoringStage]) -> None:
-        for stage in stages:
-            self._supervisor.stop(stage.name)
-            stage.let_go()
 
     # --- answers -------------------------------------------------------------------------------------------
 
@@ -613,14 +440,15 @@ class Changeover:
             return RecipeState.ACTIVE
         if self._book.find(recipe.id, recipe.version) is not None:
             return RecipeState.PREPARED
-        is_loading = self._loading is not None and self._loading.recipe.name == recipe.name
+        loading = self._loader.recipe
+        is_loading = loading is not None and loading.name == recipe.name
         return RecipeState.LOADING if is_loading else RecipeState.UNLOADED
 
     def states(self) -> Sequence[tuple[LineRecipe, RecipeState]]:
         """Every version that is loaded or being loaded, the one in force first."""
         book = self._book
         others = [each for each in reversed(book.loaded) if each is not book.in_force]
-        loading = [self._loading.recipe] if self._loading is not None else []
+        loading = [] if self._loader.recipe is None else [self._loader.recipe]
         return [(each, self.state_of(each)) for each in (book.in_force, *others, *loading)]
 
     def _acknowledge(

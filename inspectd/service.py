@@ -54,6 +54,7 @@ from inspectd.metrics import Metrics
 from inspectd.notify import Notifier, ProgressWatchdog
 from inspectd.plant_link import PlantLink
 from inspectd.preview.stage import PreviewStage
+from inspectd.recipe_loading import RecipeLoader
 from inspectd.recipes.audit import FILE_NAME
 from inspectd.recipes.book import FILE, LineRecipe, RecipeBook, title_of
 from inspectd.recipes.clerk import DiskClerk
@@ -217,9 +218,13 @@ class Service:
             epoch=lambda: self._publishing.epoch, clock=clock,
         )  # fmt: skip
         stack.callback(self._clerk.close)
+        self._loader = RecipeLoader(
+            config.scoring.max_recipes, self._book, self._scoring, self._batching,
+            supervisor=self._supervisor, on_banks_changed=self.on_banks_changed,
+            metrics=self._metrics, emit=plant.emit, clock=clock,
+        )  # fmt: skip
         self._changeover = Changeover(
-            config, self._book, self._scoring, self._batching, self._shadow,
-            records=records, clerk=self._clerk, supervisor=self._supervisor, line=self,
+            self._book, self._loader, self._shadow, records=records, clerk=self._clerk, line=self,
             metrics=self._metrics, emit=plant.emit, clock=clock,
         )  # fmt: skip
         stack.callback(self._changeover.close)
@@ -506,8 +511,8 @@ class Service:
         """
         name = self._scoring.stages[process].name
         changed = self._changed_banks(ready)
-        if self._changeover.concerns(process):
-            self._changeover.on_ready(process, changed)
+        if self._loader.concerns(process):
+            self._loader.on_ready(process, changed)
             return
         if changed:
             # Judging by another bank than the one the line was started with takes a person's restart.
@@ -537,7 +542,7 @@ class Service:
 
     def _changed_banks(self, ready: ScoringReady) -> dict[str, tuple[str, str]]:
         """Recipes whose bank is another than the one known by that key, with the sha256 of both."""
-        expected = {**self._changeover.expected_banks, **self._book.in_force.banks, **self._banks}
+        expected = {**self._loader.expected_banks, **self._book.in_force.banks, **self._banks}
         found = {bank.recipe: bank.bank_sha256 for bank in ready.banks}
         changed = {key: (expected[key], has) for key, has in found.items() if expected.get(key, has) != has}
         if not changed:
@@ -568,9 +573,9 @@ class Service:
         """Close what a process owed. If scoring never was ready, a cause that will stay ends the daemon."""
         name = self._scoring.stages[process].name
         self._batching.lose_scoring(process, now_ns)
-        if self._changeover.concerns(process):
+        if self._loader.concerns(process):
             self._watchdog.scored(now_ns, process)
-            self._changeover.on_lost(process, cause)
+            self._loader.on_lost(process, cause)
             return
         self._metrics.scoring_up(name, up=False)
         goes_on = all(self._batching.judges(key) for key in self._book.in_force.keys)
