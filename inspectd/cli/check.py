@@ -22,15 +22,7 @@ from inspectd.batching.judge import is_like_the_banks
 from inspectd.cli.check_golden import impossible_checks, unproven
 from inspectd.cli.check_memory import memory_problems, own_peak_bytes
 from inspectd.cli.recipe_common import LineState
-from inspectd.errors import (
-    BankError,
-    CheckAboveError,
-    ConfigError,
-    InputError,
-    InspectdError,
-    ThresholdError,
-    UnavailableError,
-)
+from inspectd.errors import ConfigError, InspectdError, UnavailableError
 from inspectd.evidence.store import owner_of
 from inspectd.metrics_server import metrics_access
 from inspectd.publish.access.keys import read_allowed, read_server_pair
@@ -39,13 +31,11 @@ from inspectd.publish.journal.file import NAME as JOURNAL
 from inspectd.publish.journal.sqlite import refuse_later_version
 from inspectd.recipes.stored import RecipeRecords
 from inspectd.records import BankInForce, FrameRef
-from inspectd.scoring.messages import StartScoring
-from inspectd.scoring.pool import process_names, process_starts
+from inspectd.scoring.pool import process_names
 from inspectd.text import counted, printable, why
 from inspectd.wire.sockets import TCP_SETTINGS
 
 if TYPE_CHECKING:
-    from inspectd.bank.reach import Reach
     from inspectd.capture.driver import Frame
 
 
@@ -152,7 +142,11 @@ def _try_out(found: config.Examined, banks: dict[str, BankInForce]) -> Iterator[
             yield from _unavailable(partial(getattr, found.line, where))
     cameras = [camera for _, camera in found.cameras]
     scoring = found.scoring or config.ScoringSettings()
-    yield from _scoring_problems(found.recipes, scoring, found.cameras, banks)
+    if found.recipes:
+        from inspectd.cli.check_scoring import scoring_problems  # noqa: PLC0415 - seconds of imports
+
+        deadline_ms = (found.line or config.LineSettings()).deadline_ms
+        yield from scoring_problems(found.recipes, scoring, found.cameras, banks, deadline_ms)
     # Nothing but scoring was loaded so far, so that this process shows what a scoring process takes.
     scoring_bytes = own_peak_bytes() * len(process_names(scoring)) if banks else 0
     slot_bytes: dict[str, int] = {}
@@ -253,92 +247,6 @@ def _access_problem(where: str, read: Callable[[], object]) -> Iterator[str]:
         read()
     except InspectdError as error:
         yield f"{where}: {error}"
-
-
-def _scoring_problems(
-    recipes: list[tuple[str, config.Recipe]],
-    scoring: config.ScoringSettings,
-    cameras: list[tuple[str, config.Camera]],
-    banks: dict[str, BankInForce],
-) -> Iterator[str]:
-    """Read every bank, check that all fit on the devices, and load each as the daemon would.
-
-    Those that load are put into `banks`, by recipe.
-    """
-    if not recipes:
-        return
-    from inspectd.backends.cuda.memory import release_memory  # noqa: PLC0415 - seconds of imports, for this check only
-    from inspectd.bank.reach import admit_threshold  # noqa: PLC0415 - as above
-    from inspectd.scoring.worker import admit_banks, placed  # noqa: PLC0415 - as above
-
-    sound = []
-    for where, recipe in recipes:
-        try:
-            reach = admit_threshold(recipe)
-            print(f"{where}, {recipe.name}: {reach}")
-            for warning in _reach_warnings(where, recipe, reach):
-                print(f"warning: {printable(warning)}", file=sys.stderr)
-            sound.append((where, recipe))
-        except CheckAboveError as error:
-            yield f"{where}.check_above: {error}"
-        except ThresholdError as error:
-            yield f"{where}.{'bank' if recipe.threshold is None else 'threshold'}: {error}"
-        except BankError as error:
-            yield f"{where}.bank: {error}"
-    places = {recipe.name: where for where, recipe in sound}
-    try:
-        starts = process_starts(scoring, [each for _, each in sound], 1, [each for _, each in cameras])
-    except InputError as error:
-        yield str(error)  # it names the setting
-        return
-    try:
-        for start in {start.scoring.device: placed(start) for start in starts}.values():
-            admit_banks(start)
-            for recipe in start.recipes:
-                try:
-                    one = msgspec.structs.replace(start, recipes=(recipe,))
-                    banks[recipe.name] = _load(one, recipe, cameras)
-                    if not banks[recipe.name].limits:
-                        print(f"warning: {places[recipe.name]}: {_not_held(recipe)}", file=sys.stderr)
-                except BankError as error:
-                    yield f"{places[recipe.name]}.bank: {error}"
-                release_memory()
-    except InspectdError as error:
-        yield f"scoring: {error}"
-
-
-def _load(
-    start: StartScoring, recipe: config.Recipe, cameras: list[tuple[str, config.Camera]]
-) -> BankInForce:
-    """Load a recipe's bank, and let it go again; warn of pictures of the empty belt that it would pass."""
-    from inspectd.cli.check_belts import belts_with_parts  # noqa: PLC0415 - as above
-    from inspectd.scoring.worker import load  # noqa: PLC0415 - as above
-
-    ready, scorers = load(start)
-    (bank,) = ready.banks
-    for warning in belts_with_parts(cameras, recipe, bank, scorers[recipe.name]):
-        print(f"warning: {printable(warning)}", file=sys.stderr)
-    return bank
-
-
-def _reach_warnings(where: str, recipe: config.Recipe, reach: Reach) -> Iterator[str]:
-    """What of a threshold, or of what it was found by, a person should look at."""
-    if reach.warning and not recipe.accept_threshold:
-        yield f"{where}.{'bank' if recipe.threshold is None else 'threshold'}: {reach.warning}"
-    if reach.left_out:
-        yield (
-            f"{where}.bank: {reach.left_out} of the good images of {recipe.bank} are unlike the rest, and "
-            f"nobody has said if they are good: `inspectd bank review {recipe.bank} --images DIR --out "
-            "review.html` shows them, `bank accept` and `bank exclude` answer"
-        )
-
-
-def _not_held(recipe: config.Recipe) -> str:
-    why = "quality_off leaves nothing" if recipe.quality_off else f"bank {recipe.bank} did not learn it"
-    return printable(
-        "frames are not held against how the good images were taken, so dark, blurred or shifted ones are "
-        f"judged like any other: {why}; build it again, of enough images"
-    )
 
 
 def _camera_problems(

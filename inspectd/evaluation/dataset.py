@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import filecmp
+import hashlib
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -15,6 +18,8 @@ from inspectd.pictures.folder import GROUND_TRUTH, list_masks, list_pictures, ma
 GOOD: Final = "good"
 _Key = tuple[str, str]
 """A picture's folder, below the data set's, and its stem; both in lower case."""
+_HEAD_BYTES: Final = 1 << 16
+"""Pictures that are the same in all of these, and have one size, are read whole to tell them apart."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +84,8 @@ def read_dataset(source: Path) -> DataSet:
             `label` and optionally `mask`, its paths relative to the file. The label of good parts is `good`.
 
     Raises:
-        InputError: it is none of these, lacks good or defective images, or has labels that differ from `good`
-            by case or blanks only.
+        InputError: it is none of these, lacks good or defective images, has labels that differ from `good`
+            by case or blanks only, or one picture is labelled as good and as a defect.
     """
     found = _from_csv(source) if is_file(source) else _from_folder(source)
     near = sorted({i.label for i in found.images if i.label != GOOD and i.label.strip().lower() == GOOD})
@@ -94,7 +99,35 @@ def read_dataset(source: Path) -> DataSet:
                 f"data set {source}: has no {kind} images, expected some: good ones in its folder "
                 f"test/{GOOD}, others in test/LABEL"
             )
+    _refuse_two_truths(source, found.images)
     return found
+
+
+def _refuse_two_truths(source: Path, images: Iterable[LabelledImage]) -> None:
+    """Refuse a picture that is good and a defect: one of them is wrong, and so would be all figures."""
+    alike: dict[tuple[int, bytes], list[LabelledImage]] = defaultdict(list)
+    for image in images:
+        try:
+            with image.path.open("rb") as file:
+                head = file.read(_HEAD_BYTES)
+            key = image.path.stat().st_size, hashlib.sha256(head).digest()
+        except OSError:
+            continue  # whoever reads the picture says so, of an empty one too
+        if head:
+            alike[key].append(image)
+    for group in alike.values():
+        good = [image for image in group if not image.defective]
+        for image in group:
+            twin = next((each for each in good if image.defective and _is_same(each, image)), None)
+            if twin is not None:
+                raise InputError(
+                    f"data set {source}: {twin.path} (label {GOOD!r}) and {image.path} (label "
+                    f"{image.label!r}) are the same picture, expected one label for it; take one of them out"
+                )
+
+
+def _is_same(one: LabelledImage, other: LabelledImage) -> bool:
+    return one.path == other.path or filecmp.cmp(one.path, other.path, shallow=False)
 
 
 def _from_folder(root: Path) -> DataSet:

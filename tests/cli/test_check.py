@@ -573,3 +573,17 @@ def test_evidence_of_another_line_and_a_recipe_in_force_without_golden_parts_are
     assert f"evidence.dir: {tmp_path}/kept has the evidence of line test/other, expected" in done.stderr
     monkeypatch.setenv("INSPECTD_LINE", "line9")
     assert "line.name: got 'line', expected 'line9'" in inspectd("check", file, "--settings-only").stderr
+
+
+def test_a_deadline_that_this_machine_cannot_keep_is_warned_of(tmp_path, bank_file, good_folder):
+    file = tmp_path / "line.toml"
+    file.write_text(
+        settings(bank_file, camera_table("cam", good_folder), deadline_ms=1, recipe="deadline_ms = 1")
+    )
+    done = inspectd("check", file)
+    assert done.returncode == 0, done.stderr
+    assert re.search(
+        r"warning: recipes\[0\]\.deadline_ms: is 1 ms, and to score one image by recipe cell takes [\d.]+ ms "
+        r"of that here .*: every part would be undecidable; expected \d+ ms or more",
+        done.stderr,
+    ), done.stderr

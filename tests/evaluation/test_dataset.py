@@ -145,3 +145,23 @@ def test_a_csv_that_names_a_missing_mask_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("path,label,mask\na.png,good,\nb.png,dent,gone.png\n")
     with pytest.raises(InputError, match=r"line 3: mask .*gone\.png not found"):
         load_dataset(tmp_path / "data.csv")
+
+
+@pytest.mark.parametrize("is_csv", [False, True])
+def test_a_picture_that_is_good_and_a_defect_is_refused(tmp_path: Path, is_csv: bool) -> None:
+    for name, content in {
+        "good/a.png": b"one",
+        "good/b.png": b"two",
+        "crack/c.png": b"two",
+        "crack/d.png": b"six",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    source = tmp_path
+    if is_csv:
+        source = tmp_path / "labels.csv"
+        source.write_text("path,label\ngood/a.png,good\ngood/b.png,good\ngood/b.png,crack\n")
+    with pytest.raises(
+        InputError, match=r"good/b\.png \(label 'good'\) and .*\.png \(label 'crack'\) are the same"
+    ):
+        load_dataset(source)
