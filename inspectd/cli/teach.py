@@ -45,10 +45,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     adopt.add_argument("--images", type=Path, required=True, metavar="DIR", help="where they are")
     _add_person(adopt)
 
-    golden = commands.add_parser("golden", help="keep images of parts whose verdict is known")
+    golden = commands.add_parser(
+        "golden", help="keep images of parts whose verdict is known, or take them out"
+    )
     _add_bank(golden)
     golden.add_argument("--images", type=Path, required=True, metavar="DIR", help="images of one kind")
-    golden.add_argument("--expect", choices=["pass", "fail"], required=True, help="the right verdict on them")
+    what = golden.add_mutually_exclusive_group(required=True)
+    what.add_argument("--expect", choices=["pass", "fail"], help="the right verdict on them")
+    what.add_argument(
+        "--take-out", action="store_true", help="these pictures are golden no longer; takes a reason"
+    )
     _add_person(golden)
 
     candidate = commands.add_parser("candidate", help="build a bank with the confirmed good parts")

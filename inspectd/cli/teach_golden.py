@@ -1,4 +1,4 @@
-"""`inspectd teach golden`: keep images of parts whose verdict is known."""
+"""`inspectd teach golden`: keep images of parts whose verdict is known, or take them out again."""
 
 from __future__ import annotations
 
@@ -9,22 +9,27 @@ from inspectd.cli.teach_common import person, teach_place
 from inspectd.errors import ExitCode
 from inspectd.pictures.folder import list_pictures
 from inspectd.teach.candidates import bank_in_use
-from inspectd.teach.golden_images import keep_golden
-from inspectd.text import json_line
+from inspectd.teach.golden_images import keep_golden, take_out_golden
+from inspectd.text import counted, json_line
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Keep them.
+    """Keep them, or take them out.
 
     Raises:
-        InputError: there is no such bank, or an image cannot be read.
+        InputError: there is no such bank, or an image cannot be read; or none to take out is golden.
         UnavailableError: one cannot be kept.
     """
     place = teach_place(arguments)
     _, _, path = bank_in_use(place, arguments.recipe, arguments.camera)
-    count = keep_golden(
-        place, list_pictures(arguments.images).pictures, recipe=arguments.recipe, camera=arguments.camera,
-        expect=arguments.expect, bit_depth=read_manifest(path).bit_depth, person=person(arguments),
-    )  # fmt: skip
-    print(json_line({"new": count}) if arguments.json else f"{count} new golden images, {arguments.expect}")
+    pictures, who = list_pictures(arguments.images).pictures, person(arguments)
+    of = {"recipe": arguments.recipe, "camera": arguments.camera}
+    bit_depth = read_manifest(path).bit_depth
+    if arguments.take_out:
+        count = take_out_golden(place, pictures, **of, bit_depth=bit_depth, person=who)
+        said, words = "taken_out", f"{counted(count, 'golden image')} taken out"
+    else:
+        count = keep_golden(place, pictures, **of, expect=arguments.expect, bit_depth=bit_depth, person=who)
+        said, words = "new", f"{counted(count, 'new golden image')}, {arguments.expect}"
+    print(json_line({said: count}) if arguments.json else words)
     return ExitCode.OK

@@ -12,7 +12,7 @@ from inspectd.teach.kept_parts import KeptPart, digest_of
 from inspectd.teach.place import TeachPlace
 from inspectd.teach.refusals import TeachRefusedError
 from inspectd.teach.reject_runs import refuse_in_a_run
-from inspectd.teach.roles import Person, TeachAct, is_same_person, refuse_role
+from inspectd.teach.roles import Person, TeachAct, is_same_person, refuse_no_reason, refuse_role
 from inspectd.teach.sealed import write_sealed
 from inspectd.wire import Evaluation
 
@@ -144,8 +144,7 @@ def withdraw(place: TeachPlace, case_id: str, person: Person) -> CaseState:
 
 
 def _say(place: TeachPlace, case_id: str, verb: str, person: Person) -> CaseState:
-    if not person.why.strip():
-        raise TeachRefusedError("no_reason", "--why: is missing, expected the reason")
+    refuse_no_reason(person)
     with place.alone():
         found = CaseBook(place).find(case_id)
         if found.state != "confirmed" or (verb == "vouched" and found.case.answer != "good"):

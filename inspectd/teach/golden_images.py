@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -13,10 +14,13 @@ from inspectd.errors import InputError
 from inspectd.recipes.canonical import Digest
 from inspectd.teach.kept_parts import digest_of
 from inspectd.teach.place import TeachPlace
-from inspectd.teach.roles import Person, TeachAct, refuse_role
+from inspectd.teach.roles import Person, TeachAct, refuse_no_reason, refuse_role
 from inspectd.teach.sealed import read_sealed, write_sealed
+from inspectd.text import counted
 
-_PREFIX = "golden "
+_PREFIX: Final = "golden "
+_KEPT: Final = "kept"
+_TAKEN_OUT: Final = "taken-out"
 
 
 class GoldenImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,17 +46,34 @@ def golden_images(
     Raises:
         InputError: the audit file or one of them was altered.
     """
-    found = []
+    return list(_by_seal(place, recipe, camera).values())
+
+
+def golden_set(place: TeachPlace, recipe: str, camera: str) -> str:
+    """SHA-256 of all that candidates are held against: while it is the same, no image came or went.
+
+    Raises:
+        InputError: as `golden_images`.
+    """
+    seals = sorted(_by_seal(place, recipe, camera))
+    return hashlib.sha256("".join(seals).encode()).hexdigest()
+
+
+def _by_seal(place: TeachPlace, recipe: str | None, camera: str | None) -> dict[str, GoldenImage]:
+    """Those that were kept and not taken out since, by the sha256 that the audit file has of each."""
+    found: dict[str, GoldenImage] = {}
     for record in place.records():
         if record.object is None or not record.object.startswith(_PREFIX):
             continue
-        sha256 = (record.new or "").split(" ")[2]
+        what, _, sha256 = (record.new or "").split(" ")[:3]
         path = place.root / "golden" / f"{sha256}.json"
         golden, seal = read_sealed(path, GoldenImage)
         if seal != sha256:
             raise InputError(f"{path}: is not what the audit file has, record {record.seq}; restore a copy")
-        if recipe in {None, golden.recipe} and camera in {None, golden.place}:
-            found.append(golden)
+        if what == _TAKEN_OUT:
+            found.pop(sha256, None)
+        elif recipe in {None, golden.recipe} and camera in {None, golden.place}:
+            found[sha256] = golden
     return found
 
 
@@ -81,14 +102,11 @@ def keep_golden(
         known = {image.pixels_sha256: image.expect for image in golden_images(place, recipe, camera)}
         new_ones: dict[str, Path] = {}
         for path in paths:
-            name, frame = named_image(path, bit_depth)
-            if isinstance(frame, str):
-                raise InputError(f"{name}: {frame}")
-            digest = digest_of(frame)
+            name, digest = _read(path, bit_depth)
             if known.get(digest, expect) != expect:
                 raise InputError(
                     f"{name}: the same picture is kept as one that has to {known[digest]}, expected "
-                    f"{expect}; leave it out. Nothing was kept"
+                    f"{expect}; leave it out, or take that one out first (--take-out). Nothing was kept"
                 )
             if digest not in known:
                 new_ones.setdefault(digest, path)
@@ -100,5 +118,45 @@ def keep_golden(
             new = place.root / "golden" / "new.json"
             sha256 = write_sealed(new, golden)
             new.replace(new.with_name(f"{sha256}.json"))
-            place.record(f"{_PREFIX}{path.name}", f"kept {expect} {sha256}", person)
+            place.record(f"{_PREFIX}{path.name}", f"{_KEPT} {expect} {sha256}", person)
         return len(new_ones)
+
+
+def take_out_golden(
+    place: TeachPlace, paths: Sequence[Path], *, recipe: str, camera: str, bit_depth: int, person: Person
+) -> int:
+    """Have golden images be golden no longer; pictures that are not are passed over. Their files stay.
+
+    Returns:
+        How many are taken out.
+
+    Raises:
+        InputError: the role may not, there is no reason, an image cannot be read, or none of them is golden.
+        UnavailableError: it cannot be recorded.
+    """
+    refuse_role(TeachAct.GOLDEN, person)
+    refuse_no_reason(person)
+    with place.alone():
+        kept = _by_seal(place, recipe, camera)
+        digests = {_read(path, bit_depth)[1] for path in paths}
+        leaving = {seal: image for seal, image in kept.items() if image.pixels_sha256 in digests}
+        if not leaving:
+            raise InputError(
+                f"none of {counted(len(paths), 'picture')} is golden for {recipe} on {camera}; "
+                f"{len(kept)} others are"
+            )
+        for seal, image in leaving.items():
+            place.record(f"{_PREFIX}{image.name}", f"{_TAKEN_OUT} {image.expect} {seal}", person)
+        return len(leaving)
+
+
+def _read(path: Path, bit_depth: int) -> tuple[str, str]:
+    """Name of a picture, and sha256 of its pixels.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    name, frame = named_image(path, bit_depth)
+    if isinstance(frame, str):
+        raise InputError(f"{name}: {frame}")
+    return name, digest_of(frame)

@@ -107,6 +107,8 @@ class TeachReport(msgspec.Struct, frozen=True, kw_only=True):
     golden_wrong_before: int
     golden_wrong: int
     golden: int
+    golden_set: str = ""
+    """Which golden images these were (`golden_images.golden_set`)."""
     known_defects: list[KnownDefect]
     effects: list[TaughtEffect] | None
     """Of each picture that is newly taught, the largest first; None: nobody can tell for this detector."""
@@ -124,6 +126,7 @@ def report_on(
     *,
     judged: Mapping[Evaluation, int] | None,
     effects: list[TaughtEffect] | None,
+    golden_set: str = "",
     pictures: Mapping[tuple[str, str], str] = MappingProxyType({}),
 ) -> TeachReport:
     """The report of a replay.
@@ -134,6 +137,7 @@ def report_on(
         found: of the replay.
         judged: verdicts of the line on such parts in the time of the evidence; None: not known.
         effects: of each taught picture; None: they cannot be told.
+        golden_set: which golden images were replayed.
         pictures: by kind and name: the sha256 of what is shown of a part.
     """
     defects = [_defect(item, bank, pictures) for item in found.items if item.kind == "known_defect"]
@@ -170,6 +174,7 @@ def report_on(
         golden_wrong_before=wrong[0],
         golden_wrong=wrong[1],
         golden=len(golden),
+        golden_set=golden_set,
         known_defects=defects,
         effects=effects,
         left_out=dict(found.left_out),

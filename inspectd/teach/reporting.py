@@ -10,6 +10,7 @@ from inspectd.bank.progress import Progress
 from inspectd.errors import InputError
 from inspectd.teach.candidates import BANK, Candidate, find_candidate
 from inspectd.teach.effects import effects_of
+from inspectd.teach.golden_images import golden_set
 from inspectd.teach.place import TeachPlace
 from inspectd.teach.replay import Banks, JudgingBank, Replay, replay
 from inspectd.teach.report import TeachReport, report_on
@@ -39,12 +40,13 @@ def make_report(
     candidate, folder = find_candidate(place, word)
     banks = _judging_banks(place, candidate, folder, device)
     bank = read_bank(folder / BANK)
+    golden = golden_set(place, candidate.recipe, candidate.place)  # one that comes meanwhile makes it old
     found = replay(place, candidate.recipe, candidate.place, banks, progress)
     effects = effects_of(candidate, (banks[0].bank, bank), found, device, progress)
     pictures = keep_pictures(place, found, (banks[0].threshold, banks[1].threshold))
     report = report_on(
         candidate, bank, found,
-        judged=_judged(place, candidate, found), effects=effects, pictures=pictures,
+        judged=_judged(place, candidate, found), effects=effects, golden_set=golden, pictures=pictures,
     )  # fmt: skip
     keep_report(folder, report)
     return report, found

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from inspectd.errors import InputError
+from inspectd.teach.refusals import TeachRefusedError
 
 
 class TeachAct(StrEnum):
@@ -26,7 +27,7 @@ class TeachAct(StrEnum):
     ADOPT = "adopt"
     """Keep the images a bank was built from."""
     GOLDEN = "golden"
-    """Keep images whose verdict is known."""
+    """Keep images whose verdict is known, or take them out again."""
     BUILD = "build"
     """Build a candidate."""
     REPORT = "report"
@@ -79,6 +80,16 @@ def refuse_role(act: TeachAct, person: Person) -> None:
     if person.role not in ALLOWED[act]:
         expected = " or ".join(sorted(ALLOWED[act]))
         raise InputError(f"--role: got {person.role!r}, expected {expected}: only these may {act}")
+
+
+def refuse_no_reason(person: Person) -> None:
+    """Refuse what has to have a reason and has none.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not person.why.strip():
+        raise TeachRefusedError("no_reason", "--why: is missing, expected the reason")
 
 
 def is_same_person(one: str, other: str) -> bool:

@@ -17,11 +17,11 @@ from inspectd.recipes.store import RecipeDraft
 from inspectd.recipes.version import BANKS, RecipeVersion, recipe_of
 from inspectd.teach.candidates import BANK, Candidate, candidate_object, find_candidate
 from inspectd.teach.cases import CaseBook
-from inspectd.teach.golden_images import golden_images
+from inspectd.teach.golden_images import golden_set
 from inspectd.teach.place import TeachPlace
 from inspectd.teach.refusals import TeachRefusedError
 from inspectd.teach.report import TeachReport
-from inspectd.teach.roles import Person, TeachAct, is_same_person, refuse_role
+from inspectd.teach.roles import Person, TeachAct, is_same_person, refuse_no_reason, refuse_role
 from inspectd.teach.sealed import read_sealed, write_sealed
 
 REPORT: Final = "report.json"
@@ -108,7 +108,7 @@ def propose(place: TeachPlace, word: str, person: Person, second_why: str = "") 
         UnavailableError: it cannot be written.
     """
     refuse_role(TeachAct.PROPOSE, person)
-    _refuse_no_reason(person)
+    refuse_no_reason(person)
     with place.alone():
         candidate, folder = find_candidate(place, word)
         report, seal = _report(place, candidate, folder)
@@ -141,7 +141,7 @@ def approve(place: TeachPlace, word: str, person: Person) -> RecipeVersion:
         UnavailableError: it cannot be written.
     """
     refuse_role(TeachAct.APPROVE, person)
-    _refuse_no_reason(person)
+    refuse_no_reason(person)
     with place.alone():
         candidate, folder = find_candidate(place, word)
         _, seal = _report(place, candidate, folder)
@@ -175,11 +175,6 @@ def approve(place: TeachPlace, word: str, person: Person) -> RecipeVersion:
         return recipe
 
 
-def _refuse_no_reason(person: Person) -> None:
-    if not person.why.strip():
-        raise TeachRefusedError("no_reason", "--why: is missing, expected the reason")
-
-
 def _report(place: TeachPlace, candidate: Candidate, folder: Path) -> tuple[TeachReport, str]:
     """The candidate's report and its seal, if it is of this candidate and of all that is known now."""
     if not (folder / REPORT).exists():
@@ -190,8 +185,8 @@ def _report(place: TeachPlace, candidate: Candidate, folder: Path) -> tuple[Teac
     report, seal = read_sealed(folder / REPORT, TeachReport)
     book = CaseBook(place)
     known = [each.case.id for each in book.confirmed(candidate.recipe, candidate.place, "bad")]
-    golden = len(golden_images(place, candidate.recipe, candidate.place))
-    held = ([each.name for each in report.known_defects], report.golden)
+    golden = golden_set(place, candidate.recipe, candidate.place)
+    held = ([each.name for each in report.known_defects], report.golden_set)
     if report.bank_sha256 != candidate.bank_sha256 or held != (known, golden):
         raise TeachRefusedError(
             "report_old",

@@ -14,7 +14,7 @@ from inspectd.recipes.audit import read, verify
 from inspectd.recipes.audit.reading import AuditSummary
 from inspectd.teach.answering import confirm, mark, vouch, withdraw
 from inspectd.teach.cases import MOST_A_DAY, CaseBook, case_path
-from inspectd.teach.golden_images import golden_images, keep_golden
+from inspectd.teach.golden_images import golden_images, golden_set, keep_golden, take_out_golden
 from inspectd.teach.kept_parts import find_part
 from inspectd.wire import Evaluation, Rectangle
 
@@ -95,6 +95,26 @@ def test_the_golden_set_is_never_taught(line: TaughtLine) -> None:
     assert len(golden_images(line.place)) == 2
     with pytest.raises(InputError, match="its picture is of the golden set"):
         mark(line.place, line.keep(GOOD[0], FAIL), "good", OPERATOR)
+
+
+def test_a_golden_image_that_was_a_mistake_is_taken_out_and_kept_otherwise(line: TaughtLine) -> None:
+    of = {"recipe": "cells", "camera": "top", "bit_depth": 8}
+    keep_golden(line.place, GOOD[:3], **of, expect="pass", person=QUALITY)
+    before = golden_set(line.place, "cells", "top")
+    with pytest.raises(InputError, match="--why: is missing"):
+        take_out_golden(line.place, GOOD[:1], **of, person=NAMELESS)
+    with pytest.raises(InputError, match="only these may golden"):
+        take_out_golden(line.place, GOOD[:1], **of, person=INSPECTOR)
+    with pytest.raises(InputError, match="none of 1 picture is golden for cells on side; 0 others are"):
+        take_out_golden(line.place, GOOD[:1], **{**of, "camera": "side"}, person=QUALITY)
+    assert take_out_golden(line.place, GOOD[2:5], **of, person=QUALITY) == 1
+    assert len(golden_images(line.place)) == 2
+    assert keep_golden(line.place, GOOD[2:3], **of, expect="fail", person=QUALITY) == 1
+    assert [image.expect for image in golden_images(line.place)] == ["pass", "pass", "fail"]
+    assert golden_set(line.place, "cells", "top") != before  # as many as before, and yet a report is old
+    take_out_golden(line.place, GOOD[2:3], **of, person=QUALITY)
+    keep_golden(line.place, GOOD[2:3], **of, expect="pass", person=QUALITY)
+    assert golden_set(line.place, "cells", "top") == before
 
 
 @pytest.mark.parametrize(("score", "threshold"), [(3.01, 1.0), (0.1, 0.0), (-0.1, -1.0)])

@@ -79,6 +79,12 @@ def test_from_a_touch_to_a_version(
     assert page.read_text().startswith("<!doctype html>")
     listed = json.loads(teach("list", "--json").out)
     assert [each["bank_sha256"] for each in listed["candidates"]] == [sha256]
+    golden = ("golden", *top, "--images", link(GOOD[30:32], line.root / "golden"))
+    quentin = {"role": "quality", "who": "quentin"}
+    assert teach(*golden, "--expect", "fail", **quentin).out == "2 new golden images, fail\n"
+    old = teach("propose", sha256, "--second-why", "looked", role="engineer", who="eva")
+    assert "its report is not of all that is known now" in old.err
+    assert teach(*golden, "--take-out", **quentin).out == "2 golden images taken out\n"
     second = ("--second-why", "looked at each")
     assert "proposed; next" in teach("propose", sha256, *second, role="engineer", who="eva").out
     assert "cells@2: is in the store" in teach("approve", sha256, role="quality", who="quentin").out
