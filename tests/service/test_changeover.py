@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
 import msgspec
 import pytest
 from support.changeovers import add_recipe, ask, prepare
 from support.daemon import Daemon, camera_table, settings
+from support.disks import needs_root
+from support.held_files import held_files
 
 from inspectd.client import (
     Accepted,
@@ -330,6 +333,35 @@ def test_a_stop_lets_no_change_come_that_nobody_is_told_of(start_daemon, good_fo
     assert daemon.process.wait(20) == 0
     found = in_force(state / "audit.jsonl")
     assert found is None or found.is_file
+
+
+@needs_root
+def test_a_change_that_counts_when_the_line_is_stopped_is_acknowledged_first(start_daemon, good_folder):
+    daemon = free_line(start_daemon, good_folder)
+    state = daemon.folder / "state"
+    add_recipe(state, "a", 1, {"free": 0.5})
+    prepare(daemon, "a")
+    marks = count(1)
+
+    def is_the_second_mark(name: str) -> bool:
+        """The first says that the record does not count yet, the second that it does."""
+        return name.startswith(".audit.mark") and next(marks) == 2
+
+    with held_files(state, is_the_second_mark) as held, ThreadPoolExecutor(1) as asking:
+        request = RecipeRequest("late", ACTIVATE, "a", None, who="anna")
+        control = f"ipc://{daemon.runtime_dir}/control.sock"
+        answer = asking.submit(ask_recipe, control, request, timeout_seconds=10)
+        assert held.is_held.wait(10)
+        daemon.process.send_signal(signal.SIGTERM)
+        daemon.until(lambda: daemon.reader.event("draining"))
+        with pytest.raises(TimeoutError):
+            answer.result(0.5)
+        held.let_go()
+        acknowledged = answer.result(10)
+    assert isinstance(acknowledged, RecipeAck)
+    assert daemon.process.wait(20) == 0
+    found = in_force(state / "audit.jsonl")
+    assert (found.id, found.version) == ("a", 1)
 
 
 def test_a_change_is_refused_where_the_audit_file_says_that_another_one_is_in_force(
