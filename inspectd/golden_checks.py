@@ -124,6 +124,8 @@ class GoldenChecks:
         self._problems: list[str] = []
         self._is_recording = False
         """The end of the last check is on its way to the disk."""
+        self._is_outdated = False
+        """What it was shown to is no longer so: by the time it is recorded, a pass of it proves nothing."""
         self._showing: _Showing | None = None
         self._claimed: set[tuple[str, int, int]] = (
             set()
@@ -165,6 +167,7 @@ class GoldenChecks:
         if self._check is not None and self._outcome is None:
             self._check.end()
             self._conclude(self._check, "another recipe was put in force")
+        self._is_outdated |= self._config.golden.at_changeover
         self._schedule.change_over(self._subjects(), self._clock(), time.time_ns())
         self._tell_of_none()
         self.turn(self._clock())
@@ -173,12 +176,18 @@ class GoldenChecks:
         """Pictures of these cameras are made otherwise from now on."""
         if not self._is_running:
             return
-        in_force = self._book.in_force.places
-        subjects = [self._subject(in_force[place]) for name in cameras for place in self._places[name]]
-        if self._check is not None and self._outcome is None and self._check.subject in subjects:
-            self._check.end()
-            self._conclude(self._check, "a camera was changed")
-        self._schedule.change_pictures(subjects, self._clock())
+        changed = {place for name in cameras for place in self._places[name]}
+        if not changed:
+            return
+        judged = {place: self._subject(key) for place, key in self._book.in_force.places.items()}
+        # Others may judge these cameras too, where triggers name them, or once they come back.
+        spared = set(judged.values()) - {judged[place] for place in changed}
+        if self._check is not None and self._check.subject not in spared:
+            if self._outcome is None:
+                self._check.end()
+                self._conclude(self._check, "a camera was changed")
+            self._is_outdated |= self._config.golden.at_changeover
+        self._schedule.change_pictures(spared, self._clock())
         self.turn(self._clock())
 
     def turn(self, now_ns: int) -> None:
@@ -461,7 +470,7 @@ class GoldenChecks:
         audit = partial(
             self._audit.record_check, result, door=door, old=old, why="; ".join(check.problems) or why
         )
-        self._is_recording = True
+        self._is_recording, self._is_outdated = True, False
         self._recorder.write(
             result, f"check {check.name}: {outcome}",
             partial(self._on_recorded, check, result, audit), partial(self._on_not_recorded, outcome, audit),
@@ -478,7 +487,7 @@ class GoldenChecks:
     def _on_ended(self, check: GoldenCheck, outcome: GoldenOutcome) -> None:
         self._is_recording = False
         self._metrics.golden_check(outcome)
-        if outcome is GoldenOutcome.PASSED:
+        if outcome is GoldenOutcome.PASSED and not self._is_outdated:
             self._schedule.take_pass(check.subject.sha256, self._clock(), time.time_ns())
         if outcome is not GoldenOutcome.FAILED:
             self._publish(self._record(check, outcome=outcome))

@@ -82,7 +82,8 @@ class CameraStage:
         self._files_sha256: str | None = None
         self._settings = UNSET
         self._stopping = False
-        self._is_changing = False
+        self._changing_since_ns: int | None = None
+        """It is on its way to other settings."""
         self._events = events
         self._clock = clock
         self._channel: Channel[Any] | None = None
@@ -138,7 +139,7 @@ class CameraStage:
         self.settings_problem = ""
         if self._stopping:
             self.phase = CameraPhase.ENDED
-        elif self._is_changing:
+        elif self._changing_since_ns is not None:
             self._change_phase(CameraPhase.OPENING, "its settings changed")
         else:
             self._change_phase(CameraPhase.DOWN, cause)
@@ -158,12 +159,15 @@ class CameraStage:
         self.ask_to_stop()
 
     def begin_change(self) -> None:
-        """Take no triggers any more: the capture process will end, and start anew with other settings."""
-        self._is_changing = True
+        """Take no triggers any more: the capture process will end, and start anew with other settings.
+
+        A free-running camera's frames go on until then, and are no longer what judges them needs.
+        """
+        self._changing_since_ns = self._clock()
 
     def use(self, camera: Camera) -> None:
         """Start every capture process from now on with these settings, and files as they are by then."""
-        self._is_changing = False
+        self._changing_since_ns = None
         self._files_sha256 = None
         self.camera = camera
         self.stall_timeout_ns = int(camera.stall_timeout_ms * 1e6)
@@ -180,7 +184,7 @@ class CameraStage:
     @property
     def is_up(self) -> bool:
         """True while the camera delivers frames, and goes on to."""
-        return self.phase is CameraPhase.UP and not self._is_changing
+        return self.phase is CameraPhase.UP and self._changing_since_ns is None
 
     @property
     def slots(self) -> int:
@@ -222,6 +226,9 @@ class CameraStage:
         self._in_use[frame.generation].add(frame.slot)
         # Nor does it set the trigger: which frame belongs to one is decided by the matcher.
         dated = msgspec.structs.replace(frame, captured_ns=captured_ns, doubt_ns=doubt_ns, trigger=None)
+        since_ns = self._changing_since_ns
+        if self.camera.mode == "free" and since_ns is not None and captured_ns > since_ns:
+            dated = msgspec.structs.replace(dated, camera_settings=None)
         self._events.on_frame(dated, now_ns)
 
     def _attach(self, fds: list[int]) -> None:

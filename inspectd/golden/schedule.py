@@ -132,11 +132,11 @@ class GoldenSchedule:
             if self._settings.at_changeover:
                 self._become_due(course, now_ns)
 
-    def change_pictures(self, subjects: Iterable[GoldenSubject], now_ns: int) -> None:
-        """What these judge looks otherwise from now on: a check that passed says nothing of it."""
-        for subject in subjects:
-            course = self._courses.get(subject.sha256)
-            if course is not None and self._settings.at_changeover:
+    def change_pictures(self, others: Iterable[GoldenSubject], now_ns: int) -> None:
+        """What all but these judge looks otherwise from now on: a check that passed says nothing of it."""
+        spared = {subject.sha256 for subject in others}
+        for sha256, course in self._courses.items():
+            if sha256 not in spared and self._settings.at_changeover:
                 self._become_due(course, now_ns)
 
     def count_part(self, sha256: str) -> None:

@@ -96,6 +96,18 @@ def test_a_pass_counts_once_it_is_on_the_disk_and_nothing_is_checked_meanwhile(l
     assert line.status == (FAILED, "golden_failed")
 
 
+def test_a_pass_counts_for_nothing_where_its_camera_was_changed_before_it_was_recorded(line):
+    disk_answers = threading.Event()
+    line.clerk.ask(disk_answers.wait, bool, bool)
+    assert line.shows("T1", Evaluation.PASS) is None
+    line.checks.change_cameras(["top"])
+    disk_answers.set()
+    line.until(lambda: line.status[0] is not None)
+    assert line.status == (PASSED, "golden_overdue")
+    assert line.shows("T2", Evaluation.PASS) is None
+    line.until(lambda: line.status == (PASSED, None))
+
+
 def test_a_pass_that_cannot_be_recorded_changes_nothing(line):
     line.file.rename(line.file.with_name("away"))
     line.file.mkdir()

@@ -205,10 +205,21 @@ def test_a_start_and_a_changeover_make_a_check_due_where_the_settings_say_so() -
 def test_pictures_that_are_made_otherwise_make_a_check_due() -> None:
     for at_changeover, state in ((True, DUE), (False, PASSED)):
         line = Line(rules(interval_hours=8, at_changeover=at_changeover), A, B, a=GoldenPast(T0 - 1))
-        line.schedule.change_pictures([B], line.now_ns)
-        assert line.after(1) is PASSED
         line.schedule.change_pictures([A, GoldenSubject("other", "")], line.now_ns)
+        assert line.after(1) is PASSED
+        line.schedule.change_pictures([B], line.now_ns)
         assert line.after(0) is state
+
+
+def test_of_pictures_that_are_made_otherwise_what_is_not_in_force_is_due_too() -> None:
+    rule = rules(interval_hours=8, at_changeover=True)
+    line = Line(rule, A, a=GoldenPast(T0 - 1), b=GoldenPast(T0 - 1))
+    line.changes_to(B)
+    line.passes(B)
+    line.schedule.change_pictures([B], line.now_ns)
+    line.after(60)
+    assert line.schedule.reason(B, line.now_ns, line.utc_ns) is None
+    assert line.schedule.reason(A, line.now_ns, line.utc_ns) is Reason.GOLDEN_OVERDUE
 
 
 def test_what_becomes_due_while_another_recipe_is_in_force_has_its_grace_when_it_comes_back() -> None:

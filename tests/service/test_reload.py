@@ -94,6 +94,24 @@ def test_a_changed_camera_starts_anew_and_no_other_loses_a_frame(start_daemon, g
     assert {v.recipe for v in daemon.reader.verdicts} == {"cell"}
 
 
+def test_no_picture_by_the_settings_of_before_is_judged_by_the_recipe_of_after(
+    start_daemon, good_folder, bank, tmp_path
+):
+    shutil.copytree(good_folder, tmp_path / "new/good")
+    daemon = start_daemon(text_of(bank, good_folder, free_fps=60)).ready()
+    daemon.until(lambda: len(of_camera(daemon, "free")) > 30)
+    changed = text_of(bank, good_folder, free_fps=60, recipe="threshold = 0.8")
+    assert reload(daemon, changed.replace(str(good_folder), str(tmp_path / "new"), 1))[0] == "reloaded"
+    daemon.until(lambda: any(v.frame_generation == 2 for v in of_camera(daemon, "free")))
+    verdicts = of_camera(daemon, "free")
+    assert {v.threshold for v in verdicts if v.frame_generation == 1} <= {0.9, None}
+    assert {(v.evaluation, v.reason) for v in verdicts if v.threshold is None} <= {
+        ("undecidable", "camera_settings")
+    }
+    assert {v.threshold for v in verdicts if v.frame_generation == 2} == {0.8}
+    assert_all_accounted_for(daemon)
+
+
 def write_lens(path: Path, focal_length: float) -> None:
     matrix = np.array([[focal_length, 0, 150], [0, focal_length, 150], [0, 0, 1]])
     write_calibration(path, LensCalibration(matrix, np.zeros(5), 300, 300, None, 300, 300), {})
