@@ -60,10 +60,15 @@ class CameraChanges:
         self._holders = tuple(holders)
         self._under_way: list[_CameraChange] = []
 
-    def begin(self, cameras: Iterable[Camera]) -> None:
-        """Change the settings of these cameras; call `turn` until it is done."""
+    def begin(self, cameras: Iterable[Camera], judged_anew_from_ns: int | None) -> None:
+        """Change the settings of these cameras; call `turn` until it is done.
+
+        Args:
+            cameras: with their new settings.
+            judged_anew_from_ns: see `CameraStage.begin_change`.
+        """
         for camera in cameras:
-            self._stages[camera.name].begin_change()
+            self._stages[camera.name].begin_change(judged_anew_from_ns)
             self._under_way.append(_CameraChange(camera))
 
     def with_changed_files(self) -> set[str]:

@@ -16,6 +16,7 @@ from inspectd.batching.stage import BatchingStage
 from inspectd.errors import InspectdError
 from inspectd.metrics import Metrics
 from inspectd.recipes.book import LineRecipe, RecipeBook
+from inspectd.scoring.messages import ScoringReady
 from inspectd.scoring.pool import ScoringPool
 from inspectd.scoring.stage import ScoringStage
 from inspectd.supervisor import Supervisor
@@ -79,6 +80,8 @@ class RecipeLoader:
         self._clock = clock
         self._loading: _Loading | None = None
         self._retiring: list[ScoringStage] = []
+        self._banks: dict[str, str] = {}
+        """The bank's sha256 by key, of all that was ever loaded: no key may come to mean another bank."""
         self.last_failure = ""
         """Why the last recipe could not be loaded, in words."""
 
@@ -121,6 +124,50 @@ class RecipeLoader:
         others = [each for each in self._book.loaded if each is not self._book.in_force]
         room = max(0, self._most - 2)
         return [*(others[-room:] if room else []), self._book.in_force]
+
+    # --- what is loaded ------------------------------------------------------------------------------------
+
+    def serve_loaded(self) -> None:
+        """Have a scoring process that starts anew load what the book has; it waits for what judges alone."""
+        needed = self._book.in_force.keys
+        others = [key for recipe in self._book.loaded for key in sorted(recipe.keys) if key not in needed]
+        self._pool.serve(needed, others)
+
+    def forget_left_out(self, *, is_recording: bool) -> None:
+        """Have recipes no more that no process could load again; the one in force is waited for.
+
+        Args:
+            is_recording: as for `turn`.
+        """
+        is_known = all(stage.ready is not None for stage in self._pool.serving)
+        for recipe in self._book.loaded if is_known and not is_recording else ():
+            is_there = all(self._batching.judges(key) for key in recipe.keys)
+            if not is_there and recipe is not self._book.in_force:
+                self._book.remove(recipe)
+                detail = f"{recipe.name}: no longer prepared: a scoring process could not load it again"
+                self._emit("warning", "recipe_failed", detail=detail)
+
+    def admit(self, process: int, ready: ScoringReady) -> tuple[ScoringReady, dict[str, tuple[str, str]]]:
+        """What of a process's banks may judge; those that may not and should, with the sha256 of both.
+
+        One that is another bank than its key has meant until now is left out where it judges nothing.
+
+        Args:
+            process: its number.
+            ready: what it has loaded.
+        """
+        expected = {**self.expected_banks, **self._book.in_force.banks, **self._banks}
+        found = {bank.recipe: bank.bank_sha256 for bank in ready.banks}
+        changed = {key: (expected[key], has) for key, has in found.items() if expected.get(key, has) != has}
+        judging = self._book.in_force.keys | self.expected_banks.keys()
+        if others := changed.keys() - judging:
+            ready = self._pool.stages[process].leave_out(others)
+            detail = f"{', '.join(sorted(others))}: left out, as its bank is another one than it was"
+            self._emit("warning", "recipe_failed", detail=detail)
+        changed = {key: changed[key] for key in changed.keys() & judging}
+        if not changed:
+            self._banks |= {bank.recipe: bank.bank_sha256 for bank in ready.banks}
+        return ready, changed
 
     # --- what scoring answers ------------------------------------------------------------------------------
 

@@ -251,7 +251,8 @@ class Reload:
         self._camera_files = plan.content.camera_files
         self._records.use_file(plan.content.config, plan.new)
         self._forget(plan.old, plan.new)
-        self._cameras.begin(plan.change.cameras)
+        is_judged_anew = plan.new is not plan.old and self._book.in_force.name == plan.new.name
+        self._cameras.begin(plan.change.cameras, self._book.in_force_since_ns if is_judged_anew else None)
         self._line.on_cameras_changed(plan.change.cameras)
         self._go_on = partial(self._await_cameras, plan)
 

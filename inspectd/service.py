@@ -174,7 +174,6 @@ class Service:
             stack.callback(signal.signal, signum, signal.signal(signum, self._on_signal))
         self._fatal: InspectdError | None = None
         self._tick_due_ns = 0
-        self._banks: dict[str, str] = {}  # sha256 of each recipe's bank, by key
         self._unavailable: set[int] = set()
         self._watchdog = ProgressWatchdog(notifier.watchdog_interval_ns or int(1e18))
         self._poller = Poller(look_ms=_TICK_NS // 1_000_000, may_go_on=host_sleep.look)
@@ -336,7 +335,9 @@ class Service:
             self._is_reload_asked = False
             self._reload.ask()
         self._reload.turn(now_ns)
-        if self._watchdog.due(now_ns, scoring_ready=self._scoring.is_ready):
+        # Another bank takes a person's restart: one by the watchdog would judge by it.
+        is_judging = self._scoring.is_ready or self._scoring.is_refused
+        if self._watchdog.due(now_ns, scoring_ready=is_judging):
             self._notifier.watchdog()
 
     def _ask_for_triggers(self, now_ns: int) -> int | None:
@@ -510,7 +511,7 @@ class Service:
         They do not wait for every process: without one of several cards a line is slower, and no worse.
         """
         name = self._scoring.stages[process].name
-        changed = self._changed_banks(ready)
+        ready, changed = self._loader.admit(process, ready)
         if self._loader.concerns(process):
             self._loader.on_ready(process, changed)
             return
@@ -518,12 +519,14 @@ class Service:
             # Judging by another bank than the one the line was started with takes a person's restart.
             told = (f"{recipe}: started with {had}, found {has}" for recipe, (had, has) in changed.items())
             detail = "; ".join(told)
+            self._scoring.stages[process].refuse()
             if self.state == "starting":
                 self._fatal = InputError(f"banks are not those that the recipe in force names: {detail}")
             self._plant.emit("alarm", "bank_changed", process=name, detail=detail)
             return
         self._unavailable.discard(process)
         self._batching.use_banks(process, ready.banks, ready.paces)
+        self._loader.forget_left_out(is_recording=self._changeover.is_recording)
         self.on_banks_changed()
         self._metrics.scoring_up(name, up=True)
         detail = f"{ready.device}, warm after {ready.warmup_seconds:.1f} s"
@@ -539,15 +542,6 @@ class Service:
             devices = ", ".join(self._config.scoring.devices) or ready.device
             count = len(self._book.in_force.keys)
             self._notifier.status(f"{len(self._cameras)} cameras, {count} recipes, {devices}")
-
-    def _changed_banks(self, ready: ScoringReady) -> dict[str, tuple[str, str]]:
-        """Recipes whose bank is another than the one known by that key, with the sha256 of both."""
-        expected = {**self._loader.expected_banks, **self._book.in_force.banks, **self._banks}
-        found = {bank.recipe: bank.bank_sha256 for bank in ready.banks}
-        changed = {key: (expected[key], has) for key, has in found.items() if expected.get(key, has) != has}
-        if not changed:
-            self._banks |= found
-        return changed
 
     def on_score(self, process: int, score: Score, now_ns: int) -> None:
         """Count the times of the stages, and judge the inspection."""
@@ -601,6 +595,7 @@ class Service:
         self._formats.use_banks(banks)
         self.drift_watch.use_banks(banks)
         self._metrics.banks(banks)
+        self._loader.serve_loaded()
 
     def on_cameras_changed(self, cameras: Iterable[Camera]) -> None:
         """A reload changes how pictures are made: golden parts have to be shown again."""
@@ -608,6 +603,7 @@ class Service:
 
     def on_recipe_in_force(self, recipe: LineRecipe, before: LineRecipe | None) -> None:
         """Have cameras set as the recipe needs, and report that it judges from now on."""
+        self._loader.serve_loaded()
         for name, settings in recipe.camera_settings.items():
             self._cameras[name].use_settings(settings)
         was = None if before is None else (before.id, before.version)

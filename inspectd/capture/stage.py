@@ -82,8 +82,9 @@ class CameraStage:
         self._files_sha256: str | None = None
         self._settings = UNSET
         self._stopping = False
-        self._changing_since_ns: int | None = None
-        """It is on its way to other settings."""
+        self._is_changing = False
+        self._outdated_from_ns: int | None = None
+        """What is captured later is judged as pictures by the next settings are."""
         self._events = events
         self._clock = clock
         self._channel: Channel[Any] | None = None
@@ -139,7 +140,7 @@ class CameraStage:
         self.settings_problem = ""
         if self._stopping:
             self.phase = CameraPhase.ENDED
-        elif self._changing_since_ns is not None:
+        elif self._is_changing:
             self._change_phase(CameraPhase.OPENING, "its settings changed")
         else:
             self._change_phase(CameraPhase.DOWN, cause)
@@ -158,16 +159,21 @@ class CameraStage:
         self._stopping = True
         self.ask_to_stop()
 
-    def begin_change(self) -> None:
+    def begin_change(self, judged_anew_from_ns: int | None) -> None:
         """Take no triggers any more: the capture process will end, and start anew with other settings.
 
-        A free-running camera's frames go on until then, and are no longer what judges them needs.
+        A free-running camera's frames go on until then.
+
+        Args:
+            judged_anew_from_ns: a recipe for the new settings judges what is captured later; None: the one
+                of before does.
         """
-        self._changing_since_ns = self._clock()
+        self._is_changing = True
+        self._outdated_from_ns = judged_anew_from_ns
 
     def use(self, camera: Camera) -> None:
         """Start every capture process from now on with these settings, and files as they are by then."""
-        self._changing_since_ns = None
+        self._is_changing, self._outdated_from_ns = False, None
         self._files_sha256 = None
         self.camera = camera
         self.stall_timeout_ns = int(camera.stall_timeout_ms * 1e6)
@@ -184,7 +190,7 @@ class CameraStage:
     @property
     def is_up(self) -> bool:
         """True while the camera delivers frames, and goes on to."""
-        return self.phase is CameraPhase.UP and self._changing_since_ns is None
+        return self.phase is CameraPhase.UP and not self._is_changing
 
     @property
     def slots(self) -> int:
@@ -226,8 +232,8 @@ class CameraStage:
         self._in_use[frame.generation].add(frame.slot)
         # Nor does it set the trigger: which frame belongs to one is decided by the matcher.
         dated = msgspec.structs.replace(frame, captured_ns=captured_ns, doubt_ns=doubt_ns, trigger=None)
-        since_ns = self._changing_since_ns
-        if self.camera.mode == "free" and since_ns is not None and captured_ns > since_ns:
+        from_ns = self._outdated_from_ns
+        if self.camera.mode == "free" and from_ns is not None and captured_ns > from_ns:
             dated = msgspec.structs.replace(dated, camera_settings=None)
         self._events.on_frame(dated, now_ns)
 

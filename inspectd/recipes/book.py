@@ -123,6 +123,8 @@ class RecipeBook:
         self._loaded: list[LineRecipe] = [in_force]  # the least recently used first
         self._in_force = in_force
         self._before: deque[tuple[int, LineRecipe]] = deque()  # until when each was in force, oldest first
+        self.in_force_since_ns = 0
+        """When the one in force was put in force; 0: the line began with it."""
         self.withheld: str | None = None
         """Name of one that is loaded, and that nobody gets who does not ask for this very version."""
         self._index()
@@ -225,6 +227,7 @@ class RecipeBook:
         while self._before and self._before[0][0] < now_ns - longest_ns:
             self._before.popleft()
         self._before.append((now_ns, self._in_force))
+        self.in_force_since_ns = now_ns
         self._in_force = recipe
         self._used(recipe)
         self._index()

@@ -24,7 +24,8 @@ class StartScoring(msgspec.Struct, frozen=True, array_like=True, tag="start_scor
     cores: tuple[int, ...] = ()
     """Those it may use; empty: all."""
     spare: tuple[str, ...] = ()
-    """Names of recipes that are left out, in this order, where not all find room."""
+    """Names of recipes that are left out, in this order, where not all find room; each too where its bank
+    cannot be used."""
     is_beside: bool = False
     """Another process scores while this one loads, and came first; when it is warm it takes part."""
     is_shadow: bool = False

@@ -73,8 +73,13 @@ class ScoringPool:
 
     @property
     def is_ready(self) -> bool:
-        """True while every recipe is loaded and warm in a process."""
+        """True while every recipe that judges is loaded and warm in a process."""
         return self._needed <= {bank.recipe for bank in self.loaded(self.serving)}
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a process has banks that are not to judge, so that a person has to restart the line."""
+        return any(stage.is_refused for stage in self.serving)
 
     @staticmethod
     def loaded(stages: Iterable[ScoringStage]) -> list[BankInForce]:
@@ -87,7 +92,8 @@ class ScoringPool:
 
         Args:
             recipes: all that it is to have.
-            spare: names of those that are left out, in this order, where not all find room.
+            spare: names of those that are left out, in this order, where not all find room; each too where
+                its bank cannot be used.
         """
         config = self._config
         starts = process_starts(config.scoring, recipes, config.batching.max_batch, config.cameras)
@@ -98,9 +104,18 @@ class ScoringPool:
     def swap(self) -> None:
         """Score with the other side from now on; a process of it that dies loads the same recipes again."""
         self._is_swapped = not self._is_swapped
-        self._needed = {bank.recipe for bank in self.loaded(self.serving)}
+        self.serve({bank.recipe for bank in self.loaded(self.serving)}, ())
+
+    def serve(self, needed: set[str], spare: Sequence[str]) -> None:
+        """Have each process that serves load these where it starts anew, and no others.
+
+        Args:
+            needed: recipes that judge.
+            spare: those that may come to it; they are left out, in this order, as for `load`.
+        """
+        self._needed = needed
         for stage in self.serving:
-            stage.keep(self._needed)
+            stage.keep(needed, spare)
 
     def send(self, process: int, batch: Batch) -> bool:
         """See `ScoringStage.send`."""

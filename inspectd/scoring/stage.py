@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
 
-from inspectd.ipc.channel import ContradictionError
+from inspectd.ipc.channel import Channel, ContradictionError
 from inspectd.ipc.messages import Alive
 from inspectd.ipc.ring import FrameRing
 from inspectd.ipc.ring_client import RingClient
@@ -54,26 +54,50 @@ class ScoringStage(RingClient):
         self.start_timeout_ns = int(start.scoring.start_timeout_seconds * 1e9)
         self.stall_timeout_ns = int(start.scoring.stall_timeout_ms * 1e6)
         self.ready: ScoringReady | None = None
+        self.is_refused = False
+        """Whether the process that runs has banks that are not to judge: it is as if it were not ready."""
         self._process = process
         self._may_share = len(start.scoring.devices) > 1
         self._events = events
         self.load(start)
+        self._await()
 
     def load(self, start: StartScoring) -> None:
         """Begin every process from now on with this."""
         self._start: StartScoring = start
-        self._recipes = {recipe.name for recipe in start.recipes}
-        self._needed = self._recipes - set(start.spare)
 
-    def keep(self, recipes: set[str]) -> None:
+    def keep(self, needed: set[str], spare: Iterable[str] = ()) -> None:
         """Begin every process from now on with no other recipes, and with its full share of time."""
-        kept = tuple(recipe for recipe in self._start.recipes if recipe.name in recipes)
-        self.load(msgspec.structs.replace(self._start, recipes=kept, spare=(), is_beside=False))
+        left_out = tuple(spare)
+        kept = tuple(recipe for recipe in self._start.recipes if recipe.name in {*needed, *left_out})
+        self.load(msgspec.structs.replace(self._start, recipes=kept, spare=left_out, is_beside=False))
 
     def let_go(self) -> None:
         """Forget the process, which was let go."""
-        self.ready = None
+        self.ready, self.is_refused = None, False
         self._channel = None
+
+    def refuse(self) -> None:
+        """What the process has loaded is not to judge: nothing is sent to it, and nobody counts on it."""
+        self.ready, self.is_refused = None, True
+
+    def leave_out(self, recipes: Collection[str]) -> ScoringReady:
+        """What the process that is ready has, without these."""
+        assert self.ready is not None
+        banks = [bank for bank in self.ready.banks if bank.recipe not in recipes]
+        paces = [pace for pace in self.ready.paces if pace.recipe not in recipes]
+        self.ready = msgspec.structs.replace(self.ready, banks=banks, paces=paces)
+        return self.ready
+
+    def started(self, channel: Channel[Any]) -> None:
+        """See `Job.started`."""
+        self._await()
+        super().started(channel)
+
+    def _await(self) -> None:
+        """Expect of the process what it is asked for now, whatever the next one will be."""
+        self._asked = {recipe.name for recipe in self._start.recipes}
+        self._needed = self._asked - set(self._start.spare)
 
     def received(self, record: Any, fds: list[int], now_ns: int) -> None:  # noqa: ARG002 - scoring sends none
         """See `Job.received`."""
@@ -84,10 +108,10 @@ class ScoringStage(RingClient):
         elif isinstance(record, ScoringReady):
             loaded = {bank.recipe for bank in record.banks}
             is_enough = bool(loaded) if self._may_share else loaded >= self._needed
-            if not is_enough or not loaded <= self._recipes:
+            if not is_enough or not loaded <= self._asked:
                 some = "some of " if self._may_share else ""
                 raise ContradictionError(
-                    f"it loaded recipes {sorted(loaded)}, expected {some}{sorted(self._recipes)}"
+                    f"it loaded recipes {sorted(loaded)}, expected {some}{sorted(self._asked)}"
                 )
             for pace in record.paces:
                 if not all(0 < spent_ms < math.inf for spent_ms in (pace.one_ms, pace.full_ms)):
@@ -103,7 +127,7 @@ class ScoringStage(RingClient):
     def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:
         """See `Job.lost`."""
         super().lost(cause, exit_code, now_ns)
-        self.ready = None
+        self.ready, self.is_refused = None, False
         self._events.on_scoring_lost(self._process, cause, exit_code, now_ns)
 
     def send(self, batch: Batch) -> bool:

@@ -63,6 +63,8 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Names the bank; scores that name another one than was loaded are of the wrong bank."""
     digests: dict[str, str] = {}
     """Digests of banks by recipe, where it is to be taken for a scorer that reads them."""
+    damaged: tuple[str, ...] = ()
+    """Recipes whose banks cannot be used; one that is needed is refused."""
     image_sizes: tuple[tuple[int, int], ...] = ()
     """(height, width) of the images that the bank would be of; empty: not recorded."""
     mean_grey: MeasureLimit | None = None
@@ -98,6 +100,9 @@ class Stub:
         began, behaviour = time.monotonic(), self._behaviour()
         if behaviour.fault == "refuse":
             raise InputError("the stub was asked to refuse its banks")
+        if needed := set(behaviour.damaged) & {r.name for r in self._start.recipes} - set(self._start.spare):
+            raise InputError(f"the stub was asked to find the banks of {sorted(needed)} damaged")
+        recipes = [recipe for recipe in self._start.recipes if recipe.name not in behaviour.damaged]
         while time.monotonic() - began < self._behaviour().load_seconds:
             self._heart.beat()
             time.sleep(0.01)
@@ -108,12 +113,12 @@ class Stub:
                 behaviour.image_sizes, any_size=recipe.any_size, check_above=recipe.check_above,
                 limits={} if behaviour.mean_grey is None else {"mean_grey": behaviour.mean_grey},
             )
-            for recipe in self._start.recipes
+            for recipe in recipes
         ]  # fmt: skip
         if self._start.is_beside:
             child.take_part(os.getpid())
         batch_ms = max(behaviour.latency_ms, _LEAST_MS)  # of any size
-        paces = [Pace(recipe.name, batch_ms, batch_ms) for recipe in self._start.recipes]
+        paces = [Pace(recipe.name, batch_ms, batch_ms) for recipe in recipes]
         self._channel.send_wait(ScoringReady(banks, paces, "stub", time.monotonic() - began))
         while True:
             self._heart.beat()

@@ -28,7 +28,7 @@ from inspectd.backends.cuda.memory import card_limit, check_fits, footprint, lim
 from inspectd.backends.cuda.pinned import PinnedRings
 from inspectd.backends.scorer import ImageScore, Scorer, ScoringOptions, computes_on_cuda
 from inspectd.bank.file import read_bank
-from inspectd.bank.reach import admit_threshold
+from inspectd.bank.reach import Reach, admit_threshold
 from inspectd.errors import (
     BankError,
     ExitCode,
@@ -220,13 +220,17 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
             too slow for one of them.
     """
     began = time.perf_counter()
+    start, reaches = _usable(start)
     start = with_room(start)
-    reaches = {recipe.name: admit_threshold(recipe) for recipe in start.recipes}
     banks, paces = [], []
     scorers: dict[str, Scorer] = {}
     device = "cpu"
     for recipe in start.recipes:
-        scorer = Scorer.load(Path(recipe.bank), start.scoring.device, _options(start))
+        try:
+            scorer = Scorer.load(Path(recipe.bank), start.scoring.device, _options(start))
+        except BankError as error:
+            _leave_out(start, recipe.name, error)
+            continue
         if scorer.check is not None:
             scorer.check.admit(switched_off(recipe.quality_off))
         scorer.warm_up(start.max_batch)
@@ -285,6 +289,33 @@ def _warm_up_as_used(scorer: Scorer) -> None:
         scorer.score([noise])
 
 
+def _usable(start: StartScoring) -> tuple[StartScoring, dict[str, Reach]]:
+    """The same without those to spare whose banks cannot be used, and how far each threshold reaches.
+
+    Raises:
+        BankError: one that is needed cannot be used.
+    """
+    reaches: dict[str, Reach] = {}
+    for recipe in start.recipes:
+        try:
+            reaches[recipe.name] = admit_threshold(recipe)
+        except BankError as error:
+            _leave_out(start, recipe.name, error)
+    kept = tuple(recipe for recipe in start.recipes if recipe.name in reaches)
+    return msgspec.structs.replace(start, recipes=kept), reaches
+
+
+def _leave_out(start: StartScoring, recipe: str, error: BankError) -> None:
+    """Go on without a recipe to spare, whose bank cannot be used.
+
+    Raises:
+        BankError: it is needed.
+    """
+    if recipe not in start.spare:
+        raise error
+    event(_log, logging.WARNING, "recipe_left_out", recipe=recipe, detail=str(error))
+
+
 def with_room(start: StartScoring) -> StartScoring:
     """The same with the recipes that this process loads: as many of those that may be left out as find room.
 
@@ -292,7 +323,8 @@ def with_room(start: StartScoring) -> StartScoring:
         BankError: a bank cannot be read, or the others never find room.
         UnavailableError: the device is not there, or has not the memory now.
     """
-    spare = list(start.spare)
+    names = {recipe.name for recipe in start.recipes}
+    spare = [name for name in start.spare if name in names]
     while True:
         try:
             here = placed(start)
