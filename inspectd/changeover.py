@@ -341,6 +341,9 @@ class Changeover:
     def _end_shadow(self, request: RecipeRequest, who: str, door: str, reply: Reply) -> None:
         """Record that there is no shadow any more, and let it go."""
         shadow = self._shadow.recipe
+        if self._is_changing_shadow:
+            self._refuse(request, reply, RecipeRefusalReason.BUSY, "another shadow is asked for; ask again")
+            return
         if shadow is None or not _names(request, shadow):
             self._refuse_no_shadow(request, reply)
             return

@@ -26,11 +26,14 @@ the order they came; of two senders the order is known only where their spans do
 from __future__ import annotations
 
 from bisect import insort
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
 from inspectd.records import FrameRef, PendingView, Trigger
+
+_MANY: Final = 64
+"""So many triggers are remembered before somebody asks whether the oldest can go, where no frame comes."""
 
 
 class Settled(NamedTuple):
@@ -100,6 +103,11 @@ class TriggersSeen(list[Trigger]):
         """None came yet."""
         super().__init__()
         self._refused_in_turn = 0
+
+    @property
+    def forget_ns(self) -> int | None:
+        """When all but the newest are known to lie behind, the oldest can go; None: they are few."""
+        return self[-_MANY].received_ns + 1 if len(self) > _MANY else None
 
     def add_taken(self, trigger: Trigger) -> None:
         """Add one that was taken."""
@@ -196,9 +204,11 @@ class FirstAfter:
         return settled
 
     def needs_known_ns(self, known_ns: int) -> int | None:
-        """The end of the first frame's span."""
-        ends = [Exposure.of(frame, self._latency_ns).last_ns for frame in self._frames[:1]]
-        return next((end_ns for end_ns in ends if end_ns > known_ns), None)
+        """The end of the first frame's span; without frames, where triggers can be forgotten."""
+        times = [Exposure.of(frame, self._latency_ns).last_ns for frame in self._frames[:1]]
+        if self.triggers.forget_ns is not None:
+            times.append(self.triggers.forget_ns)
+        return min((time_ns for time_ns in times if time_ns > known_ns), default=None)
 
     def wake_ns(self) -> int | None:
         """The end of the first window, or when every trigger within the first frame's span is known."""
@@ -304,10 +314,13 @@ class Nearest:
         return settled
 
     def needs_known_ns(self, known_ns: int) -> int | None:
-        """The end of the newest frame's span, or a time from which a frame is uncontested."""
+        """The end of the newest frame's span; when a frame is uncontested, or no longer remembered."""
         own = [(view, self._own(view)) for view in self.waiting]
         times = [_uncontested_ns(view, place) for view, place in own if place is not None]
-        times += [place.exposed.last_ns for place in self._places[-1:]]
+        for place in self._places[-1:]:
+            times += [place.exposed.last_ns, place.exposed.last_ns + self._before_ns + 1]
+        if self.triggers.forget_ns is not None:
+            times.append(self.triggers.forget_ns + 2 * self._before_ns)
         return min((time_ns for time_ns in times if time_ns > known_ns), default=None)
 
     def wake_ns(self) -> int | None:

@@ -9,7 +9,8 @@ import msgspec
 from inspectd.records import Outcome, PendingView, Trigger
 from inspectd.wire import Reason, RefusalReason, ViewVerdict
 
-_MAX_REMEMBERED: Final = 65_536
+MAX_REMEMBERED: Final = 65_536
+"""Ids of closed parts; beyond that the oldest is forgotten, whatever the settings say: the line goes on."""
 
 
 class ClosedView(NamedTuple):
@@ -34,7 +35,10 @@ class Parts:
     """Open parts; `accepted = closed + open`, always."""
 
     def __init__(self, max_open: int, id_memory_ns: int) -> None:
-        """Hold at most `max_open` parts open, and refuse a closed one's trigger id for `id_memory_ns`."""
+        """Hold at most `max_open` parts open, and refuse a closed one's trigger id for `id_memory_ns`.
+
+        Of closed ones the last `MAX_REMEMBERED` are known.
+        """
         self._max_open = max_open
         self._id_memory_ns = id_memory_ns
         self._open: dict[str, Part] = {}
@@ -61,8 +65,7 @@ class Parts:
         self._forget(now_ns)
         if trigger_id in self._open or trigger_id in self._used:
             return RefusalReason.DUPLICATE_ID
-        full = len(self._open) >= self._max_open or len(self._used) + len(self._open) >= _MAX_REMEMBERED
-        return RefusalReason.OVERLOAD if full else None
+        return RefusalReason.OVERLOAD if len(self._open) >= self._max_open else None
 
     def add(self, part: Part) -> None:
         """Open a part that `refusal` does not refuse."""
@@ -77,6 +80,8 @@ class Parts:
             return None
         del self._open[trigger_id]
         self._used[trigger_id] = max(view.outcome.decided_ns for view in part.closed.values())
+        if len(self._used) > MAX_REMEMBERED:
+            del self._used[next(iter(self._used))]
         self.closed += 1
         return part
 

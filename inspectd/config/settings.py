@@ -182,7 +182,8 @@ class Triggers(Settings, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=86_400,
-            description="Refuse the same trigger id for this long after its trigger was closed.",
+            description="Refuse the same trigger id for this long after its trigger was closed, "
+            "among the last 65,536 parts.",
         ),
     ] = 10.0
 

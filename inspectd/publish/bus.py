@@ -94,6 +94,7 @@ class DoorStage:
         self._queued_bytes = 0
         self._serves_control = "control" in self._listeners
         self._known_ns = 0
+        self._opened_ns = time.monotonic_ns()
         self._is_looking = self._is_anew = False
 
     def started(self, channel: Channel[Any]) -> None:
@@ -127,7 +128,10 @@ class DoorStage:
         """The door is gone; its clients will find the next one, and fetch what they missed."""
         self._channel = None
         self._is_looking = False
-        self._is_anew = self._known_ns > 0
+        self._is_anew = True
+        self._known_ns = (
+            self._known_ns or self._opened_ns
+        )  # nobody may have asked yet, before the first frame
         self.levels = None
         self._queue.clear()
         self._queued_bytes = 0

@@ -411,3 +411,28 @@ def test_of_refused_triggers_in_turn_one_of_another_sender_keeps_its_doubt(match
     settled = [matcher.settle(now_ns, now_ns) for now_ns in (1100, 1130)]
     assert [pair for each in settled for pair in each.matched] == []
     assert len(matcher.triggers) <= 3
+
+
+@pytest.mark.parametrize("make", [first_after, nearest], ids=["first_after", "nearest"])
+def test_what_is_remembered_of_the_last_frame_and_of_triggers_without_frames_goes(make):
+    """As on a line: what is known moves on only where it is asked for."""
+    matcher, known_ns = make(), 0
+
+    def turn(now_ns):
+        nonlocal known_ns
+        needed_ns = matcher.needs_known_ns(known_ns)
+        if needed_ns is not None and needed_ns <= now_ns:
+            known_ns = now_ns
+        return matcher.settle(now_ns, known_ns)
+
+    matcher.add_frame(frame(1, 1_000))
+    assert [seq for now_ns in range(1_000, 1_200, 5) for seq in (f.seq for f in turn(now_ns).unclaimed)] == [
+        1
+    ]
+    assert matcher.is_empty
+    for number in range(1_000):
+        matcher.expect(view(number, 2_000 + 50 * number))
+        turn(2_000 + 50 * number)
+    turn(60_000)
+    assert matcher.is_empty
+    assert len(matcher.triggers) <= 70

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from inspectd.batching.judge import judge_part
 from inspectd.batching.matching import FirstAfter
-from inspectd.batching.parts import ClosedView, Part, Parts
+from inspectd.batching.parts import MAX_REMEMBERED, ClosedView, Part, Parts
 from inspectd.batching.triggering import Triggering
 from inspectd.config import ImagesCamera, Triggers
 from inspectd.recipes.book import LineRecipe, RecipeBook
@@ -79,6 +79,15 @@ def test_a_counter_that_wraps_is_never_refused_when_its_ids_are_out_of_memory():
         opened(parts, name, now_ns)
         close(parts, name, 0, now_ns + 50)
     assert parts.accepted == parts.closed == 6000
+
+
+def test_of_more_ids_than_are_remembered_the_oldest_is_free_and_no_part_is_refused():
+    parts = Parts(max_open=8, id_memory_ns=10**15)
+    for number in range(MAX_REMEMBERED + 2):
+        assert parts.refusal(str(number), number) is None
+        opened(parts, str(number), number)
+        close(parts, str(number), 0, number)
+    assert [parts.refusal(name, 10**6) for name in "012"] == [None, None, RefusalReason.DUPLICATE_ID]
 
 
 def test_so_many_may_be_open_and_no_more():

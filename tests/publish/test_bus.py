@@ -11,7 +11,15 @@ from inspectd.errors import UnavailableError
 from inspectd.ipc.channel import Channel
 from inspectd.publish.bus import DoorStage
 from inspectd.publish.door.listeners import Listeners
-from inspectd.publish.door.messages import DoorLevels, Publication, StartDoor, ToDoor
+from inspectd.publish.door.messages import (
+    DoorLevels,
+    FromDoor,
+    Known,
+    Listen,
+    Publication,
+    StartDoor,
+    ToDoor,
+)
 from tests.support.raw_client import shake_hands
 from tests.support.served import ServedSockets
 
@@ -194,3 +202,36 @@ def test_a_reader_ends_and_repeats_no_subscription_but_its_own(bus, reader, tmp_
     honest.close(0)
     settle()
     assert (bus.preview_topics, bus.subscriptions["previews"]) == ([], 0)  # nobody looks any more
+
+
+class Losses:
+    """Hears of triggers that may be lost: their spans."""
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[int, int]] = []
+
+    def on_door_lost(self, _: str) -> None:
+        pass
+
+    def on_triggers_lost(self, since_ns: int, until_ns: int) -> None:
+        self.spans.append((since_ns, until_ns))
+
+
+def test_a_door_that_is_lost_before_anybody_asked_it_may_have_lost_triggers_too(tmp_path):
+    before_ns = time.monotonic_ns()
+    losses, listeners = Losses(), Listeners(PublishSettings(), tmp_path)
+    stage = DoorStage("local", StartDoor(PublishSettings(), b"i1/p/l/", None, True), listeners, losses)
+    for is_second in (False, True):
+        ours, theirs = Channel.pair()
+        main, door = Channel(ours, FromDoor), Channel(theirs, ToDoor | StartDoor | Listen)
+        stage.started(main)
+        assert (door.receive()[0].since_ns > before_ns) is is_second
+        main.close()
+        door.close()
+        if not is_second:
+            stage.lost("killed", None, time.monotonic_ns())
+    known_ns = time.monotonic_ns()
+    stage.received(Known(known_ns), [], known_ns)
+    ((since_ns, until_ns),) = losses.spans
+    assert before_ns < since_ns < until_ns == known_ns
+    listeners.close()

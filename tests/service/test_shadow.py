@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from support.changeovers import add_recipe, ask, begin_shadow, give_time, prepare, standing_back
 from support.daemon import Daemon, camera_table, settings
 
@@ -14,11 +16,12 @@ from inspectd.client import (
     RecipeAck,
     RecipeAction,
     RecipeRefusal,
+    RecipeRefusalReason,
     RecipeState,
     ShadowResult,
     ask_status,
 )
-from inspectd.recipes.audit import read
+from inspectd.recipes.audit import AuditLog, read, shadowed
 from inspectd.scoring.stub import Behaviour
 
 SHADOW, UNSHADOW, PROMOTE = RecipeAction.SHADOW, RecipeAction.UNSHADOW, RecipeAction.PROMOTE
@@ -34,6 +37,22 @@ def free_line(start, images, *, state=None) -> Daemon:
 
 def status(daemon: Daemon) -> LineStatus:
     return ask_status(f"ipc://{daemon.runtime_dir}/sync.sock")
+
+
+def test_no_shadow_ends_while_another_one_is_being_recorded(start_daemon, good_folder):
+    daemon = free_line(start_daemon, good_folder)
+    state = daemon.folder / "state"
+    for number, name in enumerate("ab", 1):
+        add_recipe(state, name, number, {"free": THRESHOLD})
+    begin_shadow(daemon, "a")
+    with ThreadPoolExecutor(1) as asking:
+        with AuditLog(state / "audit.jsonl"):  # somebody writes a record, and the line waits for it
+            answer = asking.submit(ask, daemon, SHADOW, "b")
+            with pytest.raises(TimeoutError):
+                answer.result(0.2)
+            assert ask(daemon, UNSHADOW, "a").reason is RecipeRefusalReason.BUSY
+        assert answer.result(10).state is RecipeState.LOADING
+    assert shadowed(state / "audit.jsonl").id == "b"
 
 
 def test_a_shadow_compares_and_is_promoted(start_daemon, good_folder):
