@@ -192,12 +192,18 @@ class RecipeLoader:
             return
         if changed:
             told = (f"{key}: is {has[:12]}..., expected {had[:12]}..." for key, (had, has) in changed.items())
-            detail = f"sha256 of the bank of {'; '.join(told)}; import it again, or restart the line"
+            detail = f"sha256 of the bank of {'; '.join(told)}; {self._remedy(changed)}"
             self.fail(RecipeRefusalReason.DAMAGED, detail)
             return
         if not loading.ready:
             loading.use_ns = self._clock() + _IN_USE_NS
         loading.ready.add(process)
+
+    def _remedy(self, changed: Mapping[str, tuple[str, str]]) -> str:
+        if self._book.in_force.is_file and self._book.in_force.keys & changed.keys():
+            # What judges has to be loaded too, and its bank is no longer there.
+            return "it judges now: give the new bank a file name of its own, or restart the line"
+        return "import it again, or restart the line"
 
     def on_lost(self, process: int, cause: str) -> None:
         """A process that does not serve is gone: the recipe it was loading cannot be prepared."""

@@ -336,6 +336,12 @@ def test_recipes_that_cannot_be_loaded_leave_all_as_it_was(start_daemon, good_fo
     shutil.copy(bank, bank.with_name("new"))
     bank.with_name("new").replace(bank)
     assert reload(daemon) == ("reloaded", "recipe cell: bank file replaced")
+    daemon.behave(Behaviour(digests={f"cell#{number}": "f" * 64 for number in range(9)}))  # another bank
+    bank.write_bytes(b"another")
+    name, detail = reload(daemon)
+    assert name == "reload_refused"
+    assert "it judges now: give the new bank a file name of its own, or restart the line" in detail
+    daemon.behave(Behaviour())
     assert_all_accounted_for(daemon)
 
 
