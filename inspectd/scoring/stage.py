@@ -67,9 +67,16 @@ class ScoringStage(RingClient):
         self._start: StartScoring = start
 
     def keep(self, needed: set[str], spare: Iterable[str] = ()) -> None:
-        """Begin every process from now on with no other recipes, and with its full share of time."""
+        """Begin every process from now on with no other recipes, and with its full share of time.
+
+        Of several that work out alike who loads what, one that starts anew starts from the same: what is
+        wanted no more is only the first to be left out.
+        """
         left_out = tuple(spare)
         kept = tuple(recipe for recipe in self._start.recipes if recipe.name in {*needed, *left_out})
+        if self._may_share:
+            gone = tuple(recipe.name for recipe in self._start.recipes if recipe not in kept)
+            kept, left_out = self._start.recipes, (*gone, *left_out)
         self.load(msgspec.structs.replace(self._start, recipes=kept, spare=left_out, is_beside=False))
 
     def let_go(self) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from inspectd.config import Config, ImagesCamera, Recipe, ScoringSettings
 from inspectd.errors import InputError
-from inspectd.ipc.channel import ContradictionError
+from inspectd.ipc.channel import Channel, ContradictionError
 from inspectd.records import BankInForce, Pace
-from inspectd.scoring.messages import ScoringReady
+from inspectd.scoring.messages import FromScoring, ScoringReady, StartScoring
 from inspectd.scoring.pool import ScoringPool, process_names, process_starts
 
 
@@ -82,6 +82,25 @@ def test_several_may_hold_a_part_of_the_recipes_each_and_are_ready_when_none_is_
     second.lost("gone", None, 0)
     assert not made.is_ready
     assert [process for process, _ in events.ready] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("devices", "asked", "spare"),
+    [((), ["a", "b"], ("b",)), (("cuda:0", "cuda:1"), ["a", "b", "c"], ("c", "b"))],
+)
+def test_a_process_that_starts_anew_is_asked_for_what_is_wanted_now(
+    tmp_path: Path, devices, asked, spare
+) -> None:
+    made, _ = pool(tmp_path, "abc", *devices)
+    made.serve({"a"}, ["b"])
+    for stage in made.serving:
+        ours, theirs = Channel.pair()
+        main, child = Channel(ours, FromScoring), Channel(theirs, StartScoring)
+        stage.started(main)
+        start, _ = child.receive()
+        assert ([recipe.name for recipe in start.recipes], start.spare) == (asked, spare)
+        main.close()
+        child.close()
 
 
 @pytest.mark.parametrize(
