@@ -7,7 +7,7 @@ not say is not assumed.
 
 from __future__ import annotations
 
-import http.client
+import asyncio
 import ssl
 from collections.abc import Sequence
 from typing import Final
@@ -18,7 +18,9 @@ import msgspec
 from inspectd.errors import InspectdError
 
 _ANSWER_SECONDS: Final = 3.0
-_MAX_ANSWER_BYTES: Final = 4_000_000
+"""For all that a server is asked, at whatever pace its bytes come."""
+_MAX_ANSWER_BYTES: Final = 1_000_000
+_READ_BYTES: Final = 65_536
 
 
 class _StoreConfig(msgspec.Struct):
@@ -37,8 +39,8 @@ class _ServerReport(msgspec.Struct):
     version: str = ""
 
 
-# Made here, before there are threads, since servers are asked side by side: msgspec works out a type at its
-# first use, and a second thread that sees it half made ends the process by a segmentation fault (0.22.0).
+# Made here, before there are threads: msgspec works out a type at its first use, and a second thread that
+# sees it half made ends the process by a segmentation fault (0.22.0).
 _SERVER: Final = msgspec.json.Decoder(_ServerReport)
 _STORE: Final = msgspec.json.Decoder(_StoreReport)
 
@@ -65,20 +67,20 @@ class UnsafeServersError(InspectdError):
     """Servers may lose what they acknowledge, or too few of them say that they do not."""
 
 
-def ask(monitor: str, tls: ssl.SSLContext) -> ServerState:
-    """What a server says of itself; blocks for a few seconds at most.
+async def ask(monitor: str, tls: ssl.SSLContext) -> ServerState:
+    """What a server says of itself; takes a few seconds at most.
 
     Args:
         monitor: its monitoring endpoint, `https://HOST:PORT`.
         tls: what its certificate is checked by.
     """
     try:
-        server = _SERVER.decode(_get(monitor, "/varz", tls))
-        store = _STORE.decode(_get(monitor, "/jsz", tls))
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        return ServerState(
-            monitor, "", "", None, f"does not say how it stores: {error or type(error).__name__}"
-        )
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            server = _SERVER.decode(await _get(monitor, "/varz", tls))
+            store = _STORE.decode(await _get(monitor, "/jsz", tls))
+    except (OSError, ValueError, RecursionError) as error:
+        why = str(error) or f"no whole answer within {_ANSWER_SECONDS:g} s"
+        return ServerState(monitor, "", "", None, f"does not say how it stores: {why}")
     name, version, config = server.server_name, server.version, store.config
     if store.disabled or config is None or not (config.sync_always or config.sync_interval):
         off = "stores nothing now: its jetstream is off, or still starts; its log says why"
@@ -117,24 +119,32 @@ def refuse_unsafe(states: Sequence[ServerState], replicas: Sequence[str]) -> Non
         )
 
 
-def _get(monitor: str, path: str, tls: ssl.SSLContext) -> bytes:
-    """The answer to a GET.
+async def _get(monitor: str, path: str, tls: ssl.SSLContext) -> bytes:
+    """The answer to a GET, by HTTP/1.0: it ends where the connection does.
+
+    Not by a thread: one that waits for a server would keep the program from ending.
 
     Raises:
-        OSError, http.client.HTTPException: there is none.
+        OSError: there is none.
         ValueError: it is no answer to this.
     """
     url = urlsplit(monitor)
     assert url.hostname is not None
-    if url.scheme == "https":
-        connection = http.client.HTTPSConnection(url.hostname, url.port, timeout=_ANSWER_SECONDS, context=tls)
-    else:
-        connection = http.client.HTTPConnection(url.hostname, url.port, timeout=_ANSWER_SECONDS)  # type: ignore[assignment]
+    is_encrypted = url.scheme == "https"
+    reader, writer = await asyncio.open_connection(
+        url.hostname, url.port or (443 if is_encrypted else 80), ssl=tls if is_encrypted else None
+    )
     try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        if answer.status != http.client.OK:
-            raise ValueError(f"{path} answered {answer.status}")
-        return answer.read(_MAX_ANSWER_BYTES)
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: {url.netloc}\r\n\r\n".encode())
+        answer = bytearray()
+        while data := await reader.read(_READ_BYTES):
+            answer += data
+            if len(answer) > _MAX_ANSWER_BYTES:
+                raise ValueError(f"{path} answered with more than {_MAX_ANSWER_BYTES} bytes")
     finally:
-        connection.close()
+        writer.transport.abort()
+    head, _, body = bytes(answer).partition(b"\r\n\r\n")
+    status = (head.split(None, 2)[1:2] or [b""])[0]
+    if status != b"200":
+        raise ValueError(f"{path} answered {status[:3].decode() if status.isdigit() else 'no HTTP'}")
+    return body

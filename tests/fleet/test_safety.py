@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import pytest
 
@@ -107,8 +109,68 @@ def test_a_servers_report_is_believed_and_nothing_else(
     with HTTPServer(("127.0.0.1", 0), Monitoring) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
-        found = ask(f"http://127.0.0.1:{server.server_port}", ssl.create_default_context())
+        found = asyncio.run(ask(f"http://127.0.0.1:{server.server_port}", ssl.create_default_context()))
         server.shutdown()
         thread.join()
     assert found.always_flushes is flushes
+    assert words in found.detail
+
+
+LIMIT_SECONDS: Final = 6.0  # with room for a busy host; the question itself ends after half of it
+HEAD: Final = b"HTTP/1.0 200 OK\r\n\r\n"
+
+
+async def asked_of(says: bytes, then: bytes = b"") -> ServerState:
+    """What comes of a server that says this, and then that again and again, a byte at a time."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        try:
+            writer.write(says)
+            while then and not writer.is_closing():
+                writer.write(then)
+                await asyncio.sleep(0.2)
+        finally:
+            writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        return await ask(f"http://127.0.0.1:{port}", ssl.create_default_context())
+
+
+def test_a_server_that_drips_its_answer_does_not_say() -> None:
+    async def ask_both() -> list[ServerState]:
+        return await asyncio.gather(asked_of(HEAD, b" "), asked_of(HEAD[:-4] + b"\r\nX: ", b"a"))
+
+    began = time.monotonic()
+    both = asyncio.run(ask_both())
+    assert time.monotonic() - began < LIMIT_SECONDS
+    for found in both:
+        assert found.always_flushes is None
+        assert found.detail == "does not say how it stores: no whole answer within 3 s"
+
+
+def test_a_question_is_given_up_at_once() -> None:
+    async def give_up() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asked_of(HEAD, b" "), 0.1)
+
+    began = time.monotonic()
+    asyncio.run(give_up())
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("says", "words"),
+    [
+        (HEAD + b'{"server_name":"nats1","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "recursion"),
+        (HEAD + b" " * 2_000_000, "more than 1000000 bytes"),
+        (b"HTTP/1.0 503 Starting\r\n\r\n", "/varz answered 503"),
+        (b"\xff\xff", "/varz answered no HTTP"),
+        (b"", "/varz answered no HTTP"),
+    ],
+)
+def test_a_server_that_answers_anything_else_does_not_say(says: bytes, words: str) -> None:
+    found = asyncio.run(asked_of(says))
+    assert found.always_flushes is None
     assert words in found.detail

@@ -210,8 +210,7 @@ class ForwardSession:
 
 async def states_of(settings: ForwardConfig, door: ServersDoor) -> list[ServerState]:
     """What every server says of itself."""
-    asked = (asyncio.to_thread(safety.ask, monitor, door.tls) for monitor in settings.servers.monitors)
-    return await asyncio.gather(*asked)
+    return await asyncio.gather(*(safety.ask(monitor, door.tls) for monitor in settings.servers.monitors))
 
 
 def refuse_unsafe(states: Sequence[ServerState], info: api.StreamInfo) -> None:
