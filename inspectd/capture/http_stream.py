@@ -32,6 +32,8 @@ _LONGEST_PICTURE_BYTES: Final = 256 << 20
 _NO_STREAM: Final = ("text/", "application/json", "application/xml", "application/xhtml")
 _PREAMBLE_BYTES: Final = 4096
 _PART_HEAD: Final = re.compile(rb"--[^\n]*\n(?:[^\r\n][^\n]*\n)+\r?\n")
+_DIGEST_KIND: Final = re.compile(r"\b(?:algorithm|qop)\s*=\s*(?:\"[^\"]*\"|[^\s,]+)")
+_MOST_SHOWN: Final = 200
 _NETWORK_ERRORS: Final = (
     httpx.HTTPError,
     httpcore.NetworkError,
@@ -176,7 +178,13 @@ class _WatchedTransport(httpx.BaseTransport):
         self._pool = httpcore.ConnectionPool(network_backend=_WatchedNetwork(seen, clock))
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """See `httpx.BaseTransport.handle_request`."""
+        """See `httpx.BaseTransport.handle_request`.
+
+        Raises:
+            httpx.UnsupportedProtocol: it is no HTTP that a camera leads to.
+        """
+        if request.url.scheme not in {"http", "https"}:
+            raise httpx.UnsupportedProtocol("no HTTP", request=request)
         url = httpcore.URL(
             scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port,
             target=request.url.raw_path,
@@ -242,7 +250,15 @@ class HttpStream:
             )
             try:
                 response = self._ask(client, address.copy_with(username=None, password=None), login, stack)
-            except _NETWORK_ERRORS as error:
+            except httpx.UnsupportedProtocol as error:
+                # Without what may be a secret of the camera's.
+                leads_to = error.request.url.copy_with(
+                    username=None, password=None, query=None, fragment=None
+                )
+                raise CameraError(
+                    f"{name}: leads to {str(leads_to)[:_MOST_SHOWN]}: name that in `source`"
+                ) from None
+            except (*_NETWORK_ERRORS, UnicodeError) as error:  # that: a host whose name cannot be looked up
                 raise CameraError(
                     f"{name}: cannot be opened ({_why(error)}); is it there and reachable?"
                 ) from error
@@ -263,7 +279,14 @@ class HttpStream:
         response = stack.enter_context(client.stream("GET", url, auth=login))
         challenge = response.headers.get("www-authenticate", "").lower()
         if response.status_code == httpx.codes.UNAUTHORIZED and login and challenge.startswith("digest"):
-            response = stack.enter_context(client.stream("GET", url, auth=httpx.DigestAuth(*login)))
+            try:
+                response = stack.enter_context(client.stream("GET", url, auth=httpx.DigestAuth(*login)))
+            except (LookupError, NotImplementedError, ValueError):  # httpx knows not all there is of digest
+                kind = ", ".join(["digest", *_DIGEST_KIND.findall(challenge)])
+                raise CameraError(
+                    f"{self._name}: asks for a login of a kind that is not known ({kind[:_MOST_SHOWN]}); "
+                    "expected basic, or digest with qop auth and MD5, SHA, SHA-256 or SHA-512"
+                ) from None
         if response.status_code == httpx.codes.UNAUTHORIZED:
             raise CameraError(f"{self._name}: refuses the user name or password (HTTP 401); correct `source`")
         if not response.is_success:

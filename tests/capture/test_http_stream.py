@@ -463,3 +463,45 @@ def test_a_page_is_told_from_a_stream(content_type):
         with pytest.raises(CameraError, match=re.escape(said)):
             HttpStream(url, "cam", open_seconds=5, read_seconds=5)
         serving.result()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (
+            '401 U\r\nWWW-Authenticate: Digest realm="x", nonce="y", algorithm=SHA-512-256',
+            "asks for a login of a kind that is not known (digest, algorithm=sha-512-256); expected",
+        ),
+        (
+            '401 U\r\nWWW-Authenticate: Digest realm="x", nonce="y", qop="auth-int"',
+            'asks for a login of a kind that is not known (digest, qop="auth-int"); expected basic, or',
+        ),
+        (
+            "401 U\r\nWWW-Authenticate: Digest realm",
+            "asks for a login of a kind that is not known (digest); ",
+        ),
+        (
+            "302 F\r\nLocation: rtsp://user:s3cret@127.0.0.1:554/live?key=s3cret#s3cret",
+            "leads to rtsp://127.0.0.1:554/live: name that in `source`",
+        ),
+        ("302 F\r\nLocation: http://a..b/", "cannot be opened ("),
+    ],
+)
+def test_what_a_camera_asks_that_cannot_be_done_is_said(answer, said):
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+
+        def serve():
+            while True:
+                connection, _ = server.accept()
+                with connection:
+                    if not connection.recv(4096):
+                        return
+                    connection.sendall(f"HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n".encode())
+
+        serving = pool.submit(serve)
+        url = f"http://user:s3cret@127.0.0.1:{server.getsockname()[1]}/"
+        with pytest.raises(CameraError, match=re.escape(f"cam: {said}")) as error:
+            HttpStream(url, "cam", open_seconds=5, read_seconds=5)
+        assert "s3cret" not in str(error.value)
+        socket.create_connection(server.getsockname()).close()
+        serving.result()
