@@ -6,10 +6,10 @@ Passwords are kept as scrypt hashes (RFC 7914) in a text file, one `user:n:r:p:s
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import hashlib
 import hmac
+import logging
 import secrets
 import socket
 import ssl
@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any, Final
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 
+from inspectd import log
 from inspectd.errors import InputError
 from inspectd.files import write_text
 
@@ -36,6 +37,9 @@ _MAX_UNHEARD: Final = 32
 
 _MAX_CLIENTS: Final = 64
 _MAX_HEAD_BYTES: Final = 16_384
+
+_log: Final = logging.getLogger(__name__)
+_said: Final = log.Repeated(_log)
 
 
 class Users:
@@ -234,7 +238,7 @@ class _Head:
 
 
 class _Answer:
-    """An answer on its way; a client that goes over TLS is one that hung up, as without it."""
+    """An answer on its way; a client that goes over TLS, or does not read, is one that hung up."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -245,9 +249,18 @@ class _Answer:
     def write(self, data: bytes) -> int:
         try:
             written: int = self._file.write(data)
-        except ssl.SSLError as error:
+        except OSError as error:
             raise BrokenPipeError(str(error)) from error
         return written
+
+
+class _Run(ServerHandler):
+    """One run of the application; what it raises goes to the log, as all that is said does."""
+
+    def log_exception(self, exc_info: Any) -> None:
+        """Log it."""
+        path = self.request_handler.path  # type: ignore[attr-defined]  # a _Handler
+        _said.event(logging.ERROR, "request_failed", exc_info=exc_info, path=path)
 
 
 class _Handler(WSGIRequestHandler):
@@ -266,6 +279,20 @@ class _Handler(WSGIRequestHandler):
             return False
         self.server.heard()  # type: ignore[attr-defined]  # a _Server
         return True
+
+    def handle(self) -> None:
+        """Answer one request; as the base class, but what fails is logged."""
+        self.raw_requestline = self.rfile.readline(_MAX_HEAD_BYTES)
+        if self.parse_request():
+            run = _Run(
+                self.rfile,
+                self.wfile,  # type: ignore[arg-type]  # an _Answer
+                self.get_stderr(),
+                self.get_environ(),
+                multithread=False,
+            )
+            run.request_handler = self  # type: ignore[attr-defined]  # it is told how the answer ended
+            run.run(self.server.get_app())  # type: ignore[attr-defined]  # a _Server
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Scrapes are not logged."""
@@ -292,7 +319,7 @@ def _credentials(header: str) -> tuple[str, str] | None:
         return None
     try:
         user, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no ASCII, no base64, no UTF-8
         return None
     return (user, password) if colon else None
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import select
 import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Literal
@@ -23,6 +25,9 @@ Format = Literal["text", "json"]
 
 _MAX_QUEUED_BYTES: Final = 1 << 20
 _FLUSH_SECONDS: Final = 0.5
+_REPEATED_AT_ONCE: Final = 10
+_REPEATED_SECONDS: Final = 10.0
+_REPEATED_CHARACTERS: Final = 200
 
 _log: Final = logging.getLogger("inspectd.log")
 
@@ -167,6 +172,50 @@ def event(logger: logging.Logger, level: int, name: str, /, **fields: Any) -> No
     """Log the event `name` with what belongs to it; None fields are left out."""
     if logger.isEnabledFor(level):
         logger.log(level, name, extra={"fields": {k: v for k, v in fields.items() if v is not None}})
+
+
+class Repeated:
+    """Events that anybody can cause, as often as they like: they must not fill the disk.
+
+    Of each kind the first few are logged at once, and what goes on coming every ten seconds, with how many
+    were left out since (`left_out`). Texts are cut short: others gave them.
+    """
+
+    def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+        """Log by `logger`; `clock` gives seconds and never goes back."""
+        self._logger, self._clock = logger, clock
+        self._lock = threading.Lock()
+        self._kinds: dict[tuple[str, str], tuple[float, int]] = {}
+        """Of each kind: when the next is logged, and how many were left out."""
+
+    def event(self, level: int, name: str, kind: str = "", /, *, exc_info: Any = None, **fields: Any) -> None:
+        """Log the event `name` now and then.
+
+        Args:
+            level: of the event.
+            name: of the event.
+            kind: events of one name and another kind are counted by themselves; there must be few kinds.
+            exc_info: of an exception whose traceback belongs to it.
+            fields: what belongs to it; None fields are left out.
+        """
+        now = self._clock()
+        with self._lock:
+            due, left_out = self._kinds.get((name, kind), (-math.inf, 0))
+            if due > now:
+                self._kinds[name, kind] = due, left_out + 1
+                return
+            due = max(due, now - (_REPEATED_AT_ONCE - 1) * _REPEATED_SECONDS) + _REPEATED_SECONDS
+            self._kinds[name, kind] = due, 0
+        said = {key: _short(value) for key, value in fields.items() if value is not None}
+        if left_out:
+            said["left_out"] = left_out
+        self._logger.log(level, name, exc_info=exc_info, extra={"fields": said})
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > _REPEATED_CHARACTERS:
+        return f"{value[:_REPEATED_CHARACTERS]}..."
+    return value
 
 
 def _timestamp(record: logging.LogRecord) -> str:

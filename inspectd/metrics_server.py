@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.exposition import choose_encoder
 
 from inspectd import config
 from inspectd.endpoint import Endpoint, Users, tls_context
 from inspectd.errors import UnavailableError
 from inspectd.text import why
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 def metrics_access(settings: config.MetricsSettings) -> tuple[ssl.SSLContext | None, Users | None]:
@@ -45,7 +50,7 @@ class MetricsServer:
         address = (settings.host, settings.port)
         try:
             self._endpoint = Endpoint(
-                make_wsgi_app(registry), address, tls=tls, users=users, on_refused=on_refused
+                _metrics_app(registry), address, tls=tls, users=users, on_refused=on_refused
             )
         except OSError as error:
             raise UnavailableError(
@@ -56,3 +61,17 @@ class MetricsServer:
     def close(self) -> None:
         """See `Endpoint.close`."""
         self._endpoint.close()
+
+
+def _metrics_app(registry: CollectorRegistry) -> WSGIApplication:
+    """What is scraped, in the plain text format where the client's `Accept` names no version that is one."""
+    app: WSGIApplication = make_wsgi_app(registry)
+
+    def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            choose_encoder(environ.get("HTTP_ACCEPT", ""))
+        except (TypeError, ValueError):  # the library compares what it finds there with numbers
+            del environ["HTTP_ACCEPT"]
+        return app(environ, start_response)
+
+    return serve

@@ -13,9 +13,12 @@ import urllib.error
 import urllib.request
 
 import pytest
+from prometheus_client import CollectorRegistry, Counter
 
+from inspectd.config import MetricsSettings
 from inspectd.endpoint import Endpoint, Users, add_user, tls_context
 from inspectd.errors import InputError
+from inspectd.metrics_server import MetricsServer
 
 
 def app(environ, start_response):
@@ -207,3 +210,55 @@ def test_a_request_longer_than_any_scrape_is_refused_unread():
             assert b" 431 " in client.recv(100)
     finally:
         endpoint.close()
+
+
+def raw(port: int, head: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), 10) as client:
+        client.sendall(b"GET /metrics HTTP/1.0\r\n" + head + b"\r\n\r\n")
+        return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+def test_a_password_that_is_no_text_is_refused_and_counted(tmp_path, capfd):
+    add_user(tmp_path / "users", "prometheus", "secret")
+    refused = []
+    endpoint = Endpoint(
+        app, ("127.0.0.1", 0), users=Users(tmp_path / "users"), on_refused=lambda: refused.append(1)
+    )
+    try:
+        assert raw(endpoint.port, b"Authorization: Basic \xff\xff").startswith(b"HTTP/1.0 401 ")
+    finally:
+        endpoint.close()
+    assert refused == [1]
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("version", [b"abc", b"a.b", b"1.0.0\x00"])
+def test_a_scraper_that_names_no_version_gets_plain_text(version, capfd):
+    registry = CollectorRegistry()
+    Counter("inspectd_parts", "Parts.", registry=registry)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = MetricsServer(registry, MetricsSettings(port=port))
+    try:
+        answer = raw(port, b"Accept: application/openmetrics-text; version=" + version)
+    finally:
+        server.close()
+    assert answer.startswith(b"HTTP/1.0 200 ")
+    assert b"Content-Type: text/plain" in answer
+    assert b"inspectd_parts_total 0.0" in answer
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_an_application_that_fails_is_logged_as_an_event(caplog, capfd):
+    def fails(environ, start_response):
+        raise RuntimeError("it is broken")
+
+    endpoint = Endpoint(fails, ("127.0.0.1", 0))
+    try:
+        assert raw(endpoint.port, b"X: y").startswith(b"HTTP/1.0 500 ")
+    finally:
+        endpoint.close()
+    (record,) = [each for each in caplog.records if each.getMessage() == "request_failed"]
+    assert record.fields == {"path": "/metrics"}
+    assert "it is broken" in str(record.exc_info[1])
+    assert capfd.readouterr().err == ""

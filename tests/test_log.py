@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from inspectd.log import QueuedHandler
+from inspectd.log import QueuedHandler, Repeated
 
 
 class Reader:
@@ -105,3 +105,24 @@ def test_a_command_s_warnings_have_their_fields() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.endswith('warning inspectd.bank cuda_unusable reason="too old"\n')
+
+
+def test_what_anybody_can_cause_is_logged_now_and_then_and_cut_short(caplog):
+    now = [1000.0]
+    repeated = Repeated(logging.getLogger("test"), lambda: now[0])
+
+    def said(times: int, kind: str = "") -> list[dict[str, object]]:
+        caplog.clear()
+        for _ in range(times):
+            repeated.event(logging.WARNING, "foreign", kind, host="h" * 8000, port=None)
+        return [record.fields for record in caplog.records]
+
+    short = "h" * 200 + "..."
+    assert said(100) == [{"host": short}] * 10
+    assert said(1, "another") == [{"host": short}]
+    now[0] += 10
+    assert said(100) == [{"host": short, "left_out": 90}]
+    now[0] += 5
+    assert said(1) == []
+    now[0] += 3600
+    assert said(100) == [{"host": short, "left_out": 100}] + [{"host": short}] * 9
