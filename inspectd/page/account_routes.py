@@ -32,6 +32,7 @@ from inspectd.recipes.audit import BEGUN, DONE, AuditAction
 from inspectd.text import printable
 
 _MOST_ROWS: Final = 200
+_MOST_FIELDS: Final = 10
 
 _Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
 _Password = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -124,7 +125,11 @@ class AccountRoutes:
 
     async def log_in(self, request: Request) -> Response:
         """Check name and password; a name that nobody has takes as long as a wrong password."""
-        form = parse_qs((await read_body(request)).decode(errors="replace"), max_num_fields=10)
+        body = (await read_body(request)).decode(errors="replace")
+        try:
+            form = parse_qs(body, max_num_fields=_MOST_FIELDS)
+        except ValueError:
+            raise ApiError(400, "malformed", f"Expected a form of at most {_MOST_FIELDS} fields.") from None
         name, password = (form.get(field, [""])[0] for field in ("name", "password"))
         name = name.strip()[:LONGEST_NAME]
         try:

@@ -20,7 +20,7 @@ _COUNTED: Final = {
     "answers": ("answers", "status", "Answers by the class of their status.", ("2xx", "3xx", "4xx", "5xx")),
     "refused": (
         "refused", "cause", "Requests and connections that were refused by cause.",
-        ("origin", "role", "rate", "connections", "slow", "fault"),
+        ("origin", "role", "rate", "connections", "slow", "broken_off", "fault"),
     ),
     "logins": ("logins", "result", "Attempts to log in.", ("right", "wrong", "wait", "busy")),
     "acts": ("acts", "result", "What persons asked the line for.", ("done", "refused", "not_known")),

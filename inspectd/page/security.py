@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inspectd import log
@@ -35,6 +36,7 @@ _REFUSED_WEBSOCKET: Final = 4403
 _FAILED_WEBSOCKET: Final = 1011
 
 _log: Final = logging.getLogger(__name__)
+_said: Final = log.Repeated(_log)
 
 
 class PageGate:
@@ -91,12 +93,16 @@ class PageGate:
             await self._say(error, scope, receive, send_with_headers, has_begun=has_begun)
         except InspectdError as error:
             # It names files of the host: for the log, and not for whoever is at the login.
-            log.event(_log, logging.ERROR, "unavailable", path=scope["path"], detail=str(error))
+            _said.event(logging.ERROR, "unavailable", path=scope["path"], detail=str(error))
             self._counts["refused", "fault"] += 1
             said = ApiError(503, "unavailable", "The page cannot do this now; its log says why. Try again.")
             await self._say(said, scope, receive, send_with_headers, has_begun=has_begun)
-        except Exception:  # noqa: BLE001 - logged, counted and said; one request must not end the page
-            _log.exception("request_failed", extra={"fields": {"path": scope["path"]}})
+        except ClientDisconnect:  # its request broke off: there is nobody to answer
+            self._counts["refused", "broken_off"] += 1
+        except Exception as error:  # noqa: BLE001 - logged, counted and said; one request must not end the page
+            _said.event(
+                logging.ERROR, "request_failed", type(error).__name__, exc_info=error, path=scope["path"]
+            )
             self._counts["refused", "fault"] += 1
             said = ApiError(500, "fault", "The page has a fault; its log says more. Try again.")
             await self._say(said, scope, receive, send_with_headers, has_begun=has_begun)
@@ -114,13 +120,13 @@ class PageGate:
         origin = headers.get("origin")
         if not self._is_encrypted and not is_loopback(_host_of(headers)):
             # No certificate binds the page to its name: another site's may have been turned to this host.
-            log.event(_log, logging.WARNING, "foreign_host", host=headers.get("host"), path=scope["path"])
+            _said.event(logging.WARNING, "foreign_host", host=headers.get("host"), path=scope["path"])
             return False
         scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
         expected = self._origin or f"{scheme}://{headers.get('host', '')}"
         if origin is None or origin.lower() != expected.lower():
-            log.event(
-                _log, logging.WARNING, "foreign_origin", origin=origin, expected=expected, path=scope["path"]
+            _said.event(
+                logging.WARNING, "foreign_origin", origin=origin, expected=expected, path=scope["path"]
             )
             return False
         return headers.get("sec-fetch-site", "same-origin") == "same-origin"

@@ -211,6 +211,31 @@ def test_a_body_without_end_is_cut_off(page) -> None:
         assert b" 413 " in raw.recv(200)
 
 
+def test_a_form_of_many_fields_and_a_body_that_breaks_off_leave_no_traceback(page) -> None:
+    answer = page.browser().post("/login", content="&".join(["a=1"] * 12))
+    assert (answer.status_code, answer.json()["what"]) == (400, "malformed")
+    with socket.create_connection(("127.0.0.1", page.port)) as raw:
+        raw.sendall(
+            f"POST /login HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\nOrigin: {page.origin}\r\n"
+            "Content-Length: 100\r\n\r\nname=".encode()
+        )
+        raw.shutdown(socket.SHUT_WR)
+        while raw.recv(100):
+            pass
+    assert page.browser().get("/healthz").status_code == 200
+    assert "Traceback" not in page.log.read_text()
+
+
+def test_what_comes_from_elsewhere_fills_no_log(page) -> None:
+    before = page.log.stat().st_size
+    headers = {"Host": "h" * 7000, "Origin": "null"}
+    browser = page.browser()
+    answers = [browser.post("/" + "p" * 7000, headers=headers).status_code for _ in range(30)]
+    assert answers == [403] * 30
+    assert page.log.read_text().count(" foreign_host ") >= 1
+    assert page.log.stat().st_size - before < 10_000
+
+
 def test_an_address_has_so_many_connections_and_others_are_served(page) -> None:
     before = page.browser("viewer")
     assert before.get("/api/me").status_code == 200
