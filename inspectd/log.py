@@ -39,6 +39,8 @@ def setup(level: str, format: Format) -> None:  # noqa: A002 - the setting's nam
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # It warns of what is written to clients that have gone, a line for each write: anybody can cause that.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     sys.excepthook = _log_uncaught
 
 

@@ -126,3 +126,12 @@ def test_what_anybody_can_cause_is_logged_now_and_then_and_cut_short(caplog):
     assert said(1) == []
     now[0] += 3600
     assert said(100) == [{"host": short, "left_out": 100}] + [{"host": short}] * 9
+
+
+def test_what_asyncio_warns_of_clients_that_have_gone_is_not_logged():
+    says = (
+        "import logging; from inspectd import log; log.setup('debug', 'text'); "
+        "of = logging.getLogger('asyncio'); of.warning('socket.send() raised exception.'); of.error('kept')"
+    )
+    done = subprocess.run([sys.executable, "-c", says], capture_output=True, text=True, check=True)
+    assert [line.split()[-1] for line in done.stderr.splitlines()] == ["kept"]

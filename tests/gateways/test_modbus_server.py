@@ -292,3 +292,18 @@ def test_a_read_is_of_one_moment() -> None:
 def test_an_address_is_the_same_in_either_notation(address: str) -> None:
     assert str(_address((address, 502))) == "127.0.0.1"
     assert _address(None) is None
+
+
+def test_a_client_that_goes_without_its_answers_fills_no_log(caplog) -> None:
+    async def go() -> None:
+        async with serving() as served:
+            for _ in range(20):
+                with socket.create_connection(("127.0.0.1", served.server.port)) as client:
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    client.sendall(READ * 1000)
+                await asyncio.sleep(0.01)
+            await until(lambda: not served.server.connections)
+            assert served.server.requests
+
+    run(go)
+    assert not caplog.records

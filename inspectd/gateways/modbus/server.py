@@ -226,7 +226,8 @@ class _Connection(asyncio.Protocol):
         """Answer a few requests, then let others have their turn."""
         self._is_paused = False
         for _ in range(_REQUESTS_PER_TURN):
-            if self._transport is None or not self._answer_one():
+            # Closing: the client has gone, and its other requests need no answer.
+            if self._transport is None or self._transport.is_closing() or not self._answer_one():
                 break
         else:
             if self._transport is not None and self._received:
