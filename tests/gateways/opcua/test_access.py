@@ -150,6 +150,25 @@ def test_without_encryption_nothing_but_discovery_is_answered(gateway) -> None:
     assert gateway.audited(action="connect", result="no_encryption")
 
 
+def test_who_is_refused_again_and_again_fills_no_log(gateway) -> None:
+    before = gateway.log.stat().st_size
+
+    async def test() -> None:
+        client = Client(gateway.url)
+        client.application_uri = "urn:" + "x" * 2000
+        await client.connect_socket()
+        await client.send_hello()
+        await client.open_secure_channel()
+        for _ in range(200):
+            with pytest.raises(UaStatusCodeError):
+                await client.create_session()
+        await close_socket(client)
+
+    run(test)
+    assert gateway.audited(action="connect", result="no_encryption")
+    assert gateway.log.stat().st_size - before < 5_000
+
+
 def test_a_session_belongs_to_its_certificate_and_nobody_takes_it_by_its_number(gateway, tmp_path) -> None:
     """asyncua counts tokens up from 1000, and a channel that names one acts in its session's name."""
 
