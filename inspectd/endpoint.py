@@ -16,13 +16,14 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any, Final
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 
 from inspectd import log
-from inspectd.errors import InputError
+from inspectd.errors import InputError, InspectdError
 from inspectd.files import write_text
 
 if TYPE_CHECKING:
@@ -36,10 +37,16 @@ _MAX_UNHEARD: Final = 32
 """Clients that have not sent their request yet; the one that has waited longest makes room for a newcomer."""
 
 _MAX_CLIENTS: Final = 64
+_MAX_GUESSES: Final = 8
+"""Passwords that are checked or wait for it: a client that waits keeps one of the places of all clients."""
 _MAX_HEAD_BYTES: Final = 16_384
 
 _log: Final = logging.getLogger(__name__)
 _said: Final = log.Repeated(_log)
+
+
+class TooManyGuessesError(InspectdError):
+    """So many passwords are being checked that no other one can wait for it."""
 
 
 class Users:
@@ -55,15 +62,37 @@ class Users:
         self._known: dict[str, bytes] = {}
         self._salt = secrets.token_bytes(16)
         self._lock = threading.Lock()
+        self._asking: set[str] = set()
+        # Guesses are checked one at a time: they must not take every core. And by one thread: the allocator
+        # keeps for each thread what it once gave it, which is 16 MiB a try.
+        self._checker = ThreadPoolExecutor(1, "password")
 
-    def knows(self, user: str, password: str) -> bool:
-        """True if that is the user's password. A name nobody has takes as long as a wrong password."""
+    def knows(self, user: str, password: str, asker: str = "") -> bool:
+        """True if that is the user's password. A name nobody has takes as long as a wrong password.
+
+        A password that was right before is known at once; others wait for each other, one of each `asker`.
+
+        Args:
+            user: the name.
+            password: of the user, or not.
+            asker: who asks, such as an address.
+
+        Raises:
+            TooManyGuessesError: no other password can wait, or this asker's last one waits still.
+        """
         quick = hmac.digest(self._salt, password.encode(), "sha256")
         if hmac.compare_digest(self._known.get(user, b""), quick):
             return True
         n, r, p, salt, expected = self._hashes.get(user, (*_SCRYPT, b"nobody", b""))
-        with self._lock:  # guesses come one at a time: they must not take every core
-            found = hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p)
+        with self._lock:
+            if asker in self._asking or len(self._asking) >= _MAX_GUESSES:
+                raise TooManyGuessesError("too many passwords are being checked; try again")
+            self._asking.add(asker)
+        try:
+            found = self._checker.submit(hashlib.scrypt, password.encode(), salt=salt, n=n, r=r, p=p).result()
+        finally:
+            with self._lock:
+                self._asking.discard(asker)
         if not hmac.compare_digest(found, expected):
             return False
         self._known[user] = quick
@@ -116,7 +145,7 @@ class Endpoint:
         users: Users | None = None,
         on_refused: Callable[[], None] = lambda: None,
     ) -> None:
-        """Listen on `address`, host and port; `on_refused` is called for each wrong name or password.
+        """Listen on `address`, host and port; `on_refused` is called for each client that is not let in.
 
         Raises:
             OSError: the address is taken or is not one of this host.
@@ -303,8 +332,13 @@ def _protected(app: WSGIApplication, users: Users, on_refused: Callable[[], None
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         given = _credentials(environ.get("HTTP_AUTHORIZATION", ""))
-        if given is not None and users.knows(*given):
-            return app(environ, start_response)
+        try:
+            if given is not None and users.knows(*given, environ["REMOTE_ADDR"]):
+                return app(environ, start_response)
+        except TooManyGuessesError as error:
+            on_refused()
+            start_response("503 Service Unavailable", [("Retry-After", "1"), ("Content-Type", "text/plain")])
+            return [f"{error}\n".encode()]
         on_refused()
         challenge = ("WWW-Authenticate", 'Basic realm="inspectd", charset="UTF-8"')
         start_response("401 Unauthorized", [challenge, ("Content-Type", "text/plain")])

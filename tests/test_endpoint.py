@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import resource
 import socket
 import ssl
 import subprocess
@@ -11,6 +12,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
@@ -262,3 +265,46 @@ def test_an_application_that_fails_is_logged_as_an_event(caplog, capfd):
     assert record.fields == {"path": "/metrics"}
     assert "it is broken" in str(record.exc_info[1])
     assert capfd.readouterr().err == ""
+
+
+def test_who_guesses_passwords_keeps_nobody_out_and_takes_little_memory(tmp_path):
+    def rss_mib() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+    def ask(password: bytes, address: str) -> bytes:
+        told = base64.b64encode(b"prometheus:" + password)
+        with socket.create_connection(("127.0.0.1", endpoint.port), 5, (address, 0)) as client:
+            client.sendall(b"GET /metrics HTTP/1.0\r\nAuthorization: Basic " + told + b"\r\n\r\n")
+            return client.recv(100)[9:12]
+
+    def guess(number: int) -> list[bytes]:
+        said = []
+        with contextlib.suppress(OSError):  # there are places for 64
+            while not stop.is_set():
+                said.append(ask(b"wrong", f"127.0.1.{number % 4}"))
+        return said
+
+    add_user(tmp_path / "users", "prometheus", "secret")
+    refused: list[int] = []
+    stop = threading.Event()
+    endpoint = Endpoint(
+        app, ("127.0.0.1", 0), users=Users(tmp_path / "users"), on_refused=lambda: refused.append(1)
+    )
+    before = rss_mib()
+    try:
+        with ThreadPoolExecutor(40) as pool:
+            guesses = [pool.submit(guess, number) for number in range(40)]
+            try:
+                while len(refused) < 100:
+                    time.sleep(0.01)
+                # The first scrape waits for a guess of each of four addresses; later ones wait for none.
+                assert [ask(b"secret", "127.0.0.2") for _ in range(10)] == [b"200"] * 10
+                assert ask(b"secret", "127.0.1.1") == b"200"
+            finally:
+                stop.set()
+        said = [each for waited in guesses for each in waited.result()]
+    finally:
+        endpoint.close()
+    assert set(said) == {b"401", b"503"}
+    assert len(refused) == len(said)
+    assert rss_mib() - before < 100
