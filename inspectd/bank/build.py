@@ -356,7 +356,7 @@ class BankBuilder:
                 tensor = room[: len(images.names)]
                 extracted = time.perf_counter()
                 if self._spec.foreground:
-                    fit = replace(fit, mask=learn_foreground(tensor))
+                    fit = replace(fit, mask=learn_foreground(tensor, np.flatnonzero(~taught).tolist()))
                 if shared is None:
                     features = FeaturesHere(tensor)
                 else:
@@ -444,7 +444,8 @@ class BankBuilder:
             return Prepared(self._extractor), frames
         all_frames = iter(frames)
         first = list(itertools.islice(all_frames, _LOOKED_AT))
-        pixels = [frame for _, frame in first if not isinstance(frame, str)]
+        taught = self._spec.taught
+        pixels = [frame for _, frame in first if not isinstance(frame, str) and not _is_among(frame, taught)]
         made = self._prepare(self._extractor, self._spec.precision, pixels)
         return made, itertools.chain(first, all_frames)
 
@@ -525,7 +526,7 @@ def _fitted(
     features: Features, fit: FitSpec, taught: NDArray[np.bool_], progress: Progress
 ) -> tuple[Fitted, CrossFit]:
     """The detector, with the lists of its search, and scores of all images by fits without them."""
-    fitted = features.fitted(None, fit, partial(progress, "bank"))
+    fitted = features.fitted(None, fit, partial(progress, "bank"), taught)
     _, height, width, _ = features.shape
     add_lists(fitted.detector, height * width, features.nearest)
     return fitted, cross_fit(features, fit, partial(progress, "threshold"), taught)
@@ -547,11 +548,15 @@ def build_bank(
 
 def _looked_at(learner: QualityLearner, taught: frozenset[str]) -> Look:
     def look(name: str, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if not taught or pixel_digest(frame).tobytes().hex() not in taught:
+        if not _is_among(frame, taught):
             learner.add(name, frame)
         return frame
 
     return look
+
+
+def _is_among(frame: NDArray[np.uint8], taught: frozenset[str]) -> bool:
+    return bool(taught) and pixel_digest(frame).tobytes().hex() in taught
 
 
 def _check_enough(images: Collection, count: int, *, strict: bool) -> None:

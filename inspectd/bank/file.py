@@ -79,7 +79,7 @@ class Excluded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Taught(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A good image added to the bank's own by people: it gives rows, and nothing to threshold or head."""
+    """A good image added to the bank's own by people: it gives a PatchCore rows, and nothing else."""
 
     name: str
     """Its file's name."""

@@ -113,8 +113,17 @@ class Features(Protocol):
     def shape(self) -> tuple[int, int, int, int]:
         """N, h, w and D."""
 
-    def fitted(self, images: NDArray[np.int64] | None, spec: FitSpec, step: Step) -> Fitted:
-        """A detector of some images, by their numbers in ascending order; None: of all."""
+    def fitted(
+        self,
+        images: NDArray[np.int64] | None,
+        spec: FitSpec,
+        step: Step,
+        taught: NDArray[np.bool_] | None = None,
+    ) -> Fitted:
+        """A detector of some images, by their numbers in ascending order; None: of all.
+
+        Images of the mask `taught` (N,) give PatchCore rows, and nothing to what is usual at each place.
+        """
 
     def maps(self, detector: Detector, images: NDArray[np.int64]) -> torch.Tensor:
         """Score maps (n, h, w) float32 of some images, by their numbers in ascending order."""
@@ -144,13 +153,18 @@ class FeaturesHere:
         images, height, width, dims = self._features.shape
         return images, height, width, dims
 
-    def fitted(self, images: NDArray[np.int64] | None, spec: FitSpec, step: Step) -> Fitted:
+    def fitted(
+        self,
+        images: NDArray[np.int64] | None,
+        spec: FitSpec,
+        step: Step,
+        taught: NDArray[np.bool_] | None = None,
+    ) -> Fitted:
         """See `Features.fitted`."""
         features = self._features if images is None else self._features[torch.from_numpy(images)]
-        if self._choose is None:
-            return fit_detector(features, spec, step)
         own = np.arange(len(self._features)) if images is None else images
-        return fit_detector(features, spec, step, partial(self._choose, own))
+        choose = None if self._choose is None else partial(self._choose, own)
+        return fit_detector(features, spec, step, choose, None if taught is None else taught[own])
 
     def maps(self, detector: Detector, images: NDArray[np.int64]) -> torch.Tensor:
         """See `Features.maps`."""
@@ -172,7 +186,13 @@ class FeaturesHere:
         return nearest_rows(detector, self._features[::every])
 
 
-def fit_detector(features: torch.Tensor, spec: FitSpec, step: Step, choose: Choose | None = None) -> Fitted:
+def fit_detector(
+    features: torch.Tensor,
+    spec: FitSpec,
+    step: Step,
+    choose: Choose | None = None,
+    taught: NDArray[np.bool_] | None = None,
+) -> Fitted:
     """Fit a detector to features (N, h, w, D) float32 of good images.
 
     Args:
@@ -180,6 +200,7 @@ def fit_detector(features: torch.Tensor, spec: FitSpec, step: Step, choose: Choo
         spec: settings.
         step: called with the patches that are chosen.
         choose: chooses the coreset of the same features; None: this process does.
+        taught: (N,) bool, see `Features.fitted`; None: there are none.
     """
     match spec.options:
         case PaDiMOptions():
@@ -189,12 +210,19 @@ def fit_detector(features: torch.Tensor, spec: FitSpec, step: Step, choose: Choo
         case ImportedOptions():
             return Fitted(Imported(spec.options))
         case PatchCoreOptions():
-            return _fit_patchcore(features, spec.options, spec, step, choose)
+            drawn = None if taught is None else np.flatnonzero(~taught).tolist()
+            return _fit_patchcore(features, spec.options, spec, step, choose, drawn=drawn)
     raise TypeError(f"no detector has options of type {type(spec.options).__name__}")
 
 
 def _fit_patchcore(
-    features: torch.Tensor, options: PatchCoreOptions, spec: FitSpec, step: Step, choose: Choose | None
+    features: torch.Tensor,
+    options: PatchCoreOptions,
+    spec: FitSpec,
+    step: Step,
+    choose: Choose | None,
+    *,
+    drawn: list[int] | None,
 ) -> Fitted:
     places = features[0, ..., 0].numel() if spec.mask is None else int(spec.mask.sum())
     count = coreset_size(spec.coreset, len(features) * places)
@@ -204,7 +232,8 @@ def _fit_patchcore(
         choose = partial(_choose_here, images.flatten(0, 1), spec.seed)
     coreset = choose(count, lambda done: step(done, count))
     seconds = time.perf_counter() - start
-    positions = PaDiM.fit(features, PaDiMOptions(), spec.seed) if options.position_weight else None
+    # A defect taught by mistake would widen its place's Gaussian, and all of its kind would pass there.
+    positions = PaDiM.fit(features, PaDiMOptions(), spec.seed, drawn) if options.position_weight else None
     return patchcore_of(coreset, options, positions, places, seconds)
 
 
@@ -235,8 +264,9 @@ def cross_fit(
         features: of good images.
         spec: settings.
         step: called with the folds that are done.
-        taught: (N,) bool, images that were chosen because they score high: detectors learn them as any other,
-            but heads do not, whose statistics stand for parts drawn by chance; None: there are none.
+        taught: (N,) bool, images that were chosen because they score high: they give a PatchCore its rows, as
+            any other, and nothing to its places and to heads, whose statistics stand for parts drawn by
+            chance; None: there are none.
     """
     images = features.shape[0]
     taught = np.zeros(images, dtype=bool) if taught is None else taught
@@ -246,7 +276,7 @@ def cross_fit(
     parts = []
     for done, held_out in enumerate(folds, start=1):
         others = np.setdiff1d(np.arange(images), held_out)
-        detector = features.fitted(others, spec, lambda _done, _total: None).detector
+        detector = features.fitted(others, spec, lambda _done, _total: None, taught).detector
         parts.append(features.maps(detector, held_out))
         step(done, len(folds))
     maps = parts[0].new_empty((images, *parts[0].shape[1:]))

@@ -7,6 +7,7 @@ places: found anew in every frame, a part that is missing or black would be back
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -27,7 +28,7 @@ _MARGIN: Final = 0.2
 """Of the height and width, at each side of the centre."""
 
 
-def learn_foreground(features: torch.Tensor) -> torch.Tensor:
+def learn_foreground(features: torch.Tensor, chosen: Sequence[int] | None = None) -> torch.Tensor:
     """The places (h, w) bool to judge: where any good image shows the part, and one place around.
 
     The patches of all images are two groups along their first principal component, divided by Otsu's
@@ -36,12 +37,13 @@ def learn_foreground(features: torch.Tensor) -> torch.Tensor:
 
     Args:
         features: (N, h, w, D) float, patch features of good images.
+        chosen: the images that count; None: all.
 
     Raises:
         InputError: these images do not show a part before a background: there are no two groups, or neither
             lies around the other.
     """
-    values = _along_first_component(features)
+    values = _along_first_component(features, range(len(features)) if chosen is None else chosen)
     threshold, separation = _otsu(values.flatten())
     if separation < LEAST_SEPARATION:
         raise InputError(
@@ -65,16 +67,17 @@ def learn_foreground(features: torch.Tensor) -> torch.Tensor:
     return functional.max_pool2d(shows_part, kernel_size=3, stride=1, padding=1)[0, 0] > 0
 
 
-def _along_first_component(features: torch.Tensor) -> torch.Tensor:
-    """(N, h, w) float32: how far each patch lies from the mean along the first principal component."""
-    sample, dims = features[:: -(-len(features) // _LEARNT_BY)], features.shape[3]
+def _along_first_component(features: torch.Tensor, chosen: Sequence[int]) -> torch.Tensor:
+    """(n, h, w) float32: how far each patch lies from the mean along the first principal component."""
+    sample = [features[image] for image in chosen[:: -(-len(chosen) // _LEARNT_BY)]]
+    dims = features.shape[3]
     mean = torch.stack([image.double().mean(dim=(0, 1)) for image in sample]).mean(dim=0)
     covariance = torch.zeros((dims, dims), dtype=torch.float64, device=features.device)
     for image in sample:
         offsets = (image.double() - mean).flatten(0, 1).float()
         covariance += (offsets.T @ offsets).double()
     direction = torch.linalg.eigh(covariance).eigenvectors[:, -1]
-    return torch.stack([((image.double() - mean) @ direction).float() for image in features])
+    return torch.stack([((features[image].double() - mean) @ direction).float() for image in chosen])
 
 
 def _otsu(values: torch.Tensor) -> tuple[float, float]:

@@ -198,7 +198,13 @@ class RayWorkers(PartsMadeAnew["RayPart"]):
         """See `Features`."""
         return (self._images, *self._shape)
 
-    def fitted(self, images: NDArray[np.int64] | None, spec: FitSpec, step: Step) -> Fitted:
+    def fitted(
+        self,
+        images: NDArray[np.int64] | None,
+        spec: FitSpec,
+        step: Step,
+        taught: NDArray[np.bool_] | None = None,
+    ) -> Fitted:
         """See `Features.fitted`; of PatchCore alone."""
         if not isinstance(spec.options, PatchCoreOptions):
             raise TypeError(f"no workers for options of type {type(spec.options).__name__}")
@@ -210,7 +216,8 @@ class RayWorkers(PartsMadeAnew["RayPart"]):
             progress=lambda done: step(done, count),
         )  # fmt: skip
         seconds = time.perf_counter() - start
-        positions = self._positions(own) if spec.options.position_weight else None
+        drawn = own if taught is None else own[~taught[own]]
+        positions = self._positions(drawn) if spec.options.position_weight else None
         return patchcore_of(coreset, spec.options, positions, self._each, seconds)
 
     def maps(self, detector: Detector, images: NDArray[np.int64]) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 
 import numpy as np
@@ -44,17 +44,24 @@ class PaDiM:
         return cls(tensors["reduction"], tensors["means"], tensors["factors"])
 
     @classmethod
-    def fit(cls, features: torch.Tensor, options: PaDiMOptions, seed: int) -> PaDiM:
+    def fit(
+        cls,
+        features: torch.Tensor,
+        options: PaDiMOptions,
+        seed: int,
+        chosen: Sequence[int] | None = None,
+    ) -> PaDiM:
         """Fit the Gaussians (section 3.2, equation 1).
 
         Args:
             features: (N, h, w, D) float32 of good images.
             options: its settings.
             seed: names the random reduction.
+            chosen: the images that count; None: all.
         """
         images, height, width, dims = features.shape
         reduction = reduction_of(dims, options, seed).to(features.device)
-        samples = reduced(features.reshape(images, height * width, dims), reduction)
+        samples = reduced(features.reshape(images, height * width, dims), reduction, chosen)
         means = samples.mean(dim=0)
 
         def covariance(block: slice) -> torch.Tensor:
@@ -146,11 +153,20 @@ def _selected(reduction: torch.Tensor) -> torch.Tensor | None:
     return nonzero.int().argmax(dim=0)
 
 
-def reduced(features: torch.Tensor, reduction: torch.Tensor) -> torch.Tensor:
-    """(N, P, d) float32 of features (N, P, D) in any precision, image by image to save memory."""
-    samples = torch.empty((*features.shape[:2], reduction.shape[1]), device=features.device)
-    for image, row in zip(features, samples, strict=True):
-        torch.matmul(image.float(), reduction, out=row)
+def reduced(
+    features: torch.Tensor, reduction: torch.Tensor, chosen: Sequence[int] | None = None
+) -> torch.Tensor:
+    """(n, P, d) float32 of features (N, P, D) in any precision, image by image to save memory.
+
+    Args:
+        features: of images.
+        reduction: see `reduction_of`.
+        chosen: the images that are wanted; None: all.
+    """
+    images = range(len(features)) if chosen is None else chosen
+    samples = torch.empty((len(images), features.shape[1], reduction.shape[1]), device=features.device)
+    for image, row in zip(images, samples, strict=True):
+        torch.matmul(features[image].float(), reduction, out=row)
     return samples
 
 

@@ -133,16 +133,19 @@ def test_workers_that_are_killed_are_made_anew_and_all_is_the_same(
     fit = made.builder.fit_spec
     some = np.setdiff1d(np.arange(20), [0, 7, 13])
     here = FeaturesHere(made.features)
-    expected = here.fitted(some, fit, lambda *_: None)
+    taught = np.isin(np.arange(20), [4, 17])
+    expected = here.fitted(some, fit, lambda *_: None, taught)
     with torch.inference_mode(), RayCluster(cluster.address), made.workers() as workers:
 
         def kill(done: int, total: int) -> None:
             if done < total and workers.lost == 0:
                 os.kill(workers.parts[0].pid, signal.SIGKILL)
 
-        found = workers.fitted(some, fit, kill)
+        found = workers.fitted(some, fit, kill, taught)
         assert workers.lost == 1
         assert torch.equal(found.detector.bank, expected.detector.bank)
+        for name, tensor in expected.detector.tensors().items():
+            torch.testing.assert_close(found.detector.tensors()[name], tensor, rtol=1e-4, atol=1e-5)
         assert np.array_equal(found.row_images, some[expected.row_images])
         os.kill(workers.parts[1].pid, signal.SIGKILL)
         maps = workers.maps(expected.detector, some)

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from inspectd.backends.precisions import prepare
@@ -15,11 +16,15 @@ from inspectd.bank.answers import digests_of
 from inspectd.bank.build import build_bank
 from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.file import GOOD_SCORES, read_bank, write_bank
+from inspectd.bank.fit import FeaturesHere, FitSpec, cross_fit
+from inspectd.bank.foreground import learn_foreground
 from inspectd.bank.images import find_images, pixel_digest, read_image
 from inspectd.bank.own_images import OwnImages
 from inspectd.bank.rebuild import rebuild
 from inspectd.errors import InputError
 from inspectd.evaluation.recalibrate import recalibrate
+from inspectd.model.options import HeadOptions, PaDiMOptions, PatchCoreOptions
+from inspectd.model.padim import PaDiM
 
 SPEC = BuildSpec(height=64, width=64, coreset=0.2, seed=3)
 
@@ -64,6 +69,30 @@ def test_a_bank_has_their_rows_and_nothing_else_of_them(images: list[Path], tmp_
     build_bank(own, other, SPEC, quiet)
     assert head_of(path)["head.looks"].shape == head_of(other)["head.looks"].shape
     assert bank.manifest.quality == read_bank(other).manifest.quality
+    places = [name for name in bank.tensors if name.startswith("detector.places.")]
+    assert places
+    for name in places:
+        np.testing.assert_array_equal(bank.tensors[name], read_bank(other).tensors[name])
+
+
+def test_what_is_usual_at_a_place_knows_none_of_them_in_any_fit() -> None:
+    """A defect that was taught would widen its place, and all of its kind would pass there."""
+    features = torch.randn(24, 4, 4, 6, generator=torch.Generator().manual_seed(0))
+    taught = np.isin(np.arange(24), [3, 11, 20])
+    features[taught] += 20
+    fit = FitSpec(PatchCoreOptions(), HeadOptions(), coreset=0.5, seed=0)
+    spread = cross_fit(FeaturesHere(features), fit, lambda *_: None, taught)
+    drawn = np.setdiff1d(np.flatnonzero(~taught), spread.held_out.rows)
+    expected = PaDiM.fit(features[torch.from_numpy(drawn)], PaDiMOptions(), 0).tensors()
+    found = spread.held_out.detector.tensors()
+    assert all(torch.equal(found[f"places.{name}"], tensor) for name, tensor in expected.items())
+    # Whose part they show would move what is judged, too.
+    part = torch.zeros(24, 8, 8, 4)
+    part[:, 2:6, 2:6] = 5
+    part[taught] = 5
+    part += torch.randn(part.shape, generator=torch.Generator().manual_seed(1)) / 10
+    own = np.flatnonzero(~taught)
+    assert torch.equal(learn_foreground(part, own.tolist()), learn_foreground(part[torch.from_numpy(own)]))
 
 
 def test_it_is_built_again_with_them_without_them_or_with_others(images: list[Path], tmp_path: Path) -> None:
